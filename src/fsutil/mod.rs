@@ -1,0 +1,279 @@
+//! Files that appear whole, append-only files, locks, bounded reads; every error names its path.
+//!
+//! The only room that touches `std::fs`. It knows nothing of what the bytes mean.
+
+mod append;
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{Error, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+pub use append::{AppendFile, HoldError};
+
+/// A file operation that failed, with its path.
+///
+/// The kind of `source` tells the system's refusals from ours: `PermissionDenied` for a mode, owner or link count
+/// that lets others in, `InvalidInput` for what is no regular file, `FileTooLarge` for more bytes than asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`", path.display())]
+pub struct FsError {
+    /// What was tried, as a verb phrase.
+    pub action: &'static str,
+    /// The path.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// Names of unfinished files: these parts around random characters.
+const TEMPORARY: (&str, &str) = (".countersign-", ".tmp");
+
+/// Reads a regular file of at most `max` bytes; symlinks are followed, devices and pipes are not read.
+///
+/// # Errors
+/// Missing, not a regular file, too long, unreadable.
+pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
+    let (file, _) = open_regular(path).at("read", path)?;
+    read_bounded(&file, max).at("read", path)
+}
+
+/// As [`read`], for a file that only its owner may read.
+///
+/// # Errors
+/// As [`read`], and a mode wider than 0600, another owner, or a second name of the file.
+pub fn read_secret(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, FsError> {
+    const ACTION: &str = "use the secret in";
+    let (file, metadata) = open_regular(path).at(ACTION, path)?;
+    check_owner(&metadata)
+        .and_then(|()| check_one_name(&metadata))
+        .at(ACTION, path)?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let why = format!("others may open it (mode {mode:04o}); `chmod 600` it");
+        return Err(refused(ErrorKind::PermissionDenied, why)).at(ACTION, path);
+    }
+    if metadata.len() > max {
+        return Err(too_long(max)).at(ACTION, path);
+    }
+    // One buffer of the final size: growing it would leave copies of the secret behind.
+    let room = usize::try_from(metadata.len()).map_err(Error::other).at(ACTION, path)?;
+    let mut bytes = Zeroizing::new(vec![0; room]);
+    (&file).read_exact(&mut bytes).at(ACTION, path)?;
+    Ok(bytes)
+}
+
+/// Writes a file so that it appears whole or not at all, and survives power loss. Cut off, it may leave an
+/// unfinished file beside it, which the next [`AppendFile::hold`] in that directory removes.
+///
+/// # Errors
+/// The disk said no, or `path` is something else than a regular file; the old content is intact.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    exchange(path, bytes, mode, File::sync_all)
+        .and_then(|()| sync_dir(parent(path)))
+        .at("write", path)
+}
+
+/// As [`write()`], but does not wait for the disk: after power loss the file may be the one before, empty or missing.
+/// For what is worth having and can be done without.
+///
+/// # Errors
+/// As [`write()`].
+pub fn note(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    exchange(path, bytes, mode, |_| Ok(())).at("write", path)
+}
+
+/// Creates a directory (and its parents) that only its owner may enter, durably. One that is there already is
+/// closed to others.
+///
+/// # Errors
+/// The disk said no; there is something else, or somebody else's directory.
+pub fn create_private_dir(path: &Path) -> Result<(), FsError> {
+    const ACTION: &str = "create the directory";
+    create_missing(path).at(ACTION, path)?;
+    let metadata = std::fs::symlink_metadata(path).at(ACTION, path)?;
+    if !metadata.is_dir() {
+        return Err(refused(ErrorKind::NotADirectory, "it is something else".to_owned())).at(ACTION, path);
+    }
+    check_owner(&metadata).at(ACTION, path)?;
+    if metadata.mode() & 0o077 != 0 {
+        std::fs::set_permissions(path, Permissions::from_mode(0o700)).at(ACTION, path)?;
+    }
+    Ok(())
+}
+
+/// Removes a file; a missing one is no error.
+///
+/// # Errors
+/// The disk said no.
+pub fn remove(path: &Path) -> Result<(), FsError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_dir(parent(path)).at("remove", path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).at("remove", path),
+    }
+}
+
+/// Names of the entries of a directory, sorted; a missing directory has none.
+///
+/// # Errors
+/// Unreadable.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>, FsError> {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("list", path)?,
+    };
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>, Error>>()
+        .at("list", path)?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Removes what a [`write()`] that was cut off left in a directory.
+fn sweep(directory: &Path) -> Result<(), FsError> {
+    for path in list(directory)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a new file in the place of `path`; `settle` is done to it before it gets the name.
+fn exchange(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    settle: impl FnOnce(&File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    // A rename would put a file where a device or somebody's symlink is.
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => check_regular(&metadata)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let directory = parent(path);
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY.0)
+        .suffix(TEMPORARY.1)
+        .tempfile_in(directory)?;
+    // The temporary file is born 0600; the umask has no say in the final mode.
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
+    settle(file.as_file())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn create_missing(path: &Path) -> std::io::Result<()> {
+    if path.as_os_str().is_empty() || std::fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
+    let above = parent(path);
+    create_missing(above)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_dir(above),
+    }
+}
+
+/// Opens for reading without waiting for the other end of a pipe.
+fn open_regular(path: &Path) -> std::io::Result<(File, Metadata)> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags(OFlags::NONBLOCK))
+        .open(path)?;
+    let metadata = file.metadata()?;
+    check_regular(&metadata)?;
+    Ok((file, metadata))
+}
+
+/// The file may grow while it is read, so its length says nothing.
+fn read_bounded(file: &File, max: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(read).map_err(Error::other)? > max {
+        return Err(too_long(max));
+    }
+    Ok(bytes)
+}
+
+fn check_regular(metadata: &Metadata) -> std::io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(refused(ErrorKind::InvalidInput, "it is not a regular file".to_owned()))
+}
+
+fn check_owner(metadata: &Metadata) -> std::io::Result<()> {
+    let own = rustix::process::geteuid().as_raw();
+    if metadata.uid() == own {
+        return Ok(());
+    }
+    let why = format!("it belongs to user {}, and this is user {own}", metadata.uid());
+    Err(refused(ErrorKind::PermissionDenied, why))
+}
+
+/// A second name is a second way to read or replace the file.
+fn check_one_name(metadata: &Metadata) -> std::io::Result<()> {
+    match metadata.nlink() {
+        1 => Ok(()),
+        0 => Err(refused(ErrorKind::NotFound, "it was removed".to_owned())),
+        names => Err(refused(
+            ErrorKind::PermissionDenied,
+            format!("it has {names} names (hard links)"),
+        )),
+    }
+}
+
+fn too_long(max: u64) -> Error {
+    refused(ErrorKind::FileTooLarge, format!("it has more than {max} bytes"))
+}
+
+fn refused(kind: ErrorKind, why: String) -> Error {
+    Error::new(kind, why)
+}
+
+/// Flags beside those that `OpenOptions` has words for.
+fn flags(extra: OFlags) -> i32 {
+    (extra | OFlags::CLOEXEC).bits().cast_signed()
+}
+
+/// The directory that holds `path`.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes names that came or went survive power loss.
+fn sync_dir(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Adds what was tried, and where, to an error of the system.
+trait At<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, FsError>;
+}
+
+impl<T> At<T> for std::io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, FsError> {
+        self.map_err(|source| FsError {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! One way to speak HTTP: deadlines, a body cap, no redirects, retries decided by verb and kind, redaction.
+//!
+//! The cloud client and every JSON-RPC endpoint go through [`Http`]. Nothing here knows what is being asked. Proxies
+//! that the environment names are not used, and no answer is decompressed.
+
+mod attempt;
+#[cfg(test)]
+pub(crate) mod fake;
+mod retry;
+mod rpc;
+#[cfg(test)]
+pub(crate) mod tests;
+mod text;
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use tokio::time::Instant;
+use url::{Host, Url};
+
+pub use retry::{Retry, RetryPolicy};
+pub use rpc::RpcTransport;
+pub(crate) use text::{Secrets, escape, is_deceptive};
+
+/// Limits of one attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Time to connect, TLS included.
+    pub connect: Duration,
+    /// Time from connecting to the last byte read, retries not included.
+    pub total: Duration,
+    /// Largest body that is read.
+    pub body: usize,
+}
+
+/// A URL that prints as scheme and host only; path, query and credentials may hold a key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint(Url);
+
+/// One request.
+#[derive(Debug)]
+pub struct Request {
+    /// Verb.
+    pub verb: reqwest::Method,
+    /// Where to.
+    pub url: Endpoint,
+    /// Header names and values; values of secret headers are marked sensitive.
+    pub headers: HeaderMap,
+    /// Body bytes.
+    pub body: Option<Vec<u8>>,
+    /// What may be repeated.
+    pub retry: Retry,
+    /// Time for one attempt, where it is not [`Limits::total`].
+    pub time: Option<Duration>,
+    /// Largest body that is read, where it is not [`Limits::body`].
+    pub body_limit: Option<usize>,
+    /// Whether the path is a secret, as with JSON-RPC endpoints that carry their key in it.
+    pub hide_path: bool,
+}
+
+/// An answer, whatever its status.
+#[derive(Clone)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// The server's name for this request (`X-Request-ID`), escaped.
+    pub request_id: Option<String>,
+    /// The server's clock (`Date`).
+    pub date: Option<jiff::Timestamp>,
+    /// How long the server wants to be left alone (`Retry-After`).
+    pub retry_after: Option<Duration>,
+    /// Body bytes, complete.
+    pub body: Vec<u8>,
+}
+
+/// Whether the request can have had an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It did not leave, or not whole, or the server sent it elsewhere.
+    No,
+    /// It may have arrived.
+    Maybe,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{verb} {endpoint}{path}: {kind}")]
+pub struct HttpError {
+    /// Verb.
+    pub verb: String,
+    /// Scheme and host.
+    pub endpoint: String,
+    /// Path, percent-encoded as sent; empty for JSON-RPC endpoints.
+    pub path: String,
+    /// What went wrong.
+    pub kind: Kind,
+    /// Whether it may have had an effect.
+    pub sent: Sent,
+    /// The library's own error, URL removed.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Kinds of missing answers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Kind {
+    /// No connection (DNS, refused, unreachable, time-out while connecting), or no TLS library to make one.
+    #[error("no connection")]
+    Connect,
+    /// The server is not who it should be.
+    #[error("the server's TLS identity was refused")]
+    Tls,
+    /// The deadline passed.
+    #[error("no complete answer in time")]
+    Timeout,
+    /// The connection broke.
+    #[error("the connection broke before a complete answer")]
+    Broken,
+    /// The answer is longer than the limit.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit, bytes.
+        limit: usize,
+    },
+    /// A redirect, which is never followed.
+    #[error("redirect to {to} refused")]
+    Redirect {
+        /// Host it pointed to.
+        to: String,
+    },
+    /// Neither https nor plain HTTP to this machine.
+    #[error("plain http is allowed to this machine only")]
+    Insecure,
+}
+
+/// The shared client; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: reqwest::Client,
+    limits: Limits,
+    retries: RetryPolicy,
+}
+
+impl Default for Limits {
+    /// What an API call needs: generous for a slow link, short enough that a person still waits.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            total: Duration::from_secs(30),
+            body: 1024 * 1024,
+        }
+    }
+}
+
+impl Http {
+    /// A client with `limits` and the default retries.
+    ///
+    /// # Errors
+    /// The TLS library could not start, for example because this machine has no root certificates.
+    pub fn new(limits: Limits) -> Result<Self, HttpError> {
+        Ok(Self {
+            client: attempt::client(&limits)?,
+            limits,
+            retries: RetryPolicy::default(),
+        })
+    }
+    /// The same client with other retries.
+    #[must_use]
+    pub const fn with_retries(mut self, retries: RetryPolicy) -> Self {
+        self.retries = retries;
+        self
+    }
+    /// Limits of one attempt.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+    /// Sends `request` and reads the whole answer; repeats it as far as [`Request::retry`] allows.
+    ///
+    /// An answer of any status is an answer, except a redirect. Cut off in the middle (the future dropped), the
+    /// request may or may not have had its effect.
+    ///
+    /// # Errors
+    /// There was no complete answer; [`HttpError::sent`] says whether there may have been an effect.
+    pub async fn send(&self, request: Request) -> Result<Answer, HttpError> {
+        let end = self.retries.deadline.map(|deadline| Instant::now() + deadline);
+        let mut waits = self.retries.waits();
+        loop {
+            let outcome = self.attempt(&request, end).await;
+            let Some(asked) = request.retry.allows(&outcome) else {
+                return outcome;
+            };
+            let Some(wait) = waits.next().map(|wait| wait.max(asked)) else {
+                return outcome;
+            };
+            if end.is_some_and(|end| Instant::now() + wait >= end) {
+                return outcome;
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+impl Request {
+    /// A request without headers or body, and with the client's limits.
+    pub fn new(verb: reqwest::Method, url: Url, retry: Retry) -> Self {
+        Self {
+            verb,
+            url: Endpoint::new(url),
+            headers: HeaderMap::new(),
+            body: None,
+            retry,
+            time: None,
+            body_limit: None,
+            hide_path: false,
+        }
+    }
+
+    fn shown_path(&self) -> &str {
+        if self.hide_path { "" } else { self.url.url().path() }
+    }
+}
+
+impl Endpoint {
+    /// Wraps a URL.
+    pub const fn new(url: Url) -> Self {
+        Self(url)
+    }
+    /// The URL with all its parts, for sending only.
+    pub const fn url(&self) -> &Url {
+        &self.0
+    }
+    /// The same with one more query parameter, percent-encoded.
+    #[must_use]
+    pub fn with_query(&self, name: &str, value: &str) -> Self {
+        let mut url = self.0.clone();
+        url.query_pairs_mut().append_pair(name, value);
+        Self(url)
+    }
+    /// What in the URL may be a key: credentials, segments of the path, values of the query.
+    fn secrets(&self) -> Secrets {
+        let mut secrets = Secrets::default();
+        secrets.add(self.0.username());
+        secrets.add(self.0.password().unwrap_or_default());
+        self.0
+            .path_segments()
+            .into_iter()
+            .flatten()
+            .for_each(|segment| secrets.add(segment));
+        self.0.query_pairs().for_each(|(_, value)| secrets.add(&value));
+        secrets
+    }
+    /// Whether nobody on the way can read it: https, or plain http that stays on this machine.
+    fn is_private(&self) -> bool {
+        match (self.0.scheme(), self.0.host()) {
+            ("https", Some(_)) => true,
+            ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
+            ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
+            ("http", Some(Host::Domain(name))) => name == "localhost",
+            _ => false,
+        }
+    }
+}
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())?;
+        match self.0.port() {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("request_id", &self.request_id)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
