@@ -1,0 +1,90 @@
+//! What differs between two manifests, for machines by field and for people by line.
+//!
+//! Pure.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{FieldChange, canonical};
+
+/// Lines around a change that are shown with it.
+const CONTEXT_LINES: usize = 3;
+
+/// After this long, a difference that is right is shown, though a shorter one may exist.
+const LONGEST_SEARCH: Duration = Duration::from_secs(1);
+
+/// Fields that differ as the hash sees them: `2` and `2.0` are one number.
+pub(super) fn fields(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<FieldChange> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| before.get(*name).map(canonical::value_text) != after.get(*name).map(canonical::value_text))
+        .map(|name| FieldChange {
+            field: name.clone(),
+            before: before.get(name).cloned(),
+            after: after.get(name).cloned(),
+        })
+        .collect()
+}
+
+/// Unified lines of one field.
+pub(super) fn text(change: &FieldChange) -> String {
+    let (before, after) = (content(change.before.as_ref()), content(change.after.as_ref()));
+    // Only LF ends a line: a CR is content that has to be seen.
+    let (old, new): (Vec<&str>, Vec<&str>) = (
+        before.split_inclusive('\n').collect(),
+        after.split_inclusive('\n').collect(),
+    );
+    let diff = similar::TextDiff::configure()
+        .newline_terminated(true)
+        .timeout(LONGEST_SEARCH)
+        .diff_slices(&old, &new);
+    visible(
+        &diff
+            .unified_diff()
+            .context_radius(CONTEXT_LINES)
+            .missing_newline_hint(true)
+            .to_string(),
+    )
+}
+
+/// A string as it is, anything else as indented JSON.
+fn content(value: Option<&Value>) -> String {
+    match value {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => format!("{other:#}\n"),
+    }
+}
+
+/// Writes what a terminal would obey or hide as `\u{…}`.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Control characters but line ends and tabs, and Unicode's bidirectional and invisible formatting.
+fn is_hidden(character: char) -> bool {
+    match character {
+        '\n' | '\t' => false,
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => true,
+        _ => character.is_control(),
+    }
+}
