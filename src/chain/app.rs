@@ -1,0 +1,338 @@
+//! The app's contract (DstackApp, both ownership variants) and the KMS contract (DstackKms), read at one block.
+
+use alloy::primitives::{Address, B256, FixedBytes, b256, keccak256};
+use serde::{Deserialize, Serialize};
+
+use super::read::{Fact, Question, Reading};
+use super::rpc::printable;
+use super::{BlockRef, Chain, ChainError};
+use crate::abi::app::DstackApp as A;
+use crate::abi::app::IAppAuth::AppBootInfo;
+use crate::abi::kms::DstackKms as K;
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub struct AppQuery {
+    /// DstackApp = app id.
+    pub app: Address,
+    /// DstackKms, where known.
+    pub kms: Option<Address>,
+    /// Compose hash to ask about.
+    pub hash: Option<B256>,
+    /// Device to ask about.
+    pub device: Option<B256>,
+    /// OS image to ask about.
+    pub os_image: Option<B256>,
+}
+
+/// The app's contract at one block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppState {
+    /// The block everything was read at.
+    pub block: BlockRef,
+    /// Address.
+    pub app: Address,
+    /// keccak256 of the code at the address.
+    pub code_hash: B256,
+    /// ERC-1967 implementation, if the slot is set.
+    pub implementation: Option<Address>,
+    /// keccak256 of the implementation's code.
+    pub implementation_code_hash: Option<B256>,
+    /// Answers ERC-165 for the management interface (0x8fd37527); `false` on apps before June 2025.
+    pub manages_hashes: bool,
+    /// `owner()`.
+    pub owner: Address,
+    /// What stands at the owner's address.
+    pub owner_kind: OwnerKind,
+    /// `None`: one-step ownership, no such function. `Some(zero)`: two-step, nobody pending.
+    pub pending_owner: Option<Address>,
+    /// `allowedComposeHashes(hash)`, when asked.
+    pub hash_allowed: Option<bool>,
+    /// `allowedDeviceIds(device)`, when asked.
+    pub device_allowed: Option<bool>,
+    /// `allowAnyDevice()`.
+    pub any_device: bool,
+    /// `version()`; older apps have none.
+    pub version: Option<u64>,
+    /// `requireTcbUpToDate()`; older apps have none.
+    pub require_tcb_up_to_date: Option<bool>,
+    /// `DstackKms.registeredApps(app)`, when a KMS was given.
+    pub registered: Option<bool>,
+    /// `isAppAllowed`, as if the hash were allowed already, when a hash and device were given: by the KMS's contract when
+    /// that and the OS image are known, else by the app's.
+    pub preflight: Option<Preflight>,
+}
+
+/// What stands at an address that owns an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerKind {
+    /// The zero address: renounced.
+    Nobody,
+    /// No code.
+    Eoa,
+    /// No code of its own, delegates to a contract by EIP-7702.
+    DelegatedEoa,
+    /// A contract.
+    Contract,
+}
+
+/// The KMS's own answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// Whether the KMS would hand out keys.
+    pub allowed: bool,
+    /// Its reason, escaped.
+    pub reason: String,
+    /// Whether it was asked as if the hash were allowed already; otherwise the endpoint has no state override.
+    pub as_if_allowed: bool,
+}
+
+/// ERC-165 identifier of the four functions that add and remove hashes and devices.
+const MANAGEMENT_INTERFACE: FixedBytes<4> = FixedBytes::new([0x8f, 0xd3, 0x75, 0x27]);
+/// Where an ERC-1967 proxy keeps its implementation: keccak256("eip1967.proxy.implementation") - 1.
+const IMPLEMENTATION_SLOT: B256 = b256!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
+/// What an account that delegates by EIP-7702 has as code, before the address.
+const DELEGATION_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
+/// What the KMS is told of the machine's firmware: the best that it can be.
+const TCB_STATUS: &str = "UpToDate";
+
+impl Chain {
+    /// Reads the app's contract, its owner and the KMS's view at the newest agreed block. Three round trips: the head,
+    /// the state, and the code of what the state names; two when an earlier answer named the same.
+    ///
+    /// # Errors
+    /// See [`ChainError`]; a contract without the functions of a DstackApp is [`ChainError::NotAnApp`].
+    pub async fn app(&self, query: &AppQuery) -> Result<AppState, ChainError> {
+        let block = self.head().await?;
+        let guessed = self.guess().codes.clone();
+        let mut questions = query.questions();
+        questions.extend(guessed.iter().copied().map(Question::code));
+        let mut facts = self.read(&block, &questions).await?;
+        let code = facts.next().bytes();
+        if code.is_empty() {
+            return Err(query.not_an_app("there is no code at this address"));
+        }
+        let implementation = implementation(&facts.next().bytes());
+        let owner = self.named(query, &mut facts)?;
+        let named: Vec<Address> = implementation.into_iter().chain([owner.owner]).collect();
+        let mut codes = facts;
+        if named != guessed {
+            let questions: Vec<Question> = named.iter().copied().map(Question::code).collect();
+            codes = self.read(&block, &questions).await?;
+            self.guess().codes = named;
+        }
+        let implementation_code_hash = implementation.map(|_| keccak256(codes.next().bytes()));
+        let owner_kind = OwnerKind::of(owner.owner, &codes.next().bytes());
+        Ok(AppState {
+            block,
+            code_hash: keccak256(&code),
+            implementation,
+            implementation_code_hash,
+            owner_kind,
+            ..owner
+        })
+    }
+
+    /// The code of an app after `block`, to be compared with what an earlier [`AppState`] says: its hash, the
+    /// implementation, and the hash of the code at the `implementation` that is expected. One round trip.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn app_code(
+        &self,
+        app: Address,
+        expected: Option<Address>,
+        block: &BlockRef,
+    ) -> Result<(B256, Option<Address>, Option<B256>), ChainError> {
+        let mut questions = vec![Question::code(app), Question::slot(app, IMPLEMENTATION_SLOT)];
+        questions.extend(expected.map(Question::code));
+        let mut facts = self.read(block, &questions).await?;
+        let code = keccak256(facts.next().bytes());
+        let found = implementation(&facts.next().bytes());
+        Ok((code, found, expected.map(|_| keccak256(facts.next().bytes()))))
+    }
+
+    /// Everything that the app and the KMS answer by functions, in the order of [`AppQuery::questions`].
+    fn named(&self, query: &AppQuery, facts: &mut Reading) -> Result<AppState, ChainError> {
+        let manages_hashes = facts.next().value::<A::supportsInterfaceCall>().unwrap_or_default();
+        let owner = facts.next().value::<A::ownerCall>();
+        let pending_owner = facts.next().value::<A::pendingOwnerCall>();
+        let any_device = facts.next().value::<A::allowAnyDeviceCall>();
+        let version = facts.next().value::<A::versionCall>();
+        let require_tcb_up_to_date = facts.next().value::<A::requireTcbUpToDateCall>();
+        let hash_allowed = query.hash.map(|_| facts.next().value::<A::allowedComposeHashesCall>());
+        let device_allowed = query.device.map(|_| facts.next().value::<A::allowedDeviceIdsCall>());
+        let registered = query.kms.map(|_| facts.next().value::<K::registeredAppsCall>());
+        let preflight = query.boot().map(|_| preflight(facts));
+        let missing = |function: &str| query.not_an_app(&format!("it does not answer `{function}`"));
+        Ok(AppState {
+            block: BlockRef::default(),
+            app: query.app,
+            code_hash: B256::ZERO,
+            implementation: None,
+            implementation_code_hash: None,
+            manages_hashes,
+            owner: owner.ok_or_else(|| missing("owner()"))?,
+            owner_kind: OwnerKind::Nobody,
+            pending_owner,
+            hash_allowed: required(hash_allowed).ok_or_else(|| missing("allowedComposeHashes(bytes32)"))?,
+            device_allowed: required(device_allowed).ok_or_else(|| missing("allowedDeviceIds(bytes32)"))?,
+            any_device: any_device.ok_or_else(|| missing("allowAnyDevice()"))?,
+            version: version.and_then(|version| u64::try_from(version).ok()),
+            require_tcb_up_to_date,
+            registered: required(registered).ok_or_else(|| self.not_a_kms(query))?,
+            preflight,
+        })
+    }
+
+    fn not_a_kms(&self, query: &AppQuery) -> ChainError {
+        ChainError::NotAKms {
+            address: query.kms.unwrap_or_default(),
+            chain: self.id(),
+        }
+    }
+}
+
+/// `None`: asked and not answered.
+const fn required<T: Copy>(answer: Option<Option<T>>) -> Option<Option<T>> {
+    match answer {
+        None => Some(None),
+        Some(None) => None,
+        Some(Some(value)) => Some(Some(value)),
+    }
+}
+
+impl OwnerKind {
+    fn of(address: Address, code: &[u8]) -> Self {
+        if address.is_zero() {
+            Self::Nobody
+        } else if code.is_empty() {
+            Self::Eoa
+        } else if code.starts_with(&DELEGATION_PREFIX) {
+            Self::DelegatedEoa
+        } else {
+            Self::Contract
+        }
+    }
+}
+
+impl AppQuery {
+    fn questions(&self) -> Vec<Question> {
+        let app = self.app;
+        let interface = A::supportsInterfaceCall {
+            interfaceId: MANAGEMENT_INTERFACE,
+        };
+        let mut list = vec![
+            Question::code(app),
+            Question::slot(app, IMPLEMENTATION_SLOT),
+            Question::call(app, &interface),
+            Question::call(app, &A::ownerCall {}),
+            Question::call(app, &A::pendingOwnerCall {}),
+            Question::call(app, &A::allowAnyDeviceCall {}),
+            Question::call(app, &A::versionCall {}),
+            Question::call(app, &A::requireTcbUpToDateCall {}),
+        ];
+        let hash = self.hash.map(|hash| A::allowedComposeHashesCall { composeHash: hash });
+        let device = self.device.map(|id| A::allowedDeviceIdsCall { deviceId: id });
+        list.extend(hash.map(|call| Question::call(app, &call)));
+        list.extend(device.map(|call| Question::call(app, &call)));
+        let known = K::registeredAppsCall { appId: app };
+        list.extend(self.kms.map(|kms| Question::call(kms, &known)));
+        if let Some((hash, judge, boot)) = self.boot() {
+            let (slot, yes) = (allowed_slot(hash), B256::with_last_byte(1));
+            let control = A::allowedComposeHashesCall { composeHash: hash };
+            // The control shows whether the endpoint honours the override and the app keeps its hashes in that slot.
+            list.extend([
+                Question::call(app, &control).assuming(app, slot, yes),
+                Question::call(judge, &boot).assuming(app, slot, yes),
+                Question::call(judge, &boot),
+            ]);
+        }
+        list
+    }
+    /// The question a KMS asks when the CVM boots, and who is asked: the KMS's contract, or the app's when the KMS or
+    /// the OS image is not known.
+    fn boot(&self) -> Option<(B256, Address, A::isAppAllowedCall)> {
+        let (hash, device) = (self.hash?, self.device?);
+        let judge = self.kms.filter(|_| self.os_image.is_some()).unwrap_or(self.app);
+        let info = AppBootInfo {
+            appId: self.app,
+            composeHash: hash,
+            instanceId: Address::ZERO,
+            deviceId: device,
+            mrAggregated: B256::ZERO,
+            mrSystem: B256::ZERO,
+            osImageHash: self.os_image.unwrap_or_default(),
+            tcbStatus: TCB_STATUS.to_owned(),
+            advisoryIds: Vec::new(),
+        };
+        Some((hash, judge, A::isAppAllowedCall { bootInfo: info }))
+    }
+    fn not_an_app(&self, why: &str) -> ChainError {
+        ChainError::NotAnApp {
+            address: self.app,
+            why: why.to_owned(),
+        }
+    }
+}
+
+/// Where `allowedComposeHashes[hash]` is: the first variable of the contract, whose bases keep theirs elsewhere
+/// (ERC-7201).
+fn allowed_slot(hash: B256) -> B256 {
+    keccak256([hash, B256::ZERO].concat())
+}
+
+fn implementation(slot: &[u8]) -> Option<Address> {
+    let word = B256::try_from(slot).ok()?;
+    Some(Address::from_word(word)).filter(|address| !address.is_zero())
+}
+
+fn preflight(facts: &mut Reading) -> Preflight {
+    let as_if_allowed = facts.next().value::<A::allowedComposeHashesCall>() == Some(true);
+    let (with, without) = (facts.next(), facts.next());
+    let answer = if as_if_allowed { with } else { without };
+    let (allowed, reason) = match (answer.value::<A::isAppAllowedCall>(), answer) {
+        (Some(said), _) => (said.isAllowed, printable(&said.reason)),
+        (None, Fact::Reverted(why)) => (false, why),
+        (None, _) => (false, "no answer".to_owned()),
+    };
+    Preflight {
+        allowed,
+        reason,
+        as_if_allowed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::hex;
+
+    use super::*;
+
+    #[test]
+    fn o7_an_account_that_delegates_is_not_a_contract() {
+        let owner = Address::repeat_byte(1);
+        let delegation = hex!("ef0100aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+        assert_eq!(OwnerKind::of(owner, &delegation), OwnerKind::DelegatedEoa);
+        assert_eq!(OwnerKind::of(owner, &[]), OwnerKind::Eoa);
+        assert_eq!(OwnerKind::of(owner, &[0x60, 0x80]), OwnerKind::Contract);
+    }
+
+    #[test]
+    fn o4_an_app_that_the_zero_address_owns_belongs_to_nobody() {
+        assert_eq!(OwnerKind::of(Address::ZERO, &[]), OwnerKind::Nobody);
+        assert_eq!(OwnerKind::of(Address::ZERO, &[0x60]), OwnerKind::Nobody);
+    }
+
+    #[test]
+    fn the_implementation_slot_is_the_one_of_erc_1967() {
+        let slot = alloy::primitives::U256::from_be_bytes(keccak256("eip1967.proxy.implementation").0);
+        assert_eq!(
+            IMPLEMENTATION_SLOT.0,
+            (slot - alloy::primitives::U256::from(1)).to_be_bytes::<32>()
+        );
+        assert_eq!(implementation(&B256::ZERO[..]), None);
+        assert_eq!(implementation(&[]), None);
+    }
+}

@@ -1,0 +1,368 @@
+//! Filling in a transaction: nonce, gas, fees, and whether the sender can pay. One round trip, nothing is sent.
+
+use alloy::primitives::{Address, U64, U128, U256};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::read::reason;
+use super::rpc::{Ask, Node, RawBlock, Refusal, Replies, Reply};
+use super::{Call, Chain, ChainError, TxError, TxRequest};
+
+/// Blocks that the fees are taken from.
+const HISTORY: u64 = 20;
+/// Without a ceiling of its own, nothing above this many times the median fee of those blocks is signed.
+const CEILING: u128 = 5;
+/// A default ceiling is not below this, so that a cheap chain with one busy block is no obstacle: 1 gwei.
+const CEILING_FLOOR: u128 = 1_000_000_000;
+/// Smallest tip: 0.001 gwei, where nobody pays any.
+const TIP_FLOOR: u128 = 1_000_000;
+/// Gas above the estimate, in percent: the estimate is for one state, the transaction meets a later one.
+const GAS_MARGIN: u64 = 20;
+
+/// Gas for trying the call: far more than any call of this kind needs.
+pub(super) const GENEROUS_GAS: u64 = 10_000_000;
+
+/// Limits on what a transaction may cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FeePolicy {
+    /// Highest `maxFeePerGas`, wei; without one: a multiple of the recent median.
+    pub ceiling: Option<u128>,
+}
+
+/// `eth_feeHistory`: base fees of some blocks and of the next one, tips that were paid.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FeeHistory {
+    #[serde(default)]
+    base_fee_per_gas: Vec<U128>,
+    #[serde(default)]
+    reward: Option<Vec<Vec<U128>>>,
+}
+
+/// What one endpoint says of everything that a transaction needs.
+#[derive(Debug)]
+struct Survey {
+    number: u64,
+    gas_limit: u64,
+    latest: u64,
+    pending: u64,
+    balance: U256,
+    history: FeeHistory,
+    gas: Result<u64, Refusal>,
+    call: Option<Refusal>,
+}
+
+impl FeeHistory {
+    /// Blocks back from the newest, with the given percentile of their tips.
+    pub(super) fn ask(blocks: u64, percentile: u64) -> Ask {
+        Ask::new("eth_feeHistory", json!([U64::from(blocks), "latest", [percentile]]))
+    }
+    /// Base fee of the next block.
+    pub(super) fn next_base_fee(&self) -> u128 {
+        self.base_fee_per_gas.last().copied().unwrap_or_default().to()
+    }
+    /// Median of the tips of blocks that paid any.
+    pub(super) fn tip(&self) -> u128 {
+        let paid = self.reward.iter().flatten().filter_map(|tips| tips.first());
+        let tips = paid.map(|tip| tip.to::<u128>()).filter(|tip| *tip > 0).collect();
+        median(tips).max(TIP_FLOOR)
+    }
+    /// Median of the base fees of past blocks.
+    fn usual_base_fee(&self) -> u128 {
+        let past = self.base_fee_per_gas.len().saturating_sub(1);
+        median(self.base_fee_per_gas.iter().take(past).map(|fee| fee.to()).collect())
+    }
+    /// Cap and tip, wei per gas: room for the base fee to double, within the ceiling.
+    ///
+    /// # Errors
+    /// The ceiling is below what the next block asks.
+    fn fees(&self, policy: FeePolicy) -> Result<(u128, u128), TxError> {
+        let (base, tip) = (self.next_base_fee(), self.tip());
+        let usual = self.usual_base_fee().saturating_add(tip).saturating_mul(CEILING);
+        let ceiling = policy.ceiling.unwrap_or_else(|| usual.max(CEILING_FLOOR));
+        let needed = base.saturating_add(tip);
+        if needed > ceiling {
+            return Err(TxError::FeeCeiling { needed, ceiling });
+        }
+        Ok((base.saturating_mul(2).saturating_add(tip).min(ceiling), tip))
+    }
+}
+
+fn median(mut values: Vec<u128>) -> u128 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+impl Chain {
+    /// Reads nonce, balance and fees, estimates gas and fills in a transaction; sends nothing. One round trip.
+    ///
+    /// # Errors
+    /// See [`TxError`].
+    pub async fn fill(&self, from: Address, call: &Call, policy: FeePolicy) -> Result<TxRequest, TxError> {
+        let surveys = self.gather(|node| self.survey(node, from, call)).await?;
+        let surveys: Vec<Survey> = surveys.into_iter().map(|(_, survey)| survey).collect();
+        // Endpoints differ by what they have not heard of yet: the highest nonce and block are the newest news.
+        let latest = surveys.iter().map(|survey| survey.latest).max().unwrap_or_default();
+        let pending = surveys.iter().map(|survey| survey.pending).max().unwrap_or_default();
+        let newest = surveys
+            .into_iter()
+            .max_by_key(|survey| survey.number)
+            .ok_or(ChainError::NoEndpoint { chain: self.id() })?;
+        if pending > latest {
+            return Err(TxError::InFlight { from, latest, pending });
+        }
+        let gas_limit = newest.gas()?;
+        let (max_fee_per_gas, max_priority_fee_per_gas) = newest.history.fees(policy)?;
+        let request = TxRequest {
+            chain_id: self.id(),
+            from,
+            nonce: latest,
+            call: call.clone(),
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+        };
+        if newest.balance < request.most() {
+            return Err(TxError::Funds {
+                from,
+                have: newest.balance.to_string(),
+                need: request.most().to_string(),
+            });
+        }
+        Ok(request)
+    }
+
+    async fn survey(&self, node: &Node, from: Address, call: &Call) -> Result<Survey, ChainError> {
+        let transaction = json!({"from": from, "to": call.to, "value": call.value, "data": call.data});
+        // With gas of its own, so that a block that holds little is told from a call that fails.
+        let mut generous = transaction.clone();
+        generous["gas"] = json!(U64::from(GENEROUS_GAS));
+        let mut replies = node
+            .ask(&[
+                Ask::chain_id(),
+                Ask::block_at("latest"),
+                Ask::new("eth_getTransactionCount", json!([from, "latest"])),
+                Ask::new("eth_getTransactionCount", json!([from, "pending"])),
+                Ask::new("eth_getBalance", json!([from, "latest"])),
+                FeeHistory::ask(HISTORY, 50),
+                Ask::new("eth_estimateGas", json!([transaction, "latest"])),
+                Ask::new("eth_call", json!([generous, "latest"])),
+            ])
+            .await?;
+        self.check_id(node, replies.number()?)?;
+        let block: RawBlock = replies.take()?;
+        let survey = Survey {
+            number: self.check_top(node, &block)?.number,
+            gas_limit: block.gas_limit(),
+            latest: replies.number()?,
+            pending: replies.number()?,
+            balance: replies.take()?,
+            history: replies.take()?,
+            gas: attempt::<U64>(node, &mut replies)?.map(|gas| gas.to()),
+            call: attempt::<Value>(node, &mut replies)?.err(),
+        };
+        match &survey.gas {
+            Err(refusal) if !refusal.is_revert() && !is_about_gas(refusal) => {
+                Err(node.unavailable("eth_estimateGas", refusal.clone()))
+            }
+            _ => Ok(survey),
+        }
+    }
+}
+
+fn is_about_gas(refusal: &Refusal) -> bool {
+    let said = refusal.lower();
+    let texts = [
+        "out of gas",
+        "outofgas",
+        "exceeds allowance",
+        "gas limit",
+        "intrinsic gas",
+    ];
+    texts.iter().any(|text| said.contains(text))
+}
+
+/// A reply in which a refusal is an answer.
+fn attempt<T: serde::de::DeserializeOwned>(
+    node: &Node,
+    replies: &mut Replies<'_>,
+) -> Result<Result<T, Refusal>, ChainError> {
+    match replies.reply()? {
+        (_, Reply::Refused(refusal)) => Ok(Err(refusal)),
+        (method, Reply::Result(raw)) => serde_json::from_str(raw.get())
+            .map(Ok)
+            .map_err(|_shape| node.misshapen(method)),
+    }
+}
+
+impl Survey {
+    /// Gas limit with its margin.
+    ///
+    /// # Errors
+    /// The call fails, or needs more than a block holds.
+    fn gas(&self) -> Result<u64, TxError> {
+        let limit = self.gas_limit;
+        match &self.gas {
+            Ok(needed) if *needed > limit => Err(TxError::BlockGasLimit { needed: *needed, limit }),
+            Ok(needed) => {
+                let margin = needed.saturating_mul(GAS_MARGIN).div_ceil(100);
+                Ok(needed.saturating_add(margin).min(limit))
+            }
+            Err(refusal) => Err(self.would_fail(refusal)),
+        }
+    }
+
+    fn would_fail(&self, estimate: &Refusal) -> TxError {
+        let runs = self.call.is_none() && estimate.is_revert();
+        if runs || (is_about_gas(estimate) && !self.call.as_ref().is_some_and(Refusal::is_revert)) {
+            return TxError::BlockGasLimit {
+                needed: self.gas_limit.saturating_add(1),
+                limit: self.gas_limit,
+            };
+        }
+        // Some endpoints give the reason only to a call.
+        let detailed = self.call.as_ref().filter(|call| call.data.is_some());
+        TxError::WouldRevert {
+            reason: reason(detailed.unwrap_or(estimate)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GWEI: u128 = 1_000_000_000;
+
+    fn history(past: &[u128], next: u128, tips: &[u128]) -> FeeHistory {
+        FeeHistory {
+            base_fee_per_gas: past.iter().chain([&next]).map(|fee| U128::from(*fee)).collect(),
+            reward: Some(tips.iter().map(|tip| vec![U128::from(*tip)]).collect()),
+        }
+    }
+
+    fn survey(gas: Result<u64, Refusal>, call: Option<Refusal>) -> Survey {
+        Survey {
+            number: 1,
+            gas_limit: 30_000_000,
+            latest: 0,
+            pending: 0,
+            balance: U256::ZERO,
+            history: history(&[GWEI], GWEI, &[]),
+            gas,
+            call,
+        }
+    }
+
+    fn refusal(message: &str) -> Refusal {
+        Refusal {
+            code: -32000,
+            message: message.to_owned(),
+            data: None,
+        }
+    }
+
+    #[test]
+    fn the_cap_has_room_for_the_base_fee_to_double() {
+        let quiet = history(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
+        assert_eq!(quiet.fees(FeePolicy::default()).unwrap(), (22 * GWEI, 2 * GWEI));
+    }
+
+    #[test]
+    fn r20_a_fee_far_above_the_usual_is_refused_not_paid() {
+        let jump = history(&[10 * GWEI; 20], 100 * GWEI, &[2 * GWEI; 20]);
+        let error = jump.fees(FeePolicy::default()).unwrap_err();
+        assert!(
+            matches!(error, TxError::FeeCeiling { needed, ceiling } if needed == 102 * GWEI && ceiling == 60 * GWEI),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn x25_a_base_fee_above_the_own_ceiling_is_told_with_the_number_needed() {
+        let own = FeePolicy {
+            ceiling: Some(11 * GWEI),
+        };
+        let dear = history(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
+        let error = dear.fees(own).unwrap_err();
+        assert!(
+            matches!(error, TxError::FeeCeiling { needed, ceiling } if needed == 12 * GWEI && ceiling == 11 * GWEI),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_cap_never_exceeds_the_ceiling() {
+        let own = FeePolicy {
+            ceiling: Some(15 * GWEI),
+        };
+        let quiet = history(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
+        assert_eq!(quiet.fees(own).unwrap(), (15 * GWEI, 2 * GWEI));
+    }
+
+    #[test]
+    fn on_a_cheap_chain_one_busy_block_is_no_obstacle() {
+        let base = history(&[5_000_000; 20], 80_000_000, &[1_000_000; 20]);
+        assert!(base.fees(FeePolicy::default()).is_ok());
+    }
+
+    #[test]
+    fn one_absurd_tip_moves_nothing_and_no_tips_leave_the_smallest() {
+        let mut tips = [2 * GWEI; 20];
+        tips[3] = 100_000 * GWEI;
+        assert_eq!(history(&[GWEI; 20], GWEI, &tips).tip(), 2 * GWEI);
+        assert_eq!(history(&[GWEI; 20], GWEI, &[0; 20]).tip(), TIP_FLOOR);
+        assert_eq!(history(&[GWEI; 20], GWEI, &[]).tip(), TIP_FLOOR);
+    }
+
+    #[test]
+    fn a_fee_history_without_rewards_is_read() {
+        let text = r#"{"oldestBlock":"0x1","baseFeePerGas":["0x3b9aca00","0x342770c0"],"gasUsedRatio":[0.0]}"#;
+        let read: FeeHistory = serde_json::from_str(text).unwrap();
+        assert_eq!(read.next_base_fee(), 875_000_000);
+        assert_eq!(read.tip(), TIP_FLOOR);
+    }
+
+    #[test]
+    fn the_gas_limit_is_a_fifth_above_the_estimate_and_at_most_a_block() {
+        assert_eq!(survey(Ok(50_001), None).gas().unwrap(), 60_002);
+        assert_eq!(survey(Ok(29_000_000), None).gas().unwrap(), 30_000_000);
+    }
+
+    #[test]
+    fn x22_more_gas_than_a_block_holds_is_refused() {
+        let error = survey(Ok(30_000_001), None).gas().unwrap_err();
+        assert!(matches!(
+            error,
+            TxError::BlockGasLimit {
+                needed: 30_000_001,
+                limit: 30_000_000
+            }
+        ));
+        let error = survey(Err(refusal("gas required exceeds allowance (30000)")), None)
+            .gas()
+            .unwrap_err();
+        assert!(matches!(error, TxError::BlockGasLimit { .. }), "{error}");
+    }
+
+    #[test]
+    fn r21_a_call_that_fails_is_never_sent_and_its_reason_is_named() {
+        let mut data = alloy::primitives::hex::decode("118cdaa7").unwrap();
+        data.extend([0; 32]);
+        let detailed = Refusal {
+            data: Some(data.into()),
+            ..refusal("execution reverted")
+        };
+        let error = survey(Err(refusal("execution reverted")), Some(detailed))
+            .gas()
+            .unwrap_err();
+        assert!(
+            matches!(&error, TxError::WouldRevert { reason } if reason.starts_with("OwnableUnauthorizedAccount")),
+            "{error}"
+        );
+        let error = survey(Err(refusal("out of gas")), Some(refusal("execution reverted: no")))
+            .gas()
+            .unwrap_err();
+        assert!(matches!(&error, TxError::WouldRevert { .. }), "{error}");
+    }
+}

@@ -1,0 +1,571 @@
+//! An EVM chain as countersign sees it: endpoints that must agree, one block at a time, calls that change a policy.
+//!
+//! `chain` knows the app and KMS contracts and a transaction's life. It knows no Safe and no journal.
+
+mod app;
+mod fees;
+mod history;
+mod look;
+mod proof;
+mod read;
+mod revert;
+mod rpc;
+mod send;
+mod tx;
+mod watch;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, Bytes, U256, b256, keccak256};
+use alloy::sol_types::SolCall;
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use url::Url;
+
+use self::rpc::{Ask, Node, RawBlock};
+use crate::abi::app::DstackApp;
+use crate::http::{Endpoint, Http, RpcTransport};
+
+pub use app::{AppQuery, AppState, OwnerKind, Preflight};
+pub use fees::FeePolicy;
+pub use history::HashRecord;
+pub use proof::{Proof, ProofFailure};
+pub use send::{Broadcast, Rejection};
+pub use tx::{SignedTx, TxError, TxRequest};
+pub use watch::{InclusionAt, Sighting, Watch, WatchAction};
+
+/// Chain id of anvil, where one confirmation is enough and no genesis is pinned.
+pub const DEVELOPMENT_CHAIN: u64 = 31337;
+/// Ethereum's chain id.
+const ETHEREUM: u64 = 1;
+/// Base's chain id.
+const BASE: u64 = 8453;
+/// Hashes of block 0, so that a chain id alone convinces nobody.
+const GENESIS: &[(u64, B256)] = &[
+    (
+        ETHEREUM,
+        b256!("d4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3"),
+    ),
+    (
+        BASE,
+        b256!("f712aa9241cc24369b143cf6dce85f0902a9731e70d66818a3a5845b296c73dd"),
+    ),
+];
+/// How often an endpoint whose newest block is older than one seen before is asked again: behind a load balancer
+/// another machine answers next.
+const BEHIND_TRIES: u32 = 3;
+const BEHIND_WAIT: Duration = Duration::from_millis(200);
+/// First wait before everybody is asked again, doubled each time, and the time after which nobody is: a hiccup should
+/// not end an upgrade, and who waits for long decides so himself.
+const RETRY_WAIT: Duration = Duration::from_millis(250);
+const RETRY_LIMIT: Duration = Duration::from_secs(3);
+
+/// How to reach a chain.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Endpoints; what they say of one block must agree.
+    pub endpoints: Vec<Url>,
+    /// The chain id that every endpoint must have.
+    pub chain_id: u64,
+    /// Test builds only: a known chain id with another genesis is accepted.
+    pub allow_unpinned: bool,
+}
+
+/// A chain behind one or more endpoints.
+///
+/// Every endpoint is asked everything. One that fails is set aside for a while as long as another works; two that
+/// contradict each other about the same block are an error.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    nodes: Arc<[Node]>,
+    id: u64,
+    /// How old the newest block may be.
+    freshness: Option<Duration>,
+    /// Highest head that was agreed on.
+    seen: Arc<AtomicU64>,
+    /// What earlier answers let expect of the next ones.
+    guess: Arc<Mutex<Guess>>,
+}
+
+/// What is asked for along with the rest because it will be needed, unless something changed. A wrong guess costs a
+/// round trip, a right one saves it; neither is believed without the answer.
+#[derive(Debug, Clone, Default)]
+struct Guess {
+    /// Implementation and owner that an app named.
+    codes: Vec<Address>,
+    /// A transaction and the block that held it.
+    included: Option<(B256, BlockRef)>,
+}
+
+/// A call that changes a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Contract.
+    pub to: Address,
+    /// Wei; always zero here.
+    pub value: U256,
+    /// Calldata.
+    pub data: Bytes,
+}
+
+/// One block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRef {
+    /// Height.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+    /// Seconds since 1970.
+    pub timestamp: u64,
+}
+
+/// When a block is taken to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finality {
+    /// This many blocks, the one that holds the transaction included.
+    Confirmations(u64),
+    /// The `safe` block has reached it.
+    Safe,
+    /// The `finalized` block has reached it.
+    Finalized,
+}
+
+/// Why the chain gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// No endpoint answered usefully; try later.
+    #[error("{endpoint} gave no usable answer to {method}")]
+    Unavailable {
+        /// Scheme and host.
+        endpoint: String,
+        /// JSON-RPC method.
+        method: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An endpoint has another chain id.
+    #[error("{endpoint} is chain {found}, not {expected}")]
+    WrongChain {
+        /// Scheme and host.
+        endpoint: String,
+        /// What it says.
+        found: u64,
+        /// What it should be.
+        expected: u64,
+    },
+    /// Right chain id, another genesis block.
+    #[error("{endpoint} has another genesis block than chain {chain}: {found}, not {expected}")]
+    WrongGenesis {
+        /// Scheme and host.
+        endpoint: String,
+        /// Chain id.
+        chain: u64,
+        /// What it says.
+        found: B256,
+        /// What is pinned.
+        expected: B256,
+    },
+    /// Two endpoints contradict each other about one block.
+    #[error("{first} and {second} disagree about {what} at block {block}")]
+    Disagreement {
+        /// Scheme and host.
+        first: String,
+        /// Scheme and host.
+        second: String,
+        /// What they disagree about.
+        what: String,
+        /// Block number.
+        block: u64,
+    },
+    /// Every endpoint's newest block is old.
+    #[error("the newest block of every endpoint is older than {limit} seconds (block {number})")]
+    Stale {
+        /// Newest block seen.
+        number: u64,
+        /// Limit, seconds.
+        limit: u64,
+    },
+    /// The app's address has no contract that this tool knows.
+    #[error("{address} is not a DstackApp: {why}")]
+    NotAnApp {
+        /// Address.
+        address: Address,
+        /// Why.
+        why: String,
+    },
+    /// The KMS's address has no contract that this tool knows.
+    #[error("{address} on chain {chain} is not a DstackKms: it does not answer `registeredApps(address)`")]
+    NotAKms {
+        /// Address.
+        address: Address,
+        /// Chain id.
+        chain: u64,
+    },
+    /// Asked for a finality that the endpoint does not offer.
+    #[error("{endpoint} has no `{tag}` block")]
+    NoFinalityTag {
+        /// Scheme and host.
+        endpoint: String,
+        /// `safe` or `finalized`.
+        tag: &'static str,
+    },
+    /// An answer that contradicts itself or the request.
+    #[error("{endpoint} answered {method} with something impossible: {what}")]
+    Impossible {
+        /// Scheme and host.
+        endpoint: String,
+        /// JSON-RPC method.
+        method: String,
+        /// What.
+        what: String,
+    },
+    /// No endpoint was given.
+    #[error("no RPC endpoint was given for chain {chain}")]
+    NoEndpoint {
+        /// Chain id.
+        chain: u64,
+    },
+}
+
+impl Chain {
+    /// Checks chain id and genesis of every endpoint: one round trip to each.
+    ///
+    /// # Errors
+    /// No endpoint, a wrong chain, or none that answers.
+    pub async fn connect(options: &Options, http: &Http) -> Result<Self, ChainError> {
+        let nodes = options
+            .endpoints
+            .iter()
+            .map(|url| Node::new(RpcTransport::new(http.clone(), Endpoint::new(url.clone()))));
+        let chain = Self {
+            nodes: nodes.collect(),
+            id: options.chain_id,
+            freshness: if options.allow_unpinned {
+                None
+            } else {
+                freshness(options.chain_id)
+            },
+            seen: Arc::new(AtomicU64::new(0)),
+            guess: Arc::default(),
+        };
+        let pinned = GENESIS
+            .iter()
+            .find(|(id, _)| *id == options.chain_id && !options.allow_unpinned)
+            .map(|(_, hash)| *hash);
+        chain.gather(|node| chain.check_identity(node, pinned)).await?;
+        Ok(chain)
+    }
+    /// Chain id.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+    /// Reads the chain id of every endpoint again: before signing, sending and proving. One round trip.
+    ///
+    /// # Errors
+    /// It changed, or no endpoint answers.
+    pub async fn recheck(&self) -> Result<(), ChainError> {
+        self.gather(|node| self.check_chain(node)).await?;
+        Ok(())
+    }
+    /// The newest block on which the endpoints agree; never one below an earlier answer. One round trip, with the
+    /// chain id checked again in it, and another one to endpoints that are ahead.
+    ///
+    /// # Errors
+    /// Every endpoint is stale, behind or silent, or they are on different forks just now.
+    pub async fn head(&self) -> Result<BlockRef, ChainError> {
+        let tops = self.gather(|node| self.top(node)).await?;
+        let Some(lowest) = tops.iter().map(|(_, top)| top.number).min() else {
+            return Err(ChainError::NoEndpoint { chain: self.id });
+        };
+        let same_height = join_all(tops.iter().map(|(node, top)| block_at(node, *top, lowest))).await;
+        let found: Vec<_> = same_height.into_iter().filter_map(Result::ok).collect();
+        let head = self.agreed(&found)?;
+        self.seen.fetch_max(head.number, Ordering::Relaxed);
+        Ok(head)
+    }
+
+    fn guess(&self) -> MutexGuard<'_, Guess> {
+        self.guess.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks every endpoint that is not set aside, all at once, and again for a short while when none answers. What
+    /// contradicts or endangers is an error at once; silence is one only when nobody answers.
+    async fn gather<'s, T, F, R>(&'s self, ask: F) -> Result<Vec<(&'s Node, T)>, ChainError>
+    where
+        F: Fn(&'s Node) -> R,
+        R: Future<Output = Result<T, ChainError>>,
+    {
+        let began = Instant::now();
+        let mut wait = RETRY_WAIT;
+        loop {
+            let error = match self.gather_once(&ask).await {
+                Err(error @ ChainError::Unavailable { .. }) => error,
+                other => return other,
+            };
+            wait = rpc::asked_delay(&error).unwrap_or(wait);
+            if began.elapsed() + wait > RETRY_LIMIT {
+                return Err(error);
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    async fn gather_once<'s, T, F, R>(&'s self, ask: &F) -> Result<Vec<(&'s Node, T)>, ChainError>
+    where
+        F: Fn(&'s Node) -> R,
+        R: Future<Output = Result<T, ChainError>>,
+    {
+        let ready: Vec<&Node> = self.nodes.iter().filter(|node| !node.is_aside()).collect();
+        let asked = if ready.is_empty() {
+            self.nodes.iter().collect()
+        } else {
+            ready
+        };
+        let replies = join_all(asked.iter().map(|node| ask(node))).await;
+        let mut found = Vec::new();
+        let mut trouble = None;
+        for (node, reply) in asked.into_iter().zip(replies) {
+            match reply {
+                Ok(value) => {
+                    node.set_aside(false);
+                    found.push((node, value));
+                }
+                Err(error @ (ChainError::Unavailable { .. } | ChainError::Stale { .. })) => {
+                    tracing::warn!(endpoint = node.label(), %error, "endpoint set aside");
+                    node.set_aside(true);
+                    trouble.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if found.is_empty() {
+            return Err(trouble.unwrap_or(ChainError::NoEndpoint { chain: self.id }));
+        }
+        Ok(found)
+    }
+
+    fn check_id(&self, node: &Node, found: u64) -> Result<(), ChainError> {
+        if found == self.id {
+            return Ok(());
+        }
+        Err(ChainError::WrongChain {
+            endpoint: node.label().to_owned(),
+            found,
+            expected: self.id,
+        })
+    }
+
+    async fn check_chain(&self, node: &Node) -> Result<(), ChainError> {
+        let found = node.ask(&[Ask::chain_id()]).await?.number()?;
+        self.check_id(node, found)
+    }
+
+    async fn check_identity(&self, node: &Node, pinned: Option<B256>) -> Result<(), ChainError> {
+        let mut replies = node.ask(&[Ask::chain_id(), Ask::block(0)]).await?;
+        self.check_id(node, replies.number()?)?;
+        let Some(expected) = pinned else { return Ok(()) };
+        let genesis: Option<RawBlock> = replies.take()?;
+        let found = genesis
+            .and_then(|raw| raw.sealed())
+            .ok_or_else(|| node.misshapen("eth_getBlockByNumber"))?
+            .hash;
+        if found == expected {
+            return Ok(());
+        }
+        Err(ChainError::WrongGenesis {
+            endpoint: node.label().to_owned(),
+            chain: self.id,
+            found,
+            expected,
+        })
+    }
+
+    /// An endpoint's newest block, which is fresh and not below what was seen before.
+    async fn top(&self, node: &Node) -> Result<BlockRef, ChainError> {
+        let mut tries = 1;
+        loop {
+            let mut replies = node.ask(&[Ask::chain_id(), Ask::block_at("latest")]).await?;
+            self.check_id(node, replies.number()?)?;
+            let top = self.check_top(node, &replies.take()?)?;
+            match self.check_not_behind(node, top) {
+                Ok(()) => return Ok(top),
+                Err(behind) if tries == BEHIND_TRIES => return Err(behind),
+                Err(_) => tries += 1,
+            }
+            tokio::time::sleep(BEHIND_WAIT).await;
+        }
+    }
+
+    /// An endpoint below a head that was agreed on before may hide what happened since.
+    fn check_not_behind(&self, node: &Node, top: BlockRef) -> Result<(), ChainError> {
+        let seen = self.seen.load(Ordering::Relaxed);
+        if top.number >= seen {
+            return Ok(());
+        }
+        Err(node.unavailable("eth_getBlockByNumber", Behind { top: top.number, seen }))
+    }
+
+    fn check_top(&self, node: &Node, raw: &RawBlock) -> Result<BlockRef, ChainError> {
+        let top = raw.sealed().ok_or_else(|| node.misshapen("eth_getBlockByNumber"))?;
+        match self.freshness {
+            Some(limit) if is_stale(&top, limit, jiff::Timestamp::now()) => Err(ChainError::Stale {
+                number: top.number,
+                limit: limit.as_secs(),
+            }),
+            _ => Ok(top),
+        }
+    }
+
+    /// One block, if all have the same.
+    fn agreed(&self, found: &[(&Node, BlockRef)]) -> Result<BlockRef, ChainError> {
+        let Some(((first, block), others)) = found.split_first() else {
+            return Err(ChainError::NoEndpoint { chain: self.id });
+        };
+        for (node, other) in others {
+            if other.hash != block.hash {
+                let forked = Forked {
+                    number: block.number,
+                    mine: other.hash,
+                    theirs: block.hash,
+                    other: first.label().to_owned(),
+                };
+                return Err(node.unavailable("eth_getBlockByNumber", forked));
+            }
+            if other.timestamp != block.timestamp {
+                return Err(ChainError::Disagreement {
+                    first: first.label().to_owned(),
+                    second: node.label().to_owned(),
+                    what: "timestamp".to_owned(),
+                    block: block.number,
+                });
+            }
+        }
+        Ok(*block)
+    }
+}
+
+/// An endpoint that is behind what another one, or itself, has shown.
+#[derive(Debug, thiserror::Error)]
+#[error("its newest block is {top}, and block {seen} was seen before")]
+struct Behind {
+    top: u64,
+    seen: u64,
+}
+
+/// Two endpoints with different blocks at one height: a fork that settles by itself, or one that is not followed.
+#[derive(Debug, thiserror::Error)]
+#[error("its block {number} is {mine}, and {other} has {theirs}")]
+struct Forked {
+    number: u64,
+    mine: B256,
+    theirs: B256,
+    other: String,
+}
+
+/// The endpoint's block at a height up to its newest one.
+async fn block_at(node: &Node, top: BlockRef, height: u64) -> Result<(&Node, BlockRef), ChainError> {
+    if top.number == height {
+        return Ok((node, top));
+    }
+    Ok((node, node.block(Ask::block(height)).await?))
+}
+
+/// How old the newest block of a chain may be; chains without a rule of their own get Ethereum's.
+const fn freshness(chain_id: u64) -> Option<Duration> {
+    match chain_id {
+        DEVELOPMENT_CHAIN => None,
+        BASE => Some(Duration::from_secs(60)),
+        _ => Some(Duration::from_secs(300)),
+    }
+}
+
+fn is_stale(block: &BlockRef, limit: Duration, now: jiff::Timestamp) -> bool {
+    let now = u64::try_from(now.as_second()).unwrap_or_default();
+    now.saturating_sub(block.timestamp) > limit.as_secs()
+}
+
+impl Finality {
+    /// What suits a chain: one block on the development chain, twelve on Ethereum, five on Base, twelve elsewhere.
+    pub const fn default_for(chain_id: u64) -> Self {
+        match chain_id {
+            DEVELOPMENT_CHAIN => Self::Confirmations(1),
+            8453 => Self::Confirmations(5),
+            _ => Self::Confirmations(12),
+        }
+    }
+}
+
+impl Call {
+    /// `addComposeHash(bytes32)` on `app`: 36 bytes of calldata.
+    pub fn add_compose_hash(app: Address, hash: B256) -> Self {
+        Self {
+            to: app,
+            value: U256::ZERO,
+            data: DstackApp::addComposeHashCall { composeHash: hash }.abi_encode().into(),
+        }
+    }
+    /// ERC-8213 calldata digest, as hardware wallets show it: keccak256 of the calldata's length as a 256-bit
+    /// big-endian number, followed by the calldata.
+    pub fn digest(&self) -> B256 {
+        let length = U256::from(self.data.len()).to_be_bytes::<32>();
+        keccak256([length.as_slice(), &self.data].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call::add_compose_hash(Address::repeat_byte(0x22), B256::repeat_byte(0xab))
+    }
+
+    #[test]
+    fn v7_the_call_is_the_selector_and_the_hash_and_nothing_after() {
+        let mut expected = vec![0xdf, 0xc7, 0x72, 0x23];
+        expected.extend([0xab; 32]);
+        assert_eq!(call().data, expected);
+        assert_eq!(call().value, U256::ZERO);
+    }
+
+    #[test]
+    fn the_digest_of_calldata_is_the_one_of_erc_8213() {
+        let expected = b256!("7c084e9fe991fc3c7e2d5422642b6dd45c49ddb28d87a1992f28061c43e63403");
+        assert_eq!(call().digest(), expected);
+    }
+
+    #[test]
+    fn r12_the_newest_block_may_be_a_minute_old_on_base_and_five_on_ethereum() {
+        let now: jiff::Timestamp = "2026-11-21T05:00:00Z".parse().unwrap();
+        let seconds = u64::try_from(now.as_second()).unwrap();
+        let aged = |age: u64| BlockRef {
+            number: 1,
+            hash: B256::ZERO,
+            timestamp: seconds - age,
+        };
+        for (chain, limit) in [(BASE, 60), (ETHEREUM, 300), (2035, 300)] {
+            let limit_of = freshness(chain).unwrap();
+            assert!(!is_stale(&aged(limit), limit_of, now), "{chain}");
+            assert!(is_stale(&aged(limit + 1), limit_of, now), "{chain}");
+        }
+        assert_eq!(freshness(DEVELOPMENT_CHAIN), None);
+        let ahead = BlockRef {
+            timestamp: seconds + 30,
+            ..aged(0)
+        };
+        assert!(!is_stale(&ahead, Duration::from_secs(60), now));
+    }
+
+    #[test]
+    fn r11_ethereum_and_base_are_known_by_their_first_block() {
+        let ids: Vec<u64> = GENESIS.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [1, 8453]);
+    }
+}

@@ -1,0 +1,264 @@
+//! Reading a contract's state at one block, from every endpoint that works; what they say must be the same.
+//!
+//! A revert is an answer. An endpoint that cannot answer is set aside, and an error only when none is left.
+
+use alloy::primitives::{Address, B256, Bytes};
+use alloy::sol_types::SolCall;
+use serde_json::{Map, Value, json};
+
+use super::revert;
+use super::rpc::{Ask, Node, RawBlock, Refusal, Reply};
+use super::{BlockRef, Chain, ChainError};
+
+/// One question about the state.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    /// Its name, for messages.
+    pub(super) name: &'static str,
+    read: Read,
+    /// An endpoint may refuse it without being set aside.
+    optional: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Read {
+    Call {
+        to: Address,
+        data: Bytes,
+        slots: Vec<(Address, B256, B256)>,
+    },
+    Code(Address),
+    Slot(Address, B256),
+}
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub(super) enum Fact {
+    /// Bytes.
+    Bytes(Bytes),
+    /// The contract refused; the reason, decoded.
+    Reverted(String),
+    /// The endpoint does not answer this (only to optional questions).
+    NotOffered,
+}
+
+/// The answers at one block.
+#[derive(Debug)]
+pub(super) struct Reading {
+    facts: std::vec::IntoIter<Fact>,
+    /// Endpoints that gave the same answers.
+    pub(super) endpoints: Vec<String>,
+}
+
+/// A block that was there and is not any more.
+#[derive(Debug, thiserror::Error)]
+#[error("block {0} is not on its chain")]
+pub(super) struct Replaced(pub(super) B256);
+
+enum Refused {
+    /// It takes no block hashes.
+    Hashes,
+    Chain(ChainError),
+}
+
+impl Question {
+    /// What a view function answers.
+    pub(super) fn call<C: SolCall>(to: Address, call: &C) -> Self {
+        Self {
+            name: C::SIGNATURE,
+            read: Read::Call {
+                to,
+                data: call.abi_encode().into(),
+                slots: Vec::new(),
+            },
+            optional: false,
+        }
+    }
+    /// The code at an address.
+    pub(super) const fn code(address: Address) -> Self {
+        Self {
+            name: "code",
+            read: Read::Code(address),
+            optional: false,
+        }
+    }
+    /// A storage slot.
+    pub(super) const fn slot(address: Address, slot: B256) -> Self {
+        Self {
+            name: "storage",
+            read: Read::Slot(address, slot),
+            optional: false,
+        }
+    }
+    /// The same as if `slot` of `contract` held `value`; endpoints need not offer that.
+    pub(super) fn assuming(mut self, contract: Address, slot: B256, value: B256) -> Self {
+        if let Read::Call { slots, .. } = &mut self.read {
+            slots.push((contract, slot, value));
+        }
+        self.optional = true;
+        self
+    }
+
+    /// The question about the state after exactly this block, refused if the block was replaced (EIP-1898).
+    pub(super) fn ask_exactly(&self, block: &BlockRef) -> Ask {
+        self.ask(&json!({"blockHash": block.hash, "requireCanonical": true}))
+    }
+
+    fn ask(&self, block: &Value) -> Ask {
+        match &self.read {
+            Read::Code(address) => Ask::new("eth_getCode", json!([address, block])),
+            Read::Slot(address, slot) => Ask::new("eth_getStorageAt", json!([address, slot, block])),
+            Read::Call { to, data, slots } => {
+                let mut params = vec![json!({"to": to, "data": data}), block.clone()];
+                if !slots.is_empty() {
+                    params.push(overrides(slots));
+                }
+                Ask::new("eth_call", Value::Array(params))
+            }
+        }
+    }
+}
+
+fn overrides(slots: &[(Address, B256, B256)]) -> Value {
+    let mut accounts = Map::new();
+    for (account, slot, value) in slots {
+        let entry = accounts
+            .entry(account.to_string())
+            .or_insert_with(|| json!({"stateDiff": {}}));
+        if let Some(diff) = entry.get_mut("stateDiff").and_then(Value::as_object_mut) {
+            diff.insert(slot.to_string(), json!(value));
+        }
+    }
+    Value::Object(accounts)
+}
+
+impl Fact {
+    /// The value a function returned; `None` when it reverted or what came back is something else.
+    pub(super) fn value<C: SolCall>(&self) -> Option<C::Return> {
+        match self {
+            Self::Bytes(bytes) => C::abi_decode_returns_validate(bytes).ok(),
+            Self::Reverted(_) | Self::NotOffered => None,
+        }
+    }
+    /// The bytes, empty when it reverted.
+    pub(super) fn bytes(&self) -> Bytes {
+        match self {
+            Self::Bytes(bytes) => bytes.clone(),
+            Self::Reverted(_) | Self::NotOffered => Bytes::new(),
+        }
+    }
+    /// Reverts carry different texts on different clients and are the same answer.
+    fn agrees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bytes(mine), Self::Bytes(theirs)) => mine == theirs,
+            (Self::NotOffered, _) | (_, Self::NotOffered) | (Self::Reverted(_), Self::Reverted(_)) => true,
+            (Self::Bytes(_), Self::Reverted(_)) | (Self::Reverted(_), Self::Bytes(_)) => false,
+        }
+    }
+}
+
+impl Reading {
+    /// The next answer, in the order of the questions.
+    pub(super) fn next(&mut self) -> Fact {
+        self.facts.next().unwrap_or(Fact::NotOffered)
+    }
+}
+
+impl Chain {
+    /// Asks every working endpoint `questions` about the state after `block`.
+    ///
+    /// # Errors
+    /// No endpoint answers, or two contradict each other.
+    pub(super) async fn read(&self, block: &BlockRef, questions: &[Question]) -> Result<Reading, ChainError> {
+        let found = self.gather(|node| node.facts(block, questions)).await?;
+        let endpoints = found.iter().map(|(node, _)| node.label().to_owned()).collect();
+        let mut found = found.into_iter();
+        let Some((first, mut facts)) = found.next() else {
+            return Err(ChainError::NoEndpoint { chain: self.id() });
+        };
+        for (node, theirs) in found {
+            for ((fact, other), question) in facts.iter_mut().zip(theirs).zip(questions) {
+                if !fact.agrees(&other) {
+                    return Err(ChainError::Disagreement {
+                        first: first.label().to_owned(),
+                        second: node.label().to_owned(),
+                        what: question.name.to_owned(),
+                        block: block.number,
+                    });
+                }
+                if matches!(fact, Fact::NotOffered) {
+                    *fact = other;
+                }
+            }
+        }
+        Ok(Reading {
+            facts: facts.into_iter(),
+            endpoints,
+        })
+    }
+}
+
+impl Node {
+    async fn facts(&self, block: &BlockRef, questions: &[Question]) -> Result<Vec<Fact>, ChainError> {
+        if !self.by_number() {
+            let asks: Vec<Ask> = questions.iter().map(|question| question.ask_exactly(block)).collect();
+            let mut replies = self.ask(&asks).await?;
+            match questions
+                .iter()
+                .map(|question| self.fact(replies.reply().map_err(Refused::Chain)?, question))
+                .collect()
+            {
+                Ok(facts) => return Ok(facts),
+                Err(Refused::Chain(error)) => return Err(error),
+                Err(Refused::Hashes) => self.use_numbers(),
+            }
+        }
+        self.facts_by_number(block, questions).await
+    }
+
+    /// For endpoints without EIP-1898: by number, and the number's block is looked up before and after.
+    async fn facts_by_number(&self, block: &BlockRef, questions: &[Question]) -> Result<Vec<Fact>, ChainError> {
+        let number = json!(alloy::primitives::U64::from(block.number));
+        let mut asks = vec![Ask::block(block.number)];
+        asks.extend(questions.iter().map(|question| question.ask(&number)));
+        asks.push(Ask::block(block.number));
+        let mut replies = self.ask(&asks).await?;
+        let before: Option<RawBlock> = replies.take()?;
+        let mut facts = Vec::with_capacity(questions.len());
+        for question in questions {
+            let fact = self.fact(replies.reply()?, question).map_err(|refused| match refused {
+                Refused::Chain(error) => error,
+                Refused::Hashes => self.unavailable(question.name, Replaced(block.hash)),
+            })?;
+            facts.push(fact);
+        }
+        let after: Option<RawBlock> = replies.take()?;
+        for seen in [before, after] {
+            if seen
+                .and_then(|raw| raw.sealed())
+                .is_none_or(|seen| seen.hash != block.hash)
+            {
+                return Err(self.unavailable("eth_getBlockByNumber", Replaced(block.hash)));
+            }
+        }
+        Ok(facts)
+    }
+
+    fn fact(&self, (method, reply): (&'static str, Reply), question: &Question) -> Result<Fact, Refused> {
+        match reply {
+            Reply::Result(raw) => serde_json::from_str(raw.get())
+                .map(Fact::Bytes)
+                .map_err(|_shape| Refused::Chain(self.misshapen(method))),
+            Reply::Refused(refusal) if refusal.is_revert() => Ok(Fact::Reverted(reason(&refusal))),
+            Reply::Refused(_) if question.optional => Ok(Fact::NotOffered),
+            Reply::Refused(refusal) if refusal.is_misunderstood() && !self.by_number() => Err(Refused::Hashes),
+            Reply::Refused(refusal) => Err(Refused::Chain(self.unavailable(method, refusal))),
+        }
+    }
+}
+
+/// Why a call failed, from the bytes if there are any, else from the text.
+pub(super) fn reason(refusal: &Refusal) -> String {
+    let data = refusal.data.clone().unwrap_or_default();
+    revert::decode(&data).unwrap_or_else(|| refusal.message.clone())
+}
