@@ -1,0 +1,180 @@
+//! CVMs: one record in the versions of 2025-10-28 and from 2026-01-21, its manifest, its state.
+//!
+//! Reading is lenient: unknown fields are kept, missing ones are `None`, no enum is closed.
+
+use alloy::primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::read::{self, Malformed};
+use super::{Client, CloudError, CvmId, chain};
+use crate::compose::{ComposeHash, Manifest};
+
+/// A CVM as the cloud reports it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cvm {
+    /// Display name.
+    pub name: Option<String>,
+    /// VM UUID, dashes as the server writes them.
+    pub uuid: Option<String>,
+    /// App id = address of the app's contract.
+    pub app_id: Option<Address>,
+    /// Status as the server writes it, for example `running`.
+    pub status: Option<String>,
+    /// Compose hash the CVM was started with.
+    pub compose_hash: Option<ComposeHash>,
+    /// The KMS that guards it.
+    pub kms: Kms,
+    /// Device id of its node.
+    pub device_id: Option<B256>,
+    /// Hash of its OS image.
+    pub os_image_hash: Option<B256>,
+    /// Name of its OS image.
+    pub os_image: Option<String>,
+    /// An operation under way.
+    pub progress: Option<Progress>,
+    /// The record as it came.
+    #[serde(skip)]
+    pub raw: Value,
+}
+
+/// KMS facts of a CVM or of a prepare answer; a short object is no error.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kms {
+    /// Chain id; `None` for an off-chain KMS.
+    pub chain_id: Option<u64>,
+    /// The DstackKms contract.
+    pub kms_contract: Option<Address>,
+    /// The DstackApp contract, where the record names it.
+    pub app_contract: Option<Address>,
+    /// The KMS's slug or name, where given.
+    pub slug: Option<String>,
+}
+
+/// An operation under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Where it goes, for example `running`.
+    pub target: Option<String>,
+    /// Which operation.
+    pub correlation_id: Option<String>,
+}
+
+/// State at one moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CvmState {
+    /// Status as the server writes it.
+    pub status: Option<String>,
+    /// Boot progress, free text.
+    pub boot_progress: Option<String>,
+    /// Boot error, free text.
+    pub boot_error: Option<String>,
+}
+
+impl Kms {
+    /// Whether an on-chain KMS guards the CVM.
+    pub const fn is_onchain(&self) -> bool {
+        self.chain_id.is_some()
+    }
+}
+
+impl Client {
+    /// `GET /api/v1/cvms/{cvm_id}`
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn cvm(&self, id: &CvmId) -> Result<Cvm, CloudError> {
+        let (reply, _) = self.get(&["cvms", id.as_str()]).await?;
+        let record = reply.object()?;
+        reply.sound(Cvm::read(record))
+    }
+    /// `GET /api/v1/cvms/{cvm_id}/compose_file`
+    ///
+    /// # Errors
+    /// See [`CloudError`]. A manifest that two readers could take for two things is [`CloudError::Unexpected`].
+    pub async fn manifest(&self, id: &CvmId) -> Result<Manifest, CloudError> {
+        let (reply, value) = self.get(&["cvms", id.as_str(), "compose_file"]).await?;
+        let parsed = match &value {
+            // The manifest's own text, as one JSON string.
+            serde_json::Value::String(text) => Manifest::parse(text.as_bytes()),
+            _ => Manifest::parse(&reply.answer.body),
+        };
+        parsed.map_err(|error| reply.unexpected(&format!("no manifest: {}", chain(&error))))
+    }
+    /// `GET /api/v1/cvms/{cvm_id}/state`, without a target: one JSON object.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn state(&self, id: &CvmId) -> Result<CvmState, CloudError> {
+        let (reply, _) = self.get(&["cvms", id.as_str(), "state"]).await?;
+        let record = reply.object()?;
+        Ok(CvmState {
+            status: read::text(&record, &["/status"]),
+            boot_progress: read::text(&record, &["/boot_progress"]),
+            boot_error: read::text(&record, &["/boot_error"]),
+        })
+    }
+}
+
+impl Cvm {
+    /// Reads a record of any version: each value stands where one of them has it.
+    fn read(record: Value) -> Result<Self, Malformed> {
+        Ok(Self {
+            name: read::text(&record, &["/name", "/hosted/name"]),
+            uuid: read::text(&record, &["/vm_uuid", "/uuid", "/hosted/id"]),
+            app_id: read::address(&record, &["/app_id", "/hosted/app_id"])?,
+            status: read::text(&record, &["/status", "/hosted/status"]),
+            compose_hash: read::hash(&record, &["/compose_hash"])?,
+            kms: Kms::of_cvm(&record)?,
+            device_id: read::word(
+                &record,
+                &[
+                    "/node_info/device_id",
+                    "/node/device_id",
+                    "/teepod/device_id",
+                    "/device_id",
+                ],
+            )?,
+            os_image_hash: read::word(&record, &["/os/os_image_hash", "/os_image_hash"])?,
+            os_image: read::text(&record, &["/os/name", "/base_image", "/hosted/image_version"]),
+            progress: Progress::read(&record),
+            raw: record,
+        })
+    }
+}
+
+impl Kms {
+    fn of_cvm(record: &Value) -> Result<Self, Malformed> {
+        let mut kms = match record.get("kms_info") {
+            Some(info) => Self::read(info)?,
+            None => Self::default(),
+        };
+        if kms.app_contract.is_none() {
+            kms.app_contract = read::address(record, &["/contract_address"])?;
+        }
+        Ok(kms)
+    }
+
+    /// Reads KMS facts under any of their names.
+    pub(super) fn read(info: &Value) -> Result<Self, Malformed> {
+        Ok(Self {
+            chain_id: read::chain_id(info, &["/chain_id"])?,
+            kms_contract: read::address(info, &["/kms_contract_address", "/dstack_kms_address"])?,
+            app_contract: read::address(info, &["/app_contract_address", "/dstack_app_address"])?,
+            slug: read::text(info, &["/slug", "/name", "/id"]),
+        })
+    }
+}
+
+impl Progress {
+    /// `in_progress` is older than `progress` and decides where both are there.
+    fn read(record: &Value) -> Option<Self> {
+        let busy = read::flag(record, &["/in_progress"]);
+        let progress = Self {
+            target: read::text(record, &["/progress/target"]),
+            correlation_id: read::text(record, &["/progress/correlation_id"]),
+        };
+        let named = progress.target.is_some() || progress.correlation_id.is_some();
+        busy.unwrap_or(named).then_some(progress)
+    }
+}

@@ -1,0 +1,288 @@
+//! The Phala Cloud API: client, authentication, versions, both error families, identifiers.
+//!
+//! Each resource's endpoints and types stand in one file below. Nothing here decides what an upgrade does next.
+
+mod apps;
+mod cvms;
+mod error;
+mod id;
+mod read;
+#[cfg(test)]
+mod tests;
+mod updates;
+
+use std::fmt;
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use serde_json::Value;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::compose::strict_json;
+use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secrets, Sent, escape};
+
+pub use apps::{AppKmsInfo, IsAllowed, PendingUpdate, Preview};
+pub use cvms::{Cvm, CvmState, Kms, Progress};
+pub use error::{CloudError, Problem};
+pub use id::CvmId;
+pub use updates::{Accepted, Commit, CommitToken, OnchainStatus, Patch, Patched, Prepared, RawAnswer, Registration};
+
+use error::{LINE, Refusal};
+use read::Malformed;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const VERSION: HeaderName = HeaderName::from_static("x-phala-version");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Longest API key that is taken.
+const MAX_API_KEY: usize = 512;
+
+/// The API's released versions, as `X-Phala-Version` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiVersion {
+    /// 2025-10-28: flat CVM records.
+    V20251028,
+    /// 2026-01-21: nested CVM records, numeric ids.
+    V20260121,
+}
+
+/// How to reach the API.
+#[derive(Clone)]
+pub struct Options {
+    /// Prefix of every path, for example `https://cloud-api.phala.com/api/v1`.
+    pub prefix: Url,
+    /// API key; without one only commit by token works.
+    pub api_key: Option<ApiKey>,
+    /// Version to ask for.
+    pub version: ApiVersion,
+}
+
+/// An API key; never printed.
+#[derive(Clone)]
+pub struct ApiKey(Zeroizing<String>);
+
+/// The client; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: Http,
+    options: Options,
+}
+
+/// Whether a call needs the API key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// Without one there is no request.
+    Needed,
+    /// The request has its own credential.
+    IfGiven,
+}
+
+/// One call, before it is sent.
+struct Call {
+    request: Request,
+    /// Verb and path, for messages.
+    name: String,
+    secrets: Secrets,
+}
+
+/// One answer, with what is needed to talk about it.
+struct Reply {
+    name: String,
+    answer: Answer,
+    secrets: Secrets,
+}
+
+impl Client {
+    /// A client; does no I/O.
+    pub const fn new(http: Http, options: Options) -> Self {
+        Self { http, options }
+    }
+    /// The host, for records and messages.
+    pub fn host(&self) -> String {
+        self.options.prefix.host_str().unwrap_or_default().to_owned()
+    }
+
+    /// A call to the path of these segments.
+    fn call(&self, verb: Method, segments: &[&str], retry: Retry) -> Result<Call, CloudError> {
+        let url = self.url(&verb, segments)?;
+        let name = format!("{verb} {}", url.path());
+        let mut request = Request::new(verb, url, retry);
+        request
+            .headers
+            .insert(VERSION, HeaderValue::from_static(self.options.version.text()));
+        // The official clients send both on every request, also on those without a body.
+        request.headers.insert(CONTENT_TYPE, JSON);
+        request.headers.insert(ACCEPT, JSON);
+        Ok(Call {
+            request,
+            name,
+            secrets: Secrets::default(),
+        })
+    }
+
+    fn url(&self, verb: &Method, segments: &[&str]) -> Result<Url, CloudError> {
+        let mut url = self.options.prefix.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        match url.path_segments_mut() {
+            Ok(mut path) => {
+                path.pop_if_empty().extend(segments);
+            }
+            Err(()) => {
+                return Err(CloudError::Http(HttpError {
+                    verb: verb.to_string(),
+                    endpoint: Endpoint::new(self.options.prefix.clone()).to_string(),
+                    path: String::new(),
+                    kind: Kind::Insecure,
+                    sent: Sent::No,
+                    source: None,
+                }));
+            }
+        }
+        Ok(url)
+    }
+
+    async fn send(&self, mut call: Call, key: Key) -> Result<Reply, CloudError> {
+        match (&self.options.api_key, key) {
+            (Some(key), _) => {
+                call.request.headers.insert(API_KEY, key.header());
+                call.secrets.add(key.expose());
+            }
+            (None, Key::IfGiven) => {}
+            (None, Key::Needed) => return Err(CloudError::NoApiKey { request: call.name }),
+        }
+        let answer = self.http.send(call.request).await?;
+        Ok(Reply {
+            name: call.name,
+            answer,
+            secrets: call.secrets,
+        })
+    }
+
+    /// Reads one JSON document.
+    async fn get(&self, segments: &[&str]) -> Result<(Reply, Value), CloudError> {
+        let call = self.call(Method::GET, segments, Retry::Read)?;
+        let reply = self.send(call, Key::Needed).await?;
+        let value = reply.value()?;
+        Ok((reply, value))
+    }
+}
+
+impl Call {
+    fn json(&mut self, body: &impl serde::Serialize) -> Result<(), CloudError> {
+        let bytes = serde_json::to_vec(body).map_err(|error| CloudError::Unexpected {
+            request: self.name.clone(),
+            status: 0,
+            what: format!("the request cannot be written as JSON: {error}"),
+        })?;
+        self.request.body = Some(bytes);
+        Ok(())
+    }
+}
+
+impl Reply {
+    /// The document of a success, or the error of anything else.
+    fn value(&self) -> Result<Value, CloudError> {
+        if !matches!(self.answer.status, 200..=202) {
+            return Err(self.refusal());
+        }
+        let body = &self.answer.body;
+        strict_json(body, body.len()).map_err(|error| {
+            let excerpt = self.secrets.clean_bytes(body, LINE);
+            self.unexpected(&format!("{}; it begins `{excerpt}`", chain(&error)))
+        })
+    }
+
+    /// The document of a success, which has to be an object.
+    fn object(&self) -> Result<Value, CloudError> {
+        match self.value()? {
+            object @ Value::Object(_) => Ok(object),
+            _ => Err(self.unexpected("not a JSON object")),
+        }
+    }
+
+    fn refusal(&self) -> CloudError {
+        Refusal {
+            request: &self.name,
+            status: self.answer.status,
+            request_id: self.answer.request_id.as_deref(),
+            body: &self.answer.body,
+            secrets: &self.secrets,
+        }
+        .error()
+    }
+
+    fn unexpected(&self, what: &str) -> CloudError {
+        CloudError::Unexpected {
+            request: self.name.clone(),
+            status: self.answer.status,
+            what: what.to_owned(),
+        }
+    }
+
+    /// Turns a value that cannot be what it should be into this answer's error.
+    fn sound<T>(&self, read: Result<T, Malformed>) -> Result<T, CloudError> {
+        read.map_err(|malformed| malformed.in_answer_to(&self.name, self.answer.status))
+    }
+}
+
+/// An error and its causes on one line: the reader's own words, with at most a key of the document in them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    escape(&text, LINE)
+}
+
+impl ApiVersion {
+    /// As `X-Phala-Version` names it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::V20251028 => "2025-10-28",
+            Self::V20260121 => "2026-01-21",
+        }
+    }
+}
+
+impl ApiKey {
+    /// Wraps a key.
+    ///
+    /// # Errors
+    /// Empty, or characters that no header can carry.
+    pub fn new(text: Zeroizing<String>) -> Result<Self, CloudError> {
+        let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if text.is_empty() || text.len() > MAX_API_KEY || !fits {
+            return Err(CloudError::NoApiKey {
+                request: "Phala Cloud, and the text given is empty or cannot stand in a header".to_owned(),
+            });
+        }
+        Ok(Self(text))
+    }
+    fn expose(&self) -> &str {
+        &self.0
+    }
+    fn header(&self) -> HeaderValue {
+        // `new` let nothing else in than a header can carry.
+        let mut value = HeaderValue::from_str(self.expose()).unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+}
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("prefix", &Endpoint::new(self.prefix.clone()))
+            .field("api_key", &self.api_key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
