@@ -1,0 +1,336 @@
+//! The batch file of Safe{Wallet}'s Transaction Builder: written so that it imports without a banner, read so that
+//! nothing else is signed than what it shows.
+//!
+//! The file names no nonce and no hash. A batch that was made from it is recognised by its content
+//! ([`SafeTx::expect_calls`](super::SafeTx::expect_calls)). Pure.
+
+mod checksum;
+mod method;
+
+use alloy::primitives::{Address, B256, Bytes, U256, hex};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::strict;
+use crate::chain::Call;
+
+/// Larger than any batch that somebody could review.
+const MAX_BYTES: usize = 64 * 1024;
+/// Format, as the builder writes it; part of the checksum, not checked by anybody.
+const FORMAT: &str = "1.0";
+/// The builder's own version, as a file from it says; not checked by anybody.
+const BUILDER: &str = "1.18.3";
+
+/// A batch of calls for one Safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Chain id.
+    pub chain_id: u64,
+    /// The Safe; the builder lets a file be imported into any other.
+    pub safe: Option<Address>,
+    /// What the wallet shows as the batch's name. Not part of the checksum.
+    pub name: String,
+    /// A description; the wallet does not show it.
+    pub description: String,
+    /// When it was made, to the millisecond.
+    pub created_at: Timestamp,
+    /// The calls, in order.
+    pub calls: Vec<Call>,
+}
+
+/// How calls are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// By method and arguments where the method is one of an upgrade, so that signers see its name; otherwise raw.
+    Method,
+    /// Calldata only.
+    Raw,
+}
+
+/// What a file says about its own checksum. A wrong one is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// It is right.
+    Right,
+    /// It has none: the wallet shows a warning, and so should the reader.
+    Missing,
+}
+
+/// Why a file is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuilderFileError {
+    /// Too long.
+    #[error("the file has {found} bytes, more than {MAX_BYTES}")]
+    TooLong {
+        /// How many.
+        found: usize,
+    },
+    /// Not UTF-8, or it starts with a byte order mark.
+    #[error("the file is not plain UTF-8")]
+    NotUtf8,
+    /// Not JSON, or JSON that two readers read differently.
+    #[error("the file is not JSON of one meaning")]
+    Json(#[source] serde_json::Error),
+    /// A library of batches: one of them has to be exported alone.
+    #[error("the file holds a library of batches, not one batch")]
+    Library,
+    /// A field is missing, or not what it should be.
+    #[error("`{field}` is {wrong}")]
+    Field {
+        /// Path of the field.
+        field: String,
+        /// What is wrong.
+        wrong: &'static str,
+    },
+    /// A call by method that cannot be encoded here.
+    #[error("the method of call {index} cannot be encoded: {what}")]
+    Method {
+        /// Position, from zero.
+        index: usize,
+        /// Why.
+        what: &'static str,
+    },
+    /// Data and method of one call say different things; the builder would use the data and hide the method.
+    #[error("the data of call {index} is not what its method says")]
+    TwoMeanings {
+        /// Position, from zero.
+        index: usize,
+    },
+    /// The file was changed after its checksum was written.
+    #[error("the checksum of the file is {found}, it should be {computed}")]
+    Checksum {
+        /// What it says.
+        found: String,
+        /// What it should say.
+        computed: B256,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    version: &'a str,
+    chain_id: String,
+    created_at: i64,
+    meta: Meta<'a>,
+    transactions: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta<'a> {
+    name: &'a str,
+    description: &'a str,
+    tx_builder_version: &'a str,
+    created_from_safe_address: String,
+    created_from_owner_address: &'a str,
+    checksum: String,
+}
+
+/// Every field is written, `null` where there is nothing: an absent key has another checksum.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    to: String,
+    value: String,
+    data: Option<String>,
+    contract_method: Option<Value>,
+    contract_inputs_values: Option<Value>,
+}
+
+/// The file for `batch`; the same bytes whenever it is written.
+///
+/// # Errors
+/// No call, or the file would be too long to be read back.
+pub fn export(batch: &Batch, form: Form) -> Result<String, BuilderFileError> {
+    if batch.calls.is_empty() {
+        return Err(wrong("transactions", "empty"));
+    }
+    let mut file = File {
+        version: FORMAT,
+        chain_id: batch.chain_id.to_string(),
+        created_at: batch.created_at.as_millisecond(),
+        meta: Meta {
+            name: &batch.name,
+            description: &batch.description,
+            tx_builder_version: BUILDER,
+            created_from_safe_address: batch.safe.map(|safe| safe.to_checksum(None)).unwrap_or_default(),
+            created_from_owner_address: "",
+            checksum: String::new(),
+        },
+        transactions: batch.calls.iter().map(|call| entry(call, form)).collect(),
+    };
+    let unsummed = serde_json::to_value(&file).map_err(BuilderFileError::Json)?;
+    file.meta.checksum = checksum::of(&unsummed).to_string();
+    let mut text = serde_json::to_string_pretty(&file).map_err(BuilderFileError::Json)?;
+    text.push('\n');
+    if text.len() > MAX_BYTES {
+        return Err(BuilderFileError::TooLong { found: text.len() });
+    }
+    Ok(text)
+}
+
+/// Reads a file that somebody else made. Every call is encoded here; what this build cannot encode is refused, where
+/// the builder would make an empty call of it.
+///
+/// # Errors
+/// See [`BuilderFileError`].
+pub fn import(bytes: &[u8]) -> Result<(Batch, Checksum), BuilderFileError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(BuilderFileError::TooLong { found: bytes.len() });
+    }
+    let text = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.starts_with('\u{feff}'));
+    let file = strict::parse(text.ok_or(BuilderFileError::NotUtf8)?).map_err(BuilderFileError::Json)?;
+    let top = file.as_object().ok_or_else(|| wrong("the file", "no object"))?;
+    if top.contains_key("data") && !top.contains_key("transactions") {
+        return Err(BuilderFileError::Library);
+    }
+    only(top, "", &["version", "chainId", "createdAt", "meta", "transactions"])?;
+    let meta = top.get("meta").and_then(Value::as_object);
+    let meta = meta.ok_or_else(|| wrong("meta", "no object"))?;
+    let checksum = compare_checksum(&file, meta)?;
+    let entries = top.get("transactions").and_then(Value::as_array);
+    let entries = entries.filter(|entries| !entries.is_empty());
+    let entries = entries.ok_or_else(|| wrong("transactions", "no list of calls"))?;
+    let calls = entries.iter().enumerate().map(|(index, entry)| read_call(index, entry));
+    let batch = Batch {
+        chain_id: chain_id(top)?,
+        safe: safe(meta)?,
+        name: optional_text(meta, "name", "meta.name")?,
+        description: optional_text(meta, "description", "meta.description")?,
+        created_at: created_at(top)?,
+        calls: calls.collect::<Result<_, _>>()?,
+    };
+    Ok((batch, checksum))
+}
+
+fn entry(call: &Call, form: Form) -> Entry {
+    let described = match form {
+        Form::Method => method::describe(&call.data),
+        Form::Raw => None,
+    };
+    let (method, values) = described.unzip();
+    Entry {
+        to: call.to.to_checksum(None),
+        value: call.value.to_string(),
+        data: method.is_none().then(|| hex::encode_prefixed(&call.data)),
+        contract_method: method,
+        contract_inputs_values: values,
+    }
+}
+
+fn compare_checksum(file: &Value, meta: &Map<String, Value>) -> Result<Checksum, BuilderFileError> {
+    let found = optional_text(meta, "checksum", "meta.checksum")?;
+    let computed = checksum::of(file);
+    if found.is_empty() {
+        Ok(Checksum::Missing)
+    } else if found == computed.to_string() {
+        Ok(Checksum::Right)
+    } else {
+        Err(BuilderFileError::Checksum {
+            found: found.chars().take(80).collect(),
+            computed,
+        })
+    }
+}
+
+fn read_call(index: usize, entry: &Value) -> Result<Call, BuilderFileError> {
+    let path = |key: &str| format!("transactions[{index}].{key}");
+    let entry = entry.as_object().ok_or_else(|| wrong(path("to"), "missing"))?;
+    let keys = ["to", "value", "data", "contractMethod", "contractInputsValues"];
+    only(entry, &path(""), &keys)?;
+    let to = entry.get("to").and_then(Value::as_str).and_then(method::address);
+    let value = entry.get("value").and_then(Value::as_str).and_then(decimal);
+    Ok(Call {
+        to: to.ok_or_else(|| wrong(path("to"), "no address, or its capitals are wrong"))?,
+        value: value.ok_or_else(|| wrong(path("value"), "no string of decimal digits"))?,
+        data: read_data(index, entry)?,
+    })
+}
+
+/// The builder's rule: data wins over a method, unless it is empty text. Here both have to say the same.
+fn read_data(index: usize, entry: &Map<String, Value>) -> Result<Bytes, BuilderFileError> {
+    let path = |key: &str| format!("transactions[{index}].{key}");
+    let present = |key: &str| entry.get(key).filter(|value| !value.is_null());
+    let data = match present("data") {
+        None => None,
+        Some(Value::String(text)) if text.is_empty() => None,
+        Some(Value::String(text)) => Some(method::hexadecimal(text).ok_or_else(|| wrong(path("data"), "no bytes"))?),
+        Some(_) => return Err(wrong(path("data"), "no string")),
+    };
+    let data = data.map(Bytes::from);
+    let encoded = match (present("contractMethod"), present("contractInputsValues")) {
+        (Some(method), Some(values)) => Some(method::encode(index, method, values)?),
+        (Some(method), None) => Some(method::encode(index, method, &Value::Object(Map::new()))?),
+        (None, Some(_)) => return Err(wrong(path("contractInputsValues"), "without a method")),
+        (None, None) => None,
+    };
+    match (data, encoded) {
+        (Some(data), Some(encoded)) if data != encoded => Err(BuilderFileError::TwoMeanings { index }),
+        (Some(data), _) | (None, Some(data)) => Ok(data),
+        (None, None) => Err(wrong(path("data"), "missing, and there is no method")),
+    }
+}
+
+fn chain_id(top: &Map<String, Value>) -> Result<u64, BuilderFileError> {
+    let text = top.get("chainId").and_then(Value::as_str);
+    let number = text.and_then(decimal).and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| wrong("chainId", "no string of decimal digits"))
+}
+
+fn created_at(top: &Map<String, Value>) -> Result<Timestamp, BuilderFileError> {
+    let number = top.get("createdAt").and_then(Value::as_i64);
+    let time = number.and_then(|number| Timestamp::from_millisecond(number).ok());
+    time.ok_or_else(|| wrong("createdAt", "no time in milliseconds"))
+}
+
+fn safe(meta: &Map<String, Value>) -> Result<Option<Address>, BuilderFileError> {
+    const FIELD: &str = "meta.createdFromSafeAddress";
+    let text = optional_text(meta, "createdFromSafeAddress", FIELD)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let safe = method::address(&text);
+    safe.map(Some)
+        .ok_or_else(|| wrong(FIELD, "no address, or its capitals are wrong"))
+}
+
+/// A text that may be absent or `null`; both are empty.
+fn optional_text(object: &Map<String, Value>, key: &str, path: &str) -> Result<String, BuilderFileError> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(wrong(path, "no string")),
+    }
+}
+
+/// Decimal digits as the builder writes them: no sign, no leading zero.
+fn decimal(text: &str) -> Option<U256> {
+    let number: U256 = U256::from_str_radix(text, 10).ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// Keys that nobody knows could mean something to another reader. `meta` may have more: it changes no call.
+fn only(object: &Map<String, Value>, path: &str, known: &[&str]) -> Result<(), BuilderFileError> {
+    match object.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => {
+            let key: String = key.chars().take(40).flat_map(char::escape_debug).collect();
+            Err(wrong(format!("{path}{key}"), "not known"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn wrong(field: impl Into<String>, wrong: &'static str) -> BuilderFileError {
+    BuilderFileError::Field {
+        field: field.into(),
+        wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Safe multisigs: what a Safe is, what its owners sign, whose signatures count, and the file that Safe{Wallet} imports.
+//!
+//! Nothing in this room trusts a value that follows from another: hashes are computed, signers recovered, batches
+//! decoded and encoded again. What only a chain can say (owners, approvals, what a contract answers) is an input.
+
+mod approvals;
+mod batch;
+pub mod builder_file;
+mod check;
+pub mod deployments;
+mod diagnose;
+mod info;
+mod signature;
+mod strict;
+mod tx;
+mod version;
+
+pub use approvals::{Doubt, Facts, Inserted, Packed, SignatureSet, Standing, TooFew, prevalidated};
+pub use batch::BatchError;
+pub use check::{Refusal, check_signatures};
+pub use diagnose::{Mismatch, mismatch};
+pub use info::{
+    Change, FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, NONCE_SLOT, SINGLETON_SLOT, SafeInfo,
+    Severity, Trust, approved_hash_slot,
+};
+pub use signature::{OwnerSignature, SignatureError};
+pub use tx::{Digests, Intent, NotAnOperation, Operation, SafeDomain, SafeTx, SafeTxError, SafeTxFields};
+pub use version::{HashRules, NotAVersion, SafeVersion, Support};
