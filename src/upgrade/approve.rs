@@ -1,0 +1,304 @@
+//! Approve and broadcast: one key, one nonce; the signed bytes are on disk before they leave.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::drive::Run;
+use super::event::Event;
+use super::{Outcome, Pending, Plan, Route, Stop, UpgradeError};
+use crate::chain::{AppQuery, AppState, Broadcast, Chain, Rejection, SignedTx, TxRequest};
+use crate::signer::Consent;
+
+/// Looks after a broadcast whose outcome is not known.
+const LOOKS: u32 = 3;
+const LOOK_WAIT: Duration = Duration::from_millis(500);
+/// Most raises of a transaction that no endpoint takes: an endpoint that lies about fees must not drive them up.
+const RAISES: usize = 5;
+/// Nobody was asked when consent took no longer than this.
+const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
+
+impl Run<'_> {
+    /// Gets the owner's authority: signs the call, or says who has to act.
+    pub(super) async fn approve(&mut self) -> Result<Outcome, UpgradeError> {
+        let plan = self.plan()?;
+        let chain = self.chain().await?;
+        let app = self.read_app(&chain, &plan).await?;
+        self.verify_again()?;
+        self.check_pins(&plan, &app)?;
+        if app.hash_allowed == Some(true) {
+            return self.adopt_allowed(&chain).await;
+        }
+        if let Route::Calldata { owner } = plan.route {
+            let call = plan.call_for(self.hash());
+            return Ok(Outcome::Pending(Pending {
+                code: "PENDING_OWNER",
+                what: format!(
+                    "the owner {owner} is a contract and has to call {} with data {}",
+                    call.to, call.data
+                ),
+            }));
+        }
+        self.refuse_second_nonce()?;
+        super::point("sign.a");
+        let tx = self.sign(&chain, &plan).await?;
+        super::point("sign.d");
+        self.record(Event::TxSigned(tx))?;
+        super::point("sign.e");
+        Ok(Outcome::Reached)
+    }
+
+    async fn read_app(&self, chain: &Chain, plan: &Plan) -> Result<AppState, UpgradeError> {
+        let query = AppQuery {
+            app: plan.app,
+            kms: plan.kms,
+            hash: Some(self.word()),
+            device: plan.device,
+            os_image: plan.os_image,
+        };
+        Ok(chain.app(&query).await?)
+    }
+
+    /// Owner and code must be what the plan read.
+    fn check_pins(&self, plan: &Plan, now: &AppState) -> Result<(), UpgradeError> {
+        let then = &plan.app_state;
+        pin(
+            "OWNER_CHANGED",
+            &format!("owner of {} at block {}", plan.app, now.block.number),
+            then.owner,
+            now.owner,
+        )?;
+        pin(
+            "OWNER_CHANGED",
+            "kind of owner",
+            format!("{:?}", then.owner_kind),
+            format!("{:?}", now.owner_kind),
+        )?;
+        check_code(then, (now.code_hash, now.implementation, now.implementation_code_hash))?;
+        if now.device_allowed == Some(false) && !now.any_device {
+            return Err(UpgradeError::decide(
+                "DEVICE_NOT_ALLOWED",
+                "the app no longer allows the device that runs the CVM",
+            ));
+        }
+        Ok(())
+    }
+
+    fn refuse_second_nonce(&self) -> Result<(), UpgradeError> {
+        if self.limits.new_nonce {
+            return Ok(());
+        }
+        if let Some(why) = &self.upgrade.state().gone {
+            return Err(UpgradeError::decide(
+                "TX_GONE",
+                format!("the transaction of this upgrade is gone for good: {why}"),
+            ));
+        }
+        if self.upgrade.is_rolled_back() {
+            return Err(UpgradeError::decide(
+                "JOURNAL_ROLLED_BACK",
+                "the journal is an older copy, and a transaction may have been signed after it; the chain shows none that took effect",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn sign(&mut self, chain: &Chain, plan: &Plan) -> Result<SignedTx, UpgradeError> {
+        let owner = plan.app_state.owner;
+        let Some(address) = self.signer()?.map(crate::signer::Signer::address) else {
+            return Err(UpgradeError::decide(
+                "SIGNER_NEEDED",
+                format!("{owner} has to sign, and no key was named"),
+            ));
+        };
+        if address != owner {
+            return Err(UpgradeError::Stop(Box::new(Stop {
+                code: "SIGNER_NOT_OWNER",
+                what: "signer".to_owned(),
+                expected: owner.to_string(),
+                found: address.to_string(),
+                details: vec!["only the app's owner can allow a compose hash".to_owned()],
+            })));
+        }
+        let call = plan.call_for(self.hash());
+        let request = chain.fill(owner, &call, self.limits.fees).await?;
+        let filled = Instant::now();
+        self.ask_for_consent(plan, &request)?;
+        // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
+        if filled.elapsed() > CONSENT_AT_ONCE {
+            chain.recheck().await?;
+        }
+        self.record(Event::SignTry {
+            signer: owner,
+            digest: request.signing_hash(),
+        })?;
+        super::point("sign.b");
+        let signer = self
+            .open_signer()
+            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
+        Ok(signer.sign_tx(&request)?)
+    }
+
+    fn ask_for_consent(&self, plan: &Plan, request: &TxRequest) -> Result<(), UpgradeError> {
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let after = plan.manifest.with(&plan.patch.changes);
+        let changes: Vec<&str> = plan.changes.iter().map(|change| change.field.as_str()).collect();
+        let most = request.max_fee_per_gas.saturating_mul(u128::from(request.gas_limit));
+        let consent = Consent {
+            question: format!("Sign and send this transaction as {}?", request.from),
+            facts: vec![
+                fact("chain", plan.chain_id.to_string()),
+                fact("app", plan.app.to_string()),
+                fact("compose hash", self.hash().to_string()),
+                fact("changes", changes.join(", ")),
+                fact("images before", plan.manifest.images().join(", ")),
+                fact("images after", after.images().join(", ")),
+                fact("calldata", request.call.data.to_string()),
+                fact("calldata digest", request.call.digest().to_string()),
+                fact("nonce", request.nonce.to_string()),
+                fact(
+                    "costs at most",
+                    format!("{} ETH", alloy::primitives::utils::format_ether(most)),
+                ),
+            ],
+        };
+        if self.world.ask.consent(&consent)? {
+            Ok(())
+        } else {
+            Err(UpgradeError::Declined {
+                what: "signing".to_owned(),
+            })
+        }
+    }
+
+    /// Sends the bytes that are on disk.
+    pub(super) async fn broadcast(&mut self) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        let Some(tx) = self.upgrade.state().signed.last().cloned() else {
+            return Ok(Outcome::Reached);
+        };
+        let tx = self.planned(tx)?;
+        super::point("broadcast.b");
+        let outcome = chain.broadcast(&tx).await?;
+        super::point("broadcast.d");
+        match outcome {
+            Broadcast::Accepted | Broadcast::AlreadyKnown => {}
+            // Somebody's transaction has this nonce: ours mined before, or a stranger's; waiting finds out.
+            Broadcast::Rejected(Rejection::NonceTooLow | Rejection::Underpriced) => {}
+            Broadcast::Rejected(Rejection::FeeTooLow) if self.may_raise()? => return self.raise(&chain).await,
+            Broadcast::Rejected(rejection) => return Err(rejected(&tx, &rejection)),
+            Broadcast::Ambiguous { said } => self.look_for(&chain, &tx, said).await?,
+        }
+        let outcome = Event::TxSent {
+            hash: tx.hash,
+            at: Timestamp::now(),
+        };
+        self.record_outcome(outcome, &format!("transaction {} was sent", tx.hash))?;
+        super::point("broadcast.e");
+        self.tell(&format!("sent transaction {}", tx.hash));
+        Ok(Outcome::Reached)
+    }
+
+    /// Fees that rose between signing and sending can be followed with the key at hand.
+    fn may_raise(&mut self) -> Result<bool, UpgradeError> {
+        Ok(self.upgrade.state().signed.len() <= RAISES && self.signer()?.is_some())
+    }
+
+    /// The same call and nonce with higher fees, and that goes out.
+    async fn raise(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        let txs = self.upgrade.state().signed.clone();
+        let sighting = chain.look(&txs, self.finality(chain.id())).await?;
+        self.bump(&txs, Some(&sighting)).await?;
+        Ok(Outcome::Reached)
+    }
+
+    /// The recorded bytes, once they are what the plan says: a journal that somebody rewrote must not make this tool
+    /// send something else, the first time or any time after.
+    pub(super) fn planned(&self, tx: SignedTx) -> Result<SignedTx, UpgradeError> {
+        let tx = SignedTx::from_raw(tx.request, tx.raw)?;
+        let plan = self.plan()?;
+        let call = plan.call_for(self.hash());
+        if tx.request.call == call && tx.request.chain_id == plan.chain_id {
+            return Ok(tx);
+        }
+        Err(UpgradeError::stop(
+            "TX_MISMATCH",
+            "call of the signed transaction",
+            call.data,
+            &tx.request.call.data,
+        ))
+    }
+
+    async fn look_for(&mut self, chain: &Chain, tx: &SignedTx, said: String) -> Result<(), UpgradeError> {
+        for _ in 0..LOOKS {
+            if let Ok(sighting) = chain.look(std::slice::from_ref(tx), self.finality(chain.id())).await
+                && (sighting.pooled || sighting.included.is_some())
+            {
+                return Ok(());
+            }
+            self.sleep(LOOK_WAIT).await;
+        }
+        Err(UpgradeError::Unknown {
+            code: "BROADCAST_UNKNOWN",
+            message: format!("transaction {} may or may not have been taken: {said}", tx.hash),
+            source: None,
+        })
+    }
+}
+
+/// The app's code must be what the plan read: another implementation may mean something else by the same answers.
+pub(super) fn check_code(
+    then: &AppState,
+    (code, implementation, behind): (B256, Option<Address>, Option<B256>),
+) -> Result<(), UpgradeError> {
+    const CODE: &str = "APP_CODE_CHANGED";
+    let shown = |hash: Option<B256>| hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
+    let named = |address: Option<Address>| address.map_or_else(|| "none".to_owned(), |address| address.to_string());
+    pin(CODE, "code of the app", then.code_hash, code)?;
+    pin(
+        CODE,
+        "implementation of the app",
+        named(then.implementation),
+        named(implementation),
+    )?;
+    pin(
+        CODE,
+        "code of the implementation",
+        shown(then.implementation_code_hash),
+        shown(behind),
+    )
+}
+
+fn pin<T: PartialEq + ToString>(code: &'static str, what: &str, expected: T, found: T) -> Result<(), UpgradeError> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(UpgradeError::stop(code, what, expected, found))
+    }
+}
+
+fn rejected(tx: &SignedTx, rejection: &Rejection) -> UpgradeError {
+    let hash = tx.hash;
+    match rejection {
+        Rejection::OtherHash { said } => {
+            UpgradeError::stop("TX_HASH_MISMATCH", "hash of the sent transaction", hash, said)
+        }
+        Rejection::WrongChain => UpgradeError::stop(
+            "CHAIN_MISMATCH",
+            "chain of the signed transaction",
+            tx.request.chain_id,
+            "another chain",
+        ),
+        Rejection::Funds => UpgradeError::decide(
+            "FUNDS",
+            format!("{} has too little money for transaction {hash}", tx.request.from),
+        ),
+        Rejection::FeeTooLow => UpgradeError::decide(
+            "FEE_TOO_LOW",
+            format!("fees rose since transaction {hash} was signed; nothing was sent"),
+        ),
+        other => UpgradeError::decide("TX_REJECTED", format!("transaction {hash} was refused: {other:?}")),
+    }
+}

@@ -1,0 +1,519 @@
+//! Commit and settle: one commit per upgrade; an unknown outcome is settled by reading.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::approve::check_code;
+use super::drive::Run;
+use super::event::Event;
+use super::plan::known_pending;
+use super::{Outcome, Pending, UpgradeError};
+use crate::chain::{Chain, Proof, ProofFailure};
+use crate::cloud::{Accepted, CloudError, Commit, CommitToken, Cvm, Problem, Registration};
+use crate::http::{Kind, Sent};
+use crate::signer::{AskError, Consent};
+
+/// A token with less life than this is not relied on.
+const TOKEN_MARGIN: SignedDuration = SignedDuration::from_mins(5);
+/// The cloud's own view of the chain may lag; so long a refusal that the chain contradicts is waited out.
+const LAG: Duration = Duration::from_secs(600);
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(8);
+/// Wait between two looks at the CVM; grows.
+pub(super) const LOOK_WAIT: Duration = Duration::from_millis(50);
+pub(super) const LOOK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A proof that was made within this time is not made again: no chain has shorter blocks, and whoever waits for the
+/// commit waits for this.
+const NEW_PROOF: Duration = Duration::from_millis(500);
+
+/// What a commit's answer means.
+enum Verdict {
+    Accepted(Accepted),
+    /// Certainly not done; worth another try after a pause.
+    Again(CloudError),
+    /// Certainly not done; nothing to retry.
+    Refused(CloudError),
+    /// The token is used, superseded or expired: reading decides.
+    TokenRefused(Box<Problem>),
+    /// Perhaps done.
+    Unknown(CloudError),
+}
+
+/// With what a commit can be sent.
+enum Ready {
+    /// A token.
+    Token(CommitToken),
+    /// Hash and transaction in headers.
+    Headers,
+    /// There is nothing to send.
+    Settled(Outcome),
+}
+
+/// What a CVM shows of a commit.
+enum Trace {
+    /// It runs our hash.
+    Ours,
+    /// An operation is under way, and there is no time left to see its end.
+    Busy,
+    /// Another hash, and nothing under way.
+    Nothing,
+}
+
+impl Run<'_> {
+    /// Commits with the proof, once the proof has been read again, unless this run read it just now.
+    pub(super) async fn commit(&mut self) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        self.verify_again()?;
+        let is_new = self.proved.is_some_and(|at| at.elapsed() < NEW_PROOF);
+        let proof = match self.upgrade.state().proof() {
+            Some(proof) if is_new => proof.clone(),
+            _ => self.refresh_proof(&chain).await?,
+        };
+        let then = self.plan()?.app_state;
+        check_code(&then, chain.app_code(then.app, then.implementation, &proof.head).await?)?;
+        // A run that this journal does not know of may have committed, here or on another machine.
+        if matches!(self.read_trace().await?, Trace::Ours) {
+            self.tell("the CVM runs the hash already: nothing is committed");
+            return self.accept(None);
+        }
+        let by = proof
+            .transaction
+            .map_or(Registration::Already, Registration::Transaction);
+        match self.ready().await? {
+            Ready::Token(token) => self.send_commit(Some(&token), by).await,
+            Ready::Headers => self.finish_without_token(by).await,
+            Ready::Settled(outcome) => Ok(outcome),
+        }
+    }
+
+    /// Reads again, right before commit, what the proof says.
+    async fn refresh_proof(&mut self, chain: &Chain) -> Result<Proof, UpgradeError> {
+        let plan = self.plan()?;
+        let Some(proof) = self.upgrade.state().proof().cloned() else {
+            return Err(UpgradeError::TooEarly {
+                message: "the effect on chain is not proved yet".to_owned(),
+                command: "wait",
+            });
+        };
+        let fresh = match proof.transaction {
+            Some(transaction) => {
+                chain
+                    .prove(transaction, plan.app, self.word(), self.finality(chain.id()))
+                    .await
+            }
+            None => {
+                chain
+                    .prove_state(plan.app, self.word(), self.finality(chain.id()))
+                    .await
+            }
+        };
+        match fresh {
+            Ok(fresh) => self.keep_proof(&proof, fresh),
+            // The block that held it was replaced.
+            Err(ProofFailure::NotSettled { .. }) => self.prove_anew(chain, &proof).await,
+            Err(ProofFailure::Removed { hash, .. } | ProofFailure::NotAllowed { hash }) => Err(UpgradeError::decide(
+                "HASH_REMOVED",
+                format!("{hash} was allowed and is not allowed any more; nothing was committed"),
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Evidence names the block that stayed.
+    fn keep_proof(&mut self, old: &Proof, fresh: Proof) -> Result<Proof, UpgradeError> {
+        if old.block != fresh.block {
+            let event = if self.is_ours(&fresh) {
+                Event::TxFinal(Box::new(fresh.clone()))
+            } else {
+                Event::Adopted(Box::new(fresh.clone()))
+            };
+            self.record(event)?;
+        }
+        Ok(fresh)
+    }
+
+    fn is_ours(&self, proof: &Proof) -> bool {
+        let signed = &self.upgrade.state().signed;
+        signed.iter().any(|tx| Some(tx.hash) == proof.transaction)
+    }
+
+    /// A reorganisation took the proof back: our own bytes go out again, others' are waited for.
+    async fn prove_anew(&mut self, chain: &Chain, old: &Proof) -> Result<Proof, UpgradeError> {
+        self.tell(&format!("block {} was replaced after it was proof", old.block.hash));
+        let outcome = if self.is_ours(old) {
+            self.send_unless_seen(chain).await?;
+            self.wait().await?
+        } else {
+            self.wait_for_others().await?
+        };
+        let proof = self.upgrade.state().proof().cloned();
+        match (outcome, proof) {
+            (Outcome::Reached, Some(proof)) => Ok(proof),
+            _ => Err(ProofFailure::NotSettled {
+                transaction: old.transaction.unwrap_or_default(),
+            }
+            .into()),
+        }
+    }
+
+    /// The token, a fresh one when the old one is gone, or none when this upgrade ends with the two headers. What those
+    /// confirm dies like a token.
+    ///
+    /// Preparing again can take long, and a fresh token does not know of the old one: somebody may have been faster.
+    async fn ready(&mut self) -> Result<Ready, UpgradeError> {
+        let confirm = self.plan()?.confirm;
+        let state = self.upgrade.state();
+        let prepared = state.prepared.as_ref();
+        let given = state.imported || prepared.is_some_and(|prepared| prepared.token_sha256.is_some());
+        let good = prepared.is_some_and(|prepared| self.is_token_good(prepared.expires));
+        let token = if confirm { None } else { self.token()? };
+        let why = match token {
+            Some(token) if good => return Ok(Ready::Token(token)),
+            None if good && given && !confirm => Some("the commit token is not on this machine"),
+            None if good => None,
+            _ => Some("what was prepared is not valid any more"),
+        };
+        let Some(why) = why else { return Ok(Ready::Headers) };
+        self.prepare_again(why).await?;
+        match self.read_trace().await? {
+            Trace::Ours => return self.accept(None).map(Ready::Settled),
+            Trace::Busy => return Ok(Ready::Settled(busy())),
+            Trace::Nothing => {}
+        }
+        let fresh = if confirm { None } else { self.token()? };
+        Ok(fresh.map_or(Ready::Headers, Ready::Token))
+    }
+
+    fn is_token_good(&self, expires: Timestamp) -> bool {
+        let state = self.upgrade.state();
+        let in_time = Timestamp::now()
+            .saturating_add(TOKEN_MARGIN)
+            .is_ok_and(|later| later < expires);
+        in_time && !state.preparing && !state.token_refused
+    }
+
+    /// Prepares again with the same change; the hash must be identical, and a colleague's token dies.
+    async fn prepare_again(&mut self, why: &str) -> Result<(), UpgradeError> {
+        self.refuse_to_supersede(why).await?;
+        let question =
+            format!("{why}. Prepare again with the same change? An earlier commit token of this CVM ends by it.");
+        let facts = vec![("compose hash".to_owned(), self.hash().to_string())];
+        let agreed = match self.world.ask.consent(&Consent { question, facts }) {
+            Err(AskError::Nobody(_)) => false,
+            answer => answer?,
+        };
+        if !agreed {
+            return Err(UpgradeError::decide(
+                "TOKEN_EXPIRED",
+                format!("{why}; the approval on chain stays valid, and preparing again needs consent"),
+            ));
+        }
+        self.tell(&format!("{why}; preparing again with the same change"));
+        self.prepare().await?;
+        Ok(())
+    }
+
+    /// Another change of this CVM that waits for its commit is somebody else's intent.
+    async fn refuse_to_supersede(&self, why: &str) -> Result<(), UpgradeError> {
+        let plan = self.plan()?;
+        if self.limits.supersede {
+            return Ok(());
+        }
+        let pending = known_pending(self.world.cloud.pending_updates(plan.app).await)?;
+        let other = pending
+            .iter()
+            .flatten()
+            .find(|update| plan.is_of_this_cvm(update) && update.compose_hash != Some(self.hash()));
+        match other {
+            None => Ok(()),
+            Some(update) => Err(UpgradeError::decide(
+                "UPDATE_PENDING",
+                format!(
+                    "{why}, and another update of this CVM is pending ({}); preparing again ends its commit token",
+                    update
+                        .compose_hash
+                        .map_or_else(|| "unknown hash".to_owned(), |hash| hash.to_string())
+                ),
+            )),
+        }
+    }
+
+    async fn finish_without_token(&mut self, by: Registration) -> Result<Outcome, UpgradeError> {
+        self.tell("confirming with the compose hash and the transaction, without a token");
+        self.send_commit(None, by).await
+    }
+
+    async fn send_commit(
+        &mut self,
+        token: Option<&CommitToken>,
+        mut by: Registration,
+    ) -> Result<Outcome, UpgradeError> {
+        self.ask_to_commit()?;
+        super::point("commit.a");
+        self.record(Event::CommitTry { at: Timestamp::now() })?;
+        super::point("commit.b");
+        let began = tokio::time::Instant::now();
+        let mut wait = RETRY_WAIT;
+        loop {
+            let verdict = judge(self.post(token, by).await);
+            super::point("commit.d");
+            match verdict {
+                Verdict::Accepted(accepted) => return self.accept(Some(accepted)),
+                Verdict::Again(error) => {
+                    if !self.still_allowed().await? {
+                        return self.not_committed(error, withdrawn);
+                    }
+                    if matches!(error, CloudError::Busy(_)) && matches!(self.read_trace().await, Ok(Trace::Ours)) {
+                        self.tell("the update was committed already");
+                        return self.accept(None);
+                    }
+                    let patience = began.elapsed() < LAG;
+                    if !(patience && self.pause(&mut wait, &error).await) {
+                        match self.other_proof(&error, by) {
+                            Some(other) => by = other,
+                            None => return self.not_committed(error, still_refused),
+                        }
+                    }
+                }
+                Verdict::Refused(error) => return self.not_committed(error, refused),
+                Verdict::TokenRefused(problem) => return self.after_466(problem).await,
+                Verdict::Unknown(error) => return self.settle_after(error).await,
+            }
+        }
+    }
+
+    fn ask_to_commit(&self) -> Result<(), UpgradeError> {
+        let consent = Consent {
+            question: format!("Commit the update of {}? It restarts the CVM.", self.cvm),
+            facts: vec![("compose hash".to_owned(), self.hash().to_string())],
+        };
+        if self.world.ask.consent(&consent)? {
+            Ok(())
+        } else {
+            Err(UpgradeError::Declined {
+                what: "committing".to_owned(),
+            })
+        }
+    }
+
+    async fn post(&self, token: Option<&CommitToken>, by: Registration) -> Result<Accepted, CloudError> {
+        let hash = self.hash();
+        match token {
+            Some(token) => self.world.cloud.commit(&self.cvm, Commit { token, hash, by }).await,
+            None => self.world.cloud.confirm(&self.cvm, hash, by).await,
+        }
+    }
+
+    async fn pause(&self, wait: &mut Duration, error: &CloudError) -> bool {
+        self.tell(&format!("{error}; trying again"));
+        let goes_on = self.sleep(*wait).await;
+        *wait = (*wait * 2).min(RETRY_WAIT_MAX);
+        goes_on
+    }
+
+    pub(super) async fn still_allowed(&mut self) -> Result<bool, UpgradeError> {
+        let chain = self.chain().await?;
+        match self.refresh_proof(&chain).await {
+            Ok(_) => Ok(true),
+            Err(UpgradeError::Decide {
+                code: "HASH_REMOVED", ..
+            }) => Ok(false),
+            Err(UpgradeError::Proof(ProofFailure::Chain(_))) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn accept(&mut self, accepted: Option<Accepted>) -> Result<Outcome, UpgradeError> {
+        let id = accepted
+            .as_ref()
+            .and_then(|accepted| accepted.correlation_id.as_deref())
+            .map_or_else(String::new, |id| format!(" (operation {})", id.escape_debug()));
+        let at = Timestamp::now();
+        self.record_outcome(
+            Event::CommitOk { accepted, at },
+            &format!("the commit was accepted{id}"),
+        )?;
+        super::point("commit.e");
+        self.forget_token()?;
+        self.write_evidence()?;
+        self.tell("the commit was accepted");
+        Ok(Outcome::Reached)
+    }
+
+    fn not_committed(
+        &mut self,
+        error: CloudError,
+        meaning: fn(CloudError) -> UpgradeError,
+    ) -> Result<Outcome, UpgradeError> {
+        self.record(Event::CommitNot {
+            why: error.to_string(),
+            token_refused: false,
+        })?;
+        Err(meaning(error))
+    }
+
+    /// The server goes on refusing a transaction that is a good proof by our checks: the state on chain is one as well,
+    /// if somebody agrees to it.
+    fn other_proof(&self, error: &CloudError, by: Registration) -> Option<Registration> {
+        let refused = matches!(error, CloudError::Refused(problem) if problem.status == 467);
+        let Registration::Transaction(transaction) = by else {
+            return None;
+        };
+        let question = "Phala Cloud does not accept the transaction as proof, though it is one by every check here. \
+                        Commit with the state of the contract as the only proof?";
+        let consent = Consent {
+            question: question.to_owned(),
+            facts: vec![("transaction".to_owned(), transaction.to_string())],
+        };
+        (refused && self.world.ask.consent(&consent).unwrap_or(false)).then_some(Registration::Already)
+    }
+
+    /// 466: the token is used, superseded, expired or for another hash. What the CVM does decides.
+    async fn after_466(&mut self, problem: Box<Problem>) -> Result<Outcome, UpgradeError> {
+        match self.read_trace().await? {
+            Trace::Ours => {
+                self.tell("the update was committed already");
+                self.accept(None)
+            }
+            Trace::Busy => Err(unknown(CloudError::Refused(problem))),
+            Trace::Nothing => {
+                self.record(Event::CommitNot {
+                    why: problem.to_string(),
+                    token_refused: true,
+                })?;
+                Err(UpgradeError::Decide {
+                    code: "COMMIT_REJECTED_466",
+                    message:
+                        "the commit token is not valid any more; the approval on chain stays valid, no new signature is needed"
+                            .to_owned(),
+                    source: Some(Box::new(CloudError::Refused(problem))),
+                })
+            }
+        }
+    }
+
+    /// The reply was lost: find out by reading, and never send blindly.
+    async fn settle_after(&mut self, error: CloudError) -> Result<Outcome, UpgradeError> {
+        if is_foreign(&error) {
+            return Err(error.into());
+        }
+        match self.read_trace().await {
+            Ok(Trace::Ours) => self.accept(None),
+            _ => Err(unknown(error)),
+        }
+    }
+
+    /// An earlier run sent a commit and did not see the answer.
+    pub(super) async fn settle(&mut self) -> Result<Outcome, UpgradeError> {
+        match self.read_trace().await? {
+            Trace::Ours => self.accept(None),
+            Trace::Busy => Ok(busy()),
+            Trace::Nothing => {
+                self.record(Event::CommitNot {
+                    why: "the CVM shows no sign of it".to_owned(),
+                    token_refused: false,
+                })?;
+                Ok(Outcome::Reached)
+            }
+        }
+    }
+
+    /// What the CVM shows of a commit whose answer is not known. An operation under way may be anybody's: its end tells.
+    async fn read_trace(&self) -> Result<Trace, UpgradeError> {
+        let mut wait = LOOK_WAIT;
+        loop {
+            let cvm = self.world.cloud.cvm(&self.cvm).await?;
+            if self.has_our_hash(&cvm) == Some(true) {
+                return Ok(Trace::Ours);
+            }
+            if cvm.progress.is_none() {
+                return Ok(Trace::Nothing);
+            }
+            self.tell("an operation is under way on the CVM; waiting for its end");
+            if !self.sleep(wait).await {
+                return Ok(Trace::Busy);
+            }
+            wait = (wait * 3 / 2).min(LOOK_WAIT_MAX);
+        }
+    }
+
+    pub(super) fn has_our_hash(&self, cvm: &Cvm) -> Option<bool> {
+        cvm.compose_hash.map(|hash| hash == self.hash())
+    }
+}
+
+/// Somebody else answers in the server's place, or the server speaks of something else.
+const fn is_foreign(error: &CloudError) -> bool {
+    match error {
+        CloudError::Http(http) => matches!(http.kind, Kind::Tls | Kind::Redirect { .. }),
+        CloudError::Identity { .. } => true,
+        _ => false,
+    }
+}
+
+fn busy() -> Outcome {
+    Outcome::Pending(Pending {
+        code: "PENDING_OPERATION",
+        what: "the operation that is under way on the CVM; its end tells whether the update was committed".to_owned(),
+    })
+}
+
+fn unknown(error: CloudError) -> UpgradeError {
+    UpgradeError::Unknown {
+        code: "COMMIT_UNKNOWN",
+        message: "the commit request was sent but no usable answer came; it may have been accepted".to_owned(),
+        source: Some(Box::new(error)),
+    }
+}
+
+/// A refusal at commit is about the update, not about something that the user typed.
+fn refused(error: CloudError) -> UpgradeError {
+    match error {
+        CloudError::Refused(problem) if problem.status < 465 => UpgradeError::Decide {
+            code: "COMMIT_REFUSED",
+            message: "Phala Cloud did not take the commit; the approval on chain stays valid".to_owned(),
+            source: Some(Box::new(CloudError::Refused(problem))),
+        },
+        other => other.into(),
+    }
+}
+
+/// The chain contradicts the refusal, and no time is left.
+fn still_refused(error: CloudError) -> UpgradeError {
+    match error {
+        CloudError::Refused(problem) if matches!(problem.status, 465 | 468) => UpgradeError::Later {
+            code: "CLOUD_BEHIND_CHAIN",
+            message: "the chain allows the hash, and Phala Cloud does not see it yet".to_owned(),
+            source: Some(Box::new(CloudError::Refused(problem))),
+        },
+        other => other.into(),
+    }
+}
+
+/// The chain agrees with the refusal.
+fn withdrawn(error: CloudError) -> UpgradeError {
+    UpgradeError::Decide {
+        code: "HASH_REMOVED",
+        message: "the hash was allowed and is not allowed any more; nothing was committed".to_owned(),
+        source: Some(Box::new(error)),
+    }
+}
+
+fn judge(answer: Result<Accepted, CloudError>) -> Verdict {
+    match answer {
+        Ok(accepted) => Verdict::Accepted(accepted),
+        Err(CloudError::Http(error)) if error.sent == Sent::Maybe => Verdict::Unknown(CloudError::Http(error)),
+        Err(CloudError::Unavailable(problem)) if problem.status == 429 => {
+            Verdict::Refused(CloudError::Unavailable(problem))
+        }
+        Err(error @ (CloudError::Unavailable(_) | CloudError::Unexpected { .. })) => Verdict::Unknown(error),
+        Err(error @ CloudError::Busy(_)) => Verdict::Again(error),
+        Err(CloudError::Refused(problem)) => match problem.status {
+            466 => Verdict::TokenRefused(problem),
+            465 | 467 | 468 => Verdict::Again(CloudError::Refused(problem)),
+            _ => Verdict::Refused(CloudError::Refused(problem)),
+        },
+        Err(error) => Verdict::Refused(error),
+    }
+}

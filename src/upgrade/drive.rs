@@ -1,0 +1,554 @@
+//! The driver: observes, writes the intent, acts, writes the outcome. One step after the other.
+//!
+//! The steps stand in `prepare`, `approve`, `wait` and `commit`; here is what they share and the order they run in.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use alloy::primitives::B256;
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::event::{Event, Identity};
+use super::journal::{Found, Journal, JournalError, SCHEMA};
+use super::{Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, World, evidence, proposal};
+use crate::chain::{Chain, Finality};
+use crate::cloud::CvmId;
+use crate::compose::{ComposeHash, Verification};
+use crate::fsutil;
+use crate::signer::Signer;
+
+/// Life of a commit token below which people are told.
+const EXPIRY_WARNING: SignedDuration = SignedDuration::from_hours(24);
+
+/// An upgrade whose directory this process holds.
+#[derive(Debug)]
+pub struct Upgrade {
+    dir: PathBuf,
+    journal: Journal,
+    state: State,
+    found: Found,
+}
+
+/// One run over an upgrade.
+pub(super) struct Run<'a> {
+    pub(super) upgrade: &'a mut Upgrade,
+    pub(super) world: &'a World<'a>,
+    pub(super) limits: &'a Limits,
+    pub(super) deadline: Instant,
+    pub(super) cvm: CvmId,
+    /// When this run made the proof that is in the journal.
+    pub(super) proved: Option<Instant>,
+    signer: Option<Signer>,
+}
+
+impl Upgrade {
+    /// The directory that an upgrade of `plan` uses below `root` when none is named.
+    pub fn default_dir(root: &Path, plan: &Plan) -> PathBuf {
+        let name = plan
+            .expected_hash
+            .map_or_else(|| hex::encode(intent_digest(plan)), |hash| hash.bare());
+        let short: String = name.chars().take(8).collect();
+        root.join(format!("{}-{short}", plan.cvm))
+    }
+
+    /// Starts an upgrade: creates the directory, locks it, records identity and plan. A directory that already holds
+    /// the same intent is opened instead.
+    ///
+    /// # Errors
+    /// The plan has blockers, the directory holds another upgrade, or cannot be used.
+    pub fn begin(dir: &Path, plan: Plan, limits: &Limits) -> Result<Self, UpgradeError> {
+        let before = match Self::peek(dir) {
+            Ok(state) => Some(state),
+            Err(UpgradeError::Journal(JournalError::Missing { .. })) => None,
+            Err(error) => return Err(error),
+        };
+        let under_way = before
+            .as_ref()
+            .is_some_and(|state| state.preparing || state.prepared.is_some());
+        if before.is_none_or(|state| state.next() == Step::Prepare) {
+            refuse_blocked(&plan, limits, under_way)?;
+        }
+        let mut upgrade = Self::hold(dir)?;
+        match upgrade.state.identity() {
+            None => upgrade.record(Event::Open(identity_of(&plan)))?,
+            Some(_) => upgrade.refuse_other_intent(&plan)?,
+        }
+        if upgrade.state.next() == Step::Prepare && upgrade.state.plan() != Some(&plan) {
+            upgrade.record(Event::Plan(Box::new(plan)))?;
+        }
+        Ok(upgrade)
+    }
+
+    /// Starts an upgrade on this machine from a proposal that was made on another one. A directory that holds the same
+    /// upgrade already is opened instead.
+    ///
+    /// # Errors
+    /// The hash cannot be recomputed, the directory holds another upgrade or one that asks for something else, or it
+    /// cannot be used.
+    pub fn adopt(dir: &Path, proposal: Proposal) -> Result<Self, UpgradeError> {
+        if proposal.verified == Verification::Uncomputable && !super::holds(dir) {
+            return Err(UpgradeError::decide(
+                "HASH_UNVERIFIABLE",
+                "the compose hash cannot be recomputed from the proposal; prepare on this machine, or go on where it was prepared",
+            ));
+        }
+        let mut upgrade = Self::hold(dir)?;
+        if let Some(found) = upgrade.state.identity() {
+            if found.update != proposal.update {
+                let path = upgrade.journal.path().to_owned();
+                return Err(JournalError::Foreign {
+                    path,
+                    expected: proposal.update,
+                    found: found.update.clone(),
+                }
+                .into());
+            }
+            proposal.check_same(&upgrade.state)?;
+            return Ok(upgrade);
+        }
+        let (identity, plan, preparation, how) = proposal.into_identity();
+        let hash = preparation.hash;
+        upgrade.record(Event::Open(identity))?;
+        upgrade.record(Event::Plan(Box::new(plan)))?;
+        upgrade.record(Event::PrepareOk(preparation))?;
+        upgrade.record(Event::Verified { hash, how })?;
+        upgrade.write_proposal()?;
+        Ok(upgrade)
+    }
+
+    /// Opens an upgrade and locks it.
+    ///
+    /// # Errors
+    /// No journal there, held by another process, or damaged.
+    pub fn open(dir: &Path) -> Result<Self, UpgradeError> {
+        Journal::peek(dir)?;
+        let upgrade = Self::hold(dir)?;
+        if upgrade.state.identity().is_none() {
+            return Err(JournalError::Missing { dir: dir.to_owned() }.into());
+        }
+        Ok(upgrade)
+    }
+
+    /// Reads where an upgrade stands, without locking, writing or asking anybody.
+    ///
+    /// # Errors
+    /// No journal there, or damaged.
+    pub fn peek(dir: &Path) -> Result<State, UpgradeError> {
+        let state = fold(&dir.join(super::journal::FILE), Journal::peek(dir)?)?;
+        if state.identity().is_none() {
+            return Err(JournalError::Missing { dir: dir.to_owned() }.into());
+        }
+        Ok(state)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What is known.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        self.state.status()
+    }
+
+    /// Goes on until `goal` is reached, something has to be waited for, or somebody has to decide.
+    ///
+    /// # Errors
+    /// See [`UpgradeError`]; what was done before is in the journal.
+    pub async fn advance(&mut self, world: &World<'_>, goal: Goal, limits: &Limits) -> Result<Outcome, UpgradeError> {
+        self.refuse_foreign_cloud(world)?;
+        self.tell_recovery(world)?;
+        let cvm = self
+            .state
+            .identity()
+            .map_or_else(String::new, |identity| identity.cvm.clone())
+            .parse()?;
+        let deadline = Instant::now() + limits.timeout;
+        let mut run = Run {
+            upgrade: self,
+            world,
+            limits,
+            deadline,
+            cvm,
+            proved: None,
+            signer: None,
+        };
+        run.warn_of_expiry();
+        run.catch_up()?;
+        loop {
+            let step = run.upgrade.state.next();
+            if goal.is_reached_before(step, limits.no_wait) {
+                return Ok(Outcome::Reached);
+            }
+            goal.permits(step)?;
+            if let Outcome::Pending(pending) = run.step(step, goal).await? {
+                return Ok(Outcome::Pending(pending));
+            }
+        }
+    }
+
+    fn refuse_other_intent(&self, plan: &Plan) -> Result<(), UpgradeError> {
+        let Some(identity) = self.state.identity() else {
+            return Ok(());
+        };
+        let expected = describe(&plan.cvm, plan.app, plan.chain_id);
+        let found = describe(&identity.cvm, identity.app, identity.chain_id);
+        let same_change = self.state.plan().is_none_or(|before| before.patch == plan.patch);
+        if expected == found && same_change {
+            return Ok(());
+        }
+        let found = if same_change {
+            found
+        } else {
+            format!("another change of {found}")
+        };
+        Err(JournalError::Foreign {
+            path: self.journal.path().to_owned(),
+            expected,
+            found,
+        }
+        .into())
+    }
+
+    fn hold(dir: &Path) -> Result<Self, UpgradeError> {
+        fsutil::create_private_dir(dir)?;
+        let (journal, events, found) = Journal::hold(dir)?;
+        let state = fold(journal.path(), events)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            journal,
+            state,
+            found,
+        })
+    }
+
+    /// On disk first, then in memory.
+    pub(super) fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
+        self.state.check(&event).map_err(|illegal| self.illegal(illegal))?;
+        self.journal.record(&event)?;
+        self.state.apply(event).map_err(|illegal| self.illegal(illegal))
+    }
+
+    fn illegal(&self, illegal: super::IllegalStep) -> UpgradeError {
+        let record = self.state.records + 1;
+        JournalError::Damaged {
+            path: self.journal.path().to_owned(),
+            record,
+            why: illegal.to_string(),
+        }
+        .into()
+    }
+
+    pub(super) const fn is_rolled_back(&self) -> bool {
+        self.found.rolled_back
+    }
+
+    pub(super) fn write_proposal(&self) -> Result<(), UpgradeError> {
+        if let Some(proposal) = Proposal::of(&self.state) {
+            keep(&self.dir.join(proposal::FILE), &pretty(&proposal), 0o644)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_foreign_cloud(&self, world: &World<'_>) -> Result<(), UpgradeError> {
+        match self.state.identity() {
+            Some(identity) if identity.cloud != world.cloud.host() => Err(UpgradeError::stop(
+                "CLOUD_MISMATCH",
+                "API host",
+                &identity.cloud,
+                world.cloud.host(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn tell_recovery(&mut self, world: &World<'_>) -> Result<(), UpgradeError> {
+        let Found {
+            torn,
+            rolled_back,
+            tightened,
+        } = self.found;
+        if torn > 0 {
+            self.record(Event::Note {
+                text: format!("dropped {torn} bytes of an incomplete record"),
+            })?;
+            world.ask.tell(&format!(
+                "recovered the journal: dropped {torn} bytes of an incomplete record"
+            ));
+            self.found.torn = 0;
+        }
+        if let Some(mode) = tightened {
+            self.record(Event::Note {
+                text: format!("others could open the journal (mode {mode:04o}); they no longer can"),
+            })?;
+            world.ask.tell(&format!(
+                "others could open the journal (mode {mode:04o}); it is 0600 now"
+            ));
+            self.found.tightened = None;
+        }
+        if rolled_back {
+            world.ask.tell(
+                "the journal is an older copy: what the chain and the cloud prove is adopted, nothing is sent again",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Goal {
+    /// Whether nothing is left to do for the goal when `next` comes next.
+    fn is_reached_before(self, next: Step, no_wait: bool) -> bool {
+        let last = match self {
+            Self::Prepared => Step::Verify,
+            Self::Executed => Step::Broadcast,
+            Self::Proved => Step::Wait,
+            Self::Committed | Self::Live if no_wait => Step::Settle,
+            Self::Committed | Self::Live => Step::Watch,
+        };
+        next > last
+    }
+
+    /// Refuses a step that belongs to an earlier command.
+    fn permits(self, step: Step) -> Result<(), UpgradeError> {
+        let first = match self {
+            Self::Prepared | Self::Live => Step::Prepare,
+            Self::Executed | Self::Proved => Step::Approve,
+            Self::Committed => Step::Commit,
+        };
+        if step >= first {
+            return Ok(());
+        }
+        let (message, command) = match step {
+            Step::Prepare | Step::Verify => ("nothing was prepared and verified yet", "prepare"),
+            Step::Approve | Step::Broadcast => ("nothing was sent to the chain yet", "execute"),
+            _ => ("the effect on chain is not proved yet", "wait"),
+        };
+        Err(UpgradeError::TooEarly {
+            message: message.to_owned(),
+            command,
+        })
+    }
+}
+
+impl Run<'_> {
+    /// What follows from the last record and a run that was cut off did not come to: files to write, a token to forget.
+    fn catch_up(&self) -> Result<(), UpgradeError> {
+        self.upgrade.write_proposal()?;
+        if self.upgrade.state.committed.is_some() {
+            self.forget_token()?;
+            self.write_evidence()?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: Step, goal: Goal) -> Result<Outcome, UpgradeError> {
+        match step {
+            Step::Prepare => self.prepare().await,
+            Step::Verify => self.verify().await,
+            Step::Approve if goal == Goal::Proved => self.wait_for_others().await,
+            Step::Approve => self.approve().await,
+            Step::Broadcast => self.broadcast().await,
+            Step::Wait => self.wait().await,
+            Step::Commit => self.commit().await,
+            Step::Settle => self.settle().await,
+            Step::Watch => self.watch().await,
+            Step::Finished => Ok(Outcome::Reached),
+        }
+    }
+
+    pub(super) fn plan(&self) -> Result<Plan, UpgradeError> {
+        self.upgrade
+            .state
+            .plan()
+            .cloned()
+            .ok_or_else(|| UpgradeError::TooEarly {
+                message: "the upgrade has no plan".to_owned(),
+                command: "prepare",
+            })
+    }
+
+    /// The verified hash; zero before there is one, which no step that uses it comes before.
+    pub(super) fn hash(&self) -> ComposeHash {
+        self.upgrade
+            .state
+            .verified()
+            .map_or(ComposeHash::new([0; 32]), |(hash, _)| *hash)
+    }
+
+    /// The verified hash as a word of the EVM.
+    pub(super) fn word(&self) -> B256 {
+        B256::from(*self.hash().as_bytes())
+    }
+
+    pub(super) fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
+        self.upgrade.record(event)
+    }
+
+    /// Records what an effect came to. It came to that even when the disk says no, and then only the error tells.
+    pub(super) fn record_outcome(&mut self, event: Event, fact: &str) -> Result<(), UpgradeError> {
+        self.record(event).map_err(|error| not_stored(fact, error))
+    }
+
+    pub(super) fn note(&mut self, text: impl Into<String>) -> Result<(), UpgradeError> {
+        self.record(Event::Note { text: text.into() })
+    }
+
+    pub(super) fn tell(&self, news: &str) {
+        self.world.ask.tell(news);
+    }
+
+    /// A token that dies before the approval comes is no loss, but somebody has to prepare again.
+    fn warn_of_expiry(&self) {
+        let state = &self.upgrade.state;
+        let Some(prepared) = state
+            .prepared
+            .as_ref()
+            .filter(|prepared| prepared.token_sha256.is_some())
+        else {
+            return;
+        };
+        let soon = Timestamp::now()
+            .saturating_add(EXPIRY_WARNING)
+            .is_ok_and(|later| later >= prepared.expires);
+        if soon && state.committed.is_none() {
+            self.tell(&format!(
+                "the commit token dies at {}; after that the same change is prepared again, for the same hash",
+                prepared.expires
+            ));
+        }
+    }
+
+    /// The chain, connected once.
+    pub(super) async fn chain(&self) -> Result<Chain, UpgradeError> {
+        self.world.chain(self.plan()?.chain_id).await
+    }
+
+    pub(super) fn finality(&self, chain_id: u64) -> Finality {
+        self.limits.finality.unwrap_or_else(|| Finality::default_for(chain_id))
+    }
+
+    /// The key, opened once a run; `None` when no source was named.
+    pub(super) fn signer(&mut self) -> Result<Option<&Signer>, UpgradeError> {
+        if self.signer.is_none()
+            && let Some(source) = self.world.signer
+        {
+            self.signer = Some(Signer::open(source, self.world.unlock, self.world.ask)?);
+        }
+        Ok(self.signer.as_ref())
+    }
+
+    /// Whether a key is ready without asking anybody.
+    pub(super) const fn open_signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
+    }
+
+    pub(super) fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Sleeps, but not past the deadline; `false` when there is no time left.
+    pub(super) async fn sleep(&self, wish: Duration) -> bool {
+        let left = self.time_left();
+        tokio::time::sleep(wish.min(left)).await;
+        left > wish
+    }
+
+    pub(super) fn write_evidence(&self) -> Result<(), UpgradeError> {
+        evidence::write(&self.upgrade.dir, &self.upgrade.state)
+    }
+}
+
+/// The outcome of an effect could not be stored: the next run settles it.
+pub(super) fn not_stored(fact: &str, error: impl Into<UpgradeError>) -> UpgradeError {
+    match error.into() {
+        error @ (UpgradeError::File(_) | UpgradeError::Journal(JournalError::Fs(_))) => UpgradeError::Unknown {
+            code: "OUTCOME_NOT_STORED",
+            message: format!("{fact}, and that could not be stored"),
+            source: Some(Box::new(error)),
+        },
+        other => other,
+    }
+}
+
+/// Writes a file unless it holds these bytes already.
+pub(super) fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), fsutil::FsError> {
+    let room = bytes.len().try_into().unwrap_or(u64::MAX);
+    if fsutil::read(path, room).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    fsutil::write(path, bytes, mode)
+}
+
+pub(super) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+fn fold(path: &Path, events: Vec<Event>) -> Result<State, UpgradeError> {
+    State::fold(events).map_err(|(record, illegal)| {
+        JournalError::Damaged {
+            path: path.to_owned(),
+            record,
+            why: illegal.to_string(),
+        }
+        .into()
+    })
+}
+
+fn describe(cvm: &str, app: alloy::primitives::Address, chain_id: u64) -> String {
+    format!("CVM {cvm}, app {app}, chain {chain_id}")
+}
+
+fn identity_of(plan: &Plan) -> Identity {
+    let seed = format!(
+        "{}|{}|{}|{}",
+        plan.cvm,
+        plan.app,
+        plan.read_at,
+        hex::encode(intent_digest(plan))
+    );
+    let name: String = hex::encode(Sha256::digest(seed.as_bytes())).chars().take(8).collect();
+    Identity {
+        schema: SCHEMA,
+        update: format!("u-{name}"),
+        cvm: plan.cvm.clone(),
+        app: plan.app,
+        chain_id: plan.chain_id,
+        cloud: plan.cloud.clone(),
+    }
+}
+
+/// SHA-256 of the body that prepare sends.
+pub(super) fn intent_digest(plan: &Plan) -> [u8; 32] {
+    Sha256::digest(serde_json::to_vec(&plan.patch).unwrap_or_default()).into()
+}
+
+fn refuse_blocked(plan: &Plan, limits: &Limits, under_way: bool) -> Result<(), UpgradeError> {
+    let own = |code: &str| code == "UPDATE_PENDING" && (limits.supersede || under_way);
+    if let Some(blocker) = plan.blockers.iter().find(|blocker| !own(&blocker.code)) {
+        return Err(UpgradeError::Blocked {
+            code: blocker.code.clone(),
+            message: blocker.text.clone(),
+        });
+    }
+    if plan.form.is_none() && !limits.accept_unverified_hash {
+        return Err(UpgradeError::decide(
+            "HASH_UNVERIFIABLE",
+            "the compose hash cannot be recomputed here, so what the cloud sends could not be checked",
+        ));
+    }
+    Ok(())
+}
+
+/// The time by the server's clock where it told, else by this machine's.
+pub(super) fn server_time(date: Option<Timestamp>) -> Timestamp {
+    date.unwrap_or_else(Timestamp::now)
+}

@@ -1,0 +1,179 @@
+//! Why an upgrade does not go on: one variant per thing that a caller may do differently.
+
+use std::path::PathBuf;
+
+use crate::chain::{ChainError, ProofFailure, TxError};
+use crate::cloud::CloudError;
+use crate::compose::{ComposeError, ComposeHash};
+use crate::fsutil::FsError;
+use crate::signer::{AskError, SignerError};
+
+use super::journal::JournalError;
+
+/// Something does not match what was approved or pinned. Nothing new was signed or sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: expected {expected}, found {found}")]
+pub struct Stop {
+    /// Stable code, for example `HASH_MISMATCH`.
+    pub code: &'static str,
+    /// What was compared.
+    pub what: String,
+    /// What it should be.
+    pub expected: String,
+    /// What it is.
+    pub found: String,
+    /// More lines for people, for example the field that differs.
+    pub details: Vec<String>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Stable code, for example `PENDING_CONFIRMATIONS`.
+    pub code: &'static str,
+    /// What is waited for, in one line.
+    pub what: String,
+}
+
+/// Why an upgrade does not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpgradeError {
+    /// Verification failed.
+    #[error(transparent)]
+    Stop(Box<Stop>),
+    /// The world changed, or somebody has to decide. `code` is stable.
+    #[error("{message}")]
+    Decide {
+        /// Stable code.
+        code: &'static str,
+        /// What happened and what the choices are.
+        message: String,
+        /// Why, where somebody else said so.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The plan found something that forbids going on.
+    #[error("{message}")]
+    Blocked {
+        /// Stable code of the plan's blocker.
+        code: String,
+        /// What it is.
+        message: String,
+    },
+    /// A step was asked for before the one that must come first.
+    #[error("{message}")]
+    TooEarly {
+        /// What is missing.
+        message: String,
+        /// The command that does it.
+        command: &'static str,
+    },
+    /// Executed and failed, or the boot failed after commit.
+    #[error("{message}")]
+    Failed {
+        /// Stable code.
+        code: &'static str,
+        /// What failed.
+        message: String,
+    },
+    /// An effect may or may not have happened; the next run settles it.
+    #[error("{message}")]
+    Unknown {
+        /// Stable code.
+        code: &'static str,
+        /// What is unknown.
+        message: String,
+        /// Why.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Safe to run again later.
+    #[error("{message}")]
+    Later {
+        /// Stable code.
+        code: &'static str,
+        /// What was not available.
+        message: String,
+        /// Why.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The cloud did not give a value.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// The chain did not give a value.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// No transaction was made.
+    #[error(transparent)]
+    Tx(#[from] TxError),
+    /// No proof.
+    #[error(transparent)]
+    Proof(#[from] ProofFailure),
+    /// No key, or it did not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// Nobody to ask.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// Consent was refused.
+    #[error("not done: {what} was declined")]
+    Declined {
+        /// What was declined.
+        what: String,
+    },
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A file cannot be used.
+    #[error(transparent)]
+    File(#[from] FsError),
+    /// A manifest or hash is malformed.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// A proposal file is malformed.
+    #[error("`{}` is not a proposal: {why}", path.display())]
+    Proposal {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl UpgradeError {
+    pub(super) fn hash_mismatch(computed: ComposeHash, claimed: ComposeHash, details: Vec<String>) -> Self {
+        Self::Stop(Box::new(Stop {
+            code: "HASH_MISMATCH",
+            what: "compose hash".to_owned(),
+            expected: format!("{computed} (computed from your files)"),
+            found: format!("{claimed} (sent by Phala Cloud)"),
+            details,
+        }))
+    }
+
+    /// One value differs from what it must be.
+    pub(super) fn stop(
+        code: &'static str,
+        what: impl Into<String>,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
+        Self::Stop(Box::new(Stop {
+            code,
+            what: what.into(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+            details: Vec::new(),
+        }))
+    }
+
+    pub(super) fn decide(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Decide {
+            code,
+            message: message.into(),
+            source: None,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The journal's records as values: what was meant, what was done, what was found.
+//!
+//! Data only; `state` says which may follow which.
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::plan::Plan;
+use crate::chain::{BlockRef, Proof, SignedTx};
+use crate::cloud::Accepted;
+use crate::compose::{ComposeHash, Verification};
+
+/// Which upgrade this is: the first record of its journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Journal format.
+    pub schema: u32,
+    /// Name of the upgrade.
+    pub update: String,
+    /// CVM, as it is named in the API's paths.
+    pub cvm: String,
+    /// App's contract.
+    pub app: Address,
+    /// Chain id.
+    pub chain_id: u64,
+    /// Host of the API.
+    pub cloud: String,
+}
+
+/// One journal record's content.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "body", rename_all = "kebab-case")]
+pub enum Event {
+    /// First record.
+    #[serde(rename = "open")]
+    Open(Identity),
+    /// What is intended, and what was read before.
+    #[serde(rename = "plan")]
+    Plan(Box<Plan>),
+    /// A PATCH is about to be sent.
+    #[serde(rename = "prepare.try")]
+    PrepareTry {
+        /// When.
+        at: Timestamp,
+        /// SHA-256 of the request body.
+        digest: B256,
+    },
+    /// It was answered with a hash.
+    #[serde(rename = "prepare.ok")]
+    PrepareOk(Preparation),
+    /// The hash was checked.
+    #[serde(rename = "verified")]
+    Verified {
+        /// The hash.
+        hash: ComposeHash,
+        /// How.
+        how: Verification,
+    },
+    /// A signature is about to be asked for.
+    #[serde(rename = "sign.try")]
+    SignTry {
+        /// Signer.
+        signer: Address,
+        /// What is signed.
+        digest: B256,
+    },
+    /// The bytes that will be sent.
+    #[serde(rename = "tx.signed")]
+    TxSigned(SignedTx),
+    /// They were sent.
+    #[serde(rename = "tx.sent")]
+    TxSent {
+        /// Transaction.
+        hash: B256,
+        /// When.
+        at: Timestamp,
+    },
+    /// Seen in a block.
+    #[serde(rename = "tx.seen")]
+    TxSeen {
+        /// Transaction.
+        hash: B256,
+        /// Block.
+        block: BlockRef,
+    },
+    /// The effect is proved.
+    #[serde(rename = "tx.final")]
+    TxFinal(Box<Proof>),
+    /// The nonce went to another transaction, or the transaction failed for good.
+    #[serde(rename = "tx.gone")]
+    TxGone {
+        /// Why.
+        why: String,
+    },
+    /// The commit is about to be sent.
+    #[serde(rename = "commit.try")]
+    CommitTry {
+        /// When.
+        at: Timestamp,
+    },
+    /// The commit was refused for certain, or never left.
+    #[serde(rename = "commit.not")]
+    CommitNot {
+        /// Why.
+        why: String,
+        /// The token is used up, superseded or expired.
+        token_refused: bool,
+    },
+    /// The commit was accepted.
+    #[serde(rename = "commit.ok")]
+    CommitOk {
+        /// What the server said; nothing when it was found out by reading.
+        accepted: Option<Accepted>,
+        /// When.
+        at: Timestamp,
+    },
+    /// The CVM runs it.
+    #[serde(rename = "done")]
+    Done {
+        /// When.
+        at: Timestamp,
+    },
+    /// The hash was allowed without a transaction of ours.
+    #[serde(rename = "adopted")]
+    Adopted(Box<Proof>),
+    /// Given up.
+    #[serde(rename = "abandoned")]
+    Abandoned {
+        /// Why.
+        why: String,
+    },
+    /// Something worth remembering.
+    #[serde(rename = "note")]
+    Note {
+        /// What.
+        text: String,
+    },
+}
+
+/// What prepare gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// Hash to allow.
+    pub hash: ComposeHash,
+    /// SHA-256 of the commit token; none was given when absent.
+    pub token_sha256: Option<B256>,
+    /// When, by the server's clock where it told.
+    pub at: Timestamp,
+    /// When the token dies.
+    pub expires: Timestamp,
+    /// The server's name for the request.
+    pub request_id: Option<String>,
+}
+
+/// An event that the state does not allow: the journal was not written by this program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a record of kind `{kind}` cannot follow: {why}")]
+pub struct IllegalStep {
+    /// Kind of the record.
+    pub kind: &'static str,
+    /// What is missing.
+    pub why: &'static str,
+}
+
+impl Event {
+    /// The record's kind, as the journal names it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Plan(_) => "plan",
+            Self::PrepareTry { .. } => "prepare.try",
+            Self::PrepareOk(_) => "prepare.ok",
+            Self::Verified { .. } => "verified",
+            Self::SignTry { .. } => "sign.try",
+            Self::TxSigned(_) => "tx.signed",
+            Self::TxSent { .. } => "tx.sent",
+            Self::TxSeen { .. } => "tx.seen",
+            Self::TxFinal(_) => "tx.final",
+            Self::TxGone { .. } => "tx.gone",
+            Self::CommitTry { .. } => "commit.try",
+            Self::CommitNot { .. } => "commit.not",
+            Self::CommitOk { .. } => "commit.ok",
+            Self::Done { .. } => "done",
+            Self::Adopted(_) => "adopted",
+            Self::Abandoned { .. } => "abandoned",
+            Self::Note { .. } => "note",
+        }
+    }
+
+    /// Whether an effect follows at once, whose outcome has to find room on the disk.
+    pub(super) const fn precedes_effect(&self) -> bool {
+        matches!(
+            self,
+            Self::PrepareTry { .. } | Self::SignTry { .. } | Self::TxSigned(_) | Self::CommitTry { .. }
+        )
+    }
+}

@@ -1,0 +1,131 @@
+//! What remains for auditors: who approved what, when, in which transaction, the proof, the operation.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::drive::{keep, pretty};
+use super::state::{State, Status};
+use super::{Plan, UpgradeError};
+use crate::chain::Proof;
+use crate::compose::{ComposeHash, FieldChange, Verification};
+
+const JSON: &str = "evidence.json";
+pub(super) const TEXT: &str = "evidence.md";
+
+/// The content of `evidence.json`.
+#[derive(Debug, Serialize)]
+struct Evidence<'a> {
+    schema: &'static str,
+    update: &'a str,
+    cvm: &'a str,
+    cvm_name: Option<&'a str>,
+    app: alloy::primitives::Address,
+    chain_id: u64,
+    owner: alloy::primitives::Address,
+    compose_hash: ComposeHash,
+    previous_compose_hash: Option<ComposeHash>,
+    verified: &'a Verification,
+    changes: &'a [FieldChange],
+    /// Whether somebody else's transaction was found instead of one sent by this upgrade.
+    adopted: bool,
+    proof: &'a Proof,
+    correlation_id: Option<String>,
+    committed_at: Option<jiff::Timestamp>,
+    live_at: Option<jiff::Timestamp>,
+}
+
+/// Writes both files, as far as there is something to prove.
+pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
+    let (Some(identity), Some(plan), Some(proof), Some((hash, verified))) =
+        (state.identity(), state.plan(), state.proof(), state.verified())
+    else {
+        return Ok(());
+    };
+    let evidence = Evidence {
+        schema: "countersign.evidence/1",
+        update: &identity.update,
+        cvm: &identity.cvm,
+        cvm_name: plan.cvm_name.as_deref(),
+        app: plan.app,
+        chain_id: plan.chain_id,
+        owner: plan.app_state.owner,
+        compose_hash: *hash,
+        previous_compose_hash: plan.current_hash,
+        verified,
+        changes: &plan.changes,
+        adopted: state.adopted,
+        proof,
+        correlation_id: state.status().facts.correlation_id,
+        committed_at: state.committed.as_ref().map(|(_, at)| *at),
+        live_at: state.done,
+    };
+    keep(&dir.join(JSON), &pretty(&evidence), 0o644)?;
+    keep(
+        &dir.join(TEXT),
+        text(&evidence, plan, &state.status()).as_bytes(),
+        0o644,
+    )?;
+    Ok(())
+}
+
+fn text(evidence: &Evidence<'_>, plan: &Plan, status: &Status) -> String {
+    let name = plan.cvm_name.as_deref().unwrap_or(evidence.cvm).escape_debug();
+    let mut lines = vec![
+        format!("# Upgrade {} of {name}\n", evidence.update),
+        "| fact | value |".to_owned(),
+    ];
+    lines.push("| --- | --- |".to_owned());
+    lines.extend(rows(evidence, status).map(|(fact, value)| format!("| {fact} | {value} |")));
+    lines.push("\n## Changes".to_owned());
+    lines.extend(evidence.changes.iter().map(|change| {
+        // A fence inside the text must not end ours.
+        let text = change.text_diff().replace("```", "` ` `");
+        format!("\n### {}\n\n```diff\n{}\n```", change.field, text.trim_end())
+    }));
+    lines.join("\n") + "\n"
+}
+
+fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'static str, String)> {
+    let proof = evidence.proof;
+    let known = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
+    let before = evidence.previous_compose_hash.map(|hash| hash.to_string());
+    let transaction = proof.transaction.map(|hash| hash.to_string());
+    [
+        ("CVM", evidence.cvm.to_owned()),
+        ("app", evidence.app.to_string()),
+        ("chain", evidence.chain_id.to_string()),
+        ("owner", evidence.owner.to_string()),
+        ("compose hash before", known(before, "unknown")),
+        ("compose hash", evidence.compose_hash.to_string()),
+        ("recomputed from local files", how(evidence.verified)),
+        ("transaction", known(transaction, "none: proved by state")),
+        (
+            "sender",
+            known(proof.sender.map(|sender| sender.to_string()), "unknown"),
+        ),
+        ("block", format!("{} ({})", proof.block.number, proof.block.hash)),
+        ("block time", block_time(proof.block.timestamp)),
+        ("still allowed at block", proof.head.number.to_string()),
+        ("settled by", format!("{:?}", proof.finality)),
+        ("operation", known(status.facts.correlation_id.clone(), "unknown")),
+        ("committed", known(evidence.committed_at.map(|at| at.to_string()), "no")),
+        ("live", known(evidence.live_at.map(|at| at.to_string()), "not seen yet")),
+    ]
+    .into_iter()
+}
+
+fn how(verified: &Verification) -> String {
+    match verified {
+        Verification::Verified { form } => format!("yes ({form:?})"),
+        Verification::Uncomputable => "no: accepted unverified".to_owned(),
+        Verification::Mismatch { .. } => "no: different".to_owned(),
+    }
+}
+
+fn block_time(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(|| seconds.to_string(), |time| time.to_string())
+}

@@ -1,0 +1,210 @@
+//! What a plan's facts mean: what forbids going on, and what a person should know. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::is_of;
+use crate::chain::{AppState, OwnerKind};
+use crate::cloud::{Cvm, PendingUpdate};
+use crate::compose::{ComposeHash, Form, Manifest};
+
+/// Something a person should know; `code` is stable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable code.
+    pub code: String,
+    /// One sentence.
+    pub text: String,
+}
+
+/// The facts that are judged.
+pub(super) struct Findings<'f> {
+    pub(super) app: &'f AppState,
+    pub(super) cvm: &'f Cvm,
+    pub(super) before: &'f Manifest,
+    pub(super) after: &'f Manifest,
+    pub(super) form: Option<Form>,
+    pub(super) expected: Option<ComposeHash>,
+    /// `None`: the API does not say.
+    pub(super) pending: Option<&'f [PendingUpdate]>,
+}
+
+impl Warning {
+    fn when(is_so: bool, code: &str, text: impl FnOnce() -> String) -> Option<Self> {
+        is_so.then(|| Self {
+            code: code.to_owned(),
+            text: text(),
+        })
+    }
+}
+
+impl Findings<'_> {
+    /// What forbids going on.
+    pub(super) fn blockers(&self) -> Vec<Warning> {
+        let mut found: Vec<Warning> = self.contract_blockers().into_iter().flatten().collect();
+        let ours = self
+            .pending
+            .unwrap_or_default()
+            .iter()
+            .filter(|update| is_of(update, self.cvm.uuid.as_deref()));
+        found.extend(ours.filter_map(|update| {
+            let hash = update
+                .compose_hash
+                .map_or_else(|| "unknown hash".to_owned(), |hash| hash.to_string());
+            Warning::when(true, "UPDATE_PENDING", || {
+                format!("another update of this CVM is pending ({hash}); preparing this one ends its commit token")
+            })
+        }));
+        found
+    }
+
+    fn contract_blockers(&self) -> [Option<Warning>; 6] {
+        let app = self.app;
+        let unchanged = self.expected.is_some() && self.expected == self.cvm.compose_hash;
+        let device = self
+            .cvm
+            .device_id
+            .map_or_else(|| "unknown".to_owned(), |device| device.to_string());
+        let denied = app
+            .preflight
+            .as_ref()
+            .filter(|preflight| preflight.as_if_allowed && !preflight.allowed);
+        [
+            Warning::when(unchanged, "NOTHING_TO_APPROVE", || {
+                "nothing that the compose hash covers changes, so nobody has to approve it".to_owned()
+            }),
+            Warning::when(app.owner_kind == OwnerKind::Nobody, "OWNER_RENOUNCED", || {
+                "the app has no owner: its policy can never change again".to_owned()
+            }),
+            Warning::when(!app.manages_hashes, "APP_INTERFACE", || {
+                format!(
+                    "{} does not announce the interface that allows compose hashes (ERC-165 0x8fd37527)",
+                    app.app
+                )
+            }),
+            Warning::when(app.registered == Some(false), "APP_NOT_REGISTERED", || {
+                "the KMS contract does not know the app".to_owned()
+            }),
+            Warning::when(
+                app.device_allowed == Some(false) && !app.any_device,
+                "DEVICE_NOT_ALLOWED",
+                || {
+                    format!(
+                        "the app does not allow the device that runs the CVM; its owner has to call addDevice({device}) first"
+                    )
+                },
+            ),
+            denied.and_then(|denied| {
+                Warning::when(true, "KMS_WOULD_REFUSE", || {
+                    format!(
+                        "with the hash allowed, the KMS would still refuse the boot: {}",
+                        denied.reason
+                    )
+                })
+            }),
+        ]
+    }
+
+    /// What a person should know.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let mut found = derived_warnings(self.app, (self.before, self.after), self.form);
+        found.extend(self.cloud_warnings().into_iter().flatten());
+        found
+    }
+
+    fn cloud_warnings(&self) -> [Option<Warning>; 2] {
+        let progress = self.cvm.progress.as_ref();
+        let target = progress
+            .and_then(|progress| progress.target.clone())
+            .unwrap_or_else(|| "unknown".to_owned());
+        [
+            Warning::when(self.pending.is_none(), "PENDING_UNKNOWN", || {
+                "Phala Cloud does not say whether another update of this app is pending".to_owned()
+            }),
+            Warning::when(progress.is_some(), "OPERATION_IN_PROGRESS", || {
+                format!("an operation is under way on the CVM (target: {target})")
+            }),
+        ]
+    }
+}
+
+/// What a person should know of the contracts and of a manifest before and after: follows from a plan alone.
+pub(super) fn derived_warnings(
+    app: &AppState,
+    (before, after): (&Manifest, &Manifest),
+    form: Option<Form>,
+) -> Vec<Warning> {
+    let of_chain = chain_warnings(app).into_iter();
+    of_chain
+        .chain(manifest_warnings((before, after), form))
+        .flatten()
+        .collect()
+}
+
+fn chain_warnings(app: &AppState) -> [Option<Warning>; 4] {
+    let pending = app.pending_owner.filter(|pending| !pending.is_zero());
+    [
+        Warning::when(app.hash_allowed == Some(true), "HASH_ALREADY_ALLOWED", || {
+            "the hash is allowed already: no transaction is needed".to_owned()
+        }),
+        pending.and_then(|pending| {
+            Warning::when(true, "OWNER_PENDING", || {
+                format!("an ownership transfer to {pending} is under way")
+            })
+        }),
+        Warning::when(app.owner_kind == OwnerKind::DelegatedEoa, "OWNER_DELEGATES", || {
+            format!("the owner {} delegates to a contract by EIP-7702", app.owner)
+        }),
+        Warning::when(app.owner_kind == OwnerKind::Contract, "OWNER_IS_A_CONTRACT", || {
+            format!(
+                "the owner {} is a contract: its own rules decide who may approve",
+                app.owner
+            )
+        }),
+    ]
+}
+
+fn manifest_warnings((before, after): (&Manifest, &Manifest), form: Option<Form>) -> [Option<Warning>; 3] {
+    let gone = removed_names(before, after);
+    let loose: Vec<_> = after
+        .images()
+        .into_iter()
+        .filter(|image| !image.contains("@sha256:"))
+        .collect();
+    [
+        Warning::when(form.is_none(), "HASH_UNVERIFIABLE", || {
+            "no known canonical form reproduces the CVM's current compose hash, so the new one cannot be recomputed here"
+                .to_owned()
+        }),
+        Warning::when(!gone.is_empty(), "ENV_NAMES_REMOVED", || {
+            format!(
+                "these environment variables would no longer reach the guest: {}",
+                gone.join(", ")
+            )
+        }),
+        Warning::when(!loose.is_empty(), "IMAGE_NOT_PINNED", || {
+            format!(
+                "without a digest the compose hash does not fix what runs: {}",
+                loose.join(", ")
+            )
+        }),
+    ]
+}
+
+fn removed_names(before: &Manifest, after: &Manifest) -> Vec<String> {
+    let names = |manifest: &Manifest| -> Vec<String> {
+        let list = manifest
+            .get("allowed_envs")
+            .and_then(|value| value.as_array())
+            .cloned()
+            .unwrap_or_default();
+        list.iter()
+            .filter_map(|name| name.as_str().map(ToOwned::to_owned))
+            .collect()
+    };
+    let kept = names(after);
+    names(before).into_iter().filter(|name| !kept.contains(name)).collect()
+}
+
+#[cfg(test)]
+#[path = "findings_tests.rs"]
+mod tests;

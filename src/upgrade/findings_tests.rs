@@ -1,0 +1,174 @@
+//! What a plan's facts mean, one fact at a time.
+
+use alloy::primitives::Address;
+use serde_json::json;
+
+use super::super::sample;
+use super::*;
+use crate::chain::Preflight;
+use crate::cloud::{Kms, Progress};
+
+/// Facts of an app without anything to say about it, but for what `change` makes of them.
+struct Facts {
+    app: AppState,
+    cvm: Cvm,
+    before: Manifest,
+    after: Manifest,
+    form: Option<Form>,
+    pending: Option<Vec<PendingUpdate>>,
+}
+
+impl Facts {
+    fn codes(change: impl FnOnce(&mut Self)) -> (Vec<String>, Vec<String>) {
+        let plan = sample::plan();
+        let after = plan.manifest.with(&plan.patch.changes);
+        let mut facts = Self {
+            app: plan.app_state,
+            cvm: cvm(plan.current_hash),
+            before: plan.manifest,
+            after,
+            form: plan.form,
+            pending: Some(Vec::new()),
+        };
+        change(&mut facts);
+        let findings = Findings {
+            app: &facts.app,
+            cvm: &facts.cvm,
+            before: &facts.before,
+            after: &facts.after,
+            form: facts.form,
+            expected: facts.form.map(|form| facts.after.hash(form)),
+            pending: facts.pending.as_deref(),
+        };
+        let codes = |list: Vec<Warning>| list.into_iter().map(|warning| warning.code).collect();
+        (codes(findings.blockers()), codes(findings.warnings()))
+    }
+}
+
+fn cvm(compose_hash: Option<ComposeHash>) -> Cvm {
+    Cvm {
+        name: None,
+        uuid: Some("0123abcd-0000-4000-8000-000000000001".to_owned()),
+        app_id: Some(sample::APP),
+        status: Some("running".to_owned()),
+        compose_hash,
+        kms: Kms::default(),
+        device_id: None,
+        os_image_hash: None,
+        os_image: None,
+        progress: None,
+        raw: json!({}),
+    }
+}
+
+fn update(vm_uuid: Option<&str>) -> PendingUpdate {
+    PendingUpdate {
+        vm_uuid: vm_uuid.map(ToOwned::to_owned),
+        compose_hash: None,
+        on_chain: None,
+        instance_name: None,
+    }
+}
+
+#[test]
+fn an_app_with_nothing_wrong_has_no_findings() {
+    assert_eq!(Facts::codes(|_| {}), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn each_fact_that_forbids_going_on_has_its_code() {
+    type Change = fn(&mut Facts);
+    let preflight = |as_if_allowed| Preflight {
+        allowed: false,
+        reason: "OS image is not allowed".to_owned(),
+        as_if_allowed,
+    };
+    let table: [(&str, Change); 7] = [
+        ("NOTHING_TO_APPROVE", |facts| facts.after = facts.before.clone()),
+        ("OWNER_RENOUNCED", |facts| {
+            facts.app.owner = Address::ZERO;
+            facts.app.owner_kind = OwnerKind::Nobody;
+        }),
+        ("APP_INTERFACE", |facts| facts.app.manages_hashes = false),
+        ("APP_NOT_REGISTERED", |facts| facts.app.registered = Some(false)),
+        ("DEVICE_NOT_ALLOWED", |facts| facts.app.device_allowed = Some(false)),
+        ("UPDATE_PENDING", |facts| {
+            facts.pending = Some(vec![update(Some("0123ABCD000040008000000000000001"))])
+        }),
+        ("UPDATE_PENDING", |facts| facts.pending = Some(vec![update(None)])),
+    ];
+    for (code, change) in table {
+        assert_eq!(Facts::codes(change).0, [code]);
+    }
+    assert_eq!(
+        Facts::codes(|facts| facts.app.preflight = Some(preflight(true))).0,
+        ["KMS_WOULD_REFUSE"]
+    );
+    // Asked without the hash, the KMS refuses every new hash: that says nothing.
+    assert_eq!(
+        Facts::codes(|facts| facts.app.preflight = Some(preflight(false))).0,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn what_concerns_others_forbids_nothing() {
+    let none = Vec::<String>::new();
+    assert_eq!(
+        Facts::codes(|facts| facts.pending = Some(vec![update(Some("ffff"))])).0,
+        none
+    );
+    let any = |facts: &mut Facts| {
+        facts.app.device_allowed = Some(false);
+        facts.app.any_device = true;
+    };
+    assert_eq!(Facts::codes(any).0, none);
+}
+
+#[test]
+fn each_fact_that_a_person_should_know_has_its_code() {
+    type Change = fn(&mut Facts);
+    let table: [(&str, Change); 8] = [
+        ("HASH_ALREADY_ALLOWED", |facts| facts.app.hash_allowed = Some(true)),
+        ("OWNER_PENDING", |facts| {
+            facts.app.pending_owner = Some(Address::repeat_byte(9))
+        }),
+        ("OWNER_DELEGATES", |facts| {
+            facts.app.owner_kind = OwnerKind::DelegatedEoa
+        }),
+        ("OWNER_IS_A_CONTRACT", |facts| {
+            facts.app.owner_kind = OwnerKind::Contract
+        }),
+        ("HASH_UNVERIFIABLE", |facts| facts.form = None),
+        ("PENDING_UNKNOWN", |facts| facts.pending = None),
+        ("OPERATION_IN_PROGRESS", |facts| {
+            facts.cvm.progress = Some(Progress {
+                target: None,
+                correlation_id: None,
+            });
+        }),
+        ("ENV_NAMES_REMOVED", |facts| {
+            let fewer = crate::compose::Changes {
+                allowed_envs: Some(vec!["A".to_owned()]),
+                ..Default::default()
+            };
+            facts.after = facts.after.with(&fewer);
+        }),
+    ];
+    for (code, change) in table {
+        assert_eq!(Facts::codes(change), (Vec::new(), vec![code.to_owned()]));
+    }
+    let loose = crate::compose::Changes {
+        docker_compose_file: Some("services:\n  web:\n    image: nginx:latest\n".to_owned()),
+        ..Default::default()
+    };
+    assert_eq!(
+        Facts::codes(|facts| facts.after = facts.after.with(&loose)).1,
+        ["IMAGE_NOT_PINNED"]
+    );
+    // Nobody pending is not somebody.
+    assert_eq!(
+        Facts::codes(|facts| facts.app.pending_owner = Some(Address::ZERO)).1,
+        Vec::<String>::new()
+    );
+}

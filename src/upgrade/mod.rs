@@ -1,0 +1,181 @@
+//! One upgrade: one intent, from prepare to the CVM running it, kept in one directory.
+//!
+//! `event`, `state` and `findings` decide (pure), `journal` remembers, `proposal` is what others see, `drive` observes
+//! and acts with its steps in `prepare`, `approve`, `wait`, `commit` and `watch`, `evidence` is what remains. Callers need
+//! [`plan()`], [`Upgrade`] and [`World`]; nothing here prints or reads the environment.
+
+mod approve;
+mod commit;
+mod drive;
+mod error;
+mod event;
+mod evidence;
+mod findings;
+mod journal;
+mod plan;
+mod prepare;
+mod proposal;
+#[cfg(test)]
+mod sample;
+mod state;
+mod wait;
+mod watch;
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::chain::{Chain, FeePolicy, Finality};
+use crate::cloud::{Client, CvmId, Patch};
+use crate::http::Http;
+use crate::signer::{Ask, Source, Unlock};
+
+pub use drive::Upgrade;
+pub use error::{Pending, Stop, UpgradeError};
+pub use event::{Event, Identity, IllegalStep, Preparation};
+pub use findings::Warning;
+pub use journal::JournalError;
+pub use plan::{Plan, Route, plan};
+pub use proposal::Proposal;
+pub use state::{Effect, Effects, Facts, State, Status, Step};
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// The CVM.
+    pub cvm: CvmId,
+    /// What changes.
+    pub patch: Patch,
+    /// End with the two headers instead of the token.
+    pub confirm: bool,
+}
+
+/// What may be done without asking again, and for how long.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long one run waits for the chain, the cloud and the restart.
+    pub timeout: Duration,
+    /// When a block is taken to stay; by default what suits the chain.
+    pub finality: Option<Finality>,
+    /// What the transaction may cost.
+    pub fees: FeePolicy,
+    /// Go on although the hash could not be recomputed.
+    pub accept_unverified_hash: bool,
+    /// Prepare although another update of this CVM is pending: its token dies.
+    pub supersede: bool,
+    /// Sign with the next nonce although an earlier transaction of this upgrade lost its own.
+    pub new_nonce: bool,
+    /// Return when the commit is accepted, without waiting for the CVM.
+    pub no_wait: bool,
+}
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Goal {
+    /// Prepared, verified, the proposal written.
+    Prepared,
+    /// The transaction is sent.
+    Executed,
+    /// Its effect is proved.
+    Proved,
+    /// The commit is accepted.
+    Committed,
+    /// The CVM reports the hash.
+    Live,
+}
+
+/// Where a run ended without an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The goal was reached.
+    Reached,
+    /// Nothing is wrong; it waits for somebody or something.
+    Pending(Pending),
+}
+
+/// The outside: cloud, chain, key, person.
+pub struct World<'a> {
+    /// Phala Cloud.
+    pub cloud: &'a Client,
+    /// Shared HTTP client.
+    pub http: &'a Http,
+    /// JSON-RPC endpoints.
+    pub endpoints: &'a [Url],
+    /// The chain, once it was reached.
+    pub reached: Reached,
+    /// Test builds only: known chain ids with another genesis are accepted.
+    pub allow_unpinned: bool,
+    /// Where the key is, if one was named.
+    pub signer: Option<&'a Source>,
+    /// How keystores open.
+    pub unlock: &'a Unlock,
+    /// The person, or what stands for one.
+    pub ask: &'a dyn Ask,
+}
+
+impl std::fmt::Debug for World<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("cloud", &self.cloud)
+            .field("signer", &self.signer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A chain that was connected to, so that planning and acting share the connection and the newest block seen.
+#[derive(Debug, Default)]
+pub struct Reached(OnceLock<Chain>);
+
+impl World<'_> {
+    /// Connects to the chain, once.
+    ///
+    /// # Errors
+    /// See [`crate::chain::ChainError`].
+    pub async fn chain(&self, chain_id: u64) -> Result<Chain, UpgradeError> {
+        if let Some(chain) = self.reached.0.get().filter(|chain| chain.id() == chain_id) {
+            return Ok(chain.clone());
+        }
+        let options = crate::chain::Options {
+            endpoints: self.endpoints.to_vec(),
+            chain_id,
+            allow_unpinned: self.allow_unpinned,
+        };
+        let chain = Chain::connect(&options, self.http).await?;
+        self.reached.0.get_or_init(|| chain.clone());
+        Ok(chain)
+    }
+}
+
+/// Name of the public file within an upgrade's directory.
+pub const PROPOSAL_FILE: &str = proposal::FILE;
+/// Name of the auditors' page within an upgrade's directory.
+pub const EVIDENCE_FILE: &str = evidence::TEXT;
+
+/// Whether `dir` holds an upgrade. Reads the directory only.
+pub fn holds(dir: &Path) -> bool {
+    dir.join(journal::FILE).exists()
+}
+
+/// Directories below `root` that hold an upgrade, oldest first.
+///
+/// # Errors
+/// `root` cannot be read.
+pub fn find(root: &Path) -> Result<Vec<std::path::PathBuf>, UpgradeError> {
+    Ok(crate::fsutil::list(root)?
+        .into_iter()
+        .filter(|dir| holds(dir))
+        .collect())
+}
+
+/// A named point at which a test build dies when `FAILPOINTS` says `<name>=return`: by SIGKILL, so that nothing is
+/// flushed, unlocked or tidied up. Nothing in other builds.
+#[cfg(feature = "failpoints")]
+pub(crate) fn point(name: &str) {
+    use rustix::process::{Signal, getpid, kill_process};
+    fail::fail_point!(name, |_| kill_process(getpid(), Signal::KILL).unwrap_or_default());
+}
+
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn point(_name: &str) {}

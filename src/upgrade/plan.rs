@@ -1,0 +1,285 @@
+//! The plan: everything that is read before anything is done, and what it means. Reads only.
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::findings::{Findings, Warning};
+use super::{Intent, UpgradeError, World};
+use crate::chain::{AppQuery, AppState, Call, OwnerKind};
+use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
+use crate::compose::{ComposeHash, FieldChange, Form, Manifest};
+
+/// How the calls get the owner's authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Route {
+    /// The owner is a key.
+    Eoa {
+        /// Owner.
+        owner: Address,
+    },
+    /// The owner is a contract; its calldata is shown, and the effect is waited for.
+    Calldata {
+        /// Owner.
+        owner: Address,
+    },
+}
+
+/// Everything that was read before anything is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Host of the API.
+    pub cloud: String,
+    /// CVM, as it is named in the API's paths.
+    pub cvm: String,
+    /// Its name.
+    pub cvm_name: Option<String>,
+    /// Its UUID.
+    pub cvm_uuid: Option<String>,
+    /// App id = contract.
+    pub app: Address,
+    /// Chain id.
+    pub chain_id: u64,
+    /// DstackKms contract.
+    pub kms: Option<Address>,
+    /// Device that runs the CVM.
+    pub device: Option<B256>,
+    /// Its OS image.
+    pub os_image: Option<B256>,
+    /// Hash the CVM runs now, where the cloud says.
+    pub current_hash: Option<ComposeHash>,
+    /// Manifest before.
+    pub manifest: Manifest,
+    /// What is sent to the cloud.
+    pub patch: Patch,
+    /// Fields that change.
+    pub changes: Vec<FieldChange>,
+    /// The form that reproduces the current hash; without one, hashes cannot be recomputed.
+    pub form: Option<Form>,
+    /// Hash the change should give.
+    pub expected_hash: Option<ComposeHash>,
+    /// The contracts.
+    pub app_state: AppState,
+    /// How the owner acts.
+    pub route: Route,
+    /// The call that is needed, when the hash is known and not allowed yet.
+    pub call: Option<Call>,
+    /// Updates that wait for their commit.
+    pub pending_updates: Vec<PendingUpdate>,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+    /// What forbids going on.
+    pub blockers: Vec<Warning>,
+    /// End with the two headers instead of the token.
+    pub confirm: bool,
+    /// When it was read.
+    pub read_at: Timestamp,
+}
+
+/// What the cloud said of the CVM, checked for what an upgrade needs.
+struct Subject {
+    cvm: Cvm,
+    manifest: Manifest,
+    app: Address,
+    chain_id: u64,
+}
+
+impl Plan {
+    /// Whether a pending update is one of this CVM.
+    pub(super) fn is_of_this_cvm(&self, update: &PendingUpdate) -> bool {
+        is_of(update, self.cvm_uuid.as_deref())
+    }
+
+    /// The call that allows `hash` on this app.
+    pub fn call_for(&self, hash: ComposeHash) -> Call {
+        Call::add_compose_hash(self.app, B256::from(*hash.as_bytes()))
+    }
+}
+
+/// Reads the CVM, its manifest and KMS facts from the cloud, and the contracts from the chain. Changes nothing.
+///
+/// # Errors
+/// Something could not be read, or the CVM is not one that this tool upgrades.
+pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeError> {
+    intent.patch.changes.check_size()?;
+    let subject = read_subject(world, intent).await?;
+    let form = subject
+        .cvm
+        .compose_hash
+        .and_then(|known| subject.manifest.calibrate(known));
+    let after = subject.manifest.with(&intent.patch.changes);
+    let expected = form.map(|form| after.hash(form));
+    let chain = world.chain(subject.chain_id).await?;
+    let query = query(&subject, expected);
+    let (state, pending) = tokio::join!(chain.app(&query), world.cloud.pending_updates(subject.app));
+    let cloud = world.cloud.host();
+    let draft = Draft {
+        cloud,
+        subject,
+        intent,
+        form,
+        expected,
+        after,
+        pending: known_pending(pending)?,
+    };
+    Ok(draft.assess(state?))
+}
+
+fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
+    AppQuery {
+        app: subject.app,
+        kms: subject.cvm.kms.kms_contract,
+        hash: hash.map(|hash| B256::from(*hash.as_bytes())),
+        device: subject.cvm.device_id,
+        os_image: subject.cvm.os_image_hash,
+    }
+}
+
+/// `None` when the API does not offer the list.
+pub(super) fn known_pending(
+    answer: Result<Vec<PendingUpdate>, CloudError>,
+) -> Result<Option<Vec<PendingUpdate>>, UpgradeError> {
+    match answer {
+        Ok(list) => Ok(Some(list)),
+        Err(CloudError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, UpgradeError> {
+    let (cvm, manifest) = tokio::join!(world.cloud.cvm(&intent.cvm), world.cloud.manifest(&intent.cvm));
+    let cvm = cvm?;
+    refuse_another(&intent.cvm, &cvm)?;
+    let Some(chain_id) = cvm.kms.chain_id else {
+        return Err(UpgradeError::decide(
+            "KMS_OFFCHAIN",
+            format!(
+                "`{}` is guarded by an off-chain KMS: Phala Cloud would apply the change at once, nobody has to approve it",
+                intent.cvm
+            ),
+        ));
+    };
+    let Some(app) = cvm.app_id else {
+        return Err(UpgradeError::decide(
+            "APP_UNKNOWN",
+            format!("Phala Cloud names no app for `{}`", intent.cvm),
+        ));
+    };
+    if let Some(contract) = cvm.kms.app_contract.filter(|contract| *contract != app) {
+        return Err(UpgradeError::stop(
+            "APP_MISMATCH",
+            "app contract of the CVM",
+            app,
+            contract,
+        ));
+    }
+    Ok(Subject {
+        manifest: manifest?,
+        cvm,
+        app,
+        chain_id,
+    })
+}
+
+/// Who names a CVM by its app or its UUID must be told of that one, whatever the cloud would rather have upgraded.
+fn refuse_another(named: &CvmId, cvm: &Cvm) -> Result<(), UpgradeError> {
+    if let (Some(app), Some(found)) = (named.app(), cvm.app_id)
+        && app != found
+    {
+        return Err(UpgradeError::stop("APP_MISMATCH", "app of the CVM", app, found));
+    }
+    match (named.uuid(), cvm.uuid.as_deref()) {
+        (Some(uuid), Some(found)) if !same_uuid(uuid, found) => {
+            Err(UpgradeError::stop("CVM_MISMATCH", "UUID of the CVM", uuid, found))
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Draft<'a> {
+    cloud: String,
+    subject: Subject,
+    intent: &'a Intent,
+    form: Option<Form>,
+    expected: Option<ComposeHash>,
+    after: Manifest,
+    pending: Option<Vec<PendingUpdate>>,
+}
+
+impl Draft<'_> {
+    fn findings<'f>(&'f self, app: &'f AppState) -> Findings<'f> {
+        Findings {
+            app,
+            cvm: &self.subject.cvm,
+            before: &self.subject.manifest,
+            after: &self.after,
+            form: self.form,
+            expected: self.expected,
+            pending: self.pending.as_deref(),
+        }
+    }
+
+    fn assess(self, app_state: AppState) -> Plan {
+        let blockers = self.findings(&app_state).blockers();
+        let warnings = self.findings(&app_state).warnings();
+        let call = self
+            .expected
+            .filter(|_| app_state.hash_allowed != Some(true))
+            .map(|hash| Call::add_compose_hash(self.subject.app, B256::from(*hash.as_bytes())));
+        let Subject {
+            cvm,
+            manifest,
+            app,
+            chain_id,
+        } = self.subject;
+        Plan {
+            cloud: self.cloud,
+            cvm: self.intent.cvm.to_string(),
+            cvm_name: cvm.name,
+            cvm_uuid: cvm.uuid,
+            app,
+            chain_id,
+            kms: cvm.kms.kms_contract,
+            device: cvm.device_id,
+            os_image: cvm.os_image_hash,
+            current_hash: cvm.compose_hash,
+            changes: manifest.diff(&self.after),
+            manifest,
+            patch: self.intent.patch.clone(),
+            form: self.form,
+            expected_hash: self.expected,
+            route: Route::of(&app_state),
+            app_state,
+            call,
+            pending_updates: self.pending.unwrap_or_default(),
+            warnings,
+            blockers,
+            confirm: self.intent.confirm,
+            read_at: Timestamp::now(),
+        }
+    }
+}
+
+/// Whether a pending update is one of the CVM with this UUID; unless both are known it may be.
+pub(super) fn is_of(update: &PendingUpdate, uuid: Option<&str>) -> bool {
+    match (&update.vm_uuid, uuid) {
+        (Some(theirs), Some(ours)) => same_uuid(theirs, ours),
+        _ => true,
+    }
+}
+
+fn same_uuid(one: &str, other: &str) -> bool {
+    let plain = |uuid: &str| uuid.replace('-', "").to_ascii_lowercase();
+    plain(one) == plain(other)
+}
+
+impl Route {
+    /// The route that the owner found on chain needs.
+    pub(super) const fn of(app: &AppState) -> Self {
+        match app.owner_kind {
+            OwnerKind::Contract => Self::Calldata { owner: app.owner },
+            OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa => Self::Eoa { owner: app.owner },
+        }
+    }
+}

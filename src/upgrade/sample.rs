@@ -1,0 +1,182 @@
+//! Values for the tests of this room: one upgrade of one app that one key owns.
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+
+use super::event::{Event, Identity, Preparation};
+use super::plan::{Plan, Route};
+use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, Proof, SignedTx, TxRequest};
+use crate::cloud::{Accepted, Patch};
+use crate::compose::{Changes, ComposeHash, Form, Manifest, Verification};
+
+pub(super) const APP: Address = Address::repeat_byte(0xa1);
+pub(super) const OWNER: Address = Address::repeat_byte(0x0e);
+const MANIFEST: &str = r#"{"manifest_version":2,"name":"app","runner":"docker-compose",
+    "docker_compose_file":"services:\n  web:\n    image: nginx@sha256:aa\n","allowed_envs":["A","B"]}"#;
+
+pub(super) fn now() -> jiff::Timestamp {
+    "2026-11-21T05:00:00Z".parse().unwrap()
+}
+
+pub(super) fn block(number: u64) -> BlockRef {
+    let hash = B256::with_last_byte(u8::try_from(number).unwrap());
+    BlockRef {
+        number,
+        hash,
+        timestamp: 1_790_000_000 + number,
+    }
+}
+
+pub(super) fn plan() -> Plan {
+    let manifest = Manifest::parse(MANIFEST.as_bytes()).unwrap();
+    let compose = "services:\n  web:\n    image: nginx@sha256:bb\n".to_owned();
+    let changes = Changes {
+        docker_compose_file: Some(compose),
+        ..Changes::default()
+    };
+    let after = manifest.with(&changes);
+    let expected = after.hash(Form::Sorted);
+    Plan {
+        cloud: "127.0.0.1".to_owned(),
+        cvm: "app-1".to_owned(),
+        cvm_name: Some("app".to_owned()),
+        cvm_uuid: None,
+        app: APP,
+        chain_id: 31337,
+        kms: Some(Address::repeat_byte(0x6b)),
+        device: Some(B256::repeat_byte(0xde)),
+        os_image: None,
+        current_hash: Some(manifest.hash(Form::Sorted)),
+        changes: manifest.diff(&after),
+        manifest,
+        patch: Patch {
+            changes,
+            ..Patch::default()
+        },
+        form: Some(Form::Sorted),
+        expected_hash: Some(expected),
+        app_state: app_state(),
+        route: Route::Eoa { owner: OWNER },
+        call: Some(Call::add_compose_hash(APP, B256::from(*expected.as_bytes()))),
+        pending_updates: Vec::new(),
+        warnings: Vec::new(),
+        blockers: Vec::new(),
+        confirm: false,
+        read_at: now(),
+    }
+}
+
+fn app_state() -> AppState {
+    AppState {
+        block: block(1),
+        app: APP,
+        code_hash: B256::repeat_byte(1),
+        implementation: None,
+        implementation_code_hash: None,
+        manages_hashes: true,
+        owner: OWNER,
+        owner_kind: OwnerKind::Eoa,
+        pending_owner: None,
+        hash_allowed: Some(false),
+        device_allowed: Some(true),
+        any_device: false,
+        version: None,
+        require_tcb_up_to_date: None,
+        registered: Some(true),
+        preflight: None,
+    }
+}
+
+pub(super) fn hash() -> ComposeHash {
+    plan().expected_hash.unwrap()
+}
+
+pub(super) fn tx(nonce: u64, fee: u128) -> SignedTx {
+    let request = TxRequest {
+        chain_id: 31337,
+        from: OWNER,
+        nonce,
+        call: plan().call.unwrap(),
+        gas_limit: 60_000,
+        max_fee_per_gas: fee,
+        max_priority_fee_per_gas: 1,
+    };
+    SignedTx {
+        request,
+        hash: B256::from(U256::from(fee) + U256::from(nonce)),
+        raw: Bytes::from_static(&[2]),
+    }
+}
+
+pub(super) fn proof(transaction: B256) -> Proof {
+    Proof {
+        chain_id: 31337,
+        app: APP,
+        hash: B256::from(*hash().as_bytes()),
+        transaction: Some(transaction),
+        sender: Some(OWNER),
+        block: block(2),
+        log_index: Some(0),
+        gas_used: Some(50_000),
+        head: block(3),
+        finality: Finality::Confirmations(1),
+        endpoints: vec!["http://127.0.0.1".to_owned()],
+    }
+}
+
+/// Every record of an upgrade without incident, in order.
+pub(super) fn story() -> Vec<Event> {
+    let tx = tx(0, 100);
+    vec![
+        Event::Open(Identity {
+            schema: 1,
+            update: "u-1".to_owned(),
+            cvm: "app-1".to_owned(),
+            app: APP,
+            chain_id: 31337,
+            cloud: "127.0.0.1".to_owned(),
+        }),
+        Event::Plan(Box::new(plan())),
+        Event::PrepareTry {
+            at: now(),
+            digest: B256::ZERO,
+        },
+        Event::PrepareOk(preparation()),
+        Event::Verified {
+            hash: hash(),
+            how: Verification::Verified { form: Form::Sorted },
+        },
+        Event::SignTry {
+            signer: OWNER,
+            digest: B256::ZERO,
+        },
+        Event::TxSigned(tx.clone()),
+        Event::TxSent {
+            hash: tx.hash,
+            at: now(),
+        },
+        Event::TxSeen {
+            hash: tx.hash,
+            block: block(2),
+        },
+        Event::TxFinal(Box::new(proof(tx.hash))),
+        Event::CommitTry { at: now() },
+        Event::CommitOk {
+            accepted: Some(Accepted {
+                correlation_id: Some("c-1".to_owned()),
+                status: Some("in_progress".to_owned()),
+            }),
+            at: now(),
+        },
+        Event::Done { at: now() },
+    ]
+}
+
+pub(super) fn preparation() -> Preparation {
+    Preparation {
+        hash: hash(),
+        token_sha256: Some(B256::repeat_byte(7)),
+        at: now(),
+        expires: now().saturating_add(jiff::SignedDuration::from_hours(14 * 24)).unwrap(),
+        request_id: Some("req_1".to_owned()),
+    }
+}

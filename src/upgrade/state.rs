@@ -1,0 +1,400 @@
+//! What an upgrade knows and what comes next. Pure: no I/O, no clock.
+//!
+//! The state is the fold of the journal's events; an event that the state does not allow is refused.
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, Identity, IllegalStep, Preparation};
+use super::plan::Plan;
+use crate::chain::{BlockRef, Proof, SignedTx};
+use crate::cloud::Accepted;
+use crate::compose::{ComposeHash, Verification};
+
+/// The next thing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Ask the cloud for hash and token.
+    Prepare,
+    /// Check the hash.
+    Verify,
+    /// Get the owner's authority.
+    Approve,
+    /// Send the signed bytes.
+    Broadcast,
+    /// Wait until it is proved.
+    Wait,
+    /// Commit.
+    Commit,
+    /// Find out what became of a commit.
+    Settle,
+    /// Watch the CVM.
+    Watch,
+    /// Nothing.
+    Finished,
+}
+
+/// What is certain about one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// It did not happen.
+    #[default]
+    None,
+    /// It may have happened.
+    Maybe,
+    /// It happened.
+    Done,
+}
+
+/// What is certain about the effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Effects {
+    /// A prepared update exists in the cloud.
+    pub prepare: Effect,
+    /// Something was signed.
+    pub approval: Effect,
+    /// The transaction took effect on chain.
+    pub transaction: Effect,
+    /// The update was committed.
+    pub commit: Effect,
+    /// The CVM runs it.
+    pub live: Effect,
+}
+
+/// What is known, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Name of the upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<String>,
+    /// CVM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvm: Option<String>,
+    /// App.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<Address>,
+    /// Chain id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain_id: Option<u64>,
+    /// Owner of the app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Address>,
+    /// Hash before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_compose_hash: Option<ComposeHash>,
+    /// Hash to allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compose_hash: Option<ComposeHash>,
+    /// Transaction that allowed it, or that is on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_hash: Option<B256>,
+    /// Nonce of our transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<u64>,
+    /// Its block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_number: Option<u64>,
+    /// Hash of its block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_hash: Option<B256>,
+    /// When the commit token dies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<Timestamp>,
+    /// The cloud's name for the committed operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// Where an upgrade stands, from its journal alone.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// What comes next.
+    pub step: Step,
+    /// What is certain about effects.
+    pub effects: Effects,
+    /// What is known.
+    pub facts: Facts,
+    /// Records in the journal.
+    pub records: u64,
+}
+
+/// The fold of the events.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub(super) identity: Option<Identity>,
+    pub(super) plan: Option<Box<Plan>>,
+    pub(super) preparing: bool,
+    /// The preparation came with a proposal; its token is on another machine.
+    pub(super) imported: bool,
+    pub(super) token_refused: bool,
+    pub(super) prepared: Option<Preparation>,
+    pub(super) verified: Option<(ComposeHash, Verification)>,
+    pub(super) signing: Option<(Address, B256)>,
+    pub(super) signed: Vec<SignedTx>,
+    pub(super) sent: bool,
+    pub(super) seen: Option<(B256, BlockRef)>,
+    pub(super) proof: Option<Box<Proof>>,
+    pub(super) adopted: bool,
+    pub(super) gone: Option<String>,
+    pub(super) committing: bool,
+    pub(super) committed: Option<(Option<Accepted>, Timestamp)>,
+    pub(super) done: Option<Timestamp>,
+    pub(super) abandoned: Option<String>,
+    pub(super) records: u64,
+}
+
+impl State {
+    /// The fold of `events`.
+    ///
+    /// # Errors
+    /// The number of the first event (from 1) that the state before it does not allow.
+    pub fn fold(events: impl IntoIterator<Item = Event>) -> Result<Self, (u64, IllegalStep)> {
+        let mut state = Self::default();
+        for event in events {
+            let record = state.records + 1;
+            state.apply(event).map_err(|illegal| (record, illegal))?;
+        }
+        Ok(state)
+    }
+
+    /// Whether `event` may come now.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn check(&self, event: &Event) -> Result<(), IllegalStep> {
+        self.objection(event).map_or(Ok(()), |why| {
+            Err(IllegalStep {
+                kind: event.kind(),
+                why,
+            })
+        })
+    }
+
+    /// Takes one event in.
+    ///
+    /// # Errors
+    /// The state does not allow it; the state is unchanged.
+    pub fn apply(&mut self, event: Event) -> Result<(), IllegalStep> {
+        self.check(&event)?;
+        self.records += 1;
+        match event {
+            Event::Open(identity) => self.identity = Some(identity),
+            Event::Plan(plan) => self.plan = Some(plan),
+            Event::PrepareTry { .. } => self.preparing = true,
+            Event::PrepareOk(preparation) => {
+                self.imported = !self.preparing;
+                self.preparing = false;
+                self.token_refused = false;
+                self.prepared = Some(preparation);
+            }
+            Event::Verified { hash, how } => self.verified = Some((hash, how)),
+            Event::SignTry { signer, digest } => self.signing = Some((signer, digest)),
+            Event::TxSigned(tx) => self.take_signed(tx),
+            Event::TxSent { .. } => self.sent = true,
+            Event::TxSeen { hash, block } => self.seen = Some((hash, block)),
+            Event::TxFinal(proof) => self.proof = Some(proof),
+            Event::Adopted(proof) => {
+                self.adopted = true;
+                self.proof = Some(proof);
+            }
+            Event::TxGone { why } => self.lose_transaction(why),
+            Event::CommitTry { .. } => self.committing = true,
+            Event::CommitNot { token_refused, .. } => {
+                self.committing = false;
+                self.token_refused |= token_refused;
+            }
+            Event::CommitOk { accepted, at } => {
+                self.committing = false;
+                self.committed = Some((accepted, at));
+            }
+            Event::Done { at } => self.done = Some(at),
+            Event::Abandoned { why } => self.abandoned = Some(why),
+            Event::Note { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// What comes next.
+    pub const fn next(&self) -> Step {
+        if self.done.is_some() {
+            Step::Finished
+        } else if self.committed.is_some() {
+            Step::Watch
+        } else if self.committing {
+            Step::Settle
+        } else if self.prepared.is_none() {
+            Step::Prepare
+        } else if self.verified.is_none() {
+            Step::Verify
+        } else if self.proof.is_some() {
+            Step::Commit
+        } else if self.signed.is_empty() {
+            Step::Approve
+        } else if self.sent {
+            Step::Wait
+        } else {
+            Step::Broadcast
+        }
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        Status {
+            step: self.next(),
+            effects: self.effects(),
+            facts: self.facts(),
+            records: self.records,
+        }
+    }
+
+    /// Which upgrade this is.
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// The plan, once there is one.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_deref()
+    }
+
+    /// The proof, once there is one.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.proof.as_deref()
+    }
+
+    /// The hash that was checked, and how.
+    pub const fn verified(&self) -> Option<&(ComposeHash, Verification)> {
+        self.verified.as_ref()
+    }
+
+    /// Why `event` cannot come now.
+    fn objection(&self, event: &Event) -> Option<&'static str> {
+        let missing = |is_there: bool, why| (!is_there).then_some(why);
+        if self.identity.is_none() {
+            return missing(matches!(event, Event::Open(_)), "the journal has not been opened");
+        }
+        match event {
+            Event::Open(_) => Some("the journal was opened before"),
+            Event::Plan(_) => missing(
+                self.signed.is_empty() && self.proof.is_none(),
+                "something was approved already",
+            ),
+            Event::PrepareTry { .. } => missing(self.plan.is_some(), "there is no plan"),
+            Event::PrepareOk(preparation) => missing(
+                self.preparing || preparation.token_sha256.is_none(),
+                "nothing was asked",
+            )
+            .or_else(|| missing(self.agrees(preparation.hash), "the hash is not the verified one")),
+            Event::Verified { hash, .. } => missing(
+                self.prepared.as_ref().is_some_and(|prepared| prepared.hash == *hash),
+                "the hash was not prepared",
+            ),
+            Event::SignTry { .. } => missing(self.verified.is_some(), "the hash was not verified"),
+            Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
+                let same_nonce = self
+                    .signed
+                    .iter()
+                    .all(|earlier| earlier.request.nonce == tx.request.nonce);
+                missing(same_nonce, "an intent has one nonce")
+            }),
+            Event::TxSent { hash, .. } | Event::TxSeen { hash, .. } => missing(
+                self.signed.iter().any(|tx| tx.hash == *hash),
+                "the transaction is not ours",
+            ),
+            Event::TxFinal(proof) | Event::Adopted(proof) => missing(
+                self.verified
+                    .as_ref()
+                    .is_some_and(|(hash, _)| hash.as_bytes() == &proof.hash.0),
+                "the proof is for another hash",
+            ),
+            Event::TxGone { .. } => missing(!self.signed.is_empty(), "nothing was signed"),
+            Event::CommitTry { .. } => missing(self.proof.is_some(), "there is no proof"),
+            Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),
+            Event::CommitOk { .. } => missing(self.proof.is_some(), "there is no proof"),
+            Event::Done { .. } => missing(self.committed.is_some(), "nothing was committed"),
+            Event::Abandoned { .. } | Event::Note { .. } => None,
+        }
+    }
+
+    fn agrees(&self, hash: ComposeHash) -> bool {
+        self.verified.as_ref().is_none_or(|(verified, _)| *verified == hash)
+    }
+
+    fn take_signed(&mut self, tx: SignedTx) {
+        self.signing = None;
+        self.sent = false;
+        self.gone = None;
+        self.signed.push(tx);
+    }
+
+    fn lose_transaction(&mut self, why: String) {
+        self.signed.clear();
+        self.sent = false;
+        self.seen = None;
+        // A reorganisation may have come after the proof.
+        self.proof = None;
+        self.gone = Some(why);
+    }
+
+    fn effects(&self) -> Effects {
+        let of = |done: bool, maybe: bool| match (done, maybe) {
+            (true, _) => Effect::Done,
+            (false, true) => Effect::Maybe,
+            (false, false) => Effect::None,
+        };
+        Effects {
+            prepare: of(self.prepared.is_some(), self.preparing),
+            approval: of(self.proof.is_some() || !self.signed.is_empty(), self.signing.is_some()),
+            transaction: of(self.proof.is_some(), !self.signed.is_empty()),
+            commit: of(self.committed.is_some(), self.committing),
+            live: of(self.done.is_some(), self.committed.is_some()),
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let plan = self.plan.as_deref();
+        let proof = self.proof.as_deref();
+        let newest = self.signed.last();
+        Facts {
+            update: self.identity.as_ref().map(|identity| identity.update.clone()),
+            cvm: self.identity.as_ref().map(|identity| identity.cvm.clone()),
+            app: self.identity.as_ref().map(|identity| identity.app),
+            chain_id: self.identity.as_ref().map(|identity| identity.chain_id),
+            owner: plan.map(|plan| plan.app_state.owner),
+            previous_compose_hash: plan.and_then(|plan| plan.current_hash),
+            compose_hash: self
+                .prepared
+                .as_ref()
+                .map(|prepared| prepared.hash)
+                .or_else(|| plan.and_then(|plan| plan.expected_hash)),
+            transaction_hash: proof
+                .and_then(|proof| proof.transaction)
+                .or_else(|| self.seen.map(|(hash, _)| hash))
+                .or_else(|| newest.map(|tx| tx.hash)),
+            nonce: newest.map(|tx| tx.request.nonce),
+            block_number: proof
+                .map(|proof| proof.block.number)
+                .or_else(|| self.seen.map(|(_, block)| block.number)),
+            block_hash: proof
+                .map(|proof| proof.block.hash)
+                .or_else(|| self.seen.map(|(_, block)| block.hash)),
+            token_expires: self
+                .prepared
+                .as_ref()
+                .filter(|prepared| prepared.token_sha256.is_some())
+                .map(|prepared| prepared.expires),
+            correlation_id: self
+                .committed
+                .as_ref()
+                .and_then(|(accepted, _)| accepted.as_ref())
+                .and_then(|accepted| accepted.correlation_id.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,320 @@
+//! Wait: until our transaction, or somebody else's, is proved to have allowed the hash on a block that stays.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::drive::Run;
+use super::event::Event;
+use super::{Outcome, Pending, UpgradeError};
+use crate::chain::{Chain, InclusionAt, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
+use crate::signer::{AskError, Consent};
+
+/// Wait after a look that gave no answer; doubles.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(8);
+
+impl Run<'_> {
+    /// Waits for the transactions of our nonce.
+    pub(super) async fn wait(&mut self) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        let finality = self.finality(chain.id());
+        let began = Instant::now();
+        let mut watch = Watch::new(finality);
+        let mut retry = RETRY_WAIT;
+        let mut told: Option<InclusionAt> = None;
+        loop {
+            let txs = self.upgrade.state().signed.clone();
+            let Some(nonce) = txs.last().map(|tx| tx.request.nonce) else {
+                return Ok(Outcome::Reached);
+            };
+            let action = match chain.look(&txs, finality).await {
+                Ok(sighting) => {
+                    retry = RETRY_WAIT;
+                    (watch.step(&sighting, nonce, began.elapsed()), Some(sighting))
+                }
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => {
+                    self.tell(&format!("{error}; asking again"));
+                    retry = (retry * 2).min(RETRY_WAIT_MAX);
+                    (WatchAction::Wait(retry), None)
+                }
+            };
+            let pause = match action {
+                (WatchAction::Wait(pause), _) => pause,
+                (WatchAction::Settling { inclusion, wait }, _) => {
+                    self.see(inclusion, &mut told)?;
+                    wait
+                }
+                (WatchAction::Settled(inclusion), _) => {
+                    self.see(inclusion, &mut told)?;
+                    match self.prove_transaction(&chain, inclusion).await? {
+                        Some(outcome) => return Ok(outcome),
+                        None => RETRY_WAIT,
+                    }
+                }
+                (WatchAction::Rebroadcast, _) => self.send_again(&chain, &txs).await?,
+                (WatchAction::Bump, sighting) => self.bump(&txs, sighting.as_ref()).await?,
+                (WatchAction::Gone, _) => return self.lose(&chain).await,
+            };
+            if !self.sleep(pause).await {
+                return Ok(Outcome::Pending(self.pending_transaction(&txs, told)));
+            }
+        }
+    }
+
+    /// Waits until the hash is allowed, by whatever path.
+    pub(super) async fn wait_for_others(&mut self) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        let plan = self.plan()?;
+        let pause = chain
+            .block_time()
+            .await?
+            .clamp(Duration::from_millis(100), Duration::from_secs(4));
+        loop {
+            match chain
+                .prove_state(plan.app, self.word(), self.finality(chain.id()))
+                .await
+            {
+                Ok(proof) => {
+                    self.record(Event::Adopted(Box::new(proof)))?;
+                    return Ok(Outcome::Reached);
+                }
+                Err(ProofFailure::NotAllowed { .. } | ProofFailure::NotSettled { .. }) => {}
+                Err(ProofFailure::Chain(error)) if !is_final(&error) => self.tell(&format!("{error}; asking again")),
+                Err(error) => return Err(error.into()),
+            }
+            if !self.sleep(pause).await {
+                return Ok(Outcome::Pending(Pending {
+                    code: "PENDING_APPROVAL",
+                    what: format!("{} is not allowed on {} yet", self.hash(), plan.app),
+                }));
+            }
+        }
+    }
+
+    /// The hash is allowed without a transaction that this upgrade knows.
+    pub(super) async fn adopt_allowed(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        let plan = self.plan()?;
+        match chain
+            .prove_state(plan.app, self.word(), self.finality(chain.id()))
+            .await
+        {
+            Ok(proof) => {
+                self.tell("the hash is allowed already: no transaction is needed");
+                self.record(Event::Adopted(Box::new(proof)))?;
+                Ok(Outcome::Reached)
+            }
+            Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
+                code: "PENDING_CONFIRMATIONS",
+                what: "the hash is allowed in a block that may still be replaced".to_owned(),
+            })),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn see(&mut self, inclusion: InclusionAt, told: &mut Option<InclusionAt>) -> Result<(), UpgradeError> {
+        if *told == Some(inclusion) {
+            return Ok(());
+        }
+        if let Some(before) = told.filter(|before| before.block.hash != inclusion.block.hash) {
+            self.tell(&format!("block {} was replaced", before.block.hash));
+        }
+        *told = Some(inclusion);
+        self.tell(&format!(
+            "transaction {} is in block {}",
+            inclusion.transaction, inclusion.block.number
+        ));
+        let known = self.upgrade.state().seen == Some((inclusion.transaction, inclusion.block));
+        if known {
+            Ok(())
+        } else {
+            self.record(Event::TxSeen {
+                hash: inclusion.transaction,
+                block: inclusion.block,
+            })
+        }
+    }
+
+    /// `None`: not settled after all; look again.
+    async fn prove_transaction(
+        &mut self,
+        chain: &Chain,
+        inclusion: InclusionAt,
+    ) -> Result<Option<Outcome>, UpgradeError> {
+        let plan = self.plan()?;
+        super::point("wait.b");
+        match chain
+            .prove(inclusion.transaction, plan.app, self.word(), self.finality(chain.id()))
+            .await
+        {
+            Ok(proof) => {
+                self.record(Event::TxFinal(Box::new(proof)))?;
+                self.proved = Some(Instant::now());
+                super::point("wait.e");
+                Ok(Some(Outcome::Reached))
+            }
+            Err(ProofFailure::NotSettled { .. }) => Ok(None),
+            Err(ProofFailure::Chain(error)) if !is_final(&error) => {
+                self.tell(&format!("{error}; asking again"));
+                Ok(None)
+            }
+            Err(failure @ ProofFailure::Reverted { .. }) => {
+                self.record(Event::TxGone {
+                    why: failure.to_string(),
+                })?;
+                Err(failure.into())
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// The same bytes again at once, when no endpoint shows them although a block did.
+    pub(super) async fn send_unless_seen(&mut self, chain: &Chain) -> Result<(), UpgradeError> {
+        let txs = self.upgrade.state().signed.clone();
+        let sighting = chain.look(&txs, self.finality(chain.id())).await?;
+        if !sighting.pooled && sighting.included.is_none() {
+            self.send_again(chain, &txs).await?;
+        }
+        Ok(())
+    }
+
+    /// The same bytes again, never a new nonce.
+    async fn send_again(&mut self, chain: &Chain, txs: &[SignedTx]) -> Result<Duration, UpgradeError> {
+        if let Some(tx) = txs.last() {
+            let tx = self.planned(tx.clone())?;
+            self.tell(&format!(
+                "transaction {} is not seen; sending the same bytes again",
+                tx.hash
+            ));
+            self.note(format!("sent {} again", tx.hash))?;
+            if let Err(error) = chain.broadcast(&tx).await {
+                if is_final(&error) {
+                    return Err(error.into());
+                }
+                self.tell(&format!("{error}; trying again"));
+            }
+        }
+        Ok(RETRY_WAIT)
+    }
+
+    /// The same call and nonce with higher fees, when a key is named; otherwise waiting goes on.
+    pub(super) async fn bump(
+        &mut self,
+        txs: &[SignedTx],
+        sighting: Option<&Sighting>,
+    ) -> Result<Duration, UpgradeError> {
+        let (Some(last), Some(sighting)) = (txs.last(), sighting) else {
+            return Ok(RETRY_WAIT);
+        };
+        let request = last.request.bumped(sighting.base_fee, self.limits.fees)?;
+        let owner = request.from;
+        match self.signer()? {
+            None => {
+                self.tell("the fees are too low by now; name the key with `--signer` to raise them");
+                return Ok(RETRY_WAIT_MAX);
+            }
+            Some(signer) if signer.address() != owner => {
+                return Err(UpgradeError::stop(
+                    "SIGNER_NOT_OWNER",
+                    "signer",
+                    owner,
+                    signer.address(),
+                ));
+            }
+            Some(_) => {}
+        }
+        if !self.agrees_to_raise(&request)? {
+            return Ok(RETRY_WAIT_MAX);
+        }
+        super::point("bump.a");
+        self.record(Event::SignTry {
+            signer: owner,
+            digest: request.signing_hash(),
+        })?;
+        super::point("bump.b");
+        let signed = self.open_signer().map(|signer| signer.sign_tx(&request)).transpose()?;
+        super::point("bump.d");
+        if let Some(tx) = signed {
+            self.tell(&format!(
+                "raising the fees: transaction {} replaces {}",
+                tx.hash, last.hash
+            ));
+            self.record(Event::TxSigned(tx))?;
+            super::point("bump.e");
+            // Broadcasting raises the fees in turn when they are too low to be taken at all.
+            Box::pin(self.broadcast()).await?;
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// What was agreed to has a limit, and this is above it. Without anybody to ask, waiting goes on.
+    fn agrees_to_raise(&self, request: &TxRequest) -> Result<bool, UpgradeError> {
+        let most = request.max_fee_per_gas.saturating_mul(u128::from(request.gas_limit));
+        let consent = Consent {
+            question: "The fees are too low by now. Sign the same transaction again with higher ones?".to_owned(),
+            facts: vec![
+                ("nonce".to_owned(), request.nonce.to_string()),
+                (
+                    "costs at most".to_owned(),
+                    format!("{} ETH", alloy::primitives::utils::format_ether(most)),
+                ),
+            ],
+        };
+        match self.world.ask.consent(&consent) {
+            Err(AskError::Nobody(_)) => {
+                self.tell("the fees are too low by now, and raising them needs consent; waiting goes on");
+                Ok(false)
+            }
+            Ok(false) => Err(UpgradeError::Declined {
+                what: "raising the fees".to_owned(),
+            }),
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Our nonce went to a stranger's transaction: the hash may be allowed by it all the same.
+    async fn lose(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        let plan = self.plan()?;
+        let finality = self.finality(chain.id());
+        match chain.prove_state(plan.app, self.word(), finality).await {
+            Ok(proof) => {
+                self.tell("another transaction allowed the hash");
+                self.record(Event::Adopted(Box::new(proof)))?;
+                Ok(Outcome::Reached)
+            }
+            Err(ProofFailure::NotAllowed { .. } | ProofFailure::Removed { .. }) => {
+                let why = "its nonce was used by another transaction".to_owned();
+                self.record(Event::TxGone { why: why.clone() })?;
+                Err(UpgradeError::decide(
+                    "TX_REPLACED",
+                    format!("the transaction of this upgrade will never be mined: {why}"),
+                ))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn pending_transaction(&self, txs: &[SignedTx], seen: Option<InclusionAt>) -> Pending {
+        let hash = txs.last().map(|tx| tx.hash).unwrap_or_default();
+        match seen {
+            Some(inclusion) => Pending {
+                code: "PENDING_CONFIRMATIONS",
+                what: format!(
+                    "transaction {} is in block {}, which may still be replaced",
+                    inclusion.transaction, inclusion.block.number
+                ),
+            },
+            None => Pending {
+                code: "PENDING_INCLUSION",
+                what: format!("transaction {hash} was sent and is in no block yet"),
+            },
+        }
+    }
+}
+
+/// Errors that more patience does not cure.
+pub(super) const fn is_final(error: &crate::chain::ChainError) -> bool {
+    use crate::chain::ChainError as E;
+    !matches!(error, E::Unavailable { .. } | E::Stale { .. })
+}
