@@ -1,0 +1,341 @@
+//! What was typed: clap definitions shared by the commands. No I/O, no environment; [`super::settings`] adds the rest.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+use super::commands;
+use super::exit::Exit;
+use crate::chain::Finality;
+use crate::cloud::CvmId;
+use crate::signer::Source;
+
+const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";
+
+const LONG_ABOUT: &str = "\
+Upgrade confidential VMs (CVMs) on Phala Cloud whose code an on-chain KMS guards.
+
+An upgrade is prepared (compose hash and commit token), approved on chain by the app's owner (addComposeHash), proved \
+(receipt, event and state, in a block that stays) and committed with that proof. The compose hash is recomputed from \
+your own files before anybody is asked to approve it. Every run can be interrupted and repeated: it goes on where it \
+stood, and nothing is sent twice.
+
+Example, an app that one key owns:
+
+  export PHALA_CLOUD_API_KEY=phak_...  ETH_RPC_URL=https://mainnet.base.org
+  countersign plan    --cvm my-app -c docker-compose.yml
+  countersign upgrade --cvm my-app -c docker-compose.yml --signer keystore:~/key.json";
+
+fn after_help() -> String {
+    format!(
+        "Environment:\n  \
+         PHALA_CLOUD_API_KEY     API key of the workspace that owns the CVM\n  \
+         PHALA_CLOUD_API_PREFIX  API address [default: {}]\n  \
+         ETH_RPC_URL             JSON-RPC endpoint, when no --rpc-url is given\n  \
+         NO_COLOR                no colour\n  \
+         phala.toml              names the CVM and the compose file when no flag does\n\n\
+         Exit codes:\n{}",
+        super::settings::DEFAULT_PREFIX,
+        Exit::table()
+    )
+}
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = after_help())]
+#[command(max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Global {
+    /// Print exactly one JSON object on stdout, for failures too
+    #[arg(long, global = true, display_order = 900)]
+    pub(super) json: bool,
+    /// Say more on stderr (-v what is done, -vv how); stdout stays the same
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 901)]
+    pub(super) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Plan(commands::plan::Plan),
+    Prepare(commands::prepare::Prepare),
+    Execute(commands::execute::Execute),
+    Wait(commands::wait::Wait),
+    Commit(commands::commit::Commit),
+    Upgrade(commands::upgrade::Upgrade),
+    Resume(commands::resume::Resume),
+    Status(commands::status::Status),
+    Hash(commands::hash::Hash),
+    App(commands::app::App),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
+    Schema(commands::schema::Schema),
+}
+
+/// Which CVM, and what changes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Change {
+    /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
+    #[arg(long, value_name = "ID", help_heading = "What changes")]
+    pub(super) cvm: Option<CvmId>,
+    /// Docker Compose file to run [default: what phala.toml names]
+    #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
+    pub(super) compose: Option<PathBuf>,
+    /// Script that runs before the containers
+    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    pub(super) pre_launch_script: Option<PathBuf>,
+    /// Environment variable that the guest may receive; repeat it, the order counts
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    pub(super) allowed_env: Option<Vec<EnvName>>,
+    /// Whether anybody may read the logs
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    pub(super) public_logs: Option<bool>,
+    /// Whether anybody may read system information
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    pub(super) public_sysinfo: Option<bool>,
+    /// Whether anybody may read TCB information
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    pub(super) public_tcbinfo: Option<bool>,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N", help_heading = "What changes")]
+    pub(super) vcpu: Option<u32>,
+    /// Memory, MB
+    #[arg(long, value_name = "MB", help_heading = "What changes")]
+    pub(super) memory: Option<u32>,
+    /// Disk, GB
+    #[arg(long, value_name = "GB", help_heading = "What changes")]
+    pub(super) disk_size: Option<u32>,
+    /// OS image
+    #[arg(long, value_name = "NAME", help_heading = "What changes")]
+    pub(super) image: Option<String>,
+    /// End with the hash and transaction in two headers instead of the commit token
+    #[arg(long, help_heading = "What changes")]
+    pub(super) confirm: bool,
+}
+
+/// Which upgrade.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Which {
+    /// Proposal file that names the upgrade
+    #[arg(value_name = "PROPOSAL", conflicts_with = "dir")]
+    pub(super) proposal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) dir: Dir,
+}
+
+/// The directory of an upgrade.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Dir {
+    /// Directory of the upgrade [default: the only one below .countersign]
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// The directory of an upgrade that begins.
+#[derive(Debug, Clone, Args)]
+pub(super) struct NewDir {
+    /// Directory for the upgrade; one that holds the same upgrade is gone on with [default:
+    /// .countersign/CVM-HASH]
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// How the chain is reached and how long is waited.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Reach {
+    /// JSON-RPC endpoint; repeat it, and endpoints must agree [env: ETH_RPC_URL]
+    #[arg(long, value_name = "URL", help_heading = "Chain")]
+    pub(super) rpc_url: Vec<Url>,
+    /// How long to wait in all, for example 90s, 10m, 1h
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, help_heading = "Chain")]
+    pub(super) timeout: Duration,
+    /// Accept a known chain id with another genesis block
+    #[cfg(feature = "failpoints")]
+    #[arg(long, hide = true)]
+    pub(super) allow_unpinned_chain: bool,
+}
+
+/// When a block is taken to stay.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Settle {
+    /// Blocks that have to bury the transaction [default: what suits the chain]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Chain")]
+    pub(super) confirmations: Option<u64>,
+    /// Wait for the chain's own tag instead of counting blocks
+    #[arg(long, value_enum, conflicts_with = "confirmations", help_heading = "Chain")]
+    pub(super) finality: Option<Tag>,
+}
+
+/// Which key signs, and what it may cost.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Key {
+    /// Key that signs: prompt, env:NAME, file:PATH, keystore:PATH or account:NAME (never the key itself)
+    #[arg(long, value_name = "SOURCE", help_heading = "Signing")]
+    pub(super) signer: Option<Source>,
+    /// File (mode 0600) with the keystore's password
+    #[arg(long, value_name = "FILE", help_heading = "Signing")]
+    pub(super) password_file: Option<PathBuf>,
+    /// Highest fee per gas [default: five times the recent median]
+    #[arg(long, value_name = "GWEI", help_heading = "Signing")]
+    pub(super) max_fee: Option<Gwei>,
+    /// Sign with the next nonce although an earlier transaction of this upgrade lost its own
+    #[arg(long, help_heading = "Signing")]
+    pub(super) new_nonce: bool,
+}
+
+/// What may be prepared.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Allow {
+    /// Prepare although another update of this CVM is pending: its commit token dies
+    #[arg(long, help_heading = "Consent")]
+    pub(super) supersede: bool,
+    /// Go on although the compose hash cannot be recomputed here
+    #[arg(long, help_heading = "Consent")]
+    pub(super) accept_unverified_hash: bool,
+}
+
+/// Consent given in advance.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Agree {
+    /// Agree in advance to what would be asked
+    #[arg(long, help_heading = "Consent")]
+    pub(super) yes: bool,
+}
+
+/// Whether to watch the restart.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Watch {
+    /// Return when the commit is accepted, without waiting for the CVM
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+/// A chain's own tag for settled blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Tag {
+    /// The chain's `safe` block
+    Safe,
+    /// The chain's `finalized` block
+    Finalized,
+}
+
+/// wei per gas, written in gwei.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gwei(pub(super) u128);
+
+/// Name of an environment variable of the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EnvName(pub(super) String);
+
+impl Settle {
+    /// The finality that was asked for.
+    pub(super) fn finality(&self) -> Option<Finality> {
+        match (self.confirmations, self.finality) {
+            (Some(blocks), _) => Some(Finality::Confirmations(blocks)),
+            (None, Some(Tag::Safe)) => Some(Finality::Safe),
+            (None, Some(Tag::Finalized)) => Some(Finality::Finalized),
+            (None, None) => None,
+        }
+    }
+}
+
+impl Reach {
+    /// Whether another genesis is accepted; never outside test builds.
+    #[cfg(feature = "failpoints")]
+    pub(super) const fn allow_unpinned(&self) -> bool {
+        self.allow_unpinned_chain
+    }
+
+    /// Whether another genesis is accepted; never outside test builds.
+    #[cfg(not(feature = "failpoints"))]
+    #[expect(clippy::unused_self, reason = "the same signature as in test builds")]
+    pub(super) const fn allow_unpinned(&self) -> bool {
+        false
+    }
+}
+
+impl FromStr for Gwei {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHY: &str = "a fee is a positive number of gwei, for example 0.05";
+        if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            return Err(WHY);
+        }
+        let wei = alloy::primitives::utils::parse_units(text, "gwei")
+            .ok()
+            .and_then(|units| units.get_absolute().try_into().ok());
+        wei.filter(|wei| *wei > 0).map(Self).ok_or(WHY)
+    }
+}
+
+impl FromStr for EnvName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if text.bytes().all(plain) && text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a variable's name has letters, digits and underscores, and does not start with a digit")
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    const WHY: &str = "a duration is a positive time, for example 90s, 10m or 1h30m";
+    let parsed = text
+        .parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|span| Duration::try_from(span).ok());
+    parsed.filter(|span| !span.is_zero()).ok_or(WHY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn gwei_become_wei_and_nothing_else_is_read() {
+        assert_eq!("1".parse(), Ok(Gwei(1_000_000_000)));
+        assert_eq!("0.05".parse(), Ok(Gwei(50_000_000)));
+        for bad in ["", "0", "-1", "1e9", "0.0000000001", "1 gwei", "."] {
+            assert!(bad.parse::<Gwei>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_positive_times_with_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        for bad in ["", "0s", "-5m", "10", "forever"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_variables_follow_the_shell() {
+        assert!("API_KEY".parse::<EnvName>().is_ok() && "_x1".parse::<EnvName>().is_ok());
+        for bad in ["", "1A", "A-B", "A=B", "Ä"] {
+            assert!(bad.parse::<EnvName>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The person at the terminal, or the flag that stands for one.
+//!
+//! Consent is typed as a whole word and has no default. Without a terminal, and with `--json`, nobody is asked.
+
+use std::io::{BufRead, IsTerminal};
+
+use zeroize::Zeroizing;
+
+use super::output::{Output, aside};
+use super::settings::Environment;
+use super::text::escape;
+use crate::signer::{Ask, AskError, Consent};
+
+/// The flag that gives consent in advance, as the refusal names it.
+pub(super) const CONSENT_FLAG: &str = "--yes";
+
+/// Longest answer that is read from a terminal, bytes.
+const MAX_ANSWER: u64 = 1024;
+
+/// Asks at the terminal.
+#[derive(Debug)]
+pub(super) struct Person<'a> {
+    out: &'a Output,
+    env: &'a Environment,
+    yes: bool,
+}
+
+impl<'a> Person<'a> {
+    /// `yes` is the consent given in advance.
+    pub(super) const fn new(out: &'a Output, env: &'a Environment, yes: bool) -> Self {
+        Self { out, env, yes }
+    }
+}
+
+/// Whether somebody sits there: questions are written to stderr and answered on stdin.
+pub(super) fn somebody_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+impl Ask for Person<'_> {
+    fn secret(&self, prompt: &str) -> Result<Zeroizing<String>, AskError> {
+        if !self.out.interactive() {
+            return Err(AskError::Nobody(format!(
+                "{prompt} (name a key or a password file that needs no typing)"
+            )));
+        }
+        self.out
+            .question(|| rpassword::prompt_password(format!("{prompt}: ")).map(Zeroizing::new))
+            .map_err(AskError::Io)
+    }
+
+    fn variable(&self, name: &str) -> Option<Zeroizing<String>> {
+        self.env.secret(name)
+    }
+
+    fn consent(&self, what: &Consent) -> Result<bool, AskError> {
+        self.out.show_consent(what);
+        if self.yes {
+            return Ok(true);
+        }
+        if !self.out.interactive() {
+            return Err(AskError::Nobody(format!(
+                "\"{}\" has to be agreed to with {CONSENT_FLAG}",
+                what.question
+            )));
+        }
+        self.out
+            .question(|| {
+                aside(&escape(&format!("{} Type yes to agree: ", what.question)));
+                agreed(&mut std::io::stdin().lock())
+            })
+            .map_err(AskError::Io)
+    }
+
+    fn tell(&self, news: &str) {
+        self.out.progress(news);
+    }
+}
+
+/// Reads one answer: only the whole word agrees; the end of input is a no.
+fn agreed(input: &mut dyn BufRead) -> std::io::Result<bool> {
+    let mut answer = String::new();
+    std::io::Read::take(input, MAX_ANSWER).read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::agreed;
+
+    #[test]
+    fn g8_only_the_whole_word_agrees_and_the_end_of_input_is_a_no() {
+        assert!(agreed(&mut &b"yes\n"[..]).unwrap());
+        assert!(agreed(&mut &b"  yes  \n"[..]).unwrap());
+        for no in ["", "\n", "y\n", "Yes\n", "YES\n", "yes please\n", "no\n"] {
+            assert!(!agreed(&mut no.as_bytes()).unwrap(), "{no:?}");
+        }
+    }
+}

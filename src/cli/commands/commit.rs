@@ -1,0 +1,46 @@
+//! `commit`: hand the proof to the cloud and watch the CVM.
+
+use clap::Args;
+
+use super::advance;
+use crate::cli::args::{Agree, Allow, Reach, Settle, Watch, Which};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::Typed;
+use crate::upgrade::Goal;
+
+/// Commit the approved update and watch the CVM until it reports the new hash
+///
+/// The proof is made again first. When the reply to a commit is lost, the next run finds out what became of it before
+/// anything is sent again. A commit token that died is replaced by preparing again, which has to give the same hash.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign commit --dir .countersign/my-app-1a2b3c4d --yes")]
+pub(in crate::cli) struct Commit {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    settle: Settle,
+    #[command(flatten)]
+    allow: Allow,
+    #[command(flatten)]
+    agree: Agree,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+impl Commit {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let typed = Typed {
+            reach: Some(&self.reach),
+            settle: Some(&self.settle),
+            allow: Some(&self.allow),
+            agree: Some(&self.agree),
+            watch: Some(&self.watch),
+            ..Typed::default()
+        };
+        advance(session, &self.which, typed, (Goal::Committed, "commit")).await
+    }
+}

@@ -1,0 +1,71 @@
+//! The commands, one file each: arguments, the call into the library, the report.
+
+pub(super) mod app;
+pub(super) mod commit;
+pub(super) mod completions;
+pub(super) mod execute;
+pub(super) mod hash;
+pub(super) mod man;
+pub(super) mod plan;
+pub(super) mod prepare;
+pub(super) mod resume;
+pub(super) mod schema;
+pub(super) mod status;
+pub(super) mod upgrade;
+pub(super) mod wait;
+
+use super::args::{Command, Which};
+use super::error::CliError;
+use super::report::Report;
+use super::session::Session;
+use super::settings::{Settings, Typed};
+use crate::upgrade::Goal;
+
+impl Command {
+    /// The command's name as it is typed.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Plan(_) => "plan",
+            Self::Prepare(_) => "prepare",
+            Self::Execute(_) => "execute",
+            Self::Wait(_) => "wait",
+            Self::Commit(_) => "commit",
+            Self::Upgrade(_) => "upgrade",
+            Self::Resume(_) => "resume",
+            Self::Status(_) => "status",
+            Self::Hash(_) => "hash",
+            Self::App(_) => "app",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+            Self::Schema(_) => "schema",
+        }
+    }
+
+    /// Runs it.
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        match self {
+            Self::Plan(args) => args.run(session).await,
+            Self::Prepare(args) => args.run(session).await,
+            Self::Execute(args) => args.run(session).await,
+            Self::Wait(args) => args.run(session).await,
+            Self::Commit(args) => args.run(session).await,
+            Self::Upgrade(args) => args.run(session).await,
+            Self::Resume(args) => args.run(session).await,
+            Self::Status(args) => args.run(session),
+            Self::Hash(args) => args.run(),
+            Self::App(args) => args.run(session).await,
+            Self::Completions(args) => Ok(args.run()),
+            Self::Man(args) => args.run(),
+            Self::Schema(args) => Ok(args.run()),
+        }
+    }
+}
+
+/// Takes the upgrade that `which` names as far as `goal`.
+async fn advance(session: &Session, which: &Which, typed: Typed<'_>, goal: (Goal, &str)) -> Result<Report, CliError> {
+    let settings = Settings::gather(typed, &session.env)?;
+    let outside = session.outside(&settings)?;
+    let mut upgrade = session.open(which)?;
+    let outcome = upgrade.advance(&outside.world(), goal.0, &settings.limits).await?;
+    Ok(session.went(&upgrade, &outcome, goal.1))
+}

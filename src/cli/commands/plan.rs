@@ -1,0 +1,74 @@
+//! `plan`: everything that is read before anything is done.
+
+use clap::Args;
+
+use crate::cli::args::{Change, Reach};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Next, decision};
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::{self, Project, Settings, Typed};
+use crate::cli::view;
+use crate::upgrade;
+
+/// Show what an upgrade would change and who has to approve it; nothing is changed
+///
+/// Reads the CVM and its manifest from Phala Cloud and the app's contract from the chain, computes the compose hash that
+/// the change should give, and shows the images and fields that change, the call that the owner has to make, and what
+/// stands in the way. Ends with 6 when something does.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  countersign plan --cvm my-app -c docker-compose.yml --rpc-url https://mainnet.base.org"
+)]
+pub(in crate::cli) struct Plan {
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Plan {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let settings = Settings::gather(
+            Typed {
+                reach: Some(&self.reach),
+                ..Typed::default()
+            },
+            &session.env,
+        )?;
+        let intent = settings::intent(&self.change, &Project::here()?)?;
+        let outside = session.outside(&settings)?;
+        let plan = upgrade::plan(&outside.world(), &intent.value).await?;
+        Ok(report(session, &plan))
+    }
+}
+
+fn report(session: &Session, plan: &upgrade::Plan) -> Report {
+    let mut report = Report::done("plan", "the plan can be carried out");
+    view::plan(&mut report.page, plan);
+    report.warnings.clone_from(&plan.warnings);
+    report.facts.upgrade = upgrade::Facts {
+        cvm: Some(plan.cvm.clone()),
+        app: Some(plan.app),
+        chain_id: Some(plan.chain_id),
+        owner: Some(plan.app_state.owner),
+        previous_compose_hash: plan.current_hash,
+        compose_hash: plan.expected_hash,
+        ..upgrade::Facts::default()
+    };
+    report.data = serde_json::to_value(plan).ok();
+    report.next = Some(session.typed().instead_of("plan", "upgrade"));
+    if let Some(blocker) = plan.blockers.first() {
+        let verdict = decision(Exit::State, &blocker.code);
+        report.exit = verdict.exit;
+        report.code = verdict.code;
+        report.message.clone_from(&blocker.text);
+        report.hint = Some(verdict.hint);
+        report.next = Some(match verdict.next {
+            Next::With(flag) => format!("{} {flag}", session.typed().instead_of("plan", "upgrade")),
+            _ => session.typed().instead_of("plan", "plan"),
+        });
+    }
+    report
+}

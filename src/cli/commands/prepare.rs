@@ -1,0 +1,47 @@
+//! `prepare`: ask the cloud for compose hash and commit token, check the hash, write the proposal.
+
+use clap::Args;
+
+use super::upgrade::begin;
+use crate::cli::args::{Allow, Change, NewDir, Reach};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::{Settings, Typed};
+use crate::upgrade::Goal;
+
+/// Get the compose hash and the commit token, check the hash, write the proposal
+///
+/// Makes a prepared update in Phala Cloud; the CVM goes on running what it runs. The hash that the server answers with is
+/// recomputed from the current manifest and your files: another one stops everything. What is needed later stands in the
+/// upgrade's directory; `proposal.json` there holds no secret and can be given to everybody who has to approve.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign prepare --cvm my-app -c docker-compose.yml")]
+pub(in crate::cli) struct Prepare {
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    dir: NewDir,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    allow: Allow,
+}
+
+impl Prepare {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let typed = Typed {
+            reach: Some(&self.reach),
+            allow: Some(&self.allow),
+            ..Typed::default()
+        };
+        let settings = Settings::gather(typed, &session.env)?;
+        begin(
+            session,
+            &settings,
+            (&self.change, &self.dir),
+            (Goal::Prepared, "prepare"),
+        )
+        .await
+    }
+}

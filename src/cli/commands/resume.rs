@@ -1,0 +1,48 @@
+//! `resume`: go on with an upgrade as far as it can go now.
+
+use clap::Args;
+
+use super::advance;
+use crate::cli::args::{Agree, Allow, Key, Reach, Settle, Watch, Which};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::Typed;
+use crate::upgrade::Goal;
+
+/// Go on with an upgrade as far as it can go now, and say what it waits for
+///
+/// Looks at chain and cloud first, then does what comes next, step by step, until the CVM runs the new hash or something
+/// has to be waited for. Safe to run as often as you like.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign resume --yes --json")]
+pub(in crate::cli) struct Resume {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    settle: Settle,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    allow: Allow,
+    #[command(flatten)]
+    agree: Agree,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+impl Resume {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let typed = Typed {
+            reach: Some(&self.reach),
+            settle: Some(&self.settle),
+            key: Some(&self.key),
+            allow: Some(&self.allow),
+            agree: Some(&self.agree),
+            watch: Some(&self.watch),
+        };
+        advance(session, &self.which, typed, (Goal::Live, "resume")).await
+    }
+}

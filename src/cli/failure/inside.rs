@@ -1,0 +1,190 @@
+//! Failures on this machine: keys, questions, journals, files.
+
+use std::io::ErrorKind;
+
+use super::outside::transaction;
+use super::{Next, Verdict, verdict};
+use crate::cli::ask::CONSENT_FLAG;
+use crate::cli::exit::Exit;
+use crate::fsutil::{FsError, HoldError};
+use crate::signer::{AskError, SignerError};
+use crate::upgrade::JournalError;
+
+pub(super) fn signer(error: &SignerError) -> Verdict {
+    let (exit, code, hint) = match error {
+        SignerError::File(error) => return user_file(error),
+        SignerError::Ask(error) => return ask(error),
+        SignerError::Signed(error) => return transaction(error),
+        SignerError::Source { .. } => (
+            Exit::Usage,
+            "USAGE_SIGNER",
+            "write --signer prompt, env:NAME, file:PATH, keystore:PATH or account:NAME".to_owned(),
+        ),
+        SignerError::Name { what, .. } => (
+            Exit::Usage,
+            "USAGE_SIGNER",
+            format!("correct the {what} behind --signer"),
+        ),
+        SignerError::NotAKey { place, .. } => (
+            Exit::Input,
+            "INPUT_KEY",
+            format!("{place} has to hold 64 hex digits and nothing else"),
+        ),
+        SignerError::NoVariable { name } => (
+            Exit::Auth,
+            "AUTH_NO_VARIABLE",
+            format!("set `{name}`, or name another place by --signer"),
+        ),
+        SignerError::NoFolder { name } => (
+            Exit::Auth,
+            "AUTH_NO_ACCOUNT",
+            format!("name the file of account `{name}` by --signer keystore:PATH"),
+        ),
+        SignerError::Password { .. } => (
+            Exit::Auth,
+            "AUTH_PASSWORD",
+            "try again with the right password".to_owned(),
+        ),
+        SignerError::Keystore { path, .. } => (
+            Exit::Input,
+            "INPUT_KEYSTORE",
+            format!(
+                "restore `{}` from a backup, or name another one by --signer",
+                path.display()
+            ),
+        ),
+        SignerError::Unsigned(_) => (
+            Exit::Auth,
+            "AUTH_UNSIGNED",
+            "nothing was signed or sent; run again".to_owned(),
+        ),
+        SignerError::OtherKey { expected, .. } => (
+            Exit::Verify,
+            "SIGNER_MISMATCH",
+            format!("name the key of {expected} by --signer"),
+        ),
+    };
+    verdict(exit, code, Next::Again, hint)
+}
+
+pub(super) fn ask(error: &AskError) -> Verdict {
+    match error {
+        AskError::Nobody(what) if what.contains(CONSENT_FLAG) => verdict(
+            Exit::Usage,
+            "USAGE_CONSENT",
+            Next::with(CONSENT_FLAG),
+            format!("agree in advance with {CONSENT_FLAG}, or run it at a terminal without --json"),
+        ),
+        AskError::Nobody(_) => verdict(
+            Exit::Usage,
+            "USAGE_NOBODY_TO_ASK",
+            Next::with("--signer env:NAME"),
+            "name a key or a password file that needs no typing, or run it at a terminal without --json",
+        ),
+        AskError::Io(_) => verdict(
+            Exit::Later,
+            "TERMINAL_LOST",
+            Next::Resume,
+            "nothing was agreed to; run again",
+        ),
+    }
+}
+
+pub(super) fn journal(error: &JournalError) -> Verdict {
+    match error {
+        JournalError::Hold(error) => hold(error),
+        JournalError::Fs(error) => storage(error),
+        JournalError::Missing { .. } => verdict(
+            Exit::Usage,
+            "USAGE_NO_UPGRADE",
+            Next::List,
+            "name the directory of an upgrade by --dir, or start one with `countersign prepare`",
+        ),
+        JournalError::Damaged { path, .. } => verdict(
+            Exit::Journal,
+            "JOURNAL_DAMAGED",
+            Next::Look,
+            format!(
+                "move the directory of `{}` away and start again: what chain and cloud show is found there",
+                path.display()
+            ),
+        ),
+        JournalError::Newer { .. } => verdict(
+            Exit::Journal,
+            "JOURNAL_NEWER",
+            Next::Again,
+            "use the version of countersign that wrote it",
+        ),
+        JournalError::Foreign { .. } => verdict(
+            Exit::Journal,
+            "JOURNAL_FOREIGN",
+            Next::with("--dir DIR"),
+            "name another directory by --dir for this upgrade",
+        ),
+    }
+}
+
+fn hold(error: &HoldError) -> Verdict {
+    match error {
+        HoldError::Held { .. } => verdict(Exit::Locked, "LOCKED", Next::Again, "wait until the other run is over"),
+        HoldError::Fs(error) => storage(error),
+    }
+}
+
+/// A file that the user named: missing and malformed ones are the user's to correct, modes and disks are not.
+pub(super) fn user_file(error: &FsError) -> Verdict {
+    match error.source.kind() {
+        ErrorKind::NotFound
+        | ErrorKind::IsADirectory
+        | ErrorKind::InvalidInput
+        | ErrorKind::InvalidData
+        | ErrorKind::FileTooLarge => verdict(
+            Exit::Input,
+            "INPUT_FILE",
+            Next::Again,
+            format!("check `{}`", error.path.display()),
+        ),
+        _ => storage(error),
+    }
+}
+
+/// A file of this tool's own.
+pub(super) fn storage(error: &FsError) -> Verdict {
+    let path = error.path.display();
+    if matches!(error.source.raw_os_error(), Some(raw) if raw == rustix::io::Errno::MFILE.raw_os_error() || raw == rustix::io::Errno::NFILE.raw_os_error())
+    {
+        return verdict(
+            Exit::Later,
+            "STORAGE_TOO_MANY_OPEN",
+            Next::Resume,
+            "close other programs, or raise `ulimit -n`",
+        );
+    }
+    match error.source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => verdict(
+            Exit::Storage,
+            "STORAGE_FULL",
+            Next::Resume,
+            format!("make room for `{path}`"),
+        ),
+        ErrorKind::PermissionDenied => verdict(
+            Exit::Storage,
+            "STORAGE_PERMISSION",
+            Next::Resume,
+            format!("`{path}` has to be yours alone: chmod 600 '{path}' (700 for a directory)"),
+        ),
+        ErrorKind::ReadOnlyFilesystem => verdict(
+            Exit::Storage,
+            "STORAGE_READ_ONLY",
+            Next::Resume,
+            format!("`{path}` has to be writable"),
+        ),
+        ErrorKind::NotFound => verdict(Exit::Storage, "STORAGE_MISSING", Next::Again, format!("check `{path}`")),
+        _ => verdict(
+            Exit::Storage,
+            "STORAGE_FAILED",
+            Next::Resume,
+            format!("check the disk that holds `{path}`"),
+        ),
+    }
+}

@@ -1,0 +1,365 @@
+//! The one place where errors become sentences: stable code, exit code, hint and next command.
+//!
+//! Every error of the library is matched here, variant by variant; a new one does not compile until it has its place.
+
+mod inside;
+mod outside;
+
+use std::error::Error;
+
+use inside::{ask, journal, signer, storage, user_file};
+use outside::{chain, cloud, proof, transaction};
+
+use super::ask::CONSENT_FLAG;
+use super::error::CliError;
+use super::exit::Exit;
+use super::report::{Facts, Report};
+use super::text::shorten;
+use crate::cloud::{CloudError, Problem};
+use crate::upgrade::{Stop, UpgradeError};
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The same command, once the hint is followed or time has passed.
+    Again,
+    /// The same command with one more argument.
+    With(String),
+    /// Go on with the upgrade; before there is one, the same command.
+    Resume,
+    /// This command, for the same upgrade.
+    Command(&'static str),
+    /// This command with one more argument, for the same upgrade.
+    Step(&'static str, &'static str),
+    /// Look at where the upgrade stands; nothing to repeat.
+    Look,
+    /// Look at which upgrades there are.
+    List,
+}
+
+impl Next {
+    /// The same command with `more`.
+    pub(super) fn with(more: impl Into<String>) -> Self {
+        Self::With(more.into())
+    }
+}
+
+/// What an error means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) exit: Exit,
+    pub(super) code: String,
+    pub(super) next: Next,
+    pub(super) hint: String,
+}
+
+/// Makes next commands with the user's own values in them.
+pub(super) trait Commands {
+    /// The command that `next` stands for.
+    fn command(&self, next: &Next) -> String;
+}
+
+/// Turns an error into a report.
+pub(super) fn report(error: &CliError, command: &str, commands: &dyn Commands) -> Report {
+    let verdict = judge(error);
+    let mut report = Report::done(command, message(error));
+    report.exit = verdict.exit;
+    report.code = verdict.code;
+    report.causes = causes(error);
+    report.stop = stop(error).cloned().map(Box::new);
+    report.data = report.stop.as_deref().map(compared);
+    report.hint = Some(verdict.hint).filter(|hint| !hint.is_empty());
+    report.next = Some(commands.command(&verdict.next));
+    if let Some(problem) = problem(error) {
+        report.facts = Facts {
+            vendor_code: problem.code.clone(),
+            request_id: problem.request_id.clone(),
+            ..Facts::default()
+        };
+    }
+    report
+}
+
+/// What did not match, part by part, for programs that show it to somebody.
+fn compared(stop: &Stop) -> serde_json::Value {
+    serde_json::json!({
+        "what": stop.what,
+        "expected": stop.expected,
+        "found": stop.found,
+        "details": stop.details,
+    })
+}
+
+fn message(error: &CliError) -> String {
+    match error {
+        CliError::Usage { message, .. } | CliError::Secret { message } | CliError::Input { message, .. } => {
+            message.clone()
+        }
+        CliError::Arguments(error) => super::usage::sentence(error),
+        CliError::UserFile(error) => error.to_string(),
+        CliError::NotThisHash { .. } => "no form of this manifest has that hash".to_owned(),
+        CliError::Upgrade(error) => error.to_string(),
+        CliError::Signal(Exit::Hangup) => "stopped: the terminal went away".to_owned(),
+        CliError::Signal(Exit::Terminate) => "stopped on request".to_owned(),
+        CliError::Signal(_) => "interrupted".to_owned(),
+        CliError::Output(_) => "the result could not be printed".to_owned(),
+        CliError::Defect { place } => format!("countersign has a defect, met at {place}"),
+        CliError::Start(_) => "countersign could not start".to_owned(),
+    }
+}
+
+/// An error and its causes on one line.
+pub(super) fn told(error: &dyn Error) -> String {
+    let mut parts = vec![shorten(&error.to_string())];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        parts.push(shorten(&error.to_string()));
+        cause = error.source();
+    }
+    parts.dedup();
+    parts.join(": ")
+}
+
+fn causes(error: &CliError) -> Vec<String> {
+    let first: Option<&(dyn Error + 'static)> = match error {
+        CliError::UserFile(error) => error.source(),
+        CliError::Upgrade(error) => error.source(),
+        CliError::Output(error) | CliError::Start(error) => Some(error),
+        _ => None,
+    };
+    let chain = std::iter::successors(first, |error| (*error).source());
+    let mut causes: Vec<String> = chain.map(|error| shorten(&error.to_string())).collect();
+    causes.dedup();
+    causes
+}
+
+fn stop(error: &CliError) -> Option<&Stop> {
+    match error {
+        CliError::Upgrade(error) => match error.as_ref() {
+            UpgradeError::Stop(stop) => Some(stop),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The server's own words, wherever they are in the chain of causes.
+fn problem(error: &CliError) -> Option<&Problem> {
+    let CliError::Upgrade(error) = error else { return None };
+    let cloud = match error.as_ref() {
+        UpgradeError::Cloud(error) => Some(error),
+        other => std::iter::successors(other.source(), |error| (*error).source())
+            .find_map(|error| error.downcast_ref::<CloudError>()),
+    };
+    match cloud? {
+        CloudError::Auth(problem)
+        | CloudError::NotFound(problem)
+        | CloudError::Busy(problem)
+        | CloudError::Unavailable(problem)
+        | CloudError::Refused(problem) => Some(problem),
+        CloudError::Http(_)
+        | CloudError::Unexpected { .. }
+        | CloudError::Identity { .. }
+        | CloudError::NoApiKey { .. }
+        | CloudError::BadId { .. } => None,
+    }
+}
+
+fn verdict(exit: Exit, code: impl Into<String>, next: Next, hint: impl Into<String>) -> Verdict {
+    Verdict {
+        exit,
+        code: code.into(),
+        next,
+        hint: hint.into(),
+    }
+}
+
+/// What an error means; pure.
+pub(super) fn judge(error: &CliError) -> Verdict {
+    match error {
+        CliError::Usage { code, hint, next, .. } => verdict(Exit::Usage, *code, next.clone(), hint.clone()),
+        CliError::Secret { .. } => verdict(
+            Exit::Usage,
+            "USAGE_SECRET_ARGUMENT",
+            Next::Command("--help"),
+            "change that secret if it was a real one, then name its place: --signer env:NAME, file:PATH, keystore:PATH \
+             or account:NAME; the API key belongs in PHALA_CLOUD_API_KEY",
+        ),
+        CliError::Arguments(error) => super::usage::verdict(error),
+        CliError::Input { code, hint, .. } => verdict(Exit::Input, *code, Next::Again, hint.clone()),
+        CliError::UserFile(error) => user_file(error),
+        CliError::NotThisHash { expected, found } => verdict(
+            Exit::Verify,
+            "HASH_MISMATCH",
+            Next::Again,
+            format!(
+                "Phala Cloud's form gives {found}, not {expected}: compare the file with the one that was approved"
+            ),
+        ),
+        CliError::Upgrade(error) => upgrade(error),
+        CliError::Signal(exit) => verdict(*exit, signal_code(*exit), Next::Resume, ""),
+        CliError::Output(_) => verdict(
+            Exit::Storage,
+            "STORAGE_STDOUT",
+            Next::Look,
+            "what was done is done; make room where stdout goes",
+        ),
+        CliError::Defect { .. } => verdict(
+            Exit::Bug,
+            "DEFECT",
+            Next::Look,
+            "report it with this place and the version; the journal holds what was done",
+        ),
+        CliError::Start(_) => verdict(
+            Exit::Later,
+            "START_FAILED",
+            Next::Again,
+            "the system gave no thread or file handle; try again",
+        ),
+    }
+}
+
+const fn signal_code(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Hangup => "SIGNAL_HANGUP",
+        Exit::Terminate => "SIGNAL_TERMINATE",
+        _ => "SIGNAL_INTERRUPT",
+    }
+}
+
+fn upgrade(error: &UpgradeError) -> Verdict {
+    match error {
+        UpgradeError::Stop(stop) => mismatch(stop),
+        UpgradeError::Decide { code, .. } => decision(Exit::State, code),
+        UpgradeError::Blocked { code, .. } => decision(Exit::State, code),
+        // Preparing takes the change again, which only `resume` knows by itself.
+        UpgradeError::TooEarly { command: "prepare", .. } => verdict(
+            Exit::State,
+            "STEP_TOO_EARLY",
+            Next::Resume,
+            "the update has to be prepared and verified first",
+        ),
+        UpgradeError::TooEarly { command, .. } => verdict(
+            Exit::State,
+            "STEP_TOO_EARLY",
+            Next::Command(command),
+            format!("`{command}` comes first"),
+        ),
+        UpgradeError::Failed { code, .. } => verdict(
+            Exit::Failed,
+            *code,
+            Next::Look,
+            "read the reason; running the same again gives the same",
+        ),
+        UpgradeError::Unknown { code, .. } => verdict(
+            Exit::Unknown,
+            *code,
+            Next::Resume,
+            "run again: it reads what became of it and repeats nothing",
+        ),
+        UpgradeError::Later { code, .. } => verdict(Exit::Later, *code, Next::Resume, "run again later"),
+        UpgradeError::Cloud(error) => cloud(error),
+        UpgradeError::Chain(error) => chain(error),
+        UpgradeError::Tx(error) => transaction(error),
+        UpgradeError::Proof(error) => proof(error),
+        UpgradeError::Signer(error) => signer(error),
+        UpgradeError::Ask(error) => ask(error),
+        UpgradeError::Declined { .. } => verdict(
+            Exit::State,
+            "DECLINED",
+            Next::Resume,
+            "run again when you want to agree",
+        ),
+        UpgradeError::Journal(error) => journal(error),
+        UpgradeError::File(error) => storage(error),
+        UpgradeError::Compose(_) => verdict(
+            Exit::Input,
+            "INPUT_COMPOSE",
+            Next::Again,
+            "a manifest is one JSON object, and a hash has 64 hex digits",
+        ),
+        UpgradeError::Proposal { path, .. } => verdict(
+            Exit::Input,
+            "INPUT_PROPOSAL",
+            Next::Again,
+            format!(
+                "ask for `{}` again from whoever made it; nothing in it can be repaired by hand",
+                path.display()
+            ),
+        ),
+    }
+}
+
+/// What can be done about a state that needs a decision, by its code.
+pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
+    let (next, hint) = match code {
+        "TX_GONE" | "TX_REPLACED" | "JOURNAL_ROLLED_BACK" => (
+            Next::Step("execute", "--new-nonce"),
+            "if nothing of this upgrade can still be mined, agree to a new nonce with --new-nonce",
+        ),
+        "UPDATE_PENDING" => (
+            Next::with("--supersede"),
+            "if the other update may end by this one, agree to it with --supersede",
+        ),
+        "HASH_UNVERIFIABLE" => (
+            Next::with("--accept-unverified-hash"),
+            "if you have checked the hash by other means, agree to it with --accept-unverified-hash",
+        ),
+        "SIGNER_NEEDED" => (Next::with("--signer env:NAME"), "name the owner's key by --signer"),
+        "FEE_TOO_LOW" => (
+            Next::with("--signer env:NAME"),
+            "name the owner's key by --signer, to sign with higher fees",
+        ),
+        "FUNDS" => (Next::Resume, "send the key what is missing"),
+        "OPERATION_IN_PROGRESS" => (Next::Again, "wait until the other operation of this CVM is over"),
+        "COMMIT_REJECTED_466" => (
+            Next::Resume,
+            "go on: it prepares again with the same change and asks for the same hash",
+        ),
+        "TOKEN_EXPIRED" => (
+            Next::Step("resume", CONSENT_FLAG),
+            "agree to preparing again by --yes: the hash has to come out the same, and no new signature is needed",
+        ),
+        "OWNER_RENOUNCED" => (Next::Look, "nobody can allow a new hash for this app: deploy a new one"),
+        "DEVICE_NOT_ALLOWED" => (
+            Next::Look,
+            "the owner has to allow the device first, by a call of its own",
+        ),
+        "KMS_OFFCHAIN" => (Next::Look, "use Phala Cloud's own tools for this CVM"),
+        "NOTHING_TO_APPROVE" => (
+            Next::Again,
+            "change something that the compose hash covers, or use Phala Cloud's own tools",
+        ),
+        _ => (Next::Look, "decide what is right, then go on with `countersign resume`"),
+    };
+    verdict(exit, code.to_owned(), next, hint)
+}
+
+/// What can be done about a mismatch, by its code.
+fn mismatch(stop: &Stop) -> Verdict {
+    let (next, hint) = match stop.code {
+        "SIGNER_NOT_OWNER" => (Next::Again, format!("name the key of {} by --signer", stop.expected)),
+        "CLOUD_MISMATCH" => (
+            Next::Again,
+            format!(
+                "the upgrade was begun at {}: set PHALA_CLOUD_API_PREFIX to that",
+                stop.expected
+            ),
+        ),
+        "HASH_MISMATCH" | "HASH_CHANGED" => (
+            Next::Look,
+            format!(
+                "do not approve {}; find out who changed what, before anything else",
+                stop.found
+            ),
+        ),
+        _ => (
+            Next::Look,
+            "approve nothing; find out who changed it, and why, before anything else".to_owned(),
+        ),
+    };
+    verdict(Exit::Verify, stop.code, next, hint)
+}
+
+#[cfg(test)]
+mod tests;

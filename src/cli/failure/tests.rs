@@ -1,0 +1,705 @@
+//! Every error has its place: code, exit code, and a next command.
+
+#![allow(clippy::too_many_lines, reason = "tables of every error")]
+
+use std::collections::BTreeMap;
+use std::io::{Error as IoError, ErrorKind};
+use std::path::PathBuf;
+
+use alloy::primitives::{Address, B256};
+
+use super::*;
+use crate::chain::{ChainError, ProofFailure, TxError};
+use crate::cli::next::Typed;
+use crate::compose::{ComposeError, ComposeHash};
+use crate::fsutil::{FsError, HoldError};
+use crate::http::{HttpError, Kind, Sent};
+use crate::signer::{AskError, SignerError};
+use crate::upgrade::JournalError;
+
+fn http(verb: &str, kind: Kind, sent: Sent) -> HttpError {
+    HttpError {
+        verb: verb.to_owned(),
+        endpoint: "https://cloud.example".to_owned(),
+        path: "/api/v1/cvms/x".to_owned(),
+        kind,
+        sent,
+        source: None,
+    }
+}
+
+fn kinds() -> Vec<(Kind, Exit, &'static str)> {
+    vec![
+        (Kind::Connect, Exit::Later, "NET_NO_CONNECTION"),
+        (Kind::Tls, Exit::Verify, "TLS_IDENTITY"),
+        (Kind::Timeout, Exit::Later, "NET_TIMEOUT"),
+        (Kind::Broken, Exit::Later, "NET_BROKEN"),
+        (Kind::TooLarge { limit: 1 }, Exit::Later, "NET_TOO_LARGE"),
+        (
+            Kind::Redirect {
+                to: "evil.example".to_owned(),
+            },
+            Exit::Verify,
+            "REDIRECT_REFUSED",
+        ),
+        (Kind::Insecure, Exit::Usage, "USAGE_PLAIN_HTTP"),
+    ]
+}
+
+fn server(status: u16) -> Box<Problem> {
+    Box::new(Problem {
+        request: "PATCH /cvms/x".to_owned(),
+        status,
+        code: Some("ERR-01-006".to_owned()),
+        message: "no".to_owned(),
+        request_id: Some("req_1".to_owned()),
+        suggestions: Vec::new(),
+    })
+}
+
+fn clouds() -> Vec<(CloudError, Exit, &'static str)> {
+    let unexpected = |request: &str, status| CloudError::Unexpected {
+        request: request.to_owned(),
+        status,
+        what: "html".to_owned(),
+    };
+    vec![
+        (CloudError::Auth(server(401)), Exit::Auth, "AUTH_API_KEY"),
+        (CloudError::NotFound(server(404)), Exit::State, "API_NOT_FOUND"),
+        (CloudError::Busy(server(409)), Exit::Later, "API_BUSY"),
+        (CloudError::Unavailable(server(503)), Exit::Later, "API_UNAVAILABLE"),
+        (CloudError::Refused(server(400)), Exit::Input, "API_REFUSED_INPUT"),
+        (CloudError::Refused(server(422)), Exit::Input, "API_REFUSED_INPUT"),
+        (CloudError::Refused(server(465)), Exit::State, "COMMIT_NOT_ALLOWED"),
+        (CloudError::Refused(server(466)), Exit::State, "COMMIT_REJECTED_466"),
+        (CloudError::Refused(server(467)), Exit::State, "COMMIT_REJECTED_467"),
+        (CloudError::Refused(server(468)), Exit::State, "COMMIT_NOT_ALLOWED"),
+        (CloudError::Refused(server(418)), Exit::State, "API_REFUSED"),
+        (unexpected("GET /cvms/x", 200), Exit::Later, "API_UNEXPECTED"),
+        (
+            unexpected("POST /cvms/x/commit-update", 202),
+            Exit::Unknown,
+            "API_UNKNOWN",
+        ),
+        (unexpected("PATCH /cvms/x", 465), Exit::Later, "API_UNEXPECTED"),
+        (
+            CloudError::Identity {
+                request: "PATCH /cvms/x".to_owned(),
+                what: "`compose_hash` is not 64 hex digits".to_owned(),
+            },
+            Exit::Verify,
+            "IDENTITY_MALFORMED",
+        ),
+        (
+            CloudError::NoApiKey {
+                request: "GET /cvms/x".to_owned(),
+            },
+            Exit::Auth,
+            "AUTH_NO_API_KEY",
+        ),
+        (
+            CloudError::BadId {
+                text: "a/b".to_owned(),
+                why: "a slash",
+            },
+            Exit::Input,
+            "INPUT_CVM",
+        ),
+    ]
+}
+
+fn chains() -> Vec<(ChainError, Exit, &'static str)> {
+    let rpc = || "https://rpc.example".to_owned();
+    let unavailable = |source: HttpError| ChainError::Unavailable {
+        endpoint: rpc(),
+        method: "eth_call".to_owned(),
+        source: Box::new(source),
+    };
+    vec![
+        (
+            unavailable(http("POST", Kind::Connect, Sent::No)),
+            Exit::Later,
+            "RPC_UNAVAILABLE",
+        ),
+        (
+            unavailable(http("POST", Kind::Timeout, Sent::Maybe)),
+            Exit::Later,
+            "RPC_UNAVAILABLE",
+        ),
+        (
+            unavailable(http("POST", Kind::Tls, Sent::No)),
+            Exit::Verify,
+            "TLS_IDENTITY",
+        ),
+        (
+            ChainError::WrongChain {
+                endpoint: rpc(),
+                found: 1,
+                expected: 8453,
+            },
+            Exit::Verify,
+            "CHAIN_MISMATCH",
+        ),
+        (
+            ChainError::WrongGenesis {
+                endpoint: rpc(),
+                chain: 8453,
+                found: B256::ZERO,
+                expected: B256::ZERO,
+            },
+            Exit::Verify,
+            "GENESIS_MISMATCH",
+        ),
+        (
+            ChainError::Disagreement {
+                first: rpc(),
+                second: rpc(),
+                what: "owner".to_owned(),
+                block: 1,
+            },
+            Exit::Verify,
+            "RPC_DISAGREEMENT",
+        ),
+        (ChainError::Stale { number: 1, limit: 60 }, Exit::Later, "RPC_STALE"),
+        (
+            ChainError::NotAnApp {
+                address: Address::ZERO,
+                why: "no code".to_owned(),
+            },
+            Exit::Verify,
+            "APP_MISMATCH",
+        ),
+        (
+            ChainError::NoFinalityTag {
+                endpoint: rpc(),
+                tag: "safe",
+            },
+            Exit::State,
+            "RPC_NO_FINALITY_TAG",
+        ),
+        (
+            ChainError::Impossible {
+                endpoint: rpc(),
+                method: "eth_call".to_owned(),
+                what: "odd hex".to_owned(),
+            },
+            Exit::Verify,
+            "RPC_IMPOSSIBLE",
+        ),
+        (ChainError::NoEndpoint { chain: 8453 }, Exit::Usage, "USAGE_NO_RPC"),
+    ]
+}
+
+fn transactions() -> Vec<(TxError, Exit, &'static str)> {
+    let text = || "1".to_owned();
+    vec![
+        (
+            TxError::Chain(ChainError::Stale { number: 1, limit: 60 }),
+            Exit::Later,
+            "RPC_STALE",
+        ),
+        (TxError::WouldRevert { reason: text() }, Exit::State, "TX_WOULD_REVERT"),
+        (
+            TxError::InFlight {
+                from: Address::ZERO,
+                latest: 1,
+                pending: 2,
+            },
+            Exit::State,
+            "TX_IN_FLIGHT",
+        ),
+        (
+            TxError::Funds {
+                from: Address::ZERO,
+                have: text(),
+                need: text(),
+            },
+            Exit::State,
+            "TX_FUNDS",
+        ),
+        (
+            TxError::FeeCeiling { needed: 2, ceiling: 1 },
+            Exit::Pending,
+            "PENDING_FEES",
+        ),
+        (TxError::Forged { what: text() }, Exit::Verify, "TX_FORGED"),
+        (
+            TxError::BlockGasLimit { needed: 2, limit: 1 },
+            Exit::State,
+            "TX_BLOCK_GAS_LIMIT",
+        ),
+    ]
+}
+
+fn proofs() -> Vec<(ProofFailure, Exit, &'static str)> {
+    let (transaction, hash, block) = (B256::ZERO, B256::ZERO, 1);
+    let text = || "x".to_owned();
+    vec![
+        (
+            ProofFailure::Chain(ChainError::NoEndpoint { chain: 1 }),
+            Exit::Usage,
+            "USAGE_NO_RPC",
+        ),
+        (
+            ProofFailure::Reverted {
+                transaction,
+                block,
+                reason: text(),
+            },
+            Exit::Failed,
+            "TX_REVERTED",
+        ),
+        (
+            ProofFailure::NotSettled { transaction },
+            Exit::Pending,
+            "PENDING_FINALITY",
+        ),
+        (
+            ProofFailure::NoEffect {
+                transaction,
+                hash,
+                what: text(),
+            },
+            Exit::Verify,
+            "PROOF_NO_EFFECT",
+        ),
+        (ProofFailure::Removed { hash, block }, Exit::State, "HASH_REMOVED"),
+        (ProofFailure::NotAllowed { hash }, Exit::State, "HASH_NOT_ALLOWED"),
+    ]
+}
+
+fn file(kind: ErrorKind) -> FsError {
+    FsError {
+        action: "write",
+        path: PathBuf::from("/u/journal"),
+        source: IoError::from(kind),
+    }
+}
+
+fn signers() -> Vec<(SignerError, Exit, &'static str)> {
+    let (path, text) = (|| PathBuf::from("/k.json"), || "x".to_owned());
+    vec![
+        (SignerError::Source { text: text() }, Exit::Usage, "USAGE_SIGNER"),
+        (
+            SignerError::Name {
+                text: text(),
+                what: "account",
+            },
+            Exit::Usage,
+            "USAGE_SIGNER",
+        ),
+        (SignerError::File(file(ErrorKind::NotFound)), Exit::Input, "INPUT_FILE"),
+        (
+            SignerError::File(file(ErrorKind::PermissionDenied)),
+            Exit::Storage,
+            "STORAGE_PERMISSION",
+        ),
+        (
+            SignerError::Ask(AskError::Nobody(text())),
+            Exit::Usage,
+            "USAGE_NOBODY_TO_ASK",
+        ),
+        (
+            SignerError::NotAKey {
+                place: text(),
+                why: "too short",
+            },
+            Exit::Input,
+            "INPUT_KEY",
+        ),
+        (SignerError::NoVariable { name: text() }, Exit::Auth, "AUTH_NO_VARIABLE"),
+        (SignerError::NoFolder { name: text() }, Exit::Auth, "AUTH_NO_ACCOUNT"),
+        (SignerError::Password { path: path() }, Exit::Auth, "AUTH_PASSWORD"),
+        (
+            SignerError::Keystore {
+                path: path(),
+                why: text(),
+            },
+            Exit::Input,
+            "INPUT_KEYSTORE",
+        ),
+        (
+            SignerError::Unsigned(alloy::signers::Error::other("no")),
+            Exit::Auth,
+            "AUTH_UNSIGNED",
+        ),
+        (
+            SignerError::Signed(TxError::Forged { what: text() }),
+            Exit::Verify,
+            "TX_FORGED",
+        ),
+        (
+            SignerError::OtherKey {
+                found: Address::ZERO,
+                expected: Address::ZERO,
+            },
+            Exit::Verify,
+            "SIGNER_MISMATCH",
+        ),
+    ]
+}
+
+fn journals() -> Vec<(JournalError, Exit, &'static str)> {
+    let path = || PathBuf::from("/u/journal");
+    let held = HoldError::Held {
+        path: path(),
+        holder: "pid 1".to_owned(),
+    };
+    vec![
+        (JournalError::Hold(held), Exit::Locked, "LOCKED"),
+        (
+            JournalError::Hold(HoldError::Fs(file(ErrorKind::StorageFull))),
+            Exit::Storage,
+            "STORAGE_FULL",
+        ),
+        (
+            JournalError::Fs(file(ErrorKind::ReadOnlyFilesystem)),
+            Exit::Storage,
+            "STORAGE_READ_ONLY",
+        ),
+        (JournalError::Missing { dir: path() }, Exit::Usage, "USAGE_NO_UPGRADE"),
+        (
+            JournalError::Damaged {
+                path: path(),
+                record: 3,
+                why: "sum".to_owned(),
+            },
+            Exit::Journal,
+            "JOURNAL_DAMAGED",
+        ),
+        (
+            JournalError::Newer {
+                path: path(),
+                found: 2,
+                known: 1,
+            },
+            Exit::Journal,
+            "JOURNAL_NEWER",
+        ),
+        (
+            JournalError::Foreign {
+                path: path(),
+                expected: "a".to_owned(),
+                found: "b".to_owned(),
+            },
+            Exit::Journal,
+            "JOURNAL_FOREIGN",
+        ),
+    ]
+}
+
+fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
+    let message = || "m".to_owned();
+    let stop = Stop {
+        code: "HASH_MISMATCH",
+        what: "compose hash".to_owned(),
+        expected: "0x01".to_owned(),
+        found: "0x02".to_owned(),
+        details: vec!["docker_compose_file line 14".to_owned()],
+    };
+    vec![
+        (UpgradeError::Stop(Box::new(stop)), Exit::Verify, "HASH_MISMATCH"),
+        (
+            UpgradeError::Decide {
+                code: "TX_GONE",
+                message: message(),
+                source: None,
+            },
+            Exit::State,
+            "TX_GONE",
+        ),
+        (
+            UpgradeError::Blocked {
+                code: "UPDATE_PENDING".to_owned(),
+                message: message(),
+            },
+            Exit::State,
+            "UPDATE_PENDING",
+        ),
+        (
+            UpgradeError::TooEarly {
+                message: message(),
+                command: "prepare",
+            },
+            Exit::State,
+            "STEP_TOO_EARLY",
+        ),
+        (
+            UpgradeError::Failed {
+                code: "BOOT_FAILED",
+                message: message(),
+            },
+            Exit::Failed,
+            "BOOT_FAILED",
+        ),
+        (
+            UpgradeError::Unknown {
+                code: "COMMIT_UNKNOWN",
+                message: message(),
+                source: None,
+            },
+            Exit::Unknown,
+            "COMMIT_UNKNOWN",
+        ),
+        (
+            UpgradeError::Later {
+                code: "API_LAG",
+                message: message(),
+                source: None,
+            },
+            Exit::Later,
+            "API_LAG",
+        ),
+        (
+            UpgradeError::Ask(AskError::Nobody(format!(
+                "Commit? needs {}",
+                crate::cli::ask::CONSENT_FLAG
+            ))),
+            Exit::Usage,
+            "USAGE_CONSENT",
+        ),
+        (
+            UpgradeError::Ask(AskError::Io(IoError::from(ErrorKind::BrokenPipe))),
+            Exit::Later,
+            "TERMINAL_LOST",
+        ),
+        (UpgradeError::Declined { what: message() }, Exit::State, "DECLINED"),
+        (
+            UpgradeError::File(file(ErrorKind::StorageFull)),
+            Exit::Storage,
+            "STORAGE_FULL",
+        ),
+        (
+            UpgradeError::Compose(ComposeError::HashLength {
+                found: 63,
+                text: message(),
+            }),
+            Exit::Input,
+            "INPUT_COMPOSE",
+        ),
+        (
+            UpgradeError::Proposal {
+                path: PathBuf::from("p.json"),
+                why: message(),
+            },
+            Exit::Input,
+            "INPUT_PROPOSAL",
+        ),
+    ]
+}
+
+fn clis() -> Vec<(CliError, Exit, &'static str)> {
+    let refused = <super::super::args::Cli as clap::Parser>::try_parse_from(["countersign", "plan", "--nothing"]);
+    vec![
+        (
+            CliError::Usage {
+                code: "USAGE_NO_CVM",
+                message: String::new(),
+                hint: "name it".to_owned(),
+                next: Next::with("--cvm NAME"),
+            },
+            Exit::Usage,
+            "USAGE_NO_CVM",
+        ),
+        (
+            CliError::Secret { message: String::new() },
+            Exit::Usage,
+            "USAGE_SECRET_ARGUMENT",
+        ),
+        (
+            CliError::Arguments(Box::new(refused.unwrap_err())),
+            Exit::Usage,
+            "USAGE_UNKNOWN_ARGUMENT",
+        ),
+        (
+            CliError::Input {
+                code: "INPUT_TEXT_FILE",
+                message: String::new(),
+                hint: "save it".to_owned(),
+            },
+            Exit::Input,
+            "INPUT_TEXT_FILE",
+        ),
+        (CliError::UserFile(file(ErrorKind::NotFound)), Exit::Input, "INPUT_FILE"),
+        (
+            CliError::UserFile(file(ErrorKind::PermissionDenied)),
+            Exit::Storage,
+            "STORAGE_PERMISSION",
+        ),
+        (
+            CliError::NotThisHash {
+                expected: ComposeHash::new([1; 32]),
+                found: ComposeHash::new([2; 32]),
+            },
+            Exit::Verify,
+            "HASH_MISMATCH",
+        ),
+        (
+            CliError::Output(IoError::from(ErrorKind::StorageFull)),
+            Exit::Storage,
+            "STORAGE_STDOUT",
+        ),
+        (
+            CliError::Start(IoError::from(ErrorKind::OutOfMemory)),
+            Exit::Later,
+            "START_FAILED",
+        ),
+        (
+            CliError::Defect {
+                place: "src/x.rs:1:1".to_owned(),
+            },
+            Exit::Bug,
+            "DEFECT",
+        ),
+        (CliError::Signal(Exit::Hangup), Exit::Hangup, "SIGNAL_HANGUP"),
+        (CliError::Signal(Exit::Interrupt), Exit::Interrupt, "SIGNAL_INTERRUPT"),
+        (CliError::Signal(Exit::Terminate), Exit::Terminate, "SIGNAL_TERMINATE"),
+    ]
+}
+
+fn of<E: Into<UpgradeError>>(
+    rows: Vec<(E, Exit, &'static str)>,
+) -> impl Iterator<Item = (CliError, Exit, &'static str)> {
+    rows.into_iter()
+        .map(|(error, exit, code)| (CliError::from(error), exit, code))
+}
+
+/// One of every error there is.
+fn every() -> Vec<(CliError, Exit, &'static str)> {
+    let unsent = kinds()
+        .into_iter()
+        .map(|(kind, exit, code)| (CloudError::Http(http("GET", kind, Sent::Maybe)), exit, code));
+    clis()
+        .into_iter()
+        .chain(of(unsent.collect()))
+        .chain(of(clouds()))
+        .chain(of(chains()))
+        .chain(of(transactions()))
+        .chain(of(proofs()))
+        .chain(of(signers()))
+        .chain(of(journals()))
+        .chain(of(upgrades()))
+        .collect()
+}
+
+fn typed(words: &[&str]) -> Typed {
+    let words = std::iter::once("countersign").chain(words.iter().copied());
+    Typed::new(&words.map(std::ffi::OsString::from).collect::<Vec<_>>())
+}
+
+#[test]
+fn every_error_has_its_code_and_its_exit_code() {
+    for (error, exit, code) in every() {
+        let verdict = judge(&error);
+        assert_eq!((verdict.exit, verdict.code.as_str()), (exit, code), "{error:?}");
+    }
+}
+
+#[test]
+fn every_failure_names_the_next_command_with_the_users_own_values() {
+    let typed = typed(&["prepare", "--cvm", "my-app"]);
+    for (error, _, _) in every() {
+        let report = report(&error, "prepare", &typed);
+        let next = report.next.unwrap();
+        assert!(
+            next.starts_with("countersign ") && next.len() > "countersign ".len(),
+            "{next}"
+        );
+        if let Next::Again | Next::With(_) | Next::Resume = judge(&error).next {
+            assert!(next.contains("--cvm my-app"), "{next} for {error:?}");
+        }
+        assert!(
+            report.hint.is_some() || matches!(error, CliError::Signal(_)),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn every_failure_is_one_json_object_that_keeps_its_promises() {
+    let typed = typed(&["prepare", "--cvm", "my-app", "--json"]);
+    for (error, exit, code) in every() {
+        let json = report(&error, "prepare", &typed).json();
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["schema"], crate::cli::report::SCHEMA);
+        assert_eq!(value["ok"], false);
+        assert_eq!(value["exit"], exit.code());
+        assert_eq!(value["code"], code);
+        assert!(value["message"].is_string() && value["effects"].is_object() && value["facts"].is_object());
+        assert_eq!(value["safe_to_rerun"], exit.safe_to_rerun());
+    }
+}
+
+#[test]
+fn one_code_always_has_one_exit_code() {
+    let mut seen = BTreeMap::new();
+    for (_, exit, code) in every() {
+        assert_eq!(*seen.entry(code).or_insert(exit), exit, "{code}");
+    }
+    assert!(seen.keys().all(|code| {
+        code.bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    }));
+}
+
+#[test]
+fn a9_a_write_that_may_have_arrived_is_unknown_and_outranks_a_later_try() {
+    for kind in [Kind::Timeout, Kind::Broken, Kind::TooLarge { limit: 1 }] {
+        for verb in ["POST", "PATCH"] {
+            let error = CliError::from(CloudError::Http(http(verb, kind.clone(), Sent::Maybe)));
+            assert_eq!(judge(&error).exit, Exit::Unknown, "{verb} {kind:?}");
+            let error = CliError::from(CloudError::Http(http(verb, kind.clone(), Sent::No)));
+            assert_eq!(judge(&error).exit, Exit::Later, "{verb} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn d9_too_many_open_files_is_worth_another_try() {
+    let error = FsError {
+        action: "open",
+        path: PathBuf::from("/u/journal"),
+        source: IoError::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()),
+    };
+    assert_eq!(judge(&CliError::from(UpgradeError::File(error))).exit, Exit::Later);
+}
+
+#[test]
+fn the_servers_code_and_request_id_reach_the_facts_also_from_below() {
+    let below = UpgradeError::Unknown {
+        code: "COMMIT_UNKNOWN",
+        message: "no answer".to_owned(),
+        source: Some(Box::new(CloudError::Unavailable(server(502)))),
+    };
+    for error in [UpgradeError::Cloud(CloudError::Refused(server(466))), below] {
+        let report = report(&CliError::from(error), "commit", &typed(&["commit"]));
+        assert_eq!(report.facts.vendor_code.as_deref(), Some("ERR-01-006"));
+        assert_eq!(report.facts.request_id.as_deref(), Some("req_1"));
+    }
+}
+
+#[test]
+fn a37_a_stop_shows_both_values_and_what_not_to_approve() {
+    let (error, _, _) = upgrades().swap_remove(0);
+    let text = report(&CliError::from(error), "prepare", &typed(&["prepare"])).failure_text(false);
+    assert!(
+        text.starts_with("STOP  compose hash does not match (HASH_MISMATCH)\n"),
+        "{text}"
+    );
+    for part in [
+        "expected  0x01",
+        "found     0x02",
+        "docker_compose_file line 14",
+        "Nothing was",
+        "do not approve 0x02",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn a_cause_is_said_once_and_after_what_failed() {
+    let error = CliError::UserFile(file(ErrorKind::NotFound));
+    let value: serde_json::Value = serde_json::from_str(&report(&error, "hash", &typed(&["hash"])).json()).unwrap();
+    assert_eq!(value["message"], "cannot write `/u/journal`: entity not found");
+}

@@ -1,0 +1,345 @@
+//! The next command, with the user's own values in it, ready to paste. Pure.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use url::Url;
+
+use super::failure::{Commands, Next};
+use crate::upgrade::Step;
+
+/// The program's name in commands.
+const PROGRAM: &str = "countersign";
+/// Options that the steps after this one need as well, where they know them; a value follows each.
+const CARRIED: [&str; 7] = [
+    "--rpc-url",
+    "--confirmations",
+    "--finality",
+    "--timeout",
+    "--signer",
+    "--password-file",
+    "--max-fee",
+];
+
+/// The command line as it was typed, and the upgrade it turned out to be about.
+#[derive(Debug, Clone)]
+pub(super) struct Typed {
+    words: Vec<String>,
+    dir: Option<PathBuf>,
+}
+
+impl Typed {
+    /// Remembers the arguments, program name first.
+    pub(super) fn new(args: &[OsString]) -> Self {
+        // What looks like a secret is refused before it is used, and must not come back in the advice.
+        let harmless = super::usage::refuse_secrets(args).is_ok();
+        let words = args
+            .iter()
+            .skip(1)
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .filter(|word| harmless || is_command(word))
+            .collect();
+        Self { words, dir: None }
+    }
+
+    /// The same, for the upgrade in `dir`.
+    pub(super) fn within(mut self, dir: Option<&Path>) -> Self {
+        self.dir = dir.map(Path::to_owned);
+        self
+    }
+
+    /// What comes after a step; nothing after the last.
+    pub(super) fn after(&self, step: Step) -> Option<String> {
+        let command = match step {
+            Step::Prepare | Step::Verify | Step::Settle | Step::Watch => "resume",
+            Step::Approve => "execute",
+            Step::Broadcast | Step::Wait => "wait",
+            Step::Commit => "commit",
+            Step::Finished => return None,
+        };
+        Some(self.step(command))
+    }
+
+    /// Another command for the same upgrade.
+    pub(super) fn step(&self, command: &str) -> String {
+        let Some(dir) = &self.dir else {
+            return format!("{PROGRAM} {command}");
+        };
+        let mut words = vec![
+            PROGRAM.to_owned(),
+            command.to_owned(),
+            "--dir".to_owned(),
+            dir.display().to_string(),
+        ];
+        words.extend(self.carried(command));
+        join(&words)
+    }
+
+    /// The same arguments for another command.
+    pub(super) fn instead_of(&self, command: &str, other: &str) -> String {
+        let mut words = shown(&self.words);
+        if let Some(word) = words.iter_mut().find(|word| *word == command) {
+            other.clone_into(word);
+        }
+        join(&std::iter::once(PROGRAM.to_owned()).chain(words).collect::<Vec<_>>())
+    }
+
+    fn again(&self, more: &str) -> String {
+        let mut line = join(
+            &std::iter::once(PROGRAM.to_owned())
+                .chain(shown(&self.words))
+                .collect::<Vec<_>>(),
+        );
+        let flag = more.split(' ').next().unwrap_or_default();
+        if !more.is_empty() && !self.words.iter().any(|word| word.split('=').next() == Some(flag)) {
+            line.push(' ');
+            line.push_str(more);
+        }
+        line
+    }
+
+    fn carried(&self, command: &str) -> Vec<String> {
+        let mut carried = Vec::new();
+        let mut words = shown(&self.words).into_iter();
+        while let Some(word) = words.next() {
+            let name = word.split('=').next().unwrap_or_default();
+            if !CARRIED.contains(&name) || !knows(command, name) {
+                continue;
+            }
+            let joined = word.contains('=');
+            carried.push(word);
+            if !joined {
+                carried.extend(words.next());
+            }
+        }
+        carried
+    }
+
+    /// The command that was typed, as far as it was one, each word after a blank.
+    fn subcommand(&self) -> String {
+        let root = super::args::Cli::command();
+        let mut command = &root;
+        let mut path = String::new();
+        for word in &self.words {
+            if let Some(below) = command.find_subcommand(word) {
+                command = below;
+                path.push(' ');
+                path.push_str(word);
+            }
+        }
+        path
+    }
+}
+
+impl Commands for Typed {
+    fn command(&self, next: &Next) -> String {
+        match next {
+            Next::Again => self.again(""),
+            Next::With(more) => self.again(more),
+            Next::Resume if self.dir.is_some() => self.step("resume"),
+            Next::Resume => self.again(""),
+            Next::Command(command) if self.dir.is_some() => self.step(command),
+            Next::Command("--help") => format!("{PROGRAM}{} --help", self.subcommand()),
+            Next::Command(command) => format!("{PROGRAM} {command}"),
+            Next::Step(command, more) => format!("{} {more}", self.step(command)),
+            Next::Look if self.dir.is_some() => self.step("status"),
+            Next::Look | Next::List => format!("{PROGRAM} status"),
+        }
+    }
+}
+
+/// Whether a command takes an option.
+fn knows(command: &str, option: &str) -> bool {
+    let root = super::args::Cli::command();
+    let known = |command: &clap::Command| {
+        command
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some(option.trim_start_matches('-')))
+    };
+    root.find_subcommand(command).is_some_and(known)
+}
+
+fn is_command(word: &str) -> bool {
+    fn below(command: &clap::Command, word: &str) -> bool {
+        command
+            .get_subcommands()
+            .any(|sub| sub.get_name() == word || below(sub, word))
+    }
+    below(&super::args::Cli::command(), word)
+}
+
+/// The words with addresses cut to what may be shown: an RPC address often holds a key.
+fn shown(words: &[String]) -> Vec<String> {
+    let mut shown = Vec::new();
+    let mut address = false;
+    for word in words {
+        let joined = word.strip_prefix("--rpc-url=");
+        shown.push(match joined {
+            Some(value) => format!("--rpc-url={}", public(value)),
+            None if address => public(word),
+            None => word.clone(),
+        });
+        address = word == "--rpc-url";
+    }
+    shown
+}
+
+/// The address, if it is nothing but scheme, host and port; otherwise the variable that should hold it.
+fn public(address: &str) -> String {
+    match address.parse::<Url>() {
+        Ok(url)
+            if url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none() =>
+        {
+            address.to_owned()
+        }
+        _ => "$ETH_RPC_URL".to_owned(),
+    }
+}
+
+/// Joins words as a shell reads them. A variable stays one.
+fn join(words: &[String]) -> String {
+    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,~".contains(c);
+    if word.ends_with("$ETH_RPC_URL") {
+        format!("\"{word}\"")
+    } else if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(words: &[&str]) -> Typed {
+        Typed::new(
+            &std::iter::once("countersign")
+                .chain(words.iter().copied())
+                .map(OsString::from)
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn the_same_command_comes_back_as_a_shell_reads_it() {
+        let typed = typed(&["prepare", "--cvm", "my app", "-c", "it's.yml"]);
+        assert_eq!(
+            typed.command(&Next::Again),
+            r"countersign prepare --cvm 'my app' -c 'it'\''s.yml'"
+        );
+        assert_eq!(
+            typed.command(&Next::with("--yes")),
+            r"countersign prepare --cvm 'my app' -c 'it'\''s.yml' --yes"
+        );
+    }
+
+    #[test]
+    fn v23_an_rpc_address_with_a_path_or_credentials_is_never_shown() {
+        for secret in [
+            "https://base.example/v2/CANARY",
+            "https://u:CANARY@base.example",
+            "https://base.example/?key=CANARY",
+        ] {
+            for words in [
+                vec!["plan", "--rpc-url", secret],
+                vec!["plan", &format!("--rpc-url={secret}")],
+            ] {
+                let typed = typed(&words).within(Some(Path::new("/u")));
+                for next in [
+                    Next::Again,
+                    Next::with("--yes"),
+                    Next::Resume,
+                    Next::Command("execute"),
+                    Next::Look,
+                ] {
+                    let line = typed.command(&next);
+                    assert!(!line.contains("CANARY"), "{line}");
+                }
+            }
+        }
+        assert!(
+            typed(&["plan", "--rpc-url", "http://127.0.0.1:8545"])
+                .command(&Next::Again)
+                .contains("http://127.0.0.1:8545")
+        );
+    }
+
+    #[test]
+    fn following_steps_keep_endpoints_and_only_steps_that_sign_keep_the_key() {
+        let typed = typed(&[
+            "upgrade",
+            "--cvm",
+            "x",
+            "--rpc-url",
+            "http://127.0.0.1:1",
+            "--signer=env:KEY",
+        ])
+        .within(Some(Path::new("/u")));
+        assert_eq!(
+            typed.step("execute"),
+            "countersign execute --dir /u --rpc-url http://127.0.0.1:1 --signer=env:KEY"
+        );
+        assert_eq!(
+            typed.step("wait"),
+            "countersign wait --dir /u --rpc-url http://127.0.0.1:1"
+        );
+        assert_eq!(typed.step("status"), "countersign status --dir /u");
+    }
+
+    #[test]
+    fn every_following_command_is_one_that_this_program_takes() {
+        let typed = typed(&[
+            "upgrade",
+            "--cvm",
+            "x",
+            "-c",
+            "y",
+            "--rpc-url=http://127.0.0.1:1",
+            "--signer",
+            "env:KEY",
+            "--password-file",
+            "p",
+            "--max-fee",
+            "1",
+            "--timeout",
+            "1h",
+            "--finality",
+            "safe",
+            "--supersede",
+            "--json",
+        ])
+        .within(Some(Path::new("/u")));
+        let steps = [
+            Step::Prepare,
+            Step::Verify,
+            Step::Approve,
+            Step::Broadcast,
+            Step::Wait,
+            Step::Commit,
+            Step::Settle,
+            Step::Watch,
+        ];
+        let nexts = [
+            Next::Resume,
+            Next::Look,
+            Next::List,
+            Next::Command("wait"),
+            Next::Command("execute"),
+        ];
+        let lines = steps
+            .iter()
+            .filter_map(|step| typed.after(*step))
+            .chain(nexts.iter().map(|next| typed.command(next)));
+        for line in lines.chain([typed.command(&Next::Step("execute", "--new-nonce"))]) {
+            let parsed = <super::super::args::Cli as clap::Parser>::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+        assert_eq!(typed.after(Step::Finished), None);
+    }
+}

@@ -1,0 +1,198 @@
+//! The only place that prints: the result on stdout, everything else on stderr.
+//!
+//! With `--json` stdout carries exactly one object, for failures too. A closed stdout is not an error; a closed stderr
+//! is nobody's business.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use super::report::Report;
+use super::text::{Page, escape, harmless_json};
+use crate::signer::Consent;
+
+/// How often the spinner moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// How long an interrupted question waits for the signal that interrupted it to end the process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where results and news go.
+#[derive(Debug)]
+pub(super) struct Output {
+    json: bool,
+    interactive: bool,
+    color: bool,
+    spins: bool,
+    moving: Mutex<Option<Moving>>,
+    asking: AtomicBool,
+    terminal: Mutex<Option<Termios>>,
+}
+
+/// The moving line and what it says.
+#[derive(Debug)]
+struct Moving {
+    bar: ProgressBar,
+    news: String,
+}
+
+/// What the output looks like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    /// One JSON object on stdout.
+    pub(super) json: bool,
+    /// How often `-v` was given.
+    pub(super) verbose: u8,
+    /// `NO_COLOR` is set.
+    pub(super) plain: bool,
+}
+
+impl Output {
+    /// Looks at the terminal once.
+    pub(super) fn new(style: Style) -> Self {
+        let terminal = io::stderr().is_terminal();
+        Self {
+            json: style.json,
+            interactive: !style.json && super::ask::somebody_there(),
+            color: terminal && !style.plain,
+            spins: terminal && !style.json && style.verbose == 0,
+            moving: Mutex::default(),
+            asking: AtomicBool::new(false),
+            terminal: Mutex::default(),
+        }
+    }
+
+    /// Whether somebody can be asked: `--json` is for programs, and programs do not consent.
+    pub(super) const fn interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Whether a question stands open at the terminal.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asking.load(Ordering::SeqCst)
+    }
+
+    /// News of long work: one moving line on a terminal, a line each elsewhere.
+    pub(super) fn progress(&self, news: &str) {
+        let news = escape(news);
+        if !self.spins {
+            return aside(&format!("{news}\n"));
+        }
+        let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        match moving.as_mut() {
+            Some(moving) => {
+                // A line that only counts on replaces the one before; any other stays readable above.
+                if stem(&moving.news) != stem(&news) {
+                    moving.bar.suspend(|| aside(&format!("{}\n", moving.news)));
+                }
+                moving.bar.set_message(news.clone());
+                moving.news = news;
+            }
+            None => {
+                let bar = spinner();
+                bar.set_message(news.clone());
+                bar.enable_steady_tick(TICK);
+                *moving = Some(Moving { bar, news });
+            }
+        }
+    }
+
+    /// Shows what is about to be agreed to.
+    pub(super) fn show_consent(&self, what: &Consent) {
+        let facts: Vec<_> = what
+            .facts
+            .iter()
+            .map(|(name, value)| (name, Some(value.clone())))
+            .collect();
+        let mut page = Page::default();
+        page.facts(&facts);
+        self.aside(page.as_str());
+    }
+
+    /// Shows a page on stderr, for people who are about to decide.
+    pub(super) fn aside(&self, text: &str) {
+        self.rest();
+        aside(text);
+    }
+
+    /// Runs `ask` at the terminal. A signal meanwhile ends the process, since nothing else can end the waiting.
+    pub(super) fn question<T>(&self, ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.rest();
+        *self.terminal.lock().unwrap_or_else(PoisonError::into_inner) = tcgetattr(io::stdin()).ok();
+        self.asking.store(true, Ordering::SeqCst);
+        let answer = ask();
+        if matches!(&answer, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
+            std::thread::sleep(PATIENCE);
+        }
+        self.asking.store(false, Ordering::SeqCst);
+        answer
+    }
+
+    /// Gives the terminal back as a question found it, echo and all.
+    pub(super) fn restore(&self) {
+        let found = self.terminal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(found) = found {
+            let _gone = tcsetattr(io::stdin(), OptionalActions::Now, &found);
+        }
+    }
+
+    /// Prints how a command ended.
+    ///
+    /// # Errors
+    /// stdout takes nothing, for another reason than that nobody reads it.
+    pub(super) fn finish(&self, report: &Report) -> io::Result<()> {
+        self.rest();
+        if self.json {
+            return result(&format!("{}\n", harmless_json(&report.json())));
+        }
+        if report.is_failure() {
+            let shown = result(report.page.as_str());
+            aside(&report.failure_text(self.color));
+            return shown;
+        }
+        if let Some(raw) = &report.raw {
+            return result(raw);
+        }
+        result(&report.text())
+    }
+
+    /// Ends the moving line; what it said last stays.
+    fn rest(&self) {
+        if let Some(Moving { bar, news }) = self.moving.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+            aside(&format!("{news}\n"));
+        }
+    }
+}
+
+/// Text that belongs on stdout although no command ran: help and version.
+pub(super) fn result(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Text for stderr. Nothing depends on it, so a stderr that takes nothing changes nothing.
+pub(super) fn aside(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _closed = stderr.write_all(text.as_bytes());
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// The part before the first digit, by which counting lines are recognised.
+fn stem(line: &str) -> &str {
+    line.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default()
+}

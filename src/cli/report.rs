@@ -1,0 +1,494 @@
+//! How a command ended, for programs (`countersign.result/1`) and for people. Makes text, prints nothing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::exit::Exit;
+use super::text::{Page, escape};
+use crate::upgrade::{self, Effects, Status, Step, Stop, Warning};
+
+/// Name and version of the result's format.
+pub(super) const SCHEMA: &str = "countersign.result/1";
+
+/// What is certain before anything was begun.
+const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";
+/// What is certain when the journal cannot be read.
+pub(super) const UNREADABLE: &str = "What was prepared, signed, sent or committed cannot be read from the journal.";
+/// Commands that change nothing anywhere.
+const WITHOUT_EFFECTS: [&str; 6] = ["app", "arguments", "completions", "hash", "man", "schema"];
+
+/// Result of every command with `--json`: exactly one such object on stdout, whether it succeeded or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "countersign.result/1")]
+struct Envelope {
+    /// Name and version of this format.
+    schema: String,
+    /// Whether the goal of the command is reached; the same as `exit == 0`.
+    ok: bool,
+    /// Exit status of the process.
+    exit: u8,
+    /// Stable upper-case name of what happened; `OK` when the goal is reached.
+    code: String,
+    /// What comes next for the upgrade where there is one, otherwise the command.
+    step: String,
+    /// What happened, in one sentence.
+    message: String,
+    /// What is certain about effects.
+    #[schemars(with = "EffectsShape")]
+    effects: Effects,
+    /// What is known, as far as it is known.
+    facts: Facts,
+    /// What a person should know.
+    #[schemars(with = "Vec<WarningShape>")]
+    warnings: Vec<Warning>,
+    /// What to change first, when the next command alone is not enough.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    hint: Option<String>,
+    /// The next command.
+    next: Option<String>,
+    /// Whether the same command can be run again without harm.
+    safe_to_rerun: bool,
+    /// The command's own result.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    data: Option<Value>,
+}
+
+/// What is known: of the upgrade, and of the answer that ended the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(super) struct Facts {
+    #[serde(flatten)]
+    #[schemars(with = "FactsShape")]
+    pub(super) upgrade: upgrade::Facts,
+    /// Directory of the upgrade.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) dir: Option<String>,
+    /// Records in its journal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) journal_records: Option<u64>,
+    /// Phala Cloud's own error code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) vendor_code: Option<String>,
+    /// Phala Cloud's name for the request.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) request_id: Option<String>,
+}
+
+/// What is certain about effects.
+#[derive(JsonSchema)]
+#[schemars(rename = "Effects")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; a test compares it with what is printed"
+)]
+struct EffectsShape {
+    /// A prepared update exists in the cloud.
+    prepare: EffectShape,
+    /// Something was signed.
+    approval: EffectShape,
+    /// The transaction took effect on chain.
+    transaction: EffectShape,
+    /// The update was committed.
+    commit: EffectShape,
+    /// The CVM runs it.
+    live: EffectShape,
+}
+
+/// What is certain about one effect.
+#[derive(JsonSchema)]
+#[schemars(rename = "Effect", rename_all = "kebab-case")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; a test compares it with what is printed"
+)]
+enum EffectShape {
+    /// It did not happen.
+    None,
+    /// It may have happened.
+    Maybe,
+    /// It happened.
+    Done,
+}
+
+/// Something a person should know.
+#[derive(JsonSchema)]
+#[schemars(rename = "Warning")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; a test compares it with what is printed"
+)]
+struct WarningShape {
+    /// Stable code.
+    code: String,
+    /// One sentence.
+    text: String,
+}
+
+/// Facts as the schema describes them; addresses and hashes are `0x` and hex digits.
+#[derive(JsonSchema)]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; a test compares it with what is printed"
+)]
+struct FactsShape {
+    /// Name of the upgrade.
+    update: Option<String>,
+    /// CVM.
+    cvm: Option<String>,
+    /// App's contract.
+    app: Option<String>,
+    /// Chain id.
+    chain_id: Option<u64>,
+    /// Owner of the app.
+    owner: Option<String>,
+    /// Hash before.
+    previous_compose_hash: Option<String>,
+    /// Hash to allow.
+    compose_hash: Option<String>,
+    /// Transaction that allowed it, or that is on its way.
+    transaction_hash: Option<String>,
+    /// Nonce of that transaction.
+    nonce: Option<u64>,
+    /// Its block.
+    block_number: Option<u64>,
+    /// Hash of its block.
+    block_hash: Option<String>,
+    /// When the commit token dies (RFC 3339).
+    token_expires: Option<String>,
+    /// Phala Cloud's name for the committed operation.
+    correlation_id: Option<String>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub(super) struct Report {
+    pub(super) exit: Exit,
+    pub(super) code: String,
+    pub(super) step: String,
+    pub(super) message: String,
+    /// Why, from the nearest cause to the farthest.
+    pub(super) causes: Vec<String>,
+    /// What is certain about effects, in a sentence; nothing for a command that can have none.
+    pub(super) certain: Option<String>,
+    /// A verification that failed.
+    pub(super) stop: Option<Box<Stop>>,
+    pub(super) effects: Effects,
+    pub(super) facts: Facts,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) hint: Option<String>,
+    pub(super) next: Option<String>,
+    pub(super) data: Option<Value>,
+    /// The result for people.
+    pub(super) page: Page,
+    /// The result as it is: a script, a manual page, a schema.
+    pub(super) raw: Option<String>,
+}
+
+impl Report {
+    /// A command that reached its goal.
+    pub(super) fn done(command: &str, message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Done,
+            code: "OK".to_owned(),
+            step: command.to_owned(),
+            message: message.into(),
+            causes: Vec::new(),
+            certain: Some(NO_EFFECTS.to_owned())
+                .filter(|_| !WITHOUT_EFFECTS.iter().any(|name| command.starts_with(name))),
+            stop: None,
+            effects: Effects::default(),
+            facts: Facts::default(),
+            warnings: Vec::new(),
+            hint: None,
+            next: None,
+            data: None,
+            page: Page::default(),
+            raw: None,
+        }
+    }
+
+    /// Takes over what an upgrade knows.
+    pub(super) fn know(&mut self, status: Status, dir: &std::path::Path) {
+        self.step = step_name(&status);
+        self.certain = Some(certain(&status));
+        self.effects = status.effects;
+        self.facts.upgrade = status.facts;
+        self.facts.dir = Some(dir.display().to_string());
+        self.facts.journal_records = Some(status.records);
+    }
+
+    /// Whether it is told as a failure: on stderr, with what is certain and what to do.
+    pub(super) const fn is_failure(&self) -> bool {
+        !matches!(self.exit, Exit::Done | Exit::Pending) || self.stop.is_some()
+    }
+
+    /// The one object for programs.
+    pub(super) fn json(&self) -> String {
+        let envelope = Envelope {
+            schema: SCHEMA.to_owned(),
+            ok: self.exit == Exit::Done,
+            exit: self.exit.code(),
+            code: self.code.clone(),
+            step: self.step.clone(),
+            message: self.sentence(),
+            effects: self.effects,
+            facts: self.facts.clone(),
+            warnings: self.warnings.clone(),
+            hint: self.hint.clone(),
+            next: self.next.clone(),
+            safe_to_rerun: self.exit.safe_to_rerun(),
+            data: self.data.clone(),
+        };
+        // No map key here is anything but a string, so this cannot fail; a bare object is still an object.
+        serde_json::to_string(&envelope).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// The result for people, on stdout.
+    pub(super) fn text(&self) -> String {
+        let mut page = self.page.clone();
+        if page.as_str().is_empty() || self.exit != Exit::Done {
+            page.line(&self.sentence());
+        }
+        if let Some(hint) = &self.hint {
+            page.line(&format!("hint: {hint}"));
+        }
+        if let Some(next) = &self.next {
+            page.line(&format!("next: {next}"));
+        }
+        page.as_str().to_owned()
+    }
+
+    /// A failure for people, on stderr.
+    pub(super) fn failure_text(&self, color: bool) -> String {
+        let mut page = Page::default();
+        if let Some(stop) = &self.stop {
+            page.facts(&[
+                ("expected", Some(stop.expected.clone())),
+                ("found", Some(stop.found.clone())),
+            ]);
+            page.block(&stop.details.join("\n"));
+        }
+        if let Some(certain) = &self.certain {
+            page.line(certain);
+        }
+        if let Some(hint) = &self.hint {
+            page.line(&format!("hint: {hint}"));
+        }
+        if let Some(next) = &self.next {
+            page.line(&format!("next: {next}"));
+        }
+        format!("{} ({})\n{}", self.headline(color), self.code, page.as_str())
+    }
+
+    fn headline(&self, color: bool) -> String {
+        let (mark, rest) = match &self.stop {
+            Some(stop) => ("STOP", format!("  {} does not match", escape(&stop.what))),
+            None => ("error", format!(": {}", escape(&self.sentence()))),
+        };
+        if color {
+            format!("\u{1b}[1;31m{mark}\u{1b}[0m{rest}")
+        } else {
+            format!("{mark}{rest}")
+        }
+    }
+
+    fn sentence(&self) -> String {
+        std::iter::once(&self.message)
+            .chain(&self.causes)
+            .map(|part| escape(part))
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+}
+
+/// The step in the words of the published format.
+pub(super) fn step_name(status: &Status) -> String {
+    match serde_json::to_value(status.step) {
+        Ok(Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+/// What is certain about effects, in one sentence.
+pub(super) fn certain(status: &Status) -> String {
+    use upgrade::Effect::{Done, Maybe, None};
+    let effects = &status.effects;
+    let transaction = || {
+        let name = status
+            .facts
+            .transaction_hash
+            .map_or_else(|| "A transaction".to_owned(), |hash| format!("Transaction {hash}"));
+        let sent = if status.step > Step::Broadcast {
+            "was sent"
+        } else {
+            "may have been sent"
+        };
+        format!("{name} {sent} and is not final; nothing was committed.")
+    };
+    let told = match (
+        effects.live,
+        effects.commit,
+        effects.transaction,
+        effects.approval,
+        effects.prepare,
+    ) {
+        (Done, ..) => "The CVM runs the new hash.",
+        (_, Done, ..) => "The commit was accepted; the CVM does not report the new hash yet.",
+        (_, Maybe, ..) => "The commit was sent, and whether it was accepted is not known yet.",
+        (_, None, Done, ..) => "The hash is allowed on chain; nothing was committed.",
+        (_, None, Maybe, ..) => return transaction(),
+        (_, None, None, Done, _) => "The call was signed and not sent; nothing was committed.",
+        (_, None, None, Maybe, _) => "A signature was asked for; nothing was sent or committed.",
+        (_, None, None, None, Done) => "An update is prepared in the cloud; nothing was signed, sent or committed.",
+        (_, None, None, None, Maybe) => {
+            "An update may be prepared in the cloud; nothing was signed, sent or committed."
+        }
+        (_, None, None, None, None) => NO_EFFECTS,
+    };
+    told.to_owned()
+}
+
+/// The published JSON Schema of the result.
+pub(super) fn json_schema() -> Value {
+    schemars::schema_for!(Envelope).to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upgrade::Effect;
+
+    fn full() -> Envelope {
+        let word = alloy::primitives::B256::repeat_byte(7);
+        let hash = crate::compose::ComposeHash::new([7; 32]);
+        let text = || Some("x".to_owned());
+        Envelope {
+            schema: SCHEMA.to_owned(),
+            ok: true,
+            exit: 0,
+            code: "OK".to_owned(),
+            step: "finished".to_owned(),
+            message: "done".to_owned(),
+            effects: Effects {
+                prepare: Effect::Done,
+                approval: Effect::Maybe,
+                ..Effects::default()
+            },
+            facts: Facts {
+                upgrade: upgrade::Facts {
+                    update: text(),
+                    cvm: text(),
+                    app: Some(alloy::primitives::Address::ZERO),
+                    chain_id: Some(1),
+                    owner: Some(alloy::primitives::Address::ZERO),
+                    previous_compose_hash: Some(hash),
+                    compose_hash: Some(hash),
+                    transaction_hash: Some(word),
+                    nonce: Some(1),
+                    block_number: Some(1),
+                    block_hash: Some(word),
+                    token_expires: Some(jiff::Timestamp::UNIX_EPOCH),
+                    correlation_id: text(),
+                },
+                dir: text(),
+                journal_records: Some(1),
+                vendor_code: text(),
+                request_id: text(),
+            },
+            warnings: vec![Warning {
+                code: "X".to_owned(),
+                text: "x".to_owned(),
+            }],
+            hint: text(),
+            next: text(),
+            safe_to_rerun: true,
+            data: Some(Value::Null),
+        }
+    }
+
+    /// The schema of a property, through one reference.
+    fn property<'a>(root: &'a Value, of: &'a Value, name: &str) -> &'a Value {
+        let found = &of["properties"][name];
+        match found["$ref"].as_str() {
+            Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
+            None => found,
+        }
+    }
+
+    fn names(object: &Value) -> Vec<&String> {
+        object.as_object().unwrap().keys().collect()
+    }
+
+    #[test]
+    fn the_published_schema_knows_every_field_that_is_printed() {
+        let schema = json_schema();
+        let printed = serde_json::to_value(full()).unwrap();
+        for name in names(&printed) {
+            assert!(schema["properties"].get(name).is_some(), "{name} is not in the schema");
+        }
+        for part in ["facts", "effects"] {
+            let described = property(&schema, &schema, part);
+            for name in names(&printed[part]) {
+                assert!(
+                    described["properties"].get(name).is_some(),
+                    "{part}.{name} is not in the schema"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_certain_is_told_for_every_combination_of_effects() {
+        let all = [Effect::None, Effect::Maybe, Effect::Done];
+        for (transaction, commit) in all.iter().flat_map(|a| all.iter().map(move |b| (*a, *b))) {
+            let effects = Effects {
+                prepare: Effect::Done,
+                approval: Effect::Done,
+                transaction,
+                commit,
+                live: Effect::None,
+            };
+            let status = Status {
+                step: Step::Wait,
+                effects,
+                facts: upgrade::Facts::default(),
+                records: 1,
+            };
+            let said = certain(&status);
+            assert_eq!(
+                said.contains("nothing was committed"),
+                commit == Effect::None,
+                "{effects:?}: {said}"
+            );
+            assert_eq!(
+                said.contains("not known yet"),
+                commit == Effect::Maybe,
+                "{effects:?}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn inv4_exit_code_and_ok_never_contradict_each_other() {
+        for exit in Exit::ALL {
+            let mut report = Report::done("x", "y");
+            report.exit = exit;
+            let value: Value = serde_json::from_str(&report.json()).unwrap();
+            assert_eq!(value["ok"], exit == Exit::Done);
+            assert_eq!(value["exit"], exit.code());
+        }
+    }
+
+    #[test]
+    fn a40_foreign_text_is_harmless_in_both_shapes() {
+        let evil = "\u{1b}]0;x\u{7}\u{202e}";
+        let mut report = Report::done("x", evil);
+        report.exit = Exit::State;
+        report.causes = vec![evil.to_owned()];
+        report.hint = Some(evil.to_owned());
+        report.next = Some(evil.to_owned());
+        let hazard = |text: &str| text.chars().any(|c| c != '\n' && super::super::text::is_hazard(c));
+        assert!(!hazard(&report.failure_text(false)) && !hazard(&report.text()));
+        assert!(!hazard(&super::super::text::harmless_json(&report.json())));
+    }
+}

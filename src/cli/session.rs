@@ -1,0 +1,257 @@
+//! One run of the program: its output, its environment, its arguments, and the upgrade it is about.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::args::{Dir, Which};
+use super::ask::Person;
+use super::error::CliError;
+use super::exit::Exit;
+use super::failure::{self, Next};
+use super::next::{Typed, quote};
+use super::output::Output;
+use super::report::{self, Report, certain};
+use super::settings::{Environment, ROOT, Settings};
+use crate::cloud::{ApiVersion, Client, Options};
+use crate::http::{Http, Limits, RetryPolicy};
+use crate::signer::Source;
+use crate::upgrade::{self, Effect, Effects, JournalError, Outcome, Proposal, Reached, Upgrade, UpgradeError, World};
+
+/// Effects of an upgrade whose journal cannot be read.
+const UNREADABLE: Effects = Effects {
+    prepare: Effect::Maybe,
+    approval: Effect::Maybe,
+    transaction: Effect::Maybe,
+    commit: Effect::Maybe,
+    live: Effect::Maybe,
+};
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) out: Output,
+    pub(super) env: Environment,
+    args: Vec<OsString>,
+    command: &'static str,
+    dir: Mutex<Option<PathBuf>>,
+}
+
+/// Cloud, chain, key and person as a [`World`] borrows them.
+#[derive(Debug)]
+pub(super) struct Outside<'a> {
+    http: Http,
+    cloud: Client,
+    endpoints: Vec<url::Url>,
+    signer: Option<Source>,
+    person: Person<'a>,
+    settings: &'a Settings,
+}
+
+impl Session {
+    /// Nothing is read or opened yet.
+    pub(super) const fn new(out: Output, env: Environment, args: Vec<OsString>, command: &'static str) -> Self {
+        Self {
+            out,
+            env,
+            args,
+            command,
+            dir: Mutex::new(None),
+        }
+    }
+
+    /// Connects settings to the outside; does no I/O.
+    pub(super) fn outside<'a>(&'a self, settings: &'a Settings) -> Result<Outside<'a>, CliError> {
+        let http = Http::new(Limits::default()).map_err(crate::cloud::CloudError::Http)?;
+        let options = Options {
+            prefix: settings.prefix.value.clone(),
+            api_key: settings.api_key.clone(),
+            version: ApiVersion::V20260121,
+        };
+        tracing::info!(
+            host = settings.prefix.value.host_str().unwrap_or_default(),
+            from = %settings.prefix.origin,
+            api_key = settings.api_key.is_some(),
+            endpoints = settings.endpoints.len(),
+            "settings"
+        );
+        let prompt = || self.out.interactive().then_some(Source::Prompt);
+        Ok(Outside {
+            cloud: Client::new(patient(&http, settings)?, options),
+            http,
+            endpoints: settings.urls(),
+            signer: settings.signer.clone().or_else(prompt),
+            person: Person::new(&self.out, &self.env, settings.yes),
+            settings,
+        })
+    }
+
+    /// Remembers which upgrade this run is about, for failures and signals.
+    pub(super) fn about(&self, dir: &Path) {
+        *self.dir.lock().unwrap_or_else(PoisonError::into_inner) = Some(dir.to_owned());
+    }
+
+    /// Next commands as this run would phrase them.
+    pub(super) fn typed(&self) -> Typed {
+        let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Typed::new(&self.args).within(dir.as_deref())
+    }
+
+    /// Opens the upgrade that the arguments name; a proposal from elsewhere is adopted, and one that lies beside a
+    /// journal has to be that journal's.
+    pub(super) fn open(&self, which: &Which) -> Result<Upgrade, CliError> {
+        let dir = self.name(which)?;
+        match &which.proposal {
+            Some(file) => Ok(Upgrade::adopt(&dir, proposal(file)?)?),
+            None => Ok(Upgrade::open(&dir)?),
+        }
+    }
+
+    /// The directory of the upgrade that the arguments name: where the proposal lies, or where it is adopted to.
+    pub(super) fn name(&self, which: &Which) -> Result<PathBuf, CliError> {
+        let dir = match &which.proposal {
+            Some(file) if upgrade::holds(beside(file)) => beside(file).to_owned(),
+            Some(file) => Upgrade::default_dir(Path::new(ROOT), &proposal(file)?.plan),
+            None => locate(&which.dir)?,
+        };
+        self.about(&dir);
+        Ok(dir)
+    }
+
+    /// The report of a run that went as far as it can go now.
+    pub(super) fn went(&self, upgrade: &Upgrade, outcome: &Outcome, command: &str) -> Report {
+        let status = upgrade.status();
+        let mut report = Report::done(command, certain(&status));
+        report.next = self.typed().after(status.step);
+        if let Outcome::Pending(pending) = outcome {
+            report.exit = Exit::Pending;
+            report.code = pending.code.to_owned();
+            report.message = format!("waiting: {}", pending.what);
+            report.next = Some(self.typed().step("resume"));
+        }
+        if let Some(plan) = upgrade.state().plan() {
+            report.warnings.clone_from(&plan.warnings);
+        }
+        super::view::standing(&mut report.page, &status, upgrade.dir());
+        report.know(status, upgrade.dir());
+        report
+    }
+
+    /// The report of a failure, with what the journal knows of effects.
+    pub(super) fn failed(&self, error: &CliError) -> Report {
+        let mut report = failure::report(error, self.command, &self.typed());
+        let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(dir) = dir else { return report };
+        match Upgrade::peek(&dir) {
+            Ok(state) => {
+                let answer = std::mem::take(&mut report.facts);
+                report.know(state.status(), &dir);
+                report.facts.vendor_code = answer.vendor_code;
+                report.facts.request_id = answer.request_id;
+            }
+            Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
+            // What cannot be read may say anything.
+            Err(_) => {
+                report.effects = UNREADABLE;
+                report.certain = Some(report::UNREADABLE.to_owned());
+            }
+        }
+        report
+    }
+}
+
+impl Outside<'_> {
+    /// What the library sees of the outside.
+    pub(super) fn world(&self) -> World<'_> {
+        World {
+            cloud: &self.cloud,
+            http: &self.http,
+            endpoints: &self.endpoints,
+            reached: Reached::default(),
+            allow_unpinned: self.settings.allow_unpinned,
+            signer: self.signer.as_ref(),
+            unlock: &self.settings.unlock,
+            ask: &self.person,
+        }
+    }
+}
+
+/// The client for Phala Cloud: what a server asks to wait ends with the time that the user gave, but never cuts a request.
+fn patient(http: &Http, settings: &Settings) -> Result<Http, CliError> {
+    let (http, policy) = match settings.request_time {
+        None => (http.clone(), RetryPolicy::default()),
+        Some(time) => quick(time)?,
+    };
+    // A commit may take twice the usual time.
+    let deadline = Some(settings.limits.timeout.max(http.limits().total * 2));
+    Ok(http.with_retries(RetryPolicy { deadline, ..policy }))
+}
+
+/// Limits and waits for tests that let requests run into them.
+fn quick(time: Duration) -> Result<(Http, RetryPolicy), CliError> {
+    let usual = Limits::default();
+    let limits = Limits {
+        connect: usual.connect.min(time / 2),
+        total: time,
+        ..usual
+    };
+    let policy = RetryPolicy {
+        base: time / 60,
+        cap: time / 4,
+        ..RetryPolicy::default()
+    };
+    Ok((Http::new(limits).map_err(crate::cloud::CloudError::Http)?, policy))
+}
+
+/// The directory named, or the only one there is.
+pub(super) fn locate(dir: &Dir) -> Result<PathBuf, CliError> {
+    if let Some(dir) = &dir.dir {
+        return Ok(dir.clone());
+    }
+    let found = upgrade::find(Path::new(ROOT))?;
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(CliError::Usage {
+            code: "USAGE_NO_UPGRADE",
+            message: format!("there is no upgrade below `{ROOT}`"),
+            hint: "start one with `countersign prepare` or `countersign upgrade`, or name its directory by --dir"
+                .to_owned(),
+            next: Next::Command("plan"),
+        }),
+        several => Err(CliError::Usage {
+            code: "USAGE_WHICH_UPGRADE",
+            message: format!("there are {} upgrades below `{ROOT}`: {}", several.len(), list(several)),
+            hint: "name one by --dir".to_owned(),
+            next: Next::with(format!(
+                "--dir {}",
+                several
+                    .first()
+                    .map_or_else(String::new, |dir| quote(&dir.display().to_string()))
+            )),
+        }),
+    }
+}
+
+fn list(dirs: &[PathBuf]) -> String {
+    dirs.iter()
+        .map(|dir| dir.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The directory that holds a file.
+fn beside(file: &Path) -> &Path {
+    match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+/// Reads a proposal file; one that is missing is the user's to correct.
+fn proposal(file: &Path) -> Result<Proposal, CliError> {
+    Proposal::read(file).map_err(|error| match error {
+        UpgradeError::File(error) => CliError::UserFile(error),
+        other => CliError::from(other),
+    })
+}

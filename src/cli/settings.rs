@@ -1,0 +1,609 @@
+//! Second stage of the arguments: what was typed, plus environment, plus `phala.toml`, in that order of rank.
+//!
+//! The only place that reads the environment. Every value remembers where it came from, for messages.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::args::{Agree, Allow, Change, Key, Reach, Settle, Watch};
+use super::error::CliError;
+use super::failure::Next;
+use crate::chain::FeePolicy;
+use crate::cloud::{ApiKey, CvmId, Patch};
+use crate::compose::Changes;
+use crate::fsutil;
+use crate::signer::{Source, Unlock};
+use crate::upgrade::{Intent, Limits};
+
+/// Where the API is unless the environment says otherwise.
+pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
+/// Below this directory upgrades are kept and looked for.
+pub(super) const ROOT: &str = ".countersign";
+/// Project file of the `phala` command line.
+const PROJECT_FILE: &str = "phala.toml";
+/// Largest compose file or script: Phala Cloud refuses more.
+pub(super) const MAX_TEXT: u64 = 200 * 1024;
+/// Largest `phala.toml` that is read.
+const MAX_PROJECT: u64 = 64 * 1024;
+
+const API_KEY: &str = "PHALA_CLOUD_API_KEY";
+const API_PREFIX: &str = "PHALA_CLOUD_API_PREFIX";
+const RPC_URL: &str = "ETH_RPC_URL";
+const NO_COLOR: &str = "NO_COLOR";
+const HOME: &str = "HOME";
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Flag(&'static str),
+    Variable(&'static str),
+    Project,
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
+            Self::Project => f.write_str(PROJECT_FILE),
+            Self::Default => f.write_str("the default"),
+        }
+    }
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sourced<T> {
+    pub(super) value: T,
+    pub(super) origin: Origin,
+}
+
+/// The process environment, or what a test puts in its place.
+pub(super) struct Environment(Box<Lookup>);
+
+/// Value of a variable by its name.
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment(…)")
+    }
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub(super) fn process() -> Self {
+        Self(Box::new(|name| std::env::var(name).ok()))
+    }
+
+    /// A fixed environment.
+    #[cfg(test)]
+    pub(super) fn fixed(pairs: &[(&str, &str)]) -> Self {
+        let pairs: std::collections::BTreeMap<String, String> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self(Box::new(move |name| pairs.get(name).cloned()))
+    }
+
+    /// A variable; an empty one counts as not set, as pipelines leave it.
+    fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that holds a secret.
+    pub(super) fn secret(&self, name: &str) -> Option<Zeroizing<String>> {
+        self.text(name).map(Zeroizing::new)
+    }
+
+    /// Whether colour is unwanted.
+    pub(super) fn no_color(&self) -> bool {
+        self.text(NO_COLOR).is_some()
+    }
+
+    /// Milliseconds for one request; never outside test builds.
+    fn request_time(&self) -> Option<Duration> {
+        if !cfg!(feature = "failpoints") {
+            return None;
+        }
+        let text = self.text("COUNTERSIGN_REQUEST_MS")?;
+        text.parse().ok().map(Duration::from_millis)
+    }
+
+    /// Foundry's keystore folder, for `account:NAME`.
+    fn keystore_dir(&self) -> Option<PathBuf> {
+        self.text(HOME)
+            .map(|home| Path::new(&home).join(".foundry").join("keystores"))
+    }
+}
+
+/// The fields of `phala.toml` that mean something here; every other field is left to the tools that know it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Project {
+    id: Option<String>,
+    uuid: Option<String>,
+    app_id: Option<String>,
+    instance_id: Option<String>,
+    name: Option<String>,
+    cvm_id: Option<String>,
+    compose_file: Option<PathBuf>,
+}
+
+impl Project {
+    /// Reads `phala.toml` in the working directory; a missing one is an empty one.
+    pub(super) fn here() -> Result<Self, CliError> {
+        Self::read(Path::new(PROJECT_FILE))
+    }
+
+    fn read(path: &Path) -> Result<Self, CliError> {
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let bytes = fsutil::read(path, MAX_PROJECT).map_err(CliError::UserFile)?;
+        Self::parse(&bytes).map_err(|why| CliError::Input {
+            code: "INPUT_PROJECT_FILE",
+            message: format!("`{}` cannot be read: {why}", path.display()),
+            hint: format!(
+                "correct `{}`, or name the CVM and the compose file by --cvm and --compose elsewhere",
+                path.display()
+            ),
+        })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 ({error})"))?;
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    /// The CVM, by the first name that the `phala` command line would take.
+    fn cvm(&self) -> Option<&str> {
+        let names = [
+            &self.id,
+            &self.uuid,
+            &self.app_id,
+            &self.instance_id,
+            &self.name,
+            &self.cvm_id,
+        ];
+        names.into_iter().flatten().map(String::as_str).next()
+    }
+}
+
+/// How cloud, chain and keys are reached.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) prefix: Sourced<Url>,
+    pub(super) api_key: Option<ApiKey>,
+    pub(super) endpoints: Vec<Sourced<Url>>,
+    pub(super) signer: Option<Source>,
+    pub(super) unlock: Unlock,
+    pub(super) limits: Limits,
+    pub(super) allow_unpinned: bool,
+    pub(super) yes: bool,
+    /// Test builds only: time for one request to Phala Cloud; waits between attempts shrink with it.
+    pub(super) request_time: Option<Duration>,
+}
+
+/// What a command's arguments have, of what settings are made from.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Typed<'a> {
+    pub(super) reach: Option<&'a Reach>,
+    pub(super) settle: Option<&'a Settle>,
+    pub(super) key: Option<&'a Key>,
+    pub(super) allow: Option<&'a Allow>,
+    pub(super) agree: Option<&'a Agree>,
+    pub(super) watch: Option<&'a Watch>,
+}
+
+impl Settings {
+    /// Flag before environment before default.
+    pub(super) fn gather(typed: Typed<'_>, env: &Environment) -> Result<Self, CliError> {
+        let key = typed.key;
+        Ok(Self {
+            prefix: prefix(env)?,
+            api_key: env.secret(API_KEY).map(ApiKey::new).transpose().map_err(bad_api_key)?,
+            endpoints: endpoints(typed.reach, env)?,
+            signer: key.and_then(|key| key.signer.clone()),
+            unlock: Unlock {
+                password_file: key.and_then(|key| key.password_file.clone()),
+                keystore_dir: env.keystore_dir(),
+            },
+            limits: limits(typed),
+            allow_unpinned: typed.reach.is_some_and(Reach::allow_unpinned),
+            yes: typed.agree.is_some_and(|agree| agree.yes),
+            request_time: env.request_time(),
+        })
+    }
+
+    /// The endpoints' addresses.
+    pub(super) fn urls(&self) -> Vec<Url> {
+        self.endpoints.iter().map(|endpoint| endpoint.value.clone()).collect()
+    }
+}
+
+fn bad_api_key(_: crate::cloud::CloudError) -> CliError {
+    CliError::Input {
+        code: "INPUT_API_KEY",
+        message: format!("`{API_KEY}` holds characters that no API key has"),
+        hint: format!("set `{API_KEY}` again, without quotes or line breaks inside it"),
+    }
+}
+
+fn prefix(env: &Environment) -> Result<Sourced<Url>, CliError> {
+    let (text, origin) = match env.text(API_PREFIX) {
+        Some(text) => (text, Origin::Variable(API_PREFIX)),
+        None => (DEFAULT_PREFIX.to_owned(), Origin::Default),
+    };
+    Ok(Sourced {
+        value: web_address(&text, API_PREFIX)?,
+        origin,
+    })
+}
+
+fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url>>, CliError> {
+    let typed = reach.map(|reach| reach.rpc_url.as_slice()).unwrap_or_default();
+    if typed.is_empty() {
+        let Some(text) = env.text(RPC_URL) else {
+            return Ok(Vec::new());
+        };
+        return Ok(vec![Sourced {
+            value: web_address(&text, RPC_URL)?,
+            origin: Origin::Variable(RPC_URL),
+        }]);
+    }
+    Ok(typed
+        .iter()
+        .map(|url| Sourced {
+            value: url.clone(),
+            origin: Origin::Flag("--rpc-url"),
+        })
+        .collect())
+}
+
+/// An http or https address; the text is not repeated, since it may hold a key.
+fn web_address(text: &str, name: &str) -> Result<Url, CliError> {
+    let url = text
+        .parse::<Url>()
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| CliError::Input {
+        code: "INPUT_ADDRESS",
+        message: format!("`{name}` holds no http or https address"),
+        hint: format!("set `{name}` to an address such as {DEFAULT_PREFIX}"),
+    })
+}
+
+fn limits(typed: Typed<'_>) -> Limits {
+    Limits {
+        timeout: typed.reach.map_or(Duration::ZERO, |reach| reach.timeout),
+        finality: typed.settle.and_then(Settle::finality),
+        fees: FeePolicy {
+            ceiling: typed.key.and_then(|key| key.max_fee).map(|fee| fee.0),
+        },
+        accept_unverified_hash: typed.allow.is_some_and(|allow| allow.accept_unverified_hash),
+        supersede: typed.allow.is_some_and(|allow| allow.supersede),
+        new_nonce: typed.key.is_some_and(|key| key.new_nonce),
+        no_wait: typed.watch.is_some_and(|watch| watch.no_wait),
+    }
+}
+
+/// What is wanted: from flags, and from `phala.toml` where a flag is missing.
+pub(super) fn intent(change: &Change, project: &Project) -> Result<Sourced<Intent>, CliError> {
+    let cvm = cvm(change.cvm.as_ref(), project)?;
+    let patch = patch(change, project)?;
+    if patch == Patch::default() {
+        return Err(CliError::Usage {
+            code: "USAGE_NOTHING_TO_CHANGE",
+            message: "nothing changes: no compose file was named, and no other change".to_owned(),
+            hint: "name what changes, for example a compose file".to_owned(),
+            next: Next::with("--compose docker-compose.yml"),
+        });
+    }
+    let intent = Intent {
+        cvm: cvm.value,
+        patch,
+        confirm: change.confirm,
+    };
+    Ok(Sourced {
+        value: intent,
+        origin: cvm.origin,
+    })
+}
+
+/// The CVM: flag before `phala.toml`.
+pub(super) fn cvm(typed: Option<&CvmId>, project: &Project) -> Result<Sourced<CvmId>, CliError> {
+    if let Some(id) = typed {
+        return Ok(Sourced {
+            value: id.clone(),
+            origin: Origin::Flag("--cvm"),
+        });
+    }
+    let Some(text) = project.cvm() else {
+        return Err(CliError::Usage {
+            code: "USAGE_NO_CVM",
+            message: "no CVM was named".to_owned(),
+            hint: format!("name it by --cvm, or in `{PROJECT_FILE}`"),
+            next: Next::with("--cvm NAME"),
+        });
+    };
+    let value = text.parse::<CvmId>()?;
+    Ok(Sourced {
+        value,
+        origin: Origin::Project,
+    })
+}
+
+fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
+    let compose = change.compose.as_ref().or(project.compose_file.as_ref());
+    let names = change.allowed_env.as_ref();
+    Ok(Patch {
+        changes: Changes {
+            docker_compose_file: compose.map(|path| text_file(path)).transpose()?,
+            pre_launch_script: change
+                .pre_launch_script
+                .as_ref()
+                .map(|path| text_file(path))
+                .transpose()?,
+            allowed_envs: names.map(|names| names.iter().map(|name| name.0.clone()).collect()),
+            public_logs: change.public_logs,
+            public_sysinfo: change.public_sysinfo,
+            public_tcbinfo: change.public_tcbinfo,
+        },
+        vcpu: change.vcpu,
+        memory: change.memory,
+        disk_size: change.disk_size,
+        image: change.image.clone(),
+    })
+}
+
+/// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).
+fn text_file(path: &Path) -> Result<String, CliError> {
+    let bytes = fsutil::read(path, MAX_TEXT).map_err(CliError::UserFile)?;
+    let refuse = |why: &str| CliError::Input {
+        code: "INPUT_TEXT_FILE",
+        message: format!("`{}` cannot be used: {why}", path.display()),
+        hint: format!("save `{}` as UTF-8 text without a byte order mark", path.display()),
+    };
+    match String::from_utf8(bytes) {
+        Err(_) => Err(refuse("it is not UTF-8")),
+        Ok(text) if text.trim().is_empty() => Err(refuse("it is empty")),
+        Ok(text) if text.starts_with('\u{feff}') => Err(refuse("it starts with a byte order mark")),
+        Ok(text) => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        reach: Reach,
+        #[command(flatten)]
+        change: Change,
+    }
+
+    fn typed(words: &[&str]) -> Only {
+        Only::parse_from(std::iter::once("x").chain(words.iter().copied()))
+    }
+
+    fn gather(words: &[&str], env: &[(&str, &str)]) -> Result<Settings, CliError> {
+        let only = typed(words);
+        let typed = Typed {
+            reach: Some(&only.reach),
+            ..Typed::default()
+        };
+        Settings::gather(typed, &Environment::fixed(env))
+    }
+
+    fn project(text: &str) -> Project {
+        Project::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_flag_ranks_before_the_environment() {
+        let env = [(RPC_URL, "https://env.example")];
+        let settings = gather(
+            &["--rpc-url", "https://a.example", "--rpc-url", "https://b.example"],
+            &env,
+        )
+        .unwrap();
+        let hosts: Vec<_> = settings
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.value.host_str().unwrap())
+            .collect();
+        assert_eq!(hosts, ["a.example", "b.example"]);
+        assert!(
+            settings
+                .endpoints
+                .iter()
+                .all(|endpoint| endpoint.origin == Origin::Flag("--rpc-url"))
+        );
+    }
+
+    #[test]
+    fn the_environment_ranks_before_the_default() {
+        let settings = gather(
+            &[],
+            &[
+                (RPC_URL, "https://env.example"),
+                (API_PREFIX, "https://c.example/api/v1"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(settings.endpoints[0].origin, Origin::Variable(RPC_URL));
+        assert_eq!(settings.prefix.value.as_str(), "https://c.example/api/v1");
+        assert_eq!(settings.prefix.origin, Origin::Variable(API_PREFIX));
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        let settings = gather(&[], &[(RPC_URL, ""), (API_PREFIX, ""), (API_KEY, "")]).unwrap();
+        assert!(settings.endpoints.is_empty() && settings.api_key.is_none());
+        assert_eq!(settings.prefix.value.as_str(), DEFAULT_PREFIX);
+        assert_eq!(settings.prefix.origin, Origin::Default);
+    }
+
+    #[test]
+    fn v23_a_malformed_address_is_refused_without_repeating_it() {
+        for name in [RPC_URL, API_PREFIX] {
+            for bad in ["CANARY", "ftp://CANARY.example", "https://", "file:///CANARY"] {
+                let error = gather(&[], &[(name, bad)]).unwrap_err();
+                assert!(matches!(error, CliError::Input { .. }));
+                assert!(!format!("{error:?}").contains("CANARY"), "{error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn v23_settings_never_show_the_api_key() {
+        let settings = gather(&[], &[(API_KEY, "phak_CANARY")]).unwrap();
+        assert!(settings.api_key.is_some());
+        assert!(!format!("{settings:?}").contains("CANARY"));
+    }
+
+    #[test]
+    fn the_project_file_names_the_cvm_when_no_flag_does() {
+        let file = project("app_id = \"app_0123456789012345678901234567890123456789\"\nname = \"other\"\n");
+        let found = cvm(None, &file).unwrap();
+        assert_eq!(found.origin, Origin::Project);
+        assert_eq!(
+            found.value,
+            "app_0123456789012345678901234567890123456789".parse().unwrap()
+        );
+        let id = "my-app".parse().unwrap();
+        let flagged = cvm(Some(&id), &file).unwrap();
+        assert_eq!((flagged.value, flagged.origin), (id, Origin::Flag("--cvm")));
+    }
+
+    #[test]
+    fn the_project_file_is_read_leniently_and_names_in_the_ecosystems_order() {
+        let file = project("name = \"n-name\"\nuuid = \"u\"\nprofile = \"p\"\ngateway_port = 1\n[unknown]\nx = [1]\n");
+        assert_eq!(file.cvm(), Some("u"));
+        assert_eq!(project("").cvm(), None);
+        assert!(Project::parse(b"name = ").is_err() && Project::parse(b"name = 3").is_err());
+        assert!(Project::parse(&[0xff]).is_err());
+    }
+
+    #[test]
+    fn without_a_cvm_or_a_change_the_arguments_are_refused() {
+        let none = intent(&typed(&["--compose", "x"]).change, &Project::default()).unwrap_err();
+        assert!(matches!(
+            none,
+            CliError::Usage {
+                code: "USAGE_NO_CVM",
+                ..
+            }
+        ));
+        let nothing = intent(&typed(&["--cvm", "my-app"]).change, &Project::default()).unwrap_err();
+        assert!(matches!(
+            nothing,
+            CliError::Usage {
+                code: "USAGE_NOTHING_TO_CHANGE",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn flags_become_exactly_the_fields_of_the_patch() {
+        let words = [
+            "--cvm=my-app",
+            "--allowed-env=B,A",
+            "--allowed-env",
+            "C",
+            "--public-logs",
+            "false",
+            "--vcpu",
+            "2",
+            "--memory",
+            "4096",
+            "--disk-size",
+            "40",
+            "--image",
+            "dstack-0.5.5",
+            "--confirm",
+        ];
+        let intent = intent(&typed(&words).change, &Project::default()).unwrap().value;
+        let expected = Patch {
+            changes: Changes {
+                allowed_envs: Some(["B", "A", "C"].map(str::to_owned).to_vec()),
+                public_logs: Some(false),
+                ..Changes::default()
+            },
+            vcpu: Some(2),
+            memory: Some(4096),
+            disk_size: Some(40),
+            image: Some("dstack-0.5.5".to_owned()),
+        };
+        assert_eq!(intent.patch, expected);
+        assert!(intent.confirm);
+    }
+
+    #[test]
+    fn i1_i4_a_compose_file_is_taken_byte_for_byte_or_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("docker-compose.yml");
+        let read = |bytes: &[u8]| {
+            fsutil::write(&path, bytes, 0o644).unwrap();
+            text_file(&path)
+        };
+        assert_eq!(read(b"services: {}\r\n").unwrap(), "services: {}\r\n");
+        for bad in [&b""[..], b" \n", b"\xef\xbb\xbfservices: {}", b"\xff\xfe"] {
+            assert!(matches!(read(bad), Err(CliError::Input { .. })), "{bad:?}");
+        }
+        assert!(matches!(read(&vec![b'x'; 200 * 1024 + 1]), Err(CliError::UserFile(_))));
+        assert!(matches!(text_file(dir.path()), Err(CliError::UserFile(_))));
+    }
+
+    #[test]
+    fn limits_say_what_was_typed() {
+        let words = [
+            "x",
+            "upgrade",
+            "--timeout",
+            "10m",
+            "--finality",
+            "safe",
+            "--max-fee",
+            "0.5",
+            "--supersede",
+            "--new-nonce",
+            "--accept-unverified-hash",
+            "--no-wait",
+            "--yes",
+        ];
+        let Command::Upgrade(upgrade) = Cli::parse_from(words).command else {
+            panic!("another command")
+        };
+        let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[])).unwrap();
+        assert_eq!(settings.limits.timeout, Duration::from_secs(600));
+        assert_eq!(settings.limits.finality, Some(crate::chain::Finality::Safe));
+        assert_eq!(settings.limits.fees.ceiling, Some(500_000_000));
+        assert!(settings.yes && settings.limits.supersede && settings.limits.new_nonce);
+        assert!(settings.limits.no_wait && settings.limits.accept_unverified_hash);
+    }
+
+    #[test]
+    fn consent_and_risks_are_off_until_they_are_typed() {
+        let Command::Upgrade(upgrade) = Cli::parse_from(["x", "upgrade", "--json"]).command else {
+            panic!("another command")
+        };
+        let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[])).unwrap();
+        let limits = settings.limits;
+        assert!(!settings.yes && !settings.allow_unpinned && settings.signer.is_none());
+        assert!(!limits.supersede && !limits.new_nonce && !limits.accept_unverified_hash && !limits.no_wait);
+        assert_eq!(limits.finality, None);
+    }
+}

@@ -1,0 +1,232 @@
+//! Arguments that clap refuses, and arguments that must not be there at all: secrets.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::failure::{Next, Verdict};
+
+/// Options whose value may be 64 hex digits: hashes, which are public.
+const HASH_OPTIONS: [&str; 4] = ["--known", "--hash", "--device", "--os-image"];
+/// Options that other tools have and that this one must not have.
+const SECRET_OPTIONS: [&str; 9] = [
+    "--private-key",
+    "--privatekey",
+    "--private_key",
+    "--mnemonic",
+    "--password",
+    "--api-key",
+    "--api-token",
+    "--token",
+    "--secret",
+];
+/// Options whose malformed values are not repeated, since they may hold a key.
+const SENSITIVE_OPTIONS: [&str; 2] = ["--signer", "--rpc-url"];
+
+/// Refuses arguments that are secrets, before anything can repeat them: other users of the machine see arguments, and
+/// shells keep them.
+pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
+    let mut before = "";
+    for arg in args.iter().skip(1) {
+        let arg = arg.to_str().unwrap_or_default();
+        let (name, value) = match arg.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value)),
+            _ if arg.starts_with('-') => (arg, None),
+            _ => (before, Some(arg)),
+        };
+        if SECRET_OPTIONS.contains(&name) && arg.starts_with("--") {
+            return Err(secret_argument(&format!(
+                "there is no `{name}`, because arguments are visible to others"
+            )));
+        }
+        if value.is_some_and(|value| looks_secret(value) && !(HASH_OPTIONS.contains(&name) && is_hash(value))) {
+            return Err(secret_argument(
+                "an argument looks like a secret; it is not repeated here",
+            ));
+        }
+        before = arg;
+    }
+    Ok(())
+}
+
+fn secret_argument(message: &str) -> CliError {
+    CliError::Secret {
+        message: message.to_owned(),
+    }
+}
+
+fn is_hash(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A private key, an API key, or the words of a seed phrase; also behind `name:`.
+pub(super) fn looks_secret(text: &str) -> bool {
+    let last = text.rsplit(':').next().unwrap_or_default();
+    let words = || last.split_whitespace();
+    is_hash(last)
+        || last.starts_with("phak_")
+        || (words().count() >= 12 && words().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())))
+}
+
+/// Whether one JSON object is asked for, as far as that can be known when the arguments are wrong.
+pub(super) fn wants_json(args: &[OsString]) -> bool {
+    args.iter()
+        .skip(1)
+        .take_while(|arg| *arg != "--")
+        .any(|arg| arg == "--json")
+}
+
+/// What clap found wrong, in one sentence without its decoration.
+pub(super) fn sentence(error: &clap::Error) -> String {
+    let sensitive = |argument: &&str| SENSITIVE_OPTIONS.iter().any(|name| argument.starts_with(name));
+    let value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
+    if let Some(argument) = invalid_argument(error).filter(sensitive).filter(|_| value) {
+        return format!("the value of {argument} is not one it can have");
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let mut sentence = String::new();
+    for line in text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+    {
+        let line = line.trim();
+        if !line.is_empty() {
+            // Writing to a string cannot fail.
+            let _written = write!(sentence, "{}{line}", if sentence.is_empty() { "" } else { " " });
+        }
+    }
+    sentence
+}
+
+fn invalid_argument(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(name) => Some(name),
+        _ => None,
+    }
+}
+
+/// What a refusal of clap's means.
+pub(super) fn verdict(error: &clap::Error) -> Verdict {
+    let code = match error.kind() {
+        ErrorKind::UnknownArgument => "USAGE_UNKNOWN_ARGUMENT",
+        ErrorKind::InvalidSubcommand => "USAGE_UNKNOWN_COMMAND",
+        ErrorKind::MissingRequiredArgument => "USAGE_MISSING_ARGUMENT",
+        ErrorKind::ArgumentConflict => "USAGE_CONFLICT",
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => "USAGE_INVALID_VALUE",
+        _ => "USAGE_ARGUMENTS",
+    };
+    Verdict {
+        exit: Exit::Usage,
+        code: code.to_owned(),
+        next: Next::Command("--help"),
+        hint: "correct the arguments".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::Cli;
+
+    const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+    fn refused(words: &[&str]) -> bool {
+        refuse_secrets(&arguments(words)).is_err()
+    }
+
+    fn arguments(words: &[&str]) -> Vec<OsString> {
+        std::iter::once("countersign")
+            .chain(words.iter().copied())
+            .map(OsString::from)
+            .collect()
+    }
+
+    #[test]
+    fn n5_a_secret_in_the_arguments_is_refused_wherever_it_stands() {
+        let prefixed = format!("0x{KEY}");
+        let phrase = "test test test test test test test test test test test junk";
+        for secret in [KEY, &prefixed, "phak_abcdef", phrase] {
+            for words in [
+                vec!["execute", "--signer", secret],
+                vec!["execute", secret],
+                vec!["execute", "--dir", secret],
+                vec!["hash", "x.json", "--known", "0x00", secret],
+                vec!["execute", &format!("--signer={secret}")],
+                vec!["execute", "--signer", &format!("env:{secret}")],
+                vec!["execute", &format!("--unknown={secret}")],
+            ] {
+                assert!(refused(&words), "{words:?}");
+            }
+        }
+        for option in SECRET_OPTIONS {
+            assert!(
+                refused(&["execute", option, "x"]) && refused(&["execute", &format!("{option}=x")]),
+                "{option}"
+            );
+        }
+    }
+
+    #[test]
+    fn hashes_addresses_and_names_are_no_secrets() {
+        let hash = format!("0x{KEY}");
+        let address = format!("0x{}", "1a".repeat(20));
+        for words in [
+            vec!["hash", "x.json", "--known", &hash],
+            vec!["hash", "x.json", &format!("--known={hash}")],
+            vec!["app", "check", "--hash", &hash, "--device", KEY],
+            vec!["app", "show", &address],
+            vec!["execute", "--signer", "env:DEPLOY_KEY", "--password-file", "p"],
+        ] {
+            assert!(!refused(&words), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn n5_no_refusal_repeats_what_it_refuses() {
+        let CliError::Secret { message } = refuse_secrets(&arguments(&["execute", "--signer", KEY])).unwrap_err()
+        else {
+            panic!("another error")
+        };
+        assert!(!message.contains("ac0974"));
+        for (option, value) in [("--signer", "CANARY"), ("--rpc-url", "CANARY")] {
+            for words in [
+                vec!["execute", option, value],
+                vec!["execute", &format!("{option}={value}")],
+            ] {
+                let error = Cli::try_parse_from(arguments(&words)).unwrap_err();
+                let said = sentence(&error);
+                assert!(!said.contains("CANARY") && said.contains(option), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_recognised_although_the_arguments_are_wrong() {
+        assert!(wants_json(&arguments(&["frobnicate", "--json"])));
+        assert!(!wants_json(&arguments(&["frobnicate", "--", "--json"])));
+        assert!(!wants_json(&arguments(&["frobnicate"])));
+    }
+
+    #[test]
+    fn a_refusal_of_claps_is_one_line() {
+        for words in [
+            vec!["plan", "--timeout"],
+            vec!["plan", "--timeout", "x"],
+            vec!["wait", "p", "--dir", "d"],
+            vec!["app", "show", "0x1"],
+        ] {
+            let said = sentence(&Cli::try_parse_from(arguments(&words)).unwrap_err());
+            assert!(
+                !said.is_empty() && !said.contains('\n') && !said.starts_with("error"),
+                "{said}"
+            );
+        }
+    }
+}

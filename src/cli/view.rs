@@ -1,0 +1,238 @@
+//! What an upgrade looks like to people: the plan, and where it stands. Makes text, prints nothing.
+
+use std::path::Path;
+
+use super::report::certain;
+use super::text::Page;
+use crate::chain::{AppState, OwnerKind, Preflight};
+use crate::upgrade::{EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, Route, Status, Step, Warning};
+
+/// Where an upgrade stands: what is certain first, then what is known.
+pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
+    let (facts, effects) = (&status.facts, &status.effects);
+    let file = |name: &str, there: bool| there.then(|| dir.join(name).display().to_string());
+    page.line(&certain(status));
+    page.facts(&[
+        ("upgrade", Some(dir.display().to_string())),
+        ("proposal", file(PROPOSAL_FILE, status.step > Step::Verify)),
+        ("evidence", file(EVIDENCE_FILE, effects.live == Effect::Done)),
+        ("CVM", facts.cvm.clone()),
+        ("app", facts.app.map(|app| app.to_string())),
+        ("chain", facts.chain_id.map(|id| id.to_string())),
+        ("owner", facts.owner.map(|owner| owner.to_string())),
+        ("hash before", facts.previous_compose_hash.map(|hash| hash.to_string())),
+        ("compose hash", facts.compose_hash.map(|hash| hash.to_string())),
+        ("transaction", facts.transaction_hash.map(|hash| hash.to_string())),
+        ("block", facts.block_number.map(|block| block.to_string())),
+        (
+            "token dies",
+            facts
+                .token_expires
+                .filter(|_| effects.commit != Effect::Done)
+                .map(|at| at.to_string()),
+        ),
+        ("operation", facts.correlation_id.clone()),
+    ]);
+}
+
+/// Every effect in a word.
+pub(super) fn effects(page: &mut Page, effects: &Effects) {
+    let words = [
+        ("prepared", effects.prepare),
+        ("signed", effects.approval),
+        ("allowed on chain", effects.transaction),
+        ("committed", effects.commit),
+        ("live", effects.live),
+    ];
+    page.heading("effects");
+    page.facts(&words.map(|(name, effect)| (name, Some(word(effect).to_owned()))));
+}
+
+const fn word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::None => "no",
+        Effect::Maybe => "not known yet",
+        Effect::Done => "yes",
+    }
+}
+
+/// Everything that was read, and what it means: what changes first, then who has to agree to it.
+pub(super) fn plan(page: &mut Page, plan: &Plan) {
+    images(page, plan);
+    page.heading("upgrade");
+    page.facts(&[
+        (
+            "CVM",
+            Some(match plan.cvm_name.as_ref().filter(|name| **name != plan.cvm) {
+                Some(name) => format!("{name} ({})", plan.cvm),
+                None => plan.cvm.clone(),
+            }),
+        ),
+        ("hash now", plan.current_hash.map(|hash| hash.to_string())),
+        ("hash after", plan.expected_hash.map(|hash| hash.to_string())),
+        ("hash check", Some(check(plan))),
+        ("resources", resources(plan)),
+        (
+            "ends by",
+            plan.confirm
+                .then(|| "hash and transaction in headers, without the commit token".to_owned()),
+        ),
+    ]);
+    for change in &plan.changes {
+        page.heading(&format!("change of {}", change.field));
+        page.block(&change.text_diff());
+    }
+    page.heading("approval");
+    page.facts(&[
+        ("chain", Some(plan.chain_id.to_string())),
+        ("app", Some(plan.app.to_string())),
+        ("KMS", plan.kms.map(|kms| kms.to_string())),
+        ("route", Some(route(&plan.route))),
+        ("call", plan.call.as_ref().map(|_| "addComposeHash(bytes32)".to_owned())),
+        ("calldata", plan.call.as_ref().map(|call| call.data.to_string())),
+        (
+            "calldata digest",
+            plan.call.as_ref().map(|call| format!("{} (ERC-8213)", call.digest())),
+        ),
+        ("already allowed", plan.app_state.hash_allowed.map(yes_no)),
+    ]);
+    page.heading("contract");
+    app(page, &plan.app_state);
+    notes(page, plan);
+}
+
+/// Images before and after, which is what most reviewers look for.
+fn images(page: &mut Page, plan: &Plan) {
+    let (before, after) = (plan.manifest.images(), plan.manifest.with(&plan.patch.changes).images());
+    if before == after {
+        return;
+    }
+    page.heading("images");
+    for gone in before.iter().filter(|image| !after.contains(image)) {
+        page.block(&format!("- {gone}"));
+    }
+    for new in after.iter().filter(|image| !before.contains(image)) {
+        page.block(&format!("+ {new}"));
+    }
+}
+
+fn check(plan: &Plan) -> String {
+    match plan.form {
+        Some(_) => "recomputed here: the current manifest gives the current hash".to_owned(),
+        None => "not possible: no known form of the current manifest gives the current hash".to_owned(),
+    }
+}
+
+fn resources(plan: &Plan) -> Option<String> {
+    let patch = &plan.patch;
+    let parts = [
+        patch.vcpu.map(|n| format!("{n} vCPU")),
+        patch.memory.map(|n| format!("{n} MB memory")),
+        patch.disk_size.map(|n| format!("{n} GB disk")),
+        patch.image.as_ref().map(|name| format!("OS image {name}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn route(route: &Route) -> String {
+    match route {
+        Route::Eoa { owner } => format!("key {owner}"),
+        Route::Calldata { owner } => format!("contract {owner}, by calldata"),
+    }
+}
+
+fn notes(page: &mut Page, plan: &Plan) {
+    let updates = &plan.pending_updates;
+    if !updates.is_empty() {
+        page.heading("pending updates");
+        for update in updates {
+            let name = update
+                .instance_name
+                .as_deref()
+                .or(update.vm_uuid.as_deref())
+                .unwrap_or("?");
+            let hash = update
+                .compose_hash
+                .map_or_else(|| "unknown hash".to_owned(), |hash| hash.to_string());
+            page.block(&format!("{name}  {hash}"));
+        }
+    }
+    remarks(page, "warnings", &plan.warnings);
+    remarks(page, "blockers", &plan.blockers);
+}
+
+fn remarks(page: &mut Page, title: &str, remarks: &[Warning]) {
+    if !remarks.is_empty() {
+        page.heading(title);
+    }
+    for remark in remarks {
+        page.block(&format!("{} ({})", remark.text, remark.code));
+    }
+}
+
+/// The app's contract as the chain shows it.
+pub(super) fn app(page: &mut Page, app: &AppState) {
+    page.facts(&[
+        ("app", Some(app.app.to_string())),
+        ("owner", Some(format!("{} ({})", app.owner, owner(app.owner_kind)))),
+        (
+            "pending owner",
+            app.pending_owner
+                .filter(|owner| !owner.is_zero())
+                .map(|owner| owner.to_string()),
+        ),
+        (
+            "ownership",
+            Some(
+                if app.pending_owner.is_some() {
+                    "changes hands in two steps"
+                } else {
+                    "changes hands in one step"
+                }
+                .to_owned(),
+            ),
+        ),
+        ("implementation", app.implementation.map(|address| address.to_string())),
+        (
+            "code hash",
+            Some(app.implementation_code_hash.unwrap_or(app.code_hash).to_string()),
+        ),
+        ("version", app.version.map(|version| version.to_string())),
+        ("any device", Some(yes_no(app.any_device))),
+        ("device allowed", app.device_allowed.map(yes_no)),
+        ("hash allowed", app.hash_allowed.map(yes_no)),
+        ("needs fresh TCB", app.require_tcb_up_to_date.map(yes_no)),
+        ("known to KMS", app.registered.map(yes_no)),
+        (
+            "KMS would boot it",
+            app.preflight.as_ref().map(|told| preflight(told, app.hash_allowed)),
+        ),
+        ("at block", Some(format!("{} {}", app.block.number, app.block.hash))),
+    ]);
+}
+
+fn preflight(preflight: &Preflight, hash_allowed: Option<bool>) -> String {
+    let supposed = if preflight.as_if_allowed && hash_allowed != Some(true) {
+        ", once the hash is allowed"
+    } else {
+        ""
+    };
+    match preflight.allowed {
+        true => format!("yes{supposed}"),
+        false => format!("no{supposed}: {}", preflight.reason),
+    }
+}
+
+const fn owner(kind: OwnerKind) -> &'static str {
+    match kind {
+        OwnerKind::Nobody => "nobody: ownership was given up",
+        OwnerKind::Eoa => "a key",
+        OwnerKind::DelegatedEoa => "a key that delegates to a contract",
+        OwnerKind::Contract => "a contract",
+    }
+}
+
+pub(super) fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}

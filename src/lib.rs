@@ -1,0 +1,30 @@
+//! `countersign` upgrades confidential VMs (CVMs) on Phala Cloud whose code is guarded by an on-chain KMS.
+//!
+//! An upgrade is prepared (commit token and compose hash), approved on chain (`addComposeHash` on the app's
+//! contract, by whoever owns it), proved (the app's event and its state, in a block that stays), and committed
+//! with that proof. The crate is the library behind the command line of the same name.
+//!
+//! | module | knows | may use |
+//! |---|---|---|
+//! | `abi` (private) | the contracts' interfaces, from `abi/*.json` | |
+//! | [`fsutil`] | durable files, append-only files, locks | |
+//! | [`http`] | one way to speak HTTP: limits, retries, redaction, one error shape | |
+//! | [`compose`] | the manifest: canonical bytes, compose hash, changes and differences | |
+//! | [`cloud`] | the Phala Cloud API | `compose`, `http` |
+//! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http` |
+//! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http` |
+//! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `fsutil`, `safe` |
+//! | [`upgrade`] | one upgrade: what comes next, its journal, its proposal, its evidence | all but `abi`, `cli` |
+//! | `cli` | arguments, settings, output, exit codes | all but `abi` |
+
+mod abi;
+pub mod chain;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod cloud;
+pub mod compose;
+pub mod fsutil;
+pub mod http;
+pub mod safe;
+pub mod signer;
+pub mod upgrade;
