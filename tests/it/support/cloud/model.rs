@@ -1,0 +1,255 @@
+//! What the simulated cloud knows: CVMs, their manifests, updates that wait, and how it may be told to misbehave.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// A manifest as stored.
+pub type Manifest = Map<String, Value>;
+
+/// The KMS contract that guards a CVM.
+#[derive(Debug, Clone)]
+pub struct OnchainKms {
+    /// Chain id that the cloud believes in.
+    pub chain_id: u64,
+    /// DstackKms.
+    pub contract: Address,
+    /// Where the cloud itself reads the chain.
+    pub rpc: super::Rpc,
+}
+
+/// A CVM.
+#[derive(Debug, Clone)]
+pub struct Cvm {
+    /// Number, as the API of 2025-10-28 has it.
+    pub number: u64,
+    /// VM UUID without dashes.
+    pub uuid: String,
+    /// Instance id, 40 hex digits.
+    pub instance_id: String,
+    /// Name.
+    pub name: String,
+    /// App id; the contract's address when the KMS is on a chain.
+    pub app: Address,
+    /// Device of its node.
+    pub device: B256,
+    /// Hash of its OS image.
+    pub os_image: B256,
+    /// `None`: Phala's own KMS, no contract.
+    pub kms: Option<OnchainKms>,
+    /// Status.
+    pub status: String,
+    /// Hash it runs.
+    pub compose_hash: B256,
+    /// Manifest it runs.
+    pub manifest: Manifest,
+    /// Operation under way.
+    pub progress: Option<String>,
+    /// Why the last boot failed.
+    pub boot_error: Option<String>,
+    /// How many times it was committed, and to what: the truth for "at most once".
+    pub commits: Vec<B256>,
+}
+
+/// What a prepare made.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The token.
+    pub text: String,
+    /// Its CVM.
+    pub uuid: String,
+    /// Its hash.
+    pub hash: B256,
+    /// The manifest that will run.
+    pub manifest: Manifest,
+    /// Seconds since 1970 by the cloud's clock.
+    pub created: i64,
+    /// Spent, or made worthless by a later one.
+    pub fate: Fate,
+}
+
+/// Whether a token is still good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Good until it expires.
+    Live,
+    /// A later prepare took its place.
+    Superseded,
+    /// It was committed.
+    Used,
+}
+
+/// What happens at the boot that follows a commit.
+#[derive(Debug, Clone)]
+pub enum BootFailure {
+    /// The guest does not come up; the old hash runs again and this is the boot error.
+    Error(String),
+    /// It stays `updating` for good.
+    Never,
+}
+
+/// A change of an answer just before it is sent.
+pub type Edit = Arc<dyn Fn(&mut Value) + Send + Sync>;
+
+/// How the cloud lies. All of it is off by default.
+#[derive(Clone, Default)]
+pub struct Lies {
+    /// 465 names this hash instead of the one that will run.
+    pub hash: Option<String>,
+    /// 465 names this app.
+    pub app_id: Option<String>,
+    /// 465 and the CVM's record name this chain.
+    pub chain_id: Option<u64>,
+    /// 465 and the CVM's record name this KMS contract.
+    pub kms_contract: Option<String>,
+    /// 465 names this device; `Value::Null` is a lie as well.
+    pub device_id: Option<Value>,
+    /// Host of the commit links in 465, for example `https://evil.example`.
+    pub commit_host: Option<String>,
+    /// The cloud puts this script into every prepared manifest whose request has none.
+    pub injected_script: Option<String>,
+    /// Text of every error message.
+    pub message: Option<String>,
+    /// Every request is answered with 307 to this place.
+    pub redirect: Option<String>,
+    /// `kms_info` of a 465 has only chain id and contract, as the documents show it.
+    pub short_kms_info: bool,
+    /// Applied to the body of every 465.
+    pub edit_prepare: Option<Edit>,
+    /// Applied to every CVM record.
+    pub edit_cvm: Option<Edit>,
+}
+
+/// Everything behind the lock.
+pub(super) struct State {
+    pub(super) api_key: String,
+    pub(super) cvms: Vec<Cvm>,
+    pub(super) tokens: Vec<Token>,
+    /// Manifests that a plain PATCH announced, by CVM and hash: confirmed by headers.
+    pub(super) announced: BTreeMap<(String, B256), Manifest>,
+    pub(super) clock_offset: i64,
+    pub(super) boot_time: Duration,
+    pub(super) boot_failure: Option<BootFailure>,
+    pub(super) lies: Lies,
+    pub(super) requests: Vec<super::Request>,
+    pub(super) counter: u64,
+}
+
+impl State {
+    /// Seconds since 1970 by the cloud's clock.
+    pub(super) fn now(&self) -> i64 {
+        jiff::Timestamp::now().as_second() + self.clock_offset
+    }
+    /// A number that was not given out before.
+    pub(super) const fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+    pub(super) fn cvm_mut(&mut self, uuid: &str) -> &mut Cvm {
+        self.cvms
+            .iter_mut()
+            .find(|cvm| cvm.uuid == uuid)
+            .expect("a CVM is never deleted")
+    }
+    /// Every CVM that `id` may mean: UUID, `app_…` or bare app id, `instance_…`, `cvm_…`, number, name.
+    pub(super) fn find(&self, id: &str) -> Vec<&Cvm> {
+        let plain = id.replace('-', "").to_lowercase();
+        let app = id.strip_prefix("app_").unwrap_or(id).to_lowercase();
+        let is = |cvm: &&Cvm| {
+            cvm.uuid == plain
+                || bare(cvm.app) == app
+                || id.strip_prefix("instance_") == Some(cvm.instance_id.as_str())
+                || id == cvm.hashed_id()
+                || id == cvm.number.to_string()
+                || id == cvm.name
+        };
+        self.cvms.iter().filter(is).collect()
+    }
+}
+
+impl Cvm {
+    /// `cvm_…`, as newer API versions name it.
+    pub fn hashed_id(&self) -> String {
+        format!("cvm_{:08x}", self.number)
+    }
+    /// UUID with dashes.
+    pub fn dashed_uuid(&self) -> String {
+        uuid::Uuid::parse_str(&self.uuid).unwrap().to_string()
+    }
+}
+
+/// 40 hex digits, lower case.
+pub fn bare(address: Address) -> String {
+    hex::encode(address)
+}
+
+/// The compose hash of a manifest as Phala Cloud computes it today: compact JSON, keys sorted, SHA-256.
+///
+/// A writer of its own, apart from the library's; right for manifests of ordinary text and whole numbers, which is all
+/// that tests put into this cloud.
+pub fn compose_hash(manifest: &Manifest) -> B256 {
+    let mut text = String::new();
+    write(&Value::Object(manifest.clone()), &mut text);
+    B256::from_slice(&Sha256::digest(text.as_bytes()))
+}
+
+fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<_, _> = members.iter().collect();
+            out.push('{');
+            for (index, (key, member)) in sorted.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write(member, out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write(item, out);
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+/// A manifest like those that Phala Cloud stores.
+pub fn ordinary_manifest(name: &str) -> Manifest {
+    let value = json!({
+        "manifest_version": 2,
+        "name": name,
+        "runner": "docker-compose",
+        "docker_compose_file": "services:\n  web:\n    image: nginx:1.27\n    ports:\n      - \"80:80\"\n",
+        "pre_launch_script": "#!/bin/bash\necho \"----------------------------------------------\"\n\
+            echo \"Running Phala Cloud Pre-Launch Script v0.0.14\"\nset -e\nif [ -n \"$A\" ] && true; then echo '<ok>'; fi",
+        "features": ["kms", "tproxy-net"],
+        "kms_enabled": true,
+        "gateway_enabled": true,
+        "tproxy_enabled": true,
+        "local_key_provider_enabled": false,
+        "no_instance_id": false,
+        "public_logs": true,
+        "public_sysinfo": true,
+        "public_tcbinfo": true,
+        "secure_time": false,
+        "storage_fs": "zfs",
+        "allowed_envs": ["DATABASE_URL", "LOG_LEVEL"],
+    });
+    match value {
+        Value::Object(members) => members,
+        _ => unreachable!("an object was written above"),
+    }
+}

@@ -1,0 +1,51 @@
+//! Programs that tests run, each with an environment of its own.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// The real binary with a cleared environment, so that no setting of this machine reaches a test.
+pub fn countersign(binary: impl AsRef<Path>, home: &Path) -> Command {
+    let mut command = Command::new(binary.as_ref());
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(home)
+        .stdin(Stdio::null());
+    command
+}
+
+/// `node` on a script below `tests/node`, with a cleared environment and nothing but loopback in it.
+pub fn node(script: &str, home: &Path) -> Command {
+    let mut command = Command::new("node");
+    command
+        .arg(super::repository().join("tests/node").join(script))
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .env("PHALA_DISABLE_UPDATE_CHECK", "1")
+        .env("NO_COLOR", "1")
+        .current_dir(home)
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end.
+pub fn run(command: &mut Command) -> Output {
+    command.output().expect("the program starts")
+}
+
+/// stdout as JSON; shows everything when it is none.
+pub fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("no JSON on stdout ({e}): {}", shown(output)))
+}
+
+/// Everything that a program said, for a failing assertion.
+pub fn shown(output: &Output) -> String {
+    format!(
+        "{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
