@@ -1,0 +1,41 @@
+//! Everything that needs more than one module: the real binary and library against a real chain, a simulated cloud and
+//! the official clients. `make setup` has to run once before.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "test harness: a broken world fails the test that met it"
+)]
+
+mod canaries;
+mod chain;
+mod chain_faults;
+mod cli;
+#[cfg(feature = "failpoints")]
+mod cloud_faults;
+mod concurrency;
+mod flow;
+mod hash_agreement;
+mod journals;
+mod judge;
+mod kills;
+mod layering;
+#[cfg(feature = "failpoints")]
+mod lies;
+mod owners;
+mod peers;
+mod pins;
+mod proxy;
+mod rehearsal;
+mod safe_pure;
+mod signals;
+mod storage;
+mod support;
+#[cfg(feature = "failpoints")]
+mod tls;
+#[cfg(feature = "failpoints")]
+mod tokens;
+mod upgrade;
+mod world;

@@ -1,0 +1,122 @@
+//! What was read when the upgrade was planned is compared with what is there when it counts.
+
+use alloy::primitives::Address;
+use serde_json::json;
+
+use crate::flow::{Flow, Ran};
+use crate::support::contracts::abi;
+use crate::support::{ACCOUNTS, AppVariant, World, WorldOptions};
+
+/// Code at `address` that does the same and is not the same: one byte that is never reached.
+fn change_code(world: &World, address: Address) {
+    let code = world.rpc().call("eth_getCode", json!([address, "latest"]));
+    let other = format!("{}00", code.as_str().unwrap());
+    world.rpc().call("anvil_setCode", json!([address, other]));
+}
+
+#[test]
+fn v6_an_owner_who_changed_since_the_plan_stops_before_anything_is_signed() {
+    let world = World::with(WorldOptions {
+        app: AppVariant::OneStep,
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    world.as_owner(&abi::transferOwnershipCall {
+        to: ACCOUNTS[3].address,
+    });
+    let before = world.rpc().nonce(world.owner.address);
+    let stopped = flow.step("execute").exits(5).says("OWNER_CHANGED");
+    assert_eq!(stopped.effect("approval"), "none");
+    assert_eq!(world.rpc().nonce(world.owner.address), before);
+    flow.nothing_happened();
+}
+
+#[test]
+fn v5_code_that_changed_since_the_plan_stops_before_the_signature_and_before_the_commit() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let honest = world.rpc().call("eth_getCode", json!([world.app, "latest"]));
+    change_code(&world, world.app);
+    flow.step("execute").exits(5).says("APP_CODE_CHANGED");
+    flow.nothing_happened();
+    world.rpc().call("anvil_setCode", json!([world.app, honest]));
+    flow.step("execute").exits(0);
+    flow.step("wait").exits(0);
+    change_code(&world, world.app);
+    flow.step("commit").exits(5).says("APP_CODE_CHANGED");
+    flow.nothing_committed();
+    world.rpc().call("anvil_setCode", json!([world.app, honest]));
+    flow.step("commit").exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn v2_a_cvm_that_was_named_by_its_app_is_of_that_app_whatever_the_cloud_says() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let named = format!("app_{}", hex::encode(world.app));
+    let plan = |name: &str| {
+        let compose = flow.compose.to_str().unwrap();
+        Ran::of(&mut flow.command(&["plan", "--json", "--cvm", name, "-c", compose]))
+    };
+    plan(&named).exits(0);
+    world.cloud.lie(|lies| {
+        lies.edit_cvm = Some(std::sync::Arc::new(|record| record["app_id"] = json!("aa".repeat(20))));
+    });
+    let stopped = plan(&named).exits(5);
+    assert!(stopped.said.contains("MISMATCH"), "{}", stopped.said);
+    assert!(world.cloud.requests().iter().all(|request| request.method == "GET"));
+}
+
+#[test]
+fn w1_clocks_that_differ_by_more_than_five_minutes_are_told() {
+    for (seconds, told) in [(400, true), (-400, true), (100, false)] {
+        let world = World::start();
+        world.cloud.advance(seconds);
+        let ran = Flow::new(&world).step("prepare").exits(0);
+        assert_eq!(
+            ran.said.contains("clock and Phala Cloud's differ"),
+            told,
+            "{seconds}: {}",
+            ran.said
+        );
+    }
+}
+
+#[test]
+fn v19_whoever_signs_is_shown_the_images_the_hash_and_the_digest() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let digest = flow.json_file("proposal.json")["calldata_digests"][0].clone();
+    let said = flow.step("execute").exits(0).said;
+    for needed in [
+        "nginx:1.28",
+        "nginx:1.27",
+        digest.as_str().unwrap(),
+        &flow.hash.to_string(),
+    ] {
+        assert!(said.contains(needed), "{needed} in {said}");
+    }
+}
+
+#[test]
+fn i19_a_proposal_whose_cvm_leads_out_of_the_folder_creates_nothing() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let mut proposal = flow.json_file("proposal.json");
+    proposal["plan"]["cvm"] = json!("../../out");
+    let folder = world.folder().join("a/b");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("proposal.json"), proposal.to_string()).unwrap();
+    for step in ["status", "wait", "commit"] {
+        let mut command = flow.command(&[step, "proposal.json", "--json"]);
+        let ran = Ran::of(command.current_dir(&folder));
+        assert_eq!(ran.exit, 3, "{}", ran.said);
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(world.folder().join("a")).unwrap().count(), 1);
+}
