@@ -1,0 +1,31 @@
+# The npm lock names no registry, and the chain binary of machines other than linux-amd64 without a hash.
+# setup: pinned npm packages and compiled contracts for the tests; does nothing when they are current.
+# test, rehearsal, bench: setup, then what they are called; `make bench BENCH=--quick` is shorter. Needs cargo, node 20
+# and npm.
+
+.PHONY: setup test rehearsal bench
+.DELETE_ON_ERROR:
+
+PACKAGES := tests/node/node_modules/.installed
+CONTRACTS := tests/contracts/out/.compiled
+
+setup: $(CONTRACTS)
+
+$(PACKAGES): tests/node/package.json tests/node/package-lock.json tests/node/.npmrc
+	cd tests/node && npm ci --no-audit --no-fund --ignore-scripts
+	touch $@
+
+$(CONTRACTS): $(PACKAGES) tests/node/compile.mjs $(wildcard tests/contracts/*.sol)
+	node tests/node/compile.mjs
+	touch $@
+
+test: setup
+	cargo test --locked --features failpoints
+
+rehearsal: setup
+	cargo build --locked
+	cargo run --locked --example rehearsal
+
+bench: setup
+	cargo bench --locked --bench inside
+	cargo bench --locked --bench side_by_side -- $(BENCH)
