@@ -26,3 +26,26 @@ pub(crate) mod safe {
 pub(crate) mod multi_send {
     alloy::sol!(MultiSendCallOnly, "abi/MultiSendCallOnly.json");
 }
+
+/// What contracts are asked about a signature, in the two forms that Safes use. One function each, so there is no file.
+pub(crate) mod erc1271 {
+    alloy::sol! {
+        /// ERC-1271: from Safe 1.5.0 on.
+        interface ByHash {
+            function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4 magic);
+        }
+        /// The draft of it that Safes before 1.5.0 use.
+        interface ByMessage {
+            function isValidSignature(bytes message, bytes signature) external view returns (bytes4 magic);
+        }
+    }
+}
+
+/// What Safes before 1.1.1 answer in place of `getModulesPaginated`.
+pub(crate) mod old_safe {
+    alloy::sol! {
+        interface OldSafe {
+            function getModules() external view returns (address[] modules);
+        }
+    }
+}

@@ -33,6 +33,7 @@ pub use app::{AppQuery, AppState, OwnerKind, Preflight};
 pub use fees::FeePolicy;
 pub use history::HashRecord;
 pub use proof::{Proof, ProofFailure};
+pub(crate) use read::{Fact, Question, Reading};
 pub use send::{Broadcast, Rejection};
 pub use tx::{SignedTx, TxError, TxRequest};
 pub use watch::{InclusionAt, Sighting, Watch, WatchAction};

@@ -12,9 +12,9 @@ use super::{BlockRef, Chain, ChainError};
 
 /// One question about the state.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// Its name, for messages.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     read: Read,
     /// An endpoint may refuse it without being set aside.
     optional: bool,
@@ -23,6 +23,8 @@ pub(super) struct Question {
 #[derive(Debug, Clone)]
 enum Read {
     Call {
+        /// Whom the contract sees as the sender; endpoints take the zero address when nobody is named.
+        from: Option<Address>,
         to: Address,
         data: Bytes,
         slots: Vec<(Address, B256, B256)>,
@@ -33,7 +35,7 @@ enum Read {
 
 /// One answer.
 #[derive(Debug, Clone)]
-pub(super) enum Fact {
+pub(crate) enum Fact {
     /// Bytes.
     Bytes(Bytes),
     /// The contract refused; the reason, decoded.
@@ -44,10 +46,10 @@ pub(super) enum Fact {
 
 /// The answers at one block.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     facts: std::vec::IntoIter<Fact>,
     /// Endpoints that gave the same answers.
-    pub(super) endpoints: Vec<String>,
+    pub(crate) endpoints: Vec<String>,
 }
 
 /// A block that was there and is not any more.
@@ -63,10 +65,11 @@ enum Refused {
 
 impl Question {
     /// What a view function answers.
-    pub(super) fn call<C: SolCall>(to: Address, call: &C) -> Self {
+    pub(crate) fn call<C: SolCall>(to: Address, call: &C) -> Self {
         Self {
             name: C::SIGNATURE,
             read: Read::Call {
+                from: None,
                 to,
                 data: call.abi_encode().into(),
                 slots: Vec::new(),
@@ -75,7 +78,7 @@ impl Question {
         }
     }
     /// The code at an address.
-    pub(super) const fn code(address: Address) -> Self {
+    pub(crate) const fn code(address: Address) -> Self {
         Self {
             name: "code",
             read: Read::Code(address),
@@ -83,7 +86,7 @@ impl Question {
         }
     }
     /// A storage slot.
-    pub(super) const fn slot(address: Address, slot: B256) -> Self {
+    pub(crate) const fn slot(address: Address, slot: B256) -> Self {
         Self {
             name: "storage",
             read: Read::Slot(address, slot),
@@ -91,11 +94,19 @@ impl Question {
         }
     }
     /// The same as if `slot` of `contract` held `value`; endpoints need not offer that.
-    pub(super) fn assuming(mut self, contract: Address, slot: B256, value: B256) -> Self {
+    pub(crate) fn assuming(mut self, contract: Address, slot: B256, value: B256) -> Self {
         if let Read::Call { slots, .. } = &mut self.read {
             slots.push((contract, slot, value));
         }
         self.optional = true;
+        self
+    }
+
+    /// The same, asked by `sender`.
+    pub(crate) fn from(mut self, sender: Address) -> Self {
+        if let Read::Call { from, .. } = &mut self.read {
+            *from = Some(sender);
+        }
         self
     }
 
@@ -108,8 +119,12 @@ impl Question {
         match &self.read {
             Read::Code(address) => Ask::new("eth_getCode", json!([address, block])),
             Read::Slot(address, slot) => Ask::new("eth_getStorageAt", json!([address, slot, block])),
-            Read::Call { to, data, slots } => {
-                let mut params = vec![json!({"to": to, "data": data}), block.clone()];
+            Read::Call { from, to, data, slots } => {
+                let mut call = json!({"to": to, "data": data});
+                if let (Some(from), Some(call)) = (from, call.as_object_mut()) {
+                    call.insert("from".to_owned(), json!(from));
+                }
+                let mut params = vec![call, block.clone()];
                 if !slots.is_empty() {
                     params.push(overrides(slots));
                 }
@@ -134,14 +149,14 @@ fn overrides(slots: &[(Address, B256, B256)]) -> Value {
 
 impl Fact {
     /// The value a function returned; `None` when it reverted or what came back is something else.
-    pub(super) fn value<C: SolCall>(&self) -> Option<C::Return> {
+    pub(crate) fn value<C: SolCall>(&self) -> Option<C::Return> {
         match self {
             Self::Bytes(bytes) => C::abi_decode_returns_validate(bytes).ok(),
             Self::Reverted(_) | Self::NotOffered => None,
         }
     }
     /// The bytes, empty when it reverted.
-    pub(super) fn bytes(&self) -> Bytes {
+    pub(crate) fn bytes(&self) -> Bytes {
         match self {
             Self::Bytes(bytes) => bytes.clone(),
             Self::Reverted(_) | Self::NotOffered => Bytes::new(),
@@ -159,7 +174,7 @@ impl Fact {
 
 impl Reading {
     /// The next answer, in the order of the questions.
-    pub(super) fn next(&mut self) -> Fact {
+    pub(crate) fn next(&mut self) -> Fact {
         self.facts.next().unwrap_or(Fact::NotOffered)
     }
 }
@@ -169,7 +184,7 @@ impl Chain {
     ///
     /// # Errors
     /// No endpoint answers, or two contradict each other.
-    pub(super) async fn read(&self, block: &BlockRef, questions: &[Question]) -> Result<Reading, ChainError> {
+    pub(crate) async fn read(&self, block: &BlockRef, questions: &[Question]) -> Result<Reading, ChainError> {
         let found = self.gather(|node| node.facts(block, questions)).await?;
         let endpoints = found.iter().map(|(node, _)| node.label().to_owned()).collect();
         let mut found = found.into_iter();

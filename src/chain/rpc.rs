@@ -332,10 +332,19 @@ impl Refusal {
     /// Whether the EVM ran and the contract refused; anything else is the endpoint's own trouble.
     pub(super) fn is_revert(&self) -> bool {
         let said = self.lower();
-        self.code == 3
-            || ["revert", "invalid opcode", "vm execution error"]
-                .iter()
-                .any(|text| said.contains(text))
+        // The last ones are how geth and revm call it when a contract that was not written for the question stumbles.
+        let texts = [
+            "revert",
+            "invalid opcode",
+            "vm execution error",
+            "invalid jump destination",
+            "stack underflow",
+            "invalidfeopcode",
+            "opcodenotfound",
+            "invalidjump",
+            "stackunderflow",
+        ];
+        self.code == 3 || texts.iter().any(|text| said.contains(text))
     }
     /// Whether the endpoint refuses batches, or long ones; free plans of public endpoints do.
     fn is_about_batches(&self) -> bool {

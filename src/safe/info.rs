@@ -26,7 +26,7 @@ pub const NONCE_SLOT: u64 = 5;
 /// Storage slot of the mapping of approved hashes.
 const APPROVED_HASHES_SLOT: u64 = 8;
 /// Ends the Safe's linked lists; it can be no owner and no module.
-const SENTINEL: Address = address!("0000000000000000000000000000000000000001");
+pub(super) const SENTINEL: Address = address!("0000000000000000000000000000000000000001");
 
 /// A Safe at one block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

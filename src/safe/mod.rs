@@ -1,7 +1,8 @@
 //! Safe multisigs: what a Safe is, what its owners sign, whose signatures count, and the file that Safe{Wallet} imports.
 //!
 //! Nothing in this room trusts a value that follows from another: hashes are computed, signers recovered, batches
-//! decoded and encoded again. What only a chain can say (owners, approvals, what a contract answers) is an input.
+//! decoded and encoded again. What only a chain can say (owners, approvals, what a contract answers) is an input of the
+//! judging files, and read at one block by the others.
 
 mod approvals;
 mod batch;
@@ -10,6 +11,7 @@ mod check;
 pub mod deployments;
 mod diagnose;
 mod info;
+mod read;
 mod signature;
 mod strict;
 mod tx;
@@ -23,6 +25,7 @@ pub use info::{
     Change, FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, NONCE_SLOT, SINGLETON_SLOT, SafeInfo,
     Severity, Trust, approved_hash_slot,
 };
+pub use read::{Look, LookError, look};
 pub use signature::{OwnerSignature, SignatureError};
 pub use tx::{Digests, Intent, NotAnOperation, Operation, SafeDomain, SafeTx, SafeTxError, SafeTxFields};
 pub use version::{HashRules, NotAVersion, SafeVersion, Support};

@@ -29,6 +29,7 @@ mod peers;
 mod pins;
 mod proxy;
 mod rehearsal;
+mod safe_chain;
 mod safe_pure;
 mod signals;
 mod storage;

@@ -1,0 +1,364 @@
+//! Reading a Safe, and what its chain says of one transaction's signatures: everything at one block, in three round
+//! trips. What it means is judged elsewhere.
+
+use alloy::primitives::{Address, B256, Bytes, FixedBytes, U256, keccak256};
+
+use super::approvals::{Facts, SignatureSet};
+use super::info::{FALLBACK_HANDLER_SLOT, GUARD_SLOT, MODULE_GUARD_SLOT, SENTINEL, SINGLETON_SLOT, SafeInfo};
+use super::signature::OwnerSignature;
+use super::tx::SafeTx;
+use super::version::SafeVersion;
+use crate::abi::erc1271::{ByHash, ByMessage};
+use crate::abi::old_safe::OldSafe;
+use crate::abi::safe::Safe;
+use crate::chain::{BlockRef, Chain, ChainError, Fact, Question, Reading};
+
+/// Modules that are asked for at once: more than nearly every Safe has.
+const PAGE: u64 = 50;
+/// Pages after which a contract that goes on naming modules is taken for no Safe.
+const PAGES: u32 = 20;
+/// What a contract returns for a signature that it takes, asked by hash (ERC-1271).
+const MAGIC: FixedBytes<4> = FixedBytes::new([0x16, 0x26, 0xba, 0x7e]);
+/// The same, asked by message.
+const LEGACY_MAGIC: FixedBytes<4> = FixedBytes::new([0x20, 0xc1, 0x3b, 0x0b]);
+
+/// A Safe, and what its chain says about the owners' agreement to one transaction, at one block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The Safe.
+    pub info: SafeInfo,
+    /// Whose signatures count.
+    pub facts: Facts,
+    /// The safeTxHash as the Safe itself computes it (`getTransactionHash`); `None` when it does not answer that. Another
+    /// one than [`SafeTx::hash`] means that owners would sign something that the Safe does not take.
+    pub hash_on_chain: Option<B256>,
+}
+
+/// Why there is nothing to look at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookError {
+    /// The chain did not answer.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// No code, or it does not answer as a Safe.
+    #[error("{address} on chain {chain_id} is not a Safe")]
+    NotASafe {
+        /// Address.
+        address: Address,
+        /// Chain id.
+        chain_id: u64,
+    },
+    /// The transaction is one of another chain.
+    #[error("the transaction is one for chain {expected}, not for chain {found}")]
+    WrongChain {
+        /// The transaction's.
+        expected: u64,
+        /// Of the endpoints.
+        found: u64,
+    },
+    /// The signatures are those of another transaction.
+    #[error("the signatures are those of {found}, not of {expected}")]
+    OtherHash {
+        /// The transaction's.
+        expected: B256,
+        /// The set's.
+        found: B256,
+    },
+}
+
+impl SafeInfo {
+    /// Reads the Safe at the newest agreed block. Three round trips: the head, the Safe, and the code of what it names;
+    /// one more for every further page of modules.
+    ///
+    /// `None`: there is no code, or it does not answer as a Safe does: `VERSION()`, owners, threshold, nonce and modules.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn read(chain: &Chain, safe: Address) -> Result<Option<Self>, ChainError> {
+        let block = chain.head().await?;
+        Self::read_at(chain, safe, &block).await
+    }
+    /// Reads the Safe as it was after `block`. Two round trips, as [`Self::read`].
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn read_at(chain: &Chain, safe: Address, block: &BlockRef) -> Result<Option<Self>, ChainError> {
+        let survey = Survey { chain, safe, block };
+        Ok(survey.run(None, |_| Vec::new()).await?.map(|found| found.info))
+    }
+}
+
+/// Looks at the Safe of `tx` and at the agreement of its owners at the newest agreed block: approvals on chain of every
+/// owner, what contract owners say to their signatures in `set`, and the hash as the Safe computes it. Three round
+/// trips, as [`SafeInfo::read`]. `executor`, whose own transaction needs no other agreement of theirs, is passed on.
+///
+/// # Errors
+/// See [`LookError`].
+pub async fn look(
+    chain: &Chain,
+    tx: &SafeTx,
+    set: &SignatureSet,
+    executor: Option<Address>,
+) -> Result<Look, LookError> {
+    let (domain, hash) = (tx.domain(), tx.hash());
+    if domain.chain_id != chain.id() {
+        return Err(LookError::WrongChain {
+            expected: domain.chain_id,
+            found: chain.id(),
+        });
+    }
+    if set.hash() != hash {
+        return Err(LookError::OtherHash {
+            expected: hash,
+            found: set.hash(),
+        });
+    }
+    let block = chain.head().await?;
+    let survey = Survey {
+        chain,
+        safe: domain.safe,
+        block: &block,
+    };
+    let found = survey
+        .run(Some(hash_question(tx)), |info| agreement_questions(tx, set, info))
+        .await?;
+    let Some(Surveyed { info, extra, mut rest }) = found else {
+        return Err(LookError::NotASafe {
+            address: domain.safe,
+            chain_id: domain.chain_id,
+        });
+    };
+    let mut facts = Facts {
+        owners: info.owner_set(),
+        threshold: info.threshold,
+        executor,
+        ..Facts::default()
+    };
+    for &owner in &info.owners {
+        let approved = rest.next().value::<Safe::approvedHashesCall>();
+        if approved.is_some_and(|approved| !approved.is_zero()) {
+            facts.approved.insert(owner);
+        }
+    }
+    for (owner, data) in contract_signatures(set, &info) {
+        if confirms(&rest.next(), info.version) {
+            facts.confirmed.insert((owner, data.clone()));
+        }
+    }
+    let hash_on_chain = extra.value::<Safe::getTransactionHashCall>();
+    Ok(Look {
+        info,
+        facts,
+        hash_on_chain,
+    })
+}
+
+/// `getTransactionHash` with the fields of `tx`.
+fn hash_question(tx: &SafeTx) -> Question {
+    let fields = tx.fields();
+    let call = Safe::getTransactionHashCall {
+        to: fields.to,
+        value: fields.value,
+        data: fields.data.clone(),
+        operation: fields.operation.into(),
+        safeTxGas: fields.safe_tx_gas,
+        baseGas: fields.base_gas,
+        gasPrice: fields.gas_price,
+        gasToken: fields.gas_token,
+        refundReceiver: fields.refund_receiver,
+        _nonce: fields.nonce,
+    };
+    Question::call(tx.domain().safe, &call)
+}
+
+/// Approvals of all owners, in their order, then the contracts' signatures in the order of [`contract_signatures`].
+fn agreement_questions(tx: &SafeTx, set: &SignatureSet, info: &SafeInfo) -> Vec<Question> {
+    let approved = |owner: &Address| Safe::approvedHashesCall {
+        _0: *owner,
+        _1: tx.hash(),
+    };
+    let approvals = info.owners.iter().map(approved);
+    let mut questions: Vec<Question> = approvals.map(|call| Question::call(info.address, &call)).collect();
+    for (owner, data) in contract_signatures(set, info) {
+        let signature = data.clone();
+        // The version that the Safe has now decides whom it asks how, and it is the Safe that asks.
+        let question = if info.version.asks_owners_by_hash() {
+            let hash = tx.hash();
+            Question::call(owner, &ByHash::isValidSignatureCall { hash, signature })
+        } else {
+            let message = tx.preimage().into();
+            Question::call(owner, &ByMessage::isValidSignatureCall { message, signature })
+        };
+        questions.push(question.from(info.address));
+    }
+    questions
+}
+
+/// Signatures of owners that only the owner's contract can judge.
+fn contract_signatures<'a>(
+    set: &'a SignatureSet,
+    info: &'a SafeInfo,
+) -> impl Iterator<Item = (Address, &'a Bytes)> + 'a {
+    let all = set.by_owner().values().filter_map(|signature| match signature {
+        OwnerSignature::Contract { owner, data } => Some((*owner, data)),
+        _ => None,
+    });
+    all.filter(|(owner, _)| info.owners.contains(owner))
+}
+
+fn confirms(fact: &Fact, version: SafeVersion) -> bool {
+    if version.asks_owners_by_hash() {
+        fact.value::<ByHash::isValidSignatureCall>() == Some(MAGIC)
+    } else {
+        fact.value::<ByMessage::isValidSignatureCall>() == Some(LEGACY_MAGIC)
+    }
+}
+
+/// One reading of one Safe.
+struct Survey<'a> {
+    chain: &'a Chain,
+    safe: Address,
+    block: &'a BlockRef,
+}
+
+/// What was found, and the answers to what was asked along with it.
+struct Surveyed {
+    info: SafeInfo,
+    /// To the question beside the first ones.
+    extra: Fact,
+    /// To the questions that needed the first answers.
+    rest: Reading,
+}
+
+impl Survey<'_> {
+    /// Reads the Safe, with one more question in the first round trip and `then` in the second one.
+    async fn run(
+        &self,
+        extra: Option<Question>,
+        then: impl FnOnce(&SafeInfo) -> Vec<Question>,
+    ) -> Result<Option<Surveyed>, ChainError> {
+        let mut questions = self.questions();
+        questions.extend(extra);
+        let mut facts = self.chain.read(self.block, &questions).await?;
+        let Some(mut info) = self.first(&mut facts)? else {
+            return Ok(None);
+        };
+        let page = facts.next();
+        let Some(modules) = self.modules(&page).await? else {
+            return Ok(None);
+        };
+        info.modules = modules;
+        let mut questions = vec![Question::code(info.singleton)];
+        questions.extend(info.fallback_handler.map(Question::code));
+        questions.extend(then(&info));
+        let mut rest = self.chain.read(self.block, &questions).await?;
+        info.singleton_code_hash = keccak256(rest.next().bytes());
+        info.fallback_handler_code_hash = info.fallback_handler.map(|_| keccak256(rest.next().bytes()));
+        let extra = facts.next();
+        Ok(Some(Surveyed { info, extra, rest }))
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        let safe = self.safe;
+        vec![
+            Question::code(safe),
+            Question::slot(safe, SINGLETON_SLOT),
+            Question::slot(safe, GUARD_SLOT),
+            Question::slot(safe, MODULE_GUARD_SLOT),
+            Question::slot(safe, FALLBACK_HANDLER_SLOT),
+            Question::call(safe, &Safe::VERSIONCall {}),
+            Question::call(safe, &Safe::getOwnersCall {}),
+            Question::call(safe, &Safe::getThresholdCall {}),
+            Question::call(safe, &Safe::nonceCall {}),
+            self.page(SENTINEL),
+        ]
+    }
+
+    fn page(&self, start: Address) -> Question {
+        let page = Safe::getModulesPaginatedCall {
+            start,
+            pageSize: U256::from(PAGE),
+        };
+        Question::call(self.safe, &page)
+    }
+
+    /// Everything but modules and code hashes; `None` when it is no Safe.
+    fn first(&self, facts: &mut Reading) -> Result<Option<SafeInfo>, ChainError> {
+        let code = facts.next().bytes();
+        let singleton = self.address_in(facts)?;
+        let guard = self.address_in(facts)?;
+        let module_guard = self.address_in(facts)?;
+        let fallback_handler = self.address_in(facts)?;
+        let version = facts.next().value::<Safe::VERSIONCall>();
+        let owners = facts.next().value::<Safe::getOwnersCall>();
+        let threshold = facts.next().value::<Safe::getThresholdCall>();
+        let nonce = facts.next().value::<Safe::nonceCall>();
+        let version = version.and_then(|text| text.parse::<SafeVersion>().ok());
+        let (Some(version), Some(owners), Some(threshold), Some(nonce)) = (version, owners, threshold, nonce) else {
+            return Ok(None);
+        };
+        let there = !code.is_empty();
+        Ok(there.then(|| SafeInfo {
+            block: *self.block,
+            chain_id: self.chain.id(),
+            address: self.safe,
+            version,
+            proxy_code_hash: keccak256(&code),
+            singleton: singleton.unwrap_or_default(),
+            singleton_code_hash: B256::ZERO,
+            owners,
+            // More than anybody can have: a finding says so.
+            threshold: threshold.saturating_to(),
+            nonce,
+            guard,
+            module_guard,
+            modules: Vec::new(),
+            fallback_handler,
+            fallback_handler_code_hash: None,
+        }))
+    }
+
+    /// The address in the low bytes of a slot, unless it is zero. Some endpoints leave leading zeros out.
+    fn address_in(&self, facts: &mut Reading) -> Result<Option<Address>, ChainError> {
+        let bytes = facts.next().bytes();
+        let Some(word) = U256::try_from_be_slice(&bytes) else {
+            return Err(ChainError::Impossible {
+                endpoint: facts.endpoints.first().cloned().unwrap_or_default(),
+                method: "eth_getStorageAt".to_owned(),
+                what: format!("{} bytes in one slot", bytes.len()),
+            });
+        };
+        Ok(Some(Address::from_word(word.into())).filter(|address| !address.is_zero()))
+    }
+
+    /// All modules, given the answer about the first page. Pages go on after the last module that was named: what 1.3.0
+    /// gives as the next start would leave one out.
+    async fn modules(&self, first: &Fact) -> Result<Option<Vec<Address>>, ChainError> {
+        let Some(mut page) = first.value::<Safe::getModulesPaginatedCall>() else {
+            return self.old_modules().await;
+        };
+        let mut found: Vec<Address> = Vec::new();
+        for _ in 0..PAGES {
+            let full = u64::try_from(page.array.len()).is_ok_and(|count| count >= PAGE);
+            found.append(&mut page.array);
+            let more = full && page.next != SENTINEL && !page.next.is_zero();
+            let Some(&last) = found.last().filter(|_| more) else {
+                return Ok(Some(found));
+            };
+            let mut facts = self.chain.read(self.block, &[self.page(last)]).await?;
+            match facts.next().value::<Safe::getModulesPaginatedCall>() {
+                Some(next) => page = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Safes before 1.1.1 have no pages.
+    async fn old_modules(&self) -> Result<Option<Vec<Address>>, ChainError> {
+        let question = Question::call(self.safe, &OldSafe::getModulesCall {});
+        let mut facts = self.chain.read(self.block, &[question]).await?;
+        Ok(facts.next().value::<OldSafe::getModulesCall>())
+    }
+}
