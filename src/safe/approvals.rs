@@ -161,7 +161,7 @@ impl SignatureSet {
     }
 
     /// Whose signature it is, read as one of the hash or of the hash as a message.
-    fn attribute(
+    pub(super) fn attribute(
         &self,
         signature: OwnerSignature,
         owners: &BTreeSet<Address>,

@@ -8,6 +8,7 @@ mod approvals;
 mod batch;
 pub mod builder_file;
 mod check;
+mod collect;
 pub mod deployments;
 mod diagnose;
 mod info;
@@ -20,6 +21,7 @@ mod version;
 pub use approvals::{Doubt, Facts, Inserted, Packed, SignatureSet, Standing, TooFew, prevalidated};
 pub use batch::BatchError;
 pub use check::{Refusal, check_signatures};
+pub use collect::{Claims, CollectError, Merged, NotMerged, Offer, SignatureFile, collect, merge};
 pub use diagnose::{Mismatch, mismatch};
 pub use info::{
     Change, FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, NONCE_SLOT, SINGLETON_SLOT, SafeInfo,

@@ -183,7 +183,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// An address as wallets write it: one case throughout, or the capitals of EIP-55.
-pub(super) fn address(text: &str) -> Option<Address> {
+pub(in crate::safe) fn address(text: &str) -> Option<Address> {
     let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 40)?;
     let mixed =
         digits.bytes().any(|byte| byte.is_ascii_lowercase()) && digits.bytes().any(|byte| byte.is_ascii_uppercase());

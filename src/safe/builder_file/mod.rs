@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub(super) use method::address;
+
 use super::strict;
 use crate::chain::Call;
 
@@ -309,7 +311,7 @@ fn optional_text(object: &Map<String, Value>, key: &str, path: &str) -> Result<S
 }
 
 /// Decimal digits as the builder writes them: no sign, no leading zero.
-fn decimal(text: &str) -> Option<U256> {
+pub(super) fn decimal(text: &str) -> Option<U256> {
     let number: U256 = U256::from_str_radix(text, 10).ok()?;
     (number.to_string() == text).then_some(number)
 }

@@ -1,0 +1,81 @@
+//! Our own signature file: one owner's signature of one Safe transaction, and which transaction that is.
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::json::{address, decimal, hash, text};
+use super::{Claims, CollectError, Form, Found, digits, wrong};
+use crate::safe::signature::OwnerSignature;
+use crate::safe::tx::SafeTx;
+
+/// What the file says that it is.
+const SCHEMA: &str = "countersign.signature/1";
+/// What it holds, in this order.
+const KEYS: [&str; 7] = ["schema", "chainId", "safe", "nonce", "safeTxHash", "owner", "signature"];
+
+/// The signature of one owner as a file that can be sent by any way; it holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignatureFile {
+    schema: &'static str,
+    chain_id: String,
+    safe: String,
+    nonce: String,
+    safe_tx_hash: B256,
+    owner: String,
+    signature: Bytes,
+}
+
+impl SignatureFile {
+    /// The file for the signature of `tx` by `owner`.
+    pub fn new(tx: &SafeTx, owner: Address, signature: &OwnerSignature) -> Self {
+        Self {
+            schema: SCHEMA,
+            chain_id: tx.domain().chain_id.to_string(),
+            safe: tx.domain().safe.to_checksum(None),
+            nonce: tx.fields().nonce.to_string(),
+            safe_tx_hash: tx.hash(),
+            owner: owner.to_checksum(None),
+            signature: signature.to_bytes(),
+        }
+    }
+    /// The file's text; the same bytes whenever it is written.
+    pub fn to_json(&self) -> String {
+        // Strings only: there is nothing that could fail.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+/// Reads such a file: each field once, no other.
+pub(super) fn read(file: &Map<String, Value>) -> Result<Vec<Found>, CollectError> {
+    let schema = file.get("schema").and_then(Value::as_str);
+    let schema = schema.ok_or_else(|| wrong("schema", "no string"))?;
+    if schema != SCHEMA {
+        let found = schema.chars().take(40).flat_map(char::escape_default).collect();
+        return Err(CollectError::Schema { found });
+    }
+    if let Some(key) = file.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        let key: String = key.chars().take(40).flat_map(char::escape_default).collect();
+        return Err(wrong(key, "not known"));
+    }
+    let number = |key: &'static str| -> Result<U256, CollectError> {
+        decimal(text(file, key)?).ok_or_else(|| wrong(key, "no string of decimal digits"))
+    };
+    let chain_id = u64::try_from(number("chainId")?).ok();
+    let signature = text(file, "signature")?;
+    let signature = signature.strip_prefix("0x").and_then(digits);
+    Ok(vec![Found {
+        bytes: Form::Bytes(signature.ok_or_else(|| wrong("signature", "no bytes with 0x before them"))?),
+        claims: Claims {
+            safe_tx_hash: Some(hash(text(file, "safeTxHash")?, "safeTxHash")?),
+            chain_id: Some(chain_id.ok_or_else(|| wrong("chainId", "too large for a chain id"))?),
+            safe: Some(address(text(file, "safe")?, "safe")?),
+            nonce: Some(number("nonce")?),
+            owner: Some(address(text(file, "owner")?, "owner")?),
+        },
+        source: "signature file",
+    }])
+}

@@ -1,0 +1,273 @@
+//! Signatures in the JSON of others: what a Safe Transaction Service answers, and what the protocol kit holds.
+//!
+//! Fields that nobody here needs are passed over: services add some with every version.
+
+use alloy::primitives::{Address, B256, U256};
+use serde_json::{Map, Value};
+
+use super::{Claims, CollectError, Form, Found, bare, contract, digits, file, wrong};
+use crate::safe::builder_file;
+use crate::safe::signature::OwnerSignature;
+use crate::safe::strict;
+
+const SERVICE: &str = "Safe Transaction Service";
+const KIT: &str = "protocol kit";
+
+type Object = Map<String, Value>;
+
+/// Reads a JSON file of any of the known kinds.
+pub(super) fn read(text: &str) -> Result<Vec<Found>, CollectError> {
+    let value = strict::parse(text).map_err(CollectError::Json)?;
+    match &value {
+        Value::Object(object) if object.contains_key("schema") => file::read(object),
+        Value::Object(object) if object.contains_key("confirmations") => transaction(object),
+        Value::Object(object) if object.contains_key("results") => page(object),
+        Value::Object(object) if object.contains_key("signatures") => kit_transaction(object),
+        Value::Array(items) => items.iter().enumerate().map(|(at, item)| item_of(at, item)).collect(),
+        Value::Object(object) if is_single(object) => Ok(vec![one(object, "")?]),
+        Value::Object(object) => kit_map(object, &Claims::default()),
+        Value::String(text) => Ok(vec![bare(digits(text).ok_or(CollectError::NotRecognised)?)]),
+        _ => Err(CollectError::NotRecognised),
+    }
+}
+
+/// An element of a list: a signature in one of its forms, or a pair of owner and signature.
+fn item_of(at: usize, item: &Value) -> Result<Found, CollectError> {
+    match item {
+        Value::String(text) => digits(text)
+            .map(bare)
+            .ok_or_else(|| wrong(format!("[{at}]"), "no bytes")),
+        Value::Object(object) if is_single(object) => one(object, &format!("[{at}].")),
+        Value::Array(pair) => match pair.as_slice() {
+            [Value::String(owner), signature] => kit_entry(owner, signature, &Claims::default()),
+            _ => Err(CollectError::NotRecognised),
+        },
+        _ => Err(CollectError::NotRecognised),
+    }
+}
+
+fn is_single(object: &Object) -> bool {
+    let has = |key: &str| object.contains_key(key);
+    (has("signer") && has("data")) || ((has("owner") || has("address")) && has("signature"))
+}
+
+fn one(object: &Object, path: &str) -> Result<Found, CollectError> {
+    if object.contains_key("signer") {
+        kit(object, path, &Claims::default())
+    } else if object.contains_key("address") {
+        cast(object, path)
+    } else {
+        confirmation(object, path, &Claims::default())
+    }
+}
+
+/// What `cast wallet sign -v --json` prints; its signature has no `0x`.
+fn cast(object: &Object, path: &str) -> Result<Found, CollectError> {
+    let bytes = digits(required(object, "signature", path)?);
+    Ok(Found {
+        bytes: Form::Bytes(bytes.ok_or_else(|| wrong(format!("{path}signature"), "no bytes"))?),
+        claims: Claims {
+            owner: Some(address(required(object, "address", path)?, &format!("{path}address"))?),
+            ..Claims::default()
+        },
+        source: "cast",
+    })
+}
+
+/// A multisig transaction of a service, version 1 or 2, with its confirmations.
+fn transaction(object: &Object) -> Result<Vec<Found>, CollectError> {
+    let claims = Claims {
+        safe_tx_hash: optional(object, "safeTxHash", hash)?,
+        safe: optional(object, "safe", address)?,
+        nonce: nonce(object)?,
+        ..Claims::default()
+    };
+    match object.get("confirmations") {
+        Some(Value::Array(list)) => confirmations(list, "confirmations", &claims),
+        Some(Value::Null) => Ok(Vec::new()),
+        _ => Err(wrong("confirmations", "no list")),
+    }
+}
+
+/// A page of confirmations, or a page with one transaction.
+fn page(object: &Object) -> Result<Vec<Found>, CollectError> {
+    let list = object.get("results").and_then(Value::as_array);
+    let list = list.ok_or_else(|| wrong("results", "no list"))?;
+    if object.get("next").is_some_and(|next| !next.is_null()) {
+        return Err(wrong("next", "not null: the page is not the whole answer"));
+    }
+    let transactions = list.iter().filter_map(Value::as_object);
+    let transactions: Vec<_> = transactions.filter(|item| item.contains_key("confirmations")).collect();
+    match transactions.as_slice() {
+        [] => confirmations(list, "results", &Claims::default()),
+        [only] if list.len() == 1 => transaction(only),
+        _ => Err(CollectError::ManyTransactions { found: list.len() }),
+    }
+}
+
+fn confirmations(list: &[Value], path: &str, claims: &Claims) -> Result<Vec<Found>, CollectError> {
+    let read = |(at, item): (usize, &Value)| {
+        let path = format!("{path}[{at}]");
+        let item = item.as_object().ok_or_else(|| wrong(path.as_str(), "no object"))?;
+        confirmation(item, &format!("{path}."), claims)
+    };
+    list.iter().enumerate().map(read).collect()
+}
+
+fn confirmation(object: &Object, path: &str, claims: &Claims) -> Result<Found, CollectError> {
+    let owner = required(object, "owner", path)?;
+    let owner = address(owner, &format!("{path}owner"))?;
+    let bytes = match object.get("signature") {
+        // An approval that the service saw on chain and nowhere else.
+        Some(Value::Null) if object.get("signatureType").and_then(Value::as_str) == Some("APPROVED_HASH") => {
+            Form::Read(OwnerSignature::Approved { owner })
+        }
+        _ => Form::Bytes(prefixed(object, "signature", path)?),
+    };
+    let claims = Claims {
+        owner: Some(owner),
+        ..claims.clone()
+    };
+    Ok(Found {
+        bytes,
+        claims,
+        source: SERVICE,
+    })
+}
+
+/// A transaction of the protocol kit, written with its signatures: `data` is the Safe transaction.
+fn kit_transaction(object: &Object) -> Result<Vec<Found>, CollectError> {
+    let data = object.get("data").and_then(Value::as_object);
+    let data = data.ok_or_else(|| wrong("data", "no object"))?;
+    let claims = Claims {
+        nonce: nonce(data)?,
+        ..Claims::default()
+    };
+    match object.get("signatures") {
+        Some(Value::Object(map)) if !map.is_empty() => kit_map(map, &claims),
+        // What becomes of a JavaScript map that nobody turned into an object.
+        Some(Value::Object(_)) => Ok(Vec::new()),
+        Some(Value::Array(list)) => list
+            .iter()
+            .enumerate()
+            .map(|(at, item)| kit_item(at, item, &claims))
+            .collect(),
+        _ => Err(wrong("signatures", "neither a list nor an object")),
+    }
+}
+
+fn kit_item(at: usize, item: &Value, claims: &Claims) -> Result<Found, CollectError> {
+    match item {
+        Value::Object(object) => kit(object, &format!("signatures[{at}]."), claims),
+        Value::Array(pair) => match pair.as_slice() {
+            [Value::String(owner), signature] => kit_entry(owner, signature, claims),
+            _ => Err(wrong(format!("signatures[{at}]"), "no pair of owner and signature")),
+        },
+        _ => Err(wrong(format!("signatures[{at}]"), "no signature")),
+    }
+}
+
+/// Signatures by owner.
+fn kit_map(map: &Object, claims: &Claims) -> Result<Vec<Found>, CollectError> {
+    if map.is_empty() || !map.keys().all(|key| builder_file::address(key).is_some()) {
+        return Err(CollectError::NotRecognised);
+    }
+    map.iter()
+        .map(|(owner, signature)| kit_entry(owner, signature, claims))
+        .collect()
+}
+
+fn kit_entry(owner: &str, signature: &Value, claims: &Claims) -> Result<Found, CollectError> {
+    let owner = builder_file::address(owner).ok_or(CollectError::NotRecognised)?;
+    let path = format!("{owner}.");
+    let found = match signature {
+        Value::Object(object) => kit(object, &path, claims)?,
+        Value::String(text) => Found {
+            bytes: Form::Bytes(digits(text).ok_or_else(|| wrong(owner.to_string(), "no bytes"))?),
+            claims: Claims {
+                owner: Some(owner),
+                ..claims.clone()
+            },
+            source: KIT,
+        },
+        _ => return Err(wrong(owner.to_string(), "no signature")),
+    };
+    if found.claims.owner == Some(owner) {
+        Ok(found)
+    } else {
+        Err(wrong(
+            format!("{path}signer"),
+            "another owner than the one that it stands under",
+        ))
+    }
+}
+
+/// `EthSafeSignature`: of a contract it holds the data alone.
+fn kit(object: &Object, path: &str, claims: &Claims) -> Result<Found, CollectError> {
+    let signer = address(required(object, "signer", path)?, &format!("{path}signer"))?;
+    let data = prefixed(object, "data", path)?;
+    let bytes = match object.get("isContractSignature") {
+        Some(Value::Bool(true)) => contract(signer, data),
+        None | Some(Value::Bool(false)) => Form::Bytes(data),
+        Some(_) => return Err(wrong(format!("{path}isContractSignature"), "neither true nor false")),
+    };
+    Ok(Found {
+        bytes,
+        claims: Claims {
+            owner: Some(signer),
+            ..claims.clone()
+        },
+        source: KIT,
+    })
+}
+
+/// A nonce as version 1 (number) or 2 (string) of a service writes it.
+fn nonce(object: &Object) -> Result<Option<U256>, CollectError> {
+    let nonce = match object.get("nonce") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => decimal(text),
+        Some(number) => number.as_u64().map(U256::from),
+    };
+    nonce.map(Some).ok_or_else(|| wrong("nonce", "no decimal number"))
+}
+
+fn required<'a>(object: &'a Object, key: &str, path: &str) -> Result<&'a str, CollectError> {
+    let text = object.get(key).and_then(Value::as_str);
+    text.ok_or_else(|| wrong(format!("{path}{key}"), "missing or no string"))
+}
+
+fn optional<T>(
+    object: &Object,
+    key: &str,
+    read: impl FnOnce(&str, &str) -> Result<T, CollectError>,
+) -> Result<Option<T>, CollectError> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => read(text, key).map(Some),
+        Some(_) => Err(wrong(key, "no string")),
+    }
+}
+
+fn prefixed(object: &Object, key: &str, path: &str) -> Result<Vec<u8>, CollectError> {
+    let bytes = required(object, key, path)?.strip_prefix("0x").and_then(digits);
+    bytes.ok_or_else(|| wrong(format!("{path}{key}"), "no bytes with 0x before them"))
+}
+
+pub(super) fn text<'a>(object: &'a Object, key: &str) -> Result<&'a str, CollectError> {
+    required(object, key, "")
+}
+
+pub(super) fn address(text: &str, path: &str) -> Result<Address, CollectError> {
+    builder_file::address(text).ok_or_else(|| wrong(path, "no address, or its capitals are wrong"))
+}
+
+pub(super) fn hash(text: &str, path: &str) -> Result<B256, CollectError> {
+    let bytes = text.strip_prefix("0x").and_then(digits);
+    let hash = bytes.and_then(|bytes| B256::try_from(bytes.as_slice()).ok());
+    hash.ok_or_else(|| wrong(path, "no hash of 32 bytes with 0x before it"))
+}
+
+/// Decimal digits as everybody writes them: no sign, no leading zero.
+pub(super) fn decimal(text: &str) -> Option<U256> {
+    builder_file::decimal(text)
+}

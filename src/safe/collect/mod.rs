@@ -1,0 +1,377 @@
+//! Signatures that co-signers send, read from whatever their tool wrote: our own signature file, bare hexadecimal
+//! (also what `cast wallet sign` prints), the output of `eip712sign`, answers of a Safe Transaction Service, and what
+//! the Safe{Core} protocol kit holds.
+//!
+//! What a file says beside the signatures is a claim: it is compared with what is to be signed ([`merge`]) and never
+//! used. Text of a file appears in errors short and escaped. Pure.
+
+mod file;
+mod json;
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256, Bytes, U256, hex, keccak256};
+
+pub use file::SignatureFile;
+
+use super::approvals::{Inserted, SignatureSet};
+use super::builder_file;
+use super::diagnose::{Mismatch, mismatch};
+use super::signature::{OwnerSignature, SignatureError};
+use super::tx::SafeTx;
+
+/// Larger than the signatures of any Safe.
+const MAX_BYTES: usize = 64 * 1024;
+/// Bytes of r, s and v.
+const ONE: usize = 65;
+
+/// A signature that somebody offers, and what its file says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The signature.
+    pub signature: OwnerSignature,
+    /// What the file says.
+    pub claims: Claims,
+    /// Which kind of file it was.
+    pub source: &'static str,
+}
+
+/// What a file says about a signature. Compared, never trusted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The hash that was signed.
+    pub safe_tx_hash: Option<B256>,
+    /// Chain id.
+    pub chain_id: Option<u64>,
+    /// The Safe.
+    pub safe: Option<Address>,
+    /// Nonce of the Safe.
+    pub nonce: Option<U256>,
+    /// Whose signature it is.
+    pub owner: Option<Address>,
+}
+
+/// Why a file is refused: it is malformed, whatever it was made for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// Nothing in it.
+    #[error("the file is empty")]
+    Empty,
+    /// Too long.
+    #[error("the file has {found} bytes, more than {MAX_BYTES}")]
+    TooLong {
+        /// How many.
+        found: usize,
+    },
+    /// Another encoding.
+    #[error("the file is not UTF-8")]
+    NotUtf8,
+    /// Not JSON, or JSON that two readers read differently.
+    #[error("the file is not JSON of one meaning")]
+    Json(#[source] serde_json::Error),
+    /// None of the known kinds of file.
+    #[error("the file is none that signatures are read from")]
+    NotRecognised,
+    /// Our own kind of file, of another version.
+    #[error("the file says that it is `{found}`, which this build does not read")]
+    Schema {
+        /// What it says.
+        found: String,
+    },
+    /// A list of several transactions: which of them is meant?
+    #[error("the file holds {found} transactions, not one")]
+    ManyTransactions {
+        /// How many.
+        found: usize,
+    },
+    /// A known kind of file without a signature in it.
+    #[error("the file holds no signature")]
+    NoSignature,
+    /// A field is missing, or not what it should be.
+    #[error("`{field}` is {wrong}")]
+    Field {
+        /// Path of the field.
+        field: String,
+        /// What is wrong.
+        wrong: &'static str,
+    },
+    /// What stands for a signature is none.
+    #[error("signature {index} of the file cannot be read")]
+    Signature {
+        /// Position, from zero.
+        index: usize,
+        /// Why.
+        #[source]
+        source: SignatureError,
+    },
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged {
+    /// Which kind of file it was.
+    pub source: &'static str,
+    /// Whether it is in the set now, or why not.
+    pub outcome: Result<Inserted, NotMerged>,
+}
+
+/// Why a signature that could be read is not taken. Each of them means: stop and look.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotMerged {
+    /// The file says that it is about something else.
+    #[error("its file says that {claim} is {found}, but here it is {expected}{because}", because = tail(.because.as_ref()))]
+    Contradicts {
+        /// Which claim.
+        claim: &'static str,
+        /// What the file says.
+        found: String,
+        /// What is to be signed.
+        expected: String,
+        /// What was signed, if that could be found out.
+        because: Option<Mismatch>,
+    },
+    /// An owner signed something else.
+    #[error("it is no signature of this transaction: {0}")]
+    Mismatch(Mismatch),
+    /// Nobody's signature, or that of nobody who owns the Safe.
+    #[error("it does not count")]
+    Signature(#[source] SignatureError),
+}
+
+fn tail(mismatch: Option<&Mismatch>) -> String {
+    mismatch.map(|mismatch| format!(": {mismatch}")).unwrap_or_default()
+}
+
+/// Reads the signatures of a file. Which kind of file it is shows in its content; a byte order mark, white space around
+/// it and the ends of its lines do not matter.
+///
+/// # Errors
+/// See [`CollectError`]. One unreadable signature makes the whole file unreadable.
+pub fn collect(bytes: &[u8]) -> Result<Vec<Offer>, CollectError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(CollectError::TooLong { found: bytes.len() });
+    }
+    let text = std::str::from_utf8(bytes).ok().ok_or(CollectError::NotUtf8)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    if text.is_empty() {
+        return Err(CollectError::Empty);
+    }
+    let found = if text.starts_with(['{', '[', '"']) {
+        json::read(text)?
+    } else if text.lines().any(|line| line.trim().starts_with(SIGNATURE)) {
+        transcript(text)?
+    } else {
+        lines(text)?
+    };
+    let mut offers = Vec::new();
+    for found in found {
+        offers.extend(found.offers(offers.len())?);
+    }
+    if offers.is_empty() {
+        return Err(CollectError::NoSignature);
+    }
+    Ok(offers)
+}
+
+/// Puts `offers` into `set`, the signatures of `tx`, each if `owners` (of the Safe, now) have its signer and nothing
+/// that its file says is against it. One entry for each offer, in their order.
+pub fn merge(set: &mut SignatureSet, tx: &SafeTx, offers: Vec<Offer>, owners: &BTreeSet<Address>) -> Vec<Merged> {
+    let mut one = |offer: Offer| Merged {
+        source: offer.source,
+        outcome: insert(set, tx, offer, owners),
+    };
+    offers.into_iter().map(&mut one).collect()
+}
+
+fn insert(
+    set: &mut SignatureSet,
+    tx: &SafeTx,
+    offer: Offer,
+    owners: &BTreeSet<Address>,
+) -> Result<Inserted, NotMerged> {
+    let Offer { signature, claims, .. } = offer;
+    let guess = |signature: &OwnerSignature| match signature {
+        OwnerSignature::Eip712(inner) | OwnerSignature::EthSign(inner) => mismatch(tx, inner, owners),
+        OwnerSignature::Contract { .. } | OwnerSignature::Approved { .. } => None,
+    };
+    if set.hash() != tx.hash() {
+        return Err(contradicts("the hash of the set", set.hash(), tx.hash(), None));
+    }
+    if let Some((claim, found, expected)) = claims.against(tx) {
+        return Err(contradicts(claim, found, expected, guess(&signature)));
+    }
+    let (owner, signature) = match set.attribute(signature.clone(), owners) {
+        Ok(attributed) => attributed,
+        Err(error) => return Err(guess(&signature).map_or(NotMerged::Signature(error), NotMerged::Mismatch)),
+    };
+    if let Some(claimed) = claims.owner.filter(|claimed| *claimed != owner) {
+        return Err(contradicts("the signer", claimed, owner, None));
+    }
+    set.insert(signature, owners).map_err(NotMerged::Signature)
+}
+
+fn contradicts(
+    claim: &'static str,
+    found: impl ToString,
+    expected: impl ToString,
+    because: Option<Mismatch>,
+) -> NotMerged {
+    NotMerged::Contradicts {
+        claim,
+        found: found.to_string(),
+        expected: expected.to_string(),
+        because,
+    }
+}
+
+impl Claims {
+    /// The first claim that is not so, what it says, and what is so.
+    fn against(&self, tx: &SafeTx) -> Option<(&'static str, String, String)> {
+        let (domain, nonce) = (tx.domain(), tx.fields().nonce);
+        different("the chain id", self.chain_id, domain.chain_id)
+            .or_else(|| different("the Safe", self.safe, domain.safe))
+            .or_else(|| different("the nonce", self.nonce, nonce))
+            .or_else(|| different("the safeTxHash", self.safe_tx_hash, tx.hash()))
+    }
+}
+
+fn different<T: PartialEq + ToString>(
+    claim: &'static str,
+    found: Option<T>,
+    expected: T,
+) -> Option<(&'static str, String, String)> {
+    let found = found.filter(|found| *found != expected)?;
+    Some((claim, found.to_string(), expected.to_string()))
+}
+
+/// Something that stands for one signature, or for several packed, as a file has it.
+struct Found {
+    bytes: Form,
+    claims: Claims,
+    source: &'static str,
+}
+
+/// How a file writes a signature.
+enum Form {
+    /// As wallets and Safes write it, alone or packed.
+    Bytes(Vec<u8>),
+    /// Read already.
+    Read(OwnerSignature),
+}
+
+impl Found {
+    /// The signatures; `index` is the position of the first.
+    fn offers(self, index: usize) -> Result<Vec<Offer>, CollectError> {
+        let signatures = match self.bytes {
+            Form::Read(signature) => Ok(vec![signature]),
+            // A wallet's own v of 0 and 1 can be told apart from a contract's or an approval's only where it stands alone.
+            Form::Bytes(bytes) if bytes.len() == ONE => OwnerSignature::read(&bytes).map(|one| vec![one]),
+            Form::Bytes(bytes) => OwnerSignature::read_packed(&bytes),
+        };
+        let signatures = signatures.map_err(|source| CollectError::Signature { index, source })?;
+        if signatures.len() > 1 && self.claims.owner.is_some() {
+            return Err(wrong("signature", "several signatures of one owner"));
+        }
+        let (claims, source) = (self.claims, self.source);
+        let offer = |signature| Offer {
+            signature,
+            claims: claims.clone(),
+            source,
+        };
+        Ok(signatures.into_iter().map(offer).collect())
+    }
+}
+
+/// What stands before the parts of what `eip712sign` and `cast wallet sign -v` print.
+const DATA: &str = "Data:";
+const SIGNERS: [(&str, &str); 2] = [("Signer:", "eip712sign"), ("Address:", "cast")];
+const SIGNATURE: &str = "Signature:";
+
+/// What `eip712sign` printed, with whatever the command that it ran printed before: `Signature:` directly after
+/// `Signer:`, and before that mostly `Data:`. And what `cast wallet sign -v` printed.
+fn transcript(text: &str) -> Result<Vec<Found>, CollectError> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let before = |back: usize, mark: &str| {
+            let line = at.checked_sub(back).and_then(|index| lines.get(index))?;
+            line.strip_prefix(mark).map(str::trim)
+        };
+        let mut signer = SIGNERS.into_iter();
+        let signer = signer.find_map(|(mark, source)| before(1, mark).map(|signer| (signer, source)));
+        let (Some(signature), Some((signer, source))) = (line.strip_prefix(SIGNATURE), signer) else {
+            continue;
+        };
+        let data = before(2, DATA).map(|data| digits(data).ok_or_else(|| wrong("Data", "no bytes")));
+        let signer = builder_file::address(signer);
+        found.push(Found {
+            bytes: Form::Bytes(digits(signature.trim()).ok_or_else(|| wrong("Signature", "no bytes"))?),
+            claims: Claims {
+                safe_tx_hash: data.transpose()?.and_then(|data| signed(&data)),
+                owner: Some(signer.ok_or_else(|| wrong("Signer", "no address, or its capitals are wrong"))?),
+                ..Claims::default()
+            },
+            source,
+        });
+    }
+    Ok(found)
+}
+
+/// The hash that `eip712sign` says it signed: that of the 66 bytes, or with `-text` the 32 bytes as a message.
+fn signed(data: &[u8]) -> Option<B256> {
+    match data {
+        [0x19, 0x01, ..] if data.len() == 66 => Some(keccak256(data)),
+        _ => B256::try_from(data).ok(),
+    }
+}
+
+/// Hexadecimal digits, a line for each signature or for several packed.
+fn lines(text: &str) -> Result<Vec<Found>, CollectError> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let read = |line| match digits(line) {
+        Some(bytes) => Ok(bare(bytes)),
+        None => Err(CollectError::NotRecognised),
+    };
+    lines.map(read).collect()
+}
+
+const fn bare(bytes: Vec<u8>) -> Found {
+    Found {
+        bytes: Form::Bytes(bytes),
+        claims: Claims {
+            safe_tx_hash: None,
+            chain_id: None,
+            safe: None,
+            nonce: None,
+            owner: None,
+        },
+        source: "hexadecimal",
+    }
+}
+
+/// Bytes in hexadecimal, with or without `0x` before them.
+fn digits(text: &str) -> Option<Vec<u8>> {
+    let text = text.strip_prefix("0x").unwrap_or(text);
+    // The decoder takes a prefix off as well.
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plain.then(|| hex::decode(text).ok()).flatten()
+}
+
+fn contract(owner: Address, data: Vec<u8>) -> Form {
+    Form::Read(OwnerSignature::Contract {
+        owner,
+        data: Bytes::from(data),
+    })
+}
+
+fn wrong(field: impl Into<String>, wrong: &'static str) -> CollectError {
+    CollectError::Field {
+        field: field.into(),
+        wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests;
