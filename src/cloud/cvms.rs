@@ -1,14 +1,19 @@
-//! CVMs: one record in the versions of 2025-10-28 and from 2026-01-21, its manifest, its state.
+//! CVMs: one record in the versions of 2025-10-28 and from 2026-01-21, the list of them, a manifest, a state.
 //!
 //! Reading is lenient: unknown fields are kept, missing ones are `None`, no enum is closed.
 
 use alloy::primitives::{Address, B256};
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::read::{self, Malformed};
-use super::{Client, CloudError, CvmId, chain};
+use super::{Client, CloudError, CvmId, Key, Page, Paged, chain};
 use crate::compose::{ComposeHash, Manifest};
+use crate::http::Retry;
+
+/// Largest list that is read, bytes: a hundred records of some ten kilobytes, and room.
+const LIST: usize = 8 << 20;
 
 /// A CVM as the cloud reports it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +30,12 @@ pub struct Cvm {
     pub compose_hash: Option<ComposeHash>,
     /// The KMS that guards it.
     pub kms: Kms,
+    /// Instance id, 40 hex digits; a CVM that never booted has none.
+    #[serde(default)]
+    pub instance_id: Option<String>,
+    /// What it may use.
+    #[serde(default)]
+    pub resources: Resources,
     /// Device id of its node.
     pub device_id: Option<B256>,
     /// Hash of its OS image.
@@ -36,6 +47,19 @@ pub struct Cvm {
     /// The record as it came.
     #[serde(skip)]
     pub raw: Value,
+}
+
+/// What a CVM may use, as far as its record says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Name of the instance type, for example `tdx.small`.
+    pub instance_type: Option<String>,
+    /// Virtual CPUs.
+    pub vcpu: Option<u64>,
+    /// Memory, MB.
+    pub memory: Option<u64>,
+    /// Disk, GB.
+    pub disk_size: Option<u64>,
 }
 
 /// KMS facts of a CVM or of a prepare answer; a short object is no error.
@@ -79,6 +103,18 @@ impl Kms {
 }
 
 impl Client {
+    /// `GET /api/v1/cvms/paginated`: one page of the workspace's CVMs.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 422.
+    pub async fn cvms(&self, page: Page) -> Result<Paged<Cvm>, CloudError> {
+        let mut call = self.call(Method::GET, &["cvms", "paginated"], Retry::Read)?;
+        page.ask(&mut call);
+        call.request.body_limit = Some(LIST);
+        let reply = self.send(call, Key::Needed).await?;
+        let answer = reply.object()?;
+        reply.paged(&answer, |item| Cvm::read(item.clone()))
+    }
     /// `GET /api/v1/cvms/{cvm_id}`
     ///
     /// # Errors
@@ -118,7 +154,7 @@ impl Client {
 
 impl Cvm {
     /// Reads a record of any version: each value stands where one of them has it.
-    fn read(record: Value) -> Result<Self, Malformed> {
+    pub(super) fn read(record: Value) -> Result<Self, Malformed> {
         Ok(Self {
             name: read::text(&record, &["/name", "/hosted/name"]),
             uuid: read::text(&record, &["/vm_uuid", "/uuid", "/hosted/id"]),
@@ -126,6 +162,8 @@ impl Cvm {
             status: read::text(&record, &["/status", "/hosted/status"]),
             compose_hash: read::hash(&record, &["/compose_hash"])?,
             kms: Kms::of_cvm(&record)?,
+            instance_id: read::text(&record, &["/instance_id", "/hosted/instance_id"]),
+            resources: Resources::read(&record),
             device_id: read::word(
                 &record,
                 &[
@@ -140,6 +178,21 @@ impl Cvm {
             progress: Progress::read(&record),
             raw: record,
         })
+    }
+}
+
+impl Resources {
+    /// Newer records count memory in GB, older ones in MB.
+    fn read(record: &Value) -> Self {
+        let memory = read::pick(record, &["/resource/memory_in_gb"])
+            .and_then(Value::as_f64)
+            .and_then(|gigabytes| format!("{:.0}", gigabytes * 1024.0).parse().ok());
+        Self {
+            instance_type: read::text(record, &["/resource/instance_type", "/instance_type"]),
+            vcpu: read::number(record, &["/resource/vcpu", "/vcpu"]),
+            memory: memory.or_else(|| read::number(record, &["/memory"])),
+            disk_size: read::number(record, &["/resource/disk_in_gb", "/disk_size"]),
+        }
     }
 }
 

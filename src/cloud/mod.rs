@@ -2,11 +2,17 @@
 //!
 //! Each resource's endpoints and types stand in one file below. Nothing here decides what an upgrade does next.
 
+#[cfg(test)]
+mod api_tests;
 mod apps;
 mod cvms;
 mod error;
+mod health;
 mod id;
+mod lifecycle;
+mod page;
 mod read;
+mod replicas;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -23,9 +29,13 @@ use crate::compose::strict_json;
 use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secrets, Sent, escape};
 
 pub use apps::{AppKmsInfo, IsAllowed, PendingUpdate, Preview};
-pub use cvms::{Cvm, CvmState, Kms, Progress};
+pub use cvms::{Cvm, CvmState, Kms, Progress, Resources};
 pub use error::{CloudError, Problem};
+pub use health::{Attestation, MeasuredEvent, Network, PublicUrl, Stats, TcbInfo};
 pub use id::CvmId;
+pub use lifecycle::{Cancelled, Operation, Operations, OperationsQuery};
+pub use page::{Page, Paged};
+pub use replicas::{Replica, Replicated};
 pub use updates::{Accepted, Commit, CommitToken, OnchainStatus, Patch, Patched, Prepared, RawAnswer, Registration};
 
 use error::{LINE, Refusal};
@@ -170,6 +180,11 @@ impl Client {
 }
 
 impl Call {
+    /// One more query parameter.
+    fn query(&mut self, name: &str, value: &str) {
+        self.request.url = self.request.url.with_query(name, value);
+    }
+
     fn json(&mut self, body: &impl serde::Serialize) -> Result<(), CloudError> {
         let bytes = serde_json::to_vec(body).map_err(|error| CloudError::Unexpected {
             request: self.name.clone(),
@@ -199,6 +214,14 @@ impl Reply {
         match self.value()? {
             object @ Value::Object(_) => Ok(object),
             _ => Err(self.unexpected("not a JSON object")),
+        }
+    }
+
+    /// A success, with or without a document.
+    fn done(&self) -> Result<(), CloudError> {
+        match self.answer.status {
+            200..=204 => Ok(()),
+            _ => Err(self.refusal()),
         }
     }
 

@@ -54,6 +54,15 @@ pub(super) fn flag(record: &Value, places: &[&str]) -> Option<bool> {
     pick(record, places)?.as_bool()
 }
 
+/// A whole number that is not negative; also one that is written as `4.0`, as the Python client sends them.
+pub(super) fn number(record: &Value, places: &[&str]) -> Option<u64> {
+    let value = pick(record, places)?;
+    value.as_u64().or_else(|| {
+        let float = value.as_f64().filter(|float| float.fract() == 0.0)?;
+        format!("{float:.0}").parse().ok()
+    })
+}
+
 /// An app id or contract address: 40 hex digits, with or without `0x` or `app_`.
 pub(super) fn address(record: &Value, places: &[&str]) -> Result<Option<Address>, Malformed> {
     let Some(value) = pick(record, places) else {

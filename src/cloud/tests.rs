@@ -34,7 +34,7 @@ fn http() -> Http {
     })
 }
 
-fn client(fake: &Fake) -> Client {
+pub(super) fn client(fake: &Fake) -> Client {
     with_prefix(fake.url("/api/v1"))
 }
 
@@ -50,25 +50,25 @@ fn with_prefix(prefix: Url) -> Client {
     )
 }
 
-fn keyless(fake: &Fake) -> Client {
+pub(super) fn keyless(fake: &Fake) -> Client {
     let mut client = client(fake);
     client.options.api_key = None;
     client
 }
 
-fn cvm_id() -> CvmId {
+pub(super) fn cvm_id() -> CvmId {
     "chipotle-prod".parse().unwrap()
 }
 
-fn token() -> CommitToken {
+pub(super) fn token() -> CommitToken {
     CommitToken::new(TOKEN).unwrap()
 }
 
-fn hash() -> ComposeHash {
+pub(super) fn hash() -> ComposeHash {
     HASH.parse().unwrap()
 }
 
-fn patch() -> Patch {
+pub(super) fn patch() -> Patch {
     Patch {
         changes: Changes {
             docker_compose_file: Some("services: {}\n".to_owned()),

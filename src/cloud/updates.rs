@@ -11,14 +11,14 @@ use zeroize::Zeroizing;
 
 use super::error::{Refusal, unwrapped};
 use super::read::{self, Malformed};
-use super::{Call, Client, CloudError, CvmId, Key, Kms, Reply, chain};
+use super::{Call, Client, CloudError, Cvm, CvmId, Key, Kms, Reply, chain};
 use crate::compose::{Changes, ComposeHash, strict_json};
 use crate::http::{Retry, Secrets, escape};
 
 /// Longest name of a request that is kept, characters: it goes into the journal.
 const MAX_REQUEST_ID: usize = 128;
 
-const PREPARE_ONLY: HeaderName = HeaderName::from_static("x-prepare-only");
+pub(super) const PREPARE_ONLY: HeaderName = HeaderName::from_static("x-prepare-only");
 const COMPOSE_HASH: HeaderName = HeaderName::from_static("x-compose-hash");
 const TRANSACTION_HASH: HeaderName = HeaderName::from_static("x-transaction-hash");
 
@@ -199,6 +199,12 @@ impl RawAnswer {
         }
     }
 
+    /// The CVM's record in a success.
+    pub(super) fn cvm(&self) -> Result<Cvm, CloudError> {
+        let root = self.json()?;
+        self.sound(Cvm::read(root))
+    }
+
     fn json(&self) -> Result<Value, CloudError> {
         let root = strict_json(&self.bytes, self.bytes.len());
         match self.sound(root.map_err(|error| Malformed::Shape(chain(&error))))? {
@@ -354,12 +360,22 @@ impl Registration {
     }
 }
 
-/// Body of `commit-update`.
+/// Body of `commit-update` and `commit-replica`.
 #[derive(Serialize)]
-struct CommitBody<'a> {
+pub(super) struct CommitBody<'a> {
     token: &'a str,
     compose_hash: String,
     transaction_hash: String,
+}
+
+impl<'a> CommitBody<'a> {
+    pub(super) fn new(commit: Commit<'a>) -> Self {
+        Self {
+            token: commit.token.expose(),
+            compose_hash: commit.hash.bare(),
+            transaction_hash: commit.by.text(),
+        }
+    }
 }
 
 impl Client {
@@ -410,11 +426,7 @@ impl Client {
     pub async fn commit(&self, id: &CvmId, commit: Commit<'_>) -> Result<Accepted, CloudError> {
         let mut call = self.call(Method::POST, &["cvms", id.as_str(), "commit-update"], Retry::Write)?;
         call.secrets.add(commit.token.expose());
-        call.json(&CommitBody {
-            token: commit.token.expose(),
-            compose_hash: commit.hash.bare(),
-            transaction_hash: commit.by.text(),
-        })?;
+        call.json(&CommitBody::new(commit))?;
         call.request.time = Some(self.http.limits().total * 2);
         let reply = self.send(call, Key::IfGiven).await?;
         reply.sound(Accepted::read(&reply.object()?))

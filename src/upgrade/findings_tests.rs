@@ -53,6 +53,8 @@ fn cvm(compose_hash: Option<ComposeHash>) -> Cvm {
         status: Some("running".to_owned()),
         compose_hash,
         kms: Kms::default(),
+        instance_id: None,
+        resources: crate::cloud::Resources::default(),
         device_id: None,
         os_image_hash: None,
         os_image: None,

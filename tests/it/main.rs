@@ -9,6 +9,7 @@
     reason = "test harness: a broken world fails the test that met it"
 )]
 
+mod api_table;
 mod canaries;
 mod chain;
 mod chain_faults;

@@ -1,0 +1,217 @@
+//! What a running CVM says of itself: system information, network, attestation.
+//!
+//! The cloud passes these on. Nothing here verifies a quote; a compose hash in them is the CVM's word, not a proof.
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::read;
+use super::{Client, CloudError, CvmId, Key};
+use crate::compose::ComposeHash;
+use crate::http::Retry;
+
+/// Largest attestation that is read, bytes: certificates and an event log.
+const ATTESTATION: usize = 8 << 20;
+
+/// Name of the event by which the guest measures its manifest.
+const COMPOSE_HASH_EVENT: &str = "compose-hash";
+
+/// System information of a CVM.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stats {
+    /// Whether the CVM could be asked.
+    pub is_online: Option<bool>,
+    /// Whether its owner lets anybody ask.
+    pub is_public: Option<bool>,
+    /// Why there is nothing.
+    pub error: Option<String>,
+    /// Status as the server writes it.
+    pub status: Option<String>,
+    /// Boot progress, free text.
+    pub boot_progress: Option<String>,
+    /// Boot error, free text.
+    pub boot_error: Option<String>,
+    /// Memory in all, bytes.
+    pub total_memory: Option<u64>,
+    /// Memory in use, bytes.
+    pub used_memory: Option<u64>,
+    /// Virtual CPUs that the guest sees.
+    pub num_cpus: Option<u64>,
+    /// Since the boot, seconds.
+    pub uptime: Option<u64>,
+    /// The record as it came.
+    pub raw: Value,
+}
+
+/// Where a CVM can be reached.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Network {
+    /// Whether the CVM could be asked.
+    pub is_online: Option<bool>,
+    /// Whether its owner lets anybody ask.
+    pub is_public: Option<bool>,
+    /// Why there is nothing.
+    pub error: Option<String>,
+    /// Address inside the gateway's network.
+    pub internal_ip: Option<String>,
+    /// When the gateway last heard of it.
+    pub latest_handshake: Option<String>,
+    /// Public addresses, one pair for each port.
+    pub public_urls: Vec<PublicUrl>,
+}
+
+/// Public addresses of one port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicUrl {
+    /// Of the app: any of its instances answers.
+    pub app: Option<String>,
+    /// Of this instance.
+    pub instance: Option<String>,
+}
+
+/// What a CVM shows to be believed; not verified here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attestation {
+    /// Whether the CVM could be asked.
+    pub is_online: Option<bool>,
+    /// Whether its owner lets anybody ask.
+    pub is_public: Option<bool>,
+    /// Why there is nothing.
+    pub error: Option<String>,
+    /// Measurements.
+    pub tcb_info: Option<TcbInfo>,
+    /// The record as it came, certificates and quote in it.
+    pub raw: Value,
+}
+
+/// Measurements of a TDX guest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TcbInfo {
+    /// MRTD, hex.
+    pub mrtd: Option<String>,
+    /// RTMR 0 to 3, hex.
+    pub rtmr: [Option<String>; 4],
+    /// The manifest's very bytes.
+    pub app_compose: Option<String>,
+    /// What was measured, in order.
+    pub event_log: Vec<MeasuredEvent>,
+}
+
+/// One measured event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasuredEvent {
+    /// Register that it went into.
+    pub imr: Option<u64>,
+    /// Its name.
+    pub event: Option<String>,
+    /// What was measured, hex.
+    pub event_payload: Option<String>,
+    /// Digest, hex.
+    pub digest: Option<String>,
+}
+
+impl Client {
+    /// `GET /api/v1/cvms/{cvm_id}/stats`
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422.
+    pub async fn stats(&self, id: &CvmId) -> Result<Stats, CloudError> {
+        let (reply, _) = self.get(&["cvms", id.as_str(), "stats"]).await?;
+        let record = reply.object()?;
+        Ok(Stats {
+            is_online: read::flag(&record, &["/is_online"]),
+            is_public: read::flag(&record, &["/is_public"]),
+            error: read::text(&record, &["/error"]),
+            status: read::text(&record, &["/status"]),
+            boot_progress: read::text(&record, &["/boot_progress"]),
+            boot_error: read::text(&record, &["/boot_error"]),
+            total_memory: read::number(&record, &["/sysinfo/total_memory"]),
+            used_memory: read::number(&record, &["/sysinfo/used_memory"]),
+            num_cpus: read::number(&record, &["/sysinfo/num_cpus"]),
+            uptime: read::number(&record, &["/sysinfo/uptime"]),
+            raw: record,
+        })
+    }
+    /// `GET /api/v1/cvms/{cvm_id}/network`
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422.
+    pub async fn network(&self, id: &CvmId) -> Result<Network, CloudError> {
+        let (reply, _) = self.get(&["cvms", id.as_str(), "network"]).await?;
+        let record = reply.object()?;
+        let urls = record.get("public_urls").and_then(Value::as_array);
+        Ok(Network {
+            is_online: read::flag(&record, &["/is_online"]),
+            is_public: read::flag(&record, &["/is_public"]),
+            error: read::text(&record, &["/error"]),
+            internal_ip: read::text(&record, &["/internal_ip"]),
+            latest_handshake: read::text(&record, &["/latest_handshake"]),
+            public_urls: urls
+                .into_iter()
+                .flatten()
+                .map(|urls| PublicUrl {
+                    app: read::text(urls, &["/app"]),
+                    instance: read::text(urls, &["/instance"]),
+                })
+                .collect(),
+        })
+    }
+    /// `GET /api/v1/cvms/{cvm_id}/attestation`
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422.
+    pub async fn attestation(&self, id: &CvmId) -> Result<Attestation, CloudError> {
+        let mut call = self.call(Method::GET, &["cvms", id.as_str(), "attestation"], Retry::Read)?;
+        call.request.body_limit = Some(ATTESTATION);
+        let reply = self.send(call, Key::Needed).await?;
+        let record = reply.object()?;
+        Ok(Attestation {
+            is_online: read::flag(&record, &["/is_online"]),
+            is_public: read::flag(&record, &["/is_public"]),
+            error: read::text(&record, &["/error"]),
+            tcb_info: record
+                .get("tcb_info")
+                .filter(|info| info.is_object())
+                .map(TcbInfo::read),
+            raw: record,
+        })
+    }
+}
+
+impl TcbInfo {
+    fn read(info: &Value) -> Self {
+        let events = info.get("event_log").and_then(Value::as_array);
+        let word = |place: &str| read::document(info, place);
+        Self {
+            mrtd: word("/mrtd"),
+            rtmr: [word("/rtmr0"), word("/rtmr1"), word("/rtmr2"), word("/rtmr3")],
+            app_compose: word("/app_compose"),
+            event_log: events
+                .into_iter()
+                .flatten()
+                .map(|event| MeasuredEvent {
+                    imr: read::number(event, &["/imr"]),
+                    event: read::text(event, &["/event"]),
+                    event_payload: read::document(event, "/event_payload"),
+                    digest: read::document(event, "/digest"),
+                })
+                .collect(),
+        }
+    }
+
+    /// SHA-256 of the manifest's bytes as the CVM shows them.
+    pub fn shown_compose_hash(&self) -> Option<ComposeHash> {
+        self.app_compose.as_ref().map(|text| ComposeHash::of(text.as_bytes()))
+    }
+
+    /// The compose hash in the event log, if exactly one event names one.
+    pub fn measured_compose_hash(&self) -> Option<ComposeHash> {
+        let named = |event: &&MeasuredEvent| event.event.as_deref() == Some(COMPOSE_HASH_EVENT);
+        let mut events = self.event_log.iter().filter(named);
+        match (events.next(), events.next()) {
+            (Some(event), None) => event.event_payload.as_ref()?.parse().ok(),
+            _ => None,
+        }
+    }
+}
