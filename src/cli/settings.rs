@@ -36,6 +36,11 @@ const API_PREFIX: &str = "PHALA_CLOUD_API_PREFIX";
 const RPC_URL: &str = "ETH_RPC_URL";
 const NO_COLOR: &str = "NO_COLOR";
 const HOME: &str = "HOME";
+const STATE_HOME: &str = "XDG_STATE_HOME";
+/// Where state is kept when the environment does not say (XDG Base Directory Specification).
+const DEFAULT_STATE: &str = ".local/state";
+/// The record of what was signed for Safes, below the folder for state.
+const SIGNED: &str = "countersign/signed";
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +119,26 @@ impl Environment {
         }
         let text = self.text("COUNTERSIGN_REQUEST_MS")?;
         text.parse().ok().map(Duration::from_millis)
+    }
+
+    /// The record of what was signed for Safes: one for all upgrades, since a Safe has one sequence of nonces.
+    #[allow(dead_code, reason = "for commands that sign for a Safe")]
+    pub(super) fn signing_record(&self) -> Result<PathBuf, CliError> {
+        // The specification wants a path that is not absolute ignored.
+        let state = self
+            .text(STATE_HOME)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        let home = || self.text(HOME).map(|home| Path::new(&home).join(DEFAULT_STATE));
+        let state = state.or_else(home).ok_or_else(|| CliError::Usage {
+            code: "USAGE_NO_HOME",
+            message: format!(
+                "there is no place for the record of signatures: neither `{STATE_HOME}` nor `{HOME}` is set"
+            ),
+            hint: format!("set `{STATE_HOME}` to a folder that stays"),
+            next: Next::Again,
+        })?;
+        Ok(state.join(SIGNED))
     }
 
     /// Foundry's keystore folder, for `account:NAME`.
@@ -565,6 +590,26 @@ mod tests {
         }
         assert!(matches!(read(&vec![b'x'; 200 * 1024 + 1]), Err(CliError::UserFile(_))));
         assert!(matches!(text_file(dir.path()), Err(CliError::UserFile(_))));
+    }
+
+    #[test]
+    fn m23_the_record_of_signatures_is_below_the_folder_for_state() {
+        let at = |pairs: &[(&str, &str)]| Environment::fixed(pairs).signing_record();
+        let home = (HOME, "/home/me");
+        let default = Path::new("/home/me/.local/state/countersign/signed");
+        assert_eq!(at(&[home]).unwrap(), default);
+        assert_eq!(at(&[home, (STATE_HOME, "state")]).unwrap(), default);
+        assert_eq!(at(&[home, (STATE_HOME, "")]).unwrap(), default);
+        let named = at(&[home, (STATE_HOME, "/var/state")]).unwrap();
+        assert_eq!(named, Path::new("/var/state/countersign/signed"));
+        let none = at(&[]).unwrap_err();
+        assert!(matches!(
+            none,
+            CliError::Usage {
+                code: "USAGE_NO_HOME",
+                ..
+            }
+        ));
     }
 
     #[test]

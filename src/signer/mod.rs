@@ -2,8 +2,10 @@
 //!
 //! No key, password or seed ever leaves this room; every buffer that held one is wiped. There is no `sign_hash`.
 
+mod error;
 mod key;
 mod keystore;
+mod record;
 mod source;
 
 use std::path::PathBuf;
@@ -11,12 +13,17 @@ use std::path::PathBuf;
 use alloy::consensus::{SignableTransaction as _, TxEip1559};
 use alloy::eips::eip2718::Encodable2718 as _;
 use alloy::network::TxSignerSync as _;
-use alloy::primitives::{Address, TxKind};
+use alloy::primitives::{Address, B256, Signature, TxKind};
+use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
 use zeroize::Zeroizing;
 
-use crate::chain::{SignedTx, TxError, TxRequest};
-use crate::fsutil::FsError;
+use crate::chain::{SignedTx, TxRequest};
+use crate::fsutil::point;
+use crate::safe::{OwnerSignature, SafeTx};
+
+pub use error::{AskError, SignerError};
+pub use record::{RecordError, SigningRecord};
 
 /// Where a key is. Parses `prompt`, `env:NAME`, `file:PATH`, `keystore:PATH`, `account:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,96 +67,16 @@ pub struct Consent {
     pub facts: Vec<(String, String)>,
 }
 
-/// Nobody answered.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AskError {
-    /// No terminal and no `--yes`.
-    #[error("nobody can be asked here: {0}")]
-    Nobody(String),
-    /// The terminal broke.
-    #[error("the answer could not be read")]
-    Io(#[source] std::io::Error),
-}
-
 /// A key that is ready.
 pub struct Signer {
     address: Address,
-    key: PrivateKeySigner,
+    key: Key,
 }
 
-/// Why a key is not ready or did not sign.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignerError {
-    /// A text that names no source.
-    #[error("`{text}` names no key; write prompt, env:NAME, file:PATH, keystore:PATH or account:NAME")]
-    Source {
-        /// What was written, unless it looks like a key.
-        text: String,
-    },
-    /// A name of the environment or of an account that cannot be one.
-    #[error("`{text}` names no {what}")]
-    Name {
-        /// What was written, unless it looks like a key.
-        text: String,
-        /// What it should name.
-        what: &'static str,
-    },
-    /// The file cannot be used.
-    #[error(transparent)]
-    File(#[from] FsError),
-    /// Nobody was there.
-    #[error(transparent)]
-    Ask(#[from] AskError),
-    /// Not a key.
-    #[error("{place} holds no private key: {why}")]
-    NotAKey {
-        /// Where.
-        place: String,
-        /// Why, without the content.
-        why: &'static str,
-    },
-    /// The variable is not set.
-    #[error("the environment variable `{name}` is not set")]
-    NoVariable {
-        /// Name.
-        name: String,
-    },
-    /// An account without a folder to look in.
-    #[error("account `{name}` is in no known keystore folder")]
-    NoFolder {
-        /// Account.
-        name: String,
-    },
-    /// Wrong password, three times.
-    #[error("wrong password for `{}`", path.display())]
-    Password {
-        /// Keystore.
-        path: PathBuf,
-    },
-    /// Damaged keystore.
-    #[error("`{}` is not a keystore: {why}", path.display())]
-    Keystore {
-        /// Keystore.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// The key did not sign.
-    #[error("the key did not sign")]
-    Unsigned(#[source] alloy::signers::Error),
-    /// The signature is not by the key it should be by, or not over these bytes.
-    #[error(transparent)]
-    Signed(#[from] TxError),
-    /// The key belongs to another address.
-    #[error("the key belongs to {found}, and {expected} has to sign")]
-    OtherKey {
-        /// Its address.
-        found: Address,
-        /// Address needed.
-        expected: Address,
-    },
+/// How the key is reached.
+enum Key {
+    /// In this process.
+    Local(PrivateKeySigner),
 }
 
 /// How to open a keystore without a person: a file that holds its password.
@@ -166,11 +93,11 @@ impl Signer {
     ///
     /// # Errors
     /// See [`SignerError`].
-    pub fn open(source: &Source, unlock: &Unlock, ask: &dyn Ask) -> Result<Self, SignerError> {
+    pub async fn open(source: &Source, unlock: &Unlock, ask: &dyn Ask) -> Result<Self, SignerError> {
         let key = key::open(source, unlock, ask)?;
         Ok(Self {
             address: key.address(),
-            key,
+            key: Key::Local(key),
         })
     }
     /// The address it signs for.
@@ -180,8 +107,8 @@ impl Signer {
     /// Signs a transaction (EIP-1559) and recovers the signer from the result.
     ///
     /// # Errors
-    /// `request.from` is another address, or the signature does not recover to it.
-    pub fn sign_tx(&self, request: &TxRequest) -> Result<SignedTx, SignerError> {
+    /// `request.from` is another address, the key did not sign, or the signature does not recover to it.
+    pub async fn sign_tx(&self, request: &TxRequest) -> Result<SignedTx, SignerError> {
         if request.from != self.address {
             return Err(SignerError::OtherKey {
                 found: self.address,
@@ -199,10 +126,55 @@ impl Signer {
             access_list: alloy::eips::eip2930::AccessList::default(),
             input: request.call.data.clone(),
         };
-        let signature = self.key.sign_transaction_sync(&mut tx).map_err(SignerError::Unsigned)?;
+        let signature = self.key.sign_transaction(&mut tx).await?;
         let raw = tx.into_signed(signature).encoded_2718();
         Ok(SignedTx::from_raw(request.clone(), raw.into())?)
     }
+    /// Signs a Safe transaction as an owner (EIP-712; v 27 or 28, low s) and recovers the signer from the result.
+    ///
+    /// The key signs one transaction for each nonce of a Safe: what it is about to sign is in `record`, durably, before
+    /// it is touched. The same transaction may be signed again; another one only if it does nothing but use up the
+    /// nonce ([`SafeTx::is_rejection`]), and after that only this one. Cut off, it leaves at most a record of a
+    /// signature that was never made.
+    ///
+    /// # Errors
+    /// [`SignerError::AlreadySigned`], the record cannot be used, the key did not sign, or the signature is not one by
+    /// this key of the safeTxHash.
+    pub async fn sign_safe_tx(&self, tx: &SafeTx, record: &SigningRecord) -> Result<OwnerSignature, SignerError> {
+        record.admit(self.address, tx)?;
+        point("safe-sign.b");
+        let signature = self.key.sign_safe_tx(tx).await?;
+        point("safe-sign.d");
+        // Read back as if a stranger had sent it.
+        let signature = OwnerSignature::read(&signature.as_bytes()).map_err(SignerError::NoSignature)?;
+        let found = signature.signer(tx.hash()).map_err(SignerError::NoSignature)?;
+        if found == self.address {
+            Ok(signature)
+        } else {
+            Err(SignerError::WrongSignature {
+                found,
+                expected: self.address,
+            })
+        }
+    }
+}
+
+impl Key {
+    async fn sign_transaction(&self, tx: &mut TxEip1559) -> Result<Signature, SignerError> {
+        match self {
+            Self::Local(key) => key.sign_transaction_sync(tx).map_err(SignerError::Unsigned),
+        }
+    }
+    /// Signs the hash of the fields, computed anew.
+    async fn sign_safe_tx(&self, tx: &SafeTx) -> Result<Signature, SignerError> {
+        match self {
+            Self::Local(key) => key.sign_hash_sync(&safe_tx_hash(tx)).map_err(SignerError::Unsigned),
+        }
+    }
+}
+
+fn safe_tx_hash(tx: &SafeTx) -> B256 {
+    tx.fields().hash(tx.domain())
 }
 
 impl std::fmt::Debug for Signer {

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use alloy::primitives::{Bytes, U256, address, bytes};
 use alloy::signers::k256::elliptic_curve::rand_core::OsRng;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -56,8 +57,17 @@ impl Ask for Person {
     }
 }
 
+fn open(source: &Source, unlock: &Unlock, ask: &dyn Ask) -> Result<Signer, SignerError> {
+    now(Signer::open(source, unlock, ask))
+}
+
+/// The result of what waits for nothing.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().unwrap()
+}
+
 fn typed(text: &str) -> Result<Signer, SignerError> {
-    Signer::open(&Source::Prompt, &Unlock::default(), &Person::who_types([text]))
+    open(&Source::Prompt, &Unlock::default(), &Person::who_types([text]))
 }
 
 fn put(dir: &TempDir, name: &str, content: &str) -> PathBuf {
@@ -209,11 +219,11 @@ fn a_key_comes_from_a_variable_or_a_file() {
         ..Person::default()
     };
     let unlock = Unlock::default();
-    let from_variable = Signer::open(&Source::Env("K".into()), &unlock, &person).unwrap();
+    let from_variable = open(&Source::Env("K".into()), &unlock, &person).unwrap();
     let file = put(&dir, "key", &format!("0x{KEY}\n"));
-    let from_file = Signer::open(&Source::File(file), &unlock, &person).unwrap();
+    let from_file = open(&Source::File(file), &unlock, &person).unwrap();
     assert_eq!([from_variable.address(), from_file.address()], [ADDRESS; 2]);
-    let missing = Signer::open(&Source::Env("L".into()), &unlock, &person);
+    let missing = open(&Source::Env("L".into()), &unlock, &person);
     assert!(matches!(missing, Err(SignerError::NoVariable { name }) if name == "L"));
 }
 
@@ -222,7 +232,7 @@ fn n4_a_key_file_that_others_may_open_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     fsutil::write(&path, KEY.as_bytes(), 0o640).unwrap();
-    let refusal = Signer::open(&Source::File(path), &Unlock::default(), &Person::default());
+    let refusal = open(&Source::File(path), &Unlock::default(), &Person::default());
     assert!(matches!(refusal, Err(SignerError::File(_))), "{refusal:?}");
 }
 
@@ -230,7 +240,7 @@ fn n4_a_key_file_that_others_may_open_is_refused() {
 fn a_keystore_that_alloy_wrote_opens_with_its_password() {
     let dir = tempfile::tempdir().unwrap();
     let path = keystore(dir.path());
-    let signer = Signer::open(
+    let signer = open(
         &Source::Keystore(path),
         &Unlock::default(),
         &Person::who_types([PASSWORD]),
@@ -249,12 +259,12 @@ fn an_account_is_a_keystore_in_foundrys_folder() {
         ..Unlock::default()
     };
     assert_eq!(
-        Signer::open(&source, &unlock, &Person::who_types([PASSWORD]))
+        open(&source, &unlock, &Person::who_types([PASSWORD]))
             .unwrap()
             .address(),
         ADDRESS
     );
-    let refusal = Signer::open(&source, &Unlock::default(), &Person::default());
+    let refusal = open(&source, &Unlock::default(), &Person::default());
     assert!(matches!(refusal, Err(SignerError::NoFolder { .. })));
 }
 
@@ -274,11 +284,11 @@ fn n2_a_wrong_password_may_be_typed_twice_and_not_three_times() {
     let dir = tempfile::tempdir().unwrap();
     let source = Source::Keystore(keystore(dir.path()));
     let third_time = Person::who_types(["canary-1", "canary-2", PASSWORD]);
-    assert!(Signer::open(&source, &Unlock::default(), &third_time).is_ok());
+    assert!(open(&source, &Unlock::default(), &third_time).is_ok());
     assert_eq!(third_time.told.lock().unwrap().len(), 2);
 
     let never = Person::who_types(["canary-1", "canary-2", "canary-3", PASSWORD]);
-    let refusal = Signer::open(&source, &Unlock::default(), &never).unwrap_err();
+    let refusal = open(&source, &Unlock::default(), &never).unwrap_err();
     assert!(matches!(refusal, SignerError::Password { .. }), "{refusal:?}");
     assert_eq!(never.asked.lock().unwrap().len(), 3);
 }
@@ -287,30 +297,30 @@ fn n2_a_wrong_password_may_be_typed_twice_and_not_three_times() {
 fn a_password_file_is_private_its_line_end_is_not_part_of_it_and_nobody_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let source = Source::Keystore(keystore(dir.path()));
-    let open = |file: PathBuf| {
+    let open_with = |file: PathBuf| {
         let unlock = Unlock {
             password_file: Some(file),
             ..Unlock::default()
         };
-        Signer::open(&source, &unlock, &Person::who_types([PASSWORD]))
+        open(&source, &unlock, &Person::who_types([PASSWORD]))
     };
     for end in ["", "\n", "\r\n"] {
         assert!(
-            open(put(&dir, "password", &format!("{PASSWORD}{end}"))).is_ok(),
+            open_with(put(&dir, "password", &format!("{PASSWORD}{end}"))).is_ok(),
             "{end:?}"
         );
     }
-    let wrong = open(put(&dir, "password", &format!("{PASSWORD} \n")));
+    let wrong = open_with(put(&dir, "password", &format!("{PASSWORD} \n")));
     assert!(matches!(wrong, Err(SignerError::Password { .. })));
     let path = dir.path().join("wide");
     fsutil::write(&path, PASSWORD.as_bytes(), 0o644).unwrap();
-    assert!(matches!(open(path), Err(SignerError::File(_))));
+    assert!(matches!(open_with(path), Err(SignerError::File(_))));
 }
 
 #[test]
 fn n1_a_missing_keystore_is_said_before_a_password_is_asked_for() {
     let person = Person::who_types([PASSWORD]);
-    let refusal = Signer::open(&Source::Keystore("/nowhere".into()), &Unlock::default(), &person);
+    let refusal = open(&Source::Keystore("/nowhere".into()), &Unlock::default(), &person);
     assert!(matches!(refusal, Err(SignerError::File(_))));
     assert!(person.asked.lock().unwrap().is_empty());
 }
@@ -344,7 +354,7 @@ fn n3_a_damaged_or_greedy_keystore_is_refused_before_a_password_is_asked_for() {
         let path = keystore(dir.path());
         change(&path, pointer, value.clone());
         let person = Person::who_types([PASSWORD]);
-        let refusal = Signer::open(&Source::Keystore(path), &Unlock::default(), &person);
+        let refusal = open(&Source::Keystore(path), &Unlock::default(), &person);
         assert!(
             matches!(refusal, Err(SignerError::Keystore { .. })),
             "{pointer} {value}: {refusal:?}"
@@ -361,7 +371,7 @@ fn a_keystore_of_another_address_than_it_says_is_refused() {
     for (address, accepted) in [(ADDRESS, true), (Address::repeat_byte(1), false)] {
         json["address"] = json!(hex::encode(address));
         let path = put(&dir, "with-address", &json.to_string());
-        let outcome = Signer::open(
+        let outcome = open(
             &Source::Keystore(path),
             &Unlock::default(),
             &Person::who_types([PASSWORD]),
@@ -395,7 +405,7 @@ fn v23_no_error_and_no_debug_text_holds_a_key_or_a_password() {
         Source::Keystore(keystore(dir.path())),
     ];
     for source in sources {
-        let error = Signer::open(&source, &Unlock::default(), &person()).unwrap_err();
+        let error = open(&source, &Unlock::default(), &person()).unwrap_err();
         let said = everything_it_says(&error).to_lowercase();
         for secret in ["cafe5ec2e7", "7777777", "hunter2"] {
             assert!(!said.contains(secret), "{source}: {said}");
@@ -431,7 +441,7 @@ fn n7_another_address_is_refused_before_anything_is_signed() {
         from: Address::repeat_byte(9),
         ..request()
     };
-    let refusal = typed(KEY).unwrap().sign_tx(&other);
+    let refusal = now(typed(KEY).unwrap().sign_tx(&other));
     assert!(
         matches!(refusal, Err(SignerError::OtherKey { found: ADDRESS, .. })),
         "{refusal:?}"
@@ -445,7 +455,7 @@ fn a_signed_transaction_recovers_to_the_key_and_says_what_was_asked() {
     use alloy::eips::eip2718::Decodable2718 as _;
 
     let request = request();
-    let signed = typed(KEY).unwrap().sign_tx(&request).unwrap();
+    let signed = now(typed(KEY).unwrap().sign_tx(&request)).unwrap();
     assert_eq!(signed.request, request);
     let envelope = TxEnvelope::decode_2718(&mut signed.raw.as_ref()).unwrap();
     assert_eq!(envelope.recover_signer().unwrap(), ADDRESS);
@@ -469,7 +479,7 @@ fn a_signed_transaction_recovers_to_the_key_and_says_what_was_asked() {
 fn the_same_request_is_signed_with_the_same_bytes() {
     let signer = typed(KEY).unwrap();
     assert_eq!(
-        signer.sign_tx(&request()).unwrap().raw,
-        signer.sign_tx(&request()).unwrap().raw
+        now(signer.sign_tx(&request())).unwrap().raw,
+        now(signer.sign_tx(&request())).unwrap().raw
     );
 }

@@ -107,7 +107,7 @@ impl Run<'_> {
 
     async fn sign(&mut self, chain: &Chain, plan: &Plan) -> Result<SignedTx, UpgradeError> {
         let owner = plan.app_state.owner;
-        let Some(address) = self.signer()?.map(crate::signer::Signer::address) else {
+        let Some(address) = self.signer().await?.map(crate::signer::Signer::address) else {
             return Err(UpgradeError::decide(
                 "SIGNER_NEEDED",
                 format!("{owner} has to sign, and no key was named"),
@@ -138,7 +138,7 @@ impl Run<'_> {
         let signer = self
             .open_signer()
             .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
-        Ok(signer.sign_tx(&request)?)
+        Ok(signer.sign_tx(&request).await?)
     }
 
     fn ask_for_consent(&self, plan: &Plan, request: &TxRequest) -> Result<(), UpgradeError> {
@@ -187,7 +187,7 @@ impl Run<'_> {
             Broadcast::Accepted | Broadcast::AlreadyKnown => {}
             // Somebody's transaction has this nonce: ours mined before, or a stranger's; waiting finds out.
             Broadcast::Rejected(Rejection::NonceTooLow | Rejection::Underpriced) => {}
-            Broadcast::Rejected(Rejection::FeeTooLow) if self.may_raise()? => return self.raise(&chain).await,
+            Broadcast::Rejected(Rejection::FeeTooLow) if self.may_raise().await? => return self.raise(&chain).await,
             Broadcast::Rejected(rejection) => return Err(rejected(&tx, &rejection)),
             Broadcast::Ambiguous { said } => self.look_for(&chain, &tx, said).await?,
         }
@@ -202,8 +202,8 @@ impl Run<'_> {
     }
 
     /// Fees that rose between signing and sending can be followed with the key at hand.
-    fn may_raise(&mut self) -> Result<bool, UpgradeError> {
-        Ok(self.upgrade.state().signed.len() <= RAISES && self.signer()?.is_some())
+    async fn may_raise(&mut self) -> Result<bool, UpgradeError> {
+        Ok(self.upgrade.state().signed.len() <= RAISES && self.signer().await?.is_some())
     }
 
     /// The same call and nonce with higher fees, and that goes out.

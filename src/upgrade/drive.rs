@@ -435,11 +435,11 @@ impl Run<'_> {
     }
 
     /// The key, opened once a run; `None` when no source was named.
-    pub(super) fn signer(&mut self) -> Result<Option<&Signer>, UpgradeError> {
+    pub(super) async fn signer(&mut self) -> Result<Option<&Signer>, UpgradeError> {
         if self.signer.is_none()
             && let Some(source) = self.world.signer
         {
-            self.signer = Some(Signer::open(source, self.world.unlock, self.world.ask)?);
+            self.signer = Some(Signer::open(source, self.world.unlock, self.world.ask).await?);
         }
         Ok(self.signer.as_ref())
     }

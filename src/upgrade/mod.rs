@@ -29,6 +29,7 @@ use url::Url;
 
 use crate::chain::{Chain, FeePolicy, Finality};
 use crate::cloud::{Client, CvmId, Patch};
+use crate::fsutil::point;
 use crate::http::Http;
 use crate::signer::{Ask, Source, Unlock};
 
@@ -168,14 +169,3 @@ pub fn find(root: &Path) -> Result<Vec<std::path::PathBuf>, UpgradeError> {
         .filter(|dir| holds(dir))
         .collect())
 }
-
-/// A named point at which a test build dies when `FAILPOINTS` says `<name>=return`: by SIGKILL, so that nothing is
-/// flushed, unlocked or tidied up. Nothing in other builds.
-#[cfg(feature = "failpoints")]
-pub(crate) fn point(name: &str) {
-    use rustix::process::{Signal, getpid, kill_process};
-    fail::fail_point!(name, |_| kill_process(getpid(), Signal::KILL).unwrap_or_default());
-}
-
-#[cfg(not(feature = "failpoints"))]
-pub(crate) const fn point(_name: &str) {}

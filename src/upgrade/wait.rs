@@ -209,7 +209,7 @@ impl Run<'_> {
         };
         let request = last.request.bumped(sighting.base_fee, self.limits.fees)?;
         let owner = request.from;
-        match self.signer()? {
+        match self.signer().await? {
             None => {
                 self.tell("the fees are too low by now; name the key with `--signer` to raise them");
                 return Ok(RETRY_WAIT_MAX);
@@ -233,7 +233,10 @@ impl Run<'_> {
             digest: request.signing_hash(),
         })?;
         super::point("bump.b");
-        let signed = self.open_signer().map(|signer| signer.sign_tx(&request)).transpose()?;
+        let signed = match self.open_signer() {
+            Some(signer) => Some(signer.sign_tx(&request).await?),
+            None => None,
+        };
         super::point("bump.d");
         if let Some(tx) = signed {
             self.tell(&format!(

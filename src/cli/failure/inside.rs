@@ -1,13 +1,16 @@
 //! Failures on this machine: keys, questions, journals, files.
 
 use std::io::ErrorKind;
+use std::path::Path;
+
+use alloy::primitives::U256;
 
 use super::outside::transaction;
 use super::{Next, Verdict, verdict};
 use crate::cli::ask::CONSENT_FLAG;
 use crate::cli::exit::Exit;
 use crate::fsutil::{FsError, HoldError};
-use crate::signer::{AskError, SignerError};
+use crate::signer::{AskError, RecordError, SignerError};
 use crate::upgrade::JournalError;
 
 pub(super) fn signer(error: &SignerError) -> Verdict {
@@ -15,6 +18,7 @@ pub(super) fn signer(error: &SignerError) -> Verdict {
         SignerError::File(error) => return user_file(error),
         SignerError::Ask(error) => return ask(error),
         SignerError::Signed(error) => return transaction(error),
+        SignerError::Record(error) => return record(error),
         SignerError::Source { .. } => (
             Exit::Usage,
             "USAGE_SIGNER",
@@ -45,19 +49,14 @@ pub(super) fn signer(error: &SignerError) -> Verdict {
             "AUTH_PASSWORD",
             "try again with the right password".to_owned(),
         ),
-        SignerError::Keystore { path, .. } => (
-            Exit::Input,
-            "INPUT_KEYSTORE",
-            format!(
-                "restore `{}` from a backup, or name another one by --signer",
-                path.display()
-            ),
-        ),
+        SignerError::Keystore { path, .. } => (Exit::Input, "INPUT_KEYSTORE", restore(path)),
         SignerError::Unsigned(_) => (
             Exit::Auth,
             "AUTH_UNSIGNED",
             "nothing was signed or sent; run again".to_owned(),
         ),
+        SignerError::AlreadySigned { nonce, .. } => return already_signed(*nonce),
+        SignerError::NoSignature(_) | SignerError::WrongSignature { .. } => return wrong_signature(),
         SignerError::OtherKey { expected, .. } => (
             Exit::Verify,
             "SIGNER_MISMATCH",
@@ -65,6 +64,51 @@ pub(super) fn signer(error: &SignerError) -> Verdict {
         ),
     };
     verdict(exit, code, Next::Again, hint)
+}
+
+fn restore(path: &Path) -> String {
+    format!(
+        "restore `{}` from a backup, or name another one by --signer",
+        path.display()
+    )
+}
+
+fn already_signed(nonce: U256) -> Verdict {
+    verdict(
+        Exit::Verify,
+        "ALREADY_SIGNED",
+        Next::Look,
+        format!(
+            "sign nothing else for nonce {nonce}: whoever has the first signature can still use it; to give that one up, \
+             sign the rejection of nonce {nonce}"
+        ),
+    )
+}
+
+fn wrong_signature() -> Verdict {
+    verdict(
+        Exit::Verify,
+        "SIGNATURE_MISMATCH",
+        Next::Look,
+        "nothing was given out; look at the key, and at what stands between it and this tool, before it signs again",
+    )
+}
+
+fn record(error: &RecordError) -> Verdict {
+    match error {
+        RecordError::Hold(error) => hold(error),
+        RecordError::Fs(error) => storage(error),
+        RecordError::Damaged { path, .. } => verdict(
+            Exit::Journal,
+            "RECORD_DAMAGED",
+            Next::Again,
+            format!(
+                "nothing was signed; restore `{}` from a backup, or move it away once you are certain which nonces it \
+                 was about: without it nobody keeps you from signing twice",
+                path.display()
+            ),
+        ),
+    }
 }
 
 pub(super) fn ask(error: &AskError) -> Verdict {

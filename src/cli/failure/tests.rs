@@ -14,7 +14,7 @@ use crate::cli::next::Typed;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
 use crate::http::{HttpError, Kind, Sent};
-use crate::signer::{AskError, SignerError};
+use crate::signer::{AskError, RecordError, SignerError};
 use crate::upgrade::JournalError;
 
 fn http(verb: &str, kind: Kind, sent: Sent) -> HttpError {
@@ -335,6 +335,51 @@ fn signers() -> Vec<(SignerError, Exit, &'static str)> {
             },
             Exit::Verify,
             "SIGNER_MISMATCH",
+        ),
+        (
+            SignerError::Record(RecordError::Damaged {
+                path: path(),
+                line: 2,
+                why: "its checksum is wrong",
+            }),
+            Exit::Journal,
+            "RECORD_DAMAGED",
+        ),
+        (
+            SignerError::Record(RecordError::Hold(HoldError::Held {
+                path: path(),
+                holder: text(),
+            })),
+            Exit::Locked,
+            "LOCKED",
+        ),
+        (
+            SignerError::Record(RecordError::Fs(file(ErrorKind::StorageFull))),
+            Exit::Storage,
+            "STORAGE_FULL",
+        ),
+        (
+            SignerError::AlreadySigned {
+                earlier: B256::ZERO,
+                nonce: alloy::primitives::U256::from(12),
+                safe: Address::ZERO,
+                at: jiff::Timestamp::UNIX_EPOCH,
+            },
+            Exit::Verify,
+            "ALREADY_SIGNED",
+        ),
+        (
+            SignerError::NoSignature(crate::safe::SignatureError::HighS),
+            Exit::Verify,
+            "SIGNATURE_MISMATCH",
+        ),
+        (
+            SignerError::WrongSignature {
+                found: Address::ZERO,
+                expected: Address::ZERO,
+            },
+            Exit::Verify,
+            "SIGNATURE_MISMATCH",
         ),
     ]
 }
