@@ -10,11 +10,13 @@
 //! | [`fsutil`] | durable files, append-only files, locks | |
 //! | [`http`] | one way to speak HTTP: limits, retries, redaction, one error shape | |
 //! | [`compose`] | the manifest: canonical bytes, compose hash, changes and differences | |
+//! | [`env`] | the workload's environment: its file, the guest's rules, sealing it for a key that the KMS signed | |
 //! | [`cloud`] | the Phala Cloud API | `compose`, `http` |
 //! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http` |
 //! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http` |
 //! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `fsutil`, `safe` |
 //! | [`upgrade`] | one upgrade: what comes next, its journal, its proposal, its evidence | all but `abi`, `cli` |
+//! | [`webhook`] | deliveries of Phala Cloud: whether they are its own, and what they say | |
 //! | `cli` | arguments, settings, output, exit codes | all but `abi` |
 
 mod abi;
@@ -23,8 +25,10 @@ pub mod chain;
 pub mod cli;
 pub mod cloud;
 pub mod compose;
+pub mod env;
 pub mod fsutil;
 pub mod http;
 pub mod safe;
 pub mod signer;
 pub mod upgrade;
+pub mod webhook;

@@ -39,7 +39,7 @@ while (rest.length > 0) rest = rest.subarray(writeSync(1, rest));
 "#;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough for choosing, and the same everywhere.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -50,15 +50,19 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.roll() % limit
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.roll().to_le_bytes()[0]
     }
 
     fn one_in(&mut self, chances: u64) -> bool {
         self.below(chances) == 0
     }
 
-    fn pick<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
         all[usize::try_from(self.below(all.len() as u64)).unwrap()]
     }
 }

@@ -9,18 +9,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fsutil", &[]),
     ("http", &[]),
     ("compose", &[]),
+    ("env", &[]),
+    ("webhook", &[]),
     ("cloud", &["compose", "http"]),
     ("chain", &["abi", "http"]),
     ("safe", &["abi", "chain", "http"]),
     ("signer", &["chain", "fsutil", "safe"]),
     (
         "upgrade",
-        &["chain", "cloud", "compose", "fsutil", "http", "safe", "signer"],
+        &["chain", "cloud", "compose", "env", "fsutil", "http", "safe", "signer"],
     ),
     (
         "cli",
         &[
-            "chain", "cloud", "compose", "fsutil", "http", "safe", "signer", "upgrade",
+            "chain", "cloud", "compose", "env", "fsutil", "http", "safe", "signer", "upgrade", "webhook",
         ],
     ),
 ];

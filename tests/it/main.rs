@@ -32,6 +32,7 @@ mod proxy;
 mod rehearsal;
 mod safe_chain;
 mod safe_pure;
+mod sealing;
 mod signals;
 mod storage;
 mod support;

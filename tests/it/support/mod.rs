@@ -23,6 +23,7 @@ pub mod anvil;
 pub mod cloud;
 pub mod command;
 pub mod contracts;
+pub mod guest;
 pub mod proxy;
 pub mod rpc;
 pub mod safes;

@@ -1,0 +1,45 @@
+//! The names of an environment in three places: the local file, the CVM's manifest, an update that waits. Pure.
+
+use serde::Serialize;
+
+use super::EnvName;
+
+/// Names in order. The order is part of the manifest, so it is part of the compose hash.
+pub type Names = Vec<EnvName>;
+
+/// What the local names would do to the names that are live, and to those of an update that waits for its commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NameChange {
+    /// Local, and not live: the guest would receive them for the first time.
+    pub appear: Vec<String>,
+    /// Live, and not local: the guest would no longer receive them.
+    pub vanish: Vec<String>,
+    /// The same names in another order: another compose hash, nothing else.
+    pub reordered: bool,
+    /// In the waiting update, and not local: whoever made it would miss them.
+    pub lost_from_pending: Vec<String>,
+}
+
+impl NameChange {
+    /// Compares local names with live ones and, where an update waits, with its names. Live and pending names are
+    /// another's, so they are texts.
+    pub fn between(local: &[EnvName], live: &[String], pending: Option<&[String]>) -> Self {
+        let has = |name: &str| local.iter().any(|own| own.as_str() == name);
+        let appear = local.iter().map(|name| name.as_str().to_owned());
+        let appear: Vec<String> = appear.filter(|name| !live.contains(name)).collect();
+        let missing = |list: &[String]| -> Vec<String> { list.iter().filter(|name| !has(name)).cloned().collect() };
+        let vanish = missing(live);
+        let same = local.len() == live.len() && local.iter().zip(live).all(|(own, other)| own.as_str() == other);
+        Self {
+            reordered: appear.is_empty() && vanish.is_empty() && !same,
+            lost_from_pending: pending.map(missing).unwrap_or_default(),
+            appear,
+            vanish,
+        }
+    }
+    /// Whether only values can differ: the same names in the same order, so the compose hash stays and nobody has to
+    /// approve on chain.
+    pub const fn is_value_only(&self) -> bool {
+        self.appear.is_empty() && self.vanish.is_empty() && !self.reordered
+    }
+}
