@@ -26,6 +26,12 @@ const MAX_REQUEST_ID: usize = 128;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// When a quota is full again, as many gateways say it with 429 where they do not send `Retry-After`.
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// A reset later than this is no wait: it is a quota of a month, or a time of day in seconds since 1970.
+const RESET_MAX: Duration = Duration::from_secs(3600);
+
 type Source = Box<dyn Error + Send + Sync>;
 
 /// Builds the library's client and, once in a process, chooses its cryptography.
@@ -148,9 +154,18 @@ async fn read(mut response: Response, limit: usize) -> Result<Answer, Fault> {
         status: response.status().as_u16(),
         request_id: header(headers, &REQUEST_ID).map(|id| escape(id, MAX_REQUEST_ID)),
         date,
-        retry_after: header(headers, &RETRY_AFTER).and_then(|text| delay(text, date)),
+        retry_after: header(headers, &RETRY_AFTER)
+            .and_then(|text| delay(text, date))
+            .or_else(|| reset(&response)),
         body,
     })
+}
+
+/// How long until a full quota is empty again.
+fn reset(response: &Response) -> Option<Duration> {
+    let text = header(response.headers(), &RATE_LIMIT_RESET).filter(|_| response.status().as_u16() == 429)?;
+    let seconds = text.parse().ok()?;
+    Some(Duration::from_secs(seconds)).filter(|wait| *wait <= RESET_MAX)
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -67,7 +67,7 @@ pub struct Answer {
     pub request_id: Option<String>,
     /// The server's clock (`Date`).
     pub date: Option<jiff::Timestamp>,
-    /// How long the server wants to be left alone (`Retry-After`).
+    /// How long the server wants to be left alone (`Retry-After`; with 429 also `X-RateLimit-Reset`).
     pub retry_after: Option<Duration>,
     /// Body bytes, complete.
     pub body: Vec<u8>,

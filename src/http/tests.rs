@@ -354,6 +354,29 @@ async fn a26_a_429_is_repeated_after_the_servers_own_delay_also_for_writes() {
 }
 
 #[tokio::test]
+async fn a26_a_quota_that_is_empty_for_seconds_is_waited_for_and_one_of_a_month_is_not() {
+    let once = |status: u16, headers: &'static str| async move {
+        let fake = Fake::serve(move |_, _| Act::Say(answer(status, headers, b"{}"))).await;
+        let mut request = read(fake.url("/"));
+        request.retry = Retry::Once;
+        http().send(request).await.unwrap().retry_after
+    };
+    let seconds = Duration::from_secs;
+    assert_eq!(once(429, "X-RateLimit-Reset: 7\r\n").await, Some(seconds(7)));
+    assert_eq!(
+        once(429, "Retry-After: 2\r\nX-RateLimit-Reset: 7\r\n").await,
+        Some(seconds(2))
+    );
+    assert_eq!(once(429, "X-RateLimit-Reset: 1763719200\r\n").await, None);
+    assert_eq!(once(429, "X-RateLimit-Reset: soon\r\n").await, None);
+    assert_eq!(
+        once(200, "X-RateLimit-Reset: 7\r\n").await,
+        None,
+        "said on every answer"
+    );
+}
+
+#[tokio::test]
 async fn a27_reads_are_repeated_as_often_as_allowed_and_the_last_answer_is_given() {
     let fake = Fake::always(502, "bad gateway").await;
     assert_eq!(http().send(read(fake.url("/"))).await.unwrap().status, 502);

@@ -13,6 +13,7 @@ pub mod deployments;
 mod diagnose;
 mod info;
 mod read;
+pub mod service;
 mod signature;
 mod strict;
 mod tx;

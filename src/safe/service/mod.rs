@@ -1,0 +1,406 @@
+//! The Safe Transaction Service: where owners of a Safe find each other's proposals and signatures.
+//!
+//! It is a notice board, not a witness. Hashes are computed again, signers recovered, and whether something was
+//! executed is asked of the chain. Everything works without it, by files. (Endpoints and shapes:
+//! `safe-global/safe-transaction-service` 6.10, `history/urls_v2.py`, `serializers.py`.)
+
+mod error;
+pub mod links;
+mod publish;
+mod queue;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use alloy::primitives::{Address, B256, U256};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use serde_json::Value;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::strict;
+use crate::http::{Answer, Endpoint, Http, Request, Retry, Secrets, escape};
+
+pub use error::{ServiceError, ServiceProblem};
+pub use publish::{Origin, Published};
+pub use queue::{Gap, NextNonce, at_nonce, next_nonce};
+pub use record::{Confirmation, Delegate, NotAccepted, ServiceSafe, ServiceTx};
+
+use error::Refusal;
+use record::Malformed;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Longest API key that is taken; the keys are JSON Web Tokens.
+const MAX_KEY: usize = 4096;
+/// Entries asked for at once. The service gives at most 200, and with their data they have to fit into [`BODY`].
+const PAGE: usize = 50;
+/// Largest answer that is read: a page of batches with their decoded data is larger than what other APIs send.
+const BODY: usize = 8 * 1024 * 1024;
+/// Most entries of one list that are read, before it is called absurd.
+const MAX_ENTRIES: usize = 1000;
+/// Most entries that are read of a list that anybody can fill.
+const MAX_UNTRUSTED: usize = 200;
+/// Longest excerpt of an answer in a message, characters.
+const EXCERPT: usize = 200;
+
+/// An API key of the service; never printed.
+#[derive(Clone)]
+pub struct ServiceKey(Zeroizing<String>);
+
+/// The client of one chain's service; cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    http: Http,
+    base: Url,
+    key: Option<ServiceKey>,
+}
+
+/// Whose delegates to list; at least one has to be given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DelegateFilter {
+    /// For this Safe.
+    pub safe: Option<Address>,
+    /// This delegate.
+    pub delegate: Option<Address>,
+    /// Of this owner.
+    pub delegator: Option<Address>,
+}
+
+/// One answer, with what is needed to talk about it.
+struct Reply {
+    name: String,
+    answer: Answer,
+    secrets: Secrets,
+}
+
+impl Service {
+    /// A client; does no I/O. `base` is the URL of one chain's service, with or without `/api` and a slash at its
+    /// end. Without a key Safe's own service answers a few requests in a second.
+    ///
+    /// # Errors
+    /// The URL can have no path.
+    pub fn new(http: &Http, base: Url, key: Option<ServiceKey>) -> Result<Self, ServiceError> {
+        if base.cannot_be_a_base() || base.host().is_none() {
+            return Err(ServiceError::BadUrl);
+        }
+        let mut base = base;
+        base.set_query(None);
+        base.set_fragment(None);
+        let path = base.path().trim_end_matches('/').to_owned();
+        let path = path.strip_suffix("/api").unwrap_or(&path).to_owned();
+        base.set_path(&path);
+        let http = http.clone();
+        Ok(Self { http, base, key })
+    }
+    /// Name of a chain in the URLs of Safe's own services.
+    pub fn slug(chain_id: u64) -> Option<&'static str> {
+        links::slug(chain_id)
+    }
+    /// URL of Safe's own service for a chain; none for a chain that it does not serve.
+    pub fn default_base(chain_id: u64) -> Option<Url> {
+        links::default_base(chain_id)
+    }
+    /// Scheme and host, for records and messages.
+    pub fn host(&self) -> String {
+        Endpoint::new(self.base.clone()).to_string()
+    }
+    /// Whether requests carry a key. Without one Safe's own service is slow and stops early.
+    pub const fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// `GET /api/v1/safes/{safe}/`: the Safe as the service knows it; nothing if it does not.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn safe(&self, safe: Address) -> Result<Option<ServiceSafe>, ServiceError> {
+        let reply = self.get(&["v1", "safes", &safe.to_string()], &[]).await?;
+        if reply.is_absent() {
+            return Ok(None);
+        }
+        let value = reply.value()?;
+        let read = reply.sound(ServiceSafe::parse(&value))?;
+        if read.address != safe {
+            return Err(reply.unexpected("it is about another Safe"));
+        }
+        Ok(Some(read))
+    }
+    /// `GET /api/v2/multisig-transactions/{safe_tx_hash}/`: one transaction; nothing if the service does not know it.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; [`ServiceError::Tampered`] if the record names another hash.
+    pub async fn transaction(&self, hash: B256) -> Result<Option<ServiceTx>, ServiceError> {
+        let reply = self
+            .get(&["v2", "multisig-transactions", &hash.to_string()], &[])
+            .await?;
+        if reply.is_absent() {
+            return Ok(None);
+        }
+        let value = reply.value()?;
+        let read = reply.sound(ServiceTx::parse(&value))?;
+        if read.claimed_hash != hash {
+            return Err(ServiceError::Tampered { hash, why: None });
+        }
+        Ok(Some(read))
+    }
+    /// `GET /api/v2/safes/{safe}/multisig-transactions/`: all proposals with `nonce`, executed or not, also those
+    /// that nobody has signed; [`ServiceTx::trusted`] tells them apart. Anybody can add to the latter, so of those
+    /// only some are read, and none where they cannot be.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn by_nonce(&self, safe: Address, nonce: U256) -> Result<Vec<ServiceTx>, ServiceError> {
+        let nonce = nonce.to_string();
+        let query = [("nonce", nonce.as_str())];
+        let mut found = self.transactions(safe, &query, true).await?;
+        let known: BTreeSet<B256> = found.iter().map(|tx| tx.claimed_hash).collect();
+        let all = match self.transactions(safe, &query, false).await {
+            // What anybody can write must not hide what owners signed.
+            Err(ServiceError::Unexpected { .. } | ServiceError::TooMany { .. }) => Vec::new(),
+            other => other?,
+        };
+        found.extend(all.into_iter().filter(|tx| !known.contains(&tx.claimed_hash)));
+        Ok(found)
+    }
+    /// `GET /api/v2/safes/{safe}/multisig-transactions/`: signed proposals from `from_nonce` on that the service does
+    /// not say were executed, by nonce.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn queue(&self, safe: Address, from_nonce: U256) -> Result<Vec<ServiceTx>, ServiceError> {
+        let nonce = from_nonce.to_string();
+        let query = [
+            ("executed", "false"),
+            ("nonce__gte", nonce.as_str()),
+            ("ordering", "nonce"),
+        ];
+        self.transactions(safe, &query, true).await
+    }
+    /// `GET /api/v2/delegates/`: who may propose in whose name.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; the service refuses an empty filter.
+    pub async fn delegates(&self, filter: &DelegateFilter) -> Result<Vec<Delegate>, ServiceError> {
+        let named = [
+            ("safe", filter.safe),
+            ("delegate", filter.delegate),
+            ("delegator", filter.delegator),
+        ];
+        let query: Vec<(&str, String)> = named
+            .into_iter()
+            .filter_map(|(name, address)| Some((name, address?.to_string())))
+            .collect();
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let pages = Pages {
+            path: &["v2", "delegates"],
+            query: &query,
+            limit: MAX_ENTRIES,
+            cut: false,
+        };
+        self.list(&pages, Delegate::parse).await
+    }
+
+    async fn transactions(
+        &self,
+        safe: Address,
+        query: &[(&str, &str)],
+        trusted: bool,
+    ) -> Result<Vec<ServiceTx>, ServiceError> {
+        let address = safe.to_string();
+        let mut query = query.to_vec();
+        // Without it the service keeps silent about the rest; said aloud, the request does not depend on that.
+        query.push(("trusted", if trusted { "true" } else { "false" }));
+        let pages = Pages {
+            path: &["v2", "safes", &address, "multisig-transactions"],
+            query: &query,
+            limit: if trusted { MAX_ENTRIES } else { MAX_UNTRUSTED },
+            cut: !trusted,
+        };
+        let mut found = self.list(&pages, ServiceTx::parse).await?;
+        let mut seen = BTreeSet::new();
+        if let Some(foreign) = found.iter().find(|tx| tx.safe != safe) {
+            return Err(ServiceError::Unexpected {
+                request: format!("GET the transactions of {safe}"),
+                status: 200,
+                what: format!("it lists one of {}", foreign.safe),
+            });
+        }
+        // A list that moves between two pages repeats entries.
+        found.retain(|tx| seen.insert(tx.claimed_hash));
+        found.iter_mut().for_each(|tx| tx.trusted = trusted);
+        Ok(found)
+    }
+
+    /// All pages of a list. The links to further pages that the service sends are not followed: they name hosts.
+    async fn list<T>(
+        &self,
+        pages: &Pages<'_>,
+        read: fn(&Value) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, ServiceError> {
+        let mut found = Vec::new();
+        loop {
+            let (limit, offset) = (PAGE.to_string(), found.len().to_string());
+            let mut query = pages.query.to_vec();
+            query.extend([("limit", limit.as_str()), ("offset", offset.as_str())]);
+            let reply = self.get(pages.path, &query).await?;
+            let value = reply.value()?;
+            let results = value.get("results").and_then(Value::as_array);
+            let results = results.ok_or_else(|| reply.unexpected("there is no list `results`"))?;
+            let read = results.iter().map(read).collect::<Result<Vec<T>, _>>();
+            found.extend(reply.sound(read)?);
+            let more = value.get("next").is_some_and(|next| !next.is_null());
+            if !more || results.is_empty() {
+                return Ok(found);
+            }
+            if found.len() >= pages.limit {
+                if pages.cut {
+                    return Ok(found);
+                }
+                return Err(ServiceError::TooMany {
+                    request: reply.name,
+                    limit: pages.limit,
+                });
+            }
+        }
+    }
+
+    async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Reply, ServiceError> {
+        let mut url = self.url(path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.send(Request::new(Method::GET, url, Retry::Read)).await
+    }
+
+    async fn post(&self, path: &[&str], body: &Value) -> Result<Reply, ServiceError> {
+        let mut request = Request::new(Method::POST, self.url(path)?, Retry::Write);
+        request.body = Some(body.to_string().into_bytes());
+        self.send(request).await
+    }
+
+    async fn send(&self, mut request: Request) -> Result<Reply, ServiceError> {
+        let name = format!("{} {}", request.verb, request.url.url().path());
+        let mut secrets = Secrets::default();
+        // The official client sends both on every request, also on those without a body.
+        request.headers.insert(ACCEPT, JSON);
+        request.headers.insert(CONTENT_TYPE, JSON);
+        if let Some(key) = &self.key {
+            request.headers.insert(AUTHORIZATION, key.header());
+            secrets.add(&key.0);
+        }
+        request.body_limit = Some(BODY);
+        let answer = self.http.send(request).await?;
+        Ok(Reply { name, answer, secrets })
+    }
+
+    /// The URL of these segments, with the slash at its end without which the service answers with a redirect.
+    fn url(&self, path: &[&str]) -> Result<Url, ServiceError> {
+        let mut url = self.base.clone();
+        {
+            let mut segments = url.path_segments_mut().map_err(|()| ServiceError::BadUrl)?;
+            segments.pop_if_empty().push("api").extend(path).push("");
+        }
+        Ok(url)
+    }
+}
+
+/// A list to read.
+struct Pages<'a> {
+    path: &'a [&'a str],
+    query: &'a [(&'a str, &'a str)],
+    /// Most entries.
+    limit: usize,
+    /// Whether more than that are left out rather than refused.
+    cut: bool,
+}
+
+impl Reply {
+    /// Whether the service itself, and not something before it, says that it does not know what was asked for: it
+    /// says so without words or in JSON.
+    fn is_absent(&self) -> bool {
+        self.answer.status == 404 && (self.answer.body.is_empty() || self.json().is_ok_and(|said| said.is_object()))
+    }
+    /// The document of a success, or the error of anything else.
+    fn value(&self) -> Result<Value, ServiceError> {
+        if self.answer.status != 200 {
+            return Err(self.refusal());
+        }
+        match self.json() {
+            Ok(value) if value.is_object() => Ok(value),
+            Ok(_) => Err(self.unexpected("not a JSON object")),
+            Err(what) => {
+                let excerpt = self.secrets.clean_bytes(&self.answer.body, EXCERPT);
+                Err(self.unexpected(&format!("{what}; it begins `{excerpt}`")))
+            }
+        }
+    }
+    /// A write that was done.
+    fn created(&self) -> Result<(), ServiceError> {
+        match self.answer.status {
+            200..=202 => Ok(()),
+            _ => Err(self.refusal()),
+        }
+    }
+    fn json(&self) -> Result<Value, String> {
+        let text = std::str::from_utf8(&self.answer.body).map_err(|error| error.to_string())?;
+        strict::parse(text).map_err(|error| escape(&error.to_string(), EXCERPT))
+    }
+    fn refusal(&self) -> ServiceError {
+        Refusal {
+            request: &self.name,
+            status: self.answer.status,
+            request_id: self.answer.request_id.as_deref(),
+            body: &self.answer.body,
+            secrets: &self.secrets,
+        }
+        .error()
+    }
+    fn unexpected(&self, what: &str) -> ServiceError {
+        ServiceError::Unexpected {
+            request: self.name.clone(),
+            status: self.answer.status,
+            what: what.to_owned(),
+        }
+    }
+    fn sound<T>(&self, read: Result<T, Malformed>) -> Result<T, ServiceError> {
+        read.map_err(|Malformed(what)| self.unexpected(&what))
+    }
+}
+
+impl ServiceKey {
+    /// Wraps a key.
+    ///
+    /// # Errors
+    /// Empty, or characters that no header can carry.
+    pub fn new(text: Zeroizing<String>) -> Result<Self, ServiceError> {
+        let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if text.is_empty() || text.len() > MAX_KEY || !fits {
+            return Err(ServiceError::BadKey);
+        }
+        Ok(Self(text))
+    }
+    fn header(&self) -> HeaderValue {
+        let text = Zeroizing::new(format!("Bearer {}", *self.0));
+        // `new` let nothing else in than a header can carry.
+        let mut value = HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+}
+impl fmt::Debug for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceKey(…)")
+    }
+}
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("base", &Endpoint::new(self.base.clone()))
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

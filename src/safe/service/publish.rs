@@ -1,0 +1,233 @@
+//! Putting a transaction and its signatures where the other owners see them. All of it may be done again: what is
+//! there stays, and an answer that got lost is settled by reading.
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256, U256};
+use serde_json::{Value, json};
+
+use super::super::{OwnerSignature, SafeTx, SignatureSet};
+use super::{Service, ServiceError, ServiceTx};
+use crate::http::is_deceptive;
+
+/// Longest origin that the service takes, characters.
+const MAX_ORIGIN: usize = 200;
+/// What proposes, as wallets show it.
+const NAME: &str = "countersign";
+/// The largest whole number that JSON's readers agree on (RFC 8259, 6).
+const MAX_EXACT: u64 = (1 << 53) - 1;
+
+/// What wallets show as the source of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(String);
+
+/// What the service holds after a [`Service::publish`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Published {
+    /// Whether the proposal was not there before.
+    pub created: bool,
+    /// Whether wallets show it.
+    pub trusted: bool,
+    /// Owners whose confirmation is there, from whomever it came.
+    pub confirmed: BTreeSet<Address>,
+    /// Owners whose signature was given and is not there.
+    pub missing: BTreeSet<Address>,
+    /// What the service did not take, and why.
+    pub refused: Vec<(Address, ServiceError)>,
+}
+
+impl Origin {
+    /// An origin with a note, which wallets show. The service cuts out markup and takes little text; so does this.
+    pub fn note(note: &str) -> Self {
+        let plain = |character: &char| !matches!(character, '<' | '>' | '&') && !is_deceptive(*character);
+        let mut note: String = note.chars().filter(plain).take(MAX_ORIGIN).collect();
+        loop {
+            let text = json!({ "name": NAME, "note": note }).to_string();
+            if text.chars().count() <= MAX_ORIGIN || note.pop().is_none() {
+                return Self(text);
+            }
+        }
+    }
+    /// As it is sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Service {
+    /// `POST /api/v2/safes/{safe}/multisig-transactions/`: proposes `tx` with the signature of `sender`, an owner or a
+    /// delegate. Doing it again adds the signature to what is there; it replaces nothing.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; [`ServiceError::may_have_happened`] tells whether to read before doing it again.
+    pub async fn propose(
+        &self,
+        tx: &SafeTx,
+        (sender, signature): (Address, &OwnerSignature),
+        origin: &Origin,
+    ) -> Result<(), ServiceError> {
+        let safe = tx.domain().safe.to_string();
+        let body = proposal(tx, (sender, signature), origin);
+        let reply = self
+            .post(&["v2", "safes", &safe, "multisig-transactions"], &body)
+            .await?;
+        reply.created()
+    }
+    /// `POST /api/v1/multisig-transactions/{safe_tx_hash}/confirmations/`: adds one owner's signature.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; [`ServiceError::may_have_happened`] tells whether to read before doing it again.
+    pub async fn confirm(&self, hash: B256, signature: &OwnerSignature) -> Result<(), ServiceError> {
+        let path = ["v1", "multisig-transactions", &hash.to_string(), "confirmations"];
+        let body = json!({ "signature": signature.to_bytes() });
+        self.post(&path, &body).await?.created()
+    }
+    /// Sees to it that `tx` is at the service with all of `signatures`: reads, proposes what is not there with the
+    /// first signature that the service takes, confirms the others that are missing, and reads again. May be done
+    /// again at any time, also by several people at once.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]: [`ServiceError::Tampered`] if something else stands there under this hash,
+    /// [`ServiceError::Unsettled`] if an answer was lost and reading did not show the signature.
+    pub async fn publish(
+        &self,
+        tx: &SafeTx,
+        signatures: &SignatureSet,
+        origin: &Origin,
+    ) -> Result<Published, ServiceError> {
+        if signatures.hash() != tx.hash() {
+            return Err(ServiceError::OtherSignatures {
+                found: signatures.hash(),
+                expected: tx.hash(),
+            });
+        }
+        let before = self.record_of(tx).await?;
+        let mut there: BTreeSet<Address> = before.iter().flat_map(ServiceTx::confirmed).collect();
+        let mut waiting = in_order(signatures);
+        let mut refused = Vec::new();
+        if before.is_none() {
+            there.insert(self.propose_first(tx, &mut waiting, (&mut refused, origin)).await?);
+        }
+        for (owner, signature) in waiting {
+            if there.contains(&owner) {
+                continue;
+            }
+            let outcome = self.confirm(tx.hash(), signature).await;
+            match self.settled(tx, owner, outcome).await {
+                Ok(()) => {}
+                Err(refusal @ ServiceError::Refused(_)) => refused.push((owner, refusal)),
+                Err(error) => return Err(error),
+            }
+        }
+        let after = self.record_of(tx).await?.ok_or_else(|| gone(tx))?;
+        let confirmed: BTreeSet<Address> = after.confirmed().collect();
+        let given = signatures.by_owner().keys();
+        Ok(Published {
+            created: before.is_none(),
+            trusted: after.trusted,
+            missing: given.filter(|owner| !confirmed.contains(*owner)).copied().collect(),
+            confirmed,
+            refused,
+        })
+    }
+
+    /// Proposes with the first of `waiting` that the service takes; gives whose it was and leaves the later ones.
+    async fn propose_first(
+        &self,
+        tx: &SafeTx,
+        waiting: &mut Vec<(Address, &OwnerSignature)>,
+        (refused, origin): (&mut Vec<(Address, ServiceError)>, &Origin),
+    ) -> Result<Address, ServiceError> {
+        while !waiting.is_empty() {
+            let (owner, signature) = waiting.remove(0);
+            let outcome = self.propose(tx, (owner, signature), origin).await;
+            match self.settled(tx, owner, outcome).await {
+                Ok(()) => return Ok(owner),
+                Err(refusal @ ServiceError::Refused(_)) => refused.push((owner, refusal)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.pop().map_or(ServiceError::NoSignature, |(_, refusal)| refusal))
+    }
+
+    /// `outcome`, or what reading shows of it where it is not known.
+    async fn settled(
+        &self,
+        tx: &SafeTx,
+        owner: Address,
+        outcome: Result<(), ServiceError>,
+    ) -> Result<(), ServiceError> {
+        let error = match outcome {
+            Err(error) if error.may_have_happened() => error,
+            certain => return certain,
+        };
+        match self.record_of(tx).await {
+            Ok(Some(record)) if record.confirmed().any(|one| one == owner) => Ok(()),
+            Err(tampered @ ServiceError::Tampered { .. }) => Err(tampered),
+            _ => Err(ServiceError::Unsettled {
+                what: format!("the signature of {owner}"),
+                source: Box::new(error),
+            }),
+        }
+    }
+
+    /// What the service holds under the hash of `tx`, if it is `tx`.
+    async fn record_of(&self, tx: &SafeTx) -> Result<Option<ServiceTx>, ServiceError> {
+        let hash = tx.hash();
+        let Some(record) = self.transaction(hash).await? else {
+            return Ok(None);
+        };
+        match record.computed_hash(tx.domain()) {
+            Ok(_) => Ok(Some(record)),
+            Err(why) => Err(ServiceError::Tampered { hash, why: Some(why) }),
+        }
+    }
+}
+
+fn gone(tx: &SafeTx) -> ServiceError {
+    let request = format!("GET {}", tx.hash());
+    ServiceError::Unexpected {
+        request,
+        status: 404,
+        what: "the service took the proposal and does not know it".to_owned(),
+    }
+}
+
+/// The signatures in the order in which to post them: those first that prove themselves, because a proposal needs one
+/// that the service takes.
+fn in_order(signatures: &SignatureSet) -> Vec<(Address, &OwnerSignature)> {
+    let all = signatures.by_owner().iter();
+    let mut all: Vec<_> = all.map(|(owner, signature)| (*owner, signature)).collect();
+    all.sort_by_key(|(owner, signature)| (!signature.proves_itself(), *owner));
+    all
+}
+
+/// The body of a proposal, as the official client writes it.
+fn proposal(tx: &SafeTx, (sender, signature): (Address, &OwnerSignature), origin: &Origin) -> Value {
+    let fields = tx.fields();
+    json!({
+        "to": fields.to.to_string(),
+        "value": fields.value.to_string(),
+        "data": fields.data,
+        "operation": u8::from(fields.operation),
+        "safeTxGas": fields.safe_tx_gas.to_string(),
+        "baseGas": fields.base_gas.to_string(),
+        "gasPrice": fields.gas_price.to_string(),
+        "gasToken": fields.gas_token.to_string(),
+        "refundReceiver": fields.refund_receiver.to_string(),
+        "nonce": number(fields.nonce),
+        "contractTransactionHash": tx.hash(),
+        "sender": sender.to_string(),
+        "signature": signature.to_bytes(),
+        "origin": origin.as_str(),
+    })
+}
+
+/// A number where every reader of JSON reads the same one, otherwise its digits.
+fn number(value: U256) -> Value {
+    match u64::try_from(value) {
+        Ok(small) if small <= MAX_EXACT => small.into(),
+        _ => value.to_string().into(),
+    }
+}
