@@ -11,8 +11,11 @@ mod check;
 mod collect;
 pub mod deployments;
 mod diagnose;
+mod export;
 mod info;
+mod nested;
 mod read;
+mod recognise;
 pub mod service;
 mod signature;
 mod strict;
@@ -24,11 +27,14 @@ pub use batch::BatchError;
 pub use check::{Refusal, check_signatures};
 pub use collect::{Claims, CollectError, Merged, NotMerged, Offer, SignatureFile, collect, merge};
 pub use diagnose::{Mismatch, mismatch};
+pub use export::{Format, Label, NotAFormat, export};
 pub use info::{
     Change, FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, NONCE_SLOT, SINGLETON_SLOT, SafeInfo,
     Severity, Trust, approved_hash_slot,
 };
+pub use nested::{approval, is_approval_of};
 pub use read::{Look, LookError, look};
+pub use recognise::{Announced, Difference, Recognition, recognise, recognise_batch};
 pub use signature::{OwnerSignature, SignatureError};
 pub use tx::{Digests, Intent, NotAnOperation, Operation, SafeDomain, SafeTx, SafeTxError, SafeTxFields};
 pub use version::{HashRules, NotAVersion, SafeVersion, Support};

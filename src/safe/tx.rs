@@ -132,6 +132,14 @@ pub enum SafeTxError {
         /// Version.
         version: SafeVersion,
     },
+    /// Two Safes that should stand on one chain.
+    #[error("chain {found} is not chain {expected}")]
+    OtherChain {
+        /// Chain id.
+        found: u64,
+        /// The other Safe's.
+        expected: u64,
+    },
     /// No call.
     #[error("there is no call to make")]
     NothingToDo,

@@ -31,6 +31,7 @@ mod pins;
 mod proxy;
 mod rehearsal;
 mod safe_chain;
+mod safe_files;
 mod safe_pure;
 mod sealing;
 mod signals;
