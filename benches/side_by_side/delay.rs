@@ -55,9 +55,7 @@ impl Watcher {
         }
     }
     fn mined(&self, block: u64) -> Instant {
-        until("the watcher", Duration::from_secs(1), || {
-            self.mined.lock().unwrap().get(&block).copied()
-        })
+        until("the watcher", || self.mined.lock().unwrap().get(&block).copied())
     }
 }
 

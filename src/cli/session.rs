@@ -188,6 +188,9 @@ fn patient(http: &Http, settings: &Settings) -> Result<Http, CliError> {
     Ok(http.with_retries(RetryPolicy { deadline, ..policy }))
 }
 
+/// First wait between two attempts in tests.
+const QUICK: Duration = Duration::from_millis(33);
+
 /// Limits and waits for tests that let requests run into them.
 fn quick(time: Duration) -> Result<(Http, RetryPolicy), CliError> {
     let usual = Limits::default();
@@ -197,8 +200,8 @@ fn quick(time: Duration) -> Result<(Http, RetryPolicy), CliError> {
         ..usual
     };
     let policy = RetryPolicy {
-        base: time / 60,
-        cap: time / 4,
+        base: (time / 60).min(QUICK),
+        cap: (time / 4).min(QUICK * 16),
         ..RetryPolicy::default()
     };
     Ok((Http::new(limits).map_err(crate::cloud::CloudError::Http)?, policy))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::flow::{BINARY, Flow, Ran};
-use crate::support::World;
+use crate::support::{PATIENCE, World};
 
 /// Recorded commands with their output; `TRYCMD=overwrite` records them again.
 #[test]
@@ -48,7 +48,7 @@ impl Silence {
     /// The next connection, if one comes in time.
     fn next(&self) -> Option<TcpStream> {
         self.0.set_nonblocking(true).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Ok((stream, _)) = self.0.accept() {
                 stream.set_nonblocking(false).unwrap();
@@ -99,15 +99,9 @@ fn g1_g4_a_signal_ends_the_run_with_its_code_and_one_object() {
     for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let server = Silence::new();
         let child = server.holds();
-        let began = Instant::now();
         signal(&child, sent);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code));
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "{sent:?} took {:?}",
-            began.elapsed()
-        );
         let object = only_object(&output.stdout);
         assert_eq!(object["exit"], code);
         assert_eq!(object["ok"], false);

@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use crate::flow::{Flow, Ran};
 use crate::support::cloud::API_KEY;
 use crate::support::world::{CVM, NEW_COMPOSE};
-use crate::support::{Action, FaultProxy, Match, Message, Nth, World};
+use crate::support::{Action, FaultProxy, Match, Message, Moment, Nth, World, until};
 
 /// Time for a request where a test runs into it, milliseconds.
 const SHORT: &str = "700";
-/// Time for a request elsewhere; waits between attempts follow it.
-const USUAL: &str = "2000";
+/// Time for a request elsewhere, for slow machines; waits between attempts are short by it as well.
+const USUAL: &str = "20000";
 /// Instead of an exit code: another row has this case for the commit.
 const ELSEWHERE: i32 = -1;
 
@@ -290,26 +290,25 @@ fn one(world: &World, proxy: &FaultProxy, (number, at): (usize, At), case: &Case
         }
     };
     let expected = case.expected(at);
-    // A commit's patience is also that of everything before it.
-    let (matches, command, patience) = match at {
-        At::Prepare => (PREPARE, "prepare", "1s"),
-        At::Commit => (COMMIT, "upgrade", "4s"),
+    let (matches, command) = match at {
+        At::Prepare => (PREPARE, "prepare"),
+        At::Commit => (COMMIT, "commit"),
     };
+    let short = std::mem::replace(&mut flow.env, usual.clone());
+    if matches!(at, At::Commit) {
+        for step in ["prepare", "execute", "wait"] {
+            flow.step(step).exits(0);
+        }
+    }
+    flow.env = short;
     proxy.on(matches, Nth::Every, action.clone());
-    let began = Instant::now();
+    // What ends by itself does so without looking at the time. 467 is taken for a cloud that lags behind the chain.
+    let waits = [9, 75].contains(&expected) || case.id == "A30 467";
+    let patience = if waits { "1s" } else { "10m" };
     let ran = flow.with(command, &["--timeout", patience]);
-    let took = began.elapsed();
     proxy.heal();
     keeps_secrets(&flow, &ran);
-    let first = judge(&flow, &ran, (at, expected)).and_then(|()| {
-        // Twice the time for a commit, and a few waits in between.
-        let limit = Duration::from_secs(15);
-        if took < limit {
-            Ok(())
-        } else {
-            Err(format!("took {took:?}"))
-        }
-    });
+    let first = judge(&flow, &ran, (at, expected));
     flow.env = usual;
     let again = flow.step("resume");
     keeps_secrets(&flow, &again);
@@ -450,18 +449,14 @@ fn a7_a_commit_that_arrives_late_is_still_the_only_one() {
     }
     let usual = flow.env.clone();
     flow.env.push(("COUNTERSIGN_REQUEST_MS".to_owned(), SHORT.to_owned()));
-    let late = Duration::from_secs(3);
-    proxy.on(COMMIT, Nth::Only(1), Action::Delay(late));
-    let sent = Instant::now();
+    let late = proxy.gate(COMMIT, Nth::Only(1), Moment::Arrived);
     flow.step("commit").exits(9).says("COMMIT_UNKNOWN");
     flow.env = usual;
     flow.step("commit").exits(0);
-    std::thread::sleep((late + Duration::from_millis(500)).saturating_sub(sent.elapsed()));
-    assert_eq!(
-        world.cloud.requests_to("POST", "/commit-update").len(),
-        2,
-        "the late one came"
-    );
+    late.open();
+    until("the late one", || {
+        (world.cloud.requests_to("POST", "/commit-update").len() == 2).then_some(())
+    });
     flow.landed_once();
 }
 

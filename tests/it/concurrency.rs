@@ -1,15 +1,14 @@
 //! Several runs at once: of one upgrade, of one key, of one CVM.
 
-use std::time::{Duration, Instant};
-
 use crate::flow::Flow;
 use crate::judge::{ended, finished, lines, moved, spawn};
 use crate::support::world::{CVM, NEW_COMPOSE};
 use crate::support::{FaultProxy, Gate, Match, Moment, Nth, World};
 
-const SOON: Duration = Duration::from_secs(20);
+/// Milliseconds for a request that is held for as long as other runs take; read by builds with `failpoints`.
+const LONG: &str = "600000";
 
-/// A prepared upgrade whose transaction is held in front of the chain, by a run that goes on when the gate opens.
+/// A prepared and approved upgrade whose commit is held in front of the cloud, by a run that goes on when the gate opens.
 struct Held<'w> {
     flow: Flow<'w>,
     holder: std::process::Child,
@@ -17,13 +16,22 @@ struct Held<'w> {
     _proxy: FaultProxy,
 }
 
+/// Everything but the commit, which will be held.
+fn gated(world: &World) -> (FaultProxy, Flow<'_>, Gate) {
+    let proxy = FaultProxy::to(&world.cloud.prefix());
+    let mut flow = Flow::new(world).cloud_at(&proxy.prefix());
+    flow.env.push(("COUNTERSIGN_REQUEST_MS".to_owned(), LONG.to_owned()));
+    for step in ["prepare", "execute", "wait"] {
+        flow.step(step).exits(0);
+    }
+    let gate = proxy.gate(Match::Http("POST", "/commit-update"), Nth::Only(1), Moment::Arrived);
+    (proxy, flow, gate)
+}
+
 fn held(world: &World) -> Held<'_> {
-    let proxy = FaultProxy::to(&world.anvil.url());
-    let flow = Flow::new(world).chain_at(&proxy.url());
-    flow.step("prepare").exits(0);
-    let gate = proxy.gate(Match::Rpc("eth_sendRawTransaction"), Nth::Only(1), Moment::Arrived);
+    let (proxy, flow, gate) = gated(world);
     let holder = spawn(&flow, "resume", &[]);
-    gate.wait(SOON);
+    gate.wait();
     Held {
         flow,
         holder,
@@ -38,9 +46,7 @@ fn c1_a_second_run_is_told_at_once_who_holds_the_upgrade() {
     let held = held(&world);
     let asked = world.cloud.requests().len();
     for step in ["execute", "wait", "commit", "resume"] {
-        let began = Instant::now();
         let second = held.flow.step(step).exits(11).says("LOCKED");
-        assert!(began.elapsed() < Duration::from_secs(2));
         let holder = format!("process {}", held.holder.id());
         assert!(second.said.contains(&holder), "{}", second.said);
     }
@@ -57,13 +63,10 @@ fn c1_a_second_run_is_told_at_once_who_holds_the_upgrade() {
 #[test]
 fn c2_of_sixty_four_runs_at_once_one_proceeds() {
     let world = World::start();
-    let proxy = FaultProxy::to(&world.anvil.url());
-    let flow = Flow::new(&world).chain_at(&proxy.url());
-    flow.step("prepare").exits(0);
-    let gate = proxy.gate(Match::Rpc("eth_sendRawTransaction"), Nth::Only(1), Moment::Arrived);
+    let (_proxy, flow, gate) = gated(&world);
     let mut runs: Vec<_> = (0..64).map(|_| spawn(&flow, "resume", &[])).collect();
-    gate.wait(SOON);
-    crate::support::until("all but one to end", SOON, || {
+    gate.wait();
+    crate::support::until("all but one to end", || {
         let running = runs
             .iter_mut()
             .map(|run| run.try_wait().unwrap())
@@ -99,7 +102,7 @@ fn c5_two_journals_and_one_key_are_one_transaction() {
     let gates = [1, 2].map(|nth| proxy.gate(Match::Rpc("eth_sendRawTransaction"), Nth::Only(nth), Moment::Arrived));
     let runs = [&first, &second].map(|flow| spawn(flow, "execute", &[]));
     for gate in &gates {
-        gate.wait(SOON);
+        gate.wait();
     }
     drop(gates);
     for run in runs {
@@ -136,11 +139,9 @@ fn c8_status_is_answered_during_a_run_and_changes_nothing() {
     let held = held(&world);
     let (before, asked) = (lines(&held.flow), world.cloud.requests().len());
     for _ in 0..20 {
-        let began = Instant::now();
         let status = held.flow.step("status").exits(0);
-        assert!(began.elapsed() < Duration::from_secs(2));
         assert_eq!(
-            (status.effect("approval"), status.effect("transaction")),
+            (status.effect("transaction"), status.effect("commit")),
             ("done", "maybe")
         );
     }

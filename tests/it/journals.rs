@@ -111,9 +111,8 @@ fn j6_any_older_copy_of_a_finished_upgrade_adds_nothing() {
 fn j6_any_older_copy_of_a_waiting_upgrade_signs_nothing_new() {
     let world = without_mining();
     let flow = Flow::new(&world);
-    flow.with("upgrade", &["--timeout", "1s"])
-        .exits(8)
-        .says("PENDING_INCLUSION");
+    flow.step("prepare").exits(0);
+    flow.step("execute").exits(0);
     assert_eq!(pooled(&world), 1);
     let all = lines(&flow);
     let ours = flow
@@ -169,9 +168,10 @@ fn j7_without_its_journal_an_upgrade_is_found_on_the_chain() {
 fn j7_without_its_journal_a_transaction_in_flight_is_not_answered_by_another() {
     let world = without_mining();
     let flow = Flow::new(&world);
-    flow.with("upgrade", &["--timeout", "1s"]).exits(8);
+    flow.step("prepare").exits(0);
+    flow.step("execute").exits(0);
     std::fs::remove_dir_all(&flow.dir).unwrap();
-    let ran = flow.with("upgrade", &["--supersede", "--timeout", "1s"]);
+    let ran = flow.with("upgrade", &["--supersede"]);
     assert_eq!((ran.exit, pooled(&world)), (6, 1), "{}", ran.said);
     world.rpc().call("evm_setAutomine", json!([true]));
     world.rpc().mine(1);
@@ -393,7 +393,7 @@ fn j13_a_transaction_that_was_put_into_the_journal_is_not_sent_again_either() {
     records.truncate(at + 1);
     records.push(sent);
     rewrite(&flow, &records);
-    flow.with("wait", &["--timeout", "50s"]).exits(5).says("TX_MISMATCH");
+    flow.step("wait").exits(5).says("TX_MISMATCH");
     assert_eq!((world.rpc().nonce(world.owner.address), pooled(&world)), (0, 0));
     flow.nothing_happened();
 }

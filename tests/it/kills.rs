@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use crate::flow::Flow;
 use crate::judge::{self, command, each, effects, ended, finished, offline_status, spawn};
 use crate::support::world::CVM;
-use crate::support::{AnvilOptions, FaultProxy, Match, Moment, Nth, World, WorldOptions, until};
+use crate::support::{AnvilOptions, FaultProxy, Match, Moment, Nth, PATIENCE, World, WorldOptions};
 
-const SOON: Duration = Duration::from_secs(20);
+/// A CVM that restarts for as long as a test likes.
+const FOREVER: Duration = Duration::from_secs(3600);
 
 /// What is run after a death: going on, or the same again.
 const AGAIN: [&str; 2] = ["resume", "upgrade"];
@@ -201,7 +202,7 @@ fn c_a_death_in_flight_is_settled_whether_or_not_the_server_did_it() {
         let (proxy, flow) = through(&world, case.side);
         let gate = proxy.gate(case.matches(), Nth::Only(case.nth), *moment);
         let mut child = spawn(&flow, "upgrade", case.more);
-        gate.wait(SOON);
+        gate.wait();
         child.kill().unwrap();
         ended(child);
         gate.cut();
@@ -224,7 +225,7 @@ fn s1_a_death_while_the_plan_is_read_leaves_nothing_behind() {
         let (proxy, flow) = through(&world, side);
         let gate = proxy.gate(matches, Nth::Only(1), Moment::Served);
         let mut child = spawn(&flow, "upgrade", &[]);
-        gate.wait(SOON);
+        gate.wait();
         child.kill().unwrap();
         ended(child);
         gate.open();
@@ -241,35 +242,35 @@ fn k31_to_k35_a_death_while_the_cvm_restarts_is_only_a_pause() {
     let cases: Vec<_> = (1..=5).zip(AGAIN.into_iter().cycle()).collect();
     each(&cases, |(look, again)| {
         let world = World::start();
-        world.cloud.set_boot_time(Duration::from_millis(1200));
+        world.cloud.set_boot_time(FOREVER);
         let (proxy, flow) = through(&world, Side::Cloud);
         let commit = proxy.gate(Match::Http("POST", "/commit-update"), Nth::Only(1), Moment::Served);
         let mut child = spawn(&flow, "upgrade", &[]);
-        commit.wait(SOON);
+        commit.wait();
         let gate = proxy.gate(Match::Http("GET", "/cvms/"), Nth::Only(*look), Moment::Arrived);
         commit.open();
-        gate.wait(SOON);
+        gate.wait();
         child.kill().unwrap();
         ended(child);
         gate.cut();
         says_what_is_certain(&flow, ("K31", "done done done done maybe"));
+        world.cloud.set_boot_time(Duration::ZERO);
         flow.step(again).exits(0);
         finished(&flow);
     });
 }
 
-/// A run that waits for its transaction on a chain that does not mine.
+/// A run that waits for its transaction on a chain that does not mine, and has looked for it.
 fn waiting<'w>(world: &'w World, failpoints: &str) -> (FaultProxy, Flow<'w>, std::process::Child) {
     let (proxy, flow) = through(world, Side::Chain);
-    let child = command(&flow, "upgrade", &["--timeout", "30s", "--max-fee", "10000"])
+    let second_look = proxy.gate(Match::Rpc("eth_getTransactionReceipt"), Nth::Only(2), Moment::Answered);
+    let child = command(&flow, "upgrade", &["--timeout", "10m", "--max-fee", "10000"])
         .env("FAILPOINTS", failpoints)
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    until("the broadcast", SOON, || {
-        (flow.kinds().last()? == "tx.sent").then_some(())
-    });
+    second_look.wait();
     (proxy, flow, child)
 }
 
@@ -322,7 +323,6 @@ fn k21_to_k25_a_death_around_a_higher_fee_leaves_one_nonce() {
 /// Blocks go by without the transaction, and fees rise above what it pays.
 fn stall(world: &World, blocks: u64) {
     let rpc = world.rpc();
-    std::thread::sleep(Duration::from_millis(300));
     rpc.call("anvil_dropAllTransactions", serde_json::json!([]));
     rpc.call("anvil_setNextBlockBaseFeePerGas", serde_json::json!(["0x4a817c800"]));
     rpc.mine(blocks);
@@ -378,7 +378,7 @@ fn killed_until_done(flow: &Flow<'_>) -> (usize, usize) {
         } else {
             time += time / 8;
         }
-        assert!(time < 3 * SOON, "{deaths} deaths, and no end");
+        assert!(time < PATIENCE, "{deaths} deaths, and no end");
     }
 }
 

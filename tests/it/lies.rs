@@ -307,6 +307,7 @@ fn a40_hostile_words_in_records_are_written_out() {
     world
         .cloud
         .set_boot_failure(Some(BootFailure::Error(HOSTILE.to_owned())));
+    world.cloud.set_boot_time(std::time::Duration::from_secs(1));
     harmless(&shown(&flow, &["resume"], 7));
     for command in [&["status"][..], &["status", "--json"]] {
         let dir = flow.dir.to_str().unwrap();

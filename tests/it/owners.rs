@@ -106,7 +106,7 @@ fn o2_x15_an_owner_that_changed_after_sending_makes_it_fail_for_good_with_the_re
         flow.step("execute").exits(0);
         give_to(&world, ACCOUNTS[2].address);
         world.rpc().mine(1);
-        let failed = flow.with("wait", &["--timeout", "10s"]).exits(7).says("TX_REVERTED");
+        let failed = flow.step("wait").exits(7).says("TX_REVERTED");
         assert!(failed.said.contains("OwnableUnauthorizedAccount"), "{}", failed.said);
         assert_ne!(failed.effect("transaction"), "done", "{}", failed.said);
         assert_eq!(world.rpc().nonce(world.owner.address), 1);
@@ -266,7 +266,7 @@ fn a_contract_that_owns_the_app_is_shown_what_to_call_and_its_call_is_adopted() 
             .exits(8)
             .says("PENDING_APPROVAL");
 
-        let waiting = spawn(&flow, "wait", &["--timeout", "20s"]);
+        let waiting = spawn(&flow, "wait", &[]);
         let by = world.rpc().execute_as(CONTRACT, world.app, &call);
         let waited = crate::judge::ended(waiting).exits(0);
         assert_eq!(waited.effect("transaction"), "done", "{}", waited.said);

@@ -3,28 +3,30 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::time::Duration;
 
 use crate::flow::{Flow, Ran};
 use crate::judge::{self, behind, can_trace, copied, each, ended, finished, legal, moved, skipped, spawn, works};
 use crate::support::world::CVM;
-use crate::support::{FaultProxy, Match, Moment, Nth, World};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::support::{FaultProxy, Match, Moment, Nth, World, until};
 
 /// What reached cloud and chain so far: changing requests, commits, transactions.
 fn sent(world: &World) -> (usize, usize, u64) {
+    // anvil answers a send before it has mined.
+    let transactions = until("an empty pool", || {
+        let count = |block: &str| {
+            let params = serde_json::json!([world.owner.address, block]);
+            world.rpc().number("eth_getTransactionCount", params)
+        };
+        let mined = count("latest");
+        (count("pending") == mined).then_some(mined)
+    });
     let changing = world
         .cloud
         .requests()
         .iter()
         .filter(|request| request.method != "GET")
         .count();
-    (
-        changing,
-        world.cloud.commits(CVM).len(),
-        world.rpc().nonce(world.owner.address),
-    )
+    (changing, world.cloud.commits(CVM).len(), transactions)
 }
 
 /// Whether a process may have file systems of its own here.
@@ -269,7 +271,7 @@ fn d8_a_directory_that_vanishes_ends_the_run_and_the_chain_tells_the_next() {
         };
         let gate = proxy.gate(matches.clone(), Nth::Only(1), Moment::Served);
         let child = spawn(&flow, "upgrade", &[]);
-        gate.wait(SOON);
+        gate.wait();
         std::fs::remove_dir_all(&flow.dir).unwrap();
         let before = sent(&world);
         gate.open();
@@ -417,7 +419,7 @@ fn d12_a_directory_has_one_lock_however_it_is_written() {
     let slow = moved(&flow, flow.dir.clone()).chain_at(&proxy.url());
     let gate = proxy.gate(Match::Rpc("eth_sendRawTransaction"), Nth::Only(1), Moment::Arrived);
     let child = spawn(&slow, "resume", &[]);
-    gate.wait(SOON);
+    gate.wait();
     symlink(&flow.dir, world.folder().join("alias")).unwrap();
     std::fs::create_dir(world.folder().join("beside")).unwrap();
     symlink(world.folder(), world.folder().join("above")).unwrap();

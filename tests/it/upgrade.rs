@@ -197,6 +197,11 @@ fn a_whole_upgrade_asks_one_endpoint_at_most_twenty_times() {
     let flow = Flow::new(&world).chain_at(&proxy.url());
     for step in STEPS {
         flow.step(step).exits(0);
+        // anvil answers a send before it has mined; how long that takes is not what is counted.
+        if step == "execute" {
+            let sent = flow.journal().pop().unwrap()["body"]["hash"].clone();
+            world.rpc().mined(serde_json::from_value(sent).unwrap());
+        }
     }
     flow.landed_once();
     let requests = proxy.requests();

@@ -1,5 +1,7 @@
 //! The world's own rules: the contracts have the documented interface, the simulated cloud refuses what it should.
 
+use std::time::Duration;
+
 use alloy::primitives::{B256, keccak256};
 use serde_json::{Value, json};
 
@@ -7,6 +9,9 @@ use crate::support::cloud::{API_KEY, Fate, TOKEN_LIFE};
 use crate::support::contracts::{abi, artifact};
 use crate::support::world::{CVM, NEW_COMPOSE};
 use crate::support::{Anvil, AnvilOptions, AppVariant, BootFailure, World, WorldOptions, block, http};
+
+/// A CVM that restarts for as long as a test likes.
+const FOREVER: Duration = Duration::from_secs(3600);
 
 struct Answer {
     status: u16,
@@ -161,7 +166,7 @@ fn a_new_owner_of_the_newer_app_has_to_accept() {
 #[test]
 fn an_approved_update_runs_after_commit_and_announces_its_operation_meanwhile() {
     let world = World::start();
-    world.cloud.set_boot_time(std::time::Duration::from_millis(300));
+    world.cloud.set_boot_time(FOREVER);
     let (token, hash) = prepare(&world, NEW_COMPOSE);
     assert_eq!(hash, world.hash_with(NEW_COMPOSE));
     assert_eq!(
@@ -175,6 +180,7 @@ fn an_approved_update_runs_after_commit_and_announces_its_operation_meanwhile() 
     let during = get(&world, &format!("cvms/{CVM}"), "2026-01-21").body;
     assert_eq!(during["progress"]["correlation_id"], answer.body["correlation_id"]);
     assert_eq!(during["compose_hash"], hex::encode(world.first_hash));
+    world.cloud.set_boot_time(Duration::ZERO);
     world.cloud.wait_for_hash(CVM, hash);
     assert_eq!(
         get(&world, &format!("cvms/{CVM}/compose_file"), "2026-01-21").body["docker_compose_file"],
@@ -328,14 +334,13 @@ fn without_a_contract_prepare_only_is_ignored_and_the_update_applied() {
 #[test]
 fn h3_a_hash_removed_after_commit_does_not_boot() {
     let world = World::start();
-    world.cloud.set_boot_time(std::time::Duration::from_millis(300));
+    world.cloud.set_boot_time(FOREVER);
     let (token, hash) = prepare(&world, NEW_COMPOSE);
     world.allow(hash);
     assert_eq!(commit(&world, &token, "", "").status, 202);
     world.as_owner(&abi::removeComposeHashCall { composeHash: hash });
-    let error = crate::support::until("the boot error", std::time::Duration::from_secs(5), || {
-        world.cloud.cvm(CVM).boot_error
-    });
+    world.cloud.set_boot_time(Duration::ZERO);
+    let error = crate::support::until("the boot error", || world.cloud.cvm(CVM).boot_error);
     assert_eq!(error, "Compose hash not allowed");
     assert_eq!(world.cloud.cvm(CVM).compose_hash, world.first_hash);
 }
@@ -519,7 +524,7 @@ fn a_chain_with_a_state_file_survives_being_killed() {
         let saved: Value = serde_json::from_str(&text).ok()?;
         (saved["best_block_number"] == json!(7)).then_some(())
     };
-    crate::support::until("the state file", std::time::Duration::from_secs(5), written);
+    crate::support::until("the state file", written);
     anvil.kill();
     assert!(anvil.rpc().try_call("eth_blockNumber", json!([])).is_err());
     anvil.restart();

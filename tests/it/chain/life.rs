@@ -32,7 +32,7 @@ async fn look(chain: &Chain, tx: &SignedTx) -> Sighting {
 
 /// Looks until the transaction is in a block.
 async fn mined(chain: &Chain, tx: &SignedTx) -> Sighting {
-    for _ in 0..200 {
+    for _ in 0..9000 {
         let sighting = look(chain, tx).await;
         if sighting.included.is_some() {
             return sighting;

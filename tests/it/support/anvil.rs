@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use alloy::primitives::{Address, address};
 use serde_json::json;
@@ -128,9 +127,7 @@ impl Anvil {
         // anvil logs every call; nobody reads it, and a full pipe would stop it.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let this = Self { child, port, options };
-        super::until("anvil", Duration::from_secs(10), || {
-            this.rpc().try_call("eth_chainId", json!([])).ok()
-        });
+        super::until("anvil", || this.rpc().try_call("eth_chainId", json!([])).ok());
         this
     }
     /// Its URL.

@@ -40,6 +40,10 @@ pub use proxy::{Action, FaultProxy, Gate, Match, Message, Moment, Nth};
 pub use rpc::Rpc;
 pub use world::{AppVariant, World, WorldOptions};
 
+/// The longest that anything is waited for. It ends a test that would hang, and is no measure of speed: nothing that
+/// goes well gets near it, on however slow a machine.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
 /// The servers' own runtime.
 pub fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
@@ -70,7 +74,7 @@ pub fn http() -> &'static reqwest::Client {
             .no_proxy()
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(30))
+            .timeout(PATIENCE)
             .build()
             .unwrap()
     });
@@ -92,14 +96,14 @@ pub fn packages() -> PathBuf {
     path
 }
 
-/// Waits until `ready` gives a value; panics after `limit`, saying what it waited for.
-pub fn until<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+/// Waits until `ready` gives a value; panics when [`PATIENCE`] ends, saying what it waited for.
+pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = ready() {
             return value;
         }
-        assert!(start.elapsed() < limit, "waited {limit:?} for {what}");
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -94,11 +94,7 @@ impl Rpc {
     }
     /// The receipt, once there is one: anvil answers a send before it has mined.
     pub fn mined(&self, hash: B256) -> Value {
-        super::until(
-            "a block with the transaction",
-            std::time::Duration::from_secs(10),
-            || self.receipt(hash),
-        )
+        super::until("a block with the transaction", || self.receipt(hash))
     }
     /// Mines `blocks` blocks.
     pub fn mine(&self, blocks: u64) {

@@ -171,7 +171,7 @@ impl SimCloud {
     }
     /// Waits until the CVM runs `hash`.
     pub fn wait_for_hash(&self, id: &str, hash: B256) {
-        super::until("the new hash", Duration::from_secs(10), || {
+        super::until("the new hash", || {
             let cvm = self.cvm(id);
             (cvm.compose_hash == hash && cvm.status == "running").then_some(())
         });

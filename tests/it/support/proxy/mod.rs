@@ -232,7 +232,7 @@ impl FaultProxy {
     pub fn refuse(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
-            super::until("the port to close", Duration::from_secs(5), || {
+            super::until("the port to close", || {
                 std::net::TcpStream::connect(self.address).is_err().then_some(())
             });
         }
@@ -267,20 +267,18 @@ impl Drop for FaultProxy {
 
 impl Gate {
     /// Waits until a request stands here.
-    pub fn wait(&self, limit: Duration) {
-        assert!(self.wait_for(limit), "no request came to the gate within {limit:?}");
-    }
-    /// Whether a request came here within `limit`.
-    pub fn wait_for(&self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
+    pub fn wait(&self) {
+        let end = Instant::now() + super::PATIENCE;
         let mut state = lock(&self.0.state);
         while !state.reached {
-            let Some(left) = end.checked_duration_since(Instant::now()) else {
-                return false;
-            };
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "no request came to the gate within {:?}",
+                super::PATIENCE
+            );
             state = self.0.changed.wait_timeout(state, left).unwrap().0;
         }
-        true
     }
     /// Lets it go on.
     pub fn open(&self) {
