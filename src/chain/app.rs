@@ -294,7 +294,7 @@ fn preflight(facts: &mut Reading) -> Preflight {
     let answer = if as_if_allowed { with } else { without };
     let (allowed, reason) = match (answer.value::<A::isAppAllowedCall>(), answer) {
         (Some(said), _) => (said.isAllowed, printable(&said.reason)),
-        (None, Fact::Reverted(why)) => (false, why),
+        (None, Fact::Reverted(why)) => (false, why.reason),
         (None, _) => (false, "no answer".to_owned()),
     };
     Preflight {

@@ -1,26 +1,18 @@
 //! The events of an app's contract: when each hash was added or removed last.
 //!
-//! Events say when and by whom; whether a hash is allowed is read from the state. Endpoints limit the range or the
-//! number of logs, so ranges are halved, newest first.
+//! Events say when and by whom; whether a hash is allowed is read from the state.
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, B256, U64};
+use alloy::primitives::{Address, B256};
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::rpc::{Ask, Node, Reply};
+use super::logs::{self, LogQuery};
+use super::rpc::Node;
 use super::{BlockRef, Chain, ChainError};
 use crate::abi::app::DstackApp;
-
-/// Blocks that are asked for at once after an endpoint refused all of them.
-const WINDOW: u64 = 1 << 17;
-/// Refused below this many blocks, an endpoint offers no logs.
-const WINDOW_MIN: u64 = 512;
-/// Requests after which a search is given up: a public endpoint would take an hour for more.
-const REQUESTS: u32 = 400;
 
 /// A hash's newest event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,11 +34,6 @@ enum Search {
     /// To the newest event of this hash.
     Until(B256),
 }
-
-/// A history that this endpoint's limits make too long to read.
-#[derive(Debug, thiserror::Error)]
-#[error("its limits on logs make the search too long, stopped at block {0}")]
-struct TooLong(u64);
 
 impl Chain {
     /// Newest `ComposeHashAdded`/`ComposeHashRemoved` event of every hash of `app`, oldest first. One round trip to
@@ -71,69 +58,27 @@ impl Chain {
     }
 
     async fn search(&self, app: Address, head: BlockRef, search: &Search) -> Result<Vec<HashRecord>, ChainError> {
-        let found = self.gather(|node| newest_first(node, app, head.number, search)).await?;
+        let query = LogQuery {
+            address: app,
+            topics: vec![
+                DstackApp::ComposeHashAdded::SIGNATURE_HASH,
+                DstackApp::ComposeHashRemoved::SIGNATURE_HASH,
+            ],
+            from: 0,
+            to: head.number,
+        };
+        let found = self.gather(|node| newest_first(node, &query, search)).await?;
         // A pruned endpoint knows less: the longest history is the best one, and the state decides anyway.
         let logs = found.into_iter().map(|(_, logs)| logs).max_by_key(Vec::len);
         Ok(newest_of_each(logs.unwrap_or_default()))
     }
 }
 
-async fn newest_first(node: &Node, app: Address, head: u64, search: &Search) -> Result<Vec<HashRecord>, ChainError> {
-    let (mut to, mut window) = (head, head.saturating_add(1));
-    let mut found = Vec::new();
-    for _ in 0..REQUESTS {
-        let from = to.saturating_add(1).saturating_sub(window);
-        match logs(node, app, from, to).await? {
-            None if window <= WINDOW_MIN => return Err(node.unavailable("eth_getLogs", TooLong(to))),
-            None => window = (window / 2).min(WINDOW),
-            Some(Batch { records, existed }) => {
-                found.extend(records.into_iter().rev());
-                let done = matches!(search, Search::Until(hash) if found.iter().any(|record| record.hash == *hash));
-                if from == 0 || done || !existed {
-                    return Ok(found);
-                }
-                to = from - 1;
-            }
-        }
-    }
-    Err(node.unavailable("eth_getLogs", TooLong(to)))
-}
-
-struct Batch {
-    records: Vec<HashRecord>,
-    /// Whether the contract was there at the first block; unknown counts as yes.
-    existed: bool,
-}
-
-/// `None`: the endpoint refused the range.
-async fn logs(node: &Node, app: Address, from: u64, to: u64) -> Result<Option<Batch>, ChainError> {
-    let topics = [
-        DstackApp::ComposeHashAdded::SIGNATURE_HASH,
-        DstackApp::ComposeHashRemoved::SIGNATURE_HASH,
-    ];
-    let filter = json!({
-        "address": app,
-        "topics": [topics],
-        "fromBlock": U64::from(from),
-        "toBlock": U64::from(to),
-    });
-    let asks = [
-        Ask::new("eth_getLogs", json!([filter])),
-        Ask::new("eth_getCode", json!([app, U64::from(from)])),
-    ];
-    let mut replies = node.ask(&asks).await?;
-    let (method, reply) = replies.reply()?;
-    let Reply::Result(raw) = reply else { return Ok(None) };
-    let logs: Vec<Log> = serde_json::from_str(raw.get()).map_err(|_shape| node.misshapen(method))?;
-    let code: Option<alloy::primitives::Bytes> = replies.take_if_offered()?;
-    let mut records = Vec::new();
-    for log in logs.iter().filter(|log| log.address() == app && !log.removed) {
-        records.extend(record(log));
-    }
-    Ok(Some(Batch {
-        records,
-        existed: code.is_none_or(|code| !code.is_empty()),
-    }))
+async fn newest_first(node: &Node, query: &LogQuery, search: &Search) -> Result<Vec<HashRecord>, ChainError> {
+    let enough =
+        |log: &Log| matches!(search, Search::Until(hash) if record(log).is_some_and(|found| found.hash == *hash));
+    let logs = logs::newest_first(node, query, enough).await?;
+    Ok(logs.iter().filter_map(record).collect())
 }
 
 /// An event of the contract as this tool knows it; contracts of others index the hash.

@@ -5,6 +5,7 @@
 mod app;
 mod fees;
 mod history;
+mod logs;
 mod look;
 mod proof;
 mod read;
@@ -32,8 +33,9 @@ use crate::http::{Endpoint, Http, RpcTransport};
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
 pub use fees::FeePolicy;
 pub use history::HashRecord;
+pub(crate) use logs::{LogQuery, PlacedLog};
 pub use proof::{Proof, ProofFailure};
-pub(crate) use read::{Fact, Question, Reading};
+pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};
 pub use tx::{SignedTx, TxError, TxRequest};
 pub use watch::{InclusionAt, Sighting, Watch, WatchAction};

@@ -281,6 +281,11 @@ impl Chain {
         })
     }
 
+    /// Whether the app allows the hash after `block`. One round trip.
+    pub(crate) async fn allows(&self, app: Address, hash: B256, block: &BlockRef) -> Result<bool, ChainError> {
+        Ok(self.is_allowed(app, hash, block).await?.0)
+    }
+
     /// What the app says at a block, and the endpoints that agree.
     async fn is_allowed(&self, app: Address, hash: B256, block: &BlockRef) -> Result<(bool, Vec<String>), ChainError> {
         let mut reading = self.read(block, &[allows(app, hash)]).await?;

@@ -38,10 +38,19 @@ enum Read {
 pub(crate) enum Fact {
     /// Bytes.
     Bytes(Bytes),
-    /// The contract refused; the reason, decoded.
-    Reverted(String),
+    /// The contract refused.
+    Reverted(Reverted),
     /// The endpoint does not answer this (only to optional questions).
     NotOffered,
+}
+
+/// How a contract refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Reverted {
+    /// Reason, decoded and escaped; the endpoint's words when there are no bytes.
+    pub(crate) reason: String,
+    /// The bytes; empty when the contract gave none, or the endpoint did not pass them on.
+    pub(crate) data: Bytes,
 }
 
 /// The answers at one block.
@@ -77,6 +86,19 @@ impl Question {
             optional: false,
         }
     }
+    /// What a contract answers to these bytes.
+    pub(crate) const fn raw(name: &'static str, to: Address, data: Bytes) -> Self {
+        Self {
+            name,
+            read: Read::Call {
+                from: None,
+                to,
+                data,
+                slots: Vec::new(),
+            },
+            optional: false,
+        }
+    }
     /// The code at an address.
     pub(crate) const fn code(address: Address) -> Self {
         Self {
@@ -102,6 +124,11 @@ impl Question {
         self
     }
 
+    /// The same; an endpoint may refuse it without being set aside.
+    pub(crate) const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
     /// The same, asked by `sender`.
     pub(crate) fn from(mut self, sender: Address) -> Self {
         if let Read::Call { from, .. } = &mut self.read {
@@ -264,7 +291,10 @@ impl Node {
             Reply::Result(raw) => serde_json::from_str(raw.get())
                 .map(Fact::Bytes)
                 .map_err(|_shape| Refused::Chain(self.misshapen(method))),
-            Reply::Refused(refusal) if refusal.is_revert() => Ok(Fact::Reverted(reason(&refusal))),
+            Reply::Refused(refusal) if refusal.is_revert() => Ok(Fact::Reverted(Reverted {
+                reason: reason(&refusal),
+                data: refusal.data.unwrap_or_default(),
+            })),
             Reply::Refused(_) if question.optional => Ok(Fact::NotOffered),
             Reply::Refused(refusal) if refusal.is_misunderstood() && !self.by_number() => Err(Refused::Hashes),
             Reply::Refused(refusal) => Err(Refused::Chain(self.unavailable(method, refusal))),

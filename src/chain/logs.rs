@@ -1,0 +1,238 @@
+//! What a contract logged, and the receipt of a transaction, as every endpoint that works tells it.
+//!
+//! Endpoints limit the range or the number of logs, so ranges are halved, newest first.
+
+use alloy::primitives::{Address, B256, Bytes, U64};
+use alloy::rpc::types::Log;
+use serde_json::json;
+
+use super::look::RawReceipt;
+use super::read::Replaced;
+use super::rpc::{Ask, Node, RawBlock, Reply};
+use super::{BlockRef, Chain, ChainError};
+
+/// Blocks that are asked for at once after an endpoint refused all of them.
+const WINDOW: u64 = 1 << 17;
+/// Refused below this many blocks, an endpoint offers no logs.
+const WINDOW_MIN: u64 = 512;
+/// Requests after which a search is given up: a public endpoint would take an hour for more.
+const REQUESTS: u32 = 400;
+/// Blocks that are looked up in one round trip.
+const BLOCKS: usize = 64;
+
+/// Which logs.
+#[derive(Debug, Clone)]
+pub(crate) struct LogQuery {
+    /// The contract; logs of others are left out, whatever an endpoint gives.
+    pub(crate) address: Address,
+    /// First topics, any of which.
+    pub(crate) topics: Vec<B256>,
+    /// First block.
+    pub(crate) from: u64,
+    /// Last block.
+    pub(crate) to: u64,
+}
+
+/// A log in a block of the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlacedLog {
+    /// Contract, topics and data.
+    pub(crate) log: alloy::primitives::Log,
+    /// Its block.
+    pub(crate) block: BlockRef,
+    /// Its transaction.
+    pub(crate) transaction: B256,
+    /// Its index in the block.
+    pub(crate) index: u64,
+}
+
+/// A receipt on which the endpoints agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// Executed without failing.
+    pub(crate) succeeded: bool,
+    /// Its block, which is the chain's at that height.
+    pub(crate) block: BlockRef,
+    /// What was logged.
+    pub(crate) logs: Vec<alloy::primitives::Log>,
+}
+
+/// A history that this endpoint's limits make too long to read.
+#[derive(Debug, thiserror::Error)]
+#[error("its limits on logs make the search too long, stopped at block {0}")]
+struct TooLong(u64);
+
+impl Chain {
+    /// Logs of `query`, oldest first, with their blocks; the search goes back from the newest one until `enough` says
+    /// so. Every endpoint that works must tell the same. Two round trips and one more for every 64 blocks with a log;
+    /// more where endpoints refuse long ranges.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub(crate) async fn logs(
+        &self,
+        query: &LogQuery,
+        enough: impl Fn(&Log) -> bool,
+    ) -> Result<Vec<PlacedLog>, ChainError> {
+        let enough = &enough;
+        let found = self.gather(|node| placed(node, query, enough)).await?;
+        let mut found = found.into_iter();
+        let Some((first, mut logs)) = found.next() else {
+            return Err(ChainError::NoEndpoint { chain: self.id() });
+        };
+        for (node, theirs) in found {
+            if theirs != logs {
+                return Err(self.contradicted((first, node), "the logs of a contract", query.to));
+            }
+        }
+        logs.reverse();
+        Ok(logs)
+    }
+    /// The receipt of a transaction that is in a block; `None` when an endpoint does not have it there. Two round trips.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub(crate) async fn receipt(&self, transaction: B256) -> Result<Option<Receipt>, ChainError> {
+        let found = self.gather(|node| receipt(node, transaction)).await?;
+        let mut found = found.into_iter();
+        let Some((first, mine)) = found.next() else {
+            return Err(ChainError::NoEndpoint { chain: self.id() });
+        };
+        let Some((raw, block)) = mine else { return Ok(None) };
+        for (node, theirs) in found {
+            let Some((other, place)) = theirs.filter(|(_, place)| *place == block) else {
+                return Ok(None);
+            };
+            if !raw.says_the_same(&other) {
+                return Err(self.contradicted((first, node), "the receipt", place.number));
+            }
+        }
+        let logs = raw.logs.iter().filter(|log| !log.removed).map(|log| log.inner.clone());
+        Ok(Some(Receipt {
+            succeeded: raw.succeeded(),
+            block,
+            logs: logs.collect(),
+        }))
+    }
+
+    fn contradicted(&self, (first, second): (&Node, &Node), what: &str, block: u64) -> ChainError {
+        ChainError::Disagreement {
+            first: first.label().to_owned(),
+            second: second.label().to_owned(),
+            what: what.to_owned(),
+            block,
+        }
+    }
+}
+
+/// The receipt and its block, if that is the endpoint's block at its height.
+async fn receipt(node: &Node, transaction: B256) -> Result<Option<(RawReceipt, BlockRef)>, ChainError> {
+    let raw: Option<RawReceipt> = node.ask(&[RawReceipt::ask(transaction)]).await?.take()?;
+    let Some((raw, (number, hash))) = raw.and_then(|raw| raw.place().map(|place| (raw, place))) else {
+        return Ok(None);
+    };
+    let block = node.block_if_there(Ask::block(number)).await?;
+    let block = block.filter(|block| block.hash == hash && block.number == number);
+    Ok(block
+        .filter(|_| raw.transaction_hash == transaction)
+        .map(|block| (raw, block)))
+}
+
+/// An endpoint's logs, newest first, with the blocks that it has at their heights.
+async fn placed(node: &Node, query: &LogQuery, enough: impl Fn(&Log) -> bool) -> Result<Vec<PlacedLog>, ChainError> {
+    let logs = newest_first(node, query, enough).await?;
+    let mut heights: Vec<u64> = logs.iter().filter_map(|log| log.block_number).collect();
+    heights.dedup();
+    let mut blocks: Vec<BlockRef> = Vec::with_capacity(heights.len());
+    for some in heights.chunks(BLOCKS) {
+        let asks: Vec<Ask> = some.iter().copied().map(Ask::block).collect();
+        let mut replies = node.ask(&asks).await?;
+        for _ in some {
+            let block = replies.take::<Option<RawBlock>>()?.and_then(|raw| raw.sealed());
+            blocks.extend(block);
+        }
+    }
+    logs.into_iter()
+        .map(|log| {
+            let hash = log.block_hash.unwrap_or_default();
+            let block = blocks
+                .iter()
+                .find(|block| block.hash == hash && Some(block.number) == log.block_number);
+            // The chain was reorganised between the two questions; asked again, it will not be.
+            let gone = || node.unavailable("eth_getLogs", Replaced(hash));
+            let (block, transaction, index) = block
+                .and_then(|block| Some((*block, log.transaction_hash?, log.log_index?)))
+                .ok_or_else(gone)?;
+            Ok(PlacedLog {
+                log: log.inner,
+                block,
+                transaction,
+                index,
+            })
+        })
+        .collect()
+}
+
+/// An endpoint's logs, newest first, until `enough` says so, the contract did not exist yet or the range ends.
+pub(super) async fn newest_first(
+    node: &Node,
+    query: &LogQuery,
+    enough: impl Fn(&Log) -> bool,
+) -> Result<Vec<Log>, ChainError> {
+    let (mut to, mut window) = (query.to, query.to.saturating_add(1).saturating_sub(query.from));
+    let mut found: Vec<Log> = Vec::new();
+    if window == 0 {
+        return Ok(found);
+    }
+    for _ in 0..REQUESTS {
+        let from = to.saturating_add(1).saturating_sub(window).max(query.from);
+        match part(node, query, (from, to)).await? {
+            None if window <= WINDOW_MIN => return Err(node.unavailable("eth_getLogs", TooLong(to))),
+            None => window = (window / 2).min(WINDOW),
+            Some(Part { logs, existed }) => {
+                let done = logs.iter().any(&enough);
+                found.extend(logs.into_iter().rev());
+                if from <= query.from || done || !existed {
+                    return Ok(found);
+                }
+                to = from - 1;
+            }
+        }
+    }
+    Err(node.unavailable("eth_getLogs", TooLong(to)))
+}
+
+struct Part {
+    logs: Vec<Log>,
+    /// Whether the contract was there at the first block; unknown counts as yes.
+    existed: bool,
+}
+
+/// `None`: the endpoint refused the range.
+async fn part(node: &Node, query: &LogQuery, (from, to): (u64, u64)) -> Result<Option<Part>, ChainError> {
+    let filter = json!({
+        "address": query.address,
+        "topics": [query.topics],
+        "fromBlock": U64::from(from),
+        "toBlock": U64::from(to),
+    });
+    let asks = [
+        Ask::new("eth_getLogs", json!([filter])),
+        Ask::new("eth_getCode", json!([query.address, U64::from(from)])),
+    ];
+    let mut replies = node.ask(&asks).await?;
+    let (method, reply) = replies.reply()?;
+    let Reply::Result(raw) = reply else { return Ok(None) };
+    let mut logs: Vec<Log> = serde_json::from_str(raw.get()).map_err(|_shape| node.misshapen(method))?;
+    let code: Option<Bytes> = replies.take_if_offered()?;
+    let asked = |log: &Log| {
+        let topic = log.topic0().is_some_and(|topic| query.topics.contains(topic));
+        let place = log.block_number.is_none_or(|number| (from..=to).contains(&number));
+        topic && place && log.address() == query.address && !log.removed
+    };
+    logs.retain(asked);
+    Ok(Some(Part {
+        logs,
+        existed: code.is_none_or(|code| !code.is_empty()),
+    }))
+}
