@@ -514,6 +514,24 @@ impl Call {
             data: DstackApp::addComposeHashCall { composeHash: hash }.abi_encode().into(),
         }
     }
+    /// `removeComposeHash(bytes32)` on `app`.
+    pub fn remove_compose_hash(app: Address, hash: B256) -> Self {
+        Self {
+            to: app,
+            value: U256::ZERO,
+            data: DstackApp::removeComposeHashCall { composeHash: hash }
+                .abi_encode()
+                .into(),
+        }
+    }
+    /// `addDevice(bytes32)` on `app`.
+    pub fn add_device(app: Address, device: B256) -> Self {
+        Self {
+            to: app,
+            value: U256::ZERO,
+            data: DstackApp::addDeviceCall { deviceId: device }.abi_encode().into(),
+        }
+    }
     /// ERC-8213 calldata digest, as hardware wallets show it: keccak256 of the calldata's length as a 256-bit
     /// big-endian number, followed by the calldata.
     pub fn digest(&self) -> B256 {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use alloy::primitives::{B256, U256};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
@@ -11,6 +12,7 @@ use super::commands;
 use super::exit::Exit;
 use crate::chain::Finality;
 use crate::cloud::CvmId;
+use crate::compose::ComposeHash;
 use crate::signer::Source;
 
 const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";
@@ -71,11 +73,13 @@ pub(super) struct Global {
 pub(super) enum Command {
     Plan(commands::plan::Plan),
     Prepare(commands::prepare::Prepare),
+    Sign(commands::sign::Sign),
     Execute(commands::execute::Execute),
     Wait(commands::wait::Wait),
     Commit(commands::commit::Commit),
     Upgrade(commands::upgrade::Upgrade),
     Resume(commands::resume::Resume),
+    Reject(commands::reject::Reject),
     Status(commands::status::Status),
     Hash(commands::hash::Hash),
     App(commands::app::App),
@@ -120,6 +124,12 @@ pub(super) struct Change {
     /// OS image
     #[arg(long, value_name = "NAME", help_heading = "What changes")]
     pub(super) image: Option<String>,
+    /// Let this device run the app, by the same Safe transaction; repeat it
+    #[arg(long, value_name = "ID", help_heading = "What changes")]
+    pub(super) add_device: Vec<B256>,
+    /// Take this earlier compose hash from the app's list, by the same Safe transaction; repeat it
+    #[arg(long, value_name = "HASH", help_heading = "What changes")]
+    pub(super) remove_hash: Vec<ComposeHash>,
     /// End with the hash and transaction in two headers instead of the commit token
     #[arg(long, help_heading = "What changes")]
     pub(super) confirm: bool,
@@ -193,6 +203,31 @@ pub(super) struct Key {
     /// Sign with the next nonce although an earlier transaction of this upgrade lost its own
     #[arg(long, help_heading = "Signing")]
     pub(super) new_nonce: bool,
+}
+
+/// What holds for a Safe that owns the app.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Multisig {
+    /// Nonce of the Safe transaction [default: the Safe's next one]
+    #[arg(long, value_name = "N", help_heading = "Safe")]
+    pub(super) safe_nonce: Option<U256>,
+    /// Take code with this keccak256 for that of a Safe; repeat it
+    #[arg(long, value_name = "HASH", help_heading = "Safe")]
+    pub(super) trust_code: Vec<B256>,
+    /// Accept a Safe before 1.3.0, whose signatures are good on every chain
+    #[arg(long, help_heading = "Safe")]
+    pub(super) accept_old_safe: bool,
+    /// Go on although owners, threshold, modules, guard or fallback handler changed since they were read
+    #[arg(long, help_heading = "Safe")]
+    pub(super) accept_safe_changes: bool,
+}
+
+/// Whether the chain is asked.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Offline {
+    /// Ask no chain; what cannot be checked without one is said
+    #[arg(long, help_heading = "Chain")]
+    pub(super) offline: bool,
 }
 
 /// What may be prepared.

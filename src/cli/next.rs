@@ -52,7 +52,7 @@ impl Typed {
     /// What comes after a step; nothing after the last.
     pub(super) fn after(&self, step: Step) -> Option<String> {
         let command = match step {
-            Step::Prepare | Step::Verify | Step::Settle | Step::Watch => "resume",
+            Step::Prepare | Step::Verify | Step::Freeze | Step::Settle | Step::Watch => "resume",
             Step::Approve => "execute",
             Step::Broadcast | Step::Wait => "wait",
             Step::Commit => "commit",

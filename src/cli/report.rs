@@ -66,6 +66,9 @@ pub(super) struct Facts {
     /// Records in its journal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) journal_records: Option<u64>,
+    /// Its proposal, where a file was named.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) proposal: Option<String>,
     /// Phala Cloud's own error code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) vendor_code: Option<String>,
@@ -145,6 +148,14 @@ struct FactsShape {
     previous_compose_hash: Option<String>,
     /// Hash to allow.
     compose_hash: Option<String>,
+    /// Hash of the Safe transaction that owners sign.
+    safe_tx_hash: Option<String>,
+    /// Nonce of that transaction, decimal.
+    safe_nonce: Option<String>,
+    /// Owners who signed it, as far as their signatures are here.
+    signed_by: Option<Vec<String>>,
+    /// Signatures that the Safe asks for.
+    threshold: Option<u64>,
     /// Transaction that allowed it, or that is on its way.
     transaction_hash: Option<String>,
     /// Nonce of that transaction.
@@ -383,6 +394,10 @@ mod tests {
                     owner: Some(alloy::primitives::Address::ZERO),
                     previous_compose_hash: Some(hash),
                     compose_hash: Some(hash),
+                    safe_tx_hash: Some(word),
+                    safe_nonce: Some("7".to_owned()),
+                    signed_by: Some(vec![alloy::primitives::Address::ZERO]),
+                    threshold: Some(2),
                     transaction_hash: Some(word),
                     nonce: Some(1),
                     block_number: Some(1),
@@ -392,6 +407,7 @@ mod tests {
                 },
                 dir: text(),
                 journal_records: Some(1),
+                proposal: text(),
                 vendor_code: text(),
                 request_id: text(),
             },

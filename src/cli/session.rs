@@ -17,7 +17,9 @@ use super::settings::{Environment, ROOT, Settings};
 use crate::cloud::{ApiVersion, Client, Options};
 use crate::http::{Http, Limits, RetryPolicy};
 use crate::signer::Source;
-use crate::upgrade::{self, Effect, Effects, JournalError, Outcome, Proposal, Reached, Upgrade, UpgradeError, World};
+use crate::upgrade::{
+    self, Document, Effect, Effects, JournalError, Outcome, Proposal, Reached, Subject, Upgrade, UpgradeError, World,
+};
 
 /// Effects of an upgrade whose journal cannot be read.
 const UNREADABLE: Effects = Effects {
@@ -108,6 +110,25 @@ impl Session {
         }
     }
 
+    /// What the arguments name, to be reviewed, signed or exported: an upgrade of this machine, or a proposal by itself.
+    pub(super) fn subject(&self, which: &Which) -> Result<Subject, CliError> {
+        match &which.proposal {
+            Some(file) if !upgrade::holds(beside(file)) => Ok(Subject::Document(document(file)?)),
+            _ => Ok(Subject::Upgrade(Box::new(self.open(which)?))),
+        }
+    }
+
+    /// Says in a report where the subject is.
+    pub(super) fn locate_in(&self, report: &mut Report, subject: &Subject) {
+        let (dir, records) = match subject {
+            Subject::Upgrade(upgrade) => (Some(upgrade.dir().display().to_string()), report.facts.journal_records),
+            Subject::Document(_) => (None, None),
+        };
+        report.facts.dir = dir;
+        report.facts.journal_records = records;
+        report.facts.proposal = Some(subject.path().display().to_string());
+    }
+
     /// The directory of the upgrade that the arguments name: where the proposal lies, or where it is adopted to.
     pub(super) fn name(&self, which: &Which) -> Result<PathBuf, CliError> {
         let dir = match &which.proposal {
@@ -128,7 +149,12 @@ impl Session {
             report.exit = Exit::Pending;
             report.code = pending.code.to_owned();
             report.message = format!("waiting: {}", pending.what);
-            report.next = Some(self.typed().step("resume"));
+            report.next = Some(self.typed().step(match pending.code {
+                "PENDING_SIGNATURES" => "sign",
+                "PENDING_EXECUTION" => "execute",
+                "PENDING_REJECTION" => "reject",
+                _ => "resume",
+            }));
         }
         if let Some(plan) = upgrade.state().plan() {
             report.warnings.clone_from(&plan.warnings);
@@ -172,6 +198,7 @@ impl Outside<'_> {
             allow_unpinned: self.settings.allow_unpinned,
             signer: self.signer.as_ref(),
             unlock: &self.settings.unlock,
+            record: self.settings.record.as_deref(),
             ask: &self.person,
         }
     }
@@ -253,8 +280,17 @@ fn beside(file: &Path) -> &Path {
 
 /// Reads a proposal file; one that is missing is the user's to correct.
 fn proposal(file: &Path) -> Result<Proposal, CliError> {
-    Proposal::read(file).map_err(|error| match error {
+    Proposal::read(file).map_err(of_user)
+}
+
+/// The same, to be signed.
+fn document(file: &Path) -> Result<Document, CliError> {
+    Document::open(file).map_err(of_user)
+}
+
+fn of_user(error: UpgradeError) -> CliError {
+    match error {
         UpgradeError::File(error) => CliError::UserFile(error),
         other => CliError::from(other),
-    })
+    }
 }

@@ -6,19 +6,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alloy::primitives::B256;
 use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::args::{Agree, Allow, Change, Key, Reach, Settle, Watch};
+use super::args::{Agree, Allow, Change, Key, Multisig, Offline, Reach, Settle, Watch};
 use super::error::CliError;
 use super::failure::Next;
 use crate::chain::FeePolicy;
 use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::compose::Changes;
 use crate::fsutil;
+use crate::safe::Trust;
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{Intent, Limits};
+use crate::upgrade::{Intent, Limits, PolicyChange};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -122,7 +124,6 @@ impl Environment {
     }
 
     /// The record of what was signed for Safes: one for all upgrades, since a Safe has one sequence of nonces.
-    #[allow(dead_code, reason = "for commands that sign for a Safe")]
     pub(super) fn signing_record(&self) -> Result<PathBuf, CliError> {
         // The specification wants a path that is not absolute ignored.
         let state = self
@@ -211,6 +212,8 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) allow_unpinned: bool,
     pub(super) yes: bool,
+    /// Where this machine remembers what its keys signed for Safes.
+    pub(super) record: Option<PathBuf>,
     /// Test builds only: time for one request to Phala Cloud; waits between attempts shrink with it.
     pub(super) request_time: Option<Duration>,
 }
@@ -224,6 +227,8 @@ pub(super) struct Typed<'a> {
     pub(super) allow: Option<&'a Allow>,
     pub(super) agree: Option<&'a Agree>,
     pub(super) watch: Option<&'a Watch>,
+    pub(super) safe: Option<&'a Multisig>,
+    pub(super) offline: Option<&'a Offline>,
 }
 
 impl Settings {
@@ -242,6 +247,7 @@ impl Settings {
             limits: limits(typed),
             allow_unpinned: typed.reach.is_some_and(Reach::allow_unpinned),
             yes: typed.agree.is_some_and(|agree| agree.yes),
+            record: env.signing_record().ok(),
             request_time: env.request_time(),
         })
     }
@@ -315,11 +321,30 @@ fn limits(typed: Typed<'_>) -> Limits {
         supersede: typed.allow.is_some_and(|allow| allow.supersede),
         new_nonce: typed.key.is_some_and(|key| key.new_nonce),
         no_wait: typed.watch.is_some_and(|watch| watch.no_wait),
+        trust: typed.safe.map(trust).unwrap_or_default(),
+        safe_nonce: typed.safe.and_then(|safe| safe.safe_nonce),
+        accept_safe_changes: typed.safe.is_some_and(|safe| safe.accept_safe_changes),
+        offline: typed.offline.is_some_and(|typed| typed.offline),
     }
 }
 
+fn trust(safe: &Multisig) -> Trust {
+    Trust {
+        code: safe.trust_code.iter().copied().collect(),
+        old_versions: safe.accept_old_safe,
+    }
+}
+
+/// What changes of the app's policy besides: devices first, since a hash that is taken away must not be the last one.
+fn also(change: &Change) -> Vec<PolicyChange> {
+    let devices = change.add_device.iter().map(|device| PolicyChange::AddDevice(*device));
+    let hashes = change.remove_hash.iter();
+    let hashes = hashes.map(|hash| PolicyChange::RemoveComposeHash(B256::from(*hash.as_bytes())));
+    devices.chain(hashes).collect()
+}
+
 /// What is wanted: from flags, and from `phala.toml` where a flag is missing.
-pub(super) fn intent(change: &Change, project: &Project) -> Result<Sourced<Intent>, CliError> {
+pub(super) fn intent(change: &Change, project: &Project, safe: &Multisig) -> Result<Sourced<Intent>, CliError> {
     let cvm = cvm(change.cvm.as_ref(), project)?;
     let patch = patch(change, project)?;
     if patch == Patch::default() {
@@ -334,6 +359,8 @@ pub(super) fn intent(change: &Change, project: &Project) -> Result<Sourced<Inten
         cvm: cvm.value,
         patch,
         confirm: change.confirm,
+        also: also(change),
+        trust: trust(safe),
     };
     Ok(Sourced {
         value: intent,
@@ -384,7 +411,6 @@ fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
         memory: change.memory,
         disk_size: change.disk_size,
         image: change.image.clone(),
-        ..Patch::default()
     })
 }
 
@@ -417,6 +443,8 @@ mod tests {
         reach: Reach,
         #[command(flatten)]
         change: Change,
+        #[command(flatten)]
+        safe: Multisig,
     }
 
     fn typed(words: &[&str]) -> Only {
@@ -524,7 +552,12 @@ mod tests {
 
     #[test]
     fn without_a_cvm_or_a_change_the_arguments_are_refused() {
-        let none = intent(&typed(&["--compose", "x"]).change, &Project::default()).unwrap_err();
+        let none = intent(
+            &typed(&["--compose", "x"]).change,
+            &Project::default(),
+            &typed(&[]).safe,
+        )
+        .unwrap_err();
         assert!(matches!(
             none,
             CliError::Usage {
@@ -532,7 +565,12 @@ mod tests {
                 ..
             }
         ));
-        let nothing = intent(&typed(&["--cvm", "my-app"]).change, &Project::default()).unwrap_err();
+        let nothing = intent(
+            &typed(&["--cvm", "my-app"]).change,
+            &Project::default(),
+            &typed(&[]).safe,
+        )
+        .unwrap_err();
         assert!(matches!(
             nothing,
             CliError::Usage {
@@ -561,7 +599,9 @@ mod tests {
             "dstack-0.5.5",
             "--confirm",
         ];
-        let intent = intent(&typed(&words).change, &Project::default()).unwrap().value;
+        let intent = intent(&typed(&words).change, &Project::default(), &typed(&[]).safe)
+            .unwrap()
+            .value;
         let expected = Patch {
             changes: Changes {
                 allowed_envs: Some(["B", "A", "C"].map(str::to_owned).to_vec()),
@@ -572,7 +612,6 @@ mod tests {
             memory: Some(4096),
             disk_size: Some(40),
             image: Some("dstack-0.5.5".to_owned()),
-            ..Patch::default()
         };
         assert_eq!(intent.patch, expected);
         assert!(intent.confirm);

@@ -5,7 +5,10 @@ use std::path::Path;
 use super::report::certain;
 use super::text::Page;
 use crate::chain::{AppState, OwnerKind, Preflight};
-use crate::upgrade::{EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, Route, Status, Step, Warning};
+use crate::safe::SafeInfo;
+use crate::upgrade::{
+    Ceremony, Checked, EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, PolicyChange, Route, Status, Step, Warning,
+};
 
 /// Where an upgrade stands: what is certain first, then what is known.
 pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
@@ -22,6 +25,16 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
         ("owner", facts.owner.map(|owner| owner.to_string())),
         ("hash before", facts.previous_compose_hash.map(|hash| hash.to_string())),
         ("compose hash", facts.compose_hash.map(|hash| hash.to_string())),
+        ("safeTxHash", facts.safe_tx_hash.map(|hash| hash.to_string())),
+        ("Safe nonce", facts.safe_nonce.clone()),
+        (
+            "signatures",
+            facts
+                .signed_by
+                .as_ref()
+                .zip(facts.threshold)
+                .map(|(signed, needed)| format!("{} of {needed}", signed.len())),
+        ),
         ("transaction", facts.transaction_hash.map(|hash| hash.to_string())),
         ("block", facts.block_number.map(|block| block.to_string())),
         (
@@ -88,14 +101,24 @@ pub(super) fn plan(page: &mut Page, plan: &Plan) {
         ("app", Some(plan.app.to_string())),
         ("KMS", plan.kms.map(|kms| kms.to_string())),
         ("route", Some(route(&plan.route))),
-        ("call", plan.call.as_ref().map(|_| "addComposeHash(bytes32)".to_owned())),
-        ("calldata", plan.call.as_ref().map(|call| call.data.to_string())),
-        (
-            "calldata digest",
-            plan.call.as_ref().map(|call| format!("{} (ERC-8213)", call.digest())),
-        ),
-        ("already allowed", plan.app_state.hash_allowed.map(yes_no)),
     ]);
+    for (index, call) in plan.calls.iter().enumerate() {
+        let name = match index.checked_sub(1).and_then(|besides| plan.also.get(besides)) {
+            None => "addComposeHash(bytes32)",
+            Some(PolicyChange::AddDevice(_)) => "addDevice(bytes32)",
+            Some(PolicyChange::RemoveComposeHash(_)) => "removeComposeHash(bytes32)",
+        };
+        page.facts(&[
+            ("call", Some(name.to_owned())),
+            ("calldata", Some(call.data.to_string())),
+            ("calldata digest", Some(format!("{} (ERC-8213)", call.digest()))),
+        ]);
+    }
+    page.facts(&[("already allowed", plan.app_state.hash_allowed.map(yes_no))]);
+    if let Some(info) = &plan.safe {
+        page.heading("Safe");
+        safe(page, info);
+    }
     page.heading("contract");
     app(page, &plan.app_state);
     notes(page, plan);
@@ -138,6 +161,7 @@ fn resources(plan: &Plan) -> Option<String> {
 fn route(route: &Route) -> String {
     match route {
         Route::Eoa { owner } => format!("key {owner}"),
+        Route::Safe { owner } => format!("Safe {owner}"),
         Route::Calldata { owner } => format!("contract {owner}, by calldata"),
     }
 }
@@ -168,6 +192,64 @@ fn remarks(page: &mut Page, title: &str, remarks: &[Warning]) {
     }
     for remark in remarks {
         page.block(&format!("{} ({})", remark.text, remark.code));
+    }
+}
+
+/// A Safe as the chain shows it.
+pub(super) fn safe(page: &mut Page, info: &SafeInfo) {
+    let list = |all: &[alloy::primitives::Address]| {
+        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    page.facts(&[
+        ("Safe", Some(format!("{} version {}", info.address, info.version))),
+        ("owners", Some(format!("{} of {}", info.threshold, info.owners.len()))),
+        ("who", list(&info.owners)),
+        ("next nonce", Some(info.nonce.to_string())),
+        ("singleton", Some(info.singleton.to_string())),
+        ("guard", info.guard.map(|guard| guard.to_string())),
+        ("module guard", info.module_guard.map(|guard| guard.to_string())),
+        ("modules", list(&info.modules)),
+        (
+            "fallback handler",
+            info.fallback_handler.map(|handler| handler.to_string()),
+        ),
+        ("at block", Some(format!("{} {}", info.block.number, info.block.hash))),
+    ]);
+}
+
+/// What was signed, what was compared before, and what was not.
+pub(super) fn signed(page: &mut Page, ceremony: &Ceremony, rejects: bool, checked: &Checked) {
+    let ballot = ceremony.ballot(rejects);
+    let digests = ballot.tx.digests();
+    page.facts(&[
+        ("Safe", Some(ballot.tx.domain().safe.to_string())),
+        ("nonce", Some(ceremony.nonce().to_string())),
+        ("domain hash", Some(digests.domain.to_string())),
+        ("message hash", Some(digests.message.to_string())),
+        ("safeTxHash", Some(digests.safe_tx.to_string())),
+        (
+            "signed by",
+            Some(
+                ballot
+                    .signatures
+                    .by_owner()
+                    .keys()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+        ),
+        (
+            "threshold",
+            checked.look.as_ref().map(|look| look.info.threshold.to_string()),
+        ),
+    ]);
+    if !checked.unchecked.is_empty() {
+        page.heading("not checked, because no chain was asked");
+        for what in &checked.unchecked {
+            page.block(what);
+        }
     }
 }
 

@@ -59,9 +59,9 @@ pub(super) fn client(limits: &Limits) -> Result<Client, HttpError> {
 }
 
 /// What went wrong, before it is known whether the request left.
-pub(super) struct Fault {
-    pub(super) kind: Kind,
-    pub(super) source: Option<Source>,
+struct Fault {
+    kind: Kind,
+    source: Option<Source>,
 }
 
 impl Http {
@@ -87,12 +87,6 @@ impl Http {
     }
 
     async fn exchange(&self, request: &Request, left: &Arc<AtomicBool>) -> Result<Answer, Fault> {
-        let response = self.begin(request, left).await?;
-        read(response, request.body_limit.unwrap_or(self.limits.body)).await
-    }
-
-    /// Sends and waits for the head of the answer.
-    pub(super) async fn begin(&self, request: &Request, left: &Arc<AtomicBool>) -> Result<Response, Fault> {
         if !request.url.is_private() {
             return Err(Kind::Insecure.into());
         }
@@ -114,7 +108,7 @@ impl Http {
             );
             return Err(Kind::Redirect { to }.into());
         }
-        Ok(response)
+        read(response, request.body_limit.unwrap_or(self.limits.body)).await
     }
 }
 
@@ -142,7 +136,7 @@ fn redirect(request: &Request, response: &Response) -> Option<String> {
     Some(escape(host.unwrap_or("somewhere unreadable"), 255))
 }
 
-pub(super) async fn read(mut response: Response, limit: usize) -> Result<Answer, Fault> {
+async fn read(mut response: Response, limit: usize) -> Result<Answer, Fault> {
     let declared = response.content_length().unwrap_or_default();
     if usize::try_from(declared).map_or(true, |declared| declared > limit) {
         return Err(Kind::TooLarge { limit }.into());
@@ -193,7 +187,7 @@ pub(super) fn delay(text: &str, now: Option<jiff::Timestamp>) -> Option<Duration
 }
 
 impl Request {
-    pub(super) fn failed(&self, fault: Fault, left: &AtomicBool) -> HttpError {
+    fn failed(&self, fault: Fault, left: &AtomicBool) -> HttpError {
         let left = left.load(Ordering::Relaxed);
         let sent = match fault.kind {
             Kind::Connect | Kind::Tls | Kind::Insecure => Sent::No,

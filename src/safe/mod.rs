@@ -7,6 +7,7 @@
 mod approvals;
 mod batch;
 pub mod builder_file;
+mod change;
 mod check;
 mod codes;
 mod collect;
@@ -15,6 +16,7 @@ mod diagnose;
 mod executed;
 mod export;
 mod info;
+mod libraries;
 mod nested;
 mod read;
 mod recognise;
@@ -37,6 +39,7 @@ pub use info::{
     Change, FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, NONCE_SLOT, SINGLETON_SLOT, SafeInfo,
     Severity, Trust, approved_hash_slot,
 };
+pub use libraries::batcher_on;
 pub use nested::{approval, is_approval_of};
 pub use read::{Look, LookError, look};
 pub use recognise::{Announced, Difference, Recognition, recognise, recognise_batch};

@@ -457,6 +457,15 @@ impl SafeTx {
             data: call.abi_encode().into(),
         }
     }
+    /// Whether `call` is `execTransaction` of exactly this transaction on its Safe, whatever the signatures are.
+    pub fn is_executed_by(&self, call: &Call) -> bool {
+        if call.to != self.domain.safe || !call.value.is_zero() {
+            return false;
+        }
+        // Encoded again it has to be the same bytes: nothing hides behind the arguments.
+        execTransactionCall::abi_decode_validate(&call.data)
+            .is_ok_and(|decoded| *call == self.exec_call(&decoded.signatures))
+    }
     /// The document for `eth_signTypedData_v4`. Numbers of the message are decimal strings: some are larger than what
     /// JSON readers keep exactly.
     pub fn typed_data(&self) -> Value {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::drive::Run;
 use super::event::Event;
-use super::{Outcome, Pending, Plan, Route, Stop, UpgradeError};
+use super::{Goal, Outcome, Pending, Plan, PolicyChange, Route, Stop, UpgradeError};
 use crate::chain::{AppQuery, AppState, Broadcast, Chain, Rejection, SignedTx, TxRequest};
 use crate::signer::Consent;
 
@@ -22,24 +22,29 @@ const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// Gets the owner's authority: signs the call, or says who has to act.
-    pub(super) async fn approve(&mut self) -> Result<Outcome, UpgradeError> {
+    pub(super) async fn approve(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
         let chain = self.chain().await?;
-        let app = self.read_app(&chain, &plan).await?;
+        let app = app_now(&chain, &plan, self.word()).await?;
         self.verify_again()?;
-        self.check_pins(&plan, &app)?;
+        check_pins(&plan, &app)?;
         if app.hash_allowed == Some(true) {
             return self.adopt_allowed(&chain).await;
         }
-        if let Route::Calldata { owner } = plan.route {
-            let call = plan.call_for(self.hash());
-            return Ok(Outcome::Pending(Pending {
-                code: "PENDING_OWNER",
-                what: format!(
-                    "the owner {owner} is a contract and has to call {} with data {}",
-                    call.to, call.data
-                ),
-            }));
+        match plan.route {
+            Route::Eoa { .. } => {}
+            Route::Safe { .. } => return self.approve_by_safe(&chain, goal).await,
+            Route::Calldata { owner } => {
+                let calls = plan.calls_for(self.hash());
+                let calls = calls.iter().map(|call| format!("{} with data {}", call.to, call.data));
+                return Ok(Outcome::Pending(Pending {
+                    code: "PENDING_OWNER",
+                    what: format!(
+                        "the owner {owner} is a contract and has to call {}",
+                        calls.collect::<Vec<_>>().join(", then ")
+                    ),
+                }));
+            }
         }
         self.refuse_second_nonce()?;
         super::point("sign.a");
@@ -48,42 +53,6 @@ impl Run<'_> {
         self.record(Event::TxSigned(tx))?;
         super::point("sign.e");
         Ok(Outcome::Reached)
-    }
-
-    async fn read_app(&self, chain: &Chain, plan: &Plan) -> Result<AppState, UpgradeError> {
-        let query = AppQuery {
-            app: plan.app,
-            kms: plan.kms,
-            hash: Some(self.word()),
-            device: plan.device,
-            os_image: plan.os_image,
-        };
-        Ok(chain.app(&query).await?)
-    }
-
-    /// Owner and code must be what the plan read.
-    fn check_pins(&self, plan: &Plan, now: &AppState) -> Result<(), UpgradeError> {
-        let then = &plan.app_state;
-        pin(
-            "OWNER_CHANGED",
-            &format!("owner of {} at block {}", plan.app, now.block.number),
-            then.owner,
-            now.owner,
-        )?;
-        pin(
-            "OWNER_CHANGED",
-            "kind of owner",
-            format!("{:?}", then.owner_kind),
-            format!("{:?}", now.owner_kind),
-        )?;
-        check_code(then, (now.code_hash, now.implementation, now.implementation_code_hash))?;
-        if now.device_allowed == Some(false) && !now.any_device {
-            return Err(UpgradeError::decide(
-                "DEVICE_NOT_ALLOWED",
-                "the app no longer allows the device that runs the CVM",
-            ));
-        }
-        Ok(())
     }
 
     fn refuse_second_nonce(&self) -> Result<(), UpgradeError> {
@@ -122,7 +91,10 @@ impl Run<'_> {
                 details: vec!["only the app's owner can allow a compose hash".to_owned()],
             })));
         }
-        let call = plan.call_for(self.hash());
+        let [call] = plan
+            .calls_for(self.hash())
+            .try_into()
+            .map_err(|_| UpgradeError::decide("BATCH_NEEDS_SAFE", "a key makes one call in one transaction"))?;
         let request = chain.fill(owner, &call, self.limits.fees).await?;
         let filled = Instant::now();
         self.ask_for_consent(plan, &request)?;
@@ -219,14 +191,21 @@ impl Run<'_> {
     pub(super) fn planned(&self, tx: SignedTx) -> Result<SignedTx, UpgradeError> {
         let tx = SignedTx::from_raw(tx.request, tx.raw)?;
         let plan = self.plan()?;
-        let call = plan.call_for(self.hash());
-        if tx.request.call == call && tx.request.chain_id == plan.chain_id {
+        let calls = plan.calls_for(self.hash());
+        let is_planned = match self.upgrade.state().ceremony()? {
+            Some(ceremony) => {
+                let rejects = self.upgrade.state().is_rejecting();
+                ceremony.ballot(rejects).tx.is_executed_by(&tx.request.call)
+            }
+            None => calls == [tx.request.call.clone()],
+        };
+        if is_planned && tx.request.chain_id == plan.chain_id {
             return Ok(tx);
         }
         Err(UpgradeError::stop(
             "TX_MISMATCH",
             "call of the signed transaction",
-            call.data,
+            calls.first().map(|call| call.data.to_string()).unwrap_or_default(),
             &tx.request.call.data,
         ))
     }
@@ -246,6 +225,47 @@ impl Run<'_> {
             source: None,
         })
     }
+}
+
+/// What the contracts say now of what the plan read.
+pub(super) async fn app_now(chain: &Chain, plan: &Plan, hash: B256) -> Result<AppState, UpgradeError> {
+    let query = AppQuery {
+        app: plan.app,
+        kms: plan.kms,
+        hash: Some(hash),
+        device: plan.device,
+        os_image: plan.os_image,
+    };
+    Ok(chain.app(&query).await?)
+}
+
+/// Owner and code must be what the plan read.
+pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError> {
+    let then = &plan.app_state;
+    pin(
+        "OWNER_CHANGED",
+        &format!("owner of {} at block {}", plan.app, now.block.number),
+        then.owner,
+        now.owner,
+    )?;
+    pin(
+        "OWNER_CHANGED",
+        "kind of owner",
+        format!("{:?}", then.owner_kind),
+        format!("{:?}", now.owner_kind),
+    )?;
+    check_code(then, (now.code_hash, now.implementation, now.implementation_code_hash))?;
+    let adds_it = plan
+        .also
+        .iter()
+        .any(|change| matches!(change, PolicyChange::AddDevice(device) if Some(*device) == plan.device));
+    if now.device_allowed == Some(false) && !now.any_device && !adds_it {
+        return Err(UpgradeError::decide(
+            "DEVICE_NOT_ALLOWED",
+            "the app no longer allows the device that runs the CVM",
+        ));
+    }
+    Ok(())
 }
 
 /// The app's code must be what the plan read: another implementation may mean something else by the same answers.

@@ -40,7 +40,7 @@ pub(super) struct Run<'a> {
     pub(super) cvm: CvmId,
     /// When this run made the proof that is in the journal.
     pub(super) proved: Option<Instant>,
-    signer: Option<Signer>,
+    pub(super) signer: Option<Signer>,
 }
 
 impl Upgrade {
@@ -106,14 +106,12 @@ impl Upgrade {
                 .into());
             }
             proposal.check_same(&upgrade.state)?;
+            upgrade.take_ballots(&proposal)?;
             return Ok(upgrade);
         }
-        let (identity, plan, preparation, how) = proposal.into_identity();
-        let hash = preparation.hash;
-        upgrade.record(Event::Open(identity))?;
-        upgrade.record(Event::Plan(Box::new(plan)))?;
-        upgrade.record(Event::PrepareOk(preparation))?;
-        upgrade.record(Event::Verified { hash, how })?;
+        for event in proposal.events() {
+            upgrade.record(event)?;
+        }
         upgrade.write_proposal()?;
         Ok(upgrade)
     }
@@ -164,22 +162,13 @@ impl Upgrade {
     /// See [`UpgradeError`]; what was done before is in the journal.
     pub async fn advance(&mut self, world: &World<'_>, goal: Goal, limits: &Limits) -> Result<Outcome, UpgradeError> {
         self.refuse_foreign_cloud(world)?;
-        self.tell_recovery(world)?;
-        let cvm = self
-            .state
-            .identity()
-            .map_or_else(String::new, |identity| identity.cvm.clone())
-            .parse()?;
-        let deadline = Instant::now() + limits.timeout;
-        let mut run = Run {
-            upgrade: self,
-            world,
-            limits,
-            deadline,
-            cvm,
-            proved: None,
-            signer: None,
-        };
+        if let Some(why) = &self.state.abandoned {
+            return Err(UpgradeError::decide(
+                "ABANDONED",
+                format!("the upgrade was given up: {why}"),
+            ));
+        }
+        let mut run = self.run(world, limits)?;
         run.warn_of_expiry();
         run.catch_up()?;
         loop {
@@ -192,6 +181,57 @@ impl Upgrade {
                 return Ok(Outcome::Pending(pending));
             }
         }
+    }
+
+    /// Takes over what a proposal of the same upgrade has and the journal does not: the Safe transaction, signatures.
+    fn take_ballots(&mut self, proposal: &Proposal) -> Result<(), UpgradeError> {
+        let Some(section) = &proposal.safe else { return Ok(()) };
+        match &self.state.frozen {
+            None => self.record(Event::SafeFrozen(Box::new(section.frozen.clone())))?,
+            Some(own) if **own == section.frozen => {}
+            Some(own) => {
+                return Err(UpgradeError::stop(
+                    "PROPOSAL_CHANGED",
+                    "Safe transaction",
+                    own.transaction.hash(&own.domain),
+                    section.digests.safe_tx,
+                ));
+            }
+        }
+        let rejections = section.rejection.iter().flat_map(|rejection| &rejection.signatures);
+        let all = section.signatures.iter().map(|one| (one, false));
+        let all: Vec<_> = all.chain(rejections.map(|one| (one, true))).collect();
+        for (one, rejects) in all {
+            if self.state.signatures(rejects).contains_key(&one.owner) {
+                continue;
+            }
+            self.record(Event::SafeSignature {
+                owner: one.owner,
+                signature: one.signature.clone(),
+                rejects,
+                source: proposal::FILE.to_owned(),
+            })?;
+        }
+        self.write_proposal()
+    }
+
+    /// A run over this upgrade, once what opening recovered was told.
+    pub(super) fn run<'a>(&'a mut self, world: &'a World<'a>, limits: &'a Limits) -> Result<Run<'a>, UpgradeError> {
+        self.tell_recovery(world)?;
+        let cvm = self
+            .state
+            .identity()
+            .map_or_else(String::new, |identity| identity.cvm.clone())
+            .parse()?;
+        Ok(Run {
+            upgrade: self,
+            world,
+            limits,
+            deadline: Instant::now() + limits.timeout,
+            cvm,
+            proved: None,
+            signer: None,
+        })
     }
 
     fn refuse_other_intent(&self, plan: &Plan) -> Result<(), UpgradeError> {
@@ -306,7 +346,7 @@ impl Goal {
     /// Whether nothing is left to do for the goal when `next` comes next.
     fn is_reached_before(self, next: Step, no_wait: bool) -> bool {
         let last = match self {
-            Self::Prepared => Step::Verify,
+            Self::Prepared => Step::Freeze,
             Self::Executed => Step::Broadcast,
             Self::Proved => Step::Wait,
             Self::Committed | Self::Live if no_wait => Step::Settle,
@@ -319,7 +359,7 @@ impl Goal {
     fn permits(self, step: Step) -> Result<(), UpgradeError> {
         let first = match self {
             Self::Prepared | Self::Live => Step::Prepare,
-            Self::Executed | Self::Proved => Step::Approve,
+            Self::Executed | Self::Proved => Step::Freeze,
             Self::Committed => Step::Commit,
         };
         if step >= first {
@@ -327,7 +367,7 @@ impl Goal {
         }
         let (message, command) = match step {
             Step::Prepare | Step::Verify => ("nothing was prepared and verified yet", "prepare"),
-            Step::Approve | Step::Broadcast => ("nothing was sent to the chain yet", "execute"),
+            Step::Freeze | Step::Approve | Step::Broadcast => ("nothing was sent to the chain yet", "execute"),
             _ => ("the effect on chain is not proved yet", "wait"),
         };
         Err(UpgradeError::TooEarly {
@@ -352,8 +392,9 @@ impl Run<'_> {
         match step {
             Step::Prepare => self.prepare().await,
             Step::Verify => self.verify().await,
+            Step::Freeze => self.freeze().await,
             Step::Approve if goal == Goal::Proved => self.wait_for_others().await,
-            Step::Approve => self.approve().await,
+            Step::Approve => self.approve(goal).await,
             Step::Broadcast => self.broadcast().await,
             Step::Wait => self.wait().await,
             Step::Commit => self.commit().await,

@@ -6,6 +6,7 @@ use crate::chain::{ChainError, ProofFailure, TxError};
 use crate::cloud::CloudError;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::FsError;
+use crate::safe::LookError;
 use crate::signer::{AskError, SignerError};
 
 use super::journal::JournalError;
@@ -140,6 +141,20 @@ pub enum UpgradeError {
         /// Why.
         why: String,
     },
+}
+
+impl From<LookError> for UpgradeError {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Chain(error) => Self::Chain(error),
+            other => Self::stop(
+                "SAFE_CHANGED",
+                "owner of the app",
+                "the Safe that was read before",
+                other,
+            ),
+        }
+    }
 }
 
 impl UpgradeError {

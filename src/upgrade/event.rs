@@ -2,14 +2,16 @@
 //!
 //! Data only; `state` says which may follow which.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ceremony::Frozen;
 use super::plan::Plan;
 use crate::chain::{BlockRef, Proof, SignedTx};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
+use crate::safe::SafeInfo;
 
 /// Which upgrade this is: the first record of its journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,36 @@ pub enum Event {
         hash: ComposeHash,
         /// How.
         how: Verification,
+    },
+    /// The Safe transaction was chosen: its nonce, and with it its hash.
+    #[serde(rename = "safe.frozen")]
+    SafeFrozen(Box<Frozen>),
+    /// An owner of the Safe agreed.
+    #[serde(rename = "safe.signature")]
+    SafeSignature {
+        /// Who.
+        owner: Address,
+        /// As it stands alone.
+        signature: Bytes,
+        /// It is for the rejection.
+        rejects: bool,
+        /// Where it came from: `key`, or what was imported.
+        source: String,
+    },
+    /// The Safe changed, and somebody took that for good.
+    #[serde(rename = "safe.pinned")]
+    SafePinned(Box<SafeInfo>),
+    /// The Safe transaction can never take effect: its nonce is used up.
+    #[serde(rename = "safe.gone")]
+    SafeGone {
+        /// Why.
+        why: String,
+    },
+    /// Somebody decided that the Safe transaction shall never be executed.
+    #[serde(rename = "safe.reject")]
+    SafeReject {
+        /// When.
+        at: Timestamp,
     },
     /// A signature is about to be asked for.
     #[serde(rename = "sign.try")]
@@ -172,6 +204,11 @@ impl Event {
             Self::PrepareTry { .. } => "prepare.try",
             Self::PrepareOk(_) => "prepare.ok",
             Self::Verified { .. } => "verified",
+            Self::SafeFrozen(_) => "safe.frozen",
+            Self::SafeSignature { .. } => "safe.signature",
+            Self::SafePinned(_) => "safe.pinned",
+            Self::SafeGone { .. } => "safe.gone",
+            Self::SafeReject { .. } => "safe.reject",
             Self::SignTry { .. } => "sign.try",
             Self::TxSigned(_) => "tx.signed",
             Self::TxSent { .. } => "tx.sent",

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::is_of;
+use super::plan::{PolicyChange, Route, is_of};
 use crate::chain::{AppState, OwnerKind};
 use crate::cloud::{Cvm, PendingUpdate};
 use crate::compose::{ComposeHash, Form, Manifest};
+use crate::safe::{Finding, SafeInfo, Severity, Trust};
 
 /// Something a person should know; `code` is stable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +125,46 @@ impl Findings<'_> {
                 format!("an operation is under way on the CVM (target: {target})")
             }),
         ]
+    }
+}
+
+/// Several calls need an owner that can make them in one transaction.
+pub(super) fn batch_blocker(route: &Route, also: &[PolicyChange]) -> Option<Warning> {
+    let single = matches!(route, Route::Eoa { .. } | Route::Calldata { .. });
+    Warning::when(single && !also.is_empty(), "BATCH_NEEDS_SAFE", || {
+        "only a Safe makes several calls in one transaction; make the other changes of the app's policy by themselves"
+            .to_owned()
+    })
+}
+
+/// What is remarkable about the Safe that owns the app: what forbids going on, and what a person should know.
+pub(super) fn safe_remarks(safe: &SafeInfo, trust: &Trust) -> (Vec<Warning>, Vec<Warning>) {
+    let remark = |finding: &Finding| Warning {
+        code: safe_code(finding).to_owned(),
+        text: format!("Safe {}: {finding}", safe.address),
+    };
+    let found = safe.findings(trust);
+    let (stops, others): (Vec<_>, Vec<_>) = found.iter().partition(|finding| finding.severity() == Severity::Stop);
+    (
+        stops.into_iter().map(remark).collect(),
+        others.into_iter().map(remark).collect(),
+    )
+}
+
+/// The stable code of a finding.
+pub(super) const fn safe_code(finding: &Finding) -> &'static str {
+    match finding {
+        Finding::OldVersion { .. } => "SAFE_OLD_VERSION",
+        Finding::UnknownVersion { .. } | Finding::OtherVersion { .. } => "SAFE_VERSION",
+        Finding::UnknownSingleton { .. } | Finding::NotASingleton { .. } | Finding::UnknownProxy { .. } => {
+            "SAFE_UNKNOWN_CODE"
+        }
+        Finding::UnlistedSingleton { .. } => "SAFE_UNLISTED",
+        Finding::ImpossibleOwners { .. } => "SAFE_OWNERS",
+        Finding::Module { .. } => "SAFE_MODULE",
+        Finding::Guard { .. } | Finding::ModuleGuard { .. } => "SAFE_GUARD",
+        Finding::UnknownFallbackHandler { .. } | Finding::NoFallbackHandler => "SAFE_HANDLER",
+        _ => "SAFE_NOTE",
     }
 }
 

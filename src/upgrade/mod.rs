@@ -5,16 +5,21 @@
 //! [`plan()`], [`Upgrade`] and [`World`]; nothing here prints or reads the environment.
 
 mod approve;
+mod ballot;
+mod ceremony;
 mod commit;
+mod document;
 mod drive;
 mod error;
 mod event;
 mod evidence;
 mod findings;
 mod journal;
+mod multisig;
 mod plan;
 mod prepare;
 mod proposal;
+mod reject;
 #[cfg(test)]
 mod sample;
 mod state;
@@ -25,20 +30,24 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use alloy::primitives::U256;
 use url::Url;
 
 use crate::chain::{Chain, FeePolicy, Finality};
 use crate::cloud::{Client, CvmId, Patch};
 use crate::fsutil::point;
 use crate::http::Http;
+use crate::safe::Trust;
 use crate::signer::{Ask, Source, Unlock};
 
+pub use ceremony::{Ballot, Ceremony, Frozen, RejectionSection, SafeSection, Signed};
+pub use document::{Checked, Document, Subject};
 pub use drive::Upgrade;
 pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation};
 pub use findings::Warning;
 pub use journal::JournalError;
-pub use plan::{Plan, Route, plan};
+pub use plan::{Plan, PolicyChange, Route, plan};
 pub use proposal::Proposal;
 pub use state::{Effect, Effects, Facts, State, Status, Step};
 
@@ -51,6 +60,10 @@ pub struct Intent {
     pub patch: Patch,
     /// End with the two headers instead of the token.
     pub confirm: bool,
+    /// What changes of the app's policy besides, in the same transaction.
+    pub also: Vec<PolicyChange>,
+    /// What is fine about the Safe that owns the app although this build does not know it.
+    pub trust: Trust,
 }
 
 /// What may be done without asking again, and for how long.
@@ -70,6 +83,14 @@ pub struct Limits {
     pub new_nonce: bool,
     /// Return when the commit is accepted, without waiting for the CVM.
     pub no_wait: bool,
+    /// What is fine about the Safe that owns the app although this build does not know it.
+    pub trust: Trust,
+    /// Nonce of the Safe to use; by default the first one that is free.
+    pub safe_nonce: Option<U256>,
+    /// Go on although the Safe's owners, threshold or helpers changed since they were read.
+    pub accept_safe_changes: bool,
+    /// Ask no chain: what it would say is not checked.
+    pub offline: bool,
 }
 
 /// How far to go.
@@ -112,6 +133,8 @@ pub struct World<'a> {
     pub signer: Option<&'a Source>,
     /// How keystores open.
     pub unlock: &'a Unlock,
+    /// Where this machine remembers which Safe transactions its keys signed.
+    pub record: Option<&'a Path>,
     /// The person, or what stands for one.
     pub ask: &'a dyn Ask,
 }

@@ -4,11 +4,12 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::findings::{Findings, Warning};
+use super::findings::{Findings, Warning, batch_blocker, safe_remarks};
 use super::{Intent, UpgradeError, World};
 use crate::chain::{AppQuery, AppState, Call, OwnerKind};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest};
+use crate::safe::SafeInfo;
 
 /// How the calls get the owner's authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,11 +20,26 @@ pub enum Route {
         /// Owner.
         owner: Address,
     },
-    /// The owner is a contract; its calldata is shown, and the effect is waited for.
+    /// The owner is a Safe: its owners sign, anybody executes.
+    Safe {
+        /// Owner.
+        owner: Address,
+    },
+    /// The owner is another contract; its calldata is shown, and the effect is waited for.
     Calldata {
         /// Owner.
         owner: Address,
     },
+}
+
+/// What an upgrade changes of the app's policy besides allowing its hash, in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyChange {
+    /// Let this device run the app.
+    AddDevice(B256),
+    /// Take an earlier compose hash from the list.
+    RemoveComposeHash(B256),
 }
 
 /// Everything that was read before anything is done.
@@ -63,8 +79,14 @@ pub struct Plan {
     pub app_state: AppState,
     /// How the owner acts.
     pub route: Route,
-    /// The call that is needed, when the hash is known and not allowed yet.
-    pub call: Option<Call>,
+    /// The Safe that owns the app, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<SafeInfo>,
+    /// What changes besides, in the same transaction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<PolicyChange>,
+    /// The calls that are needed, when the hash is known and not allowed yet.
+    pub calls: Vec<Call>,
     /// Updates that wait for their commit.
     pub pending_updates: Vec<PendingUpdate>,
     /// What a person should know.
@@ -91,9 +113,9 @@ impl Plan {
         is_of(update, self.cvm_uuid.as_deref())
     }
 
-    /// The call that allows `hash` on this app.
-    pub fn call_for(&self, hash: ComposeHash) -> Call {
-        Call::add_compose_hash(self.app, B256::from(*hash.as_bytes()))
+    /// The calls that the owner has to make: the one that allows `hash`, then what changes besides.
+    pub fn calls_for(&self, hash: ComposeHash) -> Vec<Call> {
+        calls(self.app, hash, &self.also)
     }
 }
 
@@ -114,8 +136,14 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     let query = query(&subject, expected);
     let (state, pending) = tokio::join!(chain.app(&query), world.cloud.pending_updates(subject.app));
     let cloud = world.cloud.host();
+    let state = state?;
+    let safe = match state.owner_kind {
+        OwnerKind::Contract => SafeInfo::read(&chain, state.owner).await?,
+        OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa => None,
+    };
     let draft = Draft {
         cloud,
+        safe,
         subject,
         intent,
         form,
@@ -123,7 +151,7 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         after,
         pending: known_pending(pending)?,
     };
-    Ok(draft.assess(state?))
+    Ok(draft.assess(state))
 }
 
 fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
@@ -197,6 +225,13 @@ fn refuse_another(named: &CvmId, cvm: &Cvm) -> Result<(), UpgradeError> {
     }
 }
 
+fn calls(app: Address, hash: ComposeHash, also: &[PolicyChange]) -> Vec<Call> {
+    let first = Call::add_compose_hash(app, B256::from(*hash.as_bytes()));
+    std::iter::once(first)
+        .chain(also.iter().map(|change| change.call(app)))
+        .collect()
+}
+
 struct Draft<'a> {
     cloud: String,
     subject: Subject,
@@ -205,6 +240,7 @@ struct Draft<'a> {
     expected: Option<ComposeHash>,
     after: Manifest,
     pending: Option<Vec<PendingUpdate>>,
+    safe: Option<SafeInfo>,
 }
 
 impl Draft<'_> {
@@ -221,12 +257,20 @@ impl Draft<'_> {
     }
 
     fn assess(self, app_state: AppState) -> Plan {
-        let blockers = self.findings(&app_state).blockers();
-        let warnings = self.findings(&app_state).warnings();
-        let call = self
+        let mut blockers = self.findings(&app_state).blockers();
+        let mut warnings = self.findings(&app_state).warnings();
+        let route = Route::of(&app_state, self.safe.as_ref());
+        blockers.extend(batch_blocker(&route, &self.intent.also));
+        if let Some(safe) = &self.safe {
+            let (forbids, notes) = safe_remarks(safe, &self.intent.trust);
+            blockers.extend(forbids);
+            warnings.extend(notes);
+        }
+        let calls = self
             .expected
             .filter(|_| app_state.hash_allowed != Some(true))
-            .map(|hash| Call::add_compose_hash(self.subject.app, B256::from(*hash.as_bytes())));
+            .map(|hash| calls(self.subject.app, hash, &self.intent.also))
+            .unwrap_or_default();
         let Subject {
             cvm,
             manifest,
@@ -249,9 +293,11 @@ impl Draft<'_> {
             patch: self.intent.patch.clone(),
             form: self.form,
             expected_hash: self.expected,
-            route: Route::of(&app_state),
+            route,
             app_state,
-            call,
+            safe: self.safe,
+            also: self.intent.also.clone(),
+            calls,
             pending_updates: self.pending.unwrap_or_default(),
             warnings,
             blockers,
@@ -276,10 +322,22 @@ fn same_uuid(one: &str, other: &str) -> bool {
 
 impl Route {
     /// The route that the owner found on chain needs.
-    pub(super) const fn of(app: &AppState) -> Self {
-        match app.owner_kind {
-            OwnerKind::Contract => Self::Calldata { owner: app.owner },
-            OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa => Self::Eoa { owner: app.owner },
+    pub(super) const fn of(app: &AppState, safe: Option<&SafeInfo>) -> Self {
+        let owner = app.owner;
+        match (app.owner_kind, safe) {
+            (OwnerKind::Contract, Some(_)) => Self::Safe { owner },
+            (OwnerKind::Contract, None) => Self::Calldata { owner },
+            (OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa, _) => Self::Eoa { owner },
+        }
+    }
+}
+
+impl PolicyChange {
+    /// The call that makes it.
+    pub fn call(self, app: Address) -> Call {
+        match self {
+            Self::AddDevice(device) => Call::add_device(app, device),
+            Self::RemoveComposeHash(hash) => Call::remove_compose_hash(app, hash),
         }
     }
 }

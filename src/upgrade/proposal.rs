@@ -8,14 +8,16 @@ use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event::{Identity, Preparation};
-use super::findings::derived_warnings;
+use super::ceremony::{Ceremony, SafeSection, Signed};
+use super::event::{Event, Identity, Preparation};
+use super::findings::{derived_warnings, safe_remarks};
 use super::state::State;
 use super::{Plan, Route, UpgradeError};
 use crate::chain::Call;
 use crate::cloud::CvmId;
 use crate::compose::{ComposeError, ComposeHash, Manifest, Verification, strict_json};
 use crate::fsutil;
+use crate::safe::Trust;
 
 /// File name within an upgrade's directory.
 pub(super) const FILE: &str = "proposal.json";
@@ -42,6 +44,9 @@ pub struct Proposal {
     pub calls: Vec<Call>,
     /// ERC-8213 digest of each call's data.
     pub calldata_digests: Vec<B256>,
+    /// What the owners of a Safe sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<SafeSection>,
     /// Manifest after the change.
     pub manifest_after: Manifest,
     /// When the server answered.
@@ -58,15 +63,20 @@ impl Proposal {
         let (identity, plan) = (state.identity()?, state.plan()?);
         let (hash, how) = state.verified()?;
         let prepared = state.prepared.as_ref()?;
-        let call = plan.call_for(*hash);
+        let calls = plan.calls_for(*hash);
+        let safe = match (&state.frozen, state.ceremony()) {
+            (Some(frozen), Ok(Some(ceremony))) => Some(ceremony.section(frozen, state.is_rejecting())),
+            _ => None,
+        };
         Some(Self {
             schema: SCHEMA.to_owned(),
             update: identity.update.clone(),
             cloud: identity.cloud.clone(),
             compose_hash: *hash,
             verified: how.clone(),
-            calldata_digests: vec![call.digest()],
-            calls: vec![call],
+            calldata_digests: calls.iter().map(Call::digest).collect(),
+            calls,
+            safe,
             manifest_after: plan.manifest.with(&plan.patch.changes),
             prepared_at: prepared.at,
             token_expires: prepared.expires,
@@ -153,28 +163,25 @@ impl Proposal {
                 }
             }
         }
-        let call = self.plan.call_for(self.compose_hash);
-        if self.calls != [call.clone()] {
+        let calls = self.plan.calls_for(self.compose_hash);
+        if self.calls != calls {
             return Err(UpgradeError::stop(
                 "PROPOSAL_CHANGED",
                 "calls",
-                call.data,
-                self.calls
-                    .iter()
-                    .map(|found| found.data.to_string())
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                shown(&calls),
+                shown(&self.calls),
             ));
         }
-        if self.calldata_digests != [call.digest()] {
+        let digests: Vec<B256> = calls.iter().map(Call::digest).collect();
+        if self.calldata_digests != digests {
             return Err(UpgradeError::stop(
                 "PROPOSAL_CHANGED",
-                "calldata digest",
-                call.digest(),
-                "another one",
+                "calldata digests",
+                "those of the calls",
+                "others",
             ));
         }
-        Ok(())
+        self.ceremony().map(drop)
     }
 
     /// Every value of the plan that follows from another one: people are shown them.
@@ -190,9 +197,10 @@ impl Proposal {
         };
         let form = plan.current_hash.and_then(|current| plan.manifest.calibrate(current));
         let expected = form.map(|form| self.manifest_after.hash(form));
-        let call = expected
+        let calls = expected
             .filter(|_| plan.app_state.hash_allowed != Some(true))
-            .map(|hash| plan.call_for(hash));
+            .map(|hash| plan.calls_for(hash))
+            .unwrap_or_default();
         if plan.cloud != self.cloud {
             changed("API host of the plan")
         } else if plan.app_state.app != plan.app {
@@ -201,13 +209,58 @@ impl Proposal {
             changed("hash of the plan")
         } else if plan.changes != plan.manifest.diff(&self.manifest_after) {
             changed("changes of the plan")
-        } else if plan.call != call {
-            changed("call of the plan")
-        } else if plan.route != Route::of(&plan.app_state) {
+        } else if plan.calls != calls {
+            changed("calls of the plan")
+        } else if plan
+            .safe
+            .as_ref()
+            .is_some_and(|safe| (safe.address, safe.chain_id) != (plan.app_state.owner, plan.chain_id))
+        {
+            changed("Safe of the plan")
+        } else if plan.route != Route::of(&plan.app_state, plan.safe.as_ref()) {
             changed("route of the plan")
         } else {
             Ok(())
         }
+    }
+
+    /// The Safe transaction and its signatures, rebuilt; `None` when no Safe approves.
+    ///
+    /// # Errors
+    /// What the file says is not what follows from the rest of it.
+    pub fn ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
+        let calls = self.plan.calls_for(self.compose_hash);
+        let section = self.safe.as_ref();
+        section.map(|section| section.check(&self.plan, &calls)).transpose()
+    }
+
+    /// What a journal would hold that was begun with this proposal.
+    pub(super) fn events(self) -> Vec<Event> {
+        let (section, at) = (self.safe.clone(), self.prepared_at);
+        let (identity, plan, preparation, how) = self.into_identity();
+        let hash = preparation.hash;
+        let mut events = vec![
+            Event::Open(identity),
+            Event::Plan(Box::new(plan)),
+            Event::PrepareOk(preparation),
+            Event::Verified { hash, how },
+        ];
+        let Some(section) = section else { return events };
+        events.push(Event::SafeFrozen(Box::new(section.frozen)));
+        let mut extend = |signatures: Vec<Signed>, rejects: bool| {
+            events.extend(signatures.into_iter().map(|one| Event::SafeSignature {
+                owner: one.owner,
+                signature: one.signature,
+                rejects,
+                source: FILE.to_owned(),
+            }));
+        };
+        extend(section.signatures, false);
+        if let Some(rejection) = section.rejection {
+            extend(rejection.signatures, true);
+            events.push(Event::SafeReject { at });
+        }
+        events
     }
 
     /// Whether it is the proposal of the upgrade that a journal knows.
@@ -250,6 +303,9 @@ impl Proposal {
         let mut plan = self.plan;
         // Sentences of a file from elsewhere are nobody's word; what follows from its values is said anew.
         plan.warnings = derived_warnings(&plan.app_state, (&plan.manifest, &self.manifest_after), plan.form);
+        if let Some(safe) = &plan.safe {
+            plan.warnings.extend(safe_remarks(safe, &Trust::default()).1);
+        }
         plan.blockers.clear();
         (identity, plan, preparation, self.verified)
     }
@@ -258,6 +314,11 @@ impl Proposal {
     pub const fn app(&self) -> Address {
         self.plan.app
     }
+}
+
+fn shown(calls: &[Call]) -> String {
+    let data: Vec<String> = calls.iter().map(|call| call.data.to_string()).collect();
+    data.join(", ")
 }
 
 /// Where two JSON values differ first, as a path: an unknown member, or a value that can be written in several ways.

@@ -116,7 +116,7 @@ fn v16_what_follows_from_other_values_is_recomputed() {
         ("/plan/expected_hash", other.clone()),
         ("/plan/form", json!("go")),
         ("/plan/changes", json!([])),
-        ("/plan/call", Value::Null),
+        ("/plan/calls", json!([])),
         ("/plan/route", json!({"kind": "eoa", "owner": sample::APP})),
         ("/verified", json!({"result": "uncomputable"})),
     ] {

@@ -1,12 +1,13 @@
 //! Values for the tests of this room: one upgrade of one app that one key owns.
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256, b256};
 
 use super::event::{Event, Identity, Preparation};
 use super::plan::{Plan, Route};
 use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, Proof, SignedTx, TxRequest};
 use crate::cloud::{Accepted, Patch};
 use crate::compose::{Changes, ComposeHash, Form, Manifest, Verification};
+use crate::safe::{SafeInfo, deployments};
 
 pub(super) const APP: Address = Address::repeat_byte(0xa1);
 pub(super) const OWNER: Address = Address::repeat_byte(0x0e);
@@ -56,7 +57,9 @@ pub(super) fn plan() -> Plan {
         expected_hash: Some(expected),
         app_state: app_state(),
         route: Route::Eoa { owner: OWNER },
-        call: Some(Call::add_compose_hash(APP, B256::from(*expected.as_bytes()))),
+        safe: None,
+        also: Vec::new(),
+        calls: vec![Call::add_compose_hash(APP, B256::from(*expected.as_bytes()))],
         pending_updates: Vec::new(),
         warnings: Vec::new(),
         blockers: Vec::new(),
@@ -95,7 +98,7 @@ pub(super) fn tx(nonce: u64, fee: u128) -> SignedTx {
         chain_id: 31337,
         from: OWNER,
         nonce,
-        call: plan().call.unwrap(),
+        call: plan().calls.remove(0),
         gas_limit: 60_000,
         max_fee_per_gas: fee,
         max_priority_fee_per_gas: 1,
@@ -178,5 +181,50 @@ pub(super) fn preparation() -> Preparation {
         at: now(),
         expires: now().saturating_add(jiff::SignedDuration::from_hours(14 * 24)).unwrap(),
         request_id: Some("req_1".to_owned()),
+    }
+}
+
+/// The same app, owned by a 2-of-3 Safe of known code.
+pub(super) fn safe_plan() -> Plan {
+    let mut plan = plan();
+    plan.app_state.owner_kind = OwnerKind::Contract;
+    plan.route = Route::Safe { owner: OWNER };
+    plan.safe = Some(safe());
+    plan
+}
+
+pub(super) fn owner_keys() -> Vec<alloy::signers::local::PrivateKeySigner> {
+    let mut keys: Vec<alloy::signers::local::PrivateKeySigner> = (1..=3)
+        .map(|number| alloy::signers::local::PrivateKeySigner::from_bytes(&B256::with_last_byte(number)).unwrap())
+        .collect();
+    keys.sort_by_key(alloy::signers::local::PrivateKeySigner::address);
+    keys
+}
+
+pub(super) fn safe() -> SafeInfo {
+    let known = |version: &str, contract| {
+        let found = deployments::ALL
+            .iter()
+            .find(|known| known.version.to_string() == version && known.contract == contract);
+        found.unwrap()
+    };
+    let singleton = known("1.4.1", deployments::Contract::SingletonL2);
+    let handler = known("1.4.1", deployments::Contract::CompatibilityHandler);
+    SafeInfo {
+        block: block(1),
+        chain_id: 31337,
+        address: OWNER,
+        version: singleton.version,
+        proxy_code_hash: b256!("d7d408ebcd99b2b70be43e20253d6d92a8ea8fab29bd3be7f55b10032331fb4c"),
+        singleton: singleton.address,
+        singleton_code_hash: singleton.code_hash,
+        owners: owner_keys().iter().map(|key| key.address()).collect(),
+        threshold: 2,
+        nonce: U256::from(7),
+        guard: None,
+        module_guard: None,
+        modules: Vec::new(),
+        fallback_handler: Some(handler.address),
+        fallback_handler_code_hash: Some(handler.code_hash),
     }
 }

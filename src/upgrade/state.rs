@@ -2,10 +2,14 @@
 //!
 //! The state is the fold of the journal's events; an event that the state does not allow is refused.
 
-use alloy::primitives::{Address, B256};
+use std::collections::BTreeMap;
+
+use alloy::primitives::{Address, B256, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::UpgradeError;
+use super::ceremony::{Ceremony, Frozen};
 use super::event::{Event, Identity, IllegalStep, Preparation};
 use super::plan::Plan;
 use crate::chain::{BlockRef, Proof, SignedTx};
@@ -20,6 +24,8 @@ pub enum Step {
     Prepare,
     /// Check the hash.
     Verify,
+    /// Choose the Safe transaction.
+    Freeze,
     /// Get the owner's authority.
     Approve,
     /// Send the signed bytes.
@@ -88,6 +94,18 @@ pub struct Facts {
     /// Hash to allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compose_hash: Option<ComposeHash>,
+    /// Hash of the Safe transaction that owners sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_tx_hash: Option<B256>,
+    /// Nonce of that transaction, decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_nonce: Option<String>,
+    /// Owners who signed it, as far as this upgrade has their signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<Vec<Address>>,
+    /// Signatures that the Safe asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u64>,
     /// Transaction that allowed it, or that is on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_hash: Option<B256>,
@@ -132,6 +150,14 @@ pub struct State {
     pub(super) token_refused: bool,
     pub(super) prepared: Option<Preparation>,
     pub(super) verified: Option<(ComposeHash, Verification)>,
+    /// The Safe transaction, once it is chosen.
+    pub(super) frozen: Option<Box<Frozen>>,
+    pub(super) approvals: BTreeMap<Address, Bytes>,
+    pub(super) rejections: BTreeMap<Address, Bytes>,
+    /// Why the Safe transaction can never take effect.
+    pub(super) safe_gone: Option<String>,
+    /// When somebody decided to reject it.
+    pub(super) rejecting: Option<Timestamp>,
     pub(super) signing: Option<(Address, B256)>,
     pub(super) signed: Vec<SignedTx>,
     pub(super) sent: bool,
@@ -191,6 +217,20 @@ impl State {
                 self.prepared = Some(preparation);
             }
             Event::Verified { hash, how } => self.verified = Some((hash, how)),
+            Event::SafeFrozen(frozen) => self.take_frozen(frozen),
+            Event::SafeSignature {
+                owner,
+                signature,
+                rejects,
+                ..
+            } => self.take_signature(owner, signature, rejects),
+            Event::SafePinned(safe) => {
+                if let Some(plan) = &mut self.plan {
+                    plan.safe = Some(*safe);
+                }
+            }
+            Event::SafeGone { why } => self.safe_gone = Some(why),
+            Event::SafeReject { at } => self.rejecting = Some(at),
             Event::SignTry { signer, digest } => self.signing = Some((signer, digest)),
             Event::TxSigned(tx) => self.take_signed(tx),
             Event::TxSent { .. } => self.sent = true,
@@ -218,8 +258,8 @@ impl State {
     }
 
     /// What comes next.
-    pub const fn next(&self) -> Step {
-        if self.done.is_some() {
+    pub fn next(&self) -> Step {
+        if self.done.is_some() || self.abandoned.is_some() {
             Step::Finished
         } else if self.committed.is_some() {
             Step::Watch
@@ -231,6 +271,8 @@ impl State {
             Step::Verify
         } else if self.proof.is_some() {
             Step::Commit
+        } else if self.signed.is_empty() && self.frozen.is_none() && self.has_safe() {
+            Step::Freeze
         } else if self.signed.is_empty() {
             Step::Approve
         } else if self.sent {
@@ -292,6 +334,26 @@ impl State {
                 self.prepared.as_ref().is_some_and(|prepared| prepared.hash == *hash),
                 "the hash was not prepared",
             ),
+            Event::SafeFrozen(_) => missing(
+                self.verified.is_some() && self.has_safe() && self.signed.is_empty(),
+                "no Safe approves, or something was sent already",
+            )
+            .or_else(|| {
+                missing(
+                    self.frozen.is_none() || self.safe_gone.is_some(),
+                    "an intent has one nonce of the Safe",
+                )
+            }),
+            Event::SafeSignature { .. } | Event::SafeGone { .. } | Event::SafeReject { .. } => {
+                missing(self.frozen.is_some(), "no Safe transaction was chosen")
+            }
+            Event::SafePinned(safe) => missing(
+                self.plan
+                    .as_ref()
+                    .and_then(|plan| plan.safe.as_ref())
+                    .is_some_and(|pinned| (pinned.address, pinned.chain_id) == (safe.address, safe.chain_id)),
+                "it is another Safe",
+            ),
             Event::SignTry { .. } => missing(self.verified.is_some(), "the hash was not verified"),
             Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
                 let same_nonce = self
@@ -323,6 +385,52 @@ impl State {
         self.verified.as_ref().is_none_or(|(verified, _)| *verified == hash)
     }
 
+    /// Whether a Safe owns the app.
+    fn has_safe(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.safe.is_some())
+    }
+
+    /// The Safe transaction and its signatures, rebuilt; `None` before it was chosen.
+    ///
+    /// # Errors
+    /// What is recorded is not what the plan asks for.
+    pub fn ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
+        let (Some(plan), Some(frozen), Some((hash, _))) = (self.plan(), &self.frozen, &self.verified) else {
+            return Ok(None);
+        };
+        let signed = (&self.approvals, &self.rejections);
+        Ceremony::new(plan, &plan.calls_for(*hash), frozen, signed).map(Some)
+    }
+
+    /// Whether somebody decided to reject the Safe transaction.
+    pub const fn is_rejecting(&self) -> bool {
+        self.rejecting.is_some()
+    }
+
+    /// The signatures so far, by owner: for the approval, or for the rejection.
+    pub(super) const fn signatures(&self, rejects: bool) -> &BTreeMap<Address, Bytes> {
+        if rejects { &self.rejections } else { &self.approvals }
+    }
+
+    fn take_frozen(&mut self, frozen: Box<Frozen>) {
+        self.frozen = Some(frozen);
+        self.safe_gone = None;
+        self.rejecting = None;
+        // Signatures are for one hash.
+        self.approvals.clear();
+        self.rejections.clear();
+    }
+
+    fn take_signature(&mut self, owner: Address, signature: Bytes, rejects: bool) {
+        self.signing = None;
+        let set = if rejects {
+            &mut self.rejections
+        } else {
+            &mut self.approvals
+        };
+        set.insert(owner, signature);
+    }
+
     fn take_signed(&mut self, tx: SignedTx) {
         self.signing = None;
         self.sent = false;
@@ -347,8 +455,14 @@ impl State {
         };
         Effects {
             prepare: of(self.prepared.is_some(), self.preparing),
-            approval: of(self.proof.is_some() || !self.signed.is_empty(), self.signing.is_some()),
-            transaction: of(self.proof.is_some(), !self.signed.is_empty()),
+            approval: of(
+                self.proof.is_some() || !self.signed.is_empty() || !self.approvals.is_empty(),
+                self.signing.is_some(),
+            ),
+            transaction: of(
+                self.proof.is_some(),
+                !self.signed.is_empty() && self.rejecting.is_none(),
+            ),
             commit: of(self.committed.is_some(), self.committing),
             live: of(self.done.is_some(), self.committed.is_some()),
         }
@@ -370,6 +484,13 @@ impl State {
                 .as_ref()
                 .map(|prepared| prepared.hash)
                 .or_else(|| plan.and_then(|plan| plan.expected_hash)),
+            safe_tx_hash: self
+                .frozen
+                .as_ref()
+                .map(|frozen| frozen.transaction.hash(&frozen.domain)),
+            safe_nonce: self.frozen.as_ref().map(|frozen| frozen.transaction.nonce.to_string()),
+            signed_by: self.frozen.as_ref().map(|_| self.approvals.keys().copied().collect()),
+            threshold: plan.and_then(|plan| plan.safe.as_ref()).map(|safe| safe.threshold),
             transaction_hash: proof
                 .and_then(|proof| proof.transaction)
                 .or_else(|| self.seen.map(|(hash, _)| hash))

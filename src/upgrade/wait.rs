@@ -71,24 +71,36 @@ impl Run<'_> {
             .block_time()
             .await?
             .clamp(Duration::from_millis(100), Duration::from_secs(4));
+        let mut news = None;
         loop {
+            if self.upgrade.state().proof().is_some() {
+                return Ok(Outcome::Reached);
+            }
             match chain
                 .prove_state(plan.app, self.word(), self.finality(chain.id()))
                 .await
             {
                 Ok(proof) => {
+                    self.check_execution(&chain, &proof).await?;
                     self.record(Event::Adopted(Box::new(proof)))?;
                     return Ok(Outcome::Reached);
                 }
-                Err(ProofFailure::NotAllowed { .. } | ProofFailure::NotSettled { .. }) => {}
+                Err(ProofFailure::NotSettled { .. }) => {}
+                Err(ProofFailure::NotAllowed { .. }) => match self.safe_news(&chain).await {
+                    Ok(found) => news = found,
+                    Err(UpgradeError::Chain(error)) if !is_final(&error) => {
+                        self.tell(&format!("{error}; asking again"));
+                    }
+                    Err(error) => return Err(error),
+                },
                 Err(ProofFailure::Chain(error)) if !is_final(&error) => self.tell(&format!("{error}; asking again")),
                 Err(error) => return Err(error.into()),
             }
             if !self.sleep(pause).await {
-                return Ok(Outcome::Pending(Pending {
+                return Ok(Outcome::Pending(news.unwrap_or_else(|| Pending {
                     code: "PENDING_APPROVAL",
                     what: format!("{} is not allowed on {} yet", self.hash(), plan.app),
-                }));
+                })));
             }
         }
     }
@@ -102,6 +114,7 @@ impl Run<'_> {
         {
             Ok(proof) => {
                 self.tell("the hash is allowed already: no transaction is needed");
+                self.check_execution(chain, &proof).await?;
                 self.record(Event::Adopted(Box::new(proof)))?;
                 Ok(Outcome::Reached)
             }
@@ -144,11 +157,16 @@ impl Run<'_> {
     ) -> Result<Option<Outcome>, UpgradeError> {
         let plan = self.plan()?;
         super::point("wait.b");
+        if self.upgrade.state().is_rejecting() {
+            return self.prove_rejection(chain, inclusion.transaction).await;
+        }
         match chain
             .prove(inclusion.transaction, plan.app, self.word(), self.finality(chain.id()))
             .await
         {
             Ok(proof) => {
+                self.check_execution(chain, &proof).await?;
+                self.check_besides(chain).await?;
                 self.record(Event::TxFinal(Box::new(proof)))?;
                 self.proved = Some(Instant::now());
                 super::point("wait.e");
@@ -163,6 +181,10 @@ impl Run<'_> {
                 self.record(Event::TxGone {
                     why: failure.to_string(),
                 })?;
+                Err(failure.into())
+            }
+            Err(failure @ ProofFailure::NoEffect { .. }) => {
+                self.refuse_failed_inside(chain, inclusion.transaction).await?;
                 Err(failure.into())
             }
             Err(failure) => Err(failure.into()),

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::advance;
-use crate::cli::args::{Agree, Key, Reach, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -24,6 +24,8 @@ pub(in crate::cli) struct Execute {
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
+    safe: Multisig,
+    #[command(flatten)]
     settle: Settle,
     #[command(flatten)]
     key: Key,
@@ -35,6 +37,7 @@ impl Execute {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
+            safe: Some(&self.safe),
             settle: Some(&self.settle),
             key: Some(&self.key),
             agree: Some(&self.agree),

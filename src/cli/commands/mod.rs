@@ -8,8 +8,10 @@ pub(super) mod hash;
 pub(super) mod man;
 pub(super) mod plan;
 pub(super) mod prepare;
+pub(super) mod reject;
 pub(super) mod resume;
 pub(super) mod schema;
+pub(super) mod sign;
 pub(super) mod status;
 pub(super) mod upgrade;
 pub(super) mod wait;
@@ -27,11 +29,13 @@ impl Command {
         match self {
             Self::Plan(_) => "plan",
             Self::Prepare(_) => "prepare",
+            Self::Sign(_) => "sign",
             Self::Execute(_) => "execute",
             Self::Wait(_) => "wait",
             Self::Commit(_) => "commit",
             Self::Upgrade(_) => "upgrade",
             Self::Resume(_) => "resume",
+            Self::Reject(_) => "reject",
             Self::Status(_) => "status",
             Self::Hash(_) => "hash",
             Self::App(_) => "app",
@@ -46,11 +50,13 @@ impl Command {
         match self {
             Self::Plan(args) => args.run(session).await,
             Self::Prepare(args) => args.run(session).await,
+            Self::Sign(args) => args.run(session).await,
             Self::Execute(args) => args.run(session).await,
             Self::Wait(args) => args.run(session).await,
             Self::Commit(args) => args.run(session).await,
             Self::Upgrade(args) => args.run(session).await,
             Self::Resume(args) => args.run(session).await,
+            Self::Reject(args) => args.run(session).await,
             Self::Status(args) => args.run(session),
             Self::Hash(args) => args.run(),
             Self::App(args) => args.run(session).await,

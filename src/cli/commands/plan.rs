@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::args::{Change, Reach};
+use crate::cli::args::{Change, Multisig, Reach};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Next, decision};
@@ -26,6 +26,8 @@ pub(in crate::cli) struct Plan {
     change: Change,
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    safe: Multisig,
 }
 
 impl Plan {
@@ -33,11 +35,12 @@ impl Plan {
         let settings = Settings::gather(
             Typed {
                 reach: Some(&self.reach),
+                safe: Some(&self.safe),
                 ..Typed::default()
             },
             &session.env,
         )?;
-        let intent = settings::intent(&self.change, &Project::here()?)?;
+        let intent = settings::intent(&self.change, &Project::here()?, &self.safe)?;
         let outside = session.outside(&settings)?;
         let plan = upgrade::plan(&outside.world(), &intent.value).await?;
         Ok(report(session, &plan))

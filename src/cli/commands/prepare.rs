@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::upgrade::begin;
-use crate::cli::args::{Allow, Change, NewDir, Reach};
+use crate::cli::args::{Allow, Change, Multisig, NewDir, Reach};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -25,6 +25,8 @@ pub(in crate::cli) struct Prepare {
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
+    safe: Multisig,
+    #[command(flatten)]
     allow: Allow,
 }
 
@@ -32,6 +34,7 @@ impl Prepare {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
+            safe: Some(&self.safe),
             allow: Some(&self.allow),
             ..Typed::default()
         };
@@ -39,7 +42,7 @@ impl Prepare {
         begin(
             session,
             &settings,
-            (&self.change, &self.dir),
+            (&self.change, &self.dir, &self.safe),
             (Goal::Prepared, "prepare"),
         )
         .await

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::advance;
-use crate::cli::args::{Agree, Allow, Key, Reach, Settle, Watch, Which};
+use crate::cli::args::{Agree, Allow, Key, Multisig, Reach, Settle, Watch, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -22,6 +22,8 @@ pub(in crate::cli) struct Resume {
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
+    safe: Multisig,
+    #[command(flatten)]
     settle: Settle,
     #[command(flatten)]
     key: Key,
@@ -37,11 +39,13 @@ impl Resume {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
+            safe: Some(&self.safe),
             settle: Some(&self.settle),
             key: Some(&self.key),
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
+            ..Typed::default()
         };
         advance(session, &self.which, typed, (Goal::Live, "resume")).await
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use crate::cli::args::{Agree, Allow, Change, Key, NewDir, Reach, Settle, Watch};
+use crate::cli::args::{Agree, Allow, Change, Key, Multisig, NewDir, Reach, Settle, Watch};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -30,6 +30,8 @@ pub(in crate::cli) struct Upgrade {
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
+    safe: Multisig,
+    #[command(flatten)]
     settle: Settle,
     #[command(flatten)]
     key: Key,
@@ -46,17 +48,25 @@ impl Upgrade {
     pub(in crate::cli) const fn typed(&self) -> Typed<'_> {
         Typed {
             reach: Some(&self.reach),
+            safe: Some(&self.safe),
             settle: Some(&self.settle),
             key: Some(&self.key),
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
+            offline: None,
         }
     }
 
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let settings = Settings::gather(self.typed(), &session.env)?;
-        begin(session, &settings, (&self.change, &self.dir), (Goal::Live, "upgrade")).await
+        begin(
+            session,
+            &settings,
+            (&self.change, &self.dir, &self.safe),
+            (Goal::Live, "upgrade"),
+        )
+        .await
     }
 }
 
@@ -64,10 +74,10 @@ impl Upgrade {
 pub(super) async fn begin(
     session: &Session,
     settings: &Settings,
-    what: (&Change, &NewDir),
+    what: (&Change, &NewDir, &Multisig),
     goal: (Goal, &str),
 ) -> Result<Report, CliError> {
-    let intent = settings::intent(what.0, &Project::here()?)?;
+    let intent = settings::intent(what.0, &Project::here()?, what.2)?;
     let outside = session.outside(settings)?;
     let world = outside.world();
     let plan = upgrade::plan(&world, &intent.value).await?;

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::advance;
-use crate::cli::args::{Reach, Settle, Which};
+use crate::cli::args::{Multisig, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -22,6 +22,8 @@ pub(in crate::cli) struct Wait {
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
+    safe: Multisig,
+    #[command(flatten)]
     settle: Settle,
 }
 
@@ -29,6 +31,7 @@ impl Wait {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
+            safe: Some(&self.safe),
             settle: Some(&self.settle),
             ..Typed::default()
         };

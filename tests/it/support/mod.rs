@@ -38,7 +38,7 @@ pub use cloud::{BootFailure, SimCloud};
 pub use command::countersign;
 pub use proxy::{Action, FaultProxy, Gate, Match, Message, Moment, Nth};
 pub use rpc::Rpc;
-pub use world::{AppVariant, World, WorldOptions};
+pub use world::{AppVariant, SafeOptions, World, WorldOptions};
 
 /// The longest that anything is waited for. It ends a test that would hang, and is no measure of speed: nothing that
 /// goes well gets near it, on however slow a machine.

@@ -7,7 +7,7 @@ use alloy::sol_types::SolCall;
 
 use super::cloud::{self, Cvm, OnchainKms};
 use super::contracts::{self, abi};
-use super::{ACCOUNTS, Account, Anvil, AnvilOptions, Rpc, SimCloud};
+use super::{ACCOUNTS, Account, Anvil, AnvilOptions, Rpc, SimCloud, safes};
 
 /// The CVM's name.
 pub const CVM: &str = "payments-prod";
@@ -40,6 +40,21 @@ pub struct WorldOptions {
     pub os_image_allowed: bool,
     /// The CVM's KMS is a contract.
     pub onchain: bool,
+    /// The app's owner is a Safe.
+    pub safe: Option<SafeOptions>,
+}
+
+/// A Safe that owns the app: the first accounts are its owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SafeOptions {
+    /// Which release: an index into `safes::RELEASES`.
+    pub release: usize,
+    /// The singleton that emits an event before each transaction.
+    pub l2: bool,
+    /// Signatures needed.
+    pub threshold: u64,
+    /// Owners.
+    pub owners: usize,
 }
 
 /// Everything that an upgrade touches; dropping it stops all of it.
@@ -58,6 +73,8 @@ pub struct World {
     pub device: B256,
     /// The hash that runs at first.
     pub first_hash: B256,
+    /// The Safe that owns the app, if one does.
+    pub safe: Option<Address>,
     folder: tempfile::TempDir,
 }
 
@@ -71,7 +88,21 @@ impl Default for WorldOptions {
             device_allowed: true,
             os_image_allowed: true,
             onchain: true,
+            safe: None,
         }
+    }
+}
+
+impl SafeOptions {
+    /// Makes such a Safe.
+    pub fn create(&self, rpc: &Rpc) -> Address {
+        let release = &safes::RELEASES[self.release];
+        release.install(rpc);
+        release.create(rpc, self.l2, (&self.accounts(), self.threshold))
+    }
+    /// Its owners.
+    pub fn accounts(&self) -> Vec<Address> {
+        ACCOUNTS[..self.owners].iter().map(|account| account.address).collect()
     }
 }
 
@@ -103,6 +134,7 @@ impl World {
         let (device, os_image) = (keccak256("device"), keccak256("os image"));
         let owner = ACCOUNTS[1];
         let kms = deploy_kms(&rpc, options.app);
+        let safe = options.safe.map(|safe| safe.create(&rpc));
         if options.os_image_allowed {
             rpc.execute(
                 ACCOUNTS[0].address,
@@ -111,7 +143,7 @@ impl World {
             );
         }
         let policy = abi::deployAndRegisterAppCall {
-            owner: options.owner.unwrap_or(owner.address),
+            owner: options.owner.or(safe).unwrap_or(owner.address),
             disableUpgrades: false,
             anyDevice: options.any_device,
             device: if options.device_allowed { device } else { B256::ZERO },
@@ -134,6 +166,7 @@ impl World {
             owner,
             device,
             first_hash,
+            safe,
             folder: tempfile::tempdir().unwrap(),
         };
         world.set_mining(mining);
@@ -189,6 +222,9 @@ impl World {
             .env("PHALA_CLOUD_API_PREFIX", self.cloud.prefix())
             .env("ETH_RPC_URL", self.anvil.url())
             .env("OWNER_KEY", self.owner.key);
+        for (index, account) in ACCOUNTS.iter().enumerate() {
+            command.env(format!("SIGNER_{index}"), account.key);
+        }
         command
     }
     fn set_mining(&self, (block_time, none): (Option<u64>, bool)) {

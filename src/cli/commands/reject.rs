@@ -1,0 +1,51 @@
+//! `reject`: use up the nonce, so that the Safe transaction can never be executed.
+
+use clap::Args;
+
+use crate::cli::args::{Agree, Key, Multisig, Reach, Settle, Which};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::{Settings, Typed};
+
+/// Have the owners of the Safe reject the transaction, so that it can never be executed
+///
+/// Signatures that were given stay good until the nonce is used up: who gives an upgrade up has to use it up. The rejection
+/// is a transaction of the Safe to itself, with the same nonce, that does nothing. With a key of an owner it is signed; with
+/// enough signatures it is executed. Other owners sign it by `countersign sign --reject`. Ends with 8 until it is executed.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  countersign reject --dir .countersign/my-app-1a2b3c4d --signer keystore:~/key.json"
+)]
+pub(in crate::cli) struct Reject {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    settle: Settle,
+    #[command(flatten)]
+    safe: Multisig,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+impl Reject {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let typed = Typed {
+            reach: Some(&self.reach),
+            settle: Some(&self.settle),
+            safe: Some(&self.safe),
+            key: Some(&self.key),
+            agree: Some(&self.agree),
+            ..Typed::default()
+        };
+        let settings = Settings::gather(typed, &session.env)?;
+        let outside = session.outside(&settings)?;
+        let mut upgrade = session.open(&self.which)?;
+        let outcome = upgrade.reject(&outside.world(), &settings.limits).await?;
+        Ok(session.went(&upgrade, &outcome, "reject"))
+    }
+}

@@ -1,0 +1,111 @@
+//! `sign`: one owner's signature of the Safe transaction.
+
+use std::path::PathBuf;
+
+use alloy::primitives::Address;
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::args::{Agree, Key, Multisig, Offline, Reach, Which};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::{Settings, Typed};
+use crate::cli::view;
+use crate::fsutil;
+use crate::safe::{OwnerSignature, SignatureFile};
+use crate::upgrade::{Ceremony, Checked, Subject};
+
+/// Sign the Safe transaction as one of the Safe's owners
+///
+/// Everything that the signature covers is recomputed from the proposal and, unless --offline is given, compared with the
+/// chain; then it is shown, and asked. The signature is added to the proposal file, which can be passed on; with
+/// --out it is written to a file of its own instead, for `countersign import` on another machine. This machine remembers
+/// what it signed, and refuses a second transaction for the same nonce of the same Safe.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign sign proposal.json --signer keystore:~/key.json\n  \
+    countersign sign proposal.json --offline --signer ledger --out alice.json")]
+pub(in crate::cli) struct Sign {
+    #[command(flatten)]
+    which: Which,
+    /// Sign the rejection instead: the transaction that only uses up the nonce
+    #[arg(long)]
+    reject: bool,
+    /// Write the signature to this file, and leave the proposal as it is
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    offline: Offline,
+    #[command(flatten)]
+    safe: Multisig,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+impl Sign {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let typed = Typed {
+            reach: Some(&self.reach),
+            offline: Some(&self.offline),
+            safe: Some(&self.safe),
+            key: Some(&self.key),
+            agree: Some(&self.agree),
+            ..Typed::default()
+        };
+        let settings = Settings::gather(typed, &session.env)?;
+        let outside = session.outside(&settings)?;
+        let mut subject = session.subject(&self.which)?;
+        if self.out.is_some() {
+            subject.leave();
+        }
+        let (checked, signature, owner) = subject.sign(&outside.world(), &settings.limits, self.reject).await?;
+        let (_, ceremony) = subject.ceremony()?;
+        let mut report = self.report(session, &subject, (&ceremony, &checked, owner));
+        self.write(&mut report, &ceremony, (owner, &signature))?;
+        Ok(report)
+    }
+
+    fn report(
+        &self,
+        session: &Session,
+        subject: &Subject,
+        (ceremony, checked, owner): (&Ceremony, &Checked, Address),
+    ) -> Report {
+        let ballot = ceremony.ballot(self.reject);
+        let mut report = Report::done("sign", "");
+        view::signed(&mut report.page, ceremony, self.reject, checked);
+        report.know(subject.state().status(), &subject.path());
+        session.locate_in(&mut report, subject);
+        report.message = format!("{owner} signed {}", ballot.tx.hash());
+        report.data = Some(json!({
+            "owner": owner,
+            "rejects": self.reject,
+            "safeTxHash": ballot.tx.hash(),
+            "signatures": ballot.signatures.by_owner().len(),
+            "unchecked": checked.unchecked,
+        }));
+        report.next = Some(session.typed().step("status"));
+        report
+    }
+
+    fn write(
+        &self,
+        report: &mut Report,
+        ceremony: &Ceremony,
+        (owner, signature): (Address, &OwnerSignature),
+    ) -> Result<(), CliError> {
+        let Some(out) = &self.out else { return Ok(()) };
+        let file = SignatureFile::new(&ceremony.ballot(self.reject).tx, owner, signature);
+        fsutil::write(out, file.to_json().as_bytes(), 0o644).map_err(CliError::UserFile)?;
+        report.page.facts(&[("signature", Some(out.display().to_string()))]);
+        if let Some(data) = report.data.as_mut().and_then(|data| data.as_object_mut()) {
+            data.insert("file".to_owned(), json!(out.display().to_string()));
+        }
+        Ok(())
+    }
+}

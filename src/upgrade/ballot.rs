@@ -1,0 +1,251 @@
+//! Signing a Safe transaction as one of its owners: what is checked, what is shown, and what is remembered before the
+//! key is touched.
+
+use alloy::primitives::{Address, B256};
+
+use super::approve::{app_now, check_pins};
+use super::ceremony::Ballot;
+use super::document::Document;
+use super::drive::Upgrade;
+use super::event::Event;
+use super::{Limits, Plan, State, Stop, UpgradeError, World};
+use crate::chain::Chain;
+use crate::compose::ComposeHash;
+use crate::safe::{Change, Finding, Look, SafeInfo, Severity, look};
+use crate::signer::{Consent, Signer, SignerError, SigningRecord};
+
+/// Where signatures are written down.
+pub(super) enum Book<'a> {
+    /// An upgrade with a journal.
+    Upgrade(&'a mut Upgrade),
+    /// A proposal by itself.
+    Document(&'a mut Document),
+}
+
+impl Book<'_> {
+    fn state(&self) -> &State {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.state(),
+            Self::Document(document) => document.state(),
+        }
+    }
+
+    fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.record(event),
+            Self::Document(document) => document.record(event),
+        }
+    }
+
+    fn write(&self) -> Result<(), UpgradeError> {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.write_proposal(),
+            Self::Document(document) => document.write(),
+        }
+    }
+}
+
+/// Signs as an owner. What is about to be signed is on disk before the key is touched.
+///
+/// # Errors
+/// The key is no owner's, consent is refused, or this machine signed something else for the nonce.
+pub(super) async fn sign_ballot(
+    world: &World<'_>,
+    book: &mut Book<'_>,
+    signer: &Signer,
+    rejects: bool,
+) -> Result<(), UpgradeError> {
+    let state = book.state();
+    let (Some(plan), Some(ceremony)) = (state.plan(), state.ceremony()?) else {
+        return Err(UpgradeError::TooEarly {
+            message: "no Safe transaction was chosen yet".to_owned(),
+            command: "prepare",
+        });
+    };
+    let ballot = ceremony.ballot(rejects);
+    let owner = signer.address();
+    refuse_stranger(plan, owner)?;
+    let (what, verb) = if rejects {
+        ("rejecting", "Sign this rejection")
+    } else {
+        ("signing", "Sign this Safe transaction")
+    };
+    let consent = Consent {
+        question: format!("{verb} as {owner}?"),
+        facts: consent_facts(plan, ballot),
+    };
+    if !world.ask.consent(&consent)? {
+        return Err(UpgradeError::Declined { what: what.to_owned() });
+    }
+    let place = world.record.ok_or_else(|| {
+        UpgradeError::decide(
+            "NO_SIGNING_RECORD",
+            "there is no place to remember what is signed: neither XDG_STATE_HOME nor HOME is set",
+        )
+    })?;
+    let record = SigningRecord::open(place).map_err(SignerError::from)?;
+    super::point("safe.sign.a");
+    book.record(Event::SignTry {
+        signer: owner,
+        digest: ballot.tx.hash(),
+    })?;
+    super::point("safe.sign.b");
+    let signature = signer.sign_safe_tx(&ballot.tx, &record).await?;
+    super::point("safe.sign.d");
+    book.record(Event::SafeSignature {
+        owner,
+        signature: signature.to_bytes(),
+        rejects,
+        source: "key".to_owned(),
+    })?;
+    book.write()?;
+    super::point("safe.sign.e");
+    Ok(())
+}
+
+fn refuse_stranger(plan: &Plan, key: Address) -> Result<(), UpgradeError> {
+    let owners = plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default();
+    if owners.contains(&key) {
+        return Ok(());
+    }
+    let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
+    Err(UpgradeError::Stop(Box::new(Stop {
+        code: "SIGNER_NOT_OWNER",
+        what: "signer".to_owned(),
+        expected: names.join(" or "),
+        found: key.to_string(),
+        details: vec!["only an owner of the Safe can sign".to_owned()],
+    })))
+}
+
+/// Checks, before anything is signed or executed, everything that a chain says of the app, the Safe and the transaction.
+/// Second: the Safe changed in a way that was accepted.
+///
+/// # Errors
+/// Something is not what the plan read, or not what the transaction needs.
+pub(super) async fn check_ballot(
+    chain: &Chain,
+    limits: &Limits,
+    plan: &Plan,
+    ballot: &Ballot,
+) -> Result<(Look, bool), UpgradeError> {
+    let look = look(chain, &ballot.tx, &ballot.signatures, None).await?;
+    let Some(pinned) = &plan.safe else {
+        return Err(UpgradeError::stop(
+            "SAFE_CHANGED",
+            "owner of the app",
+            "a Safe",
+            "no Safe",
+        ));
+    };
+    let changed = judge(limits, pinned, &look.info)?;
+    if look.hash_on_chain != Some(ballot.tx.hash()) && look.info.nonce <= ballot.tx.fields().nonce {
+        return Err(UpgradeError::stop(
+            "SAFE_TX_HASH",
+            "hash of the Safe transaction",
+            ballot.tx.hash(),
+            look.hash_on_chain
+                .map_or_else(|| "no answer of the Safe".to_owned(), |hash| hash.to_string()),
+        ));
+    }
+    Ok((look, changed))
+}
+
+/// The same for the app: owner and code are what the plan read. `true`: the hash is allowed already.
+///
+/// # Errors
+/// They are not.
+pub(super) async fn check_app(chain: &Chain, plan: &Plan, hash: ComposeHash) -> Result<bool, UpgradeError> {
+    let app = app_now(chain, plan, B256::from(*hash.as_bytes())).await?;
+    check_pins(plan, &app)?;
+    Ok(app.hash_allowed == Some(true))
+}
+
+/// Whether the Safe may be signed for: its code is known, and it is what was read before. `true`: it changed, and that
+/// was accepted.
+///
+/// # Errors
+/// Unknown code, or a change that nobody accepted.
+pub(super) fn judge(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Result<bool, UpgradeError> {
+    let findings = now.findings(&limits.trust);
+    if let Some(finding) = findings.iter().find(|finding| finding.severity() == Severity::Stop) {
+        let code = super::findings::safe_code(finding);
+        return Err(match finding {
+            Finding::OldVersion { .. } | Finding::UnknownVersion { .. } => {
+                UpgradeError::decide(code, format!("Safe {}: {finding}", now.address))
+            }
+            _ => UpgradeError::stop(
+                code,
+                format!("Safe {}", now.address),
+                "a Safe as the Safe team deploys it",
+                finding,
+            ),
+        });
+    }
+    let changes = now.changes_since(pinned);
+    let harder = |change: &&Change| matches!(change, Change::Identity | Change::Code { .. });
+    if let Some(change) = changes.iter().find(harder) {
+        return Err(UpgradeError::stop(
+            "SAFE_CHANGED",
+            format!("Safe {}", now.address),
+            "the code that was read before",
+            change,
+        ));
+    }
+    if changes.is_empty() || limits.accept_safe_changes {
+        return Ok(!changes.is_empty());
+    }
+    let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    let people = |change: &Change| {
+        matches!(
+            change,
+            Change::OwnerAdded { .. } | Change::OwnerRemoved { .. } | Change::Threshold { .. }
+        )
+    };
+    let told = told.join("; ");
+    if changes.iter().all(people) {
+        return Err(UpgradeError::decide(
+            "SAFE_OWNERS_CHANGED",
+            format!("Safe {} changed since it was read: {told}", now.address),
+        ));
+    }
+    Err(UpgradeError::stop(
+        "SAFE_CHANGED",
+        format!("Safe {}", now.address),
+        "as it was read before",
+        told,
+    ))
+}
+
+/// What a signer has to see (V19), in the order in which devices and wallets show it.
+pub(super) fn consent_facts(plan: &Plan, ballot: &Ballot) -> Vec<(String, String)> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let (tx, digests) = (&ballot.tx, ballot.tx.digests());
+    let mut facts = vec![
+        fact("chain", plan.chain_id.to_string()),
+        fact("Safe", format!("{} {}", tx.domain().safe, tx.domain().version)),
+        fact("app", plan.app.to_string()),
+    ];
+    if tx.is_rejection() {
+        facts.push(fact("does", "nothing but use up the nonce".to_owned()));
+    } else {
+        let after = plan.manifest.with(&plan.patch.changes);
+        let changes: Vec<&str> = plan.changes.iter().map(|change| change.field.as_str()).collect();
+        facts.push(fact("changes", changes.join(", ")));
+        facts.push(fact("images before", plan.manifest.images().join(", ")));
+        facts.push(fact("images after", after.images().join(", ")));
+        for call in tx.calls() {
+            facts.push(fact("call", format!("{} {}", call.to, call.data)));
+        }
+        facts.push(fact("changes besides", "nothing".to_owned()));
+    }
+    facts.extend([
+        fact("nonce", tx.fields().nonce.to_string()),
+        fact("operation", u8::from(tx.fields().operation).to_string()),
+        fact("domain hash", digests.domain.to_string()),
+        fact("message hash", digests.message.to_string()),
+        fact("safeTxHash", digests.safe_tx.to_string()),
+        fact("calldata digest", digests.data.to_string()),
+    ]);
+    facts
+}

@@ -1,0 +1,288 @@
+//! A proposal by itself: what a signer has who keeps no journal of the upgrade.
+
+use std::path::{Path, PathBuf};
+
+use super::ballot::{Book, check_app, check_ballot, sign_ballot};
+use super::ceremony::Ceremony;
+use super::drive::{Upgrade, keep, pretty};
+use super::event::Event;
+use super::{Limits, Plan, Proposal, State, UpgradeError, World};
+use crate::safe::{Look, Merged, Offer, OwnerSignature, SafeInfo, merge};
+use crate::signer::Signer;
+
+/// A proposal file, open for signatures. Nothing of it is trusted but what follows from the rest.
+#[derive(Debug)]
+pub struct Document {
+    path: PathBuf,
+    state: State,
+    /// Leave the file as it is.
+    kept: bool,
+}
+
+/// What is signed, reviewed or exported: an upgrade of this machine, or a proposal from anywhere.
+#[derive(Debug)]
+pub enum Subject {
+    /// An upgrade with a journal.
+    Upgrade(Box<Upgrade>),
+    /// A proposal file.
+    Document(Document),
+}
+
+/// What was compared before a signature, and what was not.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// What the chain said; nothing without one.
+    pub look: Option<Look>,
+    /// The hash is allowed on chain already.
+    pub allowed: bool,
+    /// What could not be checked, one sentence each.
+    pub unchecked: Vec<String>,
+}
+
+impl Document {
+    /// Opens a proposal.
+    ///
+    /// # Errors
+    /// Malformed, or it contradicts itself.
+    pub fn open(path: &Path) -> Result<Self, UpgradeError> {
+        let proposal = Proposal::read(path)?;
+        let state = State::fold(proposal.events()).map_err(|(_, illegal)| UpgradeError::Proposal {
+            path: path.to_owned(),
+            why: illegal.to_string(),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            state,
+            kept: false,
+        })
+    }
+
+    /// What is known.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
+        self.state.apply(event).map_err(|illegal| UpgradeError::Proposal {
+            path: self.path.clone(),
+            why: illegal.to_string(),
+        })
+    }
+
+    pub(super) fn write(&self) -> Result<(), UpgradeError> {
+        if let Some(proposal) = Proposal::of(&self.state).filter(|_| !self.kept) {
+            keep(&self.path, &pretty(&proposal), 0o644)?;
+        }
+        Ok(())
+    }
+}
+
+impl Subject {
+    /// What is known.
+    pub fn state(&self) -> &State {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.state(),
+            Self::Document(document) => document.state(),
+        }
+    }
+
+    /// Leaves a proposal file as it is: what is signed goes elsewhere. A journal is written all the same.
+    pub const fn leave(&mut self) {
+        if let Self::Document(document) = self {
+            document.kept = true;
+        }
+    }
+
+    /// Its proposal, once there is one.
+    pub fn proposal(&self) -> Option<Proposal> {
+        Proposal::of(self.state())
+    }
+
+    /// Where its proposal is.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.dir().join(super::PROPOSAL_FILE),
+            Self::Document(document) => document.path().to_owned(),
+        }
+    }
+
+    /// Plan and Safe transaction of an upgrade that a Safe approves.
+    ///
+    /// # Errors
+    /// None was chosen yet, or no Safe approves.
+    pub fn ceremony(&self) -> Result<(&Plan, Ceremony), UpgradeError> {
+        let state = self.state();
+        match (state.plan(), state.ceremony()?) {
+            (Some(plan), Some(ceremony)) => Ok((plan, ceremony)),
+            (Some(plan), None) if plan.safe.is_none() => Err(UpgradeError::decide(
+                "NO_SAFE",
+                format!("no Safe owns the app: its owner is {}", plan.app_state.owner),
+            )),
+            _ => Err(UpgradeError::TooEarly {
+                message: "no Safe transaction was chosen yet".to_owned(),
+                command: "prepare",
+            }),
+        }
+    }
+
+    /// Compares everything with the chain, unless `limits` say that there is none to ask.
+    ///
+    /// # Errors
+    /// Something is not what the proposal says.
+    pub async fn check(&mut self, world: &World<'_>, limits: &Limits, rejects: bool) -> Result<Checked, UpgradeError> {
+        let (plan, ceremony) = self.ceremony()?;
+        let hash = self.state().verified().map(|(hash, _)| *hash);
+        if limits.offline {
+            return Ok(Checked {
+                look: None,
+                allowed: false,
+                unchecked: vec![
+                    "whether the Safe still has these owners, this threshold and this nonce".to_owned(),
+                    "whether the Safe computes the same hash".to_owned(),
+                    "whether the app still has this owner and this code".to_owned(),
+                    "whether the transaction would succeed".to_owned(),
+                ],
+            });
+        }
+        let chain = world.chain(plan.chain_id).await?;
+        let allowed = match hash {
+            Some(hash) => check_app(&chain, plan, hash).await?,
+            None => false,
+        };
+        let (look, changed) = check_ballot(&chain, limits, plan, ceremony.ballot(rejects)).await?;
+        if changed {
+            self.record(Event::SafePinned(Box::new(look.info.clone())))?;
+        }
+        Ok(Checked {
+            look: Some(look),
+            allowed,
+            unchecked: Vec::new(),
+        })
+    }
+
+    /// Signs as an owner, once everything was checked that can be.
+    ///
+    /// # Errors
+    /// A check failed, consent was refused, or this machine signed something else for the same nonce.
+    pub async fn sign(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+        rejects: bool,
+    ) -> Result<(Checked, OwnerSignature, alloy::primitives::Address), UpgradeError> {
+        let checked = self.check(world, limits, rejects).await?;
+        self.refuse_pointless(&checked, rejects)?;
+        let Some(source) = world.signer else {
+            return Err(UpgradeError::decide(
+                "SIGNER_NEEDED",
+                "an owner of the Safe has to sign, and no key was named",
+            ));
+        };
+        if rejects && !self.state().is_rejecting() {
+            self.record(Event::SafeReject {
+                at: jiff::Timestamp::now(),
+            })?;
+        }
+        let signer = Signer::open(source, world.unlock, world.ask).await?;
+        sign_ballot(world, &mut self.book(), &signer, rejects).await?;
+        let owner = signer.address();
+        let (_, ceremony) = self.ceremony()?;
+        let signature = ceremony.ballot(rejects).signatures.by_owner().get(&owner).cloned();
+        signature
+            .map(|signature| (checked, signature, owner))
+            .ok_or_else(|| UpgradeError::stop("SIGNER_NOT_OWNER", "signer", "an owner of the Safe", owner))
+    }
+
+    /// Takes in signatures from elsewhere, for the approval or its rejection, whichever they are for.
+    ///
+    /// # Errors
+    /// What was taken in could not be stored. A signature that does not count is no error: its verdict says so.
+    pub fn import(&mut self, offers: Vec<Offer>, source: &str) -> Result<Vec<Merged>, UpgradeError> {
+        let (plan, mut ceremony) = self.ceremony()?;
+        let owners = plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default();
+        let (mut merged, mut rest) = (Vec::new(), Vec::new());
+        for offer in offers {
+            let ballot = &mut ceremony.rejection;
+            let mut tried = merge(&mut ballot.signatures, &ballot.tx, vec![offer.clone()], &owners);
+            if tried.iter().any(|one| one.outcome.is_ok()) {
+                merged.append(&mut tried);
+            } else {
+                rest.push(offer);
+            }
+        }
+        let ballot = &mut ceremony.approval;
+        merged.extend(merge(&mut ballot.signatures, &ballot.tx, rest, &owners));
+        for rejects in [false, true] {
+            for (owner, signature) in ceremony.ballot(rejects).signatures.by_owner() {
+                let bytes = signature.to_bytes();
+                if self.state().signatures(rejects).get(owner) == Some(&bytes) {
+                    continue;
+                }
+                self.record(Event::SafeSignature {
+                    owner: *owner,
+                    signature: bytes,
+                    rejects,
+                    source: source.to_owned(),
+                })?;
+            }
+        }
+        self.write()?;
+        Ok(merged)
+    }
+
+    /// A signature that changes nothing any more is not asked for.
+    fn refuse_pointless(&self, checked: &Checked, rejects: bool) -> Result<(), UpgradeError> {
+        let (_, ceremony) = self.ceremony()?;
+        if let Some(look) = &checked.look
+            && look.info.nonce > ceremony.nonce()
+        {
+            return Err(UpgradeError::decide(
+                "SAFE_NONCE_TAKEN",
+                format!(
+                    "nonce {} of the Safe is used up, its next one is {}: a signature would count for nothing",
+                    ceremony.nonce(),
+                    look.info.nonce
+                ),
+            ));
+        }
+        if checked.allowed && !rejects {
+            return Err(UpgradeError::decide(
+                "HASH_ALREADY_ALLOWED",
+                "the hash is allowed already: nobody has to sign",
+            ));
+        }
+        if self.state().is_rejecting() && !rejects {
+            return Err(UpgradeError::decide(
+                "SAFE_REJECTING",
+                "somebody decided to reject the Safe transaction; signing it would undo that",
+            ));
+        }
+        Ok(())
+    }
+
+    fn book(&mut self) -> Book<'_> {
+        match self {
+            Self::Upgrade(upgrade) => Book::Upgrade(upgrade),
+            Self::Document(document) => Book::Document(document),
+        }
+    }
+
+    fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.record(event),
+            Self::Document(document) => document.record(event),
+        }
+    }
+
+    fn write(&self) -> Result<(), UpgradeError> {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.write_proposal(),
+            Self::Document(document) => document.write(),
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! The Safe route: choose the transaction, execute it when enough owners have signed, and know what became of it.
+
+use std::cmp::Ordering;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+
+use super::ballot::{Book, check_ballot, consent_facts, judge, sign_ballot};
+use super::ceremony::{Ballot, Ceremony, Frozen};
+use super::drive::Run;
+use super::event::Event;
+use super::{Goal, Outcome, Pending, PolicyChange, UpgradeError};
+use crate::chain::{AppQuery, Chain, Proof, ProofFailure};
+use crate::safe::{
+    Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, observe,
+    prove_execution, simulate,
+};
+use crate::signer::{Consent, Signer};
+
+impl Run<'_> {
+    /// Chooses the Safe transaction: its nonce, and with it the hash that owners sign.
+    pub(super) async fn freeze(&mut self) -> Result<Outcome, UpgradeError> {
+        let plan = self.plan()?;
+        let Some(pinned) = &plan.safe else {
+            return Ok(Outcome::Reached);
+        };
+        let chain = self.chain().await?;
+        let info = SafeInfo::read(&chain, pinned.address)
+            .await?
+            .ok_or_else(|| UpgradeError::stop("SAFE_CHANGED", "owner of the app", "a Safe", "no Safe any more"))?;
+        self.pin_anew(pinned, &info)?;
+        let calls = plan.calls_for(self.hash());
+        let batcher = if calls.len() > 1 {
+            batcher_on(&chain, &info).await?
+        } else {
+            None
+        };
+        let frozen = Frozen::choose(&info, &calls, (self.free_nonce(&info)?, batcher))?;
+        self.tell(&format!(
+            "chose Safe transaction {} at nonce {}",
+            frozen.transaction.hash(&frozen.domain),
+            frozen.transaction.nonce
+        ));
+        super::point("freeze.a");
+        self.record(Event::SafeFrozen(Box::new(frozen)))?;
+        super::point("freeze.b");
+        self.upgrade.write_proposal()?;
+        Ok(Outcome::Reached)
+    }
+
+    /// Takes a changed Safe for good where that was asked for, and refuses it otherwise.
+    fn pin_anew(&mut self, pinned: &SafeInfo, now: &SafeInfo) -> Result<(), UpgradeError> {
+        if judge(self.limits, pinned, now)? {
+            self.record(Event::SafePinned(Box::new(now.clone())))?;
+        }
+        Ok(())
+    }
+
+    fn free_nonce(&self, info: &SafeInfo) -> Result<U256, UpgradeError> {
+        match self.limits.safe_nonce {
+            Some(nonce) if nonce < info.nonce => Err(UpgradeError::decide(
+                "SAFE_NONCE_TAKEN",
+                format!("nonce {nonce} of the Safe is used up; its next one is {}", info.nonce),
+            )),
+            Some(nonce) => Ok(nonce),
+            None => Ok(info.nonce),
+        }
+    }
+
+    /// The Safe transaction and its signatures.
+    pub(super) fn ceremony(&self) -> Result<Ceremony, UpgradeError> {
+        self.upgrade.state().ceremony()?.ok_or_else(|| UpgradeError::TooEarly {
+            message: "no Safe transaction was chosen yet".to_owned(),
+            command: "prepare",
+        })
+    }
+
+    /// Signs where that is asked for, executes when enough have signed, or says what is missing.
+    pub(super) async fn approve_by_safe(&mut self, chain: &Chain, goal: Goal) -> Result<Outcome, UpgradeError> {
+        if let Some(why) = self.upgrade.state().safe_gone.clone() {
+            if self.limits.new_nonce {
+                return self.freeze().await;
+            }
+            return Err(UpgradeError::decide("SAFE_TX_GONE", why));
+        }
+        self.refuse_rejected()?;
+        let ceremony = self.ceremony()?;
+        let look = self.look_at(chain, &ceremony).await?;
+        let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
+            Ordering::Greater => return self.settle_nonce(chain, &ceremony).await,
+            Ordering::Less => Some(look.info.nonce),
+            Ordering::Equal => None,
+        };
+        let key = self.signer().await?.map(Signer::address);
+        let facts = Facts {
+            executor: key,
+            ..look.facts.clone()
+        };
+        let standing = ceremony.approval.signatures.standing(&facts);
+        if let (None, Some(executor), Ok(packed)) = (queued, key, ceremony.approval.signatures.pack(&facts)) {
+            return self
+                .execute(chain, &ceremony.approval, (&look, executor, &packed.bytes))
+                .await;
+        }
+        let unsigned = key.filter(|key| facts.owners.contains(key) && !self.has_signed(*key, false));
+        if goal == Goal::Live && unsigned.is_some() {
+            return self.sign_as_owner(false).await;
+        }
+        Ok(Outcome::Pending(waiting(&ceremony, &standing, queued, key)))
+    }
+
+    fn refuse_rejected(&self) -> Result<(), UpgradeError> {
+        if !self.upgrade.state().is_rejecting() {
+            return Ok(());
+        }
+        Err(UpgradeError::decide(
+            "SAFE_REJECTING",
+            "somebody decided to reject the Safe transaction; it is not signed or executed any more",
+        ))
+    }
+
+    pub(super) fn has_signed(&self, owner: Address, rejects: bool) -> bool {
+        self.upgrade.state().signatures(rejects).contains_key(&owner)
+    }
+
+    /// Reads the Safe and what it says of the transaction, and compares it with what was read before.
+    async fn look_at(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Look, UpgradeError> {
+        let plan = self.plan()?;
+        let (look, changed) = check_ballot(chain, self.limits, &plan, &ceremony.approval).await?;
+        if changed {
+            self.record(Event::SafePinned(Box::new(look.info.clone())))?;
+        }
+        Ok(look)
+    }
+
+    /// One signature more; whether it was the last one that was needed, the next look says.
+    pub(super) async fn sign_as_owner(&mut self, rejects: bool) -> Result<Outcome, UpgradeError> {
+        self.signer().await?;
+        let Some(signer) = &self.signer else {
+            return Ok(Outcome::Reached);
+        };
+        let owner = signer.address();
+        sign_ballot(self.world, &mut Book::Upgrade(self.upgrade), signer, rejects).await?;
+        let what = if rejects {
+            "the rejection"
+        } else {
+            "the Safe transaction"
+        };
+        self.tell(&format!("{owner} signed {what}"));
+        Ok(Outcome::Reached)
+    }
+
+    /// Executes the Safe transaction with the signatures that are there.
+    pub(super) async fn execute(
+        &mut self,
+        chain: &Chain,
+        ballot: &Ballot,
+        (look, executor, signatures): (&Look, Address, &Bytes),
+    ) -> Result<Outcome, UpgradeError> {
+        let tx = &ballot.tx;
+        let simulated = simulate(chain, tx, &look.info, executor).await?;
+        if let Simulation::Refused { why, .. } = &simulated {
+            return Err(UpgradeError::decide(
+                "SAFE_WOULD_FAIL",
+                format!("executing Safe transaction {} now would fail: {why}", tx.hash()),
+            ));
+        }
+        super::point("sign.a");
+        let request = chain
+            .fill(executor, &tx.exec_call(signatures), self.limits.fees)
+            .await?;
+        let plan = self.plan()?;
+        let mut facts = consent_facts(&plan, ballot);
+        facts.push(("executes as".to_owned(), executor.to_string()));
+        facts.push((
+            "costs at most".to_owned(),
+            format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
+        ));
+        let consent = Consent {
+            question: format!("Execute this Safe transaction as {executor}?"),
+            facts,
+        };
+        if !self.world.ask.consent(&consent)? {
+            return Err(UpgradeError::Declined {
+                what: "executing".to_owned(),
+            });
+        }
+        chain.recheck().await?;
+        self.record(Event::SignTry {
+            signer: executor,
+            digest: request.signing_hash(),
+        })?;
+        super::point("sign.b");
+        let signer = self
+            .open_signer()
+            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
+        let signed = signer.sign_tx(&request).await?;
+        super::point("sign.d");
+        self.record(Event::TxSigned(signed))?;
+        super::point("sign.e");
+        Ok(Outcome::Reached)
+    }
+
+    /// The nonce is used up and the hash is not allowed: finds out by what.
+    pub(super) async fn settle_nonce(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Outcome, UpgradeError> {
+        let nonce = ceremony.nonce();
+        let tx = &ceremony.approval.tx;
+        let watched = Watched {
+            executor: None,
+            from_block: ceremony.block.number,
+            effect: None,
+        };
+        let (found, _) = observe(chain, tx, &ceremony.approval.signatures, &watched).await?;
+        let (code, why) = match found {
+            SafeStatus::Executed(ours) => return self.settle_ours(chain, ceremony, &ours).await,
+            SafeStatus::FailedInside(ours) => return Err(self.fail_inside(ceremony, ours.transaction)?),
+            SafeStatus::Rejected { by } => (
+                "SAFE_TX_REJECTED",
+                format!(
+                    "the owners rejected it: nonce {nonce} was used up by the rejection in transaction {}",
+                    by.transaction
+                ),
+            ),
+            SafeStatus::Replaced { by: Some(by) } => (
+                "SAFE_NONCE_TAKEN",
+                format!(
+                    "nonce {nonce} of the Safe was used up by Safe transaction {} in transaction {}; a new Safe transaction needs new signatures",
+                    by.safe_tx_hash, by.transaction
+                ),
+            ),
+            SafeStatus::Replaced { by: None } => (
+                "SAFE_NONCE_TAKEN",
+                format!(
+                    "nonce {nonce} of the Safe was used up by another Safe transaction; a new one needs new signatures"
+                ),
+            ),
+            _ => {
+                return Err(UpgradeError::Unknown {
+                    code: "SAFE_NONCE_UNKNOWN",
+                    message: format!(
+                        "nonce {nonce} of the Safe is used up, and no endpoint shows by which Safe transaction"
+                    ),
+                    source: None,
+                });
+            }
+        };
+        self.record(Event::SafeGone { why: why.clone() })?;
+        Err(UpgradeError::decide(code, why))
+    }
+
+    async fn settle_ours(
+        &mut self,
+        chain: &Chain,
+        ceremony: &Ceremony,
+        ours: &Execution,
+    ) -> Result<Outcome, UpgradeError> {
+        if ours.failed {
+            return Err(self.fail_inside(ceremony, ours.transaction)?);
+        }
+        let plan = self.plan()?;
+        match chain
+            .prove(ours.transaction, plan.app, self.word(), self.finality(chain.id()))
+            .await
+        {
+            Ok(proof) => {
+                self.record(Event::Adopted(Box::new(proof)))?;
+                Ok(Outcome::Reached)
+            }
+            Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
+                code: "PENDING_CONFIRMATIONS",
+                what: format!(
+                    "Safe transaction {} was executed in a block that may still be replaced",
+                    ceremony.hash()
+                ),
+            })),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The call inside failed and the nonce is used up.
+    fn fail_inside(&mut self, ceremony: &Ceremony, transaction: B256) -> Result<UpgradeError, UpgradeError> {
+        let why = format!(
+            "nonce {} of the Safe is used up: Safe transaction {} failed inside, in transaction {transaction}; a new Safe transaction is needed",
+            ceremony.nonce(),
+            ceremony.hash()
+        );
+        self.record(Event::SafeGone { why: why.clone() })?;
+        Ok(UpgradeError::Failed {
+            code: "SAFE_TX_FAILED",
+            message: why,
+        })
+    }
+
+    /// A transaction without effect may be one that the Safe executed and that failed inside.
+    pub(super) async fn refuse_failed_inside(&mut self, chain: &Chain, transaction: B256) -> Result<(), UpgradeError> {
+        let Some(ceremony) = self.upgrade.state().ceremony()? else {
+            return Ok(());
+        };
+        let tx = &ceremony.approval.tx;
+        match prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await {
+            Err(SafeProofFailure::FailedInside { .. }) => Err(self.fail_inside(&ceremony, transaction)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The other changes of the app's policy that the same transaction had to make.
+    pub(super) async fn check_besides(&self, chain: &Chain) -> Result<(), UpgradeError> {
+        let plan = self.plan()?;
+        for change in &plan.also {
+            let mut query = AppQuery {
+                app: plan.app,
+                kms: None,
+                hash: None,
+                device: None,
+                os_image: None,
+            };
+            let (what, wanted) = match change {
+                PolicyChange::AddDevice(device) => {
+                    query.device = Some(*device);
+                    (format!("device {device}"), true)
+                }
+                PolicyChange::RemoveComposeHash(hash) => {
+                    query.hash = Some(*hash);
+                    (format!("compose hash {hash}"), false)
+                }
+            };
+            let app = chain.app(&query).await?;
+            let found = app.device_allowed.or(app.hash_allowed);
+            if found != Some(wanted) {
+                let word = |allowed: bool| if allowed { "allowed" } else { "not allowed" };
+                return Err(UpgradeError::stop(
+                    "POLICY_NOT_CHANGED",
+                    what,
+                    word(wanted),
+                    word(!wanted),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a proved transaction has to show of our Safe, besides the app's event and state.
+    pub(super) async fn check_execution(&mut self, chain: &Chain, proof: &Proof) -> Result<(), UpgradeError> {
+        let (Some(transaction), Some(_)) = (proof.transaction, &self.upgrade.state().frozen) else {
+            return Ok(());
+        };
+        let ceremony = self.ceremony()?;
+        let tx = &ceremony.approval.tx;
+        let is_ours = self.upgrade.state().signed.iter().any(|one| one.hash == transaction);
+        match prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await {
+            Ok(()) => Ok(()),
+            Err(SafeProofFailure::Chain(error)) => Err(error.into()),
+            Err(SafeProofFailure::FailedInside { .. }) => Err(self.fail_inside(&ceremony, transaction)?),
+            Err(_) if !is_ours => {
+                self.tell(&format!(
+                    "the hash is allowed by transaction {transaction}, which did not execute Safe transaction {}: that one can be executed as long as nonce {} is free",
+                    tx.hash(),
+                    ceremony.nonce()
+                ));
+                Ok(())
+            }
+            Err(failure) => Err(UpgradeError::stop(
+                "SAFE_NOT_EXECUTED",
+                "what the transaction did at the Safe",
+                format!("one success of {}", tx.hash()),
+                failure,
+            )),
+        }
+    }
+
+    /// Where the Safe transaction stands while others act, in one line; an error when it can never take effect.
+    pub(super) async fn safe_news(&mut self, chain: &Chain) -> Result<Option<Pending>, UpgradeError> {
+        if self.upgrade.state().frozen.is_none() {
+            return Ok(None);
+        }
+        let ceremony = self.ceremony()?;
+        let look = self.look_at(chain, &ceremony).await?;
+        let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
+            Ordering::Greater => {
+                return match self.settle_nonce(chain, &ceremony).await? {
+                    Outcome::Pending(pending) => Ok(Some(pending)),
+                    Outcome::Reached => Ok(None),
+                };
+            }
+            Ordering::Less => Some(look.info.nonce),
+            Ordering::Equal => None,
+        };
+        let standing = ceremony.approval.signatures.standing(&look.facts);
+        Ok(Some(waiting(&ceremony, &standing, queued, None)))
+    }
+}
+
+/// What an upgrade waits for that the owners of a Safe approve.
+fn waiting(ceremony: &Ceremony, standing: &Standing, queued: Option<U256>, key: Option<Address>) -> Pending {
+    let (hash, nonce) = (ceremony.hash(), ceremony.nonce());
+    if let Some(first) = queued {
+        return Pending {
+            code: "PENDING_QUEUE",
+            what: format!(
+                "Safe transaction {hash} has nonce {nonce}, and the Safe is at {first}: those before it come first"
+            ),
+        };
+    }
+    let (have, need) = (standing.counted.len(), standing.threshold);
+    let enough = u64::try_from(have).is_ok_and(|have| have >= need);
+    if enough && key.is_none() {
+        return Pending {
+            code: "PENDING_EXECUTION",
+            what: format!("{have} of {need} owners signed Safe transaction {hash}; anybody can execute it"),
+        };
+    }
+    let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
+    Pending {
+        code: "PENDING_SIGNATURES",
+        what: format!(
+            "{have} of {need} owners signed Safe transaction {hash} at nonce {nonce}; not yet: {}",
+            missing.join(", ")
+        ),
+    }
+}

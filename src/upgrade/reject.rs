@@ -1,0 +1,156 @@
+//! Rejecting: the transaction that uses up the nonce of the Safe, so that the upgrade's own can never be executed.
+
+use std::cmp::Ordering;
+
+use alloy::primitives::B256;
+use jiff::Timestamp;
+
+use super::ballot::check_ballot;
+use super::ceremony::Ceremony;
+use super::drive::{Run, Upgrade};
+use super::event::Event;
+use super::{Limits, Outcome, Pending, UpgradeError, World};
+use crate::chain::Chain;
+use crate::safe::{Facts, SafeProofFailure, prove_execution};
+use crate::signer::Signer;
+
+impl Upgrade {
+    /// Has the owners reject the Safe transaction: signs the rejection with a key that is an owner's, executes it when
+    /// enough have signed, and waits until it is final.
+    ///
+    /// # Errors
+    /// The upgrade is approved already, or see [`UpgradeError`].
+    pub async fn reject(&mut self, world: &World<'_>, limits: &Limits) -> Result<Outcome, UpgradeError> {
+        let mut run = self.run(world, limits)?;
+        run.reject().await
+    }
+}
+
+impl Run<'_> {
+    async fn reject(&mut self) -> Result<Outcome, UpgradeError> {
+        let state = self.upgrade.state();
+        if state.abandoned.is_some() || state.safe_gone.is_some() {
+            return Ok(Outcome::Reached);
+        }
+        if state.proof().is_some() {
+            return Err(UpgradeError::decide(
+                "ALREADY_APPROVED",
+                "the hash is allowed on chain already; rejecting the Safe transaction would change nothing",
+            ));
+        }
+        let ceremony = self.ceremony()?;
+        if !self.upgrade.state().is_rejecting() {
+            if !self.upgrade.state().signed.is_empty() {
+                return Err(UpgradeError::decide(
+                    "TX_IN_FLIGHT",
+                    "the transaction that executes the approval was sent already; wait for it first",
+                ));
+            }
+            self.record(Event::SafeReject { at: Timestamp::now() })?;
+            self.upgrade.write_proposal()?;
+        }
+        loop {
+            if self.upgrade.state().abandoned.is_some() || self.upgrade.state().safe_gone.is_some() {
+                return Ok(Outcome::Reached);
+            }
+            let outcome = if self.upgrade.state().signed.is_empty() {
+                self.gather_rejections(&ceremony).await?
+            } else if self.upgrade.state().sent {
+                self.wait().await?
+            } else {
+                self.broadcast().await?
+            };
+            if let Outcome::Pending(pending) = outcome {
+                return Ok(Outcome::Pending(pending));
+            }
+        }
+    }
+
+    async fn gather_rejections(&mut self, ceremony: &Ceremony) -> Result<Outcome, UpgradeError> {
+        let plan = self.plan()?;
+        let chain = self.chain().await?;
+        let (look, changed) = check_ballot(&chain, self.limits, &plan, &ceremony.rejection).await?;
+        if changed {
+            self.record(Event::SafePinned(Box::new(look.info.clone())))?;
+        }
+        let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
+            Ordering::Greater => {
+                return match self.settle_nonce(&chain, ceremony).await {
+                    Err(UpgradeError::Decide {
+                        code: "SAFE_TX_REJECTED" | "SAFE_NONCE_TAKEN",
+                        ..
+                    }) => Ok(Outcome::Reached),
+                    Ok(_) => Err(UpgradeError::decide(
+                        "ALREADY_APPROVED",
+                        "the Safe transaction was executed before it could be rejected",
+                    )),
+                    Err(error) => Err(error),
+                };
+            }
+            Ordering::Less => true,
+            Ordering::Equal => false,
+        };
+        let ceremony = self.ceremony()?;
+        let key = self.signer().await?.map(Signer::address);
+        let facts = Facts {
+            executor: key,
+            ..look.facts.clone()
+        };
+        let ballot = &ceremony.rejection;
+        if let (false, Some(executor), Ok(packed)) = (queued, key, ballot.signatures.pack(&facts)) {
+            return self.execute(&chain, ballot, (&look, executor, &packed.bytes)).await;
+        }
+        let unsigned = key.is_some_and(|key| facts.owners.contains(&key) && !self.has_signed(key, true));
+        if unsigned {
+            return self.sign_as_owner(true).await;
+        }
+        let standing = ballot.signatures.standing(&look.facts);
+        let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
+        Ok(Outcome::Pending(Pending {
+            code: "PENDING_REJECTION",
+            what: format!(
+                "{} of {} owners signed the rejection {} at nonce {}; until it is executed, Safe transaction {} with enough signatures can be executed by anybody; not yet: {}",
+                standing.counted.len(),
+                standing.threshold,
+                ballot.tx.hash(),
+                ceremony.nonce(),
+                ceremony.hash(),
+                missing.join(", ")
+            ),
+        }))
+    }
+
+    /// The rejection was executed, in a block that stays. `None`: not settled after all.
+    pub(super) async fn prove_rejection(
+        &mut self,
+        chain: &Chain,
+        transaction: B256,
+    ) -> Result<Option<Outcome>, UpgradeError> {
+        let ceremony = self.ceremony()?;
+        let tx = &ceremony.rejection.tx;
+        match prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await {
+            Ok(()) => {
+                let why = format!(
+                    "rejected: nonce {} of the Safe is used up by {} in transaction {transaction}",
+                    ceremony.nonce(),
+                    tx.hash()
+                );
+                self.record(Event::Abandoned { why })?;
+                Ok(Some(Outcome::Reached))
+            }
+            Err(SafeProofFailure::Chain(error)) if !super::wait::is_final(&error) => {
+                self.tell(&format!("{error}; asking again"));
+                Ok(None)
+            }
+            Err(SafeProofFailure::Chain(error)) => Err(error.into()),
+            Err(failure) => {
+                let why = failure.to_string();
+                self.record(Event::TxGone { why: why.clone() })?;
+                Err(UpgradeError::Failed {
+                    code: "REJECTION_FAILED",
+                    message: format!("transaction {transaction} did not reject the Safe transaction: {why}"),
+                })
+            }
+        }
+    }
+}
