@@ -38,6 +38,7 @@ mod sealing;
 mod signals;
 mod storage;
 mod support;
+mod tamper;
 #[cfg(feature = "failpoints")]
 mod tls;
 #[cfg(feature = "failpoints")]

@@ -75,6 +75,7 @@ pub(super) fn read(file: &Map<String, Value>) -> Result<Vec<Found>, CollectError
             safe: Some(address(text(file, "safe")?, "safe")?),
             nonce: Some(number("nonce")?),
             owner: Some(address(text(file, "owner")?, "owner")?),
+            fields: None,
         },
         source: "signature file",
     }])

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::{Claims, CollectError, Form, Found, bare, contract, digits, file, wrong};
 use crate::safe::builder_file;
 use crate::safe::signature::OwnerSignature;
-use crate::safe::strict;
+use crate::safe::tx::SafeTxFields;
+use crate::safe::{service, strict};
 
 const SERVICE: &str = "Safe Transaction Service";
 const KIT: &str = "protocol kit";
@@ -80,6 +81,7 @@ fn transaction(object: &Object) -> Result<Vec<Found>, CollectError> {
         safe_tx_hash: optional(object, "safeTxHash", hash)?,
         safe: optional(object, "safe", address)?,
         nonce: nonce(object)?,
+        fields: fields(object)?,
         ..Claims::default()
     };
     match object.get("confirmations") {
@@ -87,6 +89,16 @@ fn transaction(object: &Object) -> Result<Vec<Found>, CollectError> {
         Some(Value::Null) => Ok(Vec::new()),
         _ => Err(wrong("confirmations", "no list")),
     }
+}
+
+/// The transaction itself, where the file has it.
+fn fields(object: &Object) -> Result<Option<Box<SafeTxFields>>, CollectError> {
+    if !object.contains_key("to") {
+        return Ok(None);
+    }
+    let read = service::fields(&Value::Object(object.clone()));
+    let read = read.map(|fields| Some(Box::new(fields)));
+    read.ok_or_else(|| wrong("the transaction", "not one that a service writes"))
 }
 
 /// A page of confirmations, or a page with one transaction.
@@ -122,7 +134,7 @@ fn confirmation(object: &Object, path: &str, claims: &Claims) -> Result<Found, C
         Some(Value::Null) if object.get("signatureType").and_then(Value::as_str) == Some("APPROVED_HASH") => {
             Form::Read(OwnerSignature::Approved { owner })
         }
-        _ => Form::Bytes(prefixed(object, "signature", path)?),
+        _ => Form::Bytes(service::without_filling(&prefixed(object, "signature", path)?).to_vec()),
     };
     let claims = Claims {
         owner: Some(owner),

@@ -18,10 +18,12 @@ use super::approvals::{Inserted, SignatureSet};
 use super::builder_file;
 use super::diagnose::{Mismatch, mismatch};
 use super::signature::{OwnerSignature, SignatureError};
-use super::tx::SafeTx;
+use super::tx::{SafeTx, SafeTxFields};
 
 /// Larger than the signatures of any Safe.
 const MAX_BYTES: usize = 64 * 1024;
+/// Signatures of one file for which it is found out what they were made for: each takes some hundred recoveries.
+const MAX_GUESSES: usize = 8;
 /// Bytes of r, s and v.
 const ONE: usize = 65;
 
@@ -49,6 +51,8 @@ pub struct Claims {
     pub nonce: Option<U256>,
     /// Whose signature it is.
     pub owner: Option<Address>,
+    /// The whole transaction.
+    pub fields: Option<Box<SafeTxFields>>,
 }
 
 /// Why a file is refused: it is malformed, whatever it was made for.
@@ -178,24 +182,28 @@ pub fn collect(bytes: &[u8]) -> Result<Vec<Offer>, CollectError> {
 /// Puts `offers` into `set`, the signatures of `tx`, each if `owners` (of the Safe, now) have its signer and nothing
 /// that its file says is against it. One entry for each offer, in their order.
 pub fn merge(set: &mut SignatureSet, tx: &SafeTx, offers: Vec<Offer>, owners: &BTreeSet<Address>) -> Vec<Merged> {
+    let mut guesses = 0;
+    let mut guess = |signature: &OwnerSignature| match signature {
+        OwnerSignature::Eip712(inner) | OwnerSignature::EthSign(inner) if guesses < MAX_GUESSES => {
+            guesses += 1;
+            mismatch(tx, inner, owners)
+        }
+        _ => None,
+    };
     let mut one = |offer: Offer| Merged {
         source: offer.source,
-        outcome: insert(set, tx, offer, owners),
+        outcome: insert((set, tx), offer, owners, &mut guess),
     };
     offers.into_iter().map(&mut one).collect()
 }
 
 fn insert(
-    set: &mut SignatureSet,
-    tx: &SafeTx,
+    (set, tx): (&mut SignatureSet, &SafeTx),
     offer: Offer,
     owners: &BTreeSet<Address>,
+    mut guess: impl FnMut(&OwnerSignature) -> Option<Mismatch>,
 ) -> Result<Inserted, NotMerged> {
     let Offer { signature, claims, .. } = offer;
-    let guess = |signature: &OwnerSignature| match signature {
-        OwnerSignature::Eip712(inner) | OwnerSignature::EthSign(inner) => mismatch(tx, inner, owners),
-        OwnerSignature::Contract { .. } | OwnerSignature::Approved { .. } => None,
-    };
     if set.hash() != tx.hash() {
         return Err(contradicts("the hash of the set", set.hash(), tx.hash(), None));
     }
@@ -233,8 +241,25 @@ impl Claims {
         different("the chain id", self.chain_id, domain.chain_id)
             .or_else(|| different("the Safe", self.safe, domain.safe))
             .or_else(|| different("the nonce", self.nonce, nonce))
+            .or_else(|| self.fields.as_ref().and_then(|fields| other_field(fields, tx.fields())))
             .or_else(|| different("the safeTxHash", self.safe_tx_hash, tx.hash()))
     }
+}
+
+/// The first of the ten fields that differs.
+fn other_field(found: &SafeTxFields, own: &SafeTxFields) -> Option<(&'static str, String, String)> {
+    let operation = |fields: &SafeTxFields| u8::from(fields.operation);
+    let data = |fields: &SafeTxFields| keccak256(&fields.data);
+    different("`to`", Some(found.to), own.to)
+        .or_else(|| different("`value`", Some(found.value), own.value))
+        .or_else(|| different("the keccak256 of `data`", Some(data(found)), data(own)))
+        .or_else(|| different("`operation`", Some(operation(found)), operation(own)))
+        .or_else(|| different("`safeTxGas`", Some(found.safe_tx_gas), own.safe_tx_gas))
+        .or_else(|| different("`baseGas`", Some(found.base_gas), own.base_gas))
+        .or_else(|| different("`gasPrice`", Some(found.gas_price), own.gas_price))
+        .or_else(|| different("`gasToken`", Some(found.gas_token), own.gas_token))
+        .or_else(|| different("`refundReceiver`", Some(found.refund_receiver), own.refund_receiver))
+        .or_else(|| different("`nonce`", Some(found.nonce), own.nonce))
 }
 
 fn different<T: PartialEq + ToString>(
@@ -346,6 +371,7 @@ const fn bare(bytes: Vec<u8>) -> Found {
             safe: None,
             nonce: None,
             owner: None,
+            fields: None,
         },
         source: "hexadecimal",
     }

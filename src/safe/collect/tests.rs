@@ -198,6 +198,7 @@ fn our_own_file_is_the_same_bytes_each_time_and_reads_back() {
                 safe: Some(SAFE),
                 nonce: Some(U256::from(7)),
                 owner: Some(owner),
+                fields: None,
             },
             source: "signature file",
         }]
@@ -401,6 +402,46 @@ fn i12_a_file_for_another_chain_safe_or_nonce_is_refused_with_both_values() {
     let (outcomes, set) = merged(read(service.to_string()));
     assert!(outcomes.iter().all(Result::is_err));
     assert!(set.by_owner().is_empty());
+}
+
+#[test]
+fn m21_a_service_record_whose_transaction_was_changed_is_refused_though_its_signatures_are_right() {
+    for (field, value, claim) in [
+        ("to", json!(SAFE), "`to`"),
+        ("value", json!("1"), "`value`"),
+        ("data", json!("0x"), "the keccak256 of `data`"),
+        ("data", Value::Null, "the keccak256 of `data`"),
+        ("operation", json!(1), "`operation`"),
+        ("safeTxGas", json!("1"), "`safeTxGas`"),
+        ("baseGas", json!(1), "`baseGas`"),
+        ("gasPrice", json!("1"), "`gasPrice`"),
+        ("gasToken", json!(APP), "`gasToken`"),
+        ("refundReceiver", json!(APP), "`refundReceiver`"),
+        ("nonce", json!("8"), "the nonce"),
+        ("safe", json!(APP), "the Safe"),
+        ("safeTxHash", json!(B256::ZERO), "the safeTxHash"),
+    ] {
+        let mut service = service();
+        service[field] = value;
+        let (outcomes, set) = merged(read(service.to_string()));
+        assert!(set.by_owner().is_empty(), "{field}");
+        for outcome in outcomes {
+            assert_eq!(contradicts(outcome).0, claim);
+        }
+    }
+    let mut broken = service();
+    broken["operation"] = 2.into();
+    assert!(matches!(refused(broken.to_string()), CollectError::Field { .. }));
+}
+
+#[test]
+fn what_was_signed_instead_is_found_out_for_a_few_signatures_only() {
+    let six = other(|_, fields| fields.nonce = U256::from(6));
+    let line = format!("{}\n", hex::encode(signed(1, &six).to_bytes()));
+    let (outcomes, _) = merged(read(line.repeat(2 * MAX_GUESSES)));
+    let guessed = |outcome: &&Result<Inserted, NotMerged>| matches!(outcome, Err(NotMerged::Mismatch(_)));
+    assert_eq!(outcomes.iter().filter(guessed).count(), MAX_GUESSES);
+    assert!(outcomes.iter().all(Result::is_err));
 }
 
 #[test]

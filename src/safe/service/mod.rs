@@ -30,6 +30,8 @@ pub use publish::{Origin, Published};
 pub use queue::{Gap, NextNonce, at_nonce, next_nonce};
 pub use record::{Confirmation, Delegate, NotAccepted, ServiceSafe, ServiceTx};
 
+pub(super) use record::{fields, without_filling};
+
 use error::Refusal;
 use record::Malformed;
 

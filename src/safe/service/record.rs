@@ -227,8 +227,13 @@ impl Confirmation {
     }
 }
 
+/// The ten fields of a transaction's record, if it has all of them as the service writes them.
+pub(in crate::safe) fn fields(record: &Value) -> Option<SafeTxFields> {
+    Record(record).fields().ok()
+}
+
 /// A contract's signature without the zeros up to the next word that older services stored behind it.
-fn without_filling(bytes: &[u8]) -> &[u8] {
+pub(in crate::safe) fn without_filling(bytes: &[u8]) -> &[u8] {
     let Some((entry, tail)) = bytes.split_first_chunk::<ENTRY>() else {
         return bytes;
     };
