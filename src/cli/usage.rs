@@ -10,7 +10,16 @@ use super::exit::Exit;
 use super::failure::{Next, Verdict};
 
 /// Options whose value may be 64 hex digits: hashes, which are public.
-const HASH_OPTIONS: [&str; 4] = ["--known", "--hash", "--device", "--os-image"];
+const HASH_OPTIONS: [&str; 8] = [
+    "--known",
+    "--hash",
+    "--device",
+    "--os-image",
+    "--add-device",
+    "--remove-hash",
+    "--trust-code",
+    "--safe-tx-hash",
+];
 /// Options that other tools have and that this one must not have.
 const SECRET_OPTIONS: [&str; 9] = [
     "--private-key",
