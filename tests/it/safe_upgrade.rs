@@ -424,18 +424,21 @@ fn an_owner_who_executes_needs_no_signature_of_its_own() {
 }
 
 #[test]
-fn m1_a_call_that_fails_inside_is_a_failure_and_the_nonce_is_used_up() {
+fn m1_another_transaction_that_fails_inside_uses_up_the_nonce_too() {
     let world = world(USUAL);
     let flow = Flow::new(&world);
     flow.step("prepare").exits(0);
-    // The app refuses while it belongs to somebody else; gas for the inner call makes the Safe swallow that.
+    // The app has no such function; gas for the inner call makes the Safe swallow that.
     let app_owner = world.safe.unwrap();
     let fields = SafeFields {
         gas: U256::from(100_000),
         ..SafeFields::other(world.app, &abi::addOsImageHashCall { osImageHash: flow.hash })
     };
     let (transaction, other) = execute_outside(&world, app_owner, &USUAL.accounts()[..2], &fields);
-    let gone = flow.with("wait", &["--timeout", "5s"]).exits(6).says("SAFE_NONCE_TAKEN");
+    let gone = flow
+        .with("wait", &["--timeout", "5s"])
+        .exits(6)
+        .says("SAFE_NONCE_TAKEN");
     for part in [transaction.to_string(), other.to_string()] {
         assert!(gone.said.contains(&part), "{part}: {}", gone.said);
     }
@@ -446,14 +449,26 @@ fn m1_a_call_that_fails_inside_is_a_failure_and_the_nonce_is_used_up() {
 fn m4_a_taken_nonce_is_named_and_another_nonce_needs_new_signatures() {
     let world = world(USUAL);
     let flow = signed(&world);
-    let other = SafeFields::other(world.app, &abi::addDeviceCall { deviceId: keccak256("x") });
+    let other = SafeFields::other(
+        world.app,
+        &abi::addDeviceCall {
+            deviceId: keccak256("x"),
+        },
+    );
     let (_, winner) = execute_outside(&world, world.safe.unwrap(), &USUAL.accounts()[..2], &other);
     let taken = execute(&flow, 4).exits(6).says("SAFE_NONCE_TAKEN");
     assert!(taken.said.contains(&winner.to_string()), "{}", taken.said);
     execute(&flow, 4).exits(6).says("SAFE_TX_GONE");
     let dir = flow.dir.to_str().unwrap();
     let again = Ran::of(&mut flow.command(&[
-        "resume", "--dir", dir, "--signer", &signer(0), "--new-nonce", "--yes", "--json",
+        "resume",
+        "--dir",
+        dir,
+        "--signer",
+        &signer(0),
+        "--new-nonce",
+        "--yes",
+        "--json",
     ]))
     .exits(8)
     .says("PENDING_SIGNATURES");
@@ -476,7 +491,12 @@ fn m5_a_transaction_behind_others_is_signed_and_waits() {
     let queued = execute(&flow, 4).exits(8).says("PENDING_QUEUE");
     assert!(queued.said.contains("nonce 2"), "{}", queued.said);
     for text in ["a", "b"] {
-        let other = SafeFields::other(world.app, &abi::addDeviceCall { deviceId: keccak256(text) });
+        let other = SafeFields::other(
+            world.app,
+            &abi::addDeviceCall {
+                deviceId: keccak256(text),
+            },
+        );
         execute_outside(&world, world.safe.unwrap(), &USUAL.accounts()[..2], &other);
     }
     execute(&flow, 4).exits(0);
@@ -489,7 +509,12 @@ fn m5_a_transaction_behind_others_is_signed_and_waits() {
 fn m6_m7_owners_and_threshold_that_changed_since_stop_until_somebody_accepts_them() {
     let changes: [&dyn Fn(&World); 2] = [
         &|world| {
-            as_safe(world, &outside::changeThresholdCall { threshold: U256::from(3) });
+            as_safe(
+                world,
+                &outside::changeThresholdCall {
+                    threshold: U256::from(3),
+                },
+            );
         },
         &|world| {
             let call = outside::removeOwnerCall {
@@ -541,7 +566,12 @@ fn m15_m16_code_guard_and_modules_that_changed_since_stop() {
             world.rpc().call("anvil_setStorageAt", value);
         }),
         ("module", &|world| {
-            as_safe(world, &outside::enableModuleCall { module: ACCOUNTS[3].address });
+            as_safe(
+                world,
+                &outside::enableModuleCall {
+                    module: ACCOUNTS[3].address,
+                },
+            );
         }),
     ];
     for (what, change) in changes {
@@ -567,7 +597,10 @@ fn m23_a_key_signs_one_transaction_for_each_nonce_of_a_safe() {
     second.hash = world.hash_with(text);
     second.with("prepare", &["--supersede"]).exits(0);
     let refused = sign(&second, &second.dir.join("proposal.json"), 0).exits(5);
-    let earlier = proposal(&first)["safe"]["digests"]["safe_tx"].as_str().unwrap().to_owned();
+    let earlier = proposal(&first)["safe"]["digests"]["safe_tx"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(refused.said.contains(&earlier), "{}", refused.said);
     // A key that signed nothing yet may.
     sign(&second, &second.dir.join("proposal.json"), 2).exits(0);
@@ -579,7 +612,12 @@ fn whoever_waits_learns_that_somebody_else_executed() {
     let flow = Flow::new(&world);
     flow.step("prepare").exits(0);
     let waiting = crate::judge::spawn(&flow, "wait", &["--timeout", "30s"]);
-    execute_outside(&world, world.safe.unwrap(), &USUAL.accounts()[1..], &SafeFields::of(&flow));
+    execute_outside(
+        &world,
+        world.safe.unwrap(),
+        &USUAL.accounts()[1..],
+        &SafeFields::of(&flow),
+    );
     let waited = ended(waiting).exits(0);
     assert_eq!(waited.effect("transaction"), "done");
     flow.step("commit").exits(0);
@@ -595,9 +633,16 @@ fn a_proposal_is_signed_without_a_chain_and_says_what_was_not_checked() {
     let alone = Person::new(&flow, "offline");
     let copy = alone.get(&file, "proposal.json");
     let mut command = flow.command(&["sign", &copy, "--offline", "--signer", &signer(1), "--yes", "--json"]);
-    command.env("ETH_RPC_URL", "http://127.0.0.1:1").env_remove("PHALA_CLOUD_API_KEY");
+    command
+        .env("ETH_RPC_URL", "http://127.0.0.1:1")
+        .env_remove("PHALA_CLOUD_API_KEY");
     let signed = Ran::of(&mut command).exits(0);
-    assert_eq!(signed.json["data"]["unchecked"].as_array().unwrap().len(), 4, "{}", signed.said);
+    assert_eq!(
+        signed.json["data"]["unchecked"].as_array().unwrap().len(),
+        4,
+        "{}",
+        signed.said
+    );
     // The same again changes nothing.
     let before = std::fs::read(&copy).unwrap();
     Ran::of(&mut command).exits(0);
