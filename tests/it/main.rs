@@ -33,6 +33,7 @@ mod rehearsal;
 mod safe_chain;
 mod safe_files;
 mod safe_pure;
+mod safe_service;
 mod safe_upgrade;
 mod sealing;
 mod signals;

@@ -26,6 +26,7 @@ pub mod contracts;
 pub mod guest;
 pub mod proxy;
 pub mod rpc;
+pub mod safe_service;
 pub mod safes;
 pub mod world;
 
@@ -38,6 +39,7 @@ pub use cloud::{BootFailure, SimCloud};
 pub use command::countersign;
 pub use proxy::{Action, FaultProxy, Gate, Match, Message, Moment, Nth};
 pub use rpc::Rpc;
+pub use safe_service::SafeService;
 pub use world::{AppVariant, SafeOptions, World, WorldOptions};
 
 /// The longest that anything is waited for. It ends a test that would hang, and is no measure of speed: nothing that
