@@ -83,6 +83,10 @@ pub(super) enum Command {
     Status(commands::status::Status),
     Hash(commands::hash::Hash),
     App(commands::app::App),
+    Cvm(Box<commands::cvm::Cvm>),
+    Nodes(commands::nodes::Nodes),
+    Kms(commands::kms::Kms),
+    Webhook(commands::webhook::Webhook),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
     Schema(commands::schema::Schema),
@@ -329,7 +333,7 @@ impl FromStr for EnvName {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     const WHY: &str = "a duration is a positive time, for example 90s, 10m or 1h30m";
     let parsed = text
         .parse::<jiff::SignedDuration>()

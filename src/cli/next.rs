@@ -99,6 +99,16 @@ impl Typed {
         line
     }
 
+    /// The value that an option was given.
+    fn value_of(&self, option: &str) -> Option<&str> {
+        let joined = |word: &String| word.split_once('=').is_some_and(|(name, _)| name == option);
+        let at = self.words.iter().position(|word| word == option || joined(word))?;
+        match self.words.get(at)?.split_once('=') {
+            Some((_, value)) => Some(value),
+            None => self.words.get(at.saturating_add(1)).map(String::as_str),
+        }
+    }
+
     fn carried(&self, command: &str) -> Vec<String> {
         let mut carried = Vec::new();
         let mut words = shown(&self.words).into_iter();
@@ -144,6 +154,10 @@ impl Commands for Typed {
             Next::Command(command) => format!("{PROGRAM} {command}"),
             Next::Step(command, more) => format!("{} {more}", self.step(command)),
             Next::Look if self.dir.is_some() => self.step("status"),
+            Next::Cvm => match self.value_of("--cvm") {
+                Some(id) => format!("{PROGRAM} cvm get --cvm {}", quote(id)),
+                None => format!("{PROGRAM} cvm get"),
+            },
             Next::Look | Next::List => format!("{PROGRAM} status"),
         }
     }

@@ -15,8 +15,19 @@ pub(super) const SCHEMA: &str = "countersign.result/1";
 const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";
 /// What is certain when the journal cannot be read.
 pub(super) const UNREADABLE: &str = "What was prepared, signed, sent or committed cannot be read from the journal.";
-/// Commands that change nothing anywhere.
-const WITHOUT_EFFECTS: [&str; 6] = ["app", "arguments", "completions", "hash", "man", "schema"];
+/// Commands that are about no upgrade: they change nothing anywhere, or say themselves what they did.
+const WITHOUT_EFFECTS: [&str; 10] = [
+    "app",
+    "arguments",
+    "completions",
+    "cvm",
+    "hash",
+    "kms",
+    "man",
+    "nodes",
+    "schema",
+    "webhook",
+];
 
 /// Result of every command with `--json`: exactly one such object on stdout, whether it succeeded or not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -188,6 +188,11 @@ impl Session {
 }
 
 impl Outside<'_> {
+    /// Phala Cloud alone.
+    pub(super) const fn cloud(&self) -> &Client {
+        &self.cloud
+    }
+
     /// What the library sees of the outside.
     pub(super) fn world(&self) -> World<'_> {
         World {

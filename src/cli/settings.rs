@@ -415,7 +415,7 @@ fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
 }
 
 /// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).
-fn text_file(path: &Path) -> Result<String, CliError> {
+pub(super) fn text_file(path: &Path) -> Result<String, CliError> {
     let bytes = fsutil::read(path, MAX_TEXT).map_err(CliError::UserFile)?;
     let refuse = |why: &str| CliError::Input {
         code: "INPUT_TEXT_FILE",

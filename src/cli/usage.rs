@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::{Next, Verdict};
 
 /// Options whose value may be 64 hex digits: hashes, which are public.
-const HASH_OPTIONS: [&str; 8] = [
+const HASH_OPTIONS: [&str; 11] = [
     "--known",
     "--hash",
     "--device",
@@ -19,6 +19,9 @@ const HASH_OPTIONS: [&str; 8] = [
     "--remove-hash",
     "--trust-code",
     "--safe-tx-hash",
+    "--compose-hash",
+    "--transaction-hash",
+    "--commit",
 ];
 /// Options that other tools have and that this one must not have.
 const SECRET_OPTIONS: [&str; 9] = [

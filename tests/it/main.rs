@@ -9,6 +9,7 @@
     reason = "test harness: a broken world fails the test that met it"
 )]
 
+mod api_peers;
 mod api_table;
 mod canaries;
 mod chain;
@@ -17,6 +18,7 @@ mod cli;
 #[cfg(feature = "failpoints")]
 mod cloud_faults;
 mod concurrency;
+mod cvm;
 mod flow;
 mod hash_agreement;
 mod journals;

@@ -25,7 +25,7 @@ fn phala(world: &World, arguments: &[&str]) -> Output {
 }
 
 /// Acts of the official SDK, `@phala/cloud` 0.2.9, one after the other; gives each one's outcome.
-fn sdk_acts(world: &World, acts: &[(&str, Value)]) -> Vec<Value> {
+pub fn sdk_acts(world: &World, acts: &[(&str, Value)]) -> Vec<Value> {
     let mut command = command::node("sdk.mjs", world.folder());
     command
         .args(
@@ -227,14 +227,18 @@ fn the_official_sdk_updates_an_app_that_one_key_owns() {
 
 /// What one of our clients and the SDK both say, and in which words: verb, path, the headers that mean something, body.
 #[derive(Debug, PartialEq, Eq)]
-struct Words {
-    line: String,
-    headers: Vec<(&'static str, String)>,
-    body: Value,
+pub struct Words {
+    /// Verb, path and query.
+    pub line: String,
+    /// Headers that mean something.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON, or the text itself.
+    pub body: Value,
 }
 
 impl Words {
-    fn of(request: &Request) -> Self {
+    /// What a request says.
+    pub fn of(request: &Request) -> Self {
         let names = [
             "x-phala-version",
             "x-api-key",
@@ -245,7 +249,9 @@ impl Words {
         ];
         // The SDK passes the hash on as the caller has it, so `0x` is the caller's choice.
         let said = |name| Some((name, request.header(name)?.trim_start_matches("0x").to_owned()));
-        let mut body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&request.body);
+        let text = if text.is_empty() { Value::Null } else { json!(text) };
+        let mut body = serde_json::from_slice(&request.body).unwrap_or(text);
         if let Some(hash) = body["compose_hash"]
             .as_str()
             .map(|text| text.trim_start_matches("0x").to_owned())
@@ -260,7 +266,7 @@ impl Words {
     }
 }
 
-fn our_client(world: &World) -> Client {
+pub fn our_client(world: &World) -> Client {
     let options = Options {
         prefix: world.cloud.prefix().parse().unwrap(),
         api_key: Some(ApiKey::new(API_KEY.to_owned().into()).unwrap()),

@@ -3,9 +3,12 @@
 pub(super) mod app;
 pub(super) mod commit;
 pub(super) mod completions;
+pub(super) mod cvm;
 pub(super) mod execute;
 pub(super) mod hash;
+pub(super) mod kms;
 pub(super) mod man;
+pub(super) mod nodes;
 pub(super) mod plan;
 pub(super) mod prepare;
 pub(super) mod reject;
@@ -15,6 +18,8 @@ pub(super) mod sign;
 pub(super) mod status;
 pub(super) mod upgrade;
 pub(super) mod wait;
+pub(super) mod webhook;
+mod webhooks;
 
 use super::args::{Command, Which};
 use super::error::CliError;
@@ -39,6 +44,10 @@ impl Command {
             Self::Status(_) => "status",
             Self::Hash(_) => "hash",
             Self::App(_) => "app",
+            Self::Cvm(_) => "cvm",
+            Self::Nodes(_) => "nodes",
+            Self::Kms(_) => "kms",
+            Self::Webhook(_) => "webhook",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Schema(_) => "schema",
@@ -60,6 +69,10 @@ impl Command {
             Self::Status(args) => args.run(session),
             Self::Hash(args) => args.run(),
             Self::App(args) => args.run(session).await,
+            Self::Cvm(args) => args.run(session).await,
+            Self::Nodes(args) => args.run(session).await,
+            Self::Kms(args) => args.run(session).await,
+            Self::Webhook(args) => args.run(session).await,
             Self::Completions(args) => Ok(args.run()),
             Self::Man(args) => args.run(),
             Self::Schema(args) => Ok(args.run()),

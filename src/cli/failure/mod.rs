@@ -2,6 +2,7 @@
 //!
 //! Every error of the library is matched here, variant by variant; a new one does not compile until it has its place.
 
+mod api;
 mod inside;
 mod outside;
 
@@ -35,6 +36,8 @@ pub(super) enum Next {
     Look,
     /// Look at which upgrades there are.
     List,
+    /// Look at the CVM that the command was about.
+    Cvm,
 }
 
 impl Next {
@@ -61,7 +64,7 @@ pub(super) trait Commands {
 
 /// Turns an error into a report.
 pub(super) fn report(error: &CliError, command: &str, commands: &dyn Commands) -> Report {
-    let verdict = judge(error);
+    let verdict = api::about(command, error, judge(error));
     let mut report = Report::done(command, message(error));
     report.exit = verdict.exit;
     report.code = verdict.code;

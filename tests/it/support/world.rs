@@ -267,5 +267,6 @@ fn cvm(number: u64, app: Address, (device, os_image): (B256, B256), kms: Option<
         progress: None,
         boot_error: None,
         commits: Vec::new(),
+        more: cloud::More::default(),
     }
 }

@@ -5,9 +5,13 @@
 //! `peers.rs`. `Lies` makes it dishonest.
 
 mod approval;
+mod configure;
+mod fleet;
+mod life;
 mod model;
 mod records;
 mod routes;
+mod stream;
 mod updates;
 
 use std::collections::BTreeMap;
@@ -20,7 +24,7 @@ use super::Rpc;
 use model::State;
 
 pub use model::{
-    BootFailure, Cvm, Edit, Fate, Lies, Manifest, OnchainKms, Token, bare, compose_hash, ordinary_manifest,
+    BootFailure, Cvm, Edit, Fate, Lies, Manifest, More, OnchainKms, Token, bare, compose_hash, ordinary_manifest,
 };
 
 /// The key that the simulated cloud accepts.
@@ -87,6 +91,9 @@ impl SimCloud {
             lies: Lies::default(),
             requests: Vec::new(),
             counter: 0,
+            operations: Vec::new(),
+            wanted: Vec::new(),
+            webhooks: Vec::new(),
         }));
         let listener = super::block(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -141,6 +148,14 @@ impl SimCloud {
     pub fn add_cvm(&self, cvm: Cvm) {
         self.lock().cvms.push(cvm);
     }
+    /// Puts one CVM back in the place of all there are.
+    pub fn restore(&self, cvm: &Cvm) {
+        self.lock().cvms = vec![cvm.clone()];
+    }
+    /// Names of all CVMs.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().cvms.iter().map(|cvm| cvm.name.clone()).collect()
+    }
     /// Every token that was made, oldest first.
     pub fn tokens(&self) -> Vec<Token> {
         self.lock().tokens.clone()
@@ -153,7 +168,7 @@ impl SimCloud {
     pub fn advance(&self, seconds: i64) {
         self.lock().clock_offset += seconds;
     }
-    /// How long a boot takes from now on.
+    /// How long a boot takes from now on; with no time at all, what needs no chain is done at once.
     pub fn set_boot_time(&self, time: Duration) {
         self.lock().boot_time = time;
     }

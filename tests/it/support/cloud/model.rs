@@ -53,6 +53,76 @@ pub struct Cvm {
     pub boot_error: Option<String>,
     /// How many times it was committed, and to what: the truth for "at most once".
     pub commits: Vec<B256>,
+    /// What no upgrade touches.
+    pub more: More,
+}
+
+/// Settings of a CVM beside its manifest.
+#[derive(Debug, Clone)]
+pub struct More {
+    /// Virtual CPUs.
+    pub vcpu: u64,
+    /// Memory, MB.
+    pub memory: u64,
+    /// Disk, GB.
+    pub disk_size: u64,
+    /// Name of its OS image.
+    pub image: String,
+    /// Whether the public directory names it.
+    pub listed: bool,
+    /// Sealed environment, hex.
+    pub encrypted_env: Option<String>,
+}
+
+/// One operation of a CVM.
+#[derive(Debug, Clone)]
+pub(super) struct Operation {
+    pub(super) id: String,
+    pub(super) uuid: String,
+    pub(super) kind: String,
+    pub(super) target: String,
+    pub(super) ended: bool,
+    pub(super) error: Option<String>,
+}
+
+/// A CVM that was provisioned.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    /// `None` on an on-chain KMS.
+    pub(super) app: Option<Address>,
+    pub(super) hash: B256,
+    pub(super) manifest: Manifest,
+    pub(super) more: More,
+}
+
+impl More {
+    /// What a PATCH says about these.
+    pub(super) fn take(&mut self, body: &Map<String, Value>) {
+        let number = |name: &str, now: u64| body.get(name).and_then(Value::as_u64).unwrap_or(now);
+        self.vcpu = number("vcpu", self.vcpu);
+        self.memory = number("memory", self.memory);
+        self.disk_size = number("disk_size", self.disk_size);
+        if let Some(image) = body.get("image").and_then(Value::as_str) {
+            image.clone_into(&mut self.image);
+        }
+        if let Some(sealed) = body.get("encrypted_env").and_then(Value::as_str) {
+            self.encrypted_env = Some(sealed.to_owned());
+        }
+    }
+}
+
+impl Default for More {
+    fn default() -> Self {
+        Self {
+            vcpu: 2,
+            memory: 4096,
+            disk_size: 40,
+            image: "dstack-0.5.7".to_owned(),
+            listed: false,
+            encrypted_env: None,
+        }
+    }
 }
 
 /// What a prepare made.
@@ -137,6 +207,9 @@ pub(super) struct State {
     pub(super) lies: Lies,
     pub(super) requests: Vec<super::Request>,
     pub(super) counter: u64,
+    pub(super) operations: Vec<Operation>,
+    pub(super) wanted: Vec<Wanted>,
+    pub(super) webhooks: Vec<Value>,
 }
 
 impl State {
@@ -172,6 +245,30 @@ impl State {
 }
 
 impl Cvm {
+    /// A CVM without names, to be filled.
+    pub(super) fn blank() -> Self {
+        Self {
+            number: 0,
+            uuid: String::new(),
+            instance_id: String::new(),
+            name: String::new(),
+            app: Address::ZERO,
+            device: alloy::primitives::keccak256("device"),
+            os_image: alloy::primitives::keccak256("os image"),
+            kms: None,
+            status: "starting".to_owned(),
+            compose_hash: B256::ZERO,
+            manifest: Manifest::new(),
+            progress: None,
+            boot_error: None,
+            commits: Vec::new(),
+            more: More::default(),
+        }
+    }
+    /// The hash that it was made with, as far as is known.
+    pub(super) const fn first_hash(&self) -> B256 {
+        self.compose_hash
+    }
     /// `cvm_…`, as newer API versions name it.
     pub fn hashed_id(&self) -> String {
         format!("cvm_{:08x}", self.number)
@@ -192,9 +289,14 @@ pub fn bare(address: Address) -> String {
 /// A writer of its own, apart from the library's; right for manifests of ordinary text and whole numbers, which is all
 /// that tests put into this cloud.
 pub fn compose_hash(manifest: &Manifest) -> B256 {
+    B256::from_slice(&Sha256::digest(canonical(manifest).as_bytes()))
+}
+
+/// The bytes that are hashed, as text.
+pub(super) fn canonical(manifest: &Manifest) -> String {
     let mut text = String::new();
     write(&Value::Object(manifest.clone()), &mut text);
-    B256::from_slice(&Sha256::digest(text.as_bytes()))
+    text
 }
 
 fn write(value: &Value, out: &mut String) {

@@ -17,21 +17,23 @@ pub(super) fn cvm(cvm: &Cvm, version: &str, lies: &Lies) -> Value {
     record
 }
 
-fn flat(cvm: &Cvm, lies: &Lies) -> Value {
+pub(super) fn flat(cvm: &Cvm, lies: &Lies) -> Value {
     json!({
         "id": cvm.number, "name": cvm.name, "status": cvm.status, "in_progress": cvm.progress.is_some(),
         "teepod_id": 18, "teepod": {"id": 18, "name": "sim1", "region_identifier": "sim"},
         "app_id": bare(cvm.app), "vm_uuid": cvm.uuid, "instance_id": cvm.instance_id,
-        "vcpu": 2, "memory": 4096, "disk_size": 40, "base_image": "dstack-0.5.7",
+        "vcpu": cvm.more.vcpu, "memory": cvm.more.memory, "disk_size": cvm.more.disk_size,
+        "base_image": cvm.more.image,
         "encrypted_env_pubkey": cvm.kms.is_none().then(|| "ab".repeat(32)),
-        "listed": false, "instance_type": "tdx.small", "public_sysinfo": true, "public_logs": true,
+        "listed": cvm.more.listed, "instance_type": "tdx.small",
+        "public_sysinfo": cvm.manifest.get("public_sysinfo"), "public_logs": cvm.manifest.get("public_logs"),
         "kms_info": kms_info(cvm, lies, false), "contract_address": cvm.kms.as_ref().map(|_| bare(cvm.app)),
         "deployer_address": null, "public_urls": [], "gateway_domain": "sim.invalid",
         "machine_info": null, "updated_at": null,
     })
 }
 
-fn nested(cvm: &Cvm, lies: &Lies) -> Value {
+pub(super) fn nested(cvm: &Cvm, lies: &Lies) -> Value {
     let kms = cvm.kms.as_ref().map(|kms| {
         json!({
             "chain_id": lies.chain_id.unwrap_or(kms.chain_id),
@@ -47,16 +49,17 @@ fn nested(cvm: &Cvm, lies: &Lies) -> Value {
     json!({
         "id": cvm.hashed_id(), "name": cvm.name, "app_id": bare(cvm.app), "vm_uuid": cvm.dashed_uuid(),
         "instance_id": cvm.instance_id,
-        "resource": {"instance_type": "tdx.small", "vcpu": 2, "memory_in_gb": 4, "disk_in_gb": 40, "gpus": 0,
+        "resource": {"instance_type": "tdx.small", "vcpu": cvm.more.vcpu,
+            "memory_in_gb": cvm.more.memory as f64 / 1024.0, "disk_in_gb": cvm.more.disk_size, "gpus": 0,
             "compute_billing_price": "0.058", "billing_period": "hourly"},
         "node_info": {"object_type": "node", "id": 18, "name": "sim1", "region": "sim",
             "device_id": hex::encode(cvm.device), "ppid": null, "status": "online", "version": "0.5.7"},
-        "os": {"name": "dstack-0.5.7", "version": "0.5.7", "is_dev": false, "os_image_hash": hex::encode(cvm.os_image)},
+        "os": {"name": cvm.more.image, "version": "0.5.7", "is_dev": false, "os_image_hash": hex::encode(cvm.os_image)},
         "kms_type": if cvm.kms.is_some() { "base" } else { "phala" },
         "kms_info": kms, "status": cvm.status, "progress": progress,
         "compose_hash": hex::encode(cvm.compose_hash), "gateway": {"base_domain": "sim.invalid", "cname": null},
         "services": [], "endpoints": [], "public_logs": true, "public_sysinfo": true, "public_tcbinfo": true,
-        "gateway_enabled": true, "secure_time": false, "listed": false, "storage_fs": "zfs",
+        "gateway_enabled": true, "secure_time": false, "listed": cvm.more.listed, "storage_fs": "zfs",
         "workspace": {"object_type": "workspace", "id": "ws_1", "name": "sim", "slug": "sim"},
         "creator": {"object_type": "user", "id": "usr_1", "username": "sim"},
     })
@@ -81,7 +84,7 @@ pub(super) fn kms_info(cvm: &Cvm, lies: &Lies, short: bool) -> Value {
 pub(super) fn state(cvm: &Cvm) -> Value {
     let booted = if cvm.status == "running" { "done" } else { "booting" };
     json!({"id": cvm.uuid, "instance_id": cvm.instance_id, "name": cvm.name, "status": cvm.status, "uptime": "1m",
-        "exited_at": null, "boot_progress": booted, "boot_error": cvm.boot_error.clone().unwrap_or_default(),
+        "exited_at": "", "boot_progress": booted, "boot_error": cvm.boot_error.clone().unwrap_or_default(),
         "shutdown_progress": ""})
 }
 

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::model::{Cvm, Fate, Lies, State, bare};
-use super::{Request, TOKEN_LIFE, approval, records, updates};
+use super::{Request, TOKEN_LIFE, approval, configure, fleet, life, records, stream, updates};
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -35,6 +35,10 @@ pub(super) async fn answer(Extract(context): Extract<Context>, request: axum::ex
             state.lies.redirect.clone(),
         )
     };
+    if let (None, Some(response)) = (&redirect, streamed(&context, &request)) {
+        context.lock().requests[index].status = 200;
+        return response;
+    }
     let mut answer = match &redirect {
         Some(_) => Answer {
             status: 307,
@@ -82,6 +86,16 @@ async fn log(context: &Context, request: axum::extract::Request) -> (usize, Requ
     (state.requests.len() - 1, request)
 }
 
+/// Events, when the request asks for them and may have them.
+fn streamed(context: &Context, request: &Request) -> Option<Response> {
+    let path = request.path.strip_prefix("/api/v1/cvms/")?;
+    let id = path.strip_suffix("/state").filter(|_| request.method == "GET")?;
+    if request.header("x-api-key") != Some(context.lock().api_key.as_str()) {
+        return None;
+    }
+    stream::states(context, request, &decode(id))
+}
+
 async fn route(context: &Context, request: &Request) -> Answer {
     let Some(path) = request.path.strip_prefix("/api/v1/") else {
         return Answer::detail(404, "Not Found");
@@ -90,16 +104,28 @@ async fn route(context: &Context, request: &Request) -> Answer {
     let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
     let verb = request.method.as_str();
     // The token is the credential of these two; everything else needs the key.
-    let open = matches!(parts.as_slice(), ["cvms", _, "commit-update"]);
+    let open = matches!(parts.as_slice(), ["cvms", _, "commit-update" | "commit-replica"]);
     if !open && request.header("x-api-key") != Some(context.lock().api_key.as_str()) {
         return Answer::detail(401, "Invalid API key");
+    }
+    if let Some(answer) = fleet::route(context, request, &parts) {
+        return answer;
     }
     if let ["cvms", id, ..] = parts.as_slice() {
         let cvm = match context.find(id) {
             Ok(cvm) => cvm,
             Err(answer) => return answer,
         };
-        return match (verb, parts.get(2..).unwrap_or_default()) {
+        let rest = parts.get(2..).unwrap_or_default();
+        if let Some(answer) = life::route(context, &cvm, request, rest) {
+            return answer;
+        }
+        if let Some(answer) = configure::route(context, &cvm, request, rest).await {
+            return answer;
+        }
+        return match (verb, rest) {
+            ("POST", ["replicas"]) => fleet::replicate(context, &cvm, request).await,
+            ("POST", ["commit-replica"]) => fleet::commit_replica(context, &cvm, request).await,
             ("GET", []) => context.record(&cvm, request),
             ("PATCH", []) => updates::patch(context, &cvm, request).await,
             ("GET", ["compose_file"]) => Answer::ok(Value::Object(cvm.manifest)),
@@ -129,7 +155,7 @@ impl Context {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
-    fn find(&self, id: &str) -> Result<Cvm, Answer> {
+    pub(super) fn find(&self, id: &str) -> Result<Cvm, Answer> {
         let state = self.lock();
         match state.find(id).as_slice() {
             [] => Err(Answer::detail(404, "CVM not found")),

@@ -41,63 +41,85 @@ pub(super) async fn patch(context: &Context, cvm: &Cvm, request: &Request) -> An
     let touches = body.keys().any(|key| COMPOSE_FIELDS.contains(&key.as_str()));
     // Without a contract there is nobody to ask, and the header is ignored; so are changes that nothing measures.
     if cvm.kms.is_none() || (!touches && !prepare_only) {
+        context.lock().cvm_mut(&cvm.uuid).more.take(&body);
         return accepted(cvm, &begin(context, cvm, hash, manifest));
     }
     hash_required(context, cvm, (hash, manifest), prepare_only).await
 }
 
 pub(super) async fn commit(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
+    match spend(context, cvm, request).await {
+        Ok(token) => accepted(cvm, &begin(context, cvm, token.hash, token.manifest)),
+        Err(answer) => answer,
+    }
+}
+
+/// Checks what a commit brings, and takes the token out of use.
+pub(super) async fn spend(context: &Context, cvm: &Cvm, request: &Request) -> Result<Token, Answer> {
     let body: Value = match serde_json::from_slice(&request.body) {
         Ok(body @ Value::Object(_)) => body,
         _ if request.body.is_empty() => json!({}),
-        _ => return invalid("body", "Input should be a valid dictionary"),
+        _ => return Err(invalid("body", "Input should be a valid dictionary")),
     };
     let given = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let text = Some(given("token"))
         .filter(|text| !text.is_empty())
         .or_else(|| query(request, "token"));
     let Some(text) = text else {
-        return invalid("token", "Field required");
+        return Err(invalid("token", "Field required"));
     };
     let (hash, transaction) = (given("compose_hash"), given("transaction_hash"));
-    if let Err(answer) = usable(context, cvm, &text, &hash) {
-        return answer;
-    }
-    let hash = context
-        .lock()
-        .tokens
-        .iter()
-        .find(|token| token.text == text)
-        .map(|token| token.hash)
-        .unwrap();
+    let token = usable(context, cvm, &text, &hash)?;
     if let Some(kms) = &cvm.kms
-        && let Err(denial) = approval::check(kms, cvm.app, hash, &transaction).await
+        && let Err(denial) = approval::check(kms, cvm.app, token.hash, &transaction).await
     {
-        return denied(denial);
+        return Err(denied(denial));
     }
     // Asked again after the chain was read: of two commits at once only one may win.
-    let token = match usable(context, cvm, &text, "") {
-        Ok(token) => token,
-        Err(answer) => return answer,
-    };
-    let correlation = {
-        let mut state = context.lock();
-        if state.cvm_mut(&cvm.uuid).progress.is_some() {
-            return Answer::detail(409, "Another operation is in progress");
+    let token = usable(context, cvm, &text, "")?;
+    let mut state = context.lock();
+    if state.cvm_mut(&cvm.uuid).progress.is_some() {
+        return Err(Answer::detail(409, "Another operation is in progress"));
+    }
+    let live = |one: &&mut Token| one.text == token.text && one.fate == Fate::Live;
+    match state.tokens.iter_mut().find(live) {
+        Some(live) => live.fate = Fate::Used,
+        None => return Err(Answer::error(466, "ERR-01-006", "Commit token has already been used")),
+    }
+    Ok(token)
+}
+
+/// How a change of the manifest went on.
+pub(super) enum Phase {
+    /// It is under way, by this name.
+    Done(String),
+    /// The first phase ends here, or the second is refused.
+    Answer(Answer),
+}
+
+/// A change in one phase, or, on an on-chain KMS, in two: `proof` is hash and transaction of the second.
+pub(super) async fn two_phases(
+    context: &Context,
+    cvm: &Cvm,
+    manifest: Manifest,
+    proof: Option<(String, String)>,
+) -> Phase {
+    let hash = compose_hash(&manifest);
+    if let Some((named, transaction)) = proof {
+        if parse_hash(&named) != Some(hash) {
+            return Phase::Answer(unknown_hash());
         }
-        if let Some(live) = state
-            .tokens
-            .iter_mut()
-            .find(|one| one.text == token.text && one.fate == Fate::Live)
+        if let Some(kms) = &cvm.kms
+            && let Err(denial) = approval::check(kms, cvm.app, hash, &transaction).await
         {
-            live.fate = Fate::Used;
-        } else {
-            return Answer::error(466, "ERR-01-006", "Commit token has already been used");
+            return Phase::Answer(denied(denial));
         }
-        drop(state);
-        begin(context, cvm, token.hash, token.manifest)
-    };
-    accepted(cvm, &correlation)
+        return Phase::Done(begin(context, cvm, hash, manifest));
+    }
+    if cvm.kms.is_none() || hash == cvm.compose_hash {
+        return Phase::Done(begin(context, cvm, hash, manifest));
+    }
+    Phase::Answer(hash_required(context, cvm, (hash, manifest), false).await)
 }
 
 /// The value of a query parameter.
@@ -158,7 +180,12 @@ fn changed(context: &Context, cvm: &Cvm, body: &Map<String, Value>) -> Manifest 
     manifest
 }
 
-async fn hash_required(context: &Context, cvm: &Cvm, (hash, manifest): (B256, Manifest), prepare_only: bool) -> Answer {
+pub(super) async fn hash_required(
+    context: &Context,
+    cvm: &Cvm,
+    (hash, manifest): (B256, Manifest),
+    prepare_only: bool,
+) -> Answer {
     let Some(kms) = &cvm.kms else {
         return Answer::detail(400, "The app has no on-chain KMS");
     };
@@ -286,7 +313,7 @@ fn usable(context: &Context, cvm: &Cvm, text: &str, hash: &str) -> Result<Token,
     Ok(token.clone())
 }
 
-fn denied(denial: Denial) -> Answer {
+pub(super) fn denied(denial: Denial) -> Answer {
     match denial {
         Denial::Transaction(why) => {
             Answer::error(467, "ERR-01-007", &format!("Transaction verification failed: {why}"))
@@ -313,15 +340,22 @@ fn random() -> [u8; 16] {
 }
 
 /// Starts the update and gives its correlation id.
-fn begin(context: &Context, cvm: &Cvm, hash: B256, manifest: Manifest) -> String {
+pub(super) fn begin(context: &Context, cvm: &Cvm, hash: B256, manifest: Manifest) -> String {
     let mut state = context.lock();
-    let correlation = format!("corr_{:06}", state.next());
-    let failure = state.boot_failure.clone();
+    let correlation = state.record(&cvm.uuid, "compose_update", "running");
+    let (time, failure) = (state.boot_time, state.boot_failure.clone());
     let record = state.cvm_mut(&cvm.uuid);
     "updating".clone_into(&mut record.status);
     record.progress = Some(correlation.clone());
     record.boot_error = None;
     record.commits.push(hash);
+    if time.is_zero() && cvm.kms.is_none() && failure.is_none() {
+        let record = state.cvm_mut(&cvm.uuid);
+        (record.compose_hash, record.manifest, record.progress) = (hash, manifest, None);
+        "running".clone_into(&mut record.status);
+        state.end(&correlation, None);
+        return correlation;
+    }
     drop(state);
     tokio::spawn(boot(context.clone(), cvm.uuid.clone(), (hash, manifest), failure));
     correlation
@@ -333,18 +367,22 @@ async fn boot(context: Context, uuid: String, (hash, manifest): (B256, Manifest)
     while began.elapsed() < context.lock().boot_time {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let cvm = context.lock().cvm_mut(&uuid).clone();
+    let Some(cvm) = context.lock().find_mut(&uuid).cloned() else {
+        return;
+    };
     let outcome = match failure {
         Some(BootFailure::Never) => return,
         Some(BootFailure::Error(text)) => Err(text),
         None => approval::may_boot(&cvm, hash).await,
     };
     let mut state = context.lock();
-    let cvm = state.cvm_mut(&uuid);
+    let Some(cvm) = state.find_mut(&uuid) else { return };
     "running".clone_into(&mut cvm.status);
-    cvm.progress = None;
+    let operation = cvm.progress.take().unwrap_or_default();
+    let mut failed = None;
     match outcome {
         Ok(()) => (cvm.compose_hash, cvm.manifest) = (hash, manifest),
-        Err(reason) => cvm.boot_error = Some(reason),
+        Err(reason) => failed = Some(cvm.boot_error.insert(reason).clone()),
     }
+    state.end(&operation, failed.as_deref());
 }

@@ -1,0 +1,130 @@
+//! `instance-id` and `instance-ids`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::order::{Api, Terms};
+use crate::cli::args::Agree;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cloud::{CvmId, Refresh, RefreshMany, Refreshed};
+
+/// How to refresh.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct How {
+    /// Replace an id that is there
+    #[arg(long)]
+    overwrite: bool,
+    /// Only say what would change
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Have a CVM's instance id read again; no new id is made
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign cvm instance-id --cvm my-app --dry-run")]
+pub(super) struct InstanceId {
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Have the instance ids of several CVMs read again
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign cvm instance-ids my-app other-app --dry-run")]
+pub(super) struct InstanceIds {
+    /// CVMs [default: all of the workspace's]
+    #[arg(value_name = "ID")]
+    cvms: Vec<CvmId>,
+    /// Whether only those that run [default: true]
+    #[arg(long, value_name = "BOOL")]
+    running_only: Option<bool>,
+    /// Whether only those without an id [default: true]
+    #[arg(long, value_name = "BOOL")]
+    missing_only: Option<bool>,
+    /// Most CVMs [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: Option<u32>,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+impl How {
+    fn asked(self) -> Refresh {
+        Refresh {
+            overwrite: self.overwrite.then_some(true),
+            dry_run: self.dry_run.then_some(true),
+        }
+    }
+}
+
+fn row(one: &Refreshed) -> String {
+    let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    let mut words = vec![
+        or(&one.identifier),
+        or(&one.status),
+        or(&one.old_instance_id),
+        or(&one.new_instance_id),
+    ];
+    words.extend(one.reason.clone());
+    words.join("  ")
+}
+
+/// A conflict or an error needs somebody who decides.
+fn judge(report: &mut Report, items: &[Refreshed]) {
+    let bad = |one: &&Refreshed| matches!(one.status.as_deref(), Some("conflict" | "error"));
+    let count = items.iter().filter(bad).count();
+    for one in items {
+        report.page.line(&row(one));
+    }
+    if count > 0 {
+        report.exit = Exit::State;
+        "INSTANCE_ID_UNSETTLED".clone_into(&mut report.code);
+        report.message = format!("{count} of {} could not be settled", items.len());
+        report.hint = Some("another id is there already: look at it, then agree to it with --overwrite".to_owned());
+    }
+}
+
+impl InstanceId {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let order = self.terms.order(session, "cvm instance-id")?;
+        if !self.how.dry_run {
+            order.ask("Have the instance id read again?", &[])?;
+        }
+        let one = order.api.cloud.refresh_instance_id(&order.id, self.how.asked()).await?;
+        let mut report = order.taken("the instance id was read again");
+        report.data = Some(json!(one));
+        judge(&mut report, &[one]);
+        Ok(report)
+    }
+}
+
+impl InstanceIds {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let api = Api::new(session, Some(&self.agree))?;
+        if !self.how.dry_run {
+            let which = match self.cvms.len() {
+                0 => "all of the workspace's".to_owned(),
+                count => count.to_string(),
+            };
+            api.ask("Have instance ids read again?", &[("CVMs", which)])?;
+        }
+        let which = RefreshMany {
+            cvm_ids: Some(self.cvms).filter(|ids| !ids.is_empty()),
+            running_only: self.running_only,
+            missing_only: self.missing_only,
+            refresh: self.how.asked(),
+            limit: self.limit,
+        };
+        let many = api.cloud.refresh_instance_ids(&which).await?;
+        let mut report = Report::done("cvm instance-ids", "the instance ids were read again");
+        judge(&mut report, &many.items);
+        report.data = Some(json!(many));
+        Ok(report)
+    }
+}

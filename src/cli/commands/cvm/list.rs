@@ -1,0 +1,88 @@
+//! `list` and `get`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::order::{Api, On, record, show};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cloud::{Cvm, Page, Paged};
+
+/// Which part of a list.
+#[derive(Debug, Clone, Copy, Args)]
+pub(in crate::cli::commands) struct Part {
+    /// Number of the page, from one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    page: Option<u32>,
+    /// Entries on a page
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    page_size: Option<u32>,
+}
+
+/// List the workspace's CVMs
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign cvm list --page-size 100")]
+pub(super) struct List {
+    #[command(flatten)]
+    part: Part,
+}
+
+/// Show a CVM
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign cvm get --cvm my-app")]
+pub(super) struct Get {
+    #[command(flatten)]
+    on: On,
+}
+
+impl Part {
+    pub(in crate::cli::commands) const fn asked(self) -> Page {
+        Page {
+            number: self.page,
+            size: self.page_size,
+        }
+    }
+
+    /// The same command for the page after `part`, if there is one.
+    pub(in crate::cli::commands) fn next<T>(part: &Paged<T>, command: &str) -> Option<String> {
+        let page = part.page.filter(|_| part.goes_on())?;
+        Some(format!("countersign {command} --page {}", page.saturating_add(1)))
+    }
+}
+
+impl List {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let api = Api::new(session, None)?;
+        let part = api.cloud.cvms(self.part.asked()).await?;
+        let mut report = Report::done("cvm list", "read");
+        for cvm in &part.items {
+            report.page.line(&row(cvm));
+        }
+        report.next = Part::next(&part, "cvm list");
+        let items: Vec<_> = part.items.iter().map(record).collect();
+        report.data = Some(json!({ "items": items, "total": part.total, "page": part.page, "pages": part.pages }));
+        Ok(report)
+    }
+}
+
+fn row(cvm: &Cvm) -> String {
+    let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    let app = cvm.app_id.map_or_else(|| "?".to_owned(), |app| app.to_string());
+    format!("{}  {}  {}  {app}", or(&cvm.name), or(&cvm.status), or(&cvm.uuid))
+}
+
+impl Get {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let id = self.on.id()?;
+        let cvm = Api::new(session, None)?.cloud.cvm(&id).await?;
+        let mut report = Report::done("cvm get", "read");
+        report.facts.upgrade.cvm = Some(id.to_string());
+        report.facts.upgrade.app = cvm.app_id;
+        report.facts.upgrade.chain_id = cvm.kms.chain_id;
+        report.facts.upgrade.compose_hash = cvm.compose_hash;
+        show(&mut report.page, &cvm);
+        report.data = Some(record(&cvm));
+        Ok(report)
+    }
+}

@@ -1,0 +1,96 @@
+//! `cvm`: what Phala Cloud itself can do with a CVM, one operation at a time.
+
+mod create;
+mod health;
+mod ids;
+mod life;
+mod list;
+mod order;
+mod patch;
+mod replicate;
+mod texts;
+mod watch;
+
+use clap::{Args, Subcommand};
+
+pub(super) use list::Part;
+pub(super) use order::Api;
+
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+
+/// Use Phala Cloud's own operations: list, start, stop, configure, replicate, watch CVMs
+///
+/// What changes anything asks first, or takes --yes; --wait waits until it is carried out. What the compose hash covers is
+/// changed at once only without an on-chain KMS; with one, the answer names the hash and the upgrade to go on with.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Cvm {
+    #[command(subcommand)]
+    command: CvmCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CvmCommand {
+    List(list::List),
+    Get(list::Get),
+    Create(Box<create::Create>),
+    Start(life::Start),
+    Stop(life::Stop),
+    Shutdown(life::Shutdown),
+    Restart(life::Restart),
+    Delete(life::Delete),
+    Replicate(replicate::Replicate),
+    Watch(watch::Watch),
+    Patch(Box<patch::PatchArgs>),
+    Resources(patch::Resources),
+    Visibility(patch::VisibilityArgs),
+    Listed(patch::Listed),
+    OsImage(texts::OsImageArgs),
+    OsImages(texts::OsImages),
+    PreLaunchScript(texts::PreLaunchScript),
+    DockerCompose(texts::DockerCompose),
+    ComposeFile(texts::ComposeFile),
+    Envs(texts::EnvsArgs),
+    InstanceId(ids::InstanceId),
+    InstanceIds(ids::InstanceIds),
+    Stats(health::Stats),
+    Network(health::Network),
+    Attestation(health::Attestation),
+    Operations(health::Operations),
+    Cancel(life::Cancel),
+}
+
+impl Cvm {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        match self.command {
+            CvmCommand::List(args) => args.run(session).await,
+            CvmCommand::Get(args) => args.run(session).await,
+            CvmCommand::Create(args) => args.run(session).await,
+            CvmCommand::Start(args) => args.run(session).await,
+            CvmCommand::Stop(args) => args.run(session).await,
+            CvmCommand::Shutdown(args) => args.run(session).await,
+            CvmCommand::Restart(args) => args.run(session).await,
+            CvmCommand::Delete(args) => args.run(session).await,
+            CvmCommand::Replicate(args) => args.run(session).await,
+            CvmCommand::Watch(args) => args.run(session).await,
+            CvmCommand::Patch(args) => args.run(session).await,
+            CvmCommand::Resources(args) => args.run(session).await,
+            CvmCommand::Visibility(args) => args.run(session).await,
+            CvmCommand::Listed(args) => args.run(session).await,
+            CvmCommand::OsImage(args) => args.run(session).await,
+            CvmCommand::OsImages(args) => args.run(session).await,
+            CvmCommand::PreLaunchScript(args) => args.run(session).await,
+            CvmCommand::DockerCompose(args) => args.run(session).await,
+            CvmCommand::ComposeFile(args) => args.run(session).await,
+            CvmCommand::Envs(args) => args.run(session).await,
+            CvmCommand::InstanceId(args) => args.run(session).await,
+            CvmCommand::InstanceIds(args) => args.run(session).await,
+            CvmCommand::Stats(args) => args.run(session).await,
+            CvmCommand::Network(args) => args.run(session).await,
+            CvmCommand::Attestation(args) => args.run(session).await,
+            CvmCommand::Operations(args) => args.run(session).await,
+            CvmCommand::Cancel(args) => args.run(session).await,
+        }
+    }
+}

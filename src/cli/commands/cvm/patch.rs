@@ -1,0 +1,392 @@
+//! `patch`, `resources`, `visibility`, `listed`.
+
+use std::path::PathBuf;
+
+use alloy::primitives::B256;
+use clap::Args;
+
+use super::order::{Order, Terms, sealed};
+use crate::cli::error::CliError;
+use crate::cli::failure::Next;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::text_file;
+use crate::cloud::{Changed, Goal, Gpus, Patch, Registration, ResourceChange, Visibility};
+use crate::compose::{Changes, ComposeHash};
+use crate::env::EnvName;
+
+/// Change several settings in one request; what the manifest covers needs an upgrade on an on-chain KMS
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  countersign cvm patch --cvm my-app --vcpu 4 --memory 8192 --yes\n  \
+    countersign cvm patch --cvm my-app --compose-hash 0x1234... --transaction-hash 0x5678... --yes"
+)]
+pub(super) struct PatchArgs {
+    /// Docker Compose file
+    #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
+    compose: Option<PathBuf>,
+    /// Script that runs before the containers
+    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    pre_launch_script: Option<PathBuf>,
+    /// Environment variable that the guest may receive; repeat it, the order counts
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    allowed_env: Option<Vec<EnvName>>,
+    /// Whether anybody may read the logs
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    public_logs: Option<bool>,
+    /// Whether anybody may read system information
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    public_sysinfo: Option<bool>,
+    /// Whether anybody may read TCB information
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    public_tcbinfo: Option<bool>,
+    /// File with the sealed environment, hex
+    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    encrypted_env: Option<PathBuf>,
+    /// File with text that the guest is given as it is
+    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    user_config: Option<PathBuf>,
+    /// How many GPUs
+    #[arg(long, value_name = "N", help_heading = "What changes")]
+    gpus: Option<u32>,
+    /// Which GPUs, for example H200
+    #[arg(long, value_name = "NAME", requires = "gpus", help_heading = "What changes")]
+    gpu_product: Option<String>,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N", help_heading = "What changes")]
+    vcpu: Option<u32>,
+    /// Memory, MB
+    #[arg(long, value_name = "MB", help_heading = "What changes")]
+    memory: Option<u32>,
+    /// Disk, GB
+    #[arg(long, value_name = "GB", help_heading = "What changes")]
+    disk_size: Option<u32>,
+    /// OS image
+    #[arg(long, value_name = "NAME", help_heading = "What changes")]
+    image: Option<String>,
+    /// How long a graceful shutdown may take, seconds; `none` for as long as it takes
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "What changes")]
+    shutdown_timeout: Option<ShutdownTimeout>,
+    /// Force a shutdown that takes longer
+    #[arg(long, help_heading = "What changes")]
+    allow_force_stop: bool,
+    #[command(flatten)]
+    proof: Proof,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Second phase of a change: what the owner allowed.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Proof {
+    /// Second phase: hash that the first one named and the app's owner allowed
+    #[arg(long, value_name = "HASH", help_heading = "Second phase")]
+    pub(super) compose_hash: Option<ComposeHash>,
+    /// Second phase: transaction that allowed it [default: it was allowed earlier]
+    #[arg(long, value_name = "HASH", requires = "compose_hash", help_heading = "Second phase")]
+    transaction_hash: Option<B256>,
+}
+
+/// A shutdown's time in seconds; `None` for as long as it takes.
+#[derive(Debug, Clone, Copy)]
+struct ShutdownTimeout(Option<u64>);
+
+/// Change vCPUs, memory or disk; the CVM restarts
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign cvm resources --cvm my-app --vcpu 4 --memory 8192 --wait --yes")]
+pub(super) struct Resources {
+    /// Virtual CPUs
+    #[arg(long, value_name = "N")]
+    vcpu: Option<u32>,
+    /// Memory, MB
+    #[arg(long, value_name = "MB")]
+    memory: Option<u32>,
+    /// Disk, GB
+    #[arg(long, value_name = "GB")]
+    disk_size: Option<u32>,
+    /// Instance type, for example tdx.medium
+    #[arg(long, value_name = "NAME")]
+    instance_type: Option<String>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Change who may read what a CVM says of itself; needs an upgrade on an on-chain KMS
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  countersign cvm visibility --cvm my-app --public-sysinfo true --public-logs false --yes"
+)]
+pub(super) struct VisibilityArgs {
+    /// Whether anybody may read system information
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    public_sysinfo: bool,
+    /// Whether anybody may read the logs
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    public_logs: bool,
+    /// Whether anybody may read TCB information [default: as it is]
+    #[arg(long, value_name = "BOOL")]
+    public_tcbinfo: Option<bool>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Say whether the public directory names a CVM
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign cvm listed false --cvm my-app --yes")]
+pub(super) struct Listed {
+    /// true or false
+    #[arg(value_name = "BOOL", action = clap::ArgAction::Set)]
+    listed: bool,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+impl Proof {
+    /// What proves it to the server, in the second phase.
+    pub(super) fn approved(&self) -> Option<crate::cloud::Approved> {
+        Some(crate::cloud::Approved {
+            hash: self.compose_hash?,
+            by: self
+                .transaction_hash
+                .map_or(Registration::Already, Registration::Transaction),
+        })
+    }
+}
+
+impl PatchArgs {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let order = self.terms.order(session, "cvm patch")?;
+        let patch = self.patch()?;
+        if let Some(approved) = self.proof.approved() {
+            if patch != Patch::default() {
+                return Err(CliError::Usage {
+                    code: "USAGE_SECOND_PHASE",
+                    message: "the second phase names the hash alone: the change is the first phase's".to_owned(),
+                    hint: "leave the change out, or leave --compose-hash out".to_owned(),
+                    next: Next::Command("--help"),
+                });
+            }
+            order.ask(
+                "Carry the allowed change out?",
+                &[("compose hash", approved.hash.to_string())],
+            )?;
+            let accepted = order.api.cloud.confirm(&order.id, approved.hash, approved.by).await?;
+            return order.with_operation("the change was taken", &accepted).await;
+        }
+        if patch == Patch::default() {
+            return Err(nothing());
+        }
+        order.ask("Change this CVM? It restarts.", &changes(&patch))?;
+        let patched = order.api.cloud.patch(&order.id, &patch).await?.read()?;
+        order
+            .with_phases("the change was taken", patched, &self.as_upgrade())
+            .await
+    }
+
+    fn patch(&self) -> Result<Patch, CliError> {
+        let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
+        Ok(Patch {
+            changes: Changes {
+                docker_compose_file: text(&self.compose)?,
+                pre_launch_script: text(&self.pre_launch_script)?,
+                allowed_envs: names(self.allowed_env.as_deref()),
+                public_logs: self.public_logs,
+                public_sysinfo: self.public_sysinfo,
+                public_tcbinfo: self.public_tcbinfo,
+            },
+            vcpu: self.vcpu,
+            memory: self.memory,
+            disk_size: self.disk_size,
+            image: self.image.clone(),
+            encrypted_env: self.encrypted_env.as_deref().map(sealed).transpose()?,
+            user_config: text(&self.user_config)?,
+            gpus: self.gpus.map(|count| Gpus::Count {
+                count,
+                product_name: self.gpu_product.clone(),
+            }),
+            shutdown_timeout: self.shutdown_timeout.map(|time| time.0),
+            allow_force_stop: self.allow_force_stop.then_some(true),
+        })
+    }
+
+    /// The arguments of `prepare` that ask for the same.
+    fn as_upgrade(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.extend([name.to_owned(), value]);
+            }
+        };
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let text = |value: Option<u32>| value.map(|value| value.to_string());
+        let flag = |value: Option<bool>| value.map(|value| value.to_string());
+        add("--compose", path(&self.compose));
+        add("--pre-launch-script", path(&self.pre_launch_script));
+        add(
+            "--allowed-env",
+            names(self.allowed_env.as_deref()).map(|names| names.join(",")),
+        );
+        add("--public-logs", flag(self.public_logs));
+        add("--public-sysinfo", flag(self.public_sysinfo));
+        add("--public-tcbinfo", flag(self.public_tcbinfo));
+        add("--vcpu", text(self.vcpu));
+        add("--memory", text(self.memory));
+        add("--disk-size", text(self.disk_size));
+        add("--image", self.image.clone());
+        words
+    }
+}
+
+pub(super) fn names(names: Option<&[EnvName]>) -> Option<Vec<String>> {
+    names.map(|names| names.iter().map(EnvName::to_string).collect())
+}
+
+/// The changes, for whoever agrees to them: long texts by their length.
+fn changes(patch: &Patch) -> Vec<(&'static str, String)> {
+    let long = |text: &Option<String>| text.as_ref().map(|text| format!("{} bytes", text.len()));
+    let number = |number: Option<u32>| number.map(|number| number.to_string());
+    let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string());
+    let inside = &patch.changes;
+    let all = [
+        ("Docker Compose", long(&inside.docker_compose_file)),
+        ("script", long(&inside.pre_launch_script)),
+        ("variables", inside.allowed_envs.as_ref().map(|names| names.join(", "))),
+        ("public logs", flag(inside.public_logs)),
+        ("public system information", flag(inside.public_sysinfo)),
+        ("public TCB information", flag(inside.public_tcbinfo)),
+        ("vCPUs", number(patch.vcpu)),
+        ("memory, MB", number(patch.memory)),
+        ("disk, GB", number(patch.disk_size)),
+        ("OS image", patch.image.clone()),
+        ("sealed environment", long(&patch.encrypted_env)),
+        ("user config", long(&patch.user_config)),
+        (
+            "GPUs",
+            patch
+                .gpus
+                .as_ref()
+                .map(|gpus| serde_json::to_string(gpus).unwrap_or_default()),
+        ),
+        (
+            "shutdown timeout, s",
+            patch
+                .shutdown_timeout
+                .map(|time| time.map_or("none".to_owned(), |time| time.to_string())),
+        ),
+        ("force a late shutdown", flag(patch.allow_force_stop)),
+    ];
+    all.into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+fn nothing() -> CliError {
+    CliError::Usage {
+        code: "USAGE_NOTHING_TO_CHANGE",
+        message: "nothing changes: no change was named".to_owned(),
+        hint: "name what changes, for example --vcpu 4".to_owned(),
+        next: Next::Command("--help"),
+    }
+}
+
+fn seconds(text: &str) -> Result<ShutdownTimeout, &'static str> {
+    match text {
+        "none" => Ok(ShutdownTimeout(None)),
+        _ => match text.parse() {
+            Ok(seconds) => Ok(ShutdownTimeout(Some(seconds))),
+            Err(_) => Err("a whole number of seconds, or none"),
+        },
+    }
+}
+
+impl Resources {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let order = self.terms.order(session, "cvm resources")?;
+        let change = ResourceChange {
+            vcpu: self.vcpu,
+            memory: self.memory,
+            disk_size: self.disk_size,
+            instance_type: self.instance_type,
+            allow_restart: None,
+        };
+        if change == ResourceChange::default() {
+            return Err(nothing());
+        }
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let facts = [
+            ("vCPUs", number(change.vcpu)),
+            ("memory, MB", number(change.memory)),
+            ("disk, GB", number(change.disk_size)),
+            ("instance type", change.instance_type.clone()),
+        ];
+        let facts: Vec<_> = facts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        order.ask("Change this CVM's resources? It restarts.", &facts)?;
+        let changed = order.api.cloud.set_resources(&order.id, &change).await?;
+        order.with_change("the new resources were taken", changed, &[]).await
+    }
+}
+
+impl VisibilityArgs {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let order = self.terms.order(session, "cvm visibility")?;
+        let visibility = Visibility {
+            public_sysinfo: self.public_sysinfo,
+            public_logs: self.public_logs,
+            public_tcbinfo: self.public_tcbinfo,
+        };
+        let mut facts = vec![
+            ("--public-sysinfo", self.public_sysinfo.to_string()),
+            ("--public-logs", self.public_logs.to_string()),
+        ];
+        facts.extend(
+            self.public_tcbinfo
+                .map(|public| ("--public-tcbinfo", public.to_string())),
+        );
+        order.ask("Change who may read what this CVM says of itself? It restarts.", &facts)?;
+        let upgrade: Vec<String> = facts
+            .iter()
+            .flat_map(|(name, value)| [(*name).to_owned(), value.clone()])
+            .collect();
+        let changed = order.api.cloud.set_visibility(&order.id, visibility).await?;
+        order
+            .with_change("the new visibility was taken", changed, &upgrade)
+            .await
+    }
+}
+
+impl Listed {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let order = self.terms.order(session, "cvm listed")?;
+        let question = if self.listed {
+            "Have the public directory name this CVM?"
+        } else {
+            "Take this CVM out of the public directory?"
+        };
+        order.ask(question, &[])?;
+        let cvm = order.api.cloud.set_listed(&order.id, self.listed).await?;
+        let said = if self.listed {
+            "the CVM is listed"
+        } else {
+            "the CVM is not listed"
+        };
+        let status = cvm.status.clone().unwrap_or_default();
+        order.with_record(said, &cvm, Goal::Status(status)).await
+    }
+}
+
+impl Order<'_> {
+    /// The end of a change whose answer may be a record, an operation, or a hash to allow.
+    async fn with_change(&self, message: &str, changed: Changed, upgrade: &[String]) -> Result<Report, CliError> {
+        match changed {
+            Changed::Updated(cvm) => {
+                self.with_record(message, &cvm, Goal::Status("running".to_owned()))
+                    .await
+            }
+            Changed::Accepted(accepted) => self.with_operation(message, &accepted).await,
+            Changed::HashRequired(prepared) => Ok(self.hash_required(&prepared, upgrade)),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `kms`: key management services.
+
+use alloy::primitives::Address;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::cvm::{Api, Part};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cloud::{KmsId, KmsInfo};
+
+/// Show key management services, their contracts and keys
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Kms {
+    #[command(subcommand)]
+    command: KmsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KmsCommand {
+    /// List them
+    #[command(after_help = "Example:\n  countersign kms list --onchain true")]
+    List {
+        /// Whether only those with a contract, or those without
+        #[arg(long, value_name = "BOOL")]
+        onchain: Option<bool>,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Show one
+    #[command(after_help = "Example:\n  countersign kms show kms-base-prod9")]
+    Show {
+        /// Id or name
+        #[arg(value_name = "ID")]
+        kms: KmsId,
+    },
+    /// Show the contracts of a chain, and which devices and OS images they allow
+    #[command(after_help = "Example:\n  countersign kms contracts base")]
+    Contracts {
+        /// Name of the chain, for example ethereum or base
+        #[arg(value_name = "CHAIN")]
+        chain: KmsId,
+    },
+    /// Show the key that an app's environment is sealed for; its signature is not verified here
+    #[command(
+        after_help = "Example:\n  countersign kms pubkey kms-base-prod9 0x1234567890123456789012345678901234567890"
+    )]
+    Pubkey {
+        /// Id or name of the KMS
+        #[arg(value_name = "ID")]
+        kms: KmsId,
+        /// App id = address of the app's contract
+        #[arg(value_name = "APP")]
+        app: Address,
+    },
+}
+
+impl Kms {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let cloud = Api::new(session, None)?.cloud;
+        match self.command {
+            KmsCommand::List { onchain, part } => {
+                let list = cloud.kms_list(part.asked(), onchain).await?;
+                let mut report = Report::done("kms list", "read");
+                for kms in &list.items {
+                    report.page.line(&row(kms));
+                }
+                report.next = Part::next(&list, "kms list");
+                report.data = Some(json!(list));
+                Ok(report)
+            }
+            KmsCommand::Show { kms } => {
+                let kms = cloud.kms(&kms).await?;
+                let mut report = Report::done("kms show", "read");
+                report.facts.upgrade.chain_id = kms.chain_id;
+                report.page.facts(&[
+                    ("id", kms.id.clone()),
+                    ("name", kms.slug.clone()),
+                    ("URL", kms.url.clone()),
+                    ("version", kms.version.clone()),
+                    ("chain", kms.chain_id.map(|id| id.to_string())),
+                    ("contract", kms.contract.map(|contract| contract.to_string())),
+                ]);
+                report.data = Some(json!(kms));
+                Ok(report)
+            }
+            KmsCommand::Contracts { chain } => contracts(&cloud.kms_on_chain(&chain).await?),
+            KmsCommand::Pubkey { kms, app } => {
+                let key = cloud.kms_public_key(&kms, app).await?;
+                let mut report = Report::done("kms pubkey", "read; its signature was not verified");
+                report.facts.upgrade.app = Some(app);
+                report.page.facts(&[
+                    ("public key", Some(key.public_key.to_string())),
+                    ("signature", key.signature.clone()),
+                ]);
+                report.data = Some(json!(key));
+                Ok(report)
+            }
+        }
+    }
+}
+
+fn row(kms: &KmsInfo) -> String {
+    let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    let chain = kms
+        .chain_id
+        .map_or_else(|| "off-chain".to_owned(), |id| format!("chain {id}"));
+    let contract = kms.contract.map(|contract| format!("  {contract}")).unwrap_or_default();
+    format!(
+        "{}  {}  {}  {chain}{contract}",
+        or(&kms.id),
+        or(&kms.slug),
+        or(&kms.version)
+    )
+}
+
+fn contracts(kms: &crate::cloud::OnChainKms) -> Result<Report, CliError> {
+    let mut report = Report::done(
+        "kms contracts",
+        "as Phala Cloud reads them; ask the chain before you rely on it",
+    );
+    report.facts.upgrade.chain_id = kms.chain_id;
+    let said = |allowed: Option<bool>| match allowed {
+        Some(true) => "allowed",
+        Some(false) => "not allowed",
+        None => "unknown",
+    };
+    for contract in &kms.contracts {
+        let address = contract.address.map(|address| address.to_string()).unwrap_or_default();
+        report.page.heading(&address);
+        for device in &contract.devices {
+            let id = device.device_id.map(|id| id.to_string()).unwrap_or_default();
+            let node = device.node_name.clone().unwrap_or_default();
+            report
+                .page
+                .block(&format!("device {id}  {node}  {}", said(device.on_chain_allowed)));
+        }
+        for image in &contract.os_images {
+            let name = image.name.clone().unwrap_or_default();
+            report
+                .page
+                .block(&format!("OS image {name}  {}", said(image.on_chain_allowed)));
+        }
+    }
+    report.data = Some(json!(kms));
+    Ok(report)
+}

@@ -1,0 +1,36 @@
+//! `webhook`: the workspace's webhooks.
+
+use clap::{Args, Subcommand};
+
+use super::webhooks;
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+
+/// Manage the workspace's webhooks
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Webhook {
+    #[command(subcommand)]
+    command: WebhookCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum WebhookCommand {
+    Create(webhooks::Create),
+    List(webhooks::List),
+    Delete(webhooks::Delete),
+    Test(webhooks::Test),
+    Deliveries(webhooks::Deliveries),
+}
+
+impl Webhook {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        match self.command {
+            WebhookCommand::Create(args) => args.run(session).await,
+            WebhookCommand::List(args) => args.run(session).await,
+            WebhookCommand::Delete(args) => args.run(session).await,
+            WebhookCommand::Test(args) => args.run(session).await,
+            WebhookCommand::Deliveries(args) => args.run(session).await,
+        }
+    }
+}

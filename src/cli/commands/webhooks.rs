@@ -1,0 +1,194 @@
+//! `webhook create`, `list`, `delete`, `test`, `deliveries`: the workspace's webhooks in Phala Cloud.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::cvm::Api;
+use crate::cli::args::Agree;
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cloud::{NewWebhook, Webhook, WebhookId, WebhookSecret};
+use crate::fsutil;
+
+/// Mode of the secret's file.
+const MODE: u32 = 0o600;
+/// Largest file with a secret, bytes.
+const MAX_SECRET: u64 = 4096;
+
+/// Make a webhook, and keep the secret that signs its deliveries in a file
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook create https://example.org/hook \
+    --event cvm.update.pending_approval --secret-file webhook.secret --yes")]
+pub(super) struct Create {
+    /// Where deliveries go: https, reachable from the internet
+    #[arg(value_name = "URL")]
+    url: Url,
+    /// Event, for example cvm.update.pending_approval; repeat it
+    #[arg(long = "event", value_name = "EVENT", required = true)]
+    events: Vec<String>,
+    /// Name for people
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// File (mode 0600) for the secret; one that is there already is the secret to use
+    #[arg(long, value_name = "FILE")]
+    secret_file: PathBuf,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+/// List the workspace's webhooks
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook list")]
+pub(super) struct List {}
+
+/// Delete a webhook
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook delete wh_1 --yes")]
+pub(super) struct Delete {
+    /// Webhook, as `countersign webhook list` names it
+    #[arg(value_name = "WEBHOOK")]
+    id: WebhookId,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+/// Have a test event sent
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook test wh_1 --yes")]
+pub(super) struct Test {
+    /// Webhook, as `countersign webhook list` names it
+    #[arg(value_name = "WEBHOOK")]
+    id: WebhookId,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+/// List a webhook's deliveries, the latest first
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook deliveries wh_1 --limit 5")]
+pub(super) struct Deliveries {
+    /// Webhook, as `countersign webhook list` names it
+    #[arg(value_name = "WEBHOOK")]
+    id: WebhookId,
+    /// Entries to show
+    #[arg(long, value_name = "N", default_value = "50")]
+    limit: u32,
+    /// Entries to leave out first
+    #[arg(long, value_name = "N", default_value = "0")]
+    offset: u32,
+}
+
+fn row(webhook: &Webhook) -> String {
+    let parts = [&webhook.id, &webhook.url, &webhook.name];
+    let mut parts: Vec<String> = parts.into_iter().flatten().cloned().collect();
+    parts.push(webhook.events.join(","));
+    parts.extend((webhook.enabled == Some(false)).then(|| "off".to_owned()));
+    parts.join("  ")
+}
+
+impl Create {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let api = Api::new(session, Some(&self.agree))?;
+        let own = self.secret_file.exists();
+        let secret = if own { Some(self.secret()?) } else { None };
+        let facts = [("URL", self.url.to_string()), ("events", self.events.join(", "))];
+        api.ask("Make this webhook?", &facts)?;
+        let new = NewWebhook {
+            url: self.url,
+            events: self.events,
+            name: self.name,
+            secret,
+        };
+        let (made, secret) = api.cloud.create_webhook(&new).await?;
+        let mut report = Report::done("webhook create", "the webhook is made");
+        if let Some(secret) = secret.filter(|_| !own) {
+            fsutil::write(&self.secret_file, secret.expose().as_bytes(), MODE)?;
+        } else if !own {
+            "the webhook is made, and Phala Cloud gave no secret with it".clone_into(&mut report.message);
+            report.hint = Some("reveal the secret on Phala Cloud's site".to_owned());
+        }
+        report.page.line(&row(&made));
+        report.next = made
+            .id
+            .as_ref()
+            .map(|id| format!("countersign webhook test {}", crate::cli::next::quote(id)));
+        report.data = Some(json!({ "webhook": made, "secret_file": self.secret_file }));
+        Ok(report)
+    }
+
+    /// The secret that is there already.
+    fn secret(&self) -> Result<WebhookSecret, CliError> {
+        let bytes = fsutil::read_secret(&self.secret_file, MAX_SECRET)?;
+        match std::str::from_utf8(&bytes).map(str::trim) {
+            Ok(text) if !text.is_empty() => Ok(WebhookSecret::new(Zeroizing::new(text.to_owned()))),
+            _ => Err(CliError::Input {
+                code: "INPUT_WEBHOOK_SECRET",
+                message: format!("`{}` holds no secret", self.secret_file.display()),
+                hint: "name a file that is not there yet, or one with the secret to use".to_owned(),
+            }),
+        }
+    }
+}
+
+impl List {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let list = Api::new(session, None)?.cloud.webhooks().await?;
+        let mut report = Report::done("webhook list", "read");
+        for webhook in &list {
+            report.page.line(&row(webhook));
+        }
+        report.data = Some(json!({ "items": list }));
+        Ok(report)
+    }
+}
+
+impl Delete {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let api = Api::new(session, Some(&self.agree))?;
+        api.ask("Delete this webhook?", &[("webhook", self.id.to_string())])?;
+        api.cloud.delete_webhook(&self.id).await?;
+        Ok(Report::done("webhook delete", "the webhook is deleted"))
+    }
+}
+
+impl Test {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let api = Api::new(session, Some(&self.agree))?;
+        api.ask("Have a test event sent?", &[("webhook", self.id.to_string())])?;
+        let answer = api.cloud.test_webhook(&self.id).await?;
+        let mut report = Report::done("webhook test", "a test event is sent");
+        let id = self.id.to_string();
+        report.next = Some(format!(
+            "countersign webhook deliveries {}",
+            crate::cli::next::quote(&id)
+        ));
+        report.data = Some(json!({ "answer": answer }));
+        Ok(report)
+    }
+}
+
+impl Deliveries {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let cloud = Api::new(session, None)?.cloud;
+        let list = cloud.deliveries(&self.id, self.limit, self.offset).await?;
+        let mut report = Report::done("webhook deliveries", "read");
+        for one in &list {
+            let parts = [
+                &one.created_at,
+                &one.event_type,
+                &one.event_id,
+                &one.status,
+                &one.error_message,
+            ];
+            let parts: Vec<_> = parts.into_iter().flatten().cloned().collect();
+            report.page.line(&parts.join("  "));
+        }
+        report.data = Some(json!({ "items": list }));
+        Ok(report)
+    }
+}

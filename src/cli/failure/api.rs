@@ -1,0 +1,125 @@
+//! Failures of commands that are one request to Phala Cloud: there is no journal that settles what became of it, so
+//! looking takes the place of running again.
+
+use super::{Next, Verdict, problem, verdict};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+
+/// Commands that are one request.
+const COMMANDS: [&str; 4] = ["cvm", "kms", "nodes", "webhook"];
+
+/// Statuses after which a request may have had its effect.
+const UNSETTLED: [u16; 4] = [408, 500, 502, 504];
+
+/// What an error means to `command`, which for an upgrade would mean `usual`.
+pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict {
+    if !COMMANDS.contains(&command) {
+        return usual;
+    }
+    let look = || if command == "cvm" { Next::Cvm } else { Next::Again };
+    let said = problem(error);
+    let changes = |request: &str| !request.starts_with("GET ");
+    let unsettled = said.is_some_and(|said| UNSETTLED.contains(&said.status) && changes(&said.request));
+    if usual.exit == Exit::Unknown || unsettled {
+        return verdict(
+            Exit::Unknown,
+            "API_UNKNOWN",
+            look(),
+            "the request may have had its effect: look before it is given again",
+        );
+    }
+    if said.is_some_and(crate::cloud::Problem::is_app_id_conflict) {
+        return verdict(
+            Exit::State,
+            "APP_ID_CONFLICT",
+            Next::Again,
+            "this app id runs another compose hash: commit the hash that runs, or use another app id",
+        );
+    }
+    match usual.code.as_str() {
+        "COMMIT_NOT_ALLOWED" => verdict(
+            Exit::State,
+            "HASH_NOT_ALLOWED",
+            Next::Again,
+            "the app's owner has to allow the hash on chain first",
+        ),
+        "COMMIT_REJECTED_466" => Verdict {
+            hint: "the hash or its token is unknown, used, replaced or expired: begin with the first phase again"
+                .to_owned(),
+            next: Next::Again,
+            ..usual
+        },
+        _ => Verdict {
+            next: match usual.next {
+                Next::Resume => Next::Again,
+                Next::Look => look(),
+                other => other,
+            },
+            ..usual
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::{CloudError, Problem};
+
+    fn refused(status: u16, request: &str, code: Option<&str>) -> CliError {
+        let problem = Box::new(Problem {
+            request: request.to_owned(),
+            status,
+            code: code.map(str::to_owned),
+            message: "no".to_owned(),
+            request_id: None,
+            suggestions: Vec::new(),
+        });
+        CliError::from(match status {
+            409 if code.is_none() => CloudError::Busy(problem),
+            500.. => CloudError::Unavailable(problem),
+            _ => CloudError::Refused(problem),
+        })
+    }
+
+    fn told(command: &str, error: &CliError) -> (u8, String, Next) {
+        let said = about(command, error, super::super::judge(error));
+        (said.exit.code(), said.code, said.next)
+    }
+
+    #[test]
+    fn a_write_whose_fate_is_open_is_looked_at_and_a_read_is_repeated() {
+        let (write, read) = ("POST /api/v1/cvms/x/start", "GET /api/v1/cvms/x");
+        for status in UNSETTLED.into_iter().filter(|status| *status >= 500) {
+            let error = refused(status, write, None);
+            assert_eq!(told("cvm", &error), (9, "API_UNKNOWN".to_owned(), Next::Cvm));
+            assert_eq!(told("webhook", &error).2, Next::Again);
+            assert_eq!(
+                told("cvm", &refused(status, read, None)),
+                (75, "API_UNAVAILABLE".to_owned(), Next::Again)
+            );
+            assert_eq!(
+                told("commit", &error).1,
+                "API_UNAVAILABLE",
+                "an upgrade settles by itself"
+            );
+        }
+        assert_eq!(told("cvm", &refused(503, write, None)).0, 75, "maintenance did nothing");
+        assert_eq!(
+            told("cvm", &refused(409, write, None)),
+            (75, "API_BUSY".to_owned(), Next::Again)
+        );
+    }
+
+    #[test]
+    fn an_app_id_in_use_is_no_busy_one() {
+        let error = refused(409, "POST /api/v1/cvms", Some("ERR-03-007"));
+        assert_eq!(told("cvm", &error), (6, "APP_ID_CONFLICT".to_owned(), Next::Again));
+    }
+
+    #[test]
+    fn second_phases_are_told_in_their_own_words() {
+        let write = "PATCH /api/v1/cvms/x/envs";
+        assert_eq!(told("cvm", &refused(468, write, None)).1, "HASH_NOT_ALLOWED");
+        assert_eq!(told("cvm", &refused(466, write, None)).2, Next::Again);
+    }
+}
