@@ -411,6 +411,7 @@ fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
         memory: change.memory,
         disk_size: change.disk_size,
         image: change.image.clone(),
+        ..Patch::default()
     })
 }
 
@@ -612,6 +613,7 @@ mod tests {
             memory: Some(4096),
             disk_size: Some(40),
             image: Some("dstack-0.5.5".to_owned()),
+            ..Patch::default()
         };
         assert_eq!(intent.patch, expected);
         assert!(intent.confirm);

@@ -24,6 +24,7 @@ macro_rules! run {
 }
 
 /// Runs every operation once; the names are those of the methods.
+#[expect(clippy::too_many_lines, reason = "one line for each operation")]
 async fn every(client: &Client) -> Vec<(&'static str, Outcome)> {
     let (id, token, hash) = (cvm_id(), token(), hash());
     let app: Address = APP.parse().unwrap();
@@ -32,7 +33,57 @@ async fn every(client: &Client) -> Vec<(&'static str, Outcome)> {
         hash,
         by: Registration::Already,
     };
+    let manifest = crate::compose::Manifest::parse(br#"{"name":"x"}"#).unwrap();
+    let kms: KmsId = "kms-base-prod9".parse().unwrap();
+    let webhook: WebhookId = "wh_1".parse().unwrap();
+    let new = NewWebhook {
+        url: "https://example.org/hook".parse().unwrap(),
+        events: Vec::new(),
+        name: None,
+        secret: None,
+    };
+    let visibility = Visibility {
+        public_sysinfo: true,
+        public_logs: false,
+        public_tcbinfo: None,
+    };
+    let envs = Envs {
+        encrypted_env: "ab".to_owned(),
+        env_keys: None,
+    };
+    let commit_compose = CommitCompose {
+        hash,
+        encrypted_env: None,
+        env_keys: None,
+        update_env_vars: None,
+    };
     let mut all = run! {
+        "set_resources": client.set_resources(&id, &ResourceChange::default()),
+        "set_visibility": client.set_visibility(&id, visibility),
+        "set_listed": client.set_listed(&id, true),
+        "set_pre_launch_script": client.set_pre_launch_script(&id, "x", None),
+        "set_docker_compose": client.set_docker_compose(&id, "x", None),
+        "set_envs": client.set_envs(&id, &envs, None),
+        "set_os_image": client.set_os_image(&id, "dstack-0.5.7"),
+        "available_os_images": client.available_os_images(&id),
+        "os_images": client.os_images(Page::default()),
+        "refresh_instance_id": client.refresh_instance_id(&id, Refresh::default()),
+        "refresh_instance_ids": client.refresh_instance_ids(&RefreshMany::default()),
+        "provision_compose_file": client.provision_compose_file(&id, &manifest, None),
+        "commit_compose_file": client.commit_compose_file(&id, &commit_compose),
+        "provision": client.provision(&wanted()),
+        "commit_provision": client.commit_provision(&CommitProvision::new(app, hash)),
+        "nodes": client.nodes(),
+        "kms_list": client.kms_list(Page::default(), None),
+        "kms": client.kms(&kms),
+        "kms_on_chain": client.kms_on_chain(&"base".parse().unwrap()),
+        "kms_public_key": client.kms_public_key(&kms, app),
+        "next_app_ids": client.next_app_ids(1),
+        "webhooks": client.webhooks(),
+        "create_webhook": client.create_webhook(&new),
+        "delete_webhook": client.delete_webhook(&webhook),
+        "test_webhook": client.test_webhook(&webhook),
+        "deliveries": client.deliveries(&webhook, 50, 0),
         "cvms": client.cvms(Page::default()),
         "cvm": client.cvm(&id),
         "manifest": client.manifest(&id),
@@ -66,11 +117,25 @@ async fn every(client: &Client) -> Vec<(&'static str, Outcome)> {
     all
 }
 
+fn wanted() -> Provision {
+    Provision::new("my-app".parse().unwrap(), serde_json::Map::new())
+}
+
 /// Operations for which 465 is an answer and no error.
-const TWO_PHASES: &[&str] = &["patch", "prepare", "replicate", "prepare_replica"];
+const TWO_PHASES: &[&str] = &[
+    "patch",
+    "prepare",
+    "replicate",
+    "prepare_replica",
+    "set_resources",
+    "set_visibility",
+    "set_pre_launch_script",
+    "set_docker_compose",
+    "set_envs",
+];
 
 /// Operations whose answer may be anything or nothing, so that no success can surprise them.
-const WITHOUT_SHAPE: &[&str] = &["delete", "operation_status"];
+const WITHOUT_SHAPE: &[&str] = &["delete", "operation_status", "delete_webhook", "test_webhook"];
 
 fn kind(error: &CloudError) -> &'static str {
     match error {
@@ -186,7 +251,8 @@ async fn a9_no_order_is_sent_twice_when_its_answer_is_lost() {
         *sent.entry(seen.line().to_owned()).or_insert(0) += 1;
     }
     for (line, times) in &sent {
-        let reads = line.starts_with("GET ") || line.ends_with("/is-allowed");
+        // The question about what is allowed changes nothing, and committing a provision twice gives the same CVM.
+        let reads = line.starts_with("GET ") || line.ends_with("/is-allowed") || line == "POST /api/v1/cvms";
         // Three patches and two replications differ in headers only.
         let once = match line.as_str() {
             "PATCH /api/v1/cvms/chipotle-prod" => 3,
@@ -215,6 +281,9 @@ async fn each_operation_asks_for_the_path_of_the_table() {
         let filled = [
             ("{cvm_id}", "chipotle-prod"),
             ("{app_id}", APP),
+            ("{kms_id}", "kms-base-prod9"),
+            ("{chain}", "base"),
+            ("{webhook_id}", "wh_1"),
             ("{vm_uuid}", "6b1f0f4e3c1a4a6a8c590a8f5d3c2b11"),
             ("{compose_hash}", &hash().bare()),
         ]
@@ -345,4 +414,369 @@ async fn an_attestation_gives_the_hash_it_shows_and_the_hash_it_measured() {
     let fake = Fake::always(200, &answer(json!([event, event]))).await;
     let info = client(&fake).attestation(&cvm_id()).await.unwrap().tcb_info.unwrap();
     assert_eq!(info.measured_compose_hash(), None, "two events name none");
+}
+
+#[tokio::test]
+async fn every_field_of_a_patch_goes_out_and_no_other() {
+    let fake = Fake::always(202, r#"{"correlation_id":"c"}"#).await;
+    let full = Patch {
+        changes: crate::compose::Changes {
+            docker_compose_file: Some("a".to_owned()),
+            pre_launch_script: Some("b".to_owned()),
+            allowed_envs: Some(vec!["C".to_owned()]),
+            public_logs: Some(true),
+            public_sysinfo: Some(false),
+            public_tcbinfo: Some(true),
+        },
+        vcpu: Some(1),
+        memory: Some(2),
+        disk_size: Some(3),
+        image: Some("i".to_owned()),
+        encrypted_env: Some("ab".to_owned()),
+        user_config: Some("u".to_owned()),
+        gpus: Some(Gpus::Count {
+            count: 2,
+            product_name: Some("H200".to_owned()),
+        }),
+        shutdown_timeout: Some(None),
+        allow_force_stop: Some(true),
+    };
+    let expected = json!({"docker_compose_file": "a", "pre_launch_script": "b", "allowed_envs": ["C"],
+        "public_logs": true, "public_sysinfo": false, "public_tcbinfo": true, "vcpu": 1, "memory": 2, "disk_size": 3,
+        "image": "i", "encrypted_env": "ab", "user_config": "u", "gpus": {"count": 2, "product_name": "H200"},
+        "shutdown_timeout": null, "allow_force_stop": true});
+    let _raw = client(&fake).patch(&cvm_id(), &full).await.unwrap();
+    assert_eq!(said(&fake).1, expected);
+    let back: Patch = serde_json::from_value(expected).unwrap();
+    assert_eq!(back, full, "a timeout of null is kept apart from none");
+    let slots: Gpus = serde_json::from_value(json!({"gpus": [{"slot": "18:00.0"}], "attach_mode": "listed"})).unwrap();
+    assert!(matches!(slots, Gpus::Slots { .. }));
+}
+
+#[tokio::test]
+async fn texts_go_out_as_they_are_and_the_second_phase_in_headers() {
+    let fake = Fake::always(202, r#"{"correlation_id":"c","status":"in_progress"}"#).await;
+    let (client, id) = (client(&fake), cvm_id());
+    let approved = Approved {
+        hash: hash(),
+        by: Registration::Already,
+    };
+    let text = "services: {}\r\n# \u{feff}\n";
+    client.set_docker_compose(&id, text, None).await.unwrap();
+    client
+        .set_pre_launch_script(&id, "#!/bin/sh\n", Some(approved))
+        .await
+        .unwrap();
+    let [compose, script] = &fake.seen()[..] else {
+        panic!("two")
+    };
+    assert_eq!(
+        (compose.body.as_slice(), compose.header("content-type")),
+        (text.as_bytes(), Some("text/yaml"))
+    );
+    assert_eq!(compose.header("x-compose-hash"), None);
+    assert_eq!(
+        (script.body.as_slice(), script.header("content-type")),
+        (&b"#!/bin/sh\n"[..], Some("text/plain"))
+    );
+    assert_eq!(script.header("x-compose-hash"), Some(&*hash().bare()));
+    assert_eq!(script.header("x-transaction-hash"), Some("already-registered"));
+}
+
+#[tokio::test]
+async fn the_second_phase_of_an_environment_stands_in_the_body() {
+    let fake = Fake::always(202, r#"{"correlation_id":"c"}"#).await;
+    let envs = Envs {
+        encrypted_env: "ab".to_owned(),
+        env_keys: Some(vec!["B".to_owned(), "A".to_owned()]),
+    };
+    let approved = Approved {
+        hash: hash(),
+        by: Registration::Already,
+    };
+    client(&fake).set_envs(&cvm_id(), &envs, Some(approved)).await.unwrap();
+    let expected = json!({"encrypted_env": "ab", "env_keys": ["B", "A"], "compose_hash": hash().bare(),
+        "transaction_hash": "already-registered"});
+    assert_eq!(said(&fake).1, expected);
+}
+
+#[tokio::test]
+async fn a_path_that_the_server_dropped_is_replaced_by_the_unified_one() {
+    let dropped: [(u16, &str); 2] = [
+        (404, r#"{"detail":"Not Found"}"#),
+        (405, r#"{"detail":"Method Not Allowed"}"#),
+    ];
+    for (status, body) in dropped {
+        let fake = Fake::serve(move |number, _| {
+            Act::Say(if number % 2 == 0 {
+                fake::json(status, body)
+            } else {
+                fake::json(202, r#"{"correlation_id":"c"}"#)
+            })
+        })
+        .await;
+        let client = client(&fake);
+        let change = ResourceChange {
+            vcpu: Some(4),
+            ..ResourceChange::default()
+        };
+        let visibility = Visibility {
+            public_sysinfo: true,
+            public_logs: false,
+            public_tcbinfo: None,
+        };
+        let resources = client.set_resources(&cvm_id(), &change).await.unwrap();
+        assert!(matches!(resources, Changed::Accepted(accepted) if accepted.correlation_id.as_deref() == Some("c")));
+        client.set_visibility(&cvm_id(), visibility).await.unwrap();
+        let seen = fake.seen();
+        assert_eq!(
+            (seen[1].line(), seen[1].json()),
+            ("PATCH /api/v1/cvms/chipotle-prod", json!({"vcpu": 4}))
+        );
+        assert_eq!(seen[3].json(), json!({"public_sysinfo": true, "public_logs": false}));
+    }
+    // A CVM that is not there is another matter.
+    let fake = Fake::always(404, r#"{"detail":"CVM not found"}"#).await;
+    client(&fake)
+        .set_resources(&cvm_id(), &ResourceChange::default())
+        .await
+        .unwrap_err();
+    assert_eq!(fake.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn changes_are_read_whether_the_server_gives_a_record_an_operation_or_nothing() {
+    let answers = [
+        (200, r#"{"id":7,"name":"x","vcpu":4}"#),
+        (202, r#"{"correlation_id":"c"}"#),
+        (200, "null"),
+    ];
+    let mut found = Vec::new();
+    for (status, body) in answers {
+        let fake = Fake::always(status, body).await;
+        found.push(
+            client(&fake)
+                .set_resources(&cvm_id(), &ResourceChange::default())
+                .await
+                .unwrap(),
+        );
+    }
+    assert!(matches!(&found[0], Changed::Updated(cvm) if cvm.resources.vcpu == Some(4)));
+    assert!(matches!(&found[1], Changed::Accepted(accepted) if accepted.correlation_id.is_some()));
+    assert!(matches!(&found[2], Changed::Accepted(accepted) if accepted.correlation_id.is_none()));
+}
+
+#[tokio::test]
+async fn images_are_read_by_version_and_variant() {
+    let body = json!([{"version": [0, 5, 7], "prod": {"name": "dstack-0.5.7", "slug": "s", "is_current": true,
+        "os_image_hash": "ab".repeat(32)}, "dev": {"name": "dstack-dev-0.5.7", "os_image_hash": null}},
+        {"version": "0.6", "prod": null, "dev": null}]);
+    let fake = Fake::always(200, &body.to_string()).await;
+    let images = client(&fake).available_os_images(&cvm_id()).await.unwrap();
+    let read: Vec<_> = images
+        .iter()
+        .map(|image| (image.name.as_deref(), image.version.as_deref(), image.is_dev))
+        .collect();
+    let version = Some("0.5.7");
+    assert_eq!(
+        read,
+        [
+            (Some("dstack-0.5.7"), version, Some(false)),
+            (Some("dstack-dev-0.5.7"), version, Some(true))
+        ]
+    );
+    assert_eq!(images[0].is_current, Some(true));
+}
+
+#[tokio::test]
+async fn instance_ids_are_refreshed_as_was_said_and_nothing_is_assumed() {
+    let fake = Fake::always(
+        200,
+        r#"{"cvm_id":7,"status":"a-new-one","items":[{"cvm_id":"cvm_1"}],"total":1}"#,
+    )
+    .await;
+    let client = client(&fake);
+    let one = client.refresh_instance_id(&cvm_id(), Refresh::default()).await.unwrap();
+    assert_eq!(
+        (one.cvm_id.as_deref(), one.status.as_deref()),
+        (Some("7"), Some("a-new-one"))
+    );
+    let which = RefreshMany {
+        cvm_ids: Some(vec![cvm_id()]),
+        refresh: Refresh {
+            overwrite: None,
+            dry_run: Some(true),
+        },
+        ..RefreshMany::default()
+    };
+    let many = client.refresh_instance_ids(&which).await.unwrap();
+    assert_eq!((many.total, many.items[0].cvm_id.as_deref()), (Some(1), Some("cvm_1")));
+    let [one, many] = &fake.seen()[..] else { panic!("two") };
+    assert_eq!(one.json(), json!({}));
+    assert_eq!(many.json(), json!({"cvm_ids": ["chipotle-prod"], "dry_run": true}));
+}
+
+#[tokio::test]
+async fn a_manifest_is_provisioned_with_every_field_it_has_and_committed_by_its_hash() {
+    let body = json!({"app_id": APP, "device_id": null, "compose_hash": hash().bare(), "compose_hash_registered": true,
+        "kms_info": {"chain_id": 8453}});
+    let fake = Fake::always(200, &body.to_string()).await;
+    let client = client(&fake);
+    let manifest = crate::compose::Manifest::parse(br#"{"name":"x","of_tomorrow":{"b":1,"a":null}}"#).unwrap();
+    let made = client
+        .provision_compose_file(&cvm_id(), &manifest, Some(true))
+        .await
+        .unwrap();
+    assert_eq!(
+        (made.compose_hash, made.registered, made.kms.chain_id),
+        (hash(), Some(true), Some(8453))
+    );
+    let commit = CommitCompose {
+        hash: hash(),
+        encrypted_env: Some("ab".to_owned()),
+        env_keys: Some(vec!["A".to_owned()]),
+        update_env_vars: Some(true),
+    };
+    client.commit_compose_file(&cvm_id(), &commit).await.unwrap();
+    let [provision, commit] = &fake.seen()[..] else {
+        panic!("two")
+    };
+    assert_eq!(
+        provision.json(),
+        json!({"name": "x", "of_tomorrow": {"b": 1, "a": null}, "update_env_vars": true})
+    );
+    let expected =
+        json!({"compose_hash": hash().bare(), "encrypted_env": "ab", "env_keys": ["A"], "update_env_vars": true});
+    assert_eq!(commit.json(), expected);
+}
+
+#[tokio::test]
+async fn a_new_cvm_is_asked_for_as_it_was_described_and_is_not_listed_by_itself() {
+    let body = json!({"app_id": "", "compose_hash": hash().bare(), "kms_info": {"chain_id": 8453}, "teepod_id": 18,
+        "device_id": "ab".repeat(32), "fmspc": "x"});
+    let fake = Fake::always(200, &body.to_string()).await;
+    let wanted = Provision {
+        kms: Some(KmsKind::Base),
+        node_id: Some(18),
+        vcpu: Some(2),
+        ..wanted()
+    };
+    let made = client(&fake).provision(&wanted).await.unwrap();
+    assert_eq!((made.app_id, made.compose_hash, made.node_id), (None, hash(), Some(18)));
+    let expected = json!({"name": "my-app", "compose_file": {"name": "my-app"}, "listed": false, "kms": "BASE",
+        "teepod_id": 18, "vcpu": 2});
+    assert_eq!(said(&fake).1, expected);
+}
+
+#[tokio::test]
+async fn an_app_id_that_runs_another_hash_is_told_apart_from_a_busy_one() {
+    let commit = CommitProvision::new(APP.parse().unwrap(), hash());
+    let coded = r#"{"error_code":"ERR-03-007","message":"conflict","details":null}"#;
+    let fake = Fake::always(409, coded).await;
+    match client(&fake).commit_provision(&commit).await.unwrap_err() {
+        CloudError::Refused(problem) => assert!(problem.is_app_id_conflict()),
+        other => panic!("{other}"),
+    }
+    assert_eq!(said(&fake).1, json!({"app_id": APP, "compose_hash": hash().bare()}));
+    let fake = Fake::always(409, r#"{"detail":"Another operation is in progress"}"#).await;
+    assert!(matches!(
+        client(&fake).commit_provision(&commit).await,
+        Err(CloudError::Busy(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_commit_of_a_provision_whose_answer_was_lost_is_sent_again() {
+    let fake = Fake::serve(|number, _| match number {
+        0 => Act::Reset,
+        _ => Act::Say(fake::json(200, r#"{"id":7,"status":"starting"}"#)),
+    })
+    .await;
+    let commit = CommitProvision::new(APP.parse().unwrap(), hash());
+    client(&fake).commit_provision(&commit).await.unwrap();
+    let [first, second] = &fake.seen()[..] else {
+        panic!("two")
+    };
+    assert_eq!(first.body, second.body);
+}
+
+#[test]
+fn names_of_cvms_follow_the_servers_rule() {
+    for good in ["my-app", "abcde", "A1b2c", &"x".repeat(63)] {
+        assert!(good.parse::<CvmName>().is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "abcd",
+        &"x".repeat(64),
+        "1abcd",
+        "-abcd",
+        "abcd-",
+        "ab--cd",
+        "ab_cd",
+        "ab cd",
+        "äbcde",
+    ] {
+        assert!(bad.parse::<CvmName>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn names_of_kms_and_webhooks_stay_one_segment() {
+    for bad in ["", ".", "..", "a/b", "a?b", "a#b", "%2e", "a\nb"] {
+        assert!(
+            bad.parse::<KmsId>().is_err() && bad.parse::<WebhookId>().is_err(),
+            "{bad:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_key_to_seal_for_has_to_be_one() {
+    let kms = "kms_1".parse().unwrap();
+    let app = APP.parse().unwrap();
+    let fake = Fake::always(
+        200,
+        &json!({"public_key": "ab".repeat(32), "signature": "cd"}).to_string(),
+    )
+    .await;
+    let key = client(&fake).kms_public_key(&kms, app).await.unwrap();
+    assert_eq!(
+        (hex::encode(key.public_key), key.signature.as_deref()),
+        ("ab".repeat(32), Some("cd"))
+    );
+    let fake = Fake::always(200, r#"{"public_key":"zz"}"#).await;
+    assert!(matches!(
+        client(&fake).kms_public_key(&kms, app).await,
+        Err(CloudError::Identity { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_webhooks_secret_is_in_no_text() {
+    const SECRET: &str = "whsec_canary0123456789";
+    let app_url = "https://example.org/hook";
+    let body = json!({"id": "wh_1", "url": app_url, "secret": SECRET, "events": ["cvm.updated"], "enabled": true});
+    let fake = Fake::always(201, &body.to_string()).await;
+    let new = NewWebhook {
+        url: app_url.parse().unwrap(),
+        events: vec!["cvm.updated".to_owned()],
+        name: Some("n".to_owned()),
+        secret: Some(WebhookSecret::new(zeroize::Zeroizing::new(SECRET.to_owned()))),
+    };
+    let (made, secret) = client(&fake).create_webhook(&new).await.unwrap();
+    assert_eq!(secret.as_ref().map(WebhookSecret::expose), Some(SECRET));
+    assert!(!format!("{made:?} {secret:?} {new:?}").contains("canary"));
+    assert_eq!(
+        said(&fake).1,
+        json!({"url": app_url, "events": ["cvm.updated"], "name": "n", "secret": SECRET})
+    );
+    for (status, body) in [
+        (201, format!("{{\"secret\": \"{SECRET}\"")),
+        (422, json!({"detail": SECRET}).to_string()),
+    ] {
+        let fake = Fake::always(status, &body).await;
+        let error = client(&fake).create_webhook(&new).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
 }

@@ -93,6 +93,12 @@ pub struct CvmState {
     pub boot_progress: Option<String>,
     /// Boot error, free text.
     pub boot_error: Option<String>,
+    /// Shutdown progress, free text.
+    #[serde(default)]
+    pub shutdown_progress: Option<String>,
+    /// Since the boot, free text.
+    #[serde(default)]
+    pub uptime: Option<String>,
 }
 
 impl Kms {
@@ -144,11 +150,7 @@ impl Client {
     pub async fn state(&self, id: &CvmId) -> Result<CvmState, CloudError> {
         let (reply, _) = self.get(&["cvms", id.as_str(), "state"]).await?;
         let record = reply.object()?;
-        Ok(CvmState {
-            status: read::text(&record, &["/status"]),
-            boot_progress: read::text(&record, &["/boot_progress"]),
-            boot_error: read::text(&record, &["/boot_error"]),
-        })
+        Ok(CvmState::read(&record))
     }
 }
 
@@ -178,6 +180,18 @@ impl Cvm {
             progress: Progress::read(&record),
             raw: record,
         })
+    }
+}
+
+impl CvmState {
+    pub(super) fn read(record: &Value) -> Self {
+        Self {
+            status: read::text(record, &["/status"]),
+            boot_progress: read::text(record, &["/boot_progress"]),
+            boot_error: read::text(record, &["/boot_error"]),
+            shutdown_progress: read::text(record, &["/shutdown_progress"]),
+            uptime: read::text(record, &["/uptime"]),
+        }
     }
 }
 

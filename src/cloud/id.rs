@@ -1,4 +1,4 @@
-//! What names a CVM in a path. Pure.
+//! What names a CVM, a KMS or a webhook in a path. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -64,6 +64,44 @@ impl fmt::Display for CvmId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+macro_rules! names {
+    ($(#[$doc:meta] $name:ident)*) => {$(
+        #[$doc]
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            pub(super) fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = CloudError;
+            fn from_str(text: &str) -> Result<Self, CloudError> {
+                match fault(text) {
+                    Some(why) => Err(CloudError::BadId { text: escape(text, 64), why }),
+                    None => Ok(Self(text.to_owned())),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// A KMS by its id or name, or a chain of KMS contracts by its name; one segment of a path.
+    KmsId
+    /// A webhook's id; one segment of a path.
+    WebhookId
 }
 
 /// Why a text cannot stand in a path as one segment that means itself.

@@ -5,17 +5,27 @@
 #[cfg(test)]
 mod api_tests;
 mod apps;
+mod compose_file;
+mod configure;
 mod cvms;
 mod error;
 mod health;
 mod id;
+mod images;
+mod instance_ids;
+mod kms;
 mod lifecycle;
+mod nodes;
 mod page;
+mod provision;
 mod read;
 mod replicas;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod updates;
+mod watch;
+mod webhooks;
 
 use std::fmt;
 
@@ -29,14 +39,26 @@ use crate::compose::strict_json;
 use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secrets, Sent, escape};
 
 pub use apps::{AppKmsInfo, IsAllowed, PendingUpdate, Preview};
+pub use compose_file::{CommitCompose, ProvisionedCompose};
+pub use configure::{Approved, Changed, Envs, ResourceChange, Visibility};
 pub use cvms::{Cvm, CvmState, Kms, Progress, Resources};
 pub use error::{CloudError, Problem};
 pub use health::{Attestation, MeasuredEvent, Network, PublicUrl, Stats, TcbInfo};
-pub use id::CvmId;
+pub use id::{CvmId, KmsId, WebhookId};
+pub use images::OsImage;
+pub use instance_ids::{Refresh, RefreshMany, Refreshed, RefreshedMany};
+pub use kms::{KmsContract, KmsDevice, KmsInfo, KmsOsImage, KmsPublicKey, NextAppId, OnChainKms};
 pub use lifecycle::{Cancelled, Operation, Operations, OperationsQuery};
+pub use nodes::{Node, Nodes};
 pub use page::{Page, Paged};
+pub use provision::{CommitProvision, CvmName, KmsKind, Provision, Provisioned};
 pub use replicas::{Replica, Replicated};
-pub use updates::{Accepted, Commit, CommitToken, OnchainStatus, Patch, Patched, Prepared, RawAnswer, Registration};
+pub use settle::{Goal, QUIET, Settle, Settled};
+pub use updates::{
+    Accepted, Commit, CommitToken, GpuSlot, Gpus, OnchainStatus, Patch, Patched, Prepared, RawAnswer, Registration,
+};
+pub use watch::{MAX_FAILURES, News, Watch, Watched};
+pub use webhooks::{Delivery, NewWebhook, Webhook, WebhookSecret};
 
 use error::{LINE, Refusal};
 use read::Malformed;

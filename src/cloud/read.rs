@@ -63,6 +63,12 @@ pub(super) fn number(record: &Value, places: &[&str]) -> Option<u64> {
     })
 }
 
+/// Texts of a list; what is no text is left out.
+pub(super) fn texts(record: &Value, place: &str) -> Vec<String> {
+    let items = record.pointer(place).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|item| text(item, &[""])).collect()
+}
+
 /// An app id or contract address: 40 hex digits, with or without `0x` or `app_`.
 pub(super) fn address(record: &Value, places: &[&str]) -> Result<Option<Address>, Malformed> {
     let Some(value) = pick(record, places) else {

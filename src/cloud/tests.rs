@@ -13,7 +13,7 @@ use crate::http::fake::{self, Act, Fake, Seen, answer};
 use crate::http::tests::overheard;
 use crate::http::{Limits, RetryPolicy, is_deceptive};
 
-const KEY: &str = "phak_canary_0123456789";
+pub(super) const KEY: &str = "phak_canary_0123456789";
 const TOKEN: &str = "6b1f0f4e-3c1a-4a6a-8c59-0a8f5d3c2b11";
 const HASH: &str = "c40639a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789a";
 const APP: &str = "3f91deaf16ff7c823ee65081d6bafa1ceea05ffc";

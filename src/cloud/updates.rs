@@ -19,8 +19,8 @@ use crate::http::{Retry, Secrets, escape};
 const MAX_REQUEST_ID: usize = 128;
 
 pub(super) const PREPARE_ONLY: HeaderName = HeaderName::from_static("x-prepare-only");
-const COMPOSE_HASH: HeaderName = HeaderName::from_static("x-compose-hash");
-const TRANSACTION_HASH: HeaderName = HeaderName::from_static("x-transaction-hash");
+pub(super) const COMPOSE_HASH: HeaderName = HeaderName::from_static("x-compose-hash");
+pub(super) const TRANSACTION_HASH: HeaderName = HeaderName::from_static("x-transaction-hash");
 
 /// What stands for a transaction when the hash was allowed earlier.
 const ALREADY_REGISTERED: &str = "already-registered";
@@ -43,6 +43,52 @@ pub struct Patch {
     /// OS image name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub image: Option<String>,
+    /// Sealed environment, hex.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub encrypted_env: Option<String>,
+    /// Text that the guest is given as it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user_config: Option<String>,
+    /// GPUs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gpus: Option<Gpus>,
+    /// How long a graceful shutdown may take, seconds; `Some(None)` for as long as it takes.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "given")]
+    pub shutdown_timeout: Option<Option<u64>>,
+    /// Whether a shutdown that takes longer is forced.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub allow_force_stop: Option<bool>,
+}
+
+/// GPUs for a CVM. The documents and clients count them, the published OpenAPI file names their slots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Gpus {
+    /// So many, of this product.
+    Count {
+        /// How many.
+        count: u32,
+        /// Which product.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        product_name: Option<String>,
+    },
+    /// These slots, or all of them.
+    Slots {
+        /// The slots.
+        gpus: Vec<GpuSlot>,
+        /// `listed` or `all`.
+        attach_mode: String,
+    },
+}
+
+/// A GPU by its slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuSlot {
+    /// PCI slot.
+    pub slot: String,
+    /// Product.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub product_id: Option<String>,
 }
 
 /// The one-time credential that prepare gives and commit takes; never printed.
@@ -111,12 +157,17 @@ pub enum Patched {
 }
 
 /// 202: the server works on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Name of the operation.
     pub correlation_id: Option<String>,
     /// Status as the server writes it.
     pub status: Option<String>,
+}
+
+/// A null that was written is kept apart from nothing.
+fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// What proves to the server that the hash is allowed.
@@ -352,7 +403,7 @@ impl Accepted {
 
 impl Registration {
     /// As the API takes it.
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         match self {
             Self::Transaction(hash) => hash.to_string(),
             Self::Already => ALREADY_REGISTERED.to_owned(),
@@ -453,7 +504,7 @@ impl Client {
 }
 
 impl Call {
-    fn head(&mut self, name: HeaderName, text: &str) -> Result<(), CloudError> {
+    pub(super) fn head(&mut self, name: HeaderName, text: &str) -> Result<(), CloudError> {
         let value = HeaderValue::from_str(text).map_err(|_invalid| CloudError::Unexpected {
             request: self.name.clone(),
             status: 0,

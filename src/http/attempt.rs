@@ -59,9 +59,9 @@ pub(super) fn client(limits: &Limits) -> Result<Client, HttpError> {
 }
 
 /// What went wrong, before it is known whether the request left.
-struct Fault {
-    kind: Kind,
-    source: Option<Source>,
+pub(super) struct Fault {
+    pub(super) kind: Kind,
+    pub(super) source: Option<Source>,
 }
 
 impl Http {
@@ -87,6 +87,12 @@ impl Http {
     }
 
     async fn exchange(&self, request: &Request, left: &Arc<AtomicBool>) -> Result<Answer, Fault> {
+        let response = self.begin(request, left).await?;
+        read(response, request.body_limit.unwrap_or(self.limits.body)).await
+    }
+
+    /// Sends and waits for the head of the answer.
+    pub(super) async fn begin(&self, request: &Request, left: &Arc<AtomicBool>) -> Result<Response, Fault> {
         if !request.url.is_private() {
             return Err(Kind::Insecure.into());
         }
@@ -108,7 +114,7 @@ impl Http {
             );
             return Err(Kind::Redirect { to }.into());
         }
-        read(response, request.body_limit.unwrap_or(self.limits.body)).await
+        Ok(response)
     }
 }
 
@@ -136,7 +142,7 @@ fn redirect(request: &Request, response: &Response) -> Option<String> {
     Some(escape(host.unwrap_or("somewhere unreadable"), 255))
 }
 
-async fn read(mut response: Response, limit: usize) -> Result<Answer, Fault> {
+pub(super) async fn read(mut response: Response, limit: usize) -> Result<Answer, Fault> {
     let declared = response.content_length().unwrap_or_default();
     if usize::try_from(declared).map_or(true, |declared| declared > limit) {
         return Err(Kind::TooLarge { limit }.into());
@@ -187,7 +193,7 @@ pub(super) fn delay(text: &str, now: Option<jiff::Timestamp>) -> Option<Duration
 }
 
 impl Request {
-    fn failed(&self, fault: Fault, left: &AtomicBool) -> HttpError {
+    pub(super) fn failed(&self, fault: Fault, left: &AtomicBool) -> HttpError {
         let left = left.load(Ordering::Relaxed);
         let sent = match fault.kind {
             Kind::Connect | Kind::Tls | Kind::Insecure => Sent::No,

@@ -8,6 +8,7 @@ mod attempt;
 pub(crate) mod fake;
 mod retry;
 mod rpc;
+mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
@@ -20,6 +21,7 @@ use url::{Host, Url};
 
 pub use retry::{Retry, RetryPolicy};
 pub use rpc::RpcTransport;
+pub use stream::Stream;
 pub(crate) use text::{Secrets, escape, is_deceptive};
 
 /// Limits of one attempt.

@@ -1,0 +1,215 @@
+//! Key management services: which there are, what their contracts allow, the keys that environments are sealed for.
+
+use alloy::primitives::{Address, B256};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::read::{self, Malformed};
+use super::{Client, CloudError, Key, KmsId, Page, Paged};
+use crate::http::Retry;
+
+/// A KMS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KmsInfo {
+    /// Its id, `kms_…`.
+    pub id: Option<String>,
+    /// Its name, for example `kms-base-prod9`.
+    pub slug: Option<String>,
+    /// Where it answers guests.
+    pub url: Option<String>,
+    /// Version of its software.
+    pub version: Option<String>,
+    /// Chain of its contract; `None` for Phala's own.
+    pub chain_id: Option<u64>,
+    /// Its contract.
+    pub contract: Option<Address>,
+}
+
+/// The KMS contracts of one chain, as the cloud reads them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnChainKms {
+    /// Name of the chain.
+    pub chain_name: Option<String>,
+    /// Its id.
+    pub chain_id: Option<u64>,
+    /// The contracts.
+    pub contracts: Vec<KmsContract>,
+}
+
+/// One KMS contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KmsContract {
+    /// Its address.
+    pub address: Option<Address>,
+    /// Its chain.
+    pub chain_id: Option<u64>,
+    /// Devices.
+    pub devices: Vec<KmsDevice>,
+    /// OS images.
+    pub os_images: Vec<KmsOsImage>,
+}
+
+/// A device and what the contract says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KmsDevice {
+    /// The device.
+    pub device_id: Option<B256>,
+    /// Its node.
+    pub node_name: Option<String>,
+    /// Whether the contract allows it; `None` when the cloud could not ask.
+    pub on_chain_allowed: Option<bool>,
+}
+
+/// An OS image and what the contract says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KmsOsImage {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// What the contract knows it by.
+    pub os_image_hash: Option<B256>,
+    /// Whether the contract allows it; `None` when the cloud could not ask.
+    pub on_chain_allowed: Option<bool>,
+}
+
+/// The key that an app's environment is sealed for, as the KMS signed it. Verify the signature before sealing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KmsPublicKey {
+    /// X25519 public key.
+    pub public_key: B256,
+    /// Signature of the KMS's root key over it, hex as it came.
+    pub signature: Option<String>,
+    /// The answer as it came, newer signatures in it.
+    pub raw: Value,
+}
+
+/// An app id that Phala's own KMS would give next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextAppId {
+    /// The app id.
+    pub app_id: Option<Address>,
+    /// Number that it follows from.
+    pub nonce: Option<u64>,
+}
+
+impl Client {
+    /// `GET /api/v1/kms`: one page; `onchain` for those with a contract, or those without.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 422.
+    pub async fn kms_list(&self, page: Page, onchain: Option<bool>) -> Result<Paged<KmsInfo>, CloudError> {
+        let mut call = self.call(Method::GET, &["kms"], Retry::Read)?;
+        page.ask(&mut call);
+        if let Some(onchain) = onchain {
+            call.query("is_onchain", &onchain.to_string());
+        }
+        let reply = self.send(call, Key::Needed).await?;
+        let answer = reply.value()?;
+        reply.paged(&answer, KmsInfo::read)
+    }
+    /// `GET /api/v1/kms/{kms_id}`, by id or name.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 404, 422.
+    pub async fn kms(&self, id: &KmsId) -> Result<KmsInfo, CloudError> {
+        let (reply, _) = self.get(&["kms", id.as_str()]).await?;
+        reply.sound(KmsInfo::read(&reply.object()?))
+    }
+    /// `GET /api/v1/kms/on-chain/{chain}`: the contracts of a chain by its name (`ethereum`, `base`), their devices and
+    /// OS images.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 400 no such chain, 401, 422.
+    pub async fn kms_on_chain(&self, chain: &KmsId) -> Result<OnChainKms, CloudError> {
+        let (reply, _) = self.get(&["kms", "on-chain", chain.as_str()]).await?;
+        let said = reply.object()?;
+        let contracts = said
+            .get("contracts")
+            .cloned()
+            .unwrap_or_else(|| Value::Array(Vec::new()));
+        Ok(OnChainKms {
+            chain_name: read::text(&said, &["/chain_name"]),
+            chain_id: reply.sound(read::chain_id(&said, &["/chain_id"]))?,
+            contracts: reply.items(&contracts, KmsContract::read)?,
+        })
+    }
+    /// `GET /api/v1/kms/{kms_id}/pubkey/{app_id}`: the key to seal an app's environment for.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 400 app id, 401, 404 no such KMS, 422, 500 the KMS does not answer.
+    pub async fn kms_public_key(&self, id: &KmsId, app: Address) -> Result<KmsPublicKey, CloudError> {
+        let (reply, _) = self.get(&["kms", id.as_str(), "pubkey", &hex::encode(app)]).await?;
+        let said = reply.object()?;
+        let key = reply.sound(read::word(&said, &["/public_key"]))?;
+        Ok(KmsPublicKey {
+            public_key: key.ok_or_else(|| reply.unexpected("no `public_key` in it"))?,
+            signature: read::document(&said, "/signature"),
+            raw: said,
+        })
+    }
+    /// `GET /api/v1/kms/phala/next_app_id`: the next `count` app ids (1 to 20) of Phala's own KMS.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422, 500.
+    pub async fn next_app_ids(&self, count: u32) -> Result<Vec<NextAppId>, CloudError> {
+        let mut call = self.call(Method::GET, &["kms", "phala", "next_app_id"], Retry::Read)?;
+        call.query("counts", &count.to_string());
+        let reply = self.send(call, Key::Needed).await?;
+        let said = reply.object()?;
+        let ids = said.get("app_ids").unwrap_or(&said);
+        reply.items(ids, |item| {
+            Ok(NextAppId {
+                app_id: read::address(item, &["/app_id"])?,
+                nonce: read::number(item, &["/nonce"]),
+            })
+        })
+    }
+}
+
+impl KmsInfo {
+    pub(super) fn read(item: &Value) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: read::text(item, &["/id"]),
+            slug: read::text(item, &["/slug", "/name"]),
+            url: read::text(item, &["/url"]),
+            version: read::text(item, &["/version"]),
+            chain_id: read::chain_id(item, &["/chain_id"])?,
+            contract: read::address(item, &["/kms_contract_address", "/contract_address"])?,
+        })
+    }
+}
+
+impl KmsContract {
+    fn read(item: &Value) -> Result<Self, Malformed> {
+        let entries = |name: &str| item.get(name).and_then(Value::as_array).into_iter().flatten();
+        Ok(Self {
+            address: read::address(item, &["/contract_address"])?,
+            chain_id: read::chain_id(item, &["/chain_id"])?,
+            devices: entries("devices").map(KmsDevice::read).collect::<Result<_, _>>()?,
+            os_images: entries("os_images").map(KmsOsImage::read).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl KmsDevice {
+    fn read(item: &Value) -> Result<Self, Malformed> {
+        Ok(Self {
+            device_id: read::word(item, &["/device_id"])?,
+            node_name: read::text(item, &["/node_name"]),
+            on_chain_allowed: read::flag(item, &["/on_chain_allowed"]),
+        })
+    }
+}
+
+impl KmsOsImage {
+    fn read(item: &Value) -> Result<Self, Malformed> {
+        Ok(Self {
+            name: read::text(item, &["/name"]),
+            version: read::text(item, &["/version"]),
+            os_image_hash: read::word(item, &["/os_image_hash"])?,
+            on_chain_allowed: read::flag(item, &["/on_chain_allowed"]),
+        })
+    }
+}
