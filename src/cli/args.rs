@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
@@ -137,6 +137,22 @@ pub(super) struct Change {
     /// End with the hash and transaction in two headers instead of the commit token
     #[arg(long, help_heading = "What changes")]
     pub(super) confirm: bool,
+    #[command(flatten)]
+    pub(super) expect: Expect,
+}
+
+/// What somebody knows from elsewhere.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Expect {
+    /// App id = address of the app's contract; another one ends with 5 [default: `app` in phala.toml]
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold")]
+    pub(super) app: Option<Address>,
+    /// Whom an ownership transfer under way goes to; another one, or none, ends with 5
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold")]
+    pub(super) expect_pending_owner: Option<Address>,
+    /// No older hash stays allowed; otherwise it ends with 6
+    #[arg(long, help_heading = "What has to hold")]
+    pub(super) strict: bool,
 }
 
 /// Which upgrade.

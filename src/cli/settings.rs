@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ use crate::compose::Changes;
 use crate::fsutil;
 use crate::safe::Trust;
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{Intent, Limits, PolicyChange};
+use crate::upgrade::{Expected, Intent, Limits, PolicyChange};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -159,6 +159,8 @@ pub(super) struct Project {
     name: Option<String>,
     cvm_id: Option<String>,
     compose_file: Option<PathBuf>,
+    /// Ours alone: the app that the CVM has to be of.
+    app: Option<Address>,
 }
 
 impl Project {
@@ -361,6 +363,11 @@ pub(super) fn intent(change: &Change, project: &Project, safe: &Multisig) -> Res
         confirm: change.confirm,
         also: also(change),
         trust: trust(safe),
+        expected: Expected {
+            app: change.expect.app.or(project.app),
+            pending_owner: change.expect.expect_pending_owner,
+            strict: change.expect.strict,
+        },
     };
     Ok(Sourced {
         value: intent,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::{PolicyChange, Route, is_of};
-use crate::chain::{AppState, OwnerKind};
+use crate::chain::{AppState, HashRecord, OwnerKind};
 use crate::cloud::{Cvm, PendingUpdate};
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::safe::{Finding, SafeInfo, Severity, Trust};
@@ -27,6 +27,8 @@ pub(super) struct Findings<'f> {
     pub(super) expected: Option<ComposeHash>,
     /// `None`: the API does not say.
     pub(super) pending: Option<&'f [PendingUpdate]>,
+    /// Empty unless older hashes forbid going on.
+    pub(super) history: &'f [HashRecord],
 }
 
 impl Warning {
@@ -55,7 +57,26 @@ impl Findings<'_> {
                 format!("another update of this CVM is pending ({hash}); preparing this one ends its commit token")
             })
         }));
+        found.extend(self.older_hashes());
         found
+    }
+
+    /// An allowed hash needs no approval: who has the API key can put the CVM back to it.
+    fn older_hashes(&self) -> Option<Warning> {
+        let known = [self.cvm.compose_hash, self.expected];
+        let older: Vec<String> = self
+            .history
+            .iter()
+            .filter(|record| record.allowed && !known.contains(&Some(ComposeHash::new(record.hash.0))))
+            .map(|record| record.hash.to_string())
+            .collect();
+        Warning::when(!older.is_empty(), "OLDER_HASHES_ALLOWED", || {
+            format!(
+                "hashes other than the one that runs are still allowed, so the CVM can be put back to them without an \
+                 approval: {}",
+                older.join(", ")
+            )
+        })
     }
 
     fn contract_blockers(&self) -> [Option<Warning>; 6] {

@@ -1,6 +1,6 @@
 //! What a plan's facts mean, one fact at a time.
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use serde_json::json;
 
 use super::super::sample;
@@ -16,6 +16,7 @@ struct Facts {
     after: Manifest,
     form: Option<Form>,
     pending: Option<Vec<PendingUpdate>>,
+    history: Vec<HashRecord>,
 }
 
 impl Facts {
@@ -29,6 +30,7 @@ impl Facts {
             after,
             form: plan.form,
             pending: Some(Vec::new()),
+            history: Vec::new(),
         };
         change(&mut facts);
         let findings = Findings {
@@ -39,6 +41,7 @@ impl Facts {
             form: facts.form,
             expected: facts.form.map(|form| facts.after.hash(form)),
             pending: facts.pending.as_deref(),
+            history: &facts.history,
         };
         let codes = |list: Vec<Warning>| list.into_iter().map(|warning| warning.code).collect();
         (codes(findings.blockers()), codes(findings.warnings()))
@@ -110,6 +113,28 @@ fn each_fact_that_forbids_going_on_has_its_code() {
     assert_eq!(
         Facts::codes(|facts| facts.app.preflight = Some(preflight(false))).0,
         Vec::<String>::new()
+    );
+}
+
+#[test]
+fn h6_every_hash_but_those_before_and_after_is_older() {
+    let record = |hash: ComposeHash, allowed| HashRecord {
+        hash: B256::from(*hash.as_bytes()),
+        allowed,
+        transaction: B256::ZERO,
+        block: 1,
+    };
+    let older = ComposeHash::new([7; 32]);
+    let known = |facts: &Facts| {
+        let after = facts.form.map(|form| facts.after.hash(form));
+        [facts.cvm.compose_hash.unwrap(), after.unwrap()].map(|hash| record(hash, true))
+    };
+    let none = Vec::<String>::new();
+    assert_eq!(Facts::codes(|facts| facts.history = known(facts).to_vec()).0, none);
+    assert_eq!(Facts::codes(|facts| facts.history = vec![record(older, false)]).0, none);
+    assert_eq!(
+        Facts::codes(|facts| facts.history = [&known(facts)[..], &[record(older, true)]].concat()).0,
+        ["OLDER_HASHES_ALLOWED"]
     );
 }
 

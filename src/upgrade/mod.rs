@@ -30,7 +30,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256};
 use url::Url;
 
 use crate::chain::{Chain, FeePolicy, Finality};
@@ -64,6 +64,19 @@ pub struct Intent {
     pub also: Vec<PolicyChange>,
     /// What is fine about the Safe that owns the app although this build does not know it.
     pub trust: Trust,
+    /// What has to hold.
+    pub expected: Expected,
+}
+
+/// What somebody knows from elsewhere, held against what cloud and chain say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The app's contract.
+    pub app: Option<Address>,
+    /// To whom an ownership transfer is under way; it is no warning then.
+    pub pending_owner: Option<Address>,
+    /// No hash stays allowed but the one that runs and the one that this upgrade gives.
+    pub strict: bool,
 }
 
 /// What may be done without asking again, and for how long.

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::findings::{Findings, Warning, batch_blocker, safe_remarks};
-use super::{Intent, UpgradeError, World};
-use crate::chain::{AppQuery, AppState, Call, OwnerKind};
+use super::{Expected, Intent, UpgradeError, World};
+use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest};
 use crate::safe::SafeInfo;
@@ -134,9 +134,14 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     let expected = form.map(|form| after.hash(form));
     let chain = world.chain(subject.chain_id).await?;
     let query = query(&subject, expected);
-    let (state, pending) = tokio::join!(chain.app(&query), world.cloud.pending_updates(subject.app));
+    let (state, pending, history) = tokio::join!(
+        chain.app(&query),
+        world.cloud.pending_updates(subject.app),
+        history(&chain, &query, intent),
+    );
     let cloud = world.cloud.host();
     let state = state?;
+    check_heir(&state, intent.expected)?;
     let safe = match state.owner_kind {
         OwnerKind::Contract => SafeInfo::read(&chain, state.owner).await?,
         OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa => None,
@@ -150,8 +155,36 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         expected,
         after,
         pending: known_pending(pending)?,
+        history: history?,
     };
     Ok(draft.assess(state))
+}
+
+/// Every hash that was ever allowed or removed and is not removed by this upgrade, where somebody wants to know.
+async fn history(chain: &Chain, query: &AppQuery, intent: &Intent) -> Result<Vec<HashRecord>, ChainError> {
+    if !intent.expected.strict {
+        return Ok(Vec::new());
+    }
+    let mut history = chain.hash_history(query.app).await?;
+    history.retain(|record| !intent.also.contains(&PolicyChange::RemoveComposeHash(record.hash)));
+    Ok(history)
+}
+
+/// A transfer that somebody knows of goes to whom they know.
+fn check_heir(state: &AppState, expected: Expected) -> Result<(), UpgradeError> {
+    let Some(expected) = expected.pending_owner else {
+        return Ok(());
+    };
+    let found = state.pending_owner.unwrap_or_default();
+    if found == expected {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        "PENDING_OWNER_MISMATCH",
+        "pending owner of the app",
+        expected,
+        found,
+    ))
 }
 
 fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
@@ -194,6 +227,9 @@ async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, Upg
             format!("Phala Cloud names no app for `{}`", intent.cvm),
         ));
     };
+    if let Some(expected) = intent.expected.app.filter(|expected| *expected != app) {
+        return Err(UpgradeError::stop("APP_MISMATCH", "app of the CVM", expected, app));
+    }
     if let Some(contract) = cvm.kms.app_contract.filter(|contract| *contract != app) {
         return Err(UpgradeError::stop(
             "APP_MISMATCH",
@@ -240,6 +276,7 @@ struct Draft<'a> {
     expected: Option<ComposeHash>,
     after: Manifest,
     pending: Option<Vec<PendingUpdate>>,
+    history: Vec<HashRecord>,
     safe: Option<SafeInfo>,
 }
 
@@ -253,12 +290,16 @@ impl Draft<'_> {
             form: self.form,
             expected: self.expected,
             pending: self.pending.as_deref(),
+            history: &self.history,
         }
     }
 
     fn assess(self, app_state: AppState) -> Plan {
         let mut blockers = self.findings(&app_state).blockers();
         let mut warnings = self.findings(&app_state).warnings();
+        if self.intent.expected.pending_owner.is_some() {
+            warnings.retain(|warning| warning.code != "OWNER_PENDING");
+        }
         let route = Route::of(&app_state, self.safe.as_ref());
         blockers.extend(batch_blocker(&route, &self.intent.also));
         if let Some(safe) = &self.safe {

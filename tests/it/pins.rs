@@ -1,6 +1,6 @@
 //! What was read when the upgrade was planned is compared with what is there when it counts.
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use serde_json::json;
 
 use crate::flow::{Flow, Ran};
@@ -119,4 +119,84 @@ fn i19_a_proposal_whose_cvm_leads_out_of_the_folder_creates_nothing() {
     }
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     assert_eq!(std::fs::read_dir(world.folder().join("a")).unwrap().count(), 1);
+}
+
+#[test]
+fn v2_the_app_that_somebody_expects_is_compared_when_the_cvm_is_named_by_its_name() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let other = ACCOUNTS[3].address.to_string();
+    let app = world.app.to_string();
+    let project = |app: &str| world.file("phala.toml", &format!("app = \"{app}\"\n"));
+    for step in ["plan", "prepare", "upgrade"] {
+        let stopped = flow.with(step, &["--app", &other]).exits(5).says("APP_MISMATCH");
+        assert!(
+            stopped.said.contains(&other) && stopped.said.contains(&app),
+            "{}",
+            stopped.said
+        );
+        project(&other);
+        flow.step(step).exits(5).says("APP_MISMATCH");
+        // What was typed counts more than the file.
+        flow.with("plan", &["--app", &app]).exits(0);
+        project(&app);
+        flow.step("plan").exits(0);
+        std::fs::remove_file(world.folder().join("phala.toml")).unwrap();
+    }
+    assert!(!flow.dir.exists(), "nothing is begun");
+    assert!(world.cloud.requests().iter().all(|request| request.method == "GET"));
+    project("app_1234");
+    flow.step("plan").exits(3).says("INPUT_PROJECT_FILE");
+    project(&app);
+    flow.step("upgrade").exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn h6_v28_strictly_no_older_hash_stays_allowed() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.with("plan", &["--strict"]).exits(0);
+    let older = B256::repeat_byte(7);
+    world.allow(older);
+    for step in ["plan", "prepare", "upgrade"] {
+        let refused = flow.with(step, &["--strict"]).exits(6).says("OLDER_HASHES_ALLOWED");
+        assert!(refused.said.contains(&older.to_string()), "{}", refused.said);
+        assert!(
+            !refused.said.contains(&format!("approval: {}", world.first_hash)),
+            "{}",
+            refused.said
+        );
+    }
+    assert!(!flow.dir.exists(), "nothing is begun");
+    assert!(world.cloud.requests().iter().all(|request| request.method == "GET"));
+    flow.step("plan").exits(0);
+    world.as_owner(&abi::removeComposeHashCall { composeHash: older });
+    // The new hash may be allowed already.
+    world.allow(flow.hash);
+    flow.with("upgrade", &["--strict"]).exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn o3_a_transfer_goes_to_whom_somebody_expects_or_nothing_goes_on() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let heir = ACCOUNTS[2].address;
+    let expecting = |step: &str, who: Address| flow.with(step, &["--expect-pending-owner", &who.to_string()]);
+    // None is under way.
+    expecting("plan", heir).exits(5).says("PENDING_OWNER_MISMATCH");
+    world.as_owner(&abi::transferOwnershipCall { to: heir });
+    for step in ["plan", "prepare", "upgrade"] {
+        let stopped = expecting(step, ACCOUNTS[3].address)
+            .exits(5)
+            .says("PENDING_OWNER_MISMATCH");
+        assert!(stopped.said.contains(&heir.to_string()), "{}", stopped.said);
+    }
+    assert!(!flow.dir.exists(), "nothing is begun");
+    assert!(flow.step("plan").exits(0).said.contains("OWNER_PENDING"));
+    let plan = expecting("plan", heir).exits(0);
+    assert!(!plan.said.contains("OWNER_PENDING"), "{}", plan.said);
+    expecting("upgrade", heir).exits(0);
+    flow.landed_once();
 }

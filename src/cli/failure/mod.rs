@@ -328,6 +328,10 @@ pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
             Next::Look,
             "the owner has to allow the device first, by a call of its own",
         ),
+        "OLDER_HASHES_ALLOWED" => (
+            Next::Look,
+            "the owner has to take them away, by removeComposeHash or, where a Safe owns the app, by --remove-hash",
+        ),
         "KMS_OFFCHAIN" => (Next::Look, "use Phala Cloud's own tools for this CVM"),
         "NOTHING_TO_APPROVE" => (
             Next::Again,
