@@ -7,7 +7,7 @@ use super::text::Page;
 use crate::chain::{AppState, OwnerKind, Preflight};
 use crate::safe::SafeInfo;
 use crate::upgrade::{
-    Ceremony, Checked, EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, PolicyChange, Route, Status, Step, Warning,
+    Ballot, Checked, EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, PolicyChange, Route, Status, Step, Warning,
 };
 
 /// Where an upgrade stands: what is certain first, then what is known.
@@ -219,12 +219,11 @@ pub(super) fn safe(page: &mut Page, info: &SafeInfo) {
 }
 
 /// What was signed, what was compared before, and what was not.
-pub(super) fn signed(page: &mut Page, ceremony: &Ceremony, rejects: bool, checked: &Checked) {
-    let ballot = ceremony.ballot(rejects);
+pub(super) fn signed(page: &mut Page, ballot: &Ballot, checked: &Checked) {
     let digests = ballot.tx.digests();
     page.facts(&[
         ("Safe", Some(ballot.tx.domain().safe.to_string())),
-        ("nonce", Some(ceremony.nonce().to_string())),
+        ("nonce", Some(ballot.tx.fields().nonce.to_string())),
         ("domain hash", Some(digests.domain.to_string())),
         ("message hash", Some(digests.message.to_string())),
         ("safeTxHash", Some(digests.safe_tx.to_string())),

@@ -193,10 +193,13 @@ impl Run<'_> {
         let plan = self.plan()?;
         let calls = plan.calls_for(self.hash());
         let is_planned = match self.upgrade.state().ceremony()? {
-            Some(ceremony) => {
-                let rejects = self.upgrade.state().is_rejecting();
-                ceremony.ballot(rejects).tx.is_executed_by(&tx.request.call)
-            }
+            Some(ceremony) => match self.upgrade.state().errand {
+                Some(errand) => errand.is_planned(&ceremony, &tx.request.call),
+                None => {
+                    let rejects = self.upgrade.state().is_rejecting();
+                    ceremony.ballot(rejects).tx.is_executed_by(&tx.request.call)
+                }
+            },
             None => calls == [tx.request.call.clone()],
         };
         if is_planned && tx.request.chain_id == plan.chain_id {

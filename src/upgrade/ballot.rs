@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256};
 
 use super::approve::{app_now, check_pins};
-use super::ceremony::Ballot;
+use super::ceremony::{Ballot, Paper};
 use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
@@ -53,7 +53,7 @@ pub(super) async fn sign_ballot(
     world: &World<'_>,
     book: &mut Book<'_>,
     signer: &Signer,
-    rejects: bool,
+    paper: Paper,
 ) -> Result<(), UpgradeError> {
     let state = book.state();
     let (Some(plan), Some(ceremony)) = (state.plan(), state.ceremony()?) else {
@@ -62,17 +62,30 @@ pub(super) async fn sign_ballot(
             command: "prepare",
         });
     };
-    let ballot = ceremony.ballot(rejects);
-    let owner = signer.address();
-    refuse_stranger(plan, owner)?;
-    let (what, verb) = if rejects {
-        ("rejecting", "Sign this rejection")
-    } else {
-        ("signing", "Sign this Safe transaction")
+    let Some((ballot, nested)) = ceremony.paper(paper) else {
+        return Err(UpgradeError::TooEarly {
+            message: "the transaction of the nested Safe was not chosen yet".to_owned(),
+            command: "sign",
+        });
     };
+    let owner = signer.address();
+    refuse_stranger(nested.or(plan.safe.as_ref()), owner)?;
+    let (what, verb) = match paper {
+        Paper::Approval => ("signing", "Sign this Safe transaction"),
+        Paper::Rejection => ("rejecting", "Sign this rejection"),
+        Paper::Nested(_) => ("signing", "Sign this nested Safe's approval"),
+    };
+    let mut facts = consent_facts(plan, ballot);
+    if nested.is_some() {
+        let parent = &ceremony.approval.tx;
+        facts.push((
+            "approves".to_owned(),
+            format!("{} of {}", parent.hash(), parent.domain().safe),
+        ));
+    }
     let consent = Consent {
         question: format!("{verb} as {owner}?"),
-        facts: consent_facts(plan, ballot),
+        facts,
     };
     if !world.ask.consent(&consent)? {
         return Err(UpgradeError::Declined { what: what.to_owned() });
@@ -95,7 +108,7 @@ pub(super) async fn sign_ballot(
     book.record(Event::SafeSignature {
         owner,
         signature: signature.to_bytes(),
-        rejects,
+        paper,
         source: "key".to_owned(),
     })?;
     book.write()?;
@@ -103,8 +116,8 @@ pub(super) async fn sign_ballot(
     Ok(())
 }
 
-fn refuse_stranger(plan: &Plan, key: Address) -> Result<(), UpgradeError> {
-    let owners = plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default();
+fn refuse_stranger(safe: Option<&SafeInfo>, key: Address) -> Result<(), UpgradeError> {
+    let owners = safe.map(SafeInfo::owner_set).unwrap_or_default();
     if owners.contains(&key) {
         return Ok(());
     }
@@ -149,6 +162,31 @@ pub(super) async fn check_ballot(
         ));
     }
     Ok((look, changed))
+}
+
+/// The same for a Safe that is an owner, and its transaction.
+///
+/// # Errors
+/// As above.
+pub(super) async fn check_child(
+    chain: &Chain,
+    limits: &Limits,
+    pinned: &SafeInfo,
+    ballot: &Ballot,
+) -> Result<(), UpgradeError> {
+    let found = look(chain, &ballot.tx, &ballot.signatures, None).await?;
+    judge(limits, pinned, &found.info)?;
+    if found.hash_on_chain != Some(ballot.tx.hash()) {
+        return Err(UpgradeError::stop(
+            "SAFE_TX_HASH",
+            "hash of the nested Safe's transaction",
+            ballot.tx.hash(),
+            found
+                .hash_on_chain
+                .map_or_else(|| "no answer of the Safe".to_owned(), |hash| hash.to_string()),
+        ));
+    }
+    Ok(())
 }
 
 /// The same for the app: owner and code are what the plan read. `true`: the hash is allowed already.

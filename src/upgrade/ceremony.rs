@@ -13,6 +13,7 @@ use super::{Plan, UpgradeError};
 use crate::chain::{BlockRef, Call};
 use crate::safe::{
     Digests, Intent, OwnerSignature, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields, SignatureSet,
+    is_approval_of,
 };
 
 /// The Safe transaction that an upgrade asks for. Its nonce is chosen once, and with it the hash that owners sign.
@@ -50,6 +51,23 @@ pub struct SafeSection {
     /// Set once somebody asked for the transaction to be rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<RejectionSection>,
+    /// Owners that are Safes themselves: their own transactions that approve this one on chain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nested: Vec<NestedSection>,
+}
+
+/// What the owners of a Safe sign that owns the Safe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NestedSection {
+    /// The Safe that is an owner.
+    pub safe: SafeInfo,
+    /// Its transaction: `approveHash` of the one above, at a nonce of its own.
+    pub frozen: Frozen,
+    /// Its hashes.
+    pub digests: Digests,
+    /// Its signatures so far, by owner.
+    pub signatures: Vec<Signed>,
 }
 
 /// The transaction that uses up the nonce, so that the upgrade can never be executed.
@@ -71,6 +89,57 @@ pub struct Ballot {
     pub signatures: SignatureSet,
 }
 
+/// Which transaction somebody signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Paper {
+    /// The one that approves the upgrade.
+    Approval,
+    /// The one that rejects it.
+    Rejection,
+    /// The one with which this owner, a Safe itself, agrees to the approval.
+    Nested(Address),
+}
+
+/// The transaction of an owner that is a Safe, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Nested {
+    pub(super) safe: SafeInfo,
+    pub(super) frozen: Frozen,
+    pub(super) signatures: BTreeMap<Address, Bytes>,
+}
+
+/// Everything that is recorded of who signed what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Signatures {
+    pub(super) approvals: BTreeMap<Address, Bytes>,
+    pub(super) rejections: BTreeMap<Address, Bytes>,
+    pub(super) nested: BTreeMap<Address, Nested>,
+}
+
+impl Signatures {
+    /// The signatures of one paper; none before it was chosen.
+    pub(super) fn of(&self, paper: Paper) -> Option<&BTreeMap<Address, Bytes>> {
+        match paper {
+            Paper::Approval => Some(&self.approvals),
+            Paper::Rejection => Some(&self.rejections),
+            Paper::Nested(child) => self.nested.get(&child).map(|nested| &nested.signatures),
+        }
+    }
+
+    pub(super) fn keep(&mut self, paper: Paper, owner: Address, signature: Bytes) {
+        let signatures = match paper {
+            Paper::Approval => &mut self.approvals,
+            Paper::Rejection => &mut self.rejections,
+            Paper::Nested(child) => match self.nested.get_mut(&child) {
+                Some(nested) => &mut nested.signatures,
+                None => return,
+            },
+        };
+        signatures.insert(owner, signature);
+    }
+}
+
 /// Both transactions of a nonce: the one that approves the upgrade, and the one that rejects it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ceremony {
@@ -78,6 +147,8 @@ pub struct Ceremony {
     pub approval: Ballot,
     /// The rejection.
     pub rejection: Ballot,
+    /// What owners that are Safes sign, by their addresses.
+    pub nested: BTreeMap<Address, (SafeInfo, Ballot)>,
     /// Since when.
     pub block: BlockRef,
 }
@@ -161,21 +232,36 @@ impl Ceremony {
         plan: &Plan,
         calls: &[Call],
         frozen: &Frozen,
-        (approvals, rejections): (&BTreeMap<Address, Bytes>, &BTreeMap<Address, Bytes>),
+        signatures: &Signatures,
     ) -> Result<Self, UpgradeError> {
         let tx = frozen.rebuild(plan, calls)?;
         let owners = plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default();
         let rejection = SafeTx::rejection(frozen.domain, frozen.transaction.nonce, true).map_err(refused)?;
+        let nested = signatures.nested.iter().map(|(child, nested)| {
+            let ballot = nested.ballot(&tx, &owners)?;
+            Ok((*child, (nested.safe.clone(), ballot)))
+        });
         Ok(Self {
-            approval: Ballot::new(tx, &owners, approvals),
-            rejection: Ballot::new(rejection, &owners, rejections),
+            nested: nested.collect::<Result<_, UpgradeError>>()?,
+            approval: Ballot::new(tx, &owners, &signatures.approvals),
+            rejection: Ballot::new(rejection, &owners, &signatures.rejections),
             block: frozen.block,
         })
     }
 
-    /// The ballot that is signed: the approval, or the rejection.
+    /// The approval, or the rejection.
     pub const fn ballot(&self, rejects: bool) -> &Ballot {
         if rejects { &self.rejection } else { &self.approval }
+    }
+
+    /// What is signed on a paper, and the Safe whose owners sign it unless it is the one that owns the app; nothing for
+    /// a nested Safe whose transaction was not chosen yet.
+    pub fn paper(&self, paper: Paper) -> Option<(&Ballot, Option<&SafeInfo>)> {
+        match paper {
+            Paper::Approval => Some((&self.approval, None)),
+            Paper::Rejection => Some((&self.rejection, None)),
+            Paper::Nested(child) => self.nested.get(&child).map(|(safe, ballot)| (ballot, Some(safe))),
+        }
     }
 
     /// The approval's hash.
@@ -189,7 +275,7 @@ impl Ceremony {
     }
 
     /// As a proposal holds it.
-    pub(super) fn section(&self, frozen: &Frozen, rejecting: bool) -> SafeSection {
+    pub(super) fn section(&self, frozen: &Frozen, rejecting: bool, all: &Signatures) -> SafeSection {
         let rejection = rejecting || !self.rejection.signatures.by_owner().is_empty();
         SafeSection {
             frozen: frozen.clone(),
@@ -199,24 +285,80 @@ impl Ceremony {
                 digests: self.rejection.tx.digests(),
                 signatures: self.rejection.signed(),
             }),
+            nested: self
+                .nested
+                .iter()
+                .filter_map(|(child, (safe, ballot))| {
+                    Some(NestedSection {
+                        safe: safe.clone(),
+                        frozen: all.nested.get(child)?.frozen.clone(),
+                        digests: ballot.tx.digests(),
+                        signatures: ballot.signed(),
+                    })
+                })
+                .collect(),
         }
     }
 }
 
+impl Nested {
+    /// The child's transaction, once it is nothing but its agreement to `parent`.
+    fn ballot(&self, parent: &SafeTx, owners: &BTreeSet<Address>) -> Result<Ballot, UpgradeError> {
+        let child = domain(&self.safe);
+        if self.frozen.domain != child || child.chain_id != parent.domain().chain_id {
+            return Err(changed(
+                "Safe of a nested transaction",
+                describe(&child),
+                describe(&self.frozen.domain),
+            ));
+        }
+        if !owners.contains(&child.safe) {
+            return Err(changed("nested Safe", "an owner of the Safe", child.safe));
+        }
+        let tx = SafeTx::accept(self.frozen.domain, self.frozen.transaction.clone(), true).map_err(refused)?;
+        if !is_approval_of(&tx, parent) {
+            return Err(changed(
+                "nested transaction",
+                format!("approveHash of {}", parent.hash()),
+                "another call",
+            ));
+        }
+        Ok(Ballot::new(tx, &self.safe.owner_set(), &self.signatures))
+    }
+}
+
 impl SafeSection {
+    /// Every signature, and what it is for.
+    pub(super) fn all_signatures(&self) -> impl Iterator<Item = (Paper, &Signed)> {
+        let approvals = marked(Paper::Approval, &self.signatures);
+        let rejections = self.rejection.iter();
+        let rejections = rejections.flat_map(|one| marked(Paper::Rejection, &one.signatures));
+        let nested = self.nested.iter();
+        let nested = nested.flat_map(|one| marked(Paper::Nested(one.safe.address), &one.signatures));
+        approvals.chain(rejections).chain(nested)
+    }
+
     /// Recomputes everything that follows from the fields, and every signature's owner.
     ///
     /// # Errors
     /// Something in it is not what it should be.
     pub(super) fn check(&self, plan: &Plan, calls: &[Call]) -> Result<Ceremony, UpgradeError> {
         let rejections = self.rejection.as_ref().map(|rejection| signed(&rejection.signatures));
-        let ceremony = Ceremony::new(
-            plan,
-            calls,
-            &self.frozen,
-            (&signed(&self.signatures), &rejections.unwrap_or_default()),
-        )?;
-        let again = ceremony.section(&self.frozen, self.rejection.is_some());
+        let nested = self.nested.iter().map(|one| {
+            let nested = Nested {
+                safe: one.safe.clone(),
+                frozen: one.frozen.clone(),
+                signatures: signed(&one.signatures),
+            };
+            (one.safe.address, nested)
+        });
+        let signatures = Signatures {
+            approvals: signed(&self.signatures),
+            rejections: rejections.unwrap_or_default(),
+            nested: nested.collect(),
+        };
+        let ceremony = Ceremony::new(plan, calls, &self.frozen, &signatures)?;
+        let again = ceremony.section(&self.frozen, self.rejection.is_some(), &signatures);
         if again.digests != self.digests {
             return Err(changed(
                 "hashes of the Safe transaction",
@@ -238,8 +380,19 @@ impl SafeSection {
                 "another one",
             ));
         }
+        if again.nested != self.nested {
+            return Err(changed(
+                "transactions of nested Safes",
+                "what follows from the Safe transaction",
+                "others",
+            ));
+        }
         Ok(ceremony)
     }
+}
+
+fn marked(paper: Paper, all: &[Signed]) -> impl Iterator<Item = (Paper, &Signed)> {
+    all.iter().map(move |one| (paper, one))
 }
 
 pub(super) fn signed(all: &[Signed]) -> BTreeMap<Address, Bytes> {

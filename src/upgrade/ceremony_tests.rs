@@ -27,7 +27,7 @@ fn by(which: usize, rejects: bool) -> Event {
     Event::SafeSignature {
         owner: owner_keys()[which].address(),
         signature: signature(which, digest),
-        rejects,
+        paper: if rejects { Paper::Rejection } else { Paper::Approval },
         source: "key".to_owned(),
     }
 }
@@ -109,7 +109,7 @@ fn signatures_count_for_the_transaction_that_they_are_for() {
         Event::SafeSignature {
             owner: Address::repeat_byte(9),
             signature: signature(2, B256::repeat_byte(1)),
-            rejects: false,
+            paper: Paper::Approval,
             source: "file".to_owned(),
         },
     ]);

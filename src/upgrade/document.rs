@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::ballot::{Book, check_app, check_ballot, sign_ballot};
-use super::ceremony::Ceremony;
+use alloy::primitives::Address;
+
+use super::ballot::{Book, check_app, check_ballot, check_child, sign_ballot};
+use super::ceremony::{Ceremony, Paper};
 use super::drive::{Upgrade, keep, pretty};
 use super::event::Event;
 use super::{Limits, Plan, Proposal, State, UpgradeError, World};
@@ -135,7 +137,13 @@ impl Subject {
     /// # Errors
     /// Something is not what the proposal says.
     pub async fn check(&mut self, world: &World<'_>, limits: &Limits, rejects: bool) -> Result<Checked, UpgradeError> {
+        let paper = if rejects { Paper::Rejection } else { Paper::Approval };
+        self.check_paper(world, limits, paper).await
+    }
+
+    async fn check_paper(&mut self, world: &World<'_>, limits: &Limits, paper: Paper) -> Result<Checked, UpgradeError> {
         let (plan, ceremony) = self.ceremony()?;
+        let rejects = paper == Paper::Rejection;
         let hash = self.state().verified().map(|(hash, _)| *hash);
         if limits.offline {
             return Ok(Checked {
@@ -155,6 +163,9 @@ impl Subject {
             None => false,
         };
         let (look, changed) = check_ballot(&chain, limits, plan, ceremony.ballot(rejects)).await?;
+        if let Some((ballot, Some(pinned))) = ceremony.paper(paper) {
+            check_child(&chain, limits, pinned, ballot).await?;
+        }
         if changed {
             self.record(Event::SafePinned(Box::new(look.info.clone())))?;
         }
@@ -173,9 +184,13 @@ impl Subject {
         &mut self,
         world: &World<'_>,
         limits: &Limits,
-        rejects: bool,
-    ) -> Result<(Checked, OwnerSignature, alloy::primitives::Address), UpgradeError> {
-        let checked = self.check(world, limits, rejects).await?;
+        paper: Paper,
+    ) -> Result<(Checked, OwnerSignature, Address), UpgradeError> {
+        if let Paper::Nested(child) = paper {
+            self.choose_nested(world, limits, child).await?;
+        }
+        let rejects = paper == Paper::Rejection;
+        let checked = self.check_paper(world, limits, paper).await?;
         self.refuse_pointless(&checked, rejects)?;
         let Some(source) = world.signer else {
             return Err(UpgradeError::decide(
@@ -189,10 +204,12 @@ impl Subject {
             })?;
         }
         let signer = Signer::open(source, world.unlock, world.ask).await?;
-        sign_ballot(world, &mut self.book(), &signer, rejects).await?;
+        sign_ballot(world, &mut self.book(), &signer, paper).await?;
         let owner = signer.address();
         let (_, ceremony) = self.ceremony()?;
-        let signature = ceremony.ballot(rejects).signatures.by_owner().get(&owner).cloned();
+        let signature = ceremony
+            .paper(paper)
+            .and_then(|(ballot, _)| ballot.signatures.by_owner().get(&owner).cloned());
         signature
             .map(|signature| (checked, signature, owner))
             .ok_or_else(|| UpgradeError::stop("SIGNER_NOT_OWNER", "signer", "an owner of the Safe", owner))
@@ -205,28 +222,43 @@ impl Subject {
     pub fn import(&mut self, offers: Vec<Offer>, source: &str) -> Result<Vec<Merged>, UpgradeError> {
         let (plan, mut ceremony) = self.ceremony()?;
         let owners = plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default();
-        let (mut merged, mut rest) = (Vec::new(), Vec::new());
+        let children: Vec<Address> = ceremony.nested.keys().copied().collect();
+        let mut merged = Vec::new();
         for offer in offers {
-            let ballot = &mut ceremony.rejection;
-            let mut tried = merge(&mut ballot.signatures, &ballot.tx, vec![offer.clone()], &owners);
-            if tried.iter().any(|one| one.outcome.is_ok()) {
-                merged.append(&mut tried);
-            } else {
-                rest.push(offer);
+            let one = || vec![offer.clone()];
+            let mut verdict = merge(&mut ceremony.approval.signatures, &ceremony.approval.tx, one(), &owners);
+            let others = std::iter::once((&mut ceremony.rejection, owners.clone()));
+            let nested = ceremony
+                .nested
+                .values_mut()
+                .map(|(safe, ballot)| (ballot, safe.owner_set()));
+            for (ballot, owners) in others.chain(nested) {
+                if verdict.iter().any(|one| one.outcome.is_ok()) {
+                    break;
+                }
+                let tried = merge(&mut ballot.signatures, &ballot.tx, one(), &owners);
+                // What is said of the approval is what people want to know when it fits none.
+                if tried.iter().any(|one| one.outcome.is_ok()) {
+                    verdict = tried;
+                }
             }
+            merged.append(&mut verdict);
         }
-        let ballot = &mut ceremony.approval;
-        merged.extend(merge(&mut ballot.signatures, &ballot.tx, rest, &owners));
-        for rejects in [false, true] {
-            for (owner, signature) in ceremony.ballot(rejects).signatures.by_owner() {
+        let papers = [Paper::Approval, Paper::Rejection].into_iter();
+        for paper in papers.chain(children.into_iter().map(Paper::Nested)) {
+            let Some((ballot, _)) = ceremony.paper(paper) else {
+                continue;
+            };
+            for (owner, signature) in ballot.signatures.by_owner() {
                 let bytes = signature.to_bytes();
-                if self.state().signatures(rejects).get(owner) == Some(&bytes) {
+                let known = self.state().ballots.of(paper).and_then(|signed| signed.get(owner));
+                if known == Some(&bytes) {
                     continue;
                 }
                 self.record(Event::SafeSignature {
                     owner: *owner,
                     signature: bytes,
-                    rejects,
+                    paper,
                     source: source.to_owned(),
                 })?;
             }
@@ -272,14 +304,14 @@ impl Subject {
         }
     }
 
-    fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
+    pub(super) fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
         match self {
             Self::Upgrade(upgrade) => upgrade.record(event),
             Self::Document(document) => document.record(event),
         }
     }
 
-    fn write(&self) -> Result<(), UpgradeError> {
+    pub(super) fn write(&self) -> Result<(), UpgradeError> {
         match self {
             Self::Upgrade(upgrade) => upgrade.write_proposal(),
             Self::Document(document) => document.write(),

@@ -198,17 +198,32 @@ impl Upgrade {
                 ));
             }
         }
-        let rejections = section.rejection.iter().flat_map(|rejection| &rejection.signatures);
-        let all = section.signatures.iter().map(|one| (one, false));
-        let all: Vec<_> = all.chain(rejections.map(|one| (one, true))).collect();
-        for (one, rejects) in all {
-            if self.state.signatures(rejects).contains_key(&one.owner) {
+        for nested in &section.nested {
+            let child = nested.safe.address;
+            match self.state.ballots.nested.get(&child) {
+                None => self.record(Event::SafeNested {
+                    safe: Box::new(nested.safe.clone()),
+                    frozen: Box::new(nested.frozen.clone()),
+                })?,
+                Some(own) if own.frozen == nested.frozen => {}
+                Some(own) => {
+                    return Err(UpgradeError::stop(
+                        "PROPOSAL_CHANGED",
+                        format!("transaction of the nested Safe {child}"),
+                        own.frozen.transaction.hash(&own.frozen.domain),
+                        nested.digests.safe_tx,
+                    ));
+                }
+            }
+        }
+        for (paper, one) in section.all_signatures() {
+            if self.state.has_signed(paper, one.owner) {
                 continue;
             }
             self.record(Event::SafeSignature {
                 owner: one.owner,
                 signature: one.signature.clone(),
-                rejects,
+                paper,
                 source: proposal::FILE.to_owned(),
             })?;
         }

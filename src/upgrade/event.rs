@@ -6,7 +6,8 @@ use alloy::primitives::{Address, B256, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ceremony::Frozen;
+use super::ceremony::{Frozen, Paper};
+use super::errand::Errand;
 use super::plan::Plan;
 use crate::chain::{BlockRef, Proof, SignedTx};
 use crate::cloud::Accepted;
@@ -69,10 +70,30 @@ pub enum Event {
         owner: Address,
         /// As it stands alone.
         signature: Bytes,
-        /// It is for the rejection.
-        rejects: bool,
+        /// What was signed.
+        paper: Paper,
         /// Where it came from: `key`, or what was imported.
         source: String,
+    },
+    /// An owner is a Safe itself, and its transaction was chosen.
+    #[serde(rename = "safe.nested")]
+    SafeNested {
+        /// That Safe.
+        safe: Box<SafeInfo>,
+        /// Its transaction.
+        frozen: Box<Frozen>,
+    },
+    /// An approval on chain is about to be sent.
+    #[serde(rename = "safe.errand")]
+    SafeErrand {
+        /// Whose, and how.
+        errand: Errand,
+    },
+    /// It is on chain.
+    #[serde(rename = "safe.errand.done")]
+    SafeErrandDone {
+        /// The transaction.
+        transaction: B256,
     },
     /// The Safe changed, and somebody took that for good.
     #[serde(rename = "safe.pinned")]
@@ -206,6 +227,9 @@ impl Event {
             Self::Verified { .. } => "verified",
             Self::SafeFrozen(_) => "safe.frozen",
             Self::SafeSignature { .. } => "safe.signature",
+            Self::SafeNested { .. } => "safe.nested",
+            Self::SafeErrand { .. } => "safe.errand",
+            Self::SafeErrandDone { .. } => "safe.errand.done",
             Self::SafePinned(_) => "safe.pinned",
             Self::SafeGone { .. } => "safe.gone",
             Self::SafeReject { .. } => "safe.reject",

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use alloy::primitives::{Address, B256, Bytes, U256};
 
 use super::ballot::{Book, check_ballot, consent_facts, judge, sign_ballot};
-use super::ceremony::{Ballot, Ceremony, Frozen};
+use super::ceremony::{Ballot, Ceremony, Frozen, Paper};
 use super::drive::Run;
 use super::event::Event;
 use super::{Goal, Outcome, Pending, PolicyChange, UpgradeError};
@@ -101,14 +101,14 @@ impl Run<'_> {
                 .execute(chain, &ceremony.approval, (&look, executor, &packed.bytes))
                 .await;
         }
-        let unsigned = key.filter(|key| facts.owners.contains(key) && !self.has_signed(*key, false));
+        let unsigned = key.filter(|key| facts.owners.contains(key) && !self.has_signed(*key, Paper::Approval));
         if goal == Goal::Live && unsigned.is_some() {
-            return self.sign_as_owner(false).await;
+            return self.sign_as_owner(Paper::Approval).await;
         }
         Ok(Outcome::Pending(waiting(&ceremony, &standing, queued, key)))
     }
 
-    fn refuse_rejected(&self) -> Result<(), UpgradeError> {
+    pub(super) fn refuse_rejected(&self) -> Result<(), UpgradeError> {
         if !self.upgrade.state().is_rejecting() {
             return Ok(());
         }
@@ -118,8 +118,8 @@ impl Run<'_> {
         ))
     }
 
-    pub(super) fn has_signed(&self, owner: Address, rejects: bool) -> bool {
-        self.upgrade.state().signatures(rejects).contains_key(&owner)
+    pub(super) fn has_signed(&self, owner: Address, paper: Paper) -> bool {
+        self.upgrade.state().has_signed(paper, owner)
     }
 
     /// Reads the Safe and what it says of the transaction, and compares it with what was read before.
@@ -133,14 +133,14 @@ impl Run<'_> {
     }
 
     /// One signature more; whether it was the last one that was needed, the next look says.
-    pub(super) async fn sign_as_owner(&mut self, rejects: bool) -> Result<Outcome, UpgradeError> {
+    pub(super) async fn sign_as_owner(&mut self, paper: Paper) -> Result<Outcome, UpgradeError> {
         self.signer().await?;
         let Some(signer) = &self.signer else {
             return Ok(Outcome::Reached);
         };
         let owner = signer.address();
-        sign_ballot(self.world, &mut Book::Upgrade(self.upgrade), signer, rejects).await?;
-        let what = if rejects {
+        sign_ballot(self.world, &mut Book::Upgrade(self.upgrade), signer, paper).await?;
+        let what = if paper == Paper::Rejection {
             "the rejection"
         } else {
             "the Safe transaction"

@@ -8,7 +8,7 @@ use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ceremony::{Ceremony, SafeSection, Signed};
+use super::ceremony::{Ceremony, Paper, SafeSection, Signed};
 use super::event::{Event, Identity, Preparation};
 use super::findings::{derived_warnings, safe_remarks};
 use super::state::State;
@@ -65,7 +65,7 @@ impl Proposal {
         let prepared = state.prepared.as_ref()?;
         let calls = plan.calls_for(*hash);
         let safe = match (&state.frozen, state.ceremony()) {
-            (Some(frozen), Ok(Some(ceremony))) => Some(ceremony.section(frozen, state.is_rejecting())),
+            (Some(frozen), Ok(Some(ceremony))) => Some(ceremony.section(frozen, state.is_rejecting(), &state.ballots)),
             _ => None,
         };
         Some(Self {
@@ -247,17 +247,33 @@ impl Proposal {
         ];
         let Some(section) = section else { return events };
         events.push(Event::SafeFrozen(Box::new(section.frozen)));
-        let mut extend = |signatures: Vec<Signed>, rejects: bool| {
+        let mut extend = |signatures: Vec<Signed>, paper: Paper| {
             events.extend(signatures.into_iter().map(|one| Event::SafeSignature {
                 owner: one.owner,
                 signature: one.signature,
-                rejects,
+                paper,
                 source: FILE.to_owned(),
             }));
         };
-        extend(section.signatures, false);
+        extend(section.signatures, Paper::Approval);
+        let rejection = section.rejection.is_some();
         if let Some(rejection) = section.rejection {
-            extend(rejection.signatures, true);
+            extend(rejection.signatures, Paper::Rejection);
+        }
+        for nested in section.nested {
+            let child = nested.safe.address;
+            events.push(Event::SafeNested {
+                safe: Box::new(nested.safe),
+                frozen: Box::new(nested.frozen),
+            });
+            events.extend(nested.signatures.into_iter().map(|one| Event::SafeSignature {
+                owner: one.owner,
+                signature: one.signature,
+                paper: Paper::Nested(child),
+                source: FILE.to_owned(),
+            }));
+        }
+        if rejection {
             events.push(Event::SafeReject { at });
         }
         events

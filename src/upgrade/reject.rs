@@ -6,7 +6,7 @@ use alloy::primitives::B256;
 use jiff::Timestamp;
 
 use super::ballot::check_ballot;
-use super::ceremony::Ceremony;
+use super::ceremony::{Ceremony, Paper};
 use super::drive::{Run, Upgrade};
 use super::event::Event;
 use super::{Limits, Outcome, Pending, UpgradeError, World};
@@ -100,9 +100,9 @@ impl Run<'_> {
         if let (false, Some(executor), Ok(packed)) = (queued, key, ballot.signatures.pack(&facts)) {
             return self.execute(&chain, ballot, (&look, executor, &packed.bytes)).await;
         }
-        let unsigned = key.is_some_and(|key| facts.owners.contains(&key) && !self.has_signed(key, true));
+        let unsigned = key.is_some_and(|key| facts.owners.contains(&key) && !self.has_signed(key, Paper::Rejection));
         if unsigned {
-            return self.sign_as_owner(true).await;
+            return self.sign_as_owner(Paper::Rejection).await;
         }
         let standing = ballot.signatures.standing(&look.facts);
         let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();

@@ -4,17 +4,19 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::UpgradeError;
-use super::ceremony::{Ceremony, Frozen};
+use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures};
+use super::errand::Errand;
 use super::event::{Event, Identity, IllegalStep, Preparation};
 use super::plan::Plan;
 use crate::chain::{BlockRef, Proof, SignedTx};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
+use crate::safe::SafeInfo;
 
 /// The next thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -152,8 +154,9 @@ pub struct State {
     pub(super) verified: Option<(ComposeHash, Verification)>,
     /// The Safe transaction, once it is chosen.
     pub(super) frozen: Option<Box<Frozen>>,
-    pub(super) approvals: BTreeMap<Address, Bytes>,
-    pub(super) rejections: BTreeMap<Address, Bytes>,
+    pub(super) ballots: Signatures,
+    /// The transaction that is on its way is an owner's approval, not the execution.
+    pub(super) errand: Option<Errand>,
     /// Why the Safe transaction can never take effect.
     pub(super) safe_gone: Option<String>,
     /// When somebody decided to reject it.
@@ -221,9 +224,15 @@ impl State {
             Event::SafeSignature {
                 owner,
                 signature,
-                rejects,
+                paper,
                 ..
-            } => self.take_signature(owner, signature, rejects),
+            } => {
+                self.signing = None;
+                self.ballots.keep(paper, owner, signature);
+            }
+            Event::SafeNested { safe, frozen } => self.take_nested(*safe, *frozen),
+            Event::SafeErrand { errand } => self.errand = Some(errand),
+            Event::SafeErrandDone { .. } => self.end_errand(),
             Event::SafePinned(safe) => {
                 if let Some(plan) = &mut self.plan {
                     plan.safe = Some(*safe);
@@ -344,9 +353,15 @@ impl State {
                     "an intent has one nonce of the Safe",
                 )
             }),
-            Event::SafeSignature { .. } | Event::SafeGone { .. } | Event::SafeReject { .. } => {
-                missing(self.frozen.is_some(), "no Safe transaction was chosen")
-            }
+            Event::SafeSignature { .. }
+            | Event::SafeGone { .. }
+            | Event::SafeReject { .. }
+            | Event::SafeNested { .. } => missing(self.frozen.is_some(), "no Safe transaction was chosen"),
+            Event::SafeErrand { .. } => missing(
+                self.frozen.is_some() && self.signed.is_empty() && self.proof.is_none(),
+                "another transaction is on its way, or none is needed",
+            ),
+            Event::SafeErrandDone { .. } => missing(self.errand.is_some(), "no approval was sent"),
             Event::SafePinned(safe) => missing(
                 self.plan
                     .as_ref()
@@ -398,8 +413,7 @@ impl State {
         let (Some(plan), Some(frozen), Some((hash, _))) = (self.plan(), &self.frozen, &self.verified) else {
             return Ok(None);
         };
-        let signed = (&self.approvals, &self.rejections);
-        Ceremony::new(plan, &plan.calls_for(*hash), frozen, signed).map(Some)
+        Ceremony::new(plan, &plan.calls_for(*hash), frozen, &self.ballots).map(Some)
     }
 
     /// Whether somebody decided to reject the Safe transaction.
@@ -407,9 +421,9 @@ impl State {
         self.rejecting.is_some()
     }
 
-    /// The signatures so far, by owner: for the approval, or for the rejection.
-    pub(super) const fn signatures(&self, rejects: bool) -> &BTreeMap<Address, Bytes> {
-        if rejects { &self.rejections } else { &self.approvals }
+    /// Whether an owner signed a paper.
+    pub(super) fn has_signed(&self, paper: Paper, owner: Address) -> bool {
+        self.ballots.of(paper).is_some_and(|signed| signed.contains_key(&owner))
     }
 
     fn take_frozen(&mut self, frozen: Box<Frozen>) {
@@ -417,18 +431,25 @@ impl State {
         self.safe_gone = None;
         self.rejecting = None;
         // Signatures are for one hash.
-        self.approvals.clear();
-        self.rejections.clear();
+        self.ballots = Signatures::default();
     }
 
-    fn take_signature(&mut self, owner: Address, signature: Bytes, rejects: bool) {
-        self.signing = None;
-        let set = if rejects {
-            &mut self.rejections
-        } else {
-            &mut self.approvals
+    fn take_nested(&mut self, safe: SafeInfo, frozen: Frozen) {
+        let nested = Nested {
+            safe,
+            frozen,
+            // Signatures are for one hash.
+            signatures: BTreeMap::new(),
         };
-        set.insert(owner, signature);
+        self.ballots.nested.insert(nested.safe.address, nested);
+    }
+
+    fn end_errand(&mut self) {
+        self.errand = None;
+        self.signed.clear();
+        self.sent = false;
+        self.seen = None;
+        self.gone = None;
     }
 
     fn take_signed(&mut self, tx: SignedTx) {
@@ -442,6 +463,7 @@ impl State {
         self.signed.clear();
         self.sent = false;
         self.seen = None;
+        self.errand = None;
         // A reorganisation may have come after the proof.
         self.proof = None;
         self.gone = Some(why);
@@ -456,12 +478,12 @@ impl State {
         Effects {
             prepare: of(self.prepared.is_some(), self.preparing),
             approval: of(
-                self.proof.is_some() || !self.signed.is_empty() || !self.approvals.is_empty(),
+                self.proof.is_some() || !self.signed.is_empty() || !self.ballots.approvals.is_empty(),
                 self.signing.is_some(),
             ),
             transaction: of(
                 self.proof.is_some(),
-                !self.signed.is_empty() && self.rejecting.is_none(),
+                !self.signed.is_empty() && self.rejecting.is_none() && self.errand.is_none(),
             ),
             commit: of(self.committed.is_some(), self.committing),
             live: of(self.done.is_some(), self.committed.is_some()),
@@ -489,7 +511,10 @@ impl State {
                 .as_ref()
                 .map(|frozen| frozen.transaction.hash(&frozen.domain)),
             safe_nonce: self.frozen.as_ref().map(|frozen| frozen.transaction.nonce.to_string()),
-            signed_by: self.frozen.as_ref().map(|_| self.approvals.keys().copied().collect()),
+            signed_by: self
+                .frozen
+                .as_ref()
+                .map(|_| self.ballots.approvals.keys().copied().collect()),
             threshold: plan.and_then(|plan| plan.safe.as_ref()).map(|safe| safe.threshold),
             transaction_hash: proof
                 .and_then(|proof| proof.transaction)

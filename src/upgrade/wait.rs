@@ -157,6 +157,9 @@ impl Run<'_> {
     ) -> Result<Option<Outcome>, UpgradeError> {
         let plan = self.plan()?;
         super::point("wait.b");
+        if let Some(errand) = self.upgrade.state().errand {
+            return self.prove_errand(chain, errand, inclusion.transaction).await;
+        }
         if self.upgrade.state().is_rejecting() {
             return self.prove_rejection(chain, inclusion.transaction).await;
         }

@@ -648,3 +648,88 @@ fn a_proposal_is_signed_without_a_chain_and_says_what_was_not_checked() {
     Ran::of(&mut command).exits(0);
     assert_eq!(std::fs::read(&copy).unwrap(), before);
 }
+
+#[test]
+fn an_owner_approves_on_chain_instead_of_signing() {
+    each(&[0, 1, 2], |release| {
+        let world = world(SafeOptions {
+            release: *release,
+            ..USUAL
+        });
+        let flow = Flow::new(&world);
+        flow.step("prepare").exits(0);
+        let dir = flow.dir.to_str().unwrap();
+        let approve = |index: usize| {
+            let key = signer(index);
+            Ran::of(&mut flow.command(&["sign", "--on-chain", "--dir", dir, "--signer", &key, "--yes", "--json"]))
+        };
+        approve(4).exits(5).says("SIGNER_NOT_OWNER");
+        approve(0).exits(0);
+        approve(0).exits(0);
+        assert_eq!(world.rpc().nonce(ACCOUNTS[4].address), 0);
+        execute(&flow, 4).exits(8).says("PENDING_SIGNATURES");
+        approve(1).exits(0);
+        execute(&flow, 4).exits(0);
+        flow.step("wait").exits(0);
+        flow.step("commit").exits(0);
+        flow.landed_once();
+    });
+}
+
+#[test]
+fn a_safe_that_owns_the_safe_agrees_on_chain_whichever_releases_meet() {
+    each(&[0, 1, 2], |parent| {
+        let world = World::with(WorldOptions {
+            safe: Some(SafeOptions {
+                release: *parent,
+                ..USUAL
+            }),
+            app: AppVariant::OneStep,
+            ..WorldOptions::default()
+        });
+        let rpc = world.rpc();
+        for (which, child) in RELEASES.iter().enumerate() {
+            child.install(&rpc);
+            let child = child.create(&rpc, true, (&[ACCOUNTS[0].address, ACCOUNTS[1].address], 2));
+            let owners = [child, ACCOUNTS[2].address, ACCOUNTS[3].address];
+            let safe = RELEASES[*parent].create(&rpc, false, (&owners, 2));
+            let owner = rpc.read(world.app, &abi::ownerCall {});
+            rpc.execute_as(owner, world.app, &abi::transferOwnershipCall { to: safe });
+            nested_upgrade(&world, child, which);
+        }
+    });
+}
+
+fn nested_upgrade(world: &World, child: Address, which: usize) {
+    let text = format!("services:\n  web:\n    image: nginx:2.{which}\n");
+    let mut flow = Flow::new(world);
+    flow.dir = world.folder().join(format!("nested-{which}"));
+    flow.compose = world.file(&format!("nested-{which}.yml"), &text);
+    flow.hash = world.hash_with(&text);
+    flow.step("prepare").exits(0);
+    let name = child.to_string();
+    let file = flow.dir.join("proposal.json");
+    let file = file.to_str().unwrap();
+    let run = |arguments: &[&str], index: usize| {
+        let key = signer(index);
+        let all = [arguments, &["--signer", &key, "--yes", "--json"]].concat();
+        Ran::of(&mut flow.command(&all))
+    };
+    run(&["sign", file, "--for", &name], 4)
+        .exits(5)
+        .says("SIGNER_NOT_OWNER");
+    run(&["sign", file, "--for", &name], 0).exits(0);
+    run(&["execute", file, "--for", &name], 4)
+        .exits(8)
+        .says("PENDING_SIGNATURES");
+    // The second owner signs with no chain at hand.
+    run(&["sign", file, "--for", &name, "--offline"], 1).exits(0);
+    run(&["execute", file, "--for", &name], 4).exits(0);
+    execute(&flow, 4).exits(8).says("PENDING_SIGNATURES");
+    run(&["sign", file], 2).exits(0);
+    execute(&flow, 4).exits(0);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    world.cloud.wait_for_hash(CVM, flow.hash);
+    assert_eq!(flow.announcements(), 1);
+}

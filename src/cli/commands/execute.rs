@@ -1,5 +1,6 @@
 //! `execute`: get the owner's authority and send the call.
 
+use alloy::primitives::Address;
 use clap::Args;
 
 use super::advance;
@@ -7,13 +8,14 @@ use crate::cli::args::{Agree, Key, Multisig, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
+use crate::cli::settings::{Settings, Typed};
 use crate::upgrade::Goal;
 
 /// Sign and send the call that allows the compose hash
 ///
 /// The transaction's bytes are on disk before they are sent; running again sends the same bytes, never another nonce.
-/// Where the owner is a contract, it shows the call and waits for nobody: see `wait`.
+/// Where a Safe owns the app, any key executes the Safe transaction once enough owners signed; it is simulated first.
+/// Where the owner is another contract, it shows the call and waits for nobody: see `wait`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  countersign execute --dir .countersign/my-app-1a2b3c4d --signer keystore:~/key.json"
@@ -21,6 +23,9 @@ use crate::upgrade::Goal;
 pub(in crate::cli) struct Execute {
     #[command(flatten)]
     which: Which,
+    /// Execute what the owners of this Safe signed, which is itself an owner: its approval on chain
+    #[arg(long = "for", value_name = "SAFE")]
+    nested: Option<Address>,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -43,6 +48,14 @@ impl Execute {
             agree: Some(&self.agree),
             ..Typed::default()
         };
-        advance(session, &self.which, typed, (Goal::Executed, "execute")).await
+        let Some(child) = self.nested else {
+            return advance(session, &self.which, typed, (Goal::Executed, "execute")).await;
+        };
+        let settings = Settings::gather(typed, &session.env)?;
+        let outside = session.outside(&settings)?;
+        let mut upgrade = session.open(&self.which)?;
+        let world = outside.world();
+        let outcome = upgrade.approve_on_chain(&world, &settings.limits, Some(child)).await?;
+        Ok(session.went(&upgrade, &outcome, "execute"))
     }
 }

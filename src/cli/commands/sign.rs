@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::{Agree, Key, Multisig, Offline, Reach, Which};
+use crate::cli::args::{Agree, Key, Multisig, Offline, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -14,7 +14,7 @@ use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
 use crate::fsutil;
 use crate::safe::{OwnerSignature, SignatureFile};
-use crate::upgrade::{Ceremony, Checked, Subject};
+use crate::upgrade::{Ballot, Checked, Paper, Subject};
 
 /// Sign the Safe transaction as one of the Safe's owners
 ///
@@ -32,11 +32,19 @@ pub(in crate::cli) struct Sign {
     /// Sign the rejection instead: the transaction that only uses up the nonce
     #[arg(long)]
     reject: bool,
+    /// Sign for this owner of the Safe, which is a Safe itself: the transaction with which it agrees on chain
+    #[arg(long = "for", value_name = "SAFE", conflicts_with = "reject")]
+    nested: Option<Address>,
+    /// Approve on chain with the owner's key instead of by a signature; it cannot be taken back
+    #[arg(long, conflicts_with_all = ["reject", "nested", "out", "offline"])]
+    on_chain: bool,
     /// Write the signature to this file, and leave the proposal as it is
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    settle: Settle,
     #[command(flatten)]
     offline: Offline,
     #[command(flatten)]
@@ -51,6 +59,7 @@ impl Sign {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
+            settle: Some(&self.settle),
             offline: Some(&self.offline),
             safe: Some(&self.safe),
             key: Some(&self.key),
@@ -59,14 +68,27 @@ impl Sign {
         };
         let settings = Settings::gather(typed, &session.env)?;
         let outside = session.outside(&settings)?;
+        if self.on_chain {
+            let mut upgrade = session.open(&self.which)?;
+            let outcome = upgrade
+                .approve_on_chain(&outside.world(), &settings.limits, None)
+                .await?;
+            return Ok(session.went(&upgrade, &outcome, "sign"));
+        }
+        let paper = match (self.reject, self.nested) {
+            (true, _) => Paper::Rejection,
+            (false, Some(child)) => Paper::Nested(child),
+            (false, None) => Paper::Approval,
+        };
         let mut subject = session.subject(&self.which)?;
         if self.out.is_some() {
             subject.leave();
         }
-        let (checked, signature, owner) = subject.sign(&outside.world(), &settings.limits, self.reject).await?;
+        let (checked, signature, owner) = subject.sign(&outside.world(), &settings.limits, paper).await?;
         let (_, ceremony) = subject.ceremony()?;
-        let mut report = self.report(session, &subject, (&ceremony, &checked, owner));
-        self.write(&mut report, &ceremony, (owner, &signature))?;
+        let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
+        let mut report = self.report(session, &subject, (ballot, &checked, owner));
+        self.write(&mut report, ballot, (owner, &signature))?;
         Ok(report)
     }
 
@@ -74,17 +96,17 @@ impl Sign {
         &self,
         session: &Session,
         subject: &Subject,
-        (ceremony, checked, owner): (&Ceremony, &Checked, Address),
+        (ballot, checked, owner): (&Ballot, &Checked, Address),
     ) -> Report {
-        let ballot = ceremony.ballot(self.reject);
         let mut report = Report::done("sign", "");
-        view::signed(&mut report.page, ceremony, self.reject, checked);
+        view::signed(&mut report.page, ballot, checked);
         report.know(subject.state().status(), &subject.path());
         session.locate_in(&mut report, subject);
         report.message = format!("{owner} signed {}", ballot.tx.hash());
         report.data = Some(json!({
             "owner": owner,
             "rejects": self.reject,
+            "for": self.nested,
             "safeTxHash": ballot.tx.hash(),
             "signatures": ballot.signatures.by_owner().len(),
             "unchecked": checked.unchecked,
@@ -96,11 +118,11 @@ impl Sign {
     fn write(
         &self,
         report: &mut Report,
-        ceremony: &Ceremony,
+        ballot: &Ballot,
         (owner, signature): (Address, &OwnerSignature),
     ) -> Result<(), CliError> {
         let Some(out) = &self.out else { return Ok(()) };
-        let file = SignatureFile::new(&ceremony.ballot(self.reject).tx, owner, signature);
+        let file = SignatureFile::new(&ballot.tx, owner, signature);
         fsutil::write(out, file.to_json().as_bytes(), 0o644).map_err(CliError::UserFile)?;
         report.page.facts(&[("signature", Some(out.display().to_string()))]);
         if let Some(data) = report.data.as_mut().and_then(|data| data.as_object_mut()) {

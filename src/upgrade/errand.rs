@@ -1,0 +1,318 @@
+//! Approving on chain instead of by a signature: an owner's own `approveHash`, or the execution of the transaction with
+//! which a Safe that is an owner agrees.
+//!
+//! Such a transaction goes through the same journal, broadcast and wait as the execution itself, one at a time.
+
+use std::cmp::Ordering;
+
+use alloy::primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+use super::ballot::{check_ballot, consent_facts, judge};
+use super::ceremony::{Ceremony, Frozen, Paper, domain};
+use super::document::Subject;
+use super::drive::{Run, Upgrade};
+use super::event::Event;
+use super::{Limits, Outcome, Pending, Stop, UpgradeError, World};
+use crate::chain::{Call, Chain};
+use crate::safe::{Facts, SafeInfo, approval, look};
+use crate::signer::{Consent, Signer};
+
+/// An approval that is sent to the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Errand {
+    /// An owner's key sends `approveHash`.
+    Approve(Address),
+    /// Anybody executes the transaction of the Safe that is an owner.
+    Nested(Address),
+}
+
+impl Errand {
+    /// The owner whose approval it is.
+    pub const fn owner(self) -> Address {
+        match self {
+            Self::Approve(owner) | Self::Nested(owner) => owner,
+        }
+    }
+
+    /// Whether `call` is what the errand sends.
+    pub(super) fn is_planned(self, ceremony: &Ceremony, call: &Call) -> bool {
+        match self {
+            Self::Approve(_) => *call == ceremony.approval.tx.approve_hash_call(),
+            Self::Nested(child) => ceremony
+                .nested
+                .get(&child)
+                .is_some_and(|(_, ballot)| ballot.tx.is_executed_by(call)),
+        }
+    }
+}
+
+impl Subject {
+    /// Chooses the transaction with which `child`, an owner that is a Safe, agrees; once, unless its nonce is used up.
+    ///
+    /// # Errors
+    /// It is no owner or no Safe, or no chain was to be asked.
+    pub async fn choose_nested(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+        child: Address,
+    ) -> Result<(), UpgradeError> {
+        let (plan, ceremony) = self.ceremony()?;
+        let chosen = ceremony.nested.get(&child);
+        if chosen.is_some() && limits.offline {
+            return Ok(());
+        }
+        if limits.offline {
+            return Err(UpgradeError::decide(
+                "NESTED_NOT_CHOSEN",
+                format!("the transaction of the Safe {child} was not chosen yet, and that needs a chain"),
+            ));
+        }
+        let chain = world.chain(plan.chain_id).await?;
+        let now = read_child(&chain, plan.safe.as_ref(), child).await?;
+        judge(limits, chosen.map_or(&now, |(pinned, _)| pinned), &now)?;
+        if let Some((_, ballot)) = chosen
+            && ballot.tx.fields().nonce >= now.nonce
+        {
+            return Ok(());
+        }
+        let nonce = limits.safe_nonce.unwrap_or(now.nonce).max(now.nonce);
+        let tx = approval(&ceremony.approval.tx, domain(&now), nonce).map_err(super::ceremony::refused)?;
+        let frozen = Frozen {
+            domain: *tx.domain(),
+            transaction: tx.fields().clone(),
+            block: now.block,
+        };
+        self.record(Event::SafeNested {
+            safe: Box::new(now),
+            frozen: Box::new(frozen),
+        })?;
+        self.write()
+    }
+}
+
+async fn read_child(chain: &Chain, parent: Option<&SafeInfo>, child: Address) -> Result<SafeInfo, UpgradeError> {
+    let owners = parent.map(SafeInfo::owner_set).unwrap_or_default();
+    if !owners.contains(&child) {
+        let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
+        return Err(UpgradeError::Stop(Box::new(Stop {
+            code: "NESTED_NOT_OWNER",
+            what: "nested Safe".to_owned(),
+            expected: names.join(" or "),
+            found: child.to_string(),
+            details: Vec::new(),
+        })));
+    }
+    SafeInfo::read(chain, child)
+        .await?
+        .ok_or_else(|| UpgradeError::decide("NESTED_NOT_A_SAFE", format!("the owner {child} is no Safe")))
+}
+
+impl Upgrade {
+    /// Approves on chain: with `child`, what its owners signed is executed; otherwise the key is an owner's and sends
+    /// `approveHash` itself. Waits until the approval is in a block that stays.
+    ///
+    /// # Errors
+    /// See [`UpgradeError`].
+    pub async fn approve_on_chain(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+        child: Option<Address>,
+    ) -> Result<Outcome, UpgradeError> {
+        let mut run = self.run(world, limits)?;
+        run.approve_on_chain(child).await
+    }
+}
+
+impl Run<'_> {
+    async fn approve_on_chain(&mut self, child: Option<Address>) -> Result<Outcome, UpgradeError> {
+        loop {
+            let state = self.upgrade.state();
+            if !state.signed.is_empty() && state.errand.is_none() {
+                return Err(UpgradeError::decide(
+                    "TX_IN_FLIGHT",
+                    "the transaction that executes the approval was sent already; wait for it",
+                ));
+            }
+            let outcome = if state.signed.is_empty() {
+                match self.begin_errand(child).await? {
+                    Some(outcome) => return Ok(outcome),
+                    None => Outcome::Reached,
+                }
+            } else if state.sent {
+                self.wait().await?
+            } else {
+                self.broadcast().await?
+            };
+            if let Outcome::Pending(pending) = outcome {
+                return Ok(Outcome::Pending(pending));
+            }
+        }
+    }
+
+    /// `Some`: there is nothing to send, or not yet.
+    async fn begin_errand(&mut self, child: Option<Address>) -> Result<Option<Outcome>, UpgradeError> {
+        self.refuse_rejected()?;
+        let ceremony = self.ceremony()?;
+        let chain = self.chain().await?;
+        let plan = self.plan()?;
+        let (parent, changed) = check_ballot(&chain, self.limits, &plan, &ceremony.approval).await?;
+        if changed {
+            self.record(Event::SafePinned(Box::new(parent.info.clone())))?;
+        }
+        if parent.info.nonce > ceremony.nonce() {
+            return self.settle_nonce(&chain, &ceremony).await.map(Some);
+        }
+        let Some(key) = self.signer().await?.map(Signer::address) else {
+            return Err(UpgradeError::decide(
+                "SIGNER_NEEDED",
+                "no key was named to send the approval",
+            ));
+        };
+        let errand = child.map_or(Errand::Approve(key), Errand::Nested);
+        let owner = errand.owner();
+        if !parent.facts.owners.contains(&owner) {
+            return Err(UpgradeError::stop(
+                "SIGNER_NOT_OWNER",
+                "who approves",
+                "an owner of the Safe",
+                owner,
+            ));
+        }
+        if parent.facts.approved.contains(&owner) {
+            return Ok(Some(Outcome::Reached));
+        }
+        let call = match errand {
+            Errand::Approve(_) => ceremony.approval.tx.approve_hash_call(),
+            Errand::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key)).await? {
+                Ok(call) => call,
+                Err(pending) => return Ok(Some(Outcome::Pending(pending))),
+            },
+        };
+        self.send_errand(&chain, &ceremony, (errand, key, &call)).await?;
+        Ok(None)
+    }
+
+    /// The execution of the child's transaction, if enough of its owners signed.
+    async fn nested_call(
+        &self,
+        chain: &Chain,
+        ceremony: &Ceremony,
+        (child, key): (Address, Address),
+    ) -> Result<Result<Call, Pending>, UpgradeError> {
+        let Some((pinned, ballot)) = ceremony.nested.get(&child) else {
+            return Err(UpgradeError::TooEarly {
+                message: format!("no owner of the Safe {child} has signed yet"),
+                command: "sign",
+            });
+        };
+        let found = look(chain, &ballot.tx, &ballot.signatures, Some(key)).await?;
+        judge(self.limits, pinned, &found.info)?;
+        let nonce = ballot.tx.fields().nonce;
+        match found.info.nonce.cmp(&nonce) {
+            Ordering::Equal => {}
+            Ordering::Less => {
+                return Ok(Err(Pending {
+                    code: "PENDING_QUEUE",
+                    what: format!(
+                        "the transaction of the Safe {child} has nonce {nonce}, and that Safe is at {}",
+                        found.info.nonce
+                    ),
+                }));
+            }
+            Ordering::Greater => {
+                return Err(UpgradeError::decide(
+                    "SAFE_NONCE_TAKEN",
+                    format!(
+                        "nonce {nonce} of the Safe {child} is used up, and it did not approve; its owners have to sign again"
+                    ),
+                ));
+            }
+        }
+        Ok(ballot
+            .signatures
+            .pack(&found.facts)
+            .map(|packed| ballot.tx.exec_call(&packed.bytes))
+            .map_err(|few| Pending {
+                code: "PENDING_SIGNATURES",
+                what: format!("Safe {child}: {few}"),
+            }))
+    }
+
+    async fn send_errand(
+        &mut self,
+        chain: &Chain,
+        ceremony: &Ceremony,
+        (errand, key, call): (Errand, Address, &Call),
+    ) -> Result<(), UpgradeError> {
+        let plan = self.plan()?;
+        let request = chain.fill(key, call, self.limits.fees).await?;
+        let paper = match errand {
+            Errand::Approve(_) => Paper::Approval,
+            Errand::Nested(child) => Paper::Nested(child),
+        };
+        let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
+        let mut facts = consent_facts(&plan, ballot);
+        facts.push(("approves as".to_owned(), errand.owner().to_string()));
+        facts.push((
+            "costs at most".to_owned(),
+            format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
+        ));
+        let consent = Consent {
+            question: format!("Approve on chain, sent by {key}? It cannot be taken back"),
+            facts,
+        };
+        if !self.world.ask.consent(&consent)? {
+            return Err(UpgradeError::Declined {
+                what: "approving on chain".to_owned(),
+            });
+        }
+        chain.recheck().await?;
+        super::point("errand.a");
+        self.record(Event::SafeErrand { errand })?;
+        self.record(Event::SignTry {
+            signer: key,
+            digest: request.signing_hash(),
+        })?;
+        super::point("errand.b");
+        let signer = self
+            .open_signer()
+            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
+        let signed = signer.sign_tx(&request).await?;
+        super::point("errand.d");
+        self.record(Event::TxSigned(signed))?;
+        super::point("errand.e");
+        Ok(())
+    }
+
+    /// The approval is in a block that stays, and the Safe says so. `None`: not settled after all.
+    pub(super) async fn prove_errand(
+        &mut self,
+        chain: &Chain,
+        errand: Errand,
+        transaction: B256,
+    ) -> Result<Option<Outcome>, UpgradeError> {
+        let ceremony = self.ceremony()?;
+        let facts: Facts = look(chain, &ceremony.approval.tx, &ceremony.approval.signatures, None)
+            .await?
+            .facts;
+        let owner = errand.owner();
+        if facts.approved.contains(&owner) {
+            self.record(Event::SafeErrandDone { transaction })?;
+            self.tell(&format!("{owner} approved {} on chain", ceremony.hash()));
+            return Ok(Some(Outcome::Reached));
+        }
+        let why = format!(
+            "transaction {transaction} did not make {owner} approve {}",
+            ceremony.hash()
+        );
+        self.record(Event::TxGone { why: why.clone() })?;
+        Err(UpgradeError::Failed {
+            code: "APPROVAL_FAILED",
+            message: why,
+        })
+    }
+}
