@@ -182,6 +182,11 @@ impl Node {
     /// # Errors
     /// There is no reply, or not to every request.
     pub(super) async fn ask(&self, asks: &[Ask]) -> Result<Replies<'_>, ChainError> {
+        // An empty batch is an invalid request to some endpoints.
+        if asks.is_empty() {
+            let list = Vec::new().into_iter();
+            return Ok(Replies { node: self, list });
+        }
         if !self.singly.load(Ordering::Relaxed) {
             match self.ask_at_once(asks).await {
                 Err(Unheard::Batches) => self.singly.store(true, Ordering::Relaxed),

@@ -87,6 +87,7 @@ pub(super) enum Command {
     Nodes(commands::nodes::Nodes),
     Kms(commands::kms::Kms),
     Webhook(commands::webhook::Webhook),
+    Safe(commands::safe::Safe),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
     Schema(commands::schema::Schema),

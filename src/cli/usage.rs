@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::{Next, Verdict};
 
 /// Options whose value may be 64 hex digits: hashes, which are public.
-const HASH_OPTIONS: [&str; 11] = [
+const HASH_OPTIONS: [&str; 12] = [
     "--known",
     "--hash",
     "--device",
@@ -22,6 +22,7 @@ const HASH_OPTIONS: [&str; 11] = [
     "--compose-hash",
     "--transaction-hash",
     "--commit",
+    "--data",
 ];
 /// Options that other tools have and that this one must not have.
 const SECRET_OPTIONS: [&str; 9] = [

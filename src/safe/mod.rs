@@ -15,6 +15,7 @@ pub mod deployments;
 mod diagnose;
 mod executed;
 mod export;
+mod given;
 mod info;
 mod libraries;
 mod nested;
@@ -35,13 +36,14 @@ pub use collect::{Claims, CollectError, Merged, NotMerged, Offer, SignatureFile,
 pub use diagnose::{Mismatch, mismatch};
 pub use executed::{Execution, SafeProofFailure, check_receipt, executions, find_execution, prove_execution};
 pub use export::{Format, Label, NotAFormat, export};
+pub use given::{Content, Given, GivenError, given};
 pub use info::{
     Change, FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, NONCE_SLOT, SINGLETON_SLOT, SafeInfo,
     Severity, Trust, approved_hash_slot,
 };
 pub use libraries::batcher_on;
 pub use nested::{approval, is_approval_of};
-pub use read::{Look, LookError, look};
+pub use read::{Look, LookError, look, read_with_hash};
 pub use recognise::{Announced, Difference, Recognition, recognise, recognise_batch};
 pub use signature::{OwnerSignature, SignatureError};
 pub use simulate::{Obstacle, Simulation, simulate};

@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256, Bytes, FixedBytes, U256, keccak256};
 use super::approvals::{Facts, SignatureSet};
 use super::info::{FALLBACK_HANDLER_SLOT, GUARD_SLOT, MODULE_GUARD_SLOT, SENTINEL, SINGLETON_SLOT, SafeInfo};
 use super::signature::OwnerSignature;
-use super::tx::SafeTx;
+use super::tx::{SafeTx, SafeTxFields};
 use super::version::SafeVersion;
 use crate::abi::erc1271::{ByHash, ByMessage};
 use crate::abi::old_safe::OldSafe;
@@ -89,6 +89,26 @@ impl SafeInfo {
     }
 }
 
+/// Reads the Safe, and the safeTxHash that it computes itself for any ten fields (`getTransactionHash`), whoever should
+/// or should not sign them; the hash is `None` when it does not answer that. Three round trips, as [`SafeInfo::read`].
+///
+/// # Errors
+/// See [`ChainError`].
+pub async fn read_with_hash(
+    chain: &Chain,
+    safe: Address,
+    fields: &SafeTxFields,
+) -> Result<Option<(SafeInfo, Option<B256>)>, ChainError> {
+    let block = chain.head().await?;
+    let survey = Survey {
+        chain,
+        safe,
+        block: &block,
+    };
+    let found = survey.run(Some(hash_question(safe, fields)), |_| Vec::new()).await?;
+    Ok(found.map(|found| (found.info, found.extra.value::<Safe::getTransactionHashCall>())))
+}
+
 /// Looks at the Safe of `tx` and at the agreement of its owners at the newest agreed block: approvals on chain of every
 /// owner, what contract owners say to their signatures in `set`, and the hash as the Safe computes it. Three round
 /// trips, as [`SafeInfo::read`]. `executor`, whose own transaction needs no other agreement of theirs, is passed on.
@@ -121,7 +141,9 @@ pub async fn look(
         block: &block,
     };
     let found = survey
-        .run(Some(hash_question(tx)), |info| agreement_questions(tx, set, info))
+        .run(Some(hash_question(domain.safe, tx.fields())), |info| {
+            agreement_questions(tx, set, info)
+        })
         .await?;
     let Some(Surveyed { info, extra, mut rest }) = found else {
         return Err(LookError::NotASafe {
@@ -154,9 +176,8 @@ pub async fn look(
     })
 }
 
-/// `getTransactionHash` with the fields of `tx`.
-fn hash_question(tx: &SafeTx) -> Question {
-    let fields = tx.fields();
+/// `getTransactionHash` with these fields.
+fn hash_question(safe: Address, fields: &SafeTxFields) -> Question {
     let call = Safe::getTransactionHashCall {
         to: fields.to,
         value: fields.value,
@@ -169,7 +190,7 @@ fn hash_question(tx: &SafeTx) -> Question {
         refundReceiver: fields.refund_receiver,
         _nonce: fields.nonce,
     };
-    Question::call(tx.domain().safe, &call)
+    Question::call(safe, &call)
 }
 
 /// Approvals of all owners, in their order, then the contracts' signatures in the order of [`contract_signatures`].

@@ -173,7 +173,7 @@ pub(super) fn safe_remarks(safe: &SafeInfo, trust: &Trust) -> (Vec<Warning>, Vec
 }
 
 /// The stable code of a finding.
-pub(super) const fn safe_code(finding: &Finding) -> &'static str {
+pub const fn safe_code(finding: &Finding) -> &'static str {
     match finding {
         Finding::OldVersion { .. } => "SAFE_OLD_VERSION",
         Finding::UnknownVersion { .. } | Finding::OtherVersion { .. } => "SAFE_VERSION",

@@ -47,7 +47,7 @@ pub use drive::Upgrade;
 pub use errand::Errand;
 pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation};
-pub use findings::Warning;
+pub use findings::{Warning, safe_code};
 pub use journal::JournalError;
 pub use plan::{Plan, PolicyChange, Route, plan};
 pub use proposal::Proposal;

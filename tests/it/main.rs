@@ -33,6 +33,7 @@ mod pins;
 mod proxy;
 mod rehearsal;
 mod safe_chain;
+mod safe_commands;
 mod safe_files;
 mod safe_pure;
 mod safe_service;

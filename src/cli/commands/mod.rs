@@ -13,6 +13,7 @@ pub(super) mod plan;
 pub(super) mod prepare;
 pub(super) mod reject;
 pub(super) mod resume;
+pub(super) mod safe;
 pub(super) mod schema;
 pub(super) mod sign;
 pub(super) mod status;
@@ -48,6 +49,7 @@ impl Command {
             Self::Nodes(_) => "nodes",
             Self::Kms(_) => "kms",
             Self::Webhook(_) => "webhook",
+            Self::Safe(_) => "safe",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Schema(_) => "schema",
@@ -73,6 +75,7 @@ impl Command {
             Self::Nodes(args) => args.run(session).await,
             Self::Kms(args) => args.run(session).await,
             Self::Webhook(args) => args.run(session).await,
+            Self::Safe(args) => args.run(session).await,
             Self::Completions(args) => Ok(args.run()),
             Self::Man(args) => args.run(),
             Self::Schema(args) => Ok(args.run()),

@@ -332,6 +332,10 @@ pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
             Next::Look,
             "the owner has to take them away, by removeComposeHash or, where a Safe owns the app, by --remove-hash",
         ),
+        "NOT_A_SAFE" => (
+            Next::Again,
+            "check address and chain id: what is a Safe on one chain can be nothing, or somebody else's, on another",
+        ),
         "KMS_OFFCHAIN" => (Next::Look, "use Phala Cloud's own tools for this CVM"),
         "NOTHING_TO_APPROVE" => (
             Next::Again,

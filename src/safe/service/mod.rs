@@ -28,7 +28,7 @@ use crate::http::{Answer, Endpoint, Http, Request, Retry, Secrets, escape};
 pub use error::{ServiceError, ServiceProblem};
 pub use publish::{Origin, Published};
 pub use queue::{Gap, NextNonce, at_nonce, next_nonce};
-pub use record::{Confirmation, Delegate, NotAccepted, ServiceSafe, ServiceTx};
+pub use record::{Confirmation, Delegate, NotATransaction, NotAccepted, ServiceSafe, ServiceTx};
 
 pub(super) use record::{fields, without_filling};
 

@@ -118,6 +118,11 @@ pub enum NotAccepted {
     Rules(#[source] SafeTxError),
 }
 
+/// What stands for a transaction is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotATransaction(String);
+
 /// A value that cannot be what it should be, in words.
 #[derive(Debug)]
 pub(super) struct Malformed(pub(super) String);
@@ -168,6 +173,24 @@ impl ServiceTx {
     /// proposal is why.
     pub fn holds_its_nonce(&self) -> bool {
         self.trusted && (self.delegate.is_some() || self.confirmed().next().is_some())
+    }
+
+    /// Reads one transaction as a service answers it, from a file that somebody kept.
+    ///
+    /// # Errors
+    /// A field is missing or not what it should be.
+    pub fn read(value: &Value) -> Result<Self, NotATransaction> {
+        Self::parse(value).map_err(|Malformed(what)| NotATransaction(what))
+    }
+    /// Reads the ten fields from an object that has them by their names, as EIP-712 documents do too.
+    ///
+    /// # Errors
+    /// A field is missing or not what it should be.
+    pub fn read_fields(value: &Value) -> Result<SafeTxFields, NotATransaction> {
+        let record = Record(value);
+        let target = record.needed("to", Record::address);
+        let fields = target.and_then(|_| record.fields());
+        fields.map_err(|Malformed(what)| NotATransaction(what))
     }
 
     pub(super) fn parse(value: &Value) -> Result<Self, Malformed> {

@@ -1,0 +1,191 @@
+//! `safe`: a Safe as the chain shows it, and the hashes of its transactions.
+
+mod hash;
+
+use alloy::primitives::{Address, B256};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use self::hash::Hash;
+use crate::cli::args::Reach;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::failure::told;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::{Settings, Typed};
+use crate::cli::view;
+use crate::safe::service::links::parse_prefixed_address;
+use crate::safe::{Finding, SafeInfo, Severity, Trust};
+use crate::upgrade::{UpgradeError, safe_code};
+
+/// Read a Safe from the chain, and compute the hashes of its transactions
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Safe {
+    #[command(subcommand)]
+    command: SafeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SafeCommand {
+    /// Show owners, threshold, nonce, code, modules, guard and fallback handler, and what is remarkable about them
+    #[command(
+        after_help = "Example:\n  countersign safe show 0x1234567890123456789012345678901234567890 --chain-id 8453"
+    )]
+    Show(Target),
+    /// Say whether the Safe may be signed for; ends with 5 on unknown code and with 6 on an old version
+    #[command(
+        after_help = "Example:\n  countersign safe check base:0x1234567890123456789012345678901234567890 \
+        --chain-id 8453"
+    )]
+    Check(Check),
+    Hash(Box<Hash>),
+}
+
+#[derive(Debug, Args)]
+struct Target {
+    /// Address of the Safe, with or without its chain's prefix, for example base:0x1234...
+    #[arg(value_name = "ADDRESS")]
+    safe: String,
+    /// Chain of the Safe: the same address can be somebody else's on another one
+    #[arg(long, value_name = "N")]
+    chain_id: u64,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    target: Target,
+    /// Take code with this keccak256 for that of a Safe; repeat it
+    #[arg(long, value_name = "HASH", help_heading = "Safe")]
+    trust_code: Vec<B256>,
+    /// Accept a Safe before 1.3.0, whose signatures are good on every chain
+    #[arg(long, help_heading = "Safe")]
+    accept_old_safe: bool,
+}
+
+impl Safe {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        match self.command {
+            SafeCommand::Show(target) => target.show(session).await,
+            SafeCommand::Check(check) => check.run(session).await,
+            SafeCommand::Hash(hash) => hash.run(session).await,
+        }
+    }
+}
+
+impl Target {
+    async fn read(&self, session: &Session) -> Result<SafeInfo, CliError> {
+        let safe = address(&self.safe, self.chain_id)?;
+        let typed = Typed {
+            reach: Some(&self.reach),
+            ..Typed::default()
+        };
+        let settings = Settings::gather(typed, &session.env)?;
+        let outside = session.outside(&settings)?;
+        let chain = outside.world().chain(self.chain_id).await?;
+        let info = SafeInfo::read(&chain, safe).await?;
+        info.ok_or_else(|| not_a_safe(safe, self.chain_id))
+    }
+
+    async fn show(self, session: &Session) -> Result<Report, CliError> {
+        let info = self.read(session).await?;
+        let mut report = Report::done("safe show", "read from the chain");
+        shown(&mut report, &info, &Trust::default());
+        Ok(report)
+    }
+}
+
+impl Check {
+    async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let info = self.target.read(session).await?;
+        let trust = Trust {
+            code: self.trust_code.iter().copied().collect(),
+            old_versions: self.accept_old_safe,
+        };
+        let mut report = Report::done("safe check", "its code is known, and so is who may act for it");
+        let findings = shown(&mut report, &info, &trust);
+        let is_version =
+            |finding: &&Finding| matches!(finding, Finding::OldVersion { .. } | Finding::UnknownVersion { .. });
+        let stops: Vec<Finding> = findings
+            .into_iter()
+            .filter(|one| one.severity() == Severity::Stop)
+            .collect();
+        let worst = stops.iter().find(|one| !is_version(one)).or(stops.first());
+        if let Some(finding) = worst {
+            report.exit = if is_version(&finding) {
+                Exit::State
+            } else {
+                Exit::Verify
+            };
+            report.code = safe_code(finding).to_owned();
+            let said: Vec<String> = stops.iter().map(ToString::to_string).collect();
+            report.message = format!("do not sign for it: {}", said.join("; "));
+            report.hint = Some(hint(finding));
+            report.next = Some(session.typed().instead_of("check", "show"));
+        }
+        Ok(report)
+    }
+}
+
+/// What can be done about a finding that forbids signing.
+fn hint(finding: &Finding) -> String {
+    match finding {
+        Finding::OldVersion { .. } => {
+            "move the Safe to a newer version, or agree to its signatures being good on other chains too with \
+             --accept-old-safe"
+                .to_owned()
+        }
+        Finding::UnknownSingleton { code_hash, .. } | Finding::UnknownProxy { code_hash } => {
+            format!("find out whose code that is; if you have checked it, agree to it with --trust-code {code_hash}")
+        }
+        _ => "find out who changed it, and why, before anything else".to_owned(),
+    }
+}
+
+/// Shows the Safe and what is remarkable about it; gives the latter.
+fn shown(report: &mut Report, info: &SafeInfo, trust: &Trust) -> Vec<Finding> {
+    view::safe(&mut report.page, info);
+    let findings = info.findings(trust);
+    report.page.heading("remarkable");
+    if findings.is_empty() {
+        report.page.block("nothing");
+    }
+    for finding in &findings {
+        report.page.block(&format!("{}  {finding}", word(finding.severity())));
+    }
+    let listed: Vec<Value> = findings
+        .iter()
+        .map(|one| json!({"finding": one, "severity": one.severity(), "code": safe_code(one), "text": one.to_string()}))
+        .collect();
+    report.facts.upgrade.chain_id = Some(info.chain_id);
+    report.data = Some(json!({ "safe": info, "findings": listed }));
+    findings
+}
+
+const fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Stop => "STOP",
+    }
+}
+
+/// An address that was typed, on its chain: prefix and capitals have to be right.
+fn address(text: &str, chain_id: u64) -> Result<Address, CliError> {
+    parse_prefixed_address(text, chain_id).map_err(|error| CliError::Input {
+        code: "INPUT_ADDRESS",
+        message: told(&error),
+        hint: "copy the address again, with the prefix of its chain or without any".to_owned(),
+    })
+}
+
+fn not_a_safe(address: Address, chain_id: u64) -> CliError {
+    CliError::from(UpgradeError::Decide {
+        code: "NOT_A_SAFE",
+        message: format!("{address} on chain {chain_id} is not a Safe"),
+        source: None,
+    })
+}
