@@ -256,7 +256,7 @@ mod tests {
     }
 
     async fn settled(fake: &Fake, goal: &Goal) -> Result<Settled, CloudError> {
-        settled_in(fake, goal, Duration::from_secs(20)).await
+        settled_in(fake, goal, Duration::from_secs(180)).await
     }
 
     async fn settled_in(fake: &Fake, goal: &Goal, time: Duration) -> Result<Settled, CloudError> {

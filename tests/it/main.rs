@@ -25,6 +25,7 @@ mod journals;
 mod judge;
 mod kills;
 mod layering;
+mod library_examples;
 #[cfg(feature = "failpoints")]
 mod lies;
 mod owners;

@@ -1,0 +1,53 @@
+//! Shuts a CVM down and starts it again, each time until it is carried out.
+//!
+//! `PHALA_CLOUD_API_KEY=… cargo run --example lifecycle -- my-app`
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program of its own, which prints and reads its environment"
+)]
+
+use std::error::Error;
+use std::time::Duration;
+
+use countersign::cloud::{ApiKey, ApiVersion, Client, Cvm, CvmId, Goal, Options, Settle, Settled};
+use countersign::http::{Http, Limits};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let id: CvmId = std::env::args().nth(1).ok_or("name a CVM")?.parse()?;
+    let client = client()?;
+    let cvm = client.cvm(&id).await?;
+    println!("{} is {}", cvm.name.unwrap_or_default(), cvm.status.unwrap_or_default());
+    client.shutdown(&id).await?;
+    wait(&client, &id, "stopped").await?;
+    client.start(&id).await?;
+    wait(&client, &id, "running").await
+}
+
+async fn wait(client: &Client, id: &CvmId, status: &str) -> Result<(), Box<dyn Error>> {
+    let settle = Settle {
+        goal: Goal::Status(status.to_owned()),
+        pace: Duration::from_secs(1),
+        time: Duration::from_secs(900),
+    };
+    let mut tell = |cvm: &Cvm| println!("  {}", cvm.status.as_deref().unwrap_or("silent"));
+    match client.settle(id, &settle, &mut tell).await? {
+        Settled::Done(_) => Ok(()),
+        Settled::Failed(why) => Err(why.into()),
+        Settled::Waiting(_) => Err("it takes too long".into()),
+    }
+}
+
+fn client() -> Result<Client, Box<dyn Error>> {
+    let prefix = std::env::var("PHALA_CLOUD_API_PREFIX");
+    let options = Options {
+        prefix: prefix
+            .as_deref()
+            .unwrap_or("https://cloud-api.phala.com/api/v1")
+            .parse()?,
+        api_key: Some(ApiKey::new(std::env::var("PHALA_CLOUD_API_KEY")?.into())?),
+        version: ApiVersion::V20260121,
+    };
+    Ok(Client::new(Http::new(Limits::default())?, options))
+}

@@ -1,0 +1,69 @@
+//! Makes a new CVM that Phala's own KMS guards: provision, commit, wait until it runs.
+//!
+//! `PHALA_CLOUD_API_KEY=… cargo run --example provisioning -- my-app docker-compose.yml`
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program of its own, which prints, reads its environment and a file"
+)]
+
+use std::error::Error;
+use std::time::Duration;
+
+use countersign::cloud::{
+    ApiKey, ApiVersion, Client, CloudError, CommitProvision, CvmId, Goal, Options, Provision, Settle, Settled,
+};
+use countersign::http::{Http, Limits};
+use serde_json::Map;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut words = std::env::args().skip(1);
+    let name = words.next().ok_or("give a name")?;
+    let compose = std::fs::read_to_string(words.next().ok_or("give a Docker Compose file")?)?;
+    let client = client()?;
+    let manifest = Map::from_iter([("docker_compose_file".to_owned(), compose.into())]);
+    let wanted = Provision {
+        instance_type: Some("tdx.small".to_owned()),
+        ..Provision::new(name.parse()?, manifest)
+    };
+    let made = client.provision(&wanted).await?;
+    println!("compose hash {}", made.compose_hash);
+    let app = made
+        .app_id
+        .ok_or("an on-chain KMS guards it: deploy the app's contract first")?;
+    // An environment would be sealed for `made.env_pubkey` here.
+    let commit = CommitProvision::new(app, made.compose_hash);
+    let cvm = match client.commit_provision(&commit).await {
+        Ok(cvm) => cvm,
+        Err(CloudError::Refused(problem)) if problem.is_app_id_conflict() => {
+            return Err("this app id runs another compose hash".into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let id: CvmId = cvm.uuid.ok_or("a CVM without a UUID")?.parse()?;
+    let settle = Settle {
+        goal: Goal::Status("running".to_owned()),
+        pace: Duration::from_secs(1),
+        time: Duration::from_secs(900),
+    };
+    match client.settle(&id, &settle, &mut |_| {}).await? {
+        Settled::Done(_) => println!("{id} runs"),
+        Settled::Failed(why) => return Err(why.into()),
+        Settled::Waiting(_) => return Err("it takes too long".into()),
+    }
+    Ok(())
+}
+
+fn client() -> Result<Client, Box<dyn Error>> {
+    let prefix = std::env::var("PHALA_CLOUD_API_PREFIX");
+    let options = Options {
+        prefix: prefix
+            .as_deref()
+            .unwrap_or("https://cloud-api.phala.com/api/v1")
+            .parse()?,
+        api_key: Some(ApiKey::new(std::env::var("PHALA_CLOUD_API_KEY")?.into())?),
+        version: ApiVersion::V20260121,
+    };
+    Ok(Client::new(Http::new(Limits::default())?, options))
+}
