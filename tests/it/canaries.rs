@@ -269,6 +269,11 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     watched.run(&["app", "check", "--cvm", CVM], &[]);
     world.file("app-compose.json", "{\"name\":\"x\"}");
     watched.run(&["hash", "app-compose.json"], &[0]);
+    watched.run(&["cvm", "get", "--cvm", CVM], &[0]);
+    watched.run(&["cvm", "restart", "--cvm", CVM, "--wait", "--yes"], &[0]);
+    watched.run(&["nodes"], &[0]);
+    watched.run(&["kms", "list"], &[0]);
+    watched.run(&["webhook", "list"], &[0]);
     watched.run(&["schema"], &[0]);
     watched.run(&["completions", "bash"], &[0]);
     watched.run(&["man"], &[0]);
@@ -308,6 +313,14 @@ fn v23_a_cloud_that_gives_secrets_back_spreads_none() {
             watched.step(step, &["--timeout", "1s"], &[]);
             watched.proxy.heal();
         }
+    }
+    for status in [200, 202, 401, 404, 422, 465, 500] {
+        watched.cloud_says(status, watched.cloud_echo());
+        watched.run(&["cvm", "start", "--cvm", CVM, "--yes"], &[]);
+        watched.run(&["cvm", "patch", "--cvm", CVM, "--vcpu", "2", "--yes"], &[]);
+        watched.run(&["cvm", "watch", "--cvm", CVM, "--timeout", "1s"], &[]);
+        watched.run(&["webhook", "list"], &[]);
+        watched.proxy.heal();
     }
     watched.step("prepare", &[], &[0]);
     watched.step("execute", &[], &[0]);
