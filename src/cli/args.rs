@@ -74,6 +74,8 @@ pub(super) enum Command {
     Plan(commands::plan::Plan),
     Prepare(commands::prepare::Prepare),
     Sign(commands::sign::Sign),
+    Export(commands::export::Export),
+    Import(commands::import::Import),
     Execute(commands::execute::Execute),
     Wait(commands::wait::Wait),
     Commit(commands::commit::Commit),

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{Plan, UpgradeError};
 use crate::chain::{BlockRef, Call};
 use crate::safe::{
-    Digests, Intent, OwnerSignature, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields, SignatureSet,
-    is_approval_of,
+    Claims, Digests, Intent, Offer, OwnerSignature, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields,
+    SignatureSet, is_approval_of,
 };
 
 /// The Safe transaction that an upgrade asks for. Its nonce is chosen once, and with it the hash that owners sign.
@@ -212,6 +212,23 @@ impl Ballot {
         Self { tx, signatures }
     }
 
+    fn offers(&self) -> impl Iterator<Item = Offer> {
+        let (domain, nonce) = (*self.tx.domain(), self.tx.fields().nonce);
+        let by_owner = self.signatures.by_owner().iter();
+        by_owner.map(move |(owner, signature)| Offer {
+            signature: signature.clone(),
+            claims: Claims {
+                safe_tx_hash: Some(self.tx.hash()),
+                chain_id: Some(domain.chain_id),
+                safe: Some(domain.safe),
+                nonce: Some(nonce),
+                owner: Some(*owner),
+                fields: None,
+            },
+            source: "proposal",
+        })
+    }
+
     fn signed(&self) -> Vec<Signed> {
         let by_owner = self.signatures.by_owner().iter();
         by_owner
@@ -272,6 +289,11 @@ impl Ceremony {
     /// The nonce of both.
     pub const fn nonce(&self) -> U256 {
         self.approval.tx.fields().nonce
+    }
+
+    /// The signatures of both, with what they are for, as one who passes them on would tell it.
+    pub fn offers(&self) -> impl Iterator<Item = Offer> {
+        [&self.approval, &self.rejection].into_iter().flat_map(Ballot::offers)
     }
 
     /// As a proposal holds it.

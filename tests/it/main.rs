@@ -21,6 +21,7 @@ mod concurrency;
 mod cvm;
 mod flow;
 mod hash_agreement;
+mod imports;
 mod journals;
 mod judge;
 mod kills;

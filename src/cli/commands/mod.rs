@@ -5,7 +5,9 @@ pub(super) mod commit;
 pub(super) mod completions;
 pub(super) mod cvm;
 pub(super) mod execute;
+pub(super) mod export;
 pub(super) mod hash;
+pub(super) mod import;
 pub(super) mod kms;
 pub(super) mod man;
 pub(super) mod nodes;
@@ -36,6 +38,8 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Prepare(_) => "prepare",
             Self::Sign(_) => "sign",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
             Self::Execute(_) => "execute",
             Self::Wait(_) => "wait",
             Self::Commit(_) => "commit",
@@ -62,6 +66,8 @@ impl Command {
             Self::Plan(args) => args.run(session).await,
             Self::Prepare(args) => args.run(session).await,
             Self::Sign(args) => args.run(session).await,
+            Self::Export(args) => args.run(session),
+            Self::Import(args) => args.run(session),
             Self::Execute(args) => args.run(session).await,
             Self::Wait(args) => args.run(session).await,
             Self::Commit(args) => args.run(session).await,

@@ -357,6 +357,11 @@ fn mismatch(stop: &Stop) -> Verdict {
                 stop.expected
             ),
         ),
+        "SIGNATURE_REFUSED" => (
+            Next::Look,
+            "ask whoever sent it what they signed; those that count are kept, and what is to be signed is unchanged"
+                .to_owned(),
+        ),
         "HASH_MISMATCH" | "HASH_CHANGED" => (
             Next::Look,
             format!(

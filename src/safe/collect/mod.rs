@@ -116,6 +116,8 @@ pub enum CollectError {
 pub struct Merged {
     /// Which kind of file it was.
     pub source: &'static str,
+    /// The transaction that it was compared with.
+    pub safe_tx_hash: B256,
     /// Whether it is in the set now, or why not.
     pub outcome: Result<Inserted, NotMerged>,
 }
@@ -192,6 +194,7 @@ pub fn merge(set: &mut SignatureSet, tx: &SafeTx, offers: Vec<Offer>, owners: &B
     };
     let mut one = |offer: Offer| Merged {
         source: offer.source,
+        safe_tx_hash: tx.hash(),
         outcome: insert((set, tx), offer, owners, &mut guess),
     };
     offers.into_iter().map(&mut one).collect()

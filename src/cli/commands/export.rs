@@ -1,0 +1,138 @@
+//! `export`: the Safe transaction for other tools.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use serde_json::json;
+
+use crate::cli::args::Which;
+use crate::cli::error::CliError;
+use crate::cli::failure::Next;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::fsutil;
+use crate::safe::{Facts, Format, Label, Packed, SafeInfo, export};
+use crate::upgrade::{Ballot, Plan, Subject, UpgradeError, Warning};
+
+/// Write the Safe transaction for other tools
+///
+/// builder-file is imported by Safe{Wallet}'s Transaction Builder (raw: without method names). It names no nonce: the wallet
+/// chooses one, and signatures of this proposal do not count for what it makes. typed-data is signed by wallets and by
+/// `cast wallet sign --data --from-file`; eip712sign by the tool of that name. calldata is the call that executes the
+/// transaction, once enough signatures of keys are here, and before that the call that the Safe will make. Needs no chain; the
+/// same bytes whenever it is written.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign export proposal.json --format typed-data --out typed.json\n  \
+    countersign export --dir .countersign/my-app-1a2b3c4d --format builder-file > batch.json")]
+pub(in crate::cli) struct Export {
+    #[command(flatten)]
+    which: Which,
+    /// Kind of file
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = PossibleValuesParser::new(Format::NAMES).try_map(|name| name.parse::<Format>())
+    )]
+    format: Format,
+    /// Export the rejection instead: the transaction that only uses up the nonce
+    #[arg(long)]
+    reject: bool,
+    /// Write to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Export {
+    pub(super) fn run(self, session: &Session) -> Result<Report, CliError> {
+        let by_content = matches!(self.format, Format::BuilderFile { .. });
+        if by_content && self.reject {
+            return Err(CliError::Usage {
+                code: "USAGE_REJECTION_FILE",
+                message: "a builder file names no nonce, so it cannot reject the transaction that has one".to_owned(),
+                hint: "export the rejection as typed-data, calldata or eip712sign".to_owned(),
+                next: Next::Command("export"),
+            });
+        }
+        let subject = session.subject(&self.which)?;
+        let (plan, ceremony) = subject.ceremony()?;
+        let ballot = ceremony.ballot(self.reject);
+        let packed = packed(plan, ballot);
+        let label = label(&subject, self.reject)?;
+        let bytes = export(&ballot.tx, packed.as_ref(), self.format, &label).map_err(|error| CliError::Input {
+            code: "INPUT_TOO_LONG",
+            message: error.to_string(),
+            hint: "export it in another format".to_owned(),
+        })?;
+        let mut report = Report::done("export", "");
+        report.know(subject.state().status(), &subject.path());
+        session.locate_in(&mut report, &subject);
+        report.message = format!("Safe transaction {} as {}", ballot.tx.hash(), self.format);
+        if by_content {
+            report.warnings.push(Warning {
+                code: "SAFE_NONCE_NOT_IN_FILE".to_owned(),
+                text: format!(
+                    "the wallet gives the batch a nonce of its own: signatures of {} do not count for it",
+                    ballot.tx.hash()
+                ),
+            });
+        }
+        self.give(&mut report, ballot, &bytes)?;
+        Ok(report)
+    }
+
+    fn give(&self, report: &mut Report, ballot: &Ballot, bytes: &[u8]) -> Result<(), CliError> {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let mut data = json!({"format": self.format.to_string(), "safeTxHash": ballot.tx.hash()});
+        let place = match &self.out {
+            Some(out) => {
+                fsutil::write(out, bytes, 0o644).map_err(CliError::UserFile)?;
+                report.page.line(&report.message.clone());
+                report.page.facts(&[("file", Some(out.display().to_string()))]);
+                ("file", out.display().to_string())
+            }
+            None => {
+                report.raw = Some(text.clone());
+                ("content", text)
+            }
+        };
+        if let Some(object) = data.as_object_mut() {
+            object.insert(place.0.to_owned(), place.1.into());
+        }
+        report.data = Some(data);
+        Ok(())
+    }
+}
+
+/// The signatures, if enough of them prove themselves: what only a chain can say is not counted here.
+fn packed(plan: &Plan, ballot: &Ballot) -> Option<Packed> {
+    let safe = plan.safe.as_ref()?;
+    let facts = Facts {
+        owners: SafeInfo::owner_set(safe),
+        threshold: safe.threshold,
+        ..Facts::default()
+    };
+    ballot.signatures.pack(&facts).ok()
+}
+
+/// What the wallet shows beside the calls; only values that this tool made.
+fn label(subject: &Subject, rejects: bool) -> Result<Label, CliError> {
+    let proposal = subject.proposal().ok_or_else(|| UpgradeError::TooEarly {
+        message: "there is no proposal yet".to_owned(),
+        command: "prepare",
+    })?;
+    let (name, description) = if rejects {
+        ("countersign rejection", String::new())
+    } else {
+        (
+            "countersign upgrade",
+            format!("allow compose hash {}", proposal.compose_hash),
+        )
+    };
+    Ok(Label {
+        name: name.to_owned(),
+        description,
+        created_at: proposal.prepared_at,
+    })
+}
