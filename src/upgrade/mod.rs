@@ -15,6 +15,7 @@ mod error;
 mod event;
 mod evidence;
 mod findings;
+mod goal;
 mod journal;
 mod multisig;
 mod plan;
