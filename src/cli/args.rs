@@ -37,6 +37,8 @@ fn after_help() -> String {
          PHALA_CLOUD_API_KEY     API key of the workspace that owns the CVM\n  \
          PHALA_CLOUD_API_PREFIX  API address [default: {}]\n  \
          ETH_RPC_URL             JSON-RPC endpoint, when no --rpc-url is given\n  \
+         SAFE_TRANSACTION_SERVICE_API_KEY\n                          \
+         API key of the Safe Transaction Service; it answers slowly without one\n  \
          NO_COLOR                no colour\n  \
          phala.toml              names the CVM and the compose file when no flag does\n\n\
          Exit codes:\n{}",
@@ -82,6 +84,7 @@ pub(super) enum Command {
     Upgrade(commands::upgrade::Upgrade),
     Resume(commands::resume::Resume),
     Reject(commands::reject::Reject),
+    Propose(commands::propose::Propose),
     Status(commands::status::Status),
     Hash(commands::hash::Hash),
     App(commands::app::App),
@@ -243,6 +246,14 @@ pub(super) struct Multisig {
     /// Go on although owners, threshold, modules, guard or fallback handler changed since they were read
     #[arg(long, help_heading = "Safe")]
     pub(super) accept_safe_changes: bool,
+}
+
+/// Where owners of a Safe leave word for each other.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Notices {
+    /// Safe Transaction Service [default: Safe's own, where it serves the chain]
+    #[arg(long, value_name = "URL", help_heading = "Safe")]
+    pub(super) service_url: Option<Url>,
 }
 
 /// Whether the chain is asked.

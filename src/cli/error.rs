@@ -2,6 +2,7 @@
 
 use super::failure::Next;
 use crate::fsutil::FsError;
+use crate::safe::service::ServiceError;
 use crate::upgrade::UpgradeError;
 
 /// Why a command did not reach its goal.
@@ -43,6 +44,8 @@ pub(super) enum CliError {
         /// Hash of the file in the form that Phala Cloud writes today.
         found: crate::compose::ComposeHash,
     },
+    /// The Safe Transaction Service did not.
+    Service(Box<ServiceError>),
     /// The library did not get there.
     Upgrade(Box<UpgradeError>),
     /// A signal ended the run.
@@ -61,5 +64,11 @@ pub(super) enum CliError {
 impl<E: Into<UpgradeError>> From<E> for CliError {
     fn from(error: E) -> Self {
         Self::Upgrade(Box::new(error.into()))
+    }
+}
+
+impl From<ServiceError> for CliError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(Box::new(error))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::args::{Dir, Which};
+use super::args::{Dir, Notices, Which};
 use super::ask::Person;
 use super::error::CliError;
 use super::exit::Exit;
@@ -16,6 +16,7 @@ use super::report::{self, Report, certain};
 use super::settings::{Environment, ROOT, Settings};
 use crate::cloud::{ApiVersion, Client, Options};
 use crate::http::{Http, Limits, RetryPolicy};
+use crate::safe::service::{Service, ServiceError};
 use crate::signer::Source;
 use crate::upgrade::{
     self, Document, Effect, Effects, JournalError, Outcome, Proposal, Reached, Subject, Upgrade, UpgradeError, World,
@@ -87,6 +88,23 @@ impl Session {
             person: Person::new(&self.out, &self.env, settings.yes),
             settings,
         })
+    }
+
+    /// The service of a chain: the one that was typed, or Safe's own; does no I/O.
+    pub(super) fn service(&self, settings: &Settings, typed: &Notices, chain_id: u64) -> Result<Service, CliError> {
+        let base = typed.service_url.clone().or_else(|| Service::default_base(chain_id));
+        let base = base.ok_or_else(|| CliError::Usage {
+            code: "USAGE_NO_SERVICE",
+            message: format!("Safe runs no Transaction Service for chain {chain_id}"),
+            hint: "name one by --service-url, or pass the proposal on as a file".to_owned(),
+            next: Next::with("--service-url URL"),
+        })?;
+        let http = Http::new(Limits::default()).map_err(ServiceError::Http)?;
+        Ok(Service::new(
+            &patient(&http, settings)?,
+            base,
+            settings.service_key.clone(),
+        )?)
     }
 
     /// Remembers which upgrade this run is about, for failures and signals.

@@ -19,6 +19,7 @@ use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::compose::Changes;
 use crate::fsutil;
 use crate::safe::Trust;
+use crate::safe::service::ServiceKey;
 use crate::signer::{Source, Unlock};
 use crate::upgrade::{Expected, Intent, Limits, PolicyChange};
 
@@ -36,6 +37,7 @@ const MAX_PROJECT: u64 = 64 * 1024;
 const API_KEY: &str = "PHALA_CLOUD_API_KEY";
 const API_PREFIX: &str = "PHALA_CLOUD_API_PREFIX";
 const RPC_URL: &str = "ETH_RPC_URL";
+const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
 const NO_COLOR: &str = "NO_COLOR";
 const HOME: &str = "HOME";
 const STATE_HOME: &str = "XDG_STATE_HOME";
@@ -208,6 +210,7 @@ impl Project {
 pub(super) struct Settings {
     pub(super) prefix: Sourced<Url>,
     pub(super) api_key: Option<ApiKey>,
+    pub(super) service_key: Option<ServiceKey>,
     pub(super) endpoints: Vec<Sourced<Url>>,
     pub(super) signer: Option<Source>,
     pub(super) unlock: Unlock,
@@ -240,6 +243,7 @@ impl Settings {
         Ok(Self {
             prefix: prefix(env)?,
             api_key: env.secret(API_KEY).map(ApiKey::new).transpose().map_err(bad_api_key)?,
+            service_key: env.secret(SERVICE_KEY).map(ServiceKey::new).transpose()?,
             endpoints: endpoints(typed.reach, env)?,
             signer: key.and_then(|key| key.signer.clone()),
             unlock: Unlock {

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::report::certain;
 use super::text::Page;
 use crate::chain::{AppState, OwnerKind, Preflight};
-use crate::safe::SafeInfo;
+use crate::safe::service::{Published, links};
+use crate::safe::{SafeDomain, SafeInfo};
 use crate::upgrade::{
     Ballot, Checked, EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, PolicyChange, Route, Status, Step, Warning,
 };
@@ -216,6 +217,32 @@ pub(super) fn safe(page: &mut Page, info: &SafeInfo) {
         ),
         ("at block", Some(format!("{} {}", info.block.number, info.block.hash))),
     ]);
+}
+
+/// Where Safe{Wallet} shows a transaction; gives the addresses for programs.
+pub(super) fn links(page: &mut Page, domain: &SafeDomain, hash: alloy::primitives::B256) -> serde_json::Value {
+    let queue = links::queue(domain.chain_id, domain.safe);
+    let transaction = links::transaction(domain.chain_id, domain.safe, hash);
+    page.facts(&[
+        ("safeTxHash", Some(hash.to_string())),
+        ("Safe", Some(domain.safe.to_string())),
+        ("queue", queue.as_ref().map(ToString::to_string)),
+        ("transaction", transaction.as_ref().map(ToString::to_string)),
+    ]);
+    serde_json::json!({ "queue": queue, "transaction": transaction })
+}
+
+/// What the Safe Transaction Service holds.
+pub(super) fn published(page: &mut Page, published: &Published) {
+    for owner in &published.confirmed {
+        page.facts(&[("confirmed by", Some(owner.to_string()))]);
+    }
+    for owner in &published.missing {
+        page.facts(&[("not there", Some(owner.to_string()))]);
+    }
+    for (owner, why) in &published.refused {
+        page.facts(&[("refused", Some(format!("{owner}: {why}")))]);
+    }
 }
 
 /// What was signed, what was compared before, and what was not.

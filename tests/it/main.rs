@@ -37,6 +37,7 @@ mod rehearsal;
 mod safe_chain;
 mod safe_commands;
 mod safe_files;
+mod safe_notices;
 mod safe_pure;
 mod safe_service;
 mod safe_upgrade;

@@ -714,3 +714,15 @@ async fn a_long_queue_is_read_page_by_page() {
     assert_eq!(next_nonce(U256::ZERO, &queue).nonce, U256::from(130));
     assert_eq!(board.service.requests().len(), 3);
 }
+
+/// An owner's signature, as bytes.
+pub fn signed_by(account: usize, hash: B256) -> Bytes {
+    signature(account, hash).to_bytes()
+}
+
+/// What an owner confirms in another tool.
+pub fn confirm_elsewhere(service: &SafeService, hash: B256, account: usize) {
+    let client = Service::new(&http(), service.url().parse().unwrap(), None).unwrap();
+    let one = signature(account, hash);
+    crate::support::block(async move { client.confirm(hash, &one).await }).unwrap();
+}

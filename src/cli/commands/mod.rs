@@ -13,6 +13,7 @@ pub(super) mod man;
 pub(super) mod nodes;
 pub(super) mod plan;
 pub(super) mod prepare;
+pub(super) mod propose;
 pub(super) mod reject;
 pub(super) mod resume;
 pub(super) mod safe;
@@ -46,6 +47,7 @@ impl Command {
             Self::Upgrade(_) => "upgrade",
             Self::Resume(_) => "resume",
             Self::Reject(_) => "reject",
+            Self::Propose(_) => "propose",
             Self::Status(_) => "status",
             Self::Hash(_) => "hash",
             Self::App(_) => "app",
@@ -74,6 +76,7 @@ impl Command {
             Self::Upgrade(args) => args.run(session).await,
             Self::Resume(args) => args.run(session).await,
             Self::Reject(args) => args.run(session).await,
+            Self::Propose(args) => args.run(session).await,
             Self::Status(args) => args.run(session),
             Self::Hash(args) => args.run(),
             Self::App(args) => args.run(session).await,

@@ -9,7 +9,7 @@ mod outside;
 use std::error::Error;
 
 use inside::{ask, journal, signer, storage, user_file};
-use outside::{chain, cloud, proof, transaction};
+use outside::{chain, cloud, proof, service, transaction};
 
 use super::ask::CONSENT_FLAG;
 use super::error::CliError;
@@ -102,6 +102,7 @@ fn message(error: &CliError) -> String {
         CliError::UserFile(error) => error.to_string(),
         CliError::NotThisHash { .. } => "no form of this manifest has that hash".to_owned(),
         CliError::Upgrade(error) => error.to_string(),
+        CliError::Service(error) => error.to_string(),
         CliError::Signal(Exit::Hangup) => "stopped: the terminal went away".to_owned(),
         CliError::Signal(Exit::Terminate) => "stopped on request".to_owned(),
         CliError::Signal(_) => "interrupted".to_owned(),
@@ -127,6 +128,7 @@ fn causes(error: &CliError) -> Vec<String> {
     let first: Option<&(dyn Error + 'static)> = match error {
         CliError::UserFile(error) => error.source(),
         CliError::Upgrade(error) => error.source(),
+        CliError::Service(error) => error.source(),
         CliError::Output(error) | CliError::Start(error) => Some(error),
         _ => None,
     };
@@ -200,6 +202,7 @@ pub(super) fn judge(error: &CliError) -> Verdict {
             ),
         ),
         CliError::Upgrade(error) => upgrade(error),
+        CliError::Service(error) => service(error),
         CliError::Signal(exit) => verdict(*exit, signal_code(*exit), Next::Resume, ""),
         CliError::Output(_) => verdict(
             Exit::Storage,

@@ -7,6 +7,7 @@ use crate::chain::{ChainError, ProofFailure, TxError};
 use crate::cli::exit::Exit;
 use crate::cloud::{CloudError, Problem};
 use crate::http::{HttpError, Kind, Sent};
+use crate::safe::service::ServiceError;
 
 pub(super) fn cloud(error: &CloudError) -> Verdict {
     match error {
@@ -66,6 +67,79 @@ pub(super) fn cloud(error: &CloudError) -> Verdict {
             "name the CVM by its name, UUID, app id or instance id",
         ),
     }
+}
+
+/// What helps whatever is wrong with the service.
+const BY_FILE: &str = "pass the proposal on as a file, which needs no service";
+
+/// The Safe Transaction Service. Whatever is wrong with it, the proposal can be passed on as a file.
+pub(super) fn service(error: &ServiceError) -> Verdict {
+    match error {
+        ServiceError::Http(error) => http(error),
+        ServiceError::Auth(_) => verdict(
+            Exit::Auth,
+            "AUTH_SERVICE_KEY",
+            Next::Again,
+            "set SAFE_TRANSACTION_SERVICE_API_KEY to a key of the service, or unset it to go without one",
+        ),
+        ServiceError::BadKey => verdict(
+            Exit::Input,
+            "INPUT_SERVICE_KEY",
+            Next::Again,
+            "set SAFE_TRANSACTION_SERVICE_API_KEY again, without quotes or line breaks inside it",
+        ),
+        ServiceError::BadUrl => verdict(
+            Exit::Usage,
+            "USAGE_SERVICE_URL",
+            Next::Again,
+            "--service-url takes an https address",
+        ),
+        ServiceError::Unavailable(_) => verdict(
+            Exit::Later,
+            "SERVICE_UNAVAILABLE",
+            Next::Again,
+            format!("run again later, or {BY_FILE}"),
+        ),
+        ServiceError::Unexpected { .. } => verdict(
+            Exit::Later,
+            "SERVICE_UNEXPECTED",
+            Next::Again,
+            format!("check --service-url and any proxy in between, or {BY_FILE}"),
+        ),
+        ServiceError::Unsettled { .. } => verdict(
+            Exit::Unknown,
+            "SERVICE_UNKNOWN",
+            Next::Again,
+            "run again: it reads what is there and posts only what is missing",
+        ),
+        ServiceError::NotFound(_)
+        | ServiceError::Banned(_)
+        | ServiceError::Refused(_)
+        | ServiceError::TooMany { .. }
+        | ServiceError::NoSignature => declined(error),
+        ServiceError::Tampered { .. } | ServiceError::OtherSignatures { .. } => verdict(
+            Exit::Verify,
+            "SERVICE_TAMPERED",
+            Next::Look,
+            "sign nothing that was found at this service; compare the safeTxHash with the other owners",
+        ),
+    }
+}
+
+/// What the service does not take or give.
+fn declined(error: &ServiceError) -> Verdict {
+    let (code, next, hint) = match error {
+        ServiceError::NotFound(_) => ("SERVICE_NOT_FOUND", Next::Again, "check --service-url"),
+        ServiceError::Banned(_) => ("SERVICE_BANNED", Next::Look, "the service does not serve this Safe"),
+        ServiceError::TooMany { .. } => ("SERVICE_TOO_MANY", Next::Look, "nobody can look through so many"),
+        ServiceError::NoSignature => (
+            "SERVICE_NO_SIGNATURE",
+            Next::Command("sign"),
+            "sign first: wallets do not show what nobody signed",
+        ),
+        _ => ("SERVICE_REFUSED", Next::Look, "read the service's words"),
+    };
+    verdict(Exit::State, code, next, format!("{hint}; or {BY_FILE}"))
 }
 
 /// Refusals by status; 465 to 468 are Phala Cloud's own.

@@ -14,6 +14,7 @@ use crate::cli::next::Typed;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
 use crate::http::{HttpError, Kind, Sent};
+use crate::safe::service::{ServiceError, ServiceProblem};
 use crate::signer::{AskError, RecordError, SignerError};
 use crate::upgrade::JournalError;
 
@@ -105,6 +106,65 @@ fn clouds() -> Vec<(CloudError, Exit, &'static str)> {
             Exit::Input,
             "INPUT_CVM",
         ),
+    ]
+}
+
+fn services() -> Vec<(ServiceError, Exit, &'static str)> {
+    let said = |status| {
+        Box::new(ServiceProblem {
+            request: "POST /api/v2/safes/0x/multisig-transactions/".to_owned(),
+            status,
+            message: "no".to_owned(),
+            request_id: None,
+        })
+    };
+    let unexpected = || ServiceError::Unexpected {
+        request: "GET /x".to_owned(),
+        status: 200,
+        what: "html".to_owned(),
+    };
+    let sent = |verb, sent| ServiceError::Http(http(verb, Kind::Timeout, sent));
+    let hash = B256::ZERO;
+    vec![
+        (ServiceError::Auth(said(401)), Exit::Auth, "AUTH_SERVICE_KEY"),
+        (ServiceError::NotFound(said(404)), Exit::State, "SERVICE_NOT_FOUND"),
+        (ServiceError::Banned(said(451)), Exit::State, "SERVICE_BANNED"),
+        (ServiceError::Refused(said(422)), Exit::State, "SERVICE_REFUSED"),
+        (ServiceError::Unavailable(said(503)), Exit::Later, "SERVICE_UNAVAILABLE"),
+        (unexpected(), Exit::Later, "SERVICE_UNEXPECTED"),
+        (sent("GET", Sent::Maybe), Exit::Later, "NET_TIMEOUT"),
+        (
+            ServiceError::Unsettled {
+                what: "the signature of 0x".to_owned(),
+                source: Box::new(sent("POST", Sent::Maybe)),
+            },
+            Exit::Unknown,
+            "SERVICE_UNKNOWN",
+        ),
+        (
+            ServiceError::TooMany {
+                request: "GET /x".to_owned(),
+                limit: 1,
+            },
+            Exit::State,
+            "SERVICE_TOO_MANY",
+        ),
+        (ServiceError::NoSignature, Exit::State, "SERVICE_NO_SIGNATURE"),
+        (
+            ServiceError::Tampered { hash, why: None },
+            Exit::Verify,
+            "SERVICE_TAMPERED",
+        ),
+        (
+            ServiceError::OtherSignatures {
+                found: hash,
+                expected: hash,
+            },
+            Exit::Verify,
+            "SERVICE_TAMPERED",
+        ),
+        (ServiceError::BadKey, Exit::Input, "INPUT_SERVICE_KEY"),
+        (ServiceError::BadUrl, Exit::Usage, "USAGE_SERVICE_URL"),
     ]
 }
 
@@ -624,6 +684,11 @@ fn every() -> Vec<(CliError, Exit, &'static str)> {
         .chain(of(signers()))
         .chain(of(journals()))
         .chain(of(upgrades()))
+        .chain(
+            services()
+                .into_iter()
+                .map(|(error, exit, code)| (CliError::from(error), exit, code)),
+        )
         .collect()
 }
 

@@ -123,6 +123,12 @@ pub fn prefix(chain_id: u64) -> Option<&'static str> {
     known.and_then(|(.., prefix)| *prefix)
 }
 
+/// The chain of a prefix, where Safe{Wallet} is known to use it.
+pub fn chain_of(prefix: &str) -> Option<u64> {
+    let known = CHAINS.iter().find(|(.., known)| *known == Some(prefix));
+    known.map(|(id, ..)| *id)
+}
+
 /// URL of Safe's own service for a chain.
 pub fn default_base(chain_id: u64) -> Option<Url> {
     let slug = slug(chain_id)?;
@@ -212,6 +218,10 @@ mod tests {
     fn the_service_and_the_wallet_name_polygon_differently() {
         assert_eq!(slug(137), Some("pol"));
         assert_eq!(prefix(137), Some("matic"));
+        assert_eq!(
+            (chain_of("matic"), chain_of("pol"), chain_of("")),
+            (Some(137), None, None)
+        );
         assert_eq!(
             default_base(8453).unwrap().as_str(),
             "https://api.safe.global/tx-service/base"

@@ -35,6 +35,8 @@ pub struct Published {
     pub missing: BTreeSet<Address>,
     /// What the service did not take, and why.
     pub refused: Vec<(Address, ServiceError)>,
+    /// The record as it is there now; its hash is right.
+    pub record: ServiceTx,
 }
 
 impl Origin {
@@ -129,6 +131,7 @@ impl Service {
             missing: given.filter(|owner| !confirmed.contains(*owner)).copied().collect(),
             confirmed,
             refused,
+            record: after,
         })
     }
 

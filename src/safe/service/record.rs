@@ -6,7 +6,9 @@
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde_json::Value;
 
-use super::super::{Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxError, SafeTxFields, SignatureError};
+use super::super::{
+    Claims, Offer, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxError, SafeTxFields, SignatureError,
+};
 use crate::http::escape;
 
 /// Longest text of others that is kept, characters.
@@ -191,6 +193,24 @@ impl ServiceTx {
         let target = record.needed("to", Record::address);
         let fields = target.and_then(|_| record.fields());
         fields.map_err(|Malformed(what)| NotATransaction(what))
+    }
+    /// The same with everything that the record says about them, to be compared when they are merged.
+    pub fn offers(&self) -> Vec<Offer> {
+        let readable = self.confirmations.iter();
+        let readable = readable.filter_map(|one| Some((one.owner, one.read()?.ok()?)));
+        let offer = |(owner, signature)| Offer {
+            signature,
+            claims: Claims {
+                safe_tx_hash: Some(self.claimed_hash),
+                safe: Some(self.safe),
+                nonce: Some(self.fields.nonce),
+                owner: Some(owner),
+                fields: Some(Box::new(self.fields.clone())),
+                ..Claims::default()
+            },
+            source: "a record of the Safe Transaction Service",
+        };
+        readable.map(offer).collect()
     }
 
     pub(super) fn parse(value: &Value) -> Result<Self, Malformed> {

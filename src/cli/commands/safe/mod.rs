@@ -1,12 +1,14 @@
-//! `safe`: a Safe as the chain shows it, and the hashes of its transactions.
+//! `safe`: a Safe as the chain shows it, the hashes of its transactions, and what waits for it.
 
 mod hash;
+mod queue;
 
 use alloy::primitives::{Address, B256};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use self::hash::Hash;
+use self::queue::Queue;
 use crate::cli::args::Reach;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -40,6 +42,7 @@ enum SafeCommand {
     )]
     Check(Check),
     Hash(Box<Hash>),
+    Queue(Queue),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +75,7 @@ impl Safe {
             SafeCommand::Show(target) => target.show(session).await,
             SafeCommand::Check(check) => check.run(session).await,
             SafeCommand::Hash(hash) => hash.run(session).await,
+            SafeCommand::Queue(queue) => queue.run(session).await,
         }
     }
 }

@@ -1,0 +1,196 @@
+//! `safe queue`: what waits for a Safe at the Safe Transaction Service, and what of it is true.
+
+use alloy::primitives::{Address, B256};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{address, not_a_safe};
+use crate::cli::args::{Notices, Reach};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Commands as _, Next};
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::{Settings, Typed};
+use crate::cli::view;
+use crate::safe::service::{NextNonce, ServiceTx, links, next_nonce};
+use crate::safe::{SafeDomain, SafeInfo};
+
+/// Show what waits for a Safe at the Safe Transaction Service, checked against the chain
+///
+/// Every record's hash is computed again, owners and nonce come from the chain. Signatures of keys are recovered; those of
+/// contracts and approvals are as the service tells them. Ends with 5 when a record is not the transaction that it says.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign safe queue base:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed\n  \
+    countersign safe queue 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed --chain-id 8453")]
+pub(super) struct Queue {
+    /// The Safe, with or without the prefix of its chain
+    #[arg(value_name = "SAFE")]
+    safe: String,
+    /// Chain of the Safe, when its address has no prefix
+    #[arg(long, value_name = "N")]
+    chain_id: Option<u64>,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    notices: Notices,
+}
+
+/// One proposal, and what of it is true.
+struct Checked<'a> {
+    tx: &'a ServiceTx,
+    /// Whether the fields have the hash.
+    sound: Result<B256, String>,
+    /// Owners who confirmed it.
+    signed_by: Vec<Address>,
+}
+
+impl Queue {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let (chain_id, safe) = self.place()?;
+        let typed = Typed {
+            reach: Some(&self.reach),
+            ..Typed::default()
+        };
+        let settings = Settings::gather(typed, &session.env)?;
+        let outside = session.outside(&settings)?;
+        let service = session.service(&settings, &self.notices, chain_id)?;
+        let chain = outside.world().chain(chain_id).await?;
+        let info = SafeInfo::read(&chain, safe).await?;
+        let info = info.ok_or_else(|| not_a_safe(safe, chain_id))?;
+        let mut found = service.queue(safe, info.nonce).await?;
+        let next = next_nonce(info.nonce, &found);
+        // Who has not signed does not hold a nonce, and may still be in the way of one.
+        let there = service.by_nonce(safe, next.nonce).await?;
+        found.extend(there.into_iter().filter(|tx| !tx.trusted));
+        let next = next_nonce(info.nonce, &found);
+        let checked: Vec<Checked<'_>> = found.iter().map(|tx| Checked::of(tx, &info)).collect();
+        Ok(report(session, &info, (&checked, &next)))
+    }
+
+    /// Chain and address: the prefix and `--chain-id` have to agree.
+    fn place(&self) -> Result<(u64, Address), CliError> {
+        let prefix = self.safe.split_once(':').map(|(prefix, _)| prefix);
+        let chain_id = self.chain_id.or_else(|| links::chain_of(prefix?));
+        let Some(chain_id) = chain_id else {
+            return Err(CliError::Usage {
+                code: "USAGE_NO_CHAIN",
+                message: "the chain of the Safe was not named".to_owned(),
+                hint: "name it by --chain-id, or by a prefix such as base:0x...".to_owned(),
+                next: Next::with("--chain-id N"),
+            });
+        };
+        Ok((chain_id, address(&self.safe, chain_id)?))
+    }
+}
+
+impl<'a> Checked<'a> {
+    fn of(tx: &'a ServiceTx, info: &SafeInfo) -> Self {
+        let domain = domain(info);
+        let owner = |one: &Address| info.owners.contains(one);
+        Self {
+            sound: tx.computed_hash(&domain).map_err(|why| why.to_string()),
+            signed_by: tx.confirmed().filter(owner).collect(),
+            tx,
+        }
+    }
+
+    fn json(&self, info: &SafeInfo) -> Value {
+        let fields = &self.tx.fields;
+        json!({
+            "nonce": fields.nonce.to_string(),
+            "safeTxHash": self.tx.claimed_hash,
+            "hashIsRight": self.sound.is_ok(),
+            "wrong": self.sound.as_ref().err(),
+            "to": fields.to,
+            "value": fields.value.to_string(),
+            "data": fields.data,
+            "operation": u8::from(fields.operation),
+            "signedBy": self.signed_by,
+            "threshold": info.threshold,
+            "visible": self.tx.trusted,
+            "origin": self.tx.origin,
+            "link": links::transaction(info.chain_id, info.address, self.tx.claimed_hash),
+        })
+    }
+}
+
+fn domain(info: &SafeInfo) -> SafeDomain {
+    SafeDomain {
+        chain_id: info.chain_id,
+        safe: info.address,
+        version: info.version,
+    }
+}
+
+fn report(session: &Session, info: &SafeInfo, (checked, next): (&[Checked<'_>], &NextNonce)) -> Report {
+    let mut report = Report::done("safe queue", "");
+    let waiting = checked.iter().filter(|one| one.tx.trusted).count();
+    report.message = format!(
+        "{waiting} waiting, the next free nonce is {} (the chain is at {})",
+        next.nonce, info.nonce
+    );
+    view::safe(&mut report.page, info);
+    for one in checked {
+        proposal(&mut report, info, one);
+    }
+    gaps(&mut report, next);
+    let queue = links::queue(info.chain_id, info.address);
+    report.page.facts(&[("queue", queue.as_ref().map(ToString::to_string))]);
+    report.data = Some(json!({
+        "safe": info.address,
+        "chainId": info.chain_id,
+        "chainNonce": info.nonce.to_string(),
+        "nextNonce": next.nonce.to_string(),
+        "competitors": next.competitors,
+        "gaps": next.gaps.iter().map(|gap| json!([gap.first.to_string(), gap.last.to_string()])).collect::<Vec<_>>(),
+        "queue": checked.iter().map(|one| one.json(info)).collect::<Vec<_>>(),
+        "link": queue,
+    }));
+    if checked.iter().any(|one| one.sound.is_err()) {
+        report.exit = Exit::Verify;
+        report.code = "SERVICE_TAMPERED".to_owned();
+        report.message = "a record at the Safe Transaction Service is not the transaction it says it is".to_owned();
+        report.hint = Some("sign nothing that was found there; ask the proposer for the file".to_owned());
+        report.next = Some(session.typed().command(&Next::Again));
+    }
+    report
+}
+
+fn proposal(report: &mut Report, info: &SafeInfo, one: &Checked<'_>) {
+    let (tx, fields) = (one.tx, &one.tx.fields);
+    report.page.heading(&format!("nonce {}", fields.nonce));
+    report.page.facts(&[
+        ("safeTxHash", Some(tx.claimed_hash.to_string())),
+        ("WRONG", one.sound.as_ref().err().cloned()),
+        ("to", Some(fields.to.to_string())),
+        (
+            "value",
+            (!fields.value.is_zero()).then(|| format!("{} wei", fields.value)),
+        ),
+        (
+            "operation",
+            (u8::from(fields.operation) == 1).then(|| "delegate call".to_owned()),
+        ),
+        ("data", Some(fields.data.to_string())),
+        (
+            "signatures",
+            Some(format!("{} of {}", one.signed_by.len(), info.threshold)),
+        ),
+        (
+            "shown in wallets",
+            (!tx.trusted).then(|| "no: no owner signed it".to_owned()),
+        ),
+        ("from", tx.origin.clone()),
+    ]);
+}
+
+fn gaps(report: &mut Report, next: &NextNonce) {
+    for gap in &next.gaps {
+        report.page.block(&format!(
+            "nobody proposed nonce {} to {}: what comes after waits for it",
+            gap.first, gap.last
+        ));
+    }
+}
