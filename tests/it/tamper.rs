@@ -13,7 +13,11 @@ use countersign::safe::{
     Facts, Intent, OwnerSignature, Recognition, SafeDomain, SafeTx, SafeTxFields, SafeVersion, SignatureFile,
     SignatureSet, check_signatures, collect, merge, recognise, recognise_batch,
 };
+use countersign::upgrade::Proposal;
 use serde_json::{Value, json};
+
+use crate::flow::Flow;
+use crate::support::{SafeOptions, World, WorldOptions};
 
 const APP: Address = address!("1111111111111111111111111111111111111111");
 const SAFE: Address = address!("2222222222222222222222222222222222222222");
@@ -434,4 +438,46 @@ fn m21_one_thousand_changed_service_transactions_are_not_accepted() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn v16_ten_thousand_changed_proposals_are_refused_or_ask_for_the_same_signature() {
+    let world = World::with(WorldOptions {
+        safe: Some(SafeOptions {
+            release: 1,
+            l2: true,
+            threshold: 2,
+            owners: 3,
+        }),
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let path = flow.dir.join("proposal.json");
+    let sign = ["sign", path.to_str().unwrap(), "--signer", "env:SIGNER_0", "--yes"];
+    assert!(flow.command(&sign).output().unwrap().status.success());
+    let honest = std::fs::read(&path).unwrap();
+    let asked = |path: &std::path::Path| {
+        let proposal = Proposal::read(path).ok()?;
+        let ceremony = proposal.ceremony().unwrap().unwrap();
+        let owners: Vec<Address> = ceremony.approval.signatures.by_owner().keys().copied().collect();
+        Some((ceremony.approval.tx, ceremony.rejection.tx, owners))
+    };
+    let own = asked(&path).unwrap();
+    assert_eq!(own.2.len(), 1);
+
+    let mut dice = Dice(9);
+    let file = flow.dir.join("changed.json");
+    let mut read = 0;
+    for _ in 0..10_000 {
+        let mut changed = honest.clone();
+        dice.bit(&mut changed);
+        std::fs::write(&file, &changed).unwrap();
+        if let Some(found) = asked(&file) {
+            assert_eq!(found, own, "{}", String::from_utf8_lossy(&changed));
+            read += 1;
+        }
+    }
+    // Names and times may change; what is signed and who signed it may not.
+    assert!(read < 5_000, "{read}");
 }
