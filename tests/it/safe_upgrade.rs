@@ -435,10 +435,7 @@ fn m1_another_transaction_that_fails_inside_uses_up_the_nonce_too() {
         ..SafeFields::other(world.app, &abi::addOsImageHashCall { osImageHash: flow.hash })
     };
     let (transaction, other) = execute_outside(&world, app_owner, &USUAL.accounts()[..2], &fields);
-    let gone = flow
-        .with("wait", &["--timeout", "5s"])
-        .exits(6)
-        .says("SAFE_NONCE_TAKEN");
+    let gone = flow.step("wait").exits(6).says("SAFE_NONCE_TAKEN");
     for part in [transaction.to_string(), other.to_string()] {
         assert!(gone.said.contains(&part), "{part}: {}", gone.said);
     }
@@ -611,7 +608,7 @@ fn whoever_waits_learns_that_somebody_else_executed() {
     let world = world(USUAL);
     let flow = Flow::new(&world);
     flow.step("prepare").exits(0);
-    let waiting = crate::judge::spawn(&flow, "wait", &["--timeout", "30s"]);
+    let waiting = crate::judge::spawn(&flow, "wait", &[]);
     execute_outside(
         &world,
         world.safe.unwrap(),
