@@ -75,6 +75,7 @@ pub(super) struct Global {
 pub(super) enum Command {
     Plan(commands::plan::Plan),
     Prepare(commands::prepare::Prepare),
+    Review(commands::review::Review),
     Sign(commands::sign::Sign),
     Export(commands::export::Export),
     Import(commands::import::Import),
@@ -159,6 +160,59 @@ pub(super) struct Expect {
     /// No older hash stays allowed; otherwise it ends with 6
     #[arg(long, help_heading = "What has to hold")]
     pub(super) strict: bool,
+}
+
+/// The reviewer's own values, to compare a proposal with.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Files {
+    /// Your own Docker Compose file; the proposal has to have the very same text
+    #[arg(short, long, value_name = "FILE", help_heading = "What you expect")]
+    pub(super) compose: Option<PathBuf>,
+    /// Your own script that runs before the containers
+    #[arg(long, value_name = "FILE", help_heading = "What you expect")]
+    pub(super) pre_launch_script: Option<PathBuf>,
+    /// Environment variable that the guest may receive; repeat it, the order counts
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What you expect")]
+    pub(super) allowed_env: Option<Vec<EnvName>>,
+    /// Whether anybody may read the logs
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    pub(super) public_logs: Option<bool>,
+    /// Whether anybody may read system information
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    pub(super) public_sysinfo: Option<bool>,
+    /// Whether anybody may read TCB information
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    pub(super) public_tcbinfo: Option<bool>,
+}
+
+/// A transaction at the Safe Transaction Service.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Posted {
+    /// Safe whose transaction it is, with or without its chain's prefix [default: that of the proposal]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Safe Transaction Service")]
+    pub(super) safe: Option<String>,
+    /// Chain of the Safe [default: that of the proposal, or of the prefix]
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "safe",
+        help_heading = "Safe Transaction Service"
+    )]
+    pub(super) chain_id: Option<u64>,
+    /// Review the transaction that the service shows under this hash
+    #[arg(long, value_name = "HASH", help_heading = "Safe Transaction Service")]
+    pub(super) safe_tx_hash: Option<B256>,
+    /// Review every transaction that the service shows at this nonce
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "safe_tx_hash",
+        help_heading = "Safe Transaction Service"
+    )]
+    pub(super) nonce: Option<U256>,
+    /// Address of the service for this chain [default: Safe's own]
+    #[arg(long, value_name = "URL", help_heading = "Safe Transaction Service")]
+    pub(super) service_url: Option<Url>,
 }
 
 /// Which upgrade.

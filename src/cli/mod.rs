@@ -13,6 +13,7 @@ mod failure;
 mod next;
 mod output;
 mod report;
+mod review;
 mod session;
 mod settings;
 mod signals;

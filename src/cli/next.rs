@@ -22,6 +22,11 @@ const CARRIED: [&str; 7] = [
     "--max-fee",
 ];
 
+/// The service of a Safe's chain; its key is never in it, its path is.
+const SERVICE_URL: &str = "--service-url";
+/// Options whose value is an address on the network.
+const ADDRESSES: [&str; 2] = ["--rpc-url", SERVICE_URL];
+
 /// The command line as it was typed, and the upgrade it turned out to be about.
 #[derive(Debug, Clone)]
 pub(super) struct Typed {
@@ -186,27 +191,32 @@ fn is_command(word: &str) -> bool {
 /// The words with addresses cut to what may be shown: an RPC address often holds a key.
 fn shown(words: &[String]) -> Vec<String> {
     let mut shown = Vec::new();
-    let mut address = false;
+    let mut address = None;
     for word in words {
-        let joined = word.strip_prefix("--rpc-url=");
-        shown.push(match joined {
-            Some(value) => format!("--rpc-url={}", public(value)),
-            None if address => public(word),
-            None => word.clone(),
+        let joined = ADDRESSES.iter().find_map(|name| {
+            let value = word.strip_prefix(name)?.strip_prefix('=')?;
+            Some(format!("{name}={}", public(name, value)))
         });
-        address = word == "--rpc-url";
+        shown.push(match joined {
+            Some(joined) => joined,
+            None => address.map_or_else(|| word.clone(), |name| public(name, word)),
+        });
+        address = ADDRESSES.into_iter().find(|name| name == word);
     }
     shown
 }
 
-/// The address, if it is nothing but scheme, host and port; otherwise the variable that should hold it.
-fn public(address: &str) -> String {
+/// The address, if it is nothing but scheme, host and port (and for a service a path); otherwise the variable that
+/// should hold it, or a word for it.
+fn public(option: &str, address: &str) -> String {
+    let is_service = option == SERVICE_URL;
+    let harmless = |url: &Url| {
+        let nobody = url.username().is_empty() && url.password().is_none();
+        nobody && (is_service || url.path() == "/") && url.query().is_none() && url.fragment().is_none()
+    };
     match address.parse::<Url>() {
-        Ok(url)
-            if url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none() =>
-        {
-            address.to_owned()
-        }
+        Ok(url) if harmless(&url) => address.to_owned(),
+        _ if is_service => "URL".to_owned(),
         _ => "$ETH_RPC_URL".to_owned(),
     }
 }

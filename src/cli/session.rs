@@ -19,7 +19,8 @@ use crate::http::{Http, Limits, RetryPolicy};
 use crate::safe::service::{Service, ServiceError};
 use crate::signer::Source;
 use crate::upgrade::{
-    self, Document, Effect, Effects, JournalError, Outcome, Proposal, Reached, Subject, Upgrade, UpgradeError, World,
+    self, Document, Effect, Effects, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject, Upgrade,
+    UpgradeError, World,
 };
 
 /// Effects of an upgrade whose journal cannot be read.
@@ -39,6 +40,17 @@ pub(super) struct Session {
     args: Vec<OsString>,
     command: &'static str,
     dir: Mutex<Option<PathBuf>>,
+}
+
+/// What is to be looked at without being touched.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// What is known.
+    pub(super) state: State,
+    /// Its proposal.
+    pub(super) proposal: PathBuf,
+    /// The directory of an upgrade of this machine.
+    dir: Option<PathBuf>,
 }
 
 /// Cloud, chain, key and person as a [`World`] borrows them.
@@ -136,6 +148,26 @@ impl Session {
         }
     }
 
+    /// The same, to be looked at only: nothing is locked, adopted or written. A proposal beside a journal has to be that
+    /// journal's.
+    pub(super) fn see(&self, which: &Which) -> Result<Seen, CliError> {
+        let Some(file) = &which.proposal else {
+            let dir = self.name(which)?;
+            return Ok(Seen {
+                state: Upgrade::peek(&dir)?,
+                proposal: dir.join(PROPOSAL_FILE),
+                dir: Some(dir),
+            });
+        };
+        let state = document(file)?.into_state();
+        let dir = Some(beside(file)).filter(|dir| upgrade::holds(dir)).map(Path::to_owned);
+        if let Some(dir) = &dir {
+            self.about(dir);
+            proposal(file)?.check_same(&Upgrade::peek(dir)?)?;
+        }
+        let proposal = file.clone();
+        Ok(Seen { state, proposal, dir })
+    }
     /// Says in a report where the subject is.
     pub(super) fn locate_in(&self, report: &mut Report, subject: &Subject) {
         let (dir, records) = match subject {
@@ -202,6 +234,28 @@ impl Session {
             }
         }
         report
+    }
+}
+
+impl Seen {
+    /// Says in a report where it is.
+    pub(super) fn locate(&self, report: &mut Report) {
+        report.facts.dir = self.dir.as_ref().map(|dir| dir.display().to_string());
+        if self.dir.is_none() {
+            report.facts.journal_records = None;
+        }
+        report.facts.proposal = Some(self.proposal.display().to_string());
+    }
+    /// Another command about it.
+    pub(super) fn command(&self, session: &Session, command: &str) -> String {
+        match self.dir {
+            Some(_) => session.typed().step(command),
+            None => format!(
+                "{} {}",
+                session.typed().step(command),
+                quote(&self.proposal.display().to_string())
+            ),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::args::{Agree, Allow, Change, Key, Multisig, Offline, Reach, Settle, Watch};
+use super::args::{Agree, Allow, Change, Files, Key, Multisig, Offline, Reach, Settle, Watch};
 use super::error::CliError;
 use super::failure::Next;
 use crate::chain::FeePolicy;
@@ -19,7 +19,7 @@ use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::compose::Changes;
 use crate::fsutil;
 use crate::safe::Trust;
-use crate::safe::service::ServiceKey;
+use crate::safe::service::{ServiceError, ServiceKey};
 use crate::signer::{Source, Unlock};
 use crate::upgrade::{Expected, Intent, Limits, PolicyChange};
 
@@ -111,6 +111,13 @@ impl Environment {
         self.text(name).map(Zeroizing::new)
     }
 
+    /// The key for the Safe Transaction Service, if there is one.
+    ///
+    /// # Errors
+    /// It cannot stand in a header.
+    pub(super) fn service_key(&self) -> Result<Option<ServiceKey>, ServiceError> {
+        self.secret(SERVICE_KEY).map(ServiceKey::new).transpose()
+    }
     /// Whether colour is unwanted.
     pub(super) fn no_color(&self) -> bool {
         self.text(NO_COLOR).is_some()
@@ -424,6 +431,21 @@ fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
         image: change.image.clone(),
         ..Patch::default()
     })
+}
+
+/// What a reviewer expects; nothing when they named nothing.
+pub(super) fn local(files: &Files) -> Result<Option<Changes>, CliError> {
+    let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
+    let names = files.allowed_env.as_ref();
+    let changes = Changes {
+        docker_compose_file: text(&files.compose)?,
+        pre_launch_script: text(&files.pre_launch_script)?,
+        allowed_envs: names.map(|names| names.iter().map(|name| name.0.clone()).collect()),
+        public_logs: files.public_logs,
+        public_sysinfo: files.public_sysinfo,
+        public_tcbinfo: files.public_tcbinfo,
+    };
+    Ok(Some(changes).filter(|changes| !changes.is_empty()))
 }
 
 /// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).

@@ -159,7 +159,7 @@ fn resources(plan: &Plan) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn route(route: &Route) -> String {
+pub(super) fn route(route: &Route) -> String {
     match route {
         Route::Eoa { owner } => format!("key {owner}"),
         Route::Safe { owner } => format!("Safe {owner}"),

@@ -11,6 +11,7 @@ mod change;
 mod check;
 mod codes;
 mod collect;
+mod decode;
 pub mod deployments;
 mod diagnose;
 mod executed;
@@ -33,6 +34,7 @@ pub use approvals::{Doubt, Facts, Inserted, Packed, SignatureSet, Standing, TooF
 pub use batch::BatchError;
 pub use check::{Refusal, check_signatures};
 pub use collect::{Claims, CollectError, Merged, NotMerged, Offer, SignatureFile, collect, merge};
+pub use decode::{Argument, Decoded, decode};
 pub use diagnose::{Mismatch, mismatch};
 pub use executed::{Execution, SafeProofFailure, check_receipt, executions, find_execution, prove_execution};
 pub use export::{Format, Label, NotAFormat, export};

@@ -152,15 +152,7 @@ pub(super) async fn check_ballot(
         ));
     };
     let changed = judge(limits, pinned, &look.info)?;
-    if look.hash_on_chain != Some(ballot.tx.hash()) && look.info.nonce <= ballot.tx.fields().nonce {
-        return Err(UpgradeError::stop(
-            "SAFE_TX_HASH",
-            "hash of the Safe transaction",
-            ballot.tx.hash(),
-            look.hash_on_chain
-                .map_or_else(|| "no answer of the Safe".to_owned(), |hash| hash.to_string()),
-        ));
-    }
+    same_hash(&look, ballot)?;
     Ok((look, changed))
 }
 
@@ -187,6 +179,25 @@ pub(super) async fn check_child(
         ));
     }
     Ok(())
+}
+
+/// The Safe has to compute the hash that its owners sign.
+///
+/// # Errors
+/// Another one, or none.
+pub(super) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError> {
+    let hash = ballot.tx.hash();
+    // Once its nonce is used up, a Safe may have moved to code that hashes otherwise.
+    if look.hash_on_chain == Some(hash) || look.info.nonce > ballot.tx.fields().nonce {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        "SAFE_TX_HASH",
+        "hash of the Safe transaction",
+        hash,
+        look.hash_on_chain
+            .map_or_else(|| "no answer of the Safe".to_owned(), |found| found.to_string()),
+    ))
 }
 
 /// The same for the app: owner and code are what the plan read. `true`: the hash is allowed already.

@@ -64,6 +64,11 @@ impl Document {
         &self.state
     }
 
+    /// The same, taken out.
+    pub fn into_state(self) -> State {
+        self.state
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

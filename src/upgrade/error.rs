@@ -7,12 +7,13 @@ use crate::cloud::CloudError;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::FsError;
 use crate::safe::LookError;
+use crate::safe::service::ServiceError;
 use crate::signer::{AskError, SignerError};
 
 use super::journal::JournalError;
 
 /// Something does not match what was approved or pinned. Nothing new was signed or sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, thiserror::Error)]
 #[error("{what}: expected {expected}, found {found}")]
 pub struct Stop {
     /// Stable code, for example `HASH_MISMATCH`.
@@ -103,6 +104,9 @@ pub enum UpgradeError {
     /// The cloud did not give a value.
     #[error(transparent)]
     Cloud(#[from] CloudError),
+    /// The Safe Transaction Service did not give a value.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// The chain did not give a value.
     #[error(transparent)]
     Chain(#[from] ChainError),

@@ -22,6 +22,7 @@ mod plan;
 mod prepare;
 mod proposal;
 mod reject;
+pub mod review;
 #[cfg(test)]
 mod sample;
 mod state;

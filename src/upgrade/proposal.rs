@@ -59,7 +59,7 @@ pub struct Proposal {
 
 impl Proposal {
     /// The proposal of a verified upgrade; `None` before that.
-    pub(super) fn of(state: &State) -> Option<Self> {
+    pub fn of(state: &State) -> Option<Self> {
         let (identity, plan) = (state.identity()?, state.plan()?);
         let (hash, how) = state.verified()?;
         let prepared = state.prepared.as_ref()?;
@@ -118,9 +118,17 @@ impl Proposal {
         if named.to_string() != proposal.plan.cvm {
             return Err(malformed("its CVM is not named as this version names it".to_owned()));
         }
-        proposal.check()?;
-        proposal.check_plan()?;
+        proposal.verify()?;
         Ok(proposal)
+    }
+
+    /// Recomputes every value that follows from another one.
+    ///
+    /// # Errors
+    /// It contradicts itself.
+    pub(super) fn verify(&self) -> Result<(), UpgradeError> {
+        self.check()?;
+        self.check_plan()
     }
 
     /// Every value that follows from another one, recomputed.
@@ -280,7 +288,10 @@ impl Proposal {
     }
 
     /// Whether it is the proposal of the upgrade that a journal knows.
-    pub(super) fn check_same(&self, state: &State) -> Result<(), UpgradeError> {
+    ///
+    /// # Errors
+    /// It asks for something else.
+    pub fn check_same(&self, state: &State) -> Result<(), UpgradeError> {
         let Some(own) = Self::of(state) else { return Ok(()) };
         let told = |proposal: &Self| {
             format!(

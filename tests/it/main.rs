@@ -34,6 +34,8 @@ mod peers;
 mod pins;
 mod proxy;
 mod rehearsal;
+mod review;
+mod review_board;
 mod safe_chain;
 mod safe_commands;
 mod safe_files;

@@ -16,6 +16,7 @@ pub(super) mod prepare;
 pub(super) mod propose;
 pub(super) mod reject;
 pub(super) mod resume;
+pub(super) mod review;
 pub(super) mod safe;
 pub(super) mod schema;
 pub(super) mod sign;
@@ -38,6 +39,7 @@ impl Command {
         match self {
             Self::Plan(_) => "plan",
             Self::Prepare(_) => "prepare",
+            Self::Review(_) => "review",
             Self::Sign(_) => "sign",
             Self::Export(_) => "export",
             Self::Import(_) => "import",
@@ -67,6 +69,7 @@ impl Command {
         match self {
             Self::Plan(args) => args.run(session).await,
             Self::Prepare(args) => args.run(session).await,
+            Self::Review(args) => args.run(session).await,
             Self::Sign(args) => args.run(session).await,
             Self::Export(args) => args.run(session),
             Self::Import(args) => args.run(session),

@@ -265,6 +265,7 @@ fn upgrade(error: &UpgradeError) -> Verdict {
         ),
         UpgradeError::Later { code, .. } => verdict(Exit::Later, *code, Next::Resume, "run again later"),
         UpgradeError::Cloud(error) => cloud(error),
+        UpgradeError::Service(error) => service(error),
         UpgradeError::Chain(error) => chain(error),
         UpgradeError::Tx(error) => transaction(error),
         UpgradeError::Proof(error) => proof(error),

@@ -1,0 +1,267 @@
+//! `review`: everything that a signer has to see, compared with their own files and with the chain.
+
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::Address;
+use clap::Args;
+
+use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Commands, Next, decision, judge};
+use crate::cli::report::Report;
+use crate::cli::review as view;
+use crate::cli::session::{Seen, Session};
+use crate::cli::settings::{self, Settings, Typed};
+use crate::fsutil;
+use crate::safe::builder_file::{self, Batch, Checksum};
+use crate::safe::service::{Service, links};
+use crate::upgrade::review::{self, Found, Problem, Question, Trial, Wanted, Which};
+use crate::upgrade::{Proposal, Route, UpgradeError, World};
+
+/// Largest batch file that is read from the disk; its reader refuses less.
+const MAX_BATCH: u64 = 1 << 20;
+
+/// Show what an upgrade asks for, check it against your own files and the chain, and say whether it can be signed
+///
+/// Everything is recomputed from the proposal: the manifest's change, the compose hash, the call, the hashes that hardware
+/// wallets show. With -c it is compared with your own Docker Compose file as well, and unless --offline is given, with the
+/// chain: who owns the app, what the Safe is and who has signed, whether it would succeed. Nothing is written or signed.
+/// Ends with 5 when something does not match, with 6 when it cannot be signed now.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign review proposal.json -c docker-compose.yml --rpc-url https://mainnet.base.org\n  \
+    countersign review proposal.json --offline\n  \
+    countersign review proposal.json --builder-file batch.json\n  \
+    countersign review --safe base:0x5afe… --nonce 7")]
+pub(in crate::cli) struct Review {
+    #[command(flatten)]
+    which: args::Which,
+    #[command(flatten)]
+    files: Files,
+    /// Review the rejection instead: the transaction that only uses up the nonce
+    #[arg(long)]
+    reject: bool,
+    /// Who will send the transaction, for the simulation [default: the first owner]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Chain")]
+    executor: Option<Address>,
+    /// Batch file for Safe{Wallet}'s Transaction Builder that somebody sent: compare it with the proposal, or show it
+    #[arg(long, value_name = "FILE")]
+    builder_file: Option<PathBuf>,
+    #[command(flatten)]
+    posted: Posted,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    offline: Offline,
+    #[command(flatten)]
+    safe: Multisig,
+    /// Go on although the compose hash cannot be recomputed here
+    #[arg(long, help_heading = "Consent")]
+    accept_unverified_hash: bool,
+}
+
+impl Review {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let typed = Typed {
+            reach: Some(&self.reach),
+            offline: Some(&self.offline),
+            safe: Some(&self.safe),
+            ..Typed::default()
+        };
+        let mut settings = Settings::gather(typed, &session.env)?;
+        settings.limits.accept_unverified_hash = self.accept_unverified_hash;
+        self.posted.check(settings.limits.offline)?;
+        let batch = self.builder_file.as_deref().map(batch).transpose()?;
+        let named = self.which.proposal.is_some() || self.which.dir.dir.is_some();
+        if !named && (batch.is_some() || self.posted.is_asked()) {
+            return self.alone(session, &settings, batch.as_ref()).await;
+        }
+        self.upgrade(session, &settings, batch.as_ref()).await
+    }
+
+    /// An upgrade, and what somebody made of it.
+    async fn upgrade(
+        &self,
+        session: &Session,
+        settings: &Settings,
+        batch: Option<&(Batch, Checksum)>,
+    ) -> Result<Report, CliError> {
+        let seen = session.see(&self.which)?;
+        let question = Question {
+            rejects: self.reject,
+            local: settings::local(&self.files)?,
+            executor: self.executor,
+        };
+        let outside = session.outside(settings)?;
+        let world = outside.world();
+        let mut review = review::review(&world, &settings.limits, &seen.state, &question).await?;
+        let proposal = Proposal::of(&seen.state);
+        if let Some((batch, checksum)) = batch {
+            review.take_found(review::review_batch((batch, *checksum), proposal.as_ref()));
+        }
+        if self.posted.is_asked() {
+            let wanted = self.posted.wanted(proposal.as_ref())?;
+            let service = self.posted.service(&world, session, wanted.chain_id)?;
+            let found = review::review_posted(&world, (&service, &settings.limits), wanted, proposal.as_ref()).await?;
+            review.take_found(found);
+        }
+        let mut report = Report::done("review", view::CLEAN);
+        view::page(&mut report.page, &review);
+        report.know(seen.state.status(), &seen.proposal);
+        seen.locate(&mut report);
+        report.next = Some(next(session, &seen, &review));
+        report.data = serde_json::to_value(&review).ok();
+        report.warnings.clone_from(&review.warnings);
+        conclude(&mut report, session, &review.problems);
+        Ok(report)
+    }
+
+    /// A batch file or a transaction at the service that no upgrade was named for.
+    async fn alone(
+        &self,
+        session: &Session,
+        settings: &Settings,
+        batch: Option<&(Batch, Checksum)>,
+    ) -> Result<Report, CliError> {
+        let outside = session.outside(settings)?;
+        let world = outside.world();
+        let found = match batch {
+            Some((batch, checksum)) => {
+                let mut found = review::review_batch((batch, *checksum), None);
+                if settings.limits.offline {
+                    found.stay_offline();
+                } else {
+                    found.ask(&world).await?;
+                }
+                found
+            }
+            None => {
+                let wanted = self.posted.wanted(None)?;
+                let service = self.posted.service(&world, session, wanted.chain_id)?;
+                review::review_posted(&world, (&service, &settings.limits), wanted, None).await?
+            }
+        };
+        Ok(alone(session, &found))
+    }
+}
+
+impl Posted {
+    /// Whether the service is to be asked.
+    const fn is_asked(&self) -> bool {
+        self.safe.is_some() || self.safe_tx_hash.is_some() || self.nonce.is_some() || self.service_url.is_some()
+    }
+
+    fn check(&self, offline: bool) -> Result<(), CliError> {
+        if offline && self.is_asked() {
+            return Err(CliError::Usage {
+                code: "USAGE_OFFLINE",
+                message: "the Safe Transaction Service cannot be asked with --offline".to_owned(),
+                hint: "leave --offline out, or leave out what asks the service".to_owned(),
+                next: Next::Command("review"),
+            });
+        }
+        Ok(())
+    }
+
+    /// Which transactions of which Safe; what is not named is the proposal's.
+    fn wanted(&self, proposal: Option<&Proposal>) -> Result<Wanted, CliError> {
+        let prefix = self.safe.as_deref().and_then(|text| text.split_once(':'));
+        let chain_id = self
+            .chain_id
+            .or_else(|| proposal.map(|proposal| proposal.plan.chain_id))
+            .or_else(|| prefix.and_then(|(prefix, _)| links::chain_of(prefix)));
+        let chain_id = chain_id.ok_or_else(|| missing("the Safe's chain", "--chain-id 8453"))?;
+        let safe = match (&self.safe, proposal) {
+            (Some(text), _) => links::parse_prefixed_address(text, chain_id).map_err(|error| CliError::Input {
+                code: "INPUT_ADDRESS",
+                message: error.to_string(),
+                hint: "write the Safe's address as the wallet shows it".to_owned(),
+            })?,
+            (None, Some(proposal)) => proposal.plan.app_state.owner,
+            (None, None) => return Err(missing("the Safe", "--safe 0x…")),
+        };
+        let frozen = proposal.and_then(|proposal| proposal.safe.as_ref());
+        let which = match (self.safe_tx_hash, self.nonce, frozen) {
+            (Some(hash), ..) => Which::Hash(hash),
+            (None, Some(nonce), _) => Which::Nonce(nonce),
+            (None, None, Some(section)) => Which::Nonce(section.frozen.transaction.nonce),
+            (None, None, None) => return Err(missing("the transaction", "--nonce 0")),
+        };
+        Ok(Wanted { chain_id, safe, which })
+    }
+
+    fn service(&self, world: &World<'_>, session: &Session, chain_id: u64) -> Result<Service, CliError> {
+        let base = self.service_url.clone().or_else(|| Service::default_base(chain_id));
+        let base = base.ok_or_else(|| missing("the service of this chain", "--service-url https://…"))?;
+        Ok(Service::new(world.http, base, session.env.service_key()?)?)
+    }
+}
+
+fn missing(what: &str, flag: &str) -> CliError {
+    CliError::Usage {
+        code: "USAGE_SERVICE",
+        message: format!("{what} was not named"),
+        hint: format!("name {what}, for example {flag}"),
+        next: Next::with(flag),
+    }
+}
+
+fn alone(session: &Session, found: &Found) -> Report {
+    let mut report = Report::done("review", view::CLEAN);
+    view::found_alone(&mut report.page, found);
+    report.data = serde_json::to_value(found).ok();
+    report.warnings.clone_from(&found.warnings);
+    conclude(&mut report, session, &found.problems);
+    report
+}
+
+/// Exit code, sentence and advice, from what stands against it.
+fn conclude(report: &mut Report, session: &Session, problems: &[Problem]) {
+    let verdict = match problems.first() {
+        None => return,
+        Some(Problem::Stop(stop)) => {
+            report.message = stop.to_string();
+            report.stop = Some(Box::new(stop.clone()));
+            judge(&CliError::from(UpgradeError::Stop(Box::new(stop.clone()))))
+        }
+        Some(Problem::Decide { code, message }) => {
+            report.message.clone_from(message);
+            decision(Exit::State, code)
+        }
+    };
+    report.next = Some(session.typed().command(&verdict.next));
+    report.hint = Some(verdict.hint).filter(|hint| !hint.is_empty());
+    report.exit = verdict.exit;
+    report.code = verdict.code;
+}
+
+/// What comes after a review that found nothing.
+fn next(session: &Session, seen: &Seen, review: &review::Review) -> String {
+    let command = match (&review.asked.route, &review.safe) {
+        (Route::Safe { .. }, Some(safe)) => {
+            let enough = u64::try_from(safe.counted).is_ok_and(|counted| counted >= safe.info.threshold);
+            if enough && matches!(review.simulation, Trial::Succeeds { queued: false, .. }) {
+                "execute"
+            } else {
+                "sign"
+            }
+        }
+        (Route::Eoa { .. }, _) => "execute",
+        _ => "wait",
+    };
+    seen.command(session, command)
+}
+
+fn batch(path: &Path) -> Result<(Batch, Checksum), CliError> {
+    let bytes = fsutil::read(path, MAX_BATCH).map_err(CliError::UserFile)?;
+    builder_file::import(&bytes).map_err(|error| CliError::Input {
+        code: "INPUT_BUILDER_FILE",
+        message: format!(
+            "`{}` is no batch that could be reviewed: {}",
+            path.display(),
+            crate::cli::failure::told(&error)
+        ),
+        hint: "ask whoever sent it to export it again from the Transaction Builder".to_owned(),
+    })
+}

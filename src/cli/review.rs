@@ -1,0 +1,475 @@
+//! A review on one screen, in the order in which a signer needs it: who asks for what, what changes, the call, the Safe,
+//! the hashes that devices show, and the verdict last. Makes text, prints nothing.
+
+use super::text::{Page, escape};
+use super::view::{route, yes_no};
+use crate::compose::Verification;
+use crate::safe::service::links;
+use crate::upgrade::Warning;
+use crate::upgrade::review::{
+    Agreement, CallShown, Found, FoundTx, ImageChange, Owner, OwnerIs, Problem, Review, SafeNow, Singleton, Source,
+    Trial, Turn,
+};
+
+/// What a review ends with when nothing stands against it.
+pub(super) const CLEAN: &str = "Everything that could be checked matches";
+
+/// The whole page.
+pub(super) fn page(page: &mut Page, review: &Review) {
+    asked(page, review);
+    images(page, review);
+    changes(page, review);
+    compose_hash(page, review);
+    transaction(page, review);
+    owner(page, review);
+    if let Some(safe) = &review.safe {
+        self::safe(page, safe);
+    }
+    hashes(page, review);
+    simulation(page, &review.simulation);
+    if let Some(found) = &review.found {
+        self::found(page, found);
+    }
+    notes(page, (&review.warnings, &review.unchecked, &review.problems));
+}
+
+/// A page about a transaction that no upgrade was named for.
+pub(super) fn found_alone(page: &mut Page, found: &Found) {
+    self::found(page, found);
+    notes(page, (&found.warnings, &found.unchecked, &found.problems));
+}
+
+fn asked(page: &mut Page, review: &Review) {
+    let asked = &review.asked;
+    let mut expiry = asked.token_expires.to_string();
+    if asked.token_expired {
+        expiry.push_str(" (dead: whoever commits prepares again, and the same hash has to come out)");
+    }
+    page.heading("who asks for what");
+    page.facts(&[
+        ("upgrade", Some(asked.update.clone())),
+        (
+            "CVM",
+            Some(match asked.cvm_name.as_ref().filter(|name| **name != asked.cvm) {
+                Some(name) => format!("{name} ({})", asked.cvm),
+                None => asked.cvm.clone(),
+            }),
+        ),
+        ("app", Some(asked.app.to_string())),
+        ("chain", Some(chain(asked.chain_id))),
+        ("KMS", asked.kms.map(|kms| kms.to_string())),
+        ("cloud", Some(asked.cloud.clone())),
+        ("approved by", Some(route(&asked.route))),
+        ("prepared", Some(asked.prepared_at.to_string())),
+        ("token dies", Some(expiry)),
+    ]);
+}
+
+/// The chain by number, and by the prefix that wallets show where it is known.
+fn chain(id: u64) -> String {
+    links::prefix(id).map_or_else(|| id.to_string(), |prefix| format!("{id} ({prefix})"))
+}
+
+fn images(page: &mut Page, review: &Review) {
+    page.heading("images, before (-) and after (+)");
+    if review.images.is_empty() {
+        page.block("none is named in the Docker Compose text");
+    }
+    for image in &review.images {
+        let sign = match image.change {
+            ImageChange::Gone => '-',
+            ImageChange::New => '+',
+            ImageChange::Kept => ' ',
+        };
+        let loose = if image.digest.is_none() {
+            "   NO DIGEST: the hash does not fix what runs"
+        } else {
+            ""
+        };
+        page.block(&format!("{sign} {}{loose}", escape(&image.name)));
+    }
+}
+
+fn changes(page: &mut Page, review: &Review) {
+    if review.changes.is_empty() {
+        page.heading("the manifest does not change");
+    }
+    for change in &review.changes {
+        page.heading(&format!("change of {}", change.field));
+        page.block(&change.text_diff());
+    }
+    let machine = &review.machine;
+    let facts = [
+        ("vCPU", machine.vcpu.map(|n| n.to_string())),
+        ("memory", machine.memory.map(|n| format!("{n} MB"))),
+        ("disk", machine.disk.map(|n| format!("{n} GB"))),
+        ("OS image", machine.image.clone()),
+    ];
+    if facts.iter().any(|(_, value)| value.is_some()) {
+        page.heading("change of the machine (no hash covers it)");
+        page.facts(&facts);
+    }
+}
+
+fn compose_hash(page: &mut Page, review: &Review) {
+    let check = &review.compose_hash;
+    let how = match (&check.verified, &check.local) {
+        (Verification::Verified { .. }, None) => {
+            "recomputed here from the proposal's own manifest; name your own file by -c to compare it as well"
+                .to_owned()
+        }
+        (Verification::Verified { .. }, Some(local)) if local.differences.is_empty() => {
+            "recomputed here, with your own files".to_owned()
+        }
+        (Verification::Verified { .. }, Some(_)) => "YOUR FILES GIVE ANOTHER ONE".to_owned(),
+        _ => "NOT RECOMPUTED: no known form of the manifest before gives the hash that runs".to_owned(),
+    };
+    let local = check.local.as_ref();
+    let list = |names: &[String]| Some(names.join(", ")).filter(|text| !text.is_empty());
+    page.heading("compose hash");
+    page.facts(&[
+        ("runs now", check.before.map(|hash| hash.to_string())),
+        ("to be allowed", Some(check.after.to_string())),
+        ("checked", Some(how)),
+        ("yours", local.and_then(|local| list(&local.compared))),
+        ("the proposal's", local.and_then(|local| list(&local.from_proposal))),
+    ]);
+    for change in local.map(|local| local.differences.as_slice()).unwrap_or_default() {
+        page.heading(&format!("{} of yours (-) and of the proposal (+)", change.field));
+        page.block(&change.text_diff());
+    }
+}
+
+fn transaction(page: &mut Page, review: &Review) {
+    let transaction = &review.transaction;
+    page.heading(if transaction.rejects {
+        "the transaction: it only uses up its nonce"
+    } else {
+        "the transaction"
+    });
+    let to = if transaction.to == review.asked.app {
+        format!("the app {}", transaction.to)
+    } else if transaction.rejects {
+        format!("the Safe itself, {}", transaction.to)
+    } else {
+        format!("{} (the Safe team's library for batches)", transaction.to)
+    };
+    page.facts(&[
+        ("to", Some(to)),
+        ("value", Some(transaction.value.to_string())),
+        (
+            "operation",
+            Some(match transaction.operation {
+                0 => "0 (call)".to_owned(),
+                other => format!("{other} (delegate call)"),
+            }),
+        ),
+    ]);
+    if !transaction.rejects {
+        for (index, call) in transaction.calls.iter().enumerate() {
+            self::call(page, (index, transaction.calls.len()), call);
+        }
+    }
+    match transaction.besides.as_slice() {
+        [] => page.heading("changes besides: nothing"),
+        several => page.heading("changes besides:").block(&several.join("\n")),
+    };
+}
+
+fn call(page: &mut Page, (index, all): (usize, usize), call: &CallShown) {
+    let target = if call.to_the_app { "the app" } else { "ANOTHER CONTRACT" };
+    let name = if all > 1 {
+        format!("call {} of {all}", index + 1)
+    } else {
+        "call".to_owned()
+    };
+    let function = call.decoded.as_ref().map_or_else(
+        || "UNKNOWN: this build does not know the function".to_owned(),
+        |decoded| format!("{}: {}", decoded.function, decoded.meaning),
+    );
+    page.heading(&format!("{name}: {function}"));
+    let mut facts = vec![("target".to_owned(), Some(format!("{target}, {}", call.to)))];
+    let arguments = call.decoded.iter().flat_map(|decoded| &decoded.arguments);
+    facts.extend(arguments.map(|one| (one.name.clone(), Some(one.value.clone()))));
+    facts.extend([
+        (
+            "VALUE".to_owned(),
+            Some(call.value.to_string()).filter(|_| !call.value.is_zero()),
+        ),
+        ("calldata".to_owned(), Some(call.data.to_string())),
+        ("digest".to_owned(), Some(format!("{} (ERC-8213)", call.digest))),
+        ("keccak256".to_owned(), Some(call.keccak256.to_string())),
+    ]);
+    page.facts(&facts);
+}
+
+fn owner(page: &mut Page, review: &Review) {
+    let state = &review.app.state;
+    page.heading(if review.app.now {
+        "the app's contract, now"
+    } else {
+        "the app's contract, as it was when the update was prepared"
+    });
+    page.facts(&[
+        ("owner", Some(state.owner.to_string())),
+        (
+            "pending owner",
+            state
+                .pending_owner
+                .filter(|owner| !owner.is_zero())
+                .map(|owner| format!("{owner} CAN TAKE IT OVER")),
+        ),
+        ("hash allowed", state.hash_allowed.map(yes_no)),
+        ("device allowed", state.device_allowed.map(yes_no)),
+        ("at block", Some(format!("{} {}", state.block.number, state.block.hash))),
+    ]);
+}
+
+fn safe(page: &mut Page, safe: &SafeNow) {
+    let info = &safe.info;
+    page.heading(if safe.now {
+        "the Safe, now"
+    } else {
+        "the Safe, as it was when the update was prepared"
+    });
+    let known = match safe.singleton {
+        Singleton::Known => "known",
+        Singleton::Unlisted => "known code, UNLISTED address",
+        Singleton::Unknown => "UNKNOWN",
+    };
+    let turn = match safe.turn {
+        Turn::Next => format!("{}, the Safe's next one", safe.nonce),
+        Turn::Queued => format!(
+            "{}, queued: the Safe is at {}, those before it come first",
+            safe.nonce, info.nonce
+        ),
+        Turn::Used => format!("{}, USED UP: the Safe is at {}", safe.nonce, info.nonce),
+    };
+    let none = |address: Option<alloy::primitives::Address>| {
+        Some(address.map_or_else(|| "none".to_owned(), |address| address.to_string()))
+    };
+    let modules: Vec<String> = info.modules.iter().map(ToString::to_string).collect();
+    page.facts(&[
+        ("Safe", Some(info.address.to_string())),
+        ("version", Some(info.version.to_string())),
+        ("singleton", Some(format!("{} ({known})", info.singleton))),
+        ("nonce", Some(turn)),
+        (
+            "signed",
+            Some(format!(
+                "{} of the {} signatures it asks for",
+                safe.counted, info.threshold
+            )),
+        ),
+        ("guard", none(info.guard)),
+        ("module guard", none(info.module_guard)),
+        (
+            "modules",
+            Some(if modules.is_empty() {
+                "none".to_owned()
+            } else {
+                modules.join(", ")
+            }),
+        ),
+        ("fallback handler", none(info.fallback_handler)),
+        ("at block", Some(format!("{} {}", info.block.number, info.block.hash))),
+    ]);
+    page.heading("owners");
+    let rows: Vec<(String, Option<String>)> = safe
+        .owners
+        .iter()
+        .map(|one| (one.address.to_string(), Some(stands(one, safe.now))))
+        .collect();
+    page.facts(&rows);
+    remarks(page, "about the Safe", &safe.findings);
+    if !safe.changes.is_empty() {
+        page.heading("changed since the update was prepared");
+        page.block(&safe.changes.join("\n"));
+    }
+}
+
+fn stands(owner: &Owner, now: bool) -> String {
+    let agreed = match (owner.agreed, &owner.doubt) {
+        (Some(Agreement::Signature), _) => "signed".to_owned(),
+        (Some(Agreement::Contract), _) => "signed, as its contract confirms".to_owned(),
+        (Some(Agreement::OnChain), _) => "approved on chain".to_owned(),
+        (None, Some(_)) if !now => "signed, in a way that only the chain can check".to_owned(),
+        (None, Some(doubt)) => format!("DOES NOT COUNT: {doubt}"),
+        (None, None) => "not signed".to_owned(),
+    };
+    let kind = match owner.kind {
+        None | Some(OwnerIs::Key) => return agreed,
+        Some(OwnerIs::DelegatedKey) => "a key that delegates to a contract".to_owned(),
+        Some(OwnerIs::Contract) => "a contract".to_owned(),
+        Some(OwnerIs::Safe { threshold, owners }) => format!("itself a Safe, {threshold} of {owners}"),
+    };
+    format!("{agreed} ({kind})")
+}
+
+fn hashes(page: &mut Page, review: &Review) {
+    if let Some(digests) = &review.hashes {
+        page.heading("compare on your device, digit by digit (some write them in capitals)");
+        page.facts(&[
+            (
+                "domain hash",
+                Some(format!("{}  Ledger and Trezor, first", digests.domain)),
+            ),
+            (
+                "message hash",
+                Some(format!("{}  Ledger and Trezor, second", digests.message)),
+            ),
+            (
+                "safeTxHash",
+                Some(format!("{}  Safe{{Wallet}}, other owners", digests.safe_tx)),
+            ),
+            (
+                "calldata digest",
+                Some(format!("{}  of its data (ERC-8213)", digests.data)),
+            ),
+        ]);
+    } else {
+        page.heading("compare on your device: the target and the calldata above, or its digest");
+    }
+    if let Some(execution) = &review.execution {
+        page.heading("whoever executes it with these signatures sees");
+        page.facts(&[
+            ("to", Some(format!("the Safe {}", execution.to))),
+            (
+                "function",
+                Some(format!("execTransaction, {} bytes of calldata", execution.bytes)),
+            ),
+            ("keccak256", Some(execution.keccak256.to_string())),
+            ("calldata digest", Some(format!("{} (ERC-8213)", execution.digest))),
+        ]);
+    }
+}
+
+fn simulation(page: &mut Page, trial: &Trial) {
+    let told = match trial {
+        Trial::Succeeds { sender, queued: false } => format!("succeeds, sent by {sender}"),
+        Trial::Succeeds { sender, queued: true } => {
+            format!("succeeds, sent by {sender}, if it were its turn now")
+        }
+        Trial::Refused { sender, why } => format!("WOULD FAIL, sent by {sender}: {why}"),
+        Trial::NotOffered => "not done: no endpoint offers it".to_owned(),
+        Trial::NotAsked { why } => format!("not done: {why}"),
+    };
+    page.heading("simulation");
+    page.block(&told);
+}
+
+fn found(page: &mut Page, found: &Found) {
+    let safe = found
+        .safe
+        .map_or_else(|| "it names none".to_owned(), |safe| safe.to_string());
+    match &found.source {
+        Source::BuilderFile { name, checksum } => {
+            page.heading("the Transaction Builder's file");
+            page.facts(&[
+                ("calls itself", Some(name.clone())),
+                ("chain", Some(chain(found.chain_id))),
+                ("Safe", Some(safe)),
+                ("checksum", Some(if *checksum { "right" } else { "MISSING" }.to_owned())),
+            ]);
+        }
+        Source::Service { host } => {
+            page.heading("what the Safe Transaction Service shows");
+            page.facts(&[
+                ("service", Some(host.clone())),
+                ("chain", Some(chain(found.chain_id))),
+                ("Safe", Some(safe)),
+                ("transactions", Some(found.transactions.len().to_string())),
+            ]);
+        }
+    }
+    for tx in &found.transactions {
+        one(page, tx);
+    }
+}
+
+fn one(page: &mut Page, tx: &FoundTx) {
+    if let Some(hashes) = &tx.hashes {
+        page.heading(&format!("Safe transaction {}", hashes.safe_tx));
+    }
+    let rejects = tx.posted.as_ref().is_some_and(|posted| posted.rejects);
+    let told = match (tx.ours, &tx.difference) {
+        _ if rejects => "ONLY USES UP ITS NONCE: it is a rejection".to_owned(),
+        (Some(true), _) => "makes exactly the calls of the proposal, and nothing else".to_owned(),
+        (Some(false), Some(difference)) => format!("IS NOT THE PROPOSAL: {difference}"),
+        (_, Some(difference)) => format!("IS REFUSED: {difference}"),
+        _ => "was compared with no proposal".to_owned(),
+    };
+    page.block(&told);
+    posted(page, tx);
+    for (index, call) in tx.calls.iter().enumerate() {
+        self::call(page, (index, tx.calls.len()), call);
+    }
+}
+
+/// What a service says of it, beside what was computed here.
+fn posted(page: &mut Page, tx: &FoundTx) {
+    let (Some(fields), Some(hashes), Some(posted)) = (&tx.fields, &tx.hashes, &tx.posted) else {
+        return;
+    };
+    let list = |all: &[alloy::primitives::Address]| {
+        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let other = tx.claimed_hash.filter(|claimed| *claimed != hashes.safe_tx);
+    page.facts(&[
+        ("SAID TO BE", other.map(|claimed| format!("{claimed}, WHICH IT IS NOT"))),
+        ("nonce", Some(fields.nonce.to_string())),
+        ("to", Some(fields.to.to_string())),
+        ("value", Some(fields.value.to_string())),
+        ("operation", Some(u8::from(fields.operation).to_string())),
+        ("domain hash", Some(hashes.domain.to_string())),
+        ("message hash", Some(hashes.message.to_string())),
+        (
+            "signed by",
+            list(&posted.signed_by).or_else(|| Some("nobody whose signature counts".to_owned())),
+        ),
+        ("NOT THEIRS", list(&posted.not_theirs)),
+        ("proposed by", posted.proposer.map(|proposer| proposer.to_string())),
+        ("says of itself", posted.origin.clone()),
+        (
+            "executed",
+            posted.said_executed.then(|| "the service says so".to_owned()),
+        ),
+    ]);
+}
+
+fn remarks(page: &mut Page, title: &str, remarks: &[Warning]) {
+    if !remarks.is_empty() {
+        page.heading(title);
+    }
+    for remark in remarks {
+        page.block(&format!("{} ({})", remark.text, remark.code));
+    }
+}
+
+/// What was not checked, what stands against it, and the verdict in the last line.
+fn notes(page: &mut Page, (warnings, unchecked, problems): (&[Warning], &[String], &[Problem])) {
+    remarks(page, "worth knowing", warnings);
+    if !unchecked.is_empty() {
+        page.heading("not checked");
+        page.block(&unchecked.join("\n"));
+    }
+    if let Some((_, others)) = problems.split_first().filter(|(_, others)| !others.is_empty()) {
+        page.heading("besides what the last line says");
+        for problem in others {
+            page.block(&escape(&told(problem)));
+        }
+    }
+    page.heading(&match problems.first() {
+        None => CLEAN.to_owned(),
+        Some(problem @ Problem::Stop(_)) => format!("STOP: {}", told(problem)),
+        Some(problem) => format!("NOT NOW: {}", told(problem)),
+    });
+}
+
+fn told(problem: &Problem) -> String {
+    match problem {
+        Problem::Stop(stop) => format!("{stop} ({})", stop.code),
+        Problem::Decide { code, message } => format!("{message} ({code})"),
+    }
+}

@@ -1,0 +1,319 @@
+//! Transactions at the Safe Transaction Service: every hash computed again, every signer recovered, everything at one
+//! nonce shown. The service is a notice board; whose Safe it is, is asked of the chain.
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256, U256};
+
+use super::found::{Found, FoundTx, Posted, Source};
+use super::paper::show;
+use super::{CallShown, Problem};
+use crate::chain::Call;
+use crate::safe::service::{Service, ServiceTx};
+use crate::safe::{
+    Digests, Recognition, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields, SignatureSet, recognise,
+};
+use crate::upgrade::findings::Warning;
+use crate::upgrade::{Limits, Proposal, UpgradeError, World};
+
+/// What is looked for at the service.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Chain id.
+    pub chain_id: u64,
+    /// The Safe.
+    pub safe: Address,
+    /// Which of its transactions.
+    pub which: Which,
+}
+
+/// Which of a Safe's transactions.
+#[derive(Debug, Clone, Copy)]
+pub enum Which {
+    /// The one with this hash, and what competes with it.
+    Hash(B256),
+    /// All with this nonce.
+    Nonce(U256),
+}
+
+/// One reading of the board.
+struct Board<'a> {
+    info: &'a SafeInfo,
+    domain: SafeDomain,
+    limits: &'a Limits,
+    wanted: Wanted,
+    proposal: Option<&'a Proposal>,
+    /// The hash of the proposal's own transaction.
+    ours: Option<B256>,
+}
+
+/// Reviews what the service shows of a Safe, compared with the upgrade that it should be, if one is named.
+///
+/// # Errors
+/// The service or the chain did not answer.
+pub async fn review_posted(
+    world: &World<'_>,
+    (service, limits): (&Service, &Limits),
+    wanted: Wanted,
+    proposal: Option<&Proposal>,
+) -> Result<Found, UpgradeError> {
+    let ours = proposal
+        .map(|proposal| same_safe(wanted, proposal))
+        .transpose()?
+        .flatten();
+    let chain = world.chain(wanted.chain_id).await?;
+    let Some(info) = SafeInfo::read(&chain, wanted.safe).await? else {
+        return Err(UpgradeError::stop(
+            "NOT_A_SAFE",
+            format!("{} on chain {}", wanted.safe, wanted.chain_id),
+            "a Safe",
+            "none",
+        ));
+    };
+    let posted = match wanted.which {
+        Which::Nonce(nonce) => service.by_nonce(wanted.safe, nonce).await?,
+        Which::Hash(hash) => {
+            let mut found: Vec<ServiceTx> = service.transaction(hash).await?.into_iter().collect();
+            if let Some(nonce) = found.first().map(|tx| tx.fields.nonce) {
+                let all = service.by_nonce(wanted.safe, nonce).await?;
+                found.extend(all.into_iter().filter(|tx| tx.claimed_hash != hash));
+            }
+            found
+        }
+    };
+    let board = Board {
+        domain: SafeDomain {
+            chain_id: wanted.chain_id,
+            safe: wanted.safe,
+            version: info.version,
+        },
+        info: &info,
+        limits,
+        wanted,
+        proposal,
+        ours,
+    };
+    let mut found = board.found(service.host(), &posted);
+    if proposal.is_none() && found.is_clean() {
+        found.ask(world).await?;
+    }
+    Ok(found)
+}
+
+impl Board<'_> {
+    fn found(&self, host: String, posted: &[ServiceTx]) -> Found {
+        let mut found = Found {
+            source: Source::Service { host },
+            chain_id: self.wanted.chain_id,
+            safe: Some(self.wanted.safe),
+            transactions: posted.iter().map(|tx| self.show(tx)).collect(),
+            warnings: Vec::new(),
+            unchecked: Vec::new(),
+            problems: Vec::new(),
+        };
+        self.judge_safe(&mut found);
+        if posted.is_empty() {
+            found.decide("SERVICE_NO_TX", "the service shows no such transaction of this Safe");
+        }
+        for tx in posted {
+            self.judge(&mut found, tx);
+        }
+        let holding = posted.iter().filter(|tx| tx.holds_its_nonce()).count();
+        if holding > 1 && found.is_clean() {
+            found.decide(
+                "SAFE_COMPETITORS",
+                format!("{holding} signed transactions of the Safe have this nonce: only one of them can be executed"),
+            );
+        }
+        found
+    }
+
+    /// Without an upgrade nothing else looks at the Safe itself.
+    fn judge_safe(&self, found: &mut Found) {
+        if self.proposal.is_some() {
+            return;
+        }
+        let judged = crate::upgrade::ballot::judge(self.limits, self.info, self.info);
+        if let Some(Ok(problem)) = judged.err().map(Problem::of) {
+            found.problems.push(problem);
+        }
+    }
+
+    fn show(&self, tx: &ServiceTx) -> FoundTx {
+        let fields = &tx.fields;
+        let accepted = self.accept(fields);
+        let app = self.proposal.map_or(fields.to, Proposal::app);
+        let calls = match &accepted {
+            Ok(accepted) if accepted.is_rejection() => Vec::new(),
+            Ok(accepted) => self.calls(accepted.calls(), app),
+            Err(_) => self.calls(std::slice::from_ref(&whole(fields)), app),
+        };
+        let difference = self.difference(tx, accepted.as_ref().err());
+        FoundTx {
+            ours: self.proposal.map(|_| difference.is_none()),
+            difference,
+            fields: Some(fields.clone()),
+            hashes: Some(Digests {
+                domain: self.domain.separator(),
+                message: fields.message_hash(self.domain.version),
+                safe_tx: fields.hash(&self.domain),
+                data: whole(fields).digest(),
+            }),
+            claimed_hash: Some(tx.claimed_hash),
+            posted: Some(Posted {
+                rejects: accepted.as_ref().is_ok_and(SafeTx::is_rejection),
+                trusted: tx.trusted,
+                said_executed: tx.executed,
+                proposer: tx.proposer,
+                origin: tx.origin.clone(),
+                signed_by: accepted.map(|accepted| self.signers(&accepted, tx)).unwrap_or_default(),
+                not_theirs: not_theirs(tx),
+            }),
+            calls,
+        }
+    }
+
+    /// Without a proposal the first call's target is taken for the app; whether it is one, is asked of the chain.
+    fn calls(&self, calls: &[Call], app: Address) -> Vec<CallShown> {
+        let app = match self.proposal {
+            Some(_) => app,
+            None => calls.first().map_or(app, |call| call.to),
+        };
+        calls.iter().map(|call| show(call, app)).collect()
+    }
+
+    fn accept(&self, fields: &SafeTxFields) -> Result<SafeTx, SafeTxError> {
+        SafeTx::accept(self.domain, fields.clone(), self.limits.trust.old_versions)
+    }
+
+    /// Owners whose signature counts for these very fields.
+    fn signers(&self, accepted: &SafeTx, tx: &ServiceTx) -> Vec<Address> {
+        let (mut set, owners) = (SignatureSet::new(accepted), self.info.owner_set());
+        for signature in tx.signatures() {
+            if let Err(error) = set.insert(signature, &owners) {
+                tracing::debug!(%error, "a signature at the service does not count");
+            }
+        }
+        let proven = set.by_owner().iter().filter(|(_, signature)| signature.proves_itself());
+        proven.map(|(owner, _)| *owner).collect()
+    }
+
+    /// The first thing in which it is not what it says, or not the upgrade.
+    fn difference(&self, tx: &ServiceTx, refused: Option<&SafeTxError>) -> Option<String> {
+        if let Err(error) = tx.computed_hash(&self.domain) {
+            return Some(error.to_string());
+        }
+        let Some(proposal) = self.proposal else {
+            return refused.map(ToString::to_string);
+        };
+        match recognise(&tx.fields, &self.domain, &proposal.calls) {
+            Recognition::Same => None,
+            Recognition::Different(difference) => Some(difference.to_string()),
+            Recognition::NotOurs => Some("it does something else altogether".to_owned()),
+        }
+    }
+
+    /// What stands against one of them.
+    fn judge(&self, found: &mut Found, tx: &ServiceTx) {
+        let computed = tx.fields.hash(&self.domain);
+        let wanted = matches!(self.wanted.which, Which::Hash(hash) if hash == tx.claimed_hash);
+        // Anybody can post what nobody has signed, so it does not stop those who look for something else.
+        let counts = wanted || tx.holds_its_nonce();
+        if computed != tx.claimed_hash && counts {
+            let told = ("safeTxHash", computed.to_string(), tx.claimed_hash.to_string());
+            return found.stop("SERVICE_TAMPERED", told);
+        }
+        for owner in not_theirs(tx) {
+            if counts {
+                let told = (
+                    "a confirmation",
+                    format!("a signature of {owner}"),
+                    "somebody else's".to_owned(),
+                );
+                found.stop("SERVICE_TAMPERED", told);
+            }
+        }
+        let accepted = self.accept(&tx.fields);
+        let refused = accepted.as_ref().err();
+        if accepted.as_ref().is_ok_and(SafeTx::is_rejection) {
+            return self.judge_rejection(found, (wanted, counts));
+        }
+        match self.difference(tx, refused) {
+            Some(difference) if counts => {
+                let told = (&*format!("Safe transaction {computed}"), self.expected(), difference);
+                found.stop("SERVICE_DIFFERS", told);
+                found.judge_calls();
+            }
+            Some(_) => found.warnings.push(Warning {
+                code: "SERVICE_UNSIGNED".to_owned(),
+                text: format!("the service also shows {computed}, which nobody has signed and which is not this one"),
+            }),
+            None if self.proposal.is_none() && counts => found.judge_calls(),
+            None if self.ours.is_some_and(|ours| ours != computed) => found.warnings.push(Warning {
+                code: "SERVICE_OTHER_HASH".to_owned(),
+                text: format!(
+                    "{computed} makes the same calls as the proposal under another hash: only one of them should be signed"
+                ),
+            }),
+            None => {}
+        }
+        let next = self.info.nonce;
+        if self.proposal.is_none() && counts && tx.fields.nonce < next {
+            let nonce = tx.fields.nonce;
+            let why = format!("nonce {nonce} of the Safe is used up, its next one is {next}");
+            found.decide("SAFE_NONCE_TAKEN", why);
+        }
+    }
+
+    fn judge_rejection(&self, found: &mut Found, (wanted, counts): (bool, bool)) {
+        if counts && (self.proposal.is_some() || !wanted) {
+            found.decide(
+                "SAFE_REJECTING",
+                "owners have begun to reject this nonce: the service shows a transaction that only uses it up",
+            );
+        }
+    }
+
+    fn expected(&self) -> String {
+        let upgrade = self.proposal.map(|proposal| proposal.compose_hash);
+        upgrade.map_or_else(
+            || "a transaction that an upgrade makes".to_owned(),
+            |hash| format!("the proposal's calls, which allow {hash}"),
+        )
+    }
+}
+
+/// A proposal is compared with its own Safe's transactions only; the hash of its own one.
+fn same_safe(wanted: Wanted, proposal: &Proposal) -> Result<Option<B256>, UpgradeError> {
+    let plan = &proposal.plan;
+    let told = |chain_id: u64, safe: Address| format!("{safe} on chain {chain_id}");
+    let (expected, found) = (
+        told(plan.chain_id, plan.app_state.owner),
+        told(wanted.chain_id, wanted.safe),
+    );
+    if expected != found {
+        return Err(UpgradeError::stop(
+            "SAFE_MISMATCH",
+            "Safe of the proposal",
+            expected,
+            found,
+        ));
+    }
+    Ok(proposal.ceremony()?.map(|ceremony| ceremony.hash()))
+}
+
+/// Everything that it says as one call, also where that is a delegate call.
+fn whole(fields: &SafeTxFields) -> Call {
+    Call {
+        to: fields.to,
+        value: fields.value,
+        data: fields.data.clone(),
+    }
+}
+
+/// Owners whom the service names for a signature that is not theirs.
+fn not_theirs(tx: &ServiceTx) -> Vec<Address> {
+    let theirs: BTreeSet<Address> = tx.confirmed().collect();
+    let named = tx.confirmations.iter().map(|one| one.owner);
+    named.filter(|owner| !theirs.contains(owner)).collect()
+}

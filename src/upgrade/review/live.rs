@@ -1,0 +1,215 @@
+//! What the chain says now of what a proposal says: the app, the Safe, its owners, and whether it would go through.
+
+use alloy::primitives::{Address, B256};
+
+use super::{AppNow, OwnerIs, Question, Review, Trial, Turn};
+use crate::chain::{BlockRef, Call, Chain, Fact, Question as Ask, Reverted};
+use crate::safe::{Look, LookError, SafeInfo, SafeStatus, Simulation, Watched, look, observe, simulate};
+use crate::upgrade::approve::{app_now, check_pins};
+use crate::upgrade::ballot::{judge, same_hash};
+use crate::upgrade::{Ballot, Ceremony, Limits, Plan, Proposal, UpgradeError, World};
+
+/// What an account that delegates to a contract has as code, before the address (EIP-7702).
+const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
+
+/// Asks the chain everything that it can say, and takes it into the review.
+pub(super) async fn compare(
+    world: &World<'_>,
+    limits: &Limits,
+    review: &mut Review,
+    (proposal, ceremony, question): (&Proposal, Option<&Ceremony>, &Question),
+) -> Result<(), UpgradeError> {
+    let plan = &proposal.plan;
+    let chain = world.chain(plan.chain_id).await?;
+    let app = app_now(&chain, plan, B256::from(*proposal.compose_hash.as_bytes())).await?;
+    let block = app.block;
+    review.take(check_pins(plan, &app))?;
+    if app.hash_allowed == Some(true) && !review.problems.iter().any(super::Problem::is_settled) {
+        review.decide(
+            "HASH_ALREADY_ALLOWED",
+            "the hash is allowed already: nobody has to sign",
+        );
+    }
+    let owner = app.owner;
+    review.app = AppNow { now: true, state: app };
+    match ceremony {
+        None => {
+            let sender = question.executor.unwrap_or(owner);
+            review.simulation = try_calls(&chain, &block, (sender, &proposal.calls)).await?;
+            if let Trial::Refused { why, .. } = &review.simulation {
+                let message = format!("the call would fail now: {why}");
+                review.decide("CALL_WOULD_FAIL", message);
+            }
+            Ok(())
+        }
+        Some(ceremony) => {
+            let safe = Safe {
+                chain: &chain,
+                limits,
+                plan,
+                ballot: ceremony.ballot(question.rejects),
+                since: ceremony.block.number,
+            };
+            safe.compare(review, question).await
+        }
+    }
+}
+
+/// A Safe transaction to look at.
+struct Safe<'a> {
+    chain: &'a Chain,
+    limits: &'a Limits,
+    plan: &'a Plan,
+    ballot: &'a Ballot,
+    /// Block at which the nonce was chosen.
+    since: u64,
+}
+
+impl Safe<'_> {
+    async fn compare(&self, review: &mut Review, question: &Question) -> Result<(), UpgradeError> {
+        let found = match look(self.chain, &self.ballot.tx, &self.ballot.signatures, None).await {
+            Ok(found) => found,
+            Err(LookError::Chain(error)) => return Err(error.into()),
+            Err(other) => {
+                review.simulation = Trial::NotAsked {
+                    why: "there is no such Safe".to_owned(),
+                };
+                return review.take(Err(other.into()));
+            }
+        };
+        let info = &found.info;
+        let pinned = self.plan.safe.as_ref().unwrap_or(info);
+        review.show_safe((info, pinned), (self.ballot, &found.facts), &self.limits.trust);
+        review.take(judge(self.limits, pinned, info).map(drop))?;
+        review.take(same_hash(&found, self.ballot))?;
+        self.take_owners(review, info).await?;
+        let used = review.safe.as_ref().is_some_and(|safe| safe.turn == Turn::Used);
+        if used && !review.problems.iter().any(super::Problem::is_settled) {
+            let by = self.used_by(self.since).await?;
+            review.decide(
+                "SAFE_NONCE_TAKEN",
+                format!(
+                    "nonce {} of the Safe is used up {by}, its next one is {}: a signature would count for nothing",
+                    self.ballot.tx.fields().nonce,
+                    info.nonce
+                ),
+            );
+        }
+        self.simulate(review, (question, &found)).await
+    }
+
+    /// By what the nonce was used up.
+    async fn used_by(&self, from_block: u64) -> Result<String, UpgradeError> {
+        let watched = Watched {
+            executor: None,
+            from_block,
+            effect: None,
+        };
+        let tx = &self.ballot.tx;
+        let (status, _) = observe(self.chain, tx, &self.ballot.signatures, &watched).await?;
+        Ok(match status {
+            SafeStatus::Executed(by) => format!("by this very one in transaction {}", by.transaction),
+            SafeStatus::FailedInside(by) => {
+                format!(
+                    "by this very one, which failed inside, in transaction {}",
+                    by.transaction
+                )
+            }
+            SafeStatus::Rejected { by } => format!("by its rejection in transaction {}", by.transaction),
+            SafeStatus::Replaced { by: Some(by) } => {
+                format!(
+                    "by Safe transaction {} in transaction {}",
+                    by.safe_tx_hash, by.transaction
+                )
+            }
+            _ => "by another one".to_owned(),
+        })
+    }
+
+    async fn simulate(&self, review: &mut Review, (question, found): (&Question, &Look)) -> Result<(), UpgradeError> {
+        let Some(sender) = question.executor.or_else(|| found.info.owners.first().copied()) else {
+            return Ok(());
+        };
+        let simulated = match &review.safe {
+            Some(safe) if safe.turn == Turn::Used => Trial::NotAsked {
+                why: "its nonce is used up".to_owned(),
+            },
+            _ if review.problems.iter().any(super::Problem::is_stop) => Trial::NotAsked {
+                why: "something does not match".to_owned(),
+            },
+            _ => match simulate(self.chain, &self.ballot.tx, &found.info, sender).await? {
+                Simulation::Succeeds { queued } => Trial::Succeeds { sender, queued },
+                Simulation::Refused { why, .. } => Trial::Refused {
+                    sender,
+                    why: why.to_string(),
+                },
+                Simulation::NotOffered => Trial::NotOffered,
+            },
+        };
+        match &simulated {
+            Trial::Refused { why, .. } => {
+                review.decide("SAFE_WOULD_FAIL", format!("executing it now would fail: {why}"));
+            }
+            Trial::NotOffered => review
+                .unchecked
+                .push("whether the transaction would succeed: no endpoint runs it".to_owned()),
+            Trial::Succeeds { .. } | Trial::NotAsked { .. } => {}
+        }
+        review.simulation = simulated;
+        Ok(())
+    }
+
+    /// What stands at the owners' addresses: an owner that is a Safe agrees by a transaction of its own.
+    async fn take_owners(&self, review: &mut Review, info: &SafeInfo) -> Result<(), UpgradeError> {
+        let questions: Vec<Ask> = info.owners.iter().copied().map(Ask::code).collect();
+        let mut codes = self.chain.read(&info.block, &questions).await?;
+        let mut kinds = Vec::new();
+        for owner in &info.owners {
+            let code = codes.next().bytes();
+            kinds.push(if code.is_empty() {
+                OwnerIs::Key
+            } else if code.starts_with(&DELEGATION) {
+                OwnerIs::DelegatedKey
+            } else {
+                self.contract(*owner, &info.block).await?
+            });
+        }
+        if let Some(safe) = &mut review.safe {
+            safe.now = true;
+            for (owner, kind) in safe.owners.iter_mut().zip(kinds) {
+                owner.kind = Some(kind);
+            }
+        }
+        Ok(())
+    }
+
+    async fn contract(&self, owner: Address, block: &BlockRef) -> Result<OwnerIs, UpgradeError> {
+        let inner = SafeInfo::read_at(self.chain, owner, block).await?;
+        Ok(inner.map_or(OwnerIs::Contract, |inner| OwnerIs::Safe {
+            threshold: inner.threshold,
+            owners: inner.owners.len(),
+        }))
+    }
+}
+
+/// Makes the calls one by one as the owner would, without sending them.
+async fn try_calls(
+    chain: &Chain,
+    block: &BlockRef,
+    (sender, calls): (Address, &[Call]),
+) -> Result<Trial, UpgradeError> {
+    let question = |call: &Call| {
+        let question = Ask::raw("a call of the owner", call.to, call.data.clone());
+        question.from(sender).optional()
+    };
+    let questions: Vec<Ask> = calls.iter().map(question).collect();
+    let mut facts = chain.read(block, &questions).await?;
+    for _ in calls {
+        match facts.next() {
+            Fact::Bytes(_) => {}
+            Fact::NotOffered => return Ok(Trial::NotOffered),
+            Fact::Reverted(Reverted { reason, .. }) => return Ok(Trial::Refused { sender, why: reason }),
+        }
+    }
+    Ok(Trial::Succeeds { sender, queued: false })
+}

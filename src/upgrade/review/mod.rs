@@ -1,0 +1,453 @@
+//! A review: everything that somebody has to see before they agree to an upgrade, recomputed from its proposal, compared
+//! with their own files and with the chain. Reads only; nothing is written, signed or sent.
+//!
+//! `paper` is what follows from the proposal alone (pure), `live` what the chain says of it now, `found` a transaction
+//! that came from somewhere else.
+
+mod board;
+mod found;
+mod live;
+mod paper;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::ballot::judge;
+use super::findings::Warning;
+use super::{Limits, Proposal, Route, State, Stop, UpgradeError, World};
+use crate::chain::AppState;
+use crate::compose::{Changes, ComposeHash, FieldChange, Verification};
+use crate::safe::{Decoded, Digests, SafeInfo};
+
+pub use board::{Wanted, Which, review_posted};
+pub use found::{Found, FoundTx, Posted, Source, review_batch};
+
+/// Everything that a signer has to see, in the order in which it is read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Review {
+    /// Who asks for what.
+    pub asked: Asked,
+    /// Images before and after.
+    pub images: Vec<Image>,
+    /// Fields of the manifest that change.
+    pub changes: Vec<FieldChange>,
+    /// What changes of the machine, which no hash covers.
+    pub machine: Machine,
+    /// The compose hash and how it was verified.
+    pub compose_hash: HashCheck,
+    /// What the owner's authority is used for.
+    pub transaction: Transaction,
+    /// The app's contract.
+    pub app: AppNow,
+    /// The Safe that owns it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe: Option<SafeNow>,
+    /// What devices and wallets show of a Safe transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hashes: Option<Digests>,
+    /// The call that executes it, once enough owners have signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution: Option<ExecutionCall>,
+    /// Whether it would go through.
+    pub simulation: Trial,
+    /// What came from somewhere else and was compared with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+    /// What could not be checked, one sentence each.
+    pub unchecked: Vec<String>,
+    /// What stands against agreeing to it; the gravest first.
+    pub problems: Vec<Problem>,
+}
+
+/// Who asks for what.
+#[derive(Debug, Clone, Serialize)]
+pub struct Asked {
+    /// Name of the upgrade.
+    pub update: String,
+    /// CVM.
+    pub cvm: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvm_name: Option<String>,
+    /// App id = contract.
+    pub app: Address,
+    /// Chain id.
+    pub chain_id: u64,
+    /// DstackKms contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kms: Option<Address>,
+    /// Host of the API.
+    pub cloud: String,
+    /// When the update was prepared.
+    pub prepared_at: Timestamp,
+    /// When its commit token dies.
+    pub token_expires: Timestamp,
+    /// It has died. Approving is still of use: whoever commits prepares again, and the same hash has to come out.
+    pub token_expired: bool,
+    /// How the owner acts.
+    pub route: Route,
+}
+
+/// A container image of the manifest before or after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Image {
+    /// As the Docker Compose text names it.
+    pub name: String,
+    /// The digest in that name. Without one, the compose hash does not fix what runs.
+    pub digest: Option<String>,
+    /// Whether it comes, goes or stays.
+    pub change: ImageChange,
+}
+
+/// What becomes of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageChange {
+    /// Only before.
+    Gone,
+    /// Only after.
+    New,
+    /// Before and after.
+    Kept,
+}
+
+/// What changes of the machine; absent means unchanged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    /// Virtual CPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vcpu: Option<u32>,
+    /// MB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+    /// GB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u32>,
+    /// OS image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// The compose hash, recomputed.
+#[derive(Debug, Clone, Serialize)]
+pub struct HashCheck {
+    /// Hash that runs now.
+    pub before: Option<ComposeHash>,
+    /// Hash that is to be allowed.
+    pub after: ComposeHash,
+    /// What recomputing it from the proposal's own manifest gave.
+    pub verified: Verification,
+    /// What comparing it with the reviewer's files gave; nothing when none were named.
+    pub local: Option<LocalCheck>,
+}
+
+/// The proposal's manifest beside the reviewer's own files.
+#[derive(Debug, Clone, Serialize)]
+pub struct LocalCheck {
+    /// Fields that were compared.
+    pub compared: Vec<String>,
+    /// Fields that change and that the reviewer named no value for.
+    pub from_proposal: Vec<String>,
+    /// Fields that differ: before is the reviewer's, after the proposal's.
+    pub differences: Vec<FieldChange>,
+    /// The hash that the reviewer's values give, where hashes can be computed.
+    pub computed: Option<ComposeHash>,
+}
+
+/// What the owner's authority is used for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Transaction {
+    /// It only uses up the nonce, so that the upgrade can never be executed.
+    pub rejects: bool,
+    /// Target: the app, the Safe's batch library, or, to reject, the Safe itself.
+    pub to: Address,
+    /// Wei.
+    pub value: U256,
+    /// 0 a call, 1 a delegate call (of a batch library, or it would have been refused).
+    pub operation: u8,
+    /// The calls, in order.
+    pub calls: Vec<CallShown>,
+    /// What it changes besides allowing the hash, in words; empty: nothing.
+    pub besides: Vec<String>,
+}
+
+/// One call, decoded by our own interfaces.
+#[derive(Debug, Clone, Serialize)]
+pub struct CallShown {
+    /// Target.
+    pub to: Address,
+    /// The target is the app.
+    pub to_the_app: bool,
+    /// Wei.
+    pub value: U256,
+    /// Calldata.
+    pub data: Bytes,
+    /// What it calls; nothing for a function that this build does not know.
+    pub decoded: Option<Decoded>,
+    /// ERC-8213 calldata digest.
+    pub digest: B256,
+    /// keccak256 of the calldata.
+    pub keccak256: B256,
+}
+
+/// The app's contract, as last read.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppNow {
+    /// It was read for this review; otherwise when the update was prepared.
+    pub now: bool,
+    /// What was read.
+    pub state: AppState,
+}
+
+/// The Safe, as last read.
+#[derive(Debug, Clone, Serialize)]
+pub struct SafeNow {
+    /// It was read for this review; otherwise when the update was prepared.
+    pub now: bool,
+    /// What was read.
+    pub info: SafeInfo,
+    /// What is known of the singleton.
+    pub singleton: Singleton,
+    /// The owners and what each has done.
+    pub owners: Vec<Owner>,
+    /// How many owners' agreement counts now.
+    pub counted: usize,
+    /// Nonce of the transaction.
+    pub nonce: U256,
+    /// Where that nonce stands.
+    pub turn: Turn,
+    /// What is remarkable about the Safe.
+    pub findings: Vec<Warning>,
+    /// What changed since the update was prepared.
+    pub changes: Vec<String>,
+}
+
+/// What is known of a singleton.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Singleton {
+    /// A listed address with the code that belongs there.
+    Known,
+    /// Known code at an address that is not listed.
+    Unlisted,
+    /// Neither.
+    Unknown,
+}
+
+/// One owner of a Safe.
+#[derive(Debug, Clone, Serialize)]
+pub struct Owner {
+    /// Who.
+    pub address: Address,
+    /// What stands there; nothing when nobody was asked.
+    pub kind: Option<OwnerIs>,
+    /// How they agreed, so that it counts.
+    pub agreed: Option<Agreement>,
+    /// Why a signature of theirs that is here does not count.
+    pub doubt: Option<String>,
+}
+
+/// What an owner of a Safe is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum OwnerIs {
+    /// A key.
+    Key,
+    /// A key that delegates to a contract (EIP-7702).
+    DelegatedKey,
+    /// A Safe: its own owners have to agree first.
+    Safe {
+        /// Signatures that it asks for.
+        threshold: u64,
+        /// How many owners it has.
+        owners: usize,
+    },
+    /// Another contract.
+    Contract,
+}
+
+/// How an owner agreed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Agreement {
+    /// A signature that recovers to them.
+    Signature,
+    /// A signature that their contract confirmed.
+    Contract,
+    /// By a transaction of their own.
+    OnChain,
+}
+
+/// Where the nonce of a Safe transaction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// It is the next one.
+    Next,
+    /// Others come first.
+    Queued,
+    /// It is used up.
+    Used,
+}
+
+/// The call that executes a Safe transaction with the signatures that are there.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExecutionCall {
+    /// The Safe.
+    pub to: Address,
+    /// Whose signatures it carries.
+    pub owners: Vec<Address>,
+    /// keccak256 of the calldata.
+    pub keccak256: B256,
+    /// ERC-8213 calldata digest.
+    pub digest: B256,
+    /// Bytes of calldata.
+    pub bytes: usize,
+}
+
+/// Whether it would go through now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum Trial {
+    /// It would.
+    Succeeds {
+        /// Who would send it.
+        sender: Address,
+        /// As if it were its turn: others come first.
+        queued: bool,
+    },
+    /// It would fail.
+    Refused {
+        /// Who would send it.
+        sender: Address,
+        /// Why.
+        why: String,
+    },
+    /// No endpoint runs it.
+    NotOffered,
+    /// Nobody was asked.
+    NotAsked {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What stands against agreeing to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "problem", rename_all = "kebab-case")]
+pub enum Problem {
+    /// Something is not what it should be.
+    Stop(Stop),
+    /// The world changed, or somebody has to decide.
+    Decide {
+        /// Stable code.
+        code: String,
+        /// What happened.
+        message: String,
+    },
+}
+
+/// What is compared, and with what.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// It is the rejection that is to be signed.
+    pub rejects: bool,
+    /// The reviewer's own values.
+    pub local: Option<Changes>,
+    /// Who would execute it; by default its first owner.
+    pub executor: Option<Address>,
+}
+
+impl Problem {
+    /// Whether it can never be agreed to.
+    pub const fn is_stop(&self) -> bool {
+        matches!(self, Self::Stop(_))
+    }
+
+    /// Whether it says already that nothing is left to be signed.
+    fn is_settled(&self) -> bool {
+        matches!(self, Self::Decide { code, .. } if ["HASH_ALREADY_ALLOWED", "SAFE_TX_GONE", "ABANDONED"].contains(&code.as_str()))
+    }
+
+    /// What an error means for a review: a finding, unless nothing could be read.
+    fn of(error: UpgradeError) -> Result<Self, UpgradeError> {
+        match error {
+            UpgradeError::Stop(stop) => Ok(Self::Stop(*stop)),
+            UpgradeError::Decide { code, message, .. } => Ok(Self::Decide {
+                code: code.to_owned(),
+                message,
+            }),
+            other => Err(other),
+        }
+    }
+}
+
+impl Review {
+    /// Takes in what came from somewhere else: nobody should agree to something of which another version goes round.
+    pub fn take_found(&mut self, found: Found) {
+        self.unchecked.extend(found.unchecked.iter().cloned());
+        self.warnings.extend(found.warnings.iter().cloned());
+        self.problems.extend(found.problems.iter().cloned());
+        self.rank();
+        self.found = Some(found);
+    }
+
+    /// 5 outranks 6; the order of finding is kept otherwise.
+    fn rank(&mut self) {
+        self.problems.sort_by_key(|problem| !problem.is_stop());
+    }
+
+    /// Whether it can be signed, as far as could be checked.
+    pub const fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Takes in the outcome of a check.
+    fn take(&mut self, outcome: Result<(), UpgradeError>) -> Result<(), UpgradeError> {
+        if let Err(error) = outcome {
+            self.problems.push(Problem::of(error)?);
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, code: &str, message: impl Into<String>) {
+        self.problems.push(Problem::Decide {
+            code: code.to_owned(),
+            message: message.into(),
+        });
+    }
+}
+
+/// Reviews an upgrade whose state is known: its journal's, or that of a proposal file. What does not match is in the
+/// review, so that it can be shown beside the rest.
+///
+/// # Errors
+/// What is known contradicts itself, no update was prepared yet, or the chain was asked and did not answer.
+pub async fn review(
+    world: &World<'_>,
+    limits: &Limits,
+    state: &State,
+    question: &Question,
+) -> Result<Review, UpgradeError> {
+    let proposal = Proposal::of(state).ok_or_else(|| UpgradeError::TooEarly {
+        message: "there is nothing to review: no update was prepared and verified yet".to_owned(),
+        command: "prepare",
+    })?;
+    proposal.verify()?;
+    let ceremony = state.ceremony()?;
+    let mut review = paper::review(&proposal, ceremony.as_ref(), (question, &limits.trust))?;
+    review.judge_state(state, limits, question);
+    if limits.offline {
+        review.stay_offline(ceremony.is_some());
+        if let Some(safe) = &proposal.plan.safe {
+            review.take(judge(limits, safe, safe).map(drop))?;
+        }
+    } else {
+        live::compare(world, limits, &mut review, (&proposal, ceremony.as_ref(), question)).await?;
+    }
+    review.rank();
+    Ok(review)
+}

@@ -1,0 +1,344 @@
+//! What follows from a proposal alone, and from the reviewer's own files beside it. Pure.
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::{U256, keccak256};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, Machine, Owner,
+    Problem, Question, Review, SafeNow, Singleton, Transaction, Trial, Turn,
+};
+use crate::chain::Call;
+use crate::compose::{Changes, Manifest, Verification};
+use crate::safe::deployments::{self, Identity};
+use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
+use crate::upgrade::findings::safe_remarks;
+use crate::upgrade::{Ballot, Ceremony, Limits, Plan, Proposal, State, Stop, UpgradeError};
+
+/// Everything that needs no chain; what the chain would say is as it was when the update was prepared.
+pub(super) fn review(
+    proposal: &Proposal,
+    ceremony: Option<&Ceremony>,
+    (question, trust): (&Question, &Trust),
+) -> Result<Review, UpgradeError> {
+    let plan = &proposal.plan;
+    let ballot = ceremony.map(|ceremony| ceremony.ballot(question.rejects));
+    if ballot.is_none() && question.rejects {
+        return Err(UpgradeError::decide(
+            "NO_SAFE",
+            format!(
+                "there is no Safe transaction to reject: the owner of the app is {}",
+                plan.app_state.owner
+            ),
+        ));
+    }
+    let mut review = Review {
+        asked: asked(proposal),
+        images: images(&plan.manifest, &proposal.manifest_after),
+        changes: plan.changes.clone(),
+        machine: machine(plan),
+        compose_hash: HashCheck {
+            before: plan.current_hash,
+            after: proposal.compose_hash,
+            verified: proposal.verified.clone(),
+            local: question.local.as_ref().map(|local| compare(proposal, local)),
+        },
+        transaction: transaction(proposal, ballot, question.rejects),
+        app: AppNow {
+            now: false,
+            state: plan.app_state.clone(),
+        },
+        safe: None,
+        hashes: ballot.map(|ballot| ballot.tx.digests()),
+        execution: None,
+        simulation: Trial::NotAsked {
+            why: "no chain was asked".to_owned(),
+        },
+        found: None,
+        warnings: plan.warnings.clone(),
+        unchecked: Vec::new(),
+        problems: Vec::new(),
+    };
+    if let (Some(ballot), Some(pinned)) = (ballot, &plan.safe) {
+        let facts = Facts {
+            owners: pinned.owner_set(),
+            threshold: pinned.threshold,
+            ..Facts::default()
+        };
+        review.show_safe((pinned, pinned), (ballot, &facts), trust);
+    }
+    review.judge_files(proposal);
+    review.judge_calls(proposal);
+    Ok(review)
+}
+
+fn asked(proposal: &Proposal) -> Asked {
+    let plan = &proposal.plan;
+    Asked {
+        update: proposal.update.clone(),
+        cvm: plan.cvm.clone(),
+        cvm_name: plan.cvm_name.clone(),
+        app: plan.app,
+        chain_id: plan.chain_id,
+        kms: plan.kms,
+        cloud: proposal.cloud.clone(),
+        prepared_at: proposal.prepared_at,
+        token_expires: proposal.token_expires,
+        token_expired: proposal.token_expires <= Timestamp::now(),
+        route: plan.route.clone(),
+    }
+}
+
+fn machine(plan: &Plan) -> Machine {
+    let patch = &plan.patch;
+    Machine {
+        vcpu: patch.vcpu,
+        memory: patch.memory,
+        disk: patch.disk_size,
+        image: patch.image.clone(),
+    }
+}
+
+/// Images that come, go and stay; those with a digest first.
+pub(super) fn images(before: &Manifest, after: &Manifest) -> Vec<Image> {
+    let (before, after) = (before.images(), after.images());
+    let gone = before.iter().filter(|name| !after.contains(name));
+    let gone = gone.map(|name| (name, ImageChange::Gone));
+    let there = after.iter().map(|name| {
+        let change = if before.contains(name) {
+            ImageChange::Kept
+        } else {
+            ImageChange::New
+        };
+        (name, change)
+    });
+    let mut all: Vec<Image> = gone
+        .chain(there)
+        .map(|(name, change)| Image {
+            name: name.clone(),
+            digest: name.split_once('@').map(|(_, digest)| digest.to_owned()),
+            change,
+        })
+        .collect();
+    all.sort_by_key(|image| (image.change, image.digest.is_none()));
+    all
+}
+
+/// The proposal's manifest beside the reviewer's own values.
+pub(super) fn compare(proposal: &Proposal, local: &Changes) -> LocalCheck {
+    let after = &proposal.manifest_after;
+    let mine = after.with(local);
+    let named: BTreeSet<String> = match serde_json::to_value(local) {
+        Ok(Value::Object(fields)) => fields.into_iter().map(|(field, _)| field).collect(),
+        _ => BTreeSet::new(),
+    };
+    let changing = proposal.plan.changes.iter().map(|change| &change.field);
+    LocalCheck {
+        from_proposal: changing.filter(|field| !named.contains(*field)).cloned().collect(),
+        compared: named.into_iter().collect(),
+        differences: mine.diff(after),
+        computed: match proposal.verified {
+            Verification::Verified { form } => Some(mine.hash(form)),
+            Verification::Uncomputable | Verification::Mismatch { .. } => None,
+        },
+    }
+}
+
+fn transaction(proposal: &Proposal, ballot: Option<&Ballot>, rejects: bool) -> Transaction {
+    let app = proposal.app();
+    let calls = match ballot {
+        Some(ballot) => ballot.tx.calls(),
+        None => &proposal.calls,
+    };
+    let shown: Vec<CallShown> = calls.iter().map(|call| show(call, app)).collect();
+    let besides = shown.iter().skip(1).map(told).collect();
+    let fields = ballot.map(|ballot| ballot.tx.fields());
+    Transaction {
+        rejects,
+        to: fields.map_or(app, |fields| fields.to),
+        value: fields.map_or(U256::ZERO, |fields| fields.value),
+        operation: fields.map_or(0, |fields| fields.operation.into()),
+        calls: shown,
+        besides,
+    }
+}
+
+pub(super) fn show(call: &Call, app: alloy::primitives::Address) -> CallShown {
+    CallShown {
+        to: call.to,
+        to_the_app: call.to == app,
+        value: call.value,
+        data: call.data.clone(),
+        decoded: decode(&call.data),
+        digest: call.digest(),
+        keccak256: keccak256(&call.data),
+    }
+}
+
+/// A call in a line.
+pub(super) fn told(call: &CallShown) -> String {
+    let Some(decoded) = &call.decoded else {
+        return format!("an unknown call to {}", call.to);
+    };
+    let arguments: Vec<&str> = decoded.arguments.iter().map(|one| one.value.as_str()).collect();
+    format!("{} {}: {}", decoded.function, arguments.join(" "), decoded.meaning)
+}
+
+impl Review {
+    /// The Safe as `info` shows it, compared with what was read when the update was prepared.
+    pub(super) fn show_safe(
+        &mut self,
+        (info, pinned): (&SafeInfo, &SafeInfo),
+        (ballot, facts): (&Ballot, &Facts),
+        trust: &Trust,
+    ) {
+        let standing = ballot.signatures.standing(facts);
+        let owners = info.owners.iter().map(|address| Owner {
+            address: *address,
+            kind: None,
+            agreed: standing
+                .counted
+                .contains(address)
+                .then(|| match ballot.signatures.by_owner().get(address) {
+                    Some(signature) if signature.proves_itself() => Agreement::Signature,
+                    Some(OwnerSignature::Contract { .. }) if !facts.approved.contains(address) => Agreement::Contract,
+                    _ => Agreement::OnChain,
+                }),
+            doubt: standing.doubtful.get(address).map(|doubt| why(*doubt).to_owned()),
+        });
+        let (forbids, notes) = safe_remarks(info, trust);
+        let (nonce, next) = (ballot.tx.fields().nonce, info.nonce);
+        let packed = ballot.signatures.pack(facts).ok();
+        self.execution = packed.map(|packed| {
+            let call = ballot.tx.exec_call(&packed.bytes);
+            ExecutionCall {
+                to: call.to,
+                owners: packed.owners,
+                keccak256: keccak256(&call.data),
+                digest: call.digest(),
+                bytes: call.data.len(),
+            }
+        });
+        self.safe = Some(SafeNow {
+            now: false,
+            singleton: singleton(info),
+            owners: owners.collect(),
+            counted: standing.counted.len(),
+            nonce,
+            turn: match nonce.cmp(&next) {
+                std::cmp::Ordering::Less => Turn::Used,
+                std::cmp::Ordering::Equal => Turn::Next,
+                std::cmp::Ordering::Greater => Turn::Queued,
+            },
+            findings: forbids.into_iter().chain(notes).collect(),
+            changes: info.changes_since(pinned).iter().map(ToString::to_string).collect(),
+            info: info.clone(),
+        });
+    }
+
+    /// The reviewer's own files: another byte is another hash, and nobody should approve it.
+    fn judge_files(&mut self, proposal: &Proposal) {
+        let Some(local) = &self.compose_hash.local else { return };
+        if local.differences.is_empty() {
+            return;
+        }
+        let fields: Vec<String> = local.differences.iter().map(|one| format!("`{}`", one.field)).collect();
+        let mut details = vec!["- is yours, + is the proposal's".to_owned()];
+        details.extend(local.differences.iter().map(crate::compose::FieldChange::text_diff));
+        let yours = local.computed.map_or_else(
+            || "what your files say".to_owned(),
+            |hash| format!("{hash} (computed from your files)"),
+        );
+        self.problems.push(Problem::Stop(Stop {
+            code: "HASH_MISMATCH",
+            what: format!("{} of the proposal", fields.join(", ")),
+            expected: yours,
+            found: format!("{} (of the proposal)", proposal.compose_hash),
+            details,
+        }));
+    }
+
+    /// Every call has to be one that an upgrade makes, to the app, without ether.
+    fn judge_calls(&mut self, proposal: &Proposal) {
+        if self.transaction.rejects {
+            return;
+        }
+        let fits = |call: &CallShown| {
+            let known = call.decoded.as_ref().is_some_and(|decoded| decoded.of_an_upgrade);
+            known && call.to_the_app && call.value.is_zero()
+        };
+        if let Some(call) = self.transaction.calls.iter().find(|call| !fits(call)) {
+            self.problems.push(Problem::Stop(Stop {
+                code: "CALL_REFUSED",
+                what: "a call of the upgrade".to_owned(),
+                expected: format!("calls of an upgrade, to {}", proposal.app()),
+                found: told(call),
+                details: Vec::new(),
+            }));
+        }
+    }
+
+    /// What is known of the upgrade besides its proposal.
+    pub(super) fn judge_state(&mut self, state: &State, limits: &Limits, question: &Question) {
+        if self.compose_hash.verified == Verification::Uncomputable {
+            self.unchecked.push(
+                "whether the compose hash is that of the manifest shown: no known form of the manifest gives the hash that runs"
+                    .to_owned(),
+            );
+            if !limits.accept_unverified_hash {
+                self.decide(
+                    "HASH_UNVERIFIABLE",
+                    "the compose hash cannot be recomputed from the proposal",
+                );
+            }
+        }
+        if let Some(why) = &state.abandoned {
+            self.decide("ABANDONED", format!("the upgrade was given up: {why}"));
+        } else if let Some(why) = &state.safe_gone {
+            self.decide("SAFE_TX_GONE", why.clone());
+        } else if state.proof().is_some() {
+            self.decide(
+                "HASH_ALREADY_ALLOWED",
+                "the hash is allowed already: nobody has to sign",
+            );
+        } else if state.is_rejecting() && !question.rejects {
+            self.decide(
+                "SAFE_REJECTING",
+                "somebody decided to reject the Safe transaction; signing it would undo that",
+            );
+        }
+    }
+
+    /// What a chain would have to be asked.
+    pub(super) fn stay_offline(&mut self, is_safe: bool) {
+        let safe = [
+            "whether the Safe still has these owners, this threshold and this nonce",
+            "whether the Safe computes the same hash",
+        ];
+        let all = [
+            "whether the app still has this owner and this code",
+            "whether the hash is allowed already",
+            "whether the transaction would succeed",
+        ];
+        let told = safe.into_iter().filter(|_| is_safe).chain(all);
+        self.unchecked.extend(told.map(str::to_owned));
+    }
+}
+
+pub(super) const fn why(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::NotAnOwner => "no owner any more",
+        Doubt::Unconfirmed => "a contract's signature that the contract did not confirm",
+        Doubt::NotApproved => "an approval that is not on chain",
+    }
+}
+
+fn singleton(info: &SafeInfo) -> Singleton {
+    match deployments::identify(info.singleton, info.singleton_code_hash) {
+        Identity::Listed(known) if known.contract.is_singleton() => Singleton::Known,
+        Identity::Elsewhere(known) if known.contract.is_singleton() => Singleton::Unlisted,
+        _ => Singleton::Unknown,
+    }
+}
