@@ -106,7 +106,7 @@ pub enum UpgradeError {
     Cloud(#[from] CloudError),
     /// The Safe Transaction Service did not give a value.
     #[error(transparent)]
-    Service(#[from] ServiceError),
+    Service(ServiceError),
     /// The chain did not give a value.
     #[error(transparent)]
     Chain(#[from] ChainError),

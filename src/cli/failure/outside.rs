@@ -218,53 +218,6 @@ fn http(error: &HttpError) -> Verdict {
     }
 }
 
-/// The notice board of a Safe's owners: nothing depends on it, files do as well.
-pub(super) fn service(error: &ServiceError) -> Verdict {
-    const FILES: &str =
-        "run again later, or pass the proposal and the signatures on as files: nothing depends on the service";
-    match error {
-        ServiceError::Http(error) => http(error),
-        ServiceError::Auth(_) | ServiceError::BadKey => verdict(
-            Exit::Auth,
-            "AUTH_SAFE_SERVICE",
-            Next::Again,
-            "set SAFE_TRANSACTION_SERVICE_API_KEY to a key of developer.safe.global, or leave it out",
-        ),
-        ServiceError::BadUrl => verdict(
-            Exit::Usage,
-            "USAGE_SERVICE_URL",
-            Next::Again,
-            "name the address of one chain's service by --service-url",
-        ),
-        ServiceError::NotFound(_) => verdict(
-            Exit::State,
-            "SERVICE_NOT_FOUND",
-            Next::Again,
-            "check that the service is that of the Safe's chain",
-        ),
-        ServiceError::Banned(_) => verdict(Exit::State, "SERVICE_BANNED", Next::Look, FILES),
-        ServiceError::Unavailable(_) => verdict(Exit::Later, "SERVICE_UNAVAILABLE", Next::Again, FILES),
-        ServiceError::Refused(_) | ServiceError::NoSignature => {
-            verdict(Exit::State, "SERVICE_REFUSED", Next::Look, "read the service's words")
-        }
-        ServiceError::Unexpected { .. } | ServiceError::TooMany { .. } => {
-            verdict(Exit::Later, "SERVICE_UNEXPECTED", Next::Again, FILES)
-        }
-        ServiceError::Tampered { .. } | ServiceError::OtherSignatures { .. } => verdict(
-            Exit::Verify,
-            "SERVICE_TAMPERED",
-            Next::Look,
-            "sign nothing that this service shows before you know why it changes what owners wrote",
-        ),
-        ServiceError::Unsettled { .. } => verdict(
-            Exit::Unknown,
-            "SERVICE_UNKNOWN",
-            Next::Again,
-            "run again: what is there already is not written twice",
-        ),
-    }
-}
-
 pub(super) fn chain(error: &ChainError) -> Verdict {
     match error {
         ChainError::Unavailable { source, .. } => match found::<HttpError>(source.as_ref()) {

@@ -71,11 +71,22 @@ pub async fn review_posted(
         ));
     };
     let posted = match wanted.which {
-        Which::Nonce(nonce) => service.by_nonce(wanted.safe, nonce).await?,
+        Which::Nonce(nonce) => service
+            .by_nonce(wanted.safe, nonce)
+            .await
+            .map_err(UpgradeError::Service)?,
         Which::Hash(hash) => {
-            let mut found: Vec<ServiceTx> = service.transaction(hash).await?.into_iter().collect();
+            let mut found: Vec<ServiceTx> = service
+                .transaction(hash)
+                .await
+                .map_err(UpgradeError::Service)?
+                .into_iter()
+                .collect();
             if let Some(nonce) = found.first().map(|tx| tx.fields.nonce) {
-                let all = service.by_nonce(wanted.safe, nonce).await?;
+                let all = service
+                    .by_nonce(wanted.safe, nonce)
+                    .await
+                    .map_err(UpgradeError::Service)?;
                 found.extend(all.into_iter().filter(|tx| tx.claimed_hash != hash));
             }
             found
