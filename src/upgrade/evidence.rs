@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use alloy::primitives::{Address, B256};
 use serde::Serialize;
 
 use super::drive::{keep, pretty};
@@ -9,6 +10,7 @@ use super::state::{State, Status};
 use super::{Plan, UpgradeError};
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
+use crate::safe::SafeVersion;
 
 const JSON: &str = "evidence.json";
 pub(super) const TEXT: &str = "evidence.md";
@@ -20,19 +22,63 @@ struct Evidence<'a> {
     update: &'a str,
     cvm: &'a str,
     cvm_name: Option<&'a str>,
-    app: alloy::primitives::Address,
+    app: Address,
     chain_id: u64,
-    owner: alloy::primitives::Address,
+    owner: Address,
     compose_hash: ComposeHash,
     previous_compose_hash: Option<ComposeHash>,
     verified: &'a Verification,
     changes: &'a [FieldChange],
+    /// The Safe that approved, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safe: Option<SafeEvidence>,
     /// Whether somebody else's transaction was found instead of one sent by this upgrade.
     adopted: bool,
     proof: &'a Proof,
     correlation_id: Option<String>,
     committed_at: Option<jiff::Timestamp>,
     live_at: Option<jiff::Timestamp>,
+}
+
+/// What a Safe approved, and whose signatures this upgrade has.
+#[derive(Debug, Serialize)]
+struct SafeEvidence {
+    address: Address,
+    version: SafeVersion,
+    safe_tx_hash: B256,
+    nonce: String,
+    threshold: u64,
+    signed_by: Vec<Address>,
+}
+
+impl SafeEvidence {
+    fn of(state: &State) -> Option<Self> {
+        let ceremony = state.ceremony().ok()??;
+        let safe = state.plan()?.safe.as_ref()?;
+        Some(Self {
+            address: safe.address,
+            version: safe.version,
+            safe_tx_hash: ceremony.hash(),
+            nonce: ceremony.nonce().to_string(),
+            threshold: safe.threshold,
+            signed_by: ceremony.approval.signatures.by_owner().keys().copied().collect(),
+        })
+    }
+
+    fn rows(&self) -> [(&'static str, String); 4] {
+        let names: Vec<String> = self.signed_by.iter().map(ToString::to_string).collect();
+        let signed = if names.is_empty() {
+            "on chain, or elsewhere".to_owned()
+        } else {
+            names.join(", ")
+        };
+        [
+            ("Safe", format!("{} {}", self.address, self.version)),
+            ("safeTxHash", self.safe_tx_hash.to_string()),
+            ("nonce of the Safe", self.nonce.clone()),
+            ("signed by", format!("{signed} (threshold {})", self.threshold)),
+        ]
+    }
 }
 
 /// Writes both files, as far as there is something to prove.
@@ -54,6 +100,7 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         previous_compose_hash: plan.current_hash,
         verified,
         changes: &plan.changes,
+        safe: SafeEvidence::of(state),
         adopted: state.adopted,
         proof,
         correlation_id: state.status().facts.correlation_id,
@@ -77,6 +124,9 @@ fn text(evidence: &Evidence<'_>, plan: &Plan, status: &Status) -> String {
     ];
     lines.push("| --- | --- |".to_owned());
     lines.extend(rows(evidence, status).map(|(fact, value)| format!("| {fact} | {value} |")));
+    if let Some(safe) = &evidence.safe {
+        lines.extend(safe.rows().map(|(fact, value)| format!("| {fact} | {value} |")));
+    }
     lines.push("\n## Changes".to_owned());
     lines.extend(evidence.changes.iter().map(|change| {
         // A fence inside the text must not end ours.

@@ -730,3 +730,24 @@ fn nested_upgrade(world: &World, child: Address, which: usize) {
     world.cloud.wait_for_hash(CVM, flow.hash);
     assert_eq!(flow.announcements(), 1);
 }
+
+#[test]
+fn the_ceremony_in_the_examples_goes_through_with_files_only() {
+    let world = world(SafeOptions {
+        release: 2,
+        l2: true,
+        threshold: 3,
+        owners: 5,
+    });
+    let flow = Flow::new(&world);
+    let mut script = world.countersign("bash");
+    script
+        .arg(crate::support::repository().join("examples/ceremony.sh"))
+        .arg(world.folder().join("people"))
+        .arg(CVM)
+        .arg(&flow.compose)
+        .env("COUNTERSIGN", crate::flow::BINARY);
+    let output = script.output().unwrap();
+    assert!(output.status.success(), "{}", crate::support::command::shown(&output));
+    flow.landed_once();
+}
