@@ -143,7 +143,7 @@ impl Session {
     /// What the arguments name, to be reviewed, signed or exported: an upgrade of this machine, or a proposal by itself.
     pub(super) fn subject(&self, which: &Which) -> Result<Subject, CliError> {
         match &which.proposal {
-            Some(file) if !upgrade::holds(beside(file)) => Ok(Subject::Document(document(file)?)),
+            Some(file) if !upgrade::holds(beside(file)) => Ok(Subject::Document(Box::new(document(file)?))),
             _ => Ok(Subject::Upgrade(Box::new(self.open(which)?))),
         }
     }

@@ -91,11 +91,14 @@ impl Run<'_> {
                 details: vec!["only the app's owner can allow a compose hash".to_owned()],
             })));
         }
-        let [call] = plan
-            .calls_for(self.hash())
-            .try_into()
-            .map_err(|_| UpgradeError::decide("BATCH_NEEDS_SAFE", "a key makes one call in one transaction"))?;
-        let request = chain.fill(owner, &call, self.limits.fees).await?;
+        let calls = plan.calls_for(self.hash());
+        let [call] = calls.as_slice() else {
+            return Err(UpgradeError::decide(
+                "BATCH_NEEDS_SAFE",
+                "a key makes one call in one transaction",
+            ));
+        };
+        let request = chain.fill(owner, call, self.limits.fees).await?;
         let filled = Instant::now();
         self.ask_for_consent(plan, &request)?;
         // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.

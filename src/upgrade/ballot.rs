@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256};
 
 use super::approve::{app_now, check_pins};
-use super::ceremony::{Ballot, Paper};
+use super::ceremony::{Ballot, Ceremony, Paper};
 use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
@@ -70,26 +70,7 @@ pub(super) async fn sign_ballot(
     };
     let owner = signer.address();
     refuse_stranger(nested.or(plan.safe.as_ref()), owner)?;
-    let (what, verb) = match paper {
-        Paper::Approval => ("signing", "Sign this Safe transaction"),
-        Paper::Rejection => ("rejecting", "Sign this rejection"),
-        Paper::Nested(_) => ("signing", "Sign this nested Safe's approval"),
-    };
-    let mut facts = consent_facts(plan, ballot);
-    if nested.is_some() {
-        let parent = &ceremony.approval.tx;
-        facts.push((
-            "approves".to_owned(),
-            format!("{} of {}", parent.hash(), parent.domain().safe),
-        ));
-    }
-    let consent = Consent {
-        question: format!("{verb} as {owner}?"),
-        facts,
-    };
-    if !world.ask.consent(&consent)? {
-        return Err(UpgradeError::Declined { what: what.to_owned() });
-    }
+    ask_owner(world, plan, &ceremony, (paper, owner))?;
     let place = world.record.ok_or_else(|| {
         UpgradeError::decide(
             "NO_SIGNING_RECORD",
@@ -114,6 +95,38 @@ pub(super) async fn sign_ballot(
     book.write()?;
     super::point("safe.sign.e");
     Ok(())
+}
+
+/// Shows what is about to be signed, and asks.
+fn ask_owner(
+    world: &World<'_>,
+    plan: &Plan,
+    ceremony: &Ceremony,
+    (paper, owner): (Paper, Address),
+) -> Result<(), UpgradeError> {
+    let (what, verb) = match paper {
+        Paper::Approval => ("signing", "Sign this Safe transaction"),
+        Paper::Rejection => ("rejecting", "Sign this rejection"),
+        Paper::Nested(_) => ("signing", "Sign this nested Safe's approval"),
+    };
+    let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
+    let mut facts = consent_facts(plan, ballot);
+    if let Paper::Nested(_) = paper {
+        let parent = &ceremony.approval.tx;
+        facts.push((
+            "approves".to_owned(),
+            format!("{} of {}", parent.hash(), parent.domain().safe),
+        ));
+    }
+    let consent = Consent {
+        question: format!("{verb} as {owner}?"),
+        facts,
+    };
+    if world.ask.consent(&consent)? {
+        Ok(())
+    } else {
+        Err(UpgradeError::Declined { what: what.to_owned() })
+    }
 }
 
 fn refuse_stranger(safe: Option<&SafeInfo>, key: Address) -> Result<(), UpgradeError> {

@@ -27,7 +27,7 @@ pub enum Subject {
     /// An upgrade with a journal.
     Upgrade(Box<Upgrade>),
     /// A proposal file.
-    Document(Document),
+    Document(Box<Document>),
 }
 
 /// What was compared before a signature, and what was not.

@@ -343,6 +343,45 @@ impl State {
                 self.prepared.as_ref().is_some_and(|prepared| prepared.hash == *hash),
                 "the hash was not prepared",
             ),
+            Event::SafeFrozen(_)
+            | Event::SafeSignature { .. }
+            | Event::SafeGone { .. }
+            | Event::SafeReject { .. }
+            | Event::SafeNested { .. }
+            | Event::SafeErrand { .. }
+            | Event::SafeErrandDone { .. }
+            | Event::SafePinned(_) => self.safe_objection(event),
+            Event::SignTry { .. } => missing(self.verified.is_some(), "the hash was not verified"),
+            Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
+                let same_nonce = self
+                    .signed
+                    .iter()
+                    .all(|earlier| earlier.request.nonce == tx.request.nonce);
+                missing(same_nonce, "an intent has one nonce")
+            }),
+            Event::TxSent { hash, .. } | Event::TxSeen { hash, .. } => missing(
+                self.signed.iter().any(|tx| tx.hash == *hash),
+                "the transaction is not ours",
+            ),
+            Event::TxFinal(proof) | Event::Adopted(proof) => missing(
+                self.verified
+                    .as_ref()
+                    .is_some_and(|(hash, _)| hash.as_bytes() == &proof.hash.0),
+                "the proof is for another hash",
+            ),
+            Event::TxGone { .. } => missing(!self.signed.is_empty(), "nothing was signed"),
+            Event::CommitTry { .. } => missing(self.proof.is_some(), "there is no proof"),
+            Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),
+            Event::CommitOk { .. } => missing(self.proof.is_some(), "there is no proof"),
+            Event::Done { .. } => missing(self.committed.is_some(), "nothing was committed"),
+            Event::Abandoned { .. } | Event::Note { .. } => None,
+        }
+    }
+
+    /// The same for what concerns a Safe.
+    fn safe_objection(&self, event: &Event) -> Option<&'static str> {
+        let missing = |is_there: bool, why| (!is_there).then_some(why);
+        match event {
             Event::SafeFrozen(_) => missing(
                 self.verified.is_some() && self.has_safe() && self.signed.is_empty(),
                 "no Safe approves, or something was sent already",
@@ -369,30 +408,7 @@ impl State {
                     .is_some_and(|pinned| (pinned.address, pinned.chain_id) == (safe.address, safe.chain_id)),
                 "it is another Safe",
             ),
-            Event::SignTry { .. } => missing(self.verified.is_some(), "the hash was not verified"),
-            Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
-                let same_nonce = self
-                    .signed
-                    .iter()
-                    .all(|earlier| earlier.request.nonce == tx.request.nonce);
-                missing(same_nonce, "an intent has one nonce")
-            }),
-            Event::TxSent { hash, .. } | Event::TxSeen { hash, .. } => missing(
-                self.signed.iter().any(|tx| tx.hash == *hash),
-                "the transaction is not ours",
-            ),
-            Event::TxFinal(proof) | Event::Adopted(proof) => missing(
-                self.verified
-                    .as_ref()
-                    .is_some_and(|(hash, _)| hash.as_bytes() == &proof.hash.0),
-                "the proof is for another hash",
-            ),
-            Event::TxGone { .. } => missing(!self.signed.is_empty(), "nothing was signed"),
-            Event::CommitTry { .. } => missing(self.proof.is_some(), "there is no proof"),
-            Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),
-            Event::CommitOk { .. } => missing(self.proof.is_some(), "there is no proof"),
-            Event::Done { .. } => missing(self.committed.is_some(), "nothing was committed"),
-            Event::Abandoned { .. } | Event::Note { .. } => None,
+            _ => None,
         }
     }
 

@@ -39,9 +39,9 @@ mod review_board;
 mod safe_chain;
 mod safe_commands;
 mod safe_files;
-mod safe_notices;
 #[cfg(feature = "failpoints")]
 mod safe_kills;
+mod safe_notices;
 mod safe_pure;
 mod safe_service;
 mod safe_upgrade;

@@ -39,7 +39,11 @@ fn step(flow: &Flow<'_>, words: &str) -> Command {
     }
     let dir = flow.dir.to_str().unwrap();
     let mut all: Vec<&str> = words.split(' ').collect();
-    let key = if words == "execute" { "env:SIGNER_4" } else { "env:SIGNER_0" };
+    let key = if words == "execute" {
+        "env:SIGNER_4"
+    } else {
+        "env:SIGNER_0"
+    };
     all.extend(["--dir", dir, "--signer", key, "--yes", "--json"]);
     flow.command(&all)
 }
@@ -61,7 +65,10 @@ fn k_a_death_around_any_effect_of_the_safe_route_is_followed_by_one_that_finishe
         let sign = if on_chain { "sign --on-chain" } else { "sign" };
         for one in ["prepare", sign, "execute"] {
             if one == *words {
-                let output = step(&flow, one).env("FAILPOINTS", format!("{point}=return")).output().unwrap();
+                let output = step(&flow, one)
+                    .env("FAILPOINTS", format!("{point}=return"))
+                    .output()
+                    .unwrap();
                 assert_eq!(output.status.signal(), Some(9), "{point}: {}", shown(&output));
             }
             Ran::of(&mut step(&flow, one)).exits(0);

@@ -95,7 +95,7 @@ fn is_proposal(bytes: &[u8]) -> bool {
 
 /// The signatures of another copy of the proposal.
 fn proposed(path: &Path) -> Result<Vec<Offer>, CliError> {
-    let document = Subject::Document(Document::open(path)?);
+    let document = Subject::Document(Box::new(Document::open(path)?));
     let (_, ceremony) = document.ceremony()?;
     let offers: Vec<Offer> = ceremony.offers().collect();
     if offers.is_empty() {
