@@ -13,6 +13,7 @@
     clippy::panic,
     clippy::string_slice,
     clippy::missing_errors_doc,
+    clippy::too_many_arguments,
     clippy::disallowed_methods,
     clippy::let_underscore_must_use,
     clippy::cast_possible_truncation,
