@@ -34,6 +34,7 @@ fn manifest() -> Map<String, Value> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story from its beginning to its end")]
 fn the_official_sdk_takes_every_answer_of_the_simulated_cloud() {
     let world = offchain();
     let id = json!({"id": CVM});

@@ -67,6 +67,7 @@ impl<'f> Desk<'f> {
     }
     /// Runs `import` of one file that has this content; the proposal has to stay as it is.
     #[track_caller]
+    #[expect(clippy::too_many_arguments, reason = "one line for each case of a table")]
     fn refuses(&self, what: &str, content: impl AsRef<[u8]>, exit: i32, code: &str) -> Ran {
         let before = self.proposal();
         self.put("offer", content);
@@ -243,6 +244,7 @@ fn a_signature_of_the_rejection_is_not_taken_for_one_of_the_upgrade() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn i1_to_i11_i17_malformed_files_are_refused_with_3_and_nothing_changes() {
     let world = world();
     let flow = Flow::new(&world);
@@ -282,14 +284,17 @@ fn i1_to_i11_i17_malformed_files_are_refused_with_3_and_nothing_changes() {
             "I9 not finite",
             edited("nonce", json!(0)).replace(":0,", ":1e999,").into_bytes(),
         ),
-        ("I10 odd digits", line[..line.len() - 1].as_bytes().to_vec()),
-        ("I10 no prefix", edited("signature", json!(&line[2..])).into_bytes()),
+        ("I10 odd digits", line.as_bytes()[..line.len() - 1].to_vec()),
+        (
+            "I10 no prefix",
+            edited("signature", json!(line.trim_start_matches("0x"))).into_bytes(),
+        ),
         ("I10 short hash", edited("safeTxHash", json!("0x12")).into_bytes()),
         (
             "I11 checksum",
             edited("owner", json!("0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266")).into_bytes(),
         ),
-        ("I15 64 bytes", line[..130].as_bytes().to_vec()),
+        ("I15 64 bytes", line.as_bytes()[..130].to_vec()),
         ("I15 66 bytes", format!("{line}00").into_bytes()),
         ("no signature", b"hello".to_vec()),
     ] {
@@ -341,6 +346,7 @@ fn i1_to_i11_i17_malformed_files_are_refused_with_3_and_nothing_changes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn i12_to_i18_m11_m26_what_was_signed_for_something_else_is_refused_with_5_and_named() {
     let world = world();
     let flow = Flow::new(&world);

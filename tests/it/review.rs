@@ -62,8 +62,8 @@ impl Page {
     }
     /// The last line of the page itself; the advice what to do next may follow.
     pub fn verdict(&self) -> &str {
-        let lines = self.stdout.lines().filter(|line| !line.starts_with("next: "));
-        lines.filter(|line| !line.is_empty()).next_back().unwrap_or_default()
+        let mut lines = self.stdout.lines().filter(|line| !line.starts_with("next: "));
+        lines.rfind(|line| !line.is_empty()).unwrap_or_default()
     }
 }
 

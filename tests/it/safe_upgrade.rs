@@ -335,7 +335,7 @@ fn every_release_shape_transport_and_number_of_calls_goes_from_prepare_to_the_ne
             stage.give_to(*safe);
             for transport in [Transport::File, Transport::Outside] {
                 for calls in [1, 2] {
-                    whole_upgrade(&stage, (options, *safe), transport, calls, which);
+                    whole_upgrade(&stage, (options, *safe), (transport, calls), which);
                     which += 1;
                 }
             }
@@ -346,8 +346,7 @@ fn every_release_shape_transport_and_number_of_calls_goes_from_prepare_to_the_ne
 fn whole_upgrade(
     stage: &Stage,
     (options, safe): (&SafeOptions, Address),
-    transport: Transport,
-    calls: usize,
+    (transport, calls): (Transport, usize),
     which: usize,
 ) {
     let flow = stage.flow(which);
@@ -404,6 +403,9 @@ fn signed(world: &World) -> Flow<'_> {
     sign(&flow, &file, 1).exits(0);
     flow
 }
+
+/// Something that happens to a Safe behind the back of an upgrade.
+type Change<'c> = &'c dyn Fn(&World);
 
 fn as_safe(world: &World, call: &impl SolCall) -> B256 {
     let safe = world.safe.unwrap();
@@ -504,7 +506,7 @@ fn m5_a_transaction_behind_others_is_signed_and_waits() {
 
 #[test]
 fn m6_m7_owners_and_threshold_that_changed_since_stop_until_somebody_accepts_them() {
-    let changes: [&dyn Fn(&World); 2] = [
+    let changes: [Change<'_>; 2] = [
         &|world| {
             as_safe(
                 world,
@@ -547,7 +549,7 @@ fn m6_m7_owners_and_threshold_that_changed_since_stop_until_somebody_accepts_the
 
 #[test]
 fn m15_m16_code_guard_and_modules_that_changed_since_stop() {
-    let changes: [(&str, &dyn Fn(&World)); 3] = [
+    let changes: [(&str, Change<'_>); 3] = [
         ("singleton", &|world| {
             let other = RELEASES[2];
             other.install(&world.rpc());
