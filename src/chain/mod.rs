@@ -5,6 +5,7 @@
 mod app;
 mod fees;
 mod history;
+mod kms;
 mod logs;
 mod look;
 mod proof;
@@ -33,6 +34,7 @@ use crate::http::{Endpoint, Http, RpcTransport};
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
 pub use fees::FeePolicy;
 pub use history::HashRecord;
+pub use kms::is_known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};
 pub use proof::{Proof, ProofFailure};
 pub(crate) use read::{Fact, Question, Reading, Reverted};

@@ -13,6 +13,7 @@ use super::exit::Exit;
 use crate::chain::Finality;
 use crate::cloud::CvmId;
 use crate::compose::ComposeHash;
+use crate::env::{EnvName, RootKey};
 use crate::signer::Source;
 
 const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";
@@ -114,6 +115,15 @@ pub(super) struct Change {
     /// Environment variable that the guest may receive; repeat it, the order counts
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
     pub(super) allowed_env: Option<Vec<EnvName>>,
+    /// File with the guest's environment (as npm dotenv reads it); it replaces all of it; repeat it
+    #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
+    pub(super) env_file: Vec<PathBuf>,
+    /// Variable of the guest's environment whose value is in the variable of the same name here; repeat it
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    pub(super) env: Vec<EnvName>,
+    /// Root key that the KMS's contract has to name, when it is known by other means
+    #[arg(long, value_name = "KEY", help_heading = "What changes")]
+    pub(super) kms_root_key: Option<RootKey>,
     /// Whether anybody may read the logs
     #[arg(long, value_name = "BOOL", help_heading = "What changes")]
     pub(super) public_logs: Option<bool>,
@@ -358,10 +368,6 @@ pub(super) enum Tag {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gwei(pub(super) u128);
 
-/// Name of an environment variable of the guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct EnvName(pub(super) String);
-
 impl Settle {
     /// The finality that was asked for.
     pub(super) fn finality(&self) -> Option<Finality> {
@@ -401,19 +407,6 @@ impl FromStr for Gwei {
             .ok()
             .and_then(|units| units.get_absolute().try_into().ok());
         wei.filter(|wei| *wei > 0).map(Self).ok_or(WHY)
-    }
-}
-
-impl FromStr for EnvName {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if text.bytes().all(plain) && text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit()) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("a variable's name has letters, digits and underscores, and does not start with a digit")
-        }
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) enum CliError {
     },
     /// The Safe Transaction Service did not.
     Service(Box<ServiceError>),
+    /// A delivery of a webhook that is not taken.
+    Webhook(crate::webhook::WebhookError),
     /// The library did not get there.
     Upgrade(Box<UpgradeError>),
     /// A signal ended the run.

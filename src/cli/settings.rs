@@ -17,11 +17,12 @@ use super::failure::Next;
 use crate::chain::FeePolicy;
 use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::compose::Changes;
+use crate::env::{EnvError, EnvFile, MAX_FILE_BYTES};
 use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{Expected, Intent, Limits, PolicyChange};
+use crate::upgrade::{EnvRequest, Expected, Intent, Limits, PolicyChange};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -357,10 +358,16 @@ fn also(change: &Change) -> Vec<PolicyChange> {
 }
 
 /// What is wanted: from flags, and from `phala.toml` where a flag is missing.
-pub(super) fn intent(change: &Change, project: &Project, safe: &Multisig) -> Result<Sourced<Intent>, CliError> {
+pub(super) fn intent(
+    change: &Change,
+    project: &Project,
+    safe: &Multisig,
+    (env, tell): (&Environment, &dyn Fn(&str)),
+) -> Result<Sourced<Intent>, CliError> {
     let cvm = cvm(change.cvm.as_ref(), project)?;
     let patch = patch(change, project)?;
-    if patch == Patch::default() {
+    let env = workload(change, env, tell)?;
+    if patch == Patch::default() && env.is_none() {
         return Err(CliError::Usage {
             code: "USAGE_NOTHING_TO_CHANGE",
             message: "nothing changes: no compose file was named, and no other change".to_owned(),
@@ -371,6 +378,7 @@ pub(super) fn intent(change: &Change, project: &Project, safe: &Multisig) -> Res
     let intent = Intent {
         cvm: cvm.value,
         patch,
+        env,
         confirm: change.confirm,
         also: also(change),
         trust: trust(safe),
@@ -420,7 +428,7 @@ fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
                 .as_ref()
                 .map(|path| text_file(path))
                 .transpose()?,
-            allowed_envs: names.map(|names| names.iter().map(|name| name.0.clone()).collect()),
+            allowed_envs: names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
             public_logs: change.public_logs,
             public_sysinfo: change.public_sysinfo,
             public_tcbinfo: change.public_tcbinfo,
@@ -440,12 +448,70 @@ pub(super) fn local(files: &Files) -> Result<Option<Changes>, CliError> {
     let changes = Changes {
         docker_compose_file: text(&files.compose)?,
         pre_launch_script: text(&files.pre_launch_script)?,
-        allowed_envs: names.map(|names| names.iter().map(|name| name.0.clone()).collect()),
+        allowed_envs: names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
         public_logs: files.public_logs,
         public_sysinfo: files.public_sysinfo,
         public_tcbinfo: files.public_tcbinfo,
     };
     Ok(Some(changes).filter(|changes| !changes.is_empty()))
+}
+
+/// The guest's environment: files in the order they were named, then variables of this process.
+fn workload(change: &Change, env: &Environment, tell: &dyn Fn(&str)) -> Result<Option<EnvRequest>, CliError> {
+    if change.env_file.is_empty() && change.env.is_empty() {
+        return Ok(None);
+    }
+    let mut all = EnvFile::default();
+    for path in &change.env_file {
+        let refuse = |error: EnvError| not_an_env(&path.display().to_string(), &error);
+        let file = EnvFile::parse(&env_file(path, tell)?).map_err(refuse)?;
+        all = all.and(file).map_err(refuse)?;
+    }
+    for name in &change.env {
+        // Unlike a setting, a value may be empty.
+        let value = (env.0)(name.as_str())
+            .map(Zeroizing::new)
+            .ok_or_else(|| CliError::Input {
+                code: "INPUT_ENV_VARIABLE",
+                message: format!("the variable `{name}` is not set here, so its value cannot be taken from it"),
+                hint: format!(
+                    "set `{name}` in this shell, or write {name}=VALUE into a file and name that by --env-file"
+                ),
+            })?;
+        all = all
+            .with(name.clone(), value)
+            .map_err(|error| not_an_env(name.as_str(), &error))?;
+    }
+    Ok(Some(EnvRequest {
+        file: all,
+        root: change.kms_root_key,
+    }))
+}
+
+fn env_file(path: &Path, tell: &dyn Fn(&str)) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    let max = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
+    match fsutil::read_secret(path, max) {
+        Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => {
+            let bytes = fsutil::read(path, max)
+                .map(Zeroizing::new)
+                .map_err(CliError::UserFile)?;
+            tell(&format!(
+                "others on this machine may read `{0}`: `chmod 600 {0}`",
+                path.display()
+            ));
+            Ok(bytes)
+        }
+        other => other.map_err(CliError::UserFile),
+    }
+}
+
+fn not_an_env(place: &str, error: &EnvError) -> CliError {
+    CliError::Input {
+        code: "INPUT_ENV",
+        message: format!("`{place}` cannot be the guest's environment: {error}"),
+        hint: "write NAME=VALUE on a line of its own for each variable, with quotes around values that are not plain"
+            .to_owned(),
+    }
 }
 
 /// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).
@@ -590,6 +656,7 @@ mod tests {
             &typed(&["--compose", "x"]).change,
             &Project::default(),
             &typed(&[]).safe,
+            (&Environment::fixed(&[]), &|_| {}),
         )
         .unwrap_err();
         assert!(matches!(
@@ -603,6 +670,7 @@ mod tests {
             &typed(&["--cvm", "my-app"]).change,
             &Project::default(),
             &typed(&[]).safe,
+            (&Environment::fixed(&[]), &|_| {}),
         )
         .unwrap_err();
         assert!(matches!(
@@ -633,9 +701,14 @@ mod tests {
             "dstack-0.5.5",
             "--confirm",
         ];
-        let intent = intent(&typed(&words).change, &Project::default(), &typed(&[]).safe)
-            .unwrap()
-            .value;
+        let intent = intent(
+            &typed(&words).change,
+            &Project::default(),
+            &typed(&[]).safe,
+            (&Environment::fixed(&[]), &|_| {}),
+        )
+        .unwrap()
+        .value;
         let expected = Patch {
             changes: Changes {
                 allowed_envs: Some(["B", "A", "C"].map(str::to_owned).to_vec()),

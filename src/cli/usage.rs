@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::error::CliError;
 use super::exit::Exit;
 use super::failure::{Next, Verdict};
+use crate::env::EnvName;
 
 /// Options whose value may be 64 hex digits: hashes, which are public.
 const HASH_OPTIONS: [&str; 12] = [
@@ -37,7 +38,7 @@ const SECRET_OPTIONS: [&str; 9] = [
     "--secret",
 ];
 /// Options whose malformed values are not repeated, since they may hold a key.
-const SENSITIVE_OPTIONS: [&str; 2] = ["--signer", "--rpc-url"];
+const SENSITIVE_OPTIONS: [&str; 3] = ["--signer", "--rpc-url", "--secret-from"];
 
 /// Refuses arguments that are secrets, before anything can repeat them: other users of the machine see arguments, and
 /// shells keep them.
@@ -50,6 +51,17 @@ pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
             _ if arg.starts_with('-') => (arg, None),
             _ => (before, Some(arg)),
         };
+        if gives_value(before, arg) {
+            return Err(CliError::Usage {
+                code: "USAGE_ENV_VALUE",
+                message: "the value of a variable stands in the arguments, which others can see; it is not repeated here"
+                    .to_owned(),
+                hint: "write NAME=VALUE into a file (chmod 600) and name it by --env-file, or export the variable and name \
+                       it by --env NAME"
+                    .to_owned(),
+                next: Next::Command("--help"),
+            });
+        }
         if SECRET_OPTIONS.contains(&name) && arg.starts_with("--") {
             return Err(secret_argument(&format!(
                 "there is no `{name}`, because arguments are visible to others"
@@ -65,6 +77,21 @@ pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Whether an argument is `NAME=VALUE` for the guest's environment, as the official CLI takes it.
+fn gives_value(before: &str, arg: &str) -> bool {
+    let attached = ["--env-file=", "--env=", "-e=", "-e"]
+        .into_iter()
+        .find_map(|option| arg.strip_prefix(option));
+    let value = match attached {
+        _ if matches!(before, "-e" | "--env" | "--env-file") => arg,
+        Some(value) => value,
+        None => return false,
+    };
+    value
+        .split_once('=')
+        .is_some_and(|(name, _)| EnvName::new(name).is_ok())
+}
+
 fn secret_argument(message: &str) -> CliError {
     CliError::Secret {
         message: message.to_owned(),
@@ -76,12 +103,13 @@ fn is_hash(text: &str) -> bool {
     digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A private key, an API key, or the words of a seed phrase; also behind `name:`.
+/// A private key, an API key, a webhook's secret, or the words of a seed phrase; also behind `name:`.
 pub(super) fn looks_secret(text: &str) -> bool {
     let last = text.rsplit(':').next().unwrap_or_default();
     let words = || last.split_whitespace();
     is_hash(last)
         || last.starts_with("phak_")
+        || last.starts_with("whsec_")
         || (words().count() >= 12 && words().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())))
 }
 
@@ -165,7 +193,7 @@ mod tests {
     fn n5_a_secret_in_the_arguments_is_refused_wherever_it_stands() {
         let prefixed = format!("0x{KEY}");
         let phrase = "test test test test test test test test test test test junk";
-        for secret in [KEY, &prefixed, "phak_abcdef", phrase] {
+        for secret in [KEY, &prefixed, "phak_abcdef", "whsec_abcdef", phrase] {
             for words in [
                 vec!["execute", "--signer", secret],
                 vec!["execute", secret],
@@ -208,6 +236,8 @@ mod tests {
             panic!("another error")
         };
         assert!(!message.contains("ac0974"));
+        let verify = Cli::try_parse_from(arguments(&["webhook", "verify", "--secret-from", "CANARY"])).unwrap_err();
+        assert!(!sentence(&verify).contains("CANARY"));
         for (option, value) in [("--signer", "CANARY"), ("--rpc-url", "CANARY")] {
             for words in [
                 vec!["execute", option, value],
@@ -217,6 +247,40 @@ mod tests {
                 let said = sentence(&error);
                 assert!(!said.contains("CANARY") && said.contains(option), "{said}");
             }
+        }
+    }
+
+    #[test]
+    fn n5_a_value_of_the_environment_in_the_arguments_is_refused_and_not_repeated() {
+        for words in [
+            vec!["prepare", "-e", "A=CANARY"],
+            vec!["prepare", "-eA=CANARY"],
+            vec!["prepare", "-e=A=CANARY"],
+            vec!["upgrade", "--env", "A_1=CANARY"],
+            vec!["upgrade", "--env=A=CANARY"],
+            vec!["upgrade", "--env-file", "A=CANARY"],
+            vec!["upgrade", "--env-file=A=CANARY"],
+        ] {
+            let error = refuse_secrets(&arguments(&words)).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    CliError::Usage {
+                        code: "USAGE_ENV_VALUE",
+                        ..
+                    }
+                ),
+                "{words:?}"
+            );
+            assert!(!format!("{error:?}").contains("CANARY"));
+        }
+        for words in [
+            vec!["prepare", "-e", ".env"],
+            vec!["prepare", "-e", "./A=b"],
+            vec!["prepare", "--env", "A,B"],
+            vec!["prepare", "--compose", "A=b"],
+        ] {
+            assert!(!refused(&words), "{words:?}");
         }
     }
 

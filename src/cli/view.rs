@@ -5,6 +5,7 @@ use std::path::Path;
 use super::report::certain;
 use super::text::Page;
 use crate::chain::{AppState, OwnerKind, Preflight};
+use crate::env::Dated;
 use crate::safe::service::{Published, links};
 use crate::safe::{SafeDomain, SafeInfo};
 use crate::upgrade::{
@@ -86,6 +87,7 @@ pub(super) fn plan(page: &mut Page, plan: &Plan) {
         ("hash after", plan.expected_hash.map(|hash| hash.to_string())),
         ("hash check", Some(check(plan))),
         ("resources", resources(plan)),
+        ("environment", environment(plan)),
         (
             "ends by",
             plan.confirm
@@ -157,6 +159,21 @@ fn resources(plan: &Plan) -> Option<String> {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn environment(plan: &Plan) -> Option<String> {
+    let environment = plan.environment.as_ref()?;
+    let names: Vec<&str> = environment.names.iter().map(crate::env::EnvName::as_str).collect();
+    let age = match environment.dated {
+        Dated::At(at) => format!("signed {at}"),
+        Dated::Undated => "signed without a date".to_owned(),
+    };
+    Some(format!(
+        "{} sealed for the key {}, {age} by the root key {} of the KMS",
+        names.join(", "),
+        environment.recipient,
+        environment.root
+    ))
 }
 
 pub(super) fn route(route: &Route) -> String {

@@ -21,18 +21,16 @@ pub struct NameChange {
 }
 
 impl NameChange {
-    /// Compares local names with live ones and, where an update waits, with its names. Live and pending names are
-    /// another's, so they are texts.
-    pub fn between(local: &[EnvName], live: &[String], pending: Option<&[String]>) -> Self {
-        let has = |name: &str| local.iter().any(|own| own.as_str() == name);
-        let appear = local.iter().map(|name| name.as_str().to_owned());
-        let appear: Vec<String> = appear.filter(|name| !live.contains(name)).collect();
-        let missing = |list: &[String]| -> Vec<String> { list.iter().filter(|name| !has(name)).cloned().collect() };
-        let vanish = missing(live);
-        let same = local.len() == live.len() && local.iter().zip(live).all(|(own, other)| own.as_str() == other);
+    /// Compares local names with live ones and, where an update waits, with its names. They are texts, since those of a
+    /// manifest are another's and may be anything.
+    pub fn between(local: &[String], live: &[String], pending: Option<&[String]>) -> Self {
+        let lacks = |list: &[String], other: &[String]| -> Vec<String> {
+            list.iter().filter(|name| !other.contains(name)).cloned().collect()
+        };
+        let (appear, vanish) = (lacks(local, live), lacks(live, local));
         Self {
-            reordered: appear.is_empty() && vanish.is_empty() && !same,
-            lost_from_pending: pending.map(missing).unwrap_or_default(),
+            reordered: appear.is_empty() && vanish.is_empty() && local != live,
+            lost_from_pending: pending.map(|pending| lacks(pending, local)).unwrap_or_default(),
             appear,
             vanish,
         }

@@ -528,8 +528,8 @@ fn what_the_guest_would_change_is_named() {
 
 #[test]
 fn names_that_appear_and_vanish_are_told_apart_from_values_that_change() {
-    let local = names(&["A", "B", "C"]);
     let live = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let local = live(&["A", "B", "C"]);
     let same = NameChange::between(&local, &live(&["A", "B", "C"]), None);
     assert!(same.is_value_only() && same == NameChange::default());
     let turned = NameChange::between(&local, &live(&["C", "B", "A"]), None);

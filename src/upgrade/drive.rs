@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::environment::patch_digest;
 use super::event::{Event, Identity};
 use super::journal::{Found, Journal, JournalError, SCHEMA};
 use super::{Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, World, evidence, proposal};
@@ -58,7 +59,8 @@ impl Upgrade {
     ///
     /// # Errors
     /// The plan has blockers, the directory holds another upgrade, or cannot be used.
-    pub fn begin(dir: &Path, plan: Plan, limits: &Limits) -> Result<Self, UpgradeError> {
+    pub fn begin(dir: &Path, mut plan: Plan, limits: &Limits) -> Result<Self, UpgradeError> {
+        let sealed = plan.sealed.take();
         let before = match Self::peek(dir) {
             Ok(state) => Some(state),
             Err(UpgradeError::Journal(JournalError::Missing { .. })) => None,
@@ -77,6 +79,9 @@ impl Upgrade {
         }
         if upgrade.state.next() == Step::Prepare && upgrade.state.plan() != Some(&plan) {
             upgrade.record(Event::Plan(Box::new(plan)))?;
+        }
+        if let Some(sealed) = &sealed {
+            upgrade.keep_sealed(sealed)?;
         }
         Ok(upgrade)
     }
@@ -547,9 +552,9 @@ fn identity_of(plan: &Plan) -> Identity {
     }
 }
 
-/// SHA-256 of the body that prepare sends.
-pub(super) fn intent_digest(plan: &Plan) -> [u8; 32] {
-    Sha256::digest(serde_json::to_vec(&plan.patch).unwrap_or_default()).into()
+/// SHA-256 of the change, without an environment.
+fn intent_digest(plan: &Plan) -> [u8; 32] {
+    patch_digest(&plan.patch)
 }
 
 fn refuse_blocked(plan: &Plan, limits: &Limits, under_way: bool) -> Result<(), UpgradeError> {

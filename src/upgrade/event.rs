@@ -41,6 +41,12 @@ pub enum Event {
     /// What is intended, and what was read before.
     #[serde(rename = "plan")]
     Plan(Box<Plan>),
+    /// An environment was sealed; its bytes are in a file of their own.
+    #[serde(rename = "sealed")]
+    Sealed {
+        /// SHA-256 of the sealed bytes.
+        sha256: B256,
+    },
     /// A PATCH is about to be sent.
     #[serde(rename = "prepare.try")]
     PrepareTry {
@@ -222,6 +228,7 @@ impl Event {
         match self {
             Self::Open(_) => "open",
             Self::Plan(_) => "plan",
+            Self::Sealed { .. } => "sealed",
             Self::PrepareTry { .. } => "prepare.try",
             Self::PrepareOk(_) => "prepare.ok",
             Self::Verified { .. } => "verified",

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::environment::allowed;
 use super::plan::{PolicyChange, Route, is_of};
 use crate::chain::{AppState, HashRecord, OwnerKind};
 use crate::cloud::{Cvm, PendingUpdate};
 use crate::compose::{ComposeHash, Form, Manifest};
+use crate::env::NameChange;
 use crate::safe::{Finding, SafeInfo, Severity, Trust};
 
 /// Something a person should know; `code` is stable.
@@ -29,6 +31,8 @@ pub(super) struct Findings<'f> {
     pub(super) pending: Option<&'f [PendingUpdate]>,
     /// Empty unless older hashes forbid going on.
     pub(super) history: &'f [HashRecord],
+    /// An environment goes with it.
+    pub(super) environment: bool,
 }
 
 impl Warning {
@@ -79,9 +83,10 @@ impl Findings<'_> {
         })
     }
 
-    fn contract_blockers(&self) -> [Option<Warning>; 6] {
+    fn contract_blockers(&self) -> [Option<Warning>; 7] {
         let app = self.app;
-        let unchanged = self.expected.is_some() && self.expected == self.cvm.compose_hash;
+        let same_hash = self.expected.is_some() && self.expected == self.cvm.compose_hash;
+        let unchanged = same_hash || self.before == self.after;
         let device = self
             .cvm
             .device_id
@@ -91,7 +96,10 @@ impl Findings<'_> {
             .as_ref()
             .filter(|preflight| preflight.as_if_allowed && !preflight.allowed);
         [
-            Warning::when(unchanged, "NOTHING_TO_APPROVE", || {
+            Warning::when(unchanged && self.environment, "ENV_VALUES_ONLY", || {
+                "only values of the environment change, no names: nobody has to approve that on chain, and preparing would apply it at once".to_owned()
+            }),
+            Warning::when(unchanged && !self.environment, "NOTHING_TO_APPROVE", || {
                 "nothing that the compose hash covers changes, so nobody has to approve it".to_owned()
             }),
             Warning::when(app.owner_kind == OwnerKind::Nobody, "OWNER_RENOUNCED", || {
@@ -225,8 +233,9 @@ fn chain_warnings(app: &AppState) -> [Option<Warning>; 4] {
     ]
 }
 
-fn manifest_warnings((before, after): (&Manifest, &Manifest), form: Option<Form>) -> [Option<Warning>; 3] {
-    let gone = removed_names(before, after);
+fn manifest_warnings((before, after): (&Manifest, &Manifest), form: Option<Form>) -> [Option<Warning>; 5] {
+    let live = allowed(before);
+    let names = NameChange::between(&allowed(after), &live, None);
     let loose: Vec<_> = after
         .images()
         .into_iter()
@@ -237,10 +246,22 @@ fn manifest_warnings((before, after): (&Manifest, &Manifest), form: Option<Form>
             "no known canonical form reproduces the CVM's current compose hash, so the new one cannot be recomputed here"
                 .to_owned()
         }),
-        Warning::when(!gone.is_empty(), "ENV_NAMES_REMOVED", || {
+        Warning::when(!names.vanish.is_empty(), "ENV_NAMES_REMOVED", || {
             format!(
                 "these environment variables would no longer reach the guest: {}",
-                gone.join(", ")
+                names.vanish.join(", ")
+            )
+        }),
+        Warning::when(!names.appear.is_empty(), "ENV_NAMES_ADDED", || {
+            format!(
+                "these environment variables would reach the guest for the first time: {}",
+                names.appear.join(", ")
+            )
+        }),
+        Warning::when(names.reordered, "ENV_NAMES_REORDERED", || {
+            format!(
+                "the environment variables are the same in another order, which alone needs an approval; the order now is {}",
+                live.join(",")
             )
         }),
         Warning::when(!loose.is_empty(), "IMAGE_NOT_PINNED", || {
@@ -250,21 +271,6 @@ fn manifest_warnings((before, after): (&Manifest, &Manifest), form: Option<Form>
             )
         }),
     ]
-}
-
-fn removed_names(before: &Manifest, after: &Manifest) -> Vec<String> {
-    let names = |manifest: &Manifest| -> Vec<String> {
-        let list = manifest
-            .get("allowed_envs")
-            .and_then(|value| value.as_array())
-            .cloned()
-            .unwrap_or_default();
-        list.iter()
-            .filter_map(|name| name.as_str().map(ToOwned::to_owned))
-            .collect()
-    };
-    let kept = names(after);
-    names(before).into_iter().filter(|name| !kept.contains(name)).collect()
 }
 
 #[cfg(test)]

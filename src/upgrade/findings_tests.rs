@@ -17,6 +17,7 @@ struct Facts {
     form: Option<Form>,
     pending: Option<Vec<PendingUpdate>>,
     history: Vec<HashRecord>,
+    environment: bool,
 }
 
 impl Facts {
@@ -31,6 +32,7 @@ impl Facts {
             form: plan.form,
             pending: Some(Vec::new()),
             history: Vec::new(),
+            environment: false,
         };
         change(&mut facts);
         let findings = Findings {
@@ -42,9 +44,17 @@ impl Facts {
             expected: facts.form.map(|form| facts.after.hash(form)),
             pending: facts.pending.as_deref(),
             history: &facts.history,
+            environment: facts.environment,
         };
         let codes = |list: Vec<Warning>| list.into_iter().map(|warning| warning.code).collect();
         (codes(findings.blockers()), codes(findings.warnings()))
+    }
+}
+
+fn names(list: &[&str]) -> crate::compose::Changes {
+    crate::compose::Changes {
+        allowed_envs: Some(list.iter().map(|name| (*name).to_owned()).collect()),
+        ..Default::default()
     }
 }
 
@@ -88,8 +98,12 @@ fn each_fact_that_forbids_going_on_has_its_code() {
         reason: "OS image is not allowed".to_owned(),
         as_if_allowed,
     };
-    let table: [(&str, Change); 7] = [
+    let table: [(&str, Change); 8] = [
         ("NOTHING_TO_APPROVE", |facts| facts.after = facts.before.clone()),
+        ("ENV_VALUES_ONLY", |facts| {
+            facts.after = facts.before.clone();
+            facts.environment = true;
+        }),
         ("OWNER_RENOUNCED", |facts| {
             facts.app.owner = Address::ZERO;
             facts.app.owner_kind = OwnerKind::Nobody;
@@ -155,7 +169,7 @@ fn what_concerns_others_forbids_nothing() {
 #[test]
 fn each_fact_that_a_person_should_know_has_its_code() {
     type Change = fn(&mut Facts);
-    let table: [(&str, Change); 8] = [
+    let table: [(&str, Change); 10] = [
         ("HASH_ALREADY_ALLOWED", |facts| facts.app.hash_allowed = Some(true)),
         ("OWNER_PENDING", |facts| {
             facts.app.pending_owner = Some(Address::repeat_byte(9))
@@ -180,6 +194,12 @@ fn each_fact_that_a_person_should_know_has_its_code() {
                 ..Default::default()
             };
             facts.after = facts.after.with(&fewer);
+        }),
+        ("ENV_NAMES_ADDED", |facts| {
+            facts.after = facts.after.with(&names(&["A", "B", "C"]))
+        }),
+        ("ENV_NAMES_REORDERED", |facts| {
+            facts.after = facts.after.with(&names(&["B", "A"]))
         }),
     ];
     for (code, change) in table {

@@ -10,6 +10,7 @@ mod ceremony;
 mod commit;
 mod document;
 mod drive;
+mod environment;
 mod errand;
 mod error;
 mod event;
@@ -46,6 +47,7 @@ use crate::signer::{Ask, Source, Unlock};
 pub use ceremony::{Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed};
 pub use document::{Checked, Document, Subject};
 pub use drive::Upgrade;
+pub use environment::{EnvRequest, Environment};
 pub use errand::Errand;
 pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation};
@@ -62,6 +64,8 @@ pub struct Intent {
     pub cvm: CvmId,
     /// What changes.
     pub patch: Patch,
+    /// What the guests are to have as environment; without it they keep theirs.
+    pub env: Option<EnvRequest>,
     /// End with the two headers instead of the token.
     pub confirm: bool,
     /// What changes of the app's policy besides, in the same transaction.

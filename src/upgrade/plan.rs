@@ -4,11 +4,13 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::environment::{self, Environment, Recipient};
 use super::findings::{Findings, Warning, batch_blocker, safe_remarks};
 use super::{Expected, Intent, UpgradeError, World};
 use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest};
+use crate::env::SealedEnv;
 use crate::safe::SafeInfo;
 
 /// How the calls get the owner's authority.
@@ -69,6 +71,12 @@ pub struct Plan {
     pub manifest: Manifest,
     /// What is sent to the cloud.
     pub patch: Patch,
+    /// The environment that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+    /// Its sealed bytes, until they are kept.
+    #[serde(skip)]
+    pub(super) sealed: Option<SealedEnv>,
     /// Fields that change.
     pub changes: Vec<FieldChange>,
     /// The form that reproduces the current hash; without one, hashes cannot be recomputed.
@@ -124,13 +132,14 @@ impl Plan {
 /// # Errors
 /// Something could not be read, or the CVM is not one that this tool upgrades.
 pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeError> {
-    intent.patch.changes.check_size()?;
+    let patch = environment::complete(intent)?;
+    patch.changes.check_size()?;
     let subject = read_subject(world, intent).await?;
     let form = subject
         .cvm
         .compose_hash
         .and_then(|known| subject.manifest.calibrate(known));
-    let after = subject.manifest.with(&intent.patch.changes);
+    let after = subject.manifest.with(&patch.changes);
     let expected = form.map(|form| after.hash(form));
     let chain = world.chain(subject.chain_id).await?;
     let query = query(&subject, expected);
@@ -139,6 +148,10 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         world.cloud.pending_updates(subject.app),
         history(&chain, &query, intent),
     );
+    let environment = match &intent.env {
+        Some(request) => Some(environment::seal(world, &chain, &subject.recipient(intent), request).await?),
+        None => None,
+    };
     let cloud = world.cloud.host();
     let state = state?;
     check_heir(&state, intent.expected)?;
@@ -147,6 +160,8 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa => None,
     };
     let draft = Draft {
+        patch,
+        environment,
         cloud,
         safe,
         subject,
@@ -185,6 +200,16 @@ fn check_heir(state: &AppState, expected: Expected) -> Result<(), UpgradeError> 
         expected,
         found,
     ))
+}
+
+impl Subject {
+    const fn recipient<'a>(&self, intent: &'a Intent) -> Recipient<'a> {
+        Recipient {
+            cvm: &intent.cvm,
+            app: self.app,
+            kms: self.cvm.kms.kms_contract,
+        }
+    }
 }
 
 fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
@@ -270,6 +295,8 @@ fn calls(app: Address, hash: ComposeHash, also: &[PolicyChange]) -> Vec<Call> {
 
 struct Draft<'a> {
     cloud: String,
+    patch: Patch,
+    environment: Option<(Environment, SealedEnv)>,
     subject: Subject,
     intent: &'a Intent,
     form: Option<Form>,
@@ -291,6 +318,16 @@ impl Draft<'_> {
             expected: self.expected,
             pending: self.pending.as_deref(),
             history: &self.history,
+            environment: self.environment.is_some(),
+        }
+    }
+
+    fn remarks(&self) -> Vec<Warning> {
+        match (&self.intent.env, &self.environment) {
+            (Some(request), Some((sealed, _))) => {
+                environment::remarks(request, sealed, self.subject.chain_id, &self.after)
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -307,6 +344,8 @@ impl Draft<'_> {
             blockers.extend(forbids);
             warnings.extend(notes);
         }
+        warnings.extend(self.remarks());
+        let (environment, sealed) = self.environment.unzip();
         let calls = self
             .expected
             .filter(|_| app_state.hash_allowed != Some(true))
@@ -331,7 +370,9 @@ impl Draft<'_> {
             current_hash: cvm.compose_hash,
             changes: manifest.diff(&self.after),
             manifest,
-            patch: self.intent.patch.clone(),
+            patch: self.patch,
+            environment,
+            sealed,
             form: self.form,
             expected_hash: self.expected,
             route,

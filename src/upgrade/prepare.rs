@@ -4,10 +4,11 @@ use alloy::primitives::B256;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::drive::{Run, intent_digest, not_stored, server_time};
+use super::drive::{Run, not_stored, server_time};
+use super::environment::patch_digest;
 use super::event::{Event, Preparation};
 use super::{Outcome, Plan, UpgradeError};
-use crate::cloud::{CloudError, CommitToken, Patched, Prepared, RawAnswer};
+use crate::cloud::{CloudError, CommitToken, Patch, Patched, Prepared, RawAnswer};
 use crate::compose::{ComposeHash, Verification};
 use crate::fsutil;
 use crate::http::{Kind, Sent};
@@ -32,13 +33,14 @@ impl Run<'_> {
     /// Asks the cloud for hash and token.
     pub(super) async fn prepare(&mut self) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
+        let patch = self.patch(&plan)?;
         super::point("prepare.a");
         self.record(Event::PrepareTry {
             at: Timestamp::now(),
-            digest: B256::from(intent_digest(&plan)),
+            digest: B256::from(patch_digest(&patch)),
         })?;
         super::point("prepare.b");
-        let raw = self.send_prepare(&plan).await.map_err(unheard)?;
+        let raw = self.send_prepare(&patch).await.map_err(unheard)?;
         super::point("prepare.d");
         let prepared = match raw.read().map_err(|error| unheard(error.into()))? {
             Patched::HashRequired(prepared) => *prepared,
@@ -92,10 +94,10 @@ impl Run<'_> {
     }
 
     /// Sends the PATCH, waits while another operation holds the CVM, and stores a 465 before it is read.
-    async fn send_prepare(&self, plan: &Plan) -> Result<RawAnswer, UpgradeError> {
+    async fn send_prepare(&self, patch: &Patch) -> Result<RawAnswer, UpgradeError> {
         let mut wait = BUSY_WAIT;
         loop {
-            let raw = self.world.cloud.prepare(&self.cvm, &plan.patch).await?;
+            let raw = self.world.cloud.prepare(&self.cvm, patch).await?;
             if raw.status == 465 {
                 fsutil::write(&self.upgrade.dir().join(ANSWER_FILE), &raw.bytes, 0o600)
                     .map_err(|error| not_stored("Phala Cloud prepared an update", error))?;
@@ -221,6 +223,9 @@ impl Run<'_> {
     pub(super) fn forget_token(&self) -> Result<(), UpgradeError> {
         fsutil::remove(&self.upgrade.dir().join(TOKEN_FILE))?;
         fsutil::remove(&self.upgrade.dir().join(ANSWER_FILE))?;
+        if let Some(sealed) = self.upgrade.sealed_file() {
+            fsutil::remove(&sealed)?;
+        }
         Ok(())
     }
 

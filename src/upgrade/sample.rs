@@ -53,6 +53,8 @@ pub(super) fn plan() -> Plan {
             changes,
             ..Patch::default()
         },
+        environment: None,
+        sealed: None,
         form: Some(Form::Sorted),
         expected_hash: Some(expected),
         app_state: app_state(),

@@ -146,6 +146,8 @@ pub struct Status {
 pub struct State {
     pub(super) identity: Option<Identity>,
     pub(super) plan: Option<Box<Plan>>,
+    /// SHA-256 of the sealed environment.
+    pub(super) sealed: Option<B256>,
     pub(super) preparing: bool,
     /// The preparation came with a proposal; its token is on another machine.
     pub(super) imported: bool,
@@ -212,6 +214,7 @@ impl State {
         match event {
             Event::Open(identity) => self.identity = Some(identity),
             Event::Plan(plan) => self.plan = Some(plan),
+            Event::Sealed { sha256 } => self.sealed = Some(sha256),
             Event::PrepareTry { .. } => self.preparing = true,
             Event::PrepareOk(preparation) => {
                 self.imported = !self.preparing;
@@ -333,6 +336,7 @@ impl State {
                 self.signed.is_empty() && self.proof.is_none(),
                 "something was approved already",
             ),
+            Event::Sealed { .. } => missing(self.has_environment(), "the plan has no environment"),
             Event::PrepareTry { .. } => missing(self.plan.is_some(), "there is no plan"),
             Event::PrepareOk(preparation) => missing(
                 self.preparing || preparation.token_sha256.is_none(),
@@ -410,6 +414,10 @@ impl State {
             ),
             _ => None,
         }
+    }
+
+    fn has_environment(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.environment.is_some())
     }
 
     fn agrees(&self, hash: ComposeHash) -> bool {

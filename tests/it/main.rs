@@ -19,6 +19,7 @@ mod cli;
 mod cloud_faults;
 mod concurrency;
 mod cvm;
+mod environment;
 mod flow;
 mod hash_agreement;
 mod imports;
@@ -55,4 +56,5 @@ mod tls;
 #[cfg(feature = "failpoints")]
 mod tokens;
 mod upgrade;
+mod webhooks;
 mod world;

@@ -12,7 +12,7 @@ use crate::support::cloud::{API_KEY, Request};
 use crate::support::command::{self, shown};
 use crate::support::contracts::abi;
 use crate::support::world::{AppVariant, CVM, NEW_COMPOSE};
-use crate::support::{AnvilOptions, World, WorldOptions, block};
+use crate::support::{AnvilOptions, World, WorldOptions, block, guest};
 
 /// The official CLI, `phala` 1.1.18.
 fn phala(world: &World, arguments: &[&str]) -> Output {
@@ -329,4 +329,62 @@ fn our_requests_say_the_same_as_the_official_sdks() {
         assert_eq!(theirs.len(), 5, "{theirs:?}");
         assert_eq!(ours, theirs);
     }
+}
+
+#[test]
+fn our_environment_goes_out_as_the_official_clis_does() {
+    let world = World::start();
+    let compose = world.file("docker-compose.yml", NEW_COMPOSE);
+    let file = world.file(
+        "prod.env",
+        "Z=last\nDATABASE_URL=postgres://u@db/x\nEMPTY=\nQUOTED='a b'\n",
+    );
+    let words = [
+        "--cvm-id",
+        CVM,
+        "-c",
+        compose.to_str().unwrap(),
+        "-e",
+        file.to_str().unwrap(),
+    ];
+    let mut deploy = vec!["deploy", "--prepare-only", "--json"];
+    deploy.extend(words);
+    let output = phala(&world, &deploy);
+    assert!(output.status.success(), "{}", shown(&output));
+    let theirs = world.cloud.requests();
+    world.cloud.forget_requests();
+    let mut ours = world.countersign(env!("CARGO_BIN_EXE_countersign"));
+    ours.args(["prepare", "--json", "--supersede", "--cvm", CVM])
+        .args(words.get(2..).unwrap());
+    let output = command::run(&mut ours);
+    assert!(output.status.success(), "{}", shown(&output));
+    let ours = world.cloud.requests();
+    let pubkey = |all: &[Request]| {
+        let asked: Vec<_> = all
+            .iter()
+            .filter(|one| one.path.contains("/pubkey/"))
+            .cloned()
+            .collect();
+        assert_eq!(asked.len(), 1);
+        (
+            asked[0].path.clone(),
+            asked[0].headers["x-phala-version"].clone(),
+            asked[0].status,
+        )
+    };
+    assert_eq!(pubkey(&ours), pubkey(&theirs));
+    let keys = world.cloud.cvm(CVM).kms.unwrap().keys;
+    let patch = |all: &[Request]| {
+        let sent = all.iter().find(|one| one.method == "PATCH").unwrap();
+        assert_eq!(sent.headers["x-prepare-only"], "true");
+        let mut body = sent.json();
+        let blob = body["encrypted_env"].take();
+        let plain = guest::open(&keys.secret(world.app), blob.as_str().unwrap()).unwrap();
+        (body, String::from_utf8(plain).unwrap())
+    };
+    assert_eq!(patch(&ours), patch(&theirs), "names, order and values");
+    assert_eq!(
+        patch(&ours).0["allowed_envs"],
+        json!(["Z", "DATABASE_URL", "EMPTY", "QUOTED"])
+    );
 }

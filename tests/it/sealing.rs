@@ -24,7 +24,7 @@ const KMSS: usize = 50;
 const FILES: u64 = 10_000;
 
 /// Asks `tests/node/env.mjs`; one answer for each question.
-fn ask(act: &str, questions: &[Value]) -> Vec<Value> {
+pub(crate) fn ask(act: &str, questions: &[Value]) -> Vec<Value> {
     let home = tempfile::tempdir().unwrap();
     support::packages();
     let mut node = support::command::node("env.mjs", home.path())

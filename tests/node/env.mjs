@@ -3,10 +3,12 @@
 //   open    {secret, blob}   what a guest reads, by node's own crypto
 //   seal    {key, envs}      the blob, by the official SDK
 //   recover {key, signature, app}   who signed a recipient key, by the official SDK
+//   webhook {secret, timestamp, signature, body}   whether the official SDK takes a delivery
 //   dotenv  "text"           names and values, by npm dotenv and by the official SDK
 import { createDecipheriv, createPrivateKey, createPublicKey, diffieHellman } from "node:crypto";
 import { readFileSync, writeSync } from "node:fs";
 import { encryptEnvVars, parseEnvVars, verifyEnvEncryptPublicKey } from "@phala/cloud";
+import { verifyWebhookSignature } from "@phala/cloud/webhook";
 import dotenv from "dotenv";
 
 // RFC 8410: what stands before the 32 bytes of an X25519 key.
@@ -27,6 +29,7 @@ const acts = {
   seal: ({ key, envs }) => encryptEnvVars(envs, key),
   recover: ({ key, signature, app }) =>
     verifyEnvEncryptPublicKey(Buffer.from(key, "hex"), Buffer.from(signature, "hex"), app),
+  webhook: (delivery) => verifyWebhookSignature(delivery),
   dotenv: (text) => ({
     dotenv: Object.entries(dotenv.parse(text)),
     sdk: parseEnvVars(text).map(({ key, value }) => [key, value]),

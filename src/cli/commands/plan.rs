@@ -40,7 +40,12 @@ impl Plan {
             },
             &session.env,
         )?;
-        let intent = settings::intent(&self.change, &Project::here()?, &self.safe)?;
+        let intent = settings::intent(
+            &self.change,
+            &Project::here()?,
+            &self.safe,
+            (&session.env, &|news| session.out.progress(news)),
+        )?;
         let outside = session.outside(&settings)?;
         let plan = upgrade::plan(&outside.world(), &intent.value).await?;
         Ok(report(session, &plan))

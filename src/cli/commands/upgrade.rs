@@ -77,7 +77,12 @@ pub(super) async fn begin(
     what: (&Change, &NewDir, &Multisig),
     goal: (Goal, &str),
 ) -> Result<Report, CliError> {
-    let intent = settings::intent(what.0, &Project::here()?, what.2)?;
+    let intent = settings::intent(
+        what.0,
+        &Project::here()?,
+        what.2,
+        (&session.env, &|news| session.out.progress(news)),
+    )?;
     let outside = session.outside(settings)?;
     let world = outside.world();
     let plan = upgrade::plan(&world, &intent.value).await?;

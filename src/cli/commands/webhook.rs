@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand};
 
-use super::webhooks;
+use super::{webhook_verify, webhooks};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 
-/// Manage the workspace's webhooks
+/// Manage the workspace's webhooks, and check their deliveries
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Webhook {
     #[command(subcommand)]
@@ -21,6 +21,7 @@ enum WebhookCommand {
     Delete(webhooks::Delete),
     Test(webhooks::Test),
     Deliveries(webhooks::Deliveries),
+    Verify(webhook_verify::Verify),
 }
 
 impl Webhook {
@@ -31,6 +32,7 @@ impl Webhook {
             WebhookCommand::Delete(args) => args.run(session).await,
             WebhookCommand::Test(args) => args.run(session).await,
             WebhookCommand::Deliveries(args) => args.run(session).await,
+            WebhookCommand::Verify(args) => args.run(session),
         }
     }
 }

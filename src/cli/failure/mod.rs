@@ -101,6 +101,7 @@ fn message(error: &CliError) -> String {
         CliError::Arguments(error) => super::usage::sentence(error),
         CliError::UserFile(error) => error.to_string(),
         CliError::NotThisHash { .. } => "no form of this manifest has that hash".to_owned(),
+        CliError::Webhook(error) => error.to_string(),
         CliError::Upgrade(error) => error.to_string(),
         CliError::Service(error) => error.to_string(),
         CliError::Signal(Exit::Hangup) => "stopped: the terminal went away".to_owned(),
@@ -201,6 +202,10 @@ pub(super) fn judge(error: &CliError) -> Verdict {
                 "Phala Cloud's form gives {found}, not {expected}: compare the file with the one that was approved"
             ),
         ),
+        CliError::Webhook(error) => {
+            let (exit, code, hint) = super::commands::webhook_verify::verdict_of(error);
+            verdict(exit, code, Next::Command("--help"), hint)
+        }
         CliError::Upgrade(error) => upgrade(error),
         CliError::Service(error) => service(error),
         CliError::Signal(exit) => verdict(*exit, signal_code(*exit), Next::Resume, ""),
@@ -345,9 +350,28 @@ pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
             Next::Again,
             "change something that the compose hash covers, or use Phala Cloud's own tools",
         ),
-        _ => (Next::Look, "decide what is right, then go on with `countersign resume`"),
+        _ => environment_decision(code),
     };
     verdict(exit, code.to_owned(), next, hint)
+}
+
+/// The same for the guest's environment, and for whatever has no hint of its own.
+fn environment_decision(code: &str) -> (Next, &'static str) {
+    match code {
+        "ENV_NEEDED" => (
+            Next::Step("prepare", "--env-file FILE"),
+            "prepare again with the same change and the file with the environment",
+        ),
+        "ENV_NAME_NOT_ALLOWED" => (
+            Next::Again,
+            "name these variables by --allowed-env as well, or leave --allowed-env out",
+        ),
+        "ENV_VALUES_ONLY" => (
+            Next::Again,
+            "send new values with Phala Cloud's own tools, or change something that the compose hash covers as well",
+        ),
+        _ => (Next::Look, "decide what is right, then go on with `countersign resume`"),
+    }
 }
 
 /// What can be done about a mismatch, by its code.

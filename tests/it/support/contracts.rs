@@ -37,6 +37,13 @@ pub mod abi {
         function setRequireTcbUpToDate(bool on);
         function supportsInterface(bytes4 id) returns (bool);
         function isAppAllowed(AppBootInfo boot) returns (bool isAllowed, string reason);
+        struct KmsInfo {
+            bytes k256Pubkey;
+            bytes caPubkey;
+            bytes quote;
+            bytes eventlog;
+        }
+        function setKmsInfo(KmsInfo info);
         function addOsImageHash(bytes32 osImageHash);
         function removeOsImageHash(bytes32 osImageHash);
         function registeredApps(address app) returns (bool);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::{Address, B256, keccak256};
 use alloy::sol_types::SolCall;
 
-use super::cloud::{self, Cvm, OnchainKms};
+use super::cloud::{self, Cvm, KmsKeys, OnchainKms};
 use super::contracts::{self, abi};
 use super::{ACCOUNTS, Account, Anvil, AnvilOptions, Rpc, SimCloud, safes};
 
@@ -155,6 +155,7 @@ impl World {
             chain_id: options.anvil.chain_id,
             contract: kms,
             rpc,
+            keys: KmsKeys::named("kms"),
         });
         let cvm = cvm(1, app, (device, os_image), contract);
         assert_eq!(cvm.compose_hash, first_hash);
@@ -171,6 +172,10 @@ impl World {
         };
         world.set_mining(mining);
         world
+    }
+    /// The KMS's contract names another root key from now on.
+    pub fn publish_root_key(&self, root: Vec<u8>) {
+        publish(&self.rpc(), self.kms, root);
     }
     /// Speaks to the chain.
     pub fn rpc(&self) -> Rpc {
@@ -244,7 +249,20 @@ fn deploy_kms(rpc: &Rpc, app: AppVariant) -> Address {
         owner: deployer,
         appImplementation: implementation,
     };
-    contracts::deploy_proxy(rpc, deployer, kms, begin.abi_encode())
+    let kms = contracts::deploy_proxy(rpc, deployer, kms, begin.abi_encode());
+    publish(rpc, kms, KmsKeys::named("kms").root_key());
+    kms
+}
+
+/// The KMS's contract names this as the KMS's root key.
+fn publish(rpc: &Rpc, kms: Address, root: Vec<u8>) {
+    let info = abi::KmsInfo {
+        k256Pubkey: root.into(),
+        caPubkey: b"ca".into(),
+        quote: b"quote".into(),
+        eventlog: b"log".into(),
+    };
+    rpc.execute(ACCOUNTS[0].address, kms, &abi::setKmsInfoCall { info });
 }
 
 fn cvm(number: u64, app: Address, (device, os_image): (B256, B256), kms: Option<OnchainKms>) -> Cvm {
@@ -264,6 +282,7 @@ fn cvm(number: u64, app: Address, (device, os_image): (B256, B256), kms: Option<
         status: "running".to_owned(),
         compose_hash: cloud::compose_hash(&manifest),
         manifest,
+        environment: std::collections::BTreeMap::new(),
         progress: None,
         boot_error: None,
         commits: Vec::new(),

@@ -4,7 +4,7 @@ use alloy::primitives::B256;
 use serde_json::{Map, Value, json};
 
 use super::Request;
-use super::model::{Cvm, Manifest, bare, compose_hash};
+use super::model::{Change, Cvm, Manifest, bare, compose_hash};
 use super::routes::{Answer, Context};
 use super::updates::{self, Phase};
 use super::{approval, life, records};
@@ -191,7 +191,7 @@ async fn provision_compose(context: &Context, cvm: &Cvm, request: &Request) -> A
     };
     let mut state = context.lock();
     let lies = state.lies.clone();
-    state.announced.insert((cvm.uuid.clone(), hash), manifest);
+    state.announced.insert((cvm.uuid.clone(), hash), (manifest, None));
     Answer::ok(
         json!({"app_id": bare(cvm.app), "device_id": hex::encode(cvm.device), "compose_hash": hex::encode(hash),
         "kms_info": records::kms_info(cvm, &lies, false), "compose_hash_registered": known}),
@@ -204,12 +204,12 @@ async fn commit_compose(context: &Context, cvm: &Cvm, request: &Request) -> Answ
         .get("compose_hash")
         .and_then(Value::as_str)
         .and_then(updates::parse_hash);
-    let manifest: Option<(B256, Manifest)> = hash.and_then(|hash| {
+    let change: Option<(B256, Change)> = hash.and_then(|hash| {
         let state = context.lock();
-        let manifest = state.announced.get(&(cvm.uuid.clone(), hash))?;
-        Some((hash, manifest.clone()))
+        let change = state.announced.get(&(cvm.uuid.clone(), hash))?;
+        Some((hash, change.clone()))
     });
-    let Some((hash, manifest)) = manifest else {
+    let Some((hash, change)) = change else {
         return Answer::detail(400, "Provision not found");
     };
     if let Some(kms) = &cvm.kms
@@ -220,5 +220,5 @@ async fn commit_compose(context: &Context, cvm: &Cvm, request: &Request) -> Answ
     if let Some(sealed) = body.get("encrypted_env").and_then(Value::as_str) {
         context.lock().cvm_mut(&cvm.uuid).more.encrypted_env = Some(sealed.to_owned());
     }
-    accepted(in_progress(&updates::begin(context, cvm, hash, manifest)))
+    accepted(in_progress(&updates::begin(context, cvm, hash, change)))
 }

@@ -166,7 +166,7 @@ pub(super) async fn replicate(context: &Context, cvm: &Cvm, request: &Request) -
         let prepare_only = request.header("x-prepare-only") == Some("true");
         let known = approval::hash_allowed(kms, cvm.app, hash).await.unwrap_or(false);
         if prepare_only || !known {
-            return updates::hash_required(context, cvm, (hash, cvm.manifest.clone()), prepare_only).await;
+            return updates::hash_required(context, cvm, (hash, (cvm.manifest.clone(), None)), prepare_only).await;
         }
     }
     made_replica(context, cvm)

@@ -7,6 +7,7 @@
 mod approval;
 mod configure;
 mod fleet;
+mod kms;
 mod life;
 mod model;
 mod records;
@@ -23,6 +24,7 @@ use alloy::primitives::B256;
 use super::Rpc;
 use model::State;
 
+pub use kms::KmsKeys;
 pub use model::{
     BootFailure, Cvm, Edit, Fate, Lies, Manifest, More, OnchainKms, Token, bare, compose_hash, ordinary_manifest,
 };

@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 /// A manifest as stored.
 pub type Manifest = Map<String, Value>;
 
+/// What a PATCH makes: the manifest, and the encrypted environment that came with it.
+pub type Change = (Manifest, Option<String>);
+
 /// The KMS contract that guards a CVM.
 #[derive(Debug, Clone)]
 pub struct OnchainKms {
@@ -20,6 +23,8 @@ pub struct OnchainKms {
     pub contract: Address,
     /// Where the cloud itself reads the chain.
     pub rpc: super::Rpc,
+    /// What the KMS itself holds.
+    pub keys: super::KmsKeys,
 }
 
 /// A CVM.
@@ -47,6 +52,8 @@ pub struct Cvm {
     pub compose_hash: B256,
     /// Manifest it runs.
     pub manifest: Manifest,
+    /// Environment that its guest was given at the last boot.
+    pub environment: BTreeMap<String, String>,
     /// Operation under way.
     pub progress: Option<String>,
     /// Why the last boot failed.
@@ -136,6 +143,8 @@ pub struct Token {
     pub hash: B256,
     /// The manifest that will run.
     pub manifest: Manifest,
+    /// The encrypted environment that goes with it.
+    pub env: Option<String>,
     /// Seconds since 1970 by the cloud's clock.
     pub created: i64,
     /// Spent, or made worthless by a later one.
@@ -188,6 +197,8 @@ pub struct Lies {
     pub redirect: Option<String>,
     /// `kms_info` of a 465 has only chain id and contract, as the documents show it.
     pub short_kms_info: bool,
+    /// Applied to what the KMS says of its key for an app.
+    pub edit_pubkey: Option<Edit>,
     /// Applied to the body of every 465.
     pub edit_prepare: Option<Edit>,
     /// Applied to every CVM record.
@@ -200,7 +211,7 @@ pub(super) struct State {
     pub(super) cvms: Vec<Cvm>,
     pub(super) tokens: Vec<Token>,
     /// Manifests that a plain PATCH announced, by CVM and hash: confirmed by headers.
-    pub(super) announced: BTreeMap<(String, B256), Manifest>,
+    pub(super) announced: BTreeMap<(String, B256), Change>,
     pub(super) clock_offset: i64,
     pub(super) boot_time: Duration,
     pub(super) boot_failure: Option<BootFailure>,
@@ -260,6 +271,7 @@ impl Cvm {
             compose_hash: B256::ZERO,
             manifest: Manifest::new(),
             progress: None,
+            environment: BTreeMap::new(),
             boot_error: None,
             commits: Vec::new(),
             more: More::default(),

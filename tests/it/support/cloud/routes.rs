@@ -108,6 +108,11 @@ async fn route(context: &Context, request: &Request) -> Answer {
     if !open && request.header("x-api-key") != Some(context.lock().api_key.as_str()) {
         return Answer::detail(401, "Invalid API key");
     }
+    if let ("GET", ["kms", id, "pubkey", app]) = (verb, parts.as_slice())
+        && let Some(answer) = context.pubkey(id, app)
+    {
+        return answer;
+    }
     if let Some(answer) = fleet::route(context, request, &parts) {
         return answer;
     }
@@ -170,6 +175,22 @@ impl Context {
             .trim_start_matches("0x")
             .to_lowercase();
         self.lock().cvms.iter().find(|cvm| bare(cvm.app) == id).cloned()
+    }
+    /// What the KMS of an app that has a CVM says of its key.
+    fn pubkey(&self, id: &str, app: &str) -> Option<Answer> {
+        let cvm = self.of_app(app)?;
+        let keys = &cvm.kms.as_ref()?.keys;
+        let lies = self.lock().lies.clone();
+        let info = records::kms_info(&cvm, &lies, false);
+        if info["slug"] != id && info["id"] != id {
+            return None;
+        }
+        let key = keys.public(cvm.app);
+        let mut body = json!({"public_key": hex::encode(key), "signature": keys.sign(cvm.app, &key, None)});
+        if let Some(edit) = &lies.edit_pubkey {
+            edit(&mut body);
+        }
+        Some(Answer::ok(body))
     }
     fn record(&self, cvm: &Cvm, request: &Request) -> Answer {
         let version = request.header("x-phala-version").unwrap_or("2025-10-28");

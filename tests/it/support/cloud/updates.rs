@@ -6,7 +6,7 @@ use alloy::primitives::B256;
 use serde_json::{Map, Value, json};
 
 use super::approval::{self, Denial};
-use super::model::{BootFailure, Cvm, Fate, Lies, Manifest, State, Token, bare, compose_hash};
+use super::model::{BootFailure, Change, Cvm, Fate, Lies, Manifest, State, Token, bare, compose_hash};
 use super::routes::{Answer, Context};
 use super::{Request, TOKEN_LIFE, records};
 
@@ -39,17 +39,22 @@ pub(super) async fn patch(context: &Context, cvm: &Cvm, request: &Request) -> An
     let hash = compose_hash(&manifest);
     let prepare_only = request.header("x-prepare-only") == Some("true");
     let touches = body.keys().any(|key| COMPOSE_FIELDS.contains(&key.as_str()));
+    let env = body.get("encrypted_env").and_then(Value::as_str).map(ToOwned::to_owned);
+    if env.as_deref().is_some_and(|blob| hex::decode(blob).is_err()) {
+        return invalid("encrypted_env", "Input should be hex digits");
+    }
+    let change = (manifest, env);
     // Without a contract there is nobody to ask, and the header is ignored; so are changes that nothing measures.
     if cvm.kms.is_none() || (!touches && !prepare_only) {
         context.lock().cvm_mut(&cvm.uuid).more.take(&body);
-        return accepted(cvm, &begin(context, cvm, hash, manifest));
+        return accepted(cvm, &begin(context, cvm, hash, change));
     }
-    hash_required(context, cvm, (hash, manifest), prepare_only).await
+    hash_required(context, cvm, (hash, change), prepare_only).await
 }
 
 pub(super) async fn commit(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
     match spend(context, cvm, request).await {
-        Ok(token) => accepted(cvm, &begin(context, cvm, token.hash, token.manifest)),
+        Ok(token) => accepted(cvm, &begin(context, cvm, token.hash, (token.manifest, token.env))),
         Err(answer) => answer,
     }
 }
@@ -114,12 +119,12 @@ pub(super) async fn two_phases(
         {
             return Phase::Answer(denied(denial));
         }
-        return Phase::Done(begin(context, cvm, hash, manifest));
+        return Phase::Done(begin(context, cvm, hash, (manifest, None)));
     }
     if cvm.kms.is_none() || hash == cvm.compose_hash {
-        return Phase::Done(begin(context, cvm, hash, manifest));
+        return Phase::Done(begin(context, cvm, hash, (manifest, None)));
     }
-    Phase::Answer(hash_required(context, cvm, (hash, manifest), false).await)
+    Phase::Answer(hash_required(context, cvm, (hash, (manifest, None)), false).await)
 }
 
 /// The value of a query parameter.
@@ -183,7 +188,7 @@ fn changed(context: &Context, cvm: &Cvm, body: &Map<String, Value>) -> Manifest 
 pub(super) async fn hash_required(
     context: &Context,
     cvm: &Cvm,
-    (hash, manifest): (B256, Manifest),
+    (hash, change): (B256, Change),
     prepare_only: bool,
 ) -> Answer {
     let Some(kms) = &cvm.kms else {
@@ -206,13 +211,13 @@ pub(super) async fn hash_required(
         field("kms_info", &records::kms_info(cvm, &lies, lies.short_kms_info)),
     ];
     if prepare_only {
-        let token = state.issue(cvm, hash, manifest);
+        let token = state.issue(cvm, hash, change);
         details.extend(commit_fields(context, cvm, &lies, &token));
         let allowed = json!({"compose_hash_allowed": known, "device_id_allowed": device_ok,
             "is_allowed": known && device_ok});
         details.push(field("onchain_status", &allowed));
     } else {
-        state.announced.insert((cvm.uuid.clone(), hash), manifest);
+        state.announced.insert((cvm.uuid.clone(), hash), change);
     }
     let mut body = json!({"error_code": "ERR-01-005", "message": "Compose hash registration required",
         "details": details, "suggestions": ["Register the compose hash on chain, then commit"],
@@ -225,7 +230,7 @@ pub(super) async fn hash_required(
 
 impl State {
     /// A new token; an earlier one of this CVM is worth nothing from now on.
-    fn issue(&mut self, cvm: &Cvm, hash: B256, manifest: Manifest) -> String {
+    fn issue(&mut self, cvm: &Cvm, hash: B256, (manifest, env): Change) -> String {
         let superseded = |token: &&mut Token| token.uuid == cvm.uuid && token.fate == Fate::Live;
         for token in self.tokens.iter_mut().filter(superseded) {
             token.fate = Fate::Superseded;
@@ -237,6 +242,7 @@ impl State {
             uuid: cvm.uuid.clone(),
             hash,
             manifest,
+            env,
             created,
             fate: Fate::Live,
         });
@@ -265,7 +271,7 @@ async fn confirm(context: &Context, cvm: &Cvm, hash: &str, transaction: &str) ->
     let Some(hash) = parse_hash(hash) else {
         return unknown_hash();
     };
-    let manifest = {
+    let change = {
         let state = context.lock();
         let prepared = state
             .tokens
@@ -273,9 +279,10 @@ async fn confirm(context: &Context, cvm: &Cvm, hash: &str, transaction: &str) ->
             .rev()
             .find(|token| token.uuid == cvm.uuid && token.hash == hash);
         let announced = state.announced.get(&(cvm.uuid.clone(), hash));
-        announced.or(prepared.map(|token| &token.manifest)).cloned()
+        let prepared = prepared.map(|token| (token.manifest.clone(), token.env.clone()));
+        announced.cloned().or(prepared)
     };
-    let Some(manifest) = manifest else {
+    let Some(change) = change else {
         return unknown_hash();
     };
     if let Some(kms) = &cvm.kms
@@ -283,7 +290,7 @@ async fn confirm(context: &Context, cvm: &Cvm, hash: &str, transaction: &str) ->
     {
         return denied(denial);
     }
-    accepted(cvm, &begin(context, cvm, hash, manifest))
+    accepted(cvm, &begin(context, cvm, hash, change))
 }
 
 fn unknown_hash() -> Answer {
@@ -340,7 +347,7 @@ fn random() -> [u8; 16] {
 }
 
 /// Starts the update and gives its correlation id.
-pub(super) fn begin(context: &Context, cvm: &Cvm, hash: B256, manifest: Manifest) -> String {
+pub(super) fn begin(context: &Context, cvm: &Cvm, hash: B256, change: Change) -> String {
     let mut state = context.lock();
     let correlation = state.record(&cvm.uuid, "compose_update", "running");
     let (time, failure) = (state.boot_time, state.boot_failure.clone());
@@ -351,17 +358,17 @@ pub(super) fn begin(context: &Context, cvm: &Cvm, hash: B256, manifest: Manifest
     record.commits.push(hash);
     if time.is_zero() && cvm.kms.is_none() && failure.is_none() {
         let record = state.cvm_mut(&cvm.uuid);
-        (record.compose_hash, record.manifest, record.progress) = (hash, manifest, None);
+        (record.compose_hash, record.manifest, record.progress) = (hash, change.0, None);
         "running".clone_into(&mut record.status);
         state.end(&correlation, None);
         return correlation;
     }
     drop(state);
-    tokio::spawn(boot(context.clone(), cvm.uuid.clone(), (hash, manifest), failure));
+    tokio::spawn(boot(context.clone(), cvm.uuid.clone(), (hash, change), failure));
     correlation
 }
 
-async fn boot(context: Context, uuid: String, (hash, manifest): (B256, Manifest), failure: Option<BootFailure>) {
+async fn boot(context: Context, uuid: String, (hash, (manifest, env)): (B256, Change), failure: Option<BootFailure>) {
     let began = Instant::now();
     // A test may end a long boot by setting another time.
     while began.elapsed() < context.lock().boot_time {
@@ -375,13 +382,26 @@ async fn boot(context: Context, uuid: String, (hash, manifest): (B256, Manifest)
         Some(BootFailure::Error(text)) => Err(text),
         None => approval::may_boot(&cvm, hash).await,
     };
+    // The guest gets an environment that it can open; without a new one it keeps the one it has.
+    let opened = cvm
+        .kms
+        .as_ref()
+        .zip(env)
+        .map(|(kms, blob)| kms.keys.boot(cvm.app, &blob, &manifest));
+    let (outcome, environment) = match (outcome, opened) {
+        (Ok(()), Some(Err(why))) => (Err(why), None),
+        (outcome, opened) => (outcome, opened.and_then(Result::ok)),
+    };
     let mut state = context.lock();
     let Some(cvm) = state.find_mut(&uuid) else { return };
     "running".clone_into(&mut cvm.status);
     let operation = cvm.progress.take().unwrap_or_default();
     let mut failed = None;
     match outcome {
-        Ok(()) => (cvm.compose_hash, cvm.manifest) = (hash, manifest),
+        Ok(()) => {
+            (cvm.compose_hash, cvm.manifest) = (hash, manifest);
+            cvm.environment = environment.unwrap_or_else(|| cvm.environment.clone());
+        }
         Err(reason) => failed = Some(cvm.boot_error.insert(reason).clone()),
     }
     state.end(&operation, failed.as_deref());

@@ -1,0 +1,273 @@
+//! The environment of an upgrade: sealed once for a key that the KMS's contract vouches for, kept beside the journal.
+//!
+//! Journal and proposal hold names and the SHA-256 of the sealed bytes, never a value. The sealed bytes stay in a file
+//! of their own, so that what was begun goes on without the values.
+
+use std::path::PathBuf;
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::drive::{Run, Upgrade};
+use super::event::Event;
+use super::findings::Warning;
+use super::{Intent, Plan, Step, UpgradeError, World};
+use crate::chain::{Chain, is_known_kms};
+use crate::cloud::{CvmId, EnvKey, Patch};
+use crate::compose::Manifest;
+use crate::env::{Caution, Dated, EnvFile, EnvName, KeyError, Names, RecipientKey, RootKey, SealedEnv, UncheckedKey};
+use crate::fsutil;
+
+/// Longest file with sealed bytes: what the guest takes, with everything escaped, as hex digits.
+const MAX_SEALED: u64 = 16 << 20;
+
+/// What the guests are to have as environment.
+#[derive(Debug, Clone)]
+pub struct EnvRequest {
+    /// The variables.
+    pub file: EnvFile,
+    /// The KMS's root key, where it is known by other means: the contract has to name the same.
+    pub root: Option<RootKey>,
+}
+
+/// An environment as records have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Names of the sealed variables, in order.
+    pub names: Names,
+    /// The KMS's contract whose word the key has.
+    pub kms: Address,
+    /// Its root key.
+    pub root: RootKey,
+    /// The key that it is sealed for.
+    pub recipient: B256,
+    /// How old the root key's word is.
+    pub dated: Dated,
+}
+
+/// The patch with the names that the environment needs: those of the file, in its order, as the official CLI sends
+/// them, unless a list was given.
+pub(super) fn complete(intent: &Intent) -> Result<Patch, UpgradeError> {
+    let mut patch = intent.patch.clone();
+    let Some(request) = &intent.env else { return Ok(patch) };
+    let own = texts(&request.file.names());
+    let listed = patch.changes.allowed_envs.get_or_insert_with(|| own.clone());
+    let skipped: Vec<_> = own.into_iter().filter(|name| !listed.contains(name)).collect();
+    if skipped.is_empty() {
+        return Ok(patch);
+    }
+    Err(UpgradeError::decide(
+        "ENV_NAME_NOT_ALLOWED",
+        format!(
+            "the guest would skip these variables, since the list of allowed names lacks them: {}",
+            skipped.join(", ")
+        ),
+    ))
+}
+
+/// Whom an environment is sealed for.
+pub(super) struct Recipient<'a> {
+    pub(super) cvm: &'a CvmId,
+    pub(super) app: Address,
+    pub(super) kms: Option<Address>,
+}
+
+/// Reads the recipient key, believes it or stops, and seals.
+pub(super) async fn seal(
+    world: &World<'_>,
+    chain: &Chain,
+    to: &Recipient<'_>,
+    request: &EnvRequest,
+) -> Result<(Environment, SealedEnv), UpgradeError> {
+    let kms = to.kms.ok_or_else(|| {
+        UpgradeError::decide(
+            "ENV_KMS_UNKNOWN",
+            "Phala Cloud names no KMS contract, so nobody vouches for the key that the environment would be sealed for",
+        )
+    })?;
+    let (said, published) = tokio::join!(world.cloud.env_key(to.cvm, to.app), chain.kms_root_key(kms));
+    let published = published?;
+    if published.is_empty() {
+        return Err(UpgradeError::decide(
+            "ENV_KMS_KEY_MISSING",
+            format!("the KMS contract {kms} publishes no root key, so the key for the environment cannot be checked"),
+        ));
+    }
+    let root = RootKey::from_bytes(&published).map_err(|error| distrust(&error, "a public key of secp256k1"))?;
+    if let Some(pinned) = request.root.filter(|pinned| *pinned != root) {
+        return Err(UpgradeError::stop(
+            "KMS_ROOT_MISMATCH",
+            "root key of the KMS contract",
+            pinned,
+            root,
+        ));
+    }
+    let key = believe(&said?, to.app, &root)?;
+    let sealed = request.file.seal(&key).map_err(|error| UpgradeError::Later {
+        code: "ENV_NOT_SEALED",
+        message: "the environment could not be sealed".to_owned(),
+        source: Some(Box::new(error)),
+    })?;
+    let environment = Environment {
+        names: sealed.names().clone(),
+        kms,
+        root,
+        recipient: B256::from(*key.as_bytes()),
+        dated: key.dated(),
+    };
+    Ok((environment, sealed))
+}
+
+fn believe(said: &EnvKey, app: Address, root: &RootKey) -> Result<RecipientKey, UpgradeError> {
+    let read = || {
+        let key = UncheckedKey::new(&said.key)?.signed_at(said.signature_v1.as_deref(), said.timestamp)?;
+        let key = match &said.signature {
+            Some(signature) => key.signed(signature)?,
+            None => key,
+        };
+        key.check(app, root, Timestamp::now())
+    };
+    read().map_err(|error| distrust(&error, &format!("signed by {root}")))
+}
+
+/// V24: values sealed for a key that is not the app's are values given away.
+fn distrust(error: &KeyError, expected: &str) -> UpgradeError {
+    UpgradeError::stop(
+        "ENV_KEY_MISMATCH",
+        "key that the environment would be sealed for",
+        expected,
+        error,
+    )
+}
+
+/// What a person should know of an environment before it replaces the one that is live.
+pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, chain_id: u64, after: &Manifest) -> Vec<Warning> {
+    let names = allowed(after);
+    let left: Vec<_> = names
+        .into_iter()
+        .filter(|name| !sealed.names.iter().any(|own| own.as_str() == name))
+        .collect();
+    let with = |wanted: Caution| -> Vec<String> {
+        let all = request.file.cautions().into_iter();
+        all.filter(|(_, caution)| *caution == wanted)
+            .map(|(name, _)| name.to_string())
+            .collect()
+    };
+    let altered: Vec<String> = [Caution::Backslash, Caution::CarriageReturn]
+        .into_iter()
+        .flat_map(with)
+        .collect();
+    let shell = with(Caution::ShellName);
+    let unknown = request.root.is_none() && !is_known_kms(chain_id, sealed.kms);
+    [
+        (!left.is_empty(), "ENV_VALUES_MISSING", format!(
+            "the environment is replaced as a whole, and these names get no value: {}",
+            left.join(", ")
+        )),
+        (!altered.is_empty(), "ENV_VALUES_ALTERED", format!(
+            "the guest may change backslashes and carriage returns in the values of: {}",
+            altered.join(", ")
+        )),
+        (!shell.is_empty(), "ENV_SHELL_NAMES", format!(
+            "these names change what the guest's own shell does: {}",
+            shell.join(", ")
+        )),
+        (unknown, "KMS_NOT_KNOWN", format!(
+            "this version does not know the KMS contract {}: compare its root key {} with what whoever runs it says, \
+             or name that by --kms-root-key",
+            sealed.kms, sealed.root
+        )),
+    ]
+    .into_iter()
+    .filter(|(is_so, ..)| *is_so)
+    .map(|(_, code, text)| Warning {
+        code: code.to_owned(),
+        text,
+    })
+    .collect()
+}
+
+/// Names that a manifest lets the guest have.
+pub(super) fn allowed(manifest: &Manifest) -> Vec<String> {
+    let list = manifest.get("allowed_envs").and_then(|value| value.as_array());
+    let names = list.into_iter().flatten();
+    names.filter_map(|name| name.as_str().map(ToOwned::to_owned)).collect()
+}
+
+fn texts(names: &[EnvName]) -> Vec<String> {
+    names.iter().map(|name| name.as_str().to_owned()).collect()
+}
+
+impl Upgrade {
+    /// Keeps sealed bytes for the prepare that comes, or for one that has to be repeated and lacks them here.
+    pub(super) fn keep_sealed(&mut self, sealed: &SealedEnv) -> Result<(), UpgradeError> {
+        let waits = self.state().next() == Step::Prepare;
+        if !waits && (self.state().committed.is_some() || self.sealed().is_ok()) {
+            return Ok(());
+        }
+        let before = self.sealed_file();
+        let sha256 = B256::from(sealed.digest());
+        fsutil::write(&self.dir().join(name_of(sha256)), sealed.blob().as_bytes(), 0o600)?;
+        self.record(Event::Sealed { sha256 })?;
+        match before.filter(|path| *path != self.dir().join(name_of(sha256))) {
+            Some(old) => Ok(fsutil::remove(&old)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the sealed bytes are, if there should be any.
+    pub(super) fn sealed_file(&self) -> Option<PathBuf> {
+        self.state().sealed.map(|sha256| self.dir().join(name_of(sha256)))
+    }
+
+    /// The sealed bytes as they were recorded.
+    fn sealed(&self) -> Result<String, UpgradeError> {
+        let gone = || {
+            UpgradeError::decide(
+                "ENV_NEEDED",
+                "the sealed environment is not on this machine, and preparing without it would leave the guest with the \
+                 old values",
+            )
+        };
+        let (Some(path), Some(sha256)) = (self.sealed_file(), self.state().sealed) else {
+            return Err(gone());
+        };
+        let bytes = match fsutil::read_secret(&path, MAX_SEALED) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Err(gone()),
+            other => other?,
+        };
+        let found = B256::from(<[u8; 32]>::from(Sha256::digest(&bytes)));
+        if found != sha256 {
+            return Err(UpgradeError::stop(
+                "ENV_CHANGED",
+                "SHA-256 of the sealed environment",
+                sha256,
+                found,
+            ));
+        }
+        std::str::from_utf8(&bytes).map(ToOwned::to_owned).ok().ok_or_else(gone)
+    }
+}
+
+impl Run<'_> {
+    /// What prepare sends: the planned change, with the sealed environment where one belongs to it.
+    pub(super) fn patch(&self, plan: &Plan) -> Result<Patch, UpgradeError> {
+        let mut patch = plan.patch.clone();
+        if plan.environment.is_some() {
+            patch.encrypted_env = Some(self.upgrade.sealed()?);
+        }
+        Ok(patch)
+    }
+}
+
+/// SHA-256 of a body that prepare sends.
+pub(super) fn patch_digest(patch: &Patch) -> [u8; 32] {
+    Sha256::digest(serde_json::to_vec(patch).unwrap_or_default()).into()
+}
+
+fn name_of(sha256: B256) -> String {
+    let digits = hex::encode(sha256);
+    format!("environment-{}", digits.chars().take(8).collect::<String>())
+}

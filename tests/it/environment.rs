@@ -1,0 +1,350 @@
+//! An environment on its way to the guest: sealed for a key that the KMS's contract vouches for, bound to the approved
+//! change, in no record. The simulated guest opens it with code of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::flow::{Flow, Ran};
+use crate::support::cloud::KmsKeys;
+use crate::support::world::{CVM, NEW_COMPOSE};
+use crate::support::{World, guest};
+
+/// A value that nobody but the guest may ever see.
+const CANARY: &str = "canary-environment-value-6e51";
+
+/// An environment with the two names that the CVM's manifest has, and one more.
+fn env_file(world: &World) -> PathBuf {
+    let text = format!(
+        "# production\nDATABASE_URL=\"postgres://u:{CANARY}@db/x?y#z\"\nexport LOG_LEVEL=debug # not info\nNEW='{CANARY}\nsecond line'\n"
+    );
+    private(world, "prod.env", &text)
+}
+
+fn private(world: &World, name: &str, text: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = world.file(name, text);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+fn expected() -> BTreeMap<String, String> {
+    let pairs = [
+        ("DATABASE_URL", format!("postgres://u:{CANARY}@db/x?y#z")),
+        ("LOG_LEVEL", "debug".to_owned()),
+        ("NEW", format!("{CANARY}\nsecond line")),
+    ];
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn with_env(flow: &Flow<'_>, step: &str, more: &[&str]) -> Ran {
+    let file = env_file(flow.world);
+    let mut all = vec!["-e", file.to_str().unwrap()];
+    all.extend_from_slice(more);
+    flow.with(step, &all)
+}
+
+fn codes(ran: &Ran) -> Vec<&str> {
+    let warnings = ran.json["warnings"].as_array().unwrap();
+    warnings
+        .iter()
+        .map(|warning| warning["code"].as_str().unwrap())
+        .collect()
+}
+
+/// Everything in the upgrade's directory, file by file.
+fn kept(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| path.is_file())
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                std::fs::read(path).unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn patches(world: &World) -> Vec<Value> {
+    let all = world.cloud.requests_to("PATCH", CVM);
+    all.iter().map(|request| request.json()).collect()
+}
+
+#[test]
+fn v23_values_reach_the_guest_and_no_record_and_no_text() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let seen = |text: &[u8]| String::from_utf8_lossy(text).contains(CANARY);
+    let prepared = with_env(&flow, "prepare", &["-vv"]).exits(0);
+    assert!(!seen(prepared.said.as_bytes()), "{}", prepared.said);
+    assert!(codes(&prepared).contains(&"ENV_NAMES_ADDED"), "{}", prepared.said);
+    let sent = patches(&world).remove(0);
+    assert_eq!(
+        sent["allowed_envs"],
+        json!(["DATABASE_URL", "LOG_LEVEL", "NEW"]),
+        "names and blob go together"
+    );
+    let blob = sent["encrypted_env"].as_str().unwrap().to_owned();
+    for (name, bytes) in kept(&flow.dir) {
+        assert!(!seen(&bytes), "{name} holds a value");
+        let holds_blob = String::from_utf8_lossy(&bytes).contains(&blob);
+        assert_eq!(
+            holds_blob,
+            name.starts_with("environment-"),
+            "{name} and the sealed bytes"
+        );
+    }
+    let plan = &flow.journal().iter().find(|record| record["kind"] == "plan").unwrap()["body"].clone();
+    assert_eq!(plan["environment"]["names"], sent["allowed_envs"]);
+    let done = flow.with("resume", &["-vv"]).exits(0);
+    assert!(!seen(done.said.as_bytes()));
+    assert_eq!(world.cloud.cvm(CVM).environment, expected());
+    assert!(world.cloud.cvm(CVM).boot_error.is_none());
+    for (name, bytes) in kept(&flow.dir) {
+        assert!(
+            !seen(&bytes) && !name.starts_with("environment-"),
+            "{name} after the commit"
+        );
+    }
+}
+
+#[test]
+fn the_whole_upgrade_carries_an_environment_and_one_without_leaves_it_alone() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    with_env(&flow, "upgrade", &[]).exits(0);
+    assert_eq!(world.cloud.cvm(CVM).environment, expected());
+    let mut second = Flow::new(&world);
+    second.dir = world.folder().join("second");
+    second.compose = world.file("third.yml", &NEW_COMPOSE.replace("1.28", "1.29"));
+    world.cloud.forget_requests();
+    second.step("upgrade").exits(0);
+    let sent = patches(&world).remove(0);
+    assert!(
+        sent.get("encrypted_env").is_none() && sent.get("allowed_envs").is_none(),
+        "{sent}"
+    );
+    assert_eq!(
+        world.cloud.cvm(CVM).environment,
+        expected(),
+        "the guest keeps what it has"
+    );
+}
+
+#[test]
+fn v24_a_key_that_the_kms_did_not_sign_for_this_app_stops_everything() {
+    let world = World::start();
+    let other = KmsKeys::named("somebody else");
+    let honest = world.cloud.cvm(CVM).kms.unwrap().keys;
+    let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap();
+    let (app, stranger) = (world.app, alloy::primitives::Address::repeat_byte(9));
+    let swapped = hex::encode(other.public(app));
+    let key = honest.public(app);
+    let signed_by_other =
+        json!({"public_key": hex::encode(other.public(app)), "signature": other.sign(app, &other.public(app), None)});
+    let dated = |time: u64| json!({"signature_v1": honest.sign(app, &key, Some(time)), "timestamp": time});
+    let table = [
+        ("swapped", json!({"public_key": swapped})),
+        ("signed by another KMS", signed_by_other),
+        (
+            "signed for another app",
+            json!({"signature": honest.sign(stranger, &key, None)}),
+        ),
+        ("unsigned", json!({"signature": null})),
+        ("malformed", json!({"public_key": "00"})),
+        ("stale", dated(now - 400)),
+        ("from the future", dated(now + 600)),
+        ("half dated", json!({"timestamp": now})),
+    ];
+    let flow = Flow::new(&world);
+    for (what, lie) in table {
+        let lie = lie.clone();
+        world.cloud.lie(|lies| {
+            lies.edit_pubkey = Some(Arc::new(move |body: &mut Value| {
+                for (name, value) in lie.as_object().unwrap() {
+                    body[name] = value.clone();
+                }
+            }));
+        });
+        let refused = with_env(&flow, "prepare", &[]).exits(5).says("ENV_KEY_MISMATCH");
+        assert!(!refused.said.contains(CANARY), "{what}");
+    }
+    world.cloud.lie(|lies| {
+        let fresh = dated(now);
+        lies.edit_pubkey = Some(Arc::new(move |body: &mut Value| {
+            body["signature_v1"] = fresh["signature_v1"].clone();
+            body["timestamp"] = fresh["timestamp"].clone();
+        }));
+    });
+    with_env(&flow, "plan", &[]).exits(0);
+    assert!(patches(&world).is_empty(), "nothing was sent");
+}
+
+#[test]
+fn v24_the_contract_decides_whose_word_counts() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let honest = world.cloud.cvm(CVM).kms.unwrap().keys;
+    let other = KmsKeys::named("somebody else");
+    let pin = |keys: &KmsKeys| format!("--kms-root-key=0x{}", hex::encode(keys.root_key()));
+    let planned = with_env(&flow, "plan", &[]).exits(0);
+    assert!(codes(&planned).contains(&"KMS_NOT_KNOWN"), "{}", planned.said);
+    let pinned = with_env(&flow, "plan", &[&pin(&honest)]).exits(0);
+    assert!(!codes(&pinned).contains(&"KMS_NOT_KNOWN"), "{}", pinned.said);
+    with_env(&flow, "plan", &[&pin(&other)])
+        .exits(5)
+        .says("KMS_ROOT_MISMATCH");
+    world.publish_root_key(other.root_key());
+    with_env(&flow, "prepare", &[]).exits(5).says("ENV_KEY_MISMATCH");
+    world.publish_root_key(Vec::new());
+    with_env(&flow, "prepare", &[]).exits(6).says("ENV_KMS_KEY_MISSING");
+    world.publish_root_key(vec![2; 33]);
+    with_env(&flow, "prepare", &[]).exits(5);
+    assert!(patches(&world).is_empty(), "nothing was sent");
+}
+
+#[test]
+fn a_change_of_values_alone_is_told_apart_before_anything_is_sent() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let same = private(&world, "same.env", "DATABASE_URL=a\nLOG_LEVEL=b\n");
+    let turned = private(&world, "turned.env", "LOG_LEVEL=b\nDATABASE_URL=a\n");
+    let fewer = private(&world, "fewer.env", "LOG_LEVEL=b\\n\n");
+    let run = |step: &str, file: &Path, more: &[&str]| {
+        let mut words = vec![step, "--json", "--cvm", CVM, "-e", file.to_str().unwrap()];
+        words.extend_from_slice(more);
+        Ran::of(&mut flow.command(&words))
+    };
+    run("plan", &same, &[]).exits(6).says("ENV_VALUES_ONLY");
+    run("prepare", &same, &[]).exits(6).says("ENV_VALUES_ONLY");
+    assert!(codes(&run("plan", &turned, &[]).exits(0)).contains(&"ENV_NAMES_REORDERED"));
+    let less = run("plan", &fewer, &[]).exits(0);
+    for code in ["ENV_NAMES_REMOVED", "ENV_VALUES_ALTERED"] {
+        assert!(codes(&less).contains(&code), "{code} in {}", less.said);
+    }
+    let listed = ["--allowed-env", "DATABASE_URL,LOG_LEVEL,X"];
+    assert!(codes(&run("plan", &fewer, &listed).exits(0)).contains(&"ENV_VALUES_MISSING"));
+    run("plan", &same, &["--allowed-env", "LOG_LEVEL"])
+        .exits(6)
+        .says("ENV_NAME_NOT_ALLOWED");
+    assert!(patches(&world).is_empty(), "nothing was sent");
+}
+
+#[test]
+fn n5_values_come_from_files_and_variables_and_never_from_arguments() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    for words in [["-e", "NEW=canary-argument"], ["--env", "NEW=canary-argument"]] {
+        let refused = flow.with("prepare", &words).exits(2).says("USAGE_ENV_VALUE");
+        assert!(!refused.said.contains("canary-argument"));
+    }
+    flow.with("plan", &["--env", "NOT_SET_HERE"])
+        .exits(3)
+        .says("INPUT_ENV_VARIABLE");
+    let broken = private(&world, "broken.env", &format!("A=1\nB={CANARY}#{CANARY}\n"));
+    let refused = flow
+        .with("plan", &["-e", broken.to_str().unwrap()])
+        .exits(3)
+        .says("INPUT_ENV");
+    assert!(
+        refused.said.contains("line 2") && !refused.said.contains(CANARY),
+        "{}",
+        refused.said
+    );
+    let file = private(&world, "one.env", "DATABASE_URL=a\n");
+    let mut command = flow.command(&[]);
+    let arguments = flow.arguments("upgrade");
+    command
+        .args(&arguments)
+        .args(["-e", file.to_str().unwrap(), "--env", "LOG_LEVEL"])
+        .env("LOG_LEVEL", "");
+    Ran::of(&mut command).exits(0);
+    let found = world.cloud.cvm(CVM).environment;
+    assert_eq!(found.get("DATABASE_URL").map(String::as_str), Some("a"));
+    assert_eq!(
+        found.get("LOG_LEVEL").map(String::as_str),
+        Some(""),
+        "an empty value is a value"
+    );
+}
+
+#[test]
+fn t1_preparing_again_sends_the_same_sealed_bytes() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    with_env(&flow, "prepare", &[]).exits(0);
+    world.cloud.advance(15 * 24 * 3600);
+    flow.step("resume").exits(6).says("COMMIT_REJECTED_466");
+    flow.step("resume").exits(0);
+    let sent = patches(&world);
+    assert_eq!(sent.len(), 2, "the token had died");
+    assert_eq!(sent[0], sent[1]);
+    assert_eq!(world.cloud.cvm(CVM).environment, expected());
+}
+
+#[test]
+fn a_machine_without_the_sealed_bytes_never_prepares_without_them() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    with_env(&flow, "prepare", &[]).exits(0);
+    let hash = world.cloud.tokens().remove(0).hash;
+    world.allow(hash);
+    let mut elsewhere = Flow::new(&world);
+    elsewhere.dir = world.folder().join("elsewhere");
+    std::fs::create_dir(&elsewhere.dir).unwrap();
+    std::fs::copy(flow.dir.join("proposal.json"), elsewhere.dir.join("proposal.json")).unwrap();
+    let file = elsewhere.dir.join("proposal.json");
+    let adopt = ["resume", "--json", "--yes", file.to_str().unwrap()];
+    let needed = Ran::of(&mut elsewhere.command(&adopt));
+    needed.exits(6).says("ENV_NEEDED");
+    assert_eq!(patches(&world).len(), 1, "nothing was prepared without the environment");
+    let adopted = world.folder().join(".countersign");
+    let adopted = std::fs::read_dir(&adopted).unwrap().next().unwrap().unwrap().path();
+    elsewhere.dir = adopted;
+    with_env(&elsewhere, "prepare", &[]).exits(0);
+    elsewhere.step("resume").exits(0);
+    assert_eq!(world.cloud.cvm(CVM).environment, expected());
+}
+
+#[test]
+fn v27_sealed_bytes_that_somebody_exchanged_are_not_sent() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    with_env(&flow, "prepare", &[]).exits(0);
+    let (name, bytes) = kept(&flow.dir)
+        .into_iter()
+        .find(|(name, _)| name.starts_with("environment-"))
+        .unwrap();
+    let mut other = bytes;
+    other.reverse();
+    std::fs::write(flow.dir.join(name), other).unwrap();
+    world.cloud.advance(15 * 24 * 3600);
+    flow.step("resume").exits(6).says("COMMIT_REJECTED_466");
+    flow.step("resume").exits(5).says("ENV_CHANGED");
+    assert_eq!(patches(&world).len(), 1);
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn k01_k05_killed_around_prepare_it_goes_on_with_the_environment() {
+    for point in ["prepare.a", "prepare.b", "prepare.d", "prepare.e"] {
+        let world = World::start();
+        let mut flow = Flow::new(&world);
+        flow.env.push(("FAILPOINTS".to_owned(), format!("{point}=return")));
+        assert_eq!(with_env(&flow, "prepare", &[]).exit, -1, "{point}");
+        flow.env.pop();
+        flow.step("resume").exits(0);
+        assert_eq!(world.cloud.cvm(CVM).environment, expected(), "{point}");
+        let keys = world.cloud.cvm(CVM).kms.unwrap().keys;
+        for sent in patches(&world) {
+            let blob = sent["encrypted_env"].as_str().expect("never without it");
+            assert!(guest::open(&keys.secret(world.app), blob).is_some());
+        }
+    }
+}
