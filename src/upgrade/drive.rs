@@ -260,7 +260,9 @@ impl Upgrade {
         };
         let expected = describe(&plan.cvm, plan.app, plan.chain_id);
         let found = describe(&identity.cvm, identity.app, identity.chain_id);
-        let same_change = self.state.plan().is_none_or(|before| before.patch == plan.patch);
+        let same_change = self.state.plan().is_none_or(|before| {
+            before.patch == plan.patch && before.environment.is_some() == plan.environment.is_some()
+        });
         if expected == found && same_change {
             return Ok(());
         }

@@ -348,3 +348,36 @@ fn k01_k05_killed_around_prepare_it_goes_on_with_the_environment() {
         }
     }
 }
+
+#[test]
+fn an_upgrade_keeps_the_values_it_was_prepared_with_and_others_need_a_directory_of_their_own() {
+    let world = World::start();
+    let mut flow = Flow::new(&world);
+    let file = |name: &str, value: &str| private(&world, name, &format!("DATABASE_URL={value}\nLOG_LEVEL=b\n"));
+    let (old, new) = (file("old.env", "old"), file("new.env", "new"));
+    flow.with("prepare", &["-e", old.to_str().unwrap()]).exits(0);
+    let first = patches(&world);
+    flow.with("prepare", &["-e", new.to_str().unwrap()]).exits(0);
+    assert_eq!(patches(&world), first, "what was prepared stays");
+    flow.dir = world.folder().join("another");
+    flow.with("upgrade", &["-e", new.to_str().unwrap(), "--supersede"])
+        .exits(0);
+    assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "new");
+}
+
+#[test]
+fn an_upgrade_begun_without_an_environment_is_another_one_than_with() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let file = private(&world, "a.env", "DATABASE_URL=a\nLOG_LEVEL=b\n");
+    flow.with("prepare", &["--allowed-env", "DATABASE_URL,LOG_LEVEL"])
+        .exits(0);
+    flow.with("prepare", &["-e", file.to_str().unwrap()])
+        .exits(10)
+        .says("JOURNAL_FOREIGN");
+    let sealed = kept(&flow.dir)
+        .into_iter()
+        .any(|(name, _)| name.starts_with("environment-"));
+    assert!(!sealed, "nothing is left behind");
+    flow.step("status").exits(0);
+}
