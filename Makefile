@@ -1,9 +1,11 @@
 # The npm lock names no registry, and the chain binary of machines other than linux-amd64 without a hash.
 # setup: pinned npm packages and compiled contracts for the tests; does nothing when they are current.
+# keys: the tests of keys on devices and in the cloud, whose features the default build does not have. Not in .ci/run,
+# which only checks that they compile: building the AWS client takes as long as all the rest. Run it when signer changes.
 # test, rehearsal, bench: setup, then what they are called; `make bench BENCH=--quick` is shorter. Needs cargo, node 20
 # and npm.
 
-.PHONY: setup test rehearsal bench
+.PHONY: setup test keys rehearsal bench
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
@@ -21,6 +23,10 @@ $(CONTRACTS): $(PACKAGES) tests/node/compile.mjs $(wildcard tests/contracts/*.so
 
 test: setup
 	cargo test --locked --features failpoints
+
+keys: setup
+	cargo test --locked --all-features --lib -- signer::
+	cargo test --locked --all-features --test it -- keys:: canaries::
 
 rehearsal: setup
 	cargo build --locked

@@ -281,7 +281,8 @@ pub(super) struct Settle {
 /// Which key signs, and what it may cost.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Key {
-    /// Key that signs: prompt, env:NAME, file:PATH, keystore:PATH or account:NAME (never the key itself)
+    /// Key that signs: prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or
+    /// aws:KEY-ID (never the key itself)
     #[arg(long, value_name = "SOURCE", help_heading = "Signing")]
     pub(super) signer: Option<Source>,
     /// File (mode 0600) with the keystore's password

@@ -248,12 +248,15 @@ impl Settings {
     /// Flag before environment before default.
     pub(super) fn gather(typed: Typed<'_>, env: &Environment) -> Result<Self, CliError> {
         let key = typed.key;
+        let signer = key.and_then(|key| key.signer.clone());
+        // Said here, before anything happens for a key that cannot be reached.
+        signer.as_ref().map_or(Ok(()), Source::check_built)?;
         Ok(Self {
             prefix: prefix(env)?,
             api_key: env.secret(API_KEY).map(ApiKey::new).transpose().map_err(bad_api_key)?,
             service_key: env.secret(SERVICE_KEY).map(ServiceKey::new).transpose()?,
             endpoints: endpoints(typed.reach, env)?,
-            signer: key.and_then(|key| key.signer.clone()),
+            signer,
             unlock: Unlock {
                 password_file: key.and_then(|key| key.password_file.clone()),
                 keystore_dir: env.keystore_dir(),

@@ -3,6 +3,7 @@
 //! No error quotes a key, a password, or a text that may be one.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
 use jiff::Timestamp;
@@ -29,7 +30,9 @@ pub enum AskError {
 #[non_exhaustive]
 pub enum SignerError {
     /// A text that names no source.
-    #[error("`{text}` names no key; write prompt, env:NAME, file:PATH, keystore:PATH or account:NAME")]
+    #[error(
+        "`{text}` names no key; write prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID"
+    )]
     Source {
         /// What was written, unless it looks like a key.
         text: String,
@@ -48,6 +51,20 @@ pub enum SignerError {
     /// Nobody was there.
     #[error(transparent)]
     Ask(#[from] AskError),
+    /// This build cannot reach such keys.
+    #[error("this build of countersign has no support for `{source_kind}` keys: the feature `{feature}` is missing")]
+    NoFeature {
+        /// First word of the source.
+        source_kind: &'static str,
+        /// Cargo feature.
+        feature: &'static str,
+    },
+    /// The Ledger has no key for this, or did not sign.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// AWS KMS has no key for this, or did not sign.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
     /// Not a key.
     #[error("{place} holds no private key: {why}")]
     NotAKey {
@@ -122,4 +139,82 @@ pub enum SignerError {
         /// Address needed.
         expected: Address,
     },
+}
+
+/// Why a Ledger did not sign.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// None is plugged in, or it went away.
+    #[error("no Ledger is plugged in")]
+    Absent,
+    /// Another program uses it, or this user may not.
+    #[error("the Ledger cannot be opened or went away")]
+    Usb(#[source] std::io::Error),
+    /// It waits for its PIN.
+    #[error("the Ledger is locked")]
+    Locked,
+    /// Another app is open, or none.
+    #[error("the Ethereum app is not open on the Ledger")]
+    OtherApp,
+    /// The person at the device said no.
+    #[error("it was refused on the Ledger")]
+    Refused,
+    /// The app's settings forbid what it cannot show in full.
+    #[error("the Ethereum app of the Ledger does not sign this while blind signing is off")]
+    BlindSigning,
+    /// The app cannot do what is needed.
+    #[error("the Ethereum app of the Ledger is too old{}", version_of(.found))]
+    TooOld {
+        /// Its version, if it was asked.
+        found: Option<(u8, u8, u8)>,
+    },
+    /// Nobody pressed a button.
+    #[error("the Ledger did not answer within {} seconds", .0.as_secs())]
+    TimedOut(Duration),
+    /// Its answer is none.
+    #[error("the Ledger's answer cannot be used: {0}")]
+    Malformed(&'static str),
+    /// A status that means nothing in particular.
+    #[error("the Ledger answered with status {0:#06x}")]
+    Status(u16),
+}
+
+fn version_of(found: &Option<(u8, u8, u8)>) -> String {
+    found.map_or_else(String::new, |(major, minor, patch)| {
+        format!(" (version {major}.{minor}.{patch})")
+    })
+}
+
+/// Why AWS KMS did not sign. Of what AWS says only its code is kept: its messages may repeat what was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KmsError {
+    /// No credentials or no region.
+    #[error("AWS has no credentials or no region for this machine")]
+    NotConfigured,
+    /// The credentials are not taken, or do not allow it.
+    #[error("AWS KMS refused: {code}")]
+    Refused {
+        /// AWS's code.
+        code: String,
+    },
+    /// There is no such key, or it cannot be used now.
+    #[error("AWS KMS has no usable key of this name: {code}")]
+    NoKey {
+        /// AWS's code.
+        code: String,
+    },
+    /// The key is not one of Ethereum's kind.
+    #[error("the AWS KMS key is no ECC_SECG_P256K1 key for signing")]
+    OtherKind,
+    /// It may work later.
+    #[error("AWS KMS cannot be used now: {what}")]
+    Later {
+        /// AWS's code, or what happened.
+        what: String,
+    },
+    /// Its answer is none.
+    #[error("the answer of AWS KMS cannot be used: {0}")]
+    Malformed(&'static str),
 }

@@ -46,6 +46,9 @@ pub(super) fn open(source: &Source, unlock: &Unlock, ask: &dyn Ask) -> Result<Pr
             Some(folder) => keystore(&folder.join(name), unlock, ask),
             None => Err(SignerError::NoFolder { name: name.clone() }),
         },
+        Source::Ledger(_) | Source::Aws(_) => Err(SignerError::Source {
+            text: source.to_string(),
+        }),
     }
 }
 

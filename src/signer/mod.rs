@@ -2,9 +2,15 @@
 //!
 //! No key, password or seed ever leaves this room; every buffer that held one is wiped. There is no `sign_hash`.
 
+#[cfg(feature = "aws-kms")]
+mod aws_kms;
 mod error;
+#[cfg(feature = "ledger")]
+mod hid;
 mod key;
 mod keystore;
+#[cfg(feature = "ledger")]
+mod ledger;
 mod record;
 mod source;
 
@@ -12,7 +18,6 @@ use std::path::PathBuf;
 
 use alloy::consensus::{SignableTransaction as _, TxEip1559};
 use alloy::eips::eip2718::Encodable2718 as _;
-use alloy::network::TxSignerSync as _;
 use alloy::primitives::{Address, B256, Signature, TxKind};
 use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
@@ -21,11 +26,15 @@ use zeroize::Zeroizing;
 use crate::chain::{SignedTx, TxRequest};
 use crate::fsutil::point;
 use crate::safe::{OwnerSignature, SafeTx};
+#[cfg(any(feature = "ledger", feature = "aws-kms"))]
+use {crate::safe::SignatureError, alloy::primitives::U256};
 
-pub use error::{AskError, SignerError};
+pub use error::{AskError, KmsError, LedgerError, SignerError};
 pub use record::{RecordError, SigningRecord};
+pub use source::DerivationPath;
 
-/// Where a key is. Parses `prompt`, `env:NAME`, `file:PATH`, `keystore:PATH`, `account:NAME`.
+/// Where a key is. Parses `prompt`, `env:NAME`, `file:PATH`, `keystore:PATH`, `account:NAME`, `ledger`,
+/// `ledger:INDEX`, `ledger:m/44'/60'/…`, `aws:KEY-ID`. Every build parses all of them; see [`Source::check_built`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Typed by a person, without echo.
@@ -38,6 +47,10 @@ pub enum Source {
     Keystore(PathBuf),
     /// In Foundry's keystore folder, by name.
     Account(String),
+    /// On a Ledger, which shows what it signs.
+    Ledger(DerivationPath),
+    /// In AWS KMS: a key id, an alias or an ARN.
+    Aws(String),
 }
 
 /// What a person or the environment may be asked; the command line answers, tests fake it.
@@ -77,6 +90,12 @@ pub struct Signer {
 enum Key {
     /// In this process.
     Local(PrivateKeySigner),
+    /// On a device.
+    #[cfg(feature = "ledger")]
+    Ledger(ledger::Ledger),
+    /// At AWS.
+    #[cfg(feature = "aws-kms")]
+    Aws(aws_kms::Kms),
 }
 
 /// How to open a keystore without a person: a file that holds its password.
@@ -94,11 +113,21 @@ impl Signer {
     /// # Errors
     /// See [`SignerError`].
     pub async fn open(source: &Source, unlock: &Unlock, ask: &dyn Ask) -> Result<Self, SignerError> {
-        let key = key::open(source, unlock, ask)?;
-        Ok(Self {
-            address: key.address(),
-            key: Key::Local(key),
-        })
+        source.check_built()?;
+        let key = match source {
+            #[cfg(feature = "ledger")]
+            Source::Ledger(path) => Key::Ledger(ledger::Ledger::open(path).await?),
+            #[cfg(feature = "aws-kms")]
+            Source::Aws(id) => Key::Aws(aws_kms::Kms::open(id).await?),
+            local => Key::Local(key::open(local, unlock, ask)?),
+        };
+        let address = key.address();
+        if matches!(source, Source::Ledger(_)) {
+            ask.tell(&format!(
+                "{address} on the Ledger signs: compare what its screen shows before you confirm it there"
+            ));
+        }
+        Ok(Self { address, key })
     }
     /// The address it signs for.
     pub const fn address(&self) -> Address {
@@ -115,7 +144,7 @@ impl Signer {
                 expected: request.from,
             });
         }
-        let mut tx = TxEip1559 {
+        let tx = TxEip1559 {
             chain_id: request.chain_id,
             nonce: request.nonce,
             gas_limit: request.gas_limit,
@@ -126,7 +155,7 @@ impl Signer {
             access_list: alloy::eips::eip2930::AccessList::default(),
             input: request.call.data.clone(),
         };
-        let signature = self.key.sign_transaction(&mut tx).await?;
+        let signature = self.key.sign_transaction(&tx).await?;
         let raw = tx.into_signed(signature).encoded_2718();
         Ok(SignedTx::from_raw(request.clone(), raw.into())?)
     }
@@ -160,21 +189,60 @@ impl Signer {
 }
 
 impl Key {
-    async fn sign_transaction(&self, tx: &mut TxEip1559) -> Result<Signature, SignerError> {
+    fn address(&self) -> Address {
         match self {
-            Self::Local(key) => key.sign_transaction_sync(tx).map_err(SignerError::Unsigned),
+            Self::Local(key) => key.address(),
+            #[cfg(feature = "ledger")]
+            Self::Ledger(ledger) => ledger.address(),
+            #[cfg(feature = "aws-kms")]
+            Self::Aws(kms) => kms.address(),
         }
     }
-    /// Signs the hash of the fields, computed anew.
+    async fn sign_transaction(&self, tx: &TxEip1559) -> Result<Signature, SignerError> {
+        match self {
+            Self::Local(key) => sign_here(key, tx.signature_hash()),
+            #[cfg(feature = "ledger")]
+            Self::Ledger(ledger) => ledger.sign_transaction(tx).await,
+            #[cfg(feature = "aws-kms")]
+            Self::Aws(kms) => kms.sign(tx.signature_hash()).await,
+        }
+    }
     async fn sign_safe_tx(&self, tx: &SafeTx) -> Result<Signature, SignerError> {
         match self {
-            Self::Local(key) => key.sign_hash_sync(&safe_tx_hash(tx)).map_err(SignerError::Unsigned),
+            Self::Local(key) => sign_here(key, safe_tx_hash(tx)),
+            #[cfg(feature = "ledger")]
+            Self::Ledger(ledger) => ledger.sign_safe_tx(tx).await,
+            #[cfg(feature = "aws-kms")]
+            Self::Aws(kms) => kms.sign(safe_tx_hash(tx)).await,
         }
     }
 }
 
+fn sign_here(key: &PrivateKeySigner, digest: B256) -> Result<Signature, SignerError> {
+    key.sign_hash_sync(&digest).map_err(SignerError::Unsigned)
+}
+
+/// The safeTxHash, computed anew from the fields.
 fn safe_tx_hash(tx: &SafeTx) -> B256 {
     tx.fields().hash(tx.domain())
+}
+
+/// The signature with low s and that parity with which it is one by `expected`: hardware and services give s of
+/// either half, and a parity that depends on their version or none at all.
+#[cfg(any(feature = "ledger", feature = "aws-kms"))]
+fn complete(r: U256, s: U256, digest: B256, expected: Address) -> Result<Signature, SignerError> {
+    let mut found = Err(SignatureError::Unrecoverable);
+    for odd in [false, true] {
+        let signature = Signature::new(r, s, odd).normalized_s();
+        // Range and half are checked as for a stranger's signature.
+        let read = OwnerSignature::read(&signature.as_bytes()).map_err(SignerError::NoSignature)?;
+        match read.signer(digest) {
+            Ok(signer) if signer == expected => return Ok(signature),
+            signer => found = found.or(signer),
+        }
+    }
+    let found = found.map_err(SignerError::NoSignature)?;
+    Err(SignerError::WrongSignature { found, expected })
 }
 
 impl std::fmt::Debug for Signer {

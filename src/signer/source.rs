@@ -12,6 +12,10 @@ use super::{SignerError, Source};
 const SHOWN: usize = 40;
 /// This many hex digits in a row are taken for a part of a key.
 const KEY_LIKE_DIGITS: usize = 24;
+/// The bit of a hardened step (BIP-32).
+const HARDENED: u32 = 1 << 31;
+/// More steps than the Ethereum app of a Ledger takes.
+const MAX_STEPS: usize = 10;
 /// Words of the shortest seed phrase.
 const SEED_WORDS: usize = 12;
 
@@ -19,8 +23,10 @@ impl FromStr for Source {
     type Err = SignerError;
     fn from_str(text: &str) -> Result<Self, SignerError> {
         let unknown = || SignerError::Source { text: harmless(text) };
-        if text == "prompt" {
-            return Ok(Self::Prompt);
+        match text {
+            "prompt" => return Ok(Self::Prompt),
+            "ledger" => return Ok(Self::Ledger(DerivationPath::ledger_live(0))),
+            _ => {}
         }
         let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
         if rest.is_empty() || is_key(rest) {
@@ -39,8 +45,34 @@ impl FromStr for Source {
                 text: harmless(rest),
                 what: "account",
             }),
+            "ledger" => DerivationPath::read(rest)
+                .map(Self::Ledger)
+                .ok_or_else(|| SignerError::Name {
+                    text: harmless(rest),
+                    what: "derivation path",
+                }),
+            "aws" if is_key_id(rest) => Ok(Self::Aws(rest.to_owned())),
+            "aws" => Err(SignerError::Name {
+                text: harmless(rest),
+                what: "AWS KMS key",
+            }),
             _ => Err(unknown()),
         }
+    }
+}
+
+impl Source {
+    /// Whether this build can reach keys of this kind. No I/O.
+    ///
+    /// # Errors
+    /// [`SignerError::NoFeature`].
+    pub const fn check_built(&self) -> Result<(), SignerError> {
+        let (source_kind, feature) = match self {
+            Self::Ledger(_) if !cfg!(feature = "ledger") => ("ledger", "ledger"),
+            Self::Aws(_) if !cfg!(feature = "aws-kms") => ("aws", "aws-kms"),
+            _ => return Ok(()),
+        };
+        Err(SignerError::NoFeature { source_kind, feature })
     }
 }
 
@@ -52,8 +84,61 @@ impl fmt::Display for Source {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Keystore(path) => write!(f, "keystore:{}", path.display()),
             Self::Account(name) => write!(f, "account:{name}"),
+            Self::Ledger(path) => write!(f, "ledger:{path}"),
+            Self::Aws(key) => write!(f, "aws:{key}"),
         }
     }
+}
+
+/// Which key of a seed (BIP-32, BIP-44).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DerivationPath(Vec<u32>);
+
+impl DerivationPath {
+    /// The path that Ledger's own program uses for its account `index`.
+    fn ledger_live(index: u32) -> Self {
+        Self(vec![44 | HARDENED, 60 | HARDENED, index | HARDENED, 0, 0])
+    }
+    /// An index of [`Self::ledger_live`], or a path such as `m/44'/60'/0'/0/0`.
+    fn read(text: &str) -> Option<Self> {
+        if let Some(index) = step(text) {
+            return Some(Self::ledger_live(index));
+        }
+        let steps = text.strip_prefix("m/")?.split('/').map(|part| {
+            let plain = part.strip_suffix(['\'', 'h', 'H']);
+            let hardened = if plain.is_some() { HARDENED } else { 0 };
+            step(plain.unwrap_or(part)).map(|index| index | hardened)
+        });
+        let steps: Vec<u32> = steps.collect::<Option<_>>()?;
+        (steps.len() <= MAX_STEPS).then_some(Self(steps))
+    }
+    /// The steps; hardened ones have their highest bit set.
+    pub fn steps(&self) -> &[u32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for DerivationPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("m")?;
+        for step in &self.0 {
+            let mark = if step & HARDENED == 0 { "" } else { "'" };
+            write!(f, "/{}{mark}", step & !HARDENED)?;
+        }
+        Ok(())
+    }
+}
+
+/// A step without its mark.
+fn step(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|index| digits && *index < HARDENED)
+}
+
+/// Key id, alias or ARN, as AWS writes them.
+fn is_key_id(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b":/_-".contains(&byte))
 }
 
 /// POSIX: letters, digits and underscores, no digit first.

@@ -107,6 +107,10 @@ fn a_source_reads_back_from_what_it_prints() {
         "file:/run/secrets/key",
         "keystore:./a b.json",
         "account:deployer",
+        "ledger:m/44'/60'/0'/0/0",
+        "ledger:m/44'/60'/7",
+        "aws:1234abcd-12ab-34cd-56ef-1234567890ab",
+        "aws:arn:aws:kms:eu-central-1:111122223333:alias/owner",
     ] {
         assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
     }
@@ -138,6 +142,55 @@ fn a_text_that_names_no_key_is_refused() {
         "stdin:x",
     ] {
         assert!(text.parse::<Source>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_ledger_is_named_by_an_index_or_a_whole_path() {
+    for (text, path) in [
+        ("ledger", "m/44'/60'/0'/0/0"),
+        ("ledger:0", "m/44'/60'/0'/0/0"),
+        ("ledger:2147483647", "m/44'/60'/2147483647'/0/0"),
+        ("ledger:m/44h/60H/1'/2", "m/44'/60'/1'/2"),
+        ("ledger:m/0", "m/0"),
+        ("ledger:m/1/2/3/4/5/6/7/8/9/10", "m/1/2/3/4/5/6/7/8/9/10"),
+    ] {
+        assert_eq!(text.parse::<Source>().unwrap().to_string(), format!("ledger:{path}"));
+    }
+    for text in [
+        "ledger:",
+        "ledger:m",
+        "ledger:m/",
+        "ledger:m//0",
+        "ledger:44'/60'",
+        "ledger:m/44''",
+        "ledger:m/+1",
+        "ledger:+1",
+        "ledger:-1",
+        "ledger:2147483648",
+        "ledger:m/2147483648",
+        "ledger:m/1/2/3/4/5/6/7/8/9/10/11",
+        "aws:",
+        "aws:a b",
+        "aws:key;rm",
+    ] {
+        assert!(text.parse::<Source>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_build_says_which_keys_it_cannot_reach() {
+    for (text, built, feature) in [
+        ("ledger", cfg!(feature = "ledger"), "ledger"),
+        ("aws:x", cfg!(feature = "aws-kms"), "aws-kms"),
+        ("prompt", true, ""),
+    ] {
+        match text.parse::<Source>().unwrap().check_built() {
+            Ok(()) => assert!(built, "{text}"),
+            Err(error) => {
+                assert!(!built && error.to_string().contains(feature), "{error}");
+            }
+        }
     }
 }
 

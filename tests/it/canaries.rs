@@ -152,7 +152,7 @@ impl<'w> Watched<'w> {
         self.ran.lock().unwrap().insert(arguments[0].to_owned());
     }
     #[track_caller]
-    fn watch(&self, command: &mut Command, exits: &[i32]) {
+    fn watch(&self, command: &mut Command, exits: &[i32]) -> String {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut shown_by_ps = String::new();
         std::fs::File::open(format!("/proc/{}/cmdline", child.id()))
@@ -173,6 +173,7 @@ impl<'w> Watched<'w> {
         self.is_clean("what is printed", &said);
         self.is_clean("the arguments", &shown_by_ps);
         self.files_are_clean();
+        said
     }
     fn secrets(&self) -> Vec<String> {
         let tokens = self.flow.world.cloud.tokens().into_iter().map(|token| token.text);
@@ -492,6 +493,47 @@ fn v23_n2_a_wrong_password_and_a_bad_key_are_not_repeated() {
         .command(&["execute", "--dir", dir, "--yes", "-vvv", "--signer", "env:OWNER_KEY"]);
     watched.watch(command.env("OWNER_KEY", key), &[3, 4]);
     watched.flow.nothing_happened();
+}
+
+/// Everything that AWS gives this machine, at an AWS that gives it back.
+#[cfg(feature = "aws-kms")]
+#[test]
+fn v23_n6_what_aws_was_given_is_nowhere_even_when_aws_gives_it_back() {
+    use crate::support::kms::{ACCESS_KEY, Act, FakeKms, KEY_ID, SECRET_KEY, SESSION_TOKEN};
+    let world = World::start();
+    let watched = Watched::new(&world);
+    let kms = FakeKms::start(&hex::decode(world.owner.key.trim_start_matches("0x")).unwrap());
+    watched.step("prepare", &[], &[0]);
+    let dir = watched.flow.dir.to_str().unwrap();
+    let source = format!("aws:{KEY_ID}");
+    let execute = |exit: i32| {
+        let arguments = ["execute", "--dir", dir, "--yes", "-vvv", "--signer", &source];
+        let mut command = watched.flow.command(&arguments);
+        command.envs(kms.env()).env("RUST_LOG", "trace");
+        let said = watched.watch(&mut command, &[exit]);
+        for secret in [ACCESS_KEY, SECRET_KEY, SESSION_TOKEN] {
+            assert!(!said.contains(secret), "{said}");
+            for path in files(world.folder()) {
+                let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+                assert!(!text.contains(secret), "{}", path.display());
+            }
+        }
+    };
+    for action in ["GetPublicKey", "Sign"] {
+        for (act, exit) in [
+            (Act::Echo(403, "InvalidSignatureException"), 4),
+            (Act::Echo(400, SESSION_TOKEN), 4),
+            (Act::Echo(500, "KMSInternalException"), 75),
+            (Act::Page(403), 4),
+        ] {
+            kms.on(action, act);
+            execute(exit);
+        }
+        kms.heal();
+    }
+    execute(0);
+    watched.step("resume", &[], &[0]);
+    watched.flow.landed_once();
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod hash_agreement;
 mod imports;
 mod journals;
 mod judge;
+mod keys;
 mod kills;
 mod layering;
 mod library_examples;

@@ -10,7 +10,7 @@ use super::{Next, Verdict, verdict};
 use crate::cli::ask::CONSENT_FLAG;
 use crate::cli::exit::Exit;
 use crate::fsutil::{FsError, HoldError};
-use crate::signer::{AskError, RecordError, SignerError};
+use crate::signer::{AskError, KmsError, LedgerError, RecordError, SignerError};
 use crate::upgrade::JournalError;
 
 pub(super) fn signer(error: &SignerError) -> Verdict {
@@ -19,10 +19,18 @@ pub(super) fn signer(error: &SignerError) -> Verdict {
         SignerError::Ask(error) => return ask(error),
         SignerError::Signed(error) => return transaction(error),
         SignerError::Record(error) => return record(error),
+        SignerError::Ledger(error) => return ledger(error),
+        SignerError::Kms(error) => return kms(error),
         SignerError::Source { .. } => (
             Exit::Usage,
             "USAGE_SIGNER",
-            "write --signer prompt, env:NAME, file:PATH, keystore:PATH or account:NAME".to_owned(),
+            "write --signer prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID"
+                .to_owned(),
+        ),
+        SignerError::NoFeature { feature, .. } => (
+            Exit::Usage,
+            "USAGE_FEATURE",
+            format!("install with `cargo install --locked --path . --features {feature}`, or name another key"),
         ),
         SignerError::Name { what, .. } => (
             Exit::Usage,
@@ -61,6 +69,86 @@ pub(super) fn signer(error: &SignerError) -> Verdict {
             Exit::Verify,
             "SIGNER_MISMATCH",
             format!("name the key of {expected} by --signer"),
+        ),
+    };
+    verdict(exit, code, Next::Again, hint)
+}
+
+fn ledger(error: &LedgerError) -> Verdict {
+    let (exit, code, hint) = match error {
+        LedgerError::Absent => (
+            Exit::Later,
+            "LEDGER_ABSENT",
+            "plug it in, and close other programs that use it",
+        ),
+        LedgerError::Usb(error) if error.kind() == ErrorKind::PermissionDenied => (
+            Exit::Auth,
+            "LEDGER_PERMISSION",
+            "this user may not use the device: install Ledger's udev rules, and plug it in again",
+        ),
+        LedgerError::Usb(_) => (
+            Exit::Later,
+            "LEDGER_AWAY",
+            "plug it in again, and close other programs that use it",
+        ),
+        LedgerError::Locked => (Exit::Auth, "LEDGER_LOCKED", "enter its PIN"),
+        LedgerError::OtherApp => (Exit::Auth, "LEDGER_OTHER_APP", "open the Ethereum app on it"),
+        LedgerError::Refused => (
+            Exit::State,
+            "LEDGER_REFUSED",
+            "nothing was signed; run again when you want to agree",
+        ),
+        LedgerError::BlindSigning => (
+            Exit::State,
+            "LEDGER_BLIND_SIGNING",
+            "allow blind signing in the settings of its Ethereum app, and compare the hashes on its screen with those shown here",
+        ),
+        LedgerError::TooOld { .. } => (
+            Exit::State,
+            "LEDGER_APP_OLD",
+            "update the Ethereum app on it, to 1.6.0 or later",
+        ),
+        LedgerError::TimedOut(_) => (
+            Exit::Later,
+            "LEDGER_TIMEOUT",
+            "nothing was signed; confirm on the device when it asks",
+        ),
+        LedgerError::Malformed(_) | LedgerError::Status(_) => (
+            Exit::Input,
+            "LEDGER_ANSWER",
+            "plug it in again, and make sure that it is a Ledger with the newest Ethereum app",
+        ),
+    };
+    verdict(exit, code, Next::Again, hint)
+}
+
+fn kms(error: &KmsError) -> Verdict {
+    let (exit, code, hint) = match error {
+        KmsError::NotConfigured => (
+            Exit::Auth,
+            "KMS_NOT_CONFIGURED",
+            "give this machine credentials and a region as for the `aws` command, for example by AWS_PROFILE and AWS_REGION",
+        ),
+        KmsError::Refused { .. } => (
+            Exit::Auth,
+            "KMS_REFUSED",
+            "allow the credentials kms:GetPublicKey and kms:Sign on this key, or renew them",
+        ),
+        KmsError::NoKey { .. } => (
+            Exit::Auth,
+            "KMS_NO_KEY",
+            "check key id and region, and that the key is enabled",
+        ),
+        KmsError::OtherKind => (
+            Exit::Input,
+            "KMS_OTHER_KIND",
+            "name a key with the spec ECC_SECG_P256K1 and the usage SIGN_VERIFY",
+        ),
+        KmsError::Later { .. } => (Exit::Later, "KMS_UNAVAILABLE", "nothing was signed; run again later"),
+        KmsError::Malformed(_) => (
+            Exit::Input,
+            "KMS_ANSWER",
+            "make sure that the endpoint is AWS's own: AWS_ENDPOINT_URL may name another",
         ),
     };
     verdict(exit, code, Next::Again, hint)

@@ -15,7 +15,7 @@ use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
 use crate::http::{HttpError, Kind, Sent};
 use crate::safe::service::{ServiceError, ServiceProblem};
-use crate::signer::{AskError, RecordError, SignerError};
+use crate::signer::{AskError, KmsError, LedgerError, RecordError, SignerError};
 use crate::upgrade::JournalError;
 
 fn http(verb: &str, kind: Kind, sent: Sent) -> HttpError {
@@ -397,6 +397,14 @@ fn signers() -> Vec<(SignerError, Exit, &'static str)> {
             "SIGNER_MISMATCH",
         ),
         (
+            SignerError::NoFeature {
+                source_kind: "ledger",
+                feature: "ledger",
+            },
+            Exit::Usage,
+            "USAGE_FEATURE",
+        ),
+        (
             SignerError::Record(RecordError::Damaged {
                 path: path(),
                 line: 2,
@@ -442,6 +450,40 @@ fn signers() -> Vec<(SignerError, Exit, &'static str)> {
             "SIGNATURE_MISMATCH",
         ),
     ]
+}
+
+fn devices() -> Vec<(SignerError, Exit, &'static str)> {
+    let usb = |kind: ErrorKind| LedgerError::Usb(IoError::from(kind));
+    let ledger = [
+        (LedgerError::Absent, Exit::Later, "LEDGER_ABSENT"),
+        (usb(ErrorKind::PermissionDenied), Exit::Auth, "LEDGER_PERMISSION"),
+        (usb(ErrorKind::BrokenPipe), Exit::Later, "LEDGER_AWAY"),
+        (LedgerError::Locked, Exit::Auth, "LEDGER_LOCKED"),
+        (LedgerError::OtherApp, Exit::Auth, "LEDGER_OTHER_APP"),
+        (LedgerError::Refused, Exit::State, "LEDGER_REFUSED"),
+        (LedgerError::BlindSigning, Exit::State, "LEDGER_BLIND_SIGNING"),
+        (LedgerError::TooOld { found: None }, Exit::State, "LEDGER_APP_OLD"),
+        (
+            LedgerError::TimedOut(std::time::Duration::from_secs(120)),
+            Exit::Later,
+            "LEDGER_TIMEOUT",
+        ),
+        (LedgerError::Malformed("x"), Exit::Input, "LEDGER_ANSWER"),
+        (LedgerError::Status(0x6f00), Exit::Input, "LEDGER_ANSWER"),
+    ];
+    let code = || "AccessDeniedException".to_owned();
+    let kms = [
+        (KmsError::NotConfigured, Exit::Auth, "KMS_NOT_CONFIGURED"),
+        (KmsError::Refused { code: code() }, Exit::Auth, "KMS_REFUSED"),
+        (KmsError::NoKey { code: code() }, Exit::Auth, "KMS_NO_KEY"),
+        (KmsError::OtherKind, Exit::Input, "KMS_OTHER_KIND"),
+        (KmsError::Later { what: code() }, Exit::Later, "KMS_UNAVAILABLE"),
+        (KmsError::Malformed("x"), Exit::Input, "KMS_ANSWER"),
+    ];
+    let ledger = ledger.into_iter().map(|(error, exit, code)| (error.into(), exit, code));
+    ledger
+        .chain(kms.into_iter().map(|(error, exit, code)| (error.into(), exit, code)))
+        .collect()
 }
 
 fn journals() -> Vec<(JournalError, Exit, &'static str)> {
@@ -682,6 +724,7 @@ fn every() -> Vec<(CliError, Exit, &'static str)> {
         .chain(of(transactions()))
         .chain(of(proofs()))
         .chain(of(signers()))
+        .chain(of(devices()))
         .chain(of(journals()))
         .chain(of(upgrades()))
         .chain(

@@ -25,6 +25,7 @@ pub mod cloud;
 pub mod command;
 pub mod contracts;
 pub mod guest;
+pub mod kms;
 pub mod proxy;
 pub mod rpc;
 pub mod safe_service;
