@@ -275,6 +275,9 @@ impl Subject {
     /// A signature that changes nothing any more is not asked for.
     fn refuse_pointless(&self, checked: &Checked, rejects: bool) -> Result<(), UpgradeError> {
         let (_, ceremony) = self.ceremony()?;
+        if let Some(why) = &self.state().safe_gone {
+            return Err(UpgradeError::decide("SAFE_TX_GONE", why.clone()));
+        }
         if let Some(look) = &checked.look
             && look.info.nonce > ceremony.nonce()
         {

@@ -127,10 +127,11 @@ impl Upgrade {
     /// No journal there, held by another process, or damaged.
     pub fn open(dir: &Path) -> Result<Self, UpgradeError> {
         Journal::peek(dir)?;
-        let upgrade = Self::hold(dir)?;
+        let mut upgrade = Self::hold(dir)?;
         if upgrade.state.identity().is_none() {
             return Err(JournalError::Missing { dir: dir.to_owned() }.into());
         }
+        upgrade.take_back()?;
         Ok(upgrade)
     }
 
@@ -185,6 +186,26 @@ impl Upgrade {
             if let Outcome::Pending(pending) = run.step(step, goal).await? {
                 return Ok(Outcome::Pending(pending));
             }
+        }
+    }
+
+    /// A copy of the proposal that came back signed and was put in the place of ours is not written over: its signatures
+    /// are taken over first.
+    fn take_back(&mut self) -> Result<(), UpgradeError> {
+        let Some(own) = Proposal::of(&self.state).and_then(|own| own.safe) else {
+            return Ok(());
+        };
+        match Proposal::read(&self.dir.join(proposal::FILE)) {
+            Ok(found)
+                if found
+                    .safe
+                    .as_ref()
+                    .is_some_and(|safe| safe.frozen == own.frozen && *safe != own) =>
+            {
+                found.check_same(&self.state)?;
+                self.take_ballots(&found)
+            }
+            _ => Ok(()),
         }
     }
 

@@ -202,6 +202,23 @@ fn a_safe_approves_an_upgrade_with_signatures_on_one_file() {
 }
 
 #[test]
+fn a_signed_copy_that_is_put_in_the_place_of_the_proposal_is_not_written_over() {
+    let world = world(USUAL);
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let own = flow.dir.join("proposal.json");
+    let bob = Person::new(&flow, "bob");
+    let file = bob.get(&own, "proposal.json");
+    bob.run(&["sign", &file, "--signer", &signer(1), "--yes"]).exits(0);
+    std::fs::copy(&file, &own).unwrap();
+    execute(&flow, 4).exits(8).says("PENDING_SIGNATURES");
+    execute(&flow, 2).exits(0);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    flow.landed_once();
+}
+
+#[test]
 fn one_owner_of_one_needs_one_command() {
     each(&[0, 1, 2], |release| {
         let world = world(SafeOptions {
