@@ -10,7 +10,7 @@
 //! | [`fsutil`] | durable files, append-only files, locks | |
 //! | [`http`] | one way to speak HTTP: limits, retries, redaction, one error shape | |
 //! | [`compose`] | the manifest: canonical bytes, compose hash, changes and differences | |
-//! | [`env`] | the workload's environment: its file, the guest's rules, sealing it for a key that the KMS signed | |
+//! | [`mod@env`] | the workload's environment: its file, the guest's rules, sealing it for a key that the KMS signed | |
 //! | [`cloud`] | the Phala Cloud API | `compose`, `http` |
 //! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http` |
 //! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http` |

@@ -281,9 +281,14 @@ pub(super) struct Settle {
 /// Which key signs, and what it may cost.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Key {
-    /// Key that signs: prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or
-    /// aws:KEY-ID (never the key itself)
-    #[arg(long, value_name = "SOURCE", help_heading = "Signing")]
+    // No doc comment: rustdoc takes the brackets for a link.
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        help_heading = "Signing",
+        help = "Key that signs: prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID \
+                (never the key itself)"
+    )]
     pub(super) signer: Option<Source>,
     /// File (mode 0600) with the keystore's password
     #[arg(long, value_name = "FILE", help_heading = "Signing")]
