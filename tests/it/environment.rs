@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};
+use crate::support::World;
 use crate::support::cloud::KmsKeys;
 use crate::support::world::{CVM, NEW_COMPOSE};
-use crate::support::{World, guest};
 
 /// A value that nobody but the guest may ever see.
 const CANARY: &str = "canary-environment-value-6e51";
@@ -344,7 +344,7 @@ fn k01_k05_killed_around_prepare_it_goes_on_with_the_environment() {
         let keys = world.cloud.cvm(CVM).kms.unwrap().keys;
         for sent in patches(&world) {
             let blob = sent["encrypted_env"].as_str().expect("never without it");
-            assert!(guest::open(&keys.secret(world.app), blob).is_some());
+            assert!(crate::support::guest::open(&keys.secret(world.app), blob).is_some());
         }
     }
 }
