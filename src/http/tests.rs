@@ -494,8 +494,14 @@ impl tracing::Subscriber for Ear {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
+/// Ears that stay: where only one is known, an event that a thread without one meets first is taken for one that nobody
+/// wants, by every thread and for good.
+static STAYING: std::sync::LazyLock<[tracing::Dispatch; 2]> =
+    std::sync::LazyLock::new(|| [(), ()].map(|()| tracing::Dispatch::new(Ear(Arc::default()))));
+
 /// Runs `work` and gives what it logged, at every level and from every library.
 pub(crate) async fn overheard<T>(work: impl Future<Output = T>) -> (T, String) {
+    std::sync::LazyLock::force(&STAYING);
     let heard = Arc::new(Mutex::new(String::new()));
     let guard = tracing::subscriber::set_default(Ear(Arc::clone(&heard)));
     let outcome = work.await;
