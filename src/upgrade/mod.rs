@@ -4,6 +4,7 @@
 //! and acts with its steps in `prepare`, `approve`, `wait`, `commit` and `watch`, `evidence` is what remains. Callers need
 //! [`plan()`], [`Upgrade`] and [`World`]; nothing here prints or reads the environment.
 
+mod adopt;
 mod approve;
 mod ballot;
 mod ceremony;
