@@ -10,8 +10,7 @@ use alloy::sol_types::SolEvent;
 use serde::{Deserialize, Serialize};
 
 use super::logs::{self, LogQuery};
-use super::rpc::Node;
-use super::{BlockRef, Chain, ChainError};
+use super::{Chain, ChainError};
 use crate::abi::app::DstackApp;
 
 /// A hash's newest event.
@@ -27,14 +26,6 @@ pub struct HashRecord {
     pub block: u64,
 }
 
-/// How far back to search.
-enum Search {
-    /// To the contract's beginning.
-    All,
-    /// To the newest event of this hash.
-    Until(B256),
-}
-
 impl Chain {
     /// Newest `ComposeHashAdded`/`ComposeHashRemoved` event of every hash of `app`, oldest first. One round trip to
     /// the head and one or more for logs.
@@ -42,22 +33,6 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`]; endpoints that refuse long ranges are asked in short ones.
     pub async fn hash_history(&self, app: Address) -> Result<Vec<HashRecord>, ChainError> {
-        let head = self.head().await?;
-        self.search(app, head, &Search::All).await
-    }
-
-    /// The newest event of one hash, if it is found.
-    pub(super) async fn newest_event(
-        &self,
-        app: Address,
-        hash: B256,
-        head: BlockRef,
-    ) -> Result<Option<HashRecord>, ChainError> {
-        let found = self.search(app, head, &Search::Until(hash)).await?;
-        Ok(found.into_iter().rev().find(|record| record.hash == hash))
-    }
-
-    async fn search(&self, app: Address, head: BlockRef, search: &Search) -> Result<Vec<HashRecord>, ChainError> {
         let query = LogQuery {
             address: app,
             topics: vec![
@@ -65,20 +40,13 @@ impl Chain {
                 DstackApp::ComposeHashRemoved::SIGNATURE_HASH,
             ],
             from: 0,
-            to: head.number,
+            to: self.head().await?.number,
         };
-        let found = self.gather(|node| newest_first(node, &query, search)).await?;
+        let found = self.gather(|node| logs::newest_first(node, &query, |_| false)).await?;
         // A pruned endpoint knows less: the longest history is the best one, and the state decides anyway.
-        let logs = found.into_iter().map(|(_, logs)| logs).max_by_key(Vec::len);
-        Ok(newest_of_each(logs.unwrap_or_default()))
+        let longest = found.into_iter().map(|(_, logs)| logs).max_by_key(Vec::len);
+        Ok(newest_of_each(longest.iter().flatten().filter_map(record).collect()))
     }
-}
-
-async fn newest_first(node: &Node, query: &LogQuery, search: &Search) -> Result<Vec<HashRecord>, ChainError> {
-    let enough =
-        |log: &Log| matches!(search, Search::Until(hash) if record(log).is_some_and(|found| found.hash == *hash));
-    let logs = logs::newest_first(node, query, enough).await?;
-    Ok(logs.iter().filter_map(record).collect())
 }
 
 /// An event of the contract as this tool knows it; contracts of others index the hash.

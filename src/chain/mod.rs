@@ -8,6 +8,7 @@ mod history;
 mod kms;
 mod logs;
 mod look;
+mod policy;
 mod proof;
 mod read;
 mod revert;
@@ -21,14 +22,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256, b256, keccak256};
-use alloy::sol_types::SolCall;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use url::Url;
 
 use self::rpc::{Ask, Node, RawBlock};
-use crate::abi::app::DstackApp;
 use crate::http::{Endpoint, Http, RpcTransport};
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
@@ -36,7 +35,8 @@ pub use fees::FeePolicy;
 pub use history::HashRecord;
 pub use kms::is_known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};
-pub use proof::{Proof, ProofFailure};
+pub use policy::{AppChanges, PolicyChange};
+pub use proof::{Proof, ProofFailure, Proved};
 pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};
 pub use tx::{SignedTx, TxError, TxRequest};
@@ -510,29 +510,7 @@ impl Finality {
 impl Call {
     /// `addComposeHash(bytes32)` on `app`: 36 bytes of calldata.
     pub fn add_compose_hash(app: Address, hash: B256) -> Self {
-        Self {
-            to: app,
-            value: U256::ZERO,
-            data: DstackApp::addComposeHashCall { composeHash: hash }.abi_encode().into(),
-        }
-    }
-    /// `removeComposeHash(bytes32)` on `app`.
-    pub fn remove_compose_hash(app: Address, hash: B256) -> Self {
-        Self {
-            to: app,
-            value: U256::ZERO,
-            data: DstackApp::removeComposeHashCall { composeHash: hash }
-                .abi_encode()
-                .into(),
-        }
-    }
-    /// `addDevice(bytes32)` on `app`.
-    pub fn add_device(app: Address, device: B256) -> Self {
-        Self {
-            to: app,
-            value: U256::ZERO,
-            data: DstackApp::addDeviceCall { deviceId: device }.abi_encode().into(),
-        }
+        PolicyChange::AddComposeHash(hash).call(app)
     }
     /// ERC-8213 calldata digest, as hardware wallets show it: keccak256 of the calldata's length as a 256-bit
     /// big-endian number, followed by the calldata.

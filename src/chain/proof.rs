@@ -1,17 +1,16 @@
-//! The proof that a hash is allowed: receipt, canonical block, the app's own event, the state there and at the head.
+//! The proof that an app's policy changed: receipt, canonical block, the app's own events, the state there and at the
+//! head.
 
 use alloy::primitives::{Address, B256, Bytes, U64};
-use alloy::rpc::types::Log;
-use alloy::sol_types::{SolCall, SolEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fees::GENEROUS_GAS;
 use super::look::RawReceipt;
-use super::read::{Question, reason};
+use super::policy::{AppChanges, PolicyChange, Said};
+use super::read::reason;
 use super::rpc::{Ask, Node, RawBlock, Replies, Reply};
 use super::{BlockRef, Chain, ChainError, Finality};
-use crate::abi::app::DstackApp;
 
 /// What commit may rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,16 +19,14 @@ pub struct Proof {
     pub chain_id: u64,
     /// App.
     pub app: Address,
-    /// Hash that is allowed.
-    pub hash: B256,
-    /// Transaction that allowed it; `None` when only the state proves it.
+    /// What is in force.
+    pub changes: Vec<Proved>,
+    /// Transaction that changed it; `None` when only the state proves it.
     pub transaction: Option<B256>,
     /// Its sender.
     pub sender: Option<Address>,
     /// Its block.
     pub block: BlockRef,
-    /// Index of the app's `ComposeHashAdded` log in that block.
-    pub log_index: Option<u64>,
     /// Gas used.
     pub gas_used: Option<u64>,
     /// Head at which the state was read again.
@@ -38,6 +35,25 @@ pub struct Proof {
     pub finality: Finality,
     /// Endpoints that agreed, scheme and host.
     pub endpoints: Vec<String>,
+}
+
+/// One change that is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proved {
+    /// What changed.
+    pub change: PolicyChange,
+    /// Index in the block of the app's log that shows it; `None` when the state alone does.
+    pub log_index: Option<u64>,
+}
+
+impl Proof {
+    /// What is proved.
+    pub fn subject(&self) -> AppChanges {
+        AppChanges {
+            app: self.app,
+            changes: self.changes.iter().map(|proved| proved.change).collect(),
+        }
+    }
 }
 
 /// Why there is no proof.
@@ -60,38 +76,38 @@ pub enum ProofFailure {
     /// Not in a canonical block, or not deep enough yet.
     #[error("{} is not settled yet", named(transaction))]
     NotSettled {
-        /// Transaction; zero when only the state shows the hash, and not yet in a block that stays.
+        /// Transaction; zero when only the state shows the change, and not yet in a block that stays.
         transaction: B256,
     },
     /// The receipt does not show the effect.
-    #[error("transaction {transaction} did not allow {hash}: {what}")]
+    #[error("transaction {transaction} did not {change}: {what}")]
     NoEffect {
         /// Transaction.
         transaction: B256,
-        /// Hash.
-        hash: B256,
+        /// The first change that is not shown.
+        change: PolicyChange,
         /// What is missing or different.
         what: String,
     },
-    /// Allowed then, not allowed now.
-    #[error("{hash} was allowed in block {block} and is not allowed at the head")]
+    /// In force then, not any more.
+    #[error("block {block} did {change}, and at the head that is undone")]
     Removed {
-        /// Hash.
-        hash: B256,
+        /// The first change that was undone.
+        change: PolicyChange,
         /// Block number.
         block: u64,
     },
-    /// Not allowed at all.
-    #[error("{hash} is not allowed")]
-    NotAllowed {
-        /// Hash.
-        hash: B256,
+    /// Not in force at all.
+    #[error("the app did not {change}")]
+    NotInForce {
+        /// The first change that is not.
+        change: PolicyChange,
     },
 }
 
 fn named(transaction: &B256) -> String {
     if transaction.is_zero() {
-        "the state that allows the hash".to_owned()
+        "the state that shows the change".to_owned()
     } else {
         format!("transaction {transaction}")
     }
@@ -103,58 +119,62 @@ struct Evidence {
     /// Highest settled block by tag; `None`: the tag is not offered.
     settled: Option<u64>,
     receipt: Option<RawReceipt>,
-    /// The block at the guessed height, and whether the app allows the hash after the guessed block.
+    /// The block at the guessed height, and whether the changes are in force after the guessed block.
     guessed: Option<(BlockRef, bool)>,
 }
 
 /// What is asked of an endpoint.
-struct Claim {
+struct Claim<'a> {
     transaction: B256,
-    app: Address,
-    hash: B256,
+    wanted: &'a AppChanges,
     finality: Finality,
     /// The block that held the transaction when it was last seen.
     guess: Option<BlockRef>,
 }
 
-impl Claim {
+impl Claim<'_> {
     /// The block at a guessed block's height, and what the app says after the guessed one.
-    fn about(&self, block: &BlockRef) -> [Ask; 2] {
-        [Ask::block(block.number), allows(self.app, self.hash).ask_exactly(block)]
+    fn about(&self, block: &BlockRef) -> Vec<Ask> {
+        let state = self.wanted.questions();
+        let state = state.iter().map(|question| question.ask_exactly(block));
+        std::iter::once(Ask::block(block.number)).chain(state).collect()
     }
 
-    fn no_effect(&self, what: &str) -> ProofFailure {
+    /// The replies to [`Self::about`]; `None` when one of them is no plain answer, which is then asked for by itself.
+    fn about_guess(&self, replies: &mut Replies<'_>) -> Result<Option<(BlockRef, bool)>, ChainError> {
+        let block = replies.take_if_offered::<Option<RawBlock>>()?.flatten();
+        let mut answers: Vec<Option<Bytes>> = Vec::new();
+        for _ in self.wanted.questions() {
+            answers.push(match replies.reply()?.1 {
+                Reply::Result(raw) => serde_json::from_str::<Bytes>(raw.get()).ok(),
+                Reply::Refused(_) => None,
+            });
+        }
+        let plain = answers.iter().all(Option::is_some);
+        let holds = self.wanted.first_missing(answers).is_none();
+        Ok(block
+            .and_then(|raw| raw.sealed())
+            .filter(|_| plain)
+            .map(|block| (block, holds)))
+    }
+
+    fn no_effect(&self, change: PolicyChange, what: impl Into<String>) -> ProofFailure {
         ProofFailure::NoEffect {
             transaction: self.transaction,
-            hash: self.hash,
-            what: what.to_owned(),
+            change,
+            what: what.into(),
         }
     }
 }
 
-fn allows(app: Address, hash: B256) -> Question {
-    Question::call(app, &DstackApp::allowedComposeHashesCall { composeHash: hash })
-}
-
-/// The replies to [`Claim::about`]; `None` when one of them is no plain answer, which is then asked for by itself.
-fn about_guess(replies: &mut Replies<'_>) -> Result<Option<(BlockRef, bool)>, ChainError> {
-    let block = replies.take_if_offered::<Option<RawBlock>>()?.flatten();
-    let said = match replies.reply()?.1 {
-        Reply::Result(raw) => serde_json::from_str::<Bytes>(raw.get()).ok(),
-        Reply::Refused(_) => None,
-    };
-    let said = said.and_then(|bytes| DstackApp::allowedComposeHashesCall::abi_decode_returns_validate(&bytes).ok());
-    Ok(block.and_then(|raw| raw.sealed()).zip(said))
-}
-
-/// The receipt's block, when it is the guessed one at every endpoint, and whether all of them say that the hash is
-/// allowed after it.
+/// The receipt's block, when it is the guessed one at every endpoint, and whether all of them say that the changes are in
+/// force after it.
 fn guessed(found: &[(&Node, Evidence)], (number, hash): Place) -> Option<(BlockRef, bool)> {
     let answers: Option<Vec<(BlockRef, bool)>> = found.iter().map(|(_, evidence)| evidence.guessed).collect();
     let answers = answers?;
     let same = |(block, _): &(BlockRef, bool)| block.number == number && block.hash == hash;
     let (block, _) = *answers.first().filter(|_| answers.iter().all(same))?;
-    Some((block, answers.iter().all(|(_, allowed)| *allowed)))
+    Some((block, answers.iter().all(|(_, holds)| *holds)))
 }
 
 /// Number and hash of a receipt's block.
@@ -167,72 +187,65 @@ struct Agreed {
     head: BlockRef,
     /// Every endpoint shows it.
     complete: bool,
-    /// Every endpoint says that the app allows the hash after that block; otherwise it is not known yet.
-    allowed: bool,
+    /// Every endpoint says that the changes are in force after that block; otherwise it is not known yet.
+    holds: bool,
     endpoints: Vec<String>,
 }
 
 impl Chain {
-    /// Proves that `transaction` allowed `hash` on `app`, in a block that `finality` covers, and that it still holds:
-    /// receipt status 1; the block is the chain's at its height; exactly one `ComposeHashAdded` of the app with this
-    /// hash as data; `allowedComposeHashes` true after that block and at the head. Every endpoint that works must say
-    /// so. One round trip when the block is the head and was seen to hold the transaction before, up to four otherwise.
+    /// Proves that `transaction` made the changes, in a block that `finality` covers, and that they still hold: receipt
+    /// status 1; the block is the chain's at its height; for each change exactly one event of the app that shows it;
+    /// the state after that block and at the head. Every endpoint that works must say so. One round trip when the block
+    /// is the head and was seen to hold the transaction before, up to four otherwise.
     ///
     /// # Errors
     /// See [`ProofFailure`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what is proved of which transaction, and when it counts; a struct for one call says no more"
-    )]
     pub async fn prove(
         &self,
         transaction: B256,
-        app: Address,
-        hash: B256,
+        wanted: &AppChanges,
         finality: Finality,
     ) -> Result<Proof, ProofFailure> {
         let seen = self.guess().included.filter(|(seen, _)| *seen == transaction);
         let claim = Claim {
             transaction,
-            app,
-            hash,
+            wanted,
             finality,
             guess: seen.map(|(_, block)| block),
         };
         let agreed = self.agree(&claim).await?;
-        let log_index = self.shown(&claim, &agreed).await?;
+        let changes = self.shown(&claim, &agreed).await?;
         let Agreed { receipt, block, .. } = &agreed;
         // Endpoints that contradict each other about the state after that block are an error of their own.
-        let (then, endpoints) = if agreed.allowed {
-            (true, agreed.endpoints.clone())
+        let (missing, endpoints) = if agreed.holds {
+            (None, agreed.endpoints.clone())
         } else {
-            self.is_allowed(app, hash, block).await?
+            self.missing(wanted, block).await?
         };
-        if !then {
-            return Err(claim.no_effect("the app does not allow it after that block"));
+        if let Some(change) = missing {
+            return Err(claim.no_effect(change, "the app's state after that block does not show it"));
         }
         if !agreed.complete {
             return Err(ProofFailure::NotSettled { transaction });
         }
-        let (now, endpoints) = if agreed.head == *block {
-            (then, endpoints)
+        let (undone, endpoints) = if agreed.head == *block {
+            (None, endpoints)
         } else {
-            self.is_allowed(app, hash, &agreed.head).await?
+            self.missing(wanted, &agreed.head).await?
         };
-        if !now {
+        if let Some(change) = undone {
             return Err(ProofFailure::Removed {
-                hash,
+                change,
                 block: block.number,
             });
         }
         Ok(Proof {
             chain_id: self.id(),
-            app,
-            hash,
+            app: wanted.app,
+            changes,
             transaction: Some(transaction),
             sender: Some(receipt.from),
             block: *block,
-            log_index: Some(log_index),
             gas_used: Some(receipt.gas_used.to()),
             head: agreed.head,
             finality,
@@ -243,37 +256,42 @@ impl Chain {
                 .collect(),
         })
     }
-    /// Proves by state alone that `hash` is allowed, and names the transaction of its newest event if it can be found.
+
+    /// Proves by state alone that the changes are in force, and names the transaction of the newest event about the
+    /// first of them if it can be found and made all of them.
     ///
     /// # Errors
     /// See [`ProofFailure`].
-    pub async fn prove_state(&self, app: Address, hash: B256, finality: Finality) -> Result<Proof, ProofFailure> {
+    pub async fn prove_state(&self, wanted: &AppChanges, finality: Finality) -> Result<Proof, ProofFailure> {
         let head = self.head().await?;
-        if !self.is_allowed(app, hash, &head).await?.0 {
-            return Err(ProofFailure::NotAllowed { hash });
+        if let Some(change) = self.missing(wanted, &head).await?.0 {
+            return Err(ProofFailure::NotInForce { change });
         }
-        match self.newest_event(app, hash, head).await {
-            Ok(Some(record)) if record.allowed => {
-                return self.prove(record.transaction, app, hash, finality).await;
+        if let Some(transaction) = self.changed_by(wanted, head).await {
+            match self.prove(transaction, wanted, finality).await {
+                // Several transactions made the changes; the state says that all of them are in force.
+                Err(ProofFailure::NoEffect { change, .. }) if wanted.changes.first() != Some(&change) => {}
+                proved => return proved,
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the adding transaction was not found"),
         }
         let block = self.settled_block(head, finality).await?;
-        let (then, endpoints) = self.is_allowed(app, hash, &block).await?;
-        if !then {
+        let (missing, endpoints) = self.missing(wanted, &block).await?;
+        if missing.is_some() {
             return Err(ProofFailure::NotSettled {
                 transaction: B256::ZERO,
             });
         }
+        let by_state = |change: &PolicyChange| Proved {
+            change: *change,
+            log_index: None,
+        };
         Ok(Proof {
             chain_id: self.id(),
-            app,
-            hash,
+            app: wanted.app,
+            changes: wanted.changes.iter().map(by_state).collect(),
             transaction: None,
             sender: None,
             block,
-            log_index: None,
             gas_used: None,
             head,
             finality,
@@ -281,20 +299,22 @@ impl Chain {
         })
     }
 
-    /// Whether the app allows the hash after `block`. One round trip.
-    pub(crate) async fn allows(&self, app: Address, hash: B256, block: &BlockRef) -> Result<bool, ChainError> {
-        Ok(self.is_allowed(app, hash, block).await?.0)
-    }
-
-    /// What the app says at a block, and the endpoints that agree.
-    async fn is_allowed(&self, app: Address, hash: B256, block: &BlockRef) -> Result<(bool, Vec<String>), ChainError> {
-        let mut reading = self.read(block, &[allows(app, hash)]).await?;
-        let said = reading.next().value::<DstackApp::allowedComposeHashesCall>();
-        Ok((said == Some(true), reading.endpoints))
+    /// The transaction that made the first of the changes last.
+    async fn changed_by(&self, wanted: &AppChanges, head: BlockRef) -> Option<B256> {
+        let first = wanted.changes.first()?;
+        match self.newest_event(wanted.app, *first, head).await {
+            Ok(found) => found
+                .filter(|newest| newest.said == Said::Made)
+                .map(|newest| newest.transaction),
+            Err(error) => {
+                tracing::warn!(%error, "the transaction that made the change was not found");
+                None
+            }
+        }
     }
 
     /// A receipt on which the endpoints agree, in a canonical block that `finality` covers.
-    async fn agree(&self, claim: &Claim) -> Result<Agreed, ProofFailure> {
+    async fn agree(&self, claim: &Claim<'_>) -> Result<Agreed, ProofFailure> {
         let found = self.gather(|node| self.evidence(node, claim)).await?;
         let transaction = claim.transaction;
         let unsettled = || ProofFailure::NotSettled { transaction };
@@ -322,13 +342,13 @@ impl Chain {
             receipt,
             block,
             head,
-            allowed: guessed.is_some_and(|(_, allowed)| allowed),
+            holds: guessed.is_some_and(|(_, holds)| holds),
             complete: found.iter().all(|(_, evidence)| evidence.receipt.is_some()),
             endpoints: found.iter().map(|(node, _)| node.label().to_owned()).collect(),
         })
     }
 
-    async fn evidence(&self, node: &Node, claim: &Claim) -> Result<Evidence, ChainError> {
+    async fn evidence(&self, node: &Node, claim: &Claim<'_>) -> Result<Evidence, ChainError> {
         let mut asks = vec![
             Ask::chain_id(),
             Ask::block_at("latest"),
@@ -347,7 +367,7 @@ impl Chain {
             settled: tagged.flatten().and_then(|raw| raw.sealed()).map(|block| block.number),
             receipt: replies.take()?,
             guessed: match guess {
-                Some(_) => about_guess(&mut replies)?,
+                Some(_) => claim.about_guess(&mut replies)?,
                 None => None,
             },
         })
@@ -463,8 +483,8 @@ fn lowest_tag(found: &[(&Node, Evidence)], finality: Finality) -> Result<u64, Ch
 }
 
 impl Chain {
-    /// Index of the log in which the receipt shows the effect. What only some endpoints show is not settled.
-    async fn shown(&self, claim: &Claim, agreed: &Agreed) -> Result<u64, ProofFailure> {
+    /// The logs in which the receipt shows the changes. What only some endpoints show is not settled.
+    async fn shown(&self, claim: &Claim<'_>, agreed: &Agreed) -> Result<Vec<Proved>, ProofFailure> {
         let Agreed { receipt, block, .. } = agreed;
         let transaction = claim.transaction;
         if !receipt.succeeded() {
@@ -477,106 +497,17 @@ impl Chain {
                 reason: self.why_reverted(transaction, *block).await,
             });
         }
-        match addition(&receipt.logs, claim.app, claim.hash) {
+        let found = claim.wanted.changes.iter().map(|change| {
+            let log_index = change.shown(&receipt.logs, claim.wanted.app);
+            let log_index = log_index.map_err(|what| claim.no_effect(*change, what))?;
+            Ok(Proved {
+                change: *change,
+                log_index: Some(log_index),
+            })
+        });
+        match found.collect() {
             Err(_) if !agreed.complete => Err(ProofFailure::NotSettled { transaction }),
-            found => found.map_err(|what| claim.no_effect(what)),
+            found => found,
         }
-    }
-}
-
-/// Index of the one event by which the app says that it allows `hash`.
-fn addition(logs: &[Log], app: Address, hash: B256) -> Result<u64, &'static str> {
-    let added = Some(&DstackApp::ComposeHashAdded::SIGNATURE_HASH);
-    let own: Vec<&Log> = logs
-        .iter()
-        .filter(|log| log.address() == app && log.topic0() == added && !log.removed)
-        .collect();
-    // Contracts of others index the hash; what they do with it is not known here.
-    if own.iter().any(|log| log.topics().len() != 1) {
-        return Err("its `ComposeHashAdded` is not the one of a DstackApp: the hash is indexed");
-    }
-    let ours: Vec<&Log> = own.into_iter().filter(|log| log.data().data[..] == hash[..]).collect();
-    match ours.as_slice() {
-        [] => Err("no `ComposeHashAdded` of the app holds the hash"),
-        [log] => log.log_index.ok_or("its event has no index"),
-        _ => Err("more than one `ComposeHashAdded` of the app holds the hash"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloy::primitives::{Log as Inner, LogData};
-
-    use super::*;
-
-    const APP: Address = Address::repeat_byte(0xa1);
-    const HASH: B256 = B256::repeat_byte(0xab);
-
-    fn log(address: Address, topics: Vec<B256>, data: &[u8]) -> Log {
-        Log {
-            inner: Inner {
-                address,
-                data: LogData::new_unchecked(topics, data.to_vec().into()),
-            },
-            log_index: Some(4),
-            ..Log::default()
-        }
-    }
-
-    fn added(address: Address, hash: B256) -> Log {
-        log(
-            address,
-            vec![DstackApp::ComposeHashAdded::SIGNATURE_HASH],
-            hash.as_slice(),
-        )
-    }
-
-    #[test]
-    fn v17_the_event_is_the_apps_own_with_the_hash_as_data() {
-        assert_eq!(
-            DstackApp::ComposeHashAdded::SIGNATURE_HASH,
-            alloy::primitives::b256!("fecb34306dd9d8b785b54d65489d06afc8822a0893ddacedff40c50a4942d0af")
-        );
-        assert_eq!(addition(&[added(APP, HASH)], APP, HASH), Ok(4));
-        assert!(addition(&[], APP, HASH).is_err());
-        assert!(addition(&[added(Address::repeat_byte(0xa2), HASH)], APP, HASH).is_err());
-        assert!(addition(&[added(APP, B256::repeat_byte(0xac))], APP, HASH).is_err());
-    }
-
-    #[test]
-    fn v17_an_event_that_indexes_the_hash_proves_nothing() {
-        let indexed = log(APP, vec![DstackApp::ComposeHashAdded::SIGNATURE_HASH, HASH], &[]);
-        assert!(
-            addition(std::slice::from_ref(&indexed), APP, HASH)
-                .unwrap_err()
-                .contains("indexed")
-        );
-        assert!(addition(&[added(APP, HASH), indexed], APP, HASH).is_err());
-    }
-
-    #[test]
-    fn v17_the_event_stands_exactly_once() {
-        assert!(
-            addition(&[added(APP, HASH), added(APP, HASH)], APP, HASH)
-                .unwrap_err()
-                .contains("more than one")
-        );
-    }
-
-    #[test]
-    fn v17_data_after_the_hash_is_not_the_event() {
-        let mut data = HASH.to_vec();
-        data.push(0);
-        let longer = log(APP, vec![DstackApp::ComposeHashAdded::SIGNATURE_HASH], &data);
-        assert!(addition(&[longer], APP, HASH).is_err());
-    }
-
-    #[test]
-    fn x17_a_removed_log_is_no_event() {
-        let removed = Log {
-            removed: true,
-            ..added(APP, HASH)
-        };
-        assert!(addition(&[removed], APP, HASH).is_err());
     }
 }

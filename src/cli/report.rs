@@ -161,6 +161,8 @@ struct FactsShape {
     previous_compose_hash: Option<String>,
     /// Hash to allow.
     compose_hash: Option<String>,
+    /// What else changes of the app's policy: kind and value of each change.
+    policy: Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>,
     /// Hash of the Safe transaction that owners sign.
     safe_tx_hash: Option<String>,
     /// Nonce of that transaction, decimal.
@@ -407,6 +409,7 @@ mod tests {
                     owner: Some(alloy::primitives::Address::ZERO),
                     previous_compose_hash: Some(hash),
                     compose_hash: Some(hash),
+                    policy: vec![crate::chain::PolicyChange::AddDevice(word)],
                     safe_tx_hash: Some(word),
                     safe_nonce: Some("7".to_owned()),
                     signed_by: Some(vec![alloy::primitives::Address::ZERO]),

@@ -7,8 +7,8 @@ use crate::compose::Verification;
 use crate::safe::service::links;
 use crate::upgrade::Warning;
 use crate::upgrade::review::{
-    Agreement, CallShown, Found, FoundTx, ImageChange, Owner, OwnerIs, Problem, Review, SafeNow, Singleton, Source,
-    Trial, Turn,
+    Agreement, CallShown, Found, FoundTx, HashCheck, ImageChange, Owner, OwnerIs, Problem, Review, SafeNow, Singleton,
+    Source, Trial, Turn,
 };
 
 /// What a review ends with when nothing stands against it.
@@ -19,7 +19,9 @@ pub(super) fn page(page: &mut Page, review: &Review) {
     asked(page, review);
     images(page, review);
     changes(page, review);
-    compose_hash(page, review);
+    if let Some(check) = &review.compose_hash {
+        compose_hash(page, check);
+    }
     transaction(page, review);
     owner(page, review);
     if let Some(safe) = &review.safe {
@@ -41,27 +43,30 @@ pub(super) fn found_alone(page: &mut Page, found: &Found) {
 
 fn asked(page: &mut Page, review: &Review) {
     let asked = &review.asked;
-    let mut expiry = asked.token_expires.to_string();
-    if asked.token_expired {
-        expiry.push_str(" (dead: whoever commits prepares again, and the same hash has to come out)");
-    }
+    let expiry = asked.token_expires.map(|expires| match asked.token_expired {
+        true => format!("{expires} (dead: whoever commits prepares again, and the same hash has to come out)"),
+        false => expires.to_string(),
+    });
     page.heading("who asks for what");
     page.facts(&[
         ("upgrade", Some(asked.update.clone())),
         (
             "CVM",
-            Some(match asked.cvm_name.as_ref().filter(|name| **name != asked.cvm) {
-                Some(name) => format!("{name} ({})", asked.cvm),
-                None => asked.cvm.clone(),
-            }),
+            asked
+                .cvm
+                .as_ref()
+                .map(|cvm| match asked.cvm_name.as_ref().filter(|name| *name != cvm) {
+                    Some(name) => format!("{name} ({cvm})"),
+                    None => cvm.clone(),
+                }),
         ),
         ("app", Some(asked.app.to_string())),
         ("chain", Some(chain(asked.chain_id))),
         ("KMS", asked.kms.map(|kms| kms.to_string())),
-        ("cloud", Some(asked.cloud.clone())),
+        ("cloud", asked.cloud.clone()),
         ("approved by", Some(route(&asked.route))),
-        ("prepared", Some(asked.prepared_at.to_string())),
-        ("token dies", Some(expiry)),
+        ("prepared", asked.prepared_at.map(|at| at.to_string())),
+        ("token dies", expiry),
     ]);
 }
 
@@ -71,6 +76,9 @@ fn chain(id: u64) -> String {
 }
 
 fn images(page: &mut Page, review: &Review) {
+    if review.compose_hash.is_none() {
+        return;
+    }
     page.heading("images, before (-) and after (+)");
     if review.images.is_empty() {
         page.block("none is named in the Docker Compose text");
@@ -111,8 +119,7 @@ fn changes(page: &mut Page, review: &Review) {
     }
 }
 
-fn compose_hash(page: &mut Page, review: &Review) {
-    let check = &review.compose_hash;
+fn compose_hash(page: &mut Page, check: &HashCheck) {
     let how = match (&check.verified, &check.local) {
         (Verification::Verified { .. }, None) => {
             "recomputed here from the proposal's own manifest; name your own file by -c to compare it as well"

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::args::{Agree, Allow, Change, Files, Key, Multisig, Offline, Reach, Settle, Watch};
 use super::error::CliError;
 use super::failure::Next;
-use crate::chain::FeePolicy;
+use crate::chain::{FeePolicy, PolicyChange};
 use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::compose::Changes;
 use crate::env::{EnvError, EnvFile, MAX_FILE_BYTES};
@@ -22,7 +22,7 @@ use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{EnvRequest, Expected, Intent, Limits, PolicyChange};
+use crate::upgrade::{EnvRequest, Expected, Intent, Limits};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -353,7 +353,7 @@ fn trust(safe: &Multisig) -> Trust {
 }
 
 /// What changes of the app's policy besides: devices first, since a hash that is taken away must not be the last one.
-fn also(change: &Change) -> Vec<PolicyChange> {
+fn policy(change: &Change) -> Vec<PolicyChange> {
     let devices = change.add_device.iter().map(|device| PolicyChange::AddDevice(*device));
     let hashes = change.remove_hash.iter();
     let hashes = hashes.map(|hash| PolicyChange::RemoveComposeHash(B256::from(*hash.as_bytes())));
@@ -383,7 +383,7 @@ pub(super) fn intent(
         patch,
         env,
         confirm: change.confirm,
-        also: also(change),
+        policy: policy(change),
         trust: trust(safe),
         expected: Expected {
             app: change.expect.app.or(project.app),

@@ -9,7 +9,7 @@ use crate::env::Dated;
 use crate::safe::service::{Published, links};
 use crate::safe::{SafeDomain, SafeInfo};
 use crate::upgrade::{
-    Ballot, Checked, EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, PolicyChange, Route, Status, Step, Warning,
+    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, Route, Status, Step, Warning,
 };
 
 /// Where an upgrade stands: what is certain first, then what is known.
@@ -73,30 +73,14 @@ const fn word(effect: Effect) -> &'static str {
 
 /// Everything that was read, and what it means: what changes first, then who has to agree to it.
 pub(super) fn plan(page: &mut Page, plan: &Plan) {
-    images(page, plan);
-    page.heading("upgrade");
-    page.facts(&[
-        (
-            "CVM",
-            Some(match plan.cvm_name.as_ref().filter(|name| **name != plan.cvm) {
-                Some(name) => format!("{name} ({})", plan.cvm),
-                None => plan.cvm.clone(),
-            }),
-        ),
-        ("hash now", plan.current_hash.map(|hash| hash.to_string())),
-        ("hash after", plan.expected_hash.map(|hash| hash.to_string())),
-        ("hash check", Some(check(plan))),
-        ("resources", resources(plan)),
-        ("environment", environment(plan)),
-        (
-            "ends by",
-            plan.confirm
-                .then(|| "hash and transaction in headers, without the commit token".to_owned()),
-        ),
-    ]);
-    for change in &plan.changes {
-        page.heading(&format!("change of {}", change.field));
-        page.block(&change.text_diff());
+    if let Some(code) = &plan.code {
+        self::code(page, code);
+    }
+    if !plan.policy.is_empty() {
+        page.heading("policy");
+        for change in &plan.policy {
+            page.block(&change.to_string());
+        }
     }
     page.heading("approval");
     page.facts(&[
@@ -105,14 +89,10 @@ pub(super) fn plan(page: &mut Page, plan: &Plan) {
         ("KMS", plan.kms.map(|kms| kms.to_string())),
         ("route", Some(route(&plan.route))),
     ]);
-    for (index, call) in plan.calls.iter().enumerate() {
-        let name = match index.checked_sub(1).and_then(|besides| plan.also.get(besides)) {
-            None => "addComposeHash(bytes32)",
-            Some(PolicyChange::AddDevice(_)) => "addDevice(bytes32)",
-            Some(PolicyChange::RemoveComposeHash(_)) => "removeComposeHash(bytes32)",
-        };
+    for call in &plan.calls {
+        let decoded = crate::safe::decode(&call.data);
         page.facts(&[
-            ("call", Some(name.to_owned())),
+            ("call", decoded.map(|decoded| decoded.function.to_string())),
             ("calldata", Some(call.data.to_string())),
             ("calldata digest", Some(format!("{} (ERC-8213)", call.digest()))),
         ]);
@@ -127,9 +107,38 @@ pub(super) fn plan(page: &mut Page, plan: &Plan) {
     notes(page, plan);
 }
 
+/// What changes of the code that runs: the images first.
+fn code(page: &mut Page, code: &CodeChange) {
+    images(page, code);
+    page.heading("upgrade");
+    page.facts(&[
+        (
+            "CVM",
+            Some(match code.cvm_name.as_ref().filter(|name| **name != code.cvm) {
+                Some(name) => format!("{name} ({})", code.cvm),
+                None => code.cvm.clone(),
+            }),
+        ),
+        ("hash now", code.current_hash.map(|hash| hash.to_string())),
+        ("hash after", code.expected_hash.map(|hash| hash.to_string())),
+        ("hash check", Some(check(code))),
+        ("resources", resources(code)),
+        ("environment", environment(code)),
+        (
+            "ends by",
+            code.confirm
+                .then(|| "hash and transaction in headers, without the commit token".to_owned()),
+        ),
+    ]);
+    for change in &code.changes {
+        page.heading(&format!("change of {}", change.field));
+        page.block(&change.text_diff());
+    }
+}
+
 /// Images before and after, which is what most reviewers look for.
-fn images(page: &mut Page, plan: &Plan) {
-    let (before, after) = (plan.manifest.images(), plan.manifest.with(&plan.patch.changes).images());
+fn images(page: &mut Page, code: &CodeChange) {
+    let (before, after) = (code.manifest.images(), code.manifest_after().images());
     if before == after {
         return;
     }
@@ -142,15 +151,15 @@ fn images(page: &mut Page, plan: &Plan) {
     }
 }
 
-fn check(plan: &Plan) -> String {
-    match plan.form {
+fn check(code: &CodeChange) -> String {
+    match code.form {
         Some(_) => "recomputed here: the current manifest gives the current hash".to_owned(),
         None => "not possible: no known form of the current manifest gives the current hash".to_owned(),
     }
 }
 
-fn resources(plan: &Plan) -> Option<String> {
-    let patch = &plan.patch;
+fn resources(code: &CodeChange) -> Option<String> {
+    let patch = &code.patch;
     let parts = [
         patch.vcpu.map(|n| format!("{n} vCPU")),
         patch.memory.map(|n| format!("{n} MB memory")),
@@ -161,8 +170,8 @@ fn resources(plan: &Plan) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn environment(plan: &Plan) -> Option<String> {
-    let environment = plan.environment.as_ref()?;
+fn environment(code: &CodeChange) -> Option<String> {
+    let environment = code.environment.as_ref()?;
     let names: Vec<&str> = environment.names.iter().map(crate::env::EnvName::as_str).collect();
     let age = match environment.dated {
         Dated::At(at) => format!("signed {at}"),
@@ -185,7 +194,11 @@ pub(super) fn route(route: &Route) -> String {
 }
 
 fn notes(page: &mut Page, plan: &Plan) {
-    let updates = &plan.pending_updates;
+    let updates = plan
+        .code
+        .as_ref()
+        .map(|code| code.pending_updates.as_slice())
+        .unwrap_or_default();
     if !updates.is_empty() {
         page.heading("pending updates");
         for update in updates {

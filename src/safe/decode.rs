@@ -213,6 +213,7 @@ mod tests {
     use super::*;
     use crate::abi::app::DstackApp;
     use crate::chain::Call;
+    use crate::chain::PolicyChange;
 
     #[test]
     fn v9_every_function_that_changes_the_app_has_its_name() {
@@ -246,8 +247,11 @@ mod tests {
         let (app, word) = (Address::repeat_byte(0x11), B256::repeat_byte(0xab));
         for (call, function) in [
             (Call::add_compose_hash(app, word), "addComposeHash(bytes32)"),
-            (Call::add_device(app, word), "addDevice(bytes32)"),
-            (Call::remove_compose_hash(app, word), "removeComposeHash(bytes32)"),
+            (PolicyChange::AddDevice(word).call(app), "addDevice(bytes32)"),
+            (
+                PolicyChange::RemoveComposeHash(word).call(app),
+                "removeComposeHash(bytes32)",
+            ),
         ] {
             let decoded = decode(&call.data).unwrap();
             assert_eq!((decoded.function.as_str(), decoded.of_an_upgrade), (function, true));

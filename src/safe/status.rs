@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, U256};
 
 use super::approvals::{SignatureSet, Standing};
 use super::executed::{Execution, executions};
 use super::read::{Look, LookError, look};
 use super::tx::SafeTx;
-use crate::chain::{Chain, ChainError};
+use crate::chain::{AppChanges, Chain, ChainError};
 
 /// Most nonces that are listed: a transaction far behind the queue is somebody's mistake, not a queue.
 const LISTED: u64 = 64;
@@ -60,14 +60,14 @@ pub struct Observed {
 }
 
 /// What to observe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
     /// Who would send it, if that is known.
     pub executor: Option<Address>,
     /// Executions are looked for from this block on: one in which the transaction's nonce was not used up.
     pub from_block: u64,
-    /// App and compose hash that the transaction is to allow, if it is one of those.
-    pub effect: Option<(Address, B256)>,
+    /// What the transaction is to change of an app's policy, if it is one of those.
+    pub effect: Option<AppChanges>,
 }
 
 /// Where `tx` stands. Its own execution outranks everything, then the effect; a rejection is known by its hash, and
@@ -158,8 +158,8 @@ pub async fn observe(
     watched: &Watched,
 ) -> Result<(SafeStatus, Observed), LookError> {
     let look = look(chain, tx, set, watched.executor).await?;
-    let effect_present = match watched.effect {
-        Some((app, hash)) => chain.allows(app, hash, &look.info.block).await?,
+    let effect_present = match &watched.effect {
+        Some(changes) => chain.holds(changes, &look.info.block).await?,
         None => false,
     };
     let executions = if tx.fields().nonce < look.info.nonce {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Bytes, keccak256};
+use alloy::primitives::{B256, Bytes, keccak256};
 
 use super::*;
 use crate::chain::BlockRef;

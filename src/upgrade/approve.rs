@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::drive::Run;
 use super::event::Event;
-use super::{Goal, Outcome, Pending, Plan, PolicyChange, Route, Stop, UpgradeError};
-use crate::chain::{AppQuery, AppState, Broadcast, Chain, Rejection, SignedTx, TxRequest};
+use super::{Goal, Outcome, Pending, Plan, Route, Stop, UpgradeError};
+use crate::chain::{AppChanges, AppQuery, AppState, Broadcast, Chain, PolicyChange, Rejection, SignedTx, TxRequest};
 use crate::signer::Consent;
 
 /// Looks after a broadcast whose outcome is not known.
@@ -25,17 +25,18 @@ impl Run<'_> {
     pub(super) async fn approve(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
         let chain = self.chain().await?;
-        let app = app_now(&chain, &plan, self.word()).await?;
+        let changes = self.changes()?;
+        let app = app_now(&chain, &plan).await?;
         self.verify_again()?;
         check_pins(&plan, &app)?;
-        if app.hash_allowed == Some(true) {
+        if chain.holds(&changes, &app.block).await? {
             return self.adopt_allowed(&chain).await;
         }
         match plan.route {
             Route::Eoa { .. } => {}
             Route::Safe { .. } => return self.approve_by_safe(&chain, goal).await,
             Route::Calldata { owner } => {
-                let calls = plan.calls_for(self.hash());
+                let calls = self.upgrade.state().calls();
                 let calls = calls.iter().map(|call| format!("{} with data {}", call.to, call.data));
                 return Ok(Outcome::Pending(Pending {
                     code: "PENDING_OWNER",
@@ -91,7 +92,7 @@ impl Run<'_> {
                 details: vec!["only the app's owner can allow a compose hash".to_owned()],
             })));
         }
-        let calls = plan.calls_for(self.hash());
+        let calls = self.upgrade.state().calls();
         let [call] = calls.as_slice() else {
             return Err(UpgradeError::decide(
                 "BATCH_NEEDS_SAFE",
@@ -118,26 +119,26 @@ impl Run<'_> {
 
     fn ask_for_consent(&self, plan: &Plan, request: &TxRequest) -> Result<(), UpgradeError> {
         let fact = |name: &str, value: String| (name.to_owned(), value);
-        let after = plan.manifest.with(&plan.patch.changes);
-        let changes: Vec<&str> = plan.changes.iter().map(|change| change.field.as_str()).collect();
         let most = request.max_fee_per_gas.saturating_mul(u128::from(request.gas_limit));
         let consent = Consent {
             question: format!("Sign and send this transaction as {}?", request.from),
-            facts: vec![
-                fact("chain", plan.chain_id.to_string()),
-                fact("app", plan.app.to_string()),
-                fact("compose hash", self.hash().to_string()),
-                fact("changes", changes.join(", ")),
-                fact("images before", plan.manifest.images().join(", ")),
-                fact("images after", after.images().join(", ")),
-                fact("calldata", request.call.data.to_string()),
-                fact("calldata digest", request.call.digest().to_string()),
-                fact("nonce", request.nonce.to_string()),
-                fact(
-                    "costs at most",
-                    format!("{} ETH", alloy::primitives::utils::format_ether(most)),
-                ),
-            ],
+            facts: [
+                vec![
+                    fact("chain", plan.chain_id.to_string()),
+                    fact("app", plan.app.to_string()),
+                ],
+                what_changes(plan, self.upgrade.state().changes().as_ref()),
+                vec![
+                    fact("calldata", request.call.data.to_string()),
+                    fact("calldata digest", request.call.digest().to_string()),
+                    fact("nonce", request.nonce.to_string()),
+                    fact(
+                        "costs at most",
+                        format!("{} ETH", alloy::primitives::utils::format_ether(most)),
+                    ),
+                ],
+            ]
+            .concat(),
         };
         if self.world.ask.consent(&consent)? {
             Ok(())
@@ -194,7 +195,7 @@ impl Run<'_> {
     pub(super) fn planned(&self, tx: SignedTx) -> Result<SignedTx, UpgradeError> {
         let tx = SignedTx::from_raw(tx.request, tx.raw)?;
         let plan = self.plan()?;
-        let calls = plan.calls_for(self.hash());
+        let calls = self.upgrade.state().calls();
         let is_planned = match self.upgrade.state().ceremony()? {
             Some(ceremony) => match self.upgrade.state().errand {
                 Some(errand) => errand.is_planned(&ceremony, &tx.request.call),
@@ -233,14 +234,30 @@ impl Run<'_> {
     }
 }
 
+/// What an approval changes, for whoever has to agree to it: the code in the reader's terms, then the policy.
+pub(super) fn what_changes(plan: &Plan, changes: Option<&AppChanges>) -> Vec<(String, String)> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let mut facts = Vec::new();
+    if let Some(code) = &plan.code {
+        let fields: Vec<&str> = code.changes.iter().map(|change| change.field.as_str()).collect();
+        facts.push(fact("changes", fields.join(", ")));
+        facts.push(fact("images before", code.manifest.images().join(", ")));
+        facts.push(fact("images after", code.manifest_after().images().join(", ")));
+    }
+    let changes = changes.map(|changes| changes.changes.as_slice()).unwrap_or_default();
+    facts.extend(changes.iter().map(|change| fact("policy", change.to_string())));
+    facts
+}
+
 /// What the contracts say now of what the plan read.
-pub(super) async fn app_now(chain: &Chain, plan: &Plan, hash: B256) -> Result<AppState, UpgradeError> {
+pub(super) async fn app_now(chain: &Chain, plan: &Plan) -> Result<AppState, UpgradeError> {
+    let code = plan.code.as_ref();
     let query = AppQuery {
         app: plan.app,
         kms: plan.kms,
-        hash: Some(hash),
-        device: plan.device,
-        os_image: plan.os_image,
+        hash: None,
+        device: code.and_then(|code| code.device),
+        os_image: code.and_then(|code| code.os_image),
     };
     Ok(chain.app(&query).await?)
 }
@@ -261,10 +278,11 @@ pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError
         format!("{:?}", now.owner_kind),
     )?;
     check_code(then, (now.code_hash, now.implementation, now.implementation_code_hash))?;
+    let device = plan.code.as_ref().and_then(|code| code.device);
     let adds_it = plan
-        .also
+        .policy
         .iter()
-        .any(|change| matches!(change, PolicyChange::AddDevice(device) if Some(*device) == plan.device));
+        .any(|change| matches!(change, PolicyChange::AddDevice(added) if Some(*added) == device));
     if now.device_allowed == Some(false) && !now.any_device && !adds_it {
         return Err(UpgradeError::decide(
             "DEVICE_NOT_ALLOWED",

@@ -1,16 +1,15 @@
 //! Signing a Safe transaction as one of its owners: what is checked, what is shown, and what is remembered before the
 //! key is touched.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::Address;
 
-use super::approve::{app_now, check_pins};
+use super::approve::{app_now, check_pins, what_changes};
 use super::ceremony::{Ballot, Ceremony, Paper};
 use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
 use super::{Limits, Plan, State, Stop, UpgradeError, World};
-use crate::chain::Chain;
-use crate::compose::ComposeHash;
+use crate::chain::{AppChanges, Chain};
 use crate::safe::{Change, Finding, Look, SafeInfo, Severity, look};
 use crate::signer::{Consent, Signer, SignerError, SigningRecord};
 
@@ -213,14 +212,15 @@ pub(super) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError
     ))
 }
 
-/// The same for the app: owner and code are what the plan read. `true`: the hash is allowed already.
+/// The same for the app: owner and code are what the plan read. `true`: all changes are in force
+/// already.
 ///
 /// # Errors
 /// They are not.
-pub(super) async fn check_app(chain: &Chain, plan: &Plan, hash: ComposeHash) -> Result<bool, UpgradeError> {
-    let app = app_now(chain, plan, B256::from(*hash.as_bytes())).await?;
+pub(super) async fn check_app(chain: &Chain, plan: &Plan, changes: &AppChanges) -> Result<bool, UpgradeError> {
+    let app = app_now(chain, plan).await?;
     check_pins(plan, &app)?;
-    Ok(app.hash_allowed == Some(true))
+    Ok(chain.holds(changes, &app.block).await?)
 }
 
 /// Whether the Safe may be signed for: its code is known, and it is what was read before. `true`: it changed, and that
@@ -291,11 +291,7 @@ pub(super) fn consent_facts(plan: &Plan, ballot: &Ballot) -> Vec<(String, String
     if tx.is_rejection() {
         facts.push(fact("does", "nothing but use up the nonce".to_owned()));
     } else {
-        let after = plan.manifest.with(&plan.patch.changes);
-        let changes: Vec<&str> = plan.changes.iter().map(|change| change.field.as_str()).collect();
-        facts.push(fact("changes", changes.join(", ")));
-        facts.push(fact("images before", plan.manifest.images().join(", ")));
-        facts.push(fact("images after", after.images().join(", ")));
+        facts.extend(what_changes(plan, None));
         for call in tx.calls() {
             facts.push(fact("call", format!("{} {}", call.to, call.data)));
         }

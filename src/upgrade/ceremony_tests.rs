@@ -10,7 +10,7 @@ use super::*;
 use crate::compose::{Form, Verification};
 
 fn frozen() -> Frozen {
-    let calls = safe_plan().calls_for(hash());
+    let calls = safe_plan().calls_with(Some(hash()));
     Frozen::choose(&safe(), &calls, (U256::from(7), None)).unwrap()
 }
 
@@ -38,10 +38,10 @@ fn verified() -> Vec<Event> {
         Event::Open(Identity {
             schema: super::super::journal::SCHEMA,
             update: "u-1".to_owned(),
-            cvm: "app-1".to_owned(),
+            cvm: Some("app-1".to_owned()),
             app: APP,
             chain_id: 31337,
-            cloud: "127.0.0.1".to_owned(),
+            cloud: Some("127.0.0.1".to_owned()),
         }),
         Event::Plan(Box::new(safe_plan())),
         Event::PrepareOk(Preparation {
@@ -180,8 +180,8 @@ const OTHER: Address = Address::repeat_byte(0x77);
 
 #[test]
 fn several_calls_need_a_library() {
-    let mut calls = safe_plan().calls_for(hash());
-    calls.push(Call::add_device(APP, B256::repeat_byte(4)));
+    let mut calls = safe_plan().calls_with(Some(hash()));
+    calls.push(crate::chain::PolicyChange::AddDevice(B256::repeat_byte(4)).call(APP));
     let alone = Frozen::choose(&safe(), &calls, (U256::from(7), None));
     assert!(
         matches!(

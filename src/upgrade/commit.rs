@@ -10,7 +10,7 @@ use super::event::Event;
 use super::plan::known_pending;
 use super::{Outcome, Pending, UpgradeError};
 use crate::chain::{Chain, Proof, ProofFailure};
-use crate::cloud::{Accepted, CloudError, Commit, CommitToken, Cvm, Problem, Registration};
+use crate::cloud::{Accepted, CloudError, Commit, CommitToken, Cvm, CvmId, Problem, Registration};
 use crate::http::{Kind, Sent};
 use crate::signer::{AskError, Consent};
 
@@ -89,7 +89,7 @@ impl Run<'_> {
 
     /// Reads again, right before commit, what the proof says.
     async fn refresh_proof(&mut self, chain: &Chain) -> Result<Proof, UpgradeError> {
-        let plan = self.plan()?;
+        let changes = self.changes()?;
         let Some(proof) = self.upgrade.state().proof().cloned() else {
             return Err(UpgradeError::TooEarly {
                 message: "the effect on chain is not proved yet".to_owned(),
@@ -97,25 +97,19 @@ impl Run<'_> {
             });
         };
         let fresh = match proof.transaction {
-            Some(transaction) => {
-                chain
-                    .prove(transaction, plan.app, self.word(), self.finality(chain.id()))
-                    .await
-            }
-            None => {
-                chain
-                    .prove_state(plan.app, self.word(), self.finality(chain.id()))
-                    .await
-            }
+            Some(transaction) => chain.prove(transaction, &changes, self.finality(chain.id())).await,
+            None => chain.prove_state(&changes, self.finality(chain.id())).await,
         };
         match fresh {
             Ok(fresh) => self.keep_proof(&proof, fresh),
             // The block that held it was replaced.
             Err(ProofFailure::NotSettled { .. }) => self.prove_anew(chain, &proof).await,
-            Err(ProofFailure::Removed { hash, .. } | ProofFailure::NotAllowed { hash }) => Err(UpgradeError::decide(
-                "HASH_REMOVED",
-                format!("{hash} was allowed and is not allowed any more; nothing was committed"),
-            )),
+            Err(ProofFailure::Removed { change, .. } | ProofFailure::NotInForce { change }) => {
+                Err(UpgradeError::decide(
+                    "HASH_REMOVED",
+                    format!("this was approved and is undone: {change}; nothing was committed"),
+                ))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -162,7 +156,7 @@ impl Run<'_> {
     ///
     /// Preparing again can take long, and a fresh token does not know of the old one: somebody may have been faster.
     async fn ready(&mut self) -> Result<Ready, UpgradeError> {
-        let confirm = self.plan()?.confirm;
+        let confirm = self.code()?.confirm;
         let state = self.upgrade.state();
         let prepared = state.prepared.as_ref();
         let given = state.imported || prepared.is_some_and(|prepared| prepared.token_sha256.is_some());
@@ -216,15 +210,15 @@ impl Run<'_> {
 
     /// Another change of this CVM that waits for its commit is somebody else's intent.
     async fn refuse_to_supersede(&self, why: &str) -> Result<(), UpgradeError> {
-        let plan = self.plan()?;
+        let code = self.code()?;
         if self.limits.supersede {
             return Ok(());
         }
-        let pending = known_pending(self.world.cloud.pending_updates(plan.app).await)?;
+        let pending = known_pending(self.world.cloud.pending_updates(self.plan()?.app).await)?;
         let other = pending
             .iter()
             .flatten()
-            .find(|update| plan.is_of_this_cvm(update) && update.compose_hash != Some(self.hash()));
+            .find(|update| code.is_of_this_cvm(update) && update.compose_hash != Some(self.hash()));
         match other {
             None => Ok(()),
             Some(update) => Err(UpgradeError::decide(
@@ -250,13 +244,14 @@ impl Run<'_> {
         mut by: Registration,
     ) -> Result<Outcome, UpgradeError> {
         self.ask_to_commit()?;
+        let cvm = self.cvm()?;
         super::point("commit.a");
         self.record(Event::CommitTry { at: Timestamp::now() })?;
         super::point("commit.b");
         let began = tokio::time::Instant::now();
         let mut wait = RETRY_WAIT;
         loop {
-            let verdict = judge(self.post(token, by).await);
+            let verdict = judge(self.post(&cvm, token, by).await);
             super::point("commit.d");
             match verdict {
                 Verdict::Accepted(accepted) => return self.accept(Some(accepted)),
@@ -285,7 +280,7 @@ impl Run<'_> {
 
     fn ask_to_commit(&self) -> Result<(), UpgradeError> {
         let consent = Consent {
-            question: format!("Commit the update of {}? It restarts the CVM.", self.cvm),
+            question: format!("Commit the update of {}? It restarts the CVM.", self.cvm()?),
             facts: vec![("compose hash".to_owned(), self.hash().to_string())],
         };
         if self.world.ask.consent(&consent)? {
@@ -297,11 +292,11 @@ impl Run<'_> {
         }
     }
 
-    async fn post(&self, token: Option<&CommitToken>, by: Registration) -> Result<Accepted, CloudError> {
+    async fn post(&self, cvm: &CvmId, token: Option<&CommitToken>, by: Registration) -> Result<Accepted, CloudError> {
         let hash = self.hash();
         match token {
-            Some(token) => self.world.cloud.commit(&self.cvm, Commit { token, hash, by }).await,
-            None => self.world.cloud.confirm(&self.cvm, hash, by).await,
+            Some(token) => self.world.cloud.commit(cvm, Commit { token, hash, by }).await,
+            None => self.world.cloud.confirm(cvm, hash, by).await,
         }
     }
 
@@ -422,8 +417,9 @@ impl Run<'_> {
     /// What the CVM shows of a commit whose answer is not known. An operation under way may be anybody's: its end tells.
     async fn read_trace(&self) -> Result<Trace, UpgradeError> {
         let mut wait = LOOK_WAIT;
+        let name = self.cvm()?;
         loop {
-            let cvm = self.world.cloud.cvm(&self.cvm).await?;
+            let cvm = self.world.cloud.cvm(&name).await?;
             if self.has_our_hash(&cvm) == Some(true) {
                 return Ok(Trace::Ours);
             }

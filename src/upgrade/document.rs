@@ -35,7 +35,7 @@ pub enum Subject {
 pub struct Checked {
     /// What the chain said; nothing without one.
     pub look: Option<Look>,
-    /// The hash is allowed on chain already.
+    /// What is asked for is in force on chain already.
     pub allowed: bool,
     /// What could not be checked, one sentence each.
     pub unchecked: Vec<String>,
@@ -149,7 +149,7 @@ impl Subject {
     async fn check_paper(&mut self, world: &World<'_>, limits: &Limits, paper: Paper) -> Result<Checked, UpgradeError> {
         let (plan, ceremony) = self.ceremony()?;
         let rejects = paper == Paper::Rejection;
-        let hash = self.state().verified().map(|(hash, _)| *hash);
+        let changes = self.state().changes();
         if limits.offline {
             return Ok(Checked {
                 look: None,
@@ -163,8 +163,8 @@ impl Subject {
             });
         }
         let chain = world.chain(plan.chain_id).await?;
-        let allowed = match hash {
-            Some(hash) => check_app(&chain, plan, hash).await?,
+        let allowed = match changes {
+            Some(changes) => check_app(&chain, plan, &changes).await?,
             None => false,
         };
         let (look, changed) = check_ballot(&chain, limits, plan, ceremony.ballot(rejects)).await?;
@@ -293,7 +293,7 @@ impl Subject {
         if checked.allowed && !rejects {
             return Err(UpgradeError::decide(
                 "HASH_ALREADY_ALLOWED",
-                "the hash is allowed already: nobody has to sign",
+                "the change is in force already: nobody has to sign",
             ));
         }
         if self.state().is_rejecting() && !rejects {

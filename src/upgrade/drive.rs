@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use alloy::primitives::B256;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -13,8 +12,10 @@ use tokio::time::Instant;
 use super::environment::patch_digest;
 use super::event::{Event, Identity};
 use super::journal::{Found, Journal, JournalError, SCHEMA};
-use super::{Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, World, evidence, proposal};
-use crate::chain::{Chain, Finality};
+use super::{
+    CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, World, evidence, proposal,
+};
+use crate::chain::{AppChanges, Chain, Finality};
 use crate::cloud::CvmId;
 use crate::compose::{ComposeHash, Verification};
 use crate::fsutil;
@@ -38,7 +39,6 @@ pub(super) struct Run<'a> {
     pub(super) world: &'a World<'a>,
     pub(super) limits: &'a Limits,
     pub(super) deadline: Instant,
-    pub(super) cvm: CvmId,
     /// When this run made the proof that is in the journal.
     pub(super) proved: Option<Instant>,
     pub(super) signer: Option<Signer>,
@@ -47,11 +47,14 @@ pub(super) struct Run<'a> {
 impl Upgrade {
     /// The directory that an upgrade of `plan` uses below `root` when none is named.
     pub fn default_dir(root: &Path, plan: &Plan) -> PathBuf {
-        let name = plan
-            .expected_hash
-            .map_or_else(|| hex::encode(intent_digest(plan)), |hash| hash.bare());
+        let expected = plan.code.as_ref().and_then(|code| code.expected_hash);
+        let name = expected.map_or_else(|| hex::encode(intent_digest(plan)), |hash| hash.bare());
         let short: String = name.chars().take(8).collect();
-        root.join(format!("{}-{short}", plan.cvm))
+        let subject = plan.code.as_ref().map_or_else(
+            || hex::encode(plan.app).chars().take(8).collect(),
+            |code| code.cvm.clone(),
+        );
+        root.join(format!("{subject}-{short}"))
     }
 
     /// Starts an upgrade: creates the directory, locks it, records identity and plan. A directory that already holds
@@ -60,7 +63,7 @@ impl Upgrade {
     /// # Errors
     /// The plan has blockers, the directory holds another upgrade, or cannot be used.
     pub fn begin(dir: &Path, mut plan: Plan, limits: &Limits) -> Result<Self, UpgradeError> {
-        let sealed = plan.sealed.take();
+        let sealed = plan.code.as_mut().and_then(|code| code.sealed.take());
         let before = match Self::peek(dir) {
             Ok(state) => Some(state),
             Err(UpgradeError::Journal(JournalError::Missing { .. })) => None,
@@ -93,7 +96,7 @@ impl Upgrade {
     /// The hash cannot be recomputed, the directory holds another upgrade or one that asks for something else, or it
     /// cannot be used.
     pub fn adopt(dir: &Path, proposal: Proposal) -> Result<Self, UpgradeError> {
-        if proposal.verified == Verification::Uncomputable && !super::holds(dir) {
+        if proposal.verified == Some(Verification::Uncomputable) && !super::holds(dir) {
             return Err(UpgradeError::decide(
                 "HASH_UNVERIFIABLE",
                 "the compose hash cannot be recomputed from the proposal; prepare on this machine, or go on where it was prepared",
@@ -192,17 +195,11 @@ impl Upgrade {
     /// A run over this upgrade, once what opening recovered was told.
     pub(super) fn run<'a>(&'a mut self, world: &'a World<'a>, limits: &'a Limits) -> Result<Run<'a>, UpgradeError> {
         self.tell_recovery(world)?;
-        let cvm = self
-            .state
-            .identity()
-            .map_or_else(String::new, |identity| identity.cvm.clone())
-            .parse()?;
         Ok(Run {
             upgrade: self,
             world,
             limits,
             deadline: Instant::now() + limits.timeout,
-            cvm,
             proved: None,
             signer: None,
         })
@@ -212,11 +209,10 @@ impl Upgrade {
         let Some(identity) = self.state.identity() else {
             return Ok(());
         };
-        let expected = describe(&plan.cvm, plan.app, plan.chain_id);
-        let found = describe(&identity.cvm, identity.app, identity.chain_id);
-        let same_change = self.state.plan().is_none_or(|before| {
-            before.patch == plan.patch && before.environment.is_some() == plan.environment.is_some()
-        });
+        let cvm = plan.code.as_ref().map(|code| code.cvm.as_str());
+        let expected = describe(cvm, plan.app, plan.chain_id);
+        let found = describe(identity.cvm.as_deref(), identity.app, identity.chain_id);
+        let same_change = self.state.plan().is_none_or(|before| before.asks_the_same(plan));
         if expected == found && same_change {
             return Ok(());
         }
@@ -275,10 +271,10 @@ impl Upgrade {
 
     fn refuse_foreign_cloud(&self, world: &World<'_>) -> Result<(), UpgradeError> {
         match self.state.identity() {
-            Some(identity) if identity.cloud != world.cloud.host() => Err(UpgradeError::stop(
+            Some(Identity { cloud: Some(ours), .. }) if *ours != world.cloud.host() => Err(UpgradeError::stop(
                 "CLOUD_MISMATCH",
                 "API host",
-                &identity.cloud,
+                ours,
                 world.cloud.host(),
             )),
             _ => Ok(()),
@@ -322,8 +318,11 @@ impl Run<'_> {
     /// What follows from the last record and a run that was cut off did not come to: files to write, a token to forget.
     fn catch_up(&self) -> Result<(), UpgradeError> {
         self.upgrade.write_proposal()?;
-        if self.upgrade.state.committed.is_some() {
+        let state = &self.upgrade.state;
+        if state.committed.is_some() {
             self.forget_token()?;
+            self.write_evidence()?;
+        } else if state.code().is_none() && state.proof.is_some() {
             self.write_evidence()?;
         }
         Ok(())
@@ -356,17 +355,35 @@ impl Run<'_> {
             })
     }
 
+    /// What changes of the code.
+    pub(super) fn code(&self) -> Result<CodeChange, UpgradeError> {
+        self.upgrade.state.code().cloned().ok_or_else(|| {
+            UpgradeError::decide(
+                "NO_CODE_CHANGE",
+                "only the app's policy changes: there is no CVM to upgrade",
+            )
+        })
+    }
+
+    /// The CVM, as the API's paths name it.
+    pub(super) fn cvm(&self) -> Result<CvmId, UpgradeError> {
+        Ok(self.code()?.cvm.parse()?)
+    }
+
+    /// What has to be in force on chain in the end.
+    pub(super) fn changes(&self) -> Result<AppChanges, UpgradeError> {
+        self.upgrade.state.changes().ok_or_else(|| UpgradeError::TooEarly {
+            message: "nothing was prepared and verified yet".to_owned(),
+            command: "prepare",
+        })
+    }
+
     /// The verified hash; zero before there is one, which no step that uses it comes before.
     pub(super) fn hash(&self) -> ComposeHash {
         self.upgrade
             .state
             .verified()
             .map_or(ComposeHash::new([0; 32]), |(hash, _)| *hash)
-    }
-
-    /// The verified hash as a word of the EVM.
-    pub(super) fn word(&self) -> B256 {
-        B256::from(*self.hash().as_bytes())
     }
 
     pub(super) fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
@@ -485,14 +502,16 @@ fn fold(path: &Path, events: Vec<Event>) -> Result<State, UpgradeError> {
     })
 }
 
-fn describe(cvm: &str, app: alloy::primitives::Address, chain_id: u64) -> String {
-    format!("CVM {cvm}, app {app}, chain {chain_id}")
+fn describe(cvm: Option<&str>, app: alloy::primitives::Address, chain_id: u64) -> String {
+    let cvm = cvm.map_or_else(String::new, |cvm| format!("CVM {cvm}, "));
+    format!("{cvm}app {app}, chain {chain_id}")
 }
 
 fn identity_of(plan: &Plan) -> Identity {
+    let code = plan.code.as_ref();
     let seed = format!(
         "{}|{}|{}|{}",
-        plan.cvm,
+        code.map_or("", |code| code.cvm.as_str()),
         plan.app,
         plan.read_at,
         hex::encode(intent_digest(plan))
@@ -501,16 +520,19 @@ fn identity_of(plan: &Plan) -> Identity {
     Identity {
         schema: SCHEMA,
         update: format!("u-{name}"),
-        cvm: plan.cvm.clone(),
+        cvm: code.map(|code| code.cvm.clone()),
         app: plan.app,
         chain_id: plan.chain_id,
-        cloud: plan.cloud.clone(),
+        cloud: code.map(|code| code.cloud.clone()),
     }
 }
 
 /// SHA-256 of the change, without an environment.
 fn intent_digest(plan: &Plan) -> [u8; 32] {
-    patch_digest(&plan.patch)
+    match &plan.code {
+        Some(code) => patch_digest(&code.patch),
+        None => Sha256::digest(serde_json::to_vec(&plan.policy).unwrap_or_default()).into(),
+    }
 }
 
 fn refuse_blocked(plan: &Plan, limits: &Limits, under_way: bool) -> Result<(), UpgradeError> {
@@ -521,7 +543,8 @@ fn refuse_blocked(plan: &Plan, limits: &Limits, under_way: bool) -> Result<(), U
             message: blocker.text.clone(),
         });
     }
-    if plan.form.is_none() && !limits.accept_unverified_hash {
+    let unverifiable = plan.code.as_ref().is_some_and(|code| code.form.is_none());
+    if unverifiable && !limits.accept_unverified_hash {
         return Err(UpgradeError::decide(
             "HASH_UNVERIFIABLE",
             "the compose hash cannot be recomputed here, so what the cloud sends could not be checked",

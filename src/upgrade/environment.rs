@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::drive::{Run, Upgrade};
 use super::event::Event;
 use super::findings::Warning;
-use super::{Intent, Plan, Step, UpgradeError, World};
+use super::{CodeChange, Intent, Step, UpgradeError, World};
 use crate::chain::{Chain, is_known_kms};
 use crate::cloud::{CvmId, EnvKey, Patch};
 use crate::compose::Manifest;
@@ -253,9 +253,9 @@ impl Upgrade {
 
 impl Run<'_> {
     /// What prepare sends: the planned change, with the sealed environment where one belongs to it.
-    pub(super) fn patch(&self, plan: &Plan) -> Result<Patch, UpgradeError> {
-        let mut patch = plan.patch.clone();
-        if plan.environment.is_some() {
+    pub(super) fn patch(&self, code: &CodeChange) -> Result<Patch, UpgradeError> {
+        let mut patch = code.patch.clone();
+        if code.environment.is_some() {
             patch.encrypted_env = Some(self.upgrade.sealed()?);
         }
         Ok(patch)

@@ -21,14 +21,16 @@ pub struct Identity {
     pub schema: u32,
     /// Name of the upgrade.
     pub update: String,
-    /// CVM, as it is named in the API's paths.
-    pub cvm: String,
+    /// CVM, as it is named in the API's paths; none when only the app's policy changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cvm: Option<String>,
     /// App's contract.
     pub app: Address,
     /// Chain id.
     pub chain_id: u64,
-    /// Host of the API.
-    pub cloud: String,
+    /// Host of the API; none when only the app's policy changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<String>,
 }
 
 /// One journal record's content.

@@ -5,9 +5,9 @@ use std::path::Path;
 use alloy::primitives::{Address, B256};
 use serde::Serialize;
 
+use super::UpgradeError;
 use super::drive::{keep, pretty};
 use super::state::{State, Status};
-use super::{Plan, UpgradeError};
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
 use crate::safe::SafeVersion;
@@ -20,14 +20,19 @@ pub(super) const TEXT: &str = "evidence.md";
 struct Evidence<'a> {
     schema: &'static str,
     update: &'a str,
-    cvm: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cvm: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cvm_name: Option<&'a str>,
     app: Address,
     chain_id: u64,
     owner: Address,
-    compose_hash: ComposeHash,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compose_hash: Option<ComposeHash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     previous_compose_hash: Option<ComposeHash>,
-    verified: &'a Verification,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<&'a Verification>,
     changes: &'a [FieldChange],
     /// The Safe that approved, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,23 +88,22 @@ impl SafeEvidence {
 
 /// Writes both files, as far as there is something to prove.
 pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
-    let (Some(identity), Some(plan), Some(proof), Some((hash, verified))) =
-        (state.identity(), state.plan(), state.proof(), state.verified())
-    else {
+    let (Some(identity), Some(plan), Some(proof)) = (state.identity(), state.plan(), state.proof()) else {
         return Ok(());
     };
+    let code = plan.code.as_ref();
     let evidence = Evidence {
         schema: "countersign.evidence/1",
         update: &identity.update,
-        cvm: &identity.cvm,
-        cvm_name: plan.cvm_name.as_deref(),
+        cvm: identity.cvm.as_deref(),
+        cvm_name: code.and_then(|code| code.cvm_name.as_deref()),
         app: plan.app,
         chain_id: plan.chain_id,
         owner: plan.app_state.owner,
-        compose_hash: *hash,
-        previous_compose_hash: plan.current_hash,
-        verified,
-        changes: &plan.changes,
+        compose_hash: state.verified().map(|(hash, _)| *hash),
+        previous_compose_hash: plan.current_hash(),
+        verified: state.verified().map(|(_, how)| how),
+        changes: code.map(|code| code.changes.as_slice()).unwrap_or_default(),
         safe: SafeEvidence::of(state),
         adopted: state.adopted,
         proof,
@@ -108,24 +112,28 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         live_at: state.done,
     };
     keep(&dir.join(JSON), &pretty(&evidence), 0o644)?;
-    keep(
-        &dir.join(TEXT),
-        text(&evidence, plan, &state.status()).as_bytes(),
-        0o644,
-    )?;
+    keep(&dir.join(TEXT), text(&evidence, &state.status()).as_bytes(), 0o644)?;
     Ok(())
 }
 
-fn text(evidence: &Evidence<'_>, plan: &Plan, status: &Status) -> String {
-    let name = plan.cvm_name.as_deref().unwrap_or(evidence.cvm).escape_debug();
-    let mut lines = vec![
-        format!("# Upgrade {} of {name}\n", evidence.update),
-        "| fact | value |".to_owned(),
-    ];
+fn text(evidence: &Evidence<'_>, status: &Status) -> String {
+    let title = match evidence.cvm_name.or(evidence.cvm) {
+        Some(name) => format!("# Upgrade {} of {}\n", evidence.update, name.escape_debug()),
+        None => format!("# Change {} of the policy of {}\n", evidence.update, evidence.app),
+    };
+    let mut lines = vec![title, "| fact | value |".to_owned()];
     lines.push("| --- | --- |".to_owned());
     lines.extend(rows(evidence, status).map(|(fact, value)| format!("| {fact} | {value} |")));
     if let Some(safe) = &evidence.safe {
         lines.extend(safe.rows().map(|(fact, value)| format!("| {fact} | {value} |")));
+    }
+    lines.push("\n## Policy\n".to_owned());
+    lines.extend(evidence.proof.changes.iter().map(|proved| match proved.log_index {
+        Some(index) => format!("- {} (log {index} of the block)", proved.change),
+        None => format!("- {} (by state)", proved.change),
+    }));
+    if evidence.cvm.is_none() {
+        return lines.join("\n") + "\n";
     }
     lines.push("\n## Changes".to_owned());
     lines.extend(evidence.changes.iter().map(|change| {
@@ -139,16 +147,11 @@ fn text(evidence: &Evidence<'_>, plan: &Plan, status: &Status) -> String {
 fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'static str, String)> {
     let proof = evidence.proof;
     let known = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
-    let before = evidence.previous_compose_hash.map(|hash| hash.to_string());
     let transaction = proof.transaction.map(|hash| hash.to_string());
-    [
-        ("CVM", evidence.cvm.to_owned()),
+    let chain = [
         ("app", evidence.app.to_string()),
         ("chain", evidence.chain_id.to_string()),
         ("owner", evidence.owner.to_string()),
-        ("compose hash before", known(before, "unknown")),
-        ("compose hash", evidence.compose_hash.to_string()),
-        ("recomputed from local files", how(evidence.verified)),
         ("transaction", known(transaction, "none: proved by state")),
         (
             "sender",
@@ -156,13 +159,26 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
         ),
         ("block", format!("{} ({})", proof.block.number, proof.block.hash)),
         ("block time", block_time(proof.block.timestamp)),
-        ("still allowed at block", proof.head.number.to_string()),
+        ("still in force at block", proof.head.number.to_string()),
         ("settled by", format!("{:?}", proof.finality)),
-        ("operation", known(status.facts.correlation_id.clone(), "unknown")),
-        ("committed", known(evidence.committed_at.map(|at| at.to_string()), "no")),
-        ("live", known(evidence.live_at.map(|at| at.to_string()), "not seen yet")),
-    ]
-    .into_iter()
+    ];
+    let code = evidence.cvm.map(|cvm| {
+        let before = evidence.previous_compose_hash.map(|hash| hash.to_string());
+        let after = evidence.compose_hash.map(|hash| hash.to_string());
+        [
+            ("CVM", cvm.to_owned()),
+            ("compose hash before", known(before, "unknown")),
+            ("compose hash", known(after, "unknown")),
+            (
+                "recomputed from local files",
+                evidence.verified.map_or_else(String::new, how),
+            ),
+            ("operation", known(status.facts.correlation_id.clone(), "unknown")),
+            ("committed", known(evidence.committed_at.map(|at| at.to_string()), "no")),
+            ("live", known(evidence.live_at.map(|at| at.to_string()), "not seen yet")),
+        ]
+    });
+    code.into_iter().flatten().chain(chain)
 }
 
 fn how(verified: &Verification) -> String {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::environment::allowed;
-use super::plan::{PolicyChange, Route, is_of};
+use super::plan::{CodeChange, Route, is_of};
 use crate::chain::{AppState, HashRecord, OwnerKind};
 use crate::cloud::{Cvm, PendingUpdate};
 use crate::compose::{ComposeHash, Form, Manifest};
@@ -136,7 +136,9 @@ impl Findings<'_> {
 
     /// What a person should know.
     pub(super) fn warnings(&self) -> Vec<Warning> {
-        let mut found = derived_warnings(self.app, (self.before, self.after), self.form);
+        let mut found = derived_warnings(self.app, None);
+        let of_code = manifest_warnings((self.before, self.after), self.form);
+        found.extend(of_code.into_iter().flatten());
         found.extend(self.cloud_warnings().into_iter().flatten());
         found
     }
@@ -158,9 +160,9 @@ impl Findings<'_> {
 }
 
 /// Several calls need an owner that can make them in one transaction.
-pub(super) fn batch_blocker(route: &Route, also: &[PolicyChange]) -> Option<Warning> {
+pub(super) fn batch_blocker(route: &Route, calls: usize) -> Option<Warning> {
     let single = matches!(route, Route::Eoa { .. } | Route::Calldata { .. });
-    Warning::when(single && !also.is_empty(), "BATCH_NEEDS_SAFE", || {
+    Warning::when(single && calls > 1, "BATCH_NEEDS_SAFE", || {
         "only a Safe makes several calls in one transaction; make the other changes of the app's policy by themselves"
             .to_owned()
     })
@@ -197,17 +199,11 @@ pub const fn safe_code(finding: &Finding) -> &'static str {
     }
 }
 
-/// What a person should know of the contracts and of a manifest before and after: follows from a plan alone.
-pub(super) fn derived_warnings(
-    app: &AppState,
-    (before, after): (&Manifest, &Manifest),
-    form: Option<Form>,
-) -> Vec<Warning> {
+/// What a person should know of the contracts and of a change of the code: follows from a plan alone.
+pub(super) fn derived_warnings(app: &AppState, code: Option<&CodeChange>) -> Vec<Warning> {
+    let of_code = code.map(|code| manifest_warnings((&code.manifest, &code.manifest_after()), code.form));
     let of_chain = chain_warnings(app).into_iter();
-    of_chain
-        .chain(manifest_warnings((before, after), form))
-        .flatten()
-        .collect()
+    of_chain.chain(of_code.into_iter().flatten()).flatten().collect()
 }
 
 fn chain_warnings(app: &AppState) -> [Option<Warning>; 4] {

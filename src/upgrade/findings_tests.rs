@@ -23,13 +23,14 @@ struct Facts {
 impl Facts {
     fn codes(change: impl FnOnce(&mut Self)) -> (Vec<String>, Vec<String>) {
         let plan = sample::plan();
-        let after = plan.manifest.with(&plan.patch.changes);
+        let code = plan.code.unwrap();
+        let after = code.manifest_after();
         let mut facts = Self {
             app: plan.app_state,
-            cvm: cvm(plan.current_hash),
-            before: plan.manifest,
+            cvm: cvm(code.current_hash),
+            before: code.manifest,
             after,
-            form: plan.form,
+            form: code.form,
             pending: Some(Vec::new()),
             history: Vec::new(),
             environment: false,

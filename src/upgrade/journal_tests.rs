@@ -7,10 +7,10 @@ fn identity(schema: u32) -> Event {
     Event::Open(Identity {
         schema,
         update: "u-1".to_owned(),
-        cvm: "app-1".to_owned(),
+        cvm: Some("app-1".to_owned()),
         app: alloy::primitives::Address::repeat_byte(7),
         chain_id: 31337,
-        cloud: "127.0.0.1".to_owned(),
+        cloud: Some("127.0.0.1".to_owned()),
     })
 }
 

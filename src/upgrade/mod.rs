@@ -38,7 +38,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, U256};
 use url::Url;
 
-use crate::chain::{Chain, FeePolicy, Finality};
+use crate::chain::{Chain, FeePolicy, Finality, PolicyChange};
 use crate::cloud::{Client, CvmId, Patch};
 use crate::fsutil::point;
 use crate::http::Http;
@@ -54,7 +54,7 @@ pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation};
 pub use findings::{Warning, safe_code};
 pub use journal::JournalError;
-pub use plan::{Plan, PolicyChange, Route, plan};
+pub use plan::{CodeChange, Plan, Route, plan};
 pub use proposal::Proposal;
 pub use state::{Effect, Effects, Facts, State, Status, Step};
 
@@ -70,7 +70,7 @@ pub struct Intent {
     /// End with the two headers instead of the token.
     pub confirm: bool,
     /// What changes of the app's policy besides, in the same transaction.
-    pub also: Vec<PolicyChange>,
+    pub policy: Vec<PolicyChange>,
     /// What is fine about the Safe that owns the app although this build does not know it.
     pub trust: Trust,
     /// What has to hold.

@@ -8,8 +8,8 @@ use super::ballot::{Book, check_ballot, consent_facts, judge, sign_ballot};
 use super::ceremony::{Ballot, Ceremony, Frozen, Paper};
 use super::drive::Run;
 use super::event::Event;
-use super::{Goal, Outcome, Pending, PolicyChange, UpgradeError};
-use crate::chain::{AppQuery, Chain, Proof, ProofFailure};
+use super::{Goal, Outcome, Pending, UpgradeError};
+use crate::chain::{Chain, Proof, ProofFailure};
 use crate::safe::{
     Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, observe,
     prove_execution, simulate,
@@ -28,7 +28,7 @@ impl Run<'_> {
             .await?
             .ok_or_else(|| UpgradeError::stop("SAFE_CHANGED", "owner of the app", "a Safe", "no Safe any more"))?;
         self.pin_anew(pinned, &info)?;
-        let calls = plan.calls_for(self.hash());
+        let calls = self.upgrade.state().calls();
         let batcher = if calls.len() > 1 {
             batcher_on(&chain, &info).await?
         } else {
@@ -256,13 +256,10 @@ impl Run<'_> {
         if ours.failed {
             return Err(self.fail_inside(ceremony, ours.transaction)?);
         }
-        let plan = self.plan()?;
-        match chain
-            .prove(ours.transaction, plan.app, self.word(), self.finality(chain.id()))
-            .await
-        {
+        let changes = self.changes()?;
+        match chain.prove(ours.transaction, &changes, self.finality(chain.id())).await {
             Ok(proof) => {
-                self.record(Event::Adopted(Box::new(proof)))?;
+                self.adopt_proof(proof)?;
                 Ok(Outcome::Reached)
             }
             Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
@@ -302,42 +299,6 @@ impl Run<'_> {
         }
     }
 
-    /// The other changes of the app's policy that the same transaction had to make.
-    pub(super) async fn check_besides(&self, chain: &Chain) -> Result<(), UpgradeError> {
-        let plan = self.plan()?;
-        for change in &plan.also {
-            let mut query = AppQuery {
-                app: plan.app,
-                kms: None,
-                hash: None,
-                device: None,
-                os_image: None,
-            };
-            let (what, wanted) = match change {
-                PolicyChange::AddDevice(device) => {
-                    query.device = Some(*device);
-                    (format!("device {device}"), true)
-                }
-                PolicyChange::RemoveComposeHash(hash) => {
-                    query.hash = Some(*hash);
-                    (format!("compose hash {hash}"), false)
-                }
-            };
-            let app = chain.app(&query).await?;
-            let found = app.device_allowed.or(app.hash_allowed);
-            if found != Some(wanted) {
-                let word = |allowed: bool| if allowed { "allowed" } else { "not allowed" };
-                return Err(UpgradeError::stop(
-                    "POLICY_NOT_CHANGED",
-                    what,
-                    word(wanted),
-                    word(!wanted),
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// What a proved transaction has to show of our Safe, besides the app's event and state.
     pub(super) async fn check_execution(&mut self, chain: &Chain, proof: &Proof) -> Result<(), UpgradeError> {
         let (Some(transaction), Some(_)) = (proof.transaction, &self.upgrade.state().frozen) else {
@@ -352,7 +313,7 @@ impl Run<'_> {
             Err(SafeProofFailure::FailedInside { .. }) => Err(self.fail_inside(&ceremony, transaction)?),
             Err(_) if !is_ours => {
                 self.tell(&format!(
-                    "the hash is allowed by transaction {transaction}, which did not execute Safe transaction {}: that one can be executed as long as nonce {} is free",
+                    "the change is in force by transaction {transaction}, which did not execute Safe transaction {}: that one can be executed as long as nonce {} is free",
                     tx.hash(),
                     ceremony.nonce()
                 ));

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::environment::{self, Environment, Recipient};
 use super::findings::{Findings, Warning, batch_blocker, safe_remarks};
 use super::{Expected, Intent, UpgradeError, World};
-use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind};
+use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
-use crate::compose::{ComposeHash, FieldChange, Form, Manifest};
+use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
 use crate::env::SealedEnv;
 use crate::safe::SafeInfo;
 
@@ -34,19 +34,41 @@ pub enum Route {
     },
 }
 
-/// What an upgrade changes of the app's policy besides allowing its hash, in the same transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PolicyChange {
-    /// Let this device run the app.
-    AddDevice(B256),
-    /// Take an earlier compose hash from the list.
-    RemoveComposeHash(B256),
-}
-
 /// Everything that was read before anything is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// App id = contract.
+    pub app: Address,
+    /// Chain id.
+    pub chain_id: u64,
+    /// DstackKms contract.
+    pub kms: Option<Address>,
+    /// The contracts.
+    pub app_state: AppState,
+    /// How the owner acts.
+    pub route: Route,
+    /// The Safe that owns the app, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<SafeInfo>,
+    /// What is to run, if that changes: an upgrade. Without it only the policy does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<CodeChange>,
+    /// What else changes of the app's policy, in the same transaction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<PolicyChange>,
+    /// The calls that are needed, when all changes are known and not in force yet.
+    pub calls: Vec<Call>,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+    /// What forbids going on.
+    pub blockers: Vec<Warning>,
+    /// When it was read.
+    pub read_at: Timestamp,
+}
+
+/// What changes of the code that a CVM runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CodeChange {
     /// Host of the API.
     pub cloud: String,
     /// CVM, as it is named in the API's paths.
@@ -55,12 +77,6 @@ pub struct Plan {
     pub cvm_name: Option<String>,
     /// Its UUID.
     pub cvm_uuid: Option<String>,
-    /// App id = contract.
-    pub app: Address,
-    /// Chain id.
-    pub chain_id: u64,
-    /// DstackKms contract.
-    pub kms: Option<Address>,
     /// Device that runs the CVM.
     pub device: Option<B256>,
     /// Its OS image.
@@ -83,28 +99,10 @@ pub struct Plan {
     pub form: Option<Form>,
     /// Hash the change should give.
     pub expected_hash: Option<ComposeHash>,
-    /// The contracts.
-    pub app_state: AppState,
-    /// How the owner acts.
-    pub route: Route,
-    /// The Safe that owns the app, if one does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub safe: Option<SafeInfo>,
-    /// What changes besides, in the same transaction.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub also: Vec<PolicyChange>,
-    /// The calls that are needed, when the hash is known and not allowed yet.
-    pub calls: Vec<Call>,
     /// Updates that wait for their commit.
     pub pending_updates: Vec<PendingUpdate>,
-    /// What a person should know.
-    pub warnings: Vec<Warning>,
-    /// What forbids going on.
-    pub blockers: Vec<Warning>,
     /// End with the two headers instead of the token.
     pub confirm: bool,
-    /// When it was read.
-    pub read_at: Timestamp,
 }
 
 /// What the cloud said of the CVM, checked for what an upgrade needs.
@@ -115,15 +113,55 @@ struct Subject {
     chain_id: u64,
 }
 
-impl Plan {
+impl CodeChange {
     /// Whether a pending update is one of this CVM.
     pub(super) fn is_of_this_cvm(&self, update: &PendingUpdate) -> bool {
         is_of(update, self.cvm_uuid.as_deref())
     }
 
-    /// The calls that the owner has to make: the one that allows `hash`, then what changes besides.
-    pub fn calls_for(&self, hash: ComposeHash) -> Vec<Call> {
-        calls(self.app, hash, &self.also)
+    /// What recomputing `claimed` from the manifest and the change gives.
+    pub fn recompute(&self, claimed: ComposeHash) -> Verification {
+        self.current_hash.map_or(Verification::Uncomputable, |current| {
+            self.manifest.verify(current, &self.patch.changes, claimed)
+        })
+    }
+
+    /// The manifest after the change.
+    pub fn manifest_after(&self) -> Manifest {
+        self.manifest.with(&self.patch.changes)
+    }
+}
+
+impl Plan {
+    /// What has to be in force on chain in the end: the verified hash, where the code changes, then the rest; `None`
+    /// as long as that hash is not known.
+    pub fn changes_with(&self, hash: Option<ComposeHash>) -> Option<Vec<PolicyChange>> {
+        let code = match (&self.code, hash) {
+            (None, _) => None,
+            (Some(_), Some(hash)) => Some(PolicyChange::AddComposeHash(B256::from(*hash.as_bytes()))),
+            (Some(_), None) => return None,
+        };
+        Some(code.into_iter().chain(self.policy.iter().copied()).collect())
+    }
+
+    /// The calls that the owner has to make for [`Self::changes_with`]; none as long as the hash is not known.
+    pub fn calls_with(&self, hash: Option<ComposeHash>) -> Vec<Call> {
+        let changes = self.changes_with(hash).unwrap_or_default();
+        changes.into_iter().map(|change| change.call(self.app)).collect()
+    }
+
+    /// Whether another plan asks for the same.
+    pub(super) fn asks_the_same(&self, other: &Self) -> bool {
+        let code = |plan: &Self| {
+            let code = plan.code.as_ref();
+            code.map(|code| (code.patch.clone(), code.environment.is_some()))
+        };
+        code(self) == code(other) && (self.code.is_some() || self.policy == other.policy)
+    }
+
+    /// Hash that the CVM runs before the change, where the code changes and the cloud says.
+    pub fn current_hash(&self) -> Option<ComposeHash> {
+        self.code.as_ref().and_then(|code| code.current_hash)
     }
 }
 
@@ -181,7 +219,7 @@ async fn history(chain: &Chain, query: &AppQuery, intent: &Intent) -> Result<Vec
         return Ok(Vec::new());
     }
     let mut history = chain.hash_history(query.app).await?;
-    history.retain(|record| !intent.also.contains(&PolicyChange::RemoveComposeHash(record.hash)));
+    history.retain(|record| !intent.policy.contains(&PolicyChange::RemoveComposeHash(record.hash)));
     Ok(history)
 }
 
@@ -286,13 +324,6 @@ fn refuse_another(named: &CvmId, cvm: &Cvm) -> Result<(), UpgradeError> {
     }
 }
 
-fn calls(app: Address, hash: ComposeHash, also: &[PolicyChange]) -> Vec<Call> {
-    let first = Call::add_compose_hash(app, B256::from(*hash.as_bytes()));
-    std::iter::once(first)
-        .chain(also.iter().map(|change| change.call(app)))
-        .collect()
-}
-
 struct Draft<'a> {
     cloud: String,
     patch: Patch,
@@ -338,7 +369,7 @@ impl Draft<'_> {
             warnings.retain(|warning| warning.code != "OWNER_PENDING");
         }
         let route = Route::of(&app_state, self.safe.as_ref());
-        blockers.extend(batch_blocker(&route, &self.intent.also));
+        blockers.extend(batch_blocker(&route, self.intent.policy.len() + 1));
         if let Some(safe) = &self.safe {
             let (forbids, notes) = safe_remarks(safe, &self.intent.trust);
             blockers.extend(forbids);
@@ -346,25 +377,18 @@ impl Draft<'_> {
         }
         warnings.extend(self.remarks());
         let (environment, sealed) = self.environment.unzip();
-        let calls = self
-            .expected
-            .filter(|_| app_state.hash_allowed != Some(true))
-            .map(|hash| calls(self.subject.app, hash, &self.intent.also))
-            .unwrap_or_default();
+        let needed = self.expected.filter(|_| needs_calls(&app_state, &self.intent.policy));
         let Subject {
             cvm,
             manifest,
             app,
             chain_id,
         } = self.subject;
-        Plan {
+        let code = CodeChange {
             cloud: self.cloud,
             cvm: self.intent.cvm.to_string(),
             cvm_name: cvm.name,
             cvm_uuid: cvm.uuid,
-            app,
-            chain_id,
-            kms: cvm.kms.kms_contract,
             device: cvm.device_id,
             os_image: cvm.os_image_hash,
             current_hash: cvm.compose_hash,
@@ -375,18 +399,31 @@ impl Draft<'_> {
             sealed,
             form: self.form,
             expected_hash: self.expected,
+            pending_updates: self.pending.unwrap_or_default(),
+            confirm: self.intent.confirm,
+        };
+        let mut plan = Plan {
+            app,
+            chain_id,
+            kms: cvm.kms.kms_contract,
             route,
             app_state,
             safe: self.safe,
-            also: self.intent.also.clone(),
-            calls,
-            pending_updates: self.pending.unwrap_or_default(),
+            code: Some(code),
+            policy: self.intent.policy.clone(),
+            calls: Vec::new(),
             warnings,
             blockers,
-            confirm: self.intent.confirm,
             read_at: Timestamp::now(),
-        }
+        };
+        plan.calls = plan.calls_with(needed);
+        plan
     }
+}
+
+/// Whether the owner has something to do, as far as is known of the hash.
+pub(super) fn needs_calls(app: &AppState, besides: &[PolicyChange]) -> bool {
+    app.hash_allowed != Some(true) || !besides.is_empty()
 }
 
 /// Whether a pending update is one of the CVM with this UUID; unless both are known it may be.
@@ -410,16 +447,6 @@ impl Route {
             (OwnerKind::Contract, Some(_)) => Self::Safe { owner },
             (OwnerKind::Contract, None) => Self::Calldata { owner },
             (OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa, _) => Self::Eoa { owner },
-        }
-    }
-}
-
-impl PolicyChange {
-    /// The call that makes it.
-    pub fn call(self, app: Address) -> Call {
-        match self {
-            Self::AddDevice(device) => Call::add_device(app, device),
-            Self::RemoveComposeHash(hash) => Call::remove_compose_hash(app, hash),
         }
     }
 }

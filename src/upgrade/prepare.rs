@@ -33,7 +33,7 @@ impl Run<'_> {
     /// Asks the cloud for hash and token.
     pub(super) async fn prepare(&mut self) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
-        let patch = self.patch(&plan)?;
+        let patch = self.patch(&self.code()?)?;
         super::point("prepare.a");
         self.record(Event::PrepareTry {
             at: Timestamp::now(),
@@ -96,8 +96,9 @@ impl Run<'_> {
     /// Sends the PATCH, waits while another operation holds the CVM, and stores a 465 before it is read.
     async fn send_prepare(&self, patch: &Patch) -> Result<RawAnswer, UpgradeError> {
         let mut wait = BUSY_WAIT;
+        let cvm = self.cvm()?;
         loop {
-            let raw = self.world.cloud.prepare(&self.cvm, patch).await?;
+            let raw = self.world.cloud.prepare(&cvm, patch).await?;
             if raw.status == 465 {
                 fsutil::write(&self.upgrade.dir().join(ANSWER_FILE), &raw.bytes, 0o600)
                     .map_err(|error| not_stored("Phala Cloud prepared an update", error))?;
@@ -146,7 +147,7 @@ impl Run<'_> {
                 found,
             ));
         }
-        if let (Some(expected), Some(found)) = (plan.device, prepared.device_id)
+        if let (Some(expected), Some(found)) = (self.code()?.device, prepared.device_id)
             && expected != found
         {
             return Err(UpgradeError::stop(
@@ -245,9 +246,8 @@ impl Run<'_> {
 
     /// Recomputes the hash; one that the local files do not give stops everything, and is never taken as prepared.
     async fn examine(&mut self, plan: &Plan, claimed: ComposeHash) -> Result<Verification, UpgradeError> {
-        let how = plan.current_hash.map_or(Verification::Uncomputable, |current| {
-            plan.manifest.verify(current, &plan.patch.changes, claimed)
-        });
+        let code = self.code()?;
+        let how = code.recompute(claimed);
         match how {
             Verification::Mismatch { computed, explanation } => {
                 let mut details: Vec<String> = explanation.into_iter().collect();
@@ -265,13 +265,10 @@ impl Run<'_> {
 
     /// Recomputes, where it is relied on, what the journal says was verified.
     pub(super) fn verify_again(&self) -> Result<(), UpgradeError> {
-        let plan = self.plan()?;
-        let Some((claimed, how)) = self.upgrade.state().verified() else {
+        let (Some(code), Some((claimed, how))) = (self.upgrade.state().code(), self.upgrade.state().verified()) else {
             return Ok(());
         };
-        let again = plan.current_hash.map_or(Verification::Uncomputable, |current| {
-            plan.manifest.verify(current, &plan.patch.changes, *claimed)
-        });
+        let again = code.recompute(*claimed);
         match again {
             Verification::Uncomputable if *how != Verification::Uncomputable => Err(UpgradeError::stop(
                 "HASH_UNVERIFIABLE",
@@ -290,13 +287,17 @@ impl Run<'_> {
 
     /// Which text the server holds for the pending update, where it differs from ours.
     async fn explain_by_preview(&self, plan: &Plan, claimed: ComposeHash) -> Vec<String> {
-        let Some(uuid) = &plan.cvm_uuid else {
+        let Some((code, uuid)) = plan
+            .code
+            .as_ref()
+            .and_then(|code| Some((code, code.cvm_uuid.as_ref()?)))
+        else {
             return Vec::new();
         };
         let Ok(preview) = self.world.cloud.preview(plan.app, uuid, claimed).await else {
             return Vec::new();
         };
-        let after = plan.manifest.with(&plan.patch.changes);
+        let after = code.manifest_after();
         let text = |field: &str| after.get(field).and_then(|value| value.as_str()).map(ToOwned::to_owned);
         [
             ("docker_compose_file", preview.pending_docker_compose),

@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::ceremony::{Ceremony, Paper, SafeSection, Signed};
 use super::event::{Event, Identity, Preparation};
 use super::findings::{derived_warnings, safe_remarks};
+use super::plan::needs_calls;
 use super::state::State;
-use super::{Plan, Route, UpgradeError};
-use crate::chain::Call;
+use super::{CodeChange, Plan, Route, UpgradeError};
+use crate::chain::{AppChanges, Call};
 use crate::cloud::CvmId;
 use crate::compose::{ComposeError, ComposeHash, Manifest, Verification, strict_json};
 use crate::fsutil;
@@ -34,12 +35,15 @@ pub struct Proposal {
     pub schema: String,
     /// Name of the upgrade.
     pub update: String,
-    /// Host of the API.
-    pub cloud: String,
+    /// Host of the API; like everything about a compose hash, it is there when the code changes, and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<String>,
     /// Compose hash to allow.
-    pub compose_hash: ComposeHash,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_hash: Option<ComposeHash>,
     /// How it was verified where the proposal was made.
-    pub verified: Verification,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verification>,
     /// The calls that need the owner's authority.
     pub calls: Vec<Call>,
     /// ERC-8213 digest of each call's data.
@@ -48,11 +52,14 @@ pub struct Proposal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safe: Option<SafeSection>,
     /// Manifest after the change.
-    pub manifest_after: Manifest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_after: Option<Manifest>,
     /// When the server answered.
-    pub prepared_at: jiff::Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_at: Option<jiff::Timestamp>,
     /// When the commit token dies.
-    pub token_expires: jiff::Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<jiff::Timestamp>,
     /// What was read before anything was done.
     pub plan: Plan,
 }
@@ -61,9 +68,10 @@ impl Proposal {
     /// The proposal of a verified upgrade; `None` before that.
     pub fn of(state: &State) -> Option<Self> {
         let (identity, plan) = (state.identity()?, state.plan()?);
-        let (hash, how) = state.verified()?;
-        let prepared = state.prepared.as_ref()?;
-        let calls = plan.calls_for(*hash);
+        // Nothing is proposed before all of it is known.
+        state.changes()?;
+        let prepared = state.prepared.as_ref();
+        let calls = state.calls();
         let safe = match (&state.frozen, state.ceremony()) {
             (Some(frozen), Ok(Some(ceremony))) => Some(ceremony.section(frozen, state.is_rejecting(), &state.ballots)),
             _ => None,
@@ -72,14 +80,14 @@ impl Proposal {
             schema: SCHEMA.to_owned(),
             update: identity.update.clone(),
             cloud: identity.cloud.clone(),
-            compose_hash: *hash,
-            verified: how.clone(),
+            compose_hash: state.verified().map(|(hash, _)| *hash),
+            verified: state.verified().map(|(_, how)| how.clone()),
             calldata_digests: calls.iter().map(Call::digest).collect(),
             calls,
             safe,
-            manifest_after: plan.manifest.with(&plan.patch.changes),
-            prepared_at: prepared.at,
-            token_expires: prepared.expires,
+            manifest_after: plan.code.as_ref().map(CodeChange::manifest_after),
+            prepared_at: prepared.map(|prepared| prepared.at),
+            token_expires: prepared.map(|prepared| prepared.expires),
             plan: plan.clone(),
         })
     }
@@ -114,9 +122,16 @@ impl Proposal {
                 place.escape_debug()
             )));
         }
-        let named: CvmId = proposal.plan.cvm.parse()?;
-        if named.to_string() != proposal.plan.cvm {
-            return Err(malformed("its CVM is not named as this version names it".to_owned()));
+        if let Some(code) = &proposal.plan.code {
+            let named: CvmId = code.cvm.parse()?;
+            if named.to_string() != code.cvm {
+                return Err(malformed("its CVM is not named as this version names it".to_owned()));
+            }
+        }
+        if !proposal.is_whole() {
+            return Err(malformed(
+                "what belongs to a change of the code is not all there, or more than that".to_owned(),
+            ));
         }
         proposal.verify()?;
         Ok(proposal)
@@ -131,47 +146,44 @@ impl Proposal {
         self.check_plan()
     }
 
+    /// What the proposal says of a change of the code: the plan's part, the manifest after it, the hash and how it was
+    /// verified; `None` when only the policy changes.
+    pub fn code(&self) -> Option<(&CodeChange, &Manifest, (&ComposeHash, &Verification))> {
+        Some((
+            self.plan.code.as_ref()?,
+            self.manifest_after.as_ref()?,
+            (self.compose_hash.as_ref()?, self.verified.as_ref()?),
+        ))
+    }
+
+    /// What has to be in force on chain in the end.
+    pub fn changes(&self) -> AppChanges {
+        AppChanges {
+            app: self.plan.app,
+            changes: self.plan.changes_with(self.compose_hash).unwrap_or_default(),
+        }
+    }
+
+    /// Everything about a compose hash is there, or nothing; and something changes.
+    fn is_whole(&self) -> bool {
+        let code = self.plan.code.is_some();
+        let parts = [
+            self.cloud.is_some(),
+            self.compose_hash.is_some(),
+            self.verified.is_some(),
+            self.manifest_after.is_some(),
+            self.prepared_at.is_some(),
+            self.token_expires.is_some(),
+        ];
+        parts.iter().all(|there| *there == code) && !self.changes().changes.is_empty()
+    }
+
     /// Every value that follows from another one, recomputed.
     fn check(&self) -> Result<(), UpgradeError> {
-        let after = self.plan.manifest.with(&self.plan.patch.changes);
-        if after != self.manifest_after {
-            let differing = after
-                .diff(&self.manifest_after)
-                .into_iter()
-                .map(|change| change.field)
-                .collect::<Vec<_>>();
-            return Err(UpgradeError::stop(
-                "PROPOSAL_CHANGED",
-                "manifest after the change",
-                "the manifest before with the changes",
-                differing.join(", "),
-            ));
+        if let Some((code, stated, (hash, verified))) = self.code() {
+            check_code(code, stated, (*hash, verified))?;
         }
-        match self.plan.current_hash.map(|current| {
-            self.plan
-                .manifest
-                .verify(current, &self.plan.patch.changes, self.compose_hash)
-        }) {
-            Some(Verification::Mismatch { computed, explanation }) => {
-                return Err(UpgradeError::hash_mismatch(
-                    computed,
-                    self.compose_hash,
-                    explanation.into_iter().collect(),
-                ));
-            }
-            found => {
-                let found = found.unwrap_or(Verification::Uncomputable);
-                if found != self.verified {
-                    return Err(UpgradeError::stop(
-                        "PROPOSAL_CHANGED",
-                        "how the hash was verified",
-                        format!("{found:?}"),
-                        format!("{:?}", self.verified),
-                    ));
-                }
-            }
-        }
-        let calls = self.plan.calls_for(self.compose_hash);
+        let calls = self.plan.calls_with(self.compose_hash);
         if self.calls != calls {
             return Err(UpgradeError::stop(
                 "PROPOSAL_CHANGED",
@@ -203,20 +215,30 @@ impl Proposal {
                 "another one",
             ))
         };
-        let form = plan.current_hash.and_then(|current| plan.manifest.calibrate(current));
-        let expected = form.map(|form| self.manifest_after.hash(form));
-        let calls = expected
-            .filter(|_| plan.app_state.hash_allowed != Some(true))
-            .map(|hash| plan.calls_for(hash))
-            .unwrap_or_default();
-        if plan.cloud != self.cloud {
-            changed("API host of the plan")
-        } else if plan.app_state.app != plan.app {
+        let code = plan.code.as_ref();
+        let form = code.and_then(|code| code.manifest.calibrate(code.current_hash?));
+        let expected = self
+            .manifest_after
+            .as_ref()
+            .zip(form)
+            .map(|(after, form)| after.hash(form));
+        let needed = expected.filter(|_| needs_calls(&plan.app_state, &plan.policy));
+        let calls = plan.calls_with(needed);
+        let differs = |code: &CodeChange| {
+            if Some(&code.cloud) != self.cloud.as_ref() {
+                Some("API host of the plan")
+            } else if code.form != form || code.expected_hash != expected {
+                Some("hash of the plan")
+            } else if code.changes != code.manifest.diff(&code.manifest_after()) {
+                Some("changes of the plan")
+            } else {
+                None
+            }
+        };
+        if plan.app_state.app != plan.app {
             changed("app of the plan")
-        } else if plan.form != form || plan.expected_hash != expected {
-            changed("hash of the plan")
-        } else if plan.changes != plan.manifest.diff(&self.manifest_after) {
-            changed("changes of the plan")
+        } else if let Some(what) = code.and_then(differs) {
+            changed(what)
         } else if plan.calls != calls {
             changed("calls of the plan")
         } else if plan
@@ -237,22 +259,19 @@ impl Proposal {
     /// # Errors
     /// What the file says is not what follows from the rest of it.
     pub fn ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
-        let calls = self.plan.calls_for(self.compose_hash);
+        let calls = self.plan.calls_with(self.compose_hash);
         let section = self.safe.as_ref();
         section.map(|section| section.check(&self.plan, &calls)).transpose()
     }
 
     /// What a journal would hold that was begun with this proposal.
     pub(super) fn events(self) -> Vec<Event> {
-        let (section, at) = (self.safe.clone(), self.prepared_at);
-        let (identity, plan, preparation, how) = self.into_identity();
-        let hash = preparation.hash;
-        let mut events = vec![
-            Event::Open(identity),
-            Event::Plan(Box::new(plan)),
-            Event::PrepareOk(preparation),
-            Event::Verified { hash, how },
-        ];
+        let (section, at) = (self.safe.clone(), self.prepared_at.unwrap_or(self.plan.read_at));
+        let (preparation, verified) = (self.preparation(), self.compose_hash.zip(self.verified.clone()));
+        let (identity, plan) = self.into_identity();
+        let mut events = vec![Event::Open(identity), Event::Plan(Box::new(plan))];
+        events.extend(preparation.map(Event::PrepareOk));
+        events.extend(verified.map(|(hash, how)| Event::Verified { hash, how }));
         let Some(section) = section else { return events };
         events.push(Event::SafeFrozen(Box::new(section.frozen)));
         let mut extend = |signatures: Vec<Signed>, paper: Paper| {
@@ -295,8 +314,15 @@ impl Proposal {
         let Some(own) = Self::of(state) else { return Ok(()) };
         let told = |proposal: &Self| {
             format!(
-                "{}, CVM {}, app {}, chain {}",
-                proposal.compose_hash, proposal.plan.cvm, proposal.plan.app, proposal.plan.chain_id
+                "{}, app {}, chain {}{}",
+                proposal.changes(),
+                proposal.plan.app,
+                proposal.plan.chain_id,
+                proposal
+                    .plan
+                    .code
+                    .as_ref()
+                    .map_or_else(String::new, |code| format!(", CVM {}", code.cvm)),
             )
         };
         if told(&own) == told(self) {
@@ -310,36 +336,72 @@ impl Proposal {
         ))
     }
 
+    /// What prepare gave on another machine, whose token stays there.
+    fn preparation(&self) -> Option<Preparation> {
+        Some(Preparation {
+            hash: self.compose_hash?,
+            token_sha256: None,
+            at: self.prepared_at?,
+            expires: self.token_expires?,
+            request_id: None,
+        })
+    }
+
     /// The records that a machine starts with which did not prepare the upgrade itself.
-    pub(super) fn into_identity(self) -> (Identity, Plan, Preparation, Verification) {
+    fn into_identity(self) -> (Identity, Plan) {
         let identity = Identity {
             schema: super::journal::SCHEMA,
             update: self.update,
-            cvm: self.plan.cvm.clone(),
+            cvm: self.plan.code.as_ref().map(|code| code.cvm.clone()),
             app: self.plan.app,
             chain_id: self.plan.chain_id,
             cloud: self.cloud,
         };
-        let preparation = Preparation {
-            hash: self.compose_hash,
-            token_sha256: None,
-            at: self.prepared_at,
-            expires: self.token_expires,
-            request_id: None,
-        };
         let mut plan = self.plan;
         // Sentences of a file from elsewhere are nobody's word; what follows from its values is said anew.
-        plan.warnings = derived_warnings(&plan.app_state, (&plan.manifest, &self.manifest_after), plan.form);
+        plan.warnings = derived_warnings(&plan.app_state, plan.code.as_ref());
         if let Some(safe) = &plan.safe {
             plan.warnings.extend(safe_remarks(safe, &Trust::default()).1);
         }
         plan.blockers.clear();
-        (identity, plan, preparation, self.verified)
+        (identity, plan)
     }
 
     /// App's contract.
     pub const fn app(&self) -> Address {
         self.plan.app
+    }
+}
+
+/// The manifest after the change and its hash follow from what was there before.
+fn check_code(
+    code: &CodeChange,
+    stated: &Manifest,
+    (hash, verified): (ComposeHash, &Verification),
+) -> Result<(), UpgradeError> {
+    let after = code.manifest_after();
+    if after != *stated {
+        let differing: Vec<String> = after.diff(stated).into_iter().map(|change| change.field).collect();
+        return Err(UpgradeError::stop(
+            "PROPOSAL_CHANGED",
+            "manifest after the change",
+            "the manifest before with the changes",
+            differing.join(", "),
+        ));
+    }
+    match code.recompute(hash) {
+        Verification::Mismatch { computed, explanation } => Err(UpgradeError::hash_mismatch(
+            computed,
+            hash,
+            explanation.into_iter().collect(),
+        )),
+        found if found == *verified => Ok(()),
+        found => Err(UpgradeError::stop(
+            "PROPOSAL_CHANGED",
+            "how the hash was verified",
+            format!("{found:?}"),
+            format!("{verified:?}"),
+        )),
     }
 }
 

@@ -77,7 +77,7 @@ fn i1_to_i8_a_file_that_two_readers_could_take_for_two_things_is_malformed() {
 
 #[test]
 fn i7_i9_members_and_spellings_that_this_version_does_not_write_are_malformed_wherever_they_stand() {
-    for place in ["", "/plan", "/plan/app_state", "/plan/patch", "/calls/0", "/verified"] {
+    for place in ["", "/plan", "/plan/app_state", "/plan/code/patch", "/calls/0", "/verified"] {
         let mut proposal = honest();
         let object = proposal.pointer_mut(place).unwrap().as_object_mut().unwrap();
         object.insert("approved_by".to_owned(), json!("everybody"));
@@ -102,7 +102,7 @@ fn i19_a_cvm_whose_name_would_leave_the_folder_is_malformed() {
         "app\u{1b}[2J",
         "x\u{202e}y",
     ] {
-        File::edited("/plan/cvm", json!(name)).is_malformed(name);
+        File::edited("/plan/code/cvm", json!(name)).is_malformed(name);
     }
 }
 
@@ -113,9 +113,9 @@ fn v16_what_follows_from_other_values_is_recomputed() {
         ("/cloud", json!("evil.example")),
         ("/plan/app", json!(sample::OWNER)),
         ("/plan/app_state/app", json!(sample::OWNER)),
-        ("/plan/expected_hash", other.clone()),
-        ("/plan/form", json!("go")),
-        ("/plan/changes", json!([])),
+        ("/plan/code/expected_hash", other.clone()),
+        ("/plan/code/form", json!("go")),
+        ("/plan/code/changes", json!([])),
         ("/plan/calls", json!([])),
         ("/plan/route", json!({"kind": "eoa", "owner": sample::APP})),
         ("/verified", json!({"result": "uncomputable"})),
@@ -128,7 +128,7 @@ fn v16_what_follows_from_other_values_is_recomputed() {
 #[test]
 fn v1_a_hash_is_not_called_verified_without_the_hash_it_was_calibrated_with() {
     let mut proposal = honest();
-    proposal["plan"]["current_hash"] = Value::Null;
+    proposal["plan"]["code"]["current_hash"] = Value::Null;
     let refused = File::holding(proposal.to_string().as_bytes()).read().unwrap_err();
     assert!(matches!(refused, UpgradeError::Stop(_)), "{refused:?}");
 }
@@ -136,7 +136,7 @@ fn v1_a_hash_is_not_called_verified_without_the_hash_it_was_calibrated_with() {
 #[test]
 fn v1_a_hash_that_nobody_can_recompute_is_not_adopted() {
     let mut proposal: Proposal = serde_json::from_value(honest()).unwrap();
-    proposal.verified = Verification::Uncomputable;
+    proposal.verified = Some(Verification::Uncomputable);
     let dir = tempfile::tempdir().unwrap();
     let refused = Upgrade::adopt(&dir.path().join("new"), proposal).unwrap_err();
     assert!(
@@ -172,7 +172,7 @@ fn i12_a_file_with_the_name_of_an_upgrade_and_another_wish_stops() {
     drop(Upgrade::adopt(dir.path(), proposal.clone()).unwrap());
     drop(Upgrade::adopt(dir.path(), proposal.clone()).unwrap());
     let mut other = proposal.clone();
-    other.compose_hash = ComposeHash::new([9; 32]);
+    other.compose_hash = Some(ComposeHash::new([9; 32]));
     match Upgrade::adopt(dir.path(), other) {
         Err(UpgradeError::Stop(stop)) => assert!(matches!(
             *stop,

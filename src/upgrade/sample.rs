@@ -3,8 +3,8 @@
 use alloy::primitives::{Address, B256, Bytes, U256, b256};
 
 use super::event::{Event, Identity, Preparation};
-use super::plan::{Plan, Route};
-use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, Proof, SignedTx, TxRequest};
+use super::plan::{CodeChange, Plan, Route};
+use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, PolicyChange, Proof, Proved, SignedTx, TxRequest};
 use crate::cloud::{Accepted, Patch};
 use crate::compose::{Changes, ComposeHash, Form, Manifest, Verification};
 use crate::safe::{SafeInfo, deployments};
@@ -36,14 +36,11 @@ pub(super) fn plan() -> Plan {
     };
     let after = manifest.with(&changes);
     let expected = after.hash(Form::Sorted);
-    Plan {
+    let code = CodeChange {
         cloud: "127.0.0.1".to_owned(),
         cvm: "app-1".to_owned(),
         cvm_name: Some("app".to_owned()),
         cvm_uuid: None,
-        app: APP,
-        chain_id: 31337,
-        kms: Some(Address::repeat_byte(0x6b)),
         device: Some(B256::repeat_byte(0xde)),
         os_image: None,
         current_hash: Some(manifest.hash(Form::Sorted)),
@@ -57,15 +54,21 @@ pub(super) fn plan() -> Plan {
         sealed: None,
         form: Some(Form::Sorted),
         expected_hash: Some(expected),
+        pending_updates: Vec::new(),
+        confirm: false,
+    };
+    Plan {
+        app: APP,
+        chain_id: 31337,
+        kms: Some(Address::repeat_byte(0x6b)),
         app_state: app_state(),
         route: Route::Eoa { owner: OWNER },
         safe: None,
-        also: Vec::new(),
+        code: Some(code),
+        policy: Vec::new(),
         calls: vec![Call::add_compose_hash(APP, B256::from(*expected.as_bytes()))],
-        pending_updates: Vec::new(),
         warnings: Vec::new(),
         blockers: Vec::new(),
-        confirm: false,
         read_at: now(),
     }
 }
@@ -92,7 +95,7 @@ fn app_state() -> AppState {
 }
 
 pub(super) fn hash() -> ComposeHash {
-    plan().expected_hash.unwrap()
+    plan().code.unwrap().expected_hash.unwrap()
 }
 
 pub(super) fn tx(nonce: u64, fee: u128) -> SignedTx {
@@ -116,11 +119,13 @@ pub(super) fn proof(transaction: B256) -> Proof {
     Proof {
         chain_id: 31337,
         app: APP,
-        hash: B256::from(*hash().as_bytes()),
+        changes: vec![Proved {
+            change: PolicyChange::AddComposeHash(B256::from(*hash().as_bytes())),
+            log_index: Some(0),
+        }],
         transaction: Some(transaction),
         sender: Some(OWNER),
         block: block(2),
-        log_index: Some(0),
         gas_used: Some(50_000),
         head: block(3),
         finality: Finality::Confirmations(1),
@@ -135,10 +140,10 @@ pub(super) fn story() -> Vec<Event> {
         Event::Open(Identity {
             schema: 1,
             update: "u-1".to_owned(),
-            cvm: "app-1".to_owned(),
+            cvm: Some("app-1".to_owned()),
             app: APP,
             chain_id: 31337,
-            cloud: "127.0.0.1".to_owned(),
+            cloud: Some("127.0.0.1".to_owned()),
         }),
         Event::Plan(Box::new(plan())),
         Event::PrepareTry {

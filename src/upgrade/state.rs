@@ -12,8 +12,8 @@ use super::UpgradeError;
 use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures};
 use super::errand::Errand;
 use super::event::{Event, Identity, IllegalStep, Preparation};
-use super::plan::Plan;
-use crate::chain::{BlockRef, Proof, SignedTx};
+use super::plan::{CodeChange, Plan};
+use crate::chain::{AppChanges, BlockRef, Call, PolicyChange, Proof, SignedTx};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
 use crate::safe::SafeInfo;
@@ -96,6 +96,9 @@ pub struct Facts {
     /// Hash to allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compose_hash: Option<ComposeHash>,
+    /// What else changes of the app's policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<PolicyChange>,
     /// Hash of the Safe transaction that owners sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safe_tx_hash: Option<B256>,
@@ -271,15 +274,15 @@ impl State {
 
     /// What comes next.
     pub fn next(&self) -> Step {
-        if self.done.is_some() || self.abandoned.is_some() {
+        if self.done.is_some() || self.abandoned.is_some() || (self.proof.is_some() && !self.has_code()) {
             Step::Finished
         } else if self.committed.is_some() {
             Step::Watch
         } else if self.committing {
             Step::Settle
-        } else if self.prepared.is_none() {
+        } else if self.has_code() && self.prepared.is_none() {
             Step::Prepare
-        } else if self.verified.is_none() {
+        } else if self.has_code() && self.verified.is_none() {
             Step::Verify
         } else if self.proof.is_some() {
             Step::Commit
@@ -319,6 +322,21 @@ impl State {
         self.proof.as_deref()
     }
 
+    /// What changes of the code that runs; `None`: only the policy changes.
+    pub fn code(&self) -> Option<&CodeChange> {
+        self.plan().and_then(|plan| plan.code.as_ref())
+    }
+
+    /// What has to be in force on chain in the end; `None` before all of it is known.
+    pub fn changes(&self) -> Option<AppChanges> {
+        let plan = self.plan()?;
+        let hash = self.verified.as_ref().map(|(hash, _)| *hash);
+        Some(AppChanges {
+            app: plan.app,
+            changes: plan.changes_with(hash)?,
+        })
+    }
+
     /// The hash that was checked, and how.
     pub const fn verified(&self) -> Option<&(ComposeHash, Verification)> {
         self.verified.as_ref()
@@ -355,7 +373,7 @@ impl State {
             | Event::SafeErrand { .. }
             | Event::SafeErrandDone { .. }
             | Event::SafePinned(_) => self.safe_objection(event),
-            Event::SignTry { .. } => missing(self.verified.is_some(), "the hash was not verified"),
+            Event::SignTry { .. } => missing(self.changes().is_some(), "the hash was not verified"),
             Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
                 let same_nonce = self
                     .signed
@@ -368,15 +386,15 @@ impl State {
                 "the transaction is not ours",
             ),
             Event::TxFinal(proof) | Event::Adopted(proof) => missing(
-                self.verified
-                    .as_ref()
-                    .is_some_and(|(hash, _)| hash.as_bytes() == &proof.hash.0),
-                "the proof is for another hash",
+                self.changes().is_some_and(|changes| changes == proof.subject()),
+                "the proof is for something else",
             ),
             Event::TxGone { .. } => missing(!self.signed.is_empty(), "nothing was signed"),
-            Event::CommitTry { .. } => missing(self.proof.is_some(), "there is no proof"),
+            Event::CommitTry { .. } | Event::CommitOk { .. } => missing(
+                self.proof.is_some() && self.has_code(),
+                "there is no proof, or nothing to commit",
+            ),
             Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),
-            Event::CommitOk { .. } => missing(self.proof.is_some(), "there is no proof"),
             Event::Done { .. } => missing(self.committed.is_some(), "nothing was committed"),
             Event::Abandoned { .. } | Event::Note { .. } => None,
         }
@@ -387,7 +405,7 @@ impl State {
         let missing = |is_there: bool, why| (!is_there).then_some(why);
         match event {
             Event::SafeFrozen(_) => missing(
-                self.verified.is_some() && self.has_safe() && self.signed.is_empty(),
+                self.changes().is_some() && self.has_safe() && self.signed.is_empty(),
                 "no Safe approves, or something was sent already",
             )
             .or_else(|| {
@@ -417,7 +435,12 @@ impl State {
     }
 
     fn has_environment(&self) -> bool {
-        self.plan.as_ref().is_some_and(|plan| plan.environment.is_some())
+        self.code().is_some_and(|code| code.environment.is_some())
+    }
+
+    /// Whether the code changes. Before there is a plan nothing is known to be without.
+    fn has_code(&self) -> bool {
+        self.plan.as_ref().is_none_or(|plan| plan.code.is_some())
     }
 
     fn agrees(&self, hash: ComposeHash) -> bool {
@@ -434,10 +457,16 @@ impl State {
     /// # Errors
     /// What is recorded is not what the plan asks for.
     pub fn ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
-        let (Some(plan), Some(frozen), Some((hash, _))) = (self.plan(), &self.frozen, &self.verified) else {
+        let (Some(plan), Some(frozen)) = (self.plan(), &self.frozen) else {
             return Ok(None);
         };
-        Ceremony::new(plan, &plan.calls_for(*hash), frozen, &self.ballots).map(Some)
+        Ceremony::new(plan, &self.calls(), frozen, &self.ballots).map(Some)
+    }
+
+    /// The calls that change the policy; none before all of them are known.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        let hash = self.verified.as_ref().map(|(hash, _)| *hash);
+        self.plan().map(|plan| plan.calls_with(hash)).unwrap_or_default()
     }
 
     /// Whether somebody decided to reject the Safe transaction.
@@ -520,16 +549,17 @@ impl State {
         let newest = self.signed.last();
         Facts {
             update: self.identity.as_ref().map(|identity| identity.update.clone()),
-            cvm: self.identity.as_ref().map(|identity| identity.cvm.clone()),
+            cvm: self.identity.as_ref().and_then(|identity| identity.cvm.clone()),
             app: self.identity.as_ref().map(|identity| identity.app),
             chain_id: self.identity.as_ref().map(|identity| identity.chain_id),
             owner: plan.map(|plan| plan.app_state.owner),
-            previous_compose_hash: plan.and_then(|plan| plan.current_hash),
+            previous_compose_hash: plan.and_then(Plan::current_hash),
             compose_hash: self
                 .prepared
                 .as_ref()
                 .map(|prepared| prepared.hash)
-                .or_else(|| plan.and_then(|plan| plan.expected_hash)),
+                .or_else(|| self.code().and_then(|code| code.expected_hash)),
+            policy: plan.map(|plan| plan.policy.clone()).unwrap_or_default(),
             safe_tx_hash: self
                 .frozen
                 .as_ref()

@@ -108,7 +108,7 @@ fn t7_a_second_preparation_must_give_the_identical_hash() {
 fn a_proof_for_another_hash_is_refused() {
     let mut state = after(9);
     let mut proof = sample::proof(sample::tx(0, 100).hash);
-    proof.hash = B256::repeat_byte(9);
+    proof.changes[0].change = PolicyChange::AddComposeHash(B256::repeat_byte(9));
     assert!(state.apply(Event::TxFinal(Box::new(proof.clone()))).is_err());
     assert!(state.apply(Event::Adopted(Box::new(proof))).is_err());
 }
@@ -192,12 +192,12 @@ fn a_proposal_says_what_its_upgrade_says_and_stands_alone() {
     crate::fsutil::write(&path, &serde_json::to_vec(&proposal).unwrap(), 0o644).unwrap();
     let read = super::super::Proposal::read(&path).unwrap();
     assert_eq!(read, proposal);
-    assert_eq!(read.compose_hash, sample::plan().manifest_after_hash());
+    assert_eq!(read.compose_hash, Some(sample::plan().manifest_after_hash()));
 }
 
 impl Plan {
     fn manifest_after_hash(&self) -> ComposeHash {
-        self.manifest.with(&self.patch.changes).hash(Form::Sorted)
+        self.code.as_ref().unwrap().manifest_after().hash(Form::Sorted)
     }
 }
 
@@ -212,7 +212,7 @@ fn a_changed_proposal_is_refused() {
         ("/calls/0/to", serde_json::json!(sample::OWNER)),
         ("/calldata_digests/0", other),
         ("/manifest_after/name", serde_json::json!("other")),
-        ("/plan/patch/docker_compose_file", serde_json::json!("services: {}")),
+        ("/plan/code/patch/docker_compose_file", serde_json::json!("services: {}")),
     ];
     let dir = tempfile::tempdir().unwrap();
     for (pointer, value) in edits {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::drive::Run;
 use super::event::Event;
 use super::{Outcome, Pending, UpgradeError};
-use crate::chain::{Chain, InclusionAt, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
+use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
 use crate::signer::{AskError, Consent};
 
 /// Wait after a look that gave no answer; doubles.
@@ -66,7 +66,7 @@ impl Run<'_> {
     /// Waits until the hash is allowed, by whatever path.
     pub(super) async fn wait_for_others(&mut self) -> Result<Outcome, UpgradeError> {
         let chain = self.chain().await?;
-        let plan = self.plan()?;
+        let changes = self.changes()?;
         let pause = chain
             .block_time()
             .await?
@@ -76,17 +76,14 @@ impl Run<'_> {
             if self.upgrade.state().proof().is_some() {
                 return Ok(Outcome::Reached);
             }
-            match chain
-                .prove_state(plan.app, self.word(), self.finality(chain.id()))
-                .await
-            {
+            match chain.prove_state(&changes, self.finality(chain.id())).await {
                 Ok(proof) => {
                     self.check_execution(&chain, &proof).await?;
-                    self.record(Event::Adopted(Box::new(proof)))?;
+                    self.adopt_proof(proof)?;
                     return Ok(Outcome::Reached);
                 }
                 Err(ProofFailure::NotSettled { .. }) => {}
-                Err(ProofFailure::NotAllowed { .. }) => match self.safe_news(&chain).await {
+                Err(ProofFailure::NotInForce { .. }) => match self.safe_news(&chain).await {
                     Ok(found) => news = found,
                     Err(UpgradeError::Chain(error)) if !is_final(&error) => {
                         self.tell(&format!("{error}; asking again"));
@@ -99,7 +96,7 @@ impl Run<'_> {
             if !self.sleep(pause).await {
                 return Ok(Outcome::Pending(news.unwrap_or_else(|| Pending {
                     code: "PENDING_APPROVAL",
-                    what: format!("{} is not allowed on {} yet", self.hash(), plan.app),
+                    what: format!("on {} this is not in force yet: {}", changes.app, changes),
                 })));
             }
         }
@@ -107,15 +104,16 @@ impl Run<'_> {
 
     /// The hash is allowed without a transaction that this upgrade knows.
     pub(super) async fn adopt_allowed(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
-        let plan = self.plan()?;
-        match chain
-            .prove_state(plan.app, self.word(), self.finality(chain.id()))
-            .await
-        {
+        let changes = self.changes()?;
+        match chain.prove_state(&changes, self.finality(chain.id())).await {
             Ok(proof) => {
-                self.tell("the hash is allowed already: no transaction is needed");
+                self.tell(if self.upgrade.state().code().is_some() {
+                    "the hash is allowed already: no transaction is needed"
+                } else {
+                    "the change is in force already: no transaction is needed"
+                });
                 self.check_execution(chain, &proof).await?;
-                self.record(Event::Adopted(Box::new(proof)))?;
+                self.adopt_proof(proof)?;
                 Ok(Outcome::Reached)
             }
             Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
@@ -124,6 +122,19 @@ impl Run<'_> {
             })),
             Err(error) => Err(error.into()),
         }
+    }
+
+    pub(super) fn adopt_proof(&mut self, proof: Proof) -> Result<(), UpgradeError> {
+        self.record(Event::Adopted(Box::new(proof)))?;
+        self.finish_policy()
+    }
+
+    /// Where only the policy changes, nothing comes after the proof.
+    fn finish_policy(&self) -> Result<(), UpgradeError> {
+        if self.upgrade.state().code().is_some() {
+            return Ok(());
+        }
+        self.write_evidence()
     }
 
     fn see(&mut self, inclusion: InclusionAt, told: &mut Option<InclusionAt>) -> Result<(), UpgradeError> {
@@ -155,7 +166,7 @@ impl Run<'_> {
         chain: &Chain,
         inclusion: InclusionAt,
     ) -> Result<Option<Outcome>, UpgradeError> {
-        let plan = self.plan()?;
+        let changes = self.changes()?;
         super::point("wait.b");
         if let Some(errand) = self.upgrade.state().errand {
             return self.prove_errand(chain, errand, inclusion.transaction).await;
@@ -164,15 +175,15 @@ impl Run<'_> {
             return self.prove_rejection(chain, inclusion.transaction).await;
         }
         match chain
-            .prove(inclusion.transaction, plan.app, self.word(), self.finality(chain.id()))
+            .prove(inclusion.transaction, &changes, self.finality(chain.id()))
             .await
         {
             Ok(proof) => {
                 self.check_execution(chain, &proof).await?;
-                self.check_besides(chain).await?;
                 self.record(Event::TxFinal(Box::new(proof)))?;
                 self.proved = Some(Instant::now());
                 super::point("wait.e");
+                self.finish_policy()?;
                 Ok(Some(Outcome::Reached))
             }
             Err(ProofFailure::NotSettled { .. }) => Ok(None),
@@ -303,15 +314,15 @@ impl Run<'_> {
 
     /// Our nonce went to a stranger's transaction: the hash may be allowed by it all the same.
     async fn lose(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
-        let plan = self.plan()?;
+        let changes = self.changes()?;
         let finality = self.finality(chain.id());
-        match chain.prove_state(plan.app, self.word(), finality).await {
+        match chain.prove_state(&changes, finality).await {
             Ok(proof) => {
-                self.tell("another transaction allowed the hash");
-                self.record(Event::Adopted(Box::new(proof)))?;
+                self.tell("another transaction made the change");
+                self.adopt_proof(proof)?;
                 Ok(Outcome::Reached)
             }
-            Err(ProofFailure::NotAllowed { .. } | ProofFailure::Removed { .. }) => {
+            Err(ProofFailure::NotInForce { .. } | ProofFailure::Removed { .. }) => {
                 let why = "its nonce was used by another transaction".to_owned();
                 self.record(Event::TxGone { why: why.clone() })?;
                 Err(UpgradeError::decide(

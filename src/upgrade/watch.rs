@@ -20,8 +20,9 @@ impl Run<'_> {
         let began = tokio::time::Instant::now();
         let mut wait = LOOK_WAIT;
         let mut moved = false;
+        let name = self.cvm()?;
         loop {
-            match self.world.cloud.cvm(&self.cvm).await {
+            match self.world.cloud.cvm(&name).await {
                 Ok(cvm) if self.is_live(&cvm) => return self.finish().await,
                 Ok(cvm) => {
                     moved |= cvm.progress.is_some() || !is_running(&cvm);
@@ -81,7 +82,7 @@ impl Run<'_> {
     }
 
     async fn boot_failed(&mut self) -> Result<Outcome, UpgradeError> {
-        let state = self.world.cloud.state(&self.cvm).await.ok();
+        let state = self.world.cloud.state(&self.cvm()?).await.ok();
         let why = state
             .and_then(|state| state.boot_error)
             .map_or_else(String::new, |error| format!(": {}", error.escape_debug()));

@@ -108,7 +108,7 @@ fn i19_a_proposal_whose_cvm_leads_out_of_the_folder_creates_nothing() {
     let flow = Flow::new(&world);
     flow.step("prepare").exits(0);
     let mut proposal = flow.json_file("proposal.json");
-    proposal["plan"]["cvm"] = json!("../../out");
+    proposal["plan"]["code"]["cvm"] = json!("../../out");
     let folder = world.folder().join("a/b");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("proposal.json"), proposal.to_string()).unwrap();

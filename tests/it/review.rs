@@ -576,7 +576,7 @@ fn i18_words_of_others_and_secrets_do_not_reach_the_screen() {
     let flow = prepared(&world);
     let desk = Desk::of(&flow);
     desk.tamper(
-        "/plan/cvm_name",
+        "/plan/code/cvm_name",
         json!("a\u{1b}]0;x\u{7}\u{202e}b\r\nEverything is fine"),
     );
     for more in [&["--offline"][..], &["-vvv"]] {

@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolError, SolValue};
-use countersign::chain::{Call, Chain, Options};
+use countersign::chain::{AppChanges, Call, Chain, Options};
 use countersign::http::{Http, Limits};
 use countersign::safe::{
     Change, Finding, Intent, LookError, Obstacle, Operation, OwnerSignature, SafeDomain, SafeInfo, SafeProofFailure,
@@ -1048,7 +1048,7 @@ async fn pitfall_18_an_effect_that_somebody_else_brought_about_is_told() {
     let watched = Watched {
         executor: None,
         from_block: 0,
-        effect: Some((world.app, hash)),
+        effect: Some(AppChanges::allowing(world.app, hash)),
     };
     let (status, _) = observe(&chain, &tx, &set, &watched).await.unwrap();
     assert!(matches!(status, SafeStatus::AwaitingSignatures(_)));

@@ -125,14 +125,15 @@ fn label(subject: &Subject, rejects: bool) -> Result<Label, CliError> {
     let (name, description) = if rejects {
         ("countersign rejection", String::new())
     } else {
-        (
-            "countersign upgrade",
-            format!("allow compose hash {}", proposal.compose_hash),
-        )
+        let name = match proposal.plan.code {
+            Some(_) => "countersign upgrade",
+            None => "countersign change of policy",
+        };
+        (name, proposal.changes().to_string())
     };
     Ok(Label {
         name: name.to_owned(),
         description,
-        created_at: proposal.prepared_at,
+        created_at: proposal.prepared_at.unwrap_or(proposal.plan.read_at),
     })
 }

@@ -56,13 +56,15 @@ fn report(session: &Session, plan: &upgrade::Plan) -> Report {
     let mut report = Report::done("plan", "the plan can be carried out");
     view::plan(&mut report.page, plan);
     report.warnings.clone_from(&plan.warnings);
+    let code = plan.code.as_ref();
     report.facts.upgrade = upgrade::Facts {
-        cvm: Some(plan.cvm.clone()),
+        cvm: code.map(|code| code.cvm.clone()),
         app: Some(plan.app),
         chain_id: Some(plan.chain_id),
         owner: Some(plan.app_state.owner),
-        previous_compose_hash: plan.current_hash,
-        compose_hash: plan.expected_hash,
+        previous_compose_hash: plan.current_hash(),
+        compose_hash: code.and_then(|code| code.expected_hash),
+        policy: plan.policy.clone(),
         ..upgrade::Facts::default()
     };
     report.data = serde_json::to_value(plan).ok();

@@ -39,10 +39,13 @@ impl Propose {
         let mut subject = session.subject(&self.which)?;
         let (plan, ceremony) = subject.ceremony()?;
         let ballot = ceremony.ballot(self.reject).clone();
-        let name = plan.cvm_name.as_ref().unwrap_or(&plan.cvm);
+        let what = match &plan.code {
+            Some(code) => format!("upgrade of {}", code.cvm_name.as_ref().unwrap_or(&code.cvm)),
+            None => format!("change of the policy of {}", plan.app),
+        };
         let origin = Origin::note(&match self.reject {
-            false => format!("upgrade of {name}"),
-            true => format!("rejects an upgrade of {name}"),
+            false => what,
+            true => format!("rejects: {what}"),
         });
         let service = session.service(&settings, &self.notices, ballot.tx.domain().chain_id)?;
         let published = service.publish(&ballot.tx, &ballot.signatures, &origin).await?;

@@ -339,7 +339,7 @@ pub(super) fn proof(error: &ProofFailure) -> Verdict {
             Next::Look,
             "the owner withdrew the hash; committing now would stop the CVM at its next boot",
         ),
-        ProofFailure::NotAllowed { .. } => verdict(
+        ProofFailure::NotInForce { .. } => verdict(
             Exit::State,
             "HASH_NOT_ALLOWED",
             Next::Command("execute"),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use alloy::primitives::{Address, B256};
 
 use super::*;
-use crate::chain::{ChainError, ProofFailure, TxError};
+use crate::chain::{ChainError, PolicyChange, ProofFailure, TxError};
 use crate::cli::next::Typed;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
@@ -292,7 +292,8 @@ fn transactions() -> Vec<(TxError, Exit, &'static str)> {
 }
 
 fn proofs() -> Vec<(ProofFailure, Exit, &'static str)> {
-    let (transaction, hash, block) = (B256::ZERO, B256::ZERO, 1);
+    let (transaction, block) = (B256::ZERO, 1);
+    let change = PolicyChange::AddComposeHash(B256::ZERO);
     let text = || "x".to_owned();
     vec![
         (
@@ -317,14 +318,14 @@ fn proofs() -> Vec<(ProofFailure, Exit, &'static str)> {
         (
             ProofFailure::NoEffect {
                 transaction,
-                hash,
+                change,
                 what: text(),
             },
             Exit::Verify,
             "PROOF_NO_EFFECT",
         ),
-        (ProofFailure::Removed { hash, block }, Exit::State, "HASH_REMOVED"),
-        (ProofFailure::NotAllowed { hash }, Exit::State, "HASH_NOT_ALLOWED"),
+        (ProofFailure::Removed { change, block }, Exit::State, "HASH_REMOVED"),
+        (ProofFailure::NotInForce { change }, Exit::State, "HASH_NOT_ALLOWED"),
     ]
 }
 

@@ -286,10 +286,9 @@ impl Board<'_> {
     }
 
     fn expected(&self) -> String {
-        let upgrade = self.proposal.map(|proposal| proposal.compose_hash);
-        upgrade.map_or_else(
+        self.proposal.map_or_else(
             || "a transaction that an upgrade makes".to_owned(),
-            |hash| format!("the proposal's calls, which allow {hash}"),
+            |proposal| format!("the proposal's calls, which {}", proposal.changes()),
         )
     }
 }

@@ -1,6 +1,6 @@
 //! What the chain says now of what a proposal says: the app, the Safe, its owners, and whether it would go through.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::Address;
 
 use super::{AppNow, OwnerIs, Question, Review, Trial, Turn};
 use crate::chain::{BlockRef, Call, Chain, Fact, Question as Ask, Reverted};
@@ -21,13 +21,14 @@ pub(super) async fn compare(
 ) -> Result<(), UpgradeError> {
     let plan = &proposal.plan;
     let chain = world.chain(plan.chain_id).await?;
-    let app = app_now(&chain, plan, B256::from(*proposal.compose_hash.as_bytes())).await?;
+    let app = app_now(&chain, plan).await?;
     let block = app.block;
     review.take(check_pins(plan, &app))?;
-    if app.hash_allowed == Some(true) && !review.problems.iter().any(super::Problem::is_settled) {
+    let in_force = chain.holds(&proposal.changes(), &block).await?;
+    if in_force && !review.problems.iter().any(super::Problem::is_settled) {
         review.decide(
             "HASH_ALREADY_ALLOWED",
-            "the hash is allowed already: nobody has to sign",
+            "the change is in force already: nobody has to sign",
         );
     }
     let owner = app.owner;

@@ -34,8 +34,9 @@ pub struct Review {
     pub changes: Vec<FieldChange>,
     /// What changes of the machine, which no hash covers.
     pub machine: Machine,
-    /// The compose hash and how it was verified.
-    pub compose_hash: HashCheck,
+    /// The compose hash and how it was verified; nothing when only the policy changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compose_hash: Option<HashCheck>,
     /// What the owner's authority is used for.
     pub transaction: Transaction,
     /// The app's contract.
@@ -67,8 +68,9 @@ pub struct Review {
 pub struct Asked {
     /// Name of the upgrade.
     pub update: String,
-    /// CVM.
-    pub cvm: String,
+    /// CVM; none when only the app's policy changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvm: Option<String>,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cvm_name: Option<String>,
@@ -80,11 +82,14 @@ pub struct Asked {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kms: Option<Address>,
     /// Host of the API.
-    pub cloud: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<String>,
     /// When the update was prepared.
-    pub prepared_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepared_at: Option<Timestamp>,
     /// When its commit token dies.
-    pub token_expires: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<Timestamp>,
     /// It has died. Approving is still of use: whoever commits prepares again, and the same hash has to come out.
     pub token_expired: bool,
     /// How the owner acts.

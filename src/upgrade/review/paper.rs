@@ -15,7 +15,7 @@ use crate::compose::{Changes, Manifest, Verification};
 use crate::safe::deployments::{self, Identity};
 use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
 use crate::upgrade::findings::safe_remarks;
-use crate::upgrade::{Ballot, Ceremony, Limits, Plan, Proposal, State, Stop, UpgradeError};
+use crate::upgrade::{Ballot, Ceremony, CodeChange, Limits, Proposal, State, Stop, UpgradeError};
 
 /// Everything that needs no chain; what the chain would say is as it was when the update was prepared.
 pub(super) fn review(
@@ -34,17 +34,20 @@ pub(super) fn review(
             ),
         ));
     }
+    let code = proposal.code();
     let mut review = Review {
         asked: asked(proposal),
-        images: images(&plan.manifest, &proposal.manifest_after),
-        changes: plan.changes.clone(),
-        machine: machine(plan),
-        compose_hash: HashCheck {
-            before: plan.current_hash,
-            after: proposal.compose_hash,
-            verified: proposal.verified.clone(),
-            local: question.local.as_ref().map(|local| compare(proposal, local)),
-        },
+        images: code
+            .map(|(code, after, _)| images(&code.manifest, after))
+            .unwrap_or_default(),
+        changes: code.map(|(code, ..)| code.changes.clone()).unwrap_or_default(),
+        machine: code.map(|(code, ..)| machine(code)).unwrap_or_default(),
+        compose_hash: code.map(|(code, _, (hash, verified))| HashCheck {
+            before: code.current_hash,
+            after: *hash,
+            verified: verified.clone(),
+            local: question.local.as_ref().and_then(|local| compare(proposal, local)),
+        }),
         transaction: transaction(proposal, ballot, question.rejects),
         app: AppNow {
             now: false,
@@ -78,21 +81,23 @@ fn asked(proposal: &Proposal) -> Asked {
     let plan = &proposal.plan;
     Asked {
         update: proposal.update.clone(),
-        cvm: plan.cvm.clone(),
-        cvm_name: plan.cvm_name.clone(),
+        cvm: plan.code.as_ref().map(|code| code.cvm.clone()),
+        cvm_name: plan.code.as_ref().and_then(|code| code.cvm_name.clone()),
         app: plan.app,
         chain_id: plan.chain_id,
         kms: plan.kms,
         cloud: proposal.cloud.clone(),
         prepared_at: proposal.prepared_at,
         token_expires: proposal.token_expires,
-        token_expired: proposal.token_expires <= Timestamp::now(),
+        token_expired: proposal
+            .token_expires
+            .is_some_and(|expires| expires <= Timestamp::now()),
         route: plan.route.clone(),
     }
 }
 
-fn machine(plan: &Plan) -> Machine {
-    let patch = &plan.patch;
+fn machine(code: &CodeChange) -> Machine {
+    let patch = &code.patch;
     Machine {
         vcpu: patch.vcpu,
         memory: patch.memory,
@@ -127,23 +132,23 @@ pub(super) fn images(before: &Manifest, after: &Manifest) -> Vec<Image> {
 }
 
 /// The proposal's manifest beside the reviewer's own values.
-pub(super) fn compare(proposal: &Proposal, local: &Changes) -> LocalCheck {
-    let after = &proposal.manifest_after;
+pub(super) fn compare(proposal: &Proposal, local: &Changes) -> Option<LocalCheck> {
+    let (code, after, (_, verified)) = proposal.code()?;
     let mine = after.with(local);
     let named: BTreeSet<String> = match serde_json::to_value(local) {
         Ok(Value::Object(fields)) => fields.into_iter().map(|(field, _)| field).collect(),
         _ => BTreeSet::new(),
     };
-    let changing = proposal.plan.changes.iter().map(|change| &change.field);
-    LocalCheck {
+    let changing = code.changes.iter().map(|change| &change.field);
+    Some(LocalCheck {
         from_proposal: changing.filter(|field| !named.contains(*field)).cloned().collect(),
         compared: named.into_iter().collect(),
         differences: mine.diff(after),
-        computed: match proposal.verified {
-            Verification::Verified { form } => Some(mine.hash(form)),
+        computed: match verified {
+            Verification::Verified { form } => Some(mine.hash(*form)),
             Verification::Uncomputable | Verification::Mismatch { .. } => None,
         },
-    }
+    })
 }
 
 fn transaction(proposal: &Proposal, ballot: Option<&Ballot>, rejects: bool) -> Transaction {
@@ -153,7 +158,11 @@ fn transaction(proposal: &Proposal, ballot: Option<&Ballot>, rejects: bool) -> T
         None => &proposal.calls,
     };
     let shown: Vec<CallShown> = calls.iter().map(|call| show(call, app)).collect();
-    let besides = shown.iter().skip(1).map(told).collect();
+    let besides = shown
+        .iter()
+        .skip(usize::from(proposal.plan.code.is_some()))
+        .map(told)
+        .collect();
     let fields = ballot.map(|ballot| ballot.tx.fields());
     Transaction {
         rejects,
@@ -240,7 +249,12 @@ impl Review {
 
     /// The reviewer's own files: another byte is another hash, and nobody should approve it.
     fn judge_files(&mut self, proposal: &Proposal) {
-        let Some(local) = &self.compose_hash.local else { return };
+        let (Some(local), Some(hash)) = (
+            self.compose_hash.as_ref().and_then(|check| check.local.as_ref()),
+            proposal.compose_hash,
+        ) else {
+            return;
+        };
         if local.differences.is_empty() {
             return;
         }
@@ -255,7 +269,7 @@ impl Review {
             code: "HASH_MISMATCH",
             what: format!("{} of the proposal", fields.join(", ")),
             expected: yours,
-            found: format!("{} (of the proposal)", proposal.compose_hash),
+            found: format!("{hash} (of the proposal)"),
             details,
         }));
     }
@@ -282,7 +296,8 @@ impl Review {
 
     /// What is known of the upgrade besides its proposal.
     pub(super) fn judge_state(&mut self, state: &State, limits: &Limits, question: &Question) {
-        if self.compose_hash.verified == Verification::Uncomputable {
+        let verified = self.compose_hash.as_ref().map(|check| &check.verified);
+        if verified == Some(&Verification::Uncomputable) {
             self.unchecked.push(
                 "whether the compose hash is that of the manifest shown: no known form of the manifest gives the hash that runs"
                     .to_owned(),
@@ -301,7 +316,7 @@ impl Review {
         } else if state.proof().is_some() {
             self.decide(
                 "HASH_ALREADY_ALLOWED",
-                "the hash is allowed already: nobody has to sign",
+                "the change is in force already: nobody has to sign",
             );
         } else if state.is_rejecting() && !question.rejects {
             self.decide(
@@ -319,7 +334,7 @@ impl Review {
         ];
         let all = [
             "whether the app still has this owner and this code",
-            "whether the hash is allowed already",
+            "whether the change is in force already",
             "whether the transaction would succeed",
         ];
         let told = safe.into_iter().filter(|_| is_safe).chain(all);

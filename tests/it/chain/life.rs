@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use countersign::chain::{
-    Broadcast, Call, Chain, ChainError, FeePolicy, Finality, Rejection, Sighting, SignedTx, TxError, TxRequest, Watch,
-    WatchAction,
+    AppChanges, Broadcast, Call, Chain, ChainError, FeePolicy, Finality, Rejection, Sighting, SignedTx, TxError,
+    TxRequest, Watch, WatchAction,
 };
 use serde_json::{Value, json};
 
@@ -88,7 +88,10 @@ async fn filling_sending_looking_and_proving_what_was_seen_are_one_round_trip_ea
     world.rpc().mined(tx.hash);
     look(&chain, &tx).await;
     assert_eq!(proxy.requests(), 3, "look");
-    chain.prove(tx.hash, world.app, HASH, ONE).await.unwrap();
+    chain
+        .prove(tx.hash, &AppChanges::allowing(world.app, HASH), ONE)
+        .await
+        .unwrap();
     assert_eq!(proxy.requests(), 4, "prove");
 }
 

@@ -1,7 +1,9 @@
 //! What is proof that a hash is allowed, and what is not.
 
 use alloy::primitives::B256;
-use countersign::chain::{Chain, ChainError, FeePolicy, Finality, Proof, ProofFailure, SignedTx};
+use countersign::chain::{
+    AppChanges, Chain, ChainError, FeePolicy, Finality, PolicyChange, Proof, ProofFailure, SignedTx,
+};
 use serde_json::{Value, json};
 
 use super::liar::Liar;
@@ -32,7 +34,7 @@ fn forger(world: &World, receipt: Value) -> Liar {
 }
 
 async fn prove(world: &World, chain: &Chain, tx: B256) -> Result<Proof, ProofFailure> {
-    chain.prove(tx, world.app, HASH, ONE).await
+    chain.prove(tx, &AppChanges::allowing(world.app, HASH), ONE).await
 }
 
 fn disagrees(failure: &ProofFailure, about: &str) -> bool {
@@ -53,7 +55,7 @@ async fn a_proof_names_the_transaction_its_block_its_event_and_its_sender_for_bo
         assert_eq!(json!(proof.block.hash), receipt["blockHash"]);
         assert_eq!(proof.block, proof.head);
         assert_eq!(
-            json!(format!("{:#x}", proof.log_index.unwrap())),
+            json!(format!("{:#x}", proof.changes[0].log_index.unwrap())),
             receipt["logs"][0]["logIndex"]
         );
         assert_eq!(json!(format!("{:#x}", proof.gas_used.unwrap())), receipt["gasUsed"]);
@@ -61,7 +63,10 @@ async fn a_proof_names_the_transaction_its_block_its_event_and_its_sender_for_bo
             (proof.sender, proof.transaction),
             (Some(world.owner.address), Some(tx.hash))
         );
-        assert_eq!((proof.app, proof.hash, proof.chain_id), (world.app, HASH, 31337));
+        assert_eq!(
+            (proof.subject(), proof.chain_id),
+            (AppChanges::allowing(world.app, HASH), 31337)
+        );
         assert_eq!(proof.endpoints, [world.anvil.url()]);
     }
 }
@@ -83,14 +88,20 @@ async fn no_proof_before_the_asked_depth() {
     let tx = allowed(&world, &chain).await;
     let deep = Finality::Confirmations(4);
     for _ in 0..3 {
-        let failure = chain.prove(tx.hash, world.app, HASH, deep).await.unwrap_err();
+        let failure = chain
+            .prove(tx.hash, &AppChanges::allowing(world.app, HASH), deep)
+            .await
+            .unwrap_err();
         assert!(
             matches!(failure, ProofFailure::NotSettled { transaction } if transaction == tx.hash),
             "{failure}"
         );
         world.rpc().mine(1);
     }
-    let proof = chain.prove(tx.hash, world.app, HASH, deep).await.unwrap();
+    let proof = chain
+        .prove(tx.hash, &AppChanges::allowing(world.app, HASH), deep)
+        .await
+        .unwrap();
     assert_eq!(proof.head.number, proof.block.number + 3);
 }
 
@@ -106,13 +117,19 @@ async fn no_proof_before_the_asked_tag_has_reached_the_block() {
     let chain = chain_of(&world).await;
     let tx = allowed(&world, &chain).await;
     for (finality, needed) in [(Finality::Safe, 1), (Finality::Finalized, 1)] {
-        let failure = chain.prove(tx.hash, world.app, HASH, finality).await.unwrap_err();
+        let failure = chain
+            .prove(tx.hash, &AppChanges::allowing(world.app, HASH), finality)
+            .await
+            .unwrap_err();
         assert!(
             matches!(failure, ProofFailure::NotSettled { .. }),
             "{finality:?}: {failure}"
         );
         world.rpc().mine(needed);
-        chain.prove(tx.hash, world.app, HASH, finality).await.unwrap();
+        chain
+            .prove(tx.hash, &AppChanges::allowing(world.app, HASH), finality)
+            .await
+            .unwrap();
     }
 }
 
@@ -256,7 +273,10 @@ async fn x14_a_transaction_that_a_wallet_sped_up_is_found_by_its_event() {
     world.rpc().mined(theirs.hash);
     let sighting = chain.look(std::slice::from_ref(&ours), ONE).await.unwrap();
     assert!(sighting.included.is_none() && sighting.nonce > ours.request.nonce);
-    let proof = chain.prove_state(world.app, HASH, ONE).await.unwrap();
+    let proof = chain
+        .prove_state(&AppChanges::allowing(world.app, HASH), ONE)
+        .await
+        .unwrap();
     assert_eq!(proof.transaction, Some(theirs.hash));
 }
 
@@ -293,7 +313,10 @@ async fn r19_a_forged_allowance_alone_is_contradicted() {
         (method == "eth_call").then(|| json!(B256::with_last_byte(1)))
     });
     let chain = connect(&[liar.url(), &world.anvil.url()]).await.unwrap();
-    let failure = chain.prove_state(world.app, HASH, ONE).await.unwrap_err();
+    let failure = chain
+        .prove_state(&AppChanges::allowing(world.app, HASH), ONE)
+        .await
+        .unwrap_err();
     assert!(disagrees(&failure, "allowedComposeHashes"), "{failure}");
 }
 
@@ -320,11 +343,17 @@ async fn h1_a_hash_that_is_allowed_is_proved_by_the_transaction_that_added_it() 
     world.allow(OTHER);
     let first = world.allow(HASH);
     world.rpc().mine(3);
-    let proof = chain.prove_state(world.app, HASH, ONE).await.unwrap();
+    let proof = chain
+        .prove_state(&AppChanges::allowing(world.app, HASH), ONE)
+        .await
+        .unwrap();
     assert_eq!(proof.transaction, Some(first));
     // Adding again is possible and changes nothing; the newest event is the proof.
     let second = world.allow(HASH);
-    let proof = chain.prove_state(world.app, HASH, ONE).await.unwrap();
+    let proof = chain
+        .prove_state(&AppChanges::allowing(world.app, HASH), ONE)
+        .await
+        .unwrap();
     assert_eq!(proof.transaction, Some(second));
 }
 
@@ -337,16 +366,22 @@ async fn h4_after_adding_removing_and_adding_the_newest_addition_is_the_proof() 
     removed(&world, HASH);
     let failure = prove(&world, &chain, first).await.unwrap_err();
     assert!(
-        matches!(failure, ProofFailure::Removed { hash, .. } if hash == HASH),
+        matches!(failure, ProofFailure::Removed { change: PolicyChange::AddComposeHash(hash), .. } if hash == HASH),
         "h2: {failure}"
     );
-    let failure = chain.prove_state(world.app, HASH, ONE).await.unwrap_err();
+    let failure = chain
+        .prove_state(&AppChanges::allowing(world.app, HASH), ONE)
+        .await
+        .unwrap_err();
     assert!(
-        matches!(failure, ProofFailure::NotAllowed { hash } if hash == HASH),
+        matches!(failure, ProofFailure::NotInForce { change: PolicyChange::AddComposeHash(hash) } if hash == HASH),
         "{failure}"
     );
     let newest = world.allow(HASH);
-    let proof = chain.prove_state(world.app, HASH, ONE).await.unwrap();
+    let proof = chain
+        .prove_state(&AppChanges::allowing(world.app, HASH), ONE)
+        .await
+        .unwrap();
     assert_eq!(proof.transaction, Some(newest));
 }
 
@@ -361,13 +396,13 @@ async fn without_logs_the_state_alone_is_the_proof() {
     });
     let chain = connect(&[liar.url()]).await.unwrap();
     let proof = chain
-        .prove_state(world.app, HASH, Finality::Confirmations(3))
+        .prove_state(&AppChanges::allowing(world.app, HASH), Finality::Confirmations(3))
         .await
         .unwrap();
-    assert_eq!((proof.transaction, proof.log_index), (None, None));
+    assert_eq!((proof.transaction, proof.changes[0].log_index), (None, None));
     assert_eq!(proof.block.number + 2, proof.head.number);
     let failure = chain
-        .prove_state(world.app, HASH, Finality::Confirmations(4))
+        .prove_state(&AppChanges::allowing(world.app, HASH), Finality::Confirmations(4))
         .await
         .unwrap_err();
     assert!(matches!(failure, ProofFailure::NotSettled { .. }), "{failure}");
@@ -405,6 +440,9 @@ async fn r30_a_refused_range_is_asked_for_in_pieces() {
     assert_eq!(whole.len(), 3);
     let asked = liar.asked().iter().filter(|method| *method == "eth_getLogs").count();
     assert!(asked < 20, "the search ends where the contract begins: {asked}");
-    let proof = limited.prove_state(world.app, HASH, ONE).await.unwrap();
+    let proof = limited
+        .prove_state(&AppChanges::allowing(world.app, HASH), ONE)
+        .await
+        .unwrap();
     assert_eq!(proof.transaction, Some(whole[1].transaction));
 }

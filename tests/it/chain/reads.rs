@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, B256, keccak256};
 use alloy::sol_types::SolCall;
-use countersign::chain::{AppQuery, AppState, Call, Chain, ChainError, FeePolicy, OwnerKind};
+use countersign::chain::{AppChanges, AppQuery, AppState, Call, Chain, ChainError, FeePolicy, OwnerKind};
 use serde_json::{Value, json};
 
 use super::liar::Liar;
@@ -277,7 +277,10 @@ async fn r10_a_chain_id_that_changes_in_the_middle_is_noticed_by_every_step() {
     assert!(wrong(
         &chain.look(std::slice::from_ref(&tx), super::ONE).await.unwrap_err()
     ));
-    let failure = chain.prove(tx.hash, world.app, HASH, super::ONE).await.unwrap_err();
+    let failure = chain
+        .prove(tx.hash, &AppChanges::allowing(world.app, HASH), super::ONE)
+        .await
+        .unwrap_err();
     assert!(
         matches!(&failure, countersign::chain::ProofFailure::Chain(error) if wrong(error)),
         "{failure}"
@@ -442,8 +445,14 @@ async fn everything_can_run_in_a_task_of_its_own() {
             .included
             .is_none()
         {}
-        let proof = chain.prove(tx.hash, app, HASH, super::ONE).await.unwrap();
-        let again = chain.prove_state(app, HASH, super::ONE).await.unwrap();
+        let proof = chain
+            .prove(tx.hash, &AppChanges::allowing(app, HASH), super::ONE)
+            .await
+            .unwrap();
+        let again = chain
+            .prove_state(&AppChanges::allowing(app, HASH), super::ONE)
+            .await
+            .unwrap();
         assert_eq!(chain.hash_history(app).await?.len(), 2);
         chain.block_time().await?;
         Ok::<_, ChainError>((proof, again))
