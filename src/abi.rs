@@ -27,6 +27,11 @@ pub(crate) mod multi_send {
     alloy::sol!(MultiSendCallOnly, "abi/MultiSendCallOnly.json");
 }
 
+/// OpenZeppelin's timelock: the interface of 5.x, and what 4.x has besides.
+pub(crate) mod timelock {
+    alloy::sol!(TimelockController, "abi/TimelockController.json");
+}
+
 /// What contracts are asked about a signature, in the two forms that Safes use. One function each, so there is no file.
 pub(crate) mod erc1271 {
     alloy::sol! {

@@ -91,7 +91,7 @@ pub struct Preflight {
 /// ERC-165 identifier of the four functions that add and remove hashes and devices.
 const MANAGEMENT_INTERFACE: FixedBytes<4> = FixedBytes::new([0x8f, 0xd3, 0x75, 0x27]);
 /// Where an ERC-1967 proxy keeps its implementation: keccak256("eip1967.proxy.implementation") - 1.
-const IMPLEMENTATION_SLOT: B256 = b256!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
+pub(super) const IMPLEMENTATION_SLOT: B256 = b256!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
 /// What an account that delegates by EIP-7702 has as code, before the address.
 const DELEGATION_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
 /// What the KMS is told of the machine's firmware: the best that it can be.
@@ -204,7 +204,7 @@ const fn required<T: Copy>(answer: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 impl OwnerKind {
-    fn of(address: Address, code: &[u8]) -> Self {
+    pub(super) fn of(address: Address, code: &[u8]) -> Self {
         if address.is_zero() {
             Self::Nobody
         } else if code.is_empty() {
@@ -283,7 +283,7 @@ fn allowed_slot(hash: B256) -> B256 {
     keccak256([hash, B256::ZERO].concat())
 }
 
-fn implementation(slot: &[u8]) -> Option<Address> {
+pub(super) fn implementation(slot: &[u8]) -> Option<Address> {
     let word = B256::try_from(slot).ok()?;
     Some(Address::from_word(word)).filter(|address| !address.is_zero())
 }

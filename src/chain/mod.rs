@@ -14,6 +14,7 @@ mod read;
 mod revert;
 mod rpc;
 mod send;
+mod timelock;
 mod tx;
 mod watch;
 
@@ -39,6 +40,11 @@ pub use policy::{AppChanges, PolicyChange};
 pub use proof::{Proof, ProofFailure, Proved};
 pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};
+pub use timelock::{
+    OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, TimelockAct, TimelockCalls,
+    TimelockInfo, TimelockObjection, TimelockOperation, TimelockProofFailure, TimelockRefusal, TimelockRelease,
+    TimelockRole, TimelockRoles, check_operation,
+};
 pub use tx::{SignedTx, TxError, TxRequest};
 pub use watch::{InclusionAt, Sighting, Watch, WatchAction};
 
@@ -211,6 +217,16 @@ pub enum ChainError {
         address: Address,
         /// Chain id.
         chain: u64,
+    },
+    /// What was taken for a timelock does not answer like one.
+    #[error("{address} on chain {chain} is not a TimelockController: it does not answer `{function}` as one does")]
+    NotATimelock {
+        /// Address.
+        address: Address,
+        /// Chain id.
+        chain: u64,
+        /// What was asked.
+        function: &'static str,
     },
     /// Asked for a finality that the endpoint does not offer.
     #[error("{endpoint} has no `{tag}` block")]

@@ -4,6 +4,7 @@
 use alloy::primitives::{Address, B256, U256, hex, keccak256};
 use alloy::sol_types::{Panic, Revert, SolError};
 
+use super::TimelockRefusal;
 use super::rpc::printable;
 
 /// Errors that the app, the KMS, OpenZeppelin's proxies and timelocks can throw; every argument is one static word.
@@ -22,13 +23,25 @@ const NAMED: &[&str] = &[
     "TimelockUnexpectedOperationState(bytes32,bytes32)",
     "TimelockInsufficientDelay(uint256,uint256)",
     "AccessControlUnauthorizedAccount(address,bytes32)",
+    "TimelockUnexecutedPredecessor(bytes32)",
+    "TimelockUnauthorizedCaller(address)",
+    "TimelockInvalidOperationLength(uint256,uint256,uint256)",
+    "AccessControlBadConfirmation()",
 ];
 
 /// Longest piece of unknown bytes that is shown.
 const UNKNOWN_LIMIT: usize = 68;
 
-/// The reason in `data`; `None` when there is none in it.
+/// The reason in `data`, with what it means where a timelock gave it; `None` when there is none in it.
 pub(super) fn decode(data: &[u8]) -> Option<String> {
+    let reason = verbatim(data)?;
+    Some(match TimelockRefusal::decode(data) {
+        Some(refusal) => format!("{reason}: {refusal}"),
+        None => reason,
+    })
+}
+
+fn verbatim(data: &[u8]) -> Option<String> {
     let selector = data.first_chunk::<4>()?;
     if *selector == Revert::SELECTOR {
         let revert = Revert::abi_decode(data).ok()?;
@@ -91,7 +104,7 @@ mod tests {
     fn selectors_are_those_of_the_deployed_contracts() {
         let expected = [
             "118cdaa7", "1e4fbdf7", "f92ee8a9", "d7e6bcf8", "e07c8dba", "aa1d49a4", "4c9c8ce3", "b398979f", "9996b315",
-            "d6bda275", "1425ea42", "5ead8eb5", "54336609", "e2517d3f",
+            "d6bda275", "1425ea42", "5ead8eb5", "54336609", "e2517d3f", "90a9a618", "e2850c59", "ffb03211", "6697b232",
         ];
         let computed: Vec<String> = NAMED
             .iter()

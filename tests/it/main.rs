@@ -52,6 +52,7 @@ mod signals;
 mod storage;
 mod support;
 mod tamper;
+mod timelock;
 #[cfg(feature = "failpoints")]
 mod tls;
 #[cfg(feature = "failpoints")]

@@ -12,7 +12,10 @@ const out = join(contracts, "out");
 const fromPackages = [
   "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol",
   "@openzeppelin/contracts/governance/TimelockController.sol",
+  "openzeppelin-v4/governance/TimelockController.sol",
 ];
+// Contracts of one name in two versions of a package: the older one gets a name of its own.
+const renamed = { "openzeppelin-v4/governance/TimelockController.sol": "TimelockControllerV4" };
 
 const own = readdirSync(contracts).filter((name) => name.endsWith(".sol"));
 const sources = Object.fromEntries([
@@ -29,7 +32,7 @@ const input = {
 };
 const found = (path) => {
   try {
-    return { contents: readFileSync(join(path.startsWith("@") ? modules : contracts, path), "utf8") };
+    return { contents: readFileSync(join(/^(@|openzeppelin-v4\/)/.test(path) ? modules : contracts, path), "utf8") };
   } catch {
     return { error: `no such file: ${path}` };
   }
@@ -53,7 +56,7 @@ for (const file of Object.keys(sources)) {
       methods: contract.evm.methodIdentifiers,
       layout: contract.storageLayout?.storage.map(({ label, slot, offset }) => ({ label, slot, offset })) ?? [],
     };
-    writeFileSync(join(out, `${name}.json`), `${JSON.stringify(artifact)}\n`);
+    writeFileSync(join(out, `${renamed[file] ?? name}.json`), `${JSON.stringify(artifact)}\n`);
     count += 1;
   }
 }

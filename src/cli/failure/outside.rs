@@ -253,11 +253,11 @@ pub(super) fn chain(error: &ChainError) -> Verdict {
             Next::Resume,
             "try another --rpc-url, or run again later",
         ),
-        ChainError::NotAnApp { .. } | ChainError::NotAKms { .. } => verdict(
+        ChainError::NotAnApp { .. } | ChainError::NotAKms { .. } | ChainError::NotATimelock { .. } => verdict(
             Exit::Verify,
             "APP_MISMATCH",
             Next::Look,
-            "check the app's address and chain: nothing can be approved there",
+            "check the address and the chain: nothing can be approved there",
         ),
         ChainError::NoFinalityTag { .. } => verdict(
             Exit::State,

@@ -30,6 +30,7 @@ pub mod proxy;
 pub mod rpc;
 pub mod safe_service;
 pub mod safes;
+pub mod timelocks;
 pub mod world;
 
 use std::path::{Path, PathBuf};
