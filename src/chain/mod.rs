@@ -2,6 +2,7 @@
 //!
 //! `chain` knows the app and KMS contracts and a transaction's life. It knows no Safe and no journal.
 
+mod account;
 mod app;
 mod fees;
 mod history;

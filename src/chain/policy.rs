@@ -118,6 +118,27 @@ impl PolicyChange {
         self.subject() == other.subject()
     }
 
+    /// Whether it adds to or takes from the lists of hashes and devices.
+    pub const fn is_of_a_list(&self) -> bool {
+        matches!(
+            self,
+            Self::AddComposeHash(_) | Self::RemoveComposeHash(_) | Self::AddDevice(_) | Self::RemoveDevice(_)
+        )
+    }
+
+    /// Whether it is about who owns the app.
+    pub const fn is_of_ownership(&self) -> bool {
+        self.is_indexed()
+    }
+
+    /// Who becomes the owner by it, or is offered to.
+    pub const fn new_owner(&self) -> Option<Address> {
+        match self {
+            Self::TransferOwnership(to) | Self::OfferOwnership(to) => Some(*to),
+            _ => None,
+        }
+    }
+
     /// What is set, by the change's kind and its word.
     const fn subject(self) -> (u8, B256) {
         match self {
@@ -229,7 +250,7 @@ impl PolicyChange {
     }
 
     /// Whether the event's argument is indexed: ownership's is, the app's own are data.
-    const fn is_indexed(self) -> bool {
+    const fn is_indexed(&self) -> bool {
         matches!(
             self,
             Self::TransferOwnership(_) | Self::OfferOwnership(_) | Self::AcceptOwnership(_)

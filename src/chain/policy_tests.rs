@@ -1,3 +1,5 @@
+//! What calls a change makes, what shows that it was made, and what does not.
+
 use alloy::primitives::{Log as Inner, LogData, b256};
 
 use super::*;

@@ -171,6 +171,10 @@ struct FactsShape {
     signed_by: Option<Vec<String>>,
     /// Signatures that the Safe asks for.
     threshold: Option<u64>,
+    /// Id of the timelock's operation.
+    operation_id: Option<String>,
+    /// From when on that can be executed (RFC 3339), once it is scheduled.
+    ready_at: Option<String>,
     /// Transaction that allowed it, or that is on its way.
     transaction_hash: Option<String>,
     /// Nonce of that transaction.
@@ -414,6 +418,8 @@ mod tests {
                     safe_nonce: Some("7".to_owned()),
                     signed_by: Some(vec![alloy::primitives::Address::ZERO]),
                     threshold: Some(2),
+                    operation_id: Some(word),
+                    ready_at: Some(jiff::Timestamp::UNIX_EPOCH),
                     transaction_hash: Some(word),
                     nonce: Some(1),
                     block_number: Some(1),

@@ -22,7 +22,7 @@ use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{EnvRequest, Expected, Intent, Limits};
+use crate::upgrade::{EnvRequest, Expected, Intent, Limits, TimelockChoice};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -385,6 +385,7 @@ pub(super) fn intent(
         confirm: change.confirm,
         policy: policy(change),
         trust: trust(safe),
+        timelock: TimelockChoice::default(),
         expected: Expected {
             app: change.expect.app.or(project.app),
             pending_owner: change.expect.expect_pending_owner,

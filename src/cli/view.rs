@@ -189,6 +189,7 @@ pub(super) fn route(route: &Route) -> String {
     match route {
         Route::Eoa { owner } => format!("key {owner}"),
         Route::Safe { owner } => format!("Safe {owner}"),
+        Route::Timelock { owner, proposer } => format!("timelock {owner}, proposed by {proposer}"),
         Route::Calldata { owner } => format!("contract {owner}, by calldata"),
     }
 }

@@ -1,5 +1,6 @@
 //! What came back from others: a proposal of the same upgrade, with signatures that the journal does not have.
 
+use super::ceremony::Stage;
 use super::drive::Upgrade;
 use super::event::Event;
 use super::{Proposal, UpgradeError, proposal};
@@ -28,6 +29,10 @@ impl Upgrade {
     /// Takes over what a proposal of the same upgrade has and the journal does not: the Safe transaction, signatures.
     pub(super) fn take_ballots(&mut self, proposal: &Proposal) -> Result<(), UpgradeError> {
         let Some(section) = &proposal.safe else { return Ok(()) };
+        // What has been scheduled needs nobody's signature any more.
+        if section.frozen.stage == Stage::Schedule && self.state().scheduled.is_some() {
+            return Ok(());
+        }
         match &self.state().frozen {
             None => self.record(Event::SafeFrozen(Box::new(section.frozen.clone())))?,
             Some(own) if **own == section.frozen => {}

@@ -6,6 +6,7 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::ceremony::Stage;
 use super::drive::Run;
 use super::event::Event;
 use super::{Goal, Outcome, Pending, Plan, Route, Stop, UpgradeError};
@@ -35,6 +36,7 @@ impl Run<'_> {
         match plan.route {
             Route::Eoa { .. } => {}
             Route::Safe { .. } => return self.approve_by_safe(&chain, goal).await,
+            Route::Timelock { .. } => return self.approve_by_timelock(&chain, goal).await,
             Route::Calldata { owner } => {
                 let calls = self.upgrade.state().calls();
                 let calls = calls.iter().map(|call| format!("{} with data {}", call.to, call.data));
@@ -56,7 +58,7 @@ impl Run<'_> {
         Ok(Outcome::Reached)
     }
 
-    fn refuse_second_nonce(&self) -> Result<(), UpgradeError> {
+    pub(super) fn refuse_second_nonce(&self) -> Result<(), UpgradeError> {
         if self.limits.new_nonce {
             return Ok(());
         }
@@ -76,7 +78,7 @@ impl Run<'_> {
     }
 
     async fn sign(&mut self, chain: &Chain, plan: &Plan) -> Result<SignedTx, UpgradeError> {
-        let owner = plan.app_state.owner;
+        let owner = plan.actor.address;
         let Some(address) = self.signer().await?.map(crate::signer::Signer::address) else {
             return Err(UpgradeError::decide(
                 "SIGNER_NEEDED",
@@ -89,7 +91,7 @@ impl Run<'_> {
                 what: "signer".to_owned(),
                 expected: owner.to_string(),
                 found: address.to_string(),
-                details: vec!["only the app's owner can allow a compose hash".to_owned()],
+                details: vec!["only the app's owner can change its policy".to_owned()],
             })));
         }
         let calls = self.upgrade.state().calls();
@@ -196,15 +198,13 @@ impl Run<'_> {
         let tx = SignedTx::from_raw(tx.request, tx.raw)?;
         let plan = self.plan()?;
         let calls = self.upgrade.state().calls();
-        let is_planned = match self.upgrade.state().ceremony()? {
-            Some(ceremony) => match self.upgrade.state().errand {
-                Some(errand) => errand.is_planned(&ceremony, &tx.request.call),
-                None => {
-                    let rejects = self.upgrade.state().is_rejecting();
-                    ceremony.ballot(rejects).tx.is_executed_by(&tx.request.call)
-                }
-            },
-            None => calls == [tx.request.call.clone()],
+        let state = self.upgrade.state();
+        let (ceremony, call) = (state.ceremony()?, &tx.request.call);
+        let is_planned = match (state.errand, &ceremony) {
+            (Some(errand), _) => errand.is_planned(state, ceremony.as_ref(), call),
+            (None, Some(ceremony)) => ceremony.ballot(state.is_rejecting()).tx.is_executed_by(call),
+            (None, None) if plan.timelock.is_some() => state.calls_at(Stage::Execute) == [call.clone()],
+            (None, None) => calls == [call.clone()],
         };
         if is_planned && tx.request.chain_id == plan.chain_id {
             return Ok(tx);
@@ -277,6 +277,18 @@ pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError
         format!("{:?}", then.owner_kind),
         format!("{:?}", now.owner_kind),
     )?;
+    let accepts = plan
+        .policy
+        .iter()
+        .any(|change| matches!(change, PolicyChange::AcceptOwnership(_)));
+    if accepts && now.owner != plan.actor.address {
+        pin(
+            "OWNER_CHANGED",
+            "to whom the app is offered",
+            plan.actor.address,
+            now.pending_owner.unwrap_or_default(),
+        )?;
+    }
     check_code(then, (now.code_hash, now.implementation, now.implementation_code_hash))?;
     let device = plan.code.as_ref().and_then(|code| code.device);
     let adds_it = plan

@@ -26,6 +26,31 @@ pub struct Frozen {
     pub transaction: SafeTxFields,
     /// The block at which the nonce was chosen: nothing of it happened before.
     pub block: BlockRef,
+    /// What the transaction is for.
+    #[serde(default, skip_serializing_if = "Stage::is_policy")]
+    pub stage: Stage,
+}
+
+/// What a Safe makes calls for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// To change the policy itself.
+    #[default]
+    Policy,
+    /// To schedule the change at a timelock.
+    Schedule,
+    /// To execute what is scheduled.
+    Execute,
+    /// To cancel what is scheduled.
+    Cancel,
+}
+
+impl Stage {
+    /// Whether the calls change the policy themselves.
+    pub const fn is_policy(&self) -> bool {
+        matches!(self, Self::Policy)
+    }
 }
 
 /// What one owner sent.
@@ -160,7 +185,7 @@ impl Frozen {
     /// See [`SafeTx::freeze`].
     pub(super) fn choose(
         safe: &SafeInfo,
-        calls: &[Call],
+        (calls, stage): (&[Call], Stage),
         (nonce, batcher): (U256, Option<Address>),
     ) -> Result<Self, UpgradeError> {
         let tx = SafeTx::freeze(&Intent {
@@ -176,6 +201,7 @@ impl Frozen {
             domain: *tx.domain(),
             transaction: tx.fields().clone(),
             block: safe.block,
+            stage,
         })
     }
 

@@ -11,7 +11,7 @@ use crate::compose::{Form, Verification};
 
 fn frozen() -> Frozen {
     let calls = safe_plan().calls_with(Some(hash()));
-    Frozen::choose(&safe(), &calls, (U256::from(7), None)).unwrap()
+    Frozen::choose(&safe(), (&calls, Stage::Policy), (U256::from(7), None)).unwrap()
 }
 
 fn signature(which: usize, digest: B256) -> Bytes {
@@ -182,7 +182,7 @@ const OTHER: Address = Address::repeat_byte(0x77);
 fn several_calls_need_a_library() {
     let mut calls = safe_plan().calls_with(Some(hash()));
     calls.push(crate::chain::PolicyChange::AddDevice(B256::repeat_byte(4)).call(APP));
-    let alone = Frozen::choose(&safe(), &calls, (U256::from(7), None));
+    let alone = Frozen::choose(&safe(), (&calls, Stage::Policy), (U256::from(7), None));
     assert!(
         matches!(
             alone,

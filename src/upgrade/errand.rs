@@ -9,11 +9,11 @@ use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::ballot::{check_ballot, consent_facts, judge};
-use super::ceremony::{Ceremony, Frozen, Paper, domain};
+use super::ceremony::{Ceremony, Frozen, Paper, Stage, domain};
 use super::document::Subject;
 use super::drive::{Run, Upgrade};
 use super::event::Event;
-use super::{Limits, Outcome, Pending, Stop, UpgradeError, World};
+use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, World};
 use crate::chain::{Call, Chain};
 use crate::safe::{Facts, SafeInfo, approval, look};
 use crate::signer::{Consent, Signer};
@@ -26,24 +26,46 @@ pub enum Errand {
     Approve(Address),
     /// Anybody executes the transaction of the Safe that is an owner.
     Nested(Address),
+    /// The change is scheduled at a timelock.
+    Schedule,
+    /// What is scheduled there is cancelled.
+    Cancel,
 }
 
 impl Errand {
-    /// The owner whose approval it is.
-    pub const fn owner(self) -> Address {
+    /// The owner whose approval it is; nobody's for what a timelock is asked.
+    pub const fn owner(self) -> Option<Address> {
         match self {
-            Self::Approve(owner) | Self::Nested(owner) => owner,
+            Self::Approve(owner) | Self::Nested(owner) => Some(owner),
+            Self::Schedule | Self::Cancel => None,
+        }
+    }
+
+    /// What a Safe makes calls for when it does the errand.
+    pub(super) const fn stage(self) -> Option<Stage> {
+        match self {
+            Self::Approve(_) | Self::Nested(_) => None,
+            Self::Schedule => Some(Stage::Schedule),
+            Self::Cancel => Some(Stage::Cancel),
         }
     }
 
     /// Whether `call` is what the errand sends.
-    pub(super) fn is_planned(self, ceremony: &Ceremony, call: &Call) -> bool {
-        match self {
-            Self::Approve(_) => *call == ceremony.approval.tx.approve_hash_call(),
-            Self::Nested(child) => ceremony
+    pub(super) fn is_planned(self, state: &State, ceremony: Option<&Ceremony>, call: &Call) -> bool {
+        match (self, ceremony) {
+            (Self::Approve(_), Some(ceremony)) => *call == ceremony.approval.tx.approve_hash_call(),
+            (Self::Nested(child), Some(ceremony)) => ceremony
                 .nested
                 .get(&child)
                 .is_some_and(|(_, ballot)| ballot.tx.is_executed_by(call)),
+            (Self::Schedule | Self::Cancel, Some(ceremony)) if state.stage() == self.stage() => {
+                ceremony.approval.tx.is_executed_by(call)
+            }
+            (Self::Schedule | Self::Cancel, _) => {
+                let stage = self.stage().unwrap_or_default();
+                state.calls_at(stage) == [call.clone()]
+            }
+            (Self::Approve(_) | Self::Nested(_), None) => false,
         }
     }
 }
@@ -84,6 +106,7 @@ impl Subject {
             domain: *tx.domain(),
             transaction: tx.fields().clone(),
             block: now.block,
+            stage: Stage::Policy,
         };
         self.record(Event::SafeNested {
             safe: Box::new(now),
@@ -173,7 +196,7 @@ impl Run<'_> {
             ));
         };
         let errand = child.map_or(Errand::Approve(key), Errand::Nested);
-        let owner = errand.owner();
+        let owner = child.unwrap_or(key);
         if !parent.facts.owners.contains(&owner) {
             return Err(UpgradeError::stop(
                 "SIGNER_NOT_OWNER",
@@ -186,7 +209,7 @@ impl Run<'_> {
             return Ok(Some(Outcome::Reached));
         }
         let call = match errand {
-            Errand::Approve(_) => ceremony.approval.tx.approve_hash_call(),
+            Errand::Approve(_) | Errand::Schedule | Errand::Cancel => ceremony.approval.tx.approve_hash_call(),
             Errand::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key)).await? {
                 Ok(call) => call,
                 Err(pending) => return Ok(Some(Outcome::Pending(pending))),
@@ -251,12 +274,12 @@ impl Run<'_> {
         let plan = self.plan()?;
         let request = chain.fill(key, call, self.limits.fees).await?;
         let paper = match errand {
-            Errand::Approve(_) => Paper::Approval,
             Errand::Nested(child) => Paper::Nested(child),
+            Errand::Approve(_) | Errand::Schedule | Errand::Cancel => Paper::Approval,
         };
         let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
         let mut facts = consent_facts(&plan, ballot);
-        facts.push(("approves as".to_owned(), errand.owner().to_string()));
+        facts.push(("approves as".to_owned(), errand.owner().unwrap_or(key).to_string()));
         facts.push((
             "costs at most".to_owned(),
             format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
@@ -295,11 +318,13 @@ impl Run<'_> {
         errand: Errand,
         transaction: B256,
     ) -> Result<Option<Outcome>, UpgradeError> {
+        let Some(owner) = errand.owner() else {
+            return self.prove_timelock_errand(chain, (errand, transaction)).await;
+        };
         let ceremony = self.ceremony()?;
         let facts: Facts = look(chain, &ceremony.approval.tx, &ceremony.approval.signatures, None)
             .await?
             .facts;
-        let owner = errand.owner();
         if facts.approved.contains(&owner) {
             self.record(Event::SafeErrandDone { transaction })?;
             self.tell(&format!("{owner} approved {} on chain", ceremony.hash()));

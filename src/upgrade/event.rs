@@ -112,6 +112,12 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The timelock has the operation.
+    #[serde(rename = "timelock.scheduled")]
+    TimelockScheduled(Scheduled),
+    /// It was cancelled, and somebody decided to schedule it anew, under another id.
+    #[serde(rename = "timelock.again")]
+    TimelockAgain,
     /// Somebody decided that the Safe transaction shall never be executed.
     #[serde(rename = "safe.reject")]
     SafeReject {
@@ -199,6 +205,19 @@ pub enum Event {
     },
 }
 
+/// An operation that a timelock has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheduled {
+    /// Its id.
+    pub id: B256,
+    /// Transaction that scheduled it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<B256>,
+    /// From when on it can be executed, seconds since 1970.
+    pub ready_at: u64,
+}
+
 /// What prepare gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preparation {
@@ -241,6 +260,8 @@ impl Event {
             Self::SafeErrandDone { .. } => "safe.errand.done",
             Self::SafePinned(_) => "safe.pinned",
             Self::SafeGone { .. } => "safe.gone",
+            Self::TimelockScheduled(_) => "timelock.scheduled",
+            Self::TimelockAgain => "timelock.again",
             Self::SafeReject { .. } => "safe.reject",
             Self::SignTry { .. } => "sign.try",
             Self::TxSigned(_) => "tx.signed",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::allowed;
 use super::plan::{CodeChange, Route, is_of};
-use crate::chain::{AppState, HashRecord, OwnerKind};
+use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{Cvm, PendingUpdate};
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::env::NameChange;
@@ -160,12 +160,56 @@ impl Findings<'_> {
 }
 
 /// Several calls need an owner that can make them in one transaction.
-pub(super) fn batch_blocker(route: &Route, calls: usize) -> Option<Warning> {
+pub(super) fn route_blocker(route: &Route, calls: usize) -> Option<Warning> {
     let single = matches!(route, Route::Eoa { .. } | Route::Calldata { .. });
     Warning::when(single && calls > 1, "BATCH_NEEDS_SAFE", || {
-        "only a Safe makes several calls in one transaction; make the other changes of the app's policy by themselves"
+        "only a Safe or a timelock makes several calls in one transaction; make the changes of the app's policy one by one"
             .to_owned()
     })
+}
+
+/// What forbids a change of an app's policy.
+pub(super) fn policy_blockers(app: &AppState, changes: &[PolicyChange]) -> Vec<Warning> {
+    let conflict = changes.iter().enumerate().find_map(|(index, change)| {
+        let others = changes.iter().skip(index + 1);
+        let mut others = others.filter(|other| change.conflicts_with(**other));
+        others.next().map(|other| (*change, *other))
+    });
+    let lists = |change: &PolicyChange| change.is_of_a_list();
+    let tcb = |change: &PolicyChange| matches!(change, PolicyChange::RequireTcbUpToDate(_));
+    let found = [
+        Warning::when(
+            app.owner_kind == OwnerKind::Nobody && !changes.is_empty(),
+            "OWNER_RENOUNCED",
+            || "the app has no owner: its policy can never change again".to_owned(),
+        ),
+        conflict.and_then(|(one, other)| {
+            Warning::when(true, "POLICY_CONFLICT", || {
+                format!("these two set the same thing: {one}; {other}")
+            })
+        }),
+        Warning::when(
+            !app.manages_hashes && changes.iter().any(lists),
+            "APP_INTERFACE",
+            || {
+                format!(
+                    "{} does not announce the interface that allows hashes and devices (ERC-165 0x8fd37527)",
+                    app.app
+                )
+            },
+        ),
+        Warning::when(
+            app.require_tcb_up_to_date.is_none() && changes.iter().any(tcb),
+            "APP_INTERFACE",
+            || {
+                format!(
+                    "{} has no switch for firmware: it is older than version 2 of the contract",
+                    app.app
+                )
+            },
+        ),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// What is remarkable about the Safe that owns the app: what forbids going on, and what a person should know.

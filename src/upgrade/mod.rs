@@ -6,6 +6,7 @@
 
 mod adopt;
 mod approve;
+mod authority;
 mod ballot;
 mod ceremony;
 mod commit;
@@ -21,6 +22,7 @@ mod goal;
 mod journal;
 mod multisig;
 mod plan;
+mod policy;
 mod prepare;
 mod proposal;
 mod reject;
@@ -28,6 +30,7 @@ pub mod review;
 #[cfg(test)]
 mod sample;
 mod state;
+mod timelock;
 mod wait;
 mod watch;
 
@@ -45,18 +48,21 @@ use crate::http::Http;
 use crate::safe::Trust;
 use crate::signer::{Ask, Source, Unlock};
 
-pub use ceremony::{Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed};
+pub use authority::{Actor, TimelockChoice, TimelockPlan};
+pub use ceremony::{Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage};
 pub use document::{Checked, Document, Subject};
 pub use drive::Upgrade;
 pub use environment::{EnvRequest, Environment};
 pub use errand::Errand;
 pub use error::{Pending, Stop, UpgradeError};
-pub use event::{Event, Identity, IllegalStep, Preparation};
+pub use event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 pub use findings::{Warning, safe_code};
 pub use journal::JournalError;
 pub use plan::{CodeChange, Plan, Route, plan};
+pub use policy::{PolicyIntent, Wish, plan_policy};
 pub use proposal::Proposal;
 pub use state::{Effect, Effects, Facts, State, Status, Step};
+pub use timelock::TimelockSection;
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -73,6 +79,8 @@ pub struct Intent {
     pub policy: Vec<PolicyChange>,
     /// What is fine about the Safe that owns the app although this build does not know it.
     pub trust: Trust,
+    /// How a timelock is asked, if one owns the app.
+    pub timelock: TimelockChoice,
     /// What has to hold.
     pub expected: Expected,
 }

@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use alloy::primitives::{Address, B256, Bytes, U256};
 
 use super::ballot::{Book, check_ballot, consent_facts, judge, sign_ballot};
-use super::ceremony::{Ballot, Ceremony, Frozen, Paper};
+use super::ceremony::{Ballot, Ceremony, Frozen, Paper, Stage};
 use super::drive::Run;
+use super::errand::Errand;
 use super::event::Event;
 use super::{Goal, Outcome, Pending, UpgradeError};
 use crate::chain::{Chain, Proof, ProofFailure};
@@ -19,6 +20,11 @@ use crate::signer::{Consent, Signer};
 impl Run<'_> {
     /// Chooses the Safe transaction: its nonce, and with it the hash that owners sign.
     pub(super) async fn freeze(&mut self) -> Result<Outcome, UpgradeError> {
+        self.freeze_at(self.upgrade.state().first_stage()).await
+    }
+
+    /// The same for what a timelock needs next.
+    pub(super) async fn freeze_at(&mut self, stage: Stage) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
         let Some(pinned) = &plan.safe else {
             return Ok(Outcome::Reached);
@@ -28,13 +34,13 @@ impl Run<'_> {
             .await?
             .ok_or_else(|| UpgradeError::stop("SAFE_CHANGED", "owner of the app", "a Safe", "no Safe any more"))?;
         self.pin_anew(pinned, &info)?;
-        let calls = self.upgrade.state().calls();
+        let calls = self.upgrade.state().calls_at(stage);
         let batcher = if calls.len() > 1 {
             batcher_on(&chain, &info).await?
         } else {
             None
         };
-        let frozen = Frozen::choose(&info, &calls, (self.free_nonce(&info)?, batcher))?;
+        let frozen = Frozen::choose(&info, (&calls, stage), (self.free_nonce(&info)?, batcher))?;
         self.tell(&format!(
             "chose Safe transaction {} at nonce {}",
             frozen.transaction.hash(&frozen.domain),
@@ -78,11 +84,15 @@ impl Run<'_> {
     pub(super) async fn approve_by_safe(&mut self, chain: &Chain, goal: Goal) -> Result<Outcome, UpgradeError> {
         if let Some(why) = self.upgrade.state().safe_gone.clone() {
             if self.limits.new_nonce {
-                return self.freeze().await;
+                let stage = self.upgrade.state().stage();
+                return self.freeze_at(stage.unwrap_or_default()).await;
             }
             return Err(UpgradeError::decide("SAFE_TX_GONE", why));
         }
-        self.refuse_rejected()?;
+        let stage = self.upgrade.state().stage().unwrap_or_default();
+        if stage != Stage::Cancel {
+            self.refuse_rejected()?;
+        }
         let ceremony = self.ceremony()?;
         let look = self.look_at(chain, &ceremony).await?;
         let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
@@ -185,6 +195,14 @@ impl Run<'_> {
             });
         }
         chain.recheck().await?;
+        let errand = match self.upgrade.state().stage() {
+            Some(Stage::Schedule) if !self.upgrade.state().is_rejecting() => Some(Errand::Schedule),
+            Some(Stage::Cancel) => Some(Errand::Cancel),
+            _ => None,
+        };
+        if let Some(errand) = errand {
+            self.record(Event::SafeErrand { errand })?;
+        }
         self.record(Event::SignTry {
             signer: executor,
             digest: request.signing_hash(),
@@ -255,6 +273,19 @@ impl Run<'_> {
     ) -> Result<Outcome, UpgradeError> {
         if ours.failed {
             return Err(self.fail_inside(ceremony, ours.transaction)?);
+        }
+        let stage = self.upgrade.state().stage().unwrap_or_default();
+        if matches!(stage, Stage::Schedule | Stage::Cancel) {
+            let why = format!(
+                "Safe transaction {} was executed in transaction {}, and the timelock does not have the operation any more",
+                ceremony.hash(),
+                ours.transaction
+            );
+            self.record(Event::SafeGone { why: why.clone() })?;
+            return Err(UpgradeError::Failed {
+                code: "OPERATION_CANCELLED",
+                message: why,
+            });
         }
         let changes = self.changes()?;
         match chain.prove(ours.transaction, &changes, self.finality(chain.id())).await {

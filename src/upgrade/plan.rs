@@ -4,8 +4,9 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::authority::{Actor, Authority, TimelockPlan};
 use super::environment::{self, Environment, Recipient};
-use super::findings::{Findings, Warning, batch_blocker, safe_remarks};
+use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::{Expected, Intent, UpgradeError, World};
 use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
@@ -27,6 +28,13 @@ pub enum Route {
         /// Owner.
         owner: Address,
     },
+    /// The owner is a timelock: somebody schedules, and after a delay somebody executes.
+    Timelock {
+        /// Owner.
+        owner: Address,
+        /// Who schedules: a key, or a Safe whose owners sign.
+        proposer: Address,
+    },
     /// The owner is another contract; its calldata is shown, and the effect is waited for.
     Calldata {
         /// Owner.
@@ -45,11 +53,16 @@ pub struct Plan {
     pub kms: Option<Address>,
     /// The contracts.
     pub app_state: AppState,
-    /// How the owner acts.
+    /// Whose authority it needs: the owner's, or whose the app is offered to.
+    pub actor: Actor,
+    /// How that is had.
     pub route: Route,
-    /// The Safe that owns the app, if one does.
+    /// The Safe that has to act: as the owner, or as the timelock's proposer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safe: Option<SafeInfo>,
+    /// The timelock that has to act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timelock: Option<TimelockPlan>,
     /// What is to run, if that changes: an upgrade. Without it only the policy does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<CodeChange>,
@@ -150,6 +163,31 @@ impl Plan {
         changes.into_iter().map(|change| change.call(self.app)).collect()
     }
 
+    /// Who is asked first: the timelock's proposer, or whoever has to act itself.
+    pub(super) fn asked_address(&self) -> Address {
+        self.timelock
+            .as_ref()
+            .map_or(self.actor.address, |timelock| timelock.proposer)
+    }
+
+    /// Whether who has to act follows from the app and the changes, and a timelock is asked as it can be.
+    pub(super) fn has_its_actor(&self) -> bool {
+        let heir = self.policy.iter().find_map(|change| match change {
+            PolicyChange::AcceptOwnership(heir) => Some(*heir),
+            _ => None,
+        });
+        let actor = match heir {
+            Some(heir) => self.actor.address == heir,
+            None => self.actor == Actor::owner(&self.app_state),
+        };
+        let timelock = self.timelock.as_ref().is_none_or(|timelock| {
+            timelock.info.address == self.actor.address
+                && timelock.roles.proposers.contains(&timelock.proposer)
+                && timelock.delay >= timelock.info.min_delay
+        });
+        actor && timelock
+    }
+
     /// Whether another plan asks for the same.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
         let code = |plan: &Self| {
@@ -193,15 +231,12 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     let cloud = world.cloud.host();
     let state = state?;
     check_heir(&state, intent.expected)?;
-    let safe = match state.owner_kind {
-        OwnerKind::Contract => SafeInfo::read(&chain, state.owner).await?,
-        OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa => None,
-    };
+    let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
     let draft = Draft {
         patch,
         environment,
         cloud,
-        safe,
+        authority,
         subject,
         intent,
         form,
@@ -335,7 +370,7 @@ struct Draft<'a> {
     after: Manifest,
     pending: Option<Vec<PendingUpdate>>,
     history: Vec<HashRecord>,
-    safe: Option<SafeInfo>,
+    authority: Authority,
 }
 
 impl Draft<'_> {
@@ -362,15 +397,18 @@ impl Draft<'_> {
         }
     }
 
-    fn assess(self, app_state: AppState) -> Plan {
+    fn assess(mut self, app_state: AppState) -> Plan {
         let mut blockers = self.findings(&app_state).blockers();
         let mut warnings = self.findings(&app_state).warnings();
         if self.intent.expected.pending_owner.is_some() {
             warnings.retain(|warning| warning.code != "OWNER_PENDING");
         }
-        let route = Route::of(&app_state, self.safe.as_ref());
-        blockers.extend(batch_blocker(&route, self.intent.policy.len() + 1));
-        if let Some(safe) = &self.safe {
+        let route = self.authority.route();
+        blockers.extend(route_blocker(&route, self.intent.policy.len() + 1));
+        blockers.extend(policy_blockers(&app_state, &self.intent.policy));
+        blockers.append(&mut self.authority.blockers);
+        warnings.append(&mut self.authority.warnings);
+        if let Some(safe) = &self.authority.safe {
             let (forbids, notes) = safe_remarks(safe, &self.intent.trust);
             blockers.extend(forbids);
             warnings.extend(notes);
@@ -408,7 +446,9 @@ impl Draft<'_> {
             kms: cvm.kms.kms_contract,
             route,
             app_state,
-            safe: self.safe,
+            actor: self.authority.actor,
+            safe: self.authority.safe,
+            timelock: self.authority.timelock,
             code: Some(code),
             policy: self.intent.policy.clone(),
             calls: Vec::new(),
@@ -440,13 +480,17 @@ fn same_uuid(one: &str, other: &str) -> bool {
 }
 
 impl Route {
-    /// The route that the owner found on chain needs.
-    pub(super) const fn of(app: &AppState, safe: Option<&SafeInfo>) -> Self {
-        let owner = app.owner;
-        match (app.owner_kind, safe) {
-            (OwnerKind::Contract, Some(_)) => Self::Safe { owner },
-            (OwnerKind::Contract, None) => Self::Calldata { owner },
-            (OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa, _) => Self::Eoa { owner },
+    /// The route that whoever has to act needs.
+    pub(super) fn of(actor: Actor, safe: Option<&SafeInfo>, timelock: Option<&TimelockPlan>) -> Self {
+        let owner = actor.address;
+        match (actor.kind, timelock, safe) {
+            (OwnerKind::Contract, Some(timelock), _) => Self::Timelock {
+                owner,
+                proposer: timelock.proposer,
+            },
+            (OwnerKind::Contract, None, Some(_)) => Self::Safe { owner },
+            (OwnerKind::Contract, None, None) => Self::Calldata { owner },
+            (OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa, ..) => Self::Eoa { owner },
         }
     }
 }

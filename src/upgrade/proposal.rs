@@ -8,11 +8,12 @@ use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ceremony::{Ceremony, Paper, SafeSection, Signed};
-use super::event::{Event, Identity, Preparation};
+use super::ceremony::{Ceremony, Paper, SafeSection, Signed, Stage};
+use super::event::{Event, Identity, Preparation, Scheduled};
 use super::findings::{derived_warnings, safe_remarks};
 use super::plan::needs_calls;
 use super::state::State;
+use super::timelock::{Asked, TimelockSection};
 use super::{CodeChange, Plan, Route, UpgradeError};
 use crate::chain::{AppChanges, Call};
 use crate::cloud::CvmId;
@@ -51,6 +52,9 @@ pub struct Proposal {
     /// What the owners of a Safe sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safe: Option<SafeSection>,
+    /// What the timelock executes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timelock: Option<TimelockSection>,
     /// Manifest after the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_after: Option<Manifest>,
@@ -85,6 +89,7 @@ impl Proposal {
             calldata_digests: calls.iter().map(Call::digest).collect(),
             calls,
             safe,
+            timelock: state.asked().map(|asked| asked.section(state.scheduled.as_ref())),
             manifest_after: plan.code.as_ref().map(CodeChange::manifest_after),
             prepared_at: prepared.map(|prepared| prepared.at),
             token_expires: prepared.map(|prepared| prepared.expires),
@@ -201,7 +206,46 @@ impl Proposal {
                 "others",
             ));
         }
+        let section = self.asked().map(|asked| asked.section(self.scheduled()));
+        if self.timelock != section {
+            return Err(UpgradeError::stop(
+                "PROPOSAL_CHANGED",
+                "operation of the timelock",
+                "what follows from the calls and the upgrade's name",
+                "another one",
+            ));
+        }
         self.ceremony().map(drop)
+    }
+
+    /// What the timelock is asked to do; `None`: none acts.
+    fn asked(&self) -> Option<Asked> {
+        let attempt = self.timelock.as_ref().map_or(0, |section| section.attempt);
+        let calls = self.plan.calls_with(self.compose_hash);
+        Asked::of(&self.update, &self.plan, (&calls, attempt))
+    }
+
+    /// One record for each operation that was cancelled; a file that claims a lot of them is not believed.
+    fn attempts(&self) -> Vec<Event> {
+        const MOST: u64 = 100;
+        let attempt = self.timelock.as_ref().map_or(0, |section| section.attempt);
+        (0..attempt.min(MOST)).map(|_| Event::TimelockAgain).collect()
+    }
+
+    fn scheduled(&self) -> Option<&Scheduled> {
+        let section = self.timelock.as_ref()?;
+        section
+            .scheduled
+            .as_ref()
+            .filter(|scheduled| scheduled.id == section.id)
+    }
+
+    /// The calls that a Safe makes at a stage.
+    fn calls_at(&self, stage: Stage) -> Vec<Call> {
+        match stage {
+            Stage::Policy => self.plan.calls_with(self.compose_hash),
+            other => self.asked().and_then(|asked| asked.call(other)).into_iter().collect(),
+        }
     }
 
     /// Every value of the plan that follows from another one: people are shown them.
@@ -244,10 +288,12 @@ impl Proposal {
         } else if plan
             .safe
             .as_ref()
-            .is_some_and(|safe| (safe.address, safe.chain_id) != (plan.app_state.owner, plan.chain_id))
+            .is_some_and(|safe| (safe.address, safe.chain_id) != (plan.asked_address(), plan.chain_id))
         {
             changed("Safe of the plan")
-        } else if plan.route != Route::of(&plan.app_state, plan.safe.as_ref()) {
+        } else if !plan.has_its_actor() {
+            changed("who has to act")
+        } else if plan.route != Route::of(plan.actor, plan.safe.as_ref(), plan.timelock.as_ref()) {
             changed("route of the plan")
         } else {
             Ok(())
@@ -259,19 +305,24 @@ impl Proposal {
     /// # Errors
     /// What the file says is not what follows from the rest of it.
     pub fn ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
-        let calls = self.plan.calls_with(self.compose_hash);
         let section = self.safe.as_ref();
-        section.map(|section| section.check(&self.plan, &calls)).transpose()
+        section
+            .map(|section| section.check(&self.plan, &self.calls_at(section.frozen.stage)))
+            .transpose()
     }
 
     /// What a journal would hold that was begun with this proposal.
     pub(super) fn events(self) -> Vec<Event> {
         let (section, at) = (self.safe.clone(), self.prepared_at.unwrap_or(self.plan.read_at));
+        let scheduled = self.scheduled().copied();
+        let tries = self.attempts();
         let (preparation, verified) = (self.preparation(), self.compose_hash.zip(self.verified.clone()));
         let (identity, plan) = self.into_identity();
         let mut events = vec![Event::Open(identity), Event::Plan(Box::new(plan))];
         events.extend(preparation.map(Event::PrepareOk));
         events.extend(verified.map(|(hash, how)| Event::Verified { hash, how }));
+        events.extend(tries);
+        events.extend(scheduled.map(Event::TimelockScheduled));
         let Some(section) = section else { return events };
         events.push(Event::SafeFrozen(Box::new(section.frozen)));
         let mut extend = |signatures: Vec<Signed>, paper: Paper| {

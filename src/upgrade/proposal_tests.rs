@@ -77,7 +77,14 @@ fn i1_to_i8_a_file_that_two_readers_could_take_for_two_things_is_malformed() {
 
 #[test]
 fn i7_i9_members_and_spellings_that_this_version_does_not_write_are_malformed_wherever_they_stand() {
-    for place in ["", "/plan", "/plan/app_state", "/plan/code/patch", "/calls/0", "/verified"] {
+    for place in [
+        "",
+        "/plan",
+        "/plan/app_state",
+        "/plan/code/patch",
+        "/calls/0",
+        "/verified",
+    ] {
         let mut proposal = honest();
         let object = proposal.pointer_mut(place).unwrap().as_object_mut().unwrap();
         object.insert("approved_by".to_owned(), json!("everybody"));

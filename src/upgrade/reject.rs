@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::ballot::check_ballot;
 use super::ceremony::{Ceremony, Paper};
 use super::drive::{Run, Upgrade};
+use super::errand::Errand;
 use super::event::Event;
 use super::{Limits, Outcome, Pending, UpgradeError, World};
 use crate::chain::Chain;
@@ -38,6 +39,9 @@ impl Run<'_> {
                 "the hash is allowed on chain already; rejecting the Safe transaction would change nothing",
             ));
         }
+        if let Some(outcome) = self.reject_operation().await? {
+            return Ok(outcome);
+        }
         let ceremony = self.ceremony()?;
         if !self.upgrade.state().is_rejecting() {
             if !self.upgrade.state().signed.is_empty() {
@@ -62,6 +66,43 @@ impl Run<'_> {
             };
             if let Outcome::Pending(pending) = outcome {
                 return Ok(Outcome::Pending(pending));
+            }
+        }
+    }
+
+    /// What a timelock has is cancelled there. `None`: it has nothing, and a Safe's approval is to be rejected.
+    async fn reject_operation(&mut self) -> Result<Option<Outcome>, UpgradeError> {
+        let plan = self.plan()?;
+        if plan.timelock.is_none() {
+            return Ok(None);
+        }
+        loop {
+            let state = self.upgrade.state();
+            if state.abandoned.is_some() {
+                return Ok(Some(Outcome::Reached));
+            }
+            let outcome = match (state.signed.is_empty(), state.errand) {
+                (false, Some(Errand::Cancel)) if state.sent => self.wait().await?,
+                (false, Some(Errand::Cancel)) => self.broadcast().await?,
+                (false, _) if state.is_rejecting() => return Ok(None),
+                (false, _) => {
+                    return Err(UpgradeError::decide(
+                        "TX_IN_FLIGHT",
+                        "a transaction of this upgrade was sent already; wait for it first",
+                    ));
+                }
+                (true, _) => match self.cancel_operation().await? {
+                    Some(outcome) => outcome,
+                    None if plan.safe.is_some() && self.upgrade.state().frozen.is_some() => return Ok(None),
+                    None => {
+                        let why = "given up while the timelock had nothing of it".to_owned();
+                        self.record(Event::Abandoned { why })?;
+                        return Ok(Some(Outcome::Reached));
+                    }
+                },
+            };
+            if matches!(outcome, Outcome::Pending(_)) {
+                return Ok(Some(outcome));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use alloy::primitives::{Address, B256, Bytes, U256, b256};
 
+use super::authority::Actor;
 use super::event::{Event, Identity, Preparation};
 use super::plan::{CodeChange, Plan, Route};
 use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, PolicyChange, Proof, Proved, SignedTx, TxRequest};
@@ -62,8 +63,13 @@ pub(super) fn plan() -> Plan {
         chain_id: 31337,
         kms: Some(Address::repeat_byte(0x6b)),
         app_state: app_state(),
+        actor: Actor {
+            address: OWNER,
+            kind: OwnerKind::Eoa,
+        },
         route: Route::Eoa { owner: OWNER },
         safe: None,
+        timelock: None,
         code: Some(code),
         policy: Vec::new(),
         calls: vec![Call::add_compose_hash(APP, B256::from(*expected.as_bytes()))],
@@ -195,6 +201,7 @@ pub(super) fn preparation() -> Preparation {
 pub(super) fn safe_plan() -> Plan {
     let mut plan = plan();
     plan.app_state.owner_kind = OwnerKind::Contract;
+    plan.actor.kind = OwnerKind::Contract;
     plan.route = Route::Safe { owner: OWNER };
     plan.safe = Some(safe());
     plan

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::UpgradeError;
-use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures};
+use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures, Stage};
 use super::errand::Errand;
-use super::event::{Event, Identity, IllegalStep, Preparation};
+use super::event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 use super::plan::{CodeChange, Plan};
 use crate::chain::{AppChanges, BlockRef, Call, PolicyChange, Proof, SignedTx};
 use crate::cloud::Accepted;
@@ -111,6 +111,12 @@ pub struct Facts {
     /// Signatures that the Safe asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u64>,
+    /// Id of the timelock's operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<B256>,
+    /// From when on that can be executed, once it is scheduled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
     /// Transaction that allowed it, or that is on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_hash: Option<B256>,
@@ -162,6 +168,12 @@ pub struct State {
     pub(super) ballots: Signatures,
     /// The transaction that is on its way is an owner's approval, not the execution.
     pub(super) errand: Option<Errand>,
+    /// Transactions of the Safe that did their part, and who signed them.
+    pub(super) spent: Vec<(Frozen, Signatures)>,
+    /// What the timelock has.
+    pub(super) scheduled: Option<Scheduled>,
+    /// How often an operation was cancelled and chosen anew.
+    pub(super) attempt: u64,
     /// Why the Safe transaction can never take effect.
     pub(super) safe_gone: Option<String>,
     /// When somebody decided to reject it.
@@ -246,6 +258,8 @@ impl State {
             }
             Event::SafeGone { why } => self.safe_gone = Some(why),
             Event::SafeReject { at } => self.rejecting = Some(at),
+            Event::TimelockScheduled(scheduled) => self.take_scheduled(scheduled),
+            Event::TimelockAgain => self.schedule_anew(),
             Event::SignTry { signer, digest } => self.signing = Some((signer, digest)),
             Event::TxSigned(tx) => self.take_signed(tx),
             Event::TxSent { .. } => self.sent = true,
@@ -286,7 +300,7 @@ impl State {
             Step::Verify
         } else if self.proof.is_some() {
             Step::Commit
-        } else if self.signed.is_empty() && self.frozen.is_none() && self.has_safe() {
+        } else if self.signed.is_empty() && self.frozen.is_none() && self.has_safe() && self.scheduled.is_none() {
             Step::Freeze
         } else if self.signed.is_empty() {
             Step::Approve
@@ -373,6 +387,14 @@ impl State {
             | Event::SafeErrand { .. }
             | Event::SafeErrandDone { .. }
             | Event::SafePinned(_) => self.safe_objection(event),
+            Event::TimelockScheduled(scheduled) => missing(
+                self.asked().is_some_and(|asked| asked.operation.id() == scheduled.id),
+                "the operation is another one",
+            ),
+            Event::TimelockAgain => missing(
+                self.has_timelock() && self.signed.is_empty() && self.proof.is_none(),
+                "no timelock acts, or something is on its way",
+            ),
             Event::SignTry { .. } => missing(self.changes().is_some(), "the hash was not verified"),
             Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
                 let same_nonce = self
@@ -404,22 +426,25 @@ impl State {
     fn safe_objection(&self, event: &Event) -> Option<&'static str> {
         let missing = |is_there: bool, why| (!is_there).then_some(why);
         match event {
-            Event::SafeFrozen(_) => missing(
+            Event::SafeFrozen(frozen) => missing(
                 self.changes().is_some() && self.has_safe() && self.signed.is_empty(),
                 "no Safe approves, or something was sent already",
             )
             .or_else(|| {
                 missing(
-                    self.frozen.is_none() || self.safe_gone.is_some(),
+                    self.stage().is_none_or(|stage| stage != frozen.stage) || self.safe_gone.is_some(),
                     "an intent has one nonce of the Safe",
                 )
-            }),
+            })
+            .or_else(|| missing(self.has_place_for(frozen.stage), "that is not what comes next")),
             Event::SafeSignature { .. }
             | Event::SafeGone { .. }
             | Event::SafeReject { .. }
             | Event::SafeNested { .. } => missing(self.frozen.is_some(), "no Safe transaction was chosen"),
-            Event::SafeErrand { .. } => missing(
-                self.frozen.is_some() && self.signed.is_empty() && self.proof.is_none(),
+            Event::SafeErrand { errand } => missing(
+                (self.frozen.is_some() || (errand.owner().is_none() && self.has_timelock()))
+                    && self.signed.is_empty()
+                    && self.proof.is_none(),
                 "another transaction is on its way, or none is needed",
             ),
             Event::SafeErrandDone { .. } => missing(self.errand.is_some(), "no approval was sent"),
@@ -447,9 +472,35 @@ impl State {
         self.verified.as_ref().is_none_or(|(verified, _)| *verified == hash)
     }
 
-    /// Whether a Safe owns the app.
+    /// Whether a Safe has to act.
     fn has_safe(&self) -> bool {
         self.plan.as_ref().is_some_and(|plan| plan.safe.is_some())
+    }
+
+    fn has_timelock(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.timelock.is_some())
+    }
+
+    /// What the chosen Safe transaction is for.
+    pub(super) fn stage(&self) -> Option<Stage> {
+        self.frozen.as_ref().map(|frozen| frozen.stage)
+    }
+
+    /// What the next Safe transaction is for, unless something else is asked.
+    pub(super) fn first_stage(&self) -> Stage {
+        if self.has_timelock() {
+            Stage::Schedule
+        } else {
+            Stage::Policy
+        }
+    }
+
+    fn has_place_for(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Policy => !self.has_timelock(),
+            Stage::Schedule => self.has_timelock() && self.scheduled.is_none(),
+            Stage::Execute | Stage::Cancel => self.has_timelock(),
+        }
     }
 
     /// The Safe transaction and its signatures, rebuilt; `None` before it was chosen.
@@ -460,7 +511,7 @@ impl State {
         let (Some(plan), Some(frozen)) = (self.plan(), &self.frozen) else {
             return Ok(None);
         };
-        Ceremony::new(plan, &self.calls(), frozen, &self.ballots).map(Some)
+        Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, &self.ballots).map(Some)
     }
 
     /// The calls that change the policy; none before all of them are known.
@@ -497,6 +548,26 @@ impl State {
         self.ballots.nested.insert(nested.safe.address, nested);
     }
 
+    /// The Safe transaction that scheduled it did its part.
+    fn take_scheduled(&mut self, scheduled: Scheduled) {
+        self.scheduled = Some(scheduled);
+        self.spend();
+    }
+
+    fn spend(&mut self) {
+        if let Some(frozen) = self.frozen.take() {
+            self.spent.push((*frozen, std::mem::take(&mut self.ballots)));
+        }
+        self.safe_gone = None;
+    }
+
+    fn schedule_anew(&mut self) {
+        self.attempt += 1;
+        self.scheduled = None;
+        self.rejecting = None;
+        self.spend();
+    }
+
     fn end_errand(&mut self) {
         self.errand = None;
         self.signed.clear();
@@ -531,7 +602,10 @@ impl State {
         Effects {
             prepare: of(self.prepared.is_some(), self.preparing),
             approval: of(
-                self.proof.is_some() || !self.signed.is_empty() || !self.ballots.approvals.is_empty(),
+                self.proof.is_some()
+                    || !self.signed.is_empty()
+                    || !self.ballots.approvals.is_empty()
+                    || self.scheduled.is_some(),
                 self.signing.is_some(),
             ),
             transaction: of(
@@ -570,6 +644,11 @@ impl State {
                 .as_ref()
                 .map(|_| self.ballots.approvals.keys().copied().collect()),
             threshold: plan.and_then(|plan| plan.safe.as_ref()).map(|safe| safe.threshold),
+            operation_id: self.asked().map(|asked| asked.operation.id()),
+            ready_at: self.scheduled.and_then(|scheduled| {
+                let seconds = i64::try_from(scheduled.ready_at).ok()?;
+                Timestamp::from_second(seconds).ok()
+            }),
             transaction_hash: proof
                 .and_then(|proof| proof.transaction)
                 .or_else(|| self.seen.map(|(hash, _)| hash))

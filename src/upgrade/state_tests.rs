@@ -212,7 +212,10 @@ fn a_changed_proposal_is_refused() {
         ("/calls/0/to", serde_json::json!(sample::OWNER)),
         ("/calldata_digests/0", other),
         ("/manifest_after/name", serde_json::json!("other")),
-        ("/plan/code/patch/docker_compose_file", serde_json::json!("services: {}")),
+        (
+            "/plan/code/patch/docker_compose_file",
+            serde_json::json!("services: {}"),
+        ),
     ];
     let dir = tempfile::tempdir().unwrap();
     for (pointer, value) in edits {

@@ -79,11 +79,12 @@ impl Run<'_> {
             match chain.prove_state(&changes, self.finality(chain.id())).await {
                 Ok(proof) => {
                     self.check_execution(&chain, &proof).await?;
+                    self.check_operation(&chain, proof.transaction).await?;
                     self.adopt_proof(proof)?;
                     return Ok(Outcome::Reached);
                 }
                 Err(ProofFailure::NotSettled { .. }) => {}
-                Err(ProofFailure::NotInForce { .. }) => match self.safe_news(&chain).await {
+                Err(ProofFailure::NotInForce { .. }) => match self.news(&chain).await {
                     Ok(found) => news = found,
                     Err(UpgradeError::Chain(error)) if !is_final(&error) => {
                         self.tell(&format!("{error}; asking again"));
@@ -113,6 +114,7 @@ impl Run<'_> {
                     "the change is in force already: no transaction is needed"
                 });
                 self.check_execution(chain, &proof).await?;
+                self.check_operation(chain, proof.transaction).await?;
                 self.adopt_proof(proof)?;
                 Ok(Outcome::Reached)
             }
@@ -121,6 +123,14 @@ impl Run<'_> {
                 what: "the hash is allowed in a block that may still be replaced".to_owned(),
             })),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where it stands with whoever has to act: the timelock first, since what it has needs nobody's signature.
+    async fn news(&mut self, chain: &Chain) -> Result<Option<Pending>, UpgradeError> {
+        match self.timelock_news(chain).await? {
+            Some(pending) => Ok(Some(pending)),
+            None => self.safe_news(chain).await,
         }
     }
 
@@ -180,6 +190,7 @@ impl Run<'_> {
         {
             Ok(proof) => {
                 self.check_execution(chain, &proof).await?;
+                self.check_operation(chain, proof.transaction).await?;
                 self.record(Event::TxFinal(Box::new(proof)))?;
                 self.proved = Some(Instant::now());
                 super::point("wait.e");

@@ -101,7 +101,7 @@ fn v23_values_reach_the_guest_and_no_record_and_no_text() {
         );
     }
     let plan = &flow.journal().iter().find(|record| record["kind"] == "plan").unwrap()["body"].clone();
-    assert_eq!(plan["environment"]["names"], sent["allowed_envs"]);
+    assert_eq!(plan["code"]["environment"]["names"], sent["allowed_envs"]);
     let done = flow.with("resume", &["-vv"]).exits(0);
     assert!(!seen(done.said.as_bytes()));
     assert_eq!(world.cloud.cvm(CVM).environment, expected());

@@ -1,0 +1,192 @@
+//! Who has to act, and what stands there: a key, a Safe, a timelock and whoever may propose to it, or something else.
+//! Reads only.
+
+use alloy::primitives::Address;
+use serde::{Deserialize, Serialize};
+
+use super::findings::Warning;
+use super::{Route, UpgradeError};
+use crate::chain::{AppState, Chain, OwnerKind, TimelockInfo, TimelockRole, TimelockRoles};
+use crate::safe::SafeInfo;
+
+/// Life of a commit token in seconds (Phala Cloud: 14 days).
+const TOKEN_LIFE: u64 = 14 * 24 * 3600;
+
+/// Whose authority the calls need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actor {
+    /// The app's owner, or to whom it was offered and who accepts it.
+    pub address: Address,
+    /// What stands there.
+    pub kind: OwnerKind,
+}
+
+/// A timelock that has to make the calls, and how it is asked to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimelockPlan {
+    /// The timelock.
+    pub info: TimelockInfo,
+    /// Who may do what with it.
+    pub roles: TimelockRoles,
+    /// Who schedules: a key, or the Safe of the plan.
+    pub proposer: Address,
+    /// Seconds that are asked for between scheduling and executing, at least the timelock's own delay.
+    pub delay: u64,
+}
+
+/// What is chosen of how a timelock is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimelockChoice {
+    /// Who schedules, where several may.
+    pub proposer: Option<Address>,
+    /// Seconds of delay; by default the least that the timelock takes.
+    pub delay: Option<u64>,
+}
+
+/// An actor and what was found there.
+pub(super) struct Authority {
+    pub(super) actor: Actor,
+    pub(super) safe: Option<SafeInfo>,
+    pub(super) timelock: Option<TimelockPlan>,
+    pub(super) blockers: Vec<Warning>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Actor {
+    /// The owner of an app.
+    pub const fn owner(app: &AppState) -> Self {
+        Self {
+            address: app.owner,
+            kind: app.owner_kind,
+        }
+    }
+}
+
+impl Authority {
+    /// Reads what stands at the actor's address.
+    pub(super) async fn read(chain: &Chain, actor: Actor, choice: TimelockChoice) -> Result<Self, UpgradeError> {
+        let mut found = Self {
+            actor,
+            safe: None,
+            timelock: None,
+            blockers: Vec::new(),
+            warnings: Vec::new(),
+        };
+        if actor.kind != OwnerKind::Contract {
+            return Ok(found);
+        }
+        found.safe = SafeInfo::read(chain, actor.address).await?;
+        if found.safe.is_some() {
+            return Ok(found);
+        }
+        if let Some(info) = chain.timelock(actor.address).await? {
+            found.take_timelock(chain, info, choice).await?;
+        }
+        Ok(found)
+    }
+
+    /// The route that it needs.
+    pub(super) fn route(&self) -> Route {
+        Route::of(self.actor, self.safe.as_ref(), self.timelock.as_ref())
+    }
+
+    async fn take_timelock(
+        &mut self,
+        chain: &Chain,
+        info: TimelockInfo,
+        choice: TimelockChoice,
+    ) -> Result<(), UpgradeError> {
+        let also: Vec<Address> = choice.proposer.into_iter().collect();
+        let roles = chain.timelock_roles(&info, &also).await?;
+        if let Some(why) = &roles.incomplete {
+            self.warn(
+                "TIMELOCK_ROLES_UNKNOWN",
+                format!("who may act for the timelock is not known whole: {why}"),
+            );
+        }
+        self.judge_delay(&info, choice.delay);
+        let delay = choice.delay.unwrap_or(info.min_delay).max(info.min_delay);
+        match choose(&roles, choice.proposer) {
+            Ok(proposer) => {
+                self.safe = SafeInfo::read(chain, proposer).await?;
+                self.timelock = Some(TimelockPlan {
+                    info,
+                    roles,
+                    proposer,
+                    delay,
+                });
+            }
+            Err(blocker) => self.blockers.push(blocker),
+        }
+        Ok(())
+    }
+
+    fn judge_delay(&mut self, info: &TimelockInfo, asked: Option<u64>) {
+        if let Some(asked) = asked.filter(|asked| *asked < info.min_delay) {
+            self.blockers.push(Warning {
+                code: "TIMELOCK_DELAY".to_owned(),
+                text: format!(
+                    "the timelock takes no delay below {} seconds, and {asked} were asked for",
+                    info.min_delay
+                ),
+            });
+        }
+        let delay = asked.unwrap_or(info.min_delay).max(info.min_delay);
+        if delay >= TOKEN_LIFE {
+            self.warn(
+                "TOKEN_OUTLIVED",
+                format!(
+                    "the timelock waits {delay} seconds and a commit token lives {TOKEN_LIFE}: before the commit the same \
+                     change is prepared again, and the same hash has to come out"
+                ),
+            );
+        }
+        if !info.self_administered {
+            self.warn(
+                "TIMELOCK_ADMIN",
+                "the timelock does not administer itself: somebody can change its roles without a delay".to_owned(),
+            );
+        }
+    }
+
+    fn warn(&mut self, code: &str, text: String) {
+        self.warnings.push(Warning {
+            code: code.to_owned(),
+            text,
+        });
+    }
+}
+
+/// Who schedules: the one who was named, or the only one who may.
+fn choose(roles: &TimelockRoles, named: Option<Address>) -> Result<Address, Warning> {
+    let proposers = roles.of(TimelockRole::Proposer);
+    let blocker = |code: &str, text: String| Warning {
+        code: code.to_owned(),
+        text,
+    };
+    let list = || {
+        let names: Vec<String> = proposers.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    match (named, proposers) {
+        (Some(named), _) if proposers.contains(&named) => Ok(named),
+        (Some(named), _) => Err(blocker(
+            "NOT_A_PROPOSER",
+            format!("{named} may not propose to the timelock; these may: {}", list()),
+        )),
+        (None, [only]) => Ok(*only),
+        (None, []) => Err(blocker(
+            "TIMELOCK_NO_PROPOSER",
+            "nobody is known who may propose to the timelock; name who does by --proposer".to_owned(),
+        )),
+        (None, _) => Err(blocker(
+            "WHICH_PROPOSER",
+            format!(
+                "several may propose to the timelock; name one by --proposer: {}",
+                list()
+            ),
+        )),
+    }
+}

@@ -1,0 +1,212 @@
+//! The plan of a change of an app's policy alone: devices, hashes, switches, ownership. Reads only.
+//!
+//! Such a change is an upgrade without a commit: the same directory, proposal, review, approval and proof.
+
+use alloy::primitives::Address;
+use jiff::Timestamp;
+
+use super::authority::{Actor, Authority, TimelockChoice};
+use super::findings::{Warning, derived_warnings, policy_blockers, route_blocker, safe_remarks};
+use super::{Plan, UpgradeError, World};
+use crate::chain::{AppChanges, AppQuery, AppState, Chain, OwnerKind, PolicyChange};
+use crate::safe::{SafeInfo, Trust};
+
+/// What is wanted of an app's policy.
+#[derive(Debug, Clone)]
+pub struct PolicyIntent {
+    /// DstackApp = app id.
+    pub app: Address,
+    /// Chain id.
+    pub chain_id: u64,
+    /// DstackKms, where known.
+    pub kms: Option<Address>,
+    /// What is to change, in order, all of it in one approval.
+    pub wishes: Vec<Wish>,
+    /// What is fine about the Safe that has to act although this build does not know it.
+    pub trust: Trust,
+    /// How a timelock is asked, if one has to act.
+    pub timelock: TimelockChoice,
+    /// The new owner is fine although nothing shows that it can act.
+    pub accept_new_owner: bool,
+    /// To whom an ownership transfer is known to be under way.
+    pub pending_owner: Option<Address>,
+}
+
+/// One wish. Ownership is resolved by how the app changes hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// As it stands.
+    Change(PolicyChange),
+    /// Give the app to this address: at once, or by an offer that it has to accept.
+    TransferOwnership(Address),
+    /// Accept the app that was offered.
+    AcceptOwnership,
+}
+
+/// Reads the app and whoever has to act. Changes nothing.
+///
+/// # Errors
+/// Something could not be read, or there is no such app.
+pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Plan, UpgradeError> {
+    let chain = world.chain(intent.chain_id).await?;
+    let state = chain.app(&query(intent)).await?;
+    let changes = resolve(&state, intent)?;
+    let actor = actor(&chain, &state, &changes).await?;
+    let authority = Authority::read(&chain, actor, intent.timelock).await?;
+    let mut blockers = policy_blockers(&state, &changes.changes);
+    let mut warnings = derived_warnings(&state, None);
+    if intent.pending_owner == state.pending_owner || changes.changes.iter().any(PolicyChange::is_of_ownership) {
+        warnings.retain(|warning| warning.code != "OWNER_PENDING");
+    }
+    if chain.holds(&changes, &state.block).await? {
+        blockers.push(warning(
+            "POLICY_IN_FORCE",
+            "all of it is in force already: nobody has to act",
+        ));
+    }
+    for change in &changes.changes {
+        if let Some(heir) = change.new_owner() {
+            let doubts = doubts(&chain, &state, heir).await?;
+            if intent.accept_new_owner {
+                warnings.extend(doubts);
+            } else {
+                blockers.extend(doubts);
+            }
+        }
+    }
+    let route = authority.route();
+    blockers.extend(route_blocker(&route, changes.changes.len()));
+    if let Some(safe) = &authority.safe {
+        let (forbids, notes) = safe_remarks(safe, &intent.trust);
+        blockers.extend(forbids);
+        warnings.extend(notes);
+    }
+    blockers.extend(authority.blockers);
+    warnings.extend(authority.warnings);
+    let mut plan = Plan {
+        app: intent.app,
+        chain_id: intent.chain_id,
+        kms: intent.kms,
+        app_state: state,
+        actor,
+        route,
+        safe: authority.safe,
+        timelock: authority.timelock,
+        code: None,
+        policy: changes.changes,
+        calls: Vec::new(),
+        warnings,
+        blockers,
+        read_at: Timestamp::now(),
+    };
+    plan.calls = plan.calls_with(None);
+    Ok(plan)
+}
+
+const fn query(intent: &PolicyIntent) -> AppQuery {
+    AppQuery {
+        app: intent.app,
+        kms: intent.kms,
+        hash: None,
+        device: None,
+        os_image: None,
+    }
+}
+
+fn warning(code: &str, text: impl Into<String>) -> Warning {
+    Warning {
+        code: code.to_owned(),
+        text: text.into(),
+    }
+}
+
+/// The wishes as changes of this app.
+fn resolve(state: &AppState, intent: &PolicyIntent) -> Result<AppChanges, UpgradeError> {
+    let changes = intent.wishes.iter().map(|wish| match (*wish, state.pending_owner) {
+        (Wish::Change(change), _) => Ok(change),
+        (Wish::TransferOwnership(to), None) => Ok(PolicyChange::TransferOwnership(to)),
+        (Wish::TransferOwnership(to), Some(_)) => Ok(PolicyChange::OfferOwnership(to)),
+        (Wish::AcceptOwnership, Some(heir)) if !heir.is_zero() => Ok(PolicyChange::AcceptOwnership(heir)),
+        (Wish::AcceptOwnership, Some(_)) => Err(UpgradeError::decide(
+            "NOTHING_OFFERED",
+            "the app was offered to nobody: there is nothing to accept",
+        )),
+        (Wish::AcceptOwnership, None) => Err(UpgradeError::decide(
+            "ONE_STEP_OWNERSHIP",
+            "the app changes hands in one step: there is nothing to accept",
+        )),
+    });
+    let changes: Vec<PolicyChange> = changes.collect::<Result<_, _>>()?;
+    if changes.is_empty() {
+        return Err(UpgradeError::decide(
+            "NOTHING_TO_CHANGE",
+            "nothing of the policy is to change",
+        ));
+    }
+    Ok(AppChanges {
+        app: intent.app,
+        changes,
+    })
+}
+
+/// Who has to act: the owner, but for an offer whoever it was made to.
+async fn actor(chain: &Chain, state: &AppState, changes: &AppChanges) -> Result<Actor, UpgradeError> {
+    let accepts = changes.changes.iter().find_map(|change| match change {
+        PolicyChange::AcceptOwnership(heir) => Some(*heir),
+        _ => None,
+    });
+    match accepts {
+        None => Ok(Actor::owner(state)),
+        Some(address) => Ok(Actor {
+            address,
+            kind: chain.kind_of(address, &state.block).await?,
+        }),
+    }
+}
+
+/// Why a new owner may not be able to act: the app would be lost with it.
+async fn doubts(chain: &Chain, state: &AppState, heir: Address) -> Result<Vec<Warning>, UpgradeError> {
+    let place = [Some(state.app), state.implementation];
+    if heir.is_zero() || place.contains(&Some(heir)) {
+        return Ok(vec![warning(
+            "NEW_OWNER_CANNOT_ACT",
+            format!("{heir} can never act as the app's owner"),
+        )]);
+    }
+    let kind = chain.kind_of(heir, &state.block).await?;
+    match kind {
+        OwnerKind::Nobody => Ok(Vec::new()),
+        OwnerKind::DelegatedEoa => Ok(Vec::new()),
+        OwnerKind::Eoa if chain.was_seen(heir, &state.block).await? => Ok(Vec::new()),
+        OwnerKind::Eoa => Ok(vec![warning(
+            "NEW_OWNER_UNSEEN",
+            format!(
+                "{heir} has no code on this chain and was never seen on it: a Safe or a timelock of another chain cannot \
+                 act here, and of a mistyped address nobody has the key"
+            ),
+        )]),
+        OwnerKind::Contract => contract_doubts(chain, heir).await,
+    }
+}
+
+async fn contract_doubts(chain: &Chain, heir: Address) -> Result<Vec<Warning>, UpgradeError> {
+    if let Some(safe) = SafeInfo::read(chain, heir).await? {
+        return Ok(safe_remarks(&safe, &Trust::default()).0);
+    }
+    let Some(timelock) = chain.timelock(heir).await? else {
+        return Ok(vec![warning(
+            "NEW_OWNER_UNKNOWN",
+            format!("{heir} is a contract that is neither a Safe nor a timelock: whether it can act is not known"),
+        )]);
+    };
+    let roles = chain.timelock_roles(&timelock, &[]).await?;
+    let can_execute = timelock.open_executor || !roles.executors.is_empty();
+    Ok(if roles.proposers.is_empty() || !can_execute {
+        vec![warning(
+            "NEW_OWNER_CANNOT_ACT",
+            format!("nobody is known who may propose to the timelock {heir} and execute there"),
+        )]
+    } else {
+        Vec::new()
+    })
+}

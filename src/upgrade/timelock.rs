@@ -1,0 +1,570 @@
+//! The timelock route: schedule as a proposer, wait for the delay, execute as anybody who may, or cancel.
+//!
+//! Scheduling and cancelling are transactions of their own before the one that changes the policy; each goes through the
+//! same journal, broadcast and wait. Where a Safe proposes, its owners sign the call that schedules.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, keccak256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::authority::TimelockPlan;
+use super::ceremony::Stage;
+use super::drive::Run;
+use super::errand::Errand;
+use super::event::{Event, Scheduled};
+use super::{Goal, Outcome, Pending, Plan, State, UpgradeError};
+use crate::chain::{
+    BlockRef, Call, Chain, OperationState, OperationStep, TimelockOperation, TimelockProofFailure, TimelockRole,
+};
+use crate::safe::prove_execution;
+use crate::signer::{Consent, Signer};
+
+/// Longest pause between two looks at an operation that waits.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// The part of a proposal that a timelock executes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimelockSection {
+    /// Which try this is: an operation that was cancelled is never scheduled again under its old id.
+    pub attempt: u64,
+    /// Identifier that the timelock knows the operation by.
+    pub id: B256,
+    /// What it calls, after what, with which salt.
+    pub operation: TimelockOperation,
+    /// Seconds from scheduling until it may be executed.
+    pub delay: u64,
+    /// The proposer's call.
+    pub schedule: Call,
+    /// The call that executes it, once it is ready.
+    pub execute: Call,
+    /// When it was scheduled, as far as this upgrade knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Scheduled>,
+}
+
+/// What a timelock is asked to do for an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) timelock: Address,
+    pub(super) operation: TimelockOperation,
+    pub(super) delay: u64,
+    pub(super) attempt: u64,
+}
+
+impl Asked {
+    /// Follows from the upgrade's name, its plan and the calls; `None`: no timelock acts, or there are no calls yet.
+    pub(super) fn of(update: &str, plan: &Plan, (calls, attempt): (&[Call], u64)) -> Option<Self> {
+        let timelock = plan.timelock.as_ref()?;
+        let identity = format!("countersign|{update}|{}|{}", plan.app, plan.chain_id);
+        let salt = TimelockOperation::salt_for(keccak256(identity), attempt);
+        Some(Self {
+            timelock: timelock.info.address,
+            operation: TimelockOperation::of(calls.to_vec(), salt)?,
+            delay: timelock.delay,
+            attempt,
+        })
+    }
+
+    /// The call that belongs to a stage.
+    pub(super) fn call(&self, stage: Stage) -> Option<Call> {
+        match stage {
+            Stage::Policy => None,
+            Stage::Schedule => Some(self.operation.schedule(self.timelock, self.delay)),
+            Stage::Execute => Some(self.operation.execute(self.timelock)),
+            Stage::Cancel => Some(self.operation.cancel(self.timelock)),
+        }
+    }
+
+    pub(super) fn section(&self, scheduled: Option<&Scheduled>) -> TimelockSection {
+        TimelockSection {
+            attempt: self.attempt,
+            id: self.operation.id(),
+            schedule: self.operation.schedule(self.timelock, self.delay),
+            execute: self.operation.execute(self.timelock),
+            operation: self.operation.clone(),
+            delay: self.delay,
+            scheduled: scheduled.copied(),
+        }
+    }
+}
+
+impl State {
+    /// What the timelock is asked to do; `None`: none acts, or not all is known yet.
+    pub(super) fn asked(&self) -> Option<Asked> {
+        let update = &self.identity()?.update;
+        Asked::of(update, self.plan()?, (&self.calls(), self.attempt))
+    }
+
+    /// The calls that a Safe makes at a stage.
+    pub(super) fn calls_at(&self, stage: Stage) -> Vec<Call> {
+        match stage {
+            Stage::Policy => self.calls(),
+            other => self.asked().and_then(|asked| asked.call(other)).into_iter().collect(),
+        }
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn asked(&self) -> Result<Asked, UpgradeError> {
+        self.upgrade.state().asked().ok_or_else(|| UpgradeError::TooEarly {
+            message: "no timelock operation was chosen yet".to_owned(),
+            command: "prepare",
+        })
+    }
+
+    fn timelock(&self) -> Result<TimelockPlan, UpgradeError> {
+        self.plan()?
+            .timelock
+            .ok_or_else(|| UpgradeError::decide("NO_TIMELOCK", "no timelock acts for the app"))
+    }
+
+    /// Schedules, waits, executes: whichever comes next by what the timelock itself says.
+    pub(super) async fn approve_by_timelock(&mut self, chain: &Chain, goal: Goal) -> Result<Outcome, UpgradeError> {
+        let asked = self.asked()?;
+        let id = asked.operation.id();
+        loop {
+            let head = chain.head().await?;
+            match chain.operation_state(asked.timelock, id, &head).await? {
+                OperationState::Unset if self.upgrade.state().scheduled.is_some() => return self.cancelled(),
+                OperationState::Unset => return self.schedule(chain, (&asked, &head), goal).await,
+                OperationState::Waiting { ready_at } => {
+                    self.adopt_scheduled(chain, &asked, ready_at).await?;
+                    let left = Duration::from_secs(ready_at.saturating_sub(head.timestamp));
+                    if !self.sleep(left.min(PAUSE_MAX)).await {
+                        return Ok(Outcome::Pending(waits(&asked, ready_at)));
+                    }
+                }
+                OperationState::Ready { since } => {
+                    self.adopt_scheduled(chain, &asked, since).await?;
+                    return self.execute_operation(chain, (&asked, &head), goal).await;
+                }
+                OperationState::Done => {
+                    return Err(UpgradeError::decide(
+                        "OPERATION_WITHOUT_EFFECT",
+                        format!(
+                            "operation {id} was executed, and what it changed is not in force: somebody changed it again"
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Somebody scheduled it, from wherever.
+    async fn adopt_scheduled(&mut self, chain: &Chain, asked: &Asked, ready_at: u64) -> Result<(), UpgradeError> {
+        if self.upgrade.state().scheduled.is_some() {
+            return Ok(());
+        }
+        let from = self.timelock()?.info.block.number;
+        let life = chain.operation_life(asked.timelock, asked.operation.id(), from).await?;
+        let transaction = life.map(|life| life.scheduled.transaction);
+        self.take_scheduled(asked, (transaction, ready_at))
+    }
+
+    fn take_scheduled(
+        &mut self,
+        asked: &Asked,
+        (transaction, ready_at): (Option<B256>, u64),
+    ) -> Result<(), UpgradeError> {
+        let id = asked.operation.id();
+        self.record(Event::TimelockScheduled(Scheduled {
+            id,
+            transaction,
+            ready_at,
+        }))?;
+        self.upgrade.write_proposal()?;
+        self.tell(&format!(
+            "operation {id} is scheduled; it can be executed from {} on",
+            time(ready_at)
+        ));
+        Ok(())
+    }
+
+    /// L4: what was scheduled is there no more and was not executed.
+    fn cancelled(&mut self) -> Result<Outcome, UpgradeError> {
+        let id = self.asked()?.operation.id();
+        if self.limits.new_nonce {
+            self.record(Event::TimelockAgain)?;
+            self.upgrade.write_proposal()?;
+            return Ok(Outcome::Reached);
+        }
+        Err(UpgradeError::Failed {
+            code: "OPERATION_CANCELLED",
+            message: format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
+        })
+    }
+
+    /// Roles and delay are checked before anything is signed (L6, L7).
+    async fn schedule(
+        &mut self,
+        chain: &Chain,
+        (asked, head): (&Asked, &BlockRef),
+        goal: Goal,
+    ) -> Result<Outcome, UpgradeError> {
+        let plan = self.timelock()?;
+        self.check_timelock(chain, (asked, head), (TimelockRole::Proposer, plan.proposer))
+            .await?;
+        if self.plan()?.safe.is_some() {
+            return self.approve_by_safe(chain, goal).await;
+        }
+        let call = asked.operation.schedule(asked.timelock, asked.delay);
+        self.send_for_timelock(chain, Some(Errand::Schedule), (plan.proposer, &call))
+            .await
+    }
+
+    async fn check_timelock(
+        &self,
+        chain: &Chain,
+        (asked, head): (&Asked, &BlockRef),
+        (role, account): (TimelockRole, Address),
+    ) -> Result<(), UpgradeError> {
+        let pinned = self.timelock()?.info;
+        let now = chain.timelock_at(asked.timelock, head).await?;
+        let Some(now) = now else {
+            return Err(UpgradeError::stop(
+                "TIMELOCK_CHANGED",
+                "owner of the app",
+                "a timelock",
+                "no timelock any more",
+            ));
+        };
+        let code =
+            |info: &crate::chain::TimelockInfo| (info.code_hash, info.implementation, info.implementation_code_hash);
+        if code(&pinned) != code(&now) {
+            return Err(UpgradeError::stop(
+                "TIMELOCK_CHANGED",
+                format!("code of the timelock {}", asked.timelock),
+                pinned.code_hash,
+                now.code_hash,
+            ));
+        }
+        if role == TimelockRole::Proposer && asked.delay < now.min_delay {
+            return Err(UpgradeError::decide(
+                "TIMELOCK_DELAY",
+                format!(
+                    "the timelock takes no delay below {} seconds by now, and this upgrade was made for {}; start another one",
+                    now.min_delay, asked.delay
+                ),
+            ));
+        }
+        let open = role == TimelockRole::Executor && now.open_executor;
+        let holds = chain.timelock_holds(&now, head, &[(role, account)]).await?;
+        if open || holds.first() == Some(&true) {
+            return Ok(());
+        }
+        Err(UpgradeError::decide(
+            "TIMELOCK_ROLE_MISSING",
+            format!("{account} is no {role} of the timelock {}", asked.timelock),
+        ))
+    }
+
+    /// By anybody's key where the role is open, else by a key that has it, else by the Safe that has it.
+    async fn execute_operation(
+        &mut self,
+        chain: &Chain,
+        (asked, head): (&Asked, &BlockRef),
+        goal: Goal,
+    ) -> Result<Outcome, UpgradeError> {
+        let plan = self.timelock()?;
+        let key = self.signer().await?.map(Signer::address);
+        let key_may = match key {
+            Some(key) => {
+                let holds = chain
+                    .timelock_holds(&plan.info, head, &[(TimelockRole::Executor, key)])
+                    .await?;
+                plan.info.open_executor || holds.first() == Some(&true)
+            }
+            None => false,
+        };
+        if let (Some(key), true) = (key, key_may) {
+            self.refuse_second_nonce()?;
+            let call = asked.operation.execute(asked.timelock);
+            if let Some(objection) = chain.timelock_objection(key, &call, head).await? {
+                return Err(UpgradeError::decide(
+                    "TIMELOCK_WOULD_FAIL",
+                    format!(
+                        "executing operation {} now would fail: {}",
+                        asked.operation.id(),
+                        objection.reason
+                    ),
+                ));
+            }
+            return self.send_for_timelock(chain, None, (key, &call)).await;
+        }
+        let safe = self.plan()?.safe.map(|safe| safe.address);
+        if let Some(safe) = safe.filter(|safe| plan.roles.executors.contains(safe) && !plan.info.open_executor) {
+            tracing::debug!(%safe, "the Safe executes");
+            if self.upgrade.state().stage() != Some(Stage::Execute) {
+                self.freeze_at(Stage::Execute).await?;
+            }
+            return self.approve_by_safe(chain, goal).await;
+        }
+        let who = if plan.info.open_executor {
+            "anybody can execute it".to_owned()
+        } else {
+            let names: Vec<String> = plan.roles.executors.iter().map(ToString::to_string).collect();
+            format!("one of these has to execute it: {}", names.join(", "))
+        };
+        Ok(Outcome::Pending(Pending {
+            code: "PENDING_EXECUTION",
+            what: format!("operation {} is ready; {who}", asked.operation.id()),
+        }))
+    }
+
+    /// Signs a call to the timelock; with an errand it is one on the way to the change, not the change itself.
+    async fn send_for_timelock(
+        &mut self,
+        chain: &Chain,
+        errand: Option<Errand>,
+        (from, call): (Address, &Call),
+    ) -> Result<Outcome, UpgradeError> {
+        let Some(key) = self.signer().await?.map(Signer::address) else {
+            return Err(UpgradeError::decide(
+                "SIGNER_NEEDED",
+                format!("{from} has to sign, and no key was named"),
+            ));
+        };
+        if key != from {
+            return Err(UpgradeError::stop("SIGNER_NOT_PROPOSER", "signer", from, key));
+        }
+        super::point("sign.a");
+        let request = chain.fill(from, call, self.limits.fees).await?;
+        let asked = self.asked()?;
+        let plan = self.plan()?;
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let mut facts = vec![
+            fact("chain", plan.chain_id.to_string()),
+            fact("app", plan.app.to_string()),
+            fact("timelock", asked.timelock.to_string()),
+            fact("operation", asked.operation.id().to_string()),
+            fact("delay", format!("{} seconds", asked.delay)),
+        ];
+        facts.extend(super::approve::what_changes(
+            &plan,
+            self.upgrade.state().changes().as_ref(),
+        ));
+        facts.push(fact("calldata digest", request.call.digest().to_string()));
+        facts.push(fact("nonce", request.nonce.to_string()));
+        facts.push(fact(
+            "costs at most",
+            format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
+        ));
+        let what = match errand {
+            Some(Errand::Schedule) => "Schedule it",
+            Some(Errand::Cancel) => "Cancel what was scheduled",
+            _ => "Execute what was scheduled",
+        };
+        let consent = Consent {
+            question: format!("{what} at the timelock as {from}?"),
+            facts,
+        };
+        if !self.world.ask.consent(&consent)? {
+            return Err(UpgradeError::Declined {
+                what: "signing".to_owned(),
+            });
+        }
+        chain.recheck().await?;
+        if let Some(errand) = errand {
+            super::point("errand.a");
+            self.record(Event::SafeErrand { errand })?;
+        }
+        self.record(Event::SignTry {
+            signer: from,
+            digest: request.signing_hash(),
+        })?;
+        super::point("sign.b");
+        let signer = self
+            .open_signer()
+            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
+        let signed = signer.sign_tx(&request).await?;
+        super::point("sign.d");
+        self.record(Event::TxSigned(signed))?;
+        super::point("sign.e");
+        Ok(Outcome::Reached)
+    }
+
+    /// The scheduling, or the cancelling, is in a block that stays.
+    pub(super) async fn prove_timelock_errand(
+        &mut self,
+        chain: &Chain,
+        (errand, transaction): (Errand, B256),
+    ) -> Result<Option<Outcome>, UpgradeError> {
+        let asked = self.asked()?;
+        let step = match errand {
+            Errand::Cancel => OperationStep::Cancelled,
+            _ => OperationStep::Scheduled,
+        };
+        let shown = chain
+            .prove_operation(transaction, (asked.timelock, &asked.operation), step)
+            .await;
+        match shown {
+            Ok(_) => {}
+            Err(TimelockProofFailure::NotSettled { .. }) => return Ok(None),
+            Err(TimelockProofFailure::Chain(error)) if !super::wait::is_final(&error) => {
+                self.tell(&format!("{error}; asking again"));
+                return Ok(None);
+            }
+            Err(TimelockProofFailure::Chain(error)) => return Err(error.into()),
+            Err(failure) => {
+                self.refuse_failed_inside(chain, transaction).await?;
+                let why = failure.to_string();
+                self.record(Event::TxGone { why: why.clone() })?;
+                return Err(UpgradeError::Failed {
+                    code: "TIMELOCK_CALL_FAILED",
+                    message: why,
+                });
+            }
+        }
+        if let Some(ceremony) = self.upgrade.state().ceremony()? {
+            let tx = &ceremony.approval.tx;
+            prove_execution(chain, transaction, tx.domain().safe, tx.hash())
+                .await
+                .map_err(|failure| {
+                    UpgradeError::stop(
+                        "SAFE_NOT_EXECUTED",
+                        "what the transaction did at the Safe",
+                        "one success",
+                        failure,
+                    )
+                })?;
+        }
+        self.record(Event::SafeErrandDone { transaction })?;
+        if errand == Errand::Cancel {
+            let why = format!(
+                "operation {} was cancelled in transaction {transaction}",
+                asked.operation.id()
+            );
+            self.tell(&why);
+            self.record(Event::Abandoned { why })?;
+            return Ok(Some(Outcome::Reached));
+        }
+        let head = chain.head().await?;
+        let ready_at = match chain
+            .operation_state(asked.timelock, asked.operation.id(), &head)
+            .await?
+        {
+            OperationState::Waiting { ready_at } => ready_at,
+            OperationState::Ready { since } => since,
+            OperationState::Unset | OperationState::Done => head.timestamp,
+        };
+        self.take_scheduled(&asked, (Some(transaction), ready_at))?;
+        Ok(Some(Outcome::Reached))
+    }
+
+    /// L3, L11: whoever executed it, the timelock's events have to be those of this very operation.
+    pub(super) async fn check_operation(&self, chain: &Chain, transaction: Option<B256>) -> Result<(), UpgradeError> {
+        let (Some(transaction), Some(asked)) = (transaction, self.upgrade.state().asked()) else {
+            return Ok(());
+        };
+        let operation = (asked.timelock, &asked.operation);
+        match chain
+            .prove_operation(transaction, operation, OperationStep::Executed)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(TimelockProofFailure::Chain(error)) => Err(error.into()),
+            Err(TimelockProofFailure::NotShown { id, .. }) => {
+                self.tell(&format!(
+                    "the change is in force by transaction {transaction}, which did not execute operation {id}: if that one \
+                     is scheduled, it can be executed until somebody cancels it"
+                ));
+                Ok(())
+            }
+            Err(failure) => Err(UpgradeError::stop(
+                "OPERATION_MISMATCH",
+                "what the transaction did at the timelock",
+                format!("one execution of {}", asked.operation.id()),
+                failure,
+            )),
+        }
+    }
+
+    /// Where the operation stands while others act, in one line.
+    pub(super) async fn timelock_news(&mut self, chain: &Chain) -> Result<Option<Pending>, UpgradeError> {
+        let Some(asked) = self.upgrade.state().asked() else {
+            return Ok(None);
+        };
+        let head = chain.head().await?;
+        let id = asked.operation.id();
+        Ok(match chain.operation_state(asked.timelock, id, &head).await? {
+            OperationState::Unset if self.upgrade.state().scheduled.is_some() => {
+                return self.cancelled().map(|_| None);
+            }
+            OperationState::Unset => None,
+            OperationState::Waiting { ready_at } => {
+                self.adopt_scheduled(chain, &asked, ready_at).await?;
+                Some(waits(&asked, ready_at))
+            }
+            OperationState::Ready { since } => {
+                self.adopt_scheduled(chain, &asked, since).await?;
+                Some(Pending {
+                    code: "PENDING_EXECUTION",
+                    what: format!("operation {id} is ready and not executed yet"),
+                })
+            }
+            OperationState::Done => None,
+        })
+    }
+
+    /// Takes back what was scheduled: by a key that may cancel, or by the Safe that may. `None`: nothing is scheduled.
+    pub(super) async fn cancel_operation(&mut self) -> Result<Option<Outcome>, UpgradeError> {
+        let Some(asked) = self.upgrade.state().asked() else {
+            return Ok(None);
+        };
+        let chain = self.chain().await?;
+        let head = chain.head().await?;
+        let state = chain
+            .operation_state(asked.timelock, asked.operation.id(), &head)
+            .await?;
+        if !state.is_pending() {
+            return Ok(None);
+        }
+        let key = self.signer().await?.map(Signer::address);
+        let plan = self.timelock()?;
+        let call = asked.operation.cancel(asked.timelock);
+        if let Some(key) = key {
+            let holds = chain
+                .timelock_holds(&plan.info, &head, &[(TimelockRole::Canceller, key)])
+                .await?;
+            if holds.first() == Some(&true) {
+                return self
+                    .send_for_timelock(&chain, Some(Errand::Cancel), (key, &call))
+                    .await
+                    .map(Some);
+            }
+        }
+        let safe = self.plan()?.safe.map(|safe| safe.address);
+        if safe.is_some_and(|safe| plan.roles.cancellers.contains(&safe)) {
+            if self.upgrade.state().stage() != Some(Stage::Cancel) {
+                self.freeze_at(Stage::Cancel).await?;
+            }
+            return self.approve_by_safe(&chain, Goal::Executed).await.map(Some);
+        }
+        let names: Vec<String> = plan.roles.cancellers.iter().map(ToString::to_string).collect();
+        Err(UpgradeError::decide(
+            "TIMELOCK_ROLE_MISSING",
+            format!("one of these has to cancel the operation: {}", names.join(", ")),
+        ))
+    }
+}
+
+fn waits(asked: &Asked, ready_at: u64) -> Pending {
+    Pending {
+        code: "PENDING_DELAY",
+        what: format!(
+            "operation {} is scheduled and can be executed from {} on",
+            asked.operation.id(),
+            time(ready_at)
+        ),
+    }
+}
+
+fn time(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .map_or_else(|| seconds.to_string(), |time| time.to_string())
+}
