@@ -8,6 +8,7 @@ use alloy::primitives::{Address, B256, Log};
 use alloy::sol_types::SolEvent;
 use serde::{Deserialize, Serialize};
 
+use super::recognise::Announced;
 use crate::abi::safe::Safe;
 use crate::chain::{BlockRef, Chain, ChainError, LogQuery, PlacedLog};
 
@@ -128,6 +129,28 @@ pub async fn prove_execution(
         return Err(SafeProofFailure::Reverted { transaction, block });
     }
     check_receipt(&receipt.logs, safe, safe_tx_hash)
+}
+
+/// What one Ethereum transaction made `safe` execute without failing inside: the hashes of its transactions, and those that
+/// it announced (a Safe with an L2 singleton announces all of them). Two round trips.
+///
+/// # Errors
+/// See [`ChainError`].
+pub async fn executed_in(
+    chain: &Chain,
+    transaction: B256,
+    safe: Address,
+) -> Result<(Vec<B256>, Vec<Announced>), ChainError> {
+    let receipt = chain.receipt(transaction).await?;
+    let logs = receipt.filter(|receipt| receipt.succeeded).map(|receipt| receipt.logs);
+    let (mut done, mut announced) = (Vec::new(), Vec::new());
+    for log in logs.unwrap_or_default().iter().filter(|log| log.address == safe) {
+        if let Some((hash, false)) = outcome(log) {
+            done.push(hash);
+        }
+        announced.extend(Announced::read(log.topics(), &log.data.data));
+    }
+    Ok((done, announced))
 }
 
 /// Checks that among the logs of one Ethereum transaction exactly one event says that `safe` executed `safe_tx_hash`,

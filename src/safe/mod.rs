@@ -36,7 +36,9 @@ pub use check::{Refusal, check_signatures};
 pub use collect::{Claims, CollectError, Merged, NotMerged, Offer, SignatureFile, collect, merge};
 pub use decode::{Argument, Decoded, decode};
 pub use diagnose::{Mismatch, mismatch};
-pub use executed::{Execution, SafeProofFailure, check_receipt, executions, find_execution, prove_execution};
+pub use executed::{
+    Execution, SafeProofFailure, check_receipt, executed_in, executions, find_execution, prove_execution,
+};
 pub use export::{Format, Label, NotAFormat, export};
 pub use given::{Content, Given, GivenError, given};
 pub use info::{
@@ -46,7 +48,7 @@ pub use info::{
 pub use libraries::batcher_on;
 pub use nested::{approval, is_approval_of};
 pub use read::{Look, LookError, look, read_with_hash};
-pub use recognise::{Announced, Difference, Recognition, recognise, recognise_batch};
+pub use recognise::{Announced, Difference, Recognition, recognise, recognise_batch, recognise_hash};
 pub use signature::{OwnerSignature, SignatureError};
 pub use simulate::{Obstacle, Simulation, simulate};
 pub use status::{Observed, SafeStatus, Watched, observe, status};

@@ -6,6 +6,7 @@ use alloy::sol_types::{SolEvent, SolValue};
 
 use super::batch;
 use super::builder_file::Batch;
+use super::deployments;
 use super::tx::{Operation, SafeDomain, SafeTx, SafeTxError, SafeTxFields};
 use crate::abi::safe::Safe::SafeMultiSigTransaction;
 use crate::chain::Call;
@@ -112,6 +113,36 @@ pub fn recognise_batch(file: &Batch, domain: &SafeDomain, calls: &[Call]) -> Rec
         return Recognition::Different(Difference::Safe { found, expected });
     }
     first(&file.calls, calls).map_or(Recognition::Same, Recognition::Different)
+}
+
+/// The transaction with `hash` that makes exactly `calls`, if one of `nonces` gives it: one call alone, or all of them in
+/// a batch through any known MultiSendCallOnly. Whoever says the hash need not be believed about anything else.
+pub fn recognise_hash(
+    hash: B256,
+    domain: &SafeDomain,
+    calls: &[Call],
+    nonces: impl IntoIterator<Item = U256>,
+) -> Option<SafeTx> {
+    let mut shapes: Vec<SafeTxFields> = Vec::new();
+    if let [one] = calls {
+        let data = one.data.clone();
+        shapes.push(SafeTxFields::plain(one.to, data, Operation::Call, U256::ZERO));
+    }
+    let libraries = deployments::ALL.iter().map(|known| known.address);
+    for library in libraries.filter(|address| deployments::batcher(*address).is_some()) {
+        let data = batch::encode(calls);
+        shapes.push(SafeTxFields::plain(library, data, Operation::DelegateCall, U256::ZERO));
+    }
+    for nonce in nonces {
+        for shape in &mut shapes {
+            shape.nonce = nonce;
+            if shape.hash(domain) == hash {
+                let tx = SafeTx::accept(*domain, shape.clone(), true).ok()?;
+                return tx.expect_calls(calls).is_ok().then_some(tx);
+            }
+        }
+    }
+    None
 }
 
 /// A transaction as a Safe with an L2 singleton announces it, before any check: that it was tried, not that it was

@@ -79,6 +79,34 @@ fn pitfall_60_one_call_and_a_batch_are_recognised_at_any_nonce_and_through_any_l
 }
 
 #[test]
+fn pitfall_60_a_hash_alone_tells_that_it_is_ours_and_at_which_nonce() {
+    let (one, two) = ([call(1)], [call(1), call(2)]);
+    let nonces = || (0..20_u64).rev().map(U256::from);
+    for library in ALL.iter().filter(|known| deployments::batcher(known.address).is_some()) {
+        for (calls, nonce) in [(&one[..], 3), (&two[..], 19)] {
+            let alone = fields(calls, library.address, nonce);
+            let data = batch::encode(calls);
+            let batch = SafeTxFields::plain(library.address, data, Operation::DelegateCall, U256::from(nonce));
+            for fields in [alone, batch] {
+                let found = recognise_hash(fields.hash(&domain()), &domain(), calls, nonces()).unwrap();
+                assert_eq!(*found.fields(), fields);
+            }
+        }
+    }
+    let ours = fields(&two, LIBRARY, 7);
+    let hash = ours.hash(&domain());
+    let elsewhere_in_order = [call(2), call(1)];
+    assert_eq!(recognise_hash(hash, &domain(), &elsewhere_in_order, nonces()), None);
+    assert_eq!(recognise_hash(hash, &domain(), &one, nonces()), None);
+    assert_eq!(recognise_hash(hash, &domain(), &two, (8..20_u64).map(U256::from)), None);
+    let paid = SafeTxFields {
+        gas_price: U256::from(1),
+        ..ours
+    };
+    assert_eq!(recognise_hash(paid.hash(&domain()), &domain(), &two, nonces()), None);
+}
+
+#[test]
 fn pitfall_62_an_edited_batch_is_ours_but_different_and_the_first_difference_is_named() {
     let ours = [call(1), call(2)];
     let compare = |theirs: &[Call]| different(recognise(&fields(theirs, LIBRARY, 7), &domain(), &ours));

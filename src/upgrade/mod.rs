@@ -25,6 +25,7 @@ mod plan;
 mod policy;
 mod prepare;
 mod proposal;
+mod recognised;
 mod reject;
 pub mod review;
 #[cfg(test)]

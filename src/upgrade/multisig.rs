@@ -342,6 +342,7 @@ impl Run<'_> {
             Ok(()) => Ok(()),
             Err(SafeProofFailure::Chain(error)) => Err(error.into()),
             Err(SafeProofFailure::FailedInside { .. }) => Err(self.fail_inside(&ceremony, transaction)?),
+            Err(_) if !is_ours && self.recognise_execution(chain, transaction, &ceremony).await? => Ok(()),
             Err(_) if !is_ours => {
                 self.tell(&format!(
                     "the change is in force by transaction {transaction}, which did not execute Safe transaction {}: that one can be executed as long as nonce {} is free",

@@ -43,6 +43,7 @@ mod safe_commands;
 mod safe_files;
 #[cfg(feature = "failpoints")]
 mod safe_kills;
+mod safe_matrix;
 mod safe_notices;
 mod safe_pure;
 mod safe_service;

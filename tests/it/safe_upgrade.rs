@@ -129,18 +129,21 @@ fn world(safe: SafeOptions) -> World {
 }
 
 /// The directory and file of one of the people who take part, each with a home of its own.
-struct Person<'f> {
+pub struct Person<'f> {
     flow: &'f Flow<'f>,
-    home: PathBuf,
+    /// Where this person's files are.
+    pub home: PathBuf,
 }
 
 impl<'f> Person<'f> {
-    fn new(flow: &'f Flow<'f>, name: &str) -> Self {
+    /// Somebody of this name.
+    pub fn new(flow: &'f Flow<'f>, name: &str) -> Self {
         let home = flow.world.folder().join(name);
         std::fs::create_dir_all(&home).unwrap();
         Self { flow, home }
     }
-    fn run(&self, arguments: &[&str]) -> Ran {
+    /// A command of this person.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         let mut command = self.flow.command(arguments);
         command.arg("--json").current_dir(&self.home).env("HOME", &self.home);
         Ran::of(&mut command)
@@ -148,17 +151,20 @@ impl<'f> Person<'f> {
     fn file(&self, name: &str) -> String {
         self.home.join(name).to_str().unwrap().to_owned()
     }
-    fn get(&self, from: &Path, name: &str) -> String {
+    /// A copy of somebody's file.
+    pub fn get(&self, from: &Path, name: &str) -> String {
         std::fs::copy(from, self.home.join(name)).unwrap();
         self.file(name)
     }
 }
 
-fn proposal(flow: &Flow<'_>) -> Value {
+/// The proposal of an upgrade.
+pub fn proposal(flow: &Flow<'_>) -> Value {
     flow.json_file("proposal.json")
 }
 
-fn signer(index: usize) -> String {
+/// The key of an account.
+pub fn signer(index: usize) -> String {
     format!("env:SIGNER_{index}")
 }
 
@@ -286,127 +292,13 @@ fn rejecting_uses_up_the_nonce_and_the_upgrade_is_given_up() {
     flow.with("resume", &[]).exits(6).says("ABANDONED");
 }
 
-/// One release and singleton, with one app that changes hands between Safes of three shapes.
-struct Stage {
-    world: World,
-    safes: Vec<(SafeOptions, Address)>,
-}
-
-const SHAPES: [(u64, usize); 3] = [(1, 1), (2, 3), (3, 5)];
-
-impl Stage {
-    fn new(release: usize, l2: bool) -> Self {
-        let shape = |(threshold, owners)| SafeOptions {
-            release,
-            l2,
-            threshold,
-            owners,
-        };
-        let world = World::with(WorldOptions {
-            safe: Some(shape(SHAPES[0])),
-            app: AppVariant::OneStep,
-            ..WorldOptions::default()
-        });
-        let mut safes = vec![(shape(SHAPES[0]), world.safe.unwrap())];
-        for other in &SHAPES[1..] {
-            let options = shape(*other);
-            safes.push((options, options.create(&world.rpc())));
-        }
-        Self { world, safes }
-    }
-    /// The app is the Safe's of this shape from now on.
-    fn give_to(&self, safe: Address) {
-        let owner = self.world.rpc().read(self.world.app, &abi::ownerCall {});
-        if owner != safe {
-            let call = abi::transferOwnershipCall { to: safe };
-            self.world.rpc().execute_as(owner, self.world.app, &call);
-        }
-    }
-    /// An upgrade of its own, number `which` on this stage.
-    fn flow(&self, which: usize) -> Flow<'_> {
-        let text = format!("services:\n  web:\n    image: nginx:1.{which}\n");
-        let mut flow = Flow::new(&self.world);
-        flow.dir = self.world.folder().join(format!("upgrade-{which}"));
-        flow.compose = self.world.file(&format!("compose-{which}.yml"), &text);
-        flow.hash = self.world.hash_with(&text);
-        flow
-    }
-}
-
-/// How the signatures get to the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Transport {
-    /// Every owner signs the proposal file, and somebody who is no owner executes.
-    File,
-    /// An outside tool executes what the proposal asks for, with approvals on chain.
-    Outside,
-}
-
-#[test]
-fn every_release_shape_transport_and_number_of_calls_goes_from_prepare_to_the_new_hash() {
-    let stages: Vec<(usize, bool)> = (0..3).flat_map(|release| [(release, false), (release, true)]).collect();
-    each(&stages, |(release, l2)| {
-        let stage = Stage::new(*release, *l2);
-        let mut which = 1;
-        for (options, safe) in &stage.safes {
-            stage.give_to(*safe);
-            for transport in [Transport::File, Transport::Outside] {
-                for calls in [1, 2] {
-                    whole_upgrade(&stage, (options, *safe), (transport, calls), which);
-                    which += 1;
-                }
-            }
-        }
-    });
-}
-
-fn whole_upgrade(
-    stage: &Stage,
-    (options, safe): (&SafeOptions, Address),
-    (transport, calls): (Transport, usize),
-    which: usize,
-) {
-    let flow = stage.flow(which);
-    let device = keccak256(format!("device {which}"));
-    let also = ["--add-device".to_owned(), device.to_string()];
-    let also: Vec<&str> = also.iter().take((calls - 1) * 2).map(String::as_str).collect();
-    flow.with("prepare", &also).exits(0);
-    let before = stage.world.cloud.commits(CVM).len();
-    let needed = usize::try_from(options.threshold).unwrap();
-    match transport {
-        Transport::File => {
-            let file = flow.dir.join("proposal.json");
-            // Not the first owners only, and not in the order of their addresses.
-            for index in (0..options.owners).rev().take(needed) {
-                sign(&flow, &file, index).exits(0);
-            }
-            execute(&flow, 4).exits(0);
-            flow.step("wait").exits(0);
-        }
-        Transport::Outside => {
-            let owners = &options.accounts()[..needed];
-            let (_, hash) = execute_outside(&stage.world, safe, owners, &SafeFields::of(&flow));
-            let waited = flow.step("wait").exits(0);
-            assert_eq!(waited.fact("safe_tx_hash"), &json!(hash), "{}", waited.said);
-        }
-    }
-    flow.step("commit").exits(0);
-    stage.world.cloud.wait_for_hash(CVM, flow.hash);
-    assert_eq!(flow.announcements(), 1);
-    assert_eq!(stage.world.cloud.commits(CVM).len(), before + 1);
-    let added = stage
-        .world
-        .rpc()
-        .read(stage.world.app, &abi::allowedDeviceIdsCall { deviceId: device });
-    assert_eq!(added, calls == 2);
-}
-
 fn sign(flow: &Flow<'_>, file: &Path, index: usize) -> Ran {
     let file = file.to_str().unwrap();
     Ran::of(&mut flow.command(&["sign", file, "--signer", &signer(index), "--yes", "--json"]))
 }
 
-fn execute(flow: &Flow<'_>, index: usize) -> Ran {
+/// Executes as an account.
+pub fn execute(flow: &Flow<'_>, index: usize) -> Ran {
     let dir = flow.dir.to_str().unwrap();
     Ran::of(&mut flow.command(&["execute", "--dir", dir, "--signer", &signer(index), "--yes", "--json"]))
 }

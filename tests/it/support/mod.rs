@@ -26,6 +26,7 @@ pub mod command;
 pub mod contracts;
 pub mod guest;
 pub mod kms;
+pub mod outsider;
 pub mod proxy;
 pub mod rpc;
 pub mod safe_service;
