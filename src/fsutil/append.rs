@@ -99,10 +99,13 @@ impl AppendFile {
     /// # Errors
     /// The disk said no, or the file is gone from its place; the file may end in a torn record.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        super::point("append.a");
         self.change("append to", |mut file| {
             file.write_all(bytes)?;
             file.sync_data()
-        })
+        })?;
+        super::point("append.d");
+        Ok(())
     }
 
     /// Reserves room for the records to come, where the file system can; call it before an effect, so that its

@@ -153,6 +153,7 @@ fn exchange(
     mode: u32,
     settle: impl FnOnce(&File) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
+    point("write.a");
     // A rename would put a file where a device or somebody's symlink is.
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => check_regular(&metadata)?,
@@ -168,7 +169,9 @@ fn exchange(
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     settle(file.as_file())?;
+    point("write.b");
     file.persist(path).map_err(|error| error.error)?;
+    point("write.d");
     Ok(())
 }
 

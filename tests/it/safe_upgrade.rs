@@ -148,7 +148,8 @@ impl<'f> Person<'f> {
         command.arg("--json").current_dir(&self.home).env("HOME", &self.home);
         Ran::of(&mut command)
     }
-    fn file(&self, name: &str) -> String {
+    /// Path of a file of this person.
+    pub fn file(&self, name: &str) -> String {
         self.home.join(name).to_str().unwrap().to_owned()
     }
     /// A copy of somebody's file.
