@@ -4,7 +4,7 @@
 use alloy::primitives::{B256, U256};
 
 use super::UpgradeError;
-use super::ceremony::{Ceremony, Frozen, Paper};
+use super::ceremony::{Ceremony, Frozen, Paper, Stage};
 use super::drive::Run;
 use super::event::Event;
 use crate::chain::Chain;
@@ -24,6 +24,10 @@ impl Run<'_> {
     ) -> Result<bool, UpgradeError> {
         let chosen = &ceremony.approval.tx;
         let domain = chosen.domain();
+        let stage = self.upgrade.state().stage().unwrap_or_default();
+        if !matches!(stage, Stage::Policy | Stage::Execute) {
+            return Ok(false);
+        }
         let (done, announced) = executed_in(chain, transaction, domain.safe).await?;
         let info = SafeInfo::read(chain, domain.safe).await?;
         let (Some(info), true) = (info, self.upgrade.state().signed.is_empty()) else {
@@ -53,6 +57,7 @@ impl Run<'_> {
             domain: *domain,
             transaction: executed.fields().clone(),
             block: ceremony.block,
+            stage,
         })))?;
         self.keep_announced(&executed, &info, &announced)?;
         self.upgrade.write_proposal()?;
