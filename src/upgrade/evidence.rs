@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::UpgradeError;
 use super::drive::{keep, pretty};
-use super::state::{State, Status};
+use super::state::State;
+use super::status::Status;
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
 use crate::safe::SafeVersion;

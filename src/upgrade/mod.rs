@@ -31,6 +31,7 @@ pub mod review;
 #[cfg(test)]
 mod sample;
 mod state;
+mod status;
 mod timelock;
 mod wait;
 mod watch;
@@ -62,7 +63,8 @@ pub use journal::JournalError;
 pub use plan::{CodeChange, Plan, Route, plan};
 pub use policy::{PolicyIntent, Wish, plan_policy};
 pub use proposal::Proposal;
-pub use state::{Effect, Effects, Facts, State, Status, Step};
+pub use state::{State, Step};
+pub use status::{Effect, Effects, Facts, Status};
 pub use timelock::TimelockSection;
 
 /// What is wanted.

@@ -4,7 +4,9 @@ use alloy::primitives::B256;
 
 use super::super::sample::{self, story};
 use super::*;
+use crate::chain::PolicyChange;
 use crate::compose::{ComposeHash, Form};
+use crate::upgrade::{Effect, Effects};
 
 fn after(events: usize) -> State {
     State::fold(story().into_iter().take(events)).unwrap()

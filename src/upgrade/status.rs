@@ -1,0 +1,208 @@
+//! What is certain about an upgrade, and what is known of it: read off its state. Pure.
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::plan::Plan;
+use super::state::{State, Step};
+use crate::chain::PolicyChange;
+use crate::compose::ComposeHash;
+
+/// What is certain about one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// It did not happen.
+    #[default]
+    None,
+    /// It may have happened.
+    Maybe,
+    /// It happened.
+    Done,
+}
+
+/// What is certain about the effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Effects {
+    /// A prepared update exists in the cloud.
+    pub prepare: Effect,
+    /// Something was signed.
+    pub approval: Effect,
+    /// The transaction took effect on chain.
+    pub transaction: Effect,
+    /// The update was committed.
+    pub commit: Effect,
+    /// The CVM runs it.
+    pub live: Effect,
+}
+
+/// What is known, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Name of the upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<String>,
+    /// CVM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvm: Option<String>,
+    /// App.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<Address>,
+    /// Chain id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain_id: Option<u64>,
+    /// Owner of the app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Address>,
+    /// Hash before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_compose_hash: Option<ComposeHash>,
+    /// Hash to allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compose_hash: Option<ComposeHash>,
+    /// What else changes of the app's policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<PolicyChange>,
+    /// Hash of the Safe transaction that owners sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_tx_hash: Option<B256>,
+    /// Nonce of that transaction, decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_nonce: Option<String>,
+    /// Owners who signed it, as far as this upgrade has their signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<Vec<Address>>,
+    /// Signatures that the Safe asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u64>,
+    /// Id of the timelock's operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<B256>,
+    /// From when on that can be executed, once it is scheduled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
+    /// Transaction that allowed it, or that is on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_hash: Option<B256>,
+    /// Nonce of our transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<u64>,
+    /// Its block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_number: Option<u64>,
+    /// Hash of its block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_hash: Option<B256>,
+    /// When the commit token dies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<Timestamp>,
+    /// The cloud's name for the committed operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// Where an upgrade stands, from its journal alone.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// What comes next.
+    pub step: Step,
+    /// What is certain about effects.
+    pub effects: Effects,
+    /// What is known.
+    pub facts: Facts,
+    /// Records in the journal.
+    pub records: u64,
+}
+
+impl State {
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        Status {
+            step: self.next(),
+            effects: self.effects(),
+            facts: self.facts(),
+            records: self.records,
+        }
+    }
+
+    pub(super) fn effects(&self) -> Effects {
+        let of = |done: bool, maybe: bool| match (done, maybe) {
+            (true, _) => Effect::Done,
+            (false, true) => Effect::Maybe,
+            (false, false) => Effect::None,
+        };
+        Effects {
+            prepare: of(self.prepared.is_some(), self.preparing),
+            approval: of(
+                self.proof.is_some()
+                    || !self.signed.is_empty()
+                    || !self.ballots.approvals.is_empty()
+                    || self.scheduled.is_some(),
+                self.signing.is_some(),
+            ),
+            transaction: of(
+                self.proof.is_some(),
+                !self.signed.is_empty() && self.rejecting.is_none() && self.errand.is_none(),
+            ),
+            commit: of(self.committed.is_some(), self.committing),
+            live: of(self.done.is_some(), self.committed.is_some()),
+        }
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        let plan = self.plan.as_deref();
+        let proof = self.proof.as_deref();
+        let newest = self.signed.last();
+        Facts {
+            update: self.identity.as_ref().map(|identity| identity.update.clone()),
+            cvm: self.identity.as_ref().and_then(|identity| identity.cvm.clone()),
+            app: self.identity.as_ref().map(|identity| identity.app),
+            chain_id: self.identity.as_ref().map(|identity| identity.chain_id),
+            owner: plan.map(|plan| plan.app_state.owner),
+            previous_compose_hash: plan.and_then(Plan::current_hash),
+            compose_hash: self
+                .prepared
+                .as_ref()
+                .map(|prepared| prepared.hash)
+                .or_else(|| self.code().and_then(|code| code.expected_hash)),
+            policy: plan.map(|plan| plan.policy.clone()).unwrap_or_default(),
+            safe_tx_hash: self
+                .frozen
+                .as_ref()
+                .map(|frozen| frozen.transaction.hash(&frozen.domain)),
+            safe_nonce: self.frozen.as_ref().map(|frozen| frozen.transaction.nonce.to_string()),
+            signed_by: self
+                .frozen
+                .as_ref()
+                .map(|_| self.ballots.approvals.keys().copied().collect()),
+            threshold: plan.and_then(|plan| plan.safe.as_ref()).map(|safe| safe.threshold),
+            operation_id: self.asked().map(|asked| asked.operation.id()),
+            ready_at: self.scheduled.and_then(|scheduled| {
+                let seconds = i64::try_from(scheduled.ready_at).ok()?;
+                Timestamp::from_second(seconds).ok()
+            }),
+            transaction_hash: proof
+                .and_then(|proof| proof.transaction)
+                .or_else(|| self.seen.map(|(hash, _)| hash))
+                .or_else(|| newest.map(|tx| tx.hash)),
+            nonce: newest.map(|tx| tx.request.nonce),
+            block_number: proof
+                .map(|proof| proof.block.number)
+                .or_else(|| self.seen.map(|(_, block)| block.number)),
+            block_hash: proof
+                .map(|proof| proof.block.hash)
+                .or_else(|| self.seen.map(|(_, block)| block.hash)),
+            token_expires: self
+                .prepared
+                .as_ref()
+                .filter(|prepared| prepared.token_sha256.is_some())
+                .map(|prepared| prepared.expires),
+            correlation_id: self
+                .committed
+                .as_ref()
+                .and_then(|(accepted, _)| accepted.as_ref())
+                .and_then(|accepted| accepted.correlation_id.clone()),
+        }
+    }
+}
