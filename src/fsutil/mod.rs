@@ -87,6 +87,26 @@ pub fn note(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
     exchange(path, bytes, mode, |_| Ok(())).at("write", path)
 }
 
+/// Alone among the runs of this program that read a file of a directory and write it again, until it is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    /// Closing it unlocks; nothing where the file system has no locks for directories.
+    _directory: Option<File>,
+}
+
+/// Waits until no other run holds the guard of the directory of `path`. It is held for as long as reading and writing a
+/// file takes, and leaves nothing behind. Where directories cannot be locked it keeps nobody out.
+///
+/// # Errors
+/// The directory cannot be opened.
+pub fn guard(path: &Path) -> Result<Guard, FsError> {
+    let directory = File::open(parent(path)).at("open the directory of", path)?;
+    let locked = directory.lock();
+    Ok(Guard {
+        _directory: locked.is_ok().then_some(directory),
+    })
+}
+
 /// Creates a directory (and its parents) that only its owner may enter, durably. One that is there already is
 /// closed to others.
 ///

@@ -1,9 +1,12 @@
 //! What came back from others: a proposal of the same upgrade, with signatures that the journal does not have.
 
-use super::ceremony::Stage;
+use std::io::ErrorKind;
+
+use super::ceremony::{Frozen, SafeSection, Stage};
+use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
-use super::{Proposal, UpgradeError, proposal};
+use super::{Proposal, State, UpgradeError, proposal};
 
 impl Upgrade {
     /// A copy of the proposal that came back signed and was put in the place of ours is not written over: its signatures
@@ -28,52 +31,71 @@ impl Upgrade {
 
     /// Takes over what a proposal of the same upgrade has and the journal does not: the Safe transaction, signatures.
     pub(super) fn take_ballots(&mut self, proposal: &Proposal) -> Result<(), UpgradeError> {
-        let Some(section) = &proposal.safe else { return Ok(()) };
         // What has been scheduled needs nobody's signature any more.
-        if section.frozen.stage == Stage::Schedule && self.state().scheduled.is_some() {
+        let done = |section: &&SafeSection| section.frozen.stage == Stage::Schedule && self.state().scheduled.is_some();
+        let Some(section) = proposal.safe.as_ref().filter(|section| !done(section)) else {
             return Ok(());
+        };
+        for event in news(self.state(), section)? {
+            self.record(event)?;
         }
-        match &self.state().frozen {
-            None => self.record(Event::SafeFrozen(Box::new(section.frozen.clone())))?,
-            Some(own) if **own == section.frozen => {}
+        self.write_proposal()
+    }
+}
+
+impl Document {
+    /// Somebody else may have written the file since it was opened: what they wrote stays.
+    pub(super) fn take_back(&mut self) -> Result<(), UpgradeError> {
+        let found = match Proposal::read(self.path()) {
+            Err(UpgradeError::File(error)) if error.source.kind() == ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        found.check_same(self.state())?;
+        let Some(section) = &found.safe else { return Ok(()) };
+        for event in news(self.state(), section)? {
+            self.record(event)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a proposal of the same upgrade tells that is not known yet.
+///
+/// # Errors
+/// It has another Safe transaction.
+fn news(state: &State, section: &SafeSection) -> Result<Vec<Event>, UpgradeError> {
+    let changed = |what: String, own: &Frozen, found| {
+        UpgradeError::stop("PROPOSAL_CHANGED", what, own.transaction.hash(&own.domain), found)
+    };
+    let mut events = Vec::new();
+    match &state.frozen {
+        None => events.push(Event::SafeFrozen(Box::new(section.frozen.clone()))),
+        Some(own) if **own == section.frozen => {}
+        Some(own) => return Err(changed("Safe transaction".to_owned(), own, section.digests.safe_tx)),
+    }
+    for nested in &section.nested {
+        let child = nested.safe.address;
+        match state.ballots.nested.get(&child) {
+            None => events.push(Event::SafeNested {
+                safe: Box::new(nested.safe.clone()),
+                frozen: Box::new(nested.frozen.clone()),
+            }),
+            Some(own) if own.frozen == nested.frozen => {}
             Some(own) => {
-                return Err(UpgradeError::stop(
-                    "PROPOSAL_CHANGED",
-                    "Safe transaction",
-                    own.transaction.hash(&own.domain),
-                    section.digests.safe_tx,
-                ));
+                let what = format!("transaction of the nested Safe {child}");
+                return Err(changed(what, &own.frozen, nested.digests.safe_tx));
             }
         }
-        for nested in &section.nested {
-            let child = nested.safe.address;
-            match self.state().ballots.nested.get(&child) {
-                None => self.record(Event::SafeNested {
-                    safe: Box::new(nested.safe.clone()),
-                    frozen: Box::new(nested.frozen.clone()),
-                })?,
-                Some(own) if own.frozen == nested.frozen => {}
-                Some(own) => {
-                    return Err(UpgradeError::stop(
-                        "PROPOSAL_CHANGED",
-                        format!("transaction of the nested Safe {child}"),
-                        own.frozen.transaction.hash(&own.frozen.domain),
-                        nested.digests.safe_tx,
-                    ));
-                }
-            }
-        }
-        for (paper, one) in section.all_signatures() {
-            if self.state().has_signed(paper, one.owner) {
-                continue;
-            }
-            self.record(Event::SafeSignature {
+    }
+    for (paper, one) in section.all_signatures() {
+        if !state.has_signed(paper, one.owner) {
+            events.push(Event::SafeSignature {
                 owner: one.owner,
                 signature: one.signature.clone(),
                 paper,
                 source: proposal::FILE.to_owned(),
-            })?;
+            });
         }
-        self.write_proposal()
     }
+    Ok(events)
 }

@@ -36,7 +36,7 @@ impl Book<'_> {
         }
     }
 
-    fn write(&self) -> Result<(), UpgradeError> {
+    fn write(&mut self) -> Result<(), UpgradeError> {
         match self {
             Self::Upgrade(upgrade) => upgrade.write_proposal(),
             Self::Document(document) => document.write(),

@@ -9,6 +9,7 @@ use super::ceremony::{Ceremony, Paper};
 use super::drive::{Upgrade, keep, pretty};
 use super::event::Event;
 use super::{Limits, Plan, Proposal, State, UpgradeError, World};
+use crate::fsutil;
 use crate::safe::{Look, Merged, Offer, OwnerSignature, SafeInfo, merge};
 use crate::signer::Signer;
 
@@ -81,8 +82,14 @@ impl Document {
         })
     }
 
-    pub(super) fn write(&self) -> Result<(), UpgradeError> {
-        if let Some(proposal) = Proposal::of(&self.state).filter(|_| !self.kept) {
+    /// Writes the file, with what others wrote into it meanwhile.
+    pub(super) fn write(&mut self) -> Result<(), UpgradeError> {
+        if self.kept {
+            return Ok(());
+        }
+        let _alone = fsutil::guard(&self.path)?;
+        self.take_back()?;
+        if let Some(proposal) = Proposal::of(&self.state) {
             keep(&self.path, &pretty(&proposal), 0o644)?;
         }
         Ok(())
@@ -319,7 +326,7 @@ impl Subject {
         }
     }
 
-    pub(super) fn write(&self) -> Result<(), UpgradeError> {
+    pub(super) fn write(&mut self) -> Result<(), UpgradeError> {
         match self {
             Self::Upgrade(upgrade) => upgrade.write_proposal(),
             Self::Document(document) => document.write(),

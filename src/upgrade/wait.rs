@@ -206,7 +206,13 @@ impl Run<'_> {
                 self.record(Event::TxGone {
                     why: failure.to_string(),
                 })?;
-                Err(failure.into())
+                // Somebody else may have been first, so that ours had nothing left to do.
+                match chain.prove_state(&changes, self.finality(chain.id())).await {
+                    Ok(_) | Err(ProofFailure::NotSettled { .. }) => {}
+                    Err(_) => return Err(failure.into()),
+                }
+                self.tell(&failure.to_string());
+                Ok(Some(self.adopt_allowed(chain).await?))
             }
             Err(failure @ ProofFailure::NoEffect { .. }) => {
                 self.refuse_failed_inside(chain, inclusion.transaction).await?;

@@ -47,6 +47,7 @@ mod safe_matrix;
 mod safe_notices;
 mod safe_pure;
 mod safe_service;
+mod safe_together;
 mod safe_upgrade;
 mod sealing;
 mod signals;
