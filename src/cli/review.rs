@@ -4,6 +4,7 @@
 use super::text::{Page, escape};
 use super::view::{route, yes_no};
 use crate::compose::Verification;
+use crate::safe::Decoded;
 use crate::safe::service::links;
 use crate::upgrade::Warning;
 use crate::upgrade::review::{
@@ -208,6 +209,42 @@ fn call(page: &mut Page, (index, all): (usize, usize), call: &CallShown) {
         ("keccak256".to_owned(), Some(call.keccak256.to_string())),
     ]);
     page.facts(&facts);
+    if let Some(decoded) = &call.decoded {
+        inside(page, decoded);
+    }
+}
+
+/// What a timelock is to do, to the last call, and a word about what nobody should agree to without thought.
+fn inside(page: &mut Page, decoded: &Decoded) {
+    if decoded.dangerous {
+        page.block("DANGER: it gives or takes power, or what it does cannot be told");
+    }
+    for (index, inner) in decoded.inner.iter().enumerate() {
+        let function = inner.decoded.as_ref().map_or_else(
+            || "UNKNOWN: this build does not know the function".to_owned(),
+            |decoded| format!("{}: {}", decoded.function, decoded.meaning),
+        );
+        page.heading(&format!(
+            "the timelock's call {} of {}: {function}",
+            index + 1,
+            decoded.inner.len()
+        ));
+        let mut facts = vec![("target".to_owned(), Some(inner.call.to.to_string()))];
+        let arguments = inner.decoded.iter().flat_map(|decoded| &decoded.arguments);
+        facts.extend(arguments.map(|one| (one.name.clone(), Some(one.value.clone()))));
+        facts.extend([
+            (
+                "VALUE".to_owned(),
+                Some(inner.call.value.to_string()).filter(|_| !inner.call.value.is_zero()),
+            ),
+            ("calldata".to_owned(), Some(inner.call.data.to_string())),
+            ("digest".to_owned(), Some(format!("{} (ERC-8213)", inner.call.digest()))),
+        ]);
+        page.facts(&facts);
+        if let Some(decoded) = &inner.decoded {
+            inside(page, decoded);
+        }
+    }
 }
 
 fn owner(page: &mut Page, review: &Review) {

@@ -1,11 +1,16 @@
 //! Calldata read back as a function and its arguments, in words for whoever is to agree to it.
 //!
-//! By our own table of the app's and the Safe's functions, never by what a file or a server says of a call. A function
-//! that is not in the table is unknown, and so is one whose arguments are not the one encoding of their values. Pure.
+//! By our own table of the functions of apps, KMSs, Safes and timelocks, never by what a file or a server says of a
+//! call. A function that is not in the table is unknown, and so is one whose arguments are not the one encoding of their
+//! values. What a timelock is to do later is read back in the same way. Pure.
+
+use std::fmt;
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::SolValue;
 use serde::{Deserialize, Serialize};
+
+use crate::chain::{Call, TimelockAct, TimelockCalls, TimelockOperation, TimelockRole};
 
 /// What a call does, by our own interfaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,8 +21,25 @@ pub struct Decoded {
     pub meaning: String,
     /// Its arguments, in order.
     pub arguments: Vec<Argument>,
-    /// An upgrade may make it: the rest take power away or give it to somebody.
+    /// An upgrade may make it: the rest take power away or give it to somebody. What a timelock is to do later may be
+    /// made if all of it may.
     pub of_an_upgrade: bool,
+    /// It gives or takes power over the app, a Safe or a timelock, or what it does cannot be told.
+    #[serde(default)]
+    pub dangerous: bool,
+    /// What a timelock is to do later, or does now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inner: Vec<Inner>,
+}
+
+/// A call inside a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inner {
+    /// The call.
+    #[serde(flatten)]
+    pub call: Call,
+    /// What it does, if it is known.
+    pub decoded: Option<Decoded>,
 }
 
 /// One argument of a call.
@@ -45,9 +67,8 @@ const OF_AN_UPGRADE: [Known; 3] = [
     ),
 ];
 
-/// Everything else that changes a DstackApp, and what changes a Safe when it calls itself (`OwnerManager`,
-/// `ModuleManager`, `GuardManager`, `FallbackManager` of Safe 1.3.0 to 1.5.0).
-const OTHERS: [Known; 19] = [
+/// What else changes an app's policy or makes a new app, and neither gives nor takes power.
+const OF_THE_POLICY: [Known; 8] = [
     (
         "removeDevice",
         &["bytes32 deviceId"],
@@ -69,6 +90,39 @@ const OTHERS: [Known; 19] = [
         "freezes the code of the app's contract for ever",
     ),
     ("acceptOwnership", &[], "takes over the app"),
+    (
+        "deployAndRegisterApp",
+        &[
+            "address initialOwner",
+            "bool disableUpgrades",
+            "bool allowAnyDevice",
+            "bytes32 initialDeviceId",
+            "bytes32 initialComposeHash",
+        ],
+        "makes a new app, with this owner, and registers it with the KMS",
+    ),
+    (
+        "deployAndRegisterApp",
+        &[
+            "address initialOwner",
+            "bool disableUpgrades",
+            "bool requireTcbUpToDate",
+            "bool allowAnyDevice",
+            "bytes32 initialDeviceId",
+            "bytes32 initialComposeHash",
+        ],
+        "makes a new app, with this owner, and registers it with the KMS",
+    ),
+    (
+        "approveHash",
+        &["bytes32 hashToApprove"],
+        "agrees to a transaction of another Safe",
+    ),
+];
+
+/// What gives or takes power: over an app; over a Safe when it calls itself (`OwnerManager`, `ModuleManager`,
+/// `GuardManager`, `FallbackManager` of Safe 1.3.0 to 1.5.0); over a timelock (`TimelockController`, `AccessControl`).
+const DANGEROUS: [Known; 17] = [
     ("transferOwnership", &["address newOwner"], "GIVES THE APP AWAY"),
     (
         "renounceOwnership",
@@ -79,11 +133,6 @@ const OTHERS: [Known; 19] = [
         "upgradeToAndCall",
         &["address newImplementation", "bytes data"],
         "REPLACES THE CODE of the app's contract",
-    ),
-    (
-        "approveHash",
-        &["bytes32 hashToApprove"],
-        "agrees to a transaction of another Safe",
     ),
     (
         "addOwnerWithThreshold",
@@ -135,20 +184,160 @@ const OTHERS: [Known; 19] = [
         &["address masterCopy"],
         "REPLACES THE CODE of the Safe",
     ),
+    (
+        "updateDelay",
+        &["uint256 newDelay"],
+        "CHANGES HOW LONG the timelock waits, in seconds",
+    ),
+    (
+        "grantRole",
+        &["bytes32 role", "address account"],
+        "GIVES SOMEBODY A ROLE in the timelock",
+    ),
+    (
+        "revokeRole",
+        &["bytes32 role", "address account"],
+        "TAKES A ROLE in the timelock from somebody",
+    ),
+    (
+        "renounceRole",
+        &["bytes32 role", "address account"],
+        "GIVES UP A ROLE in the timelock",
+    ),
 ];
+
+/// Calls inside calls inside calls that are read; what is deeper is unknown.
+const DEPTH: u32 = 3;
+
+impl fmt::Display for Decoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<&str> = self.arguments.iter().map(|one| one.value.as_str()).collect();
+        write!(f, "{} {}: {}", self.function, values.join(" "), self.meaning)?;
+        for (index, inner) in self.inner.iter().enumerate() {
+            write!(f, "{}{inner}", if index == 0 { ": " } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.decoded {
+            Some(decoded) => write!(f, "{decoded} (to {})", self.call.to)?,
+            None => write!(f, "an unknown call to {}", self.call.to)?,
+        }
+        if self.call.value.is_zero() {
+            return Ok(());
+        }
+        write!(f, " with {} wei", self.call.value)
+    }
+}
 
 /// What `data` calls; `None` for a function that is not in the table, and for arguments that could be read in two ways.
 pub fn decode(data: &Bytes) -> Option<Decoded> {
-    let found = |known: &[Known], of_an_upgrade| {
+    decode_to(data, DEPTH)
+}
+
+fn decode_to(data: &Bytes, depth: u32) -> Option<Decoded> {
+    let found = |known: &[Known], of_an_upgrade, dangerous| {
         known.iter().find_map(|known| {
             let decoded = read(known, data)?;
             Some(Decoded {
                 of_an_upgrade,
+                dangerous,
                 ..decoded
             })
         })
     };
-    found(&OF_AN_UPGRADE, true).or_else(|| found(&OTHERS, false))
+    found(&OF_AN_UPGRADE, true, false)
+        .or_else(|| found(&OF_THE_POLICY, false, false))
+        .or_else(|| found(&DANGEROUS, false, true))
+        .or_else(|| Some(of_a_timelock(&TimelockAct::decode(data)?, depth.checked_sub(1)?)))
+}
+
+/// `schedule`, `execute` and `cancel`, with what the operation does.
+fn of_a_timelock(act: &TimelockAct, depth: u32) -> Decoded {
+    let inner = act.operation().map_or_else(Vec::new, |operation| {
+        let read = |call: &Call| Inner {
+            call: call.clone(),
+            decoded: decode_to(&call.data, depth),
+        };
+        operation.calls().iter().map(read).collect()
+    });
+    let all = |test: fn(&Decoded) -> bool| inner.iter().all(|inner| inner.decoded.as_ref().is_some_and(test));
+    let (function, meaning) = told(act);
+    Decoded {
+        function: function.to_owned(),
+        meaning,
+        arguments: arguments(act),
+        of_an_upgrade: !inner.is_empty() && all(|decoded| decoded.of_an_upgrade),
+        dangerous: !all(|decoded| !decoded.dangerous),
+        inner,
+    }
+}
+
+fn told(act: &TimelockAct) -> (&'static str, String) {
+    let batch = |operation: &TimelockOperation| matches!(operation.calls, TimelockCalls::Batch(_));
+    match act {
+        TimelockAct::Schedule { operation, delay } => (
+            if batch(operation) { BATCH.0 } else { SINGLE.0 },
+            format!("has operation {} done {} later", operation.id(), duration(*delay)),
+        ),
+        TimelockAct::Execute { operation } => (
+            if batch(operation) { BATCH.1 } else { SINGLE.1 },
+            format!("does operation {} now that its delay is over", operation.id()),
+        ),
+        TimelockAct::Cancel { id } => ("cancel(bytes32)", format!("calls off operation {id}")),
+    }
+}
+
+/// How a single call, and how several are scheduled and executed.
+const SINGLE: (&str, &str) = (
+    "schedule(address,uint256,bytes,bytes32,bytes32,uint256)",
+    "execute(address,uint256,bytes,bytes32,bytes32)",
+);
+const BATCH: (&str, &str) = (
+    "scheduleBatch(address[],uint256[],bytes[],bytes32,bytes32,uint256)",
+    "executeBatch(address[],uint256[],bytes[],bytes32,bytes32)",
+);
+
+/// What is not in the calls.
+fn arguments(act: &TimelockAct) -> Vec<Argument> {
+    let argument = |name: &str, kind: &str, value: String| Argument {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        value,
+    };
+    let of = |operation: &TimelockOperation| {
+        vec![
+            argument("predecessor", "bytes32", operation.predecessor.to_string()),
+            argument("salt", "bytes32", operation.salt.to_string()),
+        ]
+    };
+    match act {
+        TimelockAct::Schedule { operation, delay } => {
+            let mut list = of(operation);
+            list.push(argument("delay", "uint256", delay.to_string()));
+            list
+        }
+        TimelockAct::Execute { operation } => of(operation),
+        TimelockAct::Cancel { id } => vec![argument("id", "bytes32", id.to_string())],
+    }
+}
+
+/// Seconds, and what they come to where that is days or hours.
+fn duration(seconds: U256) -> String {
+    let whole =
+        |unit: u64| (!seconds.is_zero() && (seconds % U256::from(unit)).is_zero()).then(|| seconds / U256::from(unit));
+    let plural = |count: U256, unit: &str| {
+        let s = if count == U256::ONE { "" } else { "s" };
+        format!("{count} {unit}{s}")
+    };
+    match (whole(86_400), whole(3_600)) {
+        (Some(days), _) => plural(days, "day"),
+        (None, Some(hours)) => plural(hours, "hour"),
+        (None, None) => plural(seconds, "second"),
+    }
 }
 
 fn read((name, parameters, meaning): &Known, data: &Bytes) -> Option<Decoded> {
@@ -161,16 +350,26 @@ fn read((name, parameters, meaning): &Known, data: &Bytes) -> Option<Decoded> {
         kinds => words(kinds, arguments)?,
     };
     let argument = |((kind, name), value): (&(&str, &str), String)| Argument {
+        value: if *name == "role" { role(value) } else { value },
         name: (*name).to_owned(),
         kind: (*kind).to_owned(),
-        value,
     };
     Some(Decoded {
         function,
         meaning: (*meaning).to_owned(),
         arguments: parameters.iter().zip(values).map(argument).collect(),
         of_an_upgrade: false,
+        dangerous: false,
+        inner: Vec::new(),
     })
+}
+
+/// A role of a timelock with its name, where it has one.
+fn role(value: String) -> String {
+    match value.parse().ok().and_then(TimelockRole::of_id) {
+        Some(role) => format!("{value} ({role})"),
+        None => value,
+    }
 }
 
 /// Arguments of one word each, and nothing after them.
@@ -204,95 +403,5 @@ fn address_and_bytes(arguments: &[u8]) -> Option<Vec<String>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use alloy::sol_types::SolCall;
-    use serde_json::Value;
-
-    use super::*;
-    use crate::abi::app::DstackApp;
-    use crate::chain::Call;
-    use crate::chain::PolicyChange;
-
-    #[test]
-    fn v9_every_function_that_changes_the_app_has_its_name() {
-        let text = include_str!("../../abi/DstackApp.json");
-        let abi: Vec<Value> = serde_json::from_str(text).unwrap();
-        let changing = abi.iter().filter(|entry| {
-            entry["type"] == "function" && !["view", "pure"].contains(&entry["stateMutability"].as_str().unwrap())
-        });
-        let signature = |entry: &Value| {
-            let kinds = entry["inputs"].as_array().unwrap().iter();
-            let kinds: Vec<&str> = kinds.map(|input| input["type"].as_str().unwrap()).collect();
-            format!("{}({})", entry["name"].as_str().unwrap(), kinds.join(","))
-        };
-        let named: BTreeSet<String> = OF_AN_UPGRADE
-            .iter()
-            .chain(&OTHERS)
-            .map(|(name, parameters, _)| {
-                let kinds: Vec<&str> = parameters.iter().map(|one| one.split_once(' ').unwrap().0).collect();
-                format!("{name}({})", kinds.join(","))
-            })
-            .collect();
-        let changing: Vec<String> = changing.map(signature).collect();
-        assert!(changing.len() > 8);
-        for function in changing {
-            assert!(named.contains(&function), "{function}");
-        }
-    }
-
-    #[test]
-    fn v7_the_calls_of_an_upgrade_are_read_back() {
-        let (app, word) = (Address::repeat_byte(0x11), B256::repeat_byte(0xab));
-        for (call, function) in [
-            (Call::add_compose_hash(app, word), "addComposeHash(bytes32)"),
-            (PolicyChange::AddDevice(word).call(app), "addDevice(bytes32)"),
-            (
-                PolicyChange::RemoveComposeHash(word).call(app),
-                "removeComposeHash(bytes32)",
-            ),
-        ] {
-            let decoded = decode(&call.data).unwrap();
-            assert_eq!((decoded.function.as_str(), decoded.of_an_upgrade), (function, true));
-            assert_eq!(decoded.arguments[0].value, word.to_string());
-        }
-    }
-
-    #[test]
-    fn m20_a_call_that_gives_the_app_away_is_named_and_not_one_of_an_upgrade() {
-        let somebody = Address::repeat_byte(0x66);
-        let give = DstackApp::transferOwnershipCall { newOwner: somebody }.abi_encode();
-        let decoded = decode(&give.into()).unwrap();
-        assert_eq!(decoded.function, "transferOwnership(address)");
-        assert_eq!(decoded.arguments[0].value, somebody.to_string());
-        assert!(!decoded.of_an_upgrade);
-        let replace = DstackApp::upgradeToAndCallCall {
-            newImplementation: somebody,
-            data: Bytes::from_static(&[1, 2, 3]),
-        };
-        let decoded = decode(&replace.abi_encode().into()).unwrap();
-        assert_eq!(decoded.arguments[1].value, "0x010203");
-        assert!(!decoded.of_an_upgrade);
-    }
-
-    #[test]
-    fn i18_calldata_that_is_not_the_one_encoding_of_its_values_is_unknown() {
-        let add = Call::add_compose_hash(Address::ZERO, B256::repeat_byte(1)).data;
-        let longer = [&add[..], &[0]].concat();
-        let replace = DstackApp::upgradeToAndCallCall {
-            newImplementation: Address::repeat_byte(1),
-            data: Bytes::from_static(&[7]),
-        };
-        let mut padded = replace.abi_encode();
-        *padded.last_mut().unwrap() = 1;
-        let mut wide = DstackApp::transferOwnershipCall {
-            newOwner: Address::ZERO,
-        }
-        .abi_encode();
-        wide[4] = 1;
-        for bad in [longer, add[..35].to_vec(), padded, wide, vec![1, 2, 3, 4], Vec::new()] {
-            assert_eq!(decode(&bad.clone().into()), None, "{bad:?}");
-        }
-    }
-}
+#[path = "decode_tests.rs"]
+mod tests;

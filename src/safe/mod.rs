@@ -34,7 +34,7 @@ pub use approvals::{Doubt, Facts, Inserted, Packed, SignatureSet, Standing, TooF
 pub use batch::BatchError;
 pub use check::{Refusal, check_signatures};
 pub use collect::{Claims, CollectError, Merged, NotMerged, Offer, SignatureFile, collect, merge};
-pub use decode::{Argument, Decoded, decode};
+pub use decode::{Argument, Decoded, Inner, decode};
 pub use diagnose::{Mismatch, mismatch};
 pub use executed::{
     Execution, SafeProofFailure, check_receipt, executed_in, executions, find_execution, prove_execution,

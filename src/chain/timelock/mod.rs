@@ -126,7 +126,7 @@ impl TimelockRole {
         }
     }
     /// The role with this identifier; 4.x and 5.x name the admin's differently.
-    pub(super) fn of_id(id: B256) -> Option<Self> {
+    pub fn of_id(id: B256) -> Option<Self> {
         if id == timelock_admin() {
             return Some(Self::Admin);
         }

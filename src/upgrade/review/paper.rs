@@ -188,11 +188,10 @@ pub(super) fn show(call: &Call, app: alloy::primitives::Address) -> CallShown {
 
 /// A call in a line.
 pub(super) fn told(call: &CallShown) -> String {
-    let Some(decoded) = &call.decoded else {
-        return format!("an unknown call to {}", call.to);
-    };
-    let arguments: Vec<&str> = decoded.arguments.iter().map(|one| one.value.as_str()).collect();
-    format!("{} {}: {}", decoded.function, arguments.join(" "), decoded.meaning)
+    match &call.decoded {
+        Some(decoded) => decoded.to_string(),
+        None => format!("an unknown call to {}", call.to),
+    }
 }
 
 impl Review {
