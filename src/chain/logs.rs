@@ -88,6 +88,27 @@ impl Chain {
         logs.reverse();
         Ok(logs)
     }
+    /// All logs of `query` of the endpoint that has most of them, oldest first, and why that may not be all: endpoints tell
+    /// different histories, or none gives one. For what is confirmed by the state afterwards. Round trips as for
+    /// [`Self::logs`].
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub(crate) async fn longest_logs(&self, query: &LogQuery) -> Result<(Vec<PlacedLog>, Option<String>), ChainError> {
+        let found = match self.gather(|node| placed(node, query, |_: &Log| false)).await {
+            Ok(found) => found,
+            Err(error @ ChainError::Unavailable { .. }) => return Ok((Vec::new(), Some(whole(&error)))),
+            Err(error) => return Err(error),
+        };
+        let same = found
+            .windows(2)
+            .all(|pair| matches!(pair, [(_, one), (_, other)] if one == other));
+        let differ = (!same).then(|| "the endpoints tell different histories".to_owned());
+        let longest = found.into_iter().map(|(_, logs)| logs).max_by_key(Vec::len);
+        let mut logs = longest.unwrap_or_default();
+        logs.reverse();
+        Ok((logs, differ))
+    }
     /// The receipt of a transaction that is in a block; `None` when an endpoint does not have it there. Two round trips.
     ///
     /// # Errors
@@ -123,6 +144,17 @@ impl Chain {
             block,
         }
     }
+}
+
+/// An error with its sources, in one line.
+fn whole(error: &ChainError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
 }
 
 /// The receipt and its block, if that is the endpoint's block at its height.

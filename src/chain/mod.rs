@@ -4,12 +4,14 @@
 
 mod account;
 mod app;
+mod factory;
 mod fees;
 mod history;
 mod kms;
 mod logs;
 mod look;
 mod policy;
+mod policy_history;
 mod proof;
 mod read;
 mod revert;
@@ -33,11 +35,13 @@ use self::rpc::{Ask, Node, RawBlock};
 use crate::http::{Endpoint, Http, RpcTransport};
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
+pub use factory::{DeployFailure, DeployedApp, FactoryForm, FactoryTrial, NewApp};
 pub use fees::FeePolicy;
 pub use history::HashRecord;
 pub use kms::is_known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};
 pub use policy::{AppChanges, PolicyChange};
+pub use policy_history::{PolicyEntry, PolicyEvent, PolicyFact, PolicyHistory, PolicyPlace};
 pub use proof::{Proof, ProofFailure, Proved};
 pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};

@@ -309,13 +309,7 @@ impl Chain {
             from: 0,
             to: info.block.number,
         };
-        let logs = match self.logs(&query, |_| false).await {
-            Ok(logs) => logs,
-            Err(error @ (ChainError::Unavailable { .. } | ChainError::Disagreement { .. })) => {
-                return Ok((BTreeSet::new(), Some(whole(&error))));
-            }
-            Err(error) => return Err(error),
-        };
+        let (logs, incomplete) = self.longest_logs(&query).await?;
         let granted = logs.iter().filter_map(|placed| {
             let event = T::RoleGranted::decode_log_validate(&placed.log).ok()?;
             Some((event.role, event.account))
@@ -325,19 +319,8 @@ impl Chain {
         let first = [TimelockRole::Admin.id(), timelock_admin(), info.admin_role];
         let begun = first.iter().any(|role| granted.contains(&(*role, info.address)));
         let missing = (!begun).then(|| "the endpoints do not give the timelock's first events".to_owned());
-        Ok((granted, missing))
+        Ok((granted, incomplete.or(missing)))
     }
-}
-
-/// An error with its sources, in one line.
-fn whole(error: &ChainError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 /// Operations whose ids the contract has to compute as we do: one in each form, of values that nothing else answers.

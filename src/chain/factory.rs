@@ -1,0 +1,389 @@
+//! Apps that a KMS's contract makes: `DstackKms.deployAndRegisterApp` in both its forms, and the app that came of it.
+//!
+//! The address of a new app follows from how many contracts the KMS made before, so that anybody's deployment changes it:
+//! it is read from the transaction that made the app, and never predicted.
+
+use alloy::primitives::{Address, B256, Bytes, Log, U256, b256};
+use alloy::sol_types::{SolCall, SolEvent};
+use serde::{Deserialize, Serialize};
+
+use super::logs::Receipt;
+use super::read::{Fact, Question};
+use super::{BlockRef, Call, Chain, ChainError};
+use crate::abi::app::DstackApp as A;
+use crate::abi::kms::DstackKms as K;
+
+/// First topic of the event in contracts before 2026: three addresses, the app's first.
+const OLD_EVENT: B256 = b256!("3ad767c8b7c60bfe0c6bb711fb7ea4be06d90bdf29c6114f3e0c4054e03c2543");
+
+/// What a new app begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewApp {
+    /// Its owner from the first block on.
+    pub owner: Address,
+    /// Its code can never change.
+    pub disable_upgrades: bool,
+    /// Firmware has to be up to date.
+    pub require_tcb_up_to_date: bool,
+    /// Every device may run it.
+    pub allow_any_device: bool,
+    /// A device that may run it.
+    pub device: Option<B256>,
+    /// A compose hash that may run.
+    pub hash: Option<B256>,
+}
+
+/// The two forms of the factory. The older one cannot require up-to-date firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactoryForm {
+    /// Owner, upgrades, any device, device, hash.
+    Five,
+    /// The same, with the requirement of up-to-date firmware after the upgrades (since February 2026).
+    Six,
+}
+
+/// An app that a factory made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployedApp {
+    /// App id = address of its contract.
+    pub app: Address,
+    /// Who called the factory: a key, or the Safe or timelock that did.
+    pub deployer: Option<Address>,
+    /// The transaction.
+    pub transaction: B256,
+    /// Its block.
+    pub block: BlockRef,
+}
+
+/// Why no new app is known of a transaction.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeployFailure {
+    /// The chain did not answer.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// Not in a block of every endpoint yet.
+    #[error("transaction {transaction} is not settled yet")]
+    NotSettled {
+        /// The transaction.
+        transaction: B256,
+    },
+    /// The whole transaction failed; no app was made.
+    #[error("transaction {transaction} failed in block {block}")]
+    Reverted {
+        /// The transaction.
+        transaction: B256,
+        /// Block number.
+        block: u64,
+    },
+    /// No event of the KMS's contract says that it made an app.
+    #[error("no event of the KMS {kms} says that it made an app")]
+    NotShown {
+        /// DstackKms.
+        kms: Address,
+    },
+    /// More than one app was made: which of them is meant is not known.
+    #[error("the KMS {kms} made {count} apps in it")]
+    Several {
+        /// DstackKms.
+        kms: Address,
+        /// How many.
+        count: usize,
+    },
+    /// The app is not what was asked for.
+    #[error("the new app {app} is not what was asked for: {what}")]
+    Different {
+        /// App.
+        app: Address,
+        /// The first thing that differs.
+        what: String,
+    },
+}
+
+/// What a factory says to a deployment that is only tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FactoryTrial {
+    /// It would go through in this form.
+    Works(FactoryForm),
+    /// It would not; the reason, decoded and escaped.
+    Refused(String),
+}
+
+impl NewApp {
+    /// The call of the KMS's factory; `None` when this form cannot say all of it.
+    pub fn call(&self, kms: Address, form: FactoryForm) -> Option<Call> {
+        let (device, hash) = (self.device.unwrap_or_default(), self.hash.unwrap_or_default());
+        let data = match form {
+            FactoryForm::Five if self.require_tcb_up_to_date => return None,
+            FactoryForm::Five => K::deployAndRegisterApp_0Call {
+                initialOwner: self.owner,
+                disableUpgrades: self.disable_upgrades,
+                allowAnyDevice: self.allow_any_device,
+                initialDeviceId: device,
+                initialComposeHash: hash,
+            }
+            .abi_encode(),
+            FactoryForm::Six => K::deployAndRegisterApp_1Call {
+                initialOwner: self.owner,
+                disableUpgrades: self.disable_upgrades,
+                requireTcbUpToDate: self.require_tcb_up_to_date,
+                allowAnyDevice: self.allow_any_device,
+                initialDeviceId: device,
+                initialComposeHash: hash,
+            }
+            .abi_encode(),
+        };
+        Some(Call {
+            to: kms,
+            value: U256::ZERO,
+            data: data.into(),
+        })
+    }
+
+    /// What the state has to answer, and what that has to be.
+    fn questions(&self, app: Address, kms: Address) -> Vec<(Question, Expected)> {
+        let yes_no = |on: bool| Expected::Word(B256::with_last_byte(u8::from(on)));
+        let mut list = vec![
+            (
+                Question::call(app, &A::ownerCall {}),
+                Expected::Word(self.owner.into_word()),
+            ),
+            (
+                Question::call(app, &A::allowAnyDeviceCall {}),
+                yes_no(self.allow_any_device),
+            ),
+            (Question::call(kms, &K::registeredAppsCall { appId: app }), yes_no(true)),
+        ];
+        // Older apps do not know that requirement, and have none.
+        let tcb = Question::call(app, &A::requireTcbUpToDateCall {});
+        list.push((
+            tcb,
+            match self.require_tcb_up_to_date {
+                true => yes_no(true),
+                false => Expected::WordOrNothing(B256::ZERO),
+            },
+        ));
+        let device = self
+            .device
+            .map(|id| Question::call(app, &A::allowedDeviceIdsCall { deviceId: id }));
+        let hash = self
+            .hash
+            .map(|id| Question::call(app, &A::allowedComposeHashesCall { composeHash: id }));
+        list.extend(device.into_iter().chain(hash).map(|question| (question, yes_no(true))));
+        list
+    }
+}
+
+/// What an answer has to be.
+enum Expected {
+    Word(B256),
+    WordOrNothing(B256),
+}
+
+impl Expected {
+    fn is(&self, fact: &Fact) -> bool {
+        match (self, fact) {
+            (Self::Word(word) | Self::WordOrNothing(word), Fact::Bytes(bytes)) => bytes[..] == word[..],
+            (Self::WordOrNothing(_), Fact::Reverted(_)) => true,
+            (_, Fact::Reverted(_) | Fact::NotOffered) => false,
+        }
+    }
+}
+
+impl Chain {
+    /// Tries the deployment as `from` would make it, after `block`, without sending anything: in the newer form first, in
+    /// the older one where that can say the same. One round trip.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn try_factory(
+        &self,
+        (kms, new): (Address, &NewApp),
+        from: Address,
+        block: &BlockRef,
+    ) -> Result<FactoryTrial, ChainError> {
+        let forms = [FactoryForm::Six, FactoryForm::Five];
+        let calls: Vec<(FactoryForm, Call)> = forms
+            .into_iter()
+            .filter_map(|form| Some((form, new.call(kms, form)?)))
+            .collect();
+        let question = |call: &Call| Question::raw("deployAndRegisterApp", kms, call.data.clone()).from(from);
+        let questions: Vec<Question> = calls.iter().map(|(_, call)| question(call)).collect();
+        let mut facts = self.read(block, &questions).await?;
+        let mut refused: Option<String> = None;
+        for (form, _) in calls {
+            match facts.next() {
+                Fact::Bytes(bytes) if is_address(&bytes) => return Ok(FactoryTrial::Works(form)),
+                // A contract without that form, or without any code, gives no reason.
+                Fact::Reverted(why) if !why.data.is_empty() => {
+                    refused.get_or_insert(why.reason);
+                }
+                Fact::Bytes(_) | Fact::Reverted(_) | Fact::NotOffered => {}
+            }
+        }
+        let silent = || "the contract has no factory that takes it".to_owned();
+        Ok(FactoryTrial::Refused(refused.unwrap_or_else(silent)))
+    }
+
+    /// The app that `transaction` made through the factory of `kms`, when it is what was asked for: the KMS's own event in
+    /// a block of every endpoint, and after that block the owner, the policy and the registration. Three round trips.
+    ///
+    /// # Errors
+    /// See [`DeployFailure`].
+    pub async fn prove_deployment(
+        &self,
+        transaction: B256,
+        (kms, new): (Address, &NewApp),
+    ) -> Result<DeployedApp, DeployFailure> {
+        let receipt = self.receipt(transaction).await?;
+        let Receipt { succeeded, block, logs } = receipt.ok_or(DeployFailure::NotSettled { transaction })?;
+        if !succeeded {
+            let block = block.number;
+            return Err(DeployFailure::Reverted { transaction, block });
+        }
+        let (app, deployer) = deployed(&logs, kms)?;
+        let asked = new.questions(app, kms);
+        let questions: Vec<Question> = asked.iter().map(|(question, _)| question.clone()).collect();
+        let mut facts = self.read(&block, &questions).await?;
+        for (question, expected) in asked {
+            if !expected.is(&facts.next()) {
+                let what = format!("`{}` answers something else", question.name);
+                return Err(DeployFailure::Different { app, what });
+            }
+        }
+        Ok(DeployedApp {
+            app,
+            deployer,
+            transaction,
+            block,
+        })
+    }
+}
+
+fn is_address(bytes: &Bytes) -> bool {
+    matches!(bytes.as_chunks::<32>(), ([word], []) if word.starts_with(&[0; 12]) && !word.ends_with(&[0; 20]))
+}
+
+/// The one app that an event of `kms` says it made, and who asked it to, where the event tells. Pure.
+///
+/// # Errors
+/// No event, or several.
+fn deployed(logs: &[Log], kms: Address) -> Result<(Address, Option<Address>), DeployFailure> {
+    let found: Vec<(Address, Option<Address>)> =
+        logs.iter().filter(|log| log.address == kms).filter_map(made).collect();
+    match found.as_slice() {
+        [] => Err(DeployFailure::NotShown { kms }),
+        [one] => Ok(*one),
+        several => Err(DeployFailure::Several {
+            kms,
+            count: several.len(),
+        }),
+    }
+}
+
+fn made(log: &Log) -> Option<(Address, Option<Address>)> {
+    match *log.topics().first()? {
+        K::AppDeployedViaFactory::SIGNATURE_HASH => {
+            let event = K::AppDeployedViaFactory::decode_log_validate(log).ok()?;
+            Some((event.appId, Some(event.deployer)))
+        }
+        OLD_EVENT => {
+            let (words, rest) = log.data.data.as_chunks::<32>();
+            let indexed = log.topics().get(1).copied();
+            let first = indexed.or_else(|| words.first().map(|word| B256::from(*word)))?;
+            let whole = rest.is_empty() && log.topics().len() + words.len() == 4;
+            (whole && first.starts_with(&[0; 12])).then(|| (Address::from_word(first), None))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{LogData, keccak256};
+
+    use super::*;
+
+    const KMS: Address = Address::repeat_byte(0x4b);
+    const APP: Address = Address::repeat_byte(0xa1);
+
+    fn new() -> NewApp {
+        NewApp {
+            owner: Address::repeat_byte(1),
+            disable_upgrades: true,
+            require_tcb_up_to_date: false,
+            allow_any_device: false,
+            device: Some(B256::repeat_byte(2)),
+            hash: None,
+        }
+    }
+
+    #[test]
+    fn selectors_and_events_are_those_of_the_deployed_contracts() {
+        let starts = |form| alloy::primitives::hex::encode(&new().call(KMS, form).unwrap().data[..4]);
+        assert_eq!(starts(FactoryForm::Five), "8618169d");
+        assert_eq!(starts(FactoryForm::Six), "9cb9c31f");
+        assert_eq!(
+            K::AppDeployedViaFactory::SIGNATURE_HASH,
+            b256!("fd86d7f6962eba3b7a3bf9129c06c0b2f885e1c61ef2c9f0dbb856be0deefdee")
+        );
+        assert_eq!(OLD_EVENT, keccak256("AppDeployedViaFactory(address,address,address)"));
+    }
+
+    #[test]
+    fn the_older_form_cannot_require_firmware_to_be_up_to_date() {
+        let strict = NewApp {
+            require_tcb_up_to_date: true,
+            ..new()
+        };
+        assert_eq!(strict.call(KMS, FactoryForm::Five), None);
+        let six = strict.call(KMS, FactoryForm::Six).unwrap();
+        // Owner, upgrades, firmware, any device, device, hash.
+        let words: Vec<u8> = six.data[4..].chunks(32).map(|word| word[31]).collect();
+        assert_eq!(words, [1, 1, 1, 0, 2, 0]);
+        let five = new().call(KMS, FactoryForm::Five).unwrap();
+        let words: Vec<u8> = five.data[4..].chunks(32).map(|word| word[31]).collect();
+        assert_eq!(words, [1, 1, 0, 2, 0]);
+    }
+
+    fn event(address: Address) -> Log {
+        let event = K::AppDeployedViaFactory {
+            appId: APP,
+            deployer: Address::repeat_byte(3),
+        };
+        Log {
+            address,
+            data: event.encode_log_data(),
+        }
+    }
+
+    #[test]
+    fn an_app_is_made_by_exactly_one_event_of_the_kms_itself() {
+        let made = (APP, Some(Address::repeat_byte(3)));
+        assert_eq!(deployed(&[event(APP), event(KMS)], KMS).unwrap(), made);
+        let nothing = deployed(&[event(APP)], KMS);
+        assert!(matches!(nothing, Err(DeployFailure::NotShown { .. })), "{nothing:?}");
+        let two = deployed(&[event(KMS), event(KMS)], KMS);
+        assert!(matches!(two, Err(DeployFailure::Several { count: 2, .. })), "{two:?}");
+    }
+
+    #[test]
+    fn the_older_event_names_the_app_first_indexed_or_not() {
+        let words: Vec<B256> = [APP, Address::repeat_byte(5), Address::repeat_byte(6)]
+            .iter()
+            .map(Address::into_word)
+            .collect();
+        for indexed in 0..=3 {
+            let mut topics = vec![OLD_EVENT];
+            topics.extend(&words[..indexed]);
+            let log = Log {
+                address: KMS,
+                data: LogData::new_unchecked(topics, words[indexed..].concat().into()),
+            };
+            assert_eq!(deployed(&[log], KMS).unwrap(), (APP, None), "{indexed}");
+        }
+    }
+}
