@@ -270,15 +270,9 @@ impl State {
             | Event::SafeNested { .. }
             | Event::SafeErrand { .. }
             | Event::SafeErrandDone { .. }
+            | Event::TimelockScheduled(_)
+            | Event::TimelockAgain
             | Event::SafePinned(_) => self.safe_objection(event),
-            Event::TimelockScheduled(scheduled) => missing(
-                self.asked().is_some_and(|asked| asked.operation.id() == scheduled.id),
-                "the operation is another one",
-            ),
-            Event::TimelockAgain => missing(
-                self.has_timelock() && self.signed.is_empty() && self.proof.is_none(),
-                "no timelock acts, or something is on its way",
-            ),
             Event::SignTry { .. } => missing(self.changes().is_some(), "the hash was not verified"),
             Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
                 let same_nonce = self
@@ -306,7 +300,7 @@ impl State {
         }
     }
 
-    /// The same for what concerns a Safe.
+    /// The same for what concerns a Safe or a timelock.
     fn safe_objection(&self, event: &Event) -> Option<&'static str> {
         let missing = |is_there: bool, why| (!is_there).then_some(why);
         match event {
@@ -338,6 +332,14 @@ impl State {
                     .and_then(|plan| plan.safe.as_ref())
                     .is_some_and(|pinned| (pinned.address, pinned.chain_id) == (safe.address, safe.chain_id)),
                 "it is another Safe",
+            ),
+            Event::TimelockScheduled(scheduled) => missing(
+                self.asked().is_some_and(|asked| asked.operation.id() == scheduled.id),
+                "the operation is another one",
+            ),
+            Event::TimelockAgain => missing(
+                self.has_timelock() && self.signed.is_empty() && self.proof.is_none(),
+                "no timelock acts, or something is on its way",
             ),
             _ => None,
         }

@@ -17,6 +17,7 @@ use super::event::{Event, Scheduled};
 use super::{Goal, Outcome, Pending, Plan, State, UpgradeError};
 use crate::chain::{
     BlockRef, Call, Chain, OperationState, OperationStep, TimelockOperation, TimelockProofFailure, TimelockRole,
+    TxRequest,
 };
 use crate::safe::prove_execution;
 use crate::signer::{Consent, Signer};
@@ -332,8 +333,29 @@ impl Run<'_> {
         }
         super::point("sign.a");
         let request = chain.fill(from, call, self.limits.fees).await?;
-        let asked = self.asked()?;
-        let plan = self.plan()?;
+        self.agree_for_timelock(errand, &request)?;
+        chain.recheck().await?;
+        if let Some(errand) = errand {
+            super::point("errand.a");
+            self.record(Event::SafeErrand { errand })?;
+        }
+        self.record(Event::SignTry {
+            signer: from,
+            digest: request.signing_hash(),
+        })?;
+        super::point("sign.b");
+        let signer = self
+            .open_signer()
+            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
+        let signed = signer.sign_tx(&request).await?;
+        super::point("sign.d");
+        self.record(Event::TxSigned(signed))?;
+        super::point("sign.e");
+        Ok(Outcome::Reached)
+    }
+
+    fn agree_for_timelock(&self, errand: Option<Errand>, request: &TxRequest) -> Result<(), UpgradeError> {
+        let (asked, plan) = (self.asked()?, self.plan()?);
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let mut facts = vec![
             fact("chain", plan.chain_id.to_string()),
@@ -358,32 +380,15 @@ impl Run<'_> {
             _ => "Execute what was scheduled",
         };
         let consent = Consent {
-            question: format!("{what} at the timelock as {from}?"),
+            question: format!("{what} at the timelock as {}?", request.from),
             facts,
         };
-        if !self.world.ask.consent(&consent)? {
-            return Err(UpgradeError::Declined {
-                what: "signing".to_owned(),
-            });
+        if self.world.ask.consent(&consent)? {
+            return Ok(());
         }
-        chain.recheck().await?;
-        if let Some(errand) = errand {
-            super::point("errand.a");
-            self.record(Event::SafeErrand { errand })?;
-        }
-        self.record(Event::SignTry {
-            signer: from,
-            digest: request.signing_hash(),
-        })?;
-        super::point("sign.b");
-        let signer = self
-            .open_signer()
-            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
-        let signed = signer.sign_tx(&request).await?;
-        super::point("sign.d");
-        self.record(Event::TxSigned(signed))?;
-        super::point("sign.e");
-        Ok(Outcome::Reached)
+        Err(UpgradeError::Declined {
+            what: "signing".to_owned(),
+        })
     }
 
     /// The scheduling, or the cancelling, is in a block that stays.
@@ -418,19 +423,7 @@ impl Run<'_> {
                 });
             }
         }
-        if let Some(ceremony) = self.upgrade.state().ceremony()? {
-            let tx = &ceremony.approval.tx;
-            prove_execution(chain, transaction, tx.domain().safe, tx.hash())
-                .await
-                .map_err(|failure| {
-                    UpgradeError::stop(
-                        "SAFE_NOT_EXECUTED",
-                        "what the transaction did at the Safe",
-                        "one success",
-                        failure,
-                    )
-                })?;
-        }
+        self.check_safe_did(chain, transaction).await?;
         self.record(Event::SafeErrandDone { transaction })?;
         if errand == Errand::Cancel {
             let why = format!(
@@ -452,6 +445,23 @@ impl Run<'_> {
         };
         self.take_scheduled(&asked, (Some(transaction), ready_at))?;
         Ok(Some(Outcome::Reached))
+    }
+
+    /// Where a Safe made the call, its own event has to say so too.
+    async fn check_safe_did(&self, chain: &Chain, transaction: B256) -> Result<(), UpgradeError> {
+        let Some(ceremony) = self.upgrade.state().ceremony()? else {
+            return Ok(());
+        };
+        let tx = &ceremony.approval.tx;
+        let shown = prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await;
+        shown.map_err(|failure| {
+            UpgradeError::stop(
+                "SAFE_NOT_EXECUTED",
+                "what the transaction did at the Safe",
+                format!("one success of {}", tx.hash()),
+                failure,
+            )
+        })
     }
 
     /// L3, L11: whoever executed it, the timelock's events have to be those of this very operation.
