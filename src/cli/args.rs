@@ -115,15 +115,8 @@ pub(super) struct Change {
     /// Environment variable that the guest may receive; repeat it, the order counts
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
     pub(super) allowed_env: Option<Vec<EnvName>>,
-    /// File with the guest's environment (as npm dotenv reads it); it replaces all of it; repeat it
-    #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
-    pub(super) env_file: Vec<PathBuf>,
-    /// Variable of the guest's environment whose value is in the variable of the same name here; repeat it
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
-    pub(super) env: Vec<EnvName>,
-    /// Root key that the KMS's contract has to name, when it is known by other means
-    #[arg(long, value_name = "KEY", help_heading = "What changes")]
-    pub(super) kms_root_key: Option<RootKey>,
+    #[command(flatten)]
+    pub(super) workload: Workload,
     /// Whether anybody may read the logs
     #[arg(long, value_name = "BOOL", help_heading = "What changes")]
     pub(super) public_logs: Option<bool>,
@@ -156,6 +149,20 @@ pub(super) struct Change {
     pub(super) confirm: bool,
     #[command(flatten)]
     pub(super) expect: Expect,
+}
+
+/// The guest's environment.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Workload {
+    /// File with the guest's environment (as npm dotenv reads it); it replaces all of it; repeat it
+    #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
+    pub(super) env_file: Vec<PathBuf>,
+    /// Variable of the guest's environment whose value is in the variable of the same name here; repeat it
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    pub(super) env: Vec<EnvName>,
+    /// Root key that the KMS's contract has to name, when it is known by other means
+    #[arg(long, value_name = "KEY", help_heading = "What changes")]
+    pub(super) kms_root_key: Option<RootKey>,
 }
 
 /// What somebody knows from elsewhere.
@@ -386,7 +393,24 @@ impl Settle {
     }
 }
 
+impl Workload {
+    /// Whether nothing was named.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.env_file.is_empty() && self.env.is_empty()
+    }
+}
+
 impl Reach {
+    /// These endpoints, for this long.
+    pub(super) const fn to(rpc_url: Vec<Url>, timeout: Duration) -> Self {
+        Self {
+            rpc_url,
+            timeout,
+            #[cfg(feature = "failpoints")]
+            allow_unpinned_chain: false,
+        }
+    }
+
     /// Whether another genesis is accepted; never outside test builds.
     #[cfg(feature = "failpoints")]
     pub(super) const fn allow_unpinned(&self) -> bool {

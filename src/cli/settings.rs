@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::args::{Agree, Allow, Change, Files, Key, Multisig, Offline, Reach, Settle, Watch};
+use super::args::{Agree, Allow, Change, Files, Key, Multisig, Offline, Reach, Settle, Watch, Workload};
 use super::error::CliError;
 use super::failure::Next;
 use crate::chain::{FeePolicy, PolicyChange};
@@ -369,7 +369,7 @@ pub(super) fn intent(
 ) -> Result<Sourced<Intent>, CliError> {
     let cvm = cvm(change.cvm.as_ref(), project)?;
     let patch = patch(change, project)?;
-    let env = workload(change, env, tell)?;
+    let env = workload(&change.workload, env, tell)?;
     if patch == Patch::default() && env.is_none() {
         return Err(CliError::Usage {
             code: "USAGE_NOTHING_TO_CHANGE",
@@ -461,8 +461,12 @@ pub(super) fn local(files: &Files) -> Result<Option<Changes>, CliError> {
 }
 
 /// The guest's environment: files in the order they were named, then variables of this process.
-fn workload(change: &Change, env: &Environment, tell: &dyn Fn(&str)) -> Result<Option<EnvRequest>, CliError> {
-    if change.env_file.is_empty() && change.env.is_empty() {
+pub(super) fn workload(
+    change: &Workload,
+    env: &Environment,
+    tell: &dyn Fn(&str),
+) -> Result<Option<EnvRequest>, CliError> {
+    if change.is_empty() {
         return Ok(None);
     }
     let mut all = EnvFile::default();

@@ -74,7 +74,7 @@ const fn word(effect: Effect) -> &'static str {
 /// Everything that was read, and what it means: what changes first, then who has to agree to it.
 pub(super) fn plan(page: &mut Page, plan: &Plan) {
     if let Some(code) = &plan.code {
-        self::code(page, code);
+        self::code(page, (code, kind(plan, code)));
     }
     if !plan.policy.is_empty() {
         page.heading("policy");
@@ -108,7 +108,7 @@ pub(super) fn plan(page: &mut Page, plan: &Plan) {
 }
 
 /// What changes of the code that runs: the images first.
-fn code(page: &mut Page, code: &CodeChange) {
+fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
     images(page, code);
     page.heading("upgrade");
     page.facts(&[
@@ -119,6 +119,7 @@ fn code(page: &mut Page, code: &CodeChange) {
                 None => code.cvm.clone(),
             }),
         ),
+        ("kind", Some(kind.to_owned())),
         ("hash now", code.current_hash.map(|hash| hash.to_string())),
         ("hash after", code.expected_hash.map(|hash| hash.to_string())),
         ("hash check", Some(check(code))),
@@ -133,6 +134,20 @@ fn code(page: &mut Page, code: &CodeChange) {
     for change in &code.changes {
         page.heading(&format!("change of {}", change.field));
         page.block(&change.text_diff());
+    }
+}
+
+/// Which kind of change it is: who has to agree to it.
+fn kind(plan: &Plan, code: &CodeChange) -> &'static str {
+    let unchanged = code.expected_hash.is_some() && code.expected_hash == code.current_hash;
+    if plan.is_values_only() {
+        "values of the environment only: nobody has to approve it on chain"
+    } else if unchanged {
+        "nothing that the compose hash covers: nobody has to approve it on chain"
+    } else if plan.app_state.hash_allowed == Some(true) {
+        "another compose hash, which the app allows already"
+    } else {
+        "another compose hash, which the app's owner has to allow"
     }
 }
 

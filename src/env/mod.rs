@@ -7,6 +7,7 @@
 //! exists only when a signature of the KMS's root key was found over it ([`UncheckedKey::check`]).
 
 mod dotenv;
+mod mark;
 mod names;
 mod recipient;
 mod seal;
@@ -18,6 +19,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use mark::MarkKey;
 pub use names::{NameChange, Names};
 pub use recipient::{Dated, KeyError, RecipientKey, RootKey, UncheckedKey};
 pub use seal::{SealError, SealedEnv};

@@ -567,3 +567,24 @@ proptest! {
         prop_assert_eq!(read_one(&format!("A='{value}' # c\n")), value);
     }
 }
+
+#[test]
+fn a_mark_tells_values_apart_and_only_under_its_key() {
+    let (key, other) = (MarkKey::random().unwrap(), MarkKey::random().unwrap());
+    let mark = |pairs: &[(&str, &str)], key: &MarkKey| file(pairs).mark(key).unwrap();
+    let same = [("A", "1"), ("B", "2")];
+    assert_eq!(
+        mark(&same, &key),
+        mark(&same, &MarkKey::from_bytes(key.expose()).unwrap())
+    );
+    assert_ne!(mark(&same, &key), mark(&same, &other));
+    for different in [
+        [("A", "1"), ("B", "3")],
+        [("B", "2"), ("A", "1")],
+        [("A", "12"), ("B", "")],
+    ] {
+        assert_ne!(mark(&same, &key), mark(&different, &key), "{different:?}");
+    }
+    assert!(MarkKey::from_bytes(&[0; 31]).is_none());
+    assert_eq!(format!("{key:?}"), "MarkKey(…)");
+}

@@ -209,7 +209,7 @@ impl Run<'_> {
     }
 
     /// Another change of this CVM that waits for its commit is somebody else's intent.
-    async fn refuse_to_supersede(&self, why: &str) -> Result<(), UpgradeError> {
+    pub(super) async fn refuse_to_supersede(&self, why: &str) -> Result<(), UpgradeError> {
         let code = self.code()?;
         if self.limits.supersede {
             return Ok(());

@@ -72,7 +72,7 @@ impl Upgrade {
         let under_way = before
             .as_ref()
             .is_some_and(|state| state.preparing || state.prepared.is_some());
-        if before.is_none_or(|state| state.next() == Step::Prepare) {
+        if before.is_none_or(|state| state.is_new()) {
             refuse_blocked(&plan, limits, under_way)?;
         }
         let mut upgrade = Self::hold(dir)?;
@@ -80,7 +80,7 @@ impl Upgrade {
             None => upgrade.record(Event::Open(identity_of(&plan)))?,
             Some(_) => upgrade.refuse_other_intent(&plan)?,
         }
-        if upgrade.state.next() == Step::Prepare && upgrade.state.plan() != Some(&plan) {
+        if upgrade.state.is_new() && upgrade.state.plan() != Some(&plan) {
             upgrade.record(Event::Plan(Box::new(plan)))?;
         }
         if let Some(sealed) = &sealed {

@@ -13,15 +13,23 @@ use sha2::{Digest as _, Sha256};
 use super::drive::{Run, Upgrade};
 use super::event::Event;
 use super::findings::Warning;
-use super::{CodeChange, Intent, Step, UpgradeError, World};
+use super::{CodeChange, Intent, UpgradeError, World};
 use crate::chain::{Chain, is_known_kms};
 use crate::cloud::{CvmId, EnvKey, Patch};
 use crate::compose::Manifest;
-use crate::env::{Caution, Dated, EnvFile, EnvName, KeyError, Names, RecipientKey, RootKey, SealedEnv, UncheckedKey};
+use crate::env::{
+    Caution, Dated, EnvFile, EnvName, KeyError, MarkKey, Names, RecipientKey, RootKey, SealError, SealedEnv,
+    UncheckedKey,
+};
 use crate::fsutil;
 
 /// Longest file with sealed bytes: what the guest takes, with everything escaped, as hex digits.
 const MAX_SEALED: u64 = 16 << 20;
+/// The key under which values are told from others (private). It stays as long as the directory does: a later run has to
+/// know whether its values are those that were sent.
+const KEY_FILE: &str = "environment.key";
+/// A key, and nothing else.
+const KEY_MAX: u64 = 32;
 
 /// What the guests are to have as environment.
 #[derive(Debug, Clone)]
@@ -30,6 +38,30 @@ pub struct EnvRequest {
     pub file: EnvFile,
     /// The KMS's root key, where it is known by other means: the contract has to name the same.
     pub root: Option<RootKey>,
+}
+
+/// Sealed bytes, and the values in them: what tells whether a later run has the same.
+#[derive(Debug, Clone)]
+pub(super) struct Sealing {
+    sealed: SealedEnv,
+    values: EnvFile,
+}
+
+impl Sealing {
+    /// The sealed bytes, hex.
+    pub(super) fn blob(&self) -> &str {
+        self.sealed.blob()
+    }
+    /// Their SHA-256.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.sealed.digest()
+    }
+}
+
+impl PartialEq for Sealing {
+    fn eq(&self, other: &Self) -> bool {
+        self.sealed == other.sealed
+    }
 }
 
 /// An environment as records have it.
@@ -80,7 +112,7 @@ pub(super) async fn seal(
     chain: &Chain,
     to: &Recipient<'_>,
     request: &EnvRequest,
-) -> Result<(Environment, SealedEnv), UpgradeError> {
+) -> Result<(Environment, Sealing), UpgradeError> {
     let kms = to.kms.ok_or_else(|| {
         UpgradeError::decide(
             "ENV_KMS_UNKNOWN",
@@ -105,11 +137,7 @@ pub(super) async fn seal(
         ));
     }
     let key = believe(&said?, to.app, &root)?;
-    let sealed = request.file.seal(&key).map_err(|error| UpgradeError::Later {
-        code: "ENV_NOT_SEALED",
-        message: "the environment could not be sealed".to_owned(),
-        source: Some(Box::new(error)),
-    })?;
+    let sealed = request.file.seal(&key).map_err(not_sealed)?;
     let environment = Environment {
         names: sealed.names().clone(),
         kms,
@@ -117,7 +145,8 @@ pub(super) async fn seal(
         recipient: B256::from(*key.as_bytes()),
         dated: key.dated(),
     };
-    Ok((environment, sealed))
+    let values = request.file.clone();
+    Ok((environment, Sealing { sealed, values }))
 }
 
 fn believe(said: &EnvKey, app: Address, root: &RootKey) -> Result<RecipientKey, UpgradeError> {
@@ -201,20 +230,55 @@ fn texts(names: &[EnvName]) -> Vec<String> {
 }
 
 impl Upgrade {
-    /// Keeps sealed bytes for the prepare that comes, or for one that has to be repeated and lacks them here.
-    pub(super) fn keep_sealed(&mut self, sealed: &SealedEnv) -> Result<(), UpgradeError> {
-        let waits = self.state().next() == Step::Prepare;
-        if !waits && (self.state().committed.is_some() || self.sealed().is_ok()) {
-            return Ok(());
-        }
+    /// Keeps sealed bytes for the prepare that comes. What was prepared with other values is prepared again with these,
+    /// as long as no commit was sent; what was prepared with the same ones stays.
+    pub(super) fn keep_sealed(&mut self, sealing: &Sealing) -> Result<(), UpgradeError> {
+        let (values, same) = self.compare(sealing)?;
+        let state = self.state();
+        let replaces = match same {
+            _ if state.is_new() => false,
+            Some(false) if state.committed.is_some() => return Err(too_late("the update was committed")),
+            Some(false) if state.committing => {
+                return Err(too_late("a commit was sent, and its outcome is not known yet,"));
+            }
+            _ if state.committed.is_some() => return Ok(()),
+            Some(true) if self.sealed().is_ok() => return Ok(()),
+            Some(true) => false,
+            // Without anything to compare with they count as others, unless they are the first on this machine.
+            _ => state.may_prepare_again() && state.sealed.is_some(),
+        };
         let before = self.sealed_file();
-        let sha256 = B256::from(sealed.digest());
-        fsutil::write(&self.dir().join(name_of(sha256)), sealed.blob().as_bytes(), 0o600)?;
-        self.record(Event::Sealed { sha256 })?;
+        let sha256 = B256::from(sealing.digest());
+        fsutil::write(&self.dir().join(name_of(sha256)), sealing.blob().as_bytes(), 0o600)?;
+        self.record(Event::Sealed {
+            sha256,
+            values: Some(values),
+            replaces,
+        })?;
         match before.filter(|path| *path != self.dir().join(name_of(sha256))) {
             Some(old) => Ok(fsutil::remove(&old)?),
             None => Ok(()),
         }
+    }
+
+    /// What tells these values from others, and whether they are those that were sealed last; `None` when nothing tells.
+    pub(super) fn compare(&self, sealing: &Sealing) -> Result<(B256, Option<bool>), UpgradeError> {
+        let path = self.dir().join(KEY_FILE);
+        let found = match fsutil::read_secret(&path, KEY_MAX) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => None,
+            other => MarkKey::from_bytes(&other?),
+        };
+        let known = self.state().values.filter(|_| found.is_some());
+        let key = match found {
+            Some(key) => key,
+            None => {
+                let key = MarkKey::random().map_err(not_sealed)?;
+                fsutil::write(&path, key.expose(), 0o600)?;
+                key
+            }
+        };
+        let mark = B256::from(sealing.values.mark(&key).map_err(not_sealed)?);
+        Ok((mark, known.map(|known| known == mark)))
     }
 
     /// Where the sealed bytes are, if there should be any.
@@ -260,6 +324,22 @@ impl Run<'_> {
         }
         Ok(patch)
     }
+}
+
+fn not_sealed(error: SealError) -> UpgradeError {
+    UpgradeError::Later {
+        code: "ENV_NOT_SEALED",
+        message: "the environment could not be sealed".to_owned(),
+        source: Some(Box::new(error)),
+    }
+}
+
+/// The guest gets, or has, the earlier values; other ones are a change by themselves.
+fn too_late(what: &str) -> UpgradeError {
+    UpgradeError::decide(
+        "ENV_VALUES_LATE",
+        format!("{what} with other values than these; nothing was sent"),
+    )
 }
 
 /// SHA-256 of a body that prepare sends.

@@ -48,6 +48,12 @@ pub enum Event {
     Sealed {
         /// SHA-256 of the sealed bytes.
         sha256: B256,
+        /// What tells these values from others, under a key that is no record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        values: Option<B256>,
+        /// What was prepared before is for other values, and is prepared again.
+        #[serde(default)]
+        replaces: bool,
     },
     /// A PATCH is about to be sent.
     #[serde(rename = "prepare.try")]

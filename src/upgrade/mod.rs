@@ -21,6 +21,7 @@ mod findings;
 mod goal;
 mod journal;
 mod multisig;
+mod pending;
 mod plan;
 mod policy;
 mod prepare;
@@ -33,6 +34,7 @@ mod sample;
 mod state;
 mod status;
 mod timelock;
+mod values;
 mod wait;
 mod watch;
 
@@ -60,12 +62,14 @@ pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 pub use findings::{Warning, safe_code};
 pub use journal::JournalError;
+pub use pending::recall;
 pub use plan::{CodeChange, Plan, Route, plan};
 pub use policy::{PolicyIntent, Wish, plan_policy};
 pub use proposal::Proposal;
 pub use state::{State, Step};
 pub use status::{Effect, Effects, Facts, Status};
 pub use timelock::TimelockSection;
+pub use values::{ValuesChange, ValuesSent};
 
 /// What is wanted.
 #[derive(Debug, Clone)]

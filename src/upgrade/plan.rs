@@ -5,13 +5,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::authority::{Actor, Authority, TimelockPlan};
-use super::environment::{self, Environment, Recipient};
+use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
-use super::{Expected, Intent, UpgradeError, World};
+use super::{Expected, Intent, UpgradeError, World, pending};
 use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
-use crate::env::SealedEnv;
 use crate::safe::SafeInfo;
 
 /// How the calls get the owner's authority.
@@ -105,7 +104,7 @@ pub struct CodeChange {
     pub environment: Option<Environment>,
     /// Its sealed bytes, until they are kept.
     #[serde(skip)]
-    pub(super) sealed: Option<SealedEnv>,
+    pub(super) sealed: Option<Sealing>,
     /// Fields that change.
     pub changes: Vec<FieldChange>,
     /// The form that reproduces the current hash; without one, hashes cannot be recomputed.
@@ -245,7 +244,7 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         pending: known_pending(pending)?,
         history: history?,
     };
-    Ok(draft.assess(state))
+    Ok(pending::compare(world, draft.assess(state)).await)
 }
 
 /// Every hash that was ever allowed or removed and is not removed by this upgrade, where somebody wants to know.
@@ -362,7 +361,7 @@ fn refuse_another(named: &CvmId, cvm: &Cvm) -> Result<(), UpgradeError> {
 struct Draft<'a> {
     cloud: String,
     patch: Patch,
-    environment: Option<(Environment, SealedEnv)>,
+    environment: Option<(Environment, Sealing)>,
     subject: Subject,
     intent: &'a Intent,
     form: Option<Form>,

@@ -33,6 +33,14 @@ impl Run<'_> {
     /// Asks the cloud for hash and token.
     pub(super) async fn prepare(&mut self) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
+        if self.upgrade.state().outdated {
+            self.refuse_to_supersede("the environment has other values than what was prepared")
+                .await?;
+            self.tell(
+                "the environment has other values than what was prepared: preparing again with the new ones. The compose \
+                 hash and every approval stay; the earlier commit token of this upgrade ends",
+            );
+        }
         let patch = self.patch(&self.code()?)?;
         super::point("prepare.a");
         self.record(Event::PrepareTry {

@@ -51,6 +51,10 @@ pub struct State {
     pub(super) plan: Option<Box<Plan>>,
     /// SHA-256 of the sealed environment.
     pub(super) sealed: Option<B256>,
+    /// What tells its values from others.
+    pub(super) values: Option<B256>,
+    /// What was prepared is for other values than those that were sealed since.
+    pub(super) outdated: bool,
     pub(super) preparing: bool,
     /// The preparation came with a proposal; its token is on another machine.
     pub(super) imported: bool,
@@ -123,14 +127,9 @@ impl State {
         match event {
             Event::Open(identity) => self.identity = Some(identity),
             Event::Plan(plan) => self.plan = Some(plan),
-            Event::Sealed { sha256 } => self.sealed = Some(sha256),
+            sealed @ Event::Sealed { .. } => self.take_sealed(&sealed),
             Event::PrepareTry { .. } => self.preparing = true,
-            Event::PrepareOk(preparation) => {
-                self.imported = !self.preparing;
-                self.preparing = false;
-                self.token_refused = false;
-                self.prepared = Some(preparation);
-            }
+            Event::PrepareOk(preparation) => self.take_prepared(preparation),
             Event::Verified { hash, how } => self.verified = Some((hash, how)),
             Event::SafeFrozen(frozen) => self.take_frozen(frozen),
             Event::SafeSignature {
@@ -188,7 +187,7 @@ impl State {
             Step::Watch
         } else if self.committing {
             Step::Settle
-        } else if self.has_code() && self.prepared.is_none() {
+        } else if self.has_code() && (self.prepared.is_none() || self.outdated) {
             Step::Prepare
         } else if self.has_code() && self.verified.is_none() {
             Step::Verify
@@ -252,7 +251,7 @@ impl State {
                 self.signed.is_empty() && self.proof.is_none(),
                 "something was approved already",
             ),
-            Event::Sealed { .. } => missing(self.has_environment(), "the plan has no environment"),
+            Event::Sealed { replaces, .. } => self.sealed_objection(*replaces),
             Event::PrepareTry { .. } => missing(self.plan.is_some(), "there is no plan"),
             Event::PrepareOk(preparation) => missing(
                 self.preparing || preparation.token_sha256.is_none(),
@@ -345,6 +344,24 @@ impl State {
         }
     }
 
+    fn sealed_objection(&self, replaces: bool) -> Option<&'static str> {
+        match (self.has_environment(), !replaces || self.may_prepare_again()) {
+            (false, _) => Some("the plan has no environment"),
+            (true, false) => Some("the commit was sent already"),
+            (true, true) => None,
+        }
+    }
+
+    /// Whether nothing was prepared yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.prepared.is_none() && self.next() == Step::Prepare
+    }
+
+    /// Whether a preparation can take the place of an earlier one: no commit may have been made with that.
+    pub(super) const fn may_prepare_again(&self) -> bool {
+        self.prepared.is_some() && !self.committing && self.committed.is_none()
+    }
+
     fn has_environment(&self) -> bool {
         self.code().is_some_and(|code| code.environment.is_some())
     }
@@ -414,6 +431,26 @@ impl State {
     /// Whether an owner signed a paper.
     pub(super) fn has_signed(&self, paper: Paper, owner: Address) -> bool {
         self.ballots.of(paper).is_some_and(|signed| signed.contains_key(&owner))
+    }
+
+    fn take_sealed(&mut self, event: &Event) {
+        if let Event::Sealed {
+            sha256,
+            values,
+            replaces,
+        } = event
+        {
+            (self.sealed, self.values) = (Some(*sha256), *values);
+            self.outdated |= replaces;
+        }
+    }
+
+    fn take_prepared(&mut self, preparation: Preparation) {
+        self.imported = !self.preparing;
+        self.preparing = false;
+        self.outdated = false;
+        self.token_refused = false;
+        self.prepared = Some(preparation);
     }
 
     fn take_frozen(&mut self, frozen: Box<Frozen>) {

@@ -199,6 +199,73 @@ fn a_change_that_needs_an_approval_names_the_upgrade_to_go_on_with_and_that_comm
 }
 
 #[test]
+fn each_change_that_needs_an_approval_goes_on_as_an_upgrade_in_a_directory() {
+    let world = World::start();
+    world.file("x.yml", NEW_COMPOSE);
+    world.file("run.sh", "#!/bin/sh\n");
+    world.file("config", "text for the guest");
+    world.file("sealed.hex", "abcd");
+    let mut manifest = world.cloud.cvm(CVM).manifest;
+    manifest.insert("docker_compose_file".to_owned(), json!(NEW_COMPOSE));
+    manifest.insert("public_logs".to_owned(), json!(false));
+    world.file("app-compose.json", &serde_json::to_string(&manifest).unwrap());
+    let commands = [
+        "cvm docker-compose x.yml --cvm {cvm}",
+        "cvm pre-launch-script run.sh --cvm {cvm}",
+        "cvm visibility --cvm {cvm} --public-sysinfo false --public-logs false",
+        "cvm patch --cvm {cvm} -c x.yml --user-config config --shutdown-timeout 30",
+        "cvm compose-file app-compose.json --cvm {cvm}",
+    ];
+    let first = world.cloud.cvm(CVM);
+    for (number, words) in commands.iter().enumerate() {
+        let dir = format!("up-{number}");
+        let begun = agree(&world, &format!("{words} --dir {dir} --supersede")).exits(0);
+        let hash = begun.fact("compose_hash").as_str().unwrap().to_owned();
+        let resumed = agree(&world, &format!("resume --dir {dir} --signer env:OWNER_KEY")).exits(0);
+        assert_eq!(resumed.effect("live"), "done", "{words}: {}", resumed.said);
+        assert_eq!(world.cloud.cvm(CVM).compose_hash.to_string(), hash, "{words}");
+        world.cloud.restore(&first);
+    }
+    let prepares = world.cloud.requests_to("PATCH", CVM);
+    let patched = prepares
+        .iter()
+        .find(|one| one.json().get("user_config").is_some() && one.header("x-prepare-only").is_some());
+    let patched = patched
+        .expect("what the options of `prepare` do not say goes along")
+        .json();
+    assert_eq!(
+        (&patched["user_config"], &patched["shutdown_timeout"]),
+        (&json!("text for the guest"), &json!(30))
+    );
+    // Without a directory the same command with one is named, where `prepare` has no options for all of it.
+    let named = agree(&world, "cvm patch --cvm {cvm} -c x.yml --shutdown-timeout 30")
+        .exits(6)
+        .says("HASH_REQUIRED");
+    assert!(
+        named.json["next"].as_str().unwrap().ends_with("--dir DIR"),
+        "{}",
+        named.said
+    );
+    for words in [
+        "cvm envs sealed.hex --cvm {cvm} --allowed-env A --dir up",
+        "cvm patch --cvm {cvm} --encrypted-env sealed.hex --dir up",
+    ] {
+        agree(&world, words).exits(2).says("USAGE_SEALED_UPGRADE");
+    }
+    manifest.insert("name".to_owned(), json!("another"));
+    world.file("other.json", &serde_json::to_string(&manifest).unwrap());
+    let other = agree(&world, "cvm compose-file other.json --cvm {cvm} --dir up")
+        .exits(2)
+        .says("USAGE_MANIFEST_UPGRADE");
+    assert!(
+        other.json["message"].as_str().unwrap().ends_with(": name"),
+        "{}",
+        other.said
+    );
+    assert!(!world.folder().join("up").exists());
+}
+
+#[test]
 fn the_second_phase_carries_out_what_the_owner_allowed_and_nothing_else() {
     let world = World::start();
     world.file("x.yml", NEW_COMPOSE);
@@ -241,6 +308,10 @@ fn an_environment_with_other_names_needs_an_approval_and_one_with_the_same_does_
     assert_eq!(world.cloud.cvm(CVM).more.encrypted_env.as_deref(), Some("abcdef"));
     let words = "cvm envs env.hex --cvm {cvm} --allowed-env B,A";
     let asked = agree(&world, words).exits(6).says("HASH_REQUIRED");
+    assert_eq!(
+        asked.json["next"],
+        format!("countersign prepare --cvm {CVM} --allowed-env B,A")
+    );
     let hash = asked.fact("compose_hash").as_str().unwrap().to_owned();
     world.allow(hash.parse().unwrap());
     agree(&world, &format!("{words} --compose-hash {hash} --wait")).exits(0);

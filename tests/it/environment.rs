@@ -221,8 +221,13 @@ fn a_change_of_values_alone_is_told_apart_before_anything_is_sent() {
         words.extend_from_slice(more);
         Ran::of(&mut flow.command(&words))
     };
-    run("plan", &same, &[]).exits(6).says("ENV_VALUES_ONLY");
-    run("prepare", &same, &[]).exits(6).says("ENV_VALUES_ONLY");
+    run("plan", &same, &[]).exits(0).says("ENV_VALUES_ONLY");
+    let refused = run("prepare", &same, &[]).exits(6).says("ENV_VALUES_ONLY");
+    assert!(
+        refused.json["next"].as_str().unwrap().contains("countersign upgrade"),
+        "{}",
+        refused.said
+    );
     assert!(codes(&run("plan", &turned, &[]).exits(0)).contains(&"ENV_NAMES_REORDERED"));
     let less = run("plan", &fewer, &[]).exits(0);
     for code in ["ENV_NAMES_REMOVED", "ENV_VALUES_ALTERED"] {
@@ -313,7 +318,7 @@ fn a_machine_without_the_sealed_bytes_never_prepares_without_them() {
 }
 
 #[test]
-fn v27_sealed_bytes_that_somebody_exchanged_are_not_sent() {
+fn v24_sealed_bytes_that_somebody_exchanged_are_not_sent() {
     let world = World::start();
     let flow = Flow::new(&world);
     with_env(&flow, "prepare", &[]).exits(0);
@@ -349,20 +354,268 @@ fn k01_k05_killed_around_prepare_it_goes_on_with_the_environment() {
     }
 }
 
+/// An environment with the names that are live, and this value.
+fn with_value(flow: &Flow<'_>, step: &str, (value, more): (&str, &[&str])) -> Ran {
+    let text = format!("DATABASE_URL={value}\nLOG_LEVEL=b\n");
+    let file = private(flow.world, &format!("{value}.env"), &text);
+    let mut all = vec!["-e", file.to_str().unwrap()];
+    all.extend_from_slice(more);
+    flow.with(step, &all)
+}
+
 #[test]
-fn an_upgrade_keeps_the_values_it_was_prepared_with_and_others_need_a_directory_of_their_own() {
+fn t1_other_values_are_prepared_again_for_the_same_hash_and_the_same_ones_are_not() {
     let world = World::start();
-    let mut flow = Flow::new(&world);
-    let file = |name: &str, value: &str| private(&world, name, &format!("DATABASE_URL={value}\nLOG_LEVEL=b\n"));
-    let (old, new) = (file("old.env", "old"), file("new.env", "new"));
-    flow.with("prepare", &["-e", old.to_str().unwrap()]).exits(0);
+    let flow = Flow::new(&world);
+    with_value(&flow, "prepare", ("old", &[])).exits(0);
     let first = patches(&world);
-    flow.with("prepare", &["-e", new.to_str().unwrap()]).exits(0);
-    assert_eq!(patches(&world), first, "what was prepared stays");
-    flow.dir = world.folder().join("another");
-    flow.with("upgrade", &["-e", new.to_str().unwrap(), "--supersede"])
-        .exits(0);
+    let same = with_value(&flow, "prepare", ("old", &[])).exits(0);
+    assert_eq!(patches(&world), first, "the same values are prepared once");
+    assert!(!same.said.contains("other values"), "{}", same.said);
+    let key = flow.dir.join("environment.key");
+    assert_eq!(std::fs::read(&key).unwrap().len(), 32);
+    let changed = with_value(&flow, "prepare", ("new", &[])).exits(0);
+    assert!(
+        changed.said.contains("preparing again with the new ones"),
+        "{}",
+        changed.said
+    );
+    assert_eq!(patches(&world).len(), 2);
+    let tokens = world.cloud.tokens();
+    assert_eq!(tokens[0].hash, tokens[1].hash, "the approval is for the same hash");
+    let sealed = kept(&flow.dir)
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("environment-"));
+    assert_eq!(sealed.count(), 1, "the old bytes are gone");
+    // The owner approves, and the values change once more: the approval stays good.
+    flow.step("execute").exits(0);
+    with_value(&flow, "prepare", ("newest", &[])).exits(0);
+    flow.step("resume").exits(0);
+    flow.landed_once();
+    assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "newest");
+    for (name, bytes) in kept(&flow.dir) {
+        assert!(
+            !String::from_utf8_lossy(&bytes).contains("newest"),
+            "{name} holds a value"
+        );
+    }
+}
+
+#[test]
+fn t1_other_values_do_not_end_a_colleagues_token_unasked() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    with_value(&flow, "prepare", ("old", &[])).exits(0);
+    let mut theirs = Flow::new(&world);
+    theirs.dir = world.folder().join("theirs");
+    theirs.compose = world.file("theirs.yml", &NEW_COMPOSE.replace("1.28", "1.29"));
+    theirs.with("prepare", &["--supersede"]).exits(0);
+    with_value(&flow, "prepare", ("new", &[]))
+        .exits(6)
+        .says("UPDATE_PENDING");
+    assert_eq!(patches(&world).len(), 2, "nothing was sent");
+    with_value(&flow, "prepare", ("new", &["--supersede"])).exits(0);
+    flow.step("resume").exits(0);
     assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "new");
+}
+
+#[test]
+fn other_values_come_too_late_for_an_update_that_was_committed() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    world.cloud.set_boot_time(std::time::Duration::from_secs(3600));
+    with_value(&flow, "upgrade", ("old", &["--no-wait"])).exits(0);
+    for step in ["prepare", "upgrade"] {
+        let late = with_value(&flow, step, ("new", &["--timeout", "2s"]))
+            .exits(6)
+            .says("ENV_VALUES_LATE");
+        assert!(late.json["next"].as_str().unwrap().contains("resume"), "{}", late.said);
+    }
+    with_value(&flow, "prepare", ("old", &[])).exits(0);
+    world.cloud.set_boot_time(std::time::Duration::ZERO);
+    flow.step("resume").exits(0);
+    assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "old");
+    assert_eq!(world.cloud.commits(CVM).len(), 1);
+}
+
+#[test]
+fn without_the_key_values_count_as_others() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    with_value(&flow, "prepare", ("old", &[])).exits(0);
+    std::fs::remove_file(flow.dir.join("environment.key")).unwrap();
+    with_value(&flow, "prepare", ("old", &[])).exits(0);
+    assert_eq!(patches(&world).len(), 2);
+    with_value(&flow, "prepare", ("old", &[])).exits(0);
+    assert_eq!(patches(&world).len(), 2);
+    flow.step("resume").exits(0);
+    assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "old");
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn k01_k05_killed_while_other_values_are_prepared_it_goes_on_with_them() {
+    for point in ["prepare.a", "prepare.b", "prepare.d", "prepare.e"] {
+        let world = World::start();
+        let mut flow = Flow::new(&world);
+        with_value(&flow, "prepare", ("old", &[])).exits(0);
+        flow.step("execute").exits(0);
+        flow.env.push(("FAILPOINTS".to_owned(), format!("{point}=return")));
+        assert_eq!(with_value(&flow, "prepare", ("new", &[])).exit, -1, "{point}");
+        flow.env.pop();
+        flow.step("resume").exits(0);
+        flow.landed_once();
+        assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "new", "{point}");
+    }
+}
+
+/// An upgrade of values alone: no compose file, the names that are live.
+fn values_only(flow: &Flow<'_>, words: &[&str], value: &str) -> Ran {
+    let text = format!("DATABASE_URL={value}\nLOG_LEVEL=b\n");
+    let file = private(flow.world, &format!("{value}.env"), &text);
+    let mut all = words.to_vec();
+    all.extend(["--json", "--cvm", CVM, "-e", file.to_str().unwrap()]);
+    Ran::of(&mut flow.command(&all))
+}
+
+#[test]
+fn values_alone_are_sent_without_an_approval_and_said_to_be() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    values_only(&flow, &["upgrade"], "first").exits(2).says("USAGE_CONSENT");
+    assert!(
+        world.cloud.requests_to("PATCH", "").is_empty(),
+        "nothing was sent without consent"
+    );
+    let sent = values_only(&flow, &["upgrade", "--yes"], "first")
+        .exits(0)
+        .says("ENV_VALUES_ONLY");
+    assert!(
+        sent.json["message"].as_str().unwrap().contains("nobody has to approve"),
+        "{}",
+        sent.said
+    );
+    assert!(sent.fact("correlation_id").is_string(), "{}", sent.said);
+    let body = world.cloud.requests_to("PATCH", "/envs").remove(0).json();
+    assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), ["encrypted_env"]);
+    assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "first");
+    assert_eq!(world.cloud.requests_to("PATCH", "").len(), 1);
+    assert_eq!(flow.announcements(), 0);
+    assert!(
+        !world.folder().join(".countersign").exists(),
+        "there is no upgrade to keep"
+    );
+    // The command for one CVM does the same.
+    let order = values_only(&flow, &["cvm", "envs", "--yes", "--wait"], "second")
+        .exits(0)
+        .says("ENV_VALUES_ONLY");
+    assert!(
+        order.json["message"].as_str().unwrap().contains("carried out"),
+        "{}",
+        order.said
+    );
+    assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "second");
+}
+
+#[test]
+fn a_finished_upgrade_knows_which_values_were_sent_last() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    with_value(&flow, "upgrade", ("old", &[])).exits(0);
+    world.cloud.forget_requests();
+    with_value(&flow, "upgrade", ("old", &[])).exits(0).says("OK");
+    assert!(
+        world.cloud.requests_to("PATCH", "").is_empty(),
+        "the same again sends nothing"
+    );
+    with_value(&flow, "prepare", ("new", &[]))
+        .exits(6)
+        .says("ENV_VALUES_ONLY");
+    for _ in 0..2 {
+        with_value(&flow, "upgrade", ("new", &[])).exits(0);
+        assert_eq!(world.cloud.requests_to("PATCH", "/envs").len(), 1, "once is enough");
+        assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "new");
+    }
+    flow.landed_once();
+    flow.step("status").exits(0);
+}
+
+#[test]
+fn values_are_not_sent_to_a_cvm_that_would_not_come_up_again() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    world.as_owner(&crate::support::contracts::abi::removeComposeHashCall {
+        composeHash: world.first_hash,
+    });
+    values_only(&flow, &["plan"], "a").exits(6).says("HASH_REMOVED");
+    values_only(&flow, &["upgrade", "--yes"], "a")
+        .exits(6)
+        .says("HASH_REMOVED");
+    world.allow(world.first_hash);
+    world.as_owner(&crate::support::contracts::abi::removeDeviceCall { deviceId: world.device });
+    values_only(&flow, &["upgrade", "--yes"], "a")
+        .exits(6)
+        .says("DEVICE_NOT_ALLOWED");
+    assert!(world.cloud.requests_to("PATCH", "").is_empty(), "nothing was sent");
+}
+
+#[test]
+fn other_names_are_a_change_that_cvm_envs_takes_on_as_an_upgrade() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let file = env_file(&world);
+    let file = file.to_str().unwrap();
+    let run = |words: &[&str]| Ran::of(&mut flow.command(words));
+    let asked = run(&["cvm", "envs", "--cvm", CVM, "-e", file, "--json", "--yes"])
+        .exits(6)
+        .says("HASH_REQUIRED");
+    assert!(codes(&asked).contains(&"ENV_NAMES_ADDED"), "{}", asked.said);
+    assert!(patches(&world).is_empty(), "nothing was sent");
+    let next = asked.json["next"].as_str().unwrap();
+    assert_eq!(next, format!("countersign prepare --cvm {CVM} --env-file {file}"));
+    let dir = flow.dir.to_str().unwrap();
+    let begun = run(&["cvm", "envs", "--cvm", CVM, "-e", file, "--dir", dir, "--json", "--yes"]).exits(0);
+    assert_eq!(begun.fact("compose_hash"), asked.fact("compose_hash"));
+    flow.step("resume").exits(0);
+    assert_eq!(world.cloud.cvm(CVM).environment, expected());
+}
+
+/// Somebody else's update with these names waits for its commit.
+fn theirs(world: &World, names: &str, dir: &str) {
+    let mut flow = Flow::new(world);
+    flow.dir = world.folder().join(dir);
+    flow.compose = world.file("theirs.yml", &NEW_COMPOSE.replace("1.28", "1.29"));
+    flow.with("prepare", &["--allowed-env", names, "--supersede"]).exits(0);
+}
+
+#[test]
+fn what_a_waiting_update_would_lose_is_told_before_it_is_replaced() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let one = private(&world, "one.env", "DATABASE_URL=a\n");
+    let look = |file: &Path| {
+        flow.with("plan", &["-e", file.to_str().unwrap()])
+            .exits(6)
+            .says("UPDATE_PENDING")
+    };
+    theirs(&world, "DATABASE_URL,LOG_LEVEL", "theirs");
+    let told = look(&one);
+    assert!(codes(&told).contains(&"ENV_NAMES_PENDING"), "{}", told.said);
+    assert!(told.said.contains("does not: LOG_LEVEL"), "{}", told.said);
+    theirs(&world, "DATABASE_URL", "theirs-2");
+    let told = look(&one);
+    assert!(
+        !codes(&told).iter().any(|code| code.starts_with("ENV_NAMES_PENDING")),
+        "{}",
+        told.said
+    );
+    // A name that is neither live nor local: only who prepared it knows.
+    theirs(&world, "DATABASE_URL,SECRET_OF_THEIRS", "theirs-3");
+    assert!(codes(&look(&one)).contains(&"ENV_NAMES_PENDING_UNKNOWN"));
+    theirs(&world, "DATABASE_URL,SECRET_OF_OURS", ".countersign/mine");
+    let told = look(&one);
+    assert!(told.said.contains("does not: SECRET_OF_OURS"), "{}", told.said);
+    assert!(!codes(&told).contains(&"ENV_NAMES_PENDING_UNKNOWN"), "{}", told.said);
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! `plan`: everything that is read before anything is done.
 
+use std::path::Path;
+
 use clap::Args;
 
+use super::upgrade::VALUES_ONLY;
 use crate::cli::args::{Change, Multisig, Reach};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Next, decision};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{self, Project, Settings, Typed};
+use crate::cli::settings::{self, Project, ROOT, Settings, Typed};
 use crate::cli::view;
 use crate::upgrade;
 
@@ -47,7 +50,8 @@ impl Plan {
             (&session.env, &|news| session.out.progress(news)),
         )?;
         let outside = session.outside(&settings)?;
-        let plan = upgrade::plan(&outside.world(), &intent.value).await?;
+        let mut plan = upgrade::plan(&outside.world(), &intent.value).await?;
+        upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
         Ok(report(session, &plan))
     }
 }
@@ -69,11 +73,16 @@ fn report(session: &Session, plan: &upgrade::Plan) -> Report {
     };
     report.data = serde_json::to_value(plan).ok();
     report.next = Some(session.typed().instead_of("plan", "upgrade"));
-    if let Some(blocker) = plan.blockers.first() {
+    if plan.is_values_only() {
+        VALUES_ONLY.clone_into(&mut report.code);
+        "only values of the environment change, which nobody has to approve: `upgrade` sends them"
+            .clone_into(&mut report.message);
+    }
+    if let Some(blocker) = plan.obstacle() {
         let verdict = decision(Exit::State, &blocker.code);
         report.exit = verdict.exit;
         report.code = verdict.code;
-        report.message.clone_from(&blocker.text);
+        report.message = blocker.text;
         report.hint = Some(verdict.hint);
         report.next = Some(match verdict.next {
             Next::With(flag) => format!("{} {flag}", session.typed().instead_of("plan", "upgrade")),

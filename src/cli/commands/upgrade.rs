@@ -3,15 +3,22 @@
 use std::path::Path;
 
 use clap::Args;
+use serde_json::json;
 
+use super::cvm;
 use crate::cli::args::{Agree, Allow, Change, Key, Multisig, NewDir, Reach, Settle, Watch};
 use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::failure::decision;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, ROOT, Settings, Typed};
 use crate::cli::text::Page;
 use crate::cli::view;
-use crate::upgrade::{self, Goal, Step};
+use crate::upgrade::{self, Goal, Plan, Step, ValuesChange};
+
+/// Code of a change of values alone, whether it was sent or only seen.
+pub(super) const VALUES_ONLY: &str = "ENV_VALUES_ONLY";
 
 /// Do the whole upgrade: plan, prepare, approve with one key, prove, commit, watch
 ///
@@ -83,20 +90,93 @@ pub(super) async fn begin(
         what.2,
         (&session.env, &|news| session.out.progress(news)),
     )?;
+    start(session, settings, intent.value, (what.1.dir.as_deref(), goal)).await
+}
+
+/// Plans, shows the plan, and takes a new upgrade as far as the goal. A change of values alone is no upgrade: it is sent
+/// where the goal is that the CVM runs it.
+pub(super) async fn start(
+    session: &Session,
+    settings: &Settings,
+    intent: upgrade::Intent,
+    (dir, goal): (Option<&Path>, (Goal, &str)),
+) -> Result<Report, CliError> {
     let outside = session.outside(settings)?;
     let world = outside.world();
-    let plan = upgrade::plan(&world, &intent.value).await?;
-    let dir = what
-        .1
-        .dir
-        .clone()
-        .unwrap_or_else(|| upgrade::Upgrade::default_dir(Path::new(ROOT), &plan));
+    let mut plan = upgrade::plan(&world, &intent).await?;
+    upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
+    let dir = dir.map_or_else(|| upgrade::Upgrade::default_dir(Path::new(ROOT), &plan), Path::to_owned);
+    if let Some(values) = ValuesChange::find(&plan, Some(&dir))? {
+        show(session, None, &plan);
+        return match goal.0 {
+            Goal::Live | Goal::Committed => send(&world, settings, (values, &plan), goal.1).await,
+            _ => Ok(nothing_to_prepare(session, &plan, goal.1)),
+        };
+    }
     session.about(&dir);
     let begun = upgrade::Upgrade::begin(&dir, plan.clone(), &settings.limits);
     show(session, begun.as_ref().ok(), &plan);
     let mut upgrade = begun?;
     let outcome = upgrade.advance(&world, goal.0, &settings.limits).await?;
     Ok(session.went(&upgrade, &outcome, goal.1))
+}
+
+/// Sends other values and says what became of them.
+pub(super) async fn send(
+    world: &upgrade::World<'_>,
+    settings: &Settings,
+    (values, plan): (ValuesChange, &Plan),
+    command: &str,
+) -> Result<Report, CliError> {
+    let id = values.cvm().clone();
+    let sent = values.send(world, &settings.limits).await?;
+    let mut report = about_values(
+        plan,
+        command,
+        "only values of the environment changed, which nobody has to approve: they were taken",
+    );
+    report.next = Some(cvm::get(&id));
+    report.certain = None;
+    report
+        .facts
+        .upgrade
+        .correlation_id
+        .clone_from(&sent.accepted.correlation_id);
+    report
+        .page
+        .facts(&[("operation", sent.accepted.correlation_id.clone())]);
+    report.data = Some(json!({ "accepted": sent.accepted }));
+    Ok(match sent.settled {
+        Some(settled) => cvm::conclude(report, &id, settled),
+        None => report,
+    })
+}
+
+fn nothing_to_prepare(session: &Session, plan: &Plan, command: &str) -> Report {
+    let mut report = about_values(
+        plan,
+        command,
+        "only values of the environment change, no names: nobody has to approve that on chain, so there is nothing to prepare",
+    );
+    let verdict = decision(Exit::State, &report.code);
+    (report.exit, report.hint) = (verdict.exit, Some(verdict.hint));
+    report.next = Some(session.typed().instead_of(command, "upgrade"));
+    report
+}
+
+fn about_values(plan: &Plan, command: &str, message: &str) -> Report {
+    let mut report = Report::done(command, message);
+    VALUES_ONLY.clone_into(&mut report.code);
+    report.warnings.clone_from(&plan.warnings);
+    report.facts.upgrade = upgrade::Facts {
+        cvm: plan.code.as_ref().map(|code| code.cvm.clone()),
+        app: Some(plan.app),
+        chain_id: Some(plan.chain_id),
+        owner: Some(plan.app_state.owner),
+        compose_hash: plan.current_hash(),
+        ..upgrade::Facts::default()
+    };
+    report
 }
 
 /// Shows what will be decided about: the plan that an upgrade was begun with, or the one that could not begin.

@@ -366,9 +366,13 @@ fn environment_decision(code: &str) -> (Next, &'static str) {
             Next::Again,
             "name these variables by --allowed-env as well, or leave --allowed-env out",
         ),
+        "ENV_VALUES_LATE" => (
+            Next::Command("resume"),
+            "take the update to its end, then give the other values to `countersign upgrade`: they need no approval",
+        ),
         "ENV_VALUES_ONLY" => (
             Next::Again,
-            "send new values with Phala Cloud's own tools, or change something that the compose hash covers as well",
+            "send them with `countersign upgrade`, or change something that the compose hash covers as well",
         ),
         _ => (Next::Look, "decide what is right, then go on with `countersign resume`"),
     }

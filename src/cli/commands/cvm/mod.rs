@@ -1,6 +1,9 @@
 //! `cvm`: what Phala Cloud itself can do with a CVM, one operation at a time.
 
+mod compose_file;
 mod create;
+mod envs;
+mod go_on;
 mod health;
 mod ids;
 mod life;
@@ -14,7 +17,7 @@ mod watch;
 use clap::{Args, Subcommand};
 
 pub(super) use list::Part;
-pub(super) use order::Api;
+pub(super) use order::{Api, conclude, get};
 
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
@@ -50,8 +53,8 @@ enum CvmCommand {
     OsImages(texts::OsImages),
     PreLaunchScript(texts::PreLaunchScript),
     DockerCompose(texts::DockerCompose),
-    ComposeFile(texts::ComposeFile),
-    Envs(texts::EnvsArgs),
+    ComposeFile(Box<compose_file::ComposeFile>),
+    Envs(Box<envs::EnvsArgs>),
     InstanceId(ids::InstanceId),
     InstanceIds(ids::InstanceIds),
     Stats(health::Stats),

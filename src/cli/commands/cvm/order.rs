@@ -15,7 +15,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cli::text::Page;
-use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal, Patched, Prepared, Settle, Settled};
+use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal, Settle, Settled};
 use crate::fsutil;
 use crate::signer::{Ask as _, Consent};
 use crate::upgrade::UpgradeError;
@@ -39,10 +39,10 @@ pub(super) struct On {
 pub(super) struct Waiting {
     /// Wait until it is carried out
     #[arg(long)]
-    wait: bool,
+    pub(super) wait: bool,
     /// How long to wait, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// The cloud, as the environment names it.
@@ -137,6 +137,21 @@ impl Order<'_> {
         self.api.ask(question, &all)
     }
 
+    /// The run that it is part of.
+    pub(super) const fn session(&self) -> &Session {
+        self.api.session
+    }
+
+    /// The command's name.
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether consent was given in advance.
+    pub(super) const fn is_agreed(&self) -> bool {
+        self.api.settings.yes
+    }
+
     /// A report that the order was taken.
     pub(super) fn taken(&self, message: &str) -> Report {
         let mut report = Report::done(self.name, message);
@@ -171,51 +186,6 @@ impl Order<'_> {
         self.carried_out(report, &self.id, goal).await
     }
 
-    /// The end of a change that may need a second phase; `upgrade` are the arguments of the same change as an upgrade.
-    pub(super) async fn with_phases(
-        &self,
-        message: &str,
-        patched: Patched,
-        upgrade: &[String],
-    ) -> Result<Report, CliError> {
-        match patched {
-            Patched::Accepted(accepted) => self.with_operation(message, &accepted).await,
-            Patched::HashRequired(prepared) => Ok(self.hash_required(&prepared, upgrade)),
-        }
-    }
-
-    /// What to do when the owner has to allow a hash first.
-    pub(super) fn hash_required(&self, prepared: &Prepared, upgrade: &[String]) -> Report {
-        let mut report = self.taken(&format!(
-            "an on-chain KMS guards this CVM, so its app's owner has to allow {} first; nothing was changed",
-            prepared.compose_hash
-        ));
-        report.exit = Exit::State;
-        "HASH_REQUIRED".clone_into(&mut report.code);
-        report.facts.upgrade.compose_hash = Some(prepared.compose_hash);
-        report.facts.upgrade.app = prepared.app_id;
-        report.facts.upgrade.chain_id = prepared.kms.chain_id;
-        report.facts.request_id.clone_from(&prepared.request_id);
-        report.data = Some(
-            json!({ "compose_hash": prepared.compose_hash, "app_id": prepared.app_id,
-            "device_id": prepared.device_id, "kms": prepared.kms }),
-        );
-        if upgrade.is_empty() {
-            report.hint = Some(
-                "once the hash is allowed, give the same command with --compose-hash and --transaction-hash".to_owned(),
-            );
-            return report;
-        }
-        report.hint = Some("go on as an upgrade: it recomputes the hash, has it approved and proves it".to_owned());
-        let words: Vec<String> = upgrade.iter().map(|word| quote(word)).collect();
-        report.next = Some(format!(
-            "countersign prepare --cvm {} {}",
-            quote(&self.id.to_string()),
-            words.join(" ")
-        ));
-        report
-    }
-
     /// Waits, where that was asked for.
     pub(super) async fn carried_out(&self, report: Report, id: &CvmId, goal: Goal) -> Result<Report, CliError> {
         finish(&self.api, &self.waiting, (id, goal), report).await
@@ -227,7 +197,7 @@ pub(super) async fn finish(
     api: &Api<'_>,
     waiting: &Waiting,
     (id, goal): (&CvmId, Goal),
-    mut report: Report,
+    report: Report,
 ) -> Result<Report, CliError> {
     if !waiting.wait {
         return Ok(report);
@@ -239,7 +209,13 @@ pub(super) async fn finish(
     };
     let out = &api.session.out;
     let mut tell = |cvm: &Cvm| out.progress(&format!("the CVM is {}", cvm.status.as_deref().unwrap_or("silent")));
-    match api.cloud.settle(id, &settle, &mut tell).await? {
+    let settled = api.cloud.settle(id, &settle, &mut tell).await?;
+    Ok(conclude(report, id, settled))
+}
+
+/// How an order that was waited for ended.
+pub(in crate::cli::commands) fn conclude(mut report: Report, id: &CvmId, settled: Settled) -> Report {
+    match settled {
         Settled::Done(cvm) => {
             if let Some(cvm) = cvm {
                 report.data = merged(report.data, record(&cvm));
@@ -260,11 +236,11 @@ pub(super) async fn finish(
             "the order was taken, and is not carried out yet".clone_into(&mut report.message);
         }
     }
-    Ok(report)
+    report
 }
 
 /// The command that shows a CVM.
-pub(super) fn get(id: &CvmId) -> String {
+pub(in crate::cli::commands) fn get(id: &CvmId) -> String {
     format!("countersign cvm get --cvm {}", quote(&id.to_string()))
 }
 

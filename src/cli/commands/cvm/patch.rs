@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use alloy::primitives::B256;
 use clap::Args;
 
+use super::go_on::{GoOn, Wish};
 use super::order::{Order, Terms, sealed};
 use crate::cli::error::CliError;
 use crate::cli::failure::Next;
@@ -73,6 +74,8 @@ pub(super) struct PatchArgs {
     #[command(flatten)]
     proof: Proof,
     #[command(flatten)]
+    on: GoOn,
+    #[command(flatten)]
     terms: Terms,
 }
 
@@ -127,6 +130,8 @@ pub(super) struct VisibilityArgs {
     #[arg(long, value_name = "BOOL")]
     public_tcbinfo: Option<bool>,
     #[command(flatten)]
+    on: GoOn,
+    #[command(flatten)]
     terms: Terms,
 }
 
@@ -176,11 +181,15 @@ impl PatchArgs {
         if patch == Patch::default() {
             return Err(nothing());
         }
+        self.on.refuse_sealed(patch.encrypted_env.is_some())?;
         order.ask("Change this CVM? It restarts.", &changes(&patch))?;
         let patched = order.api.cloud.patch(&order.id, &patch).await?.read()?;
-        order
-            .with_phases("the change was taken", patched, &self.as_upgrade())
-            .await
+        let wish = Wish {
+            on: &self.on,
+            words: self.as_upgrade(&patch),
+            patch,
+        };
+        order.with_phases("the change was taken", patched, wish).await
     }
 
     fn patch(&self) -> Result<Patch, CliError> {
@@ -209,8 +218,8 @@ impl PatchArgs {
         })
     }
 
-    /// The arguments of `prepare` that ask for the same.
-    fn as_upgrade(&self) -> Vec<String> {
+    /// The arguments of `prepare` that ask for the same; some settings have none there.
+    fn as_upgrade(&self, patch: &Patch) -> Option<Vec<String>> {
         let mut words = Vec::new();
         let mut add = |name: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -233,7 +242,15 @@ impl PatchArgs {
         add("--memory", text(self.memory));
         add("--disk-size", text(self.disk_size));
         add("--image", self.image.clone());
-        words
+        let others = Patch {
+            changes: patch.changes.clone(),
+            vcpu: patch.vcpu,
+            memory: patch.memory,
+            disk_size: patch.disk_size,
+            image: patch.image.clone(),
+            ..Patch::default()
+        };
+        (others == *patch).then_some(words)
     }
 }
 
@@ -325,7 +342,20 @@ impl Resources {
             .collect();
         order.ask("Change this CVM's resources? It restarts.", &facts)?;
         let changed = order.api.cloud.set_resources(&order.id, &change).await?;
-        order.with_change("the new resources were taken", changed, &[]).await
+        let words = [
+            ("--vcpu", number(change.vcpu)),
+            ("--memory", number(change.memory)),
+            ("--disk-size", number(change.disk_size)),
+        ];
+        let words = words
+            .into_iter()
+            .filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        let wish = Wish {
+            on: &GoOn::default(),
+            patch: Patch::default(),
+            words: Some(words.flatten().collect()),
+        };
+        order.with_change("the new resources were taken", changed, wish).await
     }
 }
 
@@ -351,9 +381,14 @@ impl VisibilityArgs {
             .flat_map(|(name, value)| [(*name).to_owned(), value.clone()])
             .collect();
         let changed = order.api.cloud.set_visibility(&order.id, visibility).await?;
-        order
-            .with_change("the new visibility was taken", changed, &upgrade)
-            .await
+        let changes = Changes {
+            public_sysinfo: Some(self.public_sysinfo),
+            public_logs: Some(self.public_logs),
+            public_tcbinfo: self.public_tcbinfo,
+            ..Changes::default()
+        };
+        let wish = self.on.wish(changes, upgrade);
+        order.with_change("the new visibility was taken", changed, wish).await
     }
 }
 
@@ -379,14 +414,14 @@ impl Listed {
 
 impl Order<'_> {
     /// The end of a change whose answer may be a record, an operation, or a hash to allow.
-    async fn with_change(&self, message: &str, changed: Changed, upgrade: &[String]) -> Result<Report, CliError> {
+    async fn with_change(&self, message: &str, changed: Changed, wish: Wish<'_>) -> Result<Report, CliError> {
         match changed {
             Changed::Updated(cvm) => {
                 self.with_record(message, &cvm, Goal::Status("running".to_owned()))
                     .await
             }
             Changed::Accepted(accepted) => self.with_operation(message, &accepted).await,
-            Changed::HashRequired(prepared) => Ok(self.hash_required(&prepared, upgrade)),
+            Changed::HashRequired(prepared) => self.hash_required(&prepared, wish).await,
         }
     }
 }

@@ -88,7 +88,7 @@ impl Replicate {
         match order.api.cloud.replicate(&order.id, &replica).await? {
             Replicated::Created(cvm) => made(order, &cvm).await,
             Replicated::HashRequired(prepared) => {
-                let mut report = order.hash_required(&prepared, &[]);
+                let mut report = order.first_phase(&prepared);
                 report.hint = Some("have hash and device allowed, then run the same again".to_owned());
                 Ok(report)
             }
@@ -120,11 +120,11 @@ impl Replicate {
             Replicated::Created(cvm) => return made(order, &cvm).await,
         };
         let Some(token) = &prepared.commit_token else {
-            return Ok(order.hash_required(&prepared, &[]));
+            return Ok(order.first_phase(&prepared));
         };
         fsutil::write(file, token.expose().as_bytes(), MODE)?;
         fsutil::remove(&kept)?;
-        let mut report = order.hash_required(&prepared, &[]);
+        let mut report = order.first_phase(&prepared);
         report.exit = crate::cli::exit::Exit::Done;
         "OK".clone_into(&mut report.code);
         report.message = format!(

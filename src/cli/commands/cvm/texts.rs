@@ -1,22 +1,20 @@
-//! `pre-launch-script`, `docker-compose`, `compose-file`, `envs`, `os-image`, `os-images`.
+//! `pre-launch-script`, `docker-compose`, `os-image`, `os-images`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
+use super::go_on::GoOn;
 use super::list::Part;
-use super::order::{Api, On, Terms, sealed};
-use super::patch::{Proof, names};
+use super::order::{Api, On, Terms};
+use super::patch::Proof;
 use crate::cli::error::CliError;
-use crate::cli::failure::told;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::text_file;
-use crate::cloud::{CommitCompose, Envs, OsImage};
-use crate::compose::{ComposeHash, MAX_MANIFEST_BYTES, Manifest};
-use crate::env::EnvName;
-use crate::fsutil;
+use crate::cloud::OsImage;
+use crate::compose::Changes;
 
 /// Change the script that runs before the containers; needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
@@ -27,6 +25,8 @@ pub(super) struct PreLaunchScript {
     file: PathBuf,
     #[command(flatten)]
     proof: Proof,
+    #[command(flatten)]
+    on: GoOn,
     #[command(flatten)]
     terms: Terms,
 }
@@ -41,47 +41,7 @@ pub(super) struct DockerCompose {
     #[command(flatten)]
     proof: Proof,
     #[command(flatten)]
-    terms: Terms,
-}
-
-/// Change the whole manifest: provision it (nothing changes yet), then commit its hash
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  countersign cvm compose-file app-compose.json --cvm my-app --yes\n  \
-    countersign cvm compose-file --commit 0x1234... --cvm my-app --yes"
-)]
-pub(super) struct ComposeFile {
-    /// Manifest to provision: an app-compose.json
-    #[arg(value_name = "FILE", required_unless_present = "commit")]
-    file: Option<PathBuf>,
-    /// Commit the manifest that was provisioned with this hash
-    #[arg(long, value_name = "HASH", conflicts_with = "file")]
-    commit: Option<ComposeHash>,
-    /// File with the sealed environment, hex
-    #[arg(long, value_name = "FILE", requires = "commit")]
-    encrypted_env: Option<PathBuf>,
-    /// Environment variable that the guest may receive; repeat it, the order counts
-    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "commit")]
-    allowed_env: Option<Vec<EnvName>>,
-    /// Whether the names of variables replace the ones in force
-    #[arg(long, value_name = "BOOL")]
-    update_env_vars: Option<bool>,
-    #[command(flatten)]
-    terms: Terms,
-}
-
-/// Replace the sealed environment; other names of variables need an approval on an on-chain KMS
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm envs sealed.hex --cvm my-app --yes")]
-pub(super) struct EnvsArgs {
-    /// File with the sealed environment, hex
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Environment variable that the guest may receive; repeat it, the order counts [default: as it is]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    allowed_env: Option<Vec<EnvName>>,
-    #[command(flatten)]
-    proof: Proof,
+    on: GoOn,
     #[command(flatten)]
     terms: Terms,
 }
@@ -125,8 +85,12 @@ impl PreLaunchScript {
             .cloud
             .set_pre_launch_script(&order.id, &text, approved)
             .await?;
-        let upgrade = ["--pre-launch-script".to_owned(), path];
-        order.with_phases("the script was taken", patched, &upgrade).await
+        let changes = Changes {
+            pre_launch_script: Some(text),
+            ..Changes::default()
+        };
+        let wish = self.on.wish(changes, ["--pre-launch-script".to_owned(), path]);
+        order.with_phases("the script was taken", patched, wish).await
     }
 }
 
@@ -141,83 +105,14 @@ impl DockerCompose {
         )?;
         let approved = self.proof.approved();
         let patched = order.api.cloud.set_docker_compose(&order.id, &text, approved).await?;
-        let upgrade = ["--compose".to_owned(), path];
-        order
-            .with_phases("the Docker Compose text was taken", patched, &upgrade)
-            .await
-    }
-}
-
-impl ComposeFile {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let order = self.terms.order(session, "cvm compose-file")?;
-        if let Some(hash) = self.commit {
-            let commit = CommitCompose {
-                hash,
-                encrypted_env: self.encrypted_env.as_deref().map(sealed).transpose()?,
-                env_keys: names(self.allowed_env.as_deref()),
-                update_env_vars: self.update_env_vars,
-            };
-            let facts = [("compose hash", hash.to_string())];
-            order.ask("Commit the provisioned manifest? The CVM restarts.", &facts)?;
-            let accepted = order.api.cloud.commit_compose_file(&order.id, &commit).await?;
-            return order.with_operation("the commit was taken", &accepted).await;
-        }
-        let file = self.file.as_deref().unwrap_or_else(|| std::path::Path::new(""));
-        let max = u64::try_from(MAX_MANIFEST_BYTES).unwrap_or(u64::MAX);
-        let bytes = fsutil::read(file, max).map_err(CliError::UserFile)?;
-        let manifest = Manifest::parse(&bytes).map_err(|error| CliError::Input {
-            code: "INPUT_MANIFEST",
-            message: format!("`{}` is no manifest: {}", file.display(), told(&error)),
-            hint: "give the app-compose.json of a CVM: one JSON object, every name in it once".to_owned(),
-        })?;
-        order.ask(
-            "Provision this manifest? Nothing changes until its hash is committed.",
-            &[],
-        )?;
-        let cloud = &order.api.cloud;
-        let made = cloud
-            .provision_compose_file(&order.id, &manifest, self.update_env_vars)
-            .await?;
-        let mut report = order.taken("the manifest is provisioned; nothing has changed yet");
-        report.facts.upgrade.compose_hash = Some(made.compose_hash);
-        report.facts.upgrade.app = made.app_id;
-        report.facts.upgrade.chain_id = made.kms.chain_id;
-        report.page.facts(&[
-            ("compose hash", Some(made.compose_hash.to_string())),
-            (
-                "allowed",
-                made.registered
-                    .map(|allowed| if allowed { "yes" } else { "no" }.to_owned()),
-            ),
-        ]);
-        if made.kms.is_onchain() && made.registered != Some(true) {
-            report.hint = Some("the app's owner has to allow that hash before it is committed".to_owned());
-        }
-        let cvm = crate::cli::next::quote(&order.id.to_string());
-        let hash = made.compose_hash;
-        report.next = Some(format!("countersign cvm compose-file --commit {hash} --cvm {cvm}"));
-        report.data = Some(json!(made));
-        Ok(report)
-    }
-}
-
-impl EnvsArgs {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let order = self.terms.order(session, "cvm envs")?;
-        let envs = Envs {
-            encrypted_env: sealed(&self.file)?,
-            env_keys: names(self.allowed_env.as_deref()),
+        let changes = Changes {
+            docker_compose_file: Some(text),
+            ..Changes::default()
         };
-        let mut facts = vec![("file", self.file.display().to_string())];
-        facts.extend(envs.env_keys.as_ref().map(|names| ("variables", names.join(", "))));
-        order.ask("Replace the environment? The CVM restarts.", &facts)?;
-        let patched = order
-            .api
-            .cloud
-            .set_envs(&order.id, &envs, self.proof.approved())
-            .await?;
-        order.with_phases("the environment was taken", patched, &[]).await
+        let wish = self.on.wish(changes, ["--compose".to_owned(), path]);
+        order
+            .with_phases("the Docker Compose text was taken", patched, wish)
+            .await
     }
 }
 

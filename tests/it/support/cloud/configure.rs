@@ -137,7 +137,12 @@ async fn envs(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
         accepted(body)
     };
     if !changed {
-        return done(&context.operate(cvm, "envs_update", ("updating", "running"), |_| {}));
+        let kms = cvm.kms.as_ref();
+        // What a guest cannot open it would stop at; here it keeps what it has, since the order is what is looked at.
+        let opened = kms.and_then(|kms| kms.keys.boot(cvm.app, sealed, &cvm.manifest).ok());
+        return done(&context.operate(cvm, "envs_update", ("updating", "running"), |cvm| {
+            cvm.environment = opened.unwrap_or_else(|| cvm.environment.clone());
+        }));
     }
     match updates::two_phases(context, cvm, manifest, proof).await {
         Phase::Done(id) => done(&id),

@@ -1,0 +1,168 @@
+//! A change that needs an approval goes on as an upgrade, at once (`--dir`) or by the command that is named.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use url::Url;
+
+use super::order::Order;
+use crate::cli::args::{Agree, Allow, Reach};
+use crate::cli::commands::upgrade::start;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Commands as _, Next};
+use crate::cli::next::quote;
+use crate::cli::report::Report;
+use crate::cli::settings::{Settings, Typed};
+use crate::cloud::{Patch, Patched, Prepared};
+use crate::compose::Changes;
+use crate::safe::Trust;
+use crate::upgrade::{EnvRequest, Expected, Goal, Intent, TimelockChoice};
+
+/// How a change that needs an approval goes on.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct GoOn {
+    /// Where the app's owner has to approve the change, prepare it as an upgrade in this directory
+    #[arg(long, value_name = "DIR", help_heading = "As an upgrade")]
+    pub(super) dir: Option<PathBuf>,
+    /// JSON-RPC endpoint; repeat it, and endpoints must agree [env: ETH_RPC_URL]
+    #[arg(long, value_name = "URL", help_heading = "As an upgrade")]
+    pub(super) rpc_url: Vec<Url>,
+    /// Prepare although another update of this CVM is pending: its commit token dies
+    #[arg(long, help_heading = "As an upgrade")]
+    pub(super) supersede: bool,
+}
+
+/// What a command asks for, as an upgrade asks for it.
+pub(super) struct Wish<'a> {
+    pub(super) on: &'a GoOn,
+    pub(super) patch: Patch,
+    /// Options of `prepare` that ask for the same; none when no options say all of it.
+    pub(super) words: Option<Vec<String>>,
+}
+
+impl GoOn {
+    /// An upgrade seals the environment itself, for a key that it has checked.
+    pub(super) fn refuse_sealed(&self, is_sealed: bool) -> Result<(), CliError> {
+        if self.dir.is_none() || !is_sealed {
+            return Ok(());
+        }
+        Err(CliError::Usage {
+            code: "USAGE_SEALED_UPGRADE",
+            message: "an upgrade seals the environment itself, for a key that it has checked".to_owned(),
+            hint: "give the variables to `countersign upgrade` by --env-file, or leave --dir out".to_owned(),
+            next: Next::Command("--help"),
+        })
+    }
+
+    /// A change that options of `prepare` say as well.
+    pub(super) fn wish(&self, changes: Changes, words: impl Into<Vec<String>>) -> Wish<'_> {
+        Wish {
+            on: self,
+            patch: Patch {
+                changes,
+                ..Patch::default()
+            },
+            words: Some(words.into()),
+        }
+    }
+
+    /// What settings are made from, with the time to wait that was typed elsewhere.
+    pub(super) fn settings(&self, order: &Order<'_>) -> Result<Settings, CliError> {
+        let agree = Agree { yes: order.is_agreed() };
+        let reach = Reach::to(self.rpc_url.clone(), order.waiting.timeout);
+        let allow = Allow {
+            supersede: self.supersede,
+            accept_unverified_hash: false,
+        };
+        let typed = Typed {
+            reach: Some(&reach),
+            allow: Some(&allow),
+            agree: Some(&agree),
+            ..Typed::default()
+        };
+        Settings::gather(typed, &order.session().env)
+    }
+}
+
+impl Order<'_> {
+    /// What an upgrade of this CVM asks for.
+    pub(super) fn intent(&self, patch: Patch, env: Option<EnvRequest>) -> Intent {
+        Intent {
+            cvm: self.id.clone(),
+            patch,
+            env,
+            confirm: false,
+            policy: Vec::new(),
+            trust: Trust::default(),
+            timelock: TimelockChoice::default(),
+            expected: Expected::default(),
+        }
+    }
+
+    /// Prepares an upgrade that asks for the same.
+    pub(super) async fn as_upgrade(&self, intent: Intent, on: &GoOn) -> Result<Report, CliError> {
+        let settings = on.settings(self)?;
+        let goal = (Goal::Prepared, self.name());
+        start(self.session(), &settings, intent, (on.dir.as_deref(), goal)).await
+    }
+
+    /// The end of a change that may need a second phase.
+    pub(super) async fn with_phases(
+        &self,
+        message: &str,
+        patched: Patched,
+        wish: Wish<'_>,
+    ) -> Result<Report, CliError> {
+        match patched {
+            Patched::Accepted(accepted) => self.with_operation(message, &accepted).await,
+            Patched::HashRequired(prepared) => self.hash_required(&prepared, wish).await,
+        }
+    }
+
+    /// What to do when the owner has to allow a hash first.
+    pub(super) async fn hash_required(&self, prepared: &Prepared, wish: Wish<'_>) -> Result<Report, CliError> {
+        if wish.on.dir.is_some() {
+            return self.as_upgrade(self.intent(wish.patch, None), wish.on).await;
+        }
+        let mut report = self.first_phase(prepared);
+        report.next = Some(self.prepare_command(wish.words.as_deref()));
+        Ok(report)
+    }
+
+    /// What a 465 says.
+    pub(super) fn first_phase(&self, prepared: &Prepared) -> Report {
+        let mut report = self.needs_approval(&prepared.compose_hash.to_string());
+        report.facts.upgrade.compose_hash = Some(prepared.compose_hash);
+        report.facts.upgrade.app = prepared.app_id;
+        report.facts.upgrade.chain_id = prepared.kms.chain_id;
+        report.facts.request_id.clone_from(&prepared.request_id);
+        report.data = Some(
+            json!({ "compose_hash": prepared.compose_hash, "app_id": prepared.app_id,
+            "device_id": prepared.device_id, "kms": prepared.kms }),
+        );
+        report
+    }
+
+    /// Says that the owner has to allow `hash`.
+    pub(super) fn needs_approval(&self, hash: &str) -> Report {
+        let mut report = self.taken(&format!(
+            "an on-chain KMS guards this CVM, so its app's owner has to allow {hash} first; nothing was changed"
+        ));
+        report.exit = Exit::State;
+        "HASH_REQUIRED".clone_into(&mut report.code);
+        report.hint = Some("go on as an upgrade: it recomputes the hash, has it approved and proves it".to_owned());
+        report
+    }
+
+    /// The command that prepares an upgrade: by options of `prepare`, or the same one with a directory.
+    pub(super) fn prepare_command(&self, words: Option<&[String]>) -> String {
+        let Some(words) = words else {
+            return self.session().typed().command(&Next::with("--dir DIR"));
+        };
+        let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
+        let id = quote(&self.id.to_string());
+        format!("countersign prepare --cvm {id} {}", words.join(" "))
+    }
+}
