@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::UpgradeError;
 use super::drive::{keep, pretty};
+use super::event::Scheduled;
 use super::state::State;
 use super::status::Status;
 use crate::chain::Proof;
@@ -38,12 +39,53 @@ struct Evidence<'a> {
     /// The Safe that approved, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     safe: Option<SafeEvidence>,
+    /// The timelock that executed, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timelock: Option<TimelockEvidence>,
     /// Whether somebody else's transaction was found instead of one sent by this upgrade.
     adopted: bool,
     proof: &'a Proof,
     correlation_id: Option<String>,
     committed_at: Option<jiff::Timestamp>,
     live_at: Option<jiff::Timestamp>,
+}
+
+/// What a timelock was asked, and when.
+#[derive(Debug, Serialize)]
+struct TimelockEvidence {
+    address: Address,
+    id: B256,
+    proposer: Address,
+    delay: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled: Option<Scheduled>,
+}
+
+impl TimelockEvidence {
+    fn of(state: &State) -> Option<Self> {
+        let (asked, timelock) = (state.asked()?, state.plan()?.timelock.as_ref()?);
+        Some(Self {
+            address: asked.timelock,
+            id: asked.operation.id(),
+            proposer: timelock.proposer,
+            delay: asked.delay,
+            scheduled: state.scheduled,
+        })
+    }
+
+    fn rows(&self) -> [(&'static str, String); 5] {
+        let scheduled = self.scheduled.and_then(|scheduled| scheduled.transaction);
+        [
+            ("timelock", self.address.to_string()),
+            ("operation", self.id.to_string()),
+            ("proposed by", self.proposer.to_string()),
+            ("delay", format!("{} seconds", self.delay)),
+            (
+                "scheduled in",
+                scheduled.map_or_else(|| "unknown".to_owned(), |hash| hash.to_string()),
+            ),
+        ]
+    }
 }
 
 /// What a Safe approved, and whose signatures this upgrade has.
@@ -59,7 +101,7 @@ struct SafeEvidence {
 
 impl SafeEvidence {
     fn of(state: &State) -> Option<Self> {
-        let ceremony = state.ceremony().ok()??;
+        let ceremony = state.last_ceremony().ok()??;
         let safe = state.plan()?.safe.as_ref()?;
         Some(Self {
             address: safe.address,
@@ -106,6 +148,7 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         verified: state.verified().map(|(_, how)| how),
         changes: code.map(|code| code.changes.as_slice()).unwrap_or_default(),
         safe: SafeEvidence::of(state),
+        timelock: TimelockEvidence::of(state),
         adopted: state.adopted,
         proof,
         correlation_id: state.status().facts.correlation_id,
@@ -127,6 +170,9 @@ fn text(evidence: &Evidence<'_>, status: &Status) -> String {
     lines.extend(rows(evidence, status).map(|(fact, value)| format!("| {fact} | {value} |")));
     if let Some(safe) = &evidence.safe {
         lines.extend(safe.rows().map(|(fact, value)| format!("| {fact} | {value} |")));
+    }
+    if let Some(timelock) = &evidence.timelock {
+        lines.extend(timelock.rows().map(|(fact, value)| format!("| {fact} | {value} |")));
     }
     lines.push("\n## Policy\n".to_owned());
     lines.extend(evidence.proof.changes.iter().map(|proved| match proved.log_index {

@@ -21,6 +21,7 @@ mod findings;
 mod goal;
 mod journal;
 mod multisig;
+mod operation;
 mod pending;
 mod plan;
 mod policy;
@@ -62,13 +63,13 @@ pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 pub use findings::{Warning, safe_code};
 pub use journal::JournalError;
+pub use operation::TimelockSection;
 pub use pending::recall;
 pub use plan::{CodeChange, Plan, Route, plan};
 pub use policy::{PolicyIntent, Wish, plan_policy};
 pub use proposal::Proposal;
 pub use state::{State, Step};
 pub use status::{Effect, Effects, Facts, Status};
-pub use timelock::TimelockSection;
 pub use values::{ValuesChange, ValuesSent};
 
 /// What is wanted.

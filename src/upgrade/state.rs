@@ -417,6 +417,16 @@ impl State {
         Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, &self.ballots).map(Some)
     }
 
+    /// The same; when the one that scheduled the change did its part, that one.
+    pub(super) fn last_ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
+        match (self.plan(), self.spent.last()) {
+            (Some(plan), Some((frozen, ballots))) if self.frozen.is_none() => {
+                Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, ballots).map(Some)
+            }
+            _ => self.ceremony(),
+        }
+    }
+
     /// The calls that change the policy; none before all of them are known.
     pub(super) fn calls(&self) -> Vec<Call> {
         let hash = self.verified.as_ref().map(|(hash, _)| *hash);

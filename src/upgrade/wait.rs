@@ -85,6 +85,10 @@ impl Run<'_> {
                 }
                 Err(ProofFailure::NotSettled { .. }) => {}
                 Err(ProofFailure::NotInForce { .. }) => match self.news(&chain).await {
+                    // What comes after the end of this run is not waited for.
+                    Ok(Some(pending)) if pending.code == "PENDING_DELAY" && self.is_too_late() => {
+                        return Ok(Outcome::Pending(pending));
+                    }
                     Ok(found) => news = found,
                     Err(UpgradeError::Chain(error)) if !is_final(&error) => {
                         self.tell(&format!("{error}; asking again"));

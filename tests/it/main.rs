@@ -57,6 +57,7 @@ mod storage;
 mod support;
 mod tamper;
 mod timelock;
+mod timelock_route;
 #[cfg(feature = "failpoints")]
 mod tls;
 #[cfg(feature = "failpoints")]

@@ -1,0 +1,332 @@
+//! Whole upgrades of apps that a timelock owns: scheduled by a key or by a Safe, executed by anybody, cancelled, late.
+
+use alloy::primitives::{Address, B256, U256, b256, keccak256};
+use alloy::sol_types::SolCall as _;
+use serde_json::{Value, json};
+
+use crate::flow::{Flow, Ran};
+use crate::support::timelocks::{TimelockOptions, abi, advance, pass};
+use crate::support::world::{SafeOptions, WorldOptions};
+use crate::support::{ACCOUNTS, World};
+
+const DAY: u64 = 86_400;
+/// Where OpenZeppelin's upgradeable `Ownable` keeps the owner (ERC-7201).
+const OWNER_SLOT: B256 = b256!("9016d09d72d40fdae2fd8ceac6b6234c7706214fd39c1cd1e609a0528c199300");
+const TWO_OF_THREE: SafeOptions = SafeOptions {
+    release: 1,
+    l2: true,
+    threshold: 2,
+    owners: 3,
+};
+
+/// A world whose app a timelock owns.
+struct Ground {
+    world: World,
+    timelock: Address,
+}
+
+impl Ground {
+    fn with(options: TimelockOptions) -> Self {
+        let world = World::start();
+        Self::of(world, options)
+    }
+    fn of(world: World, options: TimelockOptions) -> Self {
+        let timelock = options.deploy(&world.rpc());
+        let change = json!([world.app, OWNER_SLOT, timelock.into_word()]);
+        world.rpc().call("anvil_setStorageAt", change);
+        Self { world, timelock }
+    }
+    /// A Safe, of which two of three owners sign, proposes; it executes and cancels too where nobody else may.
+    fn with_safe(executors: Option<Vec<Address>>) -> Self {
+        let world = World::with(WorldOptions {
+            safe: Some(TWO_OF_THREE),
+            ..WorldOptions::default()
+        });
+        let safe = world.safe.unwrap();
+        let options = TimelockOptions {
+            proposers: vec![safe],
+            executors: executors.unwrap_or_else(|| vec![safe]),
+            ..TimelockOptions::default()
+        };
+        Self::of(world, options)
+    }
+    fn state_of(&self, id: &Value) -> U256 {
+        let id: B256 = serde_json::from_value(id.clone()).unwrap();
+        self.world.rpc().read(self.timelock, &abi::getTimestampCall { id })
+    }
+}
+
+/// A step by the key of an account.
+fn by(flow: &Flow<'_>, step: &str, account: usize) -> Ran {
+    let (dir, signer) = (flow.dir.to_str().unwrap(), format!("env:SIGNER_{account}"));
+    Ran::of(&mut flow.command(&[
+        step,
+        "--json",
+        "--dir",
+        dir,
+        "--signer",
+        &signer,
+        "--yes",
+        "--timeout",
+        "20s",
+    ]))
+}
+
+/// Both signatures of the Safe, then the execution by somebody else.
+fn approve(flow: &Flow<'_>) {
+    by(flow, "sign", 0).exits(0);
+    by(flow, "sign", 2).exits(0);
+    by(flow, "execute", 4).exits(8).says("PENDING_DELAY");
+}
+
+#[test]
+fn l1_a_key_schedules_and_anybody_executes_once_the_delay_is_over() {
+    let ground = Ground::with(TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    let plan = flow.step("plan").exits(0);
+    assert_eq!(plan.json["data"]["route"]["kind"], "timelock", "{}", plan.said);
+    flow.step("prepare").exits(0);
+    let waiting = flow.step("execute").exits(8).says("PENDING_DELAY");
+    assert!(!waiting.fact("ready_at").is_null(), "{}", waiting.said);
+    assert_ne!(waiting.effect("transaction"), "done");
+    flow.nothing_committed();
+
+    advance(&ground.world.rpc(), DAY - 60);
+    by(&flow, "execute", 3).exits(8).says("PENDING_DELAY");
+    advance(&ground.world.rpc(), 120);
+    by(&flow, "execute", 3).exits(0);
+    flow.step("wait").exits(0);
+    flow.step("resume").exits(0);
+    flow.landed_once();
+    assert_eq!(ground.state_of(waiting.fact("operation_id")), U256::from(1), "done");
+    let evidence = flow.json_file("evidence.json");
+    assert_eq!(evidence["timelock"]["id"], *waiting.fact("operation_id"));
+    assert_eq!(evidence["timelock"]["address"], json!(ground.timelock));
+    assert!(
+        evidence["timelock"]["scheduled"]["transaction"].is_string(),
+        "{evidence}"
+    );
+}
+
+#[test]
+fn a_safe_schedules_by_signed_files_and_a_stranger_executes() {
+    let ground = Ground::with_safe(Some(vec![Address::ZERO]));
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    by(&flow, "execute", 4).exits(8).says("PENDING_SIGNATURES");
+    approve(&flow);
+    advance(&ground.world.rpc(), DAY);
+    by(&flow, "resume", 4).exits(0);
+    flow.landed_once();
+    let evidence = flow.json_file("evidence.json");
+    assert_eq!(evidence["safe"]["address"], json!(ground.world.safe.unwrap()));
+    assert_eq!(evidence["safe"]["signed_by"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_safe_that_alone_may_execute_signs_twice() {
+    let ground = Ground::with_safe(None);
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    approve(&flow);
+    advance(&ground.world.rpc(), DAY);
+    by(&flow, "execute", 4).exits(8).says("PENDING_SIGNATURES");
+    by(&flow, "sign", 1).exits(0);
+    by(&flow, "sign", 2).exits(0);
+    by(&flow, "resume", 4).exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn l2_l3_what_others_scheduled_and_executed_is_taken_over() {
+    let ground = Ground::with(TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    let section = flow.json_file("proposal.json")["timelock"].clone();
+    let send = |call: &Value| {
+        let data = call["data"].clone();
+        let transaction = json!([{"from": ACCOUNTS[1].address, "to": call["to"], "data": data}]);
+        ground.world.rpc().call("eth_sendTransaction", transaction);
+    };
+    send(&section["schedule"]);
+    let waits = flow.with("wait", &["--timeout", "2s"]).exits(8).says("PENDING_DELAY");
+    assert_eq!(*waits.fact("operation_id"), section["id"]);
+    let scheduled = flow.json_file("proposal.json")["timelock"]["scheduled"].clone();
+    assert!(scheduled["transaction"].is_string(), "{scheduled}");
+    advance(&ground.world.rpc(), DAY);
+    send(&section["execute"]);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn l4_what_was_cancelled_is_told_and_scheduled_anew_under_another_id() {
+    let ground = Ground::with(TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    let first = flow.step("execute").exits(8).fact("operation_id").clone();
+    let id: B256 = serde_json::from_value(first.clone()).unwrap();
+    ground
+        .world
+        .rpc()
+        .execute(ACCOUNTS[1].address, ground.timelock, &abi::cancelCall { id });
+    for step in ["execute", "resume"] {
+        flow.step(step).exits(7).says("OPERATION_CANCELLED");
+    }
+    let second = flow.with("execute", &["--new-nonce"]).exits(8).says("PENDING_DELAY");
+    assert_ne!(*second.fact("operation_id"), first);
+    advance(&ground.world.rpc(), DAY);
+    flow.step("resume").exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn l5_t7_a_delay_beyond_the_tokens_life_is_told_and_prepared_again_for_the_same_hash() {
+    let ground = Ground::with(TimelockOptions {
+        min_delay: 15 * DAY,
+        ..TimelockOptions::default()
+    });
+    let flow = Flow::new(&ground.world);
+    let prepared = flow.step("prepare").exits(0);
+    let warnings = prepared.json["warnings"].as_array().unwrap();
+    assert!(
+        warnings.iter().any(|one| one["code"] == "TOKEN_OUTLIVED"),
+        "{}",
+        prepared.said
+    );
+    flow.step("execute").exits(8).says("PENDING_DELAY");
+    ground.world.cloud.advance(15 * i64::try_from(DAY).unwrap());
+    advance(&ground.world.rpc(), 15 * DAY);
+    by(&flow, "execute", 3).exits(0);
+    flow.step("resume").exits(6).says("COMMIT_REJECTED_466");
+    flow.step("resume").exits(0);
+    assert_eq!(ground.world.cloud.tokens().len(), 2);
+    flow.landed_once();
+}
+
+#[test]
+fn l6_a_delay_that_was_raised_in_between_is_found_before_anything_is_sent() {
+    let ground = Ground::with(TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    let longer = abi::updateDelayCall {
+        newDelay: U256::from(2 * DAY),
+    };
+    let rpc = ground.world.rpc();
+    pass(&rpc, (ground.timelock, ACCOUNTS[1].address), (ground.timelock, &longer));
+    let nonce = rpc.nonce(ACCOUNTS[1].address);
+    flow.step("execute").exits(6).says("TIMELOCK_DELAY");
+    assert_eq!(rpc.nonce(ACCOUNTS[1].address), nonce);
+    flow.nothing_happened();
+}
+
+#[test]
+fn l7_a_role_that_was_revoked_is_found_before_anything_is_sent() {
+    let ground = Ground::with(TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    let gone = abi::revokeRoleCall {
+        role: keccak256("PROPOSER_ROLE"),
+        account: ACCOUNTS[1].address,
+    };
+    let rpc = ground.world.rpc();
+    pass(&rpc, (ground.timelock, ACCOUNTS[1].address), (ground.timelock, &gone));
+    flow.step("execute").exits(6).says("TIMELOCK_ROLE_MISSING");
+    flow.nothing_happened();
+}
+
+#[test]
+fn l7_a_key_that_may_not_propose_signs_nothing() {
+    let ground = Ground::with(TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    by(&flow, "execute", 2).exits(5).says("SIGNER_NOT_PROPOSER");
+    assert!(!flow.kinds().contains(&"sign.try".to_owned()));
+}
+
+#[test]
+fn l9_what_is_abandoned_is_cancelled_at_the_timelock() {
+    let ground = Ground::with(TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    let id = flow.step("execute").exits(8).fact("operation_id").clone();
+    assert!(ground.state_of(&id) > U256::from(1));
+    by(&flow, "reject", 1).exits(0);
+    assert_eq!(ground.state_of(&id), U256::ZERO, "cancelled");
+    flow.step("resume").exits(6).says("ABANDONED");
+    advance(&ground.world.rpc(), 2 * DAY);
+    flow.step("execute").exits(6).says("ABANDONED");
+    flow.nothing_happened();
+}
+
+#[test]
+fn l9_a_safe_cancels_with_its_owners_signatures() {
+    let ground = Ground::with_safe(None);
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    approve(&flow);
+    let id = flow.json_file("proposal.json")["timelock"]["id"].clone();
+    by(&flow, "reject", 4).exits(8).says("PENDING_SIGNATURES");
+    by(&flow, "sign", 0).exits(0);
+    by(&flow, "sign", 1).exits(0);
+    by(&flow, "reject", 4).exits(0);
+    assert_eq!(ground.state_of(&id), U256::ZERO, "cancelled");
+    flow.nothing_happened();
+}
+
+#[test]
+fn l11_another_operation_is_not_taken_for_ours_and_a_changed_proposal_stops() {
+    let ground = Ground::with(TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    let add = crate::support::contracts::abi::addComposeHashCall { composeHash: flow.hash }.abi_encode();
+    let more = abi::scheduleBatchCall {
+        targets: vec![ground.world.app, ground.world.app],
+        values: vec![U256::ZERO; 2],
+        payloads: vec![add.into(), vec![0x71, 0x50, 0x18, 0xa6].into()],
+        predecessor: B256::ZERO,
+        salt: B256::ZERO,
+        delay: U256::from(DAY),
+    };
+    ground.world.rpc().execute(ACCOUNTS[1].address, ground.timelock, &more);
+    let ours = flow.step("execute").exits(8).says("PENDING_DELAY");
+    assert!(ground.state_of(ours.fact("operation_id")) > U256::from(1));
+
+    let honest = flow.json_file("proposal.json");
+    for (place, value) in [
+        ("/timelock/id", json!(B256::ZERO)),
+        ("/timelock/delay", json!(1)),
+        ("/timelock/operation/salt", json!(B256::ZERO)),
+        ("/timelock/operation/predecessor", json!(B256::repeat_byte(1))),
+        ("/timelock/schedule/to", json!(ACCOUNTS[4].address)),
+        ("/timelock/execute/data", json!("0x")),
+        ("/plan/timelock/delay", json!(DAY + 1)),
+        ("/plan/timelock/proposer", json!(ACCOUNTS[4].address)),
+        ("/plan/timelock/info/address", json!(ACCOUNTS[4].address)),
+        ("/plan/actor/address", json!(ACCOUNTS[4].address)),
+    ] {
+        let mut changed = honest.clone();
+        *changed.pointer_mut(place).unwrap() = value;
+        let file = ground.world.file("changed.json", &changed.to_string());
+        let ran = Ran::of(&mut flow.command(&["review", file.to_str().unwrap(), "--json", "--offline"]));
+        assert!([3, 5].contains(&ran.exit), "{place}: {}", ran.said);
+    }
+}
+
+#[test]
+fn l8_several_proposers_are_listed_and_one_is_named() {
+    let ground = Ground::with(TimelockOptions {
+        proposers: vec![ACCOUNTS[1].address, ACCOUNTS[2].address],
+        ..TimelockOptions::default()
+    });
+    let flow = Flow::new(&ground.world);
+    let asked = flow.step("prepare").exits(6).says("WHICH_PROPOSER");
+    for account in [1, 2] {
+        assert!(
+            asked.said.contains(&ACCOUNTS[account].address.to_string()),
+            "{}",
+            asked.said
+        );
+    }
+}
