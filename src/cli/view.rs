@@ -378,7 +378,7 @@ fn preflight(preflight: &Preflight, hash_allowed: Option<bool>) -> String {
     }
 }
 
-const fn owner(kind: OwnerKind) -> &'static str {
+pub(super) const fn owner(kind: OwnerKind) -> &'static str {
     match kind {
         OwnerKind::Nobody => "nobody: ownership was given up",
         OwnerKind::Eoa => "a key",

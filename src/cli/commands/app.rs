@@ -1,20 +1,23 @@
 //! `app`: the app's contract as the chain shows it.
 
+mod lists;
+mod owner;
+mod place;
+
 use alloy::primitives::{Address, B256};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use self::lists::Lists;
+use self::owner::Owner;
+use self::place::Place;
 use crate::chain::{AppQuery, AppState, HashRecord};
-use crate::cli::args::Reach;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
-use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cli::view;
-use crate::cloud::CvmId;
 use crate::compose::ComposeHash;
-use crate::upgrade;
 
 /// Read the app's contract: who owns it, which hashes and devices it allows
 #[derive(Debug, Args)]
@@ -32,19 +35,21 @@ enum AppCommand {
     /// Say whether the KMS would let this CVM, or this hash, boot; ends with 6 when not
     #[command(after_help = "Example:\n  countersign app check --cvm my-app --hash 0x1234...")]
     Check(Target),
+    /// Compose hashes: which are allowed, since when, by which transaction
+    #[command(subcommand)]
+    Hashes(Lists),
+    /// Devices: which may run the app, since when, by which transaction
+    #[command(subcommand)]
+    Devices(Lists),
+    /// The owner: who it is, who can act for it, who it was before
+    #[command(subcommand)]
+    Owner(Owner),
 }
 
 #[derive(Debug, Args)]
 struct Target {
-    /// App id = address of the app's contract [default: the CVM's]
-    #[arg(value_name = "ADDRESS", conflicts_with = "cvm")]
-    app: Option<Address>,
-    /// CVM whose app it is; Phala Cloud is asked for its addresses [default: what phala.toml names]
-    #[arg(long, value_name = "ID")]
-    cvm: Option<CvmId>,
-    /// Chain of the app, when only its address is given
-    #[arg(long, value_name = "N", requires = "app")]
-    chain_id: Option<u64>,
+    #[command(flatten)]
+    place: Place,
     /// Compose hash to ask about [default: the one that the CVM runs]
     #[arg(long, value_name = "HASH")]
     hash: Option<ComposeHash>,
@@ -57,8 +62,6 @@ struct Target {
     /// Address of the KMS contract [default: the CVM's]
     #[arg(long, value_name = "ADDRESS")]
     kms: Option<Address>,
-    #[command(flatten)]
-    reach: Reach,
 }
 
 impl App {
@@ -66,13 +69,16 @@ impl App {
         match self.command {
             AppCommand::Show(target) => target.show(session).await,
             AppCommand::Check(target) => target.check(session).await,
+            AppCommand::Hashes(list) => list.hashes(session).await,
+            AppCommand::Devices(list) => list.devices(session).await,
+            AppCommand::Owner(owner) => owner.run(session).await,
         }
     }
 }
 
 impl Target {
     async fn show(self, session: &Session) -> Result<Report, CliError> {
-        let settings = self.settings(session)?;
+        let settings = self.place.settings(session)?;
         let outside = session.outside(&settings)?;
         let (chain_id, query) = self.query(&outside).await?;
         let chain = outside.world().chain(chain_id).await?;
@@ -87,7 +93,7 @@ impl Target {
     }
 
     async fn check(self, session: &Session) -> Result<Report, CliError> {
-        let settings = self.settings(session)?;
+        let settings = self.place.settings(session)?;
         let outside = session.outside(&settings)?;
         let (chain_id, query) = self.query(&outside).await?;
         let chain = outside.world().chain(chain_id).await?;
@@ -107,62 +113,18 @@ impl Target {
         Ok(report)
     }
 
-    fn settings(&self, session: &Session) -> Result<Settings, CliError> {
-        Settings::gather(
-            Typed {
-                reach: Some(&self.reach),
-                ..Typed::default()
-            },
-            &session.env,
-        )
-    }
-
-    /// What to ask, and on which chain: from the arguments, and from the cloud where a CVM is named.
+    /// What to ask, and on which chain.
     async fn query(&self, outside: &Outside<'_>) -> Result<(u64, AppQuery), CliError> {
-        let asked = |app: Address| AppQuery {
-            app,
-            kms: self.kms,
-            hash: self.hash.map(|hash| B256::from(*hash.as_bytes())),
-            device: self.device,
-            os_image: self.os_image,
-        };
-        if let (Some(app), Some(chain_id)) = (self.app, self.chain_id) {
-            return Ok((chain_id, asked(app)));
-        }
-        let world = outside.world();
-        if let Some(app) = self.app {
-            let kms = world.cloud.app_kms_info(app).await?.kms;
-            let query = AppQuery {
-                kms: self.kms.or(kms.kms_contract),
-                ..asked(app)
-            };
-            return Ok((kms.chain_id.ok_or_else(off_chain)?, query));
-        }
-        let cvm = world
-            .cloud
-            .cvm(&settings::cvm(self.cvm.as_ref(), &Project::here()?)?.value)
-            .await?;
-        let app = cvm.app_id.or(cvm.kms.app_contract).ok_or_else(off_chain)?;
-        let asked = asked(app);
+        let found = self.place.find(outside).await?;
         let query = AppQuery {
-            app,
-            kms: asked.kms.or(cvm.kms.kms_contract),
-            hash: asked
-                .hash
-                .or_else(|| cvm.compose_hash.map(|hash| B256::from(*hash.as_bytes()))),
-            device: asked.device.or(cvm.device_id),
-            os_image: asked.os_image.or(cvm.os_image_hash),
+            app: found.query.app,
+            kms: self.kms.or(found.query.kms),
+            hash: self.hash.map(|hash| B256::from(*hash.as_bytes())).or(found.query.hash),
+            device: self.device.or(found.query.device),
+            os_image: self.os_image.or(found.query.os_image),
         };
-        Ok((cvm.kms.chain_id.ok_or_else(off_chain)?, query))
+        Ok((found.chain_id, query))
     }
-}
-
-fn off_chain() -> CliError {
-    CliError::from(upgrade::UpgradeError::Decide {
-        code: "KMS_OFFCHAIN",
-        message: "no on-chain KMS guards it, so there is no contract to read".to_owned(),
-        source: None,
-    })
 }
 
 /// Why the KMS would refuse, as far as the chain tells.

@@ -1,0 +1,157 @@
+//! `app hashes` and `app devices`: what an app allows, since when, by which transaction.
+
+use alloy::primitives::B256;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::place::{Found, Place};
+use crate::chain::{AppState, PolicyEntry, PolicyHistory, PolicyPlace};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::compose::ComposeHash;
+use crate::upgrade::Warning;
+
+/// What is asked about a list.
+#[derive(Debug, Subcommand)]
+pub(super) enum Lists {
+    /// List what is allowed now and what was allowed before
+    #[command(after_help = "Examples:\n  countersign app hashes list --cvm my-app\n  \
+        countersign app devices list 0x1234567890123456789012345678901234567890 --chain-id 8453")]
+    List(Place),
+}
+
+/// What was read for a list.
+struct Read {
+    found: Found,
+    app: AppState,
+    history: PolicyHistory,
+}
+
+impl Lists {
+    pub(super) async fn hashes(self, session: &Session) -> Result<Report, CliError> {
+        let Self::List(place) = self;
+        let read = Read::of(&place, session).await?;
+        let runs = read.found.query.hash;
+        let mut report = read.report("app hashes", &read.history.hashes);
+        let word = |entry: &PolicyEntry| match (runs == Some(entry.id), &read.found.cvm) {
+            (true, Some(cvm)) => Some(format!("{cvm} runs it")),
+            (false, Some(cvm)) if entry.allowed => Some(format!("{cvm} could go back to it")),
+            _ => None,
+        };
+        entries(&mut report, &read.history.hashes, &word);
+        report.data = Some(json!({
+            "app": read.app.app,
+            "block": read.history.block,
+            "runs": runs,
+            "hashes": read.history.hashes,
+            "incomplete": read.history.incomplete,
+        }));
+        Ok(report)
+    }
+
+    pub(super) async fn devices(self, session: &Session) -> Result<Report, CliError> {
+        let Self::List(place) = self;
+        let read = Read::of(&place, session).await?;
+        let on = read.found.query.device;
+        let mut report = read.report("app devices", &read.history.devices);
+        if read.app.any_device {
+            report.warn("ANY_DEVICE", "every device may run the app, whatever the list says");
+        }
+        let word = |entry: &PolicyEntry| {
+            let cvm = read.found.cvm.as_ref().filter(|_| on == Some(entry.id))?;
+            Some(format!("{cvm} is on it"))
+        };
+        entries(&mut report, &read.history.devices, &word);
+        report.data = Some(json!({
+            "app": read.app.app,
+            "block": read.history.block,
+            "any_device": read.app.any_device,
+            "on": on,
+            "devices": read.history.devices,
+            "incomplete": read.history.incomplete,
+        }));
+        Ok(report)
+    }
+}
+
+impl Read {
+    async fn of(place: &Place, session: &Session) -> Result<Self, CliError> {
+        let settings = place.settings(session)?;
+        let outside = session.outside(&settings)?;
+        let found = place.find(&outside).await?;
+        let chain = outside.world().chain(found.chain_id).await?;
+        let app = chain.app(&found.query).await?;
+        let hashes: Vec<B256> = found.query.hash.into_iter().collect();
+        let devices: Vec<B256> = found.query.device.into_iter().collect();
+        let history = chain.policy_history(&app, (&hashes, &devices)).await?;
+        Ok(Self { found, app, history })
+    }
+
+    fn report(&self, command: &str, list: &[PolicyEntry]) -> Report {
+        let allowed = list.iter().filter(|entry| entry.allowed).count();
+        let mut report = Report::done(command, format!("{allowed} of {} are allowed", list.len()));
+        report.facts.upgrade.chain_id = Some(self.found.chain_id);
+        report.facts.upgrade.app = Some(self.app.app);
+        report.facts.upgrade.owner = Some(self.app.owner);
+        report.facts.upgrade.compose_hash = self.found.query.hash.map(|hash| ComposeHash::new(hash.0));
+        report.page.facts(&[
+            ("app", Some(self.app.app.to_string())),
+            (
+                "at block",
+                Some(format!("{} {}", self.history.block.number, self.history.block.hash)),
+            ),
+        ]);
+        incomplete(&mut report, self.history.incomplete.as_deref());
+        report
+    }
+}
+
+impl Report {
+    /// A warning for people and programs.
+    pub(super) fn warn(&mut self, code: &str, text: impl Into<String>) {
+        self.warnings.push(Warning {
+            code: code.to_owned(),
+            text: text.into(),
+        });
+    }
+}
+
+/// Says that a history is not whole.
+pub(super) fn incomplete(report: &mut Report, why: Option<&str>) {
+    if let Some(why) = why {
+        let text = format!("the history is not known whole, there may be more entries and earlier events: {why}");
+        report.warn("HISTORY_INCOMPLETE", text);
+    }
+}
+
+fn entries(report: &mut Report, list: &[PolicyEntry], word: &dyn Fn(&PolicyEntry) -> Option<String>) {
+    for (title, allowed) in [("allowed", true), ("not allowed", false)] {
+        report.page.heading(title);
+        let mut none = true;
+        for entry in list.iter().filter(|entry| entry.allowed == allowed) {
+            none = false;
+            let since = entry
+                .since
+                .as_ref()
+                .map_or_else(|| "since when is not known".to_owned(), since);
+            let more = word(entry).map_or_else(String::new, |word| format!("  {word}"));
+            report.page.block(&format!("{}  {since}{more}", entry.id));
+        }
+        if none {
+            report.page.block("none");
+        }
+    }
+}
+
+/// Time, block and transaction of an event.
+pub(super) fn since(place: &PolicyPlace) -> String {
+    format!("since {}", at(place))
+}
+
+/// The same, without saying what it means.
+pub(super) fn at(place: &PolicyPlace) -> String {
+    let seconds = i64::try_from(place.block.timestamp).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_second(seconds).map_or_else(|_odd| "?".to_owned(), |time| time.to_string());
+    format!("{time}, block {}, {}", place.block.number, place.transaction)
+}

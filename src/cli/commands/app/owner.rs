@@ -1,0 +1,258 @@
+//! `app owner`: who owns an app, who can act for the owner, and who owned it before.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use alloy::primitives::Address;
+use clap::Subcommand;
+use serde::Serialize;
+use serde_json::json;
+
+use super::lists::{at, incomplete};
+use super::place::Place;
+use crate::chain::{
+    AppState, BlockRef, Chain, ChainError, OwnerKind, PolicyEvent, PolicyFact, TimelockInfo, TimelockRole,
+    TimelockRoles,
+};
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::text::Page;
+use crate::cli::view;
+use crate::safe::SafeInfo;
+
+/// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
+const DEPTH: u32 = 3;
+
+/// What is asked about the owner.
+#[derive(Debug, Subcommand)]
+pub(super) enum Owner {
+    /// Show the owner, who can act for it, and everybody who owned the app before
+    #[command(after_help = "Examples:\n  countersign app owner show --cvm my-app\n  \
+        countersign app owner show 0x1234567890123456789012345678901234567890 --chain-id 8453")]
+    Show(Place),
+}
+
+/// Somebody with power over an app, and who can act for them.
+#[derive(Debug, Serialize)]
+struct Power {
+    address: Address,
+    kind: OwnerKind,
+    safe: Option<SafeInfo>,
+    timelock: Option<Timelock>,
+    /// Contracts among the Safe's owners or the timelock's proposers, executors, cancellers and admins.
+    behind: Vec<Self>,
+}
+
+#[derive(Debug, Serialize)]
+struct Timelock {
+    info: TimelockInfo,
+    roles: TimelockRoles,
+}
+
+impl Owner {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let Self::Show(place) = self;
+        let settings = place.settings(session)?;
+        let outside = session.outside(&settings)?;
+        let found = place.find(&outside).await?;
+        let chain = outside.world().chain(found.chain_id).await?;
+        let app = chain.app(&found.query).await?;
+        let history = chain.policy_history(&app, (&[], &[])).await?;
+        let owner = power(&chain, (app.owner, &app.block), DEPTH).await?;
+        let heir = app.pending_owner.filter(|heir| !heir.is_zero());
+        let heir = match heir {
+            Some(heir) => Some(power(&chain, (heir, &app.block), DEPTH).await?),
+            None => None,
+        };
+        let mut report = Report::done("app owner", "read from the chain");
+        report.facts.upgrade.chain_id = Some(found.chain_id);
+        report.facts.upgrade.app = Some(app.app);
+        report.facts.upgrade.owner = Some(app.owner);
+        warn(&mut report, &app, &owner);
+        incomplete(&mut report, history.incomplete.as_deref());
+        let events: Vec<&PolicyEvent> = history.owners().collect();
+        page(&mut report.page, &app, history.upgrades_disabled);
+        shown(&mut report.page, "the owner", &owner);
+        if let Some(heir) = &heir {
+            shown(&mut report.page, "to whom the app was offered", heir);
+        }
+        told(&mut report.page, &events);
+        report.data = Some(json!({
+            "app": app.app,
+            "block": app.block,
+            "ownership": if app.pending_owner.is_some() { "two-step" } else { "one-step" },
+            "owner": owner,
+            "pending_owner": heir,
+            "upgrades_disabled": history.upgrades_disabled,
+            "history": events,
+            "incomplete": history.incomplete,
+        }));
+        Ok(report)
+    }
+}
+
+type Reading<'a> = Pin<Box<dyn Future<Output = Result<Power, ChainError>> + Send + 'a>>;
+
+/// What stands at an address after a block, and behind it.
+fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth: u32) -> Reading<'a> {
+    Box::pin(async move {
+        let kind = chain.kind_of(address, block).await?;
+        let mut found = Power {
+            address,
+            kind,
+            safe: None,
+            timelock: None,
+            behind: Vec::new(),
+        };
+        if kind != OwnerKind::Contract {
+            return Ok(found);
+        }
+        found.safe = SafeInfo::read_at(chain, address, block).await?;
+        if found.safe.is_none()
+            && let Some(info) = chain.timelock_at(address, block).await?
+        {
+            let roles = chain.timelock_roles(&info, &[]).await?;
+            found.timelock = Some(Timelock { info, roles });
+        }
+        let Some(deeper) = depth.checked_sub(1) else {
+            return Ok(found);
+        };
+        for member in found.members() {
+            let behind = power(chain, (member, block), deeper).await?;
+            if behind.kind == OwnerKind::Contract {
+                found.behind.push(behind);
+            }
+        }
+        Ok(found)
+    })
+}
+
+impl Power {
+    /// Who can act for it.
+    fn members(&self) -> Vec<Address> {
+        let mut members = Vec::new();
+        if let Some(safe) = &self.safe {
+            members.extend(&safe.owners);
+        }
+        if let Some(timelock) = &self.timelock {
+            members.extend(TimelockRole::ALL.iter().flat_map(|role| timelock.roles.of(*role)));
+        }
+        members.sort();
+        members.dedup();
+        members.retain(|member| *member != self.address);
+        members
+    }
+}
+
+fn warn(report: &mut Report, app: &AppState, owner: &Power) {
+    match owner.kind {
+        OwnerKind::Nobody => report.warn("OWNER_RENOUNCED", "nobody owns the app: it can never be changed again"),
+        OwnerKind::Contract if owner.safe.is_none() && owner.timelock.is_none() => report.warn(
+            "OWNER_UNKNOWN",
+            "the owner is a contract that is neither a Safe nor a timelock: who can act for it is not known",
+        ),
+        _ => {}
+    }
+    if let Some(heir) = app.pending_owner.filter(|heir| !heir.is_zero()) {
+        report.warn(
+            "OWNER_PENDING",
+            format!("the app was offered to {heir}, who has not accepted it"),
+        );
+    }
+    let Some(timelock) = &owner.timelock else { return };
+    let Timelock { info, roles } = timelock;
+    if let Some(why) = &roles.incomplete {
+        let text = format!("who may act for the timelock is not known whole: {why}");
+        report.warn("TIMELOCK_ROLES_UNKNOWN", text);
+    } else if roles.proposers.is_empty() {
+        report.warn(
+            "TIMELOCK_NO_PROPOSER",
+            "nobody may propose to the timelock: it can never act again",
+        );
+    }
+    for admin in roles.admins.iter().filter(|admin| **admin != info.address) {
+        let text = format!("{admin} can change the timelock's roles at once, without its delay");
+        report.warn("TIMELOCK_ADMIN", text);
+    }
+}
+
+fn page(page: &mut Page, app: &AppState, upgrades_disabled: Option<bool>) {
+    let steps = if app.pending_owner.is_some() {
+        "changes hands in two steps"
+    } else {
+        "changes hands in one step"
+    };
+    page.facts(&[
+        ("app", Some(app.app.to_string())),
+        ("ownership", Some(steps.to_owned())),
+        (
+            "code can change",
+            upgrades_disabled.map(|disabled| view::yes_no(!disabled)),
+        ),
+        ("at block", Some(format!("{} {}", app.block.number, app.block.hash))),
+    ]);
+}
+
+fn shown(page: &mut Page, title: &str, power: &Power) {
+    page.heading(&format!("{title}: {}, {}", power.address, kind(power)));
+    if let Some(safe) = &power.safe {
+        view::safe(page, safe);
+    }
+    if let Some(timelock) = &power.timelock {
+        self::timelock(page, timelock);
+    }
+    for behind in &power.behind {
+        shown(page, &format!("who acts for {}", power.address), behind);
+    }
+}
+
+fn kind(power: &Power) -> &'static str {
+    match power.kind {
+        OwnerKind::Contract if power.safe.is_some() => "a Safe",
+        OwnerKind::Contract if power.timelock.is_some() => "a timelock",
+        kind => view::owner(kind),
+    }
+}
+
+fn timelock(page: &mut Page, timelock: &Timelock) {
+    let Timelock { info, roles } = timelock;
+    let list = |all: &[Address]| {
+        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+        Some(names.join(", ")).filter(|names| !names.is_empty())
+    };
+    let executors = if info.open_executor {
+        Some("everybody".to_owned())
+    } else {
+        list(&roles.executors)
+    };
+    page.facts(&[
+        ("delay", Some(format!("at least {} seconds", info.min_delay))),
+        ("proposers", list(&roles.proposers)),
+        ("executors", executors),
+        ("cancellers", list(&roles.cancellers)),
+        ("admins", list(&roles.admins)),
+        (
+            "code hash",
+            Some(info.implementation_code_hash.unwrap_or(info.code_hash).to_string()),
+        ),
+    ]);
+}
+
+fn told(page: &mut Page, events: &[&PolicyEvent]) {
+    page.heading("owners, oldest first");
+    if events.is_empty() {
+        page.block("not known");
+    }
+    for event in events {
+        let what = match event.what {
+            PolicyFact::OwnershipOffered { from, to } if to.is_zero() => format!("{from} took the offer back"),
+            PolicyFact::OwnershipOffered { from, to } => format!("{from} offered it to {to}"),
+            PolicyFact::OwnershipTransferred { from, to } if from.is_zero() => format!("{to} owned it from the start"),
+            PolicyFact::OwnershipTransferred { from, to } if to.is_zero() => format!("{from} gave it up"),
+            PolicyFact::OwnershipTransferred { from, to } => format!("{from} handed it to {to}"),
+            _ => continue,
+        };
+        page.block(&format!("{what}  {}", at(&event.place)));
+    }
+}

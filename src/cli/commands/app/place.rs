@@ -1,0 +1,98 @@
+//! Which app is meant, and what Phala Cloud knows of it.
+
+use alloy::primitives::{Address, B256};
+use clap::Args;
+
+use crate::chain::AppQuery;
+use crate::cli::args::Reach;
+use crate::cli::error::CliError;
+use crate::cli::session::{Outside, Session};
+use crate::cli::settings::{self, Project, Settings, Typed};
+use crate::cloud::CvmId;
+use crate::upgrade::UpgradeError;
+
+/// An app, by its address or by one of its CVMs.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// App id = address of the app's contract [default: the CVM's]
+    #[arg(value_name = "ADDRESS", conflicts_with = "cvm")]
+    app: Option<Address>,
+    /// CVM whose app it is; Phala Cloud is asked for its addresses [default: what phala.toml names]
+    #[arg(long, value_name = "ID")]
+    cvm: Option<CvmId>,
+    /// Chain of the app, when only its address is given
+    #[arg(long, value_name = "N", requires = "app")]
+    chain_id: Option<u64>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// The app that was meant.
+pub(super) struct Found {
+    pub(super) chain_id: u64,
+    /// The app, and of its CVM the KMS, the hash that it runs, the device and the OS image.
+    pub(super) query: AppQuery,
+    /// Name or id of the CVM that was named.
+    pub(super) cvm: Option<String>,
+}
+
+impl Place {
+    pub(super) fn settings(&self, session: &Session) -> Result<Settings, CliError> {
+        Settings::gather(
+            Typed {
+                reach: Some(&self.reach),
+                ..Typed::default()
+            },
+            &session.env,
+        )
+    }
+
+    /// From the arguments, and from the cloud where those do not say it.
+    pub(super) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
+        let bare = |app: Address, kms| AppQuery {
+            app,
+            kms,
+            hash: None,
+            device: None,
+            os_image: None,
+        };
+        if let (Some(app), Some(chain_id)) = (self.app, self.chain_id) {
+            return Ok(Found {
+                chain_id,
+                query: bare(app, None),
+                cvm: None,
+            });
+        }
+        let world = outside.world();
+        if let Some(app) = self.app {
+            let kms = world.cloud.app_kms_info(app).await?.kms;
+            return Ok(Found {
+                chain_id: kms.chain_id.ok_or_else(off_chain)?,
+                query: bare(app, kms.kms_contract),
+                cvm: None,
+            });
+        }
+        let named = settings::cvm(self.cvm.as_ref(), &Project::here()?)?.value;
+        let cvm = world.cloud.cvm(&named).await?;
+        let app = cvm.app_id.or(cvm.kms.app_contract).ok_or_else(off_chain)?;
+        let query = AppQuery {
+            hash: cvm.compose_hash.map(|hash| B256::from(*hash.as_bytes())),
+            device: cvm.device_id,
+            os_image: cvm.os_image_hash,
+            ..bare(app, cvm.kms.kms_contract)
+        };
+        Ok(Found {
+            chain_id: cvm.kms.chain_id.ok_or_else(off_chain)?,
+            query,
+            cvm: Some(cvm.name.unwrap_or_else(|| named.to_string())),
+        })
+    }
+}
+
+fn off_chain() -> CliError {
+    CliError::from(UpgradeError::Decide {
+        code: "KMS_OFFCHAIN",
+        message: "no on-chain KMS guards it, so there is no contract to read".to_owned(),
+        source: None,
+    })
+}
