@@ -1,15 +1,18 @@
 //! A review on one screen, in the order in which a signer needs it: who asks for what, what changes, the call, the Safe,
 //! the hashes that devices show, and the verdict last. Makes text, prints nothing.
 
+use alloy::primitives::Address;
+
 use super::text::{Page, escape};
 use super::view::{route, yes_no};
+use crate::chain::OperationState;
 use crate::compose::Verification;
 use crate::safe::Decoded;
 use crate::safe::service::links;
 use crate::upgrade::Warning;
 use crate::upgrade::review::{
     Agreement, CallShown, Found, FoundTx, HashCheck, ImageChange, Owner, OwnerIs, Problem, Review, SafeNow, Singleton,
-    Source, Trial, Turn,
+    Source, TimelockNow, Trial, Turn,
 };
 
 /// What a review ends with when nothing stands against it.
@@ -25,6 +28,9 @@ pub(super) fn page(page: &mut Page, review: &Review) {
     }
     transaction(page, review);
     owner(page, review);
+    if let Some(timelock) = &review.timelock {
+        self::timelock(page, timelock);
+    }
     if let Some(safe) = &review.safe {
         self::safe(page, safe);
     }
@@ -150,6 +156,7 @@ fn compose_hash(page: &mut Page, check: &HashCheck) {
 
 fn transaction(page: &mut Page, review: &Review) {
     let transaction = &review.transaction;
+    let timelock = review.timelock.as_ref().map(|timelock| timelock.address);
     page.heading(if transaction.rejects {
         "the transaction: it only uses up its nonce"
     } else {
@@ -159,6 +166,8 @@ fn transaction(page: &mut Page, review: &Review) {
         format!("the app {}", transaction.to)
     } else if transaction.rejects {
         format!("the Safe itself, {}", transaction.to)
+    } else if Some(transaction.to) == timelock {
+        format!("the timelock {}", transaction.to)
     } else {
         format!("{} (the Safe team's library for batches)", transaction.to)
     };
@@ -175,7 +184,7 @@ fn transaction(page: &mut Page, review: &Review) {
     ]);
     if !transaction.rejects {
         for (index, call) in transaction.calls.iter().enumerate() {
-            self::call(page, (index, transaction.calls.len()), call);
+            self::call(page, (index, transaction.calls.len()), (call, timelock));
         }
     }
     match transaction.besides.as_slice() {
@@ -184,8 +193,14 @@ fn transaction(page: &mut Page, review: &Review) {
     };
 }
 
-fn call(page: &mut Page, (index, all): (usize, usize), call: &CallShown) {
-    let target = if call.to_the_app { "the app" } else { "ANOTHER CONTRACT" };
+fn call(page: &mut Page, (index, all): (usize, usize), (call, timelock): (&CallShown, Option<Address>)) {
+    let target = if call.to_the_app {
+        "the app"
+    } else if Some(call.to) == timelock {
+        "the timelock"
+    } else {
+        "ANOTHER CONTRACT"
+    };
     let name = if all > 1 {
         format!("call {} of {all}", index + 1)
     } else {
@@ -245,6 +260,55 @@ fn inside(page: &mut Page, decoded: &Decoded) {
             inside(page, decoded);
         }
     }
+}
+
+fn timelock(page: &mut Page, timelock: &TimelockNow) {
+    page.heading("the timelock");
+    let seconds = |seconds: u64| {
+        format!(
+            "{seconds} seconds ({:#})",
+            jiff::SignedDuration::from_secs(seconds.try_into().unwrap_or(i64::MAX))
+        )
+    };
+    let when = |seconds: u64| {
+        let time = seconds
+            .try_into()
+            .ok()
+            .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        time.map_or_else(|| seconds.to_string(), |time| time.to_string())
+    };
+    page.facts(&[
+        ("timelock", Some(timelock.address.to_string())),
+        ("operation", Some(timelock.id.to_string())),
+        ("proposed by", Some(timelock.proposer.to_string())),
+        ("delay", Some(seconds(timelock.delay))),
+        (
+            "least delay",
+            Some(seconds(timelock.min_delay)).filter(|_| timelock.min_delay != timelock.delay),
+        ),
+        (
+            "executed by",
+            Some(
+                if timelock.open_executor {
+                    "anybody"
+                } else {
+                    "whoever has the role"
+                }
+                .to_owned(),
+            ),
+        ),
+        (
+            "stands",
+            timelock.state.map(|state| match state {
+                OperationState::Unset => "not scheduled".to_owned(),
+                OperationState::Waiting { ready_at } => format!("scheduled, ready at {}", when(ready_at)),
+                OperationState::Ready { since } => {
+                    format!("READY since {}: executable until it is cancelled", when(since))
+                }
+                OperationState::Done => "executed".to_owned(),
+            }),
+        ),
+    ]);
 }
 
 fn owner(page: &mut Page, review: &Review) {
@@ -446,7 +510,7 @@ fn one(page: &mut Page, tx: &FoundTx) {
     page.block(&told);
     posted(page, tx);
     for (index, call) in tx.calls.iter().enumerate() {
-        self::call(page, (index, tx.calls.len()), call);
+        self::call(page, (index, tx.calls.len()), (call, None));
     }
 }
 

@@ -163,7 +163,7 @@ impl Plan {
     }
 
     /// Who is asked first: the timelock's proposer, or whoever has to act itself.
-    pub(super) fn asked_address(&self) -> Address {
+    pub fn asked_address(&self) -> Address {
         self.timelock
             .as_ref()
             .map_or(self.actor.address, |timelock| timelock.proposer)

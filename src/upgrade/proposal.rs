@@ -240,6 +240,17 @@ impl Proposal {
             .filter(|scheduled| scheduled.id == section.id)
     }
 
+    /// What is asked of whoever acts next: the changes themselves, or what a timelock is to be told.
+    pub(super) fn expected_calls(&self) -> Vec<Call> {
+        let stage = match (&self.safe, &self.timelock) {
+            (Some(section), _) => section.frozen.stage,
+            (None, None) => Stage::Policy,
+            (None, Some(section)) if section.scheduled.is_some() => Stage::Execute,
+            (None, Some(_)) => Stage::Schedule,
+        };
+        self.calls_at(stage)
+    }
+
     /// The calls that a Safe makes at a stage.
     fn calls_at(&self, stage: Stage) -> Vec<Call> {
         match stage {

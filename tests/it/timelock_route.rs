@@ -86,7 +86,21 @@ fn l1_a_key_schedules_and_anybody_executes_once_the_delay_is_over() {
     let plan = flow.step("plan").exits(0);
     assert_eq!(plan.json["data"]["route"]["kind"], "timelock", "{}", plan.said);
     flow.step("prepare").exits(0);
+    let review = flow.step("review").exits(0);
+    assert_eq!(review.json["data"]["timelock"]["state"], "unset", "{}", review.said);
+    let call = &review.json["data"]["transaction"]["calls"][0]["decoded"];
+    assert_eq!(
+        call["inner"][0]["decoded"]["function"], "addComposeHash(bytes32)",
+        "{}",
+        review.said
+    );
     let waiting = flow.step("execute").exits(8).says("PENDING_DELAY");
+    let review = flow.step("review").exits(0);
+    assert!(
+        review.json["data"]["timelock"]["state"]["waiting"].is_object(),
+        "{}",
+        review.said
+    );
     assert!(!waiting.fact("ready_at").is_null(), "{}", waiting.said);
     assert_ne!(waiting.effect("transaction"), "done");
     flow.nothing_committed();
@@ -114,6 +128,17 @@ fn a_safe_schedules_by_signed_files_and_a_stranger_executes() {
     let flow = Flow::new(&ground.world);
     flow.step("prepare").exits(0);
     by(&flow, "execute", 4).exits(8).says("PENDING_SIGNATURES");
+    let review = flow.step("review").exits(0);
+    assert_eq!(
+        review.json["data"]["simulation"]["result"], "succeeds",
+        "{}",
+        review.said
+    );
+    assert_eq!(review.json["data"]["transaction"]["to"], json!(ground.timelock));
+    for format in ["builder-file", "typed-data", "calldata", "eip712sign"] {
+        let dir = flow.dir.to_str().unwrap();
+        Ran::of(&mut flow.command(&["export", "--json", "--dir", dir, "--format", format])).exits(0);
+    }
     approve(&flow);
     advance(&ground.world.rpc(), DAY);
     by(&flow, "resume", 4).exits(0);
@@ -315,7 +340,7 @@ fn l11_another_operation_is_not_taken_for_ours_and_a_changed_proposal_stops() {
 }
 
 #[test]
-fn l8_several_proposers_are_listed_and_one_is_named() {
+fn several_proposers_are_listed_and_one_is_named() {
     let ground = Ground::with(TimelockOptions {
         proposers: vec![ACCOUNTS[1].address, ACCOUNTS[2].address],
         ..TimelockOptions::default()

@@ -178,7 +178,7 @@ impl Posted {
                 message: error.to_string(),
                 hint: "write the Safe's address as the wallet shows it".to_owned(),
             })?,
-            (None, Some(proposal)) => proposal.plan.app_state.owner,
+            (None, Some(proposal)) => proposal.plan.asked_address(),
             (None, None) => return Err(missing("the Safe", "--safe 0x…")),
         };
         let frozen = proposal.and_then(|proposal| proposal.safe.as_ref());

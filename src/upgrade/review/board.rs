@@ -298,7 +298,7 @@ fn same_safe(wanted: Wanted, proposal: &Proposal) -> Result<Option<B256>, Upgrad
     let plan = &proposal.plan;
     let told = |chain_id: u64, safe: Address| format!("{safe} on chain {chain_id}");
     let (expected, found) = (
-        told(plan.chain_id, plan.app_state.owner),
+        told(plan.chain_id, plan.asked_address()),
         told(wanted.chain_id, wanted.safe),
     );
     if expected != found {

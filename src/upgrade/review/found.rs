@@ -263,17 +263,14 @@ impl Found {
 fn difference(file: &Batch, proposal: &Proposal) -> Option<String> {
     let plan = &proposal.plan;
     let Some(safe) = &plan.safe else {
-        return Some(format!(
-            "the owner of the app is {}, which is no Safe",
-            plan.app_state.owner
-        ));
+        return Some(format!("who has to act is {}, which is no Safe", plan.asked_address()));
     };
     let domain = SafeDomain {
         chain_id: plan.chain_id,
         safe: safe.address,
         version: safe.version,
     };
-    match recognise_batch(file, &domain, &proposal.calls) {
+    match recognise_batch(file, &domain, &proposal.expected_calls()) {
         Recognition::Same => None,
         Recognition::Different(difference) => Some(difference.to_string()),
         Recognition::NotOurs => Some("it calls something else altogether".to_owned()),

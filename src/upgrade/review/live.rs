@@ -3,7 +3,7 @@
 use alloy::primitives::Address;
 
 use super::{AppNow, OwnerIs, Question, Review, Trial, Turn};
-use crate::chain::{BlockRef, Call, Chain, Fact, Question as Ask, Reverted};
+use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask, Reverted};
 use crate::safe::{Look, LookError, SafeInfo, SafeStatus, Simulation, Watched, look, observe, simulate};
 use crate::upgrade::approve::{app_now, check_pins};
 use crate::upgrade::ballot::{judge, same_hash};
@@ -31,12 +31,32 @@ pub(super) async fn compare(
             "the change is in force already: nobody has to sign",
         );
     }
-    let owner = app.owner;
+    let operation = match &mut review.timelock {
+        Some(timelock) => {
+            let state = chain.operation_state(timelock.address, timelock.id, &block).await?;
+            timelock.state = Some(state);
+            timelock.state
+        }
+        None => None,
+    };
+    let owner = plan.actor.address;
     review.app = AppNow { now: true, state: app };
     match ceremony {
         None => {
-            let sender = question.executor.unwrap_or(owner);
-            review.simulation = try_calls(&chain, &block, (sender, &proposal.calls)).await?;
+            let waits = matches!(operation, Some(OperationState::Waiting { .. }));
+            let acts = proposal
+                .plan
+                .timelock
+                .as_ref()
+                .map_or(owner, |timelock| timelock.proposer);
+            let sender = question.executor.unwrap_or(acts);
+            if waits {
+                review.simulation = Trial::NotAsked {
+                    why: "the timelock's delay is not over".to_owned(),
+                };
+                return Ok(());
+            }
+            review.simulation = try_calls(&chain, &block, (sender, &proposal.expected_calls())).await?;
             if let Trial::Refused { why, .. } = &review.simulation {
                 let message = format!("the call would fail now: {why}");
                 review.decide("CALL_WOULD_FAIL", message);

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::ballot::judge;
 use super::findings::Warning;
 use super::{Limits, Proposal, Route, State, Stop, UpgradeError, World};
-use crate::chain::AppState;
+use crate::chain::{AppState, OperationState};
 use crate::compose::{Changes, ComposeHash, FieldChange, Verification};
 use crate::safe::{Decoded, Digests, SafeInfo};
 
@@ -44,6 +44,9 @@ pub struct Review {
     /// The Safe that owns it, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safe: Option<SafeNow>,
+    /// The timelock that owns the app, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timelock: Option<TimelockNow>,
     /// What devices and wallets show of a Safe transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hashes: Option<Digests>,
@@ -228,6 +231,26 @@ pub struct SafeNow {
     pub findings: Vec<Warning>,
     /// What changed since the update was prepared.
     pub changes: Vec<String>,
+}
+
+/// A timelock that owns the app, and the operation that is asked of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TimelockNow {
+    /// The timelock.
+    pub address: Address,
+    /// Who schedules.
+    pub proposer: Address,
+    /// Id of the operation, as the timelock computes it.
+    pub id: B256,
+    /// Seconds from scheduling until it may be executed.
+    pub delay: u64,
+    /// The least that the timelock takes, when the update was prepared.
+    pub min_delay: u64,
+    /// Everybody may execute what is ready.
+    pub open_executor: bool,
+    /// Where the operation stands; nothing when no chain was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<OperationState>,
 }
 
 /// What is known of a singleton.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, Machine, Owner,
-    Problem, Question, Review, SafeNow, Singleton, Transaction, Trial, Turn,
+    Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
 };
 use crate::chain::Call;
 use crate::compose::{Changes, Manifest, Verification};
@@ -54,6 +54,7 @@ pub(super) fn review(
             state: plan.app_state.clone(),
         },
         safe: None,
+        timelock: timelock(proposal),
         hashes: ballot.map(|ballot| ballot.tx.digests()),
         execution: None,
         simulation: Trial::NotAsked {
@@ -94,6 +95,19 @@ fn asked(proposal: &Proposal) -> Asked {
             .is_some_and(|expires| expires <= Timestamp::now()),
         route: plan.route.clone(),
     }
+}
+
+fn timelock(proposal: &Proposal) -> Option<TimelockNow> {
+    let (section, plan) = (proposal.timelock.as_ref()?, proposal.plan.timelock.as_ref()?);
+    Some(TimelockNow {
+        address: plan.info.address,
+        proposer: plan.proposer,
+        id: section.id,
+        delay: section.delay,
+        min_delay: plan.info.min_delay,
+        open_executor: plan.info.open_executor,
+        state: None,
+    })
 }
 
 fn machine(code: &CodeChange) -> Machine {
@@ -154,19 +168,19 @@ pub(super) fn compare(proposal: &Proposal, local: &Changes) -> Option<LocalCheck
 fn transaction(proposal: &Proposal, ballot: Option<&Ballot>, rejects: bool) -> Transaction {
     let app = proposal.app();
     let calls = match ballot {
-        Some(ballot) => ballot.tx.calls(),
-        None => &proposal.calls,
+        Some(ballot) => ballot.tx.calls().to_vec(),
+        None => proposal.expected_calls(),
     };
     let shown: Vec<CallShown> = calls.iter().map(|call| show(call, app)).collect();
-    let besides = shown
-        .iter()
+    let policy = proposal.calls.iter().filter(|_| !rejects).map(|call| show(call, app));
+    let besides = policy
         .skip(usize::from(proposal.plan.code.is_some()))
-        .map(told)
+        .map(|call| told(&call))
         .collect();
     let fields = ballot.map(|ballot| ballot.tx.fields());
     Transaction {
         rejects,
-        to: fields.map_or(app, |fields| fields.to),
+        to: fields.map_or_else(|| calls.first().map_or(app, |call| call.to), |fields| fields.to),
         value: fields.map_or(U256::ZERO, |fields| fields.value),
         operation: fields.map_or(0, |fields| fields.operation.into()),
         calls: shown,
@@ -278,15 +292,16 @@ impl Review {
         if self.transaction.rejects {
             return;
         }
+        let expected = proposal.expected_calls();
         let fits = |call: &CallShown| {
-            let known = call.decoded.as_ref().is_some_and(|decoded| decoded.of_an_upgrade);
-            known && call.to_the_app && call.value.is_zero()
+            let same = |one: &Call| (one.to, one.value, &one.data) == (call.to, call.value, &call.data);
+            call.decoded.is_some() && call.value.is_zero() && expected.iter().any(same)
         };
         if let Some(call) = self.transaction.calls.iter().find(|call| !fits(call)) {
             self.problems.push(Problem::Stop(Stop {
                 code: "CALL_REFUSED",
                 what: "a call of the upgrade".to_owned(),
-                expected: format!("calls of an upgrade, to {}", proposal.app()),
+                expected: format!("what makes this of the app {}: {}", proposal.app(), proposal.changes()),
                 found: told(call),
                 details: Vec::new(),
             }));
