@@ -73,7 +73,7 @@ fn v17_an_event_that_indexes_the_hash_proves_nothing() {
 }
 
 #[test]
-fn v17_the_event_stands_exactly_once() {
+fn v17_pitfall_17_the_event_stands_exactly_once() {
     let twice = shown(&[added(APP, HASH), added(APP, HASH)]);
     assert!(twice.unwrap_err().contains("more than one"));
 }

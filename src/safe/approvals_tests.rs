@@ -68,7 +68,7 @@ fn set(signatures: impl IntoIterator<Item = OwnerSignature>, owners: &BTreeSet<A
 }
 
 #[test]
-fn m10_signatures_are_packed_in_the_order_of_the_owners_as_numbers() {
+fn m10_pitfall_46_signatures_are_packed_in_the_order_of_the_owners_as_numbers() {
     let facts = facts([owner(1), owner(2), owner(3)], 3);
     let forward = set([signed(1), signed(2), signed(3)], &facts.owners);
     let backward = set([signed(3), signed(2), signed(1)], &facts.owners);
@@ -165,7 +165,7 @@ fn m13_a_contract_counts_only_once_it_confirmed_exactly_this_signature() {
 }
 
 #[test]
-fn m14_an_approval_counts_on_chain_or_by_the_sender_and_not_by_its_word() {
+fn m14_pitfall_50_an_approval_counts_on_chain_or_by_the_sender_and_not_by_its_word() {
     let mut facts = facts([owner(1)], 1);
     let set = set([OwnerSignature::Approved { owner: owner(1) }], &facts.owners);
     assert_eq!(set.standing(&facts).doubtful, [(owner(1), Doubt::NotApproved)].into());

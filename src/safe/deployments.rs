@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn m19_only_the_call_only_library_batches() {
+    fn m19_pitfall_39_only_the_call_only_library_batches() {
         let batchers: BTreeSet<_> = ALL
             .iter()
             .filter(|known| batcher(known.address).is_some())
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_eravm_safe_has_no_library_to_batch_with() {
+    fn pitfall_30_an_eravm_safe_has_no_library_to_batch_with() {
         assert!(batchers(SafeVersion::V1_3_0, Build::EraVm).is_empty());
     }
 

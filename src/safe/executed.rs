@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_read_from_the_data_and_from_the_topic() {
+    fn pitfall_13_the_hash_is_read_from_the_data_and_from_the_topic() {
         for log in success(SAFE, HASH) {
             assert_eq!(outcome(&log), Some((HASH, false)));
             assert!(check(&[log]).is_ok());
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn m1_a_failure_inside_is_no_success() {
+    fn m1_pitfall_12_a_failure_inside_is_no_success() {
         for log in failure(SAFE, HASH) {
             assert!(matches!(
                 check(&[log]),

@@ -167,7 +167,7 @@ fn m4_the_winner_of_a_taken_nonce_is_found_by_counting_back() {
 }
 
 #[test]
-fn a_list_that_does_not_reach_back_leaves_it_unknown() {
+fn pitfall_7_a_list_that_does_not_reach_back_leaves_it_unknown() {
     let list = vec![executed(other(6), 10, false), executed(other(7), 11, false)];
     assert_eq!(of(&tx(5), &observed(8, list.clone())), SafeStatus::Unknown);
     assert_eq!(

@@ -198,7 +198,7 @@ fn m27_safes_before_1_3_0_are_refused_unless_asked_for_and_unknown_ones_always()
 }
 
 #[test]
-fn m18_gas_and_refund_fields_other_than_zero_are_refused() {
+fn m18_pitfall_24_pitfall_44_gas_and_refund_fields_other_than_zero_are_refused() {
     let plain = one().fields().clone();
     let number = U256::from(1);
     let someone = Address::repeat_byte(9);
@@ -245,7 +245,7 @@ fn m18_gas_and_refund_fields_other_than_zero_are_refused() {
 }
 
 #[test]
-fn m19_a_delegate_call_to_anything_but_a_call_only_library_is_refused() {
+fn m19_pitfall_38_a_delegate_call_to_anything_but_a_call_only_library_is_refused() {
     let batch = two().fields().clone();
     for known in ALL {
         let outcome = accept(SafeTxFields {

@@ -124,7 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn decoration_after_a_plus_is_not_part_of_the_version() {
+    fn pitfall_31_decoration_after_a_plus_is_not_part_of_the_version() {
         assert_eq!("1.3.0+L2".parse(), Ok(SafeVersion::V1_3_0));
         assert_eq!("1.4.1".parse(), Ok(SafeVersion::V1_4_1));
     }

@@ -48,6 +48,7 @@ mod safe_files;
 mod safe_kills;
 mod safe_matrix;
 mod safe_notices;
+mod safe_pitfalls;
 mod safe_pure;
 mod safe_service;
 mod safe_together;

@@ -283,7 +283,7 @@ fn a_contract_that_owns_the_app_is_shown_what_to_call_and_its_call_is_adopted() 
 }
 
 #[test]
-fn h5_a_device_that_the_app_does_not_allow_is_refused_and_never_added() {
+fn h5_v14_a_device_that_the_app_does_not_allow_is_refused_and_never_added() {
     each(&BOTH, |app| {
         let world = World::with(WorldOptions {
             app: *app,
@@ -309,7 +309,7 @@ fn h5_a_device_that_the_app_does_not_allow_is_refused_and_never_added() {
 }
 
 #[test]
-fn h5_a_device_that_is_removed_before_signing_is_refused() {
+fn h5_pitfall_19_a_device_that_is_removed_before_signing_is_refused() {
     let world = World::start();
     let flow = Flow::new(&world);
     flow.step("prepare").exits(0);

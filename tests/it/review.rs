@@ -168,7 +168,7 @@ pub fn hashes(world: &World, hash: B256) -> (B256, B256) {
 }
 
 #[test]
-fn v19_the_page_shows_everything_that_a_signer_compares_and_the_data_says_the_same() {
+fn v19_pitfall_55_the_page_shows_everything_that_a_signer_compares_and_the_data_says_the_same() {
     let world = world();
     let flow = prepared(&world);
     let desk = Desk::of(&flow);

@@ -691,7 +691,7 @@ async fn pitfall_15_a_call_to_an_address_without_code_is_refused_though_it_would
 }
 
 #[tokio::test]
-async fn m17_a_guard_that_refuses_is_named_and_decides_by_who_sends() {
+async fn m17_pitfall_25_a_guard_that_refuses_is_named_and_decides_by_who_sends() {
     let ground = Ground::new().await;
     let friend = ACCOUNTS[3].address;
     for release in RELEASES {
@@ -945,7 +945,7 @@ async fn endpoints_that_tell_different_executions_are_not_believed() {
 }
 
 #[tokio::test]
-async fn r30_executions_are_found_where_long_ranges_are_refused() {
+async fn r30_pitfall_22_executions_are_found_where_long_ranges_are_refused() {
     let ground = Ground::new().await;
     let (safe, stage) = small(&ground, &RELEASES[0]);
     let domain = domain(&RELEASES[0], safe);

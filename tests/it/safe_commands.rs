@@ -116,7 +116,7 @@ fn a_safe_is_shown_with_its_owners_and_nothing_remarkable() {
 }
 
 #[test]
-fn m15_m16_a_safe_with_unknown_code_stops_and_helpers_are_told() {
+fn m15_m16_pitfall_36_a_safe_with_unknown_code_stops_and_helpers_are_told() {
     let ground = Ground::new();
     let stranger = contracts::deploy(&ground.rpc, ACCOUNTS[0].address, "ContractOwner", &[]);
     ground.store(
@@ -175,7 +175,7 @@ fn m27_an_old_version_needs_a_decision_and_not_more() {
 }
 
 #[test]
-fn an_address_that_is_no_safe_or_no_address_is_told_so() {
+fn pitfall_29_an_address_that_is_no_safe_or_no_address_is_told_so() {
     let ground = Ground::new();
     let eoa = ACCOUNTS[2].address.to_string();
     for command in ["show", "check"] {
@@ -345,7 +345,7 @@ fn v10_files_are_hashed_again_and_the_safe_itself_is_asked() {
 }
 
 #[test]
-fn v10_m21_another_hash_in_the_file_or_on_the_chain_stops() {
+fn v10_m21_pitfall_32_another_hash_in_the_file_or_on_the_chain_stops() {
     let ground = Ground::new();
     let tx = transaction(ground.domain(), 1, None);
     let changed = service(&tx, |message| message["to"] = json!(ACCOUNTS[0].address));

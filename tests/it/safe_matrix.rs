@@ -293,7 +293,7 @@ fn a_batch_that_comes_before_the_proposals_nonce_leaves_that_one_open_and_says_s
 }
 
 #[test]
-fn pitfall_62_an_edited_batch_is_not_taken_for_the_upgrade() {
+fn pitfall_43_pitfall_62_an_edited_batch_is_not_taken_for_the_upgrade() {
     let world = owned();
     let (device, other) = (keccak256("device 2"), keccak256("device 3"));
     let flow = Flow::new(&world);

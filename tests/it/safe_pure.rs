@@ -858,7 +858,7 @@ fn typed_data_has_the_same_hash_for_others() {
 }
 
 #[test]
-fn cast_signs_our_typed_data_as_we_hash_it() {
+fn pitfall_54_cast_signs_our_typed_data_as_we_hash_it() {
     let cast = crate::support::packages().join("@foundry-rs/cast/bin.mjs");
     let home = tempfile::tempdir().unwrap();
     for transaction in transactions(6) {

@@ -566,7 +566,7 @@ async fn m21_foreign_confirmations_are_left_out_and_the_rest_executes() {
 }
 
 #[tokio::test]
-async fn m22_what_the_service_calls_executed_the_chain_has_not_seen() {
+async fn m22_pitfall_16_what_the_service_calls_executed_the_chain_has_not_seen() {
     let board = Board::new().await;
     let (client, tx) = (board.client(), board.tx(0, 1));
     client.publish(&tx, &set(&tx, &[0, 1]), &origin()).await.unwrap();

@@ -275,7 +275,7 @@ fn m8_a_key_that_no_owner_has_signs_nothing() {
 }
 
 #[test]
-fn rejecting_uses_up_the_nonce_and_the_upgrade_is_given_up() {
+fn m24_pitfall_9_rejecting_uses_up_the_nonce_and_the_upgrade_is_given_up() {
     let world = world(USUAL);
     let flow = Flow::new(&world);
     flow.step("prepare").exits(0);
@@ -323,7 +323,7 @@ fn as_safe(world: &World, call: &impl SolCall) -> B256 {
 }
 
 #[test]
-fn an_owner_who_executes_needs_no_signature_of_its_own() {
+fn pitfall_52_an_owner_who_executes_needs_no_signature_of_its_own() {
     let world = world(USUAL);
     let flow = Flow::new(&world);
     flow.step("prepare").exits(0);
@@ -415,7 +415,7 @@ fn m5_a_transaction_behind_others_is_signed_and_waits() {
 }
 
 #[test]
-fn m6_m7_owners_and_threshold_that_changed_since_stop_until_somebody_accepts_them() {
+fn m6_m7_v12_owners_and_threshold_that_changed_since_stop_until_somebody_accepts_them() {
     let changes: [Change<'_>; 2] = [
         &|world| {
             as_safe(

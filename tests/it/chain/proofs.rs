@@ -227,7 +227,7 @@ async fn r17_a_forged_receipt_is_contradicted_by_the_second_endpoint() {
 }
 
 #[tokio::test]
-async fn r17_r19_a_liar_that_forges_receipt_and_state_is_contradicted_about_the_state() {
+async fn v18_r17_r19_a_liar_that_forges_receipt_and_state_is_contradicted_about_the_state() {
     let world = World::start();
     let chain = chain_of(&world).await;
     let like = addition(&world, &chain, HASH).await;
@@ -263,7 +263,7 @@ async fn r17_a_failure_that_only_one_endpoint_tells_of_is_not_believed() {
 }
 
 #[tokio::test]
-async fn x14_a_transaction_that_a_wallet_sped_up_is_found_by_its_event() {
+async fn x14_pitfall_23_a_transaction_that_a_wallet_sped_up_is_found_by_its_event() {
     let world = World::start();
     let chain = chain_of(&world).await;
     let ours = addition(&world, &chain, HASH).await;
@@ -321,7 +321,7 @@ async fn r19_a_forged_allowance_alone_is_contradicted() {
 }
 
 #[tokio::test]
-async fn x17_x18_after_a_reorganisation_only_the_block_that_stayed_is_proof() {
+async fn x17_x18_pitfall_20_after_a_reorganisation_only_the_block_that_stayed_is_proof() {
     let world = World::start();
     let chain = chain_of(&world).await;
     let tx = allowed(&world, &chain).await;

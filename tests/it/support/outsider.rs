@@ -102,31 +102,49 @@ fn encoded(method: &Value, values: &Value) -> Bytes {
     data.into()
 }
 
+/// The call of a MultiSend library that makes these calls.
+fn batch_of(entries: &[Entry]) -> Bytes {
+    let mut packed = Vec::new();
+    for entry in entries {
+        packed.push(0);
+        packed.extend_from_slice(entry.to.as_slice());
+        packed.extend_from_slice(&entry.value.to_be_bytes::<32>());
+        packed.extend_from_slice(&U256::from(entry.data.len()).to_be_bytes::<32>());
+        packed.extend_from_slice(&entry.data);
+    }
+    let call = abi::multiSendCall {
+        transactions: packed.into(),
+    };
+    alloy::sol_types::SolCall::abi_encode(&call).into()
+}
+
 impl Outsider<'_> {
     /// Executes a batch at the Safe's next nonce.
     pub fn execute(&self, batch: &BatchFile) -> Executed {
         match batch.entries.as_slice() {
             [one] => self.send(one, 0),
             several => {
-                let mut packed = Vec::new();
-                for entry in several {
-                    packed.push(0);
-                    packed.extend_from_slice(entry.to.as_slice());
-                    packed.extend_from_slice(&entry.value.to_be_bytes::<32>());
-                    packed.extend_from_slice(&U256::from(entry.data.len()).to_be_bytes::<32>());
-                    packed.extend_from_slice(&entry.data);
-                }
-                let call = abi::multiSendCall {
-                    transactions: packed.into(),
-                };
                 let entry = Entry {
                     to: self.release.call_only,
                     value: U256::ZERO,
-                    data: alloy::sol_types::SolCall::abi_encode(&call).into(),
+                    data: batch_of(several),
                 };
                 self.send(&entry, 1)
             }
         }
+    }
+    /// Sends a call to the Safe from within a batch that account 4 sends; gives the Ethereum transaction.
+    pub fn through_a_batch(&self, to: Address, data: &Bytes) -> B256 {
+        let entry = Entry {
+            to,
+            value: U256::ZERO,
+            data: data.clone(),
+        };
+        let hash = self
+            .rpc
+            .send(ACCOUNTS[4].address, Some(self.release.call_only), &batch_of(&[entry]));
+        assert_eq!(self.rpc.mined(hash)["status"], "0x1");
+        hash
     }
     /// Executes something that concerns nobody: the nonce is gone.
     pub fn use_up_a_nonce(&self) -> Executed {

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{address, not_a_safe};
+use crate::chain::Call;
 use crate::cli::args::{Notices, Reach};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -14,7 +15,7 @@ use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
 use crate::safe::service::{NextNonce, ServiceTx, links, next_nonce};
-use crate::safe::{SafeDomain, SafeInfo};
+use crate::safe::{SafeDomain, SafeInfo, decode};
 
 /// Show what waits for a Safe at the Safe Transaction Service, checked against the chain
 ///
@@ -107,6 +108,7 @@ impl<'a> Checked<'a> {
             "value": fields.value.to_string(),
             "data": fields.data,
             "operation": u8::from(fields.operation),
+            "does": does(self.tx, info),
             "signedBy": self.signed_by,
             "threshold": info.threshold,
             "visible": self.tx.trusted,
@@ -173,6 +175,7 @@ fn proposal(report: &mut Report, info: &SafeInfo, one: &Checked<'_>) {
             "operation",
             (u8::from(fields.operation) == 1).then(|| "delegate call".to_owned()),
         ),
+        ("does", Some(does(tx, info).join("; ")).filter(|does| !does.is_empty())),
         ("data", Some(fields.data.to_string())),
         (
             "signatures",
@@ -184,6 +187,27 @@ fn proposal(report: &mut Report, info: &SafeInfo, one: &Checked<'_>) {
         ),
         ("from", tx.origin.clone()),
     ]);
+}
+
+/// What each call does, by our own interfaces: a change of the Safe that waits before ours is a change of who signs.
+fn does(tx: &ServiceTx, info: &SafeInfo) -> Vec<String> {
+    let alone = || {
+        vec![Call {
+            to: tx.fields.to,
+            value: tx.fields.value,
+            data: tx.fields.data.clone(),
+        }]
+    };
+    let calls = tx
+        .accept(domain(info))
+        .map_or_else(|_| alone(), |tx| tx.calls().to_vec());
+    let calls = calls.iter().filter(|call| !call.data.is_empty());
+    calls
+        .map(|call| match decode(&call.data) {
+            Some(known) => format!("{}: {}", known.function, known.meaning),
+            None => format!("an unknown function of {}", call.to),
+        })
+        .collect()
 }
 
 fn gaps(report: &mut Report, next: &NextNonce) {
