@@ -1,10 +1,14 @@
 //! Whole upgrades of apps that a timelock owns: scheduled by a key or by a Safe, executed by anybody, cancelled, late.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use alloy::primitives::{Address, B256, U256, b256, keccak256};
 use alloy::sol_types::SolCall as _;
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};
+use crate::judge::each;
+use crate::support::command::shown;
 use crate::support::timelocks::{TimelockOptions, abi, advance, pass};
 use crate::support::world::{SafeOptions, WorldOptions};
 use crate::support::{ACCOUNTS, World};
@@ -354,4 +358,66 @@ fn several_proposers_are_listed_and_one_is_named() {
             asked.said
         );
     }
+}
+
+/// Where a run dies while it schedules.
+const SCHEDULING: [&str; 8] = [
+    "sign.a",
+    "errand.a",
+    "sign.b",
+    "sign.d",
+    "sign.e",
+    "broadcast.b",
+    "broadcast.d",
+    "wait.b",
+];
+/// Where one dies while it executes.
+const EXECUTING: [&str; 6] = ["sign.a", "sign.b", "sign.d", "sign.e", "broadcast.b", "broadcast.d"];
+
+/// How often the timelock said one of these.
+fn said(ground: &Ground, event: &str) -> usize {
+    let filter = json!([{"fromBlock": "0x0", "address": ground.timelock, "topics": [keccak256(event)]}]);
+    ground.world.rpc().call("eth_getLogs", filter).as_array().unwrap().len()
+}
+
+#[test]
+fn k_a_death_around_any_effect_of_the_timelock_route_is_followed_by_one_that_finishes() {
+    let deaths: Vec<(usize, &str)> = SCHEDULING
+        .iter()
+        .map(|point| (0, *point))
+        .chain(EXECUTING.iter().map(|point| (1, *point)))
+        .collect();
+    each(&deaths, |(stage, point)| {
+        let ground = Ground::with(TimelockOptions::default());
+        let flow = Flow::new(&ground.world);
+        flow.step("prepare").exits(0);
+        let die = || {
+            let arguments = flow.arguments("execute");
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let output = flow
+                .command(&arguments)
+                .env("FAILPOINTS", format!("{point}=return"))
+                .output()
+                .unwrap();
+            assert_eq!(output.status.signal(), Some(9), "{point}: {}", shown(&output));
+        };
+        if *stage == 0 {
+            die();
+        }
+        flow.step("execute").exits(8).says("PENDING_DELAY");
+        advance(&ground.world.rpc(), DAY);
+        if *stage == 1 {
+            die();
+        }
+        flow.step("execute").exits(0);
+        flow.step("wait").exits(0);
+        flow.step("commit").exits(0);
+        flow.landed_once();
+        let scheduled = said(
+            &ground,
+            "CallScheduled(bytes32,uint256,address,uint256,bytes,bytes32,uint256)",
+        );
+        let executed = said(&ground, "CallExecuted(bytes32,uint256,address,uint256,bytes)");
+        assert_eq!((scheduled, executed), (1, 1), "{point}");
+    });
 }
