@@ -16,6 +16,8 @@
 
 #[path = "side_by_side/acts.rs"]
 mod acts;
+#[path = "side_by_side/ceremony.rs"]
+mod ceremony;
 #[path = "side_by_side/delay.rs"]
 mod delay;
 #[path = "side_by_side/measure.rs"]
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     rows.push(round_trips("upgrade, block per transaction", None, QUICK_ROUNDS));
     rows.push(round_trips("upgrade, 2-second blocks", Some(BLOCK_TIME), QUICK_ROUNDS));
     rows.extend(delay::rows(rounds, BLOCK_TIME));
+    rows.extend(ceremony::rows(rounds));
     rows.push(size());
     let about = format!(
         "{rounds} runs each, in turn; median (least–most); load of the machine {began} before, {} after",

@@ -42,5 +42,5 @@ fn client() -> Result<Client, Box<dyn Error>> {
         api_key: Some(ApiKey::new(std::env::var("PHALA_CLOUD_API_KEY")?.into())?),
         version: ApiVersion::V20260121,
     };
-    Ok(Client::new(Http::new(Limits::default())?, options))
+    Ok(Client::new(Http::new(Limits::default()), options))
 }

@@ -227,9 +227,8 @@ pub(super) struct Posted {
         help_heading = "Safe Transaction Service"
     )]
     pub(super) nonce: Option<U256>,
-    /// Address of the service for this chain [default: Safe's own]
-    #[arg(long, value_name = "URL", help_heading = "Safe Transaction Service")]
-    pub(super) service_url: Option<Url>,
+    #[command(flatten)]
+    pub(super) notices: Notices,
 }
 
 /// Which upgrade.
@@ -285,9 +284,9 @@ pub(super) struct Settle {
     pub(super) finality: Option<Tag>,
 }
 
-/// Which key signs, and what it may cost.
+/// Which key signs.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Key {
+pub(super) struct KeySource {
     // No doc comment: rustdoc takes the brackets for a link.
     #[arg(
         long,
@@ -300,6 +299,13 @@ pub(super) struct Key {
     /// File (mode 0600) with the keystore's password
     #[arg(long, value_name = "FILE", help_heading = "Signing")]
     pub(super) password_file: Option<PathBuf>,
+}
+
+/// Which key signs, and what it may cost.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Key {
+    #[command(flatten)]
+    pub(super) source: KeySource,
     /// Highest fee per gas [default: five times the recent median]
     #[arg(long, value_name = "GWEI", help_heading = "Signing")]
     pub(super) max_fee: Option<Gwei>,
@@ -311,7 +317,7 @@ pub(super) struct Key {
 /// What holds for a Safe that owns the app.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Multisig {
-    /// Nonce of the Safe transaction [default: the Safe's next one]
+    /// Nonce of the Safe transaction [default: the first one that nothing holds]
     #[arg(long, value_name = "N", help_heading = "Safe")]
     pub(super) safe_nonce: Option<U256>,
     /// Take code with this keccak256 for that of a Safe; repeat it
@@ -328,8 +334,8 @@ pub(super) struct Multisig {
 /// Where owners of a Safe leave word for each other.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Notices {
-    /// Safe Transaction Service [default: Safe's own, where it serves the chain]
-    #[arg(long, value_name = "URL", help_heading = "Safe")]
+    /// Address of the service [default: Safe's own for the chain; for choosing a nonce only if its API key is set]
+    #[arg(long, value_name = "URL", help_heading = "Safe Transaction Service")]
     pub(super) service_url: Option<Url>,
 }
 

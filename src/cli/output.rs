@@ -155,6 +155,9 @@ impl Output {
             return shown;
         }
         if let Some(raw) = &report.raw {
+            for warning in &report.warnings {
+                aside(&format!("warning: {} ({})\n", warning.text, warning.code));
+            }
             return result(raw);
         }
         result(&report.text())

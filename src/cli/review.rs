@@ -1,6 +1,8 @@
 //! A review on one screen, in the order in which a signer needs it: who asks for what, what changes, the call, the Safe,
 //! the hashes that devices show, and the verdict last. Makes text, prints nothing.
 
+mod digests;
+
 use alloy::primitives::Address;
 
 use super::text::{Page, escape};
@@ -34,7 +36,7 @@ pub(super) fn page(page: &mut Page, review: &Review) {
     if let Some(safe) = &review.safe {
         self::safe(page, safe);
     }
-    hashes(page, review);
+    digests::hashes(page, review);
     simulation(page, &review.simulation);
     if let Some(found) = &review.found {
         self::found(page, found);
@@ -412,44 +414,6 @@ fn stands(owner: &Owner, now: bool) -> String {
         Some(OwnerIs::Safe { threshold, owners }) => format!("itself a Safe, {threshold} of {owners}"),
     };
     format!("{agreed} ({kind})")
-}
-
-fn hashes(page: &mut Page, review: &Review) {
-    if let Some(digests) = &review.hashes {
-        page.heading("compare on your device, digit by digit (some write them in capitals)");
-        page.facts(&[
-            (
-                "domain hash",
-                Some(format!("{}  Ledger and Trezor, first", digests.domain)),
-            ),
-            (
-                "message hash",
-                Some(format!("{}  Ledger and Trezor, second", digests.message)),
-            ),
-            (
-                "safeTxHash",
-                Some(format!("{}  Safe{{Wallet}}, other owners", digests.safe_tx)),
-            ),
-            (
-                "calldata digest",
-                Some(format!("{}  of its data (ERC-8213)", digests.data)),
-            ),
-        ]);
-    } else {
-        page.heading("compare on your device: the target and the calldata above, or its digest");
-    }
-    if let Some(execution) = &review.execution {
-        page.heading("whoever executes it with these signatures sees");
-        page.facts(&[
-            ("to", Some(format!("the Safe {}", execution.to))),
-            (
-                "function",
-                Some(format!("execTransaction, {} bytes of calldata", execution.bytes)),
-            ),
-            ("keccak256", Some(execution.keccak256.to_string())),
-            ("calldata digest", Some(format!("{} (ERC-8213)", execution.digest))),
-        ]);
-    }
 }
 
 fn simulation(page: &mut Page, trial: &Trial) {

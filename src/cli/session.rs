@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::args::{Dir, Notices, Which};
+use super::args::{Dir, Which};
 use super::ask::Person;
 use super::error::CliError;
 use super::exit::Exit;
@@ -16,7 +16,7 @@ use super::report::{self, Report, certain};
 use super::settings::{Environment, ROOT, Settings};
 use crate::cloud::{ApiVersion, Client, Options};
 use crate::http::{Http, Limits, RetryPolicy};
-use crate::safe::service::{Service, ServiceError};
+use crate::safe::service::Service;
 use crate::signer::Source;
 use crate::upgrade::{
     self, Document, Effect, Effects, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject, Upgrade,
@@ -78,7 +78,7 @@ impl Session {
 
     /// Connects settings to the outside; does no I/O.
     pub(super) fn outside<'a>(&'a self, settings: &'a Settings) -> Result<Outside<'a>, CliError> {
-        let http = Http::new(Limits::default()).map_err(crate::cloud::CloudError::Http)?;
+        let http = Http::new(Limits::default());
         let options = Options {
             prefix: settings.prefix.value.clone(),
             api_key: settings.api_key.clone(),
@@ -93,7 +93,7 @@ impl Session {
         );
         let prompt = || self.out.interactive().then_some(Source::Prompt);
         Ok(Outside {
-            cloud: Client::new(patient(&http, settings)?, options),
+            cloud: Client::new(patient(&http, settings), options),
             http,
             endpoints: settings.urls(),
             signer: settings.signer.clone().or_else(prompt),
@@ -103,20 +103,15 @@ impl Session {
     }
 
     /// The service of a chain: the one that was typed, or Safe's own; does no I/O.
-    pub(super) fn service(&self, settings: &Settings, typed: &Notices, chain_id: u64) -> Result<Service, CliError> {
-        let base = typed.service_url.clone().or_else(|| Service::default_base(chain_id));
-        let base = base.ok_or_else(|| CliError::Usage {
+    pub(super) fn service(&self, settings: &Settings, chain_id: u64) -> Result<Service, CliError> {
+        let http = Http::new(Limits::default());
+        let service = settings.services.of(&patient(&http, settings), chain_id)?;
+        service.ok_or_else(|| CliError::Usage {
             code: "USAGE_NO_SERVICE",
             message: format!("Safe runs no Transaction Service for chain {chain_id}"),
             hint: "name one by --service-url, or pass the proposal on as a file".to_owned(),
             next: Next::with("--service-url URL"),
-        })?;
-        let http = Http::new(Limits::default()).map_err(ServiceError::Http)?;
-        Ok(Service::new(
-            &patient(&http, settings)?,
-            base,
-            settings.service_key.clone(),
-        )?)
+        })
     }
 
     /// Remembers which upgrade this run is about, for failures and signals.
@@ -209,6 +204,7 @@ impl Session {
         if let Some(plan) = upgrade.state().plan() {
             report.warnings.clone_from(&plan.warnings);
         }
+        report.warnings.extend_from_slice(upgrade.remarks());
         super::view::standing(&mut report.page, &status, upgrade.dir());
         report.know(status, upgrade.dir());
         report
@@ -271,6 +267,7 @@ impl Outside<'_> {
             cloud: &self.cloud,
             http: &self.http,
             endpoints: &self.endpoints,
+            services: &self.settings.services,
             reached: Reached::default(),
             allow_unpinned: self.settings.allow_unpinned,
             signer: self.signer.as_ref(),
@@ -282,21 +279,21 @@ impl Outside<'_> {
 }
 
 /// The client for Phala Cloud: what a server asks to wait ends with the time that the user gave, but never cuts a request.
-fn patient(http: &Http, settings: &Settings) -> Result<Http, CliError> {
+fn patient(http: &Http, settings: &Settings) -> Http {
     let (http, policy) = match settings.request_time {
         None => (http.clone(), RetryPolicy::default()),
-        Some(time) => quick(time)?,
+        Some(time) => quick(time),
     };
     // A commit may take twice the usual time.
     let deadline = Some(settings.limits.timeout.max(http.limits().total * 2));
-    Ok(http.with_retries(RetryPolicy { deadline, ..policy }))
+    http.with_retries(RetryPolicy { deadline, ..policy })
 }
 
 /// First wait between two attempts in tests.
 const QUICK: Duration = Duration::from_millis(33);
 
 /// Limits and waits for tests that let requests run into them.
-fn quick(time: Duration) -> Result<(Http, RetryPolicy), CliError> {
+fn quick(time: Duration) -> (Http, RetryPolicy) {
     let usual = Limits::default();
     let limits = Limits {
         connect: usual.connect.min(time / 2),
@@ -308,7 +305,7 @@ fn quick(time: Duration) -> Result<(Http, RetryPolicy), CliError> {
         cap: (time / 4).min(QUICK * 16),
         ..RetryPolicy::default()
     };
-    Ok((Http::new(limits).map_err(crate::cloud::CloudError::Http)?, policy))
+    (Http::new(limits), policy)
 }
 
 /// The directory named, or the only one there is.

@@ -11,7 +11,9 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::args::{Agree, Allow, Change, Files, Key, Multisig, Offline, Reach, Settle, Watch, Workload};
+use super::args::{
+    Agree, Allow, Change, Files, Key, KeySource, Multisig, Notices, Offline, Reach, Settle, Watch, Workload,
+};
 use super::error::CliError;
 use super::failure::Next;
 use crate::chain::{FeePolicy, PolicyChange};
@@ -20,7 +22,7 @@ use crate::compose::Changes;
 use crate::env::{EnvError, EnvFile, MAX_FILE_BYTES};
 use crate::fsutil;
 use crate::safe::Trust;
-use crate::safe::service::{ServiceError, ServiceKey};
+use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
 use crate::upgrade::{EnvRequest, Expected, Intent, Limits, TimelockChoice};
 
@@ -112,13 +114,6 @@ impl Environment {
         self.text(name).map(Zeroizing::new)
     }
 
-    /// The key for the Safe Transaction Service, if there is one.
-    ///
-    /// # Errors
-    /// It cannot stand in a header.
-    pub(super) fn service_key(&self) -> Result<Option<ServiceKey>, ServiceError> {
-        self.secret(SERVICE_KEY).map(ServiceKey::new).transpose()
-    }
     /// Whether colour is unwanted.
     pub(super) fn no_color(&self) -> bool {
         self.text(NO_COLOR).is_some()
@@ -218,7 +213,7 @@ impl Project {
 pub(super) struct Settings {
     pub(super) prefix: Sourced<Url>,
     pub(super) api_key: Option<ApiKey>,
-    pub(super) service_key: Option<ServiceKey>,
+    pub(super) services: Services,
     pub(super) endpoints: Vec<Sourced<Url>>,
     pub(super) signer: Option<Source>,
     pub(super) unlock: Unlock,
@@ -237,24 +232,27 @@ pub(super) struct Typed<'a> {
     pub(super) reach: Option<&'a Reach>,
     pub(super) settle: Option<&'a Settle>,
     pub(super) key: Option<&'a Key>,
+    /// The same for what costs nothing.
+    pub(super) source: Option<&'a KeySource>,
     pub(super) allow: Option<&'a Allow>,
     pub(super) agree: Option<&'a Agree>,
     pub(super) watch: Option<&'a Watch>,
     pub(super) safe: Option<&'a Multisig>,
     pub(super) offline: Option<&'a Offline>,
+    pub(super) notices: Option<&'a Notices>,
 }
 
 impl Settings {
     /// Flag before environment before default.
     pub(super) fn gather(typed: Typed<'_>, env: &Environment) -> Result<Self, CliError> {
-        let key = typed.key;
+        let key = typed.source.or(typed.key.map(|key| &key.source));
         let signer = key.and_then(|key| key.signer.clone());
         // Said here, before anything happens for a key that cannot be reached.
         signer.as_ref().map_or(Ok(()), Source::check_built)?;
         Ok(Self {
             prefix: prefix(env)?,
             api_key: env.secret(API_KEY).map(ApiKey::new).transpose().map_err(bad_api_key)?,
-            service_key: env.secret(SERVICE_KEY).map(ServiceKey::new).transpose()?,
+            services: services(typed.notices, env)?,
             endpoints: endpoints(typed.reach, env)?,
             signer,
             unlock: Unlock {
@@ -273,6 +271,11 @@ impl Settings {
     pub(super) fn urls(&self) -> Vec<Url> {
         self.endpoints.iter().map(|endpoint| endpoint.value.clone()).collect()
     }
+}
+
+fn services(typed: Option<&Notices>, env: &Environment) -> Result<Services, ServiceError> {
+    let key = env.secret(SERVICE_KEY).map(ServiceKey::new).transpose()?;
+    Ok(Services::new(typed.and_then(|typed| typed.service_url.clone()), key))
 }
 
 fn bad_api_key(_: crate::cloud::CloudError) -> CliError {

@@ -233,7 +233,8 @@ fn notes(page: &mut Page, plan: &Plan) {
     remarks(page, "blockers", &plan.blockers);
 }
 
-fn remarks(page: &mut Page, title: &str, remarks: &[Warning]) {
+/// Remarks under a heading, if there are any.
+pub(super) fn remarks(page: &mut Page, title: &str, remarks: &[Warning]) {
     if !remarks.is_empty() {
         page.heading(title);
     }

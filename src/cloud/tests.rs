@@ -26,7 +26,7 @@ fn http() -> Http {
         body: 256 * 1024,
         ..Limits::default()
     };
-    Http::new(limits).unwrap().with_retries(RetryPolicy {
+    Http::new(limits).with_retries(RetryPolicy {
         attempts: 2,
         base: Duration::from_millis(2),
         cap: Duration::from_millis(2),

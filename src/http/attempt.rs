@@ -35,7 +35,7 @@ const RESET_MAX: Duration = Duration::from_secs(3600);
 type Source = Box<dyn Error + Send + Sync>;
 
 /// Builds the library's client and, once in a process, chooses its cryptography.
-pub(super) fn client(limits: &Limits) -> Result<Client, HttpError> {
+fn client(limits: &Limits) -> Result<Client, Fault> {
     if CryptoProvider::get_default().is_none() && ring::default_provider().install_default().is_err() {
         tracing::trace!("another thread chose the TLS provider first");
     }
@@ -48,12 +48,8 @@ pub(super) fn client(limits: &Limits) -> Result<Client, HttpError> {
         .referer(false)
         .no_proxy()
         .build()
-        .map_err(|source| HttpError {
-            verb: "start".to_owned(),
-            endpoint: "TLS".to_owned(),
-            path: String::new(),
-            kind: Kind::Connect,
-            sent: Sent::No,
+        .map_err(|source| Fault {
+            kind: Kind::NoTls,
             source: Some(Box::new(source.without_url())),
         })
 }
@@ -91,13 +87,22 @@ impl Http {
         read(response, request.body_limit.unwrap_or(self.limits.body)).await
     }
 
+    /// The library's client, built for the first request.
+    fn client(&self) -> Result<&Client, Fault> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = client(&self.limits)?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
     /// Sends and waits for the head of the answer.
     pub(super) async fn begin(&self, request: &Request, left: &Arc<AtomicBool>) -> Result<Response, Fault> {
         if !request.url.is_private() {
             return Err(Kind::Insecure.into());
         }
         let mut builder = self
-            .client
+            .client()?
             .request(request.verb.clone(), request.url.url().clone())
             .headers(request.headers.clone());
         if let Some(body) = &request.body {
@@ -196,7 +201,7 @@ impl Request {
     pub(super) fn failed(&self, fault: Fault, left: &AtomicBool) -> HttpError {
         let left = left.load(Ordering::Relaxed);
         let sent = match fault.kind {
-            Kind::Connect | Kind::Tls | Kind::Insecure => Sent::No,
+            Kind::Connect | Kind::Tls | Kind::NoTls | Kind::Insecure => Sent::No,
             Kind::Redirect { .. } if !left => Sent::No,
             _ if self.body.is_some() && !left => Sent::No,
             _ => Sent::Maybe,

@@ -13,6 +13,7 @@ mod stream;
 pub(crate) mod tests;
 mod text;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -107,12 +108,15 @@ pub struct HttpError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Kind {
-    /// No connection (DNS, refused, unreachable, time-out while connecting), or no TLS library to make one.
+    /// No connection (DNS, refused, unreachable, time-out while connecting).
     #[error("no connection")]
     Connect,
     /// The server is not who it should be.
     #[error("the server's TLS identity was refused")]
     Tls,
+    /// TLS cannot start on this machine, for example because it has no root certificates.
+    #[error("TLS cannot start on this machine")]
+    NoTls,
     /// The deadline passed.
     #[error("no complete answer in time")]
     Timeout,
@@ -136,10 +140,11 @@ pub enum Kind {
     Insecure,
 }
 
-/// The shared client; cheap to clone.
+/// The shared client; cheap to clone. TLS starts with the first request: reading the machine's root certificates takes
+/// longer than everything else that a command without a network does, and needs files that may not be there.
 #[derive(Debug, Clone)]
 pub struct Http {
-    client: reqwest::Client,
+    client: Arc<OnceLock<reqwest::Client>>,
     limits: Limits,
     retries: RetryPolicy,
 }
@@ -156,16 +161,13 @@ impl Default for Limits {
 }
 
 impl Http {
-    /// A client with `limits` and the default retries.
-    ///
-    /// # Errors
-    /// The TLS library could not start, for example because this machine has no root certificates.
-    pub fn new(limits: Limits) -> Result<Self, HttpError> {
-        Ok(Self {
-            client: attempt::client(&limits)?,
+    /// A client with `limits` and the default retries. Does no I/O.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            client: Arc::default(),
             limits,
             retries: RetryPolicy::default(),
-        })
+        }
     }
     /// The same client with other retries.
     #[must_use]

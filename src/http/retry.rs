@@ -137,6 +137,7 @@ mod tests {
     fn a4_a20_what_a_moment_cannot_cure_is_not_repeated() {
         let lasting = [
             Kind::Tls,
+            Kind::NoTls,
             Kind::Insecure,
             Kind::TooLarge { limit: 1 },
             Kind::Redirect { to: "x".to_owned() },

@@ -40,7 +40,7 @@ fn within(total: Duration) -> Http {
         total,
         body: 64 * 1024,
     };
-    Http::new(limits).unwrap().with_retries(RetryPolicy {
+    Http::new(limits).with_retries(RetryPolicy {
         attempts: 3,
         base: Duration::from_millis(2),
         cap: Duration::from_millis(4),

@@ -9,7 +9,8 @@ use alloy::primitives::{Address, B256, U256, address, b256, keccak256};
 use alloy::sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use super::deployments::{self, Build, Identity};
+use super::deployments::{self, Build, Contract, Identity};
+use super::service::links;
 use super::version::{SafeVersion, Support};
 use crate::chain::BlockRef;
 
@@ -125,6 +126,12 @@ pub enum Finding {
         address: Address,
         /// Its code hash.
         code_hash: B256,
+    },
+    /// The singleton emits no event before a transaction, and Safe's own service of this chain sees nothing else: what
+    /// the Safe executes shows neither there nor in the wallet.
+    NotIndexed {
+        /// Its address.
+        address: Address,
     },
     /// The proxy's code is not known.
     UnknownProxy {
@@ -308,6 +315,10 @@ impl SafeInfo {
                 is: known.version,
             });
         }
+        let silent = known.contract == Contract::Singleton && known.version.support() == Support::Full;
+        if silent && links::reads_events_only(self.chain_id) {
+            found.push(Finding::NotIndexed { address });
+        }
         if known.build == Build::EraVm {
             found.push(Finding::EraVm);
         }
@@ -378,6 +389,7 @@ impl Finding {
             | Self::UnknownProxy { .. }
             | Self::ImpossibleOwners { .. } => Severity::Stop,
             Self::UnlistedSingleton { .. }
+            | Self::NotIndexed { .. }
             | Self::Module { .. }
             | Self::Guard { .. }
             | Self::UnknownFallbackHandler { .. } => Severity::Warning,
@@ -407,6 +419,11 @@ impl fmt::Display for Finding {
                     "the singleton's code is known, its address {address} is not a listed one"
                 )
             }
+            Self::NotIndexed { address } => write!(
+                f,
+                "the singleton {address} is the one for chains whose traces are read: proposals show at Safe's own \
+                 service and in the wallet, and that they were executed never does"
+            ),
             Self::UnknownProxy { code_hash } => write!(f, "the proxy has unknown code (keccak256 {code_hash})"),
             Self::EraVm => f.write_str("the Safe is compiled for EraVM and can make no batches with EVM libraries"),
             Self::ImpossibleOwners { threshold, owners } => {

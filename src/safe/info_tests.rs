@@ -115,6 +115,24 @@ fn known_code_that_is_no_singleton_or_of_another_version_is_a_stop() {
 }
 
 #[test]
+fn pitfall_70_a_singleton_without_events_is_named_where_the_service_reads_nothing_else() {
+    let silent = find(SafeVersion::V1_4_1, Contract::Singleton, Build::Canonical).unwrap();
+    let on = |chain_id: u64| {
+        findings(|info| {
+            info.chain_id = chain_id;
+            (info.singleton, info.singleton_code_hash) = (silent.address, silent.code_hash);
+        })
+    };
+    let address = silent.address;
+    let found = on(8453);
+    assert_eq!(found, [Finding::NotIndexed { address }]);
+    assert_eq!(found[0].severity(), Severity::Warning);
+    assert_eq!(on(11_155_111), [Finding::NotIndexed { address }]);
+    assert_eq!(on(1), [], "traces are read there");
+    assert_eq!(on(31337), [], "Safe runs no service there");
+}
+
+#[test]
 fn unknown_proxies_are_a_stop_until_they_are_pinned() {
     let code_hash = B256::repeat_byte(9);
     let found = findings(|info| info.proxy_code_hash = code_hash);

@@ -18,6 +18,7 @@ mod executed;
 mod export;
 mod given;
 mod info;
+mod itself;
 mod libraries;
 mod nested;
 mod read;
@@ -45,6 +46,7 @@ pub use info::{
     Change, FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, NONCE_SLOT, SINGLETON_SLOT, SafeInfo,
     Severity, Trust, approved_hash_slot,
 };
+pub use itself::changes_itself;
 pub use libraries::batcher_on;
 pub use nested::{approval, is_approval_of};
 pub use read::{Look, LookError, look, read_with_hash};

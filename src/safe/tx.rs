@@ -284,7 +284,7 @@ impl SafeTxFields {
         }
     }
     /// The calls that the Safe would make.
-    fn calls(&self) -> Result<Vec<Call>, SafeTxError> {
+    pub(super) fn calls(&self) -> Result<Vec<Call>, SafeTxError> {
         match self.operation {
             Operation::Call => Ok(vec![Call {
                 to: self.to,

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy::consensus::{SignableTransaction as _, TxEip1559};
-use alloy::primitives::{Address, Signature, U256};
+use alloy::primitives::{Address, B256, Signature, U256};
 use tokio::sync::oneshot;
 
 use super::hid::{self, Packets};
 use super::{DerivationPath, LedgerError, SignerError, safe_tx_hash};
 use crate::safe::SafeTx;
+use crate::safe::service::Notice;
 
 /// How long a person may take to confirm.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -76,21 +77,26 @@ impl Ledger {
     }
 
     pub(super) async fn sign_safe_tx(&self, tx: &SafeTx) -> Result<Signature, SignerError> {
+        let domain = tx.domain();
+        let message = tx.fields().message_hash(domain.version);
+        self.sign_typed((domain.separator(), message), safe_tx_hash(tx)).await
+    }
+
+    pub(super) async fn sign_notice(&self, notice: &Notice) -> Result<Signature, SignerError> {
+        self.sign_typed((notice.domain(), notice.message()), notice.hash())
+            .await
+    }
+
+    /// Domain and message are what the device is told and shows; `digest` is what both give.
+    async fn sign_typed(&self, (domain, message): (B256, B256), digest: B256) -> Result<Signature, SignerError> {
         self.recheck().await?;
         let version = self.device.version().await?;
         if version < TYPED_DATA_SINCE {
             return Err(LedgerError::TooOld { found: Some(version) }.into());
         }
-        let domain = tx.domain();
-        let message = tx.fields().message_hash(domain.version);
-        let data = [
-            &bytes(&self.path)[..],
-            domain.separator().as_slice(),
-            message.as_slice(),
-        ]
-        .concat();
+        let data = [&bytes(&self.path)[..], domain.as_slice(), message.as_slice()].concat();
         let (r, s) = self.device.sign(SIGN_TYPED_DATA, &data).await?;
-        super::complete(r, s, safe_tx_hash(tx), self.address)
+        super::complete(r, s, digest, self.address)
     }
 
     /// Whether it is still the same key.

@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::chain::{SignedTx, TxRequest};
 use crate::fsutil::point;
+use crate::safe::service::Notice;
 use crate::safe::{OwnerSignature, SafeTx};
 #[cfg(any(feature = "ledger", feature = "aws-kms"))]
 use {crate::safe::SignatureError, alloy::primitives::U256};
@@ -174,9 +175,22 @@ impl Signer {
         point("safe-sign.b");
         let signature = self.key.sign_safe_tx(tx).await?;
         point("safe-sign.d");
-        // Read back as if a stranger had sent it.
+        self.read_back(&signature, tx.hash())
+    }
+    /// Signs what the Safe Transaction Service wants signed before it changes its own records (EIP-712), and recovers
+    /// the signer from the result. It moves nothing on any chain.
+    ///
+    /// # Errors
+    /// The key did not sign, or the signature is not one by this key of the document.
+    pub async fn sign_notice(&self, notice: &Notice) -> Result<OwnerSignature, SignerError> {
+        let signature = self.key.sign_notice(notice).await?;
+        self.read_back(&signature, notice.hash())
+    }
+
+    /// The signature, read as if a stranger had sent it.
+    fn read_back(&self, signature: &Signature, digest: B256) -> Result<OwnerSignature, SignerError> {
         let signature = OwnerSignature::read(&signature.as_bytes()).map_err(SignerError::NoSignature)?;
-        let found = signature.signer(tx.hash()).map_err(SignerError::NoSignature)?;
+        let found = signature.signer(digest).map_err(SignerError::NoSignature)?;
         if found == self.address {
             Ok(signature)
         } else {
@@ -214,6 +228,15 @@ impl Key {
             Self::Ledger(ledger) => ledger.sign_safe_tx(tx).await,
             #[cfg(feature = "aws-kms")]
             Self::Aws(kms) => kms.sign(safe_tx_hash(tx)).await,
+        }
+    }
+    async fn sign_notice(&self, notice: &Notice) -> Result<Signature, SignerError> {
+        match self {
+            Self::Local(key) => sign_here(key, notice.hash()),
+            #[cfg(feature = "ledger")]
+            Self::Ledger(ledger) => ledger.sign_notice(notice).await,
+            #[cfg(feature = "aws-kms")]
+            Self::Aws(kms) => kms.sign(notice.hash()).await,
         }
     }
 }

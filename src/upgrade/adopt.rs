@@ -7,6 +7,7 @@ use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
 use super::{Proposal, State, UpgradeError, proposal};
+use crate::safe::SafeInfo;
 
 impl Upgrade {
     /// A copy of the proposal that came back signed and was put in the place of ours is not written over: its signatures
@@ -29,7 +30,8 @@ impl Upgrade {
         }
     }
 
-    /// Takes over what a proposal of the same upgrade has and the journal does not: the Safe transaction, signatures.
+    /// Takes over what a proposal of the same upgrade has and the journal does not: the Safe transaction, signatures of
+    /// owners who have none here, and such as prove themselves in the place of such as only a chain can check.
     pub(super) fn take_ballots(&mut self, proposal: &Proposal) -> Result<(), UpgradeError> {
         // What has been scheduled needs nobody's signature any more.
         let done = |section: &&SafeSection| section.frozen.stage == Stage::Schedule && self.state().scheduled.is_some();
@@ -87,8 +89,18 @@ fn news(state: &State, section: &SafeSection) -> Result<Vec<Event>, UpgradeError
             }
         }
     }
+    let mut own = state.ceremony()?;
+    let owners = state
+        .plan()
+        .and_then(|plan| plan.safe.as_ref())
+        .map(SafeInfo::owner_set);
+    let owners = owners.unwrap_or_default();
     for (paper, one) in section.all_signatures() {
-        if !state.has_signed(paper, one.owner) {
+        let is_news = own.as_mut().is_none_or(|own| {
+            let is_known = own.paper(paper).is_some();
+            !is_known || own.take(paper, &one.signature, &owners)
+        });
+        if is_news {
             events.push(Event::SafeSignature {
                 owner: one.owner,
                 signature: one.signature.clone(),

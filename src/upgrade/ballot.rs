@@ -173,7 +173,7 @@ pub(super) async fn check_ballot(
     Ok((look, changed))
 }
 
-/// The same for a Safe that is an owner, and its transaction.
+/// The same for a Safe that is an owner, and its transaction; gives the Safe as it is now.
 ///
 /// # Errors
 /// As above.
@@ -182,7 +182,7 @@ pub(super) async fn check_child(
     limits: &Limits,
     pinned: &SafeInfo,
     ballot: &Ballot,
-) -> Result<(), UpgradeError> {
+) -> Result<SafeInfo, UpgradeError> {
     let found = look(chain, &ballot.tx, &ballot.signatures, None).await?;
     judge(limits, pinned, &found.info)?;
     if found.hash_on_chain != Some(ballot.tx.hash()) {
@@ -195,7 +195,7 @@ pub(super) async fn check_child(
                 .map_or_else(|| "no answer of the Safe".to_owned(), |hash| hash.to_string()),
         ));
     }
-    Ok(())
+    Ok(found.info)
 }
 
 /// The Safe has to compute the hash that its owners sign.
@@ -234,6 +234,43 @@ pub(super) async fn check_app(chain: &Chain, plan: &Plan, changes: &AppChanges) 
 /// # Errors
 /// Unknown code, or a change that nobody accepted.
 pub(super) fn judge(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Result<bool, UpgradeError> {
+    let changes = same_code(limits, pinned, now)?;
+    if changes.is_empty() || limits.accept_safe_changes {
+        return Ok(!changes.is_empty());
+    }
+    let told = in_words(&changes);
+    let people = |change: &Change| {
+        matches!(
+            change,
+            Change::OwnerAdded { .. } | Change::OwnerRemoved { .. } | Change::Threshold { .. }
+        )
+    };
+    if changes.iter().all(people) {
+        return Err(UpgradeError::decide(
+            "SAFE_OWNERS_CHANGED",
+            format!("Safe {} changed since it was read: {told}", now.address),
+        ));
+    }
+    Err(UpgradeError::stop(
+        "SAFE_CHANGED",
+        format!("Safe {}", now.address),
+        "as it was read before",
+        told,
+    ))
+}
+
+/// Changes in words.
+pub(super) fn in_words(changes: &[Change]) -> String {
+    let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    told.join("; ")
+}
+
+/// What is asked of the Safe even by those who only wait for what it does: its code is known and the one that was read
+/// before, or nothing that it answers counts. Gives what else changed.
+///
+/// # Errors
+/// Unknown or other code.
+pub(super) fn same_code(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Result<Vec<Change>, UpgradeError> {
     let findings = now.findings(&limits.trust);
     if let Some(finding) = findings.iter().find(|finding| finding.severity() == Severity::Stop) {
         let code = super::findings::safe_code(finding);
@@ -259,29 +296,7 @@ pub(super) fn judge(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Resul
             change,
         ));
     }
-    if changes.is_empty() || limits.accept_safe_changes {
-        return Ok(!changes.is_empty());
-    }
-    let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
-    let people = |change: &Change| {
-        matches!(
-            change,
-            Change::OwnerAdded { .. } | Change::OwnerRemoved { .. } | Change::Threshold { .. }
-        )
-    };
-    let told = told.join("; ");
-    if changes.iter().all(people) {
-        return Err(UpgradeError::decide(
-            "SAFE_OWNERS_CHANGED",
-            format!("Safe {} changed since it was read: {told}", now.address),
-        ));
-    }
-    Err(UpgradeError::stop(
-        "SAFE_CHANGED",
-        format!("Safe {}", now.address),
-        "as it was read before",
-        told,
-    ))
+    Ok(changes)
 }
 
 /// What a signer has to see (V19), in the order in which devices and wallets show it.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Plan, UpgradeError};
 use crate::chain::{BlockRef, Call};
 use crate::safe::{
-    Claims, Digests, Intent, Offer, OwnerSignature, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields,
+    Claims, Digests, Inserted, Intent, Offer, OwnerSignature, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields,
     SignatureSet, is_approval_of,
 };
 
@@ -305,6 +305,23 @@ impl Ceremony {
             Paper::Rejection => Some((&self.rejection, None)),
             Paper::Nested(child) => self.nested.get(&child).map(|(safe, ballot)| (ballot, Some(safe))),
         }
+    }
+
+    /// Takes in one more signature of a paper, where `owners` are those of the Safe that owns the app. `true`: it counts
+    /// and is better than what was here, by the rule of [`SignatureSet::insert`].
+    pub(super) fn take(&mut self, paper: Paper, signature: &Bytes, owners: &BTreeSet<Address>) -> bool {
+        let Ok(signature) = OwnerSignature::read(signature) else {
+            return false;
+        };
+        let inserted = match paper {
+            Paper::Approval => self.approval.signatures.insert(signature, owners),
+            Paper::Rejection => self.rejection.signatures.insert(signature, owners),
+            Paper::Nested(child) => match self.nested.get_mut(&child) {
+                Some((safe, ballot)) => ballot.signatures.insert(signature, &safe.owner_set()),
+                None => return false,
+            },
+        };
+        matches!(inserted, Ok(Inserted::New(_) | Inserted::Replaced(_)))
     }
 
     /// The approval's hash.

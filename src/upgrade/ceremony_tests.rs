@@ -5,7 +5,7 @@ use alloy::signers::SignerSync as _;
 
 use super::super::event::{Event, Identity, Preparation};
 use super::super::sample::{APP, hash, now, owner_keys, safe, safe_plan};
-use super::super::{Proposal, State, Step, UpgradeError};
+use super::super::{Proposal, State, Step, Upgrade, UpgradeError};
 use super::*;
 use crate::compose::{Form, Verification};
 
@@ -193,4 +193,56 @@ fn several_calls_need_a_library() {
         ),
         "{alone:?}"
     );
+}
+
+#[test]
+fn a_signature_that_proves_itself_takes_the_place_of_one_that_only_a_chain_can_check_and_never_the_other_way() {
+    let owner = owner_keys()[0].address();
+    let weak = OwnerSignature::Contract {
+        owner,
+        data: Bytes::from_static(&[1, 2, 3]),
+    };
+    let weak = Event::SafeSignature {
+        owner,
+        signature: weak.to_bytes(),
+        paper: Paper::Approval,
+        source: "file".to_owned(),
+    };
+    let proposal = |signature: &Event| {
+        let state = state([Event::SafeFrozen(Box::new(frozen())), signature.clone()]);
+        Proposal::of(&state).unwrap()
+    };
+    let (weak, strong) = (proposal(&weak), proposal(&by(0, false)));
+    let kept = |first: &Proposal, second: &Proposal| {
+        let dir = tempfile::tempdir().unwrap();
+        Upgrade::adopt(dir.path(), first.clone()).unwrap();
+        let upgrade = Upgrade::adopt(dir.path(), second.clone()).unwrap();
+        Proposal::of(upgrade.state()).unwrap().safe.unwrap().signatures
+    };
+    let strongest = strong.safe.as_ref().unwrap().signatures.clone();
+    assert_eq!(kept(&weak, &strong), strongest);
+    assert_eq!(kept(&strong, &weak), strongest);
+    assert_eq!(kept(&weak, &weak), weak.safe.as_ref().unwrap().signatures.clone());
+}
+
+#[test]
+fn a_signature_that_does_not_count_keeps_no_owner_from_another_one() {
+    let owner = owner_keys()[0].address();
+    let void = Event::SafeSignature {
+        owner,
+        signature: signature(0, B256::repeat_byte(3)),
+        paper: Paper::Approval,
+        source: "file".to_owned(),
+    };
+    let state = state([Event::SafeFrozen(Box::new(frozen())), void]);
+    let mut ceremony = state.ceremony().unwrap().unwrap();
+    let owners = safe().owner_set();
+    let hash = ceremony.hash();
+    assert!(ceremony.take(Paper::Approval, &signature(0, hash), &owners));
+    assert!(
+        !ceremony.take(Paper::Approval, &signature(0, hash), &owners),
+        "the same again"
+    );
+    assert!(!ceremony.take(Paper::Approval, &signature(0, B256::ZERO), &owners));
+    assert!(!ceremony.take(Paper::Nested(OTHER), &signature(1, hash), &owners));
 }

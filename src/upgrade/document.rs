@@ -8,7 +8,7 @@ use super::ballot::{Book, check_app, check_ballot, check_child, sign_ballot};
 use super::ceremony::{Ceremony, Paper};
 use super::drive::{Upgrade, keep, pretty};
 use super::event::Event;
-use super::{Limits, Plan, Proposal, State, UpgradeError, World};
+use super::{Limits, Plan, Proposal, State, UpgradeError, Warning, World};
 use crate::fsutil;
 use crate::safe::{Look, Merged, Offer, OwnerSignature, SafeInfo, merge};
 use crate::signer::Signer;
@@ -40,6 +40,8 @@ pub struct Checked {
     pub allowed: bool,
     /// What could not be checked, one sentence each.
     pub unchecked: Vec<String>,
+    /// What a person should know.
+    pub remarks: Vec<Warning>,
 }
 
 impl Document {
@@ -167,6 +169,7 @@ impl Subject {
                     "whether the app still has this owner and this code".to_owned(),
                     "whether the transaction would succeed".to_owned(),
                 ],
+                remarks: Vec::new(),
             });
         }
         let chain = world.chain(plan.chain_id).await?;
@@ -185,6 +188,7 @@ impl Subject {
             look: Some(look),
             allowed,
             unchecked: Vec::new(),
+            remarks: Vec::new(),
         })
     }
 
@@ -198,11 +202,13 @@ impl Subject {
         limits: &Limits,
         paper: Paper,
     ) -> Result<(Checked, OwnerSignature, Address), UpgradeError> {
-        if let Paper::Nested(child) = paper {
-            self.choose_nested(world, limits, child).await?;
-        }
+        let remarks = match paper {
+            Paper::Nested(child) => self.choose_nested(world, limits, child).await?,
+            _ => Vec::new(),
+        };
         let rejects = paper == Paper::Rejection;
-        let checked = self.check_paper(world, limits, paper).await?;
+        let mut checked = self.check_paper(world, limits, paper).await?;
+        checked.remarks.extend(remarks);
         self.refuse_pointless(&checked, rejects)?;
         let Some(source) = world.signer else {
             return Err(UpgradeError::decide(

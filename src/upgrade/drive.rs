@@ -13,7 +13,8 @@ use super::environment::patch_digest;
 use super::event::{Event, Identity};
 use super::journal::{Found, Journal, JournalError, SCHEMA};
 use super::{
-    CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, World, evidence, proposal,
+    CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, Warning, World, evidence,
+    proposal,
 };
 use crate::chain::{AppChanges, Chain, Finality};
 use crate::cloud::CvmId;
@@ -31,6 +32,7 @@ pub struct Upgrade {
     journal: Journal,
     state: State,
     found: Found,
+    remarks: Vec<Warning>,
 }
 
 /// One run over an upgrade.
@@ -165,6 +167,20 @@ impl Upgrade {
         self.state.status()
     }
 
+    /// What a person should know of what was met since it was opened.
+    pub fn remarks(&self) -> &[Warning] {
+        &self.remarks
+    }
+
+    /// Remembers a remark, once. `true`: it is a new one.
+    pub(super) fn remark(&mut self, remark: Warning) -> bool {
+        let is_new = !self.remarks.contains(&remark);
+        if is_new {
+            self.remarks.push(remark);
+        }
+        is_new
+    }
+
     /// Goes on until `goal` is reached, something has to be waited for, or somebody has to decide.
     ///
     /// # Errors
@@ -240,6 +256,7 @@ impl Upgrade {
             journal,
             state,
             found,
+            remarks: Vec::new(),
         })
     }
 
@@ -403,6 +420,17 @@ impl Run<'_> {
 
     pub(super) fn tell(&self, news: &str) {
         self.world.ask.tell(news);
+    }
+
+    /// Tells what the report has among its warnings as well.
+    pub(super) fn warn(&mut self, code: &str, text: String) {
+        let remark = Warning {
+            code: code.to_owned(),
+            text,
+        };
+        if self.upgrade.remark(remark.clone()) {
+            self.tell(&format!("warning: {}", remark.text));
+        }
     }
 
     /// A token that dies before the approval comes is no loss, but somebody has to prepare again.

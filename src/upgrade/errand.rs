@@ -13,7 +13,7 @@ use super::ceremony::{Ceremony, Frozen, Paper, Stage, domain};
 use super::document::Subject;
 use super::drive::{Run, Upgrade};
 use super::event::Event;
-use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, World};
+use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World, nonce};
 use crate::chain::{Call, Chain};
 use crate::safe::{Facts, SafeInfo, approval, look};
 use crate::signer::{Consent, Signer};
@@ -72,6 +72,7 @@ impl Errand {
 
 impl Subject {
     /// Chooses the transaction with which `child`, an owner that is a Safe, agrees; once, unless its nonce is used up.
+    /// Gives what a person should know about the nonce.
     ///
     /// # Errors
     /// It is no owner or no Safe, or no chain was to be asked.
@@ -80,11 +81,11 @@ impl Subject {
         world: &World<'_>,
         limits: &Limits,
         child: Address,
-    ) -> Result<(), UpgradeError> {
+    ) -> Result<Vec<Warning>, UpgradeError> {
         let (plan, ceremony) = self.ceremony()?;
         let chosen = ceremony.nested.get(&child);
         if chosen.is_some() && limits.offline {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if limits.offline {
             return Err(UpgradeError::decide(
@@ -98,10 +99,12 @@ impl Subject {
         if let Some((_, ballot)) = chosen
             && ballot.tx.fields().nonce >= now.nonce
         {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let nonce = limits.safe_nonce.unwrap_or(now.nonce).max(now.nonce);
-        let tx = approval(&ceremony.approval.tx, domain(&now), nonce).map_err(super::ceremony::refused)?;
+        let parent = &ceremony.approval.tx;
+        let wish = limits.safe_nonce.map(|nonce| nonce.max(now.nonce));
+        let chosen = nonce::choose(world, &now, (wish, &[parent.approve_hash_call()])).await?;
+        let tx = approval(parent, domain(&now), chosen.nonce).map_err(super::ceremony::refused)?;
         let frozen = Frozen {
             domain: *tx.domain(),
             transaction: tx.fields().clone(),
@@ -112,7 +115,8 @@ impl Subject {
             safe: Box::new(now),
             frozen: Box::new(frozen),
         })?;
-        self.write()
+        self.write()?;
+        Ok(chosen.remarks)
     }
 }
 

@@ -235,6 +235,7 @@ pub const fn safe_code(finding: &Finding) -> &'static str {
             "SAFE_UNKNOWN_CODE"
         }
         Finding::UnlistedSingleton { .. } => "SAFE_UNLISTED",
+        Finding::NotIndexed { .. } => "SAFE_NOT_INDEXED",
         Finding::ImpossibleOwners { .. } => "SAFE_OWNERS",
         Finding::Module { .. } => "SAFE_MODULE",
         Finding::Guard { .. } | Finding::ModuleGuard { .. } => "SAFE_GUARD",

@@ -21,6 +21,7 @@ mod findings;
 mod goal;
 mod journal;
 mod multisig;
+mod nonce;
 mod operation;
 mod pending;
 mod plan;
@@ -51,7 +52,8 @@ use crate::cloud::{Client, CvmId, Patch};
 use crate::fsutil::point;
 use crate::http::Http;
 use crate::safe::Trust;
-use crate::signer::{Ask, Source, Unlock};
+use crate::safe::service::Services;
+use crate::signer::{Ask, Signer, Source, Unlock};
 
 pub use authority::{Actor, TimelockChoice, TimelockPlan};
 pub use ceremony::{Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage};
@@ -163,6 +165,8 @@ pub struct World<'a> {
     pub http: &'a Http,
     /// JSON-RPC endpoints.
     pub endpoints: &'a [Url],
+    /// Safe Transaction Services that may be asked.
+    pub services: &'a Services,
     /// The chain, once it was reached.
     pub reached: Reached,
     /// Test builds only: known chain ids with another genesis are accepted.
@@ -191,6 +195,20 @@ impl std::fmt::Debug for World<'_> {
 pub struct Reached(OnceLock<Chain>);
 
 impl World<'_> {
+    /// Opens the key that was named, to do `what`.
+    ///
+    /// # Errors
+    /// None was named, or it cannot be opened.
+    pub async fn open_signer(&self, what: &str) -> Result<Signer, UpgradeError> {
+        let Some(source) = self.signer else {
+            return Err(UpgradeError::decide(
+                "SIGNER_NEEDED",
+                format!("no key was named to {what}"),
+            ));
+        };
+        Ok(Signer::open(source, self.unlock, self.ask).await?)
+    }
+
     /// Connects to the chain, once.
     ///
     /// # Errors

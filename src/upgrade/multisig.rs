@@ -4,16 +4,16 @@ use std::cmp::Ordering;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 
-use super::ballot::{Book, check_ballot, consent_facts, judge, sign_ballot};
+use super::ballot::{Book, check_ballot, consent_facts, in_words, judge, same_code, same_hash, sign_ballot};
 use super::ceremony::{Ballot, Ceremony, Frozen, Paper, Stage};
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::Event;
-use super::{Goal, Outcome, Pending, UpgradeError};
-use crate::chain::{Chain, Proof, ProofFailure};
+use super::{Goal, Outcome, Pending, UpgradeError, nonce};
+use crate::chain::{Call, Chain, Proof, ProofFailure};
 use crate::safe::{
-    Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, observe,
-    prove_execution, simulate,
+    Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, look,
+    observe, prove_execution, simulate,
 };
 use crate::signer::{Consent, Signer};
 
@@ -40,7 +40,8 @@ impl Run<'_> {
         } else {
             None
         };
-        let frozen = Frozen::choose(&info, (&calls, stage), (self.free_nonce(&info)?, batcher))?;
+        let nonce = self.free_nonce(&info, &calls).await?;
+        let frozen = Frozen::choose(&info, (&calls, stage), (nonce, batcher))?;
         self.tell(&format!(
             "chose Safe transaction {} at nonce {}",
             frozen.transaction.hash(&frozen.domain),
@@ -61,15 +62,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn free_nonce(&self, info: &SafeInfo) -> Result<U256, UpgradeError> {
-        match self.limits.safe_nonce {
-            Some(nonce) if nonce < info.nonce => Err(UpgradeError::decide(
+    /// The nonce that was named, or the first one that is free.
+    async fn free_nonce(&mut self, info: &SafeInfo, calls: &[Call]) -> Result<U256, UpgradeError> {
+        let wish = self.limits.safe_nonce;
+        if let Some(nonce) = wish.filter(|nonce| *nonce < info.nonce) {
+            return Err(UpgradeError::decide(
                 "SAFE_NONCE_TAKEN",
                 format!("nonce {nonce} of the Safe is used up; its next one is {}", info.nonce),
-            )),
-            Some(nonce) => Ok(nonce),
-            None => Ok(info.nonce),
+            ));
         }
+        let chosen = nonce::choose(self.world, info, (wish, calls)).await?;
+        for remark in chosen.remarks {
+            self.warn(&remark.code, remark.text);
+        }
+        Ok(chosen.nonce)
     }
 
     /// The Safe transaction and its signatures.
@@ -138,6 +144,26 @@ impl Run<'_> {
         let (look, changed) = check_ballot(chain, self.limits, &plan, &ceremony.approval).await?;
         if changed {
             self.record(Event::SafePinned(Box::new(look.info.clone())))?;
+        }
+        Ok(look)
+    }
+
+    /// The same for those who only wait: of them the Safe wants nothing, so who owns it by now is told and not refused.
+    async fn watch_safe(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Look, UpgradeError> {
+        if self.limits.accept_safe_changes {
+            return self.look_at(chain, ceremony).await;
+        }
+        let (plan, ballot) = (self.plan()?, &ceremony.approval);
+        let look = look(chain, &ballot.tx, &ballot.signatures, None).await?;
+        let pinned = plan.safe.as_ref().unwrap_or(&look.info);
+        let changes = same_code(self.limits, pinned, &look.info)?;
+        same_hash(&look, ballot)?;
+        if !changes.is_empty() {
+            let (safe, told) = (look.info.address, in_words(&changes));
+            self.warn(
+                "SAFE_OWNERS_CHANGED",
+                format!("Safe {safe} changed since it was read: {told}"),
+            );
         }
         Ok(look)
     }
@@ -366,7 +392,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let ceremony = self.ceremony()?;
-        let look = self.look_at(chain, &ceremony).await?;
+        let look = self.watch_safe(chain, &ceremony).await?;
         let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
             Ordering::Greater => {
                 return match self.settle_nonce(chain, &ceremony).await? {

@@ -131,8 +131,17 @@ fn owners_sign_exported_files_with_cast_and_anybody_sends_the_exported_calldata(
     desk.run(&[&export[..], &["typed-data", "--out", "typed.json"]].concat())
         .exits(0);
     let early = desk.run(&[&export[..], &["calldata"]].concat()).exits(0);
+    assert_eq!(early.json["data"]["call"], "inner");
+    assert_eq!(early.json["data"]["signatures"], json!([]));
+    let warning = early.json["warnings"].as_array().unwrap().last().unwrap();
+    assert_eq!(warning["code"], "SAFE_SIGNATURES_MISSING", "{}", early.said);
+    assert!(warning["text"].as_str().unwrap().starts_with("0 of 2 "), "{warning}");
+    let mut aloud = flow.command(&["export", "proposal.json", "--format", "calldata"]);
+    let aloud = aloud.current_dir(&desk.home).output().unwrap();
+    assert!(String::from_utf8_lossy(&aloud.stderr).contains("SAFE_SIGNATURES_MISSING"));
     let early: Value = serde_json::from_str(early.json["data"]["content"].as_str().unwrap()).unwrap();
     assert_eq!(early["call"], "inner");
+    assert_eq!(early, serde_json::from_slice::<Value>(&aloud.stdout).unwrap());
 
     desk.put("alice", cast(&desk.home, 0, &[]));
     desk.put("carol", cast(&desk.home, 2, &["-v", "--json"]));
@@ -148,6 +157,14 @@ fn owners_sign_exported_files_with_cast_and_anybody_sends_the_exported_calldata(
     );
 
     let late = desk.run(&[&export[..], &["calldata"]].concat()).exits(0);
+    assert_eq!(late.json["data"]["call"], "execTransaction");
+    assert_eq!(late.json["data"]["signatures"].as_array().unwrap().len(), 2);
+    let missing = |warning: &Value| warning["code"] == "SAFE_SIGNATURES_MISSING";
+    assert!(
+        !late.json["warnings"].as_array().unwrap().iter().any(missing),
+        "{}",
+        late.said
+    );
     let late: Value = serde_json::from_str(late.json["data"]["content"].as_str().unwrap()).unwrap();
     assert_eq!(late["call"], "execTransaction");
     let to: Address = serde_json::from_value(late["to"].clone()).unwrap();

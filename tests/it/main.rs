@@ -43,6 +43,7 @@ mod review;
 mod review_board;
 mod safe_chain;
 mod safe_commands;
+mod safe_delegates;
 mod safe_files;
 #[cfg(feature = "failpoints")]
 mod safe_kills;
@@ -50,6 +51,7 @@ mod safe_matrix;
 mod safe_notices;
 mod safe_pitfalls;
 mod safe_pure;
+mod safe_queue;
 mod safe_service;
 mod safe_together;
 mod safe_upgrade;

@@ -272,7 +272,7 @@ pub fn our_client(world: &World) -> Client {
         api_key: Some(ApiKey::new(API_KEY.to_owned().into()).unwrap()),
         version: ApiVersion::V20260121,
     };
-    Client::new(Http::new(Limits::default()).unwrap(), options)
+    Client::new(Http::new(Limits::default()), options)
 }
 
 /// Prepare, the record, the manifest, commit and confirm, each with the same values that the SDK is given.

@@ -19,7 +19,7 @@ async fn connect(url: &str) -> Chain {
         chain_id: 31337,
         allow_unpinned: false,
     };
-    let http = Http::new(Limits::default()).unwrap();
+    let http = Http::new(Limits::default());
     Chain::connect(&options, &http).await.unwrap()
 }
 

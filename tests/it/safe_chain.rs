@@ -90,9 +90,7 @@ async fn connect_all(urls: &[&str]) -> Chain {
         chain_id: 31337,
         allow_unpinned: false,
     };
-    Chain::connect(&options, &Http::new(Limits::default()).unwrap())
-        .await
-        .unwrap()
+    Chain::connect(&options, &Http::new(Limits::default())).await.unwrap()
 }
 
 fn owners(count: usize) -> Vec<Address> {

@@ -12,7 +12,9 @@ use countersign::http::{Http, Limits, RetryPolicy};
 use countersign::safe::service::{
     DelegateFilter, NotAccepted, Origin, Service, ServiceError, ServiceKey, links, next_nonce,
 };
-use countersign::safe::{Intent, OwnerSignature, SafeDomain, SafeTx, SafeVersion, SignatureSet, look};
+use countersign::safe::{
+    Intent, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxFields, SafeVersion, SignatureSet, look,
+};
 use serde_json::{Value, json};
 
 use crate::support::cloud::Request;
@@ -49,7 +51,7 @@ impl Board {
             chain_id: 31337,
             allow_unpinned: false,
         };
-        let http = Http::new(Limits::default()).unwrap();
+        let http = Http::new(Limits::default());
         let chain = Chain::connect(&options, &http).await.unwrap();
         let service = SafeService::start(&rpc);
         let safe = RELEASES[release].create(&rpc, true, (&owners(), 2));
@@ -79,22 +81,7 @@ impl Board {
     }
     /// Acts of the official client, each one's outcome.
     fn official(&self, acts: &[(&str, Value)]) -> Vec<Value> {
-        let mut command = command::node("safe_api.mjs", &std::env::temp_dir());
-        command
-            .args(
-                acts.iter()
-                    .flat_map(|(act, list)| [(*act).to_owned(), list.to_string()]),
-            )
-            .env("SERVICE_URL", self.service.url())
-            .env("SERVICE_KEY", SERVICE_KEY)
-            .env("CHAIN_ID", "31337");
-        let output = command::run(&mut command);
-        let lines: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&output.stdout)
-            .into_iter()
-            .collect();
-        let lines = lines.unwrap_or_else(|e| panic!("{e}: {}", shown(&output)));
-        assert_eq!(lines.len(), acts.len(), "{}", shown(&output));
-        lines
+        official(&self.service, acts)
     }
     /// The executor's view of `tx` and `set`, and the transaction sent; gives the receipt's status.
     async fn execute(&self, tx: &SafeTx, set: &SignatureSet) -> Value {
@@ -112,7 +99,7 @@ fn http() -> Http {
         total: Duration::from_secs(20),
         body: 1 << 20,
     };
-    Http::new(limits).unwrap().with_retries(RetryPolicy {
+    Http::new(limits).with_retries(RetryPolicy {
         attempts: 3,
         base: Duration::from_millis(2),
         cap: Duration::from_millis(4),
@@ -610,7 +597,7 @@ async fn pitfall_67_an_outage_html_and_slowness_are_errors_that_say_so() {
         attempts: 1,
         ..RetryPolicy::default()
     };
-    let hurried = hurried.unwrap().with_retries(once);
+    let hurried = hurried.with_retries(once);
     let slow = Service::new(&hurried, board.service.url().parse().unwrap(), None).unwrap();
     let error = slow.safe(board.safe).await.unwrap_err();
     assert!(matches!(error, ServiceError::Http(_)), "{error}");
@@ -687,27 +674,9 @@ async fn a_long_queue_is_read_page_by_page() {
     let board = Board::new().await;
     for nonce in 0..130_u64 {
         let tx = board.tx(nonce, 1);
-        let fields = tx.fields();
-        board.service.put(Proposal {
-            hash: tx.hash(),
-            safe: board.safe,
-            fields: crate::support::safe_service::Fields {
-                to: fields.to,
-                data: fields.data.clone(),
-                nonce: fields.nonce,
-                ..Default::default()
-            },
-            origin: json!({}),
-            trusted: true,
-            proposer: owners()[0],
-            by_delegate: None,
-            confirmations: vec![crate::support::safe_service::Confirmation {
-                owner: owners()[0],
-                signature: signature(0, tx.hash()).to_bytes(),
-                kind: "EOA",
-            }],
-            created: jiff::Timestamp::UNIX_EPOCH,
-        });
+        board
+            .service
+            .put(posted((tx.domain(), tx.fields()), Elsewhere::Signed(0)));
     }
     let queue = board.client().queue(board.safe, U256::ZERO).await.unwrap();
     assert_eq!(queue.len(), 130);
@@ -725,4 +694,85 @@ pub fn confirm_elsewhere(service: &SafeService, hash: B256, account: usize) {
     let client = Service::new(&http(), service.url().parse().unwrap(), None).unwrap();
     let one = signature(account, hash);
     crate::support::block(async move { client.confirm(hash, &one).await }).unwrap();
+}
+
+/// How a transaction came to the service.
+#[derive(Clone, Copy)]
+pub enum Elsewhere {
+    /// With this account's signature, which the service takes for an owner's.
+    Signed(usize),
+    /// Without anybody's.
+    Unsigned,
+}
+
+/// What somebody put there with another tool: a harmless transaction, told from others by `mark`.
+pub fn elsewhere(service: &SafeService, safe: Address, (nonce, mark): (u64, u8), how: Elsewhere) -> B256 {
+    let domain = SafeDomain {
+        chain_id: 31337,
+        safe,
+        version: SafeVersion::V1_4_1,
+    };
+    let tx = tx(domain, nonce, mark);
+    service.put(posted((tx.domain(), tx.fields()), how));
+    tx.hash()
+}
+
+/// A call of the Safe to itself that its first owner signed.
+pub fn change_elsewhere(service: &SafeService, safe: Address, nonce: u64, data: Bytes) {
+    let domain = SafeDomain {
+        chain_id: 31337,
+        safe,
+        version: SafeVersion::V1_4_1,
+    };
+    let fields = SafeTxFields::plain(safe, data, Operation::Call, U256::from(nonce));
+    service.put(posted((&domain, &fields), Elsewhere::Signed(0)));
+}
+
+fn posted((domain, fields): (&SafeDomain, &SafeTxFields), how: Elsewhere) -> Proposal {
+    let hash = fields.hash(domain);
+    let (account, trusted) = match how {
+        Elsewhere::Signed(account) => (account, true),
+        Elsewhere::Unsigned => (0, false),
+    };
+    let confirmation = crate::support::safe_service::Confirmation {
+        owner: ACCOUNTS[account].address,
+        signature: signature(account, hash).to_bytes(),
+        kind: "EOA",
+    };
+    Proposal {
+        hash,
+        safe: domain.safe,
+        fields: crate::support::safe_service::Fields {
+            to: fields.to,
+            data: fields.data.clone(),
+            nonce: fields.nonce,
+            ..Default::default()
+        },
+        origin: json!({}),
+        trusted,
+        proposer: ACCOUNTS[account].address,
+        by_delegate: None,
+        confirmations: Some(confirmation).filter(|_| trusted).into_iter().collect(),
+        created: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// Acts of the official client at `service`, each one's outcome.
+pub fn official(service: &SafeService, acts: &[(&str, Value)]) -> Vec<Value> {
+    let mut command = command::node("safe_api.mjs", &std::env::temp_dir());
+    command
+        .args(
+            acts.iter()
+                .flat_map(|(act, list)| [(*act).to_owned(), list.to_string()]),
+        )
+        .env("SERVICE_URL", service.url())
+        .env("SERVICE_KEY", SERVICE_KEY)
+        .env("CHAIN_ID", "31337");
+    let output = command::run(&mut command);
+    let lines: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter()
+        .collect();
+    let lines = lines.unwrap_or_else(|e| panic!("{e}: {}", shown(&output)));
+    assert_eq!(lines.len(), acts.len(), "{}", shown(&output));
+    lines
 }

@@ -458,6 +458,37 @@ fn m6_m7_v12_owners_and_threshold_that_changed_since_stop_until_somebody_accepts
 }
 
 #[test]
+fn m6_m7_whoever_only_waits_is_told_of_changed_owners_and_gets_the_proof() {
+    let world = world(USUAL);
+    let flow = signed(&world);
+    let fields = SafeFields::of(&flow);
+    let remove = outside::removeOwnerCall {
+        prevOwner: Address::with_last_byte(1),
+        owner: ACCOUNTS[0].address,
+        threshold: U256::from(2),
+    };
+    as_safe(&world, &remove);
+    let waiting = flow
+        .with("wait", &["--timeout", "1s"])
+        .exits(8)
+        .says("PENDING_SIGNATURES");
+    let warnings = waiting.json["warnings"].as_array().unwrap();
+    let told: Vec<&Value> = warnings
+        .iter()
+        .filter(|warning| warning["code"] == "SAFE_OWNERS_CHANGED")
+        .collect();
+    assert_eq!(told.len(), 1, "once, however often it looks: {}", waiting.said);
+    assert!(told[0]["text"].as_str().unwrap().contains("is no owner any more"));
+    // Those who sign and execute are still stopped.
+    execute(&flow, 4).exits(6).says("SAFE_OWNERS_CHANGED");
+    let left = [ACCOUNTS[1].address, ACCOUNTS[2].address];
+    execute_outside(&world, world.safe.unwrap(), &left, &fields);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    flow.landed_once();
+}
+
+#[test]
 fn m15_m16_code_guard_and_modules_that_changed_since_stop() {
     let changes: [(&str, Change<'_>); 3] = [
         ("singleton", &|world| {
@@ -627,7 +658,26 @@ fn nested_upgrade(world: &World, child: Address, which: usize) {
     run(&["sign", file, "--for", &name], 4)
         .exits(5)
         .says("SIGNER_NOT_OWNER");
-    run(&["sign", file, "--for", &name], 0).exits(0);
+    let signed = run(&["sign", file, "--for", &name], 0).exits(0);
+    let section = &proposal(&flow)["safe"]["nested"][0];
+    for more in [&[][..], &["--offline"]] {
+        let reviewed = Ran::of(flow.command(&["review", file, "--json"]).args(more)).exits(0);
+        let shown = &reviewed.json["data"]["nested"][0];
+        assert_eq!(shown["safe"], json!(child), "{}", reviewed.said);
+        assert_eq!(shown["hashes"], section["digests"]);
+        assert_eq!(shown["hashes"]["safe_tx"], signed.json["data"]["safeTxHash"]);
+        assert_eq!(shown["approves"], reviewed.json["data"]["hashes"]["safe_tx"]);
+        assert_eq!(shown["signed_by"], json!([ACCOUNTS[0].address]));
+        assert_eq!(shown["missing"], json!([ACCOUNTS[1].address]));
+        let turn = if more.is_empty() { json!("next") } else { Value::Null };
+        assert_eq!(shown["turn"], turn);
+        let page = flow.command(&["review", file]).args(more).output().unwrap();
+        let page = String::from_utf8_lossy(&page.stdout).into_owned();
+        for name in ["domain", "message", "safe_tx"] {
+            let hash = section["digests"][name].as_str().unwrap();
+            assert!(page.contains(hash), "{name} {hash}: {page}");
+        }
+    }
     run(&["execute", file, "--for", &name], 4)
         .exits(8)
         .says("PENDING_SIGNATURES");

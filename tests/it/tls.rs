@@ -7,7 +7,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cloud_faults::{keeps_secrets, numbered};
-use crate::flow::Flow;
+use crate::flow::{Flow, Ran};
 use crate::support::{FaultProxy, World, block, runtime};
 
 /// How the cloud names itself in its links, which have to lead where the client is.
@@ -103,4 +103,23 @@ fn a4_a_server_that_is_not_who_it_should_be_stops_at_once_and_hears_nothing() {
     assert_eq!(proxy.requests(), before, "a request went through");
     honest.step("commit").exits(0);
     honest.landed_once();
+}
+
+#[test]
+fn a_machine_without_root_certificates_works_offline_and_is_told_what_it_lacks_online() {
+    let world = World::start();
+    let mut flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        flow.env.push((name.to_owned(), "/nonexistent".to_owned()));
+    }
+    let file = flow.dir.join("proposal.json");
+    let review = ["review", file.to_str().unwrap(), "--offline", "--json"];
+    Ran::of(&mut flow.command(&review)).exits(0);
+    flow.step("status").exits(0);
+    let told = Ran::of(&mut flow.command(&["nodes", "--json"]))
+        .exits(12)
+        .says("NET_NO_TLS");
+    assert!(told.said.contains("SSL_CERT_FILE"), "{}", told.said);
+    flow.step("wait").exits(12).says("NET_NO_TLS");
 }

@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use clap::Args;
 
 use super::advance;
-use crate::cli::args::{Agree, Key, Multisig, Reach, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -31,6 +31,8 @@ pub(in crate::cli) struct Execute {
     #[command(flatten)]
     safe: Multisig,
     #[command(flatten)]
+    notices: Notices,
+    #[command(flatten)]
     settle: Settle,
     #[command(flatten)]
     key: Key,
@@ -43,6 +45,7 @@ impl Execute {
         let typed = Typed {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
+            notices: Some(&self.notices),
             settle: Some(&self.settle),
             key: Some(&self.key),
             agree: Some(&self.agree),

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::args::Which;
 use crate::cli::error::CliError;
 use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::view;
 use crate::fsutil;
-use crate::safe::{Facts, Format, Label, Packed, SafeInfo, export};
+use crate::safe::{Facts, Format, Label, Packed, SafeInfo, TooFew, export};
 use crate::upgrade::{Ballot, Plan, Subject, UpgradeError, Warning};
 
 /// Write the Safe transaction for other tools
@@ -20,8 +21,8 @@ use crate::upgrade::{Ballot, Plan, Subject, UpgradeError, Warning};
 /// builder-file is imported by Safe{Wallet}'s Transaction Builder (raw: without method names). It names no nonce: the wallet
 /// chooses one, and signatures of this proposal do not count for what it makes. typed-data is signed by wallets and by
 /// `cast wallet sign --data --from-file`; eip712sign by the tool of that name. calldata is the call that executes the
-/// transaction, once enough signatures of keys are here, and before that the call that the Safe will make. Needs no chain; the
-/// same bytes whenever it is written.
+/// transaction, once enough signatures of keys are here, and before that, with a warning, the call that the Safe will make.
+/// Needs no chain; the same bytes whenever it is written.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign export proposal.json --format typed-data --out typed.json\n  \
@@ -60,7 +61,8 @@ impl Export {
         let ballot = ceremony.ballot(self.reject);
         let packed = packed(plan, ballot);
         let label = label(&subject, self.reject)?;
-        let bytes = export(&ballot.tx, packed.as_ref(), self.format, &label).map_err(|error| CliError::Input {
+        let signatures = packed.as_ref().ok();
+        let bytes = export(&ballot.tx, signatures, self.format, &label).map_err(|error| CliError::Input {
             code: "INPUT_TOO_LONG",
             message: error.to_string(),
             hint: "export it in another format".to_owned(),
@@ -78,18 +80,25 @@ impl Export {
                 ),
             });
         }
-        self.give(&mut report, ballot, &bytes)?;
+        let mut data = json!({"format": self.format.to_string(), "safeTxHash": ballot.tx.hash()});
+        if self.format == Format::Calldata {
+            tell_call(&mut report, &mut data, (&packed, ballot));
+            if packed.is_err() {
+                report.next = Some(session.typed().step("sign"));
+            }
+        }
+        self.give(&mut report, data, &bytes)?;
         Ok(report)
     }
 
-    fn give(&self, report: &mut Report, ballot: &Ballot, bytes: &[u8]) -> Result<(), CliError> {
+    fn give(&self, report: &mut Report, mut data: Value, bytes: &[u8]) -> Result<(), CliError> {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let mut data = json!({"format": self.format.to_string(), "safeTxHash": ballot.tx.hash()});
         let place = match &self.out {
             Some(out) => {
                 fsutil::write(out, bytes, 0o644).map_err(CliError::UserFile)?;
                 report.page.line(&report.message.clone());
                 report.page.facts(&[("file", Some(out.display().to_string()))]);
+                view::remarks(&mut report.page, "warnings", &report.warnings);
                 ("file", out.display().to_string())
             }
             None => {
@@ -106,14 +115,37 @@ impl Export {
 }
 
 /// The signatures, if enough of them prove themselves: what only a chain can say is not counted here.
-fn packed(plan: &Plan, ballot: &Ballot) -> Option<Packed> {
-    let safe = plan.safe.as_ref()?;
+fn packed(plan: &Plan, ballot: &Ballot) -> Result<Packed, TooFew> {
     let facts = Facts {
-        owners: SafeInfo::owner_set(safe),
-        threshold: safe.threshold,
+        owners: plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default(),
+        threshold: plan.safe.as_ref().map_or(0, |safe| safe.threshold),
         ..Facts::default()
     };
-    ballot.signatures.pack(&facts).ok()
+    ballot.signatures.pack(&facts)
+}
+
+/// Whose call the calldata is: anybody sends `execTransaction`, and the one inside only the Safe makes.
+fn tell_call(report: &mut Report, data: &mut Value, (packed, ballot): (&Result<Packed, TooFew>, &Ballot)) {
+    let (call, signatures) = match packed {
+        Ok(packed) => ("execTransaction", json!(packed.owners)),
+        Err(TooFew(standing)) => {
+            report.warnings.push(Warning {
+                code: "SAFE_SIGNATURES_MISSING".to_owned(),
+                text: format!(
+                    "{} of {} signatures are here that can be checked without a chain, so this is the call inside, which \
+                     only the Safe {} can make: nobody can send it",
+                    standing.counted.len(),
+                    standing.threshold,
+                    ballot.tx.domain().safe
+                ),
+            });
+            ("inner", json!(standing.counted))
+        }
+    };
+    if let Some(object) = data.as_object_mut() {
+        object.insert("call".to_owned(), call.into());
+        object.insert("signatures".to_owned(), signatures);
+    }
 }
 
 /// What the wallet shows beside the calls; only values that this tool made.

@@ -32,7 +32,8 @@ use super::error::CliError;
 use super::report::Report;
 use super::session::Session;
 use super::settings::{Settings, Typed};
-use crate::upgrade::Goal;
+use crate::signer::Consent;
+use crate::upgrade::{Goal, UpgradeError, World};
 
 impl Command {
     /// The command's name as it is typed.
@@ -103,4 +104,20 @@ async fn advance(session: &Session, which: &Which, typed: Typed<'_>, goal: (Goal
     let mut upgrade = session.open(which)?;
     let outcome = upgrade.advance(&outside.world(), goal.0, &settings.limits).await?;
     Ok(session.went(&upgrade, &outcome, goal.1))
+}
+
+/// Asks for consent to what costs nothing: `what` is what is refused without it.
+pub(super) fn agree(
+    world: &World<'_>,
+    (question, what): (&str, &str),
+    facts: Vec<(String, String)>,
+) -> Result<(), CliError> {
+    let consent = Consent {
+        question: question.to_owned(),
+        facts,
+    };
+    if world.ask.consent(&consent).map_err(UpgradeError::from)? {
+        return Ok(());
+    }
+    Err(UpgradeError::Declined { what: what.to_owned() }.into())
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::upgrade::begin;
-use crate::cli::args::{Allow, Change, Multisig, NewDir, Reach};
+use crate::cli::args::{Allow, Change, Multisig, NewDir, Notices, Reach};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -27,6 +27,8 @@ pub(in crate::cli) struct Prepare {
     #[command(flatten)]
     safe: Multisig,
     #[command(flatten)]
+    notices: Notices,
+    #[command(flatten)]
     allow: Allow,
 }
 
@@ -35,6 +37,7 @@ impl Prepare {
         let typed = Typed {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
+            notices: Some(&self.notices),
             allow: Some(&self.allow),
             ..Typed::default()
         };

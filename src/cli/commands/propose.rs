@@ -1,9 +1,11 @@
 //! `propose`: the Safe transaction and its signatures, put where the other owners see them.
 
+use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::{Notices, Which};
+use super::agree;
+use crate::cli::args::{Agree, KeySource, Notices, Which};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
@@ -11,8 +13,8 @@ use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
 use crate::safe::Inserted;
-use crate::safe::service::{Origin, Published, Service};
-use crate::upgrade::{Ballot, Subject};
+use crate::safe::service::{Act, Notice, Origin, Published, Service, ServiceTx};
+use crate::upgrade::{Ballot, Subject, UpgradeError, Warning};
 
 /// Put the Safe transaction and its signatures on the Safe Transaction Service, where Safe{Wallet} shows them
 ///
@@ -29,13 +31,26 @@ pub(in crate::cli) struct Propose {
     /// Publish the rejection instead: the transaction that only uses up the nonce
     #[arg(long)]
     reject: bool,
+    /// Take the proposal away again, with the key of who proposed it; signatures that others saw stay good all the same
+    #[arg(long)]
+    withdraw: bool,
     #[command(flatten)]
     notices: Notices,
+    #[command(flatten)]
+    key: KeySource,
+    #[command(flatten)]
+    agree: Agree,
 }
 
 impl Propose {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let settings = Settings::gather(Typed::default(), &session.env)?;
+        let typed = Typed {
+            notices: Some(&self.notices),
+            source: Some(&self.key),
+            agree: Some(&self.agree),
+            ..Typed::default()
+        };
+        let settings = Settings::gather(typed, &session.env)?;
         let mut subject = session.subject(&self.which)?;
         let (plan, ceremony) = subject.ceremony()?;
         let ballot = ceremony.ballot(self.reject).clone();
@@ -47,7 +62,10 @@ impl Propose {
             false => what,
             true => format!("rejects: {what}"),
         });
-        let service = session.service(&settings, &self.notices, ballot.tx.domain().chain_id)?;
+        let service = session.service(&settings, ballot.tx.domain().chain_id)?;
+        if self.withdraw {
+            return withdraw(session, &settings, (&service, &subject, &ballot)).await;
+        }
         let published = service.publish(&ballot.tx, &ballot.signatures, &origin).await?;
         let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
         let taken = merged
@@ -96,4 +114,79 @@ impl Propose {
         }
         report
     }
+}
+
+/// Takes the proposal away. What is not there is no error; what somebody else proposed is not ours to take.
+async fn withdraw(
+    session: &Session,
+    settings: &Settings,
+    (service, subject, ballot): (&Service, &Subject, &Ballot),
+) -> Result<Report, CliError> {
+    let (hash, domain) = (ballot.tx.hash(), ballot.tx.domain());
+    let there = service.transaction(hash).await?;
+    if let Some(record) = &there {
+        let outside = session.outside(settings)?;
+        let world = outside.world();
+        let signer = world.open_signer("withdraw the proposal").await?;
+        refuse_foreign(record, signer.address())?;
+        let act = Act::Delete {
+            safe: domain.safe,
+            hash,
+        };
+        let notice = Notice::new(domain.chain_id, act, jiff::Timestamp::now());
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let facts = vec![
+            fact("service", service.host()),
+            fact("chain", domain.chain_id.to_string()),
+            fact("Safe", domain.safe.to_string()),
+            fact("safeTxHash", hash.to_string()),
+            fact("domain hash", notice.domain().to_string()),
+            fact("message hash", notice.message().to_string()),
+        ];
+        let question = ("Take this proposal away from the service?", "withdrawing the proposal");
+        agree(&world, question, facts)?;
+        let signature = signer.sign_notice(&notice).await?;
+        service.withdraw(&ballot.tx, &signature).await?;
+    }
+    let mut report = Report::done("propose", "");
+    report.know(subject.state().status(), &subject.path());
+    session.locate_in(&mut report, subject);
+    report.message = match there {
+        Some(_) => format!("{hash} was withdrawn from {}", service.host()),
+        None => format!("{hash} is not at {}", service.host()),
+    };
+    report.data = Some(json!({
+        "service": service.host(),
+        "safeTxHash": hash,
+        "withdrawn": there.is_some(),
+    }));
+    report.warnings.extend(signatures_stay(there.as_ref()));
+    view::remarks(&mut report.page, "warnings", &report.warnings);
+    report.next = Some(session.typed().step("reject"));
+    Ok(report)
+}
+
+/// The service takes it away for whoever proposed it, and for nobody else.
+fn refuse_foreign(record: &ServiceTx, key: Address) -> Result<(), UpgradeError> {
+    let proposers = [record.delegate, record.proposer];
+    if proposers.contains(&Some(key)) {
+        return Ok(());
+    }
+    let names: Vec<String> = proposers.iter().flatten().map(ToString::to_string).collect();
+    Err(UpgradeError::Decide {
+        code: "SERVICE_NOT_PROPOSER",
+        message: format!(
+            "only who proposed it can withdraw it, which is {}, not {key}",
+            names.join(" or ")
+        ),
+        source: None,
+    })
+}
+
+fn signatures_stay(record: Option<&ServiceTx>) -> Option<Warning> {
+    let signed = record.is_some_and(|record| record.confirmed().next().is_some());
+    signed.then(|| Warning {
+        code: "SAFE_SIGNATURES_STAY".to_owned(),
+        text: "whoever kept its signatures can execute it until its nonce is used up: reject it to be sure".to_owned(),
+    })
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::advance;
-use crate::cli::args::{Agree, Allow, Key, Multisig, Reach, Settle, Watch, Which};
+use crate::cli::args::{Agree, Allow, Key, Multisig, Notices, Reach, Settle, Watch, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -24,6 +24,8 @@ pub(in crate::cli) struct Resume {
     #[command(flatten)]
     safe: Multisig,
     #[command(flatten)]
+    notices: Notices,
+    #[command(flatten)]
     settle: Settle,
     #[command(flatten)]
     key: Key,
@@ -40,6 +42,7 @@ impl Resume {
         let typed = Typed {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
+            notices: Some(&self.notices),
             settle: Some(&self.settle),
             key: Some(&self.key),
             allow: Some(&self.allow),

@@ -15,9 +15,9 @@ use crate::cli::session::{Seen, Session};
 use crate::cli::settings::{self, Settings, Typed};
 use crate::fsutil;
 use crate::safe::builder_file::{self, Batch, Checksum};
-use crate::safe::service::{Service, links};
+use crate::safe::service::links;
 use crate::upgrade::review::{self, Found, Problem, Question, Trial, Wanted, Which};
-use crate::upgrade::{Proposal, Route, UpgradeError, World};
+use crate::upgrade::{Proposal, Route, UpgradeError};
 
 /// Largest batch file that is read from the disk; its reader refuses less.
 const MAX_BATCH: u64 = 1 << 20;
@@ -67,6 +67,7 @@ impl Review {
             reach: Some(&self.reach),
             offline: Some(&self.offline),
             safe: Some(&self.safe),
+            notices: Some(&self.posted.notices),
             ..Typed::default()
         };
         let mut settings = Settings::gather(typed, &session.env)?;
@@ -102,7 +103,7 @@ impl Review {
         }
         if self.posted.is_asked() {
             let wanted = self.posted.wanted(proposal.as_ref())?;
-            let service = self.posted.service(&world, session, wanted.chain_id)?;
+            let service = session.service(settings, wanted.chain_id)?;
             let found = review::review_posted(&world, (&service, &settings.limits), wanted, proposal.as_ref()).await?;
             review.take_found(found);
         }
@@ -138,7 +139,7 @@ impl Review {
             }
             None => {
                 let wanted = self.posted.wanted(None)?;
-                let service = self.posted.service(&world, session, wanted.chain_id)?;
+                let service = session.service(settings, wanted.chain_id)?;
                 review::review_posted(&world, (&service, &settings.limits), wanted, None).await?
             }
         };
@@ -149,7 +150,7 @@ impl Review {
 impl Posted {
     /// Whether the service is to be asked.
     const fn is_asked(&self) -> bool {
-        self.safe.is_some() || self.safe_tx_hash.is_some() || self.nonce.is_some() || self.service_url.is_some()
+        self.safe.is_some() || self.safe_tx_hash.is_some() || self.nonce.is_some() || self.notices.service_url.is_some()
     }
 
     fn check(&self, offline: bool) -> Result<(), CliError> {
@@ -189,12 +190,6 @@ impl Posted {
             (None, None, None) => return Err(missing("the transaction", "--nonce 0")),
         };
         Ok(Wanted { chain_id, safe, which })
-    }
-
-    fn service(&self, world: &World<'_>, session: &Session, chain_id: u64) -> Result<Service, CliError> {
-        let base = self.service_url.clone().or_else(|| Service::default_base(chain_id));
-        let base = base.ok_or_else(|| missing("the service of this chain", "--service-url https://…"))?;
-        Ok(Service::new(world.http, base, session.env.service_key()?)?)
     }
 }
 

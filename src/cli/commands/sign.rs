@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::{Agree, Key, Multisig, Offline, Reach, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -50,6 +50,8 @@ pub(in crate::cli) struct Sign {
     #[command(flatten)]
     safe: Multisig,
     #[command(flatten)]
+    notices: Notices,
+    #[command(flatten)]
     key: Key,
     #[command(flatten)]
     agree: Agree,
@@ -62,6 +64,7 @@ impl Sign {
             settle: Some(&self.settle),
             offline: Some(&self.offline),
             safe: Some(&self.safe),
+            notices: Some(&self.notices),
             key: Some(&self.key),
             agree: Some(&self.agree),
             ..Typed::default()
@@ -111,6 +114,7 @@ impl Sign {
             "signatures": ballot.signatures.by_owner().len(),
             "unchecked": checked.unchecked,
         }));
+        report.warnings.clone_from(&checked.remarks);
         report.next = Some(session.typed().step("status"));
         report
     }

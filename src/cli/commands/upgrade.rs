@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::cvm;
-use crate::cli::args::{Agree, Allow, Change, Key, Multisig, NewDir, Reach, Settle, Watch};
+use crate::cli::args::{Agree, Allow, Change, Key, Multisig, NewDir, Notices, Reach, Settle, Watch};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::decision;
@@ -39,6 +39,8 @@ pub(in crate::cli) struct Upgrade {
     #[command(flatten)]
     safe: Multisig,
     #[command(flatten)]
+    notices: Notices,
+    #[command(flatten)]
     settle: Settle,
     #[command(flatten)]
     key: Key,
@@ -56,12 +58,14 @@ impl Upgrade {
         Typed {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
+            notices: Some(&self.notices),
             settle: Some(&self.settle),
             key: Some(&self.key),
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
             offline: None,
+            source: None,
         }
     }
 

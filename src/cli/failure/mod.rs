@@ -318,6 +318,10 @@ pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
             "if you have checked the hash by other means, agree to it with --accept-unverified-hash",
         ),
         "SIGNER_NEEDED" => (Next::with("--signer env:NAME"), "name the owner's key by --signer"),
+        "SERVICE_NOT_PROPOSER" => (
+            Next::with("--signer env:NAME"),
+            "name the key of who proposed it by --signer",
+        ),
         "FEE_TOO_LOW" => (
             Next::with("--signer env:NAME"),
             "name the owner's key by --signer, to sign with higher fees",

@@ -200,6 +200,12 @@ fn http(error: &HttpError) -> Verdict {
             Next::Look,
             "somebody may stand between you and the server; do not go on through this network",
         ),
+        Kind::NoTls => verdict(
+            Exit::Storage,
+            "NET_NO_TLS",
+            Next::Again,
+            "install the system's root certificates (often `ca-certificates`), or name a file of them by SSL_CERT_FILE",
+        ),
         Kind::Timeout => verdict(Exit::Later, "NET_TIMEOUT", Next::Resume, "run again later"),
         Kind::Broken => verdict(Exit::Later, "NET_BROKEN", Next::Resume, "run again later"),
         Kind::TooLarge { .. } => verdict(
@@ -218,10 +224,18 @@ fn http(error: &HttpError) -> Verdict {
     }
 }
 
+/// Whether no other endpoint and no later moment would fare better.
+const fn stands_in_the_way(error: &HttpError) -> bool {
+    matches!(
+        error.kind,
+        Kind::Tls | Kind::NoTls | Kind::Redirect { .. } | Kind::Insecure
+    )
+}
+
 pub(super) fn chain(error: &ChainError) -> Verdict {
     match error {
         ChainError::Unavailable { source, .. } => match found::<HttpError>(source.as_ref()) {
-            Some(error) if matches!(error.kind, Kind::Tls | Kind::Redirect { .. } | Kind::Insecure) => http(error),
+            Some(error) if stands_in_the_way(error) => http(error),
             _ => verdict(
                 Exit::Later,
                 "RPC_UNAVAILABLE",

@@ -66,6 +66,8 @@ const CHAINS: &[(u64, &str, Option<&str>)] = &[
     (1_313_161_554, "aurora", Some("aurora")),
 ];
 
+/// The chain whose service reads traces.
+const MAINNET: u64 = 1;
 /// Where Safe runs its services.
 const SERVICES: &str = "https://api.safe.global/tx-service";
 
@@ -129,6 +131,11 @@ pub fn chain_of(prefix: &str) -> Option<u64> {
     known.map(|(id, ..)| *id)
 }
 
+/// Whether Safe's own service of a chain reads events and no traces, so that it sees only what Safes execute whose
+/// singleton is one "L2". All do but the main network's (`@safe-global/protocol-kit` 8.0.7: `safeDeploymentsL1ChainIds`).
+pub fn reads_events_only(chain_id: u64) -> bool {
+    chain_id != MAINNET && slug(chain_id).is_some()
+}
 /// URL of Safe's own service for a chain.
 pub fn default_base(chain_id: u64) -> Option<Url> {
     let slug = slug(chain_id)?;

@@ -4,8 +4,10 @@
 //! executed is asked of the chain. Everything works without it, by files. (Endpoints and shapes:
 //! `safe-global/safe-transaction-service` 6.10, `history/urls_v2.py`, `serializers.py`.)
 
+mod delegates;
 mod error;
 pub mod links;
+mod notice;
 mod publish;
 mod queue;
 mod record;
@@ -25,7 +27,9 @@ use zeroize::Zeroizing;
 use super::strict;
 use crate::http::{Answer, Endpoint, Http, Request, Retry, Secrets, escape};
 
+pub use delegates::{Delegation, Label};
 pub use error::{ServiceError, ServiceProblem};
+pub use notice::{Act, Notice};
 pub use publish::{Origin, Published};
 pub use queue::{Gap, NextNonce, at_nonce, next_nonce};
 pub use record::{Confirmation, Delegate, NotATransaction, NotAccepted, ServiceSafe, ServiceTx};
@@ -52,6 +56,13 @@ const EXCERPT: usize = 200;
 /// An API key of the service; never printed.
 #[derive(Clone)]
 pub struct ServiceKey(Zeroizing<String>);
+
+/// Which services may be asked: one that somebody named, and Safe's own ones.
+#[derive(Debug, Clone, Default)]
+pub struct Services {
+    named: Option<Url>,
+    key: Option<ServiceKey>,
+}
 
 /// The client of one chain's service; cheap to clone.
 #[derive(Clone)]
@@ -307,6 +318,32 @@ impl Service {
             segments.pop_if_empty().push("api").extend(path).push("");
         }
         Ok(url)
+    }
+}
+
+impl Services {
+    /// The service that was named, if one was, and the key to ask with.
+    pub const fn new(named: Option<Url>, key: Option<ServiceKey>) -> Self {
+        Self { named, key }
+    }
+    /// The service of a chain for somebody who asks for it: the one that was named, otherwise Safe's own; none where
+    /// Safe runs none. Does no I/O.
+    ///
+    /// # Errors
+    /// See [`Service::new`].
+    pub fn of(&self, http: &Http, chain_id: u64) -> Result<Option<Service>, ServiceError> {
+        let base = self.named.clone().or_else(|| Service::default_base(chain_id));
+        base.map(|base| Service::new(http, base, self.key.clone())).transpose()
+    }
+    /// The same for what can do without: Safe's own service hears of a Safe only from those who have a key for it.
+    ///
+    /// # Errors
+    /// See [`Service::new`].
+    pub fn configured(&self, http: &Http, chain_id: u64) -> Result<Option<Service>, ServiceError> {
+        match (&self.named, &self.key) {
+            (None, None) => Ok(None),
+            _ => self.of(http, chain_id),
+        }
     }
 }
 

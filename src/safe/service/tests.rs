@@ -107,7 +107,7 @@ fn http() -> Http {
         total: Duration::from_secs(15),
         body: 64 * 1024,
     };
-    Http::new(limits).unwrap().with_retries(RetryPolicy {
+    Http::new(limits).with_retries(RetryPolicy {
         attempts: 3,
         base: Duration::from_millis(2),
         cap: Duration::from_millis(4),
@@ -661,4 +661,26 @@ async fn m21_a_foreign_confirmation_under_an_owners_name_is_not_taken_for_theirs
         SIGNERS.into(),
         "both were posted, and neither is there"
     );
+}
+
+#[test]
+fn safes_own_service_is_asked_unbidden_only_by_those_who_have_a_key_for_it() {
+    let http = Http::new(Limits::default());
+    let key = || ServiceKey::new(KEY.to_owned().into()).unwrap();
+    let named = || "https://queue.example.org/tx".parse::<Url>().unwrap();
+    let host = |services: &Services, chain_id: u64| {
+        let service = services.configured(&http, chain_id).unwrap();
+        service.map(|service| service.host())
+    };
+    assert_eq!(host(&Services::default(), 8453), None);
+    let unbidden = Services::default().of(&http, 8453).unwrap().unwrap();
+    assert_eq!(unbidden.host(), "https://api.safe.global");
+    let own = Services::new(None, Some(key()));
+    assert_eq!(host(&own, 8453).as_deref(), Some("https://api.safe.global"));
+    assert_eq!(host(&own, 31337), None, "Safe runs none there");
+    for key in [None, Some(key())] {
+        let services = Services::new(Some(named()), key);
+        assert_eq!(host(&services, 31337).as_deref(), Some("https://queue.example.org"));
+        assert_eq!(host(&services, 8453).as_deref(), Some("https://queue.example.org"));
+    }
 }

@@ -9,11 +9,12 @@ use super::found::{Found, FoundTx, Posted, Source};
 use super::paper::show;
 use super::{CallShown, Problem};
 use crate::chain::Call;
-use crate::safe::service::{Service, ServiceTx};
+use crate::safe::service::{Service, ServiceError, ServiceTx};
 use crate::safe::{
     Digests, Recognition, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields, SignatureSet, recognise,
 };
 use crate::upgrade::findings::Warning;
+use crate::upgrade::nonce::owners_queued;
 use crate::upgrade::{Limits, Proposal, UpgradeError, World};
 
 /// What is looked for at the service.
@@ -70,28 +71,7 @@ pub async fn review_posted(
             "none",
         ));
     };
-    let posted = match wanted.which {
-        Which::Nonce(nonce) => service
-            .by_nonce(wanted.safe, nonce)
-            .await
-            .map_err(UpgradeError::Service)?,
-        Which::Hash(hash) => {
-            let mut found: Vec<ServiceTx> = service
-                .transaction(hash)
-                .await
-                .map_err(UpgradeError::Service)?
-                .into_iter()
-                .collect();
-            if let Some(nonce) = found.first().map(|tx| tx.fields.nonce) {
-                let all = service
-                    .by_nonce(wanted.safe, nonce)
-                    .await
-                    .map_err(UpgradeError::Service)?;
-                found.extend(all.into_iter().filter(|tx| tx.claimed_hash != hash));
-            }
-            found
-        }
-    };
+    let posted = posted(service, wanted).await.map_err(UpgradeError::Service)?;
     let board = Board {
         domain: SafeDomain {
             chain_id: wanted.chain_id,
@@ -105,10 +85,33 @@ pub async fn review_posted(
         ours,
     };
     let mut found = board.found(service.host(), &posted);
+    if let Some(nonce) = posted
+        .first()
+        .map(|tx| tx.fields.nonce)
+        .filter(|nonce| *nonce > info.nonce)
+    {
+        let waiting = service.queue(wanted.safe, info.nonce).await;
+        let waiting = waiting.map_err(UpgradeError::Service)?;
+        found.warnings.extend(owners_queued(&info, &waiting, nonce));
+    }
     if proposal.is_none() && found.is_clean() {
         found.ask(world).await?;
     }
     Ok(found)
+}
+
+/// What the service shows of what is wanted, and everything that competes with it.
+async fn posted(service: &Service, wanted: Wanted) -> Result<Vec<ServiceTx>, ServiceError> {
+    let hash = match wanted.which {
+        Which::Nonce(nonce) => return service.by_nonce(wanted.safe, nonce).await,
+        Which::Hash(hash) => hash,
+    };
+    let Some(named) = service.transaction(hash).await? else {
+        return Ok(Vec::new());
+    };
+    let all = service.by_nonce(wanted.safe, named.fields.nonce).await?;
+    let others = all.into_iter().filter(|tx| tx.claimed_hash != hash);
+    Ok(std::iter::once(named).chain(others).collect())
 }
 
 impl Board<'_> {

@@ -2,11 +2,11 @@
 
 use alloy::primitives::Address;
 
-use super::{AppNow, OwnerIs, Question, Review, Trial, Turn};
+use super::{AppNow, OwnerIs, Problem, Question, Review, Trial, Turn};
 use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask, Reverted};
 use crate::safe::{Look, LookError, SafeInfo, SafeStatus, Simulation, Watched, look, observe, simulate};
 use crate::upgrade::approve::{app_now, check_pins};
-use crate::upgrade::ballot::{judge, same_hash};
+use crate::upgrade::ballot::{check_child, judge, same_hash};
 use crate::upgrade::{Ballot, Ceremony, Limits, Plan, Proposal, UpgradeError, World};
 
 /// What an account that delegates to a contract has as code, before the address (EIP-7702).
@@ -25,7 +25,7 @@ pub(super) async fn compare(
     let block = app.block;
     review.take(check_pins(plan, &app))?;
     let in_force = chain.holds(&proposal.changes(), &block).await?;
-    if in_force && !review.problems.iter().any(super::Problem::is_settled) {
+    if in_force && !review.problems.iter().any(Problem::is_settled) {
         review.decide(
             "HASH_ALREADY_ALLOWED",
             "the change is in force already: nobody has to sign",
@@ -69,7 +69,7 @@ pub(super) async fn compare(
                 limits,
                 plan,
                 ballot: ceremony.ballot(question.rejects),
-                since: ceremony.block.number,
+                ceremony,
             };
             safe.compare(review, question).await
         }
@@ -82,8 +82,8 @@ struct Safe<'a> {
     limits: &'a Limits,
     plan: &'a Plan,
     ballot: &'a Ballot,
-    /// Block at which the nonce was chosen.
-    since: u64,
+    /// What it belongs to.
+    ceremony: &'a Ceremony,
 }
 
 impl Safe<'_> {
@@ -104,9 +104,10 @@ impl Safe<'_> {
         review.take(judge(self.limits, pinned, info).map(drop))?;
         review.take(same_hash(&found, self.ballot))?;
         self.take_owners(review, info).await?;
+        self.take_nested(review).await?;
         let used = review.safe.as_ref().is_some_and(|safe| safe.turn == Turn::Used);
-        if used && !review.problems.iter().any(super::Problem::is_settled) {
-            let by = self.used_by(self.since).await?;
+        if used && !review.problems.iter().any(Problem::is_settled) {
+            let by = self.used_by(self.ceremony.block.number).await?;
             review.decide(
                 "SAFE_NONCE_TAKEN",
                 format!(
@@ -155,7 +156,7 @@ impl Safe<'_> {
             Some(safe) if safe.turn == Turn::Used => Trial::NotAsked {
                 why: "its nonce is used up".to_owned(),
             },
-            _ if review.problems.iter().any(super::Problem::is_stop) => Trial::NotAsked {
+            _ if review.problems.iter().any(Problem::is_stop) => Trial::NotAsked {
                 why: "something does not match".to_owned(),
             },
             _ => match simulate(self.chain, &self.ballot.tx, &found.info, sender).await? {
@@ -201,6 +202,24 @@ impl Safe<'_> {
                 owner.kind = Some(kind);
             }
         }
+        Ok(())
+    }
+
+    /// The Safes that are owners and whose transaction was chosen. What is wrong with one is the business of its owners:
+    /// the others are told and can agree all the same.
+    async fn take_nested(&self, review: &mut Review) -> Result<(), UpgradeError> {
+        let mut remarks = Vec::new();
+        for one in &mut review.nested {
+            let Some((pinned, ballot)) = self.ceremony.nested.get(&one.safe) else {
+                continue;
+            };
+            let checked = check_child(self.chain, self.limits, pinned, ballot).await;
+            match checked.map_err(Problem::of) {
+                Ok(now) => one.turn = Some(Turn::of(one.nonce, now.nonce)),
+                Err(problem) => remarks.push(problem?.remark(one.safe)),
+            }
+        }
+        review.warnings.extend(remarks);
         Ok(())
     }
 

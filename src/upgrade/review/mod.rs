@@ -50,6 +50,9 @@ pub struct Review {
     /// What devices and wallets show of a Safe transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hashes: Option<Digests>,
+    /// What the owners of a Safe sign that is an owner itself, where that was chosen already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nested: Vec<NestedNow>,
     /// The call that executes it, once enough owners have signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution: Option<ExecutionCall>,
@@ -297,6 +300,27 @@ pub enum OwnerIs {
     Contract,
 }
 
+/// The transaction with which an owner that is a Safe agrees on chain: its own owners' devices show its hashes.
+#[derive(Debug, Clone, Serialize)]
+pub struct NestedNow {
+    /// The Safe that is an owner.
+    pub safe: Address,
+    /// The safeTxHash that it approves.
+    pub approves: B256,
+    /// Nonce of its transaction.
+    pub nonce: U256,
+    /// Where that nonce stands; nothing when the chain was not asked, or the Safe is not the one that was read.
+    pub turn: Option<Turn>,
+    /// What devices and wallets show.
+    pub hashes: Digests,
+    /// Signatures that it asks for.
+    pub threshold: u64,
+    /// Its owners who have signed.
+    pub signed_by: Vec<Address>,
+    /// Its owners who have not.
+    pub missing: Vec<Address>,
+}
+
 /// How an owner agreed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -393,6 +417,18 @@ impl Problem {
     /// Whether it can never be agreed to.
     pub const fn is_stop(&self) -> bool {
         matches!(self, Self::Stop(_))
+    }
+
+    /// The same about an owner that is a Safe, for those who do not sign for it.
+    fn remark(self, safe: Address) -> Warning {
+        let (code, text) = match self {
+            Self::Stop(stop) => (stop.code.to_owned(), stop.to_string()),
+            Self::Decide { code, message } => (code, message),
+        };
+        Warning {
+            code,
+            text: format!("the owner {safe}, itself a Safe: {text}"),
+        }
     }
 
     /// Whether it says already that nothing is left to be signed.

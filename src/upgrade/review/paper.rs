@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, Machine, Owner,
-    Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
+    Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, Machine, NestedNow,
+    Owner, Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
 };
 use crate::chain::Call;
 use crate::compose::{Changes, Manifest, Verification};
@@ -56,6 +56,7 @@ pub(super) fn review(
         safe: None,
         timelock: timelock(proposal),
         hashes: ballot.map(|ballot| ballot.tx.digests()),
+        nested: ceremony.filter(|_| !question.rejects).map(nested).unwrap_or_default(),
         execution: None,
         simulation: Trial::NotAsked {
             why: "no chain was asked".to_owned(),
@@ -76,6 +77,26 @@ pub(super) fn review(
     review.judge_files(proposal);
     review.judge_calls(proposal);
     Ok(review)
+}
+
+/// What the owners of owners sign.
+fn nested(ceremony: &Ceremony) -> Vec<NestedNow> {
+    let all = ceremony.nested.iter();
+    all.map(|(child, (safe, ballot))| {
+        let signed = ballot.signatures.by_owner();
+        let missing = safe.owners.iter().filter(|owner| !signed.contains_key(*owner));
+        NestedNow {
+            safe: *child,
+            approves: ceremony.hash(),
+            nonce: ballot.tx.fields().nonce,
+            turn: None,
+            hashes: ballot.tx.digests(),
+            threshold: safe.threshold,
+            signed_by: signed.keys().copied().collect(),
+            missing: missing.copied().collect(),
+        }
+    })
+    .collect()
 }
 
 fn asked(proposal: &Proposal) -> Asked {
@@ -208,6 +229,17 @@ pub(super) fn told(call: &CallShown) -> String {
     }
 }
 
+impl Turn {
+    /// Where `nonce` stands when the Safe's next one is `next`.
+    pub(super) fn of(nonce: U256, next: U256) -> Self {
+        match nonce.cmp(&next) {
+            std::cmp::Ordering::Less => Self::Used,
+            std::cmp::Ordering::Equal => Self::Next,
+            std::cmp::Ordering::Greater => Self::Queued,
+        }
+    }
+}
+
 impl Review {
     /// The Safe as `info` shows it, compared with what was read when the update was prepared.
     pub(super) fn show_safe(
@@ -249,11 +281,7 @@ impl Review {
             owners: owners.collect(),
             counted: standing.counted.len(),
             nonce,
-            turn: match nonce.cmp(&next) {
-                std::cmp::Ordering::Less => Turn::Used,
-                std::cmp::Ordering::Equal => Turn::Next,
-                std::cmp::Ordering::Greater => Turn::Queued,
-            },
+            turn: Turn::of(nonce, next),
             findings: forbids.into_iter().chain(notes).collect(),
             changes: info.changes_since(pinned).iter().map(ToString::to_string).collect(),
             info: info.clone(),

@@ -30,7 +30,7 @@ async fn connect_as(urls: &[&str], chain_id: u64, allow_unpinned: bool) -> Resul
         chain_id,
         allow_unpinned,
     };
-    Chain::connect(&options, &Http::new(Limits::default()).unwrap()).await
+    Chain::connect(&options, &Http::new(Limits::default())).await
 }
 
 async fn chain_of(world: &World) -> Chain {

@@ -1,5 +1,6 @@
 //! `safe`: a Safe as the chain shows it, the hashes of its transactions, and what waits for it.
 
+mod delegates;
 mod hash;
 mod queue;
 
@@ -7,17 +8,18 @@ use alloy::primitives::{Address, B256};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use self::delegates::Delegates;
 use self::hash::Hash;
 use self::queue::Queue;
 use crate::cli::args::Reach;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::failure::told;
+use crate::cli::failure::{Next, told};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
-use crate::safe::service::links::parse_prefixed_address;
+use crate::safe::service::links::{self, parse_prefixed_address};
 use crate::safe::{Finding, SafeInfo, Severity, Trust};
 use crate::upgrade::{UpgradeError, safe_code};
 
@@ -43,6 +45,7 @@ enum SafeCommand {
     Check(Check),
     Hash(Box<Hash>),
     Queue(Queue),
+    Delegates(Delegates),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +79,7 @@ impl Safe {
             SafeCommand::Check(check) => check.run(session).await,
             SafeCommand::Hash(hash) => hash.run(session).await,
             SafeCommand::Queue(queue) => queue.run(session).await,
+            SafeCommand::Delegates(delegates) => delegates.run(session).await,
         }
     }
 }
@@ -184,6 +188,21 @@ fn address(text: &str, chain_id: u64) -> Result<Address, CliError> {
         message: told(&error),
         hint: "copy the address again, with the prefix of its chain or without any".to_owned(),
     })
+}
+
+/// Chain and address of a Safe: the prefix and `--chain-id` have to agree.
+fn place(safe: &str, chain_id: Option<u64>) -> Result<(u64, Address), CliError> {
+    let prefix = safe.split_once(':').map(|(prefix, _)| prefix);
+    let chain_id = chain_id.or_else(|| links::chain_of(prefix?));
+    let Some(chain_id) = chain_id else {
+        return Err(CliError::Usage {
+            code: "USAGE_NO_CHAIN",
+            message: "the chain of the Safe was not named".to_owned(),
+            hint: "name it by --chain-id, or by a prefix such as base:0x...".to_owned(),
+            next: Next::with("--chain-id N"),
+        });
+    };
+    Ok((chain_id, address(safe, chain_id)?))
 }
 
 fn not_a_safe(address: Address, chain_id: u64) -> CliError {

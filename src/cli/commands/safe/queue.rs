@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{address, not_a_safe};
+use super::{not_a_safe, place};
 use crate::chain::Call;
 use crate::cli::args::{Notices, Reach};
 use crate::cli::error::CliError;
@@ -15,7 +15,7 @@ use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
 use crate::safe::service::{NextNonce, ServiceTx, links, next_nonce};
-use crate::safe::{SafeDomain, SafeInfo, decode};
+use crate::safe::{SafeDomain, SafeInfo, changes_itself, decode};
 
 /// Show what waits for a Safe at the Safe Transaction Service, checked against the chain
 ///
@@ -49,14 +49,15 @@ struct Checked<'a> {
 
 impl Queue {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let (chain_id, safe) = self.place()?;
+        let (chain_id, safe) = place(&self.safe, self.chain_id)?;
         let typed = Typed {
             reach: Some(&self.reach),
+            notices: Some(&self.notices),
             ..Typed::default()
         };
         let settings = Settings::gather(typed, &session.env)?;
         let outside = session.outside(&settings)?;
-        let service = session.service(&settings, &self.notices, chain_id)?;
+        let service = session.service(&settings, chain_id)?;
         let chain = outside.world().chain(chain_id).await?;
         let info = SafeInfo::read(&chain, safe).await?;
         let info = info.ok_or_else(|| not_a_safe(safe, chain_id))?;
@@ -68,21 +69,6 @@ impl Queue {
         let next = next_nonce(info.nonce, &found);
         let checked: Vec<Checked<'_>> = found.iter().map(|tx| Checked::of(tx, &info)).collect();
         Ok(report(session, &info, (&checked, &next)))
-    }
-
-    /// Chain and address: the prefix and `--chain-id` have to agree.
-    fn place(&self) -> Result<(u64, Address), CliError> {
-        let prefix = self.safe.split_once(':').map(|(prefix, _)| prefix);
-        let chain_id = self.chain_id.or_else(|| links::chain_of(prefix?));
-        let Some(chain_id) = chain_id else {
-            return Err(CliError::Usage {
-                code: "USAGE_NO_CHAIN",
-                message: "the chain of the Safe was not named".to_owned(),
-                hint: "name it by --chain-id, or by a prefix such as base:0x...".to_owned(),
-                next: Next::with("--chain-id N"),
-            });
-        };
-        Ok((chain_id, address(&self.safe, chain_id)?))
     }
 }
 
@@ -109,6 +95,7 @@ impl<'a> Checked<'a> {
             "data": fields.data,
             "operation": u8::from(fields.operation),
             "does": does(self.tx, info),
+            "changesTheSafe": changes_itself(fields, &domain(info)),
             "signedBy": self.signed_by,
             "threshold": info.threshold,
             "visible": self.tx.trusted,
@@ -177,6 +164,10 @@ fn proposal(report: &mut Report, info: &SafeInfo, one: &Checked<'_>) {
         ),
         ("does", Some(does(tx, info).join("; ")).filter(|does| !does.is_empty())),
         ("data", Some(fields.data.to_string())),
+        (
+            "CHANGES THE SAFE",
+            Some(changes_itself(fields, &domain(info)).join("; ")).filter(|told| !told.is_empty()),
+        ),
         (
             "signatures",
             Some(format!("{} of {}", one.signed_by.len(), info.threshold)),

@@ -248,12 +248,30 @@ pub(super) fn delegation(delegate: Address, chain_id: Option<u64>, hours_ago: i6
         U256::from(hour).to_be_bytes(),
     ]
     .concat();
-    keccak256(
-        [
-            &[0x19, 0x01],
-            keccak256(domain).as_slice(),
-            keccak256(message).as_slice(),
-        ]
-        .concat(),
-    )
+    typed(&domain, &message)
+}
+
+/// The EIP-712 hash that takes a proposal away, for the hour that is over `hours_ago` hours.
+pub(super) fn deletion((safe, hash): (Address, B256), chain_id: u64, hours_ago: i64) -> B256 {
+    let hour = jiff::Timestamp::now().as_second() / 3600 - hours_ago;
+    let domain = [
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)").0,
+        keccak256("Safe Transaction Service").0,
+        keccak256("1.0").0,
+        U256::from(chain_id).to_be_bytes(),
+        safe.into_word().0,
+    ]
+    .concat();
+    let message = [
+        keccak256("DeleteRequest(bytes32 safeTxHash,uint256 totp)").0,
+        hash.0,
+        U256::from(hour).to_be_bytes(),
+    ]
+    .concat();
+    typed(&domain, &message)
+}
+
+fn typed(domain: &[u8], message: &[u8]) -> B256 {
+    let (domain, message) = (keccak256(domain), keccak256(message));
+    keccak256([&[0x19, 0x01], domain.as_slice(), message.as_slice()].concat())
 }

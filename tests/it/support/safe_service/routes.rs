@@ -66,7 +66,7 @@ pub(super) async fn answer(Extract(context): Extract<Context>, request: axum::ex
         location = Some(format!("{}/{query}", request.path));
         Answer::new(301, Value::Null)
     };
-    if lies.loses_answers && request.method == "POST" {
+    if lies.loses_answers && request.method != "GET" {
         answer = Answer::new(502, json!("<html>Bad Gateway</html>"));
     }
     context.lock().requests[index].status = answer.status;
@@ -133,6 +133,7 @@ async fn route(context: &Context, request: &Request) -> Answer {
         ("POST", ["v1", "multisig-transactions", hash, "confirmations"]) => {
             write::confirm(context, hash, request).await
         }
+        ("DELETE", ["v2", "multisig-transactions", hash]) => write::delete(context, hash, request).await,
         ("GET", ["v2", "delegates"]) => context.delegates(&query, request),
         ("POST", ["v2", "delegates"]) => write::add_delegate(context, request).await,
         ("DELETE", ["v2", "delegates", delegate]) => write::remove_delegate(context, delegate, request).await,

@@ -423,3 +423,42 @@ async fn may_delegate(context: &Context, one: &Delegate, body: &Body<'_>, signer
         one.delegator
     )))
 }
+
+/// `DELETE /v2/multisig-transactions/{hash}/`.
+pub(super) async fn delete(context: &Context, hash: &str, request: &Request) -> Answer {
+    let found = hash.parse::<B256>().ok();
+    let Some(one) = found.and_then(|hash| context.lock().proposal(hash).cloned()) else {
+        return Answer::detail(404, "No MultisigTransaction matches the given query.");
+    };
+    let body = match read(request) {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    let signature = match Body(&body).signature() {
+        Ok(signature) => signature,
+        Err(invalid) => return invalid.answer(400),
+    };
+    if chain::execution(&context.rpc, one.safe, one.hash).await.is_some() {
+        return invalid("Executed transactions cannot be deleted").answer(400);
+    }
+    let owners = chain::owners(&context.rpc, one.safe).await.unwrap_or_default();
+    let still = context.lock().delegates_of(one.safe, &owners);
+    let delegate = one
+        .by_delegate
+        .filter(|it| still.iter().any(|other| other.delegate == *it));
+    let id = context.rpc.ask("eth_chainId", json!([])).await.ok();
+    let id: U256 = id.and_then(|id| serde_json::from_value(id).ok()).unwrap_or_default();
+    let may = [Some(one.proposer), delegate];
+    for hours_ago in [1, 0] {
+        let wanted = chain::deletion((one.safe, one.hash), id.to::<u64>(), hours_ago);
+        let parsed = chain::parse(&signature, wanted).unwrap_or_default();
+        if let [signer] = parsed.as_slice()
+            && matches!(signer.kind, "EOA" | "ETH_SIGN")
+            && may.contains(&Some(signer.owner))
+        {
+            context.lock().proposals.retain(|it| it.hash != one.hash);
+            return Answer::new(204, Value::Null);
+        }
+    }
+    invalid("Provided signer is neither the proposer nor the delegate who proposed the transaction").answer(400)
+}

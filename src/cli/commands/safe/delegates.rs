@@ -1,0 +1,268 @@
+//! `safe delegates`: who may propose for a Safe in an owner's name, at the Safe Transaction Service.
+
+use alloy::primitives::Address;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::place;
+use crate::cli::args::{Agree, KeySource, Notices};
+use crate::cli::commands::agree;
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::{Settings, Typed};
+use crate::safe::service::{Act, Delegate, DelegateFilter, Delegation, Label, Notice};
+
+/// Who may propose for a Safe in an owner's name, at the Safe Transaction Service
+///
+/// A delegate's proposals show in Safe{Wallet} as if an owner had made them; a delegate agrees to nothing and counts for no
+/// signature. A pipeline that only proposes needs the key of a delegate, and no owner's.
+#[derive(Debug, Args)]
+pub(super) struct Delegates {
+    #[command(subcommand)]
+    command: DelegatesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DelegatesCommand {
+    /// Show who may propose
+    #[command(
+        after_help = "Example:\n  countersign safe delegates list base:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    )]
+    List(List),
+    /// Let somebody propose in your name; your key signs that for the service, and nothing else
+    #[command(
+        after_help = "Example:\n  countersign safe delegates add base:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed \
+        0x1234567890123456789012345678901234567890 --label ci --signer ledger"
+    )]
+    Add(Add),
+    /// Let somebody propose in your name no longer
+    #[command(
+        after_help = "Example:\n  countersign safe delegates remove base:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed \
+        0x1234567890123456789012345678901234567890 --signer ledger"
+    )]
+    Remove(Remove),
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// The Safe, with or without the prefix of its chain
+    #[arg(value_name = "SAFE")]
+    safe: String,
+    /// Chain of the Safe, when its address has no prefix
+    #[arg(long, value_name = "N")]
+    chain_id: Option<u64>,
+    #[command(flatten)]
+    notices: Notices,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    place: Place,
+    /// Only those of this owner
+    #[arg(long, value_name = "ADDRESS")]
+    delegator: Option<Address>,
+}
+
+#[derive(Debug, Args)]
+struct Add {
+    #[command(flatten)]
+    place: Place,
+    /// Who may propose
+    #[arg(value_name = "DELEGATE")]
+    delegate: Address,
+    /// Name by which the service lists them
+    #[arg(long, value_name = "TEXT", value_parser = label)]
+    label: Label,
+    #[command(flatten)]
+    key: KeySource,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+#[derive(Debug, Args)]
+struct Remove {
+    #[command(flatten)]
+    place: Place,
+    /// Who may propose no longer
+    #[arg(value_name = "DELEGATE")]
+    delegate: Address,
+    /// The owner in whose name, when it is the delegate who signs [default: the key's address]
+    #[arg(long, value_name = "ADDRESS")]
+    delegator: Option<Address>,
+    #[command(flatten)]
+    key: KeySource,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+fn label(text: &str) -> Result<Label, &'static str> {
+    Label::new(text).ok_or("a label has 1 to 50 characters")
+}
+
+impl Delegates {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        match self.command {
+            DelegatesCommand::List(list) => list.run(session).await,
+            DelegatesCommand::Add(add) => add.run(session).await,
+            DelegatesCommand::Remove(remove) => remove.run(session).await,
+        }
+    }
+}
+
+impl Place {
+    /// Chain and address: the prefix and `--chain-id` have to agree.
+    fn read(&self) -> Result<(u64, Address), CliError> {
+        place(&self.safe, self.chain_id)
+    }
+}
+
+impl List {
+    async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let (chain_id, safe) = self.place.read()?;
+        let typed = Typed {
+            notices: Some(&self.place.notices),
+            ..Typed::default()
+        };
+        let settings = Settings::gather(typed, &session.env)?;
+        let service = session.service(&settings, chain_id)?;
+        let filter = DelegateFilter {
+            safe: Some(safe),
+            delegator: self.delegator,
+            ..DelegateFilter::default()
+        };
+        let found = service.delegates(&filter).await?;
+        let mut report = Report::done("safe delegates", format!("{} may propose", found.len()));
+        for one in &found {
+            report.page.heading(&one.delegate.to_string());
+            report.page.facts(&[
+                ("in the name of", Some(one.delegator.to_string())),
+                ("called", Some(one.label.clone()).filter(|label| !label.is_empty())),
+                ("until", one.expires.map(|until| until.to_string())),
+            ]);
+        }
+        report.data = Some(json!({
+            "service": service.host(),
+            "safe": safe,
+            "chainId": chain_id,
+            "delegates": found.iter().map(shown).collect::<Vec<_>>(),
+        }));
+        Ok(report)
+    }
+}
+
+fn shown(one: &Delegate) -> Value {
+    json!({
+        "delegate": one.delegate,
+        "delegator": one.delegator,
+        "label": one.label,
+        "expires": one.expires.map(|until| until.to_string()),
+    })
+}
+
+impl Add {
+    async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let (chain_id, safe) = self.place.read()?;
+        let settings = Settings::gather(typed(&self.place, &self.key, &self.agree), &session.env)?;
+        let service = session.service(&settings, chain_id)?;
+        let outside = session.outside(&settings)?;
+        let world = outside.world();
+        let signer = world.open_signer("change who may propose").await?;
+        let one = Delegation {
+            safe,
+            delegate: self.delegate,
+            delegator: signer.address(),
+        };
+        let there = service.delegation(&one).await?;
+        let same = there.is_some_and(|found| found.label == self.label.as_str());
+        if !same {
+            let notice = notice(chain_id, self.delegate);
+            let mut facts = facts((&service.host(), chain_id), &one, &notice);
+            facts.push(("called".to_owned(), self.label.as_str().to_owned()));
+            agree(
+                &world,
+                ("Let this account propose in your name?", "adding a delegate"),
+                facts,
+            )?;
+            let signature = signer.sign_notice(&notice).await?;
+            service.add_delegate(&one, (&self.label, &signature)).await?;
+        }
+        let message = if same {
+            format!("{} may propose already", self.delegate)
+        } else {
+            format!("{} may propose in the name of {}", self.delegate, one.delegator)
+        };
+        Ok(report(message, &one, !same))
+    }
+}
+
+impl Remove {
+    async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let (chain_id, safe) = self.place.read()?;
+        let settings = Settings::gather(typed(&self.place, &self.key, &self.agree), &session.env)?;
+        let service = session.service(&settings, chain_id)?;
+        let outside = session.outside(&settings)?;
+        let world = outside.world();
+        let signer = world.open_signer("change who may propose").await?;
+        let one = Delegation {
+            safe,
+            delegate: self.delegate,
+            delegator: self.delegator.unwrap_or(signer.address()),
+        };
+        let there = service.delegation(&one).await?.is_some();
+        if there {
+            let notice = notice(chain_id, self.delegate);
+            let facts = facts((&service.host(), chain_id), &one, &notice);
+            let question = ("Let this account propose no longer?", "removing a delegate");
+            agree(&world, question, facts)?;
+            let signature = signer.sign_notice(&notice).await?;
+            service.remove_delegate(&one, &signature).await?;
+        }
+        let told = if there { "any longer" } else { "anyhow" };
+        let message = format!(
+            "{} may not propose in the name of {} {told}",
+            self.delegate, one.delegator
+        );
+        Ok(report(message, &one, there))
+    }
+}
+
+fn typed<'a>(place: &'a Place, key: &'a KeySource, agree: &'a Agree) -> Typed<'a> {
+    Typed {
+        notices: Some(&place.notices),
+        source: Some(key),
+        agree: Some(agree),
+        ..Typed::default()
+    }
+}
+
+fn notice(chain_id: u64, delegate: Address) -> Notice {
+    Notice::new(chain_id, Act::Delegate { delegate }, Timestamp::now())
+}
+
+/// What is agreed to, the hashes as devices show them.
+fn facts((host, chain_id): (&str, u64), one: &Delegation, notice: &Notice) -> Vec<(String, String)> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        fact("service", host.to_owned()),
+        fact("chain", chain_id.to_string()),
+        fact("Safe", one.safe.to_string()),
+        fact("delegate", one.delegate.to_string()),
+        fact("in the name of", one.delegator.to_string()),
+        fact("domain hash", notice.domain().to_string()),
+        fact("message hash", notice.message().to_string()),
+    ]
+}
+
+fn report(message: String, one: &Delegation, changed: bool) -> Report {
+    let mut report = Report::done("safe delegates", message);
+    report.data = Some(json!({
+        "safe": one.safe,
+        "delegate": one.delegate,
+        "delegator": one.delegator,
+        "changed": changed,
+    }));
+    report
+}

@@ -1,0 +1,164 @@
+//! Who may propose in an owner's name, and proposals that are taken away. All of it may be done again: what is so already
+//! is left as it is, and an answer that got lost is settled by reading.
+
+use alloy::primitives::{Address, B256};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::super::{OwnerSignature, SafeTx};
+use super::{Delegate, DelegateFilter, Reply, Service, ServiceError};
+use crate::http::{Request, Retry};
+
+/// Longest name for a delegate that the service takes, characters.
+const MAX_LABEL: usize = 50;
+
+/// One account that may propose for one Safe in one owner's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delegation {
+    /// The Safe.
+    pub safe: Address,
+    /// Who may propose.
+    pub delegate: Address,
+    /// The owner.
+    pub delegator: Address,
+}
+
+/// A name for a delegate, as the service takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label(String);
+
+impl Label {
+    /// Takes a name; nothing if it is empty or longer than the service takes.
+    pub fn new(text: &str) -> Option<Self> {
+        let length = text.chars().count();
+        (1..=MAX_LABEL).contains(&length).then(|| Self(text.to_owned()))
+    }
+    /// As it is sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Service {
+    /// Whether `one` is so already, and by which name.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn delegation(&self, one: &Delegation) -> Result<Option<Delegate>, ServiceError> {
+        let filter = DelegateFilter {
+            safe: Some(one.safe),
+            delegate: Some(one.delegate),
+            delegator: Some(one.delegator),
+        };
+        let same = |found: &Delegate| {
+            found.safe == Some(one.safe) && found.delegate == one.delegate && found.delegator == one.delegator
+        };
+        Ok(self.delegates(&filter).await?.into_iter().find(same))
+    }
+    /// `POST /api/v2/delegates/`: lets somebody propose. `signature` is the owner's, of
+    /// [`Act::Delegate`](super::Act::Delegate). The service keeps one name for each; a second one replaces the first.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; [`ServiceError::Unsettled`] if an answer was lost and reading did not show it.
+    pub async fn add_delegate(
+        &self,
+        one: &Delegation,
+        (label, signature): (&Label, &OwnerSignature),
+    ) -> Result<(), ServiceError> {
+        let body = json!({
+            "safe": one.safe.to_string(),
+            "delegate": one.delegate.to_string(),
+            "delegator": one.delegator.to_string(),
+            "signature": signature.to_bytes(),
+            "label": label.0,
+        });
+        let done = match self.post(&["v2", "delegates"], &body).await {
+            Ok(reply) => reply.created(),
+            Err(error) => Err(error),
+        };
+        let what = format!("delegate {}", one.delegate);
+        match done {
+            Err(error) if error.may_have_happened() => {
+                let there = self.delegation(one).await.is_ok_and(|found| found.is_some());
+                settled(there, (what, error))
+            }
+            certain => certain,
+        }
+    }
+    /// `DELETE /api/v2/delegates/{delegate}/`: lets somebody propose no longer. `signature` is the owner's or the
+    /// delegate's own, of [`Act::Delegate`](super::Act::Delegate). Nobody to remove is no error.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn remove_delegate(&self, one: &Delegation, signature: &OwnerSignature) -> Result<(), ServiceError> {
+        let body = json!({
+            "safe": one.safe.to_string(),
+            "delegator": one.delegator.to_string(),
+            "signature": signature.to_bytes(),
+        });
+        let path = ["v2", "delegates", &one.delegate.to_string()];
+        match removed(self.delete(&path, &body).await) {
+            Err(error) if error.may_have_happened() => {
+                let gone = self.delegation(one).await.is_ok_and(|found| found.is_none());
+                settled(gone, (format!("the removal of delegate {}", one.delegate), error))
+            }
+            certain => certain,
+        }
+    }
+    /// `DELETE /api/v2/multisig-transactions/{safe_tx_hash}/`: takes a proposal away. `signature` is that of who
+    /// proposed it, of [`Act::Delete`](super::Act::Delete). Signatures that others saw stay good all the same. A proposal
+    /// that is not there is no error.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn withdraw(&self, tx: &SafeTx, signature: &OwnerSignature) -> Result<(), ServiceError> {
+        let hash: B256 = tx.hash();
+        let path = ["v2", "multisig-transactions", &hash.to_string()];
+        let body = json!({ "safeTxHash": hash, "signature": signature.to_bytes() });
+        match removed(self.delete(&path, &body).await) {
+            Err(error) if error.may_have_happened() => {
+                let gone = self.transaction(hash).await.is_ok_and(|found| found.is_none());
+                settled(gone, (format!("the withdrawal of {hash}"), error))
+            }
+            certain => certain,
+        }
+    }
+
+    async fn delete(&self, path: &[&str], body: &Value) -> Result<Reply, ServiceError> {
+        let mut request = Request::new(Method::DELETE, self.url(path)?, Retry::Write);
+        request.body = Some(body.to_string().into_bytes());
+        self.send(request).await
+    }
+}
+
+/// A removal that was done, also by somebody before.
+fn removed(reply: Result<Reply, ServiceError>) -> Result<(), ServiceError> {
+    let reply = reply?;
+    match reply.answer.status {
+        200 | 202 | 204 => Ok(()),
+        404 if reply.is_absent() => Ok(()),
+        _ => Err(reply.refusal()),
+    }
+}
+
+fn settled(is_so: bool, (what, error): (String, ServiceError)) -> Result<(), ServiceError> {
+    if is_so {
+        return Ok(());
+    }
+    Err(ServiceError::Unsettled {
+        what,
+        source: Box::new(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_what_the_service_takes() {
+        assert_eq!(Label::new(""), None);
+        assert_eq!(Label::new(&"ä".repeat(51)), None);
+        assert!(Label::new("ci").is_some() && Label::new(&"ä".repeat(50)).is_some());
+    }
+}

@@ -1,0 +1,205 @@
+//! Which nonce a new transaction of a Safe takes: the first one that nothing holds which waits at the Safe Transaction
+//! Service, where somebody named one. The service is a notice board: what it says can make a transaction wait, and
+//! nothing worse, so that without it, or when it lies, the Safe's own nonce is taken and that is said.
+
+use std::time::Duration;
+
+use alloy::primitives::U256;
+
+use super::ceremony::domain;
+use super::{UpgradeError, Warning, World};
+use crate::chain::Call;
+use crate::http::RetryPolicy;
+use crate::safe::service::{NextNonce, Service, ServiceError, ServiceTx, at_nonce, next_nonce};
+use crate::safe::{Recognition, SafeInfo, changes_itself, recognise};
+
+/// How long the service is asked in all: nothing depends on it.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ATTEMPTS: u32 = 3;
+/// Most hashes that one sentence names.
+const NAMED: usize = 5;
+
+/// A nonce, and what a person should know about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub(super) nonce: U256,
+    pub(super) remarks: Vec<Warning>,
+}
+
+/// What the board shows of a Safe, as far as it is true.
+struct Board<'a> {
+    info: &'a SafeInfo,
+    waiting: Vec<ServiceTx>,
+    next: NextNonce,
+}
+
+/// Chooses the nonce of a Safe transaction that makes `calls`; `wish` is the one that a person named. The service is
+/// asked only where one was named or a key for Safe's own is there.
+///
+/// # Errors
+/// The service's URL can be none. One that does not answer is a remark.
+pub(super) async fn choose(
+    world: &World<'_>,
+    info: &SafeInfo,
+    (wish, calls): (Option<U256>, &[Call]),
+) -> Result<Chosen, UpgradeError> {
+    let policy = RetryPolicy {
+        attempts: ATTEMPTS,
+        deadline: Some(PATIENCE),
+        ..RetryPolicy::default()
+    };
+    let http = world.http.clone().with_retries(policy);
+    let service = world.services.configured(&http, info.chain_id);
+    let Some(service) = service.map_err(UpgradeError::Service)? else {
+        return Ok(match wish {
+            Some(nonce) => Chosen {
+                nonce,
+                remarks: Vec::new(),
+            },
+            None => unseen(info, wish, &not_asked(info)),
+        });
+    };
+    match Board::read(&service, info, wish).await {
+        Ok(board) => Ok(board.choose(wish, calls)),
+        Err(error) => Ok(unseen(
+            info,
+            wish,
+            &format!("{} could not be relied on ({error})", service.host()),
+        )),
+    }
+}
+
+fn not_asked(info: &SafeInfo) -> String {
+    let url = Service::default_base(info.chain_id);
+    let url = url.map_or_else(|| "URL".to_owned(), |url| url.to_string());
+    format!("no Safe Transaction Service was asked (--service-url {url} names one)")
+}
+
+/// The Safe's own nonce, or the one that was named.
+fn unseen(info: &SafeInfo, wish: Option<U256>, why: &str) -> Chosen {
+    let nonce = wish.unwrap_or(info.nonce);
+    let text = format!("whether other transactions wait for nonce {nonce} of the Safe is not known: {why}");
+    Chosen {
+        nonce,
+        remarks: vec![remark("SAFE_QUEUE_UNSEEN", text)],
+    }
+}
+
+fn remark(code: &str, text: String) -> Warning {
+    Warning {
+        code: code.to_owned(),
+        text,
+    }
+}
+
+/// What the Safe changes of itself before it is the turn of `nonce`.
+pub(super) fn owners_queued(info: &SafeInfo, waiting: &[ServiceTx], nonce: U256) -> Option<Warning> {
+    let domain = domain(info);
+    let before = waiting.iter().filter(|tx| {
+        let turn = tx.fields.nonce;
+        tx.holds_its_nonce() && info.nonce <= turn && turn < nonce
+    });
+    let told: Vec<String> = before
+        .flat_map(|tx| {
+            let changes = changes_itself(&tx.fields, &domain).into_iter();
+            changes.map(|change| format!("{change} (nonce {})", tx.fields.nonce))
+        })
+        .take(NAMED)
+        .collect();
+    let text = format!(
+        "the Safe is about to change before nonce {nonce} is due, and signatures of today may not count then: {}",
+        told.join("; ")
+    );
+    (!told.is_empty()).then(|| remark("SAFE_OWNERS_QUEUED", text))
+}
+
+impl<'a> Board<'a> {
+    async fn read(service: &Service, info: &'a SafeInfo, wish: Option<U256>) -> Result<Self, ServiceError> {
+        let safe = info.address;
+        let mut waiting = service.queue(safe, info.nonce).await?;
+        let domain = domain(info);
+        for tx in &mut waiting {
+            if let Err(why) = tx.computed_hash(&domain) {
+                let hash = tx.claimed_hash;
+                return Err(ServiceError::Tampered { hash, why: Some(why) });
+            }
+            // A key's signature proves whose it is, and not that they are an owner.
+            let by_owner = tx.confirmed().any(|one| info.owners.contains(&one));
+            tx.trusted = by_owner || tx.delegate.is_some();
+        }
+        let nonce = wish.unwrap_or_else(|| next_nonce(info.nonce, &waiting).nonce);
+        // What nobody signed holds no nonce, and becomes a competitor when somebody signs it.
+        let there = service.by_nonce(safe, nonce).await?;
+        waiting.extend(there.into_iter().filter(|tx| !tx.trusted));
+        let next = next_nonce(info.nonce, &waiting);
+        Ok(Self { info, waiting, next })
+    }
+
+    fn choose(&self, wish: Option<U256>, calls: &[Call]) -> Chosen {
+        let nonce = wish.unwrap_or(self.next.nonce);
+        let remarks = [
+            self.same(calls),
+            self.before(nonce),
+            owners_queued(self.info, &self.waiting, nonce),
+            self.competitors(nonce),
+            self.gap_before(nonce),
+        ];
+        let after = nonce.saturating_add(U256::ONE);
+        let behind = self.next.gaps.iter().map(|gap| (gap.first.max(after), gap.last));
+        let behind = behind.filter(|(first, last)| first <= last).map(|(first, last)| {
+            let text = format!(
+                "nobody proposed nonce {first} to {last} of the Safe: what was proposed after them waits for them"
+            );
+            remark("SAFE_NONCE_GAP", text)
+        });
+        Chosen {
+            nonce,
+            remarks: remarks.into_iter().flatten().chain(behind).collect(),
+        }
+    }
+
+    /// Somebody proposed the same already: signatures of that one do not count for a new nonce.
+    fn same(&self, calls: &[Call]) -> Option<Warning> {
+        let domain = domain(self.info);
+        let is_same = |tx: &&ServiceTx| tx.trusted && recognise(&tx.fields, &domain, calls) == Recognition::Same;
+        let same = self.waiting.iter().find(is_same)?;
+        let text = format!(
+            "Safe transaction {} makes the same calls already and waits at nonce {}: sign that one, or take its place \
+             with --safe-nonce {}",
+            same.claimed_hash, same.fields.nonce, same.fields.nonce
+        );
+        Some(remark("SAFE_QUEUE_SAME", text))
+    }
+
+    fn before(&self, nonce: U256) -> Option<Warning> {
+        let first = self.info.nonce;
+        let holds = |tx: &&ServiceTx| tx.holds_its_nonce() && tx.fields.nonce >= first && tx.fields.nonce < nonce;
+        let count = self.waiting.iter().filter(holds).count();
+        let text = format!(
+            "the Safe is at nonce {first}, and {count} signed transactions wait before nonce {nonce}: they have to be \
+             executed first"
+        );
+        (count > 0).then(|| remark("SAFE_QUEUE_BEFORE", text))
+    }
+
+    fn competitors(&self, nonce: U256) -> Option<Warning> {
+        let others = at_nonce(nonce, &self.waiting);
+        let names: Vec<String> = others.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = match others.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!(
+            "others were proposed for nonce {nonce} of the Safe, and only one of them can be executed: {}{more}",
+            names.join(", ")
+        );
+        (!others.is_empty()).then(|| remark("SAFE_COMPETITORS", text))
+    }
+
+    /// A nonce that was named may leave some before it that nobody fills.
+    fn gap_before(&self, nonce: U256) -> Option<Warning> {
+        let first = self.next.nonce;
+        let text = format!("nobody proposed nonce {first} of the Safe: nonce {nonce} waits for it");
+        (first < nonce).then(|| remark("SAFE_NONCE_GAP", text))
+    }
+}
