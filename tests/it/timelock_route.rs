@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::flow::{Flow, Ran};
 use crate::judge::each;
 use crate::support::command::shown;
-use crate::support::timelocks::{TimelockOptions, abi, advance, pass};
+use crate::support::contracts;
+use crate::support::timelocks::{TimelockOptions, TimelockSource, abi, advance, pass};
 use crate::support::world::{SafeOptions, WorldOptions};
 use crate::support::{ACCOUNTS, World};
 
@@ -381,7 +382,7 @@ fn said(ground: &Ground, event: &str) -> usize {
 }
 
 #[test]
-fn k_a_death_around_any_effect_of_the_timelock_route_is_followed_by_one_that_finishes() {
+fn k36_to_k45_a_death_around_any_effect_of_the_timelock_route_is_followed_by_one_that_finishes() {
     let deaths: Vec<(usize, &str)> = SCHEDULING
         .iter()
         .map(|point| (0, *point))
@@ -420,4 +421,83 @@ fn k_a_death_around_any_effect_of_the_timelock_route_is_followed_by_one_that_fin
         let executed = said(&ground, "CallExecuted(bytes32,uint256,address,uint256,bytes)");
         assert_eq!((scheduled, executed), (1, 1), "{point}");
     });
+}
+
+#[test]
+fn l12_a_contract_that_nobody_knows_is_given_its_calldata_and_its_effect_is_waited_for() {
+    let world = World::start();
+    let rpc = world.rpc();
+    let stranger = contracts::deploy(&rpc, ACCOUNTS[0].address, "ContractOwner", &[]);
+    let change = json!([world.app, OWNER_SLOT, stranger.into_word()]);
+    rpc.call("anvil_setStorageAt", change);
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let asked = flow.step("execute").exits(8).says("PENDING_OWNER");
+    let call = flow.json_file("proposal.json")["calls"][0].clone();
+    for part in [&call["to"], &call["data"]] {
+        let part = part.as_str().unwrap().to_lowercase();
+        assert!(asked.said.to_lowercase().contains(&part), "{part}: {}", asked.said);
+    }
+    let review = flow.step("review").exits(0);
+    let shown = &review.json["data"]["transaction"]["calls"][0];
+    assert_eq!(shown["digest"], flow.json_file("proposal.json")["calldata_digests"][0]);
+    flow.with("wait", &["--timeout", "1s"])
+        .exits(8)
+        .says("PENDING_APPROVAL");
+    rpc.call("anvil_impersonateAccount", json!([stranger]));
+    rpc.call("anvil_setBalance", json!([stranger, "0xde0b6b3a7640000"]));
+    let sent = json!([{"from": stranger, "to": call["to"], "data": call["data"]}]);
+    rpc.call("eth_sendTransaction", sent);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn an_older_timelock_does_the_same_and_several_calls_are_one_operation() {
+    let ground = Ground::with(TimelockOptions {
+        source: TimelockSource::V4,
+        ..TimelockOptions::default()
+    });
+    let flow = Flow::new(&ground.world);
+    let device = keccak256("another device");
+    flow.with("prepare", &["--add-device", &device.to_string()]).exits(0);
+    flow.step("execute").exits(8).says("PENDING_DELAY");
+    let section = flow.json_file("proposal.json")["timelock"].clone();
+    assert_eq!(
+        section["operation"]["calls"]["batch"].as_array().unwrap().len(),
+        2,
+        "{section}"
+    );
+    advance(&ground.world.rpc(), DAY);
+    by(&flow, "resume", 3).exits(0);
+    flow.landed_once();
+    let allowed = crate::support::contracts::abi::allowedDeviceIdsCall { deviceId: device };
+    assert!(
+        ground.world.rpc().read(ground.world.app, &allowed),
+        "the device is allowed"
+    );
+    let evidence = flow.json_file("evidence.json");
+    assert_eq!(evidence["proof"]["changes"].as_array().unwrap().len(), 2, "{evidence}");
+}
+
+#[test]
+fn a_proposal_alone_is_enough_to_execute_on_another_machine() {
+    let ground = Ground::with_safe(Some(vec![Address::ZERO]));
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    approve(&flow);
+    advance(&ground.world.rpc(), DAY);
+    let copy = ground
+        .world
+        .file("copy.json", &flow.json_file("proposal.json").to_string());
+    let elsewhere = |step: &str| {
+        let copy = copy.to_str().unwrap();
+        let mut command = flow.command(&[step, copy, "--json", "--signer", "env:SIGNER_4", "--yes"]);
+        Ran::of(&mut command)
+    };
+    elsewhere("execute").exits(0);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    flow.landed_once();
 }
