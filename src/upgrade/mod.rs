@@ -68,7 +68,7 @@ pub use journal::JournalError;
 pub use operation::TimelockSection;
 pub use pending::recall;
 pub use plan::{CodeChange, Plan, Route, plan};
-pub use policy::{PolicyIntent, Wish, plan_policy};
+pub use policy::{PolicyIntent, Wish, owner_doubts, plan_policy};
 pub use proposal::Proposal;
 pub use state::{State, Step};
 pub use status::{Effect, Effects, Facts, Status};

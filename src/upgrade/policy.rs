@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::authority::{Actor, Authority, TimelockChoice};
 use super::findings::{Warning, derived_warnings, policy_blockers, route_blocker, safe_remarks};
 use super::{Plan, UpgradeError, World};
-use crate::chain::{AppChanges, AppQuery, AppState, Chain, OwnerKind, PolicyChange};
+use crate::chain::{AppChanges, AppQuery, AppState, BlockRef, Chain, OwnerKind, PolicyChange};
 use crate::safe::{SafeInfo, Trust};
 
 /// What is wanted of an app's policy.
@@ -167,17 +167,22 @@ async fn actor(chain: &Chain, state: &AppState, changes: &AppChanges) -> Result<
 /// Why a new owner may not be able to act: the app would be lost with it.
 async fn doubts(chain: &Chain, state: &AppState, heir: Address) -> Result<Vec<Warning>, UpgradeError> {
     let place = [Some(state.app), state.implementation];
-    if heir.is_zero() || place.contains(&Some(heir)) {
-        return Ok(vec![warning(
-            "NEW_OWNER_CANNOT_ACT",
-            format!("{heir} can never act as the app's owner"),
-        )]);
+    if place.contains(&Some(heir)) {
+        return Ok(vec![never(heir)]);
     }
-    let kind = chain.kind_of(heir, &state.block).await?;
-    match kind {
-        OwnerKind::Nobody => Ok(Vec::new()),
+    owner_doubts(chain, heir, &state.block).await
+}
+
+/// Why an address may not be able to act as an app's owner, as far as the chain shows after `block`; empty when nothing
+/// speaks against it. Up to six round trips, and as many as reading logs takes for a timelock.
+///
+/// # Errors
+/// Something could not be read.
+pub async fn owner_doubts(chain: &Chain, heir: Address, block: &BlockRef) -> Result<Vec<Warning>, UpgradeError> {
+    match chain.kind_of(heir, block).await? {
+        OwnerKind::Nobody => Ok(vec![never(heir)]),
         OwnerKind::DelegatedEoa => Ok(Vec::new()),
-        OwnerKind::Eoa if chain.was_seen(heir, &state.block).await? => Ok(Vec::new()),
+        OwnerKind::Eoa if chain.was_seen(heir, block).await? => Ok(Vec::new()),
         OwnerKind::Eoa => Ok(vec![warning(
             "NEW_OWNER_UNSEEN",
             format!(
@@ -187,6 +192,13 @@ async fn doubts(chain: &Chain, state: &AppState, heir: Address) -> Result<Vec<Wa
         )]),
         OwnerKind::Contract => contract_doubts(chain, heir).await,
     }
+}
+
+fn never(heir: Address) -> Warning {
+    warning(
+        "NEW_OWNER_CANNOT_ACT",
+        format!("{heir} can never act as the app's owner"),
+    )
 }
 
 async fn contract_doubts(chain: &Chain, heir: Address) -> Result<Vec<Warning>, UpgradeError> {

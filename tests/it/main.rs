@@ -11,6 +11,7 @@
 
 mod api_peers;
 mod api_table;
+mod app_deploy;
 mod app_lists;
 mod canaries;
 mod chain;

@@ -1,5 +1,6 @@
 //! `app`: the app's contract as the chain shows it.
 
+mod deploy;
 mod lists;
 mod owner;
 mod place;
@@ -8,6 +9,7 @@ use alloy::primitives::{Address, B256};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use self::deploy::Deploy;
 use self::lists::Lists;
 use self::owner::Owner;
 use self::place::Place;
@@ -44,6 +46,7 @@ enum AppCommand {
     /// The owner: who it is, who can act for it, who it was before
     #[command(subcommand)]
     Owner(Owner),
+    Deploy(Deploy),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +75,7 @@ impl App {
             AppCommand::Hashes(list) => list.hashes(session).await,
             AppCommand::Devices(list) => list.devices(session).await,
             AppCommand::Owner(owner) => owner.run(session).await,
+            AppCommand::Deploy(deploy) => deploy.run(session).await,
         }
     }
 }
