@@ -20,6 +20,8 @@ mod acts;
 mod ceremony;
 #[path = "side_by_side/delay.rs"]
 mod delay;
+#[path = "side_by_side/fleet.rs"]
+mod fleet;
 #[path = "side_by_side/measure.rs"]
 mod measure;
 #[path = "../tests/it/support/mod.rs"]
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     rows.push(round_trips("upgrade, 2-second blocks", Some(BLOCK_TIME), QUICK_ROUNDS));
     rows.extend(delay::rows(rounds, BLOCK_TIME));
     rows.extend(ceremony::rows(rounds));
+    rows.extend(fleet::rows(rounds));
     rows.push(size());
     let about = format!(
         "{rounds} runs each, in turn; median (least–most); load of the machine {began} before, {} after",

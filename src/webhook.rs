@@ -1,11 +1,13 @@
 //! Webhooks of Phala Cloud: whether a delivery is Phala Cloud's, and what it says.
 //!
-//! Pure: the caller brings headers, body and time. A signature can be sent again for as long as its window lasts, and
+//! [`verify`] is pure: the caller brings headers, body and time; [`serve`] receives and verifies. A signature can be sent again for as long as its window lasts, and
 //! Phala Cloud itself sends one event up to four times under one id: whoever acts on events remembers the ids that it
-//! acted on ([`Event::id`]) for at least [`WINDOW`] and the hour of retries. Nothing here remembers anything.
+//! acted on ([`Event::id`]) for at least [`WINDOW`] and the hour of retries, as [`serve`] does while it runs.
 //!
 //! A pending approval is a hint, never a proof: what it says is compared with the cloud and the chain before anybody
 //! signs.
+
+mod serve;
 
 use std::fmt;
 
@@ -16,6 +18,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2_for_hmac::Sha256;
 use zeroize::Zeroizing;
+
+pub use serve::{Received, serve};
 
 /// How far a delivery's time may be from ours, either way, inclusive (official SDK).
 pub const WINDOW: SignedDuration = SignedDuration::from_secs(300);

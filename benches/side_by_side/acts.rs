@@ -65,6 +65,11 @@ impl Ours {
     pub fn version(&self) -> Cost {
         self.run(&mut self.command(&["--version"])).0
     }
+    /// Runs words, and reads the object that they print.
+    pub fn measured(&self, words: &[&str]) -> (Cost, serde_json::Value) {
+        let (cost, output) = self.run(&mut self.command(words));
+        (cost, serde_json::from_slice(&output.stdout).unwrap())
+    }
     /// Prepare; then the owner's transaction and its proof, not measured; then commit.
     pub fn prepare_and_commit(&self, round: u32) -> (Cost, Cost) {
         let change = change(&self.world, round);

@@ -76,6 +76,22 @@ impl Output {
         self.asking.load(Ordering::SeqCst)
     }
 
+    /// Whether stdout is for one JSON object.
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints one line of a result that grows, at once.
+    ///
+    /// # Errors
+    /// stdout takes nothing, also because nobody reads it: then going on is of no use.
+    pub(super) fn line(&self, text: &str) -> io::Result<()> {
+        self.rest();
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{text}")?;
+        stdout.flush()
+    }
+
     /// News of long work: one moving line on a terminal, a line each elsewhere.
     pub(super) fn progress(&self, news: &str) {
         let news = escape(news);

@@ -84,6 +84,7 @@ async fn every(client: &Client) -> Vec<(&'static str, Outcome)> {
         "delete_webhook": client.delete_webhook(&webhook),
         "test_webhook": client.test_webhook(&webhook),
         "deliveries": client.deliveries(&webhook, 50, 0),
+        "resend_delivery": client.resend_delivery(&webhook, &"evt_1".parse().unwrap()),
         "cvms": client.cvms(Page::default()),
         "cvm": client.cvm(&id),
         "manifest": client.manifest(&id),
@@ -135,7 +136,13 @@ const TWO_PHASES: &[&str] = &[
 ];
 
 /// Operations whose answer may be anything or nothing, so that no success can surprise them.
-const WITHOUT_SHAPE: &[&str] = &["delete", "operation_status", "delete_webhook", "test_webhook"];
+const WITHOUT_SHAPE: &[&str] = &[
+    "delete",
+    "operation_status",
+    "delete_webhook",
+    "test_webhook",
+    "resend_delivery",
+];
 
 fn kind(error: &CloudError) -> &'static str {
     match error {

@@ -60,6 +60,19 @@ pub struct IsAllowed {
     pub error: Option<String>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId};
+/// # use countersign::compose::ComposeHash;
+/// # async fn example(client: &Client, id: &CvmId, app: alloy::primitives::Address, hash: ComposeHash) -> Result<(), CloudError> {
+/// for update in client.pending_updates(app).await? {
+///     let (Some(uuid), Some(hash)) = (update.vm_uuid, update.compose_hash) else { continue };
+///     println!("{:?}", client.preview(app, &uuid, hash).await?.pending_docker_compose);
+/// }
+/// println!("{:?}", client.app_kms_info(app).await?.deployer_type);
+/// println!("{:?}", client.is_allowed(app, hash, None).await?.is_allowed);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `GET /api/v1/apps/{app_id}/pending-updates`
     ///

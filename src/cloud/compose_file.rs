@@ -38,6 +38,16 @@ pub struct CommitCompose {
     pub update_env_vars: Option<bool>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CommitCompose, CvmId};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// let manifest = client.manifest(id).await?;
+/// let made = client.provision_compose_file(id, &manifest, None).await?;
+/// let commit = CommitCompose { hash: made.compose_hash, encrypted_env: None, env_keys: None, update_env_vars: None };
+/// client.commit_compose_file(id, &commit).await?;
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `POST /api/v1/cvms/{cvm_id}/compose_file/provision`: changes nothing yet.
     ///

@@ -85,6 +85,23 @@ pub enum Changed {
     HashRequired(Box<Prepared>),
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Approved, Client, CloudError, CvmId, Envs, Registration, ResourceChange, Visibility};
+/// # use countersign::compose::ComposeHash;
+/// # async fn example(client: &Client, id: &CvmId, hash: ComposeHash) -> Result<(), CloudError> {
+/// client.set_resources(id, &ResourceChange { vcpu: Some(4), ..ResourceChange::default() }).await?;
+/// client.set_visibility(id, Visibility { public_sysinfo: true, public_logs: false, public_tcbinfo: None }).await?;
+/// client.set_listed(id, false).await?;
+/// client.set_os_image(id, "dstack-0.5.8").await?;
+/// let envs = Envs { encrypted_env: "abcd".to_owned(), env_keys: None };
+/// client.set_envs(id, &envs, None).await?;
+/// client.set_docker_compose(id, "services: {}\n", None).await?;
+/// // The second phase, once the app's owner allowed the hash that the first one named.
+/// let approved = Some(Approved { hash, by: Registration::Already });
+/// client.set_pre_launch_script(id, "#!/bin/sh\n", approved).await?;
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `PATCH /api/v1/cvms/{cvm_id}/resources`
     ///

@@ -3,6 +3,7 @@
 //! Reading is lenient: unknown fields are kept, missing ones are `None`, no enum is closed.
 
 use alloy::primitives::{Address, B256};
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +15,13 @@ use crate::http::Retry;
 
 /// Largest list that is read, bytes: a hundred records of some ten kilobytes, and room.
 const LIST: usize = 8 << 20;
+
+/// Entries on a page when all are wanted: what the server takes at most.
+const PAGE: u32 = 100;
+/// Pages that [`Client::all_cvms`] asks for at once.
+pub const PAGES_AT_ONCE: usize = 4;
+/// Pages that [`Client::all_cvms`] reads at most: a server that names more is not believed.
+pub const MAX_PAGES: u32 = 1000;
 
 /// A CVM as the cloud reports it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,6 +116,18 @@ impl Kms {
     }
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId, Page};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// let first = client.cvms(Page { number: Some(1), size: Some(20) }).await?;
+/// let all = client.all_cvms().await?;
+/// println!("{} of {}", first.items.len(), all.len());
+/// let (cvm, manifest) = (client.cvm(id).await?, client.manifest(id).await?);
+/// println!("{:?} runs {:?}: {:?}", cvm.name, cvm.compose_hash, manifest.images());
+/// println!("{:?}", client.state(id).await?.status);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `GET /api/v1/cvms/paginated`: one page of the workspace's CVMs.
     ///
@@ -120,6 +140,36 @@ impl Client {
         let reply = self.send(call, Key::Needed).await?;
         let answer = reply.object()?;
         reply.paged(&answer, |item| Cvm::read(item.clone()))
+    }
+    /// Every CVM of the workspace: all pages of [`Self::cvms`], at most [`PAGES_AT_ONCE`] of them asked for at once.
+    ///
+    /// The pages are no picture of one moment: a CVM that moves to another page meanwhile is there once.
+    ///
+    /// # Errors
+    /// As [`Self::cvms`], and more than [`MAX_PAGES`] pages.
+    pub async fn all_cvms(&self) -> Result<Vec<Cvm>, CloudError> {
+        let page = |number| Page {
+            number: Some(number),
+            size: Some(PAGE),
+        };
+        let first = self.cvms(page(1)).await?;
+        let pages = first.pages.unwrap_or(1);
+        let Some(pages) = u32::try_from(pages).ok().filter(|pages| *pages <= MAX_PAGES) else {
+            return Err(CloudError::Unexpected {
+                request: "GET /api/v1/cvms/paginated".to_owned(),
+                status: 200,
+                what: format!("a list of {pages} pages"),
+            });
+        };
+        let others = futures_util::stream::iter(2..=pages).map(|number| self.cvms(page(number)));
+        let mut others = others.buffered(PAGES_AT_ONCE);
+        let mut all = first.items;
+        while let Some(next) = others.next().await {
+            all.extend(next?.items);
+        }
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|cvm| cvm.uuid.as_ref().is_none_or(|uuid| seen.insert(uuid.clone())));
+        Ok(all)
     }
     /// `GET /api/v1/cvms/{cvm_id}`
     ///

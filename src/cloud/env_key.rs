@@ -22,6 +22,13 @@ pub struct EnvKey {
     pub timestamp: Option<u64>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId};
+/// # async fn example(client: &Client, id: &CvmId, app: alloy::primitives::Address) -> Result<(), CloudError> {
+/// println!("{:?}", client.env_key(id, app).await?);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// What `GET /api/v1/kms/{kms_id}/pubkey/{app_id}` says at the KMS that the CVM's record names.
     ///

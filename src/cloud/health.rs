@@ -111,6 +111,15 @@ pub struct MeasuredEvent {
     pub digest: Option<String>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// println!("{:?}", client.stats(id).await?.is_online);
+/// println!("{:?}", client.network(id).await?.public_urls);
+/// println!("{:?}", client.attestation(id).await?);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `GET /api/v1/cvms/{cvm_id}/stats`
     ///

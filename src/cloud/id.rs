@@ -102,6 +102,8 @@ names! {
     KmsId
     /// A webhook's id; one segment of a path.
     WebhookId
+    /// The id of an event that a webhook delivers; one segment of a path.
+    EventId
 }
 
 /// Why a text cannot stand in a path as one segment that means itself.

@@ -26,6 +26,14 @@ pub struct OsImage {
     pub is_current: Option<bool>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId, Page};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// println!("{:?}", client.available_os_images(id).await?);
+/// println!("{:?}", client.os_images(Page::default()).await?.items);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `GET /api/v1/cvms/{cvm_id}/available-os-images`: what this CVM may be given.
     ///

@@ -84,6 +84,15 @@ pub struct RefreshedMany {
     pub items: Vec<Refreshed>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId, Refresh, RefreshMany};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// let looked = client.refresh_instance_id(id, Refresh { dry_run: Some(true), overwrite: None }).await?;
+/// println!("{:?}", looked.status);
+/// println!("{:?}", client.refresh_instance_ids(&RefreshMany::default()).await?.items);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `PATCH /api/v1/cvms/{cvm_id}/instance-id`
     ///

@@ -94,6 +94,17 @@ pub struct NextAppId {
     pub nonce: Option<u64>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, KmsId, Page};
+/// # async fn example(client: &Client, kms: &KmsId, app: alloy::primitives::Address) -> Result<(), CloudError> {
+/// println!("{:?}", client.kms_list(Page::default(), Some(true)).await?.items);
+/// println!("{:?}", client.kms(kms).await?);
+/// println!("{:?}", client.kms_on_chain(&"base".parse()?).await?);
+/// println!("{:?}", client.kms_public_key(kms, app).await?.public_key);
+/// println!("{:?}", client.next_app_ids(2).await?);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `GET /api/v1/kms`: one page; `onchain` for those with a contract, or those without.
     ///

@@ -69,6 +69,20 @@ pub struct Cancelled {
     pub correlation_id: Option<String>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId, OperationsQuery};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// client.shutdown(id).await?;
+/// client.start(id).await?;
+/// client.restart(id, false).await?;
+/// client.stop(id).await?; // at once, like pulling the power
+/// let latest = client.operations(id, &OperationsQuery::default()).await?;
+/// println!("{:?}, {}", latest.items.first(), client.operation_status(id).await?);
+/// client.cancel(id).await?;
+/// client.delete(id).await?;
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `POST /api/v1/cvms/{cvm_id}/start`
     ///

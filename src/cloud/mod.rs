@@ -42,11 +42,11 @@ use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secre
 pub use apps::{AppKmsInfo, IsAllowed, PendingUpdate, Preview};
 pub use compose_file::{CommitCompose, ProvisionedCompose};
 pub use configure::{Approved, Changed, Envs, ResourceChange, Visibility};
-pub use cvms::{Cvm, CvmState, Kms, Progress, Resources};
+pub use cvms::{Cvm, CvmState, Kms, MAX_PAGES, PAGES_AT_ONCE, Progress, Resources};
 pub use env_key::EnvKey;
 pub use error::{CloudError, Problem};
 pub use health::{Attestation, MeasuredEvent, Network, PublicUrl, Stats, TcbInfo};
-pub use id::{CvmId, KmsId, WebhookId};
+pub use id::{CvmId, EventId, KmsId, WebhookId};
 pub use images::OsImage;
 pub use instance_ids::{Refresh, RefreshMany, Refreshed, RefreshedMany};
 pub use kms::{KmsContract, KmsDevice, KmsInfo, KmsOsImage, KmsPublicKey, NextAppId, OnChainKms};

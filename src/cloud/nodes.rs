@@ -43,6 +43,13 @@ pub struct Node {
     pub images: Vec<OsImage>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError};
+/// # async fn example(client: &Client) -> Result<(), CloudError> {
+/// println!("{:?}", client.nodes().await?);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `GET /api/v1/teepods/available`: nodes were called teepods.
     ///

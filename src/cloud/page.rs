@@ -29,6 +29,15 @@ pub struct Paged<T> {
 }
 
 impl<T> Paged<T> {
+    /// A list that is whole.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self {
+            total: u64::try_from(items.len()).ok(),
+            page: Some(1),
+            pages: Some(1),
+            items,
+        }
+    }
     /// Whether another page follows.
     pub fn goes_on(&self) -> bool {
         matches!((self.page, self.pages), (Some(page), Some(pages)) if page < pages)

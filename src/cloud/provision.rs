@@ -200,6 +200,18 @@ impl Problem {
     }
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CommitProvision, CvmId, Provision};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// let manifest = client.manifest(id).await?;
+/// let compose_file = serde_json::from_value(serde_json::json!(manifest)).expect("an object");
+/// let made = client.provision(&Provision::new("my-app".parse()?, compose_file)).await?;
+/// if let Some(app) = made.app_id {
+///     client.commit_provision(&CommitProvision::new(app, made.compose_hash)).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `POST /api/v1/cvms/provision`: nothing runs yet.
     ///

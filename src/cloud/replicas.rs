@@ -32,6 +32,18 @@ pub enum Replicated {
     HashRequired(Box<Prepared>),
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, Commit, CvmId, Replica};
+/// # async fn example(client: &Client, id: &CvmId, commit: Commit<'_>) -> Result<(), CloudError> {
+/// let replica = Replica { node_id: Some(18), ..Replica::default() };
+/// client.replicate(id, &replica).await?;
+/// // On an on-chain KMS it may need an approval first.
+/// let answer = client.prepare_replica(id, &replica).await?;
+/// println!("{:?}", answer.read_replica()?);
+/// client.commit_replica(id, commit).await?;
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `POST /api/v1/cvms/{cvm_id}/replicas`
     ///

@@ -72,6 +72,20 @@ enum Look<'a> {
     NotYet,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId, Goal, Settle};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// let after = client.latest_operation(id).await?;
+/// client.restart(id, false).await?;
+/// let settle = Settle {
+///     goal: Goal::NextOperation { after, status: "running".to_owned() },
+///     pace: std::time::Duration::from_secs(1),
+///     time: std::time::Duration::from_secs(900),
+/// };
+/// println!("{:?}", client.settle(id, &settle, &mut |cvm| println!("{:?}", cvm.status)).await?);
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// Waits until the goal is reached or time is up; `tell` hears every record.
     ///

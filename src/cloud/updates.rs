@@ -37,7 +37,8 @@ pub struct Patch {
     /// Memory, MB.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory: Option<u32>,
-    /// Disk, GB.
+    /// Disk, GB, as the documents, the official command line and the records have it (OpenAPI, `CvmBasicInfo`: "Allocated
+    /// disk size in GB"). The OpenAPI text of this one field (`UpdateCvmRequest`) says MB, and nothing else does.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disk_size: Option<u32>,
     /// OS image name.
@@ -429,6 +430,22 @@ impl<'a> CommitBody<'a> {
     }
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, Commit, CommitToken, CvmId, Patch, Patched, Registration};
+/// # async fn example(client: &Client, id: &CvmId, token: &CommitToken) -> Result<(), CloudError> {
+/// let patch = Patch { vcpu: Some(4), ..Patch::default() };
+/// client.patch(id, &patch).await?.read()?;
+/// // With an approval between: keep the answer's bytes before they are read, they hold the token.
+/// if let Patched::HashRequired(prepared) = client.prepare(id, &patch).await?.read()? {
+///     let (hash, by) = (prepared.compose_hash, Registration::Already);
+///     println!("{:?}", client.token_info(id, token).await?);
+///     client.commit(id, Commit { token, hash, by }).await?;
+///     // Or without a token:
+///     client.confirm(id, hash, by).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `PATCH /api/v1/cvms/{cvm_id}`
     ///

@@ -125,6 +125,16 @@ struct Watcher<'a> {
     last: &'a mut Option<CvmState>,
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId, Watch, Watched};
+/// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
+/// let watch = Watch::for_target("running");
+/// if let Watched::Reached(state) = client.watch(id, &watch, &mut |news| println!("{news:?}")).await? {
+///     println!("up for {:?}", state.uptime);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `GET /api/v1/cvms/{cvm_id}/state` with `target`: server-sent events until the CVM is there.
     ///

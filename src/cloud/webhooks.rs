@@ -9,7 +9,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::read;
-use super::{Client, CloudError, Key, Reply, WebhookId};
+use super::{Client, CloudError, EventId, Key, Reply, WebhookId};
 use crate::http::Retry;
 
 /// A webhook that is wanted.
@@ -85,6 +85,25 @@ impl std::fmt::Debug for WebhookSecret {
     }
 }
 
+/// ```no_run
+/// # use countersign::cloud::{Client, CloudError, CvmId, EventId, NewWebhook, WebhookId};
+/// # async fn example(client: &Client, id: &CvmId, hook: &WebhookId, event: &EventId) -> Result<(), CloudError> {
+/// let new = NewWebhook {
+///     url: "https://example.org/hook".parse().expect("an address"),
+///     events: vec!["cvm.update.pending_approval".to_owned()],
+///     name: None,
+///     secret: None,
+/// };
+/// let (made, secret) = client.create_webhook(&new).await?;
+/// println!("{:?}, with a secret: {}", made.id, secret.is_some());
+/// println!("{:?}", client.webhooks().await?);
+/// client.test_webhook(hook).await?;
+/// println!("{:?}", client.deliveries(hook, 50, 0).await?);
+/// client.resend_delivery(hook, event).await?;
+/// client.delete_webhook(hook).await?;
+/// # Ok(())
+/// # }
+/// ```
 impl Client {
     /// `GET /api/v1/workspace/webhooks`
     ///
@@ -133,12 +152,7 @@ impl Client {
         let path = ["workspace", "webhooks", id.as_str(), "test"];
         let mut call = self.call(Method::POST, &path, Retry::Write)?;
         call.json(&json!({}))?;
-        let reply = self.send(call, Key::Needed).await?;
-        reply.done()?;
-        if reply.answer.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        reply.value()
+        self.send(call, Key::Needed).await?.anything()
     }
     /// `GET /api/v1/workspace/webhooks/{webhook_id}/deliveries`, the latest first.
     ///
@@ -153,6 +167,24 @@ impl Client {
         let answer = reply.value()?;
         reply.items(&answer, |item| Ok(Delivery::read(item)))
     }
+    /// `POST /api/v1/workspace/webhooks/{webhook_id}/deliveries/{event_id}/resend`: has an event delivered again, under a
+    /// new id that names this one.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422.
+    pub async fn resend_delivery(&self, id: &WebhookId, event: &EventId) -> Result<Value, CloudError> {
+        let path = [
+            "workspace",
+            "webhooks",
+            id.as_str(),
+            "deliveries",
+            event.as_str(),
+            "resend",
+        ];
+        let mut call = self.call(Method::POST, &path, Retry::Write)?;
+        call.json(&json!({}))?;
+        self.send(call, Key::Needed).await?.anything()
+    }
 }
 
 #[derive(Serialize)]
@@ -166,6 +198,14 @@ struct NewBody<'a> {
 }
 
 impl Reply {
+    /// A success that may say anything, or nothing.
+    fn anything(&self) -> Result<Value, CloudError> {
+        self.done()?;
+        if self.answer.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        self.value()
+    }
     /// A success that may hold a secret: nothing of it is repeated when it cannot be read.
     fn secretive(&self) -> Result<Value, CloudError> {
         match self.value() {

@@ -101,6 +101,7 @@ fn nothing_that_changes_anything_is_done_without_consent() {
         "webhook create https://example.org/hook --event cvm.updated --secret-file s",
         "webhook test wh_1",
         "webhook delete wh_1",
+        "webhook resend wh_1 evt_1",
     ];
     for words in orders {
         let ran = ask(&world, words).exits(2).says("USAGE_CONSENT");
@@ -160,6 +161,32 @@ fn what_can_be_read_is_read_without_consent() {
 }
 
 #[test]
+fn a_long_list_is_read_whole_a_few_pages_at_a_time_and_each_cvm_once() {
+    let world = World::start();
+    for number in 2..=450 {
+        world.add_cvm(number);
+    }
+    let all = ask(&world, "cvm list --all").exits(0);
+    let mut names: Vec<_> = data(&all)["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["cvm"]["name"].to_string())
+        .collect();
+    names.sort();
+    names.dedup();
+    assert_eq!((names.len(), data(&all)["total"].as_u64()), (450, Some(450)));
+    let asked = world.cloud.requests_to("GET", "/paginated");
+    assert_eq!(asked.len(), 5, "as many requests as pages");
+    world
+        .cloud
+        .change_cvm(CVM, |cvm| cvm.app = alloy::primitives::Address::repeat_byte(9));
+    let of_app = ask(&world, &format!("cvm list --all --app {}", world.app)).exits(0);
+    assert_eq!(data(&of_app)["items"].as_array().unwrap().len(), 449);
+    ask(&world, "cvm list --all --page 2").exits(2);
+}
+
+#[test]
 fn a_watch_that_takes_too_long_is_pending_and_a_cvm_named_by_phala_toml_is_found() {
     let world = offchain();
     world.file("phala.toml", &format!("name = \"{CVM}\"\n"));
@@ -199,6 +226,7 @@ fn a_change_that_needs_an_approval_names_the_upgrade_to_go_on_with_and_that_comm
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story from its beginning to its end")]
 fn each_change_that_needs_an_approval_goes_on_as_an_upgrade_in_a_directory() {
     let world = World::start();
     world.file("x.yml", NEW_COMPOSE);
@@ -546,6 +574,10 @@ fn a_webhooks_secret_goes_into_a_file_and_into_no_output() {
     agree(&world, &format!("webhook test {id}")).exits(0);
     let deliveries = ask(&world, &format!("webhook deliveries {id}")).exits(0);
     assert_eq!(data(&deliveries)["items"][0]["attempts"], 3);
+    agree(&world, &format!("webhook resend {id} evt_0123456789abcdef")).exits(0);
+    agree(&world, &format!("webhook resend {id} evt_0"))
+        .exits(6)
+        .says("API_NOT_FOUND");
     agree(&world, &format!("webhook delete {id}")).exits(0);
     agree(&world, &format!("webhook test {id}"))
         .exits(6)

@@ -9,7 +9,9 @@
     reason = "test harness: a broken world fails the test that met it"
 )]
 
+mod api_openapi;
 mod api_peers;
+mod api_python;
 mod api_table;
 mod app_deploy;
 mod app_lists;

@@ -1,4 +1,4 @@
-//! `webhook verify` as a process, and the official SDK's word on the same deliveries.
+//! `webhook verify` and `webhook serve` as processes, and the official SDK's word on the same deliveries.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -30,6 +30,12 @@ impl Hook {
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         path
+    }
+    /// The binary with these words.
+    fn command(&self, words: &[&str]) -> std::process::Command {
+        let mut command = support::countersign(BINARY, self.home.path());
+        command.args(words);
+        command
     }
     /// Runs `webhook verify` with the secret in a variable and the headers in a file.
     fn verify(&self, headers: &str, body: &str, more: &[&str]) -> Ran {
@@ -181,4 +187,166 @@ fn i20_the_official_sdk_judges_the_same_deliveries_alike() {
         let ours = hook.verify(&headers(time, signature), body, &[]).exit == 0;
         assert_eq!(theirs["ok"], ours, "{time} {signature}");
     }
+}
+
+/// A receiver as a process, on a port of its own.
+struct Receiver {
+    child: std::process::Child,
+    address: String,
+}
+
+impl Receiver {
+    fn start(hook: &Hook, more: &[&str]) -> Self {
+        let mut command = hook.command(&[
+            "webhook",
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--secret-from",
+            "env:HOOK_SECRET",
+        ]);
+        let mut child = command
+            .args(more)
+            .env("HOOK_SECRET", SECRET)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+        std::io::BufRead::read_line(&mut said, &mut first).unwrap();
+        // Whatever else it says must not stop it.
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        let address = first
+            .trim()
+            .strip_prefix("listening on http://")
+            .unwrap_or_else(|| panic!("{first}"));
+        Self {
+            address: address.to_owned(),
+            child,
+        }
+    }
+    /// Sends bytes as they are, and gives the answer's status; 0 without one.
+    fn send(&self, bytes: &[u8]) -> u16 {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        // A refusal may come before everything is sent.
+        drop(stream.write_all(bytes));
+        let mut answer = String::new();
+        drop(stream.read_to_string(&mut answer));
+        answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0)
+    }
+    fn deliver(&self, body: &str) -> u16 {
+        self.send(&delivery(now(), body))
+    }
+    /// Its lines, once it has ended by itself.
+    fn ended(self) -> Vec<Value> {
+        let output = self.child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn delivery(time: i64, body: &str) -> Vec<u8> {
+    let head = signed(time, body);
+    let head = head.strip_suffix("\r\n").unwrap();
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+fn event(number: u32) -> String {
+    json!({"id": format!("evt_{number}"), "event": "cvm.updated", "data": {"cvm_name": "prod"}}).to_string()
+}
+
+#[test]
+fn i20_a_receiver_prints_each_event_once_and_nothing_of_what_is_refused() {
+    let hook = Hook::new();
+    let receiver = Receiver::start(&hook, &["--count", "3"]);
+    assert_eq!(receiver.deliver(&pending()), 204);
+    for _ in 0..3 {
+        assert_eq!(
+            receiver.deliver(&event(1)),
+            204,
+            "a repetition is answered like the first"
+        );
+    }
+    let forged = String::from_utf8(delivery(now(), &event(2)))
+        .unwrap()
+        .replace("prod", "test");
+    assert_eq!(receiver.send(forged.as_bytes()), 401);
+    assert_eq!(receiver.send(&delivery(now() - 400, &event(3))), 400, "too old");
+    assert_eq!(
+        receiver.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"),
+        401
+    );
+    assert_eq!(receiver.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 405);
+    assert_eq!(receiver.deliver("[]"), 400);
+    assert_eq!(receiver.deliver(&event(4)), 204);
+    let lines = receiver.ended();
+    let ids: Vec<_> = lines.iter().map(|line| line["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["evt_0123456789abcdef", "evt_1", "evt_4"]);
+    assert_eq!(lines[0]["pending_approval"]["has_commit_token"], true);
+    assert!(!lines.iter().any(|line| line.to_string().contains(TOKEN)), "{lines:?}");
+}
+
+#[test]
+fn a_receiver_lets_nobody_take_its_room_or_its_time() {
+    let hook = Hook::new();
+    let receiver = Receiver::start(&hook, &["--count", "1"]);
+    // Connections that say nothing, half a request, or announce more than is taken.
+    let idle: Vec<_> = (0..40)
+        .map(|_| std::net::TcpStream::connect(&receiver.address).unwrap())
+        .collect();
+    for stream in idle.iter().take(20) {
+        let mut stream = stream;
+        std::io::Write::write_all(&mut stream, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").unwrap();
+    }
+    let long = "x".repeat(1024 * 1024 + 1);
+    assert_eq!(receiver.deliver(&long), 413);
+    let headers = format!("POST / HTTP/1.1\r\nX-Long: {long}\r\n\r\n");
+    assert!(
+        matches!(receiver.send(headers.as_bytes()), 0 | 431),
+        "headers are limited"
+    );
+    assert_eq!(receiver.send(b"\x16\x03\x01\x02\x00"), 400, "TLS to a plain port");
+    assert_eq!(receiver.deliver(&event(1)), 204);
+    assert_eq!(receiver.ended().len(), 1);
+    drop(idle);
+}
+
+#[test]
+fn a_receiver_keeps_json_to_one_object_and_can_wait_for_one_kind_of_event() {
+    let hook = Hook::new();
+    let refused = Ran::of(&mut hook.command(&["webhook", "serve", "--json", "--secret-from", "env:HOOK_SECRET"]));
+    refused.exits(2).says("USAGE_JSON_STREAM");
+    let kind = ["--count", "1", "--json", "--event", "cvm.update.pending_approval"];
+    let receiver = Receiver::start(&hook, &kind);
+    assert_eq!(receiver.deliver(&event(1)), 204);
+    assert_eq!(receiver.deliver(&pending()), 204);
+    let said = receiver.ended();
+    assert_eq!(said.len(), 1, "one object");
+    let items = said[0]["data"]["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1);
+    assert_eq!(items[0]["event"], "cvm.update.pending_approval");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let words = [
+        "webhook",
+        "serve",
+        "--json",
+        "--count",
+        "1",
+        "--listen",
+        &address,
+        "--secret-from",
+        "env:HOOK_SECRET",
+    ];
+    Ran::of(hook.command(&words).env("HOOK_SECRET", SECRET))
+        .exits(3)
+        .says("INPUT_LISTEN");
 }

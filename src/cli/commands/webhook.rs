@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{webhook_verify, webhooks};
+use super::{webhook_serve, webhook_verify, webhooks};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -21,7 +21,9 @@ enum WebhookCommand {
     Delete(webhooks::Delete),
     Test(webhooks::Test),
     Deliveries(webhooks::Deliveries),
+    Resend(webhooks::Resend),
     Verify(webhook_verify::Verify),
+    Serve(webhook_serve::Serve),
 }
 
 impl Webhook {
@@ -32,7 +34,9 @@ impl Webhook {
             WebhookCommand::Delete(args) => args.run(session).await,
             WebhookCommand::Test(args) => args.run(session).await,
             WebhookCommand::Deliveries(args) => args.run(session).await,
+            WebhookCommand::Resend(args) => args.run(session).await,
             WebhookCommand::Verify(args) => args.run(session),
+            WebhookCommand::Serve(args) => args.run(session).await,
         }
     }
 }

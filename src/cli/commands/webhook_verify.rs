@@ -50,7 +50,7 @@ pub(super) struct Verify {
 
 /// Where a webhook's secret is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum SecretSource {
+pub(super) enum SecretSource {
     Prompt,
     Env(String),
     File(PathBuf),
@@ -84,7 +84,7 @@ impl Verify {
 }
 
 impl SecretSource {
-    fn read(&self, session: &Session) -> Result<WebhookSecret, CliError> {
+    pub(super) fn read(&self, session: &Session) -> Result<WebhookSecret, CliError> {
         let text = match self {
             Self::Prompt => Person::new(&session.out, &session.env, false).secret("Secret of the webhook")?,
             Self::Env(name) => session.env.secret(name).ok_or_else(|| CliError::Input {
@@ -185,7 +185,17 @@ fn report(event: &Event) -> Report {
         facts.compose_hash = Some(ComposeHash::new(pending.compose_hash.0));
         facts.token_expires = pending.expires_at;
     }
-    report.data = Some(json!({
+    report.data = Some(told(event));
+    report
+}
+
+/// An event for programs, without a credential.
+pub(super) fn told(event: &Event) -> Value {
+    let pending = match &event.kind {
+        Kind::PendingApproval(pending) => Some(pending.as_ref()),
+        _ => None,
+    };
+    json!({
         "id": event.id,
         "event": event.name,
         "known": event.kind != Kind::Other,
@@ -195,8 +205,7 @@ fn report(event: &Event) -> Report {
         "workspace": event.workspace,
         "pending_approval": pending.map(shown),
         "data": event.public_data(),
-    }));
-    report
+    })
 }
 
 fn shown(pending: &PendingApproval) -> Value {

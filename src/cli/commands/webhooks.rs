@@ -12,7 +12,7 @@ use crate::cli::args::Agree;
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cloud::{NewWebhook, Webhook, WebhookId, WebhookSecret};
+use crate::cloud::{EventId, NewWebhook, Webhook, WebhookId, WebhookSecret};
 use crate::fsutil;
 
 /// Mode of the secret's file.
@@ -64,6 +64,20 @@ pub(super) struct Test {
     /// Webhook, as `countersign webhook list` names it
     #[arg(value_name = "WEBHOOK")]
     id: WebhookId,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+/// Have an event delivered again, under a new id
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook resend wh_1 evt_0123456789abcdef --yes")]
+pub(super) struct Resend {
+    /// Webhook, as `countersign webhook list` names it
+    #[arg(value_name = "WEBHOOK")]
+    id: WebhookId,
+    /// Event, as `countersign webhook deliveries` names it
+    #[arg(value_name = "EVENT")]
+    event: EventId,
     #[command(flatten)]
     agree: Agree,
 }
@@ -162,6 +176,23 @@ impl Test {
         api.ask("Have a test event sent?", &[("webhook", self.id.to_string())])?;
         let answer = api.cloud.test_webhook(&self.id).await?;
         let mut report = Report::done("webhook test", "a test event is sent");
+        let id = self.id.to_string();
+        report.next = Some(format!(
+            "countersign webhook deliveries {}",
+            crate::cli::next::quote(&id)
+        ));
+        report.data = Some(json!({ "answer": answer }));
+        Ok(report)
+    }
+}
+
+impl Resend {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let api = Api::new(session, Some(&self.agree))?;
+        let facts = [("webhook", self.id.to_string()), ("event", self.event.to_string())];
+        api.ask("Have the event delivered again?", &facts)?;
+        let answer = api.cloud.resend_delivery(&self.id, &self.event).await?;
+        let mut report = Report::done("webhook resend", "the event is delivered again");
         let id = self.id.to_string();
         report.next = Some(format!(
             "countersign webhook deliveries {}",

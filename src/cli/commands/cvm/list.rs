@@ -1,5 +1,6 @@
 //! `list` and `get`.
 
+use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
@@ -22,8 +23,15 @@ pub(in crate::cli::commands) struct Part {
 
 /// List the workspace's CVMs
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm list --page-size 100")]
+#[command(after_help = "Examples:\n  countersign cvm list --page-size 100\n  \
+    countersign cvm list --all --app 0x3f91deaf16ff7c823ee65081d6bafa1ceea05ffc")]
 pub(super) struct List {
+    /// All of them, whatever the pages
+    #[arg(long, conflicts_with_all = ["page", "page_size"])]
+    all: bool,
+    /// The instances of this app only
+    #[arg(long, value_name = "ADDRESS", requires = "all")]
+    app: Option<Address>,
     #[command(flatten)]
     part: Part,
 }
@@ -54,7 +62,13 @@ impl Part {
 impl List {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let api = Api::new(session, None)?;
-        let part = api.cloud.cvms(self.part.asked()).await?;
+        let part = if self.all {
+            let mut items = api.cloud.all_cvms().await?;
+            items.retain(|cvm| self.app.is_none() || cvm.app_id == self.app);
+            Paged::whole(items)
+        } else {
+            api.cloud.cvms(self.part.asked()).await?
+        };
         let mut report = Report::done("cvm list", "read");
         for cvm in &part.items {
             report.page.line(&row(cvm));

@@ -298,6 +298,7 @@ fn webhooks(context: &Context, (verb, rest): (&str, &[&str]), request: &Request)
             }
         }
         ("POST", [_, "test"]) => Answer::ok(json!({"success": true})),
+        ("POST", [_, "deliveries", "evt_0123456789abcdef", "resend"]) => Answer::ok(json!({"success": true})),
         ("GET", [_, "deliveries"]) => Answer::ok(json!([{"snowflake_id": 1, "event_id": "evt_0123456789abcdef",
             "event_type": "cvm.updated", "status": "failed", "attempts": 3, "request_url": "https://x.invalid",
             "response_status": 500, "error_message": "no", "duration_ms": 5, "created_at": "2026-11-21T00:00:00Z",

@@ -53,7 +53,7 @@ pub(super) fn nested(cvm: &Cvm, lies: &Lies) -> Value {
             "memory_in_gb": cvm.more.memory as f64 / 1024.0, "disk_in_gb": cvm.more.disk_size, "gpus": 0,
             "compute_billing_price": "0.058", "billing_period": "hourly"},
         "node_info": {"object_type": "node", "id": 18, "name": "sim1", "region": "sim",
-            "device_id": hex::encode(cvm.device), "ppid": null, "status": "online", "version": "0.5.7"},
+            "device_id": hex::encode(cvm.device), "ppid": null, "status": "ONLINE", "version": "0.5.7"},
         "os": {"name": cvm.more.image, "version": "0.5.7", "is_dev": false, "os_image_hash": hex::encode(cvm.os_image)},
         "kms_type": if cvm.kms.is_some() { "base" } else { "phala" },
         "kms_info": kms, "status": cvm.status, "progress": progress,
