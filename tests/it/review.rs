@@ -571,6 +571,39 @@ fn m20_a_batch_file_is_the_proposal_or_it_stops() {
 }
 
 #[test]
+fn pitfall_61_a_batch_file_for_another_chain_or_safe_or_with_a_wrong_sum_stops() {
+    let world = world();
+    let flow = prepared(&world);
+    let desk = Desk::of(&flow);
+    let ours = builder_file(&world, &[(world.app, calldata(flow.hash))]);
+    let changes = [
+        ("/chainId", json!("8453"), 5),
+        (
+            "/meta/createdFromSafeAddress",
+            json!(ACCOUNTS[4].address.to_string()),
+            5,
+        ),
+        ("/transactions/0/to", json!(ACCOUNTS[4].address.to_string()), 5),
+        ("/transactions/0/value", json!("1"), 5),
+        ("/transactions/0/value", json!(0), 3),
+        ("/transactions/0/data", json!("0xdfc7722"), 3),
+        ("/meta/checksum", json!(B256::repeat_byte(1).to_string()), 3),
+        ("/chainId", json!(31337), 3),
+    ];
+    for (place, value, exit) in changes {
+        let mut file: Value = serde_json::from_str(&ours).unwrap();
+        file["meta"]["checksum"] = Value::Null;
+        *file.pointer_mut(place).unwrap() = value.clone();
+        if file["meta"]["checksum"].is_null() {
+            file["meta"].as_object_mut().unwrap().remove("checksum");
+        }
+        let file = desk.write("changed.json", &file.to_string());
+        let ran = desk.json(&["--builder-file", &file]);
+        assert_eq!(ran.exit, exit, "{place} {value}: {}", ran.said);
+    }
+}
+
+#[test]
 fn i18_words_of_others_and_secrets_do_not_reach_the_screen() {
     let world = world();
     let flow = prepared(&world);

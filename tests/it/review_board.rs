@@ -25,18 +25,27 @@ impl<'w> Board<'w> {
     }
     /// Puts a call of the Safe at nonce 0 on the board, signed by these accounts; gives its hash.
     fn put(&self, data: Bytes, signers: &[usize]) -> B256 {
+        let fields = Fields {
+            to: self.world.app,
+            data,
+            ..Fields::default()
+        };
+        self.put_all(fields, signers)
+    }
+    /// The same with all ten fields.
+    fn put_all(&self, fields: Fields, signers: &[usize]) -> B256 {
         let (rpc, safe) = (self.world.rpc(), self.world.safe.unwrap());
         let of = safes::abi::getTransactionHashCall {
-            to: self.world.app,
-            value: U256::ZERO,
-            data: data.clone(),
-            operation: 0,
-            safeTxGas: U256::ZERO,
-            baseGas: U256::ZERO,
-            gasPrice: U256::ZERO,
-            gasToken: Address::ZERO,
-            refundReceiver: Address::ZERO,
-            nonce: U256::ZERO,
+            to: fields.to,
+            value: fields.value,
+            data: fields.data.clone(),
+            operation: fields.operation,
+            safeTxGas: fields.safe_tx_gas,
+            baseGas: fields.base_gas,
+            gasPrice: fields.gas_price,
+            gasToken: fields.gas_token,
+            refundReceiver: fields.refund_receiver,
+            nonce: fields.nonce,
         };
         let hash = rpc.read(safe, &of);
         let confirm = |index: &usize| {
@@ -50,11 +59,7 @@ impl<'w> Board<'w> {
         self.service.put(Proposal {
             hash,
             safe,
-            fields: Fields {
-                to: self.world.app,
-                data,
-                ..Fields::default()
-            },
+            fields,
             origin: json!({"note": "please \u{202e}sign"}),
             trusted: !signers.is_empty(),
             proposer: ACCOUNTS[0].address,
@@ -191,4 +196,112 @@ fn a_transaction_at_the_service_is_decoded_without_any_proposal() {
         .output()
         .unwrap();
     assert_eq!(no_safe.status.code(), Some(5), "{}", shown(&no_safe));
+}
+
+/// A change that makes a transaction one that nobody should sign.
+type Change = fn(&mut Fields);
+
+#[test]
+fn m18_m19_m20_what_owners_were_made_to_sign_stops_with_and_without_a_proposal() {
+    let world = world();
+    let flow = prepared(&world);
+    let desk = Desk::of(&flow);
+    let changes: [(&str, Change); 12] = [
+        ("value", |fields| fields.value = U256::from(1)),
+        ("safeTxGas", |fields| fields.safe_tx_gas = U256::from(1)),
+        ("baseGas", |fields| fields.base_gas = U256::from(1)),
+        ("gasPrice", |fields| fields.gas_price = U256::from(1)),
+        ("gasToken", |fields| fields.gas_token = ACCOUNTS[4].address),
+        ("refundReceiver", |fields| fields.refund_receiver = ACCOUNTS[4].address),
+        ("a delegate call to the app", |fields| fields.operation = 1),
+        ("a delegate call to somebody's code", |fields| {
+            (fields.to, fields.operation) = (ACCOUNTS[4].address, 1);
+        }),
+        ("bytes behind the argument", |fields| {
+            fields.data = [fields.data.as_ref(), &[0]].concat().into();
+        }),
+        ("an argument that is cut off", |fields| {
+            fields.data = fields.data.slice(..35)
+        }),
+        ("nobody", |fields| fields.to = Address::ZERO),
+        ("another function", |fields| fields.data = away()),
+    ];
+    for (what, change) in changes {
+        let board = Board::of(&world);
+        let mut fields = Fields {
+            to: world.app,
+            data: calldata(flow.hash),
+            ..Fields::default()
+        };
+        change(&mut fields);
+        let hash = board.put_all(fields, &[0, 1]).to_string();
+        let url = board.service.url();
+        let compared = desk.json(&["--service-url", &url, "--safe-tx-hash", &hash]);
+        assert_eq!(compared.exit, 5, "{what}: {}", compared.said);
+        let compared = desk.json(&["--service-url", &url]);
+        assert_eq!(compared.exit, 5, "{what}: {}", compared.said);
+        for by in [["--safe-tx-hash", hash.as_str()], ["--nonce", "0"]] {
+            let alone = board.alone(&flow, &by);
+            assert_eq!(alone.exit, 5, "{what} {by:?}: {}", alone.said);
+            assert!(
+                alone.json["data"]["transactions"][0]["calls"].is_array(),
+                "{what}: it is shown"
+            );
+        }
+    }
+}
+
+#[test]
+fn m20_an_extra_call_in_a_batch_at_the_service_is_shown_and_stops() {
+    let world = world();
+    let flow = prepared(&world);
+    let desk = Desk::of(&flow);
+    let board = Board::of(&world);
+    let entry = |data: &Bytes| {
+        let length = U256::from(data.len()).to_be_bytes::<32>();
+        [&[0][..], world.app.as_slice(), &[0; 32], &length, data].concat()
+    };
+    let batch = |calls: &[Bytes]| -> Bytes {
+        let packed: Vec<u8> = calls.iter().flat_map(entry).collect();
+        let call = multi::multiSendCall {
+            transactions: packed.into(),
+        };
+        alloy::sol_types::SolCall::abi_encode(&call).into()
+    };
+    let through = |library: Address, calls: &[Bytes]| {
+        let fields = Fields {
+            to: library,
+            data: batch(calls),
+            operation: 1,
+            ..Fields::default()
+        };
+        board.put_all(fields, &[0, 1]).to_string()
+    };
+    let library = safes::RELEASES[1].call_only;
+    let (ours, unknown) = (calldata(flow.hash), Bytes::from_static(&[1, 2, 3, 4]));
+    let url = board.service.url();
+    for extra in [away(), unknown] {
+        let hash = through(library, &[ours.clone(), extra]);
+        let by = ["--service-url", url.as_str(), "--safe-tx-hash", &hash];
+        let stopped = desk.json(&by).exits(5).says("SERVICE_DIFFERS");
+        let calls = &stopped.json["data"]["found"]["transactions"][0]["calls"];
+        assert_eq!(calls.as_array().unwrap().len(), 2, "{}", stopped.said);
+        board
+            .alone(&flow, &["--safe-tx-hash", &hash])
+            .exits(5)
+            .says("CALL_REFUSED");
+    }
+    // Through a library that can make delegate calls, even the right call is refused.
+    let multi_send: Address = "0x38869bf66a61cF6bDB996A6aE40D5853Fd43B526".parse().unwrap();
+    let hash = through(multi_send, &[ours]);
+    let by = ["--service-url", url.as_str(), "--safe-tx-hash", &hash];
+    assert_eq!(desk.json(&by).exit, 5);
+    assert_eq!(board.alone(&flow, &["--safe-tx-hash", &hash]).exit, 5);
+}
+
+mod multi {
+    #![allow(missing_docs, reason = "generated by sol!")]
+    alloy::sol! {
+        function multiSend(bytes transactions);
+    }
 }
