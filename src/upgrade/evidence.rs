@@ -100,7 +100,11 @@ struct SafeEvidence {
 }
 
 impl SafeEvidence {
+    /// Nothing when the change came about without the Safe transaction.
     fn of(state: &State) -> Option<Self> {
+        if state.safe_gone.is_some() {
+            return None;
+        }
         let ceremony = state.last_ceremony().ok()??;
         let safe = state.plan()?.safe.as_ref()?;
         Some(Self {

@@ -375,6 +375,11 @@ impl Run<'_> {
                     tx.hash(),
                     ceremony.nonce()
                 ));
+                // Evidence tells of what was executed, and this was not.
+                if self.upgrade.state().stage().unwrap_or_default().is_policy() {
+                    let why = format!("the change is in force by transaction {transaction}, which did not execute it");
+                    self.record(Event::SafeGone { why })?;
+                }
                 Ok(())
             }
             Err(failure) => Err(UpgradeError::stop(

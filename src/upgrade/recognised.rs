@@ -45,11 +45,11 @@ impl Run<'_> {
             "the owners made the same calls as Safe transaction {hash} at nonce {nonce}, in transaction {transaction}"
         ));
         if info.nonce <= ceremony.nonce() {
-            let free = "executing it would change nothing, and `countersign reject` uses its nonce up";
-            self.tell(&format!(
-                "Safe transaction {} can still be executed: {free}",
+            let told = format!(
+                "Safe transaction {} can still be executed; it would change nothing",
                 chosen.hash()
-            ));
+            );
+            self.tell(&told);
         }
         let why = format!("its calls were made by Safe transaction {hash}");
         self.record(Event::SafeGone { why })?;

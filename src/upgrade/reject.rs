@@ -30,14 +30,14 @@ impl Upgrade {
 impl Run<'_> {
     async fn reject(&mut self) -> Result<Outcome, UpgradeError> {
         let state = self.upgrade.state();
-        if state.abandoned.is_some() || state.safe_gone.is_some() {
-            return Ok(Outcome::Reached);
-        }
         if state.proof().is_some() {
             return Err(UpgradeError::decide(
                 "ALREADY_APPROVED",
                 "the hash is allowed on chain already; rejecting the Safe transaction would change nothing",
             ));
+        }
+        if state.abandoned.is_some() || state.safe_gone.is_some() {
+            return Ok(Outcome::Reached);
         }
         if let Some(outcome) = self.reject_operation().await? {
             return Ok(outcome);

@@ -266,7 +266,16 @@ fn pitfall_11_a_module_that_acts_without_the_nonce_is_told_from_the_safe_transac
     assert!(waited.said.contains(&told), "{}", waited.said);
     flow.step("commit").exits(0);
     flow.landed_once();
-    assert_eq!(flow.json_file("evidence.json")["adopted"], true);
+    // The Safe transaction was not executed, so nobody is told that it was.
+    let evidence = flow.json_file("evidence.json");
+    assert_eq!(
+        (&evidence["adopted"], &evidence["safe"]),
+        (&json!(true), &Value::Null),
+        "{evidence}"
+    );
+    let dir = flow.dir.to_str().unwrap();
+    let reject = ["reject", "--dir", dir, "--signer", &signer(2), "--yes", "--json"];
+    Ran::of(&mut flow.command(&reject)).exits(6);
 }
 
 #[test]
