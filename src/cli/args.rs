@@ -88,6 +88,7 @@ pub(super) enum Command {
     Reject(commands::reject::Reject),
     Propose(commands::propose::Propose),
     Status(commands::status::Status),
+    Fleet(commands::fleet::Fleet),
     Hash(commands::hash::Hash),
     App(commands::app::App),
     Cvm(Box<commands::cvm::Cvm>),

@@ -6,6 +6,7 @@ impl Goal {
     /// Whether nothing is left to do for the goal when `next` comes next.
     pub(super) fn is_reached_before(self, next: Step, no_wait: bool) -> bool {
         let last = match self {
+            Self::Verified => Step::Verify,
             Self::Prepared => Step::Freeze,
             Self::Executed => Step::Broadcast,
             Self::Proved => Step::Wait,
@@ -18,7 +19,7 @@ impl Goal {
     /// Refuses a step that belongs to an earlier command.
     pub(super) fn permits(self, step: Step) -> Result<(), UpgradeError> {
         let first = match self {
-            Self::Prepared | Self::Live => Step::Prepare,
+            Self::Verified | Self::Prepared | Self::Live => Step::Prepare,
             Self::Executed | Self::Proved => Step::Freeze,
             Self::Committed => Step::Commit,
         };

@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod evidence;
 mod findings;
+mod fleet;
 mod goal;
 mod journal;
 mod multisig;
@@ -64,6 +65,7 @@ pub use errand::Errand;
 pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 pub use findings::{Warning, safe_code};
+pub use fleet::{FLEET_FILE, Fleet, Member, Waves, cvms_of};
 pub use journal::JournalError;
 pub use operation::TimelockSection;
 pub use pending::recall;
@@ -136,7 +138,9 @@ pub struct Limits {
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Goal {
-    /// Prepared, verified, the proposal written.
+    /// Prepared and verified.
+    Verified,
+    /// The proposal is written, with the transaction that a Safe's owners sign.
     Prepared,
     /// The transaction is sent.
     Executed,
@@ -191,7 +195,7 @@ impl std::fmt::Debug for World<'_> {
 }
 
 /// A chain that was connected to, so that planning and acting share the connection and the newest block seen.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Reached(OnceLock<Chain>);
 
 impl World<'_> {

@@ -25,6 +25,7 @@ mod concurrency;
 mod cvm;
 mod environment;
 mod factory;
+mod fleet;
 mod flow;
 mod hash_agreement;
 mod imports;

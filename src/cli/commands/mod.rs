@@ -6,6 +6,7 @@ pub(super) mod completions;
 pub(super) mod cvm;
 pub(super) mod execute;
 pub(super) mod export;
+pub(super) mod fleet;
 pub(super) mod hash;
 pub(super) mod import;
 pub(super) mod kms;
@@ -54,6 +55,7 @@ impl Command {
             Self::Reject(_) => "reject",
             Self::Propose(_) => "propose",
             Self::Status(_) => "status",
+            Self::Fleet(_) => "fleet",
             Self::Hash(_) => "hash",
             Self::App(_) => "app",
             Self::Cvm(_) => "cvm",
@@ -84,6 +86,7 @@ impl Command {
             Self::Reject(args) => args.run(session).await,
             Self::Propose(args) => args.run(session).await,
             Self::Status(args) => args.run(session),
+            Self::Fleet(args) => args.run(session).await,
             Self::Hash(args) => args.run(),
             Self::App(args) => args.run(session).await,
             Self::Cvm(args) => args.run(session).await,
