@@ -9,11 +9,12 @@
 //! | `abi` (private) | the contracts' interfaces, from `abi/*.json` | |
 //! | [`fsutil`] | durable files, append-only files, locks | |
 //! | [`http`] | one way to speak HTTP: limits, retries, redaction, one error shape | |
-//! | [`compose`] | the manifest: canonical bytes, compose hash, changes and differences | |
+//! | `json` (private) | JSON that can be read in one way only | |
+//! | [`compose`] | the manifest: canonical bytes, compose hash, changes and differences | `json` |
 //! | [`mod@env`] | the workload's environment: its file, the guest's rules, sealing it for a key that the KMS signed | |
 //! | [`cloud`] | the Phala Cloud API | `compose`, `http` |
 //! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http` |
-//! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http` |
+//! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http`, `json` |
 //! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `fsutil`, `safe` |
 //! | [`upgrade`] | one upgrade: what comes next, its journal, its proposal, its evidence | all but `abi`, `cli` |
 //! | [`webhook`] | deliveries of Phala Cloud: whether they are its own, and what they say | |
@@ -28,6 +29,7 @@ pub mod compose;
 pub mod env;
 pub mod fsutil;
 pub mod http;
+mod json;
 pub mod safe;
 pub mod signer;
 pub mod upgrade;

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::json;
+
 pub use strict::strict_json;
 
 /// Longest Docker Compose text and pre-launch script together, UTF-8 bytes, that Phala Cloud takes.
@@ -232,7 +234,7 @@ impl Manifest {
         match strict_json(bytes, MAX_MANIFEST_BYTES)? {
             Value::Object(map) => Ok(Self(map)),
             other => Err(ComposeError::NotAnObject {
-                found: strict::kind(&other),
+                found: json::kind(&other),
             }),
         }
     }
@@ -295,10 +297,10 @@ impl Manifest {
 
 impl<'de> Deserialize<'de> for Manifest {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        match serde::de::DeserializeSeed::deserialize(strict::Strict::TOP, d)? {
+        match serde::de::DeserializeSeed::deserialize(json::Strict::TOP, d)? {
             Value::Object(map) => Ok(Self(map)),
             other => Err(serde::de::Error::custom(ComposeError::NotAnObject {
-                found: strict::kind(&other),
+                found: json::kind(&other),
             })),
         }
     }

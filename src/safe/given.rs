@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::builder_file::{self, BuilderFileError, Checksum};
 use super::service::{NotATransaction, ServiceTx};
-use super::strict;
 use super::tx::SafeTxFields;
 use crate::chain::Call;
+use crate::json;
 
 /// Larger than any transaction that somebody could review.
 const MAX_BYTES: usize = 256 * 1024;
@@ -78,7 +78,7 @@ pub fn given(bytes: &[u8]) -> Result<Given, GivenError> {
         return Err(GivenError::TooLong { found: bytes.len() });
     }
     let text = std::str::from_utf8(bytes).ok().ok_or(GivenError::NotUtf8)?;
-    let value = strict::parse(text).map_err(GivenError::Json)?;
+    let value = json::parse(text).map_err(GivenError::Json)?;
     let has = |name: &str| value.get(name).is_some();
     if has("meta") && has("transactions") {
         builder(bytes)

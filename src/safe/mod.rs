@@ -27,7 +27,6 @@ pub mod service;
 mod signature;
 mod simulate;
 mod status;
-mod strict;
 mod tx;
 mod version;
 

@@ -14,7 +14,8 @@ const USUAL: SafeOptions = SafeOptions {
     owners: 3,
 };
 
-fn ground() -> (World, SafeService) {
+/// A 2-of-3 Safe that owns the app, and the service that knows it.
+pub fn ground() -> (World, SafeService) {
     let world = World::with(WorldOptions {
         safe: Some(USUAL),
         ..WorldOptions::default()
@@ -24,14 +25,16 @@ fn ground() -> (World, SafeService) {
     (world, service)
 }
 
-fn flow(world: &World) -> Flow<'_> {
+/// With the service's key in the environment.
+pub fn flow(world: &World) -> Flow<'_> {
     let mut flow = Flow::new(world);
     flow.env
         .push(("SAFE_TRANSACTION_SERVICE_API_KEY".to_owned(), SERVICE_KEY.to_owned()));
     flow
 }
 
-fn propose(flow: &Flow<'_>, service: &SafeService, more: &[&str]) -> Ran {
+/// `propose`, at this service.
+pub fn propose(flow: &Flow<'_>, service: &SafeService, more: &[&str]) -> Ran {
     let (dir, url) = (flow.dir.to_str().unwrap().to_owned(), service.url());
     let mut arguments = vec!["propose", "--dir", &dir, "--service-url", &url, "--json"];
     arguments.extend(more);

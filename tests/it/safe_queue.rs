@@ -5,30 +5,14 @@ use alloy::sol_types::SolCall;
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};
+use crate::safe_notices::ground;
 use crate::safe_service::{Elsewhere, change_elsewhere, elsewhere};
 use crate::support::safe_service::SERVICE_KEY;
 use crate::support::safes::RELEASES;
-use crate::support::{ACCOUNTS, SafeOptions, SafeService, World, WorldOptions};
+use crate::support::{ACCOUNTS, SafeService, World};
 
 alloy::sol! {
     function removeOwner(address prevOwner, address owner, uint256 threshold);
-}
-
-const USUAL: SafeOptions = SafeOptions {
-    release: 1,
-    l2: true,
-    threshold: 2,
-    owners: 3,
-};
-
-fn ground() -> (World, SafeService) {
-    let world = World::with(WorldOptions {
-        safe: Some(USUAL),
-        ..WorldOptions::default()
-    });
-    let service = SafeService::start(&world.rpc());
-    service.index(world.safe.unwrap());
-    (world, service)
 }
 
 fn wait_elsewhere(world: &World, service: &SafeService, waiting: &[(u64, u8)]) -> Vec<B256> {

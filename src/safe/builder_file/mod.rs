@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 
 pub(super) use method::address;
 
-use super::strict;
 use crate::chain::Call;
+use crate::json;
 
 /// Larger than any batch that somebody could review.
 const MAX_BYTES: usize = 64 * 1024;
@@ -186,7 +186,7 @@ pub fn import(bytes: &[u8]) -> Result<(Batch, Checksum), BuilderFileError> {
     let text = std::str::from_utf8(bytes)
         .ok()
         .filter(|text| !text.starts_with('\u{feff}'));
-    let file = strict::parse(text.ok_or(BuilderFileError::NotUtf8)?).map_err(BuilderFileError::Json)?;
+    let file = json::parse(text.ok_or(BuilderFileError::NotUtf8)?).map_err(BuilderFileError::Json)?;
     let top = file.as_object().ok_or_else(|| wrong("the file", "no object"))?;
     if top.contains_key("data") && !top.contains_key("transactions") {
         return Err(BuilderFileError::Library);

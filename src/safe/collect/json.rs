@@ -6,10 +6,11 @@ use alloy::primitives::{Address, B256, U256};
 use serde_json::{Map, Value};
 
 use super::{Claims, CollectError, Form, Found, bare, contract, digits, file, wrong};
+use crate::json;
 use crate::safe::builder_file;
+use crate::safe::service;
 use crate::safe::signature::OwnerSignature;
 use crate::safe::tx::SafeTxFields;
-use crate::safe::{service, strict};
 
 const SERVICE: &str = "Safe Transaction Service";
 const KIT: &str = "protocol kit";
@@ -18,7 +19,7 @@ type Object = Map<String, Value>;
 
 /// Reads a JSON file of any of the known kinds.
 pub(super) fn read(text: &str) -> Result<Vec<Found>, CollectError> {
-    let value = strict::parse(text).map_err(CollectError::Json)?;
+    let value = json::parse(text).map_err(CollectError::Json)?;
     match &value {
         Value::Object(object) if object.contains_key("schema") => file::read(object),
         Value::Object(object) if object.contains_key("confirmations") => transaction(object),

@@ -5,9 +5,9 @@ use std::fmt;
 use alloy::primitives::B256;
 use serde_json::Value;
 
-use super::super::strict;
 use super::record::NotAccepted;
 use crate::http::{HttpError, Secrets, Sent};
+use crate::json;
 
 /// Longest message that is kept, characters.
 const MESSAGE: usize = 512;
@@ -165,7 +165,7 @@ impl Refusal<'_> {
     /// under the names of fields.
     fn message(&self) -> String {
         let text = String::from_utf8_lossy(self.body);
-        let Ok(Value::Object(said)) = strict::parse(&text) else {
+        let Ok(Value::Object(said)) = json::parse(&text) else {
             return match text.trim() {
                 "" => "no words".to_owned(),
                 body => body.chars().take(MESSAGE).collect(),

@@ -1,33 +1,51 @@
-//! JSON of strangers, read in one way only: two readers that pick different ones of two equal keys see two files.
-//!
-//! The manifest's reader does the same; it is another room, which this one must not know.
+//! JSON of strangers, read in one way only. A reader that takes the last of two equal keys and one that takes the first
+//! show two people two documents, so such a text is refused. Pure.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Deepest nesting that is read: a batch file has five levels.
+/// Deepest nesting that is read: real manifests have three levels, a batch file has five.
 const MAX_DEPTH: u8 = 32;
+/// Keys that JavaScript objects treat as their own machinery, so that programs written in it, the official SDK among
+/// them, see another document than the one they were given.
+const JS_MACHINERY: [&str; 2] = ["__proto__", "constructor"];
 
 /// Parses JSON; refuses equal keys in one object, keys that JavaScript takes for its own machinery, numbers beyond
 /// every float, and deep nesting.
 ///
 /// # Errors
 /// Those, or no JSON at all.
-pub(super) fn parse(text: &str) -> Result<Value, serde_json::Error> {
+pub(crate) fn parse(text: &str) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Strict { left: MAX_DEPTH }.deserialize(&mut reader)?;
+    let value = Strict::TOP.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
 
-#[derive(Clone, Copy)]
-struct Strict {
+/// What a JSON value is, in words.
+pub(crate) const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Builds a [`Value`] at most this much deeper.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strict {
     left: u8,
 }
 
 impl Strict {
+    /// The outermost value.
+    pub(crate) const TOP: Self = Self { left: MAX_DEPTH };
+
     fn inside<E: Error>(self) -> Result<Self, E> {
         let left = self.left.checked_sub(1);
         left.map(|left| Self { left })
@@ -67,6 +85,9 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(value.into())
     }
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let inside = self.inside()?;
         let mut array = Vec::new();
@@ -79,9 +100,14 @@ impl<'de> Visitor<'de> for Strict {
         let inside = self.inside()?;
         let mut object = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            if key == "__proto__" || object.contains_key(&key) {
+            if JS_MACHINERY.contains(&key.as_str()) {
                 return Err(A::Error::custom(format_args!(
-                    "the key {key:?} is not allowed here or appears twice"
+                    "the key `{key}` means something else in JavaScript"
+                )));
+            }
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format_args!(
+                    "the key {key:?} appears twice in one object"
                 )));
             }
             let value = members.next_value_seed(inside)?;
@@ -111,6 +137,7 @@ mod tests {
             r#"{"a":1,"\u0061":2}"#,
             r#"[{"b":{"a":1,"c":2,"a":3}}]"#,
             r#"{"__proto__":1}"#,
+            r#"{"a":{"constructor":1}}"#,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
