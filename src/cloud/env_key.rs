@@ -6,7 +6,7 @@ use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 
-use super::{ApiVersion, Client, CloudError, CvmId, Key, Kms, Reply, VERSION, read};
+use super::{ApiVersion, Client, CloudError, CvmId, Key, Kms, KmsId, Reply, VERSION, read};
 use crate::http::Retry;
 
 /// A recipient key and its signatures, texts as they came.
@@ -23,9 +23,11 @@ pub struct EnvKey {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CvmId};
-/// # async fn example(client: &Client, id: &CvmId, app: alloy::primitives::Address) -> Result<(), CloudError> {
+/// # use countersign::cloud::{Client, CloudError, CvmId, KmsId};
+/// # async fn example(client: &Client, id: &CvmId, kms: &KmsId) -> Result<(), CloudError> {
+/// # let app = alloy::primitives::Address::ZERO;
 /// println!("{:?}", client.env_key(id, app).await?);
+/// println!("{:?}", client.env_key_of(kms, app).await?);
 /// # Ok(())
 /// # }
 /// ```
@@ -44,7 +46,15 @@ impl Client {
         let slug = reply.sound(Kms::read(info))?.slug;
         let slug = slug.ok_or_else(|| reply.unexpected("no slug of the KMS in it"))?;
         // A slug came from outside and may be anything; it has to be one segment of the path.
-        let kms: CvmId = slug.parse()?;
+        self.env_key_of(&slug.parse()?, app).await
+    }
+
+    /// What `GET /api/v1/kms/{kms_id}/pubkey/{app_id}` says, for an app that has no CVM yet; the version as for
+    /// [`Self::env_key`].
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn env_key_of(&self, kms: &KmsId, app: Address) -> Result<EnvKey, CloudError> {
         let reply = self
             .get_first_version(&["kms", kms.as_str(), "pubkey", &hex::encode(app)])
             .await?;

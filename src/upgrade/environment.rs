@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -15,7 +15,7 @@ use super::event::Event;
 use super::findings::Warning;
 use super::{CodeChange, Intent, UpgradeError, World};
 use crate::chain::{Chain, is_known_kms};
-use crate::cloud::{CvmId, EnvKey, Patch};
+use crate::cloud::{CvmId, EnvKey, KmsId, Patch};
 use crate::compose::Manifest;
 use crate::env::{
     Caution, Dated, EnvFile, EnvName, KeyError, MarkKey, Names, RecipientKey, RootKey, SealError, SealedEnv,
@@ -120,7 +120,32 @@ pub(super) async fn seal(
         )
     })?;
     let (said, published) = tokio::join!(world.cloud.env_key(to.cvm, to.app), chain.kms_root_key(kms));
-    let published = published?;
+    seal_with((published?, said?), (to.app, kms), request)
+}
+
+/// Seals the environment of an app that has no CVM yet, for the key that `kms_id` gives and the contract `kms` vouches
+/// for; gives what records may hold of it, and the sealed bytes, hex. Two requests.
+///
+/// # Errors
+/// The key is not the app's by the contract's word (V24), the contract publishes no root key, or something could not be
+/// read.
+pub async fn seal_new(
+    world: &World<'_>,
+    chain: &Chain,
+    (kms_id, kms, app): (&KmsId, Address, Address),
+    request: &EnvRequest,
+) -> Result<(Environment, String), UpgradeError> {
+    let (said, published) = tokio::join!(world.cloud.env_key_of(kms_id, app), chain.kms_root_key(kms));
+    let (environment, sealing) = seal_with((published?, said?), (app, kms), request)?;
+    Ok((environment, sealing.blob().to_owned()))
+}
+
+/// Believes the key or stops, and seals for it.
+fn seal_with(
+    (published, said): (Bytes, EnvKey),
+    (app, kms): (Address, Address),
+    request: &EnvRequest,
+) -> Result<(Environment, Sealing), UpgradeError> {
     if published.is_empty() {
         return Err(UpgradeError::decide(
             "ENV_KMS_KEY_MISSING",
@@ -136,7 +161,7 @@ pub(super) async fn seal(
             root,
         ));
     }
-    let key = believe(&said?, to.app, &root)?;
+    let key = believe(&said, app, &root)?;
     let sealed = request.file.seal(&key).map_err(not_sealed)?;
     let environment = Environment {
         names: sealed.names().clone(),

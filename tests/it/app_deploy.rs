@@ -1,10 +1,13 @@
 //! `app deploy`: from provisioning to a CVM that runs, for an app whose owner is a Safe from its first block on; and every
 //! wrong turn on the way.
 
+use std::sync::Arc;
+
 use alloy::primitives::{Address, B256, Bytes, U256};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};
+use crate::support::cloud::KmsKeys;
 use crate::support::contracts::{self, abi};
 use crate::support::timelocks::TimelockOptions;
 use crate::support::world::{AppVariant, SafeOptions, WorldOptions};
@@ -48,14 +51,8 @@ fn send(world: &World, plan: &Ran, from: Address) -> B256 {
     transaction
 }
 
-#[test]
-fn an_app_of_a_safe_goes_from_provisioning_to_a_cvm() {
-    let world = World::with(WorldOptions {
-        safe: Some(SAFE),
-        ..WorldOptions::default()
-    });
-    let flow = Flow::new(&world);
-    let safe = world.safe.unwrap();
+/// Hash and device of a CVM that is provisioned.
+fn provision(world: &World, flow: &Flow<'_>) -> (B256, B256) {
     let compose = world.file("new.yml", "services:\n  web:\n    image: nginx\n");
     let mut create = flow.command(&[
         "cvm",
@@ -68,10 +65,29 @@ fn an_app_of_a_safe_goes_from_provisioning_to_a_cvm() {
         "base",
         "-c",
     ]);
-    let provisioned = Ran::of(create.arg(&compose).arg("--provision-only")).exits(0);
+    let names = ["--allowed-env", "GREETING", "--provision-only"];
+    let provisioned = Ran::of(create.arg(&compose).args(names)).exits(0);
     let made = &provisioned.json["data"]["provisioned"];
-    let text = |name: &str| made[name].as_str().unwrap().parse::<B256>().unwrap();
-    let (hash, device) = (text("compose_hash"), text("device_id"));
+    let word = |name: &str| made[name].as_str().unwrap().parse::<B256>().unwrap();
+    (word("compose_hash"), word("device_id"))
+}
+
+/// What the guest of an app finds in its environment.
+fn greeting(app: Address, blob: &str) -> String {
+    let manifest = json!({"allowed_envs": ["GREETING"]});
+    let guest = KmsKeys::named("kms").boot(app, blob, manifest.as_object().unwrap());
+    guest.unwrap()["GREETING"].clone()
+}
+
+#[test]
+fn an_app_of_a_safe_goes_from_provisioning_to_a_cvm() {
+    let world = World::with(WorldOptions {
+        safe: Some(SAFE),
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    let safe = world.safe.unwrap();
+    let (hash, device) = provision(&world, &flow);
     let arguments = arguments(&world, safe, hash, device);
     let batch = world.folder().join("batch.json");
     let plan = deploy(&flow, &arguments, &["--out", batch.to_str().unwrap()]).exits(0);
@@ -79,12 +95,27 @@ fn an_app_of_a_safe_goes_from_provisioning_to_a_cvm() {
         (&plan.json["data"]["form"], &plan.json["data"]["from"]),
         (&json!("six"), &json!(safe))
     );
-    let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&batch).unwrap()).unwrap();
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(&batch).unwrap()).unwrap();
     assert_eq!(file["meta"]["createdFromSafeAddress"], safe.to_checksum(None));
     assert_eq!(file["transactions"][0]["data"], plan.json["data"]["call"]["data"]);
     let transaction = send(&world, &plan, safe);
-    let named = ["--transaction-hash", &transaction.to_string()];
+    let values = world.file("new.env", "GREETING=a value that nobody reads\n");
+    let sealed = world.folder().join("sealed.hex");
+    let transaction_hash = transaction.to_string();
+    let named = [
+        "--transaction-hash",
+        &transaction_hash,
+        "--kms-id",
+        "kms_abc",
+        "--sealed-out",
+    ];
+    let named = [
+        &named[..],
+        &[sealed.to_str().unwrap(), "--env-file", values.to_str().unwrap()],
+    ]
+    .concat();
     let proved = deploy(&flow, &arguments, &named).exits(0);
+    assert!(!proved.said.contains("nobody reads"), "{}", proved.said);
     let app: Address = serde_json::from_value(proved.fact("app").clone()).unwrap();
     assert_eq!(world.rpc().read(app, &abi::ownerCall {}), safe);
     assert!(world.rpc().read(world.kms, &abi::registeredAppsCall { app }));
@@ -101,6 +132,36 @@ fn an_app_of_a_safe_goes_from_provisioning_to_a_cvm() {
     let request = &world.cloud.requests_to("POST", "/cvms").last().unwrap().json();
     assert_eq!(request["deployer_address"], json!(safe));
     assert_eq!(request["transaction_hash"], json!(transaction));
+    let blob = std::fs::read_to_string(&sealed).unwrap();
+    assert_eq!(
+        (&request["encrypted_env"], &request["env_keys"]),
+        (&json!(blob), &json!(["GREETING"]))
+    );
+    assert_eq!(greeting(app, &blob), "a value that nobody reads");
+}
+
+#[test]
+fn v24_an_environment_is_not_sealed_for_a_key_that_the_kms_contract_does_not_vouch_for() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let arguments = arguments(&world, world.owner.address, HASH, DEVICE);
+    let plan = deploy(&flow, &arguments, &[]).exits(0);
+    let transaction = send(&world, &plan, world.owner.address).to_string();
+    let values = world.file("new.env", "GREETING=a value that nobody reads\n");
+    let sealed = world.folder().join("sealed.hex");
+    let (values, file) = (values.to_str().unwrap(), sealed.to_str().unwrap());
+    let named = ["--transaction-hash", &transaction, "--kms-id", "kms_abc"];
+    let seal = ["--env-file", values, "--sealed-out", file];
+    world.cloud.lie(|lies| {
+        lies.edit_pubkey = Some(Arc::new(|body: &mut Value| body["public_key"] = json!("77".repeat(32))));
+    });
+    let stopped = deploy(&flow, &arguments, &[&named[..], &seal[..]].concat());
+    stopped.exits(5).says("ENV_KEY_MISMATCH");
+    assert!(!sealed.exists());
+    for half in [&seal[..2], &seal[2..]] {
+        let refused = deploy(&flow, &arguments, &[&named[..], half].concat());
+        refused.exits(2).says("USAGE_MISSING_ARGUMENT");
+    }
 }
 
 #[test]

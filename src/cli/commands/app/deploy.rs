@@ -10,18 +10,21 @@ use serde_json::json;
 use crate::chain::{
     BlockRef, Call, Chain, DeployFailure, DeployedApp, FactoryForm, FactoryTrial, Finality, NewApp, is_known_kms,
 };
-use crate::cli::args::Reach;
+use crate::cli::args::{Reach, Workload};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Commands as _, Next};
+use crate::cli::next::quote;
 use crate::cli::report::Report;
-use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::session::{Outside, Session};
+use crate::cli::settings::{self, Settings, Typed};
+use crate::cloud::KmsId;
 use crate::compose::ComposeHash;
+use crate::env::EnvName;
 use crate::fsutil;
 use crate::safe::SafeInfo;
 use crate::safe::builder_file::{self, Batch, Form};
-use crate::upgrade::{UpgradeError, Warning, owner_doubts};
+use crate::upgrade::{EnvRequest, UpgradeError, Warning, owner_doubts, seal_new};
 
 /// Make a new app's contract, with its owner from the start
 ///
@@ -33,7 +36,7 @@ use crate::upgrade::{UpgradeError, Warning, owner_doubts};
     after_help = "Examples:\n  countersign app deploy --chain-id 8453 --kms-contract 0x1234... --owner 0x5678... \
     --compose-hash 0x9abc... --device 0xdef0... --out batch.json\n  \
     countersign app deploy --chain-id 8453 --kms-contract 0x1234... --owner 0x5678... --compose-hash 0x9abc... \
-    --device 0xdef0... --transaction-hash 0x1111..."
+    --device 0xdef0... --transaction-hash 0x1111... --kms-id kms_abc --env-file .env --sealed-out sealed.hex"
 )]
 pub(super) struct Deploy {
     /// Chain of the KMS's contract
@@ -75,6 +78,14 @@ pub(super) struct Deploy {
     /// Blocks that have to bury it [default: what suits the chain]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "transaction_hash")]
     confirmations: Option<u64>,
+    /// KMS by id or name, as provisioning gave it: whose key an environment is sealed for
+    #[arg(long, value_name = "ID", requires = "transaction_hash")]
+    kms_id: Option<KmsId>,
+    /// Seal the environment of --env-file and --env for the new app, and write it to this file
+    #[arg(long, value_name = "FILE", requires_all = ["transaction_hash", "kms_id"])]
+    sealed_out: Option<PathBuf>,
+    #[command(flatten)]
+    workload: Workload,
     #[command(flatten)]
     reach: Reach,
 }
@@ -86,10 +97,14 @@ impl Deploy {
             ..Typed::default()
         };
         let settings = Settings::gather(typed, &session.env)?;
+        let env = settings::workload(&self.workload, &session.env, &|news| session.out.progress(news))?;
+        if env.is_some() != self.sealed_out.is_some() {
+            return Err(unsealed());
+        }
         let outside = session.outside(&settings)?;
         let chain = outside.world().chain(self.chain_id).await?;
         let mut report = match self.transaction_hash {
-            Some(transaction) => self.prove(&chain, transaction).await?,
+            Some(transaction) => self.prove(&outside, (&chain, env.as_ref()), transaction).await?,
             None => self.plan(&chain, session).await?,
         };
         report.facts.upgrade.chain_id = Some(self.chain_id);
@@ -196,7 +211,12 @@ impl Deploy {
     }
 
     /// The app that the transaction made, if it is what the arguments say.
-    async fn prove(&self, chain: &Chain, transaction: B256) -> Result<Report, CliError> {
+    async fn prove(
+        &self,
+        outside: &Outside<'_>,
+        (chain, env): (&Chain, Option<&EnvRequest>),
+        transaction: B256,
+    ) -> Result<Report, CliError> {
         let new = self.new_app();
         let proved = chain.prove_deployment(transaction, (self.kms_contract, &new)).await;
         let deployed = match proved {
@@ -217,7 +237,26 @@ impl Deploy {
             "PENDING_FINALITY".clone_into(&mut report.code);
             return Ok(report);
         }
-        Ok(self.proved(&deployed))
+        let mut report = self.proved(&deployed);
+        if let (Some(env), Some(kms_id), Some(file)) = (env, &self.kms_id, &self.sealed_out) {
+            let to = (kms_id, self.kms_contract, deployed.app);
+            let (environment, blob) = seal_new(&outside.world(), chain, to, env).await?;
+            fsutil::write(file, blob.as_bytes(), 0o600).map_err(CliError::UserFile)?;
+            let names: Vec<&str> = environment.names.iter().map(EnvName::as_str).collect();
+            report.page.facts(&[
+                ("sealed", Some(names.join(", "))),
+                ("for the key", Some(environment.recipient.to_string())),
+                ("file", Some(file.display().to_string())),
+            ]);
+            let more = format!(
+                " --encrypted-env {} --allowed-env {}",
+                quote(&file.display().to_string()),
+                names.join(",")
+            );
+            report.next = report.next.map(|next| next + &more);
+            report.data = Some(json!({ "deployed": deployed, "environment": environment }));
+        }
+        Ok(report)
     }
 
     fn proved(&self, deployed: &DeployedApp) -> Report {
@@ -235,11 +274,30 @@ impl Deploy {
         ]);
         report.data = Some(json!({ "deployed": deployed }));
         let deployer = deployed.deployer.unwrap_or_else(|| self.sender());
+        let kms = self
+            .kms_id
+            .as_ref()
+            .map(|id| format!(" --kms-id {}", quote(&id.to_string())));
         report.next = Some(format!(
-            "countersign cvm create --commit --app-id {} --compose-hash {} --deployer {deployer} --transaction-hash {}",
-            deployed.app, self.compose_hash, deployed.transaction
+            "countersign cvm create --commit --app-id {} --compose-hash {} --deployer {deployer} --transaction-hash {}{}",
+            deployed.app,
+            self.compose_hash,
+            deployed.transaction,
+            kms.unwrap_or_default()
         ));
         report
+    }
+}
+
+/// The values have to come from somewhere, and go somewhere.
+fn unsealed() -> CliError {
+    CliError::Usage {
+        code: "USAGE_MISSING_ARGUMENT",
+        message:
+            "an environment is sealed from --env-file or --env, with --transaction-hash and --kms-id, into --sealed-out"
+                .to_owned(),
+        hint: "give both, or neither".to_owned(),
+        next: Next::Command("--help"),
     }
 }
 
