@@ -1,5 +1,6 @@
 //! countersign beside the official tools, in one run: the same acts against the same simulated cloud and an anvil each,
-//! all on loopback, one run of ours and one of theirs in turn. `cargo bench --bench side_by_side -- --quick` is shorter.
+//! all on loopback, one run of ours and one of theirs in turn. `cargo bench --bench side_by_side -- --quick` is shorter,
+//! and `--fleet` measures only lists of many CVMs.
 //!
 //! What it prints it also writes to `target/bench/side_by_side.json`, with every sample. A target that is missed is
 //! said and is not a failure: times depend on the machine.
@@ -54,9 +55,24 @@ fn main() -> ExitCode {
     if let Some(code) = measure::launcher() {
         return code;
     }
-    let quick = std::env::args().any(|argument| argument == "--quick");
-    let rounds = if quick { QUICK_ROUNDS } else { ROUNDS };
+    let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let rounds = if asked("--quick") { QUICK_ROUNDS } else { ROUNDS };
     let began = load();
+    let rows = if asked("--fleet") {
+        fleet::rows(rounds)
+    } else {
+        all(rounds)
+    };
+    let about = format!(
+        "{rounds} runs each, in turn; median (least–most); load of the machine {began} before, {} after",
+        load()
+    );
+    println!("{}\n\n{about}", table::table(&rows));
+    write(&rows, &about);
+    ExitCode::SUCCESS
+}
+
+fn all(rounds: u32) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.extend(start(rounds));
     rows.extend(steps(rounds));
@@ -67,13 +83,7 @@ fn main() -> ExitCode {
     rows.extend(ceremony::rows(rounds));
     rows.extend(fleet::rows(rounds));
     rows.push(size());
-    let about = format!(
-        "{rounds} runs each, in turn; median (least–most); load of the machine {began} before, {} after",
-        load()
-    );
-    println!("{}\n\n{about}", table::table(&rows));
-    write(&rows, &about);
-    ExitCode::SUCCESS
+    rows
 }
 
 /// What it costs to start a program that does nothing.

@@ -1,8 +1,8 @@
 //! Webhooks of Phala Cloud: whether a delivery is Phala Cloud's, and what it says.
 //!
-//! [`verify`] is pure: the caller brings headers, body and time; [`serve`] receives and verifies. A signature can be sent again for as long as its window lasts, and
+//! [`verify`] is pure: the caller brings headers, body and time; [`serve()`] receives and verifies. A signature can be sent again for as long as its window lasts, and
 //! Phala Cloud itself sends one event up to four times under one id: whoever acts on events remembers the ids that it
-//! acted on ([`Event::id`]) for at least [`WINDOW`] and the hour of retries, as [`serve`] does while it runs.
+//! acted on ([`Event::id`]) for at least [`WINDOW`] and the hour of retries, as [`serve()`] does while it runs.
 //!
 //! A pending approval is a hint, never a proof: what it says is compared with the cloud and the chain before anybody
 //! signs.

@@ -2,7 +2,7 @@
 
 use alloy::primitives::Address;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::order::{Api, On, record, show};
 use crate::cli::error::CliError;
@@ -74,10 +74,23 @@ impl List {
             report.page.line(&row(cvm));
         }
         report.next = Part::next(&part, "cvm list");
-        let items: Vec<_> = part.items.iter().map(record).collect();
-        report.data = Some(json!({ "items": items, "total": part.total, "page": part.page, "pages": part.pages }));
+        let (total, page, pages) = (part.total, part.page, part.pages);
+        // Each record is let go once it is taken over: a long list is held once.
+        let items: Value = part.items.into_iter().map(taken_over).collect();
+        report.data = Some(json!({ "total": total, "page": page, "pages": pages }));
+        if let Some(data) = report.data.as_mut() {
+            data["items"] = items;
+        }
         Ok(report)
     }
+}
+
+/// As [`record`], without a copy.
+fn taken_over(mut cvm: Cvm) -> Value {
+    let raw = std::mem::take(&mut cvm.raw);
+    let mut item = json!({ "cvm": cvm });
+    item["record"] = raw;
+    item
 }
 
 fn row(cvm: &Cvm) -> String {
