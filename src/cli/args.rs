@@ -145,6 +145,9 @@ pub(super) struct Change {
     /// Take this earlier compose hash from the app's list, by the same Safe transaction; repeat it
     #[arg(long, value_name = "HASH", help_heading = "What changes")]
     pub(super) remove_hash: Vec<ComposeHash>,
+    /// Take every older compose hash from the app's list, by the same transaction, but for those that its CVMs run
+    #[arg(long, help_heading = "What changes")]
+    pub(super) revoke_old: bool,
     /// End with the hash and transaction in two headers instead of the commit token
     #[arg(long, help_heading = "What changes")]
     pub(super) confirm: bool,
@@ -330,6 +333,17 @@ pub(super) struct Multisig {
     /// Go on although owners, threshold, modules, guard or fallback handler changed since they were read
     #[arg(long, help_heading = "Safe")]
     pub(super) accept_safe_changes: bool,
+}
+
+/// How a timelock that owns the app is asked.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Governor {
+    /// Who proposes to the timelock, a key or a Safe [default: the only one who may]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Timelock")]
+    pub(super) proposer: Option<Address>,
+    /// Delay to ask for [default: the least that the timelock takes]
+    #[arg(long, value_name = "SECONDS", help_heading = "Timelock")]
+    pub(super) delay: Option<u64>,
 }
 
 /// Where owners of a Safe leave word for each other.

@@ -343,6 +343,9 @@ pub(super) fn step_name(status: &Status) -> String {
 pub(super) fn certain(status: &Status) -> String {
     use upgrade::Effect::{Done, Maybe, None};
     let effects = &status.effects;
+    if status.facts.cvm.is_none() && !status.facts.policy.is_empty() {
+        return certain_of_policy(status);
+    }
     let transaction = || {
         let name = status
             .facts
@@ -374,6 +377,31 @@ pub(super) fn certain(status: &Status) -> String {
             "An update may be prepared in the cloud; nothing was signed, sent or committed."
         }
         (_, None, None, None, None) => NO_EFFECTS,
+    };
+    told.to_owned()
+}
+
+/// The same where only the app's policy changes.
+fn certain_of_policy(status: &Status) -> String {
+    use upgrade::Effect::{Done, Maybe, None};
+    let told = match (status.effects.transaction, status.effects.approval) {
+        (Done, _) => "The change is in force on chain.",
+        (Maybe, _) => {
+            let hash = status.facts.transaction_hash;
+            let name = hash.map_or_else(|| "A transaction".to_owned(), |hash| format!("Transaction {hash}"));
+            let sent = if status.step > Step::Broadcast {
+                "was sent"
+            } else {
+                "may have been sent"
+            };
+            return format!("{name} {sent} and is not final.");
+        }
+        (None, _) if status.facts.ready_at.is_some() => {
+            "The timelock has scheduled the change; it is not in force yet."
+        }
+        (None, Done) => "The change was signed and not sent.",
+        (None, Maybe) => "A signature was asked for; nothing was sent.",
+        (None, None) => "The change is proposed; nothing was signed or sent.",
     };
     told.to_owned()
 }
@@ -502,6 +530,35 @@ mod tests {
                 said.contains("not known yet"),
                 commit == Effect::Maybe,
                 "{effects:?}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_certain_of_a_change_of_policy_names_neither_cloud_nor_commit() {
+        let all = [Effect::None, Effect::Maybe, Effect::Done];
+        for (transaction, approval) in all.iter().flat_map(|a| all.iter().map(move |b| (*a, *b))) {
+            let status = Status {
+                step: Step::Wait,
+                effects: Effects {
+                    approval,
+                    transaction,
+                    ..Effects::default()
+                },
+                facts: upgrade::Facts {
+                    policy: vec![crate::chain::PolicyChange::AllowAnyDevice(true)],
+                    ..upgrade::Facts::default()
+                },
+                records: 1,
+            };
+            let said = certain(&status);
+            for word in ["commit", "cloud", "hash"] {
+                assert!(!said.contains(word), "{said}");
+            }
+            assert_eq!(
+                said.contains("in force on chain"),
+                transaction == Effect::Done,
+                "{said}"
             );
         }
     }

@@ -12,7 +12,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::args::{
-    Agree, Allow, Change, Files, Key, KeySource, Multisig, Notices, Offline, Reach, Settle, Watch, Workload,
+    Agree, Allow, Change, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Settle, Watch, Workload,
 };
 use super::error::CliError;
 use super::failure::Next;
@@ -348,10 +348,18 @@ fn limits(typed: Typed<'_>) -> Limits {
     }
 }
 
-fn trust(safe: &Multisig) -> Trust {
+pub(super) fn trust(safe: &Multisig) -> Trust {
     Trust {
         code: safe.trust_code.iter().copied().collect(),
         old_versions: safe.accept_old_safe,
+    }
+}
+
+/// How a timelock is asked.
+pub(super) const fn timelock(governor: &Governor) -> TimelockChoice {
+    TimelockChoice {
+        proposer: governor.proposer,
+        delay: governor.delay,
     }
 }
 
@@ -367,7 +375,7 @@ fn policy(change: &Change) -> Vec<PolicyChange> {
 pub(super) fn intent(
     change: &Change,
     project: &Project,
-    safe: &Multisig,
+    (safe, governor): (&Multisig, &Governor),
     (env, tell): (&Environment, &dyn Fn(&str)),
 ) -> Result<Sourced<Intent>, CliError> {
     let cvm = cvm(change.cvm.as_ref(), project)?;
@@ -387,8 +395,9 @@ pub(super) fn intent(
         env,
         confirm: change.confirm,
         policy: policy(change),
+        revoke_old: change.revoke_old,
         trust: trust(safe),
-        timelock: TimelockChoice::default(),
+        timelock: timelock(governor),
         expected: Expected {
             app: change.expect.app.or(project.app),
             pending_owner: change.expect.expect_pending_owner,
@@ -666,7 +675,7 @@ mod tests {
         let none = intent(
             &typed(&["--compose", "x"]).change,
             &Project::default(),
-            &typed(&[]).safe,
+            (&typed(&[]).safe, &Governor::default()),
             (&Environment::fixed(&[]), &|_| {}),
         )
         .unwrap_err();
@@ -680,7 +689,7 @@ mod tests {
         let nothing = intent(
             &typed(&["--cvm", "my-app"]).change,
             &Project::default(),
-            &typed(&[]).safe,
+            (&typed(&[]).safe, &Governor::default()),
             (&Environment::fixed(&[]), &|_| {}),
         )
         .unwrap_err();
@@ -715,7 +724,7 @@ mod tests {
         let intent = intent(
             &typed(&words).change,
             &Project::default(),
-            &typed(&[]).safe,
+            (&typed(&[]).safe, &Governor::default()),
             (&Environment::fixed(&[]), &|_| {}),
         )
         .unwrap()

@@ -11,12 +11,14 @@ use super::failure::{Next, Verdict};
 use crate::env::EnvName;
 
 /// Options whose value may be 64 hex digits: hashes, which are public.
-const HASH_OPTIONS: [&str; 12] = [
+const HASH_OPTIONS: [&str; 14] = [
     "--known",
     "--hash",
     "--device",
     "--os-image",
     "--add-device",
+    "--remove-device",
+    "--add-hash",
     "--remove-hash",
     "--trust-code",
     "--safe-tx-hash",
@@ -24,6 +26,23 @@ const HASH_OPTIONS: [&str; 12] = [
     "--transaction-hash",
     "--commit",
     "--data",
+];
+/// Commands that take hashes without an option before them.
+const HASH_LISTS: [[&str; 3]; 4] = [
+    ["app", "devices", "add"],
+    ["app", "devices", "remove"],
+    ["app", "hashes", "add"],
+    ["app", "hashes", "remove"],
+];
+/// Options without a value that may stand before such a hash.
+const FLAGS: [&str; 7] = [
+    "--json",
+    "-v",
+    "-vv",
+    "--verbose",
+    "--remove-in-use",
+    "--accept-old-safe",
+    "--",
 ];
 /// Options that other tools have and that this one must not have.
 const SECRET_OPTIONS: [&str; 9] = [
@@ -44,6 +63,7 @@ const SENSITIVE_OPTIONS: [&str; 3] = ["--signer", "--rpc-url", "--secret-from"];
 /// shells keep them.
 pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
     let mut before = "";
+    let list = takes_hashes(args);
     for arg in args.iter().skip(1) {
         let arg = arg.to_str().unwrap_or_default();
         let (name, value) = match arg.split_once('=') {
@@ -67,7 +87,9 @@ pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
                 "there is no `{name}`, because arguments are visible to others"
             )));
         }
-        if value.is_some_and(|value| looks_secret(value) && !(HASH_OPTIONS.contains(&name) && is_hash(value))) {
+        let by_itself = list && name == before && (!before.starts_with('-') || FLAGS.contains(&before));
+        let may_be_hash = by_itself || HASH_OPTIONS.contains(&name);
+        if value.is_some_and(|value| looks_secret(value) && !(may_be_hash && is_hash(value))) {
             return Err(secret_argument(
                 "an argument looks like a secret; it is not repeated here",
             ));
@@ -75,6 +97,14 @@ pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
         before = arg;
     }
     Ok(())
+}
+
+/// Whether the command is one whose own arguments are hashes. Options of every command have no value, so that its words
+/// are the first that are no options.
+fn takes_hashes(args: &[OsString]) -> bool {
+    let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    let words: Vec<&str> = words.filter(|word| !word.starts_with('-')).take(3).collect();
+    HASH_LISTS.iter().any(|list| list.as_slice() == words)
 }
 
 /// Whether an argument is `NAME=VALUE` for the guest's environment, as the official CLI takes it.
@@ -226,6 +256,31 @@ mod tests {
             vec!["execute", "--signer", "env:DEPLOY_KEY", "--password-file", "p"],
         ] {
             assert!(!refused(&words), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn n5_hashes_stand_by_themselves_only_where_a_list_of_them_is_changed() {
+        let hash = format!("0x{KEY}");
+        for words in [
+            vec!["app", "devices", "add", &hash],
+            vec!["--json", "app", "hashes", "remove", "--cvm", "x", "--json", &hash, KEY],
+            vec!["app", "hashes", "add", "--remove-in-use", &hash],
+            vec!["app", "change", "--remove-device", &hash, "--add-hash", &hash],
+        ] {
+            assert!(!refused(&words), "{words:?}");
+        }
+        for words in [
+            vec!["app", "devices", "list", &hash],
+            vec!["app", "owner", "transfer", &hash],
+            vec!["app", "devices", "add", "--dir", &hash],
+            vec!["app", "devices", "add", "--rpc-url", &hash],
+            vec!["app", "devices", "add", &format!("--dir={hash}")],
+            vec!["app", "devices", "add", &format!("x:{hash}")],
+            vec!["app", "devices", "add", "phak_abcdef"],
+            vec!["execute", "app", "devices", "add", &hash],
+        ] {
+            assert!(refused(&words), "{words:?}");
         }
     }
 

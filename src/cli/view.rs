@@ -9,7 +9,7 @@ use crate::env::Dated;
 use crate::safe::service::{Published, links};
 use crate::safe::{SafeDomain, SafeInfo};
 use crate::upgrade::{
-    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, Effects, PROPOSAL_FILE, Plan, Route, Status, Step, Warning,
+    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, PROPOSAL_FILE, Plan, Route, Status, Step, Warning,
 };
 
 /// Where an upgrade stands: what is certain first, then what is known.
@@ -20,7 +20,7 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
     page.facts(&[
         ("upgrade", Some(dir.display().to_string())),
         ("proposal", file(PROPOSAL_FILE, status.step > Step::Verify)),
-        ("evidence", file(EVIDENCE_FILE, effects.live == Effect::Done)),
+        ("evidence", file(EVIDENCE_FILE, is_over(status))),
         ("CVM", facts.cvm.clone()),
         ("app", facts.app.map(|app| app.to_string())),
         ("chain", facts.chain_id.map(|id| id.to_string())),
@@ -48,10 +48,31 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
         ),
         ("operation", facts.correlation_id.clone()),
     ]);
+    for change in &facts.policy {
+        page.facts(&[("policy", Some(change.to_string()))]);
+    }
+}
+
+/// Whether there is nothing left to come that evidence would tell of.
+fn is_over(status: &Status) -> bool {
+    let effects = &status.effects;
+    effects.live == Effect::Done || (is_policy(status) && effects.transaction == Effect::Done)
+}
+
+/// Whether only the app's policy changes.
+const fn is_policy(status: &Status) -> bool {
+    status.facts.cvm.is_none() && !status.facts.policy.is_empty()
 }
 
 /// Every effect in a word.
-pub(super) fn effects(page: &mut Page, effects: &Effects) {
+pub(super) fn effects(page: &mut Page, status: &Status) {
+    let effects = &status.effects;
+    page.heading("effects");
+    if is_policy(status) {
+        let words = [("signed", effects.approval), ("in force", effects.transaction)];
+        page.facts(&words.map(|(name, effect)| (name, Some(word(effect).to_owned()))));
+        return;
+    }
     let words = [
         ("prepared", effects.prepare),
         ("signed", effects.approval),
@@ -59,7 +80,6 @@ pub(super) fn effects(page: &mut Page, effects: &Effects) {
         ("committed", effects.commit),
         ("live", effects.live),
     ];
-    page.heading("effects");
     page.facts(&words.map(|(name, effect)| (name, Some(word(effect).to_owned()))));
 }
 

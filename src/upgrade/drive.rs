@@ -193,6 +193,12 @@ impl Upgrade {
                 format!("the upgrade was given up: {why}"),
             ));
         }
+        if goal == Goal::Committed && self.state.plan().is_some_and(|plan| plan.code.is_none()) {
+            return Err(UpgradeError::decide(
+                "NOTHING_TO_COMMIT",
+                "only the app's policy changes: there is nothing to commit",
+            ));
+        }
         let mut run = self.run(world, limits)?;
         run.warn_of_expiry();
         run.catch_up()?;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::allowed;
 use super::plan::{CodeChange, Route, is_of};
-use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange};
+use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange, Preflight};
 use crate::cloud::{Cvm, PendingUpdate};
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::env::NameChange;
@@ -31,6 +31,8 @@ pub(super) struct Findings<'f> {
     pub(super) pending: Option<&'f [PendingUpdate]>,
     /// Empty unless older hashes forbid going on.
     pub(super) history: &'f [HashRecord],
+    /// What else changes of the policy.
+    pub(super) policy: &'f [PolicyChange],
     /// An environment goes with it.
     pub(super) environment: bool,
 }
@@ -91,10 +93,7 @@ impl Findings<'_> {
             .cvm
             .device_id
             .map_or_else(|| "unknown".to_owned(), |device| device.to_string());
-        let denied = app
-            .preflight
-            .as_ref()
-            .filter(|preflight| preflight.as_if_allowed && !preflight.allowed);
+        let denied = self.denied().filter(|_| !self.lets_the_device_in());
         [
             Warning::when(unchanged && self.environment, "ENV_VALUES_ONLY", || {
                 "only values of the environment change, no names: nobody has to approve that on chain, and preparing would apply it at once".to_owned()
@@ -115,11 +114,12 @@ impl Findings<'_> {
                 "the KMS contract does not know the app".to_owned()
             }),
             Warning::when(
-                app.device_allowed == Some(false) && !app.any_device,
+                app.device_allowed == Some(false) && !app.any_device && !self.lets_the_device_in(),
                 "DEVICE_NOT_ALLOWED",
                 || {
                     format!(
-                        "the app does not allow the device that runs the CVM; its owner has to call addDevice({device}) first"
+                        "the app does not allow the device that runs the CVM; its owner has to call addDevice({device}) first, \
+                         or in the same approval by --add-device {device}"
                     )
                 },
             ),
@@ -134,6 +134,22 @@ impl Findings<'_> {
         ]
     }
 
+    /// What the KMS says against the boot, were the hash allowed.
+    fn denied(&self) -> Option<&Preflight> {
+        let preflight = self.app.preflight.as_ref();
+        preflight.filter(|preflight| preflight.as_if_allowed && !preflight.allowed)
+    }
+
+    /// Whether the change itself lets the CVM's device in, which is not let in now.
+    fn lets_the_device_in(&self) -> bool {
+        let adds = |change: &PolicyChange| match change {
+            PolicyChange::AddDevice(device) => Some(*device) == self.cvm.device_id,
+            PolicyChange::AllowAnyDevice(on) => *on,
+            _ => false,
+        };
+        self.app.device_allowed == Some(false) && !self.app.any_device && self.policy.iter().any(adds)
+    }
+
     /// What a person should know.
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let mut found = derived_warnings(self.app, None);
@@ -143,12 +159,22 @@ impl Findings<'_> {
         found
     }
 
-    fn cloud_warnings(&self) -> [Option<Warning>; 2] {
+    fn cloud_warnings(&self) -> [Option<Warning>; 3] {
         let progress = self.cvm.progress.as_ref();
         let target = progress
             .and_then(|progress| progress.target.clone())
             .unwrap_or_else(|| "unknown".to_owned());
+        let denied = self.denied().filter(|_| self.lets_the_device_in());
         [
+            // The KMS is asked as if the hash were allowed, not as if the device were.
+            denied.and_then(|denied| {
+                Warning::when(true, "KMS_NOT_ASKED", || {
+                    format!(
+                        "what the KMS will say once the device is allowed is not known; now it says: {}",
+                        denied.reason
+                    )
+                })
+            }),
             Warning::when(self.pending.is_none(), "PENDING_UNKNOWN", || {
                 "Phala Cloud does not say whether another update of this app is pending".to_owned()
             }),

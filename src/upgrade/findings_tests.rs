@@ -17,6 +17,7 @@ struct Facts {
     form: Option<Form>,
     pending: Option<Vec<PendingUpdate>>,
     history: Vec<HashRecord>,
+    policy: Vec<PolicyChange>,
     environment: bool,
 }
 
@@ -33,6 +34,7 @@ impl Facts {
             form: code.form,
             pending: Some(Vec::new()),
             history: Vec::new(),
+            policy: Vec::new(),
             environment: false,
         };
         change(&mut facts);
@@ -45,6 +47,7 @@ impl Facts {
             expected: facts.form.map(|form| facts.after.hash(form)),
             pending: facts.pending.as_deref(),
             history: &facts.history,
+            policy: &facts.policy,
             environment: facts.environment,
         };
         let codes = |list: Vec<Warning>| list.into_iter().map(|warning| warning.code).collect();
@@ -165,6 +168,16 @@ fn what_concerns_others_forbids_nothing() {
         facts.app.any_device = true;
     };
     assert_eq!(Facts::codes(any).0, none);
+    let added = |facts: &mut Facts| {
+        facts.app.device_allowed = Some(false);
+        facts.policy = vec![PolicyChange::AddDevice(facts.cvm.device_id.unwrap())];
+    };
+    assert_eq!(Facts::codes(added).0, none);
+    let another = |facts: &mut Facts| {
+        facts.app.device_allowed = Some(false);
+        facts.policy = vec![PolicyChange::AddDevice(B256::repeat_byte(0x77))];
+    };
+    assert_eq!(Facts::codes(another).0, ["DEVICE_NOT_ALLOWED"]);
 }
 
 #[test]

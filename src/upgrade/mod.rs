@@ -20,6 +20,7 @@ mod evidence;
 mod findings;
 mod fleet;
 mod goal;
+mod in_use;
 mod journal;
 mod multisig;
 mod nonce;
@@ -32,6 +33,7 @@ mod proposal;
 mod recognised;
 mod reject;
 pub mod review;
+mod revoke;
 #[cfg(test)]
 mod sample;
 mod state;
@@ -66,6 +68,7 @@ pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 pub use findings::{Warning, safe_code};
 pub use fleet::{FLEET_FILE, Fleet, Member, Waves, cvms_of};
+pub use in_use::InUse;
 pub use journal::JournalError;
 pub use operation::TimelockSection;
 pub use pending::recall;
@@ -89,6 +92,8 @@ pub struct Intent {
     pub confirm: bool,
     /// What changes of the app's policy besides, in the same transaction.
     pub policy: Vec<PolicyChange>,
+    /// Take every older hash from the app's list as well, but for what CVMs run.
+    pub revoke_old: bool,
     /// What is fine about the Safe that owns the app although this build does not know it.
     pub trust: Trust,
     /// How a timelock is asked, if one owns the app.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::authority::{Actor, Authority, TimelockPlan};
 use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
-use super::{Expected, Intent, UpgradeError, World, pending};
+use super::revoke::{Kept, Others, Revocation};
+use super::{Intent, UpgradeError, World, pending};
 use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
@@ -229,8 +230,18 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     };
     let cloud = world.cloud.host();
     let state = state?;
-    check_heir(&state, intent.expected)?;
+    check_heir(&state, intent.expected.pending_owner)?;
     let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
+    let pending = known_pending(pending)?;
+    let kept = (
+        subject.cvm.compose_hash,
+        expected,
+        pending.as_deref().unwrap_or_default(),
+    );
+    let revocation = revocation(world, (&chain, &state), intent, kept).await?;
+    let policy: Vec<PolicyChange> = intent.policy.iter().chain(&revocation.changes).copied().collect();
+    let mut history = history?;
+    history.retain(|record| !policy.contains(&PolicyChange::RemoveComposeHash(record.hash)));
     let draft = Draft {
         patch,
         environment,
@@ -241,25 +252,45 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         form,
         expected,
         after,
-        pending: known_pending(pending)?,
-        history: history?,
+        pending,
+        history,
+        policy,
+        revocation,
     };
     Ok(pending::compare(world, draft.assess(state)).await)
 }
 
-/// Every hash that was ever allowed or removed and is not removed by this upgrade, where somebody wants to know.
+/// What is taken away besides, where that is asked for.
+async fn revocation(
+    world: &World<'_>,
+    (chain, state): (&Chain, &AppState),
+    intent: &Intent,
+    (runs, expected, pending): (Option<ComposeHash>, Option<ComposeHash>, &[PendingUpdate]),
+) -> Result<Revocation, UpgradeError> {
+    if !intent.revoke_old {
+        return Ok(Revocation::default());
+    }
+    let (history, others) = tokio::join!(chain.policy_history(state, (&[], &[])), Others::read(world, state.app));
+    let kept = Kept {
+        runs,
+        expected,
+        pending,
+        others: others?,
+    };
+    Ok(Revocation::of(&history?, &kept, &intent.policy))
+}
+
+/// Every hash that was ever allowed or removed, where somebody wants to know.
 async fn history(chain: &Chain, query: &AppQuery, intent: &Intent) -> Result<Vec<HashRecord>, ChainError> {
     if !intent.expected.strict {
         return Ok(Vec::new());
     }
-    let mut history = chain.hash_history(query.app).await?;
-    history.retain(|record| !intent.policy.contains(&PolicyChange::RemoveComposeHash(record.hash)));
-    Ok(history)
+    chain.hash_history(query.app).await
 }
 
 /// A transfer that somebody knows of goes to whom they know.
-fn check_heir(state: &AppState, expected: Expected) -> Result<(), UpgradeError> {
-    let Some(expected) = expected.pending_owner else {
+pub(super) fn check_heir(state: &AppState, expected: Option<Address>) -> Result<(), UpgradeError> {
+    let Some(expected) = expected else {
         return Ok(());
     };
     let found = state.pending_owner.unwrap_or_default();
@@ -369,6 +400,8 @@ struct Draft<'a> {
     after: Manifest,
     pending: Option<Vec<PendingUpdate>>,
     history: Vec<HashRecord>,
+    policy: Vec<PolicyChange>,
+    revocation: Revocation,
     authority: Authority,
 }
 
@@ -383,6 +416,7 @@ impl Draft<'_> {
             expected: self.expected,
             pending: self.pending.as_deref(),
             history: &self.history,
+            policy: &self.policy,
             environment: self.environment.is_some(),
         }
     }
@@ -396,6 +430,16 @@ impl Draft<'_> {
         }
     }
 
+    /// What forbids what changes besides.
+    fn of_the_policy(&mut self, app: &AppState) -> Vec<Warning> {
+        let mut found: Vec<Warning> = route_blocker(&self.authority.route(), self.policy.len() + 1)
+            .into_iter()
+            .collect();
+        found.extend(policy_blockers(app, &self.policy));
+        found.append(&mut self.revocation.blockers);
+        found
+    }
+
     fn assess(mut self, app_state: AppState) -> Plan {
         let mut blockers = self.findings(&app_state).blockers();
         let mut warnings = self.findings(&app_state).warnings();
@@ -403,8 +447,8 @@ impl Draft<'_> {
             warnings.retain(|warning| warning.code != "OWNER_PENDING");
         }
         let route = self.authority.route();
-        blockers.extend(route_blocker(&route, self.intent.policy.len() + 1));
-        blockers.extend(policy_blockers(&app_state, &self.intent.policy));
+        blockers.extend(self.of_the_policy(&app_state));
+        warnings.append(&mut self.revocation.warnings);
         blockers.append(&mut self.authority.blockers);
         warnings.append(&mut self.authority.warnings);
         if let Some(safe) = &self.authority.safe {
@@ -414,7 +458,7 @@ impl Draft<'_> {
         }
         warnings.extend(self.remarks());
         let (environment, sealed) = self.environment.unzip();
-        let needed = self.expected.filter(|_| needs_calls(&app_state, &self.intent.policy));
+        let needed = self.expected.filter(|_| needs_calls(&app_state, &self.policy));
         let Subject {
             cvm,
             manifest,
@@ -449,7 +493,7 @@ impl Draft<'_> {
             safe: self.authority.safe,
             timelock: self.authority.timelock,
             code: Some(code),
-            policy: self.intent.policy.clone(),
+            policy: self.policy,
             calls: Vec::new(),
             warnings,
             blockers,

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 
 use super::authority::{Actor, Authority, TimelockChoice};
 use super::findings::{Warning, derived_warnings, policy_blockers, route_blocker, safe_remarks};
+use super::in_use::InUse;
+use super::plan::check_heir;
 use super::{Plan, UpgradeError, World};
 use crate::chain::{AppChanges, AppQuery, AppState, BlockRef, Chain, OwnerKind, PolicyChange};
 use crate::safe::{SafeInfo, Trust};
@@ -30,6 +32,10 @@ pub struct PolicyIntent {
     pub accept_new_owner: bool,
     /// To whom an ownership transfer is known to be under way.
     pub pending_owner: Option<Address>,
+    /// What of the lists a CVM needs, as far as that is known.
+    pub in_use: InUse,
+    /// Taking it away is fine: the CVM does not boot again with what it has.
+    pub remove_in_use: bool,
 }
 
 /// One wish. Ownership is resolved by how the app changes hands.
@@ -49,15 +55,20 @@ pub enum Wish {
 /// Something could not be read, or there is no such app.
 pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Plan, UpgradeError> {
     let chain = world.chain(intent.chain_id).await?;
-    let state = chain.app(&query(intent)).await?;
+    let mut state = chain.app(&query(intent)).await?;
+    check_heir(&state, intent.pending_owner)?;
+    let listed = state.device_allowed.take();
     let changes = resolve(&state, intent)?;
     let actor = actor(&chain, &state, &changes).await?;
     let authority = Authority::read(&chain, actor, intent.timelock).await?;
     let mut blockers = policy_blockers(&state, &changes.changes);
     let mut warnings = derived_warnings(&state, None);
-    if intent.pending_owner == state.pending_owner || changes.changes.iter().any(PolicyChange::is_of_ownership) {
+    if intent.pending_owner.is_some() || is_the_offered(&changes.changes, state.pending_owner) {
         warnings.retain(|warning| warning.code != "OWNER_PENDING");
     }
+    warnings.extend(intent.in_use.doubts(&changes.changes));
+    let of_use = intent.in_use.remarks(&state, (&changes.changes, listed));
+    sort(of_use, intent.remove_in_use, (&mut warnings, &mut blockers));
     if chain.holds(&changes, &state.block).await? {
         blockers.push(warning(
             "POLICY_IN_FORCE",
@@ -67,11 +78,8 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
     for change in &changes.changes {
         if let Some(heir) = change.new_owner() {
             let doubts = doubts(&chain, &state, heir).await?;
-            if intent.accept_new_owner {
-                warnings.extend(doubts);
-            } else {
-                blockers.extend(doubts);
-            }
+            let sure = heir.is_zero() && state.pending_owner.is_none();
+            sort(doubts, intent.accept_new_owner && !sure, (&mut warnings, &mut blockers));
         }
     }
     let route = authority.route();
@@ -108,7 +116,7 @@ const fn query(intent: &PolicyIntent) -> AppQuery {
         app: intent.app,
         kms: intent.kms,
         hash: None,
-        device: None,
+        device: intent.in_use.device,
         os_image: None,
     }
 }
@@ -118,6 +126,20 @@ fn warning(code: &str, text: impl Into<String>) -> Warning {
         code: code.to_owned(),
         text: text.into(),
     }
+}
+
+/// What was agreed to is a warning, everything else forbids going on.
+fn sort(found: Vec<Warning>, agreed: bool, (warnings, blockers): (&mut Vec<Warning>, &mut Vec<Warning>)) {
+    if agreed { warnings } else { blockers }.extend(found);
+}
+
+/// Whether the changes are about the offer that is under way: it is taken, or made again.
+fn is_the_offered(changes: &[PolicyChange], pending: Option<Address>) -> bool {
+    changes.iter().any(|change| match change {
+        PolicyChange::AcceptOwnership(_) => true,
+        PolicyChange::OfferOwnership(to) => Some(*to) == pending,
+        _ => false,
+    })
 }
 
 /// The wishes as changes of this app.
@@ -167,6 +189,12 @@ async fn actor(chain: &Chain, state: &AppState, changes: &AppChanges) -> Result<
 /// Why a new owner may not be able to act: the app would be lost with it.
 async fn doubts(chain: &Chain, state: &AppState, heir: Address) -> Result<Vec<Warning>, UpgradeError> {
     let place = [Some(state.app), state.implementation];
+    if heir.is_zero() && state.pending_owner.is_some() {
+        return Ok(vec![warning(
+            "NEW_OWNER_CANNOT_ACT",
+            "nobody has the zero address: offering the app to it takes back the offer that is under way",
+        )]);
+    }
     if place.contains(&Some(heir)) {
         return Ok(vec![never(heir)]);
     }

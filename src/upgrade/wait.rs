@@ -124,7 +124,11 @@ impl Run<'_> {
             }
             Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
                 code: "PENDING_CONFIRMATIONS",
-                what: "the hash is allowed in a block that may still be replaced".to_owned(),
+                what: if self.upgrade.state().code().is_some() {
+                    "the hash is allowed in a block that may still be replaced".to_owned()
+                } else {
+                    "the change is in force in a block that may still be replaced".to_owned()
+                },
             })),
             Err(error) => Err(error.into()),
         }

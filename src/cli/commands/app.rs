@@ -1,5 +1,6 @@
 //! `app`: the app's contract as the chain shows it.
 
+mod change;
 mod deploy;
 mod lists;
 mod owner;
@@ -9,8 +10,9 @@ use alloy::primitives::{Address, B256};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use self::change::{Change, Switch};
 use self::deploy::Deploy;
-use self::lists::Lists;
+use self::lists::{Devices, Hashes};
 use self::owner::Owner;
 use self::place::Place;
 use crate::chain::{AppQuery, AppState, HashRecord};
@@ -21,7 +23,11 @@ use crate::cli::session::{Outside, Session};
 use crate::cli::view;
 use crate::compose::ComposeHash;
 
-/// Read the app's contract: who owns it, which hashes and devices it allows
+/// The app's contract: who owns it, which hashes and devices it allows, and changes of that
+///
+/// A change is proposed like an upgrade: it makes a directory and a proposal, and `review`, `sign`, `export`, `import`,
+/// `propose`, `execute`, `wait`, `reject`, `resume` and `status` take it on. It ends with the proof on chain; there is
+/// nothing to commit, and no API key is needed once it is proposed.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct App {
     #[command(subcommand)]
@@ -37,13 +43,24 @@ enum AppCommand {
     /// Say whether the KMS would let this CVM, or this hash, boot; ends with 6 when not
     #[command(after_help = "Example:\n  countersign app check --cvm my-app --hash 0x1234...")]
     Check(Target),
-    /// Compose hashes: which are allowed, since when, by which transaction
+    /// Compose hashes: which are allowed, since when, by which transaction; add and remove them
     #[command(subcommand)]
-    Hashes(Lists),
-    /// Devices: which may run the app, since when, by which transaction
+    Hashes(Hashes),
+    /// Devices: which may run the app, since when, by which transaction; add and remove them
     #[command(subcommand)]
-    Devices(Lists),
-    /// The owner: who it is, who can act for it, who it was before
+    Devices(Devices),
+    /// Propose whether every device may run the app
+    #[command(after_help = "Example:\n  countersign app allow-any-device off --cvm my-app")]
+    AllowAnyDevice(Box<Switch>),
+    /// Propose whether the machine's firmware has to be up to date
+    #[command(after_help = "Example:\n  countersign app require-tcb-up-to-date on --cvm my-app")]
+    RequireTcbUpToDate(Box<Switch>),
+    /// Propose several changes in one approval
+    #[command(
+        after_help = "Example:\n  countersign app change --add-device 0x1234... --remove-hash 0x5678... --cvm my-app"
+    )]
+    Change(Box<Change>),
+    /// The owner: who it is, who can act for it, who it was before; give the app away, accept it
     #[command(subcommand)]
     Owner(Owner),
     Deploy(Deploy),
@@ -72,8 +89,11 @@ impl App {
         match self.command {
             AppCommand::Show(target) => target.show(session).await,
             AppCommand::Check(target) => target.check(session).await,
-            AppCommand::Hashes(list) => list.hashes(session).await,
-            AppCommand::Devices(list) => list.devices(session).await,
+            AppCommand::Hashes(hashes) => hashes.run(session).await,
+            AppCommand::Devices(devices) => devices.run(session).await,
+            AppCommand::AllowAnyDevice(switch) => switch.any_device(session).await,
+            AppCommand::RequireTcbUpToDate(switch) => switch.tcb(session).await,
+            AppCommand::Change(change) => change.run(session).await,
             AppCommand::Owner(owner) => owner.run(session).await,
             AppCommand::Deploy(deploy) => deploy.run(session).await,
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::upgrade::VALUES_ONLY;
-use crate::cli::args::{Change, Multisig, Reach};
+use crate::cli::args::{Change, Governor, Multisig, Reach};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Next, decision};
@@ -31,6 +31,8 @@ pub(in crate::cli) struct Plan {
     reach: Reach,
     #[command(flatten)]
     safe: Multisig,
+    #[command(flatten)]
+    timelock: Governor,
 }
 
 impl Plan {
@@ -46,7 +48,7 @@ impl Plan {
         let intent = settings::intent(
             &self.change,
             &Project::here()?,
-            &self.safe,
+            (&self.safe, &self.timelock),
             (&session.env, &|news| session.out.progress(news)),
         )?;
         let outside = session.outside(&settings)?;

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::upgrade::begin;
-use crate::cli::args::{Allow, Change, Multisig, NewDir, Notices, Reach};
+use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -29,6 +29,8 @@ pub(in crate::cli) struct Prepare {
     #[command(flatten)]
     notices: Notices,
     #[command(flatten)]
+    timelock: Governor,
+    #[command(flatten)]
     allow: Allow,
 }
 
@@ -45,7 +47,7 @@ impl Prepare {
         begin(
             session,
             &settings,
-            (&self.change, &self.dir, &self.safe),
+            (&self.change, &self.dir, (&self.safe, &self.timelock)),
             (Goal::Prepared, "prepare"),
         )
         .await

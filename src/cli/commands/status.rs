@@ -38,7 +38,7 @@ impl Status {
         report.next = session.typed().after(status.step);
         report.data = serde_json::to_value(&status).ok();
         view::standing(&mut report.page, &status, &dir);
-        view::effects(&mut report.page, &status.effects);
+        view::effects(&mut report.page, &status);
         report.know(status, &dir);
         Ok(report)
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::cvm;
-use crate::cli::args::{Agree, Allow, Change, Key, Multisig, NewDir, Notices, Reach, Settle, Watch};
+use crate::cli::args::{Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, Watch};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::decision;
@@ -41,6 +41,8 @@ pub(in crate::cli) struct Upgrade {
     #[command(flatten)]
     notices: Notices,
     #[command(flatten)]
+    timelock: Governor,
+    #[command(flatten)]
     settle: Settle,
     #[command(flatten)]
     key: Key,
@@ -74,7 +76,7 @@ impl Upgrade {
         begin(
             session,
             &settings,
-            (&self.change, &self.dir, &self.safe),
+            (&self.change, &self.dir, (&self.safe, &self.timelock)),
             (Goal::Live, "upgrade"),
         )
         .await
@@ -85,7 +87,7 @@ impl Upgrade {
 pub(super) async fn begin(
     session: &Session,
     settings: &Settings,
-    what: (&Change, &NewDir, &Multisig),
+    what: (&Change, &NewDir, (&Multisig, &Governor)),
     goal: (Goal, &str),
 ) -> Result<Report, CliError> {
     let intent = settings::intent(
@@ -184,7 +186,7 @@ fn about_values(plan: &Plan, command: &str, message: &str) -> Report {
 }
 
 /// Shows what will be decided about: the plan that an upgrade was begun with, or the one that could not begin.
-fn show(session: &Session, upgrade: Option<&upgrade::Upgrade>, plan: &upgrade::Plan) {
+pub(super) fn show(session: &Session, upgrade: Option<&upgrade::Upgrade>, plan: &upgrade::Plan) {
     if upgrade.is_some_and(|upgrade| upgrade.status().step == Step::Finished) {
         return;
     }

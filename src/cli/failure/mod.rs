@@ -3,6 +3,7 @@
 //! Every error of the library is matched here, variant by variant; a new one does not compile until it has its place.
 
 mod api;
+mod governance;
 mod inside;
 mod outside;
 
@@ -339,11 +340,13 @@ pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
         "OWNER_RENOUNCED" => (Next::Look, "nobody can allow a new hash for this app: deploy a new one"),
         "DEVICE_NOT_ALLOWED" => (
             Next::Look,
-            "the owner has to allow the device first, by a call of its own",
+            "the owner has to let the device in: first by `countersign app devices add DEVICE`, or, where a Safe or a \
+             timelock owns the app, in the same approval by --add-device DEVICE",
         ),
         "OLDER_HASHES_ALLOWED" => (
             Next::Look,
-            "the owner has to take them away, by removeComposeHash or, where a Safe owns the app, by --remove-hash",
+            "the owner has to take them away: by `countersign app hashes remove HASH`, or, where a Safe or a timelock owns \
+             the app, in the same approval by --revoke-old",
         ),
         "NOT_A_SAFE" => (
             Next::Again,
@@ -354,7 +357,7 @@ pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
             Next::Again,
             "change something that the compose hash covers, or use Phala Cloud's own tools",
         ),
-        _ => environment_decision(code),
+        _ => governance::decision(code).unwrap_or_else(|| environment_decision(code)),
     };
     verdict(exit, code.to_owned(), next, hint)
 }

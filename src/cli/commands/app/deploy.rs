@@ -67,7 +67,7 @@ pub(super) struct Deploy {
     #[arg(long, value_name = "ADDRESS")]
     from: Option<Address>,
     /// Take an owner that nothing shows to be able to act
-    #[arg(long)]
+    #[arg(long, alias = "accept-new-owner")]
     accept_owner: bool,
     /// Write the call as a file for the Transaction Builder of Safe{Wallet}
     #[arg(long, value_name = "FILE", conflicts_with = "transaction_hash")]

@@ -4,6 +4,7 @@ use alloy::primitives::B256;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::change::{AddDevices, AddHashes, RemoveDevices, RemoveHashes};
 use super::place::{Found, Place};
 use crate::chain::{AppState, PolicyEntry, PolicyHistory, PolicyPlace};
 use crate::cli::error::CliError;
@@ -12,13 +13,34 @@ use crate::cli::session::Session;
 use crate::compose::ComposeHash;
 use crate::upgrade::Warning;
 
-/// What is asked about a list.
+/// Compose hashes.
 #[derive(Debug, Subcommand)]
-pub(super) enum Lists {
+pub(super) enum Hashes {
     /// List what is allowed now and what was allowed before
     #[command(after_help = "Examples:\n  countersign app hashes list --cvm my-app\n  \
+        countersign app hashes list 0x1234567890123456789012345678901234567890 --chain-id 8453")]
+    List(Place),
+    /// Propose that the app allows these compose hashes
+    #[command(after_help = "Example:\n  countersign app hashes add 0x1234... --cvm my-app")]
+    Add(Box<AddHashes>),
+    /// Propose that the app no longer allows these compose hashes
+    #[command(after_help = "Example:\n  countersign app hashes remove 0x1234... --cvm my-app")]
+    Remove(Box<RemoveHashes>),
+}
+
+/// Devices.
+#[derive(Debug, Subcommand)]
+pub(super) enum Devices {
+    /// List what is allowed now and what was allowed before
+    #[command(after_help = "Examples:\n  countersign app devices list --cvm my-app\n  \
         countersign app devices list 0x1234567890123456789012345678901234567890 --chain-id 8453")]
     List(Place),
+    /// Propose that these devices may run the app
+    #[command(after_help = "Example:\n  countersign app devices add 0x1234... --cvm my-app")]
+    Add(Box<AddDevices>),
+    /// Propose that these devices may no longer run the app
+    #[command(after_help = "Example:\n  countersign app devices remove 0x1234... --cvm my-app")]
+    Remove(Box<RemoveDevices>),
 }
 
 /// What was read for a list.
@@ -28,10 +50,29 @@ struct Read {
     history: PolicyHistory,
 }
 
-impl Lists {
-    pub(super) async fn hashes(self, session: &Session) -> Result<Report, CliError> {
-        let Self::List(place) = self;
-        let read = Read::of(&place, session).await?;
+impl Hashes {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        match self {
+            Self::List(place) => Read::hashes(&place, session).await,
+            Self::Add(change) => change.run(session).await,
+            Self::Remove(change) => change.run(session).await,
+        }
+    }
+}
+
+impl Devices {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        match self {
+            Self::List(place) => Read::devices(&place, session).await,
+            Self::Add(change) => change.run(session).await,
+            Self::Remove(change) => change.run(session).await,
+        }
+    }
+}
+
+impl Read {
+    async fn hashes(place: &Place, session: &Session) -> Result<Report, CliError> {
+        let read = Self::of(place, session).await?;
         let runs = read.found.query.hash;
         let mut report = read.report("app hashes", &read.history.hashes);
         let word = |entry: &PolicyEntry| match (runs == Some(entry.id), &read.found.cvm) {
@@ -50,9 +91,8 @@ impl Lists {
         Ok(report)
     }
 
-    pub(super) async fn devices(self, session: &Session) -> Result<Report, CliError> {
-        let Self::List(place) = self;
-        let read = Read::of(&place, session).await?;
+    async fn devices(place: &Place, session: &Session) -> Result<Report, CliError> {
+        let read = Self::of(place, session).await?;
         let on = read.found.query.device;
         let mut report = read.report("app devices", &read.history.devices);
         if read.app.any_device {
@@ -73,9 +113,7 @@ impl Lists {
         }));
         Ok(report)
     }
-}
 
-impl Read {
     async fn of(place: &Place, session: &Session) -> Result<Self, CliError> {
         let settings = place.settings(session)?;
         let outside = session.outside(&settings)?;

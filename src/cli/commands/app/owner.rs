@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use serde_json::json;
 
+use super::change::{Accept, Transfer};
 use super::lists::{at, incomplete};
 use super::place::Place;
 use crate::chain::{
@@ -31,6 +32,12 @@ pub(super) enum Owner {
     #[command(after_help = "Examples:\n  countersign app owner show --cvm my-app\n  \
         countersign app owner show 0x1234567890123456789012345678901234567890 --chain-id 8453")]
     Show(Place),
+    /// Propose that another one owns the app: at once, or, where the app changes hands in two steps, by an offer
+    #[command(after_help = "Example:\n  countersign app owner transfer 0x1234... --cvm my-app")]
+    Transfer(Box<Transfer>),
+    /// Propose, as whom the app was offered to, to accept it
+    #[command(after_help = "Example:\n  countersign app owner accept --cvm my-app")]
+    Accept(Box<Accept>),
 }
 
 /// Somebody with power over an app, and who can act for them.
@@ -52,7 +59,14 @@ struct Timelock {
 
 impl Owner {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let Self::Show(place) = self;
+        match self {
+            Self::Show(place) => Self::show(&place, session).await,
+            Self::Transfer(transfer) => transfer.run(session).await,
+            Self::Accept(accept) => accept.run(session).await,
+        }
+    }
+
+    async fn show(place: &Place, session: &Session) -> Result<Report, CliError> {
         let settings = place.settings(session)?;
         let outside = session.outside(&settings)?;
         let found = place.find(&outside).await?;

@@ -27,6 +27,20 @@ pub(super) struct Place {
     reach: Reach,
 }
 
+/// The same for commands whose own arguments stand where the address would.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// App id = address of the app's contract [default: the CVM's]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "cvm")]
+    app: Option<Address>,
+    /// CVM whose app it is; Phala Cloud is asked for its addresses [default: what phala.toml names]
+    #[arg(long, value_name = "ID")]
+    cvm: Option<CvmId>,
+    /// Chain of the app, when only its address is given
+    #[arg(long, value_name = "N", requires = "app")]
+    chain_id: Option<u64>,
+}
+
 /// The app that was meant.
 pub(super) struct Found {
     pub(super) chain_id: u64,
@@ -49,6 +63,23 @@ impl Place {
 
     /// From the arguments, and from the cloud where those do not say it.
     pub(super) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
+        Found::of(outside, (self.app, self.chain_id), self.cvm.as_ref()).await
+    }
+}
+
+impl Named {
+    /// From the arguments, and from the cloud where those do not say it.
+    pub(super) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
+        Found::of(outside, (self.app, self.chain_id), self.cvm.as_ref()).await
+    }
+}
+
+impl Found {
+    async fn of(
+        outside: &Outside<'_>,
+        (app, chain_id): (Option<Address>, Option<u64>),
+        cvm: Option<&CvmId>,
+    ) -> Result<Self, CliError> {
         let bare = |app: Address, kms| AppQuery {
             app,
             kms,
@@ -56,23 +87,23 @@ impl Place {
             device: None,
             os_image: None,
         };
-        if let (Some(app), Some(chain_id)) = (self.app, self.chain_id) {
-            return Ok(Found {
+        if let (Some(app), Some(chain_id)) = (app, chain_id) {
+            return Ok(Self {
                 chain_id,
                 query: bare(app, None),
                 cvm: None,
             });
         }
         let world = outside.world();
-        if let Some(app) = self.app {
+        if let Some(app) = app {
             let kms = world.cloud.app_kms_info(app).await?.kms;
-            return Ok(Found {
+            return Ok(Self {
                 chain_id: kms.chain_id.ok_or_else(off_chain)?,
                 query: bare(app, kms.kms_contract),
                 cvm: None,
             });
         }
-        let named = settings::cvm(self.cvm.as_ref(), &Project::here()?)?.value;
+        let named = settings::cvm(cvm, &Project::here()?)?.value;
         let cvm = world.cloud.cvm(&named).await?;
         let app = cvm.app_id.or(cvm.kms.app_contract).ok_or_else(off_chain)?;
         let query = AppQuery {
@@ -81,7 +112,7 @@ impl Place {
             os_image: cvm.os_image_hash,
             ..bare(app, cvm.kms.kms_contract)
         };
-        Ok(Found {
+        Ok(Self {
             chain_id: cvm.kms.chain_id.ok_or_else(off_chain)?,
             query,
             cvm: Some(cvm.name.unwrap_or_else(|| named.to_string())),

@@ -95,6 +95,7 @@ impl Order<'_> {
             env,
             confirm: false,
             policy: Vec::new(),
+            revoke_old: false,
             trust: Trust::default(),
             timelock: TimelockChoice::default(),
             expected: Expected::default(),

@@ -1,0 +1,72 @@
+//! What can be done where the change of an app's policy, its owner or a timelock needs a decision.
+
+use super::Next;
+
+/// What comes next and a hint, by the code; `None`: it is about something else.
+pub(super) fn decision(code: &str) -> Option<(Next, &'static str)> {
+    of_policy(code).or_else(|| of_timelock(code))
+}
+
+fn of_policy(code: &str) -> Option<(Next, &'static str)> {
+    Some(match code {
+        "POLICY_IN_FORCE" => (
+            Next::Again,
+            "nothing is left to do: the app's policy is as it was asked for",
+        ),
+        "POLICY_CONFLICT" => (
+            Next::Again,
+            "leave one of the two out, or make them one after the other",
+        ),
+        "NOTHING_TO_CHANGE" => (Next::Command("--help"), "name at least one change"),
+        "NOTHING_TO_COMMIT" => (
+            Next::Command("resume"),
+            "once the change is in force on chain nothing comes after it; `countersign wait` proves that",
+        ),
+        "BATCH_NEEDS_SAFE" => (
+            Next::Again,
+            "make one change after the other, each with a directory of its own",
+        ),
+        "HASH_IN_USE" | "DEVICE_IN_USE" => (
+            Next::with("--remove-in-use"),
+            "upgrade or move the CVM first; if it may stop for good, agree to that with --remove-in-use",
+        ),
+        "REVOKE_UNKNOWN" => (
+            Next::Again,
+            "leave --revoke-old out, and name the hashes by --remove-hash",
+        ),
+        "NEW_OWNER_CANNOT_ACT" | "NEW_OWNER_UNSEEN" | "NEW_OWNER_UNKNOWN" => (
+            Next::with("--accept-new-owner"),
+            "check the address, and that it stands on this chain: an app that went to the wrong one is lost; if you know \
+             that it can act, agree to it with --accept-new-owner",
+        ),
+        "NOTHING_OFFERED" => (
+            Next::Again,
+            "the owner has to offer the app first, by `countersign app owner transfer`",
+        ),
+        "ONE_STEP_OWNERSHIP" => (
+            Next::Again,
+            "the owner gives the app away at once, by `countersign app owner transfer`",
+        ),
+        _ => return None,
+    })
+}
+
+fn of_timelock(code: &str) -> Option<(Next, &'static str)> {
+    Some(match code {
+        "TIMELOCK_DELAY" => (Next::Again, "ask for a longer --delay, or leave it out for the least"),
+        "TIMELOCK_NO_PROPOSER" | "WHICH_PROPOSER" => (
+            Next::with("--proposer ADDRESS"),
+            "name by --proposer the key or Safe that schedules",
+        ),
+        "NOT_A_PROPOSER" => (
+            Next::Again,
+            "name another one by --proposer, or have the timelock give it the role first",
+        ),
+        _ if code.starts_with("TIMELOCK_") || code.starts_with("OPERATION_") => (
+            Next::Look,
+            "look at the timelock with `countersign review`, then go on with `countersign resume`",
+        ),
+        "PENDING_DELAY" => (Next::Command("resume"), "run again when the delay is over"),
+        _ => return None,
+    })
+}
