@@ -40,6 +40,7 @@ mod lies;
 mod owners;
 mod peers;
 mod pins;
+mod policy;
 mod policy_history;
 mod proxy;
 mod rehearsal;

@@ -96,7 +96,7 @@ const DISK: [&str; 5] = ["write.a", "write.b", "write.d", "append.a", "append.d"
 
 /// Runs `die` once for every durable write that a command makes, until it gives `false`: nobody died. It is told where
 /// to die and a name for this death. Gives the number of deaths.
-fn at_every_write(die: impl Fn(&str, &str) -> bool + Sync) -> usize {
+pub fn at_every_write(die: impl Fn(&str, &str) -> bool + Sync) -> usize {
     let deaths = AtomicUsize::new(0);
     each(&DISK, |point| {
         for nth in 0.. {
@@ -115,7 +115,7 @@ fn at_every_write(die: impl Fn(&str, &str) -> bool + Sync) -> usize {
 }
 
 /// Whether the command died where it should; otherwise it has to have succeeded.
-fn dies(command: &mut Command, failpoints: &str) -> bool {
+pub fn dies(command: &mut Command, failpoints: &str) -> bool {
     let output = command.env("FAILPOINTS", failpoints).output().unwrap();
     command.env_remove("FAILPOINTS");
     if output.status.signal() == Some(9) {

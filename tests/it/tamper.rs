@@ -481,3 +481,40 @@ fn v16_ten_thousand_changed_proposals_are_refused_or_ask_for_the_same_signature(
     // Names and times may change; what is signed and who signed it may not.
     assert!(read < 5_000, "{read}");
 }
+
+#[test]
+fn v16_one_thousand_changed_proposals_of_policy_are_refused_or_ask_for_the_same_call() {
+    for (world, path) in crate::policy::proposals() {
+        let honest = std::fs::read(&path).unwrap();
+        let asked = |path: &std::path::Path| {
+            let proposal = Proposal::read(path).ok()?;
+            let signed = proposal.ceremony().unwrap().map(|ceremony| {
+                let owners: Vec<Address> = ceremony.approval.signatures.by_owner().keys().copied().collect();
+                (ceremony.approval.tx, owners)
+            });
+            let plan = &proposal.plan;
+            let actor = (plan.actor.address, plan.chain_id, plan.app);
+            Some((proposal.changes(), proposal.calls.clone(), actor, signed))
+        };
+        let own = asked(&path).unwrap();
+        let mut dice = Dice(10);
+        let file = world.folder().join("changed.json");
+        let mut read = 0;
+        for _ in 0..1_000 {
+            let mut changed = honest.clone();
+            dice.bit(&mut changed);
+            std::fs::write(&file, &changed).unwrap();
+            if let Some(found) = asked(&file) {
+                // Another chain is another domain for a Safe; a key's transaction is made for the chain that is asked.
+                let same_chain = found.2.1 == own.2.1;
+                assert!(
+                    found == own || (!same_chain && own.3.is_none()),
+                    "{}",
+                    String::from_utf8_lossy(&changed)
+                );
+                read += 1;
+            }
+        }
+        assert!(read < 500, "{read}");
+    }
+}
