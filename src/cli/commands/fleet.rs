@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::cli::args::{Agree, Allow, Change, Multisig, Notices, Reach, Settle, Watch};
+use crate::cli::args::{Agree, Allow, Change, Governor, Multisig, Notices, Reach, Settle, Watch};
 use crate::cli::error::CliError;
 use crate::cli::failure;
 use crate::cli::report::{self, Report};
@@ -69,6 +69,8 @@ struct Prepare {
     #[command(flatten)]
     notices: Notices,
     #[command(flatten)]
+    timelock: Governor,
+    #[command(flatten)]
     allow: Allow,
 }
 
@@ -117,7 +119,7 @@ impl Prepare {
         let intent = settings::intent(
             &self.change,
             &Project::here()?,
-            &self.safe,
+            (&self.safe, &self.timelock),
             (&session.env, &|news| session.out.progress(news)),
         )?
         .value;
