@@ -370,6 +370,9 @@ pub(super) fn certain(status: &Status) -> String {
         (_, Maybe, ..) => "The commit was sent, and whether it was accepted is not known yet.",
         (_, None, Done, ..) => "The hash is allowed on chain; nothing was committed.",
         (_, None, Maybe, ..) => return transaction(),
+        (_, None, None, ..) if status.facts.ready_at.is_some() => {
+            "The timelock has scheduled the change; the hash is not allowed yet, and nothing was committed."
+        }
         (_, None, None, Done, _) => "The call was signed and not sent; nothing was committed.",
         (_, None, None, Maybe, _) => "A signature was asked for; nothing was sent or committed.",
         (_, None, None, None, Done) => "An update is prepared in the cloud; nothing was signed, sent or committed.",

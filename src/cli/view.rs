@@ -118,6 +118,25 @@ pub(super) fn plan(page: &mut Page, plan: &Plan) {
         ]);
     }
     page.facts(&[("already allowed", plan.app_state.hash_allowed.map(yes_no))]);
+    if let Some(timelock) = &plan.timelock {
+        page.heading("timelock");
+        page.facts(&[
+            ("timelock", Some(timelock.info.address.to_string())),
+            ("proposed by", Some(timelock.proposer.to_string())),
+            ("delay", Some(format!("{} seconds", timelock.delay))),
+            (
+                "executed by",
+                Some(
+                    if timelock.info.open_executor {
+                        "anybody"
+                    } else {
+                        "whoever has the role"
+                    }
+                    .to_owned(),
+                ),
+            ),
+        ]);
+    }
     if let Some(info) = &plan.safe {
         page.heading("Safe");
         safe(page, info);

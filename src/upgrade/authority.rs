@@ -106,6 +106,17 @@ impl Authority {
                 format!("who may act for the timelock is not known whole: {why}"),
             );
         }
+        let outside = roles.admins.iter().filter(|admin| **admin != info.address);
+        let outside: Vec<String> = outside.map(ToString::to_string).collect();
+        if !outside.is_empty() {
+            self.warn(
+                "TIMELOCK_ADMIN",
+                format!(
+                    "these can change the timelock's roles without its delay: {}",
+                    outside.join(", ")
+                ),
+            );
+        }
         self.judge_delay(&info, choice.delay);
         let delay = choice.delay.unwrap_or(info.min_delay).max(info.min_delay);
         match choose(&roles, choice.proposer) {
@@ -141,12 +152,6 @@ impl Authority {
                     "the timelock waits {delay} seconds and a commit token lives {TOKEN_LIFE}: before the commit the same \
                      change is prepared again, and the same hash has to come out"
                 ),
-            );
-        }
-        if !info.self_administered {
-            self.warn(
-                "TIMELOCK_ADMIN",
-                "the timelock does not administer itself: somebody can change its roles without a delay".to_owned(),
             );
         }
     }

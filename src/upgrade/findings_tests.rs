@@ -168,12 +168,15 @@ fn what_concerns_others_forbids_nothing() {
         facts.app.any_device = true;
     };
     assert_eq!(Facts::codes(any).0, none);
+    let device = B256::repeat_byte(0xde);
     let added = |facts: &mut Facts| {
+        facts.cvm.device_id = Some(device);
         facts.app.device_allowed = Some(false);
-        facts.policy = vec![PolicyChange::AddDevice(facts.cvm.device_id.unwrap())];
+        facts.policy = vec![PolicyChange::AddDevice(device)];
     };
     assert_eq!(Facts::codes(added).0, none);
     let another = |facts: &mut Facts| {
+        facts.cvm.device_id = Some(device);
         facts.app.device_allowed = Some(false);
         facts.policy = vec![PolicyChange::AddDevice(B256::repeat_byte(0x77))];
     };

@@ -205,7 +205,7 @@ fn owners_that_cannot_act_are_refused_before_anything_is_made() {
     ] {
         let arguments = arguments(&world, owner, HASH, DEVICE);
         deploy(&flow, &arguments, &[]).exits(6).says(code);
-        let forced = deploy(&flow, &arguments, &["--accept-owner"]);
+        let forced = deploy(&flow, &arguments, &["--accept-new-owner"]);
         if owner.is_zero() {
             let refused = forced.exits(6).says("DEPLOY_REFUSED");
             assert!(refused.said.contains("invalid owner address"), "{}", refused.said);

@@ -289,7 +289,9 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
         .split("Options:")
         .next()
         .unwrap();
-    let known: BTreeSet<String> = &(&*watched.ran.lock().unwrap() | &of_a_safe()) | &of_the_workspace();
+    let alone = watched.ran.lock().unwrap().clone();
+    let others = [of_a_safe(), of_the_workspace(), of_a_fleet()].into_iter().flatten();
+    let known: BTreeSet<String> = alone.into_iter().chain(others).collect();
     for name in commands.lines().filter_map(|line| line.split_whitespace().next()) {
         let knows = known.contains(name) || name == "help";
         assert!(knows || !line_is_a_command(commands, name), "`{name}` is not watched");
@@ -347,6 +349,28 @@ fn of_a_rejection() -> BTreeSet<String> {
     let dir = watched.flow.dir.to_str().unwrap();
     watched.step("prepare", &[], &[0]);
     watched.run(&[&["reject", "--dir", dir, "--yes"][..], &keystore].concat(), &[0]);
+    std::mem::take(&mut *watched.ran.lock().unwrap())
+}
+
+/// The commands of a fleet.
+fn of_a_fleet() -> BTreeSet<String> {
+    let world = World::start();
+    world.add_cvm(2);
+    let watched = Watched::new(&world);
+    let keystore = watched.with_keystore();
+    let keystore: Vec<&str> = keystore.iter().map(String::as_str).collect();
+    let (dir, compose) = (
+        watched.flow.dir.to_str().unwrap(),
+        watched.flow.compose.to_str().unwrap(),
+    );
+    let first = watched.flow.dir.join(CVM);
+    let first = first.to_str().unwrap();
+    let prepare = ["fleet", "prepare", "--cvm", CVM, "--all", "-c", compose, "--dir", dir];
+    watched.run(&prepare, &[0]);
+    watched.run(&[&["execute", "--dir", first, "--yes"][..], &keystore].concat(), &[0]);
+    watched.run(&["wait", "--dir", first], &[0]);
+    watched.run(&["fleet", "commit", "--dir", dir, "--yes"], &[0]);
+    watched.run(&["fleet", "status", "--dir", dir], &[0]);
     std::mem::take(&mut *watched.ran.lock().unwrap())
 }
 

@@ -363,9 +363,9 @@ fn several_changes_are_one_transaction_of_a_safe_and_none_of_a_key() {
         "on",
     ];
     propose(&flow_of_safe, &several).exits(0);
-    for form in ["tx-builder", "eip712", "calldata"] {
-        let exported = flow_of_safe.with("export", &["--format", form]);
-        assert!(exported.exit == 0 || exported.exit == 2, "{form}: {}", exported.said);
+    for form in ["builder-file", "typed-data", "calldata", "eip712sign"] {
+        let exported = flow_of_safe.with("export", &["--format", form]).exits(0);
+        assert_eq!(exported.json["data"]["format"], form, "{}", exported.said);
     }
     by(&flow_of_safe, "sign", 0).exits(0);
     by(&flow_of_safe, "execute", 1).exits(0);

@@ -67,8 +67,8 @@ pub(super) struct Deploy {
     #[arg(long, value_name = "ADDRESS")]
     from: Option<Address>,
     /// Take an owner that nothing shows to be able to act
-    #[arg(long, alias = "accept-new-owner")]
-    accept_owner: bool,
+    #[arg(long)]
+    accept_new_owner: bool,
     /// Write the call as a file for the Transaction Builder of Safe{Wallet}
     #[arg(long, value_name = "FILE", conflicts_with = "transaction_hash")]
     out: Option<PathBuf>,
@@ -136,7 +136,7 @@ impl Deploy {
         let block = chain.head().await.map_err(UpgradeError::from)?;
         let mut report = Report::done("app deploy", "the call is ready; nothing was sent");
         for doubt in owner_doubts(chain, self.owner, &block).await? {
-            if !self.accept_owner {
+            if !self.accept_new_owner {
                 return Err(refused(doubt).into());
             }
             report.warnings.push(doubt);
@@ -331,7 +331,7 @@ fn refused(doubt: Warning) -> UpgradeError {
     };
     UpgradeError::Decide {
         code,
-        message: format!("{}; --accept-owner takes it all the same", doubt.text),
+        message: format!("{}; --accept-new-owner takes it all the same", doubt.text),
         source: None,
     }
 }
