@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::tests::{KEY, client, cvm_id, keyless};
 use super::*;
 use crate::http::fake::{self, Act, Fake, answer};
+use crate::http::{Http, Limits};
 
 /// A stream that holds every part of the format: a byte order mark, comments, all line ends, data of several lines,
 /// fields without a colon or a blank, a retry time, an id, text beyond ASCII.
@@ -91,6 +92,10 @@ fn state(status: &str) -> String {
 
 /// What watching gave, and what was told on the way.
 async fn watched(fake: &Fake, watch: &Watch) -> (Result<Watched, CloudError>, Vec<String>) {
+    watched_by(&client(fake), watch).await
+}
+
+async fn watched_by(client: &Client, watch: &Watch) -> (Result<Watched, CloudError>, Vec<String>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     let mut tell = move |news: News<'_>| {
@@ -100,7 +105,7 @@ async fn watched(fake: &Fake, watch: &Watch) -> (Result<Watched, CloudError>, Ve
             News::Polling { .. } => "polling".to_owned(),
         });
     };
-    let outcome = client(fake).watch(&cvm_id(), watch, &mut tell).await;
+    let outcome = client.watch(&cvm_id(), watch, &mut tell).await;
     let told = told.lock().unwrap().clone();
     (outcome, told)
 }
@@ -199,6 +204,47 @@ async fn what_no_repetition_cures_ends_the_watching_at_once() {
     let outcome = keyless(&fake).watch(&cvm_id(), &watch(), &mut |_| {}).await;
     assert!(matches!(outcome, Err(CloudError::NoApiKey { .. })));
     assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_in_the_middle_ends_the_watching() {
+    for status in [401, 403, 404] {
+        let fake = Fake::serve(move |number, _| match number {
+            0 => stream(&state("starting")),
+            _ => Act::Say(fake::json(status, r#"{"detail":"no"}"#)),
+        })
+        .await;
+        let (outcome, told) = watched(&fake, &watch()).await;
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains(&status.to_string()), "{error}");
+        assert_eq!(
+            (told, fake.seen().len()),
+            (vec!["starting".to_owned(), "again".to_owned()], 2)
+        );
+    }
+}
+
+/// The server promises a sign of life in each interval; a connection without one for longer is half open.
+#[tokio::test]
+async fn a_stream_that_falls_silent_is_opened_again() {
+    let head = answer_head() + &state("starting");
+    let fake = Fake::serve(move |number, _| match number {
+        0 => Act::Pour(head.clone().into_bytes(), Vec::new(), Duration::from_secs(3600)),
+        _ => stream(&state("running")),
+    })
+    .await;
+    let mut client = client(&fake);
+    client.http = Http::new(Limits {
+        total: Duration::from_millis(200),
+        ..Limits::default()
+    });
+    let watch = Watch {
+        interval: Duration::from_secs(5),
+        ..watch()
+    };
+    let (outcome, told) = watched_by(&client, &watch).await;
+    assert_eq!(reached(outcome), "running");
+    assert_eq!(told, ["starting", "again", "running"]);
 }
 
 #[tokio::test]
