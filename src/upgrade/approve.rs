@@ -27,10 +27,14 @@ impl Run<'_> {
         let plan = self.plan()?;
         let chain = self.chain().await?;
         let changes = self.changes()?;
-        let app = app_now(&chain, &plan).await?;
+        let app = app_now(&chain, &plan, sole_hash(&changes)).await?;
         self.verify_again()?;
         check_pins(&plan, &app)?;
-        if chain.holds(&changes, &app.block).await? {
+        let in_force = match app.hash_allowed {
+            Some(allowed) => allowed,
+            None => chain.holds(&changes, &app.block).await?,
+        };
+        if in_force {
             return self.adopt_allowed(&chain).await;
         }
         match plan.route {
@@ -253,13 +257,21 @@ pub(super) fn what_changes(plan: &Plan, changes: Option<&AppChanges>) -> Vec<(St
     facts
 }
 
+/// The hash, where allowing it is all that changes: the app's state then says whether that is in force.
+fn sole_hash(changes: &AppChanges) -> Option<B256> {
+    match changes.changes.as_slice() {
+        [PolicyChange::AddComposeHash(hash)] => Some(*hash),
+        _ => None,
+    }
+}
+
 /// What the contracts say now of what the plan read.
-pub(super) async fn app_now(chain: &Chain, plan: &Plan) -> Result<AppState, UpgradeError> {
+pub(super) async fn app_now(chain: &Chain, plan: &Plan, hash: Option<B256>) -> Result<AppState, UpgradeError> {
     let code = plan.code.as_ref();
     let query = AppQuery {
         app: plan.app,
         kms: plan.kms,
-        hash: None,
+        hash,
         device: code.and_then(|code| code.device),
         os_image: code.and_then(|code| code.os_image),
     };

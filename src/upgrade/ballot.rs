@@ -223,7 +223,7 @@ pub(super) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError
 /// # Errors
 /// They are not.
 pub(super) async fn check_app(chain: &Chain, plan: &Plan, changes: &AppChanges) -> Result<bool, UpgradeError> {
-    let app = app_now(chain, plan).await?;
+    let app = app_now(chain, plan, None).await?;
     check_pins(plan, &app)?;
     Ok(chain.holds(changes, &app.block).await?)
 }

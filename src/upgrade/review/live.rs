@@ -21,7 +21,7 @@ pub(super) async fn compare(
 ) -> Result<(), UpgradeError> {
     let plan = &proposal.plan;
     let chain = world.chain(plan.chain_id).await?;
-    let app = app_now(&chain, plan).await?;
+    let app = app_now(&chain, plan, None).await?;
     let block = app.block;
     review.take(check_pins(plan, &app))?;
     let in_force = chain.holds(&proposal.changes(), &block).await?;
