@@ -16,7 +16,7 @@ use super::event::{Event, Scheduled};
 use super::operation::Asked;
 use super::{Goal, Outcome, Pending, UpgradeError};
 use crate::chain::{
-    BlockRef, Call, Chain, OperationState, OperationStep, TimelockProofFailure, TimelockRole, TxRequest,
+    BlockRef, Call, Chain, OperationState, OperationStep, TimelockInfo, TimelockProofFailure, TimelockRole, TxRequest,
 };
 use crate::safe::prove_execution;
 use crate::signer::{Consent, Signer};
@@ -133,12 +133,12 @@ impl Run<'_> {
             .await
     }
 
-    async fn check_timelock(
+    /// The timelock as it is now; its code has to be what was read before.
+    async fn timelock_now(
         &self,
         chain: &Chain,
         (asked, head): (&Asked, &BlockRef),
-        (role, account): (TimelockRole, Address),
-    ) -> Result<(), UpgradeError> {
+    ) -> Result<TimelockInfo, UpgradeError> {
         let pinned = self.timelock()?.info;
         let now = chain.timelock_at(asked.timelock, head).await?;
         let Some(now) = now else {
@@ -149,8 +149,7 @@ impl Run<'_> {
                 "no timelock any more",
             ));
         };
-        let code =
-            |info: &crate::chain::TimelockInfo| (info.code_hash, info.implementation, info.implementation_code_hash);
+        let code = |info: &TimelockInfo| (info.code_hash, info.implementation, info.implementation_code_hash);
         if code(&pinned) != code(&now) {
             return Err(UpgradeError::stop(
                 "TIMELOCK_CHANGED",
@@ -159,6 +158,16 @@ impl Run<'_> {
                 now.code_hash,
             ));
         }
+        Ok(now)
+    }
+
+    async fn check_timelock(
+        &self,
+        chain: &Chain,
+        (asked, head): (&Asked, &BlockRef),
+        (role, account): (TimelockRole, Address),
+    ) -> Result<(), UpgradeError> {
+        let now = self.timelock_now(chain, (asked, head)).await?;
         if role == TimelockRole::Proposer && asked.delay < now.min_delay {
             return Err(UpgradeError::decide(
                 "TIMELOCK_DELAY",
@@ -186,7 +195,10 @@ impl Run<'_> {
         (asked, head): (&Asked, &BlockRef),
         goal: Goal,
     ) -> Result<Outcome, UpgradeError> {
-        let plan = self.timelock()?;
+        let plan = TimelockPlan {
+            info: self.timelock_now(chain, (asked, head)).await?,
+            ..self.timelock()?
+        };
         let key = self.signer().await?.map(Signer::address);
         let key_may = match key {
             Some(key) => {

@@ -501,3 +501,24 @@ fn a_proposal_alone_is_enough_to_execute_on_another_machine() {
     flow.step("commit").exits(0);
     flow.landed_once();
 }
+
+#[test]
+fn v5_other_code_at_the_timelock_stops_before_it_is_asked_to_schedule_or_to_execute() {
+    let ground = Ground::with(TimelockOptions::default());
+    let rpc = ground.world.rpc();
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    let code = rpc.call("eth_getCode", json!([ground.timelock, "latest"]));
+    let other = format!("{}00", code.as_str().unwrap());
+    let set = |code: &str| rpc.call("anvil_setCode", json!([ground.timelock, code]));
+    set(&other);
+    flow.step("execute").exits(5).says("TIMELOCK_CHANGED");
+    set(code.as_str().unwrap());
+    flow.step("execute").exits(8).says("PENDING_DELAY");
+    advance(&rpc, DAY);
+    set(&other);
+    let nonce = rpc.nonce(ACCOUNTS[1].address);
+    flow.step("execute").exits(5).says("TIMELOCK_CHANGED");
+    assert_eq!(rpc.nonce(ACCOUNTS[1].address), nonce, "nothing was sent");
+    flow.nothing_happened();
+}
