@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::drive::{keep, pretty};
-use super::{Goal, Intent, Limits, Outcome, Status, Step, Upgrade, UpgradeError, World};
+use super::{Effect, Goal, Intent, Limits, Outcome, Status, Upgrade, UpgradeError, World};
 use crate::cloud::{CvmId, Page};
 use crate::compose::{ComposeHash, strict_json};
 use crate::fsutil;
@@ -70,8 +70,9 @@ pub struct Member {
 impl Member {
     /// Its CVM runs the hash.
     pub fn is_live(&self) -> bool {
-        let finished = |status: &Status| status.step == Step::Finished;
-        self.error.is_none() && self.status.as_ref().is_some_and(finished)
+        // One that was given up has nothing left to do either.
+        let live = |status: &Status| status.effects.live == Effect::Done;
+        self.error.is_none() && self.status.as_ref().is_some_and(live)
     }
 }
 
@@ -274,7 +275,11 @@ async fn commit_one(
         ..*world
     };
     let mut upgrade = Upgrade::open(&member.dir)?;
-    match upgrade.advance(&own, Goal::Live, limits).await? {
+    let outcome = match upgrade.adopt_in_force(&own, limits).await? {
+        Outcome::Reached => upgrade.advance(&own, Goal::Live, limits).await?,
+        pending @ Outcome::Pending(_) => pending,
+    };
+    match outcome {
         Outcome::Reached => {
             world.ask.tell(&format!("{}: done", member.cvm));
             Ok(())

@@ -6,13 +6,26 @@ use tokio::time::Instant;
 
 use super::drive::Run;
 use super::event::Event;
-use super::{Outcome, Pending, UpgradeError};
+use super::{Limits, Outcome, Pending, Upgrade, UpgradeError, World};
 use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
 use crate::signer::{AskError, Consent};
 
 /// Wait after a look that gave no answer; doubles.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(8);
+
+impl Upgrade {
+    /// Takes over what somebody else's transaction brought about, and chooses, signs and sends nothing where nobody did.
+    pub(super) async fn adopt_in_force(&mut self, world: &World<'_>, limits: &Limits) -> Result<Outcome, UpgradeError> {
+        if self.state().proof().is_some() {
+            return Ok(Outcome::Reached);
+        }
+        let mut run = self.run(world, limits)?;
+        run.verify_again()?;
+        let chain = run.chain().await?;
+        run.adopt_allowed(&chain).await
+    }
+}
 
 impl Run<'_> {
     /// Waits for the transactions of our nonce.

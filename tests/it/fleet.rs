@@ -127,6 +127,13 @@ fn a_safe_approves_for_the_whole_fleet() {
     Ran::of(&mut flow.command(&["wait", "--json", "--dir", dir])).exits(0);
     let done = Ran::of(&mut commit(&flow, &[])).exits(0);
     assert_eq!(live(&done), 3, "{}", done.said);
+    for name in &ground.names[1..] {
+        let text = std::fs::read_to_string(flow.dir.join(name).join("journal")).unwrap();
+        assert!(
+            !text.contains("safe.frozen"),
+            "{name} chose a transaction of its own that somebody could sign"
+        );
+    }
     assert!(ground.commits().iter().all(|commits| *commits == [flow.hash]));
 }
 
