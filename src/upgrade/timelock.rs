@@ -16,7 +16,8 @@ use super::event::{Event, Scheduled};
 use super::operation::Asked;
 use super::{Goal, Outcome, Pending, UpgradeError};
 use crate::chain::{
-    BlockRef, Call, Chain, OperationState, OperationStep, TimelockInfo, TimelockProofFailure, TimelockRole, TxRequest,
+    BlockRef, Call, Chain, OperationEnd, OperationState, OperationStep, TimelockInfo, TimelockProofFailure,
+    TimelockRole, TxRequest,
 };
 use crate::safe::prove_execution;
 use crate::signer::{Consent, Signer};
@@ -45,7 +46,9 @@ impl Run<'_> {
         loop {
             let head = chain.head().await?;
             match chain.operation_state(asked.timelock, id, &head).await? {
-                OperationState::Unset if self.upgrade.state().scheduled.is_some() => return self.cancelled(),
+                OperationState::Unset if self.upgrade.state().scheduled.is_some() => {
+                    return self.cancelled(chain).await;
+                }
                 OperationState::Unset => return self.schedule(chain, (&asked, &head), goal).await,
                 OperationState::Waiting { ready_at } => {
                     self.adopt_scheduled(chain, &asked, ready_at).await?;
@@ -102,16 +105,30 @@ impl Run<'_> {
     }
 
     /// L4: what was scheduled is there no more and was not executed.
-    fn cancelled(&mut self) -> Result<Outcome, UpgradeError> {
-        let id = self.asked()?.operation.id();
+    /// Or the block that scheduled it was replaced: without the timelock's own event nobody is said to have cancelled it.
+    async fn cancelled(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        let asked = self.asked()?;
+        let id = asked.operation.id();
         if self.limits.new_nonce {
             self.record(Event::TimelockAgain)?;
             self.upgrade.write_proposal()?;
             return Ok(Outcome::Reached);
         }
-        Err(UpgradeError::Failed {
-            code: "OPERATION_CANCELLED",
-            message: format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
+        let from = self.timelock()?.info.block.number;
+        let life = chain.operation_life(asked.timelock, id, from).await?;
+        if matches!(life.and_then(|life| life.end), Some(OperationEnd::Cancelled(_))) {
+            return Err(UpgradeError::Failed {
+                code: "OPERATION_CANCELLED",
+                message: format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
+            });
+        }
+        Err(UpgradeError::Unknown {
+            code: "OPERATION_UNSEEN",
+            message: format!(
+                "operation {id} was scheduled, the timelock has it no more, and no event says that it was cancelled: its \
+                 block may have been replaced"
+            ),
+            source: None,
         })
     }
 
@@ -430,7 +447,7 @@ impl Run<'_> {
         let id = asked.operation.id();
         Ok(match chain.operation_state(asked.timelock, id, &head).await? {
             OperationState::Unset if self.upgrade.state().scheduled.is_some() => {
-                return self.cancelled().map(|_| None);
+                return self.cancelled(chain).await.map(|_| None);
             }
             OperationState::Unset => None,
             OperationState::Waiting { ready_at } => {

@@ -522,3 +522,24 @@ fn v5_other_code_at_the_timelock_stops_before_it_is_asked_to_schedule_or_to_exec
     assert_eq!(rpc.nonce(ACCOUNTS[1].address), nonce, "nothing was sent");
     flow.nothing_happened();
 }
+
+#[test]
+fn x_a_scheduling_whose_block_was_replaced_is_not_called_cancelled() {
+    let ground = Ground::with(TimelockOptions::default());
+    let rpc = ground.world.rpc();
+    let flow = Flow::new(&ground.world);
+    flow.step("prepare").exits(0);
+    let before = rpc.call("evm_snapshot", json!([]));
+    let call = flow.json_file("proposal.json")["timelock"]["schedule"].clone();
+    let sent = json!([{"from": ACCOUNTS[1].address, "to": call["to"], "data": call["data"]}]);
+    rpc.call("eth_sendTransaction", sent);
+    flow.with("wait", &["--timeout", "2s"]).exits(8).says("PENDING_DELAY");
+    rpc.call("evm_revert", json!([before]));
+    for step in ["execute", "wait"] {
+        flow.step(step).exits(9).says("OPERATION_UNSEEN");
+    }
+    flow.with("execute", &["--new-nonce"]).exits(8).says("PENDING_DELAY");
+    advance(&rpc, DAY);
+    flow.step("resume").exits(0);
+    flow.landed_once();
+}
