@@ -447,9 +447,10 @@ impl Draft<'_> {
             warnings.retain(|warning| warning.code != "OWNER_PENDING");
         }
         let route = self.authority.route();
+        // Why nobody can act yet, before what follows from nobody acting.
+        blockers.append(&mut self.authority.blockers);
         blockers.extend(self.of_the_policy(&app_state));
         warnings.append(&mut self.revocation.warnings);
-        blockers.append(&mut self.authority.blockers);
         warnings.append(&mut self.authority.warnings);
         if let Some(safe) = &self.authority.safe {
             let (forbids, notes) = safe_remarks(safe, &self.intent.trust);

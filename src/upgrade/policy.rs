@@ -83,13 +83,14 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         }
     }
     let route = authority.route();
+    // Why nobody can act yet, before what follows from nobody acting.
+    blockers.extend(authority.blockers);
     blockers.extend(route_blocker(&route, changes.changes.len()));
     if let Some(safe) = &authority.safe {
         let (forbids, notes) = safe_remarks(safe, &intent.trust);
         blockers.extend(forbids);
         warnings.extend(notes);
     }
-    blockers.extend(authority.blockers);
     warnings.extend(authority.warnings);
     let mut plan = Plan {
         app: intent.app,

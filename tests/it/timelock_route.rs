@@ -351,6 +351,10 @@ fn several_proposers_are_listed_and_one_is_named() {
         ..TimelockOptions::default()
     });
     let flow = Flow::new(&ground.world);
+    let device = keccak256("another device").to_string();
+    flow.with("prepare", &["--add-device", &device])
+        .exits(6)
+        .says("WHICH_PROPOSER");
     let asked = flow.step("prepare").exits(6).says("WHICH_PROPOSER");
     for account in [1, 2] {
         assert!(
