@@ -46,6 +46,16 @@ pub(crate) mod erc1271 {
     }
 }
 
+/// What OP Stack chains ask besides gas, as their predeployed contract tells it since Fjord (OP Stack specification,
+/// "Fjord: L1 fee", `GasPriceOracle`).
+pub(crate) mod data_fee {
+    alloy::sol! {
+        interface GasPriceOracle {
+            function getL1FeeUpperBound(uint256 unsignedTxSize) external view returns (uint256 fee);
+        }
+    }
+}
+
 /// What Safes before 1.1.1 answer in place of `getModulesPaginated`.
 pub(crate) mod old_safe {
     alloy::sol! {

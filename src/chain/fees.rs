@@ -1,12 +1,14 @@
 //! Filling in a transaction: nonce, gas, fees, and whether the sender can pay. One round trip, nothing is sent.
 
-use alloy::primitives::{Address, U64, U128, U256};
+use alloy::primitives::{Address, Bytes, U64, U128, U256, address};
+use alloy::sol_types::SolCall as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::read::reason;
 use super::rpc::{Ask, Node, RawBlock, Refusal, Replies, Reply};
 use super::{Call, Chain, ChainError, TxError, TxRequest};
+use crate::abi::data_fee::GasPriceOracle;
 
 /// Blocks that the fees are taken from.
 const HISTORY: u64 = 20;
@@ -22,11 +24,42 @@ const GAS_MARGIN: u64 = 20;
 /// Gas for trying the call: far more than any call of this kind needs.
 pub(super) const GENEROUS_GAS: u64 = 10_000_000;
 
+/// Where OP Stack chains say what a transaction's data costs on the chain below; others have no code there.
+const DATA_FEE_ORACLE: Address = address!("420000000000000000000000000000000000000F");
+/// Bytes of an unsigned transaction besides its calldata, at most: every field at its longest.
+const UNSIGNED_BYTES: usize = 128;
+
 /// Limits on what a transaction may cost.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FeePolicy {
     /// Highest `maxFeePerGas`, wei; without one: a multiple of the recent median.
     pub ceiling: Option<u128>,
+}
+
+/// How a transaction is filled in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filling {
+    /// What it may cost.
+    pub fees: FeePolicy,
+    /// Its nonce; without one the sender's next, once nothing of the sender is in flight.
+    pub nonce: Option<u64>,
+}
+
+/// A transaction before it is signed, and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quote {
+    /// Every field.
+    pub request: TxRequest,
+    /// What the chain takes besides gas for keeping the data on the chain below, wei, at most (OP Stack). It is no
+    /// field of a transaction, so no limit can be signed.
+    pub data_fee: Option<U256>,
+}
+
+impl Quote {
+    /// The most it can cost, wei.
+    pub fn most(&self) -> U256 {
+        self.request.most().saturating_add(self.data_fee.unwrap_or_default())
+    }
 }
 
 /// `eth_feeHistory`: base fees of some blocks and of the next one, tips that were paid.
@@ -50,6 +83,7 @@ struct Survey {
     history: FeeHistory,
     gas: Result<u64, Refusal>,
     call: Option<Refusal>,
+    data_fee: Option<U256>,
 }
 
 impl FeeHistory {
@@ -98,7 +132,7 @@ impl Chain {
     ///
     /// # Errors
     /// See [`TxError`].
-    pub async fn fill(&self, from: Address, call: &Call, policy: FeePolicy) -> Result<TxRequest, TxError> {
+    pub async fn fill(&self, from: Address, call: &Call, filling: Filling) -> Result<Quote, TxError> {
         let surveys = self.gather(|node| self.survey(node, from, call)).await?;
         let surveys: Vec<Survey> = surveys.into_iter().map(|(_, survey)| survey).collect();
         // Endpoints differ by what they have not heard of yet: the highest nonce and block are the newest news.
@@ -108,28 +142,30 @@ impl Chain {
             .into_iter()
             .max_by_key(|survey| survey.number)
             .ok_or(ChainError::NoEndpoint { chain: self.id() })?;
-        if pending > latest {
-            return Err(TxError::InFlight { from, latest, pending });
-        }
+        let nonce = nonce(from, (latest, pending), filling.nonce)?;
         let gas_limit = newest.gas()?;
-        let (max_fee_per_gas, max_priority_fee_per_gas) = newest.history.fees(policy)?;
+        let (max_fee_per_gas, max_priority_fee_per_gas) = newest.history.fees(filling.fees)?;
         let request = TxRequest {
             chain_id: self.id(),
             from,
-            nonce: latest,
+            nonce,
             call: call.clone(),
             gas_limit,
             max_fee_per_gas,
             max_priority_fee_per_gas,
         };
-        if newest.balance < request.most() {
+        let quote = Quote {
+            request,
+            data_fee: newest.data_fee,
+        };
+        if newest.balance < quote.most() {
             return Err(TxError::Funds {
                 from,
                 have: newest.balance.to_string(),
-                need: request.most().to_string(),
+                need: quote.most().to_string(),
             });
         }
-        Ok(request)
+        Ok(quote)
     }
 
     async fn survey(&self, node: &Node, from: Address, call: &Call) -> Result<Survey, ChainError> {
@@ -147,6 +183,7 @@ impl Chain {
                 FeeHistory::ask(HISTORY, 50),
                 Ask::new("eth_estimateGas", json!([transaction, "latest"])),
                 Ask::new("eth_call", json!([generous, "latest"])),
+                data_fee(call),
             ])
             .await?;
         self.check_id(node, replies.number()?)?;
@@ -160,6 +197,10 @@ impl Chain {
             history: replies.take()?,
             gas: attempt::<U64>(node, &mut replies)?.map(|gas| gas.to()),
             call: attempt::<Value>(node, &mut replies)?.err(),
+            // A chain without this contract answers with nothing, one before Fjord with a revert.
+            data_fee: attempt::<Bytes>(node, &mut replies)?
+                .ok()
+                .and_then(|answer| GasPriceOracle::getL1FeeUpperBoundCall::abi_decode_returns(&answer).ok()),
         };
         match &survey.gas {
             Err(refusal) if !refusal.is_revert() && !is_about_gas(refusal) => {
@@ -167,6 +208,30 @@ impl Chain {
             }
             _ => Ok(survey),
         }
+    }
+}
+
+/// Asks what keeping the data of `call` on the chain below costs at most.
+fn data_fee(call: &Call) -> Ask {
+    let bytes = call.data.len().saturating_add(UNSIGNED_BYTES);
+    let question = GasPriceOracle::getL1FeeUpperBoundCall {
+        unsignedTxSize: U256::from(bytes),
+    };
+    let data = Bytes::from(question.abi_encode());
+    Ask::new("eth_call", json!([{"to": DATA_FEE_ORACLE, "data": data}, "latest"]))
+}
+
+/// The nonce to sign with: the next one, or the one that was asked for, as long as a block can take it.
+///
+/// # Errors
+/// Something of the sender is in flight and nobody chose, or no block could take the chosen one now.
+fn nonce(from: Address, (latest, pending): (u64, u64), chosen: Option<u64>) -> Result<u64, TxError> {
+    match chosen {
+        None if pending > latest => Err(TxError::InFlight { from, latest, pending }),
+        None => Ok(latest),
+        Some(nonce) if nonce < latest => Err(TxError::NonceUsed { from, nonce, latest }),
+        Some(nonce) if nonce > pending.max(latest) => Err(TxError::NonceGap { from, nonce, pending }),
+        Some(nonce) => Ok(nonce),
     }
 }
 
@@ -251,6 +316,7 @@ mod tests {
             history: history(&[GWEI], GWEI, &[]),
             gas,
             call,
+            data_fee: None,
         }
     }
 
@@ -260,6 +326,20 @@ mod tests {
             message: message.to_owned(),
             data: None,
         }
+    }
+
+    #[test]
+    fn r26_x8_a_nonce_is_chosen_among_those_that_a_block_can_take() {
+        let of = |seen, chosen| nonce(Address::ZERO, seen, chosen);
+        assert_eq!(of((3, 3), None).unwrap(), 3);
+        assert!(matches!(of((3, 5), None), Err(TxError::InFlight { pending: 5, .. })));
+        for chosen in 3..=5 {
+            assert_eq!(of((3, 5), Some(chosen)).unwrap(), chosen);
+        }
+        assert!(matches!(of((3, 5), Some(2)), Err(TxError::NonceUsed { latest: 3, .. })));
+        assert!(matches!(of((3, 5), Some(6)), Err(TxError::NonceGap { pending: 5, .. })));
+        // An endpoint whose pool is behind its own newest block.
+        assert_eq!(of((3, 2), Some(3)).unwrap(), 3);
     }
 
     #[test]

@@ -36,7 +36,7 @@ use crate::http::{Endpoint, Http, RpcTransport};
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
 pub use factory::{DeployFailure, DeployedApp, FactoryForm, FactoryTrial, NewApp};
-pub use fees::FeePolicy;
+pub use fees::{FeePolicy, Filling, Quote};
 pub use history::HashRecord;
 pub use kms::is_known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};

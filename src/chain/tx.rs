@@ -67,6 +67,26 @@ pub enum TxError {
         /// `pending` nonce.
         pending: u64,
     },
+    /// The nonce that was asked for is spent.
+    #[error("nonce {nonce} of {from} is used; the next one is {latest}")]
+    NonceUsed {
+        /// Sender.
+        from: Address,
+        /// Asked for.
+        nonce: u64,
+        /// `latest` nonce.
+        latest: u64,
+    },
+    /// The nonce that was asked for leaves others before it open.
+    #[error("nonce {nonce} of {from} would wait for transactions that nobody sent: {pending} is the first free one")]
+    NonceGap {
+        /// Sender.
+        from: Address,
+        /// Asked for.
+        nonce: u64,
+        /// `pending` nonce.
+        pending: u64,
+    },
     /// Too little money.
     #[error("{from} has {have} wei and needs up to {need} wei")]
     Funds {
@@ -74,7 +94,7 @@ pub enum TxError {
         from: Address,
         /// Balance, wei.
         have: String,
-        /// Gas limit times highest fee, wei.
+        /// The most that it can cost, wei.
         need: String,
     },
     /// Fees are above the ceiling.

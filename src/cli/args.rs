@@ -313,6 +313,10 @@ pub(super) struct Key {
     /// Highest fee per gas [default: five times the recent median]
     #[arg(long, value_name = "GWEI", help_heading = "Signing")]
     pub(super) max_fee: Option<Gwei>,
+    /// Nonce of the key's transaction: behind others that are in flight, or in place of one of them [default: the next one,
+    /// once none is]
+    #[arg(long, value_name = "N", help_heading = "Signing")]
+    pub(super) nonce: Option<u64>,
     /// Sign with the next nonce although an earlier transaction of this upgrade lost its own
     #[arg(long, help_heading = "Signing")]
     pub(super) new_nonce: bool,

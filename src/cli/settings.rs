@@ -339,6 +339,7 @@ fn limits(typed: Typed<'_>) -> Limits {
         },
         accept_unverified_hash: typed.allow.is_some_and(|allow| allow.accept_unverified_hash),
         supersede: typed.allow.is_some_and(|allow| allow.supersede),
+        nonce: typed.key.and_then(|key| key.nonce),
         new_nonce: typed.key.is_some_and(|key| key.new_nonce),
         no_wait: typed.watch.is_some_and(|watch| watch.no_wait),
         trust: typed.safe.map(trust).unwrap_or_default(),

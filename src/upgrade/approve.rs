@@ -4,22 +4,19 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::ceremony::Stage;
 use super::drive::Run;
 use super::event::Event;
+use super::transact::Asking;
 use super::{Goal, Outcome, Pending, Plan, Route, Stop, UpgradeError};
-use crate::chain::{AppChanges, AppQuery, AppState, Broadcast, Chain, PolicyChange, Rejection, SignedTx, TxRequest};
-use crate::signer::Consent;
+use crate::chain::{AppChanges, AppQuery, AppState, Broadcast, Chain, PolicyChange, Rejection, SignedTx};
 
 /// Looks after a broadcast whose outcome is not known.
 const LOOKS: u32 = 3;
 const LOOK_WAIT: Duration = Duration::from_millis(500);
 /// Most raises of a transaction that no endpoint takes: an endpoint that lies about fees must not drive them up.
 const RAISES: usize = 5;
-/// Nobody was asked when consent took no longer than this.
-const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// Gets the owner's authority: signs the call, or says who has to act.
@@ -54,11 +51,7 @@ impl Run<'_> {
             }
         }
         self.refuse_second_nonce()?;
-        super::point("sign.a");
-        let tx = self.sign(&chain, &plan).await?;
-        super::point("sign.d");
-        self.record(Event::TxSigned(tx))?;
-        super::point("sign.e");
+        self.sign(&chain, &plan).await?;
         Ok(Outcome::Reached)
     }
 
@@ -81,7 +74,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn sign(&mut self, chain: &Chain, plan: &Plan) -> Result<SignedTx, UpgradeError> {
+    async fn sign(&mut self, chain: &Chain, plan: &Plan) -> Result<(), UpgradeError> {
         let owner = plan.actor.address;
         let Some(address) = self.signer().await?.map(crate::signer::Signer::address) else {
             return Err(UpgradeError::decide(
@@ -109,54 +102,21 @@ impl Run<'_> {
                 "a key makes one call in one transaction",
             ));
         };
-        let request = chain.fill(owner, call, self.limits.fees).await?;
-        let filled = Instant::now();
-        self.ask_for_consent(plan, &request)?;
-        // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
-        if filled.elapsed() > CONSENT_AT_ONCE {
-            chain.recheck().await?;
-        }
-        self.record(Event::SignTry {
-            signer: owner,
-            digest: request.signing_hash(),
-        })?;
-        super::point("sign.b");
-        let signer = self
-            .open_signer()
-            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
-        Ok(signer.sign_tx(&request).await?)
-    }
-
-    fn ask_for_consent(&self, plan: &Plan, request: &TxRequest) -> Result<(), UpgradeError> {
         let fact = |name: &str, value: String| (name.to_owned(), value);
-        let most = request.max_fee_per_gas.saturating_mul(u128::from(request.gas_limit));
-        let consent = Consent {
-            question: format!("Sign and send this transaction as {}?", request.from),
+        let asking = Asking {
+            question: format!("Sign and send this transaction as {owner}?"),
             facts: [
                 vec![
                     fact("chain", plan.chain_id.to_string()),
                     fact("app", plan.app.to_string()),
                 ],
                 what_changes(plan, self.upgrade.state().changes().as_ref()),
-                vec![
-                    fact("calldata", request.call.data.to_string()),
-                    fact("calldata digest", request.call.digest().to_string()),
-                    fact("nonce", request.nonce.to_string()),
-                    fact(
-                        "costs at most",
-                        format!("{} ETH", alloy::primitives::utils::format_ether(most)),
-                    ),
-                ],
+                vec![fact("calldata", call.data.to_string())],
             ]
             .concat(),
+            act: "signing",
         };
-        if self.world.ask.consent(&consent)? {
-            Ok(())
-        } else {
-            Err(UpgradeError::Declined {
-                what: "signing".to_owned(),
-            })
-        }
+        self.sign_call(chain, (owner, call), (None, asking)).await
     }
 
     /// Sends the bytes that are on disk.

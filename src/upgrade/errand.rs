@@ -13,10 +13,11 @@ use super::ceremony::{Ceremony, Frozen, Paper, Stage, domain};
 use super::document::Subject;
 use super::drive::{Run, Upgrade};
 use super::event::Event;
+use super::transact::Asking;
 use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World, nonce};
 use crate::chain::{Call, Chain};
 use crate::safe::{Facts, SafeInfo, approval, look};
-use crate::signer::{Consent, Signer};
+use crate::signer::Signer;
 
 /// An approval that is sent to the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,7 +277,6 @@ impl Run<'_> {
         (errand, key, call): (Errand, Address, &Call),
     ) -> Result<(), UpgradeError> {
         let plan = self.plan()?;
-        let request = chain.fill(key, call, self.limits.fees).await?;
         let paper = match errand {
             Errand::Nested(child) => Paper::Nested(child),
             Errand::Approve(_) | Errand::Schedule | Errand::Cancel => Paper::Approval,
@@ -284,35 +284,12 @@ impl Run<'_> {
         let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
         let mut facts = consent_facts(&plan, ballot);
         facts.push(("approves as".to_owned(), errand.owner().unwrap_or(key).to_string()));
-        facts.push((
-            "costs at most".to_owned(),
-            format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
-        ));
-        let consent = Consent {
+        let asking = Asking {
             question: format!("Approve on chain, sent by {key}? It cannot be taken back"),
             facts,
+            act: "approving on chain",
         };
-        if !self.world.ask.consent(&consent)? {
-            return Err(UpgradeError::Declined {
-                what: "approving on chain".to_owned(),
-            });
-        }
-        chain.recheck().await?;
-        super::point("errand.a");
-        self.record(Event::SafeErrand { errand })?;
-        self.record(Event::SignTry {
-            signer: key,
-            digest: request.signing_hash(),
-        })?;
-        super::point("errand.b");
-        let signer = self
-            .open_signer()
-            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
-        let signed = signer.sign_tx(&request).await?;
-        super::point("errand.d");
-        self.record(Event::TxSigned(signed))?;
-        super::point("errand.e");
-        Ok(())
+        self.sign_call(chain, (key, call), (Some(errand), asking)).await
     }
 
     /// The approval is in a block that stays, and the Safe says so. `None`: not settled after all.

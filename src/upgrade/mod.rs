@@ -39,6 +39,7 @@ mod sample;
 mod state;
 mod status;
 mod timelock;
+mod transact;
 mod values;
 mod wait;
 mod watch;
@@ -126,6 +127,8 @@ pub struct Limits {
     pub accept_unverified_hash: bool,
     /// Prepare although another update of this CVM is pending: its token dies.
     pub supersede: bool,
+    /// Nonce of the key's transaction; by default the next one, once nothing of the key is in flight.
+    pub nonce: Option<u64>,
     /// Sign with the next nonce although an earlier transaction of this upgrade lost its own.
     pub new_nonce: bool,
     /// Return when the commit is accepted, without waiting for the CVM.

@@ -9,13 +9,14 @@ use super::ceremony::{Ballot, Ceremony, Frozen, Paper, Stage};
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::Event;
+use super::transact::Asking;
 use super::{Goal, Outcome, Pending, UpgradeError, nonce};
 use crate::chain::{Call, Chain, Proof, ProofFailure};
 use crate::safe::{
     Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, look,
     observe, prove_execution, simulate,
 };
-use crate::signer::{Consent, Signer};
+use crate::signer::Signer;
 
 impl Run<'_> {
     /// Chooses the Safe transaction: its nonce, and with it the hash that owners sign.
@@ -200,47 +201,21 @@ impl Run<'_> {
                 format!("executing Safe transaction {} now would fail: {why}", tx.hash()),
             ));
         }
-        super::point("sign.a");
-        let request = chain
-            .fill(executor, &tx.exec_call(signatures), self.limits.fees)
-            .await?;
         let plan = self.plan()?;
         let mut facts = consent_facts(&plan, ballot);
         facts.push(("executes as".to_owned(), executor.to_string()));
-        facts.push((
-            "costs at most".to_owned(),
-            format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
-        ));
-        let consent = Consent {
+        let asking = Asking {
             question: format!("Execute this Safe transaction as {executor}?"),
             facts,
+            act: "executing",
         };
-        if !self.world.ask.consent(&consent)? {
-            return Err(UpgradeError::Declined {
-                what: "executing".to_owned(),
-            });
-        }
-        chain.recheck().await?;
         let errand = match self.upgrade.state().stage() {
             Some(Stage::Schedule) if !self.upgrade.state().is_rejecting() => Some(Errand::Schedule),
             Some(Stage::Cancel) => Some(Errand::Cancel),
             _ => None,
         };
-        if let Some(errand) = errand {
-            self.record(Event::SafeErrand { errand })?;
-        }
-        self.record(Event::SignTry {
-            signer: executor,
-            digest: request.signing_hash(),
-        })?;
-        super::point("sign.b");
-        let signer = self
-            .open_signer()
-            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
-        let signed = signer.sign_tx(&request).await?;
-        super::point("sign.d");
-        self.record(Event::TxSigned(signed))?;
-        super::point("sign.e");
+        self.sign_call(chain, (executor, &tx.exec_call(signatures)), (errand, asking))
+            .await?;
         Ok(Outcome::Reached)
     }
 

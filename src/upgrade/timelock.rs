@@ -14,13 +14,14 @@ use super::drive::Run;
 use super::errand::Errand;
 use super::event::{Event, Scheduled};
 use super::operation::Asked;
+use super::transact::Asking;
 use super::{Goal, Outcome, Pending, UpgradeError};
 use crate::chain::{
     BlockRef, Call, Chain, OperationEnd, OperationState, OperationStep, TimelockInfo, TimelockProofFailure,
-    TimelockRole, TxRequest,
+    TimelockRole,
 };
 use crate::safe::prove_execution;
-use crate::signer::{Consent, Signer};
+use crate::signer::Signer;
 
 /// Longest pause between two looks at an operation that waits.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -277,30 +278,12 @@ impl Run<'_> {
         if key != from {
             return Err(UpgradeError::stop("SIGNER_NOT_PROPOSER", "signer", from, key));
         }
-        super::point("sign.a");
-        let request = chain.fill(from, call, self.limits.fees).await?;
-        self.agree_for_timelock(errand, &request)?;
-        chain.recheck().await?;
-        if let Some(errand) = errand {
-            super::point("errand.a");
-            self.record(Event::SafeErrand { errand })?;
-        }
-        self.record(Event::SignTry {
-            signer: from,
-            digest: request.signing_hash(),
-        })?;
-        super::point("sign.b");
-        let signer = self
-            .open_signer()
-            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
-        let signed = signer.sign_tx(&request).await?;
-        super::point("sign.d");
-        self.record(Event::TxSigned(signed))?;
-        super::point("sign.e");
+        let asking = self.ask_for_timelock(errand, from)?;
+        self.sign_call(chain, (from, call), (errand, asking)).await?;
         Ok(Outcome::Reached)
     }
 
-    fn agree_for_timelock(&self, errand: Option<Errand>, request: &TxRequest) -> Result<(), UpgradeError> {
+    fn ask_for_timelock(&self, errand: Option<Errand>, from: Address) -> Result<Asking, UpgradeError> {
         let (asked, plan) = (self.asked()?, self.plan()?);
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let mut facts = vec![
@@ -314,26 +297,15 @@ impl Run<'_> {
             &plan,
             self.upgrade.state().changes().as_ref(),
         ));
-        facts.push(fact("calldata digest", request.call.digest().to_string()));
-        facts.push(fact("nonce", request.nonce.to_string()));
-        facts.push(fact(
-            "costs at most",
-            format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
-        ));
         let what = match errand {
             Some(Errand::Schedule) => "Schedule it",
             Some(Errand::Cancel) => "Cancel what was scheduled",
             _ => "Execute what was scheduled",
         };
-        let consent = Consent {
-            question: format!("{what} at the timelock as {}?", request.from),
+        Ok(Asking {
+            question: format!("{what} at the timelock as {from}?"),
             facts,
-        };
-        if self.world.ask.consent(&consent)? {
-            return Ok(());
-        }
-        Err(UpgradeError::Declined {
-            what: "signing".to_owned(),
+            act: "signing",
         })
     }
 

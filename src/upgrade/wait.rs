@@ -327,14 +327,13 @@ impl Run<'_> {
 
     /// What was agreed to has a limit, and this is above it. Without anybody to ask, waiting goes on.
     fn agrees_to_raise(&self, request: &TxRequest) -> Result<bool, UpgradeError> {
-        let most = request.max_fee_per_gas.saturating_mul(u128::from(request.gas_limit));
         let consent = Consent {
             question: "The fees are too low by now. Sign the same transaction again with higher ones?".to_owned(),
             facts: vec![
                 ("nonce".to_owned(), request.nonce.to_string()),
                 (
-                    "costs at most".to_owned(),
-                    format!("{} ETH", alloy::primitives::utils::format_ether(most)),
+                    "gas costs at most".to_owned(),
+                    format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
                 ),
             ],
         };

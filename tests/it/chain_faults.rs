@@ -480,6 +480,26 @@ fn r26_a_key_with_a_transaction_in_flight_signs_no_other() {
 }
 
 #[test]
+fn r26_x8_a_nonce_that_was_chosen_goes_behind_what_is_in_flight_and_leaves_no_gap() {
+    let world = still();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    other_of_owner(&world, 0);
+    world.rpc().mine(1);
+    flow.with("execute", &["--nonce", "0"]).exits(6).says("TX_NONCE_USED");
+    other_of_owner(&world, 1);
+    flow.with("execute", &["--nonce", "3"]).exits(6).says("TX_NONCE_GAP");
+    assert_eq!(count(&flow, "tx.signed"), 0, "{:?}", flow.kinds());
+    flow.with("execute", &["--nonce", "2"]).exits(0);
+    automine(&world);
+    // The choice was for the signing: what is signed keeps its nonce.
+    flow.with("resume", &["--nonce", "7"]).exits(0);
+    flow.landed_once();
+    legal(&flow);
+    assert_eq!(world.rpc().nonce(world.owner.address), 3);
+}
+
+#[test]
 fn r27_no_failure_spreads_the_key_in_an_endpoints_address() {
     const CANARY: &str = "c4n4ry-5ecret";
     let actions = [

@@ -307,7 +307,20 @@ pub(super) fn transaction(error: &TxError) -> Verdict {
             Exit::State,
             "TX_IN_FLIGHT",
             Next::Resume,
-            "wait for the key's other transaction, or cancel it in the wallet that sent it",
+            "wait for the key's other transaction, cancel it in the wallet that sent it, or choose: --nonce N goes behind \
+             it, or replaces it",
+        ),
+        TxError::NonceUsed { .. } => verdict(
+            Exit::State,
+            "TX_NONCE_USED",
+            Next::Resume,
+            "nothing was signed; leave --nonce out, or choose one that is not used",
+        ),
+        TxError::NonceGap { .. } => verdict(
+            Exit::State,
+            "TX_NONCE_GAP",
+            Next::Resume,
+            "nothing was signed; leave --nonce out, or choose the first free one",
         ),
         TxError::Funds { .. } => verdict(Exit::State, "TX_FUNDS", Next::Resume, "send the key what is missing"),
         TxError::FeeCeiling { .. } => verdict(

@@ -269,6 +269,24 @@ fn transactions() -> Vec<(TxError, Exit, &'static str)> {
             "TX_IN_FLIGHT",
         ),
         (
+            TxError::NonceUsed {
+                from: Address::ZERO,
+                nonce: 1,
+                latest: 2,
+            },
+            Exit::State,
+            "TX_NONCE_USED",
+        ),
+        (
+            TxError::NonceGap {
+                from: Address::ZERO,
+                nonce: 3,
+                pending: 2,
+            },
+            Exit::State,
+            "TX_NONCE_GAP",
+        ),
+        (
             TxError::Funds {
                 from: Address::ZERO,
                 have: text(),

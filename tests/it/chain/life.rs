@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use countersign::chain::{
-    AppChanges, Broadcast, Call, Chain, ChainError, FeePolicy, Finality, Rejection, Sighting, SignedTx, TxError,
-    TxRequest, Watch, WatchAction,
+    AppChanges, Broadcast, Call, Chain, ChainError, FeePolicy, Filling, Finality, Rejection, Sighting, SignedTx,
+    TxError, TxRequest, Watch, WatchAction,
 };
 use serde_json::{Value, json};
 
@@ -44,7 +44,8 @@ async fn mined(chain: &Chain, tx: &SignedTx) -> Sighting {
 
 async fn fill(world: &World, chain: &Chain) -> Result<TxRequest, TxError> {
     let call = Call::add_compose_hash(world.app, HASH);
-    chain.fill(world.owner.address, &call, FeePolicy::default()).await
+    let quote = chain.fill(world.owner.address, &call, Filling::default()).await?;
+    Ok(quote.request)
 }
 
 /// `anvil_reorg` by `depth` blocks, with these transactions in the new ones.
@@ -223,7 +224,7 @@ async fn r21_a_call_that_would_fail_is_refused_before_signing_with_its_reason() 
     let world = World::start();
     let chain = chain_of(&world).await;
     let call = Call::add_compose_hash(world.app, HASH);
-    let error = chain.fill(STRANGER, &call, FeePolicy::default()).await.unwrap_err();
+    let error = chain.fill(STRANGER, &call, Filling::default()).await.unwrap_err();
     let expected = format!("OwnableUnauthorizedAccount({STRANGER})");
     assert!(
         matches!(&error, TxError::WouldRevert { reason } if *reason == expected),
@@ -281,12 +282,57 @@ async fn x25_an_own_ceiling_below_the_fee_is_told_with_the_number_needed() {
     let world = World::start();
     let chain = chain_of(&world).await;
     let call = Call::add_compose_hash(world.app, HASH);
-    let policy = FeePolicy { ceiling: Some(1000) };
-    let error = chain.fill(world.owner.address, &call, policy).await.unwrap_err();
+    let filling = Filling {
+        fees: FeePolicy { ceiling: Some(1000) },
+        nonce: None,
+    };
+    let error = chain.fill(world.owner.address, &call, filling).await.unwrap_err();
     assert!(
         matches!(error, TxError::FeeCeiling { needed, ceiling: 1000 } if needed > 1000),
         "{error}"
     );
+}
+
+/// OP Stack chains have a contract at this address that says what a transaction's data costs besides its gas.
+#[tokio::test]
+async fn x6_what_the_chain_below_takes_for_the_data_is_part_of_the_cost() {
+    const ORACLE: &str = "0x420000000000000000000000000000000000000F";
+    let world = World::start();
+    let chain = chain_of(&world).await;
+    let call = Call::add_compose_hash(world.app, HASH);
+    let quote = chain
+        .fill(world.owner.address, &call, Filling::default())
+        .await
+        .unwrap();
+    assert_eq!((quote.data_fee, quote.most()), (None, quote.request.most()));
+
+    // Answers every call with the number of bytes that it was asked about, times 10^12.
+    let code = "0x60043564e8d4a510000260005260206000f3";
+    world.rpc().call("anvil_setCode", json!([ORACLE, code]));
+    let quote = chain
+        .fill(world.owner.address, &call, Filling::default())
+        .await
+        .unwrap();
+    let fee = quote.data_fee.unwrap();
+    let bytes = fee / U256::from(1_000_000_000_000_u64);
+    // The unsigned bytes of the transaction itself are at most what was asked about.
+    let unsigned = 4 + 32 + 20;
+    assert!(
+        bytes > U256::from(unsigned) && bytes < U256::from(4 * unsigned),
+        "{bytes}"
+    );
+    assert_eq!(quote.most(), quote.request.most() + fee);
+
+    let just_gas = quote.request.most();
+    world
+        .rpc()
+        .call("anvil_setBalance", json!([world.owner.address, just_gas]));
+    let error = fill(&world, &chain).await.unwrap_err();
+    assert!(matches!(error, TxError::Funds { .. }), "{error}");
+
+    // A contract there that does not know the question, as before Fjord.
+    world.rpc().call("anvil_setCode", json!([ORACLE, "0x60006000fd"]));
+    assert!(fill(&world, &chain).await.is_ok());
 }
 
 #[tokio::test]

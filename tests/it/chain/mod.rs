@@ -11,7 +11,7 @@ use alloy::eips::eip2718::Encodable2718;
 use alloy::primitives::{Address, B256, TxKind, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use countersign::chain::{Call, Chain, ChainError, FeePolicy, Finality, Options, SignedTx, TxRequest};
+use countersign::chain::{Call, Chain, ChainError, Filling, Finality, Options, SignedTx, TxRequest};
 use countersign::http::{Http, Limits};
 
 use crate::support::{Account, World};
@@ -60,11 +60,11 @@ fn sign(request: TxRequest, account: Account) -> SignedTx {
 /// The owner's `addComposeHash`, filled and signed, not sent.
 async fn addition(world: &World, chain: &Chain, hash: B256) -> SignedTx {
     let call = Call::add_compose_hash(world.app, hash);
-    let request = chain
-        .fill(world.owner.address, &call, FeePolicy::default())
+    let quote = chain
+        .fill(world.owner.address, &call, Filling::default())
         .await
         .unwrap();
-    sign(request, world.owner)
+    sign(quote.request, world.owner)
 }
 
 /// A transfer of nothing, from the owner to itself, with this nonce.

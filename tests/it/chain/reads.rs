@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, B256, keccak256};
 use alloy::sol_types::SolCall;
-use countersign::chain::{AppChanges, AppQuery, AppState, Call, Chain, ChainError, FeePolicy, OwnerKind};
+use countersign::chain::{AppChanges, AppQuery, AppState, Call, Chain, ChainError, Filling, OwnerKind};
 use serde_json::{Value, json};
 
 use super::liar::Liar;
@@ -436,7 +436,8 @@ async fn everything_can_run_in_a_task_of_its_own() {
     let task = async move {
         let chain = connect(&[&url]).await?;
         let call = Call::add_compose_hash(app, HASH);
-        let request = chain.fill(owner.address, &call, FeePolicy::default()).await.unwrap();
+        let quote = chain.fill(owner.address, &call, Filling::default()).await.unwrap();
+        let request = quote.request;
         let tx = super::sign(request, owner);
         chain.broadcast(&tx).await?;
         while chain

@@ -1,0 +1,131 @@
+//! One call as a transaction of one key: what it costs, whether somebody agrees, and the signed bytes on disk. Every route
+//! signs here; nothing here sends.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, utils::format_ether};
+use tokio::time::Instant;
+
+use super::drive::Run;
+use super::event::Event;
+use super::{Errand, UpgradeError};
+use crate::chain::{Call, Chain, Filling, Quote};
+use crate::signer::Consent;
+
+/// Nobody was asked when consent took no longer than this.
+const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
+
+/// What somebody is asked before a key signs.
+pub(super) struct Asking {
+    /// The question.
+    pub(super) question: String,
+    /// What it is about, besides the transaction's own figures.
+    pub(super) facts: Vec<(String, String)>,
+    /// What did not happen when the answer is no.
+    pub(super) act: &'static str,
+}
+
+impl Run<'_> {
+    /// Signs a call of `from`, whose key is open. With an errand it is a step on the way to the change, not the change.
+    pub(super) async fn sign_call(
+        &mut self,
+        chain: &Chain,
+        (from, call): (Address, &Call),
+        (errand, asking): (Option<Errand>, Asking),
+    ) -> Result<(), UpgradeError> {
+        super::point("sign.a");
+        let filling = Filling {
+            fees: self.limits.fees,
+            nonce: self.limits.nonce,
+        };
+        let quote = chain.fill(from, call, filling).await?;
+        let filled = Instant::now();
+        self.agree(&quote, asking)?;
+        // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
+        if filled.elapsed() > CONSENT_AT_ONCE {
+            chain.recheck().await?;
+        }
+        if let Some(errand) = errand {
+            super::point("errand.a");
+            self.record(Event::SafeErrand { errand })?;
+        }
+        self.record(Event::SignTry {
+            signer: from,
+            digest: quote.request.signing_hash(),
+        })?;
+        super::point("sign.b");
+        let signer = self
+            .open_signer()
+            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
+        let signed = signer.sign_tx(&quote.request).await?;
+        super::point("sign.d");
+        self.record(Event::TxSigned(signed))?;
+        super::point("sign.e");
+        Ok(())
+    }
+
+    fn agree(&self, quote: &Quote, asking: Asking) -> Result<(), UpgradeError> {
+        let consent = Consent {
+            question: asking.question,
+            facts: [asking.facts, figures(quote)].concat(),
+        };
+        if self.world.ask.consent(&consent)? {
+            return Ok(());
+        }
+        Err(UpgradeError::Declined {
+            what: asking.act.to_owned(),
+        })
+    }
+}
+
+/// What a transaction is and costs, for whoever agrees to it.
+fn figures(quote: &Quote) -> Vec<(String, String)> {
+    let ether = |wei| format!("{} ETH", format_ether(wei));
+    let mut facts = vec![
+        ("calldata digest".to_owned(), quote.request.call.digest().to_string()),
+        ("nonce".to_owned(), quote.request.nonce.to_string()),
+        ("costs at most".to_owned(), ether(quote.most())),
+    ];
+    if let Some(fee) = quote.data_fee.filter(|fee| !fee.is_zero()) {
+        facts.push(("of it for its data".to_owned(), ether(fee)));
+    }
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{B256, U256};
+
+    use super::*;
+    use crate::chain::TxRequest;
+
+    #[test]
+    fn who_agrees_sees_what_the_data_costs_besides_the_gas() {
+        let request = TxRequest {
+            chain_id: 8453,
+            from: Address::repeat_byte(1),
+            nonce: 7,
+            call: Call::add_compose_hash(Address::repeat_byte(2), B256::repeat_byte(3)),
+            gas_limit: 1_000_000,
+            max_fee_per_gas: 1_000_000_000,
+            max_priority_fee_per_gas: 1,
+        };
+        let mut quote = Quote {
+            request,
+            data_fee: None,
+        };
+        let shown = |quote: &Quote, name: &str| {
+            let facts = figures(quote);
+            facts
+                .into_iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value)
+        };
+        assert_eq!(shown(&quote, "costs at most").unwrap(), "0.001000000000000000 ETH");
+        assert_eq!(shown(&quote, "of it for its data"), None);
+        quote.data_fee = Some(U256::from(500_000_000_000_000_u64));
+        assert_eq!(shown(&quote, "costs at most").unwrap(), "0.001500000000000000 ETH");
+        assert_eq!(shown(&quote, "of it for its data").unwrap(), "0.000500000000000000 ETH");
+        assert_eq!(shown(&quote, "nonce").unwrap(), "7");
+    }
+}
