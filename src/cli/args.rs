@@ -11,7 +11,7 @@ use url::Url;
 use super::commands;
 use super::exit::Exit;
 use crate::chain::Finality;
-use crate::cloud::CvmId;
+use crate::cloud::{self, CvmId};
 use crate::compose::ComposeHash;
 use crate::env::{EnvName, RootKey};
 use crate::signer::Source;
@@ -131,10 +131,10 @@ pub(super) struct Change {
     #[arg(long, value_name = "N", help_heading = "What changes")]
     pub(super) vcpu: Option<u32>,
     /// Memory, MB
-    #[arg(long, value_name = "MB", help_heading = "What changes")]
+    #[arg(long, value_name = "MB", value_parser = megabytes, help_heading = "What changes")]
     pub(super) memory: Option<u32>,
     /// Disk, GB
-    #[arg(long, value_name = "GB", help_heading = "What changes")]
+    #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "What changes")]
     pub(super) disk_size: Option<u32>,
     /// OS image
     #[arg(long, value_name = "NAME", help_heading = "What changes")]
@@ -474,10 +474,111 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parsed.filter(|span| !span.is_zero()).ok_or(WHY)
 }
 
+/// Memory. The smallest instance type has far more than the largest has in GB.
+pub(super) fn megabytes(text: &str) -> Result<u32, String> {
+    let size = number(text)?;
+    if size < cloud::MIN_MEMORY_MB {
+        return Err(format!(
+            "memory is counted in MB: {size} GB would be {}",
+            u64::from(size) * 1024
+        ));
+    }
+    Ok(size)
+}
+
+/// A disk. The largest has far less than the smallest has in MB.
+pub(super) fn gigabytes(text: &str) -> Result<u32, String> {
+    let size = number(text)?;
+    if size > cloud::MAX_DISK_GB {
+        return Err(format!("disks are counted in GB: {size} MB would be {}", size / 1024));
+    }
+    Ok(size)
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "a whole number above zero".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    /// Commands that change something and have no `--wait`, each with the reason.
+    const WITHOUT_WAIT: &[(&str, &str)] = &[
+        (
+            "execute",
+            "it waits for the transaction by itself, at most --timeout; `wait` goes on",
+        ),
+        ("commit", "it waits for the CVM by itself; --no-wait returns at once"),
+        ("upgrade", "as commit"),
+        ("resume", "as commit"),
+        (
+            "fleet commit",
+            "it waits for every CVM by itself: the next wave needs it",
+        ),
+        ("sign", "a signature is there at once"),
+        (
+            "reject",
+            "it ends with 8 until the nonce is used up or the operation cancelled; running it again looks",
+        ),
+        ("propose", "the service has it when it answers"),
+        ("safe delegates", "the service has it when it answers"),
+        (
+            "webhook",
+            "a webhook is there, changed or gone when the answer comes; no CVM changes",
+        ),
+    ];
+
+    /// Every command without commands of its own, by its words.
+    fn leaves(command: &clap::Command, words: &str, found: &mut Vec<(String, clap::Command)>) {
+        for inner in command.get_subcommands() {
+            let words = format!("{words} {}", inner.get_name());
+            match inner.has_subcommands() {
+                true => leaves(inner, &words, found),
+                false => found.push((words.trim_start().to_owned(), inner.clone())),
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_changes_something_can_wait_or_has_a_reason_not_to() {
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        let has = |command: &clap::Command, name: &str| command.get_arguments().any(|arg| arg.get_id() == name);
+        let (mut wrong, mut met) = (Vec::new(), Vec::new());
+        for (words, command) in all.iter().filter(|(_, command)| has(command, "yes")) {
+            let reason = WITHOUT_WAIT.iter().find(|(prefix, _)| {
+                words == prefix || words.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(' '))
+            });
+            match (has(command, "wait"), reason) {
+                (true, None) => {}
+                (false, Some((prefix, _))) => met.push(*prefix),
+                (true, Some(_)) => wrong.push(format!("{words} can wait and has a reason not to")),
+                (false, None) => wrong.push(format!("{words} cannot wait")),
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+        for (prefix, reason) in WITHOUT_WAIT {
+            assert!(
+                met.contains(prefix),
+                "{prefix}: there is no such command any more ({reason})"
+            );
+        }
+        let waiting = all.iter().filter(|(_, command)| has(command, "wait")).count();
+        assert!(waiting >= 19, "only {waiting} commands can wait");
+    }
+
+    #[test]
+    fn sizes_that_are_meant_in_another_unit_are_refused() {
+        assert_eq!((megabytes("2048"), gigabytes("40")), (Ok(2048), Ok(40)));
+        assert!(megabytes("8").unwrap_err().contains("8192"));
+        assert!(gigabytes("40960").unwrap_err().contains("would be 40"));
+        for bad in ["", "0", "-1", "4GB", "1.5"] {
+            assert!(megabytes(bad).is_err() && gigabytes(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -364,6 +364,28 @@ async fn a_list_is_asked_for_by_page_and_read_in_both_versions() {
 }
 
 #[tokio::test]
+async fn a_list_of_more_pages_than_anybody_has_is_not_believed_and_not_asked_for() {
+    for pages in [u64::from(MAX_PAGES) + 1, 1 << 40, u64::MAX] {
+        let body = json!({"items": [], "total": 7, "page": 1, "pages": pages});
+        let fake = Fake::always(200, &body.to_string()).await;
+        let error = client(&fake).all_cvms().await.unwrap_err();
+        assert!(
+            matches!(&error, CloudError::Unexpected { what, .. } if what.contains(&pages.to_string())),
+            "{error}"
+        );
+        assert_eq!(fake.seen().len(), 1, "{pages}");
+    }
+    let body = json!({"items": [{"uuid": "a"}, {"uuid": "a"}, {"name": "nameless"}], "pages": 3});
+    let fake = Fake::always(200, &body.to_string()).await;
+    let all = client(&fake).all_cvms().await.unwrap();
+    assert_eq!(
+        (all.len(), fake.seen().len()),
+        (4, 3),
+        "each once, and what has no UUID as often as it came"
+    );
+}
+
+#[tokio::test]
 async fn operations_are_asked_for_by_cursor_limit_and_type() {
     let body = json!({"items": [{"correlation_id": "c-1", "operation_type": "power_on", "status": "failed",
         "error_message": "no\u{1b}[2J room", "duration_ms": 5, "compose_hash": "not one"}], "next_cursor": "n", "total": 1});

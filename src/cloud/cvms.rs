@@ -50,6 +50,9 @@ pub struct Cvm {
     pub os_image_hash: Option<B256>,
     /// Name of its OS image.
     pub os_image: Option<String>,
+    /// Whether the public directory names it.
+    #[serde(default)]
+    pub listed: Option<bool>,
     /// An operation under way.
     pub progress: Option<Progress>,
     /// The record as it came.
@@ -227,6 +230,7 @@ impl Cvm {
             )?,
             os_image_hash: read::word(&record, &["/os/os_image_hash", "/os_image_hash"])?,
             os_image: read::text(&record, &["/os/name", "/base_image", "/hosted/image_version"]),
+            listed: read::flag(&record, &["/listed"]),
             progress: Progress::read(&record),
             raw: record,
         })

@@ -57,7 +57,8 @@ pub use provision::{CommitProvision, CvmName, KmsKind, Provision, Provisioned};
 pub use replicas::{Replica, Replicated};
 pub use settle::{Goal, QUIET, Settle, Settled};
 pub use updates::{
-    Accepted, Commit, CommitToken, GpuSlot, Gpus, OnchainStatus, Patch, Patched, Prepared, RawAnswer, Registration,
+    Accepted, Commit, CommitToken, GpuSlot, Gpus, MAX_DISK_GB, MIN_MEMORY_MB, OnchainStatus, Patch, Patched, Prepared,
+    RawAnswer, Registration,
 };
 pub use watch::{MAX_FAILURES, News, Watch, Watched};
 pub use webhooks::{Delivery, NewWebhook, Webhook, WebhookSecret};

@@ -25,6 +25,13 @@ pub(super) const TRANSACTION_HASH: HeaderName = HeaderName::from_static("x-trans
 /// What stands for a transaction when the hash was allowed earlier.
 const ALREADY_REGISTERED: &str = "already-registered";
 
+/// Most gigabytes that a disk is believed to have: nodes have a few terabytes, and the smallest disk in MB is a larger
+/// number. For whoever takes a size from a person.
+pub const MAX_DISK_GB: u32 = 9_999;
+/// Least megabytes of memory that a CVM is believed to have: the smallest instance type has 1,024, and the largest memory
+/// in GB is a smaller number.
+pub const MIN_MEMORY_MB: u32 = 256;
+
 /// Body of `PATCH /cvms/{id}`. Absent fields stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patch {
@@ -37,8 +44,10 @@ pub struct Patch {
     /// Memory, MB.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory: Option<u32>,
-    /// Disk, GB, as the documents, the official command line and the records have it (OpenAPI, `CvmBasicInfo`: "Allocated
-    /// disk size in GB"). The OpenAPI text of this one field (`UpdateCvmRequest`) says MB, and nothing else does.
+    /// Disk, GB, as the documents (`updateCvmResources`, `patchCvm`, `provision_cvm`: "Disk size in GB"), the official
+    /// command line (`phala cvms resize --disk-size`: "Disk size in GB") and SDK (`disk_size: 50` in its own example) and
+    /// the records (OpenAPI, `CvmBasicInfo`: "Allocated disk size in GB") have it. The OpenAPI text of this one field
+    /// (`UpdateCvmRequest`) says MB, and nothing else does. See [`MAX_DISK_GB`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disk_size: Option<u32>,
     /// OS image name.

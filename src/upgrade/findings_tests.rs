@@ -75,6 +75,7 @@ fn cvm(compose_hash: Option<ComposeHash>) -> Cvm {
         device_id: None,
         os_image_hash: None,
         os_image: None,
+        listed: None,
         progress: None,
         raw: json!({}),
     }

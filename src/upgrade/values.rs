@@ -153,7 +153,7 @@ impl ValuesChange {
     async fn settle(&self, world: &World<'_>, accepted: &Accepted, time: Duration) -> Result<Settled, UpgradeError> {
         let status = "running".to_owned();
         let goal = match accepted.correlation_id.clone() {
-            Some(id) => Goal::Operation { id, status },
+            Some(id) => Goal::Operation { id, status, hash: None },
             None => Goal::Status(status),
         };
         let settle = Settle { goal, pace: PACE, time };

@@ -23,6 +23,7 @@ mod cli;
 mod cloud_faults;
 mod concurrency;
 mod cvm;
+mod cvm_wait;
 mod environment;
 mod factory;
 mod fleet;

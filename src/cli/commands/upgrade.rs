@@ -153,7 +153,10 @@ pub(super) async fn send(
         .facts(&[("operation", sent.accepted.correlation_id.clone())]);
     report.data = Some(json!({ "accepted": sent.accepted }));
     Ok(match sent.settled {
-        Some(settled) => cvm::conclude(report, &id, settled),
+        Some(settled) => {
+            let operation = sent.accepted.correlation_id.as_deref();
+            cvm::conclude(report, &id, (settled, operation))
+        }
         None => report,
     })
 }

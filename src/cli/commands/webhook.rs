@@ -8,6 +8,8 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 
 /// Manage the workspace's webhooks, and check their deliveries
+///
+/// What these commands change is changed when the answer comes, and no CVM changes by it: there is nothing to wait for.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Webhook {
     #[command(subcommand)]

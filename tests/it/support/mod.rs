@@ -31,6 +31,7 @@ pub mod proxy;
 pub mod rpc;
 pub mod safe_service;
 pub mod safes;
+pub mod terminal;
 pub mod timelocks;
 pub mod world;
 

@@ -65,11 +65,20 @@ impl ComposeFile {
         };
         let facts = [("compose hash", hash.to_string())];
         order.ask("Commit the provisioned manifest? The CVM restarts.", &facts)?;
+        let since = order.before().await?.running(Some(hash));
         let accepted = order.api.cloud.commit_compose_file(&order.id, &commit).await?;
-        order.with_operation("the commit was taken", &accepted).await
+        order.with_operation("the commit was taken", &accepted, since).await
     }
 
     async fn provision(&self, order: &Order<'_>, file: &Path) -> Result<Report, CliError> {
+        if order.waiting.wait && self.on.dir.is_none() {
+            return Err(CliError::Usage {
+                code: "USAGE_NOTHING_TO_WAIT_FOR",
+                message: "provisioning a manifest changes nothing, so there is nothing to wait for".to_owned(),
+                hint: "leave --wait out here, and give it with --commit".to_owned(),
+                next: Next::Command("--help"),
+            });
+        }
         let manifest = read(file)?;
         order.ask(
             "Provision this manifest? Nothing changes until its hash is committed.",

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::order::{Api, Waiting, finish, record, sealed, show};
 use super::patch::names;
-use crate::cli::args::Agree;
+use crate::cli::args::{Agree, gigabytes, megabytes};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Next;
@@ -54,7 +54,7 @@ pub(super) struct Create {
     #[command(flatten)]
     guard: Guard,
     /// Stop after provisioning
-    #[arg(long, conflicts_with = "commit", help_heading = "Steps")]
+    #[arg(long, conflicts_with_all = ["commit", "wait"], help_heading = "Steps")]
     provision_only: bool,
     /// Commit what was provisioned
     #[arg(long, requires_all = ["app_id", "compose_hash"], conflicts_with_all = ["name", "compose"], help_heading = "Steps")]
@@ -117,11 +117,12 @@ struct Shape {
         long,
         value_name = "MB",
         conflicts_with = "instance_type",
+        value_parser = megabytes,
         help_heading = "Where it runs"
     )]
     memory: Option<u32>,
     /// Disk, GB
-    #[arg(long, value_name = "GB", help_heading = "Where it runs")]
+    #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "Where it runs")]
     disk_size: Option<u32>,
     /// How many GPUs
     #[arg(long, value_name = "N", help_heading = "Where it runs")]

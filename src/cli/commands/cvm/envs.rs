@@ -68,6 +68,7 @@ impl EnvsArgs {
         let mut facts = vec![("file", file.display().to_string())];
         facts.extend(envs.env_keys.as_ref().map(|names| ("variables", names.join(", "))));
         order.ask("Replace the environment? The CVM restarts.", &facts)?;
+        let since = order.before().await?.running(self.proof.compose_hash);
         let patched = order
             .api
             .cloud
@@ -83,7 +84,9 @@ impl EnvsArgs {
             .flat_map(|names| ["--allowed-env".to_owned(), names.join(",")]);
         let wish = self.on.wish(changes.clone(), words.collect::<Vec<_>>());
         let required = matches!(patched, crate::cloud::Patched::HashRequired(_));
-        let mut report = order.with_phases("the environment was taken", patched, wish).await?;
+        let mut report = order
+            .with_phases("the environment was taken", patched, (wish, since))
+            .await?;
         if required {
             report.hint = Some(
                 "have the names approved as an upgrade, without committing it; then give the same command with \

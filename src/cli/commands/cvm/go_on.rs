@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::order::Order;
+use super::order::{Order, Since};
 use crate::cli::args::{Agree, Allow, Reach};
 use crate::cli::commands::upgrade::start;
 use crate::cli::error::CliError;
@@ -18,7 +18,7 @@ use crate::cli::settings::{Settings, Typed};
 use crate::cloud::{Patch, Patched, Prepared};
 use crate::compose::Changes;
 use crate::safe::Trust;
-use crate::upgrade::{EnvRequest, Expected, Goal, Intent, TimelockChoice};
+use crate::upgrade::{EnvRequest, Expected, Goal, Intent, TimelockChoice, Warning};
 
 /// How a change that needs an approval goes on.
 #[derive(Debug, Clone, Default, Args)]
@@ -106,7 +106,15 @@ impl Order<'_> {
     pub(super) async fn as_upgrade(&self, intent: Intent, on: &GoOn) -> Result<Report, CliError> {
         let settings = on.settings(self)?;
         let goal = (Goal::Prepared, self.name());
-        start(self.session(), &settings, intent, (on.dir.as_deref(), goal)).await
+        let mut report = start(self.session(), &settings, intent, (on.dir.as_deref(), goal)).await?;
+        if self.waiting.wait {
+            report.warnings.push(Warning {
+                code: "NOTHING_TO_WAIT_FOR".to_owned(),
+                text: "the change is prepared, and waits for its approval: whoever commits it waits for the CVM"
+                    .to_owned(),
+            });
+        }
+        Ok(report)
     }
 
     /// The end of a change that may need a second phase.
@@ -114,10 +122,10 @@ impl Order<'_> {
         &self,
         message: &str,
         patched: Patched,
-        wish: Wish<'_>,
+        (wish, since): (Wish<'_>, Since),
     ) -> Result<Report, CliError> {
         match patched {
-            Patched::Accepted(accepted) => self.with_operation(message, &accepted).await,
+            Patched::Accepted(accepted) => self.with_operation(message, &accepted, since).await,
             Patched::HashRequired(prepared) => self.hash_required(&prepared, wish).await,
         }
     }

@@ -1,15 +1,18 @@
 //! `instance-id` and `instance-ids`.
 
+use std::time::Instant;
+
 use clap::Args;
 use serde_json::json;
 
-use super::order::{Api, Terms};
+use super::order::{Api, Terms, Waiting};
+use super::waiting::settle;
 use crate::cli::args::Agree;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cloud::{CvmId, Refresh, RefreshMany, Refreshed};
+use crate::cloud::{CvmId, Goal, Refresh, RefreshMany, Refreshed, Settled};
 
 /// How to refresh.
 #[derive(Debug, Clone, Copy, Args)]
@@ -18,11 +21,13 @@ pub(super) struct How {
     #[arg(long)]
     overwrite: bool,
     /// Only say what would change
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
 }
 
 /// Have a CVM's instance id read again; no new id is made
+///
+/// The answer says what became of it; --wait goes on until the CVM's own record names that id.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  countersign cvm instance-id --cvm my-app --dry-run")]
 pub(super) struct InstanceId {
@@ -33,6 +38,8 @@ pub(super) struct InstanceId {
 }
 
 /// Have the instance ids of several CVMs read again
+///
+/// The answer says what became of each; --wait goes on until the record of every CVM whose id is known names that id.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  countersign cvm instance-ids my-app other-app --dry-run")]
 pub(super) struct InstanceIds {
@@ -50,6 +57,8 @@ pub(super) struct InstanceIds {
     limit: Option<u32>,
     #[command(flatten)]
     how: How,
+    #[command(flatten)]
+    waiting: Waiting,
     #[command(flatten)]
     agree: Agree,
 }
@@ -99,8 +108,12 @@ impl InstanceId {
         let one = order.api.cloud.refresh_instance_id(&order.id, self.how.asked()).await?;
         let mut report = order.taken("the instance id was read again");
         report.data = Some(json!(one));
+        let settled = is_settled(&one).then(|| one.new_instance_id.clone()).flatten();
         judge(&mut report, &[one]);
-        Ok(report)
+        match settled {
+            Some(id) => order.carried_out(report, &order.id, Goal::InstanceId(id)).await,
+            None => Ok(report),
+        }
     }
 }
 
@@ -125,6 +138,37 @@ impl InstanceIds {
         let mut report = Report::done("cvm instance-ids", "the instance ids were read again");
         judge(&mut report, &many.items);
         report.data = Some(json!(many));
+        if !self.waiting.wait {
+            return Ok(report);
+        }
+        let end = Instant::now() + self.waiting.timeout;
+        for one in many.items.iter().filter(|one| is_settled(one)) {
+            let (Some(cvm), Some(id)) = (named(one), one.new_instance_id.clone()) else {
+                continue;
+            };
+            let left = end.saturating_duration_since(Instant::now());
+            if let (Settled::Waiting(_), _) = settle(&api, (&cvm, Goal::InstanceId(id)), left).await? {
+                report.exit = Exit::Pending;
+                "PENDING_INSTANCE_ID".clone_into(&mut report.code);
+                report.message = format!("the record of {cvm} does not name its instance id yet");
+                report.next = Some(super::order::get(&cvm));
+                return Ok(report);
+            }
+        }
+        if report.exit == Exit::Done {
+            report.message = format!("{}, and every record names its id", report.message);
+        }
         Ok(report)
     }
+}
+
+/// Whether the answer says which id the CVM has now.
+fn is_settled(one: &Refreshed) -> bool {
+    matches!(one.status.as_deref(), Some("updated" | "unchanged"))
+}
+
+/// The CVM by the name that it has in the API's paths.
+fn named(one: &Refreshed) -> Option<CvmId> {
+    let names = [&one.identifier, &one.cvm_id];
+    names.into_iter().flatten().find_map(|name| name.parse().ok())
 }

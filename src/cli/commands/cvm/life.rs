@@ -19,7 +19,7 @@ pub(super) struct Start {
 
 /// Stop a CVM at once, like pulling the power; cancels an operation under way
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm stop --cvm my-app --yes")]
+#[command(after_help = "Example:\n  countersign cvm stop --cvm my-app --wait --yes")]
 pub(super) struct Stop {
     #[command(flatten)]
     terms: Terms,
@@ -46,30 +46,27 @@ pub(super) struct Restart {
 
 /// Delete a CVM and all its data, for good
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm delete --cvm my-app")]
+#[command(after_help = "Example:\n  countersign cvm delete --cvm my-app --wait")]
 pub(super) struct Delete {
     #[command(flatten)]
     terms: Terms,
 }
 
-/// Cancel the operation under way
+/// Cancel the operation under way; with --wait until it is over and nothing else is under way
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm cancel --cvm my-app --yes")]
+#[command(after_help = "Example:\n  countersign cvm cancel --cvm my-app --wait --yes")]
 pub(super) struct Cancel {
     #[command(flatten)]
     terms: Terms,
-}
-
-fn status(status: &str) -> Goal {
-    Goal::Status(status.to_owned())
 }
 
 impl Start {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm start")?;
         order.ask("Start the CVM?", &[])?;
+        let since = order.before().await?;
         let cvm = order.api.cloud.start(&order.id).await?;
-        order.with_record("the CVM starts", &cvm, status("running")).await
+        order.with_record("the CVM starts", &cvm, since.next("running")).await
     }
 }
 
@@ -77,8 +74,9 @@ impl Stop {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm stop")?;
         order.ask("Stop the CVM at once, without a shutdown?", &[])?;
+        let since = order.before().await?;
         let cvm = order.api.cloud.stop(&order.id).await?;
-        order.with_record("the CVM stops", &cvm, status("stopped")).await
+        order.with_record("the CVM stops", &cvm, since.next("stopped")).await
     }
 }
 
@@ -86,8 +84,11 @@ impl Shutdown {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm shutdown")?;
         order.ask("Shut the CVM down?", &[])?;
+        let since = order.before().await?;
         let cvm = order.api.cloud.shutdown(&order.id).await?;
-        order.with_record("the CVM shuts down", &cvm, status("stopped")).await
+        order
+            .with_record("the CVM shuts down", &cvm, since.next("stopped"))
+            .await
     }
 }
 
@@ -97,13 +98,9 @@ impl Restart {
         let how = if self.force { "at once" } else { "after a shutdown" };
         order.ask("Restart the CVM?", &[("how", how.to_owned())])?;
         // A fast restart shows no state but `running`: it is known by its operation.
-        let after = order.api.cloud.latest_operation(&order.id).await?;
+        let since = order.before().await?;
         let cvm = order.api.cloud.restart(&order.id, self.force).await?;
-        let goal = Goal::NextOperation {
-            after,
-            status: "running".to_owned(),
-        };
-        order.with_record("the CVM restarts", &cvm, goal).await
+        order.with_record("the CVM restarts", &cvm, since.next("running")).await
     }
 }
 
@@ -142,6 +139,12 @@ impl Cancel {
             .correlation_id
             .clone_from(&cancelled.correlation_id);
         report.data = Some(json!(cancelled));
-        Ok(report)
+        if !cancelled.cancelled {
+            return Ok(report);
+        }
+        let goal = Goal::Idle {
+            operation: cancelled.correlation_id,
+        };
+        order.carried_out(report, &order.id, goal).await
     }
 }

@@ -12,12 +12,14 @@ mod order;
 mod patch;
 mod replicate;
 mod texts;
+mod waiting;
 mod watch;
 
 use clap::{Args, Subcommand};
 
 pub(super) use list::Part;
-pub(super) use order::{Api, conclude, get};
+pub(super) use order::{Api, get};
+pub(super) use waiting::conclude;
 
 use crate::cli::error::CliError;
 use crate::cli::report::Report;

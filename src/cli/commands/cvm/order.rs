@@ -1,27 +1,24 @@
 //! What the operations share: which CVM, consent, waiting, and what is said in the end.
 
 use std::path::Path;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::args::{Agree, duration};
+pub(super) use super::waiting::{Waiting, finish};
+use crate::cli::args::Agree;
 use crate::cli::ask::Person;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cli::text::Page;
-use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal, Settle, Settled};
+use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal};
+use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::{Ask as _, Consent};
 use crate::upgrade::UpgradeError;
-
-/// Time between two looks at a CVM that is waited for.
-const PACE: Duration = Duration::from_secs(1);
 
 /// Largest file with a sealed environment: the guest takes one megabyte, and hex doubles it.
 const MAX_SEALED: u64 = 4 << 20;
@@ -34,22 +31,11 @@ pub(super) struct On {
     cvm: Option<CvmId>,
 }
 
-/// Whether to wait, and how long.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Waiting {
-    /// Wait until it is carried out
-    #[arg(long)]
-    pub(super) wait: bool,
-    /// How long to wait, for example 90s, 10m, 1h
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
-    pub(super) timeout: Duration,
-}
-
 /// The cloud, as the environment names it.
 #[derive(Debug)]
 pub(in crate::cli::commands) struct Api<'a> {
-    session: &'a Session,
-    settings: Settings,
+    pub(super) session: &'a Session,
+    pub(super) settings: Settings,
     pub(in crate::cli::commands) cloud: Client,
 }
 
@@ -60,6 +46,15 @@ pub(super) struct Order<'a> {
     pub(super) id: CvmId,
     name: &'static str,
     pub(super) waiting: Waiting,
+}
+
+/// What tells an order's own operation from others.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Since {
+    /// The latest operation before the order.
+    pub(super) before: Option<String>,
+    /// Compose hash that the CVM runs after it, where that is known.
+    pub(super) hash: Option<ComposeHash>,
 }
 
 /// What a command that changes a CVM takes besides the change.
@@ -116,6 +111,21 @@ impl On {
     }
 }
 
+impl Since {
+    /// The same, for an order that is about a compose hash.
+    pub(super) fn running(self, hash: Option<ComposeHash>) -> Self {
+        Self { hash, ..self }
+    }
+
+    /// The end of the operation that follows.
+    pub(super) fn next(self, status: &str) -> Goal {
+        Goal::NextOperation {
+            after: self.before,
+            status: status.to_owned(),
+        }
+    }
+}
+
 impl Terms {
     /// An order under these terms; does no I/O beyond `phala.toml`.
     pub(super) fn order<'a>(&self, session: &'a Session, name: &'static str) -> Result<Order<'a>, CliError> {
@@ -152,6 +162,17 @@ impl Order<'_> {
         self.api.settings.yes
     }
 
+    /// The latest operation before the order, where it is waited for: what follows it is the order's own.
+    pub(super) async fn before(&self) -> Result<Since, CliError> {
+        if !self.waiting.wait {
+            return Ok(Since::default());
+        }
+        Ok(Since {
+            before: self.api.cloud.latest_operation(&self.id).await?,
+            hash: None,
+        })
+    }
+
     /// A report that the order was taken.
     pub(super) fn taken(&self, message: &str) -> Report {
         let mut report = Report::done(self.name, message);
@@ -168,8 +189,13 @@ impl Order<'_> {
         self.carried_out(report, &self.id, goal).await
     }
 
-    /// The end of an order that answered with an operation.
-    pub(super) async fn with_operation(&self, message: &str, accepted: &Accepted) -> Result<Report, CliError> {
+    /// The end of an order that answered with an operation, or with nothing: then it is the one after `before`.
+    pub(super) async fn with_operation(
+        &self,
+        message: &str,
+        accepted: &Accepted,
+        Since { before, hash }: Since,
+    ) -> Result<Report, CliError> {
         let mut report = self.taken(message);
         report.page.line(message);
         report.page.facts(&[
@@ -177,11 +203,16 @@ impl Order<'_> {
             ("status", accepted.status.clone()),
         ]);
         report.facts.upgrade.correlation_id.clone_from(&accepted.correlation_id);
+        report.facts.upgrade.compose_hash = hash;
         report.data = Some(json!({ "accepted": accepted }));
         let status = "running".to_owned();
         let goal = match &accepted.correlation_id {
-            Some(id) => Goal::Operation { id: id.clone(), status },
-            None => Goal::Status(status),
+            Some(id) => Goal::Operation {
+                id: id.clone(),
+                status,
+                hash,
+            },
+            None => Goal::NextOperation { after: before, status },
         };
         self.carried_out(report, &self.id, goal).await
     }
@@ -190,53 +221,6 @@ impl Order<'_> {
     pub(super) async fn carried_out(&self, report: Report, id: &CvmId, goal: Goal) -> Result<Report, CliError> {
         finish(&self.api, &self.waiting, (id, goal), report).await
     }
-}
-
-/// Waits until an order is carried out, where that was asked for, and says how it ended.
-pub(super) async fn finish(
-    api: &Api<'_>,
-    waiting: &Waiting,
-    (id, goal): (&CvmId, Goal),
-    report: Report,
-) -> Result<Report, CliError> {
-    if !waiting.wait {
-        return Ok(report);
-    }
-    let settle = Settle {
-        goal,
-        pace: api.settings.request_time.map_or(PACE, |time| time / 100),
-        time: waiting.timeout,
-    };
-    let out = &api.session.out;
-    let mut tell = |cvm: &Cvm| out.progress(&format!("the CVM is {}", cvm.status.as_deref().unwrap_or("silent")));
-    let settled = api.cloud.settle(id, &settle, &mut tell).await?;
-    Ok(conclude(report, id, settled))
-}
-
-/// How an order that was waited for ended.
-pub(in crate::cli::commands) fn conclude(mut report: Report, id: &CvmId, settled: Settled) -> Report {
-    match settled {
-        Settled::Done(cvm) => {
-            if let Some(cvm) = cvm {
-                report.data = merged(report.data, record(&cvm));
-                report.page = Page::default();
-                show(&mut report.page, &cvm);
-            }
-            report.message = format!("{}, and carried out", report.message);
-        }
-        Settled::Failed(why) => {
-            report.exit = Exit::Failed;
-            "OPERATION_FAILED".clone_into(&mut report.code);
-            report.message = format!("the order was taken, and the operation failed: {why}");
-            report.next = Some(format!("countersign cvm operations --cvm {}", quote(&id.to_string())));
-        }
-        Settled::Waiting(_) => {
-            report.exit = Exit::Pending;
-            "PENDING_OPERATION".clone_into(&mut report.code);
-            "the order was taken, and is not carried out yet".clone_into(&mut report.message);
-        }
-    }
-    report
 }
 
 /// The command that shows a CVM.
@@ -249,7 +233,7 @@ pub(super) fn record(cvm: &Cvm) -> Value {
     json!({ "cvm": cvm, "record": cvm.raw })
 }
 
-fn merged(data: Option<Value>, more: Value) -> Option<Value> {
+pub(super) fn merged(data: Option<Value>, more: Value) -> Option<Value> {
     match (data, more) {
         (Some(Value::Object(mut all)), Value::Object(more)) => {
             all.extend(more);

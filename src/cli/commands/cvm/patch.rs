@@ -6,7 +6,8 @@ use alloy::primitives::B256;
 use clap::Args;
 
 use super::go_on::{GoOn, Wish};
-use super::order::{Order, Terms, sealed};
+use super::order::{Order, Since, Terms, sealed};
+use crate::cli::args::{gigabytes, megabytes};
 use crate::cli::error::CliError;
 use crate::cli::failure::Next;
 use crate::cli::report::Report;
@@ -57,10 +58,10 @@ pub(super) struct PatchArgs {
     #[arg(long, value_name = "N", help_heading = "What changes")]
     vcpu: Option<u32>,
     /// Memory, MB
-    #[arg(long, value_name = "MB", help_heading = "What changes")]
+    #[arg(long, value_name = "MB", value_parser = megabytes, help_heading = "What changes")]
     memory: Option<u32>,
     /// Disk, GB
-    #[arg(long, value_name = "GB", help_heading = "What changes")]
+    #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "What changes")]
     disk_size: Option<u32>,
     /// OS image
     #[arg(long, value_name = "NAME", help_heading = "What changes")]
@@ -102,10 +103,10 @@ pub(super) struct Resources {
     #[arg(long, value_name = "N")]
     vcpu: Option<u32>,
     /// Memory, MB
-    #[arg(long, value_name = "MB")]
+    #[arg(long, value_name = "MB", value_parser = megabytes)]
     memory: Option<u32>,
     /// Disk, GB
-    #[arg(long, value_name = "GB")]
+    #[arg(long, value_name = "GB", value_parser = gigabytes)]
     disk_size: Option<u32>,
     /// Instance type, for example tdx.medium
     #[arg(long, value_name = "NAME")]
@@ -175,21 +176,23 @@ impl PatchArgs {
                 "Carry the allowed change out?",
                 &[("compose hash", approved.hash.to_string())],
             )?;
+            let since = order.before().await?.running(Some(approved.hash));
             let accepted = order.api.cloud.confirm(&order.id, approved.hash, approved.by).await?;
-            return order.with_operation("the change was taken", &accepted).await;
+            return order.with_operation("the change was taken", &accepted, since).await;
         }
         if patch == Patch::default() {
             return Err(nothing());
         }
         self.on.refuse_sealed(patch.encrypted_env.is_some())?;
         order.ask("Change this CVM? It restarts.", &changes(&patch))?;
+        let since = order.before().await?;
         let patched = order.api.cloud.patch(&order.id, &patch).await?.read()?;
         let wish = Wish {
             on: &self.on,
             words: self.as_upgrade(&patch),
             patch,
         };
-        order.with_phases("the change was taken", patched, wish).await
+        order.with_phases("the change was taken", patched, (wish, since)).await
     }
 
     fn patch(&self) -> Result<Patch, CliError> {
@@ -341,6 +344,7 @@ impl Resources {
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
         order.ask("Change this CVM's resources? It restarts.", &facts)?;
+        let since = order.before().await?;
         let changed = order.api.cloud.set_resources(&order.id, &change).await?;
         let words = [
             ("--vcpu", number(change.vcpu)),
@@ -355,7 +359,9 @@ impl Resources {
             patch: Patch::default(),
             words: Some(words.flatten().collect()),
         };
-        order.with_change("the new resources were taken", changed, wish).await
+        order
+            .with_change("the new resources were taken", changed, (wish, since))
+            .await
     }
 }
 
@@ -380,6 +386,7 @@ impl VisibilityArgs {
             .iter()
             .flat_map(|(name, value)| [(*name).to_owned(), value.clone()])
             .collect();
+        let since = order.before().await?;
         let changed = order.api.cloud.set_visibility(&order.id, visibility).await?;
         let changes = Changes {
             public_sysinfo: Some(self.public_sysinfo),
@@ -388,7 +395,9 @@ impl VisibilityArgs {
             ..Changes::default()
         };
         let wish = self.on.wish(changes, upgrade);
-        order.with_change("the new visibility was taken", changed, wish).await
+        order
+            .with_change("the new visibility was taken", changed, (wish, since))
+            .await
     }
 }
 
@@ -407,20 +416,21 @@ impl Listed {
         } else {
             "the CVM is not listed"
         };
-        let status = cvm.status.clone().unwrap_or_default();
-        order.with_record(said, &cvm, Goal::Status(status)).await
+        order.with_record(said, &cvm, Goal::Listed(self.listed)).await
     }
 }
 
 impl Order<'_> {
     /// The end of a change whose answer may be a record, an operation, or a hash to allow.
-    async fn with_change(&self, message: &str, changed: Changed, wish: Wish<'_>) -> Result<Report, CliError> {
+    async fn with_change(
+        &self,
+        message: &str,
+        changed: Changed,
+        (wish, since): (Wish<'_>, Since),
+    ) -> Result<Report, CliError> {
         match changed {
-            Changed::Updated(cvm) => {
-                self.with_record(message, &cvm, Goal::Status("running".to_owned()))
-                    .await
-            }
-            Changed::Accepted(accepted) => self.with_operation(message, &accepted).await,
+            Changed::Updated(cvm) => self.with_record(message, &cvm, since.next("running")).await,
+            Changed::Accepted(accepted) => self.with_operation(message, &accepted, since).await,
             Changed::HashRequired(prepared) => self.hash_required(&prepared, wish).await,
         }
     }

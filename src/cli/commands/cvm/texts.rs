@@ -79,6 +79,7 @@ impl PreLaunchScript {
             "Change the pre-launch script? The CVM restarts.",
             &[("file", path.clone())],
         )?;
+        let since = order.before().await?.running(self.proof.compose_hash);
         let approved = self.proof.approved();
         let patched = order
             .api
@@ -90,7 +91,7 @@ impl PreLaunchScript {
             ..Changes::default()
         };
         let wish = self.on.wish(changes, ["--pre-launch-script".to_owned(), path]);
-        order.with_phases("the script was taken", patched, wish).await
+        order.with_phases("the script was taken", patched, (wish, since)).await
     }
 }
 
@@ -103,6 +104,7 @@ impl DockerCompose {
             "Change the Docker Compose text? The CVM restarts.",
             &[("file", path.clone())],
         )?;
+        let since = order.before().await?.running(self.proof.compose_hash);
         let approved = self.proof.approved();
         let patched = order.api.cloud.set_docker_compose(&order.id, &text, approved).await?;
         let changes = Changes {
@@ -111,7 +113,7 @@ impl DockerCompose {
         };
         let wish = self.on.wish(changes, ["--compose".to_owned(), path]);
         order
-            .with_phases("the Docker Compose text was taken", patched, wish)
+            .with_phases("the Docker Compose text was taken", patched, (wish, since))
             .await
     }
 }
@@ -123,8 +125,9 @@ impl OsImageArgs {
             "Change the OS image? The CVM restarts.",
             &[("OS image", self.image.clone())],
         )?;
+        let since = order.before().await?;
         let accepted = order.api.cloud.set_os_image(&order.id, &self.image).await?;
-        order.with_operation("the OS image was taken", &accepted).await
+        order.with_operation("the OS image was taken", &accepted, since).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! `watch`: until a CVM is where it should be.
+//! `watch`: until a CVM is where it should be, or an operation is over.
 
 use std::time::Duration;
 
@@ -6,16 +6,24 @@ use clap::Args;
 use serde_json::json;
 
 use super::order::{Api, On, get};
+use super::waiting::{Teller, conclude, settle};
 use crate::cli::args::duration;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cloud::{CvmState, News, Watched};
+use crate::cloud::{CvmId, CvmState, Goal, News, Settled, Watched};
+use crate::compose::ComposeHash;
 
 /// Watch a CVM until it has a status; a stream of events where the server gives one
+///
+/// With --operation it waits until that operation came to its end, however fast the restart was, and with --compose-hash
+/// until the CVM runs that hash as well.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm watch --cvm my-app --target running --timeout 10m")]
+#[command(
+    after_help = "Examples:\n  countersign cvm watch --cvm my-app --target running --timeout 10m\n  \
+    countersign cvm watch --cvm my-app --operation corr_1234 --compose-hash 0x1234..."
+)]
 pub(super) struct Watch {
     #[command(flatten)]
     on: On,
@@ -25,6 +33,12 @@ pub(super) struct Watch {
     /// Time between two states, 5s to 30s
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     interval: Duration,
+    /// Operation to wait for, as the order that began it named it
+    #[arg(long, value_name = "ID")]
+    operation: Option<String>,
+    /// Compose hash that the CVM has to run after the operation
+    #[arg(long, value_name = "HASH", requires = "operation")]
+    compose_hash: Option<ComposeHash>,
     /// How long to wait in all, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
     timeout: Duration,
@@ -34,14 +48,19 @@ impl Watch {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let id = self.on.id()?;
         let api = Api::new(session, None)?;
+        if let Some(operation) = self.operation.clone() {
+            return self.operation(&api, (&id, operation)).await;
+        }
         let watch = crate::cloud::Watch {
             interval: self.interval,
             deadline: Some(self.timeout),
             ..crate::cloud::Watch::for_target(&self.target)
         };
+        let what = format!("until the CVM is {}", self.target);
+        let mut teller = Teller::begin(&session.out, &what, self.timeout);
         let mut tell = |news: News<'_>| {
-            session.out.progress(&match news {
-                News::State(state) => sentence(state),
+            teller.news(match news {
+                News::State(state) => format!("{}; waiting {what}", sentence(state)),
                 News::Again { why } => format!("watching again: {why}"),
                 News::Polling { why } => format!("asking in intervals: {why}"),
             });
@@ -69,6 +88,28 @@ impl Watch {
             ]);
         }
         report.data = Some(json!({ "target": self.target, "state": state }));
+        Ok(report)
+    }
+
+    async fn operation(&self, api: &Api<'_>, (id, operation): (&CvmId, String)) -> Result<Report, CliError> {
+        let mut report = Report::done("cvm watch", format!("operation {operation} is over"));
+        report.facts.upgrade.cvm = Some(id.to_string());
+        report.facts.upgrade.correlation_id = Some(operation.clone());
+        report.facts.upgrade.compose_hash = self.compose_hash;
+        let goal = Goal::Operation {
+            id: operation,
+            status: self.target.clone(),
+            hash: self.compose_hash,
+        };
+        let (settled, operation) = settle(api, (id, goal), self.timeout).await?;
+        let name = operation.clone().unwrap_or_default();
+        let said = match &settled {
+            Settled::Done(_) => format!("operation {name} is carried out"),
+            Settled::Failed(why) => format!("operation {name} failed: {why}"),
+            Settled::Waiting(_) => format!("operation {name} is not carried out yet"),
+        };
+        let mut report = conclude(report, id, (settled, operation.as_deref()));
+        report.message = said;
         Ok(report)
     }
 }

@@ -1,0 +1,270 @@
+//! What settings are made of, by rank.
+
+use clap::Parser as _;
+
+use super::*;
+use crate::cli::args::{Cli, Command};
+
+#[derive(clap::Parser)]
+struct Only {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    safe: Multisig,
+}
+
+fn typed(words: &[&str]) -> Only {
+    Only::parse_from(std::iter::once("x").chain(words.iter().copied()))
+}
+
+fn gather(words: &[&str], env: &[(&str, &str)]) -> Result<Settings, CliError> {
+    let only = typed(words);
+    let typed = Typed {
+        reach: Some(&only.reach),
+        ..Typed::default()
+    };
+    Settings::gather(typed, &Environment::fixed(env))
+}
+
+fn project(text: &str) -> Project {
+    Project::parse(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn a_flag_ranks_before_the_environment() {
+    let env = [(RPC_URL, "https://env.example")];
+    let settings = gather(
+        &["--rpc-url", "https://a.example", "--rpc-url", "https://b.example"],
+        &env,
+    )
+    .unwrap();
+    let hosts: Vec<_> = settings
+        .endpoints
+        .iter()
+        .map(|endpoint| endpoint.value.host_str().unwrap())
+        .collect();
+    assert_eq!(hosts, ["a.example", "b.example"]);
+    assert!(
+        settings
+            .endpoints
+            .iter()
+            .all(|endpoint| endpoint.origin == Origin::Flag("--rpc-url"))
+    );
+}
+
+#[test]
+fn the_environment_ranks_before_the_default() {
+    let settings = gather(
+        &[],
+        &[
+            (RPC_URL, "https://env.example"),
+            (API_PREFIX, "https://c.example/api/v1"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.endpoints[0].origin, Origin::Variable(RPC_URL));
+    assert_eq!(settings.prefix.value.as_str(), "https://c.example/api/v1");
+    assert_eq!(settings.prefix.origin, Origin::Variable(API_PREFIX));
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let settings = gather(&[], &[(RPC_URL, ""), (API_PREFIX, ""), (API_KEY, "")]).unwrap();
+    assert!(settings.endpoints.is_empty() && settings.api_key.is_none());
+    assert_eq!(settings.prefix.value.as_str(), DEFAULT_PREFIX);
+    assert_eq!(settings.prefix.origin, Origin::Default);
+}
+
+#[test]
+fn v23_a_malformed_address_is_refused_without_repeating_it() {
+    for name in [RPC_URL, API_PREFIX] {
+        for bad in ["CANARY", "ftp://CANARY.example", "https://", "file:///CANARY"] {
+            let error = gather(&[], &[(name, bad)]).unwrap_err();
+            assert!(matches!(error, CliError::Input { .. }));
+            assert!(!format!("{error:?}").contains("CANARY"), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn v23_settings_never_show_the_api_key() {
+    let settings = gather(&[], &[(API_KEY, "phak_CANARY")]).unwrap();
+    assert!(settings.api_key.is_some());
+    assert!(!format!("{settings:?}").contains("CANARY"));
+}
+
+#[test]
+fn the_project_file_names_the_cvm_when_no_flag_does() {
+    let file = project("app_id = \"app_0123456789012345678901234567890123456789\"\nname = \"other\"\n");
+    let found = cvm(None, &file).unwrap();
+    assert_eq!(found.origin, Origin::Project);
+    assert_eq!(
+        found.value,
+        "app_0123456789012345678901234567890123456789".parse().unwrap()
+    );
+    let id = "my-app".parse().unwrap();
+    let flagged = cvm(Some(&id), &file).unwrap();
+    assert_eq!((flagged.value, flagged.origin), (id, Origin::Flag("--cvm")));
+}
+
+#[test]
+fn the_project_file_is_read_leniently_and_names_in_the_ecosystems_order() {
+    let file = project("name = \"n-name\"\nuuid = \"u\"\nprofile = \"p\"\ngateway_port = 1\n[unknown]\nx = [1]\n");
+    assert_eq!(file.cvm(), Some("u"));
+    assert_eq!(project("").cvm(), None);
+    assert!(Project::parse(b"name = ").is_err() && Project::parse(b"name = 3").is_err());
+    assert!(Project::parse(&[0xff]).is_err());
+}
+
+#[test]
+fn without_a_cvm_or_a_change_the_arguments_are_refused() {
+    let none = intent(
+        &typed(&["--compose", "x"]).change,
+        &Project::default(),
+        (&typed(&[]).safe, &Governor::default()),
+        (&Environment::fixed(&[]), &|_| {}),
+    )
+    .unwrap_err();
+    assert!(matches!(
+        none,
+        CliError::Usage {
+            code: "USAGE_NO_CVM",
+            ..
+        }
+    ));
+    let nothing = intent(
+        &typed(&["--cvm", "my-app"]).change,
+        &Project::default(),
+        (&typed(&[]).safe, &Governor::default()),
+        (&Environment::fixed(&[]), &|_| {}),
+    )
+    .unwrap_err();
+    assert!(matches!(
+        nothing,
+        CliError::Usage {
+            code: "USAGE_NOTHING_TO_CHANGE",
+            ..
+        }
+    ));
+}
+
+#[test]
+fn flags_become_exactly_the_fields_of_the_patch() {
+    let words = [
+        "--cvm=my-app",
+        "--allowed-env=B,A",
+        "--allowed-env",
+        "C",
+        "--public-logs",
+        "false",
+        "--vcpu",
+        "2",
+        "--memory",
+        "4096",
+        "--disk-size",
+        "40",
+        "--image",
+        "dstack-0.5.5",
+        "--confirm",
+    ];
+    let intent = intent(
+        &typed(&words).change,
+        &Project::default(),
+        (&typed(&[]).safe, &Governor::default()),
+        (&Environment::fixed(&[]), &|_| {}),
+    )
+    .unwrap()
+    .value;
+    let expected = Patch {
+        changes: Changes {
+            allowed_envs: Some(["B", "A", "C"].map(str::to_owned).to_vec()),
+            public_logs: Some(false),
+            ..Changes::default()
+        },
+        vcpu: Some(2),
+        memory: Some(4096),
+        disk_size: Some(40),
+        image: Some("dstack-0.5.5".to_owned()),
+        ..Patch::default()
+    };
+    assert_eq!(intent.patch, expected);
+    assert!(intent.confirm);
+}
+
+#[test]
+fn i1_i4_a_compose_file_is_taken_byte_for_byte_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("docker-compose.yml");
+    let read = |bytes: &[u8]| {
+        fsutil::write(&path, bytes, 0o644).unwrap();
+        text_file(&path)
+    };
+    assert_eq!(read(b"services: {}\r\n").unwrap(), "services: {}\r\n");
+    for bad in [&b""[..], b" \n", b"\xef\xbb\xbfservices: {}", b"\xff\xfe"] {
+        assert!(matches!(read(bad), Err(CliError::Input { .. })), "{bad:?}");
+    }
+    assert!(matches!(read(&vec![b'x'; 200 * 1024 + 1]), Err(CliError::UserFile(_))));
+    assert!(matches!(text_file(dir.path()), Err(CliError::UserFile(_))));
+}
+
+#[test]
+fn m23_the_record_of_signatures_is_below_the_folder_for_state() {
+    let at = |pairs: &[(&str, &str)]| Environment::fixed(pairs).signing_record();
+    let home = (HOME, "/home/me");
+    let default = Path::new("/home/me/.local/state/countersign/signed");
+    assert_eq!(at(&[home]).unwrap(), default);
+    assert_eq!(at(&[home, (STATE_HOME, "state")]).unwrap(), default);
+    assert_eq!(at(&[home, (STATE_HOME, "")]).unwrap(), default);
+    let named = at(&[home, (STATE_HOME, "/var/state")]).unwrap();
+    assert_eq!(named, Path::new("/var/state/countersign/signed"));
+    let none = at(&[]).unwrap_err();
+    assert!(matches!(
+        none,
+        CliError::Usage {
+            code: "USAGE_NO_HOME",
+            ..
+        }
+    ));
+}
+
+#[test]
+fn limits_say_what_was_typed() {
+    let words = [
+        "x",
+        "upgrade",
+        "--timeout",
+        "10m",
+        "--finality",
+        "safe",
+        "--max-fee",
+        "0.5",
+        "--supersede",
+        "--new-nonce",
+        "--accept-unverified-hash",
+        "--no-wait",
+        "--yes",
+    ];
+    let Command::Upgrade(upgrade) = Cli::parse_from(words).command else {
+        panic!("another command")
+    };
+    let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[])).unwrap();
+    assert_eq!(settings.limits.timeout, Duration::from_secs(600));
+    assert_eq!(settings.limits.finality, Some(crate::chain::Finality::Safe));
+    assert_eq!(settings.limits.fees.ceiling, Some(500_000_000));
+    assert!(settings.yes && settings.limits.supersede && settings.limits.new_nonce);
+    assert!(settings.limits.no_wait && settings.limits.accept_unverified_hash);
+}
+
+#[test]
+fn consent_and_risks_are_off_until_they_are_typed() {
+    let Command::Upgrade(upgrade) = Cli::parse_from(["x", "upgrade", "--json"]).command else {
+        panic!("another command")
+    };
+    let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[])).unwrap();
+    let limits = settings.limits;
+    assert!(!settings.yes && !settings.allow_unpinned && settings.signer.is_none());
+    assert!(!limits.supersede && !limits.new_nonce && !limits.accept_unverified_hash && !limits.no_wait);
+    assert_eq!(limits.finality, None);
+}
