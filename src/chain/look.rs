@@ -55,7 +55,7 @@ impl RawReceipt {
 
 impl Finality {
     /// The tag of the block that has reached it, where there is one.
-    pub(super) const fn tag(self) -> Option<&'static str> {
+    pub const fn tag(self) -> Option<&'static str> {
         match self {
             Self::Confirmations(_) => None,
             Self::Safe => Some("safe"),

@@ -417,6 +417,17 @@ impl Chain {
         Ok(blocks.first().copied().flatten().filter(|_| all))
     }
 
+    /// Hash of the block at this height, where every endpoint that answers names the same. One round trip.
+    ///
+    /// # Errors
+    /// No endpoint answered.
+    pub async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        let asked = self.gather(|node| node.block_if_there(Ask::block(number))).await?;
+        let mut hashes = asked.iter().map(|(_, block)| block.map(|block| block.hash));
+        let first = hashes.next().flatten();
+        Ok(first.filter(|_| hashes.all(|hash| hash == first)))
+    }
+
     /// A block that `finality` covers at `head`.
     async fn settled_block(&self, head: BlockRef, finality: Finality) -> Result<BlockRef, ChainError> {
         let ask = match (finality.tag(), finality.depth(head.number)) {

@@ -100,6 +100,7 @@ impl Run<'_> {
             Some(transaction) => chain.prove(transaction, &changes, self.finality(chain.id())).await,
             None => chain.prove_state(&changes, self.finality(chain.id())).await,
         };
+        self.stop_at_broken_promise(chain, &proof).await?;
         match fresh {
             Ok(fresh) => self.keep_proof(&proof, fresh),
             // The block that held it was replaced.
@@ -112,6 +113,23 @@ impl Run<'_> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A block that endpoints called safe or final and that is gone: what they say of this chain is not to be relied on.
+    async fn stop_at_broken_promise(&self, chain: &Chain, proof: &Proof) -> Result<(), UpgradeError> {
+        let Some(tag) = proof.finality.tag() else { return Ok(()) };
+        let Some(found) = chain.block_hash(proof.block.number).await? else {
+            return Ok(());
+        };
+        if found == proof.block.hash {
+            return Ok(());
+        }
+        Err(UpgradeError::stop(
+            "CHAIN_NOT_TRUSTWORTHY",
+            format!("block {}, which was called {tag}", proof.block.number),
+            proof.block.hash,
+            found,
+        ))
     }
 
     /// Evidence names the block that stayed.

@@ -830,6 +830,28 @@ fn x18_a_block_that_is_replaced_after_it_was_proof_is_no_proof_for_the_commit() 
 }
 
 #[test]
+fn x21_a_block_that_was_called_safe_and_is_replaced_stops_everything() {
+    let world = World::with(WorldOptions {
+        anvil: AnvilOptions {
+            slots_in_epoch: Some(1),
+            ..AnvilOptions::default()
+        },
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    flow.step("execute").exits(0);
+    world.rpc().mine(2);
+    flow.with("wait", &["--finality", "safe"]).exits(0);
+    world.rpc().call("anvil_reorg", json!([3, []]));
+    world.rpc().mine(3);
+    flow.with("commit", &["--finality", "safe"])
+        .exits(5)
+        .says("CHAIN_NOT_TRUSTWORTHY");
+    flow.nothing_committed();
+}
+
+#[test]
 fn x19_a_stranger_that_takes_the_nonce_after_the_proof_ends_it_before_the_commit() {
     let world = World::start();
     let flow = Flow::new(&world);

@@ -401,6 +401,10 @@ fn mismatch(stop: &Stop) -> Verdict {
             "ask whoever sent it what they signed; those that count are kept, and what is to be signed is unchanged"
                 .to_owned(),
         ),
+        "CHAIN_NOT_TRUSTWORTHY" => (
+            Next::Look,
+            "commit nothing; ask other endpoints with --rpc-url whether the chain itself went back".to_owned(),
+        ),
         "HASH_MISMATCH" | "HASH_CHANGED" => (
             Next::Look,
             format!(
