@@ -19,6 +19,8 @@ pub struct AppQuery {
     pub kms: Option<Address>,
     /// Compose hash to ask about.
     pub hash: Option<B256>,
+    /// Compose hash that runs, to be asked about besides.
+    pub running: Option<B256>,
     /// Device to ask about.
     pub device: Option<B256>,
     /// OS image to ask about.
@@ -48,6 +50,9 @@ pub struct AppState {
     pub pending_owner: Option<Address>,
     /// `allowedComposeHashes(hash)`, when asked.
     pub hash_allowed: Option<bool>,
+    /// `allowedComposeHashes(running)`, when asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_allowed: Option<bool>,
     /// `allowedDeviceIds(device)`, when asked.
     pub device_allowed: Option<bool>,
     /// `allowAnyDevice()`.
@@ -162,6 +167,9 @@ impl Chain {
         let version = facts.next().value::<A::versionCall>();
         let require_tcb_up_to_date = facts.next().value::<A::requireTcbUpToDateCall>();
         let hash_allowed = query.hash.map(|_| facts.next().value::<A::allowedComposeHashesCall>());
+        let running_allowed = query
+            .running
+            .map(|_| facts.next().value::<A::allowedComposeHashesCall>());
         let device_allowed = query.device.map(|_| facts.next().value::<A::allowedDeviceIdsCall>());
         let registered = query.kms.map(|_| facts.next().value::<K::registeredAppsCall>());
         let preflight = query.boot().map(|_| preflight(facts));
@@ -177,6 +185,7 @@ impl Chain {
             owner_kind: OwnerKind::Nobody,
             pending_owner,
             hash_allowed: required(hash_allowed).ok_or_else(|| missing("allowedComposeHashes(bytes32)"))?,
+            running_allowed: required(running_allowed).ok_or_else(|| missing("allowedComposeHashes(bytes32)"))?,
             device_allowed: required(device_allowed).ok_or_else(|| missing("allowedDeviceIds(bytes32)"))?,
             any_device: any_device.ok_or_else(|| missing("allowAnyDevice()"))?,
             version: version.and_then(|version| u64::try_from(version).ok()),
@@ -233,9 +242,10 @@ impl AppQuery {
             Question::call(app, &A::versionCall {}),
             Question::call(app, &A::requireTcbUpToDateCall {}),
         ];
-        let hash = self.hash.map(|hash| A::allowedComposeHashesCall { composeHash: hash });
+        let hashes = self.hash.into_iter().chain(self.running);
+        let hashes = hashes.map(|hash| A::allowedComposeHashesCall { composeHash: hash });
         let device = self.device.map(|id| A::allowedDeviceIdsCall { deviceId: id });
-        list.extend(hash.map(|call| Question::call(app, &call)));
+        list.extend(hashes.map(|call| Question::call(app, &call)));
         list.extend(device.map(|call| Question::call(app, &call)));
         let known = K::registeredAppsCall { appId: app };
         list.extend(self.kms.map(|kms| Question::call(kms, &known)));

@@ -232,6 +232,9 @@ pub(super) async fn app_now(chain: &Chain, plan: &Plan, hash: Option<B256>) -> R
         app: plan.app,
         kms: plan.kms,
         hash,
+        running: code
+            .and_then(|code| code.current_hash)
+            .map(|hash| B256::from(*hash.as_bytes())),
         device: code.and_then(|code| code.device),
         os_image: code.and_then(|code| code.os_image),
     };

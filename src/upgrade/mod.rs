@@ -8,6 +8,7 @@ mod adopt;
 mod approve;
 mod authority;
 mod ballot;
+mod base;
 mod ceremony;
 mod commit;
 mod document;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::authority::{Actor, Authority, TimelockPlan};
+use super::base::Base;
 use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
@@ -231,8 +232,11 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     let cloud = world.cloud.host();
     let state = state?;
     check_heir(&state, intent.expected.pending_owner)?;
+    let base = Base::of(&chain, &state, subject.cvm.compose_hash).await?;
+    base.check(subject.cvm.compose_hash)?;
     let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
     let pending = known_pending(pending)?;
+    let base = base.warning(subject.cvm.compose_hash);
     let kept = (
         subject.cvm.compose_hash,
         expected,
@@ -256,6 +260,7 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         history,
         policy,
         revocation,
+        base,
     };
     Ok(pending::compare(world, draft.assess(state)).await)
 }
@@ -320,6 +325,7 @@ fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
         app: subject.app,
         kms: subject.cvm.kms.kms_contract,
         hash: hash.map(|hash| B256::from(*hash.as_bytes())),
+        running: subject.cvm.compose_hash.map(|hash| B256::from(*hash.as_bytes())),
         device: subject.cvm.device_id,
         os_image: subject.cvm.os_image_hash,
     }
@@ -402,6 +408,7 @@ struct Draft<'a> {
     history: Vec<HashRecord>,
     policy: Vec<PolicyChange>,
     revocation: Revocation,
+    base: Option<Warning>,
     authority: Authority,
 }
 
@@ -422,12 +429,12 @@ impl Draft<'_> {
     }
 
     fn remarks(&self) -> Vec<Warning> {
-        match (&self.intent.env, &self.environment) {
-            (Some(request), Some((sealed, _))) => {
-                environment::remarks(request, sealed, self.subject.chain_id, &self.after)
-            }
-            _ => Vec::new(),
+        let mut remarks: Vec<Warning> = self.base.iter().cloned().collect();
+        if let (Some(request), Some((sealed, _))) = (&self.intent.env, &self.environment) {
+            let of_names = environment::remarks(request, sealed, self.subject.chain_id, &self.after);
+            remarks.extend(of_names);
         }
+        remarks
     }
 
     /// What forbids what changes besides.

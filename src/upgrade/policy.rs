@@ -117,6 +117,7 @@ const fn query(intent: &PolicyIntent) -> AppQuery {
         app: intent.app,
         kms: intent.kms,
         hash: None,
+        running: None,
         device: intent.in_use.device,
         os_image: None,
     }

@@ -91,6 +91,7 @@ fn app_state() -> AppState {
         owner_kind: OwnerKind::Eoa,
         pending_owner: None,
         hash_allowed: Some(false),
+        running_allowed: Some(true),
         device_allowed: Some(true),
         any_device: false,
         version: None,

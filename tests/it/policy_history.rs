@@ -28,6 +28,7 @@ async fn state(chain: &Chain, app: Address) -> AppState {
         app,
         kms: None,
         hash: None,
+        running: None,
         device: None,
         os_image: None,
     };

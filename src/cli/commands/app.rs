@@ -144,6 +144,7 @@ impl Target {
             app: found.query.app,
             kms: self.kms.or(found.query.kms),
             hash: self.hash.map(|hash| B256::from(*hash.as_bytes())).or(found.query.hash),
+            running: None,
             device: self.device.or(found.query.device),
             os_image: self.os_image.or(found.query.os_image),
         };

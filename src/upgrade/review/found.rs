@@ -156,6 +156,7 @@ impl Found {
                 app,
                 kms: None,
                 hash: None,
+                running: None,
                 device: None,
                 os_image: None,
             };

@@ -7,6 +7,7 @@ use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask,
 use crate::safe::{Look, LookError, SafeInfo, SafeStatus, Simulation, Watched, look, observe, simulate};
 use crate::upgrade::approve::{app_now, check_pins};
 use crate::upgrade::ballot::{check_child, judge, same_hash};
+use crate::upgrade::base::Base;
 use crate::upgrade::{Ballot, Ceremony, Limits, Plan, Proposal, UpgradeError, World};
 
 /// What an account that delegates to a contract has as code, before the address (EIP-7702).
@@ -24,6 +25,9 @@ pub(super) async fn compare(
     let app = app_now(&chain, plan, None).await?;
     let block = app.block;
     review.take(check_pins(plan, &app))?;
+    let base = Base::of(&chain, &app, plan.current_hash()).await?;
+    review.take(base.check(plan.current_hash()))?;
+    review.warnings.extend(base.warning(plan.current_hash()));
     let in_force = chain.holds(&proposal.changes(), &block).await?;
     if in_force && !review.problems.iter().any(Problem::is_settled) {
         review.decide(

@@ -17,6 +17,7 @@ fn query(world: &World) -> AppQuery {
         app: world.app,
         kms: Some(world.kms),
         hash: Some(HASH),
+        running: None,
         device: Some(world.device),
         os_image: Some(keccak256("os image")),
     }

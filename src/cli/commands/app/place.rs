@@ -84,6 +84,7 @@ impl Found {
             app,
             kms,
             hash: None,
+            running: None,
             device: None,
             os_image: None,
         };
