@@ -57,7 +57,7 @@ const SECRET_OPTIONS: [&str; 9] = [
     "--secret",
 ];
 /// Options whose malformed values are not repeated, since they may hold a key.
-const SENSITIVE_OPTIONS: [&str; 3] = ["--signer", "--rpc-url", "--secret-from"];
+const SENSITIVE_OPTIONS: [&str; 4] = ["--signer", "--rpc-url", "--secret-from", "--second-factor-from"];
 
 /// Refuses arguments that are secrets, before anything can repeat them: other users of the machine see arguments, and
 /// shells keep them.

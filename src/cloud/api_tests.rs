@@ -85,6 +85,11 @@ async fn every(client: &Client) -> Vec<(&'static str, Outcome)> {
         "test_webhook": client.test_webhook(&webhook),
         "deliveries": client.deliveries(&webhook, 50, 0),
         "resend_delivery": client.resend_delivery(&webhook, &"evt_1".parse().unwrap()),
+        "webhook": client.webhook(&webhook),
+        "update_webhook": client.update_webhook(&webhook, &WebhookChange::default()),
+        "webhook_stats": client.webhook_stats(&webhook),
+        "reveal_webhook_secret": client.reveal_webhook_secret(&webhook, None),
+        "rotate_webhook_secret": client.rotate_webhook_secret(&webhook, None),
         "cvms": client.cvms(Page::default()),
         "cvm": client.cvm(&id),
         "manifest": client.manifest(&id),
@@ -156,44 +161,98 @@ fn kind(error: &CloudError) -> &'static str {
     }
 }
 
-#[tokio::test]
-async fn every_error_status_of_every_operation_has_its_variant() {
+/// Statuses, bodies and what they mean to every operation.
+fn refusals() -> [(u16, &'static str, &'static str); 15] {
     let plain = r#"{"detail":"no"}"#;
     let coded = r#"{"error_code":"ERR-03-007","message":"no","request_id":"req_1","details":null}"#;
-    let cases = [
+    let listed = r#"{"detail":[{"loc":["body","x"],"msg":"bad","type":"t"}]}"#;
+    [
         (400, plain, "refused"),
         (401, plain, "auth"),
         (403, plain, "auth"),
         (404, plain, "not found"),
         (409, plain, "busy"),
         (409, coded, "refused"),
-        (
-            422,
-            r#"{"detail":[{"loc":["body","x"],"msg":"bad","type":"t"}]}"#,
-            "refused",
-        ),
+        (422, listed, "refused"),
+        (428, plain, "refused"),
         (466, coded, "refused"),
         (467, coded, "refused"),
         (468, coded, "refused"),
         (500, plain, "unavailable"),
+        (502, "<html>", "unavailable"),
         (503, plain, "unavailable"),
         (504, "<html>", "unavailable"),
-    ];
-    for (status, body, expected) in cases {
+    ]
+}
+
+/// The statuses that the table names for each operation.
+fn documented() -> Vec<(String, u16)> {
+    let table: Value = serde_json::from_str(TABLE).unwrap();
+    let rows = table["operations"].as_array().unwrap().clone();
+    let each = rows.into_iter().flat_map(|row| {
+        let statuses = row["errors"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{row} names no errors"))
+            .clone();
+        let name = row["name"].as_str().unwrap().to_owned();
+        statuses
+            .into_iter()
+            .map(move |status| (name.clone(), u16::try_from(status.as_u64().unwrap()).unwrap()))
+    });
+    each.collect()
+}
+
+#[tokio::test]
+async fn every_error_status_of_every_operation_has_its_variant() {
+    let mut met = std::collections::BTreeSet::new();
+    for (status, body, expected) in refusals() {
         let fake = Fake::always(status, body).await;
-        for (name, outcome) in every(&client(&fake)).await {
+        let client = client(&fake);
+        let mut outcomes = every(&client).await;
+        if status < 500 {
+            // What another attempt may cure is tried again until the deadline.
+            let watch = Watch::for_target("running");
+            let watched = client.watch(&cvm_id(), &watch, &mut |_| {}).await;
+            outcomes.push(("watch", watched.map(|value| format!("{value:?}"))));
+        }
+        for (name, outcome) in outcomes {
             let error = outcome.expect_err(name);
             assert_eq!(kind(&error), expected, "{name} {status}: {error}");
             assert!(error.to_string().contains(&status.to_string()), "{name}: {error}");
+            met.insert((name.to_owned(), status));
         }
+        match client.token_info(&cvm_id(), &token()).await {
+            Ok(said) => assert!(said.is_none() && status < 500, "the server will not say: {status}"),
+            Err(error) => assert_eq!((kind(&error), status >= 500), ("unavailable", true), "{error}"),
+        }
+        met.insert(("token_info".to_owned(), status));
     }
+    let body = hash_required();
+    let fake = Fake::always(465, &body).await;
+    met.extend(
+        every(&client(&fake))
+            .await
+            .into_iter()
+            .map(|(name, _)| (name.to_owned(), 465)),
+    );
+    for (name, status) in documented() {
+        assert!(
+            met.contains(&(name.clone(), status)),
+            "{name}: nothing shows what {status} means"
+        );
+    }
+}
+
+/// A 465 that names a hash.
+fn hash_required() -> String {
+    let body = json!({"error_code": "ERR-01-005", "message": "m", "details": [
+        {"field": "compose_hash", "value": hash().bare()}, {"field": "app_id", "value": APP}]});
+    body.to_string()
 }
 
 #[tokio::test]
 async fn a_465_is_a_typed_answer_where_there_is_a_second_phase_and_a_refusal_elsewhere() {
-    let body = json!({"error_code": "ERR-01-005", "message": "m", "details": [
-        {"field": "compose_hash", "value": hash().bare()}, {"field": "app_id", "value": APP}]});
-    let fake = Fake::always(465, &body.to_string()).await;
+    let fake = Fake::always(465, &hash_required()).await;
     for (name, outcome) in every(&client(&fake)).await {
         match outcome {
             Ok(text) => {
@@ -808,5 +867,42 @@ async fn a_webhooks_secret_is_in_no_text() {
         let fake = Fake::always(status, &body).await;
         let error = client(&fake).create_webhook(&new).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_revealed_secret_and_the_second_factor_are_in_no_text() {
+    const SECRET: &str = "whsec_canary0123456789";
+    const COOKIE: &str = "step_up=canary-cookie";
+    let factor = SecondFactor::new(zeroize::Zeroizing::new(COOKIE.to_owned())).unwrap();
+    let id: WebhookId = "wh_1".parse().unwrap();
+    let fake = Fake::always(200, &json!({"secret": SECRET}).to_string()).await;
+    let revealed = client(&fake).reveal_webhook_secret(&id, Some(&factor)).await.unwrap();
+    assert_eq!(revealed.expose(), SECRET);
+    client(&fake).rotate_webhook_secret(&id, None).await.unwrap();
+    let [with, without] = &fake.seen()[..] else {
+        panic!("two")
+    };
+    assert_eq!((with.header("cookie"), without.header("cookie")), (Some(COOKIE), None));
+    assert!(!format!("{factor:?} {revealed:?}").contains("canary"));
+    let answers = [
+        (200, format!("{{\"secret\": \"{SECRET}\"")),
+        (200, json!([SECRET]).to_string()),
+        (200, json!({"secret": "", "said": SECRET}).to_string()),
+        (428, json!({"detail": "canary-cookie"}).to_string()),
+    ];
+    for (status, body) in answers {
+        let fake = Fake::always(status, &body).await;
+        let error = client(&fake)
+            .reveal_webhook_secret(&id, Some(&factor))
+            .await
+            .unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+    for bad in ["", "nameless", "=x", "a=b\nc", "a=b; ;", "a=\u{e9}"] {
+        assert!(
+            SecondFactor::new(zeroize::Zeroizing::new(bad.to_owned())).is_err(),
+            "{bad:?}"
+        );
     }
 }

@@ -77,7 +77,7 @@ impl Client {
     /// `GET /api/v1/apps/{app_id}/pending-updates`
     ///
     /// # Errors
-    /// See [`CloudError`].
+    /// See [`CloudError`]: 401, 404, 422.
     pub async fn pending_updates(&self, app: Address) -> Result<Vec<PendingUpdate>, CloudError> {
         let (reply, value) = self.get(&["apps", &segment(app), "pending-updates"]).await?;
         let items = value.get("items").unwrap_or(&value);
@@ -92,7 +92,7 @@ impl Client {
     /// The texts come as the server wrote them: escape them before they are shown.
     ///
     /// # Errors
-    /// See [`CloudError`].
+    /// See [`CloudError`]: 401, 404, 422.
     pub async fn preview(&self, app: Address, vm_uuid: &str, hash: ComposeHash) -> Result<Preview, CloudError> {
         // A record's UUID came from outside and may be anything; it has to be one segment of the path.
         let vm: CvmId = vm_uuid.parse()?;
@@ -116,7 +116,7 @@ impl Client {
     /// `GET /api/v1/apps/{app_id}/kms-info`
     ///
     /// # Errors
-    /// See [`CloudError`].
+    /// See [`CloudError`]: 401, 404, 422.
     pub async fn app_kms_info(&self, app: Address) -> Result<AppKmsInfo, CloudError> {
         let (reply, _) = self.get(&["apps", &segment(app), "kms-info"]).await?;
         let info = reply.object()?;
@@ -129,7 +129,7 @@ impl Client {
     /// `POST /api/v1/apps/{app_id}/is-allowed`; reads only.
     ///
     /// # Errors
-    /// See [`CloudError`].
+    /// See [`CloudError`]: 401, 404, 422.
     pub async fn is_allowed(
         &self,
         app: Address,

@@ -167,7 +167,8 @@ impl Client {
     /// Documented as `updatePreLaunchScript`.
     ///
     /// # Errors
-    /// See [`CloudError`]: 400 empty, 401, 403, 404, 409 busy, 422, 466 hash, 467 transaction, 468 not allowed, 500.
+    /// See [`CloudError`]: 400 empty, 401, 403, 404, 409 busy, 422, 465 for another hash than the
+    /// first phase named, 466 hash, 467 transaction, 468 not allowed, 500.
     pub async fn set_pre_launch_script(
         &self,
         id: &CvmId,
@@ -180,7 +181,8 @@ impl Client {
     /// `PATCH /api/v1/cvms/{cvm_id}/docker-compose`, the Docker Compose text as YAML.
     ///
     /// # Errors
-    /// See [`CloudError`]: 400 empty, 401, 403, 404, 409 busy, 422, 466 hash, 467 transaction, 468 not allowed, 500.
+    /// See [`CloudError`]: 400 empty, 401, 403, 404, 409 busy, 422, 465 for another hash than the
+    /// first phase named, 466 hash, 467 transaction, 468 not allowed, 500.
     pub async fn set_docker_compose(
         &self,
         id: &CvmId,
@@ -193,7 +195,8 @@ impl Client {
     /// `PATCH /api/v1/cvms/{cvm_id}/envs`; in the second phase hash and transaction stand in the body.
     ///
     /// # Errors
-    /// See [`CloudError`]: 401, 403, 404, 409 busy, 422, 466 hash, 467 transaction, 468 not allowed, 500.
+    /// See [`CloudError`]: 401, 403, 404, 409 busy, 422, 465 for another hash than the first
+    /// phase named, 466 hash, 467 transaction, 468 not allowed, 500.
     pub async fn set_envs(&self, id: &CvmId, envs: &Envs, approved: Option<Approved>) -> Result<Patched, CloudError> {
         let mut call = self.call(Method::PATCH, &["cvms", id.as_str(), "envs"], Retry::Write)?;
         call.json(&EnvsBody {

@@ -177,7 +177,7 @@ impl Client {
     /// `GET /api/v1/cvms/{cvm_id}`
     ///
     /// # Errors
-    /// See [`CloudError`].
+    /// See [`CloudError`]: 401, 403, 404, 422.
     pub async fn cvm(&self, id: &CvmId) -> Result<Cvm, CloudError> {
         let (reply, _) = self.get(&["cvms", id.as_str()]).await?;
         let record = reply.object()?;
@@ -186,7 +186,7 @@ impl Client {
     /// `GET /api/v1/cvms/{cvm_id}/compose_file`
     ///
     /// # Errors
-    /// See [`CloudError`]. A manifest that two readers could take for two things is [`CloudError::Unexpected`].
+    /// See [`CloudError`]: 401, 403, 404, 422, 500. A manifest that two readers could take for two things is [`CloudError::Unexpected`].
     pub async fn manifest(&self, id: &CvmId) -> Result<Manifest, CloudError> {
         let (reply, value) = self.get(&["cvms", id.as_str(), "compose_file"]).await?;
         let parsed = match &value {
@@ -199,7 +199,7 @@ impl Client {
     /// `GET /api/v1/cvms/{cvm_id}/state`, without a target: one JSON object.
     ///
     /// # Errors
-    /// See [`CloudError`].
+    /// See [`CloudError`]: 401, 403, 404, 422.
     pub async fn state(&self, id: &CvmId) -> Result<CvmState, CloudError> {
         let (reply, _) = self.get(&["cvms", id.as_str(), "state"]).await?;
         let record = reply.object()?;

@@ -61,7 +61,7 @@ pub use updates::{
     RawAnswer, Registration,
 };
 pub use watch::{MAX_FAILURES, News, Watch, Watched};
-pub use webhooks::{Delivery, NewWebhook, Webhook, WebhookSecret};
+pub use webhooks::{Delivery, NewWebhook, SecondFactor, Webhook, WebhookChange, WebhookSecret, WebhookStats};
 
 use error::{LINE, Refusal};
 use read::Malformed;

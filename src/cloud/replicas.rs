@@ -61,7 +61,8 @@ impl Client {
     /// On an off-chain KMS the header is ignored and the replica is made at once.
     ///
     /// # Errors
-    /// No answer came. Any status, also a refusal, is an answer: see [`RawAnswer::read_replica`].
+    /// No answer came. Any status, also a refusal, is an answer: see [`RawAnswer::read_replica`]
+    /// (400, 401, 403, 404, 422, 465, 500).
     pub async fn prepare_replica(&self, id: &CvmId, replica: &Replica) -> Result<RawAnswer, CloudError> {
         let mut call = self.replica_call(id, replica)?;
         call.request

@@ -461,7 +461,8 @@ impl Client {
     /// Applies the change at once on an off-chain KMS; on an on-chain KMS it answers with the hash to allow.
     ///
     /// # Errors
-    /// See [`CloudError`].
+    /// No answer came. Any status, also a refusal, is an answer: see [`RawAnswer::read`] (400, 401, 403, 404, 409 busy, 422,
+    /// 465 hash to allow).
     pub async fn patch(&self, id: &CvmId, patch: &Patch) -> Result<RawAnswer, CloudError> {
         let mut call = self.patch_call(id)?;
         call.json(patch)?;
@@ -470,7 +471,8 @@ impl Client {
     /// `PATCH /api/v1/cvms/{cvm_id}` with `X-Prepare-Only`: makes a token and supersedes an earlier one.
     ///
     /// # Errors
-    /// No answer came. Any status, also a refusal, is an answer: see [`RawAnswer::read`].
+    /// No answer came. Any status, also a refusal, is an answer: see [`RawAnswer::read`] (400, 401, 403, 404, 409 busy, 422,
+    /// 465 hash to allow).
     pub async fn prepare(&self, id: &CvmId, patch: &Patch) -> Result<RawAnswer, CloudError> {
         let mut call = self.patch_call(id)?;
         call.request
@@ -484,7 +486,7 @@ impl Client {
     /// The hash goes out as prepare gave it, without `0x`, which is how the official SDK sends it.
     ///
     /// # Errors
-    /// See [`CloudError`]; after [`CloudError::Http`] with `Sent::Maybe` or [`CloudError::Unexpected`] it may have happened.
+    /// See [`CloudError`]: 400, 401, 403, 404, 409 busy, 422, 465 and 468 not allowed on chain, 466 hash, 467 transaction; after [`CloudError::Http`] with `Sent::Maybe` or [`CloudError::Unexpected`] it may have happened.
     pub async fn confirm(&self, id: &CvmId, hash: ComposeHash, by: Registration) -> Result<Accepted, CloudError> {
         let mut call = self.patch_call(id)?;
         call.head(COMPOSE_HASH, &hash.bare())?;
@@ -499,7 +501,7 @@ impl Client {
     /// The server reads the chain before it answers, so this one may take twice the usual time.
     ///
     /// # Errors
-    /// See [`CloudError`]; after [`CloudError::Http`] with `Sent::Maybe` or [`CloudError::Unexpected`] it may have happened.
+    /// See [`CloudError`]: 404, 409 busy, 422, 465 and 468 not allowed on chain, 466 token or hash, 467 transaction; after [`CloudError::Http`] with `Sent::Maybe` or [`CloudError::Unexpected`] it may have happened.
     pub async fn commit(&self, id: &CvmId, commit: Commit<'_>) -> Result<Accepted, CloudError> {
         let mut call = self.call(Method::POST, &["cvms", id.as_str(), "commit-update"], Retry::Write)?;
         call.secrets.add(commit.token.expose());
@@ -511,7 +513,7 @@ impl Client {
     /// `GET /api/v1/cvms/{cvm_id}/commit-update`: what the server says of a token; `None` when it will not say.
     ///
     /// # Errors
-    /// No answer, or none for now.
+    /// No answer, or none for now; 422 and the like are no error: the server will not say.
     pub async fn token_info(&self, id: &CvmId, token: &CommitToken) -> Result<Option<Value>, CloudError> {
         let mut call = self.call(Method::GET, &["cvms", id.as_str(), "commit-update"], Retry::Read)?;
         call.secrets.add(token.expose());

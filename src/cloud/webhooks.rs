@@ -1,8 +1,10 @@
 //! A workspace's webhooks: where the cloud tells what happens to its CVMs.
 //!
-//! The secret that signs deliveries comes with the answer to [`Client::create_webhook`] and is kept out of every text.
+//! The secret that signs deliveries comes with the answers to [`Client::create_webhook`], [`Client::reveal_webhook_secret`]
+//! and [`Client::rotate_webhook_secret`], and is kept out of every text.
 
 use reqwest::Method;
+use reqwest::header::{COOKIE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
@@ -28,6 +30,47 @@ pub struct NewWebhook {
 /// What signs deliveries; never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookSecret(Zeroizing<String>);
+
+/// What changes of a webhook; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WebhookChange {
+    /// Where deliveries go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Url>,
+    /// Events, all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<String>>,
+    /// A name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether anything is delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+/// What a second factor leaves behind: the short-lived cookie that Phala Cloud gives a session after it was asked for
+/// (OpenAPI, `StepUpVerifyRequest`); never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecondFactor(Zeroizing<String>);
+
+/// How a webhook's deliveries went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WebhookStats {
+    /// Deliveries.
+    pub total: Option<u64>,
+    /// Taken.
+    pub success_count: Option<u64>,
+    /// Not taken.
+    pub failed_count: Option<u64>,
+    /// Share of those taken, as the server counts it.
+    pub success_rate: Option<f64>,
+    /// Time that an answer took on average, milliseconds.
+    pub avg_duration_ms: Option<u64>,
+    /// Longest time that an answer took, milliseconds.
+    pub max_duration_ms: Option<u64>,
+    /// The latest delivery (RFC 3339).
+    pub last_delivery_at: Option<String>,
+}
 
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +128,33 @@ impl std::fmt::Debug for WebhookSecret {
     }
 }
 
+impl SecondFactor {
+    /// Longest cookie that is taken.
+    const MAX: usize = 4096;
+
+    /// Wraps a cookie as a browser sends it: `name=value`, several joined by `; `.
+    ///
+    /// # Errors
+    /// The text cannot be one; it is not repeated.
+    pub fn new(text: Zeroizing<String>) -> Result<Self, &'static str> {
+        let fits = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let pairs = text
+            .split(';')
+            .all(|pair| pair.trim().split_once('=').is_some_and(|(name, _)| !name.is_empty()));
+        if !fits || !pairs || text.len() > Self::MAX {
+            return Err("a cookie is written name=value, several are joined by `; `");
+        }
+        Ok(Self(text))
+    }
+}
+impl std::fmt::Debug for SecondFactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecondFactor(…)")
+    }
+}
+
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CvmId, EventId, NewWebhook, WebhookId};
+/// # use countersign::cloud::{Client, CloudError, CvmId, EventId, NewWebhook, SecondFactor, WebhookChange, WebhookId};
 /// # async fn example(client: &Client, id: &CvmId, hook: &WebhookId, event: &EventId) -> Result<(), CloudError> {
 /// let new = NewWebhook {
 ///     url: "https://example.org/hook".parse().expect("an address"),
@@ -100,6 +168,13 @@ impl std::fmt::Debug for WebhookSecret {
 /// client.test_webhook(hook).await?;
 /// println!("{:?}", client.deliveries(hook, 50, 0).await?);
 /// client.resend_delivery(hook, event).await?;
+/// println!("{:?}, {:?}", client.webhook(hook).await?, client.webhook_stats(hook).await?);
+/// let off = WebhookChange { enabled: Some(false), ..WebhookChange::default() };
+/// client.update_webhook(hook, &off).await?;
+/// # let factor: Option<&SecondFactor> = None;
+/// let secret = client.reveal_webhook_secret(hook, factor).await?;
+/// let other = client.rotate_webhook_secret(hook, factor).await?;
+/// assert!(secret != other, "the old one signs no longer");
 /// client.delete_webhook(hook).await?;
 /// # Ok(())
 /// # }
@@ -110,8 +185,93 @@ impl Client {
     /// # Errors
     /// See [`CloudError`]: 401, 403.
     pub async fn webhooks(&self) -> Result<Vec<Webhook>, CloudError> {
-        let (reply, answer) = self.get(&["workspace", "webhooks"]).await?;
-        reply.items(&answer, |item| Ok(Webhook::read(item)))
+        let call = self.call(Method::GET, &["workspace", "webhooks"], Retry::Read)?;
+        let reply = self.send(call, Key::Needed).await?;
+        reply.items(&reply.unrepeated()?, |item| Ok(Webhook::read(item)))
+    }
+    /// `GET /api/v1/workspace/webhooks/{webhook_id}`
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422.
+    pub async fn webhook(&self, id: &WebhookId) -> Result<Webhook, CloudError> {
+        let call = self.call(Method::GET, &["workspace", "webhooks", id.as_str()], Retry::Read)?;
+        Ok(Webhook::read(&self.send(call, Key::Needed).await?.secretive()?))
+    }
+    /// `PUT /api/v1/workspace/webhooks/{webhook_id}`: gives the webhook as it is then.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422.
+    pub async fn update_webhook(&self, id: &WebhookId, change: &WebhookChange) -> Result<Webhook, CloudError> {
+        let mut call = self.call(Method::PUT, &["workspace", "webhooks", id.as_str()], Retry::Write)?;
+        call.json(change)?;
+        Ok(Webhook::read(&self.send(call, Key::Needed).await?.secretive()?))
+    }
+    /// `GET /api/v1/workspace/webhooks/{webhook_id}/stats`
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422.
+    pub async fn webhook_stats(&self, id: &WebhookId) -> Result<WebhookStats, CloudError> {
+        let (reply, _) = self.get(&["workspace", "webhooks", id.as_str(), "stats"]).await?;
+        let said = reply.object()?;
+        let number = |place| read::number(&said, &[place]);
+        Ok(WebhookStats {
+            total: number("/total"),
+            success_count: number("/success_count"),
+            failed_count: number("/failed_count"),
+            success_rate: said.get("success_rate").and_then(Value::as_f64),
+            avg_duration_ms: number("/avg_duration_ms"),
+            max_duration_ms: number("/max_duration_ms"),
+            last_delivery_at: read::text(&said, &["/last_delivery_at"]),
+        })
+    }
+    /// `POST /api/v1/workspace/webhooks/{webhook_id}/reveal-secret`: the secret that signs deliveries. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422, 428; 403 and 428 where Phala Cloud wants a second factor first.
+    pub async fn reveal_webhook_secret(
+        &self,
+        id: &WebhookId,
+        factor: Option<&SecondFactor>,
+    ) -> Result<WebhookSecret, CloudError> {
+        self.webhook_secret(id, "reveal-secret", factor).await
+    }
+    /// `POST /api/v1/workspace/webhooks/{webhook_id}/rotate-secret`: another secret from now on, which the answer gives.
+    ///
+    /// # Errors
+    /// As [`Self::reveal_webhook_secret`]: 401, 403, 404, 422, 428. After [`CloudError::Http`] with `Sent::Maybe` or
+    /// [`CloudError::Unexpected`] the secret may be another one already: reveal it.
+    pub async fn rotate_webhook_secret(
+        &self,
+        id: &WebhookId,
+        factor: Option<&SecondFactor>,
+    ) -> Result<WebhookSecret, CloudError> {
+        self.webhook_secret(id, "rotate-secret", factor).await
+    }
+
+    async fn webhook_secret(
+        &self,
+        id: &WebhookId,
+        what: &str,
+        factor: Option<&SecondFactor>,
+    ) -> Result<WebhookSecret, CloudError> {
+        let path = ["workspace", "webhooks", id.as_str(), what];
+        let mut call = self.call(Method::POST, &path, Retry::Write)?;
+        call.json(&json!({}))?;
+        if let Some(SecondFactor(cookie)) = factor {
+            // `new` let nothing else in than a header can carry.
+            let mut value = HeaderValue::from_str(cookie).unwrap_or_else(|_| HeaderValue::from_static(""));
+            value.set_sensitive(true);
+            call.request.headers.insert(COOKIE, value);
+            call.secrets.add(cookie);
+            for (_, value) in cookie.split(';').filter_map(|pair| pair.split_once('=')) {
+                call.secrets.add(value);
+            }
+        }
+        let reply = self.send(call, Key::Needed).await?;
+        let said = reply.secretive()?;
+        let secret = read::document(&said, "/secret").filter(|secret| !secret.is_empty());
+        let secret = secret.ok_or_else(|| reply.unexpected("no secret in it"))?;
+        Ok(WebhookSecret(Zeroizing::new(secret)))
     }
     /// `POST /api/v1/workspace/webhooks`: gives the webhook, and the secret that signs its deliveries.
     ///
@@ -207,12 +367,17 @@ impl Reply {
         self.value()
     }
     /// A success that may hold a secret: nothing of it is repeated when it cannot be read.
-    fn secretive(&self) -> Result<Value, CloudError> {
+    fn unrepeated(&self) -> Result<Value, CloudError> {
         match self.value() {
-            Ok(said @ Value::Object(_)) => Ok(said),
-            Ok(_) => Err(self.unexpected("not a JSON object")),
             Err(CloudError::Unexpected { .. }) => Err(self.unexpected("not JSON")),
-            Err(error) => Err(error),
+            other => other,
+        }
+    }
+    /// The same, which has to be an object.
+    fn secretive(&self) -> Result<Value, CloudError> {
+        match self.unrepeated()? {
+            said @ Value::Object(_) => Ok(said),
+            _ => Err(self.unexpected("not a JSON object")),
         }
     }
 }

@@ -87,6 +87,17 @@ pub fn note(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
     exchange(path, bytes, mode, |_| Ok(())).at("write", path)
 }
 
+/// Writes to a descriptor that this process was given open, for example a pipe; nothing is created or cut.
+///
+/// # Errors
+/// It is not open, or takes nothing.
+pub fn write_to(descriptor: u32, bytes: &[u8]) -> Result<(), FsError> {
+    const ACTION: &str = "write to";
+    let path = PathBuf::from(format!("/dev/fd/{descriptor}"));
+    let mut file = OpenOptions::new().write(true).open(&path).at(ACTION, &path)?;
+    file.write_all(bytes).and_then(|()| file.flush()).at(ACTION, &path)
+}
+
 /// Alone among the runs of this program that read a file of a directory and write it again, until it is dropped.
 #[derive(Debug)]
 pub struct Guard {

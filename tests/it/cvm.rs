@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 
 use crate::flow::{BINARY, Ran};
+use crate::support::cloud::STEP_UP;
 use crate::support::world::{CVM, NEW_COMPOSE};
 use crate::support::{World, WorldOptions};
 
@@ -102,6 +103,8 @@ fn nothing_that_changes_anything_is_done_without_consent() {
         "webhook test wh_1",
         "webhook delete wh_1",
         "webhook resend wh_1 evt_1",
+        "webhook update wh_1 --enabled false",
+        "webhook rotate wh_1 --secret-file s",
     ];
     for words in orders {
         let ran = ask(&world, words).exits(2).says("USAGE_CONSENT");
@@ -412,7 +415,17 @@ fn settings_are_changed_one_by_one() {
 #[test]
 fn a_whole_manifest_is_provisioned_allowed_and_committed() {
     let world = World::start();
-    let mut manifest = world.cloud.cvm(CVM).manifest;
+    let printed = crate::support::command::run(world.countersign(BINARY).args(["cvm", "manifest", "--cvm", CVM]));
+    let text = String::from_utf8(printed.stdout).unwrap();
+    let hash = countersign::compose::ComposeHash::of(text.trim_end_matches('\n').as_bytes());
+    assert_eq!(
+        hash.as_bytes(),
+        &world.first_hash.0,
+        "what is printed is what is measured"
+    );
+    let shown = ask(&world, "cvm manifest --cvm {cvm}").exits(0);
+    let mut manifest = data(&shown)["manifest"].as_object().unwrap().clone();
+    assert_eq!(manifest, world.cloud.cvm(CVM).manifest);
     manifest.insert("docker_compose_file".to_owned(), json!(NEW_COMPOSE));
     world.file("app-compose.json", &Value::Object(manifest).to_string());
     let made = agree(&world, "cvm compose-file app-compose.json --cvm {cvm}").exits(0);
@@ -578,6 +591,26 @@ fn a_webhooks_secret_goes_into_a_file_and_into_no_output() {
     agree(&world, &format!("webhook resend {id} evt_0"))
         .exits(6)
         .says("API_NOT_FOUND");
+    let show = ask(&world, &format!("webhook show {id}")).exits(0);
+    assert_eq!(data(&show)["webhook"]["enabled"], true);
+    let off = agree(
+        &world,
+        &format!("webhook update {id} --enabled false --event cvm.deleted"),
+    )
+    .exits(0);
+    assert_eq!(data(&off)["webhook"]["enabled"], false);
+    assert_eq!(data(&off)["webhook"]["events"], json!(["cvm.deleted"]));
+    let sent = world.cloud.requests_to("PUT", &id).remove(0).json();
+    assert_eq!(
+        sent,
+        json!({"enabled": false, "events": ["cvm.deleted"]}),
+        "what is not named stays"
+    );
+    agree(&world, &format!("webhook update {id}"))
+        .exits(2)
+        .says("USAGE_NOTHING_TO_CHANGE");
+    let stats = ask(&world, &format!("webhook stats {id}")).exits(0);
+    assert_eq!(data(&stats)["failed_count"], 1);
     agree(&world, &format!("webhook delete {id}")).exits(0);
     agree(&world, &format!("webhook test {id}"))
         .exits(6)
@@ -588,6 +621,91 @@ fn a_webhooks_secret_goes_into_a_file_and_into_no_output() {
     )
     .exits(3);
     assert!(!world.folder().join("other").exists());
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one story from its beginning to its end")]
+fn v23_a_revealed_secret_takes_a_second_factor_and_goes_where_it_was_told_and_nowhere_else() {
+    let world = offchain();
+    agree(
+        &world,
+        "webhook create https://example.org/hook --event cvm.updated --secret-file hook.secret",
+    )
+    .exits(0);
+    let file = world.folder().join("hook.secret");
+    let first = std::fs::read_to_string(&file).unwrap();
+    let cookie = world.file("cookie", &format!("{STEP_UP}; other=1\n"));
+    let wide = ask(
+        &world,
+        "webhook reveal wh_2 --secret-file x --second-factor-from file:cookie",
+    );
+    assert_eq!(wide.exit, 12, "a cookie that others can read: {}", wide.said);
+    std::fs::set_permissions(&cookie, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let id = data(&ask(&world, "webhook list"))["items"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let canary = STEP_UP.split('=').nth(1).unwrap();
+    let clean = |ran: Ran, secrets: &[&str]| {
+        for secret in secrets.iter().chain([&canary]) {
+            assert!(!ran.said.contains(secret), "{}", ran.said);
+        }
+        ran
+    };
+    // An API key alone is not enough, and what to do is said.
+    let needed = ask(&world, &format!("webhook reveal {id} --secret-file other.secret"))
+        .exits(4)
+        .says("SECOND_FACTOR_NEEDED");
+    assert!(
+        needed.json["next"].as_str().unwrap().contains("--second-factor-from"),
+        "{}",
+        needed.said
+    );
+    let with = "--second-factor-from file:cookie -vvv";
+    let revealed = ask(
+        &world,
+        &format!("webhook reveal {id} --secret-file other.secret {with}"),
+    )
+    .exits(0);
+    clean(revealed, &[&first]);
+    let other = world.folder().join("other.secret");
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), first);
+    assert_eq!(std::fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o600);
+    // Another one takes its place; nobody is asked for it twice.
+    ask(&world, &format!("webhook rotate {id} --secret-file hook.secret {with}"))
+        .exits(2)
+        .says("USAGE_CONSENT");
+    let rotated = agree(&world, &format!("webhook rotate {id} --secret-file hook.secret {with}")).exits(0);
+    let second = std::fs::read_to_string(&file).unwrap();
+    assert_ne!(first, second);
+    clean(rotated, &[&first, &second]);
+    // Into a descriptor that somebody opened, and never into stdout or stderr.
+    let shell = format!(
+        "exec {BINARY} webhook reveal {id} --secret-fd 7 --json --second-factor-from env:FACTOR 7>piped.secret"
+    );
+    let mut piped = world.countersign("/bin/sh");
+    let piped = Ran::of(piped.args(["-c", &shell]).env("FACTOR", STEP_UP)).exits(0);
+    clean(piped, &[&second]);
+    assert_eq!(
+        std::fs::read_to_string(world.folder().join("piped.secret")).unwrap(),
+        second
+    );
+    for bad in ["--secret-fd 1", "--secret-fd 2", "--secret-fd 7 --secret-file x", ""] {
+        ask(&world, format!("webhook reveal {id} {bad}").trim()).exits(2);
+    }
+    ask(&world, &format!("webhook reveal {id} --secret-fd 97 {with}")).exits(12);
+    // A file that cannot be written after the rotation: that it happened is said.
+    let lost = agree(&world, &format!("webhook rotate {id} --secret-file nowhere/x {with}")).exits(12);
+    assert!(
+        lost.said.contains("another secret signs the deliveries now"),
+        "{}",
+        lost.said
+    );
+    world.file("cookie", "no cookie at all");
+    let malformed = ask(&world, &format!("webhook reveal {id} --secret-file x {with}"))
+        .exits(3)
+        .says("INPUT_SECOND_FACTOR");
+    assert!(!malformed.said.contains("no cookie at all"), "{}", malformed.said);
 }
 
 #[test]

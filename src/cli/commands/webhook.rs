@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{webhook_serve, webhook_verify, webhooks};
+use super::{webhook_secret, webhook_serve, webhook_verify, webhooks};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -20,10 +20,15 @@ pub(in crate::cli) struct Webhook {
 enum WebhookCommand {
     Create(webhooks::Create),
     List(webhooks::List),
+    Show(webhooks::Show),
+    Update(webhooks::Update),
     Delete(webhooks::Delete),
     Test(webhooks::Test),
     Deliveries(webhooks::Deliveries),
     Resend(webhooks::Resend),
+    Stats(webhooks::Stats),
+    Reveal(webhook_secret::Reveal),
+    Rotate(webhook_secret::Rotate),
     Verify(webhook_verify::Verify),
     Serve(webhook_serve::Serve),
 }
@@ -33,10 +38,15 @@ impl Webhook {
         match self.command {
             WebhookCommand::Create(args) => args.run(session).await,
             WebhookCommand::List(args) => args.run(session).await,
+            WebhookCommand::Show(args) => args.run(session).await,
+            WebhookCommand::Update(args) => args.run(session).await,
             WebhookCommand::Delete(args) => args.run(session).await,
             WebhookCommand::Test(args) => args.run(session).await,
             WebhookCommand::Deliveries(args) => args.run(session).await,
             WebhookCommand::Resend(args) => args.run(session).await,
+            WebhookCommand::Stats(args) => args.run(session).await,
+            WebhookCommand::Reveal(args) => args.run(session).await,
+            WebhookCommand::Rotate(args) => args.run(session).await,
             WebhookCommand::Verify(args) => args.run(session),
             WebhookCommand::Serve(args) => args.run(session).await,
         }

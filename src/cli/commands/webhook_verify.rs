@@ -84,20 +84,29 @@ impl Verify {
 }
 
 impl SecretSource {
-    pub(super) fn read(&self, session: &Session) -> Result<WebhookSecret, CliError> {
-        let text = match self {
-            Self::Prompt => Person::new(&session.out, &session.env, false).secret("Secret of the webhook")?,
+    /// The secret's text; the question to ask at a terminal, and the option that named the source.
+    pub(super) fn text(
+        &self,
+        session: &Session,
+        (question, option): (&str, &str),
+    ) -> Result<Zeroizing<String>, CliError> {
+        Ok(match self {
+            Self::Prompt => Person::new(&session.out, &session.env, false).secret(question)?,
             Self::Env(name) => session.env.secret(name).ok_or_else(|| CliError::Input {
                 code: "INPUT_WEBHOOK_SECRET",
                 message: format!("the environment variable `{name}` is not set"),
-                hint: format!("set `{name}` to the webhook's secret, or name another place by --secret-from"),
+                hint: format!("set `{name}` to the secret, or name another place by {option}"),
             })?,
             Self::File(path) => {
                 let bytes = fsutil::read_secret(path, MAX_SECRET).map_err(CliError::UserFile)?;
                 let text = std::str::from_utf8(&bytes).unwrap_or_default();
                 Zeroizing::new(text.trim().to_owned())
             }
-        };
+        })
+    }
+
+    pub(super) fn read(&self, session: &Session) -> Result<WebhookSecret, CliError> {
+        let text = self.text(session, ("Secret of the webhook", "--secret-from"))?;
         WebhookSecret::new(text).map_err(CliError::Webhook)
     }
 }

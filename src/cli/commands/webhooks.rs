@@ -1,4 +1,5 @@
-//! `webhook create`, `list`, `delete`, `test`, `deliveries`: the workspace's webhooks in Phala Cloud.
+//! `webhook create`, `list`, `show`, `update`, `delete`, `test`, `deliveries`, `resend`, `stats`: the workspace's webhooks in
+//! Phala Cloud.
 
 use std::path::PathBuf;
 
@@ -10,9 +11,10 @@ use zeroize::Zeroizing;
 use super::cvm::Api;
 use crate::cli::args::Agree;
 use crate::cli::error::CliError;
+use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cloud::{EventId, NewWebhook, Webhook, WebhookId, WebhookSecret};
+use crate::cloud::{EventId, NewWebhook, Webhook, WebhookChange, WebhookId, WebhookSecret};
 use crate::fsutil;
 
 /// Mode of the secret's file.
@@ -45,6 +47,47 @@ pub(super) struct Create {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  countersign webhook list")]
 pub(super) struct List {}
+
+/// Show a webhook
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook show wh_1")]
+pub(super) struct Show {
+    /// Webhook, as `countersign webhook list` names it
+    #[arg(value_name = "WEBHOOK")]
+    id: WebhookId,
+}
+
+/// Change a webhook; what is not named stays
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook update wh_1 --enabled false --yes")]
+pub(super) struct Update {
+    /// Webhook, as `countersign webhook list` names it
+    #[arg(value_name = "WEBHOOK")]
+    id: WebhookId,
+    /// Where deliveries go: https, reachable from the internet
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
+    /// Event, for example cvm.update.pending_approval; repeat it: these take the place of all others
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<String>,
+    /// Name for people
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Whether anything is delivered
+    #[arg(long, value_name = "BOOL")]
+    enabled: Option<bool>,
+    #[command(flatten)]
+    agree: Agree,
+}
+
+/// Show how a webhook's deliveries went
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign webhook stats wh_1")]
+pub(super) struct Stats {
+    /// Webhook, as `countersign webhook list` names it
+    #[arg(value_name = "WEBHOOK")]
+    id: WebhookId,
+}
 
 /// Delete a webhook
 #[derive(Debug, Args)]
@@ -124,7 +167,7 @@ impl Create {
             fsutil::write(&self.secret_file, secret.expose().as_bytes(), MODE)?;
         } else if !own {
             "the webhook is made, and Phala Cloud gave no secret with it".clone_into(&mut report.message);
-            report.hint = Some("reveal the secret on Phala Cloud's site".to_owned());
+            report.hint = Some("reveal the secret: `countersign webhook reveal`".to_owned());
         }
         report.page.line(&row(&made));
         report.next = made
@@ -157,6 +200,74 @@ impl List {
             report.page.line(&row(webhook));
         }
         report.data = Some(json!({ "items": list }));
+        Ok(report)
+    }
+}
+
+impl Show {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let webhook = Api::new(session, None)?.cloud.webhook(&self.id).await?;
+        let mut report = Report::done("webhook show", "read");
+        report.page.line(&row(&webhook));
+        report.data = Some(json!({ "webhook": webhook }));
+        Ok(report)
+    }
+}
+
+impl Update {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let api = Api::new(session, Some(&self.agree))?;
+        let change = WebhookChange {
+            url: self.url,
+            events: Some(self.events).filter(|events| !events.is_empty()),
+            name: self.name,
+            enabled: self.enabled,
+        };
+        if change == WebhookChange::default() {
+            return Err(CliError::Usage {
+                code: "USAGE_NOTHING_TO_CHANGE",
+                message: "nothing changes: no change was named".to_owned(),
+                hint: "name what changes, for example --enabled false".to_owned(),
+                next: Next::Command("--help"),
+            });
+        }
+        let facts = [
+            ("webhook", Some(self.id.to_string())),
+            ("URL", change.url.as_ref().map(ToString::to_string)),
+            ("events", change.events.as_ref().map(|events| events.join(", "))),
+            ("name", change.name.clone()),
+            ("enabled", change.enabled.map(|enabled| enabled.to_string())),
+        ];
+        let facts: Vec<_> = facts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        api.ask("Change this webhook?", &facts)?;
+        let webhook = api.cloud.update_webhook(&self.id, &change).await?;
+        let mut report = Report::done("webhook update", "the webhook is changed");
+        report.page.line(&row(&webhook));
+        let id = self.id.to_string();
+        report.next = Some(format!("countersign webhook test {}", crate::cli::next::quote(&id)));
+        report.data = Some(json!({ "webhook": webhook }));
+        Ok(report)
+    }
+}
+
+impl Stats {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let stats = Api::new(session, None)?.cloud.webhook_stats(&self.id).await?;
+        let mut report = Report::done("webhook stats", "read");
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let time = |time: Option<u64>| time.map(|time| format!("{time} ms"));
+        report.page.facts(&[
+            ("deliveries", number(stats.total)),
+            ("taken", number(stats.success_count)),
+            ("not taken", number(stats.failed_count)),
+            ("time on average", time(stats.avg_duration_ms)),
+            ("longest time", time(stats.max_duration_ms)),
+            ("latest", stats.last_delivery_at.clone()),
+        ]);
+        report.data = Some(json!(stats));
         Ok(report)
     }
 }

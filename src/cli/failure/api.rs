@@ -11,6 +11,9 @@ const COMMANDS: [&str; 4] = ["cvm", "kms", "nodes", "webhook"];
 /// Statuses after which a request may have had its effect.
 const UNSETTLED: [u16; 4] = [408, 500, 502, 504];
 
+/// Statuses of an endpoint that wants a second factor first.
+const FACTOR: [u16; 2] = [403, 428];
+
 /// What an error means to `command`, which for an upgrade would mean `usual`.
 pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict {
     if !COMMANDS.contains(&command) {
@@ -26,6 +29,15 @@ pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict 
             "API_UNKNOWN",
             look(),
             "the request may have had its effect: look before it is given again",
+        );
+    }
+    if said.is_some_and(|said| FACTOR.contains(&said.status) && said.request.ends_with("-secret")) {
+        return verdict(
+            Exit::Auth,
+            "SECOND_FACTOR_NEEDED",
+            Next::with("--second-factor-from SOURCE"),
+            "give your second factor on Phala Cloud's site, then name where the cookie of that session is: env:NAME, \
+             file:PATH or prompt",
         );
     }
     if said.is_some_and(crate::cloud::Problem::is_app_id_conflict) {
@@ -107,6 +119,21 @@ mod tests {
         assert_eq!(
             told("cvm", &refused(409, write, None)),
             (75, "API_BUSY".to_owned(), Next::Again)
+        );
+    }
+
+    #[test]
+    fn a_secret_that_wants_a_second_factor_is_told_apart_from_a_key_that_is_refused() {
+        let secret = "POST /api/v1/workspace/webhooks/wh_1/reveal-secret";
+        for request in [secret, "POST /api/v1/workspace/webhooks/wh_1/rotate-secret"] {
+            let (exit, code, next) = told("webhook", &refused(428, request, None));
+            assert_eq!((exit, code.as_str()), (4, "SECOND_FACTOR_NEEDED"));
+            assert_eq!(next, Next::with("--second-factor-from SOURCE"));
+        }
+        assert_ne!(told("webhook", &refused(400, secret, None)).1, "SECOND_FACTOR_NEEDED");
+        assert_ne!(
+            told("webhook", &refused(428, "POST /api/v1/workspace/webhooks", None)).1,
+            "SECOND_FACTOR_NEEDED"
         );
     }
 

@@ -1,4 +1,4 @@
-//! `list` and `get`.
+//! `list`, `get` and `manifest`.
 
 use alloy::primitives::Address;
 use clap::Args;
@@ -9,6 +9,18 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::{Cvm, Page, Paged};
+use crate::compose::Form;
+use crate::upgrade::Warning;
+
+/// Print a CVM's manifest (app-compose.json), to be looked at, or changed and provisioned again
+///
+/// stdout is the manifest in the form that gives the CVM's compose hash, where one does, and nothing else.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign cvm manifest --cvm my-app > app-compose.json")]
+pub(super) struct ShowManifest {
+    #[command(flatten)]
+    on: On,
+}
 
 /// Which part of a list.
 #[derive(Debug, Clone, Copy, Args)]
@@ -97,6 +109,31 @@ fn row(cvm: &Cvm) -> String {
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
     let app = cvm.app_id.map_or_else(|| "?".to_owned(), |app| app.to_string());
     format!("{}  {}  {}  {app}", or(&cvm.name), or(&cvm.status), or(&cvm.uuid))
+}
+
+impl ShowManifest {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let id = self.on.id()?;
+        let api = Api::new(session, None)?;
+        let cvm = api.cloud.cvm(&id).await?;
+        let manifest = api.cloud.manifest(&id).await?;
+        let form = cvm.compose_hash.and_then(|known| manifest.calibrate(known));
+        let mut report = Report::done("cvm manifest", "read");
+        if form.is_none() {
+            report.warnings.push(Warning {
+                code: "MANIFEST_FORM_UNKNOWN".to_owned(),
+                text: "no form of this manifest gives the compose hash that the record names".to_owned(),
+            });
+        }
+        report.facts.upgrade.cvm = Some(id.to_string());
+        report.facts.upgrade.app = cvm.app_id;
+        report.facts.upgrade.chain_id = cvm.kms.chain_id;
+        report.facts.upgrade.compose_hash = cvm.compose_hash;
+        let text = manifest.canonical(form.unwrap_or(Form::Sorted));
+        report.raw = Some(format!("{text}\n"));
+        report.data = Some(json!({ "manifest": manifest, "form": form, "images": manifest.images() }));
+        Ok(report)
+    }
 }
 
 impl Get {

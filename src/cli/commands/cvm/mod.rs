@@ -39,6 +39,7 @@ pub(in crate::cli) struct Cvm {
 enum CvmCommand {
     List(list::List),
     Get(list::Get),
+    Manifest(list::ShowManifest),
     Create(Box<create::Create>),
     Start(life::Start),
     Stop(life::Stop),
@@ -71,6 +72,7 @@ impl Cvm {
         match self.command {
             CvmCommand::List(args) => args.run(session).await,
             CvmCommand::Get(args) => args.run(session).await,
+            CvmCommand::Manifest(args) => args.run(session).await,
             CvmCommand::Create(args) => args.run(session).await,
             CvmCommand::Start(args) => args.run(session).await,
             CvmCommand::Stop(args) => args.run(session).await,

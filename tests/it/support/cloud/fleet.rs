@@ -1,4 +1,4 @@
-//! What is not about one CVM: the list, new CVMs and replicas, KMSs, nodes, OS images, webhooks.
+//! What is not about one CVM: the list, new CVMs and replicas, KMSs, nodes, OS images.
 
 use alloy::primitives::{Address, keccak256};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::configure::{IMAGES, object, refreshed};
 use super::model::{Cvm, More, State, Wanted, bare, compose_hash};
 use super::routes::{Answer, Context};
 use super::updates::{self, query};
-use super::{approval, life, records};
+use super::{approval, hooks, life, records};
 
 /// Routes of this file; `None` when it has none for the request.
 pub(super) fn route(context: &Context, request: &Request, parts: &[&str]) -> Option<Answer> {
@@ -38,7 +38,7 @@ pub(super) fn route(context: &Context, request: &Request, parts: &[&str]) -> Opt
             };
             page(request, &IMAGES.iter().map(image).collect::<Vec<_>>())
         }
-        (verb, ["workspace", "webhooks", rest @ ..]) => return webhooks(context, (verb, rest), request),
+        (verb, ["workspace", "webhooks", rest @ ..]) => return hooks::route(context, (verb, rest), request),
         _ => return None,
     })
 }
@@ -251,60 +251,6 @@ fn nodes(context: &Context) -> Answer {
         "support_onchain_kms": true, "fmspc": null, "device_id": device, "region_identifier": "sim",
         "default_kms": "kms_abc", "kms_list": ["kms_abc"]}], "kms_list": [kms("kms_abc", state.contract())]}),
     )
-}
-
-fn webhooks(context: &Context, (verb, rest): (&str, &[&str]), request: &Request) -> Option<Answer> {
-    let mut state = context.lock();
-    Some(match (verb, rest) {
-        ("GET", []) => {
-            let public = |hook: &Value| {
-                let mut hook = hook.clone();
-                hook["secret"] = Value::Null;
-                hook
-            };
-            Answer::ok(state.webhooks.iter().map(public).collect())
-        }
-        ("POST", []) => {
-            let body = object(request).unwrap_or_default();
-            let https = body
-                .get("url")
-                .and_then(Value::as_str)
-                .is_some_and(|url| url.starts_with("https://"));
-            if !https {
-                return Some(updates::invalid("url", "Input should be an https URL"));
-            }
-            let id = format!("wh_{}", state.next());
-            let secret = body
-                .get("secret")
-                .cloned()
-                .unwrap_or_else(|| json!(format!("whsec_{id}_0123456789abcdef")));
-            let hook = json!({"id": id, "url": body.get("url"), "secret": secret, "events": body.get("events"),
-                "name": body.get("name"), "enabled": true, "created_at": "2026-11-21T00:00:00Z",
-                "updated_at": "2026-11-21T00:00:00Z"});
-            state.webhooks.push(hook.clone());
-            Answer {
-                status: 201,
-                body: hook,
-            }
-        }
-        (_, [id, ..]) if !state.webhooks.iter().any(|hook| hook["id"] == *id) => {
-            Answer::detail(404, "Webhook not found")
-        }
-        ("DELETE", [id]) => {
-            state.webhooks.retain(|hook| hook["id"] != *id);
-            Answer {
-                status: 204,
-                body: Value::Null,
-            }
-        }
-        ("POST", [_, "test"]) => Answer::ok(json!({"success": true})),
-        ("POST", [_, "deliveries", "evt_0123456789abcdef", "resend"]) => Answer::ok(json!({"success": true})),
-        ("GET", [_, "deliveries"]) => Answer::ok(json!([{"snowflake_id": 1, "event_id": "evt_0123456789abcdef",
-            "event_type": "cvm.updated", "status": "failed", "attempts": 3, "request_url": "https://x.invalid",
-            "response_status": 500, "error_message": "no", "duration_ms": 5, "created_at": "2026-11-21T00:00:00Z",
-            "delivered_at": null, "original_event_id": ""}])),
-        _ => return None,
-    })
 }
 
 impl State {

@@ -7,6 +7,7 @@
 mod approval;
 mod configure;
 mod fleet;
+mod hooks;
 mod kms;
 mod life;
 mod model;
@@ -24,6 +25,7 @@ use alloy::primitives::B256;
 use super::Rpc;
 use model::State;
 
+pub use hooks::STEP_UP;
 pub use kms::KmsKeys;
 pub use model::{
     BootFailure, Cvm, Edit, Fate, Lies, Manifest, More, OnchainKms, Token, bare, compose_hash, ordinary_manifest,
