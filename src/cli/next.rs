@@ -71,12 +71,9 @@ impl Typed {
         let Some(dir) = &self.dir else {
             return format!("{PROGRAM} {command}");
         };
-        let mut words = vec![
-            PROGRAM.to_owned(),
-            command.to_owned(),
-            "--dir".to_owned(),
-            dir.display().to_string(),
-        ];
+        let mut words = vec![PROGRAM.to_owned()];
+        words.extend(command.split(' ').map(str::to_owned));
+        words.extend(["--dir".to_owned(), dir.display().to_string()]);
         words.extend(self.carried(command));
         join(&words)
     }
@@ -158,6 +155,7 @@ impl Commands for Typed {
             Next::Command("--help") => format!("{PROGRAM}{} --help", self.subcommand()),
             Next::Command(command) => format!("{PROGRAM} {command}"),
             Next::Step(command, more) => format!("{} {more}", self.step(command)),
+            Next::FleetStatus => self.step("fleet status"),
             Next::Look if self.dir.is_some() => self.step("status"),
             Next::Cvm => match self.value_of("--cvm") {
                 Some(id) => format!("{PROGRAM} cvm get --cvm {}", quote(id)),
@@ -176,7 +174,9 @@ fn knows(command: &str, option: &str) -> bool {
             .get_arguments()
             .any(|arg| arg.get_long() == Some(option.trim_start_matches('-')))
     };
-    root.find_subcommand(command).is_some_and(known)
+    let below = |above: &clap::Command, name: &str| above.find_subcommand(name).cloned();
+    let found = command.split(' ').try_fold(root, |above, name| below(&above, name));
+    found.as_ref().is_some_and(known)
 }
 
 fn is_command(word: &str) -> bool {

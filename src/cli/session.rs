@@ -24,7 +24,7 @@ use crate::upgrade::{
 };
 
 /// Effects of an upgrade whose journal cannot be read.
-const UNREADABLE: Effects = Effects {
+pub(super) const UNREADABLE: Effects = Effects {
     prepare: Effect::Maybe,
     approval: Effect::Maybe,
     transaction: Effect::Maybe,
@@ -222,7 +222,7 @@ impl Session {
                 report.facts.vendor_code = answer.vendor_code;
                 report.facts.request_id = answer.request_id;
             }
-            Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
+            Err(UpgradeError::Journal(JournalError::Missing { .. } | JournalError::Fleet { .. })) => {}
             // What cannot be read may say anything.
             Err(_) => {
                 report.effects = UNREADABLE;

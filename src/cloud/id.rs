@@ -20,7 +20,8 @@ const MAX: usize = 128;
 pub struct CvmId(String);
 
 impl CvmId {
-    pub(super) fn as_str(&self) -> &str {
+    /// As the paths name it, before it is percent-encoded.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 

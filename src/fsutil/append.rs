@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-use super::{At as _, FsError};
+use super::{At as _, FsError, LineFile};
 
 /// Room kept behind the last record, so that the outcome of an effect can be written on a full disk.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -56,7 +56,7 @@ impl AppendFile {
     /// # Errors
     /// Held by another process, or not a file this tool may use.
     pub fn hold(path: &Path) -> Result<Self, HoldError> {
-        let path = canonical(path).at("open", path)?;
+        let path = super::canonical(path).at("open", path)?;
         let lock = lock(&sibling(&path))?;
         super::sweep(super::parent(&path))?;
         let (file, tightened) = open(&path).at("open", &path)?;
@@ -80,6 +80,15 @@ impl AppendFile {
         file.seek(SeekFrom::Start(0))
             .and_then(|_| super::read_bounded(&self.file, max))
             .at("read", &self.path)
+    }
+
+    /// The file, to be read by its lines.
+    ///
+    /// # Errors
+    /// The system has no handle left.
+    pub fn lines(&self) -> Result<LineFile, FsError> {
+        let file = self.file.try_clone().at("read", &self.path)?;
+        Ok(LineFile::of(self.path.clone(), file))
     }
 
     /// Cuts the file to `len` bytes, durably.
@@ -114,7 +123,15 @@ impl AppendFile {
     /// # Errors
     /// The disk is full.
     pub fn reserve(&mut self) -> Result<(), FsError> {
-        reserve(&self.file).at("reserve room behind", &self.path)
+        self.reserve_behind(0)
+    }
+
+    /// The same, behind `length` bytes that are appended next.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn reserve_behind(&mut self, length: usize) -> Result<(), FsError> {
+        reserve(&self.file, length as u64).at("reserve room behind", &self.path)
     }
 
     /// The mode that the file had when it was opened, if others could open it; they no longer can.
@@ -147,14 +164,6 @@ impl AppendFile {
         }
         Ok(())
     }
-}
-
-/// One path for one file, whatever way it was written.
-fn canonical(path: &Path) -> std::io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "it names no file"))?;
-    Ok(super::parent(path).canonicalize()?.join(name))
 }
 
 fn sibling(path: &Path) -> PathBuf {
@@ -264,17 +273,18 @@ fn open_own(path: &Path, extra: OFlags) -> std::io::Result<(File, Metadata)> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn reserve(file: &File) -> std::io::Result<()> {
+fn reserve(file: &File, next: u64) -> std::io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     use rustix::io::Errno;
 
     let len = file.metadata()?.len();
+    let room = RESERVE.saturating_add(next);
     // The kernel reserves beyond the limit on file sizes, and refuses to write there.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
-    if limit.is_some_and(|limit| len.saturating_add(RESERVE) > limit) {
+    if limit.is_some_and(|limit| len.saturating_add(room) > limit) {
         return Err(Errno::FBIG.into());
     }
-    match fallocate(file, FallocateFlags::KEEP_SIZE, len, RESERVE) {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, len, room) {
         // Not every file system can.
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         Err(error) => Err(error.into()),
@@ -282,6 +292,6 @@ fn reserve(file: &File) -> std::io::Result<()> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn reserve(_file: &File) -> std::io::Result<()> {
+fn reserve(_file: &File, _next: u64) -> std::io::Result<()> {
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! The only room that touches `std::fs`. It knows nothing of what the bytes mean.
 
 mod append;
+mod lines;
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind, Read as _, Write as _};
@@ -13,6 +14,7 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 pub use append::{AppendFile, HoldError};
+pub use lines::{Line, LineFile, Lines};
 
 /// A file operation that failed, with its path.
 ///
@@ -40,6 +42,17 @@ const TEMPORARY: (&str, &str) = (".countersign-", ".tmp");
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
     let (file, _) = open_regular(path).at("read", path)?;
     read_bounded(&file, max).at("read", path)
+}
+
+/// The first bytes of a regular file, at most `max` of them.
+///
+/// # Errors
+/// Missing, not a regular file, unreadable.
+pub fn read_start(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
+    let (file, _) = open_regular(path).at("read", path)?;
+    let mut bytes = Vec::new();
+    file.take(max).read_to_end(&mut bytes).at("read", path)?;
+    Ok(bytes)
 }
 
 /// As [`read`], for a file that only its owner may read.
@@ -166,8 +179,32 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, FsError> {
     Ok(paths)
 }
 
-/// Removes what a [`write()`] that was cut off left in a directory.
-fn sweep(directory: &Path) -> Result<(), FsError> {
+/// One path for one file or directory, whatever way it was written; what it names need not be there, the directory
+/// that is to hold it must.
+///
+/// # Errors
+/// That directory cannot be looked at, or the path names nothing that could be there.
+pub fn absolute(path: &Path) -> Result<PathBuf, FsError> {
+    const ACTION: &str = "look at";
+    match path.canonicalize() {
+        Err(error) if error.kind() == ErrorKind::NotFound => canonical(path).at(ACTION, path),
+        found => found.at(ACTION, path),
+    }
+}
+
+/// The same for what need not be there yet, and is no symlink.
+fn canonical(path: &Path) -> std::io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "it names no file"))?;
+    Ok(parent(path).canonicalize()?.join(name))
+}
+
+/// Removes what a [`write()`] that was cut off left in a directory; only whoever keeps all others from writing there may.
+///
+/// # Errors
+/// The disk said no.
+pub fn sweep(directory: &Path) -> Result<(), FsError> {
     for path in list(directory)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1) {

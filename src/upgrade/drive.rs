@@ -6,19 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::environment::patch_digest;
 use super::event::{Event, Identity};
-use super::journal::{Found, Journal, JournalError, SCHEMA};
+use super::journal::{Found, Journal, JournalError};
 use super::{
     CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, Warning, World, evidence,
     proposal,
 };
 use crate::chain::{AppChanges, Chain, Finality};
 use crate::cloud::CvmId;
-use crate::compose::{ComposeHash, Verification};
+use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::Signer;
 
@@ -47,109 +45,14 @@ pub(super) struct Run<'a> {
 }
 
 impl Upgrade {
-    /// The directory that an upgrade of `plan` uses below `root` when none is named.
-    pub fn default_dir(root: &Path, plan: &Plan) -> PathBuf {
-        let expected = plan.code.as_ref().and_then(|code| code.expected_hash);
-        let name = expected.map_or_else(|| hex::encode(intent_digest(plan)), |hash| hash.bare());
-        let short: String = name.chars().take(8).collect();
-        let subject = plan.code.as_ref().map_or_else(
-            || hex::encode(plan.app).chars().take(8).collect(),
-            |code| code.cvm.clone(),
-        );
-        root.join(format!("{subject}-{short}"))
-    }
-
-    /// Starts an upgrade: creates the directory, locks it, records identity and plan. A directory that already holds
-    /// the same intent is opened instead.
-    ///
-    /// # Errors
-    /// The plan has blockers, the directory holds another upgrade, or cannot be used.
-    pub fn begin(dir: &Path, mut plan: Plan, limits: &Limits) -> Result<Self, UpgradeError> {
-        let sealed = plan.code.as_mut().and_then(|code| code.sealed.take());
-        let before = match Self::peek(dir) {
-            Ok(state) => Some(state),
-            Err(UpgradeError::Journal(JournalError::Missing { .. })) => None,
-            Err(error) => return Err(error),
-        };
-        let under_way = before
-            .as_ref()
-            .is_some_and(|state| state.preparing || state.prepared.is_some());
-        if before.is_none_or(|state| state.is_new()) {
-            refuse_blocked(&plan, limits, under_way)?;
+    pub(super) fn assembled(dir: &Path, (journal, state, found): (Journal, State, Found)) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            journal,
+            state,
+            found,
+            remarks: Vec::new(),
         }
-        let mut upgrade = Self::hold(dir)?;
-        match upgrade.state.identity() {
-            None => upgrade.record(Event::Open(identity_of(&plan)))?,
-            Some(_) => upgrade.refuse_other_intent(&plan)?,
-        }
-        if upgrade.state.is_new() && upgrade.state.plan() != Some(&plan) {
-            upgrade.record(Event::Plan(Box::new(plan)))?;
-        }
-        if let Some(sealed) = &sealed {
-            upgrade.keep_sealed(sealed)?;
-        }
-        Ok(upgrade)
-    }
-
-    /// Starts an upgrade on this machine from a proposal that was made on another one. A directory that holds the same
-    /// upgrade already is opened instead.
-    ///
-    /// # Errors
-    /// The hash cannot be recomputed, the directory holds another upgrade or one that asks for something else, or it
-    /// cannot be used.
-    pub fn adopt(dir: &Path, proposal: Proposal) -> Result<Self, UpgradeError> {
-        if proposal.verified == Some(Verification::Uncomputable) && !super::holds(dir) {
-            return Err(UpgradeError::decide(
-                "HASH_UNVERIFIABLE",
-                "the compose hash cannot be recomputed from the proposal; prepare on this machine, or go on where it was prepared",
-            ));
-        }
-        let mut upgrade = Self::hold(dir)?;
-        if let Some(found) = upgrade.state.identity() {
-            if found.update != proposal.update {
-                let path = upgrade.journal.path().to_owned();
-                return Err(JournalError::Foreign {
-                    path,
-                    expected: proposal.update,
-                    found: found.update.clone(),
-                }
-                .into());
-            }
-            proposal.check_same(&upgrade.state)?;
-            upgrade.take_ballots(&proposal)?;
-            return Ok(upgrade);
-        }
-        for event in proposal.events() {
-            upgrade.record(event)?;
-        }
-        upgrade.write_proposal()?;
-        Ok(upgrade)
-    }
-
-    /// Opens an upgrade and locks it.
-    ///
-    /// # Errors
-    /// No journal there, held by another process, or damaged.
-    pub fn open(dir: &Path) -> Result<Self, UpgradeError> {
-        Journal::peek(dir)?;
-        let mut upgrade = Self::hold(dir)?;
-        if upgrade.state.identity().is_none() {
-            return Err(JournalError::Missing { dir: dir.to_owned() }.into());
-        }
-        upgrade.take_back()?;
-        Ok(upgrade)
-    }
-
-    /// Reads where an upgrade stands, without locking, writing or asking anybody.
-    ///
-    /// # Errors
-    /// No journal there, or damaged.
-    pub fn peek(dir: &Path) -> Result<State, UpgradeError> {
-        let state = fold(&dir.join(super::journal::FILE), Journal::peek(dir)?)?;
-        if state.identity().is_none() {
-            return Err(JournalError::Missing { dir: dir.to_owned() }.into());
-        }
-        Ok(state)
     }
 
     /// The directory.
@@ -229,43 +132,6 @@ impl Upgrade {
         })
     }
 
-    fn refuse_other_intent(&self, plan: &Plan) -> Result<(), UpgradeError> {
-        let Some(identity) = self.state.identity() else {
-            return Ok(());
-        };
-        let cvm = plan.code.as_ref().map(|code| code.cvm.as_str());
-        let expected = describe(cvm, plan.app, plan.chain_id);
-        let found = describe(identity.cvm.as_deref(), identity.app, identity.chain_id);
-        let same_change = self.state.plan().is_none_or(|before| before.asks_the_same(plan));
-        if expected == found && same_change {
-            return Ok(());
-        }
-        let found = if same_change {
-            found
-        } else {
-            format!("another change of {found}")
-        };
-        Err(JournalError::Foreign {
-            path: self.journal.path().to_owned(),
-            expected,
-            found,
-        }
-        .into())
-    }
-
-    fn hold(dir: &Path) -> Result<Self, UpgradeError> {
-        fsutil::create_private_dir(dir)?;
-        let (journal, events, found) = Journal::hold(dir)?;
-        let state = fold(journal.path(), events)?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            journal,
-            state,
-            found,
-            remarks: Vec::new(),
-        })
-    }
-
     /// On disk first, then in memory.
     pub(super) fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
         self.state.check(&event).map_err(|illegal| self.illegal(illegal))?;
@@ -274,13 +140,26 @@ impl Upgrade {
     }
 
     fn illegal(&self, illegal: super::IllegalStep) -> UpgradeError {
-        let record = self.state.records + 1;
         JournalError::Damaged {
             path: self.journal.path().to_owned(),
-            record,
+            record: self.journal.next(),
             why: illegal.to_string(),
         }
         .into()
+    }
+
+    pub(super) fn journal_path(&self) -> &Path {
+        self.journal.path()
+    }
+
+    /// Whether it is in a fleet, and another member's proposal is the one that is approved.
+    pub(super) fn follows(&self) -> bool {
+        self.journal.follows()
+    }
+
+    /// Whether it is in a fleet.
+    pub(super) const fn is_in_fleet(&self) -> bool {
+        self.journal.is_shared()
     }
 
     pub(super) const fn is_rolled_back(&self) -> bool {
@@ -357,6 +236,7 @@ impl Run<'_> {
         match step {
             Step::Prepare => self.prepare().await,
             Step::Verify => self.verify().await,
+            Step::Freeze | Step::Approve if self.upgrade.follows() => self.follow(goal).await,
             Step::Freeze => self.freeze().await,
             Step::Approve if goal == Goal::Proved => self.wait_for_others().await,
             Step::Approve => self.approve(goal).await,
@@ -525,68 +405,6 @@ pub(super) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');
     bytes
-}
-
-fn fold(path: &Path, events: Vec<Event>) -> Result<State, UpgradeError> {
-    State::fold(events).map_err(|(record, illegal)| {
-        JournalError::Damaged {
-            path: path.to_owned(),
-            record,
-            why: illegal.to_string(),
-        }
-        .into()
-    })
-}
-
-fn describe(cvm: Option<&str>, app: alloy::primitives::Address, chain_id: u64) -> String {
-    let cvm = cvm.map_or_else(String::new, |cvm| format!("CVM {cvm}, "));
-    format!("{cvm}app {app}, chain {chain_id}")
-}
-
-fn identity_of(plan: &Plan) -> Identity {
-    let code = plan.code.as_ref();
-    let seed = format!(
-        "{}|{}|{}|{}",
-        code.map_or("", |code| code.cvm.as_str()),
-        plan.app,
-        plan.read_at,
-        hex::encode(intent_digest(plan))
-    );
-    let name: String = hex::encode(Sha256::digest(seed.as_bytes())).chars().take(8).collect();
-    Identity {
-        schema: SCHEMA,
-        update: format!("u-{name}"),
-        cvm: code.map(|code| code.cvm.clone()),
-        app: plan.app,
-        chain_id: plan.chain_id,
-        cloud: code.map(|code| code.cloud.clone()),
-    }
-}
-
-/// SHA-256 of the change, without an environment.
-fn intent_digest(plan: &Plan) -> [u8; 32] {
-    match &plan.code {
-        Some(code) => patch_digest(&code.patch),
-        None => Sha256::digest(serde_json::to_vec(&plan.policy).unwrap_or_default()).into(),
-    }
-}
-
-fn refuse_blocked(plan: &Plan, limits: &Limits, under_way: bool) -> Result<(), UpgradeError> {
-    let own = |code: &str| code == "UPDATE_PENDING" && (limits.supersede || under_way);
-    if let Some(blocker) = plan.blockers.iter().find(|blocker| !own(&blocker.code)) {
-        return Err(UpgradeError::Blocked {
-            code: blocker.code.clone(),
-            message: blocker.text.clone(),
-        });
-    }
-    let unverifiable = plan.code.as_ref().is_some_and(|code| code.form.is_none());
-    if unverifiable && !limits.accept_unverified_hash {
-        return Err(UpgradeError::decide(
-            "HASH_UNVERIFIABLE",
-            "the compose hash cannot be recomputed here, so what the cloud sends could not be checked",
-        ));
-    }
-    Ok(())
 }
 
 /// The time by the server's clock where it told, else by this machine's.

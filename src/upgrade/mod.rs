@@ -25,6 +25,7 @@ mod in_use;
 mod journal;
 mod multisig;
 mod nonce;
+mod open;
 mod operation;
 mod pending;
 mod plan;
@@ -69,7 +70,7 @@ pub use errand::Errand;
 pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 pub use findings::{Warning, safe_code};
-pub use fleet::{FLEET_FILE, Fleet, Member, Waves, cvms_of};
+pub use fleet::{Counts, Fleet, Halt, Invitation, Member, Standing, Wave, WaveEnd, Waves, cvms_of};
 pub use in_use::InUse;
 pub use journal::JournalError;
 pub use operation::TimelockSection;
@@ -248,7 +249,7 @@ pub const EVIDENCE_FILE: &str = evidence::TEXT;
 
 /// Whether `dir` holds an upgrade. Reads the directory only.
 pub fn holds(dir: &Path) -> bool {
-    dir.join(journal::FILE).exists()
+    journal::holds(dir)
 }
 
 /// Directories below `root` that hold an upgrade, oldest first.

@@ -13,11 +13,12 @@ use super::event::Event;
 use super::{Limits, Outcome, Pending, UpgradeError, World};
 use crate::chain::Chain;
 use crate::safe::{Facts, SafeProofFailure, prove_execution};
-use crate::signer::Signer;
+use crate::signer::{Consent, Signer};
 
 impl Upgrade {
     /// Has the owners reject the Safe transaction: signs the rejection with a key that is an owner's, executes it when
-    /// enough have signed, and waits until it is final.
+    /// enough have signed, and waits until it is final. A fleet's member with nothing of its own on its way is given up
+    /// here and now, once somebody agreed.
     ///
     /// # Errors
     /// The upgrade is approved already, or see [`UpgradeError`].
@@ -29,6 +30,9 @@ impl Upgrade {
 
 impl Run<'_> {
     async fn reject(&mut self) -> Result<Outcome, UpgradeError> {
+        if self.is_to_be_left() {
+            return self.give_up();
+        }
         let state = self.upgrade.state();
         if state.proof().is_some() {
             return Err(UpgradeError::decide(
@@ -68,6 +72,47 @@ impl Run<'_> {
                 return Ok(Outcome::Pending(pending));
             }
         }
+    }
+
+    /// Whether this is a fleet's member that can go without the others' approval being touched.
+    fn is_to_be_left(&self) -> bool {
+        let state = self.upgrade.state();
+        let nothing_on_its_way = state.signed.is_empty() && state.frozen.is_none() && state.scheduled.is_none();
+        self.upgrade.is_in_fleet() && (self.upgrade.follows() || state.proof().is_some() || nothing_on_its_way)
+    }
+
+    /// The fleet goes on without this CVM.
+    fn give_up(&mut self) -> Result<Outcome, UpgradeError> {
+        let state = self.upgrade.state();
+        if state.abandoned.is_some() {
+            return Ok(Outcome::Reached);
+        }
+        let cvm = self.cvm()?;
+        if state.done.is_some() {
+            return Err(UpgradeError::decide(
+                "ALREADY_LIVE",
+                format!("{cvm} runs the hash already; there is nothing left to give up"),
+            ));
+        }
+        if state.committing {
+            return Err(UpgradeError::TooEarly {
+                message: format!("a commit of {cvm} was sent, and its outcome is not known yet"),
+                command: "resume",
+            });
+        }
+        let consent = Consent {
+            question: format!("Give {cvm} up? The fleet goes on without it."),
+            facts: vec![("compose hash".to_owned(), self.hash().to_string())],
+        };
+        if !self.world.ask.consent(&consent)? {
+            return Err(UpgradeError::Declined {
+                what: "giving it up".to_owned(),
+            });
+        }
+        let why = "given up; the fleet goes on without it".to_owned();
+        self.record(Event::Abandoned { why })?;
+        self.forget_token()?;
+        Ok(Outcome::Reached)
     }
 
     /// What a timelock has is cancelled there. `None`: it has nothing, and a Safe's approval is to be rejected.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::drive::Run;
 use super::event::Event;
-use super::{Limits, Outcome, Pending, Upgrade, UpgradeError, World};
+use super::{Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World};
 use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
 use crate::signer::{AskError, Consent};
 
@@ -117,6 +117,23 @@ impl Run<'_> {
                     what: format!("on {} this is not in force yet: {}", changes.app, changes),
                 })));
             }
+        }
+    }
+
+    /// In a fleet one proposal is approved, and this upgrade's is not that one: it signs nothing of its own.
+    pub(super) async fn follow(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
+        if goal == Goal::Proved {
+            return self.wait_for_others().await;
+        }
+        self.verify_again()?;
+        let chain = self.chain().await?;
+        match self.adopt_allowed(&chain).await {
+            Err(UpgradeError::Proof(ProofFailure::NotInForce { .. })) => Ok(Outcome::Pending(Pending {
+                code: "PENDING_APPROVAL",
+                what: "the proposal of another CVM of the fleet is the one to approve, and that is not in force yet"
+                    .to_owned(),
+            })),
+            ended => ended,
         }
     }
 

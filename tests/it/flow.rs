@@ -49,6 +49,13 @@ impl Ran {
         assert_eq!(self.json["code"], code, "{}", self.said);
         self
     }
+    /// Asserts that the stable code is one of these.
+    #[track_caller]
+    pub fn says_one_of(self, codes: &[&str]) -> Self {
+        let code = self.json["code"].as_str().unwrap_or_default();
+        assert!(codes.contains(&code), "{}", self.said);
+        self
+    }
     /// A fact.
     pub fn fact(&self, name: &str) -> &Value {
         &self.json["facts"][name]

@@ -117,11 +117,10 @@ pub fn rewrite(flow: &Flow<'_>, records: &[Value]) {
     std::fs::remove_file(flow.dir.join("journal.head")).unwrap();
 }
 
-/// The journal is an unbroken chain of records in an order that can have happened, with one nonce.
+/// The journal is an unbroken chain of records.
 #[track_caller]
-pub fn legal(flow: &Flow<'_>) {
+pub fn chain(flow: &Flow<'_>) {
     let mut prev = "0".repeat(64);
-    let mut nonces = Vec::new();
     for (at, line) in lines(flow).iter().enumerate() {
         let (content, sum) = line.trim_end().rsplit_once(",\"sum\":\"").unwrap();
         assert_eq!(
@@ -134,10 +133,20 @@ pub fn legal(flow: &Flow<'_>) {
             (&serde_json::json!(at + 1), &serde_json::json!(prev))
         );
         sum.trim_end_matches("\"}").clone_into(&mut prev);
-        if record["kind"] == "tx.signed" {
-            nonces.push(record["body"]["request"]["nonce"].clone());
-        }
     }
+}
+
+/// The journal is an unbroken chain of records in an order that can have happened, with one nonce.
+#[track_caller]
+pub fn legal(flow: &Flow<'_>) {
+    chain(flow);
+    let signed = flow
+        .journal()
+        .into_iter()
+        .filter(|record| record["kind"] == "tx.signed");
+    let mut nonces: Vec<Value> = signed
+        .map(|record| record["body"]["request"]["nonce"].clone())
+        .collect();
     nonces.dedup();
     assert!(nonces.len() <= 1, "one intent, several nonces: {nonces:?}");
     let kinds = flow.kinds();
@@ -224,8 +233,12 @@ pub fn behind(before: &[&str], flow: &Flow<'_>, (step, more): (&str, &[&str])) -
 
 /// Says that this machine cannot show a case, where the test harness does not swallow it.
 pub fn skipped(cases: &str, why: &str) {
-    let said = format!("SKIPPED {cases}: {why}\n");
-    std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes()).unwrap();
+    say(&format!("SKIPPED {cases}: {why}"));
+}
+
+/// Says something where the test harness does not swallow it.
+pub fn say(line: &str) {
+    std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// The same upgrade in another directory.

@@ -25,7 +25,7 @@ const CONTRACT: Address = address!("4444444444444444444444444444444444444444");
 const LIBRARY: Address = address!("9641d764fc13c8B624c04430C7356C1C7C8102e2");
 
 /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -35,7 +35,8 @@ impl Dice {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
-    fn below(&mut self, most: usize) -> usize {
+    /// A number below `most`.
+    pub fn below(&mut self, most: usize) -> usize {
         usize::try_from(self.roll() % u64::try_from(most).unwrap()).unwrap()
     }
     /// Changes one bit.

@@ -7,12 +7,15 @@ use serde_json::json;
 
 use crate::cli::args::{Agree, Allow, Change, Governor, Multisig, Notices, Reach, Settle, Watch};
 use crate::cli::error::CliError;
-use crate::cli::failure;
+use crate::cli::failure::{self, Commands, Next};
 use crate::cli::report::{self, Report};
-use crate::cli::session::Session;
+use crate::cli::session::{Session, UNREADABLE};
 use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cloud::CvmId;
-use crate::upgrade::{self, Member, Waves};
+use crate::upgrade::{
+    self, Counts, Effect, Effects, Halt, Invitation, JournalError, Member, Standing, Step, UpgradeError, Wave, WaveEnd,
+    Waves,
+};
 
 /// Upgrade several CVMs of one app by one approval
 ///
@@ -32,7 +35,7 @@ enum FleetCommand {
     #[command(after_help = "Example:\n  \
         countersign fleet prepare --cvm my-app --all -c docker-compose.yml --dir release-7")]
     Prepare(Prepare),
-    /// Show where each CVM stands, from the journals alone
+    /// Show where each CVM stands, from the journal alone
     #[command(after_help = "Example:\n  countersign fleet status --dir release-7")]
     Status(Place),
     /// Commit every CVM that does not run the hash yet, the canaries first
@@ -54,9 +57,12 @@ struct Prepare {
     /// Another CVM of the same app; repeat it, or separate by commas
     #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "What changes")]
     also: Vec<CvmId>,
-    /// Every CVM of the app
+    /// Every CVM of the app; those that run the hash already are left out
     #[arg(long, conflicts_with = "also", help_heading = "What changes")]
     all: bool,
+    /// Leave this CVM out; repeat it, or separate by commas
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "What changes")]
+    without: Vec<CvmId>,
     #[command(flatten)]
     place: Place,
     /// How many are prepared at once
@@ -125,26 +131,24 @@ impl Prepare {
         .value;
         let outside = session.outside(&settings)?;
         let world = outside.world();
-        let cvms = self.members(&world, &intent.cvm).await?;
-        let fleet = upgrade::Fleet::prepare(
-            &self.place.dir,
-            &world,
-            (&intent, &cvms),
-            (&settings.limits, self.parallel),
-        )
-        .await?;
-        let mut report = Report::done(
-            "fleet prepare",
-            format!(
-                "{} CVMs are prepared for {}; nothing was signed, sent or committed",
-                cvms.len(),
-                fleet.compose_hash()
-            ),
-        );
-        tell(&mut report, &fleet);
-        let approval = fleet.approval();
-        session.about(&approval);
-        report.next = Some(session.typed().step("execute"));
+        let invited = Invitation {
+            cvms: self.members(&world, &intent.cvm).await?,
+            without: self.without.clone(),
+            skip_current: self.all,
+        };
+        let limits = (&settings.limits, self.parallel);
+        let dir = &self.place.dir;
+        let fleet = match upgrade::Fleet::prepare(dir, &world, (&intent, &invited), limits).await {
+            Ok(fleet) => fleet,
+            Err(halt) => return Ok(stopped(session, dir, ("fleet prepare", halt))),
+        };
+        let mut report = Report::done("fleet prepare", String::new());
+        let counts = tell(&mut report, session, &fleet)?;
+        let left_out = match counts.left_out {
+            0 => String::new(),
+            _ => format!("; {}", left_out(&fleet)),
+        };
+        report.message = format!("{} CVMs are prepared for {}{left_out}", counts.members, hash_of(&fleet));
         Ok(report)
     }
 
@@ -179,10 +183,10 @@ impl Prepare {
 }
 
 impl Place {
-    fn run(&self, _: &Session) -> Result<Report, CliError> {
-        let fleet = open(&self.dir)?;
-        let mut report = Report::done("fleet status", "read from the journals");
-        tell(&mut report, &fleet);
+    fn run(&self, session: &Session) -> Result<Report, CliError> {
+        let fleet = upgrade::Fleet::open(&self.dir)?;
+        let mut report = Report::done("fleet status", "read from the journal");
+        tell(&mut report, session, &fleet)?;
         Ok(report)
     }
 }
@@ -198,68 +202,258 @@ impl Commit {
             ..Typed::default()
         };
         let settings = Settings::gather(typed, &session.env)?;
-        let fleet = open(&self.place.dir)?;
+        let dir = &self.place.dir;
+        let fleet = upgrade::Fleet::open(dir)?;
         let outside = session.outside(&settings)?;
         let waves = Waves {
             canary: self.canary,
             parallel: self.parallel,
         };
-        let ended = fleet.commit(&outside.world(), &settings.limits, waves).await;
-        let mut report = match ended {
-            Ok(()) => Report::done("fleet commit", format!("every CVM runs {}", fleet.compose_hash())),
-            Err(error) => failure::report(&CliError::from(error), "fleet commit", &session.typed()),
+        if let Err(halt) = fleet.commit(&outside.world(), &settings.limits, waves).await {
+            return Ok(stopped(session, dir, ("fleet commit", halt)));
+        }
+        let mut report = Report::done("fleet commit", String::new());
+        let counts = tell(&mut report, session, &upgrade::Fleet::open(dir)?)?;
+        report.message = if counts.live == counts.members {
+            format!("every CVM runs {}", hash_of(&fleet))
+        } else {
+            format!("nothing is left to commit; {}", sentence(&counts))
         };
-        tell(&mut report, &fleet);
         Ok(report)
     }
 }
 
-/// A missing list is the user's to correct.
-fn open(dir: &Path) -> Result<upgrade::Fleet, CliError> {
-    upgrade::Fleet::open(dir).map_err(|error| match error {
-        upgrade::UpgradeError::File(error) => CliError::UserFile(error),
-        other => CliError::from(other),
-    })
+/// The report of a fleet that did not get to its end, with where each CVM stands as far as that can be read.
+fn stopped(session: &Session, dir: &Path, (command, halt): (&'static str, Halt)) -> Report {
+    let Halt { cvm, error } = halt;
+    let fleet = upgrade::Fleet::open(dir);
+    let next = FleetCommands {
+        session,
+        dir,
+        approval: fleet.as_ref().ok().map(upgrade::Fleet::approval),
+    };
+    let mut report = failure::report(&CliError::Upgrade(error), command, &next);
+    if let Some(cvm) = cvm.filter(|cvm| !report.message.contains(cvm)) {
+        report.message = format!("{cvm}: {}", report.message);
+    }
+    let (next, compared) = (report.next.take(), report.data.take());
+    let told = fleet
+        .map_err(CliError::from)
+        .and_then(|fleet| tell(&mut report, session, &fleet));
+    let nothing_there = |error: &CliError| match error {
+        CliError::Upgrade(error) => matches!(**error, UpgradeError::Journal(JournalError::Missing { .. })),
+        _ => false,
+    };
+    if told.as_ref().is_err_and(|error| !nothing_there(error)) {
+        // What cannot be read may say anything.
+        report.effects = UNREADABLE;
+        report.certain = Some(report::UNREADABLE.to_owned());
+    }
+    report.next = next;
+    if let Some(compared) = compared {
+        match &mut report.data {
+            Some(serde_json::Value::Object(data)) => {
+                data.insert("stop".to_owned(), compared);
+            }
+            data => *data = Some(compared),
+        }
+    }
+    report
 }
 
-fn tell(report: &mut Report, fleet: &upgrade::Fleet) {
-    let members = fleet.members();
-    let live = members.iter().filter(|member| member.is_live()).count();
+/// Next commands where the run was about a fleet.
+struct FleetCommands<'a> {
+    session: &'a Session,
+    dir: &'a Path,
+    approval: Option<PathBuf>,
+}
+
+impl Commands for FleetCommands<'_> {
+    fn command(&self, next: &Next) -> String {
+        let typed = self.session.typed();
+        match next {
+            Next::Look | Next::List | Next::FleetStatus => typed.within(Some(self.dir)).step("fleet status"),
+            Next::Command(command) if !command.starts_with("fleet") => {
+                typed.within(self.approval.as_deref()).command(next)
+            }
+            _ => typed.command(next),
+        }
+    }
+}
+
+fn hash_of(fleet: &upgrade::Fleet) -> String {
+    fleet.compose_hash().map_or_else(String::new, |hash| hash.to_string())
+}
+
+/// Where the fleet stands, for people and programs.
+fn tell(report: &mut Report, session: &Session, fleet: &upgrade::Fleet) -> Result<Counts, CliError> {
+    let members = fleet.members()?;
+    let counts = Counts::of(fleet, &members);
     let (app, chain_id) = fleet.app();
     report.facts.upgrade.app = Some(app);
     report.facts.upgrade.chain_id = Some(chain_id);
-    report.facts.upgrade.compose_hash = Some(fleet.compose_hash());
+    report.facts.upgrade.compose_hash = fleet.compose_hash();
+    report.effects = effects(&members);
+    report.certain = Some(format!("{}.", sentence(&counts)));
+    report.next = next(session, fleet, (&members, &counts));
     let approval = fleet.approval().display().to_string();
     report.page.facts(&[
         ("approved in", Some(approval.clone())),
-        ("compose hash", Some(fleet.compose_hash().to_string())),
-        ("live", Some(format!("{live} of {}", members.len()))),
+        ("compose hash", fleet.compose_hash().map(|hash| hash.to_string())),
+        ("CVMs", Some(sentence(&counts))),
+        ("last wave", fleet.wave().map(wave)),
     ]);
-    let rows: Vec<(String, Option<String>)> = members
-        .iter()
-        .map(|member| (member.cvm.clone(), Some(word(member))))
+    report.page.heading("each");
+    let rows = members.iter().map(|member| (member.cvm.as_str(), Some(word(member))));
+    let left_out = fleet.left_out();
+    let left_out = left_out.map(|(cvm, runs)| (cvm, Some(why_left_out(runs.is_some()).to_owned())));
+    report.page.facts(&rows.chain(left_out).collect::<Vec<_>>());
+    let left_out = fleet.left_out();
+    report.data = Some(json!({
+        "approval": approval,
+        "compose_hash": fleet.compose_hash(),
+        "counts": counts,
+        "wave": fleet.wave(),
+        "members": members.iter().map(data).collect::<Vec<_>>(),
+        "left_out": left_out.map(|(cvm, hash)| json!({ "cvm": cvm, "compose_hash": hash })).collect::<Vec<_>>(),
+    }));
+    Ok(counts)
+}
+
+/// Who does not belong to it, and why, in one line.
+fn left_out(fleet: &upgrade::Fleet) -> String {
+    let current = fleet.left_out().filter(|(_, runs)| runs.is_some()).count();
+    let others = fleet.left_out().count() - current;
+    let told = [
+        (current, "run it already and are left out"),
+        (others, "are left out as you said"),
+    ];
+    let told: Vec<String> = told
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    report.page.facts(&rows);
-    let data: Vec<serde_json::Value> = members
-        .iter()
-        .map(|member| {
-            json!({
-                "cvm": member.cvm,
-                "dir": member.dir.display().to_string(),
-                "live": member.is_live(),
-                "status": member.status,
-                "error": member.error.as_ref().map(ToString::to_string),
-            })
-        })
+    told.join(", ")
+}
+
+const fn why_left_out(runs: bool) -> &'static str {
+    if runs {
+        "left out: it ran the hash already"
+    } else {
+        "left out by --without"
+    }
+}
+
+fn data(member: &Member) -> serde_json::Value {
+    json!({
+        "cvm": member.cvm,
+        "dir": member.dir.display().to_string(),
+        "standing": member.standing,
+        "live": member.is_live(),
+        "stopped": member.stopped,
+        "status": member.status,
+        "error": member.error.as_ref().map(ToString::to_string),
+    })
+}
+
+/// What happens to each CVM is done when it is for all of them, and did not happen when it did for none; what happens
+/// once is done when one of them knows so.
+fn effects(members: &[Member]) -> Effects {
+    let each = |pick: fn(&Effects) -> Effect| -> Vec<Effect> {
+        let of = |member: &Member| {
+            member
+                .status
+                .as_ref()
+                .map_or(Effect::Maybe, |status| pick(&status.effects))
+        };
+        members.iter().map(of).collect()
+    };
+    let all = |pick| match each(pick).as_slice() {
+        [first, others @ ..] if others.iter().all(|other| other == first) => *first,
+        [] => Effect::None,
+        _ => Effect::Maybe,
+    };
+    let once = |pick| {
+        let known = each(pick);
+        let furthest = [Effect::Done, Effect::Maybe]
+            .into_iter()
+            .find(|effect| known.contains(effect));
+        furthest.unwrap_or_default()
+    };
+    Effects {
+        prepare: all(|effects| effects.prepare),
+        approval: once(|effects| effects.approval),
+        transaction: once(|effects| effects.transaction),
+        commit: all(|effects| effects.commit),
+        live: all(|effects| effects.live),
+    }
+}
+
+/// How many stand where, in one line.
+fn sentence(counts: &Counts) -> String {
+    let parts = [
+        (counts.live, "run the hash"),
+        (counts.committed, "are committed and not back yet"),
+        (counts.committing, "have a commit whose outcome is not known"),
+        (counts.approved, "are approved and not committed"),
+        (counts.prepared, "are prepared"),
+        (counts.preparing, "are not prepared yet"),
+        (counts.given_up, "were given up"),
+        (counts.unreadable, "cannot be read"),
+    ];
+    let told: Vec<String> = parts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    report.data = Some(json!({ "approval": approval, "members": data }));
+    format!("of {} CVMs {}", counts.members, told.join(", "))
+}
+
+fn wave(wave: &Wave) -> String {
+    let who = if wave.canary { "canaries" } else { "the others" };
+    let how = match wave.end {
+        Some(WaveEnd::Passed) => "passed",
+        Some(WaveEnd::Stopped) => "stopped",
+        None => "not at its end",
+    };
+    format!("{who} ({}), {how}", wave.members.len())
 }
 
 fn word(member: &Member) -> String {
-    match (&member.status, &member.error) {
-        (_, Some(error)) => format!("cannot be read: {error}"),
-        (Some(_), None) if member.is_live() => "live".to_owned(),
-        (Some(status), None) => format!("next: {}", report::step_name(status)),
-        (None, None) => "not begun".to_owned(),
+    let word = match (member.standing, &member.error) {
+        (Standing::Unreadable, Some(error)) => return format!("cannot be read: {error}"),
+        (Standing::Unreadable, None) => "cannot be read",
+        (Standing::Preparing, _) => "not prepared yet",
+        (Standing::Prepared, _) => "prepared",
+        (Standing::Approved, _) => "approved",
+        (Standing::Committing, _) => "commit sent, outcome not known",
+        (Standing::Committed, _) => "committed, not back yet",
+        (Standing::Live, _) => "live",
+        (Standing::GivenUp, _) => "given up",
+    };
+    match &member.stopped {
+        Some(why) => format!("{word}; stopped: {why}"),
+        None => word.to_owned(),
     }
+}
+
+/// What comes next: the approval of the one proposal, then the commits.
+fn next(session: &Session, fleet: &upgrade::Fleet, (members, counts): (&[Member], &Counts)) -> Option<String> {
+    fleet.compose_hash()?;
+    let approval = fleet.approval();
+    let lead = members.iter().find(|member| member.dir == approval)?;
+    let status = lead.status.as_ref()?;
+    if counts.live + counts.given_up == counts.members {
+        return None;
+    }
+    if status.effects.transaction == Effect::Done {
+        let dir = approval.parent()?;
+        return Some(session.typed().within(Some(dir)).step("fleet commit"));
+    }
+    let typed = session.typed().within(Some(&approval));
+    let is_signed_by_owners = status.step == Step::Approve && status.facts.safe_tx_hash.is_some();
+    if is_signed_by_owners {
+        return Some(typed.step("sign"));
+    }
+    typed.after(status.step)
 }

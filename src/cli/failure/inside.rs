@@ -232,6 +232,12 @@ pub(super) fn journal(error: &JournalError) -> Verdict {
             Next::List,
             "name the directory of an upgrade by --dir, or start one with `countersign prepare`",
         ),
+        JournalError::Fleet { .. } => verdict(
+            Exit::Usage,
+            "USAGE_FLEET",
+            Next::FleetStatus,
+            "name the directory of one of its CVMs, which is below that of the fleet, or use the commands of `countersign fleet`",
+        ),
         JournalError::Damaged { path, .. } => verdict(
             Exit::Journal,
             "JOURNAL_DAMAGED",

@@ -37,6 +37,8 @@ pub(super) enum Next {
     Look,
     /// Look at which upgrades there are.
     List,
+    /// Look at where the CVMs of a fleet stand.
+    FleetStatus,
     /// Look at the CVM that the command was about.
     Cvm,
 }

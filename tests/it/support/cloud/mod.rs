@@ -127,6 +127,10 @@ impl SimCloud {
     pub fn requests(&self) -> Vec<Request> {
         self.lock().requests.clone()
     }
+    /// How many requests there were so far.
+    pub fn request_count(&self) -> usize {
+        self.lock().requests.len()
+    }
     /// Requests with this verb whose path ends with `end`.
     pub fn requests_to(&self, method: &str, end: &str) -> Vec<Request> {
         let wanted = |request: &Request| request.method == method && request.path.ends_with(end);

@@ -1,0 +1,226 @@
+//! Committing a fleet, wave after wave: the canaries alone, then the others. A wave in which something fails is the last.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+
+use super::roster::{Decision, Roster, WaveEnd};
+use super::{Fleet, Halt, Named, Standing, hold, standing_in};
+use crate::compose::ComposeHash;
+use crate::signer::Consent;
+use crate::upgrade::journal::FleetJournal;
+use crate::upgrade::{Goal, Limits, Outcome, Upgrade, UpgradeError, World};
+
+/// How commits follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waves {
+    /// How many CVMs go first, alone; no other is touched before all of them run the hash.
+    pub canary: usize,
+    /// How many are under way at once.
+    pub parallel: usize,
+}
+
+/// What is left to do.
+#[derive(Debug, Default)]
+struct Left {
+    live: usize,
+    waiting: Vec<String>,
+}
+
+impl Fleet {
+    /// Commits every member that does not run the hash yet and was not given up, the canaries first. Nothing is signed:
+    /// each proves by itself that the hash is allowed. A wave in which something fails is the last one.
+    ///
+    /// As many CVMs as there are canaries have to run the hash before the others follow, and after a wave that was stopped
+    /// as many go alone again.
+    ///
+    /// # Errors
+    /// The approval is not proved yet, consent was refused, or what stopped a member; [`Self::members`] says what became of
+    /// each.
+    pub async fn commit(&self, world: &World<'_>, limits: &Limits, waves: Waves) -> Result<(), Halt> {
+        let journal = hold(&self.dir, world.ask)?;
+        let Some(roster) = journal.roster() else {
+            return Err(unprepared());
+        };
+        let Some((hash, members)) = &roster.prepared else {
+            return Err(unprepared());
+        };
+        require_approval(&journal, &roster)?;
+        let left = look(&journal, members)?;
+        if left.waiting.is_empty() {
+            return Ok(());
+        }
+        agree(world, &left.waiting, *hash)?;
+        // Once for all of them.
+        world.chain(roster.charter.chain_id).await?;
+        let (first, rest) = left.waiting.split_at(canaries(&roster, &left, waves.canary));
+        for (canary, wave) in [(true, first), (false, rest)] {
+            if !wave.is_empty() {
+                send(&journal, world, (limits, waves.parallel), (canary, wave)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many of those that wait go alone.
+fn canaries(roster: &Roster, left: &Left, wanted: usize) -> usize {
+    let stopped = roster
+        .wave
+        .as_ref()
+        .is_some_and(|wave| wave.end == Some(WaveEnd::Stopped));
+    let missing = if stopped {
+        wanted
+    } else {
+        wanted.saturating_sub(left.live)
+    };
+    missing.min(left.waiting.len())
+}
+
+fn unprepared() -> Halt {
+    UpgradeError::TooEarly {
+        message: "the fleet is not prepared to its end yet".to_owned(),
+        command: "fleet prepare",
+    }
+    .into()
+}
+
+/// The first one's proposal has to be approved, and proved to be.
+fn require_approval(journal: &FleetJournal, roster: &Roster) -> Result<(), Halt> {
+    let Some(first) = roster.approval() else {
+        return Err(unprepared());
+    };
+    let (_, state) = standing_in(journal, first).map_err(|error| Halt::of(first, error))?;
+    if state.proof().is_some() {
+        return Ok(());
+    }
+    let error = match &state.abandoned {
+        Some(why) => UpgradeError::decide(
+            "ABANDONED",
+            format!("the upgrade whose proposal was to be approved was given up: {why}"),
+        ),
+        None => UpgradeError::TooEarly {
+            message: "the effect on chain is not proved yet".to_owned(),
+            command: "wait",
+        },
+    };
+    Err(Halt::of(first, error))
+}
+
+fn look(journal: &FleetJournal, members: &[String]) -> Result<Left, Halt> {
+    let mut left = Left::default();
+    for cvm in members {
+        let (standing, _) = standing_in(journal, cvm).map_err(|error| Halt::of(cvm, error))?;
+        match standing {
+            Standing::Live => left.live += 1,
+            Standing::GivenUp => {}
+            _ => left.waiting.push(cvm.clone()),
+        }
+    }
+    Ok(left)
+}
+
+/// Commits one wave: what is under way goes on to its end, and after a failure nothing new begins.
+async fn send(
+    journal: &FleetJournal,
+    world: &World<'_>,
+    (limits, parallel): (&Limits, usize),
+    (canary, wave): (bool, &[String]),
+) -> Result<(), Halt> {
+    journal.record(Decision::Wave {
+        canary,
+        members: wave.to_vec(),
+        at: Timestamp::now(),
+    })?;
+    let stopped = AtomicBool::new(false);
+    let stop = &stopped;
+    // Canaries are watched to the end, whoever does not wait for the others.
+    let limits = &Limits {
+        no_wait: limits.no_wait && !canary,
+        ..limits.clone()
+    };
+    let each = wave.iter().map(|cvm| async move {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let ended = commit_one(journal, world, (limits, cvm)).await;
+        stop.fetch_or(ended.is_err(), Ordering::Relaxed);
+        ended.map_err(|error| Halt::of(cvm, error))
+    });
+    let mut each = futures_util::stream::iter(each).buffer_unordered(parallel.max(1));
+    let mut failed = None;
+    while let Some(ended) = each.next().await {
+        if let Err(halt) = ended {
+            note_stop(journal, world, &halt)?;
+            failed = failed.or(Some(halt));
+        }
+    }
+    match failed {
+        Some(halt) => Err(halt),
+        None if limits.no_wait => Ok(()),
+        None => Ok(journal.record(Decision::Passed { at: Timestamp::now() })?),
+    }
+}
+
+fn note_stop(journal: &FleetJournal, world: &World<'_>, halt: &Halt) -> Result<(), UpgradeError> {
+    let Some(cvm) = halt.cvm.clone() else { return Ok(()) };
+    world.ask.tell(&format!("{cvm}: stopped: {}", halt.error));
+    journal.record(Decision::Stopped {
+        cvm,
+        why: halt.error.to_string(),
+        at: Timestamp::now(),
+    })?;
+    Ok(())
+}
+
+/// One member to its end. It has no key: what it cannot adopt, it does not do.
+async fn commit_one(
+    journal: &FleetJournal,
+    world: &World<'_>,
+    (limits, cvm): (&Limits, &str),
+) -> Result<(), UpgradeError> {
+    let own = World {
+        reached: world.reached.clone(),
+        signer: None,
+        ask: &Named {
+            ask: world.ask,
+            cvm,
+            agreed: true,
+        },
+        ..*world
+    };
+    let mut upgrade = Upgrade::open_in(journal, cvm)?;
+    let outcome = match upgrade.adopt_in_force(&own, limits).await? {
+        Outcome::Reached => upgrade.advance(&own, Goal::Live, limits).await?,
+        pending @ Outcome::Pending(_) => pending,
+    };
+    match outcome {
+        Outcome::Reached => {
+            own.ask.tell("done");
+            Ok(())
+        }
+        Outcome::Pending(pending) => Err(UpgradeError::Later {
+            code: "FLEET_MEMBER_PENDING",
+            message: format!("{cvm} is not done: {}", pending.what),
+            source: None,
+        }),
+    }
+}
+
+/// One question for all of them.
+fn agree(world: &World<'_>, waiting: &[String], hash: ComposeHash) -> Result<(), UpgradeError> {
+    let consent = Consent {
+        question: format!("Commit the update of {} CVMs? It restarts each of them.", waiting.len()),
+        facts: vec![
+            ("compose hash".to_owned(), hash.to_string()),
+            ("CVMs".to_owned(), waiting.join(", ")),
+        ],
+    };
+    if world.ask.consent(&consent)? {
+        return Ok(());
+    }
+    Err(UpgradeError::Declined {
+        what: "committing".to_owned(),
+    })
+}

@@ -1,0 +1,258 @@
+//! Opening an upgrade: its directory, its journal, what is there already, and whether it is the same one.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::drive::Upgrade;
+use super::environment::patch_digest;
+use super::event::{Event, Identity};
+use super::journal::{Entry, FleetJournal, Found, Journal, JournalError, SCHEMA};
+use super::plan::is_of;
+use super::{Limits, Plan, Proposal, State, UpgradeError};
+use crate::compose::Verification;
+use crate::fsutil;
+
+impl Upgrade {
+    /// The directory that an upgrade of `plan` uses below `root` when none is named.
+    pub fn default_dir(root: &Path, plan: &Plan) -> PathBuf {
+        let expected = plan.code.as_ref().and_then(|code| code.expected_hash);
+        let name = expected.map_or_else(|| hex::encode(intent_digest(plan)), |hash| hash.bare());
+        let short: String = name.chars().take(8).collect();
+        let subject = plan.code.as_ref().map_or_else(
+            || hex::encode(plan.app).chars().take(8).collect(),
+            |code| code.cvm.clone(),
+        );
+        root.join(format!("{subject}-{short}"))
+    }
+
+    /// Starts an upgrade: creates the directory, locks it, records identity and plan. A directory that already holds
+    /// the same intent is opened instead.
+    ///
+    /// # Errors
+    /// The plan has blockers, the directory holds another upgrade, or cannot be used.
+    pub fn begin(dir: &Path, plan: Plan, limits: &Limits) -> Result<Self, UpgradeError> {
+        let before = match Self::peek(dir) {
+            Ok(state) => Some(state),
+            Err(UpgradeError::Journal(JournalError::Missing { .. })) => None,
+            Err(error) => return Err(error),
+        };
+        refuse_blocked(&plan, limits, before.as_ref())?;
+        Self::hold(dir)?.begin_with(plan)
+    }
+
+    /// Starts the upgrade of a member of a fleet, whose journal this process holds, in the member's directory.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(super) fn begin_in(
+        fleet: &FleetJournal,
+        cvm: &str,
+        mut plan: Plan,
+        limits: &Limits,
+    ) -> Result<Self, UpgradeError> {
+        let upgrade = Self::open_in(fleet, cvm)?;
+        let before = upgrade.state().identity().map(|_| upgrade.state());
+        refuse_blocked(&plan, limits, before)?;
+        if let Some(code) = &mut plan.code {
+            // What waits for the other members is theirs: every plan with all of it would grow with the fleet.
+            let uuid = code.cvm_uuid.clone();
+            code.pending_updates.retain(|update| is_of(update, uuid.as_deref()));
+        }
+        fsutil::create_private_dir(upgrade.dir())?;
+        fsutil::sweep(upgrade.dir())?;
+        upgrade.begin_with(plan)
+    }
+
+    /// Opens the upgrade of a member of a fleet, whose journal this process holds.
+    ///
+    /// # Errors
+    /// It is no member, or its records cannot follow each other.
+    pub(super) fn open_in(fleet: &FleetJournal, cvm: &str) -> Result<Self, UpgradeError> {
+        let (journal, entries) = fleet.member(cvm)?;
+        let dir = journal.path().with_file_name(cvm);
+        Self::of(&dir, (journal, entries, fleet.quiet()))
+    }
+
+    fn begin_with(mut self, mut plan: Plan) -> Result<Self, UpgradeError> {
+        let sealed = plan.code.as_mut().and_then(|code| code.sealed.take());
+        match self.state().identity() {
+            None => self.record(Event::Open(identity_of(&plan)))?,
+            Some(_) => self.refuse_other_intent(&plan)?,
+        }
+        if self.state().is_new() && self.state().plan() != Some(&plan) {
+            self.record(Event::Plan(Box::new(plan)))?;
+        }
+        if let Some(sealed) = &sealed {
+            self.keep_sealed(sealed)?;
+        }
+        Ok(self)
+    }
+
+    /// Starts an upgrade on this machine from a proposal that was made on another one. A directory that holds the same
+    /// upgrade already is opened instead.
+    ///
+    /// # Errors
+    /// The hash cannot be recomputed, the directory holds another upgrade or one that asks for something else, or it
+    /// cannot be used.
+    pub fn adopt(dir: &Path, proposal: Proposal) -> Result<Self, UpgradeError> {
+        if proposal.verified == Some(Verification::Uncomputable) && !super::holds(dir) {
+            return Err(UpgradeError::decide(
+                "HASH_UNVERIFIABLE",
+                "the compose hash cannot be recomputed from the proposal; prepare on this machine, or go on where it was prepared",
+            ));
+        }
+        let mut upgrade = Self::hold(dir)?;
+        if let Some(found) = upgrade.state().identity() {
+            if found.update != proposal.update {
+                let path = upgrade.journal_path().to_owned();
+                return Err(JournalError::Foreign {
+                    path,
+                    expected: proposal.update,
+                    found: found.update.clone(),
+                }
+                .into());
+            }
+            proposal.check_same(upgrade.state())?;
+            upgrade.take_ballots(&proposal)?;
+            return Ok(upgrade);
+        }
+        for event in proposal.events() {
+            upgrade.record(event)?;
+        }
+        upgrade.write_proposal()?;
+        Ok(upgrade)
+    }
+
+    /// Opens an upgrade and locks it.
+    ///
+    /// # Errors
+    /// No journal there, held by another process, or damaged.
+    pub fn open(dir: &Path) -> Result<Self, UpgradeError> {
+        Journal::peek(dir)?;
+        let mut upgrade = Self::hold(dir)?;
+        if upgrade.state().identity().is_none() {
+            return Err(JournalError::Missing { dir: dir.to_owned() }.into());
+        }
+        upgrade.take_back()?;
+        Ok(upgrade)
+    }
+
+    /// Reads where an upgrade stands, without locking, writing or asking anybody.
+    ///
+    /// # Errors
+    /// No journal there, or damaged.
+    pub fn peek(dir: &Path) -> Result<State, UpgradeError> {
+        let state = fold(&dir.join(super::journal::FILE), Journal::peek(dir)?)?;
+        if state.identity().is_none() {
+            return Err(JournalError::Missing { dir: dir.to_owned() }.into());
+        }
+        Ok(state)
+    }
+
+    fn refuse_other_intent(&self, plan: &Plan) -> Result<(), UpgradeError> {
+        let Some(identity) = self.state().identity() else {
+            return Ok(());
+        };
+        let cvm = plan.code.as_ref().map(|code| code.cvm.as_str());
+        let expected = describe(cvm, plan.app, plan.chain_id);
+        let found = describe(identity.cvm.as_deref(), identity.app, identity.chain_id);
+        let same_change = self.state().plan().is_none_or(|before| before.asks_the_same(plan));
+        if expected == found && same_change {
+            return Ok(());
+        }
+        let found = if same_change {
+            found
+        } else {
+            format!("another change of {found}")
+        };
+        Err(JournalError::Foreign {
+            path: self.journal_path().to_owned(),
+            expected,
+            found,
+        }
+        .into())
+    }
+
+    fn hold(dir: &Path) -> Result<Self, UpgradeError> {
+        fsutil::create_private_dir(dir)?;
+        let held = Journal::hold(dir)?;
+        // A member's files lie beside no journal that would do this.
+        fsutil::sweep(dir)?;
+        Self::of(dir, held)
+    }
+
+    fn of(dir: &Path, (journal, entries, found): (Journal, Vec<Entry>, Found)) -> Result<Self, UpgradeError> {
+        let state = fold(journal.path(), entries)?;
+        Ok(Self::assembled(dir, (journal, state, found)))
+    }
+}
+
+/// What an upgrade's records come to.
+pub(super) fn fold(path: &Path, entries: Vec<Entry>) -> Result<State, UpgradeError> {
+    let mut state = State::default();
+    for Entry { seq, event } in entries {
+        state.apply(event).map_err(|illegal| JournalError::Damaged {
+            path: path.to_owned(),
+            record: seq,
+            why: illegal.to_string(),
+        })?;
+    }
+    Ok(state)
+}
+
+fn describe(cvm: Option<&str>, app: alloy::primitives::Address, chain_id: u64) -> String {
+    let cvm = cvm.map_or_else(String::new, |cvm| format!("CVM {cvm}, "));
+    format!("{cvm}app {app}, chain {chain_id}")
+}
+
+fn identity_of(plan: &Plan) -> Identity {
+    let code = plan.code.as_ref();
+    let seed = format!(
+        "{}|{}|{}|{}",
+        code.map_or("", |code| code.cvm.as_str()),
+        plan.app,
+        plan.read_at,
+        hex::encode(intent_digest(plan))
+    );
+    let name: String = hex::encode(Sha256::digest(seed.as_bytes())).chars().take(8).collect();
+    Identity {
+        schema: SCHEMA,
+        update: format!("u-{name}"),
+        cvm: code.map(|code| code.cvm.clone()),
+        app: plan.app,
+        chain_id: plan.chain_id,
+        cloud: code.map(|code| code.cloud.clone()),
+    }
+}
+
+/// SHA-256 of the change, without an environment.
+fn intent_digest(plan: &Plan) -> [u8; 32] {
+    match &plan.code {
+        Some(code) => patch_digest(&code.patch),
+        None => Sha256::digest(serde_json::to_vec(&plan.policy).unwrap_or_default()).into(),
+    }
+}
+
+/// A plan that cannot be carried out starts nothing. What is under way already is its own reason.
+fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Result<(), UpgradeError> {
+    if before.is_some_and(|state| !state.is_new()) {
+        return Ok(());
+    }
+    let under_way = before.is_some_and(|state| state.preparing || state.prepared.is_some());
+    let own = |code: &str| code == "UPDATE_PENDING" && (limits.supersede || under_way);
+    if let Some(blocker) = plan.blockers.iter().find(|blocker| !own(&blocker.code)) {
+        return Err(UpgradeError::Blocked {
+            code: blocker.code.clone(),
+            message: blocker.text.clone(),
+        });
+    }
+    let unverifiable = plan.code.as_ref().is_some_and(|code| code.form.is_none());
+    if unverifiable && !limits.accept_unverified_hash {
+        return Err(UpgradeError::decide(
+            "HASH_UNVERIFIABLE",
+            "the compose hash cannot be recomputed here, so what the cloud sends could not be checked",
+        ));
+    }
+    Ok(())
+}
