@@ -255,6 +255,7 @@ fn each_member_is_an_upgrade_by_its_directory_and_one_lock_is_for_all() {
 fn a_cvm_that_runs_the_hash_already_is_left_out_and_said_to_be() {
     let ground = Ground::new(4);
     let flow = ground.flow();
+    ground.world.allow(flow.hash);
     // The one that was named, whose proposal would have been approved, and another.
     for name in [CVM, ground.names[2].as_str()] {
         ground.is_ahead(name);
