@@ -950,7 +950,7 @@ async fn r30_pitfall_22_executions_are_found_where_long_ranges_are_refused() {
     let act = abi::actCall {}.abi_encode();
     let first = tx(domain, stage, &act, 0);
     execute(&ground, &first);
-    ground.rpc.mine(2000);
+    ground.rpc.mine(700);
     execute(&ground, &tx(domain, stage, &act, 1));
     let number = |value: &Value| u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
     let liar = Liar::to(ground.rpc.url(), move |method, params| {

@@ -426,7 +426,7 @@ async fn r30_a_refused_range_is_asked_for_in_pieces() {
     let world = World::start();
     let chain = chain_of(&world).await;
     world.allow(HASH);
-    world.rpc().mine(1500);
+    world.rpc().mine(700);
     world.allow(OTHER);
     let number = |value: &Value| u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
     let liar = Liar::to(&world.anvil.url(), move |method, params| {

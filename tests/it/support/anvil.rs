@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use alloy::primitives::{Address, address};
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::Rpc;
 
@@ -67,6 +68,8 @@ pub struct Anvil {
     child: Child,
     port: u16,
     options: AnvilOptions,
+    /// Where it keeps states of older blocks; whoever kills it has to clear them away.
+    _home: TempDir,
 }
 
 impl Default for AnvilOptions {
@@ -109,10 +112,11 @@ impl AnvilOptions {
 impl Anvil {
     /// Starts anvil and waits until it answers.
     pub fn start(options: AnvilOptions) -> Self {
+        let home = TempDir::new().unwrap();
         let mut child = Command::new(binary())
             .args(options.arguments())
             .env_clear()
-            .env("HOME", std::env::temp_dir())
+            .env("HOME", home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -126,7 +130,12 @@ impl Anvil {
             .expect("anvil says where it listens");
         // anvil logs every call; nobody reads it, and a full pipe would stop it.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let this = Self { child, port, options };
+        let this = Self {
+            child,
+            port,
+            options,
+            _home: home,
+        };
         super::until("anvil", || this.rpc().try_call("eth_chainId", json!([])).ok());
         this
     }
