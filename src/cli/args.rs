@@ -8,6 +8,7 @@ use alloy::primitives::{Address, B256, U256};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use super::also::Also;
 use super::commands;
 use super::exit::Exit;
 use crate::chain::Finality;
@@ -189,6 +190,14 @@ pub(super) struct Files {
     /// Your own Docker Compose file; the proposal has to have the very same text
     #[arg(short, long, value_name = "FILE", help_heading = "What you expect")]
     pub(super) compose: Option<PathBuf>,
+    /// Your own Docker Compose file for another app of the proposal, by the name of its CVM; repeat it
+    #[arg(
+        long,
+        value_name = "CVM=FILE",
+        value_delimiter = ',',
+        help_heading = "What you expect"
+    )]
+    pub(super) also: Vec<Also>,
     /// Your own script that runs before the containers
     #[arg(long, value_name = "FILE", help_heading = "What you expect")]
     pub(super) pre_launch_script: Option<PathBuf>,

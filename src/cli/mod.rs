@@ -3,6 +3,7 @@
 //! [`run`] is the whole of it. Arguments become `settings`, a file of `commands` calls the library, and what comes
 //! back becomes a report, which `output` prints. Only this module prints, prompts, reads the environment or exits.
 
+mod also;
 mod args;
 mod ask;
 mod commands;

@@ -101,6 +101,20 @@ impl Typed {
         line
     }
 
+    /// The same command without an option and its value.
+    fn without(&self, option: &str) -> String {
+        let mut words = shown(&self.words).into_iter();
+        let mut kept = vec![PROGRAM.to_owned()];
+        while let Some(word) = words.next() {
+            match word.strip_prefix(option) {
+                Some("") => drop(words.next()),
+                Some(rest) if rest.starts_with('=') => {}
+                _ => kept.push(word),
+            }
+        }
+        join(&kept)
+    }
+
     /// The value that an option was given.
     fn value_of(&self, option: &str) -> Option<&str> {
         let joined = |word: &String| word.split_once('=').is_some_and(|(name, _)| name == option);
@@ -149,6 +163,7 @@ impl Commands for Typed {
         match next {
             Next::Again => self.again(""),
             Next::With(more) => self.again(more),
+            Next::Without(option) => self.without(option),
             Next::Resume if self.dir.is_some() => self.step("resume"),
             Next::Resume => self.again(""),
             Next::Command(command) if self.dir.is_some() => self.step(command),

@@ -163,6 +163,8 @@ struct FactsShape {
     compose_hash: Option<String>,
     /// What else changes of the app's policy: kind and value of each change.
     policy: Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>,
+    /// Other apps that the same transaction changes: `cvm`, `app`, `compose_hash`, `policy`, and whether it is `proved`.
+    others: Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>,
     /// Hash of the Safe transaction that owners sign.
     safe_tx_hash: Option<String>,
     /// Nonce of that transaction, decimal.
@@ -445,6 +447,13 @@ mod tests {
                     previous_compose_hash: Some(hash),
                     compose_hash: Some(hash),
                     policy: vec![crate::chain::PolicyChange::AddDevice(word)],
+                    others: vec![upgrade::OtherFacts {
+                        cvm: text(),
+                        app: alloy::primitives::Address::ZERO,
+                        compose_hash: Some(hash),
+                        policy: Vec::new(),
+                        proved: true,
+                    }],
                     safe_tx_hash: Some(word),
                     safe_nonce: Some("7".to_owned()),
                     signed_by: Some(vec![alloy::primitives::Address::ZERO]),

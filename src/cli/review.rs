@@ -1,20 +1,19 @@
 //! A review on one screen, in the order in which a signer needs it: who asks for what, what changes, the call, the Safe,
 //! the hashes that devices show, and the verdict last. Makes text, prints nothing.
 
+mod app;
 mod digests;
 
-use alloy::primitives::Address;
+use app::OneApp;
 
 use super::text::{Page, escape};
-use super::view::{route, yes_no};
 use crate::chain::OperationState;
-use crate::compose::Verification;
 use crate::safe::Decoded;
 use crate::safe::service::links;
 use crate::upgrade::Warning;
 use crate::upgrade::review::{
-    Agreement, CallShown, Found, FoundTx, HashCheck, ImageChange, Owner, OwnerIs, Problem, Review, SafeNow, Singleton,
-    Source, TimelockNow, Trial, Turn,
+    Agreement, CallShown, Found, FoundTx, Owner, OwnerIs, Problem, Review, SafeNow, Singleton, Source, TimelockNow,
+    Trial, Turn,
 };
 
 /// What a review ends with when nothing stands against it.
@@ -22,14 +21,20 @@ pub(super) const CLEAN: &str = "Everything that could be checked matches";
 
 /// The whole page.
 pub(super) fn page(page: &mut Page, review: &Review) {
-    asked(page, review);
-    images(page, review);
-    changes(page, review);
-    if let Some(check) = &review.compose_hash {
-        compose_hash(page, check);
+    let first = OneApp::first(review);
+    let apps: Vec<OneApp<'_>> = std::iter::once(first)
+        .chain(review.others.iter().map(OneApp::other))
+        .collect();
+    for (index, one) in apps.iter().enumerate() {
+        if apps.len() > 1 {
+            page.heading(&format!("APP {} OF {}, all by one transaction", index + 1, apps.len()));
+        }
+        one.content(page);
     }
     transaction(page, review);
-    owner(page, review);
+    for one in &apps {
+        one.contract(page, apps.len() > 1);
+    }
     if let Some(timelock) = &review.timelock {
         self::timelock(page, timelock);
     }
@@ -50,110 +55,9 @@ pub(super) fn found_alone(page: &mut Page, found: &Found) {
     notes(page, (&found.warnings, &found.unchecked, &found.problems));
 }
 
-fn asked(page: &mut Page, review: &Review) {
-    let asked = &review.asked;
-    let expiry = asked.token_expires.map(|expires| match asked.token_expired {
-        true => format!("{expires} (dead: whoever commits prepares again, and the same hash has to come out)"),
-        false => expires.to_string(),
-    });
-    page.heading("who asks for what");
-    page.facts(&[
-        ("upgrade", Some(asked.update.clone())),
-        (
-            "CVM",
-            asked
-                .cvm
-                .as_ref()
-                .map(|cvm| match asked.cvm_name.as_ref().filter(|name| *name != cvm) {
-                    Some(name) => format!("{name} ({cvm})"),
-                    None => cvm.clone(),
-                }),
-        ),
-        ("app", Some(asked.app.to_string())),
-        ("chain", Some(chain(asked.chain_id))),
-        ("KMS", asked.kms.map(|kms| kms.to_string())),
-        ("cloud", asked.cloud.clone()),
-        ("approved by", Some(route(&asked.route))),
-        ("prepared", asked.prepared_at.map(|at| at.to_string())),
-        ("token dies", expiry),
-    ]);
-}
-
 /// The chain by number, and by the prefix that wallets show where it is known.
 fn chain(id: u64) -> String {
     links::prefix(id).map_or_else(|| id.to_string(), |prefix| format!("{id} ({prefix})"))
-}
-
-fn images(page: &mut Page, review: &Review) {
-    if review.compose_hash.is_none() {
-        return;
-    }
-    page.heading("images, before (-) and after (+)");
-    if review.images.is_empty() {
-        page.block("none is named in the Docker Compose text");
-    }
-    for image in &review.images {
-        let sign = match image.change {
-            ImageChange::Gone => '-',
-            ImageChange::New => '+',
-            ImageChange::Kept => ' ',
-        };
-        let loose = if image.digest.is_none() {
-            "   NO DIGEST: the hash does not fix what runs"
-        } else {
-            ""
-        };
-        page.block(&format!("{sign} {}{loose}", escape(&image.name)));
-    }
-}
-
-fn changes(page: &mut Page, review: &Review) {
-    if review.changes.is_empty() {
-        page.heading("the manifest does not change");
-    }
-    for change in &review.changes {
-        page.heading(&format!("change of {}", change.field));
-        page.block(&change.text_diff());
-    }
-    let machine = &review.machine;
-    let facts = [
-        ("vCPU", machine.vcpu.map(|n| n.to_string())),
-        ("memory", machine.memory.map(|n| format!("{n} MB"))),
-        ("disk", machine.disk.map(|n| format!("{n} GB"))),
-        ("OS image", machine.image.clone()),
-    ];
-    if facts.iter().any(|(_, value)| value.is_some()) {
-        page.heading("change of the machine (no hash covers it)");
-        page.facts(&facts);
-    }
-}
-
-fn compose_hash(page: &mut Page, check: &HashCheck) {
-    let how = match (&check.verified, &check.local) {
-        (Verification::Verified { .. }, None) => {
-            "recomputed here from the proposal's own manifest; name your own file by -c to compare it as well"
-                .to_owned()
-        }
-        (Verification::Verified { .. }, Some(local)) if local.differences.is_empty() => {
-            "recomputed here, with your own files".to_owned()
-        }
-        (Verification::Verified { .. }, Some(_)) => "YOUR FILES GIVE ANOTHER ONE".to_owned(),
-        _ => "NOT RECOMPUTED: no known form of the manifest before gives the hash that runs".to_owned(),
-    };
-    let local = check.local.as_ref();
-    let list = |names: &[String]| Some(names.join(", ")).filter(|text| !text.is_empty());
-    page.heading("compose hash");
-    page.facts(&[
-        ("runs now", check.before.map(|hash| hash.to_string())),
-        ("to be allowed", Some(check.after.to_string())),
-        ("checked", Some(how)),
-        ("yours", local.and_then(|local| list(&local.compared))),
-        ("the proposal's", local.and_then(|local| list(&local.from_proposal))),
-    ]);
-    for change in local.map(|local| local.differences.as_slice()).unwrap_or_default() {
-        page.heading(&format!("{} of yours (-) and of the proposal (+)", change.field));
-        page.block(&change.text_diff());
-    }
 }
 
 fn transaction(page: &mut Page, review: &Review) {
@@ -186,23 +90,49 @@ fn transaction(page: &mut Page, review: &Review) {
     ]);
     if !transaction.rejects {
         for (index, call) in transaction.calls.iter().enumerate() {
-            self::call(page, (index, transaction.calls.len()), (call, timelock));
+            let target = target(review, call);
+            self::call(page, (index, transaction.calls.len()), (call, &target));
         }
     }
-    match transaction.besides.as_slice() {
+    let besides: Vec<String> = if review.others.is_empty() {
+        transaction.besides.clone()
+    } else {
+        let own = transaction.besides.iter().map(|change| (review.asked.app, change));
+        let others = review.others.iter();
+        let others = others.flat_map(|other| other.besides.iter().map(|change| (other.asked.app, change)));
+        own.chain(others)
+            .map(|(app, change)| format!("{app}: {change}"))
+            .collect()
+    };
+    match besides.as_slice() {
         [] => page.heading("changes besides: nothing"),
         several => page.heading("changes besides:").block(&several.join("\n")),
     };
 }
 
-fn call(page: &mut Page, (index, all): (usize, usize), (call, timelock): (&CallShown, Option<Address>)) {
-    let target = if call.to_the_app {
-        "the app"
-    } else if Some(call.to) == timelock {
-        "the timelock"
-    } else {
-        "ANOTHER CONTRACT"
-    };
+/// What a call goes to; with its CVM where there are several apps.
+fn target(review: &Review, call: &CallShown) -> String {
+    let timelock = review.timelock.as_ref().map(|timelock| timelock.address);
+    if Some(call.to) == timelock {
+        return "the timelock".to_owned();
+    }
+    if !call.to_the_app {
+        return "ANOTHER CONTRACT".to_owned();
+    }
+    let others = review.others.iter().map(|other| &other.asked);
+    let asked = std::iter::once(&review.asked)
+        .chain(others)
+        .find(|asked| asked.app == call.to);
+    match asked
+        .and_then(|asked| asked.cvm.as_deref())
+        .filter(|_| !review.others.is_empty())
+    {
+        Some(cvm) => format!("the app of {}", escape(cvm)),
+        None => "the app".to_owned(),
+    }
+}
+
+fn call(page: &mut Page, (index, all): (usize, usize), (call, target): (&CallShown, &str)) {
     let name = if all > 1 {
         format!("call {} of {all}", index + 1)
     } else {
@@ -310,28 +240,6 @@ fn timelock(page: &mut Page, timelock: &TimelockNow) {
                 OperationState::Done => "executed".to_owned(),
             }),
         ),
-    ]);
-}
-
-fn owner(page: &mut Page, review: &Review) {
-    let state = &review.app.state;
-    page.heading(if review.app.now {
-        "the app's contract, now"
-    } else {
-        "the app's contract, as it was when the update was prepared"
-    });
-    page.facts(&[
-        ("owner", Some(state.owner.to_string())),
-        (
-            "pending owner",
-            state
-                .pending_owner
-                .filter(|owner| !owner.is_zero())
-                .map(|owner| format!("{owner} CAN TAKE IT OVER")),
-        ),
-        ("hash allowed", state.hash_allowed.map(yes_no)),
-        ("device allowed", state.device_allowed.map(yes_no)),
-        ("at block", Some(format!("{} {}", state.block.number, state.block.hash))),
     ]);
 }
 
@@ -474,7 +382,8 @@ fn one(page: &mut Page, tx: &FoundTx) {
     page.block(&told);
     posted(page, tx);
     for (index, call) in tx.calls.iter().enumerate() {
-        self::call(page, (index, tx.calls.len()), (call, None));
+        let target = if call.to_the_app { "the app" } else { "ANOTHER CONTRACT" };
+        self::call(page, (index, tx.calls.len()), (call, target));
     }
 }
 

@@ -51,6 +51,21 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
     for change in &facts.policy {
         page.facts(&[("policy", Some(change.to_string()))]);
     }
+    if !facts.others.is_empty() {
+        page.heading("by the same transaction");
+    }
+    for other in &facts.others {
+        let in_force = if other.proved { "in force" } else { "not proved yet" };
+        page.facts(&[
+            ("CVM", other.cvm.clone()),
+            ("app", Some(other.app.to_string())),
+            ("compose hash", other.compose_hash.map(|hash| hash.to_string())),
+            ("stands", Some(in_force.to_owned())),
+        ]);
+        for change in &other.policy {
+            page.facts(&[("policy", Some(change.to_string()))]);
+        }
+    }
 }
 
 /// Whether there is nothing left to come that evidence would tell of.

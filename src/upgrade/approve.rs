@@ -31,7 +31,7 @@ impl Run<'_> {
             Some(allowed) => allowed,
             None => chain.holds(&changes, &app.block).await?,
         };
-        if in_force {
+        if self.check_others(&chain).await? && in_force {
             return self.adopt_allowed(&chain).await;
         }
         match plan.route {

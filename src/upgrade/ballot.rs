@@ -3,13 +3,12 @@
 
 use alloy::primitives::Address;
 
-use super::approve::{app_now, check_pins, what_changes};
 use super::ceremony::{Ballot, Ceremony, Paper};
 use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
 use super::{Limits, Plan, State, Stop, UpgradeError, World};
-use crate::chain::{AppChanges, Chain};
+use crate::chain::Chain;
 use crate::safe::{Change, Finding, Look, OwnerSignature, SafeInfo, Severity, look};
 use crate::signer::{Consent, Signer, SignerError, SigningRecord};
 
@@ -74,7 +73,7 @@ pub(super) async fn sign_ballot(
         // Nobody is asked twice, and no key touched.
         return book.write();
     }
-    ask_owner(world, plan, &ceremony, (paper, owner))?;
+    ask_owner(world, state, &ceremony, (paper, owner))?;
     let place = world.record.ok_or_else(|| {
         UpgradeError::decide(
             "NO_SIGNING_RECORD",
@@ -104,7 +103,7 @@ pub(super) async fn sign_ballot(
 /// Shows what is about to be signed, and asks.
 fn ask_owner(
     world: &World<'_>,
-    plan: &Plan,
+    state: &State,
     ceremony: &Ceremony,
     (paper, owner): (Paper, Address),
 ) -> Result<(), UpgradeError> {
@@ -114,7 +113,7 @@ fn ask_owner(
         Paper::Nested(_) => ("signing", "Sign this nested Safe's approval"),
     };
     let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
-    let mut facts = consent_facts(plan, ballot);
+    let mut facts = consent_facts(state, ballot);
     if let Paper::Nested(_) = paper {
         let parent = &ceremony.approval.tx;
         facts.push((
@@ -217,17 +216,6 @@ pub(super) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError
     ))
 }
 
-/// The same for the app: owner and code are what the plan read. `true`: all changes are in force
-/// already.
-///
-/// # Errors
-/// They are not.
-pub(super) async fn check_app(chain: &Chain, plan: &Plan, changes: &AppChanges) -> Result<bool, UpgradeError> {
-    let app = app_now(chain, plan, None).await?;
-    check_pins(plan, &app)?;
-    Ok(chain.holds(changes, &app.block).await?)
-}
-
 /// Whether the Safe may be signed for: its code is known, and it is what was read before. `true`: it changed, and that
 /// was accepted.
 ///
@@ -300,18 +288,19 @@ pub(super) fn same_code(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> R
 }
 
 /// What a signer has to see (V19), in the order in which devices and wallets show it.
-pub(super) fn consent_facts(plan: &Plan, ballot: &Ballot) -> Vec<(String, String)> {
+pub(super) fn consent_facts(state: &State, ballot: &Ballot) -> Vec<(String, String)> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let (tx, digests) = (&ballot.tx, ballot.tx.digests());
     let mut facts = vec![
-        fact("chain", plan.chain_id.to_string()),
+        fact("chain", tx.domain().chain_id.to_string()),
         fact("Safe", format!("{} {}", tx.domain().safe, tx.domain().version)),
-        fact("app", plan.app.to_string()),
     ];
     if tx.is_rejection() {
+        let app = state.plan().map(|plan| fact("app", plan.app.to_string()));
+        facts.extend(app);
         facts.push(fact("does", "nothing but use up the nonce".to_owned()));
     } else {
-        facts.extend(what_changes(plan, None));
+        facts.extend(state.what_changes(false));
         for call in tx.calls() {
             facts.push(fact("call", format!("{} {}", call.to, call.data)));
         }

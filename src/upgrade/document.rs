@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
 
-use super::ballot::{Book, check_app, check_ballot, check_child, sign_ballot};
+use super::ballot::{Book, check_ballot, check_child, sign_ballot};
 use super::ceremony::{Ceremony, Paper};
 use super::drive::{Upgrade, keep, pretty};
 use super::event::Event;
+use super::together::check_apps;
 use super::{Limits, Plan, Proposal, State, UpgradeError, Warning, World};
 use crate::fsutil;
 use crate::safe::{Look, Merged, Offer, OwnerSignature, SafeInfo, merge};
@@ -158,7 +159,6 @@ impl Subject {
     async fn check_paper(&mut self, world: &World<'_>, limits: &Limits, paper: Paper) -> Result<Checked, UpgradeError> {
         let (plan, ceremony) = self.ceremony()?;
         let rejects = paper == Paper::Rejection;
-        let changes = self.state().changes();
         if limits.offline {
             return Ok(Checked {
                 look: None,
@@ -173,8 +173,8 @@ impl Subject {
             });
         }
         let chain = world.chain(plan.chain_id).await?;
-        let allowed = match changes {
-            Some(changes) => check_app(&chain, plan, &changes).await?,
+        let allowed = match self.proposal() {
+            Some(proposal) => check_apps(&chain, &proposal).await?,
             None => false,
         };
         let (look, changed) = check_ballot(&chain, limits, plan, ceremony.ballot(rejects)).await?;

@@ -152,9 +152,9 @@ impl Upgrade {
         self.journal.path()
     }
 
-    /// Whether it is in a fleet, and another member's proposal is the one that is approved.
+    /// Whether another proposal is the one that is approved: another member's of its fleet, or another app's.
     pub(super) fn follows(&self) -> bool {
-        self.journal.follows()
+        self.journal.follows() || self.state.joins.is_some()
     }
 
     /// Whether it is in a fleet.

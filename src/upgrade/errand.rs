@@ -276,13 +276,12 @@ impl Run<'_> {
         ceremony: &Ceremony,
         (errand, key, call): (Errand, Address, &Call),
     ) -> Result<(), UpgradeError> {
-        let plan = self.plan()?;
         let paper = match errand {
             Errand::Nested(child) => Paper::Nested(child),
             Errand::Approve(_) | Errand::Schedule | Errand::Cancel => Paper::Approval,
         };
         let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
-        let mut facts = consent_facts(&plan, ballot);
+        let mut facts = consent_facts(self.upgrade.state(), ballot);
         facts.push(("approves as".to_owned(), errand.owner().unwrap_or(key).to_string()));
         let asking = Asking {
             question: format!("Approve on chain, sent by {key}? It cannot be taken back"),

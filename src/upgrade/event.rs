@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ceremony::{Frozen, Paper};
 use super::errand::Errand;
 use super::plan::Plan;
+use super::proposal::Proposal;
 use crate::chain::{BlockRef, Proof, SignedTx};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
@@ -73,6 +74,15 @@ pub enum Event {
         hash: ComposeHash,
         /// How.
         how: Verification,
+    },
+    /// Other apps of the same owner join: the same transaction makes their calls as well.
+    #[serde(rename = "joined")]
+    Joined(Vec<Proposal>),
+    /// This app joined another one's approval: that one's proposal is approved, and nothing of its own is.
+    #[serde(rename = "joins")]
+    Joins {
+        /// The app whose proposal it is.
+        app: Address,
     },
     /// The Safe transaction was chosen: its nonce, and with it its hash.
     #[serde(rename = "safe.frozen")]
@@ -160,6 +170,9 @@ pub enum Event {
     /// The effect is proved.
     #[serde(rename = "tx.final")]
     TxFinal(Box<Proof>),
+    /// The effect on an app that joined is proved.
+    #[serde(rename = "joined.final")]
+    JoinedFinal(Box<Proof>),
     /// The nonce went to another transaction, or the transaction failed for good.
     #[serde(rename = "tx.gone")]
     TxGone {
@@ -259,6 +272,8 @@ impl Event {
             Self::PrepareTry { .. } => "prepare.try",
             Self::PrepareOk(_) => "prepare.ok",
             Self::Verified { .. } => "verified",
+            Self::Joined(_) => "joined",
+            Self::Joins { .. } => "joins",
             Self::SafeFrozen(_) => "safe.frozen",
             Self::SafeSignature { .. } => "safe.signature",
             Self::SafeNested { .. } => "safe.nested",
@@ -274,6 +289,7 @@ impl Event {
             Self::TxSent { .. } => "tx.sent",
             Self::TxSeen { .. } => "tx.seen",
             Self::TxFinal(_) => "tx.final",
+            Self::JoinedFinal(_) => "joined.final",
             Self::TxGone { .. } => "tx.gone",
             Self::CommitTry { .. } => "commit.try",
             Self::CommitNot { .. } => "commit.not",

@@ -36,6 +36,9 @@ struct Evidence<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verified: Option<&'a Verification>,
     changes: &'a [FieldChange],
+    /// Other apps that the same transaction changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<OtherEvidence<'a>>,
     /// The Safe that approved, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     safe: Option<SafeEvidence>,
@@ -48,6 +51,56 @@ struct Evidence<'a> {
     correlation_id: Option<String>,
     committed_at: Option<jiff::Timestamp>,
     live_at: Option<jiff::Timestamp>,
+}
+
+/// Another app that the same transaction changed; its CVMs have evidence of their own.
+#[derive(Debug, Serialize)]
+struct OtherEvidence<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cvm: Option<&'a str>,
+    app: Address,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compose_hash: Option<ComposeHash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<&'a Verification>,
+    /// Nothing: it was undone before it could be proved.
+    proof: Option<&'a Proof>,
+}
+
+impl<'a> OtherEvidence<'a> {
+    fn of(state: &'a State) -> Vec<Self> {
+        let each = state.joined().map(|(other, proof)| Self {
+            cvm: other.plan.code.as_ref().map(|code| code.cvm.as_str()),
+            app: other.plan.app,
+            compose_hash: other.compose_hash,
+            verified: other.verified.as_ref(),
+            proof,
+        });
+        each.collect()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let name = self.cvm.map(|cvm| format!(" ({})", cvm.escape_debug()));
+        let title = format!(
+            "\n## Policy of {}{}, by the same transaction\n",
+            self.app,
+            name.unwrap_or_default()
+        );
+        let shown = match self.proof {
+            Some(proof) => policy(proof),
+            None => vec!["- approved, and undone before it was proved".to_owned()],
+        };
+        std::iter::once(title).chain(shown).collect()
+    }
+}
+
+/// What a transaction is shown to have changed, line by line.
+fn policy(proof: &Proof) -> Vec<String> {
+    let lines = proof.changes.iter().map(|proved| match proved.log_index {
+        Some(index) => format!("- {} (log {index} of the block)", proved.change),
+        None => format!("- {} (by state)", proved.change),
+    });
+    lines.collect()
 }
 
 /// What a timelock was asked, and when.
@@ -151,6 +204,7 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         previous_compose_hash: plan.current_hash(),
         verified: state.verified().map(|(_, how)| how),
         changes: code.map(|code| code.changes.as_slice()).unwrap_or_default(),
+        others: OtherEvidence::of(state),
         safe: SafeEvidence::of(state),
         timelock: TimelockEvidence::of(state),
         adopted: state.adopted,
@@ -179,10 +233,8 @@ fn text(evidence: &Evidence<'_>, status: &Status) -> String {
         lines.extend(timelock.rows().map(|(fact, value)| format!("| {fact} | {value} |")));
     }
     lines.push("\n## Policy\n".to_owned());
-    lines.extend(evidence.proof.changes.iter().map(|proved| match proved.log_index {
-        Some(index) => format!("- {} (log {index} of the block)", proved.change),
-        None => format!("- {} (by state)", proved.change),
-    }));
+    lines.extend(policy(evidence.proof));
+    lines.extend(evidence.others.iter().flat_map(OtherEvidence::lines));
     if evidence.cvm.is_none() {
         return lines.join("\n") + "\n";
     }

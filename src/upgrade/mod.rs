@@ -6,6 +6,7 @@
 
 mod adopt;
 mod approve;
+mod apps;
 mod authority;
 mod ballot;
 mod base;
@@ -41,6 +42,7 @@ mod sample;
 mod state;
 mod status;
 mod timelock;
+mod together;
 mod transact;
 mod values;
 mod wait;
@@ -61,6 +63,7 @@ use crate::safe::Trust;
 use crate::safe::service::Services;
 use crate::signer::{Ask, Signer, Source, Unlock};
 
+pub use apps::{APPS_FILE, AppIntent, Apps, by_app};
 pub use authority::{Actor, TimelockChoice, TimelockPlan};
 pub use ceremony::{Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage};
 pub use document::{Checked, Document, Subject};
@@ -79,7 +82,7 @@ pub use plan::{CodeChange, Plan, Route, plan};
 pub use policy::{PolicyIntent, Wish, owner_doubts, plan_policy};
 pub use proposal::Proposal;
 pub use state::{State, Step};
-pub use status::{Effect, Effects, Facts, Status};
+pub use status::{Effect, Effects, Facts, OtherFacts, Status};
 pub use values::{ValuesChange, ValuesSent};
 
 /// What is wanted.

@@ -9,6 +9,7 @@ use super::ceremony::{Ballot, Ceremony, Frozen, Paper, Stage};
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::Event;
+use super::together::By;
 use super::transact::Asking;
 use super::{Goal, Outcome, Pending, UpgradeError, nonce};
 use crate::chain::{Call, Chain, Proof, ProofFailure};
@@ -201,8 +202,7 @@ impl Run<'_> {
                 format!("executing Safe transaction {} now would fail: {why}", tx.hash()),
             ));
         }
-        let plan = self.plan()?;
-        let mut facts = consent_facts(&plan, ballot);
+        let mut facts = consent_facts(self.upgrade.state(), ballot);
         facts.push(("executes as".to_owned(), executor.to_string()));
         let asking = Asking {
             question: format!("Execute this Safe transaction as {executor}?"),
@@ -291,8 +291,16 @@ impl Run<'_> {
         let changes = self.changes()?;
         match chain.prove(ours.transaction, &changes, self.finality(chain.id())).await {
             Ok(proof) => {
+                if let Some(pending) = self.prove_others(chain, By::Approval(ours.transaction)).await? {
+                    return Ok(Outcome::Pending(pending));
+                }
                 self.adopt_proof(proof)?;
                 Ok(Outcome::Reached)
+            }
+            Err(failure @ ProofFailure::Removed { .. }) => {
+                // The others were approved all the same.
+                self.prove_others(chain, By::Approval(ours.transaction)).await?;
+                Err(failure.into())
             }
             Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
                 code: "PENDING_CONFIRMATIONS",

@@ -96,7 +96,8 @@ impl Upgrade {
     /// The hash cannot be recomputed, the directory holds another upgrade or one that asks for something else, or it
     /// cannot be used.
     pub fn adopt(dir: &Path, proposal: Proposal) -> Result<Self, UpgradeError> {
-        if proposal.verified == Some(Verification::Uncomputable) && !super::holds(dir) {
+        let unverified = |one: &Proposal| one.verified == Some(Verification::Uncomputable);
+        if proposal.apps().any(unverified) && !super::holds(dir) {
             return Err(UpgradeError::decide(
                 "HASH_UNVERIFIABLE",
                 "the compose hash cannot be recomputed from the proposal; prepare on this machine, or go on where it was prepared",

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::drive::{Run, not_stored, server_time};
 use super::environment::patch_digest;
 use super::event::{Event, Preparation};
-use super::{Outcome, Plan, UpgradeError};
+use super::{Outcome, Plan, Proposal, UpgradeError};
 use crate::cloud::{CloudError, CommitToken, Patch, Patched, Prepared, RawAnswer};
 use crate::compose::{ComposeHash, Verification};
 use crate::fsutil;
@@ -273,6 +273,11 @@ impl Run<'_> {
 
     /// Recomputes, where it is relied on, what the journal says was verified.
     pub(super) fn verify_again(&self) -> Result<(), UpgradeError> {
+        if !self.upgrade.state().others.is_empty()
+            && let Some(proposal) = Proposal::of(self.upgrade.state())
+        {
+            proposal.check_others()?;
+        }
         let (Some(code), Some((claimed, how))) = (self.upgrade.state().code(), self.upgrade.state().verified()) else {
             return Ok(());
         };

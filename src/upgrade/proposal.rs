@@ -25,8 +25,8 @@ use crate::safe::Trust;
 pub(super) const FILE: &str = "proposal.json";
 /// Format that this build writes.
 const SCHEMA: &str = "countersign.proposal/1";
-/// A manifest holds at most 200 KiB of texts, and the proposal holds it twice.
-const MAX_BYTES: u64 = 2 << 20;
+/// A manifest holds at most 200 KiB of texts, and the proposal holds it twice, for every app that one transaction changes.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// The public file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct Proposal {
     pub token_expires: Option<jiff::Timestamp>,
     /// What was read before anything was done.
     pub plan: Plan,
+    /// Other apps of the same owner that the same transaction changes: what the proposal of each says, but for who acts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Self>,
 }
 
 impl Proposal {
@@ -94,6 +97,7 @@ impl Proposal {
             prepared_at: prepared.map(|prepared| prepared.at),
             token_expires: prepared.map(|prepared| prepared.expires),
             plan: plan.clone(),
+            others: state.others.clone(),
         })
     }
 
@@ -127,7 +131,7 @@ impl Proposal {
                 place.escape_debug()
             )));
         }
-        if let Some(code) = &proposal.plan.code {
+        for code in proposal.apps().filter_map(|one| one.plan.code.as_ref()) {
             let named: CvmId = code.cvm.parse()?;
             if named.to_string() != code.cvm {
                 return Err(malformed("its CVM is not named as this version names it".to_owned()));
@@ -148,7 +152,8 @@ impl Proposal {
     /// It contradicts itself.
     pub(super) fn verify(&self) -> Result<(), UpgradeError> {
         self.check()?;
-        self.check_plan()
+        self.check_plan()?;
+        self.check_others()
     }
 
     /// What the proposal says of a change of the code: the plan's part, the manifest after it, the hash and how it was
@@ -170,7 +175,7 @@ impl Proposal {
     }
 
     /// Everything about a compose hash is there, or nothing; and something changes.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         let code = self.plan.code.is_some();
         let parts = [
             self.cloud.is_some(),
@@ -183,12 +188,12 @@ impl Proposal {
         parts.iter().all(|there| *there == code) && !self.changes().changes.is_empty()
     }
 
-    /// Every value that follows from another one, recomputed.
-    fn check(&self) -> Result<(), UpgradeError> {
+    /// What is asked and how it was verified, recomputed.
+    pub(super) fn check_content(&self) -> Result<(), UpgradeError> {
         if let Some((code, stated, (hash, verified))) = self.code() {
             check_code(code, stated, (*hash, verified))?;
         }
-        let calls = self.plan.calls_with(self.compose_hash);
+        let calls = self.all_calls();
         if self.calls != calls {
             return Err(UpgradeError::stop(
                 "PROPOSAL_CHANGED",
@@ -206,6 +211,12 @@ impl Proposal {
                 "others",
             ));
         }
+        Ok(())
+    }
+
+    /// Every value that follows from another one, recomputed.
+    fn check(&self) -> Result<(), UpgradeError> {
+        self.check_content()?;
         let section = self.asked().map(|asked| asked.section(self.scheduled()));
         if self.timelock != section {
             return Err(UpgradeError::stop(
@@ -221,7 +232,7 @@ impl Proposal {
     /// What the timelock is asked to do; `None`: none acts.
     fn asked(&self) -> Option<Asked> {
         let attempt = self.timelock.as_ref().map_or(0, |section| section.attempt);
-        let calls = self.plan.calls_with(self.compose_hash);
+        let calls = self.all_calls();
         Asked::of(&self.update, &self.plan, (&calls, attempt))
     }
 
@@ -254,13 +265,13 @@ impl Proposal {
     /// The calls that a Safe makes at a stage.
     fn calls_at(&self, stage: Stage) -> Vec<Call> {
         match stage {
-            Stage::Policy => self.plan.calls_with(self.compose_hash),
+            Stage::Policy => self.all_calls(),
             other => self.asked().and_then(|asked| asked.call(other)).into_iter().collect(),
         }
     }
 
     /// Every value of the plan that follows from another one: people are shown them.
-    fn check_plan(&self) -> Result<(), UpgradeError> {
+    pub(super) fn check_plan(&self) -> Result<(), UpgradeError> {
         let plan = &self.plan;
         let changed = |what: &str| {
             Err(UpgradeError::stop(
@@ -328,10 +339,12 @@ impl Proposal {
         let scheduled = self.scheduled().copied();
         let tries = self.attempts();
         let (preparation, verified) = (self.preparation(), self.compose_hash.zip(self.verified.clone()));
+        let others: Vec<Self> = self.others.iter().cloned().map(Self::unsaid).collect();
         let (identity, plan) = self.into_identity();
         let mut events = vec![Event::Open(identity), Event::Plan(Box::new(plan))];
         events.extend(preparation.map(Event::PrepareOk));
         events.extend(verified.map(|(hash, how)| Event::Verified { hash, how }));
+        events.extend(Some(others).filter(|others| !others.is_empty()).map(Event::Joined));
         events.extend(tries);
         events.extend(scheduled.map(Event::TimelockScheduled));
         let Some(section) = section else { return events };
@@ -375,17 +388,8 @@ impl Proposal {
     pub fn check_same(&self, state: &State) -> Result<(), UpgradeError> {
         let Some(own) = Self::of(state) else { return Ok(()) };
         let told = |proposal: &Self| {
-            format!(
-                "{}, app {}, chain {}{}",
-                proposal.changes(),
-                proposal.plan.app,
-                proposal.plan.chain_id,
-                proposal
-                    .plan
-                    .code
-                    .as_ref()
-                    .map_or_else(String::new, |code| format!(", CVM {}", code.cvm)),
-            )
+            let all: Vec<String> = proposal.apps().map(Self::summary).collect();
+            all.join("; ")
         };
         if told(&own) == told(self) {
             return Ok(());
@@ -396,6 +400,26 @@ impl Proposal {
             told(&own),
             told(self),
         ))
+    }
+
+    /// What it asks of its own app, and for which CVM.
+    pub(super) fn summary(&self) -> String {
+        let plan = &self.plan;
+        let cvm = plan.code.as_ref().map(|code| format!(", CVM {}", code.cvm));
+        format!(
+            "{}, app {}, chain {}{}",
+            self.changes(),
+            plan.app,
+            plan.chain_id,
+            cvm.unwrap_or_default()
+        )
+    }
+
+    /// Without the sentences of whoever wrote it, which are nobody's word: what follows from its values is said anew.
+    fn unsaid(mut self) -> Self {
+        self.plan.warnings = derived_warnings(&self.plan.app_state, self.plan.code.as_ref());
+        self.plan.blockers.clear();
+        self
     }
 
     /// What prepare gave on another machine, whose token stays there.
@@ -411,21 +435,23 @@ impl Proposal {
 
     /// The records that a machine starts with which did not prepare the upgrade itself.
     fn into_identity(self) -> (Identity, Plan) {
+        let Self {
+            update,
+            cloud,
+            mut plan,
+            ..
+        } = self.unsaid();
         let identity = Identity {
             schema: super::journal::SCHEMA,
-            update: self.update,
-            cvm: self.plan.code.as_ref().map(|code| code.cvm.clone()),
-            app: self.plan.app,
-            chain_id: self.plan.chain_id,
-            cloud: self.cloud,
+            update,
+            cvm: plan.code.as_ref().map(|code| code.cvm.clone()),
+            app: plan.app,
+            chain_id: plan.chain_id,
+            cloud,
         };
-        let mut plan = self.plan;
-        // Sentences of a file from elsewhere are nobody's word; what follows from its values is said anew.
-        plan.warnings = derived_warnings(&plan.app_state, plan.code.as_ref());
         if let Some(safe) = &plan.safe {
             plan.warnings.extend(safe_remarks(safe, &Trust::default()).1);
         }
-        plan.blockers.clear();
         (identity, plan)
     }
 

@@ -54,7 +54,7 @@ fn text() -> String {
 fn i1_to_i8_a_file_that_two_readers_could_take_for_two_things_is_malformed() {
     File::holding(text().as_bytes()).read().unwrap();
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    let long = format!("{}{}", text(), " ".repeat(3 << 20));
+    let long = format!("{}{}", text(), " ".repeat(MAX_BYTES.try_into().unwrap()));
     for (what, bytes) in [
         ("empty", String::new()),
         ("a byte order mark", format!("\u{feff}{}", text())),

@@ -13,6 +13,7 @@ use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures, Stage};
 use super::errand::Errand;
 use super::event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 use super::plan::{CodeChange, Plan};
+use super::proposal::Proposal;
 use crate::chain::{AppChanges, BlockRef, Call, Proof, SignedTx};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
@@ -61,6 +62,12 @@ pub struct State {
     pub(super) token_refused: bool,
     pub(super) prepared: Option<Preparation>,
     pub(super) verified: Option<(ComposeHash, Verification)>,
+    /// Other apps of the same owner that the same transaction changes, as their own proposals say it.
+    pub(super) others: Vec<Proposal>,
+    /// The app whose proposal is approved instead of this one's.
+    pub(super) joins: Option<Address>,
+    /// What is proved of them, by app.
+    pub(super) others_proved: BTreeMap<Address, Proof>,
     /// The Safe transaction, once it is chosen.
     pub(super) frozen: Option<Box<Frozen>>,
     pub(super) ballots: Signatures,
@@ -131,6 +138,8 @@ impl State {
             Event::PrepareTry { .. } => self.preparing = true,
             Event::PrepareOk(preparation) => self.take_prepared(preparation),
             Event::Verified { hash, how } => self.verified = Some((hash, how)),
+            Event::Joined(others) => self.others = others,
+            Event::Joins { app } => self.joins = Some(app),
             Event::SafeFrozen(frozen) => self.take_frozen(frozen),
             Event::SafeSignature {
                 owner,
@@ -158,6 +167,9 @@ impl State {
             Event::TxSent { .. } => self.sent = true,
             Event::TxSeen { hash, block } => self.seen = Some((hash, block)),
             Event::TxFinal(proof) => self.proof = Some(proof),
+            Event::JoinedFinal(proof) => {
+                self.others_proved.insert(proof.app, *proof);
+            }
             Event::Adopted(proof) => {
                 self.adopted = true;
                 self.proof = Some(proof);
@@ -288,6 +300,7 @@ impl State {
                 self.changes().is_some_and(|changes| changes == proof.subject()),
                 "the proof is for something else",
             ),
+            Event::Joined(_) | Event::Joins { .. } | Event::JoinedFinal(_) => self.joined_objection(event),
             Event::TxGone { .. } => missing(!self.signed.is_empty(), "nothing was signed"),
             Event::CommitTry { .. } | Event::CommitOk { .. } => missing(
                 self.proof.is_some() && self.has_code(),
@@ -427,10 +440,12 @@ impl State {
         }
     }
 
-    /// The calls that change the policy; none before all of them are known.
+    /// The calls that change the policy, of all apps; none before all of them are known.
     pub(super) fn calls(&self) -> Vec<Call> {
         let hash = self.verified.as_ref().map(|(hash, _)| *hash);
-        self.plan().map(|plan| plan.calls_with(hash)).unwrap_or_default()
+        let own = self.plan().map(|plan| plan.calls_with(hash)).unwrap_or_default();
+        let others = self.others.iter().flat_map(Proposal::own_calls);
+        own.into_iter().chain(others).collect()
     }
 
     /// Whether somebody decided to reject the Safe transaction.
@@ -523,6 +538,7 @@ impl State {
         self.errand = None;
         // A reorganisation may have come after the proof.
         self.proof = None;
+        self.others_proved.clear();
         self.gone = Some(why);
     }
 }

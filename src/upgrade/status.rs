@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
+use super::proposal::Proposal;
 use super::state::{State, Step};
 use crate::chain::PolicyChange;
 use crate::compose::ComposeHash;
@@ -64,6 +65,9 @@ pub struct Facts {
     /// What else changes of the app's policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policy: Vec<PolicyChange>,
+    /// Other apps that the same transaction changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherFacts>,
     /// Hash of the Safe transaction that owners sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safe_tx_hash: Option<B256>,
@@ -100,6 +104,24 @@ pub struct Facts {
     /// The cloud's name for the committed operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+}
+
+/// What is known of another app that the same transaction changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherFacts {
+    /// CVM whose upgrade it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cvm: Option<String>,
+    /// App.
+    pub app: Address,
+    /// Hash to allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_hash: Option<ComposeHash>,
+    /// What else changes of its policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<PolicyChange>,
+    /// It is proved to be in force.
+    pub proved: bool,
 }
 
 /// Where an upgrade stands, from its journal alone.
@@ -167,6 +189,10 @@ impl State {
                 .map(|prepared| prepared.hash)
                 .or_else(|| self.code().and_then(|code| code.expected_hash)),
             policy: plan.map(|plan| plan.policy.clone()).unwrap_or_default(),
+            others: self
+                .joined()
+                .map(|(other, proof)| other.facts(proof.is_some()))
+                .collect(),
             safe_tx_hash: self
                 .frozen
                 .as_ref()
@@ -203,6 +229,18 @@ impl State {
                 .as_ref()
                 .and_then(|(accepted, _)| accepted.as_ref())
                 .and_then(|accepted| accepted.correlation_id.clone()),
+        }
+    }
+}
+
+impl Proposal {
+    fn facts(&self, proved: bool) -> OtherFacts {
+        OtherFacts {
+            cvm: self.plan.code.as_ref().map(|code| code.cvm.clone()),
+            app: self.plan.app,
+            compose_hash: self.compose_hash,
+            policy: self.plan.policy.clone(),
+            proved,
         }
     }
 }

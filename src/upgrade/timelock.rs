@@ -288,15 +288,11 @@ impl Run<'_> {
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let mut facts = vec![
             fact("chain", plan.chain_id.to_string()),
-            fact("app", plan.app.to_string()),
             fact("timelock", asked.timelock.to_string()),
             fact("operation", asked.operation.id().to_string()),
             fact("delay", format!("{} seconds", asked.delay)),
         ];
-        facts.extend(super::approve::what_changes(
-            &plan,
-            self.upgrade.state().changes().as_ref(),
-        ));
+        facts.extend(self.upgrade.state().what_changes(true));
         let what = match errand {
             Some(Errand::Schedule) => "Schedule it",
             Some(Errand::Cancel) => "Cancel what was scheduled",

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::drive::Run;
 use super::event::Event;
+use super::together::By;
 use super::{Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World};
 use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
 use crate::signer::{AskError, Consent};
@@ -89,15 +90,21 @@ impl Run<'_> {
             if self.upgrade.state().proof().is_some() {
                 return Ok(Outcome::Reached);
             }
-            match chain.prove_state(&changes, self.finality(chain.id())).await {
-                Ok(proof) => {
-                    self.check_execution(&chain, &proof).await?;
-                    self.check_operation(&chain, proof.transaction).await?;
-                    self.adopt_proof(proof)?;
-                    return Ok(Outcome::Reached);
+            let missing = match chain.prove_state(&changes, self.finality(chain.id())).await {
+                Ok(proof) => match self.take_proof(&chain, proof).await? {
+                    None => return Ok(Outcome::Reached),
+                    Some(pending) => pending.code == "PENDING_APPROVAL",
+                },
+                Err(ProofFailure::NotSettled { .. }) => false,
+                Err(ProofFailure::NotInForce { .. }) => true,
+                Err(ProofFailure::Chain(error)) if !is_final(&error) => {
+                    self.tell(&format!("{error}; asking again"));
+                    false
                 }
-                Err(ProofFailure::NotSettled { .. }) => {}
-                Err(ProofFailure::NotInForce { .. }) => match self.news(&chain).await {
+                Err(error) => return Err(error.into()),
+            };
+            if missing {
+                match self.news(&chain).await {
                     // What comes after the end of this run is not waited for.
                     Ok(Some(pending)) if pending.code == "PENDING_DELAY" && self.is_too_late() => {
                         return Ok(Outcome::Pending(pending));
@@ -107,9 +114,7 @@ impl Run<'_> {
                         self.tell(&format!("{error}; asking again"));
                     }
                     Err(error) => return Err(error),
-                },
-                Err(ProofFailure::Chain(error)) if !is_final(&error) => self.tell(&format!("{error}; asking again")),
-                Err(error) => return Err(error.into()),
+                }
             }
             if !self.sleep(pause).await {
                 return Ok(Outcome::Pending(news.unwrap_or_else(|| Pending {
@@ -120,7 +125,8 @@ impl Run<'_> {
         }
     }
 
-    /// In a fleet one proposal is approved, and this upgrade's is not that one: it signs nothing of its own.
+    /// In a fleet, or for several apps, one proposal is approved, and this upgrade's is not that one: it signs nothing of its
+    /// own.
     pub(super) async fn follow(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
         if goal == Goal::Proved {
             return self.wait_for_others().await;
@@ -130,11 +136,21 @@ impl Run<'_> {
         match self.adopt_allowed(&chain).await {
             Err(UpgradeError::Proof(ProofFailure::NotInForce { .. })) => Ok(Outcome::Pending(Pending {
                 code: "PENDING_APPROVAL",
-                what: "the proposal of another CVM of the fleet is the one to approve, and that is not in force yet"
-                    .to_owned(),
+                what: "the proposal of another CVM is the one to approve, and that is not in force yet".to_owned(),
             })),
             ended => ended,
         }
+    }
+
+    /// What somebody else's transaction brought about is the proof, once it is there for every app. `Some`: not yet.
+    async fn take_proof(&mut self, chain: &Chain, proof: Proof) -> Result<Option<Pending>, UpgradeError> {
+        if let Some(pending) = self.prove_others(chain, By::Another(proof.transaction)).await? {
+            return Ok(Some(pending));
+        }
+        self.check_execution(chain, &proof).await?;
+        self.check_operation(chain, proof.transaction).await?;
+        self.adopt_proof(proof)?;
+        Ok(None)
     }
 
     /// The hash is allowed without a transaction that this upgrade knows.
@@ -147,10 +163,8 @@ impl Run<'_> {
                 } else {
                     "the change is in force already: no transaction is needed"
                 });
-                self.check_execution(chain, &proof).await?;
-                self.check_operation(chain, proof.transaction).await?;
-                self.adopt_proof(proof)?;
-                Ok(Outcome::Reached)
+                let pending = self.take_proof(chain, proof).await?;
+                Ok(pending.map_or(Outcome::Reached, Outcome::Pending))
             }
             Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
                 code: "PENDING_CONFIRMATIONS",
@@ -222,6 +236,7 @@ impl Run<'_> {
         if self.upgrade.state().is_rejecting() {
             return self.prove_rejection(chain, inclusion.transaction).await;
         }
+        let by = By::Approval(inclusion.transaction);
         match chain
             .prove(inclusion.transaction, &changes, self.finality(chain.id()))
             .await
@@ -229,6 +244,9 @@ impl Run<'_> {
             Ok(proof) => {
                 self.check_execution(chain, &proof).await?;
                 self.check_operation(chain, proof.transaction).await?;
+                if self.prove_others(chain, by).await?.is_some() {
+                    return Ok(None);
+                }
                 self.record(Event::TxFinal(Box::new(proof)))?;
                 self.proved = Some(Instant::now());
                 super::point("wait.e");
@@ -254,6 +272,11 @@ impl Run<'_> {
             }
             Err(failure @ ProofFailure::NoEffect { .. }) => {
                 self.refuse_failed_inside(chain, inclusion.transaction).await?;
+                Err(failure.into())
+            }
+            Err(failure @ ProofFailure::Removed { .. }) => {
+                // The others were approved all the same.
+                self.prove_others(chain, by).await?;
                 Err(failure.into())
             }
             Err(failure) => Err(failure.into()),
@@ -372,20 +395,29 @@ impl Run<'_> {
         let finality = self.finality(chain.id());
         match chain.prove_state(&changes, finality).await {
             Ok(proof) => {
+                if self
+                    .prove_others(chain, By::Another(proof.transaction))
+                    .await?
+                    .is_some()
+                {
+                    return self.replaced();
+                }
                 self.tell("another transaction made the change");
                 self.adopt_proof(proof)?;
                 Ok(Outcome::Reached)
             }
-            Err(ProofFailure::NotInForce { .. } | ProofFailure::Removed { .. }) => {
-                let why = "its nonce was used by another transaction".to_owned();
-                self.record(Event::TxGone { why: why.clone() })?;
-                Err(UpgradeError::decide(
-                    "TX_REPLACED",
-                    format!("the transaction of this upgrade will never be mined: {why}"),
-                ))
-            }
+            Err(ProofFailure::NotInForce { .. } | ProofFailure::Removed { .. }) => self.replaced(),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn replaced(&mut self) -> Result<Outcome, UpgradeError> {
+        let why = "its nonce was used by another transaction".to_owned();
+        self.record(Event::TxGone { why: why.clone() })?;
+        Err(UpgradeError::decide(
+            "TX_REPLACED",
+            format!("the transaction of this upgrade will never be mined: {why}"),
+        ))
     }
 
     fn pending_transaction(&self, txs: &[SignedTx], seen: Option<InclusionAt>) -> Pending {

@@ -15,6 +15,7 @@ mod api_python;
 mod api_table;
 mod app_deploy;
 mod app_lists;
+mod apps;
 mod canaries;
 mod chain;
 mod chain_faults;

@@ -40,7 +40,7 @@ impl Dice {
         usize::try_from(self.roll() % u64::try_from(most).unwrap()).unwrap()
     }
     /// Changes one bit.
-    fn bit(&mut self, bytes: &mut [u8]) {
+    pub fn bit(&mut self, bytes: &mut [u8]) {
         let at = self.below(bytes.len());
         bytes[at] ^= 1 << self.below(8);
     }

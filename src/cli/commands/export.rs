@@ -161,7 +161,7 @@ fn label(subject: &Subject, rejects: bool) -> Result<Label, CliError> {
             Some(_) => "countersign upgrade",
             None => "countersign change of policy",
         };
-        (name, proposal.changes().to_string())
+        (name, proposal.told())
     };
     Ok(Label {
         name: name.to_owned(),

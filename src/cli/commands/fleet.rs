@@ -1,10 +1,13 @@
-//! `fleet`: several CVMs of one app by one approval.
+//! `fleet`: several CVMs by one approval, of one app or of several apps that one owner has.
+
+mod apps;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::cli::also::Also;
 use crate::cli::args::{Agree, Allow, Change, Governor, Multisig, Notices, Reach, Settle, Watch};
 use crate::cli::error::CliError;
 use crate::cli::failure::{self, Commands, Next};
@@ -13,15 +16,16 @@ use crate::cli::session::{Session, UNREADABLE};
 use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cloud::CvmId;
 use crate::upgrade::{
-    self, Counts, Effect, Effects, Halt, Invitation, JournalError, Member, Standing, Step, UpgradeError, Wave, WaveEnd,
-    Waves,
+    self, AppIntent, Apps, Counts, Effect, Effects, Halt, JournalError, Member, Standing, Step, UpgradeError, Wave,
+    WaveEnd, Waves,
 };
 
-/// Upgrade several CVMs of one app by one approval
+/// Upgrade several CVMs by one approval, of one app or of several apps of one owner
 ///
-/// `prepare` prepares the same change for each of them and compares the hashes. The first one's proposal is approved by
-/// the ordinary commands (`review`, `sign`, `execute`, `wait`, with its directory). `commit` then commits them in waves:
-/// the canaries first, the rest only when those run the hash.
+/// `prepare` prepares the change for each of them and compares the hashes of each app. The first one's proposal is approved
+/// by the ordinary commands (`review`, `sign`, `execute`, `wait`, with its directory). `commit` then commits them in waves:
+/// the canaries first, the rest only when those run the hash. Several apps need one Safe or timelock as their owner: one
+/// transaction makes the calls of all, and each app is committed by its own proof.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Fleet {
     #[command(subcommand)]
@@ -31,9 +35,10 @@ pub(in crate::cli) struct Fleet {
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "arguments exist once a run")]
 enum FleetCommand {
-    /// Prepare the same change for several CVMs of one app, and write the proposal that is approved for all of them
-    #[command(after_help = "Example:\n  \
-        countersign fleet prepare --cvm my-app --all -c docker-compose.yml --dir release-7")]
+    /// Prepare a change for several CVMs, and write the proposal that is approved for all of them
+    #[command(after_help = "Examples:\n  \
+        countersign fleet prepare --cvm my-app --all -c docker-compose.yml --dir release-7\n  \
+        countersign fleet prepare --cvm my-app -c docker-compose.yml --also my-api=api/docker-compose.yml --dir release-8")]
     Prepare(Prepare),
     /// Show where each CVM stands, from the journal alone
     #[command(after_help = "Example:\n  countersign fleet status --dir release-7")]
@@ -54,9 +59,10 @@ struct Place {
 struct Prepare {
     #[command(flatten)]
     change: Change,
-    /// Another CVM of the same app; repeat it, or separate by commas
-    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "What changes")]
-    also: Vec<CvmId>,
+    /// Another CVM, of the same app or of another app of the same owner, with a Docker Compose file of its own where it has
+    /// one; repeat it, or separate by commas
+    #[arg(long, value_name = "ID[=FILE]", value_delimiter = ',', help_heading = "What changes")]
+    also: Vec<Also>,
     /// Every CVM of the app; those that run the hash already are left out
     #[arg(long, conflicts_with = "also", help_heading = "What changes")]
     all: bool,
@@ -131,10 +137,22 @@ impl Prepare {
         .value;
         let outside = session.outside(&settings)?;
         let world = outside.world();
-        let invited = Invitation {
-            cvms: self.members(&world, &intent.cvm).await?,
-            without: self.without.clone(),
-            skip_current: self.all,
+        let mut apps = self.apps(&world, &intent).await?;
+        if apps.len() > 1 {
+            return apps::prepare(
+                session,
+                &self.place.dir,
+                (&world, &settings.limits),
+                (apps, self.parallel),
+            )
+            .await;
+        }
+        let AppIntent { intent, invited } = match apps.pop() {
+            Some(only) => only,
+            None => AppIntent {
+                invited: self.invitation(self.members(&world, &intent.cvm).await?),
+                intent,
+            },
         };
         let limits = (&settings.limits, self.parallel);
         let dir = &self.place.dir;
@@ -171,7 +189,7 @@ impl Prepare {
             });
             all
         } else {
-            self.also.clone()
+            self.also.iter().map(|also| also.cvm.clone()).collect()
         };
         for cvm in others {
             if !members.contains(&cvm) {
@@ -184,6 +202,9 @@ impl Prepare {
 
 impl Place {
     fn run(&self, session: &Session) -> Result<Report, CliError> {
+        if Apps::are_in(&self.dir) {
+            return apps::status(session, &self.dir);
+        }
         let fleet = upgrade::Fleet::open(&self.dir)?;
         let mut report = Report::done("fleet status", "read from the journal");
         tell(&mut report, session, &fleet)?;
@@ -203,12 +224,15 @@ impl Commit {
         };
         let settings = Settings::gather(typed, &session.env)?;
         let dir = &self.place.dir;
-        let fleet = upgrade::Fleet::open(dir)?;
         let outside = session.outside(&settings)?;
         let waves = Waves {
             canary: self.canary,
             parallel: self.parallel,
         };
+        if Apps::are_in(dir) {
+            return apps::commit(session, dir, (&outside.world(), &settings.limits), waves).await;
+        }
+        let fleet = upgrade::Fleet::open(dir)?;
         if let Err(halt) = fleet.commit(&outside.world(), &settings.limits, waves).await {
             return Ok(stopped(session, dir, ("fleet commit", halt)));
         }

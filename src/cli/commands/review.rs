@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::Address;
 use clap::Args;
 
+use crate::cli::also;
 use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -93,6 +94,7 @@ impl Review {
             rejects: self.reject,
             local: settings::local(&self.files)?,
             executor: self.executor,
+            others: also::expected(&self.files.also)?,
         };
         let outside = session.outside(settings)?;
         let world = outside.world();

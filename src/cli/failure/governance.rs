@@ -26,6 +26,22 @@ fn of_policy(code: &str) -> Option<(Next, &'static str)> {
             Next::Again,
             "make one change after the other, each with a directory of its own",
         ),
+        "APPS_NEED_SAFE" => (
+            Next::Without("--also"),
+            "prepare each app by itself, in a directory of its own; a Safe or a timelock as the owner approves all of them at once",
+        ),
+        "APPS_TOO_LATE" | "APPS_CHOSEN" => (
+            Next::Look,
+            "finish or reject what was begun, or take another --dir for what is wanted now",
+        ),
+        "APPS_TOO_MANY" => (
+            Next::Again,
+            "name fewer apps, and approve the others by another transaction",
+        ),
+        "APP_NOT_IN_PROPOSAL" => (
+            Next::Without("--also"),
+            "name the CVM as the proposal names it; `countersign review` without --also shows all of them",
+        ),
         "HASH_IN_USE" | "DEVICE_IN_USE" => (
             Next::with("--remove-in-use"),
             "upgrade or move the CVM first; if it may stop for good, agree to that with --remove-in-use",

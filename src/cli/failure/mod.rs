@@ -27,6 +27,8 @@ pub(super) enum Next {
     Again,
     /// The same command with one more argument.
     With(String),
+    /// The same command without this option.
+    Without(&'static str),
     /// Go on with the upgrade; before there is one, the same command.
     Resume,
     /// This command, for the same upgrade.

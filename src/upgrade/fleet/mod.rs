@@ -45,6 +45,8 @@ pub struct Invitation {
     pub without: Vec<CvmId>,
     /// Leave out those that run the hash already, instead of stopping there.
     pub skip_current: bool,
+    /// One transaction is to change other apps as well: whose proposal is approved, whoever prepares all of them decides.
+    pub with_others: bool,
 }
 
 /// What stopped a fleet, and whose upgrade that was.

@@ -24,6 +24,8 @@ struct Run<'a> {
     limits: &'a Limits,
     /// Leave out those that run the hash already.
     skip_current: bool,
+    /// Other apps are changed by the same transaction, which is chosen elsewhere.
+    with_others: bool,
 }
 
 impl Fleet {
@@ -47,6 +49,7 @@ impl Fleet {
             intent,
             limits,
             skip_current: invited.skip_current,
+            with_others: invited.with_others,
         };
         let cvms = run.candidates(invited)?;
         let Some((first, others)) = cvms.split_first() else {
@@ -316,9 +319,11 @@ impl Run<'_> {
             )
             .into());
         };
-        let mut approval = Upgrade::open_in(self.journal, first).map_err(|error| Halt::of(first, error))?;
-        let reached = approval.advance(self.world, Goal::Prepared, self.limits).await;
-        reached.map_err(|error| Halt::of(first, error))?;
+        if !self.with_others {
+            let mut approval = Upgrade::open_in(self.journal, first).map_err(|error| Halt::of(first, error))?;
+            let reached = approval.advance(self.world, Goal::Prepared, self.limits).await;
+            reached.map_err(|error| Halt::of(first, error))?;
+        }
         let known = roster.and_then(|roster| roster.prepared);
         if known.as_ref() != Some(&(compose_hash, members.clone())) {
             point("fleet.b");

@@ -156,11 +156,11 @@ impl Board<'_> {
     fn show(&self, tx: &ServiceTx) -> FoundTx {
         let fields = &tx.fields;
         let accepted = self.accept(fields);
-        let app = self.proposal.map_or(fields.to, Proposal::app);
+        let apps = self.proposal.map_or_else(|| vec![fields.to], Proposal::addresses);
         let calls = match &accepted {
             Ok(accepted) if accepted.is_rejection() => Vec::new(),
-            Ok(accepted) => self.calls(accepted.calls(), app),
-            Err(_) => self.calls(std::slice::from_ref(&whole(fields)), app),
+            Ok(accepted) => self.calls(accepted.calls(), apps),
+            Err(_) => self.calls(std::slice::from_ref(&whole(fields)), apps),
         };
         let difference = self.difference(tx, accepted.as_ref().err());
         FoundTx {
@@ -188,12 +188,12 @@ impl Board<'_> {
     }
 
     /// Without a proposal the first call's target is taken for the app; whether it is one, is asked of the chain.
-    fn calls(&self, calls: &[Call], app: Address) -> Vec<CallShown> {
-        let app = match self.proposal {
-            Some(_) => app,
-            None => calls.first().map_or(app, |call| call.to),
+    fn calls(&self, calls: &[Call], apps: Vec<Address>) -> Vec<CallShown> {
+        let apps = match (self.proposal, calls.first()) {
+            (None, Some(call)) => vec![call.to],
+            _ => apps,
         };
-        calls.iter().map(|call| show(call, app)).collect()
+        calls.iter().map(|call| show(call, &apps)).collect()
     }
 
     fn accept(&self, fields: &SafeTxFields) -> Result<SafeTx, SafeTxError> {
@@ -291,7 +291,7 @@ impl Board<'_> {
     fn expected(&self) -> String {
         self.proposal.map_or_else(
             || "a transaction that an upgrade makes".to_owned(),
-            |proposal| format!("the proposal's calls, which {}", proposal.changes()),
+            |proposal| format!("the proposal's calls, which {}", proposal.told()),
         )
     }
 }

@@ -188,9 +188,9 @@ impl Found {
 
 /// A batch file that somebody sent, compared with the upgrade that it should be, if one is named. Pure.
 pub fn review_batch((file, checksum): (&Batch, Checksum), proposal: Option<&Proposal>) -> Found {
-    let app = proposal.map_or_else(
-        || file.calls.first().map_or(Address::ZERO, |call| call.to),
-        Proposal::app,
+    let apps = proposal.map_or_else(
+        || file.calls.first().map(|call| call.to).into_iter().collect(),
+        Proposal::addresses,
     );
     let mut found = Found {
         source: Source::BuilderFile {
@@ -206,7 +206,7 @@ pub fn review_batch((file, checksum): (&Batch, Checksum), proposal: Option<&Prop
             hashes: None,
             claimed_hash: None,
             posted: None,
-            calls: file.calls.iter().map(|call| show(call, app)).collect(),
+            calls: file.calls.iter().map(|call| show(call, &apps)).collect(),
         }],
         warnings: Vec::new(),
         unchecked: vec![
@@ -279,6 +279,6 @@ fn difference(file: &Batch, proposal: &Proposal) -> Option<String> {
 }
 
 fn calls(all: &[Call]) -> String {
-    let told: Vec<String> = all.iter().map(|call| told(&show(call, call.to))).collect();
+    let told: Vec<String> = all.iter().map(|call| told(&show(call, &[call.to]))).collect();
     told.join("; ")
 }

@@ -28,13 +28,8 @@ pub(super) async fn compare(
     let base = Base::of(&chain, &app, plan.current_hash()).await?;
     review.take(base.check(plan.current_hash()))?;
     review.warnings.extend(base.warning(plan.current_hash()));
-    let in_force = chain.holds(&proposal.changes(), &block).await?;
-    if in_force && !review.problems.iter().any(Problem::is_settled) {
-        review.decide(
-            "HASH_ALREADY_ALLOWED",
-            "the change is in force already: nobody has to sign",
-        );
-    }
+    let others_too = review.compare_others(&chain, proposal).await?;
+    review.judge_force(chain.holds(&proposal.changes(), &block).await? && others_too);
     let operation = match &mut review.timelock {
         Some(timelock) => {
             let state = chain.operation_state(timelock.address, timelock.id, &block).await?;

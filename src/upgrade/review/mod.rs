@@ -7,7 +7,10 @@
 mod board;
 mod found;
 mod live;
+mod others;
 mod paper;
+
+use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use jiff::Timestamp;
@@ -22,6 +25,7 @@ use crate::safe::{Decoded, Digests, SafeInfo};
 
 pub use board::{Wanted, Which, review_posted};
 pub use found::{Found, FoundTx, Posted, Source, review_batch};
+pub use others::OtherApp;
 
 /// Everything that a signer has to see, in the order in which it is read.
 #[derive(Debug, Clone, Serialize)]
@@ -37,6 +41,9 @@ pub struct Review {
     /// The compose hash and how it was verified; nothing when only the policy changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compose_hash: Option<HashCheck>,
+    /// Other apps that the same transaction changes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherApp>,
     /// What the owner's authority is used for.
     pub transaction: Transaction,
     /// The app's contract.
@@ -190,7 +197,7 @@ pub struct Transaction {
 pub struct CallShown {
     /// Target.
     pub to: Address,
-    /// The target is the app.
+    /// The target is the app, or one of the apps.
     pub to_the_app: bool,
     /// Wei.
     pub value: U256,
@@ -411,6 +418,8 @@ pub struct Question {
     pub local: Option<Changes>,
     /// Who would execute it; by default its first owner.
     pub executor: Option<Address>,
+    /// The reviewer's own values for other apps that the same transaction changes, by their CVMs.
+    pub others: BTreeMap<String, Changes>,
 }
 
 impl Problem {

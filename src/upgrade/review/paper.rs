@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{U256, keccak256};
+use alloy::primitives::{Address, U256, keccak256};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -48,6 +48,7 @@ pub(super) fn review(
             verified: verified.clone(),
             local: question.local.as_ref().and_then(|local| compare(proposal, local)),
         }),
+        others: Vec::new(),
         transaction: transaction(proposal, ballot, question.rejects),
         app: AppNow {
             now: false,
@@ -76,6 +77,7 @@ pub(super) fn review(
     }
     review.judge_files(proposal);
     review.judge_calls(proposal);
+    review.show_others(proposal, (question, trust))?;
     Ok(review)
 }
 
@@ -188,12 +190,14 @@ pub(super) fn compare(proposal: &Proposal, local: &Changes) -> Option<LocalCheck
 
 fn transaction(proposal: &Proposal, ballot: Option<&Ballot>, rejects: bool) -> Transaction {
     let app = proposal.app();
+    let apps = proposal.addresses();
     let calls = match ballot {
         Some(ballot) => ballot.tx.calls().to_vec(),
         None => proposal.expected_calls(),
     };
-    let shown: Vec<CallShown> = calls.iter().map(|call| show(call, app)).collect();
-    let policy = proposal.calls.iter().filter(|_| !rejects).map(|call| show(call, app));
+    let shown: Vec<CallShown> = calls.iter().map(|call| show(call, &apps)).collect();
+    let own = proposal.own_calls();
+    let policy = own.iter().filter(|_| !rejects).map(|call| show(call, &apps));
     let besides = policy
         .skip(usize::from(proposal.plan.code.is_some()))
         .map(|call| told(&call))
@@ -209,10 +213,10 @@ fn transaction(proposal: &Proposal, ballot: Option<&Ballot>, rejects: bool) -> T
     }
 }
 
-pub(super) fn show(call: &Call, app: alloy::primitives::Address) -> CallShown {
+pub(super) fn show(call: &Call, apps: &[Address]) -> CallShown {
     CallShown {
         to: call.to,
-        to_the_app: call.to == app,
+        to_the_app: apps.contains(&call.to),
         value: call.value,
         data: call.data.clone(),
         decoded: decode(&call.data),
@@ -329,7 +333,7 @@ impl Review {
             self.problems.push(Problem::Stop(Stop {
                 code: "CALL_REFUSED",
                 what: "a call of the upgrade".to_owned(),
-                expected: format!("what makes this of the app {}: {}", proposal.app(), proposal.changes()),
+                expected: format!("what makes this of the app {}: {}", proposal.app(), proposal.told()),
                 found: told(call),
                 details: Vec::new(),
             }));
@@ -338,8 +342,9 @@ impl Review {
 
     /// What is known of the upgrade besides its proposal.
     pub(super) fn judge_state(&mut self, state: &State, limits: &Limits, question: &Question) {
-        let verified = self.compose_hash.as_ref().map(|check| &check.verified);
-        if verified == Some(&Verification::Uncomputable) {
+        let others = self.others.iter().filter_map(|other| other.compose_hash.as_ref());
+        let mut checks = self.compose_hash.iter().chain(others);
+        if checks.any(|check| check.verified == Verification::Uncomputable) {
             self.unchecked.push(
                 "whether the compose hash is that of the manifest shown: no known form of the manifest gives the hash that runs"
                     .to_owned(),

@@ -199,6 +199,24 @@ impl World {
         self.cloud.add_cvm(second.clone());
         second
     }
+    /// Another app of this owner, with one CVM.
+    pub fn add_app(&self, number: u64, owner: Address) -> Cvm {
+        let rpc = self.rpc();
+        let policy = abi::deployAndRegisterAppCall {
+            owner,
+            disableUpgrades: false,
+            anyDevice: false,
+            device: self.device,
+            hash: self.first_hash,
+        };
+        let app = rpc.read(self.kms, &policy);
+        rpc.execute(ACCOUNTS[0].address, self.kms, &policy);
+        let first = self.cloud.cvm(CVM);
+        let mut another = cvm(number, app, (first.device, first.os_image), first.kms);
+        another.name = format!("app-{number}");
+        self.cloud.add_cvm(another.clone());
+        another
+    }
     /// Sends from the owner and waits for the block (automine).
     pub fn as_owner<C: SolCall>(&self, call: &C) -> B256 {
         self.rpc().execute(self.owner.address, self.app, call)

@@ -1,0 +1,203 @@
+//! `fleet` for several apps of one owner: one transaction for all of them, one fleet for each.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{FleetCommands, Prepare, data, effects, sentence, word};
+use crate::cli::error::CliError;
+use crate::cli::failure::{self, Next};
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cloud::CvmId;
+use crate::upgrade::{self, AppIntent, Apps, Counts, Fleet, Halt, Intent, Invitation, Limits, Upgrade, Waves, World};
+
+impl Prepare {
+    /// What each app is to become. Nobody is asked whose CVMs they are when none besides was named.
+    pub(super) async fn apps(&self, world: &World<'_>, intent: &Intent) -> Result<Vec<AppIntent>, CliError> {
+        if self.also.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cvms = self.members(world, &intent.cvm).await?;
+        let apps = upgrade::by_app(world, &cvms).await?;
+        let several = apps.len() > 1;
+        let each = apps
+            .into_iter()
+            .map(|(_, members)| self.wanted(intent, members, several));
+        each.collect()
+    }
+
+    /// Who is asked to join a fleet.
+    pub(super) fn invitation(&self, cvms: Vec<CvmId>) -> Invitation {
+        Invitation {
+            cvms,
+            without: self.without.clone(),
+            skip_current: self.all,
+            with_others: false,
+        }
+    }
+
+    /// One app has one hash, so a file that is named for one of its CVMs is for all of them.
+    fn wanted(&self, intent: &Intent, cvms: Vec<CvmId>, several: bool) -> Result<AppIntent, CliError> {
+        let mut mine = intent.clone();
+        let is_first = cvms.contains(&intent.cvm);
+        let mut own = intent.patch.changes.docker_compose_file.clone().filter(|_| is_first);
+        for also in self.also.iter().filter(|also| cvms.contains(&also.cvm)) {
+            let Some(text) = also.text()? else { continue };
+            if own.as_ref().is_some_and(|own| *own != text) {
+                return Err(CliError::Usage {
+                    code: "USAGE_ONE_FILE",
+                    message: format!(
+                        "`{}` is of an app for which another Docker Compose file was named, and an app has one hash",
+                        also.cvm
+                    ),
+                    hint: "name the same file for all CVMs of an app".to_owned(),
+                    next: Next::Again,
+                });
+            }
+            own = Some(text);
+        }
+        if let Some(text) = own {
+            mine.patch.changes.docker_compose_file = Some(text);
+        }
+        if !is_first {
+            mine.expected.app = None;
+        }
+        if let Some(first) = cvms.first() {
+            mine.cvm = first.clone();
+        }
+        Ok(AppIntent {
+            intent: mine,
+            invited: Invitation {
+                with_others: several,
+                ..self.invitation(cvms)
+            },
+        })
+    }
+}
+
+/// Prepares all of them.
+pub(super) async fn prepare(
+    session: &Session,
+    dir: &Path,
+    (world, limits): (&World<'_>, &Limits),
+    (wanted, parallel): (Vec<AppIntent>, usize),
+) -> Result<Report, CliError> {
+    let apps = match Apps::prepare(dir, world, &wanted, (limits, parallel)).await {
+        Ok(apps) => apps,
+        Err(halt) => return Ok(stopped(session, dir, ("fleet prepare", halt))),
+    };
+    let mut report = Report::done("fleet prepare", String::new());
+    let told = tell(&mut report, session, &apps)?;
+    report.message = format!("{} apps are prepared for one transaction: {told}", wanted.len());
+    Ok(report)
+}
+
+/// Where all of them stand.
+pub(super) fn status(session: &Session, dir: &Path) -> Result<Report, CliError> {
+    let mut report = Report::done("fleet status", "read from the journals");
+    tell(&mut report, session, &Apps::open(dir)?)?;
+    Ok(report)
+}
+
+/// Commits all of them, app by app.
+pub(super) async fn commit(
+    session: &Session,
+    dir: &Path,
+    (world, limits): (&World<'_>, &Limits),
+    waves: Waves,
+) -> Result<Report, CliError> {
+    let apps = Apps::open(dir)?;
+    if let Err(halt) = apps.commit(world, limits, waves).await {
+        return Ok(stopped(session, dir, ("fleet commit", halt)));
+    }
+    let mut report = Report::done("fleet commit", String::new());
+    let told = tell(&mut report, session, &apps)?;
+    report.message = format!("nothing is left to commit: {told}");
+    Ok(report)
+}
+
+/// The report of what did not get to its end, with where each CVM stands where that is known.
+fn stopped(session: &Session, dir: &Path, (command, halt): (&'static str, Halt)) -> Report {
+    let apps = Apps::open(dir).ok();
+    let next = FleetCommands {
+        session,
+        dir,
+        approval: apps.as_ref().and_then(|apps| approval(apps).ok()),
+    };
+    let mut report = failure::report(&CliError::Upgrade(halt.error), command, &next);
+    if let Some(cvm) = halt.cvm.filter(|cvm| !report.message.contains(cvm)) {
+        report.message = format!("{cvm}: {}", report.message);
+    }
+    let (next, compared) = (report.next.take(), report.data.take());
+    if let Some(Err(error)) = apps.map(|apps| tell(&mut report, session, &apps)) {
+        report.effects = crate::cli::session::UNREADABLE;
+        tracing::debug!(?error, "where the apps stand cannot be read");
+    }
+    report.next = next;
+    if let Some(compared) = compared {
+        match &mut report.data {
+            Some(serde_json::Value::Object(data)) => {
+                data.insert("stop".to_owned(), compared);
+            }
+            data => *data = Some(compared),
+        }
+    }
+    report
+}
+
+/// The upgrade whose proposal is approved.
+fn approval(apps: &Apps) -> Result<PathBuf, CliError> {
+    Ok(apps.fleets()?.first().map(Fleet::approval).unwrap_or_default())
+}
+
+/// Where every app and every CVM stands, for people and programs; gives it in one line.
+fn tell(report: &mut Report, session: &Session, apps: &Apps) -> Result<String, CliError> {
+    let (fleets, approval) = (apps.fleets()?, approval(apps)?);
+    let state = Upgrade::peek(&approval)?;
+    report
+        .page
+        .facts(&[("approved in", Some(approval.display().to_string()))]);
+    let (mut all, mut each, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    let mut is_over = true;
+    for (index, fleet) in fleets.iter().enumerate() {
+        let (app, chain_id) = fleet.app();
+        let members = fleet.members()?;
+        let counts = Counts::of(fleet, &members);
+        let asked = index == 0 || state.asks_of(app);
+        let how = if asked {
+            "by the one transaction"
+        } else {
+            "none needed: it was allowed already"
+        };
+        report.facts.upgrade.chain_id = Some(chain_id);
+        report.page.heading(&format!("app {app}"));
+        report.page.facts(&[
+            ("compose hash", fleet.compose_hash().map(|hash| hash.to_string())),
+            ("approval", Some(how.to_owned())),
+            ("CVMs", Some(sentence(&counts))),
+        ]);
+        let rows = members.iter().map(|member| (member.cvm.as_str(), Some(word(member))));
+        report.page.facts(&rows.collect::<Vec<_>>());
+        each.push(json!({
+            "app": app,
+            "compose_hash": fleet.compose_hash(),
+            "asked": asked,
+            "counts": counts,
+            "members": members.iter().map(data).collect::<Vec<_>>(),
+        }));
+        lines.push(sentence(&counts));
+        is_over &= counts.live + counts.given_up == counts.members;
+        all.extend(members);
+    }
+    let told = lines.join("; ");
+    report.effects = effects(&all);
+    report.certain = Some(format!("{told}."));
+    report.data = Some(json!({ "approval": approval, "apps": each }));
+    report.next = match is_over {
+        true => None,
+        false if state.is_approved() => Some(session.typed().within(Some(apps.dir())).step("fleet commit")),
+        false => Some(session.typed().within(Some(&approval)).step("review")),
+    };
+    Ok(told)
+}

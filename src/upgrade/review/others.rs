@@ -1,0 +1,138 @@
+//! Other apps that the same transaction changes: each is shown and checked as it would be alone.
+
+use serde::Serialize;
+
+use super::paper;
+use super::{AppNow, Asked, HashCheck, Image, Machine, Problem, Question, Review};
+use crate::chain::Chain;
+use crate::compose::FieldChange;
+use crate::safe::Trust;
+use crate::upgrade::approve::{app_now, check_pins};
+use crate::upgrade::base::Base;
+use crate::upgrade::findings::Warning;
+use crate::upgrade::{Proposal, UpgradeError};
+
+/// Another app that the same transaction changes.
+#[derive(Debug, Clone, Serialize)]
+pub struct OtherApp {
+    /// Who asks for what.
+    pub asked: Asked,
+    /// Images before and after.
+    pub images: Vec<Image>,
+    /// Fields of the manifest that change.
+    pub changes: Vec<FieldChange>,
+    /// What changes of the machine, which no hash covers.
+    pub machine: Machine,
+    /// The compose hash and how it was verified; nothing when only the policy changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compose_hash: Option<HashCheck>,
+    /// What changes besides allowing the hash, in words; empty: nothing.
+    pub besides: Vec<String>,
+    /// The app's contract.
+    pub app: AppNow,
+}
+
+impl Review {
+    /// Shows the apps that joined, and takes over what stands against each.
+    pub(super) fn show_others(
+        &mut self,
+        proposal: &Proposal,
+        (question, trust): (&Question, &Trust),
+    ) -> Result<(), UpgradeError> {
+        for other in &proposal.others {
+            let mine = Question {
+                rejects: false,
+                local: question.others.get(&other.name()).cloned(),
+                ..Question::default()
+            };
+            let review = paper::review(other, None, (&mine, trust))?;
+            self.problems
+                .extend(review.problems.into_iter().map(|problem| problem.of_app(other)));
+            self.warnings
+                .extend(review.warnings.into_iter().map(|warning| of_app(warning, other)));
+            self.others.push(OtherApp {
+                asked: review.asked,
+                images: review.images,
+                changes: review.changes,
+                machine: review.machine,
+                compose_hash: review.compose_hash,
+                besides: review.transaction.besides,
+                app: review.app,
+            });
+        }
+        self.refuse_unknown(proposal, question)
+    }
+
+    /// The apps that joined, as the chain has them now. `true`: what is asked of them is in force.
+    pub(super) async fn compare_others(&mut self, chain: &Chain, proposal: &Proposal) -> Result<bool, UpgradeError> {
+        let mut in_force = true;
+        for (shown, other) in self.others.iter_mut().zip(&proposal.others) {
+            let state = app_now(chain, &other.plan, None).await?;
+            let before = other.plan.current_hash();
+            let base = Base::of(chain, &state, before).await?;
+            let checked = [check_pins(&other.plan, &state), base.check(before)];
+            for error in checked.into_iter().filter_map(Result::err) {
+                self.problems.push(Problem::of(error)?.of_app(other));
+            }
+            self.warnings
+                .extend(base.warning(before).map(|warning| of_app(warning, other)));
+            in_force &= chain.holds(&other.changes(), &state.block).await?;
+            shown.app = AppNow { now: true, state };
+        }
+        Ok(in_force)
+    }
+
+    /// Nobody has to sign what is in force.
+    pub(super) fn judge_force(&mut self, in_force: bool) {
+        if in_force && !self.problems.iter().any(Problem::is_settled) {
+            self.decide(
+                "HASH_ALREADY_ALLOWED",
+                "the change is in force already: nobody has to sign",
+            );
+        }
+    }
+
+    /// A file for a CVM that the proposal is not about would be compared with nothing.
+    fn refuse_unknown(&self, proposal: &Proposal, question: &Question) -> Result<(), UpgradeError> {
+        let known = |name: &str| proposal.others.iter().any(|other| other.name() == name);
+        let Some(name) = question.others.keys().find(|name| !known(name)) else {
+            return Ok(());
+        };
+        let names: Vec<String> = proposal.others.iter().map(Proposal::name).collect();
+        Err(UpgradeError::decide(
+            "APP_NOT_IN_PROPOSAL",
+            format!(
+                "the proposal has no other app with the CVM `{name}`; the others are: {}",
+                if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                }
+            ),
+        ))
+    }
+}
+
+/// The same, said of one app among several.
+fn of_app(warning: Warning, proposal: &Proposal) -> Warning {
+    Warning {
+        text: format!("{}: {}", proposal.name(), warning.text),
+        ..warning
+    }
+}
+
+impl Problem {
+    /// The same, said of one app among several.
+    pub(super) fn of_app(self, proposal: &Proposal) -> Self {
+        match self {
+            Self::Stop(mut stop) => {
+                stop.what = format!("{} ({})", stop.what, proposal.name());
+                Self::Stop(stop)
+            }
+            Self::Decide { code, message } => Self::Decide {
+                code,
+                message: format!("{}: {message}", proposal.name()),
+            },
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! Several apps of one owner in one approval: one transaction makes the calls of all of them.
+//!
+//! The upgrade of the first app is the one that is approved. The others join it with what their own proposals say, and stay
+//! checked, shown and proved each by itself: what is wrong with one is said of that one, and stops that one.
+
+use alloy::primitives::{Address, B256};
+
+use super::approve::{app_now, check_pins, what_changes};
+use super::drive::{Run, pretty};
+use super::event::Event;
+use super::plan::needs_calls;
+use super::{Pending, Plan, Proposal, Route, State, Upgrade, UpgradeError};
+use crate::chain::{AppChanges, Call, Chain, Proof, ProofFailure};
+
+/// Most bytes that the proposals of all that join may have: the file that holds them has to stay readable.
+const MAX_BYTES: usize = 8 << 20;
+
+impl Proposal {
+    /// This proposal, then those of the other apps that the same transaction changes.
+    pub fn apps(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    /// What somebody calls its app: by the CVM that runs it, or by its address.
+    pub fn name(&self) -> String {
+        let code = self.plan.code.as_ref();
+        code.map_or_else(|| self.plan.app.to_string(), |code| code.cvm.clone())
+    }
+
+    /// The apps' addresses, its own first.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.apps().map(|one| one.plan.app).collect()
+    }
+
+    /// The calls that its own app needs.
+    pub(super) fn own_calls(&self) -> Vec<Call> {
+        self.plan.calls_with(self.compose_hash)
+    }
+
+    /// The calls that all apps need, in the order in which the transaction makes them.
+    pub(super) fn all_calls(&self) -> Vec<Call> {
+        self.apps().flat_map(Self::own_calls).collect()
+    }
+
+    /// What has to be in force in the end, in words; with the apps' addresses where there are several.
+    pub fn told(&self) -> String {
+        if self.others.is_empty() {
+            return self.changes().to_string();
+        }
+        let all: Vec<String> = self
+            .apps()
+            .map(|one| format!("{}: {}", one.plan.app, one.changes()))
+            .collect();
+        all.join("; ")
+    }
+
+    /// The same, of one app for another one that it joins: who acts is said there.
+    fn joining(self) -> Self {
+        let calls = self.own_calls();
+        Self {
+            calldata_digests: calls.iter().map(Call::digest).collect(),
+            calls,
+            safe: None,
+            timelock: None,
+            others: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Every app that joined is as whole as one alone, and the same owner can act for all of them in one transaction.
+    ///
+    /// # Errors
+    /// One contradicts itself, or is not of this owner.
+    pub(super) fn check_others(&self) -> Result<(), UpgradeError> {
+        for (index, other) in self.others.iter().enumerate() {
+            let before = self.apps().take(index + 1);
+            self.check_other(other, before).map_err(|error| of_app(error, other))?;
+        }
+        Ok(())
+    }
+
+    fn check_other<'a>(&self, other: &Self, mut before: impl Iterator<Item = &'a Self>) -> Result<(), UpgradeError> {
+        let stop = |what: &str, expected: String, found: String| {
+            Err(UpgradeError::stop("APPS_MISMATCH", what, expected, found))
+        };
+        let (ours, theirs) = (&self.plan, &other.plan);
+        if before.any(|one| one.plan.app == theirs.app) {
+            return stop(
+                "apps of the proposal",
+                "each one once".to_owned(),
+                theirs.app.to_string(),
+            );
+        }
+        let says_who_acts = other.safe.is_some() || other.timelock.is_some() || !other.others.is_empty();
+        if says_who_acts || !other.is_whole() || other.schema != self.schema {
+            return stop(
+                "what joins the proposal",
+                "an app, and who acts for it said by the proposal".to_owned(),
+                "less or more than that".to_owned(),
+            );
+        }
+        agree_on_owner(ours, theirs)?;
+        if self.cloud != other.cloud {
+            let told = |cloud: &Option<String>| cloud.clone().unwrap_or_else(|| "none".to_owned());
+            return stop("API host of the app", told(&self.cloud), told(&other.cloud));
+        }
+        other.check_content()?;
+        other.check_plan()
+    }
+}
+
+/// Who acts for an app, and how, in words that are the same for what one transaction can do.
+fn authority(plan: &Plan) -> String {
+    let actor = format!("{} ({:?})", plan.actor.address, plan.actor.kind);
+    let timelock = plan.timelock.as_ref().map_or_else(String::new, |timelock| {
+        format!(
+            ", proposed by {} with {} seconds of delay",
+            timelock.proposer, timelock.delay
+        )
+    });
+    let safe = plan.safe.as_ref().map_or_else(String::new, |safe| {
+        format!(", Safe {} {} on chain {}", safe.address, safe.version, safe.chain_id)
+    });
+    format!("{actor}{timelock}{safe}")
+}
+
+/// Whether one transaction of one owner can change both apps.
+///
+/// # Errors
+/// They are on two chains, or have two owners.
+pub(super) fn agree_on_owner(first: &Plan, other: &Plan) -> Result<(), UpgradeError> {
+    let of = |what: &str| {
+        let cvm = other.code.as_ref().map(|code| format!(" ({})", code.cvm));
+        format!("{what} of the app {}{}", other.app, cvm.unwrap_or_default())
+    };
+    let stop =
+        |what, expected: String, found: String| Err(UpgradeError::stop("APPS_MISMATCH", of(what), expected, found));
+    if first.chain_id != other.chain_id {
+        return stop("chain", first.chain_id.to_string(), other.chain_id.to_string());
+    }
+    if authority(first) != authority(other) {
+        return stop("owner", authority(first), authority(other));
+    }
+    Ok(())
+}
+
+/// Says of which app it is.
+fn of_app(error: UpgradeError, proposal: &Proposal) -> UpgradeError {
+    let whose = format!("{}, app {}", proposal.name(), proposal.plan.app);
+    match error {
+        UpgradeError::Stop(mut stop) => {
+            stop.details.push(format!("it is about {whose}"));
+            UpgradeError::Stop(stop)
+        }
+        UpgradeError::Decide { code, message, source } => UpgradeError::Decide {
+            code,
+            message: format!("{whose}: {message}"),
+            source,
+        },
+        other => other,
+    }
+}
+
+impl State {
+    /// What changes of every app, for whoever has to agree to it; the policy in words where they are not shown otherwise.
+    pub(super) fn what_changes(&self, with_policy: bool) -> Vec<(String, String)> {
+        let own = self.plan().map(|plan| (plan, self.changes()));
+        let others = self.others.iter().map(|other| (&other.plan, Some(other.changes())));
+        let several = !self.others.is_empty();
+        let each = own.into_iter().chain(others).flat_map(|(plan, changes)| {
+            let mut facts = vec![("app".to_owned(), plan.app.to_string())];
+            let code = plan.code.as_ref().filter(|_| several);
+            facts.extend(code.map(|code| ("CVM".to_owned(), code.cvm.clone())));
+            facts.extend(what_changes(plan, changes.as_ref().filter(|_| with_policy || several)));
+            facts
+        });
+        each.collect()
+    }
+
+    /// What is asked of the other apps and not proved yet.
+    fn unproved(&self) -> Vec<Proposal> {
+        let others = self.others.iter();
+        let open = others.filter(|other| !self.others_proved.contains_key(&other.plan.app));
+        open.cloned().collect()
+    }
+
+    /// Why apps cannot join now, or nothing can be proved of them.
+    pub(super) fn joined_objection(&self, event: &Event) -> Option<&'static str> {
+        let missing = |is_there: bool, why| (!is_there).then_some(why);
+        match event {
+            Event::Joined(others) => missing(self.changes().is_some(), "the hash was not verified")
+                .or_else(|| {
+                    missing(
+                        self.others.is_empty() && !others.is_empty(),
+                        "apps joined before, or none does",
+                    )
+                })
+                .or_else(|| missing(self.is_open_for_others(), "something was chosen already")),
+            Event::Joins { .. } => missing(self.changes().is_some(), "the hash was not verified").or_else(|| {
+                let is_free = self.joins.is_none() && self.others.is_empty() && self.is_open_for_others();
+                missing(is_free, "it has an approval already")
+            }),
+            Event::JoinedFinal(proof) => {
+                let known = self.others.iter().any(|other| other.changes() == proof.subject());
+                missing(known, "the proof is for something else")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether nothing was chosen, signed or scheduled yet.
+    fn is_open_for_others(&self) -> bool {
+        self.frozen.is_none() && self.signed.is_empty() && self.proof.is_none() && self.scheduled.is_none()
+    }
+
+    /// Whether the transaction changes this app besides its own.
+    pub fn asks_of(&self, app: Address) -> bool {
+        self.others.iter().any(|other| other.plan.app == app)
+    }
+
+    /// Whether what was asked of any of the apps is proved.
+    pub fn is_approved(&self) -> bool {
+        self.proof.is_some() || !self.others_proved.is_empty()
+    }
+
+    /// Whether the owner has something to do for the app, as far as was known when it was planned.
+    pub(super) fn needs_owner(&self) -> bool {
+        self.plan()
+            .is_none_or(|plan| needs_calls(&plan.app_state, &plan.policy))
+    }
+}
+
+impl Upgrade {
+    /// Other apps of the same owner join: from now on one transaction makes the calls of all of them. Those that joined
+    /// before stay as they are. Asks nobody; on disk afterwards, all of them or none.
+    ///
+    /// # Errors
+    /// Another owner or chain, an owner that makes one call in one transaction, or something was chosen or signed already.
+    pub(super) fn join(&mut self, others: Vec<Proposal>) -> Result<(), UpgradeError> {
+        let others: Vec<Proposal> = others.into_iter().map(Proposal::joining).collect();
+        let known = &self.state().others;
+        if known.is_empty() && others.is_empty() {
+            return Ok(());
+        }
+        if !known.is_empty() {
+            return same_apps(known, &others);
+        }
+        let Some(own) = Proposal::of(self.state()) else {
+            return Err(UpgradeError::TooEarly {
+                message: "nothing was prepared and verified yet".to_owned(),
+                command: "prepare",
+            });
+        };
+        if !self.state().is_open_for_others() {
+            return Err(UpgradeError::decide(
+                "APPS_TOO_LATE",
+                format!("the approval of {} was begun without the others", own.name()),
+            ));
+        }
+        let whole = Proposal {
+            others,
+            safe: None,
+            timelock: None,
+            ..own
+        };
+        whole.check_others()?;
+        let size = pretty(&whole.others).len();
+        if size > MAX_BYTES {
+            return Err(UpgradeError::decide(
+                "APPS_TOO_MANY",
+                format!("the proposals of all apps have {size} bytes together, and {MAX_BYTES} fit into one"),
+            ));
+        }
+        super::point("join.a");
+        self.record(Event::Joined(whole.others))?;
+        super::point("join.e");
+        self.write_proposal()
+    }
+}
+
+impl Upgrade {
+    /// Joins the approval of another app: from now on nothing is chosen, signed or sent for this one.
+    ///
+    /// # Errors
+    /// It joined another one, or was begun by itself.
+    pub(super) fn join_to(&mut self, app: Address) -> Result<(), UpgradeError> {
+        if self.state().joins == Some(app) || self.state().is_approved() {
+            return Ok(());
+        }
+        let event = Event::Joins { app };
+        if self.state().check(&event).is_err() {
+            let name = Proposal::of(self.state()).map(|own| own.name());
+            return Err(UpgradeError::decide(
+                "APPS_TOO_LATE",
+                format!(
+                    "the approval of {} was begun without the others",
+                    name.unwrap_or_default()
+                ),
+            ));
+        }
+        super::point("join.b");
+        self.record(event)
+    }
+}
+
+/// Those that joined are among those that are named now, for the same.
+fn same_apps(known: &[Proposal], named: &[Proposal]) -> Result<(), UpgradeError> {
+    let told = |all: &[Proposal]| {
+        let all: Vec<String> = all.iter().map(Proposal::summary).collect();
+        all.join("; ")
+    };
+    let is_named = |one: &Proposal| named.iter().any(|other| other.summary() == one.summary());
+    if known.iter().all(is_named) && named.len() <= known.len() {
+        return Ok(());
+    }
+    Err(UpgradeError::decide(
+        "APPS_CHOSEN",
+        format!("the approval is for {}, and {} was named now", told(known), told(named)),
+    ))
+}
+
+/// A key makes one call in one transaction, and what another contract makes is not known.
+///
+/// # Errors
+/// Several apps need such an owner.
+pub(super) fn refuse_single(plans: &[Plan]) -> Result<(), UpgradeError> {
+    let needing = plans.iter().filter(|plan| needs_calls(&plan.app_state, &plan.policy));
+    let single: Vec<(&Plan, Address)> = needing
+        .filter_map(|plan| match plan.route {
+            Route::Eoa { owner } | Route::Calldata { owner } => Some((plan, owner)),
+            Route::Safe { .. } | Route::Timelock { .. } => None,
+        })
+        .collect();
+    let (Some((_, owner)), true) = (single.first(), single.len() > 1) else {
+        return Ok(());
+    };
+    let name = |plan: &Plan| plan.code.as_ref().map(|code| code.cvm.clone());
+    let names: Vec<String> = single.iter().filter_map(|(plan, _)| name(plan)).collect();
+    Err(UpgradeError::decide(
+        "APPS_NEED_SAFE",
+        format!(
+            "{} are of {} apps, and their owner {owner} makes one call in one transaction: only a Safe or a timelock \
+             approves several apps at once; prepare each by itself",
+            names.join(", "),
+            single.len()
+        ),
+    ))
+}
+
+/// Checks, before anything is signed or sent, that owner and code of every app are what was read. `true`: everything that
+/// is asked of all of them is in force already.
+///
+/// # Errors
+/// They are not, or the chain did not answer.
+pub(super) async fn check_apps(chain: &Chain, proposal: &Proposal) -> Result<bool, UpgradeError> {
+    let mut in_force = true;
+    for one in proposal.apps() {
+        let app = app_now(chain, &one.plan, None).await?;
+        check_pins(&one.plan, &app).map_err(|error| match proposal.others.is_empty() {
+            true => error,
+            false => of_app(error, one),
+        })?;
+        in_force &= chain.holds(&one.changes(), &app.block).await?;
+    }
+    Ok(in_force)
+}
+
+/// How an app that joined can be proved.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum By {
+    /// By the transaction that made the calls of all apps.
+    Approval(B256),
+    /// By one that changed the first app, perhaps the others as well.
+    Another(Option<B256>),
+}
+
+impl Run<'_> {
+    /// Whether owner and code of the apps that joined are what was read, and all that is asked of them is in force.
+    pub(super) async fn check_others(&self, chain: &Chain) -> Result<bool, UpgradeError> {
+        let mut in_force = true;
+        for other in &self.upgrade.state().others {
+            in_force &= check_apps(chain, other).await.map_err(|error| of_app(error, other))?;
+        }
+        Ok(in_force)
+    }
+
+    /// Proves, app by app, what was asked of those that joined. Where the approval was executed and one of them was undone
+    /// since, that one is told of and left out. `Some`: one of them is not changed yet, or not in a block that stays.
+    pub(super) async fn prove_others(&mut self, chain: &Chain, by: By) -> Result<Option<Pending>, UpgradeError> {
+        for other in self.upgrade.state().unproved() {
+            let changes = other.changes();
+            match self.prove_other(chain, by, &changes).await {
+                Ok(proof) => {
+                    super::point("joined.a");
+                    self.record(Event::JoinedFinal(Box::new(proof)))?;
+                    super::point("joined.e");
+                }
+                Err(ProofFailure::NotSettled { .. }) => {
+                    return Ok(Some(Pending {
+                        code: "PENDING_CONFIRMATIONS",
+                        what: format!("{changes} on {} is in a block that may still be replaced", changes.app),
+                    }));
+                }
+                Err(ProofFailure::NotInForce { .. }) if matches!(by, By::Another(_)) => {
+                    return Ok(Some(Pending {
+                        code: "PENDING_APPROVAL",
+                        what: format!("on {} this is not in force yet: {changes}", changes.app),
+                    }));
+                }
+                Err(ProofFailure::Removed { .. } | ProofFailure::NotInForce { .. }) => {
+                    let told = format!(
+                        "{}, app {}: this was approved and is undone: {changes}; its CVMs are not committed",
+                        other.name(),
+                        changes.app
+                    );
+                    self.note(told.clone())?;
+                    self.warn("APP_UNDONE", told);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn prove_other(&self, chain: &Chain, by: By, changes: &AppChanges) -> Result<Proof, ProofFailure> {
+        let finality = self.finality(chain.id());
+        let (By::Approval(transaction) | By::Another(Some(transaction))) = by else {
+            return chain.prove_state(changes, finality).await;
+        };
+        match chain.prove(transaction, changes, finality).await {
+            // Another transaction changed it, or it was undone in the same block.
+            Err(ProofFailure::NoEffect { .. }) => chain.prove_state(changes, finality).await,
+            proved => proved,
+        }
+    }
+}
+
+impl State {
+    /// The apps that joined, with what is proved of each.
+    pub(super) fn joined(&self) -> impl Iterator<Item = (&Proposal, Option<&Proof>)> {
+        let proved = |app: &Address| self.others_proved.get(app);
+        self.others.iter().map(move |other| (other, proved(&other.plan.app)))
+    }
+}
+
+#[cfg(test)]
+#[path = "together_tests.rs"]
+mod tests;
