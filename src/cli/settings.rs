@@ -503,7 +503,7 @@ pub(super) fn workload(
             .with(name.clone(), value)
             .map_err(|error| not_an_env(name.as_str(), &error))?;
     }
-    Ok(Some(EnvRequest {
+    Ok(Some(EnvRequest::Values {
         file: all,
         root: change.kms_root_key,
     }))

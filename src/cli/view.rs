@@ -242,15 +242,21 @@ fn resources(code: &CodeChange) -> Option<String> {
 fn environment(code: &CodeChange) -> Option<String> {
     let environment = code.environment.as_ref()?;
     let names: Vec<&str> = environment.names.iter().map(crate::env::EnvName::as_str).collect();
-    let age = match environment.dated {
+    let Some(vouched) = &environment.vouched else {
+        return Some(format!(
+            "{} sealed elsewhere, for a key that was not checked here",
+            names.join(", ")
+        ));
+    };
+    let age = match vouched.dated {
         Dated::At(at) => format!("signed {at}"),
         Dated::Undated => "signed without a date".to_owned(),
     };
     Some(format!(
         "{} sealed for the key {}, {age} by the root key {} of the KMS",
         names.join(", "),
-        environment.recipient,
-        environment.root
+        vouched.recipient,
+        vouched.root
     ))
 }
 

@@ -3,7 +3,8 @@
 //! Journal and proposal hold names and the SHA-256 of the sealed bytes, never a value. The sealed bytes stay in a file
 //! of their own, so that what was begun goes on without the values.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256, Bytes};
 use jiff::Timestamp;
@@ -18,8 +19,7 @@ use crate::chain::{Chain, is_known_kms};
 use crate::cloud::{CvmId, EnvKey, KmsId, Patch};
 use crate::compose::Manifest;
 use crate::env::{
-    Caution, Dated, EnvFile, EnvName, KeyError, MarkKey, Names, RecipientKey, RootKey, SealError, SealedEnv,
-    UncheckedKey,
+    Caution, Dated, EnvFile, EnvName, KeyError, MarkKey, Names, RecipientKey, RootKey, SealError, UncheckedKey,
 };
 use crate::fsutil;
 
@@ -32,35 +32,67 @@ const KEY_FILE: &str = "environment.key";
 const KEY_MAX: u64 = 32;
 
 /// What the guests are to have as environment.
-#[derive(Debug, Clone)]
-pub struct EnvRequest {
-    /// The variables.
-    pub file: EnvFile,
-    /// The KMS's root key, where it is known by other means: the contract has to name the same.
-    pub root: Option<RootKey>,
+#[derive(Clone)]
+pub enum EnvRequest {
+    /// Variables, to be sealed for a key that is checked.
+    Values {
+        /// The variables.
+        file: EnvFile,
+        /// The KMS's root key, where it is known by other means: the contract has to name the same.
+        root: Option<RootKey>,
+    },
+    /// Bytes that were sealed elsewhere, for a key that nobody checks here.
+    Sealed {
+        /// Hex digits.
+        blob: String,
+        /// Names of the variables in them; none where the names in force stay.
+        names: Names,
+    },
+}
+impl fmt::Debug for EnvRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, names) = match self {
+            Self::Values { file, .. } => ("Values", file.names()),
+            Self::Sealed { names, .. } => ("Sealed", names.clone()),
+        };
+        f.debug_struct(kind).field("names", &names).finish_non_exhaustive()
+    }
 }
 
-/// Sealed bytes, and the values in them: what tells whether a later run has the same.
-#[derive(Debug, Clone)]
+/// Sealed bytes, and the values in them where they are known: what tells whether a later run has the same.
+#[derive(Clone)]
 pub(super) struct Sealing {
-    sealed: SealedEnv,
-    values: EnvFile,
+    blob: String,
+    values: Option<EnvFile>,
 }
 
 impl Sealing {
     /// The sealed bytes, hex.
     pub(super) fn blob(&self) -> &str {
-        self.sealed.blob()
+        &self.blob
     }
     /// Their SHA-256.
     pub(super) fn digest(&self) -> [u8; 32] {
-        self.sealed.digest()
+        Sha256::digest(self.blob.as_bytes()).into()
+    }
+    /// What tells these values from others: under a key where they are known, otherwise by the bytes.
+    fn mark(&self, key: &MarkKey) -> Result<B256, UpgradeError> {
+        let mark = self.values.as_ref().map(|values| values.mark(key)).transpose();
+        Ok(B256::from(mark.map_err(not_sealed)?.unwrap_or_else(|| self.digest())))
+    }
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealing")
+            .field("digest", &hex::encode(self.digest()))
+            .finish_non_exhaustive()
     }
 }
 
 impl PartialEq for Sealing {
     fn eq(&self, other: &Self) -> bool {
-        self.sealed == other.sealed
+        self.blob == other.blob
     }
 }
 
@@ -69,7 +101,15 @@ impl PartialEq for Sealing {
 pub struct Environment {
     /// Names of the sealed variables, in order.
     pub names: Names,
-    /// The KMS's contract whose word the key has.
+    /// Who vouches for the key; nobody where it was sealed elsewhere.
+    #[serde(flatten)]
+    pub vouched: Option<Vouched>,
+}
+
+/// The key that an environment was sealed for, and whose word it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vouched {
+    /// The KMS's contract.
     pub kms: Address,
     /// Its root key.
     pub root: RootKey,
@@ -84,7 +124,13 @@ pub struct Environment {
 pub(super) fn complete(intent: &Intent) -> Result<Patch, UpgradeError> {
     let mut patch = intent.patch.clone();
     let Some(request) = &intent.env else { return Ok(patch) };
-    let own = texts(&request.file.names());
+    let own = match request {
+        EnvRequest::Values { file, .. } => texts(&file.names()),
+        EnvRequest::Sealed { names, .. } => texts(names),
+    };
+    if own.is_empty() && matches!(request, EnvRequest::Sealed { .. }) {
+        return Ok(patch);
+    }
     let listed = patch.changes.allowed_envs.get_or_insert_with(|| own.clone());
     let skipped: Vec<_> = own.into_iter().filter(|name| !listed.contains(name)).collect();
     if skipped.is_empty() {
@@ -113,6 +159,10 @@ pub(super) async fn seal(
     to: &Recipient<'_>,
     request: &EnvRequest,
 ) -> Result<(Environment, Sealing), UpgradeError> {
+    let (file, root) = match request {
+        EnvRequest::Values { file, root } => (file, *root),
+        EnvRequest::Sealed { blob, names } => return Ok(elsewhere(blob, names)),
+    };
     let kms = to.kms.ok_or_else(|| {
         UpgradeError::decide(
             "ENV_KMS_UNKNOWN",
@@ -120,7 +170,7 @@ pub(super) async fn seal(
         )
     })?;
     let (said, published) = tokio::join!(world.cloud.env_key(to.cvm, to.app), chain.kms_root_key(kms));
-    seal_with((published?, said?), (to.app, kms), request)
+    seal_with((published?, said?), (to.app, kms), (file, root))
 }
 
 /// Seals the environment of an app that has no CVM yet, for the key that `kms_id` gives and the contract `kms` vouches
@@ -135,16 +185,33 @@ pub async fn seal_new(
     (kms_id, kms, app): (&KmsId, Address, Address),
     request: &EnvRequest,
 ) -> Result<(Environment, String), UpgradeError> {
+    let (file, root) = match request {
+        EnvRequest::Values { file, root } => (file, *root),
+        EnvRequest::Sealed { blob, names } => return Ok((elsewhere(blob, names).0, blob.clone())),
+    };
     let (said, published) = tokio::join!(world.cloud.env_key_of(kms_id, app), chain.kms_root_key(kms));
-    let (environment, sealing) = seal_with((published?, said?), (app, kms), request)?;
+    let (environment, sealing) = seal_with((published?, said?), (app, kms), (file, root))?;
     Ok((environment, sealing.blob().to_owned()))
+}
+
+/// Bytes that nobody here can look into.
+fn elsewhere(blob: &str, names: &Names) -> (Environment, Sealing) {
+    let environment = Environment {
+        names: names.clone(),
+        vouched: None,
+    };
+    let sealing = Sealing {
+        blob: blob.to_owned(),
+        values: None,
+    };
+    (environment, sealing)
 }
 
 /// Believes the key or stops, and seals for it.
 fn seal_with(
     (published, said): (Bytes, EnvKey),
     (app, kms): (Address, Address),
-    request: &EnvRequest,
+    (file, pinned): (&EnvFile, Option<RootKey>),
 ) -> Result<(Environment, Sealing), UpgradeError> {
     if published.is_empty() {
         return Err(UpgradeError::decide(
@@ -153,7 +220,7 @@ fn seal_with(
         ));
     }
     let root = RootKey::from_bytes(&published).map_err(|error| distrust(&error, "a public key of secp256k1"))?;
-    if let Some(pinned) = request.root.filter(|pinned| *pinned != root) {
+    if let Some(pinned) = pinned.filter(|pinned| *pinned != root) {
         return Err(UpgradeError::stop(
             "KMS_ROOT_MISMATCH",
             "root key of the KMS contract",
@@ -162,16 +229,21 @@ fn seal_with(
         ));
     }
     let key = believe(&said, app, &root)?;
-    let sealed = request.file.seal(&key).map_err(not_sealed)?;
+    let sealed = file.seal(&key).map_err(not_sealed)?;
     let environment = Environment {
         names: sealed.names().clone(),
-        kms,
-        root,
-        recipient: B256::from(*key.as_bytes()),
-        dated: key.dated(),
+        vouched: Some(Vouched {
+            kms,
+            root,
+            recipient: B256::from(*key.as_bytes()),
+            dated: key.dated(),
+        }),
     };
-    let values = request.file.clone();
-    Ok((environment, Sealing { sealed, values }))
+    let sealing = Sealing {
+        blob: sealed.blob().to_owned(),
+        values: Some(file.clone()),
+    };
+    Ok((environment, sealing))
 }
 
 fn believe(said: &EnvKey, app: Address, root: &RootKey) -> Result<RecipientKey, UpgradeError> {
@@ -198,13 +270,22 @@ fn distrust(error: &KeyError, expected: &str) -> UpgradeError {
 
 /// What a person should know of an environment before it replaces the one that is live.
 pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, chain_id: u64, after: &Manifest) -> Vec<Warning> {
+    let (EnvRequest::Values { file, root }, Some(vouched)) = (request, &sealed.vouched) else {
+        return vec![Warning {
+            code: "ENV_SEALED_ELSEWHERE".to_owned(),
+            text:
+                "the environment was sealed elsewhere: neither its names nor the key that it was sealed for could be \
+                   checked here"
+                    .to_owned(),
+        }];
+    };
     let names = allowed(after);
     let left: Vec<_> = names
         .into_iter()
         .filter(|name| !sealed.names.iter().any(|own| own.as_str() == name))
         .collect();
     let with = |wanted: Caution| -> Vec<String> {
-        let all = request.file.cautions().into_iter();
+        let all = file.cautions().into_iter();
         all.filter(|(_, caution)| *caution == wanted)
             .map(|(name, _)| name.to_string())
             .collect()
@@ -214,7 +295,7 @@ pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, chain_id: u64,
         .flat_map(with)
         .collect();
     let shell = with(Caution::ShellName);
-    let unknown = request.root.is_none() && !is_known_kms(chain_id, sealed.kms);
+    let unknown = root.is_none() && !is_known_kms(chain_id, vouched.kms);
     [
         (!left.is_empty(), "ENV_VALUES_MISSING", format!(
             "the environment is replaced as a whole, and these names get no value: {}",
@@ -231,7 +312,7 @@ pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, chain_id: u64,
         (unknown, "KMS_NOT_KNOWN", format!(
             "this version does not know the KMS contract {}: compare its root key {} with what whoever runs it says, \
              or name that by --kms-root-key",
-            sealed.kms, sealed.root
+            vouched.kms, vouched.root
         )),
     ]
     .into_iter()
@@ -288,21 +369,8 @@ impl Upgrade {
 
     /// What tells these values from others, and whether they are those that were sealed last; `None` when nothing tells.
     pub(super) fn compare(&self, sealing: &Sealing) -> Result<(B256, Option<bool>), UpgradeError> {
-        let path = self.dir().join(KEY_FILE);
-        let found = match fsutil::read_secret(&path, KEY_MAX) {
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => None,
-            other => MarkKey::from_bytes(&other?),
-        };
-        let known = self.state().values.filter(|_| found.is_some());
-        let key = match found {
-            Some(key) => key,
-            None => {
-                let key = MarkKey::random().map_err(not_sealed)?;
-                fsutil::write(&path, key.expose(), 0o600)?;
-                key
-            }
-        };
-        let mark = B256::from(sealing.values.mark(&key).map_err(not_sealed)?);
+        let (mark, comparable) = mark_in(self.dir(), sealing)?;
+        let known = self.state().values.filter(|_| comparable);
         Ok((mark, known.map(|known| known == mark)))
     }
 
@@ -338,6 +406,22 @@ impl Upgrade {
         }
         std::str::from_utf8(&bytes).map(ToOwned::to_owned).ok().ok_or_else(gone)
     }
+}
+
+/// What tells these values from others in records of `dir`, and whether earlier marks there can be compared with it: the
+/// key under which they were made is kept beside them, and made where there is none.
+pub(super) fn mark_in(dir: &Path, sealing: &Sealing) -> Result<(B256, bool), UpgradeError> {
+    let path = dir.join(KEY_FILE);
+    let found = match fsutil::read_secret(&path, KEY_MAX) {
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => None,
+        other => MarkKey::from_bytes(&other?),
+    };
+    if let Some(key) = found {
+        return Ok((sealing.mark(&key)?, true));
+    }
+    let key = MarkKey::random().map_err(not_sealed)?;
+    fsutil::write(&path, key.expose(), 0o600)?;
+    Ok((sealing.mark(&key)?, false))
 }
 
 impl Run<'_> {

@@ -39,6 +39,7 @@ pub mod review;
 mod revoke;
 #[cfg(test)]
 mod sample;
+mod sent;
 mod state;
 mod status;
 mod timelock;
@@ -68,7 +69,7 @@ pub use authority::{Actor, TimelockChoice, TimelockPlan};
 pub use ceremony::{Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage};
 pub use document::{Checked, Document, Subject};
 pub use drive::Upgrade;
-pub use environment::{EnvRequest, Environment, seal_new};
+pub use environment::{EnvRequest, Environment, Vouched, seal_new};
 pub use errand::Errand;
 pub use error::{Pending, Stop, UpgradeError};
 pub use event::{Event, Identity, IllegalStep, Preparation, Scheduled};

@@ -1,26 +1,33 @@
 //! Other values of the environment under the same names: the compose hash stays, so nobody has to approve it, and one
 //! request to the cloud carries it out.
 //!
-//! There is nothing to prepare and nothing to prove. What forbids it is what would keep the CVM from coming up again.
+//! There is nothing to prepare and nothing to prove. What forbids it is what would keep the CVM from coming up again. What
+//! was sent is on record before it is sent, so that an answer that was lost is settled by reading and values that are there
+//! already are not sent again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use alloy::primitives::B256;
 
 use super::drive::{Upgrade, not_stored};
-use super::environment::Sealing;
+use super::environment::{Sealing, mark_in};
 use super::event::Event;
 use super::findings::Warning;
 use super::journal::JournalError;
+use super::sent::{Record, Sent, Trace, folder};
 use super::{Limits, Plan, UpgradeError, World};
-use crate::cloud::{Accepted, CvmId, Envs, Goal, Patched, Settle, Settled};
+use crate::cloud::{Accepted, CloudError, CvmId, Envs, Goal, OperationsQuery, Patched, Settle, Settled};
+use crate::compose::ComposeHash;
+use crate::http::{Kind, Sent as Wire};
 use crate::signer::Consent;
 
 /// What stands for a change of values alone among the plan's blockers: no hash, no approval, no upgrade.
 const CODE: &str = "ENV_VALUES_ONLY";
 /// Blockers that would keep a CVM from starting again, whatever changes.
 const AT_BOOT: [&str; 3] = ["APP_NOT_REGISTERED", "DEVICE_NOT_ALLOWED", "KMS_WOULD_REFUSE"];
+/// How many operations are looked at for one that changed the environment.
+const LATEST: u32 = 100;
 /// Time between two looks at the CVM.
 const PACE: Duration = Duration::from_secs(1);
 
@@ -28,8 +35,12 @@ const PACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct ValuesChange {
     cvm: CvmId,
+    /// The CVM by its UUID where the cloud gives one, and the compose hash that it runs.
+    about: (String, Option<ComposeHash>),
     sealing: Sealing,
     names: Vec<String>,
+    /// Where it is on record what was sent.
+    folder: PathBuf,
     /// The finished upgrade of the directory, which remembers whose values were sent last.
     upgrade: Option<Upgrade>,
 }
@@ -41,6 +52,8 @@ pub struct ValuesSent {
     pub accepted: Accepted,
     /// How the operation ended, where that was waited for.
     pub settled: Option<Settled>,
+    /// Whether an earlier run had sent them, so that this one sent nothing.
+    pub earlier: bool,
 }
 
 impl Plan {
@@ -68,24 +81,33 @@ impl Plan {
 
 impl ValuesChange {
     /// What has to be sent to carry `plan` out, when only values change. Nothing when more than values changes, when the
-    /// upgrade in `dir` is under way still, and when it knows these values for those that were sent last.
+    /// upgrade in `dir` is under way still, and when it knows these values for those that were sent last. What is sent is
+    /// on record below `root`.
     ///
     /// # Errors
-    /// The directory cannot be used, or the CVM would not come up again.
-    pub fn find(plan: &Plan, dir: Option<&Path>) -> Result<Option<Self>, UpgradeError> {
+    /// A directory cannot be used, or the CVM would not come up again.
+    pub fn find(plan: &Plan, dir: Option<&Path>, root: &Path) -> Result<Option<Self>, UpgradeError> {
         let Some(code) = plan.code.as_ref().filter(|_| plan.is_values_only()) else {
             return Ok(None);
         };
         let Some(sealing) = code.sealed.clone() else {
             return Ok(None);
         };
+        let about = (
+            code.cvm_uuid.clone().unwrap_or_else(|| code.cvm.clone()),
+            code.current_hash,
+        );
+        let folder = folder(root, &code.cvm);
+        // A later record than the upgrade's own says more than that does.
+        let is_noted = Sent::peek(&folder)?.is_some_and(|record| record.is_about(&about.0, about.1));
         let before = match dir.map(Upgrade::open) {
             Some(Err(UpgradeError::Journal(JournalError::Missing { .. }))) | None => None,
             Some(upgrade) => Some(upgrade?),
         };
         let upgrade = match before {
             Some(upgrade) if upgrade.state().abandoned.is_some() => None,
-            Some(upgrade) if upgrade.state().done.is_none() || upgrade.has_sent(&sealing)? => return Ok(None),
+            Some(upgrade) if upgrade.state().done.is_none() => return Ok(None),
+            Some(upgrade) if !is_noted && upgrade.has_sent(&sealing)? => return Ok(None),
             other => other.filter(Upgrade::has_environment),
         };
         if let Some(obstacle) = plan.obstacle() {
@@ -94,8 +116,10 @@ impl ValuesChange {
         let names = code.environment.iter().flat_map(|environment| &environment.names);
         Ok(Some(Self {
             cvm: code.cvm.parse()?,
+            about,
             sealing,
             names: names.map(ToString::to_string).collect(),
+            folder,
             upgrade,
         }))
     }
@@ -105,13 +129,45 @@ impl ValuesChange {
         &self.cvm
     }
 
-    /// Sends the values, once somebody agreed, and waits for the restart unless `limits` say not to.
+    /// Sends the values, once somebody agreed, and waits for the restart unless `limits` say not to. Values that an earlier
+    /// run sent, and that nothing replaced since, are not sent again.
     ///
-    /// One request, never repeated by itself. Sending the same values again does no harm but one more restart.
+    /// One request, never repeated by itself: when its answer is lost, the CVM's operations tell whether it was taken.
     ///
     /// # Errors
-    /// Nobody agreed, the server refused, or its answer was lost.
+    /// Nobody agreed, the server refused, or its answer was lost and nothing tells: the next run looks again.
     pub async fn send(mut self, world: &World<'_>, limits: &Limits) -> Result<ValuesSent, UpgradeError> {
+        let noted = match self.folder.exists() {
+            true => Some(Sent::hold(&self.folder)?),
+            false => None,
+        };
+        if let Some(mut noted) = noted {
+            if let Some(operation) = self.earlier(world, &mut noted).await? {
+                world
+                    .ask
+                    .tell("these values were sent before, and nothing replaced them since: nothing is sent");
+                return self.waited(world, limits, (Some(operation), true)).await;
+            }
+        }
+        self.agreed(world)?;
+        let mut noted = Sent::hold(&self.folder)?;
+        let (mark, _) = mark_in(&self.folder, &self.sealing)?;
+        let after = world.cloud.latest_operation(&self.cvm).await?;
+        let record = Record::new(self.about.clone(), mark).after(after);
+        noted.write(record.clone())?;
+        self.note("sending other values of the environment")?;
+        super::point("values.b");
+        let accepted = self.put(world, &record).await?;
+        super::point("values.d");
+        noted
+            .write(record.taken(accepted.correlation_id.clone()))
+            .map_err(|error| not_stored("the values were taken", error))?;
+        self.remember()?;
+        world.ask.tell("the values were taken; the CVM restarts");
+        self.waited(world, limits, (accepted.correlation_id, false)).await
+    }
+
+    fn agreed(&self, world: &World<'_>) -> Result<(), UpgradeError> {
         let consent = Consent {
             question: format!(
                 "Replace the values of the environment of {}? Nobody has to approve it; the CVM restarts.",
@@ -119,48 +175,123 @@ impl ValuesChange {
             ),
             facts: vec![("variables".to_owned(), self.names.join(", "))],
         };
-        if !world.ask.consent(&consent)? {
-            return Err(UpgradeError::Declined {
-                what: "replacing the values".to_owned(),
-            });
+        if world.ask.consent(&consent)? {
+            return Ok(());
         }
-        self.note("sending other values of the environment")?;
+        Err(UpgradeError::Declined {
+            what: "replacing the values".to_owned(),
+        })
+    }
+
+    /// The operation by which an earlier run replaced the environment with these values, if nothing replaced them since.
+    async fn earlier(&mut self, world: &World<'_>, noted: &mut Sent) -> Result<Option<String>, UpgradeError> {
+        let (mark, comparable) = mark_in(&self.folder, &self.sealing)?;
+        let own = Record::new(self.about.clone(), mark);
+        let Some(last) = noted.last().filter(|last| comparable && last.is_same(&own)).cloned() else {
+            return Ok(None);
+        };
+        match self.look(world, &last).await? {
+            Trace::There(operation) => {
+                if !last.is_taken() {
+                    noted.write(last.taken(Some(operation.clone())))?;
+                    self.remember()?;
+                }
+                Ok(Some(operation))
+            }
+            Trace::Nothing => Ok(None),
+            Trace::Unclear => {
+                world
+                    .ask
+                    .tell("whether these values are the guest's still cannot be told: they are sent again");
+                Ok(None)
+            }
+        }
+    }
+
+    /// What the CVM's operations say of a record.
+    async fn look(&self, world: &World<'_>, record: &Record) -> Result<Trace, UpgradeError> {
+        let query = OperationsQuery {
+            limit: Some(LATEST),
+            ..OperationsQuery::default()
+        };
+        match world.cloud.operations(&self.cvm, &query).await {
+            Ok(list) => Ok(record.trace(&list.items)),
+            // The CVM itself could be read, so this is about the list.
+            Err(CloudError::NotFound(_) | CloudError::Refused(_) | CloudError::Auth(_)) => Ok(Trace::Unclear),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The request.
+    async fn put(&self, world: &World<'_>, record: &Record) -> Result<Accepted, UpgradeError> {
         let envs = Envs {
             encrypted_env: self.sealing.blob().to_owned(),
             env_keys: None,
         };
-        let accepted = match world.cloud.set_envs(&self.cvm, &envs, None).await? {
-            Patched::Accepted(accepted) => accepted,
-            Patched::HashRequired(prepared) => {
-                return Err(UpgradeError::decide(
-                    "ENV_HASH_REQUIRED",
-                    format!(
-                        "Phala Cloud asks for an approval of {} although only values change; nothing was changed",
-                        prepared.compose_hash
-                    ),
-                ));
-            }
+        match world.cloud.set_envs(&self.cvm, &envs, None).await {
+            Ok(Patched::Accepted(accepted)) => Ok(accepted),
+            Ok(Patched::HashRequired(prepared)) => Err(UpgradeError::decide(
+                "ENV_HASH_REQUIRED",
+                format!(
+                    "Phala Cloud asks for an approval of {} although only values change; nothing was changed",
+                    prepared.compose_hash
+                ),
+            )),
+            Err(error) if is_lost(&error) => match self.look(world, record).await {
+                Ok(Trace::There(operation)) => Ok(Accepted {
+                    correlation_id: Some(operation),
+                    status: None,
+                }),
+                _ => Err(UpgradeError::Unknown {
+                    code: "ENV_VALUES_UNKNOWN",
+                    message: "no usable answer came to the new values, and nothing shows yet whether they were taken"
+                        .to_owned(),
+                    source: Some(Box::new(error)),
+                }),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn waited(
+        &self,
+        world: &World<'_>,
+        limits: &Limits,
+        (correlation_id, earlier): (Option<String>, bool),
+    ) -> Result<ValuesSent, UpgradeError> {
+        let accepted = Accepted {
+            correlation_id,
+            status: None,
         };
-        self.remember()?;
-        world.ask.tell("the values were taken; the CVM restarts");
         let settled = match limits.no_wait {
             true => None,
             false => Some(self.settle(world, &accepted, limits.timeout).await?),
         };
-        Ok(ValuesSent { accepted, settled })
+        Ok(ValuesSent {
+            accepted,
+            settled,
+            earlier,
+        })
     }
 
     async fn settle(&self, world: &World<'_>, accepted: &Accepted, time: Duration) -> Result<Settled, UpgradeError> {
         let status = "running".to_owned();
         let goal = match accepted.correlation_id.clone() {
-            Some(id) => Goal::Operation { id, status, hash: None },
+            Some(id) => Goal::Operation {
+                id,
+                status,
+                hash: self.about.1,
+            },
             None => Goal::Status(status),
         };
         let settle = Settle { goal, pace: PACE, time };
+        let mut said = None;
         let mut tell = |cvm: &crate::cloud::Cvm| {
-            world
-                .ask
-                .tell(&format!("the CVM is {}", cvm.status.as_deref().unwrap_or("silent")));
+            let status = cvm.status.clone().unwrap_or_else(|| "silent".to_owned());
+            if said.as_ref() != Some(&status) {
+                world.ask.tell(&format!("the CVM is {status}"));
+                said = Some(status);
+            }
         };
         Ok(world.cloud.settle(&self.cvm, &settle, &mut tell).await?)
     }
@@ -194,6 +325,16 @@ impl Upgrade {
 
     fn has_environment(&self) -> bool {
         self.state().code().is_some_and(|code| code.environment.is_some())
+    }
+}
+
+/// Whether the request may have had its effect although no usable answer came.
+fn is_lost(error: &CloudError) -> bool {
+    match error {
+        CloudError::Http(http) => http.sent == Wire::Maybe && !matches!(http.kind, Kind::Tls | Kind::Redirect { .. }),
+        CloudError::Unavailable(problem) => matches!(problem.status, 408 | 500 | 502 | 504),
+        CloudError::Unexpected { .. } => true,
+        _ => false,
     }
 }
 

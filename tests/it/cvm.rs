@@ -235,7 +235,6 @@ fn each_change_that_needs_an_approval_goes_on_as_an_upgrade_in_a_directory() {
     world.file("x.yml", NEW_COMPOSE);
     world.file("run.sh", "#!/bin/sh\n");
     world.file("config", "text for the guest");
-    world.file("sealed.hex", "abcd");
     let mut manifest = world.cloud.cvm(CVM).manifest;
     manifest.insert("docker_compose_file".to_owned(), json!(NEW_COMPOSE));
     manifest.insert("public_logs".to_owned(), json!(false));
@@ -277,12 +276,6 @@ fn each_change_that_needs_an_approval_goes_on_as_an_upgrade_in_a_directory() {
         "{}",
         named.said
     );
-    for words in [
-        "cvm envs sealed.hex --cvm {cvm} --allowed-env A --dir up",
-        "cvm patch --cvm {cvm} --encrypted-env sealed.hex --dir up",
-    ] {
-        agree(&world, words).exits(2).says("USAGE_SEALED_UPGRADE");
-    }
     manifest.insert("name".to_owned(), json!("another"));
     world.file("other.json", &serde_json::to_string(&manifest).unwrap());
     let other = agree(&world, "cvm compose-file other.json --cvm {cvm} --dir up")

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};
-use crate::support::World;
 use crate::support::cloud::KmsKeys;
 use crate::support::world::{CVM, NEW_COMPOSE};
+use crate::support::{Action, FaultProxy, Match, Nth, World};
 
 /// A value that nobody but the guest may ever see.
 const CANARY: &str = "canary-environment-value-6e51";
@@ -501,10 +501,19 @@ fn values_alone_are_sent_without_an_approval_and_said_to_be() {
     assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "first");
     assert_eq!(world.cloud.requests_to("PATCH", "").len(), 1);
     assert_eq!(flow.announcements(), 0);
-    assert!(
-        !world.folder().join(".countersign").exists(),
+    let kept = kept(&world.folder().join(".countersign").join(format!("{CVM}-values")));
+    let names: std::collections::BTreeSet<_> = kept.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["environment.key", "values", "values.lock"].into(),
         "there is no upgrade to keep"
     );
+    for (name, bytes) in &kept {
+        assert!(
+            !String::from_utf8_lossy(bytes).contains("first"),
+            "{name} holds a value"
+        );
+    }
     // The command for one CVM does the same.
     let order = values_only(&flow, &["cvm", "envs", "--yes", "--wait"], "second")
         .exits(0)
@@ -538,6 +547,144 @@ fn a_finished_upgrade_knows_which_values_were_sent_last() {
     }
     flow.landed_once();
     flow.step("status").exits(0);
+}
+
+/// How often values reached the cloud, and what the guest has.
+fn arrived(world: &World) -> (usize, String) {
+    let value = world.cloud.cvm(CVM).environment.get("DATABASE_URL").cloned();
+    (
+        world.cloud.requests_to("PATCH", "/envs").len(),
+        value.unwrap_or_default(),
+    )
+}
+
+#[test]
+fn a9_values_whose_answer_was_lost_are_settled_by_reading_and_the_same_ones_are_sent_once() {
+    let world = World::start();
+    let proxy = FaultProxy::to(&world.cloud.prefix());
+    let (flow, honest) = (Flow::new(&world).cloud_at(&proxy.prefix()), Flow::new(&world));
+    let envs = ["cvm", "envs", "--yes", "--wait"];
+    let sent = |value: &str| values_only(&honest, &envs, value).exits(0).says("ENV_VALUES_ONLY");
+    let last = |number: usize, value: &str| assert_eq!(arrived(&world), (number, value.to_owned()));
+    let put = || Match::Http("PATCH", "/envs");
+    // Taken, and the answer lost: the operation that followed tells.
+    proxy.on(put(), Nth::Only(1), Action::ResetAfterForward);
+    let taken = values_only(&flow, &envs, "one").exits(0).says("ENV_VALUES_ONLY");
+    assert!(taken.fact("correlation_id").is_string(), "{}", taken.said);
+    last(1, "one");
+    let again = sent("one");
+    assert_eq!(again.json["data"]["earlier"], true, "{}", again.said);
+    assert_eq!(again.fact("correlation_id"), taken.fact("correlation_id"));
+    last(1, "one");
+    // Taken, and nobody can be asked what became of it: unknown, until a later run looks.
+    proxy.heal();
+    proxy.on(put(), Nth::Only(1), Action::ResetAfterForward);
+    proxy.on(Match::Http("GET", "/operations"), Nth::From(2), Action::ResetAfterRead);
+    let unknown = values_only(&flow, &envs, "two").exits(9).says("ENV_VALUES_UNKNOWN");
+    assert!(
+        unknown.json["next"]
+            .as_str()
+            .unwrap()
+            .starts_with("countersign cvm envs"),
+        "{}",
+        unknown.said
+    );
+    world.cloud.wait_for_hash(CVM, world.first_hash);
+    assert_eq!(sent("two").json["data"]["earlier"], true);
+    last(2, "two");
+    // Not taken: unknown, and sent by the next run.
+    proxy.heal();
+    proxy.on(put(), Nth::Only(1), Action::ResetAfterRead);
+    values_only(&flow, &envs, "three").exits(9).says("ENV_VALUES_UNKNOWN");
+    last(2, "two");
+    assert_eq!(sent("three").json["data"]["earlier"], false);
+    last(3, "three");
+    // A gateway that gives up says as little.
+    proxy.heal();
+    proxy.on(put(), Nth::Only(1), Action::ForwardThenStatus(504));
+    values_only(&flow, &envs, "four").exits(0);
+    last(4, "four");
+    // Somebody else replaced them meanwhile: the same values are sent again.
+    let theirs = world.cloud.requests_to("PATCH", "/envs")[0].json()["encrypted_env"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    world.file("theirs.hex", &theirs);
+    Ran::of(&mut honest.command(&["cvm", "envs", "theirs.hex", "--cvm", CVM, "--yes", "--wait", "--json"])).exits(0);
+    last(5, "one");
+    assert_eq!(sent("four").json["data"]["earlier"], false);
+    last(6, "four");
+    // What was damaged is told from what is not there.
+    let record = world.folder().join(".countersign").join(format!("{CVM}-values/values"));
+    std::fs::write(&record, "{}\n").unwrap();
+    values_only(&honest, &envs, "five").exits(10).says("JOURNAL_DAMAGED");
+    last(6, "four");
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn k01_k05_killed_around_sending_values_it_settles_by_reading() {
+    let world = World::start();
+    let mut flow = Flow::new(&world);
+    for (number, (point, reached)) in [("values.b", 0), ("values.d", 1)].into_iter().enumerate() {
+        let value = format!("killed{number}");
+        let before = arrived(&world).0;
+        flow.env.push(("FAILPOINTS".to_owned(), format!("{point}=return")));
+        assert_eq!(
+            values_only(&flow, &["cvm", "envs", "--yes"], &value).exit,
+            -1,
+            "{point}"
+        );
+        flow.env.pop();
+        assert_eq!(arrived(&world).0, before + reached, "{point}");
+        let done = values_only(&flow, &["cvm", "envs", "--yes", "--wait"], &value).exits(0);
+        assert_eq!(done.json["data"]["earlier"], reached == 1, "{point}: {}", done.said);
+        assert_eq!(arrived(&world), (before + 1, value), "{point}");
+    }
+}
+
+#[test]
+fn an_environment_that_was_sealed_elsewhere_goes_on_as_an_upgrade() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    with_env(&flow, "prepare", &[]).exits(0);
+    let blob = patches(&world)[0]["encrypted_env"].as_str().unwrap().to_owned();
+    world.file("sealed.hex", &blob);
+    let dir = world.folder().join("elsewhere");
+    let words = [
+        "cvm",
+        "envs",
+        "sealed.hex",
+        "--cvm",
+        CVM,
+        "--allowed-env",
+        "DATABASE_URL,LOG_LEVEL,NEW",
+        "--supersede",
+        "--yes",
+        "--json",
+        "--dir",
+        dir.to_str().unwrap(),
+    ];
+    let begun = Ran::of(&mut flow.command(&words)).exits(0);
+    assert!(codes(&begun).contains(&"ENV_SEALED_ELSEWHERE"), "{}", begun.said);
+    for (name, bytes) in kept(&dir) {
+        let holds = String::from_utf8_lossy(&bytes).contains(&blob);
+        assert_eq!(holds, name.starts_with("environment-"), "{name} and the sealed bytes");
+    }
+    // The same command goes on with it.
+    let again = Ran::of(&mut flow.command(&words)).exits(0);
+    assert_eq!(again.fact("compose_hash"), begun.fact("compose_hash"));
+    let resume = [
+        "resume",
+        "--dir",
+        dir.to_str().unwrap(),
+        "--signer",
+        "env:OWNER_KEY",
+        "--yes",
+        "--json",
+    ];
+    Ran::of(&mut flow.command(&resume)).exits(0);
+    assert_eq!(world.cloud.cvm(CVM).environment, expected());
 }
 
 #[test]

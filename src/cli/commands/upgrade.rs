@@ -112,7 +112,7 @@ pub(super) async fn start(
     let mut plan = upgrade::plan(&world, &intent).await?;
     upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
     let dir = dir.map_or_else(|| upgrade::Upgrade::default_dir(Path::new(ROOT), &plan), Path::to_owned);
-    if let Some(values) = ValuesChange::find(&plan, Some(&dir))? {
+    if let Some(values) = ValuesChange::find(&plan, Some(&dir), Path::new(ROOT))? {
         show(session, None, &plan);
         return match goal.0 {
             Goal::Live | Goal::Committed => send(&world, settings, (values, &plan), goal.1).await,
@@ -136,11 +136,11 @@ pub(super) async fn send(
 ) -> Result<Report, CliError> {
     let id = values.cvm().clone();
     let sent = values.send(world, &settings.limits).await?;
-    let mut report = about_values(
-        plan,
-        command,
-        "only values of the environment changed, which nobody has to approve: they were taken",
-    );
+    let said = match sent.earlier {
+        false => "only values of the environment changed, which nobody has to approve: they were taken",
+        true => "the guest has these values from an earlier run, so nothing was sent",
+    };
+    let mut report = about_values(plan, command, said);
     report.next = Some(cvm::get(&id));
     report.certain = None;
     report
@@ -151,7 +151,7 @@ pub(super) async fn send(
     report
         .page
         .facts(&[("operation", sent.accepted.correlation_id.clone())]);
-    report.data = Some(json!({ "accepted": sent.accepted }));
+    report.data = Some(json!({ "accepted": sent.accepted, "earlier": sent.earlier }));
     Ok(match sent.settled {
         Some(settled) => {
             let operation = sent.accepted.correlation_id.as_deref();

@@ -23,6 +23,9 @@ pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict 
     let said = problem(error);
     let changes = |request: &str| !request.starts_with("GET ");
     let unsettled = said.is_some_and(|said| UNSETTLED.contains(&said.status) && changes(&said.request));
+    if usual.code == "ENV_VALUES_UNKNOWN" {
+        return usual;
+    }
     if usual.exit == Exit::Unknown || unsettled {
         return verdict(
             Exit::Unknown,

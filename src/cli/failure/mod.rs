@@ -267,6 +267,16 @@ fn upgrade(error: &UpgradeError) -> Verdict {
             Next::Look,
             "read the reason; running the same again gives the same",
         ),
+        // No upgrade goes on with it: the same command looks.
+        UpgradeError::Unknown {
+            code: code @ "ENV_VALUES_UNKNOWN",
+            ..
+        } => verdict(
+            Exit::Unknown,
+            *code,
+            Next::Again,
+            "run again: it looks whether they were taken, and sends them only if not",
+        ),
         UpgradeError::Unknown { code, .. } => verdict(
             Exit::Unknown,
             *code,

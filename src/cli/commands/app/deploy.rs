@@ -245,7 +245,13 @@ impl Deploy {
             let names: Vec<&str> = environment.names.iter().map(EnvName::as_str).collect();
             report.page.facts(&[
                 ("sealed", Some(names.join(", "))),
-                ("for the key", Some(environment.recipient.to_string())),
+                (
+                    "for the key",
+                    environment
+                        .vouched
+                        .as_ref()
+                        .map(|vouched| vouched.recipient.to_string()),
+                ),
                 ("file", Some(file.display().to_string())),
             ]);
             let more = format!(

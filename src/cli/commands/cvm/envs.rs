@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::go_on::GoOn;
+use super::go_on::{GoOn, Wish};
 use super::order::{Order, Terms, sealed};
 use super::patch::{Proof, names};
 use crate::cli::args::Workload;
@@ -13,11 +13,11 @@ use crate::cli::error::CliError;
 use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings;
+use crate::cli::settings::{self, ROOT};
 use crate::cloud::{Envs, Patch};
 use crate::compose::Changes;
 use crate::env::EnvName;
-use crate::upgrade::{self, ValuesChange};
+use crate::upgrade::{self, EnvRequest, ValuesChange};
 
 /// Replace the environment; other values need no approval, other names of variables need one on an on-chain KMS
 ///
@@ -60,7 +60,6 @@ impl EnvsArgs {
     }
 
     async fn sealed(&self, order: &Order<'_>, file: &Path) -> Result<Report, CliError> {
-        self.on.refuse_sealed(true)?;
         let envs = Envs {
             encrypted_env: sealed(file)?,
             env_keys: names(self.allowed_env.as_deref()),
@@ -82,15 +81,22 @@ impl EnvsArgs {
             .allowed_envs
             .iter()
             .flat_map(|names| ["--allowed-env".to_owned(), names.join(",")]);
-        let wish = self.on.wish(changes.clone(), words.collect::<Vec<_>>());
-        let required = matches!(patched, crate::cloud::Patched::HashRequired(_));
+        let env = EnvRequest::Sealed {
+            blob: envs.encrypted_env,
+            names: self.allowed_env.clone().unwrap_or_default(),
+        };
+        let wish = Wish {
+            env: Some(env),
+            ..self.on.wish(changes.clone(), words.collect::<Vec<_>>())
+        };
+        let required = matches!(patched, crate::cloud::Patched::HashRequired(_)) && self.on.dir.is_none();
         let mut report = order
             .with_phases("the environment was taken", patched, (wish, since))
             .await?;
         if required {
             report.hint = Some(
-                "have the names approved as an upgrade, without committing it; then give the same command with \
-                 --compose-hash and --transaction-hash. With -e an upgrade carries the values itself"
+                "with --dir DIR the change goes on as an upgrade that carries these bytes; or have the names approved and \
+                 give the same command with --compose-hash and --transaction-hash"
                     .to_owned(),
             );
         }
@@ -114,7 +120,7 @@ impl EnvsArgs {
         let outside = session.outside(&settings)?;
         let world = outside.world();
         let plan = upgrade::plan(&world, &intent).await?;
-        if let Some(values) = ValuesChange::find(&plan, None)? {
+        if let Some(values) = ValuesChange::find(&plan, None, Path::new(ROOT))? {
             return send(&world, &settings, (values, &plan), "cvm envs").await;
         }
         if self.on.dir.is_some() {

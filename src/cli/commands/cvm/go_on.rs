@@ -38,24 +38,13 @@ pub(super) struct GoOn {
 pub(super) struct Wish<'a> {
     pub(super) on: &'a GoOn,
     pub(super) patch: Patch,
+    /// The environment that goes with it, sealed elsewhere.
+    pub(super) env: Option<EnvRequest>,
     /// Options of `prepare` that ask for the same; none when no options say all of it.
     pub(super) words: Option<Vec<String>>,
 }
 
 impl GoOn {
-    /// An upgrade seals the environment itself, for a key that it has checked.
-    pub(super) fn refuse_sealed(&self, is_sealed: bool) -> Result<(), CliError> {
-        if self.dir.is_none() || !is_sealed {
-            return Ok(());
-        }
-        Err(CliError::Usage {
-            code: "USAGE_SEALED_UPGRADE",
-            message: "an upgrade seals the environment itself, for a key that it has checked".to_owned(),
-            hint: "give the variables to `countersign upgrade` by --env-file, or leave --dir out".to_owned(),
-            next: Next::Command("--help"),
-        })
-    }
-
     /// A change that options of `prepare` say as well.
     pub(super) fn wish(&self, changes: Changes, words: impl Into<Vec<String>>) -> Wish<'_> {
         Wish {
@@ -64,6 +53,7 @@ impl GoOn {
                 changes,
                 ..Patch::default()
             },
+            env: None,
             words: Some(words.into()),
         }
     }
@@ -133,7 +123,7 @@ impl Order<'_> {
     /// What to do when the owner has to allow a hash first.
     pub(super) async fn hash_required(&self, prepared: &Prepared, wish: Wish<'_>) -> Result<Report, CliError> {
         if wish.on.dir.is_some() {
-            return self.as_upgrade(self.intent(wish.patch, None), wish.on).await;
+            return self.as_upgrade(self.intent(wish.patch, wish.env), wish.on).await;
         }
         let mut report = self.first_phase(prepared);
         report.next = Some(self.prepare_command(wish.words.as_deref()));

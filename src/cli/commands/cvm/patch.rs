@@ -16,6 +16,7 @@ use crate::cli::settings::text_file;
 use crate::cloud::{Changed, Goal, Gpus, Patch, Registration, ResourceChange, Visibility};
 use crate::compose::{Changes, ComposeHash};
 use crate::env::EnvName;
+use crate::upgrade::EnvRequest;
 
 /// Change several settings in one request; what the manifest covers needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
@@ -183,14 +184,20 @@ impl PatchArgs {
         if patch == Patch::default() {
             return Err(nothing());
         }
-        self.on.refuse_sealed(patch.encrypted_env.is_some())?;
         order.ask("Change this CVM? It restarts.", &changes(&patch))?;
         let since = order.before().await?;
         let patched = order.api.cloud.patch(&order.id, &patch).await?.read()?;
         let wish = Wish {
             on: &self.on,
             words: self.as_upgrade(&patch),
-            patch,
+            env: patch.encrypted_env.clone().map(|blob| EnvRequest::Sealed {
+                blob,
+                names: self.allowed_env.clone().unwrap_or_default(),
+            }),
+            patch: Patch {
+                encrypted_env: None,
+                ..patch
+            },
         };
         order.with_phases("the change was taken", patched, (wish, since)).await
     }
@@ -357,6 +364,7 @@ impl Resources {
         let wish = Wish {
             on: &GoOn::default(),
             patch: Patch::default(),
+            env: None,
             words: Some(words.flatten().collect()),
         };
         order
