@@ -137,17 +137,13 @@ impl ValuesChange {
     /// # Errors
     /// Nobody agreed, the server refused, or its answer was lost and nothing tells: the next run looks again.
     pub async fn send(mut self, world: &World<'_>, limits: &Limits) -> Result<ValuesSent, UpgradeError> {
-        let noted = match self.folder.exists() {
-            true => Some(Sent::hold(&self.folder)?),
-            false => None,
-        };
-        if let Some(mut noted) = noted {
-            if let Some(operation) = self.earlier(world, &mut noted).await? {
-                world
-                    .ask
-                    .tell("these values were sent before, and nothing replaced them since: nothing is sent");
-                return self.waited(world, limits, (Some(operation), true)).await;
-            }
+        if self.folder.exists()
+            && let Some(operation) = self.earlier(world).await?
+        {
+            world
+                .ask
+                .tell("these values were sent before, and nothing replaced them since: nothing is sent");
+            return self.waited(world, limits, (Some(operation), true)).await;
         }
         self.agreed(world)?;
         let mut noted = Sent::hold(&self.folder)?;
@@ -184,7 +180,8 @@ impl ValuesChange {
     }
 
     /// The operation by which an earlier run replaced the environment with these values, if nothing replaced them since.
-    async fn earlier(&mut self, world: &World<'_>, noted: &mut Sent) -> Result<Option<String>, UpgradeError> {
+    async fn earlier(&mut self, world: &World<'_>) -> Result<Option<String>, UpgradeError> {
+        let mut noted = Sent::hold(&self.folder)?;
         let (mark, comparable) = mark_in(&self.folder, &self.sealing)?;
         let own = Record::new(self.about.clone(), mark);
         let Some(last) = noted.last().filter(|last| comparable && last.is_same(&own)).cloned() else {

@@ -229,7 +229,6 @@ fn a_change_that_needs_an_approval_names_the_upgrade_to_go_on_with_and_that_comm
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one story from its beginning to its end")]
 fn each_change_that_needs_an_approval_goes_on_as_an_upgrade_in_a_directory() {
     let world = World::start();
     world.file("x.yml", NEW_COMPOSE);

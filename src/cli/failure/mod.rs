@@ -267,22 +267,7 @@ fn upgrade(error: &UpgradeError) -> Verdict {
             Next::Look,
             "read the reason; running the same again gives the same",
         ),
-        // No upgrade goes on with it: the same command looks.
-        UpgradeError::Unknown {
-            code: code @ "ENV_VALUES_UNKNOWN",
-            ..
-        } => verdict(
-            Exit::Unknown,
-            *code,
-            Next::Again,
-            "run again: it looks whether they were taken, and sends them only if not",
-        ),
-        UpgradeError::Unknown { code, .. } => verdict(
-            Exit::Unknown,
-            *code,
-            Next::Resume,
-            "run again: it reads what became of it and repeats nothing",
-        ),
+        UpgradeError::Unknown { code, .. } => unknown(code),
         UpgradeError::Later { code, .. } => verdict(Exit::Later, *code, Next::Resume, "run again later"),
         UpgradeError::Cloud(error) => cloud(error),
         UpgradeError::Service(error) => service(error),
@@ -315,6 +300,21 @@ fn upgrade(error: &UpgradeError) -> Verdict {
             ),
         ),
     }
+}
+
+/// What may have happened is read by the next run: of the upgrade, or of the same command where no upgrade goes on with it.
+fn unknown(code: &str) -> Verdict {
+    let (next, hint) = match code {
+        "ENV_VALUES_UNKNOWN" => (
+            Next::Again,
+            "run again: it looks whether they were taken, and sends them only if not",
+        ),
+        _ => (
+            Next::Resume,
+            "run again: it reads what became of it and repeats nothing",
+        ),
+    };
+    verdict(Exit::Unknown, code, next, hint)
 }
 
 /// What can be done about a state that needs a decision, by its code.
