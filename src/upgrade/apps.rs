@@ -177,14 +177,8 @@ impl Apps {
     /// Nothing was approved yet, or the first thing that stopped an app.
     pub async fn commit(&self, world: &World<'_>, limits: &Limits, waves: Waves) -> Result<(), Halt> {
         let fleets = self.fleets()?;
-        if let Some(carrier) = fleets.first()
-            && !Upgrade::peek(&carrier.approval())?.is_approved()
-        {
-            return Err(UpgradeError::TooEarly {
-                message: "the effect on chain is not proved yet".to_owned(),
-                command: "wait",
-            }
-            .into());
+        if let Some(carrier) = fleets.first() {
+            Upgrade::peek(&carrier.approval())?.require_approval()?;
         }
         let mut stopped = None;
         for fleet in &fleets {

@@ -167,8 +167,13 @@ impl Upgrade {
     }
 
     pub(super) fn write_proposal(&self) -> Result<(), UpgradeError> {
+        let path = self.dir.join(proposal::FILE);
+        if self.state.joins.is_some() {
+            // Another proposal holds it; nobody is to approve it by itself, here or elsewhere.
+            return Ok(fsutil::remove(&path)?);
+        }
         if let Some(proposal) = Proposal::of(&self.state) {
-            keep(&self.dir.join(proposal::FILE), &pretty(&proposal), 0o644)?;
+            keep(&path, &pretty(&proposal), 0o644)?;
         }
         Ok(())
     }

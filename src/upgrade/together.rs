@@ -223,6 +223,21 @@ impl State {
         self.proof.is_some() || !self.others_proved.is_empty()
     }
 
+    /// Some of what was asked has to be proved before anything is committed.
+    pub(super) fn require_approval(&self) -> Result<(), UpgradeError> {
+        match &self.abandoned {
+            _ if self.is_approved() => Ok(()),
+            Some(why) => Err(UpgradeError::decide(
+                "ABANDONED",
+                format!("the upgrade whose proposal was to be approved was given up: {why}"),
+            )),
+            None => Err(UpgradeError::TooEarly {
+                message: "the effect on chain is not proved yet".to_owned(),
+                command: "wait",
+            }),
+        }
+    }
+
     /// Whether the owner has something to do for the app, as far as was known when it was planned.
     pub(super) fn needs_owner(&self) -> bool {
         self.plan()
@@ -284,7 +299,10 @@ impl Upgrade {
     /// # Errors
     /// It joined another one, or was begun by itself.
     pub(super) fn join_to(&mut self, app: Address) -> Result<(), UpgradeError> {
-        if self.state().joins == Some(app) || self.state().is_approved() {
+        if self.state().joins == Some(app) {
+            return self.write_proposal();
+        }
+        if self.state().is_approved() {
             return Ok(());
         }
         let event = Event::Joins { app };
@@ -299,7 +317,8 @@ impl Upgrade {
             ));
         }
         super::point("join.b");
-        self.record(event)
+        self.record(event)?;
+        self.write_proposal()
     }
 }
 

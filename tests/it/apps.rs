@@ -403,6 +403,29 @@ fn an_outside_tool_executes_the_export_and_each_app_is_proved_by_its_own_event()
 }
 
 #[test]
+fn a_rejection_is_one_of_all_apps_and_none_of_them_approves_by_itself() {
+    let ground = Ground::new(1);
+    let flow = ground.flow();
+    let prepared = Ran::of(&mut prepare(&flow, &ground.also())).exits(0);
+    let lead = carrier(&flow, &prepared);
+    let other = &ground.apps[1];
+    let alone = crate::judge::moved(&flow, flow.dir.join(&other.cvm).join(&other.cvm));
+    assert!(!alone.dir.join("proposal.json").exists(), "there is one proposal");
+    for (step, account) in [("execute", 0), ("resume", 0)] {
+        Ran::of(&mut by(&alone, step, account))
+            .exits(8)
+            .says("PENDING_APPROVAL");
+    }
+    Ran::of(&mut by(&lead, "reject", 0)).exits(8).says("PENDING_REJECTION");
+    Ran::of(&mut by(&lead, "reject", 2)).exits(0);
+    fleet(&flow, "commit").exits(6).says("ABANDONED");
+    for app in &ground.apps {
+        assert!(!ground.is_allowed(app) && ground.announcements(app) == 0);
+        assert_eq!(ground.world.cloud.commits(&app.cvm), Vec::<B256>::new());
+    }
+}
+
+#[test]
 fn a_timelock_schedules_and_executes_the_calls_of_all_its_apps_at_once() {
     let world = World::start();
     let timelock = TimelockOptions::default().deploy(&world.rpc());

@@ -410,6 +410,12 @@ fn mismatch(stop: &Stop) -> Verdict {
                 stop.expected
             ),
         ),
+        "APPS_MISMATCH" => (
+            Next::Look,
+            "one transaction is for apps of one owner on one chain: name only such; where somebody's proposal says otherwise, \
+             approve nothing of it"
+                .to_owned(),
+        ),
         "SIGNATURE_REFUSED" => (
             Next::Look,
             "ask whoever sent it what they signed; those that count are kept, and what is to be signed is unchanged"
