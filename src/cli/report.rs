@@ -151,6 +151,10 @@ struct FactsShape {
     update: Option<String>,
     /// CVM.
     cvm: Option<String>,
+    /// Kind of the CVM that is made from it, `replica` or `instance`; nothing where it changes itself.
+    makes: Option<String>,
+    /// UUID of the CVM that was made.
+    new_cvm: Option<String>,
     /// App's contract.
     app: Option<String>,
     /// Chain id.
@@ -367,6 +371,8 @@ pub(super) fn certain(status: &Status) -> String {
         effects.approval,
         effects.prepare,
     ) {
+        (Done, ..) if status.facts.makes.is_some() => "The new CVM runs.",
+        (_, Done, ..) if status.facts.makes.is_some() => "The commit was accepted and a CVM made; it does not run yet.",
         (Done, ..) => "The CVM runs the new hash.",
         (_, Done, ..) => "The commit was accepted; the CVM does not report the new hash yet.",
         (_, Maybe, ..) => "The commit was sent, and whether it was accepted is not known yet.",
@@ -440,6 +446,8 @@ mod tests {
             facts: Facts {
                 upgrade: upgrade::Facts {
                     update: text(),
+                    makes: Some(String::new()),
+                    new_cvm: Some(String::new()),
                     cvm: text(),
                     app: Some(alloy::primitives::Address::ZERO),
                     chain_id: Some(1),

@@ -12,7 +12,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::args::{
-    Agree, Allow, Change, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Settle, Watch, Workload,
+    Agree, Allow, Change, Expect, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Settle, Watch,
+    Workload,
 };
 use super::error::CliError;
 use super::failure::Next;
@@ -24,7 +25,7 @@ use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{EnvRequest, Expected, Intent, Limits, TimelockChoice};
+use crate::upgrade::{EnvRequest, Expected, Intent, Limits, Target, TimelockChoice};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -392,6 +393,7 @@ pub(super) fn intent(
     }
     let intent = Intent {
         cvm: cvm.value,
+        target: Target::Cvm,
         patch,
         env,
         confirm: change.confirm,
@@ -399,16 +401,21 @@ pub(super) fn intent(
         revoke_old: change.revoke_old,
         trust: trust(safe),
         timelock: timelock(governor),
-        expected: Expected {
-            app: change.expect.app.or(project.app),
-            pending_owner: change.expect.expect_pending_owner,
-            strict: change.expect.strict,
-        },
+        expected: expected(&change.expect, project),
     };
     Ok(Sourced {
         value: intent,
         origin: cvm.origin,
     })
+}
+
+/// What has to hold: flags before `phala.toml`.
+pub(super) fn expected(expect: &Expect, project: &Project) -> Expected {
+    Expected {
+        app: expect.app.or(project.app),
+        pending_owner: expect.expect_pending_owner,
+        strict: expect.strict,
+    }
 }
 
 /// The CVM: flag before `phala.toml`.

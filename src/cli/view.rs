@@ -22,6 +22,8 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
         ("proposal", file(PROPOSAL_FILE, status.step > Step::Verify)),
         ("evidence", file(EVIDENCE_FILE, is_over(status))),
         ("CVM", facts.cvm.clone()),
+        ("makes", facts.makes.clone()),
+        ("new CVM", facts.new_cvm.clone()),
         ("app", facts.app.map(|app| app.to_string())),
         ("chain", facts.chain_id.map(|id| id.to_string())),
         ("owner", facts.owner.map(|owner| owner.to_string())),
@@ -174,6 +176,7 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
             }),
         ),
         ("kind", Some(kind.to_owned())),
+        ("makes", code.target.word().map(|word| made(code, word))),
         ("hash now", code.current_hash.map(|hash| hash.to_string())),
         ("hash after", code.expected_hash.map(|hash| hash.to_string())),
         ("hash check", Some(check(code))),
@@ -191,10 +194,24 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
     }
 }
 
+/// The CVM that is made, and where.
+fn made(code: &CodeChange, word: &str) -> String {
+    let seat = code
+        .target
+        .seat()
+        .map_or_else(String::new, |seat| format!(" on {seat}"));
+    let device = code
+        .device
+        .map_or_else(String::new, |device| format!(", device {device}"));
+    format!("another CVM: {word}{seat}{device}")
+}
+
 /// Which kind of change it is: who has to agree to it.
 fn kind(plan: &Plan, code: &CodeChange) -> &'static str {
     let unchanged = code.expected_hash.is_some() && code.expected_hash == code.current_hash;
-    if plan.is_values_only() {
+    if unchanged && code.target.is_new() {
+        "another CVM that runs what this one runs"
+    } else if plan.is_values_only() {
         "values of the environment only: nobody has to approve it on chain"
     } else if unchanged {
         "nothing that the compose hash covers: nobody has to approve it on chain"

@@ -107,6 +107,9 @@ async fn every(client: &Client) -> Vec<(&'static str, Outcome)> {
         "attestation": client.attestation(&id),
         "replicate": client.replicate(&id, &Replica::default()),
         "commit_replica": client.commit_replica(&id, commit),
+        "app_cvms": client.app_cvms(app),
+        "create_instance": client.create_instance(app, &NewInstance::default()),
+        "commit_instance": client.commit_instance(app, commit),
         "confirm": client.confirm(&id, hash, Registration::Already),
         "commit": client.commit(&id, commit),
         "pending_updates": client.pending_updates(app),
@@ -120,6 +123,9 @@ async fn every(client: &Client) -> Vec<(&'static str, Outcome)> {
     let prepared = client.prepare_replica(&id, &Replica::default()).await;
     let read = prepared.and_then(|raw| raw.read_replica());
     all.push(("prepare_replica", read.map(|value| format!("{value:?}"))));
+    let prepared = client.prepare_instance(app, &NewInstance::default()).await;
+    let read = prepared.and_then(|raw| raw.read_replica());
+    all.push(("prepare_instance", read.map(|value| format!("{value:?}"))));
     all
 }
 
@@ -133,6 +139,8 @@ const TWO_PHASES: &[&str] = &[
     "prepare",
     "replicate",
     "prepare_replica",
+    "create_instance",
+    "prepare_instance",
     "set_resources",
     "set_visibility",
     "set_pre_launch_script",
@@ -319,10 +327,11 @@ async fn a9_no_order_is_sent_twice_when_its_answer_is_lost() {
     for (line, times) in &sent {
         // The question about what is allowed changes nothing, and committing a provision twice gives the same CVM.
         let reads = line.starts_with("GET ") || line.ends_with("/is-allowed") || line == "POST /api/v1/cvms";
-        // Three patches and two replications differ in headers only.
+        // Three patches and two replications differ in headers only, and an instance is committed where it is made.
         let once = match line.as_str() {
             "PATCH /api/v1/cvms/chipotle-prod" => 3,
             "POST /api/v1/cvms/chipotle-prod/replicas" => 2,
+            line if line.ends_with("/instances") => 3,
             _ => 1,
         };
         assert_eq!(*times, if reads { 2 } else { once }, "{line}");
@@ -484,6 +493,41 @@ async fn a_replica_is_asked_for_with_what_was_said_and_nothing_else() {
         (seen[2].json(), seen[2].header("x-prepare-only")),
         (json!({}), Some("true"))
     );
+}
+
+#[tokio::test]
+async fn an_instance_is_asked_for_with_what_was_said_and_committed_at_the_same_place() {
+    let fake = Fake::always(200, r#"{"id":7,"vm_uuid":"u","status":"starting"}"#).await;
+    let client = client(&fake);
+    let instance = NewInstance {
+        node_id: Some(5),
+        docker_compose_file: Some("services: {}\n".to_owned()),
+        pre_launch_script: Some("true".to_owned()),
+        encrypted_env: Some("ab".to_owned()),
+        compose_hash: Some(hash()),
+    };
+    let app: Address = APP.parse().unwrap();
+    client.create_instance(app, &instance).await.unwrap();
+    let _raw = client.prepare_instance(app, &NewInstance::default()).await.unwrap();
+    let token = CommitToken::new("6b1f0f4e-3c1a-4a6a-8c59-0a8f5d3c2b11").unwrap();
+    let commit = Commit {
+        token: &token,
+        hash: hash(),
+        by: Registration::Already,
+    };
+    let made = client.commit_instance(app, commit).await.unwrap();
+    assert_eq!(made.uuid.as_deref(), Some("u"));
+    let seen = fake.seen();
+    let full = json!({"node_id": 5, "docker_compose_file": "services: {}\n", "pre_launch_script": "true",
+        "encrypted_env": "ab", "compose_hash": hash().bare()});
+    assert_eq!((seen[0].json(), seen[0].header("x-prepare-only")), (full, None));
+    assert_eq!(
+        (seen[1].json(), seen[1].header("x-prepare-only")),
+        (json!({}), Some("true"))
+    );
+    let committed = json!({"token": token.expose(), "compose_hash": hash().bare(),
+        "transaction_hash": "already-registered"});
+    assert_eq!((seen[2].json(), seen[2].header("x-prepare-only")), (committed, None));
 }
 
 #[tokio::test]

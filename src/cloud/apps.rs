@@ -172,6 +172,6 @@ impl PendingUpdate {
 }
 
 /// An app id as paths have it: 40 hex digits.
-fn segment(app: Address) -> String {
+pub(super) fn segment(app: Address) -> String {
     hex::encode(app)
 }

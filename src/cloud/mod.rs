@@ -14,6 +14,7 @@ mod health;
 mod id;
 mod images;
 mod instance_ids;
+mod instances;
 mod kms;
 mod lifecycle;
 mod nodes;
@@ -49,6 +50,7 @@ pub use health::{Attestation, MeasuredEvent, Network, PublicUrl, Stats, TcbInfo}
 pub use id::{CvmId, EventId, KmsId, WebhookId};
 pub use images::OsImage;
 pub use instance_ids::{Refresh, RefreshMany, Refreshed, RefreshedMany};
+pub use instances::NewInstance;
 pub use kms::{KmsContract, KmsDevice, KmsInfo, KmsOsImage, KmsPublicKey, NextAppId, OnChainKms};
 pub use lifecycle::{Cancelled, Operation, Operations, OperationsQuery};
 pub use nodes::{Node, Nodes};

@@ -108,7 +108,7 @@ impl RawAnswer {
 
 /// Hashes go out without `0x`, as the server gives them.
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
-fn bare<S: serde::Serializer>(hash: &Option<ComposeHash>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn bare<S: serde::Serializer>(hash: &Option<ComposeHash>, to: S) -> Result<S::Ok, S::Error> {
     match hash {
         Some(hash) => to.serialize_str(&hash.bare()),
         None => to.serialize_none(),

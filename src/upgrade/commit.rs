@@ -7,10 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::approve::check_code;
 use super::drive::Run;
 use super::event::Event;
+use super::handover::{Taken, registration};
 use super::plan::known_pending;
+use super::target::Target;
 use super::{Outcome, Pending, UpgradeError};
 use crate::chain::{Chain, Proof, ProofFailure};
-use crate::cloud::{Accepted, CloudError, Commit, CommitToken, Cvm, CvmId, Problem, Registration};
+use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
 use crate::http::{Kind, Sent};
 use crate::signer::{AskError, Consent};
 
@@ -29,7 +31,7 @@ const NEW_PROOF: Duration = Duration::from_millis(500);
 
 /// What a commit's answer means.
 enum Verdict {
-    Accepted(Accepted),
+    Accepted(Taken),
     /// Certainly not done; worth another try after a pause.
     Again(CloudError),
     /// Certainly not done; nothing to retry.
@@ -50,10 +52,10 @@ enum Ready {
     Settled(Outcome),
 }
 
-/// What a CVM shows of a commit.
-enum Trace {
-    /// It runs our hash.
-    Ours,
+/// What a CVM, or an app's list of them, shows of a commit.
+pub(super) enum Trace {
+    /// It runs our hash; with the UUID of the CVM that was made, if one was.
+    Ours(Option<String>),
     /// An operation is under way, and there is no time left to see its end.
     Busy,
     /// Another hash, and nothing under way.
@@ -73,13 +75,12 @@ impl Run<'_> {
         let then = self.plan()?.app_state;
         check_code(&then, chain.app_code(then.app, then.implementation, &proof.head).await?)?;
         // A run that this journal does not know of may have committed, here or on another machine.
-        if matches!(self.read_trace().await?, Trace::Ours) {
+        self.check_boot(&chain).await?;
+        if let Trace::Ours(made) = self.look_before().await? {
             self.tell("the CVM runs the hash already: nothing is committed");
-            return self.accept(None);
+            return self.accept(Taken::found(made));
         }
-        let by = proof
-            .transaction
-            .map_or(Registration::Already, Registration::Transaction);
+        let by = registration(&proof);
         match self.ready().await? {
             Ready::Token(token) => self.send_commit(Some(&token), by).await,
             Ready::Headers => self.finish_without_token(by).await,
@@ -186,15 +187,29 @@ impl Run<'_> {
             None if good => None,
             _ => Some("what was prepared is not valid any more"),
         };
-        let Some(why) = why else { return Ok(Ready::Headers) };
+        let Some(why) = why else { return self.headers() };
         self.prepare_again(why).await?;
-        match self.read_trace().await? {
-            Trace::Ours => return self.accept(None).map(Ready::Settled),
+        match self.look_before().await? {
+            Trace::Ours(made) => return self.accept(Taken::found(made)).map(Ready::Settled),
             Trace::Busy => return Ok(Ready::Settled(busy())),
             Trace::Nothing => {}
         }
         let fresh = if confirm { None } else { self.token()? };
-        Ok(fresh.map_or(Ready::Headers, Ready::Token))
+        match fresh {
+            Some(token) => Ok(Ready::Token(token)),
+            None => self.headers(),
+        }
+    }
+
+    /// The ending without a token, which only a CVM that is there has.
+    fn headers(&self) -> Result<Ready, UpgradeError> {
+        if !self.makes_new()? {
+            return Ok(Ready::Headers);
+        }
+        Err(UpgradeError::decide(
+            "TOKEN_MISSING",
+            "Phala Cloud gave no commit token, and a new CVM is made with one only",
+        ))
     }
 
     fn is_token_good(&self, expires: Timestamp) -> bool {
@@ -229,7 +244,8 @@ impl Run<'_> {
     /// Another change of this CVM that waits for its commit is somebody else's intent.
     pub(super) async fn refuse_to_supersede(&self, why: &str) -> Result<(), UpgradeError> {
         let code = self.code()?;
-        if self.limits.supersede {
+        // The token of a new instance is the app's own and takes no CVM's.
+        if self.limits.supersede || matches!(code.target, Target::Instance(_)) {
             return Ok(());
         }
         let pending = known_pending(self.world.cloud.pending_updates(self.plan()?.app).await)?;
@@ -262,24 +278,27 @@ impl Run<'_> {
         mut by: Registration,
     ) -> Result<Outcome, UpgradeError> {
         self.ask_to_commit()?;
-        let cvm = self.cvm()?;
+        let there = self.there().await?;
         super::point("commit.a");
-        self.record(Event::CommitTry { at: Timestamp::now() })?;
+        let at = Timestamp::now();
+        self.record(Event::CommitTry { at, there })?;
         super::point("commit.b");
         let began = tokio::time::Instant::now();
         let mut wait = RETRY_WAIT;
         loop {
-            let verdict = judge(self.post(&cvm, token, by).await);
+            let verdict = judge(self.post(token, by).await);
             super::point("commit.d");
             match verdict {
-                Verdict::Accepted(accepted) => return self.accept(Some(accepted)),
+                Verdict::Accepted(taken) => return self.accept(taken),
                 Verdict::Again(error) => {
                     if !self.still_allowed().await? {
                         return self.not_committed(error, withdrawn);
                     }
-                    if matches!(error, CloudError::Busy(_)) && matches!(self.read_trace().await, Ok(Trace::Ours)) {
+                    if matches!(error, CloudError::Busy(_))
+                        && let Ok(Trace::Ours(made)) = self.read_trace().await
+                    {
                         self.tell("the update was committed already");
-                        return self.accept(None);
+                        return self.accept(Taken::found(made));
                     }
                     let patience = began.elapsed() < LAG;
                     if !(patience && self.pause(&mut wait, &error).await) {
@@ -296,28 +315,6 @@ impl Run<'_> {
         }
     }
 
-    fn ask_to_commit(&self) -> Result<(), UpgradeError> {
-        let consent = Consent {
-            question: format!("Commit the update of {}? It restarts the CVM.", self.cvm()?),
-            facts: vec![("compose hash".to_owned(), self.hash().to_string())],
-        };
-        if self.world.ask.consent(&consent)? {
-            Ok(())
-        } else {
-            Err(UpgradeError::Declined {
-                what: "committing".to_owned(),
-            })
-        }
-    }
-
-    async fn post(&self, cvm: &CvmId, token: Option<&CommitToken>, by: Registration) -> Result<Accepted, CloudError> {
-        let hash = self.hash();
-        match token {
-            Some(token) => self.world.cloud.commit(cvm, Commit { token, hash, by }).await,
-            None => self.world.cloud.confirm(cvm, hash, by).await,
-        }
-    }
-
     async fn pause(&self, wait: &mut Duration, error: &CloudError) -> bool {
         self.tell(&format!("{error}; trying again"));
         let goes_on = self.sleep(*wait).await;
@@ -327,8 +324,12 @@ impl Run<'_> {
 
     pub(super) async fn still_allowed(&mut self) -> Result<bool, UpgradeError> {
         let chain = self.chain().await?;
-        match self.refresh_proof(&chain).await {
-            Ok(_) => Ok(true),
+        let stands = match self.refresh_proof(&chain).await {
+            Ok(_) => self.check_boot(&chain).await,
+            Err(error) => Err(error),
+        };
+        match stands {
+            Ok(()) => Ok(true),
             Err(UpgradeError::Decide {
                 code: "HASH_REMOVED", ..
             }) => Ok(false),
@@ -337,14 +338,14 @@ impl Run<'_> {
         }
     }
 
-    fn accept(&mut self, accepted: Option<Accepted>) -> Result<Outcome, UpgradeError> {
+    fn accept(&mut self, Taken { accepted, made }: Taken) -> Result<Outcome, UpgradeError> {
         let id = accepted
             .as_ref()
             .and_then(|accepted| accepted.correlation_id.as_deref())
             .map_or_else(String::new, |id| format!(" (operation {})", id.escape_debug()));
         let at = Timestamp::now();
         self.record_outcome(
-            Event::CommitOk { accepted, at },
+            Event::CommitOk { accepted, at, made },
             &format!("the commit was accepted{id}"),
         )?;
         super::point("commit.e");
@@ -385,9 +386,9 @@ impl Run<'_> {
     /// 466: the token is used, superseded, expired or for another hash. What the CVM does decides.
     async fn after_466(&mut self, problem: Box<Problem>) -> Result<Outcome, UpgradeError> {
         match self.read_trace().await? {
-            Trace::Ours => {
+            Trace::Ours(made) => {
                 self.tell("the update was committed already");
-                self.accept(None)
+                self.accept(Taken::found(made))
             }
             Trace::Busy => Err(unknown(CloudError::Refused(problem))),
             Trace::Nothing => {
@@ -412,7 +413,8 @@ impl Run<'_> {
             return Err(error.into());
         }
         match self.read_trace().await {
-            Ok(Trace::Ours) => self.accept(None),
+            Ok(Trace::Ours(made)) => self.accept(Taken::found(made)),
+            Err(error @ UpgradeError::Decide { .. }) => Err(error),
             _ => Err(unknown(error)),
         }
     }
@@ -420,11 +422,11 @@ impl Run<'_> {
     /// An earlier run sent a commit and did not see the answer.
     pub(super) async fn settle(&mut self) -> Result<Outcome, UpgradeError> {
         match self.read_trace().await? {
-            Trace::Ours => self.accept(None),
+            Trace::Ours(made) => self.accept(Taken::found(made)),
             Trace::Busy => Ok(busy()),
             Trace::Nothing => {
                 self.record(Event::CommitNot {
-                    why: "the CVM shows no sign of it".to_owned(),
+                    why: "Phala Cloud shows no sign of it".to_owned(),
                     token_refused: false,
                 })?;
                 Ok(Outcome::Reached)
@@ -432,14 +434,25 @@ impl Run<'_> {
         }
     }
 
+    /// Whether somebody was faster, before a commit is sent.
+    async fn look_before(&self) -> Result<Trace, UpgradeError> {
+        if !self.makes_new()? {
+            return self.read_trace().await;
+        }
+        self.look_for_made().await
+    }
+
     /// What the CVM shows of a commit whose answer is not known. An operation under way may be anybody's: its end tells.
     async fn read_trace(&self) -> Result<Trace, UpgradeError> {
+        if self.makes_new()? {
+            return self.trace_of_new().await;
+        }
         let mut wait = LOOK_WAIT;
         let name = self.cvm()?;
         loop {
             let cvm = self.world.cloud.cvm(&name).await?;
             if self.has_our_hash(&cvm) == Some(true) {
-                return Ok(Trace::Ours);
+                return Ok(Trace::Ours(None));
             }
             if cvm.progress.is_none() {
                 return Ok(Trace::Nothing);
@@ -514,9 +527,9 @@ fn withdrawn(error: CloudError) -> UpgradeError {
     }
 }
 
-fn judge(answer: Result<Accepted, CloudError>) -> Verdict {
+fn judge(answer: Result<Taken, CloudError>) -> Verdict {
     match answer {
-        Ok(accepted) => Verdict::Accepted(accepted),
+        Ok(taken) => Verdict::Accepted(taken),
         Err(CloudError::Http(error)) if error.sent == Sent::Maybe => Verdict::Unknown(CloudError::Http(error)),
         Err(CloudError::Unavailable(problem)) if problem.status == 429 => {
             Verdict::Refused(CloudError::Unavailable(problem))

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::drive::{Run, Upgrade};
 use super::event::Event;
 use super::findings::Warning;
+use super::target::Request;
 use super::{CodeChange, Intent, UpgradeError, World};
 use crate::chain::{Chain, is_known_kms};
 use crate::cloud::{CvmId, EnvKey, KmsId, Patch};
@@ -123,18 +124,38 @@ pub struct Vouched {
 /// them, unless a list was given.
 pub(super) fn complete(intent: &Intent) -> Result<Patch, UpgradeError> {
     let mut patch = intent.patch.clone();
-    let Some(request) = &intent.env else { return Ok(patch) };
-    let own = match request {
-        EnvRequest::Values { file, .. } => texts(&file.names()),
-        EnvRequest::Sealed { names, .. } => texts(names),
+    // A new CVM's names are its source's.
+    let Some(request) = intent.env.as_ref().filter(|_| !intent.target.is_new()) else {
+        return Ok(patch);
     };
+    let own = names_of(request);
     if own.is_empty() && matches!(request, EnvRequest::Sealed { .. }) {
         return Ok(patch);
     }
     let listed = patch.changes.allowed_envs.get_or_insert_with(|| own.clone());
     let skipped: Vec<_> = own.into_iter().filter(|name| !listed.contains(name)).collect();
+    refuse_names(&skipped).map(|()| patch)
+}
+
+/// What a new CVM is given has to be on its source's list.
+pub(super) fn refuse_skipped(intent: &Intent, source: &Manifest) -> Result<(), UpgradeError> {
+    let Some(request) = &intent.env else { return Ok(()) };
+    let allowed = allowed(source);
+    let mut names = names_of(request);
+    names.retain(|name| !allowed.contains(name));
+    refuse_names(&names)
+}
+
+fn names_of(request: &EnvRequest) -> Vec<String> {
+    match request {
+        EnvRequest::Values { file, .. } => texts(&file.names()),
+        EnvRequest::Sealed { names, .. } => texts(names),
+    }
+}
+
+fn refuse_names(skipped: &[String]) -> Result<(), UpgradeError> {
     if skipped.is_empty() {
-        return Ok(patch);
+        return Ok(());
     }
     Err(UpgradeError::decide(
         "ENV_NAME_NOT_ALLOWED",
@@ -425,13 +446,13 @@ pub(super) fn mark_in(dir: &Path, sealing: &Sealing) -> Result<(B256, bool), Upg
 }
 
 impl Run<'_> {
-    /// What prepare sends: the planned change, with the sealed environment where one belongs to it.
-    pub(super) fn patch(&self, code: &CodeChange) -> Result<Patch, UpgradeError> {
+    /// What prepare sends, with the sealed environment where one belongs to it.
+    pub(super) fn request(&self, code: &CodeChange) -> Result<Request, UpgradeError> {
         let mut patch = code.patch.clone();
         if code.environment.is_some() {
             patch.encrypted_env = Some(self.upgrade.sealed()?);
         }
-        Ok(patch)
+        Ok(code.request(patch))
     }
 }
 

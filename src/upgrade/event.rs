@@ -63,6 +63,9 @@ pub enum Event {
         at: Timestamp,
         /// SHA-256 of the request body.
         digest: B256,
+        /// Where a new CVM is made: UUIDs of those that the app has.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        there: Vec<String>,
     },
     /// It was answered with a hash.
     #[serde(rename = "prepare.ok")]
@@ -184,6 +187,9 @@ pub enum Event {
     CommitTry {
         /// When.
         at: Timestamp,
+        /// Where a new CVM is made: UUIDs of those that the app has.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        there: Vec<String>,
     },
     /// The commit was refused for certain, or never left.
     #[serde(rename = "commit.not")]
@@ -200,6 +206,9 @@ pub enum Event {
         accepted: Option<Accepted>,
         /// When.
         at: Timestamp,
+        /// UUID of the CVM that it made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made: Option<String>,
     },
     /// The CVM runs it.
     #[serde(rename = "done")]

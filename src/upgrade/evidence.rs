@@ -10,6 +10,7 @@ use super::drive::{keep, pretty};
 use super::event::Scheduled;
 use super::state::State;
 use super::status::Status;
+use super::target::Target;
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
 use crate::safe::SafeVersion;
@@ -26,6 +27,15 @@ struct Evidence<'a> {
     cvm: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cvm_name: Option<&'a str>,
+    /// What was made from that CVM, and where; nothing where it changed itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a Target>,
+    /// UUID of the CVM that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_cvm: Option<&'a str>,
+    /// Device that runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<B256>,
     app: Address,
     chain_id: u64,
     owner: Address,
@@ -192,11 +202,15 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         return Ok(());
     };
     let code = plan.code.as_ref();
+    let new = code.filter(|code| code.target.is_new());
     let evidence = Evidence {
         schema: "countersign.evidence/1",
         update: &identity.update,
         cvm: identity.cvm.as_deref(),
         cvm_name: code.and_then(|code| code.cvm_name.as_deref()),
+        target: new.map(|code| &code.target),
+        new_cvm: state.made.as_deref(),
+        device: new.and_then(|code| code.device),
         app: plan.app,
         chain_id: plan.chain_id,
         owner: plan.app_state.owner,
@@ -251,6 +265,24 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
     let proof = evidence.proof;
     let known = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
     let transaction = proof.transaction.map(|hash| hash.to_string());
+    let made = evidence
+        .target
+        .and_then(|target| Some((target.word()?, target.seat()?)))
+        .map(|(word, seat)| {
+            let node = seat.node.map(|node| node.to_string());
+            [
+                ("makes", word.to_owned()),
+                ("node", known(node, "that of the CVM")),
+                (
+                    "device",
+                    known(evidence.device.map(|device| device.to_string()), "unknown"),
+                ),
+                (
+                    "new CVM",
+                    known(evidence.new_cvm.map(ToOwned::to_owned), "not made yet"),
+                ),
+            ]
+        });
     let chain = [
         ("app", evidence.app.to_string()),
         ("chain", evidence.chain_id.to_string()),
@@ -281,7 +313,8 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
             ("live", known(evidence.live_at.map(|at| at.to_string()), "not seen yet")),
         ]
     });
-    code.into_iter().flatten().chain(chain)
+    let code = code.into_iter().flatten();
+    code.chain(made.into_iter().flatten()).chain(chain)
 }
 
 fn how(verified: &Verification) -> String {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::allowed;
 use super::plan::{CodeChange, Route, is_of};
+use super::target::Target;
 use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange, Preflight};
 use crate::cloud::{Cvm, PendingUpdate};
 use crate::compose::{ComposeHash, Form, Manifest};
@@ -35,6 +36,8 @@ pub(super) struct Findings<'f> {
     pub(super) policy: &'f [PolicyChange],
     /// An environment goes with it.
     pub(super) environment: bool,
+    /// Whether another CVM is made.
+    pub(super) target: &'f Target,
 }
 
 impl Warning {
@@ -50,11 +53,13 @@ impl Findings<'_> {
     /// What forbids going on.
     pub(super) fn blockers(&self) -> Vec<Warning> {
         let mut found: Vec<Warning> = self.contract_blockers().into_iter().flatten().collect();
+        // The token of a new instance is the app's own and takes no CVM's.
+        let takes_token = !matches!(self.target, Target::Instance(_));
         let ours = self
             .pending
             .unwrap_or_default()
             .iter()
-            .filter(|update| is_of(update, self.cvm.uuid.as_deref()));
+            .filter(|update| takes_token && is_of(update, self.cvm.uuid.as_deref()));
         found.extend(ours.filter_map(|update| {
             let hash = update
                 .compose_hash
@@ -88,7 +93,7 @@ impl Findings<'_> {
     fn contract_blockers(&self) -> [Option<Warning>; 7] {
         let app = self.app;
         let same_hash = self.expected.is_some() && self.expected == self.cvm.compose_hash;
-        let unchanged = same_hash || self.before == self.after;
+        let unchanged = (same_hash || self.before == self.after) && !self.target.is_new();
         let device = self
             .cvm
             .device_id
@@ -118,8 +123,13 @@ impl Findings<'_> {
                 "DEVICE_NOT_ALLOWED",
                 || {
                     format!(
-                        "the app does not allow the device that runs the CVM; its owner has to call addDevice({device}) first, \
-                         or in the same approval by --add-device {device}"
+                        "the app does not allow the device that {}; its owner has to call addDevice({device}) first, \
+                         or in the same approval by --add-device {device}",
+                        if self.target.is_new() {
+                            "is to run the new CVM"
+                        } else {
+                            "runs the CVM"
+                        }
                     )
                 },
             ),

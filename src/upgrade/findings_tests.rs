@@ -39,6 +39,7 @@ impl Facts {
         };
         change(&mut facts);
         let findings = Findings {
+            target: &Target::Cvm,
             app: &facts.app,
             cvm: &facts.cvm,
             before: &facts.before,

@@ -1,7 +1,8 @@
 //! One upgrade: one intent, from prepare to the CVM running it, kept in one directory.
 //!
 //! `event`, `state` and `findings` decide (pure), `journal` remembers, `proposal` is what others see, `drive` observes
-//! and acts with its steps in `prepare`, `approve`, `wait`, `commit` and `watch`, `evidence` is what remains. Callers need
+//! and acts with its steps in `prepare`, `approve`, `wait`, `commit` and `watch` (a CVM that is made: `target`,
+//! `newcomer`), `evidence` is what remains. Callers need
 //! [`plan()`], [`Upgrade`] and [`World`]; nothing here prints or reads the environment.
 
 mod adopt;
@@ -22,9 +23,11 @@ mod evidence;
 mod findings;
 mod fleet;
 mod goal;
+mod handover;
 mod in_use;
 mod journal;
 mod multisig;
+mod newcomer;
 mod nonce;
 mod open;
 mod operation;
@@ -42,6 +45,7 @@ mod sample;
 mod sent;
 mod state;
 mod status;
+mod target;
 mod timelock;
 mod together;
 mod transact;
@@ -84,6 +88,7 @@ pub use policy::{PolicyIntent, Wish, owner_doubts, plan_policy};
 pub use proposal::Proposal;
 pub use state::{State, Step};
 pub use status::{Effect, Effects, Facts, OtherFacts, Status};
+pub use target::{Seat, Target};
 pub use values::{ValuesChange, ValuesSent};
 
 /// What is wanted.
@@ -91,6 +96,8 @@ pub use values::{ValuesChange, ValuesSent};
 pub struct Intent {
     /// The CVM.
     pub cvm: CvmId,
+    /// Whether it changes, or another one is made from it.
+    pub target: Target,
     /// What changes.
     pub patch: Patch,
     /// What the guests are to have as environment; without it they keep theirs.

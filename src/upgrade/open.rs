@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::drive::Upgrade;
-use super::environment::patch_digest;
 use super::event::{Event, Identity};
 use super::journal::{Entry, FleetJournal, Found, Journal, JournalError, SCHEMA};
 use super::plan::is_of;
@@ -16,12 +15,17 @@ use crate::fsutil;
 impl Upgrade {
     /// The directory that an upgrade of `plan` uses below `root` when none is named.
     pub fn default_dir(root: &Path, plan: &Plan) -> PathBuf {
-        let expected = plan.code.as_ref().and_then(|code| code.expected_hash);
+        // One hash may be given to several new CVMs.
+        let known = plan.code.as_ref().filter(|code| !code.target.is_new());
+        let expected = known.and_then(|code| code.expected_hash);
         let name = expected.map_or_else(|| hex::encode(intent_digest(plan)), |hash| hash.bare());
         let short: String = name.chars().take(8).collect();
         let subject = plan.code.as_ref().map_or_else(
             || hex::encode(plan.app).chars().take(8).collect(),
-            |code| code.cvm.clone(),
+            |code| match code.target.word() {
+                Some(word) => format!("{}-{word}", code.cvm),
+                None => code.cvm.clone(),
+            },
         );
         root.join(format!("{subject}-{short}"))
     }
@@ -230,7 +234,7 @@ fn identity_of(plan: &Plan) -> Identity {
 /// SHA-256 of the change, without an environment.
 fn intent_digest(plan: &Plan) -> [u8; 32] {
     match &plan.code {
-        Some(code) => patch_digest(&code.patch),
+        Some(code) => code.digest(),
         None => Sha256::digest(serde_json::to_vec(&plan.policy).unwrap_or_default()).into(),
     }
 }

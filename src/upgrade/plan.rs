@@ -9,6 +9,7 @@ use super::base::Base;
 use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
+use super::target::{Place, Target, stands};
 use super::{Intent, UpgradeError, World, pending};
 use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
@@ -87,11 +88,14 @@ pub struct CodeChange {
     pub cloud: String,
     /// CVM, as it is named in the API's paths.
     pub cvm: String,
+    /// Whether that CVM changes, or another one is made from it.
+    #[serde(default, skip_serializing_if = "Target::is_cvm")]
+    pub target: Target,
     /// Its name.
     pub cvm_name: Option<String>,
     /// Its UUID.
     pub cvm_uuid: Option<String>,
-    /// Device that runs the CVM.
+    /// Device that runs the CVM, or will run the new one.
     pub device: Option<B256>,
     /// Its OS image.
     pub os_image: Option<B256>,
@@ -125,6 +129,8 @@ struct Subject {
     manifest: Manifest,
     app: Address,
     chain_id: u64,
+    target: Target,
+    warnings: Vec<Warning>,
 }
 
 impl CodeChange {
@@ -148,10 +154,11 @@ impl CodeChange {
 
 impl Plan {
     /// What has to be in force on chain in the end: the verified hash, where the code changes, then the rest; `None`
-    /// as long as that hash is not known.
+    /// as long as that hash is not known. What is in force already and needs no call is left out.
     pub fn changes_with(&self, hash: Option<ComposeHash>) -> Option<Vec<PolicyChange>> {
         let code = match (&self.code, hash) {
             (None, _) => None,
+            (Some(_), Some(_)) if self.stands() => None,
             (Some(_), Some(hash)) => Some(PolicyChange::AddComposeHash(B256::from(*hash.as_bytes()))),
             (Some(_), None) => return None,
         };
@@ -195,7 +202,10 @@ impl Plan {
             let code = plan.code.as_ref();
             code.map(|code| (code.patch.clone(), code.environment.is_some()))
         };
-        code(self) == code(other) && (self.code.is_some() || self.policy == other.policy)
+        let target = |plan: &Self| plan.code.as_ref().map(|code| code.target.clone()).unwrap_or_default();
+        code(self) == code(other)
+            && target(self).asks_the_same(&target(other))
+            && (self.code.is_some() || self.policy == other.policy)
     }
 
     /// Hash that the CVM runs before the change, where the code changes and the cloud says.
@@ -211,7 +221,8 @@ impl Plan {
 pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeError> {
     let patch = environment::complete(intent)?;
     patch.changes.check_size()?;
-    let subject = read_subject(world, intent).await?;
+    let mut subject = read_subject(world, intent).await?;
+    let mut remarks = std::mem::take(&mut subject.warnings);
     let form = subject
         .cvm
         .compose_hash
@@ -262,7 +273,9 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         revocation,
         base,
     };
-    Ok(pending::compare(world, draft.assess(state)).await)
+    let mut plan = draft.assess(state);
+    plan.warnings.append(&mut remarks);
+    Ok(pending::compare(world, plan).await)
 }
 
 /// What is taken away besides, where that is asked for.
@@ -344,7 +357,7 @@ pub(super) fn known_pending(
 
 async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, UpgradeError> {
     let (cvm, manifest) = tokio::join!(world.cloud.cvm(&intent.cvm), world.cloud.manifest(&intent.cvm));
-    let cvm = cvm?;
+    let mut cvm = cvm?;
     refuse_another(&intent.cvm, &cvm)?;
     let Some(chain_id) = cvm.kms.chain_id else {
         return Err(UpgradeError::decide(
@@ -372,11 +385,19 @@ async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, Upg
             contract,
         ));
     }
+    let manifest = manifest?;
+    let place = Place::read(world, intent, &cvm).await?;
+    if place.target.is_new() {
+        environment::refuse_skipped(intent, &manifest)?;
+    }
+    cvm.device_id = place.device;
     Ok(Subject {
-        manifest: manifest?,
+        manifest,
         cvm,
         app,
         chain_id,
+        target: place.target,
+        warnings: place.warnings,
     })
 }
 
@@ -425,6 +446,7 @@ impl Draft<'_> {
             history: &self.history,
             policy: &self.policy,
             environment: self.environment.is_some(),
+            target: &self.subject.target,
         }
     }
 
@@ -439,12 +461,21 @@ impl Draft<'_> {
 
     /// What forbids what changes besides.
     fn of_the_policy(&mut self, app: &AppState) -> Vec<Warning> {
-        let mut found: Vec<Warning> = route_blocker(&self.authority.route(), self.policy.len() + 1)
-            .into_iter()
-            .collect();
+        let stands = stands(self.subject.target.is_new(), app, &self.policy);
+        let calls = self.policy.len() + usize::from(!stands);
+        let mut found: Vec<Warning> = route_blocker(&self.authority.route(), calls).into_iter().collect();
         found.extend(policy_blockers(app, &self.policy));
         found.append(&mut self.revocation.blockers);
         found
+    }
+
+    /// What forbids going on with the Safe that has to act, and what a person should know of it.
+    fn of_the_safe(&self, blockers: &mut Vec<Warning>, warnings: &mut Vec<Warning>) {
+        if let Some(safe) = &self.authority.safe {
+            let (forbids, notes) = safe_remarks(safe, &self.intent.trust);
+            blockers.extend(forbids);
+            warnings.extend(notes);
+        }
     }
 
     fn assess(mut self, app_state: AppState) -> Plan {
@@ -459,11 +490,7 @@ impl Draft<'_> {
         blockers.extend(self.of_the_policy(&app_state));
         warnings.append(&mut self.revocation.warnings);
         warnings.append(&mut self.authority.warnings);
-        if let Some(safe) = &self.authority.safe {
-            let (forbids, notes) = safe_remarks(safe, &self.intent.trust);
-            blockers.extend(forbids);
-            warnings.extend(notes);
-        }
+        self.of_the_safe(&mut blockers, &mut warnings);
         warnings.extend(self.remarks());
         let (environment, sealed) = self.environment.unzip();
         let needed = self.expected.filter(|_| needs_calls(&app_state, &self.policy));
@@ -472,10 +499,13 @@ impl Draft<'_> {
             manifest,
             app,
             chain_id,
+            target,
+            ..
         } = self.subject;
         let code = CodeChange {
             cloud: self.cloud,
             cvm: self.intent.cvm.to_string(),
+            target,
             cvm_name: cvm.name,
             cvm_uuid: cvm.uuid,
             device: cvm.device_id,
@@ -526,7 +556,7 @@ pub(super) fn is_of(update: &PendingUpdate, uuid: Option<&str>) -> bool {
 }
 
 fn same_uuid(one: &str, other: &str) -> bool {
-    let plain = |uuid: &str| uuid.replace('-', "").to_ascii_lowercase();
+    use super::target::plain;
     plain(one) == plain(other)
 }
 

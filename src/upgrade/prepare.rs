@@ -5,10 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::drive::{Run, not_stored, server_time};
-use super::environment::patch_digest;
 use super::event::{Event, Preparation};
+use super::newcomer::FirstPhase;
+use super::target::Request;
 use super::{Outcome, Plan, Proposal, UpgradeError};
-use crate::cloud::{CloudError, CommitToken, Patch, Patched, Prepared, RawAnswer};
+use crate::cloud::{CloudError, CommitToken, Prepared, RawAnswer};
 use crate::compose::{ComposeHash, Verification};
 use crate::fsutil;
 use crate::http::{Kind, Sent};
@@ -41,26 +42,22 @@ impl Run<'_> {
                  hash and every approval stay; the earlier commit token of this upgrade ends",
             );
         }
-        let patch = self.patch(&self.code()?)?;
+        let request = self.request(&self.code()?)?;
+        self.refuse_made_unseen().await?;
+        let there = self.there().await?;
         super::point("prepare.a");
         self.record(Event::PrepareTry {
             at: Timestamp::now(),
-            digest: B256::from(patch_digest(&patch)),
+            digest: B256::from(request.digest()),
+            there,
         })?;
         super::point("prepare.b");
-        let raw = self.send_prepare(&patch).await.map_err(unheard)?;
+        let raw = self.send_prepare(&request).await.map_err(unheard)?;
         super::point("prepare.d");
-        let prepared = match raw.read().map_err(|error| unheard(error.into()))? {
-            Patched::HashRequired(prepared) => *prepared,
-            Patched::Accepted(_) => {
-                self.note("the cloud applied the change at once instead of preparing it")?;
-                return Err(UpgradeError::Failed {
-                    code: "APPLIED_AT_ONCE",
-                    message:
-                        "Phala Cloud applied the change at once instead of preparing it; nobody approved it on chain"
-                            .to_owned(),
-                });
-            }
+        let read = FirstPhase::read(&raw, self.makes_new()?);
+        let prepared = match read.map_err(|error| unheard(error.into()))? {
+            FirstPhase::Prepared(prepared) => *prepared,
+            FirstPhase::AtOnce(made) => return Err(self.end_at_once(made)?),
         };
         self.compare(&plan, &prepared)?;
         if self.upgrade.state().verified().is_none() {
@@ -101,17 +98,17 @@ impl Run<'_> {
         }
     }
 
-    /// Sends the PATCH, waits while another operation holds the CVM, and stores a 465 before it is read.
-    async fn send_prepare(&self, patch: &Patch) -> Result<RawAnswer, UpgradeError> {
+    /// Sends the request, waits while another operation holds the CVM, and stores a 465 before it is read.
+    async fn send_prepare(&self, request: &Request) -> Result<RawAnswer, UpgradeError> {
         let mut wait = BUSY_WAIT;
-        let cvm = self.cvm()?;
+        let is_new = self.makes_new()?;
         loop {
-            let raw = self.world.cloud.prepare(&cvm, patch).await?;
+            let raw = self.send_request(request).await?;
             if raw.status == 465 {
                 fsutil::write(&self.upgrade.dir().join(ANSWER_FILE), &raw.bytes, 0o600)
                     .map_err(|error| not_stored("Phala Cloud prepared an update", error))?;
             }
-            match raw.read() {
+            match FirstPhase::read(&raw, is_new) {
                 Err(CloudError::Busy(problem)) => {
                     self.tell(&format!(
                         "another operation is in progress on the CVM; trying again ({})",

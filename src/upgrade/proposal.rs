@@ -405,7 +405,13 @@ impl Proposal {
     /// What it asks of its own app, and for which CVM.
     pub(super) fn summary(&self) -> String {
         let plan = &self.plan;
-        let cvm = plan.code.as_ref().map(|code| format!(", CVM {}", code.cvm));
+        let cvm = plan
+            .code
+            .as_ref()
+            .map(|code| match (code.target.word(), code.target.seat()) {
+                (Some(word), Some(seat)) => format!(", {word} of CVM {} on {seat}", code.cvm),
+                _ => format!(", CVM {}", code.cvm),
+            });
         format!(
             "{}, app {}, chain {}{}",
             self.changes(),

@@ -5,6 +5,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, b256};
 use super::authority::Actor;
 use super::event::{Event, Identity, Preparation};
 use super::plan::{CodeChange, Plan, Route};
+use super::target::Target;
 use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, PolicyChange, Proof, Proved, SignedTx, TxRequest};
 use crate::cloud::{Accepted, Patch};
 use crate::compose::{Changes, ComposeHash, Form, Manifest, Verification};
@@ -40,6 +41,7 @@ pub(super) fn plan() -> Plan {
     let code = CodeChange {
         cloud: "127.0.0.1".to_owned(),
         cvm: "app-1".to_owned(),
+        target: Target::Cvm,
         cvm_name: Some("app".to_owned()),
         cvm_uuid: None,
         device: Some(B256::repeat_byte(0xde)),
@@ -156,6 +158,7 @@ pub(super) fn story() -> Vec<Event> {
         Event::PrepareTry {
             at: now(),
             digest: B256::ZERO,
+            there: Vec::new(),
         },
         Event::PrepareOk(preparation()),
         Event::Verified {
@@ -176,12 +179,16 @@ pub(super) fn story() -> Vec<Event> {
             block: block(2),
         },
         Event::TxFinal(Box::new(proof(tx.hash))),
-        Event::CommitTry { at: now() },
+        Event::CommitTry {
+            at: now(),
+            there: Vec::new(),
+        },
         Event::CommitOk {
             accepted: Some(Accepted {
                 correlation_id: Some("c-1".to_owned()),
                 status: Some("in_progress".to_owned()),
             }),
+            made: None,
             at: now(),
         },
         Event::Done { at: now() },

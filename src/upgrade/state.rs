@@ -91,6 +91,10 @@ pub struct State {
     pub(super) adopted: bool,
     pub(super) gone: Option<String>,
     pub(super) committing: bool,
+    /// The app's CVMs before the last request that may have made another one.
+    pub(super) there: Vec<String>,
+    /// The CVM that the commit made.
+    pub(super) made: Option<String>,
     pub(super) committed: Option<(Option<Accepted>, Timestamp)>,
     pub(super) done: Option<Timestamp>,
     pub(super) abandoned: Option<String>,
@@ -135,7 +139,7 @@ impl State {
             Event::Open(identity) => self.identity = Some(identity),
             Event::Plan(plan) => self.plan = Some(plan),
             sealed @ Event::Sealed { .. } => self.take_sealed(&sealed),
-            Event::PrepareTry { .. } => self.preparing = true,
+            Event::PrepareTry { there, .. } => self.try_prepare(there),
             Event::PrepareOk(preparation) => self.take_prepared(preparation),
             Event::Verified { hash, how } => self.verified = Some((hash, how)),
             Event::Joined(others) => self.others = others,
@@ -175,13 +179,16 @@ impl State {
                 self.proof = Some(proof);
             }
             Event::TxGone { why } => self.lose_transaction(why),
-            Event::CommitTry { .. } => self.committing = true,
+            Event::CommitTry { there, .. } => {
+                self.remember(self.committing, there);
+                self.committing = true;
+            }
             Event::CommitNot { token_refused, .. } => {
                 self.committing = false;
                 self.token_refused |= token_refused;
             }
-            Event::CommitOk { accepted, at } => {
-                self.committing = false;
+            Event::CommitOk { accepted, at, made } => {
+                (self.committing, self.made) = (false, made);
                 self.committed = Some((accepted, at));
             }
             Event::Done { at } => self.done = Some(at),
@@ -476,6 +483,18 @@ impl State {
         self.outdated = false;
         self.token_refused = false;
         self.prepared = Some(preparation);
+    }
+
+    fn try_prepare(&mut self, there: Vec<String>) {
+        self.remember(self.preparing, there);
+        self.preparing = true;
+    }
+
+    /// A request of which nothing is known keeps what was there before it.
+    fn remember(&mut self, unknown: bool, there: Vec<String>) {
+        if !unknown {
+            self.there = there;
+        }
     }
 
     fn take_frozen(&mut self, frozen: Box<Frozen>) {

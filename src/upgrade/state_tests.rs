@@ -95,6 +95,7 @@ fn t7_a_second_preparation_must_give_the_identical_hash() {
         .apply(Event::PrepareTry {
             at: sample::now(),
             digest: B256::ZERO,
+            there: Vec::new(),
         })
         .unwrap();
     let other = Preparation {
@@ -130,6 +131,7 @@ fn a_refused_commit_can_be_tried_again_and_a_refused_token_is_remembered() {
         .apply(Event::PrepareTry {
             at: sample::now(),
             digest: B256::ZERO,
+            there: Vec::new(),
         })
         .unwrap();
     state.apply(Event::PrepareOk(sample::preparation())).unwrap();

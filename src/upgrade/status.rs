@@ -47,6 +47,12 @@ pub struct Facts {
     /// CVM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cvm: Option<String>,
+    /// Kind of the CVM that is made from it, `replica` or `instance`; nothing where it changes itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub makes: Option<String>,
+    /// UUID of the CVM that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_cvm: Option<String>,
     /// App.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<Address>,
@@ -179,6 +185,8 @@ impl State {
         Facts {
             update: self.identity.as_ref().map(|identity| identity.update.clone()),
             cvm: self.identity.as_ref().and_then(|identity| identity.cvm.clone()),
+            makes: self.code().and_then(|code| code.target.word()).map(str::to_owned),
+            new_cvm: self.made.clone(),
             app: self.identity.as_ref().map(|identity| identity.app),
             chain_id: self.identity.as_ref().map(|identity| identity.chain_id),
             owner: plan.map(|plan| plan.app_state.owner),

@@ -12,7 +12,7 @@ use crate::cloud::{CloudError, Cvm};
 use crate::http::Kind;
 
 /// How long a CVM may look idle with its old hash after the commit before that counts as a failed boot.
-const BOOT_GRACE: Duration = Duration::from_secs(30);
+pub(super) const BOOT_GRACE: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
     /// Watches the CVM until it reports the hash.
@@ -20,6 +20,9 @@ impl Run<'_> {
         let began = tokio::time::Instant::now();
         let mut wait = LOOK_WAIT;
         let mut moved = false;
+        if let Some(made) = self.upgrade.state().made.clone() {
+            return self.watch_new(&made.parse()?).await;
+        }
         let name = self.cvm()?;
         loop {
             match self.world.cloud.cvm(&name).await {
@@ -47,11 +50,11 @@ impl Run<'_> {
         }
     }
 
-    fn is_live(&self, cvm: &Cvm) -> bool {
+    pub(super) fn is_live(&self, cvm: &Cvm) -> bool {
         self.has_our_hash(cvm) == Some(true) && is_running(cvm) && cvm.progress.is_none()
     }
 
-    async fn finish(&mut self) -> Result<Outcome, UpgradeError> {
+    pub(super) async fn finish(&mut self) -> Result<Outcome, UpgradeError> {
         let chain = self.chain().await?;
         let stands = match self.still_allowed().await {
             Err(UpgradeError::Decide {
@@ -76,7 +79,7 @@ impl Run<'_> {
     }
 
     /// By the clock of this machine, since an earlier run may have committed.
-    fn was_committed_long_ago(&self) -> bool {
+    pub(super) fn was_committed_long_ago(&self) -> bool {
         let at = self.upgrade.state().committed.as_ref().map(|(_, at)| *at);
         at.is_some_and(|at| Timestamp::now().duration_since(at).unsigned_abs() > BOOT_GRACE)
     }
@@ -99,13 +102,13 @@ impl Run<'_> {
     }
 }
 
-fn is_running(cvm: &Cvm) -> bool {
+pub(super) fn is_running(cvm: &Cvm) -> bool {
     cvm.status
         .as_deref()
         .is_some_and(|status| status.eq_ignore_ascii_case("running"))
 }
 
-fn is_passing(error: &CloudError) -> bool {
+pub(super) fn is_passing(error: &CloudError) -> bool {
     matches!(error, CloudError::Http(http) if matches!(http.kind, Kind::Connect | Kind::Timeout | Kind::Broken))
         || matches!(
             error,

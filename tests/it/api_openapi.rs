@@ -278,6 +278,7 @@ impl Look<'_> {
             ("nodes", "/teepods/available".to_owned()),
             ("pending_updates", format!("/apps/{app}/pending-updates")),
             ("app_kms_info", format!("/apps/{app}/kms-info")),
+            ("app_cvms", format!("/apps/{app}/cvms")),
             ("kms_list", "/kms".to_owned()),
             ("kms", "/kms/kms_abc".to_owned()),
             ("kms_on_chain", "/kms/on-chain/base".to_owned()),
@@ -420,6 +421,20 @@ impl Look<'_> {
         let proof = json!({"token": token.text, "compose_hash": hex::encode(token.hash),
             "transaction_hash": "already-registered"});
         self.at(200, &asked("commit_replica", "POST", of("/commit-replica"), &proof));
+        self.world.cloud.restore(&cvm);
+        let place = format!("/apps/{}/instances", hex::encode(self.world.app));
+        self.at(200, &asked("create_instance", "POST", place.clone(), &json!({})));
+        self.world.cloud.restore(&cvm);
+        let prepare = asked("prepare_instance", "POST", place.clone(), &json!({})).with("X-Prepare-Only", "true");
+        self.world.cloud.lie(|lies| lies.makes_at_once = true);
+        self.at(200, &prepare);
+        self.world.cloud.lie(|lies| lies.makes_at_once = false);
+        self.world.cloud.restore(&cvm);
+        self.at(465, &prepare);
+        let token = self.world.cloud.tokens().last().unwrap().clone();
+        let proof = json!({"token": token.text, "compose_hash": hex::encode(token.hash),
+            "transaction_hash": "already-registered"});
+        self.at(200, &asked("commit_instance", "POST", place, &proof));
         self.world.cloud.restore(&cvm);
     }
 

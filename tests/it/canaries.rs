@@ -290,7 +290,9 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
         .next()
         .unwrap();
     let alone = watched.ran.lock().unwrap().clone();
-    let others = [of_a_safe(), of_the_workspace(), of_a_fleet()].into_iter().flatten();
+    let others = [of_a_safe(), of_the_workspace(), of_a_fleet(), of_new_cvms()]
+        .into_iter()
+        .flatten();
     let known: BTreeSet<String> = alone.into_iter().chain(others).collect();
     for name in commands.lines().filter_map(|line| line.split_whitespace().next()) {
         let knows = known.contains(name) || name == "help";
@@ -371,6 +373,30 @@ fn of_a_fleet() -> BTreeSet<String> {
     watched.run(&["wait", "--dir", first], &[0]);
     watched.run(&["fleet", "commit", "--dir", dir, "--yes"], &[0]);
     watched.run(&["fleet", "status", "--dir", dir], &[0]);
+    std::mem::take(&mut *watched.ran.lock().unwrap())
+}
+
+/// A replica and an instance, from the first request to the new CVM.
+fn of_new_cvms() -> BTreeSet<String> {
+    let world = World::start();
+    let watched = Watched::new(&world);
+    let keystore = watched.with_keystore();
+    let keystore: Vec<&str> = keystore.iter().map(String::as_str).collect();
+    let (dir, compose) = (
+        watched.flow.dir.to_str().unwrap(),
+        watched.flow.compose.to_str().unwrap(),
+    );
+    let replica = ["cvm", "replicate", "--cvm", CVM, "--node", "18", "--yes", "--dir", dir];
+    watched.run(&replica, &[0]);
+    watched.run(&[&["resume", "--dir", dir, "--yes"][..], &keystore].concat(), &[0]);
+    watched.tokens_are_gone();
+    let second = world.folder().join("second");
+    let second = second.to_str().unwrap();
+    let instance = ["app", "instances", "add", "--cvm", CVM, "-c", compose, "--dir", second];
+    watched.run(&instance, &[0]);
+    watched.run(&[&["resume", "--dir", second, "--yes"][..], &keystore].concat(), &[0]);
+    watched.run(&["app", "instances", "list", "--cvm", CVM], &[0]);
+    assert_eq!(world.cloud.names().len(), 3);
     std::mem::take(&mut *watched.ran.lock().unwrap())
 }
 

@@ -39,6 +39,7 @@ mod layering;
 mod library_examples;
 #[cfg(feature = "failpoints")]
 mod lies;
+mod newcomers;
 mod owners;
 mod peers;
 mod pins;

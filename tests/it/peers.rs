@@ -3,7 +3,9 @@
 use std::process::Output;
 
 use alloy::primitives::B256;
-use countersign::cloud::{ApiKey, ApiVersion, Client, Commit, CommitToken, Options, Patch, Registration};
+use countersign::cloud::{
+    ApiKey, ApiVersion, Client, Commit, CommitToken, NewInstance, Options, Patch, Registration, Replica,
+};
 use countersign::compose::{Changes, ComposeHash};
 use countersign::http::{Http, Limits};
 use serde_json::{Value, json};
@@ -387,4 +389,86 @@ fn our_environment_goes_out_as_the_official_clis_does() {
         patch(&ours).0["allowed_envs"],
         json!(["Z", "DATABASE_URL", "EMPTY", "QUOTED"])
     );
+}
+
+/// A replica, then an instance with other code, each prepared and committed by the official CLI.
+fn phala_makes(world: &World, hash: B256) {
+    let (uuid, app) = (world.cloud.cvm(CVM).uuid, hex::encode(world.app));
+    let (compose, first) = (
+        world.file("docker-compose.yml", NEW_COMPOSE),
+        world.first_hash.to_string(),
+    );
+    let replica = ["cvms", "replicate", &uuid];
+    let instance = ["instances", "add", "--app-id", &app];
+    let revision = ["--compose-hash", &first];
+    let code = ["--compose-file", compose.to_str().unwrap()];
+    for (what, how, hash) in [(&replica[..], revision, world.first_hash), (&instance[..], code, hash)] {
+        let before = world.cloud.names().len();
+        let output = phala(
+            world,
+            &[what, &["--node-id", "18", "--prepare-only", "--json"], &how].concat(),
+        );
+        assert!(output.status.success(), "{}", shown(&output));
+        let (token, hash) = (world.cloud.tokens().pop().unwrap().text, hash.to_string());
+        let commit = ["--commit", "--token", &token, "--compose-hash", &hash, "--json"];
+        let output = phala(world, &[what, &commit].concat());
+        assert!(output.status.success(), "{}", shown(&output));
+        assert_eq!(world.cloud.names().len(), before + 1);
+    }
+}
+
+/// The same requests as ours; the tokens are used already.
+fn we_make(world: &World, hash: B256) {
+    let (client, id) = (our_client(world), world.cloud.cvm(CVM).uuid.parse().unwrap());
+    let (app, first) = (world.app, world.first_hash);
+    let tokens = world.cloud.tokens();
+    block(async move {
+        let tokens = tokens.iter().map(|token| CommitToken::new(&token.text).unwrap());
+        let tokens: Vec<_> = tokens.collect();
+        let known = |hash: B256| ComposeHash::new(hash.0);
+        let commit = |hash: B256, index: usize| Commit {
+            token: &tokens[index],
+            hash: known(hash),
+            by: Registration::Already,
+        };
+        let replica = Replica {
+            node_id: Some(18),
+            compose_hash: Some(known(first)),
+            ..Replica::default()
+        };
+        let instance = NewInstance {
+            node_id: Some(18),
+            docker_compose_file: Some(NEW_COMPOSE.to_owned()),
+            ..NewInstance::default()
+        };
+        let _raw = client.prepare_replica(&id, &replica).await.unwrap();
+        drop(client.commit_replica(&id, commit(first, 0)).await);
+        let _raw = client.prepare_instance(app, &instance).await.unwrap();
+        drop(client.commit_instance(app, commit(hash, 1)).await);
+    });
+}
+
+/// What was posted, beside how its sender is called. The official CLI writes hashes as they were typed and UUIDs with
+/// dashes; the server takes both ways to write them.
+fn posted(world: &World) -> Vec<(String, Option<String>, String)> {
+    let said = |request: Request| {
+        let header = request.header("x-prepare-only").map(ToOwned::to_owned);
+        let body = request.json().to_string().replace("\"0x", "\"");
+        (request.path.replace('-', ""), header, body)
+    };
+    let all = world.cloud.requests().into_iter();
+    all.filter(|request| request.method == "POST").map(said).collect()
+}
+
+#[test]
+fn the_official_cli_makes_replicas_and_instances_and_asks_as_we_do() {
+    let world = World::start();
+    let hash = world.hash_with(NEW_COMPOSE);
+    world.allow(hash);
+    phala_makes(&world, hash);
+    let theirs = posted(&world);
+    assert_eq!(theirs.len(), 4, "{theirs:?}");
+    world.cloud.forget_requests();
+    we_make(&world, hash);
+    assert_eq!(posted(&world), theirs);
 }

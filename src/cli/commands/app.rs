@@ -2,6 +2,7 @@
 
 mod change;
 mod deploy;
+mod instances;
 mod lists;
 mod owner;
 mod place;
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use self::change::{Change, Switch};
 use self::deploy::Deploy;
+use self::instances::Instances;
 use self::lists::{Devices, Hashes};
 use self::owner::Owner;
 use self::place::Place;
@@ -49,6 +51,9 @@ enum AppCommand {
     /// Devices: which may run the app, since when, by which transaction; add and remove them
     #[command(subcommand)]
     Devices(Devices),
+    /// Instances: the app's CVMs, and one more of them by an approval
+    #[command(subcommand)]
+    Instances(Instances),
     /// Propose whether every device may run the app
     #[command(after_help = "Example:\n  countersign app allow-any-device off --cvm my-app")]
     AllowAnyDevice(Box<Switch>),
@@ -91,6 +96,7 @@ impl App {
             AppCommand::Check(target) => target.check(session).await,
             AppCommand::Hashes(hashes) => hashes.run(session).await,
             AppCommand::Devices(devices) => devices.run(session).await,
+            AppCommand::Instances(instances) => instances.run(session).await,
             AppCommand::AllowAnyDevice(switch) => switch.any_device(session).await,
             AppCommand::RequireTcbUpToDate(switch) => switch.tcb(session).await,
             AppCommand::Change(change) => change.run(session).await,

@@ -4,7 +4,9 @@ use super::Next;
 
 /// What comes next and a hint, by the code; `None`: it is about something else.
 pub(super) fn decision(code: &str) -> Option<(Next, &'static str)> {
-    of_policy(code).or_else(|| of_timelock(code))
+    of_policy(code)
+        .or_else(|| of_timelock(code))
+        .or_else(|| of_new_cvm(code))
 }
 
 fn of_policy(code: &str) -> Option<(Next, &'static str)> {
@@ -62,6 +64,36 @@ fn of_policy(code: &str) -> Option<(Next, &'static str)> {
         "ONE_STEP_OWNERSHIP" => (
             Next::Again,
             "the owner gives the app away at once, by `countersign app owner transfer`",
+        ),
+        _ => return None,
+    })
+}
+
+/// The same for a CVM that an approval makes.
+fn of_new_cvm(code: &str) -> Option<(Next, &'static str)> {
+    Some(match code {
+        "NODE_UNKNOWN" => (Next::Command("nodes"), "name a node that `countersign nodes` lists"),
+        "NEW_CVM_CHANGE" => (
+            Next::Command("--help"),
+            "name a node, an environment, and for an instance the texts that it runs",
+        ),
+        "NEW_CVM_EXISTS" => (
+            Next::with("--supersede"),
+            "look at the app's CVMs with `countersign app instances list`; if it is the one that was asked for, nothing is \
+             left to do; to make another one all the same, agree to that with --supersede",
+        ),
+        "NEW_CVM_UNSEEN" => (
+            Next::with("--supersede"),
+            "look at the app's CVMs with `countersign app instances list`; if none was made, agree to another try with \
+             --supersede",
+        ),
+        "NEW_CVM_AMBIGUOUS" => (
+            Next::Look,
+            "look at the app's CVMs with `countersign app instances list` and delete the one too many; nothing is made again",
+        ),
+        "TOKEN_MISSING" => (
+            Next::Resume,
+            "look at the app's pending updates; without a token nothing can be made",
         ),
         _ => return None,
     })

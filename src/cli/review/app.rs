@@ -4,6 +4,7 @@ use super::chain;
 use crate::cli::text::{Page, escape};
 use crate::cli::view::{route, yes_no};
 use crate::compose::{FieldChange, Verification};
+use crate::upgrade::Target;
 use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, Machine, OtherApp, Review};
 
 /// One of the apps that a transaction changes.
@@ -80,6 +81,8 @@ fn asked(page: &mut Page, asked: &Asked) {
                     None => cvm.clone(),
                 }),
         ),
+        ("makes", asked.target.as_ref().and_then(made)),
+        ("on device", asked.device.map(|device| device.to_string())),
         ("app", Some(asked.app.to_string())),
         ("chain", Some(chain(asked.chain_id))),
         ("KMS", asked.kms.map(|kms| kms.to_string())),
@@ -88,6 +91,12 @@ fn asked(page: &mut Page, asked: &Asked) {
         ("prepared", asked.prepared_at.map(|at| at.to_string())),
         ("token dies", expiry),
     ]);
+}
+
+/// The CVM that is made from the one that is named.
+fn made(target: &Target) -> Option<String> {
+    let (word, seat) = (target.word()?, target.seat()?);
+    Some(format!("another CVM: {word} on {seat}"))
 }
 
 fn images(page: &mut Page, images: &[Image]) {

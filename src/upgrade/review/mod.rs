@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::ballot::judge;
 use super::findings::Warning;
-use super::{Limits, Proposal, Route, State, Stop, UpgradeError, World};
+use super::{Limits, Proposal, Route, State, Stop, Target, UpgradeError, World};
 use crate::chain::{AppState, OperationState};
 use crate::compose::{Changes, ComposeHash, FieldChange, Verification};
 use crate::safe::{Decoded, Digests, SafeInfo};
@@ -87,6 +87,12 @@ pub struct Asked {
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cvm_name: Option<String>,
+    /// What is made from that CVM, and where; none when it changes itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// Device that is to run what is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<B256>,
     /// App id = contract.
     pub app: Address,
     /// Chain id.

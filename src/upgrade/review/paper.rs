@@ -103,10 +103,13 @@ fn nested(ceremony: &Ceremony) -> Vec<NestedNow> {
 
 fn asked(proposal: &Proposal) -> Asked {
     let plan = &proposal.plan;
+    let new = plan.code.as_ref().filter(|code| code.target.is_new());
     Asked {
         update: proposal.update.clone(),
         cvm: plan.code.as_ref().map(|code| code.cvm.clone()),
         cvm_name: plan.code.as_ref().and_then(|code| code.cvm_name.clone()),
+        target: new.map(|code| code.target.clone()),
+        device: new.and_then(|code| code.device),
         app: plan.app,
         chain_id: plan.chain_id,
         kms: plan.kms,

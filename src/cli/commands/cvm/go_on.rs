@@ -18,7 +18,7 @@ use crate::cli::settings::{Settings, Typed};
 use crate::cloud::{Patch, Patched, Prepared};
 use crate::compose::Changes;
 use crate::safe::Trust;
-use crate::upgrade::{EnvRequest, Expected, Goal, Intent, TimelockChoice, Warning};
+use crate::upgrade::{EnvRequest, Expected, Goal, Intent, Target, TimelockChoice, Warning};
 
 /// How a change that needs an approval goes on.
 #[derive(Debug, Clone, Default, Args)]
@@ -81,6 +81,7 @@ impl Order<'_> {
     pub(super) fn intent(&self, patch: Patch, env: Option<EnvRequest>) -> Intent {
         Intent {
             cvm: self.id.clone(),
+            target: Target::Cvm,
             patch,
             env,
             confirm: false,

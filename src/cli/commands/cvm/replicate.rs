@@ -1,18 +1,23 @@
-//! `replicate`: another instance of the same app, at once or in two steps.
+//! `replicate`: another instance of the same app: at once, in two steps, or as an upgrade that the app's owner approves.
 
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::B256;
 use clap::Args;
 
+use super::go_on::GoOn;
 use super::order::{Order, Terms, finish, record, sealed, show};
+use crate::chain::PolicyChange;
+use crate::cli::args::{Governor, Workload};
 use crate::cli::error::CliError;
 use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cloud::{Commit, CommitToken, Cvm, Goal, Registration, Replica, Replicated};
+use crate::cli::settings;
+use crate::cloud::{Commit, CommitToken, Cvm, Goal, Patch, Registration, Replica, Replicated};
 use crate::compose::ComposeHash;
 use crate::fsutil;
+use crate::upgrade::{EnvRequest, Intent, Seat, Target};
 
 /// Mode of the token's file.
 const MODE: u32 = 0o600;
@@ -21,11 +26,13 @@ const MAX_TOKEN: u64 = 128;
 
 /// Make another instance of the same app
 ///
-/// On an on-chain KMS the hash, and the device of the node, have to be allowed first. With --prepare-only a commit token is
-/// written into a file, to be given to --commit once the owner allowed them.
+/// On an on-chain KMS the hash, and the device of the node, have to be allowed first. With --dir the replica is prepared as
+/// an upgrade: the same checks, one approval for what is missing, the proof, and one replica however often it is run again.
+/// With --prepare-only a commit token is written into a file, to be given to --commit once the owner allowed them.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  countersign cvm replicate --cvm my-app --node 18 --wait --yes\n  \
+    countersign cvm replicate --cvm my-app --node 18 --dir replica --add-device 0x1234...\n  \
     countersign cvm replicate --cvm my-app --prepare-only --token-file replica.token --yes\n  \
     countersign cvm replicate --cvm my-app --commit --token-file replica.token --compose-hash 0x1234... --yes"
 )]
@@ -34,16 +41,16 @@ pub(super) struct Replicate {
     #[arg(long, value_name = "N")]
     node: Option<u64>,
     /// File with a new sealed environment, hex [default: the source's]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["env_file", "env"])]
     encrypted_env: Option<PathBuf>,
     /// Which revision, when the app runs several; with --commit, the hash that was prepared
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", conflicts_with = "dir")]
     compose_hash: Option<ComposeHash>,
     /// Get a commit token, and make nothing yet
-    #[arg(long, requires = "token_file")]
+    #[arg(long, requires = "token_file", conflicts_with = "dir")]
     prepare_only: bool,
     /// Make the replica that was prepared
-    #[arg(long, requires_all = ["token_file", "compose_hash"], conflicts_with_all = ["prepare_only", "node", "encrypted_env"])]
+    #[arg(long, requires_all = ["token_file", "compose_hash"], conflicts_with_all = ["prepare_only", "node", "encrypted_env", "dir"])]
     commit: bool,
     /// File for the commit token (mode 0600)
     #[arg(long, value_name = "FILE")]
@@ -51,6 +58,15 @@ pub(super) struct Replicate {
     /// Transaction that allowed the hash [default: it was allowed earlier]
     #[arg(long, value_name = "HASH", requires = "commit")]
     transaction_hash: Option<B256>,
+    /// Let this device run the app, by the same approval; repeat it
+    #[arg(long, value_name = "ID", requires = "dir", help_heading = "As an upgrade")]
+    add_device: Vec<B256>,
+    #[command(flatten)]
+    workload: Workload,
+    #[command(flatten)]
+    governor: Governor,
+    #[command(flatten)]
+    on: GoOn,
     #[command(flatten)]
     terms: Terms,
 }
@@ -58,11 +74,52 @@ pub(super) struct Replicate {
 impl Replicate {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm replicate")?;
+        if self.on.dir.is_some() {
+            return self.go_on(&order).await;
+        }
+        self.refuse_ceremony()?;
         match (&self.token_file, self.prepare_only, self.commit) {
             (Some(file), true, _) => self.prepare(&order, file).await,
             (Some(file), _, true) => self.commit(&order, file).await,
             _ => self.make(&order).await,
         }
+    }
+
+    /// What only an upgrade does is not left out in silence.
+    fn refuse_ceremony(&self) -> Result<(), CliError> {
+        let governor = self.governor.proposer.is_some() || self.governor.delay.is_some();
+        if self.workload.is_empty() && !governor {
+            return Ok(());
+        }
+        Err(CliError::Usage {
+            code: "USAGE_NEEDS_DIR",
+            message: "only an upgrade seals an environment or asks a timelock".to_owned(),
+            hint: "name a directory for it by --dir".to_owned(),
+            next: Next::with("--dir DIR"),
+        })
+    }
+
+    /// As an upgrade; nothing is made before its commit.
+    async fn go_on(&self, order: &Order<'_>) -> Result<Report, CliError> {
+        let session = order.session();
+        let tell = |news: &str| session.out.progress(news);
+        let env = match &self.encrypted_env {
+            Some(file) => Some(EnvRequest::Sealed {
+                blob: sealed(file)?,
+                names: Vec::new(),
+            }),
+            None => settings::workload(&self.workload, &session.env, &tell)?,
+        };
+        let intent = Intent {
+            target: Target::Replica(Seat {
+                node: self.node,
+                ..Seat::default()
+            }),
+            policy: self.add_device.iter().copied().map(PolicyChange::AddDevice).collect(),
+            timelock: settings::timelock(&self.governor),
+            ..order.intent(Patch::default(), env)
+        };
+        order.as_upgrade(intent, &self.on).await
     }
 
     fn replica(&self) -> Result<Replica, CliError> {
@@ -89,7 +146,11 @@ impl Replicate {
             Replicated::Created(cvm) => made(order, &cvm).await,
             Replicated::HashRequired(prepared) => {
                 let mut report = order.first_phase(&prepared);
-                report.hint = Some("have hash and device allowed, then run the same again".to_owned());
+                report.hint = Some(
+                    "have hash and device allowed: with --dir DIR as an upgrade, which asks for both at once"
+                        .to_owned(),
+                );
+                report.next = Some(order.prepare_command(None));
                 Ok(report)
             }
         }

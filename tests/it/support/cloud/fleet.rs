@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::Request;
 use super::configure::{IMAGES, object, refreshed};
-use super::model::{Cvm, More, State, Wanted, bare, compose_hash};
+use super::model::{Cvm, More, NODES, State, Wanted, bare, compose_hash};
 use super::routes::{Answer, Context};
 use super::updates::{self, query};
-use super::{approval, hooks, life, records};
+use super::{hooks, life, records};
 
 /// Routes of this file; `None` when it has none for the request.
 pub(super) fn route(context: &Context, request: &Request, parts: &[&str]) -> Option<Answer> {
@@ -144,53 +144,6 @@ fn commit(context: &Context, request: &Request) -> Answer {
     Answer::ok(life::vm(state.find(&cvm.uuid)[0]))
 }
 
-/// `POST /cvms/{id}/replicas`, in both of its uses.
-pub(super) async fn replicate(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
-    let body = object(request).unwrap_or_default();
-    if body
-        .get("node_id")
-        .and_then(Value::as_u64)
-        .is_some_and(|node| node != 18)
-    {
-        return Answer::detail(404, "Target node not found");
-    }
-    let asked = body
-        .get("compose_hash")
-        .and_then(Value::as_str)
-        .and_then(updates::parse_hash);
-    let hash = asked.unwrap_or(cvm.compose_hash);
-    if hash != cvm.compose_hash {
-        return Answer::error(400, "ERR-03-009", "No live revision has this compose hash");
-    }
-    if let Some(kms) = &cvm.kms {
-        let prepare_only = request.header("x-prepare-only") == Some("true");
-        let known = approval::hash_allowed(kms, cvm.app, hash).await.unwrap_or(false);
-        if prepare_only || !known {
-            return updates::hash_required(context, cvm, (hash, (cvm.manifest.clone(), None)), prepare_only).await;
-        }
-    }
-    made_replica(context, cvm)
-}
-
-/// `POST /cvms/{id}/commit-replica`.
-pub(super) async fn commit_replica(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
-    match updates::spend(context, cvm, request).await {
-        Ok(_) => made_replica(context, cvm),
-        Err(answer) => answer,
-    }
-}
-
-fn made_replica(context: &Context, source: &Cvm) -> Answer {
-    let replica = context.lock().make(Cvm {
-        commits: Vec::new(),
-        progress: None,
-        ..source.clone()
-    });
-    context.operate(&replica, "create", ("starting", "running"), |_| {});
-    let state = context.lock();
-    Answer::ok(life::vm(state.find(&replica.uuid)[0]))
-}
-
 fn instance_ids(context: &Context, request: &Request) -> Answer {
     let Some(body) = object(request) else {
         return updates::invalid("body", "Input should be a valid dictionary");
@@ -242,14 +195,17 @@ fn next_app_ids(request: &Request) -> Answer {
 
 fn nodes(context: &Context) -> Answer {
     let state = context.lock();
-    let device = state.cvms.first().map(|cvm| hex::encode(cvm.device));
     let images = [json!({"name": IMAGES[0], "is_dev": false, "version": [0, 5, 7], "os_image_hash": null})];
+    let node = |(id, name, seed): (u64, &str, &str)| {
+        json!({"teepod_id": id, "name": name, "listed": true, "resource_score": 0.9, "remaining_vcpu": 30.0,
+            "remaining_memory": 65536.0, "remaining_cvm_slots": 7, "images": images, "support_onchain_kms": true,
+            "fmspc": null, "device_id": hex::encode(keccak256(seed)), "region_identifier": "sim",
+            "default_kms": "kms_abc", "kms_list": ["kms_abc"]})
+    };
+    let nodes: Vec<Value> = NODES.into_iter().map(node).collect();
     Answer::ok(
         json!({"tier": "pro", "capacity": {"max_instances": 10, "max_vcpu": 64, "max_memory": 131_072,
-        "max_disk": 1000}, "nodes": [{"teepod_id": 18, "name": "sim1", "listed": true, "resource_score": 0.9,
-        "remaining_vcpu": 30.0, "remaining_memory": 65536.0, "remaining_cvm_slots": 7, "images": images,
-        "support_onchain_kms": true, "fmspc": null, "device_id": device, "region_identifier": "sim",
-        "default_kms": "kms_abc", "kms_list": ["kms_abc"]}], "kms_list": [kms("kms_abc", state.contract())]}),
+        "max_disk": 1000}, "nodes": nodes, "kms_list": [kms("kms_abc", state.contract())]}),
     )
 }
 
@@ -261,7 +217,7 @@ impl State {
     }
 
     /// Gives a new CVM its number and names, and keeps it.
-    fn make(&mut self, cvm: Cvm) -> Cvm {
+    pub(super) fn make(&mut self, cvm: Cvm) -> Cvm {
         let number = 1000 + self.next();
         let seed = keccak256(format!("made {number}"));
         let mut bytes = [0; 16];

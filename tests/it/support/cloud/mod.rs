@@ -11,6 +11,7 @@ mod hooks;
 mod kms;
 mod life;
 mod model;
+mod newcomers;
 mod records;
 mod routes;
 mod stream;
@@ -28,7 +29,8 @@ use model::State;
 pub use hooks::STEP_UP;
 pub use kms::KmsKeys;
 pub use model::{
-    BootFailure, Cvm, Edit, Fate, Lies, Manifest, More, OnchainKms, Token, bare, compose_hash, ordinary_manifest,
+    BootFailure, Cvm, Edit, Fate, Lies, Makes, Manifest, More, NODES, OnchainKms, Token, bare, compose_hash,
+    ordinary_manifest,
 };
 
 /// The key that the simulated cloud accepts.

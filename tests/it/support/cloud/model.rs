@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, keccak256};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+
+/// Nodes: number, name, and what their device is the hash of.
+pub const NODES: [(u64, &str, &str); 2] = [(18, "sim1", "device"), (26, "sim2", "device of another node")];
 
 /// A manifest as stored.
 pub type Manifest = Map<String, Value>;
@@ -132,13 +135,26 @@ impl Default for More {
     }
 }
 
+/// What a token makes when it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Makes {
+    /// The CVM runs something else.
+    Update,
+    /// Another CVM runs what this one runs, on the node with this device.
+    Replica(B256),
+    /// Another CVM of the app, on the node with this device.
+    Instance(B256),
+}
+
 /// What a prepare made.
 #[derive(Debug, Clone)]
 pub struct Token {
     /// The token.
     pub text: String,
-    /// Its CVM.
+    /// Its CVM; an app's own when it makes an instance.
     pub uuid: String,
+    /// What it makes.
+    pub makes: Makes,
     /// Its hash.
     pub hash: B256,
     /// The manifest that will run.
@@ -197,6 +213,8 @@ pub struct Lies {
     pub redirect: Option<String>,
     /// `kms_info` of a 465 has only chain id and contract, as the documents show it.
     pub short_kms_info: bool,
+    /// What should be prepared is made at once, where a CVM is asked for.
+    pub makes_at_once: bool,
     /// Applied to what the KMS says of its key for an app.
     pub edit_pubkey: Option<Edit>,
     /// Applied to the body of every 465.
@@ -280,6 +298,11 @@ impl Cvm {
     /// The hash that it was made with, as far as is known.
     pub(super) const fn first_hash(&self) -> B256 {
         self.compose_hash
+    }
+    /// Number and name of its node.
+    pub fn node(&self) -> (u64, &'static str) {
+        let there = NODES.into_iter().find(|(_, _, seed)| keccak256(seed) == self.device);
+        there.map_or((NODES[0].0, NODES[0].1), |(id, name, _)| (id, name))
     }
     /// `cvm_…`, as newer API versions name it.
     pub fn hashed_id(&self) -> String {

@@ -20,7 +20,7 @@ pub(super) fn cvm(cvm: &Cvm, version: &str, lies: &Lies) -> Value {
 pub(super) fn flat(cvm: &Cvm, lies: &Lies) -> Value {
     json!({
         "id": cvm.number, "name": cvm.name, "status": cvm.status, "in_progress": cvm.progress.is_some(),
-        "teepod_id": 18, "teepod": {"id": 18, "name": "sim1", "region_identifier": "sim"},
+        "teepod_id": cvm.node().0, "teepod": {"id": cvm.node().0, "name": cvm.node().1, "region_identifier": "sim"},
         "app_id": bare(cvm.app), "vm_uuid": cvm.uuid, "instance_id": cvm.instance_id,
         "vcpu": cvm.more.vcpu, "memory": cvm.more.memory, "disk_size": cvm.more.disk_size,
         "base_image": cvm.more.image,
@@ -52,7 +52,7 @@ pub(super) fn nested(cvm: &Cvm, lies: &Lies) -> Value {
         "resource": {"instance_type": "tdx.small", "vcpu": cvm.more.vcpu,
             "memory_in_gb": cvm.more.memory as f64 / 1024.0, "disk_in_gb": cvm.more.disk_size, "gpus": 0,
             "compute_billing_price": "0.058", "billing_period": "hourly"},
-        "node_info": {"object_type": "node", "id": 18, "name": "sim1", "region": "sim",
+        "node_info": {"object_type": "node", "id": cvm.node().0, "name": cvm.node().1, "region": "sim",
             "device_id": hex::encode(cvm.device), "ppid": null, "status": "ONLINE", "version": "0.5.7"},
         "os": {"name": cvm.more.image, "version": "0.5.7", "is_dev": false, "os_image_hash": hex::encode(cvm.os_image)},
         "kms_type": if cvm.kms.is_some() { "base" } else { "phala" },

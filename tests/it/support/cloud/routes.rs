@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::model::{Cvm, Fate, Lies, State, bare};
-use super::{Request, TOKEN_LIFE, approval, configure, fleet, life, records, stream, updates};
+use super::{Request, TOKEN_LIFE, approval, configure, fleet, life, newcomers, records, stream, updates};
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -129,8 +129,8 @@ async fn route(context: &Context, request: &Request) -> Answer {
             return answer;
         }
         return match (verb, rest) {
-            ("POST", ["replicas"]) => fleet::replicate(context, &cvm, request).await,
-            ("POST", ["commit-replica"]) => fleet::commit_replica(context, &cvm, request).await,
+            ("POST", ["replicas"]) => newcomers::replicate(context, &cvm, request).await,
+            ("POST", ["commit-replica"]) => newcomers::commit_replica(context, &cvm, request).await,
             ("GET", []) => context.record(&cvm, request),
             ("PATCH", []) => updates::patch(context, &cvm, request).await,
             ("GET", ["compose_file"]) => Answer::ok(Value::Object(cvm.manifest)),
@@ -147,6 +147,8 @@ async fn route(context: &Context, request: &Request) -> Answer {
         return match (verb, parts.get(2..).unwrap_or_default()) {
             ("GET", ["pending-updates"]) => context.pending(cvm.app).await,
             ("GET", ["pending-updates", uuid, hash, "preview"]) => context.preview(uuid, hash),
+            ("GET", ["cvms"]) => newcomers::of_app(context, &cvm, request),
+            ("POST", ["instances"]) => newcomers::instances(context, &cvm, request).await,
             ("GET", ["kms-info"]) => app_kms_info(&cvm, &context.lock().lies),
             ("GET", ["device-allowlist"]) => device_allowlist(&cvm).await,
             ("POST", ["is-allowed"]) => is_allowed(&cvm, request).await,

@@ -6,7 +6,7 @@ use alloy::primitives::B256;
 use serde_json::{Map, Value, json};
 
 use super::approval::{self, Denial};
-use super::model::{BootFailure, Change, Cvm, Fate, Lies, Manifest, State, Token, bare, compose_hash};
+use super::model::{BootFailure, Change, Cvm, Fate, Lies, Makes, Manifest, State, Token, bare, compose_hash};
 use super::routes::{Answer, Context};
 use super::{Request, TOKEN_LIFE, records};
 
@@ -53,14 +53,19 @@ pub(super) async fn patch(context: &Context, cvm: &Cvm, request: &Request) -> An
 }
 
 pub(super) async fn commit(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
-    match spend(context, cvm, request).await {
+    match spend(context, cvm, request, |makes| makes == Makes::Update).await {
         Ok(token) => accepted(cvm, &begin(context, cvm, token.hash, (token.manifest, token.env))),
         Err(answer) => answer,
     }
 }
 
 /// Checks what a commit brings, and takes the token out of use.
-pub(super) async fn spend(context: &Context, cvm: &Cvm, request: &Request) -> Result<Token, Answer> {
+pub(super) async fn spend(
+    context: &Context,
+    cvm: &Cvm,
+    request: &Request,
+    kind: fn(Makes) -> bool,
+) -> Result<Token, Answer> {
     let body: Value = match serde_json::from_slice(&request.body) {
         Ok(body @ Value::Object(_)) => body,
         _ if request.body.is_empty() => json!({}),
@@ -74,16 +79,16 @@ pub(super) async fn spend(context: &Context, cvm: &Cvm, request: &Request) -> Re
         return Err(invalid("token", "Field required"));
     };
     let (hash, transaction) = (given("compose_hash"), given("transaction_hash"));
-    let token = usable(context, cvm, &text, &hash)?;
+    let token = usable(context, cvm, (&text, kind), &hash)?;
     if let Some(kms) = &cvm.kms
         && let Err(denial) = approval::check(kms, cvm.app, token.hash, &transaction).await
     {
         return Err(denied(denial));
     }
     // Asked again after the chain was read: of two commits at once only one may win.
-    let token = usable(context, cvm, &text, "")?;
+    let token = usable(context, cvm, (&text, kind), "")?;
     let mut state = context.lock();
-    if state.cvm_mut(&cvm.uuid).progress.is_some() {
+    if state.find_mut(&cvm.uuid).is_some_and(|cvm| cvm.progress.is_some()) {
         return Err(Answer::detail(409, "Another operation is in progress"));
     }
     let live = |one: &&mut Token| one.text == token.text && one.fate == Fate::Live;
@@ -185,11 +190,16 @@ fn changed(context: &Context, cvm: &Cvm, body: &Map<String, Value>) -> Manifest 
     manifest
 }
 
-pub(super) async fn hash_required(
+pub(super) async fn hash_required(context: &Context, cvm: &Cvm, what: (B256, Change), prepare_only: bool) -> Answer {
+    allow_first(context, cvm, what, (prepare_only, Makes::Update)).await
+}
+
+/// The same for what a token may make; one for a new CVM comes with or without the header.
+pub(super) async fn allow_first(
     context: &Context,
     cvm: &Cvm,
     (hash, change): (B256, Change),
-    prepare_only: bool,
+    (prepare_only, makes): (bool, Makes),
 ) -> Answer {
     let Some(kms) = &cvm.kms else {
         return Answer::detail(400, "The app has no on-chain KMS");
@@ -210,9 +220,9 @@ pub(super) async fn hash_required(
         field("device_id", &device),
         field("kms_info", &records::kms_info(cvm, &lies, lies.short_kms_info)),
     ];
-    if prepare_only {
-        let token = state.issue(cvm, hash, change);
-        details.extend(commit_fields(context, cvm, &lies, &token));
+    if prepare_only || makes != Makes::Update {
+        let token = state.issue(cvm, (hash, makes), change);
+        details.extend(commit_fields(context, cvm, &lies, (&token, makes)));
         let allowed = json!({"compose_hash_allowed": known, "device_id_allowed": device_ok,
             "is_allowed": known && device_ok});
         details.push(field("onchain_status", &allowed));
@@ -230,7 +240,7 @@ pub(super) async fn hash_required(
 
 impl State {
     /// A new token; an earlier one of this CVM is worth nothing from now on.
-    fn issue(&mut self, cvm: &Cvm, hash: B256, (manifest, env): Change) -> String {
+    fn issue(&mut self, cvm: &Cvm, (hash, makes): (B256, Makes), (manifest, env): Change) -> String {
         let superseded = |token: &&mut Token| token.uuid == cvm.uuid && token.fate == Fate::Live;
         for token in self.tokens.iter_mut().filter(superseded) {
             token.fate = Fate::Superseded;
@@ -240,6 +250,7 @@ impl State {
         self.tokens.push(Token {
             text: text.clone(),
             uuid: cvm.uuid.clone(),
+            makes,
             hash,
             manifest,
             env,
@@ -250,17 +261,21 @@ impl State {
     }
 }
 
-fn commit_fields(context: &Context, cvm: &Cvm, lies: &Lies, token: &str) -> [Value; 3] {
+fn commit_fields(context: &Context, cvm: &Cvm, lies: &Lies, (token, makes): (&str, Makes)) -> [Value; 3] {
     let honest = || context.base.clone();
     let foreign = |host: &String| format!("{host}/api/v1");
     let api = lies.commit_host.as_ref().map_or_else(honest, foreign);
     let site = lies.commit_host.as_deref().unwrap_or("https://cloud.phala.com");
-    let id = cvm.dashed_uuid();
-    let page = format!("{site}/cvms/{id}/confirm-update?token={token}");
+    let place = match makes {
+        Makes::Update => format!("cvms/{}/commit-update", cvm.dashed_uuid()),
+        Makes::Replica(_) => format!("cvms/{}/commit-replica", cvm.dashed_uuid()),
+        Makes::Instance(_) => format!("apps/{}/instances", bare(cvm.app)),
+    };
+    let page = format!("{site}/confirm?token={token}");
     [
         field("commit_token", &json!(token)),
         field("commit_url", &json!(page)),
-        field("api_commit_url", &json!(format!("{api}/cvms/{id}/commit-update"))),
+        field("api_commit_url", &json!(format!("{api}/{place}"))),
     ]
 }
 
@@ -298,13 +313,13 @@ fn unknown_hash() -> Answer {
 }
 
 /// The token, if it may be committed to this CVM now.
-fn usable(context: &Context, cvm: &Cvm, text: &str, hash: &str) -> Result<Token, Answer> {
+fn usable(context: &Context, cvm: &Cvm, (text, kind): (&str, fn(Makes) -> bool), hash: &str) -> Result<Token, Answer> {
     let refused = |message: &str| Err(Answer::error(466, "ERR-01-006", message));
     let state = context.lock();
     let Some(token) = state
         .tokens
         .iter()
-        .find(|token| token.text == text && token.uuid == cvm.uuid)
+        .find(|token| token.text == text && token.uuid == cvm.uuid && kind(token.makes))
     else {
         return refused("Commit token is invalid");
     };

@@ -1,0 +1,179 @@
+//! `app instances`: the CVMs of an app, and one more of them, approved and made like an upgrade.
+
+use std::path::PathBuf;
+
+use alloy::primitives::{Address, B256};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::chain::PolicyChange;
+use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, Workload};
+use crate::cli::commands::upgrade::start;
+use crate::cli::error::CliError;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::settings::{self, Project, Settings, Typed, text_file};
+use crate::cloud::{Cvm, CvmId, Patch};
+use crate::compose::Changes;
+use crate::upgrade::{Goal, Intent, Seat, Target};
+
+/// Instances.
+#[derive(Debug, Subcommand)]
+pub(super) enum Instances {
+    /// List the app's CVMs: node, device, compose hash, status
+    #[command(after_help = "Examples:\n  countersign app instances list --cvm my-app\n  \
+        countersign app instances list 0x1234567890123456789012345678901234567890")]
+    List(ListArgs),
+    Add(Box<Add>),
+}
+
+/// Whose CVMs.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// App id = address of the app's contract [default: the CVM's]
+    #[arg(value_name = "ADDRESS", conflicts_with = "cvm")]
+    app: Option<Address>,
+    /// CVM whose app it is [default: what phala.toml names]
+    #[arg(long, value_name = "ID")]
+    cvm: Option<CvmId>,
+}
+
+/// Prepare one more instance of an app; it is approved and made like an upgrade
+///
+/// The CVM that is named is what the instance is made from: without other texts it runs the same. The app's owner has to
+/// allow the compose hash and the device of the node; what is missing is named before anything is sent, and --add-device
+/// lets the device in by the same approval. Nothing is made before the commit: go on with `countersign resume`, or step by
+/// step.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  countersign app instances add --cvm my-app --node 18\n  \
+    countersign app instances add --cvm my-app --node 18 -c docker-compose.yml --add-device 0x1234... --dir second")]
+pub(super) struct Add {
+    /// CVM that it is made from: name, UUID, app id or instance id [default: what phala.toml names]
+    #[arg(long, value_name = "ID", help_heading = "What is made")]
+    cvm: Option<CvmId>,
+    /// Node, as `countersign nodes` numbers it [default: the one of the CVM]
+    #[arg(long, value_name = "N", help_heading = "What is made")]
+    node: Option<u64>,
+    /// Docker Compose file to run [default: what the CVM runs]
+    #[arg(short, long, value_name = "FILE", help_heading = "What is made")]
+    compose: Option<PathBuf>,
+    /// Script that runs before the containers [default: the CVM's]
+    #[arg(long, value_name = "FILE", help_heading = "What is made")]
+    pre_launch_script: Option<PathBuf>,
+    /// Let this device run the app, by the same approval; repeat it
+    #[arg(long, value_name = "ID", help_heading = "What is made")]
+    add_device: Vec<B256>,
+    #[command(flatten)]
+    workload: Workload,
+    #[command(flatten)]
+    expect: Expect,
+    #[command(flatten)]
+    dir: NewDir,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    safe: Multisig,
+    #[command(flatten)]
+    notices: Notices,
+    #[command(flatten)]
+    timelock: Governor,
+    #[command(flatten)]
+    allow: Allow,
+}
+
+impl Instances {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        match self {
+            Self::List(list) => list.run(session).await,
+            Self::Add(add) => add.run(session).await,
+        }
+    }
+}
+
+impl ListArgs {
+    async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let settings = Settings::gather(Typed::default(), &session.env)?;
+        let outside = session.outside(&settings)?;
+        let cloud = outside.cloud();
+        let app = match self.app {
+            Some(app) => app,
+            None => {
+                let named = settings::cvm(self.cvm.as_ref(), &Project::here()?)?.value;
+                let cvm = cloud.cvm(&named).await?;
+                cvm.app_id.or(cvm.kms.app_contract).ok_or_else(|| CliError::Input {
+                    code: "INPUT_NO_APP",
+                    message: format!("Phala Cloud names no app for `{named}`"),
+                    hint: "name the app by its address".to_owned(),
+                })?
+            }
+        };
+        let cvms = cloud.app_cvms(app).await?;
+        let mut report = Report::done("app instances list", "read from Phala Cloud");
+        report.facts.upgrade.app = Some(app);
+        for cvm in &cvms {
+            report.page.line(&row(cvm));
+        }
+        let items: Vec<_> = cvms.iter().map(|cvm| json!({ "cvm": cvm })).collect();
+        report.data = Some(json!({ "app": app, "items": items }));
+        Ok(report)
+    }
+}
+
+fn row(cvm: &Cvm) -> String {
+    let or = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
+    let device = cvm.device_id.map(|device| device.to_string());
+    let hash = cvm.compose_hash.map(|hash| hash.to_string());
+    format!(
+        "{}  {}  {}  device {}  hash {}",
+        or(cvm.uuid.clone()),
+        or(cvm.name.clone()),
+        or(cvm.status.clone()),
+        or(device),
+        or(hash)
+    )
+}
+
+impl Add {
+    async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let typed = Typed {
+            reach: Some(&self.reach),
+            safe: Some(&self.safe),
+            notices: Some(&self.notices),
+            allow: Some(&self.allow),
+            ..Typed::default()
+        };
+        let settings = Settings::gather(typed, &session.env)?;
+        let intent = self.intent(session)?;
+        let goal = (Goal::Prepared, "app instances add");
+        start(session, &settings, intent, (self.dir.dir.as_deref(), goal)).await
+    }
+
+    fn intent(&self, session: &Session) -> Result<Intent, CliError> {
+        let project = Project::here()?;
+        let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
+        let changes = Changes {
+            docker_compose_file: text(&self.compose)?,
+            pre_launch_script: text(&self.pre_launch_script)?,
+            ..Changes::default()
+        };
+        let tell = |news: &str| session.out.progress(news);
+        Ok(Intent {
+            cvm: settings::cvm(self.cvm.as_ref(), &project)?.value,
+            target: Target::Instance(Seat {
+                node: self.node,
+                ..Seat::default()
+            }),
+            patch: Patch {
+                changes,
+                ..Patch::default()
+            },
+            env: settings::workload(&self.workload, &session.env, &tell)?,
+            confirm: false,
+            policy: self.add_device.iter().copied().map(PolicyChange::AddDevice).collect(),
+            revoke_old: false,
+            trust: settings::trust(&self.safe),
+            timelock: settings::timelock(&self.timelock),
+            expected: settings::expected(&self.expect, &project),
+        })
+    }
+}
