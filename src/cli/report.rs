@@ -427,6 +427,16 @@ mod tests {
     use super::*;
     use crate::upgrade::Effect;
 
+    fn other() -> upgrade::OtherFacts {
+        upgrade::OtherFacts {
+            cvm: Some("x".to_owned()),
+            app: alloy::primitives::Address::ZERO,
+            compose_hash: Some(crate::compose::ComposeHash::new([7; 32])),
+            policy: Vec::new(),
+            proved: true,
+        }
+    }
+
     fn full() -> Envelope {
         let word = alloy::primitives::B256::repeat_byte(7);
         let hash = crate::compose::ComposeHash::new([7; 32]);
@@ -446,8 +456,8 @@ mod tests {
             facts: Facts {
                 upgrade: upgrade::Facts {
                     update: text(),
-                    makes: Some(String::new()),
-                    new_cvm: Some(String::new()),
+                    makes: text(),
+                    new_cvm: text(),
                     cvm: text(),
                     app: Some(alloy::primitives::Address::ZERO),
                     chain_id: Some(1),
@@ -455,13 +465,7 @@ mod tests {
                     previous_compose_hash: Some(hash),
                     compose_hash: Some(hash),
                     policy: vec![crate::chain::PolicyChange::AddDevice(word)],
-                    others: vec![upgrade::OtherFacts {
-                        cvm: text(),
-                        app: alloy::primitives::Address::ZERO,
-                        compose_hash: Some(hash),
-                        policy: Vec::new(),
-                        proved: true,
-                    }],
+                    others: vec![other()],
                     safe_tx_hash: Some(word),
                     safe_nonce: Some("7".to_owned()),
                     signed_by: Some(vec![alloy::primitives::Address::ZERO]),

@@ -179,10 +179,7 @@ impl State {
                 self.proof = Some(proof);
             }
             Event::TxGone { why } => self.lose_transaction(why),
-            Event::CommitTry { there, .. } => {
-                self.remember(self.committing, there);
-                self.committing = true;
-            }
+            Event::CommitTry { there, .. } => self.try_commit(there),
             Event::CommitNot { token_refused, .. } => {
                 self.committing = false;
                 self.token_refused |= token_refused;
@@ -488,6 +485,11 @@ impl State {
     fn try_prepare(&mut self, there: Vec<String>) {
         self.remember(self.preparing, there);
         self.preparing = true;
+    }
+
+    fn try_commit(&mut self, there: Vec<String>) {
+        self.remember(self.committing, there);
+        self.committing = true;
     }
 
     /// A request of which nothing is known keeps what was there before it.
