@@ -70,6 +70,11 @@ impl Ours {
         let (cost, output) = self.run(&mut self.command(words));
         (cost, serde_json::from_slice(&output.stdout).unwrap())
     }
+    /// Where a round's upgrade is, its compose file, and the hash it brings.
+    pub fn round(&self, round: u32) -> (String, String, B256) {
+        let change = change(&self.world, round);
+        (self.dir(round), change.file.to_str().unwrap().to_owned(), change.hash)
+    }
     /// Prepare; then the owner's transaction and its proof, not measured; then commit.
     pub fn prepare_and_commit(&self, round: u32) -> (Cost, Cost) {
         let change = change(&self.world, round);

@@ -79,7 +79,8 @@ impl Samples {
 impl Unit {
     fn shown(self, value: f64) -> String {
         match self {
-            Self::Count => format!("{value:.0}"),
+            Self::Count if value.fract() == 0.0 => format!("{value:.0}"),
+            Self::Count => format!("{value:.1}"),
             Self::Milliseconds | Self::Megabytes if value < 100.0 => format!("{value:.1}"),
             Self::Milliseconds | Self::Megabytes => format!("{value:.0}"),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::args::{Dir, Which};
 use super::ask::Person;
+use super::commands;
 use super::error::CliError;
 use super::exit::Exit;
 use super::failure::{self, Next};
@@ -222,7 +223,10 @@ impl Session {
                 report.facts.vendor_code = answer.vendor_code;
                 report.facts.request_id = answer.request_id;
             }
-            Err(UpgradeError::Journal(JournalError::Missing { .. } | JournalError::Fleet { .. })) => {}
+            Err(UpgradeError::Journal(JournalError::Fleet { .. })) => {
+                return commands::fleet::unfinished(self, &dir, (self.command, None, error));
+            }
+            Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
             // What cannot be read may say anything.
             Err(_) => {
                 report.effects = UNREADABLE;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use alloy::primitives::B256;
 use serde_json::Value;
@@ -13,6 +14,9 @@ use crate::support::command::shown;
 use crate::support::world::{CVM, NEW_COMPOSE, SafeOptions, WorldOptions};
 use crate::support::{BootFailure, World, until};
 use crate::tamper::Dice;
+
+/// A CVM that restarts for as long as a test likes.
+const FOREVER: Duration = Duration::from_secs(3600);
 
 /// A fleet of CVMs of one app.
 struct Ground {
@@ -249,6 +253,39 @@ fn each_member_is_an_upgrade_by_its_directory_and_one_lock_is_for_all() {
     let done = Ran::of(&mut commit(&flow, &[])).exits(0);
     assert_eq!(live(&done), 3, "{}", done.said);
     ground.is_done_once(&flow, "by directory");
+}
+
+#[test]
+fn g1_a_signal_ends_a_fleets_run_and_says_where_each_cvm_stands() {
+    let ground = Ground::new(3);
+    let flow = ground.flow();
+    Ran::of(&mut prepare(&flow)).exits(0);
+    approve(&flow);
+    ground.world.cloud.set_boot_time(FOREVER);
+    let mut run = commit(&flow, &[]);
+    let child = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the canary's commit", || first(&flow, Some(CVM), "commit.ok"));
+    judge::signal(&child, rustix::process::Signal::TERM);
+    let ended = judge::ended(child).exits(143);
+    assert_eq!(
+        (ended.effect("commit"), ended.effect("transaction")),
+        ("maybe", "done"),
+        "{}",
+        ended.said
+    );
+    let counts = &ended.json["data"]["counts"];
+    assert_eq!(
+        (&counts["committed"], &counts["approved"], &counts["prepared"]),
+        (&1.into(), &0.into(), &2.into())
+    );
+    let next = ended.json["next"].as_str().unwrap();
+    assert!(
+        next.starts_with("countersign fleet commit") && next.contains("--dir"),
+        "{next}"
+    );
+    let missing = flow.dir.join("nowhere");
+    let missing = ["fleet", "status", "--json", "--dir", missing.to_str().unwrap()];
+    Ran::of(&mut flow.command(&missing)).exits(2).says("USAGE_NO_UPGRADE");
 }
 
 #[test]

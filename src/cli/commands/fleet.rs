@@ -156,6 +156,7 @@ impl Prepare {
         };
         let limits = (&settings.limits, self.parallel);
         let dir = &self.place.dir;
+        session.about(dir);
         let fleet = match upgrade::Fleet::prepare(dir, &world, (&intent, &invited), limits).await {
             Ok(fleet) => fleet,
             Err(halt) => return Ok(stopped(session, dir, ("fleet prepare", halt))),
@@ -205,6 +206,7 @@ impl Place {
         if Apps::are_in(&self.dir) {
             return apps::status(session, &self.dir);
         }
+        session.about(&self.dir);
         let fleet = upgrade::Fleet::open(&self.dir)?;
         let mut report = Report::done("fleet status", "read from the journal");
         tell(&mut report, session, &fleet)?;
@@ -232,6 +234,7 @@ impl Commit {
         if Apps::are_in(dir) {
             return apps::commit(session, dir, (&outside.world(), &settings.limits), waves).await;
         }
+        session.about(dir);
         let fleet = upgrade::Fleet::open(dir)?;
         if let Err(halt) = fleet.commit(&outside.world(), &settings.limits, waves).await {
             return Ok(stopped(session, dir, ("fleet commit", halt)));
@@ -247,16 +250,23 @@ impl Commit {
     }
 }
 
-/// The report of a fleet that did not get to its end, with where each CVM stands as far as that can be read.
 fn stopped(session: &Session, dir: &Path, (command, halt): (&'static str, Halt)) -> Report {
-    let Halt { cvm, error } = halt;
+    unfinished(session, dir, (command, halt.cvm, &CliError::Upgrade(halt.error)))
+}
+
+/// The report of a fleet that did not get to its end, with where each CVM stands as far as that can be read.
+pub(in crate::cli) fn unfinished(
+    session: &Session,
+    dir: &Path,
+    (command, cvm, error): (&'static str, Option<String>, &CliError),
+) -> Report {
     let fleet = upgrade::Fleet::open(dir);
     let next = FleetCommands {
         session,
         dir,
         approval: fleet.as_ref().ok().map(upgrade::Fleet::approval),
     };
-    let mut report = failure::report(&CliError::Upgrade(error), command, &next);
+    let mut report = failure::report(error, command, &next);
     if let Some(cvm) = cvm.filter(|cvm| !report.message.contains(cvm)) {
         report.message = format!("{cvm}: {}", report.message);
     }
@@ -297,6 +307,7 @@ impl Commands for FleetCommands<'_> {
         let typed = self.session.typed();
         match next {
             Next::Look | Next::List | Next::FleetStatus => typed.within(Some(self.dir)).step("fleet status"),
+            Next::Resume => typed.command(&Next::Again),
             Next::Command(command) if !command.starts_with("fleet") => {
                 typed.within(self.approval.as_deref()).command(next)
             }

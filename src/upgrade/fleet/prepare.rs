@@ -248,17 +248,11 @@ impl Run<'_> {
     }
 
     fn refuse_other_app(&self, cvm: &CvmId, planned: &Plan) -> Result<(), UpgradeError> {
-        let Some(roster) = self.journal.roster() else {
+        let found = (planned.app, planned.chain_id);
+        let Some(expected) = self.journal.app().filter(|expected| *expected != found) else {
             return Ok(());
         };
         let shown = |(app, chain_id): (Address, u64)| format!("{app} on chain {chain_id}");
-        let (expected, found) = (
-            (roster.charter.app, roster.charter.chain_id),
-            (planned.app, planned.chain_id),
-        );
-        if expected == found {
-            return Ok(());
-        }
         Err(UpgradeError::stop(
             "FLEET_APP_MISMATCH",
             format!("app of {cvm}"),

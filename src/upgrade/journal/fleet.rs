@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use alloy::primitives::Address;
+
 use super::line::Record;
 use super::{Body, Entry, FILE, Found, Held, Journal, JournalError, damaged, lock, open, read_file};
 use crate::fsutil::{self, LineFile};
@@ -178,6 +180,13 @@ impl FleetJournal {
     /// The fleet as far as it is decided; none before its first record.
     pub(in crate::upgrade) fn roster(&self) -> Option<Roster> {
         lock(&self.held).book.as_ref().map(|book| book.roster.clone())
+    }
+
+    /// The app, and its chain; none before its first record.
+    pub(in crate::upgrade) fn app(&self) -> Option<(Address, u64)> {
+        let held = lock(&self.held);
+        let charter = held.book.as_ref().map(|book| &book.roster.charter);
+        charter.map(|charter| (charter.app, charter.chain_id))
     }
 
     /// Whether `cvm` belongs to it.

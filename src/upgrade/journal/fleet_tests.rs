@@ -1,7 +1,6 @@
 //! The journal of a fleet against torn writes, flipped bits, records of several members at once, records that were moved
 //! to another member, and strangers' directories.
 
-use alloy::primitives::Address;
 use sha2::{Digest as _, Sha256};
 
 use super::*;

@@ -2,7 +2,7 @@
 //!
 //! A line is `{"seq","prev","kind","body","sum"}`. `sum` is SHA-256 over the line without it, `prev` the line before's
 //! sum. A torn last line is cut before the next append; any other damage is refused. `journal.head` remembers the last
-//! record, so that an older copy of the journal is noticed.
+//! record, so that an older copy of the journal is noticed, and that it was one, whatever is written after.
 //!
 //! An upgrade has a journal of its own in its directory, unless the directory is that of a fleet's member: then its
 //! records are in the fleet's, one level above, each under the member's name, and what the fleet decides is between them.
@@ -14,7 +14,7 @@ mod line;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use crate::fsutil::{self, AppendFile, FsError, HoldError, LineFile};
@@ -121,8 +121,19 @@ struct Held {
     last: Head,
     /// Where the next record begins.
     end: u64,
+    /// It is an older copy, now or when an earlier run found it.
+    older: bool,
     /// What is in it, if it is a fleet's.
     book: Option<Book>,
+}
+
+/// What `journal.head` holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    #[serde(flatten)]
+    last: Head,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    older: bool,
 }
 
 /// What a file has.
@@ -233,6 +244,7 @@ impl Held {
             file,
             last: contents.last,
             end: contents.end,
+            older: found.rolled_back,
             book: None,
         };
         Ok((held, contents.body, found))
@@ -252,14 +264,14 @@ impl Held {
             book.keep(member, (head.seq, self.end, line.len()));
         }
         self.end = self.end.saturating_add(line.len() as u64);
-        self.last = head;
-        let head = serde_json::json!({ "seq": self.last.seq, "sum": self.last.sum });
+        self.last = head.clone();
+        let remembered = Remembered {
+            last: head,
+            older: self.older,
+        };
         // Power loss may take this back or away, which says nothing; only a copy of the journal that is older than it does.
-        fsutil::note(
-            &self.file.path().with_file_name(HEAD),
-            head.to_string().as_bytes(),
-            0o600,
-        )?;
+        let bytes = serde_json::to_vec(&remembered).unwrap_or_default();
+        fsutil::note(&self.file.path().with_file_name(HEAD), &bytes, 0o600)?;
         Ok(())
     }
 }
@@ -295,8 +307,10 @@ fn is_older(dir: &Path, last: &Head) -> bool {
     let Ok(bytes) = fsutil::read(&dir.join(HEAD), 4096) else {
         return false;
     };
-    serde_json::from_slice::<Head>(&bytes)
-        .is_ok_and(|head| head.seq > last.seq || (head.seq == last.seq && head.sum != last.sum))
+    serde_json::from_slice::<Remembered>(&bytes).is_ok_and(|found| {
+        let head = &found.last;
+        found.older || head.seq > last.seq || (head.seq == last.seq && head.sum != last.sum)
+    })
 }
 
 /// Reads a journal from its first line to its last, once.

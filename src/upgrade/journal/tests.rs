@@ -124,9 +124,17 @@ fn j6_an_older_copy_is_noticed() {
         .copied()
         .collect();
     fsutil::write(&dir.path().join(FILE), &older, 0o600).unwrap();
-    let (_journal, events, found) = Journal::hold(dir.path()).unwrap();
+    let (mut journal, events, found) = Journal::hold(dir.path()).unwrap();
     assert_eq!(events.len(), 2);
     assert!(found.rolled_back);
+    // What is written after it does not make it a younger one.
+    for number in 3..6 {
+        journal.record(&note("another third, and more")).unwrap();
+        drop(journal);
+        let (next, events, found) = Journal::hold(dir.path()).unwrap();
+        assert_eq!((events.len(), found.rolled_back), (number, true));
+        journal = next;
+    }
 }
 
 #[test]
