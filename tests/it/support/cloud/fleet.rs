@@ -138,10 +138,44 @@ fn commit(context: &Context, request: &Request) -> Answer {
         },
         ..Cvm::blank()
     });
-    drop(state);
-    context.operate(&cvm, "create", ("starting", "running"), |_| {});
+    if cvm.kms.is_some() {
+        let operation = state.record(&cvm.uuid, "create", "running");
+        state.cvm_mut(&cvm.uuid).progress = Some(operation);
+        drop(state);
+        tokio::spawn(first_boot(context.clone(), cvm.uuid.clone()));
+    } else {
+        drop(state);
+        context.operate(&cvm, "create", ("starting", "running"), |_| {});
+    }
     let state = context.lock();
     Answer::ok(life::vm(state.find(&cvm.uuid)[0]))
+}
+
+/// A CVM that a contract guards boots for the first time: the contract has to let it, and its guest finds what it can open.
+async fn first_boot(context: Context, uuid: String) {
+    let time = context.lock().boot_time;
+    tokio::time::sleep(time).await;
+    let Some(cvm) = context.lock().find_mut(&uuid).cloned() else {
+        return;
+    };
+    let allowed = approval::may_boot(&cvm, cvm.compose_hash).await;
+    let blob = cvm.more.encrypted_env.as_deref();
+    let opened = cvm
+        .kms
+        .as_ref()
+        .zip(blob)
+        .map(|(kms, blob)| kms.keys.boot(cvm.app, blob, &cvm.manifest));
+    let outcome = allowed.and_then(|()| opened.unwrap_or_else(|| Ok(cvm.environment.clone())));
+    let mut state = context.lock();
+    let Some(cvm) = state.find_mut(&uuid) else { return };
+    let operation = cvm.progress.take().unwrap_or_default();
+    "running".clone_into(&mut cvm.status);
+    let mut failed = None;
+    match outcome {
+        Ok(environment) => cvm.environment = environment,
+        Err(why) => failed = Some(cvm.boot_error.insert(why).clone()),
+    }
+    state.end(&operation, failed.as_deref());
 }
 
 fn instance_ids(context: &Context, request: &Request) -> Answer {
