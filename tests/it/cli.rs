@@ -486,7 +486,15 @@ fn an_app_is_shown_and_checked_by_its_address_or_by_its_cvm() {
         );
         let hashes = shown.json["data"]["hashes"].as_array().unwrap();
         assert_eq!(hashes.len(), 1, "{}", shown.said);
-        assert_eq!(hashes[0]["hash"], serde_json::json!(world.first_hash));
+        assert_eq!(hashes[0]["id"], serde_json::json!(world.first_hash));
+        let since = &hashes[0]["since"];
+        let at = &since["block"];
+        assert!(
+            at["timestamp"].as_u64() > Some(0) && since["transaction"].is_string(),
+            "{since}"
+        );
+        let devices = &shown.json["data"]["devices"];
+        assert_eq!(devices[0]["id"], serde_json::json!(world.device));
     }
     let check = |hash: &str| {
         let target = [

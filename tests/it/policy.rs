@@ -55,8 +55,12 @@ pub fn propose(flow: &Flow<'_>, words: &[&str]) -> Ran {
 }
 
 fn by(flow: &Flow<'_>, step: &str, account: usize) -> Ran {
+    by_with(flow, step, account, &[])
+}
+
+fn by_with(flow: &Flow<'_>, step: &str, account: usize, more: &[&str]) -> Ran {
     let (dir, signer) = (flow.dir.to_str().unwrap(), format!("env:SIGNER_{account}"));
-    Ran::of(&mut flow.command(&[
+    let mut command = flow.command(&[
         step,
         "--json",
         "--dir",
@@ -66,7 +70,8 @@ fn by(flow: &Flow<'_>, step: &str, account: usize) -> Ran {
         "--yes",
         "--timeout",
         "20s",
-    ]))
+    ]);
+    Ran::of(command.args(more))
 }
 
 fn owner(world: &World) -> Address {
@@ -794,6 +799,76 @@ fn an_app_goes_behind_a_timelock_and_back() {
         late("back", &["owner", "transfer", &first.to_string()]);
         if *app == AppVariant::TwoStep {
             carry(&flow, "again", &["owner", "accept"], &[1]);
+        }
+        assert_eq!(owner(&world), first);
+    });
+}
+
+/// Proposes a change that a Safe has to make of whose two owners one is a Safe, and has it executed.
+fn by_nested(flow: &Flow<'_>, (name, child): (&str, Address), words: &[&str]) -> (PathBuf, Ran) {
+    let flow = judge::moved(flow, flow.world.folder().join(name));
+    propose(&flow, words).exits(0);
+    let child = child.to_string();
+    by(&flow, "sign", 0).exits(0);
+    for owner in [1, 2] {
+        by_with(&flow, "sign", owner, &["--for", &child]).exits(0);
+    }
+    by_with(&flow, "execute", 4, &["--for", &child]).exits(0);
+    let ran = by(&flow, "execute", 4);
+    (flow.dir, ran)
+}
+
+#[test]
+fn an_app_goes_to_a_nested_safe_behind_a_timelock_to_which_that_one_proposes_and_back() {
+    each(&BOTH, |app| {
+        let world = world_of(*app);
+        let rpc = world.rpc();
+        let release = &safes::RELEASES[TWO_OF_THREE.release];
+        release.install(&rpc);
+        let account = |index: usize| ACCOUNTS[index].address;
+        let child = release.create(&rpc, true, (&[account(1), account(2)], 2));
+        let parent = release.create(&rpc, true, (&[account(0), child], 2));
+        let options = TimelockOptions {
+            proposers: vec![parent],
+            ..TimelockOptions::default()
+        };
+        let timelock = options.deploy(&rpc);
+        let (first, flow) = (world.owner.address, flow(&world));
+        let accepts = *app == AppVariant::TwoStep;
+        let transfer = |to: Address| ["owner".to_owned(), "transfer".to_owned(), to.to_string()];
+        let nested = |name: &str, words: &[&str]| {
+            let (dir, ran) = by_nested(&flow, (name, child), words);
+            ran.exits(0);
+            judge::moved(&flow, dir).step("wait").exits(0);
+        };
+        let late = |name: &str, words: &[&str]| {
+            let (dir, ran) = by_nested(&flow, (name, child), words);
+            ran.exits(8).says("PENDING_DELAY");
+            timelocks::advance(&rpc, 86_400);
+            by(&judge::moved(&flow, dir), "resume", 3).exits(0);
+        };
+        let to = transfer(parent);
+        carry(&flow, "to-nested", &to.each_ref().map(String::as_str), &[1]);
+        if accepts {
+            nested("as-nested", &["owner", "accept"]);
+        }
+        assert_eq!(owner(&world), parent);
+        let to = transfer(timelock);
+        nested("to-timelock", &to.each_ref().map(String::as_str));
+        if accepts {
+            late("as-timelock", &["owner", "accept"]);
+        }
+        assert_eq!(owner(&world), timelock);
+        let to = transfer(parent);
+        late("back-to-nested", &to.each_ref().map(String::as_str));
+        if accepts {
+            nested("as-nested-again", &["owner", "accept"]);
+        }
+        assert_eq!(owner(&world), parent);
+        let to = transfer(first);
+        nested("back", &to.each_ref().map(String::as_str));
+        if accepts {
+            carry(&flow, "as-first", &["owner", "accept"], &[1]);
         }
         assert_eq!(owner(&world), first);
     });

@@ -202,7 +202,12 @@ fn l4_what_was_cancelled_is_told_and_scheduled_anew_under_another_id() {
         .rpc()
         .execute(ACCOUNTS[1].address, ground.timelock, &abi::cancelCall { id });
     for step in ["execute", "resume"] {
-        flow.step(step).exits(7).says("OPERATION_CANCELLED");
+        let told = flow.step(step).exits(7).says("OPERATION_CANCELLED");
+        let next = told.json["next"].as_str().unwrap();
+        assert!(
+            next.starts_with("countersign execute --dir ") && next.ends_with(" --new-nonce"),
+            "{next}"
+        );
     }
     let second = flow.with("execute", &["--new-nonce"]).exits(8).says("PENDING_DELAY");
     assert_ne!(*second.fact("operation_id"), first);
@@ -458,9 +463,13 @@ fn l12_a_contract_that_nobody_knows_is_given_its_calldata_and_its_effect_is_wait
 }
 
 #[test]
-fn an_older_timelock_does_the_same_and_several_calls_are_one_operation() {
+fn older_timelocks_do_the_same_and_several_calls_are_one_operation() {
+    each(&[TimelockSource::V4, TimelockSource::V45], |source| older(*source));
+}
+
+fn older(source: TimelockSource) {
     let ground = Ground::with(TimelockOptions {
-        source: TimelockSource::V4,
+        source,
         ..TimelockOptions::default()
     });
     let flow = Flow::new(&ground.world);
@@ -483,6 +492,73 @@ fn an_older_timelock_does_the_same_and_several_calls_are_one_operation() {
     );
     let evidence = flow.json_file("evidence.json");
     assert_eq!(evidence["proof"]["changes"].as_array().unwrap().len(), 2, "{evidence}");
+}
+
+#[test]
+fn l9_before_4_6_proposers_cancel_and_nobody_else_does() {
+    let ground = Ground::with(TimelockOptions {
+        source: TimelockSource::V45,
+        ..TimelockOptions::default()
+    });
+    let flow = Flow::new(&ground.world);
+    let prepared = flow.step("prepare").exits(0);
+    // Whoever deployed it administers it.
+    assert!(prepared.said.contains("TIMELOCK_ADMIN"), "{}", prepared.said);
+    let id = flow.step("execute").exits(8).fact("operation_id").clone();
+    let plan = &flow.json_file("proposal.json")["plan"]["timelock"];
+    assert_eq!(plan["info"]["separate_cancellers"], false, "{plan}");
+    assert_eq!(plan["roles"]["cancellers"], json!([ACCOUNTS[1].address]));
+    by(&flow, "reject", 3).exits(6).says("TIMELOCK_ROLE_MISSING");
+    assert!(!ground.state_of(&id).is_zero());
+    by(&flow, "reject", 1).exits(0);
+    assert!(ground.state_of(&id).is_zero());
+    flow.step("execute").exits(6).says("ABANDONED");
+}
+
+#[test]
+#[cfg(feature = "failpoints")]
+fn k36_to_k45_a_death_at_any_durable_write_with_a_safe_as_proposer_schedules_once_and_executes_once() {
+    use crate::judge::copied;
+    use crate::safe_kills::at_every_write;
+    let ground = Ground::with_safe(Some(vec![Address::ZERO]));
+    let rpc = ground.world.rpc();
+    let first = Flow::new(&ground.world);
+    first.step("prepare").exits(0);
+    by(&first, "sign", 0).exits(0);
+    by(&first, "sign", 2).exits(0);
+    // The Safe and its payer have one nonce at a time.
+    let one_at_a_time = std::sync::Mutex::new(());
+    let deaths = |stage: &str, ends: i32, counts: (usize, usize)| {
+        at_every_write(|failpoints, tag| {
+            let _alone = one_at_a_time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let flow = copied(&first, &format!("{stage}-{tag}"));
+            let snapshot = rpc.call("evm_snapshot", json!([]));
+            let words = ["execute", "--json", "--yes", "--signer", "env:SIGNER_4", "--dir"];
+            let mut execute = flow.command(&words);
+            let output = execute.arg(&flow.dir).env("FAILPOINTS", failpoints).output().unwrap();
+            let died = output.status.signal() == Some(9);
+            assert!(died || output.status.code() == Some(ends), "{tag}: {}", shown(&output));
+            by(&flow, "execute", 4).exits(ends);
+            if ends == 0 {
+                flow.step("wait").exits(0);
+            }
+            let scheduled = "CallScheduled(bytes32,uint256,address,uint256,bytes,bytes32,uint256)";
+            let executed = "CallExecuted(bytes32,uint256,address,uint256,bytes)";
+            assert_eq!((said(&ground, scheduled), said(&ground, executed)), counts, "{tag}");
+            let sent = (counts.0 + counts.1) as u64;
+            assert_eq!(rpc.nonce(ACCOUNTS[4].address), sent, "{tag}: transactions of the payer");
+            rpc.call("evm_revert", json!([snapshot]));
+            died
+        })
+    };
+    let scheduling = deaths("schedule", 8, (1, 0));
+    // Errand, intent, bytes, sent, seen, done, scheduled; the proposal.
+    assert!(scheduling >= 2 * 7 + 3, "{scheduling}");
+    by(&first, "execute", 4).exits(8).says("PENDING_DELAY");
+    advance(&rpc, DAY);
+    let executing = deaths("execute", 0, (1, 1));
+    // Intent, bytes, sent.
+    assert!(executing >= 2 * 3, "{executing}");
 }
 
 #[test]

@@ -13,9 +13,13 @@ const fromPackages = [
   "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol",
   "@openzeppelin/contracts/governance/TimelockController.sol",
   "openzeppelin-v4/governance/TimelockController.sol",
+  "openzeppelin-v4-5/governance/TimelockController.sol",
 ];
-// Contracts of one name in two versions of a package: the older one gets a name of its own.
-const renamed = { "openzeppelin-v4/governance/TimelockController.sol": "TimelockControllerV4" };
+// Contracts of one name in several versions of a package: the older ones get names of their own.
+const renamed = {
+  "openzeppelin-v4/governance/TimelockController.sol": "TimelockControllerV4",
+  "openzeppelin-v4-5/governance/TimelockController.sol": "TimelockControllerV4_5",
+};
 
 const own = readdirSync(contracts).filter((name) => name.endsWith(".sol"));
 const sources = Object.fromEntries([
@@ -32,7 +36,7 @@ const input = {
 };
 const found = (path) => {
   try {
-    return { contents: readFileSync(join(/^(@|openzeppelin-v4\/)/.test(path) ? modules : contracts, path), "utf8") };
+    return { contents: readFileSync(join(/^(@|openzeppelin-v4(-5)?\/)/.test(path) ? modules : contracts, path), "utf8") };
   } catch {
     return { error: `no such file: ${path}` };
   }

@@ -17,7 +17,7 @@ use self::instances::Instances;
 use self::lists::{Devices, Hashes};
 use self::owner::Owner;
 use self::place::Place;
-use crate::chain::{AppQuery, AppState, HashRecord};
+use crate::chain::{AppQuery, AppState};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
@@ -38,7 +38,7 @@ pub(in crate::cli) struct App {
 
 #[derive(Debug, Subcommand)]
 enum AppCommand {
-    /// Show owner, implementation, devices, and every hash that was allowed or removed
+    /// Show owner, implementation, and every hash and device that is or was allowed, since when, by which transaction
     #[command(after_help = "Examples:\n  countersign app show --cvm my-app\n  \
         countersign app show 0x1234567890123456789012345678901234567890 --chain-id 8453")]
     Show(Target),
@@ -68,7 +68,7 @@ enum AppCommand {
     /// The owner: who it is, who can act for it, who it was before; give the app away, accept it
     #[command(subcommand)]
     Owner(Owner),
-    Deploy(Deploy),
+    Deploy(Box<Deploy>),
 }
 
 #[derive(Debug, Args)]
@@ -113,12 +113,22 @@ impl Target {
         let (chain_id, query) = self.query(&outside).await?;
         let chain = outside.world().chain(chain_id).await?;
         let app = chain.app(&query).await?;
-        let history = chain.hash_history(query.app).await?;
+        let (hashes, devices) = (query.hash.as_slice(), query.device.as_slice());
+        let history = chain.policy_history(&app, (hashes, devices)).await?;
         let mut report = Report::done("app show", "read from the chain");
         view::app(&mut report.page, &app);
-        hashes(&mut report, &history);
+        for (list, title) in [(&history.hashes, "compose hashes"), (&history.devices, "devices")] {
+            lists::entries(&mut report, title, list, &|_| None);
+        }
+        lists::incomplete(&mut report, history.incomplete.as_deref());
         know(&mut report, chain_id, &app, &query);
-        report.data = Some(json!({ "app": app, "hashes": history }));
+        report.data = Some(json!({
+            "app": app,
+            "hashes": history.hashes,
+            "devices": history.devices,
+            "upgrades_disabled": history.upgrades_disabled,
+            "incomplete": history.incomplete,
+        }));
         Ok(report)
     }
 
@@ -185,18 +195,4 @@ fn know(report: &mut Report, chain_id: u64, app: &AppState, query: &AppQuery) {
     report.facts.upgrade.app = Some(app.app);
     report.facts.upgrade.owner = Some(app.owner);
     report.facts.upgrade.compose_hash = query.hash.map(|hash| ComposeHash::new(hash.0));
-}
-
-fn hashes(report: &mut Report, history: &[HashRecord]) {
-    report.page.heading("hashes, oldest first");
-    if history.is_empty() {
-        report.page.block("none");
-    }
-    for record in history {
-        let word = if record.allowed { "allowed" } else { "removed" };
-        report.page.block(&format!(
-            "{word}  {}  block {}  {}",
-            record.hash, record.block, record.transaction
-        ));
-    }
 }

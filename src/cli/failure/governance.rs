@@ -2,6 +2,43 @@
 
 use super::Next;
 
+/// What can be done about a failure or an unknown end at a timelock, by the code; `None`: nothing special.
+pub(super) fn ended(code: &str) -> Option<(Next, &'static str)> {
+    Some(match code {
+        "OPERATION_CANCELLED" => (
+            Next::Step("execute", "--new-nonce"),
+            "ask whoever cancelled it why; if the change is still wanted, schedule it anew under another id with \
+             --new-nonce",
+        ),
+        "TIMELOCK_CALL_FAILED" => (
+            Next::Step("execute", "--new-nonce"),
+            "the timelock did not do what the transaction asked for: read the reason; once that no longer holds, send it \
+             again with --new-nonce",
+        ),
+        "OPERATION_UNSEEN" => (
+            Next::Resume,
+            "run again: a block that was replaced often comes back with the same transaction; if it does not, schedule \
+             the operation anew with --new-nonce",
+        ),
+        _ => return None,
+    })
+}
+
+/// What to do about a timelock that is not what was read, or a transaction that did something else there.
+pub(super) fn mismatch(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "TIMELOCK_CHANGED" => {
+            "schedule and execute nothing: find out who changed the timelock's code, and begin the change anew once its \
+             owners vouch for the new one"
+        }
+        "OPERATION_MISMATCH" => {
+            "commit nothing: the transaction did something else at the timelock than this operation; read what it did, and \
+             ask whoever sent it"
+        }
+        _ => return None,
+    })
+}
+
 /// What comes next and a hint, by the code; `None`: it is about something else.
 pub(super) fn decision(code: &str) -> Option<(Next, &'static str)> {
     of_policy(code)
@@ -101,7 +138,11 @@ fn of_new_cvm(code: &str) -> Option<(Next, &'static str)> {
 
 fn of_timelock(code: &str) -> Option<(Next, &'static str)> {
     Some(match code {
-        "TIMELOCK_DELAY" => (Next::Again, "ask for a longer --delay, or leave it out for the least"),
+        "TIMELOCK_DELAY" => (
+            Next::Again,
+            "ask for a longer --delay, or leave it out for the least; what was begun with a shorter one is begun anew, in a \
+             directory of its own",
+        ),
         "TIMELOCK_NO_PROPOSER" | "WHICH_PROPOSER" => (
             Next::with("--proposer ADDRESS"),
             "name by --proposer the key or Safe that schedules",
@@ -110,9 +151,19 @@ fn of_timelock(code: &str) -> Option<(Next, &'static str)> {
             Next::Again,
             "name another one by --proposer, or have the timelock give it the role first",
         ),
-        _ if code.starts_with("TIMELOCK_") || code.starts_with("OPERATION_") => (
+        "TIMELOCK_ROLE_MISSING" => (
+            Next::Again,
+            "name by --signer a key that has the role, or have the timelock give it first; `countersign app owner show` \
+             says who has which",
+        ),
+        "TIMELOCK_WOULD_FAIL" => (
+            Next::Again,
+            "nothing was signed: read the reason, and run it again once that no longer holds; what is scheduled waits",
+        ),
+        "OPERATION_WITHOUT_EFFECT" => (
             Next::Look,
-            "look at the timelock with `countersign review`, then go on with `countersign resume`",
+            "the operation is used up: `countersign app show` says who changed the app since; if the change is still \
+             wanted, begin it anew in a directory of its own",
         ),
         "PENDING_DELAY" => (Next::Command("resume"), "run again when the delay is over"),
         _ => return None,

@@ -261,13 +261,8 @@ fn upgrade(error: &UpgradeError) -> Verdict {
             Next::Command(command),
             format!("`{command}` comes first"),
         ),
-        UpgradeError::Failed { code, .. } => verdict(
-            Exit::Failed,
-            *code,
-            Next::Look,
-            "read the reason; running the same again gives the same",
-        ),
-        UpgradeError::Unknown { code, .. } => unknown(code),
+        UpgradeError::Failed { code, .. } => ended(Exit::Failed, code),
+        UpgradeError::Unknown { code, .. } => ended(Exit::Unknown, code),
         UpgradeError::Later { code, .. } => verdict(Exit::Later, *code, Next::Resume, "run again later"),
         UpgradeError::Cloud(error) => cloud(error),
         UpgradeError::Service(error) => service(error),
@@ -302,10 +297,12 @@ fn upgrade(error: &UpgradeError) -> Verdict {
     }
 }
 
-/// What may have happened is read by the next run: of the upgrade, or of the same command where no upgrade goes on with it.
-fn unknown(code: &str) -> Verdict {
-    let (next, hint) = match code {
-        "ENV_VALUES_UNKNOWN" => (
+/// What can be done about what failed for good, or whose end is not known: that is read by the next run, of the upgrade, or
+/// of the same command where no upgrade goes on with it.
+fn ended(exit: Exit, code: &str) -> Verdict {
+    let usual = match (exit, code) {
+        (Exit::Failed, _) => (Next::Look, "read the reason; running the same again gives the same"),
+        (_, "ENV_VALUES_UNKNOWN") => (
             Next::Again,
             "run again: it looks whether they were taken, and sends them only if not",
         ),
@@ -314,7 +311,8 @@ fn unknown(code: &str) -> Verdict {
             "run again: it reads what became of it and repeats nothing",
         ),
     };
-    verdict(Exit::Unknown, code, next, hint)
+    let (next, hint) = governance::ended(code).unwrap_or(usual);
+    verdict(exit, code, next, hint)
 }
 
 /// What can be done about a state that needs a decision, by its code.
@@ -402,7 +400,9 @@ fn environment_decision(code: &str) -> (Next, &'static str) {
 /// What can be done about a mismatch, by its code.
 fn mismatch(stop: &Stop) -> Verdict {
     let (next, hint) = match stop.code {
-        "SIGNER_NOT_OWNER" => (Next::Again, format!("name the key of {} by --signer", stop.expected)),
+        "SIGNER_NOT_OWNER" | "SIGNER_NOT_SENDER" => {
+            (Next::Again, format!("name the key of {} by --signer", stop.expected))
+        }
         "CLOUD_MISMATCH" => (
             Next::Again,
             format!(
@@ -432,9 +432,16 @@ fn mismatch(stop: &Stop) -> Verdict {
                 stop.found
             ),
         ),
-        _ => (
+        "DEPLOY_MISMATCH" => (
             Next::Look,
-            "approve nothing; find out who changed it, and why, before anything else".to_owned(),
+            "do not use such an app: find out what the KMS's contract and the transaction did, before anything else"
+                .to_owned(),
+        ),
+        code => (
+            Next::Look,
+            governance::mismatch(code)
+                .unwrap_or("approve nothing; find out who changed it, and why, before anything else")
+                .to_owned(),
         ),
     };
     verdict(Exit::Verify, stop.code, next, hint)

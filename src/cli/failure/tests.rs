@@ -759,6 +759,82 @@ fn typed(words: &[&str]) -> Typed {
     Typed::new(&words.map(std::ffi::OsString::from).collect::<Vec<_>>())
 }
 
+/// Codes of everything that can be wrong at a timelock, how they come, and a word that belongs into the hint.
+fn timelocks() -> Vec<(UpgradeError, &'static str, &'static str)> {
+    let decide = |code| UpgradeError::Decide {
+        code,
+        message: "m".to_owned(),
+        source: None,
+    };
+    let stop = |code| {
+        UpgradeError::Stop(Box::new(Stop {
+            code,
+            what: "w".to_owned(),
+            expected: "1".to_owned(),
+            found: "2".to_owned(),
+            details: Vec::new(),
+        }))
+    };
+    let failed = |code| UpgradeError::Failed {
+        code,
+        message: "m".to_owned(),
+    };
+    let unseen = UpgradeError::Unknown {
+        code: "OPERATION_UNSEEN",
+        message: "m".to_owned(),
+        source: None,
+    };
+    vec![
+        (decide("TIMELOCK_DELAY"), "TIMELOCK_DELAY", "--delay"),
+        (decide("TIMELOCK_NO_PROPOSER"), "TIMELOCK_NO_PROPOSER", "--proposer"),
+        (decide("TIMELOCK_ROLE_MISSING"), "TIMELOCK_ROLE_MISSING", "--signer"),
+        (
+            decide("TIMELOCK_WOULD_FAIL"),
+            "TIMELOCK_WOULD_FAIL",
+            "nothing was signed",
+        ),
+        (
+            decide("OPERATION_WITHOUT_EFFECT"),
+            "OPERATION_WITHOUT_EFFECT",
+            "used up",
+        ),
+        (decide("OPERATION_IN_PROGRESS"), "OPERATION_IN_PROGRESS", "wait"),
+        (stop("TIMELOCK_CHANGED"), "TIMELOCK_CHANGED", "timelock's code"),
+        (stop("OPERATION_MISMATCH"), "OPERATION_MISMATCH", "commit nothing"),
+        (failed("OPERATION_CANCELLED"), "OPERATION_CANCELLED", "--new-nonce"),
+        (failed("TIMELOCK_CALL_FAILED"), "TIMELOCK_CALL_FAILED", "--new-nonce"),
+        (unseen, "OPERATION_UNSEEN", "--new-nonce"),
+    ]
+}
+
+#[test]
+fn every_failure_at_a_timelock_has_a_hint_of_its_own() {
+    let typed = typed(&["execute"]).within(Some(std::path::Path::new("d")));
+    let mut hints = Vec::new();
+    for (error, code, word) in timelocks() {
+        let report = report(&CliError::from(error), "execute", &typed);
+        let hint = report.hint.unwrap();
+        assert!(hint.contains(word), "{code}: {hint}");
+        assert_eq!(report.code, code);
+        assert!(!hints.contains(&hint), "{code}: {hint}");
+        hints.push(hint);
+    }
+}
+
+#[test]
+fn l4_after_a_cancelled_operation_the_next_command_schedules_it_anew() {
+    let typed = typed(&["resume"]).within(Some(std::path::Path::new("d")));
+    for (error, code, _) in timelocks() {
+        let next = report(&CliError::from(error), "resume", &typed).next.unwrap();
+        let anew = ["OPERATION_CANCELLED", "TIMELOCK_CALL_FAILED"].contains(&code);
+        assert_eq!(
+            next == "countersign execute --dir d --new-nonce",
+            anew,
+            "{code}: {next}"
+        );
+    }
+}
+
 #[test]
 fn every_error_has_its_code_and_its_exit_code() {
     for (error, exit, code) in every() {

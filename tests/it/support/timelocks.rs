@@ -1,4 +1,4 @@
-//! Real timelocks: OpenZeppelin's TimelockController of 5.x and 4.x, as their npm packages hold the source.
+//! Real timelocks: OpenZeppelin's TimelockController of 5.x, 4.9 and 4.5, as their npm packages hold the source.
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::{SolCall, SolValue};
@@ -37,6 +37,8 @@ pub mod abi {
 /// Whose code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimelockSource {
+    /// `@openzeppelin/contracts` 4.5.0: no role for cancelling, and whoever deploys it administers.
+    V45,
     /// `@openzeppelin/contracts` 4.9.6.
     V4,
     /// `@openzeppelin/contracts` 5.4.0.
@@ -75,16 +77,20 @@ impl TimelockOptions {
     /// Deploys it.
     pub fn deploy(&self, rpc: &Rpc) -> Address {
         let name = match self.source {
+            TimelockSource::V45 => "TimelockControllerV4_5",
             TimelockSource::V4 => "TimelockControllerV4",
             TimelockSource::V5 => "TimelockController",
         };
-        let arguments = (
+        let (delay, proposers, executors) = (
             U256::from(self.min_delay),
             self.proposers.clone(),
             self.executors.clone(),
-            self.admin,
         );
-        contracts::deploy(rpc, ACCOUNTS[0].address, name, &arguments.abi_encode_params())
+        let arguments = match self.source {
+            TimelockSource::V45 => (delay, proposers, executors).abi_encode_params(),
+            _ => (delay, proposers, executors, self.admin).abi_encode_params(),
+        };
+        contracts::deploy(rpc, ACCOUNTS[0].address, name, &arguments)
     }
 }
 

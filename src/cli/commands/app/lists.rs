@@ -80,7 +80,7 @@ impl Read {
             (false, Some(cvm)) if entry.allowed => Some(format!("{cvm} could go back to it")),
             _ => None,
         };
-        entries(&mut report, &read.history.hashes, &word);
+        entries(&mut report, "", &read.history.hashes, &word);
         report.data = Some(json!({
             "app": read.app.app,
             "block": read.history.block,
@@ -102,7 +102,7 @@ impl Read {
             let cvm = read.found.cvm.as_ref().filter(|_| on == Some(entry.id))?;
             Some(format!("{cvm} is on it"))
         };
-        entries(&mut report, &read.history.devices, &word);
+        entries(&mut report, "", &read.history.devices, &word);
         report.data = Some(json!({
             "app": read.app.app,
             "block": read.history.block,
@@ -163,9 +163,16 @@ pub(super) fn incomplete(report: &mut Report, why: Option<&str>) {
     }
 }
 
-fn entries(report: &mut Report, list: &[PolicyEntry], word: &dyn Fn(&PolicyEntry) -> Option<String>) {
-    for (title, allowed) in [("allowed", true), ("not allowed", false)] {
-        report.page.heading(title);
+/// The entries of a list under two headings, those that are allowed first; `title` says of which list, where several are
+/// shown.
+pub(super) fn entries(
+    report: &mut Report,
+    title: &str,
+    list: &[PolicyEntry],
+    word: &dyn Fn(&PolicyEntry) -> Option<String>,
+) {
+    for (heading, allowed) in [("allowed", true), ("not allowed", false)] {
+        report.page.heading(format!("{title} {heading}").trim_start());
         let mut none = true;
         for entry in list.iter().filter(|entry| entry.allowed == allowed) {
             none = false;
