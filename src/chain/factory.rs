@@ -3,13 +3,14 @@
 //! The address of a new app follows from how many contracts the KMS made before, so that anybody's deployment changes it:
 //! it is read from the transaction that made the app, and never predicted.
 
-use alloy::primitives::{Address, B256, Bytes, Log, U256, b256};
+use alloy::primitives::{Address, B256, Bytes, Log, U256, b256, keccak256};
 use alloy::sol_types::{SolCall, SolEvent};
 use serde::{Deserialize, Serialize};
 
-use super::logs::Receipt;
+use super::app::{IMPLEMENTATION_SLOT, implementation};
+use super::logs::{LogQuery, Receipt};
 use super::read::{Fact, Question};
-use super::{BlockRef, Call, Chain, ChainError};
+use super::{BlockRef, Call, Chain, ChainError, Finality};
 use crate::abi::app::DstackApp as A;
 use crate::abi::kms::DstackKms as K;
 
@@ -54,8 +55,26 @@ pub struct DeployedApp {
     pub deployer: Option<Address>,
     /// The transaction.
     pub transaction: B256,
+    /// Who sent that: the deployer, or whoever executed what a Safe or timelock did.
+    pub sender: Address,
     /// Its block.
     pub block: BlockRef,
+    /// The finality that was asked for and reached.
+    pub finality: Finality,
+    /// keccak256 of the app's own code, after that block.
+    pub code_hash: B256,
+    /// The code behind it.
+    pub code: FactoryCode,
+}
+
+/// The code that a KMS gives to the apps it makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactoryCode {
+    /// Implementation behind the app's proxy; `None` when the KMS does not tell, or the app is no proxy.
+    pub implementation: Option<Address>,
+    /// keccak256 of its code.
+    pub code_hash: Option<B256>,
 }
 
 /// Why no new app is known of a transaction.
@@ -228,8 +247,60 @@ impl Chain {
         Ok(FactoryTrial::Refused(refused.unwrap_or_else(silent)))
     }
 
+    /// The code that the KMS would give to a new app after `block`. Up to two round trips.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn factory_code(&self, kms: Address, block: &BlockRef) -> Result<FactoryCode, ChainError> {
+        let question = Question::call(kms, &K::appImplementationCall {});
+        let named = self.read(block, &[question]).await?.next();
+        let named = named.value::<K::appImplementationCall>();
+        self.code_behind(named, block).await
+    }
+
+    async fn code_behind(&self, at: Option<Address>, block: &BlockRef) -> Result<FactoryCode, ChainError> {
+        let Some(implementation) = at else {
+            return Ok(FactoryCode::default());
+        };
+        let code = self.read(block, &[Question::code(implementation)]).await?.next();
+        Ok(FactoryCode {
+            implementation: Some(implementation),
+            code_hash: Some(keccak256(code.bytes())),
+        })
+    }
+
+    /// Transactions after block `after` in which the factory of `kms` made an app for `deployer`, oldest first. Contracts
+    /// before 2026 do not say who asked: theirs are not found. Round trips as reading logs takes.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn deployments(
+        &self,
+        kms: Address,
+        deployer: Address,
+        after: &BlockRef,
+    ) -> Result<Vec<B256>, ChainError> {
+        let query = LogQuery {
+            address: kms,
+            topics: vec![K::AppDeployedViaFactory::SIGNATURE_HASH],
+            from: after.number.saturating_add(1),
+            to: self.head().await?.number,
+        };
+        if query.from > query.to {
+            return Ok(Vec::new());
+        }
+        let found = self.logs(&query, |_| false).await?;
+        let ours = found
+            .into_iter()
+            .filter(|placed| made(&placed.log).is_some_and(|(_, by)| by == Some(deployer)));
+        let mut transactions: Vec<B256> = ours.map(|placed| placed.transaction).collect();
+        transactions.dedup();
+        Ok(transactions)
+    }
+
     /// The app that `transaction` made through the factory of `kms`, when it is what was asked for: the KMS's own event in
-    /// a block of every endpoint, and after that block the owner, the policy and the registration. Three round trips.
+    /// a block of every endpoint that `finality` covers, and after that block the owner, the policy, the registration and
+    /// the code, which is the one that the KMS gives to new apps. Up to six round trips.
     ///
     /// # Errors
     /// See [`DeployFailure`].
@@ -237,29 +308,64 @@ impl Chain {
         &self,
         transaction: B256,
         (kms, new): (Address, &NewApp),
+        finality: Finality,
     ) -> Result<DeployedApp, DeployFailure> {
         let receipt = self.receipt(transaction).await?;
-        let Receipt { succeeded, block, logs } = receipt.ok_or(DeployFailure::NotSettled { transaction })?;
-        if !succeeded {
+        let receipt = receipt.ok_or(DeployFailure::NotSettled { transaction })?;
+        let block = receipt.block;
+        if !receipt.succeeded {
             let block = block.number;
             return Err(DeployFailure::Reverted { transaction, block });
         }
-        let (app, deployer) = deployed(&logs, kms)?;
-        let asked = new.questions(app, kms);
-        let questions: Vec<Question> = asked.iter().map(|(question, _)| question.clone()).collect();
-        let mut facts = self.read(&block, &questions).await?;
-        for (question, expected) in asked {
-            if !expected.is(&facts.next()) {
-                let what = format!("`{}` answers something else", question.name);
-                return Err(DeployFailure::Different { app, what });
-            }
+        let head = self.head().await?;
+        if block.number > self.settled_block(head, finality).await?.number {
+            return Err(DeployFailure::NotSettled { transaction });
         }
+        let (app, deployer) = deployed(&receipt.logs, kms)?;
+        let (code_hash, code) = self.prove_app((app, &receipt), (kms, new)).await?;
         Ok(DeployedApp {
             app,
             deployer,
             transaction,
+            sender: receipt.from,
             block,
+            finality,
+            code_hash,
+            code,
         })
+    }
+
+    /// What the new app is after its block.
+    async fn prove_app(
+        &self,
+        (app, receipt): (Address, &Receipt),
+        (kms, new): (Address, &NewApp),
+    ) -> Result<(B256, FactoryCode), DeployFailure> {
+        let block = &receipt.block;
+        let asked = new.questions(app, kms);
+        let mut questions: Vec<Question> = asked.iter().map(|(question, _)| question.clone()).collect();
+        questions.extend([
+            Question::code(app),
+            Question::slot(app, IMPLEMENTATION_SLOT),
+            Question::call(kms, &K::appImplementationCall {}),
+        ]);
+        let mut facts = self.read(block, &questions).await?;
+        let different = |what: String| DeployFailure::Different { app, what };
+        for (question, expected) in asked {
+            if !expected.is(&facts.next()) {
+                return Err(different(format!("`{}` answers something else", question.name)));
+            }
+        }
+        let code = facts.next().bytes();
+        let behind = implementation(&facts.next().bytes());
+        let given = facts.next().value::<K::appImplementationCall>();
+        if code.is_empty() {
+            return Err(different("there is no code at its address".to_owned()));
+        }
+        if given.is_some() && given != behind {
+            return Err(different("its code is not what the KMS gives to new apps".to_owned()));
+        }
+        Ok((keccak256(&code), self.code_behind(behind, block).await?))
     }
 }
 

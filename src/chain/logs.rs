@@ -51,6 +51,8 @@ pub(crate) struct PlacedLog {
 pub(crate) struct Receipt {
     /// Executed without failing.
     pub(crate) succeeded: bool,
+    /// Who sent the transaction.
+    pub(crate) from: Address,
     /// Its block, which is the chain's at that height.
     pub(crate) block: BlockRef,
     /// What was logged.
@@ -131,6 +133,7 @@ impl Chain {
         let logs = raw.logs.iter().filter(|log| !log.removed).map(|log| log.inner.clone());
         Ok(Some(Receipt {
             succeeded: raw.succeeded(),
+            from: raw.from,
             block,
             logs: logs.collect(),
         }))

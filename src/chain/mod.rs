@@ -35,7 +35,7 @@ use self::rpc::{Ask, Node, RawBlock};
 use crate::http::{Endpoint, Http, RpcTransport};
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
-pub use factory::{DeployFailure, DeployedApp, FactoryForm, FactoryTrial, NewApp};
+pub use factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp};
 pub use fees::{FeePolicy, Filling, Quote};
 pub use history::HashRecord;
 pub use kms::is_known_kms;

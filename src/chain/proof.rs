@@ -429,7 +429,7 @@ impl Chain {
     }
 
     /// A block that `finality` covers at `head`.
-    async fn settled_block(&self, head: BlockRef, finality: Finality) -> Result<BlockRef, ChainError> {
+    pub(super) async fn settled_block(&self, head: BlockRef, finality: Finality) -> Result<BlockRef, ChainError> {
         let ask = match (finality.tag(), finality.depth(head.number)) {
             (Some(tag), _) => Ask::block_at(tag),
             (None, Some(number)) if number < head.number => Ask::block(number),

@@ -521,6 +521,10 @@ mod tests {
             "it waits for the transaction by itself, at most --timeout; `wait` goes on",
         ),
         ("commit", "it waits for the CVM by itself; --no-wait returns at once"),
+        (
+            "app deploy",
+            "it waits by itself until the app is made in a block that stays",
+        ),
         ("upgrade", "as commit"),
         ("resume", "as commit"),
         (

@@ -3,10 +3,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use alloy::primitives::Address;
 use clap::CommandFactory;
 use url::Url;
 
 use super::failure::{Commands, Next};
+use crate::chain::DeployedApp;
+use crate::compose::ComposeHash;
 use crate::upgrade::Step;
 
 /// The program's name in commands.
@@ -156,6 +159,15 @@ impl Typed {
         }
         path
     }
+}
+
+/// The command that makes the CVM of a new app; `by`: who made the app, where its event does not tell.
+pub(super) fn commit_provision(app: &DeployedApp, (hash, by): (ComposeHash, Address)) -> String {
+    let deployer = app.deployer.unwrap_or(by);
+    format!(
+        "{PROGRAM} cvm create --commit --app-id {} --compose-hash {hash} --deployer {deployer} --transaction-hash {}",
+        app.app, app.transaction
+    )
 }
 
 impl Commands for Typed {

@@ -157,6 +157,8 @@ struct FactsShape {
     new_cvm: Option<String>,
     /// App's contract.
     app: Option<String>,
+    /// KMS's contract that makes the app, where a new one is made.
+    factory: Option<String>,
     /// Chain id.
     chain_id: Option<u64>,
     /// Owner of the app.
@@ -352,6 +354,9 @@ pub(super) fn certain(status: &Status) -> String {
     if status.facts.cvm.is_none() && !status.facts.policy.is_empty() {
         return certain_of_policy(status);
     }
+    if status.facts.factory.is_some() {
+        return certain_of_deployment(status);
+    }
     let transaction = || {
         let name = status
             .facts
@@ -397,16 +402,7 @@ fn certain_of_policy(status: &Status) -> String {
     use upgrade::Effect::{Done, Maybe, None};
     let told = match (status.effects.transaction, status.effects.approval) {
         (Done, _) => "The change is in force on chain.",
-        (Maybe, _) => {
-            let hash = status.facts.transaction_hash;
-            let name = hash.map_or_else(|| "A transaction".to_owned(), |hash| format!("Transaction {hash}"));
-            let sent = if status.step > Step::Broadcast {
-                "was sent"
-            } else {
-                "may have been sent"
-            };
-            return format!("{name} {sent} and is not final.");
-        }
+        (Maybe, _) => return on_its_way(status),
         (None, _) if status.facts.ready_at.is_some() => {
             "The timelock has scheduled the change; it is not in force yet."
         }
@@ -415,6 +411,30 @@ fn certain_of_policy(status: &Status) -> String {
         (None, None) => "The change is proposed; nothing was signed or sent.",
     };
     told.to_owned()
+}
+
+/// The same where a new app is made.
+fn certain_of_deployment(status: &Status) -> String {
+    use upgrade::Effect::{Done, Maybe, None};
+    let told = match (status.effects.transaction, status.effects.approval) {
+        (Done, _) => "The app is made, and is what was asked for.",
+        (Maybe, _) => return on_its_way(status),
+        (None, Done) => "The call was signed and not sent.",
+        (None, Maybe) => "A signature was asked for; nothing was sent.",
+        (None, None) => "A new app is intended; nothing was signed or sent.",
+    };
+    told.to_owned()
+}
+
+fn on_its_way(status: &Status) -> String {
+    let hash = status.facts.transaction_hash;
+    let name = hash.map_or_else(|| "A transaction".to_owned(), |hash| format!("Transaction {hash}"));
+    let sent = if status.step > Step::Broadcast {
+        "was sent"
+    } else {
+        "may have been sent"
+    };
+    format!("{name} {sent} and is not final.")
 }
 
 /// The published JSON Schema of the result.
@@ -460,6 +480,7 @@ mod tests {
                     new_cvm: text(),
                     cvm: text(),
                     app: Some(alloy::primitives::Address::ZERO),
+                    factory: Some(alloy::primitives::Address::ZERO),
                     chain_id: Some(1),
                     owner: Some(alloy::primitives::Address::ZERO),
                     previous_compose_hash: Some(hash),

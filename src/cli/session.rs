@@ -11,11 +11,12 @@ use super::commands;
 use super::error::CliError;
 use super::exit::Exit;
 use super::failure::{self, Next};
-use super::next::{Typed, quote};
+use super::next::{Typed, commit_provision, quote};
 use super::output::Output;
 use super::report::{self, Report, certain};
 use super::settings::{Environment, ROOT, Settings};
 use crate::cloud::{ApiVersion, Client, Options};
+use crate::compose::ComposeHash;
 use crate::http::{Http, Limits, RetryPolicy};
 use crate::safe::service::Service;
 use crate::signer::Source;
@@ -202,8 +203,13 @@ impl Session {
                 _ => "resume",
             }));
         }
-        if let Some(plan) = upgrade.state().plan() {
+        let state = upgrade.state();
+        if let Some(plan) = state.plan() {
             report.warnings.clone_from(&plan.warnings);
+        }
+        if let (Some(new), Some(app)) = (state.deployment(), state.deployed()) {
+            let hash = ComposeHash::new(new.new.hash.unwrap_or_default().0);
+            report.next = Some(commit_provision(app, (hash, new.from)));
         }
         report.warnings.extend_from_slice(upgrade.remarks());
         super::view::standing(&mut report.page, &status, upgrade.dir());

@@ -19,12 +19,16 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
     page.line(&certain(status));
     page.facts(&[
         ("upgrade", Some(dir.display().to_string())),
-        ("proposal", file(PROPOSAL_FILE, status.step > Step::Verify)),
+        (
+            "proposal",
+            file(PROPOSAL_FILE, status.step > Step::Verify && facts.factory.is_none()),
+        ),
         ("evidence", file(EVIDENCE_FILE, is_over(status))),
         ("CVM", facts.cvm.clone()),
         ("makes", facts.makes.clone()),
         ("new CVM", facts.new_cvm.clone()),
         ("app", facts.app.map(|app| app.to_string())),
+        ("made by the KMS", facts.factory.map(|kms| kms.to_string())),
         ("chain", facts.chain_id.map(|id| id.to_string())),
         ("owner", facts.owner.map(|owner| owner.to_string())),
         ("hash before", facts.previous_compose_hash.map(|hash| hash.to_string())),
@@ -73,19 +77,20 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
 /// Whether there is nothing left to come that evidence would tell of.
 fn is_over(status: &Status) -> bool {
     let effects = &status.effects;
-    effects.live == Effect::Done || (is_policy(status) && effects.transaction == Effect::Done)
+    effects.live == Effect::Done || (is_chain_only(status) && effects.transaction == Effect::Done)
 }
 
-/// Whether only the app's policy changes.
-const fn is_policy(status: &Status) -> bool {
-    status.facts.cvm.is_none() && !status.facts.policy.is_empty()
+/// Whether nothing but the chain changes: the app's policy, or that there is an app.
+const fn is_chain_only(status: &Status) -> bool {
+    let policy = status.facts.cvm.is_none() && !status.facts.policy.is_empty();
+    policy || status.facts.factory.is_some()
 }
 
 /// Every effect in a word.
 pub(super) fn effects(page: &mut Page, status: &Status) {
     let effects = &status.effects;
     page.heading("effects");
-    if is_policy(status) {
+    if is_chain_only(status) {
         let words = [("signed", effects.approval), ("in force", effects.transaction)];
         page.facts(&words.map(|(name, effect)| (name, Some(word(effect).to_owned()))));
         return;

@@ -164,6 +164,9 @@ impl Run<'_> {
     /// send something else, the first time or any time after.
     pub(super) fn planned(&self, tx: SignedTx) -> Result<SignedTx, UpgradeError> {
         let tx = SignedTx::from_raw(tx.request, tx.raw)?;
+        if let Some(deployment) = self.upgrade.state().deployment() {
+            return deployment.permit(tx);
+        }
         let plan = self.plan()?;
         let calls = self.upgrade.state().calls();
         let state = self.upgrade.state();

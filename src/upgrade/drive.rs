@@ -96,6 +96,9 @@ impl Upgrade {
                 format!("the upgrade was given up: {why}"),
             ));
         }
+        if self.state.deployment().is_some() {
+            return self.make_app(world, (goal, limits), None).await;
+        }
         if goal == Goal::Committed && self.state.plan().is_some_and(|plan| plan.code.is_none()) {
             return Err(UpgradeError::decide(
                 "NOTHING_TO_COMMIT",
@@ -347,7 +350,9 @@ impl Run<'_> {
 
     /// The chain, connected once.
     pub(super) async fn chain(&self) -> Result<Chain, UpgradeError> {
-        self.world.chain(self.plan()?.chain_id).await
+        let deployment = self.upgrade.state.deployment();
+        let chain_id = deployment.map_or_else(|| self.plan().map(|plan| plan.chain_id), |new| Ok(new.chain_id))?;
+        self.world.chain(chain_id).await
     }
 
     pub(super) fn finality(&self, chain_id: u64) -> Finality {

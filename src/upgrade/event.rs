@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ceremony::{Frozen, Paper};
+use super::deploy::Deployment;
 use super::errand::Errand;
 use super::plan::Plan;
 use super::proposal::Proposal;
-use crate::chain::{BlockRef, Proof, SignedTx};
+use crate::chain::{BlockRef, DeployedApp, Proof, SignedTx};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
 use crate::safe::SafeInfo;
@@ -25,7 +26,7 @@ pub struct Identity {
     /// CVM, as it is named in the API's paths; none when only the app's policy changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cvm: Option<String>,
-    /// App's contract.
+    /// App's contract; where a new app is to be made, the KMS's that makes it.
     pub app: Address,
     /// Chain id.
     pub chain_id: u64,
@@ -44,6 +45,12 @@ pub enum Event {
     /// What is intended, and what was read before.
     #[serde(rename = "plan")]
     Plan(Box<Plan>),
+    /// The new app that is intended, in the place of a plan.
+    #[serde(rename = "deploy")]
+    Deploy(Box<Deployment>),
+    /// The new app is made, and proved.
+    #[serde(rename = "deployed")]
+    Deployed(Box<DeployedApp>),
     /// An environment was sealed; its bytes are in a file of their own.
     #[serde(rename = "sealed")]
     Sealed {
@@ -277,6 +284,8 @@ impl Event {
         match self {
             Self::Open(_) => "open",
             Self::Plan(_) => "plan",
+            Self::Deploy(_) => "deploy",
+            Self::Deployed(_) => "deployed",
             Self::Sealed { .. } => "sealed",
             Self::PrepareTry { .. } => "prepare.try",
             Self::PrepareOk(_) => "prepare.ok",

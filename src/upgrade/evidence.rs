@@ -15,7 +15,7 @@ use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
 use crate::safe::SafeVersion;
 
-const JSON: &str = "evidence.json";
+pub(super) const JSON: &str = "evidence.json";
 pub(super) const TEXT: &str = "evidence.md";
 
 /// The content of `evidence.json`.
@@ -325,7 +325,7 @@ fn how(verified: &Verification) -> String {
     }
 }
 
-fn block_time(seconds: u64) -> String {
+pub(super) fn block_time(seconds: u64) -> String {
     i64::try_from(seconds)
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())

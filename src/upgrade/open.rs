@@ -110,13 +110,7 @@ impl Upgrade {
         let mut upgrade = Self::hold(dir)?;
         if let Some(found) = upgrade.state().identity() {
             if found.update != proposal.update {
-                let path = upgrade.journal_path().to_owned();
-                return Err(JournalError::Foreign {
-                    path,
-                    expected: proposal.update,
-                    found: found.update.clone(),
-                }
-                .into());
+                return Err(upgrade.foreign(proposal.update, found.update.clone()));
             }
             proposal.check_same(upgrade.state())?;
             upgrade.take_ballots(&proposal)?;
@@ -171,15 +165,16 @@ impl Upgrade {
         } else {
             format!("another change of {found}")
         };
-        Err(JournalError::Foreign {
-            path: self.journal_path().to_owned(),
-            expected,
-            found,
-        }
-        .into())
+        Err(self.foreign(expected, found))
     }
 
-    fn hold(dir: &Path) -> Result<Self, UpgradeError> {
+    /// It holds something else.
+    pub(super) fn foreign(&self, expected: String, found: String) -> UpgradeError {
+        let path = self.journal_path().to_owned();
+        JournalError::Foreign { path, expected, found }.into()
+    }
+
+    pub(super) fn hold(dir: &Path) -> Result<Self, UpgradeError> {
         fsutil::create_private_dir(dir)?;
         let held = Journal::hold(dir)?;
         // A member's files lie beside no journal that would do this.

@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::UpgradeError;
 use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures, Stage};
+use super::deploy::Deployment;
 use super::errand::Errand;
 use super::event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 use super::plan::{CodeChange, Plan};
 use super::proposal::Proposal;
-use crate::chain::{AppChanges, BlockRef, Call, Proof, SignedTx};
+use crate::chain::{AppChanges, BlockRef, Call, DeployedApp, Proof, SignedTx};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
 use crate::safe::SafeInfo;
@@ -50,6 +51,10 @@ pub enum Step {
 pub struct State {
     pub(super) identity: Option<Identity>,
     pub(super) plan: Option<Box<Plan>>,
+    /// The new app that is intended, in the place of a plan.
+    pub(super) deployment: Option<Box<Deployment>>,
+    /// The new app.
+    pub(super) deployed: Option<Box<DeployedApp>>,
     /// SHA-256 of the sealed environment.
     pub(super) sealed: Option<B256>,
     /// What tells its values from others.
@@ -138,6 +143,8 @@ impl State {
         match event {
             Event::Open(identity) => self.identity = Some(identity),
             Event::Plan(plan) => self.plan = Some(plan),
+            Event::Deploy(deployment) => self.deployment = Some(deployment),
+            Event::Deployed(app) => self.deployed = Some(app),
             sealed @ Event::Sealed { .. } => self.take_sealed(&sealed),
             Event::PrepareTry { there, .. } => self.try_prepare(there),
             Event::PrepareOk(preparation) => self.take_prepared(preparation),
@@ -197,7 +204,11 @@ impl State {
 
     /// What comes next.
     pub fn next(&self) -> Step {
-        if self.done.is_some() || self.abandoned.is_some() || (self.proof.is_some() && !self.has_code()) {
+        if self.done.is_some()
+            || self.abandoned.is_some()
+            || self.deployed.is_some()
+            || (self.proof.is_some() && !self.has_code())
+        {
             Step::Finished
         } else if self.committed.is_some() {
             Step::Watch
@@ -263,8 +274,9 @@ impl State {
         }
         match event {
             Event::Open(_) => Some("the journal was opened before"),
+            Event::Deploy(_) | Event::Deployed(_) => self.deploy_objection(event),
             Event::Plan(_) => missing(
-                self.signed.is_empty() && self.proof.is_none(),
+                self.signed.is_empty() && self.proof.is_none() && self.deployment.is_none(),
                 "something was approved already",
             ),
             Event::Sealed { replaces, .. } => self.sealed_objection(*replaces),
@@ -288,7 +300,10 @@ impl State {
             | Event::TimelockScheduled(_)
             | Event::TimelockAgain
             | Event::SafePinned(_) => self.safe_objection(event),
-            Event::SignTry { .. } => missing(self.changes().is_some(), "the hash was not verified"),
+            Event::SignTry { .. } => missing(
+                self.changes().is_some() || self.deployment.is_some(),
+                "the hash was not verified",
+            ),
             Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
                 let same_nonce = self
                     .signed
@@ -385,7 +400,7 @@ impl State {
 
     /// Whether the code changes. Before there is a plan nothing is known to be without.
     fn has_code(&self) -> bool {
-        self.plan.as_ref().is_none_or(|plan| plan.code.is_some())
+        self.deployment.is_none() && self.plan.as_ref().is_none_or(|plan| plan.code.is_some())
     }
 
     fn agrees(&self, hash: ComposeHash) -> bool {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::Plan;
 use super::proposal::Proposal;
 use super::state::{State, Step};
-use crate::chain::PolicyChange;
+use crate::chain::{BlockRef, PolicyChange};
 use crate::compose::ComposeHash;
 
 /// What is certain about one effect.
@@ -56,6 +56,9 @@ pub struct Facts {
     /// App.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<Address>,
+    /// KMS's contract that makes the app, where a new one is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factory: Option<Address>,
     /// Chain id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_id: Option<u64>,
@@ -164,13 +167,14 @@ impl State {
             prepare: of(self.prepared.is_some(), self.preparing),
             approval: of(
                 self.proof.is_some()
+                    || self.deployed.is_some()
                     || !self.signed.is_empty()
                     || !self.ballots.approvals.is_empty()
                     || self.scheduled.is_some(),
                 self.signing.is_some(),
             ),
             transaction: of(
-                self.proof.is_some(),
+                self.proof.is_some() || self.deployed.is_some(),
                 !self.signed.is_empty() && self.rejecting.is_none() && self.errand.is_none(),
             ),
             commit: of(self.committed.is_some(), self.committing),
@@ -178,24 +182,47 @@ impl State {
         }
     }
 
+    /// The app; a new one is known once it is made.
+    fn app(&self) -> Option<Address> {
+        match self.deployment() {
+            Some(_) => self.deployed().map(|made| made.app),
+            None => self.identity.as_ref().map(|identity| identity.app),
+        }
+    }
+
+    /// The block of what was proved, or last seen.
+    fn block(&self) -> Option<BlockRef> {
+        let proved = self.proof().map(|proof| proof.block);
+        let made = self.deployed().map(|made| made.block);
+        proved.or(made).or_else(|| self.seen.map(|(_, block)| block))
+    }
+
     pub(super) fn facts(&self) -> Facts {
         let plan = self.plan.as_deref();
         let proof = self.proof.as_deref();
         let newest = self.signed.last();
+        let deployment = self.deployment();
+        let deployed = self.deployed();
+        let block = self.block();
+        let new_hash = deployment.and_then(|new| new.new.hash);
         Facts {
             update: self.identity.as_ref().map(|identity| identity.update.clone()),
             cvm: self.identity.as_ref().and_then(|identity| identity.cvm.clone()),
             makes: self.code().and_then(|code| code.target.word()).map(str::to_owned),
             new_cvm: self.made.clone(),
-            app: self.identity.as_ref().map(|identity| identity.app),
+            app: self.app(),
+            factory: deployment.map(|new| new.kms),
             chain_id: self.identity.as_ref().map(|identity| identity.chain_id),
-            owner: plan.map(|plan| plan.app_state.owner),
+            owner: plan
+                .map(|plan| plan.app_state.owner)
+                .or_else(|| deployment.map(|new| new.new.owner)),
             previous_compose_hash: plan.and_then(Plan::current_hash),
             compose_hash: self
                 .prepared
                 .as_ref()
                 .map(|prepared| prepared.hash)
-                .or_else(|| self.code().and_then(|code| code.expected_hash)),
+                .or_else(|| self.code().and_then(|code| code.expected_hash))
+                .or_else(|| new_hash.map(|hash| ComposeHash::new(hash.0))),
             policy: plan.map(|plan| plan.policy.clone()).unwrap_or_default(),
             others: self
                 .joined()
@@ -218,15 +245,12 @@ impl State {
             }),
             transaction_hash: proof
                 .and_then(|proof| proof.transaction)
+                .or_else(|| deployed.map(|made| made.transaction))
                 .or_else(|| self.seen.map(|(hash, _)| hash))
                 .or_else(|| newest.map(|tx| tx.hash)),
             nonce: newest.map(|tx| tx.request.nonce),
-            block_number: proof
-                .map(|proof| proof.block.number)
-                .or_else(|| self.seen.map(|(_, block)| block.number)),
-            block_hash: proof
-                .map(|proof| proof.block.hash)
-                .or_else(|| self.seen.map(|(_, block)| block.hash)),
+            block_number: block.map(|block| block.number),
+            block_hash: block.map(|block| block.hash),
             token_expires: self
                 .prepared
                 .as_ref()

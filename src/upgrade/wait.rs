@@ -228,8 +228,11 @@ impl Run<'_> {
         chain: &Chain,
         inclusion: InclusionAt,
     ) -> Result<Option<Outcome>, UpgradeError> {
-        let changes = self.changes()?;
         super::point("wait.b");
+        if self.upgrade.state().deployment().is_some() {
+            return self.prove_new_app(chain, inclusion.transaction).await;
+        }
+        let changes = self.changes()?;
         if let Some(errand) = self.upgrade.state().errand {
             return self.prove_errand(chain, errand, inclusion.transaction).await;
         }
@@ -391,6 +394,9 @@ impl Run<'_> {
 
     /// Our nonce went to a stranger's transaction: the hash may be allowed by it all the same.
     async fn lose(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        if self.upgrade.state().deployment().is_some() {
+            return self.lose_deployment(chain).await;
+        }
         let changes = self.changes()?;
         let finality = self.finality(chain.id());
         match chain.prove_state(&changes, finality).await {

@@ -2,7 +2,7 @@
 //! believed of the transaction afterwards.
 
 use alloy::primitives::{Address, B256, U256};
-use countersign::chain::{Chain, DeployFailure, DeployedApp, FactoryForm, FactoryTrial, NewApp, Options};
+use countersign::chain::{Chain, DeployFailure, DeployedApp, FactoryForm, FactoryTrial, Finality, NewApp, Options};
 use countersign::http::{Http, Limits};
 use serde_json::json;
 
@@ -60,7 +60,8 @@ fn trial(world: &World, new: &NewApp) -> FactoryTrial {
 fn proof(world: &World, transaction: B256, new: &NewApp) -> Result<DeployedApp, DeployFailure> {
     run(async {
         let chain = connect(world).await;
-        chain.prove_deployment(transaction, (world.kms, new)).await
+        let finality = Finality::default_for(31337);
+        chain.prove_deployment(transaction, (world.kms, new), finality).await
     })
 }
 

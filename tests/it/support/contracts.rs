@@ -49,6 +49,7 @@ pub mod abi {
         function registeredApps(address app) returns (bool);
         function registerApp(address app);
         function setAppImplementation(address implementation);
+        function appImplementation() returns (address);
         function deployAndRegisterApp(
             address owner, bool disableUpgrades, bool anyDevice, bytes32 device, bytes32 hash
         ) returns (address);

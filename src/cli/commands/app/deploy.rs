@@ -1,40 +1,50 @@
-//! `app deploy`: a new app from a KMS's factory, with its owner from the start. Whoever sends the transaction does so with
-//! tools of their own; here the call is made and tried, and afterwards the app is proved.
+//! `app deploy`: a new app from a KMS's factory, with its owner from the start. A key signs and sends the call here, with a
+//! directory that remembers it; a Safe makes it by its own means. Afterwards the app is proved and its environment sealed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256};
 use clap::Args;
 use serde_json::json;
 
-use crate::chain::{
-    BlockRef, Call, Chain, DeployFailure, DeployedApp, FactoryForm, FactoryTrial, Finality, NewApp, is_known_kms,
-};
-use crate::cli::args::{Reach, Workload};
+use crate::chain::{Call, Chain, DeployFailure, DeployedApp, Finality, NewApp, is_known_kms};
+use crate::cli::args::{Agree, Key, Reach, Settle, Workload};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Commands as _, Next};
-use crate::cli::next::quote;
+use crate::cli::next::{commit_provision, quote};
 use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
-use crate::cli::settings::{self, Settings, Typed};
+use crate::cli::settings::{self, ROOT, Settings, Typed};
 use crate::cloud::KmsId;
 use crate::compose::ComposeHash;
 use crate::env::EnvName;
 use crate::fsutil;
 use crate::safe::SafeInfo;
 use crate::safe::builder_file::{self, Batch, Form};
-use crate::upgrade::{EnvRequest, UpgradeError, Warning, owner_doubts, seal_new};
+use crate::upgrade::{
+    self, DeployIntent, Deployment, EnvRequest, JournalError, Outcome, Upgrade, UpgradeError, World, plan_deployment,
+    seal_new,
+};
+
+/// File for the Transaction Builder within a directory, where none is named.
+const BUILDER_FILE: &str = "transaction-builder.json";
+/// File with the sealed environment within a directory, where none is named.
+const SEALED_FILE: &str = "sealed.hex";
 
 /// Make a new app's contract, with its owner from the start
 ///
-/// Without --transaction-hash it prints the call of the KMS's factory, tried as --from would make it: nothing is sent. A
-/// key sends it, or a Safe that imports --out. With --transaction-hash it finds the new app in that transaction and proves
-/// that its owner and policy are what the other arguments say: the app's address is known only then.
+/// With --signer the key sends the call of the KMS's factory, waits until the new app is proved, and seals its environment.
+/// The transaction's bytes are in --dir before they are sent; running again sends the same bytes and makes no second app.
+/// With --dir and --from SAFE it writes the file that the Safe's owners import, and finds the app once they executed it.
+/// With neither, nothing is sent: it prints the call, tried as --from would make it. With --transaction-hash it proves an
+/// app that was made by other means.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  countersign app deploy --chain-id 8453 --kms-contract 0x1234... --owner 0x5678... \
-    --compose-hash 0x9abc... --device 0xdef0... --out batch.json\n  \
+    --compose-hash 0x9abc... --device 0xdef0... --signer keystore:~/key.json --kms-id kms_abc --env-file .env\n  \
+    countersign app deploy --chain-id 8453 --kms-contract 0x1234... --owner 0x5678... --compose-hash 0x9abc... \
+    --device 0xdef0... --dir new-app --from 0x5678...\n  \
     countersign app deploy --chain-id 8453 --kms-contract 0x1234... --owner 0x5678... --compose-hash 0x9abc... \
     --device 0xdef0... --transaction-hash 0x1111... --kms-id kms_abc --env-file .env --sealed-out sealed.hex"
 )]
@@ -63,49 +73,59 @@ pub(super) struct Deploy {
     /// Freeze the contract's code for ever
     #[arg(long)]
     disable_upgrades: bool,
-    /// Who sends the transaction [default: the owner]
+    /// Who sends the transaction [default: the key of --signer, else the owner]
     #[arg(long, value_name = "ADDRESS")]
     from: Option<Address>,
+    /// Directory that remembers what is sent; one that holds the same is gone on with [default with --signer:
+    /// .countersign/new-KMS-DIGEST]
+    #[arg(long, value_name = "DIR", conflicts_with = "transaction_hash")]
+    dir: Option<PathBuf>,
     /// Take an owner that nothing shows to be able to act
     #[arg(long)]
     accept_new_owner: bool,
-    /// Write the call as a file for the Transaction Builder of Safe{Wallet}
+    /// Write the call as a file for the Transaction Builder of Safe{Wallet} [default with --dir: in it]
     #[arg(long, value_name = "FILE", conflicts_with = "transaction_hash")]
     out: Option<PathBuf>,
     /// Transaction that made the app
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", conflicts_with = "signer")]
     transaction_hash: Option<B256>,
-    /// Blocks that have to bury it [default: what suits the chain]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "transaction_hash")]
-    confirmations: Option<u64>,
     /// KMS by id or name, as provisioning gave it: whose key an environment is sealed for
-    #[arg(long, value_name = "ID", requires = "transaction_hash")]
+    #[arg(long, value_name = "ID")]
     kms_id: Option<KmsId>,
-    /// Seal the environment of --env-file and --env for the new app, and write it to this file
-    #[arg(long, value_name = "FILE", requires_all = ["transaction_hash", "kms_id"])]
+    /// Seal the environment of --env-file and --env for the new app, and write it to this file [default with --dir: in it]
+    #[arg(long, value_name = "FILE", requires = "kms_id")]
     sealed_out: Option<PathBuf>,
     #[command(flatten)]
     workload: Workload,
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    settle: Settle,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    agree: Agree,
 }
 
 impl Deploy {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
+            settle: Some(&self.settle),
+            key: Some(&self.key),
+            agree: Some(&self.agree),
             ..Typed::default()
         };
         let settings = Settings::gather(typed, &session.env)?;
         let env = settings::workload(&self.workload, &session.env, &|news| session.out.progress(news))?;
-        if env.is_some() != self.sealed_out.is_some() {
+        if !self.can_seal(env.is_some()) {
             return Err(unsealed());
         }
         let outside = session.outside(&settings)?;
-        let chain = outside.world().chain(self.chain_id).await?;
         let mut report = match self.transaction_hash {
-            Some(transaction) => self.prove(&outside, (&chain, env.as_ref()), transaction).await?,
-            None => self.plan(&chain, session).await?,
+            Some(transaction) => self.prove(&outside, env.as_ref(), (transaction, &settings)).await?,
+            None if self.is_sent() => self.send(session, (&outside, &settings), env.as_ref()).await?,
+            None => self.plan(&outside.world(), session).await?,
         };
         report.facts.upgrade.chain_id = Some(self.chain_id);
         report.facts.upgrade.owner = Some(self.owner);
@@ -120,6 +140,20 @@ impl Deploy {
         Ok(report)
     }
 
+    /// Whether a directory remembers it.
+    const fn is_sent(&self) -> bool {
+        self.dir.is_some() || self.key.source.signer.is_some()
+    }
+
+    /// Whether values and a place for them sealed were named together, or neither.
+    const fn can_seal(&self, values: bool) -> bool {
+        if !values {
+            return self.sealed_out.is_none();
+        }
+        let there = self.is_sent() || (self.transaction_hash.is_some() && self.sealed_out.is_some());
+        there && self.kms_id.is_some()
+    }
+
     fn new_app(&self) -> NewApp {
         NewApp {
             owner: self.owner,
@@ -131,32 +165,27 @@ impl Deploy {
         }
     }
 
-    /// The call, tried and sent by nobody.
-    async fn plan(&self, chain: &Chain, session: &Session) -> Result<Report, CliError> {
-        let block = chain.head().await.map_err(UpgradeError::from)?;
-        let mut report = Report::done("app deploy", "the call is ready; nothing was sent");
-        for doubt in owner_doubts(chain, self.owner, &block).await? {
-            if !self.accept_new_owner {
-                return Err(refused(doubt).into());
-            }
-            report.warnings.push(doubt);
+    fn intent(&self, from: Address) -> DeployIntent {
+        DeployIntent {
+            chain_id: self.chain_id,
+            kms: self.kms_contract,
+            new: self.new_app(),
+            from,
+            accept_new_owner: self.accept_new_owner,
         }
-        let form = self.tried(chain, &block).await?;
-        let new = self.new_app();
-        let call = new
-            .call(self.kms_contract, form)
-            .ok_or_else(|| no_factory("it cannot say all of it"))?;
-        report.page.facts(&[
-            ("chain", Some(self.chain_id.to_string())),
-            ("target", Some(call.to.to_string())),
-            ("calldata", Some(call.data.to_string())),
-            ("calldata digest", Some(format!("{} (ERC-8213)", call.digest()))),
-            ("sent by", Some(self.sender().to_string())),
-            ("owner", Some(self.owner.to_string())),
-        ]);
-        report.data = Some(json!({ "call": call, "digest": call.digest(), "form": form, "from": self.sender() }));
+    }
+
+    /// The call, tried and sent by nobody.
+    async fn plan(&self, world: &World<'_>, session: &Session) -> Result<Report, CliError> {
+        let from = self.from.unwrap_or(self.owner);
+        let (deployment, doubts) = plan_deployment(world, &self.intent(from)).await?;
+        let mut report = Report::done("app deploy", "the call is ready; nothing was sent");
+        report.warnings = doubts;
+        self.show_call(&mut report, &deployment)?;
         if let Some(file) = &self.out {
-            self.write(chain, (file, &call), &block).await?;
+            if !self.write(world, (file, &deployment)).await? {
+                return Err(no_safe(from).into());
+            }
             report.page.facts(&[("file", Some(file.display().to_string()))]);
         }
         report.hint = Some("once it is sent, name its transaction: the app's address is known only then".to_owned());
@@ -165,34 +194,28 @@ impl Deploy {
         Ok(report)
     }
 
-    fn sender(&self) -> Address {
-        self.from.unwrap_or(self.owner)
+    fn show_call(&self, report: &mut Report, deployment: &Deployment) -> Result<(), CliError> {
+        let call: Call = deployment.call()?;
+        report.page.facts(&[
+            ("chain", Some(self.chain_id.to_string())),
+            ("target", Some(call.to.to_string())),
+            ("calldata", Some(call.data.to_string())),
+            ("calldata digest", Some(format!("{} (ERC-8213)", call.digest()))),
+            ("sent by", Some(deployment.from.to_string())),
+            ("owner", Some(self.owner.to_string())),
+        ]);
+        report.data =
+            Some(json!({ "call": call, "digest": call.digest(), "form": deployment.form, "from": deployment.from }));
+        Ok(())
     }
 
-    async fn tried(&self, chain: &Chain, block: &BlockRef) -> Result<FactoryForm, CliError> {
-        let new = self.new_app();
-        let factory = (self.kms_contract, &new);
-        let tried = chain.try_factory(factory, self.sender(), block).await;
-        match tried.map_err(UpgradeError::from)? {
-            FactoryTrial::Works(form) => Ok(form),
-            FactoryTrial::Refused(why) => Err(no_factory(&why)),
-        }
-    }
-
-    /// For the Safe that sends it.
-    async fn write(&self, chain: &Chain, (file, call): (&PathBuf, &Call), block: &BlockRef) -> Result<(), CliError> {
-        let safe = SafeInfo::read_at(chain, self.sender(), block).await;
-        let safe = safe.map_err(UpgradeError::from)?.ok_or_else(|| {
-            let message = format!(
-                "{} is no Safe, so there is none that could import the file",
-                self.sender()
-            );
-            UpgradeError::Decide {
-                code: "NOT_A_SAFE",
-                message,
-                source: None,
-            }
-        })?;
+    /// For the Safe that sends it; `false`: it is none.
+    async fn write(&self, world: &World<'_>, (file, deployment): (&Path, &Deployment)) -> Result<bool, CliError> {
+        let chain = world.chain(self.chain_id).await?;
+        let safe = SafeInfo::read_at(&chain, deployment.from, &deployment.after).await;
+        let Some(safe) = safe.map_err(UpgradeError::from)? else {
+            return Ok(false);
+        };
         let batch = Batch {
             chain_id: self.chain_id,
             safe: Some(safe.address),
@@ -200,98 +223,194 @@ impl Deploy {
             description: String::new(),
             // The same arguments make the same bytes.
             created_at: jiff::Timestamp::UNIX_EPOCH,
-            calls: vec![call.clone()],
+            calls: vec![deployment.call()?],
         };
         let text = builder_file::export(&batch, Form::Raw).map_err(|error| CliError::Input {
             code: "INPUT_TOO_LONG",
             message: error.to_string(),
             hint: "send the calldata as it is".to_owned(),
         })?;
-        fsutil::write(file, text.as_bytes(), 0o644).map_err(CliError::UserFile)
+        fsutil::write(file, text.as_bytes(), 0o644).map_err(CliError::UserFile)?;
+        Ok(true)
+    }
+
+    /// Sends the call, or has a Safe send it, and goes on until the app is proved.
+    async fn send(
+        &self,
+        session: &Session,
+        (outside, settings): (&Outside<'_>, &Settings),
+        env: Option<&EnvRequest>,
+    ) -> Result<Report, CliError> {
+        let world = outside.world();
+        let usual = || Deployment::default_dir(Path::new(ROOT), &self.intent(self.owner));
+        let dir = self.dir.clone().unwrap_or_else(usual);
+        session.about(&dir);
+        let known = recorded(&dir)?;
+        let mut signer = None;
+        let from = match (self.from, &known) {
+            (Some(from), _) => from,
+            (None, Some(known)) => known.from,
+            (None, None) if settings.signer.is_some() => {
+                let key = world.open_signer("make the app").await?;
+                signer.insert(key).address()
+            }
+            (None, None) => self.owner,
+        };
+        let (deployment, doubts) = match known {
+            Some(known) => (self.again(known, from), Vec::new()),
+            None => plan_deployment(&world, &self.intent(from)).await?,
+        };
+        let mut upgrade = Upgrade::begin_deployment(&dir, deployment)?;
+        let outcome = upgrade.deploy(&world, &settings.limits, signer).await?;
+        let mut report = session.went(&upgrade, &outcome, "app deploy");
+        report.warnings = doubts;
+        let state = upgrade.state();
+        match (state.deployed(), state.deployment()) {
+            (Some(app), _) => {
+                self.proved(&mut report, app);
+                let file = self.sealed_out.clone().unwrap_or_else(|| dir.join(SEALED_FILE));
+                self.seal(&mut report, &world, (env, &file, app)).await?;
+            }
+            (None, Some(deployment)) => {
+                self.ask_contract(&mut report, &world, (deployment, &dir, &outcome))
+                    .await?;
+                report.next = Some(session.typed().command(&Next::Again));
+            }
+            (None, None) => {}
+        }
+        Ok(report)
+    }
+
+    /// What is recorded, with what was typed now.
+    fn again(&self, known: Deployment, from: Address) -> Deployment {
+        Deployment {
+            chain_id: self.chain_id,
+            kms: self.kms_contract,
+            new: self.new_app(),
+            from,
+            ..known
+        }
+    }
+
+    /// What a contract that makes the call needs for that.
+    async fn ask_contract(
+        &self,
+        report: &mut Report,
+        world: &World<'_>,
+        (deployment, dir, outcome): (&Deployment, &Path, &Outcome),
+    ) -> Result<(), CliError> {
+        if !matches!(outcome, Outcome::Pending(pending) if pending.code == "PENDING_OWNER") {
+            return Ok(());
+        }
+        self.show_call(report, deployment)?;
+        let file = self.out.clone().unwrap_or_else(|| dir.join(BUILDER_FILE));
+        if self.write(world, (&file, deployment)).await? {
+            report.page.facts(&[("file", Some(file.display().to_string()))]);
+            report.hint = Some(format!(
+                "have the Safe's owners import {} and execute it, then run this again: it finds the app",
+                file.display()
+            ));
+        } else if self.out.is_some() {
+            return Err(no_safe(deployment.from).into());
+        } else {
+            report.hint = Some("have it make this call, then run this again: it finds the app".to_owned());
+        }
+        Ok(())
     }
 
     /// The app that the transaction made, if it is what the arguments say.
     async fn prove(
         &self,
         outside: &Outside<'_>,
-        (chain, env): (&Chain, Option<&EnvRequest>),
-        transaction: B256,
+        env: Option<&EnvRequest>,
+        (transaction, settings): (B256, &Settings),
     ) -> Result<Report, CliError> {
+        let world = outside.world();
+        let chain: Chain = world.chain(self.chain_id).await?;
         let new = self.new_app();
-        let proved = chain.prove_deployment(transaction, (self.kms_contract, &new)).await;
-        let deployed = match proved {
-            Ok(deployed) => deployed,
+        let usual = || Finality::default_for(self.chain_id);
+        let finality = settings.limits.finality.unwrap_or_else(usual);
+        let wanted = (self.kms_contract, &new);
+        let app = match chain.prove_deployment(transaction, wanted, finality).await {
+            Ok(app) => app,
             Err(DeployFailure::Chain(error)) => return Err(UpgradeError::from(error).into()),
             Err(failure) => return Ok(failed(&failure)),
         };
-        let wanted = self
-            .confirmations
-            .map_or(Finality::default_for(self.chain_id), Finality::Confirmations);
-        let head = chain.head().await.map_err(UpgradeError::from)?;
-        let deep = (head.number + 1).saturating_sub(deployed.block.number);
-        if let Finality::Confirmations(wanted) = wanted
-            && deep < wanted
-        {
-            let mut report = Report::done("app deploy", format!("{deep} of {wanted} blocks bury the transaction"));
-            report.exit = Exit::Pending;
-            "PENDING_FINALITY".clone_into(&mut report.code);
-            return Ok(report);
-        }
-        let mut report = self.proved(&deployed);
-        if let (Some(env), Some(kms_id), Some(file)) = (env, &self.kms_id, &self.sealed_out) {
-            let to = (kms_id, self.kms_contract, deployed.app);
-            let (environment, blob) = seal_new(&outside.world(), chain, to, env).await?;
-            fsutil::write(file, blob.as_bytes(), 0o600).map_err(CliError::UserFile)?;
-            let names: Vec<&str> = environment.names.iter().map(EnvName::as_str).collect();
-            report.page.facts(&[
-                ("sealed", Some(names.join(", "))),
-                (
-                    "for the key",
-                    environment
-                        .vouched
-                        .as_ref()
-                        .map(|vouched| vouched.recipient.to_string()),
-                ),
-                ("file", Some(file.display().to_string())),
-            ]);
-            let more = format!(
-                " --encrypted-env {} --allowed-env {}",
-                quote(&file.display().to_string()),
-                names.join(",")
-            );
-            report.next = report.next.map(|next| next + &more);
-            report.data = Some(json!({ "deployed": deployed, "environment": environment }));
+        let mut report = Report::done("app deploy", "the app is made, and is what was asked for");
+        report.facts.upgrade.app = Some(app.app);
+        report.page.facts(&[
+            ("app", Some(app.app.to_string())),
+            ("owner", Some(self.owner.to_string())),
+            ("transaction", Some(app.transaction.to_string())),
+            ("block", Some(format!("{} {}", app.block.number, app.block.hash))),
+        ]);
+        self.proved(&mut report, &app);
+        if let Some(file) = &self.sealed_out {
+            self.seal(&mut report, &world, (env, file, &app)).await?;
         }
         Ok(report)
     }
 
-    fn proved(&self, deployed: &DeployedApp) -> Report {
-        let mut report = Report::done("app deploy", "the app is made, and is what was asked for");
-        report.facts.upgrade.app = Some(deployed.app);
+    fn proved(&self, report: &mut Report, app: &DeployedApp) {
         report.page.facts(&[
-            ("app", Some(deployed.app.to_string())),
-            ("owner", Some(self.owner.to_string())),
-            ("deployed by", deployed.deployer.map(|deployer| deployer.to_string())),
-            ("transaction", Some(deployed.transaction.to_string())),
-            (
-                "block",
-                Some(format!("{} {}", deployed.block.number, deployed.block.hash)),
-            ),
+            ("deployed by", app.deployer.map(|deployer| deployer.to_string())),
+            ("its code", app.code.implementation.map(|code| code.to_string())),
         ]);
-        report.data = Some(json!({ "deployed": deployed }));
-        let deployer = deployed.deployer.unwrap_or_else(|| self.sender());
-        let kms = self
-            .kms_id
-            .as_ref()
-            .map(|id| format!(" --kms-id {}", quote(&id.to_string())));
-        report.next = Some(format!(
-            "countersign cvm create --commit --app-id {} --compose-hash {} --deployer {deployer} --transaction-hash {}{}",
-            deployed.app,
-            self.compose_hash,
-            deployed.transaction,
-            kms.unwrap_or_default()
-        ));
-        report
+        report.data = Some(json!({ "deployed": app }));
+        let usual = self.from.unwrap_or(app.sender);
+        let mut next = commit_provision(app, (self.compose_hash, usual));
+        if let Some(id) = &self.kms_id {
+            next = format!("{next} --kms-id {}", quote(&id.to_string()));
+        }
+        report.next = Some(next);
+    }
+
+    /// The environment, sealed for the app; nothing when none was named.
+    async fn seal(
+        &self,
+        report: &mut Report,
+        world: &World<'_>,
+        (env, file, app): (Option<&EnvRequest>, &Path, &DeployedApp),
+    ) -> Result<(), CliError> {
+        let (Some(env), Some(kms_id)) = (env, &self.kms_id) else {
+            return Ok(());
+        };
+        let chain = world.chain(self.chain_id).await?;
+        let to = (kms_id, self.kms_contract, app.app);
+        let (environment, blob) = seal_new(world, &chain, to, env).await?;
+        fsutil::write(file, blob.as_bytes(), 0o600).map_err(CliError::UserFile)?;
+        let names: Vec<&str> = environment.names.iter().map(EnvName::as_str).collect();
+        report.page.facts(&[
+            ("sealed", Some(names.join(", "))),
+            (
+                "for the key",
+                environment
+                    .vouched
+                    .as_ref()
+                    .map(|vouched| vouched.recipient.to_string()),
+            ),
+            ("file", Some(file.display().to_string())),
+        ]);
+        let more = format!(
+            " --encrypted-env {} --allowed-env {}",
+            quote(&file.display().to_string()),
+            names.join(",")
+        );
+        report.next = report.next.take().map(|next| next + &more);
+        report.data = Some(json!({ "deployed": app, "environment": environment }));
+        Ok(())
+    }
+}
+
+/// What the directory says was to be made; nothing where nothing is recorded yet.
+fn recorded(dir: &Path) -> Result<Option<Deployment>, CliError> {
+    if !upgrade::holds(dir) {
+        return Ok(None);
+    }
+    match Upgrade::peek(dir) {
+        Ok(state) => Ok(state.deployment().cloned()),
+        Err(UpgradeError::Journal(JournalError::Missing { .. })) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -300,7 +419,8 @@ fn unsealed() -> CliError {
     CliError::Usage {
         code: "USAGE_MISSING_ARGUMENT",
         message:
-            "an environment is sealed from --env-file or --env, with --transaction-hash and --kms-id, into --sealed-out"
+            "an environment is sealed from --env-file or --env, with --kms-id, once the app is made: with --signer, with \
+             --dir, or with --transaction-hash and --sealed-out"
                 .to_owned(),
         hint: "give both, or neither".to_owned(),
         next: Next::Command("--help"),
@@ -329,23 +449,10 @@ fn failed(failure: &DeployFailure) -> Report {
     report
 }
 
-fn refused(doubt: Warning) -> UpgradeError {
-    let code = match doubt.code.as_str() {
-        "NEW_OWNER_UNSEEN" => "NEW_OWNER_UNSEEN",
-        "NEW_OWNER_UNKNOWN" => "NEW_OWNER_UNKNOWN",
-        _ => "NEW_OWNER_CANNOT_ACT",
-    };
+fn no_safe(address: Address) -> UpgradeError {
     UpgradeError::Decide {
-        code,
-        message: format!("{}; --accept-new-owner takes it all the same", doubt.text),
+        code: "NOT_A_SAFE",
+        message: format!("{address} is no Safe, so there is none that could import the file"),
         source: None,
     }
-}
-
-fn no_factory(why: &str) -> CliError {
-    CliError::from(UpgradeError::Decide {
-        code: "DEPLOY_REFUSED",
-        message: format!("the KMS's contract would not make the app: {why}"),
-        source: None,
-    })
 }

@@ -8,7 +8,7 @@ use super::configure::{IMAGES, object, refreshed};
 use super::model::{Cvm, More, NODES, State, Wanted, bare, compose_hash};
 use super::routes::{Answer, Context};
 use super::updates::{self, query};
-use super::{hooks, life, records};
+use super::{approval, hooks, life, records};
 
 /// Routes of this file; `None` when it has none for the request.
 pub(super) fn route(context: &Context, request: &Request, parts: &[&str]) -> Option<Answer> {

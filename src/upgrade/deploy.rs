@@ -1,0 +1,552 @@
+//! A new app: one call of a KMS's factory, signed and sent with the journal, the sender and the wait of every upgrade.
+//!
+//! Where the caller is a contract, a Safe for example, it makes the call by its own means, and the app is found by the
+//! event that names it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::drive::{Run, Upgrade, keep, pretty};
+use super::event::{Event, Identity};
+use super::evidence::{JSON, TEXT, block_time};
+use super::findings::Warning;
+use super::journal::SCHEMA;
+use super::transact::Asking;
+use super::wait::is_final;
+use super::{Goal, Limits, Outcome, Pending, State, Step, Stop, UpgradeError, World, owner_doubts};
+use crate::chain::{
+    BlockRef, Call, Chain, DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp, OwnerKind,
+    SignedTx,
+};
+use crate::signer::Signer;
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct DeployIntent {
+    /// Chain id.
+    pub chain_id: u64,
+    /// DstackKms.
+    pub kms: Address,
+    /// What the app begins with.
+    pub new: NewApp,
+    /// Who calls the factory: a key, or a contract that does so by its own means.
+    pub from: Address,
+    /// The owner is fine although nothing shows that it can act.
+    pub accept_new_owner: bool,
+}
+
+/// A new app as it is to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// Chain id.
+    pub chain_id: u64,
+    /// DstackKms.
+    pub kms: Address,
+    /// Which of its factory's two forms.
+    pub form: FactoryForm,
+    /// The code that the app gets.
+    pub code: FactoryCode,
+    /// What the app begins with.
+    pub new: NewApp,
+    /// Who calls the factory.
+    pub from: Address,
+    /// What that is.
+    pub from_kind: OwnerKind,
+    /// Newest block when all of it was read: no earlier app is this one.
+    pub after: BlockRef,
+}
+
+/// Reads what the call needs and tries it as its sender would make it. Changes nothing.
+///
+/// # Errors
+/// The owner may not be able to act, the KMS's contract would refuse, or something could not be read.
+pub async fn plan_deployment(
+    world: &World<'_>,
+    intent: &DeployIntent,
+) -> Result<(Deployment, Vec<Warning>), UpgradeError> {
+    let chain = world.chain(intent.chain_id).await?;
+    let after = chain.head().await?;
+    let doubts = owner_doubts(&chain, intent.new.owner, &after).await?;
+    if let Some(doubt) = doubts.first().filter(|_| !intent.accept_new_owner) {
+        let code = match doubt.code.as_str() {
+            code @ ("NEW_OWNER_UNSEEN" | "NEW_OWNER_UNKNOWN") => code,
+            _ => "NEW_OWNER_CANNOT_ACT",
+        };
+        return Err(UpgradeError::Blocked {
+            code: code.to_owned(),
+            message: format!("{}; --accept-new-owner takes it all the same", doubt.text),
+        });
+    }
+    let form = form(&chain, (intent.kms, &intent.new), intent.from, &after).await?;
+    let deployment = Deployment {
+        chain_id: intent.chain_id,
+        kms: intent.kms,
+        form,
+        code: chain.factory_code(intent.kms, &after).await?,
+        new: intent.new,
+        from: intent.from,
+        from_kind: chain.kind_of(intent.from, &after).await?,
+        after,
+    };
+    Ok((deployment, doubts))
+}
+
+async fn form(
+    chain: &Chain,
+    factory: (Address, &NewApp),
+    from: Address,
+    block: &BlockRef,
+) -> Result<FactoryForm, UpgradeError> {
+    match chain.try_factory(factory, from, block).await? {
+        FactoryTrial::Works(form) => Ok(form),
+        FactoryTrial::Refused(why) => Err(refused(&why)),
+    }
+}
+
+fn refused(why: &str) -> UpgradeError {
+    UpgradeError::decide(
+        "DEPLOY_REFUSED",
+        format!("the KMS's contract would not make the app: {why}"),
+    )
+}
+
+impl Deployment {
+    /// The call of the factory.
+    ///
+    /// # Errors
+    /// This form cannot say all of it: it was never planned.
+    pub fn call(&self) -> Result<Call, UpgradeError> {
+        self.new
+            .call(self.kms, self.form)
+            .ok_or_else(|| refused("it cannot say all of it"))
+    }
+
+    /// The directory that it uses below `root` when none is named.
+    pub fn default_dir(root: &Path, intent: &DeployIntent) -> PathBuf {
+        let seed = serde_json::to_vec(&(intent.chain_id, intent.kms, intent.new)).unwrap_or_default();
+        let short = |bytes: &[u8]| hex::encode(bytes).chars().take(8).collect::<String>();
+        let (kms, digest) = (short(intent.kms.as_slice()), short(&Sha256::digest(seed)));
+        root.join(format!("new-{kms}-{digest}"))
+    }
+
+    /// Whether a contract makes the call by its own means.
+    pub const fn is_by_contract(&self) -> bool {
+        matches!(self.from_kind, OwnerKind::Contract)
+    }
+
+    /// The bytes, once they are what was planned: a journal that somebody rewrote must not make this tool send something
+    /// else.
+    pub(super) fn permit(&self, tx: SignedTx) -> Result<SignedTx, UpgradeError> {
+        let call = self.call()?;
+        let request = &tx.request;
+        if request.call == call && request.chain_id == self.chain_id && request.from == self.from {
+            return Ok(tx);
+        }
+        Err(UpgradeError::stop(
+            "TX_MISMATCH",
+            "call of the signed transaction",
+            &call.data,
+            &request.call.data,
+        ))
+    }
+
+    fn asks_the_same(&self, other: &Self) -> bool {
+        let asked = |one: &Self| (one.chain_id, one.kms, one.new, one.from);
+        asked(self) == asked(other)
+    }
+
+    fn described(&self) -> String {
+        let Self { chain_id, kms, new, .. } = self;
+        let hash = new.hash.unwrap_or_default();
+        format!(
+            "a new app of the KMS {kms}, chain {chain_id}, owner {}, hash {hash}, made by {}",
+            new.owner, self.from
+        )
+    }
+
+    fn identity(&self) -> Identity {
+        let seed = serde_json::to_vec(self).unwrap_or_default();
+        let name: String = hex::encode(Sha256::digest(seed)).chars().take(8).collect();
+        Identity {
+            schema: SCHEMA,
+            update: format!("u-{name}"),
+            cvm: None,
+            app: self.kms,
+            chain_id: self.chain_id,
+            cloud: None,
+        }
+    }
+
+    /// What somebody agrees to.
+    fn facts(&self) -> Vec<(String, String)> {
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let new = &self.new;
+        let device = match (new.allow_any_device, new.device) {
+            (true, _) => "every device".to_owned(),
+            (false, device) => device.unwrap_or_default().to_string(),
+        };
+        let yes_no = |on: bool| if on { "yes" } else { "no" }.to_owned();
+        let mut facts = vec![
+            fact("chain", self.chain_id.to_string()),
+            fact("KMS", self.kms.to_string()),
+            fact("new app's owner", new.owner.to_string()),
+            fact("compose hash", new.hash.unwrap_or_default().to_string()),
+            fact("device", device),
+            fact("firmware has to be up to date", yes_no(new.require_tcb_up_to_date)),
+            fact("code can change", yes_no(!new.disable_upgrades)),
+        ];
+        if let Some(code) = self.code.implementation {
+            facts.push(fact("its code", code.to_string()));
+        }
+        facts
+    }
+}
+
+impl State {
+    /// The new app that is intended, if one is.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        self.deployment.as_deref()
+    }
+
+    /// The new app, once it is made and proved.
+    pub fn deployed(&self) -> Option<&DeployedApp> {
+        self.deployed.as_deref()
+    }
+
+    pub(super) fn deploy_objection(&self, event: &Event) -> Option<&'static str> {
+        match event {
+            Event::Deploy(_) if self.plan.is_some() || self.deployment.is_some() => {
+                Some("something is planned already")
+            }
+            Event::Deployed(_) if self.deployment.is_none() => Some("no app was to be made"),
+            Event::Deployed(_) if self.deployed.is_some() => Some("the app was made before"),
+            _ => None,
+        }
+    }
+}
+
+impl Upgrade {
+    /// Starts making an app: creates the directory, locks it, records what is intended. A directory that already holds the
+    /// same is opened instead.
+    ///
+    /// # Errors
+    /// The directory holds something else, or cannot be used.
+    pub fn begin_deployment(dir: &Path, deployment: Deployment) -> Result<Self, UpgradeError> {
+        let mut upgrade = Self::hold(dir)?;
+        match (upgrade.state().identity(), upgrade.state().deployment()) {
+            (None, _) => {
+                upgrade.record(Event::Open(deployment.identity()))?;
+                upgrade.record(Event::Deploy(Box::new(deployment)))?;
+            }
+            (Some(_), Some(found)) if found.asks_the_same(&deployment) => {}
+            (Some(_), Some(found)) => return Err(upgrade.foreign(deployment.described(), found.described())),
+            // The process died between the two records.
+            (Some(found), None) if upgrade.state().plan().is_none() && found.app == deployment.kms => {
+                upgrade.record(Event::Deploy(Box::new(deployment)))?;
+            }
+            (Some(found), None) => {
+                let found = format!("an upgrade of app {}", found.app);
+                return Err(upgrade.foreign(deployment.described(), found));
+            }
+        }
+        Ok(upgrade)
+    }
+
+    /// Goes on until the app is made and proved: with a key the call is signed, sent and waited for; where a contract makes
+    /// it, the app is looked for. `signer` is the key, where it was opened before.
+    ///
+    /// # Errors
+    /// See [`UpgradeError`].
+    pub async fn deploy(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+        signer: Option<Signer>,
+    ) -> Result<Outcome, UpgradeError> {
+        self.make_app(world, (Goal::Live, limits), signer).await
+    }
+
+    pub(super) async fn make_app(
+        &mut self,
+        world: &World<'_>,
+        (goal, limits): (Goal, &Limits),
+        signer: Option<Signer>,
+    ) -> Result<Outcome, UpgradeError> {
+        if goal == Goal::Committed {
+            return Err(UpgradeError::decide(
+                "NOTHING_TO_COMMIT",
+                "a new app is made: its CVM is committed by `countersign cvm create --commit`",
+            ));
+        }
+        let mut run = self.run(world, limits)?;
+        run.signer = signer;
+        run.write_app_evidence()?;
+        loop {
+            let step = run.upgrade.state().next();
+            if goal.is_reached_before(step, limits.no_wait) {
+                return Ok(Outcome::Reached);
+            }
+            let outcome = match step {
+                Step::Approve => run.call_factory(goal).await?,
+                Step::Broadcast => run.broadcast().await?,
+                Step::Wait => run.wait().await?,
+                _ => return Ok(Outcome::Reached),
+            };
+            if let Outcome::Pending(pending) = outcome {
+                return Ok(Outcome::Pending(pending));
+            }
+        }
+    }
+}
+
+/// What became of an app that somebody else was to make, or that may be made already.
+enum Sought {
+    /// It is made.
+    Made,
+    /// This transaction made it, in a block that may still be replaced.
+    Unsettled(B256),
+    /// Nobody made it.
+    Nowhere,
+}
+
+impl Run<'_> {
+    fn deployment(&self) -> Result<Deployment, UpgradeError> {
+        let deployment = self.upgrade.state().deployment().cloned();
+        deployment.ok_or_else(|| UpgradeError::decide("NO_DEPLOYMENT", "no app was to be made"))
+    }
+
+    /// Signs the call, or looks for the app that a contract makes.
+    async fn call_factory(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
+        let deployment = self.deployment()?;
+        let chain = self.chain().await?;
+        let doubtful = self.upgrade.is_rolled_back() || self.upgrade.state().gone.is_some();
+        if deployment.is_by_contract() || doubtful {
+            let patient = deployment.is_by_contract() && goal == Goal::Proved;
+            if let Some(outcome) = self.seek_app(&chain, patient).await? {
+                return Ok(outcome);
+            }
+        }
+        if deployment.is_by_contract() {
+            let call = deployment.call()?;
+            return Ok(Outcome::Pending(Pending {
+                code: "PENDING_OWNER",
+                what: format!(
+                    "the contract {} has to call {} with data {}",
+                    deployment.from, call.to, call.data
+                ),
+            }));
+        }
+        if goal == Goal::Proved {
+            return Err(UpgradeError::TooEarly {
+                message: "nothing was sent to the chain yet".to_owned(),
+                command: "execute",
+            });
+        }
+        self.refuse_second_nonce()?;
+        self.sign_deployment(&chain, &deployment).await?;
+        Ok(Outcome::Reached)
+    }
+
+    async fn sign_deployment(&mut self, chain: &Chain, deployment: &Deployment) -> Result<(), UpgradeError> {
+        let from = deployment.from;
+        let Some(address) = self.signer().await?.map(Signer::address) else {
+            return Err(UpgradeError::decide(
+                "SIGNER_NEEDED",
+                format!("{from} has to sign, and no key was named"),
+            ));
+        };
+        if address != from {
+            return Err(UpgradeError::stop("SIGNER_NOT_SENDER", "signer", from, address));
+        }
+        let head = chain.head().await?;
+        let form = form(chain, (deployment.kms, &deployment.new), from, &head).await?;
+        same("form of the factory", deployment.form, form)?;
+        let code = chain.factory_code(deployment.kms, &head).await?;
+        same("code of new apps", deployment.code, code)?;
+        let call = deployment.call()?;
+        let mut facts = deployment.facts();
+        facts.push(("calldata".to_owned(), call.data.to_string()));
+        let asking = Asking {
+            question: format!("Make this app, with a transaction signed and sent as {from}?"),
+            facts,
+            act: "signing",
+        };
+        self.sign_call(chain, (from, &call), (None, asking)).await
+    }
+
+    /// Looks for an app that this sender had made. `patient`: as long as there is time. `None`: nobody made it.
+    async fn seek_app(&mut self, chain: &Chain, patient: bool) -> Result<Option<Outcome>, UpgradeError> {
+        let pause = chain.block_time().await?;
+        let pause = pause.clamp(Duration::from_millis(100), Duration::from_secs(4));
+        loop {
+            let found = match self.sought(chain).await {
+                Err(UpgradeError::Chain(error)) if patient && !is_final(&error) => {
+                    self.tell(&format!("{error}; asking again"));
+                    Sought::Nowhere
+                }
+                found => found?,
+            };
+            let goes_on = match found {
+                Sought::Made => return Ok(Some(Outcome::Reached)),
+                Sought::Unsettled(_) => true,
+                Sought::Nowhere => patient,
+            };
+            if goes_on && self.sleep(pause).await {
+                continue;
+            }
+            return Ok(match found {
+                Sought::Unsettled(transaction) => Some(Outcome::Pending(Pending {
+                    code: "PENDING_CONFIRMATIONS",
+                    what: format!("transaction {transaction} made the app in a block that may still be replaced"),
+                })),
+                _ => None,
+            });
+        }
+    }
+
+    async fn sought(&mut self, chain: &Chain) -> Result<Sought, UpgradeError> {
+        let deployment = self.deployment()?;
+        let (kms, from) = (deployment.kms, deployment.from);
+        let mut unsettled = None;
+        for transaction in chain.deployments(kms, from, &deployment.after).await? {
+            let finality = self.finality(chain.id());
+            match chain
+                .prove_deployment(transaction, (kms, &deployment.new), finality)
+                .await
+            {
+                Ok(app) => {
+                    self.keep_app(&deployment, app)?;
+                    return Ok(Sought::Made);
+                }
+                Err(DeployFailure::NotSettled { transaction }) => unsettled = unsettled.or(Some(transaction)),
+                Err(DeployFailure::Chain(error)) => return Err(error.into()),
+                // Another app of the same sender.
+                Err(_) => {}
+            }
+        }
+        Ok(unsettled.map_or(Sought::Nowhere, Sought::Unsettled))
+    }
+
+    /// `None`: not settled after all; look again.
+    pub(super) async fn prove_new_app(
+        &mut self,
+        chain: &Chain,
+        transaction: B256,
+    ) -> Result<Option<Outcome>, UpgradeError> {
+        let deployment = self.deployment()?;
+        let finality = self.finality(chain.id());
+        let wanted = (deployment.kms, &deployment.new);
+        match chain.prove_deployment(transaction, wanted, finality).await {
+            Ok(app) => {
+                self.keep_app(&deployment, app)?;
+                Ok(Some(Outcome::Reached))
+            }
+            Err(DeployFailure::NotSettled { .. }) => Ok(None),
+            Err(DeployFailure::Chain(error)) if !is_final(&error) => {
+                self.tell(&format!("{error}; asking again"));
+                Ok(None)
+            }
+            Err(DeployFailure::Chain(error)) => Err(error.into()),
+            Err(failure @ DeployFailure::Reverted { .. }) => {
+                let message = failure.to_string();
+                self.record(Event::TxGone { why: message.clone() })?;
+                Err(UpgradeError::Failed {
+                    code: "TX_REVERTED",
+                    message,
+                })
+            }
+            Err(failure) => Err(mismatch(&deployment, &failure)),
+        }
+    }
+
+    /// Our nonce went to a stranger's transaction: the same call with other fees, perhaps.
+    pub(super) async fn lose_deployment(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        if let Some(outcome) = self.seek_app(chain, false).await? {
+            return Ok(outcome);
+        }
+        let why = "its nonce was used by another transaction".to_owned();
+        self.record(Event::TxGone { why: why.clone() })?;
+        Err(UpgradeError::decide(
+            "TX_REPLACED",
+            format!("the transaction that was to make the app will never be mined: {why}"),
+        ))
+    }
+
+    fn keep_app(&mut self, deployment: &Deployment, app: DeployedApp) -> Result<(), UpgradeError> {
+        same("code of the new app", deployment.code, app.code)?;
+        self.record(Event::Deployed(Box::new(app)))?;
+        super::point("wait.e");
+        self.tell(&format!("app {} is made", app.app));
+        self.write_app_evidence()
+    }
+
+    /// What remains for auditors.
+    fn write_app_evidence(&self) -> Result<(), UpgradeError> {
+        let state = self.upgrade.state();
+        let (Some(identity), Some(deployment), Some(app)) = (state.identity(), state.deployment(), state.deployed())
+        else {
+            return Ok(());
+        };
+        let evidence = serde_json::json!({
+            "schema": "countersign.evidence.app/1",
+            "update": identity.update,
+            "chain_id": deployment.chain_id,
+            "kms": deployment.kms,
+            "form": deployment.form,
+            "new": deployment.new,
+            "deployed": app,
+        });
+        let dir = self.upgrade.dir();
+        keep(&dir.join(JSON), &pretty(&evidence), 0o644)?;
+        Ok(keep(&dir.join(TEXT), page(deployment, app).as_bytes(), 0o644)?)
+    }
+}
+
+fn page(deployment: &Deployment, app: &DeployedApp) -> String {
+    let mut rows = vec![("app".to_owned(), app.app.to_string())];
+    rows.extend(deployment.facts());
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let deployer = app.deployer.unwrap_or(deployment.from);
+    rows.extend([
+        fact("made by", deployer.to_string()),
+        fact("transaction", app.transaction.to_string()),
+        fact("sender", app.sender.to_string()),
+        fact("block", format!("{} ({})", app.block.number, app.block.hash)),
+        fact("block time", block_time(app.block.timestamp)),
+        fact("settled by", format!("{:?}", app.finality)),
+    ]);
+    let rows = rows.iter().map(|(name, value)| format!("| {name} | {value} |"));
+    let lines = [
+        format!("# New app {}\n", app.app),
+        "| fact | value |".to_owned(),
+        "| --- | --- |".to_owned(),
+    ];
+    lines.into_iter().chain(rows).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Result<(), UpgradeError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        "DEPLOY_MISMATCH",
+        what,
+        format!("{expected:?}"),
+        format!("{found:?}"),
+    ))
+}
+
+fn mismatch(deployment: &Deployment, failure: &DeployFailure) -> UpgradeError {
+    UpgradeError::Stop(Box::new(Stop {
+        code: "DEPLOY_MISMATCH",
+        what: "what the transaction made".to_owned(),
+        expected: deployment.described(),
+        found: failure.to_string(),
+        details: Vec::new(),
+    }))
+}
