@@ -550,3 +550,131 @@ fn mismatch(deployment: &Deployment, failure: &DeployFailure) -> UpgradeError {
         details: Vec::new(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    fn deployment() -> Deployment {
+        Deployment {
+            chain_id: 31337,
+            kms: Address::repeat_byte(0x4b),
+            form: FactoryForm::Six,
+            code: FactoryCode::default(),
+            new: NewApp {
+                owner: Address::repeat_byte(5),
+                disable_upgrades: false,
+                require_tcb_up_to_date: false,
+                allow_any_device: false,
+                device: Some(B256::repeat_byte(2)),
+                hash: Some(B256::repeat_byte(3)),
+            },
+            from: sample::OWNER,
+            from_kind: OwnerKind::Eoa,
+            after: BlockRef::default(),
+        }
+    }
+
+    fn state() -> State {
+        let deployment = deployment();
+        let open = Event::Open(deployment.identity());
+        State::fold([open, Event::Deploy(Box::new(deployment))]).unwrap()
+    }
+
+    fn app() -> DeployedApp {
+        DeployedApp {
+            app: Address::repeat_byte(0xa1),
+            deployer: Some(sample::OWNER),
+            transaction: B256::repeat_byte(9),
+            sender: sample::OWNER,
+            block: BlockRef::default(),
+            finality: crate::chain::Finality::Confirmations(1),
+            code_hash: B256::repeat_byte(8),
+            code: FactoryCode::default(),
+        }
+    }
+
+    fn signed(call: Call, chain_id: u64) -> SignedTx {
+        let mut tx = sample::tx(7, 1);
+        tx.request.call = call;
+        tx.request.chain_id = chain_id;
+        tx
+    }
+
+    #[test]
+    fn an_app_is_signed_for_then_sent_then_waited_for_and_made_once() {
+        let mut state = state();
+        assert_eq!((state.next(), state.facts().app), (Step::Approve, None));
+        let tx = sample::tx(7, 1);
+        let (signer, hash) = (sample::OWNER, tx.hash);
+        let digest = tx.request.signing_hash();
+        state.apply(Event::SignTry { signer, digest }).unwrap();
+        state.apply(Event::TxSigned(tx)).unwrap();
+        assert_eq!(state.next(), Step::Broadcast);
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        state.apply(Event::TxSent { hash, at }).unwrap();
+        assert_eq!(state.next(), Step::Wait);
+        state.apply(Event::Deployed(Box::new(app()))).unwrap();
+        assert_eq!(state.next(), Step::Finished);
+        assert_eq!(state.facts().app, Some(app().app));
+        assert!(state.apply(Event::Deployed(Box::new(app()))).is_err());
+    }
+
+    #[test]
+    fn a_journal_is_for_an_app_or_for_an_upgrade_never_for_both() {
+        let plan = || Event::Plan(Box::new(sample::plan()));
+        let deploy = || Event::Deploy(Box::new(deployment()));
+        let mut state = state();
+        for event in [plan(), deploy()] {
+            assert!(state.apply(event).is_err());
+        }
+        let open = Event::Open(deployment().identity());
+        let mut upgrade = State::fold([open, plan()]).unwrap();
+        assert!(upgrade.apply(deploy()).is_err());
+        assert!(upgrade.apply(Event::Deployed(Box::new(app()))).is_err());
+    }
+
+    #[test]
+    fn j13_only_the_planned_call_of_the_planned_sender_on_the_planned_chain_is_sent() {
+        let deployment = deployment();
+        let call = deployment.call().unwrap();
+        deployment.permit(signed(call.clone(), 31337)).unwrap();
+        let other = Deployment {
+            new: NewApp {
+                owner: Address::repeat_byte(6),
+                ..deployment.new
+            },
+            ..deployment.clone()
+        };
+        let mut stranger = signed(call.clone(), 31337);
+        stranger.request.from = Address::repeat_byte(1);
+        for tx in [signed(other.call().unwrap(), 31337), signed(call, 8453), stranger] {
+            let refused = deployment.permit(tx);
+            assert!(
+                matches!(&refused, Err(UpgradeError::Stop(stop)) if stop.code == "TX_MISMATCH"),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_directory_belongs_to_what_is_made_and_not_to_who_makes_it() {
+        let Deployment { chain_id, kms, new, .. } = deployment();
+        let intent = DeployIntent {
+            chain_id,
+            kms,
+            new,
+            from: Address::repeat_byte(1),
+            accept_new_owner: false,
+        };
+        let of = |intent: DeployIntent| Deployment::default_dir(Path::new("d"), &intent);
+        let from = Address::repeat_byte(2);
+        assert_eq!(of(intent), of(DeployIntent { from, ..intent }));
+        let chain_id = 1;
+        assert_ne!(of(intent), of(DeployIntent { chain_id, ..intent }));
+        let hash = Some(B256::repeat_byte(4));
+        let new = NewApp { hash, ..new };
+        assert_ne!(of(intent), of(DeployIntent { new, ..intent }));
+    }
+}

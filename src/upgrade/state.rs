@@ -164,11 +164,7 @@ impl State {
             Event::SafeNested { safe, frozen } => self.take_nested(*safe, *frozen),
             Event::SafeErrand { errand } => self.errand = Some(errand),
             Event::SafeErrandDone { .. } => self.end_errand(),
-            Event::SafePinned(safe) => {
-                if let Some(plan) = &mut self.plan {
-                    plan.safe = Some(*safe);
-                }
-            }
+            Event::SafePinned(safe) => self.pin(*safe),
             Event::SafeGone { why } => self.safe_gone = Some(why),
             Event::SafeReject { at } => self.rejecting = Some(at),
             Event::TimelockScheduled(scheduled) => self.take_scheduled(scheduled),
@@ -300,10 +296,7 @@ impl State {
             | Event::TimelockScheduled(_)
             | Event::TimelockAgain
             | Event::SafePinned(_) => self.safe_objection(event),
-            Event::SignTry { .. } => missing(
-                self.changes().is_some() || self.deployment.is_some(),
-                "the hash was not verified",
-            ),
+            Event::SignTry { .. } => missing(self.knows_its_calls(), "the hash was not verified"),
             Event::TxSigned(tx) => missing(self.signing.is_some(), "no signature was asked for").or_else(|| {
                 let same_nonce = self
                     .signed
@@ -475,6 +468,17 @@ impl State {
     /// Whether an owner signed a paper.
     pub(super) fn has_signed(&self, paper: Paper, owner: Address) -> bool {
         self.ballots.of(paper).is_some_and(|signed| signed.contains_key(&owner))
+    }
+
+    /// Whether what is signed is known.
+    fn knows_its_calls(&self) -> bool {
+        self.changes().is_some() || self.deployment.is_some()
+    }
+
+    fn pin(&mut self, safe: SafeInfo) {
+        if let Some(plan) = &mut self.plan {
+            plan.safe = Some(safe);
+        }
     }
 
     fn take_sealed(&mut self, event: &Event) {

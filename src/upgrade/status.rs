@@ -190,6 +190,16 @@ impl State {
         }
     }
 
+    /// The hash that is to be allowed.
+    fn compose_hash(&self) -> Option<ComposeHash> {
+        let prepared = self.prepared.as_ref().map(|prepared| prepared.hash);
+        let expected = || self.code().and_then(|code| code.expected_hash);
+        let first = || self.deployment().and_then(|new| new.new.hash);
+        prepared
+            .or_else(expected)
+            .or_else(|| first().map(|hash| ComposeHash::new(hash.0)))
+    }
+
     /// The block of what was proved, or last seen.
     fn block(&self) -> Option<BlockRef> {
         let proved = self.proof().map(|proof| proof.block);
@@ -204,7 +214,6 @@ impl State {
         let deployment = self.deployment();
         let deployed = self.deployed();
         let block = self.block();
-        let new_hash = deployment.and_then(|new| new.new.hash);
         Facts {
             update: self.identity.as_ref().map(|identity| identity.update.clone()),
             cvm: self.identity.as_ref().and_then(|identity| identity.cvm.clone()),
@@ -217,12 +226,7 @@ impl State {
                 .map(|plan| plan.app_state.owner)
                 .or_else(|| deployment.map(|new| new.new.owner)),
             previous_compose_hash: plan.and_then(Plan::current_hash),
-            compose_hash: self
-                .prepared
-                .as_ref()
-                .map(|prepared| prepared.hash)
-                .or_else(|| self.code().and_then(|code| code.expected_hash))
-                .or_else(|| new_hash.map(|hash| ComposeHash::new(hash.0))),
+            compose_hash: self.compose_hash(),
             policy: plan.map(|plan| plan.policy.clone()).unwrap_or_default(),
             others: self
                 .joined()

@@ -365,6 +365,65 @@ fn a_safe_that_makes_the_app_itself_is_waited_for_and_its_app_found_by_the_event
 }
 
 #[test]
+#[cfg(feature = "failpoints")]
+fn a_death_at_any_durable_write_while_a_safe_makes_the_app_is_followed_by_one_that_finds_it() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use crate::safe_kills::at_every_write;
+    let world = World::with(WorldOptions {
+        safe: Some(TWO_OF_THREE),
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    let rpc = world.rpc();
+    let safe = world.safe.unwrap();
+    let from = safe.to_string();
+    let ends = |command: &mut Command, failpoints: &str, code: i32| {
+        let output = command.env("FAILPOINTS", failpoints).output().unwrap();
+        command.env_remove("FAILPOINTS");
+        let died = output.status.signal() == Some(9);
+        let said = crate::support::command::shown(&output);
+        assert!(died || output.status.code() == Some(code), "{failpoints}: {said}");
+        died
+    };
+    let asked = at_every_write(|failpoints, name| {
+        let order = Order::new(&flow, &format!("ask-{name}"), 4);
+        let mut command = order.command(&["--from", &from]);
+        let died = ends(&mut command, failpoints, 8);
+        Ran::of(&mut command).exits(8).says("PENDING_OWNER");
+        assert_eq!(order.kinds(), ["open", "deploy"], "{name}");
+        assert!(order.dir.join("transaction-builder.json").exists());
+        died
+    });
+    // What is intended, in two records; the file.
+    assert!(asked >= 2 * 2 + 3, "{asked}");
+    let first = Order::new(&flow, "found", 4);
+    let plan = Ran::of(&mut first.command(&["--from", &from])).exits(8);
+    let data: alloy::primitives::Bytes = serde_json::from_value(plan.json["data"]["call"]["data"].clone()).unwrap();
+    rpc.call("anvil_impersonateAccount", json!([safe]));
+    rpc.call("anvil_setBalance", json!([safe, "0xde0b6b3a7640000"]));
+    rpc.mined(rpc.send(safe, Some(world.kms), &data));
+    let found = at_every_write(|failpoints, name| {
+        let order = Order {
+            dir: world.folder().join(format!("found-{name}")),
+            ..Order::new(&flow, "found", 4)
+        };
+        std::fs::create_dir(&order.dir).unwrap();
+        for file in ["journal", "journal.head"] {
+            std::fs::copy(first.dir.join(file), order.dir.join(file)).unwrap();
+        }
+        let mut command = order.command(&["--from", &from]);
+        let died = ends(&mut command, failpoints, 0);
+        let again = Ran::of(&mut command).exits(0);
+        assert_eq!(*again.fact("app"), json!(order.apps()[0]));
+        assert_eq!(order.kinds(), ["open", "deploy", "deployed"], "{name}");
+        assert!(order.dir.join("evidence.md").exists());
+        died
+    });
+    assert!(found >= 2 + 2 * 3, "{found}");
+}
+
+#[test]
 fn what_is_signed_is_what_was_recorded_and_the_key_is_the_senders() {
     let world = World::with(WorldOptions {
         app: AppVariant::OneStep,

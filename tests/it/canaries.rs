@@ -249,6 +249,25 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// A key makes another app, with a directory of its own.
+fn makes_an_app(watched: &Watched<'_>, keystore: &[&str]) {
+    let world = watched.flow.world;
+    let (kms, owner) = (world.kms.to_string(), world.owner.address.to_string());
+    let word = world.device.to_string();
+    let command = [
+        "app",
+        "deploy",
+        "--chain-id",
+        "31337",
+        "--kms-contract",
+        &kms,
+        "--owner",
+        &owner,
+    ];
+    let more = ["--compose-hash", &word, "--device", &word, "--dir", "new-app", "--yes"];
+    watched.run(&[&command[..], &more, keystore].concat(), &[0]);
+}
+
 #[test]
 fn v23_no_command_that_succeeds_lets_a_secret_out() {
     let world = World::start();
@@ -268,6 +287,7 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     watched.step("status", &[], &[0]);
     watched.run(&["app", "show", "--cvm", CVM], &[0]);
     watched.run(&["app", "check", "--cvm", CVM], &[]);
+    makes_an_app(&watched, &keystore);
     world.file("app-compose.json", "{\"name\":\"x\"}");
     watched.run(&["hash", "app-compose.json"], &[0]);
     watched.run(&["cvm", "get", "--cvm", CVM], &[0]);

@@ -10,6 +10,7 @@ use alloy::primitives::{Address, B256, Bytes, Signature, U256, keccak256};
 use alloy::sol_types::{SolCall, SolEvent as _};
 use serde_json::{Value, json};
 
+use crate::judge::each;
 use crate::support::contracts::abi as app;
 use crate::support::safes::abi as safe;
 use crate::support::timelocks::{self, TimelockOptions};
@@ -178,6 +179,7 @@ fn at<C: SolCall>(rpc: &Rpc, block: u64, (to, call): (Address, &C)) -> C::Return
 /// One directory's evidence, held against the chain.
 struct Auditor<'s> {
     story: &'s Story,
+    step: &'s str,
     rpc: Rpc,
     json: Value,
     page: String,
@@ -191,7 +193,7 @@ struct Auditor<'s> {
 }
 
 impl<'s> Auditor<'s> {
-    fn of(story: &'s Story, step: &str, app: Address) -> Self {
+    fn of(story: &'s Story, step: &'s str, app: Address) -> Self {
         let json: Value = serde_json::from_str(&story.text(step, "evidence.json")).unwrap();
         let rpc = story.world.rpc();
         let proof = if json["deployed"].is_null() {
@@ -211,6 +213,7 @@ impl<'s> Auditor<'s> {
             block: number(&receipt["blockNumber"]),
             page: story.text(step, "evidence.md"),
             story,
+            step,
             rpc,
             json,
             app,
@@ -220,29 +223,34 @@ impl<'s> Auditor<'s> {
         }
     }
 
-    /// Every line of the page.
-    fn page(&mut self) {
-        let page = self.page.clone();
-        let mut section = "";
-        for line in page.lines() {
+    /// Every line of the page with the section it stands in.
+    fn lines(&self) -> Vec<(String, String)> {
+        let mut section = String::new();
+        let mut lines = Vec::new();
+        for line in self.page.lines() {
             if let Some(title) = line.strip_prefix("## ") {
-                section = title;
-            } else if let Some(row) = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |")) {
-                let (name, value) = row.split_once(" | ").unwrap();
-                if !["fact", "---"].contains(&name) {
-                    self.row(name, value);
-                }
-            } else if let Some(policy) = line.strip_prefix("- ").filter(|_| section == "Policy") {
-                self.policy(policy);
-            } else if section == "Changes" {
-                self.change(line);
-            } else {
-                let title = ["# New app ", "# Upgrade ", "# Change "];
-                assert!(
-                    line.is_empty() || title.iter().any(|start| line.starts_with(start)),
-                    "{line}"
-                );
+                title.clone_into(&mut section);
             }
+            lines.push((section.clone(), line.to_owned()));
+        }
+        lines
+    }
+
+    /// One of them.
+    fn line(&mut self, section: &str, line: &str) {
+        if let Some(row) = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |")) {
+            let (name, value) = row.split_once(" | ").unwrap();
+            if !["fact", "---"].contains(&name) {
+                self.row(name, value);
+            }
+        } else if let Some(policy) = line.strip_prefix("- ").filter(|_| section == "Policy") {
+            self.policy(policy);
+        } else if section == "Changes" && !line.starts_with("## ") {
+            self.change(line);
+        } else {
+            let title = ["# New app ", "# Upgrade ", "# Change ", "## Policy", "## Changes"];
+            let known = line.is_empty() || title.iter().any(|start| line.starts_with(start));
+            assert!(known, "{line}");
         }
     }
 
@@ -261,7 +269,10 @@ impl<'s> Auditor<'s> {
                 let seconds = i64::try_from(number(&block["timestamp"])).unwrap();
                 assert_eq!(value, jiff::Timestamp::from_second(seconds).unwrap().to_string());
             }
-            "still in force at block" => assert!(parsed::<u64>(value) >= self.block),
+            "still in force at block" => {
+                let head = self.json["proof"]["head"]["number"].as_u64().unwrap();
+                assert!(parsed::<u64>(value) == head && head >= self.block);
+            }
             "settled by" => {
                 assert_eq!(value, "Confirmations(1)");
                 assert!(self.rpc.height() >= self.block);
@@ -551,21 +562,26 @@ impl<'s> Auditor<'s> {
         assert!(named, "{line}: {log}");
     }
 
-    /// A line of the difference between two compose files that the story was given.
+    /// A line of the difference between the compose file before this upgrade and the one after.
     fn change(&self, line: &str) {
-        let texts: Vec<String> = self
-            .story
-            .composes
-            .iter()
-            .map(|path| std::fs::read_to_string(path).unwrap())
-            .collect();
+        let before = match self.step {
+            "2-upgrade" => 0,
+            "3-upgrade" => 1,
+            _ => 2,
+        };
+        let has = |file: usize, part: &str| {
+            let text = std::fs::read_to_string(&self.story.composes[file]).unwrap();
+            part.is_empty() || text.lines().any(|known| known == part)
+        };
         let frame = ["", "### docker_compose_file", "```diff", "```"].contains(&line);
-        let given = |part: &str| texts.iter().any(|text| text.lines().any(|known| known == part));
-        let quoted = line.get(1..).is_some_and(|part| part.is_empty() || given(part));
-        assert!(
-            frame || quoted || line.starts_with("@@") || line.starts_with("---") || line.starts_with("+++"),
-            "{line}"
-        );
+        let framed = frame || ["@@", "---", "+++"].iter().any(|start| line.starts_with(start));
+        let quoted = |sign: char, files: &[usize]| {
+            let part = line.strip_prefix(sign);
+            part.is_some_and(|part| files.iter().all(|file| has(*file, part)))
+        };
+        let known =
+            framed || quoted('-', &[before]) || quoted('+', &[before + 1]) || quoted(' ', &[before, before + 1]);
+        assert!(known, "{line}");
     }
 
     /// Everything in the JSON: each block is the chain's, and each word and address is one that the chain knows.
@@ -623,6 +639,27 @@ fn word_at(rpc: &Rpc, proxy: Address) -> Address {
     ))
 }
 
+/// The line with another last digit, or the other answer; `None` where only the cloud, or nobody, could tell.
+fn altered(line: &str) -> Option<String> {
+    let row = line.strip_prefix("| ").and_then(|row| row.split_once(" | "));
+    let of_the_cloud = ["fact", "---", "committed", "live", "recomputed from local files"];
+    let told_elsewhere = row.is_some_and(|(name, _)| of_the_cloud.contains(&name)) || line.contains("| corr_");
+    if told_elsewhere || !(row.is_some() || line.starts_with("- ")) || line.contains("GREETING") {
+        return None;
+    }
+    if let Some(no) = line.strip_suffix("| yes |") {
+        return Some(format!("{no}| no |"));
+    }
+    if let Some(yes) = line.strip_suffix("| no |") {
+        return Some(format!("{yes}| yes |"));
+    }
+    let at = line.rfind(|letter: char| letter.is_ascii_digit())?;
+    let (before, rest) = line.split_at(at);
+    let other = if rest.starts_with('1') { '2' } else { '1' };
+    let after: String = rest.chars().skip(1).collect();
+    Some(format!("{before}{other}{after}"))
+}
+
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -634,11 +671,19 @@ fn the_life_of_an_app_that_nobody_owns_alone_leaves_evidence_that_the_chain_conf
     let (world, rpc) = (&story.world, story.world.rpc());
     let made: Value = serde_json::from_str(&story.text("1-new-app", "evidence.json")).unwrap();
     let app: Address = serde_json::from_value(made["deployed"]["app"].clone()).unwrap();
-    let mut transactions = BTreeSet::new();
+    let (mut transactions, mut lies) = (BTreeSet::new(), Vec::new());
     for step in STEPS {
         let mut auditor = Auditor::of(&story, step, app);
-        auditor.page();
+        let lines = auditor.lines();
+        for (section, line) in &lines {
+            auditor.line(section, line);
+        }
         auditor.json(&auditor.json);
+        lies.extend(lines.into_iter().filter_map(|(section, line)| {
+            let lie = altered(&line)?;
+            let step = step.to_owned();
+            Some((step, section, lie))
+        }));
         transactions.insert(word(&auditor.receipt["transactionHash"]));
         assert_eq!(mode(&story.dir.join(step)), 0o700, "{step}");
         assert!(story.shown.contains(&format!("{step}/evidence.md")), "{step}");
@@ -648,6 +693,16 @@ fn the_life_of_an_app_that_nobody_owns_alone_leaves_evidence_that_the_chain_conf
         STEPS.len(),
         "each step has a transaction of its own"
     );
+    // None of these lines could say anything else.
+    assert!(lies.len() > 100, "{}", lies.len());
+    each(&lies, |(step, section, lie)| {
+        let mut auditor = Auditor::of(&story, step, app);
+        let quiet = std::panic::AssertUnwindSafe(|| auditor.line(section, lie));
+        assert!(
+            std::panic::catch_unwind(quiet).is_err(),
+            "{step}: nobody noticed `{lie}`"
+        );
+    });
     // How the story ends: the timelock owns the app, one machine and two hashes are let in, and the CVM runs the last one.
     assert_eq!(rpc.read(app, &app::ownerCall {}), story.timelock);
     let cvm = until("the CVM to run", || {
