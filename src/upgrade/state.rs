@@ -183,10 +183,7 @@ impl State {
             }
             Event::TxGone { why } => self.lose_transaction(why),
             Event::CommitTry { there, .. } => self.try_commit(there),
-            Event::CommitNot { token_refused, .. } => {
-                self.committing = false;
-                self.token_refused |= token_refused;
-            }
+            Event::CommitNot { token_refused, .. } => self.refuse_commit(token_refused),
             Event::CommitOk { accepted, at, made } => {
                 (self.committing, self.made) = (false, made);
                 self.committed = Some((accepted, at));
@@ -473,6 +470,11 @@ impl State {
     /// Whether what is signed is known.
     fn knows_its_calls(&self) -> bool {
         self.changes().is_some() || self.deployment.is_some()
+    }
+
+    const fn refuse_commit(&mut self, token_refused: bool) {
+        self.committing = false;
+        self.token_refused |= token_refused;
     }
 
     fn pin(&mut self, safe: SafeInfo) {
