@@ -1,6 +1,7 @@
 //! Several apps of one owner by one transaction: everything is shown and checked for each of them, each is proved by itself,
 //! and every CVM is committed exactly once.
 
+#[cfg(feature = "failpoints")]
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,7 @@ use countersign::upgrade::Proposal;
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};
+#[cfg(feature = "failpoints")]
 use crate::judge::each;
 use crate::support::cloud::compose_hash;
 use crate::support::command::shown;
