@@ -231,9 +231,15 @@ impl Context {
                 .collect()
         };
         let mut items = Vec::new();
+        // The chain says the same of one hash to all that wait for it.
+        let mut known = BTreeMap::new();
         for (cvm, hash) in waiting {
             let Some(kms) = &cvm.kms else { continue };
-            let on_chain = approval::hash_allowed(kms, cvm.app, hash).await.unwrap_or(false);
+            let on_chain = match known.get(&hash) {
+                Some(allowed) => *allowed,
+                None => approval::hash_allowed(kms, cvm.app, hash).await.unwrap_or(false),
+            };
+            known.insert(hash, on_chain);
             items.push(
                 json!({"vm_uuid": cvm.dashed_uuid(), "compose_hash": hex::encode(hash), "on_chain": on_chain,
                 "instance_name": cvm.name}),
