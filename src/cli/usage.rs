@@ -154,6 +154,9 @@ pub(super) fn wants_json(args: &[OsString]) -> bool {
 /// What clap found wrong, in one sentence without its decoration.
 pub(super) fn sentence(error: &clap::Error) -> String {
     let sensitive = |argument: &&str| SENSITIVE_OPTIONS.iter().any(|name| argument.starts_with(name));
+    if is_command_missing(error) {
+        return "one of its commands has to follow".to_owned();
+    }
     let value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
     if let Some(argument) = invalid_argument(error).filter(sensitive).filter(|_| value) {
         return format!("the value of {argument} is not one it can have");
@@ -174,6 +177,14 @@ pub(super) fn sentence(error: &clap::Error) -> String {
     sentence
 }
 
+/// clap then shows the help, whose first line is no sentence about what is wrong.
+fn is_command_missing(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
 fn invalid_argument(error: &clap::Error) -> Option<&str> {
     match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(name) => Some(name),
@@ -186,6 +197,7 @@ pub(super) fn verdict(error: &clap::Error) -> Verdict {
     let code = match error.kind() {
         ErrorKind::UnknownArgument => "USAGE_UNKNOWN_ARGUMENT",
         ErrorKind::InvalidSubcommand => "USAGE_UNKNOWN_COMMAND",
+        _ if is_command_missing(error) => "USAGE_MISSING_COMMAND",
         ErrorKind::MissingRequiredArgument => "USAGE_MISSING_ARGUMENT",
         ErrorKind::ArgumentConflict => "USAGE_CONFLICT",
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => "USAGE_INVALID_VALUE",
@@ -207,6 +219,15 @@ mod tests {
     use crate::cli::args::Cli;
 
     const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+    #[test]
+    fn a_group_without_a_command_says_that_one_is_missing() {
+        for group in ["cvm", "kms", "webhook", "app", "safe", "fleet"] {
+            let error = Cli::try_parse_from(["countersign", group]).unwrap_err();
+            assert_eq!(sentence(&error), "one of its commands has to follow", "{group}");
+            assert_eq!(verdict(&error).code, "USAGE_MISSING_COMMAND", "{group}");
+        }
+    }
 
     fn refused(words: &[&str]) -> bool {
         refuse_secrets(&arguments(words)).is_err()

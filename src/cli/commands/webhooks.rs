@@ -195,7 +195,7 @@ impl Create {
 impl List {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let list = Api::new(session, None)?.cloud.webhooks().await?;
-        let mut report = Report::done("webhook list", "read");
+        let mut report = Report::done("webhook list", if list.is_empty() { "there are none" } else { "read" });
         for webhook in &list {
             report.page.line(&row(webhook));
         }
@@ -318,7 +318,10 @@ impl Deliveries {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let cloud = Api::new(session, None)?.cloud;
         let list = cloud.deliveries(&self.id, self.limit, self.offset).await?;
-        let mut report = Report::done("webhook deliveries", "read");
+        let mut report = Report::done(
+            "webhook deliveries",
+            if list.is_empty() { "there are none" } else { "read" },
+        );
         for one in &list {
             let parts = [
                 &one.created_at,

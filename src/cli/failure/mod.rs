@@ -352,8 +352,8 @@ pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
         "OWNER_RENOUNCED" => (Next::Look, "nobody can allow a new hash for this app: deploy a new one"),
         "DEVICE_NOT_ALLOWED" => (
             Next::Look,
-            "the owner has to let the device in: first by `countersign app devices add DEVICE`, or, where a Safe or a \
-             timelock owns the app, in the same approval by --add-device DEVICE",
+            "the owner has to let the device in: first by `countersign app devices add DEVICE`, or in the same approval by \
+             --add-device DEVICE, where that is all that is missing, or a Safe or a timelock owns the app",
         ),
         "OLDER_HASHES_ALLOWED" => (
             Next::Look,

@@ -133,7 +133,14 @@ impl Operations {
             types: self.types,
         };
         let list = Api::new(session, None)?.cloud.operations(&id, &query).await?;
-        let mut report = Report::done("cvm operations", "read");
+        let mut report = Report::done(
+            "cvm operations",
+            if list.items.is_empty() {
+                "there are none"
+            } else {
+                "read"
+            },
+        );
         report.facts.upgrade.cvm = Some(id.to_string());
         for one in &list.items {
             let parts = [

@@ -139,7 +139,7 @@ pub(in crate::cli::commands) fn conclude(
                 report.page = Page::default();
                 show(&mut report.page, &found);
             }
-            report.message = format!("{}, and carried out", report.message);
+            report.message = format!("{}; it was carried out", report.message);
         }
         Settled::Failed(why) => {
             report.exit = Exit::Failed;
