@@ -181,7 +181,7 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
             }),
         ),
         ("kind", Some(kind.to_owned())),
-        ("makes", code.target.word().map(|word| made(code, word))),
+        ("makes", code.makes()),
         ("hash now", code.current_hash.map(|hash| hash.to_string())),
         ("hash after", code.expected_hash.map(|hash| hash.to_string())),
         ("hash check", Some(check(code))),
@@ -197,18 +197,6 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
         page.heading(&format!("change of {}", change.field));
         page.block(&change.text_diff());
     }
-}
-
-/// The CVM that is made, and where.
-fn made(code: &CodeChange, word: &str) -> String {
-    let seat = code
-        .target
-        .seat()
-        .map_or_else(String::new, |seat| format!(" on {seat}"));
-    let device = code
-        .device
-        .map_or_else(String::new, |device| format!(", device {device}"));
-    format!("another CVM: {word}{seat}{device}")
 }
 
 /// Which kind of change it is: who has to agree to it.

@@ -210,8 +210,11 @@ pub(super) fn what_changes(plan: &Plan, changes: Option<&AppChanges>) -> Vec<(St
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = Vec::new();
     if let Some(code) = &plan.code {
+        facts.extend(code.makes().map(|made| fact("makes", made)));
         let fields: Vec<&str> = code.changes.iter().map(|change| change.field.as_str()).collect();
-        facts.push(fact("changes", fields.join(", ")));
+        if !fields.is_empty() {
+            facts.push(fact("changes", fields.join(", ")));
+        }
         facts.push(fact("images before", code.manifest.images().join(", ")));
         facts.push(fact("images after", code.manifest_after().images().join(", ")));
     }

@@ -291,7 +291,7 @@ fn chain_warnings(app: &AppState) -> [Option<Warning>; 4] {
     let pending = app.pending_owner.filter(|pending| !pending.is_zero());
     [
         Warning::when(app.hash_allowed == Some(true), "HASH_ALREADY_ALLOWED", || {
-            "the hash is allowed already: no transaction is needed".to_owned()
+            "the hash is allowed already: nothing has to be sent for it".to_owned()
         }),
         pending.and_then(|pending| {
             Warning::when(true, "OWNER_PENDING", || {

@@ -139,6 +139,15 @@ impl CodeChange {
         is_of(update, self.cvm_uuid.as_deref())
     }
 
+    /// The CVM that it makes, where it makes one, and where: for people.
+    pub fn makes(&self) -> Option<String> {
+        let (word, seat) = self.target.word().zip(self.target.seat())?;
+        let device = self
+            .device
+            .map_or_else(String::new, |device| format!(", device {device}"));
+        Some(format!("another CVM: {word} on {seat}{device}"))
+    }
+
     /// What recomputing `claimed` from the manifest and the change gives.
     pub fn recompute(&self, claimed: ComposeHash) -> Verification {
         self.current_hash.map_or(Verification::Uncomputable, |current| {
