@@ -605,7 +605,10 @@ fn k_a_fleet_that_is_killed_ten_times_anywhere_commits_every_cvm_once() {
 }
 
 #[test]
-#[ignore = "takes minutes: two hundred CVMs, as the bench has them"]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k_two_hundred_cvms_killed_ten_times_anywhere_are_committed_once() {
     killed_ten_times(200, "8");
 }
