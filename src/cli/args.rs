@@ -506,7 +506,7 @@ pub(super) fn gigabytes(text: &str) -> Result<u32, String> {
 
 fn number(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "a whole number above zero".to_owned())
+    number.ok_or_else(|| "it has to be a whole number above zero".to_owned())
 }
 
 #[cfg(test)]

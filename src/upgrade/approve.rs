@@ -5,6 +5,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
+use super::base::Base;
 use super::ceremony::Stage;
 use super::drive::Run;
 use super::event::Event;
@@ -27,6 +28,7 @@ impl Run<'_> {
         let app = app_now(&chain, &plan, sole_hash(&changes)).await?;
         self.verify_again()?;
         check_pins(&plan, &app)?;
+        Base::require(&chain, &app, plan.current_hash()).await?;
         let in_force = match app.hash_allowed {
             Some(allowed) => allowed,
             None => chain.holds(&changes, &app.block).await?,

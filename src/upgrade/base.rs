@@ -30,6 +30,15 @@ impl Base {
         Ok(past(&history, before))
     }
 
+    /// The same, for those who sign: what was never allowed stops them.
+    pub(super) async fn require(
+        chain: &Chain,
+        app: &AppState,
+        before: Option<ComposeHash>,
+    ) -> Result<(), UpgradeError> {
+        Self::of(chain, app, before).await?.check(before)
+    }
+
     /// What a person should know of it.
     pub(super) fn warning(&self, before: Option<ComposeHash>) -> Option<Warning> {
         let before = before?;

@@ -119,7 +119,9 @@ impl Run<'_> {
     /// A block that endpoints called safe or final and that is gone: what they say of this chain is not to be relied on.
     async fn stop_at_broken_promise(&self, chain: &Chain, proof: &Proof) -> Result<(), UpgradeError> {
         let Some(tag) = proof.finality.tag() else { return Ok(()) };
-        let Some(found) = chain.block_hash(proof.block.number).await? else {
+        // Who is patient with a proof that cannot be read is patient with this.
+        let found = chain.block_hash(proof.block.number).await;
+        let Some(found) = found.map_err(ProofFailure::Chain)? else {
             return Ok(());
         };
         if found == proof.block.hash {

@@ -156,19 +156,14 @@ impl Sent {
         let mut file = AppendFile::hold(&dir.join(FILE)).map_err(JournalError::from)?;
         let bytes = file.read(MAX)?;
         let (last, whole) = last(file.path(), &bytes)?;
-        let mut sent = match whole {
-            _ if bytes.len() > LONG => {
-                file.cut(0)?;
-                Self { file, last: None }
-            }
-            whole if whole < bytes.len() => {
-                file.cut(u64::try_from(whole).unwrap_or_default())?;
-                Self { file, last: None }
-            }
-            _ => Self { file, last: None },
-        };
+        let is_long = bytes.len() > LONG;
+        let keep = if is_long { 0 } else { whole };
+        if keep < bytes.len() {
+            file.cut(u64::try_from(keep).unwrap_or_default())?;
+        }
+        let mut sent = Self { file, last: None };
         match last {
-            Some(record) if bytes.len() > LONG => sent.write(record)?,
+            Some(record) if is_long => sent.write(record)?,
             other => sent.last = other,
         }
         Ok(sent)

@@ -6,6 +6,7 @@
 use alloy::primitives::{Address, B256};
 
 use super::approve::{app_now, check_pins, what_changes};
+use super::base::Base;
 use super::drive::{Run, pretty};
 use super::event::Event;
 use super::plan::needs_calls;
@@ -366,7 +367,8 @@ pub(super) fn refuse_single(plans: &[Plan]) -> Result<(), UpgradeError> {
     ))
 }
 
-/// Checks, before anything is signed or sent, that owner and code of every app are what was read. `true`: everything that
+/// Checks, before anything is signed or sent, that owner and code of every app are what was read, and that what changes was
+/// allowed once (V1b). `true`: everything that
 /// is asked of all of them is in force already.
 ///
 /// # Errors
@@ -375,7 +377,11 @@ pub(super) async fn check_apps(chain: &Chain, proposal: &Proposal) -> Result<boo
     let mut in_force = true;
     for one in proposal.apps() {
         let app = app_now(chain, &one.plan, None).await?;
-        check_pins(&one.plan, &app).map_err(|error| match proposal.others.is_empty() {
+        let stands = match check_pins(&one.plan, &app) {
+            Ok(()) => Base::require(chain, &app, one.plan.current_hash()).await,
+            Err(error) => Err(error),
+        };
+        stands.map_err(|error| match proposal.others.is_empty() {
             true => error,
             false => of_app(error, one),
         })?;

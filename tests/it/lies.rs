@@ -11,7 +11,7 @@ use crate::flow::{Flow, Ran};
 use crate::support::cloud::{Edit, Lies, compose_hash};
 use crate::support::command::run;
 use crate::support::contracts;
-use crate::support::world::CVM;
+use crate::support::world::{CVM, SafeOptions, WorldOptions};
 use crate::support::{Action, BootFailure, FaultProxy, Match, Message, Nth, World};
 
 /// Characters by which a terminal lies, or a line becomes two.
@@ -386,6 +386,9 @@ fn v1b_a_manifest_that_the_app_never_allowed_is_nothing_to_compare_with() {
         Ran::of(&mut command).exits(exit)
     };
     review(5).says("BASE_NEVER_ALLOWED");
+    // Who does not look signs nothing either.
+    flow.step("execute").exits(5).says("BASE_NEVER_ALLOWED");
+    assert_eq!(world.rpc().nonce(world.owner.address), 0);
     set(B256::with_last_byte(1));
     review(0);
 
@@ -396,4 +399,40 @@ fn v1b_a_manifest_that_the_app_never_allowed_is_nothing_to_compare_with() {
     });
     let plan = flow.step("plan");
     assert!(plan.said.contains("BASE_REVOKED"), "{}", plan.said);
+}
+
+#[test]
+fn v1b_an_owner_of_a_safe_signs_nothing_that_is_shown_against_what_was_never_allowed() {
+    let world = World::with(WorldOptions {
+        safe: Some(SafeOptions {
+            release: 1,
+            l2: false,
+            threshold: 1,
+            owners: 2,
+        }),
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    world.cloud.change_cvm(CVM, |cvm| {
+        cvm.manifest.insert("pre_launch_script".to_owned(), json!("hidden"));
+        cvm.compose_hash = compose_hash(&cvm.manifest);
+    });
+    let slot = keccak256([world.cloud.cvm(CVM).compose_hash, B256::ZERO].concat());
+    let set = |word: B256| world.rpc().call("anvil_setStorageAt", json!([world.app, slot, word]));
+    set(B256::with_last_byte(1));
+    flow.step("prepare").exits(0);
+    set(B256::ZERO);
+    let dir = flow.dir.to_str().unwrap();
+    let sign = |exit: i32| {
+        let mut command = flow.command(&["sign", "--dir", dir, "--signer", "env:SIGNER_0", "--yes", "--json"]);
+        Ran::of(&mut command).exits(exit)
+    };
+    sign(5).says("BASE_NEVER_ALLOWED");
+    assert!(
+        !flow.kinds().contains(&"safe.signature".to_owned()),
+        "{:?}",
+        flow.kinds()
+    );
+    set(B256::with_last_byte(1));
+    sign(0);
 }

@@ -384,6 +384,7 @@ impl Review {
         ];
         let all = [
             "whether the app still has this owner and this code",
+            "whether the app ever allowed what the change is shown against",
             "whether the change is in force already",
             "whether the transaction would succeed",
         ];

@@ -108,7 +108,12 @@ impl ListArgs {
             }
         };
         let cvms = cloud.app_cvms(app).await?;
-        let mut report = Report::done("app instances list", "read from Phala Cloud");
+        let said = if cvms.is_empty() {
+            "there are none"
+        } else {
+            "read from Phala Cloud"
+        };
+        let mut report = Report::done("app instances list", said);
         report.facts.upgrade.app = Some(app);
         for cvm in &cvms {
             report.page.line(&row(cvm));
