@@ -7,6 +7,7 @@
 //! | module | knows | may use |
 //! |---|---|---|
 //! | `abi` (private) | the contracts' interfaces, from `abi/*.json` | |
+//! | [`code`] | every stable code once: name, kind, exit code, one line about it | |
 //! | [`fsutil`] | durable files, append-only files, locks | |
 //! | [`http`] | one way to speak HTTP: limits, retries, redaction, one error shape | |
 //! | `json` (private) | JSON that can be read in one way only | |
@@ -25,6 +26,7 @@ pub mod chain;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod cloud;
+pub mod code;
 pub mod compose;
 pub mod env;
 pub mod fsutil;

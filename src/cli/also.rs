@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::failure::Next;
 use super::settings::text_file;
 use crate::cloud::{CloudError, CvmId};
+use crate::code::Code;
 use crate::compose::Changes;
 
 /// One of them.
@@ -47,7 +48,7 @@ pub(super) fn expected(all: &[Also]) -> Result<BTreeMap<String, Changes>, CliErr
     let each = all.iter().map(|also| {
         let Some(text) = also.text()? else {
             return Err(CliError::Usage {
-                code: "USAGE_NO_FILE",
+                code: Code::UsageNoFile,
                 message: format!("no Docker Compose file was named for `{}`", also.cvm),
                 hint: "name the file that you expect, for example --also my-api=api/docker-compose.yml".to_owned(),
                 next: Next::Again,

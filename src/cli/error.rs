@@ -1,6 +1,7 @@
 //! What a command ends with when it does not reach its goal, still typed. [`super::failure`] makes sentences of it.
 
 use super::failure::Next;
+use crate::code::Code;
 use crate::fsutil::FsError;
 use crate::safe::service::ServiceError;
 use crate::upgrade::UpgradeError;
@@ -11,7 +12,7 @@ pub(super) enum CliError {
     /// The arguments do not say enough, or contradict each other.
     Usage {
         /// Stable code.
-        code: &'static str,
+        code: Code,
         /// What is wrong.
         message: String,
         /// What to change.
@@ -29,7 +30,7 @@ pub(super) enum CliError {
     /// A value or file of the user's is malformed.
     Input {
         /// Stable code.
-        code: &'static str,
+        code: Code,
         /// What is wrong.
         message: String,
         /// What to change.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::exit::Exit;
 use super::text::{Page, escape};
+use crate::code::Code;
 use crate::upgrade::{self, Effects, Status, Step, Stop, Warning};
 
 /// Name and version of the result's format.
@@ -201,7 +202,7 @@ struct FactsShape {
 #[derive(Debug, Clone)]
 pub(super) struct Report {
     pub(super) exit: Exit,
-    pub(super) code: String,
+    pub(super) code: Code,
     pub(super) step: String,
     pub(super) message: String,
     /// Why, from the nearest cause to the farthest.
@@ -227,7 +228,7 @@ impl Report {
     pub(super) fn done(command: &str, message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Done,
-            code: "OK".to_owned(),
+            code: Code::Ok,
             step: command.to_owned(),
             message: message.into(),
             causes: Vec::new(),
@@ -266,7 +267,7 @@ impl Report {
             schema: SCHEMA.to_owned(),
             ok: self.exit == Exit::Done,
             exit: self.exit.code(),
-            code: self.code.clone(),
+            code: self.code.name().to_owned(),
             step: self.step.clone(),
             message: self.sentence(),
             effects: self.effects,
@@ -507,7 +508,7 @@ mod tests {
                 request_id: text(),
             },
             warnings: vec![Warning {
-                code: "X".to_owned(),
+                code: Code::Ok,
                 text: "x".to_owned(),
             }],
             hint: text(),

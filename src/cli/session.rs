@@ -16,6 +16,7 @@ use super::output::Output;
 use super::report::{self, Report, certain};
 use super::settings::{Environment, ROOT, Settings};
 use crate::cloud::{ApiVersion, Client, Options};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::http::{Http, Limits, RetryPolicy};
 use crate::safe::service::Service;
@@ -109,7 +110,7 @@ impl Session {
         let http = Http::new(Limits::default());
         let service = settings.services.of(&patient(&http, settings), chain_id)?;
         service.ok_or_else(|| CliError::Usage {
-            code: "USAGE_NO_SERVICE",
+            code: Code::UsageNoService,
             message: format!("Safe runs no Transaction Service for chain {chain_id}"),
             hint: "name one by --service-url, or pass the proposal on as a file".to_owned(),
             next: Next::with("--service-url URL"),
@@ -197,9 +198,9 @@ impl Session {
             report.code = pending.code.to_owned();
             report.message = format!("waiting: {}", pending.what);
             report.next = Some(self.typed().step(match pending.code {
-                "PENDING_SIGNATURES" => "sign",
-                "PENDING_EXECUTION" => "execute",
-                "PENDING_REJECTION" => "reject",
+                Code::PendingSignatures => "sign",
+                Code::PendingExecution => "execute",
+                Code::PendingRejection => "reject",
                 _ => "resume",
             }));
         }
@@ -327,14 +328,14 @@ pub(super) fn locate(dir: &Dir) -> Result<PathBuf, CliError> {
     match found.as_slice() {
         [only] => Ok(only.clone()),
         [] => Err(CliError::Usage {
-            code: "USAGE_NO_UPGRADE",
+            code: Code::UsageNoUpgrade,
             message: format!("there is no upgrade below `{ROOT}`"),
             hint: "start one with `countersign prepare` or `countersign upgrade`, or name its directory by --dir"
                 .to_owned(),
             next: Next::Command("plan"),
         }),
         several => Err(CliError::Usage {
-            code: "USAGE_WHICH_UPGRADE",
+            code: Code::UsageWhichUpgrade,
             message: format!("there are {} upgrades below `{ROOT}`: {}", several.len(), list(several)),
             hint: "name one by --dir".to_owned(),
             next: Next::with(format!(

@@ -19,6 +19,7 @@ use super::error::CliError;
 use super::failure::Next;
 use crate::chain::{FeePolicy, PolicyChange};
 use crate::cloud::{ApiKey, CvmId, Patch};
+use crate::code::Code;
 use crate::compose::Changes;
 use crate::env::{EnvError, EnvFile, MAX_FILE_BYTES};
 use crate::fsutil;
@@ -138,7 +139,7 @@ impl Environment {
             .filter(|path| path.is_absolute());
         let home = || self.text(HOME).map(|home| Path::new(&home).join(DEFAULT_STATE));
         let state = state.or_else(home).ok_or_else(|| CliError::Usage {
-            code: "USAGE_NO_HOME",
+            code: Code::UsageNoHome,
             message: format!(
                 "there is no place for the record of signatures: neither `{STATE_HOME}` nor `{HOME}` is set"
             ),
@@ -181,7 +182,7 @@ impl Project {
         }
         let bytes = fsutil::read(path, MAX_PROJECT).map_err(CliError::UserFile)?;
         Self::parse(&bytes).map_err(|why| CliError::Input {
-            code: "INPUT_PROJECT_FILE",
+            code: Code::InputProjectFile,
             message: format!("`{}` cannot be read: {why}", path.display()),
             hint: format!(
                 "correct `{}`, or name the CVM and the compose file by --cvm and --compose elsewhere",
@@ -281,7 +282,7 @@ fn services(typed: Option<&Notices>, env: &Environment) -> Result<Services, Serv
 
 fn bad_api_key(_: crate::cloud::CloudError) -> CliError {
     CliError::Input {
-        code: "INPUT_API_KEY",
+        code: Code::InputApiKey,
         message: format!("`{API_KEY}` holds characters that no API key has"),
         hint: format!("set `{API_KEY}` again, without quotes or line breaks inside it"),
     }
@@ -325,7 +326,7 @@ fn web_address(text: &str, name: &str) -> Result<Url, CliError> {
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| CliError::Input {
-        code: "INPUT_ADDRESS",
+        code: Code::InputAddress,
         message: format!("`{name}` holds no http or https address"),
         hint: format!("set `{name}` to an address such as {DEFAULT_PREFIX}"),
     })
@@ -385,7 +386,7 @@ pub(super) fn intent(
     let env = workload(&change.workload, env, tell)?;
     if patch == Patch::default() && env.is_none() {
         return Err(CliError::Usage {
-            code: "USAGE_NOTHING_TO_CHANGE",
+            code: Code::UsageNothingToChange,
             message: "nothing changes: no compose file was named, and no other change".to_owned(),
             hint: "name what changes, for example a compose file".to_owned(),
             next: Next::with("--compose docker-compose.yml"),
@@ -428,7 +429,7 @@ pub(super) fn cvm(typed: Option<&CvmId>, project: &Project) -> Result<Sourced<Cv
     }
     let Some(text) = project.cvm() else {
         return Err(CliError::Usage {
-            code: "USAGE_NO_CVM",
+            code: Code::UsageNoCvm,
             message: "no CVM was named".to_owned(),
             hint: format!("name it by --cvm, or in `{PROJECT_FILE}`"),
             next: Next::with("--cvm NAME"),
@@ -500,7 +501,7 @@ pub(super) fn workload(
         let value = (env.0)(name.as_str())
             .map(Zeroizing::new)
             .ok_or_else(|| CliError::Input {
-                code: "INPUT_ENV_VARIABLE",
+                code: Code::InputEnvVariable,
                 message: format!("the variable `{name}` is not set here, so its value cannot be taken from it"),
                 hint: format!(
                     "set `{name}` in this shell, or write {name}=VALUE into a file and name that by --env-file"
@@ -535,7 +536,7 @@ fn env_file(path: &Path, tell: &dyn Fn(&str)) -> Result<Zeroizing<Vec<u8>>, CliE
 
 fn not_an_env(place: &str, error: &EnvError) -> CliError {
     CliError::Input {
-        code: "INPUT_ENV",
+        code: Code::InputEnv,
         message: format!("`{place}` cannot be the guest's environment: {error}"),
         hint: "write NAME=VALUE on a line of its own for each variable, with quotes around values that are not plain"
             .to_owned(),
@@ -546,7 +547,7 @@ fn not_an_env(place: &str, error: &EnvError) -> CliError {
 pub(super) fn text_file(path: &Path) -> Result<String, CliError> {
     let bytes = fsutil::read(path, MAX_TEXT).map_err(CliError::UserFile)?;
     let refuse = |why: &str| CliError::Input {
-        code: "INPUT_TEXT_FILE",
+        code: Code::InputTextFile,
         message: format!("`{}` cannot be used: {why}", path.display()),
         hint: format!("save `{}` as UTF-8 text without a byte order mark", path.display()),
     };

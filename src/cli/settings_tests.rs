@@ -130,7 +130,7 @@ fn without_a_cvm_or_a_change_the_arguments_are_refused() {
     assert!(matches!(
         none,
         CliError::Usage {
-            code: "USAGE_NO_CVM",
+            code: Code::UsageNoCvm,
             ..
         }
     ));
@@ -144,7 +144,7 @@ fn without_a_cvm_or_a_change_the_arguments_are_refused() {
     assert!(matches!(
         nothing,
         CliError::Usage {
-            code: "USAGE_NOTHING_TO_CHANGE",
+            code: Code::UsageNothingToChange,
             ..
         }
     ));
@@ -223,7 +223,7 @@ fn m23_the_record_of_signatures_is_below_the_folder_for_state() {
     assert!(matches!(
         none,
         CliError::Usage {
-            code: "USAGE_NO_HOME",
+            code: Code::UsageNoHome,
             ..
         }
     ));

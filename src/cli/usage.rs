@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::error::CliError;
 use super::exit::Exit;
 use super::failure::{Next, Verdict};
+use crate::code::Code;
 use crate::env::EnvName;
 
 /// Options whose value may be 64 hex digits: hashes, which are public.
@@ -73,7 +74,7 @@ pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
         };
         if gives_value(before, arg) {
             return Err(CliError::Usage {
-                code: "USAGE_ENV_VALUE",
+                code: Code::UsageEnvValue,
                 message: "the value of a variable stands in the arguments, which others can see; it is not repeated here"
                     .to_owned(),
                 hint: "write NAME=VALUE into a file (chmod 600) and name it by --env-file, or export the variable and name \
@@ -195,13 +196,13 @@ fn invalid_argument(error: &clap::Error) -> Option<&str> {
 /// What a refusal of clap's means.
 pub(super) fn verdict(error: &clap::Error) -> Verdict {
     let code = match error.kind() {
-        ErrorKind::UnknownArgument => "USAGE_UNKNOWN_ARGUMENT",
-        ErrorKind::InvalidSubcommand => "USAGE_UNKNOWN_COMMAND",
-        _ if is_command_missing(error) => "USAGE_MISSING_COMMAND",
-        ErrorKind::MissingRequiredArgument => "USAGE_MISSING_ARGUMENT",
-        ErrorKind::ArgumentConflict => "USAGE_CONFLICT",
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => "USAGE_INVALID_VALUE",
-        _ => "USAGE_ARGUMENTS",
+        ErrorKind::UnknownArgument => Code::UsageUnknownArgument,
+        ErrorKind::InvalidSubcommand => Code::UsageUnknownCommand,
+        _ if is_command_missing(error) => Code::UsageMissingCommand,
+        ErrorKind::MissingRequiredArgument => Code::UsageMissingArgument,
+        ErrorKind::ArgumentConflict => Code::UsageConflict,
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => Code::UsageInvalidValue,
+        _ => Code::UsageArguments,
     };
     Verdict {
         exit: Exit::Usage,
@@ -342,7 +343,7 @@ mod tests {
                 matches!(
                     error,
                     CliError::Usage {
-                        code: "USAGE_ENV_VALUE",
+                        code: Code::UsageEnvValue,
                         ..
                     }
                 ),

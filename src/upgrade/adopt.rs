@@ -7,6 +7,7 @@ use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
 use super::{Proposal, State, UpgradeError, proposal};
+use crate::code::Code;
 use crate::safe::SafeInfo;
 
 impl Upgrade {
@@ -67,7 +68,7 @@ impl Document {
 /// It has another Safe transaction.
 fn news(state: &State, section: &SafeSection) -> Result<Vec<Event>, UpgradeError> {
     let changed = |what: String, own: &Frozen, found| {
-        UpgradeError::stop("PROPOSAL_CHANGED", what, own.transaction.hash(&own.domain), found)
+        UpgradeError::stop(Code::ProposalChanged, what, own.transaction.hash(&own.domain), found)
     };
     let mut events = Vec::new();
     match &state.frozen {

@@ -12,6 +12,7 @@ use super::event::Event;
 use super::transact::Asking;
 use super::{Goal, Outcome, Pending, Plan, Route, Stop, UpgradeError};
 use crate::chain::{AppChanges, AppQuery, AppState, Broadcast, Chain, PolicyChange, Rejection, SignedTx};
+use crate::code::Code;
 
 /// Looks after a broadcast whose outcome is not known.
 const LOOKS: u32 = 3;
@@ -44,7 +45,7 @@ impl Run<'_> {
                 let calls = self.upgrade.state().calls();
                 let calls = calls.iter().map(|call| format!("{} with data {}", call.to, call.data));
                 return Ok(Outcome::Pending(Pending {
-                    code: "PENDING_OWNER",
+                    code: Code::PendingOwner,
                     what: format!(
                         "the owner {owner} is a contract and has to call {}",
                         calls.collect::<Vec<_>>().join(", then ")
@@ -63,13 +64,13 @@ impl Run<'_> {
         }
         if let Some(why) = &self.upgrade.state().gone {
             return Err(UpgradeError::decide(
-                "TX_GONE",
+                Code::TxGone,
                 format!("the transaction of this upgrade is gone for good: {why}"),
             ));
         }
         if self.upgrade.is_rolled_back() {
             return Err(UpgradeError::decide(
-                "JOURNAL_ROLLED_BACK",
+                Code::JournalRolledBack,
                 "the journal is an older copy, and a transaction may have been signed after it; the chain shows none that took effect",
             ));
         }
@@ -80,13 +81,13 @@ impl Run<'_> {
         let owner = plan.actor.address;
         let Some(address) = self.signer().await?.map(crate::signer::Signer::address) else {
             return Err(UpgradeError::decide(
-                "SIGNER_NEEDED",
+                Code::SignerNeeded,
                 format!("{owner} has to sign, and no key was named"),
             ));
         };
         if address != owner {
             return Err(UpgradeError::Stop(Box::new(Stop {
-                code: "SIGNER_NOT_OWNER",
+                code: Code::SignerNotOwner,
                 what: "signer".to_owned(),
                 expected: owner.to_string(),
                 found: address.to_string(),
@@ -100,7 +101,7 @@ impl Run<'_> {
         let calls = self.upgrade.state().calls();
         let [call] = calls.as_slice() else {
             return Err(UpgradeError::decide(
-                "BATCH_NEEDS_SAFE",
+                Code::BatchNeedsSafe,
                 "a key makes one call in one transaction",
             ));
         };
@@ -183,7 +184,7 @@ impl Run<'_> {
             return Ok(tx);
         }
         Err(UpgradeError::stop(
-            "TX_MISMATCH",
+            Code::TxMismatch,
             "call of the signed transaction",
             calls.first().map(|call| call.data.to_string()).unwrap_or_default(),
             &tx.request.call.data,
@@ -200,7 +201,7 @@ impl Run<'_> {
             self.sleep(LOOK_WAIT).await;
         }
         Err(UpgradeError::Unknown {
-            code: "BROADCAST_UNKNOWN",
+            code: Code::BroadcastUnknown,
             message: format!("transaction {} may or may not have been taken: {said}", tx.hash),
             source: None,
         })
@@ -255,13 +256,13 @@ pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError
     // Where the app was to change hands, whoever made it did what was asked for.
     if !has_changed_hands(plan, now) {
         pin(
-            "OWNER_CHANGED",
+            Code::OwnerChanged,
             &format!("owner of {} at block {}", plan.app, now.block.number),
             then.owner,
             now.owner,
         )?;
         pin(
-            "OWNER_CHANGED",
+            Code::OwnerChanged,
             "kind of owner",
             format!("{:?}", then.owner_kind),
             format!("{:?}", now.owner_kind),
@@ -273,7 +274,7 @@ pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError
         .any(|change| matches!(change, PolicyChange::AcceptOwnership(_)));
     if accepts && now.owner != plan.actor.address {
         pin(
-            "OWNER_CHANGED",
+            Code::OwnerChanged,
             "to whom the app is offered",
             plan.actor.address,
             now.pending_owner.unwrap_or_default(),
@@ -288,7 +289,7 @@ pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError
     });
     if now.device_allowed == Some(false) && !now.any_device && !adds_it {
         return Err(UpgradeError::decide(
-            "DEVICE_NOT_ALLOWED",
+            Code::DeviceNotAllowed,
             "the app no longer allows the device that runs the CVM",
         ));
     }
@@ -310,7 +311,7 @@ pub(super) fn check_code(
     then: &AppState,
     (code, implementation, behind): (B256, Option<Address>, Option<B256>),
 ) -> Result<(), UpgradeError> {
-    const CODE: &str = "APP_CODE_CHANGED";
+    const CODE: Code = Code::AppCodeChanged;
     let shown = |hash: Option<B256>| hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
     let named = |address: Option<Address>| address.map_or_else(|| "none".to_owned(), |address| address.to_string());
     pin(CODE, "code of the app", then.code_hash, code)?;
@@ -328,7 +329,7 @@ pub(super) fn check_code(
     )
 }
 
-fn pin<T: PartialEq + ToString>(code: &'static str, what: &str, expected: T, found: T) -> Result<(), UpgradeError> {
+fn pin<T: PartialEq + ToString>(code: Code, what: &str, expected: T, found: T) -> Result<(), UpgradeError> {
     if expected == found {
         Ok(())
     } else {
@@ -340,22 +341,22 @@ fn rejected(tx: &SignedTx, rejection: &Rejection) -> UpgradeError {
     let hash = tx.hash;
     match rejection {
         Rejection::OtherHash { said } => {
-            UpgradeError::stop("TX_HASH_MISMATCH", "hash of the sent transaction", hash, said)
+            UpgradeError::stop(Code::TxHashMismatch, "hash of the sent transaction", hash, said)
         }
         Rejection::WrongChain => UpgradeError::stop(
-            "CHAIN_MISMATCH",
+            Code::ChainMismatch,
             "chain of the signed transaction",
             tx.request.chain_id,
             "another chain",
         ),
         Rejection::Funds => UpgradeError::decide(
-            "FUNDS",
+            Code::Funds,
             format!("{} has too little money for transaction {hash}", tx.request.from),
         ),
         Rejection::FeeTooLow => UpgradeError::decide(
-            "FEE_TOO_LOW",
+            Code::FeeTooLow,
             format!("fees rose since transaction {hash} was signed; nothing was sent"),
         ),
-        other => UpgradeError::decide("TX_REJECTED", format!("transaction {hash} was refused: {other:?}")),
+        other => UpgradeError::decide(Code::TxRejected, format!("transaction {hash} was refused: {other:?}")),
     }
 }

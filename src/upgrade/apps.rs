@@ -15,6 +15,7 @@ use super::{
 };
 use crate::chain::ProofFailure;
 use crate::cloud::CvmId;
+use crate::code::Code;
 use crate::compose::strict_json;
 use crate::fsutil;
 
@@ -59,7 +60,7 @@ pub async fn by_app(world: &World<'_>, cvms: &[CvmId]) -> Result<Vec<(Address, V
         let found = world.cloud.cvm(cvm).await?;
         let Some(app) = found.app_id else {
             return Err(UpgradeError::decide(
-                "APP_UNKNOWN",
+                Code::AppUnknown,
                 format!("Phala Cloud names no app for `{cvm}`"),
             ));
         };
@@ -101,7 +102,7 @@ impl Apps {
             fleets.insert(0, carrier);
         }
         let Some(((_, carrier, _), joining)) = fleets.split_first() else {
-            return Err(UpgradeError::decide("FLEET_EMPTY", "no CVM was named").into());
+            return Err(UpgradeError::decide(Code::FleetEmpty, "no CVM was named").into());
         };
         let others = joining.iter().filter_map(|(_, _, asks)| asks.clone());
         let mut approval = Upgrade::open(&carrier.approval())?;
@@ -212,7 +213,7 @@ async fn commit_app(world: &World<'_>, limits: &Limits, (fleet, waves): (&Fleet,
         Outcome::Reached => {}
         Outcome::Pending(pending) => {
             return Err(UpgradeError::Later {
-                code: "FLEET_MEMBER_PENDING",
+                code: Code::FleetMemberPending,
                 message: format!("{about}: {}", pending.what),
                 source: None,
             }
@@ -235,11 +236,11 @@ fn withdrawn(about: &str, error: UpgradeError) -> UpgradeError {
         UpgradeError::Decide { message, .. } if is_withdrawn(&error) => format!("{about}: {message}"),
         _ => return error,
     };
-    UpgradeError::decide("HASH_REMOVED", message)
+    UpgradeError::decide(Code::HashRemoved, message)
 }
 
 const fn is_withdrawn(error: &UpgradeError) -> bool {
-    matches!(error, UpgradeError::Decide { code, .. } if code.eq_ignore_ascii_case("HASH_REMOVED"))
+    matches!(error, UpgradeError::Decide { code, .. } if matches!(code, Code::HashRemoved))
 }
 
 /// Reads every app before anything is prepared: preparing ends the commit tokens of others.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::findings::Warning;
 use super::{Route, UpgradeError};
 use crate::chain::{AppState, Chain, OwnerKind, TimelockInfo, TimelockRole, TimelockRoles};
+use crate::code::Code;
 use crate::safe::SafeInfo;
 
 /// Life of a commit token in seconds (Phala Cloud: 14 days).
@@ -102,7 +103,7 @@ impl Authority {
         let roles = chain.timelock_roles(&info, &also).await?;
         if let Some(why) = &roles.incomplete {
             self.warn(
-                "TIMELOCK_ROLES_UNKNOWN",
+                Code::TimelockRolesUnknown,
                 format!("who may act for the timelock is not known whole: {why}"),
             );
         }
@@ -110,7 +111,7 @@ impl Authority {
         let outside: Vec<String> = outside.map(ToString::to_string).collect();
         if !outside.is_empty() {
             self.warn(
-                "TIMELOCK_ADMIN",
+                Code::TimelockAdmin,
                 format!(
                     "these can change the timelock's roles without its delay: {}",
                     outside.join(", ")
@@ -137,7 +138,7 @@ impl Authority {
     fn judge_delay(&mut self, info: &TimelockInfo, asked: Option<u64>) {
         if let Some(asked) = asked.filter(|asked| *asked < info.min_delay) {
             self.blockers.push(Warning {
-                code: "TIMELOCK_DELAY".to_owned(),
+                code: Code::TimelockDelay,
                 text: format!(
                     "the timelock takes no delay below {} seconds, and {asked} were asked for",
                     info.min_delay
@@ -147,7 +148,7 @@ impl Authority {
         let delay = asked.unwrap_or(info.min_delay).max(info.min_delay);
         if delay >= TOKEN_LIFE {
             self.warn(
-                "TOKEN_OUTLIVED",
+                Code::TokenOutlived,
                 format!(
                     "the timelock waits {delay} seconds and a commit token lives {TOKEN_LIFE}: before the commit the same \
                      change is prepared again, and the same hash has to come out"
@@ -156,7 +157,7 @@ impl Authority {
         }
     }
 
-    fn warn(&mut self, code: &str, text: String) {
+    fn warn(&mut self, code: Code, text: String) {
         self.warnings.push(Warning {
             code: code.to_owned(),
             text,
@@ -167,7 +168,7 @@ impl Authority {
 /// Who schedules: the one who was named, or the only one who may.
 fn choose(roles: &TimelockRoles, named: Option<Address>) -> Result<Address, Warning> {
     let proposers = roles.of(TimelockRole::Proposer);
-    let blocker = |code: &str, text: String| Warning {
+    let blocker = |code: Code, text: String| Warning {
         code: code.to_owned(),
         text,
     };
@@ -178,16 +179,16 @@ fn choose(roles: &TimelockRoles, named: Option<Address>) -> Result<Address, Warn
     match (named, proposers) {
         (Some(named), _) if proposers.contains(&named) => Ok(named),
         (Some(named), _) => Err(blocker(
-            "NOT_A_PROPOSER",
+            Code::NotAProposer,
             format!("{named} may not propose to the timelock; these may: {}", list()),
         )),
         (None, [only]) => Ok(*only),
         (None, []) => Err(blocker(
-            "TIMELOCK_NO_PROPOSER",
+            Code::TimelockNoProposer,
             "nobody is known who may propose to the timelock; name who does by --proposer".to_owned(),
         )),
         (None, _) => Err(blocker(
-            "WHICH_PROPOSER",
+            Code::WhichProposer,
             format!(
                 "several may propose to the timelock; name one by --proposer: {}",
                 list()

@@ -9,6 +9,7 @@ use super::drive::Upgrade;
 use super::event::Event;
 use super::{Limits, Plan, State, Stop, UpgradeError, World};
 use crate::chain::Chain;
+use crate::code::Code;
 use crate::safe::{Change, Finding, Look, OwnerSignature, SafeInfo, Severity, look};
 use crate::signer::{Consent, Signer, SignerError, SigningRecord};
 
@@ -76,7 +77,7 @@ pub(super) async fn sign_ballot(
     ask_owner(world, state, &ceremony, (paper, owner))?;
     let place = world.record.ok_or_else(|| {
         UpgradeError::decide(
-            "NO_SIGNING_RECORD",
+            Code::NoSigningRecord,
             "there is no place to remember what is signed: neither XDG_STATE_HOME nor HOME is set",
         )
     })?;
@@ -139,7 +140,7 @@ fn refuse_stranger(safe: Option<&SafeInfo>, key: Address) -> Result<(), UpgradeE
     }
     let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
     Err(UpgradeError::Stop(Box::new(Stop {
-        code: "SIGNER_NOT_OWNER",
+        code: Code::SignerNotOwner,
         what: "signer".to_owned(),
         expected: names.join(" or "),
         found: key.to_string(),
@@ -161,7 +162,7 @@ pub(super) async fn check_ballot(
     let look = look(chain, &ballot.tx, &ballot.signatures, None).await?;
     let Some(pinned) = &plan.safe else {
         return Err(UpgradeError::stop(
-            "SAFE_CHANGED",
+            Code::SafeChanged,
             "owner of the app",
             "a Safe",
             "no Safe",
@@ -186,7 +187,7 @@ pub(super) async fn check_child(
     judge(limits, pinned, &found.info)?;
     if found.hash_on_chain != Some(ballot.tx.hash()) {
         return Err(UpgradeError::stop(
-            "SAFE_TX_HASH",
+            Code::SafeTxHash,
             "hash of the nested Safe's transaction",
             ballot.tx.hash(),
             found
@@ -208,7 +209,7 @@ pub(super) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError
         return Ok(());
     }
     Err(UpgradeError::stop(
-        "SAFE_TX_HASH",
+        Code::SafeTxHash,
         "hash of the Safe transaction",
         hash,
         look.hash_on_chain
@@ -235,12 +236,12 @@ pub(super) fn judge(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Resul
     };
     if changes.iter().all(people) {
         return Err(UpgradeError::decide(
-            "SAFE_OWNERS_CHANGED",
+            Code::SafeOwnersChanged,
             format!("Safe {} changed since it was read: {told}", now.address),
         ));
     }
     Err(UpgradeError::stop(
-        "SAFE_CHANGED",
+        Code::SafeChanged,
         format!("Safe {}", now.address),
         "as it was read before",
         told,
@@ -278,7 +279,7 @@ pub(super) fn same_code(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> R
     let harder = |change: &&Change| matches!(change, Change::Identity | Change::Code { .. });
     if let Some(change) = changes.iter().find(harder) {
         return Err(UpgradeError::stop(
-            "SAFE_CHANGED",
+            Code::SafeChanged,
             format!("Safe {}", now.address),
             "the code that was read before",
             change,

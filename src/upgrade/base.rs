@@ -5,6 +5,7 @@ use alloy::primitives::B256;
 
 use super::{Stop, UpgradeError, Warning};
 use crate::chain::{AppState, Chain, PolicyFact, PolicyHistory};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 
 /// What the app says of the hash before.
@@ -45,11 +46,11 @@ impl Base {
         let (code, text) = match self {
             Self::Good | Self::Never => return None,
             Self::Revoked => (
-                "BASE_REVOKED",
+                Code::BaseRevoked,
                 format!("the app allowed {before}, what the change is shown against, and does not any more"),
             ),
             Self::Unknown(why) => (
-                "BASE_UNKNOWN",
+                Code::BaseUnknown,
                 format!(
                     "the app does not allow {before}, what the change is shown against, and whether it ever did is unknown: {why}"
                 ),
@@ -65,7 +66,7 @@ impl Base {
     pub(super) fn check(&self, before: Option<ComposeHash>) -> Result<(), UpgradeError> {
         match (self, before) {
             (Self::Never, Some(before)) => Err(UpgradeError::Stop(Box::new(Stop {
-                code: "BASE_NEVER_ALLOWED",
+                code: Code::BaseNeverAllowed,
                 what: "hash of the manifest before".to_owned(),
                 expected: "one that the app allows, or allowed once".to_owned(),
                 found: before.to_string(),

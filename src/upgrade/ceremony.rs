@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Plan, UpgradeError};
 use crate::chain::{BlockRef, Call};
+use crate::code::Code;
 use crate::safe::{
     Claims, Digests, Inserted, Intent, Offer, OwnerSignature, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields,
     SignatureSet, is_approval_of,
@@ -487,16 +488,16 @@ fn owners(all: &[Signed]) -> String {
 }
 
 fn changed(what: &str, expected: impl ToString, found: impl ToString) -> UpgradeError {
-    UpgradeError::stop("PROPOSAL_CHANGED", what, expected, found)
+    UpgradeError::stop(Code::ProposalChanged, what, expected, found)
 }
 
 /// A transaction that breaks a rule is never signed, whoever made it.
 pub(super) fn refused(error: SafeTxError) -> UpgradeError {
     let code = match error {
         SafeTxError::NoBatcher { .. } => {
-            return UpgradeError::decide("SAFE_NO_BATCHER", error.to_string());
+            return UpgradeError::decide(Code::SafeNoBatcher, error.to_string());
         }
-        _ => "SAFE_TX_REFUSED",
+        _ => Code::SafeTxRefused,
     };
     UpgradeError::stop(
         code,

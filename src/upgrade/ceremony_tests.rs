@@ -7,6 +7,7 @@ use super::super::event::{Event, Identity, Preparation};
 use super::super::sample::{APP, hash, now, owner_keys, safe, safe_plan};
 use super::super::{Proposal, State, Step, Upgrade, UpgradeError};
 use super::*;
+use crate::code::Code;
 use crate::compose::{Form, Verification};
 
 fn frozen() -> Frozen {
@@ -59,7 +60,7 @@ fn state(more: impl IntoIterator<Item = Event>) -> State {
     State::fold(verified().into_iter().chain(more)).unwrap()
 }
 
-fn stops(result: Result<impl std::fmt::Debug, UpgradeError>, code: &str) {
+fn stops(result: Result<impl std::fmt::Debug, UpgradeError>, code: Code) {
     match result {
         Err(UpgradeError::Stop(stop)) => assert_eq!(stop.code, code, "{stop}"),
         other => panic!("expected a stop, found {other:?}"),
@@ -145,34 +146,40 @@ fn whatever_is_changed_in_a_section_stops_it() {
         proposal.ceremony().map(drop)
     };
     changed(&|_| {}).unwrap();
-    stops(changed(&|safe| safe.frozen.domain.chain_id = 1), "PROPOSAL_CHANGED");
-    stops(changed(&|safe| safe.frozen.domain.safe = APP), "PROPOSAL_CHANGED");
-    stops(changed(&|safe| safe.frozen.transaction.to = OTHER), "SAFE_TX_REFUSED");
+    stops(changed(&|safe| safe.frozen.domain.chain_id = 1), Code::ProposalChanged);
+    stops(changed(&|safe| safe.frozen.domain.safe = APP), Code::ProposalChanged);
+    stops(changed(&|safe| safe.frozen.transaction.to = OTHER), Code::SafeTxRefused);
     stops(
         changed(&|safe| safe.frozen.transaction.gas_price = U256::from(1)),
-        "SAFE_TX_REFUSED",
+        Code::SafeTxRefused,
     );
     stops(
         changed(&|safe| safe.frozen.transaction.nonce = U256::from(8)),
-        "PROPOSAL_CHANGED",
+        Code::ProposalChanged,
     );
-    stops(changed(&|safe| safe.digests.safe_tx = B256::ZERO), "PROPOSAL_CHANGED");
-    stops(changed(&|safe| safe.digests.message = B256::ZERO), "PROPOSAL_CHANGED");
-    stops(changed(&|safe| safe.signatures[0].owner = OTHER), "PROPOSAL_CHANGED");
+    stops(
+        changed(&|safe| safe.digests.safe_tx = B256::ZERO),
+        Code::ProposalChanged,
+    );
+    stops(
+        changed(&|safe| safe.digests.message = B256::ZERO),
+        Code::ProposalChanged,
+    );
+    stops(changed(&|safe| safe.signatures[0].owner = OTHER), Code::ProposalChanged);
     stops(
         changed(&|safe| safe.signatures[0].signature = signature(1, B256::repeat_byte(3))),
-        "PROPOSAL_CHANGED",
+        Code::ProposalChanged,
     );
     stops(
         changed(&|safe| safe.rejection.as_mut().unwrap().digests.safe_tx = B256::ZERO),
-        "PROPOSAL_CHANGED",
+        Code::ProposalChanged,
     );
     stops(
         changed(&|safe| {
             let approval = safe.signatures.clone();
             safe.rejection.as_mut().unwrap().signatures = approval;
         }),
-        "PROPOSAL_CHANGED",
+        Code::ProposalChanged,
     );
 }
 
@@ -187,7 +194,7 @@ fn several_calls_need_a_library() {
         matches!(
             alone,
             Err(UpgradeError::Decide {
-                code: "SAFE_NO_BATCHER",
+                code: Code::SafeNoBatcher,
                 ..
             })
         ),

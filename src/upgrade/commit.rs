@@ -13,6 +13,7 @@ use super::target::Target;
 use super::{Outcome, Pending, UpgradeError};
 use crate::chain::{Chain, Proof, ProofFailure};
 use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
+use crate::code::Code;
 use crate::http::{Kind, Sent};
 use crate::signer::{AskError, Consent};
 
@@ -108,7 +109,7 @@ impl Run<'_> {
             Err(ProofFailure::NotSettled { .. }) => self.prove_anew(chain, &proof).await,
             Err(ProofFailure::Removed { change, .. } | ProofFailure::NotInForce { change }) => {
                 Err(UpgradeError::decide(
-                    "HASH_REMOVED",
+                    Code::HashRemoved,
                     format!("this was approved and is undone: {change}; nothing was committed"),
                 ))
             }
@@ -128,7 +129,7 @@ impl Run<'_> {
             return Ok(());
         }
         Err(UpgradeError::stop(
-            "CHAIN_NOT_TRUSTWORTHY",
+            Code::ChainNotTrustworthy,
             format!("block {}, which was called {tag}", proof.block.number),
             proof.block.hash,
             found,
@@ -209,7 +210,7 @@ impl Run<'_> {
             return Ok(Ready::Headers);
         }
         Err(UpgradeError::decide(
-            "TOKEN_MISSING",
+            Code::TokenMissing,
             "Phala Cloud gave no commit token, and a new CVM is made with one only",
         ))
     }
@@ -234,7 +235,7 @@ impl Run<'_> {
         };
         if !agreed {
             return Err(UpgradeError::decide(
-                "TOKEN_EXPIRED",
+                Code::TokenExpired,
                 format!("{why}; the approval on chain stays valid, and preparing again needs consent"),
             ));
         }
@@ -258,7 +259,7 @@ impl Run<'_> {
         match other {
             None => Ok(()),
             Some(update) => Err(UpgradeError::decide(
-                "UPDATE_PENDING",
+                Code::UpdatePending,
                 format!(
                     "{why}, and another update of this CVM is pending ({}); preparing again ends its commit token",
                     update
@@ -333,7 +334,8 @@ impl Run<'_> {
         match stands {
             Ok(()) => Ok(true),
             Err(UpgradeError::Decide {
-                code: "HASH_REMOVED", ..
+                code: Code::HashRemoved,
+                ..
             }) => Ok(false),
             Err(UpgradeError::Proof(ProofFailure::Chain(_))) => Ok(true),
             Err(error) => Err(error),
@@ -399,7 +401,7 @@ impl Run<'_> {
                     token_refused: true,
                 })?;
                 Err(UpgradeError::Decide {
-                    code: "COMMIT_REJECTED_466",
+                    code: Code::CommitRejected466,
                     message:
                         "the commit token is not valid any more; the approval on chain stays valid, no new signature is needed"
                             .to_owned(),
@@ -483,14 +485,14 @@ const fn is_foreign(error: &CloudError) -> bool {
 
 fn busy() -> Outcome {
     Outcome::Pending(Pending {
-        code: "PENDING_OPERATION",
+        code: Code::PendingOperation,
         what: "the operation that is under way on the CVM; its end tells whether the update was committed".to_owned(),
     })
 }
 
 fn unknown(error: CloudError) -> UpgradeError {
     UpgradeError::Unknown {
-        code: "COMMIT_UNKNOWN",
+        code: Code::CommitUnknown,
         message: "the commit request was sent but no usable answer came; it may have been accepted".to_owned(),
         source: Some(Box::new(error)),
     }
@@ -500,7 +502,7 @@ fn unknown(error: CloudError) -> UpgradeError {
 fn refused(error: CloudError) -> UpgradeError {
     match error {
         CloudError::Refused(problem) if problem.status < 465 => UpgradeError::Decide {
-            code: "COMMIT_REFUSED",
+            code: Code::CommitRefused,
             message: "Phala Cloud did not take the commit; the approval on chain stays valid".to_owned(),
             source: Some(Box::new(CloudError::Refused(problem))),
         },
@@ -512,7 +514,7 @@ fn refused(error: CloudError) -> UpgradeError {
 fn still_refused(error: CloudError) -> UpgradeError {
     match error {
         CloudError::Refused(problem) if matches!(problem.status, 465 | 468) => UpgradeError::Later {
-            code: "CLOUD_BEHIND_CHAIN",
+            code: Code::CloudBehindChain,
             message: "the chain allows the hash, and Phala Cloud does not see it yet".to_owned(),
             source: Some(Box::new(CloudError::Refused(problem))),
         },
@@ -523,7 +525,7 @@ fn still_refused(error: CloudError) -> UpgradeError {
 /// The chain agrees with the refusal.
 fn withdrawn(error: CloudError) -> UpgradeError {
     UpgradeError::Decide {
-        code: "HASH_REMOVED",
+        code: Code::HashRemoved,
         message: "the hash was allowed and is not allowed any more; nothing was committed".to_owned(),
         source: Some(Box::new(error)),
     }

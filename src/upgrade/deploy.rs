@@ -22,6 +22,7 @@ use crate::chain::{
     BlockRef, Call, Chain, DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp, OwnerKind,
     SignedTx,
 };
+use crate::code::Code;
 use crate::signer::Signer;
 
 /// What is wanted.
@@ -73,9 +74,9 @@ pub async fn plan_deployment(
     let after = chain.head().await?;
     let doubts = owner_doubts(&chain, intent.new.owner, &after).await?;
     if let Some(doubt) = doubts.first().filter(|_| !intent.accept_new_owner) {
-        let code = match doubt.code.as_str() {
-            code @ ("NEW_OWNER_UNSEEN" | "NEW_OWNER_UNKNOWN") => code,
-            _ => "NEW_OWNER_CANNOT_ACT",
+        let code = match doubt.code {
+            code @ (Code::NewOwnerUnseen | Code::NewOwnerUnknown) => code,
+            _ => Code::NewOwnerCannotAct,
         };
         return Err(UpgradeError::Blocked {
             code: code.to_owned(),
@@ -110,7 +111,7 @@ async fn form(
 
 fn refused(why: &str) -> UpgradeError {
     UpgradeError::decide(
-        "DEPLOY_REFUSED",
+        Code::DeployRefused,
         format!("the KMS's contract would not make the app: {why}"),
     )
 }
@@ -148,7 +149,7 @@ impl Deployment {
             return Ok(tx);
         }
         Err(UpgradeError::stop(
-            "TX_MISMATCH",
+            Code::TxMismatch,
             "call of the signed transaction",
             &call.data,
             &request.call.data,
@@ -279,7 +280,7 @@ impl Upgrade {
     ) -> Result<Outcome, UpgradeError> {
         if goal == Goal::Committed {
             return Err(UpgradeError::decide(
-                "NOTHING_TO_COMMIT",
+                Code::NothingToCommit,
                 "a new app is made: its CVM is committed by `countersign cvm create --commit`",
             ));
         }
@@ -317,7 +318,7 @@ enum Sought {
 impl Run<'_> {
     fn deployment(&self) -> Result<Deployment, UpgradeError> {
         let deployment = self.upgrade.state().deployment().cloned();
-        deployment.ok_or_else(|| UpgradeError::decide("NO_DEPLOYMENT", "no app was to be made"))
+        deployment.ok_or_else(|| UpgradeError::decide(Code::NoDeployment, "no app was to be made"))
     }
 
     /// Signs the call, or looks for the app that a contract makes.
@@ -334,7 +335,7 @@ impl Run<'_> {
         if deployment.is_by_contract() {
             let call = deployment.call()?;
             return Ok(Outcome::Pending(Pending {
-                code: "PENDING_OWNER",
+                code: Code::PendingOwner,
                 what: format!(
                     "the contract {} has to call {} with data {}",
                     deployment.from, call.to, call.data
@@ -356,12 +357,12 @@ impl Run<'_> {
         let from = deployment.from;
         let Some(address) = self.signer().await?.map(Signer::address) else {
             return Err(UpgradeError::decide(
-                "SIGNER_NEEDED",
+                Code::SignerNeeded,
                 format!("{from} has to sign, and no key was named"),
             ));
         };
         if address != from {
-            return Err(UpgradeError::stop("SIGNER_NOT_SENDER", "signer", from, address));
+            return Err(UpgradeError::stop(Code::SignerNotSender, "signer", from, address));
         }
         let head = chain.head().await?;
         let form = form(chain, (deployment.kms, &deployment.new), from, &head).await?;
@@ -401,7 +402,7 @@ impl Run<'_> {
             }
             return Ok(match found {
                 Sought::Unsettled(transaction) => Some(Outcome::Pending(Pending {
-                    code: "PENDING_CONFIRMATIONS",
+                    code: Code::PendingConfirmations,
                     what: format!("transaction {transaction} made the app in a block that may still be replaced"),
                 })),
                 _ => None,
@@ -456,7 +457,7 @@ impl Run<'_> {
                 let message = failure.to_string();
                 self.record(Event::TxGone { why: message.clone() })?;
                 Err(UpgradeError::Failed {
-                    code: "TX_REVERTED",
+                    code: Code::TxReverted,
                     message,
                 })
             }
@@ -472,7 +473,7 @@ impl Run<'_> {
         let why = "its nonce was used by another transaction".to_owned();
         self.record(Event::TxGone { why: why.clone() })?;
         Err(UpgradeError::decide(
-            "TX_REPLACED",
+            Code::TxReplaced,
             format!("the transaction that was to make the app will never be mined: {why}"),
         ))
     }
@@ -534,7 +535,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Re
         return Ok(());
     }
     Err(UpgradeError::stop(
-        "DEPLOY_MISMATCH",
+        Code::DeployMismatch,
         what,
         format!("{expected:?}"),
         format!("{found:?}"),
@@ -543,7 +544,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Re
 
 fn mismatch(deployment: &Deployment, failure: &DeployFailure) -> UpgradeError {
     UpgradeError::Stop(Box::new(Stop {
-        code: "DEPLOY_MISMATCH",
+        code: Code::DeployMismatch,
         what: "what the transaction made".to_owned(),
         expected: deployment.described(),
         found: failure.to_string(),

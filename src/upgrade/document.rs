@@ -10,6 +10,7 @@ use super::drive::{Upgrade, keep, pretty};
 use super::event::Event;
 use super::together::check_apps;
 use super::{Limits, Plan, Proposal, State, UpgradeError, Warning, World};
+use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{Look, Merged, Offer, OwnerSignature, SafeInfo, merge};
 use crate::signer::Signer;
@@ -137,7 +138,7 @@ impl Subject {
         match (state.plan(), state.ceremony()?) {
             (Some(plan), Some(ceremony)) => Ok((plan, ceremony)),
             (Some(plan), None) if plan.safe.is_none() => Err(UpgradeError::decide(
-                "NO_SAFE",
+                Code::NoSafe,
                 format!("no Safe owns the app: its owner is {}", plan.app_state.owner),
             )),
             _ => Err(UpgradeError::TooEarly {
@@ -212,7 +213,7 @@ impl Subject {
         self.refuse_pointless(&checked, rejects)?;
         let Some(source) = world.signer else {
             return Err(UpgradeError::decide(
-                "SIGNER_NEEDED",
+                Code::SignerNeeded,
                 "an owner of the Safe has to sign, and no key was named",
             ));
         };
@@ -230,7 +231,7 @@ impl Subject {
             .and_then(|(ballot, _)| ballot.signatures.by_owner().get(&owner).cloned());
         signature
             .map(|signature| (checked, signature, owner))
-            .ok_or_else(|| UpgradeError::stop("SIGNER_NOT_OWNER", "signer", "an owner of the Safe", owner))
+            .ok_or_else(|| UpgradeError::stop(Code::SignerNotOwner, "signer", "an owner of the Safe", owner))
     }
 
     /// Takes in signatures from elsewhere, for the approval or its rejection, whichever they are for.
@@ -289,13 +290,13 @@ impl Subject {
     fn refuse_pointless(&self, checked: &Checked, rejects: bool) -> Result<(), UpgradeError> {
         let (_, ceremony) = self.ceremony()?;
         if let Some(why) = &self.state().safe_gone {
-            return Err(UpgradeError::decide("SAFE_TX_GONE", why.clone()));
+            return Err(UpgradeError::decide(Code::SafeTxGone, why.clone()));
         }
         if let Some(look) = &checked.look
             && look.info.nonce > ceremony.nonce()
         {
             return Err(UpgradeError::decide(
-                "SAFE_NONCE_TAKEN",
+                Code::SafeNonceTaken,
                 format!(
                     "nonce {} of the Safe is used up, its next one is {}: a signature would count for nothing",
                     ceremony.nonce(),
@@ -305,13 +306,13 @@ impl Subject {
         }
         if checked.allowed && !rejects {
             return Err(UpgradeError::decide(
-                "HASH_ALREADY_ALLOWED",
+                Code::HashAlreadyAllowed,
                 "the change is in force already: nobody has to sign",
             ));
         }
         if self.state().is_rejecting() && !rejects {
             return Err(UpgradeError::decide(
-                "SAFE_REJECTING",
+                Code::SafeRejecting,
                 "somebody decided to reject the Safe transaction; signing it would undo that",
             ));
         }

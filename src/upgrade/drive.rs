@@ -16,6 +16,7 @@ use super::{
 };
 use crate::chain::{AppChanges, Chain, Finality};
 use crate::cloud::CvmId;
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::Signer;
@@ -92,7 +93,7 @@ impl Upgrade {
         self.refuse_foreign_cloud(world)?;
         if let Some(why) = &self.state.abandoned {
             return Err(UpgradeError::decide(
-                "ABANDONED",
+                Code::Abandoned,
                 format!("the upgrade was given up: {why}"),
             ));
         }
@@ -101,7 +102,7 @@ impl Upgrade {
         }
         if goal == Goal::Committed && self.state.plan().is_some_and(|plan| plan.code.is_none()) {
             return Err(UpgradeError::decide(
-                "NOTHING_TO_COMMIT",
+                Code::NothingToCommit,
                 "only the app's policy changes: there is nothing to commit",
             ));
         }
@@ -184,7 +185,7 @@ impl Upgrade {
     fn refuse_foreign_cloud(&self, world: &World<'_>) -> Result<(), UpgradeError> {
         match self.state.identity() {
             Some(Identity { cloud: Some(ours), .. }) if *ours != world.cloud.host() => Err(UpgradeError::stop(
-                "CLOUD_MISMATCH",
+                Code::CloudMismatch,
                 "API host",
                 ours,
                 world.cloud.host(),
@@ -272,7 +273,7 @@ impl Run<'_> {
     pub(super) fn code(&self) -> Result<CodeChange, UpgradeError> {
         self.upgrade.state.code().cloned().ok_or_else(|| {
             UpgradeError::decide(
-                "NO_CODE_CHANGE",
+                Code::NoCodeChange,
                 "only the app's policy changes: there is no CVM to upgrade",
             )
         })
@@ -317,7 +318,7 @@ impl Run<'_> {
     }
 
     /// Tells what the report has among its warnings as well.
-    pub(super) fn warn(&mut self, code: &str, text: String) {
+    pub(super) fn warn(&mut self, code: Code, text: String) {
         let remark = Warning {
             code: code.to_owned(),
             text,
@@ -394,7 +395,7 @@ impl Run<'_> {
 pub(super) fn not_stored(fact: &str, error: impl Into<UpgradeError>) -> UpgradeError {
     match error.into() {
         error @ (UpgradeError::File(_) | UpgradeError::Journal(JournalError::Fs(_))) => UpgradeError::Unknown {
-            code: "OUTCOME_NOT_STORED",
+            code: Code::OutcomeNotStored,
             message: format!("{fact}, and that could not be stored"),
             source: Some(Box::new(error)),
         },

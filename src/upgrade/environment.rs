@@ -18,6 +18,7 @@ use super::target::Request;
 use super::{CodeChange, Intent, UpgradeError, World};
 use crate::chain::{Chain, is_known_kms};
 use crate::cloud::{CvmId, EnvKey, KmsId, Patch};
+use crate::code::Code;
 use crate::compose::Manifest;
 use crate::env::{
     Caution, Dated, EnvFile, EnvName, KeyError, MarkKey, Names, RecipientKey, RootKey, SealError, UncheckedKey,
@@ -158,7 +159,7 @@ fn refuse_names(skipped: &[String]) -> Result<(), UpgradeError> {
         return Ok(());
     }
     Err(UpgradeError::decide(
-        "ENV_NAME_NOT_ALLOWED",
+        Code::EnvNameNotAllowed,
         format!(
             "the guest would skip these variables, since the list of allowed names lacks them: {}",
             skipped.join(", ")
@@ -186,7 +187,7 @@ pub(super) async fn seal(
     };
     let kms = to.kms.ok_or_else(|| {
         UpgradeError::decide(
-            "ENV_KMS_UNKNOWN",
+            Code::EnvKmsUnknown,
             "Phala Cloud names no KMS contract, so nobody vouches for the key that the environment would be sealed for",
         )
     })?;
@@ -236,14 +237,14 @@ fn seal_with(
 ) -> Result<(Environment, Sealing), UpgradeError> {
     if published.is_empty() {
         return Err(UpgradeError::decide(
-            "ENV_KMS_KEY_MISSING",
+            Code::EnvKmsKeyMissing,
             format!("the KMS contract {kms} publishes no root key, so the key for the environment cannot be checked"),
         ));
     }
     let root = RootKey::from_bytes(&published).map_err(|error| distrust(&error, "a public key of secp256k1"))?;
     if let Some(pinned) = pinned.filter(|pinned| *pinned != root) {
         return Err(UpgradeError::stop(
-            "KMS_ROOT_MISMATCH",
+            Code::KmsRootMismatch,
             "root key of the KMS contract",
             pinned,
             root,
@@ -282,7 +283,7 @@ fn believe(said: &EnvKey, app: Address, root: &RootKey) -> Result<RecipientKey, 
 /// V24: values sealed for a key that is not the app's are values given away.
 fn distrust(error: &KeyError, expected: &str) -> UpgradeError {
     UpgradeError::stop(
-        "ENV_KEY_MISMATCH",
+        Code::EnvKeyMismatch,
         "key that the environment would be sealed for",
         expected,
         error,
@@ -293,7 +294,7 @@ fn distrust(error: &KeyError, expected: &str) -> UpgradeError {
 pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, chain_id: u64, after: &Manifest) -> Vec<Warning> {
     let (EnvRequest::Values { file, root }, Some(vouched)) = (request, &sealed.vouched) else {
         return vec![Warning {
-            code: "ENV_SEALED_ELSEWHERE".to_owned(),
+            code: Code::EnvSealedElsewhere,
             text:
                 "the environment was sealed elsewhere: neither its names nor the key that it was sealed for could be \
                    checked here"
@@ -318,19 +319,19 @@ pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, chain_id: u64,
     let shell = with(Caution::ShellName);
     let unknown = root.is_none() && !is_known_kms(chain_id, vouched.kms);
     [
-        (!left.is_empty(), "ENV_VALUES_MISSING", format!(
+        (!left.is_empty(), Code::EnvValuesMissing, format!(
             "the environment is replaced as a whole, and these names get no value: {}",
             left.join(", ")
         )),
-        (!altered.is_empty(), "ENV_VALUES_ALTERED", format!(
+        (!altered.is_empty(), Code::EnvValuesAltered, format!(
             "the guest may change backslashes and carriage returns in the values of: {}",
             altered.join(", ")
         )),
-        (!shell.is_empty(), "ENV_SHELL_NAMES", format!(
+        (!shell.is_empty(), Code::EnvShellNames, format!(
             "these names change what the guest's own shell does: {}",
             shell.join(", ")
         )),
-        (unknown, "KMS_NOT_KNOWN", format!(
+        (unknown, Code::KmsNotKnown, format!(
             "this version does not know the KMS contract {}: compare its root key {} with what whoever runs it says, \
              or name that by --kms-root-key",
             vouched.kms, vouched.root
@@ -404,7 +405,7 @@ impl Upgrade {
     fn sealed(&self) -> Result<String, UpgradeError> {
         let gone = || {
             UpgradeError::decide(
-                "ENV_NEEDED",
+                Code::EnvNeeded,
                 "the sealed environment is not on this machine, and preparing without it would leave the guest with the \
                  old values",
             )
@@ -419,7 +420,7 @@ impl Upgrade {
         let found = B256::from(<[u8; 32]>::from(Sha256::digest(&bytes)));
         if found != sha256 {
             return Err(UpgradeError::stop(
-                "ENV_CHANGED",
+                Code::EnvChanged,
                 "SHA-256 of the sealed environment",
                 sha256,
                 found,
@@ -458,7 +459,7 @@ impl Run<'_> {
 
 fn not_sealed(error: SealError) -> UpgradeError {
     UpgradeError::Later {
-        code: "ENV_NOT_SEALED",
+        code: Code::EnvNotSealed,
         message: "the environment could not be sealed".to_owned(),
         source: Some(Box::new(error)),
     }
@@ -467,7 +468,7 @@ fn not_sealed(error: SealError) -> UpgradeError {
 /// The guest gets, or has, the earlier values; other ones are a change by themselves.
 fn too_late(what: &str) -> UpgradeError {
     UpgradeError::decide(
-        "ENV_VALUES_LATE",
+        Code::EnvValuesLate,
         format!("{what} with other values than these; nothing was sent"),
     )
 }

@@ -16,6 +16,7 @@ use super::event::Event;
 use super::transact::Asking;
 use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World, nonce};
 use crate::chain::{Call, Chain};
+use crate::code::Code;
 use crate::safe::{Facts, SafeInfo, approval, look};
 use crate::signer::Signer;
 
@@ -90,7 +91,7 @@ impl Subject {
         }
         if limits.offline {
             return Err(UpgradeError::decide(
-                "NESTED_NOT_CHOSEN",
+                Code::NestedNotChosen,
                 format!("the transaction of the Safe {child} was not chosen yet, and that needs a chain"),
             ));
         }
@@ -126,7 +127,7 @@ async fn read_child(chain: &Chain, parent: Option<&SafeInfo>, child: Address) ->
     if !owners.contains(&child) {
         let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
         return Err(UpgradeError::Stop(Box::new(Stop {
-            code: "NESTED_NOT_OWNER",
+            code: Code::NestedNotOwner,
             what: "nested Safe".to_owned(),
             expected: names.join(" or "),
             found: child.to_string(),
@@ -135,7 +136,7 @@ async fn read_child(chain: &Chain, parent: Option<&SafeInfo>, child: Address) ->
     }
     SafeInfo::read(chain, child)
         .await?
-        .ok_or_else(|| UpgradeError::decide("NESTED_NOT_A_SAFE", format!("the owner {child} is no Safe")))
+        .ok_or_else(|| UpgradeError::decide(Code::NestedNotASafe, format!("the owner {child} is no Safe")))
 }
 
 impl Upgrade {
@@ -161,7 +162,7 @@ impl Run<'_> {
             let state = self.upgrade.state();
             if !state.signed.is_empty() && state.errand.is_none() {
                 return Err(UpgradeError::decide(
-                    "TX_IN_FLIGHT",
+                    Code::TxInFlight,
                     "the transaction that executes the approval was sent already; wait for it",
                 ));
             }
@@ -196,7 +197,7 @@ impl Run<'_> {
         }
         let Some(key) = self.signer().await?.map(Signer::address) else {
             return Err(UpgradeError::decide(
-                "SIGNER_NEEDED",
+                Code::SignerNeeded,
                 "no key was named to send the approval",
             ));
         };
@@ -204,7 +205,7 @@ impl Run<'_> {
         let owner = child.unwrap_or(key);
         if !parent.facts.owners.contains(&owner) {
             return Err(UpgradeError::stop(
-                "SIGNER_NOT_OWNER",
+                Code::SignerNotOwner,
                 "who approves",
                 "an owner of the Safe",
                 owner,
@@ -244,7 +245,7 @@ impl Run<'_> {
             Ordering::Equal => {}
             Ordering::Less => {
                 return Ok(Err(Pending {
-                    code: "PENDING_QUEUE",
+                    code: Code::PendingQueue,
                     what: format!(
                         "the transaction of the Safe {child} has nonce {nonce}, and that Safe is at {}",
                         found.info.nonce
@@ -253,7 +254,7 @@ impl Run<'_> {
             }
             Ordering::Greater => {
                 return Err(UpgradeError::decide(
-                    "SAFE_NONCE_TAKEN",
+                    Code::SafeNonceTaken,
                     format!(
                         "nonce {nonce} of the Safe {child} is used up, and it did not approve; its owners have to sign again"
                     ),
@@ -265,7 +266,7 @@ impl Run<'_> {
             .pack(&found.facts)
             .map(|packed| ballot.tx.exec_call(&packed.bytes))
             .map_err(|few| Pending {
-                code: "PENDING_SIGNATURES",
+                code: Code::PendingSignatures,
                 what: format!("Safe {child}: {few}"),
             }))
     }
@@ -316,7 +317,7 @@ impl Run<'_> {
         );
         self.record(Event::TxGone { why: why.clone() })?;
         Err(UpgradeError::Failed {
-            code: "APPROVAL_FAILED",
+            code: Code::ApprovalFailed,
             message: why,
         })
     }

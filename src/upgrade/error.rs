@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::chain::{ChainError, ProofFailure, TxError};
 use crate::cloud::CloudError;
+use crate::code::Code;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::FsError;
 use crate::safe::LookError;
@@ -17,7 +18,7 @@ use super::journal::JournalError;
 #[error("{what}: expected {expected}, found {found}")]
 pub struct Stop {
     /// Stable code, for example `HASH_MISMATCH`.
-    pub code: &'static str,
+    pub code: Code,
     /// What was compared.
     pub what: String,
     /// What it should be.
@@ -32,7 +33,7 @@ pub struct Stop {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Stable code, for example `PENDING_CONFIRMATIONS`.
-    pub code: &'static str,
+    pub code: Code,
     /// What is waited for, in one line.
     pub what: String,
 }
@@ -48,7 +49,7 @@ pub enum UpgradeError {
     #[error("{message}")]
     Decide {
         /// Stable code.
-        code: &'static str,
+        code: Code,
         /// What happened and what the choices are.
         message: String,
         /// Why, where somebody else said so.
@@ -59,7 +60,7 @@ pub enum UpgradeError {
     #[error("{message}")]
     Blocked {
         /// Stable code of the plan's blocker.
-        code: String,
+        code: Code,
         /// What it is.
         message: String,
     },
@@ -75,7 +76,7 @@ pub enum UpgradeError {
     #[error("{message}")]
     Failed {
         /// Stable code.
-        code: &'static str,
+        code: Code,
         /// What failed.
         message: String,
     },
@@ -83,7 +84,7 @@ pub enum UpgradeError {
     #[error("{message}")]
     Unknown {
         /// Stable code.
-        code: &'static str,
+        code: Code,
         /// What is unknown.
         message: String,
         /// Why.
@@ -94,7 +95,7 @@ pub enum UpgradeError {
     #[error("{message}")]
     Later {
         /// Stable code.
-        code: &'static str,
+        code: Code,
         /// What was not available.
         message: String,
         /// Why.
@@ -152,7 +153,7 @@ impl From<LookError> for UpgradeError {
         match error {
             LookError::Chain(error) => Self::Chain(error),
             other => Self::stop(
-                "SAFE_CHANGED",
+                Code::SafeChanged,
                 "owner of the app",
                 "the Safe that was read before",
                 other,
@@ -164,7 +165,7 @@ impl From<LookError> for UpgradeError {
 impl UpgradeError {
     pub(super) fn hash_mismatch(computed: ComposeHash, claimed: ComposeHash, details: Vec<String>) -> Self {
         Self::Stop(Box::new(Stop {
-            code: "HASH_MISMATCH",
+            code: Code::HashMismatch,
             what: "compose hash".to_owned(),
             expected: format!("{computed} (computed from your files)"),
             found: format!("{claimed} (sent by Phala Cloud)"),
@@ -173,12 +174,7 @@ impl UpgradeError {
     }
 
     /// One value differs from what it must be.
-    pub(super) fn stop(
-        code: &'static str,
-        what: impl Into<String>,
-        expected: impl ToString,
-        found: impl ToString,
-    ) -> Self {
+    pub(super) fn stop(code: Code, what: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
         Self::Stop(Box::new(Stop {
             code,
             what: what.into(),
@@ -188,7 +184,7 @@ impl UpgradeError {
         }))
     }
 
-    pub(super) fn decide(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn decide(code: Code, message: impl Into<String>) -> Self {
         Self::Decide {
             code,
             message: message.into(),

@@ -7,6 +7,7 @@ use super::plan::{CodeChange, Route, is_of};
 use super::target::Target;
 use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange, Preflight};
 use crate::cloud::{Cvm, PendingUpdate};
+use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::env::NameChange;
 use crate::safe::{Finding, SafeInfo, Severity, Trust};
@@ -15,7 +16,7 @@ use crate::safe::{Finding, SafeInfo, Severity, Trust};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// Stable code.
-    pub code: String,
+    pub code: Code,
     /// One sentence.
     pub text: String,
 }
@@ -41,7 +42,7 @@ pub(super) struct Findings<'f> {
 }
 
 impl Warning {
-    fn when(is_so: bool, code: &str, text: impl FnOnce() -> String) -> Option<Self> {
+    fn when(is_so: bool, code: Code, text: impl FnOnce() -> String) -> Option<Self> {
         is_so.then(|| Self {
             code: code.to_owned(),
             text: text(),
@@ -64,7 +65,7 @@ impl Findings<'_> {
             let hash = update
                 .compose_hash
                 .map_or_else(|| "unknown hash".to_owned(), |hash| hash.to_string());
-            Warning::when(true, "UPDATE_PENDING", || {
+            Warning::when(true, Code::UpdatePending, || {
                 format!("another update of this CVM is pending ({hash}); preparing this one ends its commit token")
             })
         }));
@@ -81,7 +82,7 @@ impl Findings<'_> {
             .filter(|record| record.allowed && !known.contains(&Some(ComposeHash::new(record.hash.0))))
             .map(|record| record.hash.to_string())
             .collect();
-        Warning::when(!older.is_empty(), "OLDER_HASHES_ALLOWED", || {
+        Warning::when(!older.is_empty(), Code::OlderHashesAllowed, || {
             format!(
                 "hashes other than the one that runs are still allowed, so the CVM can be put back to them without an \
                  approval: {}",
@@ -100,27 +101,27 @@ impl Findings<'_> {
             .map_or_else(|| "unknown".to_owned(), |device| device.to_string());
         let denied = self.denied().filter(|_| !self.lets_the_device_in());
         [
-            Warning::when(unchanged && self.environment, "ENV_VALUES_ONLY", || {
+            Warning::when(unchanged && self.environment, Code::EnvValuesOnly, || {
                 "only values of the environment change, no names: nobody has to approve that on chain, and preparing would apply it at once".to_owned()
             }),
-            Warning::when(unchanged && !self.environment, "NOTHING_TO_APPROVE", || {
+            Warning::when(unchanged && !self.environment, Code::NothingToApprove, || {
                 "nothing that the compose hash covers changes, so nobody has to approve it".to_owned()
             }),
-            Warning::when(app.owner_kind == OwnerKind::Nobody, "OWNER_RENOUNCED", || {
+            Warning::when(app.owner_kind == OwnerKind::Nobody, Code::OwnerRenounced, || {
                 "the app has no owner: its policy can never change again".to_owned()
             }),
-            Warning::when(!app.manages_hashes, "APP_INTERFACE", || {
+            Warning::when(!app.manages_hashes, Code::AppInterface, || {
                 format!(
                     "{} does not announce the interface that allows compose hashes (ERC-165 0x8fd37527)",
                     app.app
                 )
             }),
-            Warning::when(app.registered == Some(false), "APP_NOT_REGISTERED", || {
+            Warning::when(app.registered == Some(false), Code::AppNotRegistered, || {
                 "the KMS contract does not know the app".to_owned()
             }),
             Warning::when(
                 app.device_allowed == Some(false) && !app.any_device && !self.lets_the_device_in(),
-                "DEVICE_NOT_ALLOWED",
+                Code::DeviceNotAllowed,
                 || {
                     format!(
                         "the app does not allow the device that {}; its owner has to call addDevice({device}) first, \
@@ -134,7 +135,7 @@ impl Findings<'_> {
                 },
             ),
             denied.and_then(|denied| {
-                Warning::when(true, "KMS_WOULD_REFUSE", || {
+                Warning::when(true, Code::KmsWouldRefuse, || {
                     format!(
                         "with the hash allowed, the KMS would still refuse the boot: {}",
                         denied.reason
@@ -178,17 +179,17 @@ impl Findings<'_> {
         [
             // The KMS is asked as if the hash were allowed, not as if the device were.
             denied.and_then(|denied| {
-                Warning::when(true, "KMS_NOT_ASKED", || {
+                Warning::when(true, Code::KmsNotAsked, || {
                     format!(
                         "what the KMS will say once the device is allowed is not known; now it says: {}",
                         denied.reason
                     )
                 })
             }),
-            Warning::when(self.pending.is_none(), "PENDING_UNKNOWN", || {
+            Warning::when(self.pending.is_none(), Code::PendingUnknown, || {
                 "Phala Cloud does not say whether another update of this app is pending".to_owned()
             }),
-            Warning::when(progress.is_some(), "OPERATION_IN_PROGRESS", || {
+            Warning::when(progress.is_some(), Code::OperationInProgress, || {
                 format!("an operation is under way on the CVM (target: {target})")
             }),
         ]
@@ -198,7 +199,7 @@ impl Findings<'_> {
 /// Several calls need an owner that can make them in one transaction.
 pub(super) fn route_blocker(route: &Route, calls: usize) -> Option<Warning> {
     let single = matches!(route, Route::Eoa { .. } | Route::Calldata { .. });
-    Warning::when(single && calls > 1, "BATCH_NEEDS_SAFE", || {
+    Warning::when(single && calls > 1, Code::BatchNeedsSafe, || {
         "only a Safe or a timelock makes several calls in one transaction; make the changes of the app's policy one by one"
             .to_owned()
     })
@@ -216,17 +217,17 @@ pub(super) fn policy_blockers(app: &AppState, changes: &[PolicyChange]) -> Vec<W
     let found = [
         Warning::when(
             app.owner_kind == OwnerKind::Nobody && !changes.is_empty(),
-            "OWNER_RENOUNCED",
+            Code::OwnerRenounced,
             || "the app has no owner: its policy can never change again".to_owned(),
         ),
         conflict.and_then(|(one, other)| {
-            Warning::when(true, "POLICY_CONFLICT", || {
+            Warning::when(true, Code::PolicyConflict, || {
                 format!("these two set the same thing: {one}; {other}")
             })
         }),
         Warning::when(
             !app.manages_hashes && changes.iter().any(lists),
-            "APP_INTERFACE",
+            Code::AppInterface,
             || {
                 format!(
                     "{} does not announce the interface that allows hashes and devices (ERC-165 0x8fd37527)",
@@ -236,7 +237,7 @@ pub(super) fn policy_blockers(app: &AppState, changes: &[PolicyChange]) -> Vec<W
         ),
         Warning::when(
             app.require_tcb_up_to_date.is_none() && changes.iter().any(tcb),
-            "APP_INTERFACE",
+            Code::AppInterface,
             || {
                 format!(
                     "{} has no switch for firmware: it is older than version 2 of the contract",
@@ -263,20 +264,20 @@ pub(super) fn safe_remarks(safe: &SafeInfo, trust: &Trust) -> (Vec<Warning>, Vec
 }
 
 /// The stable code of a finding.
-pub const fn safe_code(finding: &Finding) -> &'static str {
+pub const fn safe_code(finding: &Finding) -> Code {
     match finding {
-        Finding::OldVersion { .. } => "SAFE_OLD_VERSION",
-        Finding::UnknownVersion { .. } | Finding::OtherVersion { .. } => "SAFE_VERSION",
+        Finding::OldVersion { .. } => Code::SafeOldVersion,
+        Finding::UnknownVersion { .. } | Finding::OtherVersion { .. } => Code::SafeVersion,
         Finding::UnknownSingleton { .. } | Finding::NotASingleton { .. } | Finding::UnknownProxy { .. } => {
-            "SAFE_UNKNOWN_CODE"
+            Code::SafeUnknownCode
         }
-        Finding::UnlistedSingleton { .. } => "SAFE_UNLISTED",
-        Finding::NotIndexed { .. } => "SAFE_NOT_INDEXED",
-        Finding::ImpossibleOwners { .. } => "SAFE_OWNERS",
-        Finding::Module { .. } => "SAFE_MODULE",
-        Finding::Guard { .. } | Finding::ModuleGuard { .. } => "SAFE_GUARD",
-        Finding::UnknownFallbackHandler { .. } | Finding::NoFallbackHandler => "SAFE_HANDLER",
-        _ => "SAFE_NOTE",
+        Finding::UnlistedSingleton { .. } => Code::SafeUnlisted,
+        Finding::NotIndexed { .. } => Code::SafeNotIndexed,
+        Finding::ImpossibleOwners { .. } => Code::SafeOwners,
+        Finding::Module { .. } => Code::SafeModule,
+        Finding::Guard { .. } | Finding::ModuleGuard { .. } => Code::SafeGuard,
+        Finding::UnknownFallbackHandler { .. } | Finding::NoFallbackHandler => Code::SafeHandler,
+        _ => Code::SafeNote,
     }
 }
 
@@ -290,18 +291,18 @@ pub(super) fn derived_warnings(app: &AppState, code: Option<&CodeChange>) -> Vec
 fn chain_warnings(app: &AppState) -> [Option<Warning>; 4] {
     let pending = app.pending_owner.filter(|pending| !pending.is_zero());
     [
-        Warning::when(app.hash_allowed == Some(true), "HASH_ALREADY_ALLOWED", || {
+        Warning::when(app.hash_allowed == Some(true), Code::HashAlreadyAllowed, || {
             "the hash is allowed already: nothing has to be sent for it".to_owned()
         }),
         pending.and_then(|pending| {
-            Warning::when(true, "OWNER_PENDING", || {
+            Warning::when(true, Code::OwnerPending, || {
                 format!("an ownership transfer to {pending} is under way")
             })
         }),
-        Warning::when(app.owner_kind == OwnerKind::DelegatedEoa, "OWNER_DELEGATES", || {
+        Warning::when(app.owner_kind == OwnerKind::DelegatedEoa, Code::OwnerDelegates, || {
             format!("the owner {} delegates to a contract by EIP-7702", app.owner)
         }),
-        Warning::when(app.owner_kind == OwnerKind::Contract, "OWNER_IS_A_CONTRACT", || {
+        Warning::when(app.owner_kind == OwnerKind::Contract, Code::OwnerIsAContract, || {
             format!(
                 "the owner {} is a contract: its own rules decide who may approve",
                 app.owner
@@ -319,29 +320,29 @@ fn manifest_warnings((before, after): (&Manifest, &Manifest), form: Option<Form>
         .filter(|image| !image.contains("@sha256:"))
         .collect();
     [
-        Warning::when(form.is_none(), "HASH_UNVERIFIABLE", || {
+        Warning::when(form.is_none(), Code::HashUnverifiable, || {
             "no known canonical form reproduces the CVM's current compose hash, so the new one cannot be recomputed here"
                 .to_owned()
         }),
-        Warning::when(!names.vanish.is_empty(), "ENV_NAMES_REMOVED", || {
+        Warning::when(!names.vanish.is_empty(), Code::EnvNamesRemoved, || {
             format!(
                 "these environment variables would no longer reach the guest: {}",
                 names.vanish.join(", ")
             )
         }),
-        Warning::when(!names.appear.is_empty(), "ENV_NAMES_ADDED", || {
+        Warning::when(!names.appear.is_empty(), Code::EnvNamesAdded, || {
             format!(
                 "these environment variables would reach the guest for the first time: {}",
                 names.appear.join(", ")
             )
         }),
-        Warning::when(names.reordered, "ENV_NAMES_REORDERED", || {
+        Warning::when(names.reordered, Code::EnvNamesReordered, || {
             format!(
                 "the environment variables are the same in another order, which alone needs an approval; the order now is {}",
                 live.join(",")
             )
         }),
-        Warning::when(!loose.is_empty(), "IMAGE_NOT_PINNED", || {
+        Warning::when(!loose.is_empty(), Code::ImageNotPinned, || {
             format!(
                 "without a digest the compose hash does not fix what runs: {}",
                 loose.join(", ")

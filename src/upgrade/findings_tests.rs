@@ -51,7 +51,7 @@ impl Facts {
             policy: &facts.policy,
             environment: facts.environment,
         };
-        let codes = |list: Vec<Warning>| list.into_iter().map(|warning| warning.code).collect();
+        let codes = |list: Vec<Warning>| list.into_iter().map(|warning| warning.code.name().to_owned()).collect();
         (codes(findings.blockers()), codes(findings.warnings()))
     }
 }

@@ -4,6 +4,7 @@ use alloy::primitives::B256;
 
 use super::findings::Warning;
 use crate::chain::{AppState, PolicyChange};
+use crate::code::Code;
 
 /// What a CVM runs, and where, as far as that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl InUse {
             .hash
             .filter(|hash| changes.contains(&PolicyChange::RemoveComposeHash(*hash)));
         found.extend(hash.map(|hash| Warning {
-            code: "HASH_IN_USE".to_owned(),
+            code: Code::HashInUse,
             text: format!("{cvm} runs {hash}: without it on the list the CVM does not boot again"),
         }));
         let (Some(device), Some(listed)) = (self.device, listed) else {
@@ -42,7 +43,7 @@ impl InUse {
         let lets_in = |(any, listed): (bool, bool)| any || listed;
         if lets_in((app.any_device, listed)) && !lets_in(after) {
             found.push(Warning {
-                code: "DEVICE_IN_USE".to_owned(),
+                code: Code::DeviceInUse,
                 text: format!(
                     "{cvm} is on device {device}: the app would no longer let that in, and the CVM not boot again"
                 ),
@@ -59,7 +60,7 @@ impl InUse {
             _ => false,
         };
         changes.iter().any(takes).then(|| Warning {
-            code: "IN_USE_UNKNOWN".to_owned(),
+            code: Code::InUseUnknown,
             text: "which CVM needs what is taken away is not known here, since none was named: one that does will not boot again"
                 .to_owned(),
         })
@@ -84,7 +85,10 @@ mod tests {
         };
         assert_eq!(in_use.doubts(changes), None);
         let found = in_use.remarks(&app, (changes, Some(listed)));
-        found.into_iter().map(|warning| warning.code).collect()
+        found
+            .into_iter()
+            .map(|warning| warning.code.name().to_owned())
+            .collect()
     }
 
     #[test]

@@ -63,6 +63,7 @@ use url::Url;
 
 use crate::chain::{Chain, FeePolicy, Finality, PolicyChange};
 use crate::cloud::{Client, CvmId, Patch};
+use crate::code::Code;
 use crate::fsutil::point;
 use crate::http::Http;
 use crate::safe::Trust;
@@ -229,7 +230,7 @@ impl World<'_> {
     pub async fn open_signer(&self, what: &str) -> Result<Signer, UpgradeError> {
         let Some(source) = self.signer else {
             return Err(UpgradeError::decide(
-                "SIGNER_NEEDED",
+                Code::SignerNeeded,
                 format!("no key was named to {what}"),
             ));
         };

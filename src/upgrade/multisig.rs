@@ -13,6 +13,7 @@ use super::together::By;
 use super::transact::Asking;
 use super::{Goal, Outcome, Pending, UpgradeError, nonce};
 use crate::chain::{Call, Chain, Proof, ProofFailure};
+use crate::code::Code;
 use crate::safe::{
     Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, look,
     observe, prove_execution, simulate,
@@ -34,7 +35,7 @@ impl Run<'_> {
         let chain = self.chain().await?;
         let info = SafeInfo::read(&chain, pinned.address)
             .await?
-            .ok_or_else(|| UpgradeError::stop("SAFE_CHANGED", "owner of the app", "a Safe", "no Safe any more"))?;
+            .ok_or_else(|| UpgradeError::stop(Code::SafeChanged, "owner of the app", "a Safe", "no Safe any more"))?;
         self.pin_anew(pinned, &info)?;
         let calls = self.upgrade.state().calls_at(stage);
         let batcher = if calls.len() > 1 {
@@ -69,13 +70,13 @@ impl Run<'_> {
         let wish = self.limits.safe_nonce;
         if let Some(nonce) = wish.filter(|nonce| *nonce < info.nonce) {
             return Err(UpgradeError::decide(
-                "SAFE_NONCE_TAKEN",
+                Code::SafeNonceTaken,
                 format!("nonce {nonce} of the Safe is used up; its next one is {}", info.nonce),
             ));
         }
         let chosen = nonce::choose(self.world, info, (wish, calls)).await?;
         for remark in chosen.remarks {
-            self.warn(&remark.code, remark.text);
+            self.warn(remark.code, remark.text);
         }
         Ok(chosen.nonce)
     }
@@ -95,7 +96,7 @@ impl Run<'_> {
                 let stage = self.upgrade.state().stage();
                 return self.freeze_at(stage.unwrap_or_default()).await;
             }
-            return Err(UpgradeError::decide("SAFE_TX_GONE", why));
+            return Err(UpgradeError::decide(Code::SafeTxGone, why));
         }
         let stage = self.upgrade.state().stage().unwrap_or_default();
         if stage != Stage::Cancel {
@@ -131,7 +132,7 @@ impl Run<'_> {
             return Ok(());
         }
         Err(UpgradeError::decide(
-            "SAFE_REJECTING",
+            Code::SafeRejecting,
             "somebody decided to reject the Safe transaction; it is not signed or executed any more",
         ))
     }
@@ -163,7 +164,7 @@ impl Run<'_> {
         if !changes.is_empty() {
             let (safe, told) = (look.info.address, in_words(&changes));
             self.warn(
-                "SAFE_OWNERS_CHANGED",
+                Code::SafeOwnersChanged,
                 format!("Safe {safe} changed since it was read: {told}"),
             );
         }
@@ -198,7 +199,7 @@ impl Run<'_> {
         let simulated = simulate(chain, tx, &look.info, executor).await?;
         if let Simulation::Refused { why, .. } = &simulated {
             return Err(UpgradeError::decide(
-                "SAFE_WOULD_FAIL",
+                Code::SafeWouldFail,
                 format!("executing Safe transaction {} now would fail: {why}", tx.hash()),
             ));
         }
@@ -233,28 +234,28 @@ impl Run<'_> {
             SafeStatus::Executed(ours) => return self.settle_ours(chain, ceremony, &ours).await,
             SafeStatus::FailedInside(ours) => return Err(self.fail_inside(ceremony, ours.transaction)?),
             SafeStatus::Rejected { by } => (
-                "SAFE_TX_REJECTED",
+                Code::SafeTxRejected,
                 format!(
                     "the owners rejected it: nonce {nonce} was used up by the rejection in transaction {}",
                     by.transaction
                 ),
             ),
             SafeStatus::Replaced { by: Some(by) } => (
-                "SAFE_NONCE_TAKEN",
+                Code::SafeNonceTaken,
                 format!(
                     "nonce {nonce} of the Safe was used up by Safe transaction {} in transaction {}; a new Safe transaction needs new signatures",
                     by.safe_tx_hash, by.transaction
                 ),
             ),
             SafeStatus::Replaced { by: None } => (
-                "SAFE_NONCE_TAKEN",
+                Code::SafeNonceTaken,
                 format!(
                     "nonce {nonce} of the Safe was used up by another Safe transaction; a new one needs new signatures"
                 ),
             ),
             _ => {
                 return Err(UpgradeError::Unknown {
-                    code: "SAFE_NONCE_UNKNOWN",
+                    code: Code::SafeNonceUnknown,
                     message: format!(
                         "nonce {nonce} of the Safe is used up, and no endpoint shows by which Safe transaction"
                     ),
@@ -284,7 +285,7 @@ impl Run<'_> {
             );
             self.record(Event::SafeGone { why: why.clone() })?;
             return Err(UpgradeError::Failed {
-                code: "OPERATION_CANCELLED",
+                code: Code::OperationCancelled,
                 message: why,
             });
         }
@@ -303,7 +304,7 @@ impl Run<'_> {
                 Err(failure.into())
             }
             Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
-                code: "PENDING_CONFIRMATIONS",
+                code: Code::PendingConfirmations,
                 what: format!(
                     "Safe transaction {} was executed in a block that may still be replaced",
                     ceremony.hash()
@@ -322,7 +323,7 @@ impl Run<'_> {
         );
         self.record(Event::SafeGone { why: why.clone() })?;
         Ok(UpgradeError::Failed {
-            code: "SAFE_TX_FAILED",
+            code: Code::SafeTxFailed,
             message: why,
         })
     }
@@ -366,7 +367,7 @@ impl Run<'_> {
                 Ok(())
             }
             Err(failure) => Err(UpgradeError::stop(
-                "SAFE_NOT_EXECUTED",
+                Code::SafeNotExecuted,
                 "what the transaction did at the Safe",
                 format!("one success of {}", tx.hash()),
                 failure,
@@ -401,7 +402,7 @@ fn waiting(ceremony: &Ceremony, standing: &Standing, queued: Option<U256>, key: 
     let (hash, nonce) = (ceremony.hash(), ceremony.nonce());
     if let Some(first) = queued {
         return Pending {
-            code: "PENDING_QUEUE",
+            code: Code::PendingQueue,
             what: format!(
                 "Safe transaction {hash} has nonce {nonce}, and the Safe is at {first}: those before it come first"
             ),
@@ -411,13 +412,13 @@ fn waiting(ceremony: &Ceremony, standing: &Standing, queued: Option<U256>, key: 
     let enough = u64::try_from(have).is_ok_and(|have| have >= need);
     if enough && key.is_none() {
         return Pending {
-            code: "PENDING_EXECUTION",
+            code: Code::PendingExecution,
             what: format!("{have} of {need} owners signed Safe transaction {hash}; anybody can execute it"),
         };
     }
     let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
     Pending {
-        code: "PENDING_SIGNATURES",
+        code: Code::PendingSignatures,
         what: format!(
             "{have} of {need} owners signed Safe transaction {hash} at nonce {nonce}; not yet: {}",
             missing.join(", ")

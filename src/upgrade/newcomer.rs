@@ -15,6 +15,7 @@ use super::watch::{BOOT_GRACE, is_passing, is_running};
 use super::{Outcome, Pending, UpgradeError};
 use crate::chain::Chain;
 use crate::cloud::{CloudError, Commit, Cvm, CvmId, Patched, Prepared, RawAnswer, Replicated};
+use crate::code::Code;
 
 /// What the server says of a commit token.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl Run<'_> {
                 ([], Fate::Used) => {}
                 (several, _) => {
                     return Err(UpgradeError::decide(
-                        "NEW_CVM_AMBIGUOUS",
+                        Code::NewCvmAmbiguous,
                         format!(
                             "the answer to the commit was lost, and several new CVMs may be what it made: {}",
                             several.join(", ")
@@ -136,7 +137,7 @@ impl Run<'_> {
             return Ok(Trace::Nothing);
         }
         Err(UpgradeError::decide(
-            "NEW_CVM_UNSEEN",
+            Code::NewCvmUnseen,
             "the commit token was used, and Phala Cloud shows no new CVM for it; another one is not made unasked",
         ))
     }
@@ -195,13 +196,13 @@ impl Run<'_> {
         let app = app_now(chain, &self.plan()?, Some(hash)).await?;
         if app.hash_allowed != Some(true) {
             return Err(UpgradeError::decide(
-                "HASH_REMOVED",
+                Code::HashRemoved,
                 format!("the app does not allow {hash} any more; nothing was committed"),
             ));
         }
         if app.device_allowed == Some(false) && !app.any_device {
             return Err(UpgradeError::decide(
-                "DEVICE_NOT_ALLOWED",
+                Code::DeviceNotAllowed,
                 "the app does not allow the device that is to run the new CVM any more; nothing was committed",
             ));
         }
@@ -226,7 +227,7 @@ impl Run<'_> {
             }
             if !self.sleep(wait).await {
                 return Ok(Outcome::Pending(Pending {
-                    code: "PENDING_RESTART",
+                    code: Code::PendingRestart,
                     what: format!("the commit was accepted; the new CVM {name} does not run yet"),
                 }));
             }
@@ -250,7 +251,7 @@ impl Run<'_> {
         }
         let why = why.map_or_else(String::new, |error| format!(": {}", error.escape_debug()));
         Err(UpgradeError::Failed {
-            code: "BOOT_FAILED",
+            code: Code::BootFailed,
             message: format!("the new CVM {name} was made and did not come up{why}"),
         })
     }
@@ -258,7 +259,7 @@ impl Run<'_> {
     fn another(&self, name: &CvmId, cvm: &Cvm) -> UpgradeError {
         let found = cvm.compose_hash.map(|hash| hash.to_string()).unwrap_or_default();
         UpgradeError::Failed {
-            code: "NEW_CVM_OTHER_HASH",
+            code: Code::NewCvmOtherHash,
             message: format!(
                 "the new CVM {name} reports {found} and not {}, which was approved",
                 self.hash()
@@ -277,7 +278,7 @@ impl Run<'_> {
             self.note("the cloud applied the change at once instead of preparing it")?;
         }
         Ok(UpgradeError::Failed {
-            code: "APPLIED_AT_ONCE",
+            code: Code::AppliedAtOnce,
             message: if new {
                 format!(
                     "Phala Cloud made the new CVM at once instead of preparing it{made}; nobody was asked to approve it"
@@ -313,7 +314,7 @@ fn refuse(made: &[String], since: &str) -> Result<(), UpgradeError> {
         return Ok(());
     }
     Err(UpgradeError::decide(
-        "NEW_CVM_EXISTS",
+        Code::NewCvmExists,
         format!(
             "a CVM of the app that fits came up on that node {since}: {}; it may be the very one that is asked for",
             made.join(", ")

@@ -9,6 +9,7 @@ use alloy::primitives::U256;
 use super::ceremony::domain;
 use super::{UpgradeError, Warning, World};
 use crate::chain::Call;
+use crate::code::Code;
 use crate::http::RetryPolicy;
 use crate::safe::service::{NextNonce, Service, ServiceError, ServiceTx, at_nonce, next_nonce};
 use crate::safe::{Recognition, SafeInfo, changes_itself, recognise};
@@ -81,11 +82,11 @@ fn unseen(info: &SafeInfo, wish: Option<U256>, why: &str) -> Chosen {
     let text = format!("whether other transactions wait for nonce {nonce} of the Safe is not known: {why}");
     Chosen {
         nonce,
-        remarks: vec![remark("SAFE_QUEUE_UNSEEN", text)],
+        remarks: vec![remark(Code::SafeQueueUnseen, text)],
     }
 }
 
-fn remark(code: &str, text: String) -> Warning {
+fn remark(code: Code, text: String) -> Warning {
     Warning {
         code: code.to_owned(),
         text,
@@ -110,7 +111,7 @@ pub(super) fn owners_queued(info: &SafeInfo, waiting: &[ServiceTx], nonce: U256)
         "the Safe is about to change before nonce {nonce} is due, and signatures of today may not count then: {}",
         told.join("; ")
     );
-    (!told.is_empty()).then(|| remark("SAFE_OWNERS_QUEUED", text))
+    (!told.is_empty()).then(|| remark(Code::SafeOwnersQueued, text))
 }
 
 impl<'a> Board<'a> {
@@ -150,7 +151,7 @@ impl<'a> Board<'a> {
             let text = format!(
                 "nobody proposed nonce {first} to {last} of the Safe: what was proposed after them waits for them"
             );
-            remark("SAFE_NONCE_GAP", text)
+            remark(Code::SafeNonceGap, text)
         });
         Chosen {
             nonce,
@@ -168,7 +169,7 @@ impl<'a> Board<'a> {
              with --safe-nonce {}",
             same.claimed_hash, same.fields.nonce, same.fields.nonce
         );
-        Some(remark("SAFE_QUEUE_SAME", text))
+        Some(remark(Code::SafeQueueSame, text))
     }
 
     fn before(&self, nonce: U256) -> Option<Warning> {
@@ -179,7 +180,7 @@ impl<'a> Board<'a> {
             "the Safe is at nonce {first}, and {count} signed transactions wait before nonce {nonce}: they have to be \
              executed first"
         );
-        (count > 0).then(|| remark("SAFE_QUEUE_BEFORE", text))
+        (count > 0).then(|| remark(Code::SafeQueueBefore, text))
     }
 
     fn competitors(&self, nonce: U256) -> Option<Warning> {
@@ -193,13 +194,13 @@ impl<'a> Board<'a> {
             "others were proposed for nonce {nonce} of the Safe, and only one of them can be executed: {}{more}",
             names.join(", ")
         );
-        (!others.is_empty()).then(|| remark("SAFE_COMPETITORS", text))
+        (!others.is_empty()).then(|| remark(Code::SafeCompetitors, text))
     }
 
     /// A nonce that was named may leave some before it that nobody fills.
     fn gap_before(&self, nonce: U256) -> Option<Warning> {
         let first = self.next.nonce;
         let text = format!("nobody proposed nonce {first} of the Safe: nonce {nonce} waits for it");
-        (first < nonce).then(|| remark("SAFE_NONCE_GAP", text))
+        (first < nonce).then(|| remark(Code::SafeNonceGap, text))
     }
 }

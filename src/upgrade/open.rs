@@ -9,6 +9,7 @@ use super::event::{Event, Identity};
 use super::journal::{Entry, FleetJournal, Found, Journal, JournalError, SCHEMA};
 use super::plan::is_of;
 use super::{Limits, Plan, Proposal, State, UpgradeError};
+use crate::code::Code;
 use crate::compose::Verification;
 use crate::fsutil;
 
@@ -103,7 +104,7 @@ impl Upgrade {
         let unverified = |one: &Proposal| one.verified == Some(Verification::Uncomputable);
         if proposal.apps().any(unverified) && !super::holds(dir) {
             return Err(UpgradeError::decide(
-                "HASH_UNVERIFIABLE",
+                Code::HashUnverifiable,
                 "the compose hash cannot be recomputed from the proposal; prepare on this machine, or go on where it was prepared",
             ));
         }
@@ -240,17 +241,17 @@ fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Resul
         return Ok(());
     }
     let under_way = before.is_some_and(|state| state.preparing || state.prepared.is_some());
-    let own = |code: &str| code == "UPDATE_PENDING" && (limits.supersede || under_way);
-    if let Some(blocker) = plan.blockers.iter().find(|blocker| !own(&blocker.code)) {
+    let own = |code: Code| code == Code::UpdatePending && (limits.supersede || under_way);
+    if let Some(blocker) = plan.blockers.iter().find(|blocker| !own(blocker.code)) {
         return Err(UpgradeError::Blocked {
-            code: blocker.code.clone(),
+            code: blocker.code,
             message: blocker.text.clone(),
         });
     }
     let unverifiable = plan.code.as_ref().is_some_and(|code| code.form.is_none());
     if unverifiable && !limits.accept_unverified_hash {
         return Err(UpgradeError::decide(
-            "HASH_UNVERIFIABLE",
+            Code::HashUnverifiable,
             "the compose hash cannot be recomputed here, so what the cloud sends could not be checked",
         ));
     }

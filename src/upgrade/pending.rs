@@ -12,11 +12,12 @@ use super::environment::allowed;
 use super::findings::Warning;
 use super::{CodeChange, Plan, World};
 use crate::cloud::Preview;
+use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
 use crate::env::NameChange;
 
 /// Whose names nobody here knows.
-const UNKNOWN: &str = "ENV_NAMES_PENDING_UNKNOWN";
+const UNKNOWN: Code = Code::EnvNamesPendingUnknown;
 
 /// Reads what the waiting updates of the plan's CVM show, and says what the plan would take from them.
 pub(super) async fn compare(world: &World<'_>, mut plan: Plan) -> Plan {
@@ -102,7 +103,7 @@ fn remark(code: &CodeChange, hash: ComposeHash, names: Option<&[String]>) -> Opt
     };
     let change = NameChange::between(&local, &live, Some(names));
     (!change.lost_from_pending.is_empty()).then(|| Warning {
-        code: "ENV_NAMES_PENDING".to_owned(),
+        code: Code::EnvNamesPending,
         text: format!(
             "the update that waits for its commit ({hash}) lets the guest have these environment variables, and this one \
              does not: {}",

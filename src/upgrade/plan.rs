@@ -13,6 +13,7 @@ use super::target::{Place, Target, stands};
 use super::{Intent, UpgradeError, World, pending};
 use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
+use crate::code::Code;
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
 use crate::safe::SafeInfo;
 
@@ -325,7 +326,7 @@ pub(super) fn check_heir(state: &AppState, expected: Option<Address>) -> Result<
         return Ok(());
     }
     Err(UpgradeError::stop(
-        "PENDING_OWNER_MISMATCH",
+        Code::PendingOwnerMismatch,
         "pending owner of the app",
         expected,
         found,
@@ -370,7 +371,7 @@ async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, Upg
     refuse_another(&intent.cvm, &cvm)?;
     let Some(chain_id) = cvm.kms.chain_id else {
         return Err(UpgradeError::decide(
-            "KMS_OFFCHAIN",
+            Code::KmsOffchain,
             format!(
                 "`{}` is guarded by an off-chain KMS: Phala Cloud would apply the change at once, nobody has to approve it",
                 intent.cvm
@@ -379,16 +380,16 @@ async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, Upg
     };
     let Some(app) = cvm.app_id else {
         return Err(UpgradeError::decide(
-            "APP_UNKNOWN",
+            Code::AppUnknown,
             format!("Phala Cloud names no app for `{}`", intent.cvm),
         ));
     };
     if let Some(expected) = intent.expected.app.filter(|expected| *expected != app) {
-        return Err(UpgradeError::stop("APP_MISMATCH", "app of the CVM", expected, app));
+        return Err(UpgradeError::stop(Code::AppMismatch, "app of the CVM", expected, app));
     }
     if let Some(contract) = cvm.kms.app_contract.filter(|contract| *contract != app) {
         return Err(UpgradeError::stop(
-            "APP_MISMATCH",
+            Code::AppMismatch,
             "app contract of the CVM",
             app,
             contract,
@@ -415,11 +416,11 @@ fn refuse_another(named: &CvmId, cvm: &Cvm) -> Result<(), UpgradeError> {
     if let (Some(app), Some(found)) = (named.app(), cvm.app_id)
         && app != found
     {
-        return Err(UpgradeError::stop("APP_MISMATCH", "app of the CVM", app, found));
+        return Err(UpgradeError::stop(Code::AppMismatch, "app of the CVM", app, found));
     }
     match (named.uuid(), cvm.uuid.as_deref()) {
         (Some(uuid), Some(found)) if !same_uuid(uuid, found) => {
-            Err(UpgradeError::stop("CVM_MISMATCH", "UUID of the CVM", uuid, found))
+            Err(UpgradeError::stop(Code::CvmMismatch, "UUID of the CVM", uuid, found))
         }
         _ => Ok(()),
     }
@@ -491,7 +492,7 @@ impl Draft<'_> {
         let mut blockers = self.findings(&app_state).blockers();
         let mut warnings = self.findings(&app_state).warnings();
         if self.intent.expected.pending_owner.is_some() {
-            warnings.retain(|warning| warning.code != "OWNER_PENDING");
+            warnings.retain(|warning| warning.code != Code::OwnerPending);
         }
         let route = self.authority.route();
         // Why nobody can act yet, before what follows from nobody acting.

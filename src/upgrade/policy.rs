@@ -11,6 +11,7 @@ use super::in_use::InUse;
 use super::plan::check_heir;
 use super::{Plan, UpgradeError, World};
 use crate::chain::{AppChanges, AppQuery, AppState, BlockRef, Chain, OwnerKind, PolicyChange};
+use crate::code::Code;
 use crate::safe::{SafeInfo, Trust};
 
 /// What is wanted of an app's policy.
@@ -64,14 +65,14 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
     let mut blockers = policy_blockers(&state, &changes.changes);
     let mut warnings = derived_warnings(&state, None);
     if intent.pending_owner.is_some() || is_the_offered(&changes.changes, state.pending_owner) {
-        warnings.retain(|warning| warning.code != "OWNER_PENDING");
+        warnings.retain(|warning| warning.code != Code::OwnerPending);
     }
     warnings.extend(intent.in_use.doubts(&changes.changes));
     let of_use = intent.in_use.remarks(&state, (&changes.changes, listed));
     sort(of_use, intent.remove_in_use, (&mut warnings, &mut blockers));
     if chain.holds(&changes, &state.block).await? {
         blockers.push(warning(
-            "POLICY_IN_FORCE",
+            Code::PolicyInForce,
             "all of it is in force already: nobody has to act",
         ));
     }
@@ -123,7 +124,7 @@ const fn query(intent: &PolicyIntent) -> AppQuery {
     }
 }
 
-fn warning(code: &str, text: impl Into<String>) -> Warning {
+fn warning(code: Code, text: impl Into<String>) -> Warning {
     Warning {
         code: code.to_owned(),
         text: text.into(),
@@ -152,18 +153,18 @@ fn resolve(state: &AppState, intent: &PolicyIntent) -> Result<AppChanges, Upgrad
         (Wish::TransferOwnership(to), Some(_)) => Ok(PolicyChange::OfferOwnership(to)),
         (Wish::AcceptOwnership, Some(heir)) if !heir.is_zero() => Ok(PolicyChange::AcceptOwnership(heir)),
         (Wish::AcceptOwnership, Some(_)) => Err(UpgradeError::decide(
-            "NOTHING_OFFERED",
+            Code::NothingOffered,
             "the app was offered to nobody: there is nothing to accept",
         )),
         (Wish::AcceptOwnership, None) => Err(UpgradeError::decide(
-            "ONE_STEP_OWNERSHIP",
+            Code::OneStepOwnership,
             "the app changes hands in one step: there is nothing to accept",
         )),
     });
     let changes: Vec<PolicyChange> = changes.collect::<Result<_, _>>()?;
     if changes.is_empty() {
         return Err(UpgradeError::decide(
-            "NOTHING_TO_CHANGE",
+            Code::NothingToChange,
             "nothing of the policy is to change",
         ));
     }
@@ -193,7 +194,7 @@ async fn doubts(chain: &Chain, state: &AppState, heir: Address) -> Result<Vec<Wa
     let place = [Some(state.app), state.implementation];
     if heir.is_zero() && state.pending_owner.is_some() {
         return Ok(vec![warning(
-            "NEW_OWNER_CANNOT_ACT",
+            Code::NewOwnerCannotAct,
             "nobody has the zero address: offering the app to it takes back the offer that is under way",
         )]);
     }
@@ -214,7 +215,7 @@ pub async fn owner_doubts(chain: &Chain, heir: Address, block: &BlockRef) -> Res
         OwnerKind::DelegatedEoa => Ok(Vec::new()),
         OwnerKind::Eoa if chain.was_seen(heir, block).await? => Ok(Vec::new()),
         OwnerKind::Eoa => Ok(vec![warning(
-            "NEW_OWNER_UNSEEN",
+            Code::NewOwnerUnseen,
             format!(
                 "{heir} has no code on this chain and was never seen on it: a Safe or a timelock of another chain cannot \
                  act here, and of a mistyped address nobody has the key"
@@ -226,7 +227,7 @@ pub async fn owner_doubts(chain: &Chain, heir: Address, block: &BlockRef) -> Res
 
 fn never(heir: Address) -> Warning {
     warning(
-        "NEW_OWNER_CANNOT_ACT",
+        Code::NewOwnerCannotAct,
         format!("{heir} can never act as the app's owner"),
     )
 }
@@ -237,7 +238,7 @@ async fn contract_doubts(chain: &Chain, heir: Address) -> Result<Vec<Warning>, U
     }
     let Some(timelock) = chain.timelock(heir).await? else {
         return Ok(vec![warning(
-            "NEW_OWNER_UNKNOWN",
+            Code::NewOwnerUnknown,
             format!("{heir} is a contract that is neither a Safe nor a timelock: whether it can act is not known"),
         )]);
     };
@@ -245,7 +246,7 @@ async fn contract_doubts(chain: &Chain, heir: Address) -> Result<Vec<Warning>, U
     let can_execute = timelock.open_executor || !roles.executors.is_empty();
     Ok(if roles.proposers.is_empty() || !can_execute {
         vec![warning(
-            "NEW_OWNER_CANNOT_ACT",
+            Code::NewOwnerCannotAct,
             format!("nobody is known who may propose to the timelock {heir} and execute there"),
         )]
     } else {

@@ -10,6 +10,7 @@ use super::newcomer::FirstPhase;
 use super::target::Request;
 use super::{Outcome, Plan, Proposal, UpgradeError};
 use crate::cloud::{CloudError, CommitToken, Prepared, RawAnswer};
+use crate::code::Code;
 use crate::compose::{ComposeHash, Verification};
 use crate::fsutil;
 use crate::http::{Kind, Sent};
@@ -128,7 +129,7 @@ impl Run<'_> {
     fn compare(&self, plan: &Plan, prepared: &Prepared) -> Result<(), UpgradeError> {
         if let Some(app) = prepared.app_id.filter(|app| *app != plan.app) {
             return Err(UpgradeError::stop(
-                "APP_MISMATCH",
+                Code::AppMismatch,
                 "app of the prepared update",
                 plan.app,
                 app,
@@ -136,7 +137,7 @@ impl Run<'_> {
         }
         if let Some(chain_id) = prepared.kms.chain_id.filter(|chain_id| *chain_id != plan.chain_id) {
             return Err(UpgradeError::stop(
-                "CHAIN_MISMATCH",
+                Code::ChainMismatch,
                 "chain of the prepared update",
                 plan.chain_id,
                 chain_id,
@@ -146,7 +147,7 @@ impl Run<'_> {
             && expected != found
         {
             return Err(UpgradeError::stop(
-                "KMS_MISMATCH",
+                Code::KmsMismatch,
                 "KMS contract of the prepared update",
                 expected,
                 found,
@@ -156,7 +157,7 @@ impl Run<'_> {
             && expected != found
         {
             return Err(UpgradeError::stop(
-                "DEVICE_MISMATCH",
+                Code::DeviceMismatch,
                 "device of the prepared update",
                 expected,
                 found,
@@ -166,7 +167,7 @@ impl Run<'_> {
             && *verified != prepared.compose_hash
         {
             return Err(UpgradeError::stop(
-                "HASH_CHANGED",
+                Code::HashChanged,
                 "compose hash of the same change",
                 verified,
                 prepared.compose_hash,
@@ -180,7 +181,7 @@ impl Run<'_> {
         let home = self.world.cloud.host();
         match prepared.commit_hosts.iter().find(|host| !is_home(host, &home)) {
             Some(host) => Err(UpgradeError::stop(
-                "COMMIT_HOST_MISMATCH",
+                Code::CommitHostMismatch,
                 "host of the commit link",
                 home,
                 host,
@@ -217,7 +218,7 @@ impl Run<'_> {
         match token {
             Some(token) if digest_of(&token) == expected => Ok(Some(token)),
             _ => Err(UpgradeError::stop(
-                "TOKEN_CHANGED",
+                Code::TokenChanged,
                 "SHA-256 of the commit token",
                 expected,
                 "another token",
@@ -261,7 +262,7 @@ impl Run<'_> {
                 Err(UpgradeError::hash_mismatch(computed, claimed, details))
             }
             Verification::Uncomputable if !self.limits.accept_unverified_hash => Err(UpgradeError::decide(
-                "HASH_UNVERIFIABLE",
+                Code::HashUnverifiable,
                 format!("{claimed} cannot be recomputed from local files"),
             )),
             Verification::Uncomputable | Verification::Verified { .. } => Ok(how),
@@ -281,7 +282,7 @@ impl Run<'_> {
         let again = code.recompute(*claimed);
         match again {
             Verification::Uncomputable if *how != Verification::Uncomputable => Err(UpgradeError::stop(
-                "HASH_UNVERIFIABLE",
+                Code::HashUnverifiable,
                 "how the compose hash was checked",
                 "recomputed, as the journal says",
                 "it cannot be recomputed from what the journal holds",
@@ -324,7 +325,7 @@ impl Run<'_> {
 fn unheard(error: UpgradeError) -> UpgradeError {
     match error {
         UpgradeError::Cloud(cloud) if is_lost(&cloud) => UpgradeError::Later {
-            code: "PREPARE_UNHEARD",
+            code: Code::PrepareUnheard,
             message: "no usable answer came to prepare; preparing again replaces what it may have made".to_owned(),
             source: Some(Box::new(cloud)),
         },

@@ -17,6 +17,7 @@ use super::state::State;
 use super::{CodeChange, Plan, Route, UpgradeError};
 use crate::chain::{AppChanges, Call};
 use crate::cloud::CvmId;
+use crate::code::Code;
 use crate::compose::{ComposeError, ComposeHash, Manifest, Verification, strict_json};
 use crate::fsutil;
 use crate::safe::Trust;
@@ -196,7 +197,7 @@ impl Proposal {
         let calls = self.all_calls();
         if self.calls != calls {
             return Err(UpgradeError::stop(
-                "PROPOSAL_CHANGED",
+                Code::ProposalChanged,
                 "calls",
                 shown(&calls),
                 shown(&self.calls),
@@ -205,7 +206,7 @@ impl Proposal {
         let digests: Vec<B256> = calls.iter().map(Call::digest).collect();
         if self.calldata_digests != digests {
             return Err(UpgradeError::stop(
-                "PROPOSAL_CHANGED",
+                Code::ProposalChanged,
                 "calldata digests",
                 "those of the calls",
                 "others",
@@ -220,7 +221,7 @@ impl Proposal {
         let section = self.asked().map(|asked| asked.section(self.scheduled()));
         if self.timelock != section {
             return Err(UpgradeError::stop(
-                "PROPOSAL_CHANGED",
+                Code::ProposalChanged,
                 "operation of the timelock",
                 "what follows from the calls and the upgrade's name",
                 "another one",
@@ -275,7 +276,7 @@ impl Proposal {
         let plan = &self.plan;
         let changed = |what: &str| {
             Err(UpgradeError::stop(
-                "PROPOSAL_CHANGED",
+                Code::ProposalChanged,
                 what,
                 "what follows from the rest of the proposal",
                 "another one",
@@ -395,7 +396,7 @@ impl Proposal {
             return Ok(());
         }
         Err(UpgradeError::stop(
-            "PROPOSAL_CHANGED",
+            Code::ProposalChanged,
             "what the proposal asks for",
             told(&own),
             told(self),
@@ -477,7 +478,7 @@ fn check_code(
     if after != *stated {
         let differing: Vec<String> = after.diff(stated).into_iter().map(|change| change.field).collect();
         return Err(UpgradeError::stop(
-            "PROPOSAL_CHANGED",
+            Code::ProposalChanged,
             "manifest after the change",
             "the manifest before with the changes",
             differing.join(", "),
@@ -491,7 +492,7 @@ fn check_code(
         )),
         found if found == *verified => Ok(()),
         found => Err(UpgradeError::stop(
-            "PROPOSAL_CHANGED",
+            Code::ProposalChanged,
             "how the hash was verified",
             format!("{found:?}"),
             format!("{verified:?}"),

@@ -150,7 +150,7 @@ fn v1_a_hash_that_nobody_can_recompute_is_not_adopted() {
         matches!(
             refused,
             UpgradeError::Decide {
-                code: "HASH_UNVERIFIABLE",
+                code: Code::HashUnverifiable,
                 ..
             }
         ),
@@ -161,13 +161,14 @@ fn v1_a_hash_that_nobody_can_recompute_is_not_adopted() {
 
 #[test]
 fn i14_sentences_of_the_file_are_not_repeated() {
-    let lie = json!([{"code": "ALL_IS_WELL", "text": "audited by everybody"}]);
-    let proposal = File::edited("/plan/warnings", lie).read().unwrap();
+    let lie = |code: &str| json!([{"code": code, "text": "audited by everybody"}]);
+    assert!(File::edited("/plan/warnings", lie("ALL_IS_WELL")).read().is_err());
+    let proposal = File::edited("/plan/warnings", lie("NO_CHECKSUM")).read().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let adopted = Upgrade::adopt(dir.path(), proposal).unwrap();
     let warnings = &adopted.state().plan().unwrap().warnings;
     assert!(
-        warnings.iter().all(|warning| warning.code != "ALL_IS_WELL"),
+        warnings.iter().all(|warning| warning.code != "NO_CHECKSUM"),
         "{warnings:?}"
     );
 }
@@ -184,7 +185,7 @@ fn i12_a_file_with_the_name_of_an_upgrade_and_another_wish_stops() {
         Err(UpgradeError::Stop(stop)) => assert!(matches!(
             *stop,
             Stop {
-                code: "PROPOSAL_CHANGED",
+                code: Code::ProposalChanged,
                 ..
             }
         )),

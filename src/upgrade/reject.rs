@@ -12,6 +12,7 @@ use super::errand::Errand;
 use super::event::Event;
 use super::{Limits, Outcome, Pending, UpgradeError, World};
 use crate::chain::Chain;
+use crate::code::Code;
 use crate::safe::{Facts, SafeProofFailure, prove_execution};
 use crate::signer::{Consent, Signer};
 
@@ -36,7 +37,7 @@ impl Run<'_> {
         let state = self.upgrade.state();
         if state.proof().is_some() {
             return Err(UpgradeError::decide(
-                "ALREADY_APPROVED",
+                Code::AlreadyApproved,
                 "the hash is allowed on chain already; rejecting the Safe transaction would change nothing",
             ));
         }
@@ -50,7 +51,7 @@ impl Run<'_> {
         if !self.upgrade.state().is_rejecting() {
             if !self.upgrade.state().signed.is_empty() {
                 return Err(UpgradeError::decide(
-                    "TX_IN_FLIGHT",
+                    Code::TxInFlight,
                     "the transaction that executes the approval was sent already; wait for it first",
                 ));
             }
@@ -90,7 +91,7 @@ impl Run<'_> {
         let cvm = self.cvm()?;
         if state.done.is_some() {
             return Err(UpgradeError::decide(
-                "ALREADY_LIVE",
+                Code::AlreadyLive,
                 format!("{cvm} runs the hash already; there is nothing left to give up"),
             ));
         }
@@ -132,7 +133,7 @@ impl Run<'_> {
                 (false, _) if state.is_rejecting() => return Ok(None),
                 (false, _) => {
                     return Err(UpgradeError::decide(
-                        "TX_IN_FLIGHT",
+                        Code::TxInFlight,
                         "a transaction of this upgrade was sent already; wait for it first",
                     ));
                 }
@@ -163,11 +164,11 @@ impl Run<'_> {
             Ordering::Greater => {
                 return match self.settle_nonce(&chain, ceremony).await {
                     Err(UpgradeError::Decide {
-                        code: "SAFE_TX_REJECTED" | "SAFE_NONCE_TAKEN",
+                        code: Code::SafeTxRejected | Code::SafeNonceTaken,
                         ..
                     }) => Ok(Outcome::Reached),
                     Ok(_) => Err(UpgradeError::decide(
-                        "ALREADY_APPROVED",
+                        Code::AlreadyApproved,
                         "the Safe transaction was executed before it could be rejected",
                     )),
                     Err(error) => Err(error),
@@ -193,7 +194,7 @@ impl Run<'_> {
         let standing = ballot.signatures.standing(&look.facts);
         let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
         Ok(Outcome::Pending(Pending {
-            code: "PENDING_REJECTION",
+            code: Code::PendingRejection,
             what: format!(
                 "{} of {} owners signed the rejection {} at nonce {}; until it is executed, Safe transaction {} with enough signatures can be executed by anybody; not yet: {}",
                 standing.counted.len(),
@@ -233,7 +234,7 @@ impl Run<'_> {
                 let why = failure.to_string();
                 self.record(Event::TxGone { why: why.clone() })?;
                 Err(UpgradeError::Failed {
-                    code: "REJECTION_FAILED",
+                    code: Code::RejectionFailed,
                     message: format!("transaction {transaction} did not reject the Safe transaction: {why}"),
                 })
             }

@@ -9,6 +9,7 @@ use super::findings::Warning;
 use super::{UpgradeError, World};
 use crate::chain::{PolicyChange, PolicyHistory};
 use crate::cloud::{CloudError, Page, PendingUpdate};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 
 /// Entries that the server puts on one page at most.
@@ -84,7 +85,7 @@ impl Revocation {
         let mut found = Self::default();
         let (Some(runs), Some(expected)) = (kept.runs, kept.expected) else {
             found.blockers.push(warning(
-                "REVOKE_UNKNOWN",
+                Code::RevokeUnknown,
                 "which hashes are older is not known: the hash that runs or the one after the change cannot be told here",
             ));
             return found;
@@ -101,7 +102,7 @@ impl Revocation {
         found.changes = changes.filter(|change| !named.contains(change)).collect();
         if runs != expected {
             found.warnings.push(warning(
-                "HASH_KEPT",
+                Code::HashKept,
                 format!(
                     "{runs} stays allowed, because the CVM runs it until the commit; afterwards `countersign app hashes remove` \
                      takes it away"
@@ -110,13 +111,13 @@ impl Revocation {
         }
         if let Some(why) = &history.incomplete {
             found.warnings.push(warning(
-                "HISTORY_INCOMPLETE",
+                Code::HistoryIncomplete,
                 format!("hashes that are not listed here may stay allowed, because the app's history is not known whole: {why}"),
             ));
         }
         if kept.others.incomplete {
             found.warnings.push(warning(
-                "IN_USE_UNKNOWN",
+                Code::InUseUnknown,
                 "Phala Cloud does not tell what every CVM of the app runs: one that runs an older hash will not boot again",
             ));
         }
@@ -128,7 +129,7 @@ fn word(hash: ComposeHash) -> B256 {
     B256::from(*hash.as_bytes())
 }
 
-fn warning(code: &str, text: impl Into<String>) -> Warning {
+fn warning(code: Code, text: impl Into<String>) -> Warning {
     Warning {
         code: code.to_owned(),
         text: text.into(),
@@ -193,7 +194,7 @@ mod tests {
         let found = Revocation::of(&all, &kept(&pending), &[gone(7)]);
         assert_eq!(found.changes, [gone(5)]);
         assert!(found.blockers.is_empty());
-        let codes: Vec<&str> = found.warnings.iter().map(|one| one.code.as_str()).collect();
+        let codes: Vec<&str> = found.warnings.iter().map(|one| one.code.name()).collect();
         assert_eq!(codes, ["HASH_KEPT"]);
     }
 

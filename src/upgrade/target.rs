@@ -15,6 +15,7 @@ use super::findings::Warning;
 use super::{CodeChange, Intent, Plan, UpgradeError, World};
 use crate::chain::{AppState, PolicyChange};
 use crate::cloud::{Cvm, NewInstance, Patch, Replica};
+use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
 
 /// What the commit makes.
@@ -252,7 +253,7 @@ fn refuse_more(intent: &Intent) -> Result<(), UpgradeError> {
         return Ok(());
     }
     Err(UpgradeError::decide(
-        "NEW_CVM_CHANGE",
+        Code::NewCvmChange,
         "a new CVM can only be given a node and an environment, and an instance other texts to run; change the rest afterwards",
     ))
 }
@@ -263,7 +264,7 @@ async fn device_of(world: &World<'_>, node: u64) -> Result<B256, UpgradeError> {
     let found = nodes.iter().find(|known| known.id == Some(node));
     found.and_then(|found| found.device_id).ok_or_else(|| {
         UpgradeError::decide(
-            "NODE_UNKNOWN",
+            Code::NodeUnknown,
             format!("Phala Cloud offers no node {node}, or does not say which device it is"),
         )
     })
@@ -277,7 +278,7 @@ fn twins(there: &[Cvm], source: &Cvm, device: Option<B256>) -> Option<Warning> {
     });
     let names: Vec<&str> = same.filter_map(|cvm| cvm.uuid.as_deref()).collect();
     (!names.is_empty()).then(|| Warning {
-        code: "NEW_CVM_TWIN".to_owned(),
+        code: Code::NewCvmTwin,
         text: format!(
             "the app has a CVM on that node already that runs what the source runs: {}",
             names.join(", ")

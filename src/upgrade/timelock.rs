@@ -20,6 +20,7 @@ use crate::chain::{
     BlockRef, Call, Chain, OperationEnd, OperationState, OperationStep, TimelockInfo, TimelockProofFailure,
     TimelockRole,
 };
+use crate::code::Code;
 use crate::safe::prove_execution;
 use crate::signer::Signer;
 
@@ -37,7 +38,7 @@ impl Run<'_> {
     fn timelock(&self) -> Result<TimelockPlan, UpgradeError> {
         self.plan()?
             .timelock
-            .ok_or_else(|| UpgradeError::decide("NO_TIMELOCK", "no timelock acts for the app"))
+            .ok_or_else(|| UpgradeError::decide(Code::NoTimelock, "no timelock acts for the app"))
     }
 
     /// Schedules, waits, executes: whichever comes next by what the timelock itself says.
@@ -65,7 +66,7 @@ impl Run<'_> {
                 }
                 OperationState::Done => {
                     return Err(UpgradeError::decide(
-                        "OPERATION_WITHOUT_EFFECT",
+                        Code::OperationWithoutEffect,
                         format!(
                             "operation {id} was executed, and what it changed is not in force: somebody changed it again"
                         ),
@@ -119,12 +120,12 @@ impl Run<'_> {
         let life = chain.operation_life(asked.timelock, id, from).await?;
         if matches!(life.and_then(|life| life.end), Some(OperationEnd::Cancelled(_))) {
             return Err(UpgradeError::Failed {
-                code: "OPERATION_CANCELLED",
+                code: Code::OperationCancelled,
                 message: format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
             });
         }
         Err(UpgradeError::Unknown {
-            code: "OPERATION_UNSEEN",
+            code: Code::OperationUnseen,
             message: format!(
                 "operation {id} was scheduled, the timelock has it no more, and no event says that it was cancelled: its \
                  block may have been replaced"
@@ -161,7 +162,7 @@ impl Run<'_> {
         let now = chain.timelock_at(asked.timelock, head).await?;
         let Some(now) = now else {
             return Err(UpgradeError::stop(
-                "TIMELOCK_CHANGED",
+                Code::TimelockChanged,
                 "owner of the app",
                 "a timelock",
                 "no timelock any more",
@@ -170,7 +171,7 @@ impl Run<'_> {
         let code = |info: &TimelockInfo| (info.code_hash, info.implementation, info.implementation_code_hash);
         if code(&pinned) != code(&now) {
             return Err(UpgradeError::stop(
-                "TIMELOCK_CHANGED",
+                Code::TimelockChanged,
                 format!("code of the timelock {}", asked.timelock),
                 pinned.code_hash,
                 now.code_hash,
@@ -188,7 +189,7 @@ impl Run<'_> {
         let now = self.timelock_now(chain, (asked, head)).await?;
         if role == TimelockRole::Proposer && asked.delay < now.min_delay {
             return Err(UpgradeError::decide(
-                "TIMELOCK_DELAY",
+                Code::TimelockDelay,
                 format!(
                     "the timelock takes no delay below {} seconds by now, and this upgrade was made for {}; start another one",
                     now.min_delay, asked.delay
@@ -201,7 +202,7 @@ impl Run<'_> {
             return Ok(());
         }
         Err(UpgradeError::decide(
-            "TIMELOCK_ROLE_MISSING",
+            Code::TimelockRoleMissing,
             format!("{account} is no {role} of the timelock {}", asked.timelock),
         ))
     }
@@ -232,7 +233,7 @@ impl Run<'_> {
             let call = asked.operation.execute(asked.timelock);
             if let Some(objection) = chain.timelock_objection(key, &call, head).await? {
                 return Err(UpgradeError::decide(
-                    "TIMELOCK_WOULD_FAIL",
+                    Code::TimelockWouldFail,
                     format!(
                         "executing operation {} now would fail: {}",
                         asked.operation.id(),
@@ -257,7 +258,7 @@ impl Run<'_> {
             format!("one of these has to execute it: {}", names.join(", "))
         };
         Ok(Outcome::Pending(Pending {
-            code: "PENDING_EXECUTION",
+            code: Code::PendingExecution,
             what: format!("operation {} is ready; {who}", asked.operation.id()),
         }))
     }
@@ -271,12 +272,12 @@ impl Run<'_> {
     ) -> Result<Outcome, UpgradeError> {
         let Some(key) = self.signer().await?.map(Signer::address) else {
             return Err(UpgradeError::decide(
-                "SIGNER_NEEDED",
+                Code::SignerNeeded,
                 format!("{from} has to sign, and no key was named"),
             ));
         };
         if key != from {
-            return Err(UpgradeError::stop("SIGNER_NOT_PROPOSER", "signer", from, key));
+            return Err(UpgradeError::stop(Code::SignerNotProposer, "signer", from, key));
         }
         let asking = self.ask_for_timelock(errand, from)?;
         self.sign_call(chain, (from, call), (errand, asking)).await?;
@@ -332,7 +333,7 @@ impl Run<'_> {
                 let why = failure.to_string();
                 self.record(Event::TxGone { why: why.clone() })?;
                 return Err(UpgradeError::Failed {
-                    code: "TIMELOCK_CALL_FAILED",
+                    code: Code::TimelockCallFailed,
                     message: why,
                 });
             }
@@ -370,7 +371,7 @@ impl Run<'_> {
         let shown = prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await;
         shown.map_err(|failure| {
             UpgradeError::stop(
-                "SAFE_NOT_EXECUTED",
+                Code::SafeNotExecuted,
                 "what the transaction did at the Safe",
                 format!("one success of {}", tx.hash()),
                 failure,
@@ -398,7 +399,7 @@ impl Run<'_> {
                 Ok(())
             }
             Err(failure) => Err(UpgradeError::stop(
-                "OPERATION_MISMATCH",
+                Code::OperationMismatch,
                 "what the transaction did at the timelock",
                 format!("one execution of {}", asked.operation.id()),
                 failure,
@@ -425,7 +426,7 @@ impl Run<'_> {
             OperationState::Ready { since } => {
                 self.adopt_scheduled(chain, &asked, since).await?;
                 Some(Pending {
-                    code: "PENDING_EXECUTION",
+                    code: Code::PendingExecution,
                     what: format!("operation {id} is ready and not executed yet"),
                 })
             }
@@ -478,7 +479,7 @@ impl Run<'_> {
         }
         let names: Vec<String> = plan.roles.cancellers.iter().map(ToString::to_string).collect();
         Err(UpgradeError::decide(
-            "TIMELOCK_ROLE_MISSING",
+            Code::TimelockRoleMissing,
             format!("one of these has to cancel the operation: {}", names.join(", ")),
         ))
     }
@@ -486,7 +487,7 @@ impl Run<'_> {
 
 fn waits(asked: &Asked, ready_at: u64) -> Pending {
     Pending {
-        code: "PENDING_DELAY",
+        code: Code::PendingDelay,
         what: format!(
             "operation {} is scheduled and can be executed from {} on",
             asked.operation.id(),

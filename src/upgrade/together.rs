@@ -12,6 +12,7 @@ use super::event::Event;
 use super::plan::needs_calls;
 use super::{Pending, Plan, Proposal, Route, State, Upgrade, UpgradeError};
 use crate::chain::{AppChanges, Call, Chain, Proof, ProofFailure};
+use crate::code::Code;
 
 /// Most bytes that the proposals of all that join may have: the file that holds them has to stay readable.
 const MAX_BYTES: usize = 8 << 20;
@@ -82,7 +83,7 @@ impl Proposal {
 
     fn check_other<'a>(&self, other: &Self, mut before: impl Iterator<Item = &'a Self>) -> Result<(), UpgradeError> {
         let stop = |what: &str, expected: String, found: String| {
-            Err(UpgradeError::stop("APPS_MISMATCH", what, expected, found))
+            Err(UpgradeError::stop(Code::AppsMismatch, what, expected, found))
         };
         let (ours, theirs) = (&self.plan, &other.plan);
         if before.any(|one| one.plan.app == theirs.app) {
@@ -135,7 +136,7 @@ pub(super) fn agree_on_owner(first: &Plan, other: &Plan) -> Result<(), UpgradeEr
         format!("{what} of the app {}{}", other.app, cvm.unwrap_or_default())
     };
     let stop =
-        |what, expected: String, found: String| Err(UpgradeError::stop("APPS_MISMATCH", of(what), expected, found));
+        |what, expected: String, found: String| Err(UpgradeError::stop(Code::AppsMismatch, of(what), expected, found));
     if first.chain_id != other.chain_id {
         return stop("chain", first.chain_id.to_string(), other.chain_id.to_string());
     }
@@ -229,7 +230,7 @@ impl State {
         match &self.abandoned {
             _ if self.is_approved() => Ok(()),
             Some(why) => Err(UpgradeError::decide(
-                "ABANDONED",
+                Code::Abandoned,
                 format!("the upgrade whose proposal was to be approved was given up: {why}"),
             )),
             None => Err(UpgradeError::TooEarly {
@@ -269,7 +270,7 @@ impl Upgrade {
         };
         if !self.state().is_open_for_others() {
             return Err(UpgradeError::decide(
-                "APPS_TOO_LATE",
+                Code::AppsTooLate,
                 format!("the approval of {} was begun without the others", own.name()),
             ));
         }
@@ -283,7 +284,7 @@ impl Upgrade {
         let size = pretty(&whole.others).len();
         if size > MAX_BYTES {
             return Err(UpgradeError::decide(
-                "APPS_TOO_MANY",
+                Code::AppsTooMany,
                 format!("the proposals of all apps have {size} bytes together, and {MAX_BYTES} fit into one"),
             ));
         }
@@ -310,7 +311,7 @@ impl Upgrade {
         if self.state().check(&event).is_err() {
             let name = Proposal::of(self.state()).map(|own| own.name());
             return Err(UpgradeError::decide(
-                "APPS_TOO_LATE",
+                Code::AppsTooLate,
                 format!(
                     "the approval of {} was begun without the others",
                     name.unwrap_or_default()
@@ -334,7 +335,7 @@ fn same_apps(known: &[Proposal], named: &[Proposal]) -> Result<(), UpgradeError>
         return Ok(());
     }
     Err(UpgradeError::decide(
-        "APPS_CHOSEN",
+        Code::AppsChosen,
         format!("the approval is for {}, and {} was named now", told(known), told(named)),
     ))
 }
@@ -357,7 +358,7 @@ pub(super) fn refuse_single(plans: &[Plan]) -> Result<(), UpgradeError> {
     let name = |plan: &Plan| plan.code.as_ref().map(|code| code.cvm.clone());
     let names: Vec<String> = single.iter().filter_map(|(plan, _)| name(plan)).collect();
     Err(UpgradeError::decide(
-        "APPS_NEED_SAFE",
+        Code::AppsNeedSafe,
         format!(
             "{} are of {} apps, and their owner {owner} makes one call in one transaction: only a Safe or a timelock \
              approves several apps at once; prepare each by itself",
@@ -422,13 +423,13 @@ impl Run<'_> {
                 }
                 Err(ProofFailure::NotSettled { .. }) => {
                     return Ok(Some(Pending {
-                        code: "PENDING_CONFIRMATIONS",
+                        code: Code::PendingConfirmations,
                         what: format!("{changes} on {} is in a block that may still be replaced", changes.app),
                     }));
                 }
                 Err(ProofFailure::NotInForce { .. }) if matches!(by, By::Another(_)) => {
                     return Ok(Some(Pending {
-                        code: "PENDING_APPROVAL",
+                        code: Code::PendingApproval,
                         what: format!("on {} this is not in force yet: {changes}", changes.app),
                     }));
                 }
@@ -439,7 +440,7 @@ impl Run<'_> {
                         changes.app
                     );
                     self.note(told.clone())?;
-                    self.warn("APP_UNDONE", told);
+                    self.warn(Code::AppUndone, told);
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -10,6 +10,7 @@ use super::drive::Run;
 use super::event::Event;
 use super::{Errand, UpgradeError};
 use crate::chain::{Call, Chain, Filling, Quote};
+use crate::code::Code;
 use crate::signer::Consent;
 
 /// Nobody was asked when consent took no longer than this.
@@ -56,7 +57,7 @@ impl Run<'_> {
         super::point("sign.b");
         let signer = self
             .open_signer()
-            .ok_or_else(|| UpgradeError::decide("SIGNER_NEEDED", "no key was named"))?;
+            .ok_or_else(|| UpgradeError::decide(Code::SignerNeeded, "no key was named"))?;
         let signed = signer.sign_tx(&quote.request).await?;
         super::point("sign.d");
         self.record(Event::TxSigned(signed))?;

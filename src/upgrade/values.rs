@@ -18,14 +18,15 @@ use super::journal::JournalError;
 use super::sent::{Record, Sent, Trace, folder};
 use super::{Limits, Plan, UpgradeError, World};
 use crate::cloud::{Accepted, CloudError, CvmId, Envs, Goal, OperationsQuery, Patched, Settle, Settled};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::http::{Kind, Sent as Wire};
 use crate::signer::Consent;
 
 /// What stands for a change of values alone among the plan's blockers: no hash, no approval, no upgrade.
-const CODE: &str = "ENV_VALUES_ONLY";
+const CODE: Code = Code::EnvValuesOnly;
 /// Blockers that would keep a CVM from starting again, whatever changes.
-const AT_BOOT: [&str; 3] = ["APP_NOT_REGISTERED", "DEVICE_NOT_ALLOWED", "KMS_WOULD_REFUSE"];
+const AT_BOOT: [Code; 3] = [Code::AppNotRegistered, Code::DeviceNotAllowed, Code::KmsWouldRefuse];
 /// How many operations are looked at for one that changed the environment.
 const LATEST: u32 = 100;
 /// Time between two looks at the CVM.
@@ -67,11 +68,11 @@ impl Plan {
         if !self.is_values_only() {
             return self.blockers.first().cloned();
         }
-        let at_boot = |blocker: &&Warning| AT_BOOT.contains(&blocker.code.as_str());
+        let at_boot = |blocker: &&Warning| AT_BOOT.contains(&blocker.code);
         let refused = self.app_state.hash_allowed == Some(false);
         self.blockers.iter().find(at_boot).cloned().or_else(|| {
             refused.then(|| Warning {
-                code: "HASH_REMOVED".to_owned(),
+                code: Code::HashRemoved,
                 text: "the app does not allow the compose hash that runs any more: a restart would not come up"
                     .to_owned(),
             })
@@ -228,7 +229,7 @@ impl ValuesChange {
         match world.cloud.set_envs(&self.cvm, &envs, None).await {
             Ok(Patched::Accepted(accepted)) => Ok(accepted),
             Ok(Patched::HashRequired(prepared)) => Err(UpgradeError::decide(
-                "ENV_HASH_REQUIRED",
+                Code::EnvHashRequired,
                 format!(
                     "Phala Cloud asks for an approval of {} although only values change; nothing was changed",
                     prepared.compose_hash
@@ -240,7 +241,7 @@ impl ValuesChange {
                     status: None,
                 }),
                 _ => Err(UpgradeError::Unknown {
-                    code: "ENV_VALUES_UNKNOWN",
+                    code: Code::EnvValuesUnknown,
                     message: "no usable answer came to the new values, and nothing shows yet whether they were taken"
                         .to_owned(),
                     source: Some(Box::new(error)),

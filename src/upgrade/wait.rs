@@ -9,6 +9,7 @@ use super::event::Event;
 use super::together::By;
 use super::{Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World};
 use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
+use crate::code::Code;
 use crate::signer::{AskError, Consent};
 
 /// Wait after a look that gave no answer; doubles.
@@ -93,7 +94,7 @@ impl Run<'_> {
             let missing = match chain.prove_state(&changes, self.finality(chain.id())).await {
                 Ok(proof) => match self.take_proof(&chain, proof).await? {
                     None => return Ok(Outcome::Reached),
-                    Some(pending) => pending.code == "PENDING_APPROVAL",
+                    Some(pending) => pending.code == Code::PendingApproval,
                 },
                 Err(ProofFailure::NotSettled { .. }) => false,
                 Err(ProofFailure::NotInForce { .. }) => true,
@@ -106,7 +107,7 @@ impl Run<'_> {
             if missing {
                 match self.news(&chain).await {
                     // What comes after the end of this run is not waited for.
-                    Ok(Some(pending)) if pending.code == "PENDING_DELAY" && self.is_too_late() => {
+                    Ok(Some(pending)) if pending.code == Code::PendingDelay && self.is_too_late() => {
                         return Ok(Outcome::Pending(pending));
                     }
                     Ok(found) => news = found,
@@ -118,7 +119,7 @@ impl Run<'_> {
             }
             if !self.sleep(pause).await {
                 return Ok(Outcome::Pending(news.unwrap_or_else(|| Pending {
-                    code: "PENDING_APPROVAL",
+                    code: Code::PendingApproval,
                     what: format!("on {} this is not in force yet: {}", changes.app, changes),
                 })));
             }
@@ -135,7 +136,7 @@ impl Run<'_> {
         let chain = self.chain().await?;
         match self.adopt_allowed(&chain).await {
             Err(UpgradeError::Proof(ProofFailure::NotInForce { .. })) => Ok(Outcome::Pending(Pending {
-                code: "PENDING_APPROVAL",
+                code: Code::PendingApproval,
                 what: "the proposal of another CVM is the one to approve, and that is not in force yet".to_owned(),
             })),
             ended => ended,
@@ -167,7 +168,7 @@ impl Run<'_> {
                 Ok(pending.map_or(Outcome::Reached, Outcome::Pending))
             }
             Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
-                code: "PENDING_CONFIRMATIONS",
+                code: Code::PendingConfirmations,
                 what: if self.upgrade.state().code().is_some() {
                     "the hash is allowed in a block that may still be replaced".to_owned()
                 } else {
@@ -333,7 +334,7 @@ impl Run<'_> {
             }
             Some(signer) if signer.address() != owner => {
                 return Err(UpgradeError::stop(
-                    "SIGNER_NOT_OWNER",
+                    Code::SignerNotOwner,
                     "signer",
                     owner,
                     signer.address(),
@@ -421,7 +422,7 @@ impl Run<'_> {
         let why = "its nonce was used by another transaction".to_owned();
         self.record(Event::TxGone { why: why.clone() })?;
         Err(UpgradeError::decide(
-            "TX_REPLACED",
+            Code::TxReplaced,
             format!("the transaction of this upgrade will never be mined: {why}"),
         ))
     }
@@ -430,14 +431,14 @@ impl Run<'_> {
         let hash = txs.last().map(|tx| tx.hash).unwrap_or_default();
         match seen {
             Some(inclusion) => Pending {
-                code: "PENDING_CONFIRMATIONS",
+                code: Code::PendingConfirmations,
                 what: format!(
                     "transaction {} is in block {}, which may still be replaced",
                     inclusion.transaction, inclusion.block.number
                 ),
             },
             None => Pending {
-                code: "PENDING_INCLUSION",
+                code: Code::PendingInclusion,
                 what: format!("transaction {hash} was sent and is in no block yet"),
             },
         }

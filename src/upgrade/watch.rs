@@ -9,6 +9,7 @@ use super::drive::Run;
 use super::event::Event;
 use super::{Outcome, Pending, UpgradeError};
 use crate::cloud::{CloudError, Cvm};
+use crate::code::Code;
 use crate::http::Kind;
 
 /// How long a CVM may look idle with its old hash after the commit before that counts as a failed boot.
@@ -42,7 +43,7 @@ impl Run<'_> {
             }
             if !self.sleep(wait).await {
                 return Ok(Outcome::Pending(Pending {
-                    code: "PENDING_RESTART",
+                    code: Code::PendingRestart,
                     what: "the commit was accepted; the CVM does not report the new hash yet".to_owned(),
                 }));
             }
@@ -58,13 +59,13 @@ impl Run<'_> {
         let chain = self.chain().await?;
         let stands = match self.still_allowed().await {
             Err(UpgradeError::Decide {
-                code: "TX_REPLACED", ..
+                code: Code::TxReplaced, ..
             }) => false,
             other => other?,
         };
         if !stands {
             return Err(UpgradeError::Failed {
-                code: "COMMITTED_BUT_NOT_ALLOWED",
+                code: Code::CommittedButNotAllowed,
                 message: format!(
                     "the CVM runs {}, but {} on chain {} does not allow it any more: the next boot will be refused",
                     self.hash(),
@@ -96,7 +97,7 @@ impl Run<'_> {
             .correlation_id
             .map_or_else(String::new, |id| format!(" (operation {id})"));
         Err(UpgradeError::Failed {
-            code: "BOOT_FAILED",
+            code: Code::BootFailed,
             message: format!("the commit was accepted, but the CVM is back on its old compose hash{why}{id}"),
         })
     }

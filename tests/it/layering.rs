@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms it may name.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("abi", &[]),
+    ("code", &[]),
     ("fsutil", &[]),
     ("http", &[]),
     ("json", &[]),
@@ -18,12 +19,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("signer", &["chain", "fsutil", "safe"]),
     (
         "upgrade",
-        &["chain", "cloud", "compose", "env", "fsutil", "http", "safe", "signer"],
+        &[
+            "chain", "cloud", "code", "compose", "env", "fsutil", "http", "safe", "signer",
+        ],
     ),
     (
         "cli",
         &[
-            "chain", "cloud", "compose", "env", "fsutil", "http", "safe", "signer", "upgrade", "webhook",
+            "chain", "cloud", "code", "compose", "env", "fsutil", "http", "safe", "signer", "upgrade", "webhook",
         ],
     ),
 ];

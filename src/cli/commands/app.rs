@@ -23,6 +23,7 @@ use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
 use crate::cli::view;
+use crate::code::Code;
 use crate::compose::ComposeHash;
 
 /// The app's contract: who owns it, which hashes and devices it allows, and changes of that
@@ -145,7 +146,7 @@ impl Target {
         report.data = Some(json!({ "allowed": refusals.is_empty(), "refusals": refusals, "app": app }));
         if !refusals.is_empty() {
             report.exit = Exit::State;
-            report.code = "BOOT_REFUSED".to_owned();
+            report.code = Code::BootRefused;
             report.message = format!("the KMS would not let it boot: {}", refusals.join("; "));
             report.hint = Some("the app's owner has to allow what is missing".to_owned());
             report.next = Some(session.typed().instead_of("check", "show"));

@@ -12,6 +12,7 @@ use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::view;
+use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{Facts, Format, Label, Packed, SafeInfo, TooFew, export};
 use crate::upgrade::{Ballot, Plan, Subject, UpgradeError, Warning};
@@ -50,7 +51,7 @@ impl Export {
         let by_content = matches!(self.format, Format::BuilderFile { .. });
         if by_content && self.reject {
             return Err(CliError::Usage {
-                code: "USAGE_REJECTION_FILE",
+                code: Code::UsageRejectionFile,
                 message: "a builder file names no nonce, so it cannot reject the transaction that has one".to_owned(),
                 hint: "export the rejection as typed-data, calldata or eip712sign".to_owned(),
                 next: Next::Command("export"),
@@ -63,7 +64,7 @@ impl Export {
         let label = label(&subject, self.reject)?;
         let signatures = packed.as_ref().ok();
         let bytes = export(&ballot.tx, signatures, self.format, &label).map_err(|error| CliError::Input {
-            code: "INPUT_TOO_LONG",
+            code: Code::InputTooLong,
             message: error.to_string(),
             hint: "export it in another format".to_owned(),
         })?;
@@ -73,7 +74,7 @@ impl Export {
         report.message = format!("Safe transaction {} as {}", ballot.tx.hash(), self.format);
         if by_content {
             report.warnings.push(Warning {
-                code: "SAFE_NONCE_NOT_IN_FILE".to_owned(),
+                code: Code::SafeNonceNotInFile,
                 text: format!(
                     "the wallet gives the batch a nonce of its own: signatures of {} do not count for it",
                     ballot.tx.hash()
@@ -130,7 +131,7 @@ fn tell_call(report: &mut Report, data: &mut Value, (packed, ballot): (&Result<P
         Ok(packed) => ("execTransaction", json!(packed.owners)),
         Err(TooFew(standing)) => {
             report.warnings.push(Warning {
-                code: "SAFE_SIGNATURES_MISSING".to_owned(),
+                code: Code::SafeSignaturesMissing,
                 text: format!(
                     "{} of {} signatures are here that can be checked without a chain, so this is the call inside, which \
                      only the Safe {} can make: nobody can send it",

@@ -15,6 +15,7 @@ use crate::cli::report::{self, Report};
 use crate::cli::session::{Session, UNREADABLE};
 use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cloud::CvmId;
+use crate::code::Code;
 use crate::upgrade::{
     self, AppIntent, Apps, Counts, Effect, Effects, Halt, JournalError, Member, Standing, Step, UpgradeError, Wave,
     WaveEnd, Waves,
@@ -178,7 +179,7 @@ impl Prepare {
             let own = world.cloud.cvm(first).await?;
             let app = own.app_id.ok_or_else(|| {
                 CliError::from(upgrade::UpgradeError::Decide {
-                    code: "APP_UNKNOWN",
+                    code: Code::AppUnknown,
                     message: format!("Phala Cloud names no app for `{first}`"),
                     source: None,
                 })

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::error::CliError;
 use crate::cli::failure::told;
 use crate::cli::report::Report;
+use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::fsutil;
 
@@ -36,7 +37,7 @@ impl Hash {
     pub(super) fn run(self) -> Result<Report, CliError> {
         let bytes = fsutil::read(&self.file, MAX_MANIFEST).map_err(CliError::UserFile)?;
         let manifest = Manifest::parse(&bytes).map_err(|error| CliError::Input {
-            code: "INPUT_MANIFEST",
+            code: Code::InputManifest,
             message: format!("`{}` is no manifest: {}", self.file.display(), told(&error)),
             hint: "give the app-compose.json of a CVM: one JSON object, every name in it once".to_owned(),
         })?;

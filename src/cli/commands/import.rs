@@ -12,6 +12,7 @@ use crate::cli::failure;
 use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{CollectError, Inserted, Merged, Offer, collect};
 use crate::upgrade::{Ceremony, Document, Stop, Subject, UpgradeError};
@@ -82,7 +83,7 @@ fn read(path: &Path) -> Result<Vec<Offer>, CliError> {
     match error {
         CollectError::TooLong { .. } | CollectError::Schema { .. } if is_proposal(&bytes) => Ok(proposed(path)?),
         _ => Err(CliError::Input {
-            code: "INPUT_SIGNATURES",
+            code: Code::InputSignatures,
             message: format!("`{}` cannot be taken in: {}", path.display(), failure::told(&error)),
             hint: "ask for the file again, or for the signature alone as hexadecimal digits".to_owned(),
         }),
@@ -100,7 +101,7 @@ fn proposed(path: &Path) -> Result<Vec<Offer>, CliError> {
     let offers: Vec<Offer> = ceremony.offers().collect();
     if offers.is_empty() {
         return Err(CliError::Input {
-            code: "INPUT_SIGNATURES",
+            code: Code::InputSignatures,
             message: format!("`{}` holds no signature", path.display()),
             hint: "ask for the proposal after it was signed".to_owned(),
         });
@@ -155,7 +156,7 @@ impl Told {
             format!("{owner} {told}")
         }));
         Some(Stop {
-            code: "SIGNATURE_REFUSED",
+            code: Code::SignatureRefused,
             what: format!("{refused} of {all} signatures"),
             expected: format!("signatures of {} by owners of the Safe {}", tx.hash(), tx.domain().safe),
             found: first.clone(),

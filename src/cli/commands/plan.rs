@@ -76,12 +76,12 @@ fn report(session: &Session, plan: &upgrade::Plan) -> Report {
     report.data = serde_json::to_value(plan).ok();
     report.next = Some(session.typed().instead_of("plan", "upgrade"));
     if plan.is_values_only() {
-        VALUES_ONLY.clone_into(&mut report.code);
+        report.code = VALUES_ONLY;
         "only values of the environment change, which nobody has to approve: `upgrade` sends them"
             .clone_into(&mut report.message);
     }
     if let Some(blocker) = plan.obstacle() {
-        let verdict = decision(Exit::State, &blocker.code);
+        let verdict = decision(Exit::State, blocker.code);
         report.exit = verdict.exit;
         report.code = verdict.code;
         report.message = blocker.text;

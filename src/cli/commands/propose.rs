@@ -12,6 +12,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
+use crate::code::Code;
 use crate::safe::Inserted;
 use crate::safe::service::{Act, Notice, Origin, Published, Service, ServiceTx};
 use crate::upgrade::{Ballot, Subject, UpgradeError, Warning};
@@ -108,7 +109,7 @@ impl Propose {
         report.next = Some(session.typed().step("status"));
         if !published.missing.is_empty() {
             report.exit = Exit::State;
-            report.code = "SERVICE_INCOMPLETE".to_owned();
+            report.code = Code::ServiceIncomplete;
             report.message = format!("{} does not hold all signatures of {hash}", service.host());
             report.hint = Some("pass the proposal on as a file: it holds them all".to_owned());
         }
@@ -174,7 +175,7 @@ fn refuse_foreign(record: &ServiceTx, key: Address) -> Result<(), UpgradeError> 
     }
     let names: Vec<String> = proposers.iter().flatten().map(ToString::to_string).collect();
     Err(UpgradeError::Decide {
-        code: "SERVICE_NOT_PROPOSER",
+        code: Code::ServiceNotProposer,
         message: format!(
             "only who proposed it can withdraw it, which is {}, not {key}",
             names.join(" or ")
@@ -186,7 +187,7 @@ fn refuse_foreign(record: &ServiceTx, key: Address) -> Result<(), UpgradeError> 
 fn signatures_stay(record: Option<&ServiceTx>) -> Option<Warning> {
     let signed = record.is_some_and(|record| record.confirmed().next().is_some());
     signed.then(|| Warning {
-        code: "SAFE_SIGNATURES_STAY".to_owned(),
+        code: Code::SafeSignaturesStay,
         text: "whoever kept its signatures can execute it until its nonce is used up: reject it to be sure".to_owned(),
     })
 }

@@ -14,6 +14,7 @@ use crate::cli::report::Report;
 use crate::cli::review as view;
 use crate::cli::session::{Seen, Session};
 use crate::cli::settings::{self, Settings, Typed};
+use crate::code::Code;
 use crate::fsutil;
 use crate::safe::builder_file::{self, Batch, Checksum};
 use crate::safe::service::links;
@@ -158,7 +159,7 @@ impl Posted {
     fn check(&self, offline: bool) -> Result<(), CliError> {
         if offline && self.is_asked() {
             return Err(CliError::Usage {
-                code: "USAGE_OFFLINE",
+                code: Code::UsageOffline,
                 message: "the Safe Transaction Service cannot be asked with --offline".to_owned(),
                 hint: "leave --offline out, or leave out what asks the service".to_owned(),
                 next: Next::Command("review"),
@@ -177,7 +178,7 @@ impl Posted {
         let chain_id = chain_id.ok_or_else(|| missing("the Safe's chain", "--chain-id 8453"))?;
         let safe = match (&self.safe, proposal) {
             (Some(text), _) => links::parse_prefixed_address(text, chain_id).map_err(|error| CliError::Input {
-                code: "INPUT_ADDRESS",
+                code: Code::InputAddress,
                 message: error.to_string(),
                 hint: "write the Safe's address as the wallet shows it".to_owned(),
             })?,
@@ -197,7 +198,7 @@ impl Posted {
 
 fn missing(what: &str, flag: &str) -> CliError {
     CliError::Usage {
-        code: "USAGE_SERVICE",
+        code: Code::UsageService,
         message: format!("{what} was not named"),
         hint: format!("name {what}, for example {flag}"),
         next: Next::with(flag),
@@ -224,7 +225,7 @@ fn conclude(report: &mut Report, session: &Session, problems: &[Problem]) {
         }
         Some(Problem::Decide { code, message }) => {
             report.message.clone_from(message);
-            decision(Exit::State, code)
+            decision(Exit::State, *code)
         }
     };
     report.next = Some(session.typed().command(&verdict.next));
@@ -253,7 +254,7 @@ fn next(session: &Session, seen: &Seen, review: &review::Review) -> String {
 fn batch(path: &Path) -> Result<(Batch, Checksum), CliError> {
     let bytes = fsutil::read(path, MAX_BATCH).map_err(CliError::UserFile)?;
     builder_file::import(&bytes).map_err(|error| CliError::Input {
-        code: "INPUT_BUILDER_FILE",
+        code: Code::InputBuilderFile,
         message: format!(
             "`{}` is no batch that could be reviewed: {}",
             path.display(),

@@ -15,10 +15,11 @@ use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, ROOT, Settings, Typed};
 use crate::cli::text::Page;
 use crate::cli::view;
+use crate::code::Code;
 use crate::upgrade::{self, Goal, Plan, Step, ValuesChange};
 
 /// Code of a change of values alone, whether it was sent or only seen.
-pub(super) const VALUES_ONLY: &str = "ENV_VALUES_ONLY";
+pub(super) const VALUES_ONLY: Code = Code::EnvValuesOnly;
 
 /// Do the whole upgrade: plan, prepare, approve with one key, prove, commit, watch
 ///
@@ -167,7 +168,7 @@ fn nothing_to_prepare(session: &Session, plan: &Plan, command: &str) -> Report {
         command,
         "only values of the environment change, no names: nobody has to approve that on chain, so there is nothing to prepare",
     );
-    let verdict = decision(Exit::State, &report.code);
+    let verdict = decision(Exit::State, report.code);
     (report.exit, report.hint) = (verdict.exit, Some(verdict.hint));
     report.next = Some(session.typed().instead_of(command, "upgrade"));
     report
@@ -175,7 +176,7 @@ fn nothing_to_prepare(session: &Session, plan: &Plan, command: &str) -> Report {
 
 fn about_values(plan: &Plan, command: &str, message: &str) -> Report {
     let mut report = Report::done(command, message);
-    VALUES_ONLY.clone_into(&mut report.code);
+    report.code = VALUES_ONLY;
     report.warnings.clone_from(&plan.warnings);
     report.facts.upgrade = upgrade::Facts {
         cvm: plan.code.as_ref().map(|code| code.cvm.clone()),

@@ -14,6 +14,7 @@ use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::{SecondFactor, WebhookId, WebhookSecret};
+use crate::code::Code;
 use crate::fsutil;
 
 /// Mode of the secret's file.
@@ -117,7 +118,7 @@ impl Secret {
         };
         let text = source.text(session, ("Cookie of the session", "--second-factor-from"))?;
         let malformed = |why: &str| CliError::Input {
-            code: "INPUT_SECOND_FACTOR",
+            code: Code::InputSecondFactor,
             message: format!("the second factor is no cookie: {why}; it is not repeated here"),
             hint: "copy the cookie that the site's session sends after it asked for the second factor".to_owned(),
         };

@@ -13,6 +13,7 @@ use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::text::harmless_json;
+use crate::code::Code;
 use crate::webhook::{Event, Received, WebhookError, serve};
 
 /// Receive deliveries, check them, and print each event once, as a line of JSON
@@ -53,7 +54,7 @@ impl Serve {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         if session.out.is_json() && self.count.is_none() {
             return Err(CliError::Usage {
-                code: "USAGE_JSON_STREAM",
+                code: Code::UsageJsonStream,
                 message: "--json prints one object at the end, and without --count there is no end".to_owned(),
                 hint: "leave --json out: every event is a line of JSON anyway".to_owned(),
                 next: Next::with("--count 1"),
@@ -61,7 +62,7 @@ impl Serve {
         }
         let secret = self.secret_from.read(session)?;
         let listener = TcpListener::bind(self.listen).await.map_err(|error| CliError::Input {
-            code: "INPUT_LISTEN",
+            code: Code::InputListen,
             message: format!("cannot listen on {}: {error}", self.listen),
             hint: "name another address by --listen; port 0 takes a free one".to_owned(),
         })?;

@@ -14,6 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::Ask as _;
@@ -93,7 +94,7 @@ impl SecretSource {
         Ok(match self {
             Self::Prompt => Person::new(&session.out, &session.env, false).secret(question)?,
             Self::Env(name) => session.env.secret(name).ok_or_else(|| CliError::Input {
-                code: "INPUT_WEBHOOK_SECRET",
+                code: Code::InputWebhookSecret,
                 message: format!("the environment variable `{name}` is not set"),
                 hint: format!("set `{name}` to the secret, or name another place by {option}"),
             })?,
@@ -119,7 +120,7 @@ fn header(text: &str) -> Result<(String, String), &'static str> {
 /// Lines as servers and `curl` write them, with or without the request's first line, or a JSON object of texts.
 fn headers_of(file: &Path) -> Result<Vec<(String, String)>, CliError> {
     let malformed = || CliError::Input {
-        code: "INPUT_HEADERS",
+        code: Code::InputHeaders,
         message: format!("`{}` does not hold the headers of a request", file.display()),
         hint: "write a line `Name: value` for each header, or one JSON object with a text for each name".to_owned(),
     };
@@ -150,7 +151,7 @@ fn body_of(file: Option<&Path>) -> Result<Vec<u8>, CliError> {
         .take(room.saturating_add(1))
         .read_to_end(&mut body);
     read.map_err(|error| CliError::Input {
-        code: "INPUT_STDIN",
+        code: Code::InputStdin,
         message: format!("the body cannot be read from stdin: {error}"),
         hint: "give the body on stdin, or name its file".to_owned(),
     })?;
@@ -231,36 +232,36 @@ fn shown(pending: &PendingApproval) -> Value {
 }
 
 /// What a refused delivery means for whoever has to act.
-pub(in crate::cli) const fn verdict_of(error: &WebhookError) -> (Exit, &'static str, &'static str) {
+pub(in crate::cli) const fn verdict_of(error: &WebhookError) -> (Exit, Code, &'static str) {
     match error {
         WebhookError::Secret => (
             Exit::Auth,
-            "AUTH_WEBHOOK_SECRET",
+            Code::AuthWebhookSecret,
             "take the secret again from Phala Cloud, without white space in it",
         ),
         WebhookError::Missing { .. } | WebhookError::Repeated { .. } | WebhookError::Signature => (
             Exit::Verify,
-            "WEBHOOK_SIGNATURE",
+            Code::WebhookSignature,
             "act on nothing it says; check that the secret is this endpoint's and that the body is byte for byte what came",
         ),
         WebhookError::Contradiction { .. } => (
             Exit::Verify,
-            "WEBHOOK_CONTRADICTION",
+            Code::WebhookContradiction,
             "act on nothing it says; look at the update in Phala Cloud and on chain",
         ),
         WebhookError::Stale { .. } => (
             Exit::State,
-            "WEBHOOK_STALE",
+            Code::WebhookStale,
             "act on nothing it says: it may be an old delivery sent again; a new one can be sent from Phala Cloud",
         ),
         WebhookError::Ahead { .. } => (
             Exit::State,
-            "WEBHOOK_AHEAD",
+            Code::WebhookAhead,
             "set this machine's clock, then have Phala Cloud send it again",
         ),
         WebhookError::Timestamp | WebhookError::BodyTooLong { .. } | WebhookError::Body { .. } => (
             Exit::Input,
-            "INPUT_WEBHOOK",
+            Code::InputWebhook,
             "give headers and body as they came; a body that Phala Cloud signed and this version cannot read needs a newer one",
         ),
     }

@@ -15,6 +15,7 @@ use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::{EventId, NewWebhook, Webhook, WebhookChange, WebhookId, WebhookSecret};
+use crate::code::Code;
 use crate::fsutil;
 
 /// Mode of the secret's file.
@@ -184,7 +185,7 @@ impl Create {
         match std::str::from_utf8(&bytes).map(str::trim) {
             Ok(text) if !text.is_empty() => Ok(WebhookSecret::new(Zeroizing::new(text.to_owned()))),
             _ => Err(CliError::Input {
-                code: "INPUT_WEBHOOK_SECRET",
+                code: Code::InputWebhookSecret,
                 message: format!("`{}` holds no secret", self.secret_file.display()),
                 hint: "name a file that is not there yet, or one with the secret to use".to_owned(),
             }),
@@ -225,7 +226,7 @@ impl Update {
         };
         if change == WebhookChange::default() {
             return Err(CliError::Usage {
-                code: "USAGE_NOTHING_TO_CHANGE",
+                code: Code::UsageNothingToChange,
                 message: "nothing changes: no change was named".to_owned(),
                 hint: "name what changes, for example --enabled false".to_owned(),
                 next: Next::Command("--help"),

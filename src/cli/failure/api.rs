@@ -4,6 +4,7 @@
 use super::{Next, Verdict, problem, verdict};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::code::Code;
 
 /// Commands that are one request.
 const COMMANDS: [&str; 4] = ["cvm", "kms", "nodes", "webhook"];
@@ -23,13 +24,13 @@ pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict 
     let said = problem(error);
     let changes = |request: &str| !request.starts_with("GET ");
     let unsettled = said.is_some_and(|said| UNSETTLED.contains(&said.status) && changes(&said.request));
-    if usual.code == "ENV_VALUES_UNKNOWN" {
+    if usual.code == Code::EnvValuesUnknown {
         return usual;
     }
     if usual.exit == Exit::Unknown || unsettled {
         return verdict(
             Exit::Unknown,
-            "API_UNKNOWN",
+            Code::ApiUnknown,
             look(),
             "the request may have had its effect: look before it is given again",
         );
@@ -37,7 +38,7 @@ pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict 
     if said.is_some_and(|said| FACTOR.contains(&said.status) && said.request.ends_with("-secret")) {
         return verdict(
             Exit::Auth,
-            "SECOND_FACTOR_NEEDED",
+            Code::SecondFactorNeeded,
             Next::with("--second-factor-from SOURCE"),
             "give your second factor on Phala Cloud's site, then name where the cookie of that session is: env:NAME, \
              file:PATH or prompt",
@@ -46,19 +47,19 @@ pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict 
     if said.is_some_and(crate::cloud::Problem::is_app_id_conflict) {
         return verdict(
             Exit::State,
-            "APP_ID_CONFLICT",
+            Code::AppIdConflict,
             Next::Again,
             "this app id runs another compose hash: commit the hash that runs, or use another app id",
         );
     }
-    match usual.code.as_str() {
-        "COMMIT_NOT_ALLOWED" => verdict(
+    match usual.code {
+        Code::CommitNotAllowed => verdict(
             Exit::State,
-            "HASH_NOT_ALLOWED",
+            Code::HashNotAllowed,
             Next::Again,
             "the app's owner has to allow the hash on chain first",
         ),
-        "COMMIT_REJECTED_466" => Verdict {
+        Code::CommitRejected466 => Verdict {
             hint: "the hash or its token is unknown, used, replaced or expired: begin with the first phase again"
                 .to_owned(),
             next: Next::Again,
@@ -98,7 +99,7 @@ mod tests {
 
     fn told(command: &str, error: &CliError) -> (u8, String, Next) {
         let said = about(command, error, super::super::judge(error));
-        (said.exit.code(), said.code, said.next)
+        (said.exit.code(), said.code.name().to_owned(), said.next)
     }
 
     #[test]

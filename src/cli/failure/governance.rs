@@ -1,21 +1,22 @@
 //! What can be done where the change of an app's policy, its owner or a timelock needs a decision.
 
 use super::Next;
+use crate::code::Code;
 
 /// What can be done about a failure or an unknown end at a timelock, by the code; `None`: nothing special.
-pub(super) fn ended(code: &str) -> Option<(Next, &'static str)> {
+pub(super) fn ended(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
-        "OPERATION_CANCELLED" => (
+        Code::OperationCancelled => (
             Next::Step("execute", "--new-nonce"),
             "ask whoever cancelled it why; if the change is still wanted, schedule it anew under another id with \
              --new-nonce",
         ),
-        "TIMELOCK_CALL_FAILED" => (
+        Code::TimelockCallFailed => (
             Next::Step("execute", "--new-nonce"),
             "the timelock did not do what the transaction asked for: read the reason; once that no longer holds, send it \
              again with --new-nonce",
         ),
-        "OPERATION_UNSEEN" => (
+        Code::OperationUnseen => (
             Next::Resume,
             "run again: a block that was replaced often comes back with the same transaction; if it does not, schedule \
              the operation anew with --new-nonce",
@@ -25,13 +26,13 @@ pub(super) fn ended(code: &str) -> Option<(Next, &'static str)> {
 }
 
 /// What to do about a timelock that is not what was read, or a transaction that did something else there.
-pub(super) fn mismatch(code: &str) -> Option<&'static str> {
+pub(super) fn mismatch(code: Code) -> Option<&'static str> {
     Some(match code {
-        "TIMELOCK_CHANGED" => {
+        Code::TimelockChanged => {
             "schedule and execute nothing: find out who changed the timelock's code, and begin the change anew once its \
              owners vouch for the new one"
         }
-        "OPERATION_MISMATCH" => {
+        Code::OperationMismatch => {
             "commit nothing: the transaction did something else at the timelock than this operation; read what it did, and \
              ask whoever sent it"
         }
@@ -40,65 +41,65 @@ pub(super) fn mismatch(code: &str) -> Option<&'static str> {
 }
 
 /// What comes next and a hint, by the code; `None`: it is about something else.
-pub(super) fn decision(code: &str) -> Option<(Next, &'static str)> {
+pub(super) fn decision(code: Code) -> Option<(Next, &'static str)> {
     of_policy(code)
         .or_else(|| of_timelock(code))
         .or_else(|| of_new_cvm(code))
 }
 
-fn of_policy(code: &str) -> Option<(Next, &'static str)> {
+fn of_policy(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
-        "POLICY_IN_FORCE" => (
+        Code::PolicyInForce => (
             Next::Again,
             "nothing is left to do: the app's policy is as it was asked for",
         ),
-        "POLICY_CONFLICT" => (
+        Code::PolicyConflict => (
             Next::Again,
             "leave one of the two out, or make them one after the other",
         ),
-        "NOTHING_TO_CHANGE" => (Next::Command("--help"), "name at least one change"),
-        "NOTHING_TO_COMMIT" => (
+        Code::NothingToChange => (Next::Command("--help"), "name at least one change"),
+        Code::NothingToCommit => (
             Next::Command("resume"),
             "once the change is in force on chain nothing comes after it; `countersign wait` proves that",
         ),
-        "BATCH_NEEDS_SAFE" => (
+        Code::BatchNeedsSafe => (
             Next::Again,
             "make one change after the other, each with a directory of its own",
         ),
-        "APPS_NEED_SAFE" => (
+        Code::AppsNeedSafe => (
             Next::Without("--also"),
             "prepare each app by itself, in a directory of its own; a Safe or a timelock as the owner approves all of them at once",
         ),
-        "APPS_TOO_LATE" | "APPS_CHOSEN" => (
+        Code::AppsTooLate | Code::AppsChosen => (
             Next::Look,
             "finish or reject what was begun, or take another --dir for what is wanted now",
         ),
-        "APPS_TOO_MANY" => (
+        Code::AppsTooMany => (
             Next::Again,
             "name fewer apps, and approve the others by another transaction",
         ),
-        "APP_NOT_IN_PROPOSAL" => (
+        Code::AppNotInProposal => (
             Next::Without("--also"),
             "name the CVM as the proposal names it; `countersign review` without --also shows all of them",
         ),
-        "HASH_IN_USE" | "DEVICE_IN_USE" => (
+        Code::HashInUse | Code::DeviceInUse => (
             Next::with("--remove-in-use"),
             "upgrade or move the CVM first; if it may stop for good, agree to that with --remove-in-use",
         ),
-        "REVOKE_UNKNOWN" => (
+        Code::RevokeUnknown => (
             Next::Again,
             "leave --revoke-old out, and name the hashes by --remove-hash",
         ),
-        "NEW_OWNER_CANNOT_ACT" | "NEW_OWNER_UNSEEN" | "NEW_OWNER_UNKNOWN" => (
+        Code::NewOwnerCannotAct | Code::NewOwnerUnseen | Code::NewOwnerUnknown => (
             Next::with("--accept-new-owner"),
             "check the address, and that it stands on this chain: an app that went to the wrong one is lost; if you know \
              that it can act, agree to it with --accept-new-owner",
         ),
-        "NOTHING_OFFERED" => (
+        Code::NothingOffered => (
             Next::Again,
             "the owner has to offer the app first, by `countersign app owner transfer`",
         ),
-        "ONE_STEP_OWNERSHIP" => (
+        Code::OneStepOwnership => (
             Next::Again,
             "the owner gives the app away at once, by `countersign app owner transfer`",
         ),
@@ -107,28 +108,28 @@ fn of_policy(code: &str) -> Option<(Next, &'static str)> {
 }
 
 /// The same for a CVM that an approval makes.
-fn of_new_cvm(code: &str) -> Option<(Next, &'static str)> {
+fn of_new_cvm(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
-        "NODE_UNKNOWN" => (Next::Command("nodes"), "name a node that `countersign nodes` lists"),
-        "NEW_CVM_CHANGE" => (
+        Code::NodeUnknown => (Next::Command("nodes"), "name a node that `countersign nodes` lists"),
+        Code::NewCvmChange => (
             Next::Command("--help"),
             "name a node, an environment, and for an instance the texts that it runs",
         ),
-        "NEW_CVM_EXISTS" => (
+        Code::NewCvmExists => (
             Next::with("--supersede"),
             "look at the app's CVMs with `countersign app instances list`; if it is the one that was asked for, nothing is \
              left to do; to make another one all the same, agree to that with --supersede",
         ),
-        "NEW_CVM_UNSEEN" => (
+        Code::NewCvmUnseen => (
             Next::with("--supersede"),
             "look at the app's CVMs with `countersign app instances list`; if none was made, agree to another try with \
              --supersede",
         ),
-        "NEW_CVM_AMBIGUOUS" => (
+        Code::NewCvmAmbiguous => (
             Next::Look,
             "look at the app's CVMs with `countersign app instances list` and delete the one too many; nothing is made again",
         ),
-        "TOKEN_MISSING" => (
+        Code::TokenMissing => (
             Next::Resume,
             "look at the app's pending updates; without a token nothing can be made",
         ),
@@ -136,36 +137,36 @@ fn of_new_cvm(code: &str) -> Option<(Next, &'static str)> {
     })
 }
 
-fn of_timelock(code: &str) -> Option<(Next, &'static str)> {
+fn of_timelock(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
-        "TIMELOCK_DELAY" => (
+        Code::TimelockDelay => (
             Next::Again,
             "ask for a longer --delay, or leave it out for the least; what was begun with a shorter one is begun anew, in a \
              directory of its own",
         ),
-        "TIMELOCK_NO_PROPOSER" | "WHICH_PROPOSER" => (
+        Code::TimelockNoProposer | Code::WhichProposer => (
             Next::with("--proposer ADDRESS"),
             "name by --proposer the key or Safe that schedules",
         ),
-        "NOT_A_PROPOSER" => (
+        Code::NotAProposer => (
             Next::Again,
             "name another one by --proposer, or have the timelock give it the role first",
         ),
-        "TIMELOCK_ROLE_MISSING" => (
+        Code::TimelockRoleMissing => (
             Next::Again,
             "name by --signer a key that has the role, or have the timelock give it first; `countersign app owner show` \
              says who has which",
         ),
-        "TIMELOCK_WOULD_FAIL" => (
+        Code::TimelockWouldFail => (
             Next::Again,
             "nothing was signed: read the reason, and run it again once that no longer holds; what is scheduled waits",
         ),
-        "OPERATION_WITHOUT_EFFECT" => (
+        Code::OperationWithoutEffect => (
             Next::Look,
             "the operation is used up: `countersign app show` says who changed the app since; if the change is still \
              wanted, begin it anew in a directory of its own",
         ),
-        "PENDING_DELAY" => (Next::Command("resume"), "run again when the delay is over"),
+        Code::PendingDelay => (Next::Command("resume"), "run again when the delay is over"),
         _ => return None,
     })
 }

@@ -9,6 +9,7 @@ use super::outside::transaction;
 use super::{Next, Verdict, verdict};
 use crate::cli::ask::CONSENT_FLAG;
 use crate::cli::exit::Exit;
+use crate::code::Code;
 use crate::fsutil::{FsError, HoldError};
 use crate::signer::{AskError, KmsError, LedgerError, RecordError, SignerError};
 use crate::upgrade::JournalError;
@@ -23,51 +24,51 @@ pub(super) fn signer(error: &SignerError) -> Verdict {
         SignerError::Kms(error) => return kms(error),
         SignerError::Source { .. } => (
             Exit::Usage,
-            "USAGE_SIGNER",
+            Code::UsageSigner,
             "write --signer prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID"
                 .to_owned(),
         ),
         SignerError::NoFeature { feature, .. } => (
             Exit::Usage,
-            "USAGE_FEATURE",
+            Code::UsageFeature,
             format!("install with `cargo install --locked --path . --features {feature}`, or name another key"),
         ),
         SignerError::Name { what, .. } => (
             Exit::Usage,
-            "USAGE_SIGNER",
+            Code::UsageSigner,
             format!("correct the {what} behind --signer"),
         ),
         SignerError::NotAKey { place, .. } => (
             Exit::Input,
-            "INPUT_KEY",
+            Code::InputKey,
             format!("{place} has to hold 64 hex digits and nothing else"),
         ),
         SignerError::NoVariable { name } => (
             Exit::Auth,
-            "AUTH_NO_VARIABLE",
+            Code::AuthNoVariable,
             format!("set `{name}`, or name another place by --signer"),
         ),
         SignerError::NoFolder { name } => (
             Exit::Auth,
-            "AUTH_NO_ACCOUNT",
+            Code::AuthNoAccount,
             format!("name the file of account `{name}` by --signer keystore:PATH"),
         ),
         SignerError::Password { .. } => (
             Exit::Auth,
-            "AUTH_PASSWORD",
+            Code::AuthPassword,
             "try again with the right password".to_owned(),
         ),
-        SignerError::Keystore { path, .. } => (Exit::Input, "INPUT_KEYSTORE", restore(path)),
+        SignerError::Keystore { path, .. } => (Exit::Input, Code::InputKeystore, restore(path)),
         SignerError::Unsigned(_) => (
             Exit::Auth,
-            "AUTH_UNSIGNED",
+            Code::AuthUnsigned,
             "nothing was signed or sent; run again".to_owned(),
         ),
         SignerError::AlreadySigned { nonce, .. } => return already_signed(*nonce),
         SignerError::NoSignature(_) | SignerError::WrongSignature { .. } => return wrong_signature(),
         SignerError::OtherKey { expected, .. } => (
             Exit::Verify,
-            "SIGNER_MISMATCH",
+            Code::SignerMismatch,
             format!("name the key of {expected} by --signer"),
         ),
     };
@@ -78,44 +79,44 @@ fn ledger(error: &LedgerError) -> Verdict {
     let (exit, code, hint) = match error {
         LedgerError::Absent => (
             Exit::Later,
-            "LEDGER_ABSENT",
+            Code::LedgerAbsent,
             "plug it in, and close other programs that use it",
         ),
         LedgerError::Usb(error) if error.kind() == ErrorKind::PermissionDenied => (
             Exit::Auth,
-            "LEDGER_PERMISSION",
+            Code::LedgerPermission,
             "this user may not use the device: install Ledger's udev rules, and plug it in again",
         ),
         LedgerError::Usb(_) => (
             Exit::Later,
-            "LEDGER_AWAY",
+            Code::LedgerAway,
             "plug it in again, and close other programs that use it",
         ),
-        LedgerError::Locked => (Exit::Auth, "LEDGER_LOCKED", "enter its PIN"),
-        LedgerError::OtherApp => (Exit::Auth, "LEDGER_OTHER_APP", "open the Ethereum app on it"),
+        LedgerError::Locked => (Exit::Auth, Code::LedgerLocked, "enter its PIN"),
+        LedgerError::OtherApp => (Exit::Auth, Code::LedgerOtherApp, "open the Ethereum app on it"),
         LedgerError::Refused => (
             Exit::State,
-            "LEDGER_REFUSED",
+            Code::LedgerRefused,
             "nothing was signed; run again when you want to agree",
         ),
         LedgerError::BlindSigning => (
             Exit::State,
-            "LEDGER_BLIND_SIGNING",
+            Code::LedgerBlindSigning,
             "allow blind signing in the settings of its Ethereum app, and compare the hashes on its screen with those shown here",
         ),
         LedgerError::TooOld { .. } => (
             Exit::State,
-            "LEDGER_APP_OLD",
+            Code::LedgerAppOld,
             "update the Ethereum app on it, to 1.6.0 or later",
         ),
         LedgerError::TimedOut(_) => (
             Exit::Later,
-            "LEDGER_TIMEOUT",
+            Code::LedgerTimeout,
             "nothing was signed; confirm on the device when it asks",
         ),
         LedgerError::Malformed(_) | LedgerError::Status(_) => (
             Exit::Input,
-            "LEDGER_ANSWER",
+            Code::LedgerAnswer,
             "plug it in again, and make sure that it is a Ledger with the newest Ethereum app",
         ),
     };
@@ -126,28 +127,28 @@ fn kms(error: &KmsError) -> Verdict {
     let (exit, code, hint) = match error {
         KmsError::NotConfigured => (
             Exit::Auth,
-            "KMS_NOT_CONFIGURED",
+            Code::KmsNotConfigured,
             "give this machine credentials and a region as for the `aws` command, for example by AWS_PROFILE and AWS_REGION",
         ),
         KmsError::Refused { .. } => (
             Exit::Auth,
-            "KMS_REFUSED",
+            Code::KmsRefused,
             "allow the credentials kms:GetPublicKey and kms:Sign on this key, or renew them",
         ),
         KmsError::NoKey { .. } => (
             Exit::Auth,
-            "KMS_NO_KEY",
+            Code::KmsNoKey,
             "check key id and region, and that the key is enabled",
         ),
         KmsError::OtherKind => (
             Exit::Input,
-            "KMS_OTHER_KIND",
+            Code::KmsOtherKind,
             "name a key with the spec ECC_SECG_P256K1 and the usage SIGN_VERIFY",
         ),
-        KmsError::Later { .. } => (Exit::Later, "KMS_UNAVAILABLE", "nothing was signed; run again later"),
+        KmsError::Later { .. } => (Exit::Later, Code::KmsUnavailable, "nothing was signed; run again later"),
         KmsError::Malformed(_) => (
             Exit::Input,
-            "KMS_ANSWER",
+            Code::KmsAnswer,
             "make sure that the endpoint is AWS's own: AWS_ENDPOINT_URL may name another",
         ),
     };
@@ -164,7 +165,7 @@ fn restore(path: &Path) -> String {
 fn already_signed(nonce: U256) -> Verdict {
     verdict(
         Exit::Verify,
-        "ALREADY_SIGNED",
+        Code::AlreadySigned,
         Next::Look,
         format!(
             "sign nothing else for nonce {nonce}: whoever has the first signature can still use it; to give that one up, \
@@ -176,7 +177,7 @@ fn already_signed(nonce: U256) -> Verdict {
 fn wrong_signature() -> Verdict {
     verdict(
         Exit::Verify,
-        "SIGNATURE_MISMATCH",
+        Code::SignatureMismatch,
         Next::Look,
         "nothing was given out; look at the key, and at what stands between it and this tool, before it signs again",
     )
@@ -188,7 +189,7 @@ fn record(error: &RecordError) -> Verdict {
         RecordError::Fs(error) => storage(error),
         RecordError::Damaged { path, .. } => verdict(
             Exit::Journal,
-            "RECORD_DAMAGED",
+            Code::RecordDamaged,
             Next::Again,
             format!(
                 "nothing was signed; restore `{}` from a backup, or move it away once you are certain which nonces it \
@@ -203,19 +204,19 @@ pub(super) fn ask(error: &AskError) -> Verdict {
     match error {
         AskError::Nobody(what) if what.contains(CONSENT_FLAG) => verdict(
             Exit::Usage,
-            "USAGE_CONSENT",
+            Code::UsageConsent,
             Next::with(CONSENT_FLAG),
             format!("agree in advance with {CONSENT_FLAG}, or run it at a terminal without --json"),
         ),
         AskError::Nobody(_) => verdict(
             Exit::Usage,
-            "USAGE_NOBODY_TO_ASK",
+            Code::UsageNobodyToAsk,
             Next::with("--signer env:NAME"),
             "name a key or a password file that needs no typing, or run it at a terminal without --json",
         ),
         AskError::Io(_) => verdict(
             Exit::Later,
-            "TERMINAL_LOST",
+            Code::TerminalLost,
             Next::Resume,
             "nothing was agreed to; run again",
         ),
@@ -228,19 +229,19 @@ pub(super) fn journal(error: &JournalError) -> Verdict {
         JournalError::Fs(error) => storage(error),
         JournalError::Missing { .. } => verdict(
             Exit::Usage,
-            "USAGE_NO_UPGRADE",
+            Code::UsageNoUpgrade,
             Next::List,
             "name the directory of an upgrade by --dir, or start one with `countersign prepare`",
         ),
         JournalError::Fleet { .. } => verdict(
             Exit::Usage,
-            "USAGE_FLEET",
+            Code::UsageFleet,
             Next::FleetStatus,
             "name the directory of one of its CVMs, which is below that of the fleet, or use the commands of `countersign fleet`",
         ),
         JournalError::Damaged { path, .. } => verdict(
             Exit::Journal,
-            "JOURNAL_DAMAGED",
+            Code::JournalDamaged,
             Next::Look,
             format!(
                 "move the directory of `{}` away and start again: what chain and cloud show is found there",
@@ -249,13 +250,13 @@ pub(super) fn journal(error: &JournalError) -> Verdict {
         ),
         JournalError::Newer { .. } => verdict(
             Exit::Journal,
-            "JOURNAL_NEWER",
+            Code::JournalNewer,
             Next::Again,
             "use the version of countersign that wrote it",
         ),
         JournalError::Foreign { .. } => verdict(
             Exit::Journal,
-            "JOURNAL_FOREIGN",
+            Code::JournalForeign,
             Next::with("--dir DIR"),
             "name another directory by --dir for this upgrade",
         ),
@@ -264,7 +265,12 @@ pub(super) fn journal(error: &JournalError) -> Verdict {
 
 fn hold(error: &HoldError) -> Verdict {
     match error {
-        HoldError::Held { .. } => verdict(Exit::Locked, "LOCKED", Next::Again, "wait until the other run is over"),
+        HoldError::Held { .. } => verdict(
+            Exit::Locked,
+            Code::Locked,
+            Next::Again,
+            "wait until the other run is over",
+        ),
         HoldError::Fs(error) => storage(error),
     }
 }
@@ -278,7 +284,7 @@ pub(super) fn user_file(error: &FsError) -> Verdict {
         | ErrorKind::InvalidData
         | ErrorKind::FileTooLarge => verdict(
             Exit::Input,
-            "INPUT_FILE",
+            Code::InputFile,
             Next::Again,
             format!("check `{}`", error.path.display()),
         ),
@@ -293,7 +299,7 @@ pub(super) fn storage(error: &FsError) -> Verdict {
     {
         return verdict(
             Exit::Later,
-            "STORAGE_TOO_MANY_OPEN",
+            Code::StorageTooManyOpen,
             Next::Resume,
             "close other programs, or raise `ulimit -n`",
         );
@@ -301,26 +307,31 @@ pub(super) fn storage(error: &FsError) -> Verdict {
     match error.source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => verdict(
             Exit::Storage,
-            "STORAGE_FULL",
+            Code::StorageFull,
             Next::Resume,
             format!("make room for `{path}`"),
         ),
         ErrorKind::PermissionDenied => verdict(
             Exit::Storage,
-            "STORAGE_PERMISSION",
+            Code::StoragePermission,
             Next::Resume,
             format!("`{path}` has to be yours alone: chmod 600 '{path}' (700 for a directory)"),
         ),
         ErrorKind::ReadOnlyFilesystem => verdict(
             Exit::Storage,
-            "STORAGE_READ_ONLY",
+            Code::StorageReadOnly,
             Next::Resume,
             format!("`{path}` has to be writable"),
         ),
-        ErrorKind::NotFound => verdict(Exit::Storage, "STORAGE_MISSING", Next::Again, format!("check `{path}`")),
+        ErrorKind::NotFound => verdict(
+            Exit::Storage,
+            Code::StorageMissing,
+            Next::Again,
+            format!("check `{path}`"),
+        ),
         _ => verdict(
             Exit::Storage,
-            "STORAGE_FAILED",
+            Code::StorageFailed,
             Next::Resume,
             format!("check the disk that holds `{path}`"),
         ),

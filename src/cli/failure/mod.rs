@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::report::{Facts, Report};
 use super::text::shorten;
 use crate::cloud::{CloudError, Problem};
+use crate::code::Code;
 use crate::upgrade::{Stop, UpgradeError};
 
 /// What to do next.
@@ -56,7 +57,7 @@ impl Next {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) exit: Exit,
-    pub(super) code: String,
+    pub(super) code: Code,
     pub(super) next: Next,
     pub(super) hint: String,
 }
@@ -176,10 +177,10 @@ fn problem(error: &CliError) -> Option<&Problem> {
     }
 }
 
-fn verdict(exit: Exit, code: impl Into<String>, next: Next, hint: impl Into<String>) -> Verdict {
+fn verdict(exit: Exit, code: Code, next: Next, hint: impl Into<String>) -> Verdict {
     Verdict {
         exit,
-        code: code.into(),
+        code,
         next,
         hint: hint.into(),
     }
@@ -191,7 +192,7 @@ pub(super) fn judge(error: &CliError) -> Verdict {
         CliError::Usage { code, hint, next, .. } => verdict(Exit::Usage, *code, next.clone(), hint.clone()),
         CliError::Secret { .. } => verdict(
             Exit::Usage,
-            "USAGE_SECRET_ARGUMENT",
+            Code::UsageSecretArgument,
             Next::Command("--help"),
             "change that secret if it was a real one, then name its place: --signer env:NAME, file:PATH, keystore:PATH \
              or account:NAME; the API key belongs in PHALA_CLOUD_API_KEY",
@@ -201,7 +202,7 @@ pub(super) fn judge(error: &CliError) -> Verdict {
         CliError::UserFile(error) => user_file(error),
         CliError::NotThisHash { expected, found } => verdict(
             Exit::Verify,
-            "HASH_MISMATCH",
+            Code::HashMismatch,
             Next::Again,
             format!(
                 "Phala Cloud's form gives {found}, not {expected}: compare the file with the one that was approved"
@@ -216,53 +217,53 @@ pub(super) fn judge(error: &CliError) -> Verdict {
         CliError::Signal(exit) => verdict(*exit, signal_code(*exit), Next::Resume, ""),
         CliError::Output(_) => verdict(
             Exit::Storage,
-            "STORAGE_STDOUT",
+            Code::StorageStdout,
             Next::Look,
             "what was done is done; make room where stdout goes",
         ),
         CliError::Defect { .. } => verdict(
             Exit::Bug,
-            "DEFECT",
+            Code::Defect,
             Next::Look,
             "report it with this place and the version; the journal holds what was done",
         ),
         CliError::Start(_) => verdict(
             Exit::Later,
-            "START_FAILED",
+            Code::StartFailed,
             Next::Again,
             "the system gave no thread or file handle; try again",
         ),
     }
 }
 
-const fn signal_code(exit: Exit) -> &'static str {
+const fn signal_code(exit: Exit) -> Code {
     match exit {
-        Exit::Hangup => "SIGNAL_HANGUP",
-        Exit::Terminate => "SIGNAL_TERMINATE",
-        _ => "SIGNAL_INTERRUPT",
+        Exit::Hangup => Code::SignalHangup,
+        Exit::Terminate => Code::SignalTerminate,
+        _ => Code::SignalInterrupt,
     }
 }
 
 fn upgrade(error: &UpgradeError) -> Verdict {
     match error {
         UpgradeError::Stop(stop) => mismatch(stop),
-        UpgradeError::Decide { code, .. } => decision(Exit::State, code),
-        UpgradeError::Blocked { code, .. } => decision(Exit::State, code),
+        UpgradeError::Decide { code, .. } => decision(Exit::State, *code),
+        UpgradeError::Blocked { code, .. } => decision(Exit::State, *code),
         // Preparing takes the change again, which only `resume` knows by itself.
         UpgradeError::TooEarly { command: "prepare", .. } => verdict(
             Exit::State,
-            "STEP_TOO_EARLY",
+            Code::StepTooEarly,
             Next::Resume,
             "the update has to be prepared and verified first",
         ),
         UpgradeError::TooEarly { command, .. } => verdict(
             Exit::State,
-            "STEP_TOO_EARLY",
+            Code::StepTooEarly,
             Next::Command(command),
             format!("`{command}` comes first"),
         ),
-        UpgradeError::Failed { code, .. } => ended(Exit::Failed, code),
-        UpgradeError::Unknown { code, .. } => ended(Exit::Unknown, code),
+        UpgradeError::Failed { code, .. } => ended(Exit::Failed, *code),
+        UpgradeError::Unknown { code, .. } => ended(Exit::Unknown, *code),
         UpgradeError::Later { code, .. } => verdict(Exit::Later, *code, Next::Resume, "run again later"),
         UpgradeError::Cloud(error) => cloud(error),
         UpgradeError::Service(error) => service(error),
@@ -273,7 +274,7 @@ fn upgrade(error: &UpgradeError) -> Verdict {
         UpgradeError::Ask(error) => ask(error),
         UpgradeError::Declined { .. } => verdict(
             Exit::State,
-            "DECLINED",
+            Code::Declined,
             Next::Resume,
             "run again when you want to agree",
         ),
@@ -281,13 +282,13 @@ fn upgrade(error: &UpgradeError) -> Verdict {
         UpgradeError::File(error) => storage(error),
         UpgradeError::Compose(_) => verdict(
             Exit::Input,
-            "INPUT_COMPOSE",
+            Code::InputCompose,
             Next::Again,
             "a manifest is one JSON object, and a hash has 64 hex digits",
         ),
         UpgradeError::Proposal { path, .. } => verdict(
             Exit::Input,
-            "INPUT_PROPOSAL",
+            Code::InputProposal,
             Next::Again,
             format!(
                 "ask for `{}` again from whoever made it; nothing in it can be repaired by hand",
@@ -299,10 +300,10 @@ fn upgrade(error: &UpgradeError) -> Verdict {
 
 /// What can be done about what failed for good, or whose end is not known: that is read by the next run, of the upgrade, or
 /// of the same command where no upgrade goes on with it.
-fn ended(exit: Exit, code: &str) -> Verdict {
+fn ended(exit: Exit, code: Code) -> Verdict {
     let usual = match (exit, code) {
         (Exit::Failed, _) => (Next::Look, "read the reason; running the same again gives the same"),
-        (_, "ENV_VALUES_UNKNOWN") => (
+        (_, Code::EnvValuesUnknown) => (
             Next::Again,
             "run again: it looks whether they were taken, and sends them only if not",
         ),
@@ -316,80 +317,80 @@ fn ended(exit: Exit, code: &str) -> Verdict {
 }
 
 /// What can be done about a state that needs a decision, by its code.
-pub(super) fn decision(exit: Exit, code: &str) -> Verdict {
+pub(super) fn decision(exit: Exit, code: Code) -> Verdict {
     let (next, hint) = match code {
-        "TX_GONE" | "TX_REPLACED" | "JOURNAL_ROLLED_BACK" => (
+        Code::TxGone | Code::TxReplaced | Code::JournalRolledBack => (
             Next::Step("execute", "--new-nonce"),
             "if nothing of this upgrade can still be mined, agree to a new nonce with --new-nonce",
         ),
-        "UPDATE_PENDING" => (
+        Code::UpdatePending => (
             Next::with("--supersede"),
             "if the other update may end by this one, agree to it with --supersede",
         ),
-        "HASH_UNVERIFIABLE" => (
+        Code::HashUnverifiable => (
             Next::with("--accept-unverified-hash"),
             "if you have checked the hash by other means, agree to it with --accept-unverified-hash",
         ),
-        "SIGNER_NEEDED" => (Next::with("--signer env:NAME"), "name the owner's key by --signer"),
-        "SERVICE_NOT_PROPOSER" => (
+        Code::SignerNeeded => (Next::with("--signer env:NAME"), "name the owner's key by --signer"),
+        Code::ServiceNotProposer => (
             Next::with("--signer env:NAME"),
             "name the key of who proposed it by --signer",
         ),
-        "FEE_TOO_LOW" => (
+        Code::FeeTooLow => (
             Next::with("--signer env:NAME"),
             "name the owner's key by --signer, to sign with higher fees",
         ),
-        "FUNDS" => (Next::Resume, "send the key what is missing"),
-        "OPERATION_IN_PROGRESS" => (Next::Again, "wait until the other operation of this CVM is over"),
-        "COMMIT_REJECTED_466" => (
+        Code::Funds => (Next::Resume, "send the key what is missing"),
+        Code::OperationInProgress => (Next::Again, "wait until the other operation of this CVM is over"),
+        Code::CommitRejected466 => (
             Next::Resume,
             "go on: it prepares again with the same change and asks for the same hash",
         ),
-        "TOKEN_EXPIRED" => (
+        Code::TokenExpired => (
             Next::Step("resume", CONSENT_FLAG),
             "agree to preparing again by --yes: the hash has to come out the same, and no new signature is needed",
         ),
-        "OWNER_RENOUNCED" => (Next::Look, "nobody can allow a new hash for this app: deploy a new one"),
-        "DEVICE_NOT_ALLOWED" => (
+        Code::OwnerRenounced => (Next::Look, "nobody can allow a new hash for this app: deploy a new one"),
+        Code::DeviceNotAllowed => (
             Next::Look,
             "the owner has to let the device in: first by `countersign app devices add DEVICE`, or in the same approval by \
              --add-device DEVICE, where that is all that is missing, or a Safe or a timelock owns the app",
         ),
-        "OLDER_HASHES_ALLOWED" => (
+        Code::OlderHashesAllowed => (
             Next::Look,
             "the owner has to take them away: by `countersign app hashes remove HASH`, or, where a Safe or a timelock owns \
              the app, in the same approval by --revoke-old",
         ),
-        "NOT_A_SAFE" => (
+        Code::NotASafe => (
             Next::Again,
             "check address and chain id: what is a Safe on one chain can be nothing, or somebody else's, on another",
         ),
-        "KMS_OFFCHAIN" => (Next::Look, "use Phala Cloud's own tools for this CVM"),
-        "NOTHING_TO_APPROVE" => (
+        Code::KmsOffchain => (Next::Look, "use Phala Cloud's own tools for this CVM"),
+        Code::NothingToApprove => (
             Next::Again,
             "change something that the compose hash covers, or use Phala Cloud's own tools",
         ),
         _ => governance::decision(code).unwrap_or_else(|| environment_decision(code)),
     };
-    verdict(exit, code.to_owned(), next, hint)
+    verdict(exit, code, next, hint)
 }
 
 /// The same for the guest's environment, and for whatever has no hint of its own.
-fn environment_decision(code: &str) -> (Next, &'static str) {
+fn environment_decision(code: Code) -> (Next, &'static str) {
     match code {
-        "ENV_NEEDED" => (
+        Code::EnvNeeded => (
             Next::Step("prepare", "--env-file FILE"),
             "prepare again with the same change and the file with the environment",
         ),
-        "ENV_NAME_NOT_ALLOWED" => (
+        Code::EnvNameNotAllowed => (
             Next::Again,
             "name these variables by --allowed-env as well, or leave --allowed-env out",
         ),
-        "ENV_VALUES_LATE" => (
+        Code::EnvValuesLate => (
             Next::Command("resume"),
             "take the update to its end, then give the other values to `countersign upgrade`: they need no approval",
         ),
-        "ENV_VALUES_ONLY" => (
+        Code::EnvValuesOnly => (
             Next::Again,
             "send them with `countersign upgrade`, or change something that the compose hash covers as well",
         ),
@@ -400,39 +401,39 @@ fn environment_decision(code: &str) -> (Next, &'static str) {
 /// What can be done about a mismatch, by its code.
 fn mismatch(stop: &Stop) -> Verdict {
     let (next, hint) = match stop.code {
-        "SIGNER_NOT_OWNER" | "SIGNER_NOT_SENDER" => {
+        Code::SignerNotOwner | Code::SignerNotSender => {
             (Next::Again, format!("name the key of {} by --signer", stop.expected))
         }
-        "CLOUD_MISMATCH" => (
+        Code::CloudMismatch => (
             Next::Again,
             format!(
                 "the upgrade was begun at {}: set PHALA_CLOUD_API_PREFIX to that",
                 stop.expected
             ),
         ),
-        "APPS_MISMATCH" => (
+        Code::AppsMismatch => (
             Next::Look,
             "one transaction is for apps of one owner on one chain: name only such; where somebody's proposal says otherwise, \
              approve nothing of it"
                 .to_owned(),
         ),
-        "SIGNATURE_REFUSED" => (
+        Code::SignatureRefused => (
             Next::Look,
             "ask whoever sent it what they signed; those that count are kept, and what is to be signed is unchanged"
                 .to_owned(),
         ),
-        "CHAIN_NOT_TRUSTWORTHY" => (
+        Code::ChainNotTrustworthy => (
             Next::Look,
             "commit nothing; ask other endpoints with --rpc-url whether the chain itself went back".to_owned(),
         ),
-        "HASH_MISMATCH" | "HASH_CHANGED" => (
+        Code::HashMismatch | Code::HashChanged => (
             Next::Look,
             format!(
                 "do not approve {}; find out who changed what, before anything else",
                 stop.found
             ),
         ),
-        "DEPLOY_MISMATCH" => (
+        Code::DeployMismatch => (
             Next::Look,
             "do not use such an app: find out what the KMS's contract and the transaction did, before anything else"
                 .to_owned(),

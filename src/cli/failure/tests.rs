@@ -557,7 +557,7 @@ fn journals() -> Vec<(JournalError, Exit, &'static str)> {
 fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
     let message = || "m".to_owned();
     let stop = Stop {
-        code: "HASH_MISMATCH",
+        code: Code::HashMismatch,
         what: "compose hash".to_owned(),
         expected: "0x01".to_owned(),
         found: "0x02".to_owned(),
@@ -567,7 +567,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
         (UpgradeError::Stop(Box::new(stop)), Exit::Verify, "HASH_MISMATCH"),
         (
             UpgradeError::Decide {
-                code: "TX_GONE",
+                code: Code::TxGone,
                 message: message(),
                 source: None,
             },
@@ -576,7 +576,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
         ),
         (
             UpgradeError::Blocked {
-                code: "UPDATE_PENDING".to_owned(),
+                code: Code::UpdatePending,
                 message: message(),
             },
             Exit::State,
@@ -592,7 +592,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
         ),
         (
             UpgradeError::Failed {
-                code: "BOOT_FAILED",
+                code: Code::BootFailed,
                 message: message(),
             },
             Exit::Failed,
@@ -600,7 +600,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
         ),
         (
             UpgradeError::Unknown {
-                code: "COMMIT_UNKNOWN",
+                code: Code::CommitUnknown,
                 message: message(),
                 source: None,
             },
@@ -609,12 +609,12 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
         ),
         (
             UpgradeError::Later {
-                code: "API_LAG",
+                code: Code::CloudBehindChain,
                 message: message(),
                 source: None,
             },
             Exit::Later,
-            "API_LAG",
+            "CLOUD_BEHIND_CHAIN",
         ),
         (
             UpgradeError::Ask(AskError::Nobody(format!(
@@ -659,7 +659,7 @@ fn clis() -> Vec<(CliError, Exit, &'static str)> {
     vec![
         (
             CliError::Usage {
-                code: "USAGE_NO_CVM",
+                code: Code::UsageNoCvm,
                 message: String::new(),
                 hint: "name it".to_owned(),
                 next: Next::with("--cvm NAME"),
@@ -679,7 +679,7 @@ fn clis() -> Vec<(CliError, Exit, &'static str)> {
         ),
         (
             CliError::Input {
-                code: "INPUT_TEXT_FILE",
+                code: Code::InputTextFile,
                 message: String::new(),
                 hint: "save it".to_owned(),
             },
@@ -780,29 +780,29 @@ fn timelocks() -> Vec<(UpgradeError, &'static str, &'static str)> {
         message: "m".to_owned(),
     };
     let unseen = UpgradeError::Unknown {
-        code: "OPERATION_UNSEEN",
+        code: Code::OperationUnseen,
         message: "m".to_owned(),
         source: None,
     };
     vec![
-        (decide("TIMELOCK_DELAY"), "TIMELOCK_DELAY", "--delay"),
-        (decide("TIMELOCK_NO_PROPOSER"), "TIMELOCK_NO_PROPOSER", "--proposer"),
-        (decide("TIMELOCK_ROLE_MISSING"), "TIMELOCK_ROLE_MISSING", "--signer"),
+        (decide(Code::TimelockDelay), "TIMELOCK_DELAY", "--delay"),
+        (decide(Code::TimelockNoProposer), "TIMELOCK_NO_PROPOSER", "--proposer"),
+        (decide(Code::TimelockRoleMissing), "TIMELOCK_ROLE_MISSING", "--signer"),
         (
-            decide("TIMELOCK_WOULD_FAIL"),
+            decide(Code::TimelockWouldFail),
             "TIMELOCK_WOULD_FAIL",
             "nothing was signed",
         ),
         (
-            decide("OPERATION_WITHOUT_EFFECT"),
+            decide(Code::OperationWithoutEffect),
             "OPERATION_WITHOUT_EFFECT",
             "used up",
         ),
-        (decide("OPERATION_IN_PROGRESS"), "OPERATION_IN_PROGRESS", "wait"),
-        (stop("TIMELOCK_CHANGED"), "TIMELOCK_CHANGED", "timelock's code"),
-        (stop("OPERATION_MISMATCH"), "OPERATION_MISMATCH", "commit nothing"),
-        (failed("OPERATION_CANCELLED"), "OPERATION_CANCELLED", "--new-nonce"),
-        (failed("TIMELOCK_CALL_FAILED"), "TIMELOCK_CALL_FAILED", "--new-nonce"),
+        (decide(Code::OperationInProgress), "OPERATION_IN_PROGRESS", "wait"),
+        (stop(Code::TimelockChanged), "TIMELOCK_CHANGED", "timelock's code"),
+        (stop(Code::OperationMismatch), "OPERATION_MISMATCH", "commit nothing"),
+        (failed(Code::OperationCancelled), "OPERATION_CANCELLED", "--new-nonce"),
+        (failed(Code::TimelockCallFailed), "TIMELOCK_CALL_FAILED", "--new-nonce"),
         (unseen, "OPERATION_UNSEEN", "--new-nonce"),
     ]
 }
@@ -839,7 +839,7 @@ fn l4_after_a_cancelled_operation_the_next_command_schedules_it_anew() {
 fn every_error_has_its_code_and_its_exit_code() {
     for (error, exit, code) in every() {
         let verdict = judge(&error);
-        assert_eq!((verdict.exit, verdict.code.as_str()), (exit, code), "{error:?}");
+        assert_eq!((verdict.exit, verdict.code.name()), (exit, code), "{error:?}");
     }
 }
 
@@ -915,7 +915,7 @@ fn d9_too_many_open_files_is_worth_another_try() {
 #[test]
 fn the_servers_code_and_request_id_reach_the_facts_also_from_below() {
     let below = UpgradeError::Unknown {
-        code: "COMMIT_UNKNOWN",
+        code: Code::CommitUnknown,
         message: "no answer".to_owned(),
         source: Some(Box::new(CloudError::Unavailable(server(502)))),
     };

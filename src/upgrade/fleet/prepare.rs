@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::roster::{Charter, Decision, is_member_name};
 use super::{Fleet, Halt, Invitation, Named, Standing, hold, standing_in};
 use crate::cloud::CvmId;
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil::point;
 use crate::upgrade::journal::{self, FleetJournal, JournalError, SCHEMA};
@@ -53,7 +54,7 @@ impl Fleet {
         };
         let cvms = run.candidates(invited)?;
         let Some((first, others)) = cvms.split_first() else {
-            return Err(UpgradeError::decide("FLEET_EMPTY", "no CVM was named").into());
+            return Err(UpgradeError::decide(Code::FleetEmpty, "no CVM was named").into());
         };
         let planned = plan(world, &run.intent_of(first)).await;
         let planned = planned.map_err(|error| Halt::of(first.as_str(), error))?;
@@ -87,7 +88,7 @@ impl Run<'_> {
         for cvm in wanted {
             if !is_member_name(cvm.as_str()) {
                 return Err(UpgradeError::decide(
-                    "FLEET_NAME",
+                    Code::FleetName,
                     format!("`{cvm}` would be named like a file of the fleet itself; name that CVM by its UUID"),
                 ));
             }
@@ -106,7 +107,7 @@ impl Run<'_> {
         }
         if standing_in(self.journal, &name)?.1.identity().is_some() {
             return Err(UpgradeError::decide(
-                "FLEET_MEMBER_BEGUN",
+                Code::FleetMemberBegun,
                 format!(
                     "{cvm} is being prepared already; `countersign reject --dir {}` gives it up",
                     self.dir.join(&name).display()
@@ -140,7 +141,7 @@ impl Run<'_> {
         if roster.charter.cloud != self.world.cloud.host() {
             let found = self.world.cloud.host();
             return Err(UpgradeError::stop(
-                "CLOUD_MISMATCH",
+                Code::CloudMismatch,
                 "API host",
                 &roster.charter.cloud,
                 found,
@@ -243,7 +244,7 @@ impl Run<'_> {
         upgrade.advance(&own, Goal::Verified, self.limits).await?;
         match upgrade.state().verified() {
             Some((hash, _)) => Ok(Some(*hash)),
-            None => Err(UpgradeError::decide("FLEET_HASH", format!("{cvm} has no hash yet"))),
+            None => Err(UpgradeError::decide(Code::FleetHash, format!("{cvm} has no hash yet"))),
         }
     }
 
@@ -254,7 +255,7 @@ impl Run<'_> {
         };
         let shown = |(app, chain_id): (Address, u64)| format!("{app} on chain {chain_id}");
         Err(UpgradeError::stop(
-            "FLEET_APP_MISMATCH",
+            Code::FleetAppMismatch,
             format!("app of {cvm}"),
             shown(expected),
             shown(found),
@@ -308,7 +309,7 @@ impl Run<'_> {
         }
         let (Some(first), Some(compose_hash)) = (members.first(), hash) else {
             return Err(UpgradeError::decide(
-                "FLEET_EMPTY",
+                Code::FleetEmpty,
                 "no CVM is left to upgrade: each of them runs the hash already, or was given up",
             )
             .into());
@@ -333,5 +334,5 @@ impl Run<'_> {
 }
 
 fn other_hash(cvm: &CvmId, found: ComposeHash, known: ComposeHash) -> UpgradeError {
-    UpgradeError::stop("FLEET_HASH_MISMATCH", format!("compose hash of {cvm}"), known, found)
+    UpgradeError::stop(Code::FleetHashMismatch, format!("compose hash of {cvm}"), known, found)
 }

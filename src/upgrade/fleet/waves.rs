@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::roster::{Decision, Roster, WaveEnd};
 use super::{Fleet, Halt, Named, Standing, hold, standing_in};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::signer::Consent;
 use crate::upgrade::journal::FleetJournal;
@@ -97,7 +98,7 @@ fn require_approval(journal: &FleetJournal, roster: &Roster) -> Result<(), Halt>
     }
     let error = match &state.abandoned {
         Some(why) => UpgradeError::decide(
-            "ABANDONED",
+            Code::Abandoned,
             format!("the upgrade whose proposal was to be approved was given up: {why}"),
         ),
         None => UpgradeError::TooEarly {
@@ -201,7 +202,7 @@ async fn commit_one(
             Ok(())
         }
         Outcome::Pending(pending) => Err(UpgradeError::Later {
-            code: "FLEET_MEMBER_PENDING",
+            code: Code::FleetMemberPending,
             message: format!("{cvm} is not done: {}", pending.what),
             source: None,
         }),

@@ -9,6 +9,7 @@ use super::found::{Found, FoundTx, Posted, Source};
 use super::paper::show;
 use super::{CallShown, Problem};
 use crate::chain::Call;
+use crate::code::Code;
 use crate::safe::service::{Service, ServiceError, ServiceTx};
 use crate::safe::{
     Digests, Recognition, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields, SignatureSet, recognise,
@@ -65,7 +66,7 @@ pub async fn review_posted(
     let chain = world.chain(wanted.chain_id).await?;
     let Some(info) = SafeInfo::read(&chain, wanted.safe).await? else {
         return Err(UpgradeError::stop(
-            "NOT_A_SAFE",
+            Code::NotASafe,
             format!("{} on chain {}", wanted.safe, wanted.chain_id),
             "a Safe",
             "none",
@@ -127,7 +128,7 @@ impl Board<'_> {
         };
         self.judge_safe(&mut found);
         if posted.is_empty() {
-            found.decide("SERVICE_NO_TX", "the service shows no such transaction of this Safe");
+            found.decide(Code::ServiceNoTx, "the service shows no such transaction of this Safe");
         }
         for tx in posted {
             self.judge(&mut found, tx);
@@ -135,7 +136,7 @@ impl Board<'_> {
         let holding = posted.iter().filter(|tx| tx.holds_its_nonce()).count();
         if holding > 1 && found.is_clean() {
             found.decide(
-                "SAFE_COMPETITORS",
+                Code::SafeCompetitors,
                 format!("{holding} signed transactions of the Safe have this nonce: only one of them can be executed"),
             );
         }
@@ -235,7 +236,7 @@ impl Board<'_> {
         let counts = wanted || tx.holds_its_nonce();
         if computed != tx.claimed_hash && counts {
             let told = ("safeTxHash", computed.to_string(), tx.claimed_hash.to_string());
-            return found.stop("SERVICE_TAMPERED", told);
+            return found.stop(Code::ServiceTampered, told);
         }
         for owner in not_theirs(tx) {
             if counts {
@@ -244,7 +245,7 @@ impl Board<'_> {
                     format!("a signature of {owner}"),
                     "somebody else's".to_owned(),
                 );
-                found.stop("SERVICE_TAMPERED", told);
+                found.stop(Code::ServiceTampered, told);
             }
         }
         let accepted = self.accept(&tx.fields);
@@ -255,16 +256,16 @@ impl Board<'_> {
         match self.difference(tx, refused) {
             Some(difference) if counts => {
                 let told = (&*format!("Safe transaction {computed}"), self.expected(), difference);
-                found.stop("SERVICE_DIFFERS", told);
+                found.stop(Code::ServiceDiffers, told);
                 found.judge_calls();
             }
             Some(_) => found.warnings.push(Warning {
-                code: "SERVICE_UNSIGNED".to_owned(),
+                code: Code::ServiceUnsigned,
                 text: format!("the service also shows {computed}, which nobody has signed and which is not this one"),
             }),
             None if self.proposal.is_none() && counts => found.judge_calls(),
             None if self.ours.is_some_and(|ours| ours != computed) => found.warnings.push(Warning {
-                code: "SERVICE_OTHER_HASH".to_owned(),
+                code: Code::ServiceOtherHash,
                 text: format!(
                     "{computed} makes the same calls as the proposal under another hash: only one of them should be signed"
                 ),
@@ -275,14 +276,14 @@ impl Board<'_> {
         if self.proposal.is_none() && counts && tx.fields.nonce < next {
             let nonce = tx.fields.nonce;
             let why = format!("nonce {nonce} of the Safe is used up, its next one is {next}");
-            found.decide("SAFE_NONCE_TAKEN", why);
+            found.decide(Code::SafeNonceTaken, why);
         }
     }
 
     fn judge_rejection(&self, found: &mut Found, (wanted, counts): (bool, bool)) {
         if counts && (self.proposal.is_some() || !wanted) {
             found.decide(
-                "SAFE_REJECTING",
+                Code::SafeRejecting,
                 "owners have begun to reject this nonce: the service shows a transaction that only uses it up",
             );
         }
@@ -306,7 +307,7 @@ fn same_safe(wanted: Wanted, proposal: &Proposal) -> Result<Option<B256>, Upgrad
     );
     if expected != found {
         return Err(UpgradeError::stop(
-            "SAFE_MISMATCH",
+            Code::SafeMismatch,
             "Safe of the proposal",
             expected,
             found,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::paper::{show, told};
 use super::{CallShown, Problem};
 use crate::chain::{AppQuery, Call, ChainError};
+use crate::code::Code;
 use crate::safe::builder_file::{Batch, Checksum};
 use crate::safe::{Digests, Recognition, SafeDomain, SafeTxFields, recognise_batch};
 use crate::upgrade::findings::Warning;
@@ -96,7 +97,7 @@ pub struct Posted {
 }
 
 impl Found {
-    pub(super) fn stop(&mut self, code: &'static str, (what, expected, found): (&str, String, String)) {
+    pub(super) fn stop(&mut self, code: Code, (what, expected, found): (&str, String, String)) {
         self.problems.push(Problem::Stop(Stop {
             code,
             what: what.to_owned(),
@@ -106,7 +107,7 @@ impl Found {
         }));
     }
 
-    pub(super) fn decide(&mut self, code: &str, message: impl Into<String>) {
+    pub(super) fn decide(&mut self, code: Code, message: impl Into<String>) {
         self.problems.push(Problem::Decide {
             code: code.to_owned(),
             message: message.into(),
@@ -125,7 +126,7 @@ impl Found {
             let of_an_upgrade = call.decoded.as_ref().is_some_and(|decoded| decoded.of_an_upgrade);
             if !of_an_upgrade {
                 let found = (&*format!("call {index}"), "a call of an upgrade".to_owned(), told(call));
-                self.stop("CALL_REFUSED", found);
+                self.stop(Code::CallRefused, found);
             }
             if !call.value.is_zero() {
                 let found = (
@@ -133,12 +134,12 @@ impl Found {
                     "0 wei".to_owned(),
                     format!("{} wei", call.value),
                 );
-                self.stop("CALL_REFUSED", found);
+                self.stop(Code::CallRefused, found);
             }
             if !call.to_the_app {
                 let app = calls.first().map(|first| first.to.to_string()).unwrap_or_default();
                 let found = (&*format!("target of call {index}"), app, call.to.to_string());
-                self.stop("FOREIGN_TARGET", found);
+                self.stop(Code::ForeignTarget, found);
             }
         }
     }
@@ -164,12 +165,12 @@ impl Found {
                 Ok(state) => {
                     if let Some(safe) = self.safe.filter(|safe| *safe != state.owner) {
                         let found = ("owner of the app", safe.to_string(), state.owner.to_string());
-                        self.stop("OWNER_MISMATCH", found);
+                        self.stop(Code::OwnerMismatch, found);
                     }
                 }
                 Err(ChainError::NotAnApp { .. }) => {
                     self.stop(
-                        "NOT_AN_APP",
+                        Code::NotAnApp,
                         ("target", "an app's contract".to_owned(), app.to_string()),
                     );
                 }
@@ -227,7 +228,7 @@ pub fn review_batch((file, checksum): (&Batch, Checksum), proposal: Option<&Prop
     let difference = difference(file, proposal);
     if let Some(difference) = &difference {
         let told = ("calls of the file", calls(&proposal.calls), difference.clone());
-        found.stop("BATCH_DIFFERS", told);
+        found.stop(Code::BatchDiffers, told);
         found.judge_calls();
     }
     for tx in &mut found.transactions {
@@ -239,7 +240,7 @@ pub fn review_batch((file, checksum): (&Batch, Checksum), proposal: Option<&Prop
 
 impl Found {
     fn remark(&mut self, file: &Batch, checksum: Checksum) {
-        let mut warn = |code: &str, text: &str| {
+        let mut warn = |code: Code, text: &str| {
             self.warnings.push(Warning {
                 code: code.to_owned(),
                 text: text.to_owned(),
@@ -247,13 +248,13 @@ impl Found {
         };
         if checksum == Checksum::Missing {
             warn(
-                "NO_CHECKSUM",
+                Code::NoChecksum,
                 "the file has no checksum; the wallet warns when it is imported",
             );
         }
         if file.safe.is_none() {
             warn(
-                "NO_SAFE_NAMED",
+                Code::NoSafeNamed,
                 "the file does not say for which Safe it is; it can be imported into any",
             );
         }

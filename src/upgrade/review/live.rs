@@ -4,6 +4,7 @@ use alloy::primitives::Address;
 
 use super::{AppNow, OwnerIs, Problem, Question, Review, Trial, Turn};
 use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask, Reverted};
+use crate::code::Code;
 use crate::safe::{Look, LookError, SafeInfo, SafeStatus, Simulation, Watched, look, observe, simulate};
 use crate::upgrade::approve::{app_now, check_pins};
 use crate::upgrade::ballot::{check_child, judge, same_hash};
@@ -58,7 +59,7 @@ pub(super) async fn compare(
             review.simulation = try_calls(&chain, &block, (sender, &proposal.expected_calls())).await?;
             if let Trial::Refused { why, .. } = &review.simulation {
                 let message = format!("the call would fail now: {why}");
-                review.decide("CALL_WOULD_FAIL", message);
+                review.decide(Code::CallWouldFail, message);
             }
             Ok(())
         }
@@ -108,7 +109,7 @@ impl Safe<'_> {
         if used && !review.problems.iter().any(Problem::is_settled) {
             let by = self.used_by(self.ceremony.block.number).await?;
             review.decide(
-                "SAFE_NONCE_TAKEN",
+                Code::SafeNonceTaken,
                 format!(
                     "nonce {} of the Safe is used up {by}, its next one is {}: a signature would count for nothing",
                     self.ballot.tx.fields().nonce,
@@ -169,7 +170,7 @@ impl Safe<'_> {
         };
         match &simulated {
             Trial::Refused { why, .. } => {
-                review.decide("SAFE_WOULD_FAIL", format!("executing it now would fail: {why}"));
+                review.decide(Code::SafeWouldFail, format!("executing it now would fail: {why}"));
             }
             Trial::NotOffered => review
                 .unchecked

@@ -20,6 +20,7 @@ use super::ballot::judge;
 use super::findings::Warning;
 use super::{Limits, Proposal, Route, State, Stop, Target, UpgradeError, World};
 use crate::chain::{AppState, OperationState};
+use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, FieldChange, Verification};
 use crate::safe::{Decoded, Digests, SafeInfo};
 
@@ -409,7 +410,7 @@ pub enum Problem {
     /// The world changed, or somebody has to decide.
     Decide {
         /// Stable code.
-        code: String,
+        code: Code,
         /// What happened.
         message: String,
     },
@@ -448,7 +449,7 @@ impl Problem {
 
     /// Whether it says already that nothing is left to be signed.
     fn is_settled(&self) -> bool {
-        matches!(self, Self::Decide { code, .. } if ["HASH_ALREADY_ALLOWED", "SAFE_TX_GONE", "ABANDONED"].contains(&code.as_str()))
+        matches!(self, Self::Decide { code, .. } if [Code::HashAlreadyAllowed, Code::SafeTxGone, Code::Abandoned].contains(code))
     }
 
     /// What an error means for a review: a finding, unless nothing could be read.
@@ -492,7 +493,7 @@ impl Review {
         Ok(())
     }
 
-    fn decide(&mut self, code: &str, message: impl Into<String>) {
+    fn decide(&mut self, code: Code, message: impl Into<String>) {
         self.problems.push(Problem::Decide {
             code: code.to_owned(),
             message: message.into(),

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::paper;
 use super::{AppNow, Asked, HashCheck, Image, Machine, Problem, Question, Review};
 use crate::chain::Chain;
+use crate::code::Code;
 use crate::compose::FieldChange;
 use crate::safe::Trust;
 use crate::upgrade::approve::{app_now, check_pins};
@@ -86,7 +87,7 @@ impl Review {
     pub(super) fn judge_force(&mut self, in_force: bool) {
         if in_force && !self.problems.iter().any(Problem::is_settled) {
             self.decide(
-                "HASH_ALREADY_ALLOWED",
+                Code::HashAlreadyAllowed,
                 "the change is in force already: nobody has to sign",
             );
         }
@@ -100,7 +101,7 @@ impl Review {
         };
         let names: Vec<String> = proposal.others.iter().map(Proposal::name).collect();
         Err(UpgradeError::decide(
-            "APP_NOT_IN_PROPOSAL",
+            Code::AppNotInProposal,
             format!(
                 "the proposal has no other app with the CVM `{name}`; the others are: {}",
                 if names.is_empty() {

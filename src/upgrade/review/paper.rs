@@ -11,6 +11,7 @@ use super::{
     Owner, Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
 };
 use crate::chain::Call;
+use crate::code::Code;
 use crate::compose::{Changes, Manifest, Verification};
 use crate::safe::deployments::{self, Identity};
 use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
@@ -27,7 +28,7 @@ pub(super) fn review(
     let ballot = ceremony.map(|ceremony| ceremony.ballot(question.rejects));
     if ballot.is_none() && question.rejects {
         return Err(UpgradeError::decide(
-            "NO_SAFE",
+            Code::NoSafe,
             format!(
                 "there is no Safe transaction to reject: the owner of the app is {}",
                 plan.app_state.owner
@@ -314,7 +315,7 @@ impl Review {
             |hash| format!("{hash} (computed from your files)"),
         );
         self.problems.push(Problem::Stop(Stop {
-            code: "HASH_MISMATCH",
+            code: Code::HashMismatch,
             what: format!("{} of the proposal", fields.join(", ")),
             expected: yours,
             found: format!("{hash} (of the proposal)"),
@@ -334,7 +335,7 @@ impl Review {
         };
         if let Some(call) = self.transaction.calls.iter().find(|call| !fits(call)) {
             self.problems.push(Problem::Stop(Stop {
-                code: "CALL_REFUSED",
+                code: Code::CallRefused,
                 what: "a call of the upgrade".to_owned(),
                 expected: format!("what makes this of the app {}: {}", proposal.app(), proposal.told()),
                 found: told(call),
@@ -354,23 +355,23 @@ impl Review {
             );
             if !limits.accept_unverified_hash {
                 self.decide(
-                    "HASH_UNVERIFIABLE",
+                    Code::HashUnverifiable,
                     "the compose hash cannot be recomputed from the proposal",
                 );
             }
         }
         if let Some(why) = &state.abandoned {
-            self.decide("ABANDONED", format!("the upgrade was given up: {why}"));
+            self.decide(Code::Abandoned, format!("the upgrade was given up: {why}"));
         } else if let Some(why) = &state.safe_gone {
-            self.decide("SAFE_TX_GONE", why.clone());
+            self.decide(Code::SafeTxGone, why.clone());
         } else if state.proof().is_some() {
             self.decide(
-                "HASH_ALREADY_ALLOWED",
+                Code::HashAlreadyAllowed,
                 "the change is in force already: nobody has to sign",
             );
         } else if state.is_rejecting() && !question.rejects {
             self.decide(
-                "SAFE_REJECTING",
+                Code::SafeRejecting,
                 "somebody decided to reject the Safe transaction; signing it would undo that",
             );
         }

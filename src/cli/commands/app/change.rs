@@ -14,6 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, ROOT, Settings, Typed};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::upgrade::{self, Goal, InUse, Plan, PolicyIntent, Step, Upgrade, Wish};
 
@@ -356,7 +357,7 @@ impl<'a> Request<'a> {
 /// directory of its own.
 fn free_dir(plan: &Plan) -> Result<PathBuf, CliError> {
     let usual = Upgrade::default_dir(Path::new(ROOT), plan);
-    let in_force = plan.blockers.iter().any(|blocker| blocker.code == "POLICY_IN_FORCE");
+    let in_force = plan.blockers.iter().any(|blocker| blocker.code == Code::PolicyInForce);
     for number in 1..=MOST_DIRS {
         let dir = match number {
             1 => usual.clone(),

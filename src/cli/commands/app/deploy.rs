@@ -17,6 +17,7 @@ use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
 use crate::cli::settings::{self, ROOT, Settings, Typed};
 use crate::cloud::KmsId;
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::env::EnvName;
 use crate::fsutil;
@@ -135,7 +136,7 @@ impl Deploy {
                 "this version does not know the KMS contract {}: make sure that it is the one that will guard the app",
                 self.kms_contract
             );
-            report.warn("KMS_NOT_KNOWN", text);
+            report.warn(Code::KmsNotKnown, text);
         }
         Ok(report)
     }
@@ -226,7 +227,7 @@ impl Deploy {
             calls: vec![deployment.call()?],
         };
         let text = builder_file::export(&batch, Form::Raw).map_err(|error| CliError::Input {
-            code: "INPUT_TOO_LONG",
+            code: Code::InputTooLong,
             message: error.to_string(),
             hint: "send the calldata as it is".to_owned(),
         })?;
@@ -299,7 +300,7 @@ impl Deploy {
         world: &World<'_>,
         (deployment, dir, outcome): (&Deployment, &Path, &Outcome),
     ) -> Result<(), CliError> {
-        if !matches!(outcome, Outcome::Pending(pending) if pending.code == "PENDING_OWNER") {
+        if !matches!(outcome, Outcome::Pending(pending) if pending.code == Code::PendingOwner) {
             return Ok(());
         }
         self.show_call(report, deployment)?;
@@ -417,7 +418,7 @@ fn recorded(dir: &Path) -> Result<Option<Deployment>, CliError> {
 /// The values have to come from somewhere, and go somewhere.
 fn unsealed() -> CliError {
     CliError::Usage {
-        code: "USAGE_MISSING_ARGUMENT",
+        code: Code::UsageMissingArgument,
         message:
             "an environment is sealed from --env-file or --env, with --kms-id, once the app is made: with --signer, with \
              --dir, or with --transaction-hash and --sealed-out"
@@ -430,28 +431,28 @@ fn unsealed() -> CliError {
 /// What is certain of a transaction that made no such app.
 fn failed(failure: &DeployFailure) -> Report {
     let (exit, code, hint) = match failure {
-        DeployFailure::NotSettled { .. } => (Exit::Pending, "PENDING_FINALITY", "run again later"),
+        DeployFailure::NotSettled { .. } => (Exit::Pending, Code::PendingFinality, "run again later"),
         DeployFailure::Reverted { .. } => (
             Exit::Failed,
-            "TX_REVERTED",
+            Code::TxReverted,
             "no app was made: try the call again without --transaction-hash, which shows why it fails",
         ),
         _ => (
             Exit::Verify,
-            "DEPLOY_MISMATCH",
+            Code::DeployMismatch,
             "do not use that app; compare the transaction with what was asked for",
         ),
     };
     let mut report = Report::done("app deploy", failure.to_string());
     report.exit = exit;
-    code.clone_into(&mut report.code);
+    report.code = code;
     report.hint = Some(hint.to_owned());
     report
 }
 
 fn no_safe(address: Address) -> UpgradeError {
     UpgradeError::Decide {
-        code: "NOT_A_SAFE",
+        code: Code::NotASafe,
         message: format!("{address} is no Safe, so there is none that could import the file"),
         source: None,
     }

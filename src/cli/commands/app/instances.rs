@@ -14,6 +14,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, Settings, Typed, text_file};
 use crate::cloud::{Cvm, CvmId, Patch};
+use crate::code::Code;
 use crate::compose::Changes;
 use crate::upgrade::{Goal, Intent, Seat, Target};
 
@@ -101,7 +102,7 @@ impl ListArgs {
                 let named = settings::cvm(self.cvm.as_ref(), &Project::here()?)?.value;
                 let cvm = cloud.cvm(&named).await?;
                 cvm.app_id.or(cvm.kms.app_contract).ok_or_else(|| CliError::Input {
-                    code: "INPUT_NO_APP",
+                    code: Code::InputNoApp,
                     message: format!("Phala Cloud names no app for `{named}`"),
                     hint: "name the app by its address".to_owned(),
                 })?

@@ -10,6 +10,7 @@ use crate::chain::{AppState, PolicyEntry, PolicyHistory, PolicyPlace};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::upgrade::Warning;
 
@@ -96,7 +97,7 @@ impl Read {
         let on = read.found.query.device;
         let mut report = read.report("app devices", &read.history.devices);
         if read.app.any_device {
-            report.warn("ANY_DEVICE", "every device may run the app, whatever the list says");
+            report.warn(Code::AnyDevice, "every device may run the app, whatever the list says");
         }
         let word = |entry: &PolicyEntry| {
             let cvm = read.found.cvm.as_ref().filter(|_| on == Some(entry.id))?;
@@ -147,7 +148,7 @@ impl Read {
 
 impl Report {
     /// A warning for people and programs.
-    pub(super) fn warn(&mut self, code: &str, text: impl Into<String>) {
+    pub(super) fn warn(&mut self, code: Code, text: impl Into<String>) {
         self.warnings.push(Warning {
             code: code.to_owned(),
             text: text.into(),
@@ -159,7 +160,7 @@ impl Report {
 pub(super) fn incomplete(report: &mut Report, why: Option<&str>) {
     if let Some(why) = why {
         let text = format!("the history is not known whole, there may be more entries and earlier events: {why}");
-        report.warn("HISTORY_INCOMPLETE", text);
+        report.warn(Code::HistoryIncomplete, text);
     }
 }
 

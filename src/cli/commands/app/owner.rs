@@ -20,6 +20,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::text::Page;
 use crate::cli::view;
+use crate::code::Code;
 use crate::safe::SafeInfo;
 
 /// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
@@ -161,16 +162,19 @@ impl Power {
 
 fn warn(report: &mut Report, app: &AppState, owner: &Power) {
     match owner.kind {
-        OwnerKind::Nobody => report.warn("OWNER_RENOUNCED", "nobody owns the app: it can never be changed again"),
+        OwnerKind::Nobody => report.warn(
+            Code::OwnerRenounced,
+            "nobody owns the app: it can never be changed again",
+        ),
         OwnerKind::Contract if owner.safe.is_none() && owner.timelock.is_none() => report.warn(
-            "OWNER_UNKNOWN",
+            Code::OwnerUnknown,
             "the owner is a contract that is neither a Safe nor a timelock: who can act for it is not known",
         ),
         _ => {}
     }
     if let Some(heir) = app.pending_owner.filter(|heir| !heir.is_zero()) {
         report.warn(
-            "OWNER_PENDING",
+            Code::OwnerPending,
             format!("the app was offered to {heir}, who has not accepted it"),
         );
     }
@@ -178,16 +182,16 @@ fn warn(report: &mut Report, app: &AppState, owner: &Power) {
     let Timelock { info, roles } = timelock;
     if let Some(why) = &roles.incomplete {
         let text = format!("who may act for the timelock is not known whole: {why}");
-        report.warn("TIMELOCK_ROLES_UNKNOWN", text);
+        report.warn(Code::TimelockRolesUnknown, text);
     } else if roles.proposers.is_empty() {
         report.warn(
-            "TIMELOCK_NO_PROPOSER",
+            Code::TimelockNoProposer,
             "nobody may propose to the timelock: it can never act again",
         );
     }
     for admin in roles.admins.iter().filter(|admin| **admin != info.address) {
         let text = format!("{admin} can change the timelock's roles at once, without its delay");
-        report.warn("TIMELOCK_ADMIN", text);
+        report.warn(Code::TimelockAdmin, text);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::session::{Outside, Session};
 use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cloud::CvmId;
+use crate::code::Code;
 use crate::upgrade::UpgradeError;
 
 /// An app, by its address or by one of its CVMs.
@@ -123,7 +124,7 @@ impl Found {
 
 fn off_chain() -> CliError {
     CliError::from(UpgradeError::Decide {
-        code: "KMS_OFFCHAIN",
+        code: Code::KmsOffchain,
         message: "no on-chain KMS guards it, so there is no contract to read".to_owned(),
         source: None,
     })

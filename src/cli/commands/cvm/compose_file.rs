@@ -14,6 +14,7 @@ use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::{CommitCompose, Patch, ProvisionedCompose};
+use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, MAX_MANIFEST_BYTES, Manifest};
 use crate::env::EnvName;
 use crate::fsutil;
@@ -73,7 +74,7 @@ impl ComposeFile {
     async fn provision(&self, order: &Order<'_>, file: &Path) -> Result<Report, CliError> {
         if order.waiting.wait && self.on.dir.is_none() {
             return Err(CliError::Usage {
-                code: "USAGE_NOTHING_TO_WAIT_FOR",
+                code: Code::UsageNothingToWaitFor,
                 message: "provisioning a manifest changes nothing, so there is nothing to wait for".to_owned(),
                 hint: "leave --wait out here, and give it with --commit".to_owned(),
                 next: Next::Command("--help"),
@@ -131,7 +132,7 @@ fn read(file: &Path) -> Result<Manifest, CliError> {
     let max = u64::try_from(MAX_MANIFEST_BYTES).unwrap_or(u64::MAX);
     let bytes = fsutil::read(file, max).map_err(CliError::UserFile)?;
     Manifest::parse(&bytes).map_err(|error| CliError::Input {
-        code: "INPUT_MANIFEST",
+        code: Code::InputManifest,
         message: format!("`{}` is no manifest: {}", file.display(), told(&error)),
         hint: "give the app-compose.json of a CVM: one JSON object, every name in it once".to_owned(),
     })
@@ -162,7 +163,7 @@ fn changes(live: &Manifest, wanted: &Manifest) -> Result<Changes, CliError> {
         return Ok(changes);
     }
     Err(CliError::Usage {
-        code: "USAGE_MANIFEST_UPGRADE",
+        code: Code::UsageManifestUpgrade,
         message: format!(
             "an upgrade cannot change these fields of the manifest: {}",
             left.join(", ")

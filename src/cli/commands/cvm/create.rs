@@ -17,6 +17,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::text_file;
 use crate::cloud::{CommitProvision, CvmName, Goal, Gpus, KmsId, KmsKind, Provision, Provisioned};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::env::EnvName;
 
@@ -306,7 +307,7 @@ impl Create {
             );
             if !self.provision_only {
                 report.exit = Exit::State;
-                "APP_NEEDED".clone_into(&mut report.code);
+                report.code = Code::AppNeeded;
                 "an on-chain KMS guards it, so the app's contract has to be deployed before it is committed"
                     .clone_into(&mut report.message);
             }
@@ -340,7 +341,7 @@ impl Shape {
 /// clap asks for them; this is for whoever changes that.
 fn missing() -> CliError {
     CliError::Usage {
-        code: "USAGE_MISSING_ARGUMENT",
+        code: Code::UsageMissingArgument,
         message: "a new CVM needs a name and a compose file, a commit needs an app id and a hash".to_owned(),
         hint: "correct the arguments".to_owned(),
         next: Next::Command("--help"),

@@ -15,6 +15,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, ROOT};
 use crate::cloud::{Envs, Patch};
+use crate::code::Code;
 use crate::compose::Changes;
 use crate::env::EnvName;
 use crate::upgrade::{self, EnvRequest, ValuesChange};
@@ -106,7 +107,7 @@ impl EnvsArgs {
     async fn values(&self, order: &Order<'_>) -> Result<Report, CliError> {
         if self.proof.approved().is_some() {
             return Err(CliError::Usage {
-                code: "USAGE_SECOND_PHASE",
+                code: Code::UsageSecondPhase,
                 message: "an upgrade seals and sends these values itself".to_owned(),
                 hint: "leave --compose-hash out, and go on with the upgrade".to_owned(),
                 next: Next::Command("--help"),

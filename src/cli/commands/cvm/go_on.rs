@@ -16,6 +16,7 @@ use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::settings::{Settings, Typed};
 use crate::cloud::{Patch, Patched, Prepared};
+use crate::code::Code;
 use crate::compose::Changes;
 use crate::safe::Trust;
 use crate::upgrade::{EnvRequest, Expected, Goal, Intent, Target, TimelockChoice, Warning};
@@ -100,7 +101,7 @@ impl Order<'_> {
         let mut report = start(self.session(), &settings, intent, (on.dir.as_deref(), goal)).await?;
         if self.waiting.wait {
             report.warnings.push(Warning {
-                code: "NOTHING_TO_WAIT_FOR".to_owned(),
+                code: Code::NothingToWaitFor,
                 text: "the change is prepared, and waits for its approval: whoever commits it waits for the CVM"
                     .to_owned(),
             });
@@ -151,7 +152,7 @@ impl Order<'_> {
             "an on-chain KMS guards this CVM, so its app's owner has to allow {hash} first; nothing was changed"
         ));
         report.exit = Exit::State;
-        "HASH_REQUIRED".clone_into(&mut report.code);
+        report.code = Code::HashRequired;
         report.hint = Some("go on as an upgrade: it recomputes the hash, has it approved and proves it".to_owned());
         report
     }

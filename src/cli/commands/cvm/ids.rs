@@ -13,6 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::{CvmId, Goal, Refresh, RefreshMany, Refreshed, Settled};
+use crate::code::Code;
 
 /// How to refresh.
 #[derive(Debug, Clone, Copy, Args)]
@@ -93,7 +94,7 @@ fn judge(report: &mut Report, items: &[Refreshed]) {
     }
     if count > 0 {
         report.exit = Exit::State;
-        "INSTANCE_ID_UNSETTLED".clone_into(&mut report.code);
+        report.code = Code::InstanceIdUnsettled;
         report.message = format!("{count} of {} could not be settled", items.len());
         report.hint = Some("another id is there already: look at it, then agree to it with --overwrite".to_owned());
     }
@@ -149,7 +150,7 @@ impl InstanceIds {
             let left = end.saturating_duration_since(Instant::now());
             if let (Settled::Waiting(_), _) = settle(&api, (&cvm, Goal::InstanceId(id)), left).await? {
                 report.exit = Exit::Pending;
-                "PENDING_INSTANCE_ID".clone_into(&mut report.code);
+                report.code = Code::PendingInstanceId;
                 report.message = format!("the record of {cvm} does not name its instance id yet");
                 report.next = Some(super::order::get(&cvm));
                 return Ok(report);

@@ -9,6 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::{Cvm, Page, Paged};
+use crate::code::Code;
 use crate::compose::Form;
 use crate::upgrade::Warning;
 
@@ -121,7 +122,7 @@ impl ShowManifest {
         let mut report = Report::done("cvm manifest", "read");
         if form.is_none() {
             report.warnings.push(Warning {
-                code: "MANIFEST_FORM_UNKNOWN".to_owned(),
+                code: Code::ManifestFormUnknown,
                 text: "no form of this manifest gives the compose hash that the record names".to_owned(),
             });
         }

@@ -15,6 +15,7 @@ use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cli::text::Page;
 use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::{Ask as _, Consent};
@@ -275,7 +276,7 @@ pub(super) fn sealed(path: &Path) -> Result<String, CliError> {
     let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if text.is_empty() || !digits || text.len() % 2 == 1 {
         return Err(CliError::Input {
-            code: "INPUT_SEALED_ENV",
+            code: Code::InputSealedEnv,
             message: format!("`{}` is no sealed environment: it has to be hex digits", path.display()),
             hint: "seal the environment for the app's key first; never give it in the clear".to_owned(),
         });

@@ -14,6 +14,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::text_file;
 use crate::cloud::{Changed, Goal, Gpus, Patch, Registration, ResourceChange, Visibility};
+use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
 use crate::env::EnvName;
 use crate::upgrade::EnvRequest;
@@ -167,7 +168,7 @@ impl PatchArgs {
         if let Some(approved) = self.proof.approved() {
             if patch != Patch::default() {
                 return Err(CliError::Usage {
-                    code: "USAGE_SECOND_PHASE",
+                    code: Code::UsageSecondPhase,
                     message: "the second phase names the hash alone: the change is the first phase's".to_owned(),
                     hint: "leave the change out, or leave --compose-hash out".to_owned(),
                     next: Next::Command("--help"),
@@ -309,7 +310,7 @@ fn changes(patch: &Patch) -> Vec<(&'static str, String)> {
 
 fn nothing() -> CliError {
     CliError::Usage {
-        code: "USAGE_NOTHING_TO_CHANGE",
+        code: Code::UsageNothingToChange,
         message: "nothing changes: no change was named".to_owned(),
         hint: "name what changes, for example --vcpu 4".to_owned(),
         next: Next::Command("--help"),

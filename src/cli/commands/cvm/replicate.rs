@@ -15,6 +15,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings;
 use crate::cloud::{Commit, CommitToken, Cvm, Goal, Patch, Registration, Replica, Replicated};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::upgrade::{EnvRequest, Intent, Seat, Target};
@@ -92,7 +93,7 @@ impl Replicate {
             return Ok(());
         }
         Err(CliError::Usage {
-            code: "USAGE_NEEDS_DIR",
+            code: Code::UsageNeedsDir,
             message: "only an upgrade seals an environment or asks a timelock".to_owned(),
             hint: "name a directory for it by --dir".to_owned(),
             next: Next::with("--dir DIR"),
@@ -162,7 +163,7 @@ impl Replicate {
         let source = order.api.cloud.cvm(&order.id).await?;
         if !source.kms.is_onchain() {
             return Err(CliError::Usage {
-                code: "USAGE_KMS_OFFCHAIN",
+                code: Code::UsageKmsOffchain,
                 message: "no on-chain KMS guards this CVM, so there is nothing to prepare".to_owned(),
                 hint: "make the replica at once: leave --prepare-only out".to_owned(),
                 next: Next::Command("--help"),
@@ -187,7 +188,7 @@ impl Replicate {
         fsutil::remove(&kept)?;
         let mut report = order.first_phase(&prepared);
         report.exit = crate::cli::exit::Exit::Done;
-        "OK".clone_into(&mut report.code);
+        report.code = Code::Ok;
         report.message = format!(
             "prepared: the owner has to allow {}; the token is kept",
             prepared.compose_hash
@@ -207,7 +208,7 @@ impl Replicate {
         let text = std::str::from_utf8(&text).unwrap_or_default().trim();
         let (Ok(token), Some(hash)) = (CommitToken::new(text), self.compose_hash) else {
             return Err(CliError::Input {
-                code: "INPUT_TOKEN",
+                code: Code::InputToken,
                 message: format!("`{}` holds no commit token", file.display()),
                 hint: "prepare the replica again with --prepare-only".to_owned(),
             });

@@ -13,6 +13,7 @@ use crate::cli::output::Output;
 use crate::cli::report::Report;
 use crate::cli::text::Page;
 use crate::cloud::{Cvm, CvmId, Goal, Settle, Settled};
+use crate::code::Code;
 
 /// Time between two looks at a CVM that is waited for.
 const PACE: Duration = Duration::from_secs(1);
@@ -143,7 +144,7 @@ pub(in crate::cli::commands) fn conclude(
         }
         Settled::Failed(why) => {
             report.exit = Exit::Failed;
-            "OPERATION_FAILED".clone_into(&mut report.code);
+            report.code = Code::OperationFailed;
             report.message = format!("the order was taken, and the operation failed: {why}");
             report.next = Some(format!("countersign cvm operations --cvm {cvm}"));
         }
@@ -153,7 +154,7 @@ pub(in crate::cli::commands) fn conclude(
                 report.data = merged(report.data, record(&found));
             }
             report.exit = Exit::Pending;
-            "PENDING_OPERATION".clone_into(&mut report.code);
+            report.code = Code::PendingOperation;
             "the order was taken, and is not carried out yet".clone_into(&mut report.message);
             if let Some(operation) = operation {
                 let hash = report.facts.upgrade.compose_hash;

@@ -13,6 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::{CvmId, CvmState, Goal, News, Settled, Watched};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 
 /// Watch a CVM until it has a status; a stream of events where the server gives one
@@ -72,7 +73,7 @@ impl Watch {
             Watched::Reached(state) => Some(state),
             Watched::TimedOut(state) => {
                 report.exit = Exit::Pending;
-                "PENDING_STATUS".clone_into(&mut report.code);
+                report.code = Code::PendingStatus;
                 report.message = format!("the CVM is not {} yet", self.target);
                 report.next = Some(get(&id));
                 state

@@ -10,6 +10,7 @@ use crate::cli::failure::{self, Next};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::CvmId;
+use crate::code::Code;
 use crate::upgrade::{self, AppIntent, Apps, Counts, Fleet, Halt, Intent, Invitation, Limits, Upgrade, Waves, World};
 
 impl Prepare {
@@ -46,7 +47,7 @@ impl Prepare {
             let Some(text) = also.text()? else { continue };
             if own.as_ref().is_some_and(|own| *own != text) {
                 return Err(CliError::Usage {
-                    code: "USAGE_ONE_FILE",
+                    code: Code::UsageOneFile,
                     message: format!(
                         "`{}` is of an app for which another Docker Compose file was named, and an app has one hash",
                         also.cvm

@@ -13,6 +13,7 @@ use crate::cli::failure::{Next, told};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
+use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{
     Content, Digests, Given, Operation, SafeDomain, SafeInfo, SafeTx, SafeTxFields, SafeVersion, batcher_on,
@@ -193,7 +194,7 @@ impl Hash {
             return self.proposal(file);
         }
         let given = given(&bytes).map_err(|error| CliError::Input {
-            code: "INPUT_SAFE_TX",
+            code: Code::InputSafeTx,
             message: format!("`{}` holds no Safe transaction: {}", file.display(), told(&error)),
             hint: "give a proposal, a Transaction Builder file, an EIP-712 document, or one transaction of a service"
                 .to_owned(),
@@ -205,7 +206,7 @@ impl Hash {
         let proposal = Proposal::read(file)?;
         let Some(section) = proposal.safe else {
             return Err(CliError::Input {
-                code: "INPUT_SAFE_TX",
+                code: Code::InputSafeTx,
                 message: format!("`{}` holds no Safe transaction", file.display()),
                 hint: "a proposal holds one once `countersign prepare` has chosen it, for an app that a Safe owns"
                     .to_owned(),
@@ -233,7 +234,11 @@ impl Hash {
         };
         let safe = safe.ok_or_else(|| missing("no Safe was named", "--safe ADDRESS"))?;
         let other = |what: &str, named: String, found: String| {
-            stop("SAFE_TX_PLACE", &format!("{what} of the transaction"), (&named, &found))
+            stop(
+                Code::SafeTxPlace,
+                &format!("{what} of the transaction"),
+                (&named, &found),
+            )
         };
         match (given.safe, given.chain_id) {
             (Some(found), _) if found != safe => Err(other("Safe", safe.to_string(), found.to_string())),
@@ -296,7 +301,7 @@ impl Hash {
             old_versions: true,
         };
         let tx = SafeTx::freeze(&intent).map_err(|error| CliError::Input {
-            code: "INPUT_SAFE_TX",
+            code: Code::InputSafeTx,
             message: format!("no transaction is made of these calls: {}", told(&error)),
             hint: "nothing that an upgrade needs is refused; look at the calls".to_owned(),
         })?;
@@ -326,25 +331,25 @@ impl Question {
         let Self { domain, fields, .. } = &self;
         let hash = fields.hash(domain);
         if let Some(claimed) = self.claimed.filter(|claimed| *claimed != hash) {
-            return Err(stop("SAFE_TX_HASH", "safeTxHash in the file", (&hash, &claimed)));
+            return Err(stop(Code::SafeTxHash, "safeTxHash in the file", (&hash, &claimed)));
         }
         let message = match self.asked {
             None => "computed; no chain was asked",
             Some(Some(said)) if said == hash => "computed, and the Safe computes the same",
-            Some(Some(said)) => return Err(stop("SAFE_TX_HASH", "safeTxHash", (&hash, &said))),
-            Some(None) => return Err(stop("SAFE_TX_HASH", "safeTxHash", (&hash, &"no answer of the Safe"))),
+            Some(Some(said)) => return Err(stop(Code::SafeTxHash, "safeTxHash", (&hash, &said))),
+            Some(None) => return Err(stop(Code::SafeTxHash, "safeTxHash", (&hash, &"no answer of the Safe"))),
         };
         let mut report = Report::done("safe hash", message);
         let accepted = SafeTx::accept(*domain, fields.clone(), false);
         if let Err(error) = &accepted {
             report.warnings.push(Warning {
-                code: "SAFE_TX_REFUSED".to_owned(),
+                code: Code::SafeTxRefused,
                 text: format!("countersign would not sign it: {}", told(error)),
             });
         }
         if self.unsummed {
             report.warnings.push(Warning {
-                code: "BUILDER_CHECKSUM_MISSING".to_owned(),
+                code: Code::BuilderChecksumMissing,
                 text: "the Transaction Builder file has no checksum: Safe{Wallet} shows a warning".to_owned(),
             });
         }
@@ -428,14 +433,14 @@ fn operation(text: &str) -> Result<Operation, String> {
 
 fn missing(what: &str, argument: &str) -> CliError {
     CliError::Usage {
-        code: "USAGE_SAFE",
+        code: Code::UsageSafe,
         message: what.to_owned(),
         hint: format!("give {argument}"),
         next: Next::with(argument),
     }
 }
 
-fn stop(code: &'static str, what: &str, (expected, found): (&dyn ToString, &dyn ToString)) -> CliError {
+fn stop(code: Code, what: &str, (expected, found): (&dyn ToString, &dyn ToString)) -> CliError {
     CliError::from(UpgradeError::Stop(Box::new(Stop {
         code,
         what: what.to_owned(),

@@ -19,6 +19,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
+use crate::code::Code;
 use crate::safe::service::links::{self, parse_prefixed_address};
 use crate::safe::{Finding, SafeInfo, Severity, Trust};
 use crate::upgrade::{UpgradeError, safe_code};
@@ -184,7 +185,7 @@ const fn word(severity: Severity) -> &'static str {
 /// An address that was typed, on its chain: prefix and capitals have to be right.
 fn address(text: &str, chain_id: u64) -> Result<Address, CliError> {
     parse_prefixed_address(text, chain_id).map_err(|error| CliError::Input {
-        code: "INPUT_ADDRESS",
+        code: Code::InputAddress,
         message: told(&error),
         hint: "copy the address again, with the prefix of its chain or without any".to_owned(),
     })
@@ -196,7 +197,7 @@ fn place(safe: &str, chain_id: Option<u64>) -> Result<(u64, Address), CliError> 
     let chain_id = chain_id.or_else(|| links::chain_of(prefix?));
     let Some(chain_id) = chain_id else {
         return Err(CliError::Usage {
-            code: "USAGE_NO_CHAIN",
+            code: Code::UsageNoChain,
             message: "the chain of the Safe was not named".to_owned(),
             hint: "name it by --chain-id, or by a prefix such as base:0x...".to_owned(),
             next: Next::with("--chain-id N"),
@@ -207,7 +208,7 @@ fn place(safe: &str, chain_id: Option<u64>) -> Result<(u64, Address), CliError> 
 
 fn not_a_safe(address: Address, chain_id: u64) -> CliError {
     CliError::from(UpgradeError::Decide {
-        code: "NOT_A_SAFE",
+        code: Code::NotASafe,
         message: format!("{address} on chain {chain_id} is not a Safe"),
         source: None,
     })

@@ -14,6 +14,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
+use crate::code::Code;
 use crate::safe::service::{NextNonce, ServiceTx, links, next_nonce};
 use crate::safe::{SafeDomain, SafeInfo, changes_itself, decode};
 
@@ -139,7 +140,7 @@ fn report(session: &Session, info: &SafeInfo, (checked, next): (&[Checked<'_>], 
     }));
     if checked.iter().any(|one| one.sound.is_err()) {
         report.exit = Exit::Verify;
-        report.code = "SERVICE_TAMPERED".to_owned();
+        report.code = Code::ServiceTampered;
         report.message = "a record at the Safe Transaction Service is not the transaction it says it is".to_owned();
         report.hint = Some("sign nothing that was found there; ask the proposer for the file".to_owned());
         report.next = Some(session.typed().command(&Next::Again));
