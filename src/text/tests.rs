@@ -1,3 +1,5 @@
+//! Hostile texts at every door.
+
 use std::process::Command;
 
 use super::*;
