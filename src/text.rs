@@ -130,7 +130,7 @@ pub(crate) fn markdown(text: &str) -> String {
             // A bare address becomes a link.
             '/' if before == ':' => out.push_str("&#47;"),
             '@' => out.push_str("&#64;"),
-            '.' if is_number(&out) || out.to_ascii_lowercase().ends_with("www") => out.push_str("\\."),
+            '.' if is_number(&out) || ends_in_www(&out) => out.push_str("\\."),
             other => out.push(other),
         }
         before = character;
@@ -197,6 +197,11 @@ fn pieces(text: &str, is_written_out: impl Fn(char) -> bool) -> impl Iterator<It
             character.into()
         }
     })
+}
+
+fn ends_in_www(text: &str) -> bool {
+    let mut last = text.bytes().rev().take(3);
+    text.len() >= 3 && last.all(|byte| byte.eq_ignore_ascii_case(&b'w'))
 }
 
 fn is_number(text: &str) -> bool {
