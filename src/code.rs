@@ -211,6 +211,7 @@ codes! {
     CvmMismatch = "CVM_MISMATCH", Stop, "The CVM is not the one that was named.";
     CommitHostMismatch = "COMMIT_HOST_MISMATCH", Stop, "The commit link leads to another host.";
     UpdatePending = "UPDATE_PENDING", Decision, "Another update of the CVM waits for its commit, and preparing this one ends it.";
+    StateInGit = "STATE_IN_GIT", Note, "Git tracks files of a state directory that may hold secrets.";
     PendingUnknown = "PENDING_UNKNOWN", Note, "Phala Cloud does not say which updates wait for their commit.";
     OperationInProgress = "OPERATION_IN_PROGRESS", State, "An operation is under way on the CVM.";
     AppliedAtOnce = "APPLIED_AT_ONCE", Stop, "Phala Cloud carried the change out at once instead of preparing it.";
@@ -289,6 +290,12 @@ codes! {
     SignerNotSender = "SIGNER_NOT_SENDER", Stop, "The key is not the transaction's sender.";
     NoSigningRecord = "NO_SIGNING_RECORD", State, "There is no place for the record of signatures.";
     RecordDamaged = "RECORD_DAMAGED", Journal, "The record of signatures is damaged.";
+    OperationNumbersSpent = "OPERATION_NUMBERS_SPENT", State, "The timelock has made these calls as often as numbers go.";
+    OperationPendingOverlaps = "OPERATION_PENDING_OVERLAPS", Note, "An operation that waits at the timelock makes a part of this too.";
+    OperationPendingSame = "OPERATION_PENDING_SAME", Decision, "An operation that waits at the timelock makes the same calls and cannot be taken over.";
+    OperationPendingUndoes = "OPERATION_PENDING_UNDOES", Note, "An operation that waits at the timelock would undo a part of this.";
+    OperationTakenOver = "OPERATION_TAKEN_OVER", Note, "An operation that waits at the timelock makes the same calls, and is taken over.";
+    OperationsUnknown = "OPERATIONS_UNKNOWN", Note, "Whether more operations wait at the timelock was not checked.";
     NoTimelock = "NO_TIMELOCK", State, "No timelock acts for the app.";
     NotAProposer = "NOT_A_PROPOSER", State, "The address may not propose to the timelock.";
     WhichProposer = "WHICH_PROPOSER", State, "Several may propose to the timelock.";

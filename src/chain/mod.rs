@@ -46,9 +46,9 @@ pub use proof::{Proof, ProofFailure, Proved};
 pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};
 pub use timelock::{
-    OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, TimelockAct, TimelockCalls,
-    TimelockInfo, TimelockObjection, TimelockOperation, TimelockProofFailure, TimelockRefusal, TimelockRelease,
-    TimelockRole, TimelockRoles, check_operation,
+    OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, PendingOperation, PendingOperations,
+    TimelockAct, TimelockCalls, TimelockInfo, TimelockObjection, TimelockOperation, TimelockProofFailure,
+    TimelockRefusal, TimelockRelease, TimelockRole, TimelockRoles, check_operation,
 };
 pub use tx::{SignedTx, TxError, TxRequest};
 pub use watch::{InclusionAt, Sighting, Watch, WatchAction};

@@ -113,6 +113,29 @@ impl PolicyChange {
         }
     }
 
+    /// The change that a call makes of `app`; `None`: none of these. What stands behind the arguments makes no difference to
+    /// the contract, and none here. Who accepts an offer is not in the call, which is given as the zero address.
+    pub fn read(app: Address, call: &Call) -> Option<Self> {
+        if call.to != app {
+            return None;
+        }
+        let (selector, rest) = call.data.split_first_chunk::<4>()?;
+        let word = || rest.first_chunk::<32>().map(|word| B256::from(*word));
+        let on = || word().map(|word| !word.is_zero());
+        let account = || word().map(Address::from_word);
+        Some(match *selector {
+            A::addComposeHashCall::SELECTOR => Self::AddComposeHash(word()?),
+            A::removeComposeHashCall::SELECTOR => Self::RemoveComposeHash(word()?),
+            A::addDeviceCall::SELECTOR => Self::AddDevice(word()?),
+            A::removeDeviceCall::SELECTOR => Self::RemoveDevice(word()?),
+            A::setAllowAnyDeviceCall::SELECTOR => Self::AllowAnyDevice(on()?),
+            A::setRequireTcbUpToDateCall::SELECTOR => Self::RequireTcbUpToDate(on()?),
+            A::transferOwnershipCall::SELECTOR => Self::TransferOwnership(account()?),
+            A::acceptOwnershipCall::SELECTOR => Self::AcceptOwnership(Address::ZERO),
+            _ => return None,
+        })
+    }
+
     /// Whether both set the same thing: at most one of them belongs into one approval.
     pub fn conflicts_with(self, other: Self) -> bool {
         self.subject() == other.subject()

@@ -10,7 +10,6 @@ use super::text::{Page, escape};
 use crate::chain::OperationState;
 use crate::safe::Decoded;
 use crate::safe::service::links;
-use crate::text;
 use crate::upgrade::Warning;
 use crate::upgrade::review::{
     Agreement, CallShown, Found, FoundTx, Owner, OwnerIs, Problem, Review, SafeNow, Singleton, Source, TimelockNow,
@@ -128,7 +127,7 @@ fn target(review: &Review, call: &CallShown) -> String {
         .and_then(|asked| asked.cvm.as_deref())
         .filter(|_| !review.others.is_empty())
     {
-        Some(cvm) => format!("the app of {}", text::name(cvm)),
+        Some(cvm) => format!("the app of {}", escape(cvm)),
         None => "the app".to_owned(),
     }
 }

@@ -26,12 +26,12 @@ use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{EnvRequest, Expected, Intent, Limits, Target, TimelockChoice};
+use crate::upgrade::{EnvRequest, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
 /// Below this directory upgrades are kept and looked for.
-pub(super) const ROOT: &str = ".countersign";
+pub(super) const ROOT: &str = STATE_DIR;
 /// Project file of the `phala` command line.
 const PROJECT_FILE: &str = "phala.toml";
 /// Largest compose file or script: Phala Cloud refuses more.

@@ -38,8 +38,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::compose::strict_json;
-use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secrets, Sent};
-use crate::text::shorten;
+use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secrets, Sent, escape};
 
 pub use apps::{AppKmsInfo, IsAllowed, PendingUpdate, Preview};
 pub use compose_file::{CommitCompose, ProvisionedCompose};
@@ -286,7 +285,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {cause}");
         next = cause.source();
     }
-    shorten(&text, LINE)
+    escape(&text, LINE)
 }
 
 impl ApiVersion {

@@ -13,8 +13,7 @@ use serde_json::{Map, Value};
 use super::read;
 use super::{Client, CloudError, Cvm, Gpus, Key, Kms, KmsId, Problem};
 use crate::compose::ComposeHash;
-use crate::http::Retry;
-use crate::text::shorten;
+use crate::http::{Retry, escape};
 
 /// A CVM's name: 5 to 63 characters, letters, digits and single hyphens, a letter first, no hyphen last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -269,7 +268,7 @@ impl FromStr for CvmName {
             return Ok(Self(text.to_owned()));
         };
         Err(CloudError::BadId {
-            text: shorten(text, 64),
+            text: escape(text, 64),
             why,
         })
     }

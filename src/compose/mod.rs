@@ -338,7 +338,13 @@ impl FieldChange {
 
 /// Enough of a refused text to recognise it.
 fn shortened(text: &str) -> String {
-    crate::text::shorten(text, 80)
+    const SHOWN: usize = 80;
+    let shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        format!("{shown}…")
+    } else {
+        shown
+    }
 }
 
 #[cfg(test)]

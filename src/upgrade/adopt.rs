@@ -35,6 +35,9 @@ impl Upgrade {
     /// owners who have none here, and such as prove themselves in the place of such as only a chain can check.
     pub(super) fn take_ballots(&mut self, proposal: &Proposal) -> Result<(), UpgradeError> {
         // What has been scheduled needs nobody's signature any more.
+        if let Some(choice) = unknown_choice(self.state(), proposal) {
+            self.record(choice)?;
+        }
         let done = |section: &&SafeSection| section.frozen.stage == Stage::Schedule && self.state().scheduled.is_some();
         let Some(section) = proposal.safe.as_ref().filter(|section| !done(section)) else {
             return Ok(());
@@ -54,12 +57,23 @@ impl Document {
             found => found?,
         };
         found.check_same(self.state())?;
+        if let Some(choice) = unknown_choice(self.state(), &found) {
+            self.record(choice)?;
+        }
         let Some(section) = &found.safe else { return Ok(()) };
         for event in news(self.state(), section)? {
             self.record(event)?;
         }
         Ok(())
     }
+}
+
+/// The operation that a proposal names, where nothing was asked of the timelock yet: one that others know of stands in the
+/// place of one that only this machine chose.
+fn unknown_choice(state: &State, proposal: &Proposal) -> Option<Event> {
+    let choice = proposal.chosen().filter(|choice| state.chosen() != Some(choice))?;
+    let event = Event::TimelockChosen(Box::new(choice));
+    state.check(&event).is_ok().then_some(event)
 }
 
 /// What a proposal of the same upgrade tells that is not known yet.

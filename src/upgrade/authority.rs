@@ -5,8 +5,9 @@ use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
 use super::findings::Warning;
+use super::operation::SaltRule;
 use super::{Route, UpgradeError};
-use crate::chain::{AppState, Chain, OwnerKind, TimelockInfo, TimelockRole, TimelockRoles};
+use crate::chain::{AppState, Chain, OwnerKind, PendingOperations, TimelockInfo, TimelockRole, TimelockRoles};
 use crate::code::Code;
 use crate::safe::SafeInfo;
 
@@ -35,6 +36,9 @@ pub struct TimelockPlan {
     pub proposer: Address,
     /// Seconds that are asked for between scheduling and executing, at least the timelock's own delay.
     pub delay: u64,
+    /// What the salts of its operations follow from, unless one was found.
+    #[serde(default, skip_serializing_if = "SaltRule::is_name")]
+    pub salt: SaltRule,
 }
 
 /// What is chosen of how a timelock is asked.
@@ -51,6 +55,8 @@ pub(super) struct Authority {
     pub(super) actor: Actor,
     pub(super) safe: Option<SafeInfo>,
     pub(super) timelock: Option<TimelockPlan>,
+    /// What waits at the timelock.
+    pub(super) waiting: Option<PendingOperations>,
     pub(super) blockers: Vec<Warning>,
     pub(super) warnings: Vec<Warning>,
 }
@@ -72,6 +78,7 @@ impl Authority {
             actor,
             safe: None,
             timelock: None,
+            waiting: None,
             blockers: Vec::new(),
             warnings: Vec::new(),
         };
@@ -100,7 +107,9 @@ impl Authority {
         choice: TimelockChoice,
     ) -> Result<(), UpgradeError> {
         let also: Vec<Address> = choice.proposer.into_iter().collect();
-        let roles = chain.timelock_roles(&info, &also).await?;
+        let (roles, waiting) = tokio::join!(chain.timelock_roles(&info, &also), chain.pending_operations(&info, 0));
+        let roles = roles?;
+        self.waiting = Some(waiting?);
         if let Some(why) = &roles.incomplete {
             self.warn(
                 Code::TimelockRolesUnknown,
@@ -128,6 +137,7 @@ impl Authority {
                     roles,
                     proposer,
                     delay,
+                    salt: SaltRule::Calls,
                 });
             }
             Err(blocker) => self.blockers.push(blocker),

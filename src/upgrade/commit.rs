@@ -16,7 +16,6 @@ use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
 use crate::code::Code;
 use crate::http::{Kind, Sent};
 use crate::signer::{AskError, Consent};
-use crate::text::escape;
 
 /// A token with less life than this is not relied on.
 const TOKEN_MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -347,7 +346,7 @@ impl Run<'_> {
         let id = accepted
             .as_ref()
             .and_then(|accepted| accepted.correlation_id.as_deref())
-            .map_or_else(String::new, |id| format!(" (operation {})", escape(id)));
+            .map_or_else(String::new, |id| format!(" (operation {})", id.escape_debug()));
         let at = Timestamp::now();
         self.record_outcome(
             Event::CommitOk { accepted, at, made },

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ceremony::{Frozen, Paper};
 use super::deploy::Deployment;
 use super::errand::Errand;
+use super::operation::Choice;
 use super::plan::Plan;
 use super::proposal::Proposal;
 use crate::chain::{BlockRef, DeployedApp, Proof, SignedTx};
@@ -138,10 +139,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Which operation the timelock is asked for.
+    #[serde(rename = "timelock.chosen")]
+    TimelockChosen(Box<Choice>),
     /// The timelock has the operation.
     #[serde(rename = "timelock.scheduled")]
     TimelockScheduled(Scheduled),
-    /// It was cancelled, and somebody decided to schedule it anew, under another id.
+    /// It was cancelled, and somebody decided to schedule it anew.
     #[serde(rename = "timelock.again")]
     TimelockAgain,
     /// Somebody decided that the Safe transaction shall never be executed.
@@ -299,6 +303,7 @@ impl Event {
             Self::SafeErrandDone { .. } => "safe.errand.done",
             Self::SafePinned(_) => "safe.pinned",
             Self::SafeGone { .. } => "safe.gone",
+            Self::TimelockChosen(_) => "timelock.chosen",
             Self::TimelockScheduled(_) => "timelock.scheduled",
             Self::TimelockAgain => "timelock.again",
             Self::SafeReject { .. } => "safe.reject",

@@ -21,8 +21,11 @@ use crate::safe::{
 use crate::signer::Signer;
 
 impl Run<'_> {
-    /// Chooses the Safe transaction: its nonce, and with it the hash that owners sign.
+    /// Chooses the timelock's operation, then the Safe transaction: its nonce, and with it the hash that owners sign.
     pub(super) async fn freeze(&mut self) -> Result<Outcome, UpgradeError> {
+        if self.upgrade.state().lacks_operation() {
+            return self.choose_operation().await;
+        }
         self.freeze_at(self.upgrade.state().first_stage()).await
     }
 

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::drive::Upgrade;
 use super::event::{Event, Identity};
+use super::gitignore::{self, Holds};
 use super::journal::{Entry, FleetJournal, Found, Journal, JournalError, SCHEMA};
 use super::plan::is_of;
 use super::{Limits, Plan, Proposal, State, UpgradeError};
@@ -177,10 +178,15 @@ impl Upgrade {
 
     pub(super) fn hold(dir: &Path) -> Result<Self, UpgradeError> {
         fsutil::create_private_dir(dir)?;
+        gitignore::protect(dir, Holds::One)?;
         let held = Journal::hold(dir)?;
         // A member's files lie beside no journal that would do this.
         fsutil::sweep(dir)?;
-        Self::of(dir, held)
+        let mut upgrade = Self::of(dir, held)?;
+        if let Some(warning) = gitignore::tracked(dir, Holds::One) {
+            upgrade.remark(warning);
+        }
+        Ok(upgrade)
     }
 
     fn of(dir: &Path, (journal, entries, found): (Journal, Vec<Entry>, Found)) -> Result<Self, UpgradeError> {

@@ -1,18 +1,56 @@
-//! The timelock operation of an upgrade: what follows from its name, its plan and its calls. Pure.
+//! The timelock operation of an upgrade: what follows from its plan, its calls and which one was chosen. Pure.
+//!
+//! The salt tells operations apart that make the same calls. It follows from the chain, the timelock, the calls and a
+//! number, so that two machines that want the same come to one operation; or it is that of an operation that somebody
+//! scheduled before. Upgrades that version 0.1.0 began have one that follows from their names.
 
 use alloy::primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use super::ceremony::Stage;
-use super::event::Scheduled;
+use super::event::{Event, Scheduled};
 use super::{Plan, State};
 use crate::chain::{Call, TimelockOperation};
+
+/// How often the same calls can be made by one timelock: every time has a number, and the numbers before it are read from
+/// the chain.
+pub(super) const MOST: u64 = 1_000;
+
+/// What an operation's salt follows from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SaltRule {
+    /// From the upgrade's name and how often it was cancelled: files of 0.1.0 say nothing about it.
+    #[default]
+    Name,
+    /// From chain, timelock, calls and a number.
+    Calls,
+    /// From nothing: it is that of an operation that was scheduled already.
+    Found,
+}
+
+/// Which of the operations that make an upgrade's calls is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// What its salt follows from.
+    pub rule: SaltRule,
+    /// Its number; of an upgrade that 0.1.0 began, how often its operation was cancelled.
+    pub number: u64,
+    /// The one that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<TimelockOperation>,
+}
 
 /// The part of a proposal that a timelock executes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimelockSection {
-    /// Which try this is: an operation that was cancelled is never scheduled again under its old id.
+    /// What the salt follows from.
+    #[serde(default, skip_serializing_if = "SaltRule::is_name")]
+    pub rule: SaltRule,
+    /// Which time this is that the timelock makes these calls, counted from zero; of an upgrade that 0.1.0 began, how
+    /// often its operation was cancelled.
     pub attempt: u64,
     /// Identifier that the timelock knows the operation by.
     pub id: B256,
@@ -35,20 +73,78 @@ pub(super) struct Asked {
     pub(super) timelock: Address,
     pub(super) operation: TimelockOperation,
     pub(super) delay: u64,
-    pub(super) attempt: u64,
+    pub(super) choice: Choice,
+}
+
+impl SaltRule {
+    /// Whether it is that of files that say nothing.
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes what it may skip by reference"
+    )]
+    pub(super) const fn is_name(&self) -> bool {
+        matches!(self, Self::Name)
+    }
+}
+
+impl Choice {
+    /// By the rule of 0.1.0.
+    pub(super) const fn by_name(attempt: u64) -> Self {
+        Self {
+            rule: SaltRule::Name,
+            number: attempt,
+            found: None,
+        }
+    }
+
+    /// The one with this number.
+    pub(super) const fn numbered(number: u64) -> Self {
+        Self {
+            rule: SaltRule::Calls,
+            number,
+            found: None,
+        }
+    }
+
+    /// One that somebody scheduled.
+    pub(super) const fn found(operation: TimelockOperation) -> Self {
+        Self {
+            rule: SaltRule::Found,
+            number: 0,
+            found: Some(operation),
+        }
+    }
+
+    /// The operation that it means for an upgrade of this name; `None`: there are no calls, or it is not one of theirs.
+    fn operation(&self, update: &str, plan: &Plan, calls: &[Call]) -> Option<TimelockOperation> {
+        let timelock = plan.timelock.as_ref()?;
+        let with = |salt| TimelockOperation::of(calls.to_vec(), salt);
+        match (self.rule, &self.found) {
+            (SaltRule::Name, None) => {
+                let identity = format!("countersign|{update}|{}|{}", plan.app, plan.chain_id);
+                with(TimelockOperation::salt_for(keccak256(identity), self.number))
+            }
+            (SaltRule::Calls, None) if self.number < MOST => with(TimelockOperation::salt_of(
+                (plan.chain_id, timelock.info.address),
+                calls,
+                self.number,
+            )),
+            (SaltRule::Found, Some(found)) if self.number == 0 && found.calls() == calls => Some(found.clone()),
+            _ => None,
+        }
+    }
 }
 
 impl Asked {
-    /// Follows from the upgrade's name, its plan and the calls; `None`: no timelock acts, or there are no calls yet.
-    pub(super) fn of(update: &str, plan: &Plan, (calls, attempt): (&[Call], u64)) -> Option<Self> {
+    /// Follows from the upgrade's name, its plan, the calls and the choice; `None`: no timelock acts, there are no calls
+    /// yet, or the choice is none of theirs.
+    pub(super) fn of(update: &str, plan: &Plan, (calls, choice): (&[Call], Choice)) -> Option<Self> {
         let timelock = plan.timelock.as_ref()?;
-        let identity = format!("countersign|{update}|{}|{}", plan.app, plan.chain_id);
-        let salt = TimelockOperation::salt_for(keccak256(identity), attempt);
         Some(Self {
             timelock: timelock.info.address,
-            operation: TimelockOperation::of(calls.to_vec(), salt)?,
+            operation: choice.operation(update, plan, calls)?,
             delay: timelock.delay,
-            attempt,
+            choice,
         })
     }
 
@@ -64,7 +160,8 @@ impl Asked {
 
     pub(super) fn section(&self, scheduled: Option<&Scheduled>) -> TimelockSection {
         TimelockSection {
-            attempt: self.attempt,
+            rule: self.choice.rule,
+            attempt: self.choice.number,
             id: self.operation.id(),
             schedule: self.operation.schedule(self.timelock, self.delay),
             execute: self.operation.execute(self.timelock),
@@ -75,11 +172,70 @@ impl Asked {
     }
 }
 
+impl TimelockSection {
+    /// Which operation it means.
+    pub(super) fn choice(&self) -> Choice {
+        Choice {
+            rule: self.rule,
+            number: self.attempt,
+            found: (self.rule == SaltRule::Found).then(|| self.operation.clone()),
+        }
+    }
+}
+
+impl Plan {
+    /// Whether an operation has to be chosen before the timelock can be asked: upgrades that 0.1.0 began have theirs by
+    /// their names.
+    pub(super) fn chooses_its_operation(&self) -> bool {
+        self.timelock.as_ref().is_some_and(|timelock| !timelock.salt.is_name())
+    }
+}
+
 impl State {
     /// What the timelock is asked to do; `None`: none acts, or not all is known yet.
     pub(super) fn asked(&self) -> Option<Asked> {
-        let update = &self.identity()?.update;
-        Asked::of(update, self.plan()?, (&self.calls(), self.attempt))
+        let (update, plan) = (&self.identity()?.update, self.plan()?);
+        let choice = match &self.chosen {
+            Some(choice) => choice.clone(),
+            None if plan.chooses_its_operation() => return None,
+            None => Choice::by_name(self.attempt),
+        };
+        Asked::of(update, plan, (&self.calls(), choice))
+    }
+
+    /// Which operation was chosen; what follows from the upgrade's name alone was not.
+    pub(super) const fn chosen(&self) -> Option<&Choice> {
+        self.chosen.as_ref()
+    }
+
+    /// Whether an operation has to be chosen before anything else is asked of the timelock.
+    pub(super) fn lacks_operation(&self) -> bool {
+        self.chosen.is_none() && self.scheduled.is_none() && self.plan().is_some_and(Plan::chooses_its_operation)
+    }
+
+    /// Whether a Safe's owners are to sign what is not chosen yet; what a timelock has needs no signature of theirs.
+    pub(super) fn lacks_safe_tx(&self) -> bool {
+        self.frozen.is_none() && self.has_safe() && self.scheduled.is_none()
+    }
+
+    /// Why an operation cannot be chosen now.
+    pub(super) fn chosen_objection(&self, event: &Event) -> Option<&'static str> {
+        let Event::TimelockChosen(choice) = event else {
+            return None;
+        };
+        let (Some(identity), Some(plan)) = (self.identity(), self.plan()) else {
+            return Some("there is no plan");
+        };
+        if !plan.chooses_its_operation() || choice.rule.is_name() {
+            return Some("its operation follows from its name");
+        }
+        if self.scheduled.is_some() || self.frozen.is_some() || !self.signed.is_empty() || self.proof().is_some() {
+            return Some("an operation was asked for already");
+        }
+        match Asked::of(&identity.update, plan, (&self.calls(), choice.as_ref().clone())) {
+            Some(_) => None,
+            None => Some("the operation is not one of its calls"),
+        }
     }
 
     /// The calls that a Safe makes at a stage.

@@ -10,8 +10,11 @@ use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
 use super::target::{Place, Target, stands};
+use super::waiting::Remarks;
 use super::{Intent, UpgradeError, World, pending};
-use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PolicyChange};
+use crate::chain::{
+    AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PendingOperations, PolicyChange,
+};
 use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
 use crate::code::Code;
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
@@ -80,6 +83,9 @@ pub struct Plan {
     pub blockers: Vec<Warning>,
     /// When it was read.
     pub read_at: Timestamp,
+    /// What waits at the timelock, as it was read with the rest.
+    #[serde(skip)]
+    pub(super) waiting: Option<PendingOperations>,
 }
 
 /// What changes of the code that a CVM runs.
@@ -179,6 +185,14 @@ impl Plan {
     pub fn calls_with(&self, hash: Option<ComposeHash>) -> Vec<Call> {
         let changes = self.changes_with(hash).unwrap_or_default();
         changes.into_iter().map(|change| change.call(self.app)).collect()
+    }
+
+    /// What waits at the timelock, held against what is wanted.
+    pub(super) fn judge_what_waits(&mut self) {
+        let Some(waiting) = &self.waiting else { return };
+        let mut found = Remarks::of(self, waiting);
+        self.warnings.append(&mut found.warnings);
+        self.blockers.append(&mut found.blockers);
     }
 
     /// Who is asked first: the timelock's proposer, or whoever has to act itself.
@@ -284,6 +298,7 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         base,
     };
     let mut plan = draft.assess(state);
+    plan.judge_what_waits();
     plan.warnings.append(&mut remarks);
     Ok(pending::compare(world, plan).await)
 }
@@ -546,6 +561,7 @@ impl Draft<'_> {
             warnings,
             blockers,
             read_at: Timestamp::now(),
+            waiting: self.authority.waiting,
         };
         plan.calls = plan.calls_with(needed);
         plan

@@ -108,8 +108,10 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         warnings,
         blockers,
         read_at: Timestamp::now(),
+        waiting: authority.waiting,
     };
     plan.calls = plan.calls_with(None);
+    plan.judge_what_waits();
     Ok(plan)
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::ceremony::{Ceremony, Paper, SafeSection, Signed, Stage};
 use super::event::{Event, Identity, Preparation, Scheduled};
 use super::findings::{derived_warnings, safe_remarks};
-use super::operation::{Asked, TimelockSection};
+use super::operation::{Asked, Choice, TimelockSection};
 use super::plan::needs_calls;
 use super::state::State;
 use super::{CodeChange, Plan, Route, UpgradeError};
@@ -21,7 +21,6 @@ use crate::code::Code;
 use crate::compose::{ComposeError, ComposeHash, Manifest, Verification, strict_json};
 use crate::fsutil;
 use crate::safe::Trust;
-use crate::text::escape;
 
 /// File name within an upgrade's directory.
 pub(super) const FILE: &str = "proposal.json";
@@ -123,14 +122,14 @@ impl Proposal {
         if proposal.schema != SCHEMA {
             return Err(malformed(format!(
                 "its format is `{}`, this version reads `{SCHEMA}`",
-                escape(&proposal.schema)
+                proposal.schema.escape_debug()
             )));
         }
         let understood = serde_json::to_value(&proposal).map_err(|error| malformed(error.to_string()))?;
         if let Some(place) = difference(&written, &understood, "") {
             return Err(malformed(format!(
                 "`{}` is not written as this version writes it",
-                escape(&place)
+                place.escape_debug()
             )));
         }
         for code in proposal.apps().filter_map(|one| one.plan.code.as_ref()) {
@@ -220,11 +219,14 @@ impl Proposal {
     fn check(&self) -> Result<(), UpgradeError> {
         self.check_content()?;
         let section = self.asked().map(|asked| asked.section(self.scheduled()));
-        if self.timelock != section {
+        // By both rules it is that of the plan, and one that was found stands in the place of one that is numbered.
+        let rule = self.timelock.as_ref().map(|section| section.rule.is_name());
+        let of_the_plan = rule.is_none_or(|by_name| by_name != self.plan.chooses_its_operation());
+        if self.timelock != section || !of_the_plan {
             return Err(UpgradeError::stop(
                 Code::ProposalChanged,
                 "operation of the timelock",
-                "what follows from the calls and the upgrade's name",
+                "what follows from chain, timelock, calls and its number",
                 "another one",
             ));
         }
@@ -233,14 +235,28 @@ impl Proposal {
 
     /// What the timelock is asked to do; `None`: none acts.
     fn asked(&self) -> Option<Asked> {
-        let attempt = self.timelock.as_ref().map_or(0, |section| section.attempt);
-        let calls = self.all_calls();
-        Asked::of(&self.update, &self.plan, (&calls, attempt))
+        let choice = match &self.timelock {
+            Some(section) => section.choice(),
+            // Not chosen yet: nothing can be signed for it either.
+            None if self.plan.chooses_its_operation() => return None,
+            None => Choice::by_name(0),
+        };
+        Asked::of(&self.update, &self.plan, (&self.all_calls(), choice))
     }
 
-    /// One record for each operation that was cancelled; a file that claims a lot of them is not believed.
-    fn attempts(&self) -> Vec<Event> {
+    /// Which operation was chosen; `None`: it follows from the upgrade's name, or none was.
+    pub(super) fn chosen(&self) -> Option<Choice> {
+        let choice = self.timelock.as_ref().map(TimelockSection::choice);
+        choice.filter(|choice| !choice.rule.is_name())
+    }
+
+    /// What leads to its operation: the choice, or one record for each operation that was cancelled; a file that claims a
+    /// lot of them is not believed.
+    fn choosing(&self) -> Vec<Event> {
         const MOST: u64 = 100;
+        if let Some(choice) = self.chosen() {
+            return vec![Event::TimelockChosen(Box::new(choice))];
+        }
         let attempt = self.timelock.as_ref().map_or(0, |section| section.attempt);
         (0..attempt.min(MOST)).map(|_| Event::TimelockAgain).collect()
     }
@@ -339,7 +355,7 @@ impl Proposal {
     pub(super) fn events(self) -> Vec<Event> {
         let (section, at) = (self.safe.clone(), self.prepared_at.unwrap_or(self.plan.read_at));
         let scheduled = self.scheduled().copied();
-        let tries = self.attempts();
+        let tries = self.choosing();
         let (preparation, verified) = (self.preparation(), self.compose_hash.zip(self.verified.clone()));
         let others: Vec<Self> = self.others.iter().cloned().map(Self::unsaid).collect();
         let (identity, plan) = self.into_identity();

@@ -78,6 +78,7 @@ pub(super) fn plan() -> Plan {
         warnings: Vec::new(),
         blockers: Vec::new(),
         read_at: now(),
+        waiting: None,
     }
 }
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::UpgradeError;
+use super::gitignore::{self, Holds};
 use super::journal::JournalError;
 use crate::cloud::Operation;
 use crate::compose::ComposeHash;
@@ -153,6 +154,7 @@ impl Sent {
     /// Creates the records or opens them, and holds them.
     pub(super) fn hold(dir: &Path) -> Result<Self, UpgradeError> {
         fsutil::create_private_dir(dir)?;
+        gitignore::protect(dir, Holds::One)?;
         let mut file = AppendFile::hold(&dir.join(FILE)).map_err(JournalError::from)?;
         let bytes = file.read(MAX)?;
         let (last, whole) = last(file.path(), &bytes)?;

@@ -13,6 +13,7 @@ use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures, Stage};
 use super::deploy::Deployment;
 use super::errand::Errand;
 use super::event::{Event, Identity, IllegalStep, Preparation, Scheduled};
+use super::operation::Choice;
 use super::plan::{CodeChange, Plan};
 use super::proposal::Proposal;
 use crate::chain::{AppChanges, BlockRef, Call, DeployedApp, Proof, SignedTx};
@@ -28,7 +29,7 @@ pub enum Step {
     Prepare,
     /// Check the hash.
     Verify,
-    /// Choose the Safe transaction.
+    /// Choose the timelock's operation and the Safe transaction.
     Freeze,
     /// Get the owner's authority.
     Approve,
@@ -82,6 +83,8 @@ pub struct State {
     pub(super) spent: Vec<(Frozen, Signatures)>,
     /// What the timelock has.
     pub(super) scheduled: Option<Scheduled>,
+    /// Which operation the timelock is asked for.
+    pub(super) chosen: Option<Choice>,
     /// How often an operation was cancelled and chosen anew.
     pub(super) attempt: u64,
     /// Why the Safe transaction can never take effect.
@@ -167,6 +170,7 @@ impl State {
             Event::SafePinned(safe) => self.pin(*safe),
             Event::SafeGone { why } => self.safe_gone = Some(why),
             Event::SafeReject { at } => self.rejecting = Some(at),
+            Event::TimelockChosen(choice) => self.chosen = Some(*choice),
             Event::TimelockScheduled(scheduled) => self.take_scheduled(scheduled),
             Event::TimelockAgain => self.schedule_anew(),
             Event::SignTry { signer, digest } => self.signing = Some((signer, digest)),
@@ -213,7 +217,7 @@ impl State {
             Step::Verify
         } else if self.proof.is_some() {
             Step::Commit
-        } else if self.signed.is_empty() && self.frozen.is_none() && self.has_safe() && self.scheduled.is_none() {
+        } else if self.signed.is_empty() && (self.lacks_operation() || self.lacks_safe_tx()) {
             Step::Freeze
         } else if self.signed.is_empty() {
             Step::Approve
@@ -290,6 +294,7 @@ impl State {
             | Event::SafeNested { .. }
             | Event::SafeErrand { .. }
             | Event::SafeErrandDone { .. }
+            | Event::TimelockChosen(_)
             | Event::TimelockScheduled(_)
             | Event::TimelockAgain
             | Event::SafePinned(_) => self.safe_objection(event),
@@ -354,6 +359,7 @@ impl State {
                     .is_some_and(|pinned| (pinned.address, pinned.chain_id) == (safe.address, safe.chain_id)),
                 "it is another Safe",
             ),
+            Event::TimelockChosen(_) => self.chosen_objection(event),
             Event::TimelockScheduled(scheduled) => missing(
                 self.asked().is_some_and(|asked| asked.operation.id() == scheduled.id),
                 "the operation is another one",
@@ -398,7 +404,7 @@ impl State {
     }
 
     /// Whether a Safe has to act.
-    fn has_safe(&self) -> bool {
+    pub(super) fn has_safe(&self) -> bool {
         self.plan.as_ref().is_some_and(|plan| plan.safe.is_some())
     }
 
@@ -553,6 +559,7 @@ impl State {
 
     fn schedule_anew(&mut self) {
         self.attempt += 1;
+        self.chosen = None;
         self.scheduled = None;
         self.rejecting = None;
         self.spend();

@@ -13,7 +13,7 @@ use super::ceremony::Stage;
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::{Event, Scheduled};
-use super::operation::Asked;
+use super::operation::{Asked, SaltRule};
 use super::transact::Asking;
 use super::{Goal, Outcome, Pending, UpgradeError};
 use crate::chain::{
@@ -35,7 +35,7 @@ impl Run<'_> {
         })
     }
 
-    fn timelock(&self) -> Result<TimelockPlan, UpgradeError> {
+    pub(super) fn timelock(&self) -> Result<TimelockPlan, UpgradeError> {
         self.plan()?
             .timelock
             .ok_or_else(|| UpgradeError::decide(Code::NoTimelock, "no timelock acts for the app"))
@@ -64,6 +64,11 @@ impl Run<'_> {
                     self.adopt_scheduled(chain, &asked, since).await?;
                     return self.execute_operation(chain, (&asked, &head), goal).await;
                 }
+                OperationState::Done if self.limits.new_nonce && self.plan()?.chooses_its_operation() => {
+                    self.record(Event::TimelockAgain)?;
+                    self.upgrade.write_proposal()?;
+                    return Ok(Outcome::Reached);
+                }
                 OperationState::Done => {
                     return Err(UpgradeError::decide(
                         Code::OperationWithoutEffect,
@@ -76,12 +81,26 @@ impl Run<'_> {
         }
     }
 
+    /// The first block in which the operation can have been scheduled: one that follows from the upgrade's name not before
+    /// the upgrade was begun, any other one at any time.
+    fn earliest(&self, asked: &Asked) -> Result<u64, UpgradeError> {
+        Ok(match asked.choice.rule {
+            SaltRule::Name => self.timelock()?.info.block.number,
+            SaltRule::Calls | SaltRule::Found => 0,
+        })
+    }
+
     /// Somebody scheduled it, from wherever.
-    async fn adopt_scheduled(&mut self, chain: &Chain, asked: &Asked, ready_at: u64) -> Result<(), UpgradeError> {
+    pub(super) async fn adopt_scheduled(
+        &mut self,
+        chain: &Chain,
+        asked: &Asked,
+        ready_at: u64,
+    ) -> Result<(), UpgradeError> {
         if self.upgrade.state().scheduled.is_some() {
             return Ok(());
         }
-        let from = self.timelock()?.info.block.number;
+        let from = self.earliest(asked)?;
         let life = chain.operation_life(asked.timelock, asked.operation.id(), from).await?;
         let transaction = life.map(|life| life.scheduled.transaction);
         self.take_scheduled(asked, (transaction, ready_at))
@@ -116,7 +135,7 @@ impl Run<'_> {
             self.upgrade.write_proposal()?;
             return Ok(Outcome::Reached);
         }
-        let from = self.timelock()?.info.block.number;
+        let from = self.earliest(&asked)?;
         let life = chain.operation_life(asked.timelock, id, from).await?;
         if matches!(life.and_then(|life| life.end), Some(OperationEnd::Cancelled(_))) {
             return Err(UpgradeError::Failed {
@@ -141,6 +160,9 @@ impl Run<'_> {
         (asked, head): (&Asked, &BlockRef),
         goal: Goal,
     ) -> Result<Outcome, UpgradeError> {
+        if self.meets_the_same(chain, (asked, head)).await? {
+            return Ok(Outcome::Reached);
+        }
         let plan = self.timelock()?;
         self.check_timelock(chain, (asked, head), (TimelockRole::Proposer, plan.proposer))
             .await?;
@@ -496,7 +518,7 @@ fn waits(asked: &Asked, ready_at: u64) -> Pending {
     }
 }
 
-fn time(seconds: u64) -> String {
+pub(super) fn time(seconds: u64) -> String {
     i64::try_from(seconds)
         .ok()
         .and_then(|seconds| Timestamp::from_second(seconds).ok())

@@ -212,7 +212,8 @@ impl State {
 
     /// Whether nothing was chosen, signed or scheduled yet.
     fn is_open_for_others(&self) -> bool {
-        self.frozen.is_none() && self.signed.is_empty() && self.proof.is_none() && self.scheduled.is_none()
+        let nothing_chosen = self.frozen.is_none() && self.chosen().is_none() && self.scheduled.is_none();
+        nothing_chosen && self.signed.is_empty() && self.proof.is_none()
     }
 
     /// Whether the transaction changes this app besides its own.

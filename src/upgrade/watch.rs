@@ -11,7 +11,6 @@ use super::{Outcome, Pending, UpgradeError};
 use crate::cloud::{CloudError, Cvm};
 use crate::code::Code;
 use crate::http::Kind;
-use crate::text::escape;
 
 /// How long a CVM may look idle with its old hash after the commit before that counts as a failed boot.
 pub(super) const BOOT_GRACE: Duration = Duration::from_secs(30);
@@ -90,7 +89,7 @@ impl Run<'_> {
         let state = self.world.cloud.state(&self.cvm()?).await.ok();
         let why = state
             .and_then(|state| state.boot_error)
-            .map_or_else(String::new, |error| format!(": {}", escape(&error)));
+            .map_or_else(String::new, |error| format!(": {}", error.escape_debug()));
         let id = self
             .upgrade
             .status()

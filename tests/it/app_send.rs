@@ -159,7 +159,8 @@ fn a_key_makes_an_app_of_a_safe_once_seals_for_it_and_hands_over_to_the_commit()
 
 /// What a deployment leaves in its directory.
 #[cfg(feature = "failpoints")]
-const KEPT: [&str; 6] = [
+const KEPT: [&str; 7] = [
+    ".gitignore",
     "evidence.json",
     "evidence.md",
     "journal",

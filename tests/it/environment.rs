@@ -310,7 +310,8 @@ fn a_machine_without_the_sealed_bytes_never_prepares_without_them() {
     needed.exits(6).says("ENV_NEEDED");
     assert_eq!(patches(&world).len(), 1, "nothing was prepared without the environment");
     let adopted = world.folder().join(".countersign");
-    let adopted = std::fs::read_dir(&adopted).unwrap().next().unwrap().unwrap().path();
+    let mut adopted = std::fs::read_dir(&adopted).unwrap().map(|entry| entry.unwrap().path());
+    let adopted = adopted.find(|path| path.is_dir()).unwrap();
     elsewhere.dir = adopted;
     with_env(&elsewhere, "prepare", &[]).exits(0);
     elsewhere.step("resume").exits(0);

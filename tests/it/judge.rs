@@ -186,6 +186,7 @@ pub fn finished(flow: &Flow<'_>) {
         .collect();
     names.sort();
     let kept = [
+        ".gitignore",
         "evidence.json",
         "evidence.md",
         "journal",

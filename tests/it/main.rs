@@ -42,6 +42,7 @@ mod library_examples;
 #[cfg(feature = "failpoints")]
 mod lies;
 mod newcomers;
+mod own_knowledge;
 mod owners;
 mod peers;
 mod pins;
@@ -71,6 +72,7 @@ mod storage;
 mod support;
 mod tamper;
 mod timelock;
+mod timelock_pending;
 mod timelock_route;
 #[cfg(feature = "failpoints")]
 mod tls;

@@ -4,6 +4,7 @@
 //! imitates all of that cannot be told apart; its code hash is there to be compared with one that somebody knows.
 
 mod operation;
+mod pending;
 mod record;
 mod refusal;
 
@@ -20,6 +21,7 @@ use super::{BlockRef, Call, Chain, ChainError};
 use crate::abi::timelock::TimelockController as T;
 
 pub use operation::{TimelockAct, TimelockCalls, TimelockOperation};
+pub use pending::{PendingOperation, PendingOperations};
 pub use record::{
     OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, TimelockProofFailure, check_operation,
 };
@@ -315,12 +317,18 @@ impl Chain {
             Some((event.role, event.account))
         });
         let granted: BTreeSet<(B256, Address)> = granted.collect();
-        // The constructor makes the timelock its own admin: whoever has that event has all that follow.
-        let first = [TimelockRole::Admin.id(), timelock_admin(), info.admin_role];
-        let begun = first.iter().any(|role| granted.contains(&(*role, info.address)));
+        let begun = logs.iter().any(|placed| begun(info, &placed.log));
         let missing = (!begun).then(|| "the endpoints do not give the timelock's first events".to_owned());
         Ok((granted, incomplete.or(missing)))
     }
+}
+
+/// Whether a log is of a timelock's beginning: the constructor makes it its own admin, and whoever has that event has all
+/// that follow.
+fn begun(info: &TimelockInfo, log: &alloy::primitives::Log) -> bool {
+    let first = [TimelockRole::Admin.id(), timelock_admin(), info.admin_role];
+    T::RoleGranted::decode_log_validate(log)
+        .is_ok_and(|event| event.account == info.address && first.contains(&event.role))
 }
 
 /// Operations whose ids the contract has to compute as we do: one in each form, of values that nothing else answers.

@@ -73,6 +73,21 @@ impl TimelockOperation {
     pub fn salt_for(identity: B256, attempt: u64) -> B256 {
         keccak256((identity, U256::from(attempt)).abi_encode())
     }
+    /// The salt of the operation that makes `calls` for the `number`th time, counted from zero: keccak256 of chain,
+    /// timelock, calls and number. Whoever wants the same of the same timelock comes to the same operation.
+    pub fn salt_of((chain_id, timelock): (u64, Address), calls: &[Call], number: u64) -> B256 {
+        let (targets, values, payloads) = columns(calls);
+        let words = (
+            keccak256("countersign: salt of a timelock's operation"),
+            U256::from(chain_id),
+            timelock,
+            targets,
+            values,
+            payloads,
+            U256::from(number),
+        );
+        keccak256(words.abi_encode_params())
+    }
     /// `hashOperation` or `hashOperationBatch`.
     pub fn id(&self) -> B256 {
         match &self.calls {
@@ -379,6 +394,24 @@ mod tests {
             TimelockAct::decode(&T::updateDelayCall { newDelay: U256::ONE }.abi_encode()),
             None
         );
+    }
+
+    #[test]
+    fn bug_b3_a_salt_follows_from_chain_timelock_calls_and_number_and_from_all_of_them() {
+        let timelock = Address::repeat_byte(9);
+        let of = |place, calls: &[Call], number| TimelockOperation::salt_of(place, calls, number);
+        let salts = [
+            of((1, timelock), &[call(1)], 0),
+            of((2, timelock), &[call(1)], 0),
+            of((1, Address::repeat_byte(8)), &[call(1)], 0),
+            of((1, timelock), &[call(2)], 0),
+            of((1, timelock), &[call(1), call(2)], 0),
+            of((1, timelock), &[call(2), call(1)], 0),
+            of((1, timelock), &[call(1)], 1),
+        ];
+        let different: std::collections::BTreeSet<B256> = salts.into_iter().collect();
+        assert_eq!(different.len(), salts.len());
+        assert_eq!(salts[0], of((1, timelock), &[call(1)], 0));
     }
 
     #[test]

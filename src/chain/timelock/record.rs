@@ -154,13 +154,21 @@ impl std::fmt::Display for OperationStep {
 
 impl OperationState {
     /// By what `getTimestamp` says, for a block of this time.
-    fn of(timestamp: U256, now: u64) -> Self {
+    pub(super) fn of(timestamp: U256, now: u64) -> Self {
         let at = u64::try_from(timestamp).unwrap_or(u64::MAX);
         match timestamp {
             U256::ZERO => Self::Unset,
             DONE => Self::Done,
             later if later > U256::from(now) => Self::Waiting { ready_at: at },
             _ => Self::Ready { since: at },
+        }
+    }
+    /// From when on it can be executed, seconds since 1970; zero where it cannot.
+    pub const fn ready_at(self) -> u64 {
+        match self {
+            Self::Waiting { ready_at } => ready_at,
+            Self::Ready { since } => since,
+            Self::Unset | Self::Done => 0,
         }
     }
     /// Scheduled and not executed yet.
@@ -214,12 +222,7 @@ impl Chain {
         let head = self.head().await?;
         let query = LogQuery {
             address: timelock,
-            topics: vec![
-                T::CallScheduled::SIGNATURE_HASH,
-                T::CallSalt::SIGNATURE_HASH,
-                T::CallExecuted::SIGNATURE_HASH,
-                T::Cancelled::SIGNATURE_HASH,
-            ],
+            topics: operation_topics(),
             from: from_block,
             to: head.number,
         };
@@ -302,9 +305,19 @@ pub fn check_operation<'a>(
     Ok(())
 }
 
+/// First topics of the events about operations.
+pub(super) fn operation_topics() -> Vec<B256> {
+    vec![
+        T::CallScheduled::SIGNATURE_HASH,
+        T::CallSalt::SIGNATURE_HASH,
+        T::CallExecuted::SIGNATURE_HASH,
+        T::Cancelled::SIGNATURE_HASH,
+    ]
+}
+
 /// What an event tells of an operation.
-struct Told {
-    id: B256,
+pub(super) struct Told {
+    pub(super) id: B256,
     what: What,
 }
 
@@ -334,7 +347,7 @@ impl What {
     }
 }
 
-fn told(log: &Log) -> Option<Told> {
+pub(super) fn told(log: &Log) -> Option<Told> {
     let (id, what) = match *log.topics().first()? {
         T::CallScheduled::SIGNATURE_HASH => {
             let event = T::CallScheduled::decode_log_validate(log).ok()?.data;
@@ -372,17 +385,29 @@ fn told(log: &Log) -> Option<Told> {
 }
 
 /// The scheduling that is being read.
-struct Life {
-    scheduled: OperationPlace,
-    calls: Vec<Call>,
+#[derive(Debug, Clone)]
+pub(super) struct Life {
+    pub(super) scheduled: OperationPlace,
+    pub(super) calls: Vec<Call>,
     predecessor: B256,
     delay: U256,
     salt: B256,
-    end: Option<OperationEnd>,
+    pub(super) end: Option<OperationEnd>,
 }
 
 /// The operation's newest scheduling and its end, in logs that are in order.
 fn life(id: B256, logs: &[PlacedLog]) -> Option<OperationLife> {
+    newest(id, logs).map(|life| OperationLife {
+        id,
+        scheduled: life.scheduled,
+        delay: u64::try_from(life.delay).unwrap_or(u64::MAX),
+        end: life.end,
+        operation: named(id, life),
+    })
+}
+
+/// The same as it is read.
+pub(super) fn newest(id: B256, logs: &[PlacedLog]) -> Option<Life> {
     let mut newest: Option<Life> = None;
     for placed in logs {
         let Some(told) = told(&placed.log).filter(|told| told.id == id) else {
@@ -422,18 +447,12 @@ fn life(id: B256, logs: &[PlacedLog]) -> Option<OperationLife> {
             (_, None) => {}
         }
     }
-    newest.map(|life| OperationLife {
-        id,
-        scheduled: life.scheduled,
-        delay: u64::try_from(life.delay).unwrap_or(u64::MAX),
-        end: life.end,
-        operation: named(id, life),
-    })
+    newest
 }
 
 /// The operation with this id that the events describe: no event tells in which form a single call was scheduled, and
 /// before 4.9 none tells the salt.
-fn named(id: B256, life: Life) -> Option<TimelockOperation> {
+pub(super) fn named(id: B256, life: Life) -> Option<TimelockOperation> {
     let (predecessor, salt) = (life.predecessor, life.salt);
     let of = |calls| TimelockOperation {
         calls,

@@ -174,7 +174,7 @@ impl Create {
         report.next = made
             .id
             .as_ref()
-            .map(|id| format!("countersign webhook test {}", crate::text::argument(id)));
+            .map(|id| format!("countersign webhook test {}", crate::cli::next::quote(id)));
         report.data = Some(json!({ "webhook": made, "secret_file": self.secret_file }));
         Ok(report)
     }
@@ -248,7 +248,7 @@ impl Update {
         let mut report = Report::done("webhook update", "the webhook is changed");
         report.page.line(&row(&webhook));
         let id = self.id.to_string();
-        report.next = Some(format!("countersign webhook test {}", crate::text::argument(&id)));
+        report.next = Some(format!("countersign webhook test {}", crate::cli::next::quote(&id)));
         report.data = Some(json!({ "webhook": webhook }));
         Ok(report)
     }
@@ -289,7 +289,10 @@ impl Test {
         let answer = api.cloud.test_webhook(&self.id).await?;
         let mut report = Report::done("webhook test", "a test event is sent");
         let id = self.id.to_string();
-        report.next = Some(format!("countersign webhook deliveries {}", crate::text::argument(&id)));
+        report.next = Some(format!(
+            "countersign webhook deliveries {}",
+            crate::cli::next::quote(&id)
+        ));
         report.data = Some(json!({ "answer": answer }));
         Ok(report)
     }
@@ -303,7 +306,10 @@ impl Resend {
         let answer = api.cloud.resend_delivery(&self.id, &self.event).await?;
         let mut report = Report::done("webhook resend", "the event is delivered again");
         let id = self.id.to_string();
-        report.next = Some(format!("countersign webhook deliveries {}", crate::text::argument(&id)));
+        report.next = Some(format!(
+            "countersign webhook deliveries {}",
+            crate::cli::next::quote(&id)
+        ));
         report.data = Some(json!({ "answer": answer }));
         Ok(report)
     }

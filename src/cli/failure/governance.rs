@@ -166,6 +166,15 @@ fn of_timelock(code: Code) -> Option<(Next, &'static str)> {
             "the operation is used up: `countersign app show` says who changed the app since; if the change is still \
              wanted, begin it anew in a directory of its own",
         ),
+        Code::OperationPendingSame => (
+            Next::Again,
+            "`countersign app owner show` says what waits there; have that operation executed, or cancelled by whoever may, \
+             before this one is asked for",
+        ),
+        Code::OperationNumbersSpent => (
+            Next::Look,
+            "make the change together with another one, so that the calls are not the same once more",
+        ),
         Code::PendingDelay => (Next::Command("resume"), "run again when the delay is over"),
         _ => return None,
     })

@@ -15,6 +15,7 @@ use alloy::primitives::Address;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::gitignore::{self, Holds};
 use super::journal::{self, FleetJournal, FleetReading};
 use super::open::fold;
 use super::{Effect, State, Status, UpgradeError, World};
@@ -295,6 +296,9 @@ impl Fleet {
 /// Holds the journal of the fleet in `dir` for a run, and tells what opening it recovered.
 fn hold(dir: &Path, ask: &dyn Ask) -> Result<FleetJournal, UpgradeError> {
     let journal = FleetJournal::hold(dir)?;
+    if let Some(warning) = gitignore::tracked(dir, Holds::Fleet) {
+        ask.tell(&format!("warning: {}", warning.text));
+    }
     let (torn, mode, rolled_back) = journal.recovered();
     let opened = journal.roster().is_some();
     let tell = |news: String| {

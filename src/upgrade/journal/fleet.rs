@@ -10,9 +10,9 @@ use alloy::primitives::Address;
 use super::line::Record;
 use super::{Body, Entry, FILE, Found, Held, Journal, JournalError, damaged, lock, open, read_file};
 use crate::fsutil::{self, LineFile};
-use crate::text::escape;
 use crate::upgrade::event::{Event, Identity, IllegalStep};
 use crate::upgrade::fleet::roster::{Charter, Decision, Roster};
+use crate::upgrade::gitignore::{self, Holds};
 
 /// Kind of a fleet's first record.
 const OPEN: &str = "fleet.open";
@@ -86,7 +86,7 @@ impl Book {
                 self.keep(member, (record.head.seq, at, length));
                 Ok(())
             }
-            Some(member) => Err(format!("{} does not belong to the fleet", escape(member))),
+            Some(member) => Err(format!("{} does not belong to the fleet", member.escape_debug())),
         }
     }
 
@@ -110,7 +110,7 @@ impl Book {
         }
         Err(format!(
             "an upgrade of {}, app {} on chain {}",
-            escape(cvm.unwrap_or("no CVM")),
+            cvm.unwrap_or("no CVM").escape_debug(),
             identity.app,
             identity.chain_id
         ))
@@ -143,6 +143,7 @@ impl FleetJournal {
     /// Opens or creates the journal of the fleet in `dir` and holds it.
     pub(in crate::upgrade) fn hold(dir: &Path) -> Result<Self, JournalError> {
         fsutil::create_private_dir(dir)?;
+        gitignore::protect(dir, Holds::Fleet)?;
         let (mut held, body, found) = Held::open(dir)?;
         let path = held.file.path().to_owned();
         match body {

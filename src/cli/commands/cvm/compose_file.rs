@@ -10,6 +10,7 @@ use super::order::{Order, Terms, sealed};
 use super::patch::names;
 use crate::cli::error::CliError;
 use crate::cli::failure::{Next, told};
+use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cloud::{CommitCompose, Patch, ProvisionedCompose};
@@ -17,7 +18,6 @@ use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, MAX_MANIFEST_BYTES, Manifest};
 use crate::env::EnvName;
 use crate::fsutil;
-use crate::text::option;
 
 /// Change the whole manifest: provision it (nothing changes yet), then commit its hash
 #[derive(Debug, Args)]
@@ -121,9 +121,9 @@ fn told_of(order: &Order<'_>, made: &ProvisionedCompose, needs_owner: bool) -> R
                 .to_owned(),
         );
     }
-    let cvm = option("--cvm", &order.id.to_string());
+    let cvm = quote(&order.id.to_string());
     let hash = made.compose_hash;
-    report.next = Some(format!("countersign cvm compose-file --commit {hash} {cvm}"));
+    report.next = Some(format!("countersign cvm compose-file --commit {hash} --cvm {cvm}"));
     report.data = Some(json!(made));
     report
 }

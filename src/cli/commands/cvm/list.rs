@@ -11,7 +11,6 @@ use crate::cli::session::Session;
 use crate::cloud::{Cvm, Page, Paged};
 use crate::code::Code;
 use crate::compose::Form;
-use crate::text::name;
 use crate::upgrade::Warning;
 
 /// Print a CVM's manifest (app-compose.json), to be looked at, or changed and provisioned again
@@ -110,12 +109,7 @@ fn taken_over(mut cvm: Cvm) -> Value {
 fn row(cvm: &Cvm) -> String {
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
     let app = cvm.app_id.map_or_else(|| "?".to_owned(), |app| app.to_string());
-    format!(
-        "{}  {}  {}  {app}",
-        name(&or(&cvm.name)),
-        or(&cvm.status),
-        or(&cvm.uuid)
-    )
+    format!("{}  {}  {}  {app}", or(&cvm.name), or(&cvm.status), or(&cvm.uuid))
 }
 
 impl ShowManifest {
