@@ -8,7 +8,8 @@ use std::str::FromStr;
 use super::error::CliError;
 use super::failure::Next;
 use super::settings::text_file;
-use crate::cloud::{CloudError, CvmId};
+use super::values;
+use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::compose::Changes;
 
@@ -22,15 +23,16 @@ pub(super) struct Also {
 }
 
 impl FromStr for Also {
-    type Err = CloudError;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (cvm, compose) = match text.split_once('=') {
+            Some((_, "")) => return Err("after `=` stands the CVM's own Docker Compose file".to_owned()),
             Some((cvm, file)) => (cvm, Some(PathBuf::from(file))),
             None => (text, None),
         };
         Ok(Self {
-            cvm: cvm.parse()?,
+            cvm: values::cvm(cvm)?,
             compose,
         })
     }

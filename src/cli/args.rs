@@ -11,6 +11,7 @@ use url::Url;
 use super::also::Also;
 use super::commands;
 use super::exit::Exit;
+use super::values;
 use crate::chain::Finality;
 use crate::cloud::{self, CvmId};
 use crate::compose::ComposeHash;
@@ -42,7 +43,8 @@ fn after_help() -> String {
          SAFE_TRANSACTION_SERVICE_API_KEY\n                          \
          API key of the Safe Transaction Service; it answers slowly without one\n  \
          NO_COLOR                no colour\n  \
-         phala.toml              names the CVM and the compose file when no flag does\n\n\
+         phala.toml              names the CVM and the compose file when no flag does\n  \
+         An empty variable counts as one that is not set.\n\n\
          Exit codes:\n{}",
         super::settings::DEFAULT_PREFIX,
         Exit::table()
@@ -106,7 +108,7 @@ pub(super) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Change {
     /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
-    #[arg(long, value_name = "ID", help_heading = "What changes")]
+    #[arg(long, value_name = "ID", help_heading = "What changes", value_parser = values::cvm)]
     pub(super) cvm: Option<CvmId>,
     /// Docker Compose file to run [default: what phala.toml names]
     #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
@@ -129,7 +131,7 @@ pub(super) struct Change {
     #[arg(long, value_name = "BOOL", help_heading = "What changes")]
     pub(super) public_tcbinfo: Option<bool>,
     /// Virtual CPUs
-    #[arg(long, value_name = "N", help_heading = "What changes")]
+    #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(1..))]
     pub(super) vcpu: Option<u32>,
     /// Memory, MB
     #[arg(long, value_name = "MB", value_parser = megabytes, help_heading = "What changes")]
@@ -138,13 +140,13 @@ pub(super) struct Change {
     #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "What changes")]
     pub(super) disk_size: Option<u32>,
     /// OS image
-    #[arg(long, value_name = "NAME", help_heading = "What changes")]
+    #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled)]
     pub(super) image: Option<String>,
     /// Let this device run the app, by the same Safe transaction; repeat it
-    #[arg(long, value_name = "ID", help_heading = "What changes")]
+    #[arg(long, value_name = "ID", help_heading = "What changes", value_parser = values::word)]
     pub(super) add_device: Vec<B256>,
     /// Take this earlier compose hash from the app's list, by the same Safe transaction; repeat it
-    #[arg(long, value_name = "HASH", help_heading = "What changes")]
+    #[arg(long, value_name = "HASH", help_heading = "What changes", value_parser = values::compose_hash)]
     pub(super) remove_hash: Vec<ComposeHash>,
     /// Take every older compose hash from the app's list, by the same transaction, but for those that its CVMs run
     #[arg(long, help_heading = "What changes")]
@@ -166,7 +168,7 @@ pub(super) struct Workload {
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
     pub(super) env: Vec<EnvName>,
     /// Root key that the KMS's contract has to name, when it is known by other means
-    #[arg(long, value_name = "KEY", help_heading = "What changes")]
+    #[arg(long, value_name = "KEY", help_heading = "What changes", value_parser = values::root_key)]
     pub(super) kms_root_key: Option<RootKey>,
 }
 
@@ -174,10 +176,10 @@ pub(super) struct Workload {
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Expect {
     /// App id = address of the app's contract; another one ends with 5 [default: `app` in phala.toml]
-    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address)]
     pub(super) app: Option<Address>,
     /// Whom an ownership transfer under way goes to; another one, or none, ends with 5
-    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address)]
     pub(super) expect_pending_owner: Option<Address>,
     /// No older hash stays allowed; otherwise it ends with 6
     #[arg(long, help_heading = "What has to hold")]
@@ -219,26 +221,24 @@ pub(super) struct Files {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Posted {
     /// Safe whose transaction it is, with or without its chain's prefix [default: that of the proposal]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Safe Transaction Service")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Safe Transaction Service", value_parser = values::safe_address)]
     pub(super) safe: Option<String>,
     /// Chain of the Safe [default: that of the proposal, or of the prefix]
     #[arg(
         long,
         value_name = "ID",
         requires = "safe",
-        help_heading = "Safe Transaction Service"
-    )]
+        help_heading = "Safe Transaction Service", value_parser = values::whole::<u64>(1..))]
     pub(super) chain_id: Option<u64>,
     /// Review the transaction that the service shows under this hash
-    #[arg(long, value_name = "HASH", help_heading = "Safe Transaction Service")]
+    #[arg(long, value_name = "HASH", help_heading = "Safe Transaction Service", value_parser = values::word)]
     pub(super) safe_tx_hash: Option<B256>,
     /// Review every transaction that the service shows at this nonce
     #[arg(
         long,
         value_name = "N",
         conflicts_with = "safe_tx_hash",
-        help_heading = "Safe Transaction Service"
-    )]
+        help_heading = "Safe Transaction Service", value_parser = values::amount)]
     pub(super) nonce: Option<U256>,
     #[command(flatten)]
     pub(super) notices: Notices,
@@ -275,10 +275,10 @@ pub(super) struct NewDir {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Reach {
     /// JSON-RPC endpoint; repeat it, and endpoints must agree [env: ETH_RPC_URL]
-    #[arg(long, value_name = "URL", help_heading = "Chain")]
+    #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
     pub(super) rpc_url: Vec<Url>,
     /// How long to wait in all, for example 90s, 10m, 1h
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, help_heading = "Chain")]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration, help_heading = "Chain")]
     pub(super) timeout: Duration,
     /// Accept a known chain id with another genesis block
     #[cfg(feature = "failpoints")]
@@ -290,7 +290,7 @@ pub(super) struct Reach {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Settle {
     /// Blocks that have to bury the transaction [default: what suits the chain]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Chain")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..), help_heading = "Chain")]
     pub(super) confirmations: Option<u64>,
     /// Wait for the chain's own tag instead of counting blocks
     #[arg(long, value_enum, conflicts_with = "confirmations", help_heading = "Chain")]
@@ -324,7 +324,7 @@ pub(super) struct Key {
     pub(super) max_fee: Option<Gwei>,
     /// Nonce of the key's transaction: behind others that are in flight, or in place of one of them [default: the next one,
     /// once none is]
-    #[arg(long, value_name = "N", help_heading = "Signing")]
+    #[arg(long, value_name = "N", help_heading = "Signing", value_parser = values::whole::<u64>(0..))]
     pub(super) nonce: Option<u64>,
     /// Sign with the next nonce although an earlier transaction of this upgrade lost its own
     #[arg(long, help_heading = "Signing")]
@@ -335,10 +335,10 @@ pub(super) struct Key {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Multisig {
     /// Nonce of the Safe transaction [default: the first one that nothing holds]
-    #[arg(long, value_name = "N", help_heading = "Safe")]
+    #[arg(long, value_name = "N", help_heading = "Safe", value_parser = values::amount)]
     pub(super) safe_nonce: Option<U256>,
     /// Take code with this keccak256 for that of a Safe; repeat it
-    #[arg(long, value_name = "HASH", help_heading = "Safe")]
+    #[arg(long, value_name = "HASH", help_heading = "Safe", value_parser = values::word)]
     pub(super) trust_code: Vec<B256>,
     /// Accept a Safe before 1.3.0, whose signatures are good on every chain
     #[arg(long, help_heading = "Safe")]
@@ -352,10 +352,10 @@ pub(super) struct Multisig {
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Governor {
     /// Who proposes to the timelock, a key or a Safe [default: the only one who may]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Timelock")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Timelock", value_parser = values::address)]
     pub(super) proposer: Option<Address>,
     /// Delay to ask for [default: the least that the timelock takes]
-    #[arg(long, value_name = "SECONDS", help_heading = "Timelock")]
+    #[arg(long, value_name = "SECONDS", help_heading = "Timelock", value_parser = values::whole::<u64>(0..))]
     pub(super) delay: Option<u64>,
 }
 
@@ -363,7 +363,7 @@ pub(super) struct Governor {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Notices {
     /// Address of the service [default: Safe's own for the chain; for choosing a nonce only if its API key is set]
-    #[arg(long, value_name = "URL", help_heading = "Safe Transaction Service")]
+    #[arg(long, value_name = "URL", help_heading = "Safe Transaction Service", value_parser = values::web_address)]
     pub(super) service_url: Option<Url>,
 }
 
@@ -464,7 +464,12 @@ impl FromStr for Gwei {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const WHY: &str = "a fee is a positive number of gwei, for example 0.05";
-        if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        let (whole, parts) = text
+            .split_once('.')
+            .map_or((text, None), |(whole, parts)| (whole, Some(parts)));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = whole == "0" || !whole.starts_with('0');
+        if !digits(whole) || !plain || !parts.is_none_or(digits) {
             return Err(WHY);
         }
         let wei = alloy::primitives::utils::parse_units(text, "gwei")
@@ -472,15 +477,6 @@ impl FromStr for Gwei {
             .and_then(|units| units.get_absolute().try_into().ok());
         wei.filter(|wei| *wei > 0).map(Self).ok_or(WHY)
     }
-}
-
-pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
-    const WHY: &str = "a duration is a positive time, for example 90s, 10m or 1h30m";
-    let parsed = text
-        .parse::<jiff::SignedDuration>()
-        .ok()
-        .and_then(|span| Duration::try_from(span).ok());
-    parsed.filter(|span| !span.is_zero()).ok_or(WHY)
 }
 
 /// Memory. The smallest instance type has far more than the largest has in GB.
@@ -505,8 +501,7 @@ pub(super) fn gigabytes(text: &str) -> Result<u32, String> {
 }
 
 fn number(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "it has to be a whole number above zero".to_owned())
+    values::whole(1..)(text)
 }
 
 #[cfg(test)]
@@ -602,17 +597,22 @@ mod tests {
     fn gwei_become_wei_and_nothing_else_is_read() {
         assert_eq!("1".parse(), Ok(Gwei(1_000_000_000)));
         assert_eq!("0.05".parse(), Ok(Gwei(50_000_000)));
-        for bad in ["", "0", "-1", "1e9", "0.0000000001", "1 gwei", "."] {
+        for bad in [
+            "",
+            "0",
+            "-1",
+            "1e9",
+            "0.0000000001",
+            "1 gwei",
+            ".",
+            "01",
+            "1.",
+            ".5",
+            "1_0",
+            "+1",
+            "1,5",
+        ] {
             assert!(bad.parse::<Gwei>().is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn durations_are_positive_times_with_a_unit() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
-        for bad in ["", "0s", "-5m", "10", "forever"] {
-            assert!(duration(bad).is_err(), "{bad:?}");
         }
     }
 

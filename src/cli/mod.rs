@@ -21,6 +21,7 @@ mod signals;
 mod text;
 mod trace;
 mod usage;
+mod values;
 mod view;
 
 use std::ffi::OsString;

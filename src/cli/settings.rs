@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 use serde::Deserialize;
+use serde::de::Error as _;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -17,6 +18,7 @@ use super::args::{
 };
 use super::error::CliError;
 use super::failure::Next;
+use super::values;
 use crate::chain::{FeePolicy, PolicyChange};
 use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::code::Code;
@@ -167,6 +169,7 @@ pub(super) struct Project {
     cvm_id: Option<String>,
     compose_file: Option<PathBuf>,
     /// Ours alone: the app that the CVM has to be of.
+    #[serde(default, deserialize_with = "address")]
     app: Option<Address>,
 }
 
@@ -193,7 +196,11 @@ impl Project {
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 ({error})"))?;
-        toml::from_str(text).map_err(|error| error.message().to_owned())
+        let project: Self = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        match &project.compose_file {
+            Some(path) if path.as_os_str().is_empty() => Err("`compose_file` is empty".to_owned()),
+            _ => Ok(project),
+        }
     }
 
     /// The CVM, by the first name that the `phala` command line would take.
@@ -208,6 +215,14 @@ impl Project {
         ];
         names.into_iter().flatten().map(String::as_str).next()
     }
+}
+
+/// As an address among the arguments is read.
+fn address<'de, D: serde::Deserializer<'de>>(file: D) -> Result<Option<Address>, D::Error> {
+    let text = String::deserialize(file)?;
+    values::address(&text)
+        .map(Some)
+        .map_err(|why| D::Error::custom(format!("`app` is no address: {why}")))
 }
 
 /// How cloud, chain and keys are reached.
@@ -253,7 +268,7 @@ impl Settings {
         signer.as_ref().map_or(Ok(()), Source::check_built)?;
         Ok(Self {
             prefix: prefix(env)?,
-            api_key: env.secret(API_KEY).map(ApiKey::new).transpose().map_err(bad_api_key)?,
+            api_key: api_key(env)?,
             services: services(typed.notices, env)?,
             endpoints: endpoints(typed.reach, env)?,
             signer,
@@ -275,12 +290,25 @@ impl Settings {
     }
 }
 
+/// The key without a line break at its end. Quotes are no part of one: a shell or a file that kept them would send them.
+fn api_key(env: &Environment) -> Result<Option<ApiKey>, CliError> {
+    let Some(text) = env.secret(API_KEY) else {
+        return Ok(None);
+    };
+    let key = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    let quoted = key.contains(['"', '\'', '`']);
+    let key = Some(key).filter(|_| !quoted).map(ApiKey::new);
+    key.and_then(Result::ok).map(Some).ok_or_else(bad_api_key)
+}
+
 fn services(typed: Option<&Notices>, env: &Environment) -> Result<Services, ServiceError> {
-    let key = env.secret(SERVICE_KEY).map(ServiceKey::new).transpose()?;
+    let end = ['\r', '\n'];
+    let text = |text: Zeroizing<String>| Zeroizing::new(text.trim_end_matches(end).to_owned());
+    let key = env.secret(SERVICE_KEY).map(text).map(ServiceKey::new).transpose()?;
     Ok(Services::new(typed.and_then(|typed| typed.service_url.clone()), key))
 }
 
-fn bad_api_key(_: crate::cloud::CloudError) -> CliError {
+fn bad_api_key() -> CliError {
     CliError::Input {
         code: Code::InputApiKey,
         message: format!("`{API_KEY}` holds characters that no API key has"),
@@ -294,7 +322,7 @@ fn prefix(env: &Environment) -> Result<Sourced<Url>, CliError> {
         None => (DEFAULT_PREFIX.to_owned(), Origin::Default),
     };
     Ok(Sourced {
-        value: web_address(&text, API_PREFIX)?,
+        value: web_address(&text, (API_PREFIX, DEFAULT_PREFIX))?,
         origin,
     })
 }
@@ -306,7 +334,7 @@ fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url
             return Ok(Vec::new());
         };
         return Ok(vec![Sourced {
-            value: web_address(&text, RPC_URL)?,
+            value: web_address(&text, (RPC_URL, values::RPC_EXAMPLE))?,
             origin: Origin::Variable(RPC_URL),
         }]);
     }
@@ -319,16 +347,14 @@ fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url
         .collect())
 }
 
-/// An http or https address; the text is not repeated, since it may hold a key.
-fn web_address(text: &str, name: &str) -> Result<Url, CliError> {
-    let url = text
-        .parse::<Url>()
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+/// An http or https address; the text is not repeated, since it may hold a key. A line break at its end is none of it:
+/// files and pipelines leave one.
+fn web_address(text: &str, (name, example): (&'static str, &str)) -> Result<Url, CliError> {
+    let url = values::web_address(text.trim_end_matches(['\r', '\n'])).ok();
     url.ok_or_else(|| CliError::Input {
         code: Code::InputAddress,
         message: format!("`{name}` holds no http or https address"),
-        hint: format!("set `{name}` to an address such as {DEFAULT_PREFIX}"),
+        hint: format!("set `{name}` to one address, without quotes, such as {example}"),
     })
 }
 
@@ -435,7 +461,11 @@ pub(super) fn cvm(typed: Option<&CvmId>, project: &Project) -> Result<Sourced<Cv
             next: Next::with("--cvm NAME"),
         });
     };
-    let value = text.parse::<CvmId>()?;
+    let value = values::cvm(text).map_err(|why| CliError::Input {
+        code: Code::InputProjectFile,
+        message: format!("`{PROJECT_FILE}` names no CVM: {why}"),
+        hint: format!("correct `{PROJECT_FILE}`, or name the CVM by --cvm"),
+    })?;
     Ok(Sourced {
         value,
         origin: Origin::Project,

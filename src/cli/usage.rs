@@ -57,8 +57,18 @@ const SECRET_OPTIONS: [&str; 9] = [
     "--token",
     "--secret",
 ];
-/// Options whose malformed values are not repeated, since they may hold a key.
-const SENSITIVE_OPTIONS: [&str; 4] = ["--signer", "--rpc-url", "--secret-from", "--second-factor-from"];
+/// Options whose malformed values are not repeated, since they may hold a key, and what they take.
+const SENSITIVE_OPTIONS: [(&str, &str); 5] = [
+    (
+        "--signer",
+        "valid are prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] and aws:KEY-ID",
+    ),
+    ("--rpc-url", WEB_ADDRESS),
+    ("--service-url", WEB_ADDRESS),
+    ("--secret-from", "valid are env:NAME, file:PATH and prompt"),
+    ("--second-factor-from", "valid are env:NAME, file:PATH and prompt"),
+];
+const WEB_ADDRESS: &str = "valid is http:// or https:// and a host, for example https://mainnet.base.org";
 
 /// Refuses arguments that are secrets, before anything can repeat them: other users of the machine see arguments, and
 /// shells keep them.
@@ -154,13 +164,14 @@ pub(super) fn wants_json(args: &[OsString]) -> bool {
 
 /// What clap found wrong, in one sentence without its decoration.
 pub(super) fn sentence(error: &clap::Error) -> String {
-    let sensitive = |argument: &&str| SENSITIVE_OPTIONS.iter().any(|name| argument.starts_with(name));
+    let valid = |argument: &str| SENSITIVE_OPTIONS.iter().find(|(name, _)| argument.starts_with(name));
     if is_command_missing(error) {
         return "one of its commands has to follow".to_owned();
     }
     let value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
-    if let Some(argument) = invalid_argument(error).filter(sensitive).filter(|_| value) {
-        return format!("the value of {argument} is not one it can have");
+    let argument = invalid_argument(error).filter(|_| value);
+    if let Some((argument, (_, valid))) = argument.and_then(|argument| Some((argument, valid(argument)?))) {
+        return format!("the value of {argument} is not one it can have; {valid}");
     }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);

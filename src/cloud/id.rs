@@ -109,7 +109,7 @@ names! {
 
 /// Why a text cannot stand in a path as one segment that means itself.
 fn fault(text: &str) -> Option<&'static str> {
-    if text.is_empty() {
+    if text.trim().is_empty() {
         Some("it is empty")
     } else if text.len() > MAX {
         Some("it is too long")

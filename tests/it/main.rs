@@ -17,6 +17,7 @@ mod app_deploy;
 mod app_lists;
 mod app_send;
 mod apps;
+mod arguments;
 mod canaries;
 mod chain;
 mod chain_faults;

@@ -22,6 +22,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
+use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -77,16 +78,16 @@ struct Target {
     #[command(flatten)]
     place: Place,
     /// Compose hash to ask about [default: the one that the CVM runs]
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = values::compose_hash)]
     hash: Option<ComposeHash>,
     /// Device id to ask about [default: the CVM's]
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", value_parser = values::word)]
     device: Option<B256>,
     /// Hash of the OS image to ask about [default: the CVM's]
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = values::word)]
     os_image: Option<B256>,
     /// Address of the KMS contract [default: the CVM's]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     kms: Option<Address>,
 }
 

@@ -9,6 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
+use crate::cli::values;
 use crate::upgrade::Goal;
 
 /// Sign and send the call that allows the compose hash
@@ -24,7 +25,7 @@ pub(in crate::cli) struct Execute {
     #[command(flatten)]
     which: Which,
     /// Execute what the owners of this Safe signed, which is itself an owner: its approval on chain
-    #[arg(long = "for", value_name = "SAFE")]
+    #[arg(long = "for", value_name = "SAFE", value_parser = values::address)]
     nested: Option<Address>,
     #[command(flatten)]
     reach: Reach,

@@ -14,6 +14,7 @@ use crate::cli::failure::{self, Commands, Next};
 use crate::cli::report::{self, Report};
 use crate::cli::session::{Session, UNREADABLE};
 use crate::cli::settings::{self, Project, Settings, Typed};
+use crate::cli::values;
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::upgrade::{
@@ -68,12 +69,12 @@ struct Prepare {
     #[arg(long, conflicts_with = "also", help_heading = "What changes")]
     all: bool,
     /// Leave this CVM out; repeat it, or separate by commas
-    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "What changes")]
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "What changes", value_parser = values::cvm)]
     without: Vec<CvmId>,
     #[command(flatten)]
     place: Place,
     /// How many are prepared at once
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = values::whole::<usize>(1..))]
     parallel: usize,
     #[command(flatten)]
     reach: Reach,
@@ -92,10 +93,10 @@ struct Commit {
     #[command(flatten)]
     place: Place,
     /// How many go first, alone
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole::<usize>(0..))]
     canary: usize,
     /// How many are under way at once
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = values::whole::<usize>(1..))]
     parallel: usize,
     #[command(flatten)]
     reach: Reach,

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::error::CliError;
 use crate::cli::failure::told;
 use crate::cli::report::Report;
+use crate::cli::values;
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::fsutil;
@@ -29,7 +30,7 @@ pub(in crate::cli) struct Hash {
     #[arg(long, value_parser = form)]
     form: Option<Form>,
     /// Hash that the manifest should have
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = values::compose_hash)]
     known: Option<ComposeHash>,
 }
 

@@ -8,6 +8,7 @@ use super::cvm::{Api, Part};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::values;
 use crate::cloud::{KmsId, KmsInfo};
 
 /// Show key management services, their contracts and keys
@@ -51,7 +52,7 @@ enum KmsCommand {
         #[arg(value_name = "ID")]
         kms: KmsId,
         /// App id = address of the app's contract
-        #[arg(value_name = "APP")]
+        #[arg(value_name = "APP", value_parser = values::address)]
         app: Address,
     },
 }

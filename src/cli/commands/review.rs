@@ -14,6 +14,7 @@ use crate::cli::report::Report;
 use crate::cli::review as view;
 use crate::cli::session::{Seen, Session};
 use crate::cli::settings::{self, Settings, Typed};
+use crate::cli::values;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::builder_file::{self, Batch, Checksum};
@@ -45,7 +46,7 @@ pub(in crate::cli) struct Review {
     #[arg(long)]
     reject: bool,
     /// Who will send the transaction, for the simulation [default: the first owner]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Chain")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Chain", value_parser = values::address)]
     executor: Option<Address>,
     /// Batch file for Safe{Wallet}'s Transaction Builder that somebody sent: compare it with the proposal, or show it
     #[arg(long, value_name = "FILE")]

@@ -11,6 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
+use crate::cli::values;
 use crate::cli::view;
 use crate::fsutil;
 use crate::safe::{OwnerSignature, SignatureFile};
@@ -33,7 +34,7 @@ pub(in crate::cli) struct Sign {
     #[arg(long)]
     reject: bool,
     /// Sign for this owner of the Safe, which is a Safe itself: the transaction with which it agrees on chain
-    #[arg(long = "for", value_name = "SAFE", conflicts_with = "reject")]
+    #[arg(long = "for", value_name = "SAFE", conflicts_with = "reject", value_parser = values::address)]
     nested: Option<Address>,
     /// Approve on chain with the owner's key instead of by a signature; it cannot be taken back
     #[arg(long, conflicts_with_all = ["reject", "nested", "out", "offline"])]

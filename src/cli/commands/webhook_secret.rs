@@ -13,6 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::values;
 use crate::cloud::{SecondFactor, WebhookId, WebhookSecret};
 use crate::code::Code;
 use crate::fsutil;
@@ -30,7 +31,7 @@ struct Secret {
     #[arg(long, value_name = "FILE", required_unless_present = "secret_fd")]
     secret_file: Option<PathBuf>,
     /// Open file descriptor for the secret, 3 or more
-    #[arg(long, value_name = "N", conflicts_with = "secret_file", value_parser = clap::value_parser!(u32).range(3..))]
+    #[arg(long, value_name = "N", conflicts_with = "secret_file", value_parser = values::whole::<u32>(3..))]
     secret_fd: Option<u32>,
     // No doc comment: rustdoc takes the brackets for a link.
     #[arg(

@@ -13,6 +13,7 @@ use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::text::harmless_json;
+use crate::cli::values;
 use crate::code::Code;
 use crate::webhook::{Event, Received, WebhookError, serve};
 
@@ -34,10 +35,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SOURCE", default_value = "prompt")]
     secret_from: SecretSource,
     /// Print events of this kind only, for example cvm.updated; repeat it [default: all]
-    #[arg(long = "event", value_name = "EVENT")]
+    #[arg(long = "event", value_name = "EVENT", value_parser = values::filled)]
     events: Vec<String>,
     /// End after so many events [default: when it is stopped]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..=1000))]
     count: Option<u32>,
 }
 

@@ -14,6 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::values;
 use crate::cloud::{EventId, NewWebhook, Webhook, WebhookChange, WebhookId, WebhookSecret};
 use crate::code::Code;
 use crate::fsutil;
@@ -29,13 +30,13 @@ const MAX_SECRET: u64 = 4096;
     --event cvm.update.pending_approval --secret-file webhook.secret --yes")]
 pub(super) struct Create {
     /// Where deliveries go: https, reachable from the internet
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = values::web_address)]
     url: Url,
     /// Event, for example cvm.update.pending_approval; repeat it
-    #[arg(long = "event", value_name = "EVENT", required = true)]
+    #[arg(long = "event", value_name = "EVENT", required = true, value_parser = values::filled)]
     events: Vec<String>,
     /// Name for people
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::filled)]
     name: Option<String>,
     /// File (mode 0600) for the secret; one that is there already is the secret to use
     #[arg(long, value_name = "FILE")]
@@ -66,13 +67,13 @@ pub(super) struct Update {
     #[arg(value_name = "WEBHOOK")]
     id: WebhookId,
     /// Where deliveries go: https, reachable from the internet
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = values::web_address)]
     url: Option<Url>,
     /// Event, for example cvm.update.pending_approval; repeat it: these take the place of all others
-    #[arg(long = "event", value_name = "EVENT")]
+    #[arg(long = "event", value_name = "EVENT", value_parser = values::filled)]
     events: Vec<String>,
     /// Name for people
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::filled)]
     name: Option<String>,
     /// Whether anything is delivered
     #[arg(long, value_name = "BOOL")]
@@ -134,10 +135,10 @@ pub(super) struct Deliveries {
     #[arg(value_name = "WEBHOOK")]
     id: WebhookId,
     /// Entries to show
-    #[arg(long, value_name = "N", default_value = "50")]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = values::whole::<u32>(1..))]
     limit: u32,
     /// Entries to leave out first
-    #[arg(long, value_name = "N", default_value = "0")]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::whole::<u32>(0..))]
     offset: u32,
 }
 

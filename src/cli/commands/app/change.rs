@@ -14,6 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, ROOT, Settings, Typed};
+use crate::cli::values;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::upgrade::{self, Goal, InUse, Plan, PolicyIntent, Step, Upgrade, Wish};
@@ -31,7 +32,7 @@ pub(super) struct How {
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Whom an ownership transfer under way goes to; another one, or none, ends with 5
-    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address)]
     expect_pending_owner: Option<Address>,
     #[command(flatten)]
     reach: Reach,
@@ -53,7 +54,7 @@ pub(super) struct Removal {
 #[derive(Debug, Args)]
 pub(super) struct AddDevices {
     /// Device id
-    #[arg(value_name = "DEVICE", required = true)]
+    #[arg(value_name = "DEVICE", required = true, value_parser = values::word)]
     devices: Vec<B256>,
     #[command(flatten)]
     how: How,
@@ -63,7 +64,7 @@ pub(super) struct AddDevices {
 #[derive(Debug, Args)]
 pub(super) struct RemoveDevices {
     /// Device id
-    #[arg(value_name = "DEVICE", required = true)]
+    #[arg(value_name = "DEVICE", required = true, value_parser = values::word)]
     devices: Vec<B256>,
     #[command(flatten)]
     removal: Removal,
@@ -75,7 +76,7 @@ pub(super) struct RemoveDevices {
 #[derive(Debug, Args)]
 pub(super) struct AddHashes {
     /// Compose hash
-    #[arg(value_name = "HASH", required = true)]
+    #[arg(value_name = "HASH", required = true, value_parser = values::compose_hash)]
     hashes: Vec<ComposeHash>,
     #[command(flatten)]
     how: How,
@@ -85,7 +86,7 @@ pub(super) struct AddHashes {
 #[derive(Debug, Args)]
 pub(super) struct RemoveHashes {
     /// Compose hash
-    #[arg(value_name = "HASH", required = true)]
+    #[arg(value_name = "HASH", required = true, value_parser = values::compose_hash)]
     hashes: Vec<ComposeHash>,
     #[command(flatten)]
     removal: Removal,
@@ -115,7 +116,7 @@ enum OnOff {
 #[derive(Debug, Args)]
 pub(super) struct Transfer {
     /// New owner: a key, a Safe, a timelock or another contract
-    #[arg(value_name = "ADDRESS")]
+    #[arg(value_name = "ADDRESS", value_parser = values::address)]
     to: Address,
     /// Go on although nothing shows that the new owner can act
     #[arg(long, help_heading = "Consent")]
@@ -136,16 +137,16 @@ pub(super) struct Accept {
 #[group(id = "changes", required = true, multiple = true)]
 pub(super) struct Several {
     /// Let this device run the app; repeat it
-    #[arg(long, value_name = "DEVICE", help_heading = "What changes")]
+    #[arg(long, value_name = "DEVICE", help_heading = "What changes", value_parser = values::word)]
     add_device: Vec<B256>,
     /// Take this device from the list; repeat it
-    #[arg(long, value_name = "DEVICE", help_heading = "What changes")]
+    #[arg(long, value_name = "DEVICE", help_heading = "What changes", value_parser = values::word)]
     remove_device: Vec<B256>,
     /// Allow this compose hash; repeat it
-    #[arg(long, value_name = "HASH", help_heading = "What changes")]
+    #[arg(long, value_name = "HASH", help_heading = "What changes", value_parser = values::compose_hash)]
     add_hash: Vec<ComposeHash>,
     /// Take this compose hash from the list; repeat it
-    #[arg(long, value_name = "HASH", help_heading = "What changes")]
+    #[arg(long, value_name = "HASH", help_heading = "What changes", value_parser = values::compose_hash)]
     remove_hash: Vec<ComposeHash>,
     /// Whether every device may run the app
     #[arg(long, value_enum, value_name = "ON|OFF", help_heading = "What changes")]

@@ -16,6 +16,7 @@ use crate::cli::next::{commit_provision, quote};
 use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
 use crate::cli::settings::{self, ROOT, Settings, Typed};
+use crate::cli::values;
 use crate::cloud::KmsId;
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -51,19 +52,19 @@ const SEALED_FILE: &str = "sealed.hex";
 )]
 pub(super) struct Deploy {
     /// Chain of the KMS's contract
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..))]
     chain_id: u64,
     /// The KMS's contract, DstackKms
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     kms_contract: Address,
     /// Owner of the app from its first block on: a key, a Safe, a timelock
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     owner: Address,
     /// Compose hash that may run, as provisioning gave it
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = values::compose_hash)]
     compose_hash: ComposeHash,
     /// Device that may run it, as provisioning gave it
-    #[arg(long, value_name = "DEVICE", required_unless_present = "allow_any_device")]
+    #[arg(long, value_name = "DEVICE", required_unless_present = "allow_any_device", value_parser = values::word)]
     device: Option<B256>,
     /// Let every device run it
     #[arg(long)]
@@ -75,7 +76,7 @@ pub(super) struct Deploy {
     #[arg(long)]
     disable_upgrades: bool,
     /// Who sends the transaction [default: the key of --signer, else the owner]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     from: Option<Address>,
     /// Directory that remembers what is sent; one that holds the same is gone on with [default with --signer:
     /// .countersign/new-KMS-DIGEST]
@@ -88,7 +89,7 @@ pub(super) struct Deploy {
     #[arg(long, value_name = "FILE", conflicts_with = "transaction_hash")]
     out: Option<PathBuf>,
     /// Transaction that made the app
-    #[arg(long, value_name = "HASH", conflicts_with = "signer")]
+    #[arg(long, value_name = "HASH", conflicts_with = "signer", value_parser = values::word)]
     transaction_hash: Option<B256>,
     /// KMS by id or name, as provisioning gave it: whose key an environment is sealed for
     #[arg(long, value_name = "ID")]

@@ -13,6 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, Settings, Typed, text_file};
+use crate::cli::values;
 use crate::cloud::{Cvm, CvmId, Patch};
 use crate::code::Code;
 use crate::compose::Changes;
@@ -32,10 +33,10 @@ pub(super) enum Instances {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// App id = address of the app's contract [default: the CVM's]
-    #[arg(value_name = "ADDRESS", conflicts_with = "cvm")]
+    #[arg(value_name = "ADDRESS", conflicts_with = "cvm", value_parser = values::address)]
     app: Option<Address>,
     /// CVM whose app it is [default: what phala.toml names]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::cvm)]
     cvm: Option<CvmId>,
 }
 
@@ -50,10 +51,10 @@ pub(super) struct ListArgs {
     countersign app instances add --cvm my-app --node 18 -c docker-compose.yml --add-device 0x1234... --dir second")]
 pub(super) struct Add {
     /// CVM that it is made from: name, UUID, app id or instance id [default: what phala.toml names]
-    #[arg(long, value_name = "ID", help_heading = "What is made")]
+    #[arg(long, value_name = "ID", help_heading = "What is made", value_parser = values::cvm)]
     cvm: Option<CvmId>,
     /// Node, as `countersign nodes` numbers it [default: the one of the CVM]
-    #[arg(long, value_name = "N", help_heading = "What is made")]
+    #[arg(long, value_name = "N", help_heading = "What is made", value_parser = values::whole::<u64>(0..))]
     node: Option<u64>,
     /// Docker Compose file to run [default: what the CVM runs]
     #[arg(short, long, value_name = "FILE", help_heading = "What is made")]
@@ -62,7 +63,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "FILE", help_heading = "What is made")]
     pre_launch_script: Option<PathBuf>,
     /// Let this device run the app, by the same approval; repeat it
-    #[arg(long, value_name = "ID", help_heading = "What is made")]
+    #[arg(long, value_name = "ID", help_heading = "What is made", value_parser = values::word)]
     add_device: Vec<B256>,
     #[command(flatten)]
     workload: Workload,

@@ -8,6 +8,7 @@ use crate::cli::args::Reach;
 use crate::cli::error::CliError;
 use crate::cli::session::{Outside, Session};
 use crate::cli::settings::{self, Project, Settings, Typed};
+use crate::cli::values;
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::upgrade::UpgradeError;
@@ -16,13 +17,13 @@ use crate::upgrade::UpgradeError;
 #[derive(Debug, Args)]
 pub(super) struct Place {
     /// App id = address of the app's contract [default: the CVM's]
-    #[arg(value_name = "ADDRESS", conflicts_with = "cvm")]
+    #[arg(value_name = "ADDRESS", conflicts_with = "cvm", value_parser = values::address)]
     app: Option<Address>,
     /// CVM whose app it is; Phala Cloud is asked for its addresses [default: what phala.toml names]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::cvm)]
     cvm: Option<CvmId>,
     /// Chain of the app, when only its address is given
-    #[arg(long, value_name = "N", requires = "app")]
+    #[arg(long, value_name = "N", requires = "app", value_parser = values::whole::<u64>(1..))]
     chain_id: Option<u64>,
     #[command(flatten)]
     reach: Reach,
@@ -32,13 +33,13 @@ pub(super) struct Place {
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// App id = address of the app's contract [default: the CVM's]
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "cvm")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "cvm", value_parser = values::address)]
     app: Option<Address>,
     /// CVM whose app it is; Phala Cloud is asked for its addresses [default: what phala.toml names]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::cvm)]
     cvm: Option<CvmId>,
     /// Chain of the app, when only its address is given
-    #[arg(long, value_name = "N", requires = "app")]
+    #[arg(long, value_name = "N", requires = "app", value_parser = values::whole::<u64>(1..))]
     chain_id: Option<u64>,
 }
 

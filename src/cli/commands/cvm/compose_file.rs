@@ -13,6 +13,7 @@ use crate::cli::failure::{Next, told};
 use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::values;
 use crate::cloud::{CommitCompose, Patch, ProvisionedCompose};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, MAX_MANIFEST_BYTES, Manifest};
@@ -30,7 +31,7 @@ pub(super) struct ComposeFile {
     #[arg(value_name = "FILE", required_unless_present = "commit")]
     file: Option<PathBuf>,
     /// Commit the manifest that was provisioned with this hash
-    #[arg(long, value_name = "HASH", conflicts_with = "file")]
+    #[arg(long, value_name = "HASH", conflicts_with = "file", value_parser = values::compose_hash)]
     commit: Option<ComposeHash>,
     /// File with the sealed environment, hex
     #[arg(long, value_name = "FILE", requires = "commit")]

@@ -16,6 +16,7 @@ use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::text_file;
+use crate::cli::values;
 use crate::cloud::{CommitProvision, CvmName, Goal, Gpus, KmsId, KmsKind, Provision, Provisioned};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -61,13 +62,13 @@ pub(super) struct Create {
     #[arg(long, requires_all = ["app_id", "compose_hash"], conflicts_with_all = ["name", "compose"], help_heading = "Steps")]
     commit: bool,
     /// Hash that provisioning gave
-    #[arg(long, value_name = "HASH", requires = "commit", help_heading = "Steps")]
+    #[arg(long, value_name = "HASH", requires = "commit", help_heading = "Steps", value_parser = values::compose_hash)]
     compose_hash: Option<ComposeHash>,
     /// Transaction that deployed the app's contract
-    #[arg(long, value_name = "HASH", requires = "commit", help_heading = "Steps")]
+    #[arg(long, value_name = "HASH", requires = "commit", help_heading = "Steps", value_parser = values::word)]
     transaction_hash: Option<B256>,
     /// Who deployed the app's contract
-    #[arg(long, value_name = "ADDRESS", requires = "commit", help_heading = "Steps")]
+    #[arg(long, value_name = "ADDRESS", requires = "commit", help_heading = "Steps", value_parser = values::address)]
     deployer: Option<Address>,
     #[command(flatten)]
     waiting: Waiting,
@@ -103,15 +104,14 @@ struct Shape {
     #[arg(long, help_heading = "What to make")]
     listed: bool,
     /// Instance type, for example tdx.small
-    #[arg(long, value_name = "NAME", help_heading = "Where it runs")]
+    #[arg(long, value_name = "NAME", help_heading = "Where it runs", value_parser = values::filled)]
     instance_type: Option<String>,
     /// Virtual CPUs, instead of an instance type
     #[arg(
         long,
         value_name = "N",
         conflicts_with = "instance_type",
-        help_heading = "Where it runs"
-    )]
+        help_heading = "Where it runs", value_parser = values::whole::<u32>(1..))]
     vcpu: Option<u32>,
     /// Memory, MB, instead of an instance type
     #[arg(
@@ -126,16 +126,16 @@ struct Shape {
     #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "Where it runs")]
     disk_size: Option<u32>,
     /// How many GPUs
-    #[arg(long, value_name = "N", help_heading = "Where it runs")]
+    #[arg(long, value_name = "N", help_heading = "Where it runs", value_parser = values::whole::<u32>(0..))]
     gpus: Option<u32>,
     /// Node, as `countersign nodes` numbers it
-    #[arg(long, value_name = "N", help_heading = "Where it runs")]
+    #[arg(long, value_name = "N", help_heading = "Where it runs", value_parser = values::whole::<u64>(0..))]
     node: Option<u64>,
     /// Region to find a node in
-    #[arg(long, value_name = "NAME", help_heading = "Where it runs")]
+    #[arg(long, value_name = "NAME", help_heading = "Where it runs", value_parser = values::filled)]
     region: Option<String>,
     /// OS image
-    #[arg(long, value_name = "NAME", help_heading = "Where it runs")]
+    #[arg(long, value_name = "NAME", help_heading = "Where it runs", value_parser = values::filled)]
     image: Option<String>,
 }
 
@@ -149,10 +149,10 @@ struct Guard {
     #[arg(long, value_name = "ID", help_heading = "Who guards it")]
     kms_id: Option<KmsId>,
     /// Contract of the KMS, where a chain has several
-    #[arg(long, value_name = "ADDRESS", help_heading = "Who guards it")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Who guards it", value_parser = values::address)]
     kms_contract: Option<Address>,
     /// App id: the provision's, or the address of the deployed contract
-    #[arg(long, value_name = "APP", help_heading = "Who guards it")]
+    #[arg(long, value_name = "APP", help_heading = "Who guards it", value_parser = values::address)]
     app_id: Option<Address>,
     /// Number that the app id follows from; Phala's own KMS only
     #[arg(
@@ -160,8 +160,7 @@ struct Guard {
         value_name = "N",
         requires = "app_id",
         conflicts_with = "commit",
-        help_heading = "Who guards it"
-    )]
+        help_heading = "Who guards it", value_parser = values::whole::<u64>(0..))]
     nonce: Option<u64>,
 }
 

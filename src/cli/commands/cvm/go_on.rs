@@ -15,6 +15,7 @@ use crate::cli::failure::{Commands as _, Next};
 use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::settings::{Settings, Typed};
+use crate::cli::values;
 use crate::cloud::{Patch, Patched, Prepared};
 use crate::code::Code;
 use crate::compose::Changes;
@@ -28,7 +29,7 @@ pub(super) struct GoOn {
     #[arg(long, value_name = "DIR", help_heading = "As an upgrade")]
     pub(super) dir: Option<PathBuf>,
     /// JSON-RPC endpoint; repeat it, and endpoints must agree [env: ETH_RPC_URL]
-    #[arg(long, value_name = "URL", help_heading = "As an upgrade")]
+    #[arg(long, value_name = "URL", help_heading = "As an upgrade", value_parser = values::web_address)]
     pub(super) rpc_url: Vec<Url>,
     /// Prepare although another update of this CVM is pending: its commit token dies
     #[arg(long, help_heading = "As an upgrade")]

@@ -7,6 +7,7 @@ use super::order::{Api, On};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::values;
 use crate::cloud::{OperationsQuery, TcbInfo};
 
 /// Show what a CVM's system says of itself
@@ -40,13 +41,13 @@ pub(super) struct Operations {
     #[command(flatten)]
     on: On,
     /// Entries to show
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..=500))]
     limit: Option<u32>,
     /// Where an earlier list ended
-    #[arg(long, value_name = "CURSOR")]
+    #[arg(long, value_name = "CURSOR", value_parser = values::filled)]
     cursor: Option<String>,
     /// Only this type, for example compose_update; repeat it
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = values::filled)]
     types: Vec<String>,
 }
 

@@ -12,6 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::values;
 use crate::cloud::{CvmId, Goal, Refresh, RefreshMany, Refreshed, Settled};
 use crate::code::Code;
 
@@ -45,7 +46,7 @@ pub(super) struct InstanceId {
 #[command(after_help = "Example:\n  countersign cvm instance-ids my-app other-app --dry-run")]
 pub(super) struct InstanceIds {
     /// CVMs [default: all of the workspace's]
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = values::cvm)]
     cvms: Vec<CvmId>,
     /// Whether only those that run [default: true]
     #[arg(long, value_name = "BOOL")]
@@ -54,7 +55,7 @@ pub(super) struct InstanceIds {
     #[arg(long, value_name = "BOOL")]
     missing_only: Option<bool>,
     /// Most CVMs [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..=500))]
     limit: Option<u32>,
     #[command(flatten)]
     how: How,

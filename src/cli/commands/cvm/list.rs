@@ -8,6 +8,7 @@ use super::order::{Api, On, record, show};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::values;
 use crate::cloud::{Cvm, Page, Paged};
 use crate::code::Code;
 use crate::compose::Form;
@@ -27,10 +28,10 @@ pub(super) struct ShowManifest {
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli::commands) struct Part {
     /// Number of the page, from one
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..))]
     page: Option<u32>,
     /// Entries on a page
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..=100))]
     page_size: Option<u32>,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct List {
     #[arg(long, conflicts_with_all = ["page", "page_size"])]
     all: bool,
     /// The instances of this app only
-    #[arg(long, value_name = "ADDRESS", requires = "all")]
+    #[arg(long, value_name = "ADDRESS", requires = "all", value_parser = values::address)]
     app: Option<Address>,
     #[command(flatten)]
     part: Part,

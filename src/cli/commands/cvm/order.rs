@@ -14,6 +14,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, Settings, Typed};
 use crate::cli::text::Page;
+use crate::cli::values;
 use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -28,7 +29,7 @@ const MAX_SEALED: u64 = 4 << 20;
 #[derive(Debug, Clone, Args)]
 pub(super) struct On {
     /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::cvm)]
     cvm: Option<CvmId>,
 }
 

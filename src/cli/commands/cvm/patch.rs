@@ -13,6 +13,7 @@ use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::text_file;
+use crate::cli::values;
 use crate::cloud::{Changed, Goal, Gpus, Patch, Registration, ResourceChange, Visibility};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
@@ -51,13 +52,13 @@ pub(super) struct PatchArgs {
     #[arg(long, value_name = "FILE", help_heading = "What changes")]
     user_config: Option<PathBuf>,
     /// How many GPUs
-    #[arg(long, value_name = "N", help_heading = "What changes")]
+    #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(0..))]
     gpus: Option<u32>,
     /// Which GPUs, for example H200
-    #[arg(long, value_name = "NAME", requires = "gpus", help_heading = "What changes")]
+    #[arg(long, value_name = "NAME", requires = "gpus", help_heading = "What changes", value_parser = values::filled)]
     gpu_product: Option<String>,
     /// Virtual CPUs
-    #[arg(long, value_name = "N", help_heading = "What changes")]
+    #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(1..))]
     vcpu: Option<u32>,
     /// Memory, MB
     #[arg(long, value_name = "MB", value_parser = megabytes, help_heading = "What changes")]
@@ -66,7 +67,7 @@ pub(super) struct PatchArgs {
     #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "What changes")]
     disk_size: Option<u32>,
     /// OS image
-    #[arg(long, value_name = "NAME", help_heading = "What changes")]
+    #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled)]
     image: Option<String>,
     /// How long a graceful shutdown may take, seconds; `none` for as long as it takes
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "What changes")]
@@ -86,10 +87,10 @@ pub(super) struct PatchArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Proof {
     /// Second phase: hash that the first one named and the app's owner allowed
-    #[arg(long, value_name = "HASH", help_heading = "Second phase")]
+    #[arg(long, value_name = "HASH", help_heading = "Second phase", value_parser = values::compose_hash)]
     pub(super) compose_hash: Option<ComposeHash>,
     /// Second phase: transaction that allowed it [default: it was allowed earlier]
-    #[arg(long, value_name = "HASH", requires = "compose_hash", help_heading = "Second phase")]
+    #[arg(long, value_name = "HASH", requires = "compose_hash", help_heading = "Second phase", value_parser = values::word)]
     transaction_hash: Option<B256>,
 }
 
@@ -102,7 +103,7 @@ struct ShutdownTimeout(Option<u64>);
 #[command(after_help = "Example:\n  countersign cvm resources --cvm my-app --vcpu 4 --memory 8192 --wait --yes")]
 pub(super) struct Resources {
     /// Virtual CPUs
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..))]
     vcpu: Option<u32>,
     /// Memory, MB
     #[arg(long, value_name = "MB", value_parser = megabytes)]
@@ -111,7 +112,7 @@ pub(super) struct Resources {
     #[arg(long, value_name = "GB", value_parser = gigabytes)]
     disk_size: Option<u32>,
     /// Instance type, for example tdx.medium
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::filled)]
     instance_type: Option<String>,
     #[command(flatten)]
     terms: Terms,
@@ -320,9 +321,9 @@ fn nothing() -> CliError {
 fn seconds(text: &str) -> Result<ShutdownTimeout, &'static str> {
     match text {
         "none" => Ok(ShutdownTimeout(None)),
-        _ => match text.parse() {
+        _ => match values::whole(0..)(text) {
             Ok(seconds) => Ok(ShutdownTimeout(Some(seconds))),
-            Err(_) => Err("a whole number of seconds, or none"),
+            Err(_) => Err("a whole number of seconds in decimal digits, or none"),
         },
     }
 }

@@ -14,6 +14,7 @@ use crate::cli::failure::Next;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings;
+use crate::cli::values;
 use crate::cloud::{Commit, CommitToken, Cvm, Goal, Patch, Registration, Replica, Replicated};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -39,13 +40,13 @@ const MAX_TOKEN: u64 = 128;
 )]
 pub(super) struct Replicate {
     /// Node, as `countersign nodes` numbers it [default: the source's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(0..))]
     node: Option<u64>,
     /// File with a new sealed environment, hex [default: the source's]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["env_file", "env"])]
     encrypted_env: Option<PathBuf>,
     /// Which revision, when the app runs several; with --commit, the hash that was prepared
-    #[arg(long, value_name = "HASH", conflicts_with = "dir")]
+    #[arg(long, value_name = "HASH", conflicts_with = "dir", value_parser = values::compose_hash)]
     compose_hash: Option<ComposeHash>,
     /// Get a commit token, and make nothing yet
     #[arg(long, requires = "token_file", conflicts_with = "dir")]
@@ -57,10 +58,10 @@ pub(super) struct Replicate {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Transaction that allowed the hash [default: it was allowed earlier]
-    #[arg(long, value_name = "HASH", requires = "commit")]
+    #[arg(long, value_name = "HASH", requires = "commit", value_parser = values::word)]
     transaction_hash: Option<B256>,
     /// Let this device run the app, by the same approval; repeat it
-    #[arg(long, value_name = "ID", requires = "dir", help_heading = "As an upgrade")]
+    #[arg(long, value_name = "ID", requires = "dir", help_heading = "As an upgrade", value_parser = values::word)]
     add_device: Vec<B256>,
     #[command(flatten)]
     workload: Workload,

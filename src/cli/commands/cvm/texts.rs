@@ -13,6 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::text_file;
+use crate::cli::values;
 use crate::cloud::OsImage;
 use crate::compose::Changes;
 
@@ -51,7 +52,7 @@ pub(super) struct DockerCompose {
 #[command(after_help = "Example:\n  countersign cvm os-image dstack-0.5.8 --cvm my-app --wait --yes")]
 pub(super) struct OsImageArgs {
     /// The image, as `countersign cvm os-images` names it
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = values::filled)]
     image: String,
     #[command(flatten)]
     terms: Terms,

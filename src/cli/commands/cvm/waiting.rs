@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::order::{Api, merged, record, show};
-use crate::cli::args::duration;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::next::quote;
 use crate::cli::output::Output;
 use crate::cli::report::Report;
 use crate::cli::text::Page;
+use crate::cli::values;
 use crate::cloud::{Cvm, CvmId, Goal, Settle, Settled};
 use crate::code::Code;
 
@@ -25,7 +25,7 @@ pub(super) struct Waiting {
     #[arg(long)]
     pub(super) wait: bool,
     /// How long to wait, for example 90s, 10m, 1h
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration)]
     pub(super) timeout: Duration,
 }
 

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::order::{Api, On, get};
 use super::waiting::{Teller, conclude, settle};
-use crate::cli::args::duration;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::values;
 use crate::cloud::{CvmId, CvmState, Goal, News, Settled, Watched};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -29,19 +29,19 @@ pub(super) struct Watch {
     #[command(flatten)]
     on: On,
     /// Status to wait for, for example running or stopped
-    #[arg(long, value_name = "STATUS", default_value = "running")]
+    #[arg(long, value_name = "STATUS", default_value = "running", value_parser = values::filled)]
     target: String,
     /// Time between two states, 5s to 30s
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
     interval: Duration,
     /// Operation to wait for, as the order that began it named it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::filled)]
     operation: Option<String>,
     /// Compose hash that the CVM has to run after the operation
-    #[arg(long, value_name = "HASH", requires = "operation")]
+    #[arg(long, value_name = "HASH", requires = "operation", value_parser = values::compose_hash)]
     compose_hash: Option<ComposeHash>,
     /// How long to wait in all, for example 90s, 10m, 1h
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration)]
     timeout: Duration,
 }
 

@@ -12,6 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
+use crate::cli::values;
 use crate::safe::service::{Act, Delegate, DelegateFilter, Delegation, Label, Notice};
 
 /// Who may propose for a Safe in an owner's name, at the Safe Transaction Service
@@ -48,10 +49,10 @@ enum DelegatesCommand {
 #[derive(Debug, Args)]
 struct Place {
     /// The Safe, with or without the prefix of its chain
-    #[arg(value_name = "SAFE")]
+    #[arg(value_name = "SAFE", value_parser = values::safe_address)]
     safe: String,
     /// Chain of the Safe, when its address has no prefix
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..))]
     chain_id: Option<u64>,
     #[command(flatten)]
     notices: Notices,
@@ -62,7 +63,7 @@ struct List {
     #[command(flatten)]
     place: Place,
     /// Only those of this owner
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     delegator: Option<Address>,
 }
 
@@ -71,7 +72,7 @@ struct Add {
     #[command(flatten)]
     place: Place,
     /// Who may propose
-    #[arg(value_name = "DELEGATE")]
+    #[arg(value_name = "DELEGATE", value_parser = values::address)]
     delegate: Address,
     /// Name by which the service lists them
     #[arg(long, value_name = "TEXT", value_parser = label)]
@@ -87,10 +88,10 @@ struct Remove {
     #[command(flatten)]
     place: Place,
     /// Who may propose no longer
-    #[arg(value_name = "DELEGATE")]
+    #[arg(value_name = "DELEGATE", value_parser = values::address)]
     delegate: Address,
     /// The owner in whose name, when it is the delegate who signs [default: the key's address]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     delegator: Option<Address>,
     #[command(flatten)]
     key: KeySource,
@@ -99,7 +100,8 @@ struct Remove {
 }
 
 fn label(text: &str) -> Result<Label, &'static str> {
-    Label::new(text).ok_or("a label has 1 to 50 characters")
+    let label = Some(text).filter(|text| !text.trim().is_empty()).and_then(Label::new);
+    label.ok_or("a label has 1 to 50 characters, and is not blank")
 }
 
 impl Delegates {

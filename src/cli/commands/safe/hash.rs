@@ -13,6 +13,7 @@ use crate::cli::failure::{Next, told};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
+use crate::cli::values;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{
@@ -42,16 +43,16 @@ pub(super) struct Hash {
     #[arg(value_name = "FILE", conflicts_with = "to")]
     file: Option<PathBuf>,
     /// Address of the Safe, with or without its chain's prefix [default: what the file says]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::safe_address)]
     safe: Option<String>,
     /// Chain of the Safe [default: what the file says]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..))]
     chain_id: Option<u64>,
     /// Version of the Safe [default: what the chain says]
     #[arg(long, value_name = "VERSION", requires = "offline")]
     safe_version: Option<SafeVersion>,
     /// Library that makes several calls one [default: the one that belongs to the Safe]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     library: Option<Address>,
     #[command(flatten)]
     fields: Fields,
@@ -66,7 +67,7 @@ pub(super) struct Hash {
 #[command(next_help_heading = "Transaction")]
 struct Fields {
     /// Target
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "file")]
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "file", value_parser = values::address)]
     to: Option<Address>,
     /// Wei
     #[arg(
@@ -74,8 +75,7 @@ struct Fields {
         value_name = "WEI",
         default_value = "0",
         hide_default_value = true,
-        requires = "to"
-    )]
+        requires = "to", value_parser = values::amount)]
     value: U256,
     /// Calldata
     #[arg(
@@ -83,14 +83,13 @@ struct Fields {
         value_name = "HEX",
         default_value = "0x",
         hide_default_value = true,
-        requires = "to"
-    )]
+        requires = "to", value_parser = values::data)]
     data: Bytes,
     /// 0 for a call, 1 for a delegate call
     #[arg(long, value_name = "N", default_value = "0", value_parser = operation, requires = "to")]
     operation: Operation,
     /// Nonce of the Safe; a Transaction Builder file names none
-    #[arg(long, value_name = "N", required_unless_present = "file")]
+    #[arg(long, value_name = "N", required_unless_present = "file", value_parser = values::amount)]
     nonce: Option<U256>,
     /// Gas for the call inside
     #[arg(
@@ -98,8 +97,7 @@ struct Fields {
         value_name = "GAS",
         default_value = "0",
         hide_default_value = true,
-        requires = "to"
-    )]
+        requires = "to", value_parser = values::amount)]
     safe_tx_gas: U256,
     /// Gas that is refunded on top
     #[arg(
@@ -107,8 +105,7 @@ struct Fields {
         value_name = "GAS",
         default_value = "0",
         hide_default_value = true,
-        requires = "to"
-    )]
+        requires = "to", value_parser = values::amount)]
     base_gas: U256,
     /// What the Safe pays for gas
     #[arg(
@@ -116,14 +113,13 @@ struct Fields {
         value_name = "WEI",
         default_value = "0",
         hide_default_value = true,
-        requires = "to"
-    )]
+        requires = "to", value_parser = values::amount)]
     gas_price: U256,
     /// What the refund is paid in
-    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    #[arg(long, value_name = "ADDRESS", requires = "to", value_parser = values::address)]
     gas_token: Option<Address>,
     /// Who gets the refund
-    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    #[arg(long, value_name = "ADDRESS", requires = "to", value_parser = values::address)]
     refund_receiver: Option<Address>,
 }
 
@@ -427,8 +423,11 @@ const fn domain(info: &SafeInfo) -> SafeDomain {
 }
 
 fn operation(text: &str) -> Result<Operation, String> {
-    let number: u8 = text.parse().map_err(|_number| "an operation is 0 or 1".to_owned())?;
-    Operation::try_from(number).map_err(|error| error.to_string())
+    let number = Some(text)
+        .filter(|text| matches!(*text, "0" | "1"))
+        .and_then(|text| text.parse::<u8>().ok());
+    let operation = number.and_then(|number| Operation::try_from(number).ok());
+    operation.ok_or_else(|| "an operation is 0 for a call, or 1 for a delegate call".to_owned())
 }
 
 fn missing(what: &str, argument: &str) -> CliError {

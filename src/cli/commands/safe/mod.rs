@@ -18,6 +18,7 @@ use crate::cli::failure::{Next, told};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
+use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
 use crate::safe::service::links::{self, parse_prefixed_address};
@@ -52,10 +53,10 @@ enum SafeCommand {
 #[derive(Debug, Args)]
 struct Target {
     /// Address of the Safe, with or without its chain's prefix, for example base:0x1234...
-    #[arg(value_name = "ADDRESS")]
+    #[arg(value_name = "ADDRESS", value_parser = values::safe_address)]
     safe: String,
     /// Chain of the Safe: the same address can be somebody else's on another one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..))]
     chain_id: u64,
     #[command(flatten)]
     reach: Reach,
@@ -66,7 +67,7 @@ struct Check {
     #[command(flatten)]
     target: Target,
     /// Take code with this keccak256 for that of a Safe; repeat it
-    #[arg(long, value_name = "HASH", help_heading = "Safe")]
+    #[arg(long, value_name = "HASH", help_heading = "Safe", value_parser = values::word)]
     trust_code: Vec<B256>,
     /// Accept a Safe before 1.3.0, whose signatures are good on every chain
     #[arg(long, help_heading = "Safe")]

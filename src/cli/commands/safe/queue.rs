@@ -13,6 +13,7 @@ use crate::cli::failure::{Commands as _, Next};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
+use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
 use crate::safe::service::{NextNonce, ServiceTx, links, next_nonce};
@@ -28,10 +29,10 @@ use crate::safe::{SafeDomain, SafeInfo, changes_itself, decode};
     countersign safe queue 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed --chain-id 8453")]
 pub(super) struct Queue {
     /// The Safe, with or without the prefix of its chain
-    #[arg(value_name = "SAFE")]
+    #[arg(value_name = "SAFE", value_parser = values::safe_address)]
     safe: String,
     /// Chain of the Safe, when its address has no prefix
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..))]
     chain_id: Option<u64>,
     #[command(flatten)]
     reach: Reach,
