@@ -9,14 +9,15 @@
 //! | `abi` (private) | the contracts' interfaces, from `abi/*.json` | |
 //! | [`code`] | every stable code once: name, kind, exit code, one line about it | |
 //! | [`fsutil`] | durable files, append-only files, locks | |
-//! | [`http`] | one way to speak HTTP: limits, retries, redaction, one error shape | |
 //! | `json` (private) | JSON that can be read in one way only | |
-//! | [`compose`] | the manifest: canonical bytes, compose hash, changes and differences | `json` |
+//! | `text` (private) | words of strangers on their way to terminals, JSON, Markdown and shells | |
+//! | [`http`] | one way to speak HTTP: limits, retries, redaction, one error shape | `text` |
+//! | [`compose`] | the manifest: canonical bytes, compose hash, changes and differences | `json`, `text` |
 //! | [`mod@env`] | the workload's environment: its file, the guest's rules, sealing it for a key that the KMS signed | |
-//! | [`cloud`] | the Phala Cloud API | `compose`, `http` |
-//! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http` |
-//! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http`, `json` |
-//! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `fsutil`, `safe` |
+//! | [`cloud`] | the Phala Cloud API | `compose`, `http`, `text` |
+//! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http`, `text` |
+//! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http`, `json`, `text` |
+//! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `fsutil`, `safe`, `text` |
 //! | [`upgrade`] | one upgrade: what comes next, its journal, its proposal, its evidence | all but `abi`, `cli` |
 //! | [`webhook`] | deliveries of Phala Cloud: whether they are its own, and what they say | |
 //! | `cli` | arguments, settings, output, exit codes | all but `abi` |
@@ -34,5 +35,6 @@ pub mod http;
 mod json;
 pub mod safe;
 pub mod signer;
+mod text;
 pub mod upgrade;
 pub mod webhook;

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{BlockRef, ChainError};
-use crate::http::{HttpError, RpcTransport, Sent, escape};
+use crate::http::{HttpError, RpcTransport, Sent};
+use crate::text::shorten;
 
 /// Longest text from outside that is kept, characters.
 const TEXT_LIMIT: usize = 512;
@@ -399,5 +400,5 @@ pub(super) fn asked_delay(error: &ChainError) -> Option<Duration> {
 
 /// A text from outside, fit for a terminal.
 pub(super) fn printable(text: &str) -> String {
-    escape(text, TEXT_LIMIT)
+    shorten(text, TEXT_LIMIT)
 }

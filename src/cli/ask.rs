@@ -45,7 +45,7 @@ impl Ask for Person<'_> {
             )));
         }
         self.out
-            .question(|| rpassword::prompt_password(format!("{prompt}: ")).map(Zeroizing::new))
+            .question(|| rpassword::prompt_password(escape(&format!("{prompt}: "))).map(Zeroizing::new))
             .map_err(AskError::Io)
     }
 

@@ -1,6 +1,6 @@
 //! The next command, with the user's own values in it, ready to paste. Pure.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
@@ -10,6 +10,7 @@ use url::Url;
 use super::failure::{Commands, Next};
 use crate::chain::DeployedApp;
 use crate::compose::ComposeHash;
+use crate::text::{self, Word};
 use crate::upgrade::Step;
 
 /// The program's name in commands.
@@ -33,7 +34,7 @@ const ADDRESSES: [&str; 2] = ["--rpc-url", SERVICE_URL];
 /// The command line as it was typed, and the upgrade it turned out to be about.
 #[derive(Debug, Clone)]
 pub(super) struct Typed {
-    words: Vec<String>,
+    words: Vec<OsString>,
     dir: Option<PathBuf>,
 }
 
@@ -45,8 +46,8 @@ impl Typed {
         let words = args
             .iter()
             .skip(1)
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .filter(|word| harmless || is_command(word))
+            .filter(|word| harmless || word.to_str().is_some_and(is_command))
+            .cloned()
             .collect();
         Self { words, dir: None }
     }
@@ -74,30 +75,27 @@ impl Typed {
         let Some(dir) = &self.dir else {
             return format!("{PROGRAM} {command}");
         };
-        let mut words = vec![PROGRAM.to_owned()];
-        words.extend(command.split(' ').map(str::to_owned));
-        words.extend(["--dir".to_owned(), dir.display().to_string()]);
+        let mut words = vec![Word::from(PROGRAM)];
+        words.extend(command.split(' ').map(Word::from));
+        words.extend([Word::from("--dir"), Word::from(dir)]);
         words.extend(self.carried(command));
-        join(&words)
+        text::command(&words)
     }
 
     /// The same arguments for another command.
     pub(super) fn instead_of(&self, command: &str, other: &str) -> String {
         let mut words = shown(&self.words);
-        if let Some(word) = words.iter_mut().find(|word| *word == command) {
-            other.clone_into(word);
+        let command = Word::from(command);
+        if let Some(word) = words.iter_mut().find(|word| **word == command) {
+            *word = Word::from(other);
         }
-        join(&std::iter::once(PROGRAM.to_owned()).chain(words).collect::<Vec<_>>())
+        join(&words)
     }
 
     fn again(&self, more: &str) -> String {
-        let mut line = join(
-            &std::iter::once(PROGRAM.to_owned())
-                .chain(shown(&self.words))
-                .collect::<Vec<_>>(),
-        );
+        let mut line = join(&shown(&self.words));
         let flag = more.split(' ').next().unwrap_or_default();
-        if !more.is_empty() && !self.words.iter().any(|word| word.split('=').next() == Some(flag)) {
+        if !more.is_empty() && !self.words.iter().any(|word| name(word) == flag) {
             line.push(' ');
             line.push_str(more);
         }
@@ -106,13 +104,13 @@ impl Typed {
 
     /// The same command without an option and its value.
     fn without(&self, option: &str) -> String {
-        let mut words = shown(&self.words).into_iter();
-        let mut kept = vec![PROGRAM.to_owned()];
-        while let Some(word) = words.next() {
-            match word.strip_prefix(option) {
-                Some("") => drop(words.next()),
-                Some(rest) if rest.starts_with('=') => {}
-                _ => kept.push(word),
+        let mut words = self.words.iter().zip(shown(&self.words));
+        let mut kept = Vec::new();
+        while let Some((word, shown)) = words.next() {
+            match word.to_str() {
+                Some(word) if word == option => drop(words.next()),
+                Some(_) if name(word) == option => {}
+                _ => kept.push(shown),
             }
         }
         join(&kept)
@@ -120,26 +118,24 @@ impl Typed {
 
     /// The value that an option was given.
     fn value_of(&self, option: &str) -> Option<&str> {
-        let joined = |word: &String| word.split_once('=').is_some_and(|(name, _)| name == option);
-        let at = self.words.iter().position(|word| word == option || joined(word))?;
-        match self.words.get(at)?.split_once('=') {
+        let at = self.words.iter().position(|word| name(word) == option)?;
+        match self.words.get(at)?.to_str()?.split_once('=') {
             Some((_, value)) => Some(value),
-            None => self.words.get(at.saturating_add(1)).map(String::as_str),
+            None => self.words.get(at.saturating_add(1))?.to_str(),
         }
     }
 
-    fn carried(&self, command: &str) -> Vec<String> {
+    fn carried(&self, command: &str) -> Vec<Word> {
         let mut carried = Vec::new();
-        let mut words = shown(&self.words).into_iter();
-        while let Some(word) = words.next() {
-            let name = word.split('=').next().unwrap_or_default();
+        let mut words = self.words.iter().zip(shown(&self.words));
+        while let Some((word, shown)) = words.next() {
+            let name = name(word);
             if !CARRIED.contains(&name) || !knows(command, name) {
                 continue;
             }
-            let joined = word.contains('=');
-            carried.push(word);
-            if !joined {
-                carried.extend(words.next());
+            carried.push(shown);
+            if word == name {
+                carried.extend(words.next().map(|(_, shown)| shown));
             }
         }
         carried
@@ -154,7 +150,7 @@ impl Typed {
             if let Some(below) = command.find_subcommand(word) {
                 command = below;
                 path.push(' ');
-                path.push_str(word);
+                path.push_str(below.get_name());
             }
         }
         path
@@ -185,7 +181,7 @@ impl Commands for Typed {
             Next::FleetStatus => self.step("fleet status"),
             Next::Look if self.dir.is_some() => self.step("status"),
             Next::Cvm => match self.value_of("--cvm") {
-                Some(id) => format!("{PROGRAM} cvm get --cvm {}", quote(id)),
+                Some(id) => format!("{PROGRAM} cvm get {}", text::option("--cvm", id)),
                 None => format!("{PROGRAM} cvm get"),
             },
             Next::Look | Next::List => format!("{PROGRAM} status"),
@@ -215,53 +211,54 @@ fn is_command(word: &str) -> bool {
     below(&super::args::Cli::command(), word)
 }
 
+/// The option that a word is or begins with.
+fn name(word: &OsStr) -> &str {
+    let text = word.to_str().unwrap_or_default();
+    text.split_once('=').map_or(text, |(name, _)| name)
+}
+
 /// The words with addresses cut to what may be shown: an RPC address often holds a key.
-fn shown(words: &[String]) -> Vec<String> {
+fn shown(words: &[OsString]) -> Vec<Word> {
     let mut shown = Vec::new();
     let mut address = None;
     for word in words {
         let joined = ADDRESSES.iter().find_map(|name| {
-            let value = word.strip_prefix(name)?.strip_prefix('=')?;
-            Some(format!("{name}={}", public(name, value)))
+            let value = word.to_str()?.strip_prefix(name)?.strip_prefix('=')?;
+            Some(public((name, "="), value))
         });
-        shown.push(match joined {
-            Some(joined) => joined,
-            None => address.map_or_else(|| word.clone(), |name| public(name, word)),
+        shown.push(match (joined, address) {
+            (Some(joined), _) => joined,
+            (None, Some(name)) => public((name, ""), &word.to_string_lossy()),
+            (None, None) => Word::from(word),
         });
-        address = ADDRESSES.into_iter().find(|name| name == word);
+        address = ADDRESSES.into_iter().find(|name| word == name);
     }
     shown
 }
 
 /// The address, if it is nothing but scheme, host and port (and for a service a path); otherwise the variable that
-/// should hold it, or a word for it.
-fn public(option: &str, address: &str) -> String {
+/// should hold it, or a word for it. With its option in front where `between` joins the two.
+fn public((option, between): (&str, &str), address: &str) -> Word {
     let is_service = option == SERVICE_URL;
     let harmless = |url: &Url| {
         let nobody = url.username().is_empty() && url.password().is_none();
         nobody && (is_service || url.path() == "/") && url.query().is_none() && url.fragment().is_none()
     };
-    match address.parse::<Url>() {
-        Ok(url) if harmless(&url) => address.to_owned(),
-        _ if is_service => "URL".to_owned(),
-        _ => "$ETH_RPC_URL".to_owned(),
-    }
-}
-
-/// Joins words as a shell reads them. A variable stays one.
-fn join(words: &[String]) -> String {
-    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
-}
-
-pub(super) fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,~".contains(c);
-    if word.ends_with("$ETH_RPC_URL") {
-        format!("\"{word}\"")
-    } else if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
+    let front = if between.is_empty() {
+        String::new()
     } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
+        format!("{option}{between}")
+    };
+    match address.parse::<Url>() {
+        Ok(url) if harmless(&url) => Word::from(format!("{front}{address}")),
+        _ if is_service => Word::from(format!("{front}URL")),
+        _ => Word::RpcUrl { option: front },
     }
+}
+
+/// The program and these words.
+fn join(words: &[Word]) -> String {
+    text::command(std::iter::once(&Word::from(PROGRAM)).chain(words))
 }
 
 #[cfg(test)]
@@ -318,6 +315,30 @@ mod tests {
             typed(&["plan", "--rpc-url", "http://127.0.0.1:8545"])
                 .command(&Next::Again)
                 .contains("http://127.0.0.1:8545")
+        );
+    }
+
+    #[test]
+    fn sec_h2_what_was_typed_stays_one_word_whatever_it_ends_with() {
+        let evil = "a$(touch x)$ETH_RPC_URL";
+        let at_place = typed(&["sign", evil]).within(Some(Path::new(evil)));
+        assert_eq!(
+            at_place.command(&Next::Again),
+            "countersign sign 'a$(touch x)$ETH_RPC_URL'"
+        );
+        assert_eq!(
+            at_place.step("status"),
+            "countersign status --dir 'a$(touch x)$ETH_RPC_URL'"
+        );
+        let address = typed(&["plan", "--rpc-url=$(touch x)$ETH_RPC_URL", "--rpc-url", evil]);
+        assert_eq!(
+            address.command(&Next::Again),
+            "countersign plan --rpc-url=\"$ETH_RPC_URL\" --rpc-url \"$ETH_RPC_URL\""
+        );
+        assert_eq!(
+            address.command(&Next::Cvm),
+            "countersign cvm get",
+            "an option that was not given has no value"
         );
     }
 

@@ -3,17 +3,20 @@
 //! With `--json` stdout carries exactly one object, for failures too. A closed stdout is not an error; a closed stderr
 //! is nobody's business.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use super::report::Report;
 use super::text::{Page, escape, harmless_json};
 use crate::signer::Consent;
+use crate::text::escape_lines;
 
 /// How often the spinner moves.
 const TICK: Duration = Duration::from_millis(120);
@@ -94,16 +97,16 @@ impl Output {
 
     /// News of long work: one moving line on a terminal, a line each elsewhere.
     pub(super) fn progress(&self, news: &str) {
-        let news = escape(news);
         if !self.spins {
-            return aside(&format!("{news}\n"));
+            return tell(news);
         }
+        let news = escape(news);
         let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         match moving.as_mut() {
             Some(moving) => {
                 // A line that only counts on replaces the one before; any other stays readable above.
                 if stem(&moving.news) != stem(&news) {
-                    moving.bar.suspend(|| aside(&format!("{}\n", moving.news)));
+                    moving.bar.suspend(|| tell(&moving.news));
                 }
                 moving.bar.set_message(news.clone());
                 moving.news = news;
@@ -126,13 +129,13 @@ impl Output {
             .collect();
         let mut page = Page::default();
         page.facts(&facts);
-        self.aside(page.as_str());
+        self.aside(&page);
     }
 
     /// Shows a page on stderr, for people who are about to decide.
-    pub(super) fn aside(&self, text: &str) {
+    pub(super) fn aside(&self, page: &Page) {
         self.rest();
-        aside(text);
+        aside(&page.text(width(&io::stderr())));
     }
 
     /// Runs `ask` at the terminal. A signal meanwhile ends the process, since nothing else can end the waiting.
@@ -166,24 +169,24 @@ impl Output {
             return result(&format!("{}\n", harmless_json(&report.json())));
         }
         if report.is_failure() {
-            let shown = result(report.page.as_str());
-            aside(&report.failure_text(self.color));
+            let shown = result(&report.page.text(width(&io::stdout())));
+            aside(&report.failure_text((self.color, width(&io::stderr()))));
             return shown;
         }
         if let Some(raw) = &report.raw {
             for warning in &report.warnings {
-                aside(&format!("warning: {} ({})\n", warning.text, warning.code));
+                tell(&format!("warning: {} ({})", warning.text, warning.code));
             }
-            return result(raw);
+            return result(&payload(raw));
         }
-        result(&report.text())
+        result(&report.text(width(&io::stdout())))
     }
 
     /// Ends the moving line; what it said last stays.
     fn rest(&self) {
         if let Some(Moving { bar, news }) = self.moving.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
-            aside(&format!("{news}\n"));
+            tell(&news);
         }
     }
 }
@@ -195,6 +198,30 @@ pub(super) fn result(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// One line for stderr, whatever is in it.
+fn tell(line: &str) {
+    let mut page = Page::default();
+    page.line(line);
+    aside(&page.text(width(&io::stderr())));
+}
+
+/// What is asked for byte by byte stays so for programs; a person at a terminal sees what is in it.
+fn payload(raw: &str) -> Cow<'_, str> {
+    if !io::stdout().is_terminal() {
+        return raw.into();
+    }
+    match serde_json::from_str::<serde::de::IgnoredAny>(raw) {
+        Ok(_) => harmless_json(raw).into(),
+        Err(_) => escape_lines(raw).into(),
+    }
+}
+
+/// Columns of the terminal that a stream is; nothing where it is none, or does not say.
+fn width(stream: &impl AsFd) -> Option<usize> {
+    let size = tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Text for stderr. Nothing depends on it, so a stderr that takes nothing changes nothing.

@@ -283,22 +283,22 @@ impl Report {
     }
 
     /// The result for people, on stdout.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self, width: Option<usize>) -> String {
         let mut page = self.page.clone();
-        if page.as_str().is_empty() || self.exit != Exit::Done {
+        if page.is_empty() || self.exit != Exit::Done {
             page.line(&self.sentence());
         }
         if let Some(hint) = &self.hint {
             page.line(&format!("hint: {hint}"));
         }
         if let Some(next) = &self.next {
-            page.line(&format!("next: {next}"));
+            page.command("next", next);
         }
-        page.as_str().to_owned()
+        page.text(width)
     }
 
     /// A failure for people, on stderr.
-    pub(super) fn failure_text(&self, color: bool) -> String {
+    pub(super) fn failure_text(&self, (color, width): (bool, Option<usize>)) -> String {
         let mut page = Page::default();
         if let Some(stop) = &self.stop {
             page.facts(&[
@@ -314,21 +314,20 @@ impl Report {
             page.line(&format!("hint: {hint}"));
         }
         if let Some(next) = &self.next {
-            page.line(&format!("next: {next}"));
+            page.command("next", next);
         }
-        format!("{} ({})\n{}", self.headline(color), self.code, page.as_str())
-    }
-
-    fn headline(&self, color: bool) -> String {
         let (mark, rest) = match &self.stop {
-            Some(stop) => ("STOP", format!("  {} does not match", escape(&stop.what))),
-            None => ("error", format!(": {}", escape(&self.sentence()))),
+            Some(stop) => ("STOP", format!("  {} does not match", stop.what)),
+            None => ("error", format!(": {}", self.sentence())),
         };
-        if color {
-            format!("\u{1b}[1;31m{mark}\u{1b}[0m{rest}")
-        } else {
-            format!("{mark}{rest}")
-        }
+        let mut headline = Page::default();
+        headline.line(&format!("{mark}{rest} ({})", self.code));
+        let text = headline.text(width);
+        let text = match text.strip_prefix(mark) {
+            Some(rest) if color => format!("\u{1b}[1;31m{mark}\u{1b}[0m{rest}"),
+            _ => text,
+        };
+        text + &page.text(width)
     }
 
     fn sentence(&self) -> String {
@@ -628,8 +627,8 @@ mod tests {
         report.causes = vec![evil.to_owned()];
         report.hint = Some(evil.to_owned());
         report.next = Some(evil.to_owned());
-        let hazard = |text: &str| text.chars().any(|c| c != '\n' && super::super::text::is_hazard(c));
-        assert!(!hazard(&report.failure_text(false)) && !hazard(&report.text()));
+        let hazard = |text: &str| text.chars().any(|c| c != '\n' && crate::text::is_deceptive(c));
+        assert!(!hazard(&report.failure_text((false, None))) && !hazard(&report.text(None)));
         assert!(!hazard(&super::super::text::harmless_json(&report.json())));
     }
 }

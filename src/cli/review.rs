@@ -10,6 +10,7 @@ use super::text::{Page, escape};
 use crate::chain::OperationState;
 use crate::safe::Decoded;
 use crate::safe::service::links;
+use crate::text;
 use crate::upgrade::Warning;
 use crate::upgrade::review::{
     Agreement, CallShown, Found, FoundTx, Owner, OwnerIs, Problem, Review, SafeNow, Singleton, Source, TimelockNow,
@@ -127,7 +128,7 @@ fn target(review: &Review, call: &CallShown) -> String {
         .and_then(|asked| asked.cvm.as_deref())
         .filter(|_| !review.others.is_empty())
     {
-        Some(cvm) => format!("the app of {}", escape(cvm)),
+        Some(cvm) => format!("the app of {}", text::name(cvm)),
         None => "the app".to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use super::commands;
 use super::error::CliError;
 use super::exit::Exit;
 use super::failure::{self, Next};
-use super::next::{Typed, commit_provision, quote};
+use super::next::{Typed, commit_provision};
 use super::output::Output;
 use super::report::{self, Report, certain};
 use super::settings::{Environment, ROOT, Settings};
@@ -21,6 +21,7 @@ use crate::compose::ComposeHash;
 use crate::http::{Http, Limits, RetryPolicy};
 use crate::safe::service::Service;
 use crate::signer::Source;
+use crate::text::{argument, quote_os};
 use crate::upgrade::{
     self, Document, Effect, Effects, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject, Upgrade,
     UpgradeError, World,
@@ -257,11 +258,7 @@ impl Seen {
     pub(super) fn command(&self, session: &Session, command: &str) -> String {
         match self.dir {
             Some(_) => session.typed().step(command),
-            None => format!(
-                "{} {}",
-                session.typed().step(command),
-                quote(&self.proposal.display().to_string())
-            ),
+            None => format!("{} {}", session.typed().step(command), argument(&self.proposal)),
         }
     }
 }
@@ -342,7 +339,7 @@ pub(super) fn locate(dir: &Dir) -> Result<PathBuf, CliError> {
                 "--dir {}",
                 several
                     .first()
-                    .map_or_else(String::new, |dir| quote(&dir.display().to_string()))
+                    .map_or_else(String::new, |dir| quote_os(dir.as_os_str()))
             )),
         }),
     }

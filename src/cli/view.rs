@@ -8,6 +8,7 @@ use crate::chain::{AppState, OwnerKind, Preflight};
 use crate::env::Dated;
 use crate::safe::service::{Published, links};
 use crate::safe::{SafeDomain, SafeInfo};
+use crate::text;
 use crate::upgrade::{
     Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, PROPOSAL_FILE, Plan, Route, Status, Step, Warning,
 };
@@ -24,7 +25,7 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
             file(PROPOSAL_FILE, status.step > Step::Verify && facts.factory.is_none()),
         ),
         ("evidence", file(EVIDENCE_FILE, is_over(status))),
-        ("CVM", facts.cvm.clone()),
+        ("CVM", facts.cvm.as_deref().map(text::name)),
         ("makes", facts.makes.clone()),
         ("new CVM", facts.new_cvm.clone()),
         ("app", facts.app.map(|app| app.to_string())),
@@ -63,7 +64,7 @@ pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
     for other in &facts.others {
         let in_force = if other.proved { "in force" } else { "not proved yet" };
         page.facts(&[
-            ("CVM", other.cvm.clone()),
+            ("CVM", other.cvm.as_deref().map(text::name)),
             ("app", Some(other.app.to_string())),
             ("compose hash", other.compose_hash.map(|hash| hash.to_string())),
             ("stands", Some(in_force.to_owned())),
@@ -176,8 +177,8 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
         (
             "CVM",
             Some(match code.cvm_name.as_ref().filter(|name| **name != code.cvm) {
-                Some(name) => format!("{name} ({})", code.cvm),
-                None => code.cvm.clone(),
+                Some(name) => format!("{} ({})", text::name(name), text::name(&code.cvm)),
+                None => text::name(&code.cvm),
             }),
         ),
         ("kind", Some(kind.to_owned())),
@@ -195,7 +196,7 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
     ]);
     for change in &code.changes {
         page.heading(&format!("change of {}", change.field));
-        page.block(&change.text_diff());
+        page.theirs(&change.text_diff());
     }
 }
 

@@ -7,7 +7,7 @@ use alloy::primitives::Address;
 use uuid::{Uuid, Variant};
 
 use super::CloudError;
-use crate::http::{escape, is_deceptive};
+use crate::text::{is_deceptive, shorten};
 
 /// Longest identifier: the longest form that the API gives is far shorter.
 const MAX: usize = 128;
@@ -43,7 +43,7 @@ impl FromStr for CvmId {
         let text = text.trim();
         if let Some(why) = fault(text) {
             return Err(CloudError::BadId {
-                text: escape(text, 64),
+                text: shorten(text, 64),
                 why,
             });
         }
@@ -84,7 +84,7 @@ macro_rules! names {
             type Err = CloudError;
             fn from_str(text: &str) -> Result<Self, CloudError> {
                 match fault(text) {
-                    Some(why) => Err(CloudError::BadId { text: escape(text, 64), why }),
+                    Some(why) => Err(CloudError::BadId { text: shorten(text, 64), why }),
                     None => Ok(Self(text.to_owned())),
                 }
             }

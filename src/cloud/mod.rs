@@ -38,7 +38,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::compose::strict_json;
-use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secrets, Sent, escape};
+use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secrets, Sent};
+use crate::text::shorten;
 
 pub use apps::{AppKmsInfo, IsAllowed, PendingUpdate, Preview};
 pub use compose_file::{CommitCompose, ProvisionedCompose};
@@ -285,7 +286,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {cause}");
         next = cause.source();
     }
-    escape(&text, LINE)
+    shorten(&text, LINE)
 }
 
 impl ApiVersion {

@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use super::read;
 use super::{Client, CloudError, Cvm, Gpus, Key, Kms, KmsId, Problem};
 use crate::compose::ComposeHash;
-use crate::http::{Retry, escape};
+use crate::http::Retry;
+use crate::text::shorten;
 
 /// A CVM's name: 5 to 63 characters, letters, digits and single hyphens, a letter first, no hyphen last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -268,7 +269,7 @@ impl FromStr for CvmName {
             return Ok(Self(text.to_owned()));
         };
         Err(CloudError::BadId {
-            text: escape(text, 64),
+            text: shorten(text, 64),
             why,
         })
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::{CloudError, LINE};
 use crate::compose::ComposeHash;
-use crate::http::escape;
+use crate::text::shorten;
 
 /// A value that is there and cannot be what it should be, in words.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) fn pick<'a>(record: &'a Value, places: &[&str]) -> Option<&'a Value> 
 /// A text for people, escaped; numbers are texts too.
 pub(super) fn text(record: &Value, places: &[&str]) -> Option<String> {
     match pick(record, places)? {
-        Value::String(text) => Some(escape(text, LINE)),
+        Value::String(text) => Some(shorten(text, LINE)),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
@@ -125,7 +125,7 @@ pub(super) fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 fn malformed(places: &[&str], value: &Value, wanted: &str) -> Malformed {
     let name = places.first().map_or("", |place| place.trim_start_matches('/'));
     let found = match value {
-        Value::String(text) => format!("`{}`, {} characters", escape(text, 80), text.chars().count()),
+        Value::String(text) => format!("`{}`, {} characters", shorten(text, 80), text.chars().count()),
         Value::Number(number) => format!("the number {number}"),
         _ => "neither text nor number".to_owned(),
     };

@@ -11,7 +11,8 @@ use super::*;
 use crate::compose::{Changes, ComposeHash};
 use crate::http::fake::{self, Act, Fake, Seen, answer};
 use crate::http::tests::overheard;
-use crate::http::{Limits, RetryPolicy, is_deceptive};
+use crate::http::{Limits, RetryPolicy};
+use crate::text::is_deceptive;
 
 pub(super) const KEY: &str = "phak_canary_0123456789";
 const TOKEN: &str = "6b1f0f4e-3c1a-4a6a-8c59-0a8f5d3c2b11";

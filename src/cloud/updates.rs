@@ -13,7 +13,8 @@ use super::error::{Refusal, unwrapped};
 use super::read::{self, Malformed};
 use super::{Call, Client, CloudError, Cvm, CvmId, Key, Kms, Reply, chain};
 use crate::compose::{Changes, ComposeHash, strict_json};
-use crate::http::{Retry, Secrets, escape};
+use crate::http::{Retry, Secrets};
+use crate::text::shorten;
 
 /// Longest name of a request that is kept, characters: it goes into the journal.
 const MAX_REQUEST_ID: usize = 128;
@@ -392,7 +393,7 @@ fn hosts(fields: &Value) -> Vec<String> {
         .map(|link| {
             let url = Url::parse(link).ok();
             let host = url.as_ref().and_then(Url::host_str);
-            escape(host.unwrap_or("(no host)"), 255)
+            shorten(host.unwrap_or("(no host)"), 255)
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{FieldChange, canonical};
+use crate::text::escape_lines;
 
 /// Lines around a change that are shown with it.
 const CONTEXT_LINES: usize = 3;
@@ -41,7 +42,7 @@ pub(super) fn text(change: &FieldChange) -> String {
         .newline_terminated(true)
         .timeout(LONGEST_SEARCH)
         .diff_slices(&old, &new);
-    visible(
+    escape_lines(
         &diff
             .unified_diff()
             .context_radius(CONTEXT_LINES)
@@ -56,35 +57,5 @@ fn content(value: Option<&Value>) -> String {
         None => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => format!("{other:#}\n"),
-    }
-}
-
-/// Writes what a terminal would obey or hide as `\u{…}`.
-fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_hidden(character) {
-            out.extend(character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
-
-/// Control characters but line ends and tabs, and Unicode's bidirectional and invisible formatting.
-fn is_hidden(character: char) -> bool {
-    match character {
-        '\n' | '\t' => false,
-        '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => true,
-        _ => character.is_control(),
     }
 }

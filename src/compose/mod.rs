@@ -338,13 +338,7 @@ impl FieldChange {
 
 /// Enough of a refused text to recognise it.
 fn shortened(text: &str) -> String {
-    const SHOWN: usize = 80;
-    let shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        format!("{shown}…")
-    } else {
-        shown
-    }
+    crate::text::shorten(text, 80)
 }
 
 #[cfg(test)]

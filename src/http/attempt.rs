@@ -12,7 +12,8 @@ use reqwest::{Client, Response};
 use rustls::crypto::{CryptoProvider, ring};
 use tokio::time::Instant;
 
-use super::{Answer, Http, HttpError, Kind, Limits, Request, Sent, escape};
+use super::{Answer, Http, HttpError, Kind, Limits, Request, Sent};
+use crate::text::shorten;
 
 /// Bytes of a body handed to the connection at once, so that a large one cut off in its middle is known as such.
 const PIECE: usize = 16 * 1024;
@@ -144,7 +145,7 @@ fn redirect(request: &Request, response: &Response) -> Option<String> {
     let location = response.headers().get(LOCATION)?.to_str().ok();
     let target = location.and_then(|location| request.url.url().join(location).ok());
     let host = target.as_ref().and_then(url::Url::host_str);
-    Some(escape(host.unwrap_or("somewhere unreadable"), 255))
+    Some(shorten(host.unwrap_or("somewhere unreadable"), 255))
 }
 
 pub(super) async fn read(mut response: Response, limit: usize) -> Result<Answer, Fault> {
@@ -163,7 +164,7 @@ pub(super) async fn read(mut response: Response, limit: usize) -> Result<Answer,
     let date = header(headers, &DATE).and_then(timestamp);
     Ok(Answer {
         status: response.status().as_u16(),
-        request_id: header(headers, &REQUEST_ID).map(|id| escape(id, MAX_REQUEST_ID)),
+        request_id: header(headers, &REQUEST_ID).map(|id| shorten(id, MAX_REQUEST_ID)),
         date,
         retry_after: header(headers, &RETRY_AFTER)
             .and_then(|text| delay(text, date))

@@ -23,7 +23,7 @@ use url::{Host, Url};
 pub use retry::{Retry, RetryPolicy};
 pub use rpc::RpcTransport;
 pub use stream::Stream;
-pub(crate) use text::{Secrets, escape, is_deceptive};
+pub(crate) use text::Secrets;
 
 /// Limits of one attempt.
 #[derive(Debug, Clone, Copy)]

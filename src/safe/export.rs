@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::approvals::Packed;
 use super::builder_file::{self, Batch, BuilderFileError, Form};
 use super::tx::SafeTx;
+use crate::text::shorten;
 
 /// What a calldata file says that it is.
 const CALLDATA: &str = "countersign.calldata/1";
@@ -67,9 +68,7 @@ impl FromStr for Format {
             "typed-data" => Ok(Self::TypedData),
             "calldata" => Ok(Self::Calldata),
             "eip712sign" => Ok(Self::Eip712sign),
-            other => Err(NotAFormat(
-                other.chars().take(32).flat_map(char::escape_default).collect(),
-            )),
+            other => Err(NotAFormat(shorten(other, 32))),
         }
     }
 }

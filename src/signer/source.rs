@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::{SignerError, Source};
+use crate::text;
 
 /// Longest refused text that is shown: longer ones are no typing errors.
 const SHOWN: usize = 40;
@@ -16,8 +17,6 @@ const KEY_LIKE_DIGITS: usize = 24;
 const HARDENED: u32 = 1 << 31;
 /// More steps than the Ethereum app of a Ledger takes.
 const MAX_STEPS: usize = 10;
-/// Words of the shortest seed phrase.
-const SEED_WORDS: usize = 12;
 
 impl FromStr for Source {
     type Err = SignerError;
@@ -29,7 +28,8 @@ impl FromStr for Source {
             _ => {}
         }
         let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
-        if rest.is_empty() || is_key(rest) {
+        // Also with something around it: a path that cannot be opened would be named by the error.
+        if rest.is_empty() || text::may_hold_secret(rest) {
             return Err(unknown());
         }
         match kind {
@@ -152,20 +152,13 @@ fn is_file_name(name: &str) -> bool {
     !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
 }
 
-/// Exactly a private key, by the look of it.
-fn is_key(text: &str) -> bool {
-    let digits = text.trim().trim_start_matches("0x");
-    digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 /// The text for an error message, unless it may hold a secret.
 fn harmless(text: &str) -> String {
     let digits_in_a_row = text
         .split(|character: char| !character.is_ascii_hexdigit())
         .any(|run| run.len() >= KEY_LIKE_DIGITS);
-    let seed = text.split_whitespace().count() >= SEED_WORDS;
-    if digits_in_a_row || seed || text.chars().count() > SHOWN {
+    if digits_in_a_row || text::may_hold_secret(text) || text.chars().count() > SHOWN {
         return "(not shown: it may be a secret)".to_owned();
     }
-    text.escape_debug().to_string()
+    text::escape(text)
 }

@@ -16,6 +16,7 @@ use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
 use crate::code::Code;
 use crate::http::{Kind, Sent};
 use crate::signer::{AskError, Consent};
+use crate::text::escape;
 
 /// A token with less life than this is not relied on.
 const TOKEN_MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -346,7 +347,7 @@ impl Run<'_> {
         let id = accepted
             .as_ref()
             .and_then(|accepted| accepted.correlation_id.as_deref())
-            .map_or_else(String::new, |id| format!(" (operation {})", id.escape_debug()));
+            .map_or_else(String::new, |id| format!(" (operation {})", escape(id)));
         let at = Timestamp::now();
         self.record_outcome(
             Event::CommitOk { accepted, at, made },

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::drive::{Run, Upgrade, keep, pretty};
 use super::event::{Event, Identity};
-use super::evidence::{JSON, TEXT, block_time};
+use super::evidence::{JSON, TEXT, block_time, row};
 use super::findings::Warning;
 use super::journal::SCHEMA;
 use super::transact::Asking;
@@ -521,7 +521,7 @@ fn page(deployment: &Deployment, app: &DeployedApp) -> String {
         fact("block time", block_time(app.block.timestamp)),
         fact("settled by", format!("{:?}", app.finality)),
     ]);
-    let rows = rows.iter().map(|(name, value)| format!("| {name} | {value} |"));
+    let rows = rows.into_iter().map(row);
     let lines = [
         format!("# New app {}\n", app.app),
         "| fact | value |".to_owned(),

@@ -20,6 +20,7 @@ use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::Signer;
+use crate::text;
 
 /// Life of a commit token below which people are told.
 const EXPIRY_WARNING: SignedDuration = SignedDuration::from_hours(24);
@@ -413,9 +414,9 @@ pub(super) fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), fsutil::F
 }
 
 pub(super) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
+    let mut text = text::json(&serde_json::to_string_pretty(value).unwrap_or_default());
+    text.push('\n');
+    text.into_bytes()
 }
 
 /// The time by the server's clock where it told, else by this machine's.

@@ -14,6 +14,7 @@ use super::target::Target;
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
 use crate::safe::SafeVersion;
+use crate::text::{fenced, markdown};
 
 pub(super) const JSON: &str = "evidence.json";
 pub(super) const TEXT: &str = "evidence.md";
@@ -90,7 +91,7 @@ impl<'a> OtherEvidence<'a> {
     }
 
     fn lines(&self) -> Vec<String> {
-        let name = self.cvm.map(|cvm| format!(" ({})", cvm.escape_debug()));
+        let name = self.cvm.map(|cvm| format!(" ({})", markdown(cvm)));
         let title = format!(
             "\n## Policy of {}{}, by the same transaction\n",
             self.app,
@@ -107,8 +108,8 @@ impl<'a> OtherEvidence<'a> {
 /// What a transaction is shown to have changed, line by line.
 fn policy(proof: &Proof) -> Vec<String> {
     let lines = proof.changes.iter().map(|proved| match proved.log_index {
-        Some(index) => format!("- {} (log {index} of the block)", proved.change),
-        None => format!("- {} (by state)", proved.change),
+        Some(index) => format!("- {} (log {index} of the block)", markdown(&proved.change.to_string())),
+        None => format!("- {} (by state)", markdown(&proved.change.to_string())),
     });
     lines.collect()
 }
@@ -234,17 +235,21 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
 
 fn text(evidence: &Evidence<'_>, status: &Status) -> String {
     let title = match evidence.cvm_name.or(evidence.cvm) {
-        Some(name) => format!("# Upgrade {} of {}\n", evidence.update, name.escape_debug()),
-        None => format!("# Change {} of the policy of {}\n", evidence.update, evidence.app),
+        Some(name) => format!("# Upgrade {} of {}\n", markdown(evidence.update), markdown(name)),
+        None => format!(
+            "# Change {} of the policy of {}\n",
+            markdown(evidence.update),
+            evidence.app
+        ),
     };
     let mut lines = vec![title, "| fact | value |".to_owned()];
     lines.push("| --- | --- |".to_owned());
-    lines.extend(rows(evidence, status).map(|(fact, value)| format!("| {fact} | {value} |")));
+    lines.extend(rows(evidence, status).map(row));
     if let Some(safe) = &evidence.safe {
-        lines.extend(safe.rows().map(|(fact, value)| format!("| {fact} | {value} |")));
+        lines.extend(safe.rows().map(row));
     }
     if let Some(timelock) = &evidence.timelock {
-        lines.extend(timelock.rows().map(|(fact, value)| format!("| {fact} | {value} |")));
+        lines.extend(timelock.rows().map(row));
     }
     lines.push("\n## Policy\n".to_owned());
     lines.extend(policy(evidence.proof));
@@ -254,11 +259,15 @@ fn text(evidence: &Evidence<'_>, status: &Status) -> String {
     }
     lines.push("\n## Changes".to_owned());
     lines.extend(evidence.changes.iter().map(|change| {
-        // A fence inside the text must not end ours.
-        let text = change.text_diff().replace("```", "` ` `");
-        format!("\n### {}\n\n```diff\n{}\n```", change.field, text.trim_end())
+        let text = fenced("diff", &change.text_diff());
+        format!("\n### {}\n\n{text}", markdown(&change.field))
     }));
     lines.join("\n") + "\n"
+}
+
+/// A row of the table, whatever is in it.
+pub(super) fn row((fact, value): (impl AsRef<str>, String)) -> String {
+    format!("| {} | {} |", markdown(fact.as_ref()), markdown(&value))
 }
 
 fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'static str, String)> {

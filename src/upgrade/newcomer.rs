@@ -16,6 +16,7 @@ use super::{Outcome, Pending, UpgradeError};
 use crate::chain::Chain;
 use crate::cloud::{CloudError, Commit, Cvm, CvmId, Patched, Prepared, RawAnswer, Replicated};
 use crate::code::Code;
+use crate::text::escape;
 
 /// What the server says of a commit token.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -249,7 +250,7 @@ impl Run<'_> {
         if why.is_none() && (patience || !is_down) {
             return Ok(());
         }
-        let why = why.map_or_else(String::new, |error| format!(": {}", error.escape_debug()));
+        let why = why.map_or_else(String::new, |error| format!(": {}", escape(&error)));
         Err(UpgradeError::Failed {
             code: Code::BootFailed,
             message: format!("the new CVM {name} was made and did not come up{why}"),

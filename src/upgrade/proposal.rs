@@ -21,6 +21,7 @@ use crate::code::Code;
 use crate::compose::{ComposeError, ComposeHash, Manifest, Verification, strict_json};
 use crate::fsutil;
 use crate::safe::Trust;
+use crate::text::escape;
 
 /// File name within an upgrade's directory.
 pub(super) const FILE: &str = "proposal.json";
@@ -122,14 +123,14 @@ impl Proposal {
         if proposal.schema != SCHEMA {
             return Err(malformed(format!(
                 "its format is `{}`, this version reads `{SCHEMA}`",
-                proposal.schema.escape_debug()
+                escape(&proposal.schema)
             )));
         }
         let understood = serde_json::to_value(&proposal).map_err(|error| malformed(error.to_string()))?;
         if let Some(place) = difference(&written, &understood, "") {
             return Err(malformed(format!(
                 "`{}` is not written as this version writes it",
-                place.escape_debug()
+                escape(&place)
             )));
         }
         for code in proposal.apps().filter_map(|one| one.plan.code.as_ref()) {

@@ -11,6 +11,7 @@ use super::{Outcome, Pending, UpgradeError};
 use crate::cloud::{CloudError, Cvm};
 use crate::code::Code;
 use crate::http::Kind;
+use crate::text::escape;
 
 /// How long a CVM may look idle with its old hash after the commit before that counts as a failed boot.
 pub(super) const BOOT_GRACE: Duration = Duration::from_secs(30);
@@ -89,7 +90,7 @@ impl Run<'_> {
         let state = self.world.cloud.state(&self.cvm()?).await.ok();
         let why = state
             .and_then(|state| state.boot_error)
-            .map_or_else(String::new, |error| format!(": {}", error.escape_debug()));
+            .map_or_else(String::new, |error| format!(": {}", escape(&error)));
         let id = self
             .upgrade
             .status()

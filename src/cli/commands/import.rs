@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use crate::cli::args::{Dir, Which};
 use crate::cli::error::CliError;
 use crate::cli::failure;
-use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{CollectError, Inserted, Merged, Offer, collect};
+use crate::text::argument;
 use crate::upgrade::{Ceremony, Document, Stop, Subject, UpgradeError};
 
 /// Longest file that is read: a proposal with its manifests.
@@ -188,10 +188,7 @@ fn next(session: &Session, subject: &Subject, command: &str) -> String {
     match subject {
         Subject::Upgrade(_) => session.typed().step(command),
         Subject::Document(document) => {
-            format!(
-                "countersign {command} {}",
-                quote(&document.path().display().to_string())
-            )
+            format!("countersign {command} {}", argument(document.path()))
         }
     }
 }

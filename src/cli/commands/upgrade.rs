@@ -199,5 +199,5 @@ pub(super) fn show(session: &Session, upgrade: Option<&upgrade::Upgrade>, plan: 
         &mut page,
         upgrade.and_then(|upgrade| upgrade.state().plan()).unwrap_or(plan),
     );
-    session.out.aside(page.as_str());
+    session.out.aside(&page);
 }

@@ -10,13 +10,13 @@ use super::cvm::Api;
 use super::webhook_verify::SecretSource;
 use crate::cli::args::Agree;
 use crate::cli::error::CliError;
-use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::values;
 use crate::cloud::{SecondFactor, WebhookId, WebhookSecret};
 use crate::code::Code;
 use crate::fsutil;
+use crate::text::argument;
 
 /// Mode of the secret's file.
 const MODE: u32 = 0o600;
@@ -102,7 +102,7 @@ impl Rotate {
         if let Err(error) = self.secret.store(&secret) {
             session
                 .out
-                .aside("another secret signs the deliveries now, and it is not stored\n");
+                .progress("another secret signs the deliveries now, and it is not stored");
             return Err(error);
         }
         Ok(self.secret.report(
@@ -145,7 +145,7 @@ impl Secret {
         let mut report = Report::done(command, message);
         report.page.facts(&[("secret in", Some(self.place()))]);
         let id = self.id.to_string();
-        report.next = Some(format!("countersign webhook test {}", quote(&id)));
+        report.next = Some(format!("countersign webhook test {}", argument(&id)));
         report.data = Some(json!({ "webhook": id, "secret_file": self.secret_file, "secret_fd": self.secret_fd }));
         report
     }

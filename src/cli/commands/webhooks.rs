@@ -175,7 +175,7 @@ impl Create {
         report.next = made
             .id
             .as_ref()
-            .map(|id| format!("countersign webhook test {}", crate::cli::next::quote(id)));
+            .map(|id| format!("countersign webhook test {}", crate::text::argument(id)));
         report.data = Some(json!({ "webhook": made, "secret_file": self.secret_file }));
         Ok(report)
     }
@@ -249,7 +249,7 @@ impl Update {
         let mut report = Report::done("webhook update", "the webhook is changed");
         report.page.line(&row(&webhook));
         let id = self.id.to_string();
-        report.next = Some(format!("countersign webhook test {}", crate::cli::next::quote(&id)));
+        report.next = Some(format!("countersign webhook test {}", crate::text::argument(&id)));
         report.data = Some(json!({ "webhook": webhook }));
         Ok(report)
     }
@@ -290,10 +290,7 @@ impl Test {
         let answer = api.cloud.test_webhook(&self.id).await?;
         let mut report = Report::done("webhook test", "a test event is sent");
         let id = self.id.to_string();
-        report.next = Some(format!(
-            "countersign webhook deliveries {}",
-            crate::cli::next::quote(&id)
-        ));
+        report.next = Some(format!("countersign webhook deliveries {}", crate::text::argument(&id)));
         report.data = Some(json!({ "answer": answer }));
         Ok(report)
     }
@@ -307,10 +304,7 @@ impl Resend {
         let answer = api.cloud.resend_delivery(&self.id, &self.event).await?;
         let mut report = Report::done("webhook resend", "the event is delivered again");
         let id = self.id.to_string();
-        report.next = Some(format!(
-            "countersign webhook deliveries {}",
-            crate::cli::next::quote(&id)
-        ));
+        report.next = Some(format!("countersign webhook deliveries {}", crate::text::argument(&id)));
         report.data = Some(json!({ "answer": answer }));
         Ok(report)
     }

@@ -4,6 +4,7 @@ use super::chain;
 use crate::cli::text::{Page, escape};
 use crate::cli::view::{route, yes_no};
 use crate::compose::{FieldChange, Verification};
+use crate::text;
 use crate::upgrade::Target;
 use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, Machine, OtherApp, Review};
 
@@ -77,8 +78,8 @@ fn asked(page: &mut Page, asked: &Asked) {
                 .cvm
                 .as_ref()
                 .map(|cvm| match asked.cvm_name.as_ref().filter(|name| *name != cvm) {
-                    Some(name) => format!("{name} ({cvm})"),
-                    None => cvm.clone(),
+                    Some(name) => format!("{} ({})", text::name(name), text::name(cvm)),
+                    None => text::name(cvm),
                 }),
         ),
         ("makes", asked.target.as_ref().and_then(made)),
@@ -115,7 +116,7 @@ fn images(page: &mut Page, images: &[Image]) {
         } else {
             ""
         };
-        page.block(&format!("{sign} {}{loose}", escape(&image.name)));
+        page.block(&format!("{sign} {}{loose}", text::name(&image.name)));
     }
 }
 
@@ -125,7 +126,7 @@ fn changes(page: &mut Page, changes: &[FieldChange], machine: &Machine) {
     }
     for change in changes {
         page.heading(&format!("change of {}", change.field));
-        page.block(&change.text_diff());
+        page.theirs(&change.text_diff());
     }
     let facts = [
         ("vCPU", machine.vcpu.map(|n| n.to_string())),
@@ -164,7 +165,7 @@ fn compose_hash(page: &mut Page, check: &HashCheck, option: &str) {
     ]);
     for change in local.map(|local| local.differences.as_slice()).unwrap_or_default() {
         page.heading(&format!("{} of yours (-) and of the proposal (+)", change.field));
-        page.block(&change.text_diff());
+        page.theirs(&change.text_diff());
     }
 }
 

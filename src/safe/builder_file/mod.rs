@@ -16,6 +16,7 @@ pub(super) use method::address;
 
 use crate::chain::Call;
 use crate::json;
+use crate::text::{self, shorten};
 
 /// Larger than any batch that somebody could review.
 const MAX_BYTES: usize = 64 * 1024;
@@ -166,7 +167,7 @@ pub fn export(batch: &Batch, form: Form) -> Result<String, BuilderFileError> {
     };
     let unsummed = serde_json::to_value(&file).map_err(BuilderFileError::Json)?;
     file.meta.checksum = checksum::of(&unsummed).to_string();
-    let mut text = serde_json::to_string_pretty(&file).map_err(BuilderFileError::Json)?;
+    let mut text = text::json(&serde_json::to_string_pretty(&file).map_err(BuilderFileError::Json)?);
     text.push('\n');
     if text.len() > MAX_BYTES {
         return Err(BuilderFileError::TooLong { found: text.len() });
@@ -320,7 +321,7 @@ pub(super) fn decimal(text: &str) -> Option<U256> {
 fn only(object: &Map<String, Value>, path: &str, known: &[&str]) -> Result<(), BuilderFileError> {
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => {
-            let key: String = key.chars().take(40).flat_map(char::escape_debug).collect();
+            let key = shorten(key, 40);
             Err(wrong(format!("{path}{key}"), "not known"))
         }
         None => Ok(()),

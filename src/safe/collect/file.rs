@@ -8,6 +8,7 @@ use super::json::{address, decimal, hash, text};
 use super::{Claims, CollectError, Form, Found, digits, wrong};
 use crate::safe::signature::OwnerSignature;
 use crate::safe::tx::SafeTx;
+use crate::text::shorten;
 
 /// What the file says that it is.
 const SCHEMA: &str = "countersign.signature/1";
@@ -54,11 +55,11 @@ pub(super) fn read(file: &Map<String, Value>) -> Result<Vec<Found>, CollectError
     let schema = file.get("schema").and_then(Value::as_str);
     let schema = schema.ok_or_else(|| wrong("schema", "no string"))?;
     if schema != SCHEMA {
-        let found = schema.chars().take(40).flat_map(char::escape_default).collect();
+        let found = shorten(schema, 40);
         return Err(CollectError::Schema { found });
     }
     if let Some(key) = file.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        let key: String = key.chars().take(40).flat_map(char::escape_default).collect();
+        let key = shorten(key, 40);
         return Err(wrong(key, "not known"));
     }
     let number = |key: &'static str| -> Result<U256, CollectError> {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use alloy::primitives::{Address, B256};
 use url::Url;
 
-use crate::http::escape;
+use crate::text::shorten;
 
 /// Chain id, slug in the service's URLs, and the wallet's prefix where it is known to be that of ERC-3770.
 ///
@@ -171,7 +171,7 @@ pub fn parse_prefixed_address(text: &str, chain_id: u64) -> Result<Address, Pref
         None => (None, text),
     };
     if let Some(found) = found {
-        let found = escape(found, SHOWN);
+        let found = shorten(found, SHOWN);
         match prefix(chain_id) {
             Some(expected) if expected == found => {}
             Some(expected) => {
@@ -184,7 +184,7 @@ pub fn parse_prefixed_address(text: &str, chain_id: u64) -> Result<Address, Pref
             None => return Err(PrefixError::NoPrefix { found, chain_id }),
         }
     }
-    let shown = || escape(bare, SHOWN);
+    let shown = || shorten(bare, SHOWN);
     let digits = bare
         .strip_prefix("0x")
         .ok_or_else(|| PrefixError::NotAnAddress { found: shown() })?;

@@ -24,8 +24,9 @@ use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::http::{Answer, Endpoint, Http, Request, Retry, Secrets, escape};
+use crate::http::{Answer, Endpoint, Http, Request, Retry, Secrets};
 use crate::json;
+use crate::text::shorten;
 
 pub use delegates::{Delegation, Label};
 pub use error::{ServiceError, ServiceProblem};
@@ -386,7 +387,7 @@ impl Reply {
     }
     fn json(&self) -> Result<Value, String> {
         let text = std::str::from_utf8(&self.answer.body).map_err(|error| error.to_string())?;
-        json::parse(text).map_err(|error| escape(&error.to_string(), EXCERPT))
+        json::parse(text).map_err(|error| shorten(&error.to_string(), EXCERPT))
     }
     fn refusal(&self) -> ServiceError {
         Refusal {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{OwnerSignature, SafeTx, SignatureSet};
 use super::{Service, ServiceError, ServiceTx};
-use crate::http::is_deceptive;
+use crate::text::is_deceptive;
 
 /// Longest origin that the service takes, characters.
 const MAX_ORIGIN: usize = 200;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::{
     Claims, Offer, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxError, SafeTxFields, SignatureError,
 };
-use crate::http::escape;
+use crate::text::shorten;
 
 /// Longest text of others that is kept, characters.
 const LINE: usize = 256;
@@ -335,7 +335,7 @@ impl<'a> Record<'a> {
     }
     fn text(self, name: &str) -> Option<String> {
         let text = self.field(name)?.as_str().filter(|text| !text.is_empty())?;
-        Some(escape(text, LINE))
+        Some(shorten(text, LINE))
     }
     fn flag(self, name: &str) -> Option<bool> {
         self.field(name)?.as_bool()
@@ -406,7 +406,7 @@ impl<'a> Record<'a> {
         };
         read(value).map(Some).ok_or_else(|| {
             let found = match value {
-                Value::String(text) => format!("`{}`", escape(text, 80)),
+                Value::String(text) => format!("`{}`", shorten(text, 80)),
                 Value::Number(number) => format!("the number {number}"),
                 _ => "something else".to_owned(),
             };

@@ -13,6 +13,7 @@ use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil::point;
+use crate::text::quote_os;
 use crate::upgrade::journal::{self, FleetJournal, JournalError, SCHEMA};
 use crate::upgrade::{Goal, Intent, Limits, Plan, Upgrade, UpgradeError, World, plan};
 
@@ -110,7 +111,7 @@ impl Run<'_> {
                 Code::FleetMemberBegun,
                 format!(
                     "{cvm} is being prepared already; `countersign reject --dir {}` gives it up",
-                    self.dir.join(&name).display()
+                    quote_os(self.dir.join(&name).as_os_str())
                 ),
             ));
         }

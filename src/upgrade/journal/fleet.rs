@@ -10,6 +10,7 @@ use alloy::primitives::Address;
 use super::line::Record;
 use super::{Body, Entry, FILE, Found, Held, Journal, JournalError, damaged, lock, open, read_file};
 use crate::fsutil::{self, LineFile};
+use crate::text::escape;
 use crate::upgrade::event::{Event, Identity, IllegalStep};
 use crate::upgrade::fleet::roster::{Charter, Decision, Roster};
 use crate::upgrade::gitignore::{self, Holds};
@@ -86,7 +87,7 @@ impl Book {
                 self.keep(member, (record.head.seq, at, length));
                 Ok(())
             }
-            Some(member) => Err(format!("{} does not belong to the fleet", member.escape_debug())),
+            Some(member) => Err(format!("{} does not belong to the fleet", escape(member))),
         }
     }
 
@@ -110,7 +111,7 @@ impl Book {
         }
         Err(format!(
             "an upgrade of {}, app {} on chain {}",
-            cvm.unwrap_or("no CVM").escape_debug(),
+            escape(cvm.unwrap_or("no CVM")),
             identity.app,
             identity.chain_id
         ))

@@ -12,7 +12,7 @@ use crate::cli::args::{Agree, Key, Reach, Settle, Workload};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Commands as _, Next};
-use crate::cli::next::{commit_provision, quote};
+use crate::cli::next::commit_provision;
 use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
 use crate::cli::settings::{self, ROOT, Settings, Typed};
@@ -24,6 +24,7 @@ use crate::env::EnvName;
 use crate::fsutil;
 use crate::safe::SafeInfo;
 use crate::safe::builder_file::{self, Batch, Form};
+use crate::text::{option, quote_os};
 use crate::upgrade::{
     self, DeployIntent, Deployment, EnvRequest, JournalError, Outcome, Upgrade, UpgradeError, World, plan_deployment,
     seal_new,
@@ -362,7 +363,7 @@ impl Deploy {
         let usual = self.from.unwrap_or(app.sender);
         let mut next = commit_provision(app, (self.compose_hash, usual));
         if let Some(id) = &self.kms_id {
-            next = format!("{next} --kms-id {}", quote(&id.to_string()));
+            next = format!("{next} {}", option("--kms-id", &id.to_string()));
         }
         report.next = Some(next);
     }
@@ -395,7 +396,7 @@ impl Deploy {
         ]);
         let more = format!(
             " --encrypted-env {} --allowed-env {}",
-            quote(&file.display().to_string()),
+            quote_os(file.as_os_str()),
             names.join(",")
         );
         report.next = report.next.take().map(|next| next + &more);

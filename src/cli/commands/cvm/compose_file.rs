@@ -10,7 +10,6 @@ use super::order::{Order, Terms, sealed};
 use super::patch::names;
 use crate::cli::error::CliError;
 use crate::cli::failure::{Next, told};
-use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::values;
@@ -19,6 +18,7 @@ use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, MAX_MANIFEST_BYTES, Manifest};
 use crate::env::EnvName;
 use crate::fsutil;
+use crate::text::option;
 
 /// Change the whole manifest: provision it (nothing changes yet), then commit its hash
 #[derive(Debug, Args)]
@@ -122,9 +122,9 @@ fn told_of(order: &Order<'_>, made: &ProvisionedCompose, needs_owner: bool) -> R
                 .to_owned(),
         );
     }
-    let cvm = quote(&order.id.to_string());
+    let cvm = option("--cvm", &order.id.to_string());
     let hash = made.compose_hash;
-    report.next = Some(format!("countersign cvm compose-file --commit {hash} --cvm {cvm}"));
+    report.next = Some(format!("countersign cvm compose-file --commit {hash} {cvm}"));
     report.data = Some(json!(made));
     report
 }

@@ -12,7 +12,6 @@ use crate::cli::args::{Agree, gigabytes, megabytes};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Next;
-use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::text_file;
@@ -21,6 +20,7 @@ use crate::cloud::{CommitProvision, CvmName, Goal, Gpus, KmsId, KmsKind, Provisi
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::env::EnvName;
+use crate::text::option;
 
 /// Make a new CVM
 ///
@@ -297,7 +297,7 @@ impl Create {
             .and_then(Value::as_str)
             .or(made.kms.slug.as_deref())
         {
-            next = format!("{next} --kms-id {}", quote(kms));
+            next = format!("{next} {}", option("--kms-id", kms));
         }
         if made.app_id.is_none() {
             next.push_str(" --deployer DEPLOYER");

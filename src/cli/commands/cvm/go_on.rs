@@ -12,7 +12,6 @@ use crate::cli::commands::upgrade::start;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Commands as _, Next};
-use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::values;
@@ -20,6 +19,7 @@ use crate::cloud::{Patch, Patched, Prepared};
 use crate::code::Code;
 use crate::compose::Changes;
 use crate::safe::Trust;
+use crate::text::{option, quote};
 use crate::upgrade::{EnvRequest, Expected, Goal, Intent, Target, TimelockChoice, Warning};
 
 /// How a change that needs an approval goes on.
@@ -164,7 +164,7 @@ impl Order<'_> {
             return self.session().typed().command(&Next::with("--dir DIR"));
         };
         let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
-        let id = quote(&self.id.to_string());
-        format!("countersign prepare --cvm {id} {}", words.join(" "))
+        let id = option("--cvm", &self.id.to_string());
+        format!("countersign prepare {id} {}", words.join(" "))
     }
 }

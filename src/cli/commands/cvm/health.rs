@@ -9,6 +9,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::values;
 use crate::cloud::{OperationsQuery, TcbInfo};
+use crate::text::option;
 
 /// Show what a CVM's system says of itself
 #[derive(Debug, Args)]
@@ -155,9 +156,11 @@ impl Operations {
             report.page.line(&parts.join("  "));
         }
         if let Some(cursor) = &list.next_cursor {
-            let (id, cursor) = (id.to_string(), crate::cli::next::quote(cursor));
-            let id = crate::cli::next::quote(&id);
-            report.next = Some(format!("countersign cvm operations --cvm {id} --cursor {cursor}"));
+            report.next = Some(format!(
+                "countersign cvm operations {} {}",
+                option("--cvm", &id.to_string()),
+                option("--cursor", cursor)
+            ));
         }
         report.data = Some(json!(list));
         Ok(report)

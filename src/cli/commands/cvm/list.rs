@@ -12,6 +12,7 @@ use crate::cli::values;
 use crate::cloud::{Cvm, Page, Paged};
 use crate::code::Code;
 use crate::compose::Form;
+use crate::text::name;
 use crate::upgrade::Warning;
 
 /// Print a CVM's manifest (app-compose.json), to be looked at, or changed and provisioned again
@@ -110,7 +111,12 @@ fn taken_over(mut cvm: Cvm) -> Value {
 fn row(cvm: &Cvm) -> String {
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
     let app = cvm.app_id.map_or_else(|| "?".to_owned(), |app| app.to_string());
-    format!("{}  {}  {}  {app}", or(&cvm.name), or(&cvm.status), or(&cvm.uuid))
+    format!(
+        "{}  {}  {}  {app}",
+        name(&or(&cvm.name)),
+        or(&cvm.status),
+        or(&cvm.uuid)
+    )
 }
 
 impl ShowManifest {

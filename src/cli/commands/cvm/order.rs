@@ -9,7 +9,6 @@ pub(super) use super::waiting::{Waiting, finish};
 use crate::cli::args::Agree;
 use crate::cli::ask::Person;
 use crate::cli::error::CliError;
-use crate::cli::next::quote;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, Settings, Typed};
@@ -20,6 +19,7 @@ use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::{Ask as _, Consent};
+use crate::text::{name, option};
 use crate::upgrade::UpgradeError;
 
 /// Largest file with a sealed environment: the guest takes one megabyte, and hex doubles it.
@@ -227,7 +227,7 @@ impl Order<'_> {
 
 /// The command that shows a CVM.
 pub(in crate::cli::commands) fn get(id: &CvmId) -> String {
-    format!("countersign cvm get --cvm {}", quote(&id.to_string()))
+    format!("countersign cvm get {}", option("--cvm", &id.to_string()))
 }
 
 /// A CVM's record for programs: what this tool read, and the record as it came.
@@ -249,7 +249,7 @@ pub(super) fn merged(data: Option<Value>, more: Value) -> Option<Value> {
 pub(super) fn show(page: &mut Page, cvm: &Cvm) {
     let number = |number: Option<u64>, unit: &str| number.map(|number| format!("{number}{unit}"));
     page.facts(&[
-        ("name", cvm.name.clone()),
+        ("name", cvm.name.as_deref().map(name)),
         ("status", cvm.status.clone()),
         ("UUID", cvm.uuid.clone()),
         ("app", cvm.app_id.map(|app| app.to_string())),

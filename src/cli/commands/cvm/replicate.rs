@@ -19,6 +19,7 @@ use crate::cloud::{Commit, CommitToken, Cvm, Goal, Patch, Registration, Replica,
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
+use crate::text::{option, quote_os};
 use crate::upgrade::{EnvRequest, Intent, Seat, Target};
 
 /// Mode of the token's file.
@@ -195,10 +196,10 @@ impl Replicate {
             prepared.compose_hash
         );
         report.hint = Some("have hash and device allowed, then commit".to_owned());
-        let (cvm, path) = (order.id.to_string(), file.display().to_string());
-        let (cvm, path) = (crate::cli::next::quote(&cvm), crate::cli::next::quote(&path));
+        let cvm = option("--cvm", &order.id.to_string());
+        let path = quote_os(file.as_os_str());
         report.next = Some(format!(
-            "countersign cvm replicate --cvm {cvm} --commit --token-file {path} --compose-hash {}",
+            "countersign cvm replicate {cvm} --commit --token-file {path} --compose-hash {}",
             prepared.compose_hash
         ));
         Ok(report)

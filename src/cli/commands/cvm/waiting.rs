@@ -7,13 +7,13 @@ use clap::Args;
 use super::order::{Api, merged, record, show};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::next::quote;
 use crate::cli::output::Output;
 use crate::cli::report::Report;
 use crate::cli::text::Page;
 use crate::cli::values;
 use crate::cloud::{Cvm, CvmId, Goal, Settle, Settled};
 use crate::code::Code;
+use crate::text::option;
 
 /// Time between two looks at a CVM that is waited for.
 const PACE: Duration = Duration::from_secs(1);
@@ -129,7 +129,7 @@ pub(in crate::cli::commands) fn conclude(
     id: &CvmId,
     (settled, operation): (Settled, Option<&str>),
 ) -> Report {
-    let cvm = quote(&id.to_string());
+    let cvm = option("--cvm", &id.to_string());
     match settled {
         Settled::Done(found) => {
             if let Some(found) = found {
@@ -146,7 +146,7 @@ pub(in crate::cli::commands) fn conclude(
             report.exit = Exit::Failed;
             report.code = Code::OperationFailed;
             report.message = format!("the order was taken, and the operation failed: {why}");
-            report.next = Some(format!("countersign cvm operations --cvm {cvm}"));
+            report.next = Some(format!("countersign cvm operations {cvm}"));
         }
         Settled::Waiting(found) => {
             if let Some(found) = found {
@@ -159,10 +159,8 @@ pub(in crate::cli::commands) fn conclude(
             if let Some(operation) = operation {
                 let hash = report.facts.upgrade.compose_hash;
                 let hash = hash.map_or_else(String::new, |hash| format!(" --compose-hash {hash}"));
-                let operation = quote(operation);
-                report.next = Some(format!(
-                    "countersign cvm watch --cvm {cvm} --operation {operation}{hash}"
-                ));
+                let operation = option("--operation", operation);
+                report.next = Some(format!("countersign cvm watch {cvm} {operation}{hash}"));
             }
         }
     }
