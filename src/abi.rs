@@ -64,3 +64,22 @@ pub(crate) mod old_safe {
         }
     }
 }
+
+/// How a Safe changes itself: functions of `OwnerManager`, `ModuleManager`, `GuardManager` and `FallbackManager` from
+/// 1.3.0 to 1.5.0, and `changeMasterCopy` of Safes before them.
+pub(crate) mod safe_itself {
+    alloy::sol! {
+        interface SafeItself {
+            function addOwnerWithThreshold(address owner, uint256 threshold) external;
+            function removeOwner(address prevOwner, address owner, uint256 threshold) external;
+            function swapOwner(address prevOwner, address oldOwner, address newOwner) external;
+            function changeThreshold(uint256 threshold) external;
+            function enableModule(address module) external;
+            function disableModule(address prevModule, address module) external;
+            function setGuard(address guard) external;
+            function setModuleGuard(address moduleGuard) external;
+            function setFallbackHandler(address handler) external;
+            function changeMasterCopy(address masterCopy) external;
+        }
+    }
+}

@@ -77,11 +77,29 @@ impl Ask for Person<'_> {
     }
 }
 
-/// Reads one answer: only the whole word agrees; the end of input is a no.
+/// Reads answers until one is clear: only the whole word agrees, and the word `no` or the end of input declines. What is
+/// neither is asked again, since a typing error is no decision.
 fn agreed(input: &mut dyn BufRead) -> std::io::Result<bool> {
-    let mut answer = String::new();
-    std::io::Read::take(input, MAX_ANSWER).read_line(&mut answer)?;
-    Ok(answer.trim() == "yes")
+    loop {
+        let Some(answer) = answer(input)? else {
+            return Ok(false);
+        };
+        match answer.as_str() {
+            "yes" => return Ok(true),
+            "no" => return Ok(false),
+            _ => aside("Type the whole word: yes to agree, no to decline: "),
+        }
+    }
+}
+
+/// One line, without the spaces around it; nothing at the end of input.
+fn answer(input: &mut dyn BufRead) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    std::io::Read::take(&mut *input, MAX_ANSWER).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -95,5 +113,19 @@ mod tests {
         for no in ["", "\n", "y\n", "Yes\n", "YES\n", "yes please\n", "no\n"] {
             assert!(!agreed(&mut no.as_bytes()).unwrap(), "{no:?}");
         }
+    }
+
+    #[test]
+    fn ppl_p6_what_is_neither_yes_nor_no_is_asked_again() {
+        for (typed, agrees) in [
+            ("y\nyes\n", true),
+            ("\n\nY\nyes\n", true),
+            ("y\nno\nyes\n", false),
+            ("n\nno\n", false),
+            ("\u{fffd}\nyes", true),
+        ] {
+            assert_eq!(agreed(&mut typed.as_bytes()).unwrap(), agrees, "{typed:?}");
+        }
+        assert!(agreed(&mut &b"\xff\nyes\n"[..]).unwrap());
     }
 }

@@ -7,6 +7,7 @@ mod also;
 mod args;
 mod ask;
 mod commands;
+mod consent;
 mod defect;
 mod error;
 mod exit;

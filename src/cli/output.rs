@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use super::report::Report;
-use super::text::{Page, escape, harmless_json};
+use super::text::{escape, harmless_json};
 use crate::signer::Consent;
 use crate::text::escape_lines;
 
@@ -122,14 +122,7 @@ impl Output {
 
     /// Shows what is about to be agreed to.
     pub(super) fn show_consent(&self, what: &Consent) {
-        let facts: Vec<_> = what
-            .facts
-            .iter()
-            .map(|(name, value)| (name, Some(value.clone())))
-            .collect();
-        let mut page = Page::default();
-        page.facts(&facts);
-        self.aside(&page);
+        self.aside(&super::consent::page(what));
     }
 
     /// Shows a page on stderr, for people who are about to decide.

@@ -6,6 +6,7 @@ mod digests;
 
 use app::OneApp;
 
+use super::consent;
 use super::text::{Page, escape};
 use crate::chain::OperationState;
 use crate::safe::Decoded;
@@ -95,17 +96,11 @@ fn transaction(page: &mut Page, review: &Review) {
             self::call(page, (index, transaction.calls.len()), (call, &target));
         }
     }
-    let besides: Vec<String> = if review.others.is_empty() {
-        transaction.besides.clone()
-    } else {
-        let own = transaction.besides.iter().map(|change| (review.asked.app, change));
-        let others = review.others.iter();
-        let others = others.flat_map(|other| other.besides.iter().map(|change| (other.asked.app, change)));
-        own.chain(others)
-            .map(|(app, change)| format!("{app}: {change}"))
-            .collect()
-    };
-    match besides.as_slice() {
+    if !transaction.effects.is_empty() {
+        page.heading("what takes effect, by the bytes that are signed");
+        consent::effects(page, &transaction.effects);
+    }
+    match transaction.besides.as_slice() {
         [] => page.heading("changes besides: nothing"),
         several => page.heading("changes besides:").block(&several.join("\n")),
     };

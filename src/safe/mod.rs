@@ -14,6 +14,7 @@ mod collect;
 mod decode;
 pub mod deployments;
 mod diagnose;
+pub mod effects;
 mod executed;
 mod export;
 mod given;

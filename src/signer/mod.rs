@@ -4,6 +4,7 @@
 
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
+mod consent;
 mod error;
 #[cfg(feature = "ledger")]
 mod hid;
@@ -30,6 +31,7 @@ use crate::safe::{OwnerSignature, SafeTx};
 #[cfg(any(feature = "ledger", feature = "aws-kms"))]
 use {crate::safe::SignatureError, alloy::primitives::U256};
 
+pub use consent::{Consent, Fact, Name, digest_facts};
 pub use error::{AskError, KmsError, LedgerError, SignerError};
 pub use record::{RecordError, SigningRecord};
 pub use source::DerivationPath;
@@ -70,15 +72,6 @@ pub trait Ask: Send + Sync {
     fn consent(&self, what: &Consent) -> Result<bool, AskError>;
     /// Something happened that a person wants to see.
     fn tell(&self, news: &str);
-}
-
-/// What a person agrees to.
-#[derive(Debug, Clone)]
-pub struct Consent {
-    /// One line, a question.
-    pub question: String,
-    /// Facts, one a line.
-    pub facts: Vec<(String, String)>,
 }
 
 /// A key that is ready.

@@ -13,6 +13,7 @@ use super::transact::Asking;
 use super::{Goal, Outcome, Pending, Plan, Route, Stop, UpgradeError};
 use crate::chain::{AppChanges, AppQuery, AppState, Broadcast, Chain, PolicyChange, Rejection, SignedTx};
 use crate::code::Code;
+use crate::signer::{Consent, Fact, Name};
 
 /// Looks after a broadcast whose outcome is not known.
 const LOOKS: u32 = 3;
@@ -105,18 +106,18 @@ impl Run<'_> {
                 "a key makes one call in one transaction",
             ));
         };
-        let fact = |name: &str, value: String| (name.to_owned(), value);
-        let asking = Asking {
+        let consent = Consent {
             question: format!("Sign and send this transaction as {owner}?"),
+            subject: vec![Fact::new(Name::Chain, plan.chain_id)],
             facts: [
-                vec![
-                    fact("chain", plan.chain_id.to_string()),
-                    fact("app", plan.app.to_string()),
-                ],
-                what_changes(plan, self.upgrade.state().changes().as_ref()),
-                vec![fact("calldata", call.data.to_string())],
+                self.upgrade.state().content(),
+                vec![Fact::new(Name::Calldata, &call.data)],
             ]
             .concat(),
+            ..Consent::default()
+        };
+        let asking = Asking {
+            consent,
             act: "signing",
         };
         self.sign_call(chain, (owner, call), (None, asking)).await
@@ -206,24 +207,6 @@ impl Run<'_> {
             source: None,
         })
     }
-}
-
-/// What an approval changes, for whoever has to agree to it: the code in the reader's terms, then the policy.
-pub(super) fn what_changes(plan: &Plan, changes: Option<&AppChanges>) -> Vec<(String, String)> {
-    let fact = |name: &str, value: String| (name.to_owned(), value);
-    let mut facts = Vec::new();
-    if let Some(code) = &plan.code {
-        facts.extend(code.makes().map(|made| fact("makes", made)));
-        let fields: Vec<&str> = code.changes.iter().map(|change| change.field.as_str()).collect();
-        if !fields.is_empty() {
-            facts.push(fact("changes", fields.join(", ")));
-        }
-        facts.push(fact("images before", code.manifest.images().join(", ")));
-        facts.push(fact("images after", code.manifest_after().images().join(", ")));
-    }
-    let changes = changes.map(|changes| changes.changes.as_slice()).unwrap_or_default();
-    facts.extend(changes.iter().map(|change| fact("policy", change.to_string())));
-    facts
 }
 
 /// The hash, where allowing it is all that changes: the app's state then says whether that is in force.

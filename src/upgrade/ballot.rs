@@ -4,6 +4,7 @@
 use alloy::primitives::Address;
 
 use super::ceremony::{Ballot, Ceremony, Paper};
+use super::consent::of_safe;
 use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
@@ -11,7 +12,7 @@ use super::{Limits, Plan, State, Stop, UpgradeError, World};
 use crate::chain::Chain;
 use crate::code::Code;
 use crate::safe::{Change, Finding, Look, OwnerSignature, SafeInfo, Severity, look};
-use crate::signer::{Consent, Signer, SignerError, SigningRecord};
+use crate::signer::{Fact, Name, Signer, SignerError, SigningRecord};
 
 /// Where signatures are written down.
 pub(super) enum Book<'a> {
@@ -113,19 +114,14 @@ fn ask_owner(
         Paper::Rejection => ("rejecting", "Sign this rejection"),
         Paper::Nested(_) => ("signing", "Sign this nested Safe's approval"),
     };
-    let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
-    let mut facts = consent_facts(state, ballot);
+    let (ballot, safe) = ceremony.paper(paper).unwrap_or((&ceremony.approval, None));
+    let mut consent = of_safe(state, ballot, safe.or(state.plan().and_then(|plan| plan.safe.as_ref())));
+    consent.question = format!("{verb} as {owner}?");
     if let Paper::Nested(_) = paper {
         let parent = &ceremony.approval.tx;
-        facts.push((
-            "approves".to_owned(),
-            format!("{} of {}", parent.hash(), parent.domain().safe),
-        ));
+        let approves = format!("{} of {}", parent.hash(), parent.domain().safe);
+        consent.facts.push(Fact::new(Name::Approves, approves));
     }
-    let consent = Consent {
-        question: format!("{verb} as {owner}?"),
-        facts,
-    };
     if world.ask.consent(&consent)? {
         Ok(())
     } else {
@@ -286,34 +282,4 @@ pub(super) fn same_code(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> R
         ));
     }
     Ok(changes)
-}
-
-/// What a signer has to see (V19), in the order in which devices and wallets show it.
-pub(super) fn consent_facts(state: &State, ballot: &Ballot) -> Vec<(String, String)> {
-    let fact = |name: &str, value: String| (name.to_owned(), value);
-    let (tx, digests) = (&ballot.tx, ballot.tx.digests());
-    let mut facts = vec![
-        fact("chain", tx.domain().chain_id.to_string()),
-        fact("Safe", format!("{} {}", tx.domain().safe, tx.domain().version)),
-    ];
-    if tx.is_rejection() {
-        let app = state.plan().map(|plan| fact("app", plan.app.to_string()));
-        facts.extend(app);
-        facts.push(fact("does", "nothing but use up the nonce".to_owned()));
-    } else {
-        facts.extend(state.what_changes(false));
-        for call in tx.calls() {
-            facts.push(fact("call", format!("{} {}", call.to, call.data)));
-        }
-        facts.push(fact("changes besides", "nothing".to_owned()));
-    }
-    facts.extend([
-        fact("nonce", tx.fields().nonce.to_string()),
-        fact("operation", u8::from(tx.fields().operation).to_string()),
-        fact("domain hash", digests.domain.to_string()),
-        fact("message hash", digests.message.to_string()),
-        fact("safeTxHash", digests.safe_tx.to_string()),
-        fact("calldata digest", digests.data.to_string()),
-    ]);
-    facts
 }

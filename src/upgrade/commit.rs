@@ -15,7 +15,7 @@ use crate::chain::{Chain, Proof, ProofFailure};
 use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
 use crate::code::Code;
 use crate::http::{Kind, Sent};
-use crate::signer::{AskError, Consent};
+use crate::signer::{AskError, Consent, Fact, Name};
 use crate::text::escape;
 
 /// A token with less life than this is not relied on.
@@ -229,8 +229,8 @@ impl Run<'_> {
         self.refuse_to_supersede(why).await?;
         let question =
             format!("{why}. Prepare again with the same change? An earlier commit token of this CVM ends by it.");
-        let facts = vec![("compose hash".to_owned(), self.hash().to_string())];
-        let agreed = match self.world.ask.consent(&Consent { question, facts }) {
+        let facts = vec![Fact::new(Name::ComposeHash, self.hash())];
+        let agreed = match self.world.ask.consent(&Consent::ask(question, facts)) {
             Err(AskError::Nobody(_)) => false,
             answer => answer?,
         };
@@ -381,10 +381,7 @@ impl Run<'_> {
         };
         let question = "Phala Cloud does not accept the transaction as proof, though it is one by every check here. \
                         Commit with the state of the contract as the only proof?";
-        let consent = Consent {
-            question: question.to_owned(),
-            facts: vec![("transaction".to_owned(), transaction.to_string())],
-        };
+        let consent = Consent::ask(question, vec![Fact::new(Name::Transaction, transaction)]);
         (refused && self.world.ask.consent(&consent).unwrap_or(false)).then_some(Registration::Already)
     }
 

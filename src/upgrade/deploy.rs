@@ -23,7 +23,7 @@ use crate::chain::{
     SignedTx,
 };
 use crate::code::Code;
-use crate::signer::Signer;
+use crate::signer::{Consent, Fact, Name, Signer};
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -370,11 +370,19 @@ impl Run<'_> {
         let code = chain.factory_code(deployment.kms, &head).await?;
         same("code of new apps", deployment.code, code)?;
         let call = deployment.call()?;
-        let mut facts = deployment.facts();
-        facts.push(("calldata".to_owned(), call.data.to_string()));
-        let asking = Asking {
+        let mut facts = vec![Fact::new(Name::Calldata, &call.data)];
+        facts.extend(deployment.code.implementation.map(|code| Fact::new(Name::Code, code)));
+        let consent = Consent {
             question: format!("Make this app, with a transaction signed and sent as {from}?"),
+            subject: vec![
+                Fact::new(Name::Chain, deployment.chain_id),
+                Fact::new(Name::Kms, deployment.kms),
+            ],
             facts,
+            ..Consent::default()
+        };
+        let asking = Asking {
+            consent,
             act: "signing",
         };
         self.sign_call(chain, (from, &call), (None, asking)).await

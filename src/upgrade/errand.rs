@@ -8,8 +8,9 @@ use std::cmp::Ordering;
 use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use super::ballot::{check_ballot, consent_facts, judge};
+use super::ballot::{check_ballot, judge};
 use super::ceremony::{Ceremony, Frozen, Paper, Stage, domain};
+use super::consent::of_safe;
 use super::document::Subject;
 use super::drive::{Run, Upgrade};
 use super::event::Event;
@@ -18,7 +19,7 @@ use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World,
 use crate::chain::{Call, Chain};
 use crate::code::Code;
 use crate::safe::{Facts, SafeInfo, approval, look};
-use crate::signer::Signer;
+use crate::signer::{Fact, Name, Signer};
 
 /// An approval that is sent to the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,12 +282,14 @@ impl Run<'_> {
             Errand::Nested(child) => Paper::Nested(child),
             Errand::Approve(_) | Errand::Schedule | Errand::Cancel => Paper::Approval,
         };
-        let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
-        let mut facts = consent_facts(self.upgrade.state(), ballot);
-        facts.push(("approves as".to_owned(), errand.owner().unwrap_or(key).to_string()));
+        let (ballot, safe) = ceremony.paper(paper).unwrap_or((&ceremony.approval, None));
+        let safe = safe.or(self.upgrade.state().plan().and_then(|plan| plan.safe.as_ref()));
+        let mut consent = of_safe(self.upgrade.state(), ballot, safe);
+        consent.question = format!("Approve on chain, sent by {key}? It cannot be taken back.");
+        let owner = errand.owner().unwrap_or(key);
+        consent.facts.push(Fact::new(Name::ApprovesAs, owner));
         let asking = Asking {
-            question: format!("Approve on chain, sent by {key}? It cannot be taken back"),
-            facts,
+            consent,
             act: "approving on chain",
         };
         self.sign_call(chain, (key, call), (Some(errand), asking)).await

@@ -14,6 +14,7 @@ use super::target::Target;
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
 use crate::safe::SafeVersion;
+use crate::safe::effects::Effect;
 use crate::text::{fenced, markdown};
 
 pub(super) const JSON: &str = "evidence.json";
@@ -56,6 +57,9 @@ struct Evidence<'a> {
     /// The timelock that executed, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     timelock: Option<TimelockEvidence>,
+    /// What took effect, read from the bytes that were signed; nothing where they are not here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    effects: Vec<Effect>,
     /// Whether somebody else's transaction was found instead of one sent by this upgrade.
     adopted: bool,
     proof: &'a Proof,
@@ -197,6 +201,21 @@ impl SafeEvidence {
     }
 }
 
+/// What the transaction of the proof did by its own bytes, where this machine signed it, and otherwise what the Safe's
+/// owners signed, where the Safe acted.
+fn effects(state: &State, proof: &Proof) -> Vec<Effect> {
+    let parties = state.parties();
+    if let Some(sent) = state.signed.iter().find(|sent| Some(sent.hash) == proof.transaction) {
+        return parties.effects_of_calls(std::slice::from_ref(&sent.request.call));
+    }
+    let ceremony = state
+        .last_ceremony()
+        .ok()
+        .flatten()
+        .filter(|_| state.safe_gone.is_none());
+    ceremony.map_or_else(Vec::new, |ceremony| parties.effects_of_tx(&ceremony.approval.tx))
+}
+
 /// Writes both files, as far as there is something to prove.
 pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
     let (Some(identity), Some(plan), Some(proof)) = (state.identity(), state.plan(), state.proof()) else {
@@ -222,6 +241,7 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         others: OtherEvidence::of(state),
         safe: SafeEvidence::of(state),
         timelock: TimelockEvidence::of(state),
+        effects: effects(state, proof),
         adopted: state.adopted,
         proof,
         correlation_id: state.status().facts.correlation_id,
@@ -254,6 +274,15 @@ fn text(evidence: &Evidence<'_>, status: &Status) -> String {
     lines.push("\n## Policy\n".to_owned());
     lines.extend(policy(evidence.proof));
     lines.extend(evidence.others.iter().flat_map(OtherEvidence::lines));
+    if !evidence.effects.is_empty() {
+        lines.push("\n## What took effect, by the bytes that were signed\n".to_owned());
+        lines.extend(
+            evidence
+                .effects
+                .iter()
+                .map(|effect| format!("- {}", markdown(&effect.sentence))),
+        );
+    }
     if evidence.cvm.is_none() {
         return lines.join("\n") + "\n";
     }

@@ -5,7 +5,7 @@ use super::drive::Run;
 use super::target::Target;
 use crate::chain::{PolicyChange, Proof, Proved};
 use crate::cloud::{Accepted, CloudError, Commit, CommitToken, CvmId, Registration};
-use crate::signer::Consent;
+use crate::signer::{Consent, Fact, Name};
 
 /// What a commit came to.
 pub(super) struct Taken {
@@ -26,18 +26,16 @@ impl Run<'_> {
     /// Asks whether to commit.
     pub(super) fn ask_to_commit(&self) -> Result<(), UpgradeError> {
         let (code, cvm) = (self.code()?, self.cvm()?);
-        let mut facts = vec![("compose hash".to_owned(), self.hash().to_string())];
+        let mut facts = vec![Fact::new(Name::ComposeHash, self.hash())];
         if let Some(node) = code.target.seat().and_then(|seat| seat.node) {
-            facts.push(("node".to_owned(), node.to_string()));
+            facts.push(Fact::new(Name::Node, node));
         }
-        let consent = Consent {
-            question: match code.target {
-                Target::Cvm => format!("Commit the update of {cvm}? It restarts the CVM."),
-                Target::Replica(_) => format!("Make the replica of {cvm}? It is paid for from its start."),
-                Target::Instance(_) => "Make the new instance? It is paid for from its start.".to_owned(),
-            },
-            facts,
+        let question = match code.target {
+            Target::Cvm => format!("Commit the update of {cvm}? It restarts the CVM."),
+            Target::Replica(_) => format!("Make the replica of {cvm}? It is paid for from its start."),
+            Target::Instance(_) => "Make the new instance? It is paid for from its start.".to_owned(),
         };
+        let consent = Consent::ask(question, facts);
         if self.world.ask.consent(&consent)? {
             Ok(())
         } else {

@@ -13,6 +13,7 @@ mod ballot;
 mod base;
 mod ceremony;
 mod commit;
+mod consent;
 mod deploy;
 mod document;
 mod drive;

@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 
-use super::ballot::{Book, check_ballot, consent_facts, in_words, judge, same_code, same_hash, sign_ballot};
+use super::ballot::{Book, check_ballot, in_words, judge, same_code, same_hash, sign_ballot};
 use super::ceremony::{Ballot, Ceremony, Frozen, Paper, Stage};
+use super::consent::of_safe;
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::Event;
@@ -18,7 +19,7 @@ use crate::safe::{
     Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, look,
     observe, prove_execution, simulate,
 };
-use crate::signer::Signer;
+use crate::signer::{Fact, Name, Signer};
 
 impl Run<'_> {
     /// Chooses the timelock's operation, then the Safe transaction: its nonce, and with it the hash that owners sign.
@@ -206,11 +207,11 @@ impl Run<'_> {
                 format!("executing Safe transaction {} now would fail: {why}", tx.hash()),
             ));
         }
-        let mut facts = consent_facts(self.upgrade.state(), ballot);
-        facts.push(("executes as".to_owned(), executor.to_string()));
+        let mut consent = of_safe(self.upgrade.state(), ballot, Some(&look.info));
+        consent.question = format!("Execute this Safe transaction as {executor}?");
+        consent.facts.push(Fact::new(Name::ExecutesAs, executor));
         let asking = Asking {
-            question: format!("Execute this Safe transaction as {executor}?"),
-            facts,
+            consent,
             act: "executing",
         };
         let errand = match self.upgrade.state().stage() {

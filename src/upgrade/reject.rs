@@ -14,7 +14,7 @@ use super::{Limits, Outcome, Pending, UpgradeError, World};
 use crate::chain::Chain;
 use crate::code::Code;
 use crate::safe::{Facts, SafeProofFailure, prove_execution};
-use crate::signer::{Consent, Signer};
+use crate::signer::{Consent, Fact, Name, Signer};
 
 impl Upgrade {
     /// Has the owners reject the Safe transaction: signs the rejection with a key that is an owner's, executes it when
@@ -101,10 +101,10 @@ impl Run<'_> {
                 command: "resume",
             });
         }
-        let consent = Consent {
-            question: format!("Give {cvm} up? The fleet goes on without it."),
-            facts: vec![("compose hash".to_owned(), self.hash().to_string())],
-        };
+        let consent = Consent::ask(
+            format!("Give {cvm} up? The fleet goes on without it."),
+            vec![Fact::new(Name::ComposeHash, self.hash())],
+        );
         if !self.world.ask.consent(&consent)? {
             return Err(UpgradeError::Declined {
                 what: "giving it up".to_owned(),

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::authority::TimelockPlan;
 use super::ceremony::Stage;
+use super::consent::operation_facts;
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::{Event, Scheduled};
@@ -22,7 +23,7 @@ use crate::chain::{
 };
 use crate::code::Code;
 use crate::safe::prove_execution;
-use crate::signer::Signer;
+use crate::signer::{Consent, Fact, Name, Signer};
 
 /// Longest pause between two looks at an operation that waits.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -301,29 +302,32 @@ impl Run<'_> {
         if key != from {
             return Err(UpgradeError::stop(Code::SignerNotProposer, "signer", from, key));
         }
-        let asking = self.ask_for_timelock(errand, from)?;
+        let asking = self.ask_for_timelock(errand, (from, call))?;
         self.sign_call(chain, (from, call), (errand, asking)).await?;
         Ok(Outcome::Reached)
     }
 
-    fn ask_for_timelock(&self, errand: Option<Errand>, from: Address) -> Result<Asking, UpgradeError> {
-        let (asked, plan) = (self.asked()?, self.plan()?);
-        let fact = |name: &str, value: String| (name.to_owned(), value);
-        let mut facts = vec![
-            fact("chain", plan.chain_id.to_string()),
-            fact("timelock", asked.timelock.to_string()),
-            fact("operation", asked.operation.id().to_string()),
-            fact("delay", format!("{} seconds", asked.delay)),
-        ];
-        facts.extend(self.upgrade.state().what_changes(true));
+    fn ask_for_timelock(&self, errand: Option<Errand>, (from, call): (Address, &Call)) -> Result<Asking, UpgradeError> {
+        let plan = self.plan()?;
+        let mut facts = operation_facts(&call.data);
+        facts.extend(self.upgrade.state().content());
+        facts.push(Fact::new(Name::Calldata, &call.data));
         let what = match errand {
             Some(Errand::Schedule) => "Schedule it",
             Some(Errand::Cancel) => "Cancel what was scheduled",
             _ => "Execute what was scheduled",
         };
-        Ok(Asking {
+        let consent = Consent {
             question: format!("{what} at the timelock as {from}?"),
+            subject: vec![
+                Fact::new(Name::Chain, plan.chain_id),
+                Fact::new(Name::Timelock, call.to),
+            ],
             facts,
+            ..Consent::default()
+        };
+        Ok(Asking {
+            consent,
             act: "signing",
         })
     }

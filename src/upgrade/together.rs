@@ -5,7 +5,7 @@
 
 use alloy::primitives::{Address, B256};
 
-use super::approve::{app_now, check_pins, what_changes};
+use super::approve::{app_now, check_pins};
 use super::base::Base;
 use super::drive::{Run, pretty};
 use super::event::Event;
@@ -164,21 +164,6 @@ fn of_app(error: UpgradeError, proposal: &Proposal) -> UpgradeError {
 }
 
 impl State {
-    /// What changes of every app, for whoever has to agree to it; the policy in words where they are not shown otherwise.
-    pub(super) fn what_changes(&self, with_policy: bool) -> Vec<(String, String)> {
-        let own = self.plan().map(|plan| (plan, self.changes()));
-        let others = self.others.iter().map(|other| (&other.plan, Some(other.changes())));
-        let several = !self.others.is_empty();
-        let each = own.into_iter().chain(others).flat_map(|(plan, changes)| {
-            let mut facts = vec![("app".to_owned(), plan.app.to_string())];
-            let code = plan.code.as_ref().filter(|_| several);
-            facts.extend(code.map(|code| ("CVM".to_owned(), code.cvm.clone())));
-            facts.extend(what_changes(plan, changes.as_ref().filter(|_| with_policy || several)));
-            facts
-        });
-        each.collect()
-    }
-
     /// What is asked of the other apps and not proved yet.
     fn unproved(&self) -> Vec<Proposal> {
         let others = self.others.iter();

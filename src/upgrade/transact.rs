@@ -11,17 +11,16 @@ use super::event::Event;
 use super::{Errand, UpgradeError};
 use crate::chain::{Call, Chain, Filling, Quote};
 use crate::code::Code;
-use crate::signer::Consent;
+use crate::safe::effects::Carried;
+use crate::signer::{Consent, Fact, Name};
 
 /// Nobody was asked when consent took no longer than this.
 const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What somebody is asked before a key signs.
 pub(super) struct Asking {
-    /// The question.
-    pub(super) question: String,
-    /// What it is about, besides the transaction's own figures.
-    pub(super) facts: Vec<(String, String)>,
+    /// What it is about, besides the effects and the figures, which follow from the bytes.
+    pub(super) consent: Consent,
     /// What did not happen when the answer is no.
     pub(super) act: &'static str,
 }
@@ -66,10 +65,13 @@ impl Run<'_> {
     }
 
     fn agree(&self, quote: &Quote, asking: Asking) -> Result<(), UpgradeError> {
-        let consent = Consent {
-            question: asking.question,
-            facts: [asking.facts, figures(quote)].concat(),
-        };
+        let mut consent = asking.consent;
+        consent.effects = self
+            .upgrade
+            .state()
+            .parties()
+            .effects_of_calls(std::slice::from_ref(&quote.request.call));
+        consent.facts.extend(figures(quote));
         if self.world.ask.consent(&consent)? {
             return Ok(());
         }
@@ -80,15 +82,21 @@ impl Run<'_> {
 }
 
 /// What a transaction is and costs, for whoever agrees to it.
-fn figures(quote: &Quote) -> Vec<(String, String)> {
+fn figures(quote: &Quote) -> Vec<Fact> {
     let ether = |wei| format!("{} ETH", format_ether(wei));
+    let call = &quote.request.call;
+    let digest = match Carried::by(&call.data) {
+        Carried::Execution => Name::DigestOfExecution,
+        Carried::Approval => Name::DigestOfApproval,
+        Carried::Other => Name::DigestOfCall,
+    };
     let mut facts = vec![
-        ("calldata digest".to_owned(), quote.request.call.digest().to_string()),
-        ("nonce".to_owned(), quote.request.nonce.to_string()),
-        ("costs at most".to_owned(), ether(quote.most())),
+        Fact::new(digest, call.digest()),
+        Fact::new(Name::KeyNonce, quote.request.nonce),
+        Fact::new(Name::CostsAtMost, ether(quote.most())),
     ];
     if let Some(fee) = quote.data_fee.filter(|fee| !fee.is_zero()) {
-        facts.push(("of it for its data".to_owned(), ether(fee)));
+        facts.push(Fact::new(Name::DataCost, ether(fee)));
     }
     facts
 }
@@ -119,14 +127,14 @@ mod tests {
             let facts = figures(quote);
             facts
                 .into_iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, value)| value)
+                .find(|fact| fact.label() == name)
+                .map(|fact| fact.value)
         };
         assert_eq!(shown(&quote, "costs at most").unwrap(), "0.001000000000000000 ETH");
         assert_eq!(shown(&quote, "of it for its data"), None);
         quote.data_fee = Some(U256::from(500_000_000_000_000_u64));
         assert_eq!(shown(&quote, "costs at most").unwrap(), "0.001500000000000000 ETH");
         assert_eq!(shown(&quote, "of it for its data").unwrap(), "0.000500000000000000 ETH");
-        assert_eq!(shown(&quote, "nonce").unwrap(), "7");
+        assert_eq!(shown(&quote, "key nonce").unwrap(), "7");
     }
 }

@@ -21,7 +21,7 @@ use crate::cloud::{Accepted, CloudError, CvmId, Envs, Goal, OperationsQuery, Pat
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::http::{Kind, Sent as Wire};
-use crate::signer::Consent;
+use crate::signer::{Consent, Fact, Name};
 
 /// What stands for a change of values alone among the plan's blockers: no hash, no approval, no upgrade.
 const CODE: Code = Code::EnvValuesOnly;
@@ -165,13 +165,13 @@ impl ValuesChange {
     }
 
     fn agreed(&self, world: &World<'_>) -> Result<(), UpgradeError> {
-        let consent = Consent {
-            question: format!(
+        let consent = Consent::ask(
+            format!(
                 "Replace the values of the environment of {}? Nobody has to approve it; the CVM restarts.",
                 self.cvm
             ),
-            facts: vec![("variables".to_owned(), self.names.join(", "))],
-        };
+            vec![Fact::new(Name::Variables, self.names.join(", "))],
+        );
         if world.ask.consent(&consent)? {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use super::together::By;
 use super::{Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World};
 use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
 use crate::code::Code;
-use crate::signer::{AskError, Consent};
+use crate::signer::{AskError, Consent, Fact, Name};
 
 /// Wait after a look that gave no answer; doubles.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
@@ -371,15 +371,20 @@ impl Run<'_> {
 
     /// What was agreed to has a limit, and this is above it. Without anybody to ask, waiting goes on.
     fn agrees_to_raise(&self, request: &TxRequest) -> Result<bool, UpgradeError> {
+        let most = format!("{} ETH", alloy::primitives::utils::format_ether(request.most()));
         let consent = Consent {
-            question: "The fees are too low by now. Sign the same transaction again with higher ones?".to_owned(),
-            facts: vec![
-                ("nonce".to_owned(), request.nonce.to_string()),
-                (
-                    "gas costs at most".to_owned(),
-                    format!("{} ETH", alloy::primitives::utils::format_ether(request.most())),
-                ),
-            ],
+            effects: self
+                .upgrade
+                .state()
+                .parties()
+                .effects_of_calls(std::slice::from_ref(&request.call)),
+            ..Consent::ask(
+                "The fees are too low by now. Sign the same transaction again with higher ones?",
+                vec![
+                    Fact::new(Name::KeyNonce, request.nonce),
+                    Fact::new(Name::GasCostsAtMost, most),
+                ],
+            )
         };
         match self.world.ask.consent(&consent) {
             Err(AskError::Nobody(_)) => {

@@ -35,7 +35,7 @@ use super::error::CliError;
 use super::report::Report;
 use super::session::Session;
 use super::settings::{Settings, Typed};
-use crate::signer::Consent;
+use crate::signer::{Consent, Fact};
 use crate::upgrade::{Goal, UpgradeError, World};
 
 impl Command {
@@ -112,15 +112,8 @@ async fn advance(session: &Session, which: &Which, typed: Typed<'_>, goal: (Goal
 }
 
 /// Asks for consent to what costs nothing: `what` is what is refused without it.
-pub(super) fn agree(
-    world: &World<'_>,
-    (question, what): (&str, &str),
-    facts: Vec<(String, String)>,
-) -> Result<(), CliError> {
-    let consent = Consent {
-        question: question.to_owned(),
-        facts,
-    };
+pub(super) fn agree(world: &World<'_>, (question, what): (&str, &str), facts: Vec<Fact>) -> Result<(), CliError> {
+    let consent = Consent::ask(question, facts);
     if world.ask.consent(&consent).map_err(UpgradeError::from)? {
         return Ok(());
     }

@@ -15,6 +15,7 @@ use crate::cli::view;
 use crate::code::Code;
 use crate::safe::Inserted;
 use crate::safe::service::{Act, Notice, Origin, Published, Service, ServiceTx};
+use crate::signer::{Fact, Name};
 use crate::upgrade::{Ballot, Subject, UpgradeError, Warning};
 
 /// Put the Safe transaction and its signatures on the Safe Transaction Service, where Safe{Wallet} shows them
@@ -135,14 +136,13 @@ async fn withdraw(
             hash,
         };
         let notice = Notice::new(domain.chain_id, act, jiff::Timestamp::now());
-        let fact = |name: &str, value: String| (name.to_owned(), value);
         let facts = vec![
-            fact("service", service.host()),
-            fact("chain", domain.chain_id.to_string()),
-            fact("Safe", domain.safe.to_string()),
-            fact("safeTxHash", hash.to_string()),
-            fact("domain hash", notice.domain().to_string()),
-            fact("message hash", notice.message().to_string()),
+            Fact::new(Name::Service, service.host()),
+            Fact::new(Name::Chain, domain.chain_id),
+            Fact::new(Name::Safe, domain.safe),
+            Fact::new(Name::SafeTxHash, hash),
+            Fact::new(Name::DomainHash, notice.domain()),
+            Fact::new(Name::MessageHash, notice.message()),
         ];
         let question = ("Take this proposal away from the service?", "withdrawing the proposal");
         agree(&world, question, facts)?;

@@ -9,7 +9,7 @@ use super::roster::{Decision, Roster, WaveEnd};
 use super::{Fleet, Halt, Named, Standing, hold, standing_in};
 use crate::code::Code;
 use crate::compose::ComposeHash;
-use crate::signer::Consent;
+use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::journal::FleetJournal;
 use crate::upgrade::{Goal, Limits, Outcome, Upgrade, UpgradeError, World};
 
@@ -211,13 +211,13 @@ async fn commit_one(
 
 /// One question for all of them.
 fn agree(world: &World<'_>, waiting: &[String], hash: ComposeHash) -> Result<(), UpgradeError> {
-    let consent = Consent {
-        question: format!("Commit the update of {} CVMs? It restarts each of them.", waiting.len()),
-        facts: vec![
-            ("compose hash".to_owned(), hash.to_string()),
-            ("CVMs".to_owned(), waiting.join(", ")),
+    let consent = Consent::ask(
+        format!("Commit the update of {} CVMs? It restarts each of them.", waiting.len()),
+        vec![
+            Fact::new(Name::ComposeHash, hash),
+            Fact::new(Name::Cvms, waiting.join(", ")),
         ],
-    };
+    );
     if world.ask.consent(&consent)? {
         return Ok(());
     }

@@ -22,6 +22,7 @@ use super::{Limits, Proposal, Route, State, Stop, Target, UpgradeError, World};
 use crate::chain::{AppState, OperationState};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, FieldChange, Verification};
+use crate::safe::effects::Effect;
 use crate::safe::{Decoded, Digests, SafeInfo};
 
 pub use board::{Wanted, Which, review_posted};
@@ -195,7 +196,9 @@ pub struct Transaction {
     pub operation: u8,
     /// The calls, in order.
     pub calls: Vec<CallShown>,
-    /// What it changes besides allowing the hash, in words; empty: nothing.
+    /// Everything that takes effect, read from the bytes that are signed; the dangerous first.
+    pub effects: Vec<Effect>,
+    /// What of it is something else than allowing a compose hash that is shown, in words; empty: nothing.
     pub besides: Vec<String>,
 }
 

@@ -27,8 +27,6 @@ pub struct OtherApp {
     /// The compose hash and how it was verified; nothing when only the policy changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compose_hash: Option<HashCheck>,
-    /// What changes besides allowing the hash, in words; empty: nothing.
-    pub besides: Vec<String>,
     /// The app's contract.
     pub app: AppNow,
 }
@@ -57,7 +55,6 @@ impl Review {
                 changes: review.changes,
                 machine: review.machine,
                 compose_hash: review.compose_hash,
-                besides: review.transaction.besides,
                 app: review.app,
             });
         }

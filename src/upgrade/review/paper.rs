@@ -14,7 +14,9 @@ use crate::chain::Call;
 use crate::code::Code;
 use crate::compose::{Changes, Manifest, Verification};
 use crate::safe::deployments::{self, Identity};
+use crate::safe::effects::besides;
 use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
+use crate::upgrade::consent::effects_of;
 use crate::upgrade::findings::safe_remarks;
 use crate::upgrade::{Ballot, Ceremony, CodeChange, Limits, Proposal, State, Stop, UpgradeError};
 
@@ -50,7 +52,7 @@ pub(super) fn review(
             local: question.local.as_ref().and_then(|local| compare(proposal, local)),
         }),
         others: Vec::new(),
-        transaction: transaction(proposal, ballot, question.rejects),
+        transaction: transaction(proposal, ceremony, question.rejects),
         app: AppNow {
             now: false,
             state: plan.app_state.clone(),
@@ -192,28 +194,28 @@ pub(super) fn compare(proposal: &Proposal, local: &Changes) -> Option<LocalCheck
     })
 }
 
-fn transaction(proposal: &Proposal, ballot: Option<&Ballot>, rejects: bool) -> Transaction {
-    let app = proposal.app();
+fn transaction(proposal: &Proposal, ceremony: Option<&Ceremony>, rejects: bool) -> Transaction {
+    let ballot = ceremony.map(|ceremony| ceremony.ballot(rejects));
     let apps = proposal.addresses();
     let calls = match ballot {
         Some(ballot) => ballot.tx.calls().to_vec(),
         None => proposal.expected_calls(),
     };
-    let shown: Vec<CallShown> = calls.iter().map(|call| show(call, &apps)).collect();
-    let own = proposal.own_calls();
-    let policy = own.iter().filter(|_| !rejects).map(|call| show(call, &apps));
-    let besides = policy
-        .skip(usize::from(proposal.plan.code.is_some()))
-        .map(|call| told(&call))
-        .collect();
+    let effects = effects_of(proposal, ballot, ceremony);
+    let shown = proposal.shown_hashes();
+    let besides = besides(&effects, &shown).map(|effect| effect.sentence.clone());
     let fields = ballot.map(|ballot| ballot.tx.fields());
     Transaction {
         rejects,
-        to: fields.map_or_else(|| calls.first().map_or(app, |call| call.to), |fields| fields.to),
+        to: fields.map_or_else(
+            || calls.first().map_or(proposal.app(), |call| call.to),
+            |fields| fields.to,
+        ),
         value: fields.map_or(U256::ZERO, |fields| fields.value),
         operation: fields.map_or(0, |fields| fields.operation.into()),
-        calls: shown,
-        besides,
+        besides: besides.collect(),
+        calls: calls.iter().map(|call| show(call, &apps)).collect(),
+        effects,
     }
 }
 

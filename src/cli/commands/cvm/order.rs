@@ -18,7 +18,7 @@ use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
-use crate::signer::{Ask as _, Consent};
+use crate::signer::{Ask as _, Consent, Fact, Name};
 use crate::text::{name, option};
 use crate::upgrade::UpgradeError;
 
@@ -87,15 +87,14 @@ impl<'a> Api<'a> {
     }
 
     /// Asks for consent; without it nothing goes on.
-    pub(in crate::cli::commands) fn ask(&self, question: &str, facts: &[(&str, String)]) -> Result<(), CliError> {
+    pub(in crate::cli::commands) fn ask(
+        &self,
+        question: &str,
+        facts: &[(&'static str, String)],
+    ) -> Result<(), CliError> {
         let person = Person::new(&self.session.out, &self.session.env, self.settings.yes);
-        let consent = Consent {
-            question: question.to_owned(),
-            facts: facts
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
-        };
+        let facts = facts.iter().map(|(name, value)| Fact::new(Name::Other(name), value));
+        let consent = Consent::ask(question, facts.collect());
         if person.consent(&consent)? {
             Ok(())
         } else {
@@ -143,7 +142,7 @@ impl Terms {
 
 impl Order<'_> {
     /// Asks whether to do it.
-    pub(super) fn ask(&self, question: &str, facts: &[(&str, String)]) -> Result<(), CliError> {
+    pub(super) fn ask(&self, question: &str, facts: &[(&'static str, String)]) -> Result<(), CliError> {
         let mut all = vec![("CVM", self.id.to_string())];
         all.extend_from_slice(facts);
         self.api.ask(question, &all)

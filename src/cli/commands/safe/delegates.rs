@@ -14,6 +14,7 @@ use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::values;
 use crate::safe::service::{Act, Delegate, DelegateFilter, Delegation, Label, Notice};
+use crate::signer::{Fact, Name};
 
 /// Who may propose for a Safe in an owner's name, at the Safe Transaction Service
 ///
@@ -182,7 +183,7 @@ impl Add {
         if !same {
             let notice = notice(chain_id, self.delegate);
             let mut facts = facts((&service.host(), chain_id), &one, &notice);
-            facts.push(("called".to_owned(), self.label.as_str().to_owned()));
+            facts.push(Fact::new(Name::Label, self.label.as_str()));
             agree(
                 &world,
                 ("Let this account propose in your name?", "adding a delegate"),
@@ -245,16 +246,15 @@ fn notice(chain_id: u64, delegate: Address) -> Notice {
 }
 
 /// What is agreed to, the hashes as devices show them.
-fn facts((host, chain_id): (&str, u64), one: &Delegation, notice: &Notice) -> Vec<(String, String)> {
-    let fact = |name: &str, value: String| (name.to_owned(), value);
+fn facts((host, chain_id): (&str, u64), one: &Delegation, notice: &Notice) -> Vec<Fact> {
     vec![
-        fact("service", host.to_owned()),
-        fact("chain", chain_id.to_string()),
-        fact("Safe", one.safe.to_string()),
-        fact("delegate", one.delegate.to_string()),
-        fact("in the name of", one.delegator.to_string()),
-        fact("domain hash", notice.domain().to_string()),
-        fact("message hash", notice.message().to_string()),
+        Fact::new(Name::Service, host),
+        Fact::new(Name::Chain, chain_id),
+        Fact::new(Name::Safe, one.safe),
+        Fact::new(Name::Delegate, one.delegate),
+        Fact::new(Name::Delegator, one.delegator),
+        Fact::new(Name::DomainHash, notice.domain()),
+        Fact::new(Name::MessageHash, notice.message()),
     ]
 }
 

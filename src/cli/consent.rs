@@ -1,0 +1,43 @@
+//! What a person agrees to, set as text: what takes effect, where, what else is known of it, and the hashes to compare.
+
+use super::text::Page;
+use crate::safe::effects::Effect;
+use crate::signer::{Consent, Fact, digest_facts};
+
+/// The whole page, without the question.
+pub(super) fn page(consent: &Consent) -> Page {
+    let mut page = Page::default();
+    if !consent.effects.is_empty() {
+        page.heading("what takes effect, by the bytes that are signed");
+        effects(&mut page, &consent.effects);
+        page.heading("what it is about");
+    }
+    let about: Vec<&Fact> = consent.subject.iter().chain(&consent.facts).collect();
+    facts(&mut page, &about);
+    if let Some(digests) = &consent.digests {
+        page.heading("compare on your device, digit by digit");
+        facts(&mut page, &digest_facts(digests).iter().collect::<Vec<_>>());
+    }
+    page
+}
+
+/// One line each, in the order of the list.
+pub(super) fn effects(page: &mut Page, effects: &[Effect]) {
+    for effect in effects {
+        page.block(&line(effect));
+    }
+}
+
+/// An effect in a line that shows at its beginning whether it is dangerous.
+pub(super) fn line(effect: &Effect) -> String {
+    let mark = if effect.danger { "DANGER: " } else { "" };
+    format!("{mark}{}", effect.sentence)
+}
+
+fn facts(page: &mut Page, facts: &[&Fact]) {
+    let rows: Vec<_> = facts
+        .iter()
+        .map(|fact| (fact.label(), Some(fact.value.clone())))
+        .collect();
+    page.facts(&rows);
+}

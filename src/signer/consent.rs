@@ -1,0 +1,217 @@
+//! What a person agrees to, as data: only the command line sets it as text.
+
+use std::fmt;
+
+use alloy::primitives::B256;
+
+use crate::safe::Digests;
+use crate::safe::effects::Effect;
+
+/// What a person agrees to.
+#[derive(Debug, Clone, Default)]
+pub struct Consent {
+    /// One line, a question.
+    pub question: String,
+    /// Where it happens and to what: chain, Safe, app, CVM.
+    pub subject: Vec<Fact>,
+    /// What takes effect, read from the very bytes that are signed; nothing where nothing is signed.
+    pub effects: Vec<Effect>,
+    /// What else has to be known.
+    pub facts: Vec<Fact>,
+    /// The hashes that devices and wallets show before they sign a Safe transaction.
+    pub digests: Option<Digests>,
+}
+
+/// One fact under its own name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is.
+    pub name: Name,
+    /// Of which of several apps, counted from one; zero where there is only one.
+    pub app: usize,
+    /// As people write it.
+    pub value: String,
+}
+
+/// What a fact is. No two things have one name: the nonce of a Safe is another number than that of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Name {
+    /// Chain id.
+    Chain,
+    /// An app's contract.
+    App,
+    /// A CVM.
+    Cvm,
+    /// Several CVMs.
+    Cvms,
+    /// A Safe and its version.
+    Safe,
+    /// A timelock.
+    Timelock,
+    /// A KMS's contract.
+    Kms,
+    /// Nonce of a Safe.
+    SafeNonce,
+    /// Nonce of the key that sends.
+    KeyNonce,
+    /// Whether a Safe calls or lets other code run in its place.
+    SafeOperation,
+    /// The owners that signed.
+    SignedBy,
+    /// Signatures that a Safe asks for.
+    Threshold,
+    /// ERC-8213 digest of the data that a Safe's owners sign, or that a key's transaction carries.
+    DigestOfCall,
+    /// ERC-8213 digest of the `execTransaction` that a key's transaction carries.
+    DigestOfExecution,
+    /// ERC-8213 digest of the `approveHash` that a key's transaction carries.
+    DigestOfApproval,
+    /// Calldata.
+    Calldata,
+    /// A timelock's operation.
+    OperationId,
+    /// How long a timelock waits.
+    Delay,
+    /// What an owner that is a Safe approves.
+    Approves,
+    /// As whom somebody approves.
+    ApprovesAs,
+    /// As whom somebody executes.
+    ExecutesAs,
+    /// The CVM that a commit makes.
+    Makes,
+    /// Fields of the manifest that change.
+    Changes,
+    /// Images of the manifest before.
+    ImagesBefore,
+    /// Images of the manifest after.
+    ImagesAfter,
+    /// Most that a transaction costs.
+    CostsAtMost,
+    /// What of it is for keeping its data.
+    DataCost,
+    /// Most that a transaction's gas costs.
+    GasCostsAtMost,
+    /// A compose hash.
+    ComposeHash,
+    /// A transaction of a chain.
+    Transaction,
+    /// A node.
+    Node,
+    /// Names of the environment.
+    Variables,
+    /// Code of a contract.
+    Code,
+    /// A Safe Transaction Service.
+    Service,
+    /// The hash of a Safe transaction.
+    SafeTxHash,
+    /// EIP-712 domain hash.
+    DomainHash,
+    /// EIP-712 message hash.
+    MessageHash,
+    /// Who may propose.
+    Delegate,
+    /// In whose name.
+    Delegator,
+    /// What somebody calls it.
+    Label,
+    /// A field of the cloud's, or a word of a command's own.
+    Other(&'static str),
+}
+
+impl Consent {
+    /// A question with facts, about something that nobody signs.
+    pub fn ask(question: impl Into<String>, facts: Vec<Fact>) -> Self {
+        Self {
+            question: question.into(),
+            facts,
+            ..Self::default()
+        }
+    }
+}
+
+impl Fact {
+    /// A fact.
+    pub fn new(name: Name, value: impl ToString) -> Self {
+        Self {
+            name,
+            app: 0,
+            value: value.to_string(),
+        }
+    }
+
+    /// The same, of one of several apps, counted from one.
+    #[must_use]
+    pub fn of_app(self, app: usize) -> Self {
+        Self { app, ..self }
+    }
+
+    /// Its name for people.
+    pub fn label(&self) -> String {
+        match self.app {
+            0 => self.name.to_string(),
+            app => format!("{} ({app})", self.name),
+        }
+    }
+}
+
+/// The hashes of a Safe transaction, in the order in which devices and wallets show them.
+pub fn digest_facts(digests: &Digests) -> [Fact; 4] {
+    let fact = |name, hash: B256| Fact::new(name, hash);
+    [
+        fact(Name::DomainHash, digests.domain),
+        fact(Name::MessageHash, digests.message),
+        fact(Name::SafeTxHash, digests.safe_tx),
+        fact(Name::DigestOfCall, digests.data),
+    ]
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chain => "chain",
+            Self::App => "app",
+            Self::Cvm => "CVM",
+            Self::Cvms => "CVMs",
+            Self::Safe => "Safe",
+            Self::Timelock => "timelock",
+            Self::Kms => "KMS",
+            Self::SafeNonce => "Safe nonce",
+            Self::KeyNonce => "key nonce",
+            Self::SafeOperation => "Safe operation",
+            Self::SignedBy => "signed so far",
+            Self::Threshold => "signatures needed",
+            Self::DigestOfCall => "digest of the call",
+            Self::DigestOfExecution => "digest of execTransaction",
+            Self::DigestOfApproval => "digest of approveHash",
+            Self::Calldata => "calldata",
+            Self::OperationId => "operation id",
+            Self::Delay => "delay",
+            Self::Approves => "approves",
+            Self::ApprovesAs => "approves as",
+            Self::ExecutesAs => "executes as",
+            Self::Makes => "makes",
+            Self::Changes => "changes",
+            Self::ImagesBefore => "images before",
+            Self::ImagesAfter => "images after",
+            Self::CostsAtMost => "costs at most",
+            Self::DataCost => "of it for its data",
+            Self::GasCostsAtMost => "gas costs at most",
+            Self::ComposeHash => "compose hash",
+            Self::Transaction => "transaction",
+            Self::Node => "node",
+            Self::Variables => "variables",
+            Self::Code => "its code",
+            Self::Service => "service",
+            Self::SafeTxHash => "safeTxHash",
+            Self::DomainHash => "domain hash",
+            Self::MessageHash => "message hash",
+            Self::Delegate => "delegate",
+            Self::Delegator => "in the name of",
+            Self::Label => "called",
+            Self::Other(name) => name,
+        })
+    }
+}

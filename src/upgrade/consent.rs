@@ -1,0 +1,142 @@
+//! What somebody agrees to before a key signs: the effects, read from the bytes that are signed, and what else has to be
+//! known. Everything that signs builds its consent here. Pure.
+
+use alloy::primitives::{Address, B256};
+
+use super::ceremony::{Ballot, Ceremony};
+use super::{Plan, Proposal, State};
+use crate::chain::TimelockAct;
+use crate::safe::SafeInfo;
+use crate::safe::effects::{Effect, Parties};
+use crate::signer::{Consent, Fact, Name};
+
+/// Who is who in the calls of these apps' owner.
+pub(super) fn parties<'a>(plans: impl Iterator<Item = &'a Plan>, ceremony: Option<&Ceremony>) -> Parties {
+    let mut parties = Parties::default();
+    for plan in plans {
+        let cvm = plan.code.as_ref().map(|code| code.cvm.clone());
+        parties.apps.insert(plan.app, cvm);
+        parties.kms.extend(plan.kms);
+        parties.safes.extend(plan.safe.as_ref().map(|safe| safe.address));
+        let timelock = plan.timelock.as_ref().map(|timelock| timelock.info.address);
+        parties.timelock = parties.timelock.or(timelock);
+    }
+    if let Some(ceremony) = ceremony {
+        parties.safes.extend(ceremony.nested.keys());
+        parties.known.push(ceremony.approval.tx.clone());
+    }
+    parties
+}
+
+impl Proposal {
+    /// Who is who in the calls that it asks for.
+    pub(super) fn parties(&self, ceremony: Option<&Ceremony>) -> Parties {
+        parties(self.apps().map(|one| &one.plan), ceremony)
+    }
+
+    /// The hashes that it shows as those to be allowed, each on its app.
+    pub(super) fn shown_hashes(&self) -> Vec<(Address, B256)> {
+        let with_code = self.apps().filter(|one| one.plan.code.is_some());
+        let hash = |one: &Self| {
+            one.compose_hash
+                .map(|hash| (one.plan.app, B256::from(*hash.as_bytes())))
+        };
+        with_code.filter_map(hash).collect()
+    }
+}
+
+impl State {
+    /// Who is who in the calls of the apps' owner.
+    pub(super) fn parties(&self) -> Parties {
+        let ceremony = self.last_ceremony().ok().flatten();
+        let plans = self.plan().into_iter().chain(self.others.iter().map(|one| &one.plan));
+        let mut parties = parties(plans, ceremony.as_ref());
+        parties.kms.extend(self.deployment().map(|deployment| deployment.kms));
+        parties
+    }
+
+    /// What is known of the content behind the hashes: of each app its images and fields, as they were checked against
+    /// the hash.
+    pub(super) fn content(&self) -> Vec<Fact> {
+        let plans: Vec<&Plan> = self
+            .plan()
+            .into_iter()
+            .chain(self.others.iter().map(|one| &one.plan))
+            .collect();
+        let several = plans.len() > 1;
+        let each = plans.iter().enumerate().flat_map(|(index, plan)| {
+            let facts = content(plan, several);
+            facts
+                .into_iter()
+                .map(move |fact| if several { fact.of_app(index + 1) } else { fact })
+        });
+        each.collect()
+    }
+}
+
+fn content(plan: &Plan, several: bool) -> Vec<Fact> {
+    let mut facts = vec![Fact::new(Name::App, plan.app)];
+    let Some(code) = &plan.code else { return facts };
+    facts.extend(several.then(|| Fact::new(Name::Cvm, &code.cvm)));
+    facts.extend(code.makes().map(|made| Fact::new(Name::Makes, made)));
+    let fields: Vec<&str> = code.changes.iter().map(|change| change.field.as_str()).collect();
+    if !fields.is_empty() {
+        facts.push(Fact::new(Name::Changes, fields.join(", ")));
+    }
+    facts.push(Fact::new(Name::ImagesBefore, code.manifest.images().join(", ")));
+    facts.push(Fact::new(Name::ImagesAfter, code.manifest_after().images().join(", ")));
+    facts
+}
+
+/// What a Safe's owners agree to, whether they sign it, approve it on chain or execute it. `safe` is the Safe as it was
+/// last read.
+pub(super) fn of_safe(state: &State, ballot: &Ballot, safe: Option<&SafeInfo>) -> Consent {
+    let (tx, fields) = (&ballot.tx, ballot.tx.fields());
+    let names: Vec<String> = ballot.signatures.by_owner().keys().map(ToString::to_string).collect();
+    let signed = if names.is_empty() {
+        "nobody".to_owned()
+    } else {
+        names.join(", ")
+    };
+    let mut facts = state.content();
+    facts.push(Fact::new(Name::Calldata, &fields.data));
+    facts.extend(operation_facts(&fields.data));
+    facts.extend([
+        Fact::new(Name::SafeNonce, fields.nonce),
+        Fact::new(Name::SafeOperation, u8::from(fields.operation)),
+        Fact::new(Name::SignedBy, signed),
+    ]);
+    facts.extend(safe.map(|safe| Fact::new(Name::Threshold, safe.threshold)));
+    Consent {
+        question: String::new(),
+        subject: vec![
+            Fact::new(Name::Chain, tx.domain().chain_id),
+            Fact::new(Name::Safe, format!("{} {}", tx.domain().safe, tx.domain().version)),
+        ],
+        effects: state.parties().effects_of_tx(tx),
+        facts,
+        digests: Some(tx.digests()),
+    }
+}
+
+/// The operation of a timelock that these bytes are about, and its delay where they schedule it.
+pub(super) fn operation_facts(data: &[u8]) -> Vec<Fact> {
+    let id = |id: B256| Fact::new(Name::OperationId, id);
+    match TimelockAct::decode(data) {
+        Some(TimelockAct::Schedule { operation, delay }) => {
+            vec![id(operation.id()), Fact::new(Name::Delay, format!("{delay} seconds"))]
+        }
+        Some(TimelockAct::Execute { operation }) => vec![id(operation.id())],
+        Some(TimelockAct::Cancel { id: cancelled }) => vec![id(cancelled)],
+        None => Vec::new(),
+    }
+}
+
+/// What the bytes of a proposal's calls do, where no Safe transaction holds them.
+pub(super) fn effects_of(proposal: &Proposal, ballot: Option<&Ballot>, ceremony: Option<&Ceremony>) -> Vec<Effect> {
+    let parties = proposal.parties(ceremony);
+    match ballot {
+        Some(ballot) => parties.effects_of_tx(&ballot.tx),
+        None => parties.effects_of_calls(&proposal.expected_calls()),
+    }
+}
