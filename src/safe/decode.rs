@@ -68,7 +68,7 @@ const OF_AN_UPGRADE: [Known; 3] = [
 ];
 
 /// What else changes an app's policy or makes a new app, and neither gives nor takes power.
-const OF_THE_POLICY: [Known; 8] = [
+const OF_THE_POLICY: [Known; 9] = [
     (
         "removeDevice",
         &["bytes32 deviceId"],
@@ -113,6 +113,7 @@ const OF_THE_POLICY: [Known; 8] = [
         ],
         "makes a new app, with this owner, and registers it with the KMS",
     ),
+    ("registerApp", &["address appId"], "registers an app with the KMS"),
     (
         "approveHash",
         &["bytes32 hashToApprove"],

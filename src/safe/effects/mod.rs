@@ -3,11 +3,14 @@
 //! Pages, consents and evidence set this list, and none of them has another source for it: what is shown follows from
 //! what is signed. The dangerous ones come first, the others in the order in which they happen. Pure.
 
+mod effect;
 mod read;
 mod what;
+mod words;
 
+pub use effect::Effect;
 pub use read::{Carried, Parties, besides};
-pub use what::{By, Effect, Target, What};
+pub use what::{By, Target, What};
 
 #[cfg(test)]
 #[path = "../effects_tests.rs"]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy::primitives::{Address, B256, Bytes, FixedBytes, U256};
 use alloy::sol_types::{SolCall, SolInterface};
 
-use super::what::{By, Effect, Target, What};
+use super::effect::Effect;
+use super::what::{By, Target, What};
 use crate::abi::app::DstackApp::DstackAppCalls as App;
 use crate::abi::kms::DstackKms::DstackKmsCalls as Kms;
 use crate::abi::safe::Safe::{approveHashCall, execTransactionCall};
