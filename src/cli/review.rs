@@ -90,15 +90,15 @@ fn transaction(page: &mut Page, review: &Review) {
             }),
         ),
     ]);
+    if !transaction.effects.is_empty() {
+        page.heading("what takes effect, by the bytes that are signed");
+        consent::effects(page, &transaction.effects);
+    }
     if !transaction.rejects {
         for (index, call) in transaction.calls.iter().enumerate() {
             let target = target(review, call);
             self::call(page, (index, transaction.calls.len()), (call, &target));
         }
-    }
-    if !transaction.effects.is_empty() {
-        page.heading("what takes effect, by the bytes that are signed");
-        consent::effects(page, &transaction.effects);
     }
     match transaction.besides.as_slice() {
         [] => page.heading("changes besides: nothing"),

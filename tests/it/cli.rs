@@ -299,13 +299,21 @@ fn g8_consent_is_the_whole_word_and_anything_else_has_no_effect() {
     flow.step("prepare").exits(0);
     let dir = flow.dir.to_str().unwrap();
     let execute = ["execute", "--dir", dir, "--signer", "env:OWNER_KEY"];
-    for (answer, code) in [("y\n", 6), ("\n", 6), ("\u{4}", 6), ("\u{3}", 130)] {
+    for (answer, code) in [
+        ("no\n", 6),
+        ("y\nno\n", 6),
+        ("\nno\n", 6),
+        ("y\n\u{4}", 6),
+        ("\u{4}", 6),
+        ("\u{3}", 130),
+    ] {
         let (exit, shown) = at_a_terminal(&flow, &execute, answer);
         assert_eq!(exit, code, "{answer:?}: {shown}");
         assert!(shown.contains("nothing was signed, sent or committed"), "{shown}");
         flow.nothing_happened();
     }
-    let (exit, shown) = at_a_terminal(&flow, &execute, "yes\n");
+    // What is neither is no decision, and is asked again.
+    let (exit, shown) = at_a_terminal(&flow, &execute, "y\nYes\nyes\n");
     assert_eq!(exit, 0, "{shown}");
     assert_eq!(flow.announcements(), 1);
 }

@@ -25,6 +25,7 @@ mod cli;
 #[cfg(feature = "failpoints")]
 mod cloud_faults;
 mod concurrency;
+mod consents;
 mod cvm;
 mod cvm_wait;
 mod environment;

@@ -25,13 +25,13 @@ const TWO_OF_THREE: SafeOptions = SafeOptions {
 };
 
 /// A world whose app a timelock owns.
-struct Ground {
-    world: World,
+pub struct Ground {
+    pub world: World,
     timelock: Address,
 }
 
 impl Ground {
-    fn with(options: TimelockOptions) -> Self {
+    pub fn with(options: TimelockOptions) -> Self {
         let world = World::start();
         Self::of(world, options)
     }
@@ -42,7 +42,7 @@ impl Ground {
         Self { world, timelock }
     }
     /// A Safe, of which two of three owners sign, proposes; it executes and cancels too where nobody else may.
-    fn with_safe(executors: Option<Vec<Address>>) -> Self {
+    pub fn with_safe(executors: Option<Vec<Address>>) -> Self {
         let world = World::with(WorldOptions {
             safe: Some(TWO_OF_THREE),
             ..WorldOptions::default()
