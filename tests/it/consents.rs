@@ -98,6 +98,7 @@ fn sec_c5_signing_and_executing_show_every_call_and_never_say_that_nothing_else_
     seen.retain(|one| !one.starts_with("execute a transaction of the Safe"));
     assert_eq!(seen, inside, "{}", executed.said);
     flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
     let evidence = flow.json_file("evidence.json");
     assert_eq!(sentences(&evidence["effects"]), listed(&executed.said));
     let text = std::fs::read_to_string(flow.dir.join("evidence.md")).unwrap();
@@ -271,5 +272,6 @@ fn sec_c5_a_key_alone_sees_what_its_transaction_does() {
     let expected = sentences(&page.json["data"]["transaction"]["effects"]);
     assert_eq!(listed(&sent.said), expected, "{}", sent.said);
     flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
     assert_eq!(sentences(&flow.json_file("evidence.json")["effects"]), expected);
 }
