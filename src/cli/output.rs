@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use super::report::Report;
-use super::text::{escape, harmless_json};
+use super::text::{Page, escape, harmless_json};
 use crate::signer::Consent;
 use crate::text::escape_lines;
 

@@ -75,10 +75,31 @@ fn sentences(effects: &[Effect]) -> Vec<&str> {
 
 /// Each function with where it belongs, and whether it is dangerous there.
 fn table() -> Vec<(Call, bool)> {
-    let calm = |call| (call, false);
-    let wild = |call| (call, true);
-    let (owner, number) = (EVIL, U256::from(1));
-    let make = |disabled| K::deployAndRegisterApp_1Call {
+    let calm = [
+        of_the_policy(),
+        vec![make(false), to(KMS, &K::registerAppCall { appId: APP })],
+    ];
+    let calm = calm.concat().into_iter().chain([to(LOCK, &T::cancelCall { id: WORD })]);
+    let wild = [of_ownership(), of_the_safe(), of_the_timelock()].concat();
+    let calm = calm.map(|call| (call, false));
+    calm.chain(wild.into_iter().map(|call| (call, true))).collect()
+}
+
+fn of_the_policy() -> Vec<Call> {
+    let changes = [
+        PolicyChange::AddComposeHash(HASH),
+        PolicyChange::RemoveComposeHash(HASH),
+        PolicyChange::AddDevice(WORD),
+        PolicyChange::RemoveDevice(WORD),
+        PolicyChange::AllowAnyDevice(true),
+        PolicyChange::RequireTcbUpToDate(false),
+        PolicyChange::AcceptOwnership(SAFE),
+    ];
+    changes.map(|change| change.call(APP)).into()
+}
+
+fn make(disabled: bool) -> Call {
+    let call = K::deployAndRegisterApp_1Call {
         initialOwner: EVIL,
         disableUpgrades: disabled,
         requireTcbUpToDate: true,
@@ -86,95 +107,83 @@ fn table() -> Vec<(Call, bool)> {
         initialDeviceId: WORD,
         initialComposeHash: HASH,
     };
+    to(KMS, &call)
+}
+
+fn replace(data: &'static [u8]) -> A::upgradeToAndCallCall {
+    A::upgradeToAndCallCall {
+        newImplementation: EVIL,
+        data: Bytes::from_static(data),
+    }
+}
+
+fn of_ownership() -> Vec<Call> {
     vec![
-        calm(add()),
-        calm(PolicyChange::RemoveComposeHash(HASH).call(APP)),
-        calm(PolicyChange::AddDevice(WORD).call(APP)),
-        calm(PolicyChange::RemoveDevice(WORD).call(APP)),
-        calm(PolicyChange::AllowAnyDevice(true).call(APP)),
-        calm(PolicyChange::RequireTcbUpToDate(false).call(APP)),
-        calm(PolicyChange::AcceptOwnership(SAFE).call(APP)),
-        wild(give()),
-        wild(to(APP, &A::renounceOwnershipCall {})),
-        wild(to(APP, &A::disableUpgradesCall {})),
-        wild(to(
-            APP,
-            &A::upgradeToAndCallCall {
-                newImplementation: EVIL,
-                data: Bytes::new(),
-            },
-        )),
-        wild(to(KMS, &K::transferOwnershipCall { newOwner: EVIL })),
-        wild(to(
-            KMS,
-            &K::upgradeToAndCallCall {
-                newImplementation: EVIL,
-                data: Bytes::from_static(&[1]),
-            },
-        )),
-        calm(to(KMS, &make(false))),
-        wild(to(KMS, &make(true))),
-        calm(to(KMS, &K::registerAppCall { appId: APP })),
-        wild(to(
-            SAFE,
-            &S::addOwnerWithThresholdCall {
-                owner,
-                threshold: number,
-            },
-        )),
-        wild(to(
+        give(),
+        to(APP, &A::renounceOwnershipCall {}),
+        to(APP, &A::disableUpgradesCall {}),
+        to(APP, &replace(&[])),
+        to(KMS, &K::transferOwnershipCall { newOwner: EVIL }),
+        to(KMS, &replace(&[1])),
+        make(true),
+    ]
+}
+
+fn of_the_safe() -> Vec<Call> {
+    let (owner, threshold, before) = (EVIL, U256::from(1), APP);
+    vec![
+        to(SAFE, &S::addOwnerWithThresholdCall { owner, threshold }),
+        to(
             SAFE,
             &S::removeOwnerCall {
-                prevOwner: APP,
+                prevOwner: before,
                 owner,
-                threshold: number,
+                threshold,
             },
-        )),
-        wild(to(
+        ),
+        to(
             SAFE,
             &S::swapOwnerCall {
-                prevOwner: APP,
+                prevOwner: before,
                 oldOwner: SAFE,
                 newOwner: owner,
             },
-        )),
-        wild(to(SAFE, &S::changeThresholdCall { threshold: number })),
-        wild(to(SAFE, &S::enableModuleCall { module: EVIL })),
-        wild(to(
+        ),
+        to(SAFE, &S::changeThresholdCall { threshold }),
+        to(SAFE, &S::enableModuleCall { module: EVIL }),
+        to(
             SAFE,
             &S::disableModuleCall {
-                prevModule: APP,
+                prevModule: before,
                 module: EVIL,
             },
-        )),
-        wild(to(SAFE, &S::setGuardCall { guard: EVIL })),
-        wild(to(SAFE, &S::setModuleGuardCall { moduleGuard: EVIL })),
-        wild(to(SAFE, &S::setFallbackHandlerCall { handler: EVIL })),
-        wild(to(SAFE, &S::changeMasterCopyCall { masterCopy: EVIL })),
-        wild(to(
-            LOCK,
-            &T::grantRoleCall {
-                role: keccak256("PROPOSER_ROLE"),
-                account: EVIL,
-            },
-        )),
-        wild(to(
-            LOCK,
-            &T::revokeRoleCall {
-                role: WORD,
-                account: EVIL,
-            },
-        )),
-        wild(to(
+        ),
+        to(SAFE, &S::setGuardCall { guard: EVIL }),
+        to(SAFE, &S::setModuleGuardCall { moduleGuard: EVIL }),
+        to(SAFE, &S::setFallbackHandlerCall { handler: EVIL }),
+        to(SAFE, &S::changeMasterCopyCall { masterCopy: EVIL }),
+        to(SAFE, &approveHashCall { hashToApprove: WORD }),
+    ]
+}
+
+fn of_the_timelock() -> Vec<Call> {
+    let (role, account) = (keccak256("PROPOSER_ROLE"), EVIL);
+    vec![
+        to(LOCK, &T::grantRoleCall { role, account }),
+        to(LOCK, &T::revokeRoleCall { role, account }),
+        to(
             LOCK,
             &T::renounceRoleCall {
-                role: WORD,
-                callerConfirmation: EVIL,
+                role,
+                callerConfirmation: account,
             },
-        )),
-        wild(to(LOCK, &T::updateDelayCall { newDelay: number })),
-        calm(to(LOCK, &T::cancelCall { id: WORD })),
-        wild(to(SAFE, &approveHashCall { hashToApprove: WORD })),
+        ),
+        to(
+            LOCK,
+            &T::updateDelayCall {
+                newDelay: U256::from(1),
+            },
+        ),
     ]
 }
 
