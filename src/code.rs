@@ -241,6 +241,7 @@ codes! {
     NotASafe = "NOT_A_SAFE", State, "There is no Safe at the address.";
     SafeChanged = "SAFE_CHANGED", Stop, "The Safe is not what was read when the transaction was chosen.";
     SafeOwnersChanged = "SAFE_OWNERS_CHANGED", Decision, "Owners or threshold of the Safe changed since the transaction was chosen.";
+    SafeHelpersChanged = "SAFE_HELPERS_CHANGED", Decision, "Modules, guards or the fallback handler of the Safe changed since the transaction was chosen.";
     SafeMismatch = "SAFE_MISMATCH", Stop, "The proposal is for another Safe.";
     SafeOldVersion = "SAFE_OLD_VERSION", Decision, "The Safe's version binds no chain or is older than 1.3.0.";
     SafeVersion = "SAFE_VERSION", Decision, "The Safe reports a version that this build does not know.";

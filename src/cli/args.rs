@@ -17,6 +17,7 @@ use crate::cloud::{self, CvmId};
 use crate::compose::ComposeHash;
 use crate::env::{EnvName, RootKey};
 use crate::signer::Source;
+use crate::upgrade::Acceptance;
 
 const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";
 
@@ -72,6 +73,9 @@ pub(super) struct Global {
     /// Say more on stderr (-v what is done, -vv how); stdout stays the same
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 901)]
     pub(super) verbose: u8,
+    /// Agree to a doubt that a refusal names, and to nothing else; repeat it. --yes answers none of them
+    #[arg(long, global = true, value_name = "CODE[=VALUE]", display_order = 902)]
+    pub(super) accept: Vec<Acceptance>,
 }
 
 /// The commands.

@@ -77,7 +77,12 @@ fn start(cli: Cli, args: Vec<OsString>, env: Environment) -> Exit {
         plain: env.no_color(),
     };
     trace::start(cli.global.verbose);
-    let session = Arc::new(Session::new(Output::new(style), env, args, cli.command.name()));
+    let session = Arc::new(Session::new(
+        Output::new(style),
+        env,
+        args,
+        (cli.command.name(), cli.global.accept),
+    ));
     let ended = defect::caught(|| drive(cli.command, &session));
     let report = ended.unwrap_or_else(|error| session.failed(&error));
     finish(&session.out, report)

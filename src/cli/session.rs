@@ -14,7 +14,7 @@ use super::failure::{self, Next};
 use super::next::{Typed, commit_provision};
 use super::output::Output;
 use super::report::{self, Report, certain};
-use super::settings::{Environment, ROOT, Settings};
+use super::settings::{self, Environment, ROOT, Settings};
 use crate::cloud::{ApiVersion, Client, Options};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -23,8 +23,8 @@ use crate::safe::service::Service;
 use crate::signer::Source;
 use crate::text::{argument, quote_os};
 use crate::upgrade::{
-    self, Document, Effect, Effects, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject, Upgrade,
-    UpgradeError, World,
+    self, Acceptance, Document, Effect, Effects, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State,
+    Subject, Upgrade, UpgradeError, World,
 };
 
 /// Effects of an upgrade whose journal cannot be read.
@@ -43,6 +43,7 @@ pub(super) struct Session {
     pub(super) env: Environment,
     args: Vec<OsString>,
     command: &'static str,
+    accepted: Vec<Acceptance>,
     dir: Mutex<Option<PathBuf>>,
 }
 
@@ -70,12 +71,18 @@ pub(super) struct Outside<'a> {
 
 impl Session {
     /// Nothing is read or opened yet.
-    pub(super) const fn new(out: Output, env: Environment, args: Vec<OsString>, command: &'static str) -> Self {
+    pub(super) fn new(
+        out: Output,
+        env: Environment,
+        args: Vec<OsString>,
+        (command, accepted): (&'static str, Vec<Acceptance>),
+    ) -> Self {
         Self {
             out,
             env,
             args,
             command,
+            accepted,
             dir: Mutex::new(None),
         }
     }
@@ -116,6 +123,13 @@ impl Session {
             hint: "name one by --service-url, or pass the proposal on as a file".to_owned(),
             next: Next::with("--service-url URL"),
         })
+    }
+
+    /// How cloud, chain and keys are reached, with every doubt that was agreed to by name.
+    pub(super) fn settings(&self, typed: settings::Typed<'_>) -> Result<Settings, CliError> {
+        let mut settings = Settings::gather(typed, &self.env)?;
+        settings.agree(&self.accepted);
+        Ok(settings)
     }
 
     /// Remembers which upgrade this run is about, for failures and signals.

@@ -28,7 +28,7 @@ use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{EnvRequest, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
+use crate::upgrade::{Acceptance, Accepted, EnvRequest, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -284,6 +284,21 @@ impl Settings {
         })
     }
 
+    /// Takes in what was agreed to by code.
+    pub(super) fn agree(&mut self, accepted: &[Acceptance]) {
+        for one in accepted {
+            self.limits.accepted.agree(one.clone());
+        }
+        let limits = &mut self.limits;
+        limits.supersede |= limits.accepted.covers(Code::UpdatePending, None);
+        limits.trust.old_versions |= limits.accepted.covers(Code::SafeOldVersion, None);
+        let trusted = limits.accepted.values(Code::SafeUnknownCode);
+        limits
+            .trust
+            .code
+            .extend(trusted.filter_map(|hash| hash.parse::<B256>().ok()));
+    }
+
     /// The endpoints' addresses.
     pub(super) fn urls(&self) -> Vec<Url> {
         self.endpoints.iter().map(|endpoint| endpoint.value.clone()).collect()
@@ -365,19 +380,50 @@ fn limits(typed: Typed<'_>) -> Limits {
         fees: FeePolicy {
             ceiling: typed.key.and_then(|key| key.max_fee).map(|fee| fee.0),
         },
-        accept_unverified_hash: typed.allow.is_some_and(|allow| allow.accept_unverified_hash),
+        accepted: accepted(typed),
         supersede: typed.allow.is_some_and(|allow| allow.supersede),
         nonce: typed.key.and_then(|key| key.nonce),
         new_nonce: typed.key.is_some_and(|key| key.new_nonce),
         no_wait: typed.watch.is_some_and(|watch| watch.no_wait),
         trust: typed.safe.map(trust).unwrap_or_default(),
         safe_nonce: typed.safe.and_then(|safe| safe.safe_nonce),
-        accept_safe_changes: typed.safe.is_some_and(|safe| safe.accept_safe_changes),
         offline: typed.offline.is_some_and(|typed| typed.offline),
     }
 }
 
-pub(super) fn trust(safe: &Multisig) -> Trust {
+/// What options with names of their own agree to.
+fn accepted(typed: Typed<'_>) -> Accepted {
+    let mut accepted = Accepted::default();
+    let safe = typed.safe;
+    let named = [
+        (
+            typed.allow.is_some_and(|allow| allow.accept_unverified_hash),
+            Code::HashUnverifiable,
+        ),
+        (typed.allow.is_some_and(|allow| allow.supersede), Code::UpdatePending),
+        (safe.is_some_and(|safe| safe.accept_old_safe), Code::SafeOldVersion),
+        (
+            safe.is_some_and(|safe| safe.accept_safe_changes),
+            Code::SafeOwnersChanged,
+        ),
+        (
+            safe.is_some_and(|safe| safe.accept_safe_changes),
+            Code::SafeHelpersChanged,
+        ),
+    ];
+    for (_, code) in named.into_iter().filter(|(given, _)| *given) {
+        accepted.agree_to_all(code);
+    }
+    for hash in safe.into_iter().flat_map(|safe| &safe.trust_code) {
+        accepted.agree(Acceptance {
+            code: Code::SafeUnknownCode,
+            value: Some(hash.to_string()),
+        });
+    }
+    accepted
+}
+
+fn trust(safe: &Multisig) -> Trust {
     Trust {
         code: safe.trust_code.iter().copied().collect(),
         old_versions: safe.accept_old_safe,
@@ -404,7 +450,7 @@ fn policy(change: &Change) -> Vec<PolicyChange> {
 pub(super) fn intent(
     change: &Change,
     project: &Project,
-    (safe, governor): (&Multisig, &Governor),
+    (trust, governor): (&Trust, &Governor),
     (env, tell): (&Environment, &dyn Fn(&str)),
 ) -> Result<Sourced<Intent>, CliError> {
     let cvm = cvm(change.cvm.as_ref(), project)?;
@@ -426,7 +472,7 @@ pub(super) fn intent(
         confirm: change.confirm,
         policy: policy(change),
         revoke_old: change.revoke_old,
-        trust: trust(safe),
+        trust: trust.clone(),
         timelock: timelock(governor),
         expected: expected(&change.expect, project),
     };

@@ -123,7 +123,7 @@ fn without_a_cvm_or_a_change_the_arguments_are_refused() {
     let none = intent(
         &typed(&["--compose", "x"]).change,
         &Project::default(),
-        (&typed(&[]).safe, &Governor::default()),
+        (&Trust::default(), &Governor::default()),
         (&Environment::fixed(&[]), &|_| {}),
     )
     .unwrap_err();
@@ -137,7 +137,7 @@ fn without_a_cvm_or_a_change_the_arguments_are_refused() {
     let nothing = intent(
         &typed(&["--cvm", "my-app"]).change,
         &Project::default(),
-        (&typed(&[]).safe, &Governor::default()),
+        (&Trust::default(), &Governor::default()),
         (&Environment::fixed(&[]), &|_| {}),
     )
     .unwrap_err();
@@ -172,7 +172,7 @@ fn flags_become_exactly_the_fields_of_the_patch() {
     let intent = intent(
         &typed(&words).change,
         &Project::default(),
-        (&typed(&[]).safe, &Governor::default()),
+        (&Trust::default(), &Governor::default()),
         (&Environment::fixed(&[]), &|_| {}),
     )
     .unwrap()
@@ -254,7 +254,7 @@ fn limits_say_what_was_typed() {
     assert_eq!(settings.limits.finality, Some(crate::chain::Finality::Safe));
     assert_eq!(settings.limits.fees.ceiling, Some(500_000_000));
     assert!(settings.yes && settings.limits.supersede && settings.limits.new_nonce);
-    assert!(settings.limits.no_wait && settings.limits.accept_unverified_hash);
+    assert!(settings.limits.no_wait && settings.limits.accepted.covers(Code::HashUnverifiable, Some("0x1")));
 }
 
 #[test]
@@ -265,6 +265,6 @@ fn consent_and_risks_are_off_until_they_are_typed() {
     let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[])).unwrap();
     let limits = settings.limits;
     assert!(!settings.yes && !settings.allow_unpinned && settings.signer.is_none());
-    assert!(!limits.supersede && !limits.new_nonce && !limits.accept_unverified_hash && !limits.no_wait);
+    assert!(!limits.supersede && !limits.new_nonce && limits.accepted.iter().next().is_none() && !limits.no_wait);
     assert_eq!(limits.finality, None);
 }

@@ -220,7 +220,7 @@ pub(super) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError
 /// Unknown code, or a change that nobody accepted.
 pub(super) fn judge(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Result<bool, UpgradeError> {
     let changes = same_code(limits, pinned, now)?;
-    if changes.is_empty() || limits.accept_safe_changes {
+    if changes.is_empty() || limits.accepted.covers(Code::SafeOwnersChanged, None) {
         return Ok(!changes.is_empty());
     }
     let told = in_words(&changes);

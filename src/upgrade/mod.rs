@@ -5,6 +5,7 @@
 //! `newcomer`), `evidence` is what remains. Callers need
 //! [`plan()`], [`Upgrade`] and [`World`]; nothing here prints or reads the environment.
 
+mod accepted;
 mod adopt;
 mod approve;
 mod apps;
@@ -74,6 +75,7 @@ use crate::safe::Trust;
 use crate::safe::service::Services;
 use crate::signer::{Ask, Signer, Source, Unlock};
 
+pub use accepted::{AcceptError, Acceptance, Accepted};
 pub use apps::{APPS_FILE, AppIntent, Apps, by_app};
 pub use authority::{Actor, TimelockChoice, TimelockPlan};
 pub use ceremony::{Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage};
@@ -144,8 +146,8 @@ pub struct Limits {
     pub finality: Option<Finality>,
     /// What the transaction may cost.
     pub fees: FeePolicy,
-    /// Go on although the hash could not be recomputed.
-    pub accept_unverified_hash: bool,
+    /// Doubts that somebody agreed to by name.
+    pub accepted: Accepted,
     /// Prepare although another update of this CVM is pending: its token dies.
     pub supersede: bool,
     /// Nonce of the key's transaction; by default the next one, once nothing of the key is in flight.
@@ -158,8 +160,6 @@ pub struct Limits {
     pub trust: Trust,
     /// Nonce of the Safe to use; by default the first one that is free.
     pub safe_nonce: Option<U256>,
-    /// Go on although the Safe's owners, threshold or helpers changed since they were read.
-    pub accept_safe_changes: bool,
     /// Ask no chain: what it would say is not checked.
     pub offline: bool,
 }

@@ -157,7 +157,7 @@ impl Run<'_> {
 
     /// The same for those who only wait: of them the Safe wants nothing, so who owns it by now is told and not refused.
     async fn watch_safe(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Look, UpgradeError> {
-        if self.limits.accept_safe_changes {
+        if self.limits.accepted.covers(Code::SafeOwnersChanged, None) {
             return self.look_at(chain, ceremony).await;
         }
         let (plan, ballot) = (self.plan()?, &ceremony.approval);

@@ -254,8 +254,12 @@ fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Resul
             message: blocker.text.clone(),
         });
     }
-    let unverifiable = plan.code.as_ref().is_some_and(|code| code.form.is_none());
-    if unverifiable && !limits.accept_unverified_hash {
+    let unverifiable = plan.code.as_ref().filter(|code| code.form.is_none());
+    if let Some(code) = unverifiable
+        && !limits
+            .accepted
+            .covers(Code::HashUnverifiable, Some(&code.told_current_hash()))
+    {
         return Err(UpgradeError::decide(
             Code::HashUnverifiable,
             "the compose hash cannot be recomputed here, so what the cloud sends could not be checked",

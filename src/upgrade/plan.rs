@@ -20,6 +20,9 @@ use crate::code::Code;
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
 use crate::safe::SafeInfo;
 
+/// What stands in the place of a hash that the cloud does not name.
+pub(super) const NO_HASH: &str = "none";
+
 /// How the calls get the owner's authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -153,6 +156,12 @@ impl CodeChange {
             .device
             .map_or_else(String::new, |device| format!(", device {device}"));
         Some(format!("another CVM: {word} on {seat}{device}"))
+    }
+
+    /// The hash that runs before the change, in words.
+    pub(super) fn told_current_hash(&self) -> String {
+        self.current_hash
+            .map_or_else(|| NO_HASH.to_owned(), |hash| hash.to_string())
     }
 
     /// What recomputing `claimed` from the manifest and the change gives.

@@ -261,10 +261,17 @@ impl Run<'_> {
                 self.note(format!("refused {claimed}: the local files give {computed}"))?;
                 Err(UpgradeError::hash_mismatch(computed, claimed, details))
             }
-            Verification::Uncomputable if !self.limits.accept_unverified_hash => Err(UpgradeError::decide(
-                Code::HashUnverifiable,
-                format!("{claimed} cannot be recomputed from local files"),
-            )),
+            Verification::Uncomputable
+                if !self
+                    .limits
+                    .accepted
+                    .covers(Code::HashUnverifiable, Some(&claimed.to_string())) =>
+            {
+                Err(UpgradeError::decide(
+                    Code::HashUnverifiable,
+                    format!("{claimed} cannot be recomputed from local files"),
+                ))
+            }
             Verification::Uncomputable | Verification::Verified { .. } => Ok(how),
         }
     }

@@ -8,7 +8,7 @@ use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::Typed;
 use crate::cli::values;
 use crate::upgrade::Goal;
 
@@ -55,7 +55,7 @@ impl Execute {
         let Some(child) = self.nested else {
             return advance(session, &self.which, typed, (Goal::Executed, "execute")).await;
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let outside = session.outside(&settings)?;
         let mut upgrade = session.open(&self.which)?;
         let world = outside.world();

@@ -13,7 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::failure::{self, Commands, Next};
 use crate::cli::report::{self, Report};
 use crate::cli::session::{Session, UNREADABLE};
-use crate::cli::settings::{self, Project, Settings, Typed};
+use crate::cli::settings::{self, Project, Typed};
 use crate::cli::values;
 use crate::cloud::CvmId;
 use crate::code::Code;
@@ -129,11 +129,11 @@ impl Prepare {
             allow: Some(&self.allow),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let intent = settings::intent(
             &self.change,
             &Project::here()?,
-            (&self.safe, &self.timelock),
+            (&settings.limits.trust, &self.timelock),
             (&session.env, &|news| session.out.progress(news)),
         )?
         .value;
@@ -226,7 +226,7 @@ impl Commit {
             watch: Some(&self.watch),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let dir = &self.place.dir;
         let outside = session.outside(&settings)?;
         let waves = Waves {

@@ -34,7 +34,7 @@ use super::args::{Command, Which};
 use super::error::CliError;
 use super::report::Report;
 use super::session::Session;
-use super::settings::{Settings, Typed};
+use super::settings::Typed;
 use crate::signer::{Consent, Fact};
 use crate::upgrade::{Goal, UpgradeError, World};
 
@@ -104,7 +104,7 @@ impl Command {
 
 /// Takes the upgrade that `which` names as far as `goal`.
 async fn advance(session: &Session, which: &Which, typed: Typed<'_>, goal: (Goal, &str)) -> Result<Report, CliError> {
-    let settings = Settings::gather(typed, &session.env)?;
+    let settings = session.settings(typed)?;
     let outside = session.outside(&settings)?;
     let mut upgrade = session.open(which)?;
     let outcome = upgrade.advance(&outside.world(), goal.0, &settings.limits).await?;

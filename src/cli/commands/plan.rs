@@ -11,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Next, decision};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{self, Project, ROOT, Settings, Typed};
+use crate::cli::settings::{self, Project, ROOT, Typed};
 use crate::cli::view;
 use crate::upgrade;
 
@@ -37,18 +37,15 @@ pub(in crate::cli) struct Plan {
 
 impl Plan {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let settings = Settings::gather(
-            Typed {
-                reach: Some(&self.reach),
-                safe: Some(&self.safe),
-                ..Typed::default()
-            },
-            &session.env,
-        )?;
+        let settings = session.settings(Typed {
+            reach: Some(&self.reach),
+            safe: Some(&self.safe),
+            ..Typed::default()
+        })?;
         let intent = settings::intent(
             &self.change,
             &Project::here()?,
-            (&self.safe, &self.timelock),
+            (&settings.limits.trust, &self.timelock),
             (&session.env, &|news| session.out.progress(news)),
         )?;
         let outside = session.outside(&settings)?;

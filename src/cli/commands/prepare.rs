@@ -7,7 +7,7 @@ use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::Typed;
 use crate::upgrade::Goal;
 
 /// Get the compose hash and the commit token, check the hash, write the proposal
@@ -43,7 +43,7 @@ impl Prepare {
             allow: Some(&self.allow),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         begin(
             session,
             &settings,

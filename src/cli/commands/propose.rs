@@ -52,7 +52,7 @@ impl Propose {
             agree: Some(&self.agree),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let mut subject = session.subject(&self.which)?;
         let (plan, ceremony) = subject.ceremony()?;
         let ballot = ceremony.ballot(self.reject).clone();

@@ -6,7 +6,7 @@ use crate::cli::args::{Agree, Key, Multisig, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::Typed;
 
 /// Have the owners of the Safe reject the transaction, so that it can never be executed
 ///
@@ -42,7 +42,7 @@ impl Reject {
             agree: Some(&self.agree),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let outside = session.outside(&settings)?;
         let mut upgrade = session.open(&self.which)?;
         let outcome = upgrade.reject(&outside.world(), &settings.limits).await?;

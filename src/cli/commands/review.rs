@@ -73,8 +73,10 @@ impl Review {
             notices: Some(&self.posted.notices),
             ..Typed::default()
         };
-        let mut settings = Settings::gather(typed, &session.env)?;
-        settings.limits.accept_unverified_hash = self.accept_unverified_hash;
+        let mut settings = session.settings(typed)?;
+        if self.accept_unverified_hash {
+            settings.limits.accepted.agree_to_all(Code::HashUnverifiable);
+        }
         self.posted.check(settings.limits.offline)?;
         let batch = self.builder_file.as_deref().map(batch).transpose()?;
         let named = self.which.proposal.is_some() || self.which.dir.dir.is_some();

@@ -10,7 +10,7 @@ use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Reach, Settle, Wh
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::Typed;
 use crate::cli::values;
 use crate::cli::view;
 use crate::fsutil;
@@ -70,7 +70,7 @@ impl Sign {
             agree: Some(&self.agree),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let outside = session.outside(&settings)?;
         if self.on_chain {
             let mut upgrade = session.open(&self.which)?;

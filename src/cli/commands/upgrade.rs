@@ -73,7 +73,7 @@ impl Upgrade {
     }
 
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let settings = Settings::gather(self.typed(), &session.env)?;
+        let settings = session.settings(self.typed())?;
         begin(
             session,
             &settings,
@@ -94,7 +94,7 @@ pub(super) async fn begin(
     let intent = settings::intent(
         what.0,
         &Project::here()?,
-        what.2,
+        (&settings.limits.trust, what.2.1),
         (&session.env, &|news| session.out.progress(news)),
     )?;
     start(session, settings, intent.value, (what.1.dir.as_deref(), goal)).await

@@ -355,7 +355,7 @@ impl Review {
                 "whether the compose hash is that of the manifest shown: no known form of the manifest gives the hash that runs"
                     .to_owned(),
             );
-            if !limits.accept_unverified_hash {
+            if !limits.accepted.covers(Code::HashUnverifiable, None) {
                 self.decide(
                     Code::HashUnverifiable,
                     "the compose hash cannot be recomputed from the proposal",

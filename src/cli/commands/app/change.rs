@@ -13,10 +13,11 @@ use crate::cli::commands::upgrade::show;
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{self, ROOT, Settings, Typed};
+use crate::cli::settings::{self, ROOT, Typed};
 use crate::cli::values;
 use crate::code::Code;
 use crate::compose::ComposeHash;
+use crate::safe::Trust;
 use crate::upgrade::{self, Goal, InUse, Plan, PolicyIntent, Step, Upgrade, Wish};
 
 /// Directories that one change can have used below the usual place before another name has to be given.
@@ -317,11 +318,11 @@ impl<'a> Request<'a> {
             safe: Some(&self.how.safe),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let outside = session.outside(&settings)?;
         let found = self.how.app.find(&outside).await?;
         let world = outside.world();
-        let plan = upgrade::plan_policy(&world, &self.intent(found)).await?;
+        let plan = upgrade::plan_policy(&world, &self.intent(found, &settings.limits.trust)).await?;
         let dir = match &self.how.dir {
             Some(dir) => dir.clone(),
             None => free_dir(&plan)?,
@@ -334,13 +335,13 @@ impl<'a> Request<'a> {
         Ok(session.went(&upgrade, &outcome, self.command))
     }
 
-    fn intent(&self, found: Found) -> PolicyIntent {
+    fn intent(&self, found: Found, trust: &Trust) -> PolicyIntent {
         PolicyIntent {
             app: found.query.app,
             chain_id: found.chain_id,
             kms: found.query.kms,
             wishes: self.wishes.clone(),
-            trust: settings::trust(&self.how.safe),
+            trust: trust.clone(),
             timelock: settings::timelock(&self.how.timelock),
             accept_new_owner: self.accept_new_owner,
             pending_owner: self.how.expect_pending_owner,

@@ -119,7 +119,7 @@ impl Deploy {
             agree: Some(&self.agree),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let env = settings::workload(&self.workload, &session.env, &|news| session.out.progress(news))?;
         if !self.can_seal(env.is_some()) {
             return Err(unsealed());

@@ -12,11 +12,12 @@ use crate::cli::commands::upgrade::start;
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{self, Project, Settings, Typed, text_file};
+use crate::cli::settings::{self, Project, Typed, text_file};
 use crate::cli::values;
 use crate::cloud::{Cvm, CvmId, Patch};
 use crate::code::Code;
 use crate::compose::Changes;
+use crate::safe::Trust;
 use crate::upgrade::{Goal, Intent, Seat, Target};
 
 /// Instances.
@@ -94,7 +95,7 @@ impl Instances {
 
 impl ListArgs {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let settings = Settings::gather(Typed::default(), &session.env)?;
+        let settings = session.settings(Typed::default())?;
         let outside = session.outside(&settings)?;
         let cloud = outside.cloud();
         let app = match self.app {
@@ -149,13 +150,13 @@ impl Add {
             allow: Some(&self.allow),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
-        let intent = self.intent(session)?;
+        let settings = session.settings(typed)?;
+        let intent = self.intent(session, &settings.limits.trust)?;
         let goal = (Goal::Prepared, "app instances add");
         start(session, &settings, intent, (self.dir.dir.as_deref(), goal)).await
     }
 
-    fn intent(&self, session: &Session) -> Result<Intent, CliError> {
+    fn intent(&self, session: &Session, trust: &Trust) -> Result<Intent, CliError> {
         let project = Project::here()?;
         let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
         let changes = Changes {
@@ -178,7 +179,7 @@ impl Add {
             confirm: false,
             policy: self.add_device.iter().copied().map(PolicyChange::AddDevice).collect(),
             revoke_old: false,
-            trust: settings::trust(&self.safe),
+            trust: trust.clone(),
             timelock: settings::timelock(&self.timelock),
             expected: settings::expected(&self.expect, &project),
         })

@@ -54,13 +54,10 @@ pub(super) struct Found {
 
 impl Place {
     pub(super) fn settings(&self, session: &Session) -> Result<Settings, CliError> {
-        Settings::gather(
-            Typed {
-                reach: Some(&self.reach),
-                ..Typed::default()
-            },
-            &session.env,
-        )
+        session.settings(Typed {
+            reach: Some(&self.reach),
+            ..Typed::default()
+        })
     }
 
     /// From the arguments, and from the cloud where those do not say it.

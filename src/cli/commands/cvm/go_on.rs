@@ -74,7 +74,7 @@ impl GoOn {
             agree: Some(&agree),
             ..Typed::default()
         };
-        Settings::gather(typed, &order.session().env)
+        order.session().settings(typed)
     }
 }
 

@@ -77,7 +77,7 @@ impl<'a> Api<'a> {
             agree,
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let cloud = session.outside(&settings)?.cloud().clone();
         Ok(Self {
             session,

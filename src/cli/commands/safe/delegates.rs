@@ -11,7 +11,7 @@ use crate::cli::commands::agree;
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::Typed;
 use crate::cli::values;
 use crate::safe::service::{Act, Delegate, DelegateFilter, Delegation, Label, Notice};
 use crate::signer::{Fact, Name};
@@ -129,7 +129,7 @@ impl List {
             notices: Some(&self.place.notices),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let service = session.service(&settings, chain_id)?;
         let filter = DelegateFilter {
             safe: Some(safe),
@@ -168,7 +168,7 @@ fn shown(one: &Delegate) -> Value {
 impl Add {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
         let (chain_id, safe) = self.place.read()?;
-        let settings = Settings::gather(typed(&self.place, &self.key, &self.agree), &session.env)?;
+        let settings = session.settings(typed(&self.place, &self.key, &self.agree))?;
         let service = session.service(&settings, chain_id)?;
         let outside = session.outside(&settings)?;
         let world = outside.world();
@@ -204,7 +204,7 @@ impl Add {
 impl Remove {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
         let (chain_id, safe) = self.place.read()?;
-        let settings = Settings::gather(typed(&self.place, &self.key, &self.agree), &session.env)?;
+        let settings = session.settings(typed(&self.place, &self.key, &self.agree))?;
         let service = session.service(&settings, chain_id)?;
         let outside = session.outside(&settings)?;
         let world = outside.world();

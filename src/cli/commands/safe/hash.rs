@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::failure::{Next, told};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::Typed;
 use crate::cli::values;
 use crate::code::Code;
 use crate::fsutil;
@@ -140,7 +140,7 @@ impl Hash {
             offline: Some(&self.offline),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let (given, version) = self.given()?;
         let (safe, chain_id) = self.place(&given)?;
         let question = if self.offline.offline {

@@ -17,7 +17,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Next, told};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::Typed;
 use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
@@ -93,7 +93,7 @@ impl Target {
             reach: Some(&self.reach),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let outside = session.outside(&settings)?;
         let chain = outside.world().chain(self.chain_id).await?;
         let info = SafeInfo::read(&chain, safe).await?;

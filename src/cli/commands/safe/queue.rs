@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Commands as _, Next};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::Typed;
 use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
@@ -57,7 +57,7 @@ impl Queue {
             notices: Some(&self.notices),
             ..Typed::default()
         };
-        let settings = Settings::gather(typed, &session.env)?;
+        let settings = session.settings(typed)?;
         let outside = session.outside(&settings)?;
         let service = session.service(&settings, chain_id)?;
         let chain = outside.world().chain(chain_id).await?;
