@@ -29,21 +29,26 @@ pause() {
 # The first value of a field in a JSON object on one line.
 field() { grep -o "\"$1\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '" '; }
 
-# Two of the Safe's three owners sign; the second one does so from the proposal alone, as on a machine of her own.
+# Two of the Safe's three owners sign; the second one does so from the proposal alone, as on a machine of her own. What else
+# is given goes to each signing: --yes does not agree to giving the app away, its new owner's address does.
 sign() {
-  "$countersign" review --dir "$dir/$1"
-  "$countersign" sign --dir "$dir/$1" --signer env:SIGNER_0 --yes
-  cp "$dir/$1/proposal.json" "$dir/$1.for-bob.json"
-  XDG_STATE_HOME="$dir/bob" "$countersign" review "$dir/$1.for-bob.json"
-  XDG_STATE_HOME="$dir/bob" "$countersign" sign "$dir/$1.for-bob.json" --signer env:SIGNER_1 --yes
-  "$countersign" import "$dir/$1.for-bob.json" --dir "$dir/$1"
+  local step=$1
+  shift
+  "$countersign" review --dir "$dir/$step"
+  "$countersign" sign --dir "$dir/$step" --signer env:SIGNER_0 --yes "$@"
+  cp "$dir/$step/proposal.json" "$dir/$step.for-bob.json"
+  XDG_STATE_HOME="$dir/bob" "$countersign" review "$dir/$step.for-bob.json"
+  XDG_STATE_HOME="$dir/bob" "$countersign" sign "$dir/$step.for-bob.json" --signer env:SIGNER_1 --yes "$@"
+  "$countersign" import "$dir/$step.for-bob.json" --dir "$dir/$step"
 }
 
 # The Safe acts: signed, executed by a key that owns nothing, and proved.
 safe_acts() {
-  sign "$1"
-  "$countersign" execute --dir "$dir/$1" --signer env:SIGNER_4 --yes
-  "$countersign" wait --dir "$dir/$1"
+  sign "$@"
+  local step=$1
+  shift
+  "$countersign" execute --dir "$dir/$step" --signer env:SIGNER_4 --yes "$@"
+  "$countersign" wait --dir "$dir/$step"
 }
 
 # The Safe schedules at the timelock, and anybody executes once the delay is over.
@@ -106,7 +111,7 @@ safe_acts 6-device-out
 
 say "7. The Safe hands the app to the timelock, which has to accept it."
 change 7-offer owner transfer "$timelock"
-safe_acts 7-offer
+safe_acts 7-offer --accept "APP_GIVEN_AWAY=$timelock"
 change 8-accept owner accept
 timelock_acts 8-accept
 

@@ -177,6 +177,8 @@ codes! {
     OwnerUnknown = "OWNER_UNKNOWN", Note, "The owner is a contract that is neither a Safe nor a timelock.";
     OneStepOwnership = "ONE_STEP_OWNERSHIP", State, "The app changes hands in one step, so there is nothing to accept.";
     NothingOffered = "NOTHING_OFFERED", State, "The app was offered to nobody.";
+    AppGivenAway = "APP_GIVEN_AWAY", Decision, "What is signed hands control over an app, a Safe or a timelock to somebody, or gives it up.";
+    UpgradesDisabled = "UPGRADES_DISABLED", Decision, "What is signed freezes the code of an app's contract for ever.";
     NewOwnerCannotAct = "NEW_OWNER_CANNOT_ACT", Decision, "Nothing stands at the new owner's address that could act.";
     NewOwnerUnknown = "NEW_OWNER_UNKNOWN", Decision, "The new owner is a contract that this version does not know.";
     NewOwnerUnseen = "NEW_OWNER_UNSEEN", Decision, "The new owner never did anything on this chain.";
@@ -208,6 +210,7 @@ codes! {
     NoChecksum = "NO_CHECKSUM", Note, "The file has no checksum.";
     NoSafeNamed = "NO_SAFE_NAMED", Note, "The file does not say for which Safe it is.";
     CloudMismatch = "CLOUD_MISMATCH", Stop, "The upgrade belongs to another host of the API.";
+    CvmDeleted = "CVM_DELETED", Decision, "A CVM is to be deleted with all its data, for good.";
     CvmMismatch = "CVM_MISMATCH", Stop, "The CVM is not the one that was named.";
     CommitHostMismatch = "COMMIT_HOST_MISMATCH", Stop, "The commit link leads to another host.";
     UpdatePending = "UPDATE_PENDING", Decision, "Another update of the CVM waits for its commit, and preparing this one ends it.";
@@ -521,10 +524,13 @@ codes! {
 
 /// Decisions whose doubt is about a value: whoever agrees has to name it.
 const ABOUT_A_VALUE: &[Code] = &[
+    Code::AppGivenAway,
     Code::BaseUnknown,
     Code::HashUnverifiable,
     Code::HashWasRevoked,
     Code::SafeUnknownCode,
+    Code::UpgradesDisabled,
+    Code::CvmDeleted,
 ];
 
 impl Code {

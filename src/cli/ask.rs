@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::output::{Output, aside};
 use super::settings::Environment;
 use super::text::escape;
-use crate::signer::{Ask, AskError, Consent};
+use crate::signer::{Ask, AskError, Consent, Decision};
 
 /// The flag that gives consent in advance, as the refusal names it.
 pub(super) const CONSENT_FLAG: &str = "--yes";
@@ -55,14 +55,19 @@ impl Ask for Person<'_> {
 
     fn consent(&self, what: &Consent) -> Result<bool, AskError> {
         self.out.show_consent(what);
-        if self.yes {
-            return Ok(true);
-        }
-        if !self.out.interactive() {
+        if !self.yes && !self.out.interactive() {
             return Err(AskError::Nobody(format!(
                 "\"{}\" has to be agreed to with {CONSENT_FLAG}",
                 what.question
             )));
+        }
+        for decision in &what.decisions {
+            if !self.names(decision)? {
+                return Ok(false);
+            }
+        }
+        if self.yes {
+            return Ok(true);
         }
         self.out
             .question(|| {
@@ -75,6 +80,44 @@ impl Ask for Person<'_> {
     fn tell(&self, news: &str) {
         self.out.progress(news);
     }
+}
+
+impl Person<'_> {
+    /// Has what a decision is about typed, which no consent in advance stands for.
+    fn names(&self, decision: &Decision) -> Result<bool, AskError> {
+        if !self.out.interactive() {
+            return Err(AskError::Undecided(Box::new(decision.clone())));
+        }
+        self.out
+            .question(|| {
+                let Decision { value, what, .. } = decision;
+                aside(&format!("{}\n", escape(what)));
+                aside(&escape(&format!("Type {value} to agree to that, or no: ")));
+                typed(&mut std::io::stdin().lock(), value)
+            })
+            .map_err(AskError::Io)
+    }
+}
+
+/// Reads answers until one is `value`; the word `no` or the end of input declines.
+fn typed(input: &mut dyn BufRead, value: &str) -> std::io::Result<bool> {
+    loop {
+        let Some(answer) = answer(input)? else {
+            return Ok(false);
+        };
+        if answer == "no" {
+            return Ok(false);
+        }
+        if is_same(&answer, value) {
+            return Ok(true);
+        }
+        aside("That is not it. Type it whole to agree, or no: ");
+    }
+}
+
+/// Hexadecimal digits are the same in either case.
+fn is_same(answer: &str, value: &str) -> bool {
+    answer == value || (value.starts_with("0x") && answer.eq_ignore_ascii_case(value))
 }
 
 /// Reads answers until one is clear: only the whole word agrees, and the word `no` or the end of input declines. What is
@@ -104,7 +147,7 @@ fn answer(input: &mut dyn BufRead) -> std::io::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::agreed;
+    use super::{agreed, typed};
 
     #[test]
     fn g8_only_the_whole_word_agrees_and_the_end_of_input_is_a_no() {
@@ -113,6 +156,23 @@ mod tests {
         for no in ["", "\n", "y\n", "Yes\n", "YES\n", "yes please\n", "no\n"] {
             assert!(!agreed(&mut no.as_bytes()).unwrap(), "{no:?}");
         }
+    }
+
+    #[test]
+    fn what_a_decision_is_about_has_to_be_typed_whole() {
+        let value = "0xAbC0000000000000000000000000000000000001";
+        for (answer, agrees) in [
+            (format!("{value}\n"), true),
+            (format!("{}\n", value.to_lowercase()), true),
+            (format!("yes\n{value}\n"), true),
+            ("yes\ny\n".to_owned(), false),
+            (format!("{}\n", value.trim_end_matches('1')), false),
+            (format!("no\n{value}\n"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(typed(&mut answer.as_bytes(), value).unwrap(), agrees, "{answer:?}");
+        }
+        assert!(!typed(&mut &b"My-App\n"[..], "my-app").unwrap());
     }
 
     #[test]

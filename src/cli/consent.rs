@@ -14,6 +14,12 @@ pub(super) fn page(consent: &Consent) -> Page {
     }
     let about: Vec<&Fact> = consent.subject.iter().chain(&consent.facts).collect();
     facts(&mut page, &about);
+    if !consent.decisions.is_empty() {
+        page.heading("has to be agreed to by name; --yes does not answer it");
+        for one in &consent.decisions {
+            page.block(&format!("--accept {one}"));
+        }
+    }
     if let Some(digests) = &consent.digests {
         page.heading("compare on your device, digit by digit");
         facts(&mut page, &digest_facts(digests).iter().collect::<Vec<_>>());

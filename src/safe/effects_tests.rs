@@ -94,6 +94,7 @@ fn of_the_policy() -> Vec<Call> {
         PolicyChange::AllowAnyDevice(true),
         PolicyChange::RequireTcbUpToDate(false),
         PolicyChange::AcceptOwnership(SAFE),
+        PolicyChange::OfferOwnership(Address::ZERO),
     ];
     changes.map(|change| change.call(APP)).into()
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use alloy::primitives::B256;
 
+use crate::code::Code;
 use crate::safe::Digests;
 use crate::safe::effects::Effect;
 
@@ -20,6 +21,19 @@ pub struct Consent {
     pub facts: Vec<Fact>,
     /// The hashes that devices and wallets show before they sign a Safe transaction.
     pub digests: Option<Digests>,
+    /// What a general yes does not answer, and nobody agreed to by name yet.
+    pub decisions: Vec<Decision>,
+}
+
+/// Something that has to be agreed to by the name of what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Stable code.
+    pub code: Code,
+    /// What has to be named: an address, or a CVM as it was named.
+    pub value: String,
+    /// What it is, in a sentence.
+    pub what: String,
 }
 
 /// One fact under its own name.
@@ -166,6 +180,12 @@ pub fn digest_facts(digests: &Digests) -> [Fact; 4] {
         fact(Name::SafeTxHash, digests.safe_tx),
         fact(Name::DigestOfCall, digests.data),
     ]
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.code, self.value)
+    }
 }
 
 impl fmt::Display for Name {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256, U256};
 use jiff::Timestamp;
 
+use super::consent::Decision;
 use super::record::RecordError;
 use crate::chain::TxError;
 use crate::fsutil::FsError;
@@ -20,6 +21,9 @@ pub enum AskError {
     /// No terminal and no `--yes`.
     #[error("nobody can be asked here: {0}")]
     Nobody(String),
+    /// Consent was given in advance, and what is asked has to be agreed to by its name.
+    #[error("{} has to be agreed to by name: {}", .0.code, .0.what)]
+    Undecided(Box<Decision>),
     /// The terminal broke.
     #[error("the answer could not be read")]
     Io(#[source] std::io::Error),

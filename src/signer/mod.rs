@@ -31,7 +31,7 @@ use crate::safe::{OwnerSignature, SafeTx};
 #[cfg(any(feature = "ledger", feature = "aws-kms"))]
 use {crate::safe::SignatureError, alloy::primitives::U256};
 
-pub use consent::{Consent, Fact, Name, digest_facts};
+pub use consent::{Consent, Decision, Fact, Name, digest_facts};
 pub use error::{AskError, KmsError, LedgerError, SignerError};
 pub use record::{RecordError, SigningRecord};
 pub use source::DerivationPath;

@@ -4,7 +4,7 @@
 use alloy::primitives::Address;
 
 use super::ceremony::{Ballot, Ceremony, Paper};
-use super::consent::of_safe;
+use super::consent::{decisions, of_safe};
 use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
@@ -50,7 +50,7 @@ impl Book<'_> {
 /// # Errors
 /// The key is no owner's, consent is refused, or this machine signed something else for the nonce.
 pub(super) async fn sign_ballot(
-    world: &World<'_>,
+    (world, limits): (&World<'_>, &Limits),
     book: &mut Book<'_>,
     signer: &Signer,
     paper: Paper,
@@ -75,7 +75,7 @@ pub(super) async fn sign_ballot(
         // Nobody is asked twice, and no key touched.
         return book.write();
     }
-    ask_owner(world, state, &ceremony, (paper, owner))?;
+    ask_owner((world, limits), state, &ceremony, (paper, owner))?;
     let place = world.record.ok_or_else(|| {
         UpgradeError::decide(
             Code::NoSigningRecord,
@@ -104,7 +104,7 @@ pub(super) async fn sign_ballot(
 
 /// Shows what is about to be signed, and asks.
 fn ask_owner(
-    world: &World<'_>,
+    (world, limits): (&World<'_>, &Limits),
     state: &State,
     ceremony: &Ceremony,
     (paper, owner): (Paper, Address),
@@ -117,6 +117,7 @@ fn ask_owner(
     let (ballot, safe) = ceremony.paper(paper).unwrap_or((&ceremony.approval, None));
     let mut consent = of_safe(state, ballot, safe.or(state.plan().and_then(|plan| plan.safe.as_ref())));
     consent.question = format!("{verb} as {owner}?");
+    consent.decisions = decisions(&consent.effects, &limits.accepted);
     if let Paper::Nested(_) = paper {
         let parent = &ceremony.approval.tx;
         let approves = format!("{} of {}", parent.hash(), parent.domain().safe);

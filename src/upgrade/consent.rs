@@ -4,11 +4,12 @@
 use alloy::primitives::{Address, B256};
 
 use super::ceremony::{Ballot, Ceremony};
-use super::{Plan, Proposal, State};
+use super::{Accepted, Plan, Proposal, State};
 use crate::chain::TimelockAct;
+use crate::code::Code;
 use crate::safe::SafeInfo;
 use crate::safe::effects::{Effect, Parties};
-use crate::signer::{Consent, Fact, Name};
+use crate::signer::{Consent, Decision, Fact, Name};
 
 /// Who is who in the calls of these apps' owner.
 pub(super) fn parties<'a>(plans: impl Iterator<Item = &'a Plan>, ceremony: Option<&Ceremony>) -> Parties {
@@ -116,7 +117,32 @@ pub(super) fn of_safe(state: &State, ballot: &Ballot, safe: Option<&SafeInfo>) -
         effects: state.parties().effects_of_tx(tx),
         facts,
         digests: Some(tx.digests()),
+        decisions: Vec::new(),
     }
+}
+
+/// What of these effects has to be agreed to by name: who hands over control, or freezes code, says to whom or whose. What
+/// was agreed to already is left out.
+pub(super) fn decisions(effects: &[Effect], accepted: &Accepted) -> Vec<Decision> {
+    let mut open: Vec<Decision> = Vec::new();
+    for effect in effects {
+        let named = [
+            (Code::AppGivenAway, effect.hands_over()),
+            (Code::UpgradesDisabled, effect.freezes()),
+        ];
+        for (code, address) in named {
+            let Some(value) = address.map(|address| address.to_string()) else {
+                continue;
+            };
+            let known = open.iter().any(|one| one.code == code && one.value == value);
+            if known || accepted.covers(code, Some(&value)) {
+                continue;
+            }
+            let what = effect.sentence.clone();
+            open.push(Decision { code, value, what });
+        }
+    }
+    open
 }
 
 /// The operation of a timelock that these bytes are about, and its delay where they schedule it.

@@ -223,7 +223,7 @@ impl Subject {
             })?;
         }
         let signer = Signer::open(source, world.unlock, world.ask).await?;
-        sign_ballot(world, &mut self.book(), &signer, paper).await?;
+        sign_ballot((world, limits), &mut self.book(), &signer, paper).await?;
         let owner = signer.address();
         let (_, ceremony) = self.ceremony()?;
         let signature = ceremony

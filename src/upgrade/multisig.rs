@@ -182,7 +182,13 @@ impl Run<'_> {
             return Ok(Outcome::Reached);
         };
         let owner = signer.address();
-        sign_ballot(self.world, &mut Book::Upgrade(self.upgrade), signer, paper).await?;
+        sign_ballot(
+            (self.world, self.limits),
+            &mut Book::Upgrade(self.upgrade),
+            signer,
+            paper,
+        )
+        .await?;
         let what = if paper == Paper::Rejection {
             "the rejection"
         } else {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, utils::format_ether};
 use tokio::time::Instant;
 
+use super::consent::decisions;
 use super::drive::Run;
 use super::event::Event;
 use super::{Errand, UpgradeError};
@@ -71,6 +72,7 @@ impl Run<'_> {
             .state()
             .parties()
             .effects_of_calls(std::slice::from_ref(&quote.request.call));
+        consent.decisions = decisions(&consent.effects, &self.limits.accepted);
         consent.facts.extend(figures(quote));
         if self.world.ask.consent(&consent)? {
             return Ok(());

@@ -275,3 +275,79 @@ fn sec_c5_a_key_alone_sees_what_its_transaction_does() {
     flow.step("commit").exits(0);
     assert_eq!(sentences(&flow.json_file("evidence.json")["effects"]), expected);
 }
+
+/// `app owner transfer HEIR` of the world's app, prepared.
+fn transfer(world: &World) -> Flow<'_> {
+    let flow = crate::policy::flow(world);
+    let to = ACCOUNTS[2].address.to_string();
+    crate::policy::propose(&flow, &["owner", "transfer", &to]).exits(0);
+    flow
+}
+
+#[test]
+fn sec_c5_a_yes_in_advance_does_not_give_an_app_away_its_heirs_address_does() {
+    let world = World::start();
+    let flow = transfer(&world);
+    let nonce = world.rpc().nonce(world.owner.address);
+    let heir = ACCOUNTS[2].address.to_string();
+    let refused = by(&flow, &["execute"], 1).exits(6).says("APP_GIVEN_AWAY");
+    let next = refused.json["next"].as_str().unwrap();
+    assert!(next.contains(&format!("APP_GIVEN_AWAY={heir}")), "{next}");
+    let other = format!("APP_GIVEN_AWAY={HEIR}");
+    by(&flow, &["execute", "--accept", &other], 1)
+        .exits(6)
+        .says("APP_GIVEN_AWAY");
+    assert!(!flow.kinds().contains(&"sign.try".to_owned()));
+    assert_eq!(world.rpc().nonce(world.owner.address), nonce);
+    let right = format!("APP_GIVEN_AWAY={heir}");
+    let sent = by(&flow, &["execute", "--accept", &right], 1).exits(0);
+    assert!(listed(&sent.said)[0].starts_with("GIVES THE APP AWAY"), "{}", sent.said);
+}
+
+#[test]
+fn sec_c5_an_owner_of_a_safe_names_the_heir_at_each_signing() {
+    let world = safe_world();
+    let flow = transfer(&world);
+    let right = format!("APP_GIVEN_AWAY={}", ACCOUNTS[2].address);
+    for step in [&["sign"][..], &["sign", "--on-chain"]] {
+        by(&flow, step, 0).exits(6).says("APP_GIVEN_AWAY");
+    }
+    assert!(!flow.kinds().contains(&"sign.try".to_owned()));
+    for account in [0, 2] {
+        by(&flow, &["sign", "--accept", &right], account).exits(0);
+    }
+    let nonce = world.rpc().nonce(ACCOUNTS[4].address);
+    // What was agreed to in this directory may hold for what follows in it; nowhere else does it.
+    let file = world.folder().join("elsewhere.json");
+    std::fs::copy(flow.dir.join("proposal.json"), &file).unwrap();
+    let mut command = flow.command(&[
+        "sign",
+        file.to_str().unwrap(),
+        "--signer",
+        "env:SIGNER_1",
+        "--yes",
+        "--json",
+    ]);
+    Ran::of(command.env("XDG_STATE_HOME", world.folder().join("carol")))
+        .exits(6)
+        .says("APP_GIVEN_AWAY");
+    assert_eq!(world.rpc().nonce(ACCOUNTS[4].address), nonce);
+    by(&flow, &["execute", "--accept", &right], 4).exits(0);
+}
+
+#[test]
+fn a_yes_in_advance_deletes_no_cvm_its_name_does() {
+    let world = World::start();
+    let delete = |more: &[&str]| {
+        let mut words = vec!["cvm", "delete", "--cvm", crate::support::world::CVM, "--yes", "--json"];
+        words.extend(more);
+        Ran::of(&mut Flow::new(&world).command(&words))
+    };
+    delete(&[]).exits(6).says("CVM_DELETED");
+    delete(&["--accept", "CVM_DELETED=another"])
+        .exits(6)
+        .says("CVM_DELETED");
+    assert!(!world.cloud.names().is_empty());
+    let right = format!("CVM_DELETED={}", crate::support::world::CVM);
+    delete(&["--accept", &right]).exits(0);
+}

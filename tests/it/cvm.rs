@@ -68,7 +68,7 @@ fn a_cvm_is_stopped_started_restarted_and_deleted_and_each_is_waited_for() {
         "{}",
         listed.said
     );
-    agree(&world, "cvm delete --cvm {cvm} --wait").exits(0);
+    agree(&world, "cvm delete --cvm {cvm} --wait --accept CVM_DELETED={cvm}").exits(0);
     assert!(world.cloud.names().is_empty());
     ask(&world, "cvm get --cvm {cvm}").exits(6).says("API_NOT_FOUND");
 }

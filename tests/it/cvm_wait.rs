@@ -95,7 +95,7 @@ fn each_kind_of_waiting_ends_when_what_was_ordered_is_so() {
         .exits(2)
         .says("USAGE_NOTHING_TO_WAIT_FOR");
     agree(&world, "cvm create --name new-app -c x.yml --provision-only --wait").exits(2);
-    agree(&world, "cvm delete --cvm {cvm} --wait").exits(0);
+    agree(&world, "cvm delete --cvm {cvm} --wait --accept CVM_DELETED={cvm}").exits(0);
     assert!(world.cloud.names().is_empty());
 }
 

@@ -125,7 +125,26 @@ impl<'w> Flow<'w> {
         if matches!(step, "execute" | "commit" | "upgrade" | "resume") {
             all.push("--yes".to_owned());
         }
+        if matches!(step, "execute" | "resume") {
+            all.extend(self.given_away());
+        }
         all
+    }
+    /// Agreement by name to the ownership that the upgrade's own proposal hands over, which `--yes` does not give.
+    pub fn given_away(&self) -> Vec<String> {
+        let Ok(text) = std::fs::read(self.dir.join("proposal.json")) else {
+            return Vec::new();
+        };
+        let proposal: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
+        let policy = proposal["plan"]["policy"].as_array().cloned().unwrap_or_default();
+        let to = |change: &Value| {
+            let to = ["transfer-ownership", "offer-ownership"].map(|kind| change[kind].as_str().map(str::to_owned));
+            to.into_iter().flatten().next()
+        };
+        let named = policy.iter().filter_map(to);
+        named
+            .flat_map(|to| ["--accept".to_owned(), format!("APP_GIVEN_AWAY={to}")])
+            .collect()
     }
     /// Runs a step with more arguments.
     pub fn with(&self, step: &str, more: &[&str]) -> Ran {

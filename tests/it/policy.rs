@@ -71,7 +71,7 @@ fn by_with(flow: &Flow<'_>, step: &str, account: usize, more: &[&str]) -> Ran {
         "--timeout",
         "20s",
     ]);
-    Ran::of(command.args(more))
+    Ran::of(command.args(flow.given_away()).args(more))
 }
 
 fn owner(world: &World) -> Address {

@@ -12,6 +12,7 @@ use crate::cli::exit::Exit;
 use crate::code::Code;
 use crate::fsutil::{FsError, HoldError};
 use crate::signer::{AskError, KmsError, LedgerError, RecordError, SignerError};
+use crate::text::quote;
 use crate::upgrade::JournalError;
 
 pub(super) fn signer(error: &SignerError) -> Verdict {
@@ -213,6 +214,13 @@ pub(super) fn ask(error: &AskError) -> Verdict {
             Code::UsageNobodyToAsk,
             Next::with("--signer env:NAME"),
             "name a key or a password file that needs no typing, or run it at a terminal without --json",
+        ),
+        AskError::Undecided(decision) => verdict(
+            Exit::State,
+            decision.code,
+            Next::with(format!("--accept {}", quote(&decision.to_string()))),
+            "--yes does not answer this: look at it, and agree to it by name with --accept, or run it at a terminal and type \
+             the name",
         ),
         AskError::Io(_) => verdict(
             Exit::Later,

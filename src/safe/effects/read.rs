@@ -309,6 +309,7 @@ fn app(data: &[u8]) -> Option<What> {
         App::setRequireTcbUpToDate(call) => What::RequireTcbUpToDate {
             on: call.requireUpToDate,
         },
+        App::transferOwnership(call) if call.newOwner.is_zero() => What::WithdrawOffer,
         App::transferOwnership(call) => What::TransferOwnership { to: call.newOwner },
         App::acceptOwnership(_) => What::AcceptOwnership,
         App::renounceOwnership(_) => What::RenounceOwnership,

@@ -72,6 +72,8 @@ pub enum What {
         /// New owner.
         to: Address,
     },
+    /// `transferOwnership` to nobody: takes an offer back, and is refused where ownership changes in one step
+    WithdrawOffer,
     /// `acceptOwnership`
     AcceptOwnership,
     /// `renounceOwnership`
@@ -272,6 +274,7 @@ impl What {
             | Self::AllowAnyDevice { .. }
             | Self::RequireTcbUpToDate { .. }
             | Self::AcceptOwnership
+            | Self::WithdrawOffer
             | Self::DisableUpgrades => Place::App,
             Self::TransferOwnership { .. } | Self::RenounceOwnership | Self::ReplaceCode { .. } => Place::AppOrKms,
             Self::MakeApp { .. } | Self::RegisterApp { .. } => Place::Kms,
@@ -312,6 +315,7 @@ impl What {
                 | Self::AllowAnyDevice { .. }
                 | Self::RequireTcbUpToDate { .. }
                 | Self::AcceptOwnership
+                | Self::WithdrawOffer
                 | Self::MakeApp {
                     disable_upgrades: false,
                     ..

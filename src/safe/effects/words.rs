@@ -57,6 +57,7 @@ impl fmt::Display for Sentence<'_> {
             What::AllowAnyDevice { on: false } => write!(f, "let only listed devices run {at}"),
             What::RequireTcbUpToDate { on: true } => write!(f, "ask for up-to-date firmware at {at}"),
             What::RequireTcbUpToDate { on: false } => write!(f, "no longer ask for up-to-date firmware at {at}"),
+            What::WithdrawOffer => write!(f, "take back the offer of {at} to whomever it was made"),
             What::AcceptOwnership => write!(f, "accept the ownership of {at}"),
             What::DisableUpgrades => write!(f, "FREEZES THE CODE of {at} for ever"),
             What::TransferOwnership { .. } | What::RenounceOwnership | What::ReplaceCode { .. } => self.ownership(f),

@@ -347,7 +347,8 @@ impl Ask for Named<'_> {
         self.ask.variable(name)
     }
     fn consent(&self, consent: &Consent) -> Result<bool, AskError> {
-        Ok(self.agreed || self.ask.consent(consent)?)
+        // Who agreed to all of it named nothing of what has to be named.
+        Ok((self.agreed && consent.decisions.is_empty()) || self.ask.consent(consent)?)
     }
     fn tell(&self, news: &str) {
         self.ask.tell(&format!("{}: {news}", self.cvm));

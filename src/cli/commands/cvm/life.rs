@@ -46,7 +46,7 @@ pub(super) struct Restart {
 
 /// Delete a CVM and all its data, for good
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm delete --cvm my-app --wait")]
+#[command(after_help = "Example:\n  countersign cvm delete --cvm my-app --wait --accept CVM_DELETED=my-app")]
 pub(super) struct Delete {
     #[command(flatten)]
     terms: Terms,
@@ -108,12 +108,7 @@ impl Delete {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm delete")?;
         let cvm = order.api.cloud.cvm(&order.id).await?;
-        let facts = [
-            ("name", cvm.name.clone().unwrap_or_default()),
-            ("UUID", cvm.uuid.clone().unwrap_or_default()),
-            ("app", cvm.app_id.map(|app| app.to_string()).unwrap_or_default()),
-        ];
-        order.ask("Delete this CVM and all its data, for good?", &facts)?;
+        order.ask_to_delete(&cvm)?;
         order.api.cloud.delete(&order.id).await?;
         let mut report = order.taken("the CVM is being deleted");
         report.next = Some("countersign cvm list".to_owned());

@@ -18,7 +18,7 @@ use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
-use crate::signer::{Ask as _, Consent, Fact, Name};
+use crate::signer::{Ask as _, Consent, Decision, Fact, Name};
 use crate::text::{name, option};
 use crate::upgrade::UpgradeError;
 
@@ -92,9 +92,22 @@ impl<'a> Api<'a> {
         question: &str,
         facts: &[(&'static str, String)],
     ) -> Result<(), CliError> {
+        self.decide(question, facts, None)
+    }
+
+    /// The same for what has to be agreed to by name, unless it was.
+    fn decide(
+        &self,
+        question: &str,
+        facts: &[(&'static str, String)],
+        decision: Option<Decision>,
+    ) -> Result<(), CliError> {
         let person = Person::new(&self.session.out, &self.session.env, self.settings.yes);
         let facts = facts.iter().map(|(name, value)| Fact::new(Name::Other(name), value));
-        let consent = Consent::ask(question, facts.collect());
+        let consent = Consent {
+            decisions: decision.into_iter().collect(),
+            ..Consent::ask(question, facts.collect())
+        };
         if person.consent(&consent)? {
             Ok(())
         } else {
@@ -146,6 +159,27 @@ impl Order<'_> {
         let mut all = vec![("CVM", self.id.to_string())];
         all.extend_from_slice(facts);
         self.api.ask(question, &all)
+    }
+
+    /// Asks whether to delete the CVM: it is named by whoever agrees, since nothing brings it back.
+    pub(super) fn ask_to_delete(&self, cvm: &Cvm) -> Result<(), CliError> {
+        let known = [Some(self.id.to_string()), cvm.uuid.clone(), cvm.name.clone()];
+        let accepted = &self.api.settings.limits.accepted;
+        let mut names = known.iter().flatten();
+        let named = names.any(|name| accepted.covers(Code::CvmDeleted, Some(name)));
+        let decision = Decision {
+            code: Code::CvmDeleted,
+            value: self.id.to_string(),
+            what: format!("Deletes the CVM {} and all its data, for good.", self.id),
+        };
+        let facts = [
+            ("CVM", self.id.to_string()),
+            ("name", cvm.name.clone().unwrap_or_default()),
+            ("UUID", cvm.uuid.clone().unwrap_or_default()),
+            ("app", cvm.app_id.map(|app| app.to_string()).unwrap_or_default()),
+        ];
+        let question = "Delete this CVM and all its data, for good?";
+        self.api.decide(question, &facts, Some(decision).filter(|_| !named))
     }
 
     /// The run that it is part of.
