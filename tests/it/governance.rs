@@ -245,10 +245,22 @@ impl<'s> Auditor<'s> {
             }
         } else if let Some(policy) = line.strip_prefix("- ").filter(|_| section == "Policy") {
             self.policy(policy);
+        } else if let Some(effect) = line
+            .strip_prefix("- ")
+            .filter(|_| section.starts_with("What took effect"))
+        {
+            self.effect(effect);
         } else if section == "Changes" && !line.starts_with("## ") {
             self.change(line);
         } else {
-            let title = ["# New app ", "# Upgrade ", "# Change ", "## Policy", "## Changes"];
+            let title = [
+                "# New app ",
+                "# Upgrade ",
+                "# Change ",
+                "## Policy",
+                "## Changes",
+                "## What took effect",
+            ];
             let known = line.is_empty() || title.iter().any(|start| line.starts_with(start));
             assert!(known, "{line}");
         }
@@ -560,6 +572,28 @@ impl<'s> Auditor<'s> {
             word(&log["topics"][2]) == parsed::<Address>(subject).into_word()
         };
         assert!(named, "{line}: {log}");
+    }
+
+    /// An effect is one of the JSON's, and each word and address in it is in the bytes of the transaction, or where it went;
+    /// a timelock's operation is the one that was executed.
+    fn effect(&mut self, line: &str) {
+        let plain = line.replace('\\', "");
+        let said = |one: &Value| one["sentence"].as_str() == Some(plain.as_str());
+        assert!(self.json["effects"].as_array().unwrap().iter().any(said), "{line}");
+        let hash = &self.receipt["transactionHash"];
+        let transaction = self.rpc.call("eth_getTransactionByHash", json!([hash]));
+        let bytes = format!("{} {}", transaction["to"], transaction["input"]).to_lowercase();
+        let own = [self.json["timelock"]["id"].as_str().unwrap_or_default()];
+        let words = plain.split(|c: char| !c.is_ascii_alphanumeric());
+        for text in words.filter(|word| word.starts_with("0x")) {
+            let digits = text.trim_start_matches("0x").to_lowercase();
+            assert!(bytes.contains(&digits) || own.contains(&text), "{text}: {line}");
+            if text.len() == 66 {
+                self.word(text);
+            }
+        }
+        // No operation before this one.
+        self.seen.insert(B256::ZERO);
     }
 
     /// A line of the difference between the compose file before this upgrade and the one after.

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cloud", &["compose", "http", "text"]),
     ("chain", &["abi", "http", "text"]),
     ("safe", &["abi", "chain", "http", "json", "text"]),
-    ("signer", &["chain", "fsutil", "safe", "text"]),
+    ("signer", &["chain", "code", "fsutil", "safe", "text"]),
     (
         "upgrade",
         &[

@@ -318,12 +318,13 @@ fn each_change_goes_through_a_safe_by_files_alone() {
         let (alice, bob) = (Person::new(&flow, "alice"), Person::new(&flow, "bob"));
         let file = alice.get(&flow.dir.join("proposal.json"), "proposal.json");
         alice.run(&["review", &file]).exits(0);
-        alice
-            .run(&["sign", &file, "--signer", "env:SIGNER_0", "--yes"])
-            .exits(0);
+        let named = flow.given_away();
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        let words = ["sign", &file, "--signer", "env:SIGNER_0", "--yes"];
+        alice.run(&[&words[..], &named].concat()).exits(0);
         let file = bob.get(&flow.dir.join("proposal.json"), "proposal.json");
-        bob.run(&["sign", &file, "--offline", "--signer", "env:SIGNER_2", "--yes"])
-            .exits(0);
+        let words = ["sign", &file, "--offline", "--signer", "env:SIGNER_2", "--yes"];
+        bob.run(&[&words[..], &named].concat()).exits(0);
         bob.run(&["sign", &file, "--signer", "env:SIGNER_4", "--yes"])
             .exits(5)
             .says("SIGNER_NOT_OWNER");
