@@ -200,6 +200,7 @@ codes! {
     KmsOtherKind = "KMS_OTHER_KIND", Input, "The key in AWS KMS is not one of Ethereum's kind.";
     KmsRefused = "KMS_REFUSED", Auth, "AWS KMS refused.";
     KmsUnavailable = "KMS_UNAVAILABLE", Later, "AWS KMS cannot be used now.";
+    ProposalCarriesEnv = "PROPOSAL_CARRIES_ENV", Stop, "The proposal brings a sealed environment of its own.";
     ProposalChanged = "PROPOSAL_CHANGED", Stop, "The proposal contradicts itself or the upgrade that is known.";
     CallRefused = "CALL_REFUSED", Stop, "A call is none that the upgrade needs.";
     CallWouldFail = "CALL_WOULD_FAIL", State, "The owner's call would fail now.";
@@ -247,6 +248,7 @@ codes! {
     SafeHelpersChanged = "SAFE_HELPERS_CHANGED", Decision, "Modules, guards or the fallback handler of the Safe changed since the transaction was chosen.";
     SafeMismatch = "SAFE_MISMATCH", Stop, "The proposal is for another Safe.";
     SafeOldVersion = "SAFE_OLD_VERSION", Decision, "The Safe's version binds no chain or is older than 1.3.0.";
+    UncoveredChange = "UNCOVERED_CHANGE", Decision, "A proposal from elsewhere changes what no hash covers.";
     SafeVersion = "SAFE_VERSION", Decision, "The Safe reports a version that this build does not know.";
     SafeUnknownCode = "SAFE_UNKNOWN_CODE", Decision, "The Safe runs code that this build does not know.";
     SafeUnlisted = "SAFE_UNLISTED", Note, "The Safe's singleton is known code at an address that is not listed.";
@@ -531,6 +533,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::SafeUnknownCode,
     Code::UpgradesDisabled,
     Code::CvmDeleted,
+    Code::UncoveredChange,
 ];
 
 impl Code {

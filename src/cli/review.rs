@@ -21,6 +21,15 @@ use crate::upgrade::review::{
 /// What a review ends with when nothing stands against it.
 pub(super) const CLEAN: &str = "Everything that could be checked matches";
 
+/// The same, where so many things were not checked: nothing says then that all matches.
+pub(super) fn clean(unchecked: usize) -> String {
+    match unchecked {
+        0 => CLEAN.to_owned(),
+        1 => "Matches as far as the file goes; 1 thing was not checked".to_owned(),
+        several => format!("Matches as far as the file goes; {several} things were not checked"),
+    }
+}
+
 /// The whole page.
 pub(super) fn page(page: &mut Page, review: &Review) {
     let first = OneApp::first(review);
@@ -438,7 +447,7 @@ fn notes(page: &mut Page, (warnings, unchecked, problems): (&[Warning], &[String
         }
     }
     page.heading(&match problems.first() {
-        None => CLEAN.to_owned(),
+        None => clean(unchecked.len()),
         Some(problem @ Problem::Stop(_)) => format!("STOP: {}", told(problem)),
         Some(problem) => format!("NOT NOW: {}", told(problem)),
     });

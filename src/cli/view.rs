@@ -1,5 +1,6 @@
 //! What an upgrade looks like to people: the plan, and where it stands. Makes text, prints nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::report::certain;
@@ -10,7 +11,7 @@ use crate::safe::service::{Published, links};
 use crate::safe::{SafeDomain, SafeInfo};
 use crate::text;
 use crate::upgrade::{
-    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, PROPOSAL_FILE, Plan, Route, Status, Step, Warning,
+    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, PROPOSAL_FILE, Plan, Route, Status, Step, Uncovered, Warning,
 };
 
 /// Where an upgrade stands: what is certain first, then what is known.
@@ -186,7 +187,6 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
         ("hash now", code.current_hash.map(|hash| hash.to_string())),
         ("hash after", code.expected_hash.map(|hash| hash.to_string())),
         ("hash check", Some(check(code))),
-        ("resources", resources(code)),
         ("environment", environment(code)),
         (
             "ends by",
@@ -197,6 +197,27 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
     for change in &code.changes {
         page.heading(&format!("change of {}", change.field));
         page.theirs(&change.text_diff());
+    }
+    uncovered(page, &code.uncovered());
+}
+
+/// What nobody can recompute, in full: values side by side, texts below their names.
+pub(super) fn uncovered(page: &mut Page, all: &[Uncovered]) {
+    if all.is_empty() {
+        return;
+    }
+    page.heading("no hash covers it: whoever commits has it sent as it stands here");
+    for one in all {
+        let before = one
+            .before
+            .as_ref()
+            .map_or_else(String::new, |before| format!(", was {before}"));
+        if one.after.contains('\n') {
+            page.block(&format!("{}{before}:", one.field));
+            page.theirs(&one.after);
+        } else {
+            page.facts(&[(one.field, Some(format!("{}{before}", one.after)))]);
+        }
     }
 }
 
@@ -223,10 +244,11 @@ fn images(page: &mut Page, code: &CodeChange) {
         return;
     }
     page.heading("images");
-    for gone in before.iter().filter(|image| !after.contains(image)) {
+    let (was, is): (BTreeSet<&String>, BTreeSet<&String>) = (before.iter().collect(), after.iter().collect());
+    for gone in before.iter().filter(|image| !is.contains(image)) {
         page.block(&format!("- {gone}"));
     }
-    for new in after.iter().filter(|image| !before.contains(image)) {
+    for new in after.iter().filter(|image| !was.contains(image)) {
         page.block(&format!("+ {new}"));
     }
 }
@@ -236,18 +258,6 @@ fn check(code: &CodeChange) -> String {
         Some(_) => "recomputed here: the current manifest gives the current hash".to_owned(),
         None => "not possible: no known form of the current manifest gives the current hash".to_owned(),
     }
-}
-
-fn resources(code: &CodeChange) -> Option<String> {
-    let patch = &code.patch;
-    let parts = [
-        patch.vcpu.map(|n| format!("{n} vCPU")),
-        patch.memory.map(|n| format!("{n} MB memory")),
-        patch.disk_size.map(|n| format!("{n} GB disk")),
-        patch.image.as_ref().map(|name| format!("OS image {name}")),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn environment(code: &CodeChange) -> Option<String> {

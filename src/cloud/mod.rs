@@ -61,7 +61,7 @@ pub use replicas::{Replica, Replicated};
 pub use settle::{Goal, QUIET, Settle, Settled};
 pub use updates::{
     Accepted, Commit, CommitToken, GpuSlot, Gpus, MAX_DISK_GB, MIN_MEMORY_MB, OnchainStatus, Patch, Patched, Prepared,
-    RawAnswer, Registration,
+    PublicPatch, RawAnswer, Registration,
 };
 pub use watch::{MAX_FAILURES, News, Watch, Watched};
 pub use webhooks::{Delivery, NewWebhook, SecondFactor, Webhook, WebhookChange, WebhookSecret, WebhookStats};

@@ -282,6 +282,20 @@ impl Manifest {
     pub fn diff(&self, after: &Self) -> Vec<FieldChange> {
         difference::fields(&self.0, &after.0)
     }
+    /// Whether it is no longer than one that is read from Phala Cloud.
+    ///
+    /// # Errors
+    /// More than [`MAX_MANIFEST_BYTES`].
+    pub fn check_size(&self) -> Result<(), ComposeError> {
+        let found = self.canonical(Form::Sorted).len();
+        if found > MAX_MANIFEST_BYTES {
+            return Err(ComposeError::TooLong {
+                found,
+                max: MAX_MANIFEST_BYTES,
+            });
+        }
+        Ok(())
+    }
     /// Container images of the services in the Docker Compose text, each once, in order of appearance, as written.
     pub fn images(&self) -> Vec<String> {
         self.get("docker_compose_file")

@@ -873,3 +873,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn sec_m1_images_of_a_hundred_thousand_services_and_of_a_deep_text_are_named_without_looking_back() {
+    let services: String = (0..100_000)
+        .map(|number| format!("  s{number}:\n    image: registry.example/i{number}\n"))
+        .collect();
+    let named = super::images::named(&format!("services:\n{services}"));
+    assert_eq!(named.len(), 100_000);
+    assert_eq!(named.last().map(String::as_str), Some("registry.example/i99999"));
+
+    // Each of the scalars stands below all of the sequences.
+    let flow = format!(
+        "services:\n  a:\n    image: one\n  b:\n    list: {}{}x{}\n",
+        "[".repeat(2_000),
+        "y,".repeat(100_000),
+        "]".repeat(2_000)
+    );
+    assert_eq!(super::images::named(&flow), ["one"]);
+
+    // A long text that every service takes in by its anchor is kept once.
+    let long = "n".repeat(100_000);
+    let aliases: String = (0..20_000)
+        .map(|number| format!("  s{number}: {{image: *i}}\n"))
+        .collect();
+    let named = super::images::named(&format!("x-i: &i {long}\nservices:\n{aliases}"));
+    assert_eq!(named, [long]);
+}

@@ -2,6 +2,8 @@
 //!
 //! Pure. An explanation is for the person who decides; it never turns a mismatch into agreement.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{Changes, ComposeHash, Form, Manifest, Verification};
@@ -170,12 +172,8 @@ fn environment(value: Option<&Value>) -> Vec<Alternative> {
     sorted.sort();
     let mut sorted_once = sorted.clone();
     sorted_once.dedup();
-    let mut once: Vec<String> = Vec::new();
-    for name in &names {
-        if !once.contains(name) {
-            once.push(name.clone());
-        }
-    }
+    let mut known = BTreeSet::new();
+    let once: Vec<String> = names.iter().filter(|name| known.insert(*name)).cloned().collect();
     let reversed: Vec<String> = names.iter().rev().cloned().collect();
     let variants = [
         ("sorted", sorted),

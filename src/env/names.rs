@@ -1,5 +1,7 @@
 //! The names of an environment in three places: the local file, the CVM's manifest, an update that waits. Pure.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::EnvName;
@@ -25,7 +27,8 @@ impl NameChange {
     /// manifest are another's and may be anything.
     pub fn between(local: &[String], live: &[String], pending: Option<&[String]>) -> Self {
         let lacks = |list: &[String], other: &[String]| -> Vec<String> {
-            list.iter().filter(|name| !other.contains(name)).cloned().collect()
+            let known: BTreeSet<&String> = other.iter().collect();
+            list.iter().filter(|name| !known.contains(name)).cloned().collect()
         };
         let (appear, vanish) = (lacks(local, live), lacks(live, local));
         Self {

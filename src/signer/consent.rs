@@ -101,6 +101,8 @@ pub enum Name {
     ImagesBefore,
     /// Images of the manifest after.
     ImagesAfter,
+    /// Something that changes and that no hash covers.
+    Uncovered,
     /// Most that a transaction costs.
     CostsAtMost,
     /// What of it is for keeping its data.
@@ -216,6 +218,7 @@ impl fmt::Display for Name {
             Self::Changes => "changes",
             Self::ImagesBefore => "images before",
             Self::ImagesAfter => "images after",
+            Self::Uncovered => "no hash covers",
             Self::CostsAtMost => "costs at most",
             Self::DataCost => "of it for its data",
             Self::GasCostsAtMost => "gas costs at most",

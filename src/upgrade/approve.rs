@@ -97,6 +97,7 @@ impl Run<'_> {
                 } else {
                     "only whom the app was offered to can accept it".to_owned()
                 }],
+                origin: None,
             })));
         }
         let calls = self.upgrade.state().calls();

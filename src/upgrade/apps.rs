@@ -3,15 +3,16 @@
 //! The first app that needs its owner carries the proposal; the others join it. Approving is the ordinary steps with that
 //! one. Committing goes app by app, each by its own proof, so that an app whose hash was withdrawn stops alone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
 use super::drive::{keep, pretty};
-use super::together::{agree_on_owner, refuse_single};
+use super::together::{agree_on_owner, refuse_single, refuse_twins};
 use super::{
-    Fleet, Goal, Halt, Intent, Invitation, Limits, Outcome, Plan, Proposal, Upgrade, UpgradeError, Waves, World,
+    Fleet, Goal, Halt, Intent, Invitation, Limits, Outcome, Plan, Proposal, State, Upgrade, UpgradeError, Waves, World,
 };
 use crate::chain::ProofFailure;
 use crate::cloud::CvmId;
@@ -165,10 +166,18 @@ impl Apps {
     /// The fleet of every app, the one first that carries the proposal.
     ///
     /// # Errors
-    /// One of them cannot be opened.
+    /// One of them cannot be opened, or they are not the apps that the proposal is about.
     pub fn fleets(&self) -> Result<Vec<Fleet>, UpgradeError> {
         let names = self.list.fleets.iter();
-        names.map(|name| Fleet::open(&self.dir.join(name))).collect()
+        let fleets: Vec<Fleet> = names
+            .map(|name| Fleet::open(&self.dir.join(name)))
+            .collect::<Result<_, _>>()?;
+        let mut states = Vec::new();
+        for fleet in &fleets {
+            states.push((fleet.app().0, Upgrade::peek(&fleet.approval())?));
+        }
+        agree_on_apps(&states)?;
+        Ok(fleets)
     }
 
     /// Commits every app's CVMs that do not run their hash yet, app by app, each in waves of its own. An app whose hash is
@@ -194,6 +203,49 @@ impl Apps {
             }
         }
         stopped.map_or(Ok(()), Err)
+    }
+}
+
+/// The list and the proposal that its first app carries are about the same apps: one that dropped out of the list would be
+/// approved and never committed. An app whose owner had nothing to do is in the list alone.
+fn agree_on_apps(listed: &[(Address, State)]) -> Result<(), UpgradeError> {
+    let Some(((first, carrier), _)) = listed.split_first() else {
+        return Ok(());
+    };
+    let stop = |expected: String, found: String| {
+        Err(UpgradeError::stop(
+            Code::AppsMismatch,
+            format!("apps in `{APPS_FILE}`"),
+            expected,
+            found,
+        ))
+    };
+    if let Some(other) = carrier.joins.filter(|other| other != first) {
+        return stop(
+            format!("the app {other} first, whose proposal is approved"),
+            format!("{first}, which joined it"),
+        );
+    }
+    let mut known = BTreeSet::new();
+    for (app, state) in listed {
+        if !known.insert(*app) {
+            return stop("each one once".to_owned(), app.to_string());
+        }
+        let has_part = app == first || carrier.asks_of(*app);
+        let elsewhere = state.joins.is_some_and(|joined| joined != *first);
+        if elsewhere || (!has_part && state.needs_owner() && !state.is_approved()) {
+            return stop(
+                "the apps that the proposal names".to_owned(),
+                format!("{app}, which it does not name"),
+            );
+        }
+    }
+    match carrier.others.iter().find(|other| !known.contains(&other.app())) {
+        None => Ok(()),
+        Some(other) => stop(
+            format!("{}, app {}, which the proposal names", other.name(), other.app()),
+            "a list without it".to_owned(),
+        ),
     }
 }
 
@@ -253,5 +305,6 @@ async fn refuse_others(world: &World<'_>, apps: &[AppIntent]) -> Result<(), Upgr
         }
         plans.push(plan);
     }
+    refuse_twins(&plans)?;
     refuse_single(&plans)
 }

@@ -142,6 +142,7 @@ fn refuse_stranger(safe: Option<&SafeInfo>, key: Address) -> Result<(), UpgradeE
         expected: names.join(" or "),
         found: key.to_string(),
         details: vec!["only an owner of the Safe can sign".to_owned()],
+        origin: None,
     })))
 }
 

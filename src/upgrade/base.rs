@@ -71,6 +71,7 @@ impl Base {
                 expected: "one that the app allows, or allowed once".to_owned(),
                 found: before.to_string(),
                 details: vec!["the change is shown against something that nobody ever approved".to_owned()],
+                origin: None,
             }))),
             _ => Ok(()),
         }

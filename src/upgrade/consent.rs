@@ -86,6 +86,8 @@ fn content(plan: &Plan, several: bool) -> Vec<Fact> {
     }
     facts.push(Fact::new(Name::ImagesBefore, code.manifest.images().join(", ")));
     facts.push(Fact::new(Name::ImagesAfter, code.manifest_after().images().join(", ")));
+    let uncovered = code.uncovered().into_iter();
+    facts.extend(uncovered.map(|one| Fact::new(Name::Uncovered, one)));
     facts
 }
 

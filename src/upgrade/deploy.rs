@@ -557,6 +557,7 @@ fn mismatch(deployment: &Deployment, failure: &DeployFailure) -> UpgradeError {
         expected: deployment.described(),
         found: failure.to_string(),
         details: Vec::new(),
+        origin: None,
     }))
 }
 

@@ -449,11 +449,9 @@ pub(super) fn mark_in(dir: &Path, sealing: &Sealing) -> Result<(B256, bool), Upg
 impl Run<'_> {
     /// What prepare sends, with the sealed environment where one belongs to it.
     pub(super) fn request(&self, code: &CodeChange) -> Result<Request, UpgradeError> {
-        let mut patch = code.patch.clone();
-        if code.environment.is_some() {
-            patch.encrypted_env = Some(self.upgrade.sealed()?);
-        }
-        Ok(code.request(patch))
+        // Sealed bytes are those that this machine keeps; a plan or a proposal cannot hold any.
+        let sealed = code.environment.as_ref().map(|_| self.upgrade.sealed()).transpose()?;
+        Ok(code.request(code.patch.clone().sealed(sealed)))
     }
 }
 
@@ -473,8 +471,8 @@ fn too_late(what: &str) -> UpgradeError {
     )
 }
 
-/// SHA-256 of a body that prepare sends.
-pub(super) fn patch_digest(patch: &Patch) -> [u8; 32] {
+/// SHA-256 of a body that prepare sends, with a sealed environment or before there is one.
+pub(super) fn patch_digest(patch: &impl Serialize) -> [u8; 32] {
     Sha256::digest(serde_json::to_vec(patch).unwrap_or_default()).into()
 }
 

@@ -133,6 +133,7 @@ async fn read_child(chain: &Chain, parent: Option<&SafeInfo>, child: Address) ->
             expected: names.join(" or "),
             found: child.to_string(),
             details: Vec::new(),
+            origin: None,
         })));
     }
     SafeInfo::read(chain, child)

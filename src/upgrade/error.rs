@@ -27,6 +27,32 @@ pub struct Stop {
     pub found: String,
     /// More lines for people, for example the field that differs.
     pub details: Vec<String>,
+    /// Whose word the value is that does not match, where that decides what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Where a value came from that does not match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Phala Cloud sent it.
+    Cloud,
+    /// It stands in a proposal, which somebody else may have written.
+    Proposal,
+    /// It stands in this machine's own records.
+    Journal,
+}
+
+impl Origin {
+    /// What the hash was computed from, and where the other one is.
+    const fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cloud => ("computed from your files", "sent by Phala Cloud"),
+            Self::Proposal => ("computed from the text in this proposal", "written in this proposal"),
+            Self::Journal => ("computed from the text in the journal", "written in the journal"),
+        }
+    }
 }
 
 /// What is waited for.
@@ -163,13 +189,19 @@ impl From<LookError> for UpgradeError {
 }
 
 impl UpgradeError {
-    pub(super) fn hash_mismatch(computed: ComposeHash, claimed: ComposeHash, details: Vec<String>) -> Self {
+    pub(super) fn hash_mismatch(
+        origin: Origin,
+        (computed, claimed): (ComposeHash, ComposeHash),
+        details: Vec<String>,
+    ) -> Self {
+        let (from, place) = origin.told();
         Self::Stop(Box::new(Stop {
             code: Code::HashMismatch,
             what: "compose hash".to_owned(),
-            expected: format!("{computed} (computed from your files)"),
-            found: format!("{claimed} (sent by Phala Cloud)"),
+            expected: format!("{computed} ({from})"),
+            found: format!("{claimed} ({place})"),
             details,
+            origin: Some(origin),
         }))
     }
 
@@ -181,6 +213,7 @@ impl UpgradeError {
             expected: expected.to_string(),
             found: found.to_string(),
             details: Vec::new(),
+            origin: None,
         }))
     }
 

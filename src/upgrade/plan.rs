@@ -10,12 +10,13 @@ use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
 use super::target::{Place, Target, stands};
+use super::uncovered::Machine;
 use super::waiting::Remarks;
 use super::{Intent, UpgradeError, World, pending};
 use crate::chain::{
     AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PendingOperations, PolicyChange,
 };
-use crate::cloud::{CloudError, Cvm, CvmId, Patch, PendingUpdate};
+use crate::cloud::{CloudError, Cvm, CvmId, PendingUpdate, PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
 use crate::safe::SafeInfo;
@@ -113,8 +114,11 @@ pub struct CodeChange {
     pub current_hash: Option<ComposeHash>,
     /// Manifest before.
     pub manifest: Manifest,
-    /// What is sent to the cloud.
-    pub patch: Patch,
+    /// What is sent to the cloud, but for the sealed environment.
+    pub patch: PublicPatch,
+    /// What the CVM has of that which changes of its machine, as the cloud said when this was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_before: Option<Machine>,
     /// The environment that goes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
@@ -252,7 +256,7 @@ impl Plan {
 /// # Errors
 /// Something could not be read, or the CVM is not one that this tool upgrades.
 pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeError> {
-    let patch = environment::complete(intent)?;
+    let patch = environment::complete(intent)?.public();
     patch.changes.check_size()?;
     let mut subject = read_subject(world, intent).await?;
     let mut remarks = std::mem::take(&mut subject.warnings);
@@ -452,7 +456,7 @@ fn refuse_another(named: &CvmId, cvm: &Cvm) -> Result<(), UpgradeError> {
 
 struct Draft<'a> {
     cloud: String,
-    patch: Patch,
+    patch: PublicPatch,
     environment: Option<(Environment, Sealing)>,
     subject: Subject,
     intent: &'a Intent,
@@ -528,18 +532,13 @@ impl Draft<'_> {
         warnings.extend(self.remarks());
         let (environment, sealed) = self.environment.unzip();
         let needed = self.expected.filter(|_| needs_calls(&app_state, &self.policy));
-        let Subject {
-            cvm,
-            manifest,
-            app,
-            chain_id,
-            target,
-            ..
-        } = self.subject;
+        let subject = self.subject;
+        let (cvm, manifest) = (subject.cvm, subject.manifest);
         let code = CodeChange {
+            machine_before: Machine::before(&self.patch, &cvm),
             cloud: self.cloud,
             cvm: self.intent.cvm.to_string(),
-            target,
+            target: subject.target,
             cvm_name: cvm.name,
             cvm_uuid: cvm.uuid,
             device: cvm.device_id,
@@ -556,8 +555,8 @@ impl Draft<'_> {
             confirm: self.intent.confirm,
         };
         let mut plan = Plan {
-            app,
-            chain_id,
+            app: subject.app,
+            chain_id: subject.chain_id,
             kms: cvm.kms.kms_contract,
             route,
             app_state,

@@ -8,7 +8,7 @@ use super::drive::{Run, not_stored, server_time};
 use super::event::{Event, Preparation};
 use super::newcomer::FirstPhase;
 use super::target::Request;
-use super::{Outcome, Plan, Proposal, UpgradeError};
+use super::{Origin, Outcome, Plan, Proposal, UpgradeError};
 use crate::cloud::{CloudError, CommitToken, Prepared, RawAnswer};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Verification};
@@ -259,7 +259,7 @@ impl Run<'_> {
                 let mut details: Vec<String> = explanation.into_iter().collect();
                 details.extend(self.explain_by_preview(plan, claimed).await);
                 self.note(format!("refused {claimed}: the local files give {computed}"))?;
-                Err(UpgradeError::hash_mismatch(computed, claimed, details))
+                Err(UpgradeError::hash_mismatch(Origin::Cloud, (computed, claimed), details))
             }
             Verification::Uncomputable
                 if !self
@@ -295,8 +295,8 @@ impl Run<'_> {
                 "it cannot be recomputed from what the journal holds",
             )),
             Verification::Mismatch { computed, explanation } => Err(UpgradeError::hash_mismatch(
-                computed,
-                *claimed,
+                Origin::Journal,
+                (computed, *claimed),
                 explanation.into_iter().collect(),
             )),
             Verification::Uncomputable | Verification::Verified { .. } => Ok(()),

@@ -8,15 +8,16 @@ use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::carried::refuse_sealed;
 use super::ceremony::{Ceremony, Paper, SafeSection, Signed, Stage};
 use super::event::{Event, Identity, Preparation, Scheduled};
 use super::findings::{derived_warnings, safe_remarks};
 use super::operation::{Asked, Choice, TimelockSection};
 use super::plan::needs_calls;
 use super::state::State;
-use super::{CodeChange, Plan, Route, UpgradeError};
+use super::{CodeChange, Environment, Origin, Plan, Route, Target, UpgradeError};
 use crate::chain::{AppChanges, Call};
-use crate::cloud::CvmId;
+use crate::cloud::{CvmId, PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeError, ComposeHash, Manifest, Verification, strict_json};
 use crate::fsutil;
@@ -119,6 +120,7 @@ impl Proposal {
                 other => other.to_string(),
             })
         })?;
+        refuse_sealed(&written)?;
         let proposal: Self = serde_json::from_value(written.clone()).map_err(|error| malformed(error.to_string()))?;
         if proposal.schema != SCHEMA {
             return Err(malformed(format!(
@@ -132,6 +134,9 @@ impl Proposal {
                 "`{}` is not written as this version writes it",
                 escape(&place)
             )));
+        }
+        for one in proposal.apps() {
+            one.check_size().map_err(malformed)?;
         }
         for code in proposal.apps().filter_map(|one| one.plan.code.as_ref()) {
             let named: CvmId = code.cvm.parse()?;
@@ -316,6 +321,10 @@ impl Proposal {
                 Some("hash of the plan")
             } else if code.changes != code.manifest.diff(&code.manifest_after()) {
                 Some("changes of the plan")
+            } else if !code.machine_fits() {
+                Some("machine of the plan")
+            } else if !code.target.takes_all(code) {
+                Some("change of a new CVM")
             } else {
                 None
             }
@@ -410,14 +419,23 @@ impl Proposal {
             let all: Vec<String> = proposal.apps().map(Self::summary).collect();
             all.join("; ")
         };
-        if told(&own) == told(self) {
+        let (ours, theirs) = (told(&own), told(self));
+        if ours != theirs {
+            return Err(UpgradeError::stop(
+                Code::ProposalChanged,
+                "what the proposal asks for",
+                ours,
+                theirs,
+            ));
+        }
+        if own.apps().map(Self::sends).eq(self.apps().map(Self::sends)) {
             return Ok(());
         }
         Err(UpgradeError::stop(
             Code::ProposalChanged,
-            "what the proposal asks for",
-            told(&own),
-            told(self),
+            "what the proposal has sent to Phala Cloud",
+            "what this directory's journal says",
+            "something else, which no hash covers",
         ))
     }
 
@@ -438,6 +456,12 @@ impl Proposal {
             plan.chain_id,
             cvm.unwrap_or_default()
         )
+    }
+
+    /// What follows from no call: what is sent to the cloud for its own app.
+    fn sends(&self) -> Option<(&PublicPatch, &Target, Option<&Environment>, bool)> {
+        let code = self.plan.code.as_ref()?;
+        Some((&code.patch, &code.target, code.environment.as_ref(), code.confirm))
     }
 
     /// Without the sentences of whoever wrote it, which are nobody's word: what follows from its values is said anew.
@@ -504,8 +528,8 @@ fn check_code(
     }
     match code.recompute(hash) {
         Verification::Mismatch { computed, explanation } => Err(UpgradeError::hash_mismatch(
-            computed,
-            hash,
+            Origin::Proposal,
+            (computed, hash),
             explanation.into_iter().collect(),
         )),
         found if found == *verified => Ok(()),

@@ -7,7 +7,7 @@ use super::event::{Event, Identity, Preparation};
 use super::plan::{CodeChange, Plan, Route};
 use super::target::Target;
 use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, PolicyChange, Proof, Proved, SignedTx, TxRequest};
-use crate::cloud::{Accepted, Patch};
+use crate::cloud::{Accepted, PublicPatch};
 use crate::compose::{Changes, ComposeHash, Form, Manifest, Verification};
 use crate::safe::{SafeInfo, deployments};
 
@@ -49,10 +49,11 @@ pub(super) fn plan() -> Plan {
         current_hash: Some(manifest.hash(Form::Sorted)),
         changes: manifest.diff(&after),
         manifest,
-        patch: Patch {
+        patch: PublicPatch {
             changes,
-            ..Patch::default()
+            ..PublicPatch::default()
         },
+        machine_before: None,
         environment: None,
         sealed: None,
         form: Some(Form::Sorted),

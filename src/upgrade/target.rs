@@ -14,7 +14,7 @@ use super::environment::patch_digest;
 use super::findings::Warning;
 use super::{CodeChange, Intent, Plan, UpgradeError, World};
 use crate::chain::{AppState, PolicyChange};
-use crate::cloud::{Cvm, NewInstance, Patch, Replica};
+use crate::cloud::{Cvm, NewInstance, Patch, PublicPatch, Replica};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
 
@@ -89,6 +89,30 @@ impl Target {
             Self::Cvm => None,
             Self::Replica(seat) | Self::Instance(seat) => Some(seat),
         }
+    }
+
+    /// Whether what is sent for it is all of `code`: a new CVM takes its place and, as an instance, its texts, and starts
+    /// from what its source runs.
+    pub(super) fn takes_all(&self, code: &CodeChange) -> bool {
+        let Some(seat) = self.seat() else { return true };
+        let Changes {
+            docker_compose_file,
+            pre_launch_script,
+            ..
+        } = &code.patch.changes;
+        let texts = PublicPatch {
+            changes: Changes {
+                docker_compose_file: docker_compose_file.clone(),
+                pre_launch_script: pre_launch_script.clone(),
+                ..Changes::default()
+            },
+            ..PublicPatch::default()
+        };
+        let taken = match self {
+            Self::Instance(_) => code.patch == texts && (seat.from.is_none() || seat.from == code.current_hash),
+            _ => code.patch == PublicPatch::default() && seat.from == code.current_hash,
+        };
+        taken && !code.confirm
     }
 
     /// Whether the same is asked for, whatever was there when it was planned.
@@ -370,10 +394,7 @@ mod tests {
     #[test]
     fn each_kind_sends_what_belongs_to_it() {
         let mut code = sample::plan().code.unwrap();
-        let patch = Patch {
-            encrypted_env: Some("ab".to_owned()),
-            ..code.patch.clone()
-        };
+        let patch = code.patch.clone().sealed(Some("ab".to_owned()));
         let seat = Seat {
             node: Some(5),
             ..Seat::default()

@@ -10,9 +10,11 @@ use super::base::Base;
 use super::drive::{Run, pretty};
 use super::event::Event;
 use super::plan::needs_calls;
+use super::target::plain;
 use super::{Pending, Plan, Proposal, Route, State, Upgrade, UpgradeError};
 use crate::chain::{AppChanges, Call, Chain, Proof, ProofFailure};
 use crate::code::Code;
+use crate::text::is_deceptive;
 
 /// Most bytes that the proposals of all that join may have: the file that holds them has to stay readable.
 const MAX_BYTES: usize = 8 << 20;
@@ -81,17 +83,21 @@ impl Proposal {
         Ok(())
     }
 
-    fn check_other<'a>(&self, other: &Self, mut before: impl Iterator<Item = &'a Self>) -> Result<(), UpgradeError> {
+    fn check_other<'a>(&self, other: &Self, before: impl Iterator<Item = &'a Self>) -> Result<(), UpgradeError> {
+        let before_them: Vec<&Self> = before.collect();
         let stop = |what: &str, expected: String, found: String| {
             Err(UpgradeError::stop(Code::AppsMismatch, what, expected, found))
         };
         let (ours, theirs) = (&self.plan, &other.plan);
-        if before.any(|one| one.plan.app == theirs.app) {
+        if before_them.iter().any(|one| one.plan.app == theirs.app) {
             return stop(
                 "apps of the proposal",
                 "each one once".to_owned(),
                 theirs.app.to_string(),
             );
+        }
+        if let Some((name, known)) = before_them.iter().find_map(|one| one.plan.shares_a_name(theirs)) {
+            return Err(twins(&name, &known));
         }
         let says_who_acts = other.safe.is_some() || other.timelock.is_some() || !other.others.is_empty();
         if says_who_acts || !other.is_whole() || other.schema != self.schema {
@@ -108,6 +114,74 @@ impl Proposal {
         }
         other.check_content()?;
         other.check_plan()
+    }
+}
+
+impl Plan {
+    /// Everything that its CVM is called by.
+    fn names(&self) -> impl Iterator<Item = String> {
+        let of_code = self.code.iter().flat_map(|code| {
+            let all = [Some(&code.cvm), code.cvm_name.as_ref(), code.cvm_uuid.as_ref()];
+            all.into_iter().flatten().cloned()
+        });
+        of_code.chain([self.app.to_string(), format!("app_{}", alloy::hex::encode(self.app))])
+    }
+
+    /// A name of another app's CVM that people could take for one of this app's, and that one: each app is shown, and its
+    /// files are named, by its CVM.
+    pub(super) fn shares_a_name(&self, other: &Self) -> Option<(String, String)> {
+        let ours: Vec<(String, String)> = self.names().map(|name| (looks(&name), name)).collect();
+        other.names().find_map(|theirs| {
+            let look = looks(&theirs);
+            let known = ours.iter().find(|(known, _)| *known == look);
+            known.map(|(_, ours)| (theirs, ours.clone()))
+        })
+    }
+}
+
+/// What a name looks like: without case and what is not seen, a UUID without dashes, and with letters of other alphabets as
+/// the Latin ones that they are taken for (Unicode Technical Standard 39: confusables of Cyrillic, Greek and Armenian, wide
+/// letters, and digits).
+fn looks(name: &str) -> String {
+    let bare = plain(name);
+    let is_uuid = bare.len() == 32 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let name = if is_uuid { bare.as_str() } else { name };
+    let seen = name
+        .chars()
+        .filter(|letter| !is_deceptive(*letter) && !letter.is_whitespace());
+    seen.flat_map(char::to_lowercase).map(latin).collect()
+}
+
+const fn latin(letter: char) -> char {
+    match letter {
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
+        '\u{ff01}'..='\u{ff5e}' => match char::from_u32(letter as u32 - 0xfee0) {
+            Some(narrow) => narrow.to_ascii_lowercase(),
+            None => letter,
+        },
+        '0' | 'о' | 'ο' | 'օ' => 'o',
+        '1' | 'і' | 'ι' | 'ӏ' | 'ı' | 'l' | '|' => 'i',
+        'а' | 'α' => 'a',
+        'в' | 'β' => 'b',
+        'с' | 'ϲ' => 'c',
+        'ԁ' => 'd',
+        'е' | 'ε' | 'ҽ' => 'e',
+        'һ' | 'հ' => 'h',
+        'ј' => 'j',
+        'к' | 'κ' => 'k',
+        'м' => 'm',
+        'н' | 'η' | 'ո' => 'n',
+        'р' | 'ρ' => 'p',
+        'ԛ' => 'q',
+        'г' => 'r',
+        'ѕ' => 's',
+        'т' | 'τ' => 't',
+        'υ' | 'ս' => 'u',
+        'ѵ' | 'ν' => 'v',
+        'ԝ' | 'ω' => 'w',
+        'х' | 'χ' => 'x',
+        'у' | 'γ' => 'y',
+        other => other,
     }
 }
 
@@ -144,6 +218,29 @@ pub(super) fn agree_on_owner(first: &Plan, other: &Plan) -> Result<(), UpgradeEr
         return stop("owner", authority(first), authority(other));
     }
     Ok(())
+}
+
+/// Whether no CVM of one app can be taken for one of another.
+///
+/// # Errors
+/// Two of them have names that look the same.
+pub(super) fn refuse_twins(plans: &[Plan]) -> Result<(), UpgradeError> {
+    for (index, plan) in plans.iter().enumerate() {
+        let before = plans.iter().take(index);
+        if let Some((name, known)) = before.into_iter().find_map(|one| one.shares_a_name(plan)) {
+            return Err(twins(&name, &known));
+        }
+    }
+    Ok(())
+}
+
+fn twins(name: &str, known: &str) -> UpgradeError {
+    UpgradeError::stop(
+        Code::AppsMismatch,
+        "names of the apps' CVMs",
+        format!("none that looks like `{}`", known.escape_debug()),
+        format!("`{}`", name.escape_debug()),
+    )
 }
 
 /// Says of which app it is.

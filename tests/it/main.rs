@@ -19,6 +19,7 @@ mod app_send;
 mod apps;
 mod arguments;
 mod canaries;
+mod carried;
 mod chain;
 mod chain_faults;
 mod cli;

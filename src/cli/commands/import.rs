@@ -161,6 +161,7 @@ impl Told {
             expected: format!("signatures of {} by owners of the Safe {}", tx.hash(), tx.domain().safe),
             found: first.clone(),
             details,
+            origin: None,
         })
     }
 }

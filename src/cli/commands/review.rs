@@ -113,7 +113,7 @@ impl Review {
             let found = review::review_posted(&world, (&service, &settings.limits), wanted, proposal.as_ref()).await?;
             review.take_found(found);
         }
-        let mut report = Report::done("review", view::CLEAN);
+        let mut report = Report::done("review", view::clean(review.unchecked.len()));
         view::page(&mut report.page, &review);
         report.know(seen.state.status(), &seen.proposal);
         seen.locate(&mut report);
@@ -209,7 +209,7 @@ fn missing(what: &str, flag: &str) -> CliError {
 }
 
 fn alone(session: &Session, found: &Found) -> Report {
-    let mut report = Report::done("review", view::CLEAN);
+    let mut report = Report::done("review", view::clean(found.unchecked.len()));
     view::found_alone(&mut report.page, found);
     report.data = serde_json::to_value(found).ok();
     report.warnings.clone_from(&found.warnings);

@@ -19,7 +19,7 @@ use super::report::{Facts, Report};
 use super::text::shorten;
 use crate::cloud::{CloudError, Problem};
 use crate::code::Code;
-use crate::upgrade::{Stop, UpgradeError};
+use crate::upgrade::{Origin, Stop, UpgradeError};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -425,6 +425,10 @@ fn mismatch(stop: &Stop) -> Verdict {
         Code::ChainNotTrustworthy => (
             Next::Look,
             "commit nothing; ask other endpoints with --rpc-url whether the chain itself went back".to_owned(),
+        ),
+        Code::HashMismatch if stop.origin == Some(Origin::Proposal) => (
+            Next::Again,
+            "do not sign; get the file again by another way, and tell the others what this one says".to_owned(),
         ),
         Code::HashMismatch | Code::HashChanged => (
             Next::Look,

@@ -562,6 +562,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
         expected: "0x01".to_owned(),
         found: "0x02".to_owned(),
         details: vec!["docker_compose_file line 14".to_owned()],
+        origin: None,
     };
     vec![
         (UpgradeError::Stop(Box::new(stop)), Exit::Verify, "HASH_MISMATCH"),
@@ -773,6 +774,7 @@ fn timelocks() -> Vec<(UpgradeError, &'static str, &'static str)> {
             expected: "1".to_owned(),
             found: "2".to_owned(),
             details: Vec::new(),
+            origin: None,
         }))
     };
     let failed = |code| UpgradeError::Failed {

@@ -2,18 +2,18 @@
 
 use super::chain;
 use crate::cli::text::{Page, escape};
-use crate::cli::view::{route, yes_no};
+use crate::cli::view::{route, uncovered, yes_no};
 use crate::compose::{FieldChange, Verification};
 use crate::text;
-use crate::upgrade::Target;
-use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, Machine, OtherApp, Review};
+use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, OtherApp, Review};
+use crate::upgrade::{Target, Uncovered};
 
 /// One of the apps that a transaction changes.
 pub(super) struct OneApp<'a> {
     asked: &'a Asked,
     images: &'a [Image],
     changes: &'a [FieldChange],
-    machine: &'a Machine,
+    uncovered: &'a [Uncovered],
     compose_hash: Option<&'a HashCheck>,
     app: &'a AppNow,
     /// How to name a file of one's own.
@@ -26,7 +26,7 @@ impl<'a> OneApp<'a> {
             asked: &review.asked,
             images: &review.images,
             changes: &review.changes,
-            machine: &review.machine,
+            uncovered: &review.uncovered,
             compose_hash: review.compose_hash.as_ref(),
             app: &review.app,
             option: "-c".to_owned(),
@@ -39,7 +39,7 @@ impl<'a> OneApp<'a> {
             asked: &other.asked,
             images: &other.images,
             changes: &other.changes,
-            machine: &other.machine,
+            uncovered: &other.uncovered,
             compose_hash: other.compose_hash.as_ref(),
             app: &other.app,
             option: format!("--also {}=FILE", escape(cvm)),
@@ -51,10 +51,12 @@ impl<'a> OneApp<'a> {
         asked(page, self.asked);
         if let Some(check) = self.compose_hash {
             images(page, self.images);
-            changes(page, self.changes, self.machine);
+            changes(page, self.changes);
+            uncovered(page, self.uncovered);
             compose_hash(page, check, &self.option);
         } else {
-            changes(page, self.changes, self.machine);
+            changes(page, self.changes);
+            uncovered(page, self.uncovered);
         }
     }
 
@@ -69,6 +71,12 @@ fn asked(page: &mut Page, asked: &Asked) {
         true => format!("{expires} (dead: whoever commits prepares again, and the same hash has to come out)"),
         false => expires.to_string(),
     });
+    let seat = asked.target.as_ref().and_then(Target::seat);
+    let from = seat.and_then(|seat| seat.from);
+    let before = seat.map(|seat| match seat.before.as_slice() {
+        [] => "none, when it was planned".to_owned(),
+        some => format!("{}, when it was planned", some.join(", ")),
+    });
     page.heading("who asks for what");
     page.facts(&[
         ("upgrade", Some(asked.update.clone())),
@@ -82,8 +90,18 @@ fn asked(page: &mut Page, asked: &Asked) {
                     None => text::name(cvm),
                 }),
         ),
+        ("UUID", asked.cvm_uuid.as_deref().map(text::name)),
         ("makes", asked.target.as_ref().and_then(made)),
+        ("from revision", from.map(|hash| hash.to_string())),
+        ("the app's CVMs", before),
         ("on device", asked.device.map(|device| device.to_string())),
+        ("OS image", asked.os_image.map(|image| image.to_string())),
+        (
+            "ends by",
+            asked
+                .without_token
+                .then(|| "hash and transaction in headers, without the commit token".to_owned()),
+        ),
         ("app", Some(asked.app.to_string())),
         ("chain", Some(chain(asked.chain_id))),
         ("KMS", asked.kms.map(|kms| kms.to_string())),
@@ -120,23 +138,13 @@ fn images(page: &mut Page, images: &[Image]) {
     }
 }
 
-fn changes(page: &mut Page, changes: &[FieldChange], machine: &Machine) {
+fn changes(page: &mut Page, changes: &[FieldChange]) {
     if changes.is_empty() {
         page.heading("the manifest does not change");
     }
     for change in changes {
         page.heading(&format!("change of {}", change.field));
         page.theirs(&change.text_diff());
-    }
-    let facts = [
-        ("vCPU", machine.vcpu.map(|n| n.to_string())),
-        ("memory", machine.memory.map(|n| format!("{n} MB"))),
-        ("disk", machine.disk.map(|n| format!("{n} GB"))),
-        ("OS image", machine.image.clone()),
-    ];
-    if facts.iter().any(|(_, value)| value.is_some()) {
-        page.heading("change of the machine (no hash covers it)");
-        page.facts(&facts);
     }
 }
 

@@ -104,6 +104,7 @@ impl Found {
             expected,
             found,
             details: Vec::new(),
+            origin: None,
         }));
     }
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::ballot::judge;
 use super::findings::Warning;
-use super::{Limits, Proposal, Route, State, Stop, Target, UpgradeError, World};
+use super::{Limits, Proposal, Route, State, Stop, Target, Uncovered, UpgradeError, World};
 use crate::chain::{AppState, OperationState};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, FieldChange, Verification};
@@ -38,8 +38,8 @@ pub struct Review {
     pub images: Vec<Image>,
     /// Fields of the manifest that change.
     pub changes: Vec<FieldChange>,
-    /// What changes of the machine, which no hash covers.
-    pub machine: Machine,
+    /// What changes and no hash covers.
+    pub uncovered: Vec<Uncovered>,
     /// The compose hash and how it was verified; nothing when only the policy changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compose_hash: Option<HashCheck>,
@@ -92,9 +92,18 @@ pub struct Asked {
     /// What is made from that CVM, and where; none when it changes itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Device that is to run what is made.
+    /// Its UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvm_uuid: Option<String>,
+    /// Device that runs the CVM, or is to run what is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<B256>,
+    /// Hash of its OS image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os_image: Option<B256>,
+    /// It ends with hash and transaction in headers, without the commit token.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_token: bool,
     /// App id = contract.
     pub app: Address,
     /// Chain id.
@@ -138,23 +147,6 @@ pub enum ImageChange {
     New,
     /// Before and after.
     Kept,
-}
-
-/// What changes of the machine; absent means unchanged.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Machine {
-    /// Virtual CPUs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vcpu: Option<u32>,
-    /// MB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<u32>,
-    /// GB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disk: Option<u32>,
-    /// OS image.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
 }
 
 /// The compose hash, recomputed.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::paper;
-use super::{AppNow, Asked, HashCheck, Image, Machine, Problem, Question, Review};
+use super::{AppNow, Asked, HashCheck, Image, Problem, Question, Review};
 use crate::chain::Chain;
 use crate::code::Code;
 use crate::compose::FieldChange;
@@ -11,7 +11,7 @@ use crate::safe::Trust;
 use crate::upgrade::approve::{app_now, check_pins};
 use crate::upgrade::base::Base;
 use crate::upgrade::findings::Warning;
-use crate::upgrade::{Proposal, UpgradeError};
+use crate::upgrade::{Proposal, Uncovered, UpgradeError};
 
 /// Another app that the same transaction changes.
 #[derive(Debug, Clone, Serialize)]
@@ -22,8 +22,8 @@ pub struct OtherApp {
     pub images: Vec<Image>,
     /// Fields of the manifest that change.
     pub changes: Vec<FieldChange>,
-    /// What changes of the machine, which no hash covers.
-    pub machine: Machine,
+    /// What changes and no hash covers.
+    pub uncovered: Vec<Uncovered>,
     /// The compose hash and how it was verified; nothing when only the policy changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compose_hash: Option<HashCheck>,
@@ -53,7 +53,7 @@ impl Review {
                 asked: review.asked,
                 images: review.images,
                 changes: review.changes,
-                machine: review.machine,
+                uncovered: review.uncovered,
                 compose_hash: review.compose_hash,
                 app: review.app,
             });

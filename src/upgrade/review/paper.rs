@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, Machine, NestedNow,
-    Owner, Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
+    Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, NestedNow, Owner,
+    Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
 };
 use crate::chain::Call;
 use crate::code::Code;
@@ -18,7 +18,7 @@ use crate::safe::effects::besides;
 use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
 use crate::upgrade::consent::effects_of;
 use crate::upgrade::findings::safe_remarks;
-use crate::upgrade::{Ballot, Ceremony, CodeChange, Limits, Proposal, State, Stop, UpgradeError};
+use crate::upgrade::{Ballot, Ceremony, Limits, Origin, Proposal, State, Stop, UpgradeError};
 
 /// Everything that needs no chain; what the chain would say is as it was when the update was prepared.
 pub(super) fn review(
@@ -44,7 +44,7 @@ pub(super) fn review(
             .map(|(code, after, _)| images(&code.manifest, after))
             .unwrap_or_default(),
         changes: code.map(|(code, ..)| code.changes.clone()).unwrap_or_default(),
-        machine: code.map(|(code, ..)| machine(code)).unwrap_or_default(),
+        uncovered: code.map(|(code, ..)| code.uncovered()).unwrap_or_default(),
         compose_hash: code.map(|(code, _, (hash, verified))| HashCheck {
             before: code.current_hash,
             after: *hash,
@@ -112,7 +112,10 @@ fn asked(proposal: &Proposal) -> Asked {
         cvm: plan.code.as_ref().map(|code| code.cvm.clone()),
         cvm_name: plan.code.as_ref().and_then(|code| code.cvm_name.clone()),
         target: new.map(|code| code.target.clone()),
-        device: new.and_then(|code| code.device),
+        cvm_uuid: plan.code.as_ref().and_then(|code| code.cvm_uuid.clone()),
+        device: plan.code.as_ref().and_then(|code| code.device),
+        os_image: plan.code.as_ref().and_then(|code| code.os_image),
+        without_token: plan.code.as_ref().is_some_and(|code| code.confirm),
         app: plan.app,
         chain_id: plan.chain_id,
         kms: plan.kms,
@@ -139,23 +142,14 @@ fn timelock(proposal: &Proposal) -> Option<TimelockNow> {
     })
 }
 
-fn machine(code: &CodeChange) -> Machine {
-    let patch = &code.patch;
-    Machine {
-        vcpu: patch.vcpu,
-        memory: patch.memory,
-        disk: patch.disk_size,
-        image: patch.image.clone(),
-    }
-}
-
 /// Images that come, go and stay; those with a digest first.
 pub(super) fn images(before: &Manifest, after: &Manifest) -> Vec<Image> {
     let (before, after) = (before.images(), after.images());
-    let gone = before.iter().filter(|name| !after.contains(name));
+    let (was, is): (BTreeSet<&String>, BTreeSet<&String>) = (before.iter().collect(), after.iter().collect());
+    let gone = before.iter().filter(|name| !is.contains(name));
     let gone = gone.map(|name| (name, ImageChange::Gone));
     let there = after.iter().map(|name| {
-        let change = if before.contains(name) {
+        let change = if was.contains(name) {
             ImageChange::Kept
         } else {
             ImageChange::New
@@ -320,8 +314,9 @@ impl Review {
             code: Code::HashMismatch,
             what: format!("{} of the proposal", fields.join(", ")),
             expected: yours,
-            found: format!("{hash} (of the proposal)"),
+            found: format!("{hash} (written in this proposal)"),
             details,
+            origin: Some(Origin::Proposal),
         }));
     }
 
@@ -342,6 +337,7 @@ impl Review {
                 expected: format!("what makes this of the app {}: {}", proposal.app(), proposal.told()),
                 found: told(call),
                 details: Vec::new(),
+                origin: None,
             }));
         }
     }

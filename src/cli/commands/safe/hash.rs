@@ -446,5 +446,6 @@ fn stop(code: Code, what: &str, (expected, found): (&dyn ToString, &dyn ToString
         expected: expected.to_string(),
         found: found.to_string(),
         details: Vec::new(),
+        origin: None,
     })))
 }

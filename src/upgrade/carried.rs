@@ -1,0 +1,55 @@
+//! What a proposal may carry: no sealed environment, and nothing larger than Phala Cloud takes. Pure; called where a
+//! proposal is read.
+
+use serde_json::Value;
+
+use super::{Proposal, UpgradeError};
+use crate::code::Code;
+use crate::compose::{ComposeError, MAX_CHANGE_BYTES, Manifest};
+
+/// How a sealed environment would be called, its letters alone.
+const SEALED: &str = "encryptedenv";
+
+impl Proposal {
+    /// Nothing in it is larger than Phala Cloud takes, or has.
+    ///
+    /// # Errors
+    /// What is, in words.
+    pub(super) fn check_size(&self) -> Result<(), String> {
+        let told = |error: ComposeError| error.to_string();
+        if let Some(code) = &self.plan.code {
+            code.patch.changes.check_size().map_err(told)?;
+            code.manifest.check_size().map_err(told)?;
+            let found = code.patch.user_config.as_ref().map_or(0, String::len);
+            if found > MAX_CHANGE_BYTES {
+                return Err(format!(
+                    "its `user_config` has {found} bytes, and at most {MAX_CHANGE_BYTES} are read"
+                ));
+            }
+        }
+        self.manifest_after
+            .as_ref()
+            .map_or(Ok(()), Manifest::check_size)
+            .map_err(told)
+    }
+}
+
+/// A sealed environment in a proposal would be sent by whoever commits, and nobody can look into it.
+pub(super) fn refuse_sealed(written: &Value) -> Result<(), UpgradeError> {
+    let letters = |name: &str| -> String {
+        let kept = name.chars().filter(char::is_ascii_alphanumeric);
+        kept.map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    let others = written.get("others").and_then(Value::as_array);
+    let apps = std::iter::once(written).chain(others.into_iter().flatten());
+    let mut patches = apps.filter_map(|app| app.pointer("/plan/code/patch")?.as_object());
+    match patches.find_map(|patch| patch.keys().find(|name| letters(name) == SEALED)) {
+        None => Ok(()),
+        Some(name) => Err(UpgradeError::stop(
+            Code::ProposalCarriesEnv,
+            "change of the proposal",
+            "no environment: that is sealed by whoever has the values",
+            format!("`{}`", name.escape_debug()),
+        )),
+    }
+}

