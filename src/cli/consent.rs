@@ -2,7 +2,7 @@
 
 use super::text::Page;
 use crate::safe::effects::Effect;
-use crate::signer::{Consent, Fact, digest_facts};
+use crate::signer::{Consent, Decision, Fact, digest_facts};
 
 /// The whole page, without the question.
 pub(super) fn page(consent: &Consent) -> Page {
@@ -14,17 +14,23 @@ pub(super) fn page(consent: &Consent) -> Page {
     }
     let about: Vec<&Fact> = consent.subject.iter().chain(&consent.facts).collect();
     facts(&mut page, &about);
-    if !consent.decisions.is_empty() {
-        page.heading("has to be agreed to by name; --yes does not answer it");
-        for one in &consent.decisions {
-            page.block(&format!("--accept {one}"));
-        }
-    }
+    decisions(&mut page, &consent.decisions);
     if let Some(digests) = &consent.digests {
         page.heading("compare on your device, digit by digit");
         facts(&mut page, &digest_facts(digests).iter().collect::<Vec<_>>());
     }
     page
+}
+
+/// What a general yes does not answer, with the option that does.
+pub(super) fn decisions(page: &mut Page, decisions: &[Decision]) {
+    if decisions.is_empty() {
+        return;
+    }
+    page.heading("has to be agreed to by name; --yes does not answer it");
+    for one in decisions {
+        page.block(&format!("--accept {one}"));
+    }
 }
 
 /// One line each, in the order of the list.

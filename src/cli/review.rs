@@ -113,6 +113,7 @@ fn transaction(page: &mut Page, review: &Review) {
         [] => page.heading("changes besides: nothing"),
         several => page.heading("changes besides:").block(&several.join("\n")),
     };
+    consent::decisions(page, &transaction.decisions);
 }
 
 /// What a call goes to; with its CVM where there are several apps.

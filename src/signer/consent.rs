@@ -3,6 +3,7 @@
 use std::fmt;
 
 use alloy::primitives::B256;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::safe::Digests;
@@ -26,7 +27,7 @@ pub struct Consent {
 }
 
 /// Something that has to be agreed to by the name of what it is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
     /// Stable code.
     pub code: Code,
@@ -73,6 +74,8 @@ pub enum Name {
     SafeOperation,
     /// The owners that signed.
     SignedBy,
+    /// The owners that approved on chain.
+    ApprovedBy,
     /// Signatures that a Safe asks for.
     Threshold,
     /// ERC-8213 digest of the data that a Safe's owners sign, or that a key's transaction carries.
@@ -204,6 +207,7 @@ impl fmt::Display for Name {
             Self::KeyNonce => "key nonce",
             Self::SafeOperation => "Safe operation",
             Self::SignedBy => "signed so far",
+            Self::ApprovedBy => "approved on chain",
             Self::Threshold => "signatures needed",
             Self::DigestOfCall => "digest of the call",
             Self::DigestOfExecution => "digest of execTransaction",

@@ -1,6 +1,8 @@
 //! What somebody agrees to before a key signs: the effects, read from the bytes that are signed, and what else has to be
 //! known. Everything that signs builds its consent here. Pure.
 
+use std::collections::BTreeSet;
+
 use alloy::primitives::{Address, B256};
 
 use super::ceremony::{Ballot, Ceremony};
@@ -121,6 +123,12 @@ pub(super) fn of_safe(state: &State, ballot: &Ballot, safe: Option<&SafeInfo>) -
         digests: Some(tx.digests()),
         decisions: Vec::new(),
     }
+}
+
+/// The owners whose approval the chain holds, where it holds any.
+pub(super) fn approved_by(owners: &BTreeSet<Address>) -> Option<Fact> {
+    let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| Fact::new(Name::ApprovedBy, names.join(", ")))
 }
 
 /// What of these effects has to be agreed to by name: who hands over control, or freezes code, says to whom or whose. What

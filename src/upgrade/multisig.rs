@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 
 use super::ballot::{Book, check_ballot, in_words, judge, same_code, same_hash, sign_ballot};
 use super::ceremony::{Ballot, Ceremony, Frozen, Paper, Stage};
-use super::consent::of_safe;
+use super::consent::{approved_by, of_safe};
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::Event;
@@ -215,6 +215,7 @@ impl Run<'_> {
         }
         let mut consent = of_safe(self.upgrade.state(), ballot, Some(&look.info));
         consent.question = format!("Execute this Safe transaction as {executor}?");
+        consent.facts.extend(approved_by(&look.facts.approved));
         consent.facts.push(Fact::new(Name::ExecutesAs, executor));
         let asking = Asking {
             consent,

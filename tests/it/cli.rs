@@ -262,6 +262,12 @@ fn v23_no_secret_is_said_however_much_is_asked_for() {
 /// `script` of util-linux is the terminal.
 #[cfg(target_os = "linux")]
 fn at_a_terminal(flow: &Flow<'_>, arguments: &[&str], answer: &str) -> (i32, String) {
+    answering(flow, arguments, &[("Type yes to agree: ", answer)])
+}
+
+/// The same with an answer to each question, told by how it ends.
+#[cfg(target_os = "linux")]
+pub fn answering(flow: &Flow<'_>, arguments: &[&str], answers: &[(&str, &str)]) -> (i32, String) {
     let line = format!("exec '{BINARY}' {}", arguments.join(" "));
     let mut command = flow.command(&[]);
     let environment: Vec<_> = command
@@ -280,7 +286,7 @@ fn at_a_terminal(flow: &Flow<'_>, arguments: &[&str], answer: &str) -> (i32, Str
     let mut byte = [0];
     while screen.read(&mut byte).unwrap() == 1 {
         shown.push(byte[0]);
-        if shown.ends_with(b"Type yes to agree: ") {
+        for (_, answer) in answers.iter().filter(|(asked, _)| shown.ends_with(asked.as_bytes())) {
             child.stdin.as_mut().unwrap().write_all(answer.as_bytes()).unwrap();
         }
     }

@@ -351,3 +351,115 @@ fn a_yes_in_advance_deletes_no_cvm_its_name_does() {
     let right = format!("CVM_DELETED={}", crate::support::world::CVM);
     delete(&["--accept", &right]).exits(0);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn sec_c5_at_a_terminal_the_heirs_address_is_typed_even_beside_yes() {
+    let world = World::start();
+    let flow = transfer(&world);
+    let dir = flow.dir.to_str().unwrap();
+    let (heir, asked) = (ACCOUNTS[2].address.to_string(), "to agree to that, or no: ");
+    let execute = ["execute", "--dir", dir, "--signer", "env:OWNER_KEY", "--yes"];
+    for answer in ["no\n".to_owned(), "yes\nno\n".to_owned(), format!("{HEIR}\nno\n")] {
+        let (exit, shown) = crate::cli::answering(&flow, &execute, &[(asked, &answer)]);
+        assert_eq!(exit, 6, "{answer:?}: {shown}");
+        assert!(!flow.kinds().contains(&"sign.try".to_owned()), "{shown}");
+    }
+    let right = format!("{heir}\n");
+    // Without --yes the question itself is asked as well.
+    let (exit, shown) = crate::cli::answering(
+        &flow,
+        &execute[..5],
+        &[(asked, &right), ("Type yes to agree: ", "no\n")],
+    );
+    assert_eq!(exit, 6, "{shown}");
+    let (exit, shown) = crate::cli::answering(&flow, &execute, &[(asked, &right)]);
+    assert_eq!(exit, 0, "{shown}");
+}
+
+#[test]
+fn sec_c5_whatever_changes_page_consent_and_evidence_agree() {
+    let device = DEVICE.to_string();
+    let heir = ACCOUNTS[2].address.to_string();
+    let changes: [&[&str]; 6] = [
+        &["devices", "add", &device],
+        &["hashes", "add", &device],
+        &["allow-any-device", "on"],
+        &["require-tcb-up-to-date", "on"],
+        &["owner", "transfer", &heir],
+        &["change", "--add-device", &device, "--add-hash", &device],
+    ];
+    crate::judge::each(&changes, |words| {
+        let world = safe_world();
+        let flow = crate::policy::flow(&world);
+        crate::policy::propose(&flow, words).exits(0);
+        let page = flow.step("review").exits(0);
+        let transaction = &page.json["data"]["transaction"];
+        let expected = sentences(&transaction["effects"]);
+        // None of them is a compose hash that the proposal shows, so all of it is besides.
+        assert_eq!(
+            transaction["besides"].as_array().unwrap().len(),
+            expected.len(),
+            "{}",
+            page.said
+        );
+        let named = flow.given_away();
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        assert_eq!(transaction["decisions"].is_array(), !named.is_empty(), "{}", page.said);
+        for account in [0, 2] {
+            let signed = by(&flow, &[&["sign"][..], &named].concat(), account).exits(0);
+            assert_eq!(listed(&signed.said), expected, "{}", signed.said);
+        }
+        let executed = by(&flow, &[&["execute"][..], &named].concat(), 4).exits(0);
+        flow.step("wait").exits(0);
+        let list = listed(&executed.said);
+        assert_eq!(
+            sentences(&flow.json_file("evidence.json")["effects"]),
+            list,
+            "{}",
+            executed.said
+        );
+        for sentence in &expected {
+            assert!(list.iter().any(|one| one.starts_with(sentence.as_str())), "{list:?}");
+        }
+    });
+}
+
+#[test]
+fn a_new_app_whose_code_is_frozen_is_agreed_to_by_its_owners_name() {
+    let world = World::start();
+    let owner = ACCOUNTS[3].address.to_string();
+    let (kms, hash, device) = (world.kms.to_string(), DEVICE.to_string(), world.device.to_string());
+    let deploy = |more: &[&str]| {
+        let mut words = vec![
+            "app",
+            "deploy",
+            "--chain-id",
+            "31337",
+            "--kms-contract",
+            &kms,
+            "--owner",
+            &owner,
+            "--compose-hash",
+            &hash,
+            "--device",
+            &device,
+            "--disable-upgrades",
+            "--signer",
+            "env:SIGNER_1",
+            "--yes",
+            "--json",
+            "--accept-new-owner",
+        ];
+        words.extend(more);
+        let mut command = Flow::new(&world).command(&words);
+        Ran::of(command.current_dir(world.folder()))
+    };
+    let refused = deploy(&[]).exits(6).says("UPGRADES_DISABLED");
+    assert!(
+        listed(&refused.said)[0].contains("CODE FROZEN for ever"),
+        "{}",
+        refused.said
+    );
+    deploy(&["--accept", &format!("UPGRADES_DISABLED={owner}")]).exits(0);
+}

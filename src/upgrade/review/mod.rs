@@ -24,6 +24,7 @@ use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, FieldChange, Verification};
 use crate::safe::effects::Effect;
 use crate::safe::{Decoded, Digests, SafeInfo};
+use crate::signer::Decision;
 
 pub use board::{Wanted, Which, review_posted};
 pub use found::{Found, FoundTx, Posted, Source, review_batch};
@@ -192,6 +193,9 @@ pub struct Transaction {
     pub effects: Vec<Effect>,
     /// What of it is something else than allowing a compose hash that is shown, in words; empty: nothing.
     pub besides: Vec<String>,
+    /// What of it whoever signs has to agree to by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
 }
 
 /// One call, decoded by our own interfaces.

@@ -16,7 +16,8 @@ use crate::compose::{Changes, Manifest, Verification};
 use crate::safe::deployments::{self, Identity};
 use crate::safe::effects::besides;
 use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
-use crate::upgrade::consent::effects_of;
+use crate::upgrade::Accepted;
+use crate::upgrade::consent::{decisions, effects_of};
 use crate::upgrade::findings::safe_remarks;
 use crate::upgrade::{Ballot, Ceremony, Limits, Origin, Proposal, State, Stop, UpgradeError};
 
@@ -208,6 +209,7 @@ fn transaction(proposal: &Proposal, ceremony: Option<&Ceremony>, rejects: bool) 
         value: fields.map_or(U256::ZERO, |fields| fields.value),
         operation: fields.map_or(0, |fields| fields.operation.into()),
         besides: besides.collect(),
+        decisions: decisions(&effects, &Accepted::default()),
         calls: calls.iter().map(|call| show(call, &apps)).collect(),
         effects,
     }
