@@ -267,6 +267,8 @@ codes! {
     SafeQueueBefore = "SAFE_QUEUE_BEFORE", Note, "Signed transactions of the Safe come first.";
     SafeQueueSame = "SAFE_QUEUE_SAME", Note, "The queue holds the transaction already.";
     SafeQueueUnseen = "SAFE_QUEUE_UNSEEN", Note, "No Safe Transaction Service was asked what waits.";
+    SafeTxUnexpected = "SAFE_TX_UNEXPECTED", Stop, "The Safe transaction is not the one that was reviewed.";
+    SignatureNormalised = "SIGNATURE_NORMALISED", Note, "A signature had the upper of the two values of s, and counts with the lower.";
     SafeRejecting = "SAFE_REJECTING", State, "Somebody decided to reject the Safe transaction.";
     SafeSignaturesMissing = "SAFE_SIGNATURES_MISSING", Note, "Fewer signatures are here than the Safe asks for.";
     SafeSignaturesStay = "SAFE_SIGNATURES_STAY", Note, "Whoever kept the signatures can execute the transaction until its nonce is used up.";
@@ -281,7 +283,7 @@ codes! {
     SafeWouldFail = "SAFE_WOULD_FAIL", State, "Executing the Safe transaction would fail now.";
     AlreadyApproved = "ALREADY_APPROVED", State, "The approval took effect before it could be rejected.";
     AlreadyLive = "ALREADY_LIVE", State, "The CVM runs the hash already.";
-    AlreadySigned = "ALREADY_SIGNED", Stop, "This machine signed another digest for the same nonce of the Safe.";
+    AlreadySigned = "ALREADY_SIGNED", Decision, "The owner agreed to another digest for the same nonce of the Safe before.";
     ApprovalFailed = "APPROVAL_FAILED", Failed, "The transaction did not make the owner approve.";
     RejectionFailed = "REJECTION_FAILED", Failed, "The transaction did not reject the Safe transaction.";
     NestedNotASafe = "NESTED_NOT_A_SAFE", State, "The owner is no Safe.";
@@ -526,6 +528,7 @@ codes! {
 
 /// Decisions whose doubt is about a value: whoever agrees has to name it.
 const ABOUT_A_VALUE: &[Code] = &[
+    Code::AlreadySigned,
     Code::AppGivenAway,
     Code::BaseUnknown,
     Code::HashUnverifiable,

@@ -352,6 +352,14 @@ pub(super) struct Multisig {
     pub(super) accept_safe_changes: bool,
 }
 
+/// Which Safe transaction is agreed to.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Reviewed {
+    /// The safeTxHash that was reviewed; another one ends with 5, before any key is used
+    #[arg(long, value_name = "HASH", help_heading = "What has to hold")]
+    pub(super) expect_safe_tx_hash: Option<B256>,
+}
+
 /// How a timelock that owns the app is asked.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Governor {

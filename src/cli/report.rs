@@ -386,6 +386,9 @@ pub(super) fn certain(status: &Status) -> String {
         (_, None, None, ..) if status.facts.ready_at.is_some() => {
             "The timelock has scheduled the change; the hash is not allowed yet, and nothing was committed."
         }
+        (_, None, None, Done, _) if status.facts.signed_by.as_ref().is_some_and(Vec::is_empty) => {
+            "Owners signed the rejection, or for a Safe that is an owner; nothing was committed."
+        }
         (_, None, None, Done, _) => "The call was signed and not sent; nothing was committed.",
         (_, None, None, Maybe, _) => "A signature was asked for; nothing was sent or committed.",
         (_, None, None, None, Done) => "An update is prepared in the cloud; nothing was signed, sent or committed.",

@@ -13,8 +13,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::args::{
-    Agree, Allow, Change, Expect, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Settle, Watch,
-    Workload,
+    Agree, Allow, Change, Expect, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Reviewed, Settle,
+    Watch, Workload,
 };
 use super::error::CliError;
 use super::failure::Next;
@@ -257,6 +257,7 @@ pub(super) struct Typed<'a> {
     pub(super) safe: Option<&'a Multisig>,
     pub(super) offline: Option<&'a Offline>,
     pub(super) notices: Option<&'a Notices>,
+    pub(super) reviewed: Option<&'a Reviewed>,
 }
 
 impl Settings {
@@ -388,6 +389,7 @@ fn limits(typed: Typed<'_>) -> Limits {
         trust: typed.safe.map(trust).unwrap_or_default(),
         safe_nonce: typed.safe.and_then(|safe| safe.safe_nonce),
         offline: typed.offline.is_some_and(|typed| typed.offline),
+        expected_safe_tx: typed.reviewed.and_then(|typed| typed.expect_safe_tx_hash),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::code::Code;
 use crate::env::EnvName;
 
 /// Options whose value may be 64 hex digits: hashes, which are public.
-const HASH_OPTIONS: [&str; 14] = [
+const HASH_OPTIONS: [&str; 15] = [
     "--known",
     "--hash",
     "--device",
@@ -23,6 +23,7 @@ const HASH_OPTIONS: [&str; 14] = [
     "--remove-hash",
     "--trust-code",
     "--safe-tx-hash",
+    "--expect-safe-tx-hash",
     "--compose-hash",
     "--transaction-hash",
     "--commit",

@@ -101,7 +101,7 @@ impl SignatureSet {
     }
     /// Keeps `signature` if one of `owners` made it for this hash. 65 bytes that are no owner's signature of the hash
     /// itself are tried as one of the hash as a message. One signature is kept for each owner: the first that proves
-    /// itself.
+    /// itself, with the lower s ([`OwnerSignature::normalised`]).
     ///
     /// # Errors
     /// It recovers to nobody, or to somebody who is no owner.
@@ -166,6 +166,7 @@ impl SignatureSet {
         signature: OwnerSignature,
         owners: &BTreeSet<Address>,
     ) -> Result<(Address, OwnerSignature), SignatureError> {
+        let signature = signature.normalised();
         let signer = signature.signer(self.hash)?;
         if owners.contains(&signer) {
             return Ok((signer, signature));

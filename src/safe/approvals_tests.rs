@@ -67,6 +67,51 @@ fn set(signatures: impl IntoIterator<Item = OwnerSignature>, owners: &BTreeSet<A
     set
 }
 
+/// The same signature as anybody can make it of another's.
+fn upper(signature: &OwnerSignature) -> OwnerSignature {
+    const ORDER: U256 =
+        alloy::primitives::uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
+    let other = |inner: &alloy::primitives::Signature| {
+        alloy::primitives::Signature::new(inner.r(), ORDER - inner.s(), !inner.v())
+    };
+    match signature {
+        OwnerSignature::Eip712(inner) => OwnerSignature::Eip712(other(inner)),
+        OwnerSignature::EthSign(inner) => OwnerSignature::EthSign(other(inner)),
+        untouched => untouched.clone(),
+    }
+}
+
+#[test]
+fn a_signature_with_the_upper_s_counts_and_is_packed_with_the_lower() {
+    let facts = facts([owner(1), owner(2)], 2);
+    let message = OwnerSignature::EthSign(key(2).sign_message_sync(tx().hash().as_slice()).unwrap());
+    let lower = set([signed(1), message.clone()], &facts.owners);
+    let changed = [signed(1), message].map(|one| upper(&one));
+    assert!(changed.iter().all(OwnerSignature::has_upper_s));
+    let mut raised = set(changed.clone(), &facts.owners);
+    assert_eq!(raised, lower);
+    let packed = raised.pack(&facts).unwrap();
+    assert_eq!(packed, lower.pack(&facts).unwrap());
+    let mut kinds: Vec<u8> = packed.bytes.chunks(65).map(|entry| entry[64]).collect();
+    kinds.sort_unstable();
+    assert!(matches!(kinds.as_slice(), [27 | 28, 31 | 32]), "{kinds:?}");
+    assert_eq!(check_signatures(&packed.bytes, tx().hash(), &facts), Ok(packed.owners));
+    // As bytes too, where a wallet does not say that it is one of a message.
+    let unnamed = upper(&as_message(2));
+    assert_eq!(raised.insert(unnamed, &facts.owners), Ok(Inserted::Same(owner(2))));
+    // A copy with the other s is no second signature.
+    assert_eq!(
+        raised.insert(upper(&signed(1)), &facts.owners),
+        Ok(Inserted::Same(owner(1)))
+    );
+    assert_eq!(raised.insert(signed(1), &facts.owners), Ok(Inserted::Same(owner(1))));
+    // What a contract takes for its signature is left as it is, whatever its bytes look like.
+    let data = Bytes::from(upper(&signed(1)).to_bytes().to_vec());
+    let contract = OwnerSignature::Contract { owner: owner(3), data };
+    assert!(!contract.has_upper_s());
+    assert_eq!(contract.clone().normalised(), contract);
+}
+
 #[test]
 fn m10_pitfall_46_signatures_are_packed_in_the_order_of_the_owners_as_numbers() {
     let facts = facts([owner(1), owner(2), owner(3)], 3);

@@ -49,9 +49,6 @@ pub enum SignatureError {
         /// `r` or `s`.
         which: &'static str,
     },
-    /// The upper of the two values of s: a Safe takes it, but it is a copy that somebody else could make.
-    #[error("s of the signature is in the upper half")]
-    HighS,
     /// A kind of signature that no Safe up to 1.5.0 knows.
     #[error("v of the signature is {v}, not 0, 1, 27, 28, 31 or 32")]
     UnknownKind {
@@ -129,7 +126,7 @@ impl OwnerSignature {
             Err(SignatureError::Layout)
         }
     }
-    /// The bytes of this signature alone, as [`Self::read`] reads them.
+    /// The bytes of this signature alone, as [`Self::read`] reads them, with the lower s.
     pub fn to_bytes(&self) -> Bytes {
         match self {
             Self::Contract { owner, data } => {
@@ -155,6 +152,22 @@ impl OwnerSignature {
             Self::Eip712(signature) => recover(signature, hash),
             Self::EthSign(signature) => recover(signature, eip191_hash_message(hash)),
             Self::Contract { owner, .. } | Self::Approved { owner } => Ok(*owner),
+        }
+    }
+    /// The same signature with the lower of its two values of s (EIP-2), and the other parity with it. A Safe takes
+    /// both, and anybody can make one of the other: only this form is kept, packed and written.
+    pub fn normalised(self) -> Self {
+        match self {
+            Self::Eip712(signature) => Self::Eip712(signature.normalized_s()),
+            Self::EthSign(signature) => Self::EthSign(signature.normalized_s()),
+            other => other,
+        }
+    }
+    /// Whether it has the upper of the two values of s.
+    pub fn has_upper_s(&self) -> bool {
+        match self {
+            Self::Eip712(signature) | Self::EthSign(signature) => signature.normalize_s().is_some(),
+            Self::Contract { .. } | Self::Approved { .. } => false,
         }
     }
     /// Whether it can be checked without a chain.
@@ -191,6 +204,7 @@ impl OwnerSignature {
     /// The entry in the static part; `offset` says where a contract's data is.
     pub(super) fn entry(&self, offset: B256) -> [u8; ENTRY] {
         let ecdsa = |signature: &Signature, v: u8| {
+            let signature = signature.normalized_s();
             let (r, s) = (signature.r().into(), signature.s().into());
             entry(r, s, v + u8::from(signature.v()))
         };
@@ -225,9 +239,6 @@ impl Entry {
             if scalar.is_zero() || scalar >= ORDER {
                 return Err(SignatureError::OutOfRange { which });
             }
-        }
-        if self.s > ORDER >> 1 {
-            return Err(SignatureError::HighS);
         }
         Ok(Signature::new(self.r, self.s, odd))
     }

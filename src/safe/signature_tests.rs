@@ -84,7 +84,7 @@ fn i15_other_lengths_than_65_are_refused() {
 }
 
 #[test]
-fn i15_r_and_s_outside_the_curve_are_refused_and_so_is_the_upper_s() {
+fn i15_r_and_s_outside_the_curve_are_refused_and_the_upper_s_is_written_as_the_lower() {
     let place = |start: usize, number: U256| {
         let mut bytes = with_v(27);
         bytes[start..start + 32].copy_from_slice(&number.to_be_bytes::<32>());
@@ -95,8 +95,14 @@ fn i15_r_and_s_outside_the_curve_are_refused_and_so_is_the_upper_s() {
         assert_eq!(place(32, number), Err(SignatureError::OutOfRange { which: "s" }));
     }
     assert!(place(32, ORDER >> 1).is_ok());
-    assert_eq!(place(32, (ORDER >> 1) + U256::from(1)), Err(SignatureError::HighS));
-    assert_eq!(place(32, ORDER - U256::from(1)), Err(SignatureError::HighS));
+    for low in [U256::from(1), ORDER >> 1] {
+        let (upper, lower) = (place(32, ORDER - low).unwrap(), place(32, low).unwrap());
+        assert!(upper.has_upper_s() && !lower.has_upper_s());
+        assert_eq!(upper.to_bytes()[..64], lower.to_bytes()[..64]);
+        // The parity goes with it.
+        assert_eq!((upper.to_bytes()[64], lower.to_bytes()[64]), (28, 27));
+        assert_eq!(upper.normalised().to_bytes()[64], 28);
+    }
 }
 
 #[test]

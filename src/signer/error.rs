@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
-use jiff::Timestamp;
 
 use super::consent::Decision;
 use super::record::RecordError;
@@ -27,6 +26,37 @@ pub enum AskError {
     /// The terminal broke.
     #[error("the answer could not be read")]
     Io(#[source] std::io::Error),
+}
+
+/// What an owner agreed to before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierConsent {
+    /// Whose agreement it was.
+    pub owner: Address,
+    /// What was agreed to, a safeTxHash.
+    pub digest: B256,
+    /// Nonce of the Safe.
+    pub nonce: U256,
+    /// The Safe.
+    pub safe: Address,
+    /// In which way and when, or who shows it.
+    pub how: String,
+}
+
+impl std::fmt::Display for EarlierConsent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            owner,
+            digest,
+            nonce,
+            safe,
+            how,
+        } = self;
+        write!(
+            f,
+            "{owner} agreed to {digest} for nonce {nonce} of Safe {safe} before, {how}"
+        )
+    }
 }
 
 /// Why a key is not ready or did not sign.
@@ -109,18 +139,9 @@ pub enum SignerError {
     /// What this key signed is not known for certain, so it signs nothing.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The key signed something else for this nonce of this Safe.
-    #[error("you signed {earlier} for nonce {nonce} of Safe {safe} on {at}")]
-    AlreadySigned {
-        /// What was signed, a safeTxHash.
-        earlier: B256,
-        /// Nonce of the Safe.
-        nonce: U256,
-        /// The Safe.
-        safe: Address,
-        /// When.
-        at: Timestamp,
-    },
+    /// The owner agreed to something else for this nonce of this Safe.
+    #[error("{0}")]
+    AlreadySigned(Box<EarlierConsent>),
     /// The key gave back what is no signature that counts.
     #[error("the key did not give a signature that counts")]
     NoSignature(#[source] SignatureError),

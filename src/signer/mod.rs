@@ -32,8 +32,8 @@ use crate::safe::{OwnerSignature, SafeTx};
 use {crate::safe::SignatureError, alloy::primitives::U256};
 
 pub use consent::{Consent, Decision, Fact, Name, digest_facts};
-pub use error::{AskError, KmsError, LedgerError, SignerError};
-pub use record::{RecordError, SigningRecord};
+pub use error::{AskError, EarlierConsent, KmsError, LedgerError, SignerError};
+pub use record::{ConsentBy, RecordError, SafeConsent, SigningRecord};
 pub use source::DerivationPath;
 
 /// Where a key is. Parses `prompt`, `env:NAME`, `file:PATH`, `keystore:PATH`, `account:NAME`, `ledger`,
@@ -157,14 +157,20 @@ impl Signer {
     ///
     /// The key signs one transaction for each nonce of a Safe: what it is about to sign is in `record`, durably, before
     /// it is touched. The same transaction may be signed again; another one only if it does nothing but use up the
-    /// nonce ([`SafeTx::is_rejection`]), and after that only this one. Cut off, it leaves at most a record of a
-    /// signature that was never made.
+    /// nonce ([`SafeTx::is_rejection`]), and after that only this one, or if the earlier digest is among `accepted`. Cut
+    /// off, it leaves at most a record of a signature that was never made.
     ///
     /// # Errors
     /// [`SignerError::AlreadySigned`], the record cannot be used, the key did not sign, or the signature is not one by
     /// this key of the safeTxHash.
-    pub async fn sign_safe_tx(&self, tx: &SafeTx, record: &SigningRecord) -> Result<OwnerSignature, SignerError> {
-        record.admit(self.address, tx)?;
+    pub async fn sign_safe_tx(
+        &self,
+        tx: &SafeTx,
+        record: &SigningRecord,
+        accepted: &[B256],
+    ) -> Result<OwnerSignature, SignerError> {
+        let consent = SafeConsent::new(self.address, tx, ConsentBy::Signature);
+        record.admit(&[consent], accepted)?;
         point("safe-sign.b");
         let signature = self.key.sign_safe_tx(tx).await?;
         point("safe-sign.d");
@@ -183,6 +189,7 @@ impl Signer {
     /// The signature, read as if a stranger had sent it.
     fn read_back(&self, signature: &Signature, digest: B256) -> Result<OwnerSignature, SignerError> {
         let signature = OwnerSignature::read(&signature.as_bytes()).map_err(SignerError::NoSignature)?;
+        let signature = signature.normalised();
         let found = signature.signer(digest).map_err(SignerError::NoSignature)?;
         if found == self.address {
             Ok(signature)

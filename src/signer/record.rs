@@ -1,12 +1,14 @@
-//! What each key signed for which nonce of which Safe: one digest each, across processes and restarts.
+//! What each owner agreed to for which nonce of which Safe: one digest each, across processes and restarts, by whichever
+//! way it agreed.
 //!
-//! Two signatures for one nonce are how signers were robbed: one is shown, the other is kept. A record is on disk before
-//! the key is touched, so it may name a signature that was never made, and lacks none that was.
+//! Two agreements for one nonce are how signers were robbed: one is shown, the other is kept. A record is on disk before
+//! the key is touched, so it may name an agreement that was never given, and lacks none that was.
 //!
 //! A line is `<sum> <record as JSON>`; `sum` is SHA-256 over the line before's sum and the JSON. The beginning of a record
 //! at the end of the file is one whose writing was cut off, before the key was touched: the next record takes its
 //! place. Anything else that does not add up is damage, and nothing is signed.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,9 +17,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::SignerError;
+use super::{EarlierConsent, SignerError};
 use crate::fsutil::{self, AppendFile, FsError, HoldError};
-use crate::safe::SafeTx;
+use crate::safe::{HashRules, SafeTx};
 
 /// Some fifty thousand signatures.
 const MAX_BYTES: u64 = 16 << 20;
@@ -26,7 +28,7 @@ const GENESIS: &str = "countersign signed 1";
 /// How long another process may hold the record: it needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The record of what was signed for Safes, in one file.
+/// The record of what was agreed to for Safes, in one file.
 ///
 /// It is locked only while it is read and written, so that processes take turns.
 #[derive(Debug)]
@@ -56,10 +58,25 @@ pub enum RecordError {
     },
 }
 
-/// One signature, made or about to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How an owner agrees to a Safe transaction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum ConsentBy {
+    /// Its key signs the hash.
+    #[default]
+    Signature,
+    /// Its key sends `approveHash`.
+    ApproveHash,
+    /// Its key sends `execTransaction`, which a Safe takes for the sender's agreement (v 1).
+    Execution,
+    /// This Safe, itself an owner, sends `approveHash`: its owners sign that, or somebody executes it.
+    Nested(Address),
+}
+
+/// One owner's agreement to one Safe transaction, given or about to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+pub struct SafeConsent {
     owner: Address,
     chain_id: u64,
     safe: Address,
@@ -68,12 +85,18 @@ struct Entry {
     digest: B256,
     /// It only uses up the nonce.
     rejection: bool,
+    /// How; records of 0.1.0 are of signatures.
+    #[serde(default, skip_serializing_if = "is_signature")]
+    by: ConsentBy,
+    /// The Safe hashes no chain id, so it counts on every chain.
+    #[serde(default, skip_serializing_if = "is_false")]
+    any_chain: bool,
     at: Timestamp,
 }
 
 /// What a record says.
 struct Reading {
-    entries: Vec<Entry>,
+    entries: Vec<SafeConsent>,
     /// Sum of the last whole line.
     sum: String,
     /// Bytes of the whole lines.
@@ -105,24 +128,30 @@ impl SigningRecord {
         Ok(this)
     }
 
-    /// Records that `owner` signs `tx`, unless it signed something else for the nonce; on disk when this returns.
-    pub(super) fn admit(&self, owner: Address, tx: &SafeTx) -> Result<(), SignerError> {
+    /// Records these agreements, unless one of their owners agreed to something else for the nonce; they are on disk when
+    /// this returns, all or none. `accepted`: earlier digests that are known and taken into account.
+    ///
+    /// The same digest may be agreed to again, and its rejection after it ([`SafeTx::is_rejection`]); after that only
+    /// the rejection.
+    ///
+    /// # Errors
+    /// [`SignerError::AlreadySigned`], or the record cannot be used.
+    pub fn admit(&self, consents: &[SafeConsent], accepted: &[B256]) -> Result<(), SignerError> {
         let mut file = self.hold()?;
         let reading = read(&file)?;
-        let wanted = Entry::of(owner, tx, Timestamp::now());
-        match reading.entries.iter().rfind(|entry| entry.key() == wanted.key()) {
-            Some(last) if last.digest == wanted.digest => return Ok(()),
-            Some(last) if !wanted.rejection => {
-                return Err(SignerError::AlreadySigned {
-                    earlier: last.digest,
-                    nonce: last.nonce,
-                    safe: last.safe,
-                    at: last.at,
-                });
-            }
-            _ => {}
+        let fresh = reading.fresh(consents, accepted)?;
+        if !fresh.is_empty() {
+            append(&mut file, &reading, &fresh)?;
         }
-        append(&mut file, &reading, &wanted)?;
+        Ok(())
+    }
+
+    /// Whether [`Self::admit`] would record these now; writes nothing.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(&self, consents: &[SafeConsent], accepted: &[B256]) -> Result<(), SignerError> {
+        read(&self.hold()?)?.fresh(consents, accepted)?;
         Ok(())
     }
 
@@ -137,8 +166,9 @@ impl SigningRecord {
     }
 }
 
-impl Entry {
-    fn of(owner: Address, tx: &SafeTx, at: Timestamp) -> Self {
+impl SafeConsent {
+    /// That `owner` agrees to `tx`, now.
+    pub fn new(owner: Address, tx: &SafeTx, by: ConsentBy) -> Self {
         let domain = tx.domain();
         Self {
             owner,
@@ -147,31 +177,115 @@ impl Entry {
             nonce: tx.fields().nonce,
             digest: tx.hash(),
             rejection: tx.is_rejection(),
-            at,
+            by,
+            any_chain: domain.version.hash_rules() != HashRules::Current,
+            at: Timestamp::now(),
         }
     }
-    /// For this, one digest is signed.
-    const fn key(&self) -> (Address, u64, Address, U256) {
-        (self.owner, self.chain_id, self.safe, self.nonce)
+
+    /// Whose agreement it is.
+    pub const fn owner(&self) -> Address {
+        self.owner
+    }
+
+    /// The safeTxHash.
+    pub const fn digest(&self) -> B256 {
+        self.digest
+    }
+
+    /// Whether it only uses up the nonce.
+    pub const fn is_rejection(&self) -> bool {
+        self.rejection
+    }
+
+    /// Whether both are of one owner for one nonce of one Safe. A Safe that hashes no chain id has one sequence of nonces
+    /// as far as signatures go, whatever chain somebody says that it is on.
+    fn is_of_the_nonce_of(&self, other: &Self) -> bool {
+        let key = |one: &Self| (one.owner, one.safe, one.nonce);
+        let same_chain = self.chain_id == other.chain_id || self.any_chain || other.any_chain;
+        same_chain && key(self) == key(other)
+    }
+
+    fn already_signed(&self) -> SignerError {
+        SignerError::AlreadySigned(Box::new(EarlierConsent {
+            owner: self.owner,
+            digest: self.digest,
+            nonce: self.nonce,
+            safe: self.safe,
+            how: format!("{} on {}", self.by, self.at),
+        }))
     }
 }
 
-fn append(file: &mut AppendFile, reading: &Reading, entry: &Entry) -> Result<(), RecordError> {
-    let json = serde_json::to_string(entry).map_err(|source| FsError {
-        action: "encode a record of",
-        path: file.path().to_owned(),
-        source: source.into(),
-    })?;
-    let end = match reading.tail {
-        Tail::Nothing => "",
-        Tail::Unended => "\n",
+impl fmt::Display for ConsentBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signature => f.write_str("by a signature"),
+            Self::ApproveHash => f.write_str("by its approval on chain"),
+            Self::Execution => f.write_str("by executing it"),
+            Self::Nested(child) => write!(f, "by the approval of the Safe {child}"),
+        }
+    }
+}
+
+/// One word each: in a record, a brace ends the line's object.
+impl From<ConsentBy> for String {
+    fn from(by: ConsentBy) -> Self {
+        match by {
+            ConsentBy::Signature => "signature".to_owned(),
+            ConsentBy::ApproveHash => "approve-hash".to_owned(),
+            ConsentBy::Execution => "execution".to_owned(),
+            ConsentBy::Nested(child) => format!("nested:{child}"),
+        }
+    }
+}
+
+impl TryFrom<String> for ConsentBy {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let by = match text.as_str() {
+            "signature" => Some(Self::Signature),
+            "approve-hash" => Some(Self::ApproveHash),
+            "execution" => Some(Self::Execution),
+            other => other
+                .strip_prefix("nested:")
+                .and_then(|child| child.parse().ok())
+                .map(Self::Nested),
+        };
+        by.ok_or("no known way to agree")
+    }
+}
+
+fn is_signature(by: &ConsentBy) -> bool {
+    *by == ConsentBy::Signature
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+fn append(file: &mut AppendFile, reading: &Reading, consents: &[SafeConsent]) -> Result<(), RecordError> {
+    let mut text = match reading.tail {
+        Tail::Nothing => String::new(),
+        Tail::Unended => "\n".to_owned(),
         Tail::Torn => {
             file.cut(reading.whole as u64)?;
-            ""
+            String::new()
         }
     };
-    let line = format!("{end}{} {json}\n", sum(&reading.sum, &json));
-    Ok(file.append(line.as_bytes())?)
+    let mut before = reading.sum.clone();
+    for consent in consents {
+        let json = serde_json::to_string(consent).map_err(|source| FsError {
+            action: "encode a record of",
+            path: file.path().to_owned(),
+            source: source.into(),
+        })?;
+        before = sum(&before, &json);
+        text.push_str(&format!("{before} {json}\n"));
+    }
+    Ok(file.append(text.as_bytes())?)
 }
 
 fn sum(before: &str, json: &str) -> String {
@@ -214,6 +328,22 @@ impl Reading {
             _ => return Err((reading.entries.len() + 1, "it is not the beginning of a record")),
         };
         Ok(reading)
+    }
+
+    /// Those of `consents` that are not in it yet.
+    fn fresh(&self, consents: &[SafeConsent], accepted: &[B256]) -> Result<Vec<SafeConsent>, SignerError> {
+        let mut fresh: Vec<SafeConsent> = Vec::new();
+        for wanted in consents {
+            let known = self.entries.iter().chain(&fresh);
+            match known.rev().find(|earlier| earlier.is_of_the_nonce_of(wanted)) {
+                Some(last) if last.digest == wanted.digest => {}
+                Some(last) if !wanted.rejection && !accepted.contains(&last.digest) => {
+                    return Err(last.already_signed());
+                }
+                _ => fresh.push(*wanted),
+            }
+        }
+        Ok(fresh)
     }
 
     fn take(&mut self, line: &[u8]) -> Result<(), &'static str> {

@@ -73,23 +73,21 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn sign(signer: &Signer, tx: &SafeTx, record: &SigningRecord) -> Result<OwnerSignature, SignerError> {
-    signer.sign_safe_tx(tx, record).now_or_never().unwrap()
+    signer.sign_safe_tx(tx, record, &[]).now_or_never().unwrap()
 }
 
 #[track_caller]
 fn refused(outcome: Result<OwnerSignature, SignerError>, first: &SafeTx) {
     match outcome {
-        Err(SignerError::AlreadySigned {
-            earlier, nonce, safe, ..
-        }) => {
-            assert_eq!((earlier, nonce), (first.hash(), first.fields().nonce));
-            assert_eq!(safe, first.domain().safe);
+        Err(SignerError::AlreadySigned(earlier)) => {
+            assert_eq!((earlier.digest, earlier.nonce), (first.hash(), first.fields().nonce));
+            assert_eq!(earlier.safe, first.domain().safe);
         }
         other => panic!("{other:?}"),
     }
 }
 
-fn entries(path: &Path) -> Vec<Entry> {
+fn entries(path: &Path) -> Vec<SafeConsent> {
     let bytes = fsutil::read(path, MAX_BYTES).unwrap();
     Reading::of(&bytes).unwrap_or_else(|bad| panic!("{bad:?}")).entries
 }
@@ -324,7 +322,7 @@ fn j2_a_damaged_record_is_an_error_that_names_the_line_and_is_left_as_it_is() {
 fn a_record_of_a_newer_version_is_not_guessed_at() {
     let (_dir, path) = folder();
     SigningRecord::open(&path).unwrap();
-    let mut entry = serde_json::to_value(Entry::of(APP, &tx(1), Timestamp::UNIX_EPOCH)).unwrap();
+    let mut entry = serde_json::to_value(SafeConsent::new(APP, &tx(1), ConsentBy::Signature)).unwrap();
     entry["purpose"] = "unknown".into();
     let json = entry.to_string();
     put(&path, format!("{} {json}\n", sum(GENESIS, &json)).as_bytes());
@@ -332,6 +330,159 @@ fn a_record_of_a_newer_version_is_not_guessed_at() {
         panic!("it was read")
     };
     assert!(why.contains("newer"), "{why}");
+}
+
+fn old_domain(chain_id: u64) -> SafeDomain {
+    SafeDomain {
+        chain_id,
+        version: SafeVersion::new(1, 1, 1),
+        ..domain()
+    }
+}
+
+/// Accepted as old versions have to be.
+fn old_tx(chain_id: u64, byte: u8) -> SafeTx {
+    SafeTx::accept(old_domain(chain_id), tx(byte).fields().clone(), true).unwrap()
+}
+
+#[test]
+fn sec_h3_d_a_safe_without_chain_in_its_hashes_has_one_digest_on_all_chains() {
+    let (_dir, path) = folder();
+    let record = SigningRecord::open(&path).unwrap();
+    sign(&signer(1), &old_tx(1, 1), &record).unwrap();
+    refused(sign(&signer(1), &old_tx(8453, 2), &record), &old_tx(1, 1));
+    // The very same hash for another chain is the very same signature.
+    assert_eq!(old_tx(1, 1).hash(), old_tx(8453, 1).hash());
+    sign(&signer(1), &old_tx(8453, 1), &record).unwrap();
+    assert_eq!(entries(&path).len(), 1);
+    // Nor does it help to say that the Safe is of another version, before or after.
+    refused(sign(&signer(1), &tx(2), &record), &old_tx(1, 1));
+    sign(&signer(2), &tx(2), &record).unwrap();
+    refused(sign(&signer(2), &old_tx(1, 1), &record), &tx(2));
+    // What 0.1.0 wrote says nothing of versions, and counts on every chain for such a Safe.
+    let (_dir, path) = folder();
+    put_first(&path, 1);
+    let record = SigningRecord::open(&path).unwrap();
+    refused(sign(&signer(1), &old_tx(8453, 2), &record), &tx(1));
+}
+
+/// A record as 0.1.0 wrote it: `tx(1)`, by the key of this byte.
+fn put_first(path: &Path, byte: u8) {
+    let json = format!(
+        r#"{{"owner":"{:#x}","chain_id":8453,"safe":"{SAFE:#x}","nonce":"0xc","digest":"{}","rejection":false,"at":"2026-11-01T10:00:00Z"}}"#,
+        signer(byte).address(),
+        tx(1).hash()
+    );
+    fsutil::create_private_dir(path.parent().unwrap()).unwrap();
+    put(path, format!("{} {json}\n", sum(GENESIS, &json)).as_bytes());
+}
+
+#[test]
+fn a_record_of_0_1_0_counts_and_a_plain_signature_is_still_written_like_one() {
+    let (_dir, path) = folder();
+    put_first(&path, 1);
+    let record = SigningRecord::open(&path).unwrap();
+    refused(sign(&signer(1), &tx(2), &record), &tx(1));
+    sign(&signer(2), &tx(1), &record).unwrap();
+    let text = String::from_utf8(fsutil::read(&path, MAX_BYTES).unwrap()).unwrap();
+    let keys = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line.split_once(' ').unwrap().1).unwrap();
+        value.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(keys(lines[0]), keys(lines[1]));
+}
+
+fn consent(owner: u8, tx: &SafeTx, by: ConsentBy) -> SafeConsent {
+    SafeConsent::new(signer(owner).address(), tx, by)
+}
+
+#[test]
+fn sec_h3_an_agreement_in_one_way_is_one_in_every_other() {
+    let ways = [
+        ConsentBy::Signature,
+        ConsentBy::ApproveHash,
+        ConsentBy::Execution,
+        ConsentBy::Nested(APP),
+    ];
+    for first in ways {
+        for second in ways {
+            let (_dir, path) = folder();
+            let record = SigningRecord::open(&path).unwrap();
+            record.admit(&[consent(1, &tx(1), first)], &[]).unwrap();
+            for _ in 0..2 {
+                record.admit(&[consent(1, &tx(1), second)], &[]).unwrap();
+                let other = consent(1, &tx(2), second);
+                let told = [record.check(&[other], &[]), record.admit(&[other], &[])].map(|refused| match refused {
+                    Err(error @ SignerError::AlreadySigned(_)) => error.to_string(),
+                    other => panic!("{first:?} {second:?} {other:?}"),
+                });
+                assert_eq!(told[0], told[1]);
+                assert!(told[0].contains(&first.to_string()), "{}", told[0]);
+            }
+            assert_eq!(entries(&path).len(), 1);
+            record.admit(&[consent(1, &rejection(12), second)], &[]).unwrap();
+            assert!(record.admit(&[consent(1, &tx(1), second)], &[]).is_err());
+        }
+    }
+}
+
+#[test]
+fn of_several_agreements_all_are_recorded_or_none() {
+    let (_dir, path) = folder();
+    let record = SigningRecord::open(&path).unwrap();
+    record.admit(&[consent(2, &tx(1), ConsentBy::Signature)], &[]).unwrap();
+    let before = fsutil::read(&path, MAX_BYTES).unwrap();
+    let both = [
+        consent(1, &tx(2), ConsentBy::Execution),
+        consent(2, &tx(2), ConsentBy::Nested(APP)),
+    ];
+    assert!(record.admit(&both, &[]).is_err());
+    assert_eq!(fsutil::read(&path, MAX_BYTES).unwrap(), before);
+    // Also when two of them contradict each other.
+    let both = [
+        consent(3, &tx(1), ConsentBy::Execution),
+        consent(3, &tx(2), ConsentBy::Execution),
+    ];
+    assert!(record.admit(&both, &[]).is_err());
+    assert_eq!(fsutil::read(&path, MAX_BYTES).unwrap(), before);
+}
+
+#[test]
+fn who_names_the_earlier_digest_may_agree_to_another() {
+    let (_dir, path) = folder();
+    let record = SigningRecord::open(&path).unwrap();
+    let signed = |byte: u8, accepted: &[B256]| {
+        let signer = signer(1);
+        signer
+            .sign_safe_tx(&tx(byte), &record, accepted)
+            .now_or_never()
+            .unwrap()
+    };
+    signed(1, &[]).unwrap();
+    refused(signed(2, &[tx(2).hash(), tx(3).hash()]), &tx(1));
+    signed(2, &[tx(1).hash()]).unwrap();
+    signed(2, &[]).unwrap();
+    refused(signed(3, &[tx(1).hash()]), &tx(2));
+    assert_eq!(entries(&path).len(), 2);
+}
+
+#[test]
+fn j1_cut_within_several_agreements_the_record_keeps_every_whole_line() {
+    let (_dir, path) = folder();
+    let record = SigningRecord::open(&path).unwrap();
+    let both = [
+        consent(1, &tx(2), ConsentBy::Execution),
+        consent(2, &tx(2), ConsentBy::Nested(APP)),
+    ];
+    record.admit(&both, &[]).unwrap();
+    let whole = fsutil::read(&path, MAX_BYTES).unwrap();
+    for cut in 0..whole.len() {
+        put(&path, &whole[..cut]);
+        record.admit(&both, &[]).unwrap();
+        let recorded: Vec<Address> = entries(&path).iter().map(SafeConsent::owner).collect();
+        assert_eq!(recorded, [signer(1).address(), signer(2).address()], "{cut}");
+    }
 }
 
 /// Runs an ignored test of this file as another process, in `dir`.
@@ -360,7 +511,7 @@ fn other_process() {
             Path::new(&format!("signature-{}", std::process::id())),
             &signature.to_bytes(),
         ),
-        Err(SignerError::AlreadySigned { .. }) => {}
+        Err(SignerError::AlreadySigned(_)) => {}
         Err(error) => panic!("{error:?}"),
     }
 }

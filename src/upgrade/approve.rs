@@ -120,6 +120,7 @@ impl Run<'_> {
         let asking = Asking {
             consent,
             act: "signing",
+            consents: Vec::new(),
         };
         self.sign_call(chain, (owner, call), (None, asking)).await
     }

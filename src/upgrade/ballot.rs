@@ -8,11 +8,12 @@ use super::consent::{decisions, of_safe};
 use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
+use super::one_digest::{accepted, consents};
 use super::{Limits, Plan, State, Stop, UpgradeError, World};
 use crate::chain::Chain;
 use crate::code::Code;
 use crate::safe::{Change, Finding, Look, OwnerSignature, SafeInfo, Severity, look};
-use crate::signer::{Fact, Name, Signer, SignerError, SigningRecord};
+use crate::signer::{ConsentBy, Fact, Name, Signer};
 
 /// Where signatures are written down.
 pub(super) enum Book<'a> {
@@ -75,21 +76,18 @@ pub(super) async fn sign_ballot(
         // Nobody is asked twice, and no key touched.
         return book.write();
     }
+    let consents = consents(&ceremony, paper, (Some(owner), ConsentBy::Signature));
+    world.check_consents(limits, &consents)?;
     ask_owner((world, limits), state, &ceremony, (paper, owner))?;
-    let place = world.record.ok_or_else(|| {
-        UpgradeError::decide(
-            Code::NoSigningRecord,
-            "there is no place to remember what is signed: neither XDG_STATE_HOME nor HOME is set",
-        )
-    })?;
-    let record = SigningRecord::open(place).map_err(SignerError::from)?;
+    let record = world.signing_record()?;
     super::point("safe.sign.a");
     book.record(Event::SignTry {
         signer: owner,
         digest: ballot.tx.hash(),
     })?;
     super::point("safe.sign.b");
-    let signature = signer.sign_safe_tx(&ballot.tx, &record).await?;
+    world.admit_consents(limits, &consents)?;
+    let signature = signer.sign_safe_tx(&ballot.tx, &record, &accepted(limits)).await?;
     super::point("safe.sign.d");
     book.record(Event::SafeSignature {
         owner,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, UpgradeError};
+use super::{Plan, UpgradeError, Warning};
 use crate::chain::{BlockRef, Call};
 use crate::code::Code;
 use crate::safe::{
@@ -138,12 +138,21 @@ pub(super) struct Nested {
 /// Everything that is recorded of who signed what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Signatures {
+    /// Whose came with the upper of the two values of s; what is kept has the lower.
+    pub(super) normalised: BTreeSet<Address>,
     pub(super) approvals: BTreeMap<Address, Bytes>,
     pub(super) rejections: BTreeMap<Address, Bytes>,
     pub(super) nested: BTreeMap<Address, Nested>,
 }
 
 impl Signatures {
+    /// Whether nobody signed anything, neither for the approval nor against it, nor for a Safe that is an owner.
+    pub(super) fn is_empty(&self) -> bool {
+        let nested = self.nested.values().map(|nested| &nested.signatures);
+        let mut all = [&self.approvals, &self.rejections].into_iter().chain(nested);
+        all.all(BTreeMap::is_empty)
+    }
+
     /// The signatures of one paper; none before it was chosen.
     pub(super) fn of(&self, paper: Paper) -> Option<&BTreeMap<Address, Bytes>> {
         match paper {
@@ -154,6 +163,10 @@ impl Signatures {
     }
 
     pub(super) fn keep(&mut self, paper: Paper, owner: Address, signature: Bytes) {
+        let (signature, had_upper) = lower(signature);
+        if had_upper {
+            self.normalised.insert(owner);
+        }
         let signatures = match paper {
             Paper::Approval => &mut self.approvals,
             Paper::Rejection => &mut self.rejections,
@@ -422,6 +435,7 @@ impl SafeSection {
             approvals: signed(&self.signatures),
             rejections: rejections.unwrap_or_default(),
             nested: nested.collect(),
+            normalised: BTreeSet::new(),
         };
         let ceremony = Ceremony::new(plan, calls, &self.frozen, &signatures)?;
         let again = ceremony.section(&self.frozen, self.rejection.is_some(), &signatures);
@@ -432,21 +446,33 @@ impl SafeSection {
                 self.digests.safe_tx,
             ));
         }
-        if again.signatures != self.signatures {
+        if again.signatures != lowered(&self.signatures) {
             return Err(changed(
                 "signatures of the Safe transaction",
                 owners(&again.signatures),
                 owners(&self.signatures),
             ));
         }
-        if again.rejection != self.rejection {
+        let rejection = self.rejection.as_ref().map(|one| RejectionSection {
+            signatures: lowered(&one.signatures),
+            ..one.clone()
+        });
+        if again.rejection != rejection {
             return Err(changed(
                 "rejection of the Safe transaction",
                 "what follows from its nonce",
                 "another one",
             ));
         }
-        if again.nested != self.nested {
+        let nested: Vec<NestedSection> = self
+            .nested
+            .iter()
+            .map(|one| NestedSection {
+                signatures: lowered(&one.signatures),
+                ..one.clone()
+            })
+            .collect();
+        if again.nested != nested {
             return Err(changed(
                 "transactions of nested Safes",
                 "what follows from the Safe transaction",
@@ -463,6 +489,32 @@ fn marked(paper: Paper, all: &[Signed]) -> impl Iterator<Item = (Paper, &Signed)
 
 pub(super) fn signed(all: &[Signed]) -> BTreeMap<Address, Bytes> {
     all.iter().map(|one| (one.owner, one.signature.clone())).collect()
+}
+
+/// A signature with the lower s, and whether it had the upper one. What is no signature stays as it is.
+fn lower(signature: Bytes) -> (Bytes, bool) {
+    match OwnerSignature::read(&signature) {
+        Ok(read) if read.has_upper_s() => (read.to_bytes(), true),
+        _ => (signature, false),
+    }
+}
+
+/// That a signature counts with the lower of its two values of s.
+pub fn upper_s(owner: Address) -> Warning {
+    Warning {
+        code: Code::SignatureNormalised,
+        text: format!(
+            "the signature of {owner} had the upper of the two values of s: it counts, and is kept and sent with the lower one"
+        ),
+    }
+}
+
+fn lowered(all: &[Signed]) -> Vec<Signed> {
+    let one = |signed: &Signed| Signed {
+        owner: signed.owner,
+        signature: lower(signed.signature.clone()).0,
+    };
+    all.iter().map(one).collect()
 }
 
 /// The EIP-712 domain of a Safe.

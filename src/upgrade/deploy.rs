@@ -384,6 +384,7 @@ impl Run<'_> {
         let asking = Asking {
             consent,
             act: "signing",
+            consents: Vec::new(),
         };
         self.sign_call(chain, (from, &call), (None, asking)).await
     }

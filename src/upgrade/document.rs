@@ -207,9 +207,11 @@ impl Subject {
             Paper::Nested(child) => self.choose_nested(world, limits, child).await?,
             _ => Vec::new(),
         };
+        self.expect(limits, paper)?;
         let rejects = paper == Paper::Rejection;
         let mut checked = self.check_paper(world, limits, paper).await?;
         checked.remarks.extend(remarks);
+        checked.remarks.extend(self.state().signature_remarks());
         self.refuse_pointless(&checked, rejects)?;
         let Some(source) = world.signer else {
             return Err(UpgradeError::decide(

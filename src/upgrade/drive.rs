@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::ceremony::Paper;
 use super::event::{Event, Identity};
 use super::journal::{Found, Journal, JournalError};
 use super::{
@@ -92,12 +93,8 @@ impl Upgrade {
     /// See [`UpgradeError`]; what was done before is in the journal.
     pub async fn advance(&mut self, world: &World<'_>, goal: Goal, limits: &Limits) -> Result<Outcome, UpgradeError> {
         self.refuse_foreign_cloud(world)?;
-        if let Some(why) = &self.state.abandoned {
-            return Err(UpgradeError::decide(
-                Code::Abandoned,
-                format!("the upgrade was given up: {why}"),
-            ));
-        }
+        self.refuse_given_up()?;
+        self.expect_safe_tx(limits, Paper::Approval)?;
         if self.state.deployment().is_some() {
             return self.make_app(world, (goal, limits), None).await;
         }
@@ -183,7 +180,17 @@ impl Upgrade {
         Ok(())
     }
 
-    fn refuse_foreign_cloud(&self, world: &World<'_>) -> Result<(), UpgradeError> {
+    pub(super) fn refuse_given_up(&self) -> Result<(), UpgradeError> {
+        match &self.state.abandoned {
+            None => Ok(()),
+            Some(why) => Err(UpgradeError::decide(
+                Code::Abandoned,
+                format!("the upgrade was given up: {why}"),
+            )),
+        }
+    }
+
+    pub(super) fn refuse_foreign_cloud(&self, world: &World<'_>) -> Result<(), UpgradeError> {
         match self.state.identity() {
             Some(Identity { cloud: Some(ours), .. }) if *ours != world.cloud.host() => Err(UpgradeError::stop(
                 Code::CloudMismatch,

@@ -14,12 +14,13 @@ use super::consent::of_safe;
 use super::document::Subject;
 use super::drive::{Run, Upgrade};
 use super::event::Event;
+use super::one_digest::consents;
 use super::transact::Asking;
 use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World, nonce};
 use crate::chain::{Call, Chain};
 use crate::code::Code;
 use crate::safe::{Facts, SafeInfo, approval, look};
-use crate::signer::{Fact, Name, Signer};
+use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
 
 /// An approval that is sent to the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +154,9 @@ impl Upgrade {
         limits: &Limits,
         child: Option<Address>,
     ) -> Result<Outcome, UpgradeError> {
+        self.refuse_foreign_cloud(world)?;
+        self.refuse_given_up()?;
+        self.expect_safe_tx(limits, child.map_or(Paper::Approval, Paper::Nested))?;
         let mut run = self.run(world, limits)?;
         run.approve_on_chain(child).await
     }
@@ -216,24 +220,34 @@ impl Run<'_> {
         if parent.facts.approved.contains(&owner) {
             return Ok(Some(Outcome::Reached));
         }
-        let call = match errand {
-            Errand::Approve(_) | Errand::Schedule | Errand::Cancel => ceremony.approval.tx.approve_hash_call(),
+        let (call, consents) = match errand {
+            Errand::Approve(_) | Errand::Schedule | Errand::Cancel => {
+                let by = (Some(key), ConsentBy::ApproveHash);
+                (
+                    ceremony.approval.tx.approve_hash_call(),
+                    consents(&ceremony, Paper::Approval, by),
+                )
+            }
             Errand::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key)).await? {
-                Ok(call) => call,
+                Ok((call, is_owner)) => {
+                    let by = (is_owner.then_some(key), ConsentBy::Execution);
+                    (call, consents(&ceremony, Paper::Nested(child), by))
+                }
                 Err(pending) => return Ok(Some(Outcome::Pending(pending))),
             },
         };
-        self.send_errand(&chain, &ceremony, (errand, key, &call)).await?;
+        let asking = self.ask_for_errand(&ceremony, (errand, key), consents);
+        self.sign_call(&chain, (key, &call), (Some(errand), asking)).await?;
         Ok(None)
     }
 
-    /// The execution of the child's transaction, if enough of its owners signed.
+    /// The execution of the child's transaction, if enough of its owners signed, and whether the key is one of them.
     async fn nested_call(
         &self,
         chain: &Chain,
         ceremony: &Ceremony,
         (child, key): (Address, Address),
-    ) -> Result<Result<Call, Pending>, UpgradeError> {
+    ) -> Result<Result<(Call, bool), Pending>, UpgradeError> {
         let Some((pinned, ballot)) = ceremony.nested.get(&child) else {
             return Err(UpgradeError::TooEarly {
                 message: format!("no owner of the Safe {child} has signed yet"),
@@ -266,19 +280,19 @@ impl Run<'_> {
         Ok(ballot
             .signatures
             .pack(&found.facts)
-            .map(|packed| ballot.tx.exec_call(&packed.bytes))
+            .map(|packed| (ballot.tx.exec_call(&packed.bytes), found.facts.owners.contains(&key)))
             .map_err(|few| Pending {
                 code: Code::PendingSignatures,
                 what: format!("Safe {child}: {few}"),
             }))
     }
 
-    async fn send_errand(
-        &mut self,
-        chain: &Chain,
+    fn ask_for_errand(
+        &self,
         ceremony: &Ceremony,
-        (errand, key, call): (Errand, Address, &Call),
-    ) -> Result<(), UpgradeError> {
+        (errand, key): (Errand, Address),
+        consents: Vec<SafeConsent>,
+    ) -> Asking {
         let paper = match errand {
             Errand::Nested(child) => Paper::Nested(child),
             Errand::Approve(_) | Errand::Schedule | Errand::Cancel => Paper::Approval,
@@ -289,11 +303,11 @@ impl Run<'_> {
         consent.question = format!("Approve on chain, sent by {key}? It cannot be taken back.");
         let owner = errand.owner().unwrap_or(key);
         consent.facts.push(Fact::new(Name::ApprovesAs, owner));
-        let asking = Asking {
+        Asking {
             consent,
             act: "approving on chain",
-        };
-        self.sign_call(chain, (key, call), (Some(errand), asking)).await
+            consents,
+        }
     }
 
     /// The approval is in a block that stays, and the Safe says so. `None`: not settled after all.

@@ -35,6 +35,7 @@ mod journal;
 mod multisig;
 mod newcomer;
 mod nonce;
+mod one_digest;
 mod open;
 mod operation;
 mod pending;
@@ -65,7 +66,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use url::Url;
 
 use crate::chain::{Chain, FeePolicy, Finality, PolicyChange};
@@ -80,7 +81,9 @@ use crate::signer::{Ask, Signer, Source, Unlock};
 pub use accepted::{AcceptError, Acceptance, Accepted};
 pub use apps::{APPS_FILE, AppIntent, Apps, by_app};
 pub use authority::{Actor, TimelockChoice, TimelockPlan};
-pub use ceremony::{Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage};
+pub use ceremony::{
+    Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage, upper_s,
+};
 pub use deploy::{DeployIntent, Deployment, plan_deployment};
 pub use document::{Checked, Document, Subject};
 pub use drive::Upgrade;
@@ -165,6 +168,8 @@ pub struct Limits {
     pub safe_nonce: Option<U256>,
     /// Ask no chain: what it would say is not checked.
     pub offline: bool,
+    /// The safeTxHash that somebody reviewed; no key agrees to another one.
+    pub expected_safe_tx: Option<B256>,
 }
 
 /// How far to go.

@@ -10,6 +10,7 @@ use super::consent::{approved_by, of_safe};
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::Event;
+use super::one_digest::expect_safe_tx;
 use super::together::By;
 use super::transact::Asking;
 use super::{Goal, Outcome, Pending, UpgradeError, nonce};
@@ -19,7 +20,7 @@ use crate::safe::{
     Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, look,
     observe, prove_execution, simulate,
 };
-use crate::signer::{Fact, Name, Signer};
+use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
 
 impl Run<'_> {
     /// Chooses the timelock's operation, then the Safe transaction: its nonce, and with it the hash that owners sign.
@@ -107,6 +108,7 @@ impl Run<'_> {
             self.refuse_rejected()?;
         }
         let ceremony = self.ceremony()?;
+        expect_safe_tx(self.limits, &[ceremony.hash()])?;
         let look = self.look_at(chain, &ceremony).await?;
         let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
             Ordering::Greater => return self.settle_nonce(chain, &ceremony).await,
@@ -213,6 +215,9 @@ impl Run<'_> {
                 format!("executing Safe transaction {} now would fail: {why}", tx.hash()),
             ));
         }
+        // Whether a Safe counts the sender or not, an owner who executes wants it done.
+        let is_owner = look.facts.owners.contains(&executor);
+        let consents = is_owner.then(|| SafeConsent::new(executor, tx, ConsentBy::Execution));
         let mut consent = of_safe(self.upgrade.state(), ballot, Some(&look.info));
         consent.question = format!("Execute this Safe transaction as {executor}?");
         consent.facts.extend(approved_by(&look.facts.approved));
@@ -220,6 +225,7 @@ impl Run<'_> {
         let asking = Asking {
             consent,
             act: "executing",
+            consents: consents.into_iter().collect(),
         };
         let errand = match self.upgrade.state().stage() {
             Some(Stage::Schedule) if !self.upgrade.state().is_rejecting() => Some(Errand::Schedule),

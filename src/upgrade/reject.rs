@@ -10,6 +10,7 @@ use super::ceremony::{Ceremony, Paper};
 use super::drive::{Run, Upgrade};
 use super::errand::Errand;
 use super::event::Event;
+use super::one_digest::expect_safe_tx;
 use super::{Limits, Outcome, Pending, UpgradeError, World};
 use crate::chain::Chain;
 use crate::code::Code;
@@ -24,6 +25,7 @@ impl Upgrade {
     /// # Errors
     /// The upgrade is approved already, or see [`UpgradeError`].
     pub async fn reject(&mut self, world: &World<'_>, limits: &Limits) -> Result<Outcome, UpgradeError> {
+        self.refuse_foreign_cloud(world)?;
         let mut run = self.run(world, limits)?;
         run.reject().await
     }
@@ -48,6 +50,7 @@ impl Run<'_> {
             return Ok(outcome);
         }
         let ceremony = self.ceremony()?;
+        expect_safe_tx(self.limits, &[ceremony.rejection.tx.hash()])?;
         if !self.upgrade.state().is_rejecting() {
             if !self.upgrade.state().signed.is_empty() {
                 return Err(UpgradeError::decide(

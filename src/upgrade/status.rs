@@ -4,6 +4,8 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ceremony::upper_s;
+use super::findings::Warning;
 use super::plan::Plan;
 use super::proposal::Proposal;
 use super::state::{State, Step};
@@ -147,6 +149,11 @@ pub struct Status {
 }
 
 impl State {
+    /// What a person should know of signatures that came with a file.
+    pub(super) fn signature_remarks(&self) -> impl Iterator<Item = Warning> {
+        self.ballots.normalised.iter().map(|owner| upper_s(*owner))
+    }
+
     /// Where it stands.
     pub fn status(&self) -> Status {
         Status {
@@ -169,7 +176,7 @@ impl State {
                 self.proof.is_some()
                     || self.deployed.is_some()
                     || !self.signed.is_empty()
-                    || !self.ballots.approvals.is_empty()
+                    || !self.ballots.is_empty()
                     || self.scheduled.is_some(),
                 self.signing.is_some(),
             ),

@@ -329,6 +329,7 @@ impl Run<'_> {
         Ok(Asking {
             consent,
             act: "signing",
+            consents: Vec::new(),
         })
     }
 

@@ -13,7 +13,7 @@ use super::{Errand, UpgradeError};
 use crate::chain::{Call, Chain, Filling, Quote};
 use crate::code::Code;
 use crate::safe::effects::Carried;
-use crate::signer::{Consent, Fact, Name};
+use crate::signer::{Consent, Fact, Name, SafeConsent};
 
 /// Nobody was asked when consent took no longer than this.
 const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ pub(super) struct Asking {
     pub(super) consent: Consent,
     /// What did not happen when the answer is no.
     pub(super) act: &'static str,
+    /// What owners of a Safe agree to by it.
+    pub(super) consents: Vec<SafeConsent>,
 }
 
 impl Run<'_> {
@@ -35,17 +37,19 @@ impl Run<'_> {
         (errand, asking): (Option<Errand>, Asking),
     ) -> Result<(), UpgradeError> {
         super::point("sign.a");
+        self.world.check_consents(self.limits, &asking.consents)?;
         let filling = Filling {
             fees: self.limits.fees,
             nonce: self.limits.nonce,
         };
         let quote = chain.fill(from, call, filling).await?;
         let filled = Instant::now();
-        self.agree(&quote, asking)?;
+        let consents = self.agree(&quote, asking)?;
         // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
         if filled.elapsed() > CONSENT_AT_ONCE {
             chain.recheck().await?;
         }
+        self.world.admit_consents(self.limits, &consents)?;
         if let Some(errand) = errand {
             super::point("errand.a");
             self.record(Event::SafeErrand { errand })?;
@@ -65,7 +69,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn agree(&self, quote: &Quote, asking: Asking) -> Result<(), UpgradeError> {
+    /// Asks; gives what owners of a Safe agree to by it.
+    fn agree(&self, quote: &Quote, asking: Asking) -> Result<Vec<SafeConsent>, UpgradeError> {
         let mut consent = asking.consent;
         consent.effects = self
             .upgrade
@@ -75,7 +80,7 @@ impl Run<'_> {
         consent.decisions = decisions(&consent.effects, &self.limits.accepted);
         consent.facts.extend(figures(quote));
         if self.world.ask.consent(&consent)? {
-            return Ok(());
+            return Ok(asking.consents);
         }
         Err(UpgradeError::Declined {
             what: asking.act.to_owned(),

@@ -322,13 +322,16 @@ fn i1_to_i11_i17_malformed_files_are_refused_with_3_and_nothing_changes() {
     for (what, range, with) in [
         ("I15 r zero", 0..32, vec![0; 32]),
         ("I15 s zero", 32..64, vec![0; 32]),
-        ("I15 s high", 32..64, high.to_vec()),
         ("I15 v other", 64..65, vec![35]),
     ] {
         let mut bytes = signature.to_vec();
         bytes[range].copy_from_slice(&with);
         desk.refuses(what, hex::encode(bytes), 3, code);
     }
+    // With the upper s and the parity of the lower one it is nobody's who owns the Safe.
+    let mut bytes = signature.to_vec();
+    bytes[32..64].copy_from_slice(&high);
+    desk.refuses("I15 s high", hex::encode(bytes), 5, "SIGNATURE_REFUSED");
 
     let before = desk.proposal();
     let fifo = desk.home.join("fifo");

@@ -45,6 +45,7 @@ mod library_examples;
 #[cfg(feature = "failpoints")]
 mod lies;
 mod newcomers;
+mod one_digest;
 mod own_knowledge;
 mod owners;
 mod peers;

@@ -536,7 +536,9 @@ fn m23_a_key_signs_one_transaction_for_each_nonce_of_a_safe() {
     second.compose = world.file("another.yml", text);
     second.hash = world.hash_with(text);
     second.with("prepare", &["--supersede"]).exits(0);
-    let refused = sign(&second, &second.dir.join("proposal.json"), 0).exits(5);
+    let refused = sign(&second, &second.dir.join("proposal.json"), 0)
+        .exits(6)
+        .says("ALREADY_SIGNED");
     let earlier = proposal(&first)["safe"]["digests"]["safe_tx"]
         .as_str()
         .unwrap()

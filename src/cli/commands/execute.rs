@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use clap::Args;
 
 use super::advance;
-use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Reviewed, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -38,6 +38,8 @@ pub(in crate::cli) struct Execute {
     #[command(flatten)]
     key: Key,
     #[command(flatten)]
+    reviewed: Reviewed,
+    #[command(flatten)]
     agree: Agree,
 }
 
@@ -49,6 +51,7 @@ impl Execute {
             notices: Some(&self.notices),
             settle: Some(&self.settle),
             key: Some(&self.key),
+            reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
             ..Typed::default()
         };

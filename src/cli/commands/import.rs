@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{CollectError, Inserted, Merged, Offer, collect};
 use crate::text::argument;
-use crate::upgrade::{Ceremony, Document, Stop, Subject, UpgradeError};
+use crate::upgrade::{Ceremony, Document, Stop, Subject, UpgradeError, upper_s};
 
 /// Longest file that is read: a proposal with its manifests.
 const MAX_BYTES: u64 = 2 << 20;
@@ -61,6 +61,7 @@ impl Import {
             taken: Vec::new(),
             lines: Vec::new(),
             refused: Vec::new(),
+            normalised: Vec::new(),
         };
         for (file, offers) in read {
             let merged = subject.import(offers, &file)?;
@@ -115,6 +116,8 @@ struct Told {
     taken: Vec<Value>,
     lines: Vec<(String, Option<String>)>,
     refused: Vec<String>,
+    /// Whose signature had the upper s.
+    normalised: Vec<Address>,
 }
 
 impl Told {
@@ -139,10 +142,20 @@ impl Told {
             ),
         };
         let (source, rejects) = (one.source, one.safe_tx_hash == self.rejection);
-        self.taken
-            .push(json!({"file": file, "source": source, "owner": owner, "outcome": outcome, "rejects": rejects}));
+        self.taken.push(
+            json!({"file": file, "source": source, "owner": owner, "outcome": outcome, "rejects": rejects,
+                "normalised": one.normalised}),
+        );
         let what = if rejects { " for the REJECTION" } else { "" };
-        let told = format!("{words}{what} ({file}: {source})");
+        let lower = if one.normalised {
+            "; its s was the upper one, and counts as the lower"
+        } else {
+            ""
+        };
+        let told = format!("{words}{what} ({file}: {source}{lower})");
+        if one.normalised {
+            self.normalised.push(owner);
+        }
         self.lines.push((owner.to_string(), Some(told)));
     }
 
@@ -180,6 +193,9 @@ fn report(session: &Session, subject: &Subject, ceremony: &Ceremony, told: Told)
     report.know(status, &subject.path());
     session.locate_in(&mut report, subject);
     report.message = format!("{} signatures for {}", told.taken.len(), ceremony.hash());
+    report
+        .warnings
+        .extend(told.normalised.iter().map(|owner| upper_s(*owner)));
     report.data = Some(json!({ "safeTxHash": ceremony.hash(), "signatures": told.taken }));
     report.next = Some(next(session, subject, if enough { "execute" } else { "sign" }));
     report

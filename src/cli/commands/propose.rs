@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::agree;
-use crate::cli::args::{Agree, KeySource, Notices, Which};
+use crate::cli::args::{Agree, KeySource, Notices, Reviewed, Which};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
@@ -13,10 +13,10 @@ use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
 use crate::cli::view;
 use crate::code::Code;
-use crate::safe::Inserted;
 use crate::safe::service::{Act, Notice, Origin, Published, Service, ServiceTx};
+use crate::safe::{Inserted, Merged};
 use crate::signer::{Fact, Name};
-use crate::upgrade::{Ballot, Subject, UpgradeError, Warning};
+use crate::upgrade::{Ballot, Paper, Subject, UpgradeError, Warning, upper_s};
 
 /// Put the Safe transaction and its signatures on the Safe Transaction Service, where Safe{Wallet} shows them
 ///
@@ -41,6 +41,8 @@ pub(in crate::cli) struct Propose {
     #[command(flatten)]
     key: KeySource,
     #[command(flatten)]
+    reviewed: Reviewed,
+    #[command(flatten)]
     agree: Agree,
 }
 
@@ -49,11 +51,14 @@ impl Propose {
         let typed = Typed {
             notices: Some(&self.notices),
             source: Some(&self.key),
+            reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
             ..Typed::default()
         };
         let settings = session.settings(typed)?;
         let mut subject = session.subject(&self.which)?;
+        let paper = if self.reject { Paper::Rejection } else { Paper::Approval };
+        subject.expect(&settings.limits, paper)?;
         let (plan, ceremony) = subject.ceremony()?;
         let ballot = ceremony.ballot(self.reject).clone();
         let what = match &plan.code {
@@ -74,7 +79,11 @@ impl Propose {
             .iter()
             .filter(|one| matches!(one.outcome, Ok(Inserted::New(_))))
             .count();
-        Ok(self.report(session, &subject, (&service, &ballot, &published, taken)))
+        let mut report = self.report(session, &subject, (&service, &ballot, &published, taken));
+        report
+            .warnings
+            .extend(merged.iter().filter_map(Merged::upper_s).map(upper_s));
+        Ok(report)
     }
 
     fn report(

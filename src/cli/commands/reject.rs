@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::args::{Agree, Key, Multisig, Reach, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Reach, Reviewed, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -29,6 +29,8 @@ pub(in crate::cli) struct Reject {
     #[command(flatten)]
     key: Key,
     #[command(flatten)]
+    reviewed: Reviewed,
+    #[command(flatten)]
     agree: Agree,
 }
 
@@ -39,6 +41,7 @@ impl Reject {
             settle: Some(&self.settle),
             safe: Some(&self.safe),
             key: Some(&self.key),
+            reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
             ..Typed::default()
         };

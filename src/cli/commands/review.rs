@@ -117,7 +117,7 @@ impl Review {
         view::page(&mut report.page, &review);
         report.know(seen.state.status(), &seen.proposal);
         seen.locate(&mut report);
-        report.next = Some(next(session, &seen, &review));
+        report.next = Some(next(session, (&seen, self.reject), &review));
         report.data = serde_json::to_value(&review).ok();
         report.warnings.clone_from(&review.warnings);
         conclude(&mut report, session, &review.problems);
@@ -238,20 +238,31 @@ fn conclude(report: &mut Report, session: &Session, problems: &[Problem]) {
 }
 
 /// What comes after a review that found nothing.
-fn next(session: &Session, seen: &Seen, review: &review::Review) -> String {
+fn next(session: &Session, (seen, rejects): (&Seen, bool), review: &review::Review) -> String {
     let command = match (&review.asked.route, &review.safe) {
         (Route::Safe { .. }, Some(safe)) => {
             let enough = u64::try_from(safe.counted).is_ok_and(|counted| counted >= safe.info.threshold);
-            if enough && matches!(review.simulation, Trial::Succeeds { queued: false, .. }) {
-                "execute"
-            } else {
-                "sign"
-            }
+            let goes = enough && matches!(review.simulation, Trial::Succeeds { queued: false, .. });
+            let command = match (goes, rejects) {
+                (true, false) => "execute",
+                (true, true) => "reject",
+                (false, false) => "sign",
+                (false, true) => "sign --reject",
+            };
+            return reviewed(seen.command(session, command), review);
         }
         (Route::Eoa { .. }, _) => "execute",
         _ => "wait",
     };
     seen.command(session, command)
+}
+
+/// The command, for nothing but what was reviewed: another could stand in the file by then.
+fn reviewed(command: String, review: &review::Review) -> String {
+    match &review.hashes {
+        Some(hashes) => format!("{command} --expect-safe-tx-hash {}", hashes.safe_tx),
+        None => command,
+    }
 }
 
 fn batch(path: &Path) -> Result<(Batch, Checksum), CliError> {

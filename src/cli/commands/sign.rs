@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Reach, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Reach, Reviewed, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
@@ -55,6 +55,8 @@ pub(in crate::cli) struct Sign {
     #[command(flatten)]
     key: Key,
     #[command(flatten)]
+    reviewed: Reviewed,
+    #[command(flatten)]
     agree: Agree,
 }
 
@@ -67,6 +69,7 @@ impl Sign {
             safe: Some(&self.safe),
             notices: Some(&self.notices),
             key: Some(&self.key),
+            reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
             ..Typed::default()
         };

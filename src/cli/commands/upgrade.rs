@@ -59,6 +59,7 @@ impl Upgrade {
     /// What settings are made from.
     pub(in crate::cli) const fn typed(&self) -> Typed<'_> {
         Typed {
+            reviewed: None,
             reach: Some(&self.reach),
             safe: Some(&self.safe),
             notices: Some(&self.notices),

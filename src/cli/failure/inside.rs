@@ -3,15 +3,13 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use alloy::primitives::U256;
-
 use super::outside::transaction;
 use super::{Next, Verdict, verdict};
 use crate::cli::ask::CONSENT_FLAG;
 use crate::cli::exit::Exit;
 use crate::code::Code;
 use crate::fsutil::{FsError, HoldError};
-use crate::signer::{AskError, KmsError, LedgerError, RecordError, SignerError};
+use crate::signer::{AskError, EarlierConsent, KmsError, LedgerError, RecordError, SignerError};
 use crate::text::quote;
 use crate::upgrade::JournalError;
 
@@ -65,7 +63,7 @@ pub(super) fn signer(error: &SignerError) -> Verdict {
             Code::AuthUnsigned,
             "nothing was signed or sent; run again".to_owned(),
         ),
-        SignerError::AlreadySigned { nonce, .. } => return already_signed(*nonce),
+        SignerError::AlreadySigned(earlier) => return already_signed(earlier),
         SignerError::NoSignature(_) | SignerError::WrongSignature { .. } => return wrong_signature(),
         SignerError::OtherKey { expected, .. } => (
             Exit::Verify,
@@ -163,14 +161,16 @@ fn restore(path: &Path) -> String {
     )
 }
 
-fn already_signed(nonce: U256) -> Verdict {
+fn already_signed(earlier: &EarlierConsent) -> Verdict {
+    let code = Code::AlreadySigned;
+    let EarlierConsent { digest, nonce, .. } = earlier;
     verdict(
-        Exit::Verify,
-        Code::AlreadySigned,
+        Exit::State,
+        code,
         Next::Look,
         format!(
-            "sign nothing else for nonce {nonce}: whoever has the first signature can still use it; to give that one up, \
-             sign the rejection of nonce {nonce}"
+            "agree to nothing else for nonce {nonce}: whoever has the first agreement can still use it; to give that one \
+             up, sign the rejection of nonce {nonce}; `--accept {code}={digest}` goes on although that one was agreed to"
         ),
     )
 }

@@ -365,6 +365,10 @@ pub(super) fn decision(exit: Exit, code: Code) -> Verdict {
             Next::Again,
             "check address and chain id: what is a Safe on one chain can be nothing, or somebody else's, on another",
         ),
+        Code::SafeRejecting => (
+            Next::Command("reject"),
+            "go on with the rejection by `countersign reject`; other owners sign it by `countersign sign --reject`",
+        ),
         Code::KmsOffchain => (Next::Look, "use Phala Cloud's own tools for this CVM"),
         Code::NothingToApprove => (
             Next::Again,

@@ -446,17 +446,18 @@ fn signers() -> Vec<(SignerError, Exit, &'static str)> {
             "STORAGE_FULL",
         ),
         (
-            SignerError::AlreadySigned {
-                earlier: B256::ZERO,
+            SignerError::AlreadySigned(Box::new(crate::signer::EarlierConsent {
+                owner: Address::ZERO,
+                digest: B256::ZERO,
                 nonce: alloy::primitives::U256::from(12),
                 safe: Address::ZERO,
-                at: jiff::Timestamp::UNIX_EPOCH,
-            },
-            Exit::Verify,
+                how: text(),
+            })),
+            Exit::State,
             "ALREADY_SIGNED",
         ),
         (
-            SignerError::NoSignature(crate::safe::SignatureError::HighS),
+            SignerError::NoSignature(crate::safe::SignatureError::Unrecoverable),
             Exit::Verify,
             "SIGNATURE_MISMATCH",
         ),

@@ -120,6 +120,17 @@ pub struct Merged {
     pub safe_tx_hash: B256,
     /// Whether it is in the set now, or why not.
     pub outcome: Result<Inserted, NotMerged>,
+    /// It had the upper of the two values of s; the lower is what counts.
+    pub normalised: bool,
+}
+
+impl Merged {
+    /// Whose signature counts although it came with the upper of the two values of s.
+    pub fn upper_s(&self) -> Option<Address> {
+        let (Inserted::New(owner) | Inserted::Same(owner) | Inserted::Kept(owner) | Inserted::Replaced(owner)) =
+            self.outcome.as_ref().ok()?;
+        self.normalised.then_some(*owner)
+    }
 }
 
 /// Why a signature that could be read is not taken. Each of them means: stop and look.
@@ -195,6 +206,7 @@ pub fn merge(set: &mut SignatureSet, tx: &SafeTx, offers: Vec<Offer>, owners: &B
     let mut one = |offer: Offer| Merged {
         source: offer.source,
         safe_tx_hash: tx.hash(),
+        normalised: offer.signature.has_upper_s(),
         outcome: insert((set, tx), offer, owners, &mut guess),
     };
     offers.into_iter().map(&mut one).collect()

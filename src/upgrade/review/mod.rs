@@ -518,6 +518,7 @@ pub async fn review(
     proposal.verify()?;
     let ceremony = state.ceremony()?;
     let mut review = paper::review(&proposal, ceremony.as_ref(), (question, &limits.trust))?;
+    review.warnings.extend(state.signature_remarks());
     review.judge_state(state, limits, question);
     if limits.offline {
         review.stay_offline(ceremony.is_some());
