@@ -216,6 +216,10 @@ codes! {
     CommitHostMismatch = "COMMIT_HOST_MISMATCH", Stop, "The commit link leads to another host.";
     UpdatePending = "UPDATE_PENDING", Decision, "Another update of the CVM waits for its commit, and preparing this one ends it.";
     StateInGit = "STATE_IN_GIT", Note, "Git tracks files of a state directory that may hold secrets.";
+    OwnUpdatePending = "OWN_UPDATE_PENDING", Decision, "Another upgrade of this machine waits for its commit on the same CVM, and preparing this one ends it.";
+    NeighboursUnread = "NEIGHBOURS_UNREAD", Note, "Some directories of other upgrades here could not be read.";
+    SafeNonceTakenHere = "SAFE_NONCE_TAKEN_HERE", Decision, "Another upgrade of this machine has chosen the Safe's nonce.";
+    SafeNonceFar = "SAFE_NONCE_FAR", Decision, "The Safe's nonce is far ahead of its own, and nobody here knows what comes before it.";
     PendingUnknown = "PENDING_UNKNOWN", Note, "Phala Cloud does not say which updates wait for their commit.";
     OperationInProgress = "OPERATION_IN_PROGRESS", State, "An operation is under way on the CVM.";
     AppliedAtOnce = "APPLIED_AT_ONCE", Stop, "Phala Cloud carried the change out at once instead of preparing it.";
@@ -533,6 +537,9 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::BaseUnknown,
     Code::HashUnverifiable,
     Code::HashWasRevoked,
+    Code::OperationPendingSame,
+    Code::SafeNonceFar,
+    Code::SafeNonceTakenHere,
     Code::SafeUnknownCode,
     Code::UpgradesDisabled,
     Code::CvmDeleted,

@@ -77,6 +77,15 @@ impl Ask for Person<'_> {
             .map_err(AskError::Io)
     }
 
+    fn can_agree(&self) -> Result<(), AskError> {
+        if self.yes || self.out.interactive() {
+            return Ok(());
+        }
+        Err(AskError::Nobody(format!(
+            "signing, sending and committing have to be agreed to with {CONSENT_FLAG}"
+        )))
+    }
+
     fn tell(&self, news: &str) {
         self.out.progress(news);
     }

@@ -294,6 +294,7 @@ impl Outside<'_> {
             allow_unpinned: self.settings.allow_unpinned,
             signer: self.signer.as_ref(),
             unlock: &self.settings.unlock,
+            root: Path::new(ROOT),
             record: self.settings.record.as_deref(),
             ask: &self.person,
         }

@@ -162,6 +162,17 @@ pub fn remove(path: &Path) -> Result<(), FsError> {
     }
 }
 
+/// Whether [`write()`] could put a file there: nothing is there, or a regular file.
+///
+/// # Errors
+/// Something else is there, or it cannot be looked at.
+pub fn check_place(path: &Path) -> Result<(), FsError> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        found => found.and_then(|metadata| check_regular(&metadata)).at("write", path),
+    }
+}
+
 /// Names of the entries of a directory, sorted; a missing directory has none.
 ///
 /// # Errors

@@ -70,6 +70,13 @@ pub trait Ask: Send + Sync {
     /// # Errors
     /// There is nobody to ask and consent was not given in advance.
     fn consent(&self, what: &Consent) -> Result<bool, AskError>;
+    /// Whether consent can be had at all: somebody is there to ask, or gave it in advance.
+    ///
+    /// # Errors
+    /// There is nobody to ask and consent was not given in advance.
+    fn can_agree(&self) -> Result<(), AskError> {
+        Ok(())
+    }
     /// Something happened that a person wants to see.
     fn tell(&self, news: &str);
 }

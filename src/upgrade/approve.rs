@@ -86,20 +86,7 @@ impl Run<'_> {
                 format!("{owner} has to sign, and no key was named"),
             ));
         };
-        if address != owner {
-            return Err(UpgradeError::Stop(Box::new(Stop {
-                code: Code::SignerNotOwner,
-                what: "signer".to_owned(),
-                expected: owner.to_string(),
-                found: address.to_string(),
-                details: vec![if owner == plan.app_state.owner {
-                    "only the app's owner can change its policy".to_owned()
-                } else {
-                    "only whom the app was offered to can accept it".to_owned()
-                }],
-                origin: None,
-            })));
-        }
+        refuse_other_key(plan, address)?;
         let calls = self.upgrade.state().calls();
         let [call] = calls.as_slice() else {
             return Err(UpgradeError::decide(
@@ -209,6 +196,26 @@ impl Run<'_> {
             source: None,
         })
     }
+}
+
+/// Only whose authority it needs can sign.
+pub(super) fn refuse_other_key(plan: &Plan, address: Address) -> Result<(), UpgradeError> {
+    let owner = plan.actor.address;
+    if address == owner {
+        return Ok(());
+    }
+    Err(UpgradeError::Stop(Box::new(Stop {
+        code: Code::SignerNotOwner,
+        what: "signer".to_owned(),
+        expected: owner.to_string(),
+        found: address.to_string(),
+        details: vec![if owner == plan.app_state.owner {
+            "only the app's owner can change its policy".to_owned()
+        } else {
+            "only whom the app was offered to can accept it".to_owned()
+        }],
+        origin: None,
+    })))
 }
 
 /// The hash, where allowing it is all that changes: the app's state then says whether that is in force.

@@ -8,9 +8,10 @@ use super::approve::check_code;
 use super::drive::Run;
 use super::event::Event;
 use super::handover::{Taken, registration};
+use super::neighbours::Neighbours;
 use super::plan::known_pending;
 use super::target::Target;
-use super::{Outcome, Pending, UpgradeError};
+use super::{CodeChange, Outcome, Pending, UpgradeError};
 use crate::chain::{Chain, Proof, ProofFailure};
 use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
 use crate::code::Code;
@@ -258,7 +259,7 @@ impl Run<'_> {
             .flatten()
             .find(|update| code.is_of_this_cvm(update) && update.compose_hash != Some(self.hash()));
         match other {
-            None => Ok(()),
+            None => self.refuse_to_end_own(&code),
             Some(update) => Err(UpgradeError::decide(
                 Code::UpdatePending,
                 format!(
@@ -268,6 +269,21 @@ impl Run<'_> {
                         .map_or_else(|| "unknown hash".to_owned(), |hash| hash.to_string())
                 ),
             )),
+        }
+    }
+
+    /// The same of another upgrade of this machine that was prepared after this one.
+    fn refuse_to_end_own(&self, code: &CodeChange) -> Result<(), UpgradeError> {
+        let own = self.upgrade.state().prepared.as_ref();
+        let neighbours = Neighbours::around(self.upgrade.dir(), self.world.root);
+        match neighbours.waiting(code, Timestamp::now()) {
+            Some((other, warning))
+                if own.is_some_and(|own| own.at < other.at && own.hash != other.hash)
+                    && !self.limits.accepted.covers(warning.code, None) =>
+            {
+                Err(UpgradeError::decide(warning.code, warning.text))
+            }
+            _ => Ok(()),
         }
     }
 

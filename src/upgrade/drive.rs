@@ -251,7 +251,10 @@ impl Run<'_> {
 
     async fn step(&mut self, step: Step, goal: Goal) -> Result<Outcome, UpgradeError> {
         match step {
-            Step::Prepare => self.prepare().await,
+            Step::Prepare => {
+                self.refuse_beforehand(goal).await?;
+                self.prepare().await
+            }
             Step::Verify => self.verify().await,
             Step::Freeze | Step::Approve if self.upgrade.follows() => self.follow(goal).await,
             Step::Freeze => self.freeze().await,

@@ -14,6 +14,7 @@ use super::consent::of_safe;
 use super::document::Subject;
 use super::drive::{Run, Upgrade};
 use super::event::Event;
+use super::neighbours::Neighbours;
 use super::one_digest::consents;
 use super::transact::Asking;
 use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World, nonce};
@@ -107,7 +108,10 @@ impl Subject {
         }
         let parent = &ceremony.approval.tx;
         let wish = limits.safe_nonce.map(|nonce| nonce.max(now.nonce));
-        let chosen = nonce::choose(world, &now, (wish, &[parent.approve_hash_call()])).await?;
+        let path = self.path();
+        let neighbours = Neighbours::around(path.parent().unwrap_or(&path), world.root);
+        let taken = neighbours.nonces((now.chain_id, now.address));
+        let chosen = nonce::choose(world, &now, (wish, &[parent.approve_hash_call()]), &taken).await?;
         let tx = approval(parent, domain(&now), chosen.nonce).map_err(super::ceremony::refused)?;
         let frozen = Frozen {
             domain: *tx.domain(),

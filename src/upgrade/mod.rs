@@ -12,6 +12,7 @@ mod apps;
 mod authority;
 mod ballot;
 mod base;
+mod beforehand;
 mod carried;
 mod ceremony;
 mod commit;
@@ -33,6 +34,7 @@ mod handover;
 mod in_use;
 mod journal;
 mod multisig;
+mod neighbours;
 mod newcomer;
 mod nonce;
 mod one_digest;
@@ -81,6 +83,7 @@ use crate::signer::{Ask, Signer, Source, Unlock};
 pub use accepted::{AcceptError, Acceptance, Accepted};
 pub use apps::{APPS_FILE, AppIntent, Apps, by_app};
 pub use authority::{Actor, TimelockChoice, TimelockPlan};
+pub use beforehand::look_ahead;
 pub use ceremony::{
     Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage, upper_s,
 };
@@ -216,6 +219,8 @@ pub struct World<'a> {
     pub signer: Option<&'a Source>,
     /// How keystores open.
     pub unlock: &'a Unlock,
+    /// Below this directory upgrades of this machine are kept.
+    pub root: &'a Path,
     /// Where this machine remembers which Safe transactions its keys signed.
     pub record: Option<&'a Path>,
     /// The person, or what stands for one.

@@ -5,11 +5,13 @@ use std::cmp::Ordering;
 use alloy::primitives::{Address, B256, Bytes, U256};
 
 use super::ballot::{Book, check_ballot, in_words, judge, same_code, same_hash, sign_ballot};
+use super::beforehand::agreed;
 use super::ceremony::{Ballot, Ceremony, Frozen, Paper, Stage};
 use super::consent::{approved_by, of_safe};
 use super::drive::Run;
 use super::errand::Errand;
 use super::event::Event;
+use super::neighbours::{self, Neighbours};
 use super::one_digest::expect_safe_tx;
 use super::together::By;
 use super::transact::Asking;
@@ -73,13 +75,17 @@ impl Run<'_> {
     /// The nonce that was named, or the first one that is free.
     async fn free_nonce(&mut self, info: &SafeInfo, calls: &[Call]) -> Result<U256, UpgradeError> {
         let wish = self.limits.safe_nonce;
-        if let Some(nonce) = wish.filter(|nonce| *nonce < info.nonce) {
-            return Err(UpgradeError::decide(
-                Code::SafeNonceTaken,
-                format!("nonce {nonce} of the Safe is used up; its next one is {}", info.nonce),
-            ));
+        let neighbours = Neighbours::around(self.upgrade.dir(), self.world.root);
+        let taken = neighbours.nonces((info.chain_id, info.address));
+        if let Some(nonce) = wish {
+            let used = Some(nonce::used_up(info, nonce)).filter(|_| nonce < info.nonce);
+            let held = taken.get(&nonce).map(|dir| neighbours::taken(nonce, dir));
+            let held = held.filter(|held| !agreed(self.limits, held.code, nonce));
+            if let Some(doubt) = used.or(held) {
+                return Err(UpgradeError::decide(doubt.code, doubt.text));
+            }
         }
-        let chosen = nonce::choose(self.world, info, (wish, calls)).await?;
+        let chosen = nonce::choose(self.world, info, (wish, calls), &taken).await?;
         for remark in chosen.remarks {
             self.warn(remark.code, remark.text);
         }

@@ -2,6 +2,8 @@
 //! Service, where somebody named one. The service is a notice board: what it says can make a transaction wait, and
 //! nothing worse, so that without it, or when it lies, the Safe's own nonce is taken and that is said.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use alloy::primitives::U256;
@@ -32,7 +34,13 @@ struct Board<'a> {
     info: &'a SafeInfo,
     waiting: Vec<ServiceTx>,
     next: NextNonce,
+    /// The nonce that is taken.
+    nonce: U256,
+    taken: &'a Taken,
 }
+
+/// Nonces of a Safe that other upgrades of this machine have chosen, and which upgrades.
+pub(super) type Taken = BTreeMap<U256, PathBuf>;
 
 /// Chooses the nonce of a Safe transaction that makes `calls`; `wish` is the one that a person named. The service is
 /// asked only where one was named or a key for Safe's own is there.
@@ -43,6 +51,7 @@ pub(super) async fn choose(
     world: &World<'_>,
     info: &SafeInfo,
     (wish, calls): (Option<U256>, &[Call]),
+    taken: &Taken,
 ) -> Result<Chosen, UpgradeError> {
     let policy = RetryPolicy {
         attempts: ATTEMPTS,
@@ -57,17 +66,43 @@ pub(super) async fn choose(
                 nonce,
                 remarks: Vec::new(),
             },
-            None => unseen(info, wish, &not_asked(info)),
+            None => unseen(info, wish, (&not_asked(info), taken)),
         });
     };
-    match Board::read(&service, info, wish).await {
+    match Board::read(&service, info, (wish, taken)).await {
         Ok(board) => Ok(board.choose(wish, calls)),
-        Err(error) => Ok(unseen(
-            info,
-            wish,
-            &format!("{} could not be relied on ({error})", service.host()),
-        )),
+        Err(error) => {
+            let why = format!("{} could not be relied on ({error})", service.host());
+            Ok(unseen(info, wish, (&why, taken)))
+        }
     }
+}
+
+/// A nonce that the Safe has used.
+pub(super) fn used_up(info: &SafeInfo, nonce: U256) -> Warning {
+    remark(
+        Code::SafeNonceTaken,
+        format!("nonce {nonce} of the Safe is used up; its next one is {}", info.nonce),
+    )
+}
+
+/// The first nonce from this one on that nothing holds, here or, by `is_held`, elsewhere.
+fn free(first: U256, taken: &Taken, is_held: impl Fn(U256) -> bool) -> U256 {
+    let mut nonce = first;
+    while taken.contains_key(&nonce) || is_held(nonce) {
+        nonce = nonce.saturating_add(U256::ONE);
+    }
+    nonce
+}
+
+/// That nonces were passed over which other upgrades here have chosen.
+fn passed_over(first: U256, nonce: U256, taken: &Taken) -> Option<Warning> {
+    let (held, dir) = taken.range(first..nonce).next()?;
+    let text = format!(
+        "`{}` has chosen nonce {held} of the Safe: nonce {nonce} is taken here, and waits for those before it",
+        dir.display()
+    );
+    Some(remark(Code::SafeNonceTakenHere, text))
 }
 
 fn not_asked(info: &SafeInfo) -> String {
@@ -77,12 +112,16 @@ fn not_asked(info: &SafeInfo) -> String {
 }
 
 /// The Safe's own nonce, or the one that was named.
-fn unseen(info: &SafeInfo, wish: Option<U256>, why: &str) -> Chosen {
-    let nonce = wish.unwrap_or(info.nonce);
+fn unseen(info: &SafeInfo, wish: Option<U256>, (why, taken): (&str, &Taken)) -> Chosen {
+    let nonce = wish.unwrap_or_else(|| free(info.nonce, taken, |_| false));
+    let passed = passed_over(info.nonce, nonce, taken).filter(|_| wish.is_none());
     let text = format!("whether other transactions wait for nonce {nonce} of the Safe is not known: {why}");
     Chosen {
         nonce,
-        remarks: vec![remark(Code::SafeQueueUnseen, text)],
+        remarks: passed
+            .into_iter()
+            .chain([remark(Code::SafeQueueUnseen, text)])
+            .collect(),
     }
 }
 
@@ -115,7 +154,11 @@ pub(super) fn owners_queued(info: &SafeInfo, waiting: &[ServiceTx], nonce: U256)
 }
 
 impl<'a> Board<'a> {
-    async fn read(service: &Service, info: &'a SafeInfo, wish: Option<U256>) -> Result<Self, ServiceError> {
+    async fn read(
+        service: &Service,
+        info: &'a SafeInfo,
+        (wish, taken): (Option<U256>, &'a Taken),
+    ) -> Result<Self, ServiceError> {
         let safe = info.address;
         let mut waiting = service.queue(safe, info.nonce).await?;
         let domain = domain(info);
@@ -128,17 +171,30 @@ impl<'a> Board<'a> {
             let by_owner = tx.confirmed().any(|one| info.owners.contains(&one));
             tx.trusted = by_owner || tx.delegate.is_some();
         }
-        let nonce = wish.unwrap_or_else(|| next_nonce(info.nonce, &waiting).nonce);
+        let held = |nonce| {
+            waiting
+                .iter()
+                .any(|tx| tx.holds_its_nonce() && tx.fields.nonce == nonce)
+        };
+        let nonce = wish.unwrap_or_else(|| free(info.nonce, taken, held));
         // What nobody signed holds no nonce, and becomes a competitor when somebody signs it.
         let there = service.by_nonce(safe, nonce).await?;
         waiting.extend(there.into_iter().filter(|tx| !tx.trusted));
         let next = next_nonce(info.nonce, &waiting);
-        Ok(Self { info, waiting, next })
+        Ok(Self {
+            info,
+            waiting,
+            next,
+            nonce,
+            taken,
+        })
     }
 
     fn choose(&self, wish: Option<U256>, calls: &[Call]) -> Chosen {
-        let nonce = wish.unwrap_or(self.next.nonce);
+        let nonce = self.nonce;
+        let passed = passed_over(self.info.nonce, nonce, self.taken).filter(|_| wish.is_none());
         let remarks = [
+            passed,
             self.same(calls),
             self.before(nonce),
             owners_queued(self.info, &self.waiting, nonce),
@@ -201,6 +257,6 @@ impl<'a> Board<'a> {
     fn gap_before(&self, nonce: U256) -> Option<Warning> {
         let first = self.next.nonce;
         let text = format!("nobody proposed nonce {first} of the Safe: nonce {nonce} waits for it");
-        (first < nonce).then(|| remark(Code::SafeNonceGap, text))
+        (first < nonce && !self.taken.contains_key(&first)).then(|| remark(Code::SafeNonceGap, text))
     }
 }

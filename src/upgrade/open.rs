@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::beforehand::agreed;
 use super::drive::Upgrade;
 use super::event::{Event, Identity};
+use super::findings::Warning;
 use super::gitignore::{self, Holds};
 use super::journal::{Entry, FleetJournal, Found, Journal, JournalError, SCHEMA};
 use super::plan::is_of;
@@ -247,8 +249,19 @@ fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Resul
         return Ok(());
     }
     let under_way = before.is_some_and(|state| state.preparing || state.prepared.is_some());
-    let own = |code: Code| code == Code::UpdatePending && (limits.supersede || under_way);
-    if let Some(blocker) = plan.blockers.iter().find(|blocker| !own(blocker.code)) {
+    let own = |blocker: &Warning| match blocker.code {
+        Code::UpdatePending => limits.supersede || under_way,
+        Code::OwnUpdatePending => limits.supersede || under_way || limits.accepted.covers(blocker.code, None),
+        // The second of two equal operations is somebody's decision, about the one that waits.
+        Code::OperationPendingSame => plan
+            .same_waiting()
+            .all(|id| limits.accepted.covers(blocker.code, Some(&id))),
+        Code::SafeNonceFar | Code::SafeNonceTakenHere => limits
+            .safe_nonce
+            .is_some_and(|nonce| agreed(limits, blocker.code, nonce)),
+        _ => false,
+    };
+    if let Some(blocker) = plan.blockers.iter().find(|blocker| !own(blocker)) {
         return Err(UpgradeError::Blocked {
             code: blocker.code,
             message: blocker.text.clone(),

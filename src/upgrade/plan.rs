@@ -589,7 +589,7 @@ pub(super) fn is_of(update: &PendingUpdate, uuid: Option<&str>) -> bool {
     }
 }
 
-fn same_uuid(one: &str, other: &str) -> bool {
+pub(super) fn same_uuid(one: &str, other: &str) -> bool {
     use super::target::plain;
     plain(one) == plain(other)
 }

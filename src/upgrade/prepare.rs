@@ -16,9 +16,9 @@ use crate::fsutil;
 use crate::http::{Kind, Sent};
 
 /// The answer's bytes, as they came (private).
-const ANSWER_FILE: &str = "prepare.raw";
+pub(super) const ANSWER_FILE: &str = "prepare.raw";
 /// The commit token (private).
-const TOKEN_FILE: &str = "token";
+pub(super) const TOKEN_FILE: &str = "token";
 /// A commit token's life (Phala Cloud: 14 days).
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Without the server's clock its answer may be this much older than it seems.

@@ -64,6 +64,15 @@ impl Remarks {
     }
 }
 
+impl Plan {
+    /// The operations that make the plan's calls and cannot be taken over, as they are agreed to.
+    pub(super) fn same_waiting(&self) -> impl Iterator<Item = String> {
+        let all = self.waiting.iter().flat_map(|waiting| &waiting.operations);
+        let same = all.filter(|one| one.calls == self.calls && takeable(one).is_none());
+        same.map(|one| one.id.to_string())
+    }
+}
+
 /// That operations may wait which nobody here sees.
 fn unseen(waiting: &PendingOperations) -> Option<Warning> {
     let why = waiting.incomplete.as_ref()?;
@@ -198,8 +207,8 @@ impl Run<'_> {
             (true, _) => Choice::numbered(number),
             (false, Some(found)) => Choice::found(found.clone()),
             (false, None) => match same.first() {
-                Some(one) => return Err(self.refuse_beside(one)),
-                None => Choice::numbered(number),
+                Some(one) if !self.agreed_beside(one) => return Err(refuse_beside(one)),
+                _ => Choice::numbered(number),
             },
         };
         super::point("choose.a");
@@ -257,14 +266,21 @@ impl Run<'_> {
                 self.upgrade.write_proposal()?;
                 Ok(true)
             }
-            None => Err(self.refuse_beside(one)),
+            None if self.agreed_beside(one) => Ok(false),
+            None => Err(refuse_beside(one)),
         }
     }
 
-    fn refuse_beside(&self, one: &PendingOperation) -> UpgradeError {
-        let Warning { text, .. } = beside(one);
-        UpgradeError::decide(Code::OperationPendingSame, text)
+    /// Whether somebody agreed to an operation beside this one.
+    fn agreed_beside(&self, one: &PendingOperation) -> bool {
+        let id = one.id.to_string();
+        self.limits.accepted.covers(Code::OperationPendingSame, Some(&id))
     }
+}
+
+fn refuse_beside(one: &PendingOperation) -> UpgradeError {
+    let Warning { text, .. } = beside(one);
+    UpgradeError::decide(Code::OperationPendingSame, text)
 }
 
 #[cfg(test)]

@@ -535,7 +535,14 @@ fn m23_a_key_signs_one_transaction_for_each_nonce_of_a_safe() {
     second.dir = world.folder().join("another");
     second.compose = world.file("another.yml", text);
     second.hash = world.hash_with(text);
-    second.with("prepare", &["--supersede"]).exits(0);
+    let same = [
+        "--supersede",
+        "--safe-nonce",
+        "0",
+        "--accept",
+        "SAFE_NONCE_TAKEN_HERE=0",
+    ];
+    second.with("prepare", &same).exits(0);
     let refused = sign(&second, &second.dir.join("proposal.json"), 0)
         .exits(6)
         .says("ALREADY_SIGNED");

@@ -160,8 +160,10 @@ fn g7_where_nobody_can_be_asked_nothing_is_signed_and_the_flag_is_named() {
         assert!(said.contains("USAGE_CONSENT") && said.contains("--yes"), "{said}");
         flow.nothing_happened();
         assert_eq!(world.rpc().nonce(world.owner.address), 0);
+        assert_eq!(world.cloud.tokens().len(), 0, "nothing was prepared either");
         legal(&flow);
     }
+    flow.step("prepare").exits(0);
     flow.step("execute").exits(0);
     flow.step("wait").exits(0);
     let ran = Ran::of(&mut unasked(&flow, "commit")).exits(2).says("USAGE_CONSENT");

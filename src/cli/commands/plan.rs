@@ -51,6 +51,8 @@ impl Plan {
         let outside = session.outside(&settings)?;
         let mut plan = upgrade::plan(&outside.world(), &intent.value).await?;
         upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
+        let dir = upgrade::Upgrade::default_dir(Path::new(ROOT), &plan);
+        upgrade::look_ahead(&outside.world(), &mut plan, (&dir, &settings.limits)).await?;
         Ok(report(session, &plan))
     }
 }

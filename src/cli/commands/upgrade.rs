@@ -114,6 +114,7 @@ pub(super) async fn start(
     let mut plan = upgrade::plan(&world, &intent).await?;
     upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
     let dir = dir.map_or_else(|| upgrade::Upgrade::default_dir(Path::new(ROOT), &plan), Path::to_owned);
+    upgrade::look_ahead(&world, &mut plan, (&dir, &settings.limits)).await?;
     if let Some(values) = ValuesChange::find(&plan, Some(&dir), Path::new(ROOT))? {
         show(session, None, &plan);
         return match goal.0 {

@@ -45,6 +45,7 @@ pub(super) fn decision(code: Code) -> Option<(Next, &'static str)> {
     of_policy(code)
         .or_else(|| of_timelock(code))
         .or_else(|| of_new_cvm(code))
+        .or_else(|| of_a_nonce(code))
 }
 
 fn of_policy(code: Code) -> Option<(Next, &'static str)> {
@@ -137,6 +138,23 @@ fn of_new_cvm(code: Code) -> Option<(Next, &'static str)> {
     })
 }
 
+/// The same for a nonce of a Safe that was named.
+fn of_a_nonce(code: Code) -> Option<(Next, &'static str)> {
+    Some(match code {
+        Code::SafeNonceFar => (
+            Next::Without("--safe-nonce"),
+            "leave --safe-nonce out for the first nonce that is free; if others are to come before, agree to it by --accept \
+             SAFE_NONCE_FAR=NONCE",
+        ),
+        Code::SafeNonceTakenHere => (
+            Next::Without("--safe-nonce"),
+            "leave --safe-nonce out for the first nonce that is free; to compete with the other one for it, agree to that by \
+             --accept SAFE_NONCE_TAKEN_HERE=NONCE",
+        ),
+        _ => return None,
+    })
+}
+
 fn of_timelock(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
         Code::TimelockDelay => (
@@ -169,7 +187,7 @@ fn of_timelock(code: Code) -> Option<(Next, &'static str)> {
         Code::OperationPendingSame => (
             Next::Again,
             "`countersign app owner show` says what waits there; have that operation executed, or cancelled by whoever may, \
-             before this one is asked for",
+             before this one is asked for; or agree to a second one by --accept OPERATION_PENDING_SAME=ID",
         ),
         Code::OperationNumbersSpent => (
             Next::Look,

@@ -323,7 +323,7 @@ pub(super) fn decision(exit: Exit, code: Code) -> Verdict {
             Next::Step("execute", "--new-nonce"),
             "if nothing of this upgrade can still be mined, agree to a new nonce with --new-nonce",
         ),
-        Code::UpdatePending => (
+        Code::UpdatePending | Code::OwnUpdatePending => (
             Next::with("--supersede"),
             "if the other update may end by this one, agree to it with --supersede",
         ),

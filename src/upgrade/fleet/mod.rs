@@ -343,6 +343,9 @@ impl Ask for Named<'_> {
     fn secret(&self, prompt: &str) -> Result<Zeroizing<String>, AskError> {
         self.ask.secret(prompt)
     }
+    fn can_agree(&self) -> Result<(), AskError> {
+        if self.agreed { Ok(()) } else { self.ask.can_agree() }
+    }
     fn variable(&self, name: &str) -> Option<Zeroizing<String>> {
         self.ask.variable(name)
     }

@@ -14,7 +14,9 @@ use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil::point;
 use crate::text::quote_os;
+use crate::upgrade::beforehand::look_ahead_among;
 use crate::upgrade::journal::{self, FleetJournal, JournalError, SCHEMA};
+use crate::upgrade::neighbours::Neighbours;
 use crate::upgrade::{Goal, Intent, Limits, Plan, Upgrade, UpgradeError, World, plan};
 
 /// One run that prepares.
@@ -28,6 +30,8 @@ struct Run<'a> {
     skip_current: bool,
     /// Other apps are changed by the same transaction, which is chosen elsewhere.
     with_others: bool,
+    /// What else is under way on this machine.
+    neighbours: Neighbours,
 }
 
 impl Fleet {
@@ -52,6 +56,7 @@ impl Fleet {
             limits,
             skip_current: invited.skip_current,
             with_others: invited.with_others,
+            neighbours: Neighbours::around(dir, world.root),
         };
         let cvms = run.candidates(invited)?;
         let Some((first, others)) = cvms.split_first() else {
@@ -223,10 +228,11 @@ impl Run<'_> {
             },
             ..*self.world
         };
-        let planned = match planned {
+        let mut planned = match planned {
             Some(planned) => planned,
             None => plan(&own, &self.intent_of(cvm)).await?,
         };
+        look_ahead_among(&own, &mut planned, (&self.neighbours, self.limits)).await?;
         self.refuse_other_app(cvm, &planned)?;
         if self.settle_membership(cvm, &planned)? {
             return Ok(None);

@@ -295,7 +295,7 @@ pub(super) fn above(dir: &Path) -> Option<(PathBuf, String)> {
 }
 
 /// Whether the journal in `dir` is a fleet's, by how it begins.
-pub(super) fn is_fleet(dir: &Path) -> bool {
+pub(in crate::upgrade) fn is_fleet(dir: &Path) -> bool {
     start_of(dir).is_some_and(|start| start.contains(KIND))
 }
 

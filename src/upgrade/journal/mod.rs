@@ -20,7 +20,7 @@ use super::event::Event;
 use crate::fsutil::{self, AppendFile, FsError, HoldError, LineFile};
 
 use fleet::Book;
-pub(super) use fleet::{FleetJournal, FleetReading};
+pub(super) use fleet::{FleetJournal, FleetReading, is_fleet};
 use line::{Head, Record};
 
 /// File name within the directory of an upgrade or a fleet.

@@ -322,11 +322,12 @@ impl<'a> Request<'a> {
         let outside = session.outside(&settings)?;
         let found = self.how.app.find(&outside).await?;
         let world = outside.world();
-        let plan = upgrade::plan_policy(&world, &self.intent(found, &settings.limits.trust)).await?;
+        let mut plan = upgrade::plan_policy(&world, &self.intent(found, &settings.limits.trust)).await?;
         let dir = match &self.how.dir {
             Some(dir) => dir.clone(),
             None => free_dir(&plan)?,
         };
+        upgrade::look_ahead(&world, &mut plan, (&dir, &settings.limits)).await?;
         session.about(&dir);
         let begun = Upgrade::begin(&dir, plan.clone(), &settings.limits);
         show(session, begun.as_ref().ok(), &plan);

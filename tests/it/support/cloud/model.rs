@@ -213,6 +213,8 @@ pub struct Lies {
     pub redirect: Option<String>,
     /// `kms_info` of a 465 has only chain id and contract, as the documents show it.
     pub short_kms_info: bool,
+    /// There is no list of what waits for its commit, as in the official cloud of some releases.
+    pub no_pending_list: bool,
     /// What should be prepared is made at once, where a CVM is asked for.
     pub makes_at_once: bool,
     /// Applied to what the KMS says of its key for an app.

@@ -223,6 +223,9 @@ impl Context {
         )
     }
     async fn pending(&self, app: Address) -> Answer {
+        if self.lock().lies.no_pending_list {
+            return Answer::detail(404, "Not Found");
+        }
         let waiting: Vec<(Cvm, B256)> = {
             let state = self.lock();
             let live = state.tokens.iter().filter(|token| state.is_live(token));
