@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::ceremony::Paper;
 use super::event::{Event, Identity};
 use super::journal::{Found, Journal, JournalError};
+use super::uncovered::refuse_unseen;
 use super::{
     CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, Warning, World, evidence,
     proposal,
@@ -103,6 +104,9 @@ impl Upgrade {
                 Code::NothingToCommit,
                 "only the app's policy changes: there is nothing to commit",
             ));
+        }
+        if matches!(goal, Goal::Committed | Goal::Live) && self.state.committed.is_none() {
+            refuse_unseen(&self.state, limits)?;
         }
         let mut run = self.run(world, limits)?;
         run.warn_of_expiry();

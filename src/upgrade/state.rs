@@ -65,6 +65,8 @@ pub struct State {
     pub(super) preparing: bool,
     /// The preparation came with a proposal; its token is on another machine.
     pub(super) imported: bool,
+    /// The upgrade began with a proposal that was prepared on another machine.
+    from_elsewhere: bool,
     pub(super) token_refused: bool,
     pub(super) prepared: Option<Preparation>,
     pub(super) verified: Option<(ComposeHash, Verification)>,
@@ -483,6 +485,11 @@ impl State {
         self.token_refused |= token_refused;
     }
 
+    /// Whether it began with a proposal that was prepared on another machine.
+    pub(super) const fn is_from_elsewhere(&self) -> bool {
+        self.from_elsewhere
+    }
+
     fn pin(&mut self, safe: SafeInfo) {
         if let Some(plan) = &mut self.plan {
             plan.safe = Some(safe);
@@ -503,6 +510,7 @@ impl State {
 
     fn take_prepared(&mut self, preparation: Preparation) {
         self.imported = !self.preparing;
+        self.from_elsewhere |= self.imported;
         self.preparing = false;
         self.outdated = false;
         self.token_refused = false;

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::CodeChange;
+use super::{CodeChange, Limits, State, UpgradeError};
 use crate::cloud::{Cvm, Gpus, PublicPatch};
+use crate::code::Code;
 
 /// What stands for the environment among what changes.
 const ENVIRONMENT: &str = "environment";
@@ -175,4 +176,38 @@ fn timeout_told(timeout: Option<u64>) -> String {
         || "as long as it takes".to_owned(),
         |seconds| format!("{seconds} seconds"),
     )
+}
+
+/// Whoever commits an update that somebody else prepared agrees by name to what nobody can recompute.
+///
+/// # Errors
+/// Something of it was not agreed to.
+pub(super) fn refuse_unseen(state: &State, limits: &Limits) -> Result<(), UpgradeError> {
+    let Some(code) = state.code().filter(|_| state.is_from_elsewhere()) else {
+        return Ok(());
+    };
+    // An environment of others is sent by nobody else: only where the commit names what they prepared does it take effect.
+    let is_ours = |one: &Uncovered| one.field == ENVIRONMENT && (state.sealed.is_some() || !code.confirm);
+    let agreed = |one: &Uncovered| limits.accepted.covers(Code::UncoveredChange, Some(one.field));
+    let open: Vec<Uncovered> = code
+        .uncovered()
+        .into_iter()
+        .filter(|one| !is_ours(one) && !agreed(one))
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = open.iter().map(ToString::to_string).collect();
+    let options: Vec<String> = open
+        .iter()
+        .map(|one| format!("--accept {}={}", Code::UncoveredChange, one.field))
+        .collect();
+    Err(UpgradeError::decide(
+        Code::UncoveredChange,
+        format!(
+            "the proposal changes what no hash covers, and nobody on this machine planned it: {}; `{}` agrees to it",
+            told.join("; "),
+            options.join(" ")
+        ),
+    ))
 }

@@ -68,6 +68,13 @@ impl<'w> Elsewhere<'w> {
     fn patches(&self) -> usize {
         self.flow.world.cloud.requests_to("PATCH", "").len()
     }
+    fn approve(&self) {
+        for account in ["env:SIGNER_0", "env:SIGNER_1"] {
+            self.json(&["sign", "--signer", account, "--yes"]).exits(0);
+        }
+        self.json(&["execute", "--signer", "env:SIGNER_4", "--yes"]).exits(0);
+        self.json(&["wait"]).exits(0);
+    }
 }
 
 fn patch(proposal: &mut Value) -> &mut Value {
@@ -132,7 +139,7 @@ fn smuggle(proposal: &mut Value) {
 }
 
 #[test]
-fn sec_c1_what_no_hash_covers_stands_on_the_page() {
+fn sec_c1_what_no_hash_covers_stands_on_the_page_and_whoever_commits_from_the_file_agrees_to_it_by_name() {
     let world = world();
     let flow = Flow::new(&world);
     flow.step("prepare").exits(0);
@@ -172,6 +179,49 @@ fn sec_c1_what_no_hash_covers_stands_on_the_page() {
         assert_eq!(fields, all, "{}", shown.said);
         assert_eq!(shown.json["data"]["uncovered"][4]["after"], EVIL);
     }
+    there.approve();
+    let before = there.patches();
+    for words in [&["commit", "--yes"] as &[&str], &["resume", "--yes", "--supersede"]] {
+        let refused = there.json(words).exits(6).says("UNCOVERED_CHANGE");
+        assert!(
+            refused.json["message"].as_str().unwrap().contains("evil.example"),
+            "{}",
+            refused.said
+        );
+    }
+    // Agreeing to one of them is agreeing to that one.
+    let one = ["commit", "--yes", "--accept", "UNCOVERED_CHANGE=user_config"];
+    let refused = there.json(&one).exits(6).says("UNCOVERED_CHANGE");
+    let message = refused.json["message"].as_str().unwrap();
+    assert!(
+        !message.contains("evil.example") && message.contains("77 GB"),
+        "{}",
+        refused.said
+    );
+    assert_eq!(there.patches(), before, "something was sent");
+    there.flow.nothing_committed();
+}
+
+#[test]
+fn sec_c1_who_agreed_by_name_or_prepared_it_commits() {
+    let world = world();
+    let flow = Flow::new(&world);
+    // What was planned here is nobody else's.
+    flow.with("prepare", &["--vcpu", "4"]).exits(0);
+    let proposal = flow.json_file("proposal.json");
+    assert_eq!(proposal["plan"]["code"]["patch"]["vcpu"], 4);
+    let there = Elsewhere::of(flow);
+    there.approve();
+    let refused = there.json(&["commit", "--yes"]).exits(6).says("UNCOVERED_CHANGE");
+    assert!(
+        refused.said.contains("--accept UNCOVERED_CHANGE=vcpu"),
+        "{}",
+        refused.said
+    );
+    there
+        .json(&["commit", "--yes", "--accept", "UNCOVERED_CHANGE=vcpu"])
+        .exits(0);
+    there.flow.committed_once();
 }
 
 #[test]
@@ -301,5 +351,193 @@ fn proposals_of_0_1_0_that_are_in_flight_still_open() {
         let others = ran.json["data"]["others"].as_array().map_or(0, Vec::len);
         assert_eq!(others + 1, apps, "{name}: {}", ran.said);
         assert_eq!(ran.json["data"]["asked"]["cvm"], "payments-api");
+    }
+}
+
+/// Members of a proposal that may change without a word, and why that has no effect. A star stands for a place in a list.
+const SILENT: &[(&str, &str)] = &[
+    ("/plan/read_at", "only the time of a reading"),
+    (
+        "/plan/warnings/*",
+        "sentences of whoever wrote it: what follows from the values is said anew",
+    ),
+    ("/plan/warnings/*/text", "the same"),
+    (
+        "/plan/app_state/block/timestamp",
+        "the block is shown by number and hash",
+    ),
+    (
+        "/plan/app_state/code_hash",
+        "a pin: what the chain has is compared with it before anything is signed or sent",
+    ),
+    ("/plan/app_state/implementation", "the same"),
+    ("/plan/app_state/implementation_code_hash", "the same"),
+    (
+        "/plan/app_state/manages_hashes",
+        "read again from the chain by whoever acts",
+    ),
+    ("/plan/app_state/running_allowed", "the same"),
+    ("/plan/app_state/any_device", "the same"),
+    ("/plan/app_state/version", "the same"),
+    ("/plan/app_state/require_tcb_up_to_date", "the same"),
+    ("/plan/app_state/registered", "the same"),
+    ("/plan/app_state/preflight/allowed", "the same"),
+    ("/plan/app_state/preflight/reason", "the same"),
+    ("/plan/app_state/preflight/as_if_allowed", "the same"),
+    (
+        "/safe/frozen/block/number",
+        "where the nonce was read; the nonce is shown, and read again",
+    ),
+    ("/safe/frozen/block/hash", "the same"),
+    ("/safe/frozen/block/timestamp", "the same"),
+    ("/plan/safe/block/timestamp", "the block is shown by number and hash"),
+    (
+        "/plan/timelock/info/block/number",
+        "where the timelock was read; whoever acts for it reads it again",
+    ),
+    ("/plan/timelock/info/block/hash", "the same"),
+    ("/plan/timelock/info/block/timestamp", "the same"),
+    (
+        "/plan/timelock/info/code_hash",
+        "a pin: compared before anything is sent to the timelock",
+    ),
+    (
+        "/plan/timelock/info/separate_cancellers",
+        "read again by whoever acts for the timelock",
+    ),
+    ("/plan/timelock/info/admin_role", "the same"),
+    ("/plan/timelock/info/self_administered", "the same"),
+    ("/plan/timelock/roles/block/number", "the same"),
+    ("/plan/timelock/roles/block/hash", "the same"),
+    ("/plan/timelock/roles/block/timestamp", "the same"),
+    ("/plan/timelock/roles/executors/*", "the same"),
+    ("/plan/timelock/roles/cancellers/*", "the same"),
+    ("/plan/timelock/roles/admins/*", "the same"),
+    ("/plan/timelock/roles/incomplete", "the same"),
+];
+
+/// Of an app that joined: who acts for it is the Safe of the proposal that it joined, which is shown and compared.
+const SILENT_OF_OTHERS: &[&str] = &[
+    "/plan/safe/block/number",
+    "/plan/safe/block/hash",
+    "/plan/safe/proxy_code_hash",
+    "/plan/safe/singleton",
+    "/plan/safe/singleton_code_hash",
+    "/plan/safe/owners/*",
+    "/plan/safe/threshold",
+];
+
+fn is_silent(pointer: &str) -> bool {
+    let starred: String = pointer
+        .split('/')
+        .skip(1)
+        .map(|part| match part.parse::<usize>() {
+            Ok(_) => "/*".to_owned(),
+            Err(_) => format!("/{part}"),
+        })
+        .collect();
+    let listed = |place: &str| SILENT.iter().any(|(known, _)| *known == place);
+    match starred.strip_prefix("/others/*") {
+        Some(place) => listed(place) || SILENT_OF_OTHERS.contains(&place),
+        None => listed(&starred),
+    }
+}
+
+/// Every member of a value, by pointer; `true`: it has members itself.
+fn members(value: &Value, at: &str, all: &mut Vec<(String, bool)>) {
+    let inside: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(name, value)| (name.replace('~', "~0").replace('/', "~1"), value))
+            .collect(),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (index.to_string(), value))
+            .collect(),
+        _ => return,
+    };
+    for (name, value) in inside {
+        let pointer = format!("{at}/{name}");
+        all.push((pointer.clone(), value.is_object() || value.is_array()));
+        members(value, &pointer, all);
+    }
+}
+
+/// Another value of the same kind.
+fn another(value: &Value) -> Value {
+    match value {
+        Value::Bool(is) => json!(!is),
+        Value::Number(number) => json!(number.as_u64().unwrap_or_default() + 1),
+        Value::String(text) if text.starts_with("0x") => {
+            let (head, last) = text.split_at(text.len() - 1);
+            json!(format!("{head}{}", if last == "0" { "1" } else { "0" }))
+        }
+        Value::String(text) if text.starts_with("2026-") => json!(text.replacen("2026", "2027", 1)),
+        Value::String(text) => json!(format!("{text}x")),
+        _ => json!("x"),
+    }
+}
+
+fn without(proposal: &mut Value, pointer: &str) {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    match proposal.pointer_mut(parent).unwrap() {
+        Value::Object(map) => drop(map.remove(&name.replace("~1", "/").replace("~0", "~"))),
+        Value::Array(list) => drop(list.remove(name.parse().unwrap())),
+        other => panic!("{pointer}: {other}"),
+    }
+}
+
+#[test]
+fn sec_c1_every_member_of_a_proposal_is_shown_or_refused_or_has_no_effect_for_a_reason() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let mut proposals = Vec::new();
+    for name in ["several-apps", "timelock", "uncovered"] {
+        let path = format!(
+            "{}/tests/vectors/proposals-0.1.0/{name}.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        proposals.push((
+            name.to_owned(),
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap(),
+        ));
+    }
+    for (route, honest) in &proposals {
+        let page = |number: usize, proposal: &Value| {
+            let home = world.folder().join(format!("{route}-{number}"));
+            std::fs::create_dir_all(&home).unwrap();
+            std::fs::write(home.join("proposal.json"), proposal.to_string()).unwrap();
+            let mut command = flow.command(&["review", "proposal.json", "--offline"]);
+            let output = run(command.current_dir(&home));
+            std::fs::remove_dir_all(&home).unwrap();
+            (output.status.code().unwrap(), output.stdout)
+        };
+        let (_, shown) = page(0, honest);
+        let mut all = Vec::new();
+        members(honest, "", &mut all);
+        let drops = all.iter().map(|(pointer, _)| (pointer.clone(), true));
+        let sets = all.iter().filter(|(_, has_more)| !has_more);
+        let cases: Vec<(usize, (String, bool))> = drops
+            .chain(sets.map(|(pointer, _)| (pointer.clone(), false)))
+            .enumerate()
+            .collect();
+        assert!(cases.len() > 200, "{route}: {}", cases.len());
+        let unseen = std::sync::Mutex::new(Vec::new());
+        crate::judge::each(&cases, |(number, (pointer, is_drop))| {
+            let mut changed = honest.clone();
+            if *is_drop {
+                without(&mut changed, pointer);
+            } else {
+                let value = changed.pointer_mut(pointer).unwrap();
+                *value = another(value);
+            }
+            let (exit, now) = page(number + 1, &changed);
+            if ![3, 5].contains(&exit) && now == shown && !is_silent(pointer) {
+                unseen.lock().unwrap().push(pointer.clone());
+            }
+        });
+        let unseen = unseen.into_inner().unwrap();
+        assert!(unseen.is_empty(), "{route}: these change without a word: {unseen:?}");
     }
 }
