@@ -19,6 +19,7 @@ mod kms;
 mod lifecycle;
 mod nodes;
 mod page;
+mod patch;
 mod provision;
 mod read;
 mod replicas;
@@ -56,12 +57,13 @@ pub use kms::{KmsContract, KmsDevice, KmsInfo, KmsOsImage, KmsPublicKey, NextApp
 pub use lifecycle::{Cancelled, Operation, Operations, OperationsQuery};
 pub use nodes::{Node, Nodes};
 pub use page::{Page, Paged};
+pub use patch::{GpuSlot, Gpus, Patch, PublicPatch};
 pub use provision::{CommitProvision, CvmName, KmsKind, Provision, Provisioned};
 pub use replicas::{Replica, Replicated};
 pub use settle::{Goal, QUIET, Settle, Settled};
 pub use updates::{
-    Accepted, Commit, CommitToken, GpuSlot, Gpus, MAX_DISK_GB, MIN_MEMORY_MB, OnchainStatus, Patch, Patched, Prepared,
-    PublicPatch, RawAnswer, Registration,
+    Accepted, Commit, CommitToken, MAX_DISK_GB, MIN_MEMORY_MB, OnchainStatus, Patched, Prepared, RawAnswer,
+    Registration,
 };
 pub use watch::{MAX_FAILURES, News, Watch, Watched};
 pub use webhooks::{Delivery, NewWebhook, SecondFactor, Webhook, WebhookChange, WebhookSecret, WebhookStats};

@@ -9,6 +9,7 @@
     reason = "test harness: a broken world fails the test that met it"
 )]
 
+mod absent;
 mod api_openapi;
 mod api_peers;
 mod api_python;
