@@ -37,6 +37,12 @@ const SILENT: &[(&str, &str)] = &[
         "/plan/code/pending_updates",
         "what waited when it was planned: read again by whoever prepares",
     ),
+    (
+        "/plan/code/patch/public_logs",
+        "as the manifest before has it: nothing changes, and the hash covers it",
+    ),
+    ("/plan/code/patch/public_sysinfo", "the same"),
+    ("/plan/code/patch/public_tcbinfo", "the same"),
     ("/plan/blockers", "sentences of whoever wrote it, which nobody repeats"),
 ];
 
@@ -68,7 +74,7 @@ fn candidates() -> Vec<Value> {
     let hash = format!("0x{}", "5a".repeat(32));
     let address = format!("0x{}", "5a".repeat(20));
     let update = json!({
-        "compose_hash": hash, "vm_uuid": "719f31d9-a91f-5b89-be75-d998c2559ba7", "status": "pending", "created_at": null,
+        "vm_uuid": "719f31d9-a91f-5b89-be75-d998c2559ba7", "compose_hash": hash, "on_chain": true, "instance_name": null,
     });
     let remark = json!({"code": "UPDATE_PENDING", "text": "all is well"});
     let own = [json!(true), json!(1), json!("another"), json!(hash), json!(address)];
@@ -90,6 +96,7 @@ fn optional() -> Vec<(&'static str, &'static str, Value)> {
         (patch, "public_logs", json!(true)),
         (patch, "public_sysinfo", json!(true)),
         (patch, "public_tcbinfo", json!(true)),
+        (patch, "public_logs", json!(false)),
         (patch, "vcpu", json!(64)),
         (patch, "memory", json!(4096)),
         (patch, "disk_size", json!(77)),
