@@ -250,6 +250,8 @@ codes! {
     SafeChanged = "SAFE_CHANGED", Stop, "The Safe is not what was read when the transaction was chosen.";
     SafeOwnersChanged = "SAFE_OWNERS_CHANGED", Decision, "Owners or threshold of the Safe changed since the transaction was chosen.";
     SafeHelpersChanged = "SAFE_HELPERS_CHANGED", Decision, "Modules, guards or the fallback handler of the Safe changed since the transaction was chosen.";
+    SafeCodeContradicted = "SAFE_CODE_CONTRADICTED", Stop, "The Safe reports another version than its code is.";
+    SafeNotASingleton = "SAFE_NOT_A_SINGLETON", Stop, "The code behind the Safe's address is none of a Safe.";
     SafeMismatch = "SAFE_MISMATCH", Stop, "The proposal is for another Safe.";
     SafeOldVersion = "SAFE_OLD_VERSION", Decision, "The Safe's version binds no chain or is older than 1.3.0.";
     UncoveredChange = "UNCOVERED_CHANGE", Decision, "A proposal from elsewhere changes what no hash covers.";

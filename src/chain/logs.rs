@@ -74,7 +74,7 @@ impl Chain {
     pub(crate) async fn logs(
         &self,
         query: &LogQuery,
-        enough: impl Fn(&Log) -> bool,
+        enough: impl Fn(&Log) -> bool + Sync,
     ) -> Result<Vec<PlacedLog>, ChainError> {
         let enough = &enough;
         let found = self.gather(|node| placed(node, query, enough)).await?;
@@ -150,7 +150,7 @@ impl Chain {
 }
 
 /// An error with its sources, in one line.
-fn whole(error: &ChainError) -> String {
+pub(super) fn whole(error: &ChainError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
@@ -174,7 +174,11 @@ async fn receipt(node: &Node, transaction: B256) -> Result<Option<(RawReceipt, B
 }
 
 /// An endpoint's logs, newest first, with the blocks that it has at their heights.
-async fn placed(node: &Node, query: &LogQuery, enough: impl Fn(&Log) -> bool) -> Result<Vec<PlacedLog>, ChainError> {
+pub(super) async fn placed(
+    node: &Node,
+    query: &LogQuery,
+    enough: impl Fn(&Log) -> bool + Sync,
+) -> Result<Vec<PlacedLog>, ChainError> {
     let logs = newest_first(node, query, enough).await?;
     let mut heights: Vec<u64> = logs.iter().filter_map(|log| log.block_number).collect();
     heights.dedup();
@@ -212,29 +216,50 @@ async fn placed(node: &Node, query: &LogQuery, enough: impl Fn(&Log) -> bool) ->
 pub(super) async fn newest_first(
     node: &Node,
     query: &LogQuery,
-    enough: impl Fn(&Log) -> bool,
+    enough: impl Fn(&Log) -> bool + Sync,
 ) -> Result<Vec<Log>, ChainError> {
+    match search(node, query, (&enough, REQUESTS)).await? {
+        (found, None) => Ok(found),
+        (_, Some(stopped)) => Err(node.unavailable("eth_getLogs", TooLong(stopped))),
+    }
+}
+
+/// An endpoint's logs, newest first, as far as so many requests reach back.
+pub(super) async fn within(
+    node: &Node,
+    query: &LogQuery,
+    search_for: (&(dyn Fn(&Log) -> bool + Sync), u32),
+) -> Result<Vec<Log>, ChainError> {
+    Ok(search(node, query, search_for).await?.0)
+}
+
+/// An endpoint's logs, newest first, and the block at which the search was given up, if it was.
+async fn search(
+    node: &Node,
+    query: &LogQuery,
+    (enough, requests): (&(dyn Fn(&Log) -> bool + Sync), u32),
+) -> Result<(Vec<Log>, Option<u64>), ChainError> {
     let (mut to, mut window) = (query.to, query.to.saturating_add(1).saturating_sub(query.from));
     let mut found: Vec<Log> = Vec::new();
     if window == 0 {
-        return Ok(found);
+        return Ok((found, None));
     }
-    for _ in 0..REQUESTS {
+    for _ in 0..requests {
         let from = to.saturating_add(1).saturating_sub(window).max(query.from);
         match part(node, query, (from, to)).await? {
-            None if window <= WINDOW_MIN => return Err(node.unavailable("eth_getLogs", TooLong(to))),
+            None if window <= WINDOW_MIN => return Ok((found, Some(to))),
             None => window = (window / 2).min(WINDOW),
             Some(Part { logs, existed }) => {
-                let done = logs.iter().any(&enough);
+                let done = logs.iter().any(enough);
                 found.extend(logs.into_iter().rev());
                 if from <= query.from || done || !existed {
-                    return Ok(found);
+                    return Ok((found, None));
                 }
                 to = from - 1;
             }
         }
     }
-    Err(node.unavailable("eth_getLogs", TooLong(to)))
+    Ok((found, Some(to)))
 }
 
 struct Part {

@@ -76,6 +76,15 @@ pub(super) struct Global {
     /// Agree to a doubt that a refusal names, and to nothing else; repeat it. --yes answers none of them
     #[arg(long, global = true, value_name = "CODE[=VALUE]", display_order = 902)]
     pub(super) accept: Vec<Acceptance>,
+    /// Transaction in which the app allowed what runs now, where the endpoints do not tell; its receipt decides
+    #[arg(
+        long,
+        global = true,
+        value_name = "HASH",
+        display_order = 903,
+        hide_short_help = true
+    )]
+    pub(super) base_tx: Option<B256>,
 }
 
 /// The commands.

@@ -3,6 +3,7 @@
 //! [`run`] is the whole of it. Arguments become `settings`, a file of `commands` calls the library, and what comes
 //! back becomes a report, which `output` prints. Only this module prints, prompts, reads the environment or exits.
 
+mod accept;
 mod also;
 mod args;
 mod ask;
@@ -81,7 +82,7 @@ fn start(cli: Cli, args: Vec<OsString>, env: Environment) -> Exit {
         Output::new(style),
         env,
         args,
-        (cli.command.name(), cli.global.accept),
+        (cli.command.name(), (cli.global.accept, cli.global.base_tx)),
     ));
     let ended = defect::caught(|| drive(cli.command, &session));
     let report = ended.unwrap_or_else(|error| session.failed(&error));

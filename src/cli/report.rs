@@ -246,6 +246,17 @@ impl Report {
         }
     }
 
+    /// Tells the verdict beside the command's own result.
+    pub(super) fn set_verdict(&mut self, verdict: &upgrade::Verdict) {
+        let told = serde_json::to_value(verdict).unwrap_or_default();
+        match &mut self.data {
+            Some(Value::Object(data)) => {
+                data.insert("verdict".to_owned(), told);
+            }
+            other => *other = Some(serde_json::json!({ "verdict": told })),
+        }
+    }
+
     /// Takes over what an upgrade knows.
     pub(super) fn know(&mut self, status: Status, dir: &std::path::Path) {
         self.step = step_name(&status);

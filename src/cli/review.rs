@@ -9,6 +9,7 @@ use app::OneApp;
 use super::consent;
 use super::text::{Page, escape};
 use crate::chain::OperationState;
+use crate::compose::Manifest;
 use crate::safe::Decoded;
 use crate::safe::service::links;
 use crate::text;
@@ -42,6 +43,9 @@ pub(super) fn page(page: &mut Page, review: &Review) {
         }
         one.content(page);
     }
+    for one in &review.whole {
+        whole(page, Some(&one.cvm).filter(|_| apps.len() > 1), &one.manifest);
+    }
     transaction(page, review);
     for one in &apps {
         one.contract(page, apps.len() > 1);
@@ -58,6 +62,26 @@ pub(super) fn page(page: &mut Page, review: &Review) {
         self::found(page, found);
     }
     notes(page, (&review.warnings, &review.unchecked, &review.problems));
+}
+
+/// A manifest that is to be read whole, field by field.
+pub(super) fn whole(page: &mut Page, cvm: Option<&String>, manifest: &Manifest) {
+    let of = cvm.map_or_else(String::new, |cvm| format!(" of {}", text::name(cvm)));
+    page.heading(&format!(
+        "the whole manifest{of} after the change: read all of it, since nobody is known to have approved what stays as it is"
+    ));
+    for field in manifest.fields() {
+        match manifest.get(field) {
+            Some(serde_json::Value::String(value)) if value.contains('\n') => {
+                page.block(&format!("{}:", text::name(field)));
+                page.theirs(value);
+            }
+            Some(value) => {
+                page.theirs(&format!("{field}: {value}"));
+            }
+            None => {}
+        }
+    }
 }
 
 /// A page about a transaction that no upgrade was named for.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use alloy::primitives::B256;
+
 use super::args::{Dir, Which};
 use super::ask::Person;
 use super::commands;
@@ -44,6 +46,7 @@ pub(super) struct Session {
     args: Vec<OsString>,
     command: &'static str,
     accepted: Vec<Acceptance>,
+    base_tx: Option<B256>,
     dir: Mutex<Option<PathBuf>>,
 }
 
@@ -75,7 +78,7 @@ impl Session {
         out: Output,
         env: Environment,
         args: Vec<OsString>,
-        (command, accepted): (&'static str, Vec<Acceptance>),
+        (command, (accepted, base_tx)): (&'static str, (Vec<Acceptance>, Option<B256>)),
     ) -> Self {
         Self {
             out,
@@ -83,6 +86,7 @@ impl Session {
             args,
             command,
             accepted,
+            base_tx,
             dir: Mutex::new(None),
         }
     }
@@ -129,6 +133,7 @@ impl Session {
     pub(super) fn settings(&self, typed: settings::Typed<'_>) -> Result<Settings, CliError> {
         let mut settings = Settings::gather(typed, &self.env)?;
         settings.agree(&self.accepted);
+        settings.base_tx = self.base_tx;
         Ok(settings)
     }
 
@@ -230,6 +235,9 @@ impl Session {
         report.warnings.extend_from_slice(upgrade.remarks());
         super::view::standing(&mut report.page, &status, upgrade.dir());
         report.know(status, upgrade.dir());
+        if let Some(verdict) = upgrade.verdict() {
+            report.set_verdict(verdict);
+        }
         report
     }
 
@@ -293,6 +301,7 @@ impl Outside<'_> {
             reached: Reached::default(),
             allow_unpinned: self.settings.allow_unpinned,
             signer: self.signer.as_ref(),
+            base_tx: self.settings.base_tx,
             unlock: &self.settings.unlock,
             root: Path::new(ROOT),
             record: self.settings.record.as_deref(),

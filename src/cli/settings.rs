@@ -12,6 +12,7 @@ use serde::de::Error as _;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::accept::{accepted, trust};
 use super::args::{
     Agree, Allow, Change, Expect, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Reviewed, Settle,
     Watch, Workload,
@@ -28,7 +29,7 @@ use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{Acceptance, Accepted, EnvRequest, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
+use crate::upgrade::{EnvRequest, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -237,6 +238,8 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) allow_unpinned: bool,
     pub(super) yes: bool,
+    /// Transaction that may show that the app once allowed what runs.
+    pub(super) base_tx: Option<B256>,
     /// Where this machine remembers what its keys signed for Safes.
     pub(super) record: Option<PathBuf>,
     /// Test builds only: time for one request to Phala Cloud; waits between attempts shrink with it.
@@ -280,24 +283,10 @@ impl Settings {
             limits: limits(typed),
             allow_unpinned: typed.reach.is_some_and(Reach::allow_unpinned),
             yes: typed.agree.is_some_and(|agree| agree.yes),
+            base_tx: None,
             record: env.signing_record().ok(),
             request_time: env.request_time(),
         })
-    }
-
-    /// Takes in what was agreed to by code.
-    pub(super) fn agree(&mut self, accepted: &[Acceptance]) {
-        for one in accepted {
-            self.limits.accepted.agree(one.clone());
-        }
-        let limits = &mut self.limits;
-        limits.supersede |= limits.accepted.covers(Code::UpdatePending, None);
-        limits.trust.old_versions |= limits.accepted.covers(Code::SafeOldVersion, None);
-        let trusted = limits.accepted.values(Code::SafeUnknownCode);
-        limits
-            .trust
-            .code
-            .extend(trusted.filter_map(|hash| hash.parse::<B256>().ok()));
     }
 
     /// The endpoints' addresses.
@@ -390,45 +379,6 @@ fn limits(typed: Typed<'_>) -> Limits {
         safe_nonce: typed.safe.and_then(|safe| safe.safe_nonce),
         offline: typed.offline.is_some_and(|typed| typed.offline),
         expected_safe_tx: typed.reviewed.and_then(|typed| typed.expect_safe_tx_hash),
-    }
-}
-
-/// What options with names of their own agree to.
-fn accepted(typed: Typed<'_>) -> Accepted {
-    let mut accepted = Accepted::default();
-    let safe = typed.safe;
-    let named = [
-        (
-            typed.allow.is_some_and(|allow| allow.accept_unverified_hash),
-            Code::HashUnverifiable,
-        ),
-        (typed.allow.is_some_and(|allow| allow.supersede), Code::UpdatePending),
-        (safe.is_some_and(|safe| safe.accept_old_safe), Code::SafeOldVersion),
-        (
-            safe.is_some_and(|safe| safe.accept_safe_changes),
-            Code::SafeOwnersChanged,
-        ),
-        (
-            safe.is_some_and(|safe| safe.accept_safe_changes),
-            Code::SafeHelpersChanged,
-        ),
-    ];
-    for (_, code) in named.into_iter().filter(|(given, _)| *given) {
-        accepted.agree_to_all(code);
-    }
-    for hash in safe.into_iter().flat_map(|safe| &safe.trust_code) {
-        accepted.agree(Acceptance {
-            code: Code::SafeUnknownCode,
-            value: Some(hash.to_string()),
-        });
-    }
-    accepted
-}
-
-fn trust(safe: &Multisig) -> Trust {
-    Trust {
-        code: safe.trust_code.iter().copied().collect(),
-        old_versions: safe.accept_old_safe,
     }
 }
 

@@ -119,6 +119,9 @@ const fn word(effect: Effect) -> &'static str {
 pub(super) fn plan(page: &mut Page, plan: &Plan) {
     if let Some(code) = &plan.code {
         self::code(page, (code, kind(plan, code)));
+        if plan.is_to_be_read_whole() {
+            super::review::whole(page, None, &code.manifest_after());
+        }
     }
     if !plan.policy.is_empty() {
         page.heading("policy");

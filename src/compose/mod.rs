@@ -242,6 +242,11 @@ impl Manifest {
     pub const fn from_map(map: Map<String, Value>) -> Self {
         Self(map)
     }
+    /// Names of its fields, in their order.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// A top-level field.
     pub fn get(&self, field: &str) -> Option<&Value> {
         self.0.get(field)

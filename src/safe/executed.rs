@@ -187,7 +187,7 @@ async fn search(
     chain: &Chain,
     safe: Address,
     from_block: u64,
-    enough: impl Fn(&Log) -> bool,
+    enough: impl Fn(&Log) -> bool + Sync,
 ) -> Result<Vec<Execution>, ChainError> {
     let head = chain.head().await?;
     let query = LogQuery {

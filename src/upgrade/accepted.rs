@@ -71,6 +71,13 @@ impl Accepted {
         of_code.filter_map(|one| one.value.as_deref())
     }
 
+    /// What was agreed to now, and what a journal says was agreed to before.
+    pub(super) fn with(&self, before: &[Acceptance]) -> Self {
+        let mut all = self.clone();
+        all.0.extend(before.iter().cloned());
+        all
+    }
+
     /// All of it, in the order of the codes.
     pub fn iter(&self) -> impl Iterator<Item = &Acceptance> {
         self.0.iter()

@@ -5,7 +5,6 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
-use super::base::Base;
 use super::ceremony::Stage;
 use super::drive::Run;
 use super::event::Event;
@@ -26,16 +25,9 @@ impl Run<'_> {
     pub(super) async fn approve(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
         let chain = self.chain().await?;
-        let changes = self.changes()?;
-        let app = app_now(&chain, &plan, sole_hash(&changes)).await?;
+        self.changes()?;
         self.verify_again()?;
-        check_pins(&plan, &app)?;
-        Base::require(&chain, &app, plan.current_hash()).await?;
-        let in_force = match app.hash_allowed {
-            Some(allowed) => allowed,
-            None => chain.holds(&changes, &app.block).await?,
-        };
-        if self.check_others(&chain).await? && in_force {
+        if self.may_go_on(&chain).await? {
             return self.adopt_allowed(&chain).await;
         }
         match plan.route {
@@ -219,7 +211,7 @@ pub(super) fn refuse_other_key(plan: &Plan, address: Address) -> Result<(), Upgr
 }
 
 /// The hash, where allowing it is all that changes: the app's state then says whether that is in force.
-fn sole_hash(changes: &AppChanges) -> Option<B256> {
+pub(super) fn sole_hash(changes: &AppChanges) -> Option<B256> {
     match changes.changes.as_slice() {
         [PolicyChange::AddComposeHash(hash)] => Some(*hash),
         _ => None,

@@ -9,10 +9,11 @@ use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
 use super::one_digest::{accepted, consents};
+use super::verdict::Verdict;
 use super::{Limits, Plan, State, Stop, UpgradeError, World};
 use crate::chain::Chain;
 use crate::code::Code;
-use crate::safe::{Change, Finding, Look, OwnerSignature, SafeInfo, Severity, look};
+use crate::safe::{Change, Look, OwnerSignature, SafeInfo, look};
 use crate::signer::{ConsentBy, Fact, Name, Signer};
 
 /// Where signatures are written down.
@@ -220,28 +221,15 @@ pub(super) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError
 /// Unknown code, or a change that nobody accepted.
 pub(super) fn judge(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Result<bool, UpgradeError> {
     let changes = same_code(limits, pinned, now)?;
-    if changes.is_empty() || limits.accepted.covers(Code::SafeOwnersChanged, None) {
-        return Ok(!changes.is_empty());
+    match safe_verdict(limits, pinned, now).forbidding() {
+        Some(finding) => Err(finding.error()),
+        None => Ok(!changes.is_empty()),
     }
-    let told = in_words(&changes);
-    let people = |change: &Change| {
-        matches!(
-            change,
-            Change::OwnerAdded { .. } | Change::OwnerRemoved { .. } | Change::Threshold { .. }
-        )
-    };
-    if changes.iter().all(people) {
-        return Err(UpgradeError::decide(
-            Code::SafeOwnersChanged,
-            format!("Safe {} changed since it was read: {told}", now.address),
-        ));
-    }
-    Err(UpgradeError::stop(
-        Code::SafeChanged,
-        format!("Safe {}", now.address),
-        "as it was read before",
-        told,
-    ))
+}
+
+fn safe_verdict(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Verdict {
+    let findings = super::verdict::of_safe(pinned, now, &limits.trust);
+    Verdict::new(findings, Vec::new(), &limits.accepted)
 }
 
 /// Changes in words.
@@ -256,30 +244,11 @@ pub(super) fn in_words(changes: &[Change]) -> String {
 /// # Errors
 /// Unknown or other code.
 pub(super) fn same_code(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Result<Vec<Change>, UpgradeError> {
-    let findings = now.findings(&limits.trust);
-    if let Some(finding) = findings.iter().find(|finding| finding.severity() == Severity::Stop) {
-        let code = super::findings::safe_code(finding);
-        return Err(match finding {
-            Finding::OldVersion { .. } | Finding::UnknownVersion { .. } => {
-                UpgradeError::decide(code, format!("Safe {}: {finding}", now.address))
-            }
-            _ => UpgradeError::stop(
-                code,
-                format!("Safe {}", now.address),
-                "a Safe as the Safe team deploys it",
-                finding,
-            ),
-        });
+    let verdict = safe_verdict(limits, pinned, now);
+    let of_people = [Code::SafeOwnersChanged, Code::SafeHelpersChanged];
+    let mut forbidding = verdict.findings.iter().filter(|finding| finding.forbids());
+    match forbidding.find(|finding| !of_people.contains(&finding.code)) {
+        Some(finding) => Err(finding.error()),
+        None => Ok(now.changes_since(pinned)),
     }
-    let changes = now.changes_since(pinned);
-    let harder = |change: &&Change| matches!(change, Change::Identity | Change::Code { .. });
-    if let Some(change) = changes.iter().find(harder) {
-        return Err(UpgradeError::stop(
-            Code::SafeChanged,
-            format!("Safe {}", now.address),
-            "the code that was read before",
-            change,
-        ));
-    }
-    Ok(changes)
 }

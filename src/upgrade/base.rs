@@ -1,133 +1,130 @@
-//! What a change is measured against: the manifest before is worth something only if the app ever allowed it. Otherwise
-//! the cloud, or whoever wrote a proposal, could hide a change by having it on both sides.
+//! The baseline: what a change is shown against is worth something only if the app ever allowed it. Otherwise the cloud,
+//! or whoever wrote a proposal, could hide a change by having it on both sides.
 
 use alloy::primitives::B256;
 
-use super::{Stop, UpgradeError, Warning};
-use crate::chain::{AppState, Chain, PolicyFact, PolicyHistory};
+use super::plan::NO_HASH;
+use super::verdict::Finding;
+use super::{Plan, Stop, UpgradeError};
+use crate::chain::{AppState, Chain, HashPast, Search};
 use crate::code::Code;
-use crate::compose::ComposeHash;
 
-/// What the app says of the hash before.
+/// Requests to each endpoint by which it is looked whether the hash to allow was taken away before.
+const REQUESTS: u32 = 20;
+
+/// What is known of the manifest before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Base {
-    /// It is allowed, or nobody knows which hash runs.
-    Good,
-    /// It was on the list once.
-    Revoked,
-    /// It never was.
+pub(super) enum Baseline {
+    /// The app allows its hash.
+    Proven,
+    /// The app allowed it once and took it away.
+    Revoked {
+        /// Transaction in which an event names it.
+        transaction: B256,
+    },
+    /// The app never allowed it.
     Never,
-    /// It is not on the list, and whether it was cannot be found out.
-    Unknown(String),
+    /// Whether the app ever allowed it is not known.
+    Unknown {
+        /// Why, for people.
+        why: String,
+    },
+    /// There is nothing before: a CVM is made, or no code changes.
+    Nothing,
 }
 
-impl Base {
-    /// Asks the app's history where `app` does not allow `before` now; otherwise nothing is asked.
-    pub(super) async fn of(chain: &Chain, app: &AppState, before: Option<ComposeHash>) -> Result<Self, UpgradeError> {
-        let Some(before) = before.filter(|_| app.running_allowed == Some(false)) else {
-            return Ok(Self::Good);
-        };
-        let history = chain.policy_history(app, (&[], &[])).await?;
-        Ok(past(&history, before))
-    }
+/// What is known of the past of the hash that is to be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Past {
+    /// It was on the list and was taken away, in this transaction.
+    TakenAway(B256),
+    /// It never was, or it is on the list now.
+    Clean,
+    /// Nobody looked, or not far enough.
+    NotKnown,
+}
 
-    /// The same, for those who sign: what was never allowed stops them.
-    pub(super) async fn require(
-        chain: &Chain,
-        app: &AppState,
-        before: Option<ComposeHash>,
-    ) -> Result<(), UpgradeError> {
-        Self::of(chain, app, before).await?.check(before)
-    }
-
-    /// What a person should know of it.
-    pub(super) fn warning(&self, before: Option<ComposeHash>) -> Option<Warning> {
-        let before = before?;
-        let (code, text) = match self {
-            Self::Good | Self::Never => return None,
-            Self::Revoked => (
-                Code::BaseRevoked,
-                format!("the app allowed {before}, what the change is shown against, and does not any more"),
-            ),
-            Self::Unknown(why) => (
-                Code::BaseUnknown,
-                format!(
-                    "the app does not allow {before}, what the change is shown against, and whether it ever did is unknown: {why}"
-                ),
-            ),
+impl Baseline {
+    /// What the chain says of the manifest before the change. The state answers where the hash is allowed; only where it
+    /// is not are receipts and logs asked for.
+    pub(super) async fn of(chain: &Chain, app: &AppState, plan: &Plan, hints: &[B256]) -> Result<Self, UpgradeError> {
+        let Some(code) = plan.code.as_ref().filter(|code| !code.target.is_new()) else {
+            return Ok(Self::Nothing);
         };
-        Some(Warning {
-            code: code.to_owned(),
-            text,
+        let Some(before) = code.current_hash else {
+            return Ok(Self::Unknown {
+                why: "Phala Cloud names no hash that runs".to_owned(),
+            });
+        };
+        if app.running_allowed == Some(true) {
+            return Ok(Self::Proven);
+        }
+        let past = chain.hash_past(app, B256::from(*before.as_bytes()), hints).await?;
+        Ok(match past {
+            HashPast::Named { transaction, .. } => Self::Revoked { transaction },
+            HashPast::Never => Self::Never,
+            HashPast::Unknown { why } => Self::Unknown { why },
         })
     }
 
-    /// What forbids going on.
-    pub(super) fn check(&self, before: Option<ComposeHash>) -> Result<(), UpgradeError> {
-        match (self, before) {
-            (Self::Never, Some(before)) => Err(UpgradeError::Stop(Box::new(Stop {
+    /// Whether the fields that do not change need not be read: somebody approved them before.
+    pub(super) const fn is_approved(&self) -> bool {
+        matches!(self, Self::Proven | Self::Revoked { .. })
+    }
+
+    /// What it means for whoever agrees to the change of `plan`.
+    pub(super) fn finding(&self, plan: &Plan) -> Option<Finding> {
+        let before = plan.code.as_ref().map(super::plan::CodeChange::told_current_hash)?;
+        match self {
+            Self::Proven | Self::Nothing => None,
+            Self::Revoked { transaction } => Some(Finding::note(
+                Code::BaseRevoked,
+                format!(
+                    "the app allowed {before}, what the change is shown against, and does not any more (transaction \
+                     {transaction} names it)"
+                ),
+            )),
+            Self::Never => Some(Finding::stop(Stop {
                 code: Code::BaseNeverAllowed,
                 what: "hash of the manifest before".to_owned(),
                 expected: "one that the app allows, or allowed once".to_owned(),
-                found: before.to_string(),
+                found: before,
                 details: vec!["the change is shown against something that nobody ever approved".to_owned()],
                 origin: None,
-            }))),
-            _ => Ok(()),
+            })),
+            Self::Unknown { why } => {
+                let text = match before.as_str() {
+                    NO_HASH => format!("what runs now is not known to be approved: {why}; read the whole manifest"),
+                    _ => format!(
+                        "the app does not allow {before}, what the change is shown against, and whether it ever did is \
+                         unknown: {why}; read the whole manifest"
+                    ),
+                };
+                Some(Finding::decision(Code::BaseUnknown, Some(before), text))
+            }
         }
     }
 }
 
-fn past(history: &PolicyHistory, hash: ComposeHash) -> Base {
-    // A hash that is there from the start may have no event of its own; that it was taken away has one.
-    let hash = B256::from(*hash.as_bytes());
-    let named = |fact: &PolicyFact| matches!(fact, PolicyFact::Hash { id, .. } if *id == hash);
-    match &history.incomplete {
-        _ if history.events.iter().any(|event| named(&event.what)) => Base::Revoked,
-        Some(why) => Base::Unknown(why.clone()),
-        None => Base::Never,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chain::{BlockRef, PolicyEvent, PolicyPlace};
-
-    const HASH: ComposeHash = ComposeHash::new([7; 32]);
-
-    fn history(events: &[(u8, bool)], incomplete: Option<&str>) -> PolicyHistory {
-        let place = PolicyPlace {
-            transaction: B256::ZERO,
-            block: BlockRef::default(),
-            log_index: 0,
-        };
-        let event = |(id, allowed): &(u8, bool)| PolicyEvent {
-            what: PolicyFact::Hash {
-                id: B256::repeat_byte(*id),
-                allowed: *allowed,
-            },
-            place,
-        };
-        PolicyHistory {
-            block: BlockRef::default(),
-            hashes: Vec::new(),
-            devices: Vec::new(),
-            events: events.iter().map(event).collect(),
-            upgrades_disabled: None,
-            incomplete: incomplete.map(str::to_owned),
-        }
+impl Past {
+    /// Looks, with a bounded number of requests, whether the hash that `plan` allows was taken away before.
+    pub(super) async fn search(chain: &Chain, app: &AppState, hash: B256) -> Result<Self, UpgradeError> {
+        Ok(match chain.removal(app, hash, REQUESTS).await? {
+            Search::Removed { transaction, .. } => Self::TakenAway(transaction),
+            Search::Never => Self::Clean,
+            Search::Unfinished => Self::NotKnown,
+        })
     }
 
-    #[test]
-    fn v1b_only_what_the_app_allowed_once_is_worth_comparing_with() {
-        assert_eq!(past(&history(&[(7, true), (7, false)], None), HASH), Base::Revoked);
-        // Allowed from the start, without an event, and taken away.
-        assert_eq!(past(&history(&[(7, false)], None), HASH), Base::Revoked);
-        assert_eq!(past(&history(&[(8, true)], None), HASH), Base::Never);
-        let unknown = past(&history(&[(8, true)], Some("pruned")), HASH);
-        assert_eq!(unknown, Base::Unknown("pruned".to_owned()));
-        // What is known is enough.
-        assert_eq!(past(&history(&[(7, true)], Some("pruned")), HASH), Base::Revoked);
+    /// What it means for whoever allows `hash`.
+    pub(super) fn finding(self, hash: B256) -> Option<Finding> {
+        let Self::TakenAway(transaction) = self else {
+            return None;
+        };
+        Some(Finding::decision(
+            Code::HashWasRevoked,
+            Some(hash.to_string()),
+            format!("the app allowed {hash} before and took it away again in transaction {transaction}"),
+        ))
     }
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
 
-use super::ballot::{Book, check_ballot, check_child, sign_ballot};
+use super::ballot::{Book, sign_ballot};
 use super::ceremony::{Ceremony, Paper};
 use super::drive::{Upgrade, keep, pretty};
 use super::event::Event;
-use super::together::check_apps;
+use super::examine;
+use super::verdict::Verdict;
 use super::{Limits, Plan, Proposal, State, UpgradeError, Warning, World};
 use crate::code::Code;
 use crate::fsutil;
@@ -44,6 +45,8 @@ pub struct Checked {
     pub unchecked: Vec<String>,
     /// What a person should know.
     pub remarks: Vec<Warning>,
+    /// Whether it may be signed, and why.
+    pub verdict: Verdict,
 }
 
 impl Document {
@@ -159,38 +162,48 @@ impl Subject {
 
     async fn check_paper(&mut self, world: &World<'_>, limits: &Limits, paper: Paper) -> Result<Checked, UpgradeError> {
         let (plan, ceremony) = self.ceremony()?;
-        let rejects = paper == Paper::Rejection;
-        if limits.offline {
-            return Ok(Checked {
-                look: None,
-                allowed: false,
-                unchecked: vec![
-                    "whether the Safe still has these owners, this threshold and this nonce".to_owned(),
-                    "whether the Safe computes the same hash".to_owned(),
-                    "whether the app still has this owner and this code".to_owned(),
-                    "whether the transaction would succeed".to_owned(),
-                ],
-                remarks: Vec::new(),
+        let Some(proposal) = self.proposal() else {
+            return Err(UpgradeError::TooEarly {
+                message: "there is no proposal yet".to_owned(),
+                command: "prepare",
             });
-        }
-        let chain = world.chain(plan.chain_id).await?;
-        let allowed = match self.proposal() {
-            Some(proposal) => check_apps(&chain, &proposal).await?,
-            None => false,
         };
-        let (look, changed) = check_ballot(&chain, limits, plan, ceremony.ballot(rejects)).await?;
-        if let Some((ballot, Some(pinned))) = ceremony.paper(paper) {
-            check_child(&chain, limits, pinned, ballot).await?;
-        }
-        if changed {
+        let state = self.state();
+        let subject = examine::Subject::of(state, paper, (&proposal, Some(&ceremony)));
+        let known = match limits.offline {
+            true => None,
+            false => {
+                let chain = world.chain(plan.chain_id).await?;
+                Some(examine::examine(world, &chain, &subject).await?)
+            }
+        };
+        let verdict = subject.judge(known.as_ref(), (limits, &state.accepted));
+        // What is in force needs no signature, and what was chosen before does not matter any more.
+        let allowed = known.as_ref().is_some_and(|known| known.in_force);
+        self.keep_verdict(&verdict)?;
+        verdict.check()?;
+        let look = known.and_then(|known| known.look);
+        let pinned = self.state().plan().and_then(|plan| plan.safe.as_ref());
+        if let (Some(look), Some(pinned)) = (&look, pinned)
+            && !look.info.changes_since(pinned).is_empty()
+        {
             self.record(Event::SafePinned(Box::new(look.info.clone())))?;
         }
         Ok(Checked {
-            look: Some(look),
+            look,
             allowed,
-            unchecked: Vec::new(),
+            unchecked: verdict.not_checked.clone(),
             remarks: Vec::new(),
+            verdict,
         })
+    }
+
+    /// An upgrade of this machine remembers the verdict; a file has no place for it.
+    fn keep_verdict(&mut self, verdict: &Verdict) -> Result<(), UpgradeError> {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.keep_verdict(verdict),
+            Self::Document(_) => Ok(()),
+        }
     }
 
     /// Signs as an owner, once everything was checked that can be.

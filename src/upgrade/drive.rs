@@ -8,10 +8,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::accepted::Acceptance;
 use super::ceremony::Paper;
 use super::event::{Event, Identity};
 use super::journal::{Found, Journal, JournalError};
 use super::uncovered::refuse_unseen;
+use super::verdict::Verdict;
 use super::{
     CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, Warning, World, evidence,
     proposal,
@@ -35,6 +37,8 @@ pub struct Upgrade {
     state: State,
     found: Found,
     remarks: Vec<Warning>,
+    /// The last verdict over what it asks for.
+    verdict: Option<Verdict>,
 }
 
 /// One run over an upgrade.
@@ -56,6 +60,7 @@ impl Upgrade {
             state,
             found,
             remarks: Vec::new(),
+            verdict: None,
         }
     }
 
@@ -77,6 +82,26 @@ impl Upgrade {
     /// What a person should know of what was met since it was opened.
     pub fn remarks(&self) -> &[Warning] {
         &self.remarks
+    }
+
+    /// The last verdict over what it asks for; nothing before one was made since it was opened.
+    pub const fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    /// Remembers a verdict, and in the journal every doubt that somebody agreed to for the first time.
+    pub(super) fn keep_verdict(&mut self, verdict: &Verdict) -> Result<(), UpgradeError> {
+        for finding in verdict.agreed() {
+            let acceptance = Acceptance {
+                code: finding.code,
+                value: finding.value.clone(),
+            };
+            if !self.state.accepted.contains(&acceptance) {
+                self.record(Event::Accepted(acceptance))?;
+            }
+        }
+        self.verdict = Some(verdict.clone());
+        Ok(())
     }
 
     /// Remembers a remark, once. `true`: it is a new one.

@@ -198,6 +198,8 @@ impl Run<'_> {
         let ceremony = self.ceremony()?;
         let chain = self.chain().await?;
         let plan = self.plan()?;
+        let paper = child.map_or(Paper::Approval, Paper::Nested);
+        self.judge_now(&chain, paper).await?.0.check()?;
         let (parent, changed) = check_ballot(&chain, self.limits, &plan, &ceremony.approval).await?;
         if changed {
             self.record(Event::SafePinned(Box::new(parent.info.clone())))?;

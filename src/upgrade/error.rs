@@ -12,6 +12,7 @@ use crate::safe::service::ServiceError;
 use crate::signer::{AskError, SignerError};
 
 use super::journal::JournalError;
+use super::verdict::Verdict;
 
 /// Something does not match what was approved or pinned. Nothing new was signed or sent.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, thiserror::Error)]
@@ -71,6 +72,9 @@ pub enum UpgradeError {
     /// Verification failed.
     #[error(transparent)]
     Stop(Box<Stop>),
+    /// The verdict forbids it; nothing was signed or sent.
+    #[error("{}", .0.told())]
+    Forbidden(Box<Verdict>),
     /// The world changed, or somebody has to decide. `code` is stable.
     #[error("{message}")]
     Decide {
@@ -215,6 +219,21 @@ impl UpgradeError {
             details: Vec::new(),
             origin: None,
         }))
+    }
+
+    /// What did not match; an error of another kind is told as its own sentence.
+    pub(super) fn to_stop(&self) -> Stop {
+        match self {
+            Self::Stop(stop) => (**stop).clone(),
+            other => Stop {
+                code: Code::SafeChanged,
+                what: "owner of the app".to_owned(),
+                expected: "the Safe that was read before".to_owned(),
+                found: other.to_string(),
+                details: Vec::new(),
+                origin: None,
+            },
+        }
     }
 
     pub(super) fn decide(code: Code, message: impl Into<String>) -> Self {

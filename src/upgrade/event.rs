@@ -6,6 +6,7 @@ use alloy::primitives::{Address, B256, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::accepted::Acceptance;
 use super::ceremony::{Frozen, Paper};
 use super::deploy::Deployment;
 use super::errand::Errand;
@@ -236,6 +237,9 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Somebody agreed by name to a doubt; it holds for this upgrade from now on.
+    #[serde(rename = "accepted")]
+    Accepted(Acceptance),
     /// Something worth remembering.
     #[serde(rename = "note")]
     Note {
@@ -320,6 +324,7 @@ impl Event {
             Self::Done { .. } => "done",
             Self::Adopted(_) => "adopted",
             Self::Abandoned { .. } => "abandoned",
+            Self::Accepted(_) => "accepted",
             Self::Note { .. } => "note",
         }
     }

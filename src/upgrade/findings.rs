@@ -267,10 +267,10 @@ pub(super) fn safe_remarks(safe: &SafeInfo, trust: &Trust) -> (Vec<Warning>, Vec
 pub const fn safe_code(finding: &Finding) -> Code {
     match finding {
         Finding::OldVersion { .. } => Code::SafeOldVersion,
-        Finding::UnknownVersion { .. } | Finding::OtherVersion { .. } => Code::SafeVersion,
-        Finding::UnknownSingleton { .. } | Finding::NotASingleton { .. } | Finding::UnknownProxy { .. } => {
-            Code::SafeUnknownCode
-        }
+        Finding::UnknownVersion { .. } => Code::SafeVersion,
+        Finding::OtherVersion { .. } => Code::SafeCodeContradicted,
+        Finding::NotASingleton { .. } => Code::SafeNotASingleton,
+        Finding::UnknownSingleton { .. } | Finding::UnknownProxy { .. } => Code::SafeUnknownCode,
         Finding::UnlistedSingleton { .. } => Code::SafeUnlisted,
         Finding::NotIndexed { .. } => Code::SafeNotIndexed,
         Finding::ImpossibleOwners { .. } => Code::SafeOwners,

@@ -25,6 +25,7 @@ mod errand;
 mod error;
 mod event;
 mod evidence;
+mod examine;
 mod findings;
 mod fleet;
 mod git_index;
@@ -60,6 +61,7 @@ mod together;
 mod transact;
 mod uncovered;
 mod values;
+mod verdict;
 mod wait;
 mod waiting;
 mod watch;
@@ -109,6 +111,7 @@ pub use status::{Effect, Effects, Facts, OtherFacts, Status};
 pub use target::{Seat, Target};
 pub use uncovered::{Machine, Uncovered};
 pub use values::{ValuesChange, ValuesSent};
+pub use verdict::{Finding, Verdict};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -221,6 +224,8 @@ pub struct World<'a> {
     pub unlock: &'a Unlock,
     /// Below this directory upgrades of this machine are kept.
     pub root: &'a Path,
+    /// Transaction that may show that the app once allowed what runs: a hint, which counts only by its receipt.
+    pub base_tx: Option<B256>,
     /// Where this machine remembers which Safe transactions its keys signed.
     pub record: Option<&'a Path>,
     /// The person, or what stands for one.

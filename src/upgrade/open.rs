@@ -249,6 +249,9 @@ fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Resul
         return Ok(());
     }
     let under_way = before.is_some_and(|state| state.preparing || state.prepared.is_some());
+    let verdict = plan.verdict(&limits.accepted);
+    verdict.check()?;
+    let is_agreed = |code: Code| verdict.agreed().any(|finding| finding.code == code);
     let own = |blocker: &Warning| match blocker.code {
         Code::UpdatePending => limits.supersede || under_way,
         Code::OwnUpdatePending => limits.supersede || under_way || limits.accepted.covers(blocker.code, None),
@@ -259,24 +262,13 @@ fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Resul
         Code::SafeNonceFar | Code::SafeNonceTakenHere => limits
             .safe_nonce
             .is_some_and(|nonce| agreed(limits, blocker.code, nonce)),
-        _ => false,
+        code => is_agreed(code),
     };
     if let Some(blocker) = plan.blockers.iter().find(|blocker| !own(blocker)) {
         return Err(UpgradeError::Blocked {
             code: blocker.code,
             message: blocker.text.clone(),
         });
-    }
-    let unverifiable = plan.code.as_ref().filter(|code| code.form.is_none());
-    if let Some(code) = unverifiable
-        && !limits
-            .accepted
-            .covers(Code::HashUnverifiable, Some(&code.told_current_hash()))
-    {
-        return Err(UpgradeError::decide(
-            Code::HashUnverifiable,
-            "the compose hash cannot be recomputed here, so what the cloud sends could not be checked",
-        ));
     }
     Ok(())
 }

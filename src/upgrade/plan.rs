@@ -5,14 +5,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::authority::{Actor, Authority, TimelockPlan};
-use super::base::Base;
+use super::base::Baseline;
 use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
 use super::target::{Place, Target, stands};
 use super::uncovered::Machine;
+use super::verdict::{self, Verdict};
 use super::waiting::Remarks;
-use super::{Intent, UpgradeError, World, pending};
+use super::{Accepted, Intent, UpgradeError, World, pending};
 use crate::chain::{
     AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PendingOperations, PolicyChange,
 };
@@ -122,6 +123,9 @@ pub struct CodeChange {
     /// The environment that goes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// What is known of the manifest before; only where the plan was just made.
+    #[serde(skip)]
+    pub(super) base: Option<Baseline>,
     /// Its sealed bytes, until they are kept.
     #[serde(skip)]
     pub(super) sealed: Option<Sealing>,
@@ -208,6 +212,33 @@ impl Plan {
         self.blockers.append(&mut found.blockers);
     }
 
+    /// Asks what is known of the manifest before; where the app never allowed it, nothing goes on.
+    async fn read_baseline(&mut self, world: &World<'_>, chain: &Chain) -> Result<(), UpgradeError> {
+        let hints: Vec<B256> = world.base_tx.into_iter().collect();
+        let base = Baseline::of(chain, &self.app_state, self, &hints).await?;
+        self.warnings
+            .extend(base.finding(self).map(|finding| finding.warning()));
+        if let Some(code) = &mut self.code {
+            code.base = Some(base.clone());
+        }
+        match base {
+            Baseline::Never => verdict::of_plan(self, &base, &Accepted::default()).check(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The verdict over the plan, before there is a proposal of it: what a signer will meet, as far as it is known.
+    pub fn verdict(&self, accepted: &Accepted) -> Verdict {
+        let base = self.code.as_ref().and_then(|code| code.base.clone());
+        verdict::of_plan(self, &base.unwrap_or(Baseline::Nothing), accepted)
+    }
+
+    /// Whether the whole manifest has to be read: nobody is known to have approved the fields that stay as they are.
+    pub fn is_to_be_read_whole(&self) -> bool {
+        let code = self.code.as_ref();
+        code.is_some_and(|code| !code.base.as_ref().is_some_and(Baseline::is_approved))
+    }
+
     /// Who is asked first: the timelock's proposer, or whoever has to act itself.
     pub fn asked_address(&self) -> Address {
         self.timelock
@@ -280,11 +311,8 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     let cloud = world.cloud.host();
     let state = state?;
     check_heir(&state, intent.expected.pending_owner)?;
-    let base = Base::of(&chain, &state, subject.cvm.compose_hash).await?;
-    base.check(subject.cvm.compose_hash)?;
     let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
     let pending = known_pending(pending)?;
-    let base = base.warning(subject.cvm.compose_hash);
     let kept = (
         subject.cvm.compose_hash,
         expected,
@@ -308,9 +336,9 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         history,
         policy,
         revocation,
-        base,
     };
     let mut plan = draft.assess(state);
+    plan.read_baseline(world, &chain).await?;
     plan.judge_what_waits();
     plan.warnings.append(&mut remarks);
     Ok(pending::compare(world, plan).await)
@@ -467,7 +495,6 @@ struct Draft<'a> {
     history: Vec<HashRecord>,
     policy: Vec<PolicyChange>,
     revocation: Revocation,
-    base: Option<Warning>,
     authority: Authority,
 }
 
@@ -489,7 +516,7 @@ impl Draft<'_> {
     }
 
     fn remarks(&self) -> Vec<Warning> {
-        let mut remarks: Vec<Warning> = self.base.iter().cloned().collect();
+        let mut remarks: Vec<Warning> = Vec::new();
         if let (Some(request), Some((sealed, _))) = (&self.intent.env, &self.environment) {
             let of_names = environment::remarks(request, sealed, self.subject.chain_id, &self.after);
             remarks.extend(of_names);
@@ -548,6 +575,7 @@ impl Draft<'_> {
             manifest,
             patch: self.patch,
             environment,
+            base: None,
             sealed,
             form: self.form,
             expected_hash: self.expected,

@@ -55,6 +55,7 @@ pub(super) fn plan() -> Plan {
         },
         machine_before: None,
         environment: None,
+        base: None,
         sealed: None,
         form: Some(Form::Sorted),
         expected_hash: Some(expected),

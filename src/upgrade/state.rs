@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::UpgradeError;
+use super::accepted::Acceptance;
 use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures, Stage};
 use super::deploy::Deployment;
 use super::errand::Errand;
@@ -74,6 +75,8 @@ pub struct State {
     pub(super) others: Vec<Proposal>,
     /// The app whose proposal is approved instead of this one's.
     pub(super) joins: Option<Address>,
+    /// Doubts that somebody agreed to by name, for this upgrade.
+    pub(super) accepted: Vec<Acceptance>,
     /// What is proved of them, by app.
     pub(super) others_proved: BTreeMap<Address, Proof>,
     /// The Safe transaction, once it is chosen.
@@ -196,6 +199,7 @@ impl State {
             }
             Event::Done { at } => self.done = Some(at),
             Event::Abandoned { why } => self.abandoned = Some(why),
+            Event::Accepted(acceptance) => self.accepted.push(acceptance),
             Event::Note { .. } => {}
         }
         Ok(())
@@ -324,7 +328,7 @@ impl State {
             ),
             Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),
             Event::Done { .. } => missing(self.committed.is_some(), "nothing was committed"),
-            Event::Abandoned { .. } | Event::Note { .. } => None,
+            Event::Abandoned { .. } | Event::Accepted(_) | Event::Note { .. } => None,
         }
     }
 

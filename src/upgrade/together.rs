@@ -5,8 +5,6 @@
 
 use alloy::primitives::{Address, B256};
 
-use super::approve::{app_now, check_pins};
-use super::base::Base;
 use super::drive::{Run, pretty};
 use super::event::Event;
 use super::plan::needs_calls;
@@ -451,29 +449,6 @@ pub(super) fn refuse_single(plans: &[Plan]) -> Result<(), UpgradeError> {
     ))
 }
 
-/// Checks, before anything is signed or sent, that owner and code of every app are what was read, and that what changes was
-/// allowed once (V1b). `true`: everything that
-/// is asked of all of them is in force already.
-///
-/// # Errors
-/// They are not, or the chain did not answer.
-pub(super) async fn check_apps(chain: &Chain, proposal: &Proposal) -> Result<bool, UpgradeError> {
-    let mut in_force = true;
-    for one in proposal.apps() {
-        let app = app_now(chain, &one.plan, None).await?;
-        let stands = match check_pins(&one.plan, &app) {
-            Ok(()) => Base::require(chain, &app, one.plan.current_hash()).await,
-            Err(error) => Err(error),
-        };
-        stands.map_err(|error| match proposal.others.is_empty() {
-            true => error,
-            false => of_app(error, one),
-        })?;
-        in_force &= chain.holds(&one.changes(), &app.block).await?;
-    }
-    Ok(in_force)
-}
-
 /// How an app that joined can be proved.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum By {
@@ -484,15 +459,6 @@ pub(super) enum By {
 }
 
 impl Run<'_> {
-    /// Whether owner and code of the apps that joined are what was read, and all that is asked of them is in force.
-    pub(super) async fn check_others(&self, chain: &Chain) -> Result<bool, UpgradeError> {
-        let mut in_force = true;
-        for other in &self.upgrade.state().others {
-            in_force &= check_apps(chain, other).await.map_err(|error| of_app(error, other))?;
-        }
-        Ok(in_force)
-    }
-
     /// Proves, app by app, what was asked of those that joined. Where the approval was executed and one of them was undone
     /// since, that one is told of and left out. `Some`: one of them is not changed yet, or not in a block that stays.
     pub(super) async fn prove_others(&mut self, chain: &Chain, by: By) -> Result<Option<Pending>, UpgradeError> {

@@ -8,7 +8,7 @@ use super::upgrade::VALUES_ONLY;
 use crate::cli::args::{Change, Governor, Multisig, Reach};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::failure::{Next, decision};
+use crate::cli::failure::{self, Next, decision};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, ROOT, Typed};
@@ -53,11 +53,11 @@ impl Plan {
         upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
         let dir = upgrade::Upgrade::default_dir(Path::new(ROOT), &plan);
         upgrade::look_ahead(&outside.world(), &mut plan, (&dir, &settings.limits)).await?;
-        Ok(report(session, &plan))
+        Ok(report(session, &plan, &settings.limits.accepted))
     }
 }
 
-fn report(session: &Session, plan: &upgrade::Plan) -> Report {
+fn report(session: &Session, plan: &upgrade::Plan, accepted: &upgrade::Accepted) -> Report {
     let mut report = Report::done("plan", "the plan can be carried out");
     view::plan(&mut report.page, plan);
     report.warnings.clone_from(&plan.warnings);
@@ -89,6 +89,13 @@ fn report(session: &Session, plan: &upgrade::Plan) -> Report {
             Next::With(flag) => format!("{} {flag}", session.typed().instead_of("plan", "upgrade")),
             _ => session.typed().instead_of("plan", "plan"),
         });
+    }
+    let verdict = plan.verdict(accepted);
+    report.set_verdict(&verdict);
+    if let Err(error) = verdict.check() {
+        let told = failure::report(&error.into(), "plan", &session.typed());
+        (report.exit, report.code, report.message) = (told.exit, told.code, told.message);
+        (report.stop, report.hint, report.next) = (told.stop, told.hint, told.next);
     }
     report
 }

@@ -9,7 +9,7 @@ use crate::cli::also;
 use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::failure::{Commands, Next, decision, judge};
+use crate::cli::failure::{self, Commands, Next, decision, judge};
 use crate::cli::report::Report;
 use crate::cli::review as view;
 use crate::cli::session::{Seen, Session};
@@ -20,7 +20,7 @@ use crate::fsutil;
 use crate::safe::builder_file::{self, Batch, Checksum};
 use crate::safe::service::links;
 use crate::upgrade::review::{self, Found, Problem, Question, Trial, Wanted, Which};
-use crate::upgrade::{Proposal, Route, UpgradeError};
+use crate::upgrade::{self, Proposal, Route, UpgradeError};
 
 /// Largest batch file that is read from the disk; its reader refuses less.
 const MAX_BATCH: u64 = 1 << 20;
@@ -120,7 +120,7 @@ impl Review {
         report.next = Some(next(session, (&seen, self.reject), &review));
         report.data = serde_json::to_value(&review).ok();
         report.warnings.clone_from(&review.warnings);
-        conclude(&mut report, session, &review.problems);
+        conclude(&mut report, session, (&review.problems, Some(&review.verdict)));
         Ok(report)
     }
 
@@ -213,12 +213,12 @@ fn alone(session: &Session, found: &Found) -> Report {
     view::found_alone(&mut report.page, found);
     report.data = serde_json::to_value(found).ok();
     report.warnings.clone_from(&found.warnings);
-    conclude(&mut report, session, &found.problems);
+    conclude(&mut report, session, (&found.problems, None));
     report
 }
 
 /// Exit code, sentence and advice, from what stands against it.
-fn conclude(report: &mut Report, session: &Session, problems: &[Problem]) {
+fn conclude(report: &mut Report, session: &Session, (problems, verdict): (&[Problem], Option<&upgrade::Verdict>)) {
     let verdict = match problems.first() {
         None => return,
         Some(Problem::Stop(stop)) => {
@@ -228,7 +228,11 @@ fn conclude(report: &mut Report, session: &Session, problems: &[Problem]) {
         }
         Some(Problem::Decide { code, message }) => {
             report.message.clone_from(message);
-            decision(Exit::State, *code)
+            let doubt = verdict.and_then(upgrade::Verdict::forbidding);
+            match doubt.filter(|finding| finding.code == *code) {
+                Some(finding) => failure::doubt(finding),
+                None => decision(Exit::State, *code),
+            }
         }
     };
     report.next = Some(session.typed().command(&verdict.next));

@@ -118,6 +118,7 @@ impl Sign {
             "signatures": ballot.signatures.by_owner().len(),
             "unchecked": checked.unchecked,
         }));
+        report.set_verdict(&checked.verdict);
         report.warnings.clone_from(&checked.remarks);
         report.next = Some(session.typed().step("status"));
         report

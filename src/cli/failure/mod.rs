@@ -19,7 +19,7 @@ use super::report::{Facts, Report};
 use super::text::shorten;
 use crate::cloud::{CloudError, Problem};
 use crate::code::Code;
-use crate::upgrade::{Origin, Stop, UpgradeError};
+use crate::upgrade::{self, Origin, Stop, UpgradeError};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,11 @@ pub(super) fn report(error: &CliError, command: &str, commands: &dyn Commands) -
     report.causes = causes(error);
     report.stop = stop(error).cloned().map(Box::new);
     report.data = report.stop.as_deref().map(compared);
+    if let CliError::Upgrade(error) = error
+        && let UpgradeError::Forbidden(verdict) = error.as_ref()
+    {
+        report.set_verdict(verdict);
+    }
     report.hint = Some(verdict.hint).filter(|hint| !hint.is_empty());
     report.next = Some(commands.command(&verdict.next));
     if let Some(problem) = problem(error) {
@@ -149,6 +154,7 @@ fn stop(error: &CliError) -> Option<&Stop> {
     match error {
         CliError::Upgrade(error) => match error.as_ref() {
             UpgradeError::Stop(stop) => Some(stop),
+            UpgradeError::Forbidden(verdict) => verdict.forbidding().and_then(|finding| finding.stop.as_deref()),
             _ => None,
         },
         _ => None,
@@ -247,6 +253,7 @@ const fn signal_code(exit: Exit) -> Code {
 fn upgrade(error: &UpgradeError) -> Verdict {
     match error {
         UpgradeError::Stop(stop) => mismatch(stop),
+        UpgradeError::Forbidden(verdict) => forbidden(verdict),
         UpgradeError::Decide { code, .. } => decision(Exit::State, *code),
         UpgradeError::Blocked { code, .. } => decision(Exit::State, *code),
         // Preparing takes the change again, which only `resume` knows by itself.
@@ -400,6 +407,40 @@ fn environment_decision(code: Code) -> (Next, &'static str) {
         ),
         _ => (Next::Look, "decide what is right, then go on with `countersign resume`"),
     }
+}
+
+/// What can be done about what a verdict forbids.
+pub(super) fn forbidden(found: &upgrade::Verdict) -> Verdict {
+    let Some(finding) = found.forbidding() else {
+        return verdict(
+            Exit::State,
+            Code::Declined,
+            Next::Look,
+            "look at where the upgrade stands",
+        );
+    };
+    match &finding.stop {
+        Some(stop) => mismatch(stop),
+        None => doubt(finding),
+    }
+}
+
+/// The option that agrees to a doubt, with the value that it is about.
+pub(super) fn doubt(finding: &upgrade::Finding) -> Verdict {
+    let usual = decision(Exit::State, finding.code);
+    if !matches!(usual.next, Next::Look | Next::Again) && !finding.code.needs_value() {
+        return usual;
+    }
+    let option = match &finding.value {
+        Some(value) => format!("--accept {}={value}", finding.code),
+        None => format!("--accept {}", finding.code),
+    };
+    verdict(
+        Exit::State,
+        finding.code,
+        Next::with(option.clone()),
+        format!("find out by other means whether it is right; if it is, agree to it with {option}"),
+    )
 }
 
 /// What can be done about a mismatch, by its code.

@@ -165,7 +165,12 @@ fn compose_hash(page: &mut Page, check: &HashCheck, option: &str) {
     let list = |names: &[String]| Some(names.join(", ")).filter(|text| !text.is_empty());
     page.heading("compose hash");
     page.facts(&[
-        ("runs now", check.before.map(|hash| hash.to_string())),
+        (
+            "before",
+            check
+                .before
+                .map(|hash| format!("{hash} (the proposal says that it runs now)")),
+        ),
         ("to be allowed", Some(check.after.to_string())),
         ("checked", Some(how)),
         ("yours", local.and_then(|local| list(&local.compared))),

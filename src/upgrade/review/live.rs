@@ -5,11 +5,11 @@ use alloy::primitives::Address;
 use super::{AppNow, OwnerIs, Problem, Question, Review, Trial, Turn};
 use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask, Reverted};
 use crate::code::Code;
-use crate::safe::{Look, LookError, SafeInfo, SafeStatus, Simulation, Watched, look, observe, simulate};
-use crate::upgrade::approve::{app_now, check_pins};
-use crate::upgrade::ballot::{check_child, judge, same_hash};
-use crate::upgrade::base::Base;
-use crate::upgrade::{Ballot, Ceremony, Limits, Plan, Proposal, UpgradeError, World};
+use crate::safe::{Look, SafeInfo, SafeStatus, Simulation, Watched, observe, simulate};
+use crate::upgrade::ballot::check_child;
+use crate::upgrade::examine::{Subject, examine};
+use crate::upgrade::verdict::Known;
+use crate::upgrade::{Ballot, Ceremony, Limits, Plan, UpgradeError, World};
 
 /// What an account that delegates to a contract has as code, before the address (EIP-7702).
 const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
@@ -19,18 +19,24 @@ pub(super) async fn compare(
     world: &World<'_>,
     limits: &Limits,
     review: &mut Review,
-    (proposal, ceremony, question): (&Proposal, Option<&Ceremony>, &Question),
-) -> Result<(), UpgradeError> {
+    (subject, question): (&Subject<'_>, &Question),
+) -> Result<Known, UpgradeError> {
+    let (proposal, ceremony) = (subject.proposal, subject.ceremony);
     let plan = &proposal.plan;
     let chain = world.chain(plan.chain_id).await?;
-    let app = app_now(&chain, plan, None).await?;
-    let block = app.block;
-    review.take(check_pins(plan, &app))?;
-    let base = Base::of(&chain, &app, plan.current_hash()).await?;
-    review.take(base.check(plan.current_hash()))?;
-    review.warnings.extend(base.warning(plan.current_hash()));
-    let others_too = review.compare_others(&chain, proposal).await?;
-    review.judge_force(chain.holds(&proposal.changes(), &block).await? && others_too);
+    let known = examine(world, &chain, subject).await?;
+    review.take_others(&known);
+    review.judge_force(known.in_force);
+    let block = match known.apps.first() {
+        Some(first) => {
+            review.app = AppNow {
+                now: true,
+                state: first.state.clone(),
+            };
+            first.state.block
+        }
+        None => chain.head().await?,
+    };
     let operation = match &mut review.timelock {
         Some(timelock) => {
             let state = chain.operation_state(timelock.address, timelock.id, &block).await?;
@@ -40,7 +46,6 @@ pub(super) async fn compare(
         None => None,
     };
     let owner = plan.actor.address;
-    review.app = AppNow { now: true, state: app };
     match ceremony {
         None => {
             let waits = matches!(operation, Some(OperationState::Waiting { .. }));
@@ -54,14 +59,13 @@ pub(super) async fn compare(
                 review.simulation = Trial::NotAsked {
                     why: "the timelock's delay is not over".to_owned(),
                 };
-                return Ok(());
+                return Ok(known);
             }
             review.simulation = try_calls(&chain, &block, (sender, &proposal.expected_calls())).await?;
             if let Trial::Refused { why, .. } = &review.simulation {
                 let message = format!("the call would fail now: {why}");
                 review.decide(Code::CallWouldFail, message);
             }
-            Ok(())
         }
         Some(ceremony) => {
             let safe = Safe {
@@ -71,9 +75,10 @@ pub(super) async fn compare(
                 ballot: ceremony.ballot(question.rejects),
                 ceremony,
             };
-            safe.compare(review, question).await
+            safe.compare(review, (&known, question)).await?;
         }
     }
+    Ok(known)
 }
 
 /// A Safe transaction to look at.
@@ -87,22 +92,16 @@ struct Safe<'a> {
 }
 
 impl Safe<'_> {
-    async fn compare(&self, review: &mut Review, question: &Question) -> Result<(), UpgradeError> {
-        let found = match look(self.chain, &self.ballot.tx, &self.ballot.signatures, None).await {
-            Ok(found) => found,
-            Err(LookError::Chain(error)) => return Err(error.into()),
-            Err(other) => {
-                review.simulation = Trial::NotAsked {
-                    why: "there is no such Safe".to_owned(),
-                };
-                return review.take(Err(other.into()));
-            }
+    async fn compare(&self, review: &mut Review, (known, question): (&Known, &Question)) -> Result<(), UpgradeError> {
+        let Some(found) = &known.look else {
+            review.simulation = Trial::NotAsked {
+                why: "there is no such Safe".to_owned(),
+            };
+            return Ok(());
         };
         let info = &found.info;
         let pinned = self.plan.safe.as_ref().unwrap_or(info);
         review.show_safe((info, pinned), (self.ballot, &found.facts), &self.limits.trust);
-        review.take(judge(self.limits, pinned, info).map(drop))?;
-        review.take(same_hash(&found, self.ballot))?;
         self.take_owners(review, info).await?;
         self.take_nested(review).await?;
         let used = review.safe.as_ref().is_some_and(|safe| safe.turn == Turn::Used);
@@ -117,7 +116,7 @@ impl Safe<'_> {
                 ),
             );
         }
-        self.simulate(review, (question, &found)).await
+        self.simulate(review, (question, found)).await
     }
 
     /// By what the nonce was used up.

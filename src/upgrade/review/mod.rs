@@ -16,12 +16,14 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ballot::judge;
+use super::ceremony::Paper;
+use super::examine::Subject;
 use super::findings::Warning;
+use super::verdict::{Finding, Known, Verdict};
 use super::{Limits, Proposal, Route, State, Stop, Target, Uncovered, UpgradeError, World};
 use crate::chain::{AppState, OperationState};
 use crate::code::Code;
-use crate::compose::{Changes, ComposeHash, FieldChange, Verification};
+use crate::compose::{Changes, ComposeHash, FieldChange, Manifest, Verification};
 use crate::safe::effects::Effect;
 use crate::safe::{Decoded, Digests, SafeInfo};
 use crate::signer::Decision;
@@ -77,6 +79,20 @@ pub struct Review {
     pub unchecked: Vec<String>,
     /// What stands against agreeing to it; the gravest first.
     pub problems: Vec<Problem>,
+    /// Whether it may be signed; role, threshold, keys and queue are judged after it.
+    pub verdict: Verdict,
+    /// Manifests of which nobody is known to have approved what stays as it is: they are to be read whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub whole: Vec<Whole>,
+}
+
+/// A manifest after the change, to be read whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct Whole {
+    /// CVM whose manifest it is.
+    pub cvm: String,
+    /// All of it.
+    pub manifest: Manifest,
 }
 
 /// Who asks for what.
@@ -168,6 +184,8 @@ pub struct HashCheck {
 pub struct LocalCheck {
     /// Fields that were compared.
     pub compared: Vec<String>,
+    /// Fields of the manifest that the reviewer named no value for.
+    pub not_compared: Vec<String>,
     /// Fields that change and that the reviewer named no value for.
     pub from_proposal: Vec<String>,
     /// Fields that differ: before is the reviewer's, after the proposal's.
@@ -446,6 +464,23 @@ impl Problem {
         }
     }
 
+    fn finding(&self) -> Option<Finding> {
+        match self {
+            Self::Stop(stop) => Some(Finding::stop(stop.clone())),
+            Self::Decide { .. } => None,
+        }
+    }
+
+    fn from_finding(finding: &Finding) -> Self {
+        match &finding.stop {
+            Some(stop) => Self::Stop((**stop).clone()),
+            None => Self::Decide {
+                code: finding.code,
+                message: finding.message.clone(),
+            },
+        }
+    }
+
     /// Whether it says already that nothing is left to be signed.
     fn is_settled(&self) -> bool {
         matches!(self, Self::Decide { code, .. } if [Code::HashAlreadyAllowed, Code::SafeTxGone, Code::Abandoned].contains(code))
@@ -484,12 +519,51 @@ impl Review {
         self.problems.is_empty()
     }
 
-    /// Takes in the outcome of a check.
-    fn take(&mut self, outcome: Result<(), UpgradeError>) -> Result<(), UpgradeError> {
-        if let Err(error) = outcome {
-            self.problems.push(Problem::of(error)?);
+    /// Takes in the verdict: what stands against it before what is judged after it.
+    fn conclude(&mut self, subject: &Subject<'_>, known: Option<&Known>, (limits, state): (&Limits, &State)) {
+        let mut verdict = subject.judge(known, (limits, &state.accepted));
+        let own = self.problems.iter().filter(|problem| problem.is_stop());
+        let own = own.filter_map(Problem::finding).collect();
+        verdict.add_own(own, self.not_compared());
+        let before = std::mem::take(&mut self.problems);
+        let forbidding = verdict.findings.iter().filter(|finding| finding.forbids());
+        self.problems = forbidding.map(|finding| Problem::from_finding(finding)).collect();
+        self.problems
+            .extend(before.into_iter().filter(|problem| !problem.is_stop()));
+        let notes = verdict.findings.iter().filter(|finding| !finding.forbids());
+        for note in notes.map(Finding::warning) {
+            if !self.warnings.contains(&note) {
+                self.warnings.push(note);
+            }
         }
-        Ok(())
+        self.unchecked.extend(verdict.not_checked.iter().cloned());
+        let approved = |index: usize| {
+            let known = known.and_then(|known| known.apps.get(index));
+            known.is_some_and(|known| known.base.is_approved())
+        };
+        let force = known.is_some_and(|known| known.in_force);
+        for (index, one) in subject.proposal.apps().enumerate() {
+            if !subject.only_takes_away() && !approved(index) && !force {
+                self.whole.extend(one.manifest_after.clone().map(|manifest| Whole {
+                    cvm: one.name(),
+                    manifest,
+                }));
+            }
+        }
+        self.verdict = verdict;
+    }
+
+    /// Hashed fields that the reader's own files say nothing of.
+    fn not_compared(&self) -> Vec<String> {
+        let local = self.compose_hash.as_ref().and_then(|check| check.local.as_ref());
+        let fields = local.map(|local| local.not_compared.as_slice()).unwrap_or_default();
+        match fields {
+            [] => Vec::new(),
+            fields => vec![format!(
+                "these fields of the manifest, of which your files say nothing: {}",
+                fields.join(", ")
+            )],
+        }
     }
 
     fn decide(&mut self, code: Code, message: impl Into<String>) {
@@ -519,15 +593,17 @@ pub async fn review(
     let ceremony = state.ceremony()?;
     let mut review = paper::review(&proposal, ceremony.as_ref(), (question, &limits.trust))?;
     review.warnings.extend(state.signature_remarks());
-    review.judge_state(state, limits, question);
-    if limits.offline {
-        review.stay_offline(ceremony.is_some());
-        if let Some(safe) = &proposal.plan.safe {
-            review.take(judge(limits, safe, safe).map(drop))?;
-        }
-    } else {
-        live::compare(world, limits, &mut review, (&proposal, ceremony.as_ref(), question)).await?;
-    }
+    review.judge_state(state, question);
+    let paper = match question.rejects {
+        true => Paper::Rejection,
+        false => Paper::Approval,
+    };
+    let subject = Subject::of(state, paper, (&proposal, ceremony.as_ref()));
+    let known = match limits.offline {
+        true => None,
+        false => Some(live::compare(world, limits, &mut review, (&subject, question)).await?),
+    };
+    review.conclude(&subject, known.as_ref(), (limits, state));
     review.rank();
     Ok(review)
 }

@@ -4,13 +4,11 @@ use serde::Serialize;
 
 use super::paper;
 use super::{AppNow, Asked, HashCheck, Image, Problem, Question, Review};
-use crate::chain::Chain;
 use crate::code::Code;
 use crate::compose::FieldChange;
 use crate::safe::Trust;
-use crate::upgrade::approve::{app_now, check_pins};
-use crate::upgrade::base::Base;
 use crate::upgrade::findings::Warning;
+use crate::upgrade::verdict::Known;
 use crate::upgrade::{Proposal, Uncovered, UpgradeError};
 
 /// Another app that the same transaction changes.
@@ -61,23 +59,14 @@ impl Review {
         self.refuse_unknown(proposal, question)
     }
 
-    /// The apps that joined, as the chain has them now. `true`: what is asked of them is in force.
-    pub(super) async fn compare_others(&mut self, chain: &Chain, proposal: &Proposal) -> Result<bool, UpgradeError> {
-        let mut in_force = true;
-        for (shown, other) in self.others.iter_mut().zip(&proposal.others) {
-            let state = app_now(chain, &other.plan, None).await?;
-            let before = other.plan.current_hash();
-            let base = Base::of(chain, &state, before).await?;
-            let checked = [check_pins(&other.plan, &state), base.check(before)];
-            for error in checked.into_iter().filter_map(Result::err) {
-                self.problems.push(Problem::of(error)?.of_app(other));
-            }
-            self.warnings
-                .extend(base.warning(before).map(|warning| of_app(warning, other)));
-            in_force &= chain.holds(&other.changes(), &state.block).await?;
-            shown.app = AppNow { now: true, state };
+    /// The apps that joined, as the chain has them now.
+    pub(super) fn take_others(&mut self, known: &Known) {
+        for (shown, now) in self.others.iter_mut().zip(known.apps.iter().skip(1)) {
+            shown.app = AppNow {
+                now: true,
+                state: now.state.clone(),
+            };
         }
-        Ok(in_force)
     }
 
     /// Nobody has to sign what is in force.

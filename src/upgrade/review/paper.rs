@@ -19,7 +19,8 @@ use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
 use crate::upgrade::Accepted;
 use crate::upgrade::consent::{decisions, effects_of};
 use crate::upgrade::findings::safe_remarks;
-use crate::upgrade::{Ballot, Ceremony, Limits, Origin, Proposal, State, Stop, UpgradeError};
+use crate::upgrade::verdict::Verdict;
+use crate::upgrade::{Ballot, Ceremony, Origin, Proposal, State, Stop, UpgradeError};
 
 /// Everything that needs no chain; what the chain would say is as it was when the update was prepared.
 pub(super) fn review(
@@ -70,6 +71,8 @@ pub(super) fn review(
         warnings: plan.warnings.clone(),
         unchecked: Vec::new(),
         problems: Vec::new(),
+        verdict: Verdict::default(),
+        whole: Vec::new(),
     };
     if let (Some(ballot), Some(pinned)) = (ballot, &plan.safe) {
         let facts = Facts {
@@ -178,7 +181,12 @@ pub(super) fn compare(proposal: &Proposal, local: &Changes) -> Option<LocalCheck
         _ => BTreeSet::new(),
     };
     let changing = code.changes.iter().map(|change| &change.field);
+    let fields = after
+        .fields()
+        .filter(|field| !named.contains(*field))
+        .map(str::to_owned);
     Some(LocalCheck {
+        not_compared: fields.collect(),
         from_proposal: changing.filter(|field| !named.contains(*field)).cloned().collect(),
         compared: named.into_iter().collect(),
         differences: mine.diff(after),
@@ -345,21 +353,7 @@ impl Review {
     }
 
     /// What is known of the upgrade besides its proposal.
-    pub(super) fn judge_state(&mut self, state: &State, limits: &Limits, question: &Question) {
-        let others = self.others.iter().filter_map(|other| other.compose_hash.as_ref());
-        let mut checks = self.compose_hash.iter().chain(others);
-        if checks.any(|check| check.verified == Verification::Uncomputable) {
-            self.unchecked.push(
-                "whether the compose hash is that of the manifest shown: no known form of the manifest gives the hash that runs"
-                    .to_owned(),
-            );
-            if !limits.accepted.covers(Code::HashUnverifiable, None) {
-                self.decide(
-                    Code::HashUnverifiable,
-                    "the compose hash cannot be recomputed from the proposal",
-                );
-            }
-        }
+    pub(super) fn judge_state(&mut self, state: &State, question: &Question) {
         if let Some(why) = &state.abandoned {
             self.decide(Code::Abandoned, format!("the upgrade was given up: {why}"));
         } else if let Some(why) = &state.safe_gone {
@@ -375,22 +369,6 @@ impl Review {
                 "somebody decided to reject the Safe transaction; signing it would undo that",
             );
         }
-    }
-
-    /// What a chain would have to be asked.
-    pub(super) fn stay_offline(&mut self, is_safe: bool) {
-        let safe = [
-            "whether the Safe still has these owners, this threshold and this nonce",
-            "whether the Safe computes the same hash",
-        ];
-        let all = [
-            "whether the app still has this owner and this code",
-            "whether the app ever allowed what the change is shown against",
-            "whether the change is in force already",
-            "whether the transaction would succeed",
-        ];
-        let told = safe.into_iter().filter(|_| is_safe).chain(all);
-        self.unchecked.extend(told.map(str::to_owned));
     }
 }
 

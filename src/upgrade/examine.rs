@@ -1,0 +1,145 @@
+//! Reads from the chain what a verdict needs, and no more: each app's contract, its baseline, the Safe and its transaction.
+
+use alloy::primitives::B256;
+
+use super::accepted::Acceptance;
+use super::approve::{app_now, sole_hash};
+use super::base::{Baseline, Past};
+use super::ceremony::{Ceremony, Paper};
+use super::drive::Run;
+use super::verdict::{AppKnown, Known, Verdict, added, judge, takes_away};
+use super::{Limits, Proposal, State, UpgradeError, World};
+use crate::chain::Chain;
+use crate::safe::{LookError, SafeInfo, look};
+
+/// What is examined: a paper of a proposal, and whether that was prepared on another machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) paper: Paper,
+    pub(super) proposal: &'a Proposal,
+    pub(super) ceremony: Option<&'a Ceremony>,
+    /// Somebody else prepared it: then it is looked whether a hash comes back that was taken away. Whoever prepared it
+    /// knows what runs from the cloud, and asks no logs.
+    pub(super) from_elsewhere: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// What `state` is about.
+    pub(super) fn of(state: &State, paper: Paper, (proposal, ceremony): (&'a Proposal, Option<&'a Ceremony>)) -> Self {
+        let prepared = state.prepared.as_ref();
+        Self {
+            paper,
+            proposal,
+            ceremony,
+            from_elsewhere: prepared.is_some_and(|prepared| prepared.token_sha256.is_none()),
+        }
+    }
+
+    /// Whether it only takes something away.
+    pub(super) fn only_takes_away(&self) -> bool {
+        takes_away(self.paper, self.proposal)
+    }
+
+    /// The verdict over it.
+    pub(super) fn judge(&self, known: Option<&Known>, (limits, before): (&Limits, &[Acceptance])) -> Verdict {
+        let accepted = limits.accepted.with(before);
+        judge(
+            self.paper,
+            (self.proposal, self.ceremony),
+            known,
+            (&limits.trust, &accepted),
+        )
+    }
+}
+
+/// Asks the chain. Once everything is in force the baseline is not asked again: the change may have taken it away.
+///
+/// # Errors
+/// The chain did not answer. What it says is no error, whatever it is.
+pub(super) async fn examine(world: &World<'_>, chain: &Chain, subject: &Subject<'_>) -> Result<Known, UpgradeError> {
+    let mut known = Known::default();
+    if !takes_away(subject.paper, subject.proposal) {
+        let mut in_force = true;
+        let mut states = Vec::new();
+        for one in subject.proposal.apps() {
+            let changes = one.changes();
+            let state = app_now(chain, &one.plan, sole_hash(&changes)).await?;
+            in_force &= match state.hash_allowed {
+                Some(allowed) => allowed,
+                None => chain.holds(&changes, &state.block).await?,
+            };
+            states.push((one, state));
+        }
+        known.in_force = in_force;
+        for (one, state) in states {
+            let (base, past) = match in_force {
+                true => (Baseline::Nothing, Past::Clean),
+                false => past(world, chain, (one, &state, subject.from_elsewhere)).await?,
+            };
+            known.apps.push(AppKnown { state, base, past });
+        }
+    }
+    examine_safe(chain, subject, &mut known).await?;
+    Ok(known)
+}
+
+async fn past(
+    world: &World<'_>,
+    chain: &Chain,
+    (one, state, from_elsewhere): (&Proposal, &crate::chain::AppState, bool),
+) -> Result<(Baseline, Past), UpgradeError> {
+    let hints: Vec<B256> = world.base_tx.into_iter().collect();
+    let base = Baseline::of(chain, state, &one.plan, &hints).await?;
+    let past = match added(one).next() {
+        None => Past::Clean,
+        Some(hash) if from_elsewhere => Past::search(chain, state, hash).await?,
+        Some(_) => Past::NotKnown,
+    };
+    Ok((base, past))
+}
+
+async fn examine_safe(chain: &Chain, subject: &Subject<'_>, known: &mut Known) -> Result<(), UpgradeError> {
+    let Some(ceremony) = subject.ceremony else {
+        return Ok(());
+    };
+    let ballot = ceremony.ballot(subject.paper == Paper::Rejection);
+    match look(chain, &ballot.tx, &ballot.signatures, None).await {
+        Ok(found) => known.look = Some(found),
+        Err(LookError::Chain(error)) => return Err(error.into()),
+        Err(other) => known.no_safe = Some(UpgradeError::from(other).to_stop()),
+    }
+    if let Some((_, Some(pinned))) = ceremony.paper(subject.paper) {
+        known.child = SafeInfo::read(chain, pinned.address).await?;
+    }
+    Ok(())
+}
+
+impl Run<'_> {
+    /// Stops where the verdict forbids the approval. `true`: everything is in force already, so nobody has to approve.
+    ///
+    /// # Errors
+    /// The verdict forbids it, or the chain did not answer.
+    pub(super) async fn may_go_on(&mut self, chain: &Chain) -> Result<bool, UpgradeError> {
+        let (verdict, in_force) = self.judge_now(chain, Paper::Approval).await?;
+        verdict.check()?;
+        Ok(in_force)
+    }
+
+    /// The verdict over what this upgrade asks for, with what the chain says now; `None` before there is a proposal.
+    /// Second: everything is in force already.
+    ///
+    /// # Errors
+    /// The chain did not answer.
+    pub(super) async fn judge_now(&mut self, chain: &Chain, paper: Paper) -> Result<(Verdict, bool), UpgradeError> {
+        let state = self.upgrade.state();
+        let Some(proposal) = Proposal::of(state) else {
+            return Ok((Verdict::default(), false));
+        };
+        let ceremony = state.ceremony()?;
+        let subject = Subject::of(state, paper, (&proposal, ceremony.as_ref()));
+        let known = examine(self.world, chain, &subject).await?;
+        let verdict = subject.judge(Some(&known), (self.limits, &state.accepted));
+        self.upgrade.keep_verdict(&verdict)?;
+        Ok((verdict, known.in_force))
+    }
+}

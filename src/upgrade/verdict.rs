@@ -1,0 +1,425 @@
+//! The verdict: whether something may be signed, by one pure function over what is to be signed, what stands in the
+//! proposal, the reader's own files and what the chain said. Every command that signs, or shows what is signed, asks it.
+
+use alloy::primitives::B256;
+use serde::Serialize;
+
+use super::base::{Baseline, Past};
+use super::ceremony::{Ceremony, Paper, Stage};
+use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning};
+use crate::chain::{AppState, PolicyChange};
+use crate::code::{Code, Severity};
+use crate::compose::Verification;
+use crate::safe::{Change, Finding as SafeFinding, Look, SafeInfo, Trust};
+
+/// One thing that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Stable code.
+    pub code: Code,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// CVM of the app that it is about, where a proposal has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// What the doubt is about: the value that whoever agrees has to name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// What was found, in a sentence.
+    pub message: String,
+    /// Somebody agreed to it by name.
+    pub accepted: bool,
+    /// What was compared, of a stop.
+    #[serde(skip)]
+    pub stop: Option<Box<Stop>>,
+}
+
+/// Whether something may be signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Everything that was found, the gravest first.
+    pub findings: Vec<Finding>,
+    /// What could not be checked, one sentence each.
+    pub not_checked: Vec<String>,
+}
+
+/// What the chain said of one app.
+#[derive(Debug, Clone)]
+pub(super) struct AppKnown {
+    pub(super) state: AppState,
+    pub(super) base: Baseline,
+    pub(super) past: Past,
+}
+
+/// What the chain said.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    /// Of each app, in the order of the proposal.
+    pub(super) apps: Vec<AppKnown>,
+    /// All that is asked for is in force.
+    pub(super) in_force: bool,
+    /// Of the Safe and its transaction; nothing where no Safe acts.
+    pub(super) look: Option<Look>,
+    /// Why there is no such Safe.
+    pub(super) no_safe: Option<Stop>,
+    /// Of the owner that is a Safe itself, where it is to agree.
+    pub(super) child: Option<SafeInfo>,
+}
+
+impl Finding {
+    /// Something is not what it should be.
+    pub(super) fn stop(stop: Stop) -> Self {
+        Self {
+            code: stop.code,
+            severity: Severity::Stop,
+            app: None,
+            value: None,
+            message: stop.to_string(),
+            accepted: false,
+            stop: Some(Box::new(stop)),
+        }
+    }
+
+    /// A doubt that somebody may agree to, by naming its value where it is about one.
+    pub(super) fn decision(code: Code, value: Option<String>, message: String) -> Self {
+        Self {
+            code,
+            severity: Severity::Decision,
+            app: None,
+            value,
+            message,
+            accepted: false,
+            stop: None,
+        }
+    }
+
+    /// Something a person should know.
+    pub(super) fn note(code: Code, message: String) -> Self {
+        Self {
+            severity: Severity::Note,
+            ..Self::decision(code, None, message)
+        }
+    }
+
+    /// What a failed check means: a stop, or a doubt; where its code is none that somebody may agree to, it stands until
+    /// the world changes. `None`: nothing could be read.
+    pub(super) fn of(error: &UpgradeError) -> Option<Self> {
+        match error {
+            UpgradeError::Stop(stop) => Some(Self::stop((**stop).clone())),
+            UpgradeError::Decide { code, message, .. } => Some(Self::decision(*code, None, message.clone())),
+            _ => None,
+        }
+    }
+
+    /// Whether it forbids signing.
+    pub fn forbids(&self) -> bool {
+        match self.severity {
+            Severity::Stop => true,
+            Severity::Decision => !self.accepted,
+            Severity::Note => false,
+        }
+    }
+
+    /// The error that stands for it where it forbids.
+    pub(super) fn error(&self) -> UpgradeError {
+        match &self.stop {
+            Some(stop) => UpgradeError::Stop(stop.clone()),
+            None => UpgradeError::decide(self.code, self.message.clone()),
+        }
+    }
+
+    /// As a remark.
+    pub(super) fn warning(&self) -> Warning {
+        Warning {
+            code: self.code,
+            text: self.message.clone(),
+        }
+    }
+
+    fn of_app(mut self, app: &str) -> Self {
+        self.message = format!("{app}: {}", self.message);
+        if let Some(stop) = &mut self.stop {
+            stop.what = format!("{} ({app})", stop.what);
+        }
+        self.app = Some(app.to_owned());
+        self
+    }
+}
+
+impl Verdict {
+    /// A verdict over findings, of which some were agreed to.
+    pub(super) fn new(mut findings: Vec<Finding>, not_checked: Vec<String>, accepted: &Accepted) -> Self {
+        for finding in &mut findings {
+            let is_covered = || accepted.covers(finding.code, finding.value.as_deref());
+            finding.accepted |= finding.severity == Severity::Decision && is_covered();
+        }
+        let mut unique: Vec<Finding> = Vec::new();
+        for finding in findings {
+            if !unique.contains(&finding) {
+                unique.push(finding);
+            }
+        }
+        unique.sort_by_key(|finding| (!finding.forbids(), finding.severity));
+        Self {
+            findings: unique,
+            not_checked,
+        }
+    }
+
+    /// The gravest finding that forbids signing.
+    pub fn forbidding(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.forbids())
+    }
+
+    /// Nothing, or why it may not be signed.
+    ///
+    /// # Errors
+    /// A stop, or a doubt to which nobody agreed.
+    pub fn check(&self) -> Result<(), UpgradeError> {
+        match self.forbidding() {
+            None => Ok(()),
+            Some(_) => Err(UpgradeError::Forbidden(Box::new(self.clone()))),
+        }
+    }
+
+    /// Adds what the reader's own files say, and what they do not say.
+    pub(super) fn add_own(&mut self, findings: Vec<Finding>, not_checked: Vec<String>) {
+        let mut all = std::mem::take(&mut self.findings);
+        for finding in findings {
+            if !all.contains(&finding) {
+                all.push(finding);
+            }
+        }
+        all.sort_by_key(|finding| (!finding.forbids(), finding.severity));
+        self.findings = all;
+        self.not_checked.extend(not_checked);
+    }
+
+    /// The sentence of what forbids it.
+    pub(super) fn told(&self) -> String {
+        let forbidding = self.forbidding();
+        forbidding.map_or_else(|| "nothing forbids it".to_owned(), |finding| finding.message.clone())
+    }
+
+    /// Doubts to which somebody agreed.
+    pub fn agreed(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.accepted)
+    }
+}
+
+/// Whether `paper` of a proposal may be signed. `known` is what the chain said, nothing where none was asked.
+pub(super) fn judge(
+    paper: Paper,
+    (proposal, ceremony): (&Proposal, Option<&Ceremony>),
+    known: Option<&Known>,
+    (trust, accepted): (&Trust, &Accepted),
+) -> Verdict {
+    let mut findings = Vec::new();
+    let mut not_checked = Vec::new();
+    if !takes_away(paper, proposal) {
+        let several = !proposal.others.is_empty();
+        for (index, one) in proposal.apps().enumerate() {
+            let about = known.map(|known| known.apps.get(index));
+            let (found, open) = of_app(one, about.flatten());
+            let name = one.name();
+            findings.extend(found.into_iter().map(|finding| match several {
+                true => finding.of_app(&name),
+                false => finding,
+            }));
+            not_checked.extend(open);
+        }
+        dedup(&mut not_checked);
+    }
+    if let (Some(ceremony), Some(pinned)) = (ceremony, &proposal.plan.safe) {
+        let look = known.and_then(|known| known.look.as_ref());
+        findings.extend(of_safe(pinned, look.map_or(pinned, |look| &look.info), trust));
+        let ballot = ceremony.ballot(paper == Paper::Rejection);
+        findings.extend(look.and_then(|look| of_hash(look, ballot)));
+        findings.extend(known.and_then(|known| known.no_safe.clone()).map(Finding::stop));
+        if let Some((_, Some(pinned))) = ceremony.paper(paper) {
+            let now = known.and_then(|known| known.child.as_ref());
+            findings.extend(of_safe(pinned, now.unwrap_or(pinned), trust));
+        }
+        if known.is_none() {
+            not_checked.extend(OF_THE_SAFE.map(str::to_owned));
+        }
+    }
+    if known.is_none() {
+        not_checked.extend(OFFLINE.map(str::to_owned));
+    }
+    Verdict::new(findings, not_checked, accepted)
+}
+
+/// What only a chain says of a Safe.
+const OF_THE_SAFE: [&str; 2] = [
+    "whether the Safe still has these owners, this threshold and this nonce",
+    "whether the Safe computes the same hash",
+];
+/// What only a chain says of everything that is signed.
+const OFFLINE: [&str; 4] = [
+    "whether the app still has this owner and this code",
+    "whether the app ever allowed what the change is shown against",
+    "whether the change is in force already",
+    "whether the transaction would succeed",
+];
+/// What is not known where nobody looked far enough into the past.
+const PAST: &str = "whether the app allowed this hash before and took it away again";
+/// What stands for a hash that nobody can recompute.
+const NOT_RECOMPUTED: &str =
+    "whether the compose hash is that of the manifest shown: no known form of the manifest gives the hash that runs";
+
+/// Whether a paper only takes something away. A wrong proposal has to be rejectable, and what was scheduled by it
+/// cancellable, so only the Safe matters for that.
+pub(super) fn takes_away(paper: Paper, proposal: &Proposal) -> bool {
+    let stage = proposal.safe.as_ref().map(|section| section.frozen.stage);
+    paper == Paper::Rejection || stage == Some(Stage::Cancel)
+}
+
+fn dedup(list: &mut Vec<String>) {
+    let mut seen = std::collections::BTreeSet::new();
+    list.retain(|text| seen.insert(text.clone()));
+}
+
+/// What a plan means before there is a proposal of it.
+pub(super) fn of_plan(plan: &Plan, base: &Baseline, accepted: &Accepted) -> Verdict {
+    let mut findings: Vec<Finding> = base.finding(plan).into_iter().collect();
+    let mut not_checked = Vec::new();
+    if let Some(code) = &plan.code {
+        if code.form.is_none() {
+            findings.push(unverifiable(code.told_current_hash()));
+            not_checked.push(NOT_RECOMPUTED.to_owned());
+        }
+        not_checked.push(PAST.to_owned());
+    }
+    if let Some(safe) = &plan.safe {
+        findings.extend(of_safe(safe, safe, &Trust::default()));
+    }
+    Verdict::new(findings, not_checked, accepted)
+}
+
+fn unverifiable(value: String) -> Finding {
+    Finding::decision(
+        Code::HashUnverifiable,
+        Some(value),
+        "the compose hash cannot be recomputed, so nobody knows that it is that of the manifest shown".to_owned(),
+    )
+}
+
+/// What stands in the proposal of one app, and what the chain said of it.
+fn of_app(one: &Proposal, known: Option<&AppKnown>) -> (Vec<Finding>, Vec<String>) {
+    let mut findings = Vec::new();
+    let mut not_checked = Vec::new();
+    let plan = &one.plan;
+    if let Some((_, _, (hash, verified))) = one.code() {
+        match verified {
+            Verification::Verified { .. } => {}
+            Verification::Uncomputable => {
+                findings.push(unverifiable(hash.to_string()));
+                not_checked.push(NOT_RECOMPUTED.to_owned());
+            }
+            Verification::Mismatch { computed, .. } => findings.push(Finding::stop(Stop {
+                code: Code::HashMismatch,
+                what: "compose hash".to_owned(),
+                expected: format!("{computed} (computed from the text in this proposal)"),
+                found: format!("{hash} (written in this proposal)"),
+                details: Vec::new(),
+                origin: None,
+            })),
+        }
+    }
+    if let Some(known) = known {
+        let pins = super::approve::check_pins(plan, &known.state);
+        findings.extend(pins.err().as_ref().and_then(Finding::of));
+        findings.extend(known.base.finding(plan));
+        for hash in added(one) {
+            findings.extend(known.past.finding(hash));
+            if known.past == Past::NotKnown {
+                not_checked.push(PAST.to_owned());
+            }
+        }
+    }
+    (findings, not_checked)
+}
+
+/// Hashes that a proposal allows for its own app.
+pub(super) fn added(one: &Proposal) -> impl Iterator<Item = B256> {
+    one.changes().changes.into_iter().filter_map(|change| match change {
+        PolicyChange::AddComposeHash(hash) => Some(hash),
+        _ => None,
+    })
+}
+
+/// What is found about a Safe, and how it differs from what was read when its transaction was chosen.
+pub(super) fn of_safe(pinned: &SafeInfo, now: &SafeInfo, trust: &Trust) -> Vec<Finding> {
+    // What somebody vouches for is found all the same, and counts as agreed to.
+    let untrusting = Trust::default();
+    let found = now.findings(&untrusting);
+    let mut findings: Vec<Finding> = found
+        .iter()
+        .filter_map(|finding| of_safe_finding(now, finding))
+        .collect();
+    for finding in &mut findings {
+        finding.accepted = is_vouched_for(finding, trust);
+    }
+    findings.extend(now.changes_since(pinned).iter().map(|change| of_change(now, change)));
+    findings
+}
+
+/// The library's own way to vouch for code and old versions, without the command line's.
+fn is_vouched_for(finding: &Finding, trust: &Trust) -> bool {
+    match finding.code {
+        Code::SafeOldVersion => trust.old_versions,
+        Code::SafeUnknownCode => {
+            let value = finding.value.as_deref().and_then(|value| value.parse::<B256>().ok());
+            value.is_some_and(|hash| trust.code.contains(&hash))
+        }
+        _ => false,
+    }
+}
+
+fn of_safe_finding(safe: &SafeInfo, finding: &SafeFinding) -> Option<Finding> {
+    let text = format!("Safe {}: {finding}", safe.address);
+    let code = super::findings::safe_code(finding);
+    match finding {
+        SafeFinding::OldVersion { .. } | SafeFinding::UnknownVersion { .. } => {
+            Some(Finding::decision(code, None, text))
+        }
+        SafeFinding::UnknownSingleton { code_hash, .. } | SafeFinding::UnknownProxy { code_hash } => {
+            Some(Finding::decision(code, Some(code_hash.to_string()), text))
+        }
+        SafeFinding::OtherVersion { .. } | SafeFinding::NotASingleton { .. } | SafeFinding::ImpossibleOwners { .. } => {
+            Some(Finding::stop(Stop {
+                code,
+                what: format!("Safe {}", safe.address),
+                expected: "a Safe as the Safe team deploys it".to_owned(),
+                found: finding.to_string(),
+                details: Vec::new(),
+                origin: None,
+            }))
+        }
+        _ => Some(Finding::note(code, text)),
+    }
+}
+
+fn of_change(safe: &SafeInfo, change: &Change) -> Finding {
+    let text = || format!("Safe {} changed since it was read: {change}", safe.address);
+    match change {
+        Change::Identity | Change::Code { .. } => Finding::stop(Stop {
+            code: Code::SafeChanged,
+            what: format!("Safe {}", safe.address),
+            expected: "the code that was read before".to_owned(),
+            found: change.to_string(),
+            details: Vec::new(),
+            origin: None,
+        }),
+        Change::OwnerAdded { .. } | Change::OwnerRemoved { .. } | Change::Threshold { .. } => {
+            Finding::decision(Code::SafeOwnersChanged, None, text())
+        }
+        _ => Finding::decision(Code::SafeHelpersChanged, None, text()),
+    }
+}
+
+fn of_hash(look: &Look, ballot: &Ballot) -> Option<Finding> {
+    let wrong = super::ballot::same_hash(look, ballot).err()?;
+    Finding::of(&wrong)
+}
