@@ -206,6 +206,22 @@ impl SafeConsent {
         same_chain && key(self) == key(other)
     }
 
+    /// Whether both take one nonce, and this one, which uses it for something, is about another digest.
+    pub(crate) fn is_other_than(&self, earlier: &Self) -> bool {
+        !self.rejection && self.digest != earlier.digest && self.is_of_the_nonce_of(earlier)
+    }
+
+    /// The same as something that was given before, as far as somebody shows it.
+    pub(crate) fn shown_by(&self, place: &str) -> EarlierConsent {
+        EarlierConsent {
+            owner: self.owner,
+            digest: self.digest,
+            nonce: self.nonce,
+            safe: self.safe,
+            how: format!("{}, as {place} shows", self.by),
+        }
+    }
+
     fn already_signed(&self) -> SignerError {
         SignerError::AlreadySigned(Box::new(EarlierConsent {
             owner: self.owner,

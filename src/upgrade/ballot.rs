@@ -9,6 +9,7 @@ use super::document::Document;
 use super::drive::Upgrade;
 use super::event::Event;
 use super::one_digest::{accepted, consents};
+use super::shown::refuse_shown;
 use super::verdict::Verdict;
 use super::{Limits, Plan, State, Stop, UpgradeError, World};
 use crate::chain::Chain;
@@ -79,6 +80,7 @@ pub(super) async fn sign_ballot(
     }
     let consents = consents(&ceremony, paper, (Some(owner), ConsentBy::Signature));
     world.check_consents(limits, &consents)?;
+    refuse_shown(world, limits, state, &consents)?;
     ask_owner((world, limits), state, &ceremony, (paper, owner))?;
     let record = world.signing_record()?;
     super::point("safe.sign.a");

@@ -53,6 +53,7 @@ mod revoke;
 #[cfg(test)]
 mod sample;
 mod sent;
+mod shown;
 mod state;
 mod status;
 mod target;

@@ -461,6 +461,15 @@ impl State {
         }
     }
 
+    /// Every Safe transaction that was chosen here, also those that did their part, as far as they can be rebuilt.
+    pub(super) fn ceremonies(&self) -> Vec<Ceremony> {
+        let spent = self.spent.iter().map(|(frozen, ballots)| (frozen, ballots));
+        let all = spent.chain(self.frozen.as_deref().map(|frozen| (frozen, &self.ballots)));
+        let Some(plan) = self.plan() else { return Vec::new() };
+        all.filter_map(|(frozen, ballots)| Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, ballots).ok())
+            .collect()
+    }
+
     /// The calls that change the policy, of all apps; none before all of them are known.
     pub(super) fn calls(&self) -> Vec<Call> {
         let hash = self.verified.as_ref().map(|(hash, _)| *hash);

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::consent::decisions;
 use super::drive::Run;
 use super::event::Event;
+use super::shown::refuse_shown;
 use super::{Errand, UpgradeError};
 use crate::chain::{Call, Chain, Filling, Quote};
 use crate::code::Code;
@@ -38,6 +39,7 @@ impl Run<'_> {
     ) -> Result<(), UpgradeError> {
         super::point("sign.a");
         self.world.check_consents(self.limits, &asking.consents)?;
+        refuse_shown(self.world, self.limits, self.upgrade.state(), &asking.consents)?;
         let filling = Filling {
             fees: self.limits.fees,
             nonce: self.limits.nonce,

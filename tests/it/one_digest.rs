@@ -349,3 +349,101 @@ fn a_signature_with_the_upper_s_counts_with_the_lower_wherever_it_comes_from_and
     run(&a, 4, &["execute"]).exits(0);
     assert_eq!(a.announcements(), 1);
 }
+
+/// The same with a record of its own, which knows nothing.
+fn forgetful(flow: &Flow<'_>, state: &Path, arguments: &[&str]) -> Ran {
+    let (file, key) = (file(flow), signer(0));
+    let (command, more) = arguments.split_first().unwrap();
+    let mut all = vec![*command, file.to_str().unwrap()];
+    all.extend(more);
+    all.extend(["--signer", &key, "--yes", "--json"]);
+    Ran::of(flow.command(&all).env("XDG_STATE_HOME", state))
+}
+
+#[test]
+fn sec_h3_what_this_machine_keeps_of_signatures_is_known_without_a_record() {
+    let world = world();
+    let (mut one, other) = (prepared(&world, "1"), prepared(&world, "2"));
+    let below = world.folder().join(".countersign/1");
+    std::fs::create_dir_all(below.parent().unwrap()).unwrap();
+    std::fs::rename(&one.dir, &below).unwrap();
+    one.dir = below;
+    run(&one, 0, &["sign"]).exits(0);
+    let earlier = digest(&one);
+    let state = world.folder().join("elsewhere");
+    let before = world.rpc().nonce(ACCOUNTS[0].address);
+    for words in [&["sign"][..], &["sign", "--offline"], &["sign", "--on-chain"]] {
+        let ran = refused(forgetful(&other, &state, words), &earlier);
+        assert!(ran.said.contains(".countersign/1"), "{}", ran.said);
+    }
+    run(&other, 1, &["sign"]).exits(0);
+    refused(forgetful(&other, &state, &["execute"]), &earlier);
+    assert_eq!(world.rpc().nonce(ACCOUNTS[0].address), before, "nothing was sent");
+    // What cannot be read hinders nobody, and is told.
+    std::fs::write(one.dir.join("journal"), "damaged\n").unwrap();
+    let told = forgetful(&other, &state, &["sign"]).exits(0);
+    assert!(told.said.contains("was not checked"), "{}", told.said);
+}
+
+#[test]
+fn sec_h3_of_twenty_processes_with_two_proposals_all_that_sign_sign_one() {
+    let world = world();
+    let flows = [prepared(&world, "1"), prepared(&world, "2")];
+    let copies: Vec<_> = (0..20)
+        .map(|number| {
+            let flow = &flows[number % 2];
+            let copy = world.folder().join(format!("copies-{number}")).join("proposal.json");
+            std::fs::create_dir(copy.parent().unwrap()).unwrap();
+            std::fs::copy(file(flow), &copy).unwrap();
+            let key = signer(0);
+            let path = copy.to_str().unwrap();
+            let mut command = flow.command(&["sign", path, "--offline", "--signer", &key, "--yes", "--json"]);
+            let null = std::process::Stdio::null;
+            (copy, command.stdout(null()).stderr(null()).spawn().unwrap())
+        })
+        .collect();
+    let mut signed = Vec::new();
+    for (copy, mut child) in copies {
+        let status = child.wait().unwrap().code();
+        let value: Value = serde_json::from_slice(&std::fs::read(copy).unwrap()).unwrap();
+        let has = !value["safe"]["signatures"].as_array().unwrap().is_empty();
+        assert_eq!(status, Some(if has { 0 } else { 6 }));
+        if has {
+            signed.push(value["safe"]["digests"]["safe_tx"].clone());
+        }
+    }
+    assert_eq!(signed.len(), 10);
+    assert!(signed.iter().all(|one| *one == signed[0]));
+}
+
+#[test]
+fn sec_h3_without_a_place_to_remember_nobody_agrees_in_any_way() {
+    let world = world();
+    let flow = prepared(&world, "1");
+    run(&flow, 1, &["sign"]).exits(0);
+    let state = world.folder().join("state");
+    let place = state.join("countersign");
+    let before = world.rpc().nonce(ACCOUNTS[0].address);
+    let ways = [&["sign"][..], &["sign", "--on-chain"], &["execute"]];
+    // A folder that could be anybody's, a file in its place, a damaged record.
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::create_dir(world.folder().join("anybody")).unwrap();
+    std::os::unix::fs::symlink(world.folder().join("anybody"), &place).unwrap();
+    for words in ways {
+        forgetful(&flow, &state, words).exits(12);
+    }
+    std::fs::remove_file(&place).unwrap();
+    std::fs::write(&place, "").unwrap();
+    for words in ways {
+        forgetful(&flow, &state, words).exits(12);
+    }
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("signed"), "damaged\n").unwrap();
+    for words in ways {
+        forgetful(&flow, &state, words).exits(10).says("RECORD_DAMAGED");
+    }
+    assert_eq!(world.rpc().nonce(ACCOUNTS[0].address), before, "nothing was sent");
+    let signatures = flow.json_file("proposal.json")["safe"]["signatures"].clone();
+    assert_eq!(signatures.as_array().unwrap().len(), 1);
+}
