@@ -715,6 +715,9 @@ fn se2_o2_apps_whose_cvms_could_be_taken_for_each_other_are_refused() {
     }
 }
 
+/// A change of the list of apps.
+type ListChange = fn(&mut Vec<Value>);
+
 #[test]
 fn se2_o3_an_app_that_the_proposal_names_cannot_drop_out_of_the_list() {
     let ground = Ground::new(2);
@@ -730,15 +733,15 @@ fn se2_o3_an_app_that_the_proposal_names_cannot_drop_out_of_the_list() {
         change(list_now["fleets"].as_array_mut().unwrap());
         std::fs::write(&list, list_now.to_string()).unwrap();
     };
-    let changes: [&dyn Fn(&mut Vec<Value>); 5] = [
-        &|all| drop(all.pop()),
-        &|all| drop(all.remove(1)),
-        &|all| drop(all.remove(0)),
-        &|all| all.swap(0, 1),
-        &|all| all.push(all[1].clone()),
+    let changes: [ListChange; 5] = [
+        |all| drop(all.pop()),
+        |all| drop(all.remove(1)),
+        |all| drop(all.remove(0)),
+        |all| all.swap(0, 1),
+        |all| all.push(all[1].clone()),
     ];
     for change in changes {
-        names(change);
+        names(&change);
         for step in ["commit", "status"] {
             fleet(&flow, step).exits(5).says("APPS_MISMATCH");
         }
