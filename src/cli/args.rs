@@ -261,7 +261,7 @@ pub(super) struct Posted {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Which {
     /// Proposal file that names the upgrade
-    #[arg(value_name = "PROPOSAL", conflicts_with = "dir")]
+    #[arg(value_name = "PROPOSAL", conflicts_with_all = ["dir", "cvm"])]
     pub(super) proposal: Option<PathBuf>,
     #[command(flatten)]
     pub(super) dir: Dir,
@@ -270,9 +270,12 @@ pub(super) struct Which {
 /// The directory of an upgrade.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Dir {
-    /// Directory of the upgrade [default: the only one below .countersign]
+    /// Directory of the upgrade [default: the only unfinished one below .countersign]
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
+    /// CVM whose unfinished upgrade it is
+    #[arg(long, value_name = "ID", value_parser = values::cvm, conflicts_with_all = ["dir", "proposal"])]
+    pub(super) cvm: Option<CvmId>,
 }
 
 /// The directory of an upgrade that begins.

@@ -4,6 +4,7 @@
 //! back becomes a report, which `output` prints. Only this module prints, prompts, reads the environment or exits.
 
 mod accept;
+mod advice;
 mod also;
 mod args;
 mod ask;
@@ -13,6 +14,7 @@ mod defect;
 mod error;
 mod exit;
 mod failure;
+mod known;
 mod next;
 mod output;
 mod report;

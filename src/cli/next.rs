@@ -10,8 +10,8 @@ use url::Url;
 use super::failure::{Commands, Next};
 use crate::chain::DeployedApp;
 use crate::compose::ComposeHash;
+use crate::signer::Source;
 use crate::text::{self, Word};
-use crate::upgrade::Step;
 
 /// The program's name in commands.
 const PROGRAM: &str = "countersign";
@@ -36,7 +36,14 @@ const ADDRESSES: [&str; 2] = ["--rpc-url", SERVICE_URL];
 pub(super) struct Typed {
     words: Vec<OsString>,
     dir: Option<PathBuf>,
+    /// The proposal, where it is about one by itself.
+    file: Option<PathBuf>,
+    /// Names of the keys in Foundry's folder.
+    accounts: Vec<String>,
 }
+
+/// Most names of keys that a hint lists.
+const MAX_ACCOUNTS: usize = 10;
 
 impl Typed {
     /// Remembers the arguments, program name first.
@@ -49,7 +56,24 @@ impl Typed {
             .filter(|word| harmless || word.to_str().is_some_and(is_command))
             .cloned()
             .collect();
-        Self { words, dir: None }
+        Self {
+            words,
+            dir: None,
+            file: None,
+            accounts: Vec::new(),
+        }
+    }
+
+    /// The same, where Foundry's folder has these keys.
+    pub(super) fn with_accounts(mut self, accounts: Vec<String>) -> Self {
+        self.accounts = accounts;
+        self
+    }
+
+    /// The same, about a proposal by itself.
+    pub(super) fn about_file(mut self, file: Option<PathBuf>) -> Self {
+        self.file = file;
+        self
     }
 
     /// The same, for the upgrade in `dir`.
@@ -58,28 +82,62 @@ impl Typed {
         self
     }
 
-    /// What comes after a step; nothing after the last.
-    pub(super) fn after(&self, step: Step) -> Option<String> {
-        let command = match step {
-            Step::Prepare | Step::Verify | Step::Freeze | Step::Settle | Step::Watch => "resume",
-            Step::Approve => "execute",
-            Step::Broadcast | Step::Wait => "wait",
-            Step::Commit => "commit",
-            Step::Finished => return None,
-        };
-        Some(self.step(command))
-    }
-
     /// Another command for the same upgrade.
     pub(super) fn step(&self, command: &str) -> String {
-        let Some(dir) = &self.dir else {
-            return format!("{PROGRAM} {command}");
+        match (&self.dir, &self.file) {
+            (Some(dir), _) => self.placed(command, vec![Word::from("--dir"), Word::from(dir)]),
+            (None, Some(file)) => self.of_file(command, file),
+            (None, None) => format!("{PROGRAM} {command}"),
+        }
+    }
+
+    /// Another command for a proposal.
+    pub(super) fn of_file(&self, command: &str, file: &Path) -> String {
+        self.placed(command, vec![file_word(file)])
+    }
+
+    /// A command that takes the signatures in `signatures` into the upgrade.
+    pub(super) fn import(&self, signatures: &Path) -> String {
+        let place = match (&self.dir, &self.file) {
+            (Some(dir), _) => vec![Word::from("--dir"), Word::from(dir)],
+            (None, Some(file)) => vec![Word::from("--proposal"), Word::from(file)],
+            (None, None) => Vec::new(),
         };
+        self.placed("import", [vec![file_word(signatures)], place].concat())
+    }
+
+    fn placed(&self, command: &str, place: Vec<Word>) -> String {
         let mut words = vec![Word::from(PROGRAM)];
         words.extend(command.split(' ').map(Word::from));
-        words.extend([Word::from("--dir"), Word::from(dir)]);
+        words.extend(place);
         words.extend(self.carried(command));
         text::command(&words)
+    }
+
+    const fn is_placed(&self) -> bool {
+        self.dir.is_some() || self.file.is_some()
+    }
+
+    /// A command with a key that can be named here, where none was.
+    pub(super) fn with_key(&self, command: String) -> String {
+        if self.value_of("--signer").is_some() {
+            return command;
+        }
+        format!("{command} {}", self.key_option())
+    }
+
+    /// The key that is most likely somebody's: never one that stands in the open.
+    fn key_option(&self) -> String {
+        match self.accounts.first() {
+            Some(name) => text::option("--signer", &format!("account:{name}")),
+            None if cfg!(feature = "ledger") => "--signer ledger".to_owned(),
+            None => "--signer keystore:PATH".to_owned(),
+        }
+    }
+
+    /// Whether an option was given.
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.value_of(option).is_some()
     }
 
     /// The same arguments for another command.
@@ -117,7 +175,7 @@ impl Typed {
     }
 
     /// The value that an option was given.
-    fn value_of(&self, option: &str) -> Option<&str> {
+    pub(super) fn value_of(&self, option: &str) -> Option<&str> {
         let at = self.words.iter().position(|word| name(word) == option)?;
         match self.words.get(at)?.to_str()?.split_once('=') {
             Some((_, value)) => Some(value),
@@ -172,20 +230,54 @@ impl Commands for Typed {
             Next::Again => self.again(""),
             Next::With(more) => self.again(more),
             Next::Without(option) => self.without(option),
+            Next::Signer => format!("{} {}", self.without("--signer"), self.key_option()),
+            Next::NewNonce if self.has("--safe-nonce") => self.without("--safe-nonce"),
+            // Who has only the proposal waits for another one.
+            Next::NewNonce if self.dir.is_none() && self.file.is_some() => self.step("status"),
+            Next::NewNonce => format!("{} --new-nonce", self.step("execute")),
             Next::Resume if self.dir.is_some() => self.step("resume"),
             Next::Resume => self.again(""),
-            Next::Command(command) if self.dir.is_some() => self.step(command),
+            Next::Command(command) if self.is_placed() => self.step(command),
             Next::Command("--help") => format!("{PROGRAM}{} --help", self.subcommand()),
             Next::Command(command) => format!("{PROGRAM} {command}"),
             Next::Step(command, more) => format!("{} {more}", self.step(command)),
             Next::FleetStatus => self.step("fleet status"),
-            Next::Look if self.dir.is_some() => self.step("status"),
+            Next::Look if self.is_placed() => self.step("status"),
             Next::Cvm => match self.value_of("--cvm") {
                 Some(id) => format!("{PROGRAM} cvm get {}", text::option("--cvm", id)),
                 None => format!("{PROGRAM} cvm get"),
             },
             Next::Look | Next::List => format!("{PROGRAM} status"),
         }
+    }
+
+    fn sources(&self) -> String {
+        let named = |name: &&String| format!("account:{name}").parse::<Source>().is_ok();
+        let names: Vec<String> = self
+            .accounts
+            .iter()
+            .filter(named)
+            .map(|name| text::escape(name))
+            .collect();
+        let accounts = match names.as_slice() {
+            [] => String::new(),
+            names => {
+                let shown: Vec<&str> = names.iter().take(MAX_ACCOUNTS).map(String::as_str).collect();
+                let more = if names.len() > shown.len() { ", …" } else { "" };
+                format!(" (in Foundry's folder: {}{more})", shown.join(", "))
+            }
+        };
+        format!(
+            "ledger[:PATH], keystore:PATH, account:NAME{accounts}, aws:KEY-ID, file:PATH, or prompt to type it here"
+        )
+    }
+}
+
+/// A file as an argument that is no option, whatever its name begins with.
+fn file_word(file: &Path) -> Word {
+    match file.as_os_str().as_encoded_bytes().starts_with(b"-") {
+        true => Word::from(&Path::new(".").join(file)),
+        false => Word::from(file),
     }
 }
 
@@ -387,16 +479,6 @@ mod tests {
             "--json",
         ])
         .within(Some(Path::new("/u")));
-        let steps = [
-            Step::Prepare,
-            Step::Verify,
-            Step::Approve,
-            Step::Broadcast,
-            Step::Wait,
-            Step::Commit,
-            Step::Settle,
-            Step::Watch,
-        ];
         let nexts = [
             Next::Resume,
             Next::Look,
@@ -404,14 +486,10 @@ mod tests {
             Next::Command("wait"),
             Next::Command("execute"),
         ];
-        let lines = steps
-            .iter()
-            .filter_map(|step| typed.after(*step))
-            .chain(nexts.iter().map(|next| typed.command(next)));
+        let lines = nexts.iter().map(|next| typed.command(next));
         for line in lines.chain([typed.command(&Next::Step("execute", "--new-nonce"))]) {
             let parsed = <super::super::args::Cli as clap::Parser>::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
         }
-        assert_eq!(typed.after(Step::Finished), None);
     }
 }

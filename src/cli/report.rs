@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::advice::{Advice, OtherStep};
 use super::exit::Exit;
 use super::text::{Page, escape};
 use crate::code::Code;
@@ -59,8 +60,11 @@ struct Envelope {
     /// What to change first, when the next command alone is not enough.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     hint: Option<String>,
-    /// The next command.
+    /// The next command, for whoever reads this.
     next: Option<String>,
+    /// What others have to do, with which file.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    others: Vec<OtherStep>,
     /// Whether the same command can be run again without harm.
     safe_to_rerun: bool,
     /// The command's own result.
@@ -216,6 +220,7 @@ pub(super) struct Report {
     pub(super) warnings: Vec<Warning>,
     pub(super) hint: Option<String>,
     pub(super) next: Option<String>,
+    pub(super) others: Vec<OtherStep>,
     pub(super) data: Option<Value>,
     /// The result for people.
     pub(super) page: Page,
@@ -240,6 +245,7 @@ impl Report {
             warnings: Vec::new(),
             hint: None,
             next: None,
+            others: Vec::new(),
             data: None,
             page: Page::default(),
             raw: None,
@@ -255,6 +261,12 @@ impl Report {
             }
             other => *other = Some(serde_json::json!({ "verdict": told })),
         }
+    }
+
+    /// What comes next, for the reader and for others.
+    pub(super) fn advise(&mut self, advice: Advice) {
+        self.next = advice.next;
+        self.others = advice.others;
     }
 
     /// Takes over what an upgrade knows.
@@ -286,6 +298,7 @@ impl Report {
             warnings: self.warnings.clone(),
             hint: self.hint.clone(),
             next: self.next.clone(),
+            others: self.others.clone(),
             safe_to_rerun: self.exit.safe_to_rerun(),
             data: self.data.clone(),
         };
@@ -301,6 +314,9 @@ impl Report {
         }
         if let Some(hint) = &self.hint {
             page.line(&format!("hint: {hint}"));
+        }
+        for other in &self.others {
+            other.tell(&mut page);
         }
         if let Some(next) = &self.next {
             page.command("next", next);
@@ -526,6 +542,7 @@ mod tests {
             }],
             hint: text(),
             next: text(),
+            others: vec![OtherStep::import(std::path::Path::new("x"))],
             safe_to_rerun: true,
             data: Some(Value::Null),
         }

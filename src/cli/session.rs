@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use alloy::primitives::B256;
 
-use super::args::{Dir, Which};
+use super::advice::{Advice, Reader};
+use super::args::Which;
 use super::ask::Person;
 use super::commands;
 use super::error::CliError;
 use super::exit::Exit;
 use super::failure::{self, Next};
+use super::known::locate;
 use super::next::{Typed, commit_provision};
 use super::output::Output;
 use super::report::{self, Report, certain};
@@ -20,10 +22,10 @@ use super::settings::{self, Environment, ROOT, Settings};
 use crate::cloud::{ApiVersion, Client, Options};
 use crate::code::Code;
 use crate::compose::ComposeHash;
+use crate::fsutil;
 use crate::http::{Http, Limits, RetryPolicy};
 use crate::safe::service::Service;
 use crate::signer::Source;
-use crate::text::{argument, quote_os};
 use crate::upgrade::{
     self, Acceptance, Document, Effect, Effects, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State,
     Subject, Upgrade, UpgradeError, World,
@@ -48,6 +50,8 @@ pub(super) struct Session {
     accepted: Vec<Acceptance>,
     base_tx: Option<B256>,
     dir: Mutex<Option<PathBuf>>,
+    /// The proposal, where the run is about one by itself.
+    file: Mutex<Option<PathBuf>>,
 }
 
 /// What is to be looked at without being touched.
@@ -88,6 +92,7 @@ impl Session {
             accepted,
             base_tx,
             dir: Mutex::new(None),
+            file: Mutex::new(None),
         }
     }
 
@@ -106,12 +111,11 @@ impl Session {
             endpoints = settings.endpoints.len(),
             "settings"
         );
-        let prompt = || self.out.interactive().then_some(Source::Prompt);
         Ok(Outside {
             cloud: Client::new(patient(&http, settings), options),
             http,
             endpoints: settings.urls(),
-            signer: settings.signer.clone().or_else(prompt),
+            signer: settings.signer.clone(),
             person: Person::new(&self.out, &self.env, settings.yes),
             settings,
         })
@@ -145,7 +149,36 @@ impl Session {
     /// Next commands as this run would phrase them.
     pub(super) fn typed(&self) -> Typed {
         let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Typed::new(&self.args).within(dir.as_deref())
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Typed::new(&self.args)
+            .within(dir.as_deref())
+            .about_file(file)
+            .with_accounts(self.env.accounts())
+    }
+
+    /// Remembers that this run is about a proposal by itself.
+    fn about_file(&self, file: &Path) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
+    }
+
+    /// What comes next for whoever reads this run's report of the upgrade whose proposal is there.
+    pub(super) fn advise(&self, proposal: &Path, of: impl FnOnce(&Reader<'_>) -> Advice) -> Advice {
+        self.advise_as((&self.typed(), proposal), of)
+    }
+
+    /// The same with other words than those of this run.
+    pub(super) fn advise_as(
+        &self,
+        (typed, proposal): (&Typed, &Path),
+        of: impl FnOnce(&Reader<'_>) -> Advice,
+    ) -> Advice {
+        let (has_api_key, has_service_key) = self.env.has_keys();
+        of(&Reader {
+            typed,
+            proposal,
+            has_service: has_service_key || typed.has("--service-url"),
+            has_api_key,
+        })
     }
 
     /// Opens the upgrade that the arguments name; a proposal from elsewhere is adopted, and one that lies beside a
@@ -161,7 +194,10 @@ impl Session {
     /// What the arguments name, to be reviewed, signed or exported: an upgrade of this machine, or a proposal by itself.
     pub(super) fn subject(&self, which: &Which) -> Result<Subject, CliError> {
         match &which.proposal {
-            Some(file) if !upgrade::holds(beside(file)) => Ok(Subject::Document(Box::new(document(file)?))),
+            Some(file) if !upgrade::holds(beside(file)) => {
+                self.about_file(file);
+                Ok(Subject::Document(Box::new(document(file)?)))
+            }
             _ => Ok(Subject::Upgrade(Box::new(self.open(which)?))),
         }
     }
@@ -182,10 +218,49 @@ impl Session {
         if let Some(dir) = &dir {
             self.about(dir);
             proposal(file)?.check_same(&Upgrade::peek(dir)?)?;
+        } else {
+            self.about_file(file);
         }
         let proposal = file.clone();
         Ok(Seen { state, proposal, dir })
     }
+
+    /// Where an upgrade stands: by its journal where this machine has one, otherwise by the proposal alone.
+    pub(super) fn standing(&self, which: &Which) -> Result<Seen, CliError> {
+        let dir = match &which.proposal {
+            None => self.name(which)?,
+            Some(file) => match self.journal_of(file)? {
+                Some(dir) => dir,
+                None => return self.see(which),
+            },
+        };
+        self.about(&dir);
+        Ok(Seen {
+            state: Upgrade::peek(&dir)?,
+            proposal: dir.join(PROPOSAL_FILE),
+            dir: Some(dir),
+        })
+    }
+
+    /// The directory of this machine that goes on with a proposal, if there is one.
+    pub(super) fn journal_of(&self, file: &Path) -> Result<Option<PathBuf>, CliError> {
+        let near = beside(file);
+        if upgrade::holds(near) {
+            return Ok(Some(near.to_owned()));
+        }
+        let own = Upgrade::default_dir(Path::new(ROOT), &proposal(file)?.plan);
+        Ok(Some(own).filter(|dir| upgrade::holds(dir)))
+    }
+
+    /// A proposal as an upgrade in a directory that goes away, for who only watches.
+    pub(super) fn watch(&self, file: &Path) -> Result<(Upgrade, Passing), CliError> {
+        self.about_file(file);
+        let dir = Passing(self.env.passing());
+        // Below it, since a directory is told to git where it stands.
+        let upgrade = Upgrade::adopt(&dir.0.join("upgrade"), proposal(file)?)?;
+        Ok((upgrade, dir))
+    }
+
     /// Says in a report where the subject is.
     pub(super) fn locate_in(&self, report: &mut Report, subject: &Subject) {
         let (dir, records) = match subject {
@@ -212,19 +287,16 @@ impl Session {
     pub(super) fn went(&self, upgrade: &Upgrade, outcome: &Outcome, command: &str) -> Report {
         let status = upgrade.status();
         let mut report = Report::done(command, certain(&status));
-        report.next = self.typed().after(status.step);
+        let proposal = upgrade.dir().join(PROPOSAL_FILE);
+        let state = upgrade.state();
+        let mut advice = self.advise(&proposal, |reader| reader.advise(state));
         if let Outcome::Pending(pending) = outcome {
             report.exit = Exit::Pending;
             report.code = pending.code.to_owned();
             report.message = format!("waiting: {}", pending.what);
-            report.next = Some(self.typed().step(match pending.code {
-                Code::PendingSignatures => "sign",
-                Code::PendingExecution => "execute",
-                Code::PendingRejection => "reject",
-                _ => "resume",
-            }));
+            advice = self.advise(&proposal, |reader| reader.pending(state, (pending.code, command)));
         }
-        let state = upgrade.state();
+        report.advise(advice);
         if let Some(plan) = state.plan() {
             report.warnings.clone_from(&plan.warnings);
         }
@@ -238,6 +310,27 @@ impl Session {
         if let Some(verdict) = upgrade.verdict() {
             report.set_verdict(verdict);
         }
+        report
+    }
+
+    /// The same of somebody else's proposal, which was only watched: nothing comes after it here.
+    pub(super) fn watched(&self, file: &Path, upgrade: &Upgrade, outcome: &Outcome) -> Report {
+        let (state, status) = (upgrade.state(), upgrade.status());
+        let mut report = Report::done("wait", certain(&status));
+        if let Outcome::Pending(pending) = outcome {
+            report.exit = Exit::Pending;
+            report.code = pending.code;
+            report.message = format!("waiting: {}", pending.what);
+            report.advise(self.advise(file, |reader| reader.pending(state, (pending.code, "wait"))));
+        }
+        if let Some(plan) = state.plan() {
+            report.warnings.clone_from(&plan.warnings);
+        }
+        report.warnings.extend_from_slice(upgrade.remarks());
+        report.know(status, file);
+        report.facts.dir = None;
+        report.facts.journal_records = None;
+        report.facts.proposal = Some(file.display().to_string());
         report
     }
 
@@ -267,7 +360,24 @@ impl Session {
     }
 }
 
+/// A directory that is removed when its user is done.
+#[derive(Debug)]
+pub(super) struct Passing(PathBuf);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Err(error) = fsutil::remove_dir(&self.0) {
+            tracing::warn!(%error, "a directory stays behind");
+        }
+    }
+}
+
 impl Seen {
+    /// The directory of an upgrade of this machine.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
     /// Says in a report where it is.
     pub(super) fn locate(&self, report: &mut Report) {
         report.facts.dir = self.dir.as_ref().map(|dir| dir.display().to_string());
@@ -280,7 +390,7 @@ impl Seen {
     pub(super) fn command(&self, session: &Session, command: &str) -> String {
         match self.dir {
             Some(_) => session.typed().step(command),
-            None => format!("{} {}", session.typed().step(command), argument(&self.proposal)),
+            None => session.typed().of_file(command, &self.proposal),
         }
     }
 }
@@ -338,42 +448,6 @@ fn quick(time: Duration) -> (Http, RetryPolicy) {
         ..RetryPolicy::default()
     };
     (Http::new(limits), policy)
-}
-
-/// The directory named, or the only one there is.
-pub(super) fn locate(dir: &Dir) -> Result<PathBuf, CliError> {
-    if let Some(dir) = &dir.dir {
-        return Ok(dir.clone());
-    }
-    let found = upgrade::find(Path::new(ROOT))?;
-    match found.as_slice() {
-        [only] => Ok(only.clone()),
-        [] => Err(CliError::Usage {
-            code: Code::UsageNoUpgrade,
-            message: format!("there is no upgrade below `{ROOT}`"),
-            hint: "start one with `countersign prepare` or `countersign upgrade`, or name its directory by --dir"
-                .to_owned(),
-            next: Next::Command("plan"),
-        }),
-        several => Err(CliError::Usage {
-            code: Code::UsageWhichUpgrade,
-            message: format!("there are {} upgrades below `{ROOT}`: {}", several.len(), list(several)),
-            hint: "name one by --dir".to_owned(),
-            next: Next::with(format!(
-                "--dir {}",
-                several
-                    .first()
-                    .map_or_else(String::new, |dir| quote_os(dir.as_os_str()))
-            )),
-        }),
-    }
-}
-
-fn list(dirs: &[PathBuf]) -> String {
-    dirs.iter()
-        .map(|dir| dir.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// The directory that holds a file.

@@ -48,6 +48,7 @@ const RPC_URL: &str = "ETH_RPC_URL";
 const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
 const NO_COLOR: &str = "NO_COLOR";
 const HOME: &str = "HOME";
+const TEMPORARY: &str = "TMPDIR";
 const STATE_HOME: &str = "XDG_STATE_HOME";
 /// Where state is kept when the environment does not say (XDG Base Directory Specification).
 const DEFAULT_STATE: &str = ".local/state";
@@ -150,6 +151,33 @@ impl Environment {
             next: Next::Again,
         })?;
         Ok(state.join(SIGNED))
+    }
+
+    /// Names of the keys in Foundry's keystore folder; none where it cannot be read.
+    pub(super) fn accounts(&self) -> Vec<String> {
+        let found = self.keystore_dir().map(|dir| fsutil::list(&dir));
+        let files = found.and_then(Result::ok).unwrap_or_default();
+        let names = files.iter().filter_map(|file| file.file_name()?.to_str());
+        names.filter(|name| !name.starts_with('.')).map(str::to_owned).collect()
+    }
+
+    /// Whether Phala Cloud or the Safe Transaction Service can be asked with a key.
+    pub(super) fn has_keys(&self) -> (bool, bool) {
+        (self.text(API_KEY).is_some(), self.text(SERVICE_KEY).is_some())
+    }
+
+    /// A directory that nobody else has, below that for what goes away.
+    pub(super) fn passing(&self) -> PathBuf {
+        let root = self
+            .text(TEMPORARY)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        let name = format!(
+            "countersign-{}-{}",
+            std::process::id(),
+            jiff::Timestamp::now().as_nanosecond()
+        );
+        root.unwrap_or_else(|| PathBuf::from("/tmp")).join(name)
     }
 
     /// Foundry's keystore folder, for `account:NAME`.

@@ -16,16 +16,46 @@ use crate::upgrade::{
 
 /// Where an upgrade stands: what is certain first, then what is known.
 pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
-    let (facts, effects) = (&status.facts, &status.effects);
     let file = |name: &str, there: bool| there.then(|| dir.join(name).display().to_string());
     page.line(&certain(status));
     page.facts(&[
         ("upgrade", Some(dir.display().to_string())),
         (
             "proposal",
-            file(PROPOSAL_FILE, status.step > Step::Verify && facts.factory.is_none()),
+            file(
+                PROPOSAL_FILE,
+                status.step > Step::Verify && status.facts.factory.is_none(),
+            ),
         ),
         ("evidence", file(EVIDENCE_FILE, is_over(status))),
+    ]);
+    known(page, status);
+}
+
+/// The same of a proposal by itself; `certain` is what is certain of it.
+pub(super) fn standing_alone(page: &mut Page, (status, certain): (&Status, &str), proposal: &Path) {
+    page.line(certain);
+    page.facts(&[("proposal", Some(proposal.display().to_string()))]);
+    known(page, status);
+}
+
+/// Rows of the same length, the first of them the heads of the columns.
+pub(super) fn table(page: &mut Page, rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        page.line(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+fn known(page: &mut Page, status: &Status) {
+    let (facts, effects) = (&status.facts, &status.effects);
+    page.facts(&[
         ("CVM", facts.cvm.as_deref().map(text::name)),
         ("makes", facts.makes.clone()),
         ("new CVM", facts.new_cvm.clone()),

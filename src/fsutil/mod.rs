@@ -173,6 +173,17 @@ pub fn check_place(path: &Path) -> Result<(), FsError> {
     }
 }
 
+/// Removes a directory with all that is in it; one that is not there is removed already.
+///
+/// # Errors
+/// It, or something in it, cannot be removed.
+pub fn remove_dir(path: &Path) -> Result<(), FsError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        outcome => outcome.at("remove", path),
+    }
+}
+
 /// Names of the entries of a directory, sorted; a missing directory has none.
 ///
 /// # Errors

@@ -236,7 +236,7 @@ impl UpgradeError {
         }
     }
 
-    pub(super) fn decide(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn decide(code: Code, message: impl Into<String>) -> Self {
         Self::Decide {
             code,
             message: message.into(),

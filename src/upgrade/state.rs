@@ -478,6 +478,16 @@ impl State {
         own.into_iter().chain(others).collect()
     }
 
+    /// Whether the transaction that was chosen can never take effect, so that the change needs another nonce.
+    pub const fn needs_new_nonce(&self) -> bool {
+        self.safe_gone.is_some() || self.gone.is_some()
+    }
+
+    /// Whether it came as a proposal from another machine, which has the commit token.
+    pub const fn is_adopted(&self) -> bool {
+        self.imported
+    }
+
     /// Whether somebody decided to reject the Safe transaction.
     pub const fn is_rejecting(&self) -> bool {
         self.rejecting.is_some()

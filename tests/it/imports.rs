@@ -147,7 +147,7 @@ fn owners_sign_exported_files_with_cast_and_anybody_sends_the_exported_calldata(
     desk.put("carol", cast(&desk.home, 2, &["-v", "--json"]));
     let first = desk.import(&["alice"]).exits(0);
     assert_eq!(first.json["data"]["signatures"][0]["outcome"], "new", "{}", first.said);
-    assert_eq!(first.json["next"], "countersign sign proposal.json");
+    assert_eq!(first.json["next"], "countersign review proposal.json");
     let second = desk.import(&["carol", "alice"]).exits(0);
     assert_eq!(second.json["data"]["signatures"][1]["outcome"], "same");
     assert_eq!(second.json["next"], "countersign execute proposal.json");

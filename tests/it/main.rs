@@ -46,6 +46,7 @@ mod library_examples;
 #[cfg(feature = "failpoints")]
 mod lies;
 mod newcomers;
+mod next_steps;
 mod one_digest;
 mod own_knowledge;
 mod owners;

@@ -113,6 +113,18 @@ impl SafeFields {
     }
 }
 
+/// The owners have the Safe do something else, which takes its next nonce.
+pub fn use_up_nonce(world: &World, owners: &[Address]) {
+    let safe = world.safe.expect("a Safe owns the app");
+    let other = SafeFields::other(
+        safe,
+        &outside::changeThresholdCall {
+            threshold: U256::from(2),
+        },
+    );
+    execute_outside(world, safe, owners, &other);
+}
+
 /// A 2-of-3 Safe of the release that most apps have.
 const USUAL: SafeOptions = SafeOptions {
     release: 1,

@@ -85,7 +85,8 @@ impl Export {
         if self.format == Format::Calldata {
             tell_call(&mut report, &mut data, (&packed, ballot));
             if packed.is_err() {
-                report.next = Some(session.typed().step("sign"));
+                let (proposal, state) = (subject.path(), subject.state());
+                report.advise(session.advise(&proposal, |reader| reader.sign(state)));
             }
         }
         self.give(&mut report, data, &bytes)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::cli::advice::command_after;
 use crate::cli::also::Also;
 use crate::cli::args::{Agree, Allow, Change, Governor, Multisig, Notices, Reach, Settle, Watch};
 use crate::cli::error::CliError;
@@ -316,6 +317,10 @@ impl Commands for FleetCommands<'_> {
             _ => typed.command(next),
         }
     }
+
+    fn sources(&self) -> String {
+        self.session.typed().sources()
+    }
 }
 
 fn hash_of(fleet: &upgrade::Fleet) -> String {
@@ -490,7 +495,15 @@ fn next(session: &Session, fleet: &upgrade::Fleet, (members, counts): (&[Member]
     let typed = session.typed().within(Some(&approval));
     let is_signed_by_owners = status.step == Step::Approve && status.facts.safe_tx_hash.is_some();
     if is_signed_by_owners {
-        return Some(typed.step("sign"));
+        let signed = status.facts.signed_by.as_ref().map_or(0, Vec::len);
+        let needed = status.facts.threshold.and_then(|needed| usize::try_from(needed).ok());
+        // The owners' file: each reviews it and signs it.
+        let command = if needed.is_some_and(|needed| signed >= needed) {
+            "execute"
+        } else {
+            "review"
+        };
+        return Some(typed.step(command));
     }
-    typed.after(status.step)
+    command_after(status.step).map(|command| typed.step(command))
 }

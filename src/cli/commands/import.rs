@@ -14,7 +14,6 @@ use crate::cli::session::Session;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{CollectError, Inserted, Merged, Offer, collect};
-use crate::text::argument;
 use crate::upgrade::{Ceremony, Document, Stop, Subject, UpgradeError, upper_s};
 
 /// Longest file that is read: a proposal with its manifests.
@@ -37,7 +36,7 @@ pub(in crate::cli) struct Import {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Proposal file to put them into
-    #[arg(long, value_name = "PROPOSAL", conflicts_with = "dir")]
+    #[arg(long, value_name = "PROPOSAL", conflicts_with_all = ["dir", "cvm"])]
     proposal: Option<PathBuf>,
     #[command(flatten)]
     dir: Dir,
@@ -183,7 +182,6 @@ fn report(session: &Session, subject: &Subject, ceremony: &Ceremony, told: Told)
     let status = subject.state().status();
     let (signed, threshold) = (status.facts.signed_by.clone(), status.facts.threshold);
     let have = signed.map_or(0, |signed| signed.len());
-    let enough = threshold.is_some_and(|needed| u64::try_from(have).is_ok_and(|have| have >= needed));
     let mut report = Report::done("import", "");
     report.page.facts(&told.lines);
     report.page.facts(&[
@@ -197,15 +195,7 @@ fn report(session: &Session, subject: &Subject, ceremony: &Ceremony, told: Told)
         .warnings
         .extend(told.normalised.iter().map(|owner| upper_s(*owner)));
     report.data = Some(json!({ "safeTxHash": ceremony.hash(), "signatures": told.taken }));
-    report.next = Some(next(session, subject, if enough { "execute" } else { "sign" }));
+    let proposal = subject.path();
+    report.advise(session.advise(&proposal, |reader| reader.advise(subject.state())));
     report
-}
-
-fn next(session: &Session, subject: &Subject, command: &str) -> String {
-    match subject {
-        Subject::Upgrade(_) => session.typed().step(command),
-        Subject::Document(document) => {
-            format!("countersign {command} {}", argument(document.path()))
-        }
-    }
 }

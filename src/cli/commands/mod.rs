@@ -34,9 +34,11 @@ use super::args::{Command, Which};
 use super::error::CliError;
 use super::report::Report;
 use super::session::Session;
-use super::settings::Typed;
+use super::settings::{Settings, Typed};
+use super::text::Page;
+use crate::code::Code;
 use crate::signer::{Consent, Fact};
-use crate::upgrade::{Goal, UpgradeError, World};
+use crate::upgrade::{Goal, Upgrade, UpgradeError, World};
 
 impl Command {
     /// The command's name as it is typed.
@@ -107,8 +109,32 @@ async fn advance(session: &Session, which: &Which, typed: Typed<'_>, goal: (Goal
     let settings = session.settings(typed)?;
     let outside = session.outside(&settings)?;
     let mut upgrade = session.open(which)?;
-    let outcome = upgrade.advance(&outside.world(), goal.0, &settings.limits).await?;
-    Ok(session.went(&upgrade, &outcome, goal.1))
+    let world = outside.world();
+    match upgrade.advance(&world, goal.0, &settings.limits).await {
+        Ok(outcome) => Ok(session.went(&upgrade, &outcome, goal.1)),
+        Err(error) => {
+            if matches!(
+                &error,
+                UpgradeError::Decide {
+                    code: Code::SignerNeeded,
+                    ..
+                }
+            ) {
+                show_what_waits(session, (&world, &settings), &upgrade).await;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Shows what would be signed, to somebody who named no key yet.
+async fn show_what_waits(session: &Session, (world, settings): (&World<'_>, &Settings), upgrade: &Upgrade) {
+    let question = crate::upgrade::review::Question::default();
+    if let Ok(review) = crate::upgrade::review::review(world, &settings.limits, upgrade.state(), &question).await {
+        let mut page = Page::default();
+        crate::cli::review::page(&mut page, &review);
+        session.out.aside(&page);
+    }
 }
 
 /// Asks for consent to what costs nothing: `what` is what is refused without it.

@@ -116,7 +116,7 @@ impl Propose {
             "taken": taken,
             "links": links,
         }));
-        report.next = Some(session.typed().step("status"));
+        report.next = Some(session.typed().step("wait"));
         if !published.missing.is_empty() {
             report.exit = Exit::State;
             report.code = Code::ServiceIncomplete;

@@ -6,16 +6,20 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::advice::{Advice, OtherStep};
 use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Reach, Reviewed, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
+use crate::cli::settings::{Settings, Typed};
+use crate::cli::text::Page;
 use crate::cli::values;
 use crate::cli::view;
+use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{OwnerSignature, SignatureFile};
-use crate::upgrade::{Ballot, Checked, Paper, Subject};
+use crate::upgrade::review::{self, Problem, Question};
+use crate::upgrade::{Ballot, Checked, Paper, Subject, UpgradeError, World};
 
 /// Sign the Safe transaction as one of the Safe's owners
 ///
@@ -75,6 +79,9 @@ impl Sign {
         };
         let settings = session.settings(typed)?;
         let outside = session.outside(&settings)?;
+        if settings.signer.is_none() {
+            return Err(self.unsigned(session, (&settings, &outside.world())).await);
+        }
         if self.on_chain {
             let mut upgrade = session.open(&self.which)?;
             let outcome = upgrade
@@ -120,8 +127,50 @@ impl Sign {
         }));
         report.set_verdict(&checked.verdict);
         report.warnings.clone_from(&checked.remarks);
-        report.next = Some(session.typed().step("status"));
+        let proposal = subject.path();
+        let state = subject.state();
+        report.advise(
+            session.advise(&proposal, |reader| match (paper_is_approval(self), &self.out) {
+                (_, Some(out)) => Advice {
+                    next: Some(reader.typed.import(out)),
+                    others: vec![OtherStep::import(out)],
+                },
+                (true, None) => reader.advise(state),
+                (false, None) => reader.signed_otherwise(self.nested),
+            }),
+        );
         report
+    }
+
+    /// Nobody is asked for a key who named none: shows what would be signed, and says where a key can be.
+    async fn unsigned(&self, session: &Session, (settings, world): (&Settings, &World<'_>)) -> CliError {
+        match self.shown(session, settings, world).await {
+            Err(error) => error,
+            Ok(()) => CliError::from(UpgradeError::decide(
+                Code::SignerNeeded,
+                "an owner of the Safe has to sign, and no key was named",
+            )),
+        }
+    }
+
+    /// Shows it, unless it may not be signed at all.
+    async fn shown(&self, session: &Session, settings: &Settings, world: &World<'_>) -> Result<(), CliError> {
+        // Whether there is anything to sign comes first, as with a key.
+        session.subject(&self.which)?.ceremony()?;
+        let seen = session.see(&self.which)?;
+        let question = Question {
+            rejects: self.reject,
+            ..Question::default()
+        };
+        let review = review::review(world, &settings.limits, &seen.state, &question).await?;
+        let mut page = Page::default();
+        crate::cli::review::page(&mut page, &review);
+        session.out.aside(&page);
+        match review.problems.into_iter().next() {
+            None => Ok(()),
+            Some(Problem::Stop(stop)) => Err(UpgradeError::Stop(Box::new(stop)).into()),
+            Some(Problem::Decide { code, message }) => Err(UpgradeError::decide(code, message).into()),
+        }
     }
 
     fn write(
@@ -139,4 +188,8 @@ impl Sign {
         }
         Ok(())
     }
+}
+
+const fn paper_is_approval(sign: &Sign) -> bool {
+    !sign.reject && sign.nested.is_none()
 }

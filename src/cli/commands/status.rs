@@ -1,69 +1,92 @@
 //! `status`: where upgrades stand, from their journals alone.
 
-use std::path::{Path, PathBuf};
-
 use clap::Args;
 use serde_json::json;
 
 use crate::cli::args::Which;
 use crate::cli::error::CliError;
+use crate::cli::known::Known;
 use crate::cli::report::{self, Report};
 use crate::cli::session::Session;
-use crate::cli::settings::ROOT;
 use crate::cli::view;
-use crate::upgrade::{self, Upgrade};
+use crate::upgrade;
 
 /// Show where an upgrade stands, from its journal alone
 ///
 /// Asks nobody, writes nothing and waits for no lock, so it can be run beside a run that is under way. Without a name, it
-/// lists every upgrade below .countersign. What it calls unknown is settled by `countersign resume`.
+/// lists every unfinished upgrade below .countersign, or shows the last one where none is unfinished. What it calls unknown
+/// is settled by `countersign resume`. Of a proposal by itself it says what the file says.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign status --dir .countersign/my-app-1a2b3c4d --json")]
+#[command(after_help = "Examples:\n  countersign status\n  \
+    countersign status --dir .countersign/my-app-1a2b3c4d --json\n  countersign status --all")]
 pub(in crate::cli) struct Status {
     #[command(flatten)]
     which: Which,
+    /// List finished upgrades too
+    #[arg(long, conflicts_with_all = ["proposal", "dir"])]
+    all: bool,
 }
 
 impl Status {
     pub(super) fn run(self, session: &Session) -> Result<Report, CliError> {
         if self.which.proposal.is_none() && self.which.dir.dir.is_none() {
-            let found = upgrade::find(Path::new(ROOT))?;
-            if found.len() > 1 {
-                return list(&found);
+            let found = Known::all(self.which.dir.cvm.as_ref())?;
+            let finished = found.iter().filter(|one| !one.is_open()).count();
+            let shown: Vec<&Known> = found.iter().filter(|one| self.all || one.is_open()).collect();
+            if !shown.is_empty() && (self.all || found.len() > 1) {
+                return Ok(list(session, &shown, finished));
             }
         }
-        let dir = session.name(&self.which)?;
-        let status = Upgrade::peek(&dir)?.status();
+        let standing = session.standing(&self.which)?;
+        let (state, status) = (&standing.state, standing.state.status());
         let mut report = Report::done("status", report::certain(&status));
-        report.next = session.typed().after(status.step);
+        let proposal = standing.proposal.clone();
+        report.advise(session.advise(&proposal, |reader| reader.advise(state)));
         report.data = serde_json::to_value(&status).ok();
-        view::standing(&mut report.page, &status, &dir);
+        match standing.dir() {
+            Some(dir) => view::standing(&mut report.page, &status, dir),
+            None => view::standing_alone(&mut report.page, (&status, &report.message), &proposal),
+        }
         view::effects(&mut report.page, &status);
-        report.know(status, &dir);
+        report.know(status, &proposal);
+        standing.locate(&mut report);
         Ok(report)
     }
 }
 
-/// One line for each of several upgrades; one that cannot be read does not hide the others.
-fn list(dirs: &[PathBuf]) -> Result<Report, CliError> {
+/// A table of several upgrades; one that cannot be read does not hide the others.
+fn list(session: &Session, shown: &[&Known], finished: usize) -> Report {
     let mut report = Report::done("status", "read from the journals");
-    let mut rows = Vec::new();
+    let mut rows = vec![
+        ["DIRECTORY", "CVM", "IMAGES", "STEP", "AGE", "TOKEN"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     let mut upgrades = Vec::new();
-    for dir in dirs {
-        let name = dir.display().to_string();
-        match Upgrade::peek(dir) {
+    for one in shown {
+        let dir = one.dir.display().to_string();
+        let words = one.words();
+        rows.push(std::iter::once(dir.clone()).chain(words.clone()).collect());
+        upgrades.push(match &one.state {
             Ok(state) => {
-                let status = state.status();
-                rows.push((name.clone(), Some(format!("next: {}", report::step_name(&status)))));
-                upgrades.push(json!({ "dir": name, "status": status }));
+                let typed = session.typed().within(Some(&one.dir));
+                let proposal = one.dir.join(upgrade::PROPOSAL_FILE);
+                let advice = session.advise_as((&typed, &proposal), |reader| reader.advise(state));
+                json!({ "dir": dir, "status": state.status(), "waits": words[2], "next": advice.next, "others": advice.others })
             }
-            Err(error) => {
-                rows.push((name.clone(), Some(format!("cannot be read: {error}"))));
-                upgrades.push(json!({ "dir": name, "error": error.to_string() }));
-            }
-        }
+            Err(error) => json!({ "dir": dir, "error": error.to_string() }),
+        });
     }
-    report.page.facts(&rows);
+    view::table(&mut report.page, &rows);
+    let hidden = finished > 0 && shown.iter().all(|one| one.is_open());
+    if hidden {
+        report.page.line(&format!(
+            "{finished} finished: `countersign status --all` lists them too"
+        ));
+    }
+    if let [only] = upgrades.as_slice() {
+        report.next = only["next"].as_str().map(str::to_owned);
+    }
     report.data = Some(json!(upgrades));
-    Ok(report)
+    report
 }

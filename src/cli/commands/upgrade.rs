@@ -16,7 +16,7 @@ use crate::cli::settings::{self, Project, ROOT, Settings, Typed};
 use crate::cli::text::Page;
 use crate::cli::view;
 use crate::code::Code;
-use crate::upgrade::{self, Goal, Plan, Step, ValuesChange};
+use crate::upgrade::{self, Goal, Plan, Route, Step, UpgradeError, ValuesChange};
 
 /// Code of a change of values alone, whether it was sent or only seen.
 pub(super) const VALUES_ONLY: Code = Code::EnvValuesOnly;
@@ -122,12 +122,34 @@ pub(super) async fn start(
             _ => Ok(nothing_to_prepare(session, &plan, goal.1)),
         };
     }
+    refuse_without_key(session, (settings, &plan), (&dir, goal.0))?;
     session.about(&dir);
     let begun = upgrade::Upgrade::begin(&dir, plan.clone(), &settings.limits);
     show(session, begun.as_ref().ok(), &plan);
     let mut upgrade = begun?;
     let outcome = upgrade.advance(&world, goal.0, &settings.limits).await?;
     Ok(session.went(&upgrade, &outcome, goal.1))
+}
+
+/// What one key has to approve is not begun in the cloud before it is known which key that is.
+fn refuse_without_key(
+    session: &Session,
+    (settings, plan): (&Settings, &Plan),
+    (dir, goal): (&Path, Goal),
+) -> Result<(), CliError> {
+    let Route::Eoa { .. } = plan.route else {
+        return Ok(());
+    };
+    let is_over = plan.app_state.hash_allowed == Some(true) || upgrade::holds(dir);
+    if goal != Goal::Live || settings.signer.is_some() || is_over || !plan.blockers.is_empty() {
+        return Ok(());
+    }
+    show(session, None, plan);
+    Err(UpgradeError::decide(
+        Code::SignerNeeded,
+        format!("{} has to sign, and no key was named", plan.actor.address),
+    )
+    .into())
 }
 
 /// Sends other values and says what became of them.

@@ -2,18 +2,20 @@
 
 use clap::Args;
 
+use std::path::Path;
+
 use super::advance;
 use crate::cli::args::{Multisig, Reach, Settle, Which};
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::Typed;
-use crate::upgrade::Goal;
+use crate::upgrade::{Effect, Goal};
 
 /// Wait until the hash is allowed on chain, in a block that stays, and prove it
 ///
 /// A receipt alone proves nothing: the app's own event in a canonical block and the state there and at the head do. Needs
-/// no key and no API key. Ends with 8 when the time is over and nothing is wrong.
+/// no key and no API key, and leaves nothing behind where the proposal is somebody else's. Ends with 8 when the time is over and nothing is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  countersign wait proposal.json --timeout 1h --finality safe")]
 pub(in crate::cli) struct Wait {
@@ -35,6 +37,32 @@ impl Wait {
             settle: Some(&self.settle),
             ..Typed::default()
         };
-        advance(session, &self.which, typed, (Goal::Proved, "wait")).await
+        match &self.which.proposal {
+            Some(file) if session.journal_of(file)?.is_none() => watch(session, file, typed).await,
+            _ => advance(session, &self.which, typed, (Goal::Proved, "wait")).await,
+        }
     }
+}
+
+/// Proves what somebody else's proposal asked for. The token and the commit are theirs, and nothing is kept here.
+async fn watch(session: &Session, file: &Path, typed: Typed<'_>) -> Result<Report, CliError> {
+    let settings = session.settings(typed)?;
+    let outside = session.outside(&settings)?;
+    let (mut upgrade, _passing) = session.watch(file)?;
+    let outcome = upgrade
+        .advance(&outside.world(), Goal::Proved, &settings.limits)
+        .await?;
+    let mut report = session.watched(file, &upgrade, &outcome);
+    let is_code = upgrade.state().code().is_some();
+    if upgrade.status().effects.transaction == Effect::Done && is_code {
+        report.certain = Some("The hash is allowed on chain; whether it was committed is not asked here.".to_owned());
+    }
+    if let Some(certain) = report.certain.clone() {
+        report.message = match report.code {
+            crate::code::Code::Ok => certain.clone(),
+            _ => report.message,
+        };
+        crate::cli::view::standing_alone(&mut report.page, (&upgrade.status(), &certain), file);
+    }
+    Ok(report)
 }

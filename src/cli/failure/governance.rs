@@ -46,6 +46,7 @@ pub(super) fn decision(code: Code) -> Option<(Next, &'static str)> {
         .or_else(|| of_timelock(code))
         .or_else(|| of_new_cvm(code))
         .or_else(|| of_a_nonce(code))
+        .or_else(|| of_safe(code))
 }
 
 fn of_policy(code: Code) -> Option<(Next, &'static str)> {
@@ -194,6 +195,22 @@ fn of_timelock(code: Code) -> Option<(Next, &'static str)> {
             "make the change together with another one, so that the calls are not the same once more",
         ),
         Code::PendingDelay => (Next::Command("resume"), "run again when the delay is over"),
+        _ => return None,
+    })
+}
+
+/// The same for a Safe's transaction that can never take effect, or need not any more.
+fn of_safe(code: Code) -> Option<(Next, &'static str)> {
+    Some(match code {
+        Code::SafeTxGone | Code::SafeTxRejected | Code::SafeNonceTaken => (
+            Next::NewNonce,
+            "signatures for that nonce count for nothing any more: if the change is still wanted, whoever prepared it chooses \
+             a new nonce by `countersign execute --new-nonce` (or leaves --safe-nonce out), and its owners sign again",
+        ),
+        Code::HashAlreadyAllowed => (
+            Next::Command("wait"),
+            "nothing is left to sign: `countersign wait` proves that the change is in force",
+        ),
         _ => return None,
     })
 }

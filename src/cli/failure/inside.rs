@@ -209,11 +209,17 @@ pub(super) fn ask(error: &AskError) -> Verdict {
             Next::with(CONSENT_FLAG),
             format!("agree in advance with {CONSENT_FLAG}, or run it at a terminal without --json"),
         ),
+        AskError::Nobody(what) if what.starts_with("Password") => verdict(
+            Exit::Usage,
+            Code::UsageNobodyToAsk,
+            Next::with("--password-file FILE"),
+            "name the file that holds the password by --password-file, or run it at a terminal without --json",
+        ),
         AskError::Nobody(_) => verdict(
             Exit::Usage,
             Code::UsageNobodyToAsk,
-            Next::with("--signer env:NAME"),
-            "name a key or a password file that needs no typing, or run it at a terminal without --json",
+            Next::Signer,
+            "run it at a terminal without --json, name the password's file by --password-file, or another key by --signer",
         ),
         AskError::Undecided(decision) => verdict(
             Exit::State,

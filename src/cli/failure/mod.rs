@@ -44,6 +44,10 @@ pub(super) enum Next {
     FleetStatus,
     /// Look at the CVM that the command was about.
     Cvm,
+    /// The same command with the key that signs.
+    Signer,
+    /// Choose another nonce: without the one that was named, or for what was chosen before.
+    NewNonce,
 }
 
 impl Next {
@@ -66,6 +70,8 @@ pub(super) struct Verdict {
 pub(super) trait Commands {
     /// The command that `next` stands for.
     fn command(&self, next: &Next) -> String;
+    /// Where a key can be, as `--signer` names it.
+    fn sources(&self) -> String;
 }
 
 /// Turns an error into a report.
@@ -82,7 +88,11 @@ pub(super) fn report(error: &CliError, command: &str, commands: &dyn Commands) -
     {
         report.set_verdict(verdict);
     }
-    report.hint = Some(verdict.hint).filter(|hint| !hint.is_empty());
+    report.hint = Some(match verdict.next {
+        Next::Signer => format!("{}: {}", verdict.hint, commands.sources()),
+        _ => verdict.hint,
+    })
+    .filter(|hint| !hint.is_empty());
     report.next = Some(commands.command(&verdict.next));
     if let Some(problem) = problem(error) {
         report.facts = Facts {
@@ -309,6 +319,11 @@ fn upgrade(error: &UpgradeError) -> Verdict {
 /// of the same command where no upgrade goes on with it.
 fn ended(exit: Exit, code: Code) -> Verdict {
     let usual = match (exit, code) {
+        (Exit::Failed, Code::SafeTxFailed) => (
+            Next::NewNonce,
+            "read why the call failed; once that no longer holds, choose a new nonce with --new-nonce, and the owners sign \
+             again",
+        ),
         (Exit::Failed, _) => (Next::Look, "read the reason; running the same again gives the same"),
         (_, Code::EnvValuesUnknown) => (
             Next::Again,
@@ -338,13 +353,10 @@ pub(super) fn decision(exit: Exit, code: Code) -> Verdict {
             Next::with("--accept-unverified-hash"),
             "if you have checked the hash by other means, agree to it with --accept-unverified-hash",
         ),
-        Code::SignerNeeded => (Next::with("--signer env:NAME"), "name the owner's key by --signer"),
-        Code::ServiceNotProposer => (
-            Next::with("--signer env:NAME"),
-            "name the key of who proposed it by --signer",
-        ),
+        Code::SignerNeeded => (Next::Signer, "name the owner's key by --signer"),
+        Code::ServiceNotProposer => (Next::Signer, "name the key of who proposed it by --signer"),
         Code::FeeTooLow => (
-            Next::with("--signer env:NAME"),
+            Next::Signer,
             "name the owner's key by --signer, to sign with higher fees",
         ),
         Code::Funds => (Next::Resume, "send the key what is missing"),
