@@ -134,6 +134,7 @@ codes! {
     TerminalLost = "TERMINAL_LOST", Later, "The terminal went away while it was asked.";
     SignalHangup = "SIGNAL_HANGUP", Signal, "SIGHUP ended the run after a checkpoint.";
     SignalInterrupt = "SIGNAL_INTERRUPT", Signal, "SIGINT ended the run after a checkpoint.";
+    SignalQuit = "SIGNAL_QUIT", Signal, "SIGQUIT ended the run after a checkpoint.";
     SignalTerminate = "SIGNAL_TERMINATE", Signal, "SIGTERM ended the run after a checkpoint.";
     HashMismatch = "HASH_MISMATCH", Stop, "The compose hash is not that of the manifest shown, or of the reader's own files.";
     HashChanged = "HASH_CHANGED", Stop, "Preparing the same change again gave another compose hash.";
@@ -471,6 +472,7 @@ codes! {
     InputEnv = "INPUT_ENV", Input, "The file cannot be the guest's environment.";
     InputEnvVariable = "INPUT_ENV_VARIABLE", Input, "A variable is not set here.";
     InputFile = "INPUT_FILE", Input, "A file cannot be read.";
+    InputFileExists = "INPUT_FILE_EXISTS", Input, "A file that a result should go to is there already, and holds something else.";
     InputHeaders = "INPUT_HEADERS", Input, "The file does not hold headers.";
     InputKey = "INPUT_KEY", Input, "The place holds no private key.";
     InputKeystore = "INPUT_KEYSTORE", Input, "The keystore cannot be read.";

@@ -127,6 +127,8 @@ pub(crate) fn markdown(text: &str) -> String {
             '\\' | '`' | '*' | '_' | '~' | '#' | '!' | '[' | ']' | '$' => out.extend(['\\', character]),
             // At the start of a line they make lists, headings and rules.
             '-' | '+' | '=' if out.is_empty() => out.extend(['\\', character]),
+            // After a bracket it is the target of a link for some readers, though the bracket is escaped.
+            '(' if before == ']' => out.push_str("\\("),
             // A bare address becomes a link.
             '/' if before == ':' => out.push_str("&#47;"),
             '@' => out.push_str("&#64;"),

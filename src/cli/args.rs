@@ -410,6 +410,14 @@ pub(super) struct Allow {
     pub(super) accept_unverified_hash: bool,
 }
 
+/// What becomes of a file that is there already.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Overwrite {
+    /// Replace the file of --out, whatever it holds
+    #[arg(long, visible_alias = "force", requires = "out")]
+    pub(super) overwrite: bool,
+}
+
 /// Consent given in advance.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Agree {

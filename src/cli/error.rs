@@ -38,6 +38,13 @@ pub(super) enum CliError {
     },
     /// A file that the user named cannot be read.
     UserFile(FsError),
+    /// A file that a result should go to is there already, and holds something else.
+    FileExists {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Whether the command has an option that replaces it.
+        can_overwrite: bool,
+    },
     /// A hash that the user gave is not the hash of the file.
     NotThisHash {
         /// What was given.

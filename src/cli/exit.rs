@@ -36,13 +36,15 @@ pub enum Exit {
     Hangup = 129,
     /// SIGINT, after a checkpoint.
     Interrupt = 130,
+    /// SIGQUIT, after a checkpoint.
+    Quit = 131,
     /// SIGTERM, after a checkpoint.
     Terminate = 143,
 }
 
 impl Exit {
     /// Every code, ascending.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
@@ -59,6 +61,7 @@ impl Exit {
         Self::Later,
         Self::Hangup,
         Self::Interrupt,
+        Self::Quit,
         Self::Terminate,
     ];
 
@@ -86,6 +89,7 @@ impl Exit {
             Self::Later => "network, API or RPC trouble: retry with backoff",
             Self::Hangup => "SIGHUP, after a checkpoint: run again",
             Self::Interrupt => "SIGINT, after a checkpoint: run again",
+            Self::Quit => "SIGQUIT, after a checkpoint: run again",
             Self::Terminate => "SIGTERM, after a checkpoint: run again",
         }
     }

@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod known;
 mod next;
+mod out;
 mod output;
 mod report;
 mod review;
@@ -45,6 +46,7 @@ pub use exit::Exit;
 
 /// Runs one command line, program name first, to its end; prints the result and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    keep_memory_private();
     let args: Vec<OsString> = args.into_iter().collect();
     let env = Environment::process();
     let parsed = usage::refuse_secrets(&args)
@@ -63,6 +65,19 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             finish(&out, report).into()
         }
     }
+}
+
+/// Keys and passwords pass through this memory: no core of it is written, and no other program of the user looks into it.
+/// Where the system refuses, the rest is as safe as it was.
+fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _refused = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let _refused = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Help and version: wanted text, not a failure.

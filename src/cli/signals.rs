@@ -68,6 +68,8 @@ pub(super) fn listen(session: Arc<Session>) -> io::Result<Stop> {
 
 struct Signals {
     interrupt: Signal,
+    // It would leave a core behind, and a terminal without echo.
+    quit: Signal,
     terminate: Signal,
     hangup: Signal,
     // Held so that a file size limit is an error of the write and not the end of the process.
@@ -78,6 +80,7 @@ impl Signals {
     fn set() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
@@ -87,6 +90,7 @@ impl Signals {
     async fn next(&mut self) -> Exit {
         tokio::select! {
             _ = self.interrupt.recv() => Exit::Interrupt,
+            _ = self.quit.recv() => Exit::Quit,
             _ = self.terminate.recv() => Exit::Terminate,
             _ = self.hangup.recv() => Exit::Hangup,
         }

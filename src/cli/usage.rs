@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -10,6 +11,8 @@ use super::exit::Exit;
 use super::failure::{Next, Verdict};
 use crate::code::Code;
 use crate::env::EnvName;
+use crate::fsutil;
+use crate::text;
 
 /// Options whose value may be 64 hex digits: hashes, which are public.
 const HASH_OPTIONS: [&str; 15] = [
@@ -28,6 +31,17 @@ const HASH_OPTIONS: [&str; 15] = [
     "--transaction-hash",
     "--commit",
     "--data",
+];
+/// Options whose value may hold a hash behind something else, or hex digits of any length.
+const HEX_OPTIONS: [&str; 8] = [
+    "--accept",
+    "--base-tx",
+    "--cursor",
+    "--expect-safe-tx-hash",
+    "--header",
+    "--kms-root-key",
+    "--operation",
+    "--salt",
 ];
 /// Commands that take hashes without an option before them.
 const HASH_LISTS: [[&str; 3]; 4] = [
@@ -100,8 +114,11 @@ pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
             )));
         }
         let by_itself = list && name == before && (!before.starts_with('-') || FLAGS.contains(&before));
-        let may_be_hash = by_itself || HASH_OPTIONS.contains(&name);
-        if value.is_some_and(|value| looks_secret(value) && !(may_be_hash && is_hash(value))) {
+        let is_public = |value: &str| {
+            let of_hex = HASH_OPTIONS.contains(&name) || HEX_OPTIONS.contains(&name);
+            (by_itself && is_hash(value)) || (of_hex && !is_marked(value)) || is_address(value)
+        };
+        if value.is_some_and(|value| looks_secret(value) && !is_public(value)) {
             return Err(secret_argument(
                 "an argument looks like a secret; it is not repeated here",
             ));
@@ -145,14 +162,23 @@ fn is_hash(text: &str) -> bool {
     digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A private key, an API key, a webhook's secret, or the words of a seed phrase; also behind `name:`.
+/// A private key or most of one, an API key, a webhook's secret, or the words of a seed phrase; also behind `name:`, and
+/// with something around it, such as the ending of a file. A file that is there is named, whatever it is called.
 pub(super) fn looks_secret(text: &str) -> bool {
     let last = text.rsplit(':').next().unwrap_or_default();
-    let words = || last.split_whitespace();
-    is_hash(last)
-        || last.starts_with("phak_")
-        || last.starts_with("whsec_")
-        || (words().count() >= 12 && words().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())))
+    is_hash(last) || is_marked(last) || (text::may_hold_secret(text) && !fsutil::is_there(Path::new(text)))
+}
+
+/// An API key or a webhook's secret, by its first characters.
+fn is_marked(text: &str) -> bool {
+    ["phak_", "whsec_"].into_iter().any(|mark| text.starts_with(mark))
+}
+
+/// A key in the address of an endpoint has its place there, and is never shown.
+fn is_address(text: &str) -> bool {
+    ["http://", "https://"]
+        .into_iter()
+        .any(|scheme| text.starts_with(scheme))
 }
 
 /// Whether one JSON object is asked for, as far as that can be known when the arguments are wrong.
@@ -279,6 +305,77 @@ mod tests {
     }
 
     #[test]
+    fn se2_low_a_key_pasted_with_an_ending_or_anything_around_it_is_refused_and_not_repeated() {
+        let part: String = KEY.chars().take(50).collect();
+        let upper = KEY.to_uppercase();
+        let pasted = [
+            format!("0x{KEY}.txt"),
+            format!("{KEY}.json"),
+            format!("/x/{part}"),
+            format!("./0X{upper}"),
+            format!("'0x{KEY}'"),
+            format!("\"{upper}\" "),
+            format!(" {KEY}\n"),
+            format!("{KEY}/"),
+        ];
+        for text in &pasted {
+            let mut all = vec![vec!["sign".to_owned(), text.clone()]];
+            for kind in ["file", "keystore", "account", "env", "aws", "ledger", "nothing"] {
+                all.push(
+                    ["execute", "--signer"]
+                        .map(str::to_owned)
+                        .into_iter()
+                        .chain([format!("{kind}:{text}")])
+                        .collect(),
+                );
+                all.push(vec!["execute".to_owned(), format!("--signer={kind}:{text}")]);
+            }
+            for option in [
+                "--password-file",
+                "--out",
+                "--dir",
+                "-c",
+                "--env-file",
+                "--signer",
+                "--format",
+                "--unknown",
+            ] {
+                all.push(vec!["export".to_owned(), option.to_owned(), text.clone()]);
+            }
+            for words in all {
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let error = refuse_secrets(&arguments(&words)).unwrap_err();
+                let CliError::Secret { message } = error else {
+                    panic!("another error")
+                };
+                assert!(!message.contains("ac0974") && !message.contains("AC0974"));
+            }
+            let error = format!("{text}.txt")
+                .parse::<crate::signer::Source>()
+                .unwrap_err()
+                .to_string();
+            assert!(!error.to_lowercase().contains("ac0974"), "{error}");
+            for kind in ["file", "keystore", "account", "env", "aws", "ledger"] {
+                let error = format!("{kind}:{text}")
+                    .parse::<crate::signer::Source>()
+                    .unwrap_err()
+                    .to_string();
+                assert!(!error.to_lowercase().contains("ac0974"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_may_have_a_hash_in_its_name() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(format!("sha256-{KEY}.json"));
+        let word = path.to_str().unwrap();
+        assert!(refused(&["hash", word]));
+        fsutil::write(&path, b"{}", 0o600).unwrap();
+        assert!(!refused(&["hash", word]));
+    }
+
+    #[test]
     fn hashes_addresses_and_names_are_no_secrets() {
         let hash = format!("0x{KEY}");
         let address = format!("0x{}", "1a".repeat(20));
@@ -287,6 +384,11 @@ mod tests {
             vec!["hash", "x.json", &format!("--known={hash}")],
             vec!["app", "check", "--hash", &hash, "--device", KEY],
             vec!["app", "show", &address],
+            vec!["execute", "--accept", &format!("SAFE_CODE_UNKNOWN={hash}")],
+            vec!["app", "deploy", "--kms-root-key", &format!("04{KEY}{KEY}")],
+            vec!["safe", "hash", "--data", &format!("0x{KEY}{KEY}{KEY}")],
+            vec!["webhook", "verify", "--header", &format!("X-Signature: sha256={KEY}")],
+            vec!["plan", "--rpc-url", &format!("https://base.example/v2/{KEY}")],
             vec!["execute", "--signer", "env:DEPLOY_KEY", "--password-file", "p"],
         ] {
             assert!(!refused(&words), "{words:?}");

@@ -1,5 +1,9 @@
 //! What an upgrade looks like to people: the plan, and where it stands. Makes text, prints nothing.
 
+mod summary;
+
+pub(super) use summary::kinds;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -227,6 +231,7 @@ fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
                 .then(|| "hash and transaction in headers, without the commit token".to_owned()),
         ),
     ]);
+    kinds(page, &code.changes);
     for change in &code.changes {
         page.heading(&format!("change of {}", change.field));
         page.theirs(&change.text_diff());

@@ -152,7 +152,7 @@ impl Client {
         let answer = reply.object()?;
         Ok(Operations {
             items: reply.items(&answer, |item| Ok(Operation::read(item)))?,
-            next_cursor: read::text(&answer, &["/next_cursor"]),
+            next_cursor: read::exact(&answer, "/next_cursor"),
             total: read::number(&answer, &["/total"]),
         })
     }

@@ -8,6 +8,9 @@ use super::error::{CloudError, LINE};
 use crate::compose::ComposeHash;
 use crate::text::shorten;
 
+/// Longer than any name that the API gives something, bytes.
+const LONGEST_NAME: usize = 1024;
+
 /// A value that is there and cannot be what it should be, in words.
 #[derive(Debug)]
 pub(super) enum Malformed {
@@ -40,6 +43,16 @@ pub(super) fn pick<'a>(record: &'a Value, places: &[&str]) -> Option<&'a Value> 
 pub(super) fn text(record: &Value, places: &[&str]) -> Option<String> {
     match pick(record, places)? {
         Value::String(text) => Some(shorten(text, LINE)),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A name that is given back as it came, so nothing of it is changed; what shows it escapes it. None that is longer than any
+/// name.
+pub(super) fn exact(record: &Value, place: &str) -> Option<String> {
+    match pick(record, &[place])? {
+        Value::String(text) => Some(text.clone()).filter(|text| text.len() <= LONGEST_NAME),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }

@@ -81,12 +81,13 @@ pub fn read_secret(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, FsError>
 }
 
 /// Writes a file so that it appears whole or not at all, and survives power loss. Cut off, it may leave an
-/// unfinished file beside it, which the next [`AppendFile::hold`] in that directory removes.
+/// unfinished file beside it, which the next [`AppendFile::hold`] in that directory removes. A file that is there keeps a
+/// mode that is tighter than `mode`.
 ///
 /// # Errors
 /// The disk said no, or `path` is something else than a regular file; the old content is intact.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
-    exchange(path, bytes, mode, File::sync_all)
+    exchange(path, (bytes, mode, Umask::Ignored), File::sync_all)
         .and_then(|()| sync_dir(parent(path)))
         .at("write", path)
 }
@@ -97,7 +98,28 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
 /// # Errors
 /// As [`write()`].
 pub fn note(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
-    exchange(path, bytes, mode, |_| Ok(())).at("write", path)
+    exchange(path, (bytes, mode, Umask::Ignored), |_| Ok(())).at("write", path)
+}
+
+/// As [`write()`], for a file that the user named: where it is new, the umask may make its mode tighter.
+///
+/// # Errors
+/// As [`write()`].
+pub fn publish(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    exchange(path, (bytes, mode, Umask::Asked), File::sync_all)
+        .and_then(|()| sync_dir(parent(path)))
+        .at("write", path)
+}
+
+/// Whether [`write()`] would find what it needs: a regular file or nothing at `path`, in a directory that takes new files.
+/// For whoever does something before it that cannot be taken back.
+///
+/// # Errors
+/// It would not.
+pub fn check_writable(path: &Path) -> Result<(), FsError> {
+    existing_mode(path)
+        .and_then(|_mode| temporary(parent(path), 0o600).map(drop))
+        .at("write", path)
 }
 
 /// Writes to a descriptor that this process was given open, for example a pipe; nothing is created or cut.
@@ -184,6 +206,11 @@ pub fn remove_dir(path: &Path) -> Result<(), FsError> {
     }
 }
 
+/// Whether there is a file or directory of this name that can be looked at.
+pub fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
 /// Names of the entries of a directory, sorted; a missing directory has none.
 ///
 /// # Errors
@@ -236,26 +263,29 @@ pub fn sweep(directory: &Path) -> Result<(), FsError> {
     Ok(())
 }
 
+/// Whether the umask has a say in the mode of a new file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Umask {
+    Asked,
+    Ignored,
+}
+
 /// Puts a new file in the place of `path`; `settle` is done to it before it gets the name.
 fn exchange(
     path: &Path,
-    bytes: &[u8],
-    mode: u32,
+    (bytes, mode, umask): (&[u8], u32, Umask),
     settle: impl FnOnce(&File) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     point("write.a");
-    // A rename would put a file where a device or somebody's symlink is.
-    match std::fs::symlink_metadata(path) {
-        Ok(metadata) => check_regular(&metadata)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let directory = parent(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY.0)
-        .suffix(TEMPORARY.1)
-        .tempfile_in(directory)?;
-    // The temporary file is born 0600; the umask has no say in the final mode.
+    let existing = existing_mode(path)?;
+    let born = if umask == Umask::Asked { mode } else { 0o600 };
+    let mut file = temporary(parent(path), born)?;
+    let mode = match existing {
+        // Never wider than it was; its owner reads it all the same.
+        Some(existing) => existing & mode | 0o400,
+        None if umask == Umask::Asked => file.as_file().metadata()?.mode() & mode | 0o600,
+        None => mode,
+    };
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     settle(file.as_file())?;
@@ -263,6 +293,25 @@ fn exchange(
     file.persist(path).map_err(|error| error.error)?;
     point("write.d");
     Ok(())
+}
+
+/// Mode of the regular file at `path`; nothing where there is none.
+fn existing_mode(path: &Path) -> std::io::Result<Option<u32>> {
+    match std::fs::symlink_metadata(path) {
+        // A rename would put a file where a device or somebody's symlink is.
+        Ok(metadata) => check_regular(&metadata).map(|()| Some(metadata.mode() & 0o777)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// An unfinished file; the umask makes its mode tighter.
+fn temporary(directory: &Path, mode: u32) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(TEMPORARY.0)
+        .suffix(TEMPORARY.1)
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(directory)
 }
 
 fn create_missing(path: &Path) -> std::io::Result<()> {

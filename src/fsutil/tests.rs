@@ -18,6 +18,8 @@ fn dir() -> TempDir {
 
 fn put(path: &Path, bytes: &[u8], mode: u32) {
     write(path, bytes, mode).unwrap();
+    // One that was there keeps a tighter mode.
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 fn mode(path: &Path) -> u32 {

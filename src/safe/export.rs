@@ -49,7 +49,15 @@ pub struct Label {
 }
 
 impl Format {
-    /// Every format by its name.
+    /// Every format.
+    pub const ALL: [Self; 5] = [
+        Self::BuilderFile { raw: false },
+        Self::BuilderFile { raw: true },
+        Self::TypedData,
+        Self::Calldata,
+        Self::Eip712sign,
+    ];
+    /// Their names.
     pub const NAMES: [&'static str; 5] = [
         "builder-file",
         "builder-file-raw",

@@ -188,7 +188,7 @@ fn sec_m2_nothing_in_markdown_is_more_than_text() {
         }
     }
     assert_eq!(markdown("payments-api 0x12 (log 3)"), "payments-api 0x12 (log 3)");
-    assert_eq!(markdown("[x](javascript:1)"), "\\[x\\](javascript:1)");
+    assert_eq!(markdown("[x](javascript:1)"), "\\[x\\]\\(javascript:1)");
     assert_eq!(markdown("https://evil.example"), "https:&#47;/evil.example");
     assert_eq!(markdown("corr_0012 _a_ a_"), "corr_0012 \\_a\\_ a\\_");
     assert_eq!(markdown("- a"), "\\- a");

@@ -216,6 +216,12 @@ impl Subject {
         limits: &Limits,
         paper: Paper,
     ) -> Result<(Checked, OwnerSignature, Address), UpgradeError> {
+        // A signature that cannot be kept is not made: the key's record would know of it, and nobody would have it.
+        if let Self::Document(document) = self
+            && !document.kept
+        {
+            fsutil::check_writable(&document.path)?;
+        }
         let remarks = match paper {
             Paper::Nested(child) => self.choose_nested(world, limits, child).await?,
             _ => Vec::new(),

@@ -96,7 +96,12 @@ fn only_object(stdout: &[u8]) -> Value {
 #[test]
 fn g1_g4_a_signal_ends_the_run_with_its_code_and_one_object() {
     use rustix::process::Signal;
-    for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (sent, code) in [
+        (Signal::INT, 130),
+        (Signal::QUIT, 131),
+        (Signal::TERM, 143),
+        (Signal::HUP, 129),
+    ] {
         let server = Silence::new();
         let child = server.holds();
         signal(&child, sent);

@@ -30,6 +30,7 @@ mod concurrency;
 mod consents;
 mod cvm;
 mod cvm_wait;
+mod doors;
 mod environment;
 mod factory;
 mod fleet;

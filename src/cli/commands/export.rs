@@ -6,14 +6,14 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use serde_json::{Value, json};
 
-use crate::cli::args::Which;
+use crate::cli::args::{Overwrite, Which};
 use crate::cli::error::CliError;
 use crate::cli::failure::Next;
+use crate::cli::out::OutFile;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::view;
 use crate::code::Code;
-use crate::fsutil;
 use crate::safe::{Facts, Format, Label, Packed, SafeInfo, TooFew, export};
 use crate::upgrade::{Ballot, Plan, Subject, UpgradeError, Warning};
 
@@ -23,7 +23,8 @@ use crate::upgrade::{Ballot, Plan, Subject, UpgradeError, Warning};
 /// chooses one, and signatures of this proposal do not count for what it makes. typed-data is signed by wallets and by
 /// `cast wallet sign --data --from-file`; eip712sign by the tool of that name. calldata is the call that executes the
 /// transaction, once enough signatures of keys are here, and before that, with a warning, the call that the Safe will make.
-/// Needs no chain; the same bytes whenever it is written.
+/// Needs no chain; the same bytes whenever it is written. A file of --out that is there already is replaced only if it is an
+/// export of the same transaction.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign export proposal.json --format typed-data --out typed.json\n  \
@@ -44,6 +45,8 @@ pub(in crate::cli) struct Export {
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 impl Export {
@@ -89,15 +92,18 @@ impl Export {
                 report.advise(session.advise(&proposal, |reader| reader.sign(state)));
             }
         }
-        self.give(&mut report, data, &bytes)?;
+        let all = Format::ALL.map(|format| export(&ballot.tx, signatures, format, &label));
+        let own: Vec<Vec<u8>> = all.into_iter().filter_map(Result::ok).collect();
+        self.give(&mut report, data, (&bytes, &own))?;
         Ok(report)
     }
 
-    fn give(&self, report: &mut Report, mut data: Value, bytes: &[u8]) -> Result<(), CliError> {
+    fn give(&self, report: &mut Report, mut data: Value, (bytes, own): (&[u8], &[Vec<u8>])) -> Result<(), CliError> {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let place = match &self.out {
             Some(out) => {
-                fsutil::write(out, bytes, 0o644).map_err(CliError::UserFile)?;
+                OutFile::new(out, self.overwrite.overwrite)
+                    .write((bytes, 0o644), |found| own.iter().any(|own| own == found))?;
                 report.page.line(&report.message.clone());
                 report.page.facts(&[("file", Some(out.display().to_string()))]);
                 view::remarks(&mut report.page, "warnings", &report.warnings);

@@ -7,12 +7,13 @@ use clap::{Args, CommandFactory};
 
 use crate::cli::args::Cli;
 use crate::cli::error::CliError;
+use crate::cli::out::OutFile;
 use crate::cli::report::Report;
-use crate::fsutil;
-use crate::upgrade::UpgradeError;
 
 /// Mode of a manual page.
 const MODE: u32 = 0o644;
+/// What every page of this program holds.
+const OWN: &[u8] = b".TH countersign";
 
 /// Print the manual page, or write all of them into a directory
 #[derive(Debug, Args)]
@@ -37,7 +38,9 @@ impl Man {
         let mut files = Vec::new();
         for (name, command) in pages(root, "") {
             let path = dir.join(format!("{name}.1"));
-            fsutil::write(&path, render(command)?.as_bytes(), MODE).map_err(UpgradeError::File)?;
+            // Pages of another version are replaced, and nothing else is.
+            let is_page = |found: &[u8]| found.windows(OWN.len()).any(|part| part.eq_ignore_ascii_case(OWN));
+            OutFile::strict(&path).write((render(command)?.as_bytes(), MODE), is_page)?;
             files.push(path.display().to_string());
         }
         report.page.block(&files.join("\n"));

@@ -7,8 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::advice::{Advice, OtherStep};
-use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Reach, Reviewed, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, Which};
 use crate::cli::error::CliError;
+use crate::cli::out::OutFile;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings::{Settings, Typed};
@@ -16,7 +17,6 @@ use crate::cli::text::Page;
 use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
-use crate::fsutil;
 use crate::safe::{OwnerSignature, SignatureFile};
 use crate::upgrade::review::{self, Problem, Question};
 use crate::upgrade::{Ballot, Checked, Paper, Subject, UpgradeError, World};
@@ -25,7 +25,8 @@ use crate::upgrade::{Ballot, Checked, Paper, Subject, UpgradeError, World};
 ///
 /// Everything that the signature covers is recomputed from the proposal and, unless --offline is given, compared with the
 /// chain; then it is shown, and asked. The signature is added to the proposal file, which can be passed on; with
-/// --out it is written to a file of its own instead, for `countersign import` on another machine. This machine remembers
+/// --out it is written to a file of its own instead, for `countersign import` on another machine. A file that is there
+/// already is replaced only if it holds the same owner's signature of the same transaction. This machine remembers
 /// what it signed, and refuses a second transaction for the same nonce of the same Safe.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -46,6 +47,8 @@ pub(in crate::cli) struct Sign {
     /// Write the signature to this file, and leave the proposal as it is
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -95,8 +98,12 @@ impl Sign {
             (false, None) => Paper::Approval,
         };
         let mut subject = session.subject(&self.which)?;
-        if self.out.is_some() {
+        if let Some(out) = self.out() {
             subject.leave();
+            let (_, ceremony) = subject.ceremony()?;
+            let hashes =
+                [paper, Paper::Approval].map(|paper| ceremony.paper(paper).map(|(ballot, _)| ballot.tx.hash()));
+            out.check(|found| SignatureFile::claims(found).is_some_and(|(hash, _)| hashes.contains(&Some(hash))))?;
         }
         let (checked, signature, owner) = subject.sign(&outside.world(), &settings.limits, paper).await?;
         let (_, ceremony) = subject.ceremony()?;
@@ -104,6 +111,11 @@ impl Sign {
         let mut report = self.report(session, &subject, (ballot, &checked, owner));
         self.write(&mut report, ballot, (owner, &signature))?;
         Ok(report)
+    }
+
+    fn out(&self) -> Option<OutFile<'_>> {
+        let overwrite = self.overwrite.overwrite;
+        self.out.as_deref().map(|path| OutFile::new(path, overwrite))
     }
 
     fn report(
@@ -179,9 +191,12 @@ impl Sign {
         ballot: &Ballot,
         (owner, signature): (Address, &OwnerSignature),
     ) -> Result<(), CliError> {
-        let Some(out) = &self.out else { return Ok(()) };
-        let file = SignatureFile::new(&ballot.tx, owner, signature);
-        fsutil::write(out, file.to_json().as_bytes(), 0o644).map_err(CliError::UserFile)?;
+        let (Some(out), Some(file)) = (&self.out, self.out()) else {
+            return Ok(());
+        };
+        let text = SignatureFile::new(&ballot.tx, owner, signature).to_json();
+        let same = Some((ballot.tx.hash(), owner));
+        file.write((text.as_bytes(), 0o644), |found| SignatureFile::claims(found) == same)?;
         report.page.facts(&[("signature", Some(out.display().to_string()))]);
         if let Some(data) = report.data.as_mut().and_then(|data| data.as_object_mut()) {
             data.insert("file".to_owned(), json!(out.display().to_string()));

@@ -10,6 +10,7 @@ use super::cvm::Api;
 use super::webhook_verify::SecretSource;
 use crate::cli::args::Agree;
 use crate::cli::error::CliError;
+use crate::cli::out::OutFile;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::values;
@@ -72,6 +73,7 @@ pub(super) struct Rotate {
 
 impl Reveal {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        self.secret.check()?;
         let api = Api::new(session, None)?;
         let factor = self.secret.factor(session)?;
         let secret = api
@@ -85,6 +87,7 @@ impl Reveal {
 
 impl Rotate {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        self.secret.check()?;
         let api = Api::new(session, Some(&self.agree))?;
         let facts = [
             ("webhook", self.secret.id.to_string()),
@@ -126,6 +129,14 @@ impl Secret {
         SecondFactor::new(text).map(Some).map_err(malformed)
     }
 
+    /// Before anything is asked for: a secret that cannot be stored would be lost.
+    fn check(&self) -> Result<(), CliError> {
+        match &self.secret_file {
+            Some(file) => OutFile::strict(file).check(is_secret),
+            None => Ok(()),
+        }
+    }
+
     fn place(&self) -> String {
         let file = self.secret_file.as_ref().map(|file| file.display().to_string());
         file.unwrap_or_else(|| format!("descriptor {}", self.secret_fd.unwrap_or_default()))
@@ -134,7 +145,7 @@ impl Secret {
     fn store(&self, secret: &WebhookSecret) -> Result<(), CliError> {
         let text = Zeroizing::new(secret.expose().as_bytes().to_vec());
         match (&self.secret_file, self.secret_fd) {
-            (Some(file), _) => fsutil::write(file, &text, MODE)?,
+            (Some(file), _) => OutFile::strict(file).write((&text, MODE), is_secret)?,
             (None, Some(descriptor)) => fsutil::write_to(descriptor, &text)?,
             (None, None) => {}
         }
@@ -149,4 +160,10 @@ impl Secret {
         report.data = Some(json!({ "webhook": id, "secret_file": self.secret_file, "secret_fd": self.secret_fd }));
         report
     }
+}
+
+/// Whether a file holds a webhook's secret, and nothing else: another one may take its place.
+fn is_secret(found: &[u8]) -> bool {
+    let text = std::str::from_utf8(found).unwrap_or_default().trim_end();
+    text.starts_with("whsec_") && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -329,7 +329,10 @@ pub(super) fn storage(error: &FsError) -> Verdict {
             Exit::Storage,
             Code::StoragePermission,
             Next::Resume,
-            format!("`{path}` has to be yours alone: chmod 600 '{path}' (700 for a directory)"),
+            format!(
+                "`{path}` has to be yours alone: chmod 600 {} (700 for a directory)",
+                crate::text::argument(&error.path)
+            ),
         ),
         ErrorKind::ReadOnlyFilesystem => verdict(
             Exit::Storage,

@@ -121,6 +121,9 @@ fn message(error: &CliError) -> String {
         }
         CliError::Arguments(error) => super::usage::sentence(error),
         CliError::UserFile(error) => error.to_string(),
+        CliError::FileExists { path, .. } => {
+            format!("`{}` is there already, and holds something else", path.display())
+        }
         CliError::NotThisHash { .. } => "no form of this manifest has that hash".to_owned(),
         CliError::Webhook(error) => error.to_string(),
         CliError::Upgrade(error) => error.to_string(),
@@ -216,6 +219,20 @@ pub(super) fn judge(error: &CliError) -> Verdict {
         CliError::Arguments(error) => super::usage::verdict(error),
         CliError::Input { code, hint, .. } => verdict(Exit::Input, *code, Next::Again, hint.clone()),
         CliError::UserFile(error) => user_file(error),
+        CliError::FileExists {
+            can_overwrite: true, ..
+        } => verdict(
+            Exit::Input,
+            Code::InputFileExists,
+            Next::with("--overwrite"),
+            "name another file, or replace this one by --overwrite".to_owned(),
+        ),
+        CliError::FileExists { .. } => verdict(
+            Exit::Input,
+            Code::InputFileExists,
+            Next::Again,
+            "name another file, or put this one elsewhere".to_owned(),
+        ),
         CliError::NotThisHash { expected, found } => verdict(
             Exit::Verify,
             Code::HashMismatch,
@@ -255,6 +272,7 @@ pub(super) fn judge(error: &CliError) -> Verdict {
 const fn signal_code(exit: Exit) -> Code {
     match exit {
         Exit::Hangup => Code::SignalHangup,
+        Exit::Quit => Code::SignalQuit,
         Exit::Terminate => Code::SignalTerminate,
         _ => Code::SignalInterrupt,
     }

@@ -720,6 +720,7 @@ fn clis() -> Vec<(CliError, Exit, &'static str)> {
             "DEFECT",
         ),
         (CliError::Signal(Exit::Hangup), Exit::Hangup, "SIGNAL_HANGUP"),
+        (CliError::Signal(Exit::Quit), Exit::Quit, "SIGNAL_QUIT"),
         (CliError::Signal(Exit::Interrupt), Exit::Interrupt, "SIGNAL_INTERRUPT"),
         (CliError::Signal(Exit::Terminate), Exit::Terminate, "SIGNAL_TERMINATE"),
     ]

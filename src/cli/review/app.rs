@@ -2,7 +2,7 @@
 
 use super::chain;
 use crate::cli::text::{Page, escape};
-use crate::cli::view::{route, uncovered, yes_no};
+use crate::cli::view::{kinds, route, uncovered, yes_no};
 use crate::compose::{FieldChange, Verification};
 use crate::text;
 use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, OtherApp, Review};
@@ -49,6 +49,7 @@ impl<'a> OneApp<'a> {
     /// What is asked, in the order in which it is read.
     pub(super) fn content(&self, page: &mut Page) {
         asked(page, self.asked);
+        kinds(page, self.changes);
         if let Some(check) = self.compose_hash {
             images(page, self.images);
             changes(page, self.changes);

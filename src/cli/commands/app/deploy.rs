@@ -13,6 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Commands as _, Next};
 use crate::cli::next::commit_provision;
+use crate::cli::out::OutFile;
 use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
 use crate::cli::settings::{self, ROOT, Settings, Typed};
@@ -21,7 +22,6 @@ use crate::cloud::KmsId;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::env::EnvName;
-use crate::fsutil;
 use crate::safe::SafeInfo;
 use crate::safe::builder_file::{self, Batch, Form};
 use crate::text::{option, quote_os};
@@ -34,6 +34,10 @@ use crate::upgrade::{
 const BUILDER_FILE: &str = "transaction-builder.json";
 /// File with the sealed environment within a directory, where none is named.
 const SEALED_FILE: &str = "sealed.hex";
+/// What the batch for the Transaction Builder calls itself.
+const BATCH_NAME: &str = "countersign new app";
+/// Bytes of a sealed environment with nothing in it: the sender's key, the nonce, the tag.
+const SEALED_AT_LEAST: usize = 32 + 12 + 16;
 
 /// Make a new app's contract, with its owner from the start
 ///
@@ -98,6 +102,9 @@ pub(super) struct Deploy {
     /// Seal the environment of --env-file and --env for the new app, and write it to this file [default with --dir: in it]
     #[arg(long, value_name = "FILE", requires = "kms_id")]
     sealed_out: Option<PathBuf>,
+    /// Replace the files of --out and --sealed-out, whatever they hold
+    #[arg(long, visible_alias = "force")]
+    overwrite: bool,
     #[command(flatten)]
     workload: Workload,
     #[command(flatten)]
@@ -123,6 +130,9 @@ impl Deploy {
         let env = settings::workload(&self.workload, &session.env, &|news| session.out.progress(news))?;
         if !self.can_seal(env.is_some()) {
             return Err(unsealed());
+        }
+        for file in [&self.out, &self.sealed_out].into_iter().flatten() {
+            OutFile::new(file, self.overwrite).check(|found| is_call(found) || is_sealed(found))?;
         }
         let outside = session.outside(&settings)?;
         let mut report = match self.transaction_hash {
@@ -222,7 +232,7 @@ impl Deploy {
         let batch = Batch {
             chain_id: self.chain_id,
             safe: Some(safe.address),
-            name: "countersign new app".to_owned(),
+            name: BATCH_NAME.to_owned(),
             description: String::new(),
             // The same arguments make the same bytes.
             created_at: jiff::Timestamp::UNIX_EPOCH,
@@ -233,7 +243,7 @@ impl Deploy {
             message: error.to_string(),
             hint: "send the calldata as it is".to_owned(),
         })?;
-        fsutil::write(file, text.as_bytes(), 0o644).map_err(CliError::UserFile)?;
+        OutFile::new(file, self.overwrite).write((text.as_bytes(), 0o644), is_call)?;
         Ok(true)
     }
 
@@ -381,7 +391,7 @@ impl Deploy {
         let chain = world.chain(self.chain_id).await?;
         let to = (kms_id, self.kms_contract, app.app);
         let (environment, blob) = seal_new(world, &chain, to, env).await?;
-        fsutil::write(file, blob.as_bytes(), 0o600).map_err(CliError::UserFile)?;
+        OutFile::new(file, self.overwrite).write((blob.as_bytes(), 0o600), is_sealed)?;
         let names: Vec<&str> = environment.names.iter().map(EnvName::as_str).collect();
         report.page.facts(&[
             ("sealed", Some(names.join(", "))),
@@ -458,4 +468,15 @@ fn no_safe(address: Address) -> UpgradeError {
         message: format!("{address} is no Safe, so there is none that could import the file"),
         source: None,
     }
+}
+
+/// Whether a file holds the call of a new app for the Transaction Builder, as this program writes it.
+fn is_call(found: &[u8]) -> bool {
+    builder_file::import(found).is_ok_and(|(batch, _)| batch.name == BATCH_NAME)
+}
+
+/// Whether a file holds a sealed environment: each sealing gives another one.
+fn is_sealed(found: &[u8]) -> bool {
+    let digits = found.trim_ascii_end();
+    digits.len() >= 2 * SEALED_AT_LEAST && digits.iter().all(u8::is_ascii_hexdigit)
 }

@@ -11,6 +11,7 @@ use crate::chain::PolicyChange;
 use crate::cli::args::{Governor, Workload};
 use crate::cli::error::CliError;
 use crate::cli::failure::Next;
+use crate::cli::out::OutFile;
 use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::settings;
@@ -161,6 +162,9 @@ impl Replicate {
 
     async fn prepare(&self, order: &Order<'_>, file: &Path) -> Result<Report, CliError> {
         let replica = self.replica()?;
+        let kept = file.with_extension("raw");
+        OutFile::strict(file).check(is_token)?;
+        OutFile::strict(&kept).check(|found| serde_json::from_slice::<serde_json::Value>(found).is_ok())?;
         // On an off-chain KMS the server would make the replica at once.
         let source = order.api.cloud.cvm(&order.id).await?;
         if !source.kms.is_onchain() {
@@ -177,7 +181,6 @@ impl Replicate {
         )?;
         let raw = order.api.cloud.prepare_replica(&order.id, &replica).await?;
         // The token is on disk before anything is made of the answer.
-        let kept = file.with_extension("raw");
         fsutil::write(&kept, &raw.bytes, MODE)?;
         let prepared = match raw.read_replica()? {
             Replicated::HashRequired(prepared) => prepared,
@@ -247,4 +250,10 @@ async fn made(order: &Order<'_>, cvm: &Cvm) -> Result<Report, CliError> {
         report,
     )
     .await
+}
+
+/// Whether a file holds a commit token, and nothing else: another one takes its place.
+fn is_token(found: &[u8]) -> bool {
+    let text = std::str::from_utf8(found).unwrap_or_default().trim();
+    CommitToken::new(text).is_ok()
 }
