@@ -368,7 +368,7 @@ pub(super) struct Multisig {
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Reviewed {
     /// The safeTxHash that was reviewed; another one ends with 5, before any key is used
-    #[arg(long, value_name = "HASH", help_heading = "What has to hold")]
+    #[arg(long, value_name = "HASH", value_parser = values::word, help_heading = "What has to hold")]
     pub(super) expect_safe_tx_hash: Option<B256>,
 }
 

@@ -28,6 +28,7 @@ mod trace;
 mod usage;
 mod values;
 mod view;
+mod workload;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

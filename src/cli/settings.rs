@@ -15,21 +15,21 @@ use zeroize::Zeroizing;
 use super::accept::{accepted, trust};
 use super::args::{
     Agree, Allow, Change, Expect, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Reviewed, Settle,
-    Watch, Workload,
+    Watch,
 };
 use super::error::CliError;
 use super::failure::Next;
 use super::values;
+pub(super) use super::workload::workload;
 use crate::chain::{FeePolicy, PolicyChange};
 use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::code::Code;
 use crate::compose::Changes;
-use crate::env::{EnvError, EnvFile, MAX_FILE_BYTES};
 use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{EnvRequest, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
+use crate::upgrade::{Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
 
 /// Where the API is unless the environment says otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
@@ -113,6 +113,11 @@ impl Environment {
     /// A variable; an empty one counts as not set, as pipelines leave it.
     fn text(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable as it is, an empty one too.
+    pub(super) fn as_it_is(&self, name: &str) -> Option<Zeroizing<String>> {
+        (self.0)(name).map(Zeroizing::new)
     }
 
     /// A variable that holds a secret.
@@ -535,68 +540,6 @@ pub(super) fn local(files: &Files) -> Result<Option<Changes>, CliError> {
         public_tcbinfo: files.public_tcbinfo,
     };
     Ok(Some(changes).filter(|changes| !changes.is_empty()))
-}
-
-/// The guest's environment: files in the order they were named, then variables of this process.
-pub(super) fn workload(
-    change: &Workload,
-    env: &Environment,
-    tell: &dyn Fn(&str),
-) -> Result<Option<EnvRequest>, CliError> {
-    if change.is_empty() {
-        return Ok(None);
-    }
-    let mut all = EnvFile::default();
-    for path in &change.env_file {
-        let refuse = |error: EnvError| not_an_env(&path.display().to_string(), &error);
-        let file = EnvFile::parse(&env_file(path, tell)?).map_err(refuse)?;
-        all = all.and(file).map_err(refuse)?;
-    }
-    for name in &change.env {
-        // Unlike a setting, a value may be empty.
-        let value = (env.0)(name.as_str())
-            .map(Zeroizing::new)
-            .ok_or_else(|| CliError::Input {
-                code: Code::InputEnvVariable,
-                message: format!("the variable `{name}` is not set here, so its value cannot be taken from it"),
-                hint: format!(
-                    "set `{name}` in this shell, or write {name}=VALUE into a file and name that by --env-file"
-                ),
-            })?;
-        all = all
-            .with(name.clone(), value)
-            .map_err(|error| not_an_env(name.as_str(), &error))?;
-    }
-    Ok(Some(EnvRequest::Values {
-        file: all,
-        root: change.kms_root_key,
-    }))
-}
-
-fn env_file(path: &Path, tell: &dyn Fn(&str)) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    let max = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
-    match fsutil::read_secret(path, max) {
-        Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => {
-            let bytes = fsutil::read(path, max)
-                .map(Zeroizing::new)
-                .map_err(CliError::UserFile)?;
-            tell(&format!(
-                "others on this machine may read `{0}`: `chmod 600 {0}`",
-                path.display()
-            ));
-            Ok(bytes)
-        }
-        other => other.map_err(CliError::UserFile),
-    }
-}
-
-fn not_an_env(place: &str, error: &EnvError) -> CliError {
-    CliError::Input {
-        code: Code::InputEnv,
-        message: format!("`{place}` cannot be the guest's environment: {error}"),
-        hint: "write NAME=VALUE on a line of its own for each variable, with quotes around values that are not plain"
-            .to_owned(),
-    }
 }
 
 /// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).

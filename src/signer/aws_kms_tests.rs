@@ -106,7 +106,7 @@ async fn a_safe_transaction_is_signed_once_for_its_nonce() {
     };
     let tx = SafeTx::rejection(domain, U256::from(3), false).unwrap();
     kms.on("Sign", Act::HighS);
-    let signature = signer.sign_safe_tx(&tx, &record).await.unwrap();
+    let signature = signer.sign_safe_tx(&tx, &record, &[]).await.unwrap();
     assert!(matches!(signature, OwnerSignature::Eip712(_)));
     assert_eq!(signature.signer(tx.hash()).unwrap(), kms.address());
 }

@@ -273,7 +273,7 @@ async fn a_safe_transaction_is_signed_by_domain_hash_and_message_hash() {
     let (signer, tx) = (bench.open("ledger").await.unwrap(), safe_tx());
     for parity in [27, 0, 35] {
         bench.now(|manner| manner.parity = parity);
-        let signature = signer.sign_safe_tx(&tx, &bench.record()).await.unwrap();
+        let signature = signer.sign_safe_tx(&tx, &bench.record(), &[]).await.unwrap();
         assert!(matches!(signature, OwnerSignature::Eip712(_)));
         assert_eq!(signature.signer(tx.hash()).unwrap(), signer.address());
         assert!(matches!(signature.to_bytes().last(), Some(27 | 28)));
@@ -307,7 +307,7 @@ async fn n7_a_device_that_has_become_another_one_signs_nothing() {
     let answer = [&[65], point.as_bytes(), &[40], text.as_bytes(), &[0x90, 0]].concat();
     bench.now(|manner| drop(manner.answer.insert(0x02, answer)));
     for signer in [signer, other] {
-        let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record()).await;
+        let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await;
         let Err(SignerError::OtherKey { found, expected }) = outcome else {
             panic!("{outcome:?}")
         };
@@ -325,7 +325,7 @@ async fn n7_a_signature_by_another_key_is_not_given_out() {
         ..Manner::default()
     });
     let signer = bench.open("ledger").await.unwrap();
-    let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record()).await;
+    let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await;
     assert!(
         matches!(outcome, Err(SignerError::WrongSignature { .. })),
         "{outcome:?}"
@@ -362,7 +362,7 @@ async fn n8_locked_refused_blind_and_other_apps_are_told_apart() {
     ];
     for (status, is_right) in cases {
         bench.now(|manner| manner.status = [(0x04, status), (0x0c, status)].into());
-        let safe = why(signer.sign_safe_tx(&safe_tx(), &bench.record()).await);
+        let safe = why(signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await);
         let plain = why(signer.sign_tx(&request(signer.address(), 300)).await);
         assert!(is_right(&safe) && is_right(&plain), "{status:04x}: {safe:?} {plain:?}");
     }
@@ -383,7 +383,7 @@ async fn n9_an_app_before_1_6_0_is_not_asked_for_typed_data() {
         ([2, 0, 0], false),
     ] {
         bench.now(|manner| manner.version = version);
-        let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record()).await;
+        let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await;
         assert_eq!(outcome.is_err(), old, "{outcome:?}");
         if old {
             let [major, minor, patch] = version;
@@ -402,10 +402,10 @@ async fn n10_a_device_that_says_nothing_is_given_up_and_can_be_asked_again() {
     let bench = Bench::new(Manner::default());
     let signer = bench.open("ledger").await.unwrap();
     bench.now(|manner| manner.silent = true);
-    let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record()).await;
+    let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await;
     assert!(matches!(why(outcome), LedgerError::TimedOut(_)));
     bench.now(|manner| manner.silent = false);
-    assert!(signer.sign_safe_tx(&safe_tx(), &bench.record()).await.is_ok());
+    assert!(signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await.is_ok());
     assert_eq!(PATIENCE, Duration::from_secs(120));
 }
 
@@ -427,7 +427,7 @@ async fn n10_an_answer_that_is_none_is_an_error_and_never_an_abort() {
     for instruction in [0x02, 0x06, 0x0c] {
         for answer in rubbish {
             bench.now(|manner| manner.answer = [(instruction, answer.to_vec())].into());
-            let error = why(signer.sign_safe_tx(&safe_tx(), &bench.record()).await);
+            let error = why(signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await);
             let known = matches!(error, LedgerError::Malformed(_) | LedgerError::Status(_));
             assert!(known, "{instruction:#x} {answer:02x?} {error:?}");
         }
@@ -435,7 +435,7 @@ async fn n10_an_answer_that_is_none_is_an_error_and_never_an_abort() {
     // A signature of zeros has the right length.
     let zeros = [&[0; 65][..], &[0x90, 0]].concat();
     bench.now(|manner| manner.answer = [(0x0c, zeros)].into());
-    let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record()).await;
+    let outcome = signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await;
     assert!(matches!(outcome, Err(SignerError::NoSignature(_))), "{outcome:?}");
 }
 
@@ -463,14 +463,14 @@ async fn n10_packets_that_are_spoilt_on_their_way_are_no_answer() {
     ];
     for spoil in spoilers {
         bench.now(|manner| manner.spoil = spoil);
-        let error = why(signer.sign_safe_tx(&safe_tx(), &bench.record()).await);
+        let error = why(signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await);
         assert!(matches!(error, LedgerError::Malformed(_)), "{error:?}");
         // What is left of that answer is not taken for the next one.
         bench.now(|manner| manner.spoil = |_| {});
-        assert!(signer.sign_safe_tx(&safe_tx(), &bench.record()).await.is_ok());
+        assert!(signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await.is_ok());
     }
     bench.now(|manner| manner.spoil = |packets| packets.truncate(1));
-    let error = why(signer.sign_safe_tx(&safe_tx(), &bench.record()).await);
+    let error = why(signer.sign_safe_tx(&safe_tx(), &bench.record(), &[]).await);
     assert!(matches!(error, LedgerError::TimedOut(_)), "{error:?}");
 }
 

@@ -9,7 +9,7 @@ use super::drive::Run;
 use super::event::Event;
 use super::handover::{Taken, registration};
 use super::neighbours::Neighbours;
-use super::plan::known_pending;
+use super::pending::known_pending;
 use super::target::Target;
 use super::{CodeChange, Outcome, Pending, UpgradeError};
 use crate::chain::{Chain, Proof, ProofFailure};

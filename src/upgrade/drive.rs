@@ -136,6 +136,10 @@ impl Upgrade {
         if matches!(goal, Goal::Committed | Goal::Live) && self.state.committed.is_none() {
             refuse_unseen(&self.state, limits)?;
         }
+        // Whoever commits from a proposal alone waited somewhere else: what is in force is found here as well.
+        if goal == Goal::Committed && self.state.is_from_elsewhere() && self.state.signed.is_empty() {
+            self.adopt_in_force(world, limits).await?;
+        }
         let mut run = self.run(world, limits)?;
         run.warn_of_expiry();
         run.catch_up()?;

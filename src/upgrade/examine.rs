@@ -7,8 +7,8 @@ use super::approve::{app_now, sole_hash};
 use super::base::{Baseline, Past};
 use super::ceremony::{Ceremony, Paper};
 use super::drive::Run;
-use super::verdict::{AppKnown, Known, Verdict, added, judge, takes_away};
-use super::{Limits, Proposal, State, UpgradeError, World};
+use super::verdict::{self, AppKnown, Known, Verdict, added, judge, takes_away};
+use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, World};
 use crate::chain::Chain;
 use crate::safe::{LookError, SafeInfo, look};
 
@@ -112,6 +112,35 @@ async fn examine_safe(chain: &Chain, subject: &Subject<'_>, known: &mut Known) -
         known.child = SafeInfo::read(chain, pinned.address).await?;
     }
     Ok(())
+}
+
+impl Plan {
+    /// Asks what is known of the manifest before; where the app never allowed it, nothing goes on.
+    pub(super) async fn read_baseline(&mut self, world: &World<'_>, chain: &Chain) -> Result<(), UpgradeError> {
+        let hints: Vec<B256> = world.base_tx.into_iter().collect();
+        let base = Baseline::of(chain, &self.app_state, self, &hints).await?;
+        self.warnings
+            .extend(base.finding(self).map(|finding| finding.warning()));
+        if let Some(code) = &mut self.code {
+            code.base = Some(base.clone());
+        }
+        match base {
+            Baseline::Never => verdict::of_plan(self, &base, &Accepted::default()).check(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The verdict over the plan, before there is a proposal of it: what a signer will meet, as far as it is known.
+    pub fn verdict(&self, accepted: &Accepted) -> Verdict {
+        let base = self.code.as_ref().and_then(|code| code.base.clone());
+        verdict::of_plan(self, &base.unwrap_or(Baseline::Nothing), accepted)
+    }
+
+    /// Whether the whole manifest has to be read: nobody is known to have approved the fields that stay as they are.
+    pub fn is_to_be_read_whole(&self) -> bool {
+        let code = self.code.as_ref();
+        code.is_some_and(|code| !code.base.as_ref().is_some_and(Baseline::is_approved))
+    }
 }
 
 impl Run<'_> {

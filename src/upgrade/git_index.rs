@@ -10,6 +10,8 @@ const BEFORE_ID: usize = 40;
 const IDS: [usize; 2] = [20, 32];
 /// The flag that says that two more bytes of flags follow.
 const EXTENDED: u16 = 0x4000;
+/// The flags' part that holds the length of the path; all of it where the path is longer.
+const NAME_LENGTH: u16 = 0x0fff;
 /// Bytes of the header: signature, version, number of entries.
 const HEADER: usize = 12;
 
@@ -45,9 +47,16 @@ fn paths_with(bytes: &[u8], id: usize) -> Option<Vec<PathBuf>> {
         } else {
             last.clear();
         }
-        let name = bytes.get(at..)?.split(|byte| *byte == 0).next()?;
+        let rest = bytes.get(at..)?;
+        // A name that no zero ends was cut off.
+        let name = rest.get(..rest.iter().position(|byte| *byte == 0)?)?;
         last.extend_from_slice(name);
         if last.is_empty() || last.first() == Some(&b'/') {
+            return None;
+        }
+        // The flags tell the length too: what another length of object ids would make of the file does not fit.
+        let told = usize::from(flags & NAME_LENGTH);
+        if told != usize::from(NAME_LENGTH) && told != last.len() {
             return None;
         }
         at += name.len() + 1;

@@ -55,6 +55,7 @@ mod sample;
 mod sent;
 mod shown;
 mod state;
+mod state_apply;
 mod status;
 mod target;
 mod timelock;

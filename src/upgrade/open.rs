@@ -13,7 +13,6 @@ use super::journal::{Entry, FleetJournal, Found, Journal, JournalError, SCHEMA};
 use super::plan::is_of;
 use super::{Limits, Plan, Proposal, State, UpgradeError};
 use crate::code::Code;
-use crate::compose::Verification;
 use crate::fsutil;
 
 impl Upgrade {
@@ -101,16 +100,9 @@ impl Upgrade {
     /// upgrade already is opened instead.
     ///
     /// # Errors
-    /// The hash cannot be recomputed, the directory holds another upgrade or one that asks for something else, or it
+    /// The directory holds another upgrade or one that asks for something else, or it
     /// cannot be used.
     pub fn adopt(dir: &Path, proposal: Proposal) -> Result<Self, UpgradeError> {
-        let unverified = |one: &Proposal| one.verified == Some(Verification::Uncomputable);
-        if proposal.apps().any(unverified) && !super::holds(dir) {
-            return Err(UpgradeError::decide(
-                Code::HashUnverifiable,
-                "the compose hash cannot be recomputed from the proposal; prepare on this machine, or go on where it was prepared",
-            ));
-        }
         let mut upgrade = Self::hold(dir)?;
         if let Some(found) = upgrade.state().identity() {
             if found.update != proposal.update {

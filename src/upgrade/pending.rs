@@ -10,8 +10,8 @@ use std::path::Path;
 use super::drive::Upgrade;
 use super::environment::allowed;
 use super::findings::Warning;
-use super::{CodeChange, Plan, World};
-use crate::cloud::Preview;
+use super::{CodeChange, Plan, UpgradeError, World};
+use crate::cloud::{CloudError, PendingUpdate, Preview};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
 use crate::env::NameChange;
@@ -110,6 +110,17 @@ fn remark(code: &CodeChange, hash: ComposeHash, names: Option<&[String]>) -> Opt
             change.lost_from_pending.join(", ")
         ),
     })
+}
+
+/// `None` when the API does not offer the list.
+pub(super) fn known_pending(
+    answer: Result<Vec<PendingUpdate>, CloudError>,
+) -> Result<Option<Vec<PendingUpdate>>, UpgradeError> {
+    match answer {
+        Ok(list) => Ok(Some(list)),
+        Err(CloudError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -11,13 +11,12 @@ use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_re
 use super::revoke::{Kept, Others, Revocation};
 use super::target::{Place, Target, stands};
 use super::uncovered::Machine;
-use super::verdict::{self, Verdict};
 use super::waiting::Remarks;
-use super::{Accepted, Intent, UpgradeError, World, pending};
+use super::{Intent, UpgradeError, World, pending};
 use crate::chain::{
     AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PendingOperations, PolicyChange,
 };
-use crate::cloud::{CloudError, Cvm, CvmId, PendingUpdate, PublicPatch};
+use crate::cloud::{Cvm, CvmId, PendingUpdate, PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
 use crate::safe::SafeInfo;
@@ -212,33 +211,6 @@ impl Plan {
         self.blockers.append(&mut found.blockers);
     }
 
-    /// Asks what is known of the manifest before; where the app never allowed it, nothing goes on.
-    async fn read_baseline(&mut self, world: &World<'_>, chain: &Chain) -> Result<(), UpgradeError> {
-        let hints: Vec<B256> = world.base_tx.into_iter().collect();
-        let base = Baseline::of(chain, &self.app_state, self, &hints).await?;
-        self.warnings
-            .extend(base.finding(self).map(|finding| finding.warning()));
-        if let Some(code) = &mut self.code {
-            code.base = Some(base.clone());
-        }
-        match base {
-            Baseline::Never => verdict::of_plan(self, &base, &Accepted::default()).check(),
-            _ => Ok(()),
-        }
-    }
-
-    /// The verdict over the plan, before there is a proposal of it: what a signer will meet, as far as it is known.
-    pub fn verdict(&self, accepted: &Accepted) -> Verdict {
-        let base = self.code.as_ref().and_then(|code| code.base.clone());
-        verdict::of_plan(self, &base.unwrap_or(Baseline::Nothing), accepted)
-    }
-
-    /// Whether the whole manifest has to be read: nobody is known to have approved the fields that stay as they are.
-    pub fn is_to_be_read_whole(&self) -> bool {
-        let code = self.code.as_ref();
-        code.is_some_and(|code| !code.base.as_ref().is_some_and(Baseline::is_approved))
-    }
-
     /// Who is asked first: the timelock's proposer, or whoever has to act itself.
     pub fn asked_address(&self) -> Address {
         self.timelock
@@ -312,7 +284,7 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     let state = state?;
     check_heir(&state, intent.expected.pending_owner)?;
     let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
-    let pending = known_pending(pending)?;
+    let pending = pending::known_pending(pending)?;
     let kept = (
         subject.cvm.compose_hash,
         expected,
@@ -407,17 +379,6 @@ fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
         running: subject.cvm.compose_hash.map(|hash| B256::from(*hash.as_bytes())),
         device: subject.cvm.device_id,
         os_image: subject.cvm.os_image_hash,
-    }
-}
-
-/// `None` when the API does not offer the list.
-pub(super) fn known_pending(
-    answer: Result<Vec<PendingUpdate>, CloudError>,
-) -> Result<Option<Vec<PendingUpdate>>, UpgradeError> {
-    match answer {
-        Ok(list) => Ok(Some(list)),
-        Err(CloudError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 

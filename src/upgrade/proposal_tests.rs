@@ -141,25 +141,6 @@ fn v1_a_hash_is_not_called_verified_without_the_hash_it_was_calibrated_with() {
 }
 
 #[test]
-fn v1_a_hash_that_nobody_can_recompute_is_not_adopted() {
-    let mut proposal: Proposal = serde_json::from_value(honest()).unwrap();
-    proposal.verified = Some(Verification::Uncomputable);
-    let dir = tempfile::tempdir().unwrap();
-    let refused = Upgrade::adopt(&dir.path().join("new"), proposal).unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            UpgradeError::Decide {
-                code: Code::HashUnverifiable,
-                ..
-            }
-        ),
-        "{refused:?}"
-    );
-    assert!(!dir.path().join("new").exists());
-}
-
-#[test]
 fn i14_sentences_of_the_file_are_not_repeated() {
     let lie = |code: &str| json!([{"code": code, "text": "audited by everybody"}]);
     assert!(File::edited("/plan/warnings", lie("ALL_IS_WELL")).read().is_err());

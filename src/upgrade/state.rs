@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::UpgradeError;
 use super::accepted::Acceptance;
-use super::ceremony::{Ceremony, Frozen, Nested, Paper, Signatures, Stage};
+use super::ceremony::{Ceremony, Frozen, Paper, Signatures, Stage};
 use super::deploy::Deployment;
 use super::errand::Errand;
 use super::event::{Event, Identity, IllegalStep, Preparation, Scheduled};
@@ -20,7 +20,6 @@ use super::proposal::Proposal;
 use crate::chain::{AppChanges, BlockRef, Call, DeployedApp, Proof, SignedTx};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
-use crate::safe::SafeInfo;
 
 /// The next thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -67,7 +66,7 @@ pub struct State {
     /// The preparation came with a proposal; its token is on another machine.
     pub(super) imported: bool,
     /// The upgrade began with a proposal that was prepared on another machine.
-    from_elsewhere: bool,
+    pub(super) from_elsewhere: bool,
     pub(super) token_refused: bool,
     pub(super) prepared: Option<Preparation>,
     pub(super) verified: Option<(ComposeHash, Verification)>,
@@ -511,115 +510,6 @@ impl State {
     /// Whether it began with a proposal that was prepared on another machine.
     pub(super) const fn is_from_elsewhere(&self) -> bool {
         self.from_elsewhere
-    }
-
-    fn pin(&mut self, safe: SafeInfo) {
-        if let Some(plan) = &mut self.plan {
-            plan.safe = Some(safe);
-        }
-    }
-
-    fn take_sealed(&mut self, event: &Event) {
-        if let Event::Sealed {
-            sha256,
-            values,
-            replaces,
-        } = event
-        {
-            (self.sealed, self.values) = (Some(*sha256), *values);
-            self.outdated |= replaces;
-        }
-    }
-
-    fn take_prepared(&mut self, preparation: Preparation) {
-        self.imported = !self.preparing;
-        self.from_elsewhere |= self.imported;
-        self.preparing = false;
-        self.outdated = false;
-        self.token_refused = false;
-        self.prepared = Some(preparation);
-    }
-
-    fn try_prepare(&mut self, there: Vec<String>) {
-        self.remember(self.preparing, there);
-        self.preparing = true;
-    }
-
-    fn try_commit(&mut self, there: Vec<String>) {
-        self.remember(self.committing, there);
-        self.committing = true;
-    }
-
-    /// A request of which nothing is known keeps what was there before it.
-    fn remember(&mut self, unknown: bool, there: Vec<String>) {
-        if !unknown {
-            self.there = there;
-        }
-    }
-
-    fn take_frozen(&mut self, frozen: Box<Frozen>) {
-        self.frozen = Some(frozen);
-        self.safe_gone = None;
-        self.rejecting = None;
-        // Signatures are for one hash.
-        self.ballots = Signatures::default();
-    }
-
-    fn take_nested(&mut self, safe: SafeInfo, frozen: Frozen) {
-        let nested = Nested {
-            safe,
-            frozen,
-            // Signatures are for one hash.
-            signatures: BTreeMap::new(),
-        };
-        self.ballots.nested.insert(nested.safe.address, nested);
-    }
-
-    /// The Safe transaction that scheduled it did its part.
-    fn take_scheduled(&mut self, scheduled: Scheduled) {
-        self.scheduled = Some(scheduled);
-        self.spend();
-    }
-
-    fn spend(&mut self) {
-        if let Some(frozen) = self.frozen.take() {
-            self.spent.push((*frozen, std::mem::take(&mut self.ballots)));
-        }
-        self.safe_gone = None;
-    }
-
-    fn schedule_anew(&mut self) {
-        self.attempt += 1;
-        self.chosen = None;
-        self.scheduled = None;
-        self.rejecting = None;
-        self.spend();
-    }
-
-    fn end_errand(&mut self) {
-        self.errand = None;
-        self.signed.clear();
-        self.sent = false;
-        self.seen = None;
-        self.gone = None;
-    }
-
-    fn take_signed(&mut self, tx: SignedTx) {
-        self.signing = None;
-        self.sent = false;
-        self.gone = None;
-        self.signed.push(tx);
-    }
-
-    fn lose_transaction(&mut self, why: String) {
-        self.signed.clear();
-        self.sent = false;
-        self.seen = None;
-        self.errand = None;
-        // A reorganisation may have come after the proof.
-        self.proof = None;
-        self.others_proved.clear();
-        self.gone = Some(why);
     }
 }
 

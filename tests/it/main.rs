@@ -86,5 +86,6 @@ mod tls;
 #[cfg(feature = "failpoints")]
 mod tokens;
 mod upgrade;
+mod verdict;
 mod webhooks;
 mod world;

@@ -79,7 +79,9 @@ fn ppl_p1_house_h3_each_of_those_who_take_part_in_a_safe_upgrade_is_told_their_o
     let alice = Person::new(&flow, "alice");
     alice.get(&own, "proposal.json");
     let reviewed = follow(&alice, commands(&prepared.json["others"][0])[0], &[]).exits(0);
-    assert_eq!(next(&reviewed), "countersign sign proposal.json", "{}", reviewed.said);
+    let hash = reviewed.fact("safe_tx_hash").as_str().unwrap();
+    let expected = format!("countersign sign proposal.json --expect-safe-tx-hash {hash}");
+    assert_eq!(next(&reviewed), expected, "{}", reviewed.said);
     let signed = follow(
         &alice,
         next(&reviewed),

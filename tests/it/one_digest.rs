@@ -34,7 +34,14 @@ fn prepared<'w>(world: &'w World, name: &str) -> Flow<'w> {
     flow.dir = world.folder().join(name);
     flow.compose = world.file(&format!("{name}.yml"), &text);
     flow.hash = world.hash_with(&text);
-    flow.with("prepare", &["--supersede"]).exits(0);
+    let same = [
+        "--supersede",
+        "--safe-nonce",
+        "0",
+        "--accept",
+        "SAFE_NONCE_TAKEN_HERE=0",
+    ];
+    flow.with("prepare", &same).exits(0);
     flow
 }
 
@@ -164,6 +171,9 @@ fn sec_h3_c_a_safe_that_is_an_owner_agrees_to_one_digest_at_a_nonce_of_the_safe_
     run(&b, 2, &["sign"]).exits(0);
 }
 
+/// Hash of code that stands for that of an old Safe.
+const OLD_CODE: &str = "0x7777777777777777777777777777777777777777777777777777777777777777";
+
 /// The proposal of a Safe whose hashes know no chain, said to be on this one.
 fn on_chain(proposal: &Value, chain_id: u64) -> Value {
     let mut changed = proposal.clone();
@@ -172,6 +182,9 @@ fn on_chain(proposal: &Value, chain_id: u64) -> Value {
         let safe = changed.pointer_mut(place).unwrap();
         safe["chain_id"] = json!(chain_id);
         safe["version"] = json!("1.1.1");
+        if let Some(code) = safe.get_mut("singleton_code_hash") {
+            *code = json!(OLD_CODE);
+        }
     }
     let domain: SafeDomain = serde_json::from_value(changed["safe"]["frozen"]["domain"].clone()).unwrap();
     let fields: SafeTxFields = serde_json::from_value(changed["safe"]["frozen"]["transaction"].clone()).unwrap();
@@ -197,7 +210,14 @@ fn sec_h3_d_an_old_safe_has_one_digest_whatever_chain_a_proposal_names() {
     };
     let sign = |path: &Path| {
         let key = signer(0);
-        let mut command = a.command(&["sign", path.to_str().unwrap(), "--offline", "--accept-old-safe"]);
+        let mut command = a.command(&[
+            "sign",
+            path.to_str().unwrap(),
+            "--offline",
+            "--accept-old-safe",
+            "--trust-code",
+            OLD_CODE,
+        ]);
         Ran::of(command.args(["--signer", &key, "--yes", "--json"]))
     };
     let (first, earlier) = place(&a, 1);

@@ -5,6 +5,7 @@
 //! that came from somewhere else.
 
 mod board;
+mod conclude;
 mod found;
 mod live;
 mod others;
@@ -19,7 +20,7 @@ use serde::Serialize;
 use super::ceremony::Paper;
 use super::examine::Subject;
 use super::findings::Warning;
-use super::verdict::{Finding, Known, Verdict};
+use super::verdict::{Finding, Verdict};
 use super::{Limits, Proposal, Route, State, Stop, Target, Uncovered, UpgradeError, World};
 use crate::chain::{AppState, OperationState};
 use crate::code::Code;
@@ -517,53 +518,6 @@ impl Review {
     /// Whether it can be signed, as far as could be checked.
     pub const fn is_clean(&self) -> bool {
         self.problems.is_empty()
-    }
-
-    /// Takes in the verdict: what stands against it before what is judged after it.
-    fn conclude(&mut self, subject: &Subject<'_>, known: Option<&Known>, (limits, state): (&Limits, &State)) {
-        let mut verdict = subject.judge(known, (limits, &state.accepted));
-        let own = self.problems.iter().filter(|problem| problem.is_stop());
-        let own = own.filter_map(Problem::finding).collect();
-        verdict.add_own(own, self.not_compared());
-        let before = std::mem::take(&mut self.problems);
-        let forbidding = verdict.findings.iter().filter(|finding| finding.forbids());
-        self.problems = forbidding.map(|finding| Problem::from_finding(finding)).collect();
-        self.problems
-            .extend(before.into_iter().filter(|problem| !problem.is_stop()));
-        let notes = verdict.findings.iter().filter(|finding| !finding.forbids());
-        for note in notes.map(Finding::warning) {
-            if !self.warnings.contains(&note) {
-                self.warnings.push(note);
-            }
-        }
-        self.unchecked.extend(verdict.not_checked.iter().cloned());
-        let approved = |index: usize| {
-            let known = known.and_then(|known| known.apps.get(index));
-            known.is_some_and(|known| known.base.is_approved())
-        };
-        let force = known.is_some_and(|known| known.in_force);
-        for (index, one) in subject.proposal.apps().enumerate() {
-            if !subject.only_takes_away() && !approved(index) && !force {
-                self.whole.extend(one.manifest_after.clone().map(|manifest| Whole {
-                    cvm: one.name(),
-                    manifest,
-                }));
-            }
-        }
-        self.verdict = verdict;
-    }
-
-    /// Hashed fields that the reader's own files say nothing of.
-    fn not_compared(&self) -> Vec<String> {
-        let local = self.compose_hash.as_ref().and_then(|check| check.local.as_ref());
-        let fields = local.map(|local| local.not_compared.as_slice()).unwrap_or_default();
-        match fields {
-            [] => Vec::new(),
-            fields => vec![format!(
-                "these fields of the manifest, of which your files say nothing: {}",
-                fields.join(", ")
-            )],
-        }
     }
 
     fn decide(&mut self, code: Code, message: impl Into<String>) {

@@ -1,0 +1,120 @@
+//! What an event changes of a state, where that is more than one field. Pure.
+
+use std::collections::BTreeMap;
+
+use super::ceremony::{Frozen, Nested, Signatures};
+use super::event::{Event, Preparation, Scheduled};
+use super::state::State;
+use crate::chain::SignedTx;
+use crate::safe::SafeInfo;
+
+impl State {
+    pub(super) fn pin(&mut self, safe: SafeInfo) {
+        if let Some(plan) = &mut self.plan {
+            plan.safe = Some(safe);
+        }
+    }
+
+    pub(super) fn take_sealed(&mut self, event: &Event) {
+        if let Event::Sealed {
+            sha256,
+            values,
+            replaces,
+        } = event
+        {
+            (self.sealed, self.values) = (Some(*sha256), *values);
+            self.outdated |= replaces;
+        }
+    }
+
+    pub(super) fn take_prepared(&mut self, preparation: Preparation) {
+        self.imported = !self.preparing;
+        self.from_elsewhere |= self.imported;
+        self.preparing = false;
+        self.outdated = false;
+        self.token_refused = false;
+        self.prepared = Some(preparation);
+    }
+
+    pub(super) fn try_prepare(&mut self, there: Vec<String>) {
+        self.remember(self.preparing, there);
+        self.preparing = true;
+    }
+
+    pub(super) fn try_commit(&mut self, there: Vec<String>) {
+        self.remember(self.committing, there);
+        self.committing = true;
+    }
+
+    /// A request of which nothing is known keeps what was there before it.
+    pub(super) fn remember(&mut self, unknown: bool, there: Vec<String>) {
+        if !unknown {
+            self.there = there;
+        }
+    }
+
+    pub(super) fn take_frozen(&mut self, frozen: Box<Frozen>) {
+        self.frozen = Some(frozen);
+        self.safe_gone = None;
+        self.rejecting = None;
+        // Signatures are for one hash.
+        self.ballots = Signatures::default();
+    }
+
+    pub(super) fn take_nested(&mut self, safe: SafeInfo, frozen: Frozen) {
+        let nested = Nested {
+            safe,
+            frozen,
+            // Signatures are for one hash.
+            signatures: BTreeMap::new(),
+        };
+        self.ballots.nested.insert(nested.safe.address, nested);
+    }
+
+    /// The Safe transaction that scheduled it did its part.
+    pub(super) fn take_scheduled(&mut self, scheduled: Scheduled) {
+        self.scheduled = Some(scheduled);
+        self.spend();
+    }
+
+    pub(super) fn spend(&mut self) {
+        if let Some(frozen) = self.frozen.take() {
+            self.spent.push((*frozen, std::mem::take(&mut self.ballots)));
+        }
+        self.safe_gone = None;
+    }
+
+    pub(super) fn schedule_anew(&mut self) {
+        self.attempt += 1;
+        self.chosen = None;
+        self.scheduled = None;
+        self.rejecting = None;
+        self.spend();
+    }
+
+    pub(super) fn end_errand(&mut self) {
+        self.errand = None;
+        self.signed.clear();
+        self.sent = false;
+        self.seen = None;
+        self.gone = None;
+    }
+
+    pub(super) fn take_signed(&mut self, tx: SignedTx) {
+        self.signing = None;
+        self.sent = false;
+        self.gone = None;
+        self.signed.push(tx);
+    }
+
+    pub(super) fn lose_transaction(&mut self, why: String) {
+        self.signed.clear();
+        self.sent = false;
+        self.seen = None;
+        self.errand = None;
+        // A reorganisation may have come after the proof.
+        self.proof = None;
+        self.others_proved.clear();
+        self.gone = Some(why);
+    }
+}

