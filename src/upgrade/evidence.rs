@@ -6,6 +6,7 @@ use alloy::primitives::{Address, B256};
 use serde::Serialize;
 
 use super::UpgradeError;
+use super::accepted::Acceptance;
 use super::drive::{keep, pretty};
 use super::event::Scheduled;
 use super::state::State;
@@ -60,6 +61,9 @@ struct Evidence<'a> {
     /// What took effect, read from the bytes that were signed; nothing where they are not here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     effects: Vec<Effect>,
+    /// Doubts that somebody agreed to by name.
+    #[serde(skip_serializing_if = "<[Acceptance]>::is_empty")]
+    accepted: &'a [Acceptance],
     /// Whether somebody else's transaction was found instead of one sent by this upgrade.
     adopted: bool,
     proof: &'a Proof,
@@ -242,6 +246,7 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         safe: SafeEvidence::of(state),
         timelock: TimelockEvidence::of(state),
         effects: effects(state, proof),
+        accepted: &state.accepted,
         adopted: state.adopted,
         proof,
         correlation_id: state.status().facts.correlation_id,
@@ -271,6 +276,8 @@ fn text(evidence: &Evidence<'_>, status: &Status) -> String {
     if let Some(timelock) = &evidence.timelock {
         lines.extend(timelock.rows().map(row));
     }
+    let agreed = evidence.accepted.iter();
+    lines.extend(agreed.map(|one| row(("agreed to by name", one.to_string()))));
     lines.push("\n## Policy\n".to_owned());
     lines.extend(policy(evidence.proof));
     lines.extend(evidence.others.iter().flat_map(OtherEvidence::lines));
