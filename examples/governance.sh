@@ -30,14 +30,14 @@ pause() {
 field() { grep -o "\"$1\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '" '; }
 
 # Two of the Safe's three owners sign; the second one does so from the proposal alone, as on a machine of her own. What else
-# is given goes to each signing: --yes does not agree to giving the app away, its new owner's address does.
+# is given goes to each review and signing: --yes does not agree to giving the app away, its new owner's address does.
 sign() {
   local step=$1
   shift
-  "$countersign" review --dir "$dir/$step"
+  "$countersign" review --dir "$dir/$step" "$@"
   "$countersign" sign --dir "$dir/$step" --signer env:SIGNER_0 --yes "$@"
   cp "$dir/$step/proposal.json" "$dir/$step.for-bob.json"
-  XDG_STATE_HOME="$dir/bob" "$countersign" review "$dir/$step.for-bob.json"
+  XDG_STATE_HOME="$dir/bob" "$countersign" review "$dir/$step.for-bob.json" "$@"
   XDG_STATE_HOME="$dir/bob" "$countersign" sign "$dir/$step.for-bob.json" --signer env:SIGNER_1 --yes "$@"
   "$countersign" import "$dir/$step.for-bob.json" --dir "$dir/$step"
 }

@@ -11,6 +11,7 @@ use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
 use crate::compose::Verification;
 use crate::safe::{Change, Finding as SafeFinding, Look, SafeInfo, Trust};
+use crate::signer::Decision;
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,6 +91,15 @@ impl Finding {
             message,
             accepted: false,
             stop: None,
+        }
+    }
+
+    /// What the bytes themselves do that somebody has to agree to by name: where it is signed, the person is asked for it.
+    pub(super) fn named(decision: &Decision, accepted: &Accepted) -> Self {
+        let value = Some(decision.value.clone());
+        Self {
+            accepted: accepted.covers(decision.code, value.as_deref()),
+            ..Self::decision(decision.code, value, decision.what.clone())
         }
     }
 

@@ -393,7 +393,9 @@ fn sec_c5_whatever_changes_page_consent_and_evidence_agree() {
         let world = safe_world();
         let flow = crate::policy::flow(&world);
         crate::policy::propose(&flow, words).exits(0);
-        let page = flow.step("review").exits(0);
+        let named = flow.given_away();
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        let page = flow.with("review", &named).exits(0);
         let transaction = &page.json["data"]["transaction"];
         let expected = sentences(&transaction["effects"]);
         // None of them is a compose hash that the proposal shows, so all of it is besides.

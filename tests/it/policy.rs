@@ -267,7 +267,9 @@ fn each_change_goes_through_a_key_is_proved_and_needs_no_cloud() {
         assert!(flow.dir.join("proposal.json").exists());
         propose(&flow, &words).exits(0);
         flow.step("status").exits(0);
-        flow.step("review").exits(0);
+        let named = flow.given_away();
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        flow.with("review", &named).exits(0);
         for step in ["wait", "commit"] {
             let early = flow.with(step, &["--timeout", "1s"]);
             assert!(
@@ -317,9 +319,9 @@ fn each_change_goes_through_a_safe_by_files_alone() {
         // Each owner has a file and nothing else; one of them no network.
         let (alice, bob) = (Person::new(&flow, "alice"), Person::new(&flow, "bob"));
         let file = alice.get(&flow.dir.join("proposal.json"), "proposal.json");
-        alice.run(&["review", &file]).exits(0);
         let named = flow.given_away();
         let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        alice.run(&[&["review", &file][..], &named].concat()).exits(0);
         let words = ["sign", &file, "--signer", "env:SIGNER_0", "--yes"];
         alice.run(&[&words[..], &named].concat()).exits(0);
         let file = bob.get(&flow.dir.join("proposal.json"), "proposal.json");

@@ -246,6 +246,40 @@ fn sec_h6_a_hash_that_was_taken_away_comes_back_by_a_decision_only() {
 }
 
 #[test]
+fn sec_h1_a_review_of_what_gives_the_app_away_ends_as_signing_it_does() {
+    let world = of_a_safe();
+    let mut flow = Flow::new(&world);
+    flow.dir = world.folder().join("transfer");
+    let heir = world.safe.unwrap().to_string();
+    let key = crate::support::ACCOUNTS[3].address.to_string();
+    let dir = flow.dir.to_str().unwrap().to_owned();
+    let words = [
+        "app",
+        "owner",
+        "transfer",
+        &key,
+        "--cvm",
+        CVM,
+        "--dir",
+        &dir,
+        "--json",
+        "--accept-new-owner",
+    ];
+    Ran::of(&mut flow.command(&words)).exits(0);
+    let file = edited(&flow, "transfer.json", |_| {});
+    let agreed = format!("APP_GIVEN_AWAY={key}");
+    for command in ["review", "sign"] {
+        on(&flow, &file, &[command, "--offline"])
+            .exits(6)
+            .says("APP_GIVEN_AWAY");
+        on(&flow, &file, &[command]).exits(6).says("APP_GIVEN_AWAY");
+        let other = format!("APP_GIVEN_AWAY={heir}");
+        on(&flow, &file, &[command, "--accept", &other]).exits(6);
+        on(&flow, &file, &[command, "--accept", &agreed]).exits(0);
+    }
+}
+
+#[test]
 fn an_honest_upgrade_asks_for_no_logs_and_for_no_agreement() {
     let world = World::start();
     let liar = Liar::to(&world.anvil.url(), |method, _| {

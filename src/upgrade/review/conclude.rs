@@ -15,7 +15,12 @@ impl Review {
     ) {
         let mut verdict = subject.judge(known, (limits, &state.accepted));
         let own = self.problems.iter().filter(|problem| problem.is_stop());
-        let own = own.filter_map(Problem::finding).collect();
+        let own: Vec<Finding> = own.filter_map(Problem::finding).collect();
+        let force = known.is_some_and(|known| known.in_force);
+        let named = self.transaction.decisions.iter().filter(|_| !force);
+        let accepted = limits.accepted.with(&state.accepted);
+        let named = named.map(|one| Finding::named(one, &accepted));
+        let own = own.into_iter().chain(named).collect();
         verdict.add_own(own, self.not_compared());
         let before = std::mem::take(&mut self.problems);
         let forbidding = verdict.findings.iter().filter(|finding| finding.forbids());
@@ -33,7 +38,6 @@ impl Review {
             let known = known.and_then(|known| known.apps.get(index));
             known.is_some_and(|known| known.base.is_approved())
         };
-        let force = known.is_some_and(|known| known.in_force);
         for (index, one) in subject.proposal.apps().enumerate() {
             if !subject.only_takes_away() && !approved(index) && !force {
                 self.whole.extend(one.manifest_after.clone().map(|manifest| Whole {
