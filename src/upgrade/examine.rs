@@ -10,7 +10,7 @@ use super::drive::Run;
 use super::verdict::{self, AppKnown, Known, Verdict, added, judge, takes_away};
 use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, World};
 use crate::chain::Chain;
-use crate::safe::{LookError, SafeInfo, look};
+use crate::safe::{LookError, look};
 
 /// What is examined: a paper of a proposal, and whether that was prepared on another machine.
 #[derive(Debug, Clone, Copy)]
@@ -108,8 +108,12 @@ async fn examine_safe(chain: &Chain, subject: &Subject<'_>, known: &mut Known) -
         Err(LookError::Chain(error)) => return Err(error.into()),
         Err(other) => known.no_safe = Some(UpgradeError::from(other).to_stop()),
     }
-    if let Some((_, Some(pinned))) = ceremony.paper(subject.paper) {
-        known.child = SafeInfo::read(chain, pinned.address).await?;
+    if let Some((ballot, Some(_))) = ceremony.paper(subject.paper) {
+        match look(chain, &ballot.tx, &ballot.signatures, None).await {
+            Ok(found) => known.child = Some(found),
+            Err(LookError::Chain(error)) => return Err(error.into()),
+            Err(other) => known.no_safe = Some(UpgradeError::from(other).to_stop()),
+        }
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ pub(super) struct Known {
     /// Why there is no such Safe.
     pub(super) no_safe: Option<Stop>,
     /// Of the owner that is a Safe itself, where it is to agree.
-    pub(super) child: Option<SafeInfo>,
+    pub(super) child: Option<Look>,
 }
 
 impl Finding {
@@ -246,9 +246,10 @@ pub(super) fn judge(
         let ballot = ceremony.ballot(paper == Paper::Rejection);
         findings.extend(look.and_then(|look| of_hash(look, ballot)));
         findings.extend(known.and_then(|known| known.no_safe.clone()).map(Finding::stop));
-        if let Some((_, Some(pinned))) = ceremony.paper(paper) {
-            let now = known.and_then(|known| known.child.as_ref());
-            findings.extend(of_safe(pinned, now.unwrap_or(pinned), trust));
+        if let Some((ballot, Some(pinned))) = ceremony.paper(paper) {
+            let look = known.and_then(|known| known.child.as_ref());
+            findings.extend(of_safe(pinned, look.map_or(pinned, |look| &look.info), trust));
+            findings.extend(look.and_then(|look| of_hash(look, ballot)));
         }
         if known.is_none() {
             not_checked.extend(OF_THE_SAFE.map(str::to_owned));

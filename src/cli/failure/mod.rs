@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::report::{Facts, Report};
 use super::text::shorten;
 use crate::cloud::{CloudError, Problem};
-use crate::code::Code;
+use crate::code::{Code, Kind};
 use crate::upgrade::{self, Origin, Stop, UpgradeError};
 
 /// What to do next.
@@ -458,6 +458,10 @@ pub(super) fn forbidden(found: &upgrade::Verdict) -> Verdict {
 /// The option that agrees to a doubt, with the value that it is about.
 pub(super) fn doubt(finding: &upgrade::Finding) -> Verdict {
     let usual = decision(Exit::State, finding.code);
+    // What is no decision stands until the world changes: no option answers it.
+    if finding.code.kind() != Kind::Decision {
+        return usual;
+    }
     if !matches!(usual.next, Next::Look | Next::Again) && !finding.code.needs_value() {
         return usual;
     }
