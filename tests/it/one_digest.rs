@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::{Address, U256, uint};
+use alloy::primitives::{Address, B256, U256, uint};
 use countersign::safe::{SafeDomain, SafeTxFields, SafeVersion};
 use serde_json::{Value, json};
 
+use crate::chain::liar::Liar;
 use crate::flow::{Flow, Ran};
 use crate::safe_upgrade::signer;
 use crate::support::contracts::abi;
@@ -145,6 +146,31 @@ fn nested() -> (World, Address) {
     let owner = rpc.read(world.app, &abi::ownerCall {});
     rpc.execute_as(owner, world.app, &abi::transferOwnershipCall { to: safe });
     (world, child)
+}
+
+#[test]
+fn a_nested_safe_that_computes_another_hash_is_signed_for_by_nobody() {
+    let (world, child) = nested();
+    let flow = prepared(&world, "a");
+    let name = child.to_string();
+    // keccak256("getTransactionHash(address,uint256,bytes,uint8,uint256,uint256,uint256,address,address,uint256)")
+    let liar = Liar::to(&world.anvil.url(), move |method, parameters| {
+        let call = &parameters[0];
+        let to = call["to"].as_str().unwrap_or_default();
+        let data = call["data"].as_str().or(call["input"].as_str()).unwrap_or_default();
+        let asked =
+            method == "eth_call" && to.eq_ignore_ascii_case(&child.to_string()) && data.starts_with("0xd8d11f78");
+        asked.then(|| json!(B256::repeat_byte(0xee)))
+    });
+    let endpoint = liar.url().to_owned();
+    let sign = |more: &[&str]| run(&flow, 0, &[&["sign", "--for", &name][..], more].concat());
+    let refused = sign(&["--rpc-url", &endpoint]).exits(5).says("SAFE_TX_HASH");
+    assert!(
+        refused.said.contains(&B256::repeat_byte(0xee).to_string()),
+        "{}",
+        refused.said
+    );
+    sign(&[]).exits(0);
 }
 
 #[test]
