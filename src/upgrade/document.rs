@@ -160,24 +160,36 @@ impl Subject {
         self.check_paper(world, limits, paper).await
     }
 
+    /// The verdict over what is known here, without a chain.
+    ///
+    /// # Errors
+    /// There is no Safe transaction yet, or it is not what the plan asks for.
+    pub fn verdict(&self, limits: &Limits, paper: Paper) -> Result<Verdict, UpgradeError> {
+        let (_, ceremony) = self.ceremony()?;
+        let proposal = self.whole_proposal()?;
+        let subject = examine::Subject::of(self.state(), paper, (&proposal, Some(&ceremony)));
+        Ok(subject.judge(None, (limits, &self.state().accepted)))
+    }
+
+    fn whole_proposal(&self) -> Result<Proposal, UpgradeError> {
+        self.proposal().ok_or_else(|| UpgradeError::TooEarly {
+            message: "there is no proposal yet".to_owned(),
+            command: "prepare",
+        })
+    }
+
     async fn check_paper(&mut self, world: &World<'_>, limits: &Limits, paper: Paper) -> Result<Checked, UpgradeError> {
         let (plan, ceremony) = self.ceremony()?;
-        let Some(proposal) = self.proposal() else {
-            return Err(UpgradeError::TooEarly {
-                message: "there is no proposal yet".to_owned(),
-                command: "prepare",
-            });
+        let (verdict, known) = if limits.offline {
+            (self.verdict(limits, paper)?, None)
+        } else {
+            let proposal = self.whole_proposal()?;
+            let state = self.state();
+            let subject = examine::Subject::of(state, paper, (&proposal, Some(&ceremony)));
+            let chain = world.chain(plan.chain_id).await?;
+            let known = examine::examine(world, &chain, &subject).await?;
+            (subject.judge(Some(&known), (limits, &state.accepted)), Some(known))
         };
-        let state = self.state();
-        let subject = examine::Subject::of(state, paper, (&proposal, Some(&ceremony)));
-        let known = match limits.offline {
-            true => None,
-            false => {
-                let chain = world.chain(plan.chain_id).await?;
-                Some(examine::examine(world, &chain, &subject).await?)
-            }
-        };
-        let verdict = subject.judge(known.as_ref(), (limits, &state.accepted));
         // What is in force needs no signature, and what was chosen before does not matter any more.
         let allowed = known.as_ref().is_some_and(|known| known.in_force);
         self.keep_verdict(&verdict)?;

@@ -159,6 +159,7 @@ impl Run<'_> {
     async fn gather_rejections(&mut self, ceremony: &Ceremony) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
         let chain = self.chain().await?;
+        self.judge_now(&chain, Paper::Rejection).await?.0.check()?;
         let (look, changed) = check_ballot(&chain, self.limits, &plan, &ceremony.rejection).await?;
         if changed {
             self.record(Event::SafePinned(Box::new(look.info.clone())))?;

@@ -183,6 +183,7 @@ fn sec_c4_what_cannot_be_recomputed_is_signed_by_nobody_who_did_not_agree_to_tha
         &["review", "--offline"],
         &["sign"],
         &["sign", "--offline"],
+        &["propose", "--service-url", "http://127.0.0.1:1"],
         &["execute"],
     ] {
         let ran = on(&flow, &file, words).exits(6).says("HASH_UNVERIFIABLE");
@@ -277,6 +278,22 @@ fn sec_h1_a_review_of_what_gives_the_app_away_ends_as_signing_it_does() {
         on(&flow, &file, &[command, "--accept", &other]).exits(6);
         on(&flow, &file, &[command, "--accept", &agreed]).exits(0);
     }
+}
+
+#[test]
+fn every_command_that_leads_to_a_signature_tells_its_verdict() {
+    let world = of_a_safe();
+    let flow = Flow::new(&world);
+    let told = |ran: &Ran| assert!(ran.json["data"]["verdict"]["findings"].is_array(), "{}", ran.said);
+    told(&flow.step("plan").exits(0));
+    told(&flow.step("prepare").exits(0));
+    let file = flow.dir.join("proposal.json");
+    for words in [&["review"][..], &["sign"], &["sign", "--reject"]] {
+        told(&on(&flow, &file, words).exits(0));
+    }
+    let dir = flow.dir.to_str().unwrap();
+    let reject = ["reject", "--dir", dir, "--signer", "env:SIGNER_0", "--yes", "--json"];
+    told(&Ran::of(&mut flow.command(&reject)));
 }
 
 #[test]

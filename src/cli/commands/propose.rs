@@ -73,6 +73,8 @@ impl Propose {
         if self.withdraw {
             return withdraw(session, &settings, (&service, &subject, &ballot)).await;
         }
+        let verdict = subject.verdict(&settings.limits, paper)?;
+        verdict.check()?;
         let published = service.publish(&ballot.tx, &ballot.signatures, &origin).await?;
         let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
         let taken = merged
@@ -80,6 +82,7 @@ impl Propose {
             .filter(|one| matches!(one.outcome, Ok(Inserted::New(_))))
             .count();
         let mut report = self.report(session, &subject, (&service, &ballot, &published, taken));
+        report.set_verdict(&verdict);
         report
             .warnings
             .extend(merged.iter().filter_map(Merged::upper_s).map(upper_s));

@@ -128,7 +128,11 @@ pub(super) async fn start(
     show(session, begun.as_ref().ok(), &plan);
     let mut upgrade = begun?;
     let outcome = upgrade.advance(&world, goal.0, &settings.limits).await?;
-    Ok(session.went(&upgrade, &outcome, goal.1))
+    let mut report = session.went(&upgrade, &outcome, goal.1);
+    if upgrade.verdict().is_none() {
+        report.set_verdict(&plan.verdict(&settings.limits.accepted));
+    }
+    Ok(report)
 }
 
 /// What one key has to approve is not begun in the cloud before it is known which key that is.
