@@ -15,7 +15,7 @@ use super::journal::{self, FleetReading, JournalError};
 use super::open::fold;
 use super::plan::same_uuid;
 use super::target::Target;
-use super::{CodeChange, Plan, State, UpgradeError};
+use super::{CodeChange, Document, PROPOSAL_FILE, Plan, State, UpgradeError};
 use crate::code::Code;
 use crate::fsutil;
 
@@ -37,11 +37,25 @@ impl Neighbours {
     /// Reads what is below `root` and beside `dir`, but for what is in `dir`, or in the fleet that it belongs to.
     pub(super) fn around(dir: &Path, root: &Path) -> Self {
         let own = own_place(dir);
-        let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
+        let beside = own.as_deref().and_then(Path::parent);
+        Self::within(std::iter::once(root).chain(beside), own.as_deref())
+    }
+
+    /// Reads what is below `root`.
+    pub(super) fn below(root: &Path) -> Self {
+        Self::within(std::iter::once(root), None)
+    }
+
+    /// Each of them, and where it is.
+    pub(super) fn states(&self) -> impl Iterator<Item = (&Path, &State)> {
+        self.found.iter().map(|(dir, state)| (dir.as_path(), state))
+    }
+
+    fn within<'p>(above: impl Iterator<Item = &'p Path>, own: Option<&Path>) -> Self {
         let mut places = BTreeSet::new();
         let mut found = Self::default();
-        for above in [Some(root.to_owned()), beside].into_iter().flatten() {
-            for path in fsutil::list(&above).unwrap_or_default() {
+        for above in above {
+            for path in fsutil::list(above).unwrap_or_default() {
                 if places.len() == MOST {
                     found.more = true;
                     break;
@@ -50,14 +64,14 @@ impl Neighbours {
             }
         }
         for place in places {
-            if Some(&place) != own.as_ref() {
+            if Some(place.as_path()) != own {
                 found.read(&place, true);
             }
         }
         found
     }
 
-    /// What a directory holds: an upgrade, a fleet, or the fleets of several apps.
+    /// What a directory holds: an upgrade, a fleet, the fleets of several apps, or a proposal by itself.
     fn read(&mut self, dir: &Path, with_apps: bool) {
         if self.found.len() >= MOST {
             self.more = true;
@@ -71,6 +85,11 @@ impl Neighbours {
             match Upgrade::peek(dir) {
                 Ok(state) => self.found.push((dir.to_owned(), state)),
                 Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
+                Err(_) => self.unreadable.push(dir.to_owned()),
+            }
+        } else if dir.join(PROPOSAL_FILE).is_file() {
+            match Document::open(&dir.join(PROPOSAL_FILE)) {
+                Ok(document) => self.found.push((dir.to_owned(), document.into_state())),
                 Err(_) => self.unreadable.push(dir.to_owned()),
             }
         }
@@ -156,7 +175,8 @@ impl Neighbours {
         (alive && has_token).then_some((newest, warning))
     }
 
-    fn unread(&self) -> Option<Warning> {
+    /// What could not be looked at, as a remark.
+    pub(super) fn unread(&self) -> Option<Warning> {
         let names: Vec<String> = self
             .unreadable
             .iter()

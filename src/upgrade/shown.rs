@@ -1,12 +1,10 @@
 //! What an owner is known to have signed besides this machine's record: by the proposal at hand, and by the upgrades and
 //! proposals that this machine keeps. None of them is asked to be complete.
 
-use std::path::{Path, PathBuf};
-
 use super::ceremony::{Ballot, Ceremony, Paper};
+use super::neighbours::Neighbours;
 use super::one_digest::{accepted, consents};
-use super::{Limits, Proposal, State, Upgrade, UpgradeError, World};
-use crate::fsutil;
+use super::{Limits, State, UpgradeError, World};
 use crate::signer::{ConsentBy, EarlierConsent, SafeConsent, SignerError};
 
 /// Refuses, before anybody is asked, where an owner signed another digest for the same nonce and nobody named it as known.
@@ -24,15 +22,12 @@ pub(super) fn refuse_shown(
         return Ok(());
     }
     let mut shown = conflicts(state, "the proposal", wanted);
-    for dir in directories(world) {
-        match state_in(&dir) {
-            Ok(Some(other)) => shown.extend(conflicts(&other, &dir.display().to_string(), wanted)),
-            Ok(None) => {}
-            Err(error) => world.ask.tell(&format!(
-                "what `{}` holds of signatures was not checked: {error}",
-                dir.display()
-            )),
-        }
+    let neighbours = Neighbours::below(world.root);
+    for (dir, other) in neighbours.states() {
+        shown.extend(conflicts(other, &dir.display().to_string(), wanted));
+    }
+    if let Some(unread) = neighbours.unread() {
+        world.ask.tell(&unread.text);
     }
     let known = accepted(limits);
     match shown.into_iter().find(|earlier| !known.contains(&earlier.digest)) {
@@ -65,29 +60,4 @@ fn papers(ceremony: &Ceremony) -> impl Iterator<Item = (Paper, &Ballot)> {
         (Paper::Rejection, &ceremony.rejection),
     ];
     own.into_iter().chain(nested)
-}
-
-/// The directories of this machine's upgrades; a fleet has its own one level further down.
-fn directories(world: &World<'_>) -> Vec<PathBuf> {
-    let list = |dir: &Path| fsutil::list(dir).unwrap_or_default();
-    let below = list(world.root);
-    let inside = below.iter().filter(|dir| !super::holds(dir)).flat_map(|dir| list(dir));
-    inside.chain(below.iter().cloned()).collect()
-}
-
-/// What a directory holds: an upgrade, or a proposal by itself.
-fn state_in(dir: &Path) -> Result<Option<State>, UpgradeError> {
-    let path = dir.join(super::PROPOSAL_FILE);
-    match (super::holds(dir), path.is_file()) {
-        (true, _) => Upgrade::peek(dir).map(Some),
-        (false, true) => in_proposal(&path).map(Some),
-        (false, false) => Ok(None),
-    }
-}
-
-fn in_proposal(path: &Path) -> Result<State, UpgradeError> {
-    State::fold(Proposal::read(path)?.events()).map_err(|(_, illegal)| UpgradeError::Proposal {
-        path: path.to_owned(),
-        why: illegal.to_string(),
-    })
 }
