@@ -10,7 +10,7 @@ use super::drive::Run;
 use super::verdict::{self, AppKnown, Known, Verdict, added, judge, takes_away};
 use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, World};
 use crate::chain::Chain;
-use crate::safe::{LookError, look};
+use crate::safe::{LookError, Trust, look};
 
 /// What is examined: a paper of a proposal, and whether that was prepared on another machine.
 #[derive(Debug, Clone, Copy)]
@@ -129,15 +129,19 @@ impl Plan {
             code.base = Some(base.clone());
         }
         match base {
-            Baseline::Never => verdict::of_plan(self, &base, &Accepted::default()).check(),
+            Baseline::Never => verdict::of_plan(self, &base, (&Trust::default(), &Accepted::default())).check(),
             _ => Ok(()),
         }
     }
 
     /// The verdict over the plan, before there is a proposal of it: what a signer will meet, as far as it is known.
-    pub fn verdict(&self, accepted: &Accepted) -> Verdict {
+    pub fn verdict(&self, limits: &Limits) -> Verdict {
         let base = self.code.as_ref().and_then(|code| code.base.clone());
-        verdict::of_plan(self, &base.unwrap_or(Baseline::Nothing), accepted)
+        verdict::of_plan(
+            self,
+            &base.unwrap_or(Baseline::Nothing),
+            (&limits.trust, &limits.accepted),
+        )
     }
 
     /// Whether the whole manifest has to be read: nobody is known to have approved the fields that stay as they are.

@@ -241,7 +241,7 @@ fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Resul
         return Ok(());
     }
     let under_way = before.is_some_and(|state| state.preparing || state.prepared.is_some());
-    let verdict = plan.verdict(&limits.accepted);
+    let verdict = plan.verdict(limits);
     verdict.check()?;
     let is_agreed = |code: Code| verdict.agreed().any(|finding| finding.code == code);
     let own = |blocker: &Warning| match blocker.code {

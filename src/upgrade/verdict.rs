@@ -292,7 +292,7 @@ fn dedup(list: &mut Vec<String>) {
 }
 
 /// What a plan means before there is a proposal of it.
-pub(super) fn of_plan(plan: &Plan, base: &Baseline, accepted: &Accepted) -> Verdict {
+pub(super) fn of_plan(plan: &Plan, base: &Baseline, (trust, accepted): (&Trust, &Accepted)) -> Verdict {
     let mut findings: Vec<Finding> = base.finding(plan).into_iter().collect();
     let mut not_checked = Vec::new();
     if let Some(code) = &plan.code {
@@ -303,7 +303,7 @@ pub(super) fn of_plan(plan: &Plan, base: &Baseline, accepted: &Accepted) -> Verd
         not_checked.push(PAST.to_owned());
     }
     if let Some(safe) = &plan.safe {
-        findings.extend(of_safe(safe, safe, &Trust::default()));
+        findings.extend(of_safe(safe, safe, trust));
     }
     Verdict::new(findings, not_checked, accepted)
 }

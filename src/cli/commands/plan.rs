@@ -53,11 +53,11 @@ impl Plan {
         upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
         let dir = upgrade::Upgrade::default_dir(Path::new(ROOT), &plan);
         upgrade::look_ahead(&outside.world(), &mut plan, (&dir, &settings.limits)).await?;
-        Ok(report(session, &plan, &settings.limits.accepted))
+        Ok(report(session, &plan, &settings.limits))
     }
 }
 
-fn report(session: &Session, plan: &upgrade::Plan, accepted: &upgrade::Accepted) -> Report {
+fn report(session: &Session, plan: &upgrade::Plan, limits: &upgrade::Limits) -> Report {
     let mut report = Report::done("plan", "the plan can be carried out");
     view::plan(&mut report.page, plan);
     report.warnings.clone_from(&plan.warnings);
@@ -90,7 +90,7 @@ fn report(session: &Session, plan: &upgrade::Plan, accepted: &upgrade::Accepted)
             _ => session.typed().instead_of("plan", "plan"),
         });
     }
-    let verdict = plan.verdict(accepted);
+    let verdict = plan.verdict(limits);
     report.set_verdict(&verdict);
     if let Err(error) = verdict.check() {
         let told = failure::report(&error.into(), "plan", &session.typed());

@@ -47,7 +47,7 @@ impl Prepare {
         begin(
             session,
             &settings,
-            (&self.change, &self.dir, (&self.safe, &self.timelock)),
+            (&self.change, &self.dir, &self.timelock),
             (Goal::Prepared, "prepare"),
         )
         .await

@@ -78,7 +78,7 @@ impl Upgrade {
         begin(
             session,
             &settings,
-            (&self.change, &self.dir, (&self.safe, &self.timelock)),
+            (&self.change, &self.dir, &self.timelock),
             (Goal::Live, "upgrade"),
         )
         .await
@@ -89,16 +89,16 @@ impl Upgrade {
 pub(super) async fn begin(
     session: &Session,
     settings: &Settings,
-    what: (&Change, &NewDir, (&Multisig, &Governor)),
+    (change, dir, governor): (&Change, &NewDir, &Governor),
     goal: (Goal, &str),
 ) -> Result<Report, CliError> {
     let intent = settings::intent(
-        what.0,
+        change,
         &Project::here()?,
-        (&settings.limits.trust, what.2.1),
+        (&settings.limits.trust, governor),
         (&session.env, &|news| session.out.progress(news)),
     )?;
-    start(session, settings, intent.value, (what.1.dir.as_deref(), goal)).await
+    start(session, settings, intent.value, (dir.dir.as_deref(), goal)).await
 }
 
 /// Plans, shows the plan, and takes a new upgrade as far as the goal. A change of values alone is no upgrade: it is sent
@@ -130,7 +130,7 @@ pub(super) async fn start(
     let outcome = upgrade.advance(&world, goal.0, &settings.limits).await?;
     let mut report = session.went(&upgrade, &outcome, goal.1);
     if upgrade.verdict().is_none() {
-        report.set_verdict(&plan.verdict(&settings.limits.accepted));
+        report.set_verdict(&plan.verdict(&settings.limits));
     }
     Ok(report)
 }
