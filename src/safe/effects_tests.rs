@@ -80,7 +80,7 @@ fn table() -> Vec<(Call, bool)> {
         vec![make(false), to(KMS, &K::registerAppCall { appId: APP })],
     ];
     let calm = calm.concat().into_iter().chain([to(LOCK, &T::cancelCall { id: WORD })]);
-    let wild = [of_ownership(), of_the_safe(), of_the_timelock()].concat();
+    let wild = [of_ownership(), of_a_looser_policy(), of_the_safe(), of_the_timelock()].concat();
     let calm = calm.map(|call| (call, false));
     calm.chain(wild.into_iter().map(|call| (call, true))).collect()
 }
@@ -91,10 +91,19 @@ fn of_the_policy() -> Vec<Call> {
         PolicyChange::RemoveComposeHash(HASH),
         PolicyChange::AddDevice(WORD),
         PolicyChange::RemoveDevice(WORD),
-        PolicyChange::AllowAnyDevice(true),
-        PolicyChange::RequireTcbUpToDate(false),
+        PolicyChange::AllowAnyDevice(false),
+        PolicyChange::RequireTcbUpToDate(true),
         PolicyChange::AcceptOwnership(SAFE),
         PolicyChange::OfferOwnership(Address::ZERO),
+    ];
+    changes.map(|change| change.call(APP)).into()
+}
+
+/// What lets in machines that nobody listed, or whose firmware is old.
+fn of_a_looser_policy() -> Vec<Call> {
+    let changes = [
+        PolicyChange::AllowAnyDevice(true),
+        PolicyChange::RequireTcbUpToDate(false),
     ];
     changes.map(|change| change.call(APP)).into()
 }

@@ -312,8 +312,8 @@ impl What {
                 | Self::RemoveComposeHash { .. }
                 | Self::AddDevice { .. }
                 | Self::RemoveDevice { .. }
-                | Self::AllowAnyDevice { .. }
-                | Self::RequireTcbUpToDate { .. }
+                | Self::AllowAnyDevice { on: false }
+                | Self::RequireTcbUpToDate { on: true }
                 | Self::AcceptOwnership
                 | Self::WithdrawOffer
                 | Self::MakeApp {
