@@ -45,7 +45,11 @@ impl Ask for Person<'_> {
             )));
         }
         self.out
-            .question(|| rpassword::prompt_password(escape(&format!("{prompt}: "))).map(Zeroizing::new))
+            .question(|| {
+                // Written to stderr, so that only one handle on the terminal changes its echo, and only once.
+                let on_stderr = rpassword::ConfigBuilder::new().output_writer(std::io::stderr()).build();
+                rpassword::prompt_password_with_config(escape(&format!("{prompt}: ")), on_stderr).map(Zeroizing::new)
+            })
             .map_err(AskError::Io)
     }
 

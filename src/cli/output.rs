@@ -146,9 +146,9 @@ impl Output {
 
     /// Gives the terminal back as a question found it, echo and all.
     pub(super) fn restore(&self) {
-        let found = self.terminal.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(found) = found {
-            let _gone = tcsetattr(io::stdin(), OptionalActions::Now, &found);
+        let found = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = found.as_ref() {
+            let _gone = tcsetattr(io::stdin(), OptionalActions::Now, found);
         }
     }
 

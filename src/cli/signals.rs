@@ -102,6 +102,8 @@ impl Signals {
             session.out.restore();
             aside("\n");
             let told = session.out.finish(&session.failed(&CliError::Signal(exit)));
+            // Again: the question may have been about to switch the echo off when the signal came.
+            session.out.restore();
             leave(if told.is_ok() { exit } else { Exit::Storage });
         }
         asked.send_replace(Some(exit));
