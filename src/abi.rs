@@ -83,3 +83,22 @@ pub(crate) mod safe_itself {
         }
     }
 }
+
+/// Questions by which contracts are told apart that are neither an app nor a KMS: Compound's timelock, Zodiac's modifiers,
+/// OpenZeppelin's governor, and whatever has an owner, an heir, an admin or roles.
+pub(crate) mod kinds {
+    alloy::sol! {
+        interface Kinds {
+            function owner() external view returns (address owner);
+            function pendingOwner() external view returns (address heir);
+            function admin() external view returns (address admin);
+            function hasRole(bytes32 role, address account) external view returns (bool has);
+            function isModuleEnabled(address module) external view returns (bool enabled);
+            function delay() external view returns (uint256 seconds_);
+            function GRACE_PERIOD() external view returns (uint256 seconds_);
+            function txCooldown() external view returns (uint256 seconds_);
+            function queueNonce() external view returns (uint256 nonce);
+            function COUNTING_MODE() external view returns (string mode);
+        }
+    }
+}

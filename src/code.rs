@@ -264,6 +264,9 @@ codes! {
     SafeModule = "SAFE_MODULE", Note, "A module can act for the Safe without its owners.";
     SafeGuard = "SAFE_GUARD", Note, "A guard can refuse the Safe's transactions.";
     SafeHandler = "SAFE_HANDLER", Note, "The Safe has no fallback handler or one that this build does not know.";
+    SafeHandlerObeys = "SAFE_HANDLER_OBEYS", Stop, "The Safe's fallback handler does what the Safe says, so anybody can have it done.";
+    SafeOwnerTakesAnything = "SAFE_OWNER_TAKES_ANYTHING", Stop, "An owner of the Safe is a contract that takes signatures nobody made.";
+    SafeOwnerUnknown = "SAFE_OWNER_UNKNOWN", Decision, "An owner of the Safe is a Safe for which code answers that this build does not know.";
     SafeNote = "SAFE_NOTE", Note, "Something about the Safe is remarkable.";
     SafeNonceTaken = "SAFE_NONCE_TAKEN", State, "The nonce of the Safe transaction is used up.";
     SafeNonceGap = "SAFE_NONCE_GAP", Note, "Nonces before the chosen one are free.";
@@ -544,6 +547,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::OperationPendingSame,
     Code::SafeNonceFar,
     Code::SafeNonceTakenHere,
+    Code::SafeOwnerUnknown,
     Code::SafeUnknownCode,
     Code::UpgradesDisabled,
     Code::CvmDeleted,

@@ -17,11 +17,11 @@ impl Settings {
         let limits = &mut self.limits;
         limits.supersede |= limits.accepted.covers(Code::UpdatePending, None);
         limits.trust.old_versions |= limits.accepted.covers(Code::SafeOldVersion, None);
-        let trusted = limits.accepted.values(Code::SafeUnknownCode);
-        limits
-            .trust
-            .code
-            .extend(trusted.filter_map(|hash| hash.parse::<B256>().ok()));
+        for code in [Code::SafeUnknownCode, Code::SafeOwnerUnknown] {
+            let trusted = limits.accepted.values(code);
+            let hashes = trusted.filter_map(|hash| hash.parse::<B256>().ok());
+            limits.trust.code.extend(hashes);
+        }
     }
 }
 

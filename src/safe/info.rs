@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::deployments::{self, Build, Contract, Identity};
 use super::service::links;
+use super::strangers::{ContractOwner, Obedient, is_known};
 use super::version::{SafeVersion, Support};
 use crate::chain::BlockRef;
 
@@ -63,6 +64,12 @@ pub struct SafeInfo {
     pub fallback_handler: Option<Address>,
     /// keccak256 of the fallback handler's code.
     pub fallback_handler_code_hash: Option<B256>,
+    /// What the fallback handler is, if it is one of those that would obey everybody through the Safe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_handler_obeys: Option<Obedient>,
+    /// Owners that are contracts, and of Safes among them theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contract_owners: Vec<ContractOwner>,
 }
 
 /// What the reader of a Safe has decided to trust.
@@ -169,6 +176,31 @@ pub enum Finding {
     },
     /// No fallback handler: the Safe answers no ERC-1271 question.
     NoFallbackHandler,
+    /// The fallback handler does what the Safe says, so that everybody can have it done.
+    ObedientHandler {
+        /// Its address.
+        address: Address,
+        /// What it is.
+        is: Obedient,
+    },
+    /// An owner that is a contract took a signature that nobody made.
+    OwnerTakesAnything {
+        /// The owner.
+        owner: Address,
+        /// The Safe that it owns.
+        of: Address,
+    },
+    /// An owner is a Safe, and code that nobody knows answers for it.
+    OwnerUnknown {
+        /// The owner.
+        owner: Address,
+        /// The Safe that it owns.
+        of: Address,
+        /// The part of it that is not known.
+        part: Address,
+        /// That part's code hash.
+        code_hash: B256,
+    },
 }
 
 /// How a Safe differs from what was read earlier.
@@ -249,6 +281,7 @@ impl SafeInfo {
             });
         }
         found.extend(self.owner_findings());
+        found.extend(self.contract_owners.iter().filter_map(|owner| owner.finding(trust)));
         found.extend(self.modules.iter().map(|&address| Finding::Module { address }));
         found.extend(self.guard.map(|address| Finding::Guard { address }));
         found.extend(self.module_guard.map(|address| Finding::ModuleGuard { address }));
@@ -341,11 +374,11 @@ impl SafeInfo {
         let Some(address) = self.fallback_handler else {
             return Some(Finding::NoFallbackHandler);
         };
+        if let Some(is) = self.fallback_handler_obeys {
+            return Some(Finding::ObedientHandler { address, is });
+        }
         let code_hash = self.fallback_handler_code_hash.unwrap_or_default();
-        let fine = match deployments::identify(address, code_hash) {
-            Identity::Listed(known) | Identity::Elsewhere(known) => known.contract.is_handler(),
-            Identity::Altered(_) | Identity::Unknown => trust.code.contains(&code_hash),
-        };
+        let fine = is_known((address, code_hash), Contract::is_handler) || trust.code.contains(&code_hash);
         (!fine).then_some(Finding::UnknownFallbackHandler { address })
     }
     fn helper_changes(&self, earlier: &Self) -> Vec<Change> {
@@ -387,6 +420,9 @@ impl Finding {
             | Self::UnknownSingleton { .. }
             | Self::NotASingleton { .. }
             | Self::UnknownProxy { .. }
+            | Self::ObedientHandler { .. }
+            | Self::OwnerTakesAnything { .. }
+            | Self::OwnerUnknown { .. }
             | Self::ImpossibleOwners { .. } => Severity::Stop,
             Self::UnlistedSingleton { .. }
             | Self::NotIndexed { .. }
@@ -434,6 +470,25 @@ impl fmt::Display for Finding {
             Self::ModuleGuard { address } => write!(f, "the guard {address} may refuse what modules do"),
             Self::UnknownFallbackHandler { address } => write!(f, "the fallback handler {address} is not a known one"),
             Self::NoFallbackHandler => f.write_str("the Safe has no fallback handler"),
+            Self::ObedientHandler { address, is } => write!(
+                f,
+                "the fallback handler {address} is {is}: whatever the Safe may do there, anybody can have it done by \
+                 calling the Safe"
+            ),
+            Self::OwnerTakesAnything { owner, of } => write!(
+                f,
+                "the owner {owner} of {of} is a contract that took a signature nobody made: anybody can sign for it"
+            ),
+            Self::OwnerUnknown {
+                owner,
+                of,
+                part,
+                code_hash,
+            } => write!(
+                f,
+                "the owner {owner} of {of} is a Safe, and who can sign for it is not known: the code at {part} is unknown \
+                 (keccak256 {code_hash})"
+            ),
         }
     }
 }

@@ -22,12 +22,15 @@ mod info;
 mod itself;
 mod libraries;
 mod nested;
+mod owners;
+mod probe;
 mod read;
 mod recognise;
 pub mod service;
 mod signature;
 mod simulate;
 mod status;
+mod strangers;
 mod tx;
 mod version;
 
@@ -54,5 +57,6 @@ pub use recognise::{Announced, Difference, Recognition, recognise, recognise_bat
 pub use signature::{OwnerSignature, SignatureError};
 pub use simulate::{Obstacle, Simulation, simulate};
 pub use status::{Observed, SafeStatus, Watched, observe, status};
+pub use strangers::{ContractOwner, Obedient, OwnerSafe};
 pub use tx::{Digests, Intent, NotAnOperation, Operation, SafeDomain, SafeTx, SafeTxError, SafeTxFields};
 pub use version::{HashRules, NotAVersion, SafeVersion, Support};

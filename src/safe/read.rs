@@ -1,11 +1,15 @@
 //! Reading a Safe, and what its chain says of one transaction's signatures: everything at one block, in three round
-//! trips. What it means is judged elsewhere.
+//! trips; two more where owners are contracts. What it means is judged elsewhere.
 
-use alloy::primitives::{Address, B256, Bytes, FixedBytes, U256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 
 use super::approvals::{Facts, SignatureSet};
+use super::deployments::Contract;
 use super::info::{FALLBACK_HANDLER_SLOT, GUARD_SLOT, MODULE_GUARD_SLOT, SENTINEL, SINGLETON_SLOT, SafeInfo};
+use super::owners;
+use super::probe::{self, LEGACY_MAGIC, MAGIC};
 use super::signature::OwnerSignature;
+use super::strangers::{Obedient, is_known};
 use super::tx::{SafeTx, SafeTxFields};
 use super::version::SafeVersion;
 use crate::abi::erc1271::{ByHash, ByMessage};
@@ -17,10 +21,6 @@ use crate::chain::{BlockRef, Chain, ChainError, Fact, Question, Reading};
 const PAGE: u64 = 50;
 /// Pages after which a contract that goes on naming modules is taken for no Safe.
 const PAGES: u32 = 20;
-/// What a contract returns for a signature that it takes, asked by hash (ERC-1271).
-const MAGIC: FixedBytes<4> = FixedBytes::new([0x16, 0x26, 0xba, 0x7e]);
-/// The same, asked by message.
-const LEGACY_MAGIC: FixedBytes<4> = FixedBytes::new([0x20, 0xc1, 0x3b, 0x0b]);
 
 /// A Safe, and what its chain says about the owners' agreement to one transaction, at one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub enum LookError {
 
 impl SafeInfo {
     /// Reads the Safe at the newest agreed block. Three round trips: the head, the Safe, and the code of what it names;
-    /// one more for every further page of modules.
+    /// one more for every further page of modules, and two for owners that are contracts, and again for theirs.
     ///
     /// `None`: there is no code, or it does not answer as a Safe does: `VERSION()`, owners, threshold, nonce and modules.
     ///
@@ -272,12 +272,36 @@ impl Survey<'_> {
         info.modules = modules;
         let mut questions = vec![Question::code(info.singleton)];
         questions.extend(info.fallback_handler.map(Question::code));
+        let odd = info.fallback_handler.filter(|handler| probe::is_to_be_asked(*handler));
+        questions.extend(
+            odd.iter()
+                .flat_map(|handler| probe::handler_questions(*handler, self.safe)),
+        );
+        questions.extend(owners::code_questions(&info.owners));
         questions.extend(then(&info));
         let mut rest = self.chain.read(self.block, &questions).await?;
         info.singleton_code_hash = keccak256(rest.next().bytes());
         info.fallback_handler_code_hash = info.fallback_handler.map(|_| keccak256(rest.next().bytes()));
+        info.fallback_handler_obeys = match odd {
+            Some(_) => probe::obedient(&mut rest, self.safe),
+            None => self.altered(&info).await?,
+        };
+        let candidates = owners::with_code(&info.owners, self.safe, &mut rest);
+        info.contract_owners = owners::read(self.chain, self.block, candidates).await?;
         let extra = facts.next();
         Ok(Some(Surveyed { info, extra, rest }))
+    }
+
+    /// What a fallback handler is at whose address a listed one should be, where other code stands there.
+    async fn altered(&self, info: &SafeInfo) -> Result<Option<Obedient>, ChainError> {
+        let handler = info.fallback_handler.zip(info.fallback_handler_code_hash);
+        let handler = handler.filter(|handler| !is_known(*handler, Contract::is_handler));
+        let Some((handler, _)) = handler else {
+            return Ok(None);
+        };
+        let questions = probe::handler_questions(handler, self.safe);
+        let mut facts = self.chain.read(self.block, &questions).await?;
+        Ok(probe::obedient(&mut facts, self.safe))
     }
 
     fn questions(&self) -> Vec<Question> {
@@ -307,10 +331,10 @@ impl Survey<'_> {
     /// Everything but modules and code hashes; `None` when it is no Safe.
     fn first(&self, facts: &mut Reading) -> Result<Option<SafeInfo>, ChainError> {
         let code = facts.next().bytes();
-        let singleton = self.address_in(facts)?;
-        let guard = self.address_in(facts)?;
-        let module_guard = self.address_in(facts)?;
-        let fallback_handler = self.address_in(facts)?;
+        let singleton = address_in(facts)?;
+        let guard = address_in(facts)?;
+        let module_guard = address_in(facts)?;
+        let fallback_handler = address_in(facts)?;
         let version = facts.next().value::<Safe::VERSIONCall>();
         let owners = facts.next().value::<Safe::getOwnersCall>();
         let threshold = facts.next().value::<Safe::getThresholdCall>();
@@ -337,20 +361,9 @@ impl Survey<'_> {
             modules: Vec::new(),
             fallback_handler,
             fallback_handler_code_hash: None,
+            fallback_handler_obeys: None,
+            contract_owners: Vec::new(),
         }))
-    }
-
-    /// The address in the low bytes of a slot, unless it is zero. Some endpoints leave leading zeros out.
-    fn address_in(&self, facts: &mut Reading) -> Result<Option<Address>, ChainError> {
-        let bytes = facts.next().bytes();
-        let Some(word) = U256::try_from_be_slice(&bytes) else {
-            return Err(ChainError::Impossible {
-                endpoint: facts.endpoints.first().cloned().unwrap_or_default(),
-                method: "eth_getStorageAt".to_owned(),
-                what: format!("{} bytes in one slot", bytes.len()),
-            });
-        };
-        Ok(Some(Address::from_word(word.into())).filter(|address| !address.is_zero()))
     }
 
     /// All modules, given the answer about the first page. Pages go on after the last module that was named: what 1.3.0
@@ -382,4 +395,17 @@ impl Survey<'_> {
         let mut facts = self.chain.read(self.block, &[question]).await?;
         Ok(facts.next().value::<OldSafe::getModulesCall>())
     }
+}
+
+/// The address in the low bytes of a slot, unless it is zero. Some endpoints leave leading zeros out.
+pub(super) fn address_in(facts: &mut Reading) -> Result<Option<Address>, ChainError> {
+    let bytes = facts.next().bytes();
+    let Some(word) = U256::try_from_be_slice(&bytes) else {
+        return Err(ChainError::Impossible {
+            endpoint: facts.endpoints.first().cloned().unwrap_or_default(),
+            method: "eth_getStorageAt".to_owned(),
+            what: format!("{} bytes in one slot", bytes.len()),
+        });
+    };
+    Ok(Some(Address::from_word(word.into())).filter(|address| !address.is_zero()))
 }

@@ -65,6 +65,8 @@ fn observed(next: u64, executions: Vec<Execution>) -> Observed {
         modules: Vec::new(),
         fallback_handler: None,
         fallback_handler_code_hash: None,
+        fallback_handler_obeys: None,
+        contract_owners: Vec::new(),
     };
     let facts = Facts {
         owners: owners.into_iter().collect(),

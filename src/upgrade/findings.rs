@@ -277,6 +277,9 @@ pub const fn safe_code(finding: &Finding) -> Code {
         Finding::Module { .. } => Code::SafeModule,
         Finding::Guard { .. } | Finding::ModuleGuard { .. } => Code::SafeGuard,
         Finding::UnknownFallbackHandler { .. } | Finding::NoFallbackHandler => Code::SafeHandler,
+        Finding::ObedientHandler { .. } => Code::SafeHandlerObeys,
+        Finding::OwnerTakesAnything { .. } => Code::SafeOwnerTakesAnything,
+        Finding::OwnerUnknown { .. } => Code::SafeOwnerUnknown,
         _ => Code::SafeNote,
     }
 }

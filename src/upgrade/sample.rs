@@ -251,5 +251,7 @@ pub(super) fn safe() -> SafeInfo {
         modules: Vec::new(),
         fallback_handler: Some(handler.address),
         fallback_handler_code_hash: Some(handler.code_hash),
+        fallback_handler_obeys: None,
+        contract_owners: Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
 use crate::compose::Verification;
-use crate::safe::{Change, Finding as SafeFinding, Look, SafeInfo, Trust};
+use crate::safe::{Change, Finding as SafeFinding, Look, Obedient, SafeInfo, Trust};
 use crate::signer::Decision;
 
 /// One thing that was found.
@@ -242,7 +242,9 @@ pub(super) fn judge(
     }
     if let (Some(ceremony), Some(pinned)) = (ceremony, &proposal.plan.safe) {
         let look = known.and_then(|known| known.look.as_ref());
-        findings.extend(of_safe(pinned, look.map_or(pinned, |look| &look.info), trust));
+        let now = look.map_or(pinned, |look| &look.info);
+        findings.extend(of_safe(pinned, now, trust));
+        findings.extend(proposal.apps().filter_map(|one| of_handler(&one.plan, now)));
         let ballot = ceremony.ballot(paper == Paper::Rejection);
         findings.extend(look.and_then(|look| of_hash(look, ballot)));
         findings.extend(known.and_then(|known| known.no_safe.clone()).map(Finding::stop));
@@ -304,6 +306,7 @@ pub(super) fn of_plan(plan: &Plan, base: &Baseline, (trust, accepted): (&Trust, 
     }
     if let Some(safe) = &plan.safe {
         findings.extend(of_safe(safe, safe, trust));
+        findings.extend(of_handler(plan, safe));
     }
     Verdict::new(findings, not_checked, accepted)
 }
@@ -376,11 +379,27 @@ pub(super) fn of_safe(pinned: &SafeInfo, now: &SafeInfo, trust: &Trust) -> Vec<F
     findings
 }
 
+/// A fallback handler that is one of the contracts that the change is about, whatever it answers: everybody calls it in the
+/// Safe's name.
+fn of_handler(plan: &Plan, safe: &SafeInfo) -> Option<Finding> {
+    let address = safe.fallback_handler?;
+    let timelock = plan.timelock.as_ref().map(|timelock| timelock.info.address);
+    let (is, _) = [
+        (Obedient::App, Some(plan.app)),
+        (Obedient::Kms, plan.kms),
+        (Obedient::Timelock, timelock),
+    ]
+    .into_iter()
+    .find(|(_, target)| *target == Some(address))?;
+    let known = safe.fallback_handler_obeys.is_some();
+    (!known).then(|| of_safe_finding(safe, &SafeFinding::ObedientHandler { address, is }))?
+}
+
 /// The library's own way to vouch for code and old versions, without the command line's.
 fn is_vouched_for(finding: &Finding, trust: &Trust) -> bool {
     match finding.code {
         Code::SafeOldVersion => trust.old_versions,
-        Code::SafeUnknownCode => {
+        Code::SafeUnknownCode | Code::SafeOwnerUnknown => {
             let value = finding.value.as_deref().and_then(|value| value.parse::<B256>().ok());
             value.is_some_and(|hash| trust.code.contains(&hash))
         }
@@ -395,21 +414,32 @@ fn of_safe_finding(safe: &SafeInfo, finding: &SafeFinding) -> Option<Finding> {
         SafeFinding::OldVersion { .. } | SafeFinding::UnknownVersion { .. } => {
             Some(Finding::decision(code, None, text))
         }
-        SafeFinding::UnknownSingleton { code_hash, .. } | SafeFinding::UnknownProxy { code_hash } => {
+        SafeFinding::UnknownSingleton { code_hash, .. }
+        | SafeFinding::UnknownProxy { code_hash }
+        | SafeFinding::OwnerUnknown { code_hash, .. } => {
             Some(Finding::decision(code, Some(code_hash.to_string()), text))
         }
+        SafeFinding::ObedientHandler { .. } | SafeFinding::OwnerTakesAnything { .. } => Some(wrong(
+            safe,
+            (code, finding),
+            "a Safe for which nobody acts but its owners and modules",
+        )),
         SafeFinding::OtherVersion { .. } | SafeFinding::NotASingleton { .. } | SafeFinding::ImpossibleOwners { .. } => {
-            Some(Finding::stop(Stop {
-                code,
-                what: format!("Safe {}", safe.address),
-                expected: "a Safe as the Safe team deploys it".to_owned(),
-                found: finding.to_string(),
-                details: Vec::new(),
-                origin: None,
-            }))
+            Some(wrong(safe, (code, finding), "a Safe as the Safe team deploys it"))
         }
         _ => Some(Finding::note(code, text)),
     }
+}
+
+fn wrong(safe: &SafeInfo, (code, finding): (Code, &SafeFinding), expected: &str) -> Finding {
+    Finding::stop(Stop {
+        code,
+        what: format!("Safe {}", safe.address),
+        expected: expected.to_owned(),
+        found: finding.to_string(),
+        details: Vec::new(),
+        origin: None,
+    })
 }
 
 fn of_change(safe: &SafeInfo, change: &Change) -> Finding {

@@ -76,6 +76,7 @@ mod safe_upgrade;
 mod sealing;
 mod signals;
 mod storage;
+mod strangers;
 mod support;
 mod tamper;
 mod timelock;

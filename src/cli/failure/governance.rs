@@ -32,6 +32,14 @@ pub(super) fn mismatch(code: Code) -> Option<&'static str> {
             "schedule and execute nothing: find out who changed the timelock's code, and begin the change anew once its \
              owners vouch for the new one"
         }
+        Code::SafeHandlerObeys => {
+            "sign nothing: anybody can act through the Safe; have its owners set another fallback handler, and look at what was \
+             done to the app before that"
+        }
+        Code::SafeOwnerTakesAnything => {
+            "sign nothing: anybody can sign for that owner; have the other owners remove it, or have it take a fallback \
+             handler of the Safe team's"
+        }
         Code::OperationMismatch => {
             "commit nothing: the transaction did something else at the timelock than this operation; read what it did, and \
              ask whoever sent it"

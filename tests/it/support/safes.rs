@@ -124,7 +124,11 @@ impl Release {
     }
     /// Makes a Safe through the release's factory.
     pub fn create(&self, rpc: &Rpc, l2: bool, (owners, threshold): (&[Address], u64)) -> Address {
-        let setup = abi::setupCall {
+        self.set_up(rpc, l2, self.setup((owners, threshold)))
+    }
+    /// How a Safe is usually set up.
+    pub fn setup(&self, (owners, threshold): (&[Address], u64)) -> abi::setupCall {
+        abi::setupCall {
             owners: owners.to_vec(),
             threshold: U256::from(threshold),
             to: Address::ZERO,
@@ -133,7 +137,10 @@ impl Release {
             paymentToken: Address::ZERO,
             payment: U256::ZERO,
             paymentReceiver: Address::ZERO,
-        };
+        }
+    }
+    /// Makes a Safe that is set up like this.
+    pub fn set_up(&self, rpc: &Rpc, l2: bool, setup: abi::setupCall) -> Address {
         let create = abi::createProxyWithNonceCall {
             singleton: if l2 { self.singleton_l2 } else { self.singleton },
             initializer: setup.abi_encode().into(),

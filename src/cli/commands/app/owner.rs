@@ -21,7 +21,8 @@ use crate::cli::session::Session;
 use crate::cli::text::Page;
 use crate::cli::view;
 use crate::code::Code;
-use crate::safe::{Decoded, SafeInfo, decode};
+use crate::safe::{Decoded, SafeInfo, Severity, Trust, decode};
+use crate::upgrade::safe_code;
 
 /// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
 const DEPTH: u32 = 3;
@@ -100,6 +101,8 @@ impl Owner {
         report.facts.upgrade.app = Some(app.app);
         report.facts.upgrade.owner = Some(app.owner);
         warn(&mut report, &app, &owner);
+        of_safes(&mut report, &owner);
+        heir.iter().for_each(|heir| of_safes(&mut report, heir));
         incomplete(&mut report, history.incomplete.as_deref());
         let events: Vec<&PolicyEvent> = history.owners().collect();
         page(&mut report.page, &app, history.upgrades_disabled);
@@ -228,6 +231,17 @@ fn warn(report: &mut Report, app: &AppState, owner: &Power) {
         let text = format!("{admin} can change the timelock's roles at once, without its delay");
         report.warn(Code::TimelockAdmin, text);
     }
+}
+
+/// What is remarkable about the Safes that can act, so that a stranger may act for them too.
+fn of_safes(report: &mut Report, power: &Power) {
+    for finding in power.safe.iter().flat_map(|safe| safe.findings(&Trust::default())) {
+        if finding.severity() > Severity::Note {
+            let text = format!("Safe {}: {finding}", power.address);
+            report.warn(safe_code(&finding), text);
+        }
+    }
+    power.behind.iter().for_each(|behind| of_safes(report, behind));
 }
 
 fn page(page: &mut Page, app: &AppState, upgrades_disabled: Option<bool>) {

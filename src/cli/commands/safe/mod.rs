@@ -117,15 +117,13 @@ impl Check {
         };
         let mut report = Report::done("safe check", "its code is known, and so is who may act for it");
         let findings = shown(&mut report, &info, &trust);
-        let is_version =
-            |finding: &&Finding| matches!(finding, Finding::OldVersion { .. } | Finding::UnknownVersion { .. });
         let stops: Vec<Finding> = findings
             .into_iter()
             .filter(|one| one.severity() == Severity::Stop)
             .collect();
-        let worst = stops.iter().find(|one| !is_version(one)).or(stops.first());
+        let worst = stops.iter().find(|one| !is_decision(one)).or(stops.first());
         if let Some(finding) = worst {
-            report.exit = if is_version(&finding) {
+            report.exit = if is_decision(finding) {
                 Exit::State
             } else {
                 Exit::Verify
@@ -140,6 +138,14 @@ impl Check {
     }
 }
 
+/// Whether it is a doubt that somebody may agree to, and nothing that has to be wrong.
+const fn is_decision(finding: &Finding) -> bool {
+    matches!(
+        finding,
+        Finding::OldVersion { .. } | Finding::UnknownVersion { .. } | Finding::OwnerUnknown { .. }
+    )
+}
+
 /// What can be done about a finding that forbids signing.
 fn hint(finding: &Finding) -> String {
     match finding {
@@ -148,8 +154,20 @@ fn hint(finding: &Finding) -> String {
              --accept-old-safe"
                 .to_owned()
         }
-        Finding::UnknownSingleton { code_hash, .. } | Finding::UnknownProxy { code_hash } => {
+        Finding::UnknownSingleton { code_hash, .. }
+        | Finding::UnknownProxy { code_hash }
+        | Finding::OwnerUnknown { code_hash, .. } => {
             format!("find out whose code that is; if you have checked it, agree to it with --trust-code {code_hash}")
+        }
+        Finding::ObedientHandler { .. } => {
+            "have the Safe's owners set another fallback handler (setFallbackHandler), and look at \
+             what was done through this one, before anything else"
+                .to_owned()
+        }
+        Finding::OwnerTakesAnything { .. } => {
+            "have the Safe's other owners remove that owner, or have that owner take a \
+             fallback handler of the Safe team's, before anything else"
+                .to_owned()
         }
         _ => "find out who changed it, and why, before anything else".to_owned(),
     }
