@@ -333,6 +333,8 @@ codes! {
     TokenOutlived = "TOKEN_OUTLIVED", Note, "The timelock waits longer than the commit token lives.";
     BroadcastUnknown = "BROADCAST_UNKNOWN", Unknown, "The transaction may or may not have been taken.";
     FeeTooLow = "FEE_TOO_LOW", State, "Fees rose since the transaction was signed.";
+    CostAboveLimit = "COST_ABOVE_LIMIT", State, "The transactions of one upgrade would cost more than they may together.";
+    CostNotLimited = "COST_NOT_LIMITED", State, "Nothing limits what the transactions of one upgrade may cost on this chain.";
     Funds = "FUNDS", State, "The key has too little money.";
     TxFunds = "TX_FUNDS", State, "The key has too little money.";
     TxBlockGasLimit = "TX_BLOCK_GAS_LIMIT", State, "No block can hold the call.";

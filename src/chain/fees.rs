@@ -1,13 +1,18 @@
 //! Filling in a transaction: nonce, gas, fees, and whether the sender can pay. One round trip, nothing is sent.
+//!
+//! The base fee of a block is a fact, on which endpoints have to agree. What is usual besides, the tip above all, is each
+//! endpoint's own opinion: the lowest counts, within bounds. What all of it may cost in the end is limited by
+//! [`Spending`](super::Spending).
 
 use alloy::primitives::{Address, Bytes, U64, U128, U256, address};
 use alloy::sol_types::SolCall as _;
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::read::reason;
 use super::rpc::{Ask, Node, RawBlock, Refusal, Replies, Reply};
-use super::{Call, Chain, ChainError, TxError, TxRequest};
+use super::{BlockRef, Call, Chain, ChainError, FeePolicy, TxError, TxRequest};
 use crate::abi::data_fee::GasPriceOracle;
 
 /// Blocks that the fees are taken from.
@@ -18,8 +23,12 @@ const CEILING: u128 = 5;
 const CEILING_FLOOR: u128 = 1_000_000_000;
 /// Smallest tip: 0.001 gwei, where nobody pays any.
 const TIP_FLOOR: u128 = 1_000_000;
+/// A tip above this is paid only as long as the base fee is as high: 3 gwei, which busy hours of Ethereum rarely ask.
+const TIP_CEILING: u128 = 3_000_000_000;
 /// Gas above the estimate, in percent: the estimate is for one state, the transaction meets a later one.
 const GAS_MARGIN: u64 = 20;
+/// Estimates of honest endpoints differ by some percent; by more than this factor, one of them is wrong.
+const GAS_SPREAD: u64 = 2;
 
 /// Gas for trying the call: far more than any call of this kind needs.
 pub(super) const GENEROUS_GAS: u64 = 10_000_000;
@@ -28,13 +37,6 @@ pub(super) const GENEROUS_GAS: u64 = 10_000_000;
 const DATA_FEE_ORACLE: Address = address!("420000000000000000000000000000000000000F");
 /// Bytes of an unsigned transaction besides its calldata, at most: every field at its longest.
 const UNSIGNED_BYTES: usize = 128;
-
-/// Limits on what a transaction may cost.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FeePolicy {
-    /// Highest `maxFeePerGas`, wei; without one: a multiple of the recent median.
-    pub ceiling: Option<u128>,
-}
 
 /// How a transaction is filled in.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,10 +74,30 @@ pub(super) struct FeeHistory {
     reward: Option<Vec<Vec<U128>>>,
 }
 
+/// What a unit of gas costs now: the base fee on which the endpoints agree, and the lowest of their opinions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Market {
+    /// Base fee of the next block, wei per gas; never below that of the block on which the endpoints agree.
+    pub base_fee: u128,
+    /// Base fee of past blocks, wei per gas.
+    usual: u128,
+    /// Tip, wei per gas.
+    pub tip: u128,
+}
+
+/// The newest block of an endpoint, and its base fee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Top {
+    block: BlockRef,
+    base_fee: u128,
+}
+
 /// What one endpoint says of everything that a transaction needs.
 #[derive(Debug)]
 struct Survey {
-    number: u64,
+    /// Scheme and host.
+    endpoint: String,
+    top: Top,
     gas_limit: u64,
     latest: u64,
     pending: u64,
@@ -106,19 +128,42 @@ impl FeeHistory {
         let past = self.base_fee_per_gas.len().saturating_sub(1);
         median(self.base_fee_per_gas.iter().take(past).map(|fee| fee.to()).collect())
     }
+}
+
+impl Market {
+    /// What follows from the base fee that was agreed on, and from what each endpoint tells of past blocks.
+    fn of<'a>(agreed: u128, histories: impl Iterator<Item = &'a FeeHistory> + Clone) -> Self {
+        let lowest = |figure: fn(&FeeHistory) -> u128| histories.clone().map(figure).min().unwrap_or_default();
+        let base_fee = agreed.max(lowest(FeeHistory::next_base_fee));
+        Self {
+            base_fee,
+            // It only says when fees are too high to pay: one endpoint that calls them high is no reason to wait.
+            usual: histories
+                .clone()
+                .map(FeeHistory::usual_base_fee)
+                .max()
+                .unwrap_or_default(),
+            tip: lowest(FeeHistory::tip).min(base_fee.max(TIP_CEILING)),
+        }
+    }
     /// Cap and tip, wei per gas: room for the base fee to double, within the ceiling.
     ///
     /// # Errors
     /// The ceiling is below what the next block asks.
-    fn fees(&self, policy: FeePolicy) -> Result<(u128, u128), TxError> {
-        let (base, tip) = (self.next_base_fee(), self.tip());
-        let usual = self.usual_base_fee().saturating_add(tip).saturating_mul(CEILING);
+    fn fees(&self, policy: &FeePolicy) -> Result<(u128, u128), TxError> {
+        let (base, tip) = (self.base_fee, self.tip);
+        let usual = self.usual.saturating_add(tip).saturating_mul(CEILING);
         let ceiling = policy.ceiling.unwrap_or_else(|| usual.max(CEILING_FLOOR));
         let needed = base.saturating_add(tip);
         if needed > ceiling {
             return Err(TxError::FeeCeiling { needed, ceiling });
         }
         Ok((base.saturating_mul(2).saturating_add(tip).min(ceiling), tip))
+    }
+    /// Whether blocks pass over a transaction now, since others pay more.
+    pub fn passes_over(&self, request: &TxRequest) -> bool {
+        let most = self.base_fee.saturating_add(request.max_priority_fee_per_gas);
+        request.max_fee_per_gas.min(most) < self.base_fee.saturating_add(self.tip)
     }
 }
 
@@ -133,39 +178,57 @@ impl Chain {
     /// # Errors
     /// See [`TxError`].
     pub async fn fill(&self, from: Address, call: &Call, filling: Filling) -> Result<Quote, TxError> {
-        let surveys = self.gather(|node| self.survey(node, from, call)).await?;
-        let surveys: Vec<Survey> = surveys.into_iter().map(|(_, survey)| survey).collect();
-        // Endpoints differ by what they have not heard of yet: the highest nonce and block are the newest news.
-        let latest = surveys.iter().map(|survey| survey.latest).max().unwrap_or_default();
-        let pending = surveys.iter().map(|survey| survey.pending).max().unwrap_or_default();
-        let newest = surveys
-            .into_iter()
-            .max_by_key(|survey| survey.number)
-            .ok_or(ChainError::NoEndpoint { chain: self.id() })?;
-        let nonce = nonce(from, (latest, pending), filling.nonce)?;
-        let gas_limit = newest.gas()?;
-        let (max_fee_per_gas, max_priority_fee_per_gas) = newest.history.fees(filling.fees)?;
-        let request = TxRequest {
+        let found = self.gather(|node| self.survey(node, from, call)).await?;
+        let tops = found.iter().map(|(node, survey)| (*node, survey.top)).collect();
+        let base_fee = self.agreed_base_fee(tops).await?;
+        let surveys: Vec<Survey> = found.into_iter().map(|(_, survey)| survey).collect();
+        let blank = TxRequest {
             chain_id: self.id(),
             from,
-            nonce,
+            nonce: 0,
             call: call.clone(),
-            gas_limit,
-            max_fee_per_gas,
-            max_priority_fee_per_gas,
+            gas_limit: 0,
+            max_fee_per_gas: 0,
+            max_priority_fee_per_gas: 0,
         };
-        let quote = Quote {
-            request,
-            data_fee: newest.data_fee,
-        };
-        if newest.balance < quote.most() {
-            return Err(TxError::Funds {
-                from,
-                have: newest.balance.to_string(),
-                need: quote.most().to_string(),
-            });
-        }
-        Ok(quote)
+        filled(blank, base_fee, &surveys, filling)
+    }
+
+    /// What a unit of gas costs now. One round trip, and another one to endpoints that are ahead.
+    ///
+    /// # Errors
+    /// No endpoint answers, or they do not agree on the base fee.
+    pub async fn market(&self) -> Result<Market, ChainError> {
+        let found = self.gather(|node| self.quotation(node)).await?;
+        let tops = found.iter().map(|(node, (top, _))| (*node, *top)).collect();
+        let base_fee = self.agreed_base_fee(tops).await?;
+        Ok(Market::of(base_fee, found.iter().map(|(_, (_, history))| history)))
+    }
+
+    /// The base fee of the newest block that all of these endpoints have.
+    async fn agreed_base_fee(&self, tops: Vec<(&Node, Top)>) -> Result<u128, ChainError> {
+        let lowest = tops.iter().map(|(_, top)| top.block.number).min().unwrap_or_default();
+        let same_height = tops.into_iter().map(|(node, top)| async move {
+            if top.block.number == lowest {
+                return Ok((node, top));
+            }
+            let raw: RawBlock = node.ask(&[Ask::block(lowest)]).await?.take()?;
+            Ok::<_, ChainError>((node, Top::of(node, &raw)?))
+        });
+        let tops = try_join_all(same_height).await?;
+        let blocks: Vec<(&Node, BlockRef)> = tops.iter().map(|(node, top)| (*node, top.block)).collect();
+        self.agreed(&blocks)?;
+        let fees: Vec<(&str, u128)> = tops.iter().map(|(node, top)| (node.label(), top.base_fee)).collect();
+        one_base_fee(&fees, lowest)
+    }
+
+    async fn quotation(&self, node: &Node) -> Result<(Top, FeeHistory), ChainError> {
+        let asks = [Ask::chain_id(), Ask::block_at("latest"), FeeHistory::ask(HISTORY, 50)];
+        let mut replies = node.ask(&asks).await?;
+        self.check_id(node, replies.number()?)?;
+        let block: RawBlock = replies.take()?;
+        self.check_top(node, &block)?;
+        Ok((Top::of(node, &block)?, replies.take()?))
     }
 
     async fn survey(&self, node: &Node, from: Address, call: &Call) -> Result<Survey, ChainError> {
@@ -188,8 +251,10 @@ impl Chain {
             .await?;
         self.check_id(node, replies.number()?)?;
         let block: RawBlock = replies.take()?;
+        self.check_top(node, &block)?;
         let survey = Survey {
-            number: self.check_top(node, &block)?.number,
+            endpoint: node.label().to_owned(),
+            top: Top::of(node, &block)?,
             gas_limit: block.gas_limit(),
             latest: replies.number()?,
             pending: replies.number()?,
@@ -208,6 +273,98 @@ impl Chain {
             }
             _ => Ok(survey),
         }
+    }
+}
+
+impl Top {
+    fn of(node: &Node, raw: &RawBlock) -> Result<Self, ChainError> {
+        let block = raw.sealed().ok_or_else(|| node.misshapen("eth_getBlockByNumber"))?;
+        Ok(Self {
+            block,
+            base_fee: raw.base_fee(),
+        })
+    }
+}
+
+/// The base fee that all endpoints say.
+///
+/// # Errors
+/// Two say different ones.
+fn one_base_fee(said: &[(&str, u128)], block: u64) -> Result<u128, ChainError> {
+    let Some(((first, fee), others)) = said.split_first() else {
+        return Ok(0);
+    };
+    match others.iter().find(|(_, other)| other != fee) {
+        None => Ok(*fee),
+        Some((second, _)) => Err(ChainError::Disagreement {
+            first: (*first).to_owned(),
+            second: (*second).to_owned(),
+            what: "base fee".to_owned(),
+            block,
+        }),
+    }
+}
+
+/// A transaction as the surveys have it, from one that has only chain, sender and call.
+///
+/// # Errors
+/// See [`TxError`].
+fn filled(blank: TxRequest, base_fee: u128, surveys: &[Survey], filling: Filling) -> Result<Quote, TxError> {
+    let from = blank.from;
+    // Endpoints differ by what they have not heard of yet: the highest nonce and block are the newest news.
+    let latest = surveys.iter().map(|survey| survey.latest).max().unwrap_or_default();
+    let pending = surveys.iter().map(|survey| survey.pending).max().unwrap_or_default();
+    let newest = surveys
+        .iter()
+        .max_by_key(|survey| survey.top.block.number)
+        .ok_or(ChainError::NoEndpoint { chain: blank.chain_id })?;
+    let nonce = nonce(from, (latest, pending), filling.nonce)?;
+    let gas_limit = newest.gas(one_gas(surveys)?)?;
+    let market = Market::of(base_fee, surveys.iter().map(|survey| &survey.history));
+    let (max_fee_per_gas, max_priority_fee_per_gas) = market.fees(&filling.fees)?;
+    let request = TxRequest {
+        nonce,
+        gas_limit,
+        max_fee_per_gas,
+        max_priority_fee_per_gas,
+        ..blank
+    };
+    let quote = Quote {
+        request,
+        data_fee: surveys.iter().filter_map(|survey| survey.data_fee).max(),
+    };
+    if newest.balance < quote.most() {
+        return Err(TxError::Funds {
+            from,
+            have: newest.balance.to_string(),
+            need: quote.most().to_string(),
+        });
+    }
+    Ok(quote)
+}
+
+/// The highest estimate; none where no endpoint gives one.
+///
+/// # Errors
+/// They are too far apart to be about one state of the chain.
+fn one_gas(surveys: &[Survey]) -> Result<Option<u64>, ChainError> {
+    let estimates = || {
+        surveys
+            .iter()
+            .filter_map(|survey| Some((*survey.gas.as_ref().ok()?, survey)))
+    };
+    let lowest = estimates().min_by_key(|(gas, _)| *gas);
+    let highest = estimates().max_by_key(|(gas, _)| *gas);
+    match (lowest, highest) {
+        (Some((low, first)), Some((high, second))) if high > low.saturating_mul(GAS_SPREAD) => {
+            Err(ChainError::Disagreement {
+                first: first.endpoint.clone(),
+                second: second.endpoint.clone(),
+                what: format!("gas of the call ({low} and {high})"),
+                block: first.top.block.number,
+            })
+        }
+        _ => Ok(highest.map(|(gas, _)| gas)),
     }
 }
 
@@ -261,14 +418,14 @@ fn attempt<T: serde::de::DeserializeOwned>(
 }
 
 impl Survey {
-    /// Gas limit with its margin.
+    /// Gas limit with its margin, for the highest of all estimates.
     ///
     /// # Errors
     /// The call fails, or needs more than a block holds.
-    fn gas(&self) -> Result<u64, TxError> {
+    fn gas(&self, highest: Option<u64>) -> Result<u64, TxError> {
         let limit = self.gas_limit;
-        match &self.gas {
-            Ok(needed) if *needed > limit => Err(TxError::BlockGasLimit { needed: *needed, limit }),
+        match self.gas.as_ref().map(|own| highest.unwrap_or(*own)) {
+            Ok(needed) if needed > limit => Err(TxError::BlockGasLimit { needed, limit }),
             Ok(needed) => {
                 let margin = needed.saturating_mul(GAS_MARGIN).div_ceil(100);
                 Ok(needed.saturating_add(margin).min(limit))
@@ -294,7 +451,13 @@ impl Survey {
 }
 
 #[cfg(test)]
+#[path = "fees_lies.rs"]
+mod lies;
+
+#[cfg(test)]
 mod tests {
+    use alloy::primitives::B256;
+
     use super::*;
 
     const GWEI: u128 = 1_000_000_000;
@@ -306,9 +469,26 @@ mod tests {
         }
     }
 
+    fn top(base_fee: u128) -> Top {
+        Top {
+            block: BlockRef {
+                number: 1,
+                hash: B256::ZERO,
+                timestamp: 1,
+            },
+            base_fee,
+        }
+    }
+
+    fn market(past: &[u128], next: u128, tips: &[u128]) -> Market {
+        let agreed = past.last().copied().unwrap_or_default();
+        Market::of(agreed, [&history(past, next, tips)].into_iter())
+    }
+
     fn survey(gas: Result<u64, Refusal>, call: Option<Refusal>) -> Survey {
         Survey {
-            number: 1,
+            endpoint: "one".to_owned(),
+            top: top(GWEI),
             gas_limit: 30_000_000,
             latest: 0,
             pending: 0,
@@ -344,14 +524,14 @@ mod tests {
 
     #[test]
     fn the_cap_has_room_for_the_base_fee_to_double() {
-        let quiet = history(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
-        assert_eq!(quiet.fees(FeePolicy::default()).unwrap(), (22 * GWEI, 2 * GWEI));
+        let quiet = market(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
+        assert_eq!(quiet.fees(&FeePolicy::default()).unwrap(), (22 * GWEI, 2 * GWEI));
     }
 
     #[test]
     fn r20_a_fee_far_above_the_usual_is_refused_not_paid() {
-        let jump = history(&[10 * GWEI; 20], 100 * GWEI, &[2 * GWEI; 20]);
-        let error = jump.fees(FeePolicy::default()).unwrap_err();
+        let jump = market(&[10 * GWEI; 20], 100 * GWEI, &[2 * GWEI; 20]);
+        let error = jump.fees(&FeePolicy::default()).unwrap_err();
         assert!(
             matches!(error, TxError::FeeCeiling { needed, ceiling } if needed == 102 * GWEI && ceiling == 60 * GWEI),
             "{error}"
@@ -362,9 +542,10 @@ mod tests {
     fn x25_a_base_fee_above_the_own_ceiling_is_told_with_the_number_needed() {
         let own = FeePolicy {
             ceiling: Some(11 * GWEI),
+            ..FeePolicy::default()
         };
-        let dear = history(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
-        let error = dear.fees(own).unwrap_err();
+        let dear = market(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
+        let error = dear.fees(&own).unwrap_err();
         assert!(
             matches!(error, TxError::FeeCeiling { needed, ceiling } if needed == 12 * GWEI && ceiling == 11 * GWEI),
             "{error}"
@@ -375,15 +556,16 @@ mod tests {
     fn the_cap_never_exceeds_the_ceiling() {
         let own = FeePolicy {
             ceiling: Some(15 * GWEI),
+            ..FeePolicy::default()
         };
-        let quiet = history(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
-        assert_eq!(quiet.fees(own).unwrap(), (15 * GWEI, 2 * GWEI));
+        let quiet = market(&[10 * GWEI; 20], 10 * GWEI, &[2 * GWEI; 20]);
+        assert_eq!(quiet.fees(&own).unwrap(), (15 * GWEI, 2 * GWEI));
     }
 
     #[test]
     fn on_a_cheap_chain_one_busy_block_is_no_obstacle() {
-        let base = history(&[5_000_000; 20], 80_000_000, &[1_000_000; 20]);
-        assert!(base.fees(FeePolicy::default()).is_ok());
+        let base = market(&[5_000_000; 20], 80_000_000, &[1_000_000; 20]);
+        assert!(base.fees(&FeePolicy::default()).is_ok());
     }
 
     #[test]
@@ -405,13 +587,13 @@ mod tests {
 
     #[test]
     fn the_gas_limit_is_a_fifth_above_the_estimate_and_at_most_a_block() {
-        assert_eq!(survey(Ok(50_001), None).gas().unwrap(), 60_002);
-        assert_eq!(survey(Ok(29_000_000), None).gas().unwrap(), 30_000_000);
+        assert_eq!(survey(Ok(50_001), None).gas(None).unwrap(), 60_002);
+        assert_eq!(survey(Ok(29_000_000), None).gas(None).unwrap(), 30_000_000);
     }
 
     #[test]
     fn x22_more_gas_than_a_block_holds_is_refused() {
-        let error = survey(Ok(30_000_001), None).gas().unwrap_err();
+        let error = survey(Ok(30_000_001), None).gas(None).unwrap_err();
         assert!(matches!(
             error,
             TxError::BlockGasLimit {
@@ -420,7 +602,7 @@ mod tests {
             }
         ));
         let error = survey(Err(refusal("gas required exceeds allowance (30000)")), None)
-            .gas()
+            .gas(None)
             .unwrap_err();
         assert!(matches!(error, TxError::BlockGasLimit { .. }), "{error}");
     }
@@ -434,14 +616,14 @@ mod tests {
             ..refusal("execution reverted")
         };
         let error = survey(Err(refusal("execution reverted")), Some(detailed))
-            .gas()
+            .gas(None)
             .unwrap_err();
         assert!(
             matches!(&error, TxError::WouldRevert { reason } if reason.starts_with("OwnableUnauthorizedAccount")),
             "{error}"
         );
         let error = survey(Err(refusal("out of gas")), Some(refusal("execution reverted: no")))
-            .gas()
+            .gas(None)
             .unwrap_err();
         assert!(matches!(&error, TxError::WouldRevert { .. }), "{error}");
     }

@@ -102,7 +102,10 @@ impl Chain {
         if let Some(at) = included.and_then(|glance| glance.included) {
             self.guess().included = Some((at.transaction, at.block));
         }
-        let base_fee = newest.history.next_base_fee();
+        // It only says when to look at the fees: what is signed then follows from what all endpoints agree on.
+        let next = |glance: &&Glance| glance.history.next_base_fee();
+        let base_fee = glances.iter().map(next).max().unwrap_or_default();
+        let tip = glances.iter().map(|glance| glance.history.tip()).max();
         let offers = txs.iter().map(|tx| {
             let most = base_fee.saturating_add(tx.request.max_priority_fee_per_gas);
             tx.request.max_fee_per_gas.min(most)
@@ -113,7 +116,7 @@ impl Chain {
             nonce: glances.iter().map(|glance| glance.nonce).min().unwrap_or_default(),
             pooled: glances.iter().any(|glance| glance.pooled),
             base_fee,
-            needed: base_fee.saturating_add(newest.history.tip()),
+            needed: base_fee.saturating_add(tip.unwrap_or_default()),
             offered: offers.max().unwrap_or_default(),
             settled: settled.unwrap_or_else(|| {
                 let head = included.unwrap_or(newest).head.number;

@@ -4,6 +4,7 @@
 
 mod account;
 mod app;
+mod cost;
 mod factory;
 mod fees;
 mod hash_past;
@@ -36,8 +37,9 @@ use self::rpc::{Ask, Node, RawBlock};
 use crate::http::{Endpoint, Http, RpcTransport};
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
+pub use cost::{FeePolicy, Spending, has_data_fee};
 pub use factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp};
-pub use fees::{FeePolicy, Filling, Quote};
+pub use fees::{Filling, Market, Quote};
 pub use hash_past::{HashPast, Search};
 pub use history::HashRecord;
 pub use kms::is_known_kms;
@@ -52,7 +54,7 @@ pub use timelock::{
     TimelockAct, TimelockCalls, TimelockInfo, TimelockObjection, TimelockOperation, TimelockProofFailure,
     TimelockRefusal, TimelockRelease, TimelockRole, TimelockRoles, check_operation,
 };
-pub use tx::{SignedTx, TxError, TxRequest};
+pub use tx::{SignedTx, TxError, TxRequest, coins};
 pub use watch::{InclusionAt, Sighting, Watch, WatchAction};
 
 /// Chain id of anvil, where one confirmation is enough and no genesis is pinned.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use alloy::primitives::{B256, Bytes, U64};
+use alloy::primitives::{B256, Bytes, U64, U128};
 use alloy::rpc::client::RpcClient;
 use alloy::transports::{RpcError, TransportError, TransportErrorKind, TransportResult};
 use futures_util::future::join_all;
@@ -97,11 +97,17 @@ pub(super) struct RawBlock {
     hash: Option<B256>,
     timestamp: U64,
     gas_limit: U64,
+    #[serde(default)]
+    base_fee_per_gas: Option<U128>,
 }
 
 impl RawBlock {
     pub(super) fn gas_limit(&self) -> u64 {
         self.gas_limit.to()
+    }
+    /// wei per gas; chains from before EIP-1559 have none.
+    pub(super) fn base_fee(&self) -> u128 {
+        self.base_fee_per_gas.unwrap_or_default().to()
     }
     /// `None`: a block that is not sealed.
     pub(super) fn sealed(&self) -> Option<BlockRef> {

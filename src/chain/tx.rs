@@ -5,11 +5,11 @@
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::{Decodable2718, Encodable2718};
+use alloy::primitives::utils::format_ether;
 use alloy::primitives::{Address, B256, Bytes, TxKind, U256};
 use serde::{Deserialize, Serialize};
 
-use super::fees::FeePolicy;
-use super::{Call, ChainError};
+use super::{Call, ChainError, FeePolicy};
 
 /// A bump without a ceiling at most multiplies the cap by this: what endpoints say of fees is not signed blindly.
 const BUMP_LIMIT: u128 = 2;
@@ -105,6 +105,22 @@ pub enum TxError {
         /// Ceiling, wei per gas.
         ceiling: u128,
     },
+    /// All transactions of one intent would cost more than they may.
+    #[error("this and what was signed before would cost up to {} together, above the limit of {}", coins(*.needed), coins(*.limit))]
+    CostLimit {
+        /// The most that they can cost, wei.
+        needed: U256,
+        /// Limit, wei.
+        limit: U256,
+    },
+    /// Nobody said what they may cost, and nobody looks at what they cost.
+    #[error("this would cost up to {}, and nothing limits what may be paid on chain {chain}", coins(*.needed))]
+    CostUnlimited {
+        /// The most that they can cost, wei.
+        needed: U256,
+        /// Chain id.
+        chain: u64,
+    },
     /// Raw bytes that are not what they should be.
     #[error("the signed transaction is not the planned one: {what}")]
     Forged {
@@ -171,7 +187,7 @@ impl TxRequest {
     ///
     /// # Errors
     /// The ceiling is below what is needed.
-    pub fn bumped(&self, base_fee: u128, policy: FeePolicy) -> Result<Self, TxError> {
+    pub fn bumped(&self, base_fee: u128, policy: &FeePolicy) -> Result<Self, TxError> {
         let least = raised(self.max_fee_per_gas);
         let tip = raised(self.max_priority_fee_per_gas);
         let needed = least.max(base_fee.saturating_add(tip));
@@ -208,6 +224,12 @@ impl TxRequest {
 const fn raised(fee: u128) -> u128 {
     let more = fee.div_ceil(8);
     fee.saturating_add(if more == 0 { 1 } else { more })
+}
+
+/// An amount of a chain's coin, as people write it.
+pub fn coins(wei: U256) -> String {
+    let text = format_ether(wei);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn forged(what: &str) -> TxError {
@@ -347,7 +369,7 @@ mod tests {
 
     #[test]
     fn x4_a_raise_lifts_tip_and_cap_by_an_eighth_at_least() {
-        let bumped = request().bumped(GWEI / 2, FeePolicy::default()).unwrap();
+        let bumped = request().bumped(GWEI / 2, &FeePolicy::default()).unwrap();
         assert_eq!(bumped.max_priority_fee_per_gas, GWEI + GWEI / 8);
         assert!(bumped.max_fee_per_gas >= 3 * GWEI + 3 * GWEI / 8);
         let TxRequest {
@@ -367,7 +389,7 @@ mod tests {
 
     #[test]
     fn x10_a_raise_follows_the_base_fee() {
-        let bumped = request().bumped(2 * GWEI, FeePolicy::default()).unwrap();
+        let bumped = request().bumped(2 * GWEI, &FeePolicy::default()).unwrap();
         assert_eq!(bumped.max_fee_per_gas, 4 * GWEI + bumped.max_priority_fee_per_gas);
     }
 
@@ -375,15 +397,16 @@ mod tests {
     fn x25_a_raise_stops_at_the_ceiling_with_the_number_needed() {
         let policy = FeePolicy {
             ceiling: Some(5 * GWEI),
+            ..FeePolicy::default()
         };
-        assert!(request().bumped(3 * GWEI, policy).unwrap().max_fee_per_gas <= 5 * GWEI);
-        let error = request().bumped(6 * GWEI, policy).unwrap_err();
+        assert!(request().bumped(3 * GWEI, &policy).unwrap().max_fee_per_gas <= 5 * GWEI);
+        let error = request().bumped(6 * GWEI, &policy).unwrap_err();
         assert!(matches!(error, TxError::FeeCeiling { needed, ceiling } if needed > ceiling && ceiling == 5 * GWEI));
     }
 
     #[test]
     fn r20_without_a_ceiling_a_raise_at_most_doubles_the_cap() {
-        let error = request().bumped(1000 * GWEI, FeePolicy::default()).unwrap_err();
+        let error = request().bumped(1000 * GWEI, &FeePolicy::default()).unwrap_err();
         assert!(matches!(error, TxError::FeeCeiling { ceiling, .. } if ceiling == 6 * GWEI));
     }
 
@@ -394,8 +417,11 @@ mod tests {
             max_priority_fee_per_gas: 0,
             ..request()
         };
-        let policy = FeePolicy { ceiling: Some(GWEI) };
-        let bumped = poor.bumped(0, policy).unwrap();
+        let policy = FeePolicy {
+            ceiling: Some(GWEI),
+            ..FeePolicy::default()
+        };
+        let bumped = poor.bumped(0, &policy).unwrap();
         assert!(bumped.max_fee_per_gas > 0 && bumped.max_priority_fee_per_gas > 0);
     }
 }

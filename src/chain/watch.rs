@@ -40,7 +40,7 @@ pub struct Sighting {
     pub nonce: u64,
     /// Whether an endpoint knows one of ours.
     pub pooled: bool,
-    /// Base fee of the next block, wei per gas.
+    /// Base fee of the next block, wei per gas; the highest that an endpoint says.
     pub base_fee: u128,
     /// What blocks usually ask at least: that base fee and a small tip, wei per gas.
     pub needed: u128,

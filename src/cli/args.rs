@@ -338,6 +338,10 @@ pub(super) struct Key {
     /// Highest fee per gas [default: five times the recent median]
     #[arg(long, value_name = "GWEI", help_heading = "Signing")]
     pub(super) max_fee: Option<Gwei>,
+    /// Most that all transactions of the upgrade may cost together, in the chain's coin [default: 0.05 on Ethereum, 0.005 on
+    /// Base; --yes needs it elsewhere]
+    #[arg(long, value_name = "AMOUNT", help_heading = "Signing")]
+    pub(super) max_cost: Option<Coins>,
     /// Nonce of the key's transaction: behind others that are in flight, or in place of one of them [default: the next one,
     /// once none is]
     #[arg(long, value_name = "N", help_heading = "Signing", value_parser = values::whole::<u64>(0..))]
@@ -447,6 +451,10 @@ pub(super) enum Tag {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gwei(pub(super) u128);
 
+/// wei, written in whole coins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Coins(pub(super) U256);
+
 impl Settle {
     /// The finality that was asked for.
     pub(super) fn finality(&self) -> Option<Finality> {
@@ -496,19 +504,32 @@ impl FromStr for Gwei {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const WHY: &str = "a fee is a positive number of gwei, for example 0.05";
-        let (whole, parts) = text
-            .split_once('.')
-            .map_or((text, None), |(whole, parts)| (whole, Some(parts)));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let plain = whole == "0" || !whole.starts_with('0');
-        if !digits(whole) || !plain || !parts.is_none_or(digits) {
-            return Err(WHY);
-        }
-        let wei = alloy::primitives::utils::parse_units(text, "gwei")
-            .ok()
-            .and_then(|units| units.get_absolute().try_into().ok());
-        wei.filter(|wei| *wei > 0).map(Self).ok_or(WHY)
+        let wei = amount(text, "gwei").and_then(|wei| wei.try_into().ok());
+        wei.map(Self).ok_or(WHY)
     }
+}
+
+impl FromStr for Coins {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHY: &str = "a cost is a positive number of the chain's coin, for example 0.05";
+        amount(text, "ether").map(Self).ok_or(WHY)
+    }
+}
+
+/// A positive decimal number in a unit, in wei.
+fn amount(text: &str, unit: &str) -> Option<U256> {
+    let (whole, parts) = text
+        .split_once('.')
+        .map_or((text, None), |(whole, parts)| (whole, Some(parts)));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = whole == "0" || !whole.starts_with('0');
+    if !digits(whole) || !plain || !parts.is_none_or(digits) {
+        return None;
+    }
+    let wei = alloy::primitives::utils::parse_units(text, unit).ok()?.get_absolute();
+    (!wei.is_zero()).then_some(wei)
 }
 
 /// Memory. The smallest instance type has far more than the largest has in GB.

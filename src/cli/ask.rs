@@ -90,6 +90,10 @@ impl Ask for Person<'_> {
         )))
     }
 
+    fn agrees_unseen(&self) -> bool {
+        self.yes
+    }
+
     fn tell(&self, news: &str) {
         self.out.progress(news);
     }

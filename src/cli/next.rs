@@ -16,7 +16,7 @@ use crate::text::{self, Word};
 /// The program's name in commands.
 const PROGRAM: &str = "countersign";
 /// Options that the steps after this one need as well, where they know them; a value follows each.
-const CARRIED: [&str; 7] = [
+const CARRIED: [&str; 8] = [
     "--rpc-url",
     "--confirmations",
     "--finality",
@@ -24,6 +24,7 @@ const CARRIED: [&str; 7] = [
     "--signer",
     "--password-file",
     "--max-fee",
+    "--max-cost",
 ];
 
 /// The service of a Safe's chain; its key is never in it, its path is.
@@ -471,6 +472,8 @@ mod tests {
             "p",
             "--max-fee",
             "1",
+            "--max-cost",
+            "0.1",
             "--timeout",
             "1h",
             "--finality",

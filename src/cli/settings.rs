@@ -402,6 +402,7 @@ fn limits(typed: Typed<'_>) -> Limits {
         finality: typed.settle.and_then(Settle::finality),
         fees: FeePolicy {
             ceiling: typed.key.and_then(|key| key.max_fee).map(|fee| fee.0),
+            most: typed.key.and_then(|key| key.max_cost).map(|cost| cost.0),
         },
         accepted: accepted(typed),
         supersede: typed.allow.is_some_and(|allow| allow.supersede),

@@ -240,6 +240,8 @@ fn limits_say_what_was_typed() {
         "safe",
         "--max-fee",
         "0.5",
+        "--max-cost",
+        "0.25",
         "--supersede",
         "--new-nonce",
         "--accept-unverified-hash",
@@ -253,6 +255,10 @@ fn limits_say_what_was_typed() {
     assert_eq!(settings.limits.timeout, Duration::from_secs(600));
     assert_eq!(settings.limits.finality, Some(crate::chain::Finality::Safe));
     assert_eq!(settings.limits.fees.ceiling, Some(500_000_000));
+    assert_eq!(
+        settings.limits.fees.limit(10),
+        Some(alloy::primitives::U256::from(250_000_000_000_000_000_u64))
+    );
     assert!(settings.yes && settings.limits.supersede && settings.limits.new_nonce);
     assert!(settings.limits.no_wait && settings.limits.accepted.covers(Code::HashUnverifiable, Some("0x1")));
 }

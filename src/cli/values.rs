@@ -251,7 +251,7 @@ mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
     use super::super::also::Also;
-    use super::super::args::{Cli, Gwei, Tag};
+    use super::super::args::{Cli, Coins, Gwei, Tag};
     use super::super::usage;
     use super::*;
     use crate::env::EnvName;
@@ -346,6 +346,11 @@ mod tests {
         }
         if is(TypeId::of::<Gwei>()) {
             let mut kind = kind(&NOT_NUMBERS, "3", "number of gwei");
+            kind.bad.retain(|bad| bad != "1.0");
+            return Some(kind);
+        }
+        if is(TypeId::of::<Coins>()) {
+            let mut kind = kind(&NOT_NUMBERS, "3", "number of the chain's coin");
             kind.bad.retain(|bad| bad != "1.0");
             return Some(kind);
         }

@@ -112,6 +112,8 @@ pub enum Name {
     DataCost,
     /// Most that a transaction's gas costs.
     GasCostsAtMost,
+    /// Most that it costs with all that was signed before for the same end.
+    CostsTogether,
     /// A compose hash.
     ComposeHash,
     /// A transaction of a chain.
@@ -226,6 +228,7 @@ impl fmt::Display for Name {
             Self::CostsAtMost => "costs at most",
             Self::DataCost => "of it for its data",
             Self::GasCostsAtMost => "gas costs at most",
+            Self::CostsTogether => "with what was signed before",
             Self::ComposeHash => "compose hash",
             Self::Transaction => "transaction",
             Self::Node => "node",

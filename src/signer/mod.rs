@@ -77,6 +77,10 @@ pub trait Ask: Send + Sync {
     fn can_agree(&self) -> Result<(), AskError> {
         Ok(())
     }
+    /// Whether consent was given in advance, so that nobody looks at what is shown.
+    fn agrees_unseen(&self) -> bool {
+        false
+    }
     /// Something happened that a person wants to see.
     fn tell(&self, news: &str);
 }

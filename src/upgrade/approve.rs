@@ -140,8 +140,8 @@ impl Run<'_> {
     /// The same call and nonce with higher fees, and that goes out.
     async fn raise(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
         let txs = self.upgrade.state().signed.clone();
-        let sighting = chain.look(&txs, self.finality(chain.id())).await?;
-        self.bump(&txs, Some(&sighting)).await?;
+        let market = chain.market().await?;
+        self.bump(&txs, market.base_fee).await?;
         Ok(Outcome::Reached)
     }
 

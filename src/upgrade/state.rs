@@ -17,7 +17,7 @@ use super::event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 use super::operation::Choice;
 use super::plan::{CodeChange, Plan};
 use super::proposal::Proposal;
-use crate::chain::{AppChanges, BlockRef, Call, DeployedApp, Proof, SignedTx};
+use crate::chain::{AppChanges, BlockRef, Call, DeployedApp, Proof, SignedTx, Spending};
 use crate::cloud::Accepted;
 use crate::compose::{ComposeHash, Verification};
 
@@ -97,6 +97,8 @@ pub struct State {
     pub(super) rejecting: Option<Timestamp>,
     pub(super) signing: Option<(Address, B256)>,
     pub(super) signed: Vec<SignedTx>,
+    /// The most that everything signed here can cost, also what was given up since: its bytes are out.
+    pub(super) spending: Spending,
     pub(super) sent: bool,
     pub(super) seen: Option<(B256, BlockRef)>,
     pub(super) proof: Option<Box<Proof>>,

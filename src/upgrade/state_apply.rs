@@ -104,6 +104,7 @@ impl State {
         self.signing = None;
         self.sent = false;
         self.gone = None;
+        self.spending.count(&tx.request);
         self.signed.push(tx);
     }
 

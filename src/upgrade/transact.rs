@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, utils::format_ether};
+use alloy::primitives::{Address, U256};
 use tokio::time::Instant;
 
 use super::consent::decisions;
@@ -11,7 +11,7 @@ use super::drive::Run;
 use super::event::Event;
 use super::shown::refuse_shown;
 use super::{Errand, UpgradeError};
-use crate::chain::{Call, Chain, Filling, Quote};
+use crate::chain::{Call, Chain, Filling, Quote, TxError, TxRequest, coins, has_data_fee};
 use crate::code::Code;
 use crate::safe::effects::Carried;
 use crate::signer::{Consent, Fact, Name, SafeConsent};
@@ -46,7 +46,8 @@ impl Run<'_> {
         };
         let quote = chain.fill(from, call, filling).await?;
         let filled = Instant::now();
-        let consents = self.agree(&quote, asking)?;
+        let together = self.admit_cost(&quote.request, quote.data_fee.unwrap_or_default())?;
+        let consents = self.agree((&quote, together), asking)?;
         // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
         if filled.elapsed() > CONSENT_AT_ONCE {
             chain.recheck().await?;
@@ -71,8 +72,26 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The most that the whole upgrade costs once this is signed as well, if that is within the limit.
+    pub(super) fn admit_cost(&self, request: &TxRequest, data_fee: U256) -> Result<U256, UpgradeError> {
+        let (spending, fees) = (&self.upgrade.state().spending, &self.limits.fees);
+        let needed = spending.admit(request, data_fee, fees)?;
+        // Where nothing limits it, whoever agrees has to look at it.
+        if fees.limit(request.chain_id).is_none() && self.world.ask.agrees_unseen() {
+            let chain = request.chain_id;
+            return Err(TxError::CostUnlimited { needed, chain }.into());
+        }
+        Ok(needed)
+    }
+
+    /// What everything costs together, where this is not the first that is signed.
+    pub(super) fn together(&self, most: U256) -> Option<Fact> {
+        let is_first = self.upgrade.state().spending.is_empty();
+        (!is_first).then(|| Fact::new(Name::CostsTogether, format!("{} ETH", coins(most))))
+    }
+
     /// Asks; gives what owners of a Safe agree to by it.
-    fn agree(&self, quote: &Quote, asking: Asking) -> Result<Vec<SafeConsent>, UpgradeError> {
+    fn agree(&self, (quote, together): (&Quote, U256), asking: Asking) -> Result<Vec<SafeConsent>, UpgradeError> {
         let mut consent = asking.consent;
         consent.effects = self
             .upgrade
@@ -81,6 +100,7 @@ impl Run<'_> {
             .effects_of_calls(std::slice::from_ref(&quote.request.call));
         consent.decisions = decisions(&consent.effects, &self.limits.accepted);
         consent.facts.extend(figures(quote));
+        consent.facts.extend(self.together(together));
         if self.world.ask.consent(&consent)? {
             return Ok(asking.consents);
         }
@@ -92,7 +112,7 @@ impl Run<'_> {
 
 /// What a transaction is and costs, for whoever agrees to it.
 fn figures(quote: &Quote) -> Vec<Fact> {
-    let ether = |wei| format!("{} ETH", format_ether(wei));
+    let ether = |wei| format!("{} ETH", coins(wei));
     let call = &quote.request.call;
     let digest = match Carried::by(&call.data) {
         Carried::Execution => Name::DigestOfExecution,
@@ -104,9 +124,13 @@ fn figures(quote: &Quote) -> Vec<Fact> {
         Fact::new(Name::KeyNonce, quote.request.nonce),
         Fact::new(Name::CostsAtMost, ether(quote.most())),
     ];
-    if let Some(fee) = quote.data_fee.filter(|fee| !fee.is_zero()) {
-        facts.push(Fact::new(Name::DataCost, ether(fee)));
-    }
+    // The chain takes it besides, at the price of the moment: no field of a transaction limits it.
+    let data = match quote.data_fee.filter(|fee| !fee.is_zero()) {
+        Some(fee) => Some(ether(fee)),
+        None if has_data_fee(quote.request.chain_id) => Some("not known".to_owned()),
+        None => None,
+    };
+    facts.extend(data.map(|fee| Fact::new(Name::DataCost, format!("{fee}; the signature does not limit it"))));
     facts
 }
 
@@ -139,11 +163,15 @@ mod tests {
                 .find(|fact| fact.label() == name)
                 .map(|fact| fact.value)
         };
-        assert_eq!(shown(&quote, "costs at most").unwrap(), "0.001000000000000000 ETH");
-        assert_eq!(shown(&quote, "of it for its data"), None);
+        assert_eq!(shown(&quote, "costs at most").unwrap(), "0.001 ETH");
+        let unknown = "not known; the signature does not limit it";
+        assert_eq!(shown(&quote, "of it for its data").unwrap(), unknown);
         quote.data_fee = Some(U256::from(500_000_000_000_000_u64));
-        assert_eq!(shown(&quote, "costs at most").unwrap(), "0.001500000000000000 ETH");
-        assert_eq!(shown(&quote, "of it for its data").unwrap(), "0.000500000000000000 ETH");
+        assert_eq!(shown(&quote, "costs at most").unwrap(), "0.0015 ETH");
+        let data = "0.0005 ETH; the signature does not limit it";
+        assert_eq!(shown(&quote, "of it for its data").unwrap(), data);
         assert_eq!(shown(&quote, "key nonce").unwrap(), "7");
+        (quote.data_fee, quote.request.chain_id) = (None, 1);
+        assert_eq!(shown(&quote, "of it for its data"), None);
     }
 }

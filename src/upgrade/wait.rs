@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use alloy::primitives::U256;
 use tokio::time::Instant;
 
 use super::drive::Run;
 use super::event::Event;
 use super::together::By;
 use super::{Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World};
-use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, Sighting, SignedTx, TxRequest, Watch, WatchAction};
+use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, SignedTx, TxRequest, Watch, WatchAction, coins};
 use crate::code::Code;
 use crate::signer::{AskError, Consent, Fact, Name};
 
@@ -46,31 +47,31 @@ impl Run<'_> {
             let action = match chain.look(&txs, finality).await {
                 Ok(sighting) => {
                     retry = RETRY_WAIT;
-                    (watch.step(&sighting, nonce, began.elapsed()), Some(sighting))
+                    watch.step(&sighting, nonce, began.elapsed())
                 }
                 Err(error) if is_final(&error) => return Err(error.into()),
                 Err(error) => {
                     self.tell(&format!("{error}; asking again"));
                     retry = (retry * 2).min(RETRY_WAIT_MAX);
-                    (WatchAction::Wait(retry), None)
+                    WatchAction::Wait(retry)
                 }
             };
             let pause = match action {
-                (WatchAction::Wait(pause), _) => pause,
-                (WatchAction::Settling { inclusion, wait }, _) => {
+                WatchAction::Wait(pause) => pause,
+                WatchAction::Settling { inclusion, wait } => {
                     self.see(inclusion, &mut told)?;
                     wait
                 }
-                (WatchAction::Settled(inclusion), _) => {
+                WatchAction::Settled(inclusion) => {
                     self.see(inclusion, &mut told)?;
                     match self.prove_transaction(&chain, inclusion).await? {
                         Some(outcome) => return Ok(outcome),
                         None => RETRY_WAIT,
                     }
                 }
-                (WatchAction::Rebroadcast, _) => self.send_again(&chain, &txs).await?,
-                (WatchAction::Bump, sighting) => self.bump(&txs, sighting.as_ref()).await?,
-                (WatchAction::Gone, _) => return self.lose(&chain).await,
+                WatchAction::Rebroadcast => self.send_again(&chain, &txs).await?,
+                WatchAction::Bump => self.bump_if_short(&chain, &txs).await?,
+                WatchAction::Gone => return self.lose(&chain).await,
             };
             if !self.sleep(pause).await {
                 return Ok(Outcome::Pending(self.pending_transaction(&txs, told)));
@@ -316,16 +317,25 @@ impl Run<'_> {
         Ok(RETRY_WAIT)
     }
 
+    /// Raises the fees, if what the endpoints agree on asks for that: none of them alone drives them up.
+    async fn bump_if_short(&mut self, chain: &Chain, txs: &[SignedTx]) -> Result<Duration, UpgradeError> {
+        match chain.market().await {
+            Ok(market) if txs.iter().all(|tx| market.passes_over(&tx.request)) => self.bump(txs, market.base_fee).await,
+            Ok(_) => Ok(RETRY_WAIT),
+            Err(error) if is_final(&error) => Err(error.into()),
+            Err(error) => {
+                self.tell(&format!("{error}; asking again"));
+                Ok(RETRY_WAIT_MAX)
+            }
+        }
+    }
+
     /// The same call and nonce with higher fees, when a key is named; otherwise waiting goes on.
-    pub(super) async fn bump(
-        &mut self,
-        txs: &[SignedTx],
-        sighting: Option<&Sighting>,
-    ) -> Result<Duration, UpgradeError> {
-        let (Some(last), Some(sighting)) = (txs.last(), sighting) else {
+    pub(super) async fn bump(&mut self, txs: &[SignedTx], base_fee: u128) -> Result<Duration, UpgradeError> {
+        let Some(last) = txs.last() else {
             return Ok(RETRY_WAIT);
         };
-        let request = last.request.bumped(sighting.base_fee, self.limits.fees)?;
+        let request = last.request.bumped(base_fee, &self.limits.fees)?;
         let owner = request.from;
         match self.signer().await? {
             None => {
@@ -342,7 +352,8 @@ impl Run<'_> {
             }
             Some(_) => {}
         }
-        if !self.agrees_to_raise(&request)? {
+        let together = self.admit_cost(&request, U256::ZERO)?;
+        if !self.agrees_to_raise(&request, together)? {
             return Ok(RETRY_WAIT_MAX);
         }
         super::point("bump.a");
@@ -370,8 +381,13 @@ impl Run<'_> {
     }
 
     /// What was agreed to has a limit, and this is above it. Without anybody to ask, waiting goes on.
-    fn agrees_to_raise(&self, request: &TxRequest) -> Result<bool, UpgradeError> {
-        let most = format!("{} ETH", alloy::primitives::utils::format_ether(request.most()));
+    fn agrees_to_raise(&self, request: &TxRequest, together: U256) -> Result<bool, UpgradeError> {
+        let most = format!("{} ETH", coins(request.most()));
+        let facts = [
+            Some(Fact::new(Name::KeyNonce, request.nonce)),
+            Some(Fact::new(Name::GasCostsAtMost, most)),
+            self.together(together),
+        ];
         let consent = Consent {
             effects: self
                 .upgrade
@@ -380,10 +396,7 @@ impl Run<'_> {
                 .effects_of_calls(std::slice::from_ref(&request.call)),
             ..Consent::ask(
                 "The fees are too low by now. Sign the same transaction again with higher ones?",
-                vec![
-                    Fact::new(Name::KeyNonce, request.nonce),
-                    Fact::new(Name::GasCostsAtMost, most),
-                ],
+                facts.into_iter().flatten().collect(),
             )
         };
         match self.world.ask.consent(&consent) {

@@ -46,6 +46,7 @@ mod layering;
 mod library_examples;
 #[cfg(feature = "failpoints")]
 mod lies;
+mod money;
 mod newcomers;
 mod next_steps;
 mod one_digest;

@@ -330,6 +330,7 @@ pub(super) fn transaction(error: &TxError) -> Verdict {
             Next::Resume,
             "wait until fees fall, or raise --max-fee",
         ),
+        TxError::CostLimit { .. } | TxError::CostUnlimited { .. } => cost(error),
         TxError::Forged { .. } => verdict(
             Exit::Verify,
             Code::TxForged,
@@ -343,6 +344,22 @@ pub(super) fn transaction(error: &TxError) -> Verdict {
             "no block can hold this call; check the app's contract",
         ),
     }
+}
+
+fn cost(error: &TxError) -> Verdict {
+    let (code, hint) = match error {
+        TxError::CostUnlimited { .. } => (
+            Code::CostNotLimited,
+            "this was not signed; say by --max-cost what all transactions of the upgrade may cost together, or leave --yes \
+             out and look",
+        ),
+        _ => (
+            Code::CostAboveLimit,
+            "this was not signed; compare fees and gas with what others say, since an endpoint may lie; then wait until fees \
+             fall, or raise --max-cost",
+        ),
+    };
+    verdict(Exit::State, code, Next::with("--max-cost AMOUNT"), hint)
 }
 
 pub(super) fn proof(error: &ProofFailure) -> Verdict {

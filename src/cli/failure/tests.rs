@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 
 use super::*;
 use crate::chain::{ChainError, PolicyChange, ProofFailure, TxError};
@@ -299,6 +299,22 @@ fn transactions() -> Vec<(TxError, Exit, &'static str)> {
             TxError::FeeCeiling { needed: 2, ceiling: 1 },
             Exit::Pending,
             "PENDING_FEES",
+        ),
+        (
+            TxError::CostLimit {
+                needed: U256::from(2),
+                limit: U256::from(1),
+            },
+            Exit::State,
+            "COST_ABOVE_LIMIT",
+        ),
+        (
+            TxError::CostUnlimited {
+                needed: U256::from(2),
+                chain: 10,
+            },
+            Exit::State,
+            "COST_NOT_LIMITED",
         ),
         (TxError::Forged { what: text() }, Exit::Verify, "TX_FORGED"),
         (

@@ -353,6 +353,9 @@ impl Ask for Named<'_> {
         // Who agreed to all of it named nothing of what has to be named.
         Ok((self.agreed && consent.decisions.is_empty()) || self.ask.consent(consent)?)
     }
+    fn agrees_unseen(&self) -> bool {
+        self.agreed || self.ask.agrees_unseen()
+    }
     fn tell(&self, news: &str) {
         self.ask.tell(&format!("{}: {news}", self.cvm));
     }

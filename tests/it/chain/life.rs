@@ -153,7 +153,7 @@ async fn x4_a_replacement_that_pays_the_same_is_refused_and_a_raised_one_taken()
     let refused = chain.broadcast(&other).await.unwrap();
     assert_eq!(refused, Broadcast::Rejected(Rejection::Underpriced));
     let base_fee = look(&chain, &tx).await.base_fee;
-    let raised = sign(tx.request.bumped(base_fee, FeePolicy::default()).unwrap(), world.owner);
+    let raised = sign(tx.request.bumped(base_fee, &FeePolicy::default()).unwrap(), world.owner);
     assert_eq!(chain.broadcast(&raised).await.unwrap(), Broadcast::Accepted);
     world.rpc().mine(1);
     let both = [tx, raised.clone()];
@@ -283,7 +283,10 @@ async fn x25_an_own_ceiling_below_the_fee_is_told_with_the_number_needed() {
     let chain = chain_of(&world).await;
     let call = Call::add_compose_hash(world.app, HASH);
     let filling = Filling {
-        fees: FeePolicy { ceiling: Some(1000) },
+        fees: FeePolicy {
+            ceiling: Some(1000),
+            ..FeePolicy::default()
+        },
         nonce: None,
     };
     let error = chain.fill(world.owner.address, &call, filling).await.unwrap_err();
@@ -369,7 +372,7 @@ async fn x10_a_fee_below_what_is_needed_leads_to_a_raise_that_is_mined() {
     let sighting = look(&chain, &tx).await;
     assert!(sighting.offered < sighting.needed, "{sighting:?}");
     assert_eq!(watch.step(&sighting, nonce, Duration::from_secs(6)), WatchAction::Bump);
-    let request = tx.request.bumped(sighting.base_fee, FeePolicy::default()).unwrap();
+    let request = tx.request.bumped(sighting.base_fee, &FeePolicy::default()).unwrap();
     assert_eq!(request.nonce, nonce);
     let raised = sign(request, world.owner);
     assert_eq!(chain.broadcast(&raised).await.unwrap(), Broadcast::Accepted);

@@ -267,7 +267,7 @@ async fn x14_pitfall_23_a_transaction_that_a_wallet_sped_up_is_found_by_its_even
     let world = World::start();
     let chain = chain_of(&world).await;
     let ours = addition(&world, &chain, HASH).await;
-    let theirs = sign(ours.request.bumped(0, FeePolicy::default()).unwrap(), world.owner);
+    let theirs = sign(ours.request.bumped(0, &FeePolicy::default()).unwrap(), world.owner);
     assert_ne!(ours.hash, theirs.hash);
     chain.broadcast(&theirs).await.unwrap();
     world.rpc().mined(theirs.hash);
