@@ -2,10 +2,11 @@
 # setup: pinned npm packages and compiled contracts for the tests; does nothing when they are current.
 # keys: the tests of keys on devices and in the cloud, whose features the default build does not have. Not in .ci/run,
 # which only checks that they compile: building the AWS client takes as long as all the rest. Run it when signer changes.
+# thorough: the tests, with every case of the matrices of which test makes a fixed sample.
 # test, rehearsal, bench: setup, then what they are called; `make bench BENCH=--quick` is shorter. Needs cargo, node 20
 # and npm.
 
-.PHONY: setup test keys rehearsal bench
+.PHONY: setup test thorough keys rehearsal bench
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
@@ -23,6 +24,9 @@ $(CONTRACTS): $(PACKAGES) tests/node/compile.mjs $(wildcard tests/contracts/*.so
 
 test: setup
 	cargo test --locked --features failpoints
+
+thorough: setup
+	COUNTERSIGN_THOROUGH=1 cargo test --locked --features failpoints
 
 keys: setup
 	cargo test --locked --all-features --lib -- signer::

@@ -360,11 +360,13 @@ codes! {
     RpcImpossible = "RPC_IMPOSSIBLE", Stop, "An endpoint gave an answer that cannot be true.";
     RpcNoFinalityTag = "RPC_NO_FINALITY_TAG", Input, "The endpoint has no such finality tag.";
     RpcStale = "RPC_STALE", Later, "The endpoint is behind.";
+    EndpointMissing = "ENDPOINT_MISSING", Note, "An endpoint gave no answer, so fewer than were named say what was read.";
     RpcUnavailable = "RPC_UNAVAILABLE", Later, "No endpoint gave a usable answer.";
     PendingApproval = "PENDING_APPROVAL", Pending, "The change is not in force yet.";
     PendingConfirmations = "PENDING_CONFIRMATIONS", Pending, "The block may still be replaced.";
     PendingDelay = "PENDING_DELAY", Pending, "The timelock's delay is not over.";
     PendingExecution = "PENDING_EXECUTION", Pending, "Enough owners signed and nobody executed.";
+    PendingEndpoints = "PENDING_ENDPOINTS", Pending, "Fewer endpoints answer than have to agree.";
     PendingFees = "PENDING_FEES", Pending, "Fees are above the limit.";
     PendingFinality = "PENDING_FINALITY", Pending, "The block is not final yet.";
     PendingInclusion = "PENDING_INCLUSION", Pending, "The transaction is in no block yet.";
@@ -527,6 +529,8 @@ codes! {
     UsageOffline = "USAGE_OFFLINE", Usage, "The command needs the network.";
     UsageOneFile = "USAGE_ONE_FILE", Usage, "An app has one Docker Compose file.";
     UsagePlainHttp = "USAGE_PLAIN_HTTP", Usage, "The address is not https.";
+    InputQuorum = "INPUT_QUORUM", Input, "The number of endpoints that have to agree is malformed.";
+    UsageQuorum = "USAGE_QUORUM", Usage, "More endpoints have to agree than were named.";
     UsageRejectionFile = "USAGE_REJECTION_FILE", Usage, "A builder file cannot reject.";
     UsageSafe = "USAGE_SAFE", Usage, "A value of the Safe transaction is missing.";
     UsageSecondPhase = "USAGE_SECOND_PHASE", Usage, "The second phase names the hash alone.";

@@ -57,7 +57,7 @@ impl Chain {
             }
         }
         let query = history(app);
-        let found = match self.gather(|node| logs::placed(node, &query, |_| false)).await {
+        let found = match self.hear(|node| logs::placed(node, &query, |_| false)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => {
                 return Ok(HashPast::Unknown {
@@ -98,10 +98,7 @@ impl Chain {
         let query = history(app);
         let removed = |log: &Log| log.topics().first() == Some(&A::ComposeHashRemoved::SIGNATURE_HASH);
         let enough = |log: &alloy::rpc::types::Log| removed(&log.inner) && names(&log.inner, hash);
-        let found = match self
-            .gather(|node| logs::within(node, &query, (&enough, requests)))
-            .await
-        {
+        let found = match self.hear(|node| logs::within(node, &query, (&enough, requests))).await {
             Ok(found) => found,
             Err(ChainError::Unavailable { .. }) => return Ok(Search::Unfinished),
             Err(error) => return Err(error),

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::look::RawReceipt;
 use super::read::Replaced;
 use super::rpc::{Ask, Node, RawBlock, Reply};
-use super::{BlockRef, Chain, ChainError};
+use super::{BlockRef, Chain, ChainError, contradiction};
 
 /// Blocks that are asked for at once after an endpoint refused all of them.
 const WINDOW: u64 = 1 << 17;
@@ -66,7 +66,7 @@ struct TooLong(u64);
 
 impl Chain {
     /// Logs of `query`, oldest first, with their blocks; the search goes back from the newest one until `enough` says
-    /// so. Every endpoint that works must tell the same. Two round trips and one more for every 64 blocks with a log;
+    /// so. Every endpoint that gives logs must tell the same. Two round trips and one more for every 64 blocks with a log;
     /// more where endpoints refuse long ranges.
     ///
     /// # Errors
@@ -77,14 +77,18 @@ impl Chain {
         enough: impl Fn(&Log) -> bool + Sync,
     ) -> Result<Vec<PlacedLog>, ChainError> {
         let enough = &enough;
-        let found = self.gather(|node| placed(node, query, enough)).await?;
+        let found = self.hear(|node| placed(node, query, enough)).await?;
         let mut found = found.into_iter();
         let Some((first, mut logs)) = found.next() else {
             return Err(ChainError::NoEndpoint { chain: self.id() });
         };
         for (node, theirs) in found {
             if theirs != logs {
-                return Err(self.contradicted((first, node), "the logs of a contract", query.to));
+                return Err(contradiction(
+                    (first.label(), node.label()),
+                    "the logs of a contract",
+                    query.to,
+                ));
             }
         }
         logs.reverse();
@@ -97,7 +101,7 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub(crate) async fn longest_logs(&self, query: &LogQuery) -> Result<(Vec<PlacedLog>, Option<String>), ChainError> {
-        let found = match self.gather(|node| placed(node, query, |_: &Log| false)).await {
+        let found = match self.hear(|node| placed(node, query, |_: &Log| false)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => return Ok((Vec::new(), Some(whole(&error)))),
             Err(error) => return Err(error),
@@ -127,7 +131,11 @@ impl Chain {
                 return Ok(None);
             };
             if !raw.says_the_same(&other) {
-                return Err(self.contradicted((first, node), "the receipt", place.number));
+                return Err(contradiction(
+                    (first.label(), node.label()),
+                    "the receipt",
+                    place.number,
+                ));
             }
         }
         let logs = raw.logs.iter().filter(|log| !log.removed).map(|log| log.inner.clone());
@@ -137,15 +145,6 @@ impl Chain {
             block,
             logs: logs.collect(),
         }))
-    }
-
-    fn contradicted(&self, (first, second): (&Node, &Node), what: &str, block: u64) -> ChainError {
-        ChainError::Disagreement {
-            first: first.label().to_owned(),
-            second: second.label().to_owned(),
-            what: what.to_owned(),
-            block,
-        }
     }
 }
 

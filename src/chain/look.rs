@@ -136,7 +136,7 @@ impl Chain {
         }
         let head = self.head().await?;
         let earlier = head.number.saturating_sub(TIMED_BLOCKS);
-        let found = self.gather(|node| node.block(Ask::block(earlier))).await?;
+        let found = self.hear(|node| node.block(Ask::block(earlier))).await?;
         let first = found.first().map_or(head.timestamp, |(_, block)| block.timestamp);
         let blocks = u32::try_from(head.number - earlier).unwrap_or(1).max(1);
         Ok(Duration::from_secs(head.timestamp.saturating_sub(first)) / blocks)
@@ -145,14 +145,9 @@ impl Chain {
     /// The block that the asked tag has reached on every endpoint that has it; `None` for depths.
     fn settled(&self, found: &[(&Node, Glance)], finality: Finality) -> Result<Option<u64>, ChainError> {
         let Some(tag) = finality.tag() else { return Ok(None) };
-        let reached = found.iter().filter_map(|(_, glance)| glance.settled).min();
-        match (reached, found.first()) {
-            (None, Some((node, _))) => Err(ChainError::NoFinalityTag {
-                endpoint: node.label().to_owned(),
-                tag,
-            }),
-            _ => Ok(reached),
-        }
+        let settled = found.iter().map(|(node, glance)| (*node, glance.settled));
+        let settled: Vec<(&Node, Option<u64>)> = settled.collect();
+        self.reached(&settled, tag).map(Some)
     }
 
     async fn glance(&self, node: &Node, txs: &[SignedTx], finality: Finality) -> Result<Glance, ChainError> {

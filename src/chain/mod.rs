@@ -4,6 +4,7 @@
 
 mod account;
 mod app;
+mod canonical;
 mod cost;
 mod factory;
 mod fees;
@@ -15,6 +16,7 @@ mod look;
 mod policy;
 mod policy_history;
 mod proof;
+mod quorum;
 mod read;
 mod revert;
 mod rpc;
@@ -28,11 +30,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256, b256, keccak256};
-use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use url::Url;
 
+use self::quorum::Patience;
 use self::rpc::{Ask, Node, RawBlock};
 use crate::http::{Endpoint, Http, RpcTransport};
 
@@ -47,6 +48,7 @@ pub(crate) use logs::{LogQuery, PlacedLog};
 pub use policy::{AppChanges, PolicyChange};
 pub use policy_history::{PolicyEntry, PolicyEvent, PolicyFact, PolicyHistory, PolicyPlace};
 pub use proof::{Proof, ProofFailure, Proved};
+pub use quorum::{Heard, Missing, Quorum, Turnout};
 pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};
 pub use timelock::{
@@ -78,16 +80,17 @@ const GENESIS: &[(u64, B256)] = &[
 /// another machine answers next.
 const BEHIND_TRIES: u32 = 3;
 const BEHIND_WAIT: Duration = Duration::from_millis(200);
-/// First wait before everybody is asked again, doubled each time, and the time after which nobody is: a hiccup should
-/// not end an upgrade, and who waits for long decides so himself.
-const RETRY_WAIT: Duration = Duration::from_millis(250);
-const RETRY_LIMIT: Duration = Duration::from_secs(3);
+/// Blocks by which one endpoint may be behind another where block times do not tell (they tell on every chain but that of
+/// development): blocks spread in less.
+const LAG: u64 = 8;
 
 /// How to reach a chain.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Endpoints; what they say of one block must agree.
     pub endpoints: Vec<Url>,
+    /// How many of them have to answer.
+    pub quorum: Quorum,
     /// The chain id that every endpoint must have.
     pub chain_id: u64,
     /// Test builds only: a known chain id with another genesis is accepted.
@@ -96,11 +99,12 @@ pub struct Options {
 
 /// A chain behind one or more endpoints.
 ///
-/// Every endpoint is asked everything. One that fails is set aside for a while as long as another works; two that
-/// contradict each other about the same block are an error.
+/// Every endpoint is asked everything, and as many as were named have to answer, unless the [`Quorum`] says fewer; two
+/// that contradict each other about the same block are an error.
 #[derive(Debug, Clone)]
 pub struct Chain {
     nodes: Arc<[Node]>,
+    quorum: Quorum,
     id: u64,
     /// How old the newest block may be.
     freshness: Option<Duration>,
@@ -168,6 +172,18 @@ pub enum ChainError {
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Fewer endpoints answered than have to agree; try later.
+    #[error("{answered} of {named} endpoints agree and {needed} have to: {}", told(missing))]
+    TooFew {
+        /// How many answered, and the same.
+        answered: usize,
+        /// How many were named.
+        named: usize,
+        /// How many have to agree.
+        needed: usize,
+        /// Who did not, and why.
+        missing: Vec<Missing>,
     },
     /// An endpoint has another chain id.
     #[error("{endpoint} is chain {found}, not {expected}")]
@@ -267,7 +283,7 @@ impl Chain {
     /// Checks chain id and genesis of every endpoint: one round trip to each.
     ///
     /// # Errors
-    /// No endpoint, a wrong chain, or none that answers.
+    /// No endpoint, a wrong chain, or fewer that answer than have to.
     pub async fn connect(options: &Options, http: &Http) -> Result<Self, ChainError> {
         let nodes = options
             .endpoints
@@ -275,6 +291,7 @@ impl Chain {
             .map(|url| Node::new(RpcTransport::new(http.clone(), Endpoint::new(url.clone()))));
         let chain = Self {
             nodes: nodes.collect(),
+            quorum: options.quorum.clone(),
             id: options.chain_id,
             freshness: if options.allow_unpinned {
                 None
@@ -284,6 +301,7 @@ impl Chain {
             seen: Arc::new(AtomicU64::new(0)),
             guess: Arc::default(),
         };
+        chain.begin_turnout();
         let pinned = GENESIS
             .iter()
             .find(|(id, _)| *id == options.chain_id && !options.allow_unpinned)
@@ -298,87 +316,115 @@ impl Chain {
     /// Reads the chain id of every endpoint again: before signing, sending and proving. One round trip.
     ///
     /// # Errors
-    /// It changed, or no endpoint answers.
+    /// It changed, or too few endpoints answer.
     pub async fn recheck(&self) -> Result<(), ChainError> {
         self.gather(|node| self.check_chain(node)).await?;
         Ok(())
     }
     /// The newest block on which the endpoints agree; never one below an earlier answer. One round trip, with the
-    /// chain id checked again in it, and another one to endpoints that are ahead.
+    /// chain id checked again in it, and another one to endpoints that are ahead. Endpoints that are far apart or have
+    /// different blocks are asked again for a while.
     ///
     /// # Errors
-    /// Every endpoint is stale, behind or silent, or they are on different forks just now.
+    /// Too few endpoints are fresh and answer, or they are on different forks.
     pub async fn head(&self) -> Result<BlockRef, ChainError> {
-        let tops = self.gather(|node| self.top(node)).await?;
+        let mut patience = Patience::new(&self.quorum);
+        loop {
+            let apart = match self.common_head().await? {
+                Common::Head(head) => {
+                    self.seen.fetch_max(head.number, Ordering::Relaxed);
+                    return Ok(head);
+                }
+                apart => apart,
+            };
+            if patience.wait_for_one(&self.quorum).await {
+                continue;
+            }
+            return match apart {
+                Common::Forked { number, missing } => self.below_the_fork(number, missing).await,
+                Common::Behind(missing) => {
+                    let answered = self.nodes.len().saturating_sub(missing.len());
+                    Err(self.too_few(answered, missing))
+                }
+                Common::Head(head) => Ok(head),
+            };
+        }
+    }
+
+    /// One look for the block at the height that all have.
+    async fn common_head(&self) -> Result<Common, ChainError> {
+        let all = self.gather(|node| self.top(node)).await?;
+        let (tops, behind) = self.side_by_side(all);
+        if !behind.is_empty() && tops.len() < self.required() {
+            return Ok(Common::Behind(behind));
+        }
         let Some(lowest) = tops.iter().map(|(_, top)| top.number).min() else {
             return Err(ChainError::NoEndpoint { chain: self.id });
         };
-        let same_height = join_all(tops.iter().map(|(node, top)| block_at(node, *top, lowest))).await;
-        let found: Vec<_> = same_height.into_iter().filter_map(Result::ok).collect();
-        let head = self.agreed(&found)?;
-        self.seen.fetch_max(head.number, Ordering::Relaxed);
-        Ok(head)
+        let same_height = self
+            .gather(|node| {
+                let top = tops.iter().find(|(other, _)| std::ptr::eq(*other, node));
+                let behind = behind.iter().find(|missing| missing.endpoint == node.label());
+                block_at(node, (top.map(|(_, top)| *top), behind), lowest)
+            })
+            .await?;
+        self.agreed(&same_height)
+    }
+
+    /// Those at the height that most blocks were seen at, as many as have to agree; and those that are too far below.
+    /// Where only something is told the lowest counts for all.
+    fn side_by_side<'s>(&self, tops: Vec<(&'s Node, BlockRef)>) -> (Vec<(&'s Node, BlockRef)>, Vec<Missing>) {
+        let near = |high: u64, top: &BlockRef| top.number <= high && top.number.saturating_add(LAG) >= high;
+        let highest = tops.iter().map(|(_, top)| top.number).max().unwrap_or_default();
+        if self.freshness.is_some() || tops.iter().all(|(_, top)| near(highest, top)) {
+            return (tops, Vec::new());
+        }
+        let newest = tops.iter().max_by_key(|(_, top)| top.number);
+        let newest = newest.map_or_else(String::new, |(node, _)| node.label().to_owned());
+        let far = tops.iter().filter(|(_, top)| !near(highest, top));
+        let behind = far.map(|(node, top)| {
+            let number = top.number;
+            Missing::new(
+                node,
+                format!("its newest block is {number}, and that of {newest} is {highest}"),
+            )
+        });
+        let behind: Vec<Missing> = behind.collect();
+        if self.quorum.partial {
+            self.quorum.turnout.miss(&behind, false);
+            return (tops, Vec::new());
+        }
+        let group = |high: u64| tops.iter().filter(move |(_, top)| near(high, top)).copied();
+        let mut heights: Vec<u64> = tops.iter().map(|(_, top)| top.number).collect();
+        heights.sort_unstable_by(|one, other| other.cmp(one));
+        let high = heights.into_iter().find(|high| group(*high).count() >= self.required());
+        (group(high.unwrap_or(highest)).collect(), behind)
+    }
+
+    /// What endpoints with different newest blocks mean: where they agree on one that counts as settled, one of them will
+    /// follow the other; where they do not, one is wrong.
+    async fn below_the_fork(&self, number: u64, missing: Vec<Missing>) -> Result<BlockRef, ChainError> {
+        let settled = Finality::default_for(self.id).depth(number).unwrap_or(number);
+        let found = self.gather(|node| node.block(Ask::block(settled))).await?;
+        match self.agreed(&found)? {
+            Common::Head(block) if self.quorum.partial => {
+                self.quorum.turnout.miss(&missing, false);
+                Ok(block)
+            }
+            Common::Head(_) => {
+                let answered = self.nodes.len().saturating_sub(missing.len());
+                Err(self.too_few(answered, missing))
+            }
+            Common::Forked { .. } | Common::Behind(_) => {
+                let first = found.first().map_or("", |(node, _)| node.label());
+                let second = missing.first().map_or("", |missing| missing.endpoint.as_str());
+                Err(contradiction((first, second), "the block hash", settled))
+            }
+        }
     }
 
     fn guess(&self) -> MutexGuard<'_, Guess> {
         self.guess.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks every endpoint that is not set aside, all at once, and again for a short while when none answers. What
-    /// contradicts or endangers is an error at once; silence is one only when nobody answers.
-    async fn gather<'s, T, F, R>(&'s self, ask: F) -> Result<Vec<(&'s Node, T)>, ChainError>
-    where
-        F: Fn(&'s Node) -> R,
-        R: Future<Output = Result<T, ChainError>>,
-    {
-        let began = Instant::now();
-        let mut wait = RETRY_WAIT;
-        loop {
-            let error = match self.gather_once(&ask).await {
-                Err(error @ ChainError::Unavailable { .. }) => error,
-                other => return other,
-            };
-            wait = rpc::asked_delay(&error).unwrap_or(wait);
-            if began.elapsed() + wait > RETRY_LIMIT {
-                return Err(error);
-            }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
-        }
-    }
-
-    async fn gather_once<'s, T, F, R>(&'s self, ask: &F) -> Result<Vec<(&'s Node, T)>, ChainError>
-    where
-        F: Fn(&'s Node) -> R,
-        R: Future<Output = Result<T, ChainError>>,
-    {
-        let ready: Vec<&Node> = self.nodes.iter().filter(|node| !node.is_aside()).collect();
-        let asked = if ready.is_empty() {
-            self.nodes.iter().collect()
-        } else {
-            ready
-        };
-        let replies = join_all(asked.iter().map(|node| ask(node))).await;
-        let mut found = Vec::new();
-        let mut trouble = None;
-        for (node, reply) in asked.into_iter().zip(replies) {
-            match reply {
-                Ok(value) => {
-                    node.set_aside(false);
-                    found.push((node, value));
-                }
-                Err(error @ (ChainError::Unavailable { .. } | ChainError::Stale { .. })) => {
-                    tracing::warn!(endpoint = node.label(), %error, "endpoint set aside");
-                    node.set_aside(true);
-                    trouble.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if found.is_empty() {
-            return Err(trouble.unwrap_or(ChainError::NoEndpoint { chain: self.id }));
-        }
-        Ok(found)
     }
 
     fn check_id(&self, node: &Node, found: u64) -> Result<(), ChainError> {
@@ -454,31 +500,60 @@ impl Chain {
     }
 
     /// One block, if all have the same.
-    fn agreed(&self, found: &[(&Node, BlockRef)]) -> Result<BlockRef, ChainError> {
+    ///
+    /// # Errors
+    /// One hash with two time stamps.
+    fn agreed(&self, found: &[(&Node, BlockRef)]) -> Result<Common, ChainError> {
         let Some(((first, block), others)) = found.split_first() else {
             return Err(ChainError::NoEndpoint { chain: self.id });
         };
+        let mut missing = Vec::new();
         for (node, other) in others {
             if other.hash != block.hash {
-                let forked = Forked {
-                    number: block.number,
-                    mine: other.hash,
-                    theirs: block.hash,
-                    other: first.label().to_owned(),
-                };
-                return Err(node.unavailable("eth_getBlockByNumber", forked));
-            }
-            if other.timestamp != block.timestamp {
-                return Err(ChainError::Disagreement {
-                    first: first.label().to_owned(),
-                    second: node.label().to_owned(),
-                    what: "timestamp".to_owned(),
-                    block: block.number,
-                });
+                let (number, mine, theirs) = (block.number, other.hash, block.hash);
+                let why = format!(
+                    "its block {number} is {mine}, and that of {} is {theirs}",
+                    first.label()
+                );
+                missing.push(Missing::new(node, why));
+            } else if other.timestamp != block.timestamp {
+                return Err(contradiction((first.label(), node.label()), "timestamp", block.number));
             }
         }
-        Ok(*block)
+        Ok(match missing.is_empty() {
+            true => Common::Head(*block),
+            false => Common::Forked {
+                number: block.number,
+                missing,
+            },
+        })
     }
+}
+
+/// What the endpoints' newest blocks come to.
+enum Common {
+    /// All have this one.
+    Head(BlockRef),
+    /// They have different ones at one height: a fork that settles by itself, or one that is not followed.
+    Forked { number: u64, missing: Vec<Missing> },
+    /// Some are far below the others.
+    Behind(Vec<Missing>),
+}
+
+/// Two endpoints that cannot both be right.
+fn contradiction((first, second): (&str, &str), what: &str, block: u64) -> ChainError {
+    ChainError::Disagreement {
+        first: first.to_owned(),
+        second: second.to_owned(),
+        what: what.to_owned(),
+        block,
+    }
+}
+
+/// Who is missing and why, in one line.
+fn told(missing: &[Missing]) -> String {
+    let each: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    each.join("; ")
 }
 
 /// An endpoint that is behind what another one, or itself, has shown.
@@ -489,22 +564,17 @@ struct Behind {
     seen: u64,
 }
 
-/// Two endpoints with different blocks at one height: a fork that settles by itself, or one that is not followed.
-#[derive(Debug, thiserror::Error)]
-#[error("its block {number} is {mine}, and {other} has {theirs}")]
-struct Forked {
-    number: u64,
-    mine: B256,
-    theirs: B256,
-    other: String,
-}
-
-/// The endpoint's block at a height up to its newest one.
-async fn block_at(node: &Node, top: BlockRef, height: u64) -> Result<(&Node, BlockRef), ChainError> {
-    if top.number == height {
-        return Ok((node, top));
+/// The endpoint's block at a height up to its newest one, `None` where that is not known; one that is far below has none.
+async fn block_at(
+    node: &Node,
+    (top, behind): (Option<BlockRef>, Option<&Missing>),
+    height: u64,
+) -> Result<BlockRef, ChainError> {
+    match (top, behind) {
+        (Some(top), _) if top.number == height => Ok(top),
+        (None, Some(behind)) => Err(node.unavailable("eth_getBlockByNumber", behind.why.clone())),
+        _ => node.block(Ask::block(height)).await,
     }
-    Ok((node, node.block(Ask::block(height)).await?))
 }
 
 /// How old the newest block of a chain may be; chains without a rule of their own get Ethereum's.

@@ -61,6 +61,8 @@ pub(super) enum Said {
 pub(super) struct Newest {
     pub(super) said: Said,
     pub(super) transaction: B256,
+    /// How many endpoints tell of it.
+    pub(super) told: usize,
 }
 
 impl AppChanges {
@@ -359,13 +361,14 @@ impl fmt::Display for AppChanges {
 }
 
 impl Chain {
-    /// The newest event about what a change sets, if it is found.
-    pub(super) async fn newest_event(
+    /// The newest event about what a change sets, of each endpoint that tells of one; the newest of all first. They are
+    /// hints: what a transaction did is shown by its receipt.
+    pub(super) async fn newest_events(
         &self,
         app: Address,
         change: PolicyChange,
         head: BlockRef,
-    ) -> Result<Option<Newest>, ChainError> {
+    ) -> Result<Vec<Newest>, ChainError> {
         let query = LogQuery {
             address: app,
             topics: change.topics(),
@@ -373,19 +376,29 @@ impl Chain {
             to: head.number,
         };
         let enough = |log: &Log| change.said(log).is_some();
-        let found = self.gather(|node| logs::newest_first(node, &query, enough)).await?;
-        // A pruned endpoint knows less: the newest event of all is the one that counts, and the state decides anyway.
+        let found = self.hear(|node| logs::newest_first(node, &query, enough)).await?;
+        // A pruned endpoint knows less: the newest event of all counts first, and the state decides anyway.
         let newest = found.into_iter().filter_map(|(_, logs)| {
             logs.into_iter().find_map(|log| {
                 let place = (log.block_number?, log.log_index?);
                 let newest = Newest {
                     said: change.said(&log)?,
                     transaction: log.transaction_hash?,
+                    told: 1,
                 };
                 Some((place, newest))
             })
         });
-        Ok(newest.max_by_key(|(place, _)| *place).map(|(_, newest)| newest))
+        let mut newest: Vec<_> = newest.collect();
+        newest.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
+        let mut events: Vec<Newest> = Vec::new();
+        for (_, event) in newest {
+            match events.iter_mut().find(|known| known.transaction == event.transaction) {
+                Some(known) => known.told += 1,
+                None => events.push(event),
+            }
+        }
+        Ok(events)
     }
 
     /// The first of the changes that is not in force after `block`, and the endpoints that agree on it. One round trip.

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::fees::GENEROUS_GAS;
 use super::look::RawReceipt;
-use super::policy::{AppChanges, PolicyChange, Said};
+use super::policy::{AppChanges, Newest, PolicyChange, Said};
+use super::quorum::Missing;
 use super::read::reason;
 use super::rpc::{Ask, Node, RawBlock, Replies, Reply};
-use super::{BlockRef, Chain, ChainError, Finality};
+use super::{BlockRef, Chain, ChainError, Finality, contradiction};
 
 /// What commit may rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Proof {
     pub finality: Finality,
     /// Endpoints that agreed, scheme and host.
     pub endpoints: Vec<String>,
+    /// How many were named; not known of proofs that were made before it was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<u64>,
 }
 
 /// One change that is proved.
@@ -53,6 +57,13 @@ impl Proof {
             app: self.app,
             changes: self.changes.iter().map(|proved| proved.change).collect(),
         }
+    }
+
+    /// How many of how many endpoints agreed, and which.
+    pub fn said_by(&self) -> String {
+        let named = self.named.map(|named| format!(" of {named}"));
+        let (count, names) = (self.endpoints.len(), self.endpoints.join(", "));
+        format!("{count}{}: {names}", named.unwrap_or_default())
     }
 }
 
@@ -185,7 +196,7 @@ struct Agreed {
     receipt: RawReceipt,
     block: BlockRef,
     head: BlockRef,
-    /// Every endpoint shows it.
+    /// As many endpoints show it as have to agree.
     complete: bool,
     /// Every endpoint says that the changes are in force after that block; otherwise it is not known yet.
     holds: bool,
@@ -222,14 +233,15 @@ impl Chain {
         } else {
             self.missing(wanted, block).await?
         };
-        if let Some(change) = missing {
-            return Err(claim.no_effect(change, "the app's state after that block does not show it"));
-        }
+        // What some endpoints do not show is not known to have happened, so nothing it did is missing.
         if !agreed.complete {
             return Err(ProofFailure::NotSettled { transaction });
         }
-        let (undone, endpoints) = if agreed.head == *block {
-            (None, endpoints)
+        if let Some(change) = missing {
+            return Err(claim.no_effect(change, "the app's state after that block does not show it"));
+        }
+        let (undone, there) = if agreed.head == *block {
+            (None, endpoints.clone())
         } else {
             self.missing(wanted, &agreed.head).await?
         };
@@ -238,6 +250,11 @@ impl Chain {
                 change,
                 block: block.number,
             });
+        }
+        let said_all = |label: &&String| endpoints.contains(label) && there.contains(label);
+        let endpoints: Vec<String> = agreed.endpoints.iter().filter(said_all).cloned().collect();
+        if endpoints.len() < self.required() {
+            return Err(ProofFailure::NotSettled { transaction });
         }
         Ok(Proof {
             chain_id: self.id(),
@@ -249,11 +266,8 @@ impl Chain {
             gas_used: Some(receipt.gas_used.to()),
             head: agreed.head,
             finality,
-            endpoints: agreed
-                .endpoints
-                .into_iter()
-                .filter(|label| endpoints.contains(label))
-                .collect(),
+            endpoints,
+            named: self.count_named(),
         })
     }
 
@@ -267,16 +281,20 @@ impl Chain {
         if let Some(change) = self.missing(wanted, &head).await?.0 {
             return Err(ProofFailure::NotInForce { change });
         }
-        if let Some(transaction) = self.changed_by(wanted, head).await {
+        for Newest { transaction, told, .. } in self.changed_by(wanted, head).await {
+            let hint = told < self.required();
             match self.prove(transaction, wanted, finality).await {
-                // Several transactions made the changes; the state says that all of them are in force.
-                Err(ProofFailure::NoEffect { change, .. }) if wanted.changes.first() != Some(&change) => {}
+                // Several transactions made the changes, or an endpoint named one that did not: the state says that all
+                // of them are in force.
+                Err(ProofFailure::NoEffect { change, .. }) if hint || wanted.changes.first() != Some(&change) => {}
+                Err(ProofFailure::Reverted { .. }) if hint => {}
+                Err(ProofFailure::NotSettled { .. }) if hint && !self.is_anywhere(transaction).await? => {}
                 proved => return proved,
             }
         }
         let block = self.settled_block(head, finality).await?;
         let (missing, endpoints) = self.missing(wanted, &block).await?;
-        if missing.is_some() {
+        if missing.is_some() || endpoints.len() < self.required() {
             return Err(ProofFailure::NotSettled {
                 transaction: B256::ZERO,
             });
@@ -296,21 +314,38 @@ impl Chain {
             head,
             finality,
             endpoints,
+            named: self.count_named(),
         })
     }
 
-    /// The transaction that made the first of the changes last.
-    async fn changed_by(&self, wanted: &AppChanges, head: BlockRef) -> Option<B256> {
-        let first = wanted.changes.first()?;
-        match self.newest_event(wanted.app, *first, head).await {
-            Ok(found) => found
-                .filter(|newest| newest.said == Said::Made)
-                .map(|newest| newest.transaction),
+    /// Transactions that may have made the first of the changes last, as far as any endpoint tells of them.
+    async fn changed_by(&self, wanted: &AppChanges, head: BlockRef) -> Vec<Newest> {
+        let Some(first) = wanted.changes.first() else {
+            return Vec::new();
+        };
+        match self.newest_events(wanted.app, *first, head).await {
+            Ok(found) => found.into_iter().filter(|newest| newest.said == Said::Made).collect(),
             Err(error) => {
                 tracing::warn!(%error, "the transaction that made the change was not found");
-                None
+                Vec::new()
             }
         }
+    }
+
+    /// Whether any endpoint shows a receipt of the transaction. One round trip.
+    async fn is_anywhere(&self, transaction: B256) -> Result<bool, ChainError> {
+        let ask = [RawReceipt::ask(transaction)];
+        let found = self
+            .gather(|node| {
+                let ask = ask.clone();
+                async move { node.ask(&ask).await?.take::<Option<RawReceipt>>() }
+            })
+            .await?;
+        Ok(found.iter().any(|(_, receipt)| receipt.is_some()))
+    }
+
+    fn count_named(&self) -> Option<u64> {
+        u64::try_from(self.nodes.len()).ok()
     }
 
     /// A receipt on which the endpoints agree, in a canonical block that `finality` covers.
@@ -318,7 +353,7 @@ impl Chain {
         let found = self.gather(|node| self.evidence(node, claim)).await?;
         let transaction = claim.transaction;
         let unsettled = || ProofFailure::NotSettled { transaction };
-        let (receipt, place) = self.common_receipt(&found)?.ok_or_else(unsettled)?;
+        let (receipt, place) = self.common_receipt(&found).await?.ok_or_else(unsettled)?;
         let head = found
             .iter()
             .map(|(_, evidence)| evidence.head)
@@ -326,7 +361,7 @@ impl Chain {
             .ok_or_else(unsettled)?;
         let covered = match claim.finality.depth(head.number) {
             Some(depth) => depth,
-            None => lowest_tag(&found, claim.finality)?,
+            None => self.lowest_tag(&found, claim.finality)?,
         };
         if place.0 > covered.min(head.number) {
             return Err(unsettled());
@@ -343,7 +378,7 @@ impl Chain {
             block,
             head,
             holds: guessed.is_some_and(|(_, holds)| holds),
-            complete: found.iter().all(|(_, evidence)| evidence.receipt.is_some()),
+            complete: self.is_shown(&found, transaction),
             endpoints: found.iter().map(|(node, _)| node.label().to_owned()).collect(),
         })
     }
@@ -373,29 +408,60 @@ impl Chain {
         })
     }
 
+    /// Whether as many endpoints show the receipt as have to agree.
+    fn is_shown(&self, found: &[(&Node, Evidence)], transaction: B256) -> bool {
+        let without = found.iter().filter(|(_, evidence)| evidence.receipt.is_none());
+        let why = format!("it shows no receipt of transaction {transaction}");
+        let missing: Vec<Missing> = without.map(|(node, _)| Missing::new(node, why.as_str())).collect();
+        let complete = found.len().saturating_sub(missing.len()) >= self.required();
+        self.quorum.turnout.miss(&missing, true);
+        complete
+    }
+
     /// The receipt that all endpoints show which show one; `None`: none, or it is not in one block yet.
-    fn common_receipt(&self, found: &[(&Node, Evidence)]) -> Result<Option<(RawReceipt, Place)>, ChainError> {
+    async fn common_receipt(&self, found: &[(&Node, Evidence)]) -> Result<Option<(RawReceipt, Place)>, ChainError> {
         let mut shown = found
             .iter()
-            .filter_map(|(node, evidence)| Some((node, evidence.receipt.as_ref()?)));
+            .filter_map(|(node, evidence)| Some((*node, evidence.receipt.as_ref()?)));
         let Some((first, receipt)) = shown.next() else {
             return Ok(None);
         };
         let Some(place) = receipt.place() else { return Ok(None) };
         for (node, other) in shown {
-            if other.place() != Some(place) {
-                return Ok(None);
+            match other.place() {
+                Some(theirs) if theirs == place => {}
+                Some(theirs) => {
+                    self.judge_places((first, place), (node, theirs), receipt.transaction_hash)
+                        .await?;
+                    return Ok(None);
+                }
+                None => return Ok(None),
             }
             if !receipt.says_the_same(other) {
-                return Err(ChainError::Disagreement {
-                    first: first.label().to_owned(),
-                    second: node.label().to_owned(),
-                    what: "the receipt".to_owned(),
-                    block: place.0,
-                });
+                return Err(contradiction((first.label(), node.label()), "the receipt", place.0));
             }
         }
         Ok(Some((receipt.clone(), place)))
+    }
+
+    /// Two endpoints have one transaction in different blocks. One follows the other, unless their chains differ for good.
+    async fn judge_places(
+        &self,
+        (first, mine): (&Node, Place),
+        (second, theirs): (&Node, Place),
+        transaction: B256,
+    ) -> Result<(), ChainError> {
+        self.one_block(mine.0.min(theirs.0)).await?;
+        let why = format!(
+            "it has transaction {transaction} in block {} ({}), and {} in block {} ({})",
+            theirs.0,
+            theirs.1,
+            first.label(),
+            mine.0,
+            mine.1
+        );
+        self.quorum.turnout.miss(&[Missing::new(second, why)], true);
+        Ok(())
     }
 
     /// The block at the receipt's height, if it is the receipt's block everywhere. No round trip when it is the head.
@@ -404,48 +470,18 @@ impl Chain {
         found: &[(&Node, Evidence)],
         (number, hash): Place,
     ) -> Result<Option<BlockRef>, ChainError> {
-        let heads = found.iter().map(|(_, evidence)| evidence.head);
-        let blocks: Vec<Option<BlockRef>> = if heads.clone().all(|head| head.number == number) {
-            heads.map(Some).collect()
-        } else {
-            let asked = self.gather(|node| node.block_if_there(Ask::block(number))).await?;
-            asked.into_iter().map(|(_, block)| block).collect()
-        };
-        let all = blocks
-            .iter()
-            .all(|block| block.is_some_and(|block| block.hash == hash && block.number == number));
-        Ok(blocks.first().copied().flatten().filter(|_| all))
-    }
-
-    /// Hash of the block at this height, where every endpoint that answers names the same. One round trip.
-    ///
-    /// # Errors
-    /// No endpoint answered.
-    pub async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
-        let asked = self.gather(|node| node.block_if_there(Ask::block(number))).await?;
-        let mut hashes = asked.iter().map(|(_, block)| block.map(|block| block.hash));
-        let first = hashes.next().flatten();
-        Ok(first.filter(|_| hashes.all(|hash| hash == first)))
-    }
-
-    /// A block that `finality` covers at `head`.
-    pub(super) async fn settled_block(&self, head: BlockRef, finality: Finality) -> Result<BlockRef, ChainError> {
-        let ask = match (finality.tag(), finality.depth(head.number)) {
-            (Some(tag), _) => Ask::block_at(tag),
-            (None, Some(number)) if number < head.number => Ask::block(number),
-            (None, _) => return Ok(head),
-        };
-        let found = self.gather(|node| node.block(ask.clone())).await?;
-        let lowest = found
-            .into_iter()
-            .map(|(_, block)| block)
-            .min_by_key(|block| block.number);
-        lowest.ok_or(ChainError::NoEndpoint { chain: self.id() })
+        let mut heads = found.iter().map(|(_, evidence)| evidence.head);
+        let head = found.first().map(|(_, evidence)| evidence.head);
+        let is_it = |block: &BlockRef| block.number == number && block.hash == hash;
+        if heads.all(|head| is_it(&head)) {
+            return Ok(head);
+        }
+        Ok(self.one_block(number).await?.filter(is_it))
     }
 
     /// Replays a failed transaction on the state before its block; the receipt does not hold the reason.
     async fn why_reverted(&self, transaction: B256, block: BlockRef) -> String {
-        let replayed = self.gather(|node| replay(node, transaction, block)).await;
+        let replayed = self.hear(|node| replay(node, transaction, block)).await;
         let reasons = replayed.into_iter().flatten().filter_map(|(_, reason)| reason);
         reasons
             .into_iter()
@@ -483,17 +519,14 @@ async fn replay(node: &Node, transaction: B256, block: BlockRef) -> Result<Optio
     })
 }
 
-fn lowest_tag(found: &[(&Node, Evidence)], finality: Finality) -> Result<u64, ChainError> {
-    let reached = found.iter().filter_map(|(_, evidence)| evidence.settled).min();
-    reached.ok_or_else(|| ChainError::NoFinalityTag {
-        endpoint: found
-            .first()
-            .map_or_else(String::new, |(node, _)| node.label().to_owned()),
-        tag: finality.tag().unwrap_or_default(),
-    })
-}
-
 impl Chain {
+    /// The block that the asked tag has reached everywhere; those that do not offer the tag do not count as agreeing.
+    fn lowest_tag(&self, found: &[(&Node, Evidence)], finality: Finality) -> Result<u64, ChainError> {
+        let settled = found.iter().map(|(node, evidence)| (*node, evidence.settled));
+        let settled: Vec<(&Node, Option<u64>)> = settled.collect();
+        self.reached(&settled, finality.tag().unwrap_or_default())
+    }
+
     /// The logs in which the receipt shows the changes. What only some endpoints show is not settled.
     async fn shown(&self, claim: &Claim<'_>, agreed: &Agreed) -> Result<Vec<Proved>, ProofFailure> {
         let Agreed { receipt, block, .. } = agreed;

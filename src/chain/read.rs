@@ -214,6 +214,12 @@ impl Chain {
     pub(crate) async fn read(&self, block: &BlockRef, questions: &[Question]) -> Result<Reading, ChainError> {
         let found = self.gather(|node| node.facts(block, questions)).await?;
         let endpoints = found.iter().map(|(node, _)| node.label().to_owned()).collect();
+        let few = self.required().min(found.len());
+        let offered = |index: usize| {
+            let facts = found.iter().filter_map(|(_, facts)| facts.get(index));
+            facts.filter(|fact| !matches!(fact, Fact::NotOffered)).count() >= few
+        };
+        let offered: Vec<bool> = (0..questions.len()).map(offered).collect();
         let mut found = found.into_iter();
         let Some((first, mut facts)) = found.next() else {
             return Err(ChainError::NoEndpoint { chain: self.id() });
@@ -231,6 +237,12 @@ impl Chain {
                 if matches!(fact, Fact::NotOffered) {
                     *fact = other;
                 }
+            }
+        }
+        // What only some answer is not agreed on.
+        for (fact, offered) in facts.iter_mut().zip(offered) {
+            if !offered {
+                *fact = Fact::NotOffered;
             }
         }
         Ok(Reading {

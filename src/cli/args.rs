@@ -41,6 +41,7 @@ fn after_help() -> String {
          PHALA_CLOUD_API_KEY     API key of the workspace that owns the CVM\n  \
          PHALA_CLOUD_API_PREFIX  API address [default: {}]\n  \
          ETH_RPC_URL             JSON-RPC endpoint, when no --rpc-url is given\n  \
+         ETH_RPC_QUORUM          how many endpoints have to agree, when no --quorum is given\n  \
          SAFE_TRANSACTION_SERVICE_API_KEY\n                          \
          API key of the Safe Transaction Service; it answers slowly without one\n  \
          NO_COLOR                no colour\n  \
@@ -293,6 +294,9 @@ pub(super) struct Reach {
     /// JSON-RPC endpoint; repeat it, and endpoints must agree [env: ETH_RPC_URL]
     #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
     pub(super) rpc_url: Vec<Url>,
+    /// How many of the endpoints have to agree [default: all that were named] [env: ETH_RPC_QUORUM]
+    #[arg(long, value_name = "N", help_heading = "Chain", value_parser = values::whole::<usize>(1..))]
+    pub(super) quorum: Option<usize>,
     /// How long to wait in all, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration, help_heading = "Chain")]
     pub(super) timeout: Duration,
@@ -479,6 +483,7 @@ impl Reach {
     pub(super) const fn to(rpc_url: Vec<Url>, timeout: Duration) -> Self {
         Self {
             rpc_url,
+            quorum: None,
             timeout,
             #[cfg(feature = "failpoints")]
             allow_unpinned_chain: false,

@@ -103,7 +103,8 @@ fn start(cli: Cli, args: Vec<OsString>, env: Environment) -> Exit {
         (cli.command.name(), (cli.global.accept, cli.global.base_tx)),
     ));
     let ended = defect::caught(|| drive(cli.command, &session));
-    let report = ended.unwrap_or_else(|error| session.failed(&error));
+    let mut report = ended.unwrap_or_else(|error| session.failed(&error));
+    session.tell_endpoints(&mut report);
     finish(&session.out, report)
 }
 

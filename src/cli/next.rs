@@ -16,8 +16,9 @@ use crate::text::{self, Word};
 /// The program's name in commands.
 const PROGRAM: &str = "countersign";
 /// Options that the steps after this one need as well, where they know them; a value follows each.
-const CARRIED: [&str; 8] = [
+const CARRIED: [&str; 9] = [
     "--rpc-url",
+    "--quorum",
     "--confirmations",
     "--finality",
     "--timeout",

@@ -254,12 +254,18 @@ impl Report {
 
     /// Tells the verdict beside the command's own result.
     pub(super) fn set_verdict(&mut self, verdict: &upgrade::Verdict) {
-        let told = serde_json::to_value(verdict).unwrap_or_default();
+        self.set_data("verdict", verdict);
+    }
+
+    /// Tells something beside the command's own result.
+    pub(super) fn set_data(&mut self, name: &str, value: &impl Serialize) {
+        let told = serde_json::to_value(value).unwrap_or_default();
         match &mut self.data {
             Some(Value::Object(data)) => {
-                data.insert("verdict".to_owned(), told);
+                data.insert(name.to_owned(), told);
             }
-            other => *other = Some(serde_json::json!({ "verdict": told })),
+            Some(_) => {}
+            none @ None => *none = Some(serde_json::json!({ name: told })),
         }
     }
 

@@ -19,6 +19,7 @@ use super::next::{Typed, commit_provision};
 use super::output::Output;
 use super::report::{self, Report, certain};
 use super::settings::{self, Environment, ROOT, Settings};
+use crate::chain::Turnout;
 use crate::cloud::{ApiVersion, Client, Options};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -28,7 +29,7 @@ use crate::safe::service::Service;
 use crate::signer::Source;
 use crate::upgrade::{
     self, Acceptance, Document, Effect, Effects, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State,
-    Subject, Upgrade, UpgradeError, World,
+    Subject, Upgrade, UpgradeError, Warning, World,
 };
 
 /// Effects of an upgrade whose journal cannot be read.
@@ -49,6 +50,8 @@ pub(super) struct Session {
     command: &'static str,
     accepted: Vec<Acceptance>,
     base_tx: Option<B256>,
+    /// Which endpoints answered.
+    turnout: Turnout,
     dir: Mutex<Option<PathBuf>>,
     /// The proposal, where the run is about one by itself.
     file: Mutex<Option<PathBuf>>,
@@ -91,6 +94,7 @@ impl Session {
             command,
             accepted,
             base_tx,
+            turnout: Turnout::default(),
             dir: Mutex::new(None),
             file: Mutex::new(None),
         }
@@ -138,6 +142,7 @@ impl Session {
         let mut settings = Settings::gather(typed, &self.env)?;
         settings.agree(&self.accepted);
         settings.base_tx = self.base_tx;
+        settings.quorum.turnout = self.turnout.clone();
         Ok(settings)
     }
 
@@ -334,6 +339,31 @@ impl Session {
         report
     }
 
+    /// Tells which endpoints agreed, and which were missing in what was read.
+    pub(super) fn tell_endpoints(&self, report: &mut Report) {
+        let Some(heard) = self.turnout.heard() else { return };
+        report.set_data("endpoints", &heard);
+        if report.exit == Exit::Pending && report.code != Code::PendingEndpoints {
+            for missing in &heard.missing {
+                report.message = format!("{}; {missing}", report.message);
+            }
+        }
+        if !heard.short {
+            return;
+        }
+        for missing in &heard.missing {
+            let text = format!(
+                "not checked at {}, where {} of {} endpoints have to agree: {}",
+                missing.endpoint, heard.needed, heard.named, missing.why
+            );
+            report.page.line(&text);
+            report.warnings.push(Warning {
+                code: Code::EndpointMissing,
+                text,
+            });
+        }
+    }
+
     /// The report of a failure, with what the journal knows of effects.
     pub(super) fn failed(&self, error: &CliError) -> Report {
         let mut report = failure::report(error, self.command, &self.typed());
@@ -407,6 +437,7 @@ impl Outside<'_> {
             cloud: &self.cloud,
             http: &self.http,
             endpoints: &self.endpoints,
+            quorum: &self.settings.quorum,
             services: &self.settings.services,
             reached: Reached::default(),
             allow_unpinned: self.settings.allow_unpinned,

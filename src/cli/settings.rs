@@ -21,7 +21,7 @@ use super::error::CliError;
 use super::failure::Next;
 use super::values;
 pub(super) use super::workload::workload;
-use crate::chain::{FeePolicy, PolicyChange};
+use crate::chain::{FeePolicy, PolicyChange, Quorum};
 use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::code::Code;
 use crate::compose::Changes;
@@ -45,6 +45,7 @@ const MAX_PROJECT: u64 = 64 * 1024;
 const API_KEY: &str = "PHALA_CLOUD_API_KEY";
 const API_PREFIX: &str = "PHALA_CLOUD_API_PREFIX";
 const RPC_URL: &str = "ETH_RPC_URL";
+const RPC_QUORUM: &str = "ETH_RPC_QUORUM";
 const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
 const NO_COLOR: &str = "NO_COLOR";
 const HOME: &str = "HOME";
@@ -266,6 +267,8 @@ pub(super) struct Settings {
     pub(super) api_key: Option<ApiKey>,
     pub(super) services: Services,
     pub(super) endpoints: Vec<Sourced<Url>>,
+    /// How many of them have to agree.
+    pub(super) quorum: Quorum,
     pub(super) signer: Option<Source>,
     pub(super) unlock: Unlock,
     pub(super) limits: Limits,
@@ -303,11 +306,13 @@ impl Settings {
         let signer = key.and_then(|key| key.signer.clone());
         // Said here, before anything happens for a key that cannot be reached.
         signer.as_ref().map_or(Ok(()), Source::check_built)?;
+        let endpoints = endpoints(typed.reach, env)?;
         Ok(Self {
             prefix: prefix(env)?,
             api_key: api_key(env)?,
             services: services(typed.notices, env)?,
-            endpoints: endpoints(typed.reach, env)?,
+            quorum: quorum((typed.reach, endpoints.len()), env)?,
+            endpoints,
             signer,
             unlock: Unlock {
                 password_file: key.and_then(|key| key.password_file.clone()),
@@ -376,13 +381,42 @@ fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url
             origin: Origin::Variable(RPC_URL),
         }]);
     }
-    Ok(typed
-        .iter()
-        .map(|url| Sourced {
-            value: url.clone(),
-            origin: Origin::Flag("--rpc-url"),
-        })
-        .collect())
+    let mut named: Vec<Sourced<Url>> = Vec::new();
+    for url in typed {
+        // One that is named twice would agree with itself.
+        if named.iter().all(|known| known.value != *url) {
+            named.push(Sourced {
+                value: url.clone(),
+                origin: Origin::Flag("--rpc-url"),
+            });
+        }
+    }
+    Ok(named)
+}
+
+/// How many of the endpoints have to agree, and until when one that is missing is waited for.
+fn quorum((reach, named): (Option<&Reach>, usize), env: &Environment) -> Result<Quorum, CliError> {
+    let typed = reach.and_then(|reach| reach.quorum);
+    let told = env.text(RPC_QUORUM).filter(|_| typed.is_none() && reach.is_some());
+    let told = told.map(|text| values::whole::<usize>(1..)(&text)).transpose();
+    let needed = typed.or(told.map_err(|why| CliError::Input {
+        code: Code::InputQuorum,
+        message: format!("`{RPC_QUORUM}` is not {why}"),
+        hint: format!("set `{RPC_QUORUM}` to how many endpoints have to agree, or leave it out: then all have to"),
+    })?);
+    if let Some(needed) = needed.filter(|needed| named > 0 && *needed > named) {
+        return Err(CliError::Usage {
+            code: Code::UsageQuorum,
+            message: format!("{needed} endpoints have to agree, and {named} were named"),
+            hint: "name more endpoints with --rpc-url, or let fewer agree with --quorum".to_owned(),
+            next: Next::Again,
+        });
+    }
+    Ok(Quorum {
+        needed,
+        until: reach.and_then(|reach| tokio::time::Instant::now().checked_add(reach.timeout)),
+        ..Quorum::default()
+    })
 }
 
 /// An http or https address; the text is not repeated, since it may hold a key. A line break at its end is none of it:

@@ -17,6 +17,11 @@ const REQUESTS: u32 = 20;
 pub(super) enum Baseline {
     /// The app allows its hash.
     Proven,
+    /// The endpoints that answered say that the app allows its hash, and they are fewer than have to agree.
+    NotChecked {
+        /// Who is missing and why, for people.
+        missing: Vec<String>,
+    },
     /// The app allowed it once and took it away.
     Revoked {
         /// Transaction in which an event names it.
@@ -57,7 +62,11 @@ impl Baseline {
             });
         };
         if app.running_allowed == Some(true) {
-            return Ok(Self::Proven);
+            let missing: Vec<String> = chain.missing_now().iter().map(ToString::to_string).collect();
+            return Ok(match missing.is_empty() {
+                true => Self::Proven,
+                false => Self::NotChecked { missing },
+            });
         }
         let past = chain.hash_past(app, B256::from(*before.as_bytes()), hints).await?;
         Ok(match past {
@@ -65,6 +74,17 @@ impl Baseline {
             HashPast::Never => Self::Never,
             HashPast::Unknown { why } => Self::Unknown { why },
         })
+    }
+
+    /// What of it could not be checked, one line each.
+    pub(super) fn not_checked(&self, plan: &Plan) -> Vec<String> {
+        let before = plan.code.as_ref().map(super::plan::CodeChange::told_current_hash);
+        let (Self::NotChecked { missing }, Some(before)) = (self, before) else {
+            return Vec::new();
+        };
+        let each = missing.iter();
+        each.map(|missing| format!("whether the app allows {before}, what the change is shown against, at {missing}"))
+            .collect()
     }
 
     /// Whether the fields that do not change need not be read: somebody approved them before.
@@ -76,7 +96,7 @@ impl Baseline {
     pub(super) fn finding(&self, plan: &Plan) -> Option<Finding> {
         let before = plan.code.as_ref().map(super::plan::CodeChange::told_current_hash)?;
         match self {
-            Self::Proven | Self::Nothing => None,
+            Self::Proven | Self::NotChecked { .. } | Self::Nothing => None,
             Self::Revoked { transaction } => Some(Finding::note(
                 Code::BaseRevoked,
                 format!(

@@ -341,6 +341,7 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
         ("block time", block_time(proof.block.timestamp)),
         ("still in force at block", proof.head.number.to_string()),
         ("settled by", format!("{:?}", proof.finality)),
+        ("endpoints that agree", proof.said_by()),
     ];
     let code = evidence.cvm.map(|cvm| {
         let before = evidence.previous_compose_hash.map(|hash| hash.to_string());

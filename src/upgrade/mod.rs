@@ -75,7 +75,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256, U256};
 use url::Url;
 
-use crate::chain::{Chain, FeePolicy, Finality, PolicyChange};
+use crate::chain::{Chain, FeePolicy, Finality, PolicyChange, Quorum};
 use crate::cloud::{Client, CvmId, Patch};
 use crate::code::Code;
 use crate::fsutil::point;
@@ -214,6 +214,8 @@ pub struct World<'a> {
     pub http: &'a Http,
     /// JSON-RPC endpoints.
     pub endpoints: &'a [Url],
+    /// How many of them have to agree.
+    pub quorum: &'a Quorum,
     /// Safe Transaction Services that may be asked.
     pub services: &'a Services,
     /// The chain, once it was reached.
@@ -272,6 +274,7 @@ impl World<'_> {
         }
         let options = crate::chain::Options {
             endpoints: self.endpoints.to_vec(),
+            quorum: self.quorum.clone(),
             chain_id,
             allow_unpinned: self.allow_unpinned,
         };

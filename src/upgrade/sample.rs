@@ -142,6 +142,7 @@ pub(super) fn proof(transaction: B256) -> Proof {
         head: block(3),
         finality: Finality::Confirmations(1),
         endpoints: vec!["http://127.0.0.1".to_owned()],
+        named: None,
     }
 }
 

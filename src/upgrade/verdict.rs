@@ -302,6 +302,7 @@ pub(super) fn of_plan(plan: &Plan, base: &Baseline, (trust, accepted): (&Trust, 
             findings.push(unverifiable(code.told_current_hash()));
             not_checked.push(NOT_RECOMPUTED.to_owned());
         }
+        not_checked.extend(base.not_checked(plan));
         not_checked.push(PAST.to_owned());
     }
     if let Some(safe) = &plan.safe {
@@ -345,6 +346,7 @@ fn of_app(one: &Proposal, known: Option<&AppKnown>) -> (Vec<Finding>, Vec<String
         let pins = super::approve::check_pins(plan, &known.state);
         findings.extend(pins.err().as_ref().and_then(Finding::of));
         findings.extend(known.base.finding(plan));
+        not_checked.extend(known.base.not_checked(plan));
         for hash in added(one) {
             findings.extend(known.past.finding(hash));
             if known.past == Past::NotKnown {

@@ -39,6 +39,7 @@ impl Run<'_> {
         let mut watch = Watch::new(finality);
         let mut retry = RETRY_WAIT;
         let mut told: Option<InclusionAt> = None;
+        let mut trouble;
         loop {
             let txs = self.upgrade.state().signed.clone();
             let Some(nonce) = txs.last().map(|tx| tx.request.nonce) else {
@@ -46,11 +47,13 @@ impl Run<'_> {
             };
             let action = match chain.look(&txs, finality).await {
                 Ok(sighting) => {
+                    trouble = None;
                     retry = RETRY_WAIT;
                     watch.step(&sighting, nonce, began.elapsed())
                 }
                 Err(error) if is_final(&error) => return Err(error.into()),
                 Err(error) => {
+                    trouble = too_few(&error);
                     self.tell(&format!("{error}; asking again"));
                     retry = (retry * 2).min(RETRY_WAIT_MAX);
                     WatchAction::Wait(retry)
@@ -74,7 +77,8 @@ impl Run<'_> {
                 WatchAction::Gone => return self.lose(&chain).await,
             };
             if !self.sleep(pause).await {
-                return Ok(Outcome::Pending(self.pending_transaction(&txs, told)));
+                let usual = || self.pending_transaction(&txs, told);
+                return Ok(Outcome::Pending(trouble.unwrap_or_else(usual)));
             }
         }
     }
@@ -88,11 +92,17 @@ impl Run<'_> {
             .await?
             .clamp(Duration::from_millis(100), Duration::from_secs(4));
         let mut news = None;
+        let mut trouble;
         loop {
             if self.upgrade.state().proof().is_some() {
                 return Ok(Outcome::Reached);
             }
-            let missing = match chain.prove_state(&changes, self.finality(chain.id())).await {
+            let proved = chain.prove_state(&changes, self.finality(chain.id())).await;
+            trouble = match &proved {
+                Err(ProofFailure::Chain(error)) => too_few(error),
+                _ => None,
+            };
+            let missing = match proved {
                 Ok(proof) => match self.take_proof(&chain, proof).await? {
                     None => return Ok(Outcome::Reached),
                     Some(pending) => pending.code == Code::PendingApproval,
@@ -119,7 +129,7 @@ impl Run<'_> {
                 }
             }
             if !self.sleep(pause).await {
-                return Ok(Outcome::Pending(news.unwrap_or_else(|| Pending {
+                return Ok(Outcome::Pending(trouble.or(news).unwrap_or_else(|| Pending {
                     code: Code::PendingApproval,
                     what: format!("on {} this is not in force yet: {}", changes.app, changes),
                 })));
@@ -463,8 +473,16 @@ impl Run<'_> {
     }
 }
 
+/// Fewer endpoints answer than have to agree: that is what is waited for.
+fn too_few(error: &crate::chain::ChainError) -> Option<Pending> {
+    matches!(error, crate::chain::ChainError::TooFew { .. }).then(|| Pending {
+        code: Code::PendingEndpoints,
+        what: error.to_string(),
+    })
+}
+
 /// Errors that more patience does not cure.
 pub(super) const fn is_final(error: &crate::chain::ChainError) -> bool {
     use crate::chain::ChainError as E;
-    !matches!(error, E::Unavailable { .. } | E::Stale { .. })
+    !matches!(error, E::Unavailable { .. } | E::Stale { .. } | E::TooFew { .. })
 }

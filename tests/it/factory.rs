@@ -24,6 +24,7 @@ async fn connect(world: &World) -> Chain {
     let options = Options {
         endpoints: vec![world.anvil.url().parse().unwrap()],
         chain_id: 31337,
+        quorum: countersign::chain::Quorum::default(),
         allow_unpinned: false,
     };
     let http = Http::new(Limits::default());

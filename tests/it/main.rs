@@ -31,6 +31,7 @@ mod consents;
 mod cvm;
 mod cvm_wait;
 mod doors;
+mod endpoints;
 mod environment;
 mod factory;
 mod fleet;

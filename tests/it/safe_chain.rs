@@ -88,6 +88,7 @@ async fn connect_all(urls: &[&str]) -> Chain {
     let options = Options {
         endpoints: urls.iter().map(|url| url.parse().unwrap()).collect(),
         chain_id: 31337,
+        quorum: countersign::chain::Quorum::default(),
         allow_unpinned: false,
     };
     Chain::connect(&options, &Http::new(Limits::default())).await.unwrap()

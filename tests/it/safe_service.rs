@@ -49,6 +49,7 @@ impl Board {
         let options = Options {
             endpoints: vec![anvil.url().parse().unwrap()],
             chain_id: 31337,
+            quorum: countersign::chain::Quorum::default(),
             allow_unpinned: false,
         };
         let http = Http::new(Limits::default());

@@ -91,6 +91,7 @@ async fn connect(url: &str) -> Chain {
     let options = Options {
         endpoints: vec![url.parse().unwrap()],
         chain_id: 31337,
+        quorum: countersign::chain::Quorum::default(),
         allow_unpinned: false,
     };
     let http = Http::new(Limits::default());

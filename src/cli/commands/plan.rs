@@ -37,11 +37,12 @@ pub(in crate::cli) struct Plan {
 
 impl Plan {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let settings = session.settings(Typed {
+        let mut settings = session.settings(Typed {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
             ..Typed::default()
         })?;
+        settings.quorum.partial = true;
         let intent = settings::intent(
             &self.change,
             &Project::here()?,

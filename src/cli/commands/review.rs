@@ -74,6 +74,7 @@ impl Review {
             ..Typed::default()
         };
         let mut settings = session.settings(typed)?;
+        settings.quorum.partial = true;
         if self.accept_unverified_hash {
             settings.limits.accepted.agree_to_all(Code::HashUnverifiable);
         }

@@ -244,6 +244,7 @@ pub(super) fn chain(error: &ChainError) -> Verdict {
                 "try another --rpc-url, or run again later",
             ),
         },
+        ChainError::TooFew { .. } => missing_endpoints(),
         ChainError::WrongChain { .. } => verdict(
             Exit::Verify,
             Code::ChainMismatch,
@@ -293,6 +294,15 @@ pub(super) fn chain(error: &ChainError) -> Verdict {
             "give --rpc-url, or set ETH_RPC_URL",
         ),
     }
+}
+
+fn missing_endpoints() -> Verdict {
+    verdict(
+        Exit::Pending,
+        Code::PendingEndpoints,
+        Next::Resume,
+        "run again when it answers, name another endpoint in its place with --rpc-url, or let fewer agree with --quorum",
+    )
 }
 
 pub(super) fn transaction(error: &TxError) -> Verdict {

@@ -11,7 +11,7 @@ use alloy::eips::eip2718::Encodable2718;
 use alloy::primitives::{Address, B256, TxKind, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use countersign::chain::{Call, Chain, ChainError, Filling, Finality, Options, SignedTx, TxRequest};
+use countersign::chain::{Call, Chain, ChainError, Filling, Finality, Options, Quorum, SignedTx, TxRequest};
 use countersign::http::{Http, Limits};
 
 use crate::support::{Account, World};
@@ -24,10 +24,22 @@ async fn connect(urls: &[&str]) -> Result<Chain, ChainError> {
     connect_as(urls, 31337, false).await
 }
 
+/// Connects with a quorum of its own.
+async fn connect_with(urls: &[&str], quorum: Quorum) -> Result<Chain, ChainError> {
+    let options = Options {
+        endpoints: urls.iter().map(|url| url.parse().unwrap()).collect(),
+        quorum,
+        chain_id: 31337,
+        allow_unpinned: false,
+    };
+    Chain::connect(&options, &Http::new(Limits::default())).await
+}
+
 async fn connect_as(urls: &[&str], chain_id: u64, allow_unpinned: bool) -> Result<Chain, ChainError> {
     let options = Options {
         endpoints: urls.iter().map(|url| url.parse().unwrap()).collect(),
         chain_id,
+        quorum: Quorum::default(),
         allow_unpinned,
     };
     Chain::connect(&options, &Http::new(Limits::default())).await

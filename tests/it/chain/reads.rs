@@ -1,12 +1,17 @@
 //! Endpoints and what they say of the app.
 
+use std::time::Duration;
+
 use alloy::primitives::{Address, B256, keccak256};
 use alloy::sol_types::SolCall;
-use countersign::chain::{AppChanges, AppQuery, AppState, Call, Chain, ChainError, Filling, OwnerKind};
+use countersign::chain::{
+    AppChanges, AppQuery, AppState, Call, Chain, ChainError, Filling, Options, OwnerKind, Quorum,
+};
+use countersign::http::{Http, Limits};
 use serde_json::{Value, json};
 
 use super::liar::Liar;
-use super::{HASH, STRANGER, chain_of, connect, connect_as};
+use super::{HASH, STRANGER, chain_of, connect, connect_as, connect_with};
 use crate::support::contracts::{self, abi};
 use crate::support::world::AppVariant;
 use crate::support::{ACCOUNTS, Action, Anvil, AnvilOptions, FaultProxy, Match, Message, Nth, World, WorldOptions};
@@ -315,13 +320,37 @@ async fn r12_an_endpoint_that_stands_still_is_not_believed() {
 }
 
 #[tokio::test]
-async fn r1_a_dead_endpoint_is_set_aside_while_another_works() {
+async fn r1_a_dead_endpoint_is_missed_unless_fewer_have_to_agree() {
     let world = World::start();
-    let mut proxy = FaultProxy::to(&world.anvil.url());
-    let chain = connect(&[&proxy.url(), &world.anvil.url()]).await.unwrap();
-    proxy.refuse();
-    let state = chain.app(&query(&world)).await.unwrap();
-    assert_eq!(state.owner, world.owner.address);
+    for (needed, partial) in [(None, false), (Some(1), false), (None, true)] {
+        let mut proxy = FaultProxy::to(&world.anvil.url());
+        let quorum = Quorum {
+            needed,
+            partial,
+            until: Some(tokio::time::Instant::now() + Duration::from_secs(2)),
+            ..Quorum::default()
+        };
+        let turnout = quorum.turnout.clone();
+        let chain = connect_with(&[&proxy.url(), &world.anvil.url()], quorum).await.unwrap();
+        assert_eq!(turnout.heard().unwrap().agreed.len(), 2);
+        proxy.refuse();
+        let state = chain.app(&query(&world)).await;
+        let heard = turnout.heard().unwrap();
+        let missing: Vec<&str> = heard.missing.iter().map(|missing| missing.endpoint.as_str()).collect();
+        assert_eq!(
+            (missing, heard.short),
+            (vec![proxy.url().as_str()], partial),
+            "{heard:?}"
+        );
+        assert_eq!(heard.agreed, [world.anvil.url()]);
+        match (needed, partial, state) {
+            (None, false, Err(error @ ChainError::TooFew { .. })) => {
+                assert!(error.to_string().contains(&proxy.url()), "{error}");
+            }
+            (_, _, Ok(state)) => assert_eq!(state.owner, world.owner.address),
+            (.., Err(error)) => panic!("{error}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -364,7 +393,11 @@ async fn r6_r7_r8_answers_that_are_none_are_discarded() {
     ];
     let tried = faults.map(async |fault| {
         let proxy = FaultProxy::to(&world.anvil.url());
-        let chain = connect(&[&proxy.url(), &world.anvil.url()]).await.unwrap();
+        let quorum = Quorum {
+            needed: Some(1),
+            ..Quorum::default()
+        };
+        let chain = connect_with(&[&proxy.url(), &world.anvil.url()], quorum).await.unwrap();
         proxy.on(Match::Any, Nth::Every, fault.clone());
         assert!(chain.app(&query(&world)).await.is_ok(), "{fault:?}");
         let alone = connect(&[&proxy.url()]).await.unwrap_err();
@@ -496,16 +529,57 @@ async fn r25_a_number_whose_block_is_another_one_is_not_believed() {
 }
 
 #[tokio::test]
-async fn r29_different_forks_are_trouble_for_later_and_no_verdict() {
+async fn r29_different_forks_below_what_is_settled_contradict_each_other() {
     let one = Anvil::start(AnvilOptions::default());
     let other = Anvil::start(AnvilOptions::default());
     for (anvil, time) in [(&one, 1_900_000_000_u64), (&other, 1_900_000_100)] {
         anvil.rpc().call("evm_setNextBlockTimestamp", json!([time]));
         anvil.rpc().mine(1);
     }
-    let chain = connect(&[&one.url(), &other.url()]).await.unwrap();
+    let quorum = Quorum {
+        until: Some(tokio::time::Instant::now() + Duration::from_secs(1)),
+        ..Quorum::default()
+    };
+    let chain = connect_with(&[&one.url(), &other.url()], quorum).await.unwrap();
     let error = chain.head().await.unwrap_err();
-    assert!(matches!(error, ChainError::Unavailable { .. }), "{error}");
+    assert!(is_disagreement(&error, "block hash"), "{error}");
+    assert!(error.to_string().contains(&other.url()), "{error}");
+}
+
+#[tokio::test]
+async fn r29_a_fork_at_the_newest_block_is_waited_for() {
+    let options = |chain_id| AnvilOptions {
+        chain_id,
+        more: vec!["--timestamp".to_owned(), "1900000000".to_owned()],
+        ..AnvilOptions::default()
+    };
+    let (one, other) = (Anvil::start(options(2035)), Anvil::start(options(2035)));
+    for (anvil, time) in [(&one, 1_900_000_100_u64), (&other, 1_900_000_200)] {
+        anvil.rpc().call("anvil_mine", json!(["0x14", "0x1"]));
+        anvil.rpc().call("evm_setNextBlockTimestamp", json!([time]));
+        anvil.rpc().mine(1);
+    }
+    let urls = [one.url(), other.url()];
+    for partial in [false, true] {
+        let options = Options {
+            endpoints: urls.iter().map(|url| url.parse().unwrap()).collect(),
+            quorum: Quorum {
+                partial,
+                until: Some(tokio::time::Instant::now() + Duration::from_secs(1)),
+                ..Quorum::default()
+            },
+            chain_id: 2035,
+            allow_unpinned: false,
+        };
+        let chain = Chain::connect(&options, &Http::new(Limits::default())).await.unwrap();
+        match chain.head().await {
+            Ok(head) => assert!(partial && head.number == 10, "{head:?}"),
+            Err(error) => {
+                assert!(!partial && matches!(error, ChainError::TooFew { .. }), "{error}");
+                assert!(error.to_string().contains(&other.url()), "{error}");
+            }
+        }
+    }
 }
 
 async fn head_number(chain: &Chain) -> Result<u64, ChainError> {

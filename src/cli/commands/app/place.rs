@@ -54,10 +54,12 @@ pub(super) struct Found {
 
 impl Place {
     pub(super) fn settings(&self, session: &Session) -> Result<Settings, CliError> {
-        session.settings(Typed {
+        let mut settings = session.settings(Typed {
             reach: Some(&self.reach),
             ..Typed::default()
-        })
+        })?;
+        settings.quorum.partial = true;
+        Ok(settings)
     }
 
     /// From the arguments, and from the cloud where those do not say it.

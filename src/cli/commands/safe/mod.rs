@@ -93,7 +93,8 @@ impl Target {
             reach: Some(&self.reach),
             ..Typed::default()
         };
-        let settings = session.settings(typed)?;
+        let mut settings = session.settings(typed)?;
+        settings.quorum.partial = true;
         let outside = session.outside(&settings)?;
         let chain = outside.world().chain(self.chain_id).await?;
         let info = SafeInfo::read(&chain, safe).await?;

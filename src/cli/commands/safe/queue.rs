@@ -57,7 +57,8 @@ impl Queue {
             notices: Some(&self.notices),
             ..Typed::default()
         };
-        let settings = session.settings(typed)?;
+        let mut settings = session.settings(typed)?;
+        settings.quorum.partial = true;
         let outside = session.outside(&settings)?;
         let service = session.service(&settings, chain_id)?;
         let chain = outside.world().chain(chain_id).await?;
