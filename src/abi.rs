@@ -17,6 +17,21 @@ pub(crate) mod kms {
     alloy::sol!(DstackKms, "abi/DstackKms.json");
 }
 
+/// What KMS contracts and apps of before 2026 have besides: another name for the code of new apps (June to July 2025), and
+/// until July 2025 apps by an id that is not their address, with a factory that answers and announces both.
+pub(crate) mod old_kms {
+    alloy::sol! {
+        interface OldKms {
+            event AppDeployedViaFactory(address indexed appId, address indexed proxyAddress, address indexed deployer);
+            function appAuthImplementation() external view returns (address implementation);
+            function apps(address appId) external view returns (bool isRegistered, address controller);
+        }
+        interface OldApp {
+            function appId() external view returns (address id);
+        }
+    }
+}
+
 /// A Safe, as far as every version from 1.3.0 on has it; its events as 1.4.0 and later emit them.
 pub(crate) mod safe {
     alloy::sol!(Safe, "abi/Safe.json");

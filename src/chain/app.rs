@@ -9,6 +9,7 @@ use super::{BlockRef, Chain, ChainError};
 use crate::abi::app::DstackApp as A;
 use crate::abi::app::IAppAuth::AppBootInfo;
 use crate::abi::kms::DstackKms as K;
+use crate::abi::old_kms::{OldApp as O, OldKms as K2};
 
 /// What to read.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +41,8 @@ pub struct AppState {
     pub implementation: Option<Address>,
     /// keccak256 of the implementation's code.
     pub implementation_code_hash: Option<B256>,
-    /// Answers ERC-165 for the management interface (0x8fd37527); `false` on apps before June 2025.
+    /// Answers ERC-165 for the management interface (0x8fd37527), or, on apps before June 2025, lets its owner call the
+    /// functions of it all the same.
     pub manages_hashes: bool,
     /// `owner()`.
     pub owner: Address,
@@ -119,7 +121,14 @@ impl Chain {
             return Err(query.not_an_app("there is no code at this address"));
         }
         let implementation = implementation(&facts.next().bytes());
-        let owner = self.named(query, &mut facts)?;
+        let mut owner = match self.named(query, &mut facts) {
+            Err(ChainError::NotAKms { address, chain }) => {
+                return Err(self.what_kms(query.app, (address, chain)).await);
+            }
+            named => named?,
+        };
+        let own_id = query.asks_for_id().then(|| facts.next().value::<O::appIdCall>());
+        let own_id = own_id.flatten();
         let named: Vec<Address> = implementation.into_iter().chain([owner.owner]).collect();
         let mut codes = facts;
         if named != guessed {
@@ -129,6 +138,7 @@ impl Chain {
         }
         let implementation_code_hash = implementation.map(|_| keccak256(codes.next().bytes()));
         let owner_kind = OwnerKind::of(owner.owner, &codes.next().bytes());
+        self.ask_as_older(query, &mut owner, (own_id, &block)).await?;
         Ok(AppState {
             block,
             code_hash: keccak256(&code),
@@ -137,6 +147,44 @@ impl Chain {
             owner_kind,
             ..owner
         })
+    }
+
+    /// What apps of before July 2025 do not say as later ones do: that they have the functions for hashes and devices, and
+    /// who they are to a KMS. No round trip for later ones.
+    async fn ask_as_older(
+        &self,
+        query: &AppQuery,
+        app: &mut AppState,
+        (own_id, block): (Option<Address>, &BlockRef),
+    ) -> Result<(), ChainError> {
+        if !app.manages_hashes && !app.owner.is_zero() {
+            // Nothing is ever on a list by the name of zero, and the owner may try.
+            let zero = B256::ZERO;
+            let hash = Question::call(query.app, &A::addComposeHashCall { composeHash: zero });
+            let device = Question::call(query.app, &A::addDeviceCall { deviceId: zero });
+            let questions = [hash, device].map(|question| question.from(app.owner).optional());
+            let mut facts = self.read(block, &questions).await?;
+            app.manages_hashes = questions.iter().all(|_| matches!(facts.next(), Fact::Bytes(_)));
+        }
+        let other = own_id.filter(|id| *id != query.app);
+        if let Some(questions) = other.and_then(|id| query.boot_questions(id)) {
+            app.preflight = Some(preflight(&mut self.read(block, &questions).await?));
+        }
+        Ok(())
+    }
+
+    /// Why a contract does not answer as a DstackKms does.
+    async fn what_kms(&self, app: Address, (address, chain): (Address, u64)) -> ChainError {
+        let by_id = Question::call(address, &K2::appsCall { appId: app }).optional();
+        let asked = match self.head().await {
+            Ok(head) => self.read(&head, &[by_id]).await,
+            Err(error) => Err(error),
+        };
+        match asked.map(|mut facts| facts.next().value::<K2::appsCall>().is_some()) {
+            Ok(true) => ChainError::AppsById { address, chain },
+            Ok(false) => ChainError::NotAKms { address, chain },
+            Err(error) => error,
+        }
     }
 
     /// The code of an app after `block`, to be compared with what an earlier [`AppState`] says: its hash, the
@@ -172,7 +220,7 @@ impl Chain {
             .map(|_| facts.next().value::<A::allowedComposeHashesCall>());
         let device_allowed = query.device.map(|_| facts.next().value::<A::allowedDeviceIdsCall>());
         let registered = query.kms.map(|_| facts.next().value::<K::registeredAppsCall>());
-        let preflight = query.boot().map(|_| preflight(facts));
+        let preflight = query.boot(query.app).map(|_| preflight(facts));
         let missing = |function: &str| query.not_an_app(&format!("it does not answer `{function}`"));
         Ok(AppState {
             block: BlockRef::default(),
@@ -249,25 +297,38 @@ impl AppQuery {
         list.extend(device.map(|call| Question::call(app, &call)));
         let known = K::registeredAppsCall { appId: app };
         list.extend(self.kms.map(|kms| Question::call(kms, &known)));
-        if let Some((hash, judge, boot)) = self.boot() {
-            let (slot, yes) = (allowed_slot(hash), B256::with_last_byte(1));
-            let control = A::allowedComposeHashesCall { composeHash: hash };
-            // The control shows whether the endpoint honours the override and the app keeps its hashes in that slot.
-            list.extend([
-                Question::call(app, &control).assuming(app, slot, yes),
-                Question::call(judge, &boot).assuming(app, slot, yes),
-                Question::call(judge, &boot),
-            ]);
-        }
+        list.extend(self.boot_questions(app).into_iter().flatten());
+        list.extend(
+            self.asks_for_id()
+                .then(|| Question::call(app, &O::appIdCall {}).optional()),
+        );
         list
     }
-    /// The question a KMS asks when the CVM boots, and who is asked: the KMS's contract, or the app's when the KMS or
-    /// the OS image is not known.
-    fn boot(&self) -> Option<(B256, Address, A::isAppAllowedCall)> {
+    /// The question a KMS asks when the CVM of the app with this id boots: whether the endpoint honours an override of
+    /// state and the app keeps its hashes in that slot, the answer with it, and the answer as it is.
+    fn boot_questions(&self, id: Address) -> Option<[Question; 3]> {
+        let (hash, boot) = self.boot(id)?;
+        let (app, judge) = (self.app, self.judge());
+        let (slot, yes) = (allowed_slot(hash), B256::with_last_byte(1));
+        let control = A::allowedComposeHashesCall { composeHash: hash };
+        Some([
+            Question::call(app, &control).assuming(app, slot, yes),
+            Question::call(judge, &boot).assuming(app, slot, yes),
+            Question::call(judge, &boot),
+        ])
+    }
+    /// Who is asked about a boot: the KMS's contract, or the app's when the KMS or the OS image is not known.
+    fn judge(&self) -> Address {
+        self.kms.filter(|_| self.os_image.is_some()).unwrap_or(self.app)
+    }
+    /// Whether the app's own word counts, which depends on how it calls itself.
+    fn asks_for_id(&self) -> bool {
+        self.judge() == self.app && self.boot(self.app).is_some()
+    }
+    fn boot(&self, id: Address) -> Option<(B256, A::isAppAllowedCall)> {
         let (hash, device) = (self.hash?, self.device?);
-        let judge = self.kms.filter(|_| self.os_image.is_some()).unwrap_or(self.app);
         let info = AppBootInfo {
-            appId: self.app,
+            appId: id,
             composeHash: hash,
             instanceId: Address::ZERO,
             deviceId: device,
@@ -277,7 +338,7 @@ impl AppQuery {
             tcbStatus: TCB_STATUS.to_owned(),
             advisoryIds: Vec::new(),
         };
-        Some((hash, judge, A::isAppAllowedCall { bootInfo: info }))
+        Some((hash, A::isAppAllowedCall { bootInfo: info }))
     }
     fn not_an_app(&self, why: &str) -> ChainError {
         ChainError::NotAnApp {

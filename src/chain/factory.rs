@@ -3,19 +3,17 @@
 //! The address of a new app follows from how many contracts the KMS made before, so that anybody's deployment changes it:
 //! it is read from the transaction that made the app, and never predicted.
 
-use alloy::primitives::{Address, B256, Bytes, Log, U256, b256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use alloy::sol_types::{SolCall, SolEvent};
 use serde::{Deserialize, Serialize};
 
 use super::app::{IMPLEMENTATION_SLOT, implementation};
-use super::logs::{LogQuery, Receipt};
-use super::read::{Fact, Question};
+use super::logs::LogQuery;
+use super::read::{Fact, Question, Reading};
 use super::{BlockRef, Call, Chain, ChainError, Finality};
 use crate::abi::app::DstackApp as A;
 use crate::abi::kms::DstackKms as K;
-
-/// First topic of the event in contracts before 2026: three addresses, the app's first.
-const OLD_EVENT: B256 = b256!("3ad767c8b7c60bfe0c6bb711fb7ea4be06d90bdf29c6114f3e0c4054e03c2543");
+use crate::abi::old_kms::OldKms as Old;
 
 /// What a new app begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,11 +110,25 @@ pub enum DeployFailure {
         /// How many.
         count: usize,
     },
+    /// The KMS is of before July 2025: its apps have ids that are not the addresses of their contracts.
+    #[error(
+        "the KMS {kms} is of before July 2025: its apps are known by ids that are no addresses, here {id} of the contract {contract}"
+    )]
+    ById {
+        /// DstackKms.
+        kms: Address,
+        /// Id that the KMS computed.
+        id: Address,
+        /// The app's contract.
+        contract: Address,
+    },
     /// The app is not what was asked for.
     #[error("the new app {app} is not what was asked for: {what}")]
     Different {
         /// App.
         app: Address,
+        /// It allows the compose hash that was asked for: whoever made it meant this one.
+        is_meant: bool,
         /// The first thing that differs.
         what: String,
     },
@@ -160,6 +172,23 @@ impl NewApp {
             value: U256::ZERO,
             data: data.into(),
         })
+    }
+
+    /// What the app's own events of its making say that was not asked for, or do not say that was.
+    fn differs_from_events(&self, app: Address, logs: &[Log]) -> Option<String> {
+        let of_app = logs.iter().filter(|log| log.address == app);
+        let devices = of_app.filter_map(|log| A::DeviceAdded::decode_log_validate(log).ok());
+        let devices: Vec<B256> = devices.map(|event| event.deviceId).collect();
+        let hashes = hashes(app, logs);
+        let asked = |one: Option<B256>| -> Vec<B256> { one.filter(|id| !id.is_zero()).into_iter().collect() };
+        let told = |found: &[B256]| match found {
+            [] => "none".to_owned(),
+            some => some.iter().map(B256::to_string).collect::<Vec<_>>().join(", "),
+        };
+        if devices != asked(self.device) {
+            return Some(format!("devices on its list: {}", told(&devices)));
+        }
+        (hashes != asked(self.hash)).then(|| format!("compose hashes on its list: {}", told(&hashes)))
     }
 
     /// What the state has to answer, and what that has to be.
@@ -230,21 +259,28 @@ impl Chain {
             .filter_map(|form| Some((form, new.call(kms, form)?)))
             .collect();
         let question = |call: &Call| Question::raw("deployAndRegisterApp", kms, call.data.clone()).from(from);
-        let questions: Vec<Question> = calls.iter().map(|(_, call)| question(call)).collect();
+        let mut questions: Vec<Question> = calls.iter().map(|(_, call)| question(call)).collect();
+        questions.push(Question::code(kms));
         let mut facts = self.read(block, &questions).await?;
         let mut refused: Option<String> = None;
         for (form, _) in calls {
             match facts.next() {
                 Fact::Bytes(bytes) if is_address(&bytes) => return Ok(FactoryTrial::Works(form)),
-                // A contract without that form, or without any code, gives no reason.
-                Fact::Reverted(why) if !why.data.is_empty() => {
-                    refused.get_or_insert(why.reason);
+                Fact::Bytes(bytes) if is_id_and_address(&bytes) => {
+                    return Ok(FactoryTrial::Refused(OF_IDS.to_owned()));
                 }
+                Fact::Reverted(why) if !why.data.is_empty() => {
+                    refused.get_or_insert(told(why.reason));
+                }
+                // A contract without that form gives no reason.
                 Fact::Bytes(_) | Fact::Reverted(_) | Fact::NotOffered => {}
             }
         }
-        let silent = || "the contract has no factory that takes it".to_owned();
-        Ok(FactoryTrial::Refused(refused.unwrap_or_else(silent)))
+        let silent = match facts.next().bytes().is_empty() {
+            true => "there is no code at its address",
+            false => "the contract has no factory that takes it",
+        };
+        Ok(FactoryTrial::Refused(refused.unwrap_or_else(|| silent.to_owned())))
     }
 
     /// The code that the KMS would give to a new app after `block`. Up to two round trips.
@@ -252,9 +288,8 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub async fn factory_code(&self, kms: Address, block: &BlockRef) -> Result<FactoryCode, ChainError> {
-        let question = Question::call(kms, &K::appImplementationCall {});
-        let named = self.read(block, &[question]).await?.next();
-        let named = named.value::<K::appImplementationCall>();
+        let mut facts = self.read(block, &given_questions(kms)).await?;
+        let named = given(&mut facts);
         self.code_behind(named, block).await
     }
 
@@ -269,8 +304,8 @@ impl Chain {
         })
     }
 
-    /// Transactions after block `after` in which the factory of `kms` made an app for `deployer`, oldest first. Contracts
-    /// before 2026 do not say who asked: theirs are not found. Round trips as reading logs takes.
+    /// Transactions after block `after` in which the factory of `kms` made an app for `deployer`, oldest first. Round trips
+    /// as reading logs takes.
     ///
     /// # Errors
     /// See [`ChainError`].
@@ -292,15 +327,16 @@ impl Chain {
         let found = self.logs(&query, |_| false).await?;
         let ours = found
             .into_iter()
-            .filter(|placed| made(&placed.log).is_some_and(|(_, by)| by == Some(deployer)));
+            .filter(|placed| made(&placed.log).is_some_and(|made| made.deployer == deployer));
         let mut transactions: Vec<B256> = ours.map(|placed| placed.transaction).collect();
         transactions.dedup();
         Ok(transactions)
     }
 
     /// The app that `transaction` made through the factory of `kms`, when it is what was asked for: the KMS's own event in
-    /// a block of every endpoint that `finality` covers, and after that block the owner, the policy, the registration and
-    /// the code, which is the one that the KMS gives to new apps. Up to six round trips.
+    /// a block of every endpoint that `finality` covers, the app's own events, which name exactly the device and the hash,
+    /// and after that block the owner, the policy, the registration, whether the code can change, and the code, which is
+    /// the one that the KMS gives to new apps where that tells. Up to seven round trips.
     ///
     /// # Errors
     /// See [`DeployFailure`].
@@ -321,11 +357,20 @@ impl Chain {
         if block.number > self.settled_block(head, finality).await?.number {
             return Err(DeployFailure::NotSettled { transaction });
         }
-        let (app, deployer) = deployed(&receipt.logs, kms)?;
-        let (code_hash, code) = self.prove_app((app, &receipt), (kms, new)).await?;
+        let made = deployed(&receipt.logs, kms)?;
+        let app = made.app;
+        let is_meant = new.hash.is_some_and(|hash| hashes(app, &receipt.logs).contains(&hash));
+        let different = |what| DeployFailure::Different { app, is_meant, what };
+        let (code_hash, code) = match self.prove_app((app, &block), (kms, new)).await? {
+            Ok(code) => code,
+            Err(what) => return Err(different(what)),
+        };
+        if let Some(what) = new.differs_from_events(app, &receipt.logs) {
+            return Err(different(what));
+        }
         Ok(DeployedApp {
             app,
-            deployer,
+            deployer: Some(made.deployer),
             transaction,
             sender: receipt.from,
             block,
@@ -335,53 +380,113 @@ impl Chain {
         })
     }
 
-    /// What the new app is after its block.
+    /// What the new app is after its block; or the first thing in which it is not what was asked for.
     async fn prove_app(
         &self,
-        (app, receipt): (Address, &Receipt),
+        (app, block): (Address, &BlockRef),
         (kms, new): (Address, &NewApp),
-    ) -> Result<(B256, FactoryCode), DeployFailure> {
-        let block = &receipt.block;
+    ) -> Result<Result<(B256, FactoryCode), String>, ChainError> {
         let asked = new.questions(app, kms);
         let mut questions: Vec<Question> = asked.iter().map(|(question, _)| question.clone()).collect();
-        questions.extend([
-            Question::code(app),
-            Question::slot(app, IMPLEMENTATION_SLOT),
-            Question::call(kms, &K::appImplementationCall {}),
-        ]);
+        questions.extend([Question::code(app), Question::slot(app, IMPLEMENTATION_SLOT)]);
+        questions.extend(given_questions(kms));
         let mut facts = self.read(block, &questions).await?;
-        let different = |what: String| DeployFailure::Different { app, what };
         for (question, expected) in asked {
             if !expected.is(&facts.next()) {
-                return Err(different(format!("`{}` answers something else", question.name)));
+                return Ok(Err(format!("`{}` answers something else", question.name)));
             }
         }
         let code = facts.next().bytes();
         let behind = implementation(&facts.next().bytes());
-        let given = facts.next().value::<K::appImplementationCall>();
+        let given = given(&mut facts);
         if code.is_empty() {
-            return Err(different("there is no code at its address".to_owned()));
+            return Ok(Err("there is no code at its address".to_owned()));
         }
         if given.is_some() && given != behind {
-            return Err(different("its code is not what the KMS gives to new apps".to_owned()));
+            return Ok(Err("its code is not what the KMS gives to new apps".to_owned()));
         }
-        Ok((keccak256(&code), self.code_behind(behind, block).await?))
+        let can_change = self.code_can_change((app, new.owner), behind, block).await?;
+        if can_change != Some(!new.disable_upgrades) {
+            return Ok(Err(match can_change {
+                Some(true) => "its code can be changed".to_owned(),
+                Some(false) => "its code can never be changed".to_owned(),
+                None => "it does not tell whether its code can be changed".to_owned(),
+            }));
+        }
+        Ok(Ok((keccak256(&code), self.code_behind(behind, block).await?)))
     }
 }
+
+/// What the KMS is asked for the code of new apps: by the getter of today, and by that of June and July 2025.
+fn given_questions(kms: Address) -> [Question; 2] {
+    [
+        Question::call(kms, &K::appImplementationCall {}),
+        Question::call(kms, &Old::appAuthImplementationCall {}),
+    ]
+}
+
+/// The answer to that; `None` when it does not tell.
+fn given(facts: &mut Reading) -> Option<Address> {
+    let today = facts.next().value::<K::appImplementationCall>();
+    let before = facts.next().value::<Old::appAuthImplementationCall>();
+    today.or(before)
+}
+
+/// Why this program does not make apps with such a KMS.
+const OF_IDS: &str =
+    "it is of before July 2025: its apps are known by ids that are not the addresses of their contracts";
+
+/// The compose hashes that an app announces.
+fn hashes(app: Address, logs: &[Log]) -> Vec<B256> {
+    let of_app = logs.iter().filter(|log| log.address == app);
+    let added = of_app.filter_map(|log| A::ComposeHashAdded::decode_log_validate(log).ok());
+    added.map(|event| event.composeHash).collect()
+}
+
+/// What a factory says whose initialisation of the app fails without a reason.
+fn told(reason: String) -> String {
+    match reason.contains(NO_REASON) {
+        true => format!("{reason}: the code that the KMS gives to new apps may be older than its factory"),
+        false => reason,
+    }
+}
+
+/// OpenZeppelin's error for a call that failed without saying why.
+const NO_REASON: &str = "FailedCall";
 
 fn is_address(bytes: &Bytes) -> bool {
     matches!(bytes.as_chunks::<32>(), ([word], []) if word.starts_with(&[0; 12]) && !word.ends_with(&[0; 20]))
 }
 
-/// The one app that an event of `kms` says it made, and who asked it to, where the event tells. Pure.
+fn is_id_and_address(bytes: &Bytes) -> bool {
+    let is_one = |word: &[u8; 32]| word.starts_with(&[0; 12]) && !word.ends_with(&[0; 20]);
+    matches!(bytes.as_chunks::<32>(), ([id, address], []) if is_one(id) && is_one(address))
+}
+
+/// What an event of a factory says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Made {
+    /// The app's contract.
+    app: Address,
+    /// Its id, where that is another one.
+    id: Option<Address>,
+    /// Who asked for it.
+    deployer: Address,
+}
+
+/// The one app that an event of `kms` says it made. Pure.
 ///
 /// # Errors
-/// No event, or several.
-fn deployed(logs: &[Log], kms: Address) -> Result<(Address, Option<Address>), DeployFailure> {
-    let found: Vec<(Address, Option<Address>)> =
-        logs.iter().filter(|log| log.address == kms).filter_map(made).collect();
+/// No event, or several; or an app by an id that is no address.
+fn deployed(logs: &[Log], kms: Address) -> Result<Made, DeployFailure> {
+    let found: Vec<Made> = logs.iter().filter(|log| log.address == kms).filter_map(made).collect();
     match found.as_slice() {
         [] => Err(DeployFailure::NotShown { kms }),
+        [Made { app, id: Some(id), .. }] => Err(DeployFailure::ById {
+            kms,
+            id: *id,
+            contract: *app,
+        }),
         [one] => Ok(*one),
         several => Err(DeployFailure::Several {
             kms,
@@ -390,18 +495,24 @@ fn deployed(logs: &[Log], kms: Address) -> Result<(Address, Option<Address>), De
     }
 }
 
-fn made(log: &Log) -> Option<(Address, Option<Address>)> {
+/// Reads the event of today, two addresses, and that of 24 May to 2 July 2025, three: the id, the contract, who asked.
+fn made(log: &Log) -> Option<Made> {
     match *log.topics().first()? {
         K::AppDeployedViaFactory::SIGNATURE_HASH => {
             let event = K::AppDeployedViaFactory::decode_log_validate(log).ok()?;
-            Some((event.appId, Some(event.deployer)))
+            Some(Made {
+                app: event.appId,
+                id: None,
+                deployer: event.deployer,
+            })
         }
-        OLD_EVENT => {
-            let (words, rest) = log.data.data.as_chunks::<32>();
-            let indexed = log.topics().get(1).copied();
-            let first = indexed.or_else(|| words.first().map(|word| B256::from(*word)))?;
-            let whole = rest.is_empty() && log.topics().len() + words.len() == 4;
-            (whole && first.starts_with(&[0; 12])).then(|| (Address::from_word(first), None))
+        Old::AppDeployedViaFactory::SIGNATURE_HASH => {
+            let event = Old::AppDeployedViaFactory::decode_log_validate(log).ok()?;
+            Some(Made {
+                app: event.proxyAddress,
+                id: Some(event.appId),
+                deployer: event.deployer,
+            })
         }
         _ => None,
     }
@@ -409,7 +520,7 @@ fn made(log: &Log) -> Option<(Address, Option<Address>)> {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{LogData, keccak256};
+    use alloy::primitives::b256;
 
     use super::*;
 
@@ -436,7 +547,10 @@ mod tests {
             K::AppDeployedViaFactory::SIGNATURE_HASH,
             b256!("fd86d7f6962eba3b7a3bf9129c06c0b2f885e1c61ef2c9f0dbb856be0deefdee")
         );
-        assert_eq!(OLD_EVENT, keccak256("AppDeployedViaFactory(address,address,address)"));
+        assert_eq!(
+            Old::AppDeployedViaFactory::SIGNATURE_HASH,
+            b256!("3ad767c8b7c60bfe0c6bb711fb7ea4be06d90bdf29c6114f3e0c4054e03c2543")
+        );
     }
 
     #[test]
@@ -468,7 +582,11 @@ mod tests {
 
     #[test]
     fn an_app_is_made_by_exactly_one_event_of_the_kms_itself() {
-        let made = (APP, Some(Address::repeat_byte(3)));
+        let made = Made {
+            app: APP,
+            id: None,
+            deployer: Address::repeat_byte(3),
+        };
         assert_eq!(deployed(&[event(APP), event(KMS)], KMS).unwrap(), made);
         let nothing = deployed(&[event(APP)], KMS);
         assert!(matches!(nothing, Err(DeployFailure::NotShown { .. })), "{nothing:?}");
@@ -477,19 +595,62 @@ mod tests {
     }
 
     #[test]
-    fn the_older_event_names_the_app_first_indexed_or_not() {
-        let words: Vec<B256> = [APP, Address::repeat_byte(5), Address::repeat_byte(6)]
-            .iter()
-            .map(Address::into_word)
-            .collect();
-        for indexed in 0..=3 {
-            let mut topics = vec![OLD_EVENT];
-            topics.extend(&words[..indexed]);
-            let log = Log {
-                address: KMS,
-                data: LogData::new_unchecked(topics, words[indexed..].concat().into()),
-            };
-            assert_eq!(deployed(&[log], KMS).unwrap(), (APP, None), "{indexed}");
+    fn con_c4_the_event_of_may_2025_names_an_id_then_the_contract_then_who_asked() {
+        let event = Old::AppDeployedViaFactory {
+            appId: Address::repeat_byte(5),
+            proxyAddress: APP,
+            deployer: Address::repeat_byte(6),
+        };
+        let log = Log {
+            address: KMS,
+            data: event.encode_log_data(),
+        };
+        let read = Made {
+            app: APP,
+            id: Some(Address::repeat_byte(5)),
+            deployer: Address::repeat_byte(6),
+        };
+        assert_eq!(made(&log), Some(read));
+        let found = deployed(&[log], KMS);
+        assert!(
+            matches!(found, Err(DeployFailure::ById { contract: APP, .. })),
+            "{found:?}"
+        );
+    }
+
+    fn of_app<E: SolEvent>(event: &E) -> Log {
+        Log {
+            address: APP,
+            data: event.encode_log_data(),
         }
+    }
+
+    #[test]
+    fn con_c1b_what_a_new_app_announces_is_exactly_what_was_asked_for() {
+        let device = |byte| {
+            of_app(&A::DeviceAdded {
+                deviceId: B256::repeat_byte(byte),
+            })
+        };
+        let hash = of_app(&A::ComposeHashAdded {
+            composeHash: B256::repeat_byte(9),
+        });
+        let differs = |logs: &[Log]| new().differs_from_events(APP, logs);
+        assert_eq!(differs(&[device(2)]), None);
+        for logs in [
+            vec![],
+            vec![device(3)],
+            vec![device(2), device(3)],
+            vec![device(2), hash],
+        ] {
+            assert!(differs(&logs).is_some(), "{logs:?}");
+        }
+        let anybody = NewApp {
+            device: None,
+            allow_any_device: true,
+            ..new()
+        };
+        assert_eq!(anybody.differs_from_events(APP, &[]), None);
+        assert!(anybody.differs_from_events(APP, &[device(2)]).is_some());
     }
 }

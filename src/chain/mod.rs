@@ -243,6 +243,16 @@ pub enum ChainError {
         /// Chain id.
         chain: u64,
     },
+    /// A KMS contract of before July 2025.
+    #[error(
+        "the KMS {address} on chain {chain} is of before July 2025: it knows apps by ids that are not the addresses of their contracts"
+    )]
+    AppsById {
+        /// Address.
+        address: Address,
+        /// Chain id.
+        chain: u64,
+    },
     /// What was taken for a timelock does not answer like one.
     #[error("{address} on chain {chain} is not a TimelockController: it does not answer `{function}` as one does")]
     NotATimelock {

@@ -19,6 +19,8 @@ use crate::abi::app::DstackApp as A;
 const ENTRIES: usize = 100;
 /// Why a DstackApp refuses new code once that was forbidden.
 const UPGRADES_DISABLED: &str = "Upgrades are permanently disabled";
+/// Where a DstackApp since July 2025 keeps, in the lowest byte, that its code is frozen.
+const FROZEN: B256 = B256::with_last_byte(1);
 
 /// What an app's events and state say of its policy, at one block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -225,19 +227,37 @@ impl Chain {
         Ok(entries)
     }
 
-    /// Asked by its owner to take the code that it has, a DstackApp says whether it could be given other code.
+    /// Whether the app's code is frozen for ever, where that can be told.
     async fn upgrades_disabled(&self, app: &AppState) -> Result<Option<bool>, ChainError> {
-        let Some(implementation) = app.implementation.filter(|_| !app.owner.is_zero()) else {
+        // Nobody can ask as the owner of what nobody owns; the contract's second variable says it as well.
+        if app.owner.is_zero() {
+            let word = self.read(&app.block, &[Question::slot(app.app, FROZEN)]).await?.next();
+            return Ok((word.bytes().last() == Some(&1)).then_some(true));
+        }
+        let whose = (app.app, app.owner);
+        let can_change = self.code_can_change(whose, app.implementation, &app.block).await?;
+        Ok(can_change.map(|can_change| !can_change))
+    }
+
+    /// Whether an app could be given other code, after `block`: asked by its owner to take the code that it has, a
+    /// DstackApp says so. `None`: it does not tell. One round trip.
+    pub(super) async fn code_can_change(
+        &self,
+        (app, owner): (Address, Address),
+        implementation: Option<Address>,
+        block: &BlockRef,
+    ) -> Result<Option<bool>, ChainError> {
+        let Some(implementation) = implementation else {
             return Ok(None);
         };
         let call = A::upgradeToAndCallCall {
             newImplementation: implementation,
             data: Default::default(),
         };
-        let question = Question::call(app.app, &call).from(app.owner).optional();
-        Ok(match self.read(&app.block, &[question]).await?.next() {
-            Fact::Bytes(_) => Some(false),
-            Fact::Reverted(why) if why.reason.contains(UPGRADES_DISABLED) => Some(true),
+        let question = Question::call(app, &call).from(owner).optional();
+        Ok(match self.read(block, &[question]).await?.next() {
+            Fact::Bytes(_) => Some(true),
+            Fact::Reverted(why) if why.reason.contains(UPGRADES_DISABLED) => Some(false),
             Fact::Reverted(_) | Fact::NotOffered => None,
         })
     }

@@ -366,9 +366,9 @@ impl Run<'_> {
         }
         let head = chain.head().await?;
         let form = form(chain, (deployment.kms, &deployment.new), from, &head).await?;
-        same("form of the factory", deployment.form, form)?;
+        same_form(deployment.form, form)?;
         let code = chain.factory_code(deployment.kms, &head).await?;
-        same("code of new apps", deployment.code, code)?;
+        same_code("code of new apps", deployment.code, code)?;
         let call = deployment.call()?;
         let mut facts = vec![Fact::new(Name::Calldata, &call.data)];
         facts.extend(deployment.code.implementation.map(|code| Fact::new(Name::Code, code)));
@@ -422,7 +422,7 @@ impl Run<'_> {
     async fn sought(&mut self, chain: &Chain) -> Result<Sought, UpgradeError> {
         let deployment = self.deployment()?;
         let (kms, from) = (deployment.kms, deployment.from);
-        let mut unsettled = None;
+        let (mut unsettled, mut wrong) = (None, None);
         for transaction in chain.deployments(kms, from, &deployment.after).await? {
             let finality = self.finality(chain.id());
             match chain
@@ -435,9 +435,14 @@ impl Run<'_> {
                 }
                 Err(DeployFailure::NotSettled { transaction }) => unsettled = unsettled.or(Some(transaction)),
                 Err(DeployFailure::Chain(error)) => return Err(error.into()),
+                // Made with the hash that was asked for, and with something else besides.
+                Err(failure @ DeployFailure::Different { is_meant: true, .. }) => wrong = wrong.or(Some(failure)),
                 // Another app of the same sender.
                 Err(_) => {}
             }
+        }
+        if let (None, Some(failure)) = (unsettled, wrong) {
+            return Err(mismatch(&deployment, &failure));
         }
         Ok(unsettled.map_or(Sought::Nowhere, Sought::Unsettled))
     }
@@ -470,6 +475,7 @@ impl Run<'_> {
                     message,
                 })
             }
+            Err(failure @ DeployFailure::ById { .. }) => Err(UpgradeError::decide(Code::AppsById, failure.to_string())),
             Err(failure) => Err(mismatch(&deployment, &failure)),
         }
     }
@@ -488,7 +494,7 @@ impl Run<'_> {
     }
 
     fn keep_app(&mut self, deployment: &Deployment, app: DeployedApp) -> Result<(), UpgradeError> {
-        same("code of the new app", deployment.code, app.code)?;
+        same_code("code of the new app", deployment.code, app.code)?;
         self.record(Event::Deployed(Box::new(app)))?;
         super::point("wait.e");
         self.tell(&format!("app {} is made", app.app));
@@ -539,15 +545,37 @@ fn page(deployment: &Deployment, app: &DeployedApp) -> String {
     lines.into_iter().chain(rows).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Result<(), UpgradeError> {
+fn same_form(expected: FactoryForm, found: FactoryForm) -> Result<(), UpgradeError> {
+    let named = |form: FactoryForm| match form {
+        FactoryForm::Five => "five values",
+        FactoryForm::Six => "six values",
+    };
     if expected == found {
         return Ok(());
     }
     Err(UpgradeError::stop(
         Code::DeployMismatch,
+        "form of the factory",
+        named(expected),
+        named(found),
+    ))
+}
+
+/// A KMS need not tell which code it gives to new apps.
+fn same_code(what: &str, expected: FactoryCode, found: FactoryCode) -> Result<(), UpgradeError> {
+    let shown = |code: FactoryCode| match (code.implementation, code.code_hash) {
+        (Some(at), Some(hash)) => format!("{at} with code {hash}"),
+        (Some(at), None) => at.to_string(),
+        (None, _) => "none that is told".to_owned(),
+    };
+    if expected.implementation.is_none() || expected == found {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        Code::DeployMismatch,
         what,
-        format!("{expected:?}"),
-        format!("{found:?}"),
+        shown(expected),
+        shown(found),
     ))
 }
 

@@ -275,6 +275,7 @@ pub(super) fn chain(error: &ChainError) -> Verdict {
             Next::Look,
             "check the address and the chain: nothing can be approved there",
         ),
+        ChainError::AppsById { .. } => apps_by_id(),
         ChainError::NoFinalityTag { .. } => verdict(
             Exit::State,
             Code::RpcNoFinalityTag,
@@ -302,6 +303,15 @@ fn missing_endpoints() -> Verdict {
         Code::PendingEndpoints,
         Next::Resume,
         "run again when it answers, name another endpoint in its place with --rpc-url, or let fewer agree with --quorum",
+    )
+}
+
+fn apps_by_id() -> Verdict {
+    verdict(
+        Exit::State,
+        Code::AppsById,
+        Next::Look,
+        "this version upgrades CVMs of KMS contracts since July 2025; the lists of the app's own contract can be changed by --app",
     )
 }
 

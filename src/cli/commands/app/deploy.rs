@@ -449,6 +449,11 @@ fn failed(failure: &DeployFailure) -> Report {
             Code::TxReverted,
             "no app was made: try the call again without --transaction-hash, which shows why it fails",
         ),
+        DeployFailure::ById { .. } => (
+            Exit::State,
+            Code::AppsById,
+            "this version makes and upgrades apps of KMS contracts since July 2025",
+        ),
         _ => (
             Exit::Verify,
             Code::DeployMismatch,
