@@ -70,6 +70,14 @@ pub enum ComposeError {
         /// What it is.
         found: &'static str,
     },
+    /// More text for the guest than is read from a proposal.
+    #[error("the `user_config` has {found} bytes, and at most {max} are taken")]
+    UserConfigTooLong {
+        /// Bytes found.
+        found: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
     /// More text than Phala Cloud takes.
     #[error("the Docker Compose text and the pre-launch script have {found} bytes, and at most {max} are taken")]
     ChangesTooLong {

@@ -1,9 +1,10 @@
 //! What a proposal may carry: no sealed environment, and nothing larger than Phala Cloud takes. Pure; called where a
-//! proposal is read.
+//! proposal is read, and where one is planned.
 
 use serde_json::Value;
 
 use super::{Proposal, UpgradeError};
+use crate::cloud::PublicPatch;
 use crate::code::Code;
 use crate::compose::{ComposeError, MAX_CHANGE_BYTES, Manifest};
 
@@ -18,19 +19,29 @@ impl Proposal {
     pub(super) fn check_size(&self) -> Result<(), String> {
         let told = |error: ComposeError| error.to_string();
         if let Some(code) = &self.plan.code {
-            code.patch.changes.check_size().map_err(told)?;
+            check_change(&code.patch).map_err(told)?;
             code.manifest.check_size().map_err(told)?;
-            let found = code.patch.user_config.as_ref().map_or(0, String::len);
-            if found > MAX_CHANGE_BYTES {
-                return Err(format!(
-                    "its `user_config` has {found} bytes, and at most {MAX_CHANGE_BYTES} are read"
-                ));
-            }
         }
         self.manifest_after
             .as_ref()
             .map_or(Ok(()), Manifest::check_size)
             .map_err(told)
+    }
+}
+
+/// Nothing that a change brings is larger than Phala Cloud takes, or than whoever reads its proposal.
+///
+/// # Errors
+/// What is.
+pub(super) fn check_change(patch: &PublicPatch) -> Result<(), ComposeError> {
+    patch.changes.check_size()?;
+    let found = patch.user_config.as_ref().map_or(0, String::len);
+    match found > MAX_CHANGE_BYTES {
+        false => Ok(()),
+        true => Err(ComposeError::UserConfigTooLong {
+            found,
+            max: MAX_CHANGE_BYTES,
+        }),
     }
 }
 
@@ -51,5 +62,23 @@ pub(super) fn refuse_sealed(written: &Value) -> Result<(), UpgradeError> {
             "no environment: that is sealed by whoever has the values",
             format!("`{}`", name.escape_debug()),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_from_a_proposal_is_no_change() {
+        let patch = |bytes: usize| PublicPatch {
+            user_config: Some("x".repeat(bytes)),
+            ..PublicPatch::default()
+        };
+        assert!(check_change(&patch(MAX_CHANGE_BYTES)).is_ok());
+        assert!(matches!(
+            check_change(&patch(MAX_CHANGE_BYTES + 1)),
+            Err(ComposeError::UserConfigTooLong { .. })
+        ));
     }
 }

@@ -9,7 +9,7 @@ use super::drive::{Run, pretty};
 use super::event::Event;
 use super::plan::needs_calls;
 use super::target::plain;
-use super::{Pending, Plan, Proposal, Route, State, Upgrade, UpgradeError};
+use super::{Pending, Plan, Proposal, Route, State, Stop, Upgrade, UpgradeError};
 use crate::chain::{AppChanges, Call, Chain, Proof, ProofFailure};
 use crate::code::Code;
 use crate::text::is_deceptive;
@@ -233,12 +233,17 @@ pub(super) fn refuse_twins(plans: &[Plan]) -> Result<(), UpgradeError> {
 }
 
 fn twins(name: &str, known: &str) -> UpgradeError {
-    UpgradeError::stop(
-        Code::AppsMismatch,
-        "names of the apps' CVMs",
-        format!("none that looks like `{}`", known.escape_debug()),
-        format!("`{}`", name.escape_debug()),
-    )
+    UpgradeError::Stop(Box::new(Stop {
+        code: Code::AppsMismatch,
+        what: "names of the apps' CVMs".to_owned(),
+        expected: format!("none that looks like `{}`", known.escape_debug()),
+        found: format!("`{}`", name.escape_debug()),
+        details: vec![
+            "files and changes are told apart by these names; apps that are really called so are approved one by one"
+                .to_owned(),
+        ],
+        origin: None,
+    }))
 }
 
 /// Says of which app it is.

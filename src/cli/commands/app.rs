@@ -4,6 +4,7 @@ mod change;
 mod deploy;
 mod instances;
 mod lists;
+mod operations;
 mod owner;
 mod place;
 

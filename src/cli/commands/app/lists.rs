@@ -5,6 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::change::{AddDevices, AddHashes, RemoveDevices, RemoveHashes};
+use super::operations::Waiting;
 use super::place::{Found, Place};
 use crate::chain::{AppState, PolicyEntry, PolicyHistory, PolicyPlace};
 use crate::cli::error::CliError;
@@ -49,6 +50,8 @@ struct Read {
     found: Found,
     app: AppState,
     history: PolicyHistory,
+    /// What waits for the app at the timelock that owns it, if one does.
+    waiting: Option<Waiting>,
 }
 
 impl Hashes {
@@ -82,12 +85,14 @@ impl Read {
             _ => None,
         };
         entries(&mut report, "", &read.history.hashes, &word);
+        read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
             "block": read.history.block,
             "runs": runs,
             "hashes": read.history.hashes,
             "incomplete": read.history.incomplete,
+            "timelock": read.waiting,
         }));
         Ok(report)
     }
@@ -104,6 +109,7 @@ impl Read {
             Some(format!("{cvm} is on it"))
         };
         entries(&mut report, "", &read.history.devices, &word);
+        read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
             "block": read.history.block,
@@ -111,6 +117,7 @@ impl Read {
             "on": on,
             "devices": read.history.devices,
             "incomplete": read.history.incomplete,
+            "timelock": read.waiting,
         }));
         Ok(report)
     }
@@ -123,8 +130,29 @@ impl Read {
         let app = chain.app(&found.query).await?;
         let hashes: Vec<B256> = found.query.hash.into_iter().collect();
         let devices: Vec<B256> = found.query.device.into_iter().collect();
-        let history = chain.policy_history(&app, (&hashes, &devices)).await?;
-        Ok(Self { found, app, history })
+        let (history, waiting) = tokio::join!(
+            chain.policy_history(&app, (&hashes, &devices)),
+            Waiting::for_app(&chain, &app)
+        );
+        Ok(Self {
+            history: history?,
+            waiting: waiting?,
+            found,
+            app,
+        })
+    }
+
+    /// What comes without anybody being asked again belongs to what is allowed.
+    fn show_waiting(&self, report: &mut Report) {
+        let Some(waiting) = &self.waiting else { return };
+        waiting.show(&mut report.page);
+        if let Some(why) = &waiting.incomplete {
+            let text = format!(
+                "more may wait at the timelock {} that owns the app: {why}",
+                self.app.owner
+            );
+            report.warn(Code::HistoryIncomplete, text);
+        }
     }
 
     fn report(&self, command: &str, list: &[PolicyEntry]) -> Report {

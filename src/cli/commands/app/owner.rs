@@ -10,10 +10,11 @@ use serde_json::json;
 
 use super::change::{Accept, Transfer};
 use super::lists::{at, incomplete};
+use super::operations::Waiting;
 use super::place::Place;
 use crate::chain::{
-    AppState, BlockRef, Chain, ChainError, OwnerKind, PendingOperation, PolicyEvent, PolicyFact, TimelockInfo,
-    TimelockRole, TimelockRoles,
+    AppState, BlockRef, Chain, ChainError, OwnerKind, PolicyEvent, PolicyFact, TimelockInfo, TimelockRole,
+    TimelockRoles,
 };
 use crate::cli::error::CliError;
 use crate::cli::report::Report;
@@ -21,7 +22,7 @@ use crate::cli::session::Session;
 use crate::cli::text::Page;
 use crate::cli::view;
 use crate::code::Code;
-use crate::safe::{Decoded, SafeInfo, Severity, Trust, decode};
+use crate::safe::{SafeInfo, Severity, Trust};
 use crate::upgrade::safe_code;
 
 /// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
@@ -57,21 +58,8 @@ struct Power {
 struct Timelock {
     info: TimelockInfo,
     roles: TimelockRoles,
-    /// What is scheduled and not executed.
-    operations: Vec<Operation>,
-    /// Why there may be more.
-    operations_incomplete: Option<String>,
-}
-
-/// An operation that waits, and what it does.
-#[derive(Debug, Serialize)]
-struct Operation {
     #[serde(flatten)]
-    pending: PendingOperation,
-    /// From when on it can be executed.
-    ready_at: String,
-    /// What each of its calls means; null where that is not known.
-    decoded: Vec<Option<Decoded>>,
+    waiting: Waiting,
 }
 
 impl Owner {
@@ -145,13 +133,11 @@ fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth:
         if found.safe.is_none()
             && let Some(info) = chain.timelock_at(address, block).await?
         {
-            let (roles, waiting) = tokio::join!(chain.timelock_roles(&info, &[]), chain.pending_operations(&info, 0));
-            let waiting = waiting?;
+            let (roles, waiting) = tokio::join!(chain.timelock_roles(&info, &[]), Waiting::at(chain, &info));
             found.timelock = Some(Timelock {
                 info,
                 roles: roles?,
-                operations: waiting.operations.into_iter().map(Operation::of).collect(),
-                operations_incomplete: waiting.incomplete,
+                waiting: waiting?,
             });
         }
         let Some(deeper) = depth.checked_sub(1) else {
@@ -165,16 +151,6 @@ fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth:
         }
         Ok(found)
     })
-}
-
-impl Operation {
-    fn of(pending: PendingOperation) -> Self {
-        Self {
-            ready_at: moment(pending.ready_at()),
-            decoded: pending.calls.iter().map(|call| decode(&call.data)).collect(),
-            pending,
-        }
-    }
 }
 
 impl Power {
@@ -214,7 +190,7 @@ fn warn(report: &mut Report, app: &AppState, owner: &Power) {
     }
     let Some(timelock) = &owner.timelock else { return };
     let Timelock { info, roles, .. } = timelock;
-    if let Some(why) = &timelock.operations_incomplete {
+    if let Some(why) = &timelock.waiting.incomplete {
         let text = format!("not checked: whether more operations wait at the timelock: {why}");
         report.warn(Code::OperationsUnknown, text);
     }
@@ -304,36 +280,7 @@ fn timelock(page: &mut Page, timelock: &Timelock) {
             Some(info.implementation_code_hash.unwrap_or(info.code_hash).to_string()),
         ),
     ]);
-    operations(page, timelock);
-}
-
-fn moment(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok();
-    let time = time.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| seconds.to_string(), |time| time.to_string())
-}
-
-fn operations(page: &mut Page, timelock: &Timelock) {
-    page.heading("scheduled there and not executed");
-    if timelock.operations.is_empty() {
-        page.block(match timelock.operations_incomplete {
-            Some(_) => "not known",
-            None => "nothing",
-        });
-    }
-    for operation in &timelock.operations {
-        let pending = &operation.pending;
-        page.block(&format!(
-            "{}  can be executed from {} on",
-            pending.id, operation.ready_at
-        ));
-        for (call, decoded) in pending.calls.iter().zip(&operation.decoded) {
-            page.block(&match decoded {
-                Some(decoded) => format!("  {}: {decoded}", call.to),
-                None => format!("  {}: data {}", call.to, call.data),
-            });
-        }
-    }
+    timelock.waiting.show(page);
 }
 
 fn told(page: &mut Page, events: &[&PolicyEvent]) {
