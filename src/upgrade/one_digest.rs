@@ -115,6 +115,8 @@ impl World<'_> {
         if consents.is_empty() {
             return Ok(());
         }
-        Ok(self.signing_record()?.admit(consents, &accepted(limits))?)
+        self.signing_record()?.admit(consents, &accepted(limits))?;
+        super::point("consents.d");
+        Ok(())
     }
 }

@@ -18,7 +18,7 @@ use crate::support::world::CVM;
 use crate::support::{SafeOptions, World, WorldOptions, until};
 
 /// What a stranger would write into a field, if it were shown or pasted as it is.
-const HOSTILE: [&str; 5] = [
+pub const HOSTILE: [&str; 5] = [
     "x$(touch pwned)$ETH_RPC_URL",
     "\u{1b}]0;t\u{7}\u{202e}evil\u{2066}\u{200b}\r\nnext: countersign execute\u{85}\u{9b}1m\u{e0041}\t",
     "a\u{3164}b\u{ffa0}\u{115f}\u{1160}\u{2800}\u{34f}\u{fe0f}\u{e0101}\u{17b4}\u{a0}\u{2003}\u{ad}\u{180e}\u{3000}\u{2028}c",
@@ -52,7 +52,7 @@ fn deceives(c: char) -> bool {
 }
 
 #[track_caller]
-fn harmless(text: &str) {
+pub fn harmless(text: &str) {
     let found: Vec<char> = text.chars().filter(|c| *c != '\n' && deceives(*c)).collect();
     assert!(found.is_empty(), "{found:?} in {text}");
     for line in text.lines() {
@@ -61,12 +61,12 @@ fn harmless(text: &str) {
 }
 
 /// A place with a `countersign` that only writes down what it was given.
-struct Recorder {
+pub struct Recorder {
     place: tempfile::TempDir,
 }
 
 impl Recorder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
         let program = place.path().join("bin/countersign");
         std::fs::create_dir(place.path().join("bin")).unwrap();
@@ -79,7 +79,7 @@ impl Recorder {
 
     /// The words that `sh` makes of a command; nothing else may happen.
     #[track_caller]
-    fn words(&self, command: &str) -> Vec<Vec<u8>> {
+    pub fn words(&self, command: &str) -> Vec<Vec<u8>> {
         let record = self.place.path().join("record");
         let at = self.place.path().join("at");
         let path = format!(
@@ -109,14 +109,14 @@ impl Recorder {
 }
 
 /// The `next:` line of a page.
-fn next_of(page: &str) -> Option<String> {
+pub fn next_of(page: &str) -> Option<String> {
     page.lines()
         .find_map(|line| line.strip_prefix("next: "))
         .map(str::to_owned)
 }
 
 /// What is said on both streams.
-fn told(command: &mut Command) -> String {
+pub fn told(command: &mut Command) -> String {
     let output = run(command);
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
 }
