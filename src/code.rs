@@ -54,6 +54,8 @@ pub enum Kind {
 pub enum Severity {
     /// Exit 5; no option agrees to it.
     Stop,
+    /// Exit 6; the world has to change first, and no option agrees to it.
+    State,
     /// Exit 6; `--accept CODE[=VALUE]` agrees to it.
     Decision,
     /// It forbids nothing.
@@ -162,6 +164,7 @@ codes! {
     AppCodeChanged = "APP_CODE_CHANGED", Stop, "The app's code is not what was read when the upgrade was prepared.";
     AppMismatch = "APP_MISMATCH", Stop, "The app is not the one that was named or planned.";
     AppInterface = "APP_INTERFACE", State, "The app does not announce the interface that the change needs.";
+    AppsById = "APPS_BY_ID", State, "The KMS contract is of before July 2025 and knows apps by ids that are not the addresses of their contracts.";
     AppNotRegistered = "APP_NOT_REGISTERED", State, "The KMS contract does not know the app.";
     AppUnknown = "APP_UNKNOWN", State, "Phala Cloud names no app for the CVM.";
     AppNeeded = "APP_NEEDED", State, "The app's contract has to be deployed first.";
@@ -566,6 +569,7 @@ impl Code {
         match self.kind() {
             Kind::Stop => Severity::Stop,
             Kind::Decision => Severity::Decision,
+            Kind::State => Severity::State,
             _ => Severity::Note,
         }
     }
@@ -667,7 +671,7 @@ mod tests {
         for code in Code::ALL {
             match code.severity() {
                 Severity::Stop => assert_eq!(code.kind().exit(), Some(5), "{code}"),
-                Severity::Decision => assert_eq!(code.kind().exit(), Some(6), "{code}"),
+                Severity::Decision | Severity::State => assert_eq!(code.kind().exit(), Some(6), "{code}"),
                 Severity::Note => {}
             }
         }

@@ -94,6 +94,10 @@ impl Ask for Person<'_> {
         self.yes
     }
 
+    fn can_name(&self) -> bool {
+        self.out.interactive()
+    }
+
     fn tell(&self, news: &str) {
         self.out.progress(news);
     }

@@ -81,6 +81,10 @@ pub trait Ask: Send + Sync {
     fn agrees_unseen(&self) -> bool {
         false
     }
+    /// Whether somebody is there who can be asked for what a decision is about: otherwise it has to be agreed to beforehand.
+    fn can_name(&self) -> bool {
+        true
+    }
     /// Something happened that a person wants to see.
     fn tell(&self, news: &str);
 }

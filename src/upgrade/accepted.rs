@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::code::{Code, Kind};
+use crate::signer::Decision;
 
 /// One doubt that somebody agreed to: its code, and the value that the doubt is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,6 +17,15 @@ pub struct Acceptance {
     /// What it is about, as the refusal names it; nothing where any value is agreed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+}
+
+impl From<&Decision> for Acceptance {
+    fn from(named: &Decision) -> Self {
+        Self {
+            code: named.code,
+            value: Some(named.value.clone()),
+        }
+    }
 }
 
 /// Everything that somebody agreed to by name.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
-use super::ceremony::Stage;
+use super::ceremony::{Paper, Stage};
 use super::drive::Run;
 use super::event::Event;
 use super::transact::Asking;
@@ -27,12 +27,13 @@ impl Run<'_> {
         let chain = self.chain().await?;
         self.changes()?;
         self.verify_again()?;
-        if self.may_go_on(&chain).await? {
+        let known = self.may_sign(&chain, Paper::Approval).await?;
+        if known.in_force {
             return self.adopt_allowed(&chain).await;
         }
         match plan.route {
             Route::Eoa { .. } => {}
-            Route::Safe { .. } => return self.approve_by_safe(&chain, goal).await,
+            Route::Safe { .. } => return self.approve_by_safe(&chain, goal, known.look).await,
             Route::Timelock { .. } => return self.approve_by_timelock(&chain, goal).await,
             Route::Calldata { owner } => {
                 let calls = self.upgrade.state().calls();
@@ -274,7 +275,7 @@ pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError
     if now.device_allowed == Some(false) && !now.any_device && !adds_it {
         return Err(UpgradeError::decide(
             Code::DeviceNotAllowed,
-            "the app no longer allows the device that runs the CVM",
+            "the app does not allow the device that runs the CVM",
         ));
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::{Limits, Plan, State, Stop, UpgradeError, World};
 use crate::chain::Chain;
 use crate::code::Code;
 use crate::safe::{Change, Look, OwnerSignature, SafeInfo, look};
-use crate::signer::{ConsentBy, Fact, Name, Signer};
+use crate::signer::{ConsentBy, Decision, Fact, Name, Signer};
 
 /// Where signatures are written down.
 pub(super) enum Book<'a> {
@@ -37,6 +37,16 @@ impl Book<'_> {
         match self {
             Self::Upgrade(upgrade) => upgrade.record(event),
             Self::Document(document) => document.record(event),
+        }
+    }
+
+    /// Remembers what somebody was asked for and named.
+    fn keep_named(&mut self, named: &[Decision]) -> Result<(), UpgradeError> {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.keep_named(named),
+            Self::Document(document) => named
+                .iter()
+                .try_for_each(|one| document.record(Event::Accepted(one.into()))),
         }
     }
 
@@ -81,7 +91,8 @@ pub(super) async fn sign_ballot(
     let consents = consents(&ceremony, paper, (Some(owner), ConsentBy::Signature));
     world.check_consents(limits, &consents)?;
     refuse_shown(world, limits, state, &consents)?;
-    ask_owner((world, limits), state, &ceremony, (paper, owner))?;
+    let named = ask_owner((world, limits), state, &ceremony, (paper, owner))?;
+    book.keep_named(&named)?;
     let record = world.signing_record()?;
     super::point("safe.sign.a");
     book.record(Event::SignTry {
@@ -103,13 +114,13 @@ pub(super) async fn sign_ballot(
     Ok(())
 }
 
-/// Shows what is about to be signed, and asks.
+/// Shows what is about to be signed, and asks. Gives what was agreed to by name.
 fn ask_owner(
     (world, limits): (&World<'_>, &Limits),
     state: &State,
     ceremony: &Ceremony,
     (paper, owner): (Paper, Address),
-) -> Result<(), UpgradeError> {
+) -> Result<Vec<Decision>, UpgradeError> {
     let (what, verb) = match paper {
         Paper::Approval => ("signing", "Sign this Safe transaction"),
         Paper::Rejection => ("rejecting", "Sign this rejection"),
@@ -118,14 +129,14 @@ fn ask_owner(
     let (ballot, safe) = ceremony.paper(paper).unwrap_or((&ceremony.approval, None));
     let mut consent = of_safe(state, ballot, safe.or(state.plan().and_then(|plan| plan.safe.as_ref())));
     consent.question = format!("{verb} as {owner}?");
-    consent.decisions = decisions(&consent.effects, &limits.accepted);
+    consent.decisions = decisions(&consent.effects, &limits.accepted.with(&state.accepted));
     if let Paper::Nested(_) = paper {
         let parent = &ceremony.approval.tx;
         let approves = format!("{} of {}", parent.hash(), parent.domain().safe);
         consent.facts.push(Fact::new(Name::Approves, approves));
     }
     if world.ask.consent(&consent)? {
-        Ok(())
+        Ok(consent.decisions)
     } else {
         Err(UpgradeError::Declined { what: what.to_owned() })
     }
@@ -147,18 +158,16 @@ fn refuse_stranger(safe: Option<&SafeInfo>, key: Address) -> Result<(), UpgradeE
     })))
 }
 
-/// Checks, before anything is signed or executed, everything that a chain says of the app, the Safe and the transaction.
-/// Second: the Safe changed in a way that was accepted.
+/// Checks, before anything is signed or executed, everything that a chain says of the Safe and the transaction. `true`: the
+/// Safe changed in a way that was accepted.
 ///
 /// # Errors
 /// Something is not what the plan read, or not what the transaction needs.
-pub(super) async fn check_ballot(
-    chain: &Chain,
+pub(super) fn check_ballot(
     limits: &Limits,
     plan: &Plan,
-    ballot: &Ballot,
-) -> Result<(Look, bool), UpgradeError> {
-    let look = look(chain, &ballot.tx, &ballot.signatures, None).await?;
+    (ballot, look): (&Ballot, &Look),
+) -> Result<bool, UpgradeError> {
     let Some(pinned) = &plan.safe else {
         return Err(UpgradeError::stop(
             Code::SafeChanged,
@@ -168,8 +177,8 @@ pub(super) async fn check_ballot(
         ));
     };
     let changed = judge(limits, pinned, &look.info)?;
-    same_hash(&look, ballot)?;
-    Ok((look, changed))
+    same_hash(look, ballot)?;
+    Ok(changed)
 }
 
 /// The same for a Safe that is an owner, and its transaction; gives the Safe as it is now.

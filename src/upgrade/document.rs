@@ -10,7 +10,7 @@ use super::drive::{Upgrade, keep, pretty};
 use super::event::Event;
 use super::examine;
 use super::verdict::Verdict;
-use super::{Limits, Plan, Proposal, State, UpgradeError, Warning, World};
+use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, Warning, World};
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{Look, Merged, Offer, OwnerSignature, SafeInfo, merge};
@@ -193,7 +193,7 @@ impl Subject {
         // What is in force needs no signature, and what was chosen before does not matter any more.
         let allowed = known.as_ref().is_some_and(|known| known.in_force);
         self.keep_verdict(&verdict)?;
-        verdict.check()?;
+        verdict.check_before_asking(world.ask)?;
         let look = known.and_then(|known| known.look);
         let pinned = self.state().plan().and_then(|plan| plan.safe.as_ref());
         if let (Some(look), Some(pinned)) = (&look, pinned)
@@ -257,6 +257,7 @@ impl Subject {
         }
         let signer = Signer::open(source, world.unlock, world.ask).await?;
         sign_ballot((world, limits), &mut self.book(), &signer, paper).await?;
+        checked.verdict.agree(&Accepted::default().with(&self.state().accepted));
         let owner = signer.address();
         let (_, ceremony) = self.ceremony()?;
         let signature = ceremony

@@ -15,15 +15,15 @@ use super::journal::{Found, Journal, JournalError};
 use super::uncovered::refuse_unseen;
 use super::verdict::Verdict;
 use super::{
-    CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, Warning, World, evidence,
-    proposal,
+    Accepted, CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, Warning, World,
+    evidence, proposal,
 };
 use crate::chain::{AppChanges, Chain, Finality};
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
-use crate::signer::Signer;
+use crate::signer::{Decision, Signer};
 use crate::text;
 
 /// Life of a commit token below which people are told.
@@ -101,6 +101,17 @@ impl Upgrade {
             }
         }
         self.verdict = Some(verdict.clone());
+        Ok(())
+    }
+
+    /// Remembers what somebody was asked for and named.
+    pub(super) fn keep_named(&mut self, named: &[Decision]) -> Result<(), UpgradeError> {
+        for one in named {
+            self.record(Event::Accepted(one.into()))?;
+        }
+        if let Some(verdict) = &mut self.verdict {
+            verdict.agree(&Accepted::default().with(&self.state.accepted));
+        }
         Ok(())
     }
 

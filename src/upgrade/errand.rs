@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use super::ballot::{check_ballot, judge};
+use super::ballot::judge;
 use super::ceremony::{Ceremony, Frozen, Paper, Stage, domain};
 use super::consent::of_safe;
 use super::document::Subject;
@@ -20,7 +20,7 @@ use super::transact::Asking;
 use super::{Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World, nonce};
 use crate::chain::{Call, Chain};
 use crate::code::Code;
-use crate::safe::{Facts, SafeInfo, approval, look};
+use crate::safe::{Facts, Look, SafeInfo, approval, look};
 use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
 
 /// An approval that is sent to the chain.
@@ -197,13 +197,9 @@ impl Run<'_> {
         self.refuse_rejected()?;
         let ceremony = self.ceremony()?;
         let chain = self.chain().await?;
-        let plan = self.plan()?;
         let paper = child.map_or(Paper::Approval, Paper::Nested);
-        self.judge_now(&chain, paper).await?.0.check()?;
-        let (parent, changed) = check_ballot(&chain, self.limits, &plan, &ceremony.approval).await?;
-        if changed {
-            self.record(Event::SafePinned(Box::new(parent.info.clone())))?;
-        }
+        let known = self.may_sign(&chain, paper).await?;
+        let parent = self.look_at(&chain, &ceremony.approval, known.look).await?;
         if parent.info.nonce > ceremony.nonce() {
             return self.settle_nonce(&chain, &ceremony).await.map(Some);
         }
@@ -234,7 +230,7 @@ impl Run<'_> {
                     consents(&ceremony, Paper::Approval, by),
                 )
             }
-            Errand::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key)).await? {
+            Errand::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key, known.child)).await? {
                 Ok((call, is_owner)) => {
                     let by = (is_owner.then_some(key), ConsentBy::Execution);
                     (call, consents(&ceremony, Paper::Nested(child), by))
@@ -252,7 +248,7 @@ impl Run<'_> {
         &self,
         chain: &Chain,
         ceremony: &Ceremony,
-        (child, key): (Address, Address),
+        (child, key, known): (Address, Address, Option<Look>),
     ) -> Result<Result<(Call, bool), Pending>, UpgradeError> {
         let Some((pinned, ballot)) = ceremony.nested.get(&child) else {
             return Err(UpgradeError::TooEarly {
@@ -260,7 +256,11 @@ impl Run<'_> {
                 command: "sign",
             });
         };
-        let found = look(chain, &ballot.tx, &ballot.signatures, Some(key)).await?;
+        let mut found = match known {
+            Some(known) => known,
+            None => look(chain, &ballot.tx, &ballot.signatures, None).await?,
+        };
+        found.facts.executor = Some(key);
         judge(self.limits, pinned, &found.info)?;
         let nonce = ballot.tx.fields().nonce;
         match found.info.nonce.cmp(&nonce) {

@@ -152,31 +152,22 @@ impl Plan {
 }
 
 impl Run<'_> {
-    /// Stops where the verdict forbids the approval. `true`: everything is in force already, so nobody has to approve.
+    /// Reads what the chain says now of what this upgrade asks for, and stops where the verdict over it forbids to sign.
+    /// Gives what was read; nothing before there is a proposal.
     ///
     /// # Errors
     /// The verdict forbids it, or the chain did not answer.
-    pub(super) async fn may_go_on(&mut self, chain: &Chain) -> Result<bool, UpgradeError> {
-        let (verdict, in_force) = self.judge_now(chain, Paper::Approval).await?;
-        verdict.check()?;
-        Ok(in_force)
-    }
-
-    /// The verdict over what this upgrade asks for, with what the chain says now; `None` before there is a proposal.
-    /// Second: everything is in force already.
-    ///
-    /// # Errors
-    /// The chain did not answer.
-    pub(super) async fn judge_now(&mut self, chain: &Chain, paper: Paper) -> Result<(Verdict, bool), UpgradeError> {
+    pub(super) async fn may_sign(&mut self, chain: &Chain, paper: Paper) -> Result<Known, UpgradeError> {
         let state = self.upgrade.state();
         let Some(proposal) = Proposal::of(state) else {
-            return Ok((Verdict::default(), false));
+            return Ok(Known::default());
         };
         let ceremony = state.ceremony()?;
         let subject = Subject::of(state, paper, (&proposal, ceremony.as_ref()));
         let known = examine(self.world, chain, &subject).await?;
         let verdict = subject.judge(Some(&known), (self.limits, &state.accepted));
         self.upgrade.keep_verdict(&verdict)?;
-        Ok((verdict, known.in_force))
+        verdict.check_before_asking(self.world.ask)?;
+        Ok(known)
     }
 }

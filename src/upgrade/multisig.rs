@@ -100,8 +100,14 @@ impl Run<'_> {
         })
     }
 
-    /// Signs where that is asked for, executes when enough have signed, or says what is missing.
-    pub(super) async fn approve_by_safe(&mut self, chain: &Chain, goal: Goal) -> Result<Outcome, UpgradeError> {
+    /// Signs where that is asked for, executes when enough have signed, or says what is missing. `known` is the Safe with
+    /// this transaction, where it was just read.
+    pub(super) async fn approve_by_safe(
+        &mut self,
+        chain: &Chain,
+        goal: Goal,
+        known: Option<Look>,
+    ) -> Result<Outcome, UpgradeError> {
         if let Some(why) = self.upgrade.state().safe_gone.clone() {
             if self.limits.new_nonce {
                 let stage = self.upgrade.state().stage();
@@ -115,7 +121,7 @@ impl Run<'_> {
         }
         let ceremony = self.ceremony()?;
         expect_safe_tx(self.limits, &[ceremony.hash()])?;
-        let look = self.look_at(chain, &ceremony).await?;
+        let look = self.look_at(chain, &ceremony.approval, known).await?;
         let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
             Ordering::Greater => return self.settle_nonce(chain, &ceremony).await,
             Ordering::Less => Some(look.info.nonce),
@@ -154,10 +160,18 @@ impl Run<'_> {
     }
 
     /// Reads the Safe and what it says of the transaction, and compares it with what was read before.
-    async fn look_at(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Look, UpgradeError> {
+    pub(super) async fn look_at(
+        &mut self,
+        chain: &Chain,
+        ballot: &Ballot,
+        known: Option<Look>,
+    ) -> Result<Look, UpgradeError> {
         let plan = self.plan()?;
-        let (look, changed) = check_ballot(chain, self.limits, &plan, &ceremony.approval).await?;
-        if changed {
+        let look = match known {
+            Some(known) => known,
+            None => look(chain, &ballot.tx, &ballot.signatures, None).await?,
+        };
+        if check_ballot(self.limits, &plan, (ballot, &look))? {
             self.record(Event::SafePinned(Box::new(look.info.clone())))?;
         }
         Ok(look)
@@ -166,7 +180,7 @@ impl Run<'_> {
     /// The same for those who only wait: of them the Safe wants nothing, so who owns it by now is told and not refused.
     async fn watch_safe(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Look, UpgradeError> {
         if self.limits.accepted.covers(Code::SafeOwnersChanged, None) {
-            return self.look_at(chain, ceremony).await;
+            return self.look_at(chain, &ceremony.approval, None).await;
         }
         let (plan, ballot) = (self.plan()?, &ceremony.approval);
         let look = look(chain, &ballot.tx, &ballot.signatures, None).await?;

@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 use alloy::primitives::B256;
 use jiff::Timestamp;
 
-use super::ballot::check_ballot;
 use super::ceremony::{Ceremony, Paper};
 use super::drive::{Run, Upgrade};
 use super::errand::Errand;
@@ -157,13 +156,9 @@ impl Run<'_> {
     }
 
     async fn gather_rejections(&mut self, ceremony: &Ceremony) -> Result<Outcome, UpgradeError> {
-        let plan = self.plan()?;
         let chain = self.chain().await?;
-        self.judge_now(&chain, Paper::Rejection).await?.0.check()?;
-        let (look, changed) = check_ballot(&chain, self.limits, &plan, &ceremony.rejection).await?;
-        if changed {
-            self.record(Event::SafePinned(Box::new(look.info.clone())))?;
-        }
+        let known = self.may_sign(&chain, Paper::Rejection).await?;
+        let look = self.look_at(&chain, &ceremony.rejection, known.look).await?;
         let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
             Ordering::Greater => {
                 return match self.settle_nonce(&chain, ceremony).await {

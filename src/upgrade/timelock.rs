@@ -168,7 +168,7 @@ impl Run<'_> {
         self.check_timelock(chain, (asked, head), (TimelockRole::Proposer, plan.proposer))
             .await?;
         if self.plan()?.safe.is_some() {
-            return self.approve_by_safe(chain, goal).await;
+            return self.approve_by_safe(chain, goal, None).await;
         }
         let call = asked.operation.schedule(asked.timelock, asked.delay);
         self.send_for_timelock(chain, Some(Errand::Schedule), (plan.proposer, &call))
@@ -272,7 +272,7 @@ impl Run<'_> {
             if self.upgrade.state().stage() != Some(Stage::Execute) {
                 self.freeze_at(Stage::Execute).await?;
             }
-            return self.approve_by_safe(chain, goal).await;
+            return self.approve_by_safe(chain, goal, None).await;
         }
         let who = if plan.info.open_executor {
             "anybody can execute it".to_owned()
@@ -502,7 +502,7 @@ impl Run<'_> {
             if self.upgrade.state().stage() != Some(Stage::Cancel) {
                 self.freeze_at(Stage::Cancel).await?;
             }
-            return self.approve_by_safe(&chain, Goal::Executed).await.map(Some);
+            return self.approve_by_safe(&chain, Goal::Executed, None).await.map(Some);
         }
         let names: Vec<String> = plan.roles.cancellers.iter().map(ToString::to_string).collect();
         Err(UpgradeError::decide(

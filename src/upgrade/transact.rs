@@ -14,7 +14,7 @@ use super::{Errand, UpgradeError};
 use crate::chain::{Call, Chain, Filling, Quote, TxError, TxRequest, coins, has_data_fee};
 use crate::code::Code;
 use crate::safe::effects::Carried;
-use crate::signer::{Consent, Fact, Name, SafeConsent};
+use crate::signer::{Consent, Decision, Fact, Name, SafeConsent};
 
 /// Nobody was asked when consent took no longer than this.
 const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
@@ -47,11 +47,12 @@ impl Run<'_> {
         let quote = chain.fill(from, call, filling).await?;
         let filled = Instant::now();
         let together = self.admit_cost(&quote.request, quote.data_fee.unwrap_or_default())?;
-        let consents = self.agree((&quote, together), asking)?;
+        let (consents, named) = self.agree((&quote, together), asking)?;
         // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
         if filled.elapsed() > CONSENT_AT_ONCE {
             chain.recheck().await?;
         }
+        self.upgrade.keep_named(&named)?;
         self.world.admit_consents(self.limits, &consents)?;
         if let Some(errand) = errand {
             super::point("errand.a");
@@ -90,19 +91,26 @@ impl Run<'_> {
         (!is_first).then(|| Fact::new(Name::CostsTogether, format!("{} ETH", coins(most))))
     }
 
-    /// Asks; gives what owners of a Safe agree to by it.
-    fn agree(&self, (quote, together): (&Quote, U256), asking: Asking) -> Result<Vec<SafeConsent>, UpgradeError> {
+    /// Asks; gives what owners of a Safe agree to by it, and what was agreed to by name.
+    fn agree(
+        &self,
+        (quote, together): (&Quote, U256),
+        asking: Asking,
+    ) -> Result<(Vec<SafeConsent>, Vec<Decision>), UpgradeError> {
         let mut consent = asking.consent;
         consent.effects = self
             .upgrade
             .state()
             .parties()
             .effects_of_calls(std::slice::from_ref(&quote.request.call));
-        consent.decisions = decisions(&consent.effects, &self.limits.accepted);
+        consent.decisions = decisions(
+            &consent.effects,
+            &self.limits.accepted.with(&self.upgrade.state().accepted),
+        );
         consent.facts.extend(figures(quote));
         consent.facts.extend(self.together(together));
         if self.world.ask.consent(&consent)? {
-            return Ok(asking.consents);
+            return Ok((asking.consents, consent.decisions));
         }
         Err(UpgradeError::Declined {
             what: asking.act.to_owned(),

@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use super::base::{Baseline, Past};
 use super::ceremony::{Ceremony, Paper, Stage};
+use super::consent::{decisions, effects_of};
 use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
 use crate::compose::Verification;
 use crate::safe::{Change, Finding as SafeFinding, Look, Obedient, SafeInfo, Trust};
-use crate::signer::Decision;
+use crate::signer::{Ask, Decision};
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +31,9 @@ pub struct Finding {
     pub message: String,
     /// Somebody agreed to it by name.
     pub accepted: bool,
+    /// The bytes themselves do it: where they are signed, somebody at a terminal is asked for its value.
+    #[serde(skip)]
+    pub asked: bool,
     /// What was compared, of a stop.
     #[serde(skip)]
     pub stop: Option<Box<Stop>>,
@@ -77,6 +81,7 @@ impl Finding {
             value: None,
             message: stop.to_string(),
             accepted: false,
+            asked: false,
             stop: Some(Box::new(stop)),
         }
     }
@@ -90,16 +95,24 @@ impl Finding {
             value,
             message,
             accepted: false,
+            asked: false,
             stop: None,
         }
     }
 
-    /// What the bytes themselves do that somebody has to agree to by name: where it is signed, the person is asked for it.
-    pub(super) fn named(decision: &Decision, accepted: &Accepted) -> Self {
-        let value = Some(decision.value.clone());
+    /// What the bytes themselves do that somebody has to agree to by name.
+    fn named(decision: Decision) -> Self {
         Self {
-            accepted: accepted.covers(decision.code, value.as_deref()),
-            ..Self::decision(decision.code, value, decision.what.clone())
+            asked: true,
+            ..Self::decision(decision.code, Some(decision.value), decision.what)
+        }
+    }
+
+    /// What stands until the world changes: no option agrees to it.
+    fn state(code: Code, message: String) -> Self {
+        Self {
+            severity: Severity::State,
+            ..Self::decision(code, None, message)
         }
     }
 
@@ -116,7 +129,10 @@ impl Finding {
     pub(super) fn of(error: &UpgradeError) -> Option<Self> {
         match error {
             UpgradeError::Stop(stop) => Some(Self::stop((**stop).clone())),
-            UpgradeError::Decide { code, message, .. } => Some(Self::decision(*code, None, message.clone())),
+            UpgradeError::Decide { code, message, .. } => Some(match code.severity() {
+                Severity::Decision => Self::decision(*code, None, message.clone()),
+                _ => Self::state(*code, message.clone()),
+            }),
             _ => None,
         }
     }
@@ -124,7 +140,7 @@ impl Finding {
     /// Whether it forbids signing.
     pub fn forbids(&self) -> bool {
         match self.severity {
-            Severity::Stop => true,
+            Severity::Stop | Severity::State => true,
             Severity::Decision => !self.accepted,
             Severity::Note => false,
         }
@@ -158,22 +174,29 @@ impl Finding {
 
 impl Verdict {
     /// A verdict over findings, of which some were agreed to.
-    pub(super) fn new(mut findings: Vec<Finding>, not_checked: Vec<String>, accepted: &Accepted) -> Self {
-        for finding in &mut findings {
-            let is_covered = || accepted.covers(finding.code, finding.value.as_deref());
-            finding.accepted |= finding.severity == Severity::Decision && is_covered();
-        }
+    pub(super) fn new(findings: Vec<Finding>, not_checked: Vec<String>, accepted: &Accepted) -> Self {
         let mut unique: Vec<Finding> = Vec::new();
         for finding in findings {
             if !unique.contains(&finding) {
                 unique.push(finding);
             }
         }
-        unique.sort_by_key(|finding| (!finding.forbids(), finding.severity));
-        Self {
+        let mut verdict = Self {
             findings: unique,
             not_checked,
+        };
+        verdict.agree(accepted);
+        verdict
+    }
+
+    /// Marks what somebody agreed to.
+    pub(super) fn agree(&mut self, accepted: &Accepted) {
+        for finding in &mut self.findings {
+            let is_covered = || accepted.covers(finding.code, finding.value.as_deref());
+            finding.accepted |= finding.severity == Severity::Decision && is_covered();
         }
+        self.findings
+            .sort_by_key(|finding| (!finding.forbids(), finding.severity));
     }
 
     /// The gravest finding that forbids signing.
@@ -187,6 +210,20 @@ impl Verdict {
     /// A stop, or a doubt to which nobody agreed.
     pub fn check(&self) -> Result<(), UpgradeError> {
         match self.forbidding() {
+            None => Ok(()),
+            Some(_) => Err(UpgradeError::Forbidden(Box::new(self.clone()))),
+        }
+    }
+
+    /// The same right before a signature: what the bytes themselves do is left to the question, where somebody is there to
+    /// be asked for its value.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn check_before_asking(&self, ask: &dyn Ask) -> Result<(), UpgradeError> {
+        let left = |finding: &Finding| finding.asked && ask.can_name();
+        let forbids = |finding: &&Finding| finding.forbids() && !left(finding);
+        match self.findings.iter().find(forbids) {
             None => Ok(()),
             Some(_) => Err(UpgradeError::Forbidden(Box::new(self.clone()))),
         }
@@ -226,6 +263,7 @@ pub(super) fn judge(
 ) -> Verdict {
     let mut findings = Vec::new();
     let mut not_checked = Vec::new();
+    let in_force = known.is_some_and(|known| known.in_force);
     if !takes_away(paper, proposal) {
         let several = !proposal.others.is_empty();
         for (index, one) in proposal.apps().enumerate() {
@@ -256,6 +294,12 @@ pub(super) fn judge(
         if known.is_none() {
             not_checked.extend(OF_THE_SAFE.map(str::to_owned));
         }
+    }
+    if !in_force {
+        let ballot = ceremony.and_then(|ceremony| ceremony.paper(paper));
+        let effects = effects_of(proposal, ballot.map(|(ballot, _)| ballot), ceremony);
+        let named = decisions(&effects, &Accepted::default());
+        findings.extend(named.into_iter().map(Finding::named));
     }
     if known.is_none() {
         not_checked.extend(OFFLINE.map(str::to_owned));
@@ -305,6 +349,8 @@ pub(super) fn of_plan(plan: &Plan, base: &Baseline, (trust, accepted): (&Trust, 
         not_checked.extend(base.not_checked(plan));
         not_checked.push(PAST.to_owned());
     }
+    let pins = super::approve::check_pins(plan, &plan.app_state);
+    findings.extend(pins.err().as_ref().and_then(Finding::of));
     if let Some(safe) = &plan.safe {
         findings.extend(of_safe(safe, safe, trust));
         findings.extend(of_handler(plan, safe));

@@ -281,6 +281,11 @@ impl<'s> Auditor<'s> {
                 let seconds = i64::try_from(number(&block["timestamp"])).unwrap();
                 assert_eq!(value, jiff::Timestamp::from_second(seconds).unwrap().to_string());
             }
+            "agreed to by name" => {
+                let heir = value.strip_prefix("APP_GIVEN_AWAY=").unwrap();
+                let offered = at(&self.rpc, self.block, (self.app, &app::pendingOwnerCall {}));
+                assert_eq!(parsed::<Address>(heir), offered);
+            }
             "still in force at block" => {
                 let head = self.json["proof"]["head"]["number"].as_u64().unwrap();
                 assert!(parsed::<u64>(value) == head && head >= self.block);

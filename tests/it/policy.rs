@@ -327,7 +327,8 @@ fn each_change_goes_through_a_safe_by_files_alone() {
         let file = bob.get(&flow.dir.join("proposal.json"), "proposal.json");
         let words = ["sign", &file, "--offline", "--signer", "env:SIGNER_2", "--yes"];
         bob.run(&[&words[..], &named].concat()).exits(0);
-        bob.run(&["sign", &file, "--signer", "env:SIGNER_4", "--yes"])
+        let words = ["sign", &file, "--signer", "env:SIGNER_4", "--yes"];
+        bob.run(&[&words[..], &named].concat())
             .exits(5)
             .says("SIGNER_NOT_OWNER");
         let dir = flow.dir.to_str().unwrap();

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::agree;
-use crate::cli::args::{Agree, KeySource, Notices, Reviewed, Which};
+use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, Which};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
@@ -20,8 +20,9 @@ use crate::upgrade::{Ballot, Paper, Subject, UpgradeError, Warning, upper_s};
 
 /// Put the Safe transaction and its signatures on the Safe Transaction Service, where Safe{Wallet} shows them
 ///
-/// Nothing is signed and no chain is asked: what is published is the transaction of the proposal, with the signatures that
-/// it holds; at least one is needed. What the service has already is compared, and only what is missing is added, so it
+/// Nothing is signed: what is published is the transaction of the proposal, with the signatures that it holds; at least
+/// one is needed, and it has to be one that may be signed. The chain is asked for that where an endpoint is named, and
+/// otherwise the file alone is judged. What the service has already is compared, and only what is missing is added, so it
 /// can be run again at any time. Signatures that other owners left there are written into the proposal. Everything
 /// works without the service as well, by passing the proposal on.
 #[derive(Debug, Args)]
@@ -37,6 +38,10 @@ pub(in crate::cli) struct Propose {
     #[arg(long)]
     withdraw: bool,
     #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    offline: Offline,
+    #[command(flatten)]
     notices: Notices,
     #[command(flatten)]
     key: KeySource,
@@ -49,13 +54,16 @@ pub(in crate::cli) struct Propose {
 impl Propose {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
+            reach: Some(&self.reach),
+            offline: Some(&self.offline),
             notices: Some(&self.notices),
             source: Some(&self.key),
             reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
             ..Typed::default()
         };
-        let settings = session.settings(typed)?;
+        let mut settings = session.settings(typed)?;
+        settings.limits.offline |= settings.endpoints.is_empty();
         let mut subject = session.subject(&self.which)?;
         let paper = if self.reject { Paper::Rejection } else { Paper::Approval };
         subject.expect(&settings.limits, paper)?;
@@ -73,8 +81,10 @@ impl Propose {
         if self.withdraw {
             return withdraw(session, &settings, (&service, &subject, &ballot)).await;
         }
-        let verdict = subject.verdict(&settings.limits, paper)?;
-        verdict.check()?;
+        let outside = session.outside(&settings)?;
+        let checked = subject.check(&outside.world(), &settings.limits, self.reject).await?;
+        // Nobody is asked here for what has to be named.
+        checked.verdict.check()?;
         let published = service.publish(&ballot.tx, &ballot.signatures, &origin).await?;
         let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
         let taken = merged
@@ -82,7 +92,7 @@ impl Propose {
             .filter(|one| matches!(one.outcome, Ok(Inserted::New(_))))
             .count();
         let mut report = self.report(session, &subject, (&service, &ballot, &published, taken));
-        report.set_verdict(&verdict);
+        report.set_verdict(&checked.verdict);
         report
             .warnings
             .extend(merged.iter().filter_map(Merged::upper_s).map(upper_s));

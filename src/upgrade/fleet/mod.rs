@@ -356,6 +356,9 @@ impl Ask for Named<'_> {
     fn agrees_unseen(&self) -> bool {
         self.agreed || self.ask.agrees_unseen()
     }
+    fn can_name(&self) -> bool {
+        self.ask.can_name()
+    }
     fn tell(&self, news: &str) {
         self.ask.tell(&format!("{}: {news}", self.cvm));
     }

@@ -17,10 +17,6 @@ impl Review {
         let own = self.problems.iter().filter(|problem| problem.is_stop());
         let own: Vec<Finding> = own.filter_map(Problem::finding).collect();
         let force = known.is_some_and(|known| known.in_force);
-        let named = self.transaction.decisions.iter().filter(|_| !force);
-        let accepted = limits.accepted.with(&state.accepted);
-        let named = named.map(|one| Finding::named(one, &accepted));
-        let own = own.into_iter().chain(named).collect();
         verdict.add_own(own, self.not_compared());
         let before = std::mem::take(&mut self.problems);
         let forbidding = verdict.findings.iter().filter(|finding| finding.forbids());
