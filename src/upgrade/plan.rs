@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::authority::{Actor, Authority, TimelockPlan};
 use super::base::Baseline;
-use super::carried::check_change;
 use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
@@ -261,7 +260,7 @@ impl Plan {
 /// Something could not be read, or the CVM is not one that this tool upgrades.
 pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeError> {
     let patch = environment::complete(intent)?.public();
-    check_change(&patch)?;
+    super::carried::check_change(&patch)?;
     let mut subject = read_subject(world, intent).await?;
     let mut remarks = std::mem::take(&mut subject.warnings);
     let form = subject
