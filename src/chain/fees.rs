@@ -6,13 +6,13 @@
 
 use alloy::primitives::{Address, Bytes, U64, U128, U256, address};
 use alloy::sol_types::SolCall as _;
-use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::quorum::{Missing, Patience};
 use super::read::reason;
 use super::rpc::{Ask, Node, RawBlock, Refusal, Replies, Reply};
-use super::{BlockRef, Call, Chain, ChainError, FeePolicy, TxError, TxRequest};
+use super::{BlockRef, Call, Chain, ChainError, Common, FeePolicy, TxError, TxRequest, contradiction};
 use crate::abi::data_fee::GasPriceOracle;
 
 /// Blocks that the fees are taken from.
@@ -178,7 +178,15 @@ impl Chain {
     /// # Errors
     /// See [`TxError`].
     pub async fn fill(&self, from: Address, call: &Call, filling: Filling) -> Result<Quote, TxError> {
-        let found = self.gather(|node| self.survey(node, from, call)).await?;
+        let mut patience = Patience::new(&self.quorum);
+        let found = loop {
+            let found = self.gather(|node| self.survey(node, from, call)).await?;
+            match self.one_view(&found) {
+                Ok(()) => break found,
+                Err(error) if !patience.wait_for_one(&self.quorum).await => return Err(error.into()),
+                Err(_) => {}
+            }
+        };
         let tops = found.iter().map(|(node, survey)| (*node, survey.top)).collect();
         let base_fee = self.agreed_base_fee(tops).await?;
         let surveys: Vec<Survey> = found.into_iter().map(|(_, survey)| survey).collect();
@@ -208,18 +216,59 @@ impl Chain {
     /// The base fee of the newest block that all of these endpoints have.
     async fn agreed_base_fee(&self, tops: Vec<(&Node, Top)>) -> Result<u128, ChainError> {
         let lowest = tops.iter().map(|(_, top)| top.block.number).min().unwrap_or_default();
-        let same_height = tops.into_iter().map(|(node, top)| async move {
-            if top.block.number == lowest {
-                return Ok((node, top));
+        let same_height = self.gather(|node| {
+            let top = tops
+                .iter()
+                .find(|(other, _)| std::ptr::eq(*other, node))
+                .map(|(_, top)| *top);
+            async move {
+                match top {
+                    Some(top) if top.block.number == lowest => Ok(top),
+                    _ => Top::of(node, &node.ask(&[Ask::block(lowest)]).await?.take::<RawBlock>()?),
+                }
             }
-            let raw: RawBlock = node.ask(&[Ask::block(lowest)]).await?.take()?;
-            Ok::<_, ChainError>((node, Top::of(node, &raw)?))
         });
-        let tops = try_join_all(same_height).await?;
+        let tops = same_height.await?;
         let blocks: Vec<(&Node, BlockRef)> = tops.iter().map(|(node, top)| (*node, top.block)).collect();
-        self.agreed(&blocks)?;
+        match self.agreed(&blocks)? {
+            Common::Head(_) => {}
+            Common::Forked { missing, .. } | Common::Behind(missing) => {
+                return Err(self.too_few(blocks.len().saturating_sub(missing.len()), missing));
+            }
+        }
         let fees: Vec<(&str, u128)> = tops.iter().map(|(node, top)| (node.label(), top.base_fee)).collect();
         one_base_fee(&fees, lowest)
+    }
+
+    /// What all of them have to say the same of: the sender's nonce, and whether the call fails. One that has not heard of
+    /// the newest block yet is missing; two that differ at one block contradict each other.
+    ///
+    /// # Errors
+    /// They do not say the same.
+    fn one_view(&self, found: &[(&Node, Survey)]) -> Result<(), ChainError> {
+        let Some(((first, one), others)) = found.split_first() else {
+            return Ok(());
+        };
+        for (node, other) in others {
+            let what = match (one.fails(), other.fails()) {
+                _ if one.latest != other.latest => "the sender's nonce",
+                (Some(mine), Some(theirs)) if mine != theirs => "whether the call fails",
+                _ => continue,
+            };
+            if one.top.block == other.top.block {
+                return Err(contradiction((first.label(), node.label()), what, one.top.block.number));
+            }
+            let (behind, ahead) = match one.top.block.number < other.top.block.number {
+                true => (*first, *node),
+                false => (*node, *first),
+            };
+            let why = format!(
+                "its newest block is not that of {}, and it says something else of {what}",
+                ahead.label()
+            );
+            return Err(self.too_few(found.len().saturating_sub(1), vec![Missing::new(behind, why)]));
+        }
+        Ok(())
     }
 
     async fn quotation(&self, node: &Node) -> Result<(Top, FeeHistory), ChainError> {
@@ -319,7 +368,8 @@ fn filled(blank: TxRequest, base_fee: u128, surveys: &[Survey], filling: Filling
         .max_by_key(|survey| survey.top.block.number)
         .ok_or(ChainError::NoEndpoint { chain: blank.chain_id })?;
     let nonce = nonce(from, (latest, pending), filling.nonce)?;
-    let gas_limit = newest.gas(one_gas(surveys)?)?;
+    let block_gas = surveys.iter().map(|survey| survey.gas_limit).max().unwrap_or_default();
+    let gas_limit = newest.gas(one_gas(surveys)?, block_gas)?;
     let market = Market::of(base_fee, surveys.iter().map(|survey| &survey.history));
     let (max_fee_per_gas, max_priority_fee_per_gas) = market.fees(&filling.fees)?;
     let request = TxRequest {
@@ -333,10 +383,12 @@ fn filled(blank: TxRequest, base_fee: u128, surveys: &[Survey], filling: Filling
         request,
         data_fee: surveys.iter().filter_map(|survey| survey.data_fee).max(),
     };
-    if newest.balance < quote.most() {
+    // One that says less than the others refuses nothing: the chain does, if it is right.
+    let balance = surveys.iter().map(|survey| survey.balance).max().unwrap_or_default();
+    if balance < quote.most() {
         return Err(TxError::Funds {
             from,
-            have: newest.balance.to_string(),
+            have: balance.to_string(),
             need: quote.most().to_string(),
         });
     }
@@ -418,12 +470,19 @@ fn attempt<T: serde::de::DeserializeOwned>(
 }
 
 impl Survey {
+    /// Whether the call fails; not known where the endpoint gives no estimate for another reason.
+    fn fails(&self) -> Option<bool> {
+        match &self.gas {
+            Ok(_) => Some(false),
+            Err(refusal) => refusal.is_revert().then_some(true),
+        }
+    }
+
     /// Gas limit with its margin, for the highest of all estimates.
     ///
     /// # Errors
     /// The call fails, or needs more than a block holds.
-    fn gas(&self, highest: Option<u64>) -> Result<u64, TxError> {
-        let limit = self.gas_limit;
+    fn gas(&self, highest: Option<u64>, limit: u64) -> Result<u64, TxError> {
         match self.gas.as_ref().map(|own| highest.unwrap_or(*own)) {
             Ok(needed) if needed > limit => Err(TxError::BlockGasLimit { needed, limit }),
             Ok(needed) => {
@@ -587,13 +646,13 @@ mod tests {
 
     #[test]
     fn the_gas_limit_is_a_fifth_above_the_estimate_and_at_most_a_block() {
-        assert_eq!(survey(Ok(50_001), None).gas(None).unwrap(), 60_002);
-        assert_eq!(survey(Ok(29_000_000), None).gas(None).unwrap(), 30_000_000);
+        assert_eq!(survey(Ok(50_001), None).gas(None, 30_000_000).unwrap(), 60_002);
+        assert_eq!(survey(Ok(29_000_000), None).gas(None, 30_000_000).unwrap(), 30_000_000);
     }
 
     #[test]
     fn x22_more_gas_than_a_block_holds_is_refused() {
-        let error = survey(Ok(30_000_001), None).gas(None).unwrap_err();
+        let error = survey(Ok(30_000_001), None).gas(None, 30_000_000).unwrap_err();
         assert!(matches!(
             error,
             TxError::BlockGasLimit {
@@ -602,7 +661,7 @@ mod tests {
             }
         ));
         let error = survey(Err(refusal("gas required exceeds allowance (30000)")), None)
-            .gas(None)
+            .gas(None, 30_000_000)
             .unwrap_err();
         assert!(matches!(error, TxError::BlockGasLimit { .. }), "{error}");
     }
@@ -616,14 +675,14 @@ mod tests {
             ..refusal("execution reverted")
         };
         let error = survey(Err(refusal("execution reverted")), Some(detailed))
-            .gas(None)
+            .gas(None, 30_000_000)
             .unwrap_err();
         assert!(
             matches!(&error, TxError::WouldRevert { reason } if reason.starts_with("OwnableUnauthorizedAccount")),
             "{error}"
         );
         let error = survey(Err(refusal("out of gas")), Some(refusal("execution reverted: no")))
-            .gas(None)
+            .gas(None, 30_000_000)
             .unwrap_err();
         assert!(matches!(&error, TxError::WouldRevert { .. }), "{error}");
     }

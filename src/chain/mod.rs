@@ -541,6 +541,7 @@ impl Chain {
 }
 
 /// What the endpoints' newest blocks come to.
+#[must_use]
 enum Common {
     /// All have this one.
     Head(BlockRef),

@@ -24,6 +24,8 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(3);
 /// The same for one that is missing while others answer: without it nothing goes on, and what limits or restarts an
 /// endpoint is over soon.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A pause that somebody who waits should hear of.
+const LONG_PAUSE: Duration = Duration::from_secs(3);
 /// Shortest time for a question when the time for the run is over: its last look has to be possible.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
@@ -38,6 +40,8 @@ pub struct Quorum {
     pub partial: bool,
     /// Where it is written down who answered.
     pub turnout: Turnout,
+    /// Hears of a pause long enough to wonder about.
+    pub notice: Option<fn(&str)>,
 }
 
 /// Who answered in a run and who did not, over all its connections.
@@ -280,6 +284,7 @@ impl Chain {
                 _ => SHORT_PATIENCE,
             };
             let asked = round.asked_delay().filter(|_| round.found.len() < self.least());
+            self.tell_of_pause(asked, &round.missing());
             if !patience.wait(asked, length).await {
                 break;
             }
@@ -288,6 +293,24 @@ impl Chain {
                 .collect();
         }
         self.settle(round)
+    }
+
+    fn tell_of_pause(&self, asked: Option<Duration>, missing: &[Missing]) {
+        let long = asked.filter(|pause| *pause >= LONG_PAUSE);
+        let time = self
+            .quorum
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        if let (Some(pause), Some(notice)) = (
+            long.filter(|pause| time.is_none_or(|time| *pause <= time)),
+            self.quorum.notice,
+        ) {
+            notice(&format!(
+                "waiting {} seconds; {}",
+                pause.as_secs(),
+                super::told(missing)
+            ));
+        }
     }
 
     /// What a round came to, once nobody is asked again.

@@ -480,10 +480,10 @@ impl Workload {
 
 impl Reach {
     /// These endpoints, for this long.
-    pub(super) const fn to(rpc_url: Vec<Url>, timeout: Duration) -> Self {
+    pub(super) const fn to(rpc_url: Vec<Url>, quorum: Option<usize>, timeout: Duration) -> Self {
         Self {
             rpc_url,
-            quorum: None,
+            quorum,
             timeout,
             #[cfg(feature = "failpoints")]
             allow_unpinned_chain: false,

@@ -200,6 +200,11 @@ fn tell(line: &str) {
     aside(&page.text(width(&io::stderr())));
 }
 
+/// News from where no output is at hand, on stderr.
+pub(super) fn notice(news: &str) {
+    tell(news);
+}
+
 /// What is asked for byte by byte stays so for programs; a person at a terminal sees what is in it.
 fn payload(raw: &str) -> Cow<'_, str> {
     if !io::stdout().is_terminal() {

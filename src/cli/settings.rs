@@ -415,6 +415,7 @@ fn quorum((reach, named): (Option<&Reach>, usize), env: &Environment) -> Result<
     Ok(Quorum {
         needed,
         until: reach.and_then(|reach| tokio::time::Instant::now().checked_add(reach.timeout)),
+        notice: Some(super::output::notice),
         ..Quorum::default()
     })
 }

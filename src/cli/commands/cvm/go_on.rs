@@ -31,6 +31,9 @@ pub(super) struct GoOn {
     /// JSON-RPC endpoint; repeat it, and endpoints must agree [env: ETH_RPC_URL]
     #[arg(long, value_name = "URL", help_heading = "As an upgrade", value_parser = values::web_address)]
     pub(super) rpc_url: Vec<Url>,
+    /// How many of the endpoints have to agree [default: all that were named] [env: ETH_RPC_QUORUM]
+    #[arg(long, value_name = "N", help_heading = "As an upgrade", value_parser = values::whole::<usize>(1..))]
+    pub(super) quorum: Option<usize>,
     /// Prepare although another update of this CVM is pending: its commit token dies
     #[arg(long, help_heading = "As an upgrade")]
     pub(super) supersede: bool,
@@ -63,7 +66,7 @@ impl GoOn {
     /// What settings are made from, with the time to wait that was typed elsewhere.
     pub(super) fn settings(&self, order: &Order<'_>) -> Result<Settings, CliError> {
         let agree = Agree { yes: order.is_agreed() };
-        let reach = Reach::to(self.rpc_url.clone(), order.waiting.timeout);
+        let reach = Reach::to(self.rpc_url.clone(), self.quorum, order.waiting.timeout);
         let allow = Allow {
             supersede: self.supersede,
             accept_unverified_hash: false,
