@@ -240,6 +240,7 @@ codes! {
     FleetHashMismatch = "FLEET_HASH_MISMATCH", Stop, "A member of the fleet gives another compose hash.";
     FleetMemberBegun = "FLEET_MEMBER_BEGUN", State, "A member of the fleet is being prepared already.";
     FleetMemberPending = "FLEET_MEMBER_PENDING", State, "A member of the fleet is not done.";
+    FleetMemberUnnamed = "FLEET_MEMBER_UNNAMED", State, "Phala Cloud lists a CVM under no name that tells it from others.";
     FleetName = "FLEET_NAME", State, "A CVM would be named like a file of the fleet.";
     NewCvmAmbiguous = "NEW_CVM_AMBIGUOUS", State, "Which of several new CVMs was made is not known.";
     NewCvmChange = "NEW_CVM_CHANGE", State, "A new CVM can only be given a node and an environment.";

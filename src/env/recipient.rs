@@ -64,6 +64,9 @@ pub enum KeyError {
     /// Not a point of the curve.
     #[error("the root key is not a public key of secp256k1")]
     RootKey,
+    /// One of the few points that lead every sender to the same secret.
+    #[error("the key is a weak point of the curve, for which everybody could open what is sealed")]
+    Weak,
     /// No signature at all.
     #[error("nobody signed the key")]
     Unsigned,
@@ -197,6 +200,9 @@ impl UncheckedKey {
             root: *root,
             dated,
         };
+        if is_weak(&self.key) {
+            return Err(KeyError::Weak);
+        }
         if self.undated.is_none() && self.dated.is_none() {
             return Err(KeyError::Unsigned);
         }
@@ -240,6 +246,13 @@ impl RecipientKey {
     pub const fn dated(&self) -> Dated {
         self.dated
     }
+}
+
+/// Whether the point is of small order: multiples by any secret are then the same one.
+fn is_weak(key: &[u8; 32]) -> bool {
+    let any = x25519_dalek::StaticSecret::from([1; 32]);
+    !any.diffie_hellman(&x25519_dalek::PublicKey::from(*key))
+        .was_contributory()
 }
 
 fn by_root(signature: &[u8; 65], hash: B256, root: &RootKey) -> Result<(), KeyError> {

@@ -55,7 +55,7 @@ impl LineFile {
     /// # Errors
     /// Missing, not a regular file, unreadable.
     pub fn open(path: &Path) -> Result<Self, FsError> {
-        let (file, _) = super::open_regular(path).at("read", path)?;
+        let (file, _) = super::open_regular(path, rustix::fs::OFlags::empty()).at("read", path)?;
         Ok(Self {
             path: path.to_owned(),
             file,

@@ -32,6 +32,9 @@ pub struct FsError {
     pub source: std::io::Error,
 }
 
+/// The user whose files are the system's.
+const SYSTEM: u32 = 0;
+
 /// Names of unfinished files: these parts around random characters.
 const TEMPORARY: (&str, &str) = (".countersign-", ".tmp");
 
@@ -40,8 +43,36 @@ const TEMPORARY: (&str, &str) = (".countersign-", ".tmp");
 /// # Errors
 /// Missing, not a regular file, too long, unreadable.
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
-    let (file, _) = open_regular(path).at("read", path)?;
+    let (file, _) = open_regular(path, OFlags::empty()).at("read", path)?;
     read_bounded(&file, max).at("read", path)
+}
+
+/// As [`read()`], for a file that this program wrote itself: a symlink in its place is somebody else's.
+///
+/// # Errors
+/// As [`read()`], and a symlink.
+pub fn read_own(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
+    let (file, _) = open_regular(path, OFlags::NOFOLLOW).at("read", path)?;
+    read_bounded(&file, max).at("read", path)
+}
+
+/// As [`read()`], for a file that others may read and must not change.
+///
+/// # Errors
+/// As [`read()`], and a mode with which others may write, or the file of another user who is not the system's.
+pub fn read_guarded(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
+    const ACTION: &str = "trust";
+    let (file, metadata) = open_regular(path, OFlags::empty()).at(ACTION, path)?;
+    let is_the_systems = metadata.uid() == SYSTEM || rustix::process::geteuid().is_root();
+    if !is_the_systems {
+        check_owner(&metadata).at(ACTION, path)?;
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o022 != 0 {
+        let why = format!("others may change it (mode {mode:04o}); `chmod 600` it");
+        return Err(refused(ErrorKind::PermissionDenied, why)).at(ACTION, path);
+    }
+    read_bounded(&file, max).at(ACTION, path)
 }
 
 /// The first bytes of a regular file, at most `max` of them.
@@ -49,7 +80,7 @@ pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
 /// # Errors
 /// Missing, not a regular file, unreadable.
 pub fn read_start(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
-    let (file, _) = open_regular(path).at("read", path)?;
+    let (file, _) = open_regular(path, OFlags::empty()).at("read", path)?;
     let mut bytes = Vec::new();
     file.take(max).read_to_end(&mut bytes).at("read", path)?;
     Ok(bytes)
@@ -60,8 +91,20 @@ pub fn read_start(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
 /// # Errors
 /// As [`read`], and a mode wider than 0600, another owner, or a second name of the file.
 pub fn read_secret(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, FsError> {
+    secret(path, max, OFlags::empty())
+}
+
+/// As [`read_secret`], for a file that this program wrote itself: a symlink in its place is somebody else's.
+///
+/// # Errors
+/// As [`read_secret`], and a symlink.
+pub fn read_own_secret(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, FsError> {
+    secret(path, max, OFlags::NOFOLLOW)
+}
+
+fn secret(path: &Path, max: u64, extra: OFlags) -> Result<Zeroizing<Vec<u8>>, FsError> {
     const ACTION: &str = "use the secret in";
-    let (file, metadata) = open_regular(path).at(ACTION, path)?;
+    let (file, metadata) = open_regular(path, extra).at(ACTION, path)?;
     check_owner(&metadata)
         .and_then(|()| check_one_name(&metadata))
         .at(ACTION, path)?;
@@ -328,11 +371,17 @@ fn create_missing(path: &Path) -> std::io::Result<()> {
 }
 
 /// Opens for reading without waiting for the other end of a pipe.
-fn open_regular(path: &Path) -> std::io::Result<(File, Metadata)> {
-    let file = OpenOptions::new()
+fn open_regular(path: &Path, extra: OFlags) -> std::io::Result<(File, Metadata)> {
+    let opened = OpenOptions::new()
         .read(true)
-        .custom_flags(flags(OFlags::NONBLOCK))
-        .open(path)?;
+        .custom_flags(flags(OFlags::NONBLOCK | extra))
+        .open(path);
+    let file = match opened {
+        Err(_not_followed) if extra.contains(OFlags::NOFOLLOW) && is_symlink(path) => {
+            return Err(refused(ErrorKind::PermissionDenied, "it is a symlink".to_owned()));
+        }
+        other => other?,
+    };
     let metadata = file.metadata()?;
     check_regular(&metadata)?;
     Ok((file, metadata))
@@ -346,6 +395,10 @@ fn read_bounded(file: &File, max: u64) -> std::io::Result<Vec<u8>> {
         return Err(too_long(max));
     }
     Ok(bytes)
+}
+
+fn is_symlink(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
 fn check_regular(metadata: &Metadata) -> std::io::Result<()> {

@@ -493,3 +493,23 @@ fn a_private_directory_is_no_file_and_no_symlink() {
         );
     }
 }
+
+#[test]
+fn se2_low_a_symlink_in_the_place_of_a_file_of_our_own_is_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+    write(&target, b"secret", 0o600).unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    assert_eq!(*read_own_secret(&target, 10).unwrap(), b"secret");
+    assert_eq!(read_own(&target, 10).unwrap(), b"secret");
+    for refused in [
+        read_own_secret(&link, 10).unwrap_err(),
+        read_own(&link, 10).unwrap_err(),
+    ] {
+        assert_eq!(refused.source.kind(), ErrorKind::PermissionDenied, "{refused}");
+        assert!(refused.source.to_string().contains("symlink"), "{}", refused.source);
+    }
+    // What a user names may be one: secrets are mounted like that.
+    assert_eq!(*read_secret(&link, 10).unwrap(), b"secret");
+    assert_eq!(read_guarded(&link, 10).unwrap(), b"secret");
+}

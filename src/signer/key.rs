@@ -80,7 +80,7 @@ fn keystore(path: &Path, unlock: &Unlock, ask: &dyn Ask) -> Result<PrivateKeySig
         path: path.to_owned(),
         why,
     };
-    let keystore = Keystore::parse(&fsutil::read(path, MAX_KEYSTORE)?).map_err(broken)?;
+    let keystore = Keystore::parse(&fsutil::read_guarded(path, MAX_KEYSTORE)?).map_err(broken)?;
     let bytes = match &unlock.password_file {
         Some(file) => unlocked_by_file(&keystore, file)?,
         None => unlocked_by_person(&keystore, path, ask)?,

@@ -12,8 +12,10 @@ use zeroize::Zeroizing;
 
 /// Most memory that scrypt may take, bytes: four times what geth's default takes.
 const MAX_SCRYPT_MEMORY: u64 = 1 << 30;
-/// Most work that scrypt may do, in blocks mixed: sixteen times geth's default.
-const MAX_SCRYPT_WORK: u64 = 1 << 25;
+/// Most work that scrypt may do, in blocks mixed: four times geth's default, which takes seconds.
+const MAX_SCRYPT_WORK: u64 = 1 << 23;
+/// Most blocks that scrypt begins with, where n says nothing of the work: geth's default has eight.
+const MAX_SCRYPT_BLOCKS: u64 = 1 << 10;
 /// Most rounds of PBKDF2: some forty times geth's default.
 const MAX_ROUNDS: u32 = 10_000_000;
 /// Length of the key that is derived from the password.
@@ -129,7 +131,9 @@ fn scrypt_params(n: u64, r: u32, p: u32) -> Result<scrypt::Params, String> {
         .and_then(|log_n| u8::try_from(log_n).ok())
         .ok_or_else(out_of_bounds)?;
     let blocks = n.saturating_mul(r.into());
-    let costly = blocks.saturating_mul(128) > MAX_SCRYPT_MEMORY || blocks.saturating_mul(p.into()) > MAX_SCRYPT_WORK;
+    let costly = blocks.saturating_mul(128) > MAX_SCRYPT_MEMORY
+        || blocks.saturating_mul(p.into()) > MAX_SCRYPT_WORK
+        || u64::from(r).saturating_mul(p.into()) > MAX_SCRYPT_BLOCKS;
     if !n.is_power_of_two() || costly {
         return Err(out_of_bounds());
     }
@@ -198,4 +202,39 @@ fn bytes_of_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D
 
 fn optional_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
     bytes_of_hex(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scrypt_params;
+
+    #[test]
+    fn se2_low_a_keystore_whose_password_takes_long_to_try_is_refused_whichever_number_is_large() {
+        let usual = [
+            (1 << 18, 8, 1),
+            (1 << 17, 8, 1),
+            (1 << 13, 8, 1),
+            (1 << 12, 8, 6),
+            (1 << 14, 8, 8),
+            (1 << 20, 8, 1),
+        ];
+        for (n, r, p) in usual {
+            assert!(scrypt_params(n, r, p).is_ok(), "n {n}, r {r}, p {p}");
+        }
+        let greedy = [
+            (2, 1 << 21, 8),
+            (2, 1 << 21, 1),
+            (2, 1, 1 << 21),
+            (2, 8, 1 << 20),
+            (4, 1 << 18, 8),
+            (1 << 10, 1 << 13, 1),
+            (1 << 12, 8, 1 << 10),
+            (1 << 18, 8, 16),
+            (1 << 20, 8, 2),
+            (1 << 21, 8, 1),
+        ];
+        for (n, r, p) in greedy {
+            assert!(scrypt_params(n, r, p).is_err(), "n {n}, r {r}, p {p}");
+        }
+    }
 }

@@ -417,6 +417,34 @@ fn n3_a_damaged_or_greedy_keystore_is_refused_before_a_password_is_asked_for() {
 }
 
 #[test]
+fn se2_low_a_keystore_that_others_may_change_is_refused_before_a_password_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = keystore(dir.path());
+    let folder = Unlock {
+        keystore_dir: Some(dir.path().to_owned()),
+        ..Unlock::default()
+    };
+    for (mode, opens) in [
+        (0o600, true),
+        (0o400, true),
+        (0o644, true),
+        (0o664, false),
+        (0o620, false),
+        (0o602, false),
+        (0o666, false),
+        (0o777, false),
+    ] {
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        for source in [Source::Keystore(path.clone()), Source::Account("deployer".to_owned())] {
+            let person = Person::who_types([PASSWORD]);
+            let opened = open(&source, &folder, &person);
+            assert_eq!(opened.is_ok(), opens, "{mode:o}: {opened:?}");
+            assert_eq!(person.asked.lock().unwrap().is_empty(), !opens, "{mode:o}");
+        }
+    }
+}
+
+#[test]
 fn a_keystore_of_another_address_than_it_says_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = keystore(dir.path());

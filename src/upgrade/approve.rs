@@ -10,19 +10,39 @@ use super::drive::Run;
 use super::event::Event;
 use super::transact::Asking;
 use super::{Goal, Outcome, Pending, Plan, Route, Stop, UpgradeError};
-use crate::chain::{AppChanges, AppQuery, AppState, Broadcast, Chain, PolicyChange, Rejection, SignedTx};
+use crate::chain::{AppChanges, AppQuery, AppState, Broadcast, Chain, PolicyChange, Rejection, SignedTx, TxError};
 use crate::code::Code;
 use crate::signer::{Consent, Fact, Name};
 
-/// Looks after a broadcast whose outcome is not known.
+/// Looks after a broadcast whose outcome is not known, and for what somebody else may have done.
 const LOOKS: u32 = 3;
 const LOOK_WAIT: Duration = Duration::from_millis(500);
 /// Most raises of a transaction that no endpoint takes: an endpoint that lies about fees must not drive them up.
 const RAISES: usize = 5;
 
 impl Run<'_> {
+    /// Acts, and looks again where the contracts refuse the call: somebody may have made it since the chain was read.
+    pub(super) async fn unless_late<T>(
+        &mut self,
+        act: impl AsyncFn(&mut Self) -> Result<T, UpgradeError>,
+    ) -> Result<T, UpgradeError> {
+        for _ in 1..LOOKS {
+            match act(self).await {
+                Err(error) if would_fail(&error) => {}
+                outcome => return outcome,
+            }
+            self.sleep(LOOK_WAIT).await;
+        }
+        act(self).await
+    }
+
     /// Gets the owner's authority: signs the call, or says who has to act.
     pub(super) async fn approve(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
+        self.unless_late(async |run: &mut Self| run.approve_once(goal).await)
+            .await
+    }
+
+    async fn approve_once(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
         let chain = self.chain().await?;
         self.changes()?;
@@ -189,6 +209,18 @@ impl Run<'_> {
             source: None,
         })
     }
+}
+
+/// Whether a call was refused by the contracts themselves, before anything was signed.
+const fn would_fail(error: &UpgradeError) -> bool {
+    matches!(
+        error,
+        UpgradeError::Tx(TxError::WouldRevert { .. })
+            | UpgradeError::Decide {
+                code: Code::SafeWouldFail | Code::TimelockWouldFail,
+                ..
+            }
+    )
 }
 
 /// Only whose authority it needs can sign.

@@ -413,7 +413,7 @@ impl Upgrade {
         let (Some(path), Some(sha256)) = (self.sealed_file(), self.state().sealed) else {
             return Err(gone());
         };
-        let bytes = match fsutil::read_secret(&path, MAX_SEALED) {
+        let bytes = match fsutil::read_own_secret(&path, MAX_SEALED) {
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Err(gone()),
             other => other?,
         };
@@ -434,7 +434,7 @@ impl Upgrade {
 /// key under which they were made is kept beside them, and made where there is none.
 pub(super) fn mark_in(dir: &Path, sealing: &Sealing) -> Result<(B256, bool), UpgradeError> {
     let path = dir.join(KEY_FILE);
-    let found = match fsutil::read_secret(&path, KEY_MAX) {
+    let found = match fsutil::read_own_secret(&path, KEY_MAX) {
         Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => None,
         other => MarkKey::from_bytes(&other?),
     };

@@ -177,7 +177,8 @@ impl Run<'_> {
                 ));
             }
             let outcome = if state.signed.is_empty() {
-                match self.begin_errand(child).await? {
+                let begun = self.unless_late(async |run: &mut Self| run.begin_errand(child).await);
+                match begun.await? {
                     Some(outcome) => return Ok(outcome),
                     None => Outcome::Reached,
                 }

@@ -208,7 +208,7 @@ impl Run<'_> {
             return Ok(None);
         };
         let path = self.upgrade.dir().join(TOKEN_FILE);
-        let bytes = match fsutil::read_secret(&path, TOKEN_MAX) {
+        let bytes = match fsutil::read_own_secret(&path, TOKEN_MAX) {
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };

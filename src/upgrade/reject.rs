@@ -65,7 +65,8 @@ impl Run<'_> {
                 return Ok(Outcome::Reached);
             }
             let outcome = if self.upgrade.state().signed.is_empty() {
-                self.gather_rejections(&ceremony).await?
+                self.unless_late(async |run: &mut Self| run.gather_rejections(&ceremony).await)
+                    .await?
             } else if self.upgrade.state().sent {
                 self.wait().await?
             } else {
@@ -139,7 +140,10 @@ impl Run<'_> {
                         "a transaction of this upgrade was sent already; wait for it first",
                     ));
                 }
-                (true, _) => match self.cancel_operation().await? {
+                (true, _) => match self
+                    .unless_late(async |run: &mut Self| run.cancel_operation().await)
+                    .await?
+                {
                     Some(outcome) => outcome,
                     None if plan.safe.is_some() && self.upgrade.state().frozen.is_some() => return Ok(None),
                     None => {

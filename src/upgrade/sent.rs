@@ -145,7 +145,7 @@ impl Sent {
     /// The last record in `dir`, without holding it.
     pub(super) fn peek(dir: &Path) -> Result<Option<Record>, UpgradeError> {
         let path = dir.join(FILE);
-        match fsutil::read(&path, MAX) {
+        match fsutil::read_own(&path, MAX) {
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             other => Ok(last(&path, &other?)?.0),
         }

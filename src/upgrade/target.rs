@@ -300,7 +300,10 @@ fn twins(there: &[Cvm], source: &Cvm, device: Option<B256>) -> Option<Warning> {
         let is_source = cvm.uuid.as_deref().map(plain) == source.uuid.as_deref().map(plain);
         !is_source && device.is_some() && cvm.device_id == device && cvm.compose_hash == source.compose_hash
     });
-    let names: Vec<&str> = same.filter_map(|cvm| cvm.uuid.as_deref()).collect();
+    let name = |cvm: &'_ Cvm| cvm.uuid.clone().or_else(|| cvm.name.clone());
+    let names: Vec<String> = same
+        .map(|cvm| name(cvm).unwrap_or_else(|| "one without a name".to_owned()))
+        .collect();
     (!names.is_empty()).then(|| Warning {
         code: Code::NewCvmTwin,
         text: format!(

@@ -92,6 +92,7 @@ mod timelock_route;
 mod tls;
 #[cfg(feature = "failpoints")]
 mod tokens;
+mod trust;
 mod upgrade;
 mod verdict;
 mod webhooks;

@@ -326,6 +326,16 @@ fn signed(world: &World) -> Flow<'_> {
     flow
 }
 
+/// The same, for tests of other files.
+pub fn signed_by_two(world: &World) -> Flow<'_> {
+    signed(world)
+}
+
+/// The world that it needs.
+pub fn two_of_three() -> World {
+    world(USUAL)
+}
+
 /// Something that happens to a Safe behind the back of an upgrade.
 type Change<'c> = &'c dyn Fn(&World);
 

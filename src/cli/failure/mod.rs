@@ -378,6 +378,10 @@ pub(super) fn decision(exit: Exit, code: Code) -> Verdict {
             "name the owner's key by --signer, to sign with higher fees",
         ),
         Code::Funds => (Next::Resume, "send the key what is missing"),
+        Code::FleetMemberUnnamed => (
+            Next::Look,
+            "name the CVMs that belong to it one by one, by --also, or run again once Phala Cloud lists them whole",
+        ),
         Code::OperationInProgress => (Next::Again, "wait until the other operation of this CVM is over"),
         Code::CommitRejected466 => (
             Next::Resume,

@@ -9,6 +9,7 @@ mod prepare;
 pub(super) mod roster;
 mod waves;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
@@ -19,16 +20,14 @@ use super::gitignore::{self, Holds};
 use super::journal::{self, FleetJournal, FleetReading};
 use super::open::fold;
 use super::{Effect, State, Status, UpgradeError, World};
-use crate::cloud::{CvmId, Page};
+use crate::cloud::{Cvm, CvmId};
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::signer::{Ask, AskError, Consent};
 
 use roster::{Decision, Roster, is_member_name};
 pub use roster::{Wave, WaveEnd};
 pub use waves::Waves;
-
-/// Entries on a page of CVMs, the most that the server gives.
-const PAGE: u32 = 100;
 
 /// Upgrades of several CVMs of one app.
 #[derive(Debug)]
@@ -202,25 +201,38 @@ impl Counts {
 /// # Errors
 /// See [`crate::cloud::CloudError`].
 pub async fn cvms_of(world: &World<'_>, app: Address) -> Result<Vec<CvmId>, UpgradeError> {
+    let all = world.cloud.all_cvms().await?;
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in all.iter().filter_map(|cvm| cvm.name.as_deref()) {
+        *names.entry(name).or_default() += 1;
+    }
     let mut found = Vec::new();
-    for number in 1.. {
-        let page = Page {
-            number: Some(number),
-            size: Some(PAGE),
-        };
-        let listed = world.cloud.cvms(page).await?;
-        let of_app = listed.items.iter().filter(|cvm| cvm.app_id == Some(app));
-        for cvm in of_app {
-            let name = cvm.name.as_ref().filter(|name| is_member_name(name));
-            if let Some(name) = name.or(cvm.uuid.as_ref()) {
-                found.push(name.parse()?);
-            }
-        }
-        if !listed.goes_on() {
-            break;
+    for cvm in all.iter().filter(|cvm| may_be_of(cvm, app)) {
+        // A name that two have names neither.
+        let own = |name: &&String| is_member_name(name) && names.get(name.as_str()) == Some(&1);
+        match cvm.name.as_ref().filter(own).or(cvm.uuid.as_ref()) {
+            Some(name) => found.push(name.parse()?),
+            None => return Err(unnamed(cvm, app)),
         }
     }
     Ok(found)
+}
+
+/// Whether a record is of the app, or says of nothing what it is of.
+fn may_be_of(cvm: &Cvm, app: Address) -> bool {
+    cvm.app_id == Some(app) || (cvm.app_id.is_none() && cvm.name.is_none() && cvm.uuid.is_none())
+}
+
+/// Leaving one out in silence would be a fleet without it.
+fn unnamed(cvm: &Cvm, app: Address) -> UpgradeError {
+    let name = cvm.name.as_ref().map_or_else(
+        || "neither UUID nor name".to_owned(),
+        |name| format!("no UUID, and a name that does not tell it from others: {name}"),
+    );
+    UpgradeError::decide(
+        Code::FleetMemberUnnamed,
+        format!("Phala Cloud lists a CVM with {name}; it may be one of {app}, and nothing can be asked for it"),
+    )
 }
 
 impl Fleet {

@@ -304,7 +304,7 @@ fn open(dir: &Path) -> Result<LineFile, JournalError> {
 }
 
 fn is_older(dir: &Path, last: &Head) -> bool {
-    let Ok(bytes) = fsutil::read(&dir.join(HEAD), 4096) else {
+    let Ok(bytes) = fsutil::read_own(&dir.join(HEAD), 4096) else {
         return false;
     };
     serde_json::from_slice::<Remembered>(&bytes).is_ok_and(|found| {
