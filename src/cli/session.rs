@@ -310,7 +310,11 @@ impl Session {
             report.next = Some(commit_provision(app, (hash, new.from)));
         }
         report.warnings.extend_from_slice(upgrade.remarks());
-        super::view::standing(&mut report.page, &status, upgrade.dir());
+        super::view::standing(
+            &mut report.page,
+            (&status, &super::report::certain(&status)),
+            upgrade.dir(),
+        );
         report.know(status, upgrade.dir());
         if let Some(verdict) = upgrade.verdict() {
             report.set_verdict(verdict);
@@ -451,7 +455,7 @@ impl Outside<'_> {
     }
 }
 
-/// The client for Phala Cloud: what a server asks to wait ends with the time that the user gave, but never cuts a request.
+/// The client for Phala Cloud: a request, and what a server asks to wait, ends with the time that the user gave.
 fn patient(http: &Http, settings: &Settings) -> Http {
     let (http, policy) = match settings.request_time {
         None => (http.clone(), RetryPolicy::default()),
@@ -459,7 +463,11 @@ fn patient(http: &Http, settings: &Settings) -> Http {
     };
     // A commit may take twice the usual time.
     let deadline = Some(settings.limits.timeout.max(http.limits().total * 2));
-    http.with_retries(RetryPolicy { deadline, ..policy })
+    let http = http.with_retries(RetryPolicy { deadline, ..policy });
+    match settings.limits.timeout {
+        Duration::ZERO => http,
+        time => http.until(tokio::time::Instant::now() + time),
+    }
 }
 
 /// First wait between two attempts in tests.

@@ -138,6 +138,15 @@ impl Client {
     pub const fn new(http: Http, options: Options) -> Self {
         Self { http, options }
     }
+    /// The same client for somebody whose time is up at `end`: a server that drips is not listened to for longer.
+    #[must_use]
+    pub fn until(&self, end: tokio::time::Instant) -> Self {
+        Self {
+            http: self.http.clone().until(end),
+            options: self.options.clone(),
+        }
+    }
+
     /// The host, for records and messages.
     pub fn host(&self) -> String {
         self.options.prefix.host_str().unwrap_or_default().to_owned()

@@ -118,16 +118,17 @@ impl Client {
         tell: &mut (dyn FnMut(&Cvm) + Send),
     ) -> Result<Settled, CloudError> {
         let end = Instant::now() + *time;
+        let client = self.until(end);
         let (mut rests, mut last) = (0, None);
         loop {
-            let cvm = match self.cvm(id).await {
+            let cvm = match client.cvm(id).await {
                 Ok(cvm) => Some(Box::new(cvm)),
                 Err(CloudError::NotFound(_)) if *goal == Goal::Gone => return Ok(Settled::Done(None)),
                 Err(error) => passing(error).map(|_| None)?,
             };
             if let Some(cvm) = cvm {
                 tell(&cvm);
-                let operations = self.latest(id, goal).await?;
+                let operations = client.latest(id, goal).await?;
                 match look(goal, &cvm, &operations) {
                     Look::Done => return Ok(Settled::Done(Some(cvm))),
                     Look::Failed(why) => return Ok(Settled::Failed(why)),

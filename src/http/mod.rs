@@ -147,7 +147,13 @@ pub struct Http {
     client: Arc<OnceLock<reqwest::Client>>,
     limits: Limits,
     retries: RetryPolicy,
+    /// When whoever asks has no more time.
+    end: Option<Instant>,
 }
+
+/// What a request gets although the time of whoever asks is up: a person who was asked in between may have used it, and a
+/// server that is well answers within this.
+const LEAST: Duration = Duration::from_secs(5);
 
 impl Default for Limits {
     /// What an API call needs: generous for a slow link, short enough that a person still waits.
@@ -167,7 +173,15 @@ impl Http {
             client: Arc::default(),
             limits,
             retries: RetryPolicy::default(),
+            end: None,
         }
+    }
+    /// The same client for somebody whose time is up at `end`: no request, with all its repetitions, goes on for longer, but
+    /// each has a few seconds whatever the time is.
+    #[must_use]
+    pub const fn until(mut self, end: Instant) -> Self {
+        self.end = Some(end);
+        self
     }
     /// The same client with other retries.
     #[must_use]
@@ -187,7 +201,12 @@ impl Http {
     /// # Errors
     /// There was no complete answer; [`HttpError::sent`] says whether there may have been an effect.
     pub async fn send(&self, request: Request) -> Result<Answer, HttpError> {
-        let end = self.retries.deadline.map(|deadline| Instant::now() + deadline);
+        let now = Instant::now();
+        let deadline = self.retries.deadline.map(|deadline| now + deadline);
+        let end = deadline
+            .into_iter()
+            .chain(self.end.map(|end| end.max(now + LEAST)))
+            .min();
         let mut waits = self.retries.waits();
         loop {
             let outcome = self.attempt(&request, end).await;

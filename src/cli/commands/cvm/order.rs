@@ -144,8 +144,12 @@ impl Terms {
     /// An order under these terms; does no I/O beyond `phala.toml`.
     pub(super) fn order<'a>(&self, session: &'a Session, name: &'static str) -> Result<Order<'a>, CliError> {
         let id = self.on.id()?;
+        let mut api = Api::new(session, Some(&self.agree))?;
+        if self.waiting.wait {
+            api.cloud = api.cloud.until(tokio::time::Instant::now() + self.waiting.timeout);
+        }
         Ok(Order {
-            api: Api::new(session, Some(&self.agree))?,
+            api,
             id,
             name,
             waiting: self.waiting.clone(),
