@@ -191,12 +191,17 @@ codes! {
     DeviceNotAllowed = "DEVICE_NOT_ALLOWED", State, "The app does not allow the device that runs the CVM.";
     DeviceMismatch = "DEVICE_MISMATCH", Stop, "The device is not the one that was read.";
     NotAnApp = "NOT_AN_APP", Stop, "There is no app's contract at the target.";
+    CommitWithoutEffect = "COMMIT_WITHOUT_EFFECT", Later, "Phala Cloud accepted the commit, or reported the hash, and nothing came of it.";
+    CvmRunsAnother = "CVM_RUNS_ANOTHER", State, "The CVM runs another hash than the one that this upgrade gave it.";
+    LiveNotSeenAgain = "LIVE_NOT_SEEN_AGAIN", Note, "Whether the CVM still runs the hash was not seen again.";
     KmsOffchain = "KMS_OFFCHAIN", State, "An off-chain KMS guards the CVM, so nobody has to approve.";
     KmsMismatch = "KMS_MISMATCH", Stop, "The KMS contract is not the one that was read.";
-    KmsNotKnown = "KMS_NOT_KNOWN", Note, "This version does not know the KMS contract.";
+    KmsNotKnown = "KMS_NOT_KNOWN", Decision, "This version does not know the KMS contract, and only Phala Cloud names it.";
     KmsNotAsked = "KMS_NOT_ASKED", Note, "What the KMS will say is not known yet.";
     KmsWouldRefuse = "KMS_WOULD_REFUSE", State, "With the hash allowed the KMS would still refuse the boot.";
     KmsRootMismatch = "KMS_ROOT_MISMATCH", Stop, "The KMS contract publishes another root key than the pinned one.";
+    ImageTooOld = "IMAGE_TOO_OLD", State, "The OS image would not come up with the manifest.";
+    TcbNotKnown = "TCB_NOT_KNOWN", Note, "Whether the machine's firmware is up to date is not known.";
     BootRefused = "BOOT_REFUSED", State, "The KMS would not let the CVM boot.";
     KmsAnswer = "KMS_ANSWER", Input, "The answer of AWS KMS cannot be used.";
     KmsNotConfigured = "KMS_NOT_CONFIGURED", Auth, "AWS has no credentials or no region for this machine.";
@@ -554,6 +559,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::BaseUnknown,
     Code::HashUnverifiable,
     Code::HashWasRevoked,
+    Code::KmsNotKnown,
     Code::OperationPendingSame,
     Code::SafeNonceFar,
     Code::SafeNonceTakenHere,

@@ -65,6 +65,9 @@ pub struct AppState {
     pub require_tcb_up_to_date: Option<bool>,
     /// `DstackKms.registeredApps(app)`, when a KMS was given.
     pub registered: Option<bool>,
+    /// `DstackKms.allowedOsImages(os_image)`, when a KMS and an image were given; `None` also where it has no such function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_image_allowed: Option<bool>,
     /// `isAppAllowed`, as if the hash were allowed already, when a hash and device were given: by the KMS's contract when
     /// that and the OS image are known, else by the app's.
     pub preflight: Option<Preflight>,
@@ -112,6 +115,19 @@ impl Chain {
     /// See [`ChainError`]; a contract without the functions of a DstackApp is [`ChainError::NotAnApp`].
     pub async fn app(&self, query: &AppQuery) -> Result<AppState, ChainError> {
         let block = self.head().await?;
+        self.read_app(query, block).await
+    }
+
+    /// The same at a block that is known, of an app that was read before as `then`: one round trip, where it is as it was.
+    ///
+    /// # Errors
+    /// As [`Self::app`].
+    pub async fn app_at(&self, query: &AppQuery, (then, block): (&AppState, BlockRef)) -> Result<AppState, ChainError> {
+        self.guess().codes = then.implementation.into_iter().chain([then.owner]).collect();
+        self.read_app(query, block).await
+    }
+
+    async fn read_app(&self, query: &AppQuery, block: BlockRef) -> Result<AppState, ChainError> {
         let guessed = self.guess().codes.clone();
         let mut questions = query.questions();
         questions.extend(guessed.iter().copied().map(Question::code));
@@ -187,25 +203,6 @@ impl Chain {
         }
     }
 
-    /// The code of an app after `block`, to be compared with what an earlier [`AppState`] says: its hash, the
-    /// implementation, and the hash of the code at the `implementation` that is expected. One round trip.
-    ///
-    /// # Errors
-    /// See [`ChainError`].
-    pub async fn app_code(
-        &self,
-        app: Address,
-        expected: Option<Address>,
-        block: &BlockRef,
-    ) -> Result<(B256, Option<Address>, Option<B256>), ChainError> {
-        let mut questions = vec![Question::code(app), Question::slot(app, IMPLEMENTATION_SLOT)];
-        questions.extend(expected.map(Question::code));
-        let mut facts = self.read(block, &questions).await?;
-        let code = keccak256(facts.next().bytes());
-        let found = implementation(&facts.next().bytes());
-        Ok((code, found, expected.map(|_| keccak256(facts.next().bytes()))))
-    }
-
     /// Everything that the app and the KMS answer by functions, in the order of [`AppQuery::questions`].
     fn named(&self, query: &AppQuery, facts: &mut Reading) -> Result<AppState, ChainError> {
         let manages_hashes = facts.next().value::<A::supportsInterfaceCall>().unwrap_or_default();
@@ -220,6 +217,8 @@ impl Chain {
             .map(|_| facts.next().value::<A::allowedComposeHashesCall>());
         let device_allowed = query.device.map(|_| facts.next().value::<A::allowedDeviceIdsCall>());
         let registered = query.kms.map(|_| facts.next().value::<K::registeredAppsCall>());
+        let image = query.kms.zip(query.os_image);
+        let os_image_allowed = image.and_then(|_| facts.next().value::<K::allowedOsImagesCall>());
         let preflight = query.boot(query.app).map(|_| preflight(facts));
         let missing = |function: &str| query.not_an_app(&format!("it does not answer `{function}`"));
         Ok(AppState {
@@ -239,6 +238,7 @@ impl Chain {
             version: version.and_then(|version| u64::try_from(version).ok()),
             require_tcb_up_to_date,
             registered: required(registered).ok_or_else(|| self.not_a_kms(query))?,
+            os_image_allowed,
             preflight,
         })
     }
@@ -297,6 +297,10 @@ impl AppQuery {
         list.extend(device.map(|call| Question::call(app, &call)));
         let known = K::registeredAppsCall { appId: app };
         list.extend(self.kms.map(|kms| Question::call(kms, &known)));
+        list.extend(self.kms.zip(self.os_image).map(|(kms, image)| {
+            let call = K::allowedOsImagesCall { osImageHash: image };
+            Question::call(kms, &call).optional()
+        }));
         list.extend(self.boot_questions(app).into_iter().flatten());
         list.extend(
             self.asks_for_id()

@@ -409,9 +409,12 @@ pub(super) fn certain(status: &Status) -> String {
         effects.approval,
         effects.prepare,
     ) {
-        (Done, ..) if status.facts.makes.is_some() => "The new CVM runs.",
+        (Done, ..) if status.facts.makes.is_some() => "Phala Cloud says: The new CVM runs.",
+        (Done, Maybe, ..) => {
+            "Phala Cloud reports that the CVM runs the new hash; it answered no commit of this upgrade."
+        }
         (_, Done, ..) if status.facts.makes.is_some() => "The commit was accepted and a CVM made; it does not run yet.",
-        (Done, ..) => "The CVM runs the new hash.",
+        (Done, ..) => "Phala Cloud says: The CVM runs the new hash.",
         (_, Done, ..) => "The commit was accepted; the CVM does not report the new hash yet.",
         (_, Maybe, ..) => "The commit was sent, and whether it was accepted is not known yet.",
         (_, None, Done, ..) => "The hash is allowed on chain; nothing was committed.",

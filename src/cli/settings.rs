@@ -206,12 +206,20 @@ pub(super) struct Project {
     /// Ours alone: the app that the CVM has to be of.
     #[serde(default, deserialize_with = "address")]
     app: Option<Address>,
+    /// Ours alone: the contract of the KMS that guards it.
+    #[serde(default, deserialize_with = "address")]
+    kms: Option<Address>,
 }
 
 impl Project {
     /// Reads `phala.toml` in the working directory; a missing one is an empty one.
     pub(super) fn here() -> Result<Self, CliError> {
         Self::read(Path::new(PROJECT_FILE))
+    }
+
+    /// The contract of the KMS that somebody knows.
+    pub(super) const fn kms(&self) -> Option<Address> {
+        self.kms
     }
 
     fn read(path: &Path) -> Result<Self, CliError> {
@@ -507,6 +515,7 @@ pub(super) fn intent(
 pub(super) fn expected(expect: &Expect, project: &Project) -> Expected {
     Expected {
         app: expect.app.or(project.app),
+        kms: project.kms,
         pending_owner: expect.expect_pending_owner,
         strict: expect.strict,
     }

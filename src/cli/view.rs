@@ -7,9 +7,10 @@ pub(super) use summary::kinds;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::report::certain;
+use alloy::primitives::Address;
+
 use super::text::Page;
-use crate::chain::{AppState, OwnerKind, Preflight};
+use crate::chain::{AppState, OwnerKind, Preflight, is_known_kms};
 use crate::env::Dated;
 use crate::safe::service::{Published, links};
 use crate::safe::{SafeDomain, SafeInfo};
@@ -19,9 +20,9 @@ use crate::upgrade::{
 };
 
 /// Where an upgrade stands: what is certain first, then what is known.
-pub(super) fn standing(page: &mut Page, status: &Status, dir: &Path) {
+pub(super) fn standing(page: &mut Page, (status, certain): (&Status, &str), dir: &Path) {
     let file = |name: &str, there: bool| there.then(|| dir.join(name).display().to_string());
-    page.line(&certain(status));
+    page.line(certain);
     page.facts(&[
         ("upgrade", Some(dir.display().to_string())),
         (
@@ -136,9 +137,13 @@ pub(super) fn effects(page: &mut Page, status: &Status) {
         ("signed", effects.approval),
         ("allowed on chain", effects.transaction),
         ("committed", effects.commit),
-        ("live", effects.live),
     ];
     page.facts(&words.map(|(name, effect)| (name, Some(word(effect).to_owned()))));
+    let live = match effects.live {
+        Effect::Done => "yes, as Phala Cloud says",
+        other => word(other),
+    };
+    page.facts(&[("live", Some(live.to_owned()))]);
 }
 
 const fn word(effect: Effect) -> &'static str {
@@ -167,7 +172,7 @@ pub(super) fn plan(page: &mut Page, plan: &Plan) {
     page.facts(&[
         ("chain", Some(plan.chain_id.to_string())),
         ("app", Some(plan.app.to_string())),
-        ("KMS", plan.kms.map(|kms| kms.to_string())),
+        ("KMS", plan.kms.map(|kms| self::kms(plan.chain_id, kms))),
         ("route", Some(route(&plan.route))),
     ]);
     for call in &plan.calls {
@@ -317,6 +322,14 @@ fn environment(code: &CodeChange) -> Option<String> {
         vouched.recipient,
         vouched.root
     ))
+}
+
+/// A KMS contract, and whether it is one that everybody knows.
+fn kms(chain_id: u64, kms: Address) -> String {
+    match is_known_kms(chain_id, kms) {
+        true => format!("{kms} (Phala's)"),
+        false => format!("{kms} (not known to this version)"),
+    }
 }
 
 pub(super) fn route(route: &Route) -> String {
@@ -478,21 +491,23 @@ pub(super) fn app(page: &mut Page, app: &AppState) {
         ("hash allowed", app.hash_allowed.map(yes_no)),
         ("needs fresh TCB", app.require_tcb_up_to_date.map(yes_no)),
         ("known to KMS", app.registered.map(yes_no)),
+        ("OS image allowed", app.os_image_allowed.map(yes_no)),
         (
             "KMS would boot it",
-            app.preflight.as_ref().map(|told| preflight(told, app.hash_allowed)),
+            app.preflight.as_ref().map(|told| preflight(told, app)),
         ),
         ("at block", Some(format!("{} {}", app.block.number, app.block.hash))),
     ]);
 }
 
-fn preflight(preflight: &Preflight, hash_allowed: Option<bool>) -> String {
-    let supposed = if preflight.as_if_allowed && hash_allowed != Some(true) {
+fn preflight(preflight: &Preflight, app: &AppState) -> String {
+    let supposed = if preflight.as_if_allowed && app.hash_allowed != Some(true) {
         ", once the hash is allowed"
     } else {
         ""
     };
     match preflight.allowed {
+        true if app.require_tcb_up_to_date == Some(true) => format!("yes{supposed}, if the firmware is up to date"),
         true => format!("yes{supposed}"),
         false => format!("no{supposed}: {}", preflight.reason),
     }

@@ -50,6 +50,12 @@ pub struct Cvm {
     pub os_image_hash: Option<B256>,
     /// Name of its OS image.
     pub os_image: Option<String>,
+    /// Version of its OS image.
+    #[serde(default)]
+    pub os_version: Option<String>,
+    /// Version of what runs it on its node (the dstack VMM).
+    #[serde(default)]
+    pub node_version: Option<String>,
     /// Whether the public directory names it.
     #[serde(default)]
     pub listed: Option<bool>,
@@ -230,6 +236,8 @@ impl Cvm {
             )?,
             os_image_hash: read::word(&record, &["/os/os_image_hash", "/os_image_hash"])?,
             os_image: read::text(&record, &["/os/name", "/base_image", "/hosted/image_version"]),
+            os_version: read::text(&record, &["/os/version"]),
+            node_version: read::text(&record, &["/node_info/version", "/node/version", "/teepod/version"]),
             listed: read::flag(&record, &["/listed"]),
             progress: Progress::read(&record),
             raw: record,

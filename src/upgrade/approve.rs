@@ -253,8 +253,13 @@ pub(super) fn sole_hash(changes: &AppChanges) -> Option<B256> {
 
 /// What the contracts say now of what the plan read.
 pub(super) async fn app_now(chain: &Chain, plan: &Plan, hash: Option<B256>) -> Result<AppState, UpgradeError> {
+    Ok(chain.app(&query(plan, hash)).await?)
+}
+
+/// The question that asks for what the plan read.
+pub(super) fn query(plan: &Plan, hash: Option<B256>) -> AppQuery {
     let code = plan.code.as_ref();
-    let query = AppQuery {
+    AppQuery {
         app: plan.app,
         kms: plan.kms,
         hash,
@@ -263,8 +268,7 @@ pub(super) async fn app_now(chain: &Chain, plan: &Plan, hash: Option<B256>) -> R
             .map(|hash| B256::from(*hash.as_bytes())),
         device: code.and_then(|code| code.device),
         os_image: code.and_then(|code| code.os_image),
-    };
-    Ok(chain.app(&query).await?)
+    }
 }
 
 /// Owner and code must be what the plan read.

@@ -12,7 +12,7 @@ use super::drive::{Run, Upgrade};
 use super::findings::Warning;
 use super::neighbours::Neighbours;
 use super::nonce;
-use super::{Goal, Limits, PROPOSAL_FILE, Plan, Route, UpgradeError, World};
+use super::{Goal, Limits, PROPOSAL_FILE, Plan, Route, UpgradeError, World, kms};
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{SafeInfo, batcher_on};
@@ -32,7 +32,16 @@ pub async fn look_ahead(
     plan: &mut Plan,
     (dir, limits): (&Path, &Limits),
 ) -> Result<(), UpgradeError> {
+    let is_known = Upgrade::peek(dir).is_ok_and(|own| own.vouches_for_kms(plan) || own.agreed_to_kms(plan));
+    if let Some(code) = &mut plan.code {
+        code.kms_named |= is_known;
+    }
     look_ahead_among(world, plan, (&Neighbours::around(dir, world.root), limits)).await
+}
+
+/// Whether an upgrade below `root` speaks for the KMS of a plan: then it is none that only Phala Cloud names. Reads journals.
+pub fn recognise_kms(plan: &mut Plan, root: &Path) {
+    Neighbours::below(root).know_the_kms(plan);
 }
 
 /// The same, where the others were read before.
@@ -42,6 +51,8 @@ pub(super) async fn look_ahead_among(
     (neighbours, limits): (&Neighbours, &Limits),
 ) -> Result<(), UpgradeError> {
     neighbours.judge(plan, limits.safe_nonce);
+    plan.warnings
+        .extend(kms::first_trust(plan).map(|doubt| doubt.warning()));
     let Some(safe) = plan.safe.clone() else { return Ok(()) };
     if let Some(nonce) = limits.safe_nonce {
         let doubt = of_nonce(world, (&safe, nonce), plan).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::approve::check_code;
+use super::approve::{check_code, query};
 use super::drive::Run;
 use super::event::Event;
 use super::handover::{Taken, registration};
@@ -75,12 +75,16 @@ impl Run<'_> {
             Some(proof) if is_new => proof.clone(),
             _ => self.refresh_proof(&chain).await?,
         };
-        let then = self.plan()?.app_state;
-        check_code(&then, chain.app_code(then.app, then.implementation, &proof.head).await?)?;
+        let plan = self.plan()?;
+        let now = chain
+            .app_at(&query(&plan, Some(self.word())), (&plan.app_state, proof.head))
+            .await?;
+        let code = (now.code_hash, now.implementation, now.implementation_code_hash);
+        check_code(&plan.app_state, code)?;
+        self.may_boot(&now)?;
         // A run that this journal does not know of may have committed, here or on another machine.
-        self.check_boot(&chain).await?;
         if let Trace::Ours(made) = self.look_before().await? {
-            self.tell("the CVM runs the hash already: nothing is committed");
+            self.tell("Phala Cloud reports that the CVM runs the hash already: nothing is committed");
             return self.accept(Taken::found(made));
         }
         let by = registration(&proof);
@@ -253,7 +257,7 @@ impl Run<'_> {
         if self.limits.supersede || matches!(code.target, Target::Instance(_)) {
             return Ok(());
         }
-        let pending = known_pending(self.world.cloud.pending_updates(self.plan()?.app).await)?;
+        let pending = known_pending(self.cloud.pending_updates(self.plan()?.app).await)?;
         let other = pending
             .iter()
             .flatten()
@@ -311,7 +315,7 @@ impl Run<'_> {
             match verdict {
                 Verdict::Accepted(taken) => return self.accept(taken),
                 Verdict::Again(error) => {
-                    if !self.still_allowed().await? {
+                    if !self.still_boots().await? {
                         return self.not_committed(error, withdrawn);
                     }
                     if matches!(error, CloudError::Busy(_))
@@ -342,21 +346,24 @@ impl Run<'_> {
         goes_on
     }
 
-    pub(super) async fn still_allowed(&mut self) -> Result<bool, UpgradeError> {
+    /// Whether what the app allowed is in force still, and the KMS would let it boot.
+    async fn still_boots(&mut self) -> Result<bool, UpgradeError> {
         let chain = self.chain().await?;
         let stands = match self.refresh_proof(&chain).await {
             Ok(_) => self.check_boot(&chain).await,
             Err(error) => Err(error),
         };
-        match stands {
-            Ok(()) => Ok(true),
-            Err(UpgradeError::Decide {
-                code: Code::HashRemoved,
-                ..
-            }) => Ok(false),
-            Err(UpgradeError::Proof(ProofFailure::Chain(_))) => Ok(true),
-            Err(error) => Err(error),
-        }
+        allowed(stands)
+    }
+
+    /// Whether what the app allowed is in force still.
+    pub(super) async fn still_allowed(&mut self) -> Result<bool, UpgradeError> {
+        let chain = self.chain().await?;
+        let stands = match self.refresh_proof(&chain).await {
+            Ok(_) if self.makes_new()? => self.check_lists(&chain).await,
+            other => other.map(drop),
+        };
+        allowed(stands)
     }
 
     fn accept(&mut self, Taken { accepted, made }: Taken) -> Result<Outcome, UpgradeError> {
@@ -365,14 +372,14 @@ impl Run<'_> {
             .and_then(|accepted| accepted.correlation_id.as_deref())
             .map_or_else(String::new, |id| format!(" (operation {})", escape(id)));
         let at = Timestamp::now();
-        self.record_outcome(
-            Event::CommitOk { accepted, at, made },
-            &format!("the commit was accepted{id}"),
-        )?;
+        let news = match (&accepted, &made) {
+            (None, None) => "the hash was found running, as Phala Cloud says",
+            _ => "the commit was accepted",
+        };
+        self.record_outcome(Event::CommitOk { accepted, at, made }, &format!("{news}{id}"))?;
         super::point("commit.e");
-        self.forget_token()?;
         self.write_evidence()?;
-        self.tell("the commit was accepted");
+        self.tell(news);
         Ok(Outcome::Reached)
     }
 
@@ -468,7 +475,7 @@ impl Run<'_> {
         let mut wait = LOOK_WAIT;
         let name = self.cvm()?;
         loop {
-            let cvm = self.world.cloud.cvm(&name).await?;
+            let cvm = self.cloud.cvm(&name).await?;
             if self.has_our_hash(&cvm) == Some(true) {
                 return Ok(Trace::Ours(None));
             }
@@ -485,6 +492,19 @@ impl Run<'_> {
 
     pub(super) fn has_our_hash(&self, cvm: &Cvm) -> Option<bool> {
         cvm.compose_hash.map(|hash| hash == self.hash())
+    }
+}
+
+/// What a look at the app's policy says; where the chain does not answer, nothing speaks against it.
+fn allowed(stands: Result<(), UpgradeError>) -> Result<bool, UpgradeError> {
+    match stands {
+        Ok(()) => Ok(true),
+        Err(UpgradeError::Decide {
+            code: Code::HashRemoved,
+            ..
+        }) => Ok(false),
+        Err(UpgradeError::Proof(ProofFailure::Chain(_))) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     evidence, proposal,
 };
 use crate::chain::{AppChanges, Chain, Finality};
-use crate::cloud::CvmId;
+use crate::cloud::{Client, CvmId};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
@@ -45,8 +45,12 @@ pub struct Upgrade {
 pub(super) struct Run<'a> {
     pub(super) upgrade: &'a mut Upgrade,
     pub(super) world: &'a World<'a>,
+    /// Phala Cloud, for as long as this run has time.
+    pub(super) cloud: Client,
     pub(super) limits: &'a Limits,
     pub(super) deadline: Instant,
+    /// Something that Phala Cloud reported was taken back in this run.
+    pub(super) took_back: bool,
     /// When this run made the proof that is in the journal.
     pub(super) proved: Option<Instant>,
     pub(super) signer: Option<Signer>,
@@ -154,6 +158,9 @@ impl Upgrade {
         let mut run = self.run(world, limits)?;
         run.warn_of_expiry();
         run.catch_up()?;
+        if matches!(goal, Goal::Committed | Goal::Live) && run.upgrade.state.done.is_some() {
+            run.look_again().await?;
+        }
         loop {
             let step = run.upgrade.state.next();
             // What is on its way to the timelock is not the transaction that was asked for.
@@ -171,11 +178,14 @@ impl Upgrade {
     /// A run over this upgrade, once what opening recovered was told.
     pub(super) fn run<'a>(&'a mut self, world: &'a World<'a>, limits: &'a Limits) -> Result<Run<'a>, UpgradeError> {
         self.tell_recovery(world)?;
+        let deadline = Instant::now() + limits.timeout;
         Ok(Run {
             upgrade: self,
             world,
+            cloud: world.cloud.until(deadline),
             limits,
-            deadline: Instant::now() + limits.timeout,
+            deadline,
+            took_back: false,
             proved: None,
             signer: None,
         })
@@ -287,10 +297,10 @@ impl Run<'_> {
     fn catch_up(&self) -> Result<(), UpgradeError> {
         self.upgrade.write_proposal()?;
         let state = &self.upgrade.state;
-        if state.committed.is_some() {
+        if state.confirmed.is_some() {
             self.forget_token()?;
-            self.write_evidence()?;
-        } else if state.code().is_none() && state.proof.is_some() {
+        }
+        if state.committed.is_some() || (state.code().is_none() && state.proof.is_some()) {
             self.write_evidence()?;
         }
         Ok(())

@@ -16,7 +16,7 @@ use super::event::Event;
 use super::findings::Warning;
 use super::target::Request;
 use super::{CodeChange, Intent, UpgradeError, World};
-use crate::chain::{Chain, is_known_kms};
+use crate::chain::Chain;
 use crate::cloud::{CvmId, EnvKey, KmsId, Patch};
 use crate::code::Code;
 use crate::compose::Manifest;
@@ -291,8 +291,8 @@ fn distrust(error: &KeyError, expected: &str) -> UpgradeError {
 }
 
 /// What a person should know of an environment before it replaces the one that is live.
-pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, chain_id: u64, after: &Manifest) -> Vec<Warning> {
-    let (EnvRequest::Values { file, root }, Some(vouched)) = (request, &sealed.vouched) else {
+pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, after: &Manifest) -> Vec<Warning> {
+    let EnvRequest::Values { file, .. } = request else {
         return vec![Warning {
             code: Code::EnvSealedElsewhere,
             text:
@@ -317,25 +317,31 @@ pub(super) fn remarks(request: &EnvRequest, sealed: &Environment, chain_id: u64,
         .flat_map(with)
         .collect();
     let shell = with(Caution::ShellName);
-    let unknown = root.is_none() && !is_known_kms(chain_id, vouched.kms);
     [
-        (!left.is_empty(), Code::EnvValuesMissing, format!(
-            "the environment is replaced as a whole, and these names get no value: {}",
-            left.join(", ")
-        )),
-        (!altered.is_empty(), Code::EnvValuesAltered, format!(
-            "the guest may change backslashes and carriage returns in the values of: {}",
-            altered.join(", ")
-        )),
-        (!shell.is_empty(), Code::EnvShellNames, format!(
-            "these names change what the guest's own shell does: {}",
-            shell.join(", ")
-        )),
-        (unknown, Code::KmsNotKnown, format!(
-            "this version does not know the KMS contract {}: compare its root key {} with what whoever runs it says, \
-             or name that by --kms-root-key",
-            vouched.kms, vouched.root
-        )),
+        (
+            !left.is_empty(),
+            Code::EnvValuesMissing,
+            format!(
+                "the environment is replaced as a whole, and these names get no value: {}",
+                left.join(", ")
+            ),
+        ),
+        (
+            !altered.is_empty(),
+            Code::EnvValuesAltered,
+            format!(
+                "the guest may change backslashes and carriage returns in the values of: {}",
+                altered.join(", ")
+            ),
+        ),
+        (
+            !shell.is_empty(),
+            Code::EnvShellNames,
+            format!(
+                "these names change what the guest's own shell does: {}",
+                shell.join(", ")
+            ),
+        ),
     ]
     .into_iter()
     .filter(|(is_so, ..)| *is_so)

@@ -211,10 +211,10 @@ pub enum Event {
         /// The token is used up, superseded or expired.
         token_refused: bool,
     },
-    /// The commit was accepted.
+    /// The commit was accepted, or the hash was found running.
     #[serde(rename = "commit.ok")]
     CommitOk {
-        /// What the server said; nothing when it was found out by reading.
+        /// What the server said when it accepted; nothing where the hash was found running, as Phala Cloud says.
         accepted: Option<Accepted>,
         /// When.
         at: Timestamp,
@@ -222,11 +222,20 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         made: Option<String>,
     },
-    /// The CVM runs it.
+    /// What was said of a commit, or of what runs, was false: nothing came of it.
+    #[serde(rename = "commit.void")]
+    CommitVoid {
+        /// Why.
+        why: String,
+    },
+    /// Phala Cloud reports that the CVM runs it.
     #[serde(rename = "done")]
     Done {
         /// When.
         at: Timestamp,
+        /// It reported so again, after an operation of this upgrade's own: the commit token is of no use any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     /// The hash was allowed without a transaction of ours.
     #[serde(rename = "adopted")]
@@ -321,6 +330,7 @@ impl Event {
             Self::CommitTry { .. } => "commit.try",
             Self::CommitNot { .. } => "commit.not",
             Self::CommitOk { .. } => "commit.ok",
+            Self::CommitVoid { .. } => "commit.void",
             Self::Done { .. } => "done",
             Self::Adopted(_) => "adopted",
             Self::Abandoned { .. } => "abandoned",

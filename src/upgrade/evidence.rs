@@ -20,6 +20,8 @@ use crate::text::{fenced, markdown};
 
 pub(super) const JSON: &str = "evidence.json";
 pub(super) const TEXT: &str = "evidence.md";
+/// Whose word it is that a CVM runs a hash: only an attestation would be more.
+const CLOUD: &str = "Phala Cloud";
 
 /// The content of `evidence.json`.
 #[derive(Debug, Serialize)]
@@ -68,8 +70,45 @@ struct Evidence<'a> {
     adopted: bool,
     proof: &'a Proof,
     correlation_id: Option<String>,
+    /// When Phala Cloud accepted the commit.
     committed_at: Option<jiff::Timestamp>,
+    /// No answer to the commit came, and reading found what became of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    was_read: bool,
+    /// When the hash was found running, where nobody answered a commit of this upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found_running_at: Option<jiff::Timestamp>,
     live_at: Option<jiff::Timestamp>,
+    /// Whose word that is; nothing where nobody said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_says: Option<&'static str>,
+    /// When it said so again, after an operation of this upgrade's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen_again_at: Option<jiff::Timestamp>,
+}
+
+impl Evidence<'_> {
+    fn committed(&self) -> String {
+        match (self.committed_at, self.found_running_at) {
+            (Some(at), _) => at.to_string(),
+            (None, Some(at)) => format!("no answer to a commit: the hash was found running at {at}"),
+            (None, None) => "no".to_owned(),
+        }
+    }
+
+    /// What is only the cloud's word is called that.
+    fn title(&self) -> String {
+        let Some(name) = self.cvm_name.or(self.cvm) else {
+            return format!("# Change {} of the policy of {}\n", markdown(self.update), self.app);
+        };
+        let says = self.live_says.map(|who| format!(": live, as {who} says"));
+        format!(
+            "# Upgrade {} of {}{}\n",
+            markdown(self.update),
+            markdown(name),
+            says.unwrap_or_default()
+        )
+    }
 }
 
 /// Another app that the same transaction changed; its CVMs have evidence of their own.
@@ -227,6 +266,7 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
     };
     let code = plan.code.as_ref();
     let new = code.filter(|code| code.target.is_new());
+    let committed = state.committed.as_ref().map(|(_, at)| *at);
     let evidence = Evidence {
         schema: "countersign.evidence/1",
         update: &identity.update,
@@ -250,8 +290,12 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         adopted: state.adopted,
         proof,
         correlation_id: state.status().facts.correlation_id,
-        committed_at: state.committed.as_ref().map(|(_, at)| *at),
+        committed_at: committed.filter(|_| !state.was_found()),
+        was_read: matches!(state.committed, Some((None, _))) && state.made.is_none(),
+        found_running_at: committed.filter(|_| state.was_found()),
         live_at: state.done,
+        live_says: state.done.map(|_| CLOUD),
+        seen_again_at: state.confirmed,
     };
     keep(&dir.join(JSON), &pretty(&evidence), 0o644)?;
     keep(&dir.join(TEXT), text(&evidence, &state.status()).as_bytes(), 0o644)?;
@@ -259,15 +303,7 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
 }
 
 fn text(evidence: &Evidence<'_>, status: &Status) -> String {
-    let title = match evidence.cvm_name.or(evidence.cvm) {
-        Some(name) => format!("# Upgrade {} of {}\n", markdown(evidence.update), markdown(name)),
-        None => format!(
-            "# Change {} of the policy of {}\n",
-            markdown(evidence.update),
-            evidence.app
-        ),
-    };
-    let mut lines = vec![title, "| fact | value |".to_owned()];
+    let mut lines = vec![evidence.title(), "| fact | value |".to_owned()];
     lines.push("| --- | --- |".to_owned());
     lines.extend(rows(evidence, status).map(row));
     if let Some(safe) = &evidence.safe {
@@ -355,7 +391,7 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
                 evidence.verified.map_or_else(String::new, how),
             ),
             ("operation", known(status.facts.correlation_id.clone(), "unknown")),
-            ("committed", known(evidence.committed_at.map(|at| at.to_string()), "no")),
+            ("committed", evidence.committed()),
             ("live", known(evidence.live_at.map(|at| at.to_string()), "not seen yet")),
         ]
     });

@@ -63,8 +63,10 @@ pub(super) async fn examine(world: &World<'_>, chain: &Chain, subject: &Subject<
         let mut states = Vec::new();
         for one in subject.proposal.apps() {
             let changes = one.changes();
-            let state = app_now(chain, &one.plan, sole_hash(&changes)).await?;
-            in_force &= match state.hash_allowed {
+            // The KMS is asked about the hash also where other things change with it, or where it is allowed already.
+            let hash = one.compose_hash.map(|hash| B256::from(*hash.as_bytes()));
+            let state = app_now(chain, &one.plan, hash.or_else(|| sole_hash(&changes))).await?;
+            in_force &= match state.hash_allowed.filter(|_| sole_hash(&changes).is_some()) {
                 Some(allowed) => allowed,
                 None => chain.holds(&changes, &state.block).await?,
             };

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::environment::allowed;
+use super::kms;
 use super::plan::{CodeChange, Route, is_of};
 use super::target::Target;
-use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange, Preflight};
+use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{Cvm, PendingUpdate};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
@@ -39,6 +40,18 @@ pub(super) struct Findings<'f> {
     pub(super) environment: bool,
     /// Whether another CVM is made.
     pub(super) target: &'f Target,
+}
+
+/// The release of dstack from which on images read version 3 of the manifest, and nodes measure fixed key providers anew.
+const NEW_DSTACK: (u64, u64) = (0, 6);
+
+/// Major and minor number in a version, or at the end of an image's name: `0.5.7`, `v0.6.0`, `dstack-0.5.7`.
+fn release(text: &str) -> Option<(u64, u64)> {
+    let version = text
+        .rsplit('-')
+        .find(|part| part.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()))?;
+    let mut numbers = version.trim_start_matches('v').split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 impl Warning {
@@ -91,7 +104,7 @@ impl Findings<'_> {
         })
     }
 
-    fn contract_blockers(&self) -> [Option<Warning>; 7] {
+    fn contract_blockers(&self) -> [Option<Warning>; 8] {
         let app = self.app;
         let same_hash = self.expected.is_some() && self.expected == self.cvm.compose_hash;
         let unchanged = (same_hash || self.before == self.after) && !self.target.is_new();
@@ -99,7 +112,8 @@ impl Findings<'_> {
             .cvm
             .device_id
             .map_or_else(|| "unknown".to_owned(), |device| device.to_string());
-        let denied = self.denied().filter(|_| !self.lets_the_device_in());
+        let image_refused = app.os_image_allowed == Some(false);
+        let denied = kms::refusal(app).filter(|_| image_refused || !self.lets_the_device_in());
         [
             Warning::when(unchanged && self.environment, Code::EnvValuesOnly, || {
                 "only values of the environment change, no names: nobody has to approve that on chain, and preparing would apply it at once".to_owned()
@@ -136,19 +150,35 @@ impl Findings<'_> {
             ),
             denied.and_then(|denied| {
                 Warning::when(true, Code::KmsWouldRefuse, || {
-                    format!(
-                        "with the hash allowed, the KMS would still refuse the boot: {}",
-                        denied.reason
-                    )
+                    format!("with the hash allowed, the KMS would still refuse the boot: {denied}")
                 })
             }),
+            self.lost_on_the_image(),
         ]
     }
 
-    /// What the KMS says against the boot, were the hash allowed.
-    fn denied(&self) -> Option<&Preflight> {
-        let preflight = self.app.preflight.as_ref();
-        preflight.filter(|preflight| preflight.as_if_allowed && !preflight.allowed)
+    /// What images before dstack 0.6 do not survive: a manifest of version 3, which they cannot read, and, on a node of 0.6 or
+    /// later, a key provider that is fixed, for which that node measures something else than they do.
+    fn lost_on_the_image(&self) -> Option<Warning> {
+        let named = self.cvm.os_version.as_deref().or(self.cvm.os_image.as_deref());
+        let image = named.and_then(release).filter(|image| *image < NEW_DSTACK)?;
+        let node = self.cvm.node_version.as_deref().and_then(release);
+        let of = |name: &str| self.after.get(name).cloned().unwrap_or_default();
+        let version = of("manifest_version");
+        let is_third = version.as_u64() == Some(3) || version.as_str() == Some("3");
+        let fixed = of("key_provider_id").as_str().is_some_and(|id| !id.is_empty());
+        let (major, minor) = image;
+        Warning::when(is_third, Code::ImageTooOld, || {
+            format!("the OS image is dstack {major}.{minor}, which cannot read a manifest of version 3: the CVM would not come up")
+        })
+        .or_else(|| {
+            Warning::when(fixed && node.is_some_and(|node| node >= NEW_DSTACK), Code::ImageTooOld, || {
+                format!(
+                    "the manifest fixes its key provider (key_provider_id), the OS image is dstack {major}.{minor} and the \
+                     node's dstack is newer: the CVM would boot again and again and never come up"
+                )
+            })
+        })
     }
 
     /// Whether the change itself lets the CVM's device in, which is not let in now.
@@ -175,15 +205,12 @@ impl Findings<'_> {
         let target = progress
             .and_then(|progress| progress.target.clone())
             .unwrap_or_else(|| "unknown".to_owned());
-        let denied = self.denied().filter(|_| self.lets_the_device_in());
+        let denied = kms::refusal(self.app).filter(|_| self.lets_the_device_in());
         [
             // The KMS is asked as if the hash were allowed, not as if the device were.
             denied.and_then(|denied| {
                 Warning::when(true, Code::KmsNotAsked, || {
-                    format!(
-                        "what the KMS will say once the device is allowed is not known; now it says: {}",
-                        denied.reason
-                    )
+                    format!("what the KMS will say once the device is allowed is not known; now it says: {denied}")
                 })
             }),
             Warning::when(self.pending.is_none(), Code::PendingUnknown, || {
@@ -291,7 +318,7 @@ pub(super) fn derived_warnings(app: &AppState, code: Option<&CodeChange>) -> Vec
     of_chain.chain(of_code.into_iter().flatten()).flatten().collect()
 }
 
-fn chain_warnings(app: &AppState) -> [Option<Warning>; 4] {
+fn chain_warnings(app: &AppState) -> [Option<Warning>; 5] {
     let pending = app.pending_owner.filter(|pending| !pending.is_zero());
     [
         Warning::when(app.hash_allowed == Some(true), Code::HashAlreadyAllowed, || {
@@ -310,6 +337,11 @@ fn chain_warnings(app: &AppState) -> [Option<Warning>; 4] {
                 "the owner {} is a contract: its own rules decide who may approve",
                 app.owner
             )
+        }),
+        Warning::when(app.require_tcb_up_to_date == Some(true), Code::TcbNotKnown, || {
+            "the app asks for firmware that is up to date, and whether the machine's is nobody here knows: the KMS is asked as \
+             if it were"
+                .to_owned()
         }),
     ]
 }

@@ -76,6 +76,8 @@ fn cvm(compose_hash: Option<ComposeHash>) -> Cvm {
         device_id: None,
         os_image_hash: None,
         os_image: None,
+        os_version: None,
+        node_version: None,
         listed: None,
         progress: None,
         raw: json!({}),
@@ -237,4 +239,38 @@ fn each_fact_that_a_person_should_know_has_its_code() {
         Facts::codes(|facts| facts.app.pending_owner = Some(Address::ZERO)).1,
         Vec::<String>::new()
     );
+}
+
+#[test]
+fn an_image_before_dstack_0_6_is_not_given_what_it_does_not_survive() {
+    let on = |image: &str, node: &str, field: &str, value: serde_json::Value| {
+        Facts::codes(|facts| {
+            facts.cvm.os_image = Some(image.to_owned());
+            facts.cvm.node_version = Some(node.to_owned());
+            let mut after = serde_json::to_value(&facts.after).unwrap();
+            after[field] = value;
+            facts.after = serde_json::from_value(after).unwrap();
+        })
+        .0
+    };
+    for third in [json!(3), json!("3")] {
+        for node in ["v0.5.4", "0.6.0"] {
+            assert_eq!(
+                on("dstack-0.5.7", node, "manifest_version", third.clone()),
+                ["IMAGE_TOO_OLD"]
+            );
+            assert!(on("dstack-dev-0.6.0", node, "manifest_version", third.clone()).is_empty());
+        }
+    }
+    assert!(on("dstack-0.5.7", "0.6.0", "manifest_version", json!(2)).is_empty());
+    let fixed = json!("0a0b");
+    assert_eq!(
+        on("dstack-0.5.7", "v0.6.0", "key_provider_id", fixed.clone()),
+        ["IMAGE_TOO_OLD"]
+    );
+    assert!(on("dstack-0.5.7", "v0.5.11", "key_provider_id", fixed.clone()).is_empty());
+    assert!(on("dstack-0.6.1", "v0.6.0", "key_provider_id", fixed).is_empty());
+    assert!(on("dstack-0.5.7", "v0.6.0", "key_provider_id", json!("")).is_empty());
+    assert_eq!(release("nothing"), None);
+    assert_eq!(release("dstack-nvidia-0.5.3.1"), Some((0, 5)));
 }

@@ -54,8 +54,8 @@ impl Run<'_> {
             (Some(target), Some(token)) if target.is_new() => {
                 return self.post_new(target, Commit { token, hash, by }).await;
             }
-            (_, Some(token)) => self.world.cloud.commit(&cvm, Commit { token, hash, by }).await?,
-            (_, None) => self.world.cloud.confirm(&cvm, hash, by).await?,
+            (_, Some(token)) => self.cloud.commit(&cvm, Commit { token, hash, by }).await?,
+            (_, None) => self.cloud.confirm(&cvm, hash, by).await?,
         };
         Ok(Taken {
             accepted: Some(accepted),

@@ -15,6 +15,7 @@ mod base;
 mod beforehand;
 mod carried;
 mod ceremony;
+mod cloud_word;
 mod commit;
 mod consent;
 mod deploy;
@@ -34,6 +35,7 @@ mod goal;
 mod handover;
 mod in_use;
 mod journal;
+mod kms;
 mod multisig;
 mod neighbours;
 mod newcomer;
@@ -87,7 +89,7 @@ use crate::signer::{Ask, Signer, Source, Unlock};
 pub use accepted::{AcceptError, Acceptance, Accepted};
 pub use apps::{APPS_FILE, AppIntent, Apps, by_app};
 pub use authority::{Actor, TimelockChoice, TimelockPlan};
-pub use beforehand::look_ahead;
+pub use beforehand::{look_ahead, recognise_kms};
 pub use ceremony::{
     Ballot, Ceremony, Frozen, NestedSection, Paper, RejectionSection, SafeSection, Signed, Stage, upper_s,
 };
@@ -145,6 +147,8 @@ pub struct Intent {
 pub struct Expected {
     /// The app's contract.
     pub app: Option<Address>,
+    /// The KMS's contract.
+    pub kms: Option<Address>,
     /// To whom an ownership transfer is under way; it is no warning then.
     pub pending_owner: Option<Address>,
     /// No hash stays allowed but the one that runs and the one that this upgrade gives.

@@ -118,6 +118,7 @@ impl Neighbours {
     /// the Safe that was named may be another one's.
     pub(super) fn judge(&self, plan: &mut Plan, nonce: Option<U256>) {
         plan.warnings.extend(self.unread());
+        self.know_the_kms(plan);
         if let Some((_, update)) = plan.code.as_ref().and_then(|code| self.waiting(code, Timestamp::now())) {
             plan.blockers.push(update);
         }
@@ -125,6 +126,14 @@ impl Neighbours {
             && let Some(dir) = self.nonces((safe.chain_id, safe.address)).get(&nonce)
         {
             plan.blockers.push(taken(nonce, dir));
+        }
+    }
+
+    /// One that was proved, of the same app, speaks for the KMS that it sealed for.
+    pub(super) fn know_the_kms(&self, plan: &mut Plan) {
+        let is_known = self.found.iter().any(|(_, state)| state.vouches_for_kms(plan));
+        if let Some(code) = &mut plan.code {
+            code.kms_named |= is_known;
         }
     }
 

@@ -3,6 +3,7 @@
 //! A commit token is used once, so the same token never makes two. A fresh token is only asked for when nothing shows that
 //! the old one made a CVM; and what the app had before is on disk before each request that could make one.
 
+use alloy::primitives::B256;
 use serde_json::Value;
 
 use super::approve::app_now;
@@ -12,19 +13,21 @@ use super::event::Event;
 use super::handover::Taken;
 use super::target::{Request, Target, plain, uuids};
 use super::watch::{BOOT_GRACE, is_passing, is_running};
-use super::{Outcome, Pending, UpgradeError};
-use crate::chain::Chain;
+use super::{Outcome, Pending, UpgradeError, kms};
+use crate::chain::{AppState, Chain};
 use crate::cloud::{CloudError, Commit, Cvm, CvmId, Patched, Prepared, RawAnswer, Replicated};
 use crate::code::Code;
 use crate::text::escape;
 
 /// What the server says of a commit token.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
     /// Good: it made nothing.
     Live,
     /// Used.
     Used,
+    /// Replaced by a later one, or expired: of no use any more.
+    Dead,
     /// It does not say, or the token is not here.
     Unknown,
 }
@@ -48,12 +51,12 @@ impl Run<'_> {
         if !self.makes_new()? {
             return Ok(Vec::new());
         }
-        Ok(uuids(&self.world.cloud.app_cvms(self.plan()?.app).await?))
+        Ok(uuids(&self.cloud.app_cvms(self.plan()?.app).await?))
     }
 
     /// Sends the first phase.
     pub(super) async fn send_request(&self, request: &Request) -> Result<RawAnswer, UpgradeError> {
-        let cloud = &self.world.cloud;
+        let cloud = &self.cloud;
         Ok(match request {
             Request::Patch(patch) => cloud.prepare(&self.cvm()?, patch).await?,
             Request::Replica(replica) => cloud.prepare_replica(&self.cvm()?, replica).await?,
@@ -93,7 +96,7 @@ impl Run<'_> {
         let (plan, code) = (self.plan()?, self.code()?);
         let hash = self.upgrade.state().verified().map(|(hash, _)| *hash);
         let hash = hash.or(code.expected_hash);
-        let mut all = self.world.cloud.app_cvms(plan.app).await?;
+        let mut all = self.cloud.app_cvms(plan.app).await?;
         let fits = |cvm: &Cvm| {
             let same_hash = cvm.compose_hash.is_none() || hash.is_none() || cvm.compose_hash == hash;
             let same_device = cvm.device_id.is_none() || code.device.is_none() || cvm.device_id == code.device;
@@ -111,7 +114,7 @@ impl Run<'_> {
         loop {
             let made = self.newcomers(&self.upgrade.state().there).await?;
             match (made.as_slice(), self.fate_of_token().await?) {
-                (_, Fate::Live) | ([], Fate::Unknown) => return Ok(Trace::Nothing),
+                (_, Fate::Live) | ([], Fate::Unknown | Fate::Dead) => return Ok(Trace::Nothing),
                 ([one], _) => return Ok(Trace::Ours(Some(one.clone()))),
                 ([], Fate::Used) => {}
                 (several, _) => {
@@ -143,11 +146,12 @@ impl Run<'_> {
         ))
     }
 
-    async fn fate_of_token(&self) -> Result<Fate, UpgradeError> {
+    /// What the server says of the commit token that is here.
+    pub(super) async fn fate_of_token(&self) -> Result<Fate, UpgradeError> {
         let Some(token) = self.token()? else {
             return Ok(Fate::Unknown);
         };
-        let said = self.world.cloud.token_info(&self.cvm()?, &token).await?;
+        let said = self.cloud.token_info(&self.cvm()?, &token).await?;
         let status = said
             .as_ref()
             .and_then(|said| said.get("status"))
@@ -155,13 +159,14 @@ impl Run<'_> {
         Ok(match status.map(str::to_ascii_lowercase).as_deref() {
             Some("used" | "committed" | "consumed") => Fate::Used,
             Some("pending" | "live" | "active" | "valid") => Fate::Live,
+            Some("superseded" | "replaced" | "expired") => Fate::Dead,
             _ => Fate::Unknown,
         })
     }
 
     /// Makes the new CVM.
     pub(super) async fn post_new(&self, target: &Target, commit: Commit<'_>) -> Result<Taken, CloudError> {
-        let cloud = &self.world.cloud;
+        let cloud = &self.cloud;
         let (app, source) = match self.upgrade.state().plan() {
             Some(plan) => (plan.app, plan.code.as_ref().map(|code| code.cvm.as_str())),
             None => (alloy::primitives::Address::ZERO, None),
@@ -188,23 +193,51 @@ impl Run<'_> {
         })
     }
 
-    /// Hash and device have to be in force for a new CVM to boot, also where no transaction of this upgrade made them so.
+    /// What the app allows now has to let the CVM boot, and the KMS has to agree: since it was asked last, its owner may have
+    /// changed its mind.
     pub(super) async fn check_boot(&self, chain: &Chain) -> Result<(), UpgradeError> {
-        if !self.makes_new()? {
-            return Ok(());
+        self.may_boot(&app_now(chain, &self.plan()?, Some(self.word())).await?)
+    }
+
+    /// What the app allows now has to let the CVM boot.
+    pub(super) async fn check_lists(&self, chain: &Chain) -> Result<(), UpgradeError> {
+        self.is_let_in(&app_now(chain, &self.plan()?, Some(self.word())).await?)
+    }
+
+    /// The hash as contracts know it.
+    pub(super) fn word(&self) -> B256 {
+        B256::from(*self.hash().as_bytes())
+    }
+
+    /// Whether lists and KMS let the CVM boot, by what was read of them.
+    pub(super) fn may_boot(&self, app: &AppState) -> Result<(), UpgradeError> {
+        self.is_let_in(app)?;
+        match kms::of_boot(&self.plan()?, app).first() {
+            None => Ok(()),
+            Some(refused) => Err(UpgradeError::decide(
+                refused.code,
+                format!("{}; nothing was committed", refused.message),
+            )),
         }
-        let hash = alloy::primitives::B256::from(*self.hash().as_bytes());
-        let app = app_now(chain, &self.plan()?, Some(hash)).await?;
+    }
+
+    /// Hash and device have to be in force for a CVM to boot, also where no transaction of this upgrade made them so.
+    fn is_let_in(&self, app: &AppState) -> Result<(), UpgradeError> {
         if app.hash_allowed != Some(true) {
             return Err(UpgradeError::decide(
                 Code::HashRemoved,
-                format!("the app does not allow {hash} any more; nothing was committed"),
+                format!("the app does not allow {} any more; nothing was committed", self.word()),
             ));
         }
         if app.device_allowed == Some(false) && !app.any_device {
+            let runs = if self.makes_new()? {
+                "is to run the new"
+            } else {
+                "runs the"
+            };
             return Err(UpgradeError::decide(
                 Code::DeviceNotAllowed,
-                "the app does not allow the device that is to run the new CVM any more; nothing was committed",
+                format!("the app does not allow the device that {runs} CVM any more; nothing was committed"),
             ));
         }
         Ok(())
@@ -215,7 +248,7 @@ impl Run<'_> {
         let began = tokio::time::Instant::now();
         let mut wait = LOOK_WAIT;
         loop {
-            match self.world.cloud.cvm(name).await {
+            match self.cloud.cvm(name).await {
                 Ok(cvm) if self.has_our_hash(&cvm) == Some(false) => return Err(self.another(name, &cvm)),
                 Ok(cvm) if self.is_live(&cvm) => return self.finish().await,
                 Ok(cvm) if cvm.progress.is_none() && !is_running(&cvm) => {
@@ -223,6 +256,11 @@ impl Run<'_> {
                     self.refuse_failed(name, patience).await?;
                 }
                 Ok(_) => {}
+                Err(CloudError::NotFound(_)) if self.was_made_up().await? => {
+                    if began.elapsed() > BOOT_GRACE || self.was_committed_long_ago() {
+                        return Err(self.no_effect()?);
+                    }
+                }
                 Err(error) if is_passing(&error) => self.tell(&format!("{error}; asking again")),
                 Err(error) => return Err(error.into()),
             }
@@ -238,7 +276,7 @@ impl Run<'_> {
 
     /// A guest that did not come up says why; one that says nothing may still be on its way.
     async fn refuse_failed(&self, name: &CvmId, patience: bool) -> Result<(), UpgradeError> {
-        let state = match self.world.cloud.state(name).await {
+        let state = match self.cloud.state(name).await {
             Ok(state) => state,
             Err(error) if is_passing(&error) => return Ok(()),
             Err(error) => return Err(error.into()),

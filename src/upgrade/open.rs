@@ -11,7 +11,7 @@ use super::findings::Warning;
 use super::gitignore::{self, Holds};
 use super::journal::{Entry, FleetJournal, Found, Journal, JournalError, SCHEMA};
 use super::plan::is_of;
-use super::{Limits, Plan, Proposal, State, UpgradeError};
+use super::{Limits, Plan, Proposal, State, UpgradeError, Verdict, kms};
 use crate::code::Code;
 use crate::fsutil;
 
@@ -91,6 +91,9 @@ impl Upgrade {
             self.record(Event::Plan(Box::new(plan)))?;
         }
         if let Some(sealed) = &sealed {
+            if let Some(trust) = self.state().trust_to_record() {
+                self.record(Event::Accepted(trust))?;
+            }
             self.keep_sealed(sealed)?;
         }
         Ok(self)
@@ -235,8 +238,15 @@ fn intent_digest(plan: &Plan) -> [u8; 32] {
     }
 }
 
+/// Values are not even kept for a KMS that nobody but Phala Cloud names, whatever is under way.
+pub(super) fn refuse_first_trust(plan: &Plan, limits: &Limits) -> Result<(), UpgradeError> {
+    let doubt = kms::first_trust(plan);
+    Verdict::new(doubt.into_iter().collect(), Vec::new(), &limits.accepted).check()
+}
+
 /// A plan that cannot be carried out starts nothing. What is under way already is its own reason.
 fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Result<(), UpgradeError> {
+    refuse_first_trust(plan, limits)?;
     if before.is_some_and(|state| !state.is_new()) {
         return Ok(());
     }

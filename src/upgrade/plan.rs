@@ -9,14 +9,14 @@ use super::base::Baseline;
 use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
-use super::target::{Place, Target, stands};
+use super::target::{Place, Target, refuse_another, stands};
 use super::uncovered::Machine;
 use super::waiting::Remarks;
-use super::{Intent, UpgradeError, World, pending};
+use super::{Intent, UpgradeError, World, kms, pending};
 use crate::chain::{
     AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PendingOperations, PolicyChange,
 };
-use crate::cloud::{Cvm, CvmId, PendingUpdate, PublicPatch};
+use crate::cloud::{Cvm, PendingUpdate, PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
 use crate::safe::SafeInfo;
@@ -125,6 +125,9 @@ pub struct CodeChange {
     /// What is known of the manifest before; only where the plan was just made.
     #[serde(skip)]
     pub(super) base: Option<Baseline>,
+    /// Something else than Phala Cloud's word speaks for the KMS: somebody named it, or an earlier upgrade here trusted it.
+    #[serde(skip)]
+    pub(super) kms_named: bool,
     /// Its sealed bytes, until they are kept.
     #[serde(skip)]
     pub(super) sealed: Option<Sealing>,
@@ -404,6 +407,7 @@ async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, Upg
     if let Some(expected) = intent.expected.app.filter(|expected| *expected != app) {
         return Err(UpgradeError::stop(Code::AppMismatch, "app of the CVM", expected, app));
     }
+    kms::refuse_other(intent.expected.kms, cvm.kms.kms_contract)?;
     if let Some(contract) = cvm.kms.app_contract.filter(|contract| *contract != app) {
         return Err(UpgradeError::stop(
             Code::AppMismatch,
@@ -426,21 +430,6 @@ async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, Upg
         target: place.target,
         warnings: place.warnings,
     })
-}
-
-/// Who names a CVM by its app or its UUID must be told of that one, whatever the cloud would rather have upgraded.
-fn refuse_another(named: &CvmId, cvm: &Cvm) -> Result<(), UpgradeError> {
-    if let (Some(app), Some(found)) = (named.app(), cvm.app_id)
-        && app != found
-    {
-        return Err(UpgradeError::stop(Code::AppMismatch, "app of the CVM", app, found));
-    }
-    match (named.uuid(), cvm.uuid.as_deref()) {
-        (Some(uuid), Some(found)) if !same_uuid(uuid, found) => {
-            Err(UpgradeError::stop(Code::CvmMismatch, "UUID of the CVM", uuid, found))
-        }
-        _ => Ok(()),
-    }
 }
 
 struct Draft<'a> {
@@ -479,7 +468,7 @@ impl Draft<'_> {
     fn remarks(&self) -> Vec<Warning> {
         let mut remarks: Vec<Warning> = Vec::new();
         if let (Some(request), Some((sealed, _))) = (&self.intent.env, &self.environment) {
-            let of_names = environment::remarks(request, sealed, self.subject.chain_id, &self.after);
+            let of_names = environment::remarks(request, sealed, &self.after);
             remarks.extend(of_names);
         }
         remarks
@@ -537,6 +526,7 @@ impl Draft<'_> {
             patch: self.patch,
             environment,
             base: None,
+            kms_named: kms::is_named(self.intent, cvm.kms.kms_contract),
             sealed,
             form: self.form,
             expected_hash: self.expected,

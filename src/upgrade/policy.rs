@@ -93,6 +93,7 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         warnings.extend(notes);
     }
     warnings.extend(authority.warnings);
+    warnings.extend(of_firmware(&changes.changes));
     let mut plan = Plan {
         app: intent.app,
         chain_id: intent.chain_id,
@@ -131,6 +132,17 @@ fn warning(code: Code, text: impl Into<String>) -> Warning {
         code: code.to_owned(),
         text: text.into(),
     }
+}
+
+/// Firmware that has to be up to date may not be.
+fn of_firmware(changes: &[PolicyChange]) -> Option<Warning> {
+    let asks = changes.contains(&PolicyChange::RequireTcbUpToDate(true));
+    asks.then(|| {
+        warning(
+            Code::TcbNotKnown,
+            "whether the firmware of the machines is up to date is not known here: where it is not, the KMS refuses the next boot",
+        )
+    })
 }
 
 /// What was agreed to is a warning, everything else forbids going on.

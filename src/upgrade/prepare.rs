@@ -178,7 +178,7 @@ impl Run<'_> {
 
     /// The links are never followed, wherever they lead; but an honest API names none of a stranger's.
     fn refuse_foreign_links(&self, prepared: &Prepared) -> Result<(), UpgradeError> {
-        let home = self.world.cloud.host();
+        let home = self.cloud.host();
         match prepared.commit_hosts.iter().find(|host| !is_home(host, &home)) {
             Some(host) => Err(UpgradeError::stop(
                 Code::CommitHostMismatch,
@@ -312,7 +312,7 @@ impl Run<'_> {
         else {
             return Vec::new();
         };
-        let Ok(preview) = self.world.cloud.preview(plan.app, uuid, claimed).await else {
+        let Ok(preview) = self.cloud.preview(plan.app, uuid, claimed).await else {
             return Vec::new();
         };
         let after = code.manifest_after();

@@ -56,6 +56,7 @@ pub(super) fn plan() -> Plan {
         machine_before: None,
         environment: None,
         base: None,
+        kms_named: false,
         sealed: None,
         form: Some(Form::Sorted),
         expected_hash: Some(expected),
@@ -102,6 +103,7 @@ fn app_state() -> AppState {
         version: None,
         require_tcb_up_to_date: None,
         registered: Some(true),
+        os_image_allowed: None,
         preflight: None,
     }
 }
@@ -195,7 +197,7 @@ pub(super) fn story() -> Vec<Event> {
             made: None,
             at: now(),
         },
-        Event::Done { at: now() },
+        Event::Done { at: now(), again: true },
     ]
 }
 

@@ -105,12 +105,16 @@ pub struct State {
     pub(super) adopted: bool,
     pub(super) gone: Option<String>,
     pub(super) committing: bool,
+    /// A commit was sent.
+    pub(super) commit_sent: bool,
     /// The app's CVMs before the last request that may have made another one.
     pub(super) there: Vec<String>,
     /// The CVM that the commit made.
     pub(super) made: Option<String>,
     pub(super) committed: Option<(Option<Accepted>, Timestamp)>,
     pub(super) done: Option<Timestamp>,
+    /// When the hash stood for a second look, after an operation of this upgrade's own.
+    pub(super) confirmed: Option<Timestamp>,
     pub(super) abandoned: Option<String>,
     pub(super) records: u64,
 }
@@ -198,7 +202,8 @@ impl State {
                 (self.committing, self.made) = (false, made);
                 self.committed = Some((accepted, at));
             }
-            Event::Done { at } => self.done = Some(at),
+            Event::CommitVoid { .. } => self.take_commit_back(),
+            Event::Done { at, again } => self.take_done(at, again),
             Event::Abandoned { why } => self.abandoned = Some(why),
             Event::Accepted(acceptance) => self.accepted.push(acceptance),
             Event::Note { .. } => {}
@@ -323,12 +328,11 @@ impl State {
             ),
             Event::Joined(_) | Event::Joins { .. } | Event::JoinedFinal(_) => self.joined_objection(event),
             Event::TxGone { .. } => missing(!self.signed.is_empty(), "nothing was signed"),
-            Event::CommitTry { .. } | Event::CommitOk { .. } => missing(
-                self.proof.is_some() && self.has_code(),
-                "there is no proof, or nothing to commit",
-            ),
-            Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),
-            Event::Done { .. } => missing(self.committed.is_some(), "nothing was committed"),
+            Event::CommitTry { .. }
+            | Event::CommitOk { .. }
+            | Event::CommitNot { .. }
+            | Event::CommitVoid { .. }
+            | Event::Done { .. } => self.commit_objection(event),
             Event::Abandoned { .. } | Event::Accepted(_) | Event::Note { .. } => None,
         }
     }
@@ -375,6 +379,20 @@ impl State {
                 self.has_timelock() && self.signed.is_empty() && self.proof.is_none(),
                 "no timelock acts, or something is on its way",
             ),
+            _ => None,
+        }
+    }
+
+    /// The same for a commit and what came of it.
+    fn commit_objection(&self, event: &Event) -> Option<&'static str> {
+        let missing = |is_there: bool, why| (!is_there).then_some(why);
+        match event {
+            Event::CommitTry { .. } | Event::CommitOk { .. } => missing(
+                self.proof.is_some() && self.has_code(),
+                "there is no proof, or nothing to commit",
+            ),
+            Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),
+            Event::CommitVoid { .. } | Event::Done { .. } => missing(self.committed.is_some(), "nothing was committed"),
             _ => None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::ceremony::{Frozen, Nested, Signatures};
 use super::event::{Event, Preparation, Scheduled};
 use super::state::State;
@@ -44,6 +46,7 @@ impl State {
     pub(super) fn try_commit(&mut self, there: Vec<String>) {
         self.remember(self.committing, there);
         self.committing = true;
+        self.commit_sent = true;
     }
 
     /// A request of which nothing is known keeps what was there before it.
@@ -51,6 +54,25 @@ impl State {
         if !unknown {
             self.there = there;
         }
+    }
+
+    /// Whether the hash was only found running, as Phala Cloud says: nobody answered a commit, and no operation of this
+    /// upgrade's own is known.
+    pub(super) const fn was_found(&self) -> bool {
+        self.made.is_none() && self.confirmed.is_none() && matches!(self.committed, Some((None, _)))
+    }
+
+    pub(super) fn take_done(&mut self, at: Timestamp, again: bool) {
+        self.done = self.done.or(Some(at));
+        self.confirmed = self.confirmed.or(again.then_some(at));
+    }
+
+    /// Whatever was said came to nothing: the commit is still to be made.
+    pub(super) fn take_commit_back(&mut self) {
+        self.committed = None;
+        self.made = None;
+        self.done = None;
+        self.confirmed = None;
     }
 
     pub(super) fn take_frozen(&mut self, frozen: Box<Frozen>) {

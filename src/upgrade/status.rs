@@ -184,7 +184,10 @@ impl State {
                 self.proof.is_some() || self.deployed.is_some(),
                 !self.signed.is_empty() && self.rejecting.is_none() && self.errand.is_none(),
             ),
-            commit: of(self.committed.is_some(), self.committing),
+            commit: of(
+                self.committed.is_some() && !self.was_found(),
+                self.committing || self.was_found(),
+            ),
             live: of(self.done.is_some(), self.committed.is_some()),
         }
     }

@@ -12,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::environment::patch_digest;
 use super::findings::Warning;
+use super::plan::same_uuid;
 use super::{CodeChange, Intent, Plan, UpgradeError, World};
 use crate::chain::{AppState, PolicyChange};
-use crate::cloud::{Cvm, NewInstance, Patch, PublicPatch, Replica};
+use crate::cloud::{Cvm, CvmId, NewInstance, Patch, PublicPatch, Replica};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
 
@@ -247,6 +248,21 @@ pub(super) fn uuids(cvms: &[Cvm]) -> Vec<String> {
     let mut all: Vec<String> = cvms.iter().filter_map(|cvm| cvm.uuid.as_deref()).map(plain).collect();
     all.sort();
     all
+}
+
+/// Who names a CVM by its app or its UUID must be told of that one, whatever the cloud would rather have upgraded.
+pub(super) fn refuse_another(named: &CvmId, cvm: &Cvm) -> Result<(), UpgradeError> {
+    if let (Some(app), Some(found)) = (named.app(), cvm.app_id)
+        && app != found
+    {
+        return Err(UpgradeError::stop(Code::AppMismatch, "app of the CVM", app, found));
+    }
+    match (named.uuid(), cvm.uuid.as_deref()) {
+        (Some(uuid), Some(found)) if !same_uuid(uuid, found) => {
+            Err(UpgradeError::stop(Code::CvmMismatch, "UUID of the CVM", uuid, found))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A UUID without dashes.

@@ -16,7 +16,7 @@ use super::event::Event;
 use super::findings::Warning;
 use super::journal::JournalError;
 use super::sent::{Record, Sent, Trace, folder};
-use super::{Limits, Plan, UpgradeError, World};
+use super::{Finding, Limits, Plan, UpgradeError, Verdict, World, kms};
 use crate::cloud::{Accepted, CloudError, CvmId, Envs, Goal, OperationsQuery, Patched, Settle, Settled};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -40,6 +40,8 @@ pub struct ValuesChange {
     about: (String, Option<ComposeHash>),
     sealing: Sealing,
     names: Vec<String>,
+    /// Only Phala Cloud's word speaks for the KMS that they were sealed for.
+    first_trust: Option<Finding>,
     /// Where it is on record what was sent.
     folder: PathBuf,
     /// The finished upgrade of the directory, which remembers whose values were sent last.
@@ -120,6 +122,7 @@ impl ValuesChange {
             about,
             sealing,
             names: names.map(ToString::to_string).collect(),
+            first_trust: kms::first_trust(plan),
             folder,
             upgrade,
         }))
@@ -138,6 +141,8 @@ impl ValuesChange {
     /// # Errors
     /// Nobody agreed, the server refused, or its answer was lost and nothing tells: the next run looks again.
     pub async fn send(mut self, world: &World<'_>, limits: &Limits) -> Result<ValuesSent, UpgradeError> {
+        let doubt = self.first_trust.take();
+        Verdict::new(doubt.into_iter().collect(), Vec::new(), &limits.accepted).check()?;
         if self.folder.exists()
             && let Some(operation) = self.earlier(world).await?
         {

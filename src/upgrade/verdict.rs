@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::base::{Baseline, Past};
 use super::ceremony::{Ceremony, Paper, Stage};
 use super::consent::{decisions, effects_of};
-use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning};
+use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning, kms};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
 use crate::compose::Verification;
@@ -317,7 +317,7 @@ const OFFLINE: [&str; 4] = [
     "whether the app still has this owner and this code",
     "whether the app ever allowed what the change is shown against",
     "whether the change is in force already",
-    "whether the transaction would succeed",
+    "whether the transaction would succeed, and the KMS let the CVM boot",
 ];
 /// What is not known where nobody looked far enough into the past.
 const PAST: &str = "whether the app allowed this hash before and took it away again";
@@ -340,6 +340,7 @@ fn dedup(list: &mut Vec<String>) {
 /// What a plan means before there is a proposal of it.
 pub(super) fn of_plan(plan: &Plan, base: &Baseline, (trust, accepted): (&Trust, &Accepted)) -> Verdict {
     let mut findings: Vec<Finding> = base.finding(plan).into_iter().collect();
+    findings.extend(kms::first_trust(plan).or_else(|| kms::unknown(plan)));
     let mut not_checked = Vec::new();
     if let Some(code) = &plan.code {
         if code.form.is_none() {
@@ -388,7 +389,9 @@ fn of_app(one: &Proposal, known: Option<&AppKnown>) -> (Vec<Finding>, Vec<String
             })),
         }
     }
+    findings.extend(kms::unknown(plan));
     if let Some(known) = known {
+        findings.extend(kms::of_boot(plan, &known.state));
         let pins = super::approve::check_pins(plan, &known.state);
         findings.extend(pins.err().as_ref().and_then(Finding::of));
         findings.extend(known.base.finding(plan));

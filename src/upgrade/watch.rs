@@ -6,15 +6,15 @@ use jiff::Timestamp;
 
 use super::commit::{LOOK_WAIT, LOOK_WAIT_MAX};
 use super::drive::Run;
-use super::event::Event;
 use super::{Outcome, Pending, UpgradeError};
 use crate::cloud::{CloudError, Cvm};
 use crate::code::Code;
 use crate::http::Kind;
-use crate::text::escape;
 
 /// How long a CVM may look idle with its old hash after the commit before that counts as a failed boot.
 pub(super) const BOOT_GRACE: Duration = Duration::from_secs(30);
+/// After it, what the cloud says of a commit's operation and token tells whether anything came of it.
+const VOID_GRACE: Duration = Duration::from_secs(4);
 
 impl Run<'_> {
     /// Watches the CVM until it reports the hash.
@@ -27,16 +27,17 @@ impl Run<'_> {
         }
         let name = self.cvm()?;
         loop {
-            match self.world.cloud.cvm(&name).await {
+            match self.cloud.cvm(&name).await {
                 Ok(cvm) if self.is_live(&cvm) => return self.finish().await,
                 Ok(cvm) => {
                     moved |= cvm.progress.is_some() || !is_running(&cvm);
-                    if cvm.progress.is_none()
-                        && is_running(&cvm)
-                        && self.has_our_hash(&cvm) == Some(false)
-                        && (moved || began.elapsed() > BOOT_GRACE || self.was_committed_long_ago())
+                    let rests = cvm.progress.is_none() && is_running(&cvm) && self.has_our_hash(&cvm) == Some(false);
+                    let since = began.elapsed().max(self.since_commit());
+                    if rests
+                        && (moved || since > VOID_GRACE || self.upgrade.state().was_found())
+                        && let Some(outcome) = self.fallen_back(moved || since > BOOT_GRACE).await?
                     {
-                        return self.boot_failed().await;
+                        return Ok(outcome);
                     }
                 }
                 Err(error) if is_passing(&error) => self.tell(&format!("{error}; asking again")),
@@ -50,10 +51,6 @@ impl Run<'_> {
             }
             wait = (wait * 3 / 2).min(LOOK_WAIT_MAX);
         }
-    }
-
-    pub(super) fn is_live(&self, cvm: &Cvm) -> bool {
-        self.has_our_hash(cvm) == Some(true) && is_running(cvm) && cvm.progress.is_none()
     }
 
     pub(super) async fn finish(&mut self) -> Result<Outcome, UpgradeError> {
@@ -75,32 +72,18 @@ impl Run<'_> {
                 ),
             });
         }
-        self.record(Event::Done { at: Timestamp::now() })?;
-        self.write_evidence()?;
+        self.confirm().await?;
         Ok(Outcome::Reached)
     }
 
     /// By the clock of this machine, since an earlier run may have committed.
-    pub(super) fn was_committed_long_ago(&self) -> bool {
+    fn since_commit(&self) -> Duration {
         let at = self.upgrade.state().committed.as_ref().map(|(_, at)| *at);
-        at.is_some_and(|at| Timestamp::now().duration_since(at).unsigned_abs() > BOOT_GRACE)
+        at.map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at).unsigned_abs())
     }
 
-    async fn boot_failed(&mut self) -> Result<Outcome, UpgradeError> {
-        let state = self.world.cloud.state(&self.cvm()?).await.ok();
-        let why = state
-            .and_then(|state| state.boot_error)
-            .map_or_else(String::new, |error| format!(": {}", escape(&error)));
-        let id = self
-            .upgrade
-            .status()
-            .facts
-            .correlation_id
-            .map_or_else(String::new, |id| format!(" (operation {id})"));
-        Err(UpgradeError::Failed {
-            code: Code::BootFailed,
-            message: format!("the commit was accepted, but the CVM is back on its old compose hash{why}{id}"),
-        })
+    pub(super) fn was_committed_long_ago(&self) -> bool {
+        self.since_commit() > BOOT_GRACE
     }
 }
 

@@ -381,6 +381,7 @@ const SILENT: &[(&str, &str)] = &[
     ("/plan/app_state/version", "the same"),
     ("/plan/app_state/require_tcb_up_to_date", "the same"),
     ("/plan/app_state/registered", "the same"),
+    ("/plan/app_state/os_image_allowed", "the same"),
     ("/plan/app_state/preflight/allowed", "the same"),
     ("/plan/app_state/preflight/reason", "the same"),
     ("/plan/app_state/preflight/as_if_allowed", "the same"),

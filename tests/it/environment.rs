@@ -193,7 +193,9 @@ fn v24_the_contract_decides_whose_word_counts() {
     let honest = world.cloud.cvm(CVM).kms.unwrap().keys;
     let other = KmsKeys::named("somebody else");
     let pin = |keys: &KmsKeys| format!("--kms-root-key=0x{}", hex::encode(keys.root_key()));
-    let planned = with_env(&flow, "plan", &[]).exits(0);
+    assert!(!codes(&with_env(&flow, "plan", &[]).exits(0)).contains(&"KMS_NOT_KNOWN"));
+    world.forget_the_kms();
+    let planned = with_env(&flow, "plan", &[]).exits(6).says("KMS_NOT_KNOWN");
     assert!(codes(&planned).contains(&"KMS_NOT_KNOWN"), "{}", planned.said);
     let pinned = with_env(&flow, "plan", &[&pin(&honest)]).exits(0);
     assert!(!codes(&pinned).contains(&"KMS_NOT_KNOWN"), "{}", pinned.said);

@@ -26,6 +26,7 @@ mod chain_faults;
 mod cli;
 #[cfg(feature = "failpoints")]
 mod cloud_faults;
+mod cloud_word;
 mod concurrency;
 mod consents;
 mod cvm;
@@ -44,6 +45,7 @@ mod journals;
 mod judge;
 mod keys;
 mod kills;
+mod kms_trust;
 mod layering;
 mod library_examples;
 #[cfg(feature = "failpoints")]

@@ -146,6 +146,11 @@ impl Target {
         view::app(&mut report.page, &app);
         know(&mut report, chain_id, &app, &query);
         report.data = Some(json!({ "allowed": refusals.is_empty(), "refusals": refusals, "app": app }));
+        if app.require_tcb_up_to_date == Some(true) {
+            let text = "the app asks for firmware that is up to date, and whether the machine's is nobody here knows";
+            report.warn(Code::TcbNotKnown, text);
+            report.message = format!("{}, if the firmware is up to date", report.message);
+        }
         if !refusals.is_empty() {
             report.exit = Exit::State;
             report.code = Code::BootRefused;
@@ -171,6 +176,14 @@ impl Target {
     }
 }
 
+/// What the KMS's and the app's contract say where one of their lists lacks something, which is read by itself.
+const NAMED: [&str; 4] = [
+    "App not registered",
+    "OS image is not allowed",
+    "Compose hash not allowed",
+    "Device not allowed",
+];
+
 /// Why the KMS would refuse, as far as the chain tells.
 fn refusals(app: &AppState) -> Vec<String> {
     let mut refusals = Vec::new();
@@ -183,10 +196,15 @@ fn refusals(app: &AppState) -> Vec<String> {
     if app.registered == Some(false) {
         refusals.push("the KMS does not know the app".to_owned());
     }
+    if app.os_image_allowed == Some(false) {
+        refusals.push("the KMS does not allow the OS image".to_owned());
+    }
+    // It names the first of its reasons only.
     if let Some(preflight) = app
         .preflight
         .as_ref()
-        .filter(|preflight| !preflight.allowed && refusals.is_empty())
+        .filter(|preflight| !preflight.allowed)
+        .filter(|preflight| refusals.is_empty() || !NAMED.contains(&preflight.reason.as_str()))
     {
         refusals.push(preflight.reason.clone());
     }

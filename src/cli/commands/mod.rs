@@ -88,7 +88,7 @@ impl Command {
             Self::Resume(args) => args.run(session).await,
             Self::Reject(args) => args.run(session).await,
             Self::Propose(args) => args.run(session).await,
-            Self::Status(args) => args.run(session),
+            Self::Status(args) => args.run(session).await,
             Self::Fleet(args) => args.run(session).await,
             Self::Hash(args) => args.run(),
             Self::App(args) => args.run(session).await,

@@ -1,4 +1,4 @@
-//! `status`: where upgrades stand, from their journals alone.
+//! `status`: where upgrades stand, from their journals; of one that is over, what runs now is looked at once more.
 
 use clap::Args;
 use serde_json::json;
@@ -8,12 +8,15 @@ use crate::cli::error::CliError;
 use crate::cli::known::Known;
 use crate::cli::report::{self, Report};
 use crate::cli::session::Session;
-use crate::cli::view;
-use crate::upgrade;
+use crate::cli::{settings, view};
+use crate::code::Code;
+use crate::text::option;
+use crate::upgrade::{self, Effect, State, Warning};
 
-/// Show where an upgrade stands, from its journal alone
+/// Show where an upgrade stands, from its journal
 ///
-/// Asks nobody, writes nothing and waits for no lock, so it can be run beside a run that is under way. Without a name, it
+/// Writes nothing and waits for no lock, so it can be run beside a run that is under way. It asks nobody, but for Phala Cloud,
+/// where there is an API key, whether a CVM that ran the new hash still does. Without a name, it
 /// lists every unfinished upgrade below .countersign, or shows the last one where none is unfinished. What it calls unknown
 /// is settled by `countersign resume`. Of a proposal by itself it says what the file says.
 #[derive(Debug, Args)]
@@ -28,7 +31,7 @@ pub(in crate::cli) struct Status {
 }
 
 impl Status {
-    pub(super) fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         if self.which.proposal.is_none() && self.which.dir.dir.is_none() {
             let found = Known::all(self.which.dir.cvm.as_ref())?;
             let finished = found.iter().filter(|one| !one.is_open()).count();
@@ -38,13 +41,26 @@ impl Status {
             }
         }
         let standing = session.standing(&self.which)?;
-        let (state, status) = (&standing.state, standing.state.status());
+        let (state, mut status) = (&standing.state, standing.state.status());
         let mut report = Report::done("status", report::certain(&status));
         let proposal = standing.proposal.clone();
         report.advise(session.advise(&proposal, |reader| reader.advise(state)));
+        if let Some(dir) = standing.dir()
+            && let Some(warning) = look_again(session, state).await?
+        {
+            if warning.code == Code::CvmRunsAnother {
+                status.effects.live = Effect::None;
+                report.message = format!("Phala Cloud reported the new hash once: {}.", warning.text);
+                report.next = Some(format!(
+                    "countersign resume {}",
+                    option("--dir", &dir.display().to_string())
+                ));
+            }
+            report.warnings.push(warning);
+        }
         report.data = serde_json::to_value(&status).ok();
         match standing.dir() {
-            Some(dir) => view::standing(&mut report.page, &status, dir),
+            Some(dir) => view::standing(&mut report.page, (&status, &report.message), dir),
             None => view::standing_alone(&mut report.page, (&status, &report.message), &proposal),
         }
         view::effects(&mut report.page, &status);
@@ -52,6 +68,19 @@ impl Status {
         standing.locate(&mut report);
         Ok(report)
     }
+}
+
+/// Whether the CVM of an upgrade that is over still runs its hash, where there is an API key to ask with.
+async fn look_again(session: &Session, state: &State) -> Result<Option<Warning>, CliError> {
+    if state.status().effects.live != Effect::Done {
+        return Ok(None);
+    }
+    let settings = session.settings(settings::Typed::default())?;
+    if settings.api_key.is_none() {
+        return Ok(None);
+    }
+    let outside = session.outside(&settings)?;
+    Ok(state.look_again(outside.cloud()).await)
 }
 
 /// A table of several upgrades; one that cannot be read does not hide the others.

@@ -171,7 +171,37 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
         };
         world.set_mining(mining);
+        // Its users know their KMS, which no version of this tool does.
+        world.file("phala.toml", &format!("kms = \"{kms}\"\n"));
         world
+    }
+    /// Nobody knows the KMS any more but by the cloud's word.
+    pub fn forget_the_kms(&self) {
+        std::fs::remove_file(self.folder().join("phala.toml")).unwrap();
+    }
+    /// A KMS contract of a stranger, who holds its keys; the cloud names it and gives its key from now on. It knows the app
+    /// and lets everything boot that the app does.
+    pub fn stranger_takes_the_kms(&self) -> Address {
+        let (rpc, stranger) = (self.rpc(), ACCOUNTS[0].address);
+        let kms = deploy_kms(&rpc, AppVariant::TwoStep);
+        let keys = KmsKeys::named("stranger");
+        publish(&rpc, kms, keys.root_key());
+        rpc.execute(stranger, kms, &abi::registerAppCall { app: self.app });
+        let image = keccak256("os image");
+        rpc.execute(stranger, kms, &abi::addOsImageHashCall { osImageHash: image });
+        self.cloud.change_cvm(CVM, |cvm| {
+            let known = cvm.kms.as_mut().unwrap();
+            (known.contract, known.keys) = (kms, keys);
+        });
+        kms
+    }
+    /// The owner of the KMS takes the CVM's OS image off its list, or puts it back.
+    pub fn allow_os_image(&self, allowed: bool) {
+        let (rpc, owner, image) = (self.rpc(), ACCOUNTS[0].address, keccak256("os image"));
+        match allowed {
+            true => rpc.execute(owner, self.kms, &abi::addOsImageHashCall { osImageHash: image }),
+            false => rpc.execute(owner, self.kms, &abi::removeOsImageHashCall { osImageHash: image }),
+        };
     }
     /// The KMS's contract names another root key from now on.
     pub fn publish_root_key(&self, root: Vec<u8>) {

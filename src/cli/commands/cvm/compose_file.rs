@@ -97,7 +97,7 @@ impl ComposeFile {
                 changes,
                 ..Patch::default()
             };
-            return order.as_upgrade(order.intent(patch, None), &self.on).await;
+            return order.as_upgrade(order.intent(patch, None)?, &self.on).await;
         }
         Ok(told_of(order, &made, needs_owner))
     }

@@ -117,10 +117,11 @@ impl EnvsArgs {
         let env = settings::workload(&self.workload, &session.env, &|news| session.out.progress(news))?;
         let mut settings = self.on.settings(order)?;
         settings.limits.no_wait = !order.waiting.wait;
-        let intent = order.intent(Patch::default(), env);
+        let intent = order.intent(Patch::default(), env)?;
         let outside = session.outside(&settings)?;
         let world = outside.world();
-        let plan = upgrade::plan(&world, &intent).await?;
+        let mut plan = upgrade::plan(&world, &intent).await?;
+        upgrade::recognise_kms(&mut plan, Path::new(ROOT));
         if let Some(values) = ValuesChange::find(&plan, None, Path::new(ROOT))? {
             return send(&world, &settings, (values, &plan), "cvm envs").await;
         }

@@ -13,7 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Commands as _, Next};
 use crate::cli::report::Report;
-use crate::cli::settings::{Settings, Typed};
+use crate::cli::settings::{Project, Settings, Typed};
 use crate::cli::values;
 use crate::cloud::{Patch, Patched, Prepared};
 use crate::code::Code;
@@ -83,8 +83,11 @@ impl GoOn {
 
 impl Order<'_> {
     /// What an upgrade of this CVM asks for.
-    pub(super) fn intent(&self, patch: Patch, env: Option<EnvRequest>) -> Intent {
-        Intent {
+    ///
+    /// # Errors
+    /// `phala.toml` cannot be read.
+    pub(super) fn intent(&self, patch: Patch, env: Option<EnvRequest>) -> Result<Intent, CliError> {
+        Ok(Intent {
             cvm: self.id.clone(),
             target: Target::Cvm,
             patch,
@@ -94,8 +97,11 @@ impl Order<'_> {
             revoke_old: false,
             trust: Trust::default(),
             timelock: TimelockChoice::default(),
-            expected: Expected::default(),
-        }
+            expected: Expected {
+                kms: Project::here()?.kms(),
+                ..Expected::default()
+            },
+        })
     }
 
     /// Prepares an upgrade that asks for the same.
@@ -129,7 +135,7 @@ impl Order<'_> {
     /// What to do when the owner has to allow a hash first.
     pub(super) async fn hash_required(&self, prepared: &Prepared, wish: Wish<'_>) -> Result<Report, CliError> {
         if wish.on.dir.is_some() {
-            return self.as_upgrade(self.intent(wish.patch, wish.env), wish.on).await;
+            return self.as_upgrade(self.intent(wish.patch, wish.env)?, wish.on).await;
         }
         let mut report = self.first_phase(prepared);
         report.next = Some(self.prepare_command(wish.words.as_deref()));

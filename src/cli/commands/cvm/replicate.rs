@@ -121,7 +121,7 @@ impl Replicate {
             }),
             policy: self.add_device.iter().copied().map(PolicyChange::AddDevice).collect(),
             timelock: settings::timelock(&self.governor),
-            ..order.intent(Patch::default(), env)
+            ..order.intent(Patch::default(), env)?
         };
         order.as_upgrade(intent, &self.on).await
     }

@@ -140,7 +140,7 @@ pub(in crate::cli::commands) fn conclude(
                 report.page = Page::default();
                 show(&mut report.page, &found);
             }
-            report.message = format!("{}; it was carried out", report.message);
+            report.message = format!("{}; as Phala Cloud says, it was carried out", report.message);
         }
         Settled::Failed(why) => {
             report.exit = Exit::Failed;
