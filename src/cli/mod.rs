@@ -18,6 +18,7 @@ mod known;
 mod next;
 mod out;
 mod output;
+mod project;
 mod report;
 mod review;
 mod session;

@@ -6,9 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
-use serde::Deserialize;
-use serde::de::Error as _;
+use alloy::primitives::B256;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -19,6 +17,8 @@ use super::args::{
 };
 use super::error::CliError;
 use super::failure::Next;
+use super::project::PROJECT_FILE;
+pub(super) use super::project::Project;
 use super::values;
 pub(super) use super::workload::workload;
 use crate::chain::{FeePolicy, PolicyChange, Quorum};
@@ -35,12 +35,8 @@ use crate::upgrade::{Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice
 pub(super) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
 /// Below this directory upgrades are kept and looked for.
 pub(super) const ROOT: &str = STATE_DIR;
-/// Project file of the `phala` command line.
-const PROJECT_FILE: &str = "phala.toml";
 /// Largest compose file or script: Phala Cloud refuses more.
 pub(super) const MAX_TEXT: u64 = 200 * 1024;
-/// Largest `phala.toml` that is read.
-const MAX_PROJECT: u64 = 64 * 1024;
 
 const API_KEY: &str = "PHALA_CLOUD_API_KEY";
 const API_PREFIX: &str = "PHALA_CLOUD_API_PREFIX";
@@ -191,81 +187,6 @@ impl Environment {
         self.text(HOME)
             .map(|home| Path::new(&home).join(".foundry").join("keystores"))
     }
-}
-
-/// The fields of `phala.toml` that mean something here; every other field is left to the tools that know it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct Project {
-    id: Option<String>,
-    uuid: Option<String>,
-    app_id: Option<String>,
-    instance_id: Option<String>,
-    name: Option<String>,
-    cvm_id: Option<String>,
-    compose_file: Option<PathBuf>,
-    /// Ours alone: the app that the CVM has to be of.
-    #[serde(default, deserialize_with = "address")]
-    app: Option<Address>,
-    /// Ours alone: the contract of the KMS that guards it.
-    #[serde(default, deserialize_with = "address")]
-    kms: Option<Address>,
-}
-
-impl Project {
-    /// Reads `phala.toml` in the working directory; a missing one is an empty one.
-    pub(super) fn here() -> Result<Self, CliError> {
-        Self::read(Path::new(PROJECT_FILE))
-    }
-
-    /// The contract of the KMS that somebody knows.
-    pub(super) const fn kms(&self) -> Option<Address> {
-        self.kms
-    }
-
-    fn read(path: &Path) -> Result<Self, CliError> {
-        if !path.exists() {
-            return Ok(Self::default());
-        }
-        let bytes = fsutil::read(path, MAX_PROJECT).map_err(CliError::UserFile)?;
-        Self::parse(&bytes).map_err(|why| CliError::Input {
-            code: Code::InputProjectFile,
-            message: format!("`{}` cannot be read: {why}", path.display()),
-            hint: format!(
-                "correct `{}`, or name the CVM and the compose file by --cvm and --compose elsewhere",
-                path.display()
-            ),
-        })
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 ({error})"))?;
-        let project: Self = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-        match &project.compose_file {
-            Some(path) if path.as_os_str().is_empty() => Err("`compose_file` is empty".to_owned()),
-            _ => Ok(project),
-        }
-    }
-
-    /// The CVM, by the first name that the `phala` command line would take.
-    fn cvm(&self) -> Option<&str> {
-        let names = [
-            &self.id,
-            &self.uuid,
-            &self.app_id,
-            &self.instance_id,
-            &self.name,
-            &self.cvm_id,
-        ];
-        names.into_iter().flatten().map(String::as_str).next()
-    }
-}
-
-/// As an address among the arguments is read.
-fn address<'de, D: serde::Deserializer<'de>>(file: D) -> Result<Option<Address>, D::Error> {
-    let text = String::deserialize(file)?;
-    values::address(&text)
-        .map(Some)
-        .map_err(|why| D::Error::custom(format!("`app` is no address: {why}")))
 }
 
 /// How cloud, chain and keys are reached.

@@ -98,7 +98,7 @@ impl Order<'_> {
             trust: Trust::default(),
             timelock: TimelockChoice::default(),
             expected: Expected {
-                kms: Project::here()?.kms(),
+                kms: Project::here()?.kms,
                 ..Expected::default()
             },
         })
