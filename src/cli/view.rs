@@ -325,7 +325,7 @@ fn environment(code: &CodeChange) -> Option<String> {
 }
 
 /// A KMS contract, and whether it is one that everybody knows.
-fn kms(chain_id: u64, kms: Address) -> String {
+pub(super) fn kms(chain_id: u64, kms: Address) -> String {
     match is_known_kms(chain_id, kms) {
         true => format!("{kms} (Phala's)"),
         false => format!("{kms} (not known to this version)"),

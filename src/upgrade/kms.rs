@@ -54,9 +54,11 @@ pub(super) fn first_trust(plan: &Plan) -> Option<Finding> {
     ))
 }
 
-/// What whoever reads or signs should know: the KMS contract is none that this version knows.
+/// What whoever reads or signs should know: values are sealed for a KMS contract that is none that this version knows.
+/// Without values nothing is given to it that it does not have; the page says then which one it is.
 pub(super) fn unknown(plan: &Plan) -> Option<Finding> {
     let kms = unnamed(plan)?;
+    plan.code.as_ref()?.environment.as_ref()?;
     Some(Finding::note(
         Code::KmsNotKnown,
         format!(

@@ -340,7 +340,7 @@ fn dedup(list: &mut Vec<String>) {
 /// What a plan means before there is a proposal of it.
 pub(super) fn of_plan(plan: &Plan, base: &Baseline, (trust, accepted): (&Trust, &Accepted)) -> Verdict {
     let mut findings: Vec<Finding> = base.finding(plan).into_iter().collect();
-    findings.extend(kms::first_trust(plan).or_else(|| kms::unknown(plan)));
+    findings.extend(kms::first_trust(plan));
     let mut not_checked = Vec::new();
     if let Some(code) = &plan.code {
         if code.form.is_none() {

@@ -144,8 +144,14 @@ fn se2_e1_without_values_an_unknown_kms_is_named_and_asks_nothing() {
     let world = World::start();
     world.forget_the_kms();
     let flow = Flow::new(&world);
-    let planned = flow.step("plan").exits(0);
-    assert!(planned.said.contains("KMS_NOT_KNOWN"), "{}", planned.said);
+    let shown = |words: &[&str]| crate::support::command::shown(&flow.command(words).output().unwrap());
+    let compose = flow.compose.to_str().unwrap();
+    let named = format!("{} (not known to this version)", world.kms);
+    let planned = shown(&["plan", "--cvm", CVM, "-c", compose]);
+    assert!(planned.contains(&named), "{planned}");
+    flow.step("prepare").exits(0);
+    let review = shown(&["review", "--dir", flow.dir.to_str().unwrap()]);
+    assert!(review.contains(&named), "{review}");
     flow.step("upgrade").exits(0);
     flow.landed_once();
 }

@@ -105,7 +105,7 @@ fn asked(page: &mut Page, asked: &Asked) {
         ),
         ("app", Some(asked.app.to_string())),
         ("chain", Some(chain(asked.chain_id))),
-        ("KMS", asked.kms.map(|kms| kms.to_string())),
+        ("KMS", asked.kms.map(|kms| crate::cli::view::kms(asked.chain_id, kms))),
         ("cloud", asked.cloud.clone()),
         ("approved by", Some(route(&asked.route))),
         ("prepared", asked.prepared_at.map(|at| at.to_string())),
