@@ -66,7 +66,7 @@ struct TooLong(u64);
 
 impl Chain {
     /// Logs of `query`, oldest first, with their blocks; the search goes back from the newest one until `enough` says
-    /// so. Every endpoint that gives logs must tell the same. Two round trips and one more for every 64 blocks with a log;
+    /// so. Every endpoint that gives logs must tell the same, and what too few give is looked up in receipts. Two round trips and one more for every 64 blocks with a log;
     /// more where endpoints refuse long ranges.
     ///
     /// # Errors
@@ -78,12 +78,13 @@ impl Chain {
     ) -> Result<Vec<PlacedLog>, ChainError> {
         let enough = &enough;
         let found = self.hear(|node| placed(node, query, enough)).await?;
+        let few = found.len() < self.required();
         let mut found = found.into_iter();
         let Some((first, mut logs)) = found.next() else {
             return Err(ChainError::NoEndpoint { chain: self.id() });
         };
         for (node, theirs) in found {
-            if theirs != logs {
+            if !is_one_history(&logs, &theirs, enough) {
                 return Err(contradiction(
                     (first.label(), node.label()),
                     "the logs of a contract",
@@ -91,8 +92,31 @@ impl Chain {
                 ));
             }
         }
+        if few {
+            logs = self.confirmed(logs).await?;
+        }
         logs.reverse();
         Ok(logs)
+    }
+
+    /// Logs that fewer endpoints give than have to agree, as far as receipts show them on which as many agree.
+    async fn confirmed(&self, logs: Vec<PlacedLog>) -> Result<Vec<PlacedLog>, ChainError> {
+        let mut kept = Vec::new();
+        let mut last: Option<(B256, Option<Receipt>)> = None;
+        for placed in logs {
+            let receipt = match last.take() {
+                Some((transaction, receipt)) if transaction == placed.transaction => receipt,
+                _ => self.receipt(placed.transaction).await?,
+            };
+            let shows = receipt
+                .as_ref()
+                .is_some_and(|receipt| receipt.block == placed.block && receipt.logs.contains(&placed.log));
+            last = Some((placed.transaction, receipt));
+            if shows {
+                kept.push(placed);
+            }
+        }
+        Ok(kept)
     }
     /// All logs of `query` of the endpoint that has most of them, oldest first, and why that may not be all: endpoints tell
     /// different histories, or none gives one. For what is confirmed by the state afterwards. Round trips as for
@@ -146,6 +170,20 @@ impl Chain {
             logs: logs.collect(),
         }))
     }
+}
+
+/// Whether two endpoints tell the same, newest first. One with short ranges ends its search where it has enough, and another
+/// gives all that it has at once.
+fn is_one_history(mine: &[PlacedLog], theirs: &[PlacedLog], enough: impl Fn(&Log) -> bool) -> bool {
+    let (shorter, longer) = match mine.len() < theirs.len() {
+        true => (mine, theirs),
+        false => (theirs, mine),
+    };
+    let bare = |placed: &PlacedLog| Log {
+        inner: placed.log.clone(),
+        ..Log::default()
+    };
+    longer.starts_with(shorter) && (shorter.len() == longer.len() || shorter.iter().any(|placed| enough(&bare(placed))))
 }
 
 /// An error with its sources, in one line.
@@ -294,4 +332,34 @@ async fn part(node: &Node, query: &LogQuery, (from, to): (u64, u64)) -> Result<O
         logs,
         existed: code.is_none_or(|code| !code.is_empty()),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(index: u64) -> PlacedLog {
+        PlacedLog {
+            log: alloy::primitives::Log::default(),
+            block: BlockRef::default(),
+            transaction: B256::ZERO,
+            index,
+        }
+    }
+
+    #[test]
+    fn an_endpoint_with_short_ranges_tells_the_same_history_as_one_with_long_ones() {
+        let logs: Vec<PlacedLog> = [9, 5, 2].map(placed).into();
+        let both = |mine: &[PlacedLog], theirs: &[PlacedLog], enough: bool| {
+            let found = is_one_history(mine, theirs, |_| enough);
+            assert_eq!(found, is_one_history(theirs, mine, |_| enough));
+            found
+        };
+        assert!(both(&logs, &logs, false));
+        assert!(both(&logs[..2], &logs, true));
+        // Nothing is never enough, and what is newer cannot be left out.
+        assert!(!both(&logs[..2], &logs, false));
+        assert!(!both(&[], &logs, true));
+        assert!(!both(&logs[1..], &logs, true));
+    }
 }

@@ -379,7 +379,7 @@ impl Chain {
     }
 
     /// An answer that comes before the time for the run is over.
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         node: &Node,
         answer: impl Future<Output = Result<T, ChainError>>,

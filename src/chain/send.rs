@@ -104,7 +104,7 @@ impl Chain {
     /// The bytes certainly reached no endpoint. An unknown outcome is a value, not an error.
     pub async fn broadcast(&self, tx: &SignedTx) -> Result<Broadcast, ChainError> {
         // Endpoints that are set aside for reading may still take a transaction.
-        let answers = join_all(self.nodes.iter().map(|node| submit(node, tx))).await;
+        let answers = join_all(self.nodes.iter().map(|node| self.submit(node, tx))).await;
         let mut outcomes = Vec::new();
         let mut unsent = None;
         for answer in answers {
@@ -118,24 +118,24 @@ impl Chain {
             (None, unsent) => Err(unsent.unwrap_or(ChainError::NoEndpoint { chain: self.id() })),
         }
     }
-}
 
-/// # Errors
-/// The bytes did not leave this machine.
-async fn submit(node: &Node, tx: &SignedTx) -> Result<Broadcast, ChainError> {
-    let ask = Ask::new("eth_sendRawTransaction", json!([tx.raw]));
-    let reply = match node.ask(&[ask]).await {
-        Ok(mut replies) => replies.reply(),
-        Err(error) => Err(error),
-    };
-    let outcome = match reply {
-        Ok((_, Reply::Refused(refusal))) => classify(&refusal),
-        Ok((_, Reply::Result(raw))) => accepted(raw.get(), tx.hash),
-        Err(error) if never_sent(&error) => return Err(error),
-        Err(error) => Broadcast::Ambiguous { said: chain_of(&error) },
-    };
-    tracing::info!(endpoint = node.label(), ?outcome, hash = %tx.hash, "broadcast");
-    Ok(outcome)
+    /// # Errors
+    /// The bytes did not leave this machine.
+    async fn submit(&self, node: &Node, tx: &SignedTx) -> Result<Broadcast, ChainError> {
+        let ask = [Ask::new("eth_sendRawTransaction", json!([tx.raw]))];
+        let reply = match self.in_time(node, node.ask(&ask)).await {
+            Ok(mut replies) => replies.reply(),
+            Err(error) => Err(error),
+        };
+        let outcome = match reply {
+            Ok((_, Reply::Refused(refusal))) => classify(&refusal),
+            Ok((_, Reply::Result(raw))) => accepted(raw.get(), tx.hash),
+            Err(error) if never_sent(&error) => return Err(error),
+            Err(error) => Broadcast::Ambiguous { said: chain_of(&error) },
+        };
+        tracing::info!(endpoint = node.label(), ?outcome, hash = %tx.hash, "broadcast");
+        Ok(outcome)
+    }
 }
 
 fn accepted(raw: &str, hash: B256) -> Broadcast {
