@@ -288,13 +288,17 @@ pub(super) fn chain(error: &ChainError) -> Verdict {
             Next::Look,
             "do not believe this endpoint; use another --rpc-url",
         ),
-        ChainError::NoEndpoint { .. } => verdict(
-            Exit::Usage,
-            Code::UsageNoRpc,
-            Next::with("--rpc-url https://…"),
-            "give --rpc-url, or set ETH_RPC_URL",
-        ),
+        ChainError::NoEndpoint { .. } => no_endpoint(),
     }
+}
+
+fn no_endpoint() -> Verdict {
+    verdict(
+        Exit::Usage,
+        Code::UsageNoRpc,
+        Next::with("--rpc-url https://…"),
+        "give --rpc-url, or set ETH_RPC_URL",
+    )
 }
 
 fn missing_endpoints() -> Verdict {
