@@ -52,7 +52,7 @@ pub use info::{
 pub use itself::changes_itself;
 pub use libraries::batcher_on;
 pub use nested::{approval, is_approval_of};
-pub use read::{Look, LookError, look, read_with_hash};
+pub use read::{Look, LookError, approved, look, read_with_hash};
 pub use recognise::{Announced, Difference, Recognition, recognise, recognise_batch, recognise_hash};
 pub use signature::{OwnerSignature, SignatureError};
 pub use simulate::{Obstacle, Simulation, simulate};

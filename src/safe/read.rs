@@ -193,6 +193,26 @@ fn hash_question(safe: Address, fields: &SafeTxFields) -> Question {
     Question::call(safe, &call)
 }
 
+/// Which of these owners approved which of these hashes on chain, at the newest agreed block. Two round trips.
+///
+/// # Errors
+/// See [`ChainError`].
+pub async fn approved(
+    chain: &Chain,
+    safe: Address,
+    asked: &[(Address, B256)],
+) -> Result<Vec<(Address, B256)>, ChainError> {
+    let block = chain.head().await?;
+    let call = |(owner, hash): &(Address, B256)| Safe::approvedHashesCall { _0: *owner, _1: *hash };
+    let questions: Vec<Question> = asked.iter().map(|one| Question::call(safe, &call(one))).collect();
+    let mut facts = chain.read(&block, &questions).await?;
+    let mut is_approved = |_: &&(Address, B256)| {
+        let answer = facts.next().value::<Safe::approvedHashesCall>();
+        answer.is_some_and(|answer| !answer.is_zero())
+    };
+    Ok(asked.iter().filter(|one| is_approved(one)).copied().collect())
+}
+
 /// Approvals of all owners, in their order, then the contracts' signatures in the order of [`contract_signatures`].
 fn agreement_questions(tx: &SafeTx, set: &SignatureSet, info: &SafeInfo) -> Vec<Question> {
     let approved = |owner: &Address| Safe::approvedHashesCall {

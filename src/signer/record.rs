@@ -193,6 +193,11 @@ impl SafeConsent {
         self.digest
     }
 
+    /// The chain and the Safe that it is given to, and for which nonce.
+    pub const fn place(&self) -> (u64, Address, U256) {
+        (self.chain_id, self.safe, self.nonce)
+    }
+
     /// Whether it only uses up the nonce.
     pub const fn is_rejection(&self) -> bool {
         self.rejection

@@ -90,7 +90,7 @@ pub(super) async fn sign_ballot(
     }
     let consents = consents(&ceremony, paper, (Some(owner), ConsentBy::Signature));
     world.check_consents(limits, &consents)?;
-    refuse_shown(world, limits, state, &consents)?;
+    refuse_shown(world, limits, state, &consents).await?;
     let named = ask_owner((world, limits), state, &ceremony, (paper, owner))?;
     book.keep_named(&named)?;
     let record = world.signing_record()?;

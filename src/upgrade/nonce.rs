@@ -53,14 +53,7 @@ pub(super) async fn choose(
     (wish, calls): (Option<U256>, &[Call]),
     taken: &Taken,
 ) -> Result<Chosen, UpgradeError> {
-    let policy = RetryPolicy {
-        attempts: ATTEMPTS,
-        deadline: Some(PATIENCE),
-        ..RetryPolicy::default()
-    };
-    let http = world.http.clone().with_retries(policy);
-    let service = world.services.configured(&http, info.chain_id);
-    let Some(service) = service.map_err(UpgradeError::Service)? else {
+    let Some(service) = service(world, info.chain_id)? else {
         return Ok(match wish {
             Some(nonce) => Chosen {
                 nonce,
@@ -76,6 +69,23 @@ pub(super) async fn choose(
             Ok(unseen(info, wish, (&why, taken)))
         }
     }
+}
+
+/// The service that is asked beside what is done, where somebody named one or has a key for Safe's own; not for long.
+///
+/// # Errors
+/// Its URL can be none.
+pub(super) fn service(world: &World<'_>, chain_id: u64) -> Result<Option<Service>, UpgradeError> {
+    let policy = RetryPolicy {
+        attempts: ATTEMPTS,
+        deadline: Some(PATIENCE),
+        ..RetryPolicy::default()
+    };
+    let http = world.http.clone().with_retries(policy);
+    world
+        .services
+        .configured(&http, chain_id)
+        .map_err(UpgradeError::Service)
 }
 
 /// A nonce that the Safe has used.

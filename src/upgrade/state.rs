@@ -96,6 +96,8 @@ pub struct State {
     /// When somebody decided to reject it.
     pub(super) rejecting: Option<Timestamp>,
     pub(super) signing: Option<(Address, B256)>,
+    /// Transactions signed here by which somebody agreed to what a Safe was asked.
+    pub(super) agreements: Vec<SentAgreement>,
     pub(super) signed: Vec<SignedTx>,
     /// The most that everything signed here can cost, also what was given up since: its bytes are out.
     pub(super) spending: Spending,
@@ -117,6 +119,19 @@ pub struct State {
     pub(super) confirmed: Option<Timestamp>,
     pub(super) abandoned: Option<String>,
     pub(super) records: u64,
+}
+
+/// A transaction signed here that executes what a Safe was asked, or approves it on chain. Its bytes may be out, so it
+/// counts whatever became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SentAgreement {
+    /// Whose key signed it.
+    pub(super) from: Address,
+    pub(super) errand: Option<Errand>,
+    /// The safeTxHash of the approval that was chosen then.
+    pub(super) approval: B256,
+    /// It executed the rejection instead.
+    pub(super) rejects: bool,
 }
 
 impl State {

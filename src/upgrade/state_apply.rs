@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::ceremony::{Frozen, Nested, Signatures};
 use super::event::{Event, Preparation, Scheduled};
-use super::state::State;
+use super::state::{SentAgreement, State};
 use crate::chain::SignedTx;
 use crate::safe::SafeInfo;
 
@@ -126,6 +126,14 @@ impl State {
         self.signing = None;
         self.sent = false;
         self.gone = None;
+        if let Some(frozen) = &self.frozen {
+            self.agreements.push(SentAgreement {
+                from: tx.request.from,
+                errand: self.errand,
+                approval: frozen.transaction.hash(&frozen.domain),
+                rejects: self.rejecting.is_some(),
+            });
+        }
         self.spending.count(&tx.request);
         self.signed.push(tx);
     }

@@ -39,7 +39,7 @@ impl Run<'_> {
     ) -> Result<(), UpgradeError> {
         super::point("sign.a");
         self.world.check_consents(self.limits, &asking.consents)?;
-        refuse_shown(self.world, self.limits, self.upgrade.state(), &asking.consents)?;
+        refuse_shown(self.world, self.limits, self.upgrade.state(), &asking.consents).await?;
         let filling = Filling {
             fees: self.limits.fees,
             nonce: self.limits.nonce,

@@ -37,6 +37,7 @@ mod environment;
 mod factory;
 mod fleet;
 mod flow;
+mod fresh_eyes;
 mod governance;
 mod hash_agreement;
 mod hostile;

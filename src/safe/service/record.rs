@@ -171,6 +171,14 @@ impl ServiceTx {
         own.filter(|one| one.is_of_its_owner(self.claimed_hash))
             .map(|one| one.owner)
     }
+    /// Owners whose keys signed `hash`, whatever the service calls the transaction.
+    pub fn signed(&self, hash: B256) -> impl Iterator<Item = Address> {
+        let proven = self.confirmations.iter().filter(move |one| {
+            let read = one.read().and_then(Result::ok);
+            read.is_some_and(|signature| signature.proves_itself()) && one.is_of_its_owner(hash)
+        });
+        proven.map(|one| one.owner)
+    }
     /// Whether it stands in its nonce's way: the service trusts it, and an owner's confirmation or a delegate's
     /// proposal is why.
     pub fn holds_its_nonce(&self) -> bool {
