@@ -288,6 +288,7 @@ codes! {
     SafeQueueUnseen = "SAFE_QUEUE_UNSEEN", Note, "No Safe Transaction Service was asked what waits.";
     SafeTxUnexpected = "SAFE_TX_UNEXPECTED", Stop, "The Safe transaction is not the one that was reviewed.";
     SignatureNormalised = "SIGNATURE_NORMALISED", Note, "A signature had the upper of the two values of s, and counts with the lower.";
+    SafeNonceChosen = "SAFE_NONCE_CHOSEN", State, "The Safe transaction has another nonce than the one that was named.";
     SafeRejecting = "SAFE_REJECTING", State, "Somebody decided to reject the Safe transaction.";
     SafeSignaturesMissing = "SAFE_SIGNATURES_MISSING", Note, "Fewer signatures are here than the Safe asks for.";
     SafeSignaturesStay = "SAFE_SIGNATURES_STAY", Note, "Whoever kept the signatures can execute the transaction until its nonce is used up.";
@@ -443,6 +444,8 @@ codes! {
     ServiceUnavailable = "SERVICE_UNAVAILABLE", Later, "The service cannot answer now.";
     ServiceUnexpected = "SERVICE_UNEXPECTED", Later, "The answer is none of a Safe Transaction Service.";
     ServiceUnknown = "SERVICE_UNKNOWN", Unknown, "What was posted may or may not be there.";
+    ProposalOnlyRejected = "PROPOSAL_ONLY_REJECTED", Note, "The proposal is wrong, and only its rejection is read of it.";
+    SignatureUnproven = "SIGNATURE_UNPROVEN", Note, "What was handed in for an owner counts for nothing before a chain confirms it.";
     ServiceUnsigned = "SERVICE_UNSIGNED", Note, "The service shows another transaction that nobody signed.";
     AuthApiKey = "AUTH_API_KEY", Auth, "The API key is refused.";
     AuthNoAccount = "AUTH_NO_ACCOUNT", Auth, "There is no account of this name.";

@@ -1,5 +1,7 @@
 //! The app's contract (DstackApp, both ownership variants) and the KMS contract (DstackKms), read at one block.
 
+use std::fmt;
+
 use alloy::primitives::{Address, B256, FixedBytes, b256, keccak256};
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +87,17 @@ pub enum OwnerKind {
     DelegatedEoa,
     /// A contract.
     Contract,
+}
+
+impl fmt::Display for OwnerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "nobody",
+            Self::Eoa => "a key",
+            Self::DelegatedEoa => "a key that delegates to a contract",
+            Self::Contract => "a contract",
+        })
+    }
 }
 
 /// The KMS's own answer.

@@ -25,6 +25,7 @@ mod timelock;
 mod tx;
 mod watch;
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -156,6 +157,17 @@ pub enum Finality {
     Safe,
     /// The `finalized` block has reached it.
     Finalized,
+}
+
+impl fmt::Display for Finality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Confirmations(1) => f.write_str("1 confirmation"),
+            Self::Confirmations(blocks) => write!(f, "{blocks} confirmations"),
+            Self::Safe => f.write_str("the safe block"),
+            Self::Finalized => f.write_str("the finalized block"),
+        }
+    }
 }
 
 /// Why the chain gave no usable answer.

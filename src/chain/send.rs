@@ -3,6 +3,8 @@
 //! Texts are matched by substring in lower case, never codes: clients use different codes for the same condition. A
 //! text that nobody knows means that the transaction may have been taken.
 
+use std::fmt;
+
 use alloy::primitives::B256;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -47,6 +49,20 @@ pub enum Rejection {
         /// What it said.
         said: B256,
     },
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NonceTooLow => f.write_str("its nonce is used"),
+            Self::Underpriced => f.write_str("another transaction with its nonce pays as much"),
+            Self::FeeTooLow => f.write_str("its fee is below the base fee"),
+            Self::Funds => f.write_str("too little money"),
+            Self::Gas => f.write_str("too little or too much gas"),
+            Self::WrongChain => f.write_str("it is signed for another chain"),
+            Self::OtherHash { said } => write!(f, "the endpoint says another hash, {said}"),
+        }
+    }
 }
 
 /// What a text means; `None`: already there. Order matters where one text holds another.

@@ -128,11 +128,24 @@ impl Reader<'_> {
     }
 
     /// A rejection, or a nested Safe's approval, has one signature more: it is used up, or executed, once enough are there.
-    pub(super) fn signed_otherwise(&self, nested: Option<Address>) -> Advice {
-        self.only(match nested {
-            None => self.typed.step("reject"),
-            Some(safe) => format!("{} --for {safe}", self.typed.step("execute")),
-        })
+    pub(super) fn signed_otherwise(&self, state: &State, nested: Option<Address>) -> Advice {
+        let Some(safe) = nested else {
+            return self.only(self.typed.step("reject"));
+        };
+        if state.nested_is_signed(safe) {
+            return self.only(format!("{} --for {safe}", self.typed.step("execute")));
+        }
+        let name = self.proposal.file_name().map_or(self.proposal, Path::new);
+        let own = |command: &str| Typed::new(&[]).of_file(command, name);
+        let commands = vec![own("review"), format!("{} --for {safe}", own("sign"))];
+        Advice {
+            next: Some(self.typed.of_file("review", self.proposal)),
+            others: vec![OtherStep::new(
+                &format!("each owner of the Safe {safe} who has not signed"),
+                Some(self.proposal),
+                commands,
+            )],
+        }
     }
 
     /// What comes next where something is waited for, by the code that the run ended with.

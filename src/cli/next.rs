@@ -28,6 +28,21 @@ const CARRIED: [&str; 9] = [
     "--max-cost",
 ];
 
+/// The same of options without a value.
+const CARRIED_FLAGS: [&str; 1] = ["--offline"];
+/// Options that name files to be read, or keys that may be in one.
+const READ: [&str; 10] = [
+    "--also",
+    "--builder-file",
+    "--compose",
+    "--env-file",
+    "--password-file",
+    "--pre-launch-script",
+    "--proposal",
+    "--signer",
+    "-c",
+    "-e",
+];
 /// The service of a Safe's chain; its key is never in it, its path is.
 const SERVICE_URL: &str = "--service-url";
 /// Options whose value is an address on the network.
@@ -42,6 +57,8 @@ pub(super) struct Typed {
     file: Option<PathBuf>,
     /// Names of the keys in Foundry's folder.
     accounts: Vec<String>,
+    /// What the variable for the endpoint holds.
+    endpoint: Option<String>,
 }
 
 /// Most names of keys that a hint lists.
@@ -63,7 +80,14 @@ impl Typed {
             dir: None,
             file: None,
             accounts: Vec::new(),
+            endpoint: None,
         }
+    }
+
+    /// The same, where the variable for the endpoint holds this.
+    pub(super) fn with_endpoint(mut self, endpoint: Option<String>) -> Self {
+        self.endpoint = endpoint;
+        self
     }
 
     /// The same, where Foundry's folder has these keys.
@@ -137,6 +161,29 @@ impl Typed {
         }
     }
 
+    /// The files that were typed to be read: by options that take one, keys among them, and what stands by itself.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut before = "";
+        for word in &self.words {
+            let text = word.to_str().unwrap_or_default();
+            let (option, value) = match text.split_once('=') {
+                Some((option, value)) if option.starts_with('-') => (option, value),
+                _ => (before, text),
+            };
+            let path = match value.split_once(':') {
+                Some(("keystore" | "file", path)) => PathBuf::from(path),
+                _ if text.is_empty() => PathBuf::from(word),
+                _ => PathBuf::from(value),
+            };
+            if READ.contains(&option) || !option.starts_with('-') {
+                files.push(path);
+            }
+            before = text;
+        }
+        files
+    }
+
     /// Whether an option was given.
     pub(super) fn has(&self, option: &str) -> bool {
         self.value_of(option).is_some()
@@ -144,7 +191,7 @@ impl Typed {
 
     /// The same arguments for another command.
     pub(super) fn instead_of(&self, command: &str, other: &str) -> String {
-        let mut words = shown(&self.words);
+        let mut words = self.shown();
         let command = Word::from(command);
         if let Some(word) = words.iter_mut().find(|word| **word == command) {
             *word = Word::from(other);
@@ -153,7 +200,7 @@ impl Typed {
     }
 
     fn again(&self, more: &str) -> String {
-        let mut line = join(&shown(&self.words));
+        let mut line = join(&self.shown());
         let flag = more.split(' ').next().unwrap_or_default();
         if !more.is_empty() && !self.words.iter().any(|word| name(word) == flag) {
             line.push(' ');
@@ -164,7 +211,7 @@ impl Typed {
 
     /// The same command without an option and its value.
     fn without(&self, option: &str) -> String {
-        let mut words = self.words.iter().zip(shown(&self.words));
+        let mut words = self.words.iter().zip(self.shown());
         let mut kept = Vec::new();
         while let Some((word, shown)) = words.next() {
             match word.to_str() {
@@ -185,12 +232,58 @@ impl Typed {
         }
     }
 
+    /// The words with addresses cut to what may be shown: an RPC address often holds a key.
+    fn shown(&self) -> Vec<Word> {
+        let mut shown = Vec::new();
+        let mut address = None;
+        for word in &self.words {
+            let joined = ADDRESSES.iter().find_map(|name| {
+                let value = word.to_str()?.strip_prefix(name)?.strip_prefix('=')?;
+                Some(self.public((name, "="), value))
+            });
+            shown.push(match (joined, address) {
+                (Some(joined), _) => joined,
+                (None, Some(name)) => self.public((name, ""), &word.to_string_lossy()),
+                (None, None) => Word::from(word),
+            });
+            address = ADDRESSES.into_iter().find(|name| word == name);
+        }
+        shown
+    }
+
+    /// The address, if it is nothing but scheme, host and port (and for a service a path); otherwise the variable that
+    /// holds it, if one does, or a word for it. With its option in front where `between` joins the two.
+    fn public(&self, (option, between): (&str, &str), address: &str) -> Word {
+        let is_service = option == SERVICE_URL;
+        let harmless = |url: &Url| {
+            let nobody = url.username().is_empty() && url.password().is_none();
+            nobody && (is_service || url.path() == "/") && url.query().is_none() && url.fragment().is_none()
+        };
+        let front = if between.is_empty() {
+            String::new()
+        } else {
+            format!("{option}{between}")
+        };
+        match address.parse::<Url>() {
+            Ok(url) if harmless(&url) => Word::from(format!("{front}{address}")),
+            _ if !is_service && self.endpoint.as_deref() == Some(address) => Word::RpcUrl { option: front },
+            _ => Word::from(format!("{front}URL")),
+        }
+    }
+
     fn carried(&self, command: &str) -> Vec<Word> {
         let mut carried = Vec::new();
-        let mut words = self.words.iter().zip(shown(&self.words));
+        let mut words = self.words.iter().zip(self.shown());
         while let Some((word, shown)) = words.next() {
             let name = name(word);
-            if !CARRIED.contains(&name) || !knows(command, name) {
+            let is_flag = CARRIED_FLAGS.contains(&name) && word == name && knows(command, name);
+            if is_flag {
+                carried.push(shown);
+                continue;
+            }
+            // What was agreed to stands in a directory's journal, and nowhere for a file.
+            let agreed = name == "--accept" && self.dir.is_none();
+            if !agreed && (!CARRIED.contains(&name) || !knows(command, name)) {
                 continue;
             }
             carried.push(shown);
@@ -311,45 +404,6 @@ fn name(word: &OsStr) -> &str {
     text.split_once('=').map_or(text, |(name, _)| name)
 }
 
-/// The words with addresses cut to what may be shown: an RPC address often holds a key.
-fn shown(words: &[OsString]) -> Vec<Word> {
-    let mut shown = Vec::new();
-    let mut address = None;
-    for word in words {
-        let joined = ADDRESSES.iter().find_map(|name| {
-            let value = word.to_str()?.strip_prefix(name)?.strip_prefix('=')?;
-            Some(public((name, "="), value))
-        });
-        shown.push(match (joined, address) {
-            (Some(joined), _) => joined,
-            (None, Some(name)) => public((name, ""), &word.to_string_lossy()),
-            (None, None) => Word::from(word),
-        });
-        address = ADDRESSES.into_iter().find(|name| word == name);
-    }
-    shown
-}
-
-/// The address, if it is nothing but scheme, host and port (and for a service a path); otherwise the variable that
-/// should hold it, or a word for it. With its option in front where `between` joins the two.
-fn public((option, between): (&str, &str), address: &str) -> Word {
-    let is_service = option == SERVICE_URL;
-    let harmless = |url: &Url| {
-        let nobody = url.username().is_empty() && url.password().is_none();
-        nobody && (is_service || url.path() == "/") && url.query().is_none() && url.fragment().is_none()
-    };
-    let front = if between.is_empty() {
-        String::new()
-    } else {
-        format!("{option}{between}")
-    };
-    match address.parse::<Url>() {
-        Ok(url) if harmless(&url) => Word::from(format!("{front}{address}")),
-        _ if is_service => Word::from(format!("{front}URL")),
-        _ => Word::RpcUrl { option: front },
-    }
-}
-
 /// The program and these words.
 fn join(words: &[Word]) -> String {
     text::command(std::iter::once(&Word::from(PROGRAM)).chain(words))
@@ -427,7 +481,7 @@ mod tests {
         let address = typed(&["plan", "--rpc-url=$(touch x)$ETH_RPC_URL", "--rpc-url", evil]);
         assert_eq!(
             address.command(&Next::Again),
-            "countersign plan --rpc-url=\"$ETH_RPC_URL\" --rpc-url \"$ETH_RPC_URL\""
+            "countersign plan --rpc-url=URL --rpc-url URL"
         );
         assert_eq!(
             address.command(&Next::Cvm),

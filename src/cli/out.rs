@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::error::CliError;
+use super::failure::Next;
+use crate::code::Code;
 use crate::fsutil;
 use crate::upgrade::UpgradeError;
 
@@ -30,6 +32,24 @@ impl<'a> OutFile<'a> {
     /// For a command that never replaces what it did not write.
     pub(super) const fn strict(path: &'a Path) -> Self {
         Self { path, overwrite: None }
+    }
+
+    /// Refuses a file that the command reads as well, whatever may be replaced: `inputs` are those.
+    ///
+    /// # Errors
+    /// It is one of them.
+    pub(super) fn apart_from<'p>(self, inputs: impl IntoIterator<Item = &'p Path>) -> Result<Self, CliError> {
+        let own = fsutil::absolute(self.path).ok();
+        let is_same = |input: &&Path| own.is_some() && fsutil::absolute(input).ok() == own;
+        match inputs.into_iter().find(is_same) {
+            None => Ok(self),
+            Some(input) => Err(CliError::Usage {
+                code: Code::UsageConflict,
+                message: format!("`{}` is what is read: the result would take its place", input.display()),
+                hint: "name another file for the result".to_owned(),
+                next: Next::Command("--help"),
+            }),
+        }
     }
 
     /// Whether it can be written, before anything is done that cannot be taken back. A file that is there may go if it is

@@ -180,8 +180,12 @@ struct FactsShape {
     safe_tx_hash: Option<String>,
     /// Nonce of that transaction, decimal.
     safe_nonce: Option<String>,
-    /// Owners who signed it, as far as their signatures are here.
+    /// Owners who agreed: whose signatures are here and prove themselves, or whose approval on chain was proved here.
     signed_by: Option<Vec<String>>,
+    /// Owners whose approval on chain was sent by this upgrade and proved.
+    approved_by: Option<Vec<String>>,
+    /// Owners of whom an approval or a contract's signature was handed in that no chain has confirmed: it counts for nothing.
+    unproven: Option<Vec<String>>,
     /// Signatures that the Safe asks for.
     threshold: Option<u64>,
     /// Id of the timelock's operation.
@@ -422,8 +426,14 @@ pub(super) fn certain(status: &Status) -> String {
         (_, None, None, ..) if status.facts.ready_at.is_some() => {
             "The timelock has scheduled the change; the hash is not allowed yet, and nothing was committed."
         }
+        (_, None, None, Done, _) if !status.facts.approved_by.is_empty() => {
+            "Owners approved the Safe transaction on chain; it was not executed, and nothing was committed."
+        }
         (_, None, None, Done, _) if status.facts.signed_by.as_ref().is_some_and(Vec::is_empty) => {
-            "Owners signed the rejection, or for a Safe that is an owner; nothing was committed."
+            match status.rejection_signed {
+                true => "Owners signed the rejection; nothing was committed.",
+                false => "Owners of a Safe that is an owner itself signed for it; nothing was committed.",
+            }
         }
         (_, None, None, Done, _) => "The call was signed and not sent; nothing was committed.",
         (_, None, None, Maybe, _) => "A signature was asked for; nothing was sent or committed.",
@@ -445,6 +455,10 @@ fn certain_of_policy(status: &Status) -> String {
         (None, _) if status.facts.ready_at.is_some() => {
             "The timelock has scheduled the change; it is not in force yet."
         }
+        (None, Done) if !status.facts.approved_by.is_empty() => {
+            "Owners approved the Safe transaction on chain; it was not executed."
+        }
+        (None, Done) if status.rejection_signed => "Owners signed the rejection.",
         (None, Done) => "The change was signed and not sent.",
         (None, Maybe) => "A signature was asked for; nothing was sent.",
         (None, None) => "The change is proposed; nothing was signed or sent.",
@@ -529,6 +543,8 @@ mod tests {
                     safe_tx_hash: Some(word),
                     safe_nonce: Some("7".to_owned()),
                     signed_by: Some(vec![alloy::primitives::Address::ZERO]),
+                    approved_by: vec![alloy::primitives::Address::ZERO],
+                    unproven: vec![alloy::primitives::Address::ZERO],
                     threshold: Some(2),
                     operation_id: Some(word),
                     ready_at: Some(jiff::Timestamp::UNIX_EPOCH),
@@ -604,6 +620,7 @@ mod tests {
                 effects,
                 facts: upgrade::Facts::default(),
                 records: 1,
+                rejection_signed: false,
             };
             let said = certain(&status);
             assert_eq!(
@@ -635,6 +652,7 @@ mod tests {
                     ..upgrade::Facts::default()
                 },
                 records: 1,
+                rejection_signed: false,
             };
             let said = certain(&status);
             for word in ["commit", "cloud", "hash"] {

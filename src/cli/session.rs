@@ -16,6 +16,7 @@ use super::exit::Exit;
 use super::failure::{self, Next};
 use super::known::locate;
 use super::next::{Typed, commit_provision};
+use super::out::OutFile;
 use super::output::Output;
 use super::report::{self, Report, certain};
 use super::settings::{self, Environment, ROOT, Settings};
@@ -28,8 +29,8 @@ use crate::http::{Http, Limits, RetryPolicy};
 use crate::safe::service::Service;
 use crate::signer::Source;
 use crate::upgrade::{
-    self, Acceptance, Document, Effect, Effects, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State,
-    Subject, Upgrade, UpgradeError, Warning, World,
+    self, Acceptance, Document, Effect, Effects, JOURNAL_FILE, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached,
+    State, Subject, ToReject, Upgrade, UpgradeError, Warning, World,
 };
 
 /// Effects of an upgrade whose journal cannot be read.
@@ -159,6 +160,21 @@ impl Session {
             .within(dir.as_deref())
             .about_file(file)
             .with_accounts(self.env.accounts())
+            .with_endpoint(self.env.text(settings::RPC_URL))
+    }
+
+    /// A result's file, once it is none that this run reads: the proposal, the journal beside it, or a file that was named
+    /// for something else.
+    pub(super) fn apart<'a>(&self, out: OutFile<'a>, proposal: &Path) -> Result<OutFile<'a>, CliError> {
+        let journal = beside(proposal).join(JOURNAL_FILE);
+        let out = out.apart_from([proposal, journal.as_path()])?;
+        self.apart_from_arguments(out)
+    }
+
+    /// The same among the files that the arguments name.
+    pub(super) fn apart_from_arguments<'a>(&self, out: OutFile<'a>) -> Result<OutFile<'a>, CliError> {
+        let named: Vec<PathBuf> = self.typed().files();
+        out.apart_from(named.iter().map(PathBuf::as_path))
     }
 
     /// Remembers that this run is about a proposal by itself.
@@ -207,6 +223,68 @@ impl Session {
         }
     }
 
+    /// The same, where it is only to be rejected: then the file may be wrong in everything but chain, Safe and nonce.
+    pub(super) fn subject_for(&self, which: &Which, rejects: bool) -> Result<Subject, CliError> {
+        match self.to_reject(which, rejects)? {
+            ToReject::AsItIs => self.subject(which),
+            ToReject::Journal(dir) => Ok(Subject::Upgrade(Box::new(self.open_dir(&dir)?))),
+            ToReject::Half(document) => {
+                self.about_file(document.path());
+                Ok(Subject::Document(document))
+            }
+        }
+    }
+
+    /// The upgrade that is to be rejected.
+    pub(super) fn open_to_reject(&self, which: &Which) -> Result<Upgrade, CliError> {
+        match (self.to_reject(which, true)?, &which.proposal) {
+            (ToReject::AsItIs, _) | (_, None) => self.open(which),
+            (ToReject::Journal(dir), _) => self.open_dir(&dir),
+            (ToReject::Half(_), Some(file)) => {
+                let upgrade = Upgrade::adopt_to_reject(Path::new(ROOT), file)?;
+                self.about(upgrade.dir());
+                Ok(upgrade)
+            }
+        }
+    }
+
+    fn open_dir(&self, dir: &Path) -> Result<Upgrade, CliError> {
+        self.about(dir);
+        Ok(Upgrade::open(dir)?)
+    }
+
+    /// What cannot be read is named in the advice all the same.
+    fn about_named(&self, which: &Which) {
+        if let Some(file) = &which.proposal {
+            self.about_file(file);
+        }
+    }
+
+    fn to_reject(&self, which: &Which, rejects: bool) -> Result<ToReject, CliError> {
+        self.about_named(which);
+        match &which.proposal {
+            Some(file) if rejects => ToReject::look(file).map_err(of_user),
+            _ => Ok(ToReject::AsItIs),
+        }
+    }
+
+    /// As [`Self::subject_for`], to be looked at only.
+    pub(super) fn see_for(&self, which: &Which, rejects: bool) -> Result<Seen, CliError> {
+        let (state, proposal, dir) = match self.to_reject(which, rejects)? {
+            ToReject::AsItIs => return self.see(which),
+            ToReject::Journal(dir) => (Upgrade::peek(&dir)?, dir.join(PROPOSAL_FILE), Some(dir)),
+            ToReject::Half(document) => {
+                let file = document.path().to_owned();
+                (document.into_state(), file, None)
+            }
+        };
+        match &dir {
+            Some(dir) => self.about(dir),
+            None => self.about_file(&proposal),
+        }
+        Ok(Seen { state, proposal, dir })
+    }
+
     /// The same, to be looked at only: nothing is locked, adopted or written. A proposal beside a journal has to be that
     /// journal's.
     pub(super) fn see(&self, which: &Which) -> Result<Seen, CliError> {
@@ -218,6 +296,7 @@ impl Session {
                 dir: Some(dir),
             });
         };
+        self.about_file(file);
         let state = document(file)?.into_state();
         let dir = Some(beside(file)).filter(|dir| upgrade::holds(dir)).map(Path::to_owned);
         if let Some(dir) = &dir {
@@ -279,6 +358,7 @@ impl Session {
 
     /// The directory of the upgrade that the arguments name: where the proposal lies, or where it is adopted to.
     pub(super) fn name(&self, which: &Which) -> Result<PathBuf, CliError> {
+        self.about_named(which);
         let dir = match &which.proposal {
             Some(file) if upgrade::holds(beside(file)) => beside(file).to_owned(),
             Some(file) => Upgrade::default_dir(Path::new(ROOT), &proposal(file)?.plan),
@@ -504,7 +584,9 @@ fn proposal(file: &Path) -> Result<Proposal, CliError> {
 
 /// The same, to be signed.
 fn document(file: &Path) -> Result<Document, CliError> {
-    Document::open(file).map_err(of_user)
+    let mut document = Document::open(file).map_err(of_user)?;
+    document.heed(Path::new(ROOT));
+    Ok(document)
 }
 
 fn of_user(error: UpgradeError) -> CliError {

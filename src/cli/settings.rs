@@ -40,7 +40,7 @@ pub(super) const MAX_TEXT: u64 = 200 * 1024;
 
 const API_KEY: &str = "PHALA_CLOUD_API_KEY";
 const API_PREFIX: &str = "PHALA_CLOUD_API_PREFIX";
-const RPC_URL: &str = "ETH_RPC_URL";
+pub(super) const RPC_URL: &str = "ETH_RPC_URL";
 const RPC_QUORUM: &str = "ETH_RPC_QUORUM";
 const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
 const NO_COLOR: &str = "NO_COLOR";
@@ -108,7 +108,7 @@ impl Environment {
     }
 
     /// A variable; an empty one counts as not set, as pipelines leave it.
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 

@@ -108,6 +108,11 @@ pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
                 next: Next::Command("--help"),
             });
         }
+        if name.starts_with('-') && looks_secret(name.trim_start_matches('-')) {
+            return Err(secret_argument(
+                "an argument looks like a secret; it is not repeated here",
+            ));
+        }
         if SECRET_OPTIONS.contains(&name) && arg.starts_with("--") {
             return Err(secret_argument(&format!(
                 "there is no `{name}`, because arguments are visible to others"

@@ -438,9 +438,8 @@ pub(super) fn signed(page: &mut Page, ballot: &Ballot, checked: &Checked) {
             Some(
                 ballot
                     .signatures
-                    .by_owner()
-                    .keys()
-                    .map(ToString::to_string)
+                    .proven()
+                    .map(|owner| owner.to_string())
                     .collect::<Vec<_>>()
                     .join(", "),
             ),

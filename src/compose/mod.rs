@@ -8,6 +8,8 @@ mod images;
 mod strict;
 mod verify;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -161,6 +163,28 @@ pub enum Verification {
         /// A change of one field that would explain the hash sent, in words, if one was found.
         explanation: Option<String>,
     },
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sorted => "keys sorted, compact",
+            Self::SortedAscii => "keys sorted, compact, only ASCII",
+            Self::SortedWithoutNulls => "keys sorted, compact, without nulls",
+            Self::LegacyPretty => "legacy, indented",
+            Self::Go => "Go SDK",
+        })
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verified { form } => write!(f, "verified, in the form \"{form}\""),
+            Self::Uncomputable => f.write_str("it cannot be recomputed"),
+            Self::Mismatch { computed, .. } => write!(f, "another one: {computed}"),
+        }
+    }
 }
 
 impl ComposeHash {

@@ -99,6 +99,16 @@ impl SignatureSet {
     pub const fn by_owner(&self) -> &BTreeMap<Address, OwnerSignature> {
         &self.by_owner
     }
+    /// Owners whose signatures prove themselves: the others say something that only a chain can confirm.
+    pub fn proven(&self) -> impl Iterator<Item = Address> {
+        let proven = self.by_owner.iter().filter(|(_, signature)| signature.proves_itself());
+        proven.map(|(owner, _)| *owner)
+    }
+    /// Owners of whom there is something that only a chain can confirm.
+    pub fn unproven(&self) -> impl Iterator<Item = Address> {
+        let unproven = self.by_owner.iter().filter(|(_, signature)| !signature.proves_itself());
+        unproven.map(|(owner, _)| *owner)
+    }
     /// Keeps `signature` if one of `owners` made it for this hash. 65 bytes that are no owner's signature of the hash
     /// itself are tried as one of the hash as a message. One signature is kept for each owner: the first that proves
     /// itself, with the lower s ([`OwnerSignature::normalised`]).

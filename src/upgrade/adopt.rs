@@ -80,7 +80,7 @@ fn unknown_choice(state: &State, proposal: &Proposal) -> Option<Event> {
 ///
 /// # Errors
 /// It has another Safe transaction.
-fn news(state: &State, section: &SafeSection) -> Result<Vec<Event>, UpgradeError> {
+pub(super) fn news(state: &State, section: &SafeSection) -> Result<Vec<Event>, UpgradeError> {
     let changed = |what: String, own: &Frozen, found| {
         UpgradeError::stop(Code::ProposalChanged, what, own.transaction.hash(&own.domain), found)
     };

@@ -285,8 +285,8 @@ pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError
         pin(
             Code::OwnerChanged,
             "kind of owner",
-            format!("{:?}", then.owner_kind),
-            format!("{:?}", now.owner_kind),
+            then.owner_kind.to_string(),
+            now.owner_kind.to_string(),
         )?;
     }
     let accepts = plan
@@ -378,6 +378,6 @@ fn rejected(tx: &SignedTx, rejection: &Rejection) -> UpgradeError {
             Code::FeeTooLow,
             format!("fees rose since transaction {hash} was signed; nothing was sent"),
         ),
-        other => UpgradeError::decide(Code::TxRejected, format!("transaction {hash} was refused: {other:?}")),
+        other => UpgradeError::decide(Code::TxRejected, format!("transaction {hash} was refused: {other}")),
     }
 }

@@ -176,7 +176,14 @@ pub(super) fn check_ballot(
             "no Safe",
         ));
     };
-    let changed = judge(limits, pinned, &look.info)?;
+    let asks_nothing = plan.code.is_none() && plan.policy.is_empty();
+    let changed = match asks_nothing {
+        true => {
+            judge(limits, &look.info, &look.info)?;
+            !look.info.changes_since(pinned).is_empty()
+        }
+        false => judge(limits, pinned, &look.info)?,
+    };
     same_hash(look, ballot)?;
     Ok(changed)
 }

@@ -148,9 +148,17 @@ pub(super) struct Signatures {
 impl Signatures {
     /// Whether nobody signed anything, neither for the approval nor against it, nor for a Safe that is an owner.
     pub(super) fn is_empty(&self) -> bool {
-        let nested = self.nested.values().map(|nested| &nested.signatures);
-        let mut all = [&self.approvals, &self.rejections].into_iter().chain(nested);
-        all.all(BTreeMap::is_empty)
+        let nested = self.nested.keys().map(|child| Paper::Nested(*child));
+        let mut all = [Paper::Approval, Paper::Rejection].into_iter().chain(nested);
+        all.all(|paper| self.proven(paper).is_empty())
+    }
+
+    /// Whose signatures of a paper prove themselves. An approval or a contract's signature counts for nothing before a
+    /// chain confirmed it: anybody can write one.
+    pub(super) fn proven(&self, paper: Paper) -> BTreeSet<Address> {
+        let all = self.of(paper).into_iter().flatten();
+        let proven = all.filter(|(_, bytes)| OwnerSignature::read(bytes).is_ok_and(|one| one.proves_itself()));
+        proven.map(|(owner, _)| *owner).collect()
     }
 
     /// The signatures of one paper; none before it was chosen.
@@ -233,13 +241,16 @@ impl Frozen {
             ));
         }
         let tx = SafeTx::accept(self.domain, self.transaction.clone(), true).map_err(refused)?;
-        tx.expect_calls(calls).map_err(refused)?;
+        // What came of a wrong proposal asks for nothing but its rejection.
+        if !calls.is_empty() || !tx.is_rejection() {
+            tx.expect_calls(calls).map_err(refused)?;
+        }
         Ok(tx)
     }
 }
 
 impl Ballot {
-    fn new(tx: SafeTx, owners: &BTreeSet<Address>, signed: &BTreeMap<Address, Bytes>) -> Self {
+    pub(super) fn new(tx: SafeTx, owners: &BTreeSet<Address>, signed: &BTreeMap<Address, Bytes>) -> Self {
         let mut signatures = SignatureSet::new(&tx);
         for bytes in signed.values() {
             // Whoever is no owner any more does not count, and what was recorded before may be by such a one.
@@ -269,7 +280,7 @@ impl Ballot {
         })
     }
 
-    fn signed(&self) -> Vec<Signed> {
+    pub(super) fn signed(&self) -> Vec<Signed> {
         let by_owner = self.signatures.by_owner().iter();
         by_owner
             .map(|(owner, signature)| Signed {

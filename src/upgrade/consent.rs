@@ -97,7 +97,7 @@ fn content(plan: &Plan, several: bool) -> Vec<Fact> {
 /// last read.
 pub(super) fn of_safe(state: &State, ballot: &Ballot, safe: Option<&SafeInfo>) -> Consent {
     let (tx, fields) = (&ballot.tx, ballot.tx.fields());
-    let names: Vec<String> = ballot.signatures.by_owner().keys().map(ToString::to_string).collect();
+    let names: Vec<String> = ballot.signatures.proven().map(|owner| owner.to_string()).collect();
     let signed = if names.is_empty() {
         "nobody".to_owned()
     } else {

@@ -534,7 +534,7 @@ fn page(deployment: &Deployment, app: &DeployedApp) -> String {
         fact("sender", app.sender.to_string()),
         fact("block", format!("{} ({})", app.block.number, app.block.hash)),
         fact("block time", block_time(app.block.timestamp)),
-        fact("settled by", format!("{:?}", app.finality)),
+        fact("settled by", app.finality.to_string()),
     ]);
     let rows = rows.into_iter().map(row);
     let lines = [

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
 
+use super::adopt::news;
 use super::ballot::{Book, sign_ballot};
 use super::ceremony::{Ceremony, Paper};
 use super::drive::{Upgrade, keep, pretty};
 use super::event::Event;
 use super::examine;
+use super::neighbours::Neighbours;
+use super::safe_half::keep_rejection;
 use super::verdict::Verdict;
 use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, Warning, World};
 use crate::code::Code;
@@ -67,6 +70,28 @@ impl Document {
         })
     }
 
+    pub(super) fn assembled(path: &Path, state: State) -> Self {
+        Self {
+            path: path.to_owned(),
+            state,
+            kept: false,
+        }
+    }
+
+    /// Looks whether this machine decided to reject the very transaction: in the file's directory, or below `root`.
+    pub fn heed(&mut self, root: &Path) {
+        let Some(hash) = self.state.chosen_hash() else { return };
+        let rejects = |state: &State| state.is_rejecting() && state.chosen_hash() == Some(hash);
+        let place = self.path.parent().unwrap_or(Path::new("."));
+        if Upgrade::peek(place).is_ok_and(|state| rejects(&state)) {
+            self.state.rejected_at = Some(place.display().to_string());
+            return;
+        }
+        let neighbours = Neighbours::below(root);
+        let found = neighbours.states().find(|(_, state)| rejects(state));
+        self.state.rejected_at = found.map(|(dir, _)| dir.display().to_string());
+    }
+
     /// What is known.
     pub const fn state(&self) -> &State {
         &self.state
@@ -95,6 +120,9 @@ impl Document {
             return Ok(());
         }
         let _alone = fsutil::guard(&self.path)?;
+        if self.state.is_only_to_reject() {
+            return keep_rejection(&self.path, &self.state);
+        }
         self.take_back()?;
         if let Some(proposal) = Proposal::of(&self.state) {
             keep(&self.path, &pretty(&proposal), 0o644)?;
@@ -114,8 +142,9 @@ impl Subject {
 
     /// Leaves a proposal file as it is: what is signed goes elsewhere. A journal is written all the same.
     pub const fn leave(&mut self) {
-        if let Self::Document(document) = self {
-            document.kept = true;
+        match self {
+            Self::Document(document) => document.kept = true,
+            Self::Upgrade(upgrade) => upgrade.leave(),
         }
     }
 
@@ -239,6 +268,7 @@ impl Subject {
             _ => Vec::new(),
         };
         self.expect(limits, paper)?;
+        self.state().expect_nonce(limits, paper)?;
         let rejects = paper == Paper::Rejection;
         let mut checked = self.check_paper(world, limits, paper).await?;
         checked.remarks.extend(remarks);
@@ -274,13 +304,18 @@ impl Subject {
     /// What was taken in could not be stored. A signature that does not count is no error: its verdict says so.
     pub fn import(&mut self, offers: Vec<Offer>, source: &str) -> Result<Vec<Merged>, UpgradeError> {
         let (plan, mut ceremony) = self.ceremony()?;
+        let only_to_reject = self.state().is_only_to_reject();
         let owners = plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default();
         let children: Vec<Address> = ceremony.nested.keys().copied().collect();
         let mut merged = Vec::new();
         for offer in offers {
             let one = || vec![offer.clone()];
-            let mut verdict = merge(&mut ceremony.approval.signatures, &ceremony.approval.tx, one(), &owners);
-            let others = std::iter::once((&mut ceremony.rejection, owners.clone()));
+            let (first, second) = match only_to_reject {
+                true => (&mut ceremony.rejection, None),
+                false => (&mut ceremony.approval, Some(&mut ceremony.rejection)),
+            };
+            let mut verdict = merge(&mut first.signatures, &first.tx, one(), &owners);
+            let others = second.into_iter().map(|ballot| (ballot, owners.clone()));
             let nested = ceremony
                 .nested
                 .values_mut()
@@ -320,6 +355,39 @@ impl Subject {
         Ok(merged)
     }
 
+    /// Takes in what a copy of the proposal has of owners that are Safes: their transactions, where none was chosen here,
+    /// and who signed those. Gives whose signatures of which transactions are new.
+    ///
+    /// # Errors
+    /// It is a copy of another proposal, or has another transaction of such an owner.
+    pub fn take_nested(&mut self, copy: &Proposal) -> Result<Vec<(Address, Address)>, UpgradeError> {
+        let Some(section) = copy.safe.as_ref().filter(|section| !section.nested.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        copy.check_same(self.state())?;
+        let mut taken = Vec::new();
+        for event in news(self.state(), section)? {
+            match event {
+                Event::SafeSignature {
+                    paper: Paper::Nested(child),
+                    owner,
+                    ..
+                } => taken.push((child, owner)),
+                Event::SafeNested { .. } => {}
+                _ => continue,
+            }
+            self.record(event)?;
+        }
+        self.write()?;
+        Ok(taken)
+    }
+
+    /// The proposal as a file for others, with everything that is known here: what was chosen for an owner that is a Safe
+    /// stands in no other file.
+    pub fn copy(&self) -> Option<Vec<u8>> {
+        Some(pretty(&self.proposal()?))
+    }
+
     /// A signature that changes nothing any more is not asked for.
     fn refuse_pointless(&self, checked: &Checked, rejects: bool) -> Result<(), UpgradeError> {
         let (_, ceremony) = self.ceremony()?;
@@ -344,10 +412,10 @@ impl Subject {
                 "the change is in force already: nobody has to sign",
             ));
         }
-        if self.state().is_rejecting() && !rejects {
+        if let Some(place) = self.state().refused_here().filter(|_| !rejects) {
             return Err(UpgradeError::decide(
                 Code::SafeRejecting,
-                "somebody decided to reject the Safe transaction; signing it would undo that",
+                format!("somebody decided to reject the Safe transaction{place}; signing it would undo that"),
             ));
         }
         Ok(())

@@ -12,6 +12,7 @@ use super::accepted::Acceptance;
 use super::ceremony::Paper;
 use super::event::{Event, Identity};
 use super::journal::{Found, Journal, JournalError};
+use super::safe_half::keep_rejection;
 use super::uncovered::refuse_unseen;
 use super::verdict::Verdict;
 use super::{
@@ -39,6 +40,8 @@ pub struct Upgrade {
     remarks: Vec<Warning>,
     /// The last verdict over what it asks for.
     verdict: Option<Verdict>,
+    /// Leave the proposal as it is.
+    kept: bool,
 }
 
 /// One run over an upgrade.
@@ -65,7 +68,13 @@ impl Upgrade {
             found,
             remarks: Vec::new(),
             verdict: None,
+            kept: false,
         }
+    }
+
+    /// Leaves the proposal as it is; the journal is written all the same.
+    pub(super) const fn leave(&mut self) {
+        self.kept = true;
     }
 
     /// The directory.
@@ -138,7 +147,14 @@ impl Upgrade {
             self.refuse_foreign_cloud(world)?;
         }
         self.refuse_given_up()?;
+        if self.state.is_only_to_reject() {
+            return Err(UpgradeError::decide(
+                Code::SafeRejecting,
+                "the proposal is wrong, and only its rejection can go on",
+            ));
+        }
         self.expect_safe_tx(limits, Paper::Approval)?;
+        self.state.expect_nonce(limits, Paper::Approval)?;
         if self.state.deployment().is_some() {
             return self.make_app(world, (goal, limits), None).await;
         }
@@ -168,7 +184,8 @@ impl Upgrade {
             if goal.is_reached_before(step, limits.no_wait) && !on_the_way {
                 return Ok(Outcome::Reached);
             }
-            goal.permits(step)?;
+            goal.permits(step)
+                .map_err(|early| run.upgrade.state.before_execution(early))?;
             if let Outcome::Pending(pending) = run.step(step, goal).await? {
                 return Ok(Outcome::Pending(pending));
             }
@@ -226,10 +243,16 @@ impl Upgrade {
     }
 
     pub(super) fn write_proposal(&self) -> Result<(), UpgradeError> {
+        if self.kept {
+            return Ok(());
+        }
         let path = self.dir.join(proposal::FILE);
         if self.state.joins.is_some() {
             // Another proposal holds it; nobody is to approve it by itself, here or elsewhere.
             return Ok(fsutil::remove(&path)?);
+        }
+        if self.state.is_only_to_reject() {
+            return keep_rejection(&path, &self.state);
         }
         if let Some(proposal) = Proposal::of(&self.state) {
             keep(&path, &pretty(&proposal), 0o644)?;

@@ -90,6 +90,7 @@ impl Subject {
         let (plan, ceremony) = self.ceremony()?;
         let chosen = ceremony.nested.get(&child);
         if chosen.is_some() && limits.offline {
+            self.state().expect_nonce(limits, Paper::Nested(child))?;
             return Ok(Vec::new());
         }
         if limits.offline {
@@ -160,7 +161,9 @@ impl Upgrade {
     ) -> Result<Outcome, UpgradeError> {
         self.refuse_foreign_cloud(world)?;
         self.refuse_given_up()?;
-        self.expect_safe_tx(limits, child.map_or(Paper::Approval, Paper::Nested))?;
+        let paper = child.map_or(Paper::Approval, Paper::Nested);
+        self.expect_safe_tx(limits, paper)?;
+        self.state().expect_nonce(limits, paper)?;
         let mut run = self.run(world, limits)?;
         run.approve_on_chain(child).await
     }

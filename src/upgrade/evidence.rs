@@ -224,7 +224,7 @@ impl SafeEvidence {
             safe_tx_hash: ceremony.hash(),
             nonce: ceremony.nonce().to_string(),
             threshold: safe.threshold,
-            signed_by: ceremony.approval.signatures.by_owner().keys().copied().collect(),
+            signed_by: ceremony.approval.signatures.proven().collect(),
         })
     }
 
@@ -376,7 +376,7 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
         ("block", format!("{} ({})", proof.block.number, proof.block.hash)),
         ("block time", block_time(proof.block.timestamp)),
         ("still in force at block", proof.head.number.to_string()),
-        ("settled by", format!("{:?}", proof.finality)),
+        ("settled by", proof.finality.to_string()),
         ("endpoints that agree", proof.said_by()),
     ];
     let code = evidence.cvm.map(|cvm| {

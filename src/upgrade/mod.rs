@@ -52,6 +52,7 @@ mod recognised;
 mod reject;
 pub mod review;
 mod revoke;
+mod safe_half;
 #[cfg(test)]
 mod sample;
 mod sent;
@@ -110,6 +111,7 @@ pub use pending::recall;
 pub use plan::{CodeChange, Plan, Route, plan};
 pub use policy::{PolicyIntent, Wish, owner_doubts, plan_policy};
 pub use proposal::Proposal;
+pub use safe_half::ToReject;
 pub use state::{State, Step};
 pub use status::{Effect, Effects, Facts, OtherFacts, Status};
 pub use target::{Seat, Target};
@@ -290,6 +292,8 @@ impl World<'_> {
 
 /// Name of the public file within an upgrade's directory.
 pub const PROPOSAL_FILE: &str = proposal::FILE;
+/// Name of the journal within an upgrade's directory.
+pub const JOURNAL_FILE: &str = journal::FILE;
 /// Name of the auditors' page within an upgrade's directory.
 pub const EVIDENCE_FILE: &str = evidence::TEXT;
 

@@ -536,8 +536,8 @@ fn check_code(
         found => Err(UpgradeError::stop(
             Code::ProposalChanged,
             "how the hash was verified",
-            format!("{found:?}"),
-            format!("{verified:?}"),
+            found,
+            verified,
         )),
     }
 }

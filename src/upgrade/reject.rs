@@ -25,6 +25,7 @@ impl Upgrade {
     /// The upgrade is approved already, or see [`UpgradeError`].
     pub async fn reject(&mut self, world: &World<'_>, limits: &Limits) -> Result<Outcome, UpgradeError> {
         self.refuse_foreign_cloud(world)?;
+        self.state().expect_nonce(limits, Paper::Rejection)?;
         let mut run = self.run(world, limits)?;
         run.reject().await
     }
@@ -196,15 +197,19 @@ impl Run<'_> {
         }
         let standing = ballot.signatures.standing(&look.facts);
         let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
+        let what = match self.upgrade.state().is_only_to_reject() {
+            true => "another Safe transaction of that nonce".to_owned(),
+            false => format!("Safe transaction {}", ceremony.hash()),
+        };
         Ok(Outcome::Pending(Pending {
             code: Code::PendingRejection,
             what: format!(
-                "{} of {} owners signed the rejection {} at nonce {}; until it is executed, Safe transaction {} with enough signatures can be executed by anybody; not yet: {}",
+                "{} of {} owners signed the rejection {} at nonce {}; until it is executed, {} with enough signatures can be executed by anybody; not yet: {}",
                 standing.counted.len(),
                 standing.threshold,
                 ballot.tx.hash(),
                 ceremony.nonce(),
-                ceremony.hash(),
+                what,
                 missing.join(", ")
             ),
         }))

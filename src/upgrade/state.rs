@@ -2,13 +2,12 @@
 //!
 //! The state is the fold of the journal's events; an event that the state does not allow is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::UpgradeError;
 use super::accepted::Acceptance;
 use super::ceremony::{Ceremony, Frozen, Paper, Signatures, Stage};
 use super::deploy::Deployment;
@@ -17,8 +16,10 @@ use super::event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 use super::operation::Choice;
 use super::plan::{CodeChange, Plan};
 use super::proposal::Proposal;
+use super::{Limits, UpgradeError};
 use crate::chain::{AppChanges, BlockRef, Call, DeployedApp, Proof, SignedTx, Spending};
 use crate::cloud::Accepted;
+use crate::code::Code;
 use crate::compose::{ComposeHash, Verification};
 
 /// The next thing to do.
@@ -95,7 +96,11 @@ pub struct State {
     pub(super) safe_gone: Option<String>,
     /// When somebody decided to reject it.
     pub(super) rejecting: Option<Timestamp>,
+    /// Where on this machine somebody decided to reject the very transaction; no record of this upgrade.
+    pub(super) rejected_at: Option<String>,
     pub(super) signing: Option<(Address, B256)>,
+    /// Owners whose approvals on chain were sent from here and proved.
+    pub(super) approved: BTreeSet<Address>,
     /// Transactions signed here by which somebody agreed to what a Safe was asked.
     pub(super) agreements: Vec<SentAgreement>,
     pub(super) signed: Vec<SignedTx>,
@@ -527,9 +532,65 @@ impl State {
         self.rejecting.is_some()
     }
 
+    /// What has to be done before the step that was too early, where that is not its execution: owners have to sign first.
+    pub(super) fn before_execution(&self, early: UpgradeError) -> UpgradeError {
+        let safe = self.plan().and_then(|plan| plan.safe.as_ref());
+        let (Some(safe), true) = (safe.filter(|_| self.frozen.is_some()), self.next() == Step::Approve) else {
+            return early;
+        };
+        let have = self.agreed().len();
+        match early {
+            UpgradeError::TooEarly { .. } if u64::try_from(have).is_ok_and(|have| have < safe.threshold) => {
+                UpgradeError::TooEarly {
+                    message: format!("{have} of {} owners signed the Safe transaction", safe.threshold),
+                    command: "review",
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether enough owners of an owner that is a Safe have signed its transaction, as far as signatures prove that.
+    pub fn nested_is_signed(&self, child: Address) -> bool {
+        let have = self.ballots.proven(Paper::Nested(child)).len();
+        let nested = self.ballots.nested.get(&child);
+        nested.is_some_and(|nested| u64::try_from(have).is_ok_and(|have| have >= nested.safe.threshold))
+    }
+
+    /// Whether the approval is not signed any more, since somebody decided to reject it, and where that is known from.
+    pub(super) fn refused_here(&self) -> Option<String> {
+        let elsewhere = self.rejected_at.as_ref().map(|place| format!(" (`{place}`)"));
+        elsewhere.or_else(|| self.is_rejecting().then(String::new))
+    }
+
+    /// The hash of the Safe transaction that was chosen.
+    pub(super) fn chosen_hash(&self) -> Option<B256> {
+        let frozen = self.frozen.as_ref()?;
+        Some(frozen.transaction.hash(&frozen.domain))
+    }
+
+    /// A nonce that was named has to be the one that was chosen: another one would be another transaction.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn expect_nonce(&self, limits: &Limits, paper: Paper) -> Result<(), UpgradeError> {
+        let chosen = match paper {
+            Paper::Nested(child) => self.ballots.nested.get(&child).map(|nested| &nested.frozen),
+            _ if limits.new_nonce && self.needs_new_nonce() => None,
+            _ => self.frozen.as_deref(),
+        };
+        match (limits.safe_nonce, chosen.map(|frozen| frozen.transaction.nonce)) {
+            (Some(named), Some(chosen)) if named != chosen => Err(UpgradeError::decide(
+                Code::SafeNonceChosen,
+                format!("the Safe transaction has nonce {chosen}, which its hash covers, and not {named}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether an owner signed a paper.
     pub(super) fn has_signed(&self, paper: Paper, owner: Address) -> bool {
-        self.ballots.of(paper).is_some_and(|signed| signed.contains_key(&owner))
+        self.ballots.proven(paper).contains(&owner)
     }
 
     /// Whether what is signed is known.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::ceremony::{Frozen, Nested, Signatures};
+use super::errand::Errand;
 use super::event::{Event, Preparation, Scheduled};
 use super::state::{SentAgreement, State};
 use crate::chain::SignedTx;
@@ -79,6 +80,7 @@ impl State {
         self.frozen = Some(frozen);
         self.safe_gone = None;
         self.rejecting = None;
+        self.approved.clear();
         // Signatures are for one hash.
         self.ballots = Signatures::default();
     }
@@ -102,6 +104,7 @@ impl State {
     pub(super) fn spend(&mut self) {
         if let Some(frozen) = self.frozen.take() {
             self.spent.push((*frozen, std::mem::take(&mut self.ballots)));
+            self.approved.clear();
         }
         self.safe_gone = None;
     }
@@ -115,6 +118,7 @@ impl State {
     }
 
     pub(super) fn end_errand(&mut self) {
+        self.approved.extend(self.errand.and_then(Errand::owner));
         self.errand = None;
         self.signed.clear();
         self.sent = false;

@@ -1,10 +1,12 @@
 //! What is certain about an upgrade, and what is known of it: read off its state. Pure.
 
+use std::collections::BTreeSet;
+
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ceremony::upper_s;
+use super::ceremony::{Paper, upper_s};
 use super::findings::Warning;
 use super::plan::Plan;
 use super::proposal::Proposal;
@@ -85,9 +87,15 @@ pub struct Facts {
     /// Nonce of that transaction, decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safe_nonce: Option<String>,
-    /// Owners who signed it, as far as this upgrade has their signatures.
+    /// Owners who agreed: whose signatures are here and prove themselves, or whose approval on chain was proved here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<Vec<Address>>,
+    /// Owners whose approval on chain was sent by this upgrade and proved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<Address>,
+    /// Owners of whom an approval or a contract's signature was handed in that no chain has confirmed: it counts for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<Address>,
     /// Signatures that the Safe asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u64>,
@@ -146,6 +154,9 @@ pub struct Status {
     pub facts: Facts,
     /// Records in the journal.
     pub records: u64,
+    /// Whether owners signed the rejection.
+    #[serde(skip)]
+    pub rejection_signed: bool,
 }
 
 impl State {
@@ -161,6 +172,7 @@ impl State {
             effects: self.effects(),
             facts: self.facts(),
             records: self.records,
+            rejection_signed: !self.ballots.rejections.is_empty(),
         }
     }
 
@@ -177,6 +189,7 @@ impl State {
                     || self.deployed.is_some()
                     || !self.signed.is_empty()
                     || !self.ballots.is_empty()
+                    || !self.approved.is_empty()
                     || self.scheduled.is_some(),
                 self.signing.is_some(),
             ),
@@ -190,6 +203,19 @@ impl State {
             ),
             live: of(self.done.is_some(), self.committed.is_some()),
         }
+    }
+
+    /// Owners who agreed to the approval, so that nobody has to ask a chain for it.
+    pub(super) fn agreed(&self) -> BTreeSet<Address> {
+        let mut agreed = self.ballots.proven(Paper::Approval);
+        agreed.extend(&self.approved);
+        agreed
+    }
+
+    fn unproven(&self) -> Vec<Address> {
+        let agreed = self.agreed();
+        let all = self.ballots.approvals.keys();
+        all.filter(|owner| !agreed.contains(*owner)).copied().collect()
     }
 
     /// The app; a new one is known once it is made.
@@ -247,10 +273,9 @@ impl State {
                 .as_ref()
                 .map(|frozen| frozen.transaction.hash(&frozen.domain)),
             safe_nonce: self.frozen.as_ref().map(|frozen| frozen.transaction.nonce.to_string()),
-            signed_by: self
-                .frozen
-                .as_ref()
-                .map(|_| self.ballots.approvals.keys().copied().collect()),
+            signed_by: self.frozen.as_ref().map(|_| self.agreed().into_iter().collect()),
+            approved_by: self.approved.iter().copied().collect(),
+            unproven: self.unproven(),
             threshold: plan.and_then(|plan| plan.safe.as_ref()).map(|safe| safe.threshold),
             operation_id: self.asked().map(|asked| asked.operation.id()),
             ready_at: self.scheduled.and_then(|scheduled| {

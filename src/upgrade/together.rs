@@ -185,7 +185,7 @@ const fn latin(letter: char) -> char {
 
 /// Who acts for an app, and how, in words that are the same for what one transaction can do.
 fn authority(plan: &Plan) -> String {
-    let actor = format!("{} ({:?})", plan.actor.address, plan.actor.kind);
+    let actor = format!("{} ({})", plan.actor.address, plan.actor.kind);
     let timelock = plan.timelock.as_ref().map_or_else(String::new, |timelock| {
         format!(
             ", proposed by {} with {} seconds of delay",

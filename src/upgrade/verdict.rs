@@ -1,7 +1,7 @@
 //! The verdict: whether something may be signed, by one pure function over what is to be signed, what stands in the
 //! proposal, the reader's own files and what the chain said. Every command that signs, or shows what is signed, asks it.
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U256};
 use serde::Serialize;
 
 use super::base::{Baseline, Past};
@@ -11,7 +11,7 @@ use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning, kms};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
 use crate::compose::Verification;
-use crate::safe::{Change, Finding as SafeFinding, Look, Obedient, SafeInfo, Trust};
+use crate::safe::{Change, Finding as SafeFinding, Look, Obedient, SafeInfo, SignatureSet, Trust};
 use crate::signer::{Ask, Decision};
 
 /// One thing that was found.
@@ -281,18 +281,36 @@ pub(super) fn judge(
     if let (Some(ceremony), Some(pinned)) = (ceremony, &proposal.plan.safe) {
         let look = known.and_then(|known| known.look.as_ref());
         let now = look.map_or(pinned, |look| &look.info);
+        // Of a proposal that is wrong, what it says of the Safe is nobody's word either.
+        let pinned = if proposal.changes().changes.is_empty() {
+            now
+        } else {
+            pinned
+        };
         findings.extend(of_safe(pinned, now, trust));
         findings.extend(proposal.apps().filter_map(|one| of_handler(&one.plan, now)));
         let ballot = ceremony.ballot(paper == Paper::Rejection);
         findings.extend(look.and_then(|look| of_hash(look, ballot)));
+        findings.extend(
+            look.and_then(|look| of_nonce(look, ballot))
+                .filter(|_| paper != Paper::Rejection),
+        );
         findings.extend(known.and_then(|known| known.no_safe.clone()).map(Finding::stop));
         if let Some((ballot, Some(pinned))) = ceremony.paper(paper) {
             let look = known.and_then(|known| known.child.as_ref());
             findings.extend(of_safe(pinned, look.map_or(pinned, |look| &look.info), trust));
             findings.extend(look.and_then(|look| of_hash(look, ballot)));
+            findings.extend(look.and_then(|look| of_nonce(look, ballot)));
         }
         if known.is_none() {
             not_checked.extend(OF_THE_SAFE.map(str::to_owned));
+            let signed = ceremony.paper(paper).map(|(ballot, _)| &ballot.signatures);
+            let unproven = signed.into_iter().flat_map(SignatureSet::unproven);
+            not_checked.extend(unproven.map(|owner| {
+                format!(
+                    "whether {owner} agreed, of whom the proposal has what only a chain can confirm; it is not counted"
+                )
+            }));
         }
     }
     if !in_force {
@@ -307,6 +325,8 @@ pub(super) fn judge(
     Verdict::new(findings, not_checked, accepted)
 }
 
+/// Most transactions that wait before one that somebody means to execute.
+const QUEUE: u64 = 64;
 /// What only a chain says of a Safe.
 const OF_THE_SAFE: [&str; 2] = [
     "whether the Safe still has these owners, this threshold and this nonce",
@@ -514,4 +534,16 @@ fn of_change(safe: &SafeInfo, change: &Change) -> Finding {
 fn of_hash(look: &Look, ballot: &Ballot) -> Option<Finding> {
     let wrong = super::ballot::same_hash(look, ballot).err()?;
     Finding::of(&wrong)
+}
+
+/// A signature at a nonce that is far ahead stays good for as long as it takes the Safe to get there.
+fn of_nonce(look: &Look, ballot: &Ballot) -> Option<Finding> {
+    let (nonce, next) = (ballot.tx.fields().nonce, look.info.nonce);
+    let before = nonce.saturating_sub(next);
+    (before > U256::from(QUEUE)).then(|| {
+        let text = format!(
+            "the Safe is at nonce {next}, and nonce {nonce} is its turn only after {before} others, of which nobody here knows"
+        );
+        Finding::decision(Code::SafeNonceFar, Some(nonce.to_string()), text)
+    })
 }

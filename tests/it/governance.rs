@@ -291,7 +291,7 @@ impl<'s> Auditor<'s> {
                 assert!(parsed::<u64>(value) == head && head >= self.block);
             }
             "settled by" => {
-                assert_eq!(value, "Confirmations(1)");
+                assert_eq!(value, "1 confirmation");
                 assert!(self.rpc.height() >= self.block);
             }
             "CVM"

@@ -60,7 +60,7 @@ impl Export {
                 next: Next::Command("export"),
             });
         }
-        let subject = session.subject(&self.which)?;
+        let subject = session.subject_for(&self.which, self.reject)?;
         let (plan, ceremony) = subject.ceremony()?;
         let ballot = ceremony.ballot(self.reject);
         let packed = packed(plan, ballot);
@@ -94,15 +94,21 @@ impl Export {
         }
         let all = Format::ALL.map(|format| export(&ballot.tx, signatures, format, &label));
         let own: Vec<Vec<u8>> = all.into_iter().filter_map(Result::ok).collect();
-        self.give(&mut report, data, (&bytes, &own))?;
+        self.give((session, subject.path()), (&mut report, data), (&bytes, &own))?;
         Ok(report)
     }
 
-    fn give(&self, report: &mut Report, mut data: Value, (bytes, own): (&[u8], &[Vec<u8>])) -> Result<(), CliError> {
+    fn give(
+        &self,
+        (session, proposal): (&Session, PathBuf),
+        (report, mut data): (&mut Report, Value),
+        (bytes, own): (&[u8], &[Vec<u8>]),
+    ) -> Result<(), CliError> {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let place = match &self.out {
             Some(out) => {
-                OutFile::new(out, self.overwrite.overwrite)
+                session
+                    .apart(OutFile::new(out, self.overwrite.overwrite), &proposal)?
                     .write((bytes, 0o644), |found| own.iter().any(|own| own == found))?;
                 report.page.line(&report.message.clone());
                 report.page.facts(&[("file", Some(out.display().to_string()))]);

@@ -1,5 +1,6 @@
 //! `import`: signatures that others made, taken in.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256};
@@ -14,7 +15,7 @@ use crate::cli::session::Session;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{CollectError, Inserted, Merged, Offer, collect};
-use crate::upgrade::{Ceremony, Document, Stop, Subject, UpgradeError, upper_s};
+use crate::upgrade::{Ceremony, Document, Proposal, Stop, Subject, UpgradeError, Warning, upper_s};
 
 /// Longest file that is read: a proposal with its manifests.
 const MAX_BYTES: u64 = 2 << 20;
@@ -49,7 +50,7 @@ impl Import {
             .files
             .iter()
             .map(|file| Ok((file.display().to_string(), read(file)?)));
-        let read: Vec<(String, Vec<Offer>)> = read.collect::<Result<_, CliError>>()?;
+        let read: Vec<(String, Given)> = read.collect::<Result<_, CliError>>()?;
         let mut subject = session.subject(&Which {
             proposal: self.proposal,
             dir: self.dir,
@@ -57,15 +58,28 @@ impl Import {
         let (_, ceremony) = subject.ceremony()?;
         let mut told = Told {
             rejection: ceremony.ballot(true).tx.hash(),
+            approval: ceremony.hash(),
+            papers: BTreeSet::new(),
+            children: BTreeMap::new(),
+            unproven: Vec::new(),
             taken: Vec::new(),
             lines: Vec::new(),
             refused: Vec::new(),
             normalised: Vec::new(),
         };
-        for (file, offers) in read {
-            let merged = subject.import(offers, &file)?;
+        for (file, given) in read {
+            if let Some(copy) = given.copy {
+                for (child, owner) in subject.take_nested(&copy)? {
+                    told.take_nested(&file, child, owner);
+                }
+            }
+            let merged = subject.import(given.offers, &file)?;
             told.extend(&file, merged);
         }
+        let (_, ceremony) = subject.ceremony()?;
+        let children = ceremony.nested.iter();
+        told.children
+            .extend(children.map(|(child, (_, ballot))| (ballot.tx.hash(), *child)));
         match told.stop(&ceremony) {
             Some(stop) => Err(CliError::from(UpgradeError::Stop(Box::new(stop)))),
             None => Ok(report(session, &subject, &ceremony, told)),
@@ -73,11 +87,18 @@ impl Import {
     }
 }
 
+/// What one file holds.
+struct Given {
+    offers: Vec<Offer>,
+    /// A copy of the proposal, with transactions of owners that are Safes.
+    copy: Option<Proposal>,
+}
+
 /// The signatures of one file.
-fn read(path: &Path) -> Result<Vec<Offer>, CliError> {
+fn read(path: &Path) -> Result<Given, CliError> {
     let bytes = fsutil::read(path, MAX_BYTES).map_err(CliError::UserFile)?;
     let error = match collect(&bytes) {
-        Ok(offers) => return Ok(offers),
+        Ok(offers) => return Ok(Given { offers, copy: None }),
         Err(error) => error,
     };
     match error {
@@ -95,23 +116,31 @@ fn is_proposal(bytes: &[u8]) -> bool {
 }
 
 /// The signatures of another copy of the proposal.
-fn proposed(path: &Path) -> Result<Vec<Offer>, CliError> {
+fn proposed(path: &Path) -> Result<Given, CliError> {
     let document = Subject::Document(Box::new(Document::open(path)?));
     let (_, ceremony) = document.ceremony()?;
     let offers: Vec<Offer> = ceremony.offers().collect();
-    if offers.is_empty() {
+    let copy = document.proposal().filter(|_| !ceremony.nested.is_empty());
+    if offers.is_empty() && copy.is_none() {
         return Err(CliError::Input {
             code: Code::InputSignatures,
             message: format!("`{}` holds no signature", path.display()),
             hint: "ask for the proposal after it was signed".to_owned(),
         });
     }
-    Ok(offers)
+    Ok(Given { offers, copy })
 }
 
 /// What became of the signatures, in the words of the report.
 struct Told {
     rejection: B256,
+    approval: B256,
+    /// Whose signatures of which transactions were taken in.
+    papers: BTreeSet<(B256, Address)>,
+    /// Which owner that is a Safe a transaction is for.
+    children: BTreeMap<B256, Address>,
+    /// Owners of whom something was taken in that only a chain can confirm.
+    unproven: Vec<Address>,
     taken: Vec<Value>,
     lines: Vec<(String, Option<String>)>,
     refused: Vec<String>,
@@ -129,8 +158,26 @@ impl Told {
         }
     }
 
+    /// One of an owner of an owner that is a Safe.
+    fn take_nested(&mut self, file: &str, child: Address, owner: Address) {
+        let mark = B256::left_padding_from(child.as_slice());
+        self.children.insert(mark, child);
+        self.papers.insert((mark, owner));
+        self.taken.push(
+            json!({"file": file, "source": "proposal", "owner": owner, "outcome": "new", "rejects": false,
+                "normalised": false, "for": child}),
+        );
+        let told = format!("taken in for the Safe {child} ({file}: proposal)");
+        self.lines.push((owner.to_string(), Some(told)));
+    }
+
     fn take(&mut self, file: &str, one: &Merged, inserted: &Inserted) {
         let (owner, outcome, words) = match *inserted {
+            Inserted::New(owner) if !one.proves_itself => (
+                owner,
+                "unproven",
+                "kept, but NOT COUNTED: only the chain says whether this owner agreed",
+            ),
             Inserted::New(owner) => (owner, "new", "taken in"),
             Inserted::Same(owner) => (owner, "same", "was here already"),
             Inserted::Kept(owner) => (owner, "kept", "has signed before; that signature was kept"),
@@ -141,6 +188,11 @@ impl Told {
             ),
         };
         let (source, rejects) = (one.source, one.safe_tx_hash == self.rejection);
+        // The same one twice is one.
+        self.papers.insert((one.safe_tx_hash, owner));
+        if !one.proves_itself {
+            self.unproven.push(owner);
+        }
         self.taken.push(
             json!({"file": file, "source": source, "owner": owner, "outcome": outcome, "rejects": rejects,
                 "normalised": one.normalised}),
@@ -156,6 +208,43 @@ impl Told {
             self.normalised.push(owner);
         }
         self.lines.push((owner.to_string(), Some(told)));
+    }
+
+    /// Whether everything that was taken in is for the rejection.
+    fn rejects_only(&self) -> bool {
+        !self.papers.is_empty() && self.papers.iter().all(|(hash, _)| *hash == self.rejection)
+    }
+
+    /// The owner that is a Safe, where everything that was taken in is for it.
+    fn nested(&self) -> Option<Address> {
+        let mut all = self.papers.iter().map(|(hash, _)| *hash);
+        let first = all
+            .next()
+            .filter(|hash| ![self.approval, self.rejection].contains(hash))?;
+        all.all(|hash| hash == first).then_some(())?;
+        self.children.get(&first).copied()
+    }
+
+    /// What was taken in for what, in a sentence.
+    fn message(&self) -> String {
+        let count = |hash: B256| self.papers.iter().filter(|(of, _)| *of == hash).count();
+        let told = |have: usize, of: String| match have {
+            1 => format!("1 signature for {of}"),
+            have => format!("{have} signatures for {of}"),
+        };
+        let (approvals, rejections) = (count(self.approval), count(self.rejection));
+        let others = self.papers.len().saturating_sub(approvals).saturating_sub(rejections);
+        let mut parts = Vec::new();
+        if approvals > 0 || self.papers.is_empty() {
+            parts.push(told(approvals, self.approval.to_string()));
+        }
+        if rejections > 0 {
+            parts.push(told(rejections, format!("the REJECTION {}", self.rejection)));
+        }
+        if others > 0 {
+            parts.push(told(others, "a Safe that is an owner".to_owned()));
+        }
+        parts.join(", ")
     }
 
     fn stop(&self, ceremony: &Ceremony) -> Option<Stop> {
@@ -180,22 +269,48 @@ impl Told {
 
 fn report(session: &Session, subject: &Subject, ceremony: &Ceremony, told: Told) -> Report {
     let status = subject.state().status();
-    let (signed, threshold) = (status.facts.signed_by.clone(), status.facts.threshold);
-    let have = signed.map_or(0, |signed| signed.len());
+    let rejects = told.rejects_only();
+    let ballot = ceremony.ballot(rejects);
+    let threshold = status.facts.threshold;
+    let have = match rejects {
+        true => ballot.signatures.proven().count(),
+        false => status.facts.signed_by.as_ref().map_or(0, Vec::len),
+    };
     let mut report = Report::done("import", "");
     report.page.facts(&told.lines);
     report.page.facts(&[
-        ("safeTxHash", Some(ceremony.hash().to_string())),
+        ("rejects", rejects.then(|| ceremony.hash().to_string())),
+        ("safeTxHash", Some(ballot.tx.hash().to_string())),
         ("signatures", threshold.map(|needed| format!("{have} of {needed}"))),
     ]);
     report.know(status, &subject.path());
     session.locate_in(&mut report, subject);
-    report.message = format!("{} signatures for {}", told.taken.len(), ceremony.hash());
+    report.message = told.message();
     report
         .warnings
         .extend(told.normalised.iter().map(|owner| upper_s(*owner)));
-    report.data = Some(json!({ "safeTxHash": ceremony.hash(), "signatures": told.taken }));
-    let proposal = subject.path();
-    report.advise(session.advise(&proposal, |reader| reader.advise(subject.state())));
     report
+        .warnings
+        .extend(told.unproven.iter().map(|owner| unproven(*owner)));
+    let hash = ballot.tx.hash();
+    report.data = Some(json!({ "safeTxHash": hash, "rejects": rejects, "signatures": told.taken }));
+    let (proposal, state) = (subject.path(), subject.state());
+    let nested = told.nested();
+    report.advise(session.advise(&proposal, |reader| match (rejects, nested) {
+        (true, _) => reader.signed_otherwise(state, None),
+        (false, Some(child)) => reader.signed_otherwise(state, Some(child)),
+        (false, None) => reader.advise(state),
+    }));
+    report
+}
+
+/// That an owner's word counts for nothing yet.
+fn unproven(owner: Address) -> Warning {
+    Warning {
+        code: Code::SignatureUnproven,
+        text: format!(
+            "what was handed in for {owner} is an approval or a contract's signature, which anybody can write: it is not \
+             counted before the chain confirms it"
+        ),
+    }
 }

@@ -64,7 +64,7 @@ impl Propose {
         };
         let mut settings = session.settings(typed)?;
         settings.limits.offline |= settings.endpoints.is_empty();
-        let mut subject = session.subject(&self.which)?;
+        let mut subject = session.subject_for(&self.which, self.reject)?;
         let paper = if self.reject { Paper::Rejection } else { Paper::Approval };
         subject.expect(&settings.limits, paper)?;
         let (plan, ceremony) = subject.ceremony()?;

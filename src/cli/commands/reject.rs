@@ -47,7 +47,7 @@ impl Reject {
         };
         let settings = session.settings(typed)?;
         let outside = session.outside(&settings)?;
-        let mut upgrade = session.open(&self.which)?;
+        let mut upgrade = session.open_to_reject(&self.which)?;
         let outcome = upgrade.reject(&outside.world(), &settings.limits).await?;
         Ok(session.went(&upgrade, &outcome, "reject"))
     }

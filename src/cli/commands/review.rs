@@ -94,7 +94,7 @@ impl Review {
         settings: &Settings,
         batch: Option<&(Batch, Checksum)>,
     ) -> Result<Report, CliError> {
-        let seen = session.see(&self.which)?;
+        let seen = session.see_for(&self.which, self.reject)?;
         let question = Question {
             rejects: self.reject,
             local: settings::local(&self.files)?,

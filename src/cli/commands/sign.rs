@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alloy::primitives::Address;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::advice::{Advice, OtherStep};
 use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, Which};
@@ -17,7 +17,7 @@ use crate::cli::text::Page;
 use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
-use crate::safe::{OwnerSignature, SignatureFile};
+use crate::safe::SignatureFile;
 use crate::upgrade::review::{self, Problem, Question};
 use crate::upgrade::{Ballot, Checked, Paper, Subject, UpgradeError, World};
 
@@ -97,19 +97,29 @@ impl Sign {
             (false, Some(child)) => Paper::Nested(child),
             (false, None) => Paper::Approval,
         };
-        let mut subject = session.subject(&self.which)?;
+        let mut subject = session.subject_for(&self.which, self.reject)?;
+        let knew = subject.ceremony()?.1.paper(paper).is_some();
         if let Some(out) = self.out() {
+            let out = session.apart(out, &subject.path())?;
             subject.leave();
             let (_, ceremony) = subject.ceremony()?;
             let hashes =
                 [paper, Paper::Approval].map(|paper| ceremony.paper(paper).map(|(ballot, _)| ballot.tx.hash()));
-            out.check(|found| SignatureFile::claims(found).is_some_and(|(hash, _)| hashes.contains(&Some(hash))))?;
+            let is_signature =
+                |found: &[u8]| SignatureFile::claims(found).is_some_and(|(hash, _)| hashes.contains(&Some(hash)));
+            out.check(|found| is_signature(found) || (!knew && is_copy(&subject, found)))?;
         }
         let (checked, signature, owner) = subject.sign(&outside.world(), &settings.limits, paper).await?;
         let (_, ceremony) = subject.ceremony()?;
         let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
         let mut report = self.report(session, &subject, (ballot, &checked, owner));
-        self.write(&mut report, ballot, (owner, &signature))?;
+        // Nobody else knows the transaction of an owner that is a Safe before they have it.
+        let copy = subject.copy().filter(|_| !knew);
+        let text = copy.unwrap_or_else(|| SignatureFile::new(&ballot.tx, owner, &signature).to_json().into_bytes());
+        let same = Some((ballot.tx.hash(), owner));
+        self.write(&mut report, &text, |found| {
+            SignatureFile::claims(found) == same || (!knew && is_copy(&subject, found))
+        })?;
         Ok(report)
     }
 
@@ -134,7 +144,7 @@ impl Sign {
             "rejects": self.reject,
             "for": self.nested,
             "safeTxHash": ballot.tx.hash(),
-            "signatures": ballot.signatures.by_owner().len(),
+            "signatures": ballot.signatures.proven().count(),
             "unchecked": checked.unchecked,
         }));
         report.set_verdict(&checked.verdict);
@@ -148,7 +158,7 @@ impl Sign {
                     others: vec![OtherStep::import(out)],
                 },
                 (true, None) => reader.advise(state),
-                (false, None) => reader.signed_otherwise(self.nested),
+                (false, None) => reader.signed_otherwise(state, self.nested),
             }),
         );
         report
@@ -168,8 +178,8 @@ impl Sign {
     /// Shows it, unless it may not be signed at all.
     async fn shown(&self, session: &Session, settings: &Settings, world: &World<'_>) -> Result<(), CliError> {
         // Whether there is anything to sign comes first, as with a key.
-        session.subject(&self.which)?.ceremony()?;
-        let seen = session.see(&self.which)?;
+        session.subject_for(&self.which, self.reject)?.ceremony()?;
+        let seen = session.see_for(&self.which, self.reject)?;
         let question = Question {
             rejects: self.reject,
             ..Question::default()
@@ -185,24 +195,29 @@ impl Sign {
         }
     }
 
-    fn write(
-        &self,
-        report: &mut Report,
-        ballot: &Ballot,
-        (owner, signature): (Address, &OwnerSignature),
-    ) -> Result<(), CliError> {
+    fn write(&self, report: &mut Report, text: &[u8], is_own: impl Fn(&[u8]) -> bool) -> Result<(), CliError> {
         let (Some(out), Some(file)) = (&self.out, self.out()) else {
             return Ok(());
         };
-        let text = SignatureFile::new(&ballot.tx, owner, signature).to_json();
-        let same = Some((ballot.tx.hash(), owner));
-        file.write((text.as_bytes(), 0o644), |found| SignatureFile::claims(found) == same)?;
+        file.write((text, 0o644), is_own)?;
         report.page.facts(&[("signature", Some(out.display().to_string()))]);
         if let Some(data) = report.data.as_mut().and_then(|data| data.as_object_mut()) {
             data.insert("file".to_owned(), json!(out.display().to_string()));
         }
         Ok(())
     }
+}
+
+/// Whether a file is a copy of the same proposal.
+fn is_copy(subject: &Subject, found: &[u8]) -> bool {
+    let hash = |text: &Value| text.pointer("/safe/digests/safe_tx").cloned();
+    let found: Option<Value> = serde_json::from_slice(found).ok();
+    let own = subject
+        .copy()
+        .and_then(|own| serde_json::from_slice::<Value>(&own).ok());
+    found
+        .zip(own)
+        .is_some_and(|(found, own)| hash(&own).is_some() && hash(&found) == hash(&own))
 }
 
 const fn paper_is_approval(sign: &Sign) -> bool {

@@ -155,6 +155,11 @@ fn of_a_nonce(code: Code) -> Option<(Next, &'static str)> {
             "leave --safe-nonce out for the first nonce that is free; if others are to come before, agree to it by --accept \
              SAFE_NONCE_FAR=NONCE",
         ),
+        Code::SafeNonceChosen => (
+            Next::Without("--safe-nonce"),
+            "leave --safe-nonce out: what was chosen and perhaps signed has its nonce; for another one, prepare it anew in \
+             another directory, or reject this one",
+        ),
         Code::SafeNonceTakenHere => (
             Next::Without("--safe-nonce"),
             "leave --safe-nonce out for the first nonce that is free; to compete with the other one for it, agree to that by \

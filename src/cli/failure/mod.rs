@@ -485,7 +485,7 @@ pub(super) fn doubt(finding: &upgrade::Finding) -> Verdict {
 fn mismatch(stop: &Stop) -> Verdict {
     let (next, hint) = match stop.code {
         Code::SignerNotOwner | Code::SignerNotSender => {
-            (Next::Again, format!("name the key of {} by --signer", stop.expected))
+            (Next::Signer, format!("name the key of {} by --signer", stop.expected))
         }
         Code::CloudMismatch => (
             Next::Again,

@@ -122,6 +122,8 @@ pub struct Merged {
     pub outcome: Result<Inserted, NotMerged>,
     /// It had the upper of the two values of s; the lower is what counts.
     pub normalised: bool,
+    /// It can be checked without a chain.
+    pub proves_itself: bool,
 }
 
 impl Merged {
@@ -207,6 +209,7 @@ pub fn merge(set: &mut SignatureSet, tx: &SafeTx, offers: Vec<Offer>, owners: &B
         source: offer.source,
         safe_tx_hash: tx.hash(),
         normalised: offer.signature.has_upper_s(),
+        proves_itself: offer.signature.proves_itself(),
         outcome: insert((set, tx), offer, owners, &mut guess),
     };
     offers.into_iter().map(&mut one).collect()

@@ -130,8 +130,15 @@ impl Board<'_> {
         if posted.is_empty() {
             found.decide(Code::ServiceNoTx, "the service shows no such transaction of this Safe");
         }
+        let shows_it = found.transactions.iter().any(|shown| shown.difference.is_none());
         for tx in posted {
             self.judge(&mut found, tx);
+        }
+        if self.proposal.is_some() && !posted.is_empty() && !shows_it && found.is_clean() {
+            found.decide(
+                Code::ServiceNoTx,
+                "the service does not show this transaction, only others at its nonce that nobody has signed",
+            );
         }
         let holding = posted.iter().filter(|tx| tx.holds_its_nonce()).count();
         if holding > 1 && found.is_clean() {
@@ -261,7 +268,7 @@ impl Board<'_> {
             }
             Some(_) => found.warnings.push(Warning {
                 code: Code::ServiceUnsigned,
-                text: format!("the service also shows {computed}, which nobody has signed and which is not this one"),
+                text: format!("the service shows {computed}, which nobody has signed and which is not this one"),
             }),
             None if self.proposal.is_none() && counts => found.judge_calls(),
             None if self.ours.is_some_and(|ours| ours != computed) => found.warnings.push(Warning {

@@ -544,6 +544,7 @@ pub async fn review(
         command: "prepare",
     })?;
     proposal.verify()?;
+    state.expect_nonce(limits, Paper::Approval)?;
     let ceremony = state.ceremony()?;
     let mut review = paper::review(&proposal, ceremony.as_ref(), (question, &limits.trust))?;
     review.warnings.extend(state.signature_remarks());

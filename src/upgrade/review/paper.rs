@@ -92,8 +92,8 @@ pub(super) fn review(
 fn nested(ceremony: &Ceremony) -> Vec<NestedNow> {
     let all = ceremony.nested.iter();
     all.map(|(child, (safe, ballot))| {
-        let signed = ballot.signatures.by_owner();
-        let missing = safe.owners.iter().filter(|owner| !signed.contains_key(*owner));
+        let signed: BTreeSet<Address> = ballot.signatures.proven().collect();
+        let missing = safe.owners.iter().filter(|owner| !signed.contains(*owner));
         NestedNow {
             safe: *child,
             approves: ceremony.hash(),
@@ -101,7 +101,7 @@ fn nested(ceremony: &Ceremony) -> Vec<NestedNow> {
             turn: None,
             hashes: ballot.tx.digests(),
             threshold: safe.threshold,
-            signed_by: signed.keys().copied().collect(),
+            signed_by: signed.iter().copied().collect(),
             missing: missing.copied().collect(),
         }
     })
@@ -263,6 +263,8 @@ impl Review {
         trust: &Trust,
     ) {
         let standing = ballot.signatures.standing(facts);
+        // Without a chain the Safe is shown as it was read before.
+        let asked = !std::ptr::eq(info, pinned);
         let owners = info.owners.iter().map(|address| Owner {
             address: *address,
             kind: None,
@@ -274,7 +276,10 @@ impl Review {
                     Some(OwnerSignature::Contract { .. }) if !facts.approved.contains(address) => Agreement::Contract,
                     _ => Agreement::OnChain,
                 }),
-            doubt: standing.doubtful.get(address).map(|doubt| why(*doubt).to_owned()),
+            doubt: standing
+                .doubtful
+                .get(address)
+                .map(|doubt| doubt_of(*doubt, asked).to_owned()),
         });
         let (forbids, notes) = safe_remarks(info, trust);
         let (nonce, next) = (ballot.tx.fields().nonce, info.nonce);
@@ -363,12 +368,21 @@ impl Review {
                 Code::HashAlreadyAllowed,
                 "the change is in force already: nobody has to sign",
             );
-        } else if state.is_rejecting() && !question.rejects {
+        } else if let Some(place) = state.refused_here().filter(|_| !question.rejects) {
             self.decide(
                 Code::SafeRejecting,
-                "somebody decided to reject the Safe transaction; signing it would undo that",
+                format!("somebody decided to reject the Safe transaction{place}; signing it would undo that"),
             );
         }
+    }
+}
+
+const fn doubt_of(doubt: Doubt, asked: bool) -> &'static str {
+    match doubt {
+        Doubt::Unconfirmed | Doubt::NotApproved if !asked => {
+            "not checked and not counted: only the chain says whether this owner agreed"
+        }
+        other => why(other),
     }
 }
 

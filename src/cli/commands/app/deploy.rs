@@ -132,7 +132,8 @@ impl Deploy {
             return Err(unsealed());
         }
         for file in [&self.out, &self.sealed_out].into_iter().flatten() {
-            OutFile::new(file, self.overwrite).check(|found| is_call(found) || is_sealed(found))?;
+            let file = session.apart_from_arguments(OutFile::new(file, self.overwrite))?;
+            file.check(|found| is_call(found) || is_sealed(found))?;
         }
         let outside = session.outside(&settings)?;
         let mut report = match self.transaction_hash {
