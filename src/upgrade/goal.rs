@@ -1,6 +1,6 @@
 //! Which steps a goal takes: decided by their order alone.
 
-use super::{Goal, Step, UpgradeError};
+use super::{Goal, State, Step, UpgradeError};
 
 impl Goal {
     /// Whether nothing is left to do for the goal when `next` comes next.
@@ -35,5 +35,25 @@ impl Goal {
             message: message.to_owned(),
             command,
         })
+    }
+}
+
+impl State {
+    /// What has to be done before the step that was too early, where that is not its execution: owners have to sign first.
+    pub(super) fn before_execution(&self, early: UpgradeError) -> UpgradeError {
+        let safe = self.plan().and_then(|plan| plan.safe.as_ref());
+        let (Some(safe), true) = (safe.filter(|_| self.frozen.is_some()), self.next() == Step::Approve) else {
+            return early;
+        };
+        let have = self.agreed().len();
+        match early {
+            UpgradeError::TooEarly { .. } if u64::try_from(have).is_ok_and(|have| have < safe.threshold) => {
+                UpgradeError::TooEarly {
+                    message: format!("{have} of {} owners signed the Safe transaction", safe.threshold),
+                    command: "review",
+                }
+            }
+            other => other,
+        }
     }
 }

@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256};
 
 use super::ceremony::{Ceremony, Paper};
-use super::{Limits, Subject, Upgrade, UpgradeError, World};
+use super::{Limits, State, Subject, Upgrade, UpgradeError, World};
 use crate::code::Code;
 use crate::signer::{ConsentBy, SafeConsent, SignerError, SigningRecord};
 
@@ -72,6 +72,27 @@ impl Subject {
     pub fn expect(&self, limits: &Limits, paper: Paper) -> Result<(), UpgradeError> {
         let (_, ceremony) = self.ceremony()?;
         expect_safe_tx(limits, &known_by(&ceremony, paper))
+    }
+}
+
+impl State {
+    /// A nonce that was named has to be the one that was chosen: another one would be another transaction.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn expect_nonce(&self, limits: &Limits, paper: Paper) -> Result<(), UpgradeError> {
+        let chosen = match paper {
+            Paper::Nested(child) => self.ballots.nested.get(&child).map(|nested| &nested.frozen),
+            _ if limits.new_nonce && self.needs_new_nonce() => None,
+            _ => self.frozen.as_deref(),
+        };
+        match (limits.safe_nonce, chosen.map(|frozen| frozen.transaction.nonce)) {
+            (Some(named), Some(chosen)) if named != chosen => Err(UpgradeError::decide(
+                Code::SafeNonceChosen,
+                format!("the Safe transaction has nonce {chosen}, which its hash covers, and not {named}"),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

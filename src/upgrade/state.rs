@@ -8,6 +8,7 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::UpgradeError;
 use super::accepted::Acceptance;
 use super::ceremony::{Ceremony, Frozen, Paper, Signatures, Stage};
 use super::deploy::Deployment;
@@ -16,10 +17,8 @@ use super::event::{Event, Identity, IllegalStep, Preparation, Scheduled};
 use super::operation::Choice;
 use super::plan::{CodeChange, Plan};
 use super::proposal::Proposal;
-use super::{Limits, UpgradeError};
 use crate::chain::{AppChanges, BlockRef, Call, DeployedApp, Proof, SignedTx, Spending};
 use crate::cloud::Accepted;
-use crate::code::Code;
 use crate::compose::{ComposeHash, Verification};
 
 /// The next thing to do.
@@ -532,24 +531,6 @@ impl State {
         self.rejecting.is_some()
     }
 
-    /// What has to be done before the step that was too early, where that is not its execution: owners have to sign first.
-    pub(super) fn before_execution(&self, early: UpgradeError) -> UpgradeError {
-        let safe = self.plan().and_then(|plan| plan.safe.as_ref());
-        let (Some(safe), true) = (safe.filter(|_| self.frozen.is_some()), self.next() == Step::Approve) else {
-            return early;
-        };
-        let have = self.agreed().len();
-        match early {
-            UpgradeError::TooEarly { .. } if u64::try_from(have).is_ok_and(|have| have < safe.threshold) => {
-                UpgradeError::TooEarly {
-                    message: format!("{have} of {} owners signed the Safe transaction", safe.threshold),
-                    command: "review",
-                }
-            }
-            other => other,
-        }
-    }
-
     /// Whether enough owners of an owner that is a Safe have signed its transaction, as far as signatures prove that.
     pub fn nested_is_signed(&self, child: Address) -> bool {
         let have = self.ballots.proven(Paper::Nested(child)).len();
@@ -567,25 +548,6 @@ impl State {
     pub(super) fn chosen_hash(&self) -> Option<B256> {
         let frozen = self.frozen.as_ref()?;
         Some(frozen.transaction.hash(&frozen.domain))
-    }
-
-    /// A nonce that was named has to be the one that was chosen: another one would be another transaction.
-    ///
-    /// # Errors
-    /// It is not.
-    pub(super) fn expect_nonce(&self, limits: &Limits, paper: Paper) -> Result<(), UpgradeError> {
-        let chosen = match paper {
-            Paper::Nested(child) => self.ballots.nested.get(&child).map(|nested| &nested.frozen),
-            _ if limits.new_nonce && self.needs_new_nonce() => None,
-            _ => self.frozen.as_deref(),
-        };
-        match (limits.safe_nonce, chosen.map(|frozen| frozen.transaction.nonce)) {
-            (Some(named), Some(chosen)) if named != chosen => Err(UpgradeError::decide(
-                Code::SafeNonceChosen,
-                format!("the Safe transaction has nonce {chosen}, which its hash covers, and not {named}"),
-            )),
-            _ => Ok(()),
-        }
     }
 
     /// Whether an owner signed a paper.

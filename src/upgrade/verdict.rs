@@ -304,13 +304,7 @@ pub(super) fn judge(
         }
         if known.is_none() {
             not_checked.extend(OF_THE_SAFE.map(str::to_owned));
-            let signed = ceremony.paper(paper).map(|(ballot, _)| &ballot.signatures);
-            let unproven = signed.into_iter().flat_map(SignatureSet::unproven);
-            not_checked.extend(unproven.map(|owner| {
-                format!(
-                    "whether {owner} agreed, of whom the proposal has what only a chain can confirm; it is not counted"
-                )
-            }));
+            not_checked.extend(unproven(ceremony, paper));
         }
     }
     if !in_force {
@@ -534,6 +528,15 @@ fn of_change(safe: &SafeInfo, change: &Change) -> Finding {
 fn of_hash(look: &Look, ballot: &Ballot) -> Option<Finding> {
     let wrong = super::ballot::same_hash(look, ballot).err()?;
     Finding::of(&wrong)
+}
+
+/// Owners of whom the proposal has what only a chain can confirm.
+fn unproven(ceremony: &Ceremony, paper: Paper) -> impl Iterator<Item = String> {
+    let signed = ceremony.paper(paper).map(|(ballot, _)| &ballot.signatures);
+    let unproven = signed.into_iter().flat_map(SignatureSet::unproven);
+    unproven.map(|owner| {
+        format!("whether {owner} agreed, of whom the proposal has what only a chain can confirm; it is not counted")
+    })
 }
 
 /// A signature at a nonce that is far ahead stays good for as long as it takes the Safe to get there.

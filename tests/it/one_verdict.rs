@@ -334,26 +334,20 @@ fn of_files() -> Vec<Case> {
                 ("SAFE_UNKNOWN_CODE", 6),
             )
         },
-        Case {
-            rejection: Some(("HASH_MISMATCH", 5)),
-            ..of_the_file(
-                "another text",
-                |proposal| {
-                    let text = proposal.to_string().replace("nginx:1.28", "nginx:1.29");
-                    *proposal = serde_json::from_str(&text).unwrap();
-                },
-                ("HASH_MISMATCH", 5),
-            )
-        },
-        // A file that contradicts itself is opened by nobody, for nothing.
-        Case {
-            rejection: Some(("PROPOSAL_CARRIES_ENV", 5)),
-            ..of_the_file(
-                "a sealed environment",
-                |proposal| proposal["plan"]["code"]["patch"]["encrypted_env"] = json!("ee"),
-                ("PROPOSAL_CARRIES_ENV", 5),
-            )
-        },
+        // A file that contradicts itself is opened for nothing but its rejection.
+        of_the_file(
+            "another text",
+            |proposal| {
+                let text = proposal.to_string().replace("nginx:1.28", "nginx:1.29");
+                *proposal = serde_json::from_str(&text).unwrap();
+            },
+            ("HASH_MISMATCH", 5),
+        ),
+        of_the_file(
+            "a sealed environment",
+            |proposal| proposal["plan"]["code"]["patch"]["encrypted_env"] = json!("ee"),
+            ("PROPOSAL_CARRIES_ENV", 5),
+        ),
     ]
 }
 
