@@ -221,7 +221,13 @@ fn rejects_alone(world: &World, bad: &Path, hash: &str) {
     let export = run(world, &["export", text, "--reject", "--format", "typed-data"]);
     assert_eq!(export.exits(0).json["data"]["safeTxHash"], json!(hash));
     let (one, two) = (signer(0), signer(1));
-    run(world, &["sign", text, "--reject", "--signer", &one, "--yes"]).exits(0);
+    let out = world.folder().join("rejection");
+    let out = out.to_str().unwrap();
+    let sign = ["sign", text, "--reject", "--signer", &one, "--yes", "--out", out];
+    run(world, &sign).exits(0);
+    assert_eq!(json(bad), before, "a signature in a file of its own leaves it as it is");
+    let ran = run(world, &["import", out, "--proposal", text]).exits(0);
+    assert_eq!(ran.json["data"]["rejects"], true, "{}", ran.said);
     let mut after = json(bad);
     assert_eq!(after["safe"]["rejection"]["signatures"].as_array().unwrap().len(), 1);
     after["safe"].as_object_mut().unwrap().remove("rejection");
@@ -532,6 +538,8 @@ fn fre_14_a_nested_safes_signatures_in_files_are_taken_in_and_executed_when_enou
         "{}",
         signed.said
     );
+    let dir = world.folder().join("a");
+    run(&world, &["import", out, "--dir", dir.to_str().unwrap()]).exits(0);
     let ran = run(&world, &["import", out, "--proposal", text]).exits(0);
     assert!(!ran.json["next"].as_str().unwrap().contains("execute"), "{}", ran.said);
     let signed = run(&world, &["sign", text, "--for", &child, "--signer", &two, "--yes"]).exits(0);

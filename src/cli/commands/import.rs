@@ -15,7 +15,7 @@ use crate::cli::session::Session;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{CollectError, Inserted, Merged, Offer, collect};
-use crate::upgrade::{Ceremony, Document, Proposal, Stop, Subject, UpgradeError, Warning, upper_s};
+use crate::upgrade::{Ceremony, Document, Proposal, Stop, Subject, ToReject, UpgradeError, Warning, upper_s};
 
 /// Longest file that is read: a proposal with its manifests.
 const MAX_BYTES: u64 = 2 << 20;
@@ -51,10 +51,12 @@ impl Import {
             .iter()
             .map(|file| Ok((file.display().to_string(), read(file)?)));
         let read: Vec<(String, Given)> = read.collect::<Result<_, CliError>>()?;
-        let mut subject = session.subject(&Which {
+        let which = Which {
             proposal: self.proposal,
             dir: self.dir,
-        })?;
+        };
+        // A wrong proposal takes in signatures of its rejection, and no others.
+        let mut subject = session.subject_for(&which, true)?;
         let (_, ceremony) = subject.ceremony()?;
         let mut told = Told {
             rejection: ceremony.ballot(true).tx.hash(),
@@ -117,7 +119,11 @@ fn is_proposal(bytes: &[u8]) -> bool {
 
 /// The signatures of another copy of the proposal.
 fn proposed(path: &Path) -> Result<Given, CliError> {
-    let document = Subject::Document(Box::new(Document::open(path)?));
+    let document = match ToReject::look(path)? {
+        ToReject::Half(document) => *document,
+        ToReject::AsItIs | ToReject::Journal(_) => Document::open(path)?,
+    };
+    let document = Subject::Document(Box::new(document));
     let (_, ceremony) = document.ceremony()?;
     let offers: Vec<Offer> = ceremony.offers().collect();
     let copy = document.proposal().filter(|_| !ceremony.nested.is_empty());

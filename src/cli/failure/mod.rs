@@ -324,7 +324,7 @@ fn upgrade(error: &UpgradeError) -> Verdict {
         UpgradeError::Proposal { path, .. } => verdict(
             Exit::Input,
             Code::InputProposal,
-            Next::Again,
+            Next::List,
             format!(
                 "ask for `{}` again from whoever made it; nothing in it can be repaired by hand",
                 path.display()
