@@ -385,7 +385,8 @@ fn knows(command: &str, option: &str) -> bool {
             .any(|arg| arg.get_long() == Some(option.trim_start_matches('-')))
     };
     let below = |above: &clap::Command, name: &str| above.find_subcommand(name).cloned();
-    let found = command.split(' ').try_fold(root, |above, name| below(&above, name));
+    let mut words = command.split(' ').filter(|word| !word.starts_with('-'));
+    let found = words.try_fold(root, |above, name| below(&above, name));
     found.as_ref().is_some_and(known)
 }
 

@@ -476,6 +476,8 @@ fn fre_19_the_next_step_keeps_what_was_said_and_repeats_no_command_that_cannot_g
     let next = |ran: &Ran| ran.json["next"].as_str().unwrap_or_default().to_owned();
     let offline = run(&world, &["review", text, "--offline"]).exits(0);
     assert!(next(&offline).contains("--offline"), "{}", next(&offline));
+    let offline = run(&world, &["review", text, "--reject", "--offline"]).exits(0);
+    assert!(next(&offline).contains("--offline"), "{}", next(&offline));
     let agreed = run(&world, &["review", text, "--accept", "ALREADY_SIGNED=0x01"]).exits(0);
     assert!(
         next(&agreed).contains("--accept ALREADY_SIGNED=0x01"),
