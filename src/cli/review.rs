@@ -9,6 +9,7 @@ use app::OneApp;
 use super::consent;
 use super::text::{Page, escape};
 use crate::chain::OperationState;
+use crate::code::Code;
 use crate::compose::Manifest;
 use crate::safe::Decoded;
 use crate::safe::service::links;
@@ -34,6 +35,11 @@ pub(super) fn clean(unchecked: usize) -> String {
 /// The whole page.
 pub(super) fn page(page: &mut Page, review: &Review) {
     let first = OneApp::first(review);
+    // Of a wrong proposal nothing was read of any app, so nothing is shown of one.
+    let only_rejected = review
+        .warnings
+        .iter()
+        .find(|one| one.code == Code::ProposalOnlyRejected);
     let apps: Vec<OneApp<'_>> = std::iter::once(first)
         .chain(review.others.iter().map(OneApp::other))
         .collect();
@@ -41,13 +47,17 @@ pub(super) fn page(page: &mut Page, review: &Review) {
         if apps.len() > 1 {
             page.heading(&format!("APP {} OF {}, all by one transaction", index + 1, apps.len()));
         }
-        one.content(page);
+        if let Some(why) = only_rejected {
+            page.heading(&why.text);
+        } else {
+            one.content(page);
+        }
     }
     for one in &review.whole {
         whole(page, Some(&one.cvm).filter(|_| apps.len() > 1), &one.manifest);
     }
     transaction(page, review);
-    for one in &apps {
+    for one in apps.iter().filter(|_| only_rejected.is_none()) {
         one.contract(page, apps.len() > 1);
     }
     if let Some(timelock) = &review.timelock {
