@@ -83,8 +83,7 @@ pub(super) fn whole(page: &mut Page, cvm: Option<&String>, manifest: &Manifest) 
     for field in manifest.fields() {
         match manifest.get(field) {
             Some(serde_json::Value::String(value)) if value.contains('\n') => {
-                page.block(&format!("{}:", text::name(field)));
-                page.theirs(value);
+                page.theirs_below(&text::name(field), value);
             }
             Some(value) => {
                 page.theirs(&format!("{field}: {value}"));

@@ -13,6 +13,8 @@ const MAX_FOREIGN: usize = 200;
 const MARGIN: &str = "    ";
 /// Before what a line of a block goes on with; no line of a difference begins so.
 const BLOCK_MARGIN: &str = "  ↳ ";
+/// Before each line of a text below its name; no name begins so.
+const BELOW: &str = "  │ ";
 
 /// As [`escape`], at most as long as one line should be.
 pub(super) fn shorten(text: &str) -> String {
@@ -99,6 +101,15 @@ impl Page {
     pub(super) fn theirs(&mut self, lines: &str) -> &mut Self {
         for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
             self.push(format!("  {}", escape(line)), Kind::Theirs);
+        }
+        self
+    }
+
+    /// The same below a name, deeper than any name stands.
+    pub(super) fn theirs_below(&mut self, name: &str, lines: &str) -> &mut Self {
+        self.block(&format!("{name}:"));
+        for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
+            self.push(format!("{BELOW}{}", escape(line)), Kind::Theirs);
         }
         self
     }

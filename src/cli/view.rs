@@ -256,8 +256,7 @@ pub(super) fn uncovered(page: &mut Page, all: &[Uncovered]) {
             .as_ref()
             .map_or_else(String::new, |before| format!(", was {before}"));
         if one.after.contains('\n') {
-            page.block(&format!("{}{before}:", one.field));
-            page.theirs(&one.after);
+            page.theirs_below(&format!("{}{before}", one.field), &one.after);
         } else {
             page.facts(&[(one.field, Some(format!("{}{before}", one.after)))]);
         }

@@ -87,9 +87,11 @@ impl Baseline {
             .collect()
     }
 
-    /// Whether the fields that do not change need not be read: somebody approved them before.
-    pub(super) const fn is_approved(&self) -> bool {
-        matches!(self, Self::Proven | Self::Revoked { .. })
+    /// Whether the fields that `plan` does not change need not be read: somebody approved them before. The hash that was
+    /// approved says so only of a manifest that gives it.
+    pub(super) fn approves_the_rest(&self, plan: &Plan) -> bool {
+        let is_recomputed = plan.code.as_ref().is_some_and(|code| code.form.is_some());
+        is_recomputed && matches!(self, Self::Proven | Self::Revoked { .. })
     }
 
     /// What it means for whoever agrees to the change of `plan`.

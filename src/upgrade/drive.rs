@@ -13,7 +13,7 @@ use super::ceremony::Paper;
 use super::event::{Event, Identity};
 use super::journal::{Found, Journal, JournalError};
 use super::safe_half::keep_rejection;
-use super::uncovered::refuse_unseen;
+use super::uncovered::agreed_unseen;
 use super::verdict::Verdict;
 use super::{
     Accepted, CodeChange, Goal, Limits, Outcome, Plan, Proposal, State, Status, Step, UpgradeError, Warning, World,
@@ -105,13 +105,10 @@ impl Upgrade {
     /// Remembers a verdict, and in the journal every doubt that somebody agreed to for the first time.
     pub(super) fn keep_verdict(&mut self, verdict: &Verdict) -> Result<(), UpgradeError> {
         for finding in verdict.agreed() {
-            let acceptance = Acceptance {
+            self.agree(Acceptance {
                 code: finding.code,
                 value: finding.value.clone(),
-            };
-            if !self.state.accepted.contains(&acceptance) {
-                self.record(Event::Accepted(acceptance))?;
-            }
+            })?;
         }
         self.verdict = Some(verdict.clone());
         Ok(())
@@ -120,12 +117,20 @@ impl Upgrade {
     /// Remembers what somebody was asked for and named.
     pub(super) fn keep_named(&mut self, named: &[Decision]) -> Result<(), UpgradeError> {
         for one in named {
-            self.record(Event::Accepted(one.into()))?;
+            self.agree(one.into())?;
         }
         if let Some(verdict) = &mut self.verdict {
             verdict.agree(&Accepted::default().with(&self.state.accepted));
         }
         Ok(())
+    }
+
+    /// Remembers what somebody agreed to by name, once.
+    fn agree(&mut self, one: Acceptance) -> Result<(), UpgradeError> {
+        match self.state.accepted.contains(&one) {
+            true => Ok(()),
+            false => self.record(Event::Accepted(one)),
+        }
     }
 
     /// Remembers a remark, once. `true`: it is a new one.
@@ -165,7 +170,9 @@ impl Upgrade {
             ));
         }
         if matches!(goal, Goal::Committed | Goal::Live) && self.state.committed.is_none() {
-            refuse_unseen(&self.state, limits)?;
+            for agreed in agreed_unseen(&self.state, limits)? {
+                self.agree(agreed)?;
+            }
         }
         // Whoever commits from a proposal alone waited somewhere else: what is in force is found here as well.
         if goal == Goal::Committed && self.state.is_from_elsewhere() && self.state.signed.is_empty() {

@@ -12,6 +12,7 @@ use super::event::Scheduled;
 use super::state::State;
 use super::status::Status;
 use super::target::Target;
+use super::uncovered::Uncovered;
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
 use crate::safe::SafeVersion;
@@ -51,6 +52,11 @@ struct Evidence<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verified: Option<&'a Verification>,
     changes: &'a [FieldChange],
+    /// What changed and no hash covers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    uncovered: Vec<Uncovered>,
+    /// The hash was recomputed from what a proposal shows, which somebody else prepared.
+    from_elsewhere: bool,
     /// Other apps that the same transaction changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     others: Vec<OtherEvidence<'a>>,
@@ -282,6 +288,8 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
         previous_compose_hash: plan.current_hash(),
         verified: state.verified().map(|(_, how)| how),
         changes: code.map(|code| code.changes.as_slice()).unwrap_or_default(),
+        uncovered: code.map(super::CodeChange::uncovered).unwrap_or_default(),
+        from_elsewhere: state.is_from_elsewhere(),
         others: OtherEvidence::of(state),
         safe: SafeEvidence::of(state),
         timelock: TimelockEvidence::of(state),
@@ -334,6 +342,13 @@ fn text(evidence: &Evidence<'_>, status: &Status) -> String {
         let text = fenced("diff", &change.text_diff());
         format!("\n### {}\n\n{text}", markdown(&change.field))
     }));
+    if !evidence.uncovered.is_empty() {
+        lines.push("\n## What no hash covers".to_owned());
+        lines.extend(evidence.uncovered.iter().map(|one| {
+            let text = fenced("text", &one.to_string());
+            format!("\n### {}\n\n{text}", markdown(one.field))
+        }));
+    }
     lines.join("\n") + "\n"
 }
 
@@ -387,7 +402,10 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
             ("compose hash before", known(before, "unknown")),
             ("compose hash", known(after, "unknown")),
             (
-                "recomputed from local files",
+                match evidence.from_elsewhere {
+                    true => "recomputed from the proposal",
+                    false => "recomputed from local files",
+                },
                 evidence.verified.map_or_else(String::new, how),
             ),
             ("operation", known(status.facts.correlation_id.clone(), "unknown")),
@@ -401,7 +419,7 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
 
 fn how(verified: &Verification) -> String {
     match verified {
-        Verification::Verified { form } => format!("yes ({form:?})"),
+        Verification::Verified { .. } => "yes".to_owned(),
         Verification::Uncomputable => "no: accepted unverified".to_owned(),
         Verification::Mismatch { .. } => "no: different".to_owned(),
     }

@@ -149,7 +149,7 @@ impl Plan {
     /// Whether the whole manifest has to be read: nobody is known to have approved the fields that stay as they are.
     pub fn is_to_be_read_whole(&self) -> bool {
         let code = self.code.as_ref();
-        code.is_some_and(|code| !code.base.as_ref().is_some_and(Baseline::is_approved))
+        code.is_some_and(|code| !code.base.as_ref().is_some_and(|base| base.approves_the_rest(self)))
     }
 }
 

@@ -232,13 +232,21 @@ pub(super) fn route_blocker(route: &Route, calls: usize) -> Option<Warning> {
     })
 }
 
+/// Two changes that set the same thing.
+pub(super) fn policy_conflict(changes: &[PolicyChange]) -> Option<Warning> {
+    let (one, other) = changes.iter().enumerate().find_map(|(index, change)| {
+        let mut others = changes.iter().skip(index + 1);
+        let other = others.find(|other| change.conflicts_with(**other))?;
+        Some((change, other))
+    })?;
+    Some(Warning {
+        code: Code::PolicyConflict,
+        text: format!("these two set the same thing: {one}; {other}"),
+    })
+}
+
 /// What forbids a change of an app's policy.
 pub(super) fn policy_blockers(app: &AppState, changes: &[PolicyChange]) -> Vec<Warning> {
-    let conflict = changes.iter().enumerate().find_map(|(index, change)| {
-        let others = changes.iter().skip(index + 1);
-        let mut others = others.filter(|other| change.conflicts_with(**other));
-        others.next().map(|other| (*change, *other))
-    });
     let lists = |change: &PolicyChange| change.is_of_a_list();
     let tcb = |change: &PolicyChange| matches!(change, PolicyChange::RequireTcbUpToDate(_));
     let found = [
@@ -247,11 +255,7 @@ pub(super) fn policy_blockers(app: &AppState, changes: &[PolicyChange]) -> Vec<W
             Code::OwnerRenounced,
             || "the app has no owner: its policy can never change again".to_owned(),
         ),
-        conflict.and_then(|(one, other)| {
-            Warning::when(true, Code::PolicyConflict, || {
-                format!("these two set the same thing: {one}; {other}")
-            })
-        }),
+        policy_conflict(changes),
         Warning::when(
             !app.manages_hashes && changes.iter().any(lists),
             Code::AppInterface,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::accepted::Acceptance;
 use super::{CodeChange, Limits, State, UpgradeError};
 use crate::cloud::{Cvm, Gpus, PublicPatch};
 use crate::code::Code;
@@ -178,24 +179,27 @@ fn timeout_told(timeout: Option<u64>) -> String {
     )
 }
 
-/// Whoever commits an update that somebody else prepared agrees by name to what nobody can recompute.
+/// Whoever commits an update that somebody else prepared agrees by name to what nobody can recompute. Gives what was
+/// agreed to.
 ///
 /// # Errors
 /// Something of it was not agreed to.
-pub(super) fn refuse_unseen(state: &State, limits: &Limits) -> Result<(), UpgradeError> {
+pub(super) fn agreed_unseen(state: &State, limits: &Limits) -> Result<Vec<Acceptance>, UpgradeError> {
     let Some(code) = state.code().filter(|_| state.is_from_elsewhere()) else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     // An environment of others is sent by nobody else: only where the commit names what they prepared does it take effect.
     let is_ours = |one: &Uncovered| one.field == ENVIRONMENT && (state.sealed.is_some() || !code.confirm);
-    let agreed = |one: &Uncovered| limits.accepted.covers(Code::UncoveredChange, Some(one.field));
-    let open: Vec<Uncovered> = code
-        .uncovered()
-        .into_iter()
-        .filter(|one| !is_ours(one) && !agreed(one))
-        .collect();
+    let accepted = limits.accepted.with(&state.accepted);
+    let all = code.uncovered().into_iter().filter(|one| !is_ours(one));
+    let (agreed, open): (Vec<Uncovered>, Vec<Uncovered>) =
+        all.partition(|one| accepted.covers(Code::UncoveredChange, Some(one.field)));
     if open.is_empty() {
-        return Ok(());
+        let named = agreed.into_iter().map(|one| Acceptance {
+            code: Code::UncoveredChange,
+            value: Some(one.field.to_owned()),
+        });
+        return Ok(named.collect());
     }
     let told: Vec<String> = open.iter().map(ToString::to_string).collect();
     let options: Vec<String> = open

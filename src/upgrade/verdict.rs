@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::base::{Baseline, Past};
 use super::ceremony::{Ceremony, Paper, Stage};
 use super::consent::{decisions, effects_of};
+use super::findings;
+use super::in_use::InUse;
 use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning, kms};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
@@ -313,6 +315,9 @@ pub(super) fn judge(
         let named = decisions(&effects, &Accepted::default());
         findings.extend(named.into_iter().map(Finding::named));
     }
+    if ceremony.is_none() && proposal.plan.safe.is_some() {
+        not_checked.push("what the Safe's owners would sign: the proposal holds no Safe transaction yet".to_owned());
+    }
     if known.is_none() {
         not_checked.extend(OFFLINE.map(str::to_owned));
     }
@@ -337,7 +342,7 @@ const OFFLINE: [&str; 4] = [
 const PAST: &str = "whether the app allowed this hash before and took it away again";
 /// What stands for a hash that nobody can recompute.
 const NOT_RECOMPUTED: &str =
-    "whether the compose hash is that of the manifest shown: no known form of the manifest gives the hash that runs";
+    "whether the compose hash is that of the manifest shown: no known form of the manifest before gives its hash";
 
 /// Whether a paper only takes something away. A wrong proposal has to be rejectable, and what was scheduled by it
 /// cancellable, so only the Safe matters for that.
@@ -377,7 +382,9 @@ fn unverifiable(value: String) -> Finding {
     Finding::decision(
         Code::HashUnverifiable,
         Some(value),
-        "the compose hash cannot be recomputed, so nobody knows that it is that of the manifest shown".to_owned(),
+        "the compose hash cannot be recomputed, so nobody knows that it is that of the manifest shown, nor that what stands \
+         before the change is what was approved; read the whole manifest"
+            .to_owned(),
     )
 }
 
@@ -404,6 +411,8 @@ fn of_app(one: &Proposal, known: Option<&AppKnown>) -> (Vec<Finding>, Vec<String
         }
     }
     findings.extend(kms::unknown(plan));
+    findings.extend(of_changes(one, known));
+    not_checked.extend(unexplained(one));
     if let Some(known) = known {
         findings.extend(kms::of_boot(plan, &known.state));
         let pins = super::approve::check_pins(plan, &known.state);
@@ -418,6 +427,48 @@ fn of_app(one: &Proposal, known: Option<&AppKnown>) -> (Vec<Finding>, Vec<String
         }
     }
     (findings, not_checked)
+}
+
+/// Changes of an app's policy that contradict each other, or that the CVM would not boot again after.
+fn of_changes(one: &Proposal, known: Option<&AppKnown>) -> Vec<Finding> {
+    let changes = one.changes().changes;
+    let mut findings: Vec<Finding> = Vec::new();
+    if let Some(conflict) = findings::policy_conflict(&changes) {
+        findings.extend(Finding::of(&UpgradeError::decide(conflict.code, conflict.text)));
+    }
+    let device = one.plan.code.as_ref().and_then(|code| code.device);
+    let in_use = InUse {
+        cvm: Some(one.name()),
+        hash: None,
+        device,
+    };
+    let state = known.map_or(&one.plan.app_state, |known| &known.state);
+    let broken = in_use.remarks(state, (&changes, state.device_allowed));
+    findings.extend(
+        broken
+            .into_iter()
+            .map(|remark| Finding::decision(remark.code, device.map(|device| device.to_string()), remark.text)),
+    );
+    findings
+}
+
+/// What nobody can check since the proposal does not show it, or does not say whom to ask.
+fn unexplained(one: &Proposal) -> Vec<String> {
+    let shown = one.code().map(|(_, _, (hash, _))| B256::from(*hash.as_bytes()));
+    let bare = added(one).filter(|hash| Some(*hash) != shown);
+    let mut open: Vec<String> = bare
+        .map(|hash| format!("what runs by {hash}, which is allowed as well: the proposal shows no manifest of it"))
+        .collect();
+    let Some(code) = &one.plan.code else {
+        return open;
+    };
+    if one.plan.kms.is_none() {
+        open.push("whether a KMS lets the CVM boot: the proposal names none".to_owned());
+    }
+    if code.device.is_none() && !code.target.is_new() {
+        open.push("whether the app lets the CVM's device in: the proposal names none".to_owned());
+    }
+    open
 }
 
 /// Hashes that a proposal allows for its own app.
@@ -549,4 +600,39 @@ fn of_nonce(look: &Look, ballot: &Ballot) -> Option<Finding> {
         );
         Finding::decision(Code::SafeNonceFar, Some(nonce.to_string()), text)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::chain::PolicyChange::{AddDevice, AllowAnyDevice, RemoveComposeHash, RemoveDevice};
+    use crate::upgrade::State;
+
+    /// Codes that forbid an upgrade with these changes of the app's policy besides.
+    fn forbidding(changes: &[PolicyChange]) -> Vec<String> {
+        let state = State::fold(sample::story()).unwrap();
+        let mut proposal = Proposal::of(&state).unwrap();
+        proposal.plan.policy = changes.to_vec();
+        let (trust, accepted) = (Trust::default(), Accepted::default());
+        let verdict = judge(Paper::Approval, (&proposal, None), None, (&trust, &accepted));
+        let forbids = verdict.findings.iter().filter(|finding| finding.forbids());
+        forbids.map(|finding| finding.code.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn changes_that_undo_each_other_or_the_boot_of_the_cvm_forbid_it() {
+        let plan = sample::plan();
+        let device = plan.code.as_ref().and_then(|code| code.device).unwrap();
+        let new = B256::from(*sample::hash().as_bytes());
+        assert_eq!(forbidding(&[]), Vec::<String>::new());
+        assert_eq!(forbidding(&[AddDevice(B256::repeat_byte(9))]), Vec::<String>::new());
+        assert_eq!(forbidding(&[RemoveComposeHash(new)]), ["POLICY_CONFLICT"]);
+        assert_eq!(
+            forbidding(&[AllowAnyDevice(true), AllowAnyDevice(false)]),
+            ["POLICY_CONFLICT"]
+        );
+        assert_eq!(forbidding(&[RemoveDevice(device)]), ["DEVICE_IN_USE"]);
+        assert_eq!(forbidding(&[RemoveDevice(B256::repeat_byte(9))]), Vec::<String>::new());
+    }
 }

@@ -316,6 +316,23 @@ fn shows_every_app(ground: &Ground, lead: &Flow<'_>) {
         "{}",
         clean.said
     );
+    // Of whom no file of the reader's own says anything is named, the carrier too.
+    let open = |own: &[&str]| {
+        let ran = review(lead, &file, own).exits(0);
+        ran.json["data"]["verdict"]["not_checked"].to_string()
+    };
+    let (carrier, one) = (
+        lead.world.cloud.names(),
+        format!("{}={}", second.cvm, others(&second.cvm)),
+    );
+    let alone = open(&["-c", mine]);
+    assert!(alone.contains(&format!("of {}, of which", second.cvm)), "{alone}");
+    assert!(alone.contains(&format!("of {}, of which", third.cvm)), "{alone}");
+    let without = open(&["--also", &one]);
+    assert!(
+        without.contains(&format!("any field of the manifest of {CVM}, of which")),
+        "{without}"
+    );
     let swapped = format!("{}={}", second.cvm, others(&third.cvm));
     let stopped = review(lead, &file, &["--also", &swapped])
         .exits(5)

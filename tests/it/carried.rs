@@ -147,6 +147,11 @@ fn sec_c1_what_no_hash_covers_stands_on_the_page_and_whoever_commits_from_the_fi
     there.change(smuggle);
     for words in [&["review"] as &[&str], &["review", "--offline"]] {
         let page = there.page(words);
+        // No line of a text stands where names stand.
+        assert!(
+            page.contains("│ echo done") && !page.contains("\n  echo done"),
+            "{page}"
+        );
         let (_, rest) = page.split_once("no hash covers it").unwrap_or_else(|| panic!("{page}"));
         for line in [
             EVIL.lines().next().unwrap(),
@@ -222,6 +227,26 @@ fn sec_c1_who_agreed_by_name_or_prepared_it_commits() {
         .json(&["commit", "--yes", "--accept", "UNCOVERED_CHANGE=vcpu"])
         .exits(0);
     there.flow.committed_once();
+    // It stays with the evidence: what no hash covers, and who agreed to it by name.
+    let folder = there.home.join(".countersign");
+    let kept = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let dir = kept
+        .into_iter()
+        .find(|path| path.join("evidence.json").exists())
+        .unwrap();
+    let evidence: Value = serde_json::from_slice(&std::fs::read(dir.join("evidence.json")).unwrap()).unwrap();
+    assert_eq!(evidence["uncovered"][0]["field"], "vcpu", "{evidence}");
+    assert_eq!(evidence["uncovered"][0]["after"], "4", "{evidence}");
+    assert_eq!(
+        evidence["accepted"],
+        json!([{"code": "UNCOVERED_CHANGE", "value": "vcpu"}])
+    );
+    let page = std::fs::read_to_string(dir.join("evidence.md")).unwrap();
+    assert!(
+        page.contains("recomputed from the proposal") && page.contains("What no hash covers"),
+        "{page}"
+    );
+    assert!(page.contains("UNCOVERED_CHANGE=vcpu"), "{page}");
 }
 
 #[test]

@@ -61,6 +61,11 @@ fn edited(flow: &Flow<'_>, name: &str, edit: impl FnOnce(&mut Value)) -> PathBuf
     flow.world.file(name, &proposal.to_string())
 }
 
+/// What a person saw.
+fn shown(output: std::process::Output) -> String {
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
 /// Codes of the verdict's findings that forbid signing.
 fn forbidding(ran: &Ran) -> Vec<String> {
     let findings = ran.json["data"]["verdict"]["findings"].as_array().unwrap();
@@ -197,6 +202,85 @@ fn sec_c4_what_cannot_be_recomputed_is_signed_by_nobody_who_did_not_agree_to_tha
         &["sign", "--accept", &format!("HASH_UNVERIFIABLE={hash}")],
     )
     .exits(0);
+}
+
+#[test]
+fn a_manifest_that_does_not_give_the_allowed_hash_is_read_whole_whatever_stands_on_both_sides() {
+    let world = of_a_safe();
+    let flow = Flow::new(&world);
+    // The hash is one that the app allows; what is shown under it is not what was approved.
+    world.cloud.change_cvm(CVM, |cvm| {
+        cvm.manifest.insert("pre_launch_script".to_owned(), json!(SCRIPT));
+    });
+    let words = ["plan", "--cvm", CVM, "-c", flow.compose.to_str().unwrap()];
+    let page = shown(flow.command(&words).output().unwrap());
+    assert!(page.contains(SCRIPT), "{page}");
+    flow.with("prepare", &["--accept-unverified-hash"]).exits(0);
+    let file = edited(&flow, "both-sides.json", |_| {});
+    for more in [&[][..], &["--offline"]] {
+        let words = [&["review", file.to_str().unwrap()], more].concat();
+        let page = shown(flow.command(&words).output().unwrap());
+        assert!(page.contains(SCRIPT) && page.contains("the whole manifest"), "{page}");
+        let ran = on(&flow, &file, &[&["review"], more].concat()).exits(6);
+        let ran = ran.says("HASH_UNVERIFIABLE");
+        assert!(
+            ran.json["message"]
+                .as_str()
+                .unwrap()
+                .contains("read the whole manifest"),
+            "{}",
+            ran.said
+        );
+    }
+}
+
+#[test]
+fn files_that_are_compared_with_nothing_and_hashes_without_a_manifest_are_named() {
+    let world = of_a_safe();
+    let mut flow = Flow::new(&world);
+    flow.dir = world.folder().join("hashes");
+    let (dir, hash) = (
+        flow.dir.to_str().unwrap().to_owned(),
+        B256::repeat_byte(0xd1).to_string(),
+    );
+    let words = ["app", "hashes", "add", &hash, "--cvm", CVM, "--dir", &dir, "--json"];
+    Ran::of(&mut flow.command(&words)).exits(0);
+    let file = edited(&flow, "hashes.json", |_| {});
+    let open = |more: &[&str]| {
+        let ran = on(&flow, &file, &[&["review"], more].concat()).exits(0);
+        ran.json["data"]["verdict"]["not_checked"].to_string()
+    };
+    assert!(open(&[]).contains(&hash), "{}", open(&[]));
+    assert!(!open(&[]).contains("your files"));
+    let compose = flow.compose.to_str().unwrap();
+    for own in [&["-c", compose][..], &["--public-logs", "false"]] {
+        assert!(open(own).contains("your files with anything"), "{}", open(own));
+    }
+}
+
+#[test]
+fn what_a_proposal_leaves_out_is_said_not_to_be_checked() {
+    let world = of_a_safe();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let absent: [(&str, &str); 2] = [("/plan/kms", "KMS"), ("/plan/code/device", "device")];
+    for (place, word) in absent {
+        let file = edited(&flow, "absent.json", |proposal| {
+            *proposal.pointer_mut(place).unwrap() = Value::Null
+        });
+        let ran = on(&flow, &file, &["review", "--offline"]).exits(0);
+        let open = ran.json["data"]["verdict"]["not_checked"].to_string();
+        assert!(
+            open.contains("the proposal names none") && open.contains(word),
+            "{open}"
+        );
+    }
+    let file = edited(&flow, "without-safe.json", |proposal| {
+        proposal.as_object_mut().unwrap().remove("safe");
+    });
+    let ran = on(&flow, &file, &["review"]).exits(0);
+    let open = ran.json["data"]["verdict"]["not_checked"].to_string();
+    assert!(open.contains("holds no Safe transaction"), "{open}");
 }
 
 #[test]

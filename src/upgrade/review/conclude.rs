@@ -1,6 +1,6 @@
 //! What the verdict adds to a review: what stands against agreeing, what was not checked, what has to be read whole. Pure.
 
-use super::{Problem, Review, Whole};
+use super::{Problem, Question, Review, Whole};
 use crate::upgrade::examine::Subject;
 use crate::upgrade::verdict::{Finding, Known};
 use crate::upgrade::{Limits, State};
@@ -11,13 +11,13 @@ impl Review {
         &mut self,
         subject: &Subject<'_>,
         known: Option<&Known>,
-        (limits, state): (&Limits, &State),
+        (limits, state, question): (&Limits, &State, &Question),
     ) {
         let mut verdict = subject.judge(known, (limits, &state.accepted));
         let own = self.problems.iter().filter(|problem| problem.is_stop());
         let own: Vec<Finding> = own.filter_map(Problem::finding).collect();
         let force = known.is_some_and(|known| known.in_force);
-        verdict.add_own(own, self.not_compared());
+        verdict.add_own(own, self.not_compared(subject, question));
         let before = std::mem::take(&mut self.problems);
         let forbidding = verdict.findings.iter().filter(|finding| finding.forbids());
         self.problems = forbidding.map(Problem::from_finding).collect();
@@ -30,12 +30,10 @@ impl Review {
             }
         }
         self.unchecked.extend(verdict.not_checked.iter().cloned());
-        let approved = |index: usize| {
-            let known = known.and_then(|known| known.apps.get(index));
-            known.is_some_and(|known| known.base.is_approved())
-        };
         for (index, one) in subject.proposal.apps().enumerate() {
-            if !subject.only_takes_away() && !approved(index) && !force {
+            let known = known.and_then(|known| known.apps.get(index));
+            let is_approved = known.is_some_and(|known| known.base.approves_the_rest(&one.plan));
+            if !subject.only_takes_away() && !is_approved && !force {
                 self.whole.extend(one.manifest_after.clone().map(|manifest| Whole {
                     cvm: one.name(),
                     manifest,
@@ -45,16 +43,37 @@ impl Review {
         self.verdict = verdict;
     }
 
-    /// Hashed fields that the reader's own files say nothing of.
-    fn not_compared(&self) -> Vec<String> {
-        let local = self.compose_hash.as_ref().and_then(|check| check.local.as_ref());
-        let fields = local.map(|local| local.not_compared.as_slice()).unwrap_or_default();
-        match fields {
-            [] => Vec::new(),
-            fields => vec![format!(
-                "these fields of the manifest, of which your files say nothing: {}",
-                fields.join(", ")
-            )],
+    /// What the reader's own files say nothing of, app by app, once there are any.
+    fn not_compared(&self, subject: &Subject<'_>, question: &Question) -> Vec<String> {
+        let no_files = question.local.is_none() && question.others.is_empty();
+        if no_files || subject.only_takes_away() {
+            return Vec::new();
         }
+        let several = !self.others.is_empty();
+        let checks = std::iter::once(&self.compose_hash).chain(self.others.iter().map(|other| &other.compose_hash));
+        let each = subject.proposal.apps().zip(checks).enumerate();
+        each.filter_map(|(index, (one, check))| {
+            let name = one.name();
+            let own = match index {
+                0 => question.local.is_some(),
+                _ => question.others.contains_key(&name),
+            };
+            let of = if several { format!(" of {name}") } else { String::new() };
+            match (check, own) {
+                (None, false) => None,
+                (None, true) => Some(format!(
+                    "your files{of} with anything: the proposal shows no manifest, only what it changes of the app's policy"
+                )),
+                (Some(_), false) => Some(format!("any field of the manifest{of}, of which your files say nothing")),
+                (Some(check), true) => match check.local.as_ref().map(|local| local.not_compared.as_slice()) {
+                    None | Some([]) => None,
+                    Some(fields) => Some(format!(
+                        "these fields of the manifest{of}, of which your files say nothing: {}",
+                        fields.join(", ")
+                    )),
+                },
+            }
+        })
+        .collect()
     }
 }

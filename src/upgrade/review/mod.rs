@@ -558,7 +558,7 @@ pub async fn review(
         true => None,
         false => Some(live::compare(world, limits, &mut review, (&subject, question)).await?),
     };
-    review.conclude(&subject, known.as_ref(), (limits, state));
+    review.conclude(&subject, known.as_ref(), (limits, state, question));
     review.rank();
     Ok(review)
 }
