@@ -308,10 +308,13 @@ pub(super) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), UpgradeError
         PolicyChange::AllowAnyDevice(on) => *on,
         _ => false,
     });
-    if now.device_allowed == Some(false) && !now.any_device && !adds_it {
+    if let Some(device) = device.filter(|_| now.device_allowed == Some(false) && !now.any_device && !adds_it) {
         return Err(UpgradeError::decide(
             Code::DeviceNotAllowed,
-            "the app does not allow the device that runs the CVM",
+            format!(
+                "the app does not allow the CVM's device; its owner has to call addDevice({device}) first, or in the same \
+                 approval by --add-device {device}"
+            ),
         ));
     }
     Ok(())

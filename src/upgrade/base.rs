@@ -3,7 +3,7 @@
 
 use alloy::primitives::B256;
 
-use super::plan::NO_HASH;
+use super::plan::CodeChange;
 use super::verdict::Finding;
 use super::{Plan, Stop, UpgradeError};
 use crate::chain::{AppState, Chain, HashPast, Search};
@@ -11,6 +11,17 @@ use crate::code::Code;
 
 /// Requests to each endpoint by which it is looked whether the hash to allow was taken away before.
 const REQUESTS: u32 = 20;
+
+/// What stands in the place of a hash that the cloud does not name.
+const NO_HASH: &str = "none";
+
+impl CodeChange {
+    /// The hash that runs before the change, in words.
+    pub(super) fn told_current_hash(&self) -> String {
+        self.current_hash
+            .map_or_else(|| NO_HASH.to_owned(), |hash| hash.to_string())
+    }
+}
 
 /// What is known of the manifest before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +63,12 @@ pub(super) enum Past {
 impl Baseline {
     /// What the chain says of the manifest before the change. The state answers where the hash is allowed; only where it
     /// is not are receipts and logs asked for.
-    pub(super) async fn of(chain: &Chain, app: &AppState, plan: &Plan, hints: &[B256]) -> Result<Self, UpgradeError> {
+    pub(super) async fn of(
+        chain: &Chain,
+        app: &AppState,
+        plan: &Plan,
+        hints: impl FnOnce(B256) -> Vec<B256>,
+    ) -> Result<Self, UpgradeError> {
         let Some(code) = plan.code.as_ref().filter(|code| !code.target.is_new()) else {
             return Ok(Self::Nothing);
         };
@@ -68,7 +84,8 @@ impl Baseline {
                 false => Self::NotChecked { missing },
             });
         }
-        let past = chain.hash_past(app, B256::from(*before.as_bytes()), hints).await?;
+        let before = B256::from(*before.as_bytes());
+        let past = chain.hash_past(app, before, &hints(before)).await?;
         Ok(match past {
             HashPast::Named { transaction, .. } => Self::Revoked { transaction },
             HashPast::Never => Self::Never,
@@ -78,7 +95,7 @@ impl Baseline {
 
     /// What of it could not be checked, one line each.
     pub(super) fn not_checked(&self, plan: &Plan) -> Vec<String> {
-        let before = plan.code.as_ref().map(super::plan::CodeChange::told_current_hash);
+        let before = plan.code.as_ref().map(CodeChange::told_current_hash);
         let (Self::NotChecked { missing }, Some(before)) = (self, before) else {
             return Vec::new();
         };

@@ -7,6 +7,7 @@ use super::approve::{app_now, sole_hash};
 use super::base::{Baseline, Past};
 use super::ceremony::{Ceremony, Paper};
 use super::drive::Run;
+use super::own_history::OwnHistory;
 use super::verdict::{self, AppKnown, Known, Verdict, added, judge, takes_away};
 use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, World};
 use crate::chain::Chain;
@@ -90,14 +91,28 @@ async fn past(
     chain: &Chain,
     (one, state, from_elsewhere): (&Proposal, &crate::chain::AppState, bool),
 ) -> Result<(Baseline, Past), UpgradeError> {
-    let hints: Vec<B256> = world.base_tx.into_iter().collect();
-    let base = Baseline::of(chain, state, &one.plan, &hints).await?;
-    let past = match added(one).next() {
-        None => Past::Clean,
-        Some(hash) if from_elsewhere => Past::search(chain, state, hash).await?,
-        Some(_) => Past::NotKnown,
+    let base = Baseline::of(chain, state, &one.plan, |before| hints(world, &one.plan, before)).await?;
+    let Some(hash) = added(one).next() else {
+        return Ok((base, Past::Clean));
+    };
+    // What is known here costs no request.
+    let past = match OwnHistory::of(world, &one.plan).past(hash) {
+        Past::NotKnown if from_elsewhere => Past::search(chain, state, hash).await?,
+        known => known,
     };
     Ok((base, past))
+}
+
+/// Transactions whose receipts may tell that the app allowed the hash before: as somebody named one, as the proposal does, and
+/// as upgrades of this machine proved them.
+fn hints(world: &World<'_>, plan: &Plan, before: B256) -> Vec<B256> {
+    let named = world
+        .base_tx
+        .into_iter()
+        .chain(plan.code.as_ref().and_then(|code| code.base_tx));
+    let mut all: Vec<B256> = named.collect();
+    all.extend(OwnHistory::of(world, plan).hints(before));
+    all
 }
 
 async fn examine_safe(chain: &Chain, subject: &Subject<'_>, known: &mut Known) -> Result<(), UpgradeError> {
@@ -123,33 +138,43 @@ async fn examine_safe(chain: &Chain, subject: &Subject<'_>, known: &mut Known) -
 impl Plan {
     /// Asks what is known of the manifest before; where the app never allowed it, nothing goes on.
     pub(super) async fn read_baseline(&mut self, world: &World<'_>, chain: &Chain) -> Result<(), UpgradeError> {
-        let hints: Vec<B256> = world.base_tx.into_iter().collect();
-        let base = Baseline::of(chain, &self.app_state, self, &hints).await?;
+        let base = Baseline::of(chain, &self.app_state, self, |before| hints(world, self, before)).await?;
+        let hash = self.code.as_ref().and_then(|code| code.expected_hash);
+        let past = match hash.filter(|_| self.app_state.hash_allowed != Some(true)) {
+            Some(hash) => OwnHistory::of(world, self).past(B256::from(*hash.as_bytes())),
+            None => Past::NotKnown,
+        };
         self.warnings
             .extend(base.finding(self).map(|finding| finding.warning()));
         if let Some(code) = &mut self.code {
-            code.base = Some(base.clone());
+            if let Baseline::Revoked { transaction } = &base {
+                code.base_tx = Some(*transaction);
+            }
+            code.base = Some((base.clone(), past));
         }
         match base {
-            Baseline::Never => verdict::of_plan(self, &base, (&Trust::default(), &Accepted::default())).check(),
+            Baseline::Never => self
+                .judge((&base, past), (&Trust::default(), &Accepted::default()))
+                .check(),
             _ => Ok(()),
         }
     }
 
     /// The verdict over the plan, before there is a proposal of it: what a signer will meet, as far as it is known.
     pub fn verdict(&self, limits: &Limits) -> Verdict {
-        let base = self.code.as_ref().and_then(|code| code.base.clone());
-        verdict::of_plan(
-            self,
-            &base.unwrap_or(Baseline::Nothing),
-            (&limits.trust, &limits.accepted),
-        )
+        let known = self.code.as_ref().and_then(|code| code.base.clone());
+        let (base, past) = known.unwrap_or((Baseline::Nothing, Past::NotKnown));
+        self.judge((&base, past), (&limits.trust, &limits.accepted))
+    }
+
+    fn judge(&self, known: (&Baseline, Past), (trust, accepted): (&Trust, &Accepted)) -> Verdict {
+        verdict::of_plan(self, known, (trust, accepted))
     }
 
     /// Whether the whole manifest has to be read: nobody is known to have approved the fields that stay as they are.
     pub fn is_to_be_read_whole(&self) -> bool {
         let code = self.code.as_ref();
-        code.is_some_and(|code| !code.base.as_ref().is_some_and(|base| base.approves_the_rest(self)))
+        code.is_some_and(|code| !code.base.as_ref().is_some_and(|(base, _)| base.approves_the_rest(self)))
     }
 }
 

@@ -43,6 +43,7 @@ mod nonce;
 mod one_digest;
 mod open;
 mod operation;
+mod own_history;
 mod pending;
 mod plan;
 mod policy;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::authority::{Actor, Authority, TimelockPlan};
-use super::base::Baseline;
+use super::base::{Baseline, Past};
 use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
@@ -20,9 +20,6 @@ use crate::cloud::{Cvm, PendingUpdate, PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
 use crate::safe::SafeInfo;
-
-/// What stands in the place of a hash that the cloud does not name.
-pub(super) const NO_HASH: &str = "none";
 
 /// How the calls get the owner's authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,12 +119,15 @@ pub struct CodeChange {
     /// The environment that goes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
-    /// What is known of the manifest before; only where the plan was just made.
+    /// What is known of the manifest before and of the hash after; only where the plan was just made.
     #[serde(skip)]
-    pub(super) base: Option<Baseline>,
+    pub(super) base: Option<(Baseline, Past)>,
     /// Something else than Phala Cloud's word speaks for the KMS: somebody named it, or an earlier upgrade here trusted it.
     #[serde(skip)]
     pub(super) kms_named: bool,
+    /// Transaction whose receipt names the hash before, where the app does not allow it any more: a hint for signers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) base_tx: Option<B256>,
     /// Its sealed bytes, until they are kept.
     #[serde(skip)]
     pub(super) sealed: Option<Sealing>,
@@ -166,12 +166,6 @@ impl CodeChange {
             .device
             .map_or_else(String::new, |device| format!(", device {device}"));
         Some(format!("another CVM: {word} on {seat}{device}"))
-    }
-
-    /// The hash that runs before the change, in words.
-    pub(super) fn told_current_hash(&self) -> String {
-        self.current_hash
-            .map_or_else(|| NO_HASH.to_owned(), |hash| hash.to_string())
     }
 
     /// What recomputing `claimed` from the manifest and the change gives.
@@ -527,6 +521,7 @@ impl Draft<'_> {
             environment,
             base: None,
             kms_named: kms::is_named(self.intent, cvm.kms.kms_contract),
+            base_tx: None,
             sealed,
             form: self.form,
             expected_hash: self.expected,

@@ -57,6 +57,7 @@ pub(super) fn plan() -> Plan {
         environment: None,
         base: None,
         kms_named: false,
+        base_tx: None,
         sealed: None,
         form: Some(Form::Sorted),
         expected_hash: Some(expected),

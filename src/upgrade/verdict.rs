@@ -357,7 +357,7 @@ fn dedup(list: &mut Vec<String>) {
 }
 
 /// What a plan means before there is a proposal of it.
-pub(super) fn of_plan(plan: &Plan, base: &Baseline, (trust, accepted): (&Trust, &Accepted)) -> Verdict {
+pub(super) fn of_plan(plan: &Plan, (base, past): (&Baseline, Past), (trust, accepted): (&Trust, &Accepted)) -> Verdict {
     let mut findings: Vec<Finding> = base.finding(plan).into_iter().collect();
     findings.extend(kms::first_trust(plan));
     let mut not_checked = Vec::new();
@@ -367,7 +367,11 @@ pub(super) fn of_plan(plan: &Plan, base: &Baseline, (trust, accepted): (&Trust, 
             not_checked.push(NOT_RECOMPUTED.to_owned());
         }
         not_checked.extend(base.not_checked(plan));
-        not_checked.push(PAST.to_owned());
+        let hash = code.expected_hash.map(|hash| B256::from(*hash.as_bytes()));
+        findings.extend(hash.and_then(|hash| past.finding(hash)));
+        if past == Past::NotKnown {
+            not_checked.push(PAST.to_owned());
+        }
     }
     let pins = super::approve::check_pins(plan, &plan.app_state);
     findings.extend(pins.err().as_ref().and_then(Finding::of));

@@ -340,6 +340,29 @@ fn bug_b3_what_was_cancelled_is_scheduled_anew_by_the_same_id_on_every_machine()
 }
 
 #[test]
+fn bug_b3_the_lists_of_an_app_tell_what_waits_at_its_timelock() {
+    let ground = Ground::new();
+    ground.schedule_elsewhere(B256::repeat_byte(7), B256::ZERO);
+    for list in ["hashes", "devices"] {
+        let app = ground.world.app.to_string();
+        let words = ["app", list, "list", &app, "--chain-id", "31337"];
+        let told = Ran::of(ground.world.countersign(BINARY).args(words).arg("--json")).exits(0);
+        let [one] = told.json["data"]["timelock"]["operations"]
+            .as_array()
+            .unwrap()
+            .as_slice()
+        else {
+            panic!("{}", told.said)
+        };
+        assert_eq!(one["decoded"][0]["function"], "addComposeHash(bytes32)", "{one}");
+        let page = ground.world.countersign(BINARY).args(words).output().unwrap();
+        let page = String::from_utf8(page.stdout).unwrap();
+        assert!(page.contains(one["id"].as_str().unwrap()), "{page}");
+        assert!(page.contains(&hex::encode(HASH)), "{page}");
+    }
+}
+
+#[test]
 fn bug_b3_owners_of_a_safe_sign_nothing_for_what_waits_already() {
     let ground = Ground::with_safe();
     ground.add("m1").exits(0);

@@ -310,6 +310,15 @@ fn missing_endpoints() -> Verdict {
     )
 }
 
+fn no_endpoint() -> Verdict {
+    verdict(
+        Exit::Usage,
+        Code::UsageNoRpc,
+        Next::with("--rpc-url https://…"),
+        "give --rpc-url, or set ETH_RPC_URL",
+    )
+}
+
 fn apps_by_id() -> Verdict {
     verdict(
         Exit::State,
