@@ -5,12 +5,14 @@
 # thorough: the tests, with every case of the matrices of which test makes a fixed sample.
 # test, rehearsal, bench: setup, then what they are called; `make bench BENCH=--quick` is shorter. Needs cargo, node 20
 # and npm.
+# timelock-code: makes the table of timelocks that are known by their code anew; thorough compares it.
 
-.PHONY: setup test thorough keys rehearsal bench
+.PHONY: setup test thorough keys rehearsal bench timelock-code
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
 CONTRACTS := tests/contracts/out/.compiled
+COMPILERS := tests/node/timelocks/node_modules/.installed
 
 setup: $(CONTRACTS)
 
@@ -22,11 +24,19 @@ $(CONTRACTS): $(PACKAGES) tests/node/compile.mjs $(wildcard tests/contracts/*.so
 	node tests/node/compile.mjs
 	touch $@
 
+$(COMPILERS): tests/node/timelocks/package.json tests/node/timelocks/package-lock.json tests/node/timelocks/.npmrc
+	cd tests/node/timelocks && npm ci --no-audit --no-fund --ignore-scripts
+	touch $@
+
+timelock-code: $(COMPILERS)
+	node tests/node/timelock_code.mjs > target/known_code.csv
+	mv target/known_code.csv src/chain/timelock/known_code.csv
+
+thorough: setup $(COMPILERS)
+	COUNTERSIGN_THOROUGH=1 cargo test --locked --features failpoints
+
 test: setup
 	cargo test --locked --features failpoints
-
-thorough: setup
-	COUNTERSIGN_THOROUGH=1 cargo test --locked --features failpoints
 
 keys: setup
 	cargo test --locked --all-features --lib -- signer::

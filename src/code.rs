@@ -328,6 +328,12 @@ codes! {
     NotAProposer = "NOT_A_PROPOSER", State, "The address may not propose to the timelock.";
     WhichProposer = "WHICH_PROPOSER", State, "Several may propose to the timelock.";
     TimelockAdmin = "TIMELOCK_ADMIN", Note, "Somebody can change the timelock's roles without its delay.";
+    TimelockCodeUnknown = "TIMELOCK_CODE_UNKNOWN", Decision, "The timelock's code is no OpenZeppelin release that this build knows.";
+    TimelockDiffers = "TIMELOCK_DIFFERS", Note, "The timelock is not as it was when this was prepared.";
+    PolicyBesides = "POLICY_BESIDES", Note, "The transaction that was proved changed more of the app's policy.";
+    ProofNotChecked = "PROOF_NOT_CHECKED", Note, "Whether what was proved still stands was not checked.";
+    ProofGone = "PROOF_GONE", Note, "The block that held the proof was replaced.";
+    SchedulingNotFound = "SCHEDULING_NOT_FOUND", Note, "What is recorded as the scheduling of the operation is not that.";
     TimelockCallFailed = "TIMELOCK_CALL_FAILED", Failed, "The call to the timelock failed.";
     TimelockChanged = "TIMELOCK_CHANGED", Stop, "The timelock's code is not what was read.";
     TimelockDelay = "TIMELOCK_DELAY", State, "The timelock takes no delay this short.";
@@ -568,6 +574,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::SafeNonceTakenHere,
     Code::SafeOwnerUnknown,
     Code::SafeUnknownCode,
+    Code::TimelockCodeUnknown,
     Code::UpgradesDisabled,
     Code::CvmDeleted,
     Code::UncoveredChange,

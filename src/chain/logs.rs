@@ -139,6 +139,46 @@ impl Chain {
         logs.reverse();
         Ok((logs, differ))
     }
+    /// Every log of `query` that any endpoint gives within so many requests, oldest first, and why that may not be all. For
+    /// what is confirmed by the state afterwards: an endpoint that holds some back hides nothing that another one gives.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub(crate) async fn all_logs(
+        &self,
+        query: &LogQuery,
+        requests: u32,
+    ) -> Result<(Vec<PlacedLog>, Option<String>), ChainError> {
+        let found = match self.gather(|node| placed_within(node, query, requests)).await {
+            Ok(found) => found,
+            Err(error @ ChainError::Unavailable { .. }) => return Ok((Vec::new(), Some(whole(&error)))),
+            Err(error) => return Err(error),
+        };
+        let same = found
+            .windows(2)
+            .all(|pair| matches!(pair, [(_, (one, _)), (_, (other, _))] if one == other));
+        let stopped = found.iter().filter_map(|(_, (_, stopped))| *stopped).min();
+        let incomplete = match (same, stopped) {
+            (false, _) => Some("the endpoints tell different histories".to_owned()),
+            (true, Some(block)) => Some(TooLong(block).to_string()),
+            (true, None) => None,
+        };
+        let mut logs: Vec<PlacedLog> = Vec::new();
+        for (_, (theirs, _)) in found {
+            match logs.is_empty() {
+                true => logs = theirs,
+                false if same => {}
+                false => logs.extend(
+                    theirs
+                        .into_iter()
+                        .filter(|placed| !logs.contains(placed))
+                        .collect::<Vec<_>>(),
+                ),
+            }
+        }
+        logs.sort_by_key(|placed| (placed.block.number, placed.index));
+        Ok((logs, incomplete))
+    }
     /// The receipt of a transaction that is in a block; `None` when an endpoint does not have it there. Two round trips.
     ///
     /// # Errors
@@ -217,6 +257,21 @@ pub(super) async fn placed(
     enough: impl Fn(&Log) -> bool + Sync,
 ) -> Result<Vec<PlacedLog>, ChainError> {
     let logs = newest_first(node, query, enough).await?;
+    in_blocks(node, logs).await
+}
+
+/// An endpoint's logs, newest first, as far as so many requests reach back, and the block at which they were spent.
+async fn placed_within(
+    node: &Node,
+    query: &LogQuery,
+    requests: u32,
+) -> Result<(Vec<PlacedLog>, Option<u64>), ChainError> {
+    let (logs, stopped) = search(node, query, (&|_: &Log| false, requests)).await?;
+    Ok((in_blocks(node, logs).await?, stopped))
+}
+
+/// Logs with the blocks that an endpoint has at their heights.
+async fn in_blocks(node: &Node, logs: Vec<Log>) -> Result<Vec<PlacedLog>, ChainError> {
     let mut heights: Vec<u64> = logs.iter().filter_map(|log| log.block_number).collect();
     heights.dedup();
     let mut blocks: Vec<BlockRef> = Vec::with_capacity(heights.len());

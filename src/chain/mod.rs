@@ -48,8 +48,9 @@ pub use kms::is_known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};
 pub use policy::{AppChanges, PolicyChange};
 pub use policy_history::{PolicyEntry, PolicyEvent, PolicyFact, PolicyHistory, PolicyPlace};
-pub use proof::{Proof, ProofFailure, Proved};
+pub use proof::{Besides, Proof, ProofFailure, Proved};
 pub use quorum::{Heard, Missing, Quorum, Turnout};
+pub use read::Replaced;
 pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};
 pub use timelock::{

@@ -5,6 +5,7 @@
 //! contradict the state, that is said.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use alloy::primitives::{Address, B256, Log};
 use alloy::sol_types::{SolEvent, SolValue};
@@ -121,6 +122,26 @@ pub enum PolicyFact {
         /// Who has it; zero gives it up.
         to: Address,
     },
+}
+
+impl fmt::Display for PolicyFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |on: &bool| if *on { "on" } else { "off" };
+        match self {
+            Self::Hash { id, allowed: true } => write!(f, "compose hash {id} was allowed"),
+            Self::Hash { id, allowed: false } => write!(f, "compose hash {id} was removed"),
+            Self::Device { id, allowed: true } => write!(f, "device {id} was allowed"),
+            Self::Device { id, allowed: false } => write!(f, "device {id} was removed"),
+            Self::AnyDevice { on } => write!(f, "that any device may run the app was turned {}", word(on)),
+            Self::TcbUpToDate { on } => write!(f, "that firmware has to be up to date was turned {}", word(on)),
+            Self::UpgradesDisabled => f.write_str("the contract's code was fixed for ever"),
+            Self::Implementation { address } => write!(f, "the contract's code became that at {address}"),
+            Self::OwnershipOffered { from, to } if to.is_zero() => write!(f, "{from} took back an offer of the app"),
+            Self::OwnershipOffered { from, to } => write!(f, "{from} offered the app to {to}"),
+            Self::OwnershipTransferred { from, to } if to.is_zero() => write!(f, "{from} gave the app up"),
+            Self::OwnershipTransferred { from, to } => write!(f, "the app went from {from} to {to}"),
+        }
+    }
 }
 
 impl PolicyHistory {
@@ -330,7 +351,8 @@ fn event(placed: &PlacedLog) -> Option<PolicyEvent> {
     })
 }
 
-fn fact(log: &Log) -> Option<PolicyFact> {
+/// What a log says of a policy; `None`: nothing that is known here.
+pub(super) fn fact(log: &Log) -> Option<PolicyFact> {
     let word = || word(log);
     let on = || bool::abi_decode_validate(&log.data.data).ok();
     Some(match *log.topics().first()? {

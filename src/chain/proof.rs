@@ -2,12 +2,14 @@
 //! head.
 
 use alloy::primitives::{Address, B256, Bytes, U64};
+use alloy::rpc::types::Log;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fees::GENEROUS_GAS;
 use super::look::RawReceipt;
 use super::policy::{AppChanges, Newest, PolicyChange, Said};
+use super::policy_history::{PolicyFact, fact};
 use super::quorum::Missing;
 use super::read::reason;
 use super::rpc::{Ask, Node, RawBlock, Replies, Reply};
@@ -22,6 +24,9 @@ pub struct Proof {
     pub app: Address,
     /// What is in force.
     pub changes: Vec<Proved>,
+    /// What else the app logged of its policy in the same transaction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub besides: Vec<Besides>,
     /// Transaction that changed it; `None` when only the state proves it.
     pub transaction: Option<B256>,
     /// Its sender.
@@ -48,6 +53,29 @@ pub struct Proved {
     pub change: PolicyChange,
     /// Index in the block of the app's log that shows it; `None` when the state alone does.
     pub log_index: Option<u64>,
+}
+
+/// Something else that changed by the transaction of a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Besides {
+    /// What the app's event says.
+    #[serde(flatten)]
+    pub what: PolicyFact,
+    /// Index of the event in the block.
+    pub log_index: u64,
+}
+
+/// The app's events among `logs` that are not those of `proved`. Pure.
+fn besides(logs: &[Log], app: Address, proved: &[Proved]) -> Vec<Besides> {
+    let own = logs.iter().filter(|log| log.address() == app && !log.removed);
+    let all = own.filter_map(|log| {
+        Some(Besides {
+            what: fact(&log.inner)?,
+            log_index: log.log_index?,
+        })
+    });
+    all.filter(|one| proved.iter().all(|proved| proved.log_index != Some(one.log_index)))
+        .collect()
 }
 
 impl Proof {
@@ -259,6 +287,7 @@ impl Chain {
         Ok(Proof {
             chain_id: self.id(),
             app: wanted.app,
+            besides: besides(&receipt.logs, wanted.app, &changes),
             changes,
             transaction: Some(transaction),
             sender: Some(receipt.from),
@@ -307,6 +336,7 @@ impl Chain {
             chain_id: self.id(),
             app: wanted.app,
             changes: wanted.changes.iter().map(by_state).collect(),
+            besides: Vec::new(),
             transaction: None,
             sender: None,
             block,

@@ -64,11 +64,13 @@ pub(crate) struct Reading {
 /// A block that was there and is not any more.
 #[derive(Debug, thiserror::Error)]
 #[error("block {0} is not on its chain")]
-pub(super) struct Replaced(pub(super) B256);
+pub struct Replaced(pub(super) B256);
 
 enum Refused {
     /// It takes no block hashes.
     Hashes,
+    /// It does not have the block.
+    Block(&'static str),
     Chain(ChainError),
 }
 
@@ -264,6 +266,7 @@ impl Node {
             {
                 Ok(facts) => return Ok(facts),
                 Err(Refused::Chain(error)) => return Err(error),
+                Err(Refused::Block(method)) => return Err(self.unavailable(method, Replaced(block.hash))),
                 Err(Refused::Hashes) => self.use_numbers(),
             }
         }
@@ -282,7 +285,7 @@ impl Node {
         for question in questions {
             let fact = self.fact(replies.reply()?, question).map_err(|refused| match refused {
                 Refused::Chain(error) => error,
-                Refused::Hashes => self.unavailable(question.name, Replaced(block.hash)),
+                Refused::Hashes | Refused::Block(_) => self.unavailable(question.name, Replaced(block.hash)),
             })?;
             facts.push(fact);
         }
@@ -308,6 +311,7 @@ impl Node {
                 data: refusal.data.unwrap_or_default(),
             })),
             Reply::Refused(_) if question.optional => Ok(Fact::NotOffered),
+            Reply::Refused(refusal) if refusal.is_of_a_missing_block() => Err(Refused::Block(method)),
             Reply::Refused(refusal) if refusal.is_misunderstood() && !self.by_number() => Err(Refused::Hashes),
             Reply::Refused(refusal) => Err(Refused::Chain(self.unavailable(method, refusal))),
         }

@@ -362,6 +362,19 @@ impl Refusal {
     fn is_about_batches(&self) -> bool {
         self.lower().contains("batch")
     }
+    /// Whether it does not have the block that was asked about, or not on its chain any more.
+    pub(super) fn is_of_a_missing_block(&self) -> bool {
+        let said = self.lower();
+        let texts = [
+            "resource not found",
+            "header not found",
+            "header for hash not found",
+            "unknown block",
+            "block not found",
+            "not currently canonical",
+        ];
+        texts.iter().any(|text| said.contains(text))
+    }
     /// Whether a request was not understood, in contrast to not answered.
     pub(super) fn is_misunderstood(&self) -> bool {
         let said = self.lower();

@@ -4,6 +4,7 @@
 mod app;
 mod digests;
 
+use alloy::primitives::Address;
 use app::OneApp;
 
 use super::consent;
@@ -234,7 +235,15 @@ fn inside(page: &mut Page, decoded: &Decoded) {
 }
 
 fn timelock(page: &mut Page, timelock: &TimelockNow) {
-    page.heading("the timelock");
+    page.heading(if timelock.now {
+        "the timelock"
+    } else {
+        "the timelock, as the proposal says it was when this was prepared"
+    });
+    let all = |list: &[Address]| {
+        let names: Vec<String> = list.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
     let seconds = |seconds: u64| {
         format!(
             "{seconds} seconds ({:#})",
@@ -251,7 +260,29 @@ fn timelock(page: &mut Page, timelock: &TimelockNow) {
     page.facts(&[
         ("timelock", Some(timelock.address.to_string())),
         ("operation", Some(timelock.id.to_string())),
+        (
+            "code",
+            Some(match timelock.release {
+                Some(release) => format!("that of OpenZeppelin's {release}"),
+                None if timelock.now => format!("{}, which is no known timelock's", timelock.code_hash),
+                None => timelock.code_hash.to_string(),
+            }),
+        ),
         ("proposed by", Some(timelock.proposer.to_string())),
+        (
+            "others propose",
+            Some(timelock.proposers.len().saturating_sub(1))
+                .filter(|others| *others > 0)
+                .map(|others| format!("{others} more can")),
+        ),
+        (
+            "administered by",
+            Some(if timelock.admins.is_empty() {
+                "nobody else, as far as is known".to_owned()
+            } else {
+                format!("{}: without its delay", all(&timelock.admins))
+            }),
+        ),
         ("delay", Some(seconds(timelock.delay))),
         (
             "least delay",
@@ -267,6 +298,13 @@ fn timelock(page: &mut Page, timelock: &TimelockNow) {
                 }
                 .to_owned(),
             ),
+        ),
+        (
+            "waiting there",
+            timelock
+                .waiting
+                .filter(|others| *others > 0)
+                .map(|others| format!("{others} other operations")),
         ),
         (
             "stands",

@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::findings::Warning;
 use super::operation::SaltRule;
+use super::timelock_now::{of_code, of_roles};
 use super::{Route, UpgradeError};
 use crate::chain::{AppState, Chain, OwnerKind, PendingOperations, TimelockInfo, TimelockRole, TimelockRoles};
 use crate::code::Code;
 use crate::safe::SafeInfo;
 
+/// Requests to each endpoint by which a timelock's events are read once, before anything is prepared.
+const REQUESTS: u32 = 400;
 /// Life of a commit token in seconds (Phala Cloud: 14 days).
-const TOKEN_LIFE: u64 = 14 * 24 * 3600;
+pub(super) const TOKEN_LIFE: u64 = 14 * 24 * 3600;
 
 /// Whose authority the calls need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,28 +110,13 @@ impl Authority {
         choice: TimelockChoice,
     ) -> Result<(), UpgradeError> {
         let also: Vec<Address> = choice.proposer.into_iter().collect();
-        let (roles, waiting) = tokio::join!(chain.timelock_roles(&info, &also), chain.pending_operations(&info, 0));
-        let roles = roles?;
-        self.waiting = Some(waiting?);
-        if let Some(why) = &roles.incomplete {
-            self.warn(
-                Code::TimelockRolesUnknown,
-                format!("who may act for the timelock is not known whole: {why}"),
-            );
-        }
-        let outside = roles.admins.iter().filter(|admin| **admin != info.address);
-        let outside: Vec<String> = outside.map(ToString::to_string).collect();
-        if !outside.is_empty() {
-            self.warn(
-                Code::TimelockAdmin,
-                format!(
-                    "these can change the timelock's roles without its delay: {}",
-                    outside.join(", ")
-                ),
-            );
-        }
-        self.judge_delay(&info, choice.delay);
+        let (roles, waiting) = chain.timelock_standing(&info, &also, (0, REQUESTS)).await?;
+        self.waiting = Some(waiting);
+        self.refuse_short_delay(&info, choice.delay);
         let delay = choice.delay.unwrap_or(info.min_delay).max(info.min_delay);
+        // What is told of them when it is signed, so that nothing is told here only.
+        let remarks = of_code(&info).into_iter().chain(of_roles((&info, &roles), delay));
+        self.warnings.extend(remarks.map(|finding| finding.warning()));
         match choose(&roles, choice.proposer) {
             Ok(proposer) => {
                 self.safe = SafeInfo::read(chain, proposer).await?;
@@ -145,7 +133,7 @@ impl Authority {
         Ok(())
     }
 
-    fn judge_delay(&mut self, info: &TimelockInfo, asked: Option<u64>) {
+    fn refuse_short_delay(&mut self, info: &TimelockInfo, asked: Option<u64>) {
         if let Some(asked) = asked.filter(|asked| *asked < info.min_delay) {
             self.blockers.push(Warning {
                 code: Code::TimelockDelay,
@@ -155,23 +143,6 @@ impl Authority {
                 ),
             });
         }
-        let delay = asked.unwrap_or(info.min_delay).max(info.min_delay);
-        if delay >= TOKEN_LIFE {
-            self.warn(
-                Code::TokenOutlived,
-                format!(
-                    "the timelock waits {delay} seconds and a commit token lives {TOKEN_LIFE}: before the commit the same \
-                     change is prepared again, and the same hash has to come out"
-                ),
-            );
-        }
-    }
-
-    fn warn(&mut self, code: Code, text: String) {
-        self.warnings.push(Warning {
-            code: code.to_owned(),
-            text,
-        });
     }
 }
 

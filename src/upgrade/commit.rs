@@ -12,7 +12,7 @@ use super::neighbours::Neighbours;
 use super::pending::known_pending;
 use super::target::Target;
 use super::{CodeChange, Outcome, Pending, UpgradeError};
-use crate::chain::{Chain, Proof, ProofFailure};
+use crate::chain::ProofFailure;
 use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
 use crate::code::Code;
 use crate::http::{Kind, Sent};
@@ -92,90 +92,6 @@ impl Run<'_> {
             Ready::Token(token) => self.send_commit(Some(&token), by).await,
             Ready::Headers => self.finish_without_token(by).await,
             Ready::Settled(outcome) => Ok(outcome),
-        }
-    }
-
-    /// Reads again, right before commit, what the proof says.
-    async fn refresh_proof(&mut self, chain: &Chain) -> Result<Proof, UpgradeError> {
-        let changes = self.changes()?;
-        let Some(proof) = self.upgrade.state().proof().cloned() else {
-            return Err(UpgradeError::TooEarly {
-                message: "the effect on chain is not proved yet".to_owned(),
-                command: "wait",
-            });
-        };
-        let fresh = match proof.transaction {
-            Some(transaction) => chain.prove(transaction, &changes, self.finality(chain.id())).await,
-            None => chain.prove_state(&changes, self.finality(chain.id())).await,
-        };
-        self.stop_at_broken_promise(chain, &proof).await?;
-        match fresh {
-            Ok(fresh) => self.keep_proof(&proof, fresh),
-            // The block that held it was replaced.
-            Err(ProofFailure::NotSettled { .. }) => self.prove_anew(chain, &proof).await,
-            Err(ProofFailure::Removed { change, .. } | ProofFailure::NotInForce { change }) => {
-                Err(UpgradeError::decide(
-                    Code::HashRemoved,
-                    format!("this was approved and is undone: {change}; nothing was committed"),
-                ))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A block that endpoints called safe or final and that is gone: what they say of this chain is not to be relied on.
-    async fn stop_at_broken_promise(&self, chain: &Chain, proof: &Proof) -> Result<(), UpgradeError> {
-        let Some(tag) = proof.finality.tag() else { return Ok(()) };
-        // Who is patient with a proof that cannot be read is patient with this.
-        let found = chain.block_hash(proof.block.number).await;
-        let Some(found) = found.map_err(ProofFailure::Chain)? else {
-            return Ok(());
-        };
-        if found == proof.block.hash {
-            return Ok(());
-        }
-        Err(UpgradeError::stop(
-            Code::ChainNotTrustworthy,
-            format!("block {}, which was called {tag}", proof.block.number),
-            proof.block.hash,
-            found,
-        ))
-    }
-
-    /// Evidence names the block that stayed.
-    fn keep_proof(&mut self, old: &Proof, fresh: Proof) -> Result<Proof, UpgradeError> {
-        if old.block != fresh.block {
-            let event = if self.is_ours(&fresh) {
-                Event::TxFinal(Box::new(fresh.clone()))
-            } else {
-                Event::Adopted(Box::new(fresh.clone()))
-            };
-            self.record(event)?;
-        }
-        Ok(fresh)
-    }
-
-    fn is_ours(&self, proof: &Proof) -> bool {
-        let signed = &self.upgrade.state().signed;
-        signed.iter().any(|tx| Some(tx.hash) == proof.transaction)
-    }
-
-    /// A reorganisation took the proof back: our own bytes go out again, others' are waited for.
-    async fn prove_anew(&mut self, chain: &Chain, old: &Proof) -> Result<Proof, UpgradeError> {
-        self.tell(&format!("block {} was replaced after it was proof", old.block.hash));
-        let outcome = if self.is_ours(old) {
-            self.send_unless_seen(chain).await?;
-            self.wait().await?
-        } else {
-            self.wait_for_others().await?
-        };
-        let proof = self.upgrade.state().proof().cloned();
-        match (outcome, proof) {
-            (Outcome::Reached, Some(proof)) => Ok(proof),
-            _ => Err(ProofFailure::NotSettled {
-                transaction: old.transaction.unwrap_or_default(),
-            }
-            .into()),
         }
     }
 

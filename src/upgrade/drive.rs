@@ -175,11 +175,15 @@ impl Upgrade {
             }
         }
         // Whoever commits from a proposal alone waited somewhere else: what is in force is found here as well.
-        if goal == Goal::Committed && self.state.is_from_elsewhere() && self.state.signed.is_empty() {
+        let searched = self.state.signed.is_empty() && self.state.proof_gone.is_none();
+        if goal == Goal::Committed && self.state.is_from_elsewhere() && searched {
             self.adopt_in_force(world, limits).await?;
         }
         let mut run = self.run(world, limits)?;
         run.warn_of_expiry();
+        if let Some(outcome) = run.look_again(goal).await? {
+            return Ok(outcome);
+        }
         run.catch_up()?;
         if matches!(goal, Goal::Committed | Goal::Live) && run.upgrade.state.done.is_some() {
             run.look_again().await?;

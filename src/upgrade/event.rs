@@ -146,6 +146,12 @@ pub enum Event {
     /// The timelock has the operation.
     #[serde(rename = "timelock.scheduled")]
     TimelockScheduled(Scheduled),
+    /// The timelock does not have it any more, and nobody cancelled it: what scheduled it is in no block.
+    #[serde(rename = "timelock.unscheduled")]
+    TimelockUnscheduled {
+        /// Why.
+        why: String,
+    },
     /// It was cancelled, and somebody decided to schedule it anew.
     #[serde(rename = "timelock.again")]
     TimelockAgain,
@@ -185,6 +191,12 @@ pub enum Event {
     /// The effect is proved.
     #[serde(rename = "tx.final")]
     TxFinal(Box<Proof>),
+    /// The block that held the proof is not the chain's any more: the effect has to be proved anew.
+    #[serde(rename = "proof.gone")]
+    ProofGone {
+        /// The block.
+        block: BlockRef,
+    },
     /// The effect on an app that joined is proved.
     #[serde(rename = "joined.final")]
     JoinedFinal(Box<Proof>),
@@ -268,6 +280,9 @@ pub struct Scheduled {
     pub transaction: Option<B256>,
     /// From when on it can be executed, seconds since 1970.
     pub ready_at: u64,
+    /// This machine saw on chain that the transaction did that; no word of a file's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub looked_up: bool,
 }
 
 /// What prepare gave.
@@ -318,6 +333,7 @@ impl Event {
             Self::SafeGone { .. } => "safe.gone",
             Self::TimelockChosen(_) => "timelock.chosen",
             Self::TimelockScheduled(_) => "timelock.scheduled",
+            Self::TimelockUnscheduled { .. } => "timelock.unscheduled",
             Self::TimelockAgain => "timelock.again",
             Self::SafeReject { .. } => "safe.reject",
             Self::SignTry { .. } => "sign.try",
@@ -325,6 +341,7 @@ impl Event {
             Self::TxSent { .. } => "tx.sent",
             Self::TxSeen { .. } => "tx.seen",
             Self::TxFinal(_) => "tx.final",
+            Self::ProofGone { .. } => "proof.gone",
             Self::JoinedFinal(_) => "joined.final",
             Self::TxGone { .. } => "tx.gone",
             Self::CommitTry { .. } => "commit.try",

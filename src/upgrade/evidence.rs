@@ -15,6 +15,7 @@ use super::target::Target;
 use super::uncovered::Uncovered;
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
+use crate::fsutil;
 use crate::safe::SafeVersion;
 use crate::safe::effects::Effect;
 use crate::text::{fenced, markdown};
@@ -164,7 +165,14 @@ fn policy(proof: &Proof) -> Vec<String> {
         Some(index) => format!("- {} (log {index} of the block)", markdown(&proved.change.to_string())),
         None => format!("- {} (by state)", markdown(&proved.change.to_string())),
     });
-    lines.collect()
+    let besides = proof.besides.iter().map(|one| {
+        format!(
+            "- **besides, which this upgrade did not ask for**: {} (log {} of the block)",
+            markdown(&one.what.to_string()),
+            one.log_index
+        )
+    });
+    lines.chain(besides).collect()
 }
 
 /// What a timelock was asked, and when.
@@ -308,6 +316,12 @@ pub(super) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
     keep(&dir.join(JSON), &pretty(&evidence), 0o644)?;
     keep(&dir.join(TEXT), text(&evidence, &state.status()).as_bytes(), 0o644)?;
     Ok(())
+}
+
+/// Takes both files away: what they name is not on the chain any more.
+pub(super) fn withdraw(dir: &Path) -> Result<(), UpgradeError> {
+    fsutil::remove(&dir.join(JSON))?;
+    Ok(fsutil::remove(&dir.join(TEXT))?)
 }
 
 fn text(evidence: &Evidence<'_>, status: &Status) -> String {

@@ -8,6 +8,7 @@ use super::base::{Baseline, Past};
 use super::ceremony::{Ceremony, Paper};
 use super::drive::Run;
 use super::own_history::OwnHistory;
+use super::timelock_now;
 use super::verdict::{self, AppKnown, Known, Verdict, added, judge, takes_away};
 use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, World};
 use crate::chain::Chain;
@@ -81,6 +82,9 @@ pub(super) async fn examine(world: &World<'_>, chain: &Chain, subject: &Subject<
             };
             known.apps.push(AppKnown { state, base, past });
         }
+        if !in_force {
+            examine_timelock(chain, subject.proposal, &mut known).await?;
+        }
     }
     examine_safe(chain, subject, &mut known).await?;
     Ok(known)
@@ -113,6 +117,19 @@ fn hints(world: &World<'_>, plan: &Plan, before: B256) -> Vec<B256> {
     let mut all: Vec<B256> = named.collect();
     all.extend(OwnHistory::of(world, plan).hints(before));
     all
+}
+
+/// The timelock at the block at which the app was read.
+async fn examine_timelock(chain: &Chain, proposal: &Proposal, known: &mut Known) -> Result<(), UpgradeError> {
+    let (Some(plan), Some(first)) = (&proposal.plan.timelock, known.apps.first()) else {
+        return Ok(());
+    };
+    match timelock_now::read(chain, (proposal, plan), &first.state.block).await {
+        Ok(found) => known.timelock = Some(found),
+        Err(UpgradeError::Stop(stop)) => known.no_timelock = Some(*stop),
+        Err(other) => return Err(other),
+    }
+    Ok(())
 }
 
 async fn examine_safe(chain: &Chain, subject: &Subject<'_>, known: &mut Known) -> Result<(), UpgradeError> {

@@ -55,6 +55,17 @@ fn release(text: &str) -> Option<(u64, u64)> {
 }
 
 impl Warning {
+    /// What is left of a warning of which only somebody else's file tells.
+    pub(super) fn told_before(code: Code) -> Self {
+        Self {
+            code,
+            text: format!("told where this was prepared: {}", code.about()),
+        }
+    }
+    /// Whether it is no more than that.
+    pub(super) fn is_told_before(&self) -> bool {
+        *self == Self::told_before(self.code)
+    }
     fn when(is_so: bool, code: Code, text: impl FnOnce() -> String) -> Option<Self> {
         is_so.then(|| Self {
             code: code.to_owned(),

@@ -167,7 +167,10 @@ impl Asked {
             execute: self.operation.execute(self.timelock),
             operation: self.operation.clone(),
             delay: self.delay,
-            scheduled: scheduled.copied(),
+            scheduled: scheduled.map(|scheduled| Scheduled {
+                looked_up: false,
+                ..*scheduled
+            }),
         }
     }
 }

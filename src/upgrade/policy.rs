@@ -9,6 +9,7 @@ use super::authority::{Actor, Authority, TimelockChoice};
 use super::findings::{Warning, derived_warnings, policy_blockers, route_blocker, safe_remarks};
 use super::in_use::InUse;
 use super::plan::check_heir;
+use super::timelock_now::of_code;
 use super::{Plan, UpgradeError, World};
 use crate::chain::{AppChanges, AppQuery, AppState, BlockRef, Chain, OwnerKind, PolicyChange};
 use crate::code::Code;
@@ -258,12 +259,11 @@ async fn contract_doubts(chain: &Chain, heir: Address) -> Result<Vec<Warning>, U
     };
     let roles = chain.timelock_roles(&timelock, &[]).await?;
     let can_execute = timelock.open_executor || !roles.executors.is_empty();
-    Ok(if roles.proposers.is_empty() || !can_execute {
-        vec![warning(
-            Code::NewOwnerCannotAct,
-            format!("nobody is known who may propose to the timelock {heir} and execute there"),
-        )]
-    } else {
-        Vec::new()
-    })
+    let cannot = (roles.proposers.is_empty() || !can_execute).then(|| {
+        let text = format!("nobody is known who may propose to the timelock {heir} and execute there");
+        warning(Code::NewOwnerCannotAct, text)
+    });
+    let unknown = of_code(&timelock).into_iter();
+    let unknown = unknown.map(|finding| warning(Code::NewOwnerUnknown, finding.message));
+    Ok(cannot.into_iter().chain(unknown).collect())
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::carried::refuse_sealed;
 use super::ceremony::{Ceremony, Paper, SafeSection, Signed, Stage};
 use super::event::{Event, Identity, Preparation, Scheduled};
-use super::findings::{derived_warnings, safe_remarks};
+use super::findings::{Warning, derived_warnings, safe_remarks};
 use super::operation::{Asked, Choice, TimelockSection};
 use super::plan::needs_calls;
 use super::state::State;
@@ -464,9 +464,19 @@ impl Proposal {
         Some((&code.patch, &code.target, code.environment.as_ref(), code.confirm))
     }
 
-    /// Without the sentences of whoever wrote it, which are nobody's word: what follows from its values is said anew.
+    /// Without the sentences of whoever wrote it, which are nobody's word: what follows from its values is said anew. What
+    /// else was told stays by its code, in words of ours.
     fn unsaid(mut self) -> Self {
-        self.plan.warnings = derived_warnings(&self.plan.app_state, self.plan.code.as_ref());
+        let mut derived = derived_warnings(&self.plan.app_state, self.plan.code.as_ref());
+        if let Some(safe) = &self.plan.safe {
+            derived.extend(safe_remarks(safe, &Trust::default()).1);
+        }
+        let told = std::mem::replace(&mut self.plan.warnings, derived);
+        let mut codes: Vec<Code> = told.into_iter().map(|warning| warning.code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        codes.retain(|code| self.plan.warnings.iter().all(|derived| derived.code != *code));
+        self.plan.warnings.extend(codes.into_iter().map(Warning::told_before));
         self.plan.blockers.clear();
         self
     }
@@ -490,6 +500,10 @@ impl Proposal {
             mut plan,
             ..
         } = self.unsaid();
+        if let Some(timelock) = &mut plan.timelock {
+            // What its code is known as is read by everybody for himself.
+            timelock.info.body_hash = None;
+        }
         let identity = Identity {
             schema: super::journal::SCHEMA,
             update,
@@ -498,9 +512,6 @@ impl Proposal {
             chain_id: plan.chain_id,
             cloud,
         };
-        if let Some(safe) = &plan.safe {
-            plan.warnings.extend(safe_remarks(safe, &Trust::default()).1);
-        }
         (identity, plan)
     }
 

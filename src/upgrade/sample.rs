@@ -138,6 +138,7 @@ pub(super) fn proof(transaction: B256) -> Proof {
             change: PolicyChange::AddComposeHash(B256::from(*hash().as_bytes())),
             log_index: Some(0),
         }],
+        besides: Vec::new(),
         transaction: Some(transaction),
         sender: Some(OWNER),
         block: block(2),

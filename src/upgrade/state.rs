@@ -109,6 +109,8 @@ pub struct State {
     pub(super) seen: Option<(B256, BlockRef)>,
     pub(super) proof: Option<Box<Proof>>,
     pub(super) adopted: bool,
+    /// The block of the last proof, where that is not the chain's any more.
+    pub(super) proof_gone: Option<BlockRef>,
     pub(super) gone: Option<String>,
     pub(super) committing: bool,
     /// A commit was sent.
@@ -201,18 +203,20 @@ impl State {
             Event::SafeReject { at } => self.rejecting = Some(at),
             Event::TimelockChosen(choice) => self.chosen = Some(*choice),
             Event::TimelockScheduled(scheduled) => self.take_scheduled(scheduled),
+            Event::TimelockUnscheduled { .. } => self.unschedule(),
             Event::TimelockAgain => self.schedule_anew(),
             Event::SignTry { signer, digest } => self.signing = Some((signer, digest)),
             Event::TxSigned(tx) => self.take_signed(tx),
             Event::TxSent { .. } => self.sent = true,
             Event::TxSeen { hash, block } => self.seen = Some((hash, block)),
-            Event::TxFinal(proof) => self.proof = Some(proof),
+            Event::TxFinal(proof) => self.take_proof(proof),
+            Event::ProofGone { block } => self.lose_proof(block),
             Event::JoinedFinal(proof) => {
                 self.others_proved.insert(proof.app, *proof);
             }
             Event::Adopted(proof) => {
                 self.adopted = true;
-                self.proof = Some(proof);
+                self.take_proof(proof);
             }
             Event::TxGone { why } => self.lose_transaction(why),
             Event::CommitTry { there, .. } => self.try_commit(there),
@@ -327,6 +331,7 @@ impl State {
             | Event::SafeErrandDone { .. }
             | Event::TimelockChosen(_)
             | Event::TimelockScheduled(_)
+            | Event::TimelockUnscheduled { .. }
             | Event::TimelockAgain
             | Event::SafePinned(_) => self.safe_objection(event),
             Event::SignTry { .. } => missing(self.knows_its_calls(), "the hash was not verified"),
@@ -352,6 +357,7 @@ impl State {
             | Event::CommitNot { .. }
             | Event::CommitVoid { .. }
             | Event::Done { .. } => self.commit_objection(event),
+            Event::ProofGone { .. } => missing(self.proof.is_some(), "nothing was proved"),
             Event::Abandoned { .. } | Event::Accepted(_) | Event::Note { .. } => None,
         }
     }
@@ -394,6 +400,10 @@ impl State {
                 self.asked().is_some_and(|asked| asked.operation.id() == scheduled.id),
                 "the operation is another one",
             ),
+            Event::TimelockUnscheduled { .. } => missing(
+                self.scheduled.is_some() && self.signed.is_empty() && self.proof.is_none(),
+                "nothing was scheduled, or something is on its way",
+            ),
             Event::TimelockAgain => missing(
                 self.has_timelock() && self.signed.is_empty() && self.proof.is_none(),
                 "no timelock acts, or something is on its way",
@@ -406,8 +416,9 @@ impl State {
     fn commit_objection(&self, event: &Event) -> Option<&'static str> {
         let missing = |is_there: bool, why| (!is_there).then_some(why);
         match event {
+            // What was sent with a proof may be answered after that is gone.
             Event::CommitTry { .. } | Event::CommitOk { .. } => missing(
-                self.proof.is_some() && self.has_code(),
+                (self.proof.is_some() || self.committing) && self.has_code(),
                 "there is no proof, or nothing to commit",
             ),
             Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),

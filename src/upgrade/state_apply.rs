@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::ceremony::{Frozen, Nested, Signatures};
+use super::ceremony::{Frozen, Nested, Signatures, Stage};
 use super::errand::Errand;
 use super::event::{Event, Preparation, Scheduled};
 use super::state::{SentAgreement, State};
-use crate::chain::SignedTx;
+use crate::chain::{BlockRef, Proof, SignedTx};
 use crate::safe::SafeInfo;
 
 impl State {
@@ -97,8 +97,25 @@ impl State {
 
     /// The Safe transaction that scheduled it did its part.
     pub(super) fn take_scheduled(&mut self, scheduled: Scheduled) {
-        self.scheduled = Some(scheduled);
-        self.spend();
+        if self.scheduled.replace(scheduled).is_none() {
+            self.spend();
+        }
+    }
+
+    /// What scheduled it is in no block: the Safe transaction that did can do it again, and one that would execute it waits
+    /// for nothing.
+    pub(super) fn unschedule(&mut self) {
+        self.scheduled = None;
+        if self.stage() == Some(Stage::Execute) {
+            self.frozen = None;
+            self.ballots = Signatures::default();
+        }
+        if self.frozen.is_none()
+            && let Some((frozen, ballots)) = self.spent.pop_if(|(frozen, _)| frozen.stage == Stage::Schedule)
+        {
+            self.frozen = Some(Box::new(frozen));
+            self.ballots = ballots;
+        }
     }
 
     pub(super) fn spend(&mut self) {
@@ -140,6 +157,20 @@ impl State {
         }
         self.spending.count(&tx.request);
         self.signed.push(tx);
+    }
+
+    pub(super) fn take_proof(&mut self, proof: Box<Proof>) {
+        self.proof = Some(proof);
+        self.proof_gone = None;
+    }
+
+    /// What the same transaction did elsewhere is as doubtful, and our own bytes are waited for again.
+    pub(super) fn lose_proof(&mut self, block: BlockRef) {
+        self.proof = None;
+        self.adopted = false;
+        self.others_proved.clear();
+        self.seen = None;
+        self.proof_gone = Some(block);
     }
 
     pub(super) fn lose_transaction(&mut self, why: String) {

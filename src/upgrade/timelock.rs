@@ -15,10 +15,11 @@ use super::drive::Run;
 use super::errand::Errand;
 use super::event::{Event, Scheduled};
 use super::operation::{Asked, SaltRule};
+use super::timelock_now::{Scheduling, other_code};
 use super::transact::Asking;
 use super::{Goal, Outcome, Pending, UpgradeError};
 use crate::chain::{
-    BlockRef, Call, Chain, OperationEnd, OperationState, OperationStep, TimelockInfo, TimelockProofFailure,
+    BlockRef, Call, Chain, ChainError, OperationEnd, OperationState, OperationStep, TimelockInfo, TimelockProofFailure,
     TimelockRole,
 };
 use crate::code::Code;
@@ -91,20 +92,71 @@ impl Run<'_> {
         })
     }
 
-    /// Somebody scheduled it, from wherever.
+    /// Somebody scheduled it, from wherever. What is recorded of that is looked up once, and again when it is another one:
+    /// a file may name any transaction, and what was scheduled may be cancelled and scheduled anew.
     pub(super) async fn adopt_scheduled(
         &mut self,
         chain: &Chain,
         asked: &Asked,
         ready_at: u64,
     ) -> Result<(), UpgradeError> {
-        if self.upgrade.state().scheduled.is_some() {
+        let known = self.upgrade.state().scheduled;
+        if known.is_some_and(|known| known.looked_up && known.ready_at == ready_at) {
             return Ok(());
+        }
+        if let Some(transaction) = known.and_then(|known| known.transaction) {
+            let operation = (asked.timelock, &asked.operation);
+            match Scheduling::of(chain, transaction, operation).await? {
+                Scheduling::Shown { ready_at: shown, .. } if shown == ready_at => {
+                    return self.take_scheduled(asked, (Some(transaction), ready_at));
+                }
+                _ => self.tell(&format!(
+                    "transaction {transaction} is not the one that scheduled operation {}",
+                    asked.operation.id()
+                )),
+            }
         }
         let from = self.earliest(asked)?;
         let life = chain.operation_life(asked.timelock, asked.operation.id(), from).await?;
         let transaction = life.map(|life| life.scheduled.transaction);
         self.take_scheduled(asked, (transaction, ready_at))
+    }
+
+    /// Once the operation was executed: which transaction scheduled it, by the chain. `None` where no endpoint tells.
+    async fn know_scheduling(&mut self, chain: &Chain, asked: &Asked) -> Result<(), UpgradeError> {
+        let known = self.upgrade.state().scheduled;
+        let said = known.and_then(|known| known.transaction);
+        let mut shown = None;
+        if let Some(transaction) = said {
+            let looked = Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await?;
+            if let Scheduling::Shown { block, ready_at } = looked {
+                shown = Some((transaction, ready_at, block.number));
+            }
+        }
+        let from = match shown {
+            Some((_, _, number)) => number,
+            None => self.earliest(asked)?,
+        };
+        let newest = match chain.operation_life(asked.timelock, asked.operation.id(), from).await {
+            Ok(life) => life.map(|life| life.scheduled),
+            Err(ChainError::Unavailable { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let by_events = newest.map(|place| place.transaction);
+        let transaction = by_events.or_else(|| shown.map(|(transaction, ..)| transaction));
+        if known.is_some_and(|known| known.looked_up && known.transaction == transaction) {
+            return Ok(());
+        }
+        let ready_at = shown.filter(|(of, ..)| Some(*of) == transaction);
+        let ready_at = ready_at
+            .map(|(_, ready_at, _)| ready_at)
+            .or(known.map(|known| known.ready_at));
+        self.record(Event::TimelockScheduled(Scheduled {
+            id: asked.operation.id(),
+            transaction,
+            ready_at: ready_at.unwrap_or_default(),
+            looked_up: true,
+        }))
     }
 
     fn take_scheduled(
@@ -113,12 +165,17 @@ impl Run<'_> {
         (transaction, ready_at): (Option<B256>, u64),
     ) -> Result<(), UpgradeError> {
         let id = asked.operation.id();
+        let before = self.upgrade.state().scheduled.map(|known| known.ready_at);
         self.record(Event::TimelockScheduled(Scheduled {
             id,
             transaction,
             ready_at,
+            looked_up: true,
         }))?;
         self.upgrade.write_proposal()?;
+        if before == Some(ready_at) {
+            return Ok(());
+        }
         self.tell(&format!(
             "operation {id} is scheduled; it can be executed from {} on",
             time(ready_at)
@@ -126,8 +183,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// L4: what was scheduled is there no more and was not executed.
-    /// Or the block that scheduled it was replaced: without the timelock's own event nobody is said to have cancelled it.
+    /// L4: what was scheduled is there no more and was not executed. Without the timelock's own event nobody is said to have
+    /// cancelled it: where the transaction that scheduled it is in no block, that was replaced, or it never was there.
     async fn cancelled(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
         let asked = self.asked()?;
         let id = asked.operation.id();
@@ -144,14 +201,18 @@ impl Run<'_> {
                 message: format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
             });
         }
-        Err(UpgradeError::Unknown {
-            code: Code::OperationUnseen,
-            message: format!(
-                "operation {id} was scheduled, the timelock has it no more, and no event says that it was cancelled: its \
-                 block may have been replaced"
-            ),
-            source: None,
-        })
+        let transaction = self.upgrade.state().scheduled.and_then(|known| known.transaction);
+        let why = match transaction {
+            None => "no event says that it was scheduled".to_owned(),
+            Some(transaction) => match Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await? {
+                Scheduling::NotShown { why } => format!("transaction {transaction} did not schedule it: {why}"),
+                Scheduling::Shown { .. } => return Err(unseen(id)),
+            },
+        };
+        self.tell(&format!("the timelock does not have operation {id}, and {why}"));
+        self.record(Event::TimelockUnscheduled { why })?;
+        self.upgrade.write_proposal()?;
+        Ok(Outcome::Reached)
     }
 
     /// Roles and delay are checked before anything is signed (L6, L7).
@@ -191,14 +252,8 @@ impl Run<'_> {
                 "no timelock any more",
             ));
         };
-        let code = |info: &TimelockInfo| (info.code_hash, info.implementation, info.implementation_code_hash);
-        if code(&pinned) != code(&now) {
-            return Err(UpgradeError::stop(
-                Code::TimelockChanged,
-                format!("code of the timelock {}", asked.timelock),
-                pinned.code_hash,
-                now.code_hash,
-            ));
+        if !now.has_code_of(&pinned) {
+            return Err(UpgradeError::Stop(Box::new(other_code(&pinned, &now))));
         }
         Ok(now)
     }
@@ -407,7 +462,11 @@ impl Run<'_> {
     }
 
     /// L3, L11: whoever executed it, the timelock's events have to be those of this very operation.
-    pub(super) async fn check_operation(&self, chain: &Chain, transaction: Option<B256>) -> Result<(), UpgradeError> {
+    pub(super) async fn check_operation(
+        &mut self,
+        chain: &Chain,
+        transaction: Option<B256>,
+    ) -> Result<(), UpgradeError> {
         let (Some(transaction), Some(asked)) = (transaction, self.upgrade.state().asked()) else {
             return Ok(());
         };
@@ -416,7 +475,7 @@ impl Run<'_> {
             .prove_operation(transaction, operation, OperationStep::Executed)
             .await
         {
-            Ok(_) => Ok(()),
+            Ok(_) => self.know_scheduling(chain, &asked).await,
             Err(TimelockProofFailure::Chain(error)) => Err(error.into()),
             Err(TimelockProofFailure::NotShown { id, .. }) => {
                 self.tell(&format!(
@@ -509,6 +568,18 @@ impl Run<'_> {
             Code::TimelockRoleMissing,
             format!("one of these has to cancel the operation: {}", names.join(", ")),
         ))
+    }
+}
+
+/// Scheduled, there no more, and no event says that it was cancelled.
+fn unseen(id: B256) -> UpgradeError {
+    UpgradeError::Unknown {
+        code: Code::OperationUnseen,
+        message: format!(
+            "operation {id} was scheduled, the timelock has it no more, and no event says that it was cancelled: its block \
+             may have been replaced"
+        ),
+        source: None,
     }
 }
 

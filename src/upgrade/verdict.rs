@@ -9,6 +9,7 @@ use super::ceremony::{Ceremony, Paper, Stage};
 use super::consent::{decisions, effects_of};
 use super::findings;
 use super::in_use::InUse;
+use super::timelock_now::{self, TimelockFound};
 use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning, kms};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
@@ -69,6 +70,10 @@ pub(super) struct Known {
     pub(super) look: Option<Look>,
     /// Why there is no such Safe.
     pub(super) no_safe: Option<Stop>,
+    /// Of the timelock; nothing where none acts.
+    pub(super) timelock: Option<TimelockFound>,
+    /// Why there is no such timelock.
+    pub(super) no_timelock: Option<Stop>,
     /// Of the owner that is a Safe itself, where it is to agree.
     pub(super) child: Option<Look>,
 }
@@ -279,6 +284,9 @@ pub(super) fn judge(
             not_checked.extend(open);
         }
         dedup(&mut not_checked);
+        let (found, open) = of_timelock(proposal, known);
+        findings.extend(found);
+        not_checked.extend(open);
     }
     if let (Some(ceremony), Some(pinned)) = (ceremony, &proposal.plan.safe) {
         let look = known.and_then(|known| known.look.as_ref());
@@ -379,6 +387,7 @@ pub(super) fn of_plan(plan: &Plan, (base, past): (&Baseline, Past), (trust, acce
         findings.extend(of_safe(safe, safe, trust));
         findings.extend(of_handler(plan, safe));
     }
+    findings.extend(timelock_now::of_plan(plan));
     Verdict::new(findings, not_checked, accepted)
 }
 
@@ -481,6 +490,28 @@ pub(super) fn added(one: &Proposal) -> impl Iterator<Item = B256> {
         PolicyChange::AddComposeHash(hash) => Some(hash),
         _ => None,
     })
+}
+
+/// What is found about the timelock that has to act, by what the chain said or, where none was asked, by the proposal.
+fn of_timelock(proposal: &Proposal, known: Option<&Known>) -> (Vec<Finding>, Vec<String>) {
+    let Some(plan) = &proposal.plan.timelock else {
+        return (Vec::new(), Vec::new());
+    };
+    let Some(known) = known else {
+        return (
+            timelock_now::of_plan(&proposal.plan),
+            vec![timelock_now::OFFLINE.to_owned()],
+        );
+    };
+    let gone = known.no_timelock.clone().map(Finding::stop);
+    let found = known.timelock.as_ref();
+    let unread = found.and_then(|found| found.roles.incomplete.as_ref());
+    let unread = unread.map(|why| format!("whether others may act for the timelock: {why}"));
+    let found = found.map(|found| timelock_now::of_found(proposal, plan, found));
+    (
+        gone.into_iter().chain(found.into_iter().flatten()).collect(),
+        unread.into_iter().collect(),
+    )
 }
 
 /// What is found about a Safe, and how it differs from what was read when its transaction was chosen.

@@ -200,6 +200,7 @@ impl Run<'_> {
 
     pub(super) fn adopt_proof(&mut self, proof: Proof) -> Result<(), UpgradeError> {
         self.record(Event::Adopted(Box::new(proof)))?;
+        self.tell_besides();
         self.finish_policy()
     }
 
@@ -263,6 +264,7 @@ impl Run<'_> {
                     return Ok(None);
                 }
                 self.record(Event::TxFinal(Box::new(proof)))?;
+                self.tell_besides();
                 self.proved = Some(Instant::now());
                 super::point("wait.e");
                 self.finish_policy()?;
@@ -438,6 +440,7 @@ impl Run<'_> {
                     return self.replaced();
                 }
                 self.tell("another transaction made the change");
+                self.check_operation(chain, proof.transaction).await?;
                 self.adopt_proof(proof)?;
                 Ok(Outcome::Reached)
             }

@@ -63,6 +63,7 @@ mod peers;
 mod pins;
 mod policy;
 mod policy_history;
+mod proof_gone;
 mod proxy;
 mod record_faults;
 mod rehearsal;
@@ -91,6 +92,7 @@ mod tamper;
 mod timelock;
 mod timelock_pending;
 mod timelock_route;
+mod timelock_trust;
 #[cfg(feature = "failpoints")]
 mod tls;
 #[cfg(feature = "failpoints")]

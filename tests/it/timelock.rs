@@ -343,7 +343,7 @@ async fn l2_l6_l7_l8_what_a_timelock_would_refuse_is_known_before_it_is_sent() {
         let short = ground.objection(1, &first.schedule(timelock, DAY - 1)).await.unwrap();
         let told = match source {
             TimelockSource::V45 | TimelockSource::V4 => None,
-            TimelockSource::V5 => Some((U256::from(DAY - 1), U256::from(DAY))),
+            TimelockSource::V5 | TimelockSource::Imitation => Some((U256::from(DAY - 1), U256::from(DAY))),
         };
         assert_eq!(short, TimelockRefusal::InsufficientDelay { delays: told });
         ground.send(1, &first.schedule(timelock, DAY));

@@ -605,7 +605,7 @@ fn v5_other_code_at_the_timelock_stops_before_it_is_asked_to_schedule_or_to_exec
 }
 
 #[test]
-fn x_a_scheduling_whose_block_was_replaced_is_not_called_cancelled() {
+fn x_a_scheduling_whose_block_was_replaced_is_not_called_cancelled_and_is_made_again() {
     let ground = Ground::with(TimelockOptions::default());
     let rpc = ground.world.rpc();
     let flow = Flow::new(&ground.world);
@@ -616,10 +616,11 @@ fn x_a_scheduling_whose_block_was_replaced_is_not_called_cancelled() {
     rpc.call("eth_sendTransaction", sent);
     flow.with("wait", &["--timeout", "2s"]).exits(8).says("PENDING_DELAY");
     rpc.call("evm_revert", json!([before]));
-    for step in ["execute", "wait"] {
-        flow.step(step).exits(9).says("OPERATION_UNSEEN");
-    }
-    flow.with("execute", &["--new-nonce"]).exits(8).says("PENDING_DELAY");
+    flow.with("wait", &["--timeout", "2s"])
+        .exits(8)
+        .says("PENDING_APPROVAL");
+    assert!(flow.kinds().contains(&"timelock.unscheduled".to_owned()));
+    flow.step("execute").exits(8).says("PENDING_DELAY");
     advance(&rpc, DAY);
     flow.step("resume").exits(0);
     flow.landed_once();

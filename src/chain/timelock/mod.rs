@@ -1,8 +1,9 @@
 //! OpenZeppelin's TimelockController, 4.x and 5.x: whether a contract is one, its delay, and who may do what.
 //!
 //! A contract is taken for a timelock by what it answers, and only if it computes the ids of operations as we do. What
-//! imitates all of that cannot be told apart; its code hash is there to be compared with one that somebody knows.
+//! imitates all of that answers no question otherwise: only its code tells it apart, by the table in `code`.
 
+mod code;
 mod operation;
 mod pending;
 mod record;
@@ -15,7 +16,7 @@ use alloy::sol_types::SolEvent;
 use serde::{Deserialize, Serialize};
 
 use super::app::{IMPLEMENTATION_SLOT, OwnerKind, implementation};
-use super::logs::LogQuery;
+use super::logs::{LogQuery, PlacedLog};
 use super::read::{Fact, Question, Reading};
 use super::{BlockRef, Call, Chain, ChainError};
 use crate::abi::timelock::TimelockController as T;
@@ -44,6 +45,9 @@ pub struct TimelockInfo {
     pub address: Address,
     /// keccak256 of the code at the address.
     pub code_hash: B256,
+    /// The same without the tail that the compiler appends: what code is known by. Files of 0.1.0 do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_hash: Option<B256>,
     /// ERC-1967 implementation, if the slot is set.
     pub implementation: Option<Address>,
     /// keccak256 of the implementation's code.
@@ -153,6 +157,18 @@ fn timelock_admin() -> B256 {
 }
 
 impl TimelockInfo {
+    /// The release of OpenZeppelin Contracts that its code is, if it is one that this build knows. Code behind a proxy is
+    /// none: whoever administers that can put another one there.
+    pub fn known_release(&self) -> Option<&'static str> {
+        self.body_hash
+            .filter(|_| self.implementation.is_none())
+            .and_then(code::release_of)
+    }
+    /// Whether the code is the same.
+    pub fn has_code_of(&self, other: &Self) -> bool {
+        let code = |info: &Self| (info.code_hash, info.implementation, info.implementation_code_hash);
+        code(self) == code(other)
+    }
     /// Identifier of a role in this timelock's `AccessControl`.
     pub fn role_id(&self, role: TimelockRole) -> B256 {
         match role {
@@ -214,7 +230,56 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`]. Events that no endpoint gives whole are no error: [`TimelockRoles::incomplete`] says why.
     pub async fn timelock_roles(&self, info: &TimelockInfo, also: &[Address]) -> Result<TimelockRoles, ChainError> {
-        let (granted, incomplete) = self.granted(info).await?;
+        let query = LogQuery {
+            address: info.address,
+            topics: vec![T::RoleGranted::SIGNATURE_HASH],
+            from: 0,
+            to: info.block.number,
+        };
+        let (logs, incomplete) = self.longest_logs(&query).await?;
+        let incomplete = incomplete.or_else(|| unbegun(info, &logs));
+        self.roles_by(info, also, (&logs, incomplete)).await
+    }
+    /// Who has which role of a timelock at the block it was read at, as [`Self::timelock_roles`], and what it has scheduled
+    /// and not executed, as [`Self::pending_operations`], by one reading of its events from a block on with at most so many
+    /// requests to each endpoint.
+    ///
+    /// # Errors
+    /// See [`ChainError`]. What lies further back is no error: both say why there may be more.
+    pub async fn timelock_standing(
+        &self,
+        info: &TimelockInfo,
+        also: &[Address],
+        (from, requests): (u64, u32),
+    ) -> Result<(TimelockRoles, PendingOperations), ChainError> {
+        let query = LogQuery {
+            address: info.address,
+            topics: [record::operation_topics(), vec![T::RoleGranted::SIGNATURE_HASH]].concat(),
+            from,
+            to: info.block.number,
+        };
+        let (logs, incomplete) = self.all_logs(&query, requests).await?;
+        let incomplete = incomplete.or_else(|| unbegun(info, &logs).filter(|_| from == 0));
+        let (roles, waiting) = tokio::join!(
+            self.roles_by(info, also, (&logs, incomplete.clone())),
+            self.operations_by(info, (&logs, incomplete.clone())),
+        );
+        Ok((roles?, waiting?))
+    }
+    /// The roles of everybody to whom logs granted one, and of `also`, each asked of the contract itself.
+    async fn roles_by(
+        &self,
+        info: &TimelockInfo,
+        also: &[Address],
+        (logs, incomplete): (&[PlacedLog], Option<String>),
+    ) -> Result<TimelockRoles, ChainError> {
+        let granted: BTreeSet<(B256, Address)> = logs
+            .iter()
+            .filter_map(|placed| {
+                let event = T::RoleGranted::decode_log_validate(&placed.log).ok()?;
+                Some((event.role, event.account))
+            })
+            .collect();
         let mut candidates = BTreeSet::new();
         for role in TimelockRole::ALL {
             let id = info.role_id(role);
@@ -302,25 +367,12 @@ impl Chain {
             function,
         }
     }
+}
 
-    /// Role and account of every `RoleGranted` up to the block, and why there may have been more.
-    async fn granted(&self, info: &TimelockInfo) -> Result<(BTreeSet<(B256, Address)>, Option<String>), ChainError> {
-        let query = LogQuery {
-            address: info.address,
-            topics: vec![T::RoleGranted::SIGNATURE_HASH],
-            from: 0,
-            to: info.block.number,
-        };
-        let (logs, incomplete) = self.longest_logs(&query).await?;
-        let granted = logs.iter().filter_map(|placed| {
-            let event = T::RoleGranted::decode_log_validate(&placed.log).ok()?;
-            Some((event.role, event.account))
-        });
-        let granted: BTreeSet<(B256, Address)> = granted.collect();
-        let begun = logs.iter().any(|placed| begun(info, &placed.log));
-        let missing = (!begun).then(|| "the endpoints do not give the timelock's first events".to_owned());
-        Ok((granted, incomplete.or(missing)))
-    }
+/// Why there may be more than these logs, read from the chain's beginning, tell.
+fn unbegun(info: &TimelockInfo, logs: &[PlacedLog]) -> Option<String> {
+    let begun = logs.iter().any(|placed| begun(info, &placed.log));
+    (!begun).then(|| "the endpoints do not give the timelock's first events".to_owned())
 }
 
 /// Whether a log is of a timelock's beginning: the constructor makes it its own admin, and whoever has that event has all
@@ -408,6 +460,7 @@ fn recognised(
         block,
         address,
         code_hash: keccak256(&code),
+        body_hash: Some(code::body_hash(&code)),
         implementation,
         implementation_code_hash: None,
         release: if state.is_some() {

@@ -9,7 +9,7 @@ use alloy::sol_types::SolEvent;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Life, named, newest, operation_topics, told};
-use super::{OperationPlace, OperationState, TimelockInfo, TimelockOperation, begun};
+use super::{OperationPlace, OperationState, TimelockInfo, TimelockOperation, unbegun};
 use crate::abi::timelock::TimelockController as T;
 use crate::chain::logs::{LogQuery, PlacedLog};
 use crate::chain::read::Question;
@@ -69,9 +69,18 @@ impl Chain {
             to: info.block.number,
         };
         let (logs, incomplete) = self.longest_logs(&query).await?;
-        let begun = logs.iter().any(|placed| begun(info, &placed.log));
-        let missing = (from == 0 && !begun).then(|| "the endpoints do not give the timelock's first events".to_owned());
-        let lives = waiting(&logs);
+        let incomplete = incomplete.or_else(|| unbegun(info, &logs).filter(|_| from == 0));
+        self.operations_by(info, (&logs, incomplete)).await
+    }
+
+    /// The operations that logs say were scheduled, as far as the timelock has them. What logs say ended is asked about
+    /// only where they may not be the chain's.
+    pub(super) async fn operations_by(
+        &self,
+        info: &TimelockInfo,
+        (logs, incomplete): (&[PlacedLog], Option<String>),
+    ) -> Result<PendingOperations, ChainError> {
+        let lives = scheduled(logs, incomplete.is_some());
         let mut operations = Vec::new();
         for some in lives.chunks(ENTRIES) {
             let ids: Vec<B256> = some.iter().map(|(id, _)| *id).collect();
@@ -89,7 +98,7 @@ impl Chain {
         Ok(PendingOperations {
             block: info.block,
             operations,
-            incomplete: incomplete.or(missing),
+            incomplete,
         })
     }
 
@@ -137,8 +146,8 @@ impl Chain {
     }
 }
 
-/// Every operation that events say was scheduled, and not that it ended since.
-fn waiting(logs: &[PlacedLog]) -> Vec<(B256, Life)> {
+/// Every operation that events say was scheduled, unless they also say that it ended since; with `ended`, those too.
+fn scheduled(logs: &[PlacedLog], ended: bool) -> Vec<(B256, Life)> {
     let mut by_id: BTreeMap<B256, Vec<PlacedLog>> = BTreeMap::new();
     for placed in logs {
         if let Some(told) = told(&placed.log) {
@@ -147,5 +156,5 @@ fn waiting(logs: &[PlacedLog]) -> Vec<(B256, Life)> {
     }
     let lives = by_id.into_iter();
     let lives = lives.filter_map(|(id, logs)| Some((id, newest(id, &logs)?)));
-    lives.filter(|(_, life)| life.end.is_none()).collect()
+    lives.filter(|(_, life)| ended || life.end.is_none()).collect()
 }

@@ -252,6 +252,36 @@ impl Chain {
         check_operation(&receipt.logs, (timelock, operation), step)?;
         Ok(receipt.block)
     }
+    /// The block in which `transaction` scheduled exactly `operation`, and from when on that lets it be executed, seconds
+    /// since 1970. Two round trips.
+    ///
+    /// # Errors
+    /// See [`TimelockProofFailure`].
+    pub async fn prove_scheduling(
+        &self,
+        transaction: B256,
+        (timelock, operation): (Address, &TimelockOperation),
+    ) -> Result<(BlockRef, u64), TimelockProofFailure> {
+        let receipt = self.receipt(transaction).await?;
+        let receipt = receipt.ok_or(TimelockProofFailure::NotSettled { transaction })?;
+        let block = receipt.block;
+        if !receipt.succeeded {
+            let block = block.number;
+            return Err(TimelockProofFailure::Reverted { transaction, block });
+        }
+        check_operation(&receipt.logs, (timelock, operation), OperationStep::Scheduled)?;
+        let id = operation.id();
+        let ours = receipt
+            .logs
+            .iter()
+            .filter(|log| log.address == timelock)
+            .filter_map(told);
+        let delay = ours.filter(|told| told.id == id).find_map(|told| match told.what {
+            What::Scheduled { delay, .. } => Some(u64::try_from(delay).unwrap_or(u64::MAX)),
+            _ => None,
+        });
+        Ok((block, block.timestamp.saturating_add(delay.unwrap_or_default())))
+    }
 }
 
 /// Checks that among the logs of one transaction the events of `timelock` about this operation are exactly those of

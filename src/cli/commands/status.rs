@@ -1,23 +1,29 @@
-//! `status`: where upgrades stand, from their journals; of one that is over, what runs now is looked at once more.
+//! `status`: where upgrades stand, from their journals; whether the chain still says what was proved, and, of one that is
+//! over, what runs now.
+
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use url::Url;
 
-use crate::cli::args::Which;
+use crate::cli::args::{Reach, Which};
 use crate::cli::error::CliError;
 use crate::cli::known::Known;
 use crate::cli::report::{self, Report};
 use crate::cli::session::Session;
-use crate::cli::{settings, view};
+use crate::cli::settings::Typed;
+use crate::cli::{values, view};
 use crate::code::Code;
 use crate::text::option;
-use crate::upgrade::{self, Effect, State, Warning};
+use crate::upgrade::{self, Effect, ProofNow, State, UpgradeError, Warning};
 
 /// Show where an upgrade stands, from its journal
 ///
-/// Writes nothing and waits for no lock, so it can be run beside a run that is under way. It asks nobody, but for Phala Cloud,
-/// where there is an API key, whether a CVM that ran the new hash still does. Without a name, it
-/// lists every unfinished upgrade below .countersign, or shows the last one where none is unfinished. What it calls unknown
+/// Writes nothing and waits for no lock, so it can be run beside a run that is under way. Where an endpoint is named and
+/// something was proved, it looks whether that still stands; where there is an API key, it asks Phala Cloud whether a CVM that
+/// ran the new hash still does. Otherwise it asks nobody. Without a name, it lists every unfinished upgrade below
+/// .countersign, or shows the last one where none is unfinished. What it calls unknown
 /// is settled by `countersign resume`. Of a proposal by itself it says what the file says.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  countersign status\n  \
@@ -28,7 +34,13 @@ pub(in crate::cli) struct Status {
     /// List finished upgrades too
     #[arg(long, conflicts_with_all = ["proposal", "dir"])]
     all: bool,
+    /// JSON-RPC endpoint that is asked whether what was proved still stands [env: ETH_RPC_URL]
+    #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
+    rpc_url: Vec<Url>,
 }
+
+/// How long the chain is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Status {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
@@ -41,8 +53,11 @@ impl Status {
             }
         }
         let standing = session.standing(&self.which)?;
-        let (state, mut status) = (&standing.state, standing.state.status());
+        let looked = self.look(session, &standing.state).await;
+        let state = &looked.state;
+        let mut status = state.status();
         let mut report = Report::done("status", report::certain(&status));
+        report.warnings.extend(looked.remark);
         let proposal = standing.proposal.clone();
         report.advise(session.advise(&proposal, |reader| reader.advise(state)));
         if let Some(dir) = standing.dir()
@@ -75,12 +90,94 @@ async fn look_again(session: &Session, state: &State) -> Result<Option<Warning>,
     if state.status().effects.live != Effect::Done {
         return Ok(None);
     }
-    let settings = session.settings(settings::Typed::default())?;
+    let settings = session.settings(Typed::default())?;
     if settings.api_key.is_none() {
         return Ok(None);
     }
     let outside = session.outside(&settings)?;
     Ok(state.look_again(outside.cloud()).await)
+}
+
+/// A journal's state as the chain leaves it.
+struct Looked {
+    state: State,
+    remark: Option<Warning>,
+}
+
+impl Status {
+    /// Looks at the proof again, where there is one and an endpoint is named; writes nothing.
+    async fn look(&self, session: &Session, state: &State) -> Looked {
+        let mut looked = Looked {
+            state: state.clone(),
+            remark: None,
+        };
+        let Some(proof) = state.proof() else { return looked };
+        let place = format!(
+            "block {} ({}), which held the proof",
+            proof.block.number, proof.block.hash
+        );
+        let found = match self.ask(session, state).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return looked,
+            Err(error) => {
+                looked.remark = Some(told(
+                    Code::ProofNotChecked,
+                    format!(
+                        "not checked: whether {place}, is still there: {}",
+                        session.failed(&error).message
+                    ),
+                ));
+                return looked;
+            }
+        };
+        looked.remark = match found {
+            ProofNow::Stands(_) => None,
+            ProofNow::Unsettled => Some(told(
+                Code::ProofNotChecked,
+                format!("{place}, is not at every endpoint now"),
+            )),
+            ProofNow::Gone => Some(told(
+                Code::ProofGone,
+                format!("{place}, was replaced: the change has to be proved anew"),
+            )),
+            ProofNow::Undone(change) => Some(told(
+                Code::HashRemoved,
+                format!("this was approved and is undone: {change}"),
+            )),
+        };
+        if matches!(found, ProofNow::Gone | ProofNow::Undone(_)) {
+            looked.state.forget_proof();
+        }
+        looked
+    }
+
+    /// What the chain says of the proof; nothing where no endpoint is named.
+    async fn ask(&self, session: &Session, state: &State) -> Result<Option<ProofNow>, CliError> {
+        let reach = Reach::to(self.rpc_url.clone(), PATIENCE);
+        let settings = session.settings(Typed {
+            reach: Some(&reach),
+            ..Typed::default()
+        })?;
+        if settings.endpoints.is_empty() {
+            return Ok(None);
+        }
+        let outside = session.outside(&settings)?;
+        let world = outside.world();
+        let asked = upgrade::look_at_proof(&world, settings.limits.finality, state);
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(found) => Ok(found?),
+            Err(_) => Err(UpgradeError::Later {
+                code: Code::NetTimeout,
+                message: "no endpoint answered in time".to_owned(),
+                source: None,
+            }
+            .into()),
+        }
+    }
+}
+
+fn told(code: Code, text: String) -> Warning {
+    Warning { code, text }
 }
 
 /// A table of several upgrades; one that cannot be read does not hide the others.

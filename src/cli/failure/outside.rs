@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::{Next, Verdict, verdict};
-use crate::chain::{ChainError, ProofFailure, TxError};
+use crate::chain::{ChainError, ProofFailure, Replaced, TxError};
 use crate::cli::exit::Exit;
 use crate::cloud::{CloudError, Problem};
 use crate::code::Code;
@@ -235,6 +235,12 @@ const fn stands_in_the_way(error: &HttpError) -> bool {
 
 pub(super) fn chain(error: &ChainError) -> Verdict {
     match error {
+        ChainError::Unavailable { source, .. } if found::<Replaced>(source.as_ref()).is_some() => verdict(
+            Exit::Pending,
+            Code::PendingConfirmations,
+            Next::Resume,
+            "a block that was read is not on the chain any more: run again, and what stands in its place is read",
+        ),
         ChainError::Unavailable { source, .. } => match found::<HttpError>(source.as_ref()) {
             Some(error) if stands_in_the_way(error) => http(error),
             _ => verdict(

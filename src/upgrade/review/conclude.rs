@@ -2,6 +2,7 @@
 
 use super::{Problem, Question, Review, Whole};
 use crate::upgrade::examine::Subject;
+use crate::upgrade::timelock_now;
 use crate::upgrade::verdict::{Finding, Known};
 use crate::upgrade::{Limits, State};
 
@@ -24,6 +25,14 @@ impl Review {
         self.problems
             .extend(before.into_iter().filter(|problem| !problem.is_stop()));
         let notes = verdict.findings.iter().filter(|finding| !finding.forbids());
+        if known.is_some_and(|known| known.timelock.is_some()) {
+            // What was said of it when this was prepared is told by what was read now.
+            self.warnings
+                .retain(|warning| !timelock_now::TOLD.contains(&warning.code));
+        }
+        let is_found = |code| verdict.findings.iter().any(|finding| finding.code == code);
+        self.warnings
+            .retain(|warning| !(warning.is_told_before() && is_found(warning.code)));
         for note in notes.map(Finding::warning) {
             if !self.warnings.contains(&note) {
                 self.warnings.push(note);

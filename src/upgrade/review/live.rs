@@ -39,6 +39,9 @@ pub(super) async fn compare(
     };
     let operation = match &mut review.timelock {
         Some(timelock) => {
+            if let Some(found) = &known.timelock {
+                timelock.take_found(found);
+            }
             let state = chain.operation_state(timelock.address, timelock.id, &block).await?;
             timelock.state = Some(state);
             timelock.state

@@ -271,15 +271,32 @@ pub struct SafeNow {
 /// A timelock that owns the app, and the operation that is asked of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct TimelockNow {
+    /// It was read for this review; otherwise it is as the proposal says it was when the update was prepared.
+    pub now: bool,
     /// The timelock.
     pub address: Address,
+    /// keccak256 of its code.
+    pub code_hash: B256,
+    /// The release of OpenZeppelin Contracts that its code is; nothing where this build knows no such code, or nobody read
+    /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<&'static str>,
+    /// Who may schedule, as far as is known.
+    pub proposers: Vec<Address>,
+    /// Who may cancel, as far as is known.
+    pub cancellers: Vec<Address>,
+    /// Who besides the timelock itself can change roles without its delay, as far as is known.
+    pub admins: Vec<Address>,
+    /// Other operations that wait there; nothing where nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<usize>,
     /// Who schedules.
     pub proposer: Address,
     /// Id of the operation, as the timelock computes it.
     pub id: B256,
     /// Seconds from scheduling until it may be executed.
     pub delay: u64,
-    /// The least that the timelock takes, when the update was prepared.
+    /// The least that the timelock takes.
     pub min_delay: u64,
     /// Everybody may execute what is ready.
     pub open_executor: bool,

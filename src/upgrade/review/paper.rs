@@ -10,7 +10,7 @@ use super::{
     Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, NestedNow, Owner,
     Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
 };
-use crate::chain::Call;
+use crate::chain::{Call, TimelockInfo, TimelockRoles};
 use crate::code::Code;
 use crate::compose::{Changes, Manifest, Verification};
 use crate::safe::deployments::{self, Identity};
@@ -19,6 +19,7 @@ use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
 use crate::upgrade::Accepted;
 use crate::upgrade::consent::{decisions, effects_of};
 use crate::upgrade::findings::safe_remarks;
+use crate::upgrade::timelock_now::TimelockFound;
 use crate::upgrade::verdict::Verdict;
 use crate::upgrade::{Ballot, Ceremony, Origin, Proposal, State, Stop, UpgradeError};
 
@@ -135,15 +136,50 @@ fn asked(proposal: &Proposal) -> Asked {
 
 fn timelock(proposal: &Proposal) -> Option<TimelockNow> {
     let (section, plan) = (proposal.timelock.as_ref()?, proposal.plan.timelock.as_ref()?);
-    Some(TimelockNow {
+    let mut shown = TimelockNow {
+        now: false,
         address: plan.info.address,
         proposer: plan.proposer,
         id: section.id,
         delay: section.delay,
-        min_delay: plan.info.min_delay,
-        open_executor: plan.info.open_executor,
         state: None,
-    })
+        waiting: None,
+        code_hash: plan.info.code_hash,
+        release: None,
+        min_delay: 0,
+        open_executor: false,
+        proposers: Vec::new(),
+        cancellers: Vec::new(),
+        admins: Vec::new(),
+    };
+    shown.take((&plan.info, &plan.roles));
+    Some(shown)
+}
+
+impl TimelockNow {
+    /// What was read of the contract.
+    fn take(&mut self, (info, roles): (&TimelockInfo, &TimelockRoles)) {
+        self.code_hash = info.code_hash;
+        self.release = info.known_release();
+        self.min_delay = info.min_delay;
+        self.open_executor = info.open_executor;
+        self.proposers.clone_from(&roles.proposers);
+        self.cancellers.clone_from(&roles.cancellers);
+        self.admins = roles
+            .admins
+            .iter()
+            .filter(|admin| **admin != info.address)
+            .copied()
+            .collect();
+    }
+
+    /// What was read for this review.
+    pub(super) fn take_found(&mut self, found: &TimelockFound) {
+        self.now = true;
+        self.take((&found.info, &found.roles));
+        let others = found.waiting.operations.iter().filter(|one| one.id != self.id);
+        self.waiting = Some(others.count());
+    }
 }
 
 /// Images that come, go and stay; those with a digest first.

@@ -43,6 +43,8 @@ pub enum TimelockSource {
     V4,
     /// `@openzeppelin/contracts` 5.4.0.
     V5,
+    /// The same, with one more call in each execution and a door without a delay.
+    Imitation,
 }
 
 /// How a timelock is set up.
@@ -80,6 +82,7 @@ impl TimelockOptions {
             TimelockSource::V45 => "TimelockControllerV4_5",
             TimelockSource::V4 => "TimelockControllerV4",
             TimelockSource::V5 => "TimelockController",
+            TimelockSource::Imitation => "TimelockImitation",
         };
         let (delay, proposers, executors) = (
             U256::from(self.min_delay),

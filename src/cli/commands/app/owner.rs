@@ -57,6 +57,8 @@ struct Power {
 #[derive(Debug, Serialize)]
 struct Timelock {
     info: TimelockInfo,
+    /// The release of OpenZeppelin Contracts that its code is; null where it is none that this build knows.
+    release: Option<&'static str>,
     roles: TimelockRoles,
     #[serde(flatten)]
     waiting: Waiting,
@@ -113,6 +115,9 @@ impl Owner {
     }
 }
 
+/// Requests to each endpoint by which a timelock's events are read.
+const REQUESTS: u32 = 400;
+
 type Reading<'a> = Pin<Box<dyn Future<Output = Result<Power, ChainError>> + Send + 'a>>;
 
 /// What stands at an address after a block, and behind it.
@@ -133,11 +138,12 @@ fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth:
         if found.safe.is_none()
             && let Some(info) = chain.timelock_at(address, block).await?
         {
-            let (roles, waiting) = tokio::join!(chain.timelock_roles(&info, &[]), Waiting::at(chain, &info));
+            let (roles, waiting) = chain.timelock_standing(&info, &[], (0, REQUESTS)).await?;
             found.timelock = Some(Timelock {
+                release: info.known_release(),
                 info,
-                roles: roles?,
-                waiting: waiting?,
+                roles,
+                waiting: waiting.into(),
             });
         }
         let Some(deeper) = depth.checked_sub(1) else {
@@ -202,6 +208,11 @@ fn warn(report: &mut Report, app: &AppState, owner: &Power) {
             Code::TimelockNoProposer,
             "nobody may propose to the timelock: it can never act again",
         );
+    }
+    if timelock.release.is_none() {
+        let text = "the timelock's code is no release of OpenZeppelin's that this build knows: whether it waits, and what \
+                    else it does, is not known";
+        report.warn(Code::TimelockCodeUnknown, text);
     }
     for admin in roles.admins.iter().filter(|admin| **admin != info.address) {
         let text = format!("{admin} can change the timelock's roles at once, without its delay");
@@ -275,6 +286,13 @@ fn timelock(page: &mut Page, timelock: &Timelock) {
         ("executors", executors),
         ("cancellers", list(&roles.cancellers)),
         ("admins", list(&roles.admins)),
+        (
+            "code",
+            Some(timelock.release.map_or_else(
+                || "no release of OpenZeppelin's that this build knows".to_owned(),
+                |release| format!("that of OpenZeppelin's {release}"),
+            )),
+        ),
         (
             "code hash",
             Some(info.implementation_code_hash.unwrap_or(info.code_hash).to_string()),

@@ -1,0 +1,151 @@
+//! A proof whose block goes away: what was proved is looked at again by whoever reports it, found anew wherever it is, and
+//! never a dead end.
+
+use alloy::primitives::B256;
+use alloy::sol_types::SolCall as _;
+use serde_json::{Value, json};
+
+use crate::flow::{Flow, Ran};
+use crate::support::World;
+use crate::support::contracts::abi;
+
+/// The owner's wallet allows the hash, outside of the upgrade, at a price of its own.
+fn allow(flow: &Flow<'_>, gwei: u64) -> B256 {
+    let data = abi::addComposeHashCall { composeHash: flow.hash }.abi_encode();
+    let data = alloy::primitives::Bytes::from(data);
+    let transaction = json!([{
+        "from": flow.world.owner.address, "to": flow.world.app, "data": data, "gas": "0x30000",
+        "gasPrice": alloy::primitives::U64::from(gwei * 1_000_000_000),
+    }]);
+    let rpc = flow.world.rpc();
+    let hash: B256 = serde_json::from_value(rpc.call("eth_sendTransaction", transaction)).unwrap();
+    rpc.mined(hash);
+    hash
+}
+
+/// An upgrade that somebody else's transaction proved, and a chain on which that block never was.
+fn proved_and_gone<'w>(world: &'w World) -> (Flow<'w>, B256) {
+    let flow = Flow::new(world);
+    flow.step("prepare").exits(0);
+    let before = world.rpc().call("evm_snapshot", json!([]));
+    let first = allow(&flow, 20);
+    flow.step("wait").exits(0);
+    assert_eq!(proof(&flow), json!(first));
+    world.rpc().call("evm_revert", json!([before]));
+    (flow, first)
+}
+
+/// The transaction of the newest proof that the journal has.
+fn proof(flow: &Flow<'_>) -> Value {
+    let journal = std::fs::read_to_string(flow.dir.join("journal")).unwrap();
+    let records = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let proofs = records.filter(|record| ["adopted", "tx.final"].contains(&record["kind"].as_str().unwrap()));
+    proofs.last().unwrap()["body"]["transaction"].clone()
+}
+
+fn warned(ran: &Ran, code: &str) -> bool {
+    let warnings = ran.json["warnings"].as_array().unwrap();
+    warnings.iter().any(|one| one["code"] == code)
+}
+
+#[test]
+fn se2_r1_a_proof_whose_block_goes_away_is_found_anew_by_each_command() {
+    for (step, blocks) in [("wait", 0), ("commit", 0), ("execute", 30), ("resume", 30)] {
+        let world = World::start();
+        let (flow, first) = proved_and_gone(&world);
+        let second = allow(&flow, 30);
+        assert_ne!(first, second);
+        world.rpc().mine(blocks);
+        let ran = flow.step(step).exits(0);
+        assert!(warned(&ran, "PROOF_GONE"), "{step}: {}", ran.said);
+        assert_eq!(proof(&flow), json!(second), "{step}");
+        assert!(
+            flow.kinds().contains(&"proof.gone".to_owned()),
+            "{step}: {:?}",
+            flow.kinds()
+        );
+        flow.step("commit").exits(0);
+        flow.landed_once();
+        assert_eq!(
+            flow.json_file("evidence.json")["proof"]["transaction"],
+            json!(second),
+            "{step}"
+        );
+    }
+}
+
+#[test]
+fn se2_r1_a_proof_that_is_gone_for_good_is_waited_for_and_reported_by_nobody() {
+    let world = World::start();
+    let (flow, _) = proved_and_gone(&world);
+    // Another block stands in its place.
+    world.rpc().mine(3);
+    for step in ["wait", "commit", "wait"] {
+        flow.with(step, &["--timeout", "1s"]).exits(8);
+    }
+    assert_eq!(flow.kinds().iter().filter(|kind| *kind == "proof.gone").count(), 1);
+    let url = world.anvil.url();
+    let status = flow.with("status", &["--rpc-url", &url]).exits(0);
+    assert_ne!(status.effect("transaction"), "done", "{}", status.said);
+    flow.nothing_committed();
+    let second = allow(&flow, 30);
+    flow.step("commit").exits(0);
+    assert_eq!(proof(&flow), json!(second));
+    flow.landed_once();
+}
+
+#[test]
+fn se2_r1_status_looks_at_the_chain_before_it_says_that_a_hash_is_allowed() {
+    let world = World::start();
+    let (flow, _) = proved_and_gone(&world);
+    world.rpc().mine(3);
+    let url = world.anvil.url();
+    let status = flow.with("status", &["--rpc-url", &url]).exits(0);
+    assert!(warned(&status, "PROOF_GONE"), "{}", status.said);
+    assert!(
+        !status.json["message"].as_str().unwrap().contains("is allowed"),
+        "{}",
+        status.said
+    );
+    assert!(!flow.kinds().contains(&"proof.gone".to_owned()), "nothing is written");
+    // Nobody answers there: what the journal says is shown, and that nobody looked.
+    let status = flow.with("status", &["--rpc-url", "http://127.0.0.1:9"]).exits(0);
+    assert!(status.said.contains("not checked"), "{}", status.said);
+}
+
+#[test]
+fn se2_r1_our_own_transaction_goes_out_again_with_the_same_bytes() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let before = world.rpc().call("evm_snapshot", json!([]));
+    flow.step("execute").exits(0);
+    flow.step("wait").exits(0);
+    let first = proof(&flow);
+    world.rpc().call("evm_revert", json!([before]));
+    world.rpc().mine(3);
+    let ran = flow.step("wait").exits(0);
+    assert!(warned(&ran, "PROOF_GONE"), "{}", ran.said);
+    assert_eq!(proof(&flow), first);
+    assert_eq!(flow.kinds().iter().filter(|kind| *kind == "tx.signed").count(), 1);
+    flow.step("commit").exits(0);
+    flow.landed_once();
+}
+
+#[test]
+fn se2_r1_what_was_taken_back_is_not_reported_as_allowed() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    allow(&flow, 20);
+    flow.step("wait").exits(0);
+    world.rpc().execute(
+        world.owner.address,
+        world.app,
+        &abi::removeComposeHashCall { composeHash: flow.hash },
+    );
+    for step in ["wait", "execute", "commit"] {
+        flow.step(step).exits(6).says("HASH_REMOVED");
+    }
+    flow.nothing_committed();
+}
