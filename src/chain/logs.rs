@@ -149,7 +149,7 @@ impl Chain {
         query: &LogQuery,
         requests: u32,
     ) -> Result<(Vec<PlacedLog>, Option<String>), ChainError> {
-        let found = match self.gather(|node| placed_within(node, query, requests)).await {
+        let found = match self.hear(|node| placed_within(node, query, requests)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => return Ok((Vec::new(), Some(whole(&error)))),
             Err(error) => return Err(error),

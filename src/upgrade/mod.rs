@@ -57,6 +57,7 @@ mod revoke;
 mod safe_half;
 #[cfg(test)]
 mod sample;
+mod scheduling;
 mod sent;
 mod shown;
 mod state;

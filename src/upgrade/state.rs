@@ -418,7 +418,7 @@ impl State {
         match event {
             // What was sent with a proof may be answered after that is gone.
             Event::CommitTry { .. } | Event::CommitOk { .. } => missing(
-                (self.proof.is_some() || self.committing) && self.has_code(),
+                self.takes_commit(event) && self.has_code(),
                 "there is no proof, or nothing to commit",
             ),
             Event::CommitNot { .. } => missing(self.committing, "no commit was tried"),

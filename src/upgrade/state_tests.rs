@@ -55,6 +55,37 @@ fn no_record_can_skip_the_one_before_it() {
 }
 
 #[test]
+fn se2_r1_a_proof_that_is_gone_is_waited_for_with_the_same_bytes_and_takes_no_commit() {
+    let mut state = after(11);
+    let block = state.proof().unwrap().block;
+    let gone = || Event::ProofGone { block };
+    assert!(after(10).apply(gone()).is_err(), "nothing was proved");
+    state.apply(gone()).unwrap();
+    assert_eq!((state.next(), state.proof_gone), (Step::Wait, Some(block)));
+    assert_eq!(state.status().effects.transaction, Effect::Maybe);
+    let tried = Event::CommitTry {
+        at: sample::now(),
+        there: Vec::new(),
+    };
+    assert!(state.apply(tried).is_err());
+    let anew = sample::proof(state.signed[0].hash);
+    state.apply(Event::TxFinal(Box::new(anew))).unwrap();
+    assert_eq!((state.next(), state.proof_gone), (Step::Commit, None));
+    // What was sent before it was gone may be answered after.
+    let mut sent = after(12);
+    sent.apply(gone()).unwrap();
+    assert_eq!(sent.next(), Step::Settle);
+    sent.apply(story().remove(11)).unwrap();
+    // Somebody else's transaction leaves nothing of ours to wait for.
+    let mut adopted = after(6);
+    adopted
+        .apply(Event::Adopted(Box::new(sample::proof(B256::repeat_byte(5)))))
+        .unwrap();
+    adopted.apply(gone()).unwrap();
+    assert_eq!(adopted.next(), Step::Approve);
+}
+
+#[test]
 fn a_second_nonce_for_one_intent_is_refused() {
     let mut state = after(7);
     state

@@ -13,14 +13,13 @@ use super::ceremony::Stage;
 use super::consent::operation_facts;
 use super::drive::Run;
 use super::errand::Errand;
-use super::event::{Event, Scheduled};
-use super::operation::{Asked, SaltRule};
-use super::timelock_now::{Scheduling, other_code};
+use super::event::Event;
+use super::operation::Asked;
+use super::timelock_now::other_code;
 use super::transact::Asking;
 use super::{Goal, Outcome, Pending, UpgradeError};
 use crate::chain::{
-    BlockRef, Call, Chain, ChainError, OperationEnd, OperationState, OperationStep, TimelockInfo, TimelockProofFailure,
-    TimelockRole,
+    BlockRef, Call, Chain, OperationState, OperationStep, TimelockInfo, TimelockProofFailure, TimelockRole,
 };
 use crate::code::Code;
 use crate::safe::prove_execution;
@@ -81,138 +80,6 @@ impl Run<'_> {
                 }
             }
         }
-    }
-
-    /// The first block in which the operation can have been scheduled: one that follows from the upgrade's name not before
-    /// the upgrade was begun, any other one at any time.
-    fn earliest(&self, asked: &Asked) -> Result<u64, UpgradeError> {
-        Ok(match asked.choice.rule {
-            SaltRule::Name => self.timelock()?.info.block.number,
-            SaltRule::Calls | SaltRule::Found => 0,
-        })
-    }
-
-    /// Somebody scheduled it, from wherever. What is recorded of that is looked up once, and again when it is another one:
-    /// a file may name any transaction, and what was scheduled may be cancelled and scheduled anew.
-    pub(super) async fn adopt_scheduled(
-        &mut self,
-        chain: &Chain,
-        asked: &Asked,
-        ready_at: u64,
-    ) -> Result<(), UpgradeError> {
-        let known = self.upgrade.state().scheduled;
-        if known.is_some_and(|known| known.looked_up && known.ready_at == ready_at) {
-            return Ok(());
-        }
-        if let Some(transaction) = known.and_then(|known| known.transaction) {
-            let operation = (asked.timelock, &asked.operation);
-            match Scheduling::of(chain, transaction, operation).await? {
-                Scheduling::Shown { ready_at: shown, .. } if shown == ready_at => {
-                    return self.take_scheduled(asked, (Some(transaction), ready_at));
-                }
-                _ => self.tell(&format!(
-                    "transaction {transaction} is not the one that scheduled operation {}",
-                    asked.operation.id()
-                )),
-            }
-        }
-        let from = self.earliest(asked)?;
-        let life = chain.operation_life(asked.timelock, asked.operation.id(), from).await?;
-        let transaction = life.map(|life| life.scheduled.transaction);
-        self.take_scheduled(asked, (transaction, ready_at))
-    }
-
-    /// Once the operation was executed: which transaction scheduled it, by the chain. `None` where no endpoint tells.
-    async fn know_scheduling(&mut self, chain: &Chain, asked: &Asked) -> Result<(), UpgradeError> {
-        let known = self.upgrade.state().scheduled;
-        let said = known.and_then(|known| known.transaction);
-        let mut shown = None;
-        if let Some(transaction) = said {
-            let looked = Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await?;
-            if let Scheduling::Shown { block, ready_at } = looked {
-                shown = Some((transaction, ready_at, block.number));
-            }
-        }
-        let from = match shown {
-            Some((_, _, number)) => number,
-            None => self.earliest(asked)?,
-        };
-        let newest = match chain.operation_life(asked.timelock, asked.operation.id(), from).await {
-            Ok(life) => life.map(|life| life.scheduled),
-            Err(ChainError::Unavailable { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let by_events = newest.map(|place| place.transaction);
-        let transaction = by_events.or_else(|| shown.map(|(transaction, ..)| transaction));
-        if known.is_some_and(|known| known.looked_up && known.transaction == transaction) {
-            return Ok(());
-        }
-        let ready_at = shown.filter(|(of, ..)| Some(*of) == transaction);
-        let ready_at = ready_at
-            .map(|(_, ready_at, _)| ready_at)
-            .or(known.map(|known| known.ready_at));
-        self.record(Event::TimelockScheduled(Scheduled {
-            id: asked.operation.id(),
-            transaction,
-            ready_at: ready_at.unwrap_or_default(),
-            looked_up: true,
-        }))
-    }
-
-    fn take_scheduled(
-        &mut self,
-        asked: &Asked,
-        (transaction, ready_at): (Option<B256>, u64),
-    ) -> Result<(), UpgradeError> {
-        let id = asked.operation.id();
-        let before = self.upgrade.state().scheduled.map(|known| known.ready_at);
-        self.record(Event::TimelockScheduled(Scheduled {
-            id,
-            transaction,
-            ready_at,
-            looked_up: true,
-        }))?;
-        self.upgrade.write_proposal()?;
-        if before == Some(ready_at) {
-            return Ok(());
-        }
-        self.tell(&format!(
-            "operation {id} is scheduled; it can be executed from {} on",
-            time(ready_at)
-        ));
-        Ok(())
-    }
-
-    /// L4: what was scheduled is there no more and was not executed. Without the timelock's own event nobody is said to have
-    /// cancelled it: where the transaction that scheduled it is in no block, that was replaced, or it never was there.
-    async fn cancelled(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
-        let asked = self.asked()?;
-        let id = asked.operation.id();
-        if self.limits.new_nonce {
-            self.record(Event::TimelockAgain)?;
-            self.upgrade.write_proposal()?;
-            return Ok(Outcome::Reached);
-        }
-        let from = self.earliest(&asked)?;
-        let life = chain.operation_life(asked.timelock, id, from).await?;
-        if matches!(life.and_then(|life| life.end), Some(OperationEnd::Cancelled(_))) {
-            return Err(UpgradeError::Failed {
-                code: Code::OperationCancelled,
-                message: format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
-            });
-        }
-        let transaction = self.upgrade.state().scheduled.and_then(|known| known.transaction);
-        let why = match transaction {
-            None => "no event says that it was scheduled".to_owned(),
-            Some(transaction) => match Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await? {
-                Scheduling::NotShown { why } => format!("transaction {transaction} did not schedule it: {why}"),
-                Scheduling::Shown { .. } => return Err(unseen(id)),
-            },
-        };
-        self.tell(&format!("the timelock does not have operation {id}, and {why}"));
-        self.record(Event::TimelockUnscheduled { why })?;
-        self.upgrade.write_proposal()?;
-        Ok(Outcome::Reached)
     }
 
     /// Roles and delay are checked before anything is signed (L6, L7).
@@ -568,18 +435,6 @@ impl Run<'_> {
             Code::TimelockRoleMissing,
             format!("one of these has to cancel the operation: {}", names.join(", ")),
         ))
-    }
-}
-
-/// Scheduled, there no more, and no event says that it was cancelled.
-fn unseen(id: B256) -> UpgradeError {
-    UpgradeError::Unknown {
-        code: Code::OperationUnseen,
-        message: format!(
-            "operation {id} was scheduled, the timelock has it no more, and no event says that it was cancelled: its block \
-             may have been replaced"
-        ),
-        source: None,
     }
 }
 
