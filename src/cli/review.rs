@@ -4,7 +4,6 @@
 mod app;
 mod digests;
 
-use alloy::primitives::Address;
 use app::OneApp;
 
 use super::consent;
@@ -240,10 +239,6 @@ fn timelock(page: &mut Page, timelock: &TimelockNow) {
     } else {
         "the timelock, as the proposal says it was when this was prepared"
     });
-    let all = |list: &[Address]| {
-        let names: Vec<String> = list.iter().map(ToString::to_string).collect();
-        names.join(", ")
-    };
     let seconds = |seconds: u64| {
         format!(
             "{seconds} seconds ({:#})",
@@ -257,54 +252,30 @@ fn timelock(page: &mut Page, timelock: &TimelockNow) {
             .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
         time.map_or_else(|| seconds.to_string(), |time| time.to_string())
     };
+    let executed = if timelock.open_executor {
+        "anybody"
+    } else {
+        "whoever has the role"
+    };
     page.facts(&[
         ("timelock", Some(timelock.address.to_string())),
         ("operation", Some(timelock.id.to_string())),
-        (
-            "code",
-            Some(match timelock.release {
-                Some(release) => format!("that of OpenZeppelin's {release}"),
-                None if timelock.now => format!("{}, which is no known timelock's", timelock.code_hash),
-                None => timelock.code_hash.to_string(),
-            }),
-        ),
+        ("code", Some(code(timelock))),
         ("proposed by", Some(timelock.proposer.to_string())),
         (
             "others propose",
-            Some(timelock.proposers.len().saturating_sub(1))
-                .filter(|others| *others > 0)
-                .map(|others| format!("{others} more can")),
+            more(timelock.proposers.len().saturating_sub(1), "can too"),
         ),
-        (
-            "administered by",
-            Some(if timelock.admins.is_empty() {
-                "nobody else, as far as is known".to_owned()
-            } else {
-                format!("{}: without its delay", all(&timelock.admins))
-            }),
-        ),
+        ("administered by", Some(administered(timelock))),
         ("delay", Some(seconds(timelock.delay))),
         (
             "least delay",
             Some(seconds(timelock.min_delay)).filter(|_| timelock.min_delay != timelock.delay),
         ),
-        (
-            "executed by",
-            Some(
-                if timelock.open_executor {
-                    "anybody"
-                } else {
-                    "whoever has the role"
-                }
-                .to_owned(),
-            ),
-        ),
+        ("executed by", Some(executed.to_owned())),
         (
             "waiting there",
-            timelock
-                .waiting
-                .filter(|others| *others > 0)
-                .map(|others| format!("{others} other operations")),
+            more(timelock.waiting.unwrap_or_default(), "other operations"),
         ),
         (
             "stands",
@@ -318,6 +289,28 @@ fn timelock(page: &mut Page, timelock: &TimelockNow) {
             }),
         ),
     ]);
+}
+
+/// What is known of a timelock's code.
+fn code(timelock: &TimelockNow) -> String {
+    match timelock.release {
+        Some(release) => format!("that of OpenZeppelin's {release}"),
+        None if timelock.now => format!("{}, which is no known timelock's", timelock.code_hash),
+        None => timelock.code_hash.to_string(),
+    }
+}
+
+/// Who changes a timelock's roles without its delay.
+fn administered(timelock: &TimelockNow) -> String {
+    let names: Vec<String> = timelock.admins.iter().map(ToString::to_string).collect();
+    match names.as_slice() {
+        [] => "nobody else, as far as is known".to_owned(),
+        names => format!("{}: without its delay", names.join(", ")),
+    }
+}
+
+fn more(count: usize, what: &str) -> Option<String> {
+    (count > 0).then(|| format!("{count} {what}"))
 }
 
 fn safe(page: &mut Page, safe: &SafeNow) {

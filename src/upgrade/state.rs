@@ -362,6 +362,11 @@ impl State {
         }
     }
 
+    /// Whether there is a proof; what was sent with one may be answered after that is gone.
+    const fn takes_commit(&self, event: &Event) -> bool {
+        self.proof.is_some() || (self.committing && matches!(event, Event::CommitOk { .. }))
+    }
+
     /// The same for what concerns a Safe or a timelock.
     fn safe_objection(&self, event: &Event) -> Option<&'static str> {
         let missing = |is_there: bool, why| (!is_there).then_some(why);

@@ -289,7 +289,7 @@ fn lacking(proposal: &Proposal, plan: &TimelockPlan, found: &TimelockFound) -> O
     let stage = proposal.safe.as_ref().map(|safe| safe.frozen.stage);
     let missing = |(role, who): (TimelockRole, Address)| {
         let text = format!("{who} is no {role} of the timelock {}", found.info.address);
-        Finding::decision(Code::TimelockRoleMissing, None, text)
+        Finding::state(Code::TimelockRoleMissing, text)
     };
     match (found.operation?, stage) {
         (OperationState::Unset, None | Some(Stage::Schedule)) => {
@@ -301,7 +301,7 @@ fn lacking(proposal: &Proposal, plan: &TimelockPlan, found: &TimelockFound) -> O
                     "the timelock takes no delay below {} seconds by now, and this was made for {}; start another one",
                     found.info.min_delay, section.delay
                 );
-                Finding::decision(Code::TimelockDelay, None, text)
+                Finding::state(Code::TimelockDelay, text)
             })
         }
         (state, Some(Stage::Execute)) if state.is_pending() && !found.info.open_executor => {

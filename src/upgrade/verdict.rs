@@ -116,7 +116,7 @@ impl Finding {
     }
 
     /// What stands until the world changes: no option agrees to it.
-    fn state(code: Code, message: String) -> Self {
+    pub(super) fn state(code: Code, message: String) -> Self {
         Self {
             severity: Severity::State,
             ..Self::decision(code, None, message)

@@ -1,6 +1,6 @@
 //! What is believed of a timelock: its code, who may change its rules, and which transaction scheduled an operation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256, b256, keccak256};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ fn elsewhere(flow: &Flow<'_>, name: &str, edit: impl FnOnce(&mut Value)) -> Path
     flow.world.file(name, &proposal.to_string())
 }
 
-fn on(flow: &Flow<'_>, file: &PathBuf, words: &[&str]) -> Ran {
+fn on(flow: &Flow<'_>, file: &Path, words: &[&str]) -> Ran {
     let (command, more) = words.split_first().unwrap();
     let mut all = vec![*command, file.to_str().unwrap(), "--json"];
     all.extend(more);

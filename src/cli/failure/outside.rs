@@ -233,23 +233,29 @@ const fn stands_in_the_way(error: &HttpError) -> bool {
     )
 }
 
-pub(super) fn chain(error: &ChainError) -> Verdict {
-    match error {
-        ChainError::Unavailable { source, .. } if found::<Replaced>(source.as_ref()).is_some() => verdict(
+fn unavailable(source: &(dyn std::error::Error + 'static)) -> Verdict {
+    if found::<Replaced>(source).is_some() {
+        return verdict(
             Exit::Pending,
             Code::PendingConfirmations,
             Next::Resume,
             "a block that was read is not on the chain any more: run again, and what stands in its place is read",
+        );
+    }
+    match found::<HttpError>(source) {
+        Some(error) if stands_in_the_way(error) => http(error),
+        _ => verdict(
+            Exit::Later,
+            Code::RpcUnavailable,
+            Next::Resume,
+            "try another --rpc-url, or run again later",
         ),
-        ChainError::Unavailable { source, .. } => match found::<HttpError>(source.as_ref()) {
-            Some(error) if stands_in_the_way(error) => http(error),
-            _ => verdict(
-                Exit::Later,
-                Code::RpcUnavailable,
-                Next::Resume,
-                "try another --rpc-url, or run again later",
-            ),
-        },
+    }
+}
+
+pub(super) fn chain(error: &ChainError) -> Verdict {
+    match error {
+        ChainError::Unavailable { source, .. } => unavailable(source.as_ref()),
         ChainError::TooFew { .. } => missing_endpoints(),
         ChainError::WrongChain { .. } => verdict(
             Exit::Verify,

@@ -2,7 +2,7 @@
 
 use alloy::primitives::Address;
 
-use super::{AppNow, OwnerIs, Problem, Question, Review, Trial, Turn};
+use super::{AppNow, OwnerIs, Problem, Question, Review, TimelockNow, Trial, Turn};
 use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask, Reverted};
 use crate::code::Code;
 use crate::safe::{Look, SafeInfo, SafeStatus, Simulation, Watched, observe, simulate};
@@ -38,14 +38,7 @@ pub(super) async fn compare(
         None => chain.head().await?,
     };
     let operation = match &mut review.timelock {
-        Some(timelock) => {
-            if let Some(found) = &known.timelock {
-                timelock.take_found(found);
-            }
-            let state = chain.operation_state(timelock.address, timelock.id, &block).await?;
-            timelock.state = Some(state);
-            timelock.state
-        }
+        Some(timelock) => timelock.stand(&chain, (&known, &block)).await?,
         None => None,
     };
     let owner = plan.actor.address;
@@ -82,6 +75,21 @@ pub(super) async fn compare(
         }
     }
     Ok(known)
+}
+
+impl TimelockNow {
+    /// Takes in what was read of it, and where its operation stands.
+    async fn stand(
+        &mut self,
+        chain: &Chain,
+        (known, block): (&Known, &BlockRef),
+    ) -> Result<Option<OperationState>, UpgradeError> {
+        if let Some(found) = &known.timelock {
+            self.take_found(found);
+        }
+        self.state = Some(chain.operation_state(self.address, self.id, block).await?);
+        Ok(self.state)
+    }
 }
 
 /// A Safe transaction to look at.
