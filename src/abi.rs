@@ -117,3 +117,18 @@ pub(crate) mod kinds {
         }
     }
 }
+
+/// Events of a Safe from 1.3.0 to 1.5.0 by which more of its storage can be named.
+pub(crate) mod safe_told {
+    alloy::sol! {
+        interface SafeTold {
+            event SafeSetup(
+                address indexed initiator, address[] owners, uint256 threshold, address initializer, address fallbackHandler
+            );
+            event SignMsg(bytes32 indexed msgHash);
+            event ApproveHash(bytes32 indexed approvedHash, address indexed owner);
+            event RemovedOwner(address indexed owner);
+            event DisabledModule(address indexed module);
+        }
+    }
+}

@@ -276,6 +276,8 @@ codes! {
     SafeHandlerObeys = "SAFE_HANDLER_OBEYS", Stop, "The Safe's fallback handler does what the Safe says, so anybody can have it done.";
     SafeOwnerTakesAnything = "SAFE_OWNER_TAKES_ANYTHING", Stop, "An owner of the Safe is a contract that takes signatures nobody made.";
     SafeOwnerUnknown = "SAFE_OWNER_UNKNOWN", Decision, "An owner of the Safe is a Safe for which code answers that this build does not know.";
+    StorageNotClosed = "STORAGE_NOT_CLOSED", Decision, "A contract's storage holds something that no function and no event of it names.";
+    StorageUnknown = "STORAGE_UNKNOWN", Note, "Whether a contract's storage holds more than it shows was not checked.";
     SafeNote = "SAFE_NOTE", Note, "Something about the Safe is remarkable.";
     SafeNonceTaken = "SAFE_NONCE_TAKEN", State, "The nonce of the Safe transaction is used up.";
     SafeNonceGap = "SAFE_NONCE_GAP", Note, "Nonces before the chosen one are free.";
@@ -574,6 +576,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::SafeNonceTakenHere,
     Code::SafeOwnerUnknown,
     Code::SafeUnknownCode,
+    Code::StorageNotClosed,
     Code::TimelockCodeUnknown,
     Code::UpgradesDisabled,
     Code::CvmDeleted,

@@ -5,6 +5,7 @@
 mod account;
 mod app;
 mod canonical;
+mod closed;
 mod cost;
 mod factory;
 mod fees;
@@ -21,6 +22,7 @@ mod read;
 mod revert;
 mod rpc;
 mod send;
+mod storage;
 mod timelock;
 mod tx;
 mod watch;
@@ -39,6 +41,8 @@ use self::rpc::{Ask, Node, RawBlock};
 use crate::http::{Endpoint, Http, RpcTransport};
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
+pub use closed::{StorageCheck, Word};
+pub(crate) use closed::{Subject as StorageSubject, Told};
 pub use cost::{FeePolicy, Spending, has_data_fee};
 pub use factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp};
 pub use fees::{Filling, Market, Quote};
@@ -53,6 +57,7 @@ pub use quorum::{Heard, Missing, Quorum, Turnout};
 pub use read::Replaced;
 pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};
+pub(crate) use storage::{mapping_slot, numbered};
 pub use timelock::{
     OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, PendingOperation, PendingOperations,
     TimelockAct, TimelockCalls, TimelockInfo, TimelockObjection, TimelockOperation, TimelockProofFailure,

@@ -24,6 +24,7 @@ mod review;
 mod session;
 mod settings;
 mod signals;
+mod storage;
 mod text;
 mod trace;
 mod usage;

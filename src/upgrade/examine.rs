@@ -10,9 +10,9 @@ use super::drive::Run;
 use super::own_history::OwnHistory;
 use super::timelock_now;
 use super::verdict::{self, AppKnown, Known, Verdict, added, judge, takes_away};
-use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, World};
+use super::{Accepted, Limits, Plan, Proposal, State, StorageNote, UpgradeError, World};
 use crate::chain::Chain;
-use crate::safe::{LookError, Trust, look};
+use crate::safe::{Look, LookError, Trust, look};
 
 /// What is examined: a paper of a proposal, and whether that was prepared on another machine.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +87,23 @@ pub(super) async fn examine(world: &World<'_>, chain: &Chain, subject: &Subject<
         }
     }
     examine_safe(chain, subject, &mut known).await?;
+    known.noted = noted(world, subject, known.look.as_ref());
     Ok(known)
+}
+
+/// What this machine found last of the storage of the apps and of the Safe, as it is now.
+fn noted(world: &World<'_>, subject: &Subject<'_>, look: Option<&Look>) -> Vec<StorageNote> {
+    let mut found: Vec<StorageNote> = Vec::new();
+    for one in subject.proposal.apps() {
+        let mut plan = one.plan.clone();
+        plan.safe = look.map(|look| look.info.clone()).or(plan.safe);
+        for note in world.noted(&plan) {
+            if !found.contains(&note) {
+                found.push(note);
+            }
+        }
+    }
+    found
 }
 
 async fn past(

@@ -12,7 +12,7 @@ use super::revoke::{Kept, Others, Revocation};
 use super::target::{Place, Target, refuse_another, stands};
 use super::uncovered::Machine;
 use super::waiting::Remarks;
-use super::{Intent, UpgradeError, World, kms, pending};
+use super::{Intent, StorageNote, UpgradeError, World, kms, pending};
 use crate::chain::{
     AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PendingOperations, PolicyChange,
 };
@@ -87,6 +87,9 @@ pub struct Plan {
     /// What waits at the timelock, as it was read with the rest.
     #[serde(skip)]
     pub(super) waiting: Option<PendingOperations>,
+    /// What this machine found last of the contracts' storage.
+    #[serde(skip)]
+    pub(super) noted: Vec<StorageNote>,
 }
 
 /// What changes of the code that a CVM runs.
@@ -544,6 +547,7 @@ impl Draft<'_> {
             blockers,
             read_at: Timestamp::now(),
             waiting: self.authority.waiting,
+            noted: Vec::new(),
         };
         plan.calls = plan.calls_with(needed);
         plan

@@ -111,6 +111,7 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         blockers,
         read_at: Timestamp::now(),
         waiting: authority.waiting,
+        noted: Vec::new(),
     };
     plan.calls = plan.calls_with(None);
     plan.judge_what_waits();

@@ -83,6 +83,7 @@ pub(super) fn plan() -> Plan {
         blockers: Vec::new(),
         read_at: now(),
         waiting: None,
+        noted: Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::consent::{decisions, effects_of};
 use super::findings;
 use super::in_use::InUse;
 use super::timelock_now::{self, TimelockFound};
-use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning, kms};
+use super::{Accepted, Ballot, Plan, Proposal, Stop, StorageNote, UpgradeError, Warning, kms};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
 use crate::compose::Verification;
@@ -76,6 +76,8 @@ pub(super) struct Known {
     pub(super) no_timelock: Option<Stop>,
     /// Of the owner that is a Safe itself, where it is to agree.
     pub(super) child: Option<Look>,
+    /// What this machine found last of the contracts' storage.
+    pub(super) noted: Vec<StorageNote>,
 }
 
 impl Finding {
@@ -287,6 +289,7 @@ pub(super) fn judge(
         let (found, open) = of_timelock(proposal, known);
         findings.extend(found);
         not_checked.extend(open);
+        findings.extend(known.iter().flat_map(|known| of_storage(&known.noted)));
     }
     if let (Some(ceremony), Some(pinned)) = (ceremony, &proposal.plan.safe) {
         let look = known.and_then(|known| known.look.as_ref());
@@ -335,9 +338,10 @@ pub(super) fn judge(
 /// Most transactions that wait before one that somebody means to execute.
 const QUEUE: u64 = 64;
 /// What only a chain says of a Safe.
-const OF_THE_SAFE: [&str; 2] = [
+const OF_THE_SAFE: [&str; 3] = [
     "whether the Safe still has these owners, this threshold and this nonce",
     "whether the Safe computes the same hash",
+    "whether a stranger can act for the Safe",
 ];
 /// What only a chain says of everything that is signed.
 const OFFLINE: [&str; 4] = [
@@ -388,7 +392,13 @@ pub(super) fn of_plan(plan: &Plan, (base, past): (&Baseline, Past), (trust, acce
         findings.extend(of_handler(plan, safe));
     }
     findings.extend(timelock_now::of_plan(plan));
+    findings.extend(of_storage(&plan.noted));
     Verdict::new(findings, not_checked, accepted)
+}
+
+/// What was found of the contracts' storage that is a doubt.
+fn of_storage(noted: &[StorageNote]) -> impl Iterator<Item = Finding> + '_ {
+    noted.iter().filter_map(StorageNote::finding)
 }
 
 fn unverifiable(value: String) -> Finding {

@@ -4,11 +4,19 @@ pragma solidity 0.8.28;
 /// Runs inside a Safe, as `setup` and delegate calls let it: writes what no getter shows, and tells what it likes.
 contract Planter {
     event ApproveHash(bytes32 indexed approvedHash, address indexed owner);
+    event DisabledModule(address module);
     event SafeSetup(address indexed initiator, address[] owners, uint256 threshold, address initializer, address handler);
 
     function plant(bytes32 slot, bytes32 value) external {
         assembly {
             sstore(slot, value)
+        }
+    }
+
+    function plantRemoved(bytes32 slot, address member) external {
+        emit DisabledModule(member);
+        assembly {
+            sstore(slot, 1)
         }
     }
 

@@ -7,6 +7,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
 use serde_json::{Value, json};
 
+use crate::chain::liar::Liar;
 use crate::flow::{BINARY, Flow, Ran};
 use crate::support::command::countersign;
 use crate::support::contracts::{self, abi};
@@ -21,6 +22,18 @@ mod outside {
         function setTxCooldown(uint256 cooldown);
         function txCooldown() returns (uint256);
         function approveHash(bytes32 hash);
+        function enableModule(address module);
+        function disableModule(address prevModule, address module);
+        function addOwnerWithThreshold(address owner, uint256 threshold);
+        function removeOwner(address prevOwner, address owner, uint256 threshold);
+        function isModuleEnabled(address module) returns (bool);
+        function getModulesPaginated(address start, uint256 size) returns (address[] modules, address next);
+        function isOwner(address owner) returns (bool);
+        function getOwners() returns (address[] owners);
+        function plant(bytes32 slot, bytes32 value);
+        function plantRemoved(bytes32 slot, address member);
+        function plantApproval(bytes32 slot, bytes32 hash, address owner);
+        function execTransactionFromModule(address to, uint256 value, bytes data, uint8 operation) returns (bool);
         function swapOwner(address prevOwner, address oldOwner, address newOwner);
         function execTransaction(
             address to, uint256 value, bytes data, uint8 operation, uint256 safeTxGas, uint256 baseGas,
@@ -344,4 +357,373 @@ fn t3_a_child_whose_handler_is_unknown_is_a_decision_by_its_code_for_whoever_pla
     Ran::of(flow.command(&sign).args(["--accept", &agree])).exits(0);
     let review = Ran::of(&mut flow.command(&["review", alone, "--json"])).exits(6);
     assert_eq!(forbidding(&review), ["SAFE_OWNER_UNKNOWN"], "{}", review.said);
+}
+
+/// Where a Safe keeps what it says of an address in its list of modules (1) or of owners (2).
+fn entry(list: u8, member: Address) -> B256 {
+    keccak256([member.into_word(), B256::with_last_byte(list)].concat())
+}
+
+/// Where a Safe keeps that an owner approved a hash.
+fn approval(owner: Address, hash: B256) -> B256 {
+    let of_owner = keccak256([owner.into_word(), B256::with_last_byte(8)].concat());
+    keccak256([hash, of_owner].concat())
+}
+
+/// What a check found of a contract's storage.
+#[track_caller]
+fn storage(ran: &Ran, contract: Address) -> Value {
+    let all = ran.json["data"]["storage"].as_array().unwrap();
+    let one = all.iter().find(|one| one["contract"] == json!(contract));
+    one.unwrap_or_else(|| panic!("{}", ran.said))["found"].clone()
+}
+
+#[track_caller]
+fn closed(ran: &Ran, contract: Address) {
+    let found = storage(ran, contract);
+    assert_eq!(found["storage"], "closed", "{}", ran.said);
+    assert_eq!(found["rests_on"]["word"], "block", "{}", ran.said);
+}
+
+/// An endpoint that counts, and changes what `lie` changes.
+fn endpoint(url: &str, lie: impl Fn(&str, &Value) -> Option<Value> + Send + Sync + 'static) -> Liar {
+    Liar::to(url, lie)
+}
+
+impl Ground {
+    /// A 2-of-3 Safe whose `setup` runs the planter with `call`.
+    fn planted<C: SolCall>(&self, release: usize, call: &C) -> Address {
+        let planter = self.deploy("Planter", &[]);
+        let release = &RELEASES[release];
+        let mut setup = release.setup((&options(0).accounts(), 2));
+        setup.to = planter;
+        setup.data = call.abi_encode().into();
+        release.set_up(&self.rpc, true, setup)
+    }
+    fn check_at(&self, url: &str, safe: Address, more: &[&str]) -> Ran {
+        check((self.home.path(), url), safe, more)
+    }
+}
+
+fn plant(slot: B256, value: B256) -> outside::plantCall {
+    outside::plantCall { slot, value }
+}
+
+#[test]
+fn sec_0_3_real_safes_of_every_release_are_closed_through_all_that_their_owners_do() {
+    let ground = Ground::new();
+    let (module, extra) = (ground.deploy("Quiet", &[]), ACCOUNTS[3].address);
+    let none = Address::with_last_byte(1);
+    for release in RELEASES {
+        for l2 in [true, false] {
+            let owners = options(0).accounts();
+            let safe = release.create(&ground.rpc, l2, (&owners, 2));
+            let asked = endpoint(&ground.anvil.url(), |_, _| None);
+            let fresh = ground.check_at(asked.url(), safe, &[]).exits(0);
+            closed(&fresh, safe);
+            // What getters name is all, so nobody is asked for logs, and one proof is enough.
+            let count = |method: &str| asked.asked().iter().filter(|one| *one == method).count();
+            assert_eq!((count("eth_getLogs"), count("eth_getProof")), (0, 1));
+
+            let itself = |call: Vec<u8>| ground.rpc.execute_as(safe, safe, &Raw(call));
+            itself(outside::enableModuleCall { module }.abi_encode());
+            closed(&ground.check(safe, &[]).exits(0), safe);
+            itself(
+                outside::disableModuleCall {
+                    prevModule: none,
+                    module,
+                }
+                .abi_encode(),
+            );
+            let threshold = U256::from(2);
+            itself(
+                outside::addOwnerWithThresholdCall {
+                    owner: extra,
+                    threshold,
+                }
+                .abi_encode(),
+            );
+            itself(
+                outside::removeOwnerCall {
+                    prevOwner: none,
+                    owner: extra,
+                    threshold,
+                }
+                .abi_encode(),
+            );
+            itself(outside::setFallbackHandlerCall { handler: Address::ZERO }.abi_encode());
+            closed(&ground.check(safe, &[]).exits(0), safe);
+
+            let hash = keccak256("approved");
+            ground.rpc.execute(owners[1], safe, &outside::approveHashCall { hash });
+            let approved = ground.check(safe, &[]).exits(0);
+            closed(&approved, safe);
+        }
+    }
+}
+
+/// Bytes that are sent as a call.
+struct Raw(Vec<u8>);
+
+impl SolCall for Raw {
+    type Parameters<'a> = ();
+    type Token<'a> = ();
+    type Return = ();
+    type ReturnTuple<'a> = ();
+    type ReturnToken<'a> = ();
+    const SIGNATURE: &'static str = "raw()";
+    const SELECTOR: [u8; 4] = [0; 4];
+    fn new<'a>((): ()) -> Self {
+        Self(Vec::new())
+    }
+    fn tokenize(&self) -> Self::Token<'_> {}
+    fn tokenize_returns((): &()) -> Self::ReturnToken<'_> {}
+    fn abi_decode_returns(_: &[u8]) -> alloy::sol_types::Result<()> {
+        Ok(())
+    }
+    fn abi_decode_returns_validate(_: &[u8]) -> alloy::sol_types::Result<()> {
+        Ok(())
+    }
+    fn abi_encode(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+}
+
+#[test]
+fn t4_a_module_and_an_owner_that_setup_planted_act_and_are_found_in_every_release() {
+    let ground = Ground::new();
+    for (index, release) in RELEASES.iter().enumerate() {
+        let module = plant(entry(1, STRANGER), B256::with_last_byte(1));
+        let safe = ground.planted(index, &module);
+        // No getter shows it, and it acts.
+        let start = outside::getModulesPaginatedCall {
+            start: Address::with_last_byte(1),
+            size: U256::from(10),
+        };
+        assert!(ground.rpc.read(safe, &start).modules.is_empty());
+        let act = outside::execTransactionFromModuleCall {
+            to: safe,
+            value: U256::ZERO,
+            data: outside::enableModuleCall {
+                module: ACCOUNTS[3].address,
+            }
+            .abi_encode()
+            .into(),
+            operation: 0,
+        };
+        assert!(ground.rpc.read_as(STRANGER, safe, &act), "{}", release.version);
+        let found = ground.check(safe, &[]).exits(6).says("STORAGE_NOT_CLOSED");
+        assert_eq!(storage(&found, safe)["storage"], "not-closed");
+        assert_eq!(found.json["data"]["safe"]["modules"], json!([]));
+
+        let owner = plant(entry(2, STRANGER), B256::with_last_byte(1));
+        let safe = ground.planted(index, &owner);
+        let owners = ground.rpc.read(safe, &outside::getOwnersCall {});
+        assert!(!owners.contains(&STRANGER));
+        assert!(ground.rpc.read(safe, &outside::isOwnerCall { owner: STRANGER }));
+        let found = ground.check(safe, &[]).exits(6).says("STORAGE_NOT_CLOSED");
+        let agree = format!("STORAGE_NOT_CLOSED={safe}");
+        assert!(found.json["next"].as_str().unwrap().contains(&agree), "{}", found.said);
+        ground.check(safe, &["--accept", &agree]).exits(0);
+
+        // An approval by an owner who never gave one, with an event that says so.
+        let (victim, hash) = (options(0).accounts()[0], keccak256("to be executed"));
+        let approved = outside::plantApprovalCall {
+            slot: approval(victim, hash),
+            hash,
+            owner: victim,
+        };
+        let safe = ground.planted(index, &approved);
+        ground.check(safe, &[]).exits(6).says("STORAGE_NOT_CLOSED");
+        // A module that an event calls removed, and that is there.
+        let removed = outside::plantRemovedCall {
+            slot: entry(1, STRANGER),
+            member: STRANGER,
+        };
+        let safe = ground.planted(index, &removed);
+        ground.check(safe, &[]).exits(6).says("STORAGE_NOT_CLOSED");
+        // What is planted where the Safe has it anyway hides nothing.
+        let safe = ground.planted(index, &plant(B256::with_last_byte(6), B256::with_last_byte(9)));
+        closed(&ground.check(safe, &[]).exits(0), safe);
+    }
+}
+
+#[test]
+fn t4_a_safe_behind_the_safe_is_looked_at_as_well() {
+    let ground = Ground::new();
+    let child = ground.planted(0, &plant(entry(1, STRANGER), B256::with_last_byte(1)));
+    let safe = RELEASES[1].create(&ground.rpc, true, (&[child, ACCOUNTS[0].address], 1));
+    let found = ground.check(safe, &[]).exits(6).says("STORAGE_NOT_CLOSED");
+    closed(&found, safe);
+    assert_eq!(storage(&found, child)["storage"], "not-closed");
+}
+
+#[test]
+fn t4_without_a_proof_or_a_whole_history_it_is_not_checked_and_said_so() {
+    let ground = Ground::new();
+    let planted = ground.planted(1, &plant(entry(1, STRANGER), B256::with_last_byte(1)));
+    let honest = RELEASES[1].create(&ground.rpc, true, (&options(0).accounts(), 2));
+    let hash = keccak256("approved");
+    let owner = options(0).accounts()[0];
+    ground.rpc.execute(owner, honest, &outside::approveHashCall { hash });
+    let refused = || json!({"error": {"code": -32601, "message": "the method does not exist"}});
+    let url = ground.anvil.url();
+    let without = |wanted: &'static str| endpoint(&url, move |method, _| (method == wanted).then(refused));
+    let (no_proof, no_logs) = (without("eth_getProof"), without("eth_getLogs"));
+    let empty = endpoint(&url, |method, _| (method == "eth_getLogs").then(|| json!([])));
+    for endpoint in [&no_proof, &no_logs, &empty] {
+        for safe in [planted, honest] {
+            let ran = ground.check_at(endpoint.url(), safe, &[]).exits(0);
+            assert_eq!(storage(&ran, safe)["storage"], "not-checked", "{}", ran.said);
+            assert_eq!(ran.json["warnings"][0]["code"], "STORAGE_UNKNOWN", "{}", ran.said);
+            assert!(
+                ran.json["message"].as_str().unwrap().contains("as far as"),
+                "{}",
+                ran.said
+            );
+        }
+    }
+    closed(&ground.check(honest, &[]).exits(0), honest);
+    // Not knowing takes back nothing that was found.
+    ground.check(planted, &[]).exits(6);
+    ground.check_at(no_proof.url(), planted, &[]).exits(0);
+}
+
+#[test]
+fn t4_an_endpoint_that_forges_a_proof_is_not_believed_and_hides_nothing_from_another() {
+    let ground = Ground::new();
+    let planted = ground.planted(2, &plant(entry(1, STRANGER), B256::with_last_byte(1)));
+    let honest = RELEASES[2].create(&ground.rpc, true, (&options(0).accounts(), 2));
+    // The proof of a Safe in which nothing is hidden, under the name of the other one.
+    let (rpc, upstream) = (ground.rpc.clone(), ground.anvil.url());
+    let forger = endpoint(&upstream, move |method, params| {
+        if method != "eth_getProof" {
+            return None;
+        }
+        let (rpc, params) = (rpc.clone(), params.clone());
+        std::thread::spawn(move || {
+            let mut told = rpc.call("eth_getProof", json!([honest, params[1], params[2]]));
+            told["address"] = params[0].clone();
+            told
+        })
+        .join()
+        .ok()
+    });
+    let ran = ground.check_at(forger.url(), planted, &[]).exits(0);
+    let found = storage(&ran, planted);
+    assert_eq!(found["storage"], "not-checked", "{}", ran.said);
+    assert!(
+        found["why"].as_str().unwrap().contains("does not fit the block"),
+        "{}",
+        ran.said
+    );
+    for order in [[forger.url(), &ground.anvil.url()], [&ground.anvil.url(), forger.url()]] {
+        let both = ["--rpc-url", order[0], "--rpc-url", order[1]];
+        ground.check(planted, &both).exits(6).says("STORAGE_NOT_CLOSED");
+        closed(&ground.check(honest, &both).exits(0), honest);
+    }
+}
+
+#[test]
+fn t4_what_a_check_found_is_told_to_whoever_plans_reviews_or_signs_and_they_ask_no_logs() {
+    let world = world(1);
+    let rpc = world.rpc();
+    let safe = world.safe.unwrap();
+    let flow = Flow::new(&world);
+    let app = world.app.to_string();
+    flow.step("prepare").exits(0);
+    let file = flow.dir.join("proposal.json");
+    let alone = world.file("alone.json", &std::fs::read_to_string(&file).unwrap());
+    let alone = alone.to_str().unwrap();
+    let place = (world.folder().to_path_buf(), world.anvil.url());
+    check((&place.0, &place.1), safe, &[]).exits(0);
+    let review = Ran::of(&mut flow.command(&["review", alone, "--json"])).exits(0);
+    assert_eq!(forbidding(&review), Vec::<String>::new());
+
+    rpc.call(
+        "anvil_setStorageAt",
+        json!([safe, entry(1, STRANGER), B256::with_last_byte(1)]),
+    );
+    rpc.mine(1);
+    check((&place.0, &place.1), safe, &[])
+        .exits(6)
+        .says("STORAGE_NOT_CLOSED");
+    let quiet = endpoint(&world.anvil.url(), |_, _| None);
+    let command = |words: &[&str]| {
+        let mut command = flow.command(words);
+        command.env("ETH_RPC_URL", quiet.url());
+        Ran::of(&mut command)
+    };
+    let sign = ["sign", alone, "--signer", "env:SIGNER_0", "--yes", "--json"];
+    command(&sign).exits(6).says("STORAGE_NOT_CLOSED");
+    let review = command(&["review", alone, "--json"]).exits(6);
+    assert_eq!(forbidding(&review), ["STORAGE_NOT_CLOSED"], "{}", review.said);
+    let owner = command(&["app", "owner", "show", &app, "--chain-id", "31337", "--json"]).exits(0);
+    assert!(owner.said.contains("STORAGE_NOT_CLOSED"), "{}", owner.said);
+    let asked = quiet.asked();
+    assert!(!asked.iter().any(|method| method == "eth_getProof"), "{asked:?}");
+    let plan = flow.step("plan").exits(6);
+    assert_eq!(forbidding(&plan), ["STORAGE_NOT_CLOSED"], "{}", plan.said);
+    let agree = format!("STORAGE_NOT_CLOSED={safe}");
+    Ran::of(flow.command(&sign).args(["--accept", &agree])).exits(0);
+}
+
+#[test]
+fn sec_0_3_an_app_is_closed_through_all_that_its_owner_does_and_what_no_event_names_is_found() {
+    for variant in [crate::support::AppVariant::OneStep, crate::support::AppVariant::TwoStep] {
+        let world = World::with(WorldOptions {
+            app: variant,
+            ..WorldOptions::default()
+        });
+        let rpc = world.rpc();
+        let app = world.app.to_string();
+        let (device, hash) = (world.device.to_string(), world.first_hash.to_string());
+        let check_at = |url: &str, more: &[&str]| {
+            let mut command = world.countersign(BINARY);
+            command.env("ETH_RPC_URL", url);
+            command.args(["app", "check", &app, "--chain-id", "31337", "--json"]);
+            Ran::of(command.args(more))
+        };
+        let url = world.anvil.url();
+        let known = ["--hash", &hash, "--device", &device];
+        let asked = endpoint(&url, |_, _| None);
+        closed(&check_at(asked.url(), &known).exits(0), world.app);
+        assert!(!asked.asked().iter().any(|method| method == "eth_getLogs"));
+        closed(&check_at(&url, &[]).exits(0), world.app);
+
+        let other = keccak256("another hash");
+        world.allow(other);
+        world.as_owner(&abi::removeComposeHashCall { composeHash: other });
+        world.allow(keccak256("a third"));
+        world.as_owner(&abi::addDeviceCall { deviceId: other });
+        world.as_owner(&abi::setAllowAnyDeviceCall { allowAny: true });
+        closed(&check_at(&url, &known).exits(0), world.app);
+
+        // An endpoint that holds an event back names too little, and is not believed that this is all.
+        let hidden = keccak256("a third");
+        let (topic, upstream) = (contracts::compose_hash_added(hidden).0, rpc.clone());
+        let silent = endpoint(&url, move |method, params| {
+            if method != "eth_getLogs" {
+                return None;
+            }
+            let (upstream, params) = (upstream.clone(), params.clone());
+            let logs = std::thread::spawn(move || upstream.call("eth_getLogs", params))
+                .join()
+                .ok()?;
+            let kept = logs
+                .as_array()?
+                .iter()
+                .filter(|log| log["topics"][0] != json!(topic) || log["data"] != json!(hidden));
+            Some(Value::Array(kept.cloned().collect()))
+        });
+        check_at(silent.url(), &known).exits(6).says("STORAGE_NOT_CLOSED");
+
+        let slot = keccak256([keccak256("planted"), B256::ZERO].concat());
+        rpc.call("anvil_setStorageAt", json!([world.app, slot, B256::with_last_byte(1)]));
+        rpc.mine(1);
+        let found = check_at(&url, &known).exits(6).says("STORAGE_NOT_CLOSED");
+        assert_eq!(storage(&found, world.app)["storage"], "not-closed");
+        let plan = Flow::new(&world).step("plan").exits(6);
+        assert_eq!(forbidding(&plan), ["STORAGE_NOT_CLOSED"], "{}", plan.said);
+    }
 }

@@ -23,10 +23,12 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 use crate::cli::session::{Outside, Session};
+use crate::cli::storage;
 use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
 use crate::compose::ComposeHash;
+use crate::upgrade::StorageNote;
 
 /// The app's contract: who owns it, which hashes and devices it allows, and changes of that
 ///
@@ -158,6 +160,10 @@ impl Target {
             report.hint = Some("the app's owner has to allow what is missing".to_owned());
             report.next = Some(session.typed().instead_of("check", "show"));
         }
+        let hashes: Vec<B256> = query.hash.into_iter().chain(query.running).collect();
+        let found = chain.app_storage(&app, (&hashes, query.device.as_slice())).await?;
+        let note = StorageNote::now((chain_id, app.app), app.block, found);
+        storage::tell(&mut report, session, (&settings, &[note]));
         Ok(report)
     }
 

@@ -64,6 +64,13 @@ impl Rpc {
         let (this, call) = (self.clone(), call.clone());
         super::block(async move { this.view(to, &call).await }).unwrap_or_else(|e| panic!("{}: {e}", C::SIGNATURE))
     }
+    /// `eth_call` at the newest block, as `sender`.
+    pub fn read_as<C: SolCall>(&self, sender: Address, to: Address, call: &C) -> C::Return {
+        let data = Bytes::from(call.abi_encode());
+        let answer = self.call("eth_call", json!([{"from": sender, "to": to, "data": data}, "latest"]));
+        let bytes: Bytes = serde_json::from_value(answer).unwrap();
+        C::abi_decode_returns(&bytes).unwrap_or_else(|e| panic!("{}: {e}", C::SIGNATURE))
+    }
     /// Sends from an unlocked or impersonated account; gives the transaction's hash and does not wait for a block.
     pub fn send(&self, from: Address, to: Option<Address>, data: &[u8]) -> B256 {
         let data = Bytes::copy_from_slice(data);

@@ -1,6 +1,7 @@
 //! `app owner`: who owns an app, who can act for the owner, and who owned it before.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 
 use alloy::primitives::Address;
@@ -23,7 +24,7 @@ use crate::cli::text::Page;
 use crate::cli::view;
 use crate::code::Code;
 use crate::safe::{SafeInfo, Severity, Trust};
-use crate::upgrade::safe_code;
+use crate::upgrade::{StorageNote, safe_code};
 
 /// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
 const DEPTH: u32 = 3;
@@ -91,8 +92,11 @@ impl Owner {
         report.facts.upgrade.app = Some(app.app);
         report.facts.upgrade.owner = Some(app.owner);
         warn(&mut report, &app, &owner);
-        of_safes(&mut report, &owner);
-        heir.iter().for_each(|heir| of_safes(&mut report, heir));
+        let record = settings.record.as_deref();
+        of_storage(&mut report, (found.chain_id, app.app), record);
+        for power in std::iter::once(&owner).chain(&heir) {
+            of_safes(&mut report, power, (found.chain_id, record));
+        }
         incomplete(&mut report, history.incomplete.as_deref());
         let events: Vec<&PolicyEvent> = history.owners().collect();
         page(&mut report.page, &app, history.upgrades_disabled);
@@ -221,14 +225,27 @@ fn warn(report: &mut Report, app: &AppState, owner: &Power) {
 }
 
 /// What is remarkable about the Safes that can act, so that a stranger may act for them too.
-fn of_safes(report: &mut Report, power: &Power) {
+fn of_safes(report: &mut Report, power: &Power, (chain_id, record): (u64, Option<&Path>)) {
+    if power.safe.is_some() {
+        of_storage(report, (chain_id, power.address), record);
+    }
     for finding in power.safe.iter().flat_map(|safe| safe.findings(&Trust::default())) {
         if finding.severity() > Severity::Note {
             let text = format!("Safe {}: {finding}", power.address);
             report.warn(safe_code(&finding), text);
         }
     }
-    power.behind.iter().for_each(|behind| of_safes(report, behind));
+    for behind in &power.behind {
+        of_safes(report, behind, (chain_id, record));
+    }
+}
+
+/// What this machine found last of a contract's storage, where that is a doubt.
+fn of_storage(report: &mut Report, contract: (u64, Address), record: Option<&Path>) {
+    let note = record.and_then(|record| StorageNote::last(record, contract));
+    if let Some(doubt) = note.and_then(|note| note.doubt()) {
+        report.warn(Code::StorageNotClosed, doubt);
+    }
 }
 
 fn page(page: &mut Page, app: &AppState, upgrades_disabled: Option<bool>) {

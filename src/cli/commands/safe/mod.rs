@@ -1,23 +1,25 @@
 //! `safe`: a Safe as the chain shows it, the hashes of its transactions, and what waits for it.
 
+mod check;
 mod delegates;
 mod hash;
 mod queue;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::Address;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use self::check::Check;
 use self::delegates::Delegates;
 use self::hash::Hash;
 use self::queue::Queue;
+use crate::chain::Chain;
 use crate::cli::args::Reach;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::failure::{Next, told};
 use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
+use crate::cli::settings::{Settings, Typed};
 use crate::cli::values;
 use crate::cli::view;
 use crate::code::Code;
@@ -62,18 +64,6 @@ struct Target {
     reach: Reach,
 }
 
-#[derive(Debug, Args)]
-struct Check {
-    #[command(flatten)]
-    target: Target,
-    /// Take code with this keccak256 for that of a Safe; repeat it
-    #[arg(long, value_name = "HASH", help_heading = "Safe", value_parser = values::word)]
-    trust_code: Vec<B256>,
-    /// Accept a Safe before 1.3.0, whose signatures are good on every chain
-    #[arg(long, help_heading = "Safe")]
-    accept_old_safe: bool,
-}
-
 impl Safe {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         match self.command {
@@ -87,7 +77,8 @@ impl Safe {
 }
 
 impl Target {
-    async fn read(&self, session: &Session) -> Result<SafeInfo, CliError> {
+    /// The Safe, and the chain that it was read from.
+    async fn read(&self, session: &Session) -> Result<(Settings, Chain, SafeInfo), CliError> {
         let safe = address(&self.safe, self.chain_id)?;
         let typed = Typed {
             reach: Some(&self.reach),
@@ -98,79 +89,16 @@ impl Target {
         let outside = session.outside(&settings)?;
         let chain = outside.world().chain(self.chain_id).await?;
         let info = SafeInfo::read(&chain, safe).await?;
-        info.ok_or_else(|| not_a_safe(safe, self.chain_id))
+        drop(outside);
+        let info = info.ok_or_else(|| not_a_safe(safe, self.chain_id))?;
+        Ok((settings, chain, info))
     }
 
     async fn show(self, session: &Session) -> Result<Report, CliError> {
-        let info = self.read(session).await?;
+        let (_, _, info) = self.read(session).await?;
         let mut report = Report::done("safe show", "read from the chain");
         shown(&mut report, &info, &Trust::default());
         Ok(report)
-    }
-}
-
-impl Check {
-    async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let info = self.target.read(session).await?;
-        let trust = Trust {
-            code: self.trust_code.iter().copied().collect(),
-            old_versions: self.accept_old_safe,
-        };
-        let mut report = Report::done("safe check", "its code is known, and so is who may act for it");
-        let findings = shown(&mut report, &info, &trust);
-        let stops: Vec<Finding> = findings
-            .into_iter()
-            .filter(|one| one.severity() == Severity::Stop)
-            .collect();
-        let worst = stops.iter().find(|one| !is_decision(one)).or(stops.first());
-        if let Some(finding) = worst {
-            report.exit = if is_decision(finding) {
-                Exit::State
-            } else {
-                Exit::Verify
-            };
-            report.code = safe_code(finding).to_owned();
-            let said: Vec<String> = stops.iter().map(ToString::to_string).collect();
-            report.message = format!("do not sign for it: {}", said.join("; "));
-            report.hint = Some(hint(finding));
-            report.next = Some(session.typed().instead_of("check", "show"));
-        }
-        Ok(report)
-    }
-}
-
-/// Whether it is a doubt that somebody may agree to, and nothing that has to be wrong.
-const fn is_decision(finding: &Finding) -> bool {
-    matches!(
-        finding,
-        Finding::OldVersion { .. } | Finding::UnknownVersion { .. } | Finding::OwnerUnknown { .. }
-    )
-}
-
-/// What can be done about a finding that forbids signing.
-fn hint(finding: &Finding) -> String {
-    match finding {
-        Finding::OldVersion { .. } => {
-            "move the Safe to a newer version, or agree to its signatures being good on other chains too with \
-             --accept-old-safe"
-                .to_owned()
-        }
-        Finding::UnknownSingleton { code_hash, .. }
-        | Finding::UnknownProxy { code_hash }
-        | Finding::OwnerUnknown { code_hash, .. } => {
-            format!("find out whose code that is; if you have checked it, agree to it with --trust-code {code_hash}")
-        }
-        Finding::ObedientHandler { .. } => {
-            "have the Safe's owners set another fallback handler (setFallbackHandler), and look at \
-             what was done through this one, before anything else"
-                .to_owned()
-        }
-        Finding::OwnerTakesAnything { .. } => {
-            "have the Safe's other owners remove that owner, or have that owner take a \
-             fallback handler of the Safe team's, before anything else"
-                .to_owned()
-        }
-        _ => "find out who changed it, and why, before anything else".to_owned(),
     }
 }
 

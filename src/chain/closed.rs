@@ -1,0 +1,380 @@
+//! Whether a contract's storage holds more than what can be named: proofs of the slots that its getters name, and, where
+//! those are not all, of those that its events name. What a proof shows is judged in `storage`.
+
+use std::collections::BTreeSet;
+
+use alloy::consensus::Header;
+use alloy::primitives::{Address, B256, U64, b256};
+use alloy::rpc::types::{EIP1186AccountProofResponse as AccountProof, Log};
+use alloy::sol_types::SolEvent;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::app::IMPLEMENTATION_SLOT;
+use super::logs::{self, LogQuery};
+use super::rpc::{Ask, Node, Replies, Reply};
+use super::storage::{Proven, mapping_slot, numbered, state_root};
+use super::{AppState, BlockRef, Chain, ChainError, DEVELOPMENT_CHAIN};
+use crate::abi::app::DstackApp as A;
+
+/// Slots of one `eth_getProof`: its answer stays far below what an answer may be long.
+const SLOTS: usize = 128;
+/// Slots that are asked for of one contract; more of them somebody made to make this long.
+const MOST_SLOTS: usize = 4096;
+/// Requests for logs to each endpoint: enough for one that limits nothing, and no burden for one that limits much.
+const REQUESTS: u32 = 64;
+/// Where OpenZeppelin's upgradeable contracts keep theirs (ERC-7201): `openzeppelin.storage.Ownable`, `.Ownable2Step` and
+/// `.Initializable`.
+const NAMESPACES: [B256; 3] = [
+    b256!("9016d09d72d40fdae2fd8ceac6b6234c7706214fd39c1cd1e609a0528c199300"),
+    b256!("237e158222e3e6968b72b9db0d8043aacf074ad9f650f0d1606b4d82ee432c00"),
+    b256!("f0c57e16840df040f15088dc2f81fe391c3923bec73e23a9662efc9c229c6a00"),
+];
+
+/// Whether a contract's storage holds more than what its getters and its events name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "storage", rename_all = "kebab-case")]
+pub enum StorageCheck {
+    /// It holds nothing else.
+    Closed {
+        /// Slots that were named.
+        slots: usize,
+        /// Whose word it rests on.
+        rests_on: Word,
+    },
+    /// It holds something else, although an endpoint gave the contract's history from its beginning.
+    NotClosed {
+        /// Slots that were named.
+        slots: usize,
+        /// Whose word it rests on.
+        rests_on: Word,
+    },
+    /// Nobody knows.
+    NotChecked {
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// Whose word a storage check rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "word", rename_all = "kebab-case")]
+pub enum Word {
+    /// The block's own hash, which covers the state: that of whoever agreed on the block.
+    Block,
+    /// Endpoints', which name the state root of a block whose header does not give its hash here.
+    Endpoints {
+        /// Which.
+        endpoints: Vec<String>,
+    },
+}
+
+/// A contract whose storage is to be named.
+pub(crate) struct Subject<'a> {
+    /// Contract.
+    pub(crate) contract: Address,
+    /// The block.
+    pub(crate) block: &'a BlockRef,
+    /// Slots that getters name.
+    pub(crate) slots: Vec<B256>,
+    /// First topics of the events that name more.
+    pub(crate) topics: Vec<B256>,
+    /// What events name, oldest first.
+    pub(crate) told: fn(&[Log]) -> Told,
+}
+
+/// What a contract's events name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// More slots.
+    pub(crate) slots: BTreeSet<B256>,
+    /// Slots that held something and are zero again. A real chain has none of them in its trie; a development node keeps
+    /// them.
+    pub(crate) emptied: BTreeSet<B256>,
+    /// They reach back to the contract's beginning.
+    pub(crate) whole: bool,
+}
+
+/// What an endpoint proved.
+struct Shown {
+    proven: Proven,
+    /// Whose word it rests on, other than the block's.
+    by: Option<String>,
+}
+
+impl Chain {
+    /// Whether the app that `app` was read of holds more than its getters and events name, at the same block; `hashes` and
+    /// `devices` are those that are known already. One round trip where that is all; those of reading logs, and one more,
+    /// where it is not.
+    ///
+    /// # Errors
+    /// See [`ChainError`]. What no endpoint offers is no error: [`StorageCheck::NotChecked`] says why.
+    pub async fn app_storage(
+        &self,
+        app: &AppState,
+        (hashes, devices): (&[B256], &[B256]),
+    ) -> Result<StorageCheck, ChainError> {
+        let mut slots: Vec<B256> = (0..=4).map(numbered).collect();
+        slots.extend(NAMESPACES);
+        slots.push(IMPLEMENTATION_SLOT);
+        slots.extend(hashes.iter().flat_map(|hash| hash_slots(*hash)));
+        slots.extend(devices.iter().flat_map(|device| device_slots(*device)));
+        let subject = Subject {
+            contract: app.app,
+            block: &app.block,
+            slots,
+            topics: vec![
+                A::ComposeHashAdded::SIGNATURE_HASH,
+                A::DeviceAdded::SIGNATURE_HASH,
+                A::OwnershipTransferred::SIGNATURE_HASH,
+            ],
+            told: told_by_app,
+        };
+        self.storage_check(&subject).await
+    }
+
+    /// Whether a contract's storage holds more than what can be named of it. The endpoints' logs only name slots: what is
+    /// in them, and that nothing else is there, is proved.
+    pub(crate) async fn storage_check(&self, subject: &Subject<'_>) -> Result<StorageCheck, ChainError> {
+        let shown = match self.proven(subject, &subject.slots).await? {
+            Ok(shown) => shown,
+            Err(why) => return Ok(StorageCheck::NotChecked { why }),
+        };
+        if let Some(closed) = closed(&shown, &BTreeSet::new()) {
+            return Ok(closed);
+        }
+        let histories = match self.histories(subject).await? {
+            Ok(histories) => histories,
+            Err(why) => return Ok(StorageCheck::NotChecked { why }),
+        };
+        let mut open = None;
+        for told in histories {
+            let named: BTreeSet<B256> = told.slots.iter().chain(&subject.slots).copied().collect();
+            let emptied = match self.id() {
+                DEVELOPMENT_CHAIN => told.emptied.difference(&named).copied().collect(),
+                _ => BTreeSet::new(),
+            };
+            let all: Vec<B256> = named.union(&emptied).copied().collect();
+            if all.len() > MOST_SLOTS {
+                continue;
+            }
+            let shown = match self.proven(subject, &all).await? {
+                Ok(shown) => shown,
+                Err(why) => return Ok(StorageCheck::NotChecked { why }),
+            };
+            if let Some(closed) = closed(&shown, &emptied) {
+                return Ok(closed);
+            }
+            open = open.or_else(|| told.whole.then(|| not_closed(&shown)));
+        }
+        let why = || "no endpoint gives the contract's events from its beginning".to_owned();
+        Ok(open.unwrap_or_else(|| StorageCheck::NotChecked { why: why() }))
+    }
+
+    /// What each endpoint's events name, the same once.
+    async fn histories(&self, subject: &Subject<'_>) -> Result<Result<Vec<Told>, String>, ChainError> {
+        let query = LogQuery {
+            address: subject.contract,
+            topics: subject.topics.clone(),
+            from: 0,
+            to: subject.block.number,
+        };
+        let never = |_: &Log| false;
+        let found = match self.hear(|node| logs::within(node, &query, (&never, REQUESTS))).await {
+            Ok(found) => found,
+            Err(error @ ChainError::Unavailable { .. }) => return Ok(Err(logs::whole(&error))),
+            Err(error) => return Err(error),
+        };
+        let mut histories: Vec<Told> = Vec::new();
+        for (_, mut logs) in found {
+            logs.sort_by_key(|log| (log.block_number, log.log_index));
+            let told = (subject.told)(&logs);
+            if !histories.contains(&told) {
+                histories.push(told);
+            }
+        }
+        Ok(Ok(histories))
+    }
+
+    /// What the endpoints prove of `slots`. Those whose state root is the block's own count alone, where there are any.
+    async fn proven(&self, subject: &Subject<'_>, slots: &[B256]) -> Result<Result<Vec<Shown>, String>, ChainError> {
+        let found = match self.hear(|node| node.proven(subject, slots)).await {
+            Ok(found) => found,
+            Err(error @ ChainError::Unavailable { .. }) => return Ok(Err(logs::whole(&error))),
+            Err(error) => return Err(error),
+        };
+        let (mut shown, mut why) = (Vec::new(), None);
+        for (node, one) in found {
+            match one {
+                Ok(one) => shown.push(one),
+                Err(reason) => {
+                    why.get_or_insert_with(|| format!("{}: {reason}", node.label()));
+                }
+            }
+        }
+        if shown.iter().any(|one| one.by.is_none()) {
+            shown.retain(|one| one.by.is_none());
+        }
+        match shown.is_empty() {
+            true => Ok(Err(why.unwrap_or_else(|| "no endpoint gives a proof".to_owned()))),
+            false => Ok(Ok(shown)),
+        }
+    }
+}
+
+/// Closed by everybody who proved anything; nothing where somebody's proof says otherwise.
+fn closed(shown: &[Shown], emptied: &BTreeSet<B256>) -> Option<StorageCheck> {
+    let slots = shown.first()?.proven.named();
+    shown
+        .iter()
+        .all(|one| one.proven.is_closed(emptied))
+        .then(|| StorageCheck::Closed {
+            slots,
+            rests_on: word(shown),
+        })
+}
+
+fn not_closed(shown: &[Shown]) -> StorageCheck {
+    StorageCheck::NotClosed {
+        slots: shown.first().map_or(0, |one| one.proven.named()),
+        rests_on: word(shown),
+    }
+}
+
+fn word(shown: &[Shown]) -> Word {
+    let endpoints: Vec<String> = shown.iter().filter_map(|one| one.by.clone()).collect();
+    match endpoints.is_empty() {
+        true => Word::Block,
+        false => Word::Endpoints { endpoints },
+    }
+}
+
+impl Node {
+    /// What this endpoint proves of the slots; why it proves nothing.
+    async fn proven(&self, subject: &Subject<'_>, slots: &[B256]) -> Result<Result<Shown, String>, ChainError> {
+        let number = U64::from(subject.block.number);
+        let mut all: Option<Shown> = None;
+        for some in slots.chunks(SLOTS) {
+            let asks = [
+                Ask::new("eth_getBlockByHash", json!([subject.block.hash, false])),
+                Ask::new("eth_getProof", json!([subject.contract, some, number])),
+            ];
+            let mut replies = self.ask(&asks).await?;
+            let part = match self.shown(subject, some, &mut replies)? {
+                Ok(part) => part,
+                Err(why) => return Ok(Err(why)),
+            };
+            all = match all {
+                None => Some(part),
+                Some(Shown { proven, by }) => match proven.join(part.proven) {
+                    Some(proven) => Some(Shown { proven, by }),
+                    None => return Ok(Err("its proofs contradict each other".to_owned())),
+                },
+            };
+        }
+        Ok(all.ok_or_else(|| "nothing was asked".to_owned()))
+    }
+
+    fn shown(
+        &self,
+        subject: &Subject<'_>,
+        slots: &[B256],
+        replies: &mut Replies<'_>,
+    ) -> Result<Result<Shown, String>, ChainError> {
+        let header: Option<Header> = readable(replies)?;
+        let proof: Option<AccountProof> = readable(replies)?;
+        let Some((header, proof)) = header.zip(proof) else {
+            return Ok(Err(
+                "it gives no proof of storage (eth_getProof) for that block".to_owned()
+            ));
+        };
+        let (root, by) = match state_root(&header, subject.block) {
+            Ok(root) => (root, None),
+            Err(root) => (root, Some(self.label().to_owned())),
+        };
+        let proven = Proven::new(root, subject.contract, &proof, slots);
+        Ok(match proven {
+            Ok(proven) => Ok(Shown { proven, by }),
+            Err(why) => Err(format!("its proof does not fit the block: {why}")),
+        })
+    }
+}
+
+/// The next reply as a value; nothing where it was refused, is null or has another shape.
+fn readable<T: DeserializeOwned>(replies: &mut Replies<'_>) -> Result<Option<T>, ChainError> {
+    Ok(match replies.reply()? {
+        (_, Reply::Result(raw)) => serde_json::from_str(raw.get()).ok(),
+        (_, Reply::Refused(_)) => None,
+    })
+}
+
+/// Where the app's contract keeps whether it allows a hash: in releases since July 2025, and in those before.
+fn hash_slots(hash: B256) -> [B256; 2] {
+    [0, 1].map(|at| mapping_slot(hash, numbered(at)))
+}
+
+/// Where it keeps whether it allows a device, likewise.
+fn device_slots(device: B256) -> [B256; 2] {
+    [2, 3].map(|at| mapping_slot(device, numbered(at)))
+}
+
+/// Hashes and devices that the app's events name; the first of them gives it its first owner.
+fn told_by_app(logs: &[Log]) -> Told {
+    let mut told = Told::default();
+    for log in logs.iter().map(|log| &log.inner) {
+        let word = || match (log.topics(), log.data.data.as_chunks::<32>()) {
+            ([_], ([word], [])) => Some(B256::from(*word)),
+            ([_, word], _) => Some(*word),
+            _ => None,
+        };
+        match log.topics().first() {
+            Some(&A::ComposeHashAdded::SIGNATURE_HASH) => told.slots.extend(word().into_iter().flat_map(hash_slots)),
+            Some(&A::DeviceAdded::SIGNATURE_HASH) => told.slots.extend(word().into_iter().flat_map(device_slots)),
+            Some(&A::OwnershipTransferred::SIGNATURE_HASH) => {
+                told.whole |= log.topics().get(1).is_some_and(B256::is_zero);
+            }
+            _ => {}
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{Bytes, U256, keccak256};
+
+    use super::*;
+
+    #[test]
+    fn the_slots_of_namespaces_are_the_hashes_of_their_names() {
+        for (slot, name) in NAMESPACES.into_iter().zip(["Ownable", "Ownable2Step", "Initializable"]) {
+            let inner = U256::from_be_bytes(keccak256(format!("openzeppelin.storage.{name}")).0) - U256::from(1);
+            let mut expected = keccak256(inner.to_be_bytes::<32>());
+            expected.0[31] = 0;
+            assert_eq!(slot, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_apps_events_name_hashes_and_devices_and_where_they_begin() {
+        let log = |topics: Vec<B256>, data: &[u8]| Log {
+            inner: alloy::primitives::Log::new_unchecked(Address::ZERO, topics, Bytes::copy_from_slice(data)),
+            ..Log::default()
+        };
+        let (hash, device) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        let added = log(vec![A::ComposeHashAdded::SIGNATURE_HASH], hash.as_slice());
+        let indexed = log(vec![A::DeviceAdded::SIGNATURE_HASH, device], &[]);
+        let odd = log(vec![A::DeviceAdded::SIGNATURE_HASH], &[1, 2, 3]);
+        let owner = |from| {
+            log(
+                vec![A::OwnershipTransferred::SIGNATURE_HASH, from, B256::repeat_byte(9)],
+                &[],
+            )
+        };
+        let told = told_by_app(&[added.clone(), odd, indexed, owner(B256::repeat_byte(9))]);
+        let expected = hash_slots(hash).into_iter().chain(device_slots(device)).collect();
+        assert_eq!((told.slots, told.whole), (expected, false));
+        assert!(told_by_app(&[owner(B256::ZERO), added]).whole);
+    }
+}

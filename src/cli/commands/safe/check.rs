@@ -1,0 +1,141 @@
+//! `safe check`: whether a Safe may be signed for, as far as its chain tells.
+
+use alloy::primitives::{Address, B256};
+use clap::Args;
+
+use super::{Target, shown};
+use crate::chain::{Chain, ChainError, StorageCheck};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::report::Report;
+use crate::cli::session::Session;
+use crate::cli::storage;
+use crate::cli::values;
+use crate::safe::{Finding, SafeInfo, Severity, Trust, check_storage};
+use crate::upgrade::{StorageNote, safe_code};
+
+/// Safes behind a Safe whose storage is looked at as well.
+const BEHIND: usize = 8;
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    target: Target,
+    /// Take code with this keccak256 for that of a Safe; repeat it
+    #[arg(long, value_name = "HASH", help_heading = "Safe", value_parser = values::word)]
+    trust_code: Vec<B256>,
+    /// Accept a Safe before 1.3.0, whose signatures are good on every chain
+    #[arg(long, help_heading = "Safe")]
+    accept_old_safe: bool,
+}
+
+impl Check {
+    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let (settings, chain, info) = self.target.read(session).await?;
+        let mut trust = settings.limits.trust.clone();
+        trust.code.extend(self.trust_code.iter().copied());
+        trust.old_versions |= self.accept_old_safe;
+        let mut report = Report::done("safe check", "its code is known, and so is who may act for it");
+        let findings = shown(&mut report, &info, &trust);
+        judge(&mut report, findings);
+        if report.exit != Exit::Done {
+            report.next = Some(session.typed().instead_of("check", "show"));
+        }
+        let notes = storages(&chain, &info, &trust).await?;
+        storage::tell(&mut report, session, (&settings, &notes));
+        let is_open = |note: &StorageNote| matches!(note.found, StorageCheck::NotChecked { .. });
+        if report.exit == Exit::Done && notes.iter().any(is_open) {
+            report.message.push_str(", as far as its functions show");
+        }
+        Ok(report)
+    }
+}
+
+/// What forbids signing, by what was read.
+fn judge(report: &mut Report, findings: Vec<Finding>) {
+    let stops: Vec<Finding> = findings
+        .into_iter()
+        .filter(|one| one.severity() == Severity::Stop)
+        .collect();
+    let worst = stops.iter().find(|one| !is_decision(one)).or(stops.first());
+    let Some(finding) = worst else { return };
+    report.exit = if is_decision(finding) {
+        Exit::State
+    } else {
+        Exit::Verify
+    };
+    report.code = safe_code(finding).to_owned();
+    let said: Vec<String> = stops.iter().map(ToString::to_string).collect();
+    report.message = format!("do not sign for it: {}", said.join("; "));
+    report.hint = Some(hint(finding));
+}
+
+/// What is found of the storage of the Safe and of the Safes that own it. One whose code nobody vouches for keeps what it
+/// likes where it likes, so nothing follows from its slots.
+async fn storages(chain: &Chain, info: &SafeInfo, trust: &Trust) -> Result<Vec<StorageNote>, ChainError> {
+    let mut notes = Vec::new();
+    notes.extend(of_safe(chain, info, trust).await?);
+    let mut behind: Vec<Address> = Vec::new();
+    let safes = info.contract_owners.iter().filter(|owner| owner.safe.is_some());
+    for owner in safes.map(|owner| owner.address) {
+        if owner != info.address && !behind.contains(&owner) {
+            behind.push(owner);
+        }
+    }
+    for owner in behind.into_iter().take(BEHIND) {
+        if let Some(info) = SafeInfo::read_at(chain, owner, &info.block).await? {
+            notes.extend(of_safe(chain, &info, trust).await?);
+        }
+    }
+    Ok(notes)
+}
+
+async fn of_safe(chain: &Chain, info: &SafeInfo, trust: &Trust) -> Result<Option<StorageNote>, ChainError> {
+    let findings = info.findings(trust);
+    let has_other_code = |finding: &Finding| {
+        matches!(
+            finding,
+            Finding::UnknownSingleton { .. } | Finding::UnknownProxy { .. } | Finding::NotASingleton { .. }
+        )
+    };
+    if findings.iter().any(has_other_code) {
+        return Ok(None);
+    }
+    let found = check_storage(chain, info).await?;
+    Ok(Some(StorageNote::now((info.chain_id, info.address), info.block, found)))
+}
+
+/// Whether it is a doubt that somebody may agree to, and nothing that has to be wrong.
+const fn is_decision(finding: &Finding) -> bool {
+    matches!(
+        finding,
+        Finding::OldVersion { .. } | Finding::UnknownVersion { .. } | Finding::OwnerUnknown { .. }
+    )
+}
+
+/// What can be done about a finding that forbids signing.
+fn hint(finding: &Finding) -> String {
+    match finding {
+        Finding::OldVersion { .. } => {
+            "move the Safe to a newer version, or agree to its signatures being good on other chains too with \
+             --accept-old-safe"
+                .to_owned()
+        }
+        Finding::UnknownSingleton { code_hash, .. }
+        | Finding::UnknownProxy { code_hash }
+        | Finding::OwnerUnknown { code_hash, .. } => {
+            format!("find out whose code that is; if you have checked it, agree to it with --trust-code {code_hash}")
+        }
+        Finding::ObedientHandler { .. } => {
+            "have the Safe's owners set another fallback handler (setFallbackHandler), and \
+             look at what was done through this one, before anything else"
+                .to_owned()
+        }
+        Finding::OwnerTakesAnything { .. } => {
+            "have the Safe's other owners remove that owner, or have it take a fallback \
+             handler of the Safe team's, before anything else"
+                .to_owned()
+        }
+        _ => "find out who changed it, and why, before anything else".to_owned(),
+    }
+}

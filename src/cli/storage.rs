@@ -1,0 +1,91 @@
+//! What the check of a contract's storage means for the one who asked, and for later commands of this machine.
+
+use serde_json::json;
+
+use super::exit::Exit;
+use super::report::Report;
+use super::session::Session;
+use super::settings::Settings;
+use crate::chain::{StorageCheck, Word};
+use crate::code::Code;
+use crate::upgrade::{StorageNote, Warning};
+
+/// Shows what was found, and keeps it for those who plan or sign. A doubt to which nobody agreed ends the command with 6,
+/// unless something graver does.
+pub(super) fn tell(report: &mut Report, session: &Session, (settings, notes): (&Settings, &[StorageNote])) {
+    if notes.is_empty() {
+        return;
+    }
+    report.page.heading("storage");
+    for note in notes {
+        report
+            .page
+            .block(&format!("{}  {}", note.contract, sentence(&note.found)));
+        if let StorageCheck::NotChecked { why } = &note.found {
+            let what = format!(
+                "not checked: whether the storage of {} holds more than it shows: {why}",
+                note.contract
+            );
+            report.warnings.push(warning(what));
+        }
+        let kept = settings.record.as_deref().map_or(Ok(()), |record| note.keep(record));
+        if let Err(error) = kept {
+            let what = format!("what was found of the storage cannot be kept for later commands: {error}");
+            report.warnings.push(warning(what));
+        }
+    }
+    if let Some(object) = report.data.as_mut().and_then(serde_json::Value::as_object_mut) {
+        object.insert("storage".to_owned(), json!(notes));
+    }
+    let accepted = &settings.limits.accepted;
+    let open = |note: &&StorageNote| {
+        let value = note.contract.to_string();
+        note.doubt().is_some() && !accepted.covers(Code::StorageNotClosed, Some(&value))
+    };
+    if report.exit != Exit::Done {
+        return;
+    }
+    if let Some(note) = notes.iter().find(open) {
+        report.exit = Exit::State;
+        report.code = Code::StorageNotClosed;
+        report.message = note.doubt().unwrap_or_default();
+        report.hint = Some(
+            "find out what wrote it, beginning with the transaction that made the contract; if you know what it is, agree to \
+             it by name"
+                .to_owned(),
+        );
+        let again = session.typed().instead_of("check", "check");
+        report.next = Some(format!("{again} --accept {}={}", Code::StorageNotClosed, note.contract));
+    }
+}
+
+const fn warning(text: String) -> Warning {
+    Warning {
+        code: Code::StorageUnknown,
+        text,
+    }
+}
+
+fn sentence(found: &StorageCheck) -> String {
+    match found {
+        StorageCheck::Closed { slots, rests_on } => format!(
+            "holds nothing but the {slots} slots that were named, by {}",
+            word(rests_on)
+        ),
+        StorageCheck::NotClosed { slots, rests_on } => format!(
+            "NOT CLOSED: holds more than the {slots} slots that its functions and events name, by {}",
+            word(rests_on)
+        ),
+        StorageCheck::NotChecked { why } => format!("not checked: {why}"),
+    }
+}
+
+fn word(word: &Word) -> String {
+    match word {
+        Word::Block => "a proof against the hash of the block".to_owned(),
+        Word::Endpoints { endpoints } => format!(
+            "the word of {}, whose block header gives another hash",
+            endpoints.join(", ")
+        ),
+    }
+}

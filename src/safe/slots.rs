@@ -1,0 +1,153 @@
+//! The slots of a Safe's storage that can be named, from its getters and from its events, and whether it has others: a
+//! module or an owner that was planted when the Safe was set up shows in no getter, and works.
+//!
+//! A Safe takes whoever stands in its mapping for a module or an owner; its lists are only what it shows (Safe's
+//! `ModuleManager.isModuleEnabled`, `OwnerManager.isOwner`).
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256};
+use alloy::rpc::types::Log;
+use alloy::sol_types::SolEvent;
+
+use super::info::{FALLBACK_HANDLER_SLOT, GUARD_SLOT, MODULE_GUARD_SLOT, SENTINEL, SafeInfo, approved_hash_slot};
+use crate::abi::safe_told::SafeTold as E;
+use crate::chain::{Chain, ChainError, StorageCheck, StorageSubject, Told, mapping_slot, numbered};
+
+/// Singleton, bases of the lists of modules and owners, their number, threshold, nonce, and the domain separator of Safes
+/// before 1.3.0.
+const NUMBERED: std::ops::RangeInclusive<u8> = 0..=6;
+const MODULES: u8 = 1;
+const OWNERS: u8 = 2;
+const SIGNED_MESSAGES: u8 = 7;
+
+/// Whether a Safe's storage holds more than what its getters and events name, at the block at which it was read. One round
+/// trip where getters name all; those of reading logs, and one more, where they do not.
+///
+/// # Errors
+/// See [`ChainError`]. What no endpoint offers is no error: [`StorageCheck::NotChecked`] says why.
+pub async fn check_storage(chain: &Chain, info: &SafeInfo) -> Result<StorageCheck, ChainError> {
+    let subject = StorageSubject {
+        contract: info.address,
+        block: &info.block,
+        slots: named_by_getters(info),
+        topics: vec![
+            E::SafeSetup::SIGNATURE_HASH,
+            E::SignMsg::SIGNATURE_HASH,
+            E::ApproveHash::SIGNATURE_HASH,
+            E::RemovedOwner::SIGNATURE_HASH,
+            E::DisabledModule::SIGNATURE_HASH,
+        ],
+        told,
+    };
+    chain.storage_check(&subject).await
+}
+
+fn named_by_getters(info: &SafeInfo) -> Vec<B256> {
+    let entry = |list: u8| move |member: Address| mapping_slot(member.into_word(), numbered(list));
+    let modules = info.modules.iter().copied().chain([SENTINEL]).map(entry(MODULES));
+    let owners = info.owners.iter().copied().chain([SENTINEL]).map(entry(OWNERS));
+    let singles = [GUARD_SLOT, MODULE_GUARD_SLOT, FALLBACK_HANDLER_SLOT];
+    let all = NUMBERED.map(numbered).chain(singles).chain(modules).chain(owners);
+    all.collect()
+}
+
+/// Messages that the Safe signed and hashes that its owners approved. What is told in the transaction that set it up nobody
+/// did who had the right to, so it is not named: `setup` runs code of the caller's choice, before its event until 1.4.1 and
+/// after it in 1.5.0.
+fn told(logs: &[Log]) -> Told {
+    let is_setup = |log: &&Log| log.topic0() == Some(&E::SafeSetup::SIGNATURE_HASH);
+    let setups: BTreeSet<_> = logs.iter().filter(is_setup).map(|log| log.transaction_hash).collect();
+    let begun = logs.iter().rposition(|log| setups.contains(&log.transaction_hash));
+    let since = logs.iter().skip(begun.map_or(0, |begun| begun + 1));
+    Told {
+        slots: since.clone().filter_map(slot).collect(),
+        emptied: since.filter_map(emptied).collect(),
+        whole: begun.is_some(),
+    }
+}
+
+/// Where an owner or a module stood that was removed: named in a topic, or in the data by 1.3.0.
+fn emptied(log: &Log) -> Option<B256> {
+    let list = match *log.topics().first()? {
+        E::RemovedOwner::SIGNATURE_HASH => OWNERS,
+        E::DisabledModule::SIGNATURE_HASH => MODULES,
+        _ => return None,
+    };
+    let member = match (log.topics(), log.inner.data.data.as_chunks::<32>()) {
+        ([_], ([member], [])) => B256::from(*member),
+        ([_, member], _) => *member,
+        _ => return None,
+    };
+    Some(mapping_slot(member, numbered(list)))
+}
+
+fn slot(log: &Log) -> Option<B256> {
+    match *log.topics() {
+        [E::SignMsg::SIGNATURE_HASH, message] => Some(mapping_slot(message, numbered(SIGNED_MESSAGES))),
+        [E::ApproveHash::SIGNATURE_HASH, hash, owner] => Some(approved_hash_slot(Address::from_word(owner), hash)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::b256;
+
+    use super::*;
+
+    /// An event of the transaction with this number.
+    fn log(transaction: u8, topics: &[B256]) -> Log {
+        Log {
+            inner: alloy::primitives::Log::new_unchecked(Address::ZERO, topics.to_vec(), Default::default()),
+            transaction_hash: Some(B256::with_last_byte(transaction)),
+            ..Log::default()
+        }
+    }
+
+    #[test]
+    fn events_are_known_by_the_topics_of_every_release() {
+        let approve = b256!("f2a0eb156472d1440255b0d7c1e19cc07115d1051fe605b0dce69acfec884d9c");
+        let message = b256!("e7f4675038f4f6034dfcbbb24c4dc08e4ebf10eb9d257d3d02c0f38d122ac6e4");
+        let setup = b256!("141df868a6331af528e38c83b7aa03edc19be66e37ae67f9285bf4f8e3c6a1a8");
+        assert_eq!(E::ApproveHash::SIGNATURE_HASH, approve);
+        assert_eq!(E::SignMsg::SIGNATURE_HASH, message);
+        assert_eq!(E::SafeSetup::SIGNATURE_HASH, setup);
+    }
+
+    #[test]
+    fn what_was_approved_while_the_safe_was_set_up_is_not_named() {
+        let setup = |transaction| log(transaction, &[E::SafeSetup::SIGNATURE_HASH, B256::ZERO]);
+        let owner = Address::repeat_byte(7).into_word();
+        let approved = |transaction: u8, byte: u8| {
+            log(
+                transaction,
+                &[E::ApproveHash::SIGNATURE_HASH, B256::repeat_byte(byte), owner],
+            )
+        };
+        let of = |byte: u8| approved_hash_slot(Address::repeat_byte(7), B256::repeat_byte(byte));
+        for planted in [[approved(1, 1), setup(1)], [setup(1), approved(1, 1)]] {
+            let logs = [planted.to_vec(), vec![approved(2, 2)]].concat();
+            let known = told(&logs);
+            assert_eq!((known.slots, known.whole), ([of(2)].into(), true));
+        }
+        // Whoever tells of a setup of its own first gains nothing.
+        let known = told(&[setup(1), approved(1, 1), setup(1), approved(1, 3), approved(2, 2)]);
+        assert_eq!(known.slots, [of(2)].into());
+        let known = told(&[approved(1, 1), approved(2, 2)]);
+        assert_eq!((known.slots, known.whole), ([of(1), of(2)].into(), false));
+    }
+
+    #[test]
+    fn who_was_removed_is_named_by_either_layout_of_the_event() {
+        let member = Address::repeat_byte(7).into_word();
+        let topic = log(1, &[E::RemovedOwner::SIGNATURE_HASH, member]);
+        let mut data = log(1, &[E::DisabledModule::SIGNATURE_HASH]);
+        data.inner.data.data = member.to_vec().into();
+        let expected = [(OWNERS, &topic), (MODULES, &data)];
+        for (list, log) in expected {
+            assert_eq!(emptied(log), Some(mapping_slot(member, numbered(list))));
+            assert_eq!(slot(log), None);
+        }
+    }
+}
