@@ -281,7 +281,7 @@ impl SafeInfo {
             });
         }
         found.extend(self.owner_findings());
-        found.extend(self.contract_owners.iter().filter_map(|owner| owner.finding(trust)));
+        found.extend(self.contract_owners.iter().filter_map(|owner| of_owner(owner, trust)));
         found.extend(self.modules.iter().map(|&address| Finding::Module { address }));
         found.extend(self.guard.map(|address| Finding::Guard { address }));
         found.extend(self.module_guard.map(|address| Finding::ModuleGuard { address }));
@@ -491,6 +491,21 @@ impl fmt::Display for Finding {
             ),
         }
     }
+}
+
+/// What is found about an owner that is a contract, the gravest alone. What it does was seen, whoever vouches for its code.
+fn of_owner(contract: &ContractOwner, trust: &Trust) -> Option<Finding> {
+    let (owner, of) = (contract.address, contract.of);
+    if contract.takes_anything {
+        return Some(Finding::OwnerTakesAnything { owner, of });
+    }
+    let (part, code_hash) = contract.safe.as_ref()?.unknown(owner, &trust.code)?;
+    Some(Finding::OwnerUnknown {
+        owner,
+        of,
+        part,
+        code_hash,
+    })
 }
 
 /// Storage slot of `approvedHashes[owner][hash]`: setting it in a state override simulates that approval.

@@ -4,6 +4,7 @@ use alloy::primitives::keccak256;
 
 use super::*;
 use crate::safe::deployments::{Contract, Deployment, PROXY_CODE, find};
+use crate::safe::strangers::OwnerSafe;
 
 fn known(contract: Contract) -> &'static Deployment {
     find(SafeVersion::V1_4_1, contract, Build::Canonical).unwrap()
@@ -287,4 +288,37 @@ fn a_safe_reads_back_from_json_as_it_was_written() {
     assert_eq!(serde_json::from_str::<SafeInfo>(&text).unwrap(), ordinary());
     let decorated = text.replace("\"1.4.1\"", "\"1.4.1+L2\"");
     assert_eq!(serde_json::from_str::<SafeInfo>(&decorated).unwrap(), ordinary());
+}
+
+#[test]
+fn an_owner_that_takes_what_nobody_signed_is_not_vouched_for_by_its_code() {
+    let code = B256::repeat_byte(9);
+    let safe = OwnerSafe {
+        proxy_code_hash: code,
+        singleton: Address::repeat_byte(8),
+        singleton_code_hash: code,
+        fallback_handler: None,
+        fallback_handler_code_hash: None,
+    };
+    let owner = |takes_anything, safe: Option<&OwnerSafe>| ContractOwner {
+        address: Address::repeat_byte(3),
+        of: Address::repeat_byte(0x22),
+        takes_anything,
+        safe: safe.cloned(),
+    };
+    let vouching = Trust {
+        code: [code].into(),
+        ..Trust::default()
+    };
+    for (owner, untrusting, trusting) in [
+        (owner(true, Some(&safe)), 1, 1),
+        (owner(true, None), 1, 1),
+        (owner(false, Some(&safe)), 1, 0),
+        (owner(false, None), 0, 0),
+    ] {
+        let mut info = ordinary();
+        info.contract_owners = vec![owner];
+        assert_eq!(info.findings(&Trust::default()).len(), untrusting);
+        assert_eq!(info.findings(&vouching).len(), trusting);
+    }
 }

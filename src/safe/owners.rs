@@ -5,7 +5,6 @@ use alloy::primitives::{Address, B256, keccak256};
 
 use super::info::{FALLBACK_HANDLER_SLOT, SINGLETON_SLOT};
 use super::probe::{self, Seen};
-use super::read::address_in;
 use super::strangers::{ContractOwner, OwnerSafe};
 use crate::abi::safe::Safe;
 use crate::chain::{BlockRef, Chain, ChainError, Question, Reading};
@@ -105,8 +104,8 @@ async fn asked(
 }
 
 fn child(one: &Candidate, facts: &mut Reading) -> Result<Option<Child>, ChainError> {
-    let singleton = address_in(facts)?;
-    let fallback_handler = address_in(facts)?;
+    let singleton = probe::address_in(facts)?;
+    let fallback_handler = probe::address_in(facts)?;
     let version = facts.next().value::<Safe::VERSIONCall>();
     let threshold = facts.next().value::<Safe::getThresholdCall>();
     let owners = facts.next().value::<Safe::getOwnersCall>();

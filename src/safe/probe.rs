@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Address, B256, Bytes, FixedBytes, keccak256};
+use alloy::primitives::{Address, B256, Bytes, FixedBytes, U256, keccak256};
 use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
@@ -18,7 +18,7 @@ use crate::abi::erc1271::{ByHash, ByMessage};
 use crate::abi::kinds::Kinds as K;
 use crate::abi::kms::DstackKms;
 use crate::abi::timelock::TimelockController as T;
-use crate::chain::{BlockRef, Fact, Question, Reading};
+use crate::chain::{BlockRef, ChainError, Fact, Question, Reading};
 
 /// What a contract returns for a signature that it takes, asked by hash (ERC-1271).
 pub(super) const MAGIC: FixedBytes<4> = FixedBytes::new([0x16, 0x26, 0xba, 0x7e]);
@@ -143,4 +143,17 @@ impl Seen {
 /// The bytes of code that an owner has, if it has any.
 pub(super) fn code(fact: &Fact) -> Option<Bytes> {
     Some(fact.bytes()).filter(|code| !code.is_empty())
+}
+
+/// The address in the low bytes of a slot, unless it is zero. Some endpoints leave leading zeros out.
+pub(super) fn address_in(facts: &mut Reading) -> Result<Option<Address>, ChainError> {
+    let bytes = facts.next().bytes();
+    let Some(word) = U256::try_from_be_slice(&bytes) else {
+        return Err(ChainError::Impossible {
+            endpoint: facts.endpoints.first().cloned().unwrap_or_default(),
+            method: "eth_getStorageAt".to_owned(),
+            what: format!("{} bytes in one slot", bytes.len()),
+        });
+    };
+    Ok(Some(Address::from_word(word.into())).filter(|address| !address.is_zero()))
 }

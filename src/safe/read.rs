@@ -351,10 +351,10 @@ impl Survey<'_> {
     /// Everything but modules and code hashes; `None` when it is no Safe.
     fn first(&self, facts: &mut Reading) -> Result<Option<SafeInfo>, ChainError> {
         let code = facts.next().bytes();
-        let singleton = address_in(facts)?;
-        let guard = address_in(facts)?;
-        let module_guard = address_in(facts)?;
-        let fallback_handler = address_in(facts)?;
+        let singleton = probe::address_in(facts)?;
+        let guard = probe::address_in(facts)?;
+        let module_guard = probe::address_in(facts)?;
+        let fallback_handler = probe::address_in(facts)?;
         let version = facts.next().value::<Safe::VERSIONCall>();
         let owners = facts.next().value::<Safe::getOwnersCall>();
         let threshold = facts.next().value::<Safe::getThresholdCall>();
@@ -415,17 +415,4 @@ impl Survey<'_> {
         let mut facts = self.chain.read(self.block, &[question]).await?;
         Ok(facts.next().value::<OldSafe::getModulesCall>())
     }
-}
-
-/// The address in the low bytes of a slot, unless it is zero. Some endpoints leave leading zeros out.
-pub(super) fn address_in(facts: &mut Reading) -> Result<Option<Address>, ChainError> {
-    let bytes = facts.next().bytes();
-    let Some(word) = U256::try_from_be_slice(&bytes) else {
-        return Err(ChainError::Impossible {
-            endpoint: facts.endpoints.first().cloned().unwrap_or_default(),
-            method: "eth_getStorageAt".to_owned(),
-            what: format!("{} bytes in one slot", bytes.len()),
-        });
-    };
-    Ok(Some(Address::from_word(word.into())).filter(|address| !address.is_zero()))
 }

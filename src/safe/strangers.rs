@@ -4,13 +4,13 @@
 //! A Safe passes every call that it does not know to its fallback handler, from itself and for everybody. The contract
 //! there sees the Safe as the sender, whoever called.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::deployments::{self, Identity};
-use super::info::{Finding, Trust};
 
 /// What a fallback handler is, of those contracts that have no business to be one: each does something for the Safe, or
 /// for whoever asks in its name.
@@ -64,27 +64,10 @@ pub struct OwnerSafe {
     pub fallback_handler_code_hash: Option<B256>,
 }
 
-impl ContractOwner {
-    /// What is found about it, the gravest alone.
-    pub(super) fn finding(&self, trust: &Trust) -> Option<Finding> {
-        let (owner, of) = (self.address, self.of);
-        if self.takes_anything {
-            return Some(Finding::OwnerTakesAnything { owner, of });
-        }
-        let (part, code_hash) = self.safe.as_ref()?.unknown(owner, trust)?;
-        Some(Finding::OwnerUnknown {
-            owner,
-            of,
-            part,
-            code_hash,
-        })
-    }
-}
-
 impl OwnerSafe {
-    /// The first of its parts whose code nobody vouches for: where it is, and its code hash.
-    fn unknown(&self, address: Address, trust: &Trust) -> Option<(Address, B256)> {
-        let vouched = |hash: &B256| trust.code.contains(hash);
+    /// The first of its parts, at `address` and behind it, whose code nobody vouches for: where it is, and its code hash.
+    pub(super) fn unknown(&self, address: Address, code: &BTreeSet<B256>) -> Option<(Address, B256)> {
+        let vouched = |hash: &B256| code.contains(hash);
         let proxy = (address, self.proxy_code_hash);
         if !deployments::is_proxy_code(proxy.1) && !vouched(&proxy.1) {
             return Some(proxy);
@@ -129,7 +112,7 @@ mod tests {
     use crate::safe::SafeVersion;
     use crate::safe::deployments::{Build, Contract, PROXY_CODE, find};
 
-    fn child(change: impl FnOnce(&mut OwnerSafe)) -> ContractOwner {
+    fn child(change: impl FnOnce(&mut OwnerSafe)) -> OwnerSafe {
         let known = |contract| find(SafeVersion::V1_4_1, contract, Build::Canonical).unwrap();
         let (singleton, handler) = (known(Contract::Singleton), known(Contract::CompatibilityHandler));
         let mut safe = OwnerSafe {
@@ -140,23 +123,11 @@ mod tests {
             fallback_handler_code_hash: Some(handler.code_hash),
         };
         change(&mut safe);
-        ContractOwner {
-            address: Address::repeat_byte(1),
-            of: Address::repeat_byte(2),
-            takes_anything: false,
-            safe: Some(safe),
-        }
+        safe
     }
 
-    fn found(owner: &ContractOwner, vouched: &[B256]) -> Option<(Address, B256)> {
-        let trust = Trust {
-            code: vouched.iter().copied().collect(),
-            ..Trust::default()
-        };
-        match owner.finding(&trust)? {
-            Finding::OwnerUnknown { part, code_hash, .. } => Some((part, code_hash)),
-            other => panic!("{other}"),
-        }
+    fn found(owner: &OwnerSafe, vouched: &[B256]) -> Option<(Address, B256)> {
+        owner.unknown(Address::repeat_byte(1), &vouched.iter().copied().collect())
     }
 
     #[test]
@@ -184,27 +155,5 @@ mod tests {
         let proxy = child(|safe| safe.proxy_code_hash = other);
         assert_eq!(found(&proxy, &[]), Some((Address::repeat_byte(1), other)));
         assert_eq!(found(&proxy, &[B256::repeat_byte(8)]).unwrap().1, other);
-    }
-
-    #[test]
-    fn an_owner_that_takes_what_nobody_signed_is_not_vouched_for_by_its_code() {
-        let mut owner = child(|_| ());
-        owner.takes_anything = true;
-        let code = owner.safe.as_ref().unwrap().fallback_handler_code_hash.unwrap();
-        let trust = Trust {
-            code: [code].into(),
-            ..Trust::default()
-        };
-        assert!(matches!(
-            owner.finding(&trust),
-            Some(Finding::OwnerTakesAnything { .. })
-        ));
-        owner.safe = None;
-        assert!(matches!(
-            owner.finding(&trust),
-            Some(Finding::OwnerTakesAnything { .. })
-        ));
-        owner.takes_anything = false;
-        assert_eq!(owner.finding(&trust), None);
     }
 }

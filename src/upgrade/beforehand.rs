@@ -53,7 +53,7 @@ pub(super) async fn look_ahead_among(
     neighbours.judge(plan, limits.safe_nonce);
     plan.warnings
         .extend(kms::first_trust(plan).map(|doubt| doubt.warning()));
-    plan.noted = world.noted(plan);
+    plan.noted = world.noted(plan.chain_id, &plan.contracts());
     let Some(safe) = plan.safe.clone() else { return Ok(()) };
     if let Some(nonce) = limits.safe_nonce {
         let doubt = of_nonce(world, (&safe, nonce), plan).await?;

@@ -97,11 +97,12 @@ fn noted(world: &World<'_>, subject: &Subject<'_>, look: Option<&Look>) -> Vec<S
     for one in subject.proposal.apps() {
         let mut plan = one.plan.clone();
         plan.safe = look.map(|look| look.info.clone()).or(plan.safe);
-        for note in world.noted(&plan) {
-            if !found.contains(&note) {
-                found.push(note);
-            }
-        }
+        let more = world.noted(plan.chain_id, &plan.contracts());
+        found.extend(
+            more.into_iter()
+                .filter(|note| !found.contains(note))
+                .collect::<Vec<_>>(),
+        );
     }
     found
 }

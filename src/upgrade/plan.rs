@@ -572,6 +572,21 @@ pub(super) fn same_uuid(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
 }
 
+impl Plan {
+    /// Contracts whose storage decides who can act: the app, the Safe that acts, and the Safes behind it.
+    pub(super) fn contracts(&self) -> Vec<Address> {
+        let mut all = vec![self.app];
+        if let Some(safe) = &self.safe {
+            all.push(safe.address);
+            let behind = safe.contract_owners.iter().filter(|owner| owner.safe.is_some());
+            all.extend(behind.map(|owner| owner.address));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
 impl Route {
     /// The route that whoever has to act needs.
     pub(super) fn of(actor: Actor, safe: Option<&SafeInfo>, timelock: Option<&TimelockPlan>) -> Self {

@@ -9,10 +9,8 @@ use alloy::primitives::Address;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::verdict::Finding;
-use super::{Plan, World};
+use super::World;
 use crate::chain::{BlockRef, StorageCheck};
-use crate::code::Code;
 use crate::fsutil::{self, FsError};
 
 /// The folder of these files, beside the record of signatures.
@@ -87,39 +85,14 @@ impl StorageNote {
             self.contract, self.block.number
         ))
     }
-
-    pub(super) fn finding(&self) -> Option<Finding> {
-        let text = self.doubt()?;
-        let value = Some(self.contract.to_string());
-        Some(Finding::decision(Code::StorageNotClosed, value, text))
-    }
 }
 
 impl World<'_> {
-    /// What was found last of the contracts that a plan is about: the app, the Safe, and the Safes that own it. Those that
-    /// were never looked at are left out.
-    pub(super) fn noted(&self, plan: &Plan) -> Vec<StorageNote> {
+    /// What was found last of these contracts of a chain. Those that were never looked at are left out.
+    pub(super) fn noted(&self, chain_id: u64, contracts: &[Address]) -> Vec<StorageNote> {
         let Some(record) = self.record else { return Vec::new() };
-        let contracts = plan.contracts_to_check();
-        let found = contracts
-            .into_iter()
-            .filter_map(|contract| StorageNote::last(record, (plan.chain_id, contract)));
-        found.collect()
-    }
-}
-
-impl Plan {
-    /// Contracts whose storage decides who can act: the app, the Safe that acts, and the Safes behind it.
-    pub(super) fn contracts_to_check(&self) -> Vec<Address> {
-        let mut all = vec![self.app];
-        if let Some(safe) = &self.safe {
-            all.push(safe.address);
-            let behind = safe.contract_owners.iter().filter(|owner| owner.safe.is_some());
-            all.extend(behind.map(|owner| owner.address));
-        }
-        all.sort_unstable();
-        all.dedup();
-        all
+        let last = |contract: &Address| StorageNote::last(record, (chain_id, *contract));
+        contracts.iter().filter_map(last).collect()
     }
 }
 

@@ -398,7 +398,10 @@ pub(super) fn of_plan(plan: &Plan, (base, past): (&Baseline, Past), (trust, acce
 
 /// What was found of the contracts' storage that is a doubt.
 fn of_storage(noted: &[StorageNote]) -> impl Iterator<Item = Finding> + '_ {
-    noted.iter().filter_map(StorageNote::finding)
+    noted.iter().filter_map(|note| {
+        let value = Some(note.contract.to_string());
+        Some(Finding::decision(Code::StorageNotClosed, value, note.doubt()?))
+    })
 }
 
 fn unverifiable(value: String) -> Finding {
