@@ -271,3 +271,37 @@ fn on_a_chain_without_a_limit_consent_in_advance_needs_one() {
     flow.with("execute", &["--max-cost", "0.01"]).exits(0);
     assert_eq!(flow.announcements(), 1);
 }
+
+#[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
+fn what_base_takes_for_the_data_is_shown_as_what_the_signature_does_not_limit() {
+    const ORACLE: &str = "0x420000000000000000000000000000000000000F";
+    let world = World::with(WorldOptions {
+        anvil: AnvilOptions {
+            chain_id: 8453,
+            ..AnvilOptions::default()
+        },
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    let unpinned = ["--allow-unpinned-chain"];
+    flow.with("prepare", &unpinned).exits(0);
+    // Answers every call with the number of bytes that it was asked about, times 10^15: too much for the limit of Base.
+    let dear = "0x60043566038d7ea4c680000260005260206000f3";
+    world.rpc().call("anvil_setCode", json!([ORACLE, dear]));
+    flow.with("execute", &unpinned).exits(6).says("COST_ABOVE_LIMIT");
+    assert_eq!(signed(&flow), Vec::<u128>::new());
+    // The same, times 10^12.
+    let usual = "0x60043564e8d4a510000260005260206000f3";
+    world.rpc().call("anvil_setCode", json!([ORACLE, usual]));
+    let shown = flow.with("execute", &unpinned).exits(0);
+    let line = shown.said.lines().find(|line| line.contains("of it for its data"));
+    assert!(
+        line.is_some_and(|line| line.contains("the signature does not limit it")),
+        "{}",
+        shown.said
+    );
+}
