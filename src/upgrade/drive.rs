@@ -181,7 +181,7 @@ impl Upgrade {
         }
         let mut run = self.run(world, limits)?;
         run.warn_of_expiry();
-        if let Some(outcome) = run.look_again(goal).await? {
+        if let Some(outcome) = run.look_at_the_proof(goal).await? {
             return Ok(outcome);
         }
         run.catch_up()?;

@@ -109,7 +109,7 @@ fn undone(change: PolicyChange) -> UpgradeError {
 
 impl Run<'_> {
     /// Before anything is reported from the journal: whether what it has as proof is one still. `Some`: not now.
-    pub(super) async fn look_again(&mut self, goal: Goal) -> Result<Option<Outcome>, UpgradeError> {
+    pub(super) async fn look_at_the_proof(&mut self, goal: Goal) -> Result<Option<Outcome>, UpgradeError> {
         let state = self.upgrade.state();
         let reports = matches!(goal, Goal::Executed | Goal::Proved) || state.code().is_none();
         // A commit that was begun with a proof that is gone goes on where the change is proved anew.

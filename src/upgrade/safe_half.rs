@@ -141,6 +141,7 @@ impl SafeHalf {
             blockers: Vec::new(),
             read_at: at,
             waiting: None,
+            noted: Vec::new(),
             app_state,
         }
     }

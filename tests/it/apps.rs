@@ -321,10 +321,7 @@ fn shows_every_app(ground: &Ground, lead: &Flow<'_>) {
         let ran = review(lead, &file, own).exits(0);
         ran.json["data"]["verdict"]["not_checked"].to_string()
     };
-    let (carrier, one) = (
-        lead.world.cloud.names(),
-        format!("{}={}", second.cvm, others(&second.cvm)),
-    );
+    let one = format!("{}={}", second.cvm, others(&second.cvm));
     let alone = open(&["-c", mine]);
     assert!(alone.contains(&format!("of {}, of which", second.cvm)), "{alone}");
     assert!(alone.contains(&format!("of {}, of which", third.cvm)), "{alone}");

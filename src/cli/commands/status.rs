@@ -153,7 +153,7 @@ impl Status {
 
     /// What the chain says of the proof; nothing where no endpoint is named.
     async fn ask(&self, session: &Session, state: &State) -> Result<Option<ProofNow>, CliError> {
-        let reach = Reach::to(self.rpc_url.clone(), PATIENCE);
+        let reach = Reach::to(self.rpc_url.clone(), None, PATIENCE);
         let settings = session.settings(Typed {
             reach: Some(&reach),
             ..Typed::default()

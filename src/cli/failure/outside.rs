@@ -304,15 +304,6 @@ pub(super) fn chain(error: &ChainError) -> Verdict {
     }
 }
 
-fn no_endpoint() -> Verdict {
-    verdict(
-        Exit::Usage,
-        Code::UsageNoRpc,
-        Next::with("--rpc-url https://…"),
-        "give --rpc-url, or set ETH_RPC_URL",
-    )
-}
-
 fn missing_endpoints() -> Verdict {
     verdict(
         Exit::Pending,
