@@ -297,11 +297,13 @@ impl Session {
             });
         };
         self.about_file(file);
-        let state = document(file)?.into_state();
+        let mut state = document(file)?.into_state();
         let dir = Some(beside(file)).filter(|dir| upgrade::holds(dir)).map(Path::to_owned);
         if let Some(dir) = &dir {
             self.about(dir);
-            proposal(file)?.check_same(&Upgrade::peek(dir)?)?;
+            let journal = Upgrade::peek(dir)?;
+            proposal(file)?.check_same(&journal)?;
+            state.is_kept_by(&journal);
         } else {
             self.about_file(file);
         }

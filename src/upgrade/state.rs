@@ -440,6 +440,14 @@ impl State {
         }
     }
 
+    /// Takes over what only a journal knows of the same proposal: who prepared it, and what was agreed to by name.
+    pub fn is_kept_by(&mut self, journal: &Self) {
+        if let (Some(here), Some(own)) = (&mut self.prepared, &journal.prepared) {
+            here.token_sha256 = own.token_sha256;
+        }
+        self.accepted.clone_from(&journal.accepted);
+    }
+
     /// Whether nothing was prepared yet.
     pub(super) fn is_new(&self) -> bool {
         self.prepared.is_none() && self.next() == Step::Prepare

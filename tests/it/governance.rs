@@ -290,6 +290,10 @@ impl<'s> Auditor<'s> {
                 let head = self.json["proof"]["head"]["number"].as_u64().unwrap();
                 assert!(parsed::<u64>(value) == head && head >= self.block);
             }
+            "endpoints that agree" => {
+                let named = value.strip_prefix("1 of 1: ").unwrap();
+                assert!(!named.is_empty() && self.rpc.url().starts_with(named), "{value}");
+            }
             "settled by" => {
                 assert_eq!(value, "1 confirmation");
                 assert!(self.rpc.height() >= self.block);

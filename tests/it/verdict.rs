@@ -49,7 +49,10 @@ fn on(flow: &Flow<'_>, file: &Path, words: &[&str]) -> Ran {
     let mut all = vec![*command, file.to_str().unwrap(), "--json"];
     all.extend(more);
     if *command != "review" {
-        all.extend(["--signer", "env:SIGNER_0", "--yes"]);
+        all.push("--yes");
+        if !more.contains(&"--signer") {
+            all.extend(["--signer", "env:SIGNER_0"]);
+        }
     }
     Ran::of(&mut flow.command(&all))
 }
@@ -328,6 +331,16 @@ fn sec_h6_a_hash_that_was_taken_away_comes_back_by_a_decision_only() {
     assert_eq!(review.json["data"]["verdict"], sign.json["data"]["verdict"]);
     let agreed = format!("HASH_WAS_REVOKED={}", flow.hash);
     on(&flow, &file, &["sign", "--accept", &agreed]).exits(0);
+    // Whoever prepared it asks no logs, for a review as for a signature, and is told what was not looked for.
+    let own = flow.dir.join("proposal.json");
+    let review = on(&flow, &own, &["review"]).exits(0);
+    let sign = on(&flow, &own, &["sign", "--signer", "env:SIGNER_1"]).exits(0);
+    assert_eq!(review.json["data"]["verdict"], sign.json["data"]["verdict"]);
+    assert!(
+        review.json["data"]["verdict"]["not_checked"]
+            .to_string()
+            .contains("took it away")
+    );
 }
 
 #[test]
