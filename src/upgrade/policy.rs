@@ -77,12 +77,10 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
             "all of it is in force already: nobody has to act",
         ));
     }
-    for change in &changes.changes {
-        if let Some(heir) = change.new_owner() {
-            let doubts = doubts(&chain, &state, heir).await?;
-            let sure = heir.is_zero() && state.pending_owner.is_none();
-            sort(doubts, intent.accept_new_owner && !sure, (&mut warnings, &mut blockers));
-        }
+    for heir in changes.changes.iter().filter_map(PolicyChange::new_owner) {
+        let doubts = doubts(&chain, &state, heir).await?;
+        let sure = heir.is_zero() && state.pending_owner.is_none();
+        sort(doubts, intent.accept_new_owner && !sure, (&mut warnings, &mut blockers));
     }
     let route = authority.route();
     // Why nobody can act yet, before what follows from nobody acting.

@@ -274,21 +274,10 @@ pub(super) fn judge(
     let mut not_checked = Vec::new();
     let in_force = known.is_some_and(|known| known.in_force);
     if !takes_away(paper, proposal) {
-        let several = !proposal.others.is_empty();
-        for (index, one) in proposal.apps().enumerate() {
-            let about = known.map(|known| known.apps.get(index));
-            let (found, open) = of_app(one, about.flatten());
-            let name = one.name();
-            findings.extend(found.into_iter().map(|finding| match several {
-                true => finding.of_app(&name),
-                false => finding,
-            }));
+        for (found, open) in [of_apps(proposal, known), of_timelock(proposal, known)] {
+            findings.extend(found);
             not_checked.extend(open);
         }
-        dedup(&mut not_checked);
-        let (found, open) = of_timelock(proposal, known);
-        findings.extend(found);
-        not_checked.extend(open);
         findings.extend(known.iter().flat_map(|known| of_storage(&known.noted)));
     }
     if let (Some(ceremony), Some(pinned)) = (ceremony, &proposal.plan.safe) {
@@ -412,6 +401,23 @@ fn unverifiable(value: String) -> Finding {
          before the change is what was approved; read the whole manifest"
             .to_owned(),
     )
+}
+
+/// The same of all apps of a proposal, by their names where there are several.
+fn of_apps(proposal: &Proposal, known: Option<&Known>) -> (Vec<Finding>, Vec<String>) {
+    let (mut findings, mut not_checked) = (Vec::new(), Vec::new());
+    let several = !proposal.others.is_empty();
+    for (index, one) in proposal.apps().enumerate() {
+        let (found, open) = of_app(one, known.and_then(|known| known.apps.get(index)));
+        let name = one.name();
+        findings.extend(found.into_iter().map(|finding| match several {
+            true => finding.of_app(&name),
+            false => finding,
+        }));
+        not_checked.extend(open);
+    }
+    dedup(&mut not_checked);
+    (findings, not_checked)
 }
 
 /// What stands in the proposal of one app, and what the chain said of it.

@@ -316,20 +316,7 @@ fn shows_every_app(ground: &Ground, lead: &Flow<'_>) {
         "{}",
         clean.said
     );
-    // Of whom no file of the reader's own says anything is named, the carrier too.
-    let open = |own: &[&str]| {
-        let ran = review(lead, &file, own).exits(0);
-        ran.json["data"]["verdict"]["not_checked"].to_string()
-    };
-    let one = format!("{}={}", second.cvm, others(&second.cvm));
-    let alone = open(&["-c", mine]);
-    assert!(alone.contains(&format!("of {}, of which", second.cvm)), "{alone}");
-    assert!(alone.contains(&format!("of {}, of which", third.cvm)), "{alone}");
-    let without = open(&["--also", &one]);
-    assert!(
-        without.contains(&format!("any field of the manifest of {CVM}, of which")),
-        "{without}"
-    );
+    names_what_no_file_was_compared_with(ground, lead, &file);
     let swapped = format!("{}={}", second.cvm, others(&third.cvm));
     let stopped = review(lead, &file, &["--also", &swapped])
         .exits(5)
@@ -351,6 +338,23 @@ fn shows_every_app(ground: &Ground, lead: &Flow<'_>) {
         page.contains("APP 3 OF 3") && page.contains(&format!("the app of {}", third.cvm)),
         "{page}"
     );
+}
+
+/// Of whom no file of the reader's own says anything is named, the carrier too.
+fn names_what_no_file_was_compared_with(ground: &Ground, lead: &Flow<'_>, file: &Path) {
+    let [second, third] = [1, 2].map(|index| &ground.apps[index]);
+    let open = |own: &[&str]| {
+        let ran = review(lead, file, own).exits(0);
+        ran.json["data"]["verdict"]["not_checked"].to_string()
+    };
+    let alone = open(&["-c", lead.compose.to_str().unwrap()]);
+    for app in [second, third] {
+        assert!(alone.contains(&format!("of {}, of which", app.cvm)), "{alone}");
+    }
+    let one = format!("{}={}", second.cvm, ground.file(&second.cvm).display());
+    let without = open(&["--also", &one]);
+    let named = format!("any field of the manifest of {CVM}, of which");
+    assert!(without.contains(&named), "{without}");
 }
 
 fn shown_page(output: &std::process::Output) -> String {

@@ -272,6 +272,7 @@ fn con_c4_an_app_of_before_june_2025_by_its_address_is_asked_as_itself_and_its_l
 #[test]
 fn con_c4_a_cvm_of_a_kms_of_before_july_2025_is_refused_with_the_reason_and_is_no_stop() {
     let world = World::start();
+    world.forget_the_kms();
     let (kms, _, contract) = of_may(&world);
     world.cloud.change_cvm(CVM, |cvm| {
         cvm.app = contract;

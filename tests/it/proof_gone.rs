@@ -39,8 +39,8 @@ fn proved_and_gone<'w>(world: &'w World) -> (Flow<'w>, B256) {
 fn proof(flow: &Flow<'_>) -> Value {
     let journal = std::fs::read_to_string(flow.dir.join("journal")).unwrap();
     let records = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let proofs = records.filter(|record| ["adopted", "tx.final"].contains(&record["kind"].as_str().unwrap()));
-    proofs.last().unwrap()["body"]["transaction"].clone()
+    let is_proof = |record: &Value| ["adopted", "tx.final"].contains(&record["kind"].as_str().unwrap());
+    records.rev().find(is_proof).unwrap()["body"]["transaction"].clone()
 }
 
 fn warned(ran: &Ran, code: &str) -> bool {
