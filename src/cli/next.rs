@@ -510,7 +510,10 @@ mod tests {
             typed.step("wait"),
             "countersign wait --dir /u --rpc-url http://127.0.0.1:1"
         );
-        assert_eq!(typed.step("status"), "countersign status --dir /u");
+        assert_eq!(
+            typed.step("status"),
+            "countersign status --dir /u --rpc-url http://127.0.0.1:1"
+        );
     }
 
     #[test]

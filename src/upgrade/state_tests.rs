@@ -56,10 +56,10 @@ fn no_record_can_skip_the_one_before_it() {
 
 #[test]
 fn se2_r1_a_proof_that_is_gone_is_waited_for_with_the_same_bytes_and_takes_no_commit() {
-    let mut state = after(11);
+    let mut state = after(10);
     let block = state.proof().unwrap().block;
     let gone = || Event::ProofGone { block };
-    assert!(after(10).apply(gone()).is_err(), "nothing was proved");
+    assert!(after(9).apply(gone()).is_err(), "nothing was proved");
     state.apply(gone()).unwrap();
     assert_eq!((state.next(), state.proof_gone), (Step::Wait, Some(block)));
     assert_eq!(state.status().effects.transaction, Effect::Maybe);
@@ -72,7 +72,7 @@ fn se2_r1_a_proof_that_is_gone_is_waited_for_with_the_same_bytes_and_takes_no_co
     state.apply(Event::TxFinal(Box::new(anew))).unwrap();
     assert_eq!((state.next(), state.proof_gone), (Step::Commit, None));
     // What was sent before it was gone may be answered after.
-    let mut sent = after(12);
+    let mut sent = after(11);
     sent.apply(gone()).unwrap();
     assert_eq!(sent.next(), Step::Settle);
     sent.apply(story().remove(11)).unwrap();
