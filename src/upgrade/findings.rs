@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::allowed;
 use super::kms;
-use super::plan::{CodeChange, Route, is_of};
+use super::plan::{CodeChange, is_of};
+use super::route::Route;
 use super::target::Target;
 use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange};
 use crate::cloud::{Cvm, PendingUpdate};

@@ -9,45 +9,16 @@ use super::base::{Baseline, Past};
 use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
+use super::route::Route;
 use super::target::{Place, Target, refuse_another, stands};
 use super::uncovered::Machine;
 use super::waiting::Remarks;
 use super::{Intent, StorageNote, UpgradeError, World, kms, pending};
-use crate::chain::{
-    AppQuery, AppState, Call, Chain, ChainError, HashRecord, OwnerKind, PendingOperations, PolicyChange,
-};
+use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, PendingOperations, PolicyChange};
 use crate::cloud::{Cvm, PendingUpdate, PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, FieldChange, Form, Manifest, Verification};
 use crate::safe::SafeInfo;
-
-/// How the calls get the owner's authority.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Route {
-    /// The owner is a key.
-    Eoa {
-        /// Owner.
-        owner: Address,
-    },
-    /// The owner is a Safe: its owners sign, anybody executes.
-    Safe {
-        /// Owner.
-        owner: Address,
-    },
-    /// The owner is a timelock: somebody schedules, and after a delay somebody executes.
-    Timelock {
-        /// Owner.
-        owner: Address,
-        /// Who schedules: a key, or a Safe whose owners sign.
-        proposer: Address,
-    },
-    /// The owner is another contract; its calldata is shown, and the effect is waited for.
-    Calldata {
-        /// Owner.
-        owner: Address,
-    },
-}
 
 /// Everything that was read before anything is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -584,21 +555,5 @@ impl Plan {
         all.sort_unstable();
         all.dedup();
         all
-    }
-}
-
-impl Route {
-    /// The route that whoever has to act needs.
-    pub(super) fn of(actor: Actor, safe: Option<&SafeInfo>, timelock: Option<&TimelockPlan>) -> Self {
-        let owner = actor.address;
-        match (actor.kind, timelock, safe) {
-            (OwnerKind::Contract, Some(timelock), _) => Self::Timelock {
-                owner,
-                proposer: timelock.proposer,
-            },
-            (OwnerKind::Contract, None, Some(_)) => Self::Safe { owner },
-            (OwnerKind::Contract, None, None) => Self::Calldata { owner },
-            (OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa, ..) => Self::Eoa { owner },
-        }
     }
 }

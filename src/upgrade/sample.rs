@@ -4,7 +4,8 @@ use alloy::primitives::{Address, B256, Bytes, U256, b256};
 
 use super::authority::Actor;
 use super::event::{Event, Identity, Preparation};
-use super::plan::{CodeChange, Plan, Route};
+use super::plan::{CodeChange, Plan};
+use super::route::Route;
 use super::target::Target;
 use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, PolicyChange, Proof, Proved, SignedTx, TxRequest};
 use crate::cloud::{Accepted, PublicPatch};

@@ -611,7 +611,7 @@ fn a_proposal_is_signed_without_a_chain_and_says_what_was_not_checked() {
         .env_remove("PHALA_CLOUD_API_KEY");
     let signed = Ran::of(&mut command).exits(0);
     let unchecked = &signed.json["data"]["unchecked"];
-    assert_eq!(unchecked.as_array().unwrap().len(), 6, "{}", signed.said);
+    assert_eq!(unchecked.as_array().unwrap().len(), 7, "{}", signed.said);
     assert_eq!(signed.json["data"]["verdict"]["not_checked"], *unchecked);
     // The same again changes nothing.
     let before = std::fs::read(&copy).unwrap();
