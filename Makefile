@@ -35,6 +35,9 @@ timelock-code: $(COMPILERS)
 thorough: setup $(COMPILERS)
 	COUNTERSIGN_THOROUGH=1 cargo test --locked --features failpoints
 
+# Tests mostly wait for blocks and servers: twice as many at once as there are cores keep these busy.
+export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+
 test: setup
 	cargo test --locked --features failpoints
 

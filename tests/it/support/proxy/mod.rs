@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 pub use wire::Message;
 
@@ -113,6 +113,8 @@ pub struct FaultProxy {
     shared: Arc<Shared>,
     address: SocketAddr,
     task: Option<tokio::task::JoinHandle<()>>,
+    /// Keeps the port while nothing listens, so that no other server gets it meanwhile.
+    kept: Option<TcpSocket>,
 }
 
 /// Holds a request at a [`Moment`]. Dropping it lets the request go.
@@ -189,7 +191,12 @@ impl FaultProxy {
         let listener = super::block(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let task = Some(listen(listener, Arc::clone(&shared)));
-        Self { shared, address, task }
+        Self {
+            shared,
+            address,
+            task,
+            kept: None,
+        }
     }
     /// Where clients find it.
     pub fn url(&self) -> String {
@@ -235,12 +242,18 @@ impl FaultProxy {
             super::until("the port to close", || {
                 std::net::TcpStream::connect(self.address).is_err().then_some(())
             });
+            self.kept = Some(super::until("the port", || {
+                let socket = TcpSocket::new_v4().ok()?;
+                socket.set_reuseaddr(true).ok()?;
+                socket.bind(self.address).ok()?;
+                Some(socket)
+            }));
         }
     }
     /// Listens again on the same port.
     pub fn listen_again(&mut self) {
-        let address = self.address;
-        let listener = super::block(TcpListener::bind(address)).unwrap();
+        let Some(kept) = self.kept.take() else { return };
+        let listener = super::block(async move { kept.listen(1024) }).unwrap();
         self.task = Some(listen(listener, Arc::clone(&self.shared)));
     }
     /// Requests so far, oldest first.
