@@ -38,6 +38,7 @@ mod factory;
 mod fleet;
 mod flow;
 mod fresh_eyes;
+mod golden;
 mod governance;
 mod hash_agreement;
 mod hostile;

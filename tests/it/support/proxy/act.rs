@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -90,6 +91,9 @@ async fn serve_one(
         first
     };
     let Ok(mut answer) = second else { return reset(stream) };
+    if matches!(action, Some(Action::AnswerWhenMined)) {
+        mined(upstream, (request, &answer)).await?;
+    }
     if let Some(verdict) = &verdict {
         shared.alter(&mut answer, request, verdict);
     }
@@ -97,6 +101,35 @@ async fn serve_one(
         return reset(stream);
     }
     deliver(stream, &answer, action).await
+}
+
+/// Asks until the transaction that was sent is in a block and that block is the chain's head, or was refused. anvil shows
+/// a receipt before it shows the block.
+async fn mined(upstream: &str, (request, answer): (&Message, &Message)) -> io::Result<()> {
+    let hash = result(answer);
+    while hash.is_string() {
+        let receipt = ask(upstream, request, ("eth_getTransactionReceipt", json!([hash]))).await?;
+        let head = ask(upstream, request, ("eth_getBlockByNumber", json!(["latest", false]))).await?;
+        if !receipt.is_null() && receipt["blockHash"] == head["hash"] {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// A question to the chain, sent like another request.
+async fn ask(upstream: &str, like: &Message, (method, params): (&str, Value)) -> io::Result<Value> {
+    let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let question = Message {
+        body: question.to_string().into_bytes(),
+        ..like.clone()
+    };
+    Ok(result(&wire::forward(upstream, &question).await?))
+}
+
+fn result(answer: &Message) -> Value {
+    serde_json::from_slice::<Value>(&answer.body).unwrap_or_default()["result"].take()
 }
 
 /// Faults that never reach the server.
@@ -167,6 +200,7 @@ impl Shared {
             method,
             path,
             rpc: request.rpc_methods(),
+            calls: wire::rpc_calls(&request.body),
         });
     }
     /// Whether a rule resets this request by its head alone; counts it there.

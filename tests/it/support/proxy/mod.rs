@@ -68,6 +68,8 @@ pub enum Action {
     GzipBomb,
     /// JSON nested so deep, not forwarded.
     DeepJson(usize),
+    /// Forward a transaction, and answer only when it is in a block.
+    AnswerWhenMined,
     /// The server gets it twice; the client hears the second answer.
     Twice,
     /// Never answered, not forwarded.
@@ -106,6 +108,8 @@ pub struct Seen {
     pub path: String,
     /// JSON-RPC methods.
     pub rpc: Vec<String>,
+    /// JSON-RPC calls, whole.
+    pub calls: Vec<Value>,
 }
 
 /// A running proxy; dropping it stops it.
