@@ -231,8 +231,8 @@ codes! {
     SafeNonceFar = "SAFE_NONCE_FAR", Decision, "The Safe's nonce is far ahead of its own, and nobody here knows what comes before it.";
     PendingUnknown = "PENDING_UNKNOWN", Note, "Phala Cloud does not say which updates wait for their commit.";
     OperationInProgress = "OPERATION_IN_PROGRESS", State, "An operation is under way on the CVM.";
-    AppliedAtOnce = "APPLIED_AT_ONCE", Stop, "Phala Cloud carried the change out at once instead of preparing it.";
-    PrepareUnheard = "PREPARE_UNHEARD", Unknown, "No usable answer came to prepare.";
+    AppliedAtOnce = "APPLIED_AT_ONCE", Failed, "Phala Cloud carried the change out at once instead of preparing it.";
+    PrepareUnheard = "PREPARE_UNHEARD", Later, "No usable answer came to prepare.";
     AppsChosen = "APPS_CHOSEN", State, "The approval is for other apps than those named now.";
     AppsMismatch = "APPS_MISMATCH", Stop, "The apps of one transaction do not belong together.";
     AppsNeedSafe = "APPS_NEED_SAFE", State, "Only a Safe or a timelock changes several apps in one transaction.";
@@ -244,7 +244,7 @@ codes! {
     FleetHash = "FLEET_HASH", State, "A member of the fleet has no hash yet.";
     FleetHashMismatch = "FLEET_HASH_MISMATCH", Stop, "A member of the fleet gives another compose hash.";
     FleetMemberBegun = "FLEET_MEMBER_BEGUN", State, "A member of the fleet is being prepared already.";
-    FleetMemberPending = "FLEET_MEMBER_PENDING", State, "A member of the fleet is not done.";
+    FleetMemberPending = "FLEET_MEMBER_PENDING", Later, "A member of the fleet is not done.";
     FleetMemberUnnamed = "FLEET_MEMBER_UNNAMED", State, "Phala Cloud lists a CVM under no name that tells it from others.";
     FleetName = "FLEET_NAME", State, "A CVM would be named like a file of the fleet.";
     NewCvmAmbiguous = "NEW_CVM_AMBIGUOUS", State, "Which of several new CVMs was made is not known.";
@@ -376,7 +376,7 @@ codes! {
     GenesisMismatch = "GENESIS_MISMATCH", Stop, "The endpoint is not the chain that it claims to be.";
     RpcDisagreement = "RPC_DISAGREEMENT", Stop, "Two endpoints contradict each other.";
     RpcImpossible = "RPC_IMPOSSIBLE", Stop, "An endpoint gave an answer that cannot be true.";
-    RpcNoFinalityTag = "RPC_NO_FINALITY_TAG", Input, "The endpoint has no such finality tag.";
+    RpcNoFinalityTag = "RPC_NO_FINALITY_TAG", State, "The endpoint has no such finality tag.";
     RpcStale = "RPC_STALE", Later, "The endpoint is behind.";
     EndpointMissing = "ENDPOINT_MISSING", Note, "An endpoint gave no answer, so fewer than were named say what was read.";
     RpcUnavailable = "RPC_UNAVAILABLE", Later, "No endpoint gave a usable answer.";
@@ -463,11 +463,11 @@ codes! {
     AuthServiceKey = "AUTH_SERVICE_KEY", Auth, "The service's API key is refused.";
     AuthUnsigned = "AUTH_UNSIGNED", Auth, "The key did not sign.";
     AuthWebhookSecret = "AUTH_WEBHOOK_SECRET", Auth, "The webhook's secret cannot be used.";
-    LedgerAbsent = "LEDGER_ABSENT", Auth, "No Ledger is plugged in.";
-    LedgerAnswer = "LEDGER_ANSWER", Later, "The Ledger's answer cannot be used.";
-    LedgerAppOld = "LEDGER_APP_OLD", Auth, "The Ledger's Ethereum app is too old.";
+    LedgerAbsent = "LEDGER_ABSENT", Later, "No Ledger is plugged in.";
+    LedgerAnswer = "LEDGER_ANSWER", Input, "The Ledger's answer cannot be used.";
+    LedgerAppOld = "LEDGER_APP_OLD", State, "The Ledger's Ethereum app is too old.";
     LedgerAway = "LEDGER_AWAY", Later, "The Ledger was unplugged or is in use.";
-    LedgerBlindSigning = "LEDGER_BLIND_SIGNING", Auth, "The Ledger does not allow blind signing.";
+    LedgerBlindSigning = "LEDGER_BLIND_SIGNING", State, "The Ledger does not allow blind signing.";
     LedgerLocked = "LEDGER_LOCKED", Auth, "The Ledger is locked.";
     LedgerOtherApp = "LEDGER_OTHER_APP", Auth, "Another app is open on the Ledger.";
     LedgerPermission = "LEDGER_PERMISSION", Auth, "This user may not use the Ledger.";
@@ -478,7 +478,7 @@ codes! {
     NetNoTls = "NET_NO_TLS", Storage, "No root certificates are installed.";
     NetTimeout = "NET_TIMEOUT", Later, "No answer came in time.";
     NetTooLarge = "NET_TOO_LARGE", Later, "The answer is longer than any of this service.";
-    RedirectRefused = "REDIRECT_REFUSED", Later, "The service redirects, which it never does.";
+    RedirectRefused = "REDIRECT_REFUSED", Stop, "The service redirects, which it never does.";
     TlsIdentity = "TLS_IDENTITY", Stop, "The server's certificate is not its own.";
     JournalDamaged = "JOURNAL_DAMAGED", Journal, "The journal is damaged.";
     JournalForeign = "JOURNAL_FOREIGN", Journal, "The directory holds another upgrade.";
@@ -490,7 +490,7 @@ codes! {
     StoragePermission = "STORAGE_PERMISSION", Storage, "A permission is missing or a file mode is not safe.";
     StorageReadOnly = "STORAGE_READ_ONLY", Storage, "The file system cannot be written.";
     StorageStdout = "STORAGE_STDOUT", Storage, "The result could not be printed.";
-    StorageTooManyOpen = "STORAGE_TOO_MANY_OPEN", Storage, "Too many files are open.";
+    StorageTooManyOpen = "STORAGE_TOO_MANY_OPEN", Later, "Too many files are open.";
     InputAddress = "INPUT_ADDRESS", Input, "An address of a server cannot be used.";
     InputApiKey = "INPUT_API_KEY", Input, "The API key holds characters that no key has.";
     InputBuilderFile = "INPUT_BUILDER_FILE", Input, "The file is no batch that could be reviewed.";
@@ -519,10 +519,10 @@ codes! {
     InputTooLong = "INPUT_TOO_LONG", Input, "The value is too long for this format.";
     InputWebhook = "INPUT_WEBHOOK", Input, "The delivery is malformed.";
     InputWebhookSecret = "INPUT_WEBHOOK_SECRET", Input, "The webhook's secret cannot be read.";
-    WebhookAhead = "WEBHOOK_AHEAD", Later, "The delivery's time is in the future.";
+    WebhookAhead = "WEBHOOK_AHEAD", State, "The delivery's time is in the future.";
     WebhookContradiction = "WEBHOOK_CONTRADICTION", Stop, "Headers and body of the delivery contradict each other.";
     WebhookSignature = "WEBHOOK_SIGNATURE", Stop, "The delivery's signature is not the endpoint's.";
-    WebhookStale = "WEBHOOK_STALE", Stop, "The delivery is too old.";
+    WebhookStale = "WEBHOOK_STALE", State, "The delivery is too old.";
     UsageArguments = "USAGE_ARGUMENTS", Usage, "The arguments are wrong.";
     UsageConflict = "USAGE_CONFLICT", Usage, "Two arguments exclude each other.";
     UsageConsent = "USAGE_CONSENT", Usage, "Nobody can be asked, and nobody agreed in advance.";

@@ -107,6 +107,7 @@ pub(super) enum Command {
     Status(commands::status::Status),
     Fleet(commands::fleet::Fleet),
     Hash(commands::hash::Hash),
+    Explain(commands::explain::Explain),
     App(commands::app::App),
     Cvm(Box<commands::cvm::Cvm>),
     Nodes(commands::nodes::Nodes),

@@ -1,5 +1,7 @@
 //! Exit codes: the contract with pipelines. Append-only; an unknown code means failure.
 
+use crate::code::Kind;
+
 /// How a run ended, as its exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -68,6 +70,27 @@ impl Exit {
     /// The number that the process ends with.
     pub const fn code(self) -> u8 {
         self as u8
+    }
+
+    /// What a run ends with whose outcome is of this kind; notes and signals decide nothing by themselves.
+    pub(super) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Done | Kind::Note => Self::Done,
+            Kind::Bug => Self::Bug,
+            Kind::Usage => Self::Usage,
+            Kind::Input => Self::Input,
+            Kind::Auth => Self::Auth,
+            Kind::Stop => Self::Verify,
+            Kind::Decision | Kind::State => Self::State,
+            Kind::Failed => Self::Failed,
+            Kind::Pending => Self::Pending,
+            Kind::Unknown => Self::Unknown,
+            Kind::Journal => Self::Journal,
+            Kind::Locked => Self::Locked,
+            Kind::Storage => Self::Storage,
+            Kind::Later => Self::Later,
+            Kind::Signal => Self::Interrupt,
+        }
     }
 
     /// What a pipeline does with it, in one line, as `--help` prints it.

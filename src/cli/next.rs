@@ -336,6 +336,10 @@ impl Commands for Typed {
             Next::Command("--help") => format!("{PROGRAM}{} --help", self.subcommand()),
             Next::Command(command) => format!("{PROGRAM} {command}"),
             Next::Step(command, more) => format!("{} {more}", self.step(command)),
+            Next::Explain(code) => match code {
+                Some(code) => format!("{PROGRAM} explain {code}"),
+                None => format!("{PROGRAM} explain --all"),
+            },
             Next::FleetStatus => self.step("fleet status"),
             Next::Look if self.is_placed() => self.step("status"),
             Next::Cvm => match self.value_of("--cvm") {

@@ -18,11 +18,12 @@ const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";
 /// What is certain when the journal cannot be read.
 pub(super) const UNREADABLE: &str = "What was prepared, signed, sent or committed cannot be read from the journal.";
 /// Commands that are about no upgrade: they change nothing anywhere, or say themselves what they did.
-const WITHOUT_EFFECTS: [&str; 12] = [
+const WITHOUT_EFFECTS: [&str; 13] = [
     "app",
     "arguments",
     "completions",
     "cvm",
+    "explain",
     "hash",
     "kms",
     "man",

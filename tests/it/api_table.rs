@@ -1,5 +1,5 @@
 //! `tests/vectors/api.json`, the methods, paths and errors of the API, against the doc comments and the published OpenAPI
-//! file; the operations that the documents name, and the table of the README, against all of them.
+//! file; the operations that the documents name, and the table of the book, against all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -210,7 +210,7 @@ fn without_names(path: &str) -> String {
     inside.collect::<Vec<_>>().join("/")
 }
 
-// ---- the table of the README ----
+// ---- the table of the book ----
 
 /// One row: what the documents call it, wire lines, methods, commands, test.
 struct Row {
@@ -227,8 +227,8 @@ fn quoted(cell: &str) -> Vec<String> {
 }
 
 fn rows() -> Vec<Row> {
-    let readme = include_str!("../../README.md");
-    let lines = readme
+    let page = include_str!("../../docs/src/reference/cloud-operations.md");
+    let lines = page
         .lines()
         .skip_while(|line| !line.starts_with("| documented as |"))
         .skip(2);
@@ -254,7 +254,7 @@ fn rows() -> Vec<Row> {
 }
 
 #[test]
-fn every_operation_that_the_documents_name_is_in_the_readme_with_its_methods() {
+fn every_operation_that_the_documents_name_is_in_the_book_with_its_methods() {
     let vector: Value = serde_json::from_str(include_str!("../vectors/documented.json")).unwrap();
     let rows = rows();
     let mut named = BTreeSet::new();
@@ -265,7 +265,7 @@ fn every_operation_that_the_documents_name_is_in_the_readme_with_its_methods() {
             .iter()
             .filter(|row| row.documented.iter().any(|one| one == name))
             .collect();
-        assert!(!of_it.is_empty(), "{name} is not in the README");
+        assert!(!of_it.is_empty(), "{name} is not in the book");
         for method in operation["methods"].as_array().unwrap() {
             let method = method.as_str().unwrap();
             assert!(
@@ -274,7 +274,7 @@ fn every_operation_that_the_documents_name_is_in_the_readme_with_its_methods() {
             );
         }
     }
-    // A name in the README that no document has would be somebody's invention. `listed` is a field.
+    // A name in the book that no document has would be somebody's invention. `listed` is a field.
     for row in &rows {
         for name in row.documented.iter().filter(|name| *name != "listed") {
             assert!(named.contains(name), "no document names {name}");
@@ -283,7 +283,7 @@ fn every_operation_that_the_documents_name_is_in_the_readme_with_its_methods() {
 }
 
 #[test]
-fn every_row_of_the_readme_names_wire_methods_commands_and_a_test_that_exist() {
+fn every_row_of_the_book_names_wire_methods_commands_and_a_test_that_exist() {
     let lines: BTreeMap<String, String> = table().into_iter().map(|(name, line, _)| (name, line)).collect();
     let tests: Vec<_> = sources("src").into_iter().chain(sources("tests/it")).collect();
     let (mut methods, mut wrong) = (BTreeSet::new(), Vec::new());

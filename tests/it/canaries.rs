@@ -296,6 +296,7 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     watched.run(&["kms", "list"], &[0]);
     watched.run(&["webhook", "list"], &[0]);
     watched.run(&["schema"], &[0]);
+    watched.run(&["explain", "HASH_MISMATCH"], &[0]);
     watched.run(&["completions", "bash"], &[0]);
     watched.run(&["man"], &[0]);
     watched.flow.landed_once();

@@ -31,6 +31,7 @@ mod concurrency;
 mod consents;
 mod cvm;
 mod cvm_wait;
+mod docs;
 mod doors;
 mod endpoints;
 mod environment;
@@ -99,6 +100,7 @@ mod tls;
 #[cfg(feature = "failpoints")]
 mod tokens;
 mod trust;
+mod tutorials;
 mod upgrade;
 mod verdict;
 mod webhooks;

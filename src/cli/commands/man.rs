@@ -1,5 +1,7 @@
 //! `man`: manual pages from the same definition as the help.
 
+mod markdown;
+
 use std::path::PathBuf;
 
 use clap::builder::Resettable;
@@ -22,12 +24,21 @@ pub(in crate::cli) struct Man {
     /// Directory (it has to exist) for the pages of every command
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Print the commands as one page of Markdown instead
+    #[arg(long, conflicts_with = "dir")]
+    markdown: bool,
 }
 
 impl Man {
     pub(super) fn run(self) -> Result<Report, CliError> {
         let mut report = Report::done("man", "made");
         let mut root = Cli::command();
+        if self.markdown {
+            let page = markdown::page(root);
+            report.data = Some(serde_json::json!({ "page": page }));
+            report.raw = Some(page);
+            return Ok(report);
+        }
         root.build();
         let Some(dir) = self.dir else {
             let page = render(root)?;

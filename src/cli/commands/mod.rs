@@ -5,6 +5,7 @@ pub(super) mod commit;
 pub(super) mod completions;
 pub(super) mod cvm;
 pub(super) mod execute;
+pub(super) mod explain;
 pub(super) mod export;
 pub(super) mod fleet;
 pub(super) mod hash;
@@ -60,6 +61,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Fleet(_) => "fleet",
             Self::Hash(_) => "hash",
+            Self::Explain(_) => "explain",
             Self::App(_) => "app",
             Self::Cvm(_) => "cvm",
             Self::Nodes(_) => "nodes",
@@ -91,6 +93,7 @@ impl Command {
             Self::Status(args) => args.run(session).await,
             Self::Fleet(args) => args.run(session).await,
             Self::Hash(args) => args.run(),
+            Self::Explain(args) => args.run(),
             Self::App(args) => args.run(session).await,
             Self::Cvm(args) => args.run(session).await,
             Self::Nodes(args) => args.run(session).await,

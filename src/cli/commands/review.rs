@@ -205,7 +205,7 @@ fn missing(what: &str, flag: &str) -> CliError {
         code: Code::UsageService,
         message: format!("{what} was not named"),
         hint: format!("name {what}, for example {flag}"),
-        next: Next::with(flag),
+        next: Next::with(flag.to_owned()),
     }
 }
 
@@ -231,7 +231,7 @@ fn conclude(report: &mut Report, session: &Session, (problems, verdict): (&[Prob
             report.message.clone_from(message);
             let doubt = verdict.and_then(upgrade::Verdict::forbidding);
             match doubt.filter(|finding| finding.code == *code) {
-                Some(finding) => failure::doubt(finding),
+                Some(finding) => failure::doubt(finding.code, finding.value.as_deref()),
                 None => decision(Exit::State, *code),
             }
         }

@@ -3,12 +3,16 @@
 //! Every error of the library is matched here, variant by variant; a new one does not compile until it has its place.
 
 mod api;
+mod general;
 mod governance;
 mod inside;
 mod outside;
+mod table;
 
+use std::borrow::Cow;
 use std::error::Error;
 
+pub(super) use general::{by_code, signal};
 use inside::{ask, journal, signer, storage, user_file};
 use outside::{chain, cloud, proof, service, transaction};
 
@@ -27,7 +31,7 @@ pub(super) enum Next {
     /// The same command, once the hint is followed or time has passed.
     Again,
     /// The same command with one more argument.
-    With(String),
+    With(Cow<'static, str>),
     /// The same command without this option.
     Without(&'static str),
     /// Go on with the upgrade; before there is one, the same command.
@@ -48,11 +52,13 @@ pub(super) enum Next {
     Signer,
     /// Choose another nonce: without the one that was named, or for what was chosen before.
     NewNonce,
+    /// What this code means, or what all of them mean.
+    Explain(Option<&'static str>),
 }
 
 impl Next {
     /// The same command with `more`.
-    pub(super) fn with(more: impl Into<String>) -> Self {
+    pub(super) fn with(more: impl Into<Cow<'static, str>>) -> Self {
         Self::With(more.into())
     }
 }
@@ -299,7 +305,7 @@ fn upgrade(error: &UpgradeError) -> Verdict {
         ),
         UpgradeError::Failed { code, .. } => ended(Exit::Failed, *code),
         UpgradeError::Unknown { code, .. } => ended(Exit::Unknown, *code),
-        UpgradeError::Later { code, .. } => verdict(Exit::Later, *code, Next::Resume, "run again later"),
+        UpgradeError::Later { code, .. } => later(*code),
         UpgradeError::Cloud(error) => cloud(error),
         UpgradeError::Service(error) => service(error),
         UpgradeError::Chain(error) => chain(error),
@@ -331,6 +337,10 @@ fn upgrade(error: &UpgradeError) -> Verdict {
             ),
         ),
     }
+}
+
+fn later(code: Code) -> Verdict {
+    verdict(Exit::Later, code, Next::Resume, "run again later")
 }
 
 /// What can be done about what failed for good, or whose end is not known: that is read by the next run, of the upgrade, or
@@ -439,7 +449,7 @@ fn environment_decision(code: Code) -> (Next, &'static str) {
             Next::Again,
             "send them with `countersign upgrade`, or change something that the compose hash covers as well",
         ),
-        _ => (Next::Look, "decide what is right, then go on with `countersign resume`"),
+        _ => table::whole(code).unwrap_or((Next::Look, "decide what is right, then go on with `countersign resume`")),
     }
 }
 
@@ -455,27 +465,27 @@ pub(super) fn forbidden(found: &upgrade::Verdict) -> Verdict {
     };
     match &finding.stop {
         Some(stop) => mismatch(stop),
-        None => doubt(finding),
+        None => doubt(finding.code, finding.value.as_deref()),
     }
 }
 
 /// The option that agrees to a doubt, with the value that it is about.
-pub(super) fn doubt(finding: &upgrade::Finding) -> Verdict {
-    let usual = decision(Exit::State, finding.code);
+pub(super) fn doubt(code: Code, value: Option<&str>) -> Verdict {
+    let usual = decision(Exit::State, code);
     // What is no decision stands until the world changes: no option answers it.
-    if finding.code.kind() != Kind::Decision {
+    if code.kind() != Kind::Decision {
         return usual;
     }
-    if !matches!(usual.next, Next::Look | Next::Again) && !finding.code.needs_value() {
+    if !matches!(usual.next, Next::Look | Next::Again) && !code.needs_value() {
         return usual;
     }
-    let option = match &finding.value {
-        Some(value) => format!("--accept {}={value}", finding.code),
-        None => format!("--accept {}", finding.code),
+    let option = match value {
+        Some(value) => format!("--accept {code}={value}"),
+        None => format!("--accept {code}"),
     };
     verdict(
         Exit::State,
-        finding.code,
+        code,
         Next::with(option.clone()),
         format!("find out by other means whether it is right; if it is, agree to it with {option}"),
     )

@@ -860,6 +860,8 @@ fn every_error_has_its_code_and_its_exit_code() {
     for (error, exit, code) in every() {
         let verdict = judge(&error);
         assert_eq!((verdict.exit, verdict.code.name()), (exit, code), "{error:?}");
+        let by_kind = verdict.code.kind().exit();
+        assert_eq!(by_kind.unwrap_or(exit.code()), exit.code(), "{code} is of another kind");
     }
 }
 

@@ -435,7 +435,7 @@ fn missing(what: &str, argument: &str) -> CliError {
         code: Code::UsageSafe,
         message: what.to_owned(),
         hint: format!("give {argument}"),
-        next: Next::with(argument),
+        next: Next::with(argument.to_owned()),
     }
 }
 

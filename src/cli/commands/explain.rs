@@ -1,0 +1,282 @@
+//! `explain`: what a stable code or an exit code means, and what to do about it. No network, no files.
+
+mod markdown;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{self, Next};
+use crate::cli::report::Report;
+use crate::cli::values;
+use crate::code::{Code, Kind};
+
+/// Most names that are offered in the place of one that is no code.
+const MAX_NEAR: usize = 3;
+
+/// Say what a code or an exit code means, and what to do about it
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  countersign explain HASH_MISMATCH\n  countersign explain 6\n  \
+                        countersign explain --all > codes.md"
+)]
+pub(in crate::cli) struct Explain {
+    /// Stable code as reports and warnings name it, or the number that a run ended with
+    #[arg(value_name = "CODE", required_unless_present = "all", value_parser = values::filled)]
+    code: Option<String>,
+    /// Print all of them, as one page of Markdown
+    #[arg(long, conflicts_with = "code")]
+    all: bool,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> Result<Report, CliError> {
+        let Some(asked) = self.code else { return Ok(all()) };
+        let name = asked.trim().replace('-', "_").to_uppercase();
+        if let Ok(number) = name.parse::<u8>()
+            && let Some(exit) = Exit::ALL.into_iter().find(|exit| exit.code() == number)
+        {
+            return Ok(of_exit(exit));
+        }
+        match name.parse::<Code>() {
+            Ok(code) => Ok(of_code(&Explained::of(code))),
+            Err(_) => Err(unknown(&asked, &name)),
+        }
+    }
+}
+
+/// What is known of a code where nothing else is known.
+struct Explained {
+    code: Code,
+    /// What to do, with names in capitals for values.
+    hint: Option<String>,
+    /// What to run next.
+    next: Option<Next>,
+    /// The option that agrees to it.
+    accept: Option<String>,
+}
+
+impl Explained {
+    fn of(code: Code) -> Self {
+        let advice = failure::by_code(code);
+        let accept = (code.kind() == Kind::Decision).then(|| match code.needs_value() {
+            true => format!("--accept {code}=VALUE"),
+            false => format!("--accept {code}"),
+        });
+        Self {
+            code,
+            hint: advice.as_ref().map(|advice| advice.hint.clone()),
+            next: advice.map(|advice| advice.next),
+            accept,
+        }
+    }
+
+    /// The number that a run ends with, where the code decides it.
+    fn exit(&self) -> Option<Exit> {
+        match self.code.kind() {
+            Kind::Note => None,
+            Kind::Signal => Some(failure::signal(self.code)),
+            kind => Some(Exit::of(kind)),
+        }
+    }
+
+    /// How much it weighs for whoever is about to sign, where it weighs anything there.
+    fn severity(&self) -> Option<&'static str> {
+        match self.code.kind() {
+            Kind::Stop => Some("stop"),
+            Kind::Decision => Some("decision"),
+            Kind::State => Some("state"),
+            Kind::Note => Some("note"),
+            _ => None,
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "code": self.code,
+            "kind": kind(self.code.kind()),
+            "severity": self.severity(),
+            "exit": self.exit().map(Exit::code),
+            "about": self.code.about(),
+            "hint": self.hint,
+            "next": self.next.as_ref().map(ToString::to_string),
+            "accept": self.accept,
+        })
+    }
+}
+
+/// The kind's name.
+fn kind(kind: Kind) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+fn of_code(explained: &Explained) -> Report {
+    let code = explained.code;
+    let mut report = Report::done("explain", format!("{code}: {}", code.about()));
+    report.page.line(&report.message).facts(&[
+        ("kind", Some(kind(code.kind()))),
+        (
+            "exit",
+            explained
+                .exit()
+                .map(|exit| format!("{}, {}", exit.code(), exit.meaning())),
+        ),
+        ("hint", explained.hint.clone()),
+        ("next", explained.next.as_ref().map(ToString::to_string)),
+        ("accept", explained.accept.clone()),
+    ]);
+    report.data = Some(explained.json());
+    report
+}
+
+/// The codes that a run with this number may show.
+fn ending_with(exit: Exit) -> impl Iterator<Item = Explained> {
+    let all = Code::ALL.iter().copied().map(Explained::of);
+    all.filter(move |explained| explained.exit() == Some(exit))
+}
+
+fn of_exit(exit: Exit) -> Report {
+    let mut report = Report::done("explain", format!("{}: {}", exit.code(), exit.meaning()));
+    let rerun = match exit.safe_to_rerun() {
+        true => "running the same command again does no harm",
+        false => "running the same command again is no answer: look first",
+    };
+    report
+        .page
+        .line(&report.message)
+        .line(&format!("  {rerun}"))
+        .heading("codes");
+    let codes: Vec<Code> = ending_with(exit).map(|explained| explained.code).collect();
+    for code in &codes {
+        report.page.line(&format!("  {code}: {}", code.about()));
+    }
+    report.data = Some(json!({
+        "exit": exit.code(),
+        "meaning": exit.meaning(),
+        "safe_to_rerun": exit.safe_to_rerun(),
+        "codes": codes,
+    }));
+    report
+}
+
+fn all() -> Report {
+    let mut report = Report::done("explain", "made");
+    let codes: Vec<Value> = Code::ALL.iter().map(|code| Explained::of(*code).json()).collect();
+    report.data = Some(json!({ "codes": codes }));
+    report.raw = Some(markdown::page());
+    report
+}
+
+fn unknown(asked: &str, name: &str) -> CliError {
+    let near = near(name);
+    let hint = match near.as_slice() {
+        [] => "`countersign explain --all` has every code".to_owned(),
+        near => format!(
+            "did you mean {}? `countersign explain --all` has every code",
+            near.join(", ")
+        ),
+    };
+    CliError::Usage {
+        code: Code::UsageInvalidValue,
+        message: format!("there is no code `{}`", crate::cli::text::shorten(asked)),
+        hint,
+        next: match near.first() {
+            Some(first) => Next::Explain(Some(first.to_owned())),
+            None => Next::Explain(None),
+        },
+    }
+}
+
+/// Codes whose names hold this one, or are written nearly so; the nearest first.
+fn near(name: &str) -> Vec<&'static str> {
+    let far = name.chars().count() / 4;
+    let mut near: Vec<(usize, &'static str)> = Code::ALL
+        .iter()
+        .map(|code| code.name())
+        .filter_map(|code| match code.contains(name) {
+            true if !name.is_empty() => Some((0, code)),
+            _ => Some(edits(name, code))
+                .filter(|edits| *edits <= far)
+                .map(|edits| (edits, code)),
+        })
+        .collect();
+    near.sort_unstable();
+    near.into_iter().map(|(_, code)| code).take(MAX_NEAR).collect()
+}
+
+/// How many characters have to be put in, taken out or replaced to make one text of another (Levenshtein).
+fn edits(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, left) in one.chars().zip(1_usize..) {
+        let mut next = vec![left];
+        for (pair, below) in row.windows(2).zip(&other) {
+            let [diagonal, over] = pair else { continue };
+            let before = next.last().copied().unwrap_or_default();
+            let replaced = diagonal.saturating_add(usize::from(above != *below));
+            next.push(replaced.min(over.saturating_add(1)).min(before.saturating_add(1)));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_page_with_nothing_left_to_fill_in() {
+        for code in Code::ALL {
+            let explained = Explained::of(*code);
+            let text = of_code(&explained).text(None);
+            assert!(text.contains(code.name()) && text.contains(code.about()), "{text}");
+            assert!(!text.contains('{'), "{text}");
+            assert_eq!(explained.accept.is_some(), code.kind() == Kind::Decision, "{code}");
+            assert_eq!(
+                explained.exit().map(Exit::code),
+                code.kind().exit().or(signal(*code)),
+                "{code}"
+            );
+        }
+    }
+
+    fn signal(code: Code) -> Option<u8> {
+        (code.kind() == Kind::Signal).then(|| failure::signal(code).code())
+    }
+
+    #[test]
+    fn what_decides_something_says_what_to_do() {
+        for code in Code::ALL {
+            let decides = matches!(
+                code.kind(),
+                Kind::Stop | Kind::Decision | Kind::State | Kind::Failed | Kind::Unknown | Kind::Later
+            );
+            let hint = Explained::of(*code).hint;
+            assert!(!decides || hint.is_some_and(|hint| !hint.is_empty()), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_what_a_failure_with_that_code_says() {
+        let error = crate::upgrade::UpgradeError::Decide {
+            code: Code::TxGone,
+            message: "x".to_owned(),
+            source: None,
+        };
+        let said = failure::judge(&CliError::from(error));
+        let explained = Explained::of(Code::TxGone);
+        assert_eq!(explained.hint, Some(said.hint));
+        assert_eq!(explained.next, Some(said.next));
+    }
+
+    #[test]
+    fn near_names_are_those_that_hold_it_or_are_a_slip_away() {
+        assert_eq!(near("HASH_MISMACH"), ["HASH_MISMATCH"]);
+        assert!(near("NONCE_FAR").contains(&"SAFE_NONCE_FAR"));
+        assert_eq!(near("XYZ"), Vec::<&str>::new());
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!((edits("", "abc"), edits("abc", "")), (3, 3));
+    }
+}
