@@ -144,7 +144,7 @@ codes! {
     HashAlreadyAllowed = "HASH_ALREADY_ALLOWED", State, "The change is in force already, so nobody has to sign.";
     HashRemoved = "HASH_REMOVED", State, "The owner took the hash away again before the commit.";
     HashNotAllowed = "HASH_NOT_ALLOWED", State, "The app's owner has to allow the hash first.";
-    HashRequired = "HASH_REQUIRED", Note, "Phala Cloud asks for an approval of the hash that it names.";
+    HashRequired = "HASH_REQUIRED", State, "Phala Cloud asks for an approval of the hash that it names.";
     HashWasRevoked = "HASH_WAS_REVOKED", Decision, "The app allowed this hash before and took it away again.";
     BaseNeverAllowed = "BASE_NEVER_ALLOWED", Stop, "The app never allowed the manifest that the change is shown against.";
     BaseRevoked = "BASE_REVOKED", Note, "The app allowed the manifest that the change is shown against, and does not any more.";

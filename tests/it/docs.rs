@@ -10,7 +10,9 @@ use std::process::Command;
 use countersign::code::{Code, Kind};
 
 use crate::flow::BINARY;
-use crate::support::repository;
+use crate::support::command::run;
+use crate::support::world::{CVM, NEW_COMPOSE};
+use crate::support::{World, repository};
 
 /// Most lines of the README.
 const MAX_README: usize = 150;
@@ -174,12 +176,12 @@ fn every_relative_link_leads_to_a_file_and_every_anchor_to_a_heading() {
 
 /// Commands that a page shows: lines of blocks, and what stands between backticks.
 fn commands(text: &str) -> Vec<String> {
-    let mut block: Option<&str> = None;
+    let mut block: Option<String> = None;
     let mut found = Vec::new();
-    for line in text.lines() {
+    for line in text.replace(" \\\n", " ").lines() {
         let line = line.trim();
-        match (line.strip_prefix("```"), block) {
-            (Some(kind), None) => block = Some(kind),
+        match (line.strip_prefix("```"), block.as_deref()) {
+            (Some(kind), None) => block = Some(kind.to_owned()),
             (Some(_), Some(_)) => block = None,
             (None, Some("sh" | "bash" | "console")) => {
                 let line = line.strip_prefix("$ ").unwrap_or(line);
@@ -309,6 +311,64 @@ fn a_run_ends_with_the_number_that_the_page_of_its_code_names() {
     }
     assert!(seen > 150, "only {seen} places were found");
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Names in capitals that are no codes.
+const NO_CODES: [&str; 13] = [
+    "ECC_SECG_P256K1",
+    "ETH_RPC_QUORUM",
+    "ETH_RPC_URL",
+    "OWNER_KEY",
+    "PHALA_CLOUD_API_KEY",
+    "PHALA_CLOUD_API_PREFIX",
+    "SAFE_TRANSACTION_SERVICE_API_KEY",
+    "SIGNER_0",
+    "SIGNER_2",
+    "SIGNER_4",
+    "SIGN_VERIFY",
+    "SSL_CERT_FILE",
+    "XDG_STATE_HOME",
+];
+
+#[test]
+fn every_code_that_a_page_names_exists() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for path in pages() {
+        for quoted in text(&path).lines().flat_map(|line| line.split('`').skip(1).step_by(2)) {
+            let words = quoted.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let capitals = |word: &&str| word.contains('_') && !word.contains(|c: char| c.is_ascii_lowercase());
+            for word in words.filter(capitals).filter(|word| !NO_CODES.contains(word)) {
+                seen += 1;
+                if word.parse::<Code>().is_err() {
+                    wrong.push(format!("{}: {word}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} names were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_refusal_that_the_readme_shows_is_what_the_program_says() {
+    let world = World::start();
+    world.file("docker-compose.yml", &NEW_COMPOSE.replace("1.28", "1.29"));
+    world.cloud.lie(|lies| lies.hash = Some("ab".repeat(32)));
+    let output =
+        run(world
+            .countersign(BINARY)
+            .args(["prepare", "--cvm", CVM, "-c", "docker-compose.yml", "--dir", "refused"]));
+    assert_eq!(output.status.code(), Some(5));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let readme = text(Path::new("README.md"));
+    let shown = readme
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| !line.starts_with("STOP"));
+    let shown: Vec<&str> = shown.take_while(|line| !line.starts_with("```")).collect();
+    assert!(shown.len() > 3, "{shown:?}");
+    let said: Vec<&str> = said.lines().map(str::trim).collect();
+    assert!(said.windows(shown.len()).any(|lines| lines == shown), "{said:#?}");
 }
 
 #[test]

@@ -66,7 +66,10 @@ impl Explained {
         });
         Self {
             code,
-            hint: advice.as_ref().map(|advice| advice.hint.clone()),
+            hint: advice
+                .as_ref()
+                .map(|advice| advice.hint.clone())
+                .or_else(|| elsewhere(code.kind())),
             next: advice.map(|advice| advice.next),
             accept,
         }
@@ -104,6 +107,19 @@ impl Explained {
             "accept": self.accept,
         })
     }
+}
+
+/// Where to look for a hint that depends on the case alone.
+fn elsewhere(kind: Kind) -> Option<String> {
+    let place = match kind {
+        Kind::Usage | Kind::Input | Kind::Auth => "what to change stands in the failure's own message and hint",
+        Kind::Pending => {
+            "nothing is wrong: whom or what it waits for stands in the message; run the same command again later"
+        }
+        Kind::Signal => "run the same command again: it goes on where it stood",
+        _ => return None,
+    };
+    Some(place.to_owned())
 }
 
 /// The kind's name.
@@ -249,10 +265,7 @@ mod tests {
     #[test]
     fn what_decides_something_says_what_to_do() {
         for code in Code::ALL {
-            let decides = matches!(
-                code.kind(),
-                Kind::Stop | Kind::Decision | Kind::State | Kind::Failed | Kind::Unknown | Kind::Later
-            );
+            let decides = !matches!(code.kind(), Kind::Done | Kind::Note | Kind::Bug);
             let hint = Explained::of(*code).hint;
             assert!(!decides || hint.is_some_and(|hint| !hint.is_empty()), "{code}");
         }

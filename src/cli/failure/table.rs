@@ -11,6 +11,11 @@ use crate::code::Code;
 /// Code, next step, hint.
 static ROWS: &[(Code, Next, &str)] = &[
     (
+        Code::HashRequired,
+        Next::With(Cow::Borrowed("--dir DIR")),
+        "go on as an upgrade: it recomputes the hash, has it approved and proves it",
+    ),
+    (
         Code::AuthApiKey,
         Next::Again,
         "set PHALA_CLOUD_API_KEY to a key of the workspace that owns the CVM",

@@ -11,7 +11,7 @@ use crate::cli::args::{Agree, Allow, Reach};
 use crate::cli::commands::upgrade::start;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::failure::{Commands as _, Next};
+use crate::cli::failure::{self, Commands as _, Next};
 use crate::cli::report::Report;
 use crate::cli::settings::{Project, Settings, Typed};
 use crate::cli::values;
@@ -163,7 +163,7 @@ impl Order<'_> {
         ));
         report.exit = Exit::State;
         report.code = Code::HashRequired;
-        report.hint = Some("go on as an upgrade: it recomputes the hash, has it approved and proves it".to_owned());
+        report.hint = failure::by_code(report.code).map(|said| said.hint);
         report
     }
 
