@@ -215,13 +215,7 @@ fn verdict(exit: Exit, code: Code, next: Next, hint: impl Into<String>) -> Verdi
 pub(super) fn judge(error: &CliError) -> Verdict {
     match error {
         CliError::Usage { code, hint, next, .. } => verdict(Exit::Usage, *code, next.clone(), hint.clone()),
-        CliError::Secret { .. } => verdict(
-            Exit::Usage,
-            Code::UsageSecretArgument,
-            Next::Command("--help"),
-            "change that secret if it was a real one, then name its place: --signer env:NAME, file:PATH, keystore:PATH \
-             or account:NAME; the API key belongs in PHALA_CLOUD_API_KEY",
-        ),
+        CliError::Secret { .. } => table::said(Code::UsageSecretArgument),
         CliError::Arguments(error) => super::usage::verdict(error),
         CliError::Input { code, hint, .. } => verdict(Exit::Input, *code, Next::Again, hint.clone()),
         CliError::UserFile(error) => user_file(error),
@@ -254,24 +248,9 @@ pub(super) fn judge(error: &CliError) -> Verdict {
         CliError::Upgrade(error) => upgrade(error),
         CliError::Service(error) => service(error),
         CliError::Signal(exit) => verdict(*exit, signal_code(*exit), Next::Resume, ""),
-        CliError::Output(_) => verdict(
-            Exit::Storage,
-            Code::StorageStdout,
-            Next::Look,
-            "what was done is done; make room where stdout goes",
-        ),
-        CliError::Defect { .. } => verdict(
-            Exit::Bug,
-            Code::Defect,
-            Next::Look,
-            "report it with this place and the version; the journal holds what was done",
-        ),
-        CliError::Start(_) => verdict(
-            Exit::Later,
-            Code::StartFailed,
-            Next::Again,
-            "the system gave no thread or file handle; try again",
-        ),
+        CliError::Output(_) => table::said(Code::StorageStdout),
+        CliError::Defect { .. } => table::said(Code::Defect),
+        CliError::Start(_) => table::said(Code::StartFailed),
     }
 }
 
@@ -313,20 +292,10 @@ fn upgrade(error: &UpgradeError) -> Verdict {
         UpgradeError::Proof(error) => proof(error),
         UpgradeError::Signer(error) => signer(error),
         UpgradeError::Ask(error) => ask(error),
-        UpgradeError::Declined { .. } => verdict(
-            Exit::State,
-            Code::Declined,
-            Next::Resume,
-            "run again when you want to agree",
-        ),
+        UpgradeError::Declined { .. } => table::said(Code::Declined),
         UpgradeError::Journal(error) => journal(error),
         UpgradeError::File(error) => storage(error),
-        UpgradeError::Compose(_) => verdict(
-            Exit::Input,
-            Code::InputCompose,
-            Next::Again,
-            "a manifest is one JSON object, and a hash has 64 hex digits",
-        ),
+        UpgradeError::Compose(_) => table::said(Code::InputCompose),
         UpgradeError::Proposal { path, .. } => verdict(
             Exit::Input,
             Code::InputProposal,

@@ -11,6 +11,33 @@ use crate::code::Code;
 /// Code, next step, hint.
 static ROWS: &[(Code, Next, &str)] = &[
     (
+        Code::UsageSecretArgument,
+        Next::Command("--help"),
+        "change that secret if it was a real one, then name its place: --signer env:NAME, file:PATH, \
+         keystore:PATH or account:NAME; the API key belongs in PHALA_CLOUD_API_KEY",
+    ),
+    (
+        Code::StorageStdout,
+        Next::Look,
+        "what was done is done; make room where stdout goes",
+    ),
+    (
+        Code::Defect,
+        Next::Look,
+        "report it with this place and the version; the journal holds what was done",
+    ),
+    (
+        Code::StartFailed,
+        Next::Again,
+        "the system gave no thread or file handle; try again",
+    ),
+    (Code::Declined, Next::Resume, "run again when you want to agree"),
+    (
+        Code::InputCompose,
+        Next::Again,
+        "a manifest is one JSON object, and a hash has 64 hex digits",
+    ),
+    (
         Code::HashRequired,
         Next::With(Cow::Borrowed("--dir DIR")),
         "go on as an upgrade: it recomputes the hash, has it approved and proves it",
@@ -496,4 +523,35 @@ pub(super) fn about(code: Code, values: &[(&str, &str)]) -> Verdict {
         hint.replace(&format!("{{{name}}}"), value)
     });
     verdict(Exit::of(code.kind()), code, next, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_code_has_one_row_and_every_row_says_something() {
+        let codes: BTreeSet<Code> = ROWS.iter().map(|(code, ..)| *code).collect();
+        assert_eq!(codes.len(), ROWS.len());
+        for (code, _, hint) in ROWS {
+            assert!(
+                !hint.is_empty() && !hint.ends_with('.') && !hint.contains('\n'),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hint_takes_the_values_of_the_case_and_leaves_no_place_empty() {
+        let said = about(Code::AlreadySigned, &[("nonce", "7"), ("digest", "0xab")]);
+        assert_eq!(said.hint.matches("nonce 7").count(), 2, "{}", said.hint);
+        assert!(
+            said.hint.contains("ALREADY_SIGNED=0xab") && !said.hint.contains('{'),
+            "{}",
+            said.hint
+        );
+        assert_eq!(said.exit, Exit::State);
+    }
 }
