@@ -5,9 +5,10 @@
 # thorough: the tests, with every case of the matrices of which test makes a fixed sample.
 # test, rehearsal, bench: setup, then what they are called; `make bench BENCH=--quick` is shorter. Needs cargo, node 20
 # and npm.
+# versions: the kill tests by two versions of the binary, one until it dies and the other after; BASE=COMMIT names the other.
 # timelock-code: makes the table of timelocks that are known by their code anew; thorough compares it.
 
-.PHONY: setup test thorough keys rehearsal bench timelock-code
+.PHONY: setup test thorough keys rehearsal bench timelock-code versions
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
@@ -40,6 +41,9 @@ export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
 test: setup
 	cargo test --locked --features failpoints
+
+versions: setup
+	tests/versions.sh
 
 keys: setup
 	cargo test --locked --all-features --lib -- signer::

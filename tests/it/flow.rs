@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use alloy::primitives::B256;
 use serde_json::Value;
@@ -12,6 +13,12 @@ use crate::support::{World, contracts};
 
 /// The binary that is tested.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_countersign");
+
+/// The binary of every flow: the one that is tested, or another that `COUNTERSIGN_BINARY` names for `tests/versions.sh`.
+fn binary() -> &'static str {
+    static NAMED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("COUNTERSIGN_BINARY").ok());
+    NAMED.as_deref().unwrap_or(BINARY)
+}
 
 /// One finished run with `--json`.
 pub struct Ran {
@@ -78,6 +85,8 @@ pub struct Flow<'w> {
     pub env: Vec<(String, String)>,
     /// The hash that the change gives.
     pub hash: B256,
+    /// The binary that is run.
+    pub binary: &'w str,
 }
 
 impl<'w> Flow<'w> {
@@ -89,6 +98,17 @@ impl<'w> Flow<'w> {
             compose: world.file("new-compose.yml", NEW_COMPOSE),
             env: Vec::new(),
             hash: world.hash_with(NEW_COMPOSE),
+            binary: binary(),
+        }
+    }
+    /// The same upgrade by another binary.
+    pub fn by<'b>(&self, binary: &'b str) -> Flow<'b>
+    where
+        'w: 'b,
+    {
+        Flow {
+            binary,
+            ..crate::judge::moved(self, self.dir.clone())
         }
     }
     /// Speaks to the cloud at `prefix`, for example through a proxy.
@@ -103,7 +123,7 @@ impl<'w> Flow<'w> {
     }
     /// A command with the world's environment, ready to be changed or spawned.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.world.countersign(BINARY);
+        let mut command = self.world.countersign(self.binary);
         command
             .args(arguments)
             .envs(self.env.iter().map(|(name, value)| (name, value)));

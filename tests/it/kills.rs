@@ -19,9 +19,10 @@ const AGAIN: [&str; 2] = ["resume", "upgrade"];
 
 /// Place of death, and what `status` may say then about prepare, approval, transaction, commit and live.
 #[derive(Debug, Clone, Copy)]
-struct Point {
+pub struct Point {
     id: &'static str,
-    name: &'static str,
+    /// Of the failpoint.
+    pub name: &'static str,
     certain: &'static str,
 }
 
@@ -29,7 +30,8 @@ const fn point(id: &'static str, name: &'static str, certain: &'static str) -> P
     Point { id, name, certain }
 }
 
-const POINTS: [Point; 17] = [
+/// One for each place.
+pub const POINTS: [Point; 17] = [
     point("K01", "prepare.a", "none none none none none"),
     point("K02", "prepare.b", "maybe none none none none"),
     point("K04", "prepare.d", "maybe none none none none"),
@@ -50,7 +52,7 @@ const POINTS: [Point; 17] = [
 ];
 
 /// Runs `upgrade` until it dies at the failpoint.
-fn die_at(flow: &Flow<'_>, failpoints: &str, more: &[&str]) {
+pub fn die_at(flow: &Flow<'_>, failpoints: &str, more: &[&str]) {
     let mut run = command(flow, "upgrade", more);
     let output = run.env("FAILPOINTS", failpoints).output().unwrap();
     assert_eq!(

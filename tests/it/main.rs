@@ -103,5 +103,6 @@ mod trust;
 mod tutorials;
 mod upgrade;
 mod verdict;
+mod versions;
 mod webhooks;
 mod world;
