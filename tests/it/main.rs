@@ -36,6 +36,7 @@ mod doors;
 mod endpoints;
 mod environment;
 mod factory;
+mod figures;
 mod fleet;
 mod flow;
 mod fresh_eyes;
