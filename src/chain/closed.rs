@@ -70,6 +70,15 @@ pub enum Word {
     },
 }
 
+/// What was found of a contract's storage, and what its events name of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageFound {
+    /// Whether it holds more.
+    pub check: StorageCheck,
+    /// Slots that only events name, where they had to be read. With them a later proof needs no logs.
+    pub told: Vec<B256>,
+}
+
 /// A contract whose storage is to be named.
 pub(crate) struct Subject<'a> {
     /// Contract.
@@ -114,7 +123,7 @@ impl Chain {
         &self,
         app: &AppState,
         (hashes, devices): (&[B256], &[B256]),
-    ) -> Result<StorageCheck, ChainError> {
+    ) -> Result<StorageFound, ChainError> {
         let mut slots: Vec<B256> = (0..=4).map(numbered).collect();
         slots.extend(NAMESPACES);
         slots.push(IMPLEMENTATION_SLOT);
@@ -136,17 +145,20 @@ impl Chain {
 
     /// Whether a contract's storage holds more than what can be named of it. The endpoints' logs only name slots: what is
     /// in them, and that nothing else is there, is proved.
-    pub(crate) async fn storage_check(&self, subject: &Subject<'_>) -> Result<StorageCheck, ChainError> {
-        let shown = match self.proven(subject, &subject.slots).await? {
-            Ok(shown) => shown,
-            Err(why) => return Ok(StorageCheck::NotChecked { why }),
+    pub(crate) async fn storage_check(&self, subject: &Subject<'_>) -> Result<StorageFound, ChainError> {
+        let bare = |check| {
+            Ok(StorageFound {
+                check,
+                told: Vec::new(),
+            })
         };
-        if let Some(closed) = closed(&shown, &BTreeSet::new()) {
-            return Ok(closed);
+        let at = (subject.contract, subject.block);
+        if let Some(by_getters) = self.storage_of_slots(at, &subject.slots).await? {
+            return bare(by_getters);
         }
         let histories = match self.histories(subject).await? {
             Ok(histories) => histories,
-            Err(why) => return Ok(StorageCheck::NotChecked { why }),
+            Err(why) => return bare(StorageCheck::NotChecked { why }),
         };
         let mut open = None;
         for told in histories {
@@ -159,17 +171,31 @@ impl Chain {
             if all.len() > MOST_SLOTS {
                 continue;
             }
-            let shown = match self.proven(subject, &all).await? {
+            let shown = match self.proven(at, &all).await? {
                 Ok(shown) => shown,
-                Err(why) => return Ok(StorageCheck::NotChecked { why }),
+                Err(why) => return bare(StorageCheck::NotChecked { why }),
             };
-            if let Some(closed) = closed(&shown, &emptied) {
-                return Ok(closed);
+            if let Some(check) = closed(&shown, &emptied) {
+                let told = told.slots.into_iter().collect();
+                return Ok(StorageFound { check, told });
             }
             open = open.or_else(|| told.whole.then(|| not_closed(&shown)));
         }
         let why = || "no endpoint gives the contract's events from its beginning".to_owned();
-        Ok(open.unwrap_or_else(|| StorageCheck::NotChecked { why: why() }))
+        bare(open.unwrap_or_else(|| StorageCheck::NotChecked { why: why() }))
+    }
+
+    /// Whether a contract's storage holds nothing but these slots, or why nobody tells; nothing where it holds more, of
+    /// which only its history could tell what it is. One round trip for every 128 slots.
+    pub(crate) async fn storage_of_slots(
+        &self,
+        at: (Address, &BlockRef),
+        slots: &[B256],
+    ) -> Result<Option<StorageCheck>, ChainError> {
+        Ok(match self.proven(at, slots).await? {
+            Ok(shown) => closed(&shown, &BTreeSet::new()),
+            Err(why) => Some(StorageCheck::NotChecked { why }),
+        })
     }
 
     /// What each endpoint's events name, the same once.
@@ -198,8 +224,8 @@ impl Chain {
     }
 
     /// What the endpoints prove of `slots`. Those whose state root is the block's own count alone, where there are any.
-    async fn proven(&self, subject: &Subject<'_>, slots: &[B256]) -> Result<Result<Vec<Shown>, String>, ChainError> {
-        let found = match self.hear(|node| node.proven(subject, slots)).await {
+    async fn proven(&self, at: (Address, &BlockRef), slots: &[B256]) -> Result<Result<Vec<Shown>, String>, ChainError> {
+        let found = match self.hear(|node| node.proven(at, slots)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => return Ok(Err(logs::whole(&error))),
             Err(error) => return Err(error),
@@ -252,16 +278,20 @@ fn word(shown: &[Shown]) -> Word {
 
 impl Node {
     /// What this endpoint proves of the slots; why it proves nothing.
-    async fn proven(&self, subject: &Subject<'_>, slots: &[B256]) -> Result<Result<Shown, String>, ChainError> {
-        let number = U64::from(subject.block.number);
+    async fn proven(
+        &self,
+        (contract, block): (Address, &BlockRef),
+        slots: &[B256],
+    ) -> Result<Result<Shown, String>, ChainError> {
+        let number = U64::from(block.number);
         let mut all: Option<Shown> = None;
         for some in slots.chunks(SLOTS) {
             let asks = [
-                Ask::new("eth_getBlockByHash", json!([subject.block.hash, false])),
-                Ask::new("eth_getProof", json!([subject.contract, some, number])),
+                Ask::new("eth_getBlockByHash", json!([block.hash, false])),
+                Ask::new("eth_getProof", json!([contract, some, number])),
             ];
             let mut replies = self.ask(&asks).await?;
-            let part = match self.shown(subject, some, &mut replies)? {
+            let part = match self.shown((contract, block), some, &mut replies)? {
                 Ok(part) => part,
                 Err(why) => return Ok(Err(why)),
             };
@@ -278,7 +308,7 @@ impl Node {
 
     fn shown(
         &self,
-        subject: &Subject<'_>,
+        (contract, block): (Address, &BlockRef),
         slots: &[B256],
         replies: &mut Replies<'_>,
     ) -> Result<Result<Shown, String>, ChainError> {
@@ -289,11 +319,11 @@ impl Node {
                 "it gives no proof of storage (eth_getProof) for that block".to_owned()
             ));
         };
-        let (root, by) = match state_root(&header, subject.block) {
+        let (root, by) = match state_root(&header, block) {
             Ok(root) => (root, None),
             Err(root) => (root, Some(self.label().to_owned())),
         };
-        let proven = Proven::new(root, subject.contract, &proof, slots);
+        let proven = Proven::new(root, contract, &proof, slots);
         Ok(match proven {
             Ok(proven) => Ok(Shown { proven, by }),
             Err(why) => Err(format!("its proof does not fit the block: {why}")),

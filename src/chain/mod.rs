@@ -41,7 +41,7 @@ use self::rpc::{Ask, Node, RawBlock};
 use crate::http::{Endpoint, Http, RpcTransport};
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
-pub use closed::{StorageCheck, Word};
+pub use closed::{StorageCheck, StorageFound, Word};
 pub(crate) use closed::{Subject as StorageSubject, Told};
 pub use cost::{FeePolicy, Spending, has_data_fee};
 pub use factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp};

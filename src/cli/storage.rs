@@ -38,14 +38,14 @@ pub(super) fn tell(report: &mut Report, session: &Session, (settings, notes): (&
         object.insert("storage".to_owned(), json!(notes));
     }
     let accepted = &settings.limits.accepted;
-    let open = |note: &&StorageNote| {
+    let open = |note: &StorageNote| {
         let value = note.contract.to_string();
         note.doubt().is_some() && !accepted.covers(Code::StorageNotClosed, Some(&value))
     };
     if report.exit != Exit::Done {
         return;
     }
-    if let Some(note) = notes.iter().find(open) {
+    if let Some(note) = notes.iter().map(|note| standing(settings, note)).find(open) {
         report.exit = Exit::State;
         report.code = Code::StorageNotClosed;
         report.message = note.doubt().unwrap_or_default();
@@ -57,6 +57,14 @@ pub(super) fn tell(report: &mut Report, session: &Session, (settings, notes): (&
         let again = session.typed().instead_of("check", "check");
         report.next = Some(format!("{again} --accept {}={}", Code::StorageNotClosed, note.contract));
     }
+}
+
+/// What is found stands until something else is: who cannot look takes nothing back.
+fn standing(settings: &Settings, note: &StorageNote) -> StorageNote {
+    let unknown = matches!(note.found, StorageCheck::NotChecked { .. });
+    let record = settings.record.as_deref().filter(|_| unknown);
+    let last = record.and_then(|record| StorageNote::last(record, (note.chain_id, note.contract)));
+    last.unwrap_or_else(|| note.clone())
 }
 
 const fn warning(text: String) -> Warning {

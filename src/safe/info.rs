@@ -190,6 +190,13 @@ pub enum Finding {
         /// The Safe that it owns.
         of: Address,
     },
+    /// An owner has code, and is no Safe.
+    OwnerIsContract {
+        /// The owner.
+        owner: Address,
+        /// The Safe that it owns.
+        of: Address,
+    },
     /// An owner is a Safe, and code that nobody knows answers for it.
     OwnerUnknown {
         /// The owner.
@@ -428,6 +435,7 @@ impl Finding {
             | Self::NotIndexed { .. }
             | Self::Module { .. }
             | Self::Guard { .. }
+            | Self::OwnerIsContract { .. }
             | Self::UnknownFallbackHandler { .. } => Severity::Warning,
             Self::EraVm | Self::ModuleGuard { .. } | Self::NoFallbackHandler => Severity::Note,
         }
@@ -479,6 +487,10 @@ impl fmt::Display for Finding {
                 f,
                 "the owner {owner} of {of} is a contract that took a signature nobody made: anybody can sign for it"
             ),
+            Self::OwnerIsContract { owner, of } => write!(
+                f,
+                "the owner {owner} of {of} has code and is no Safe: who can sign for it is not known"
+            ),
             Self::OwnerUnknown {
                 owner,
                 of,
@@ -499,7 +511,10 @@ fn of_owner(contract: &ContractOwner, trust: &Trust) -> Option<Finding> {
     if contract.takes_anything {
         return Some(Finding::OwnerTakesAnything { owner, of });
     }
-    let (part, code_hash) = contract.safe.as_ref()?.unknown(owner, &trust.code)?;
+    let Some(safe) = &contract.safe else {
+        return Some(Finding::OwnerIsContract { owner, of });
+    };
+    let (part, code_hash) = safe.unknown(owner, &trust.code)?;
     Some(Finding::OwnerUnknown {
         owner,
         of,

@@ -57,7 +57,7 @@ pub use read::{Look, LookError, approved, look, read_with_hash};
 pub use recognise::{Announced, Difference, Recognition, recognise, recognise_batch, recognise_hash};
 pub use signature::{OwnerSignature, SignatureError};
 pub use simulate::{Obstacle, Simulation, simulate};
-pub use slots::check_storage;
+pub use slots::{check_named_storage, check_storage, with_known_code};
 pub use status::{Observed, SafeStatus, Watched, observe, status};
 pub use strangers::{ContractOwner, Obedient, OwnerSafe};
 pub use tx::{Digests, Intent, NotAnOperation, Operation, SafeDomain, SafeTx, SafeTxError, SafeTxFields};

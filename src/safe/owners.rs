@@ -9,8 +9,8 @@ use super::strangers::{ContractOwner, OwnerSafe};
 use crate::abi::safe::Safe;
 use crate::chain::{BlockRef, Chain, ChainError, Question, Reading};
 
-/// Steps down: a Safe that owns the Safe, one that owns that, and one that owns that.
-const DEPTH: usize = 3;
+/// Steps down from a Safe to those that own it: more than anybody builds, and few enough to end.
+const DEPTH: usize = 8;
 /// Owners that are looked at, of one Safe and in all; more of them nobody could review.
 const MOST: usize = 64;
 

@@ -10,9 +10,11 @@ use alloy::primitives::{Address, B256};
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
 
-use super::info::{FALLBACK_HANDLER_SLOT, GUARD_SLOT, MODULE_GUARD_SLOT, SENTINEL, SafeInfo, approved_hash_slot};
+use super::info::{
+    FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, SENTINEL, SafeInfo, Trust, approved_hash_slot,
+};
 use crate::abi::safe_told::SafeTold as E;
-use crate::chain::{Chain, ChainError, StorageCheck, StorageSubject, Told, mapping_slot, numbered};
+use crate::chain::{Chain, ChainError, StorageCheck, StorageFound, StorageSubject, Told, mapping_slot, numbered};
 
 /// Singleton, bases of the lists of modules and owners, their number, threshold, nonce, and the domain separator of Safes
 /// before 1.3.0.
@@ -26,7 +28,7 @@ const SIGNED_MESSAGES: u8 = 7;
 ///
 /// # Errors
 /// See [`ChainError`]. What no endpoint offers is no error: [`StorageCheck::NotChecked`] says why.
-pub async fn check_storage(chain: &Chain, info: &SafeInfo) -> Result<StorageCheck, ChainError> {
+pub async fn check_storage(chain: &Chain, info: &SafeInfo) -> Result<StorageFound, ChainError> {
     let subject = StorageSubject {
         contract: info.address,
         block: &info.block,
@@ -41,6 +43,47 @@ pub async fn check_storage(chain: &Chain, info: &SafeInfo) -> Result<StorageChec
         told,
     };
     chain.storage_check(&subject).await
+}
+
+/// Whether a Safe's storage holds nothing but what its getters name and `told`, which an earlier reading of its events
+/// named, or why nobody tells; nothing where it holds more. One round trip, and no logs.
+///
+/// # Errors
+/// See [`ChainError`].
+pub async fn check_named_storage(
+    chain: &Chain,
+    info: &SafeInfo,
+    told: &[B256],
+) -> Result<Option<StorageCheck>, ChainError> {
+    let mut slots = named_by_getters(info);
+    slots.extend(told);
+    slots.sort_unstable();
+    slots.dedup();
+    chain.storage_of_slots((info.address, &info.block), &slots).await
+}
+
+/// A Safe and the Safes that own it, from whose slots something follows: one whose code nobody vouches for keeps what it
+/// likes where it likes. Two round trips for every Safe behind it.
+///
+/// # Errors
+/// See [`ChainError`].
+pub async fn with_known_code(chain: &Chain, info: &SafeInfo, trust: &Trust) -> Result<Vec<SafeInfo>, ChainError> {
+    let mut all = vec![info.clone()];
+    for owner in info.contract_owners.iter().filter(|owner| owner.safe.is_some()) {
+        if all.iter().any(|known| known.address == owner.address) {
+            continue;
+        }
+        all.extend(SafeInfo::read_at(chain, owner.address, &info.block).await?);
+    }
+    all.retain(|info| !info.findings(trust).iter().any(is_other_code));
+    Ok(all)
+}
+
+const fn is_other_code(finding: &Finding) -> bool {
+    matches!(
+        finding,
+        Finding::UnknownSingleton { .. } | Finding::UnknownProxy { .. } | Finding::NotASingleton { .. }
+    )
 }
 
 fn named_by_getters(info: &SafeInfo) -> Vec<B256> {

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::drive::{keep, pretty};
 use super::together::{agree_on_owner, refuse_single, refuse_twins};
 use super::{
-    Fleet, Goal, Halt, Intent, Invitation, Limits, Outcome, Plan, Proposal, State, Upgrade, UpgradeError, Waves, World,
+    Fleet, Goal, Halt, Intent, Invitation, Limits, Outcome, Plan, Proposal, State, Upgrade, UpgradeError, Warning,
+    Waves, World,
 };
 use crate::chain::ProofFailure;
 use crate::cloud::CvmId;
@@ -181,16 +182,16 @@ impl Apps {
     }
 
     /// Commits every app's CVMs that do not run their hash yet, app by app, each in waves of its own. An app whose hash is
-    /// not in force stops alone; whatever else fails is the end, and no further app is touched.
+    /// not in force stops alone; whatever else fails is the end, and no further app is touched. Gives what looking again at those that are done found.
     ///
     /// # Errors
     /// Nothing was approved yet, or the first thing that stopped an app.
-    pub async fn commit(&self, world: &World<'_>, limits: &Limits, waves: Waves) -> Result<(), Halt> {
+    pub async fn commit(&self, world: &World<'_>, limits: &Limits, waves: Waves) -> Result<Vec<Warning>, Halt> {
         let fleets = self.fleets()?;
         if let Some(carrier) = fleets.first() {
             Upgrade::peek(&carrier.approval())?.require_approval()?;
         }
-        let mut stopped = None;
+        let (mut told, mut stopped) = (Vec::new(), None);
         for fleet in &fleets {
             match commit_app(world, limits, (fleet, waves)).await {
                 Err(halt) if is_withdrawn(&halt.error) => {
@@ -199,10 +200,10 @@ impl Apps {
                         .tell(&format!("warning: {}; the other apps go on", halt.error));
                     stopped.get_or_insert(halt);
                 }
-                ended => ended?,
+                ended => told.extend(ended?),
             }
         }
-        stopped.map_or(Ok(()), Err)
+        stopped.map_or(Ok(told), Err)
     }
 }
 
@@ -250,7 +251,7 @@ fn agree_on_apps(listed: &[(Address, State)]) -> Result<(), UpgradeError> {
 }
 
 /// One app's CVMs to the end. Nobody signs: what is not in force is not committed.
-async fn commit_app(world: &World<'_>, limits: &Limits, (fleet, waves): (&Fleet, Waves)) -> Result<(), Halt> {
+async fn commit_app(world: &World<'_>, limits: &Limits, (fleet, waves): (&Fleet, Waves)) -> Result<Vec<Warning>, Halt> {
     let own = World {
         reached: world.reached.clone(),
         signer: None,

@@ -53,7 +53,8 @@ pub(super) async fn look_ahead_among(
     neighbours.judge(plan, limits.safe_nonce);
     plan.warnings
         .extend(kms::first_trust(plan).map(|doubt| doubt.warning()));
-    plan.noted = world.noted(plan.chain_id, &plan.contracts());
+    let chain = world.chain(plan.chain_id).await?;
+    plan.storages = world.storages(&chain, plan.app, plan.safe.as_ref()).await?;
     let Some(safe) = plan.safe.clone() else { return Ok(()) };
     if let Some(nonce) = limits.safe_nonce {
         let doubt = of_nonce(world, (&safe, nonce), plan).await?;

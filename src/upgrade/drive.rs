@@ -203,6 +203,17 @@ impl Upgrade {
         }
     }
 
+    /// Looks once more at what Phala Cloud reported in the end, and takes it back where it was false.
+    ///
+    /// # Errors
+    /// See [`UpgradeError`].
+    pub(super) async fn look_again(&mut self, world: &World<'_>, limits: &Limits) -> Result<(), UpgradeError> {
+        self.refuse_foreign_cloud(world)?;
+        let mut run = self.run(world, limits)?;
+        run.catch_up()?;
+        run.look_again().await
+    }
+
     /// A run over this upgrade, once what opening recovered was told.
     pub(super) fn run<'a>(&'a mut self, world: &'a World<'a>, limits: &'a Limits) -> Result<Run<'a>, UpgradeError> {
         self.tell_recovery(world)?;

@@ -8,9 +8,10 @@ use super::base::{Baseline, Past};
 use super::ceremony::{Ceremony, Paper};
 use super::drive::Run;
 use super::own_history::OwnHistory;
+use super::storage_note::Storages;
 use super::timelock_now;
 use super::verdict::{self, AppKnown, Known, Verdict, added, judge, takes_away};
-use super::{Accepted, Limits, Plan, Proposal, State, StorageNote, UpgradeError, World};
+use super::{Accepted, Limits, Plan, Proposal, State, UpgradeError, World};
 use crate::chain::Chain;
 use crate::safe::{Look, LookError, Trust, look};
 
@@ -87,24 +88,25 @@ pub(super) async fn examine(world: &World<'_>, chain: &Chain, subject: &Subject<
         }
     }
     examine_safe(chain, subject, &mut known).await?;
-    known.noted = noted(world, subject, known.look.as_ref());
+    if !subject.only_takes_away() && !known.in_force {
+        known.storages = storages(world, chain, (subject.proposal, known.look.as_ref())).await?;
+    }
     Ok(known)
 }
 
-/// What this machine found last of the storage of the apps and of the Safe, as it is now.
-fn noted(world: &World<'_>, subject: &Subject<'_>, look: Option<&Look>) -> Vec<StorageNote> {
-    let mut found: Vec<StorageNote> = Vec::new();
-    for one in subject.proposal.apps() {
-        let mut plan = one.plan.clone();
-        plan.safe = look.map(|look| look.info.clone()).or(plan.safe);
-        let more = world.noted(plan.chain_id, &plan.contracts());
-        found.extend(
-            more.into_iter()
-                .filter(|note| !found.contains(note))
-                .collect::<Vec<_>>(),
-        );
+/// What is known of the storage of the apps, and of the Safe as it is now.
+async fn storages(
+    world: &World<'_>,
+    chain: &Chain,
+    (proposal, look): (&Proposal, Option<&Look>),
+) -> Result<Storages, UpgradeError> {
+    let safe = look.map(|look| &look.info);
+    let mut found = world.storages(chain, proposal.app(), safe).await?;
+    for other in &proposal.others {
+        let more = world.storages(chain, other.app(), None).await?;
+        found.doubts.extend(more.doubts);
     }
-    found
+    Ok(found)
 }
 
 async fn past(

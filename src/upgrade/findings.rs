@@ -55,6 +55,30 @@ fn release(text: &str) -> Option<(u64, u64)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
+/// What images before dstack 0.6 do not survive: a manifest of version 3, which they cannot read, and, on a node of 0.6 or
+/// later, a key provider that is fixed, for which that node measures something else than they do. Nothing where the image's
+/// name or version tells no release.
+pub fn lost_on_image(image: &str, node: Option<&str>, manifest: &Manifest) -> Option<Warning> {
+    let image = release(image).filter(|image| *image < NEW_DSTACK)?;
+    let node = node.and_then(release);
+    let of = |name: &str| manifest.get(name).cloned().unwrap_or_default();
+    let version = of("manifest_version");
+    let is_third = version.as_u64() == Some(3) || version.as_str() == Some("3");
+    let fixed = of("key_provider_id").as_str().is_some_and(|id| !id.is_empty());
+    let (major, minor) = image;
+    Warning::when(is_third, Code::ImageTooOld, || {
+        format!("the OS image is dstack {major}.{minor}, which cannot read a manifest of version 3: the CVM would not come up")
+    })
+    .or_else(|| {
+        Warning::when(fixed && node.is_some_and(|node| node >= NEW_DSTACK), Code::ImageTooOld, || {
+            format!(
+                "the manifest fixes its key provider (key_provider_id), the OS image is dstack {major}.{minor} and the \
+                 node's dstack is newer: the CVM would boot again and again and never come up"
+            )
+        })
+    })
+}
+
 impl Warning {
     /// What is left of a warning of which only somebody else's file tells.
     pub(super) fn told_before(code: Code) -> Self {
@@ -169,28 +193,10 @@ impl Findings<'_> {
         ]
     }
 
-    /// What images before dstack 0.6 do not survive: a manifest of version 3, which they cannot read, and, on a node of 0.6 or
-    /// later, a key provider that is fixed, for which that node measures something else than they do.
+    /// What the CVM's image does not survive of the manifest as it is to be.
     fn lost_on_the_image(&self) -> Option<Warning> {
-        let named = self.cvm.os_version.as_deref().or(self.cvm.os_image.as_deref());
-        let image = named.and_then(release).filter(|image| *image < NEW_DSTACK)?;
-        let node = self.cvm.node_version.as_deref().and_then(release);
-        let of = |name: &str| self.after.get(name).cloned().unwrap_or_default();
-        let version = of("manifest_version");
-        let is_third = version.as_u64() == Some(3) || version.as_str() == Some("3");
-        let fixed = of("key_provider_id").as_str().is_some_and(|id| !id.is_empty());
-        let (major, minor) = image;
-        Warning::when(is_third, Code::ImageTooOld, || {
-            format!("the OS image is dstack {major}.{minor}, which cannot read a manifest of version 3: the CVM would not come up")
-        })
-        .or_else(|| {
-            Warning::when(fixed && node.is_some_and(|node| node >= NEW_DSTACK), Code::ImageTooOld, || {
-                format!(
-                    "the manifest fixes its key provider (key_provider_id), the OS image is dstack {major}.{minor} and the \
-                     node's dstack is newer: the CVM would boot again and again and never come up"
-                )
-            })
-        })
+        let named = self.cvm.os_version.as_deref().or(self.cvm.os_image.as_deref())?;
+        lost_on_image(named, self.cvm.node_version.as_deref(), self.after)
     }
 
     /// Whether the change itself lets the CVM's device in, which is not let in now.

@@ -10,10 +10,11 @@ use super::environment::{self, Environment, Recipient, Sealing};
 use super::findings::{Findings, Warning, policy_blockers, route_blocker, safe_remarks};
 use super::revoke::{Kept, Others, Revocation};
 use super::route::Route;
+use super::storage_note::Storages;
 use super::target::{Place, Target, refuse_another, stands};
 use super::uncovered::Machine;
 use super::waiting::Remarks;
-use super::{Intent, StorageNote, UpgradeError, World, kms, pending};
+use super::{Intent, UpgradeError, World, kms, pending};
 use crate::chain::{AppQuery, AppState, Call, Chain, ChainError, HashRecord, PendingOperations, PolicyChange};
 use crate::cloud::{Cvm, PendingUpdate, PublicPatch};
 use crate::code::Code;
@@ -58,9 +59,9 @@ pub struct Plan {
     /// What waits at the timelock, as it was read with the rest.
     #[serde(skip)]
     pub(super) waiting: Option<PendingOperations>,
-    /// What this machine found last of the contracts' storage.
+    /// What is known of the contracts' storage.
     #[serde(skip)]
-    pub(super) noted: Vec<StorageNote>,
+    pub(super) storages: Storages,
 }
 
 /// What changes of the code that a CVM runs.
@@ -518,7 +519,7 @@ impl Draft<'_> {
             blockers,
             read_at: Timestamp::now(),
             waiting: self.authority.waiting,
-            noted: Vec::new(),
+            storages: Storages::default(),
         };
         plan.calls = plan.calls_with(needed);
         plan
@@ -541,19 +542,4 @@ pub(super) fn is_of(update: &PendingUpdate, uuid: Option<&str>) -> bool {
 pub(super) fn same_uuid(one: &str, other: &str) -> bool {
     use super::target::plain;
     plain(one) == plain(other)
-}
-
-impl Plan {
-    /// Contracts whose storage decides who can act: the app, the Safe that acts, and the Safes behind it.
-    pub(super) fn contracts(&self) -> Vec<Address> {
-        let mut all = vec![self.app];
-        if let Some(safe) = &self.safe {
-            all.push(safe.address);
-            let behind = safe.contract_owners.iter().filter(|owner| owner.safe.is_some());
-            all.extend(behind.map(|owner| owner.address));
-        }
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
 }

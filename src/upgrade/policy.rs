@@ -109,7 +109,7 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         blockers,
         read_at: Timestamp::now(),
         waiting: authority.waiting,
-        noted: Vec::new(),
+        storages: Default::default(),
     };
     plan.calls = plan.calls_with(None);
     plan.judge_what_waits();

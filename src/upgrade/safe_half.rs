@@ -141,7 +141,7 @@ impl SafeHalf {
             blockers: Vec::new(),
             read_at: at,
             waiting: None,
-            noted: Vec::new(),
+            storages: Default::default(),
             app_state,
         }
     }

@@ -84,7 +84,7 @@ pub(super) fn plan() -> Plan {
         blockers: Vec::new(),
         read_at: now(),
         waiting: None,
-        noted: Vec::new(),
+        storages: Default::default(),
     }
 }
 

@@ -56,28 +56,28 @@ impl Run<'_> {
         let said = known.and_then(|known| known.transaction);
         let mut shown = None;
         if let Some(transaction) = said {
-            let looked = Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await?;
-            if let Scheduling::Shown { block, ready_at } = looked {
-                shown = Some((transaction, ready_at, block.number));
-            }
+            shown = shown_by(chain, asked, transaction).await?;
         }
         let from = match shown {
             Some((_, _, number)) => number,
             None => self.earliest(asked)?,
         };
-        let by_events = newest_scheduling(chain, asked, from).await?;
-        let transaction = by_events.or_else(|| shown.map(|(transaction, ..)| transaction));
+        let newest = newest_scheduling(chain, asked, from).await?;
+        if let Some(newest) = newest.filter(|newest| shown.is_none_or(|(of, ..)| of != *newest)) {
+            shown = shown_by(chain, asked, newest).await?;
+        }
+        let transaction = shown.map(|(transaction, ..)| transaction);
         if known.is_some_and(|known| known.looked_up && known.transaction == transaction) {
             return Ok(());
         }
-        let ready_at = shown.filter(|(of, ..)| Some(*of) == transaction);
-        let ready_at = ready_at
-            .map(|(_, ready_at, _)| ready_at)
-            .or(known.map(|known| known.ready_at));
+        let ready_at = shown.map(|(_, ready_at, _)| ready_at);
+        let Some(ready_at) = ready_at.or(known.map(|known| known.ready_at)) else {
+            return Ok(());
+        };
         self.record(Event::TimelockScheduled(Scheduled {
             id: asked.operation.id(),
             transaction,
-            ready_at: ready_at.unwrap_or_default(),
+            ready_at,
             looked_up: true,
         }))
     }
@@ -137,6 +137,15 @@ impl Run<'_> {
         self.upgrade.write_proposal()?;
         Ok(Outcome::Reached)
     }
+}
+
+/// The transaction, if it scheduled the operation, from when on that let it be executed, and the number of its block.
+async fn shown_by(chain: &Chain, asked: &Asked, transaction: B256) -> Result<Option<(B256, u64, u64)>, UpgradeError> {
+    let looked = Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await?;
+    Ok(match looked {
+        Scheduling::Shown { block, ready_at } => Some((transaction, ready_at, block.number)),
+        Scheduling::NotShown { .. } => None,
+    })
 }
 
 /// The transaction that scheduled an operation last, from a block on; `None`: no endpoint shows one, or gives its events.

@@ -1,22 +1,24 @@
 //! What `safe check` and `app check` found of a contract's storage last: one small file a contract, beside this machine's
 //! record of signatures, so that whoever plans or signs later is told and asks no history again.
 //!
-//! It is a note and no proof: a file that is missing or cannot be read says nothing, and is told as not checked.
+//! It is a note and no proof: a file that is missing or cannot be read says nothing. A Safe's storage is proved again
+//! whenever something is to be signed for it, by what its functions name and what its history told then.
 
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::World;
-use crate::chain::{BlockRef, StorageCheck};
+use crate::chain::{BlockRef, Chain, ChainError, StorageCheck, StorageFound};
 use crate::fsutil::{self, FsError};
+use crate::safe::{SafeInfo, Trust, check_named_storage, with_known_code};
 
 /// The folder of these files, beside the record of signatures.
 const FOLDER: &str = "checked";
-/// Longest file that is read.
-const MAX_BYTES: u64 = 16 << 10;
+/// Longest file that is read: as many slots as are asked for of one contract fit in.
+const MAX_BYTES: u64 = 1 << 20;
 /// Names the format.
 const SCHEMA: &str = "countersign.checked/1";
 
@@ -33,19 +35,23 @@ pub struct StorageNote {
     pub block: BlockRef,
     /// What was found.
     pub found: StorageCheck,
+    /// Slots that only the contract's events name, where they had to be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<B256>,
     /// When.
     pub at: Timestamp,
 }
 
 impl StorageNote {
     /// What was found of a contract just now.
-    pub fn now((chain_id, contract): (u64, Address), block: BlockRef, found: StorageCheck) -> Self {
+    pub fn now((chain_id, contract): (u64, Address), block: BlockRef, found: StorageFound) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
             chain_id,
             contract,
             block,
-            found,
+            found: found.check,
+            told: found.told,
             at: Timestamp::now(),
         }
     }
@@ -87,12 +93,76 @@ impl StorageNote {
     }
 }
 
+/// What is known of the storage of the contracts of a change, before it is signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Storages {
+    /// What this machine found last and is a doubt still.
+    pub(super) doubts: Vec<StorageNote>,
+    /// What nobody knows, one sentence each.
+    pub(super) not_checked: Vec<String>,
+}
+
+/// What a Safe's functions and the last reading of its history tell of its storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SafeStorage {
+    /// It holds nothing else.
+    Closed,
+    /// It holds something else, as was found when its history was read.
+    Open(Box<StorageNote>),
+    /// Nobody knows: a sentence.
+    NotChecked(String),
+}
+
+/// Proves what can be proved of a Safe's storage without reading its history. One round trip; `record` is this machine's
+/// record of signatures.
+///
+/// # Errors
+/// See [`ChainError`].
+pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo) -> Result<SafeStorage, ChainError> {
+    let last = record.and_then(|record| StorageNote::last(record, (info.chain_id, info.address)));
+    let told = last.as_ref().map_or(&[][..], |last| &last.told);
+    let found = check_named_storage(chain, info, told).await?;
+    let why = match (found, last) {
+        (Some(StorageCheck::Closed { .. }), _) => return Ok(SafeStorage::Closed),
+        (_, Some(last)) if last.doubt().is_some() => return Ok(SafeStorage::Open(Box::new(last))),
+        (Some(StorageCheck::NotChecked { why }), _) => why,
+        (_, last) => {
+            let since = last.map_or_else(String::new, |last| format!(" since block {}", last.block.number));
+            format!(
+                "there is something in it{since} that only its history can tell (`countersign safe check {} --chain-id {}`)",
+                info.address, info.chain_id
+            )
+        }
+    };
+    Ok(SafeStorage::NotChecked(format!(
+        "whether the storage of the Safe {} hides a module or an owner: {why}",
+        info.address
+    )))
+}
+
 impl World<'_> {
-    /// What was found last of these contracts of a chain. Those that were never looked at are left out.
-    pub(super) fn noted(&self, chain_id: u64, contracts: &[Address]) -> Vec<StorageNote> {
-        let Some(record) = self.record else { return Vec::new() };
-        let last = |contract: &Address| StorageNote::last(record, (chain_id, *contract));
-        contracts.iter().filter_map(last).collect()
+    /// What is known of the storage of an app, of the Safe that acts for it, and of the Safes that own that. One round trip
+    /// for each Safe.
+    pub(super) async fn storages(
+        &self,
+        chain: &Chain,
+        app: Address,
+        safe: Option<&SafeInfo>,
+    ) -> Result<Storages, ChainError> {
+        let mut found = Storages::default();
+        let last = self
+            .record
+            .and_then(|record| StorageNote::last(record, (chain.id(), app)));
+        found.doubts.extend(last.filter(|note| note.doubt().is_some()));
+        let Some(safe) = safe else { return Ok(found) };
+        for info in with_known_code(chain, safe, &Trust::default()).await? {
+            match safe_storage(chain, self.record, &info).await? {
+                SafeStorage::Closed => {}
+                SafeStorage::Open(note) => found.doubts.push(*note),
+                SafeStorage::NotChecked(what) => found.not_checked.push(what),
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -108,8 +178,9 @@ mod tests {
 
     const OF: (u64, Address) = (8453, Address::repeat_byte(0x5a));
 
-    fn found(found: StorageCheck) -> StorageNote {
-        StorageNote::now(OF, BlockRef::default(), found)
+    fn found(check: StorageCheck) -> StorageNote {
+        let told = vec![B256::repeat_byte(3)];
+        StorageNote::now(OF, BlockRef::default(), StorageFound { check, told })
     }
 
     #[test]

@@ -9,8 +9,9 @@ use super::ceremony::{Ceremony, Paper, Stage};
 use super::consent::{decisions, effects_of};
 use super::findings;
 use super::in_use::InUse;
+use super::storage_note::Storages;
 use super::timelock_now::{self, TimelockFound};
-use super::{Accepted, Ballot, Plan, Proposal, Stop, StorageNote, UpgradeError, Warning, kms};
+use super::{Accepted, Ballot, Plan, Proposal, Stop, UpgradeError, Warning, kms};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
 use crate::compose::Verification;
@@ -76,8 +77,8 @@ pub(super) struct Known {
     pub(super) no_timelock: Option<Stop>,
     /// Of the owner that is a Safe itself, where it is to agree.
     pub(super) child: Option<Look>,
-    /// What this machine found last of the contracts' storage.
-    pub(super) noted: Vec<StorageNote>,
+    /// What is known of the contracts' storage.
+    pub(super) storages: Storages,
 }
 
 impl Finding {
@@ -278,7 +279,10 @@ pub(super) fn judge(
             findings.extend(found);
             not_checked.extend(open);
         }
-        findings.extend(known.iter().flat_map(|known| of_storage(&known.noted)));
+        if let Some(known) = known {
+            findings.extend(of_storage(&known.storages));
+            not_checked.extend(known.storages.not_checked.iter().cloned());
+        }
     }
     if let (Some(ceremony), Some(pinned)) = (ceremony, &proposal.plan.safe) {
         let look = known.and_then(|known| known.look.as_ref());
@@ -381,13 +385,14 @@ pub(super) fn of_plan(plan: &Plan, (base, past): (&Baseline, Past), (trust, acce
         findings.extend(of_handler(plan, safe));
     }
     findings.extend(timelock_now::of_plan(plan));
-    findings.extend(of_storage(&plan.noted));
+    findings.extend(of_storage(&plan.storages));
+    not_checked.extend(plan.storages.not_checked.iter().cloned());
     Verdict::new(findings, not_checked, accepted)
 }
 
 /// What was found of the contracts' storage that is a doubt.
-fn of_storage(noted: &[StorageNote]) -> impl Iterator<Item = Finding> + '_ {
-    noted.iter().filter_map(|note| {
+fn of_storage(storages: &Storages) -> impl Iterator<Item = Finding> + '_ {
+    storages.doubts.iter().filter_map(|note| {
         let value = Some(note.contract.to_string());
         Some(Finding::decision(Code::StorageNotClosed, value, note.doubt()?))
     })

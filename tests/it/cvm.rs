@@ -772,3 +772,34 @@ fn a9_an_order_whose_answer_was_lost_is_unknown_and_the_next_command_looks() {
         format!("POST /api/v1/cvms/{CVM}/start HTTP/1.1")
     );
 }
+
+#[test]
+fn an_image_before_dstack_0_6_is_refused_where_the_manifest_would_not_come_up_on_it() {
+    let world = offchain();
+    let set = |name: &str, value: Value| {
+        world.cloud.change_cvm(CVM, |cvm| {
+            cvm.manifest.insert(name.to_owned(), value);
+        });
+    };
+    set("manifest_version", json!("3"));
+    let image = world.cloud.cvm(CVM).more.image;
+    for words in [
+        "cvm os-image dstack-0.5.8 --cvm {cvm}",
+        "cvm patch --image dstack-0.5.8 --cvm {cvm}",
+    ] {
+        agree(&world, words).exits(6).says("IMAGE_TOO_OLD");
+    }
+    assert_eq!(world.cloud.cvm(CVM).more.image, image);
+    set("manifest_version", json!(2));
+    set("key_provider_id", json!("0a0b"));
+    world.cloud.lie(|lies| {
+        lies.edit_cvm = Some(std::sync::Arc::new(|record: &mut Value| {
+            record["node_info"]["version"] = json!("v0.6.0");
+        }));
+    });
+    agree(&world, "cvm os-image dstack-0.5.8 --cvm {cvm}")
+        .exits(6)
+        .says("IMAGE_TOO_OLD");
+    world.cloud.lie(|lies| lies.edit_cvm = None);
+    agree(&world, "cvm os-image dstack-0.5.8 --cvm {cvm}").exits(0);
+}

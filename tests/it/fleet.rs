@@ -644,3 +644,37 @@ fn a_cvm_of_another_app_or_with_another_hash_does_not_join() {
     assert_eq!(live(&Ran::of(&mut commit(&flow, &[])).exits(0)), 1);
     assert_eq!(ground.taken()[&other], 0);
 }
+
+#[test]
+fn se2_p1_a_member_that_was_only_reported_is_looked_at_again_and_committed() {
+    let ground = Ground::new(2);
+    let flow = ground.flow();
+    Ran::of(&mut prepare(&flow)).exits(0);
+    approve(&flow);
+    let hash = flow.hash;
+    let edit = move |record: &mut Value| {
+        if record["name"] == CVM {
+            record["compose_hash"] = Value::from(hex::encode(hash));
+            record["status"] = Value::from("running");
+            record["progress"] = Value::Null;
+        }
+    };
+    ground
+        .world
+        .cloud
+        .lie(|lies| lies.edit_cvm = Some(std::sync::Arc::new(edit)));
+    let first = Ran::of(&mut commit(&flow, &[])).exits(0);
+    assert_eq!(live(&first), 2, "{}", first.said);
+    assert!(ground.world.cloud.commits(CVM).is_empty(), "nobody committed it");
+    ground.world.cloud.lie(|lies| lies.edit_cvm = None);
+    let second = Ran::of(&mut commit(&flow, &[])).exits(0);
+    assert_eq!(live(&second), 2, "{}", second.said);
+    ground.is_done_once(&flow, "looked at again");
+    // What something replaced since is told, and not made again.
+    let before = ground.world.first_hash;
+    ground.world.cloud.change_cvm(CVM, |cvm| cvm.compose_hash = before);
+    let third = Ran::of(&mut commit(&flow, &[])).exits(0);
+    assert_eq!(third.json["warnings"][0]["code"], "CVM_RUNS_ANOTHER", "{}", third.said);
+    assert!(!third.json["message"].as_str().unwrap().starts_with("every CVM runs"));
+    assert_eq!(ground.taken()[CVM], 1);
+}

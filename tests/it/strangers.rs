@@ -274,12 +274,16 @@ fn t3_an_owner_that_takes_what_nobody_signed_is_a_stop_in_every_release() {
             let safe = release.create(&ground.rpc, true, (&owners, 2));
             ground.check(safe, &[]).exits(5).says("SAFE_OWNER_TAKES_ANYTHING");
         }
-        // An ordinary contract that judges signatures is no news, and neither is one that judges none.
+        // An ordinary contract that judges signatures asks nothing of anybody, and neither does one that judges none; that
+        // nobody knows who signs for them is said.
         let honest = ground.deploy("ContractOwner", &[]);
         let owners = [honest, target, ACCOUNTS[0].address];
         let safe = release.create(&ground.rpc, true, (&owners, 2));
         let fine = ground.check(safe, &[]).exits(0);
-        assert_eq!(codes(&fine), Vec::<String>::new());
+        assert_eq!(codes(&fine), ["SAFE_NOTE", "SAFE_NOTE"], "{}", fine.said);
+        assert!(fine.said.contains(&honest.to_string()), "{}", fine.said);
+        let message = fine.json["message"].as_str().unwrap();
+        assert!(message.contains("as far as"), "{message}");
     }
 }
 
@@ -586,7 +590,10 @@ fn t4_without_a_proof_or_a_whole_history_it_is_not_checked_and_said_so() {
     closed(&ground.check(honest, &[]).exits(0), honest);
     // Not knowing takes back nothing that was found.
     ground.check(planted, &[]).exits(6);
-    ground.check_at(no_proof.url(), planted, &[]).exits(0);
+    ground
+        .check_at(no_proof.url(), planted, &[])
+        .exits(6)
+        .says("STORAGE_NOT_CLOSED");
 }
 
 #[test]
@@ -661,11 +668,71 @@ fn t4_what_a_check_found_is_told_to_whoever_plans_reviews_or_signs_and_they_ask_
     let owner = command(&["app", "owner", "show", &app, "--chain-id", "31337", "--json"]).exits(0);
     assert!(owner.said.contains("STORAGE_NOT_CLOSED"), "{}", owner.said);
     let asked = quiet.asked();
-    assert!(!asked.iter().any(|method| method == "eth_getProof"), "{asked:?}");
+    let count = |method: &str| asked.iter().filter(|one| *one == method).count();
+    assert_eq!(count("eth_getProof"), 3, "{asked:?}");
     let plan = flow.step("plan").exits(6);
     assert_eq!(forbidding(&plan), ["STORAGE_NOT_CLOSED"], "{}", plan.said);
     let agree = format!("STORAGE_NOT_CLOSED={safe}");
     Ran::of(flow.command(&sign).args(["--accept", &agree])).exits(0);
+}
+
+/// What was not checked, by a plan or a review.
+fn not_checked(ran: &Ran) -> String {
+    ran.json["data"]["verdict"]["not_checked"].to_string()
+}
+
+#[test]
+fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs() {
+    let world = world(1);
+    let rpc = world.rpc();
+    let safe = world.safe.unwrap();
+    let flow = Flow::new(&world);
+    let hides = format!("whether the storage of the Safe {safe} hides");
+    let plan = flow.step("plan").exits(0);
+    assert!(!not_checked(&plan).contains(&hides), "{}", plan.said);
+    flow.step("prepare").exits(0);
+    let file = world.file("alone.json", &flow.json_file("proposal.json").to_string());
+    let file = file.to_str().unwrap();
+    let review = |flow: &Flow<'_>| Ran::of(&mut flow.command(&["review", file, "--json"])).exits(0);
+    assert!(!not_checked(&review(&flow)).contains(&hides));
+
+    // An approval of long ago is in no function, and is none of anybody's business once its event was read.
+    let owner = options(0).accounts()[1];
+    let hash = keccak256("approved");
+    rpc.execute(owner, safe, &outside::approveHashCall { hash });
+    let told = review(&flow);
+    assert!(not_checked(&told).contains(&hides), "{}", told.said);
+    assert!(not_checked(&told).contains("countersign safe check"), "{}", told.said);
+    let place = (world.folder().to_path_buf(), world.anvil.url());
+    closed(&check((&place.0, &place.1), safe, &[]).exits(0), safe);
+    let quiet = endpoint(&world.anvil.url(), |_, _| None);
+    let mut command = flow.command(&["review", file, "--json"]);
+    command.env("ETH_RPC_URL", quiet.url());
+    let after = Ran::of(&mut command).exits(0);
+    assert!(!not_checked(&after).contains(&hides), "{}", after.said);
+
+    // A module that no getter shows, which nobody looked for.
+    let module = json!([safe, entry(1, STRANGER), B256::with_last_byte(1)]);
+    rpc.call("anvil_setStorageAt", module);
+    rpc.mine(1);
+    for told in [review(&flow), flow.with("plan", &["--supersede"]).exits(0)] {
+        assert!(not_checked(&told).contains(&hides), "{}", told.said);
+        assert!(not_checked(&told).contains("since block"), "{}", told.said);
+    }
+    let app = world.app.to_string();
+    let shown = ["app", "owner", "show", &app, "--chain-id", "31337", "--json"];
+    let shown = Ran::of(&mut flow.command(&shown)).exits(0);
+    assert!(shown.said.contains("STORAGE_UNKNOWN"), "{}", shown.said);
+    // Who gives no proof is named for it, and keeps nobody from signing.
+    let refused = || json!({"error": {"code": -32601, "message": "the method does not exist"}});
+    let none = endpoint(&world.anvil.url(), move |method, _| {
+        (method == "eth_getProof").then(refused)
+    });
+    let sign = ["sign", file, "--signer", "env:SIGNER_0", "--yes", "--json"];
+    let mut command = flow.command(&sign);
+    command.env("ETH_RPC_URL", none.url());
+    let signed = Ran::of(&mut command).exits(0);
+    assert!(signed.said.contains("eth_getProof"), "{}", signed.said);
 }
 
 #[test]

@@ -328,6 +328,16 @@ fn se2_t3_evidence_names_the_transaction_that_scheduled_and_no_other() {
     let evidence = flow.json_file("evidence.json")["timelock"]["scheduled"].clone();
     assert_ne!(evidence["transaction"], first);
     assert_eq!(evidence["transaction"], json!(second));
+    // From when on it could be executed is that scheduling's, too.
+    let journal = flow.journal();
+    let of = |transaction: &Value| {
+        let told = journal
+            .iter()
+            .rev()
+            .find(|record| &record["body"]["transaction"] == transaction);
+        told.unwrap()["body"]["ready_at"].as_u64()
+    };
+    assert!(of(&json!(second)).unwrap() >= of(&first).unwrap() + 60, "{journal:?}");
 }
 
 #[test]

@@ -239,16 +239,17 @@ impl Commit {
         }
         session.about(dir);
         let fleet = upgrade::Fleet::open(dir)?;
-        if let Err(halt) = fleet.commit(&outside.world(), &settings.limits, waves).await {
-            return Ok(stopped(session, dir, ("fleet commit", halt)));
-        }
+        let told = match fleet.commit(&outside.world(), &settings.limits, waves).await {
+            Ok(told) => told,
+            Err(halt) => return Ok(stopped(session, dir, ("fleet commit", halt))),
+        };
         let mut report = Report::done("fleet commit", String::new());
         let counts = tell(&mut report, session, &upgrade::Fleet::open(dir)?)?;
-        report.message = if counts.live == counts.members {
-            format!("every CVM runs {}", hash_of(&fleet))
-        } else {
-            format!("nothing is left to commit; {}", sentence(&counts))
+        report.message = match told.is_empty() {
+            true if counts.live == counts.members => format!("every CVM runs {}", hash_of(&fleet)),
+            _ => format!("nothing is left to commit; {}", sentence(&counts)),
         };
+        report.warnings.extend(told);
         Ok(report)
     }
 }

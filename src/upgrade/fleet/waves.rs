@@ -11,7 +11,7 @@ use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::journal::FleetJournal;
-use crate::upgrade::{Goal, Limits, Outcome, Upgrade, UpgradeError, World};
+use crate::upgrade::{Goal, Limits, Outcome, Upgrade, UpgradeError, Warning, World};
 
 /// How commits follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Waves {
 /// What is left to do.
 #[derive(Debug, Default)]
 struct Left {
-    live: usize,
+    live: Vec<String>,
     waiting: Vec<String>,
 }
 
@@ -34,12 +34,13 @@ impl Fleet {
     /// each proves by itself that the hash is allowed. A wave in which something fails is the last one.
     ///
     /// As many CVMs as there are canaries have to run the hash before the others follow, and after a wave that was stopped
-    /// as many go alone again.
+    /// as many go alone again. What Phala Cloud reported of those that are done is looked at once more: where it was false,
+    /// they are committed with the others. Gives what that look found, one warning for each CVM.
     ///
     /// # Errors
     /// The approval is not proved yet, consent was refused, or what stopped a member; [`Self::members`] says what became of
     /// each.
-    pub async fn commit(&self, world: &World<'_>, limits: &Limits, waves: Waves) -> Result<(), Halt> {
+    pub async fn commit(&self, world: &World<'_>, limits: &Limits, waves: Waves) -> Result<Vec<Warning>, Halt> {
         let journal = hold(&self.dir, world.ask)?;
         let Some(roster) = journal.roster() else {
             return Err(unprepared());
@@ -48,9 +49,11 @@ impl Fleet {
             return Err(unprepared());
         };
         require_approval(&journal, &roster)?;
+        let done = look(&journal, members)?.live;
+        let told = look_again(&journal, world, (limits, waves.parallel), &done).await?;
         let left = look(&journal, members)?;
         if left.waiting.is_empty() {
-            return Ok(());
+            return Ok(told);
         }
         agree(world, &left.waiting, *hash)?;
         // Once for all of them.
@@ -61,7 +64,7 @@ impl Fleet {
                 send(&journal, world, (limits, waves.parallel), (canary, wave)).await?;
             }
         }
-        Ok(())
+        Ok(told)
     }
 }
 
@@ -74,7 +77,7 @@ fn canaries(roster: &Roster, left: &Left, wanted: usize) -> usize {
     let missing = if stopped {
         wanted
     } else {
-        wanted.saturating_sub(left.live)
+        wanted.saturating_sub(left.live.len())
     };
     missing.min(left.waiting.len())
 }
@@ -114,12 +117,62 @@ fn look(journal: &FleetJournal, members: &[String]) -> Result<Left, Halt> {
     for cvm in members {
         let (standing, _) = standing_in(journal, cvm).map_err(|error| Halt::of(cvm, error))?;
         match standing {
-            Standing::Live => left.live += 1,
+            Standing::Live => left.live.push(cvm.clone()),
             Standing::GivenUp => {}
             _ => left.waiting.push(cvm.clone()),
         }
     }
     Ok(left)
+}
+
+/// Looks once more at what Phala Cloud reported of those that are done, so many at once.
+async fn look_again(
+    journal: &FleetJournal,
+    world: &World<'_>,
+    (limits, parallel): (&Limits, usize),
+    done: &[String],
+) -> Result<Vec<Warning>, Halt> {
+    let each = done.iter().map(|cvm| async move {
+        let named = Named {
+            ask: world.ask,
+            cvm,
+            agreed: true,
+        };
+        let looked = async {
+            let mut upgrade = Upgrade::open_in(journal, cvm)?;
+            upgrade.look_again(&member_world(world, &named), limits).await?;
+            Ok(upgrade.remarks().to_vec())
+        };
+        looked
+            .await
+            .map_err(|error| Halt::of(cvm, error))
+            .map(|found: Vec<Warning>| {
+                let of_cvm = |Warning { code, text }| Warning {
+                    code,
+                    text: format!("{cvm}: {text}"),
+                };
+                found.into_iter().map(of_cvm).collect::<Vec<_>>()
+            })
+    });
+    let mut each = futures_util::stream::iter(each).buffer_unordered(parallel.max(1));
+    let (mut told, mut failed) = (Vec::new(), None);
+    while let Some(looked) = each.next().await {
+        match looked {
+            Ok(found) => told.extend(found),
+            Err(halt) => failed = failed.or(Some(halt)),
+        }
+    }
+    failed.map_or(Ok(told), Err)
+}
+
+/// The world as a member sees it: without a key, and with its own name before what is told.
+fn member_world<'a>(world: &'a World<'a>, named: &'a Named<'a>) -> World<'a> {
+    World {
+        reached: world.reached.clone(),
+        signer: None,
+        ask: named,
+        ..*world
+    }
 }
 
 /// Commits one wave: what is under way goes on to its end, and after a failure nothing new begins.
@@ -181,16 +234,12 @@ async fn commit_one(
     world: &World<'_>,
     (limits, cvm): (&Limits, &str),
 ) -> Result<(), UpgradeError> {
-    let own = World {
-        reached: world.reached.clone(),
-        signer: None,
-        ask: &Named {
-            ask: world.ask,
-            cvm,
-            agreed: true,
-        },
-        ..*world
+    let named = Named {
+        ask: world.ask,
+        cvm,
+        agreed: true,
     };
+    let own = member_world(world, &named);
     let mut upgrade = Upgrade::open_in(journal, cvm)?;
     let outcome = match upgrade.adopt_in_force(&own, limits).await? {
         Outcome::Reached => upgrade.advance(&own, Goal::Live, limits).await?,

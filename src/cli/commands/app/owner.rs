@@ -24,7 +24,7 @@ use crate::cli::text::Page;
 use crate::cli::view;
 use crate::code::Code;
 use crate::safe::{SafeInfo, Severity, Trust};
-use crate::upgrade::{StorageNote, safe_code};
+use crate::upgrade::{SafeStorage, StorageNote, safe_code, safe_storage};
 
 /// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
 const DEPTH: u32 = 3;
@@ -94,8 +94,13 @@ impl Owner {
         warn(&mut report, &app, &owner);
         let record = settings.record.as_deref();
         of_storage(&mut report, (found.chain_id, app.app), record);
-        for power in std::iter::once(&owner).chain(&heir) {
-            of_safes(&mut report, power, (found.chain_id, record));
+        for safe in std::iter::once(&owner).chain(&heir).flat_map(Power::safes) {
+            of_safe(&mut report, safe);
+            match safe_storage(&chain, record, safe).await? {
+                SafeStorage::Closed => {}
+                SafeStorage::Open(note) => doubt(&mut report, &note),
+                SafeStorage::NotChecked(what) => report.warn(Code::StorageUnknown, format!("not checked: {what}")),
+            }
         }
         incomplete(&mut report, history.incomplete.as_deref());
         let events: Vec<&PolicyEvent> = history.owners().collect();
@@ -164,6 +169,12 @@ fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth:
 }
 
 impl Power {
+    /// The Safes among those who can act.
+    fn safes(&self) -> Vec<&SafeInfo> {
+        let behind = self.behind.iter().flat_map(Self::safes);
+        self.safe.iter().chain(behind).collect()
+    }
+
     /// Who can act for it.
     fn members(&self) -> Vec<Address> {
         let mut members = Vec::new();
@@ -224,26 +235,25 @@ fn warn(report: &mut Report, app: &AppState, owner: &Power) {
     }
 }
 
-/// What is remarkable about the Safes that can act, so that a stranger may act for them too.
-fn of_safes(report: &mut Report, power: &Power, (chain_id, record): (u64, Option<&Path>)) {
-    if power.safe.is_some() {
-        of_storage(report, (chain_id, power.address), record);
-    }
-    for finding in power.safe.iter().flat_map(|safe| safe.findings(&Trust::default())) {
+/// What is remarkable about a Safe that can act, so that a stranger may act for it too.
+fn of_safe(report: &mut Report, safe: &SafeInfo) {
+    for finding in safe.findings(&Trust::default()) {
         if finding.severity() > Severity::Note {
-            let text = format!("Safe {}: {finding}", power.address);
+            let text = format!("Safe {}: {finding}", safe.address);
             report.warn(safe_code(&finding), text);
         }
-    }
-    for behind in &power.behind {
-        of_safes(report, behind, (chain_id, record));
     }
 }
 
 /// What this machine found last of a contract's storage, where that is a doubt.
 fn of_storage(report: &mut Report, contract: (u64, Address), record: Option<&Path>) {
-    let note = record.and_then(|record| StorageNote::last(record, contract));
-    if let Some(doubt) = note.and_then(|note| note.doubt()) {
+    if let Some(note) = record.and_then(|record| StorageNote::last(record, contract)) {
+        doubt(report, &note);
+    }
+}
+
+fn doubt(report: &mut Report, note: &StorageNote) {
+    if let Some(doubt) = note.doubt() {
         report.warn(Code::StorageNotClosed, doubt);
     }
 }

@@ -20,7 +20,7 @@ use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::{Ask as _, Consent, Decision, Fact, Name};
 use crate::text::{name, option};
-use crate::upgrade::UpgradeError;
+use crate::upgrade::{self, UpgradeError};
 
 /// Largest file with a sealed environment: the guest takes one megabyte, and hex doubles it.
 const MAX_SEALED: u64 = 4 << 20;
@@ -210,6 +210,17 @@ impl Order<'_> {
             before: self.api.cloud.latest_operation(&self.id).await?,
             hash: None,
         })
+    }
+
+    /// Refuses an image with which the CVM's manifest does not come up. Two requests.
+    pub(super) async fn refuse_lost_on(&self, image: &str) -> Result<(), CliError> {
+        let cloud = &self.api.cloud;
+        let cvm = cloud.cvm(&self.id).await?;
+        let manifest = cloud.manifest(&self.id).await?;
+        match upgrade::lost_on_image(image, cvm.node_version.as_deref(), &manifest) {
+            None => Ok(()),
+            Some(lost) => Err(UpgradeError::decide(lost.code, lost.text).into()),
+        }
     }
 
     /// A report that the order was taken.

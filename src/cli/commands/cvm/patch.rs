@@ -186,6 +186,9 @@ impl PatchArgs {
         if patch == Patch::default() {
             return Err(nothing());
         }
+        if let Some(image) = &patch.image {
+            order.refuse_lost_on(image).await?;
+        }
         order.ask("Change this CVM? It restarts.", &changes(&patch))?;
         let since = order.before().await?;
         let patched = order.api.cloud.patch(&order.id, &patch).await?.read()?;

@@ -122,6 +122,7 @@ impl DockerCompose {
 impl OsImageArgs {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm os-image")?;
+        order.refuse_lost_on(&self.image).await?;
         order.ask(
             "Change the OS image? The CVM restarts.",
             &[("OS image", self.image.clone())],

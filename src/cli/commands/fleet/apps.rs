@@ -109,12 +109,14 @@ pub(super) async fn commit(
     waves: Waves,
 ) -> Result<Report, CliError> {
     let apps = Apps::open(dir)?;
-    if let Err(halt) = apps.commit(world, limits, waves).await {
-        return Ok(stopped(session, dir, ("fleet commit", halt)));
-    }
+    let warnings = match apps.commit(world, limits, waves).await {
+        Ok(warnings) => warnings,
+        Err(halt) => return Ok(stopped(session, dir, ("fleet commit", halt))),
+    };
     let mut report = Report::done("fleet commit", String::new());
     let told = tell(&mut report, session, &apps)?;
     report.message = format!("nothing is left to commit: {told}");
+    report.warnings.extend(warnings);
     Ok(report)
 }
 

@@ -1,6 +1,6 @@
 //! `safe check`: whether a Safe may be signed for, as far as its chain tells.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::B256;
 use clap::Args;
 
 use super::{Target, shown};
@@ -11,11 +11,8 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::storage;
 use crate::cli::values;
-use crate::safe::{Finding, SafeInfo, Severity, Trust, check_storage};
+use crate::safe::{Finding, SafeInfo, Severity, Trust, check_storage, with_known_code};
 use crate::upgrade::{StorageNote, safe_code};
-
-/// Safes behind a Safe whose storage is looked at as well.
-const BEHIND: usize = 8;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -37,6 +34,8 @@ impl Check {
         trust.old_versions |= self.accept_old_safe;
         let mut report = Report::done("safe check", "its code is known, and so is who may act for it");
         let findings = shown(&mut report, &info, &trust);
+        let is_hidden = |finding: &Finding| matches!(finding, Finding::OwnerIsContract { .. });
+        let hidden = findings.iter().any(is_hidden);
         judge(&mut report, findings);
         if report.exit != Exit::Done {
             report.next = Some(session.typed().instead_of("check", "show"));
@@ -44,7 +43,7 @@ impl Check {
         let notes = storages(&chain, &info, &trust).await?;
         storage::tell(&mut report, session, (&settings, &notes));
         let is_open = |note: &StorageNote| matches!(note.found, StorageCheck::NotChecked { .. });
-        if report.exit == Exit::Done && notes.iter().any(is_open) {
+        if report.exit == Exit::Done && (hidden || notes.iter().any(is_open)) {
             report.message.push_str(", as far as its functions show");
         }
         Ok(report)
@@ -70,39 +69,14 @@ fn judge(report: &mut Report, findings: Vec<Finding>) {
     report.hint = Some(hint(finding));
 }
 
-/// What is found of the storage of the Safe and of the Safes that own it. One whose code nobody vouches for keeps what it
-/// likes where it likes, so nothing follows from its slots.
+/// What is found of the storage of the Safe and of the Safes that own it.
 async fn storages(chain: &Chain, info: &SafeInfo, trust: &Trust) -> Result<Vec<StorageNote>, ChainError> {
     let mut notes = Vec::new();
-    notes.extend(of_safe(chain, info, trust).await?);
-    let mut behind: Vec<Address> = Vec::new();
-    let safes = info.contract_owners.iter().filter(|owner| owner.safe.is_some());
-    for owner in safes.map(|owner| owner.address) {
-        if owner != info.address && !behind.contains(&owner) {
-            behind.push(owner);
-        }
-    }
-    for owner in behind.into_iter().take(BEHIND) {
-        if let Some(info) = SafeInfo::read_at(chain, owner, &info.block).await? {
-            notes.extend(of_safe(chain, &info, trust).await?);
-        }
+    for safe in with_known_code(chain, info, trust).await? {
+        let found = check_storage(chain, &safe).await?;
+        notes.push(StorageNote::now((safe.chain_id, safe.address), safe.block, found));
     }
     Ok(notes)
-}
-
-async fn of_safe(chain: &Chain, info: &SafeInfo, trust: &Trust) -> Result<Option<StorageNote>, ChainError> {
-    let findings = info.findings(trust);
-    let has_other_code = |finding: &Finding| {
-        matches!(
-            finding,
-            Finding::UnknownSingleton { .. } | Finding::UnknownProxy { .. } | Finding::NotASingleton { .. }
-        )
-    };
-    if findings.iter().any(has_other_code) {
-        return Ok(None);
-    }
-    let found = check_storage(chain, info).await?;
-    Ok(Some(StorageNote::now((info.chain_id, info.address), info.block, found)))
 }
 
 /// Whether it is a doubt that somebody may agree to, and nothing that has to be wrong.
