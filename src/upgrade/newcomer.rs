@@ -314,7 +314,7 @@ impl Run<'_> {
             let why = format!("Phala Cloud made the new CVM at once instead of preparing it{made}");
             self.record(Event::Abandoned { why })?;
         } else {
-            self.note("the cloud applied the change at once instead of preparing it")?;
+            self.note("the cloud says that it applied the change at once instead of preparing it")?;
         }
         Ok(UpgradeError::Failed {
             code: Code::AppliedAtOnce,
@@ -323,7 +323,8 @@ impl Run<'_> {
                     "Phala Cloud made the new CVM at once instead of preparing it{made}; nobody was asked to approve it"
                 )
             } else {
-                "Phala Cloud applied the change at once instead of preparing it; nobody approved it on chain".to_owned()
+                "Phala Cloud says that it applied the change at once instead of preparing it; nobody approved it on chain"
+                    .to_owned()
             },
         })
     }

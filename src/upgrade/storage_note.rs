@@ -19,6 +19,9 @@ use crate::safe::{SafeInfo, Trust, check_named_storage, with_known_code};
 const FOLDER: &str = "checked";
 /// Longest file that is read: as many slots as are asked for of one contract fit in.
 const MAX_BYTES: u64 = 1 << 20;
+/// How long a storage that was proved to be closed counts as such, seconds: for the commands that follow each other. What
+/// hides in one was written when the contract was made, or by a call that its owners agreed to since.
+const CLOSED_FOR: i64 = 3600;
 /// Names the format.
 const SCHEMA: &str = "countersign.checked/1";
 
@@ -80,6 +83,12 @@ impl StorageNote {
         (read.schema == SCHEMA && (read.chain_id, read.contract) == of).then_some(read)
     }
 
+    /// Whether it says of a moment ago that nothing hides there.
+    fn is_newly_closed(&self) -> bool {
+        let age = Timestamp::now().as_second().saturating_sub(self.at.as_second());
+        matches!(self.found, StorageCheck::Closed { .. }) && (0..CLOSED_FOR).contains(&age)
+    }
+
     /// The doubt that it is, if it is one.
     pub fn doubt(&self) -> Option<String> {
         let StorageCheck::NotClosed { .. } = self.found else {
@@ -113,17 +122,28 @@ pub enum SafeStorage {
     NotChecked(String),
 }
 
-/// Proves what can be proved of a Safe's storage without reading its history. One round trip; `record` is this machine's
-/// record of signatures.
+/// Proves what can be proved of a Safe's storage without reading its history, and remembers where it is closed. One round
+/// trip, none within an hour after that; `record` is this machine's record of signatures.
 ///
 /// # Errors
 /// See [`ChainError`].
 pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo) -> Result<SafeStorage, ChainError> {
-    let last = record.and_then(|record| StorageNote::last(record, (info.chain_id, info.address)));
-    let told = last.as_ref().map_or(&[][..], |last| &last.told);
-    let found = check_named_storage(chain, info, told).await?;
+    let contract = (info.chain_id, info.address);
+    let last = record.and_then(|record| StorageNote::last(record, contract));
+    if last.as_ref().is_some_and(StorageNote::is_newly_closed) {
+        return Ok(SafeStorage::Closed);
+    }
+    let told = last.as_ref().map_or_else(Vec::new, |last| last.told.clone());
+    let found = check_named_storage(chain, info, &told).await?;
     let why = match (found, last) {
-        (Some(StorageCheck::Closed { .. }), _) => return Ok(SafeStorage::Closed),
+        (Some(check @ StorageCheck::Closed { .. }), _) => {
+            let note = StorageNote::now(contract, info.block, StorageFound { check, told });
+            // Where it cannot be kept it is proved again.
+            if let Some(Err(error)) = record.map(|record| note.keep(record)) {
+                tracing::info!(%error, "what was found of the storage is not kept");
+            }
+            return Ok(SafeStorage::Closed);
+        }
         (_, Some(last)) if last.doubt().is_some() => return Ok(SafeStorage::Open(Box::new(last))),
         (Some(StorageCheck::NotChecked { why }), _) => why,
         (_, last) => {

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use alloy::primitives::B256;
 use serde_json::{Value, json};
 
-use crate::cloud_faults::{COMMIT, keeps_secrets, numbered};
+use crate::cloud_faults::{COMMIT, PREPARE, keeps_secrets, numbered};
 use crate::flow::{Flow, Ran};
+use crate::judge::{each, say};
 use crate::support::cloud::{Edit, Fate};
 use crate::support::world::CVM;
 use crate::support::{Action, FaultProxy, Match, Message, Nth, World};
@@ -213,13 +214,14 @@ fn se2_s2_a_deadline_cuts_a_request_that_drips() {
 }
 
 /// What is false at a commit: what answers it, what the CVM's record says how often, what the list of operations and the
-/// server say of the token.
+/// server say of the token; and whether all that goes on while the run after it settles what became of the commit.
 #[derive(Debug, Clone, Copy)]
 struct Lie {
     commit: &'static str,
     record: usize,
     operations: &'static str,
     token: &'static str,
+    goes_on: bool,
 }
 
 /// Every combination; each record lies so often from the commit on.
@@ -229,12 +231,15 @@ fn lies() -> Vec<Lie> {
         for record in [0, 1, 2, 3, usize::MAX] {
             for operations in ["honest", "completed", "failed", "empty", "refused"] {
                 for token in ["honest", "used", "live"] {
-                    all.push(Lie {
-                        commit,
-                        record,
-                        operations,
-                        token,
-                    });
+                    for goes_on in [false, true] {
+                        all.push(Lie {
+                            commit,
+                            record,
+                            operations,
+                            token,
+                            goes_on,
+                        });
+                    }
                 }
             }
         }
@@ -296,43 +301,231 @@ impl Lie {
         if !self.is_consistent() {
             keeps_its_token(&flow, &lied);
         }
+        let mut said = vec![lied.said];
+        if self.goes_on {
+            let settled = flow.with("resume", &["--timeout", "9s"]);
+            keeps_secrets(&flow, &settled);
+            assert!(
+                [0, 6, 7, 8, 9, 75].contains(&settled.exit),
+                "{self:?}: {}",
+                settled.said
+            );
+            if !self.is_consistent() {
+                keeps_its_token(&flow, &settled);
+            }
+            said.push(settled.said);
+        }
         proxy.heal();
         world.cloud.lie(|lies| lies.edit_cvm = None);
-        let mut said = Vec::new();
-        for _ in 0..5 {
-            let ran = flow.step("resume");
-            let runs = world.cloud.cvm(CVM).compose_hash == flow.hash;
-            assert!(ran.exit != 0 || runs, "{self:?}: a false live stands: {}", ran.said);
-            said.push(ran.said);
-            if ran.exit == 0 {
-                break;
+        comes_to_its_end(&flow, said);
+    }
+}
+
+/// With an honest cloud a few runs make the CVM run the hash, by one commit.
+#[track_caller]
+fn comes_to_its_end(flow: &Flow<'_>, mut said: Vec<String>) {
+    let cloud = &flow.world.cloud;
+    for _ in 0..6 {
+        // What an earlier case left pending at the cloud ends by it.
+        let ran = match flow.dir.join("journal").exists() {
+            true => flow.step("resume"),
+            false => flow.with("upgrade", &["--supersede"]),
+        };
+        let runs = cloud.cvm(CVM).compose_hash == flow.hash;
+        assert!(ran.exit != 0 || runs, "a false live stands: {}", ran.said);
+        said.push(ran.said);
+        if ran.exit == 0 {
+            break;
+        }
+    }
+    let ours = cloud.commits(CVM).iter().filter(|hash| **hash == flow.hash).count();
+    let seen = (ours, flow.announcements(), cloud.cvm(CVM).compose_hash);
+    assert_eq!(seen, (1, 1, flow.hash), "{}", said.join("\n"));
+}
+
+/// What is false at a prepare: what answers it, what the CVM's record says how often, and the list of what is pending.
+#[derive(Debug, Clone, Copy)]
+struct EarlyLie {
+    answer: &'static str,
+    record: usize,
+    pending: &'static str,
+}
+
+/// What the app's list of pending updates answers.
+const PENDING: Match = Match::Http("GET", "/pending-updates");
+
+fn early_lies() -> Vec<EarlyLie> {
+    let answers = [
+        "honest",
+        "lost",
+        "lost for ever",
+        "unheard",
+        "409",
+        "500",
+        "200",
+        "466",
+        "another hash",
+        "another app",
+        "another chain",
+        "another KMS",
+        "another device",
+        "a stranger's link",
+        "no token",
+        "a false token",
+        "no fields",
+    ];
+    let mut all = Vec::new();
+    for answer in answers {
+        for record in [0, 1, 2, usize::MAX] {
+            for pending in ["honest", "empty", "refused", "another"] {
+                all.push(EarlyLie {
+                    answer,
+                    record,
+                    pending,
+                });
             }
         }
-        let commits = world.cloud.commits(CVM);
-        let ours = commits.iter().filter(|hash| **hash == flow.hash).count();
-        let runs = world.cloud.cvm(CVM).compose_hash;
-        assert_eq!(
-            (ours, runs),
-            (1, flow.hash),
-            "{self:?}: {}\n{}",
-            lied.said,
-            said.join("\n")
-        );
+    }
+    all
+}
+
+/// Replaces what a 465 says of a field; `None` takes it out.
+fn says(name: &'static str, value: Option<Value>) -> Edit {
+    Arc::new(move |body| {
+        let Some(details) = body["details"].as_array_mut() else {
+            return;
+        };
+        details.retain(|one| value.is_some() || one["field"] != name);
+        for one in details.iter_mut().filter(|one| one["field"] == name) {
+            one["value"] = value.clone().unwrap_or_default();
+        }
+    })
+}
+
+impl EarlyLie {
+    fn begin(self, flow: &Flow<'_>, proxy: &FaultProxy) {
+        let other = B256::repeat_byte(0x66);
+        let cloud = &flow.world.cloud;
+        match self.answer {
+            "lost" => proxy.on(PREPARE, Nth::Only(1), Action::ResetAfterForward),
+            "lost for ever" => proxy.on(PREPARE, Nth::Every, Action::ResetAfterForward),
+            "unheard" => proxy.on(PREPARE, Nth::Only(1), Action::ResetAfterRead),
+            "409" => proxy.on(PREPARE, Nth::Only(1), answer(409, &json!({"detail": "busy"}))),
+            "500" => proxy.on(PREPARE, Nth::Only(1), answer(500, &json!({"detail": "no"}))),
+            "466" => proxy.on(
+                PREPARE,
+                Nth::Only(1),
+                answer(466, &json!({"error_code": "ERR-01-006", "message": "no"})),
+            ),
+            "200" => {
+                let made = json!({"vm_uuid": "x", "correlation_id": "corr_lie", "status": "in_progress"});
+                proxy.on(PREPARE, Nth::Only(1), answer(200, &made));
+            }
+            "another hash" => cloud.lie(|lies| lies.hash = Some(hex::encode(other))),
+            "another app" => cloud.lie(|lies| lies.app_id = Some("66".repeat(20))),
+            "another chain" => {
+                cloud.lie(|lies| lies.edit_prepare = Some(says("kms_info", Some(json!({"chain_id": 1})))))
+            }
+            "another KMS" => cloud.lie(|lies| {
+                let kms = json!({"chain_id": 31337, "kms_contract_address": format!("0x{}", "66".repeat(20))});
+                lies.edit_prepare = Some(says("kms_info", Some(kms)));
+            }),
+            "another device" => cloud.lie(|lies| lies.device_id = Some(json!(hex::encode(other)))),
+            "a stranger's link" => cloud.lie(|lies| lies.commit_host = Some("https://evil.example".to_owned())),
+            "no token" => cloud.lie(|lies| lies.edit_prepare = Some(says("commit_token", None))),
+            "a false token" => cloud.lie(|lies| {
+                lies.edit_prepare = Some(says(
+                    "commit_token",
+                    Some(json!("00000000-0000-4000-8000-000000000000")),
+                ));
+            }),
+            "no fields" => proxy.on(
+                PREPARE,
+                Nth::Only(1),
+                answer(465, &json!({"error_code": "ERR-01-005", "details": []})),
+            ),
+            _ => {}
+        }
+        let list = json!([{"compose_hash": hex::encode(other), "on_chain": false}]);
+        match self.pending {
+            "empty" => proxy.on(PENDING, Nth::Every, answer(200, &json!([]))),
+            "refused" => proxy.on(PENDING, Nth::Every, answer(403, &json!({"detail": "no"}))),
+            "another" => proxy.on(PENDING, Nth::Every, answer(200, &list)),
+            _ => {}
+        }
+        let (hash, looks) = (flow.hash, self.record);
+        cloud.lie(|lies| lies.edit_cvm = Some(reports(hash, looks)));
+    }
+
+    /// One upgrade whose preparation meets it, and an honest cloud afterwards.
+    fn judge(self, world: &World, number: usize) {
+        let proxy = FaultProxy::to(&world.cloud.prefix());
+        let flow = numbered(world, &proxy, number);
+        self.begin(&flow, &proxy);
+        let lied = flow.with("prepare", &["--timeout", "4s"]);
+        keeps_secrets(&flow, &lied);
+        let applied = lied.exit == 7 && self.answer == "200" && lied.said.contains("Phala Cloud says");
+        assert!(applied || [0, 4, 5, 6, 8, 75].contains(&lied.exit), "{}", lied.said);
+        let done = (flow.announcements(), world.cloud.commits(CVM).contains(&flow.hash));
+        assert_eq!(done, (0, false), "{}", lied.said);
+        // What was taken for prepared is what the cloud would run by it, and the token is the one that it takes.
+        if lied.exit == 0 && !self.answer.contains("token") {
+            keeps_its_token(&flow, &lied);
+        }
+        proxy.heal();
+        world.cloud.lie(|lies| *lies = Default::default());
+        comes_to_its_end(&flow, vec![lied.said]);
+    }
+}
+
+/// Every case in a number of worlds at once, each world in turn for some of them; all that fails is told in the end.
+fn judged<T: Copy + Sync + std::fmt::Debug>(all: &[T], judge: impl Fn(T, &World, usize) + Sync) {
+    let began = std::time::Instant::now();
+    let wrong = std::sync::Mutex::new(Vec::new());
+    let some: Vec<&[T]> = all.chunks(16).collect();
+    each(&some, |some| {
+        let mut world = World::start();
+        for (number, one) in some.iter().enumerate() {
+            let run = std::panic::AssertUnwindSafe(|| judge(*one, &world, number + 1));
+            if let Err(why) = std::panic::catch_unwind(run) {
+                let why = why.downcast_ref::<String>().cloned().unwrap_or_default();
+                wrong.lock().unwrap().push(format!("{one:?}: {why}"));
+                world = World::start();
+            }
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    say(&format!(
+        "{} cases in {:?}, {} wrong",
+        all.len(),
+        began.elapsed(),
+        wrong.len()
+    ));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// All of them, a part of them such as `0-100`, or the sample that every run of the tests makes.
+fn chosen<T>(all: Vec<T>, sample: impl Fn(Vec<T>) -> Vec<T>) -> Vec<T> {
+    let Ok(wanted) = std::env::var("COUNTERSIGN_THOROUGH") else {
+        return sample(all);
+    };
+    let part = wanted.split_once('-');
+    match part.and_then(|(from, to)| Some((from.parse::<usize>().ok()?, to.parse::<usize>().ok()?))) {
+        Some((from, to)) => all.into_iter().take(to).skip(from).collect(),
+        None => all,
     }
 }
 
 #[test]
 fn se2_p1_whatever_lies_at_a_commit_one_takes_effect_and_no_false_live_stands() {
-    let all = lies();
-    let thorough = std::env::var_os("COUNTERSIGN_THOROUGH").is_some();
     // Of the sample none waits for a grace to pass.
-    let sample = |lie: &Lie| matches!(lie.commit, "honest" | "lost" | "unheard" | "466" | "409") && lie.token != "used";
-    let chosen: Vec<Lie> = match thorough {
-        true => all,
-        false => all.into_iter().filter(sample).step_by(23).collect(),
-    };
-    let world = World::start();
-    for (number, lie) in chosen.into_iter().enumerate() {
-        lie.judge(&world, number + 1);
-    }
+    let quick = |lie: &Lie| matches!(lie.commit, "honest" | "lost" | "unheard" | "466" | "409") && lie.token != "used";
+    let sample = |all: Vec<Lie>| all.into_iter().filter(quick).step_by(23).collect();
+    judged(&chosen(lies(), sample), Lie::judge);
+}
+
+#[test]
+fn se2_p1_whatever_lies_at_a_prepare_nothing_is_lost_and_one_commit_takes_effect() {
+    let sample = |all: Vec<EarlyLie>| all.into_iter().step_by(19).collect();
+    judged(&chosen(early_lies(), sample), EarlyLie::judge);
 }

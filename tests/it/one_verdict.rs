@@ -164,6 +164,8 @@ impl Ground {
         let rpc = self.world.rpc();
         let snapshot = rpc.call("evm_snapshot", json!([]));
         (case.world)(self);
+        // What is written without a block is not in the state root of the newest one.
+        rpc.mine(1);
         let mut proposal = honest.clone();
         (case.edit)(&mut proposal);
         let liar = Liar::to(&self.world.anvil.url(), |method, _| {

@@ -676,6 +676,26 @@ fn t4_what_a_check_found_is_told_to_whoever_plans_reviews_or_signs_and_they_ask_
     Ran::of(flow.command(&sign).args(["--accept", &agree])).exits(0);
 }
 
+/// Makes what this machine found of storages a day older.
+fn age_notes(world: &World) {
+    let mut open = vec![world.folder().to_path_buf()];
+    let mut aged = 0;
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.parent().unwrap().ends_with("checked") {
+                let mut note: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+                note["at"] = json!("2026-01-01T00:00:00Z");
+                std::fs::write(&path, note.to_string()).unwrap();
+                aged += 1;
+            }
+        }
+    }
+    assert!(aged > 0, "nothing was found of any storage");
+}
+
 /// What was not checked, by a plan or a review.
 fn not_checked(ran: &Ran) -> String {
     ran.json["data"]["verdict"]["not_checked"].to_string()
@@ -696,26 +716,41 @@ fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs(
     let review = |flow: &Flow<'_>| Ran::of(&mut flow.command(&["review", file, "--json"])).exits(0);
     assert!(!not_checked(&review(&flow)).contains(&hides));
 
+    let quiet = endpoint(&world.anvil.url(), |_, _| None);
+    let mut command = flow.command(&["review", file, "--json"]);
+    command.env("ETH_RPC_URL", quiet.url());
+    Ran::of(&mut command).exits(0);
+    let asked = quiet.asked();
+    assert!(
+        !asked.iter().any(|method| method == "eth_getProof"),
+        "it was proved a moment ago: {asked:?}"
+    );
+
     // An approval of long ago is in no function, and is none of anybody's business once its event was read.
     let owner = options(0).accounts()[1];
     let hash = keccak256("approved");
     rpc.execute(owner, safe, &outside::approveHashCall { hash });
+    age_notes(&world);
     let told = review(&flow);
     assert!(not_checked(&told).contains(&hides), "{}", told.said);
     assert!(not_checked(&told).contains("countersign safe check"), "{}", told.said);
     let place = (world.folder().to_path_buf(), world.anvil.url());
     closed(&check((&place.0, &place.1), safe, &[]).exits(0), safe);
+    age_notes(&world);
     let quiet = endpoint(&world.anvil.url(), |_, _| None);
     let mut command = flow.command(&["review", file, "--json"]);
     command.env("ETH_RPC_URL", quiet.url());
     let after = Ran::of(&mut command).exits(0);
     assert!(!not_checked(&after).contains(&hides), "{}", after.said);
+    let proofs = quiet.asked().iter().filter(|one| *one == "eth_getProof").count();
+    assert_eq!(proofs, 1, "by what the check was told");
 
     // A module that no getter shows, which nobody looked for.
     let module = json!([safe, entry(1, STRANGER), B256::with_last_byte(1)]);
     rpc.call("anvil_setStorageAt", module);
     rpc.mine(1);
-    for told in [review(&flow), flow.with("plan", &["--supersede"]).exits(0)] {
+    age_notes(&world);
+    for told in [review(&flow), flow.step("plan").exits(6)] {
         assert!(not_checked(&told).contains(&hides), "{}", told.said);
         assert!(not_checked(&told).contains("since block"), "{}", told.said);
     }
