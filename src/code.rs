@@ -334,7 +334,7 @@ codes! {
     TimelockDiffers = "TIMELOCK_DIFFERS", Note, "The timelock is not as it was when this was prepared.";
     PolicyBesides = "POLICY_BESIDES", Note, "The transaction that was proved changed more of the app's policy.";
     ProofNotChecked = "PROOF_NOT_CHECKED", Note, "Whether what was proved still stands was not checked.";
-    ProofGone = "PROOF_GONE", Note, "The block that held the proof was replaced.";
+    ProofGone = "PROOF_GONE", Note, "The block that held the proof was replaced, or never had the change in force.";
     SchedulingNotFound = "SCHEDULING_NOT_FOUND", Note, "What is recorded as the scheduling of the operation is not that.";
     TimelockCallFailed = "TIMELOCK_CALL_FAILED", Failed, "The call to the timelock failed.";
     TimelockChanged = "TIMELOCK_CHANGED", Stop, "The timelock's code is not what was read.";

@@ -19,6 +19,8 @@ pub enum ProofNow {
     Stands(Box<Proof>),
     /// The block that held it is not the chain's any more.
     Gone,
+    /// Its block is the chain's, and the change was not in force there: whoever said so alone was wrong.
+    NeverWas,
     /// The change was taken back since.
     Undone(PolicyChange),
     /// Its block is not deep enough at every endpoint, or one of them is behind.
@@ -51,6 +53,7 @@ impl ProofNow {
                 let found = chain.block_hash(proof.block.number).await;
                 match (failure, found.map_err(ProofFailure::Chain)?) {
                     (_, Some(found)) if found != proof.block.hash => Ok(Self::Gone),
+                    (ProofFailure::NotInForce { .. }, _) if was_never(chain, proof).await => Ok(Self::NeverWas),
                     (ProofFailure::NotInForce { change }, _) => Ok(Self::Undone(change)),
                     (ProofFailure::NotSettled { .. }, _) => Ok(Self::Unsettled),
                     (failure, _) => Err(failure.into()),
@@ -58,6 +61,11 @@ impl ProofNow {
             }
         }
     }
+}
+
+/// Whether what only the state proved was not so at the proof's own block. Who cannot read that block any more tells nothing.
+async fn was_never(chain: &Chain, proof: &Proof) -> bool {
+    proof.transaction.is_none() && matches!(chain.holds(&proof.subject(), &proof.block).await, Ok(false))
 }
 
 /// A block that endpoints called safe or final and that is gone: what they say of this chain is not to be relied on.
@@ -136,8 +144,8 @@ impl Run<'_> {
             }),
             ProofNow::Undone(change) => Err(undone(change)),
             ProofNow::Unsettled => Ok(Some(Outcome::Pending(unsettled(&old)))),
-            ProofNow::Gone => {
-                self.lose_proof(&old)?;
+            lost @ (ProofNow::Gone | ProofNow::NeverWas) => {
+                self.lose_proof(&old, &lost)?;
                 if self.upgrade.state().committed.is_some() {
                     return self.prove_anew(&chain).await.map(pending);
                 }
@@ -159,7 +167,7 @@ impl Run<'_> {
             ProofNow::Undone(change) => return Err(undone(change)),
             ProofNow::Unsettled if self.is_ours(&old) => {}
             ProofNow::Unsettled => return Err(not_settled(&old)),
-            ProofNow::Gone => self.lose_proof(&old)?,
+            lost @ (ProofNow::Gone | ProofNow::NeverWas) => self.lose_proof(&old, &lost)?,
         }
         let outcome = self.prove_anew(chain).await?;
         match (outcome, self.upgrade.state().proof().cloned()) {
@@ -179,19 +187,21 @@ impl Run<'_> {
         }
     }
 
-    fn lose_proof(&mut self, old: &Proof) -> Result<(), UpgradeError> {
+    fn lose_proof(&mut self, old: &Proof, now: &ProofNow) -> Result<(), UpgradeError> {
         self.record(Event::ProofGone { block: old.block })?;
         evidence::withdraw(self.upgrade.dir())?;
         let by = old
             .transaction
             .map_or_else(String::new, |transaction| format!(", with transaction {transaction}"));
-        self.warn(
-            Code::ProofGone,
-            format!(
-                "block {} ({}) was replaced after it was proof{by}: the change is proved anew",
-                old.block.number, old.block.hash
+        let (number, hash) = (old.block.number, old.block.hash);
+        let text = match now {
+            ProofNow::NeverWas => format!(
+                "at block {number} ({hash}) the change was not in force, though {} said so: it is proved anew",
+                old.endpoints.join(", ")
             ),
-        );
+            _ => format!("block {number} ({hash}) was replaced after it was proof{by}: the change is proved anew"),
+        };
+        self.warn(Code::ProofGone, text);
         Ok(())
     }
 

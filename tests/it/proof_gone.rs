@@ -5,6 +5,7 @@ use alloy::primitives::B256;
 use alloy::sol_types::SolCall as _;
 use serde_json::{Value, json};
 
+use crate::chain::liar::Liar;
 use crate::flow::{Flow, Ran};
 use crate::support::World;
 use crate::support::contracts::abi;
@@ -148,4 +149,33 @@ fn se2_r1_what_was_taken_back_is_not_reported_as_allowed() {
         flow.step(step).exits(6).says("HASH_REMOVED");
     }
     flow.nothing_committed();
+}
+
+#[test]
+fn se2_r1_what_one_endpoint_alone_made_up_is_proved_anew_by_an_honest_one() {
+    for step in ["wait", "commit", "execute", "resume"] {
+        let world = World::start();
+        let flow = Flow::new(&world);
+        flow.step("prepare").exits(0);
+        let asked = hex::encode(flow.hash);
+        let liar = Liar::to(&world.anvil.url(), move |method, params| {
+            let data = params[0]["data"].as_str().or_else(|| params[0]["input"].as_str());
+            let about = method == "eth_call" && data.is_some_and(|data| data.ends_with(&asked));
+            about.then(|| json!(B256::with_last_byte(1)))
+        });
+        flow.with("wait", &["--rpc-url", liar.url()]).exits(0);
+        assert!(proof(&flow).is_null(), "by the state alone");
+        let url = world.anvil.url();
+        let status = flow.with("status", &["--rpc-url", &url]).exits(0);
+        assert!(warned(&status, "PROOF_GONE"), "{}", status.said);
+        let (more, exit) = match step {
+            "wait" | "commit" => (&["--timeout", "1s"][..], 8),
+            _ => (&[][..], 0),
+        };
+        let ran = flow.with(step, more).exits(exit);
+        assert!(flow.kinds().contains(&"proof.gone".to_owned()), "{step}: {}", ran.said);
+        assert!(ran.said.contains(liar.url()), "{step}: {}", ran.said);
+        flow.step("resume").exits(0);
+        flow.landed_once();
+    }
 }

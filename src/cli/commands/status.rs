@@ -140,12 +140,16 @@ impl Status {
                 Code::ProofGone,
                 format!("{place}, was replaced: the change has to be proved anew"),
             )),
+            ProofNow::NeverWas => Some(told(
+                Code::ProofGone,
+                format!("{place}, did not have the change in force: it has to be proved anew"),
+            )),
             ProofNow::Undone(change) => Some(told(
                 Code::HashRemoved,
                 format!("this was approved and is undone: {change}"),
             )),
         };
-        if matches!(found, ProofNow::Gone | ProofNow::Undone(_)) {
+        if matches!(found, ProofNow::Gone | ProofNow::NeverWas | ProofNow::Undone(_)) {
             looked.state.forget_proof();
         }
         looked
