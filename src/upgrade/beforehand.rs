@@ -53,9 +53,10 @@ pub(super) async fn look_ahead_among(
     neighbours.judge(plan, limits.safe_nonce);
     plan.warnings
         .extend(kms::first_trust(plan).map(|doubt| doubt.warning()));
-    let chain = world.chain(plan.chain_id).await?;
-    plan.storages = world.storages(&chain, plan.app, plan.safe.as_ref()).await?;
+    plan.storages = world.app_storage(plan.chain_id, plan.app);
     let Some(safe) = plan.safe.clone() else { return Ok(()) };
+    let chain = world.chain(plan.chain_id).await?;
+    world.add_storages(&chain, &safe, &mut plan.storages).await?;
     if let Some(nonce) = limits.safe_nonce {
         let doubt = of_nonce(world, (&safe, nonce), plan).await?;
         plan.blockers.extend(doubt);

@@ -100,11 +100,12 @@ async fn storages(
     chain: &Chain,
     (proposal, look): (&Proposal, Option<&Look>),
 ) -> Result<Storages, UpgradeError> {
-    let safe = look.map(|look| &look.info);
-    let mut found = world.storages(chain, proposal.app(), safe).await?;
-    for other in &proposal.others {
-        let more = world.storages(chain, other.app(), None).await?;
-        found.doubts.extend(more.doubts);
+    let mut found = Storages::default();
+    for one in proposal.apps() {
+        found.doubts.extend(world.app_storage(chain.id(), one.app()).doubts);
+    }
+    if let Some(look) = look {
+        world.add_storages(chain, &look.info, &mut found).await?;
     }
     Ok(found)
 }

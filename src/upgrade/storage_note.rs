@@ -161,20 +161,24 @@ pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo)
 }
 
 impl World<'_> {
-    /// What is known of the storage of an app, of the Safe that acts for it, and of the Safes that own that. One round trip
-    /// for each Safe.
-    pub(super) async fn storages(
-        &self,
-        chain: &Chain,
-        app: Address,
-        safe: Option<&SafeInfo>,
-    ) -> Result<Storages, ChainError> {
-        let mut found = Storages::default();
+    /// What this machine found last of an app's storage.
+    pub(super) fn app_storage(&self, chain_id: u64, app: Address) -> Storages {
         let last = self
             .record
-            .and_then(|record| StorageNote::last(record, (chain.id(), app)));
-        found.doubts.extend(last.filter(|note| note.doubt().is_some()));
-        let Some(safe) = safe else { return Ok(found) };
+            .and_then(|record| StorageNote::last(record, (chain_id, app)));
+        Storages {
+            doubts: last.filter(|note| note.doubt().is_some()).into_iter().collect(),
+            not_checked: Vec::new(),
+        }
+    }
+
+    /// Adds what is known of the storage of a Safe, and of the Safes that own it. One round trip for each.
+    pub(super) async fn add_storages(
+        &self,
+        chain: &Chain,
+        safe: &SafeInfo,
+        found: &mut Storages,
+    ) -> Result<(), ChainError> {
         for info in with_known_code(chain, safe, &Trust::default()).await? {
             match safe_storage(chain, self.record, &info).await? {
                 SafeStorage::Closed => {}
@@ -182,7 +186,7 @@ impl World<'_> {
                 SafeStorage::NotChecked(what) => found.not_checked.push(what),
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
