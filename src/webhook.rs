@@ -99,7 +99,7 @@ pub struct PendingApproval {
     pub chain_id: Option<u64>,
     /// The KMS's contract.
     pub kms: Option<Address>,
-    /// When the commit token dies.
+    /// When the commit token expires.
     pub expires_at: Option<Timestamp>,
     /// Who prepared it.
     pub initiated_by: Option<String>,

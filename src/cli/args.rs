@@ -411,7 +411,7 @@ pub(super) struct Offline {
 /// What may be prepared.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Allow {
-    /// Prepare although another update of this CVM is pending: its commit token dies
+    /// Prepare although another update of this CVM is pending: its commit token is replaced
     #[arg(long, help_heading = "Consent")]
     pub(super) supersede: bool,
     /// Go on although the compose hash cannot be recomputed here

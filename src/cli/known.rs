@@ -230,7 +230,7 @@ fn short(owner: &Address) -> String {
 
 fn left(at: Timestamp, now: Timestamp) -> String {
     match at > now {
-        true => format!("token dies in {}", span(now, at)),
+        true => format!("token expires in {}", span(now, at)),
         false => "token is dead".to_owned(),
     }
 }

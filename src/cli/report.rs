@@ -201,7 +201,7 @@ struct FactsShape {
     block_number: Option<u64>,
     /// Hash of its block.
     block_hash: Option<String>,
-    /// When the commit token dies (RFC 3339).
+    /// When the commit token expires (RFC 3339).
     token_expires: Option<String>,
     /// Phala Cloud's name for the committed operation.
     correlation_id: Option<String>,

@@ -83,7 +83,7 @@ fn known(page: &mut Page, status: &Status) {
         ("transaction", facts.transaction_hash.map(|hash| hash.to_string())),
         ("block", facts.block_number.map(|block| block.to_string())),
         (
-            "token dies",
+            "token expires",
             facts
                 .token_expires
                 .filter(|_| effects.commit != Effect::Done)

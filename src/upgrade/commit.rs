@@ -96,7 +96,7 @@ impl Run<'_> {
     }
 
     /// The token, a fresh one when the old one is gone, or none when this upgrade ends with the two headers. What those
-    /// confirm dies like a token.
+    /// confirm expires like a token.
     ///
     /// Preparing again can take long, and a fresh token does not know of the old one: somebody may have been faster.
     async fn ready(&mut self) -> Result<Ready, UpgradeError> {
@@ -145,7 +145,7 @@ impl Run<'_> {
         in_time && !state.preparing && !state.token_refused
     }
 
-    /// Prepares again with the same change; the hash must be identical, and a colleague's token dies.
+    /// Prepares again with the same change; the hash must be identical, and a colleague's token is replaced.
     async fn prepare_again(&mut self, why: &str) -> Result<(), UpgradeError> {
         self.refuse_to_supersede(why).await?;
         let question =

@@ -441,7 +441,7 @@ impl Run<'_> {
         }
     }
 
-    /// A token that dies before the approval comes is no loss, but somebody has to prepare again.
+    /// A token that expires before the approval comes is no loss, but somebody has to prepare again.
     fn warn_of_expiry(&self) {
         let state = &self.upgrade.state;
         let Some(prepared) = state
@@ -456,7 +456,7 @@ impl Run<'_> {
             .is_ok_and(|later| later >= prepared.expires);
         if soon && state.committed.is_none() {
             self.tell(&format!(
-                "the commit token dies at {}; after that the same change is prepared again, for the same hash",
+                "the commit token expires at {}; after that the same change is prepared again, for the same hash",
                 prepared.expires
             ));
         }

@@ -294,7 +294,7 @@ pub struct Preparation {
     pub token_sha256: Option<B256>,
     /// When, by the server's clock where it told.
     pub at: Timestamp,
-    /// When the token dies.
+    /// When the token expires.
     pub expires: Timestamp,
     /// The server's name for the request.
     pub request_id: Option<String>,

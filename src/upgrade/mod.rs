@@ -177,7 +177,7 @@ pub struct Limits {
     pub fees: FeePolicy,
     /// Doubts that somebody agreed to by name.
     pub accepted: Accepted,
-    /// Prepare although another update of this CVM is pending: its token dies.
+    /// Prepare although another update of this CVM is pending: its token is replaced.
     pub supersede: bool,
     /// Nonce of the key's transaction; by default the next one, once nothing of the key is in flight.
     pub nonce: Option<u64>,

@@ -94,7 +94,7 @@ impl Run<'_> {
         let skew = server.map_or(SignedDuration::ZERO, |server| Timestamp::now().duration_since(server));
         if skew.abs() > SKEW_WARNING {
             self.tell(&format!(
-                "this machine's clock and Phala Cloud's differ by {skew:#}: when a commit token dies is misjudged by as much"
+                "this machine's clock and Phala Cloud's differ by {skew:#}: when a commit token expires is misjudged by as much"
             ));
         }
     }

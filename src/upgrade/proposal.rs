@@ -64,7 +64,7 @@ pub struct Proposal {
     /// When the server answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared_at: Option<jiff::Timestamp>,
-    /// When the commit token dies.
+    /// When the commit token expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_expires: Option<jiff::Timestamp>,
     /// What was read before anything was done.

@@ -117,7 +117,7 @@ pub struct Facts {
     /// Hash of its block.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_hash: Option<B256>,
-    /// When the commit token dies.
+    /// When the commit token expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_expires: Option<Timestamp>,
     /// The cloud's name for the committed operation.

@@ -262,7 +262,7 @@ fn ppl_p3_the_upgrade_that_is_meant_is_the_only_unfinished_one() {
         "nginx:1.28 -> nginx:1.29",
         "waits for the owner 0x",
         "old",
-        "token dies in",
+        "token expires in",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -111,8 +111,8 @@ fn t2_a_token_in_its_last_day_is_told_and_in_its_last_minutes_not_relied_on() {
     let flow = Flow::new(&world);
     world.cloud.advance(-13 * DAY - DAY / 2);
     flow.step("prepare").exits(0);
-    assert!(flow.step("execute").said.contains("the commit token dies at"));
-    assert!(flow.step("wait").exits(0).said.contains("the commit token dies at"));
+    assert!(flow.step("execute").said.contains("the commit token expires at"));
+    assert!(flow.step("wait").exits(0).said.contains("the commit token expires at"));
 
     let other = World::start();
     let last = Flow::new(&other);

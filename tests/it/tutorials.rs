@@ -1,9 +1,9 @@
 //! The tutorials of the book, run as they stand: each command of their `console` blocks in its order, in a world of its own,
 //! and what it prints compared with what the page shows.
 //!
-//! On a page `…` stands for any text within a line, and alone on a line for any lines. `# ends with N` behind a command names
+//! On a page `…` stands for any text within a line, and alone on a line for any lines; the width of columns does not count. `# ends with N` behind a command names
 //! another exit code than 0, `<!-- a day passes -->` lets the chain's clock go on. `DOCS=overwrite` puts what is printed in the
-//! place of what does not match.
+//! place of what does not match; what a page leaves out stays left out.
 
 use std::path::Path;
 
@@ -76,8 +76,10 @@ fn parts(text: &str) -> Vec<Part> {
     parts
 }
 
-/// Whether a line is what the page shows.
+/// Whether a line is what the page shows, whatever the width of its columns.
 fn line_fits(shown: &str, line: &str) -> bool {
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (shown, line) = (squeezed(shown), squeezed(line));
     let mut pieces = shown.split(ANYTHING);
     let Some(mut rest) = line.strip_prefix(pieces.next().unwrap()) else {
         return false;
@@ -125,6 +127,33 @@ fn shortened(line: &str) -> String {
     line.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
+/// What the page shows from now on: its own lines where they still fit, what is printed where they do not.
+fn renewed(shown: &[String], lines: &[&str]) -> Vec<String> {
+    let (mut made, mut rest, mut leaves_out) = (Vec::new(), lines, false);
+    for own in shown {
+        if own.trim() == ANYTHING {
+            leaves_out = true;
+            continue;
+        }
+        let Some(at) = rest.iter().position(|line| line_fits(own, line)) else {
+            continue;
+        };
+        let (before, after) = rest.split_at(at);
+        made.extend(in_between(before, leaves_out));
+        made.push(own.clone());
+        (rest, leaves_out) = (after.get(1..).unwrap_or_default(), false);
+    }
+    made.extend(in_between(rest, leaves_out));
+    made
+}
+
+fn in_between(lines: &[&str], left_out: bool) -> Vec<String> {
+    match left_out {
+        true => vec![ANYTHING.to_owned()],
+        false => lines.iter().map(|line| shortened(line)).collect(),
+    }
+}
+
 /// Runs a page from its start to its end in `world`.
 fn goes(page: &str, world: &World) {
     world.file("docker-compose.yml", NEW_COMPOSE);
@@ -153,7 +182,7 @@ fn goes(page: &str, world: &World) {
                 }
                 let output: Vec<String> = match as_shown {
                     true => shown.output,
-                    false => lines.iter().map(|line| shortened(line)).collect(),
+                    false => renewed(&shown.output, &lines),
                 };
                 for line in shown.typed.iter().chain(&output) {
                     made.push_str(&format!("{line}\n"));
@@ -219,8 +248,12 @@ fn the_tutorial_of_a_fleet_goes_as_it_says() {
 #[test]
 fn what_a_page_leaves_out_is_any_text_and_nothing_else_is() {
     let page = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
-    assert!(line_fits("a … c", "a b c") && line_fits("…", "") && line_fits("a", "a"));
+    assert!(
+        line_fits("a … c", "a b c") && line_fits("  a  b", "  a    b") && line_fits("…", "") && line_fits("a", "a")
+    );
     assert!(!line_fits("a … c", "a b d") && !line_fits("a", "ab") && !line_fits("a … a", "a a"));
+    let fresh = renewed(&page(&["a", "…", "d", "e"]), &["a", "b", "d", "new"]);
+    assert_eq!(fresh, ["a", "…", "d", "new"]);
     assert!(fits(&page(&["a", "…", "d"]), &["a", "b", "c", "d"]) && fits(&page(&["…"]), &[]));
     assert!(!fits(&page(&["a", "…", "d"]), &["a", "b"]) && !fits(&page(&[]), &["a"]) && !fits(&page(&["a"]), &[]));
 }

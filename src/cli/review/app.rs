@@ -109,7 +109,7 @@ fn asked(page: &mut Page, asked: &Asked) {
         ("cloud", asked.cloud.clone()),
         ("approved by", Some(route(&asked.route))),
         ("prepared", asked.prepared_at.map(|at| at.to_string())),
-        ("token dies", expiry),
+        ("token expires", expiry),
     ]);
 }
 

@@ -135,7 +135,7 @@ pub struct Asked {
     /// When the update was prepared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prepared_at: Option<Timestamp>,
-    /// When its commit token dies.
+    /// When its commit token expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_expires: Option<Timestamp>,
     /// It has died. Approving is still of use: whoever commits prepares again, and the same hash has to come out.

@@ -34,7 +34,7 @@ pub(super) struct GoOn {
     /// How many of the endpoints have to agree [default: all that were named] [env: ETH_RPC_QUORUM]
     #[arg(long, value_name = "N", help_heading = "As an upgrade", value_parser = values::whole::<usize>(1..))]
     pub(super) quorum: Option<usize>,
-    /// Prepare although another update of this CVM is pending: its commit token dies
+    /// Prepare although another update of this CVM is pending: its commit token is replaced
     #[arg(long, help_heading = "As an upgrade")]
     pub(super) supersede: bool,
 }

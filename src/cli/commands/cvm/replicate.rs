@@ -176,7 +176,7 @@ impl Replicate {
             });
         }
         order.ask(
-            "Prepare a replica of this CVM? An earlier token of it dies.",
+            "Prepare a replica of this CVM? An earlier token of it is replaced.",
             &self.facts(),
         )?;
         let raw = order.api.cloud.prepare_replica(&order.id, &replica).await?;
