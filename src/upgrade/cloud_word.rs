@@ -177,8 +177,10 @@ impl Run<'_> {
     /// Another hash runs than the one that was reported once: something replaced it since, or it never ran.
     async fn is_another(&mut self, cvm: &Cvm) -> Result<(), UpgradeError> {
         let found = cvm.compose_hash.map(|hash| hash.to_string()).unwrap_or_default();
-        let ran = (self.upgrade.state().confirmed.is_some() && !self.code()?.confirm)
-            || matches!(self.own_operation().await?, Own::Over | Own::Failed)
+        let own = self.own_operation().await?;
+        let confirmed = self.upgrade.state().confirmed.is_some() && !self.code()?.confirm;
+        let ran = (confirmed && own != Own::Unlisted)
+            || matches!(own, Own::Over | Own::Failed)
             || self.fate_of_token().await? == Fate::Used;
         if ran {
             self.warn(
@@ -186,6 +188,16 @@ impl Run<'_> {
                 format!("the CVM runs {found} now: something replaced what this upgrade made it run"),
             );
             return Ok(());
+        }
+        // What is needed to commit went with the second look, and to make it again is another upgrade.
+        if confirmed {
+            return Err(UpgradeError::decide(
+                Code::CvmRunsAnother,
+                format!(
+                    "the CVM runs {found} now, and none of its latest operations is this upgrade's: either something replaced \
+                     what it made the CVM run, or Phala Cloud said what was not so; prepare the change anew to make it again"
+                ),
+            ));
         }
         let before = self.plan()?.current_hash();
         self.take_back(&format!(
