@@ -4,57 +4,16 @@ use std::path::PathBuf;
 
 use crate::chain::{ChainError, ProofFailure, TxError};
 use crate::cloud::CloudError;
-use crate::code::Code;
+use crate::code::{Code, Severity};
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::FsError;
-use crate::safe::LookError;
-use crate::safe::service::ServiceError;
-use crate::signer::{AskError, SignerError};
-
-use super::journal::JournalError;
-use super::verdict::Verdict;
-
-/// Something does not match what was approved or pinned. Nothing new was signed or sent.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, thiserror::Error)]
-#[error("{what}: expected {expected}, found {found}")]
-pub struct Stop {
-    /// Stable code, for example `HASH_MISMATCH`.
-    pub code: Code,
-    /// What was compared.
-    pub what: String,
-    /// What it should be.
-    pub expected: String,
-    /// What it is.
-    pub found: String,
-    /// More lines for people, for example the field that differs.
-    pub details: Vec<String>,
-    /// Whose word the value is that does not match, where that decides what to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
-}
-
-/// Where a value came from that does not match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// Phala Cloud sent it.
-    Cloud,
-    /// It stands in a proposal, which somebody else may have written.
-    Proposal,
-    /// It stands in this machine's own records.
-    Journal,
-}
-
-impl Origin {
-    /// What the hash was computed from, and where the other one is.
-    const fn told(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Cloud => ("computed from your files", "sent by Phala Cloud"),
-            Self::Proposal => ("computed from the text in this proposal", "written in this proposal"),
-            Self::Journal => ("computed from the text in the journal", "written in the journal"),
-        }
-    }
-}
+use crate::safe::{LookError, service::ServiceError};
+use crate::signer::{Ask, AskError, SignerError};
+use crate::upgrade::{
+    Stop,
+    finding::{Finding, Origin, Verdict},
+    journal_error::JournalError,
+};
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,6 +200,56 @@ impl UpgradeError {
             code,
             message: message.into(),
             source: None,
+        }
+    }
+}
+
+impl Finding {
+    /// What a failed check means: a stop, or a doubt; where its code is none that somebody may agree to, it stands until
+    /// the world changes. `None`: nothing could be read.
+    pub(super) fn of(error: &UpgradeError) -> Option<Self> {
+        match error {
+            UpgradeError::Stop(stop) => Some(Self::stop((**stop).clone())),
+            UpgradeError::Decide { code, message, .. } => Some(match code.severity() {
+                Severity::Decision => Self::decision(*code, None, message.clone()),
+                _ => Self::state(*code, message.clone()),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The error that stands for it where it forbids.
+    pub(super) fn error(&self) -> UpgradeError {
+        match &self.stop {
+            Some(stop) => UpgradeError::Stop(stop.clone()),
+            None => UpgradeError::decide(self.code, self.message.clone()),
+        }
+    }
+}
+
+impl Verdict {
+    /// Nothing, or why it may not be signed.
+    ///
+    /// # Errors
+    /// A stop, or a doubt to which nobody agreed.
+    pub fn check(&self) -> Result<(), UpgradeError> {
+        match self.forbidding() {
+            None => Ok(()),
+            Some(_) => Err(UpgradeError::Forbidden(Box::new(self.clone()))),
+        }
+    }
+
+    /// The same right before a signature: what the bytes themselves do is left to the question, where somebody is there to
+    /// be asked for its value.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn check_before_asking(&self, ask: &dyn Ask) -> Result<(), UpgradeError> {
+        let left = |finding: &Finding| finding.asked && ask.can_name();
+        let forbids = |finding: &&Finding| finding.forbids() && !left(finding);
+        match self.findings.iter().find(forbids) {
+            None => Ok(()),
+            Some(_) => Err(UpgradeError::Forbidden(Box::new(self.clone()))),
         }
     }
 }

@@ -2,15 +2,19 @@
 
 use alloy::primitives::{Address, B256, Bytes, U256, b256};
 
-use super::authority::Actor;
-use super::event::{Event, Identity, Preparation};
-use super::plan::{CodeChange, Plan};
-use super::route::Route;
-use super::target::Target;
 use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, PolicyChange, Proof, Proved, SignedTx, TxRequest};
 use crate::cloud::{Accepted, PublicPatch};
 use crate::compose::{Changes, ComposeHash, Form, Manifest, Verification};
 use crate::safe::{SafeInfo, deployments};
+use crate::upgrade::{
+    model::{
+        actor::Actor,
+        plan::{CodeChange, Plan},
+        route::Route,
+        target::Target,
+    },
+    record::event::{Event, Identity, Preparation},
+};
 
 pub(super) const APP: Address = Address::repeat_byte(0xa1);
 pub(super) const OWNER: Address = Address::repeat_byte(0x0e);

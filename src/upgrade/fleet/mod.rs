@@ -5,8 +5,8 @@
 //! stands in `prepare`, committing in `waves`, what is decided in `roster`; here is what a fleet is and where its members
 //! stand.
 
+pub(super) mod apps;
 mod prepare;
-pub(super) mod roster;
 mod waves;
 
 use std::collections::BTreeMap;
@@ -16,17 +16,20 @@ use alloy::primitives::Address;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::gitignore::{self, Holds};
-use super::journal::{self, FleetJournal, FleetReading};
-use super::open::fold;
-use super::{Effect, State, Status, UpgradeError, World};
 use crate::cloud::{Cvm, CvmId};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::signer::{Ask, AskError, Consent};
+use crate::upgrade::{
+    Effect, State, Status, UpgradeError, World,
+    record::{
+        fleet_decisions::{Decision, Roster, is_member_name},
+        gitignore::{self, Holds},
+        journal::{self, FleetJournal, FleetReading, fold},
+    },
+};
 
-use roster::{Decision, Roster, is_member_name};
-pub use roster::{Wave, WaveEnd};
+pub use crate::upgrade::record::fleet_decisions::{Wave, WaveEnd};
 pub use waves::Waves;
 
 /// Upgrades of several CVMs of one app.

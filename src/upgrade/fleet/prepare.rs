@@ -7,17 +7,23 @@ use alloy::primitives::Address;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
-use super::roster::{Charter, Decision, is_member_name};
-use super::{Fleet, Halt, Invitation, Named, Standing, hold, standing_in};
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil::point;
 use crate::text::quote_os;
-use crate::upgrade::beforehand::look_ahead_among;
-use crate::upgrade::journal::{self, FleetJournal, JournalError, SCHEMA};
-use crate::upgrade::neighbours::Neighbours;
-use crate::upgrade::{Goal, Intent, Limits, Plan, Upgrade, UpgradeError, World, plan};
+use crate::upgrade::{
+    Goal, Intent, Limits, Plan, Upgrade, UpgradeError, World,
+    fleet::{Fleet, Halt, Invitation, Named, Standing, hold, standing_in},
+    journal_error::JournalError,
+    plan,
+    planning::neighbours::Neighbours,
+    record::{
+        fleet_decisions::{Charter, Decision, is_member_name},
+        journal::{self, FleetJournal, SCHEMA},
+    },
+    steps::beforehand::look_ahead_among,
+};
 
 /// One run that prepares.
 struct Run<'a> {

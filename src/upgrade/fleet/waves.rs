@@ -5,13 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
-use super::roster::{Decision, Roster, WaveEnd};
-use super::{Fleet, Halt, Named, Standing, hold, standing_in};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::signer::{Consent, Fact, Name};
-use crate::upgrade::journal::FleetJournal;
-use crate::upgrade::{Goal, Limits, Outcome, Upgrade, UpgradeError, Warning, World};
+use crate::upgrade::{
+    Goal, Limits, Outcome, Upgrade, UpgradeError, Warning, World,
+    fleet::{Fleet, Halt, Named, Standing, hold, standing_in},
+    record::{
+        fleet_decisions::{Decision, Roster, WaveEnd},
+        journal::FleetJournal,
+    },
+};
 
 /// How commits follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

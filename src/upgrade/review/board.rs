@@ -5,18 +5,22 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256, U256};
 
-use super::found::{Found, FoundTx, Posted, Source};
-use super::paper::show;
-use super::{CallShown, Problem};
 use crate::chain::Call;
 use crate::code::Code;
-use crate::safe::service::{Service, ServiceError, ServiceTx};
 use crate::safe::{
     Digests, Recognition, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields, SignatureSet, recognise,
+    service::{Service, ServiceError, ServiceTx},
 };
-use crate::upgrade::findings::Warning;
-use crate::upgrade::nonce::owners_queued;
-use crate::upgrade::{Limits, Proposal, UpgradeError, World};
+use crate::upgrade::{
+    Limits, Proposal, UpgradeError, World,
+    finding::Warning,
+    review::{
+        CallShown, Problem,
+        found::{Found, FoundTx, Posted, Source},
+        paper::show,
+    },
+    routes::safe_nonce::owners_queued,
+};
 
 /// What is looked for at the service.
 #[derive(Debug, Clone, Copy)]
@@ -155,7 +159,7 @@ impl Board<'_> {
         if self.proposal.is_some() {
             return;
         }
-        let judged = crate::upgrade::ballot::judge(self.limits, self.info, self.info);
+        let judged = crate::upgrade::checks::safe::judge(self.limits, self.info, self.info);
         if let Some(Ok(problem)) = judged.err().map(Problem::of) {
             found.problems.push(problem);
         }

@@ -1,10 +1,12 @@
 //! What the verdict adds to a review: what stands against agreeing, what was not checked, what has to be read whole. Pure.
 
-use super::{Problem, Question, Review, Whole};
-use crate::upgrade::examine::Subject;
-use crate::upgrade::timelock_now;
-use crate::upgrade::verdict::{Finding, Known};
-use crate::upgrade::{Limits, State};
+use crate::upgrade::{
+    Limits, State,
+    checks::{timelock, verdict::Known},
+    finding::Finding,
+    planning::examine::Subject,
+    review::{Problem, Question, Review, Whole},
+};
 
 impl Review {
     /// Takes in the verdict: what stands against it before what is judged after it.
@@ -27,8 +29,7 @@ impl Review {
         let notes = verdict.findings.iter().filter(|finding| !finding.forbids());
         if known.is_some_and(|known| known.timelock.is_some()) {
             // What was said of it when this was prepared is told by what was read now.
-            self.warnings
-                .retain(|warning| !timelock_now::TOLD.contains(&warning.code));
+            self.warnings.retain(|warning| !timelock::TOLD.contains(&warning.code));
         }
         let is_found = |code| verdict.findings.iter().any(|finding| finding.code == code);
         self.warnings

@@ -6,14 +6,21 @@ use std::collections::BTreeSet;
 use alloy::primitives::{Address, B256};
 use serde::Serialize;
 
-use super::paper::{show, told};
-use super::{CallShown, Problem};
 use crate::chain::{AppQuery, Call, ChainError};
 use crate::code::Code;
-use crate::safe::builder_file::{Batch, Checksum};
-use crate::safe::{Digests, Recognition, SafeDomain, SafeTxFields, recognise_batch};
-use crate::upgrade::findings::Warning;
-use crate::upgrade::{Proposal, Stop, UpgradeError, World};
+use crate::safe::{
+    Digests, Recognition, SafeDomain, SafeTxFields,
+    builder_file::{Batch, Checksum},
+    recognise_batch,
+};
+use crate::upgrade::{
+    Proposal, Stop, UpgradeError, World,
+    finding::Warning,
+    review::{
+        CallShown, Problem,
+        paper::{show, told},
+    },
+};
 
 /// Where it was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -2,14 +2,15 @@
 
 use alloy::primitives::Address;
 
-use super::{AppNow, OwnerIs, Problem, Question, Review, TimelockNow, Trial, Turn};
 use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask, Reverted};
 use crate::code::Code;
 use crate::safe::{Look, SafeInfo, SafeStatus, Simulation, Watched, observe, simulate};
-use crate::upgrade::ballot::check_child;
-use crate::upgrade::examine::{Subject, examine};
-use crate::upgrade::verdict::Known;
-use crate::upgrade::{Ballot, Ceremony, Limits, Plan, UpgradeError, World};
+use crate::upgrade::{
+    Ballot, Ceremony, Limits, Plan, UpgradeError, World,
+    checks::{safe::check_child, verdict::Known},
+    planning::examine::{Subject, examine},
+    review::{AppNow, OwnerIs, Problem, Question, Review, TimelockNow, Trial, Turn},
+};
 
 /// What an account that delegates to a contract has as code, before the address (EIP-7702).
 const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];

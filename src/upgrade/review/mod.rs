@@ -17,17 +17,17 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ceremony::Paper;
-use super::examine::Subject;
-use super::findings::Warning;
-use super::verdict::{Finding, Verdict};
-use super::{Limits, Proposal, Route, State, Stop, Target, Uncovered, UpgradeError, World};
 use crate::chain::{AppState, OperationState};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, FieldChange, Manifest, Verification};
-use crate::safe::effects::Effect;
-use crate::safe::{Decoded, Digests, SafeInfo};
+use crate::safe::{Decoded, Digests, SafeInfo, effects::Effect};
 use crate::signer::Decision;
+use crate::upgrade::{
+    Limits, Proposal, Route, State, Stop, Target, Uncovered, UpgradeError, World,
+    finding::{Finding, Verdict, Warning},
+    model::safe_approval::Paper,
+    planning::examine::Subject,
+};
 
 pub use board::{Wanted, Which, review_posted};
 pub use found::{Found, FoundTx, Posted, Source, review_batch};

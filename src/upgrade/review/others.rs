@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 
-use super::paper;
-use super::{AppNow, Asked, HashCheck, Image, Problem, Question, Review};
 use crate::code::Code;
 use crate::compose::FieldChange;
 use crate::safe::Trust;
-use crate::upgrade::findings::Warning;
-use crate::upgrade::verdict::Known;
-use crate::upgrade::{Proposal, Uncovered, UpgradeError};
+use crate::upgrade::{
+    Proposal, Uncovered, UpgradeError,
+    checks::verdict::Known,
+    finding::Warning,
+    review::{AppNow, Asked, HashCheck, Image, Problem, Question, Review, paper},
+};
 
 /// Another app that the same transaction changes.
 #[derive(Debug, Clone, Serialize)]

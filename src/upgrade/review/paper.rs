@@ -6,22 +6,27 @@ use alloy::primitives::{Address, U256, keccak256};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{
-    Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, NestedNow, Owner,
-    Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
-};
 use crate::chain::{Call, TimelockInfo, TimelockRoles};
 use crate::code::Code;
 use crate::compose::{Changes, Manifest, Verification};
-use crate::safe::deployments::{self, Identity};
-use crate::safe::effects::besides;
-use crate::safe::{Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode};
-use crate::upgrade::Accepted;
-use crate::upgrade::consent::{decisions, effects_of};
-use crate::upgrade::findings::safe_remarks;
-use crate::upgrade::timelock_now::TimelockFound;
-use crate::upgrade::verdict::Verdict;
-use crate::upgrade::{Ballot, Ceremony, Origin, Proposal, State, Stop, UpgradeError};
+use crate::safe::{
+    Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode,
+    deployments::{self, Identity},
+    effects::besides,
+};
+use crate::upgrade::{
+    Accepted, Ballot, Ceremony, Origin, Proposal, State, Stop, UpgradeError,
+    checks::{
+        consent::{decisions, effects_of},
+        timelock::TimelockFound,
+    },
+    finding::Verdict,
+    model::remarks::safe_remarks,
+    review::{
+        Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, NestedNow,
+        Owner, Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
+    },
+};
 
 /// Everything that needs no chain; what the chain would say is as it was when the update was prepared.
 pub(super) fn review(

@@ -1,0 +1,276 @@
+//! What a plan's facts mean, one fact at a time.
+
+use alloy::primitives::{Address, B256};
+use serde_json::json;
+
+use super::*;
+use crate::chain::Preflight;
+use crate::cloud::{Kms, Progress};
+use crate::upgrade::sample;
+
+/// Facts of an app without anything to say about it, but for what `change` makes of them.
+struct Facts {
+    app: AppState,
+    cvm: Cvm,
+    before: Manifest,
+    after: Manifest,
+    form: Option<Form>,
+    pending: Option<Vec<PendingUpdate>>,
+    history: Vec<HashRecord>,
+    policy: Vec<PolicyChange>,
+    environment: bool,
+}
+
+impl Facts {
+    fn codes(change: impl FnOnce(&mut Self)) -> (Vec<String>, Vec<String>) {
+        let plan = sample::plan();
+        let code = plan.code.unwrap();
+        let after = code.manifest_after();
+        let mut facts = Self {
+            app: plan.app_state,
+            cvm: cvm(code.current_hash),
+            before: code.manifest,
+            after,
+            form: code.form,
+            pending: Some(Vec::new()),
+            history: Vec::new(),
+            policy: Vec::new(),
+            environment: false,
+        };
+        change(&mut facts);
+        let findings = Findings {
+            target: &Target::Cvm,
+            app: &facts.app,
+            cvm: &facts.cvm,
+            before: &facts.before,
+            after: &facts.after,
+            form: facts.form,
+            expected: facts.form.map(|form| facts.after.hash(form)),
+            pending: facts.pending.as_deref(),
+            history: &facts.history,
+            policy: &facts.policy,
+            environment: facts.environment,
+        };
+        let codes = |list: Vec<Warning>| list.into_iter().map(|warning| warning.code.name().to_owned()).collect();
+        (codes(findings.blockers()), codes(findings.warnings()))
+    }
+}
+
+fn names(list: &[&str]) -> crate::compose::Changes {
+    crate::compose::Changes {
+        allowed_envs: Some(list.iter().map(|name| (*name).to_owned()).collect()),
+        ..Default::default()
+    }
+}
+
+fn cvm(compose_hash: Option<ComposeHash>) -> Cvm {
+    Cvm {
+        name: None,
+        uuid: Some("0123abcd-0000-4000-8000-000000000001".to_owned()),
+        app_id: Some(sample::APP),
+        status: Some("running".to_owned()),
+        compose_hash,
+        kms: Kms::default(),
+        instance_id: None,
+        resources: crate::cloud::Resources::default(),
+        device_id: None,
+        os_image_hash: None,
+        os_image: None,
+        os_version: None,
+        node_version: None,
+        listed: None,
+        progress: None,
+        raw: json!({}),
+    }
+}
+
+fn update(vm_uuid: Option<&str>) -> PendingUpdate {
+    PendingUpdate {
+        vm_uuid: vm_uuid.map(ToOwned::to_owned),
+        compose_hash: None,
+        on_chain: None,
+        instance_name: None,
+    }
+}
+
+#[test]
+fn an_app_with_nothing_wrong_has_no_findings() {
+    assert_eq!(Facts::codes(|_| {}), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn each_fact_that_forbids_going_on_has_its_code() {
+    type Change = fn(&mut Facts);
+    let preflight = |as_if_allowed| Preflight {
+        allowed: false,
+        reason: "OS image is not allowed".to_owned(),
+        as_if_allowed,
+    };
+    let table: [(&str, Change); 8] = [
+        ("NOTHING_TO_APPROVE", |facts| facts.after = facts.before.clone()),
+        ("ENV_VALUES_ONLY", |facts| {
+            facts.after = facts.before.clone();
+            facts.environment = true;
+        }),
+        ("OWNER_RENOUNCED", |facts| {
+            facts.app.owner = Address::ZERO;
+            facts.app.owner_kind = OwnerKind::Nobody;
+        }),
+        ("APP_INTERFACE", |facts| facts.app.manages_hashes = false),
+        ("APP_NOT_REGISTERED", |facts| facts.app.registered = Some(false)),
+        ("DEVICE_NOT_ALLOWED", |facts| facts.app.device_allowed = Some(false)),
+        ("UPDATE_PENDING", |facts| {
+            facts.pending = Some(vec![update(Some("0123ABCD000040008000000000000001"))])
+        }),
+        ("UPDATE_PENDING", |facts| facts.pending = Some(vec![update(None)])),
+    ];
+    for (code, change) in table {
+        assert_eq!(Facts::codes(change).0, [code]);
+    }
+    assert_eq!(
+        Facts::codes(|facts| facts.app.preflight = Some(preflight(true))).0,
+        ["KMS_WOULD_REFUSE"]
+    );
+    // Asked without the hash, the KMS refuses every new hash: that says nothing.
+    assert_eq!(
+        Facts::codes(|facts| facts.app.preflight = Some(preflight(false))).0,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn h6_every_hash_but_those_before_and_after_is_older() {
+    let record = |hash: ComposeHash, allowed| HashRecord {
+        hash: B256::from(*hash.as_bytes()),
+        allowed,
+        transaction: B256::ZERO,
+        block: 1,
+    };
+    let older = ComposeHash::new([7; 32]);
+    let known = |facts: &Facts| {
+        let after = facts.form.map(|form| facts.after.hash(form));
+        [facts.cvm.compose_hash.unwrap(), after.unwrap()].map(|hash| record(hash, true))
+    };
+    let none = Vec::<String>::new();
+    assert_eq!(Facts::codes(|facts| facts.history = known(facts).to_vec()).0, none);
+    assert_eq!(Facts::codes(|facts| facts.history = vec![record(older, false)]).0, none);
+    assert_eq!(
+        Facts::codes(|facts| facts.history = [&known(facts)[..], &[record(older, true)]].concat()).0,
+        ["OLDER_HASHES_ALLOWED"]
+    );
+}
+
+#[test]
+fn what_concerns_others_forbids_nothing() {
+    let none = Vec::<String>::new();
+    assert_eq!(
+        Facts::codes(|facts| facts.pending = Some(vec![update(Some("ffff"))])).0,
+        none
+    );
+    let any = |facts: &mut Facts| {
+        facts.app.device_allowed = Some(false);
+        facts.app.any_device = true;
+    };
+    assert_eq!(Facts::codes(any).0, none);
+    let device = B256::repeat_byte(0xde);
+    let added = |facts: &mut Facts| {
+        facts.cvm.device_id = Some(device);
+        facts.app.device_allowed = Some(false);
+        facts.policy = vec![PolicyChange::AddDevice(device)];
+    };
+    assert_eq!(Facts::codes(added).0, none);
+    let another = |facts: &mut Facts| {
+        facts.cvm.device_id = Some(device);
+        facts.app.device_allowed = Some(false);
+        facts.policy = vec![PolicyChange::AddDevice(B256::repeat_byte(0x77))];
+    };
+    assert_eq!(Facts::codes(another).0, ["DEVICE_NOT_ALLOWED"]);
+}
+
+#[test]
+fn each_fact_that_a_person_should_know_has_its_code() {
+    type Change = fn(&mut Facts);
+    let table: [(&str, Change); 10] = [
+        ("HASH_ALREADY_ALLOWED", |facts| facts.app.hash_allowed = Some(true)),
+        ("OWNER_PENDING", |facts| {
+            facts.app.pending_owner = Some(Address::repeat_byte(9))
+        }),
+        ("OWNER_DELEGATES", |facts| {
+            facts.app.owner_kind = OwnerKind::DelegatedEoa
+        }),
+        ("OWNER_IS_A_CONTRACT", |facts| {
+            facts.app.owner_kind = OwnerKind::Contract
+        }),
+        ("HASH_UNVERIFIABLE", |facts| facts.form = None),
+        ("PENDING_UNKNOWN", |facts| facts.pending = None),
+        ("OPERATION_IN_PROGRESS", |facts| {
+            facts.cvm.progress = Some(Progress {
+                target: None,
+                correlation_id: None,
+            });
+        }),
+        ("ENV_NAMES_REMOVED", |facts| {
+            let fewer = crate::compose::Changes {
+                allowed_envs: Some(vec!["A".to_owned()]),
+                ..Default::default()
+            };
+            facts.after = facts.after.with(&fewer);
+        }),
+        ("ENV_NAMES_ADDED", |facts| {
+            facts.after = facts.after.with(&names(&["A", "B", "C"]))
+        }),
+        ("ENV_NAMES_REORDERED", |facts| {
+            facts.after = facts.after.with(&names(&["B", "A"]))
+        }),
+    ];
+    for (code, change) in table {
+        assert_eq!(Facts::codes(change), (Vec::new(), vec![code.to_owned()]));
+    }
+    let loose = crate::compose::Changes {
+        docker_compose_file: Some("services:\n  web:\n    image: nginx:latest\n".to_owned()),
+        ..Default::default()
+    };
+    assert_eq!(
+        Facts::codes(|facts| facts.after = facts.after.with(&loose)).1,
+        ["IMAGE_NOT_PINNED"]
+    );
+    // Nobody pending is not somebody.
+    assert_eq!(
+        Facts::codes(|facts| facts.app.pending_owner = Some(Address::ZERO)).1,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn an_image_before_dstack_0_6_is_not_given_what_it_does_not_survive() {
+    let on = |image: &str, node: &str, field: &str, value: serde_json::Value| {
+        Facts::codes(|facts| {
+            facts.cvm.os_image = Some(image.to_owned());
+            facts.cvm.node_version = Some(node.to_owned());
+            let mut after = serde_json::to_value(&facts.after).unwrap();
+            after[field] = value;
+            facts.after = serde_json::from_value(after).unwrap();
+        })
+        .0
+    };
+    for third in [json!(3), json!("3")] {
+        for node in ["v0.5.4", "0.6.0"] {
+            assert_eq!(
+                on("dstack-0.5.7", node, "manifest_version", third.clone()),
+                ["IMAGE_TOO_OLD"]
+            );
+            assert!(on("dstack-dev-0.6.0", node, "manifest_version", third.clone()).is_empty());
+        }
+    }
+    assert!(on("dstack-0.5.7", "0.6.0", "manifest_version", json!(2)).is_empty());
+    let fixed = json!("0a0b");
+    assert_eq!(
+        on("dstack-0.5.7", "v0.6.0", "key_provider_id", fixed.clone()),
+        ["IMAGE_TOO_OLD"]
+    );
+    assert!(on("dstack-0.5.7", "v0.5.11", "key_provider_id", fixed.clone()).is_empty());
+    assert!(on("dstack-0.6.1", "v0.6.0", "key_provider_id", fixed).is_empty());
+    assert!(on("dstack-0.5.7", "v0.6.0", "key_provider_id", json!("")).is_empty());
+    assert_eq!(release("nothing"), None);
+    assert_eq!(release("dstack-nvidia-0.5.3.1"), Some((0, 5)));
+}

@@ -1,0 +1,12 @@
+//! Whether something may be signed, sent or committed: one home for each check.
+
+pub(super) mod app;
+pub(super) mod baseline;
+pub(super) mod consent;
+pub(super) mod findings;
+pub(super) mod kms;
+pub(super) mod pending_operations;
+pub(super) mod safe;
+pub(super) mod timelock;
+pub(super) mod uncovered;
+pub(super) mod verdict;

@@ -1,0 +1,130 @@
+//! Whether a Safe is still what was pinned, and its transaction the one that is agreed to.
+
+use alloy::primitives::U256;
+
+use crate::chain::Chain;
+use crate::code::Code;
+use crate::safe::{Change, Look, SafeInfo, look};
+use crate::upgrade::{Limits, Plan, UpgradeError, finding::Verdict, model::safe_approval::Ballot};
+
+/// Whether somebody agreed to a doubt about a nonce of the Safe.
+pub(in crate::upgrade) fn agreed(limits: &Limits, code: Code, nonce: U256) -> bool {
+    limits.accepted.covers(code, Some(&nonce.to_string()))
+}
+
+/// Checks, before anything is signed or executed, everything that a chain says of the Safe and the transaction. `true`: the
+/// Safe changed in a way that was accepted.
+///
+/// # Errors
+/// Something is not what the plan read, or not what the transaction needs.
+pub(in crate::upgrade) fn check_ballot(
+    limits: &Limits,
+    plan: &Plan,
+    (ballot, look): (&Ballot, &Look),
+) -> Result<bool, UpgradeError> {
+    let Some(pinned) = &plan.safe else {
+        return Err(UpgradeError::stop(
+            Code::SafeChanged,
+            "owner of the app",
+            "a Safe",
+            "no Safe",
+        ));
+    };
+    let asks_nothing = plan.code.is_none() && plan.policy.is_empty();
+    let changed = match asks_nothing {
+        true => {
+            judge(limits, &look.info, &look.info)?;
+            !look.info.changes_since(pinned).is_empty()
+        }
+        false => judge(limits, pinned, &look.info)?,
+    };
+    same_hash(look, ballot)?;
+    Ok(changed)
+}
+
+/// The same for a Safe that is an owner, and its transaction; gives the Safe as it is now.
+///
+/// # Errors
+/// As above.
+pub(in crate::upgrade) async fn check_child(
+    chain: &Chain,
+    limits: &Limits,
+    pinned: &SafeInfo,
+    ballot: &Ballot,
+) -> Result<SafeInfo, UpgradeError> {
+    let found = look(chain, &ballot.tx, &ballot.signatures, None).await?;
+    judge(limits, pinned, &found.info)?;
+    if found.hash_on_chain != Some(ballot.tx.hash()) {
+        return Err(UpgradeError::stop(
+            Code::SafeTxHash,
+            "hash of the nested Safe's transaction",
+            ballot.tx.hash(),
+            found
+                .hash_on_chain
+                .map_or_else(|| "no answer of the Safe".to_owned(), |hash| hash.to_string()),
+        ));
+    }
+    Ok(found.info)
+}
+
+/// The Safe has to compute the hash that its owners sign.
+///
+/// # Errors
+/// Another one, or none.
+pub(in crate::upgrade) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError> {
+    let hash = ballot.tx.hash();
+    // Once its nonce is used up, a Safe may have moved to code that hashes otherwise.
+    if look.hash_on_chain == Some(hash) || look.info.nonce > ballot.tx.fields().nonce {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        Code::SafeTxHash,
+        "hash of the Safe transaction",
+        hash,
+        look.hash_on_chain
+            .map_or_else(|| "no answer of the Safe".to_owned(), |found| found.to_string()),
+    ))
+}
+
+/// Whether the Safe may be signed for: its code is known, and it is what was read before. `true`: it changed, and that
+/// was accepted.
+///
+/// # Errors
+/// Unknown code, or a change that nobody accepted.
+pub(in crate::upgrade) fn judge(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Result<bool, UpgradeError> {
+    let changes = same_code(limits, pinned, now)?;
+    match safe_verdict(limits, pinned, now).forbidding() {
+        Some(finding) => Err(finding.error()),
+        None => Ok(!changes.is_empty()),
+    }
+}
+
+fn safe_verdict(limits: &Limits, pinned: &SafeInfo, now: &SafeInfo) -> Verdict {
+    let findings = crate::upgrade::checks::verdict::of_safe(pinned, now, &limits.trust);
+    Verdict::new(findings, Vec::new(), &limits.accepted)
+}
+
+/// Changes in words.
+pub(in crate::upgrade) fn in_words(changes: &[Change]) -> String {
+    let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    told.join("; ")
+}
+
+/// What is asked of the Safe even by those who only wait for what it does: its code is known and the one that was read
+/// before, or nothing that it answers counts. Gives what else changed.
+///
+/// # Errors
+/// Unknown or other code.
+pub(in crate::upgrade) fn same_code(
+    limits: &Limits,
+    pinned: &SafeInfo,
+    now: &SafeInfo,
+) -> Result<Vec<Change>, UpgradeError> {
+    let verdict = safe_verdict(limits, pinned, now);
+    let of_people = [Code::SafeOwnersChanged, Code::SafeHelpersChanged];
+    let mut forbidding = verdict.findings.iter().filter(|finding| finding.forbids());
+    match forbidding.find(|finding| !of_people.contains(&finding.code)) {
+        Some(finding) => Err(finding.error()),
+        None => Ok(now.changes_since(pinned)),
+    }
+}

@@ -1,0 +1,28 @@
+//! How this room writes its public files: the same bytes are not written twice.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::fsutil;
+use crate::text;
+
+/// Writes a file unless it holds these bytes already.
+pub(super) fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), fsutil::FsError> {
+    let room = bytes.len().try_into().unwrap_or(u64::MAX);
+    if fsutil::read(path, room).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    fsutil::write(path, bytes, mode)
+}
+
+pub(super) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut text = text::json(&serde_json::to_string_pretty(value).unwrap_or_default());
+    text.push('\n');
+    text.into_bytes()
+}
+
+/// The time by the server's clock where it told, else by this machine's.
+pub(super) fn server_time(date: Option<Timestamp>) -> Timestamp {
+    date.unwrap_or_else(Timestamp::now)
+}

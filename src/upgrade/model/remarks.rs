@@ -1,0 +1,124 @@
+//! What a person should know of facts that a plan holds. Pure.
+
+use crate::chain::{AppState, OwnerKind};
+use crate::code::Code;
+use crate::compose::{Form, Manifest};
+use crate::env::NameChange;
+use crate::safe::{Finding, SafeInfo, Severity, Trust};
+use crate::upgrade::{
+    finding::Warning,
+    model::{environment::allowed, plan::CodeChange},
+};
+
+/// What a person should know of the contracts and of a change of the code: follows from a plan alone.
+pub(in crate::upgrade) fn derived_warnings(app: &AppState, code: Option<&CodeChange>) -> Vec<Warning> {
+    let of_code = code.map(|code| manifest_warnings((&code.manifest, &code.manifest_after()), code.form));
+    let of_chain = chain_warnings(app).into_iter();
+    of_chain.chain(of_code.into_iter().flatten()).flatten().collect()
+}
+
+fn chain_warnings(app: &AppState) -> [Option<Warning>; 5] {
+    let pending = app.pending_owner.filter(|pending| !pending.is_zero());
+    [
+        Warning::when(app.hash_allowed == Some(true), Code::HashAlreadyAllowed, || {
+            "the hash is allowed already: nothing has to be sent for it".to_owned()
+        }),
+        pending.and_then(|pending| {
+            Warning::when(true, Code::OwnerPending, || {
+                format!("an ownership transfer to {pending} is under way")
+            })
+        }),
+        Warning::when(app.owner_kind == OwnerKind::DelegatedEoa, Code::OwnerDelegates, || {
+            format!("the owner {} delegates to a contract by EIP-7702", app.owner)
+        }),
+        Warning::when(app.owner_kind == OwnerKind::Contract, Code::OwnerIsAContract, || {
+            format!(
+                "the owner {} is a contract: its own rules decide who may approve",
+                app.owner
+            )
+        }),
+        Warning::when(app.require_tcb_up_to_date == Some(true), Code::TcbNotKnown, || {
+            "the app asks for firmware that is up to date, and whether the machine's is nobody here knows: the KMS is asked as \
+             if it were"
+                .to_owned()
+        }),
+    ]
+}
+
+pub(in crate::upgrade) fn manifest_warnings(
+    (before, after): (&Manifest, &Manifest),
+    form: Option<Form>,
+) -> [Option<Warning>; 5] {
+    let live = allowed(before);
+    let names = NameChange::between(&allowed(after), &live, None);
+    let loose: Vec<_> = after
+        .images()
+        .into_iter()
+        .filter(|image| !image.contains("@sha256:"))
+        .collect();
+    [
+        Warning::when(form.is_none(), Code::HashUnverifiable, || {
+            "no known canonical form reproduces the CVM's current compose hash, so the new one cannot be recomputed here"
+                .to_owned()
+        }),
+        Warning::when(!names.vanish.is_empty(), Code::EnvNamesRemoved, || {
+            format!(
+                "these environment variables would no longer reach the guest: {}",
+                names.vanish.join(", ")
+            )
+        }),
+        Warning::when(!names.appear.is_empty(), Code::EnvNamesAdded, || {
+            format!(
+                "these environment variables would reach the guest for the first time: {}",
+                names.appear.join(", ")
+            )
+        }),
+        Warning::when(names.reordered, Code::EnvNamesReordered, || {
+            format!(
+                "the environment variables are the same in another order, which alone needs an approval; the order now is {}",
+                live.join(",")
+            )
+        }),
+        Warning::when(!loose.is_empty(), Code::ImageNotPinned, || {
+            format!(
+                "without a digest the compose hash does not fix what runs: {}",
+                loose.join(", ")
+            )
+        }),
+    ]
+}
+
+/// What is remarkable about the Safe that owns the app: what forbids going on, and what a person should know.
+pub(in crate::upgrade) fn safe_remarks(safe: &SafeInfo, trust: &Trust) -> (Vec<Warning>, Vec<Warning>) {
+    let remark = |finding: &Finding| Warning {
+        code: safe_code(finding).to_owned(),
+        text: format!("Safe {}: {finding}", safe.address),
+    };
+    let found = safe.findings(trust);
+    let (stops, others): (Vec<_>, Vec<_>) = found.iter().partition(|finding| finding.severity() == Severity::Stop);
+    (
+        stops.into_iter().map(remark).collect(),
+        others.into_iter().map(remark).collect(),
+    )
+}
+
+/// The stable code of a finding.
+pub const fn safe_code(finding: &Finding) -> Code {
+    match finding {
+        Finding::OldVersion { .. } => Code::SafeOldVersion,
+        Finding::UnknownVersion { .. } => Code::SafeVersion,
+        Finding::OtherVersion { .. } => Code::SafeCodeContradicted,
+        Finding::NotASingleton { .. } => Code::SafeNotASingleton,
+        Finding::UnknownSingleton { .. } | Finding::UnknownProxy { .. } => Code::SafeUnknownCode,
+        Finding::UnlistedSingleton { .. } => Code::SafeUnlisted,
+        Finding::NotIndexed { .. } => Code::SafeNotIndexed,
+        Finding::ImpossibleOwners { .. } => Code::SafeOwners,
+        Finding::Module { .. } => Code::SafeModule,
+        Finding::Guard { .. } | Finding::ModuleGuard { .. } => Code::SafeGuard,
+        Finding::UnknownFallbackHandler { .. } | Finding::NoFallbackHandler => Code::SafeHandler,
+        Finding::ObedientHandler { .. } => Code::SafeHandlerObeys,
+        Finding::OwnerTakesAnything { .. } => Code::SafeOwnerTakesAnything,
+        Finding::OwnerUnknown { .. } => Code::SafeOwnerUnknown,
+        _ => Code::SafeNote,
+    }
+}

@@ -1,0 +1,57 @@
+//! What was found last of a contract's storage. Data only.
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::chain::{BlockRef, StorageCheck, StorageFound};
+
+/// What was found of one contract's storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageNote {
+    pub(in crate::upgrade) schema: String,
+    /// Chain id.
+    pub chain_id: u64,
+    /// Contract.
+    pub contract: Address,
+    /// The block at which it was so.
+    pub block: BlockRef,
+    /// What was found.
+    pub found: StorageCheck,
+    /// Slots that only the contract's events name, where they had to be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<B256>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl StorageNote {
+    /// What was found of a contract just now.
+    pub fn now((chain_id, contract): (u64, Address), block: BlockRef, found: StorageFound) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            chain_id,
+            contract,
+            block,
+            found: found.check,
+            told: found.told,
+            at: Timestamp::now(),
+        }
+    }
+
+    /// The doubt that it is, if it is one.
+    pub fn doubt(&self) -> Option<String> {
+        let StorageCheck::NotClosed { .. } = self.found else {
+            return None;
+        };
+        Some(format!(
+            "the storage of {} holds something that no function and no event of it names: a module, an owner or a hash may \
+             be hidden there (read at block {})",
+            self.contract, self.block.number
+        ))
+    }
+}
+
+/// Names the format.
+pub(in crate::upgrade) const SCHEMA: &str = "countersign.checked/1";

@@ -1,0 +1,178 @@
+//! What no hash covers: what an update changes of a CVM outside the manifest that the chain guards, and the environment
+//! that goes with it. Nobody can recompute it, so it is shown in full. Pure; called by plan, review, consent and commit.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cloud::{Cvm, Gpus, PublicPatch};
+use crate::upgrade::CodeChange;
+
+/// What stands for the environment among what changes.
+pub(in crate::upgrade) const ENVIRONMENT: &str = "environment";
+
+/// One thing that changes and that no hash covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Uncovered {
+    /// Its name, as Phala Cloud's API has it; whoever agrees to it names it so.
+    pub field: &'static str,
+    /// How it was when the update was planned, where that is known: the word of whoever planned it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What it is to be; a text in full.
+    pub after: String,
+}
+
+impl fmt::Display for Uncovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.before {
+            Some(before) => write!(f, "{} becomes {}, was {before}", self.field, self.after),
+            None => write!(f, "{} becomes {}", self.field, self.after),
+        }
+    }
+}
+
+/// What a CVM may use and boots, as far as somebody says; in a change, absent means unchanged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Virtual CPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vcpu: Option<u64>,
+    /// MB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// GB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
+    /// OS image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+impl Machine {
+    /// What `patch` changes of it.
+    pub(in crate::upgrade) fn after(patch: &PublicPatch) -> Self {
+        Self {
+            vcpu: patch.vcpu.map(u64::from),
+            memory: patch.memory.map(u64::from),
+            disk: patch.disk_size.map(u64::from),
+            image: patch.image.clone(),
+        }
+    }
+
+    /// What the CVM has of that which `patch` changes; nothing where that is not known, or none of it changes.
+    pub(in crate::upgrade) fn before(patch: &PublicPatch, cvm: &Cvm) -> Option<Self> {
+        let change = Self::after(patch);
+        let now = Self {
+            vcpu: cvm.resources.vcpu.filter(|_| change.vcpu.is_some()),
+            memory: cvm.resources.memory.filter(|_| change.memory.is_some()),
+            disk: cvm.resources.disk_size.filter(|_| change.disk.is_some()),
+            image: cvm.os_image.clone().filter(|_| change.image.is_some()),
+        };
+        Some(now).filter(|now| *now != Self::default())
+    }
+
+    fn is_within(&self, change: &Self) -> bool {
+        let within = |ours: bool, theirs: bool| !ours || theirs;
+        within(self.vcpu.is_some(), change.vcpu.is_some())
+            && within(self.memory.is_some(), change.memory.is_some())
+            && within(self.disk.is_some(), change.disk.is_some())
+            && within(self.image.is_some(), change.image.is_some())
+    }
+}
+
+impl CodeChange {
+    /// Everything that changes and that no hash covers, in the order of the API's fields.
+    pub fn uncovered(&self) -> Vec<Uncovered> {
+        // A field that is added to the request has to be shown here, or in the manifest's changes.
+        let PublicPatch {
+            changes: _,
+            vcpu: _,
+            memory: _,
+            disk_size: _,
+            image: _,
+            user_config,
+            gpus,
+            shutdown_timeout,
+            allow_force_stop,
+        } = &self.patch;
+        let (before, after) = (
+            self.machine_before.clone().unwrap_or_default(),
+            Machine::after(&self.patch),
+        );
+        let unit = |number: Option<u64>, unit: &str| number.map(|number| format!("{number}{unit}"));
+        let plain = |field, after: Option<String>| (field, None, after);
+        let all = [
+            ("vcpu", unit(before.vcpu, ""), unit(after.vcpu, "")),
+            ("memory", unit(before.memory, " MB"), unit(after.memory, " MB")),
+            ("disk_size", unit(before.disk, " GB"), unit(after.disk, " GB")),
+            ("image", before.image, after.image),
+            plain("user_config", user_config.clone()),
+            plain("gpus", gpus.as_ref().map(gpus_told)),
+            plain("shutdown_timeout", shutdown_timeout.map(timeout_told)),
+            plain("allow_force_stop", allow_force_stop.map(|may| may.to_string())),
+            plain(ENVIRONMENT, self.environment_told()),
+        ];
+        all.into_iter()
+            .filter_map(|(field, before, after)| {
+                Some(Uncovered {
+                    field,
+                    before,
+                    after: after?,
+                })
+            })
+            .collect()
+    }
+
+    /// The values are sealed; names and key are not.
+    fn environment_told(&self) -> Option<String> {
+        let environment = self.environment.as_ref()?;
+        let names: Vec<&str> = environment.names.iter().map(crate::env::EnvName::as_str).collect();
+        let names = match names.as_slice() {
+            [] => "values whose names are not said".to_owned(),
+            some => format!("values of {}", some.join(", ")),
+        };
+        Some(match &environment.vouched {
+            None => format!("replaced as a whole: {names}, sealed elsewhere, for a key that was not checked"),
+            Some(vouched) => format!(
+                "replaced as a whole: {names}, sealed for the key {} by the root key {} of the KMS {}",
+                vouched.recipient, vouched.root, vouched.kms
+            ),
+        })
+    }
+
+    /// Whether what it says of before is about what changes.
+    pub(in crate::upgrade) fn machine_fits(&self) -> bool {
+        let change = Machine::after(&self.patch);
+        self.machine_before
+            .as_ref()
+            .is_none_or(|before| *before != Machine::default() && before.is_within(&change))
+    }
+}
+
+fn gpus_told(gpus: &Gpus) -> String {
+    match gpus {
+        Gpus::Count { count, product_name } => match product_name {
+            Some(product) => format!("{count} of {product}"),
+            None => count.to_string(),
+        },
+        Gpus::Slots { gpus, attach_mode } => {
+            let slots: Vec<String> = gpus
+                .iter()
+                .map(|gpu| match &gpu.product_id {
+                    Some(product) => format!("{} ({product})", gpu.slot),
+                    None => gpu.slot.clone(),
+                })
+                .collect();
+            format!("slots [{}], attach mode {attach_mode}", slots.join(", "))
+        }
+    }
+}
+
+fn timeout_told(timeout: Option<u64>) -> String {
+    timeout.map_or_else(
+        || "as long as it takes".to_owned(),
+        |seconds| format!("{seconds} seconds"),
+    )
+}

@@ -1,0 +1,238 @@
+//! Reads from the chain what a verdict needs, and no more: each app's contract, its baseline, the Safe and its transaction.
+
+use alloy::primitives::B256;
+
+use crate::chain::Chain;
+use crate::safe::{Look, LookError, Trust, look};
+use crate::upgrade::{
+    Accepted, Limits, Plan, Proposal, State, UpgradeError, World,
+    accepted::Acceptance,
+    checks::{
+        app::{app_now, sole_hash},
+        timelock,
+        verdict::{self, AppKnown, Known, added, judge, takes_away},
+    },
+    finding::Verdict,
+    model::{
+        baseline::{Baseline, Past},
+        safe_approval::{Ceremony, Paper},
+    },
+    planning::own_history::OwnHistory,
+    workspace::storage_note::Storages,
+};
+
+/// What is examined: a paper of a proposal, and whether that was prepared on another machine.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::upgrade) struct Subject<'a> {
+    pub(in crate::upgrade) paper: Paper,
+    pub(in crate::upgrade) proposal: &'a Proposal,
+    pub(in crate::upgrade) ceremony: Option<&'a Ceremony>,
+    /// Somebody else prepared it: then it is looked whether a hash comes back that was taken away. Whoever prepared it
+    /// knows what runs from the cloud, and asks no logs.
+    pub(in crate::upgrade) from_elsewhere: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// What `state` is about.
+    pub(in crate::upgrade) fn of(
+        state: &State,
+        paper: Paper,
+        (proposal, ceremony): (&'a Proposal, Option<&'a Ceremony>),
+    ) -> Self {
+        let prepared = state.prepared.as_ref();
+        Self {
+            paper,
+            proposal,
+            ceremony,
+            from_elsewhere: prepared.is_some_and(|prepared| prepared.token_sha256.is_none()),
+        }
+    }
+
+    /// Whether it only takes something away.
+    pub(in crate::upgrade) fn only_takes_away(&self) -> bool {
+        takes_away(self.paper, self.proposal)
+    }
+
+    /// The verdict over it.
+    pub(in crate::upgrade) fn judge(
+        &self,
+        known: Option<&Known>,
+        (limits, before): (&Limits, &[Acceptance]),
+    ) -> Verdict {
+        let accepted = limits.accepted.with(before);
+        judge(
+            self.paper,
+            (self.proposal, self.ceremony),
+            known,
+            (&limits.trust, &accepted),
+        )
+    }
+}
+
+/// Asks the chain. Once everything is in force the baseline is not asked again: the change may have taken it away.
+///
+/// # Errors
+/// The chain did not answer. What it says is no error, whatever it is.
+pub(in crate::upgrade) async fn examine(
+    world: &World<'_>,
+    chain: &Chain,
+    subject: &Subject<'_>,
+) -> Result<Known, UpgradeError> {
+    let mut known = Known::default();
+    if !takes_away(subject.paper, subject.proposal) {
+        let mut in_force = true;
+        let mut states = Vec::new();
+        for one in subject.proposal.apps() {
+            let changes = one.changes();
+            // The KMS is asked about the hash also where other things change with it, or where it is allowed already.
+            let hash = one.compose_hash.map(|hash| B256::from(*hash.as_bytes()));
+            let state = app_now(chain, &one.plan, hash.or_else(|| sole_hash(&changes))).await?;
+            in_force &= match state.hash_allowed.filter(|_| sole_hash(&changes).is_some()) {
+                Some(allowed) => allowed,
+                None => chain.holds(&changes, &state.block).await?,
+            };
+            states.push((one, state));
+        }
+        known.in_force = in_force;
+        for (one, state) in states {
+            let (base, past) = match in_force {
+                true => (Baseline::Nothing, Past::Clean),
+                false => past(world, chain, (one, &state, subject.from_elsewhere)).await?,
+            };
+            known.apps.push(AppKnown { state, base, past });
+        }
+        if !in_force {
+            examine_timelock(chain, subject.proposal, &mut known).await?;
+        }
+    }
+    examine_safe(chain, subject, &mut known).await?;
+    if !subject.only_takes_away() && !known.in_force {
+        known.storages = storages(world, chain, (subject.proposal, known.look.as_ref())).await?;
+    }
+    Ok(known)
+}
+
+/// What is known of the storage of the apps, and of the Safe as it is now.
+async fn storages(
+    world: &World<'_>,
+    chain: &Chain,
+    (proposal, look): (&Proposal, Option<&Look>),
+) -> Result<Storages, UpgradeError> {
+    let mut found = Storages::default();
+    for one in proposal.apps() {
+        found.doubts.extend(world.app_storage(chain.id(), one.app()).doubts);
+    }
+    if let Some(look) = look {
+        world.add_storages(chain, &look.info, &mut found).await?;
+    }
+    Ok(found)
+}
+
+async fn past(
+    world: &World<'_>,
+    chain: &Chain,
+    (one, state, from_elsewhere): (&Proposal, &crate::chain::AppState, bool),
+) -> Result<(Baseline, Past), UpgradeError> {
+    let base = Baseline::of(chain, state, &one.plan, |before| hints(world, &one.plan, before)).await?;
+    let Some(hash) = added(one).next() else {
+        return Ok((base, Past::Clean));
+    };
+    // What is known here costs no request.
+    let past = match OwnHistory::of(world, &one.plan).past(hash) {
+        Past::NotKnown if from_elsewhere => Past::search(chain, state, hash).await?,
+        known => known,
+    };
+    Ok((base, past))
+}
+
+/// Transactions whose receipts may tell that the app allowed the hash before: as somebody named one, as the proposal does, and
+/// as upgrades of this machine proved them.
+fn hints(world: &World<'_>, plan: &Plan, before: B256) -> Vec<B256> {
+    let named = world
+        .base_tx
+        .into_iter()
+        .chain(plan.code.as_ref().and_then(|code| code.base_tx));
+    let mut all: Vec<B256> = named.collect();
+    all.extend(OwnHistory::of(world, plan).hints(before));
+    all
+}
+
+/// The timelock at the block at which the app was read.
+async fn examine_timelock(chain: &Chain, proposal: &Proposal, known: &mut Known) -> Result<(), UpgradeError> {
+    let (Some(plan), Some(first)) = (&proposal.plan.timelock, known.apps.first()) else {
+        return Ok(());
+    };
+    match timelock::read(chain, (proposal, plan), &first.state.block).await {
+        Ok(found) => known.timelock = Some(found),
+        Err(UpgradeError::Stop(stop)) => known.no_timelock = Some(*stop),
+        Err(other) => return Err(other),
+    }
+    Ok(())
+}
+
+async fn examine_safe(chain: &Chain, subject: &Subject<'_>, known: &mut Known) -> Result<(), UpgradeError> {
+    let Some(ceremony) = subject.ceremony else {
+        return Ok(());
+    };
+    let ballot = ceremony.ballot(subject.paper == Paper::Rejection);
+    match look(chain, &ballot.tx, &ballot.signatures, None).await {
+        Ok(found) => known.look = Some(found),
+        Err(LookError::Chain(error)) => return Err(error.into()),
+        Err(other) => known.no_safe = Some(UpgradeError::from(other).to_stop()),
+    }
+    if let Some((ballot, Some(_))) = ceremony.paper(subject.paper) {
+        match look(chain, &ballot.tx, &ballot.signatures, None).await {
+            Ok(found) => known.child = Some(found),
+            Err(LookError::Chain(error)) => return Err(error.into()),
+            Err(other) => known.no_safe = Some(UpgradeError::from(other).to_stop()),
+        }
+    }
+    Ok(())
+}
+
+impl Plan {
+    /// Asks what is known of the manifest before; where the app never allowed it, nothing goes on.
+    pub(in crate::upgrade) async fn read_baseline(
+        &mut self,
+        world: &World<'_>,
+        chain: &Chain,
+    ) -> Result<(), UpgradeError> {
+        let base = Baseline::of(chain, &self.app_state, self, |before| hints(world, self, before)).await?;
+        let hash = self.code.as_ref().and_then(|code| code.expected_hash);
+        let past = match hash.filter(|_| self.app_state.hash_allowed != Some(true)) {
+            Some(hash) => OwnHistory::of(world, self).past(B256::from(*hash.as_bytes())),
+            None => Past::NotKnown,
+        };
+        self.warnings
+            .extend(base.finding(self).map(|finding| finding.warning()));
+        if let Some(code) = &mut self.code {
+            if let Baseline::Revoked { transaction } = &base {
+                code.base_tx = Some(*transaction);
+            }
+            code.base = Some((base.clone(), past));
+        }
+        match base {
+            Baseline::Never => self
+                .judge((&base, past), (&Trust::default(), &Accepted::default()))
+                .check(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The verdict over the plan, before there is a proposal of it: what a signer will meet, as far as it is known.
+    pub fn verdict(&self, limits: &Limits) -> Verdict {
+        let known = self.code.as_ref().and_then(|code| code.base.clone());
+        let (base, past) = known.unwrap_or((Baseline::Nothing, Past::NotKnown));
+        self.judge((&base, past), (&limits.trust, &limits.accepted))
+    }
+
+    fn judge(&self, known: (&Baseline, Past), (trust, accepted): (&Trust, &Accepted)) -> Verdict {
+        verdict::of_plan(self, known, (trust, accepted))
+    }
+
+    /// Whether the whole manifest has to be read: nobody is known to have approved the fields that stay as they are.
+    pub fn is_to_be_read_whole(&self) -> bool {
+        let code = self.code.as_ref();
+        code.is_some_and(|code| !code.base.as_ref().is_some_and(|(base, _)| base.approves_the_rest(self)))
+    }
+}

@@ -1,0 +1,12 @@
+//! Reads cloud and chain, and judges what was read. Changes nothing.
+
+pub(super) mod authority;
+pub(super) mod examine;
+pub(super) mod neighbours;
+pub(super) mod own_history;
+pub(super) mod pending_updates;
+pub(super) mod placement;
+pub(super) mod policy;
+pub(super) mod read;
+pub(super) mod revoke;
+pub(super) mod seal;

@@ -1,0 +1,355 @@
+//! The plan: everything that is read before anything is done, and what it means. Reads only.
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+
+use crate::chain::{AppQuery, AppState, Chain, ChainError, HashRecord, PolicyChange};
+use crate::cloud::{Cvm, PendingUpdate, PublicPatch};
+use crate::code::Code;
+use crate::compose::{ComposeHash, Form, Manifest};
+use crate::upgrade::{
+    Intent, UpgradeError, World,
+    checks::{
+        findings::{Findings, policy_blockers, route_blocker},
+        kms,
+        pending_operations::Remarks,
+    },
+    finding::Warning,
+    model::{
+        actor::Actor,
+        environment::{Environment, Sealing},
+        plan::{CodeChange, Plan, needs_calls},
+        remarks::safe_remarks,
+        target::{Target, stands},
+        uncovered::Machine,
+    },
+    planning::{
+        authority::Authority,
+        pending_updates as pending,
+        placement::{Place, refuse_another},
+        revoke::{Kept, Others, Revocation},
+        seal,
+        seal::Recipient,
+    },
+    workspace::storage_note::Storages,
+};
+
+/// What the cloud said of the CVM, checked for what an upgrade needs.
+struct Subject {
+    cvm: Cvm,
+    manifest: Manifest,
+    app: Address,
+    chain_id: u64,
+    target: Target,
+    warnings: Vec<Warning>,
+}
+
+impl Plan {
+    /// What waits at the timelock, held against what is wanted.
+    pub(in crate::upgrade) fn judge_what_waits(&mut self) {
+        let Some(waiting) = &self.waiting else { return };
+        let mut found = Remarks::of(self, waiting);
+        self.warnings.append(&mut found.warnings);
+        self.blockers.append(&mut found.blockers);
+    }
+}
+
+/// Reads the CVM, its manifest and KMS facts from the cloud, and the contracts from the chain. Changes nothing.
+///
+/// # Errors
+/// Something could not be read, or the CVM is not one that this tool upgrades.
+pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeError> {
+    let patch = seal::complete(intent)?.public();
+    crate::upgrade::model::proposal_limits::check_change(&patch)?;
+    let mut subject = read_subject(world, intent).await?;
+    let mut remarks = std::mem::take(&mut subject.warnings);
+    let form = subject
+        .cvm
+        .compose_hash
+        .and_then(|known| subject.manifest.calibrate(known));
+    let after = subject.manifest.with(&patch.changes);
+    let expected = form.map(|form| after.hash(form));
+    let chain = world.chain(subject.chain_id).await?;
+    let query = query(&subject, expected);
+    let (state, pending, history) = tokio::join!(
+        chain.app(&query),
+        world.cloud.pending_updates(subject.app),
+        history(&chain, &query, intent),
+    );
+    let environment = match &intent.env {
+        Some(request) => Some(seal::seal(world, &chain, &subject.recipient(intent), request).await?),
+        None => None,
+    };
+    let cloud = world.cloud.host();
+    let state = state?;
+    check_heir(&state, intent.expected.pending_owner)?;
+    let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
+    let pending = pending::known_pending(pending)?;
+    let kept = (
+        subject.cvm.compose_hash,
+        expected,
+        pending.as_deref().unwrap_or_default(),
+    );
+    let revocation = revocation(world, (&chain, &state), intent, kept).await?;
+    let policy: Vec<PolicyChange> = intent.policy.iter().chain(&revocation.changes).copied().collect();
+    let mut history = history?;
+    history.retain(|record| !policy.contains(&PolicyChange::RemoveComposeHash(record.hash)));
+    let draft = Draft {
+        patch,
+        environment,
+        cloud,
+        authority,
+        subject,
+        intent,
+        form,
+        expected,
+        after,
+        pending,
+        history,
+        policy,
+        revocation,
+    };
+    let mut plan = draft.assess(state);
+    plan.read_baseline(world, &chain).await?;
+    plan.judge_what_waits();
+    plan.warnings.append(&mut remarks);
+    Ok(pending::compare(world, plan).await)
+}
+
+/// What is taken away besides, where that is asked for.
+async fn revocation(
+    world: &World<'_>,
+    (chain, state): (&Chain, &AppState),
+    intent: &Intent,
+    (runs, expected, pending): (Option<ComposeHash>, Option<ComposeHash>, &[PendingUpdate]),
+) -> Result<Revocation, UpgradeError> {
+    if !intent.revoke_old {
+        return Ok(Revocation::default());
+    }
+    let (history, others) = tokio::join!(chain.policy_history(state, (&[], &[])), Others::read(world, state.app));
+    let kept = Kept {
+        runs,
+        expected,
+        pending,
+        others: others?,
+    };
+    Ok(Revocation::of(&history?, &kept, &intent.policy))
+}
+
+/// Every hash that was ever allowed or removed, where somebody wants to know.
+async fn history(chain: &Chain, query: &AppQuery, intent: &Intent) -> Result<Vec<HashRecord>, ChainError> {
+    if !intent.expected.strict {
+        return Ok(Vec::new());
+    }
+    chain.hash_history(query.app).await
+}
+
+/// A transfer that somebody knows of goes to whom they know.
+pub(in crate::upgrade) fn check_heir(state: &AppState, expected: Option<Address>) -> Result<(), UpgradeError> {
+    let Some(expected) = expected else {
+        return Ok(());
+    };
+    let found = state.pending_owner.unwrap_or_default();
+    if found == expected {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        Code::PendingOwnerMismatch,
+        "pending owner of the app",
+        expected,
+        found,
+    ))
+}
+
+impl Subject {
+    const fn recipient<'a>(&self, intent: &'a Intent) -> Recipient<'a> {
+        Recipient {
+            cvm: &intent.cvm,
+            app: self.app,
+            kms: self.cvm.kms.kms_contract,
+        }
+    }
+}
+
+fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
+    AppQuery {
+        app: subject.app,
+        kms: subject.cvm.kms.kms_contract,
+        hash: hash.map(|hash| B256::from(*hash.as_bytes())),
+        running: subject.cvm.compose_hash.map(|hash| B256::from(*hash.as_bytes())),
+        device: subject.cvm.device_id,
+        os_image: subject.cvm.os_image_hash,
+    }
+}
+
+async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, UpgradeError> {
+    let (cvm, manifest) = tokio::join!(world.cloud.cvm(&intent.cvm), world.cloud.manifest(&intent.cvm));
+    let mut cvm = cvm?;
+    refuse_another(&intent.cvm, &cvm)?;
+    let Some(chain_id) = cvm.kms.chain_id else {
+        return Err(UpgradeError::decide(
+            Code::KmsOffchain,
+            format!(
+                "`{}` is guarded by an off-chain KMS: Phala Cloud would apply the change at once, nobody has to approve it",
+                intent.cvm
+            ),
+        ));
+    };
+    let Some(app) = cvm.app_id else {
+        return Err(UpgradeError::decide(
+            Code::AppUnknown,
+            format!("Phala Cloud names no app for `{}`", intent.cvm),
+        ));
+    };
+    if let Some(expected) = intent.expected.app.filter(|expected| *expected != app) {
+        return Err(UpgradeError::stop(Code::AppMismatch, "app of the CVM", expected, app));
+    }
+    kms::refuse_other(intent.expected.kms, cvm.kms.kms_contract)?;
+    if let Some(contract) = cvm.kms.app_contract.filter(|contract| *contract != app) {
+        return Err(UpgradeError::stop(
+            Code::AppMismatch,
+            "app contract of the CVM",
+            app,
+            contract,
+        ));
+    }
+    let manifest = manifest?;
+    let place = Place::read(world, intent, &cvm).await?;
+    if place.target.is_new() {
+        seal::refuse_skipped(intent, &manifest)?;
+    }
+    cvm.device_id = place.device;
+    Ok(Subject {
+        manifest,
+        cvm,
+        app,
+        chain_id,
+        target: place.target,
+        warnings: place.warnings,
+    })
+}
+
+struct Draft<'a> {
+    cloud: String,
+    patch: PublicPatch,
+    environment: Option<(Environment, Sealing)>,
+    subject: Subject,
+    intent: &'a Intent,
+    form: Option<Form>,
+    expected: Option<ComposeHash>,
+    after: Manifest,
+    pending: Option<Vec<PendingUpdate>>,
+    history: Vec<HashRecord>,
+    policy: Vec<PolicyChange>,
+    revocation: Revocation,
+    authority: Authority,
+}
+
+impl Draft<'_> {
+    fn findings<'f>(&'f self, app: &'f AppState) -> Findings<'f> {
+        Findings {
+            app,
+            cvm: &self.subject.cvm,
+            before: &self.subject.manifest,
+            after: &self.after,
+            form: self.form,
+            expected: self.expected,
+            pending: self.pending.as_deref(),
+            history: &self.history,
+            policy: &self.policy,
+            environment: self.environment.is_some(),
+            target: &self.subject.target,
+        }
+    }
+
+    fn remarks(&self) -> Vec<Warning> {
+        let mut remarks: Vec<Warning> = Vec::new();
+        if let (Some(request), Some((sealed, _))) = (&self.intent.env, &self.environment) {
+            let of_names = seal::remarks(request, sealed, &self.after);
+            remarks.extend(of_names);
+        }
+        remarks
+    }
+
+    /// What forbids what changes besides.
+    fn of_the_policy(&mut self, app: &AppState) -> Vec<Warning> {
+        let stands = stands(self.subject.target.is_new(), app, &self.policy);
+        let calls = self.policy.len() + usize::from(!stands);
+        let mut found: Vec<Warning> = route_blocker(&self.authority.route(), calls).into_iter().collect();
+        found.extend(policy_blockers(app, &self.policy));
+        found.append(&mut self.revocation.blockers);
+        found
+    }
+
+    /// What forbids going on with the Safe that has to act, and what a person should know of it.
+    fn of_the_safe(&self, blockers: &mut Vec<Warning>, warnings: &mut Vec<Warning>) {
+        if let Some(safe) = &self.authority.safe {
+            let (forbids, notes) = safe_remarks(safe, &self.intent.trust);
+            blockers.extend(forbids);
+            warnings.extend(notes);
+        }
+    }
+
+    fn assess(mut self, app_state: AppState) -> Plan {
+        let mut blockers = self.findings(&app_state).blockers();
+        let mut warnings = self.findings(&app_state).warnings();
+        if self.intent.expected.pending_owner.is_some() {
+            warnings.retain(|warning| warning.code != Code::OwnerPending);
+        }
+        let route = self.authority.route();
+        // Why nobody can act yet, before what follows from nobody acting.
+        blockers.append(&mut self.authority.blockers);
+        blockers.extend(self.of_the_policy(&app_state));
+        warnings.append(&mut self.revocation.warnings);
+        warnings.append(&mut self.authority.warnings);
+        self.of_the_safe(&mut blockers, &mut warnings);
+        warnings.extend(self.remarks());
+        let (environment, sealed) = self.environment.unzip();
+        let needed = self.expected.filter(|_| needs_calls(&app_state, &self.policy));
+        let subject = self.subject;
+        let (cvm, manifest) = (subject.cvm, subject.manifest);
+        let code = CodeChange {
+            machine_before: Machine::before(&self.patch, &cvm),
+            cloud: self.cloud,
+            cvm: self.intent.cvm.to_string(),
+            target: subject.target,
+            cvm_name: cvm.name,
+            cvm_uuid: cvm.uuid,
+            device: cvm.device_id,
+            os_image: cvm.os_image_hash,
+            current_hash: cvm.compose_hash,
+            changes: manifest.diff(&self.after),
+            manifest,
+            patch: self.patch,
+            environment,
+            base: None,
+            kms_named: kms::is_named(self.intent, cvm.kms.kms_contract),
+            base_tx: None,
+            sealed,
+            form: self.form,
+            expected_hash: self.expected,
+            pending_updates: self.pending.unwrap_or_default(),
+            confirm: self.intent.confirm,
+        };
+        let mut plan = Plan {
+            app: subject.app,
+            chain_id: subject.chain_id,
+            kms: cvm.kms.kms_contract,
+            route,
+            app_state,
+            actor: self.authority.actor,
+            safe: self.authority.safe,
+            timelock: self.authority.timelock,
+            code: Some(code),
+            policy: self.policy,
+            calls: Vec::new(),
+            warnings,
+            blockers,
+            read_at: Timestamp::now(),
+            waiting: self.authority.waiting,
+            storages: Storages::default(),
+        };
+        plan.calls = plan.calls_with(needed);
+        plan
+    }
+}

@@ -1,0 +1,17 @@
+//! What happened: records, the state that follows from them, and what of it others see. Only the journal touches the disk.
+
+pub(super) mod event;
+pub(super) mod evidence;
+pub(super) mod exchange;
+pub(super) mod fleet_decisions;
+pub(super) mod git_index;
+pub(super) mod gitignore;
+pub(super) mod journal;
+pub(super) mod rejection;
+pub(super) mod state;
+pub(super) mod state_apply;
+pub(super) mod state_deployment;
+pub(super) mod state_kms;
+pub(super) mod state_timelock;
+pub(super) mod status;
+pub(super) mod step;

@@ -1,0 +1,321 @@
+//! What is certain about an upgrade, and what is known of it: read off its state. Pure.
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::chain::{BlockRef, PolicyChange};
+use crate::compose::ComposeHash;
+use crate::upgrade::{
+    finding::Warning,
+    model::{
+        plan::Plan,
+        proposal::Proposal,
+        safe_approval::{Paper, upper_s},
+    },
+    record::{state::State, step::Step},
+};
+
+/// What is certain about one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// It did not happen.
+    #[default]
+    None,
+    /// It may have happened.
+    Maybe,
+    /// It happened.
+    Done,
+}
+
+/// What is certain about the effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Effects {
+    /// A prepared update exists in the cloud.
+    pub prepare: Effect,
+    /// Something was signed.
+    pub approval: Effect,
+    /// The transaction took effect on chain.
+    pub transaction: Effect,
+    /// The update was committed.
+    pub commit: Effect,
+    /// The CVM runs it.
+    pub live: Effect,
+}
+
+/// What is known, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Name of the upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<String>,
+    /// CVM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvm: Option<String>,
+    /// Kind of the CVM that is made from it, `replica` or `instance`; nothing where it changes itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub makes: Option<String>,
+    /// UUID of the CVM that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_cvm: Option<String>,
+    /// App.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<Address>,
+    /// KMS's contract that makes the app, where a new one is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factory: Option<Address>,
+    /// Chain id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain_id: Option<u64>,
+    /// Owner of the app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Address>,
+    /// Hash before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_compose_hash: Option<ComposeHash>,
+    /// Hash to allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compose_hash: Option<ComposeHash>,
+    /// What else changes of the app's policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<PolicyChange>,
+    /// Other apps that the same transaction changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherFacts>,
+    /// Hash of the Safe transaction that owners sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_tx_hash: Option<B256>,
+    /// Nonce of that transaction, decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_nonce: Option<String>,
+    /// Owners who agreed: whose signatures are here and prove themselves, or whose approval on chain was proved here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<Vec<Address>>,
+    /// Owners whose approval on chain was sent by this upgrade and proved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<Address>,
+    /// Owners of whom an approval or a contract's signature was handed in that no chain has confirmed: it counts for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<Address>,
+    /// Signatures that the Safe asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u64>,
+    /// Id of the timelock's operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<B256>,
+    /// From when on that can be executed, once it is scheduled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
+    /// Transaction that allowed it, or that is on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_hash: Option<B256>,
+    /// Nonce of our transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<u64>,
+    /// Its block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_number: Option<u64>,
+    /// Hash of its block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_hash: Option<B256>,
+    /// When the commit token expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<Timestamp>,
+    /// The cloud's name for the committed operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// What is known of another app that the same transaction changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherFacts {
+    /// CVM whose upgrade it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cvm: Option<String>,
+    /// App.
+    pub app: Address,
+    /// Hash to allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_hash: Option<ComposeHash>,
+    /// What else changes of its policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<PolicyChange>,
+    /// It is proved to be in force.
+    pub proved: bool,
+}
+
+/// Where an upgrade stands, from its journal alone.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// What comes next.
+    pub step: Step,
+    /// What is certain about effects.
+    pub effects: Effects,
+    /// What is known.
+    pub facts: Facts,
+    /// Records in the journal.
+    pub records: u64,
+    /// Whether owners signed the rejection.
+    #[serde(skip)]
+    pub rejection_signed: bool,
+}
+
+impl State {
+    /// What a person should know of signatures that came with a file.
+    pub(in crate::upgrade) fn signature_remarks(&self) -> impl Iterator<Item = Warning> {
+        self.ballots.normalised.iter().map(|owner| upper_s(*owner))
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        Status {
+            step: self.next(),
+            effects: self.effects(),
+            facts: self.facts(),
+            records: self.records,
+            rejection_signed: !self.ballots.rejections.is_empty(),
+        }
+    }
+
+    pub(in crate::upgrade) fn effects(&self) -> Effects {
+        let of = |done: bool, maybe: bool| match (done, maybe) {
+            (true, _) => Effect::Done,
+            (false, true) => Effect::Maybe,
+            (false, false) => Effect::None,
+        };
+        Effects {
+            prepare: of(self.prepared.is_some(), self.preparing),
+            approval: of(
+                self.proof.is_some()
+                    || self.deployed.is_some()
+                    || !self.signed.is_empty()
+                    || !self.ballots.is_empty()
+                    || !self.approved.is_empty()
+                    || self.scheduled.is_some(),
+                self.signing.is_some(),
+            ),
+            transaction: of(
+                self.proof.is_some() || self.deployed.is_some(),
+                !self.signed.is_empty() && self.rejecting.is_none() && self.errand.is_none(),
+            ),
+            commit: of(
+                self.committed.is_some() && !self.was_found(),
+                self.committing || self.was_found(),
+            ),
+            live: of(self.done.is_some(), self.committed.is_some()),
+        }
+    }
+
+    /// Owners who agreed to the approval, so that nobody has to ask a chain for it.
+    pub(in crate::upgrade) fn agreed(&self) -> BTreeSet<Address> {
+        let mut agreed = self.ballots.proven(Paper::Approval);
+        agreed.extend(&self.approved);
+        agreed
+    }
+
+    fn unproven(&self) -> Vec<Address> {
+        let agreed = self.agreed();
+        let all = self.ballots.approvals.keys();
+        all.filter(|owner| !agreed.contains(*owner)).copied().collect()
+    }
+
+    /// The app; a new one is known once it is made.
+    fn app(&self) -> Option<Address> {
+        match self.deployment() {
+            Some(_) => self.deployed().map(|made| made.app),
+            None => self.identity.as_ref().map(|identity| identity.app),
+        }
+    }
+
+    /// The hash that is to be allowed.
+    fn compose_hash(&self) -> Option<ComposeHash> {
+        let prepared = self.prepared.as_ref().map(|prepared| prepared.hash);
+        let expected = || self.code().and_then(|code| code.expected_hash);
+        let first = || self.deployment().and_then(|new| new.new.hash);
+        prepared
+            .or_else(expected)
+            .or_else(|| first().map(|hash| ComposeHash::new(hash.0)))
+    }
+
+    /// The block of what was proved, or last seen.
+    fn block(&self) -> Option<BlockRef> {
+        let proved = self.proof().map(|proof| proof.block);
+        let made = self.deployed().map(|made| made.block);
+        proved.or(made).or_else(|| self.seen.map(|(_, block)| block))
+    }
+
+    pub(in crate::upgrade) fn facts(&self) -> Facts {
+        let plan = self.plan.as_deref();
+        let proof = self.proof.as_deref();
+        let newest = self.signed.last();
+        let deployment = self.deployment();
+        let deployed = self.deployed();
+        let block = self.block();
+        Facts {
+            update: self.identity.as_ref().map(|identity| identity.update.clone()),
+            cvm: self.identity.as_ref().and_then(|identity| identity.cvm.clone()),
+            makes: self.code().and_then(|code| code.target.word()).map(str::to_owned),
+            new_cvm: self.made.clone(),
+            app: self.app(),
+            factory: deployment.map(|new| new.kms),
+            chain_id: self.identity.as_ref().map(|identity| identity.chain_id),
+            owner: plan
+                .map(|plan| plan.app_state.owner)
+                .or_else(|| deployment.map(|new| new.new.owner)),
+            previous_compose_hash: plan.and_then(Plan::current_hash),
+            compose_hash: self.compose_hash(),
+            policy: plan.map(|plan| plan.policy.clone()).unwrap_or_default(),
+            others: self
+                .joined()
+                .map(|(other, proof)| other.facts(proof.is_some()))
+                .collect(),
+            safe_tx_hash: self
+                .frozen
+                .as_ref()
+                .map(|frozen| frozen.transaction.hash(&frozen.domain)),
+            safe_nonce: self.frozen.as_ref().map(|frozen| frozen.transaction.nonce.to_string()),
+            signed_by: self.frozen.as_ref().map(|_| self.agreed().into_iter().collect()),
+            approved_by: self.approved.iter().copied().collect(),
+            unproven: self.unproven(),
+            threshold: plan.and_then(|plan| plan.safe.as_ref()).map(|safe| safe.threshold),
+            operation_id: self.asked().map(|asked| asked.operation.id()),
+            ready_at: self.scheduled.and_then(|scheduled| {
+                let seconds = i64::try_from(scheduled.ready_at).ok()?;
+                Timestamp::from_second(seconds).ok()
+            }),
+            transaction_hash: proof
+                .and_then(|proof| proof.transaction)
+                .or_else(|| deployed.map(|made| made.transaction))
+                .or_else(|| self.seen.map(|(hash, _)| hash))
+                .or_else(|| newest.map(|tx| tx.hash)),
+            nonce: newest.map(|tx| tx.request.nonce),
+            block_number: block.map(|block| block.number),
+            block_hash: block.map(|block| block.hash),
+            token_expires: self
+                .prepared
+                .as_ref()
+                .filter(|prepared| prepared.token_sha256.is_some())
+                .map(|prepared| prepared.expires),
+            correlation_id: self
+                .committed
+                .as_ref()
+                .and_then(|(accepted, _)| accepted.as_ref())
+                .and_then(|accepted| accepted.correlation_id.clone()),
+        }
+    }
+}
+
+impl Proposal {
+    fn facts(&self, proved: bool) -> OtherFacts {
+        OtherFacts {
+            cvm: self.plan.code.as_ref().map(|code| code.cvm.clone()),
+            app: self.plan.app,
+            compose_hash: self.compose_hash,
+            policy: self.plan.policy.clone(),
+            proved,
+        }
+    }
+}

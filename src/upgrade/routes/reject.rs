@@ -1,0 +1,255 @@
+//! Rejecting: the transaction that uses up the nonce of the Safe, so that the upgrade's own can never be executed.
+
+use std::cmp::Ordering;
+
+use alloy::primitives::B256;
+use jiff::Timestamp;
+
+use crate::chain::Chain;
+use crate::code::Code;
+use crate::safe::{Facts, SafeProofFailure, prove_execution};
+use crate::signer::{Consent, Fact, Name, Signer};
+use crate::upgrade::{
+    Limits, Outcome, Pending, UpgradeError, World,
+    model::{
+        safe_approval::{Ceremony, Paper},
+        tx_purpose::Errand,
+    },
+    record::event::Event,
+    run::Run,
+    workspace::{signed_digests::expect_safe_tx, upgrade::Upgrade},
+};
+
+impl Upgrade {
+    /// Has the owners reject the Safe transaction: signs the rejection with a key that is an owner's, executes it when
+    /// enough have signed, and waits until it is final. A fleet's member with nothing of its own on its way is given up
+    /// here and now, once somebody agreed.
+    ///
+    /// # Errors
+    /// The upgrade is approved already, or see [`UpgradeError`].
+    pub async fn reject(&mut self, world: &World<'_>, limits: &Limits) -> Result<Outcome, UpgradeError> {
+        self.refuse_foreign_cloud(world)?;
+        self.state().expect_nonce(limits, Paper::Rejection)?;
+        let mut run = self.run(world, limits)?;
+        run.reject().await
+    }
+}
+
+impl Run<'_> {
+    async fn reject(&mut self) -> Result<Outcome, UpgradeError> {
+        if self.is_to_be_left() {
+            return self.give_up();
+        }
+        let state = self.upgrade.state();
+        if state.proof().is_some() {
+            return Err(UpgradeError::decide(
+                Code::AlreadyApproved,
+                "the hash is allowed on chain already; rejecting the Safe transaction would change nothing",
+            ));
+        }
+        if state.abandoned.is_some() || state.safe_gone.is_some() {
+            return Ok(Outcome::Reached);
+        }
+        if let Some(outcome) = self.reject_operation().await? {
+            return Ok(outcome);
+        }
+        let ceremony = self.ceremony()?;
+        expect_safe_tx(self.limits, &[ceremony.rejection.tx.hash()])?;
+        if !self.upgrade.state().is_rejecting() {
+            if !self.upgrade.state().signed.is_empty() {
+                return Err(UpgradeError::decide(
+                    Code::TxInFlight,
+                    "the transaction that executes the approval was sent already; wait for it first",
+                ));
+            }
+            self.record(Event::SafeReject { at: Timestamp::now() })?;
+            self.upgrade.write_proposal()?;
+        }
+        loop {
+            if self.upgrade.state().abandoned.is_some() || self.upgrade.state().safe_gone.is_some() {
+                return Ok(Outcome::Reached);
+            }
+            let outcome = if self.upgrade.state().signed.is_empty() {
+                self.unless_late(async |run: &mut Self| run.gather_rejections(&ceremony).await)
+                    .await?
+            } else if self.upgrade.state().sent {
+                self.wait().await?
+            } else {
+                self.broadcast().await?
+            };
+            if let Outcome::Pending(pending) = outcome {
+                return Ok(Outcome::Pending(pending));
+            }
+        }
+    }
+
+    /// Whether this is a fleet's member that can go without the others' approval being touched.
+    fn is_to_be_left(&self) -> bool {
+        let state = self.upgrade.state();
+        let nothing_on_its_way = state.signed.is_empty() && state.frozen.is_none() && state.scheduled.is_none();
+        self.upgrade.is_in_fleet() && (self.upgrade.follows() || state.proof().is_some() || nothing_on_its_way)
+    }
+
+    /// The fleet goes on without this CVM.
+    fn give_up(&mut self) -> Result<Outcome, UpgradeError> {
+        let state = self.upgrade.state();
+        if state.abandoned.is_some() {
+            return Ok(Outcome::Reached);
+        }
+        let cvm = self.cvm()?;
+        if state.done.is_some() {
+            return Err(UpgradeError::decide(
+                Code::AlreadyLive,
+                format!("{cvm} runs the hash already; there is nothing left to give up"),
+            ));
+        }
+        if state.committing {
+            return Err(UpgradeError::TooEarly {
+                message: format!("a commit of {cvm} was sent, and its outcome is not known yet"),
+                command: "resume",
+            });
+        }
+        let consent = Consent::ask(
+            format!("Give {cvm} up? The fleet goes on without it."),
+            vec![Fact::new(Name::ComposeHash, self.hash())],
+        );
+        if !self.world.ask.consent(&consent)? {
+            return Err(UpgradeError::Declined {
+                what: "giving it up".to_owned(),
+            });
+        }
+        let why = "given up; the fleet goes on without it".to_owned();
+        self.record(Event::Abandoned { why })?;
+        self.forget_token()?;
+        Ok(Outcome::Reached)
+    }
+
+    /// What a timelock has is cancelled there. `None`: it has nothing, and a Safe's approval is to be rejected.
+    async fn reject_operation(&mut self) -> Result<Option<Outcome>, UpgradeError> {
+        let plan = self.plan()?;
+        if plan.timelock.is_none() {
+            return Ok(None);
+        }
+        loop {
+            let state = self.upgrade.state();
+            if state.abandoned.is_some() {
+                return Ok(Some(Outcome::Reached));
+            }
+            let outcome = match (state.signed.is_empty(), state.errand) {
+                (false, Some(Errand::Cancel)) if state.sent => self.wait().await?,
+                (false, Some(Errand::Cancel)) => self.broadcast().await?,
+                (false, _) if state.is_rejecting() => return Ok(None),
+                (false, _) => {
+                    return Err(UpgradeError::decide(
+                        Code::TxInFlight,
+                        "a transaction of this upgrade was sent already; wait for it first",
+                    ));
+                }
+                (true, _) => match self
+                    .unless_late(async |run: &mut Self| run.cancel_operation().await)
+                    .await?
+                {
+                    Some(outcome) => outcome,
+                    None if plan.safe.is_some() && self.upgrade.state().frozen.is_some() => return Ok(None),
+                    None => {
+                        let why = "given up while the timelock had nothing of it".to_owned();
+                        self.record(Event::Abandoned { why })?;
+                        return Ok(Some(Outcome::Reached));
+                    }
+                },
+            };
+            if matches!(outcome, Outcome::Pending(_)) {
+                return Ok(Some(outcome));
+            }
+        }
+    }
+
+    async fn gather_rejections(&mut self, ceremony: &Ceremony) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        let known = self.may_sign(&chain, Paper::Rejection).await?;
+        let look = self.look_at(&chain, &ceremony.rejection, known.look).await?;
+        let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
+            Ordering::Greater => {
+                return match self.settle_nonce(&chain, ceremony).await {
+                    Err(UpgradeError::Decide {
+                        code: Code::SafeTxRejected | Code::SafeNonceTaken,
+                        ..
+                    }) => Ok(Outcome::Reached),
+                    Ok(_) => Err(UpgradeError::decide(
+                        Code::AlreadyApproved,
+                        "the Safe transaction was executed before it could be rejected",
+                    )),
+                    Err(error) => Err(error),
+                };
+            }
+            Ordering::Less => true,
+            Ordering::Equal => false,
+        };
+        let ceremony = self.ceremony()?;
+        let key = self.signer().await?.map(Signer::address);
+        let facts = Facts {
+            executor: key,
+            ..look.facts.clone()
+        };
+        let ballot = &ceremony.rejection;
+        if let (false, Some(executor), Ok(packed)) = (queued, key, ballot.signatures.pack(&facts)) {
+            return self.execute(&chain, ballot, (&look, executor, &packed.bytes)).await;
+        }
+        let unsigned = key.is_some_and(|key| facts.owners.contains(&key) && !self.has_signed(key, Paper::Rejection));
+        if unsigned {
+            return self.sign_as_owner(Paper::Rejection).await;
+        }
+        let standing = ballot.signatures.standing(&look.facts);
+        let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
+        let what = match self.upgrade.state().is_only_to_reject() {
+            true => "another Safe transaction of that nonce".to_owned(),
+            false => format!("Safe transaction {}", ceremony.hash()),
+        };
+        Ok(Outcome::Pending(Pending {
+            code: Code::PendingRejection,
+            what: format!(
+                "{} of {} owners signed the rejection {} at nonce {}; until it is executed, {} with enough signatures can be executed by anybody; not yet: {}",
+                standing.counted.len(),
+                standing.threshold,
+                ballot.tx.hash(),
+                ceremony.nonce(),
+                what,
+                missing.join(", ")
+            ),
+        }))
+    }
+
+    /// The rejection was executed, in a block that stays. `None`: not settled after all.
+    pub(in crate::upgrade) async fn prove_rejection(
+        &mut self,
+        chain: &Chain,
+        transaction: B256,
+    ) -> Result<Option<Outcome>, UpgradeError> {
+        let ceremony = self.ceremony()?;
+        let tx = &ceremony.rejection.tx;
+        match prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await {
+            Ok(()) => {
+                let why = format!(
+                    "rejected: nonce {} of the Safe is used up by {} in transaction {transaction}",
+                    ceremony.nonce(),
+                    tx.hash()
+                );
+                self.record(Event::Abandoned { why })?;
+                Ok(Some(Outcome::Reached))
+            }
+            Err(SafeProofFailure::Chain(error)) if !crate::upgrade::checks::app::is_final(&error) => {
+                self.tell(&format!("{error}; asking again"));
+                Ok(None)
+            }
+            Err(SafeProofFailure::Chain(error)) => Err(error.into()),
+            Err(failure) => {
+                let why = failure.to_string();
+                self.record(Event::TxGone { why: why.clone() })?;
+                Err(UpgradeError::Failed {
+                    code: Code::RejectionFailed,
+                    message: format!("transaction {transaction} did not reject the Safe transaction: {why}"),
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! The Safe route: choose the transaction, execute it when enough owners have signed, and know what became of it.
+
+use std::cmp::Ordering;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+
+use crate::chain::{Call, Chain, Proof, ProofFailure};
+use crate::code::Code;
+use crate::safe::{
+    Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, look,
+    observe, prove_execution, simulate,
+};
+use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
+use crate::upgrade::{
+    Goal, Outcome, Pending, UpgradeError,
+    checks::{
+        consent::{approved_by, of_safe},
+        safe::{agreed, check_ballot, in_words, judge, same_code, same_hash},
+    },
+    model::{
+        safe_approval::{Ballot, Ceremony, Frozen, Paper, Stage},
+        tx_purpose::Errand,
+    },
+    planning::neighbours::{self, Neighbours},
+    record::event::Event,
+    routes::{batch::By, safe_nonce, safe_sign::sign_ballot, transaction::Asking},
+    run::Run,
+    workspace::{document::Book, signed_digests::expect_safe_tx},
+};
+
+impl Run<'_> {
+    /// Chooses the timelock's operation, then the Safe transaction: its nonce, and with it the hash that owners sign.
+    pub(in crate::upgrade) async fn freeze(&mut self) -> Result<Outcome, UpgradeError> {
+        if self.upgrade.state().lacks_operation() {
+            return self.choose_operation().await;
+        }
+        self.freeze_at(self.upgrade.state().first_stage()).await
+    }
+
+    /// The same for what a timelock needs next.
+    pub(in crate::upgrade) async fn freeze_at(&mut self, stage: Stage) -> Result<Outcome, UpgradeError> {
+        let plan = self.plan()?;
+        let Some(pinned) = &plan.safe else {
+            return Ok(Outcome::Reached);
+        };
+        let chain = self.chain().await?;
+        let info = SafeInfo::read(&chain, pinned.address)
+            .await?
+            .ok_or_else(|| UpgradeError::stop(Code::SafeChanged, "owner of the app", "a Safe", "no Safe any more"))?;
+        self.pin_anew(pinned, &info)?;
+        let calls = self.upgrade.state().calls_at(stage);
+        let batcher = if calls.len() > 1 {
+            batcher_on(&chain, &info).await?
+        } else {
+            None
+        };
+        let nonce = self.free_nonce(&info, &calls).await?;
+        let frozen = Frozen::choose(&info, (&calls, stage), (nonce, batcher))?;
+        self.tell(&format!(
+            "chose Safe transaction {} at nonce {}",
+            frozen.transaction.hash(&frozen.domain),
+            frozen.transaction.nonce
+        ));
+        crate::fsutil::point("freeze.a");
+        self.record(Event::SafeFrozen(Box::new(frozen)))?;
+        crate::fsutil::point("freeze.b");
+        self.upgrade.write_proposal()?;
+        Ok(Outcome::Reached)
+    }
+
+    /// Takes a changed Safe for good where that was asked for, and refuses it otherwise.
+    fn pin_anew(&mut self, pinned: &SafeInfo, now: &SafeInfo) -> Result<(), UpgradeError> {
+        if judge(self.limits, pinned, now)? {
+            self.record(Event::SafePinned(Box::new(now.clone())))?;
+        }
+        Ok(())
+    }
+
+    /// The nonce that was named, or the first one that is free.
+    async fn free_nonce(&mut self, info: &SafeInfo, calls: &[Call]) -> Result<U256, UpgradeError> {
+        let wish = self.limits.safe_nonce;
+        let neighbours = Neighbours::around(self.upgrade.dir(), self.world.root);
+        let taken = neighbours.nonces((info.chain_id, info.address));
+        if let Some(nonce) = wish {
+            let used = Some(safe_nonce::used_up(info, nonce)).filter(|_| nonce < info.nonce);
+            let held = taken.get(&nonce).map(|dir| neighbours::taken(nonce, dir));
+            let held = held.filter(|held| !agreed(self.limits, held.code, nonce));
+            if let Some(doubt) = used.or(held) {
+                return Err(UpgradeError::decide(doubt.code, doubt.text));
+            }
+        }
+        let chosen = safe_nonce::choose(self.world, info, (wish, calls), &taken).await?;
+        for remark in chosen.remarks {
+            self.warn(remark.code, remark.text);
+        }
+        Ok(chosen.nonce)
+    }
+
+    /// The Safe transaction and its signatures.
+    pub(in crate::upgrade) fn ceremony(&self) -> Result<Ceremony, UpgradeError> {
+        self.upgrade.state().ceremony()?.ok_or_else(|| UpgradeError::TooEarly {
+            message: "no Safe transaction was chosen yet".to_owned(),
+            command: "prepare",
+        })
+    }
+
+    /// Signs where that is asked for, executes when enough have signed, or says what is missing. `known` is the Safe with
+    /// this transaction, where it was just read.
+    pub(in crate::upgrade) async fn approve_by_safe(
+        &mut self,
+        chain: &Chain,
+        goal: Goal,
+        known: Option<Look>,
+    ) -> Result<Outcome, UpgradeError> {
+        if let Some(why) = self.upgrade.state().safe_gone.clone() {
+            if self.limits.new_nonce {
+                let stage = self.upgrade.state().stage();
+                return self.freeze_at(stage.unwrap_or_default()).await;
+            }
+            return Err(UpgradeError::decide(Code::SafeTxGone, why));
+        }
+        let stage = self.upgrade.state().stage().unwrap_or_default();
+        if stage != Stage::Cancel {
+            self.refuse_rejected()?;
+        }
+        let ceremony = self.ceremony()?;
+        expect_safe_tx(self.limits, &[ceremony.hash()])?;
+        let look = self.look_at(chain, &ceremony.approval, known).await?;
+        let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
+            Ordering::Greater => return self.settle_nonce(chain, &ceremony).await,
+            Ordering::Less => Some(look.info.nonce),
+            Ordering::Equal => None,
+        };
+        let key = self.signer().await?.map(Signer::address);
+        let facts = Facts {
+            executor: key,
+            ..look.facts.clone()
+        };
+        let standing = ceremony.approval.signatures.standing(&facts);
+        if let (None, Some(executor), Ok(packed)) = (queued, key, ceremony.approval.signatures.pack(&facts)) {
+            return self
+                .execute(chain, &ceremony.approval, (&look, executor, &packed.bytes))
+                .await;
+        }
+        let unsigned = key.filter(|key| facts.owners.contains(key) && !self.has_signed(*key, Paper::Approval));
+        if goal == Goal::Live && unsigned.is_some() {
+            return self.sign_as_owner(Paper::Approval).await;
+        }
+        Ok(Outcome::Pending(waiting(&ceremony, &standing, queued, key)))
+    }
+
+    pub(in crate::upgrade) fn refuse_rejected(&self) -> Result<(), UpgradeError> {
+        if !self.upgrade.state().is_rejecting() {
+            return Ok(());
+        }
+        Err(UpgradeError::decide(
+            Code::SafeRejecting,
+            "somebody decided to reject the Safe transaction; it is not signed or executed any more",
+        ))
+    }
+
+    pub(in crate::upgrade) fn has_signed(&self, owner: Address, paper: Paper) -> bool {
+        self.upgrade.state().has_signed(paper, owner)
+    }
+
+    /// Reads the Safe and what it says of the transaction, and compares it with what was read before.
+    pub(in crate::upgrade) async fn look_at(
+        &mut self,
+        chain: &Chain,
+        ballot: &Ballot,
+        known: Option<Look>,
+    ) -> Result<Look, UpgradeError> {
+        let plan = self.plan()?;
+        let look = match known {
+            Some(known) => known,
+            None => look(chain, &ballot.tx, &ballot.signatures, None).await?,
+        };
+        if check_ballot(self.limits, &plan, (ballot, &look))? {
+            self.record(Event::SafePinned(Box::new(look.info.clone())))?;
+        }
+        Ok(look)
+    }
+
+    /// The same for those who only wait: of them the Safe wants nothing, so who owns it by now is told and not refused.
+    async fn watch_safe(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Look, UpgradeError> {
+        if self.limits.accepted.covers(Code::SafeOwnersChanged, None) {
+            return self.look_at(chain, &ceremony.approval, None).await;
+        }
+        let (plan, ballot) = (self.plan()?, &ceremony.approval);
+        let look = look(chain, &ballot.tx, &ballot.signatures, None).await?;
+        let pinned = plan.safe.as_ref().unwrap_or(&look.info);
+        let changes = same_code(self.limits, pinned, &look.info)?;
+        same_hash(&look, ballot)?;
+        if !changes.is_empty() {
+            let (safe, told) = (look.info.address, in_words(&changes));
+            self.warn(
+                Code::SafeOwnersChanged,
+                format!("Safe {safe} changed since it was read: {told}"),
+            );
+        }
+        Ok(look)
+    }
+
+    /// One signature more; whether it was the last one that was needed, the next look says.
+    pub(in crate::upgrade) async fn sign_as_owner(&mut self, paper: Paper) -> Result<Outcome, UpgradeError> {
+        self.signer().await?;
+        let Some(signer) = &self.signer else {
+            return Ok(Outcome::Reached);
+        };
+        let owner = signer.address();
+        sign_ballot(
+            (self.world, self.limits),
+            &mut Book::Upgrade(self.upgrade),
+            signer,
+            paper,
+        )
+        .await?;
+        let what = if paper == Paper::Rejection {
+            "the rejection"
+        } else {
+            "the Safe transaction"
+        };
+        self.tell(&format!("{owner} signed {what}"));
+        Ok(Outcome::Reached)
+    }
+
+    /// Executes the Safe transaction with the signatures that are there.
+    pub(in crate::upgrade) async fn execute(
+        &mut self,
+        chain: &Chain,
+        ballot: &Ballot,
+        (look, executor, signatures): (&Look, Address, &Bytes),
+    ) -> Result<Outcome, UpgradeError> {
+        let tx = &ballot.tx;
+        let simulated = simulate(chain, tx, &look.info, executor).await?;
+        if let Simulation::Refused { why, .. } = &simulated {
+            return Err(UpgradeError::decide(
+                Code::SafeWouldFail,
+                format!("executing Safe transaction {} now would fail: {why}", tx.hash()),
+            ));
+        }
+        // Whether a Safe counts the sender or not, an owner who executes wants it done.
+        let is_owner = look.facts.owners.contains(&executor);
+        let consents = is_owner.then(|| SafeConsent::new(executor, tx, ConsentBy::Execution));
+        let mut consent = of_safe(self.upgrade.state(), ballot, Some(&look.info));
+        consent.question = format!("Execute this Safe transaction as {executor}?");
+        consent.facts.extend(approved_by(&look.facts.approved));
+        consent.facts.push(Fact::new(Name::ExecutesAs, executor));
+        let asking = Asking {
+            consent,
+            act: "executing",
+            consents: consents.into_iter().collect(),
+        };
+        let errand = match self.upgrade.state().stage() {
+            Some(Stage::Schedule) if !self.upgrade.state().is_rejecting() => Some(Errand::Schedule),
+            Some(Stage::Cancel) => Some(Errand::Cancel),
+            _ => None,
+        };
+        self.sign_call(chain, (executor, &tx.exec_call(signatures)), (errand, asking))
+            .await?;
+        Ok(Outcome::Reached)
+    }
+
+    /// The nonce is used up and the hash is not allowed: finds out by what.
+    pub(in crate::upgrade) async fn settle_nonce(
+        &mut self,
+        chain: &Chain,
+        ceremony: &Ceremony,
+    ) -> Result<Outcome, UpgradeError> {
+        let nonce = ceremony.nonce();
+        let tx = &ceremony.approval.tx;
+        let watched = Watched {
+            executor: None,
+            from_block: ceremony.block.number,
+            effect: None,
+        };
+        let (found, _) = observe(chain, tx, &ceremony.approval.signatures, &watched).await?;
+        let (code, why) = match found {
+            SafeStatus::Executed(ours) => return self.settle_ours(chain, ceremony, &ours).await,
+            SafeStatus::FailedInside(ours) => return Err(self.fail_inside(ceremony, ours.transaction)?),
+            SafeStatus::Rejected { by } => (
+                Code::SafeTxRejected,
+                format!(
+                    "the owners rejected it: nonce {nonce} was used up by the rejection in transaction {}",
+                    by.transaction
+                ),
+            ),
+            SafeStatus::Replaced { by: Some(by) } => (
+                Code::SafeNonceTaken,
+                format!(
+                    "nonce {nonce} of the Safe was used up by Safe transaction {} in transaction {}; a new Safe transaction needs new signatures",
+                    by.safe_tx_hash, by.transaction
+                ),
+            ),
+            SafeStatus::Replaced { by: None } => (
+                Code::SafeNonceTaken,
+                format!(
+                    "nonce {nonce} of the Safe was used up by another Safe transaction; a new one needs new signatures"
+                ),
+            ),
+            _ => {
+                return Err(UpgradeError::Unknown {
+                    code: Code::SafeNonceUnknown,
+                    message: format!(
+                        "nonce {nonce} of the Safe is used up, and no endpoint shows by which Safe transaction"
+                    ),
+                    source: None,
+                });
+            }
+        };
+        self.record(Event::SafeGone { why: why.clone() })?;
+        Err(UpgradeError::decide(code, why))
+    }
+
+    async fn settle_ours(
+        &mut self,
+        chain: &Chain,
+        ceremony: &Ceremony,
+        ours: &Execution,
+    ) -> Result<Outcome, UpgradeError> {
+        if ours.failed {
+            return Err(self.fail_inside(ceremony, ours.transaction)?);
+        }
+        let stage = self.upgrade.state().stage().unwrap_or_default();
+        if matches!(stage, Stage::Schedule | Stage::Cancel) {
+            let why = format!(
+                "Safe transaction {} was executed in transaction {}, and the timelock does not have the operation any more",
+                ceremony.hash(),
+                ours.transaction
+            );
+            self.record(Event::SafeGone { why: why.clone() })?;
+            return Err(UpgradeError::Failed {
+                code: Code::OperationCancelled,
+                message: why,
+            });
+        }
+        let changes = self.changes()?;
+        match chain.prove(ours.transaction, &changes, self.finality(chain.id())).await {
+            Ok(proof) => {
+                if let Some(pending) = self.prove_others(chain, By::Approval(ours.transaction)).await? {
+                    return Ok(Outcome::Pending(pending));
+                }
+                self.adopt_proof(proof)?;
+                Ok(Outcome::Reached)
+            }
+            Err(failure @ ProofFailure::Removed { .. }) => {
+                // The others were approved all the same.
+                self.prove_others(chain, By::Approval(ours.transaction)).await?;
+                Err(failure.into())
+            }
+            Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
+                code: Code::PendingConfirmations,
+                what: format!(
+                    "Safe transaction {} was executed in a block that may still be replaced",
+                    ceremony.hash()
+                ),
+            })),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The call inside failed and the nonce is used up.
+    fn fail_inside(&mut self, ceremony: &Ceremony, transaction: B256) -> Result<UpgradeError, UpgradeError> {
+        let why = format!(
+            "nonce {} of the Safe is used up: Safe transaction {} failed inside, in transaction {transaction}; a new Safe transaction is needed",
+            ceremony.nonce(),
+            ceremony.hash()
+        );
+        self.record(Event::SafeGone { why: why.clone() })?;
+        Ok(UpgradeError::Failed {
+            code: Code::SafeTxFailed,
+            message: why,
+        })
+    }
+
+    /// A transaction without effect may be one that the Safe executed and that failed inside.
+    pub(in crate::upgrade) async fn refuse_failed_inside(
+        &mut self,
+        chain: &Chain,
+        transaction: B256,
+    ) -> Result<(), UpgradeError> {
+        let Some(ceremony) = self.upgrade.state().ceremony()? else {
+            return Ok(());
+        };
+        let tx = &ceremony.approval.tx;
+        match prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await {
+            Err(SafeProofFailure::FailedInside { .. }) => Err(self.fail_inside(&ceremony, transaction)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a proved transaction has to show of our Safe, besides the app's event and state.
+    pub(in crate::upgrade) async fn check_execution(
+        &mut self,
+        chain: &Chain,
+        proof: &Proof,
+    ) -> Result<(), UpgradeError> {
+        let (Some(transaction), Some(_)) = (proof.transaction, &self.upgrade.state().frozen) else {
+            return Ok(());
+        };
+        let ceremony = self.ceremony()?;
+        let tx = &ceremony.approval.tx;
+        let is_ours = self.upgrade.state().signed.iter().any(|one| one.hash == transaction);
+        match prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await {
+            Ok(()) => Ok(()),
+            Err(SafeProofFailure::Chain(error)) => Err(error.into()),
+            Err(SafeProofFailure::FailedInside { .. }) => Err(self.fail_inside(&ceremony, transaction)?),
+            Err(_) if !is_ours && self.recognise_execution(chain, transaction, &ceremony).await? => Ok(()),
+            Err(_) if !is_ours => {
+                self.tell(&format!(
+                    "the change is in force by transaction {transaction}, which did not execute Safe transaction {}: that one can be executed as long as nonce {} is free",
+                    tx.hash(),
+                    ceremony.nonce()
+                ));
+                // Evidence tells of what was executed, and this was not.
+                if self.upgrade.state().stage().unwrap_or_default().is_policy() {
+                    let why = format!("the change is in force by transaction {transaction}, which did not execute it");
+                    self.record(Event::SafeGone { why })?;
+                }
+                Ok(())
+            }
+            Err(failure) => Err(UpgradeError::stop(
+                Code::SafeNotExecuted,
+                "what the transaction did at the Safe",
+                format!("one success of {}", tx.hash()),
+                failure,
+            )),
+        }
+    }
+
+    /// Where the Safe transaction stands while others act, in one line; an error when it can never take effect.
+    pub(in crate::upgrade) async fn safe_news(&mut self, chain: &Chain) -> Result<Option<Pending>, UpgradeError> {
+        if self.upgrade.state().frozen.is_none() {
+            return Ok(None);
+        }
+        let ceremony = self.ceremony()?;
+        let look = self.watch_safe(chain, &ceremony).await?;
+        let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
+            Ordering::Greater => {
+                return match self.settle_nonce(chain, &ceremony).await? {
+                    Outcome::Pending(pending) => Ok(Some(pending)),
+                    Outcome::Reached => Ok(None),
+                };
+            }
+            Ordering::Less => Some(look.info.nonce),
+            Ordering::Equal => None,
+        };
+        let standing = ceremony.approval.signatures.standing(&look.facts);
+        Ok(Some(waiting(&ceremony, &standing, queued, None)))
+    }
+}
+
+/// What an upgrade waits for that the owners of a Safe approve.
+fn waiting(ceremony: &Ceremony, standing: &Standing, queued: Option<U256>, key: Option<Address>) -> Pending {
+    let (hash, nonce) = (ceremony.hash(), ceremony.nonce());
+    if let Some(first) = queued {
+        return Pending {
+            code: Code::PendingQueue,
+            what: format!(
+                "Safe transaction {hash} has nonce {nonce}, and the Safe is at {first}: those before it come first"
+            ),
+        };
+    }
+    let (have, need) = (standing.counted.len(), standing.threshold);
+    let enough = u64::try_from(have).is_ok_and(|have| have >= need);
+    if enough && key.is_none() {
+        return Pending {
+            code: Code::PendingExecution,
+            what: format!("{have} of {need} owners signed Safe transaction {hash}; anybody can execute it"),
+        };
+    }
+    let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
+    Pending {
+        code: Code::PendingSignatures,
+        what: format!(
+            "{have} of {need} owners signed Safe transaction {hash} at nonce {nonce}; not yet: {}",
+            missing.join(", ")
+        ),
+    }
+}

@@ -1,0 +1,273 @@
+//! Which nonce a new transaction of a Safe takes: the first one that nothing holds which waits at the Safe Transaction
+//! Service, where somebody named one. The service is a notice board: what it says can make a transaction wait, and
+//! nothing worse, so that without it, or when it lies, the Safe's own nonce is taken and that is said.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alloy::primitives::U256;
+
+use crate::chain::Call;
+use crate::code::Code;
+use crate::http::RetryPolicy;
+use crate::safe::{
+    Recognition, SafeInfo, changes_itself, recognise,
+    service::{NextNonce, Service, ServiceError, ServiceTx, at_nonce, next_nonce},
+};
+use crate::upgrade::{UpgradeError, Warning, World, model::safe_approval::domain};
+
+/// How long the service is asked in all: nothing depends on it.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ATTEMPTS: u32 = 3;
+/// Most hashes that one sentence names.
+const NAMED: usize = 5;
+
+/// A nonce, and what a person should know about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::upgrade) struct Chosen {
+    pub(in crate::upgrade) nonce: U256,
+    pub(in crate::upgrade) remarks: Vec<Warning>,
+}
+
+/// What the board shows of a Safe, as far as it is true.
+struct Board<'a> {
+    info: &'a SafeInfo,
+    waiting: Vec<ServiceTx>,
+    next: NextNonce,
+    /// The nonce that is taken.
+    nonce: U256,
+    taken: &'a Taken,
+}
+
+/// Nonces of a Safe that other upgrades of this machine have chosen, and which upgrades.
+pub(in crate::upgrade) type Taken = BTreeMap<U256, PathBuf>;
+
+/// Chooses the nonce of a Safe transaction that makes `calls`; `wish` is the one that a person named. The service is
+/// asked only where one was named or a key for Safe's own is there.
+///
+/// # Errors
+/// The service's URL can be none. One that does not answer is a remark.
+pub(in crate::upgrade) async fn choose(
+    world: &World<'_>,
+    info: &SafeInfo,
+    (wish, calls): (Option<U256>, &[Call]),
+    taken: &Taken,
+) -> Result<Chosen, UpgradeError> {
+    let Some(service) = service(world, info.chain_id)? else {
+        return Ok(match wish {
+            Some(nonce) => Chosen {
+                nonce,
+                remarks: Vec::new(),
+            },
+            None => unseen(info, wish, (&not_asked(info), taken)),
+        });
+    };
+    match Board::read(&service, info, (wish, taken)).await {
+        Ok(board) => Ok(board.choose(wish, calls)),
+        Err(error) => {
+            let why = format!("{} could not be relied on ({error})", service.host());
+            Ok(unseen(info, wish, (&why, taken)))
+        }
+    }
+}
+
+/// The service that is asked beside what is done, where somebody named one or has a key for Safe's own; not for long.
+///
+/// # Errors
+/// Its URL can be none.
+pub(in crate::upgrade) fn service(world: &World<'_>, chain_id: u64) -> Result<Option<Service>, UpgradeError> {
+    let policy = RetryPolicy {
+        attempts: ATTEMPTS,
+        deadline: Some(PATIENCE),
+        ..RetryPolicy::default()
+    };
+    let http = world.http.clone().with_retries(policy);
+    world
+        .services
+        .configured(&http, chain_id)
+        .map_err(UpgradeError::Service)
+}
+
+/// A nonce that the Safe has used.
+pub(in crate::upgrade) fn used_up(info: &SafeInfo, nonce: U256) -> Warning {
+    remark(
+        Code::SafeNonceTaken,
+        format!("nonce {nonce} of the Safe is used up; its next one is {}", info.nonce),
+    )
+}
+
+/// The first nonce from this one on that nothing holds, here or, by `is_held`, elsewhere.
+fn free(first: U256, taken: &Taken, is_held: impl Fn(U256) -> bool) -> U256 {
+    let mut nonce = first;
+    while taken.contains_key(&nonce) || is_held(nonce) {
+        nonce = nonce.saturating_add(U256::ONE);
+    }
+    nonce
+}
+
+/// That nonces were passed over which other upgrades here have chosen.
+fn passed_over(first: U256, nonce: U256, taken: &Taken) -> Option<Warning> {
+    let (held, dir) = taken.range(first..nonce).next()?;
+    let text = format!(
+        "`{}` has chosen nonce {held} of the Safe: nonce {nonce} is taken here, and waits for those before it",
+        dir.display()
+    );
+    Some(remark(Code::SafeNonceTakenHere, text))
+}
+
+fn not_asked(info: &SafeInfo) -> String {
+    let url = Service::default_base(info.chain_id);
+    let url = url.map_or_else(|| "URL".to_owned(), |url| url.to_string());
+    format!("no Safe Transaction Service was asked (--service-url {url} names one)")
+}
+
+/// The Safe's own nonce, or the one that was named.
+fn unseen(info: &SafeInfo, wish: Option<U256>, (why, taken): (&str, &Taken)) -> Chosen {
+    let nonce = wish.unwrap_or_else(|| free(info.nonce, taken, |_| false));
+    let passed = passed_over(info.nonce, nonce, taken).filter(|_| wish.is_none());
+    let text = format!("whether other transactions wait for nonce {nonce} of the Safe is not known: {why}");
+    Chosen {
+        nonce,
+        remarks: passed
+            .into_iter()
+            .chain([remark(Code::SafeQueueUnseen, text)])
+            .collect(),
+    }
+}
+
+fn remark(code: Code, text: String) -> Warning {
+    Warning {
+        code: code.to_owned(),
+        text,
+    }
+}
+
+/// What the Safe changes of itself before it is the turn of `nonce`.
+pub(in crate::upgrade) fn owners_queued(info: &SafeInfo, waiting: &[ServiceTx], nonce: U256) -> Option<Warning> {
+    let domain = domain(info);
+    let before = waiting.iter().filter(|tx| {
+        let turn = tx.fields.nonce;
+        tx.holds_its_nonce() && info.nonce <= turn && turn < nonce
+    });
+    let told: Vec<String> = before
+        .flat_map(|tx| {
+            let changes = changes_itself(&tx.fields, &domain).into_iter();
+            changes.map(|change| format!("{change} (nonce {})", tx.fields.nonce))
+        })
+        .take(NAMED)
+        .collect();
+    let text = format!(
+        "the Safe is about to change before nonce {nonce} is due, and signatures of today may not count then: {}",
+        told.join("; ")
+    );
+    (!told.is_empty()).then(|| remark(Code::SafeOwnersQueued, text))
+}
+
+impl<'a> Board<'a> {
+    async fn read(
+        service: &Service,
+        info: &'a SafeInfo,
+        (wish, taken): (Option<U256>, &'a Taken),
+    ) -> Result<Self, ServiceError> {
+        let safe = info.address;
+        let mut waiting = service.queue(safe, info.nonce).await?;
+        let domain = domain(info);
+        for tx in &mut waiting {
+            if let Err(why) = tx.computed_hash(&domain) {
+                let hash = tx.claimed_hash;
+                return Err(ServiceError::Tampered { hash, why: Some(why) });
+            }
+            // A key's signature proves whose it is, and not that they are an owner.
+            let by_owner = tx.confirmed().any(|one| info.owners.contains(&one));
+            tx.trusted = by_owner || tx.delegate.is_some();
+        }
+        let held = |nonce| {
+            waiting
+                .iter()
+                .any(|tx| tx.holds_its_nonce() && tx.fields.nonce == nonce)
+        };
+        let nonce = wish.unwrap_or_else(|| free(info.nonce, taken, held));
+        // What nobody signed holds no nonce, and becomes a competitor when somebody signs it.
+        let there = service.by_nonce(safe, nonce).await?;
+        waiting.extend(there.into_iter().filter(|tx| !tx.trusted));
+        let next = next_nonce(info.nonce, &waiting);
+        Ok(Self {
+            info,
+            waiting,
+            next,
+            nonce,
+            taken,
+        })
+    }
+
+    fn choose(&self, wish: Option<U256>, calls: &[Call]) -> Chosen {
+        let nonce = self.nonce;
+        let passed = passed_over(self.info.nonce, nonce, self.taken).filter(|_| wish.is_none());
+        let remarks = [
+            passed,
+            self.same(calls),
+            self.before(nonce),
+            owners_queued(self.info, &self.waiting, nonce),
+            self.competitors(nonce),
+            self.gap_before(nonce),
+        ];
+        let after = nonce.saturating_add(U256::ONE);
+        let behind = self.next.gaps.iter().map(|gap| (gap.first.max(after), gap.last));
+        let behind = behind.filter(|(first, last)| first <= last).map(|(first, last)| {
+            let text = format!(
+                "nobody proposed nonce {first} to {last} of the Safe: what was proposed after them waits for them"
+            );
+            remark(Code::SafeNonceGap, text)
+        });
+        Chosen {
+            nonce,
+            remarks: remarks.into_iter().flatten().chain(behind).collect(),
+        }
+    }
+
+    /// Somebody proposed the same already: signatures of that one do not count for a new nonce.
+    fn same(&self, calls: &[Call]) -> Option<Warning> {
+        let domain = domain(self.info);
+        let is_same = |tx: &&ServiceTx| tx.trusted && recognise(&tx.fields, &domain, calls) == Recognition::Same;
+        let same = self.waiting.iter().find(is_same)?;
+        let text = format!(
+            "Safe transaction {} makes the same calls already and waits at nonce {}: sign that one, or take its place \
+             with --safe-nonce {}",
+            same.claimed_hash, same.fields.nonce, same.fields.nonce
+        );
+        Some(remark(Code::SafeQueueSame, text))
+    }
+
+    fn before(&self, nonce: U256) -> Option<Warning> {
+        let first = self.info.nonce;
+        let holds = |tx: &&ServiceTx| tx.holds_its_nonce() && tx.fields.nonce >= first && tx.fields.nonce < nonce;
+        let count = self.waiting.iter().filter(holds).count();
+        let text = format!(
+            "the Safe is at nonce {first}, and {count} signed transactions wait before nonce {nonce}: they have to be \
+             executed first"
+        );
+        (count > 0).then(|| remark(Code::SafeQueueBefore, text))
+    }
+
+    fn competitors(&self, nonce: U256) -> Option<Warning> {
+        let others = at_nonce(nonce, &self.waiting);
+        let names: Vec<String> = others.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = match others.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!(
+            "others were proposed for nonce {nonce} of the Safe, and only one of them can be executed: {}{more}",
+            names.join(", ")
+        );
+        (!others.is_empty()).then(|| remark(Code::SafeCompetitors, text))
+    }
+
+    /// A nonce that was named may leave some before it that nobody fills.
+    fn gap_before(&self, nonce: U256) -> Option<Warning> {
+        let first = self.next.nonce;
+        let text = format!("nobody proposed nonce {first} of the Safe: nonce {nonce} waits for it");
+        (first < nonce && !self.taken.contains_key(&first)).then(|| remark(Code::SafeNonceGap, text))
+    }
+}

@@ -1,0 +1,323 @@
+//! Approving on chain instead of by a signature: an owner's own `approveHash`, or the execution of the transaction with
+//! which a Safe that is an owner agrees.
+//!
+//! Such a transaction goes through the same journal, broadcast and wait as the execution itself, one at a time.
+
+use std::cmp::Ordering;
+
+use alloy::primitives::{Address, B256};
+
+use crate::chain::{Call, Chain};
+use crate::code::Code;
+use crate::safe::{Facts, Look, SafeInfo, approval, look};
+use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
+use crate::upgrade::{
+    Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World,
+    checks::{consent::of_safe, safe::judge},
+    model::{
+        safe_approval::{Ceremony, Frozen, Paper, Stage, domain},
+        tx_purpose::Errand,
+    },
+    planning::neighbours::Neighbours,
+    record::event::Event,
+    routes::{safe_nonce, transaction::Asking},
+    run::Run,
+    workspace::{document::Subject, signed_digests::consents, upgrade::Upgrade},
+};
+
+impl Errand {
+    /// Whether `call` is what the errand sends.
+    pub(in crate::upgrade) fn is_planned(self, state: &State, ceremony: Option<&Ceremony>, call: &Call) -> bool {
+        match (self, ceremony) {
+            (Self::Approve(_), Some(ceremony)) => *call == ceremony.approval.tx.approve_hash_call(),
+            (Self::Nested(child), Some(ceremony)) => ceremony
+                .nested
+                .get(&child)
+                .is_some_and(|(_, ballot)| ballot.tx.is_executed_by(call)),
+            (Self::Schedule | Self::Cancel, Some(ceremony)) if state.stage() == self.stage() => {
+                ceremony.approval.tx.is_executed_by(call)
+            }
+            (Self::Schedule | Self::Cancel, _) => {
+                let stage = self.stage().unwrap_or_default();
+                state.calls_at(stage) == [call.clone()]
+            }
+            (Self::Approve(_) | Self::Nested(_), None) => false,
+        }
+    }
+}
+
+impl Subject {
+    /// Chooses the transaction with which `child`, an owner that is a Safe, agrees; once, unless its nonce is used up.
+    /// Gives what a person should know about the nonce.
+    ///
+    /// # Errors
+    /// It is no owner or no Safe, or no chain was to be asked.
+    pub async fn choose_nested(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+        child: Address,
+    ) -> Result<Vec<Warning>, UpgradeError> {
+        let (plan, ceremony) = self.ceremony()?;
+        let chosen = ceremony.nested.get(&child);
+        if chosen.is_some() && limits.offline {
+            self.state().expect_nonce(limits, Paper::Nested(child))?;
+            return Ok(Vec::new());
+        }
+        if limits.offline {
+            return Err(UpgradeError::decide(
+                Code::NestedNotChosen,
+                format!("the transaction of the Safe {child} was not chosen yet, and that needs a chain"),
+            ));
+        }
+        let chain = world.chain(plan.chain_id).await?;
+        let now = read_child(&chain, plan.safe.as_ref(), child).await?;
+        judge(limits, chosen.map_or(&now, |(pinned, _)| pinned), &now)?;
+        if let Some((_, ballot)) = chosen
+            && ballot.tx.fields().nonce >= now.nonce
+        {
+            return Ok(Vec::new());
+        }
+        let parent = &ceremony.approval.tx;
+        let wish = limits.safe_nonce.map(|nonce| nonce.max(now.nonce));
+        let path = self.path();
+        let neighbours = Neighbours::around(path.parent().unwrap_or(&path), world.root);
+        let taken = neighbours.nonces((now.chain_id, now.address));
+        let chosen = safe_nonce::choose(world, &now, (wish, &[parent.approve_hash_call()]), &taken).await?;
+        let tx = approval(parent, domain(&now), chosen.nonce).map_err(crate::upgrade::model::safe_approval::refused)?;
+        let frozen = Frozen {
+            domain: *tx.domain(),
+            transaction: tx.fields().clone(),
+            block: now.block,
+            stage: Stage::Policy,
+        };
+        self.record(Event::SafeNested {
+            safe: Box::new(now),
+            frozen: Box::new(frozen),
+        })?;
+        self.write()?;
+        Ok(chosen.remarks)
+    }
+}
+
+async fn read_child(chain: &Chain, parent: Option<&SafeInfo>, child: Address) -> Result<SafeInfo, UpgradeError> {
+    let owners = parent.map(SafeInfo::owner_set).unwrap_or_default();
+    if !owners.contains(&child) {
+        let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
+        return Err(UpgradeError::Stop(Box::new(Stop {
+            code: Code::NestedNotOwner,
+            what: "nested Safe".to_owned(),
+            expected: names.join(" or "),
+            found: child.to_string(),
+            details: Vec::new(),
+            origin: None,
+        })));
+    }
+    SafeInfo::read(chain, child)
+        .await?
+        .ok_or_else(|| UpgradeError::decide(Code::NestedNotASafe, format!("the owner {child} is no Safe")))
+}
+
+impl Upgrade {
+    /// Approves on chain: with `child`, what its owners signed is executed; otherwise the key is an owner's and sends
+    /// `approveHash` itself. Waits until the approval is in a block that stays.
+    ///
+    /// # Errors
+    /// See [`UpgradeError`].
+    pub async fn approve_on_chain(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+        child: Option<Address>,
+    ) -> Result<Outcome, UpgradeError> {
+        self.refuse_foreign_cloud(world)?;
+        self.refuse_given_up()?;
+        let paper = child.map_or(Paper::Approval, Paper::Nested);
+        self.expect_safe_tx(limits, paper)?;
+        self.state().expect_nonce(limits, paper)?;
+        let mut run = self.run(world, limits)?;
+        run.approve_on_chain(child).await
+    }
+}
+
+impl Run<'_> {
+    async fn approve_on_chain(&mut self, child: Option<Address>) -> Result<Outcome, UpgradeError> {
+        loop {
+            let state = self.upgrade.state();
+            if !state.signed.is_empty() && state.errand.is_none() {
+                return Err(UpgradeError::decide(
+                    Code::TxInFlight,
+                    "the transaction that executes the approval was sent already; wait for it",
+                ));
+            }
+            let outcome = if state.signed.is_empty() {
+                let begun = self.unless_late(async |run: &mut Self| run.begin_errand(child).await);
+                match begun.await? {
+                    Some(outcome) => return Ok(outcome),
+                    None => Outcome::Reached,
+                }
+            } else if state.sent {
+                self.wait().await?
+            } else {
+                self.broadcast().await?
+            };
+            if let Outcome::Pending(pending) = outcome {
+                return Ok(Outcome::Pending(pending));
+            }
+        }
+    }
+
+    /// `Some`: there is nothing to send, or not yet.
+    async fn begin_errand(&mut self, child: Option<Address>) -> Result<Option<Outcome>, UpgradeError> {
+        self.refuse_rejected()?;
+        let ceremony = self.ceremony()?;
+        let chain = self.chain().await?;
+        let paper = child.map_or(Paper::Approval, Paper::Nested);
+        let known = self.may_sign(&chain, paper).await?;
+        let parent = self.look_at(&chain, &ceremony.approval, known.look).await?;
+        if parent.info.nonce > ceremony.nonce() {
+            return self.settle_nonce(&chain, &ceremony).await.map(Some);
+        }
+        let Some(key) = self.signer().await?.map(Signer::address) else {
+            return Err(UpgradeError::decide(
+                Code::SignerNeeded,
+                "no key was named to send the approval",
+            ));
+        };
+        let errand = child.map_or(Errand::Approve(key), Errand::Nested);
+        let owner = child.unwrap_or(key);
+        if !parent.facts.owners.contains(&owner) {
+            return Err(UpgradeError::stop(
+                Code::SignerNotOwner,
+                "who approves",
+                "an owner of the Safe",
+                owner,
+            ));
+        }
+        if parent.facts.approved.contains(&owner) {
+            return Ok(Some(Outcome::Reached));
+        }
+        let (call, consents) = match errand {
+            Errand::Approve(_) | Errand::Schedule | Errand::Cancel => {
+                let by = (Some(key), ConsentBy::ApproveHash);
+                (
+                    ceremony.approval.tx.approve_hash_call(),
+                    consents(&ceremony, Paper::Approval, by),
+                )
+            }
+            Errand::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key, known.child)).await? {
+                Ok((call, is_owner)) => {
+                    let by = (is_owner.then_some(key), ConsentBy::Execution);
+                    (call, consents(&ceremony, Paper::Nested(child), by))
+                }
+                Err(pending) => return Ok(Some(Outcome::Pending(pending))),
+            },
+        };
+        let asking = self.ask_for_errand(&ceremony, (errand, key), consents);
+        self.sign_call(&chain, (key, &call), (Some(errand), asking)).await?;
+        Ok(None)
+    }
+
+    /// The execution of the child's transaction, if enough of its owners signed, and whether the key is one of them.
+    async fn nested_call(
+        &self,
+        chain: &Chain,
+        ceremony: &Ceremony,
+        (child, key, known): (Address, Address, Option<Look>),
+    ) -> Result<Result<(Call, bool), Pending>, UpgradeError> {
+        let Some((pinned, ballot)) = ceremony.nested.get(&child) else {
+            return Err(UpgradeError::TooEarly {
+                message: format!("no owner of the Safe {child} has signed yet"),
+                command: "sign",
+            });
+        };
+        let mut found = match known {
+            Some(known) => known,
+            None => look(chain, &ballot.tx, &ballot.signatures, None).await?,
+        };
+        found.facts.executor = Some(key);
+        judge(self.limits, pinned, &found.info)?;
+        let nonce = ballot.tx.fields().nonce;
+        match found.info.nonce.cmp(&nonce) {
+            Ordering::Equal => {}
+            Ordering::Less => {
+                return Ok(Err(Pending {
+                    code: Code::PendingQueue,
+                    what: format!(
+                        "the transaction of the Safe {child} has nonce {nonce}, and that Safe is at {}",
+                        found.info.nonce
+                    ),
+                }));
+            }
+            Ordering::Greater => {
+                return Err(UpgradeError::decide(
+                    Code::SafeNonceTaken,
+                    format!(
+                        "nonce {nonce} of the Safe {child} is used up, and it did not approve; its owners have to sign again"
+                    ),
+                ));
+            }
+        }
+        Ok(ballot
+            .signatures
+            .pack(&found.facts)
+            .map(|packed| (ballot.tx.exec_call(&packed.bytes), found.facts.owners.contains(&key)))
+            .map_err(|few| Pending {
+                code: Code::PendingSignatures,
+                what: format!("Safe {child}: {few}"),
+            }))
+    }
+
+    fn ask_for_errand(
+        &self,
+        ceremony: &Ceremony,
+        (errand, key): (Errand, Address),
+        consents: Vec<SafeConsent>,
+    ) -> Asking {
+        let paper = match errand {
+            Errand::Nested(child) => Paper::Nested(child),
+            Errand::Approve(_) | Errand::Schedule | Errand::Cancel => Paper::Approval,
+        };
+        let (ballot, safe) = ceremony.paper(paper).unwrap_or((&ceremony.approval, None));
+        let safe = safe.or(self.upgrade.state().plan().and_then(|plan| plan.safe.as_ref()));
+        let mut consent = of_safe(self.upgrade.state(), ballot, safe);
+        consent.question = format!("Approve on chain, sent by {key}? It cannot be taken back.");
+        let owner = errand.owner().unwrap_or(key);
+        consent.facts.push(Fact::new(Name::ApprovesAs, owner));
+        Asking {
+            consent,
+            act: "approving on chain",
+            consents,
+        }
+    }
+
+    /// The approval is in a block that stays, and the Safe says so. `None`: not settled after all.
+    pub(in crate::upgrade) async fn prove_errand(
+        &mut self,
+        chain: &Chain,
+        errand: Errand,
+        transaction: B256,
+    ) -> Result<Option<Outcome>, UpgradeError> {
+        let Some(owner) = errand.owner() else {
+            return self.prove_timelock_errand(chain, (errand, transaction)).await;
+        };
+        let ceremony = self.ceremony()?;
+        let facts: Facts = look(chain, &ceremony.approval.tx, &ceremony.approval.signatures, None)
+            .await?
+            .facts;
+        if facts.approved.contains(&owner) {
+            self.record(Event::SafeErrandDone { transaction })?;
+            self.tell(&format!("{owner} approved {} on chain", ceremony.hash()));
+            return Ok(Some(Outcome::Reached));
+        }
+        let why = format!(
+            "transaction {transaction} did not make {owner} approve {}",
+            ceremony.hash()
+        );
+        self.record(Event::TxGone { why: why.clone() })?;
+        Err(UpgradeError::Failed {
+            code: Code::ApprovalFailed,
+            message: why,
+        })
+    }
+}

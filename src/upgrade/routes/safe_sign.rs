@@ -1,0 +1,119 @@
+//! Signing a Safe transaction as one of its owners: what is checked, what is shown, and what is remembered before the
+//! key is touched.
+
+use alloy::primitives::Address;
+
+use crate::code::Code;
+use crate::safe::{OwnerSignature, SafeInfo};
+use crate::signer::{ConsentBy, Decision, Fact, Name, Signer};
+use crate::upgrade::{
+    Limits, State, Stop, UpgradeError, World,
+    checks::consent::{decisions, of_safe},
+    model::safe_approval::{Ceremony, Paper},
+    record::event::Event,
+    routes::safe_shown::refuse_shown,
+    workspace::{
+        document::Book,
+        signed_digests::{accepted, consents},
+    },
+};
+
+/// Signs as an owner. What is about to be signed is on disk before the key is touched.
+///
+/// # Errors
+/// The key is no owner's, consent is refused, or this machine signed something else for the nonce.
+pub(in crate::upgrade) async fn sign_ballot(
+    (world, limits): (&World<'_>, &Limits),
+    book: &mut Book<'_>,
+    signer: &Signer,
+    paper: Paper,
+) -> Result<(), UpgradeError> {
+    let state = book.state();
+    let (Some(plan), Some(ceremony)) = (state.plan(), state.ceremony()?) else {
+        return Err(UpgradeError::TooEarly {
+            message: "no Safe transaction was chosen yet".to_owned(),
+            command: "prepare",
+        });
+    };
+    let Some((ballot, nested)) = ceremony.paper(paper) else {
+        return Err(UpgradeError::TooEarly {
+            message: "the transaction of the nested Safe was not chosen yet".to_owned(),
+            command: "sign",
+        });
+    };
+    let owner = signer.address();
+    refuse_stranger(nested.or(plan.safe.as_ref()), owner)?;
+    let earlier = ballot.signatures.by_owner().get(&owner);
+    if earlier.is_some_and(OwnerSignature::proves_itself) {
+        // Nobody is asked twice, and no key touched.
+        return book.write();
+    }
+    let consents = consents(&ceremony, paper, (Some(owner), ConsentBy::Signature));
+    world.check_consents(limits, &consents)?;
+    refuse_shown(world, limits, state, &consents).await?;
+    let named = ask_owner((world, limits), state, &ceremony, (paper, owner))?;
+    book.keep_named(&named)?;
+    let record = world.signing_record()?;
+    crate::fsutil::point("safe.sign.a");
+    book.record(Event::SignTry {
+        signer: owner,
+        digest: ballot.tx.hash(),
+    })?;
+    crate::fsutil::point("safe.sign.b");
+    world.admit_consents(limits, &consents)?;
+    let signature = signer.sign_safe_tx(&ballot.tx, &record, &accepted(limits)).await?;
+    crate::fsutil::point("safe.sign.d");
+    book.record(Event::SafeSignature {
+        owner,
+        signature: signature.to_bytes(),
+        paper,
+        source: "key".to_owned(),
+    })?;
+    book.write()?;
+    crate::fsutil::point("safe.sign.e");
+    Ok(())
+}
+
+/// Shows what is about to be signed, and asks. Gives what was agreed to by name.
+fn ask_owner(
+    (world, limits): (&World<'_>, &Limits),
+    state: &State,
+    ceremony: &Ceremony,
+    (paper, owner): (Paper, Address),
+) -> Result<Vec<Decision>, UpgradeError> {
+    let (what, verb) = match paper {
+        Paper::Approval => ("signing", "Sign this Safe transaction"),
+        Paper::Rejection => ("rejecting", "Sign this rejection"),
+        Paper::Nested(_) => ("signing", "Sign this nested Safe's approval"),
+    };
+    let (ballot, safe) = ceremony.paper(paper).unwrap_or((&ceremony.approval, None));
+    let mut consent = of_safe(state, ballot, safe.or(state.plan().and_then(|plan| plan.safe.as_ref())));
+    consent.question = format!("{verb} as {owner}?");
+    consent.decisions = decisions(&consent.effects, &limits.accepted.with(&state.accepted));
+    if let Paper::Nested(_) = paper {
+        let parent = &ceremony.approval.tx;
+        let approves = format!("{} of {}", parent.hash(), parent.domain().safe);
+        consent.facts.push(Fact::new(Name::Approves, approves));
+    }
+    if world.ask.consent(&consent)? {
+        Ok(consent.decisions)
+    } else {
+        Err(UpgradeError::Declined { what: what.to_owned() })
+    }
+}
+
+fn refuse_stranger(safe: Option<&SafeInfo>, key: Address) -> Result<(), UpgradeError> {
+    let owners = safe.map(SafeInfo::owner_set).unwrap_or_default();
+    if owners.contains(&key) {
+        return Ok(());
+    }
+    let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
+    Err(UpgradeError::Stop(Box::new(Stop {
+        code: Code::SignerNotOwner,
+        what: "signer".to_owned(),
+        expected: names.join(" or "),
+        found: key.to_string(),
+        details: vec!["only an owner of the Safe can sign".to_owned()],
+        origin: None,
+    })))
+}

@@ -1,0 +1,175 @@
+//! Which transaction scheduled an operation: looked up on chain, whoever names one, and what it means when the timelock does
+//! not have the operation any more.
+
+use alloy::primitives::B256;
+
+use crate::chain::{Chain, ChainError, OperationEnd};
+use crate::code::Code;
+use crate::upgrade::{
+    Outcome, UpgradeError,
+    checks::timelock::Scheduling,
+    model::timelock_operation::{Asked, SaltRule, Scheduled, time},
+    record::event::Event,
+    run::Run,
+};
+
+impl Run<'_> {
+    /// The first block in which the operation can have been scheduled: one that follows from the upgrade's name not before
+    /// the upgrade was begun, any other one at any time.
+    fn earliest(&self, asked: &Asked) -> Result<u64, UpgradeError> {
+        Ok(match asked.choice.rule {
+            SaltRule::Name => self.timelock()?.info.block.number,
+            SaltRule::Calls | SaltRule::Found => 0,
+        })
+    }
+
+    /// Somebody scheduled it, from wherever. What is recorded of that is looked up once, and again when it is another one:
+    /// a file may name any transaction, and what was scheduled may be cancelled and scheduled anew.
+    pub(in crate::upgrade) async fn adopt_scheduled(
+        &mut self,
+        chain: &Chain,
+        asked: &Asked,
+        ready_at: u64,
+    ) -> Result<(), UpgradeError> {
+        let known = self.upgrade.state().scheduled;
+        if known.is_some_and(|known| known.looked_up && known.ready_at == ready_at) {
+            return Ok(());
+        }
+        if let Some(transaction) = known.and_then(|known| known.transaction) {
+            let operation = (asked.timelock, &asked.operation);
+            match Scheduling::of(chain, transaction, operation).await? {
+                Scheduling::Shown { ready_at: shown, .. } if shown == ready_at => {
+                    return self.take_scheduled(asked, (Some(transaction), ready_at));
+                }
+                _ => self.tell(&format!(
+                    "transaction {transaction} is not the one that scheduled operation {}",
+                    asked.operation.id()
+                )),
+            }
+        }
+        let newest = newest_scheduling(chain, asked, self.earliest(asked)?).await?;
+        self.take_scheduled(asked, (newest, ready_at))
+    }
+
+    /// Once the operation was executed: which transaction scheduled it, by the chain. `None` where no endpoint tells.
+    pub(in crate::upgrade) async fn know_scheduling(
+        &mut self,
+        chain: &Chain,
+        asked: &Asked,
+    ) -> Result<(), UpgradeError> {
+        let known = self.upgrade.state().scheduled;
+        let said = known.and_then(|known| known.transaction);
+        let mut shown = None;
+        if let Some(transaction) = said {
+            shown = shown_by(chain, asked, transaction).await?;
+        }
+        let from = match shown {
+            Some((_, _, number)) => number,
+            None => self.earliest(asked)?,
+        };
+        let newest = newest_scheduling(chain, asked, from).await?;
+        if let Some(newest) = newest.filter(|newest| shown.is_none_or(|(of, ..)| of != *newest)) {
+            shown = shown_by(chain, asked, newest).await?;
+        }
+        let transaction = shown.map(|(transaction, ..)| transaction);
+        if known.is_some_and(|known| known.looked_up && known.transaction == transaction) {
+            return Ok(());
+        }
+        let ready_at = shown.map(|(_, ready_at, _)| ready_at);
+        let Some(ready_at) = ready_at.or(known.map(|known| known.ready_at)) else {
+            return Ok(());
+        };
+        self.record(Event::TimelockScheduled(Scheduled {
+            id: asked.operation.id(),
+            transaction,
+            ready_at,
+            looked_up: true,
+        }))
+    }
+
+    pub(in crate::upgrade) fn take_scheduled(
+        &mut self,
+        asked: &Asked,
+        (transaction, ready_at): (Option<B256>, u64),
+    ) -> Result<(), UpgradeError> {
+        let id = asked.operation.id();
+        let before = self.upgrade.state().scheduled.map(|known| known.ready_at);
+        self.record(Event::TimelockScheduled(Scheduled {
+            id,
+            transaction,
+            ready_at,
+            looked_up: true,
+        }))?;
+        self.upgrade.write_proposal()?;
+        if before == Some(ready_at) {
+            return Ok(());
+        }
+        self.tell(&format!(
+            "operation {id} is scheduled; it can be executed from {} on",
+            time(ready_at)
+        ));
+        Ok(())
+    }
+
+    /// L4: what was scheduled is there no more and was not executed. Without the timelock's own event nobody is said to have
+    /// cancelled it: where the transaction that scheduled it is in no block, that was replaced, or it never was there.
+    pub(in crate::upgrade) async fn cancelled(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        let asked = self.asked()?;
+        let id = asked.operation.id();
+        if self.limits.new_nonce {
+            self.record(Event::TimelockAgain)?;
+            self.upgrade.write_proposal()?;
+            return Ok(Outcome::Reached);
+        }
+        let from = self.earliest(&asked)?;
+        let life = chain.operation_life(asked.timelock, id, from).await?;
+        if matches!(life.and_then(|life| life.end), Some(OperationEnd::Cancelled(_))) {
+            return Err(UpgradeError::Failed {
+                code: Code::OperationCancelled,
+                message: format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
+            });
+        }
+        let transaction = self.upgrade.state().scheduled.and_then(|known| known.transaction);
+        let why = match transaction {
+            None => "no event says that it was scheduled".to_owned(),
+            Some(transaction) => match Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await? {
+                Scheduling::NotShown { why } => format!("transaction {transaction} did not schedule it: {why}"),
+                Scheduling::Shown { .. } => return Err(unseen(id)),
+            },
+        };
+        self.tell(&format!("the timelock does not have operation {id}, and {why}"));
+        self.record(Event::TimelockUnscheduled { why })?;
+        self.upgrade.write_proposal()?;
+        Ok(Outcome::Reached)
+    }
+}
+
+/// The transaction, if it scheduled the operation, from when on that let it be executed, and the number of its block.
+async fn shown_by(chain: &Chain, asked: &Asked, transaction: B256) -> Result<Option<(B256, u64, u64)>, UpgradeError> {
+    let looked = Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await?;
+    Ok(match looked {
+        Scheduling::Shown { block, ready_at } => Some((transaction, ready_at, block.number)),
+        Scheduling::NotShown { .. } => None,
+    })
+}
+
+/// The transaction that scheduled an operation last, from a block on; `None`: no endpoint shows one, or gives its events.
+async fn newest_scheduling(chain: &Chain, asked: &Asked, from: u64) -> Result<Option<B256>, UpgradeError> {
+    match chain.operation_life(asked.timelock, asked.operation.id(), from).await {
+        Ok(life) => Ok(life.map(|life| life.scheduled.transaction)),
+        Err(ChainError::Unavailable { .. } | ChainError::TooFew { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Scheduled, there no more, and no event says that it was cancelled.
+fn unseen(id: B256) -> UpgradeError {
+    UpgradeError::Unknown {
+        code: Code::OperationUnseen,
+        message: format!(
+            "operation {id} was scheduled, the timelock has it no more, and no event says that it was cancelled: its block \
+             may have been replaced"
+        ),
+        source: None,
+    }
+}

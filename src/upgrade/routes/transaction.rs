@@ -1,0 +1,183 @@
+//! One call as a transaction of one key: what it costs, whether somebody agrees, and the signed bytes on disk. Every route
+//! signs here; nothing here sends.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, U256};
+use tokio::time::Instant;
+
+use crate::chain::{Call, Chain, Filling, Quote, TxError, TxRequest, coins, has_data_fee};
+use crate::code::Code;
+use crate::safe::effects::Carried;
+use crate::signer::{Consent, Decision, Fact, Name, SafeConsent};
+use crate::upgrade::{
+    Errand, UpgradeError, checks::consent::decisions, record::event::Event, routes::safe_shown::refuse_shown, run::Run,
+};
+
+/// Nobody was asked when consent took no longer than this.
+const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
+
+/// What somebody is asked before a key signs.
+pub(in crate::upgrade) struct Asking {
+    /// What it is about, besides the effects and the figures, which follow from the bytes.
+    pub(in crate::upgrade) consent: Consent,
+    /// What did not happen when the answer is no.
+    pub(in crate::upgrade) act: &'static str,
+    /// What owners of a Safe agree to by it.
+    pub(in crate::upgrade) consents: Vec<SafeConsent>,
+}
+
+impl Run<'_> {
+    /// Signs a call of `from`, whose key is open. With an errand it is a step on the way to the change, not the change.
+    pub(in crate::upgrade) async fn sign_call(
+        &mut self,
+        chain: &Chain,
+        (from, call): (Address, &Call),
+        (errand, asking): (Option<Errand>, Asking),
+    ) -> Result<(), UpgradeError> {
+        crate::fsutil::point("sign.a");
+        self.world.check_consents(self.limits, &asking.consents)?;
+        refuse_shown(self.world, self.limits, self.upgrade.state(), &asking.consents).await?;
+        let filling = Filling {
+            fees: self.limits.fees,
+            nonce: self.limits.nonce,
+        };
+        let quote = chain.fill(from, call, filling).await?;
+        let filled = Instant::now();
+        let together = self.admit_cost(&quote.request, quote.data_fee.unwrap_or_default())?;
+        let (consents, named) = self.agree((&quote, together), asking)?;
+        // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
+        if filled.elapsed() > CONSENT_AT_ONCE {
+            chain.recheck().await?;
+        }
+        self.upgrade.keep_named(&named)?;
+        self.world.admit_consents(self.limits, &consents)?;
+        if let Some(errand) = errand {
+            crate::fsutil::point("errand.a");
+            self.record(Event::SafeErrand { errand })?;
+        }
+        self.record(Event::SignTry {
+            signer: from,
+            digest: quote.request.signing_hash(),
+        })?;
+        crate::fsutil::point("sign.b");
+        let signer = self
+            .open_signer()
+            .ok_or_else(|| UpgradeError::decide(Code::SignerNeeded, "no key was named"))?;
+        let signed = signer.sign_tx(&quote.request).await?;
+        crate::fsutil::point("sign.d");
+        self.record(Event::TxSigned(signed))?;
+        crate::fsutil::point("sign.e");
+        Ok(())
+    }
+
+    /// The most that the whole upgrade costs once this is signed as well, if that is within the limit.
+    pub(in crate::upgrade) fn admit_cost(&self, request: &TxRequest, data_fee: U256) -> Result<U256, UpgradeError> {
+        let (spending, fees) = (&self.upgrade.state().spending, &self.limits.fees);
+        let needed = spending.admit(request, data_fee, fees)?;
+        // Where nothing limits it, whoever agrees has to look at it.
+        if fees.limit(request.chain_id).is_none() && self.world.ask.agrees_unseen() {
+            let chain = request.chain_id;
+            return Err(TxError::CostUnlimited { needed, chain }.into());
+        }
+        Ok(needed)
+    }
+
+    /// What everything costs together, where this is not the first that is signed.
+    pub(in crate::upgrade) fn together(&self, most: U256) -> Option<Fact> {
+        let is_first = self.upgrade.state().spending.is_empty();
+        (!is_first).then(|| Fact::new(Name::CostsTogether, format!("{} ETH", coins(most))))
+    }
+
+    /// Asks; gives what owners of a Safe agree to by it, and what was agreed to by name.
+    fn agree(
+        &self,
+        (quote, together): (&Quote, U256),
+        asking: Asking,
+    ) -> Result<(Vec<SafeConsent>, Vec<Decision>), UpgradeError> {
+        let mut consent = asking.consent;
+        consent.effects = self
+            .upgrade
+            .state()
+            .parties()
+            .effects_of_calls(std::slice::from_ref(&quote.request.call));
+        consent.decisions = decisions(
+            &consent.effects,
+            &self.limits.accepted.with(&self.upgrade.state().accepted),
+        );
+        consent.facts.extend(figures(quote));
+        consent.facts.extend(self.together(together));
+        if self.world.ask.consent(&consent)? {
+            return Ok((asking.consents, consent.decisions));
+        }
+        Err(UpgradeError::Declined {
+            what: asking.act.to_owned(),
+        })
+    }
+}
+
+/// What a transaction is and costs, for whoever agrees to it.
+fn figures(quote: &Quote) -> Vec<Fact> {
+    let ether = |wei| format!("{} ETH", coins(wei));
+    let call = &quote.request.call;
+    let digest = match Carried::by(&call.data) {
+        Carried::Execution => Name::DigestOfExecution,
+        Carried::Approval => Name::DigestOfApproval,
+        Carried::Other => Name::DigestOfCall,
+    };
+    let mut facts = vec![
+        Fact::new(digest, call.digest()),
+        Fact::new(Name::KeyNonce, quote.request.nonce),
+        Fact::new(Name::CostsAtMost, ether(quote.most())),
+    ];
+    // The chain takes it besides, at the price of the moment: no field of a transaction limits it.
+    let data = match quote.data_fee.filter(|fee| !fee.is_zero()) {
+        Some(fee) => Some(ether(fee)),
+        None if has_data_fee(quote.request.chain_id) => Some("not known".to_owned()),
+        None => None,
+    };
+    facts.extend(data.map(|fee| Fact::new(Name::DataCost, format!("{fee}; the signature does not limit it"))));
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{B256, U256};
+
+    use super::*;
+    use crate::chain::TxRequest;
+
+    #[test]
+    fn who_agrees_sees_what_the_data_costs_besides_the_gas() {
+        let request = TxRequest {
+            chain_id: 8453,
+            from: Address::repeat_byte(1),
+            nonce: 7,
+            call: Call::add_compose_hash(Address::repeat_byte(2), B256::repeat_byte(3)),
+            gas_limit: 1_000_000,
+            max_fee_per_gas: 1_000_000_000,
+            max_priority_fee_per_gas: 1,
+        };
+        let mut quote = Quote {
+            request,
+            data_fee: None,
+        };
+        let shown = |quote: &Quote, name: &str| {
+            let facts = figures(quote);
+            facts
+                .into_iter()
+                .find(|fact| fact.label() == name)
+                .map(|fact| fact.value)
+        };
+        assert_eq!(shown(&quote, "costs at most").unwrap(), "0.001 ETH");
+        let unknown = "not known; the signature does not limit it";
+        assert_eq!(shown(&quote, "of it for its data").unwrap(), unknown);
+        quote.data_fee = Some(U256::from(500_000_000_000_000_u64));
+        assert_eq!(shown(&quote, "costs at most").unwrap(), "0.0015 ETH");
+        let data = "0.0005 ETH; the signature does not limit it";
+        assert_eq!(shown(&quote, "of it for its data").unwrap(), data);
+        assert_eq!(shown(&quote, "key nonce").unwrap(), "7");
+        (quote.data_fee, quote.request.chain_id) = (None, 1);
+        assert_eq!(shown(&quote, "of it for its data"), None);
+    }
+}

@@ -1,0 +1,233 @@
+//! What every step of a run has: the upgrade, the outside, the time that is left.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::chain::{AppChanges, Chain, Finality};
+use crate::cloud::{Client, CvmId};
+use crate::code::Code;
+use crate::compose::ComposeHash;
+use crate::signer::Signer;
+use crate::upgrade::{
+    CodeChange, Limits, Plan, Proposal, UpgradeError, Warning, World,
+    checks::verdict::Known,
+    journal_error::JournalError,
+    model::{safe_approval::Paper, target::Request},
+    planning::examine::{Subject, examine},
+    record::{event::Event, evidence},
+    workspace::upgrade::Upgrade,
+};
+
+/// One run over an upgrade.
+pub(super) struct Run<'a> {
+    pub(super) upgrade: &'a mut Upgrade,
+    pub(super) world: &'a World<'a>,
+    /// Phala Cloud, for as long as this run has time.
+    pub(super) cloud: Client,
+    pub(super) limits: &'a Limits,
+    pub(super) deadline: Instant,
+    /// Something that Phala Cloud reported was taken back in this run.
+    pub(super) took_back: bool,
+    /// When this run made the proof that is in the journal.
+    pub(super) proved: Option<Instant>,
+    pub(super) signer: Option<Signer>,
+}
+
+impl Upgrade {
+    /// A run over this upgrade, once what opening recovered was told.
+    pub(super) fn run<'a>(&'a mut self, world: &'a World<'a>, limits: &'a Limits) -> Result<Run<'a>, UpgradeError> {
+        self.tell_recovery(world)?;
+        let deadline = Instant::now() + limits.timeout;
+        Ok(Run {
+            upgrade: self,
+            world,
+            cloud: world.cloud.until(deadline),
+            limits,
+            deadline,
+            took_back: false,
+            proved: None,
+            signer: None,
+        })
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn plan(&self) -> Result<Plan, UpgradeError> {
+        self.upgrade
+            .state()
+            .plan()
+            .cloned()
+            .ok_or_else(|| UpgradeError::TooEarly {
+                message: "the upgrade has no plan".to_owned(),
+                command: "prepare",
+            })
+    }
+
+    /// What changes of the code.
+    pub(super) fn code(&self) -> Result<CodeChange, UpgradeError> {
+        self.upgrade.state().code().cloned().ok_or_else(|| {
+            UpgradeError::decide(
+                Code::NoCodeChange,
+                "only the app's policy changes: there is no CVM to upgrade",
+            )
+        })
+    }
+
+    /// The CVM, as the API's paths name it.
+    pub(super) fn cvm(&self) -> Result<CvmId, UpgradeError> {
+        Ok(self.code()?.cvm.parse()?)
+    }
+
+    /// What has to be in force on chain in the end.
+    pub(super) fn changes(&self) -> Result<AppChanges, UpgradeError> {
+        self.upgrade.state().changes().ok_or_else(|| UpgradeError::TooEarly {
+            message: "nothing was prepared and verified yet".to_owned(),
+            command: "prepare",
+        })
+    }
+
+    /// The verified hash; zero before there is one, which no step that uses it comes before.
+    pub(super) fn hash(&self) -> ComposeHash {
+        self.upgrade
+            .state()
+            .verified()
+            .map_or(ComposeHash::new([0; 32]), |(hash, _)| *hash)
+    }
+
+    pub(super) fn record(&mut self, event: Event) -> Result<(), UpgradeError> {
+        self.upgrade.record(event)
+    }
+
+    /// Records what an effect came to. It came to that even when the disk says no, and then only the error tells.
+    pub(super) fn record_outcome(&mut self, event: Event, fact: &str) -> Result<(), UpgradeError> {
+        self.record(event).map_err(|error| not_stored(fact, error))
+    }
+
+    pub(super) fn note(&mut self, text: impl Into<String>) -> Result<(), UpgradeError> {
+        self.record(Event::Note { text: text.into() })
+    }
+
+    pub(super) fn tell(&self, news: &str) {
+        self.world.ask.tell(news);
+    }
+
+    /// Tells what the report has among its warnings as well.
+    pub(super) fn warn(&mut self, code: Code, text: String) {
+        let remark = Warning {
+            code: code.to_owned(),
+            text,
+        };
+        if self.upgrade.remark(remark.clone()) {
+            self.tell(&format!("warning: {}", remark.text));
+        }
+    }
+
+    /// A token that expires before the approval comes is no loss, but somebody has to prepare again.
+    pub(in crate::upgrade) fn warn_of_expiry(&self) {
+        let state = self.upgrade.state();
+        let Some(prepared) = state
+            .prepared
+            .as_ref()
+            .filter(|prepared| prepared.token_sha256.is_some())
+        else {
+            return;
+        };
+        let soon = Timestamp::now()
+            .saturating_add(EXPIRY_WARNING)
+            .is_ok_and(|later| later >= prepared.expires);
+        if soon && state.committed.is_none() {
+            self.tell(&format!(
+                "the commit token expires at {}; after that the same change is prepared again, for the same hash",
+                prepared.expires
+            ));
+        }
+    }
+
+    /// The chain, connected once.
+    pub(super) async fn chain(&self) -> Result<Chain, UpgradeError> {
+        let deployment = self.upgrade.state().deployment();
+        let chain_id = deployment.map_or_else(|| self.plan().map(|plan| plan.chain_id), |new| Ok(new.chain_id))?;
+        self.world.chain(chain_id).await
+    }
+
+    pub(super) fn finality(&self, chain_id: u64) -> Finality {
+        self.limits.finality.unwrap_or_else(|| Finality::default_for(chain_id))
+    }
+
+    /// The key, opened once a run; `None` when no source was named.
+    pub(super) async fn signer(&mut self) -> Result<Option<&Signer>, UpgradeError> {
+        if self.signer.is_none()
+            && let Some(source) = self.world.signer
+        {
+            self.signer = Some(Signer::open(source, self.world.unlock, self.world.ask).await?);
+        }
+        Ok(self.signer.as_ref())
+    }
+
+    /// Whether a key is ready without asking anybody.
+    pub(super) const fn open_signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
+    }
+
+    pub(super) fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Sleeps, but not past the deadline; `false` when there is no time left.
+    pub(super) async fn sleep(&self, wish: Duration) -> bool {
+        let left = self.time_left();
+        tokio::time::sleep(wish.min(left)).await;
+        left > wish
+    }
+
+    pub(super) fn write_evidence(&self) -> Result<(), UpgradeError> {
+        evidence::write(self.upgrade.dir(), self.upgrade.state())
+    }
+}
+
+/// The outcome of an effect could not be stored: the next run settles it.
+pub(super) fn not_stored(fact: &str, error: impl Into<UpgradeError>) -> UpgradeError {
+    match error.into() {
+        error @ (UpgradeError::File(_) | UpgradeError::Journal(JournalError::Fs(_))) => UpgradeError::Unknown {
+            code: Code::OutcomeNotStored,
+            message: format!("{fact}, and that could not be stored"),
+            source: Some(Box::new(error)),
+        },
+        other => other,
+    }
+}
+
+/// Life of a commit token below which people are told.
+const EXPIRY_WARNING: SignedDuration = SignedDuration::from_hours(24);
+
+impl Run<'_> {
+    /// What prepare sends, with the sealed environment where one belongs to it.
+    pub(super) fn request(&self, code: &CodeChange) -> Result<Request, UpgradeError> {
+        // Sealed bytes are those that this machine keeps; a plan or a proposal cannot hold any.
+        let sealed = code.environment.as_ref().map(|_| self.upgrade.sealed()).transpose()?;
+        Ok(code.request(code.patch.clone().sealed(sealed)))
+    }
+}
+
+impl Run<'_> {
+    /// Reads what the chain says now of what this upgrade asks for, and stops where the verdict over it forbids to sign.
+    /// Gives what was read; nothing before there is a proposal.
+    ///
+    /// # Errors
+    /// The verdict forbids it, or the chain did not answer.
+    pub(super) async fn may_sign(&mut self, chain: &Chain, paper: Paper) -> Result<Known, UpgradeError> {
+        let state = self.upgrade.state();
+        let Some(proposal) = Proposal::of(state) else {
+            return Ok(Known::default());
+        };
+        let ceremony = state.ceremony()?;
+        let subject = Subject::of(state, paper, (&proposal, ceremony.as_ref()));
+        let known = examine(self.world, chain, &subject).await?;
+        let verdict = subject.judge(Some(&known), (self.limits, &state.accepted));
+        self.upgrade.keep_verdict(&verdict)?;
+        verdict.check_before_asking(self.world.ask)?;
+        Ok(known)
+    }
+}

@@ -1,0 +1,120 @@
+//! The loop: asks the records which step comes next, takes it, and looks again.
+
+use crate::code::Code;
+use crate::upgrade::{
+    Goal, Limits, Outcome, Step, UpgradeError, World, checks::uncovered::agreed_unseen, model::safe_approval::Paper,
+    run::Run, workspace::upgrade::Upgrade,
+};
+
+impl Upgrade {
+    /// Goes on until `goal` is reached, something has to be waited for, or somebody has to decide.
+    ///
+    /// # Errors
+    /// See [`UpgradeError`]; what was done before is in the journal.
+    pub async fn advance(&mut self, world: &World<'_>, goal: Goal, limits: &Limits) -> Result<Outcome, UpgradeError> {
+        // Proving asks no cloud.
+        if goal != Goal::Proved {
+            self.refuse_foreign_cloud(world)?;
+        }
+        self.refuse_given_up()?;
+        if self.state().is_only_to_reject() {
+            return Err(UpgradeError::decide(
+                Code::SafeRejecting,
+                "the proposal is wrong, and only its rejection can go on",
+            ));
+        }
+        self.expect_safe_tx(limits, Paper::Approval)?;
+        self.state().expect_nonce(limits, Paper::Approval)?;
+        if self.state().deployment().is_some() {
+            return self.make_app(world, (goal, limits), None).await;
+        }
+        if goal == Goal::Committed && self.state().plan().is_some_and(|plan| plan.code.is_none()) {
+            return Err(UpgradeError::decide(
+                Code::NothingToCommit,
+                "only the app's policy changes: there is nothing to commit",
+            ));
+        }
+        if matches!(goal, Goal::Committed | Goal::Live) && self.state().committed.is_none() {
+            for agreed in agreed_unseen(self.state(), limits)? {
+                self.agree(agreed)?;
+            }
+        }
+        // Whoever commits from a proposal alone waited somewhere else: what is in force is found here as well.
+        let searched = self.state().signed.is_empty() && self.state().proof_gone.is_none();
+        if goal == Goal::Committed && self.state().is_from_elsewhere() && searched {
+            self.adopt_in_force(world, limits).await?;
+        }
+        let mut run = self.run(world, limits)?;
+        run.warn_of_expiry();
+        if let Some(outcome) = run.look_at_the_proof(goal).await? {
+            return Ok(outcome);
+        }
+        run.catch_up()?;
+        if matches!(goal, Goal::Committed | Goal::Live) && run.upgrade.state().done.is_some() {
+            run.look_again().await?;
+        }
+        loop {
+            let step = run.upgrade.state().next();
+            // What is on its way to the timelock is not the transaction that was asked for.
+            let on_the_way = goal == Goal::Executed && run.upgrade.state().errand.is_some();
+            if goal.is_reached_before(step, limits.no_wait) && !on_the_way {
+                return Ok(Outcome::Reached);
+            }
+            goal.permits(step)
+                .map_err(|early| run.upgrade.state().before_execution(early))?;
+            if let Outcome::Pending(pending) = run.step(step, goal).await? {
+                return Ok(Outcome::Pending(pending));
+            }
+        }
+    }
+
+    /// Looks once more at what Phala Cloud reported in the end, and takes it back where it was false.
+    ///
+    /// # Errors
+    /// See [`UpgradeError`].
+    pub(in crate::upgrade) async fn look_again(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+    ) -> Result<(), UpgradeError> {
+        self.refuse_foreign_cloud(world)?;
+        let mut run = self.run(world, limits)?;
+        run.catch_up()?;
+        run.look_again().await
+    }
+}
+
+impl Run<'_> {
+    /// What follows from the last record and a run that was cut off did not come to: files to write, a token to forget.
+    fn catch_up(&self) -> Result<(), UpgradeError> {
+        self.upgrade.write_proposal()?;
+        let state = &self.upgrade.state();
+        if state.confirmed.is_some() {
+            self.forget_token()?;
+        }
+        if state.committed.is_some() || (state.code().is_none() && state.proof.is_some()) {
+            self.write_evidence()?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: Step, goal: Goal) -> Result<Outcome, UpgradeError> {
+        match step {
+            Step::Prepare => {
+                self.refuse_beforehand(goal).await?;
+                self.prepare().await
+            }
+            Step::Verify => self.verify().await,
+            Step::Freeze | Step::Approve if self.upgrade.follows() => self.follow(goal).await,
+            Step::Freeze => self.freeze().await,
+            Step::Approve if goal == Goal::Proved => self.wait_for_others().await,
+            Step::Approve => self.approve(goal).await,
+            Step::Broadcast => self.broadcast().await,
+            Step::Wait => self.wait().await,
+            Step::Commit => self.commit().await,
+            Step::Settle => self.settle().await,
+            Step::Watch => self.watch().await,
+            Step::Finished => Ok(Outcome::Reached),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Approve and broadcast: one key, one nonce; the signed bytes are on disk before they leave.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::chain::{Broadcast, Chain, Rejection, SignedTx, TxError};
+use crate::code::Code;
+use crate::signer::{Consent, Fact, Name};
+use crate::upgrade::{
+    Goal, Outcome, Pending, Plan, Route, UpgradeError,
+    checks::app::refuse_other_key,
+    model::safe_approval::{Paper, Stage},
+    record::event::Event,
+    routes::transaction::Asking,
+    run::Run,
+};
+
+/// Looks after a broadcast whose outcome is not known, and for what somebody else may have done.
+const LOOKS: u32 = 3;
+const LOOK_WAIT: Duration = Duration::from_millis(500);
+/// Most raises of a transaction that no endpoint takes: an endpoint that lies about fees must not drive them up.
+const RAISES: usize = 5;
+
+impl Run<'_> {
+    /// Acts, and looks again where the contracts refuse the call: somebody may have made it since the chain was read.
+    pub(in crate::upgrade) async fn unless_late<T>(
+        &mut self,
+        act: impl AsyncFn(&mut Self) -> Result<T, UpgradeError>,
+    ) -> Result<T, UpgradeError> {
+        for _ in 1..LOOKS {
+            match act(self).await {
+                Err(error) if would_fail(&error) => {}
+                outcome => return outcome,
+            }
+            self.sleep(LOOK_WAIT).await;
+        }
+        act(self).await
+    }
+
+    /// Gets the owner's authority: signs the call, or says who has to act.
+    pub(in crate::upgrade) async fn approve(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
+        self.unless_late(async |run: &mut Self| run.approve_once(goal).await)
+            .await
+    }
+
+    async fn approve_once(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
+        let plan = self.plan()?;
+        let chain = self.chain().await?;
+        self.changes()?;
+        self.verify_again()?;
+        let known = self.may_sign(&chain, Paper::Approval).await?;
+        if known.in_force {
+            return self.adopt_allowed(&chain).await;
+        }
+        match plan.route {
+            Route::Eoa { .. } => {}
+            Route::Safe { .. } => return self.approve_by_safe(&chain, goal, known.look).await,
+            Route::Timelock { .. } => return self.approve_by_timelock(&chain, goal).await,
+            Route::Calldata { owner } => {
+                let calls = self.upgrade.state().calls();
+                let calls = calls.iter().map(|call| format!("{} with data {}", call.to, call.data));
+                return Ok(Outcome::Pending(Pending {
+                    code: Code::PendingOwner,
+                    what: format!(
+                        "the owner {owner} is a contract and has to call {}",
+                        calls.collect::<Vec<_>>().join(", then ")
+                    ),
+                }));
+            }
+        }
+        self.refuse_second_nonce()?;
+        self.sign(&chain, &plan).await?;
+        Ok(Outcome::Reached)
+    }
+
+    pub(in crate::upgrade) fn refuse_second_nonce(&self) -> Result<(), UpgradeError> {
+        if self.limits.new_nonce {
+            return Ok(());
+        }
+        if let Some(why) = &self.upgrade.state().gone {
+            return Err(UpgradeError::decide(
+                Code::TxGone,
+                format!("the transaction of this upgrade is gone for good: {why}"),
+            ));
+        }
+        if self.upgrade.is_rolled_back() {
+            return Err(UpgradeError::decide(
+                Code::JournalRolledBack,
+                "the journal is an older copy, and a transaction may have been signed after it; the chain shows none that took effect",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn sign(&mut self, chain: &Chain, plan: &Plan) -> Result<(), UpgradeError> {
+        let owner = plan.actor.address;
+        let Some(address) = self.signer().await?.map(crate::signer::Signer::address) else {
+            return Err(UpgradeError::decide(
+                Code::SignerNeeded,
+                format!("{owner} has to sign, and no key was named"),
+            ));
+        };
+        refuse_other_key(plan, address)?;
+        let calls = self.upgrade.state().calls();
+        let [call] = calls.as_slice() else {
+            return Err(UpgradeError::decide(
+                Code::BatchNeedsSafe,
+                "a key makes one call in one transaction",
+            ));
+        };
+        let consent = Consent {
+            question: format!("Sign and send this transaction as {owner}?"),
+            subject: vec![Fact::new(Name::Chain, plan.chain_id)],
+            facts: [
+                self.upgrade.state().content(),
+                vec![Fact::new(Name::Calldata, &call.data)],
+            ]
+            .concat(),
+            ..Consent::default()
+        };
+        let asking = Asking {
+            consent,
+            act: "signing",
+            consents: Vec::new(),
+        };
+        self.sign_call(chain, (owner, call), (None, asking)).await
+    }
+
+    /// Sends the bytes that are on disk.
+    pub(in crate::upgrade) async fn broadcast(&mut self) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        let Some(tx) = self.upgrade.state().signed.last().cloned() else {
+            return Ok(Outcome::Reached);
+        };
+        let tx = self.planned(tx)?;
+        crate::fsutil::point("broadcast.b");
+        let outcome = chain.broadcast(&tx).await?;
+        crate::fsutil::point("broadcast.d");
+        match outcome {
+            Broadcast::Accepted | Broadcast::AlreadyKnown => {}
+            // Somebody's transaction has this nonce: ours mined before, or a stranger's; waiting finds out.
+            Broadcast::Rejected(Rejection::NonceTooLow | Rejection::Underpriced) => {}
+            Broadcast::Rejected(Rejection::FeeTooLow) if self.may_raise().await? => return self.raise(&chain).await,
+            Broadcast::Rejected(rejection) => return Err(rejected(&tx, &rejection)),
+            Broadcast::Ambiguous { said } => self.look_for(&chain, &tx, said).await?,
+        }
+        let outcome = Event::TxSent {
+            hash: tx.hash,
+            at: Timestamp::now(),
+        };
+        self.record_outcome(outcome, &format!("transaction {} was sent", tx.hash))?;
+        crate::fsutil::point("broadcast.e");
+        self.tell(&format!("sent transaction {}", tx.hash));
+        Ok(Outcome::Reached)
+    }
+
+    /// Fees that rose between signing and sending can be followed with the key at hand.
+    async fn may_raise(&mut self) -> Result<bool, UpgradeError> {
+        Ok(self.upgrade.state().signed.len() <= RAISES && self.signer().await?.is_some())
+    }
+
+    /// The same call and nonce with higher fees, and that goes out.
+    async fn raise(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        let txs = self.upgrade.state().signed.clone();
+        let market = chain.market().await?;
+        self.bump(&txs, market.base_fee).await?;
+        Ok(Outcome::Reached)
+    }
+
+    /// The recorded bytes, once they are what the plan says: a journal that somebody rewrote must not make this tool
+    /// send something else, the first time or any time after.
+    pub(in crate::upgrade) fn planned(&self, tx: SignedTx) -> Result<SignedTx, UpgradeError> {
+        let tx = SignedTx::from_raw(tx.request, tx.raw)?;
+        if let Some(deployment) = self.upgrade.state().deployment() {
+            return deployment.permit(tx);
+        }
+        let plan = self.plan()?;
+        let calls = self.upgrade.state().calls();
+        let state = self.upgrade.state();
+        let (ceremony, call) = (state.ceremony()?, &tx.request.call);
+        let is_planned = match (state.errand, &ceremony) {
+            (Some(errand), _) => errand.is_planned(state, ceremony.as_ref(), call),
+            (None, Some(ceremony)) => ceremony.ballot(state.is_rejecting()).tx.is_executed_by(call),
+            (None, None) if plan.timelock.is_some() => state.calls_at(Stage::Execute) == [call.clone()],
+            (None, None) => calls == [call.clone()],
+        };
+        if is_planned && tx.request.chain_id == plan.chain_id {
+            return Ok(tx);
+        }
+        Err(UpgradeError::stop(
+            Code::TxMismatch,
+            "call of the signed transaction",
+            calls.first().map(|call| call.data.to_string()).unwrap_or_default(),
+            &tx.request.call.data,
+        ))
+    }
+
+    async fn look_for(&mut self, chain: &Chain, tx: &SignedTx, said: String) -> Result<(), UpgradeError> {
+        for _ in 0..LOOKS {
+            if let Ok(sighting) = chain.look(std::slice::from_ref(tx), self.finality(chain.id())).await
+                && (sighting.pooled || sighting.included.is_some())
+            {
+                return Ok(());
+            }
+            self.sleep(LOOK_WAIT).await;
+        }
+        Err(UpgradeError::Unknown {
+            code: Code::BroadcastUnknown,
+            message: format!("transaction {} may or may not have been taken: {said}", tx.hash),
+            source: None,
+        })
+    }
+}
+
+/// Whether a call was refused by the contracts themselves, before anything was signed.
+const fn would_fail(error: &UpgradeError) -> bool {
+    matches!(
+        error,
+        UpgradeError::Tx(TxError::WouldRevert { .. })
+            | UpgradeError::Decide {
+                code: Code::SafeWouldFail | Code::TimelockWouldFail,
+                ..
+            }
+    )
+}
+
+fn rejected(tx: &SignedTx, rejection: &Rejection) -> UpgradeError {
+    let hash = tx.hash;
+    match rejection {
+        Rejection::OtherHash { said } => {
+            UpgradeError::stop(Code::TxHashMismatch, "hash of the sent transaction", hash, said)
+        }
+        Rejection::WrongChain => UpgradeError::stop(
+            Code::ChainMismatch,
+            "chain of the signed transaction",
+            tx.request.chain_id,
+            "another chain",
+        ),
+        Rejection::Funds => UpgradeError::decide(
+            Code::Funds,
+            format!("{} has too little money for transaction {hash}", tx.request.from),
+        ),
+        Rejection::FeeTooLow => UpgradeError::decide(
+            Code::FeeTooLow,
+            format!("fees rose since transaction {hash} was signed; nothing was sent"),
+        ),
+        other => UpgradeError::decide(Code::TxRejected, format!("transaction {hash} was refused: {other}")),
+    }
+}

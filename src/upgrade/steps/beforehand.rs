@@ -1,0 +1,161 @@
+//! What can be refused is refused before the first request that changes anything: a nonce of the Safe that cannot be had, a
+//! batch that the Safe cannot make, and what this machine itself has under way; then, once the upgrade's directory is held,
+//! a key, consent and files that would be missing later.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use alloy::primitives::U256;
+
+use crate::code::Code;
+use crate::fsutil;
+use crate::safe::{SafeInfo, batcher_on};
+use crate::signer::Signer;
+use crate::upgrade::{
+    Goal, Limits, Plan, Route, UpgradeError, World,
+    checks::{app::refuse_other_key, kms},
+    finding::Warning,
+    planning::neighbours::Neighbours,
+    routes::safe_nonce,
+    run::Run,
+    workspace::upgrade::Upgrade,
+};
+
+/// A nonce that is further ahead of the Safe's own may never be its turn.
+const FEW: u64 = 5;
+
+/// Holds a plan for `dir` against what this machine has under way, and against what was asked for of the Safe: whatever would
+/// be refused later stands among the plan's blockers then. Reads journals; asks the chain where several calls are made, and
+/// the Safe Transaction Service where a nonce far ahead was named.
+///
+/// # Errors
+/// Something could not be read.
+pub async fn look_ahead(
+    world: &World<'_>,
+    plan: &mut Plan,
+    (dir, limits): (&Path, &Limits),
+) -> Result<(), UpgradeError> {
+    let is_known = Upgrade::peek(dir).is_ok_and(|own| own.vouches_for_kms(plan) || own.agreed_to_kms(plan));
+    if let Some(code) = &mut plan.code {
+        code.kms_named |= is_known;
+    }
+    look_ahead_among(world, plan, (&Neighbours::around(dir, world.root), limits)).await
+}
+
+/// Whether an upgrade below `root` speaks for the KMS of a plan: then it is none that only Phala Cloud names. Reads journals.
+pub fn recognise_kms(plan: &mut Plan, root: &Path) {
+    Neighbours::below(root).know_the_kms(plan);
+}
+
+/// The same, where the others were read before.
+pub(in crate::upgrade) async fn look_ahead_among(
+    world: &World<'_>,
+    plan: &mut Plan,
+    (neighbours, limits): (&Neighbours, &Limits),
+) -> Result<(), UpgradeError> {
+    neighbours.judge(plan, limits.safe_nonce);
+    plan.warnings
+        .extend(kms::first_trust(plan).map(|doubt| doubt.warning()));
+    plan.storages = world.app_storage(plan.chain_id, plan.app);
+    let Some(safe) = plan.safe.clone() else { return Ok(()) };
+    let chain = world.chain(plan.chain_id).await?;
+    world.add_storages(&chain, &safe, &mut plan.storages).await?;
+    if let Some(nonce) = limits.safe_nonce {
+        let doubt = of_nonce(world, (&safe, nonce), plan).await?;
+        plan.blockers.extend(doubt);
+    }
+    let doubt = of_batch(world, &safe, plan).await?;
+    plan.blockers.extend(doubt);
+    Ok(())
+}
+
+/// What speaks against a nonce that was named.
+async fn of_nonce(
+    world: &World<'_>,
+    (safe, nonce): (&SafeInfo, U256),
+    plan: &Plan,
+) -> Result<Option<Warning>, UpgradeError> {
+    if nonce < safe.nonce {
+        return Ok(Some(safe_nonce::used_up(safe, nonce)));
+    }
+    if nonce <= safe.nonce.saturating_add(U256::from(FEW)) {
+        return Ok(None);
+    }
+    let service = world.services.configured(world.http, safe.chain_id);
+    let unseen = match service.map_err(UpgradeError::Service)? {
+        None => true,
+        Some(_) => {
+            let chosen = safe_nonce::choose(world, safe, (Some(nonce), &plan.calls), &BTreeMap::new()).await?;
+            chosen.remarks.iter().any(|remark| remark.code == Code::SafeQueueUnseen)
+        }
+    };
+    Ok(unseen.then(|| Warning {
+        code: Code::SafeNonceFar,
+        text: format!(
+            "the Safe is at nonce {}, and nonce {nonce} is its turn only after {} others, of which nobody here knows",
+            safe.nonce,
+            nonce.saturating_sub(safe.nonce)
+        ),
+    }))
+}
+
+/// Several calls of a Safe need a contract that makes them.
+async fn of_batch(world: &World<'_>, safe: &SafeInfo, plan: &Plan) -> Result<Option<Warning>, UpgradeError> {
+    let known = plan.calls.len();
+    let calls = if known == 0 { plan.policy.len() + 1 } else { known };
+    if calls < 2 || !matches!(plan.route, Route::Safe { .. }) {
+        return Ok(None);
+    }
+    let chain = world.chain(plan.chain_id).await?;
+    Ok(batcher_on(&chain, safe).await?.is_none().then(|| Warning {
+        code: Code::SafeNoBatcher,
+        text: crate::safe::SafeTxError::NoBatcher { calls }.to_string(),
+    }))
+}
+
+impl Upgrade {
+    /// Files that are written later can be: nothing else lies in their places.
+    fn check_places(&self) -> Result<(), UpgradeError> {
+        for name in [
+            crate::upgrade::steps::prepare::TOKEN_FILE,
+            crate::upgrade::steps::prepare::ANSWER_FILE,
+        ] {
+            fsutil::check_place(&self.dir().join(name))?;
+        }
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Before the first request that changes anything: what a later step would refuse for certain.
+    pub(in crate::upgrade) async fn refuse_beforehand(&mut self, goal: Goal) -> Result<(), UpgradeError> {
+        self.upgrade.check_places()?;
+        let plan = self.plan()?;
+        let nothing_to_sign = plan.app_state.hash_allowed == Some(true) && plan.policy.is_empty();
+        if goal != Goal::Live || plan.code.is_none() || self.upgrade.follows() {
+            return Ok(());
+        }
+        let waits = plan.waiting.as_ref();
+        let scheduled = waits.is_some_and(|waiting| waiting.operations.iter().any(|one| one.calls == plan.calls));
+        let from = match plan.route {
+            Route::Eoa { owner } => owner,
+            Route::Timelock { proposer, .. } if plan.safe.is_none() && !scheduled => proposer,
+            _ => return Ok(()),
+        };
+        self.world.ask.can_agree()?;
+        if nothing_to_sign {
+            return Ok(());
+        }
+        let Some(key) = self.signer().await?.map(Signer::address) else {
+            return Err(UpgradeError::decide(
+                Code::SignerNeeded,
+                format!("{from} has to sign, and no key was named"),
+            ));
+        };
+        match plan.route {
+            Route::Eoa { .. } => refuse_other_key(&plan, key),
+            _ if key != from => Err(UpgradeError::stop(Code::SignerNotProposer, "signer", from, key)),
+            _ => Ok(()),
+        }
+    }
+}

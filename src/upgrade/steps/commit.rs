@@ -1,0 +1,501 @@
+//! Commit and settle: one commit per upgrade; an unknown outcome is settled by reading.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::chain::ProofFailure;
+use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
+use crate::code::Code;
+use crate::http::{Kind, Sent};
+use crate::signer::{AskError, Consent, Fact, Name};
+use crate::text::escape;
+use crate::upgrade::{
+    CodeChange, Outcome, Pending, UpgradeError,
+    checks::app::{check_code, query},
+    model::target::Target,
+    planning::{neighbours::Neighbours, pending_updates::known_pending},
+    record::event::Event,
+    run::Run,
+    steps::commit_request::{Taken, registration},
+};
+
+/// A token with less life than this is not relied on.
+const TOKEN_MARGIN: SignedDuration = SignedDuration::from_mins(5);
+/// The cloud's own view of the chain may lag; so long a refusal that the chain contradicts is waited out.
+const LAG: Duration = Duration::from_secs(600);
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(8);
+/// Wait between two looks at the CVM; grows.
+pub(in crate::upgrade) const LOOK_WAIT: Duration = Duration::from_millis(50);
+pub(in crate::upgrade) const LOOK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A proof that was made within this time is not made again: no chain has shorter blocks, and whoever waits for the
+/// commit waits for this.
+const NEW_PROOF: Duration = Duration::from_millis(500);
+
+/// What a commit's answer means.
+enum Verdict {
+    Accepted(Taken),
+    /// Certainly not done; worth another try after a pause.
+    Again(CloudError),
+    /// Certainly not done; nothing to retry.
+    Refused(CloudError),
+    /// The token is used, superseded or expired: reading decides.
+    TokenRefused(Box<Problem>),
+    /// Perhaps done.
+    Unknown(CloudError),
+}
+
+/// With what a commit can be sent.
+enum Ready {
+    /// A token.
+    Token(CommitToken),
+    /// Hash and transaction in headers.
+    Headers,
+    /// There is nothing to send.
+    Settled(Outcome),
+}
+
+/// What a CVM, or an app's list of them, shows of a commit.
+pub(in crate::upgrade) enum Trace {
+    /// It runs our hash; with the UUID of the CVM that was made, if one was.
+    Ours(Option<String>),
+    /// An operation is under way, and there is no time left to see its end.
+    Busy,
+    /// Another hash, and nothing under way.
+    Nothing,
+}
+
+impl Run<'_> {
+    /// Commits with the proof, once the proof has been read again, unless this run read it just now.
+    pub(in crate::upgrade) async fn commit(&mut self) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        self.verify_again()?;
+        let is_new = self.proved.is_some_and(|at| at.elapsed() < NEW_PROOF);
+        let proof = match self.upgrade.state().proof() {
+            Some(proof) if is_new => proof.clone(),
+            _ => self.refresh_proof(&chain).await?,
+        };
+        let plan = self.plan()?;
+        let now = chain
+            .app_at(&query(&plan, Some(self.word())), (&plan.app_state, proof.head))
+            .await?;
+        let code = (now.code_hash, now.implementation, now.implementation_code_hash);
+        check_code(&plan.app_state, code)?;
+        self.may_boot(&now)?;
+        // A run that this journal does not know of may have committed, here or on another machine.
+        if let Trace::Ours(made) = self.look_before().await? {
+            self.tell("Phala Cloud reports that the CVM runs the hash already: nothing is committed");
+            return self.accept(Taken::found(made));
+        }
+        let by = registration(&proof);
+        match self.ready().await? {
+            Ready::Token(token) => self.send_commit(Some(&token), by).await,
+            Ready::Headers => self.finish_without_token(by).await,
+            Ready::Settled(outcome) => Ok(outcome),
+        }
+    }
+
+    /// The token, a fresh one when the old one is gone, or none when this upgrade ends with the two headers. What those
+    /// confirm expires like a token.
+    ///
+    /// Preparing again can take long, and a fresh token does not know of the old one: somebody may have been faster.
+    async fn ready(&mut self) -> Result<Ready, UpgradeError> {
+        let confirm = self.code()?.confirm;
+        let state = self.upgrade.state();
+        let prepared = state.prepared.as_ref();
+        let given = state.imported || prepared.is_some_and(|prepared| prepared.token_sha256.is_some());
+        let good = prepared.is_some_and(|prepared| self.is_token_good(prepared.expires));
+        let token = if confirm { None } else { self.token()? };
+        let why = match token {
+            Some(token) if good => return Ok(Ready::Token(token)),
+            None if good && given && !confirm => Some("the commit token is not on this machine"),
+            None if good => None,
+            _ => Some("what was prepared is not valid any more"),
+        };
+        let Some(why) = why else { return self.headers() };
+        self.prepare_again(why).await?;
+        match self.look_before().await? {
+            Trace::Ours(made) => return self.accept(Taken::found(made)).map(Ready::Settled),
+            Trace::Busy => return Ok(Ready::Settled(busy())),
+            Trace::Nothing => {}
+        }
+        let fresh = if confirm { None } else { self.token()? };
+        match fresh {
+            Some(token) => Ok(Ready::Token(token)),
+            None => self.headers(),
+        }
+    }
+
+    /// The ending without a token, which only a CVM that is there has.
+    fn headers(&self) -> Result<Ready, UpgradeError> {
+        if !self.makes_new()? {
+            return Ok(Ready::Headers);
+        }
+        Err(UpgradeError::decide(
+            Code::TokenMissing,
+            "Phala Cloud gave no commit token, and a new CVM is made with one only",
+        ))
+    }
+
+    fn is_token_good(&self, expires: Timestamp) -> bool {
+        let state = self.upgrade.state();
+        let in_time = Timestamp::now()
+            .saturating_add(TOKEN_MARGIN)
+            .is_ok_and(|later| later < expires);
+        in_time && !state.preparing && !state.token_refused
+    }
+
+    /// Prepares again with the same change; the hash must be identical, and a colleague's token is replaced.
+    async fn prepare_again(&mut self, why: &str) -> Result<(), UpgradeError> {
+        self.refuse_to_supersede(why).await?;
+        let question =
+            format!("{why}. Prepare again with the same change? An earlier commit token of this CVM ends by it.");
+        let facts = vec![Fact::new(Name::ComposeHash, self.hash())];
+        let agreed = match self.world.ask.consent(&Consent::ask(question, facts)) {
+            Err(AskError::Nobody(_)) => false,
+            answer => answer?,
+        };
+        if !agreed {
+            return Err(UpgradeError::decide(
+                Code::TokenExpired,
+                format!("{why}; the approval on chain stays valid, and preparing again needs consent"),
+            ));
+        }
+        self.tell(&format!("{why}; preparing again with the same change"));
+        self.prepare().await?;
+        Ok(())
+    }
+
+    /// Another change of this CVM that waits for its commit is somebody else's intent.
+    pub(in crate::upgrade) async fn refuse_to_supersede(&self, why: &str) -> Result<(), UpgradeError> {
+        let code = self.code()?;
+        // The token of a new instance is the app's own and takes no CVM's.
+        if self.limits.supersede || matches!(code.target, Target::Instance(_)) {
+            return Ok(());
+        }
+        let pending = known_pending(self.cloud.pending_updates(self.plan()?.app).await)?;
+        let other = pending
+            .iter()
+            .flatten()
+            .find(|update| code.is_of_this_cvm(update) && update.compose_hash != Some(self.hash()));
+        match other {
+            None => self.refuse_to_end_own(&code),
+            Some(update) => Err(UpgradeError::decide(
+                Code::UpdatePending,
+                format!(
+                    "{why}, and another update of this CVM is pending ({}); preparing again ends its commit token",
+                    update
+                        .compose_hash
+                        .map_or_else(|| "unknown hash".to_owned(), |hash| hash.to_string())
+                ),
+            )),
+        }
+    }
+
+    /// The same of another upgrade of this machine that was prepared after this one.
+    fn refuse_to_end_own(&self, code: &CodeChange) -> Result<(), UpgradeError> {
+        let own = self.upgrade.state().prepared.as_ref();
+        let neighbours = Neighbours::around(self.upgrade.dir(), self.world.root);
+        match neighbours.waiting(code, Timestamp::now()) {
+            Some((other, warning))
+                if own.is_some_and(|own| own.at < other.at && own.hash != other.hash)
+                    && !self.limits.accepted.covers(warning.code, None) =>
+            {
+                Err(UpgradeError::decide(warning.code, warning.text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn finish_without_token(&mut self, by: Registration) -> Result<Outcome, UpgradeError> {
+        self.tell("confirming with the compose hash and the transaction, without a token");
+        self.send_commit(None, by).await
+    }
+
+    async fn send_commit(
+        &mut self,
+        token: Option<&CommitToken>,
+        mut by: Registration,
+    ) -> Result<Outcome, UpgradeError> {
+        self.ask_to_commit()?;
+        let there = self.there().await?;
+        crate::fsutil::point("commit.a");
+        let at = Timestamp::now();
+        self.record(Event::CommitTry { at, there })?;
+        crate::fsutil::point("commit.b");
+        let began = tokio::time::Instant::now();
+        let mut wait = RETRY_WAIT;
+        loop {
+            let verdict = judge(self.post(token, by).await);
+            crate::fsutil::point("commit.d");
+            match verdict {
+                Verdict::Accepted(taken) => return self.accept(taken),
+                Verdict::Again(error) => {
+                    if !self.still_boots().await? {
+                        return self.not_committed(error, withdrawn);
+                    }
+                    if matches!(error, CloudError::Busy(_))
+                        && let Ok(Trace::Ours(made)) = self.read_trace().await
+                    {
+                        self.tell("the update was committed already");
+                        return self.accept(Taken::found(made));
+                    }
+                    let patience = began.elapsed() < LAG;
+                    if !(patience && self.pause(&mut wait, &error).await) {
+                        match self.other_proof(&error, by) {
+                            Some(other) => by = other,
+                            None => return self.not_committed(error, still_refused),
+                        }
+                    }
+                }
+                Verdict::Refused(error) => return self.not_committed(error, refused),
+                Verdict::TokenRefused(problem) => return self.after_466(problem).await,
+                Verdict::Unknown(error) => return self.settle_after(error).await,
+            }
+        }
+    }
+
+    async fn pause(&self, wait: &mut Duration, error: &CloudError) -> bool {
+        self.tell(&format!("{error}; trying again"));
+        let goes_on = self.sleep(*wait).await;
+        *wait = (*wait * 2).min(RETRY_WAIT_MAX);
+        goes_on
+    }
+
+    /// Whether what the app allowed is in force still, and the KMS would let it boot.
+    async fn still_boots(&mut self) -> Result<bool, UpgradeError> {
+        let chain = self.chain().await?;
+        let stands = match self.refresh_proof(&chain).await {
+            Ok(_) => self.check_boot(&chain).await,
+            Err(error) => Err(error),
+        };
+        allowed(stands)
+    }
+
+    /// Whether what the app allowed is in force still.
+    pub(in crate::upgrade) async fn still_allowed(&mut self) -> Result<bool, UpgradeError> {
+        let chain = self.chain().await?;
+        let stands = match self.refresh_proof(&chain).await {
+            Ok(_) if self.makes_new()? => self.check_lists(&chain).await,
+            other => other.map(drop),
+        };
+        allowed(stands)
+    }
+
+    fn accept(&mut self, Taken { accepted, made }: Taken) -> Result<Outcome, UpgradeError> {
+        let id = accepted
+            .as_ref()
+            .and_then(|accepted| accepted.correlation_id.as_deref())
+            .map_or_else(String::new, |id| format!(" (operation {})", escape(id)));
+        let at = Timestamp::now();
+        let news = match (&accepted, &made) {
+            (None, None) => "the hash was found running, as Phala Cloud says",
+            _ => "the commit was accepted",
+        };
+        self.record_outcome(Event::CommitOk { accepted, at, made }, &format!("{news}{id}"))?;
+        crate::fsutil::point("commit.e");
+        self.write_evidence()?;
+        self.tell(news);
+        Ok(Outcome::Reached)
+    }
+
+    fn not_committed(
+        &mut self,
+        error: CloudError,
+        meaning: fn(CloudError) -> UpgradeError,
+    ) -> Result<Outcome, UpgradeError> {
+        self.record(Event::CommitNot {
+            why: error.to_string(),
+            token_refused: false,
+        })?;
+        Err(meaning(error))
+    }
+
+    /// The server goes on refusing a transaction that is a good proof by our checks: the state on chain is one as well,
+    /// if somebody agrees to it.
+    fn other_proof(&self, error: &CloudError, by: Registration) -> Option<Registration> {
+        let refused = matches!(error, CloudError::Refused(problem) if problem.status == 467);
+        let Registration::Transaction(transaction) = by else {
+            return None;
+        };
+        let question = "Phala Cloud does not accept the transaction as proof, though it is one by every check here. \
+                        Commit with the state of the contract as the only proof?";
+        let consent = Consent::ask(question, vec![Fact::new(Name::Transaction, transaction)]);
+        (refused && self.world.ask.consent(&consent).unwrap_or(false)).then_some(Registration::Already)
+    }
+
+    /// 466: the token is used, superseded, expired or for another hash. What the CVM does decides.
+    async fn after_466(&mut self, problem: Box<Problem>) -> Result<Outcome, UpgradeError> {
+        match self.read_trace().await? {
+            Trace::Ours(made) => {
+                self.tell("the update was committed already");
+                self.accept(Taken::found(made))
+            }
+            Trace::Busy => Err(unknown(CloudError::Refused(problem))),
+            Trace::Nothing => {
+                self.record(Event::CommitNot {
+                    why: problem.to_string(),
+                    token_refused: true,
+                })?;
+                Err(UpgradeError::Decide {
+                    code: Code::CommitRejected466,
+                    message:
+                        "the commit token is not valid any more; the approval on chain stays valid, no new signature is needed"
+                            .to_owned(),
+                    source: Some(Box::new(CloudError::Refused(problem))),
+                })
+            }
+        }
+    }
+
+    /// The reply was lost: find out by reading, and never send blindly.
+    async fn settle_after(&mut self, error: CloudError) -> Result<Outcome, UpgradeError> {
+        if is_foreign(&error) {
+            return Err(error.into());
+        }
+        match self.read_trace().await {
+            Ok(Trace::Ours(made)) => self.accept(Taken::found(made)),
+            Err(error @ UpgradeError::Decide { .. }) => Err(error),
+            _ => Err(unknown(error)),
+        }
+    }
+
+    /// An earlier run sent a commit and did not see the answer.
+    pub(in crate::upgrade) async fn settle(&mut self) -> Result<Outcome, UpgradeError> {
+        match self.read_trace().await? {
+            Trace::Ours(made) => self.accept(Taken::found(made)),
+            Trace::Busy => Ok(busy()),
+            Trace::Nothing => {
+                self.record(Event::CommitNot {
+                    why: "Phala Cloud shows no sign of it".to_owned(),
+                    token_refused: false,
+                })?;
+                Ok(Outcome::Reached)
+            }
+        }
+    }
+
+    /// Whether somebody was faster, before a commit is sent.
+    async fn look_before(&self) -> Result<Trace, UpgradeError> {
+        if !self.makes_new()? {
+            return self.read_trace().await;
+        }
+        self.look_for_made().await
+    }
+
+    /// What the CVM shows of a commit whose answer is not known. An operation under way may be anybody's: its end tells.
+    async fn read_trace(&self) -> Result<Trace, UpgradeError> {
+        if self.makes_new()? {
+            return self.trace_of_new().await;
+        }
+        let mut wait = LOOK_WAIT;
+        let name = self.cvm()?;
+        loop {
+            let cvm = self.cloud.cvm(&name).await?;
+            if self.has_our_hash(&cvm) == Some(true) {
+                return Ok(Trace::Ours(None));
+            }
+            if cvm.progress.is_none() {
+                return Ok(Trace::Nothing);
+            }
+            self.tell("an operation is under way on the CVM; waiting for its end");
+            if !self.sleep(wait).await {
+                return Ok(Trace::Busy);
+            }
+            wait = (wait * 3 / 2).min(LOOK_WAIT_MAX);
+        }
+    }
+
+    pub(in crate::upgrade) fn has_our_hash(&self, cvm: &Cvm) -> Option<bool> {
+        cvm.compose_hash.map(|hash| hash == self.hash())
+    }
+}
+
+/// What a look at the app's policy says; where the chain does not answer, nothing speaks against it.
+fn allowed(stands: Result<(), UpgradeError>) -> Result<bool, UpgradeError> {
+    match stands {
+        Ok(()) => Ok(true),
+        Err(UpgradeError::Decide {
+            code: Code::HashRemoved,
+            ..
+        }) => Ok(false),
+        Err(UpgradeError::Proof(ProofFailure::Chain(_))) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Somebody else answers in the server's place, or the server speaks of something else.
+const fn is_foreign(error: &CloudError) -> bool {
+    match error {
+        CloudError::Http(http) => matches!(http.kind, Kind::Tls | Kind::Redirect { .. }),
+        CloudError::Identity { .. } => true,
+        _ => false,
+    }
+}
+
+fn busy() -> Outcome {
+    Outcome::Pending(Pending {
+        code: Code::PendingOperation,
+        what: "the operation that is under way on the CVM; its end tells whether the update was committed".to_owned(),
+    })
+}
+
+fn unknown(error: CloudError) -> UpgradeError {
+    UpgradeError::Unknown {
+        code: Code::CommitUnknown,
+        message: "the commit request was sent but no usable answer came; it may have been accepted".to_owned(),
+        source: Some(Box::new(error)),
+    }
+}
+
+/// A refusal at commit is about the update, not about something that the user typed.
+fn refused(error: CloudError) -> UpgradeError {
+    match error {
+        CloudError::Refused(problem) if problem.status < 465 => UpgradeError::Decide {
+            code: Code::CommitRefused,
+            message: "Phala Cloud did not take the commit; the approval on chain stays valid".to_owned(),
+            source: Some(Box::new(CloudError::Refused(problem))),
+        },
+        other => other.into(),
+    }
+}
+
+/// The chain contradicts the refusal, and no time is left.
+fn still_refused(error: CloudError) -> UpgradeError {
+    match error {
+        CloudError::Refused(problem) if matches!(problem.status, 465 | 468) => UpgradeError::Later {
+            code: Code::CloudBehindChain,
+            message: "the chain allows the hash, and Phala Cloud does not see it yet".to_owned(),
+            source: Some(Box::new(CloudError::Refused(problem))),
+        },
+        other => other.into(),
+    }
+}
+
+/// The chain agrees with the refusal.
+fn withdrawn(error: CloudError) -> UpgradeError {
+    UpgradeError::Decide {
+        code: Code::HashRemoved,
+        message: "the hash was allowed and is not allowed any more; nothing was committed".to_owned(),
+        source: Some(Box::new(error)),
+    }
+}
+
+fn judge(answer: Result<Taken, CloudError>) -> Verdict {
+    match answer {
+        Ok(taken) => Verdict::Accepted(taken),
+        Err(CloudError::Http(error)) if error.sent == Sent::Maybe => Verdict::Unknown(CloudError::Http(error)),
+        Err(CloudError::Unavailable(problem)) if problem.status == 429 => {
+            Verdict::Refused(CloudError::Unavailable(problem))
+        }
+        Err(error @ (CloudError::Unavailable(_) | CloudError::Unexpected { .. })) => Verdict::Unknown(error),
+        Err(error @ CloudError::Busy(_)) => Verdict::Again(error),
+        Err(CloudError::Refused(problem)) => match problem.status {
+            466 => Verdict::TokenRefused(problem),
+            465 | 467 | 468 => Verdict::Again(CloudError::Refused(problem)),
+            _ => Verdict::Refused(CloudError::Refused(problem)),
+        },
+        Err(error) => Verdict::Refused(error),
+    }
+}

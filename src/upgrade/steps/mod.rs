@@ -1,0 +1,16 @@
+//! The loop, and what each step of an upgrade does.
+
+pub(super) mod advance;
+pub(super) mod approve;
+pub(super) mod beforehand;
+pub(super) mod cloud_word;
+pub(super) mod commit;
+pub(super) mod commit_request;
+pub(super) mod deploy;
+pub(super) mod goal;
+pub(super) mod new_cvm;
+pub(super) mod prepare;
+pub(super) mod proof_again;
+pub(super) mod values;
+pub(super) mod wait;
+pub(super) mod watch;

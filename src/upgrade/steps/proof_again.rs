@@ -1,0 +1,287 @@
+//! A proof that was recorded is read again before anybody relies on it: the block that held it may be gone, and the change
+//! may be in another one, by another transaction, or nowhere.
+
+use std::time::Duration;
+
+use crate::chain::{Chain, Finality, PolicyChange, Proof, ProofFailure};
+use crate::code::Code;
+use crate::upgrade::{
+    Goal, Outcome, Pending, State, UpgradeError, World,
+    record::{event::Event, evidence},
+    run::Run,
+};
+
+/// Between two looks at a block that is not everywhere yet.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a recorded proof is worth now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProofNow {
+    /// It is good; as it reads now.
+    Stands(Box<Proof>),
+    /// The block that held it is not the chain's any more.
+    Gone,
+    /// Its block is the chain's, and the change was not in force there: whoever said so alone was wrong.
+    NeverWas,
+    /// The change was taken back since.
+    Undone(PolicyChange),
+    /// Its block is not deep enough at every endpoint, or one of them is behind.
+    Unsettled,
+}
+
+impl State {
+    /// As if nothing had been proved: for showing what a chain took back. No record says so.
+    pub fn forget_proof(&mut self) {
+        if let Some(block) = self.proof().map(|proof| proof.block) {
+            self.lose_proof(block);
+        }
+    }
+}
+
+impl ProofNow {
+    /// Reads it again.
+    pub(in crate::upgrade) async fn of(chain: &Chain, proof: &Proof, finality: Finality) -> Result<Self, UpgradeError> {
+        let changes = proof.subject();
+        let fresh = match proof.transaction {
+            Some(transaction) => chain.prove(transaction, &changes, finality).await,
+            None => chain.prove_state(&changes, finality).await,
+        };
+        stop_at_broken_promise(chain, proof).await?;
+        match fresh {
+            Ok(fresh) => Ok(Self::Stands(Box::new(fresh))),
+            Err(ProofFailure::Removed { change, .. }) => Ok(Self::Undone(change)),
+            Err(error @ ProofFailure::Chain(_)) => Err(error.into()),
+            Err(failure) => {
+                let found = chain.block_hash(proof.block.number).await;
+                match (failure, found.map_err(ProofFailure::Chain)?) {
+                    (_, Some(found)) if found != proof.block.hash => Ok(Self::Gone),
+                    (ProofFailure::NotInForce { .. }, _) if was_never(chain, proof).await => Ok(Self::NeverWas),
+                    (ProofFailure::NotInForce { change }, _) => Ok(Self::Undone(change)),
+                    (ProofFailure::NotSettled { .. }, _) => Ok(Self::Unsettled),
+                    (failure, _) => Err(failure.into()),
+                }
+            }
+        }
+    }
+}
+
+/// Whether what only the state proved was not so at the proof's own block. Who cannot read that block any more tells nothing.
+async fn was_never(chain: &Chain, proof: &Proof) -> bool {
+    proof.transaction.is_none() && matches!(chain.holds(&proof.subject(), &proof.block).await, Ok(false))
+}
+
+/// A block that endpoints called safe or final and that is gone: what they say of this chain is not to be relied on.
+async fn stop_at_broken_promise(chain: &Chain, proof: &Proof) -> Result<(), UpgradeError> {
+    let Some(tag) = proof.finality.tag() else { return Ok(()) };
+    // Who is patient with a proof that cannot be read is patient with this.
+    let found = chain.block_hash(proof.block.number).await;
+    let Some(found) = found.map_err(ProofFailure::Chain)? else {
+        return Ok(());
+    };
+    if found == proof.block.hash {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        Code::ChainNotTrustworthy,
+        format!("block {}, which was called {tag}", proof.block.number),
+        proof.block.hash,
+        found,
+    ))
+}
+
+/// Reads the proof of an upgrade again and records nothing; `None`: there is none yet.
+///
+/// # Errors
+/// The chain did not answer, or is not to be relied on.
+pub async fn look_at_proof(
+    world: &World<'_>,
+    finality: Option<Finality>,
+    state: &State,
+) -> Result<Option<ProofNow>, UpgradeError> {
+    let Some(proof) = state.proof() else { return Ok(None) };
+    let chain = world.chain(proof.chain_id).await?;
+    let finality = finality.unwrap_or_else(|| Finality::default_for(chain.id()));
+    ProofNow::of(&chain, proof, finality).await.map(Some)
+}
+
+fn not_settled(old: &Proof) -> UpgradeError {
+    let transaction = old.transaction.unwrap_or_default();
+    ProofFailure::NotSettled { transaction }.into()
+}
+
+/// The change that was approved and is not in force any more.
+fn undone(change: PolicyChange) -> UpgradeError {
+    UpgradeError::decide(
+        Code::HashRemoved,
+        format!("this was approved and is undone: {change}; nothing was committed"),
+    )
+}
+
+impl Run<'_> {
+    /// Before anything is reported from the journal: whether what it has as proof is one still. `Some`: not now.
+    pub(in crate::upgrade) async fn look_at_the_proof(&mut self, goal: Goal) -> Result<Option<Outcome>, UpgradeError> {
+        let state = self.upgrade.state();
+        let reports = matches!(goal, Goal::Executed | Goal::Proved) || state.code().is_none();
+        // A commit that was begun with a proof that is gone goes on where the change is proved anew.
+        let searches = goal == Goal::Committed && state.proof_gone.is_some() && state.proof().is_none();
+        if searches {
+            let chain = self.chain().await?;
+            return self.prove_anew(&chain).await.map(pending);
+        }
+        let Some(old) = state.proof().cloned().filter(|_| reports) else {
+            return Ok(None);
+        };
+        let chain = self.chain().await?;
+        match self.proof_now(&chain, &old).await? {
+            ProofNow::Stands(fresh) => {
+                self.keep_proof(&old, *fresh)?;
+                Ok(None)
+            }
+            ProofNow::Undone(_) if self.upgrade.state().committed.is_some() => Err(UpgradeError::Failed {
+                code: Code::CommittedButNotAllowed,
+                message: format!(
+                    "what was committed is not allowed by {} any more: the next boot will be refused",
+                    old.app
+                ),
+            }),
+            ProofNow::Undone(change) => Err(undone(change)),
+            ProofNow::Unsettled => Ok(Some(Outcome::Pending(unsettled(&old)))),
+            lost @ (ProofNow::Gone | ProofNow::NeverWas) => {
+                self.lose_proof(&old, &lost)?;
+                if self.upgrade.state().committed.is_some() {
+                    return self.prove_anew(&chain).await.map(pending);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads again, right before commit, what the proof says.
+    pub(in crate::upgrade) async fn refresh_proof(&mut self, chain: &Chain) -> Result<Proof, UpgradeError> {
+        let Some(old) = self.upgrade.state().proof().cloned() else {
+            return Err(UpgradeError::TooEarly {
+                message: "the effect on chain is not proved yet".to_owned(),
+                command: "wait",
+            });
+        };
+        match self.proof_now(chain, &old).await? {
+            ProofNow::Stands(fresh) => return self.keep_proof(&old, *fresh),
+            ProofNow::Undone(change) => return Err(undone(change)),
+            ProofNow::Unsettled if self.is_ours(&old) => {}
+            ProofNow::Unsettled => return Err(not_settled(&old)),
+            lost @ (ProofNow::Gone | ProofNow::NeverWas) => self.lose_proof(&old, &lost)?,
+        }
+        let outcome = self.prove_anew(chain).await?;
+        match (outcome, self.upgrade.state().proof().cloned()) {
+            (Outcome::Reached, Some(proof)) => Ok(proof),
+            _ => Err(not_settled(&old)),
+        }
+    }
+
+    /// The same as it reads once its block is at every endpoint, or when the time is over. Our own transaction is waited for
+    /// by whoever asks.
+    async fn proof_now(&self, chain: &Chain, old: &Proof) -> Result<ProofNow, UpgradeError> {
+        loop {
+            let now = ProofNow::of(chain, old, self.finality(chain.id())).await?;
+            if now != ProofNow::Unsettled || self.is_ours(old) || !self.sleep(PAUSE).await {
+                return Ok(now);
+            }
+        }
+    }
+
+    fn lose_proof(&mut self, old: &Proof, now: &ProofNow) -> Result<(), UpgradeError> {
+        self.record(Event::ProofGone { block: old.block })?;
+        evidence::withdraw(self.upgrade.dir())?;
+        let by = old
+            .transaction
+            .map_or_else(String::new, |transaction| format!(", with transaction {transaction}"));
+        let (number, hash) = (old.block.number, old.block.hash);
+        let text = match now {
+            ProofNow::NeverWas => format!(
+                "at block {number} ({hash}) the change was not in force, though {} said so: it is proved anew",
+                old.endpoints.join(", ")
+            ),
+            _ => format!("block {number} ({hash}) was replaced after it was proof{by}: the change is proved anew"),
+        };
+        self.warn(Code::ProofGone, text);
+        Ok(())
+    }
+
+    /// Evidence names the block that stayed. What only the state proves is as good by the block that it was read at first.
+    fn keep_proof(&mut self, old: &Proof, fresh: Proof) -> Result<Proof, UpgradeError> {
+        let same = old.transaction == fresh.transaction && (old.block == fresh.block || old.transaction.is_none());
+        // What version 0.1.0 proved says nothing of what else changed.
+        if !same || old.besides != fresh.besides {
+            let event = if self.is_ours(&fresh) {
+                Event::TxFinal(Box::new(fresh.clone()))
+            } else {
+                Event::Adopted(Box::new(fresh.clone()))
+            };
+            self.record(event)?;
+        }
+        self.tell_besides();
+        Ok(fresh)
+    }
+
+    fn is_ours(&self, proof: &Proof) -> bool {
+        let signed = &self.upgrade.state().signed;
+        signed.iter().any(|tx| Some(tx.hash) == proof.transaction)
+    }
+
+    /// A reorganisation took the proof back: our own bytes go out again, others' are waited for, whichever transaction it
+    /// is.
+    async fn prove_anew(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        let waits = match self.upgrade.state().proof() {
+            Some(proof) => self.is_ours(proof),
+            None => !self.upgrade.state().signed.is_empty(),
+        };
+        if waits {
+            self.send_unless_seen(chain).await?;
+            return self.wait().await;
+        }
+        self.wait_for_others().await
+    }
+
+    /// What else the transactions of the proofs changed of the apps' policies, each once.
+    pub(in crate::upgrade) fn tell_besides(&mut self) {
+        let state = self.upgrade.state();
+        let proofs = state
+            .proof()
+            .into_iter()
+            .chain(state.joined().filter_map(|(_, proof)| proof));
+        let told: Vec<String> = proofs
+            .filter_map(|proof| {
+                let all: Vec<String> = proof.besides.iter().map(|one| one.what.to_string()).collect();
+                let transaction = proof.transaction?;
+                (!all.is_empty()).then(|| {
+                    format!(
+                        "transaction {transaction} changed more of {} than this upgrade asked for: {}",
+                        proof.app,
+                        all.join("; ")
+                    )
+                })
+            })
+            .collect();
+        for text in told {
+            self.warn(Code::PolicyBesides, text);
+        }
+    }
+}
+
+fn unsettled(proof: &Proof) -> Pending {
+    Pending {
+        code: Code::PendingConfirmations,
+        what: format!(
+            "block {} ({}), which held the proof, is not at every endpoint, or not deep enough: it may be replaced",
+            proof.block.number, proof.block.hash
+        ),
+    }
+}
+
+/// What has to be waited for, if something has.
+fn pending(outcome: Outcome) -> Option<Outcome> {
+    match outcome {
+        Outcome::Reached => None,
+        pending @ Outcome::Pending(_) => Some(pending),
+    }
+}

@@ -1,0 +1,493 @@
+//! Wait: until our transaction, or somebody else's, is proved to have allowed the hash on a block that stays.
+
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use tokio::time::Instant;
+
+use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, SignedTx, TxRequest, Watch, WatchAction, coins};
+use crate::code::Code;
+use crate::signer::{AskError, Consent, Fact, Name};
+use crate::upgrade::{
+    Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World, checks::app::is_final, record::event::Event,
+    routes::batch::By, run::Run,
+};
+
+/// Wait after a look that gave no answer; doubles.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(8);
+
+impl Upgrade {
+    /// Takes over what somebody else's transaction brought about, and chooses, signs and sends nothing where nobody did.
+    pub(in crate::upgrade) async fn adopt_in_force(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+    ) -> Result<Outcome, UpgradeError> {
+        if self.state().proof().is_some() {
+            return Ok(Outcome::Reached);
+        }
+        let mut run = self.run(world, limits)?;
+        run.verify_again()?;
+        let chain = run.chain().await?;
+        run.adopt_allowed(&chain).await
+    }
+}
+
+impl Run<'_> {
+    /// Waits for the transactions of our nonce.
+    pub(in crate::upgrade) async fn wait(&mut self) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        let finality = self.finality(chain.id());
+        let began = Instant::now();
+        let mut watch = Watch::new(finality);
+        let mut retry = RETRY_WAIT;
+        let mut told: Option<InclusionAt> = None;
+        let mut trouble;
+        loop {
+            let txs = self.upgrade.state().signed.clone();
+            let Some(nonce) = txs.last().map(|tx| tx.request.nonce) else {
+                return Ok(Outcome::Reached);
+            };
+            let action = match chain.look(&txs, finality).await {
+                Ok(sighting) => {
+                    trouble = None;
+                    retry = RETRY_WAIT;
+                    watch.step(&sighting, nonce, began.elapsed())
+                }
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => {
+                    trouble = too_few(&error);
+                    self.tell(&format!("{error}; asking again"));
+                    retry = (retry * 2).min(RETRY_WAIT_MAX);
+                    WatchAction::Wait(retry)
+                }
+            };
+            let pause = match action {
+                WatchAction::Wait(pause) => pause,
+                WatchAction::Settling { inclusion, wait } => {
+                    self.see(inclusion, &mut told)?;
+                    wait
+                }
+                WatchAction::Settled(inclusion) => {
+                    self.see(inclusion, &mut told)?;
+                    match self.prove_transaction(&chain, inclusion).await? {
+                        Some(outcome) => return Ok(outcome),
+                        None => RETRY_WAIT,
+                    }
+                }
+                WatchAction::Rebroadcast => self.send_again(&chain, &txs).await?,
+                WatchAction::Bump => self.bump_if_short(&chain, &txs).await?,
+                WatchAction::Gone => return self.lose(&chain).await,
+            };
+            if !self.sleep(pause).await {
+                let usual = || self.pending_transaction(&txs, told);
+                return Ok(Outcome::Pending(trouble.unwrap_or_else(usual)));
+            }
+        }
+    }
+
+    /// Waits until the hash is allowed, by whatever path.
+    pub(in crate::upgrade) async fn wait_for_others(&mut self) -> Result<Outcome, UpgradeError> {
+        let chain = self.chain().await?;
+        let changes = self.changes()?;
+        let pause = chain
+            .block_time()
+            .await?
+            .clamp(Duration::from_millis(100), Duration::from_secs(4));
+        let mut news = None;
+        let mut trouble;
+        loop {
+            if self.upgrade.state().proof().is_some() {
+                return Ok(Outcome::Reached);
+            }
+            let proved = chain.prove_state(&changes, self.finality(chain.id())).await;
+            trouble = match &proved {
+                Err(ProofFailure::Chain(error)) => too_few(error),
+                _ => None,
+            };
+            let missing = match proved {
+                Ok(proof) => match self.take_proof(&chain, proof).await? {
+                    None => return Ok(Outcome::Reached),
+                    Some(pending) => pending.code == Code::PendingApproval,
+                },
+                Err(ProofFailure::NotSettled { .. }) => false,
+                Err(ProofFailure::NotInForce { .. }) => true,
+                Err(ProofFailure::Chain(error)) if !is_final(&error) => {
+                    self.tell(&format!("{error}; asking again"));
+                    false
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if missing {
+                match self.news(&chain).await {
+                    // What comes after the end of this run is not waited for.
+                    Ok(Some(pending)) if pending.code == Code::PendingDelay && self.is_too_late() => {
+                        return Ok(Outcome::Pending(pending));
+                    }
+                    Ok(found) => news = found,
+                    Err(UpgradeError::Chain(error)) if !is_final(&error) => {
+                        self.tell(&format!("{error}; asking again"));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if !self.sleep(pause).await {
+                return Ok(Outcome::Pending(trouble.or(news).unwrap_or_else(|| Pending {
+                    code: Code::PendingApproval,
+                    what: format!("on {} this is not in force yet: {}", changes.app, changes),
+                })));
+            }
+        }
+    }
+
+    /// In a fleet, or for several apps, one proposal is approved, and this upgrade's is not that one: it signs nothing of its
+    /// own.
+    pub(in crate::upgrade) async fn follow(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
+        if goal == Goal::Proved {
+            return self.wait_for_others().await;
+        }
+        self.verify_again()?;
+        let chain = self.chain().await?;
+        match self.adopt_allowed(&chain).await {
+            Err(UpgradeError::Proof(ProofFailure::NotInForce { .. })) => Ok(Outcome::Pending(Pending {
+                code: Code::PendingApproval,
+                what: "the proposal of another CVM is the one to approve, and that is not in force yet".to_owned(),
+            })),
+            ended => ended,
+        }
+    }
+
+    /// What somebody else's transaction brought about is the proof, once it is there for every app. `Some`: not yet.
+    async fn take_proof(&mut self, chain: &Chain, proof: Proof) -> Result<Option<Pending>, UpgradeError> {
+        if let Some(pending) = self.prove_others(chain, By::Another(proof.transaction)).await? {
+            return Ok(Some(pending));
+        }
+        self.check_execution(chain, &proof).await?;
+        self.check_operation(chain, proof.transaction).await?;
+        self.adopt_proof(proof)?;
+        Ok(None)
+    }
+
+    /// The hash is allowed without a transaction that this upgrade knows.
+    pub(in crate::upgrade) async fn adopt_allowed(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        let changes = self.changes()?;
+        match chain.prove_state(&changes, self.finality(chain.id())).await {
+            Ok(proof) => {
+                self.tell(if self.upgrade.state().code().is_some() {
+                    "the hash is allowed already: no transaction is needed"
+                } else {
+                    "the change is in force already: no transaction is needed"
+                });
+                let pending = self.take_proof(chain, proof).await?;
+                Ok(pending.map_or(Outcome::Reached, Outcome::Pending))
+            }
+            Err(ProofFailure::NotSettled { .. }) => Ok(Outcome::Pending(Pending {
+                code: Code::PendingConfirmations,
+                what: if self.upgrade.state().code().is_some() {
+                    "the hash is allowed in a block that may still be replaced".to_owned()
+                } else {
+                    "the change is in force in a block that may still be replaced".to_owned()
+                },
+            })),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where it stands with whoever has to act: the timelock first, since what it has needs nobody's signature.
+    async fn news(&mut self, chain: &Chain) -> Result<Option<Pending>, UpgradeError> {
+        match self.timelock_news(chain).await? {
+            Some(pending) => Ok(Some(pending)),
+            None => self.safe_news(chain).await,
+        }
+    }
+
+    pub(in crate::upgrade) fn adopt_proof(&mut self, proof: Proof) -> Result<(), UpgradeError> {
+        self.record(Event::Adopted(Box::new(proof)))?;
+        self.tell_besides();
+        self.finish_policy()
+    }
+
+    /// Where only the policy changes, nothing comes after the proof.
+    fn finish_policy(&self) -> Result<(), UpgradeError> {
+        if self.upgrade.state().code().is_some() {
+            return Ok(());
+        }
+        self.write_evidence()
+    }
+
+    fn see(&mut self, inclusion: InclusionAt, told: &mut Option<InclusionAt>) -> Result<(), UpgradeError> {
+        if *told == Some(inclusion) {
+            return Ok(());
+        }
+        if let Some(before) = told.filter(|before| before.block.hash != inclusion.block.hash) {
+            self.tell(&format!("block {} was replaced", before.block.hash));
+        }
+        *told = Some(inclusion);
+        self.tell(&format!(
+            "transaction {} is in block {}",
+            inclusion.transaction, inclusion.block.number
+        ));
+        let known = self.upgrade.state().seen == Some((inclusion.transaction, inclusion.block));
+        if known {
+            Ok(())
+        } else {
+            self.record(Event::TxSeen {
+                hash: inclusion.transaction,
+                block: inclusion.block,
+            })
+        }
+    }
+
+    /// `None`: not settled after all; look again.
+    async fn prove_transaction(
+        &mut self,
+        chain: &Chain,
+        inclusion: InclusionAt,
+    ) -> Result<Option<Outcome>, UpgradeError> {
+        crate::fsutil::point("wait.b");
+        if self.upgrade.state().deployment().is_some() {
+            return self.prove_new_app(chain, inclusion.transaction).await;
+        }
+        let changes = self.changes()?;
+        if let Some(errand) = self.upgrade.state().errand {
+            return self.prove_errand(chain, errand, inclusion.transaction).await;
+        }
+        if self.upgrade.state().is_rejecting() {
+            return self.prove_rejection(chain, inclusion.transaction).await;
+        }
+        let by = By::Approval(inclusion.transaction);
+        match chain
+            .prove(inclusion.transaction, &changes, self.finality(chain.id()))
+            .await
+        {
+            Ok(proof) => {
+                self.check_execution(chain, &proof).await?;
+                self.check_operation(chain, proof.transaction).await?;
+                if self.prove_others(chain, by).await?.is_some() {
+                    return Ok(None);
+                }
+                self.record(Event::TxFinal(Box::new(proof)))?;
+                self.tell_besides();
+                self.proved = Some(Instant::now());
+                crate::fsutil::point("wait.e");
+                self.finish_policy()?;
+                Ok(Some(Outcome::Reached))
+            }
+            Err(ProofFailure::NotSettled { .. }) => Ok(None),
+            Err(ProofFailure::Chain(error)) if !is_final(&error) => {
+                self.tell(&format!("{error}; asking again"));
+                Ok(None)
+            }
+            Err(failure @ ProofFailure::Reverted { .. }) => {
+                self.record(Event::TxGone {
+                    why: failure.to_string(),
+                })?;
+                // Somebody else may have been first, so that ours had nothing left to do.
+                match chain.prove_state(&changes, self.finality(chain.id())).await {
+                    Ok(_) | Err(ProofFailure::NotSettled { .. }) => {}
+                    Err(_) => return Err(failure.into()),
+                }
+                self.tell(&failure.to_string());
+                Ok(Some(self.adopt_allowed(chain).await?))
+            }
+            Err(failure @ ProofFailure::NoEffect { .. }) => {
+                self.refuse_failed_inside(chain, inclusion.transaction).await?;
+                Err(failure.into())
+            }
+            Err(failure @ ProofFailure::Removed { .. }) => {
+                // The others were approved all the same.
+                self.prove_others(chain, by).await?;
+                Err(failure.into())
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// The same bytes again at once, when no endpoint shows them although a block did.
+    pub(in crate::upgrade) async fn send_unless_seen(&mut self, chain: &Chain) -> Result<(), UpgradeError> {
+        let txs = self.upgrade.state().signed.clone();
+        let sighting = chain.look(&txs, self.finality(chain.id())).await?;
+        if !sighting.pooled && sighting.included.is_none() {
+            self.send_again(chain, &txs).await?;
+        }
+        Ok(())
+    }
+
+    /// The same bytes again, never a new nonce.
+    async fn send_again(&mut self, chain: &Chain, txs: &[SignedTx]) -> Result<Duration, UpgradeError> {
+        if let Some(tx) = txs.last() {
+            let tx = self.planned(tx.clone())?;
+            self.tell(&format!(
+                "transaction {} is not seen; sending the same bytes again",
+                tx.hash
+            ));
+            self.note(format!("sent {} again", tx.hash))?;
+            if let Err(error) = chain.broadcast(&tx).await {
+                if is_final(&error) {
+                    return Err(error.into());
+                }
+                self.tell(&format!("{error}; trying again"));
+            }
+        }
+        Ok(RETRY_WAIT)
+    }
+
+    /// Raises the fees, if what the endpoints agree on asks for that: none of them alone drives them up.
+    async fn bump_if_short(&mut self, chain: &Chain, txs: &[SignedTx]) -> Result<Duration, UpgradeError> {
+        match chain.market().await {
+            Ok(market) if txs.iter().all(|tx| market.passes_over(&tx.request)) => self.bump(txs, market.base_fee).await,
+            Ok(_) => Ok(RETRY_WAIT),
+            Err(error) if is_final(&error) => Err(error.into()),
+            Err(error) => {
+                self.tell(&format!("{error}; asking again"));
+                Ok(RETRY_WAIT_MAX)
+            }
+        }
+    }
+
+    /// The same call and nonce with higher fees, when a key is named; otherwise waiting goes on.
+    pub(in crate::upgrade) async fn bump(
+        &mut self,
+        txs: &[SignedTx],
+        base_fee: u128,
+    ) -> Result<Duration, UpgradeError> {
+        let Some(last) = txs.last() else {
+            return Ok(RETRY_WAIT);
+        };
+        let request = last.request.bumped(base_fee, &self.limits.fees)?;
+        let owner = request.from;
+        match self.signer().await? {
+            None => {
+                self.tell("the fees are too low by now; name the key with `--signer` to raise them");
+                return Ok(RETRY_WAIT_MAX);
+            }
+            Some(signer) if signer.address() != owner => {
+                return Err(UpgradeError::stop(
+                    Code::SignerNotOwner,
+                    "signer",
+                    owner,
+                    signer.address(),
+                ));
+            }
+            Some(_) => {}
+        }
+        let together = self.admit_cost(&request, U256::ZERO)?;
+        if !self.agrees_to_raise(&request, together)? {
+            return Ok(RETRY_WAIT_MAX);
+        }
+        crate::fsutil::point("bump.a");
+        self.record(Event::SignTry {
+            signer: owner,
+            digest: request.signing_hash(),
+        })?;
+        crate::fsutil::point("bump.b");
+        let signed = match self.open_signer() {
+            Some(signer) => Some(signer.sign_tx(&request).await?),
+            None => None,
+        };
+        crate::fsutil::point("bump.d");
+        if let Some(tx) = signed {
+            self.tell(&format!(
+                "raising the fees: transaction {} replaces {}",
+                tx.hash, last.hash
+            ));
+            self.record(Event::TxSigned(tx))?;
+            crate::fsutil::point("bump.e");
+            // Broadcasting raises the fees in turn when they are too low to be taken at all.
+            Box::pin(self.broadcast()).await?;
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// What was agreed to has a limit, and this is above it. Without anybody to ask, waiting goes on.
+    fn agrees_to_raise(&self, request: &TxRequest, together: U256) -> Result<bool, UpgradeError> {
+        let most = format!("{} ETH", coins(request.most()));
+        let facts = [
+            Some(Fact::new(Name::KeyNonce, request.nonce)),
+            Some(Fact::new(Name::GasCostsAtMost, most)),
+            self.together(together),
+        ];
+        let consent = Consent {
+            effects: self
+                .upgrade
+                .state()
+                .parties()
+                .effects_of_calls(std::slice::from_ref(&request.call)),
+            ..Consent::ask(
+                "The fees are too low by now. Sign the same transaction again with higher ones?",
+                facts.into_iter().flatten().collect(),
+            )
+        };
+        match self.world.ask.consent(&consent) {
+            Err(AskError::Nobody(_)) => {
+                self.tell("the fees are too low by now, and raising them needs consent; waiting goes on");
+                Ok(false)
+            }
+            Ok(false) => Err(UpgradeError::Declined {
+                what: "raising the fees".to_owned(),
+            }),
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Our nonce went to a stranger's transaction: the hash may be allowed by it all the same.
+    async fn lose(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+        if self.upgrade.state().deployment().is_some() {
+            return self.lose_deployment(chain).await;
+        }
+        let changes = self.changes()?;
+        let finality = self.finality(chain.id());
+        match chain.prove_state(&changes, finality).await {
+            Ok(proof) => {
+                if self
+                    .prove_others(chain, By::Another(proof.transaction))
+                    .await?
+                    .is_some()
+                {
+                    return self.replaced();
+                }
+                self.tell("another transaction made the change");
+                self.check_operation(chain, proof.transaction).await?;
+                self.adopt_proof(proof)?;
+                Ok(Outcome::Reached)
+            }
+            Err(ProofFailure::NotInForce { .. } | ProofFailure::Removed { .. }) => self.replaced(),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn replaced(&mut self) -> Result<Outcome, UpgradeError> {
+        let why = "its nonce was used by another transaction".to_owned();
+        self.record(Event::TxGone { why: why.clone() })?;
+        Err(UpgradeError::decide(
+            Code::TxReplaced,
+            format!("the transaction of this upgrade will never be mined: {why}"),
+        ))
+    }
+
+    fn pending_transaction(&self, txs: &[SignedTx], seen: Option<InclusionAt>) -> Pending {
+        let hash = txs.last().map(|tx| tx.hash).unwrap_or_default();
+        match seen {
+            Some(inclusion) => Pending {
+                code: Code::PendingConfirmations,
+                what: format!(
+                    "transaction {} is in block {}, which may still be replaced",
+                    inclusion.transaction, inclusion.block.number
+                ),
+            },
+            None => Pending {
+                code: Code::PendingInclusion,
+                what: format!("transaction {hash} was sent and is in no block yet"),
+            },
+        }
+    }
+}
+
+/// Fewer endpoints answer than have to agree: that is what is waited for.
+fn too_few(error: &crate::chain::ChainError) -> Option<Pending> {
+    matches!(error, crate::chain::ChainError::TooFew { .. }).then(|| Pending {
+        code: Code::PendingEndpoints,
+        what: error.to_string(),
+    })
+}

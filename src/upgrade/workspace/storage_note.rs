@@ -1,0 +1,194 @@
+//! What `safe check` and `app check` found of a contract's storage last: one small file a contract, beside this machine's
+//! record of signatures, so that whoever plans or signs later is told and asks no history again.
+//!
+//! It is a note and no proof: a file that is missing or cannot be read says nothing. A Safe's storage is proved again
+//! whenever something is to be signed for it, by what its functions name and what its history told then.
+
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::Address;
+use jiff::Timestamp;
+
+use crate::chain::{Chain, ChainError, StorageCheck, StorageFound};
+use crate::fsutil::{self, FsError};
+use crate::safe::{SafeInfo, Trust, check_named_storage, with_known_code};
+use crate::upgrade::{
+    World,
+    model::storage_note::{SCHEMA, StorageNote},
+};
+
+/// The folder of these files, beside the record of signatures.
+const FOLDER: &str = "checked";
+/// Longest file that is read: as many slots as are asked for of one contract fit in.
+const MAX_BYTES: u64 = 1 << 20;
+/// How long a storage that was proved to be closed counts as such, seconds: for the commands that follow each other. What
+/// hides in one was written when the contract was made, or by a call that its owners agreed to since.
+const CLOSED_FOR: i64 = 3600;
+impl StorageNote {
+    /// Remembers it, unless nothing was found out: that takes nothing back. `record` is this machine's record of
+    /// signatures, beside which the file stands.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn keep(&self, record: &Path) -> Result<(), FsError> {
+        if matches!(self.found, StorageCheck::NotChecked { .. }) {
+            return Ok(());
+        }
+        let path = place(record, (self.chain_id, self.contract));
+        if let Some(folder) = path.parent() {
+            fsutil::create_private_dir(folder)?;
+        }
+        let text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        fsutil::write(&path, &text, 0o600)
+    }
+
+    /// What was found of a contract last on this machine, if that can be read.
+    pub fn last(record: &Path, of: (u64, Address)) -> Option<Self> {
+        let text = fsutil::read(&place(record, of), MAX_BYTES).ok()?;
+        let read: Self = serde_json::from_slice(&text).ok()?;
+        (read.schema == SCHEMA && (read.chain_id, read.contract) == of).then_some(read)
+    }
+
+    /// Whether it says of a moment ago that nothing hides there.
+    fn is_newly_closed(&self) -> bool {
+        let age = Timestamp::now().as_second().saturating_sub(self.at.as_second());
+        matches!(self.found, StorageCheck::Closed { .. }) && (0..CLOSED_FOR).contains(&age)
+    }
+}
+
+/// What is known of the storage of the contracts of a change, before it is signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::upgrade) struct Storages {
+    /// What this machine found last and is a doubt still.
+    pub(in crate::upgrade) doubts: Vec<StorageNote>,
+    /// What nobody knows, one sentence each.
+    pub(in crate::upgrade) not_checked: Vec<String>,
+}
+
+/// What a Safe's functions and the last reading of its history tell of its storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SafeStorage {
+    /// It holds nothing else.
+    Closed,
+    /// It holds something else, as was found when its history was read.
+    Open(Box<StorageNote>),
+    /// Nobody knows: a sentence.
+    NotChecked(String),
+}
+
+/// Proves what can be proved of a Safe's storage without reading its history, and remembers where it is closed. One round
+/// trip, none within an hour after that; `record` is this machine's record of signatures.
+///
+/// # Errors
+/// See [`ChainError`].
+pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo) -> Result<SafeStorage, ChainError> {
+    let contract = (info.chain_id, info.address);
+    let last = record.and_then(|record| StorageNote::last(record, contract));
+    if last.as_ref().is_some_and(StorageNote::is_newly_closed) {
+        return Ok(SafeStorage::Closed);
+    }
+    let told = last.as_ref().map_or_else(Vec::new, |last| last.told.clone());
+    let found = check_named_storage(chain, info, &told).await?;
+    let why = match (found, last) {
+        (Some(check @ StorageCheck::Closed { .. }), _) => {
+            let note = StorageNote::now(contract, info.block, StorageFound { check, told });
+            // Where it cannot be kept it is proved again.
+            if let Some(Err(error)) = record.map(|record| note.keep(record)) {
+                tracing::info!(%error, "what was found of the storage is not kept");
+            }
+            return Ok(SafeStorage::Closed);
+        }
+        (_, Some(last)) if last.doubt().is_some() => return Ok(SafeStorage::Open(Box::new(last))),
+        (Some(StorageCheck::NotChecked { why }), _) => why,
+        (_, last) => {
+            let since = last.map_or_else(String::new, |last| format!(" since block {}", last.block.number));
+            format!(
+                "there is something in it{since} that only its history can tell (`countersign safe check {} --chain-id {}`)",
+                info.address, info.chain_id
+            )
+        }
+    };
+    Ok(SafeStorage::NotChecked(format!(
+        "whether the storage of the Safe {} hides a module or an owner: {why}",
+        info.address
+    )))
+}
+
+impl World<'_> {
+    /// What this machine found last of an app's storage.
+    pub(in crate::upgrade) fn app_storage(&self, chain_id: u64, app: Address) -> Storages {
+        let last = self
+            .record
+            .and_then(|record| StorageNote::last(record, (chain_id, app)));
+        Storages {
+            doubts: last.filter(|note| note.doubt().is_some()).into_iter().collect(),
+            not_checked: Vec::new(),
+        }
+    }
+
+    /// Adds what is known of the storage of a Safe, and of the Safes that own it. One round trip for each.
+    pub(in crate::upgrade) async fn add_storages(
+        &self,
+        chain: &Chain,
+        safe: &SafeInfo,
+        found: &mut Storages,
+    ) -> Result<(), ChainError> {
+        for info in with_known_code(chain, safe, &Trust::default()).await? {
+            match safe_storage(chain, self.record, &info).await? {
+                SafeStorage::Closed => {}
+                SafeStorage::Open(note) => found.doubts.push(*note),
+                SafeStorage::NotChecked(what) => found.not_checked.push(what),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place(record: &Path, (chain_id, contract): (u64, Address)) -> PathBuf {
+    let name = format!("{chain_id}-{}.json", hex::encode(contract));
+    record.with_file_name(FOLDER).join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::BlockRef;
+    use crate::chain::Word;
+    use alloy::primitives::B256;
+
+    const OF: (u64, Address) = (8453, Address::repeat_byte(0x5a));
+
+    fn found(check: StorageCheck) -> StorageNote {
+        let told = vec![B256::repeat_byte(3)];
+        StorageNote::now(OF, BlockRef::default(), StorageFound { check, told })
+    }
+
+    #[test]
+    fn what_was_found_is_found_again_and_not_knowing_takes_nothing_back() {
+        let home = tempfile::tempdir().unwrap();
+        let record = home.path().join("countersign/signed");
+        assert_eq!(StorageNote::last(&record, OF), None);
+        let rests_on = Word::Block;
+        let open = found(StorageCheck::NotClosed { slots: 3, rests_on });
+        open.keep(&record).unwrap();
+        assert_eq!(StorageNote::last(&record, OF), Some(open.clone()));
+        assert!(open.doubt().unwrap().contains(&OF.1.to_string()));
+        let why = "no proof".to_owned();
+        found(StorageCheck::NotChecked { why }).keep(&record).unwrap();
+        assert_eq!(StorageNote::last(&record, OF), Some(open));
+        let rests_on = Word::Endpoints {
+            endpoints: vec!["http://one".to_owned()],
+        };
+        let closed = found(StorageCheck::Closed { slots: 4, rests_on });
+        closed.keep(&record).unwrap();
+        assert_eq!(StorageNote::last(&record, OF), Some(closed.clone()));
+        assert_eq!(closed.doubt(), None);
+        // Another contract's file at this place, and one that is none, say nothing.
+        let path = place(&record, OF);
+        let text = String::from_utf8(fsutil::read(&path, MAX_BYTES).unwrap()).unwrap();
+        for bad in [text.replace("8453", "1"), text.replace('{', "["), String::new()] {
+            fsutil::write(&path, bad.as_bytes(), 0o600).unwrap();
+            assert_eq!(StorageNote::last(&record, OF), None);
+        }
+    }
+}
