@@ -314,7 +314,7 @@ fn an_owner_that_takes_what_nobody_signed_is_not_vouched_for_by_its_code() {
         (owner(true, Some(&safe)), 1, 1),
         (owner(true, None), 1, 1),
         (owner(false, Some(&safe)), 1, 0),
-        (owner(false, None), 0, 0),
+        (owner(false, None), 1, 1),
     ] {
         let mut info = ordinary();
         info.contract_owners = vec![owner];
