@@ -169,7 +169,7 @@ fn se2_r1_what_one_endpoint_alone_made_up_is_proved_anew_by_an_honest_one() {
         let status = flow.with("status", &["--rpc-url", &url]).exits(0);
         assert!(warned(&status, "PROOF_GONE"), "{}", status.said);
         let (more, exit) = match step {
-            "wait" | "commit" => (&["--timeout", "1s"][..], 8),
+            "wait" | "commit" | "resume" => (&["--timeout", "1s"][..], 8),
             _ => (&[][..], 0),
         };
         let ran = flow.with(step, more).exits(exit);

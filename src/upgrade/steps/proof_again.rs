@@ -169,7 +169,12 @@ impl Run<'_> {
             ProofNow::Undone(change) => return Err(undone(change)),
             ProofNow::Unsettled if self.is_ours(&old) => {}
             ProofNow::Unsettled => return Err(not_settled(&old)),
-            lost @ (ProofNow::Gone | ProofNow::NeverWas) => self.lose_proof(&old, &lost)?,
+            ProofNow::Gone => self.lose_proof(&old, &ProofNow::Gone)?,
+            // Nobody is on the way to do it: the next run begins with the approval.
+            ProofNow::NeverWas => {
+                self.lose_proof(&old, &ProofNow::NeverWas)?;
+                return Err(not_settled(&old));
+            }
         }
         let outcome = self.prove_anew(chain).await?;
         match (outcome, self.upgrade.state().proof().cloned()) {
