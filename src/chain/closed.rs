@@ -77,6 +77,8 @@ pub struct StorageFound {
     pub check: StorageCheck,
     /// Slots that only events name, where they had to be read. With them a later proof needs no logs.
     pub told: Vec<B256>,
+    /// Endpoints on whose word it rests what those are.
+    pub by: Vec<String>,
 }
 
 /// A contract whose storage is to be named.
@@ -143,46 +145,51 @@ impl Chain {
         self.storage_check(&subject).await
     }
 
-    /// Whether a contract's storage holds more than what can be named of it. The endpoints' logs only name slots: what is
-    /// in them, and that nothing else is there, is proved.
+    /// Whether a contract's storage holds more than what can be named of it. The logs on which the endpoints agree only name
+    /// slots: what is in them, and that nothing else is there, is proved.
     pub(crate) async fn storage_check(&self, subject: &Subject<'_>) -> Result<StorageFound, ChainError> {
+        let by = self.believed();
         let bare = |check| {
             Ok(StorageFound {
                 check,
                 told: Vec::new(),
+                by: by.clone(),
             })
         };
         let at = (subject.contract, subject.block);
         if let Some(by_getters) = self.storage_of_slots(at, &subject.slots).await? {
             return bare(by_getters);
         }
-        let histories = match self.histories(subject).await? {
-            Ok(histories) => histories,
+        let logs = match self.whole_history(subject).await? {
+            Ok(logs) => logs,
             Err(why) => return bare(StorageCheck::NotChecked { why }),
         };
-        let mut open = None;
-        for told in histories {
-            let named: BTreeSet<B256> = told.slots.iter().chain(&subject.slots).copied().collect();
-            let emptied = match self.id() {
-                DEVELOPMENT_CHAIN => told.emptied.difference(&named).copied().collect(),
-                _ => BTreeSet::new(),
-            };
-            let all: Vec<B256> = named.union(&emptied).copied().collect();
-            if all.len() > MOST_SLOTS {
-                continue;
-            }
-            let shown = match self.proven(at, &all).await? {
-                Ok(shown) => shown,
-                Err(why) => return bare(StorageCheck::NotChecked { why }),
-            };
-            if let Some(check) = closed(&shown, &emptied) {
-                let told = told.slots.into_iter().collect();
-                return Ok(StorageFound { check, told });
-            }
-            open = open.or_else(|| told.whole.then(|| not_closed(&shown)));
+        let told = (subject.told)(&logs);
+        let named: BTreeSet<B256> = told.slots.iter().chain(&subject.slots).copied().collect();
+        let emptied = match self.id() {
+            DEVELOPMENT_CHAIN => told.emptied.difference(&named).copied().collect(),
+            _ => BTreeSet::new(),
+        };
+        let all: Vec<B256> = named.union(&emptied).copied().collect();
+        if all.len() > MOST_SLOTS {
+            let why = format!("its events name {} slots, more than are asked for", all.len());
+            return bare(StorageCheck::NotChecked { why });
         }
-        let why = || "no endpoint gives the contract's events from its beginning".to_owned();
-        bare(open.unwrap_or_else(|| StorageCheck::NotChecked { why: why() }))
+        let shown = match self.proven(at, &all).await? {
+            Ok(shown) => shown,
+            Err(why) => return bare(StorageCheck::NotChecked { why }),
+        };
+        let check = closed(&shown, &emptied).unwrap_or_else(|| match told.whole {
+            true => not_closed(&shown),
+            false => StorageCheck::NotChecked {
+                why: "no endpoint gives the contract's events from its beginning".to_owned(),
+            },
+        });
+        let told = match check {
+            StorageCheck::Closed { .. } => told.slots.into_iter().collect(),
+            _ => Vec::new(),
+        };
+        Ok(StorageFound { check, told, by })
     }
 
     /// Whether a contract's storage holds nothing but these slots, or why nobody tells; nothing where it holds more, of
@@ -198,29 +205,26 @@ impl Chain {
         })
     }
 
-    /// What each endpoint's events name, the same once.
-    async fn histories(&self, subject: &Subject<'_>) -> Result<Result<Vec<Told>, String>, ChainError> {
+    /// The contract's events, oldest first, as as many endpoints tell them as have to agree, or as many receipts show them:
+    /// one that holds some back hides nothing, and one that adds some names no slot.
+    async fn whole_history(&self, subject: &Subject<'_>) -> Result<Result<Vec<Log>, String>, ChainError> {
         let query = LogQuery {
             address: subject.contract,
             topics: subject.topics.clone(),
             from: 0,
             to: subject.block.number,
         };
-        let never = |_: &Log| false;
-        let found = match self.hear(|node| logs::within(node, &query, (&never, REQUESTS))).await {
-            Ok(found) => found,
-            Err(error @ ChainError::Unavailable { .. }) => return Ok(Err(logs::whole(&error))),
-            Err(error) => return Err(error),
-        };
-        let mut histories: Vec<Told> = Vec::new();
-        for (_, mut logs) in found {
-            logs.sort_by_key(|log| (log.block_number, log.log_index));
-            let told = (subject.told)(&logs);
-            if !histories.contains(&told) {
-                histories.push(told);
-            }
+        match self.agreed_logs(&query, REQUESTS).await {
+            Ok(logs) => Ok(Ok(logs)),
+            Err(error @ ChainError::Unavailable { .. }) => Ok(Err(logs::whole(&error))),
+            Err(error) => Err(error),
         }
-        Ok(Ok(histories))
+    }
+
+    /// The endpoints that answered so far.
+    pub(crate) fn believed(&self) -> Vec<String> {
+        let heard = self.quorum.turnout.heard();
+        heard.map(|heard| heard.agreed).unwrap_or_default()
     }
 
     /// What the endpoints prove of `slots`. Those whose state root is the block's own count alone, where there are any.

@@ -2,6 +2,8 @@
 //!
 //! Endpoints limit the range or the number of logs, so ranges are halved, newest first.
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::{Address, B256, Bytes, U64};
 use alloy::rpc::types::Log;
 use serde_json::json;
@@ -19,6 +21,8 @@ const WINDOW_MIN: u64 = 512;
 const REQUESTS: u32 = 400;
 /// Blocks that are looked up in one round trip.
 const BLOCKS: usize = 64;
+/// Transactions that are looked up because too few endpoints tell of what they logged.
+const DOUBTFUL: usize = 64;
 
 /// Which logs.
 #[derive(Debug, Clone)]
@@ -179,6 +183,53 @@ impl Chain {
         logs.sort_by_key(|placed| (placed.block.number, placed.index));
         Ok((logs, incomplete))
     }
+    /// Logs of `query`, oldest first, as far as so many requests reach back: those that as many endpoints give as have to
+    /// agree, and those of the others that are in receipts on which as many agree.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub(crate) async fn agreed_logs(&self, query: &LogQuery, requests: u32) -> Result<Vec<Log>, ChainError> {
+        let never = |_: &Log| false;
+        let found = self.hear(|node| within(node, query, (&never, requests))).await?;
+        let mut counted: Vec<(Log, usize)> = Vec::new();
+        let mut known: BTreeMap<(Option<B256>, Option<u64>), Vec<usize>> = BTreeMap::new();
+        for log in found.into_iter().flat_map(|(_, logs)| once_each(logs)) {
+            let at = known.entry((log.block_hash, log.log_index)).or_default();
+            let same = |index: &&usize| counted.get(**index).is_some_and(|(other, _)| is_same(other, &log));
+            match at.iter().find(same).copied() {
+                Some(index) => counted
+                    .iter_mut()
+                    .skip(index)
+                    .take(1)
+                    .for_each(|(_, count)| *count += 1),
+                None => {
+                    at.push(counted.len());
+                    counted.push((log, 1));
+                }
+            }
+        }
+        let (mut agreed, doubtful): (Vec<_>, Vec<_>) =
+            counted.into_iter().partition(|(_, count)| *count >= self.required());
+        let mut receipts: BTreeMap<B256, Option<Receipt>> = BTreeMap::new();
+        for (log, count) in doubtful {
+            let Some(transaction) = log.transaction_hash else {
+                continue;
+            };
+            if !receipts.contains_key(&transaction) {
+                if receipts.len() >= DOUBTFUL {
+                    continue;
+                }
+                receipts.insert(transaction, self.receipt(transaction).await?);
+            }
+            let receipt = receipts.get(&transaction).and_then(Option::as_ref);
+            if receipt.is_some_and(|receipt| receipt.holds(&log)) {
+                agreed.push((log, count));
+            }
+        }
+        let mut logs: Vec<Log> = agreed.into_iter().map(|(log, _)| log).collect();
+        logs.sort_by_key(|log| (log.block_number, log.log_index));
+        Ok(logs)
+    }
     /// The receipt of a transaction that is in a block; `None` when an endpoint does not have it there. Two round trips.
     ///
     /// # Errors
@@ -210,6 +261,30 @@ impl Chain {
             logs: logs.collect(),
         }))
     }
+}
+
+impl Receipt {
+    /// Whether a log is one of this transaction's, in its block.
+    fn holds(&self, log: &Log) -> bool {
+        log.block_hash == Some(self.block.hash)
+            && log.block_number == Some(self.block.number)
+            && self.logs.contains(&log.inner)
+    }
+}
+
+/// What one endpoint tells, without what it repeats.
+fn once_each(logs: Vec<Log>) -> Vec<Log> {
+    let mut kept: BTreeMap<(Option<B256>, Option<u64>), Log> = BTreeMap::new();
+    for log in logs {
+        kept.entry((log.block_hash, log.log_index)).or_insert(log);
+    }
+    kept.into_values().collect()
+}
+
+/// Whether two endpoints tell the same log at the same place.
+fn is_same(mine: &Log, theirs: &Log) -> bool {
+    mine.inner == theirs.inner
+        && (mine.block_number, mine.transaction_hash) == (theirs.block_number, theirs.transaction_hash)
 }
 
 /// Whether two endpoints tell the same, newest first. One with short ranges ends its search where it has enough, and another

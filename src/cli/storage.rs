@@ -59,12 +59,11 @@ pub(super) fn tell(report: &mut Report, session: &Session, (settings, notes): (&
     }
 }
 
-/// What is found stands until something else is: who cannot look takes nothing back.
+/// What is found stands until something else is by the same word: who cannot look, or hears others, takes nothing back.
 fn standing(settings: &Settings, note: &StorageNote) -> StorageNote {
-    let unknown = matches!(note.found, StorageCheck::NotChecked { .. });
-    let record = settings.record.as_deref().filter(|_| unknown);
+    let record = settings.record.as_deref();
     let last = record.and_then(|record| StorageNote::last(record, (note.chain_id, note.contract)));
-    last.unwrap_or_else(|| note.clone())
+    last.filter(|last| !note.replaces(last)).unwrap_or_else(|| note.clone())
 }
 
 const fn warning(text: String) -> Warning {

@@ -829,3 +829,88 @@ fn sec_0_3_an_app_is_closed_through_all_that_its_owner_does_and_what_no_event_na
         assert_eq!(forbidding(&plan), ["STORAGE_NOT_CLOSED"], "{}", plan.said);
     }
 }
+
+/// An endpoint that adds one log to those that it really has: a copy of one of `contract`'s, with these topics and data.
+fn forger(url: &str, contract: Address, (topics, data): (Vec<B256>, Bytes)) -> Liar {
+    Liar::editing(url, move |method, told| {
+        let Some(logs) = told.as_array_mut().filter(|_| method == "eth_getLogs") else {
+            return;
+        };
+        let ours = |log: &&Value| log["address"].as_str().is_some_and(|one| one.parse() == Ok(contract));
+        let Some(mut forged) = logs.iter().find(ours).cloned() else {
+            return;
+        };
+        forged["topics"] = json!(topics);
+        forged["data"] = json!(data);
+        forged["logIndex"] = json!("0x77");
+        logs.push(forged);
+    })
+}
+
+#[test]
+fn fr2_10_a_log_that_one_endpoint_adds_names_no_slot_while_another_one_is_asked() {
+    let ground = Ground::new();
+    let url = ground.anvil.url();
+    for release in RELEASES {
+        let owners = options(0).accounts();
+        let safe = release.create(&ground.rpc, true, (&owners, 2));
+        let hash = keccak256("planted");
+        let planted = json!([safe, approval(owners[0], hash), B256::with_last_byte(1)]);
+        ground.rpc.call("anvil_setStorageAt", planted);
+        ground.rpc.mine(1);
+        let approve = keccak256("ApproveHash(bytes32,address)");
+        let forged = (vec![approve, hash, owners[0].into_word()], Bytes::new());
+        let liar = forger(&url, safe, forged);
+        for order in [[url.as_str(), liar.url()], [liar.url(), url.as_str()]] {
+            let both = ["--rpc-url", order[0], "--rpc-url", order[1]];
+            ground.check(safe, &both).exits(6).says("STORAGE_NOT_CLOSED");
+        }
+        // The liar alone takes nothing back of what both were asked for.
+        ground
+            .check_at(liar.url(), safe, &[])
+            .exits(6)
+            .says("STORAGE_NOT_CLOSED");
+    }
+}
+
+#[test]
+fn fr2_10_what_was_found_of_an_app_stays_found_whoever_adds_an_event() {
+    let world = World::with(WorldOptions::default());
+    let (rpc, url) = (world.rpc(), world.anvil.url());
+    let app = world.app.to_string();
+    let hidden = keccak256("planted");
+    let slot = keccak256([hidden, B256::ZERO].concat());
+    rpc.call("anvil_setStorageAt", json!([world.app, slot, B256::with_last_byte(1)]));
+    rpc.mine(1);
+    let forged = (vec![contracts::compose_hash_added(hidden).0], hidden.0.into());
+    let liar = forger(&url, world.app, forged);
+    let check_at = |urls: &[&str]| {
+        let mut command = world.countersign(BINARY);
+        command.args(["app", "check", &app, "--chain-id", "31337", "--json"]);
+        urls.iter().for_each(|url| {
+            command.args(["--rpc-url", url]);
+        });
+        Ran::of(&mut command).exits(6).says("STORAGE_NOT_CLOSED")
+    };
+    check_at(&[&url]);
+    check_at(&[&url, liar.url()]);
+    check_at(&[liar.url(), &url]);
+    check_at(&[liar.url()]);
+    let plan = Flow::new(&world).step("plan").exits(6);
+    assert_eq!(forbidding(&plan), ["STORAGE_NOT_CLOSED"], "{}", plan.said);
+}
+
+#[test]
+fn fr2_10_an_endpoint_that_holds_an_event_back_makes_no_doubt_while_another_one_gives_it() {
+    let ground = Ground::new();
+    let url = ground.anvil.url();
+    let owners = options(0).accounts();
+    let safe = RELEASES[1].create(&ground.rpc, true, (&owners, 2));
+    let hash = keccak256("approved");
+    ground.rpc.execute(owners[1], safe, &outside::approveHashCall { hash });
+    let silent = endpoint(&url, |method, _| (method == "eth_getLogs").then(|| json!([])));
+    for order in [[url.as_str(), silent.url()], [silent.url(), url.as_str()]] {
+        let both = ["--rpc-url", order[0], "--rpc-url", order[1]];
+        closed(&ground.check(safe, &both), safe);
+    }
+}

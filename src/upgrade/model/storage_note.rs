@@ -22,6 +22,9 @@ pub struct StorageNote {
     /// Slots that only the contract's events name, where they had to be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<B256>,
+    /// Endpoints on whose word it rests which slots there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
     /// When.
     pub at: Timestamp,
 }
@@ -36,7 +39,20 @@ impl StorageNote {
             block,
             found: found.check,
             told: found.told,
+            by: found.by,
             at: Timestamp::now(),
+        }
+    }
+
+    /// Whether it takes the place of what was found before: not knowing takes nothing back, and a doubt goes only by the
+    /// word of everybody by whose word it came.
+    pub fn replaces(&self, last: &Self) -> bool {
+        match self.found {
+            StorageCheck::NotChecked { .. } => false,
+            StorageCheck::NotClosed { .. } => true,
+            StorageCheck::Closed { .. } => {
+                last.doubt().is_none() || last.by.iter().all(|endpoint| self.by.contains(endpoint))
+            }
         }
     }
 

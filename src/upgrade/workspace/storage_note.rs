@@ -25,13 +25,15 @@ const MAX_BYTES: u64 = 1 << 20;
 /// hides in one was written when the contract was made, or by a call that its owners agreed to since.
 const CLOSED_FOR: i64 = 3600;
 impl StorageNote {
-    /// Remembers it, unless nothing was found out: that takes nothing back. `record` is this machine's record of
-    /// signatures, beside which the file stands.
+    /// Remembers it, unless what was found before stands. `record` is this machine's record of signatures, beside which the
+    /// file stands.
     ///
     /// # Errors
     /// The disk said no.
     pub fn keep(&self, record: &Path) -> Result<(), FsError> {
-        if matches!(self.found, StorageCheck::NotChecked { .. }) {
+        let last = Self::last(record, (self.chain_id, self.contract));
+        let stands = last.is_some_and(|last| !self.replaces(&last));
+        if stands || matches!(self.found, StorageCheck::NotChecked { .. }) {
             return Ok(());
         }
         let path = place(record, (self.chain_id, self.contract));
@@ -89,9 +91,13 @@ pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo)
     }
     let told = last.as_ref().map_or_else(Vec::new, |last| last.told.clone());
     let found = check_named_storage(chain, info, &told).await?;
-    let why = match (found, last) {
+    let why = match (found, last.clone()) {
         (Some(check @ StorageCheck::Closed { .. }), _) => {
-            let note = StorageNote::now(contract, info.block, StorageFound { check, told });
+            let by = chain.believed();
+            let note = StorageNote::now(contract, info.block, StorageFound { check, told, by });
+            if let Some(last) = last.filter(|last| !note.replaces(last)) {
+                return Ok(SafeStorage::Open(Box::new(last)));
+            }
             // Where it cannot be kept it is proved again.
             if let Some(Err(error)) = record.map(|record| note.keep(record)) {
                 tracing::info!(%error, "what was found of the storage is not kept");
@@ -160,7 +166,8 @@ mod tests {
 
     fn found(check: StorageCheck) -> StorageNote {
         let told = vec![B256::repeat_byte(3)];
-        StorageNote::now(OF, BlockRef::default(), StorageFound { check, told })
+        let by = vec!["http://one".to_owned(), "http://two".to_owned()];
+        StorageNote::now(OF, BlockRef::default(), StorageFound { check, told, by })
     }
 
     #[test]
@@ -180,6 +187,12 @@ mod tests {
             endpoints: vec!["http://one".to_owned()],
         };
         let closed = found(StorageCheck::Closed { slots: 4, rests_on });
+        // One of the two alone, or another one, does not take the doubt back; both of them and more do.
+        for by in [vec![], vec!["http://two".to_owned()], vec!["http://three".to_owned()]] {
+            let fewer = StorageNote { by, ..closed.clone() };
+            fewer.keep(&record).unwrap();
+            assert!(StorageNote::last(&record, OF).unwrap().doubt().is_some());
+        }
         closed.keep(&record).unwrap();
         assert_eq!(StorageNote::last(&record, OF), Some(closed.clone()));
         assert_eq!(closed.doubt(), None);
