@@ -39,6 +39,8 @@ mod world;
 
 use std::path::Path;
 
+pub use crate::upgrade::model::actor::SaltRule;
+pub use crate::upgrade::model::machine::Machine;
 pub use accepted::{AcceptError, Acceptance, Accepted};
 pub use checks::findings::lost_on_image;
 pub use error::{Pending, UpgradeError};
@@ -60,9 +62,9 @@ pub use model::safe_approval::{
 };
 pub use model::storage_note::StorageNote;
 pub use model::target::{Seat, Target};
-pub use model::timelock_operation::{Choice, SaltRule, Scheduled, TimelockSection};
+pub use model::timelock_operation::{Choice, Scheduled, TimelockSection};
 pub use model::tx_purpose::Errand;
-pub use model::uncovered::{Machine, Uncovered};
+pub use model::uncovered::Uncovered;
 pub use planning::neighbours::APPS_FILE;
 pub use planning::pending_updates::recall;
 pub use planning::policy::{PolicyIntent, Wish, owner_doubts, plan_policy};

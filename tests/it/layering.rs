@@ -87,8 +87,12 @@ fn rooms_use_only_the_rooms_below_them() {
     assert!(files.len() > 20, "the sources were not found");
     for file in files {
         let room = room(&file);
-        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
+        // The map and the program name every room.
+        if ["lib", "main"].contains(&room.as_str()) {
             continue;
+        }
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
+            panic!("{}: `{room}` is not in the map", file.display());
         };
         let text = std::fs::read_to_string(&file).unwrap();
         for other in named(&text).into_iter().filter(|other| *other != room) {
@@ -104,10 +108,10 @@ fn every_source_file_says_what_it_is() {
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("//!"), "{} has no head", file.display());
-        let lines = text.lines().count();
+        let lines = text.lines().take_while(|line| *line != "mod tests {").count();
         assert!(
-            lines <= 600 || file.to_string_lossy().ends_with("tests.rs") || text.contains("mod tests {"),
-            "{} has {lines} lines",
+            lines <= 600 || file.to_string_lossy().ends_with("tests.rs"),
+            "{} has {lines} lines before its tests",
             file.display()
         );
     }

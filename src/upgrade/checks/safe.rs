@@ -5,7 +5,9 @@ use alloy::primitives::U256;
 use crate::chain::Chain;
 use crate::code::Code;
 use crate::safe::{Change, Look, SafeInfo, look};
-use crate::upgrade::{Limits, Plan, UpgradeError, finding::Verdict, model::safe_approval::Ballot};
+use crate::upgrade::{
+    Limits, Plan, UpgradeError, checks::verdict::same_hash, finding::Verdict, model::safe_approval::Ballot,
+};
 
 /// Whether somebody agreed to a doubt about a nonce of the Safe.
 pub(in crate::upgrade) fn agreed(limits: &Limits, code: Code, nonce: U256) -> bool {
@@ -65,25 +67,6 @@ pub(in crate::upgrade) async fn check_child(
         ));
     }
     Ok(found.info)
-}
-
-/// The Safe has to compute the hash that its owners sign.
-///
-/// # Errors
-/// Another one, or none.
-pub(in crate::upgrade) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError> {
-    let hash = ballot.tx.hash();
-    // Once its nonce is used up, a Safe may have moved to code that hashes otherwise.
-    if look.hash_on_chain == Some(hash) || look.info.nonce > ballot.tx.fields().nonce {
-        return Ok(());
-    }
-    Err(UpgradeError::stop(
-        Code::SafeTxHash,
-        "hash of the Safe transaction",
-        hash,
-        look.hash_on_chain
-            .map_or_else(|| "no answer of the Safe".to_owned(), |found| found.to_string()),
-    ))
 }
 
 /// Whether the Safe may be signed for: its code is known, and it is what was read before. `true`: it changed, and that

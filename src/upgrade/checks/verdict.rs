@@ -8,17 +8,17 @@ use crate::code::Code;
 use crate::compose::Verification;
 use crate::safe::{Change, Finding as SafeFinding, Look, Obedient, SafeInfo, SignatureSet, Trust};
 use crate::upgrade::{
-    Accepted, Ballot, Plan, Proposal, Stop, UpgradeError,
+    Accepted, Plan, Proposal, Stop, UpgradeError,
     checks::{
         consent::{decisions, effects_of},
-        findings, kms, timelock,
-        timelock::TimelockFound,
+        findings, kms,
+        timelock::{self, TimelockFound},
     },
     finding::{Finding, Verdict},
     model::{
         baseline::{Baseline, Past},
         in_use::InUse,
-        safe_approval::{Ceremony, Paper, Stage},
+        safe_approval::{Ballot, Ceremony, Paper, Stage},
     },
     workspace::storage_note::Storages,
 };
@@ -425,7 +425,7 @@ fn of_change(safe: &SafeInfo, change: &Change) -> Finding {
 }
 
 fn of_hash(look: &Look, ballot: &Ballot) -> Option<Finding> {
-    let wrong = crate::upgrade::checks::safe::same_hash(look, ballot).err()?;
+    let wrong = crate::upgrade::checks::verdict::same_hash(look, ballot).err()?;
     Finding::of(&wrong)
 }
 
@@ -448,6 +448,25 @@ fn of_nonce(look: &Look, ballot: &Ballot) -> Option<Finding> {
         );
         Finding::decision(Code::SafeNonceFar, Some(nonce.to_string()), text)
     })
+}
+
+/// The Safe has to compute the hash that its owners sign.
+///
+/// # Errors
+/// Another one, or none.
+pub(in crate::upgrade) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError> {
+    let hash = ballot.tx.hash();
+    // Once its nonce is used up, a Safe may have moved to code that hashes otherwise.
+    if look.hash_on_chain == Some(hash) || look.info.nonce > ballot.tx.fields().nonce {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        Code::SafeTxHash,
+        "hash of the Safe transaction",
+        hash,
+        look.hash_on_chain
+            .map_or_else(|| "no answer of the Safe".to_owned(), |found| found.to_string()),
+    ))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{AppState, OwnerKind, TimelockInfo, TimelockRoles};
-use crate::upgrade::model::timelock_operation::SaltRule;
 
 /// Whose authority the calls need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,3 +53,27 @@ impl Actor {
 
 /// Life of a commit token in seconds (Phala Cloud: 14 days).
 pub(in crate::upgrade) const TOKEN_LIFE: u64 = 14 * 24 * 3600;
+
+/// What an operation's salt follows from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SaltRule {
+    /// From the upgrade's name and how often it was cancelled: files of 0.1.0 say nothing about it.
+    #[default]
+    Name,
+    /// From chain, timelock, calls and a number.
+    Calls,
+    /// From nothing: it is that of an operation that was scheduled already.
+    Found,
+}
+
+impl SaltRule {
+    /// Whether it is that of files that say nothing.
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes what it may skip by reference"
+    )]
+    pub(in crate::upgrade) const fn is_name(&self) -> bool {
+        matches!(self, Self::Name)
+    }
+}

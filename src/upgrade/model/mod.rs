@@ -6,6 +6,7 @@ pub(super) mod deployment;
 pub(super) mod environment;
 pub(super) mod in_use;
 pub(super) mod intent;
+pub(super) mod machine;
 pub(super) mod plan;
 pub(super) mod proposal;
 pub(super) mod proposal_limits;

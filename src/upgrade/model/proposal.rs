@@ -18,7 +18,7 @@ use crate::upgrade::{
     CodeChange, Environment, Origin, Plan, Route, Target, UpgradeError,
     model::{
         plan::needs_calls,
-        proposal_limits::refuse_sealed,
+        proposal_limits::{check_change, refuse_sealed},
         safe_approval::{Ceremony, SafeSection, Stage},
         timelock_operation::{Asked, Choice, Scheduled, TimelockSection},
     },
@@ -406,6 +406,24 @@ fn differ(written: Option<&Value>, understood: Option<&Value>, path: String) -> 
     match (written, understood) {
         (Some(written), Some(understood)) => difference(written, understood, &path),
         _ => Some(path),
+    }
+}
+
+impl Proposal {
+    /// Nothing in it is larger than Phala Cloud takes, or has.
+    ///
+    /// # Errors
+    /// What is, in words.
+    pub(in crate::upgrade) fn check_size(&self) -> Result<(), String> {
+        let told = |error: ComposeError| error.to_string();
+        if let Some(code) = &self.plan.code {
+            check_change(&code.patch).map_err(told)?;
+            code.manifest.check_size().map_err(told)?;
+        }
+        self.manifest_after
+            .as_ref()
+            .map_or(Ok(()), Manifest::check_size)
+            .map_err(told)
     }
 }
 

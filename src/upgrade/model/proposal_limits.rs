@@ -5,29 +5,11 @@ use serde_json::Value;
 
 use crate::cloud::PublicPatch;
 use crate::code::Code;
-use crate::compose::{ComposeError, MAX_CHANGE_BYTES, Manifest};
-use crate::upgrade::{Proposal, UpgradeError};
+use crate::compose::{ComposeError, MAX_CHANGE_BYTES};
+use crate::upgrade::UpgradeError;
 
 /// How a sealed environment would be called, its letters alone.
 const SEALED: &str = "encryptedenv";
-
-impl Proposal {
-    /// Nothing in it is larger than Phala Cloud takes, or has.
-    ///
-    /// # Errors
-    /// What is, in words.
-    pub(in crate::upgrade) fn check_size(&self) -> Result<(), String> {
-        let told = |error: ComposeError| error.to_string();
-        if let Some(code) = &self.plan.code {
-            check_change(&code.patch).map_err(told)?;
-            code.manifest.check_size().map_err(told)?;
-        }
-        self.manifest_after
-            .as_ref()
-            .map_or(Ok(()), Manifest::check_size)
-            .map_err(told)
-    }
-}
 
 /// Nothing that a change brings is larger than Phala Cloud takes, or than whoever reads its proposal.
 ///

@@ -8,10 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::chain::{AppState, PolicyChange};
-use crate::cloud::{NewInstance, Patch, PublicPatch, Replica};
-use crate::compose::{Changes, ComposeHash};
-use crate::upgrade::{CodeChange, Plan, model::environment::patch_digest};
+use crate::cloud::{NewInstance, Patch, Replica};
+use crate::compose::ComposeHash;
+use crate::upgrade::model::environment::patch_digest;
 
 /// What the commit makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,30 +85,6 @@ impl Target {
         }
     }
 
-    /// Whether what is sent for it is all of `code`: a new CVM takes its place and, as an instance, its texts, and starts
-    /// from what its source runs.
-    pub(in crate::upgrade) fn takes_all(&self, code: &CodeChange) -> bool {
-        let Some(seat) = self.seat() else { return true };
-        let Changes {
-            docker_compose_file,
-            pre_launch_script,
-            ..
-        } = &code.patch.changes;
-        let texts = PublicPatch {
-            changes: Changes {
-                docker_compose_file: docker_compose_file.clone(),
-                pre_launch_script: pre_launch_script.clone(),
-                ..Changes::default()
-            },
-            ..PublicPatch::default()
-        };
-        let taken = match self {
-            Self::Instance(_) => code.patch == texts && (seat.from.is_none() || seat.from == code.current_hash),
-            _ => code.patch == PublicPatch::default() && seat.from == code.current_hash,
-        };
-        taken && !code.confirm
-    }
-
     /// Whether the same is asked for, whatever was there when it was planned.
     pub(in crate::upgrade) fn asks_the_same(&self, other: &Self) -> bool {
         let node = |target: &Self| target.seat().map(|seat| seat.node);
@@ -126,42 +101,6 @@ impl fmt::Display for Seat {
     }
 }
 
-impl CodeChange {
-    /// What prepare sends, with a sealed environment where one belongs to it.
-    pub(in crate::upgrade) fn request(&self, patch: Patch) -> Request {
-        let Patch {
-            changes, encrypted_env, ..
-        } = patch.clone();
-        match &self.target {
-            Target::Cvm => Request::Patch(patch),
-            Target::Replica(seat) => Request::Replica(Replica {
-                node_id: seat.node,
-                encrypted_env,
-                compose_hash: seat.from,
-            }),
-            Target::Instance(seat) => Request::Instance(NewInstance {
-                node_id: seat.node,
-                docker_compose_file: changes.docker_compose_file,
-                pre_launch_script: changes.pre_launch_script,
-                encrypted_env,
-                compose_hash: seat.from,
-            }),
-        }
-    }
-
-    /// What is asked for, as the upgrade's own name and directory are made from it: the same whatever the app has by now.
-    pub(in crate::upgrade) fn digest(&self) -> [u8; 32] {
-        let change = patch_digest(&self.patch);
-        match (self.target.word(), self.target.seat()) {
-            (Some(word), Some(seat)) => {
-                let asked = format!("{word}|{}|{}", self.cvm, seat.node.unwrap_or_default());
-                Sha256::digest([asked.as_bytes(), &change].concat()).into()
-            }
-            _ => change,
-        }
-    }
-}
-
 impl Request {
     /// SHA-256 of the body.
     pub(in crate::upgrade) fn digest(&self) -> [u8; 32] {
@@ -174,22 +113,6 @@ impl Request {
     }
 }
 
-impl Plan {
-    /// Whether the app allows the hash already, so that only the rest needs somebody: a replica runs what runs already.
-    ///
-    /// Nobody is asked to allow again what is allowed; where nothing else is needed, the one call stays and is found in
-    /// force. The commit reads the hash from the chain in either case.
-    pub(in crate::upgrade) fn stands(&self) -> bool {
-        let is_new = self.code.as_ref().is_some_and(|code| code.target.is_new());
-        stands(is_new, &self.app_state, &self.policy)
-    }
-}
-
-/// The same before there is a plan.
-pub(in crate::upgrade) fn stands(is_new: bool, app: &AppState, policy: &[PolicyChange]) -> bool {
-    is_new && app.hash_allowed == Some(true) && !policy.is_empty()
-}
-
 /// A UUID without dashes.
 pub(in crate::upgrade) fn plain(uuid: &str) -> String {
     uuid.replace('-', "").to_ascii_lowercase()
@@ -198,7 +121,9 @@ pub(in crate::upgrade) fn plain(uuid: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::PolicyChange;
     use crate::upgrade::sample;
+    use crate::upgrade::{CodeChange, Plan};
     use alloy::primitives::B256;
 
     fn plan(target: Target, hash_allowed: bool, policy: &[PolicyChange]) -> Plan {

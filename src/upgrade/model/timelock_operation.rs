@@ -9,24 +9,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{Call, TimelockOperation};
-use crate::upgrade::model::{plan::Plan, safe_approval::Stage};
+use crate::upgrade::model::{actor::SaltRule, plan::Plan, safe_approval::Stage};
 
 /// How often the same calls can be made by one timelock: every time has a number, and the numbers before it are read from
 /// the chain.
 pub(in crate::upgrade) const MOST: u64 = 1_000;
-
-/// What an operation's salt follows from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SaltRule {
-    /// From the upgrade's name and how often it was cancelled: files of 0.1.0 say nothing about it.
-    #[default]
-    Name,
-    /// From chain, timelock, calls and a number.
-    Calls,
-    /// From nothing: it is that of an operation that was scheduled already.
-    Found,
-}
 
 /// Which of the operations that make an upgrade's calls is meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,17 +60,6 @@ pub(in crate::upgrade) struct Asked {
     pub(in crate::upgrade) operation: TimelockOperation,
     pub(in crate::upgrade) delay: u64,
     pub(in crate::upgrade) choice: Choice,
-}
-
-impl SaltRule {
-    /// Whether it is that of files that say nothing.
-    #[allow(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes what it may skip by reference"
-    )]
-    pub(in crate::upgrade) const fn is_name(&self) -> bool {
-        matches!(self, Self::Name)
-    }
 }
 
 impl Choice {

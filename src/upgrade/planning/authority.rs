@@ -10,10 +10,7 @@ use crate::upgrade::{
     Route, UpgradeError,
     checks::timelock::{of_code, of_roles},
     finding::Warning,
-    model::{
-        actor::{Actor, TimelockChoice, TimelockPlan},
-        timelock_operation::SaltRule,
-    },
+    model::actor::{Actor, SaltRule, TimelockChoice, TimelockPlan},
 };
 
 /// Requests to each endpoint by which a timelock's events are read once, before anything is prepared.

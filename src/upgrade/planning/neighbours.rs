@@ -12,11 +12,10 @@ use crate::fsutil;
 use crate::upgrade::{
     CodeChange, Plan, State, UpgradeError, Warning,
     journal_error::JournalError,
-    model::proposal,
-    model::{plan::same_uuid, target::Target},
-    record::exchange,
+    model::{plan::same_uuid, proposal, target::Target},
     record::{
         event::Preparation,
+        exchange,
         journal::{self, FleetReading, fold},
     },
 };

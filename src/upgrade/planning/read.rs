@@ -18,18 +18,17 @@ use crate::upgrade::{
     model::{
         actor::Actor,
         environment::{Environment, Sealing},
-        plan::{CodeChange, Plan, needs_calls},
+        machine::Machine,
+        plan::{CodeChange, Plan, needs_calls, stands},
         remarks::safe_remarks,
-        target::{Target, stands},
-        uncovered::Machine,
+        target::Target,
     },
     planning::{
         authority::Authority,
         pending_updates as pending,
         placement::{Place, refuse_another},
         revoke::{Kept, Others, Revocation},
-        seal,
-        seal::Recipient,
+        seal::{self, Recipient},
     },
     workspace::storage_note::Storages,
 };

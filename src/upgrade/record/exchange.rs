@@ -1,5 +1,7 @@
 //! Between records and proposals: what of an upgrade others see, and what their proposal says to the records. Pure.
 
+use std::path::Path;
+
 use crate::chain::Call;
 use crate::code::Code;
 use crate::safe::Trust;
@@ -16,7 +18,6 @@ use crate::upgrade::{
         state::State,
     },
 };
-use std::path::Path;
 
 impl Proposal {
     /// The proposal of a verified upgrade; `None` before that.

@@ -15,8 +15,7 @@ use crate::upgrade::{
     Limits, Proposal, UpgradeError, World,
     finding::Warning,
     review::{
-        CallShown, Problem,
-        found::{Found, FoundTx, Posted, Source},
+        model::{CallShown, Found, FoundTx, Posted, Problem, Source},
         paper::show,
     },
     routes::safe_nonce::owners_queued,

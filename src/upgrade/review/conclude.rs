@@ -5,7 +5,7 @@ use crate::upgrade::{
     checks::{timelock, verdict::Known},
     finding::Finding,
     planning::examine::Subject,
-    review::{Problem, Question, Review, Whole},
+    review::model::{Problem, Question, Review, Whole},
 };
 
 impl Review {

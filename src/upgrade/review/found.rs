@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Address, B256};
-use serde::Serialize;
+use alloy::primitives::Address;
 
 use crate::chain::{AppQuery, Call, ChainError};
 use crate::code::Code;
 use crate::safe::{
-    Digests, Recognition, SafeDomain, SafeTxFields,
+    Recognition, SafeDomain,
     builder_file::{Batch, Checksum},
     recognise_batch,
 };
@@ -17,91 +16,10 @@ use crate::upgrade::{
     Proposal, Stop, UpgradeError, World,
     finding::Warning,
     review::{
-        CallShown, Problem,
+        model::{CallShown, Found, FoundTx, Problem, Source},
         paper::{show, told},
     },
 };
-
-/// Where it was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "from", rename_all = "kebab-case")]
-pub enum Source {
-    /// A batch file of the Transaction Builder.
-    BuilderFile {
-        /// What it calls itself; anybody's words.
-        name: String,
-        /// It carries a right checksum; without one the wallet warns.
-        checksum: bool,
-    },
-    /// The Safe Transaction Service.
-    Service {
-        /// Its host.
-        host: String,
-    },
-}
-
-/// One or more transactions that came from somewhere else.
-#[derive(Debug, Clone, Serialize)]
-pub struct Found {
-    /// Where from.
-    pub source: Source,
-    /// Chain id.
-    pub chain_id: u64,
-    /// The Safe that it says it is for.
-    pub safe: Option<Address>,
-    /// The transactions; several at one nonce are competitors.
-    pub transactions: Vec<FoundTx>,
-    /// What a person should know.
-    pub warnings: Vec<Warning>,
-    /// What could not be checked.
-    pub unchecked: Vec<String>,
-    /// What stands against it.
-    pub problems: Vec<Problem>,
-}
-
-/// One of them.
-#[derive(Debug, Clone, Serialize)]
-pub struct FoundTx {
-    /// Whether it makes exactly the calls of the upgrade; nothing when there was no upgrade to compare it with.
-    pub ours: Option<bool>,
-    /// The first thing in which it differs.
-    pub difference: Option<String>,
-    /// The ten fields, where it has them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fields: Option<SafeTxFields>,
-    /// Its hashes, computed here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hashes: Option<Digests>,
-    /// The hash that it is said to have.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub claimed_hash: Option<B256>,
-    /// What the service says of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub posted: Option<Posted>,
-    /// Its calls, decoded.
-    pub calls: Vec<CallShown>,
-}
-
-/// What a service says of a transaction, and what of it is true.
-#[derive(Debug, Clone, Serialize)]
-pub struct Posted {
-    /// It only uses up its nonce.
-    pub rejects: bool,
-    /// Somebody who may propose has signed it; anybody can post what nobody has signed.
-    pub trusted: bool,
-    /// The service says that it was executed; the chain knows.
-    pub said_executed: bool,
-    /// Who is said to have proposed it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proposer: Option<Address>,
-    /// What it says of its origin; anybody's words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub origin: Option<String>,
-    /// Owners whose signature recovers to them for the hash computed here.
-    pub signed_by: Vec<Address>,
-    /// Owners whom the service names for a signature that is not theirs.
-    pub not_theirs: Vec<Address>,
-}
 
 impl Found {
     pub(super) fn stop(&mut self, code: Code, (what, expected, found): (&str, String, String)) {

@@ -1,34 +1,16 @@
 //! Other apps that the same transaction changes: each is shown and checked as it would be alone.
 
-use serde::Serialize;
-
 use crate::code::Code;
-use crate::compose::FieldChange;
 use crate::safe::Trust;
 use crate::upgrade::{
-    Proposal, Uncovered, UpgradeError,
+    Proposal, UpgradeError,
     checks::verdict::Known,
     finding::Warning,
-    review::{AppNow, Asked, HashCheck, Image, Problem, Question, Review, paper},
+    review::{
+        model::{AppNow, OtherApp, Problem, Question, Review},
+        paper,
+    },
 };
-
-/// Another app that the same transaction changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct OtherApp {
-    /// Who asks for what.
-    pub asked: Asked,
-    /// Images before and after.
-    pub images: Vec<Image>,
-    /// Fields of the manifest that change.
-    pub changes: Vec<FieldChange>,
-    /// What changes and no hash covers.
-    pub uncovered: Vec<Uncovered>,
-    /// The compose hash and how it was verified; nothing when only the policy changes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub compose_hash: Option<HashCheck>,
-    /// The app's contract.
-    pub app: AppNow,
-}
 
 impl Review {
     /// Shows the apps that joined, and takes over what stands against each.

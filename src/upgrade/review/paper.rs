@@ -22,7 +22,7 @@ use crate::upgrade::{
     },
     finding::Verdict,
     model::remarks::safe_remarks,
-    review::{
+    review::model::{
         Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, NestedNow,
         Owner, Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
     },

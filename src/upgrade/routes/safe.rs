@@ -15,7 +15,8 @@ use crate::upgrade::{
     Goal, Outcome, Pending, UpgradeError,
     checks::{
         consent::{approved_by, of_safe},
-        safe::{agreed, check_ballot, in_words, judge, same_code, same_hash},
+        safe::{agreed, check_ballot, in_words, judge, same_code},
+        verdict::same_hash,
     },
     model::{
         safe_approval::{Ballot, Ceremony, Frozen, Paper, Stage},

@@ -8,7 +8,10 @@ use crate::code::Code;
 use crate::upgrade::{
     Outcome, UpgradeError,
     checks::timelock::Scheduling,
-    model::timelock_operation::{Asked, SaltRule, Scheduled, time},
+    model::{
+        actor::SaltRule,
+        timelock_operation::{Asked, Scheduled, time},
+    },
     record::event::Event,
     run::Run,
 };

@@ -9,11 +9,9 @@ use crate::upgrade::{
     Plan, Proposal, State, UpgradeError,
     files::{keep, pretty},
     finding::Verdict,
-    model::proposal,
-    model::safe_approval::Ceremony,
+    model::{proposal, safe_approval::Ceremony},
     planning::neighbours::Neighbours,
-    record::exchange,
-    record::{event::Event, rejection::keep_rejection},
+    record::{event::Event, exchange, rejection::keep_rejection},
     workspace::upgrade::Upgrade,
 };
 

@@ -18,8 +18,10 @@ use crate::safe::{SafeDomain, SafeInfo, SafeTx, SafeTxFields};
 use crate::upgrade::{
     Actor, Document, Plan, Proposal, Route, State, UpgradeError, Warning,
     files::keep,
-    model::proposal,
-    model::safe_approval::{Ballot, Frozen, Paper, Signed, Stage, domain, refused},
+    model::{
+        proposal,
+        safe_approval::{Ballot, Frozen, Paper, Signed, Stage, domain, refused},
+    },
     record::{
         event::{Event, Identity},
         rejection::{MAX_BYTES, by_owner, part},

@@ -16,6 +16,9 @@ use parse::{File, is_name, tokens};
 const LARGEST_CIRCLE: usize = 88;
 const IN_CIRCLES: usize = 193;
 
+/// The room whose own map says in which order its folders stand, the lowest first.
+const ON_FLOORS: &str = "upgrade";
+
 struct Sources {
     files: Vec<File>,
     at: BTreeMap<Vec<String>, usize>,
@@ -197,6 +200,37 @@ fn circles_of_files_do_not_grow() {
         largest <= LARGEST_CIRCLE && sizes.iter().sum::<usize>() <= IN_CIRCLES,
         "circles of {sizes:?} files"
     );
+}
+
+/// The floor of each name in the map of a room: the table in the head of its `mod.rs`.
+fn floors(room: &str) -> BTreeMap<String, usize> {
+    let head = std::fs::read_to_string(folder().join(room).join("mod.rs")).unwrap();
+    let rows = head.lines().filter_map(|line| line.strip_prefix("//! | `"));
+    let named = rows.enumerate().flat_map(|(floor, row)| {
+        let names = row.split(" |").next().unwrap_or_default().split('`');
+        let names = names.map(str::trim).filter(|name| !name.is_empty());
+        names.map(move |name| (name.to_owned(), floor))
+    });
+    named.collect()
+}
+
+#[test]
+fn files_of_an_upgrade_use_only_the_floors_below_their_own() {
+    let sources = Sources::read();
+    let floors = floors(ON_FLOORS);
+    assert!(floors.len() > 10, "the map was not found");
+    // The room's own front door stands above all floors.
+    let floor = |file: usize| {
+        let module = &sources.files[file].module;
+        let name = module.get(1).filter(|_| module[0] == ON_FLOORS)?;
+        Some(*floors.get(name).unwrap_or_else(|| panic!("`{name}` is not in the map")))
+    };
+    for (from, others) in sources.arrows().iter().enumerate() {
+        for (own, other, to) in others.iter().filter_map(|to| Some((floor(from)?, floor(*to)?, *to))) {
+            let (from, to) = (&sources.files[from].path, &sources.files[to].path);
+            assert!(other <= own, "{from} uses {to}, which stands above it");
+        }
+    }
 }
 
 #[test]

@@ -1,45 +1,20 @@
 //! A fleet's journal: one file for all of its members. Whoever reads it reads it once, and then a member's records by
 //! their places.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use alloy::primitives::Address;
 
 use crate::fsutil::{self, LineFile};
-use crate::text::escape;
 use crate::upgrade::{
     journal_error::JournalError,
     record::{
-        event::{Event, Identity, IllegalStep},
         fleet_decisions::{Charter, Decision, Roster},
         gitignore::{self, Holds},
-        journal::{Body, Entry, FILE, Found, Held, Journal, damaged, line::Record, lock, open, read_file},
+        journal::file::{Body, Book, Entry, FILE, Found, Held, Journal, KIND, START, damaged, lock, open, read_file},
     },
 };
-
-/// Kind of a fleet's first record.
-pub(in crate::upgrade) const OPEN: &str = "fleet.open";
-/// The same, as the record begins with it.
-pub(in crate::upgrade) const KIND: &str = r#""kind":"fleet.open""#;
-/// How much of a journal says whose it is.
-pub(in crate::upgrade) const START: u64 = 512;
-
-/// What is in a fleet's journal: its decisions, and where each member's records are.
-#[derive(Debug)]
-pub(super) struct Book {
-    pub(super) roster: Roster,
-    places: HashMap<String, Vec<Place>>,
-}
-
-/// Where a record is.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::upgrade) struct Place {
-    seq: u64,
-    at: u64,
-    length: usize,
-}
 
 /// A fleet's journal that this process holds; copies write to the same file.
 #[derive(Debug, Clone)]
@@ -54,94 +29,6 @@ pub(in crate::upgrade) struct FleetJournal {
 pub(in crate::upgrade) struct FleetReading {
     file: LineFile,
     book: Box<Book>,
-}
-
-impl Book {
-    /// Whether a record is a fleet's first.
-    pub(super) fn opens(record: &Record<'_>) -> bool {
-        record.is(OPEN)
-    }
-
-    /// The fleet that its first record names.
-    pub(super) fn begin(record: &Record<'_>) -> Result<Self, String> {
-        match record.content() {
-            Ok(Decision::Open(charter)) if record.member.is_none() => {
-                Self::of(charter).map_err(|illegal| illegal.to_string())
-            }
-            Ok(_) => Err("it does not open a fleet".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    fn of(charter: Charter) -> Result<Self, IllegalStep> {
-        Ok(Self {
-            roster: Roster::new(charter)?,
-            places: HashMap::new(),
-        })
-    }
-
-    /// Takes in the record that begins `at` and has so many bytes; or why it cannot be there.
-    pub(super) fn take(&mut self, record: &Record<'_>, (at, length): (u64, usize)) -> Result<(), String> {
-        match &record.member {
-            None => {
-                let decision = record.content().map_err(|error| error.to_string())?;
-                self.roster.apply(decision).map_err(|illegal| illegal.to_string())
-            }
-            Some(member) if self.roster.has(member) => {
-                self.keep(member, (record.head.seq, at, length));
-                Ok(())
-            }
-            Some(member) => Err(format!("{} does not belong to the fleet", escape(member))),
-        }
-    }
-
-    /// Remembers where a member's record is.
-    pub(super) fn keep(&mut self, member: &str, (seq, at, length): (u64, u64, usize)) {
-        let place = Place { seq, at, length };
-        match self.places.get_mut(member) {
-            Some(places) => places.push(place),
-            None => {
-                self.places.insert(member.to_owned(), vec![place]);
-            }
-        }
-    }
-
-    /// Whether an upgrade is that of the member; or which one it is.
-    pub(super) fn admit(&self, member: &str, identity: &Identity) -> Result<(), String> {
-        let charter = &self.roster.charter;
-        let cvm = identity.cvm.as_deref();
-        if (cvm, identity.app, identity.chain_id) == (Some(member), charter.app, charter.chain_id) {
-            return Ok(());
-        }
-        Err(format!(
-            "an upgrade of {}, app {} on chain {}",
-            escape(cvm.unwrap_or("no CVM")),
-            identity.app,
-            identity.chain_id
-        ))
-    }
-
-    /// A member's records, read by their places.
-    fn entries(&self, file: &LineFile, member: &str) -> Result<Vec<Entry>, JournalError> {
-        let places = self.places.get(member).map(Vec::as_slice).unwrap_or_default();
-        let read = |place: &Place| {
-            let bytes = file.part(place.at, place.length)?;
-            let refused = |why: &str| damaged(file.path(), place.seq, why);
-            let line = bytes
-                .strip_suffix(b"\n")
-                .ok_or_else(|| refused("it changed while it was read"))?;
-            let record = Record::again(line).map_err(refused)?;
-            if record.head.seq != place.seq || record.member.as_deref() != Some(member) {
-                return Err(refused("it changed while it was read"));
-            }
-            let event = record.content().map_err(|error| refused(&error.to_string()))?;
-            if let Event::Open(identity) = &event {
-                self.admit(member, identity).map_err(|found| refused(&found))?;
-            }
-            Ok(Entry { seq: place.seq, event })
-        };
-        places.iter().map(read).collect()
-    }
 }
 
 impl FleetJournal {

@@ -1,6 +1,7 @@
 //! The journal of a fleet against torn writes, flipped bits, records of several members at once, records that were moved
 //! to another member, and strangers' directories.
 
+use crate::upgrade::record::event::{Event, Identity};
 use sha2::{Digest as _, Sha256};
 
 use crate::fsutil::HoldError;
@@ -11,7 +12,7 @@ const APP: Address = Address::repeat_byte(7);
 
 fn charter() -> Charter {
     Charter {
-        schema: crate::upgrade::record::journal::SCHEMA,
+        schema: crate::upgrade::record::journal::file::SCHEMA,
         app: APP,
         chain_id: 31337,
         cloud: "127.0.0.1".to_owned(),
@@ -21,7 +22,7 @@ fn charter() -> Charter {
 
 fn identity(cvm: &str) -> Event {
     Event::Open(Identity {
-        schema: crate::upgrade::record::journal::SCHEMA,
+        schema: crate::upgrade::record::journal::file::SCHEMA,
         update: format!("u-{cvm}"),
         cvm: Some(cvm.to_owned()),
         app: APP,

@@ -1,8 +1,11 @@
 //! The journal against torn writes, flipped bits, moved lines, old copies and strangers' files.
 
 use super::*;
+use crate::fsutil;
 use crate::fsutil::HoldError;
+use crate::upgrade::record::event::Event;
 use crate::upgrade::record::event::Identity;
+use crate::upgrade::record::journal::file::{HEAD, MAX_BYTES};
 
 fn identity(schema: u32) -> Event {
     Event::Open(Identity {
