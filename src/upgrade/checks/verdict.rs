@@ -15,12 +15,12 @@ use crate::upgrade::{
         timelock::{self, TimelockFound},
     },
     finding::{Finding, Verdict},
+    model::storage_note::Storages,
     model::{
         baseline::{Baseline, Past},
         in_use::InUse,
         safe_approval::{Ballot, Ceremony, Paper, Stage},
     },
-    workspace::storage_note::Storages,
 };
 
 /// What the chain said of one app.

@@ -11,6 +11,7 @@ use crate::compose::{Changes, ComposeHash, FieldChange, Form, Manifest, Verifica
 use crate::safe::SafeInfo;
 use crate::upgrade::{
     finding::Warning,
+    model::storage_note::Storages,
     model::{
         actor::{Actor, TimelockPlan},
         baseline::{Baseline, Past},
@@ -19,7 +20,6 @@ use crate::upgrade::{
         route::Route,
         target::{Request, Target},
     },
-    workspace::storage_note::Storages,
 };
 
 /// Everything that was read before anything is done.

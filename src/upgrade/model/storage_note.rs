@@ -71,3 +71,12 @@ impl StorageNote {
 
 /// Names the format.
 pub(in crate::upgrade) const SCHEMA: &str = "countersign.checked/1";
+
+/// What is known of the storage of the contracts of a change, before it is signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::upgrade) struct Storages {
+    /// What this machine found last and is a doubt still.
+    pub(in crate::upgrade) doubts: Vec<StorageNote>,
+    /// What nobody knows, one sentence each.
+    pub(in crate::upgrade) not_checked: Vec<String>,
+}

@@ -13,12 +13,12 @@ use crate::upgrade::{
         verdict::{self, AppKnown, Known, added, judge, takes_away},
     },
     finding::Verdict,
+    model::storage_note::Storages,
     model::{
         baseline::{Baseline, Past},
         safe_approval::{Ceremony, Paper},
     },
     planning::own_history::OwnHistory,
-    workspace::storage_note::Storages,
 };
 
 /// What is examined: a paper of a proposal, and whether that was prepared on another machine.

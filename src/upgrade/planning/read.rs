@@ -15,6 +15,7 @@ use crate::upgrade::{
         pending_operations::Remarks,
     },
     finding::Warning,
+    model::storage_note::Storages,
     model::{
         actor::Actor,
         environment::{Environment, Sealing},
@@ -30,7 +31,6 @@ use crate::upgrade::{
         revoke::{Kept, Others, Revocation},
         seal::{self, Recipient},
     },
-    workspace::storage_note::Storages,
 };
 
 /// What the cloud said of the CVM, checked for what an upgrade needs.

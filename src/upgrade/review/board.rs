@@ -15,8 +15,9 @@ use crate::upgrade::{
     Limits, Proposal, UpgradeError, World,
     finding::Warning,
     review::{
-        model::{CallShown, Found, FoundTx, Posted, Problem, Source},
+        model::{CallShown, Found, FoundTx, Posted, Source},
         paper::show,
+        problem::Problem,
     },
     routes::safe_nonce::owners_queued,
 };

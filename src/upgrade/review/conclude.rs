@@ -5,7 +5,10 @@ use crate::upgrade::{
     checks::{timelock, verdict::Known},
     finding::Finding,
     planning::examine::Subject,
-    review::model::{Problem, Question, Review, Whole},
+    review::{
+        model::{Review, Whole},
+        problem::{Problem, Question},
+    },
 };
 
 impl Review {

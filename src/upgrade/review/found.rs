@@ -16,8 +16,9 @@ use crate::upgrade::{
     Proposal, Stop, UpgradeError, World,
     finding::Warning,
     review::{
-        model::{CallShown, Found, FoundTx, Problem, Source},
+        model::{CallShown, Found, FoundTx, Source},
         paper::{show, told},
+        problem::Problem,
     },
 };
 

@@ -9,7 +9,10 @@ use crate::upgrade::{
     Ballot, Ceremony, Limits, Plan, UpgradeError, World,
     checks::{safe::check_child, verdict::Known},
     planning::examine::{Subject, examine},
-    review::model::{AppNow, OwnerIs, Problem, Question, Review, TimelockNow, Trial, Turn},
+    review::{
+        model::{AppNow, OwnerIs, Review, TimelockNow, Trial, Turn},
+        problem::{Problem, Question},
+    },
 };
 
 /// What an account that delegates to a contract has as code, before the address (EIP-7702).

@@ -11,18 +11,21 @@ mod live;
 mod model;
 mod others;
 mod paper;
+mod problem;
 
 use crate::upgrade::{
     Limits, Proposal, State, UpgradeError, World, model::safe_approval::Paper, planning::examine::Subject,
 };
 
+pub use crate::upgrade::review::problem::Question;
 pub use board::{Wanted, Which, review_posted};
 pub use found::review_batch;
 pub use model::{
     Agreement, AppNow, Asked, CallShown, ExecutionCall, Found, FoundTx, HashCheck, Image, ImageChange, LocalCheck,
-    NestedNow, OtherApp, Owner, OwnerIs, Posted, Problem, Question, Review, SafeNow, Singleton, Source, TimelockNow,
-    Transaction, Trial, Turn, Whole,
+    NestedNow, OtherApp, Owner, OwnerIs, Posted, Review, SafeNow, Singleton, Source, TimelockNow, Transaction, Trial,
+    Turn, Whole,
 };
+pub use problem::Problem;
 
 /// Reviews an upgrade whose state is known: its journal's, or that of a proposal file. What does not match is in the
 /// review, so that it can be shown beside the rest.

@@ -7,8 +7,9 @@ use crate::upgrade::{
     checks::verdict::Known,
     finding::Warning,
     review::{
-        model::{AppNow, OtherApp, Problem, Question, Review},
+        model::{AppNow, OtherApp, Review},
         paper,
+        problem::{Problem, Question},
     },
 };
 

@@ -22,9 +22,12 @@ use crate::upgrade::{
     },
     finding::Verdict,
     model::remarks::safe_remarks,
-    review::model::{
-        Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, NestedNow,
-        Owner, Problem, Question, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
+    review::{
+        model::{
+            Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, NestedNow,
+            Owner, Review, SafeNow, Singleton, TimelockNow, Transaction, Trial, Turn,
+        },
+        problem::{Problem, Question},
     },
 };
 

@@ -14,6 +14,7 @@ use crate::fsutil::{self, FsError};
 use crate::safe::{SafeInfo, Trust, check_named_storage, with_known_code};
 use crate::upgrade::{
     World,
+    model::storage_note::Storages,
     model::storage_note::{SCHEMA, StorageNote},
 };
 
@@ -56,15 +57,6 @@ impl StorageNote {
         let age = Timestamp::now().as_second().saturating_sub(self.at.as_second());
         matches!(self.found, StorageCheck::Closed { .. }) && (0..CLOSED_FOR).contains(&age)
     }
-}
-
-/// What is known of the storage of the contracts of a change, before it is signed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::upgrade) struct Storages {
-    /// What this machine found last and is a doubt still.
-    pub(in crate::upgrade) doubts: Vec<StorageNote>,
-    /// What nobody knows, one sentence each.
-    pub(in crate::upgrade) not_checked: Vec<String>,
 }
 
 /// What a Safe's functions and the last reading of its history tell of its storage.

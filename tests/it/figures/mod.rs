@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use parse::{File, is_name, tokens};
 
 /// What may not grow, and is lowered when it gets less: files in the largest circle, and files in any.
-const LARGEST_CIRCLE: usize = 88;
-const IN_CIRCLES: usize = 193;
+const LARGEST_CIRCLE: usize = 85;
+const IN_CIRCLES: usize = 135;
 
 /// The room whose own map says in which order its folders stand, the lowest first.
 const ON_FLOORS: &str = "upgrade";
