@@ -108,7 +108,9 @@ fn without_tests(text: &str) -> &str {
 impl File {
     pub fn read(root: &Path, path: &Path) -> Option<Self> {
         let inner = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-        if !inner.ends_with(".rs") || inner.ends_with("tests.rs") || inner == "main.rs" {
+        // What only tests use stands in such files.
+        let of_tests = inner.ends_with("tests.rs") || inner.ends_with("/sample.rs");
+        if !inner.ends_with(".rs") || of_tests || inner == "main.rs" {
             return None;
         }
         let text = std::fs::read_to_string(path).unwrap();
@@ -132,8 +134,11 @@ impl File {
     pub fn parse(&mut self) {
         let tokens = tokens(&self.text);
         let (mut at, mut depth) = (0, 0_usize);
+        // Where a visibility reaches is no arrow.
+        let reaches = |at: usize| at > 1 && tokens[at - 2] == "(" && tokens[at - 1] == "in";
         while let Some(token) = tokens.get(at) {
             match token.as_str() {
+                "crate" if reaches(at) => {}
                 "{" => depth += 1,
                 "}" => depth = depth.saturating_sub(1),
                 "use" => {
