@@ -251,3 +251,22 @@ fn g3_a_signal_before_the_first_record_leaves_nothing() {
     gate.open();
     flow.nothing_happened();
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn sec_l5_no_core_of_a_run_is_written_and_no_other_program_of_the_user_looks_into_it() {
+    use std::os::unix::fs::MetadataExt;
+    let world = without_mining();
+    let flow = Flow::new(&world);
+    let child = waiting(&flow, &[]);
+    let about = std::path::PathBuf::from(format!("/proc/{}", child.id()));
+    let limits = std::fs::read_to_string(about.join("limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+    let sizes: Vec<&str> = core.unwrap().split_whitespace().skip(4).take(2).collect();
+    assert_eq!(sizes, ["0", "0"], "{limits}");
+    // The kernel gives what may not be looked into to root, whoever runs it; where root does, the owner tells nothing.
+    let owner = std::fs::metadata(about.join("mem")).unwrap().uid();
+    assert_eq!(owner, 0);
+    signal(&child, Signal::INT);
+    ended(child).exits(130);
+}
