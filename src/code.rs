@@ -277,6 +277,7 @@ codes! {
     SafeOwnerTakesAnything = "SAFE_OWNER_TAKES_ANYTHING", Stop, "An owner of the Safe is a contract that takes signatures nobody made.";
     SafeOwnerUnknown = "SAFE_OWNER_UNKNOWN", Decision, "An owner of the Safe is a Safe for which code answers that this build does not know.";
     StorageNotClosed = "STORAGE_NOT_CLOSED", Decision, "A contract's storage holds something that no function and no event of it names.";
+    SafeStandingApproval = "SAFE_STANDING_APPROVAL", Decision, "An approval stands in a Safe's storage that nothing accounts for, and counts without a signature.";
     StorageUnknown = "STORAGE_UNKNOWN", Note, "Whether a contract's storage holds more than it shows was not checked.";
     SafeNote = "SAFE_NOTE", Note, "Something about the Safe is remarkable.";
     SafeNonceTaken = "SAFE_NONCE_TAKEN", State, "The nonce of the Safe transaction is used up.";
@@ -577,6 +578,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::SafeOwnerUnknown,
     Code::SafeUnknownCode,
     Code::StorageNotClosed,
+    Code::SafeStandingApproval,
     Code::TimelockCodeUnknown,
     Code::UpgradesDisabled,
     Code::CvmDeleted,

@@ -81,6 +81,27 @@ pub struct StorageFound {
     pub by: Vec<String>,
 }
 
+/// What was found of a contract's storage, and what it was found by.
+#[derive(Debug, Clone)]
+pub(crate) struct StorageRead {
+    /// What was found.
+    pub(crate) found: StorageFound,
+    /// The events that were read, oldest first; none where functions name all.
+    pub(crate) logs: Vec<Log>,
+    /// Slots among those that were named that hold something.
+    pub(crate) held: BTreeSet<B256>,
+}
+
+impl StorageRead {
+    const fn bare(found: StorageFound) -> Self {
+        Self {
+            found,
+            logs: Vec::new(),
+            held: BTreeSet::new(),
+        }
+    }
+}
+
 /// A contract whose storage is to be named.
 pub(crate) struct Subject<'a> {
     /// Contract.
@@ -142,19 +163,20 @@ impl Chain {
             ],
             told: told_by_app,
         };
-        self.storage_check(&subject).await
+        Ok(self.storage_check(&subject).await?.found)
     }
 
     /// Whether a contract's storage holds more than what can be named of it. The logs on which the endpoints agree only name
     /// slots: what is in them, and that nothing else is there, is proved.
-    pub(crate) async fn storage_check(&self, subject: &Subject<'_>) -> Result<StorageFound, ChainError> {
+    pub(crate) async fn storage_check(&self, subject: &Subject<'_>) -> Result<StorageRead, ChainError> {
         let by = self.believed();
         let bare = |check| {
-            Ok(StorageFound {
+            let by = by.clone();
+            Ok(StorageRead::bare(StorageFound {
                 check,
                 told: Vec::new(),
-                by: by.clone(),
-            })
+                by,
+            }))
         };
         let at = (subject.contract, subject.block);
         if let Some(by_getters) = self.storage_of_slots(at, &subject.slots).await? {
@@ -189,7 +211,9 @@ impl Chain {
             StorageCheck::Closed { .. } => told.slots.into_iter().collect(),
             _ => Vec::new(),
         };
-        Ok(StorageFound { check, told, by })
+        let held = shown.first().map(|one| one.proven.held()).unwrap_or_default();
+        let found = StorageFound { check, told, by };
+        Ok(StorageRead { found, logs, held })
     }
 
     /// Whether a contract's storage holds nothing but these slots, or why nobody tells; nothing where it holds more, of

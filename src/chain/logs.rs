@@ -189,6 +189,38 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub(crate) async fn agreed_logs(&self, query: &LogQuery, requests: u32) -> Result<Vec<Log>, ChainError> {
+        let (mut agreed, doubtful): (Vec<_>, Vec<_>) = self
+            .counted_logs(query, requests)
+            .await?
+            .into_iter()
+            .partition(|(_, count)| *count >= self.required());
+        let mut receipts: BTreeMap<B256, Option<Receipt>> = BTreeMap::new();
+        for (log, count) in doubtful {
+            let Some(transaction) = log.transaction_hash else {
+                continue;
+            };
+            if !receipts.contains_key(&transaction) {
+                if receipts.len() >= DOUBTFUL {
+                    continue;
+                }
+                receipts.insert(transaction, self.receipt(transaction).await?);
+            }
+            let receipt = receipts.get(&transaction).and_then(Option::as_ref);
+            if receipt.is_some_and(|receipt| receipt.holds(&log)) {
+                agreed.push((log, count));
+            }
+        }
+        Ok(in_order(agreed))
+    }
+    /// Logs of `query` that anybody gives, oldest first, as far as so many requests reach back: hints, which prove nothing.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub(crate) async fn told_logs(&self, query: &LogQuery, requests: u32) -> Result<Vec<Log>, ChainError> {
+        Ok(in_order(self.counted_logs(query, requests).await?))
+    }
+    /// Every log that an endpoint gives, and how many give it.
+    async fn counted_logs(&self, query: &LogQuery, requests: u32) -> Result<Vec<(Log, usize)>, ChainError> {
         let never = |_: &Log| false;
         let found = self.hear(|node| within(node, query, (&never, requests))).await?;
         let mut counted: Vec<(Log, usize)> = Vec::new();
@@ -208,27 +240,7 @@ impl Chain {
                 }
             }
         }
-        let (mut agreed, doubtful): (Vec<_>, Vec<_>) =
-            counted.into_iter().partition(|(_, count)| *count >= self.required());
-        let mut receipts: BTreeMap<B256, Option<Receipt>> = BTreeMap::new();
-        for (log, count) in doubtful {
-            let Some(transaction) = log.transaction_hash else {
-                continue;
-            };
-            if !receipts.contains_key(&transaction) {
-                if receipts.len() >= DOUBTFUL {
-                    continue;
-                }
-                receipts.insert(transaction, self.receipt(transaction).await?);
-            }
-            let receipt = receipts.get(&transaction).and_then(Option::as_ref);
-            if receipt.is_some_and(|receipt| receipt.holds(&log)) {
-                agreed.push((log, count));
-            }
-        }
-        let mut logs: Vec<Log> = agreed.into_iter().map(|(log, _)| log).collect();
-        logs.sort_by_key(|log| (log.block_number, log.log_index));
-        Ok(logs)
+        Ok(counted)
     }
     /// The receipt of a transaction that is in a block; `None` when an endpoint does not have it there. Two round trips.
     ///
@@ -270,6 +282,13 @@ impl Receipt {
             && log.block_number == Some(self.block.number)
             && self.logs.contains(&log.inner)
     }
+}
+
+/// Logs as the chain has them one after the other.
+fn in_order(counted: Vec<(Log, usize)>) -> Vec<Log> {
+    let mut logs: Vec<Log> = counted.into_iter().map(|(log, _)| log).collect();
+    logs.sort_by_key(|log| (log.block_number, log.log_index));
+    logs
 }
 
 /// What one endpoint tells, without what it repeats.

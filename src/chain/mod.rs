@@ -22,6 +22,7 @@ mod read;
 mod revert;
 mod rpc;
 mod send;
+mod sent;
 mod storage;
 mod timelock;
 mod tx;
@@ -42,7 +43,7 @@ use crate::http::{Endpoint, Http, RpcTransport};
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
 pub use closed::{StorageCheck, StorageFound, Word};
-pub(crate) use closed::{Subject as StorageSubject, Told};
+pub(crate) use closed::{StorageRead, Subject as StorageSubject, Told};
 pub use cost::{FeePolicy, Spending, has_data_fee};
 pub use factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp};
 pub use fees::{Filling, Market, Quote};
@@ -57,6 +58,7 @@ pub use quorum::{Heard, Missing, Quorum, Turnout};
 pub use read::Replaced;
 pub(crate) use read::{Fact, Question, Reading, Reverted};
 pub use send::{Broadcast, Rejection};
+pub(crate) use sent::Sent;
 pub(crate) use storage::{mapping_slot, numbered};
 pub use timelock::{
     OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, PendingOperation, PendingOperations,

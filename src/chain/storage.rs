@@ -92,6 +92,13 @@ impl Proven {
         storage_root_unhashed(held) == self.root
     }
 
+    /// The slots that hold something.
+    pub(super) fn held(&self) -> BTreeSet<B256> {
+        let holds = |leaf: &Leaf| matches!(leaf, Leaf::Holds(value) if !value.is_zero());
+        let held = self.leaves.iter().filter(|(_, leaf)| holds(leaf));
+        held.map(|(slot, _)| *slot).collect()
+    }
+
     /// How many slots were named.
     pub(super) fn named(&self) -> usize {
         self.leaves.len()

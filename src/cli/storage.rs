@@ -1,5 +1,6 @@
 //! What the check of a contract's storage means for the one who asked, and for later commands of this machine.
 
+use alloy::primitives::Address;
 use serde_json::json;
 
 use super::exit::Exit;
@@ -8,6 +9,7 @@ use super::session::Session;
 use super::settings::Settings;
 use crate::chain::{StorageCheck, Word};
 use crate::code::Code;
+use crate::safe::StandingApproval;
 use crate::upgrade::{StorageNote, Warning};
 
 /// Shows what was found, and keeps it for those who plan or sign. A doubt to which nobody agreed ends the command with 6,
@@ -57,6 +59,47 @@ pub(super) fn tell(report: &mut Report, session: &Session, (settings, notes): (&
         let again = session.typed().instead_of("check", "check");
         report.next = Some(format!("{again} --accept {}={}", Code::StorageNotClosed, note.contract));
     }
+}
+
+/// Shows the approvals that stand in Safes. One to which nobody agreed ends the command with 6, unless something graver does.
+pub(super) fn tell_approvals(
+    report: &mut Report,
+    session: &Session,
+    (settings, standing): (&Settings, &[(Address, StandingApproval)]),
+) {
+    if standing.is_empty() {
+        return;
+    }
+    report.page.heading("approvals that stand in storage");
+    for (safe, approval) in standing {
+        report.page.block(&approval.told(*safe));
+    }
+    let shown = standing
+        .iter()
+        .map(|(safe, one)| json!({"safe": safe, "approval": one}));
+    let shown: Vec<_> = shown.collect();
+    if let Some(object) = report.data.as_mut().and_then(serde_json::Value::as_object_mut) {
+        object.insert("standing_approvals".to_owned(), json!(shown));
+    }
+    let accepted = &settings.limits.accepted;
+    let covers = |one: &StandingApproval| accepted.covers(Code::SafeStandingApproval, Some(&one.hash.to_string()));
+    let open: Vec<_> = standing.iter().filter(|(_, one)| !covers(one)).collect();
+    // What no call of its owner explains comes first.
+    let worst = open.iter().find(|(_, one)| !one.unexplained.is_empty());
+    let Some((safe, approval)) = worst.or(open.first()).filter(|_| report.exit == Exit::Done) else {
+        return;
+    };
+    report.exit = Exit::State;
+    report.code = Code::SafeStandingApproval;
+    report.message = approval.told(*safe);
+    report.hint = Some(
+        "ask its owners what it is; if it is to be executed still, or does no harm, agree to it by name; else have a \
+         transaction with its nonce executed that does nothing"
+            .to_owned(),
+    );
+    let again = session.typed().instead_of("check", "check");
+    let value = approval.hash;
+    report.next = Some(format!("{again} --accept {}={value}", Code::SafeStandingApproval));
 }
 
 /// What is found stands until something else is by the same word: who cannot look, or hears others, takes nothing back.

@@ -30,6 +30,7 @@ pub mod service;
 mod signature;
 mod simulate;
 mod slots;
+mod standing;
 mod status;
 mod strangers;
 mod tx;
@@ -58,6 +59,7 @@ pub use recognise::{Announced, Difference, Recognition, recognise, recognise_bat
 pub use signature::{OwnerSignature, SignatureError};
 pub use simulate::{Obstacle, Simulation, simulate};
 pub use slots::{check_named_storage, check_storage, with_known_code};
+pub use standing::StandingApproval;
 pub use status::{Observed, SafeStatus, Watched, observe, status};
 pub use strangers::{ContractOwner, Obedient, OwnerSafe};
 pub use tx::{Digests, Intent, NotAnOperation, Operation, SafeDomain, SafeTx, SafeTxError, SafeTxFields};

@@ -13,6 +13,7 @@ use alloy::sol_types::SolEvent;
 use super::info::{
     FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, SENTINEL, SafeInfo, Trust, approved_hash_slot,
 };
+use super::standing::{StandingApproval, standing};
 use crate::abi::safe_told::SafeTold as E;
 use crate::chain::{Chain, ChainError, StorageCheck, StorageFound, StorageSubject, Told, mapping_slot, numbered};
 
@@ -23,12 +24,16 @@ const MODULES: u8 = 1;
 const OWNERS: u8 = 2;
 const SIGNED_MESSAGES: u8 = 7;
 
-/// Whether a Safe's storage holds more than what its getters and events name, at the block at which it was read. One round
-/// trip where getters name all; those of reading logs, and one more, where they do not.
+/// Whether a Safe's storage holds more than what its getters and events name, at the block at which it was read, and which
+/// approvals stand there. One round trip where getters name all; those of reading logs, and one more, where they do not, and
+/// those of looking for what was executed where approvals stand.
 ///
 /// # Errors
 /// See [`ChainError`]. What no endpoint offers is no error: [`StorageCheck::NotChecked`] says why.
-pub async fn check_storage(chain: &Chain, info: &SafeInfo) -> Result<StorageFound, ChainError> {
+pub async fn check_storage(
+    chain: &Chain,
+    info: &SafeInfo,
+) -> Result<(StorageFound, Vec<StandingApproval>), ChainError> {
     let subject = StorageSubject {
         contract: info.address,
         block: &info.block,
@@ -42,7 +47,9 @@ pub async fn check_storage(chain: &Chain, info: &SafeInfo) -> Result<StorageFoun
         ],
         told,
     };
-    chain.storage_check(&subject).await
+    let read = chain.storage_check(&subject).await?;
+    let standing = standing(chain, info, &read).await?;
+    Ok((read.found, standing))
 }
 
 /// Whether a Safe's storage holds nothing but what its getters name and `told`, which an earlier reading of its events
@@ -125,9 +132,14 @@ fn emptied(log: &Log) -> Option<B256> {
     Some(mapping_slot(member, numbered(list)))
 }
 
+/// Where a Safe keeps that it signed a message.
+pub(super) fn message_slot(message: B256) -> B256 {
+    mapping_slot(message, numbered(SIGNED_MESSAGES))
+}
+
 fn slot(log: &Log) -> Option<B256> {
     match *log.topics() {
-        [E::SignMsg::SIGNATURE_HASH, message] => Some(mapping_slot(message, numbered(SIGNED_MESSAGES))),
+        [E::SignMsg::SIGNATURE_HASH, message] => Some(message_slot(message)),
         [E::ApproveHash::SIGNATURE_HASH, hash, owner] => Some(approved_hash_slot(Address::from_word(owner), hash)),
         _ => None,
     }

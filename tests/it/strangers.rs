@@ -22,6 +22,10 @@ mod outside {
         function setTxCooldown(uint256 cooldown);
         function txCooldown() returns (uint256);
         function approveHash(bytes32 hash);
+        function getTransactionHash(
+            address to, uint256 value, bytes data, uint8 operation, uint256 safeTxGas, uint256 baseGas,
+            uint256 gasPrice, address gasToken, address refundReceiver, uint256 nonce
+        ) returns (bytes32 hash);
         function enableModule(address module);
         function disableModule(address prevModule, address module);
         function addOwnerWithThreshold(address owner, uint256 threshold);
@@ -460,8 +464,11 @@ fn sec_0_3_real_safes_of_every_release_are_closed_through_all_that_their_owners_
 
             let hash = keccak256("approved");
             ground.rpc.execute(owners[1], safe, &outside::approveHashCall { hash });
-            let approved = ground.check(safe, &[]).exits(0);
+            // It stands there, and counts until its nonce is used up.
+            let approved = ground.check(safe, &[]).exits(6).says("SAFE_STANDING_APPROVAL");
             closed(&approved, safe);
+            let agree = format!("SAFE_STANDING_APPROVAL={hash}");
+            closed(&ground.check(safe, &["--accept", &agree]).exits(0), safe);
         }
     }
 }
@@ -587,7 +594,8 @@ fn t4_without_a_proof_or_a_whole_history_it_is_not_checked_and_said_so() {
             );
         }
     }
-    closed(&ground.check(honest, &[]).exits(0), honest);
+    let agree = format!("SAFE_STANDING_APPROVAL={hash}");
+    closed(&ground.check(honest, &["--accept", &agree]).exits(0), honest);
     // Not knowing takes back nothing that was found.
     ground.check(planted, &[]).exits(6);
     ground
@@ -726,7 +734,7 @@ fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs(
         "it was proved a moment ago: {asked:?}"
     );
 
-    // An approval of long ago is in no function, and is none of anybody's business once its event was read.
+    // An approval of long ago is in no function, and its owner has to be asked what it is once its event was read.
     let owner = options(0).accounts()[1];
     let hash = keccak256("approved");
     rpc.execute(owner, safe, &outside::approveHashCall { hash });
@@ -735,12 +743,14 @@ fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs(
     assert!(not_checked(&told).contains(&hides), "{}", told.said);
     assert!(not_checked(&told).contains("countersign safe check"), "{}", told.said);
     let place = (world.folder().to_path_buf(), world.anvil.url());
-    closed(&check((&place.0, &place.1), safe, &[]).exits(0), safe);
+    let agree = ["--accept", &format!("SAFE_STANDING_APPROVAL={hash}")];
+    closed(&check((&place.0, &place.1), safe, &agree).exits(0), safe);
     age_notes(&world);
     let quiet = endpoint(&world.anvil.url(), |_, _| None);
     let mut command = flow.command(&["review", file, "--json"]);
     command.env("ETH_RPC_URL", quiet.url());
-    let after = Ran::of(&mut command).exits(0);
+    let after = Ran::of(&mut command).exits(6);
+    assert_eq!(forbidding(&after), ["SAFE_STANDING_APPROVAL"], "{}", after.said);
     assert!(!not_checked(&after).contains(&hides), "{}", after.said);
     let proofs = quiet.asked().iter().filter(|one| *one == "eth_getProof").count();
     assert_eq!(proofs, 1, "by what the check was told");
@@ -750,6 +760,7 @@ fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs(
     rpc.call("anvil_setStorageAt", module);
     rpc.mine(1);
     age_notes(&world);
+    let review = |flow: &Flow<'_>| Ran::of(flow.command(&["review", file, "--json"]).args(agree)).exits(0);
     for told in [review(&flow), flow.step("plan").exits(6)] {
         assert!(not_checked(&told).contains(&hides), "{}", told.said);
         assert!(not_checked(&told).contains("since block"), "{}", told.said);
@@ -766,7 +777,7 @@ fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs(
     let sign = ["sign", file, "--signer", "env:SIGNER_0", "--yes", "--json"];
     let mut command = flow.command(&sign);
     command.env("ETH_RPC_URL", none.url());
-    let signed = Ran::of(&mut command).exits(0);
+    let signed = Ran::of(command.args(agree)).exits(0);
     assert!(signed.said.contains("eth_getProof"), "{}", signed.said);
 }
 
@@ -912,5 +923,189 @@ fn fr2_10_an_endpoint_that_holds_an_event_back_makes_no_doubt_while_another_one_
     for order in [[url.as_str(), silent.url()], [silent.url(), url.as_str()]] {
         let both = ["--rpc-url", order[0], "--rpc-url", order[1]];
         closed(&ground.check(safe, &both), safe);
+    }
+}
+
+/// Puts code at an address that, run by a Safe as a delegate call, writes 1 to the slot in the first word of its data and
+/// logs one event with the topics in the words after the next.
+fn writer(rpc: &Rpc, topics: usize) -> Address {
+    let address = Address::with_last_byte(0xf0 + u8::try_from(topics).unwrap());
+    let log = match topics {
+        3 => "60803560603560403560006000a300",
+        _ => "60603560403560006000a200",
+    };
+    rpc.call("anvil_setCode", json!([address, format!("0x600160003555{log}")]));
+    address
+}
+
+/// A module that once was one has the Safe write an approval and tell of it, and is gone again.
+fn write_through_a_module(rpc: &Rpc, safe: Address, (slot, topics): (B256, &[B256])) {
+    let module = ACCOUNTS[3].address;
+    let enable = outside::enableModuleCall { module };
+    rpc.execute_as(safe, safe, &enable);
+    let words = [&[slot, B256::with_last_byte(1)], topics].concat();
+    let act = outside::execTransactionFromModuleCall {
+        to: writer(rpc, topics.len()),
+        value: U256::ZERO,
+        data: words.concat().into(),
+        operation: 1,
+    };
+    rpc.execute(module, safe, &act);
+    let prev = Address::with_last_byte(1);
+    let disable = outside::disableModuleCall {
+        prevModule: prev,
+        module,
+    };
+    rpc.execute_as(safe, safe, &disable);
+}
+
+/// The event by which an owner approves a hash.
+fn approve_topics(owner: Address, hash: B256) -> [B256; 3] {
+    [keccak256("ApproveHash(bytes32,address)"), hash, owner.into_word()]
+}
+
+#[test]
+fn fr2_11_an_approval_that_a_past_module_wrote_is_shown_and_is_a_decision_for_whoever_goes_on() {
+    let hash = keccak256("to be executed by a stranger");
+    let agree = format!("SAFE_STANDING_APPROVAL={hash}");
+    for release in 0..RELEASES.len() {
+        let world = world(release);
+        let (rpc, safe) = (world.rpc(), world.safe.unwrap());
+        let owners = options(release).accounts();
+        let place = (world.folder().to_path_buf(), world.anvil.url());
+        let check = |more: &[&str]| check((&place.0, &place.1), safe, more);
+        closed(&check(&[]).exits(0), safe);
+        for owner in &owners[..2] {
+            let topics = approve_topics(*owner, hash);
+            write_through_a_module(&rpc, safe, (approval(*owner, hash), &topics));
+        }
+        let found = check(&[])
+            .exits(6)
+            .says("SAFE_STANDING_APPROVAL")
+            .says("no call of theirs");
+        closed(&found, safe);
+        assert!(found.json["next"].as_str().unwrap().contains(&agree), "{}", found.said);
+        let shown = &found.json["data"]["standing_approvals"][0]["approval"];
+        assert_eq!(shown["unexplained"].as_array().unwrap().len(), 2, "{}", found.said);
+        check(&["--accept", &agree]).exits(0);
+
+        let flow = Flow::new(&world);
+        let plan = flow.step("plan").exits(6);
+        assert_eq!(forbidding(&plan), ["SAFE_STANDING_APPROVAL"], "{}", plan.said);
+        let app = world.app.to_string();
+        let owner = ["app", "owner", "show", &app, "--chain-id", "31337", "--json"];
+        let owner = Ran::of(&mut flow.command(&owner)).exits(0);
+        assert!(owner.said.contains("SAFE_STANDING_APPROVAL"), "{}", owner.said);
+    }
+}
+
+#[test]
+fn fr2_11_review_and_sign_name_an_approval_that_stands_and_not_the_one_of_this_upgrade() {
+    let world = world(1);
+    let (rpc, safe) = (world.rpc(), world.safe.unwrap());
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let proposal = flow.json_file("proposal.json");
+    let file = world.file("alone.json", &proposal.to_string());
+    let file = file.to_str().unwrap();
+    let own: B256 = serde_json::from_value(proposal["safe"]["digests"]["safe_tx"].clone()).unwrap();
+    let owner = options(1).accounts()[2];
+    rpc.execute(owner, safe, &outside::approveHashCall { hash: own });
+    let place = (world.folder().to_path_buf(), world.anvil.url());
+    let pending = check((&place.0, &place.1), safe, &[]).exits(6);
+    assert!(pending.said.contains("given on chain"), "{}", pending.said);
+    let review = Ran::of(&mut flow.command(&["review", file, "--json"])).exits(0);
+    assert_eq!(forbidding(&review), Vec::<String>::new());
+
+    let other = keccak256("another one");
+    let topics = approve_topics(owner, other);
+    write_through_a_module(&rpc, safe, (approval(owner, other), &topics));
+    check((&place.0, &place.1), safe, &[])
+        .exits(6)
+        .says("no call of theirs");
+    let review = Ran::of(&mut flow.command(&["review", file, "--json"])).exits(6);
+    assert_eq!(forbidding(&review), ["SAFE_STANDING_APPROVAL"], "{}", review.said);
+    assert!(review.said.contains(&other.to_string()), "{}", review.said);
+    let sign = ["sign", file, "--signer", "env:SIGNER_0", "--yes", "--json"];
+    Ran::of(&mut flow.command(&sign))
+        .exits(6)
+        .says("SAFE_STANDING_APPROVAL");
+    let agree = format!("SAFE_STANDING_APPROVAL={other}");
+    Ran::of(flow.command(&sign).args(["--accept", &agree])).exits(0);
+}
+
+#[test]
+fn fr2_11_approvals_of_what_was_executed_are_no_alarm_whoever_executed_it() {
+    let ground = Ground::new();
+    for release in RELEASES {
+        let mut owners = options(0).accounts()[..2].to_vec();
+        owners.sort();
+        let safe = release.create(&ground.rpc, true, (&owners, 2));
+        for nonce in 0..3u64 {
+            let to = ACCOUNTS[2].address;
+            let asked = outside::getTransactionHashCall {
+                to,
+                value: U256::ZERO,
+                data: Bytes::new(),
+                operation: 0,
+                safeTxGas: U256::ZERO,
+                baseGas: U256::ZERO,
+                gasPrice: U256::ZERO,
+                gasToken: Address::ZERO,
+                refundReceiver: Address::ZERO,
+                nonce: U256::from(nonce),
+            };
+            let hash = ground.rpc.read(safe, &asked);
+            let mut signatures = Vec::new();
+            for owner in &owners {
+                ground.rpc.execute(*owner, safe, &outside::approveHashCall { hash });
+                signatures.extend([owner.into_word(), B256::ZERO].concat());
+                signatures.push(1);
+            }
+            let waits = ground.check(safe, &[]).exits(6).says("SAFE_STANDING_APPROVAL");
+            assert!(waits.said.contains("given on chain"), "{}", waits.said);
+            let execute = outside::execTransactionCall {
+                to,
+                value: U256::ZERO,
+                data: Bytes::new(),
+                operation: 0,
+                safeTxGas: U256::ZERO,
+                baseGas: U256::ZERO,
+                gasPrice: U256::ZERO,
+                gasToken: Address::ZERO,
+                refundReceiver: Address::ZERO,
+                signatures: signatures.into(),
+            };
+            ground.rpc.execute(STRANGER, safe, &execute);
+            closed(&ground.check(safe, &[]).exits(0), safe);
+        }
+        // An event that says so executes nothing.
+        let planted = keccak256("never executed");
+        let topics = approve_topics(owners[0], planted);
+        write_through_a_module(&ground.rpc, safe, (approval(owners[0], planted), &topics));
+        let told = [keccak256("ExecutionSuccess(bytes32,uint256)"), planted];
+        write_through_a_module(&ground.rpc, safe, (approval(owners[0], planted), &told));
+        let planted = ground.check(safe, &[]).exits(6).says("SAFE_STANDING_APPROVAL");
+        assert!(planted.said.contains("no call of theirs"), "{}", planted.said);
+    }
+}
+
+#[test]
+fn fr2_11_a_message_that_was_planted_in_a_safe_that_is_an_owner_is_a_decision() {
+    let ground = Ground::new();
+    let key = ACCOUNTS[0].address;
+    let message = keccak256("never signed");
+    let slot = keccak256([message, B256::with_last_byte(7)].concat());
+    for release in RELEASES {
+        let child = release.create(&ground.rpc, true, (&[key], 1));
+        let safe = release.create(&ground.rpc, true, (&[child, key], 1));
+        closed(&ground.check(safe, &[]).exits(0), child);
+        let topics = [keccak256("SignMsg(bytes32)"), message];
+        write_through_a_module(&ground.rpc, child, (slot, &topics));
+        let found = ground.check(safe, &[]).exits(6).says("SAFE_STANDING_APPROVAL");
+        closed(&found, child);
+        assert!(found.said.contains(&message.to_string()), "{}", found.said);
+        // Its word about itself moves nothing of its own.
+        ground.check(child, &[]).exits(0);
     }
 }

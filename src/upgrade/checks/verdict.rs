@@ -69,6 +69,7 @@ pub(in crate::upgrade) fn judge(
         }
         if let Some(known) = known {
             findings.extend(of_storage(&known.storages));
+            findings.extend(of_approvals(&known.storages, ceremony));
             not_checked.extend(known.storages.not_checked.iter().cloned());
         }
     }
@@ -178,6 +179,7 @@ pub(in crate::upgrade) fn of_plan(
     }
     findings.extend(timelock::of_plan(plan));
     findings.extend(of_storage(&plan.storages));
+    findings.extend(of_approvals(&plan.storages, None));
     not_checked.extend(plan.storages.not_checked.iter().cloned());
     Verdict::new(findings, not_checked, accepted)
 }
@@ -188,6 +190,17 @@ fn of_storage(storages: &Storages) -> impl Iterator<Item = Finding> + '_ {
         let value = Some(note.contract.to_string());
         Some(Finding::decision(Code::StorageNotClosed, value, note.doubt()?))
     })
+}
+
+/// Approvals that stand in the Safes, other than of what is to be signed or takes it back.
+fn of_approvals(storages: &Storages, ceremony: Option<&Ceremony>) -> Vec<Finding> {
+    let ours = ceremony.map_or_else(Vec::new, Ceremony::hashes);
+    let open = storages.standing.iter().filter(|(_, one)| !ours.contains(&one.hash));
+    open.map(|(safe, one)| {
+        let text = one.told(*safe);
+        Finding::decision(Code::SafeStandingApproval, Some(one.hash.to_string()), text)
+    })
+    .collect()
 }
 
 fn unverifiable(value: String) -> Finding {

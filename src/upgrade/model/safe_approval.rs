@@ -354,6 +354,13 @@ impl Ceremony {
         self.approval.tx.hash()
     }
 
+    /// The hashes of all its papers.
+    pub(in crate::upgrade) fn hashes(&self) -> Vec<B256> {
+        let both = [&self.approval, &self.rejection].into_iter();
+        let nested = self.nested.values().map(|(_, ballot)| ballot);
+        both.chain(nested).map(|ballot| ballot.tx.hash()).collect()
+    }
+
     /// The nonce of both.
     pub const fn nonce(&self) -> U256 {
         self.approval.tx.fields().nonce

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{BlockRef, StorageCheck, StorageFound};
+use crate::safe::StandingApproval;
 
 /// What was found of one contract's storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct StorageNote {
     /// Endpoints on whose word it rests which slots there are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by: Vec<String>,
+    /// Approvals that stand in a Safe's, also those of owners who are none any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standing: Vec<StandingApproval>,
     /// When.
     pub at: Timestamp,
 }
@@ -40,8 +44,22 @@ impl StorageNote {
             found: found.check,
             told: found.told,
             by: found.by,
+            standing: Vec::new(),
             at: Timestamp::now(),
         }
+    }
+
+    /// The same of a Safe, in which these approvals stand.
+    #[must_use]
+    pub fn with_approvals(mut self, standing: Vec<StandingApproval>) -> Self {
+        self.standing = standing;
+        self
+    }
+
+    /// The approvals that count for the Safe as it is now.
+    pub fn counted(&self, owners: &[Address], is_owner: bool) -> Vec<StandingApproval> {
+        let counted = self.standing.iter().filter_map(|one| one.counted(owners, is_owner));
+        counted.collect()
     }
 
     /// Whether it takes the place of what was found before: not knowing takes nothing back, and a doubt goes only by the
@@ -77,6 +95,8 @@ pub(in crate::upgrade) const SCHEMA: &str = "countersign.checked/1";
 pub(in crate::upgrade) struct Storages {
     /// What this machine found last and is a doubt still.
     pub(in crate::upgrade) doubts: Vec<StorageNote>,
+    /// Approvals that stand in Safes, as was found when their history was read.
+    pub(in crate::upgrade) standing: Vec<(Address, StandingApproval)>,
     /// What nobody knows, one sentence each.
     pub(in crate::upgrade) not_checked: Vec<String>,
 }

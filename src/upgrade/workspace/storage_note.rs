@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::chain::{Chain, ChainError, StorageCheck, StorageFound};
 use crate::fsutil::{self, FsError};
-use crate::safe::{SafeInfo, Trust, check_named_storage, with_known_code};
+use crate::safe::{SafeInfo, StandingApproval, Trust, check_named_storage, with_known_code};
 use crate::upgrade::{
     World,
     model::storage_note::Storages,
@@ -33,15 +33,22 @@ impl StorageNote {
     /// The disk said no.
     pub fn keep(&self, record: &Path) -> Result<(), FsError> {
         let last = Self::last(record, (self.chain_id, self.contract));
-        let stands = last.is_some_and(|last| !self.replaces(&last));
+        let stands = last.as_ref().is_some_and(|last| !self.replaces(last));
         if stands || matches!(self.found, StorageCheck::NotChecked { .. }) {
             return Ok(());
+        }
+        // A doubt that was found again rests on everybody by whom it was.
+        let mut kept = self.clone();
+        for before in last.into_iter().filter(|last| self.doubt().and(last.doubt()).is_some()) {
+            kept.by.extend(before.by);
+            kept.by.sort_unstable();
+            kept.by.dedup();
         }
         let path = place(record, (self.chain_id, self.contract));
         if let Some(folder) = path.parent() {
             fsutil::create_private_dir(folder)?;
         }
-        let text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let text = serde_json::to_vec_pretty(&kept).unwrap_or_default();
         fsutil::write(&path, &text, 0o600)
     }
 
@@ -86,7 +93,9 @@ pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo)
     let why = match (found, last.clone()) {
         (Some(check @ StorageCheck::Closed { .. }), _) => {
             let by = chain.believed();
-            let note = StorageNote::now(contract, info.block, StorageFound { check, told, by });
+            let standing = last.as_ref().map_or_else(Vec::new, |last| last.standing.clone());
+            let note =
+                StorageNote::now(contract, info.block, StorageFound { check, told, by }).with_approvals(standing);
             if let Some(last) = last.filter(|last| !note.replaces(last)) {
                 return Ok(SafeStorage::Open(Box::new(last)));
             }
@@ -112,6 +121,12 @@ pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo)
     )))
 }
 
+/// The approvals that count for a Safe as it is now, by what was found of its storage last. `is_owner`: it owns another Safe.
+pub fn standing_approvals(record: Option<&Path>, info: &SafeInfo, is_owner: bool) -> Vec<StandingApproval> {
+    let last = record.and_then(|record| StorageNote::last(record, (info.chain_id, info.address)));
+    last.map_or_else(Vec::new, |note| note.counted(&info.owners, is_owner))
+}
+
 impl World<'_> {
     /// What this machine found last of an app's storage.
     pub(in crate::upgrade) fn app_storage(&self, chain_id: u64, app: Address) -> Storages {
@@ -120,7 +135,7 @@ impl World<'_> {
             .and_then(|record| StorageNote::last(record, (chain_id, app)));
         Storages {
             doubts: last.filter(|note| note.doubt().is_some()).into_iter().collect(),
-            not_checked: Vec::new(),
+            ..Storages::default()
         }
     }
 
@@ -137,6 +152,10 @@ impl World<'_> {
                 SafeStorage::Open(note) => found.doubts.push(*note),
                 SafeStorage::NotChecked(what) => found.not_checked.push(what),
             }
+            let standing = standing_approvals(self.record, &info, info.address != safe.address);
+            found
+                .standing
+                .extend(standing.into_iter().map(|one| (info.address, one)));
         }
         Ok(())
     }

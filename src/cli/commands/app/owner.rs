@@ -24,7 +24,7 @@ use crate::cli::text::Page;
 use crate::cli::view;
 use crate::code::Code;
 use crate::safe::{SafeInfo, Severity, Trust};
-use crate::upgrade::{SafeStorage, StorageNote, safe_code, safe_storage};
+use crate::upgrade::{SafeStorage, StorageNote, safe_code, safe_storage, standing_approvals};
 
 /// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
 const DEPTH: u32 = 3;
@@ -96,6 +96,10 @@ impl Owner {
         of_storage(&mut report, (found.chain_id, app.app), record);
         for safe in std::iter::once(&owner).chain(&heir).flat_map(Power::safes) {
             of_safe(&mut report, safe);
+            let at_top = [Some(app.owner), app.pending_owner].contains(&Some(safe.address));
+            for one in standing_approvals(record, safe, !at_top) {
+                report.warn(Code::SafeStandingApproval, one.told(safe.address));
+            }
             match safe_storage(&chain, record, safe).await? {
                 SafeStorage::Closed => {}
                 SafeStorage::Open(note) => doubt(&mut report, &note),

@@ -1,6 +1,6 @@
 //! `safe check`: whether a Safe may be signed for, as far as its chain tells.
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use clap::Args;
 
 use super::{Target, shown};
@@ -11,7 +11,7 @@ use crate::cli::report::Report;
 use crate::cli::session::Session;
 use crate::cli::storage;
 use crate::cli::values;
-use crate::safe::{Finding, SafeInfo, Severity, Trust, check_storage, with_known_code};
+use crate::safe::{Finding, SafeInfo, Severity, StandingApproval, Trust, check_storage, with_known_code};
 use crate::upgrade::{StorageNote, safe_code};
 
 #[derive(Debug, Args)]
@@ -40,8 +40,9 @@ impl Check {
         if report.exit != Exit::Done {
             report.next = Some(session.typed().instead_of("check", "show"));
         }
-        let notes = storages(&chain, &info, &trust).await?;
+        let (notes, standing) = storages(&chain, &info, &trust).await?;
         storage::tell(&mut report, session, (&settings, &notes));
+        storage::tell_approvals(&mut report, session, (&settings, &standing));
         let is_open = |note: &StorageNote| matches!(note.found, StorageCheck::NotChecked { .. });
         if report.exit == Exit::Done && (hidden || notes.iter().any(is_open)) {
             report.message.push_str(", as far as its functions show");
@@ -69,14 +70,21 @@ fn judge(report: &mut Report, findings: Vec<Finding>) {
     report.hint = Some(hint(finding));
 }
 
-/// What is found of the storage of the Safe and of the Safes that own it.
-async fn storages(chain: &Chain, info: &SafeInfo, trust: &Trust) -> Result<Vec<StorageNote>, ChainError> {
-    let mut notes = Vec::new();
+/// What is found of the storage of the Safe and of the Safes that own it, and the approvals that stand there and count.
+async fn storages(
+    chain: &Chain,
+    info: &SafeInfo,
+    trust: &Trust,
+) -> Result<(Vec<StorageNote>, Vec<(Address, StandingApproval)>), ChainError> {
+    let (mut notes, mut standing) = (Vec::new(), Vec::new());
     for safe in with_known_code(chain, info, trust).await? {
-        let found = check_storage(chain, &safe).await?;
-        notes.push(StorageNote::now((safe.chain_id, safe.address), safe.block, found));
+        let (found, approvals) = check_storage(chain, &safe).await?;
+        let note = StorageNote::now((safe.chain_id, safe.address), safe.block, found).with_approvals(approvals);
+        let counted = note.counted(&safe.owners, safe.address != info.address);
+        standing.extend(counted.into_iter().map(|one| (safe.address, one)));
+        notes.push(note);
     }
-    Ok(notes)
+    Ok((notes, standing))
 }
 
 /// Whether it is a doubt that somebody may agree to, and nothing that has to be wrong.
