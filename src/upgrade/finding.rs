@@ -174,7 +174,7 @@ impl Finding {
     }
 
     /// As a remark.
-    pub(super) fn warning(&self) -> Warning {
+    pub(in crate::upgrade) fn warning(&self) -> Warning {
         Warning {
             code: self.code,
             text: self.message.clone(),

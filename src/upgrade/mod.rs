@@ -67,7 +67,7 @@ pub use model::tx_purpose::Errand;
 pub use model::uncovered::Uncovered;
 pub use planning::neighbours::APPS_FILE;
 pub use planning::pending_updates::recall;
-pub use planning::policy::{PolicyIntent, Wish, owner_doubts, plan_policy};
+pub use planning::policy::{PolicyIntent, Wish, plan_policy};
 pub use planning::read::plan;
 pub use planning::seal::seal_new;
 pub use record::event::{Event, Identity, IllegalStep, Preparation};

@@ -979,10 +979,8 @@ fn fr2_11_an_approval_that_a_past_module_wrote_is_shown_and_is_a_decision_for_wh
             let topics = approve_topics(*owner, hash);
             write_through_a_module(&rpc, safe, (approval(*owner, hash), &topics));
         }
-        let found = check(&[])
-            .exits(6)
-            .says("SAFE_STANDING_APPROVAL")
-            .says("no call of theirs");
+        let found = check(&[]).exits(6).says("SAFE_STANDING_APPROVAL");
+        assert!(found.said.contains("no call of theirs"), "{}", found.said);
         closed(&found, safe);
         assert!(found.json["next"].as_str().unwrap().contains(&agree), "{}", found.said);
         let shown = &found.json["data"]["standing_approvals"][0]["approval"];
@@ -1020,9 +1018,8 @@ fn fr2_11_review_and_sign_name_an_approval_that_stands_and_not_the_one_of_this_u
     let other = keccak256("another one");
     let topics = approve_topics(owner, other);
     write_through_a_module(&rpc, safe, (approval(owner, other), &topics));
-    check((&place.0, &place.1), safe, &[])
-        .exits(6)
-        .says("no call of theirs");
+    let planted = check((&place.0, &place.1), safe, &[]).exits(6);
+    assert!(planted.said.contains("no call of theirs"), "{}", planted.said);
     let review = Ran::of(&mut flow.command(&["review", file, "--json"])).exits(6);
     assert_eq!(forbidding(&review), ["SAFE_STANDING_APPROVAL"], "{}", review.said);
     assert!(review.said.contains(&other.to_string()), "{}", review.said);
@@ -1107,5 +1104,149 @@ fn fr2_11_a_message_that_was_planted_in_a_safe_that_is_an_owner_is_a_decision() 
         assert!(found.said.contains(&message.to_string()), "{}", found.said);
         // Its word about itself moves nothing of its own.
         ground.check(child, &[]).exits(0);
+    }
+}
+
+/// A proposal to give the app away, with no word of its writer about the new owner, and another machine to read it on.
+struct Given<'w> {
+    flow: Flow<'w>,
+    file: String,
+    home: tempfile::TempDir,
+}
+
+impl<'w> Given<'w> {
+    fn to(world: &'w World, heir: Address) -> Self {
+        let mut flow = Flow::new(world);
+        flow.dir = world.folder().join(format!("to-{heir}"));
+        let (app, to, dir) = (world.app.to_string(), heir.to_string(), flow.dir.clone());
+        let words = [
+            "app",
+            "owner",
+            "transfer",
+            &to,
+            "--app",
+            &app,
+            "--chain-id",
+            "31337",
+            "--dir",
+        ];
+        let words = [&words[..], &[dir.to_str().unwrap(), "--accept-new-owner", "--json"]].concat();
+        Ran::of(&mut flow.command(&words)).exits(0);
+        let mut proposal = flow.json_file("proposal.json");
+        assert!(proposal["plan"]["warnings"].is_array(), "{proposal}");
+        proposal["plan"]["warnings"] = json!([]);
+        let file = world.file(&format!("to-{heir}.json"), &proposal.to_string());
+        let file = file.to_str().unwrap().to_owned();
+        let home = tempfile::tempdir().unwrap();
+        Self { flow, file, home }
+    }
+    /// What another machine says that agreed to give the app to this address.
+    fn elsewhere(&self, heir: Address, more: &[&str]) -> Ran {
+        let agree = format!("APP_GIVEN_AWAY={heir}");
+        let words = [&[more[0], &self.file, "--json", "--accept", &agree], &more[1..]].concat();
+        let mut command = self.flow.command(&words);
+        Ran::of(command.env("HOME", self.home.path()))
+    }
+}
+
+#[test]
+fn fr2_9_a_new_owner_is_judged_by_everybody_who_reviews_or_signs() {
+    let world = world(1);
+    let rpc = world.rpc();
+    let owners = [ACCOUNTS[0].address, ACCOUNTS[1].address];
+    let sign = ["sign", "--signer", "env:SIGNER_0", "--yes"];
+    let quiet = contracts::deploy(&rpc, ACCOUNTS[0].address, "Quiet", &[]);
+
+    // A Safe in whose name anybody calls the app: nobody may agree to it.
+    let heir = RELEASES[1].create(&rpc, true, (&owners, 2));
+    let given = Given::to(&world, heir);
+    assert_eq!(
+        forbidding(&given.elsewhere(heir, &["review"]).exits(0)),
+        Vec::<String>::new()
+    );
+    let set = |handler: Address| rpc.execute_as(heir, heir, &outside::setFallbackHandlerCall { handler });
+    set(quiet);
+    let review = given.elsewhere(heir, &["review"]).exits(0);
+    assert!(review.said.contains("SAFE_HANDLER"), "{}", review.said);
+    assert!(review.said.contains(&quiet.to_string()), "{}", review.said);
+    set(world.app);
+    let review = given.elsewhere(heir, &["review"]).exits(5);
+    assert_eq!(forbidding(&review), ["SAFE_HANDLER_OBEYS"], "{}", review.said);
+    given.elsewhere(heir, &sign).exits(5).says("SAFE_HANDLER_OBEYS");
+    let (app, to) = (world.app.to_string(), heir.to_string());
+    let words = [
+        "app",
+        "owner",
+        "transfer",
+        &to,
+        "--app",
+        &app,
+        "--chain-id",
+        "31337",
+        "--json",
+    ];
+    let words = [&words[..], &["--accept-new-owner"]].concat();
+    Ran::of(&mut given.flow.command(&words))
+        .exits(5)
+        .says("SAFE_HANDLER_OBEYS");
+
+    for (heir, code) in [
+        (quiet, "NEW_OWNER_UNKNOWN"),
+        (Address::repeat_byte(0xc0), "NEW_OWNER_UNSEEN"),
+    ] {
+        let given = Given::to(&world, heir);
+        let review = given.elsewhere(heir, &["review"]).exits(6);
+        assert_eq!(forbidding(&review), [code], "{}", review.said);
+        given.elsewhere(heir, &sign).exits(6).says(code);
+        let agree = format!("{code}={heir}");
+        given
+            .elsewhere(heir, &[&sign[..], &["--accept", &agree]].concat())
+            .exits(0);
+        // Whoever took it as it is where it was prepared is not asked again there.
+        let dir = given.flow.dir.to_str().unwrap();
+        let own = [
+            "review",
+            "--dir",
+            dir,
+            "--json",
+            "--accept",
+            &format!("APP_GIVEN_AWAY={heir}"),
+        ];
+        Ran::of(&mut given.flow.command(&own)).exits(0);
+    }
+}
+
+#[test]
+fn fr2_9_what_only_the_cloud_knows_of_a_removal_is_not_checked_elsewhere() {
+    let world = world(1);
+    let mut flow = Flow::new(&world);
+    let app = world.app.to_string();
+    let (hash, device) = (world.first_hash.to_string(), world.device.to_string());
+    let changes = [
+        (vec!["hashes", "remove", &hash], "which CVM needs what is taken away"),
+        (vec!["devices", "remove", &device], "which CVM needs what is taken away"),
+        (vec!["require-tcb-up-to-date", "on"], "TCB_NOT_KNOWN"),
+    ];
+    for (index, (words, told)) in changes.into_iter().enumerate() {
+        flow.dir = world.folder().join(format!("change-{index}"));
+        let dir = flow.dir.to_str().unwrap().to_owned();
+        let words = [
+            &["app"],
+            &words[..],
+            &["--app", &app, "--chain-id", "31337", "--dir", &dir, "--json"],
+        ]
+        .concat();
+        Ran::of(&mut flow.command(&words)).exits(0);
+        let mut proposal = flow.json_file("proposal.json");
+        proposal["plan"]["warnings"] = json!([]);
+        let file = world.file(&format!("change-{index}.json"), &proposal.to_string());
+        let home = tempfile::tempdir().unwrap();
+        let mut command = flow.command(&["review", file.to_str().unwrap(), "--json"]);
+        let review = Ran::of(command.env("HOME", home.path())).exits(0);
+        assert!(
+            review.json["data"]["verdict"].to_string().contains(told),
+            "{}",
+            review.said
+        );
     }
 }

@@ -11,7 +11,9 @@ use crate::upgrade::{
     Accepted, Plan, Proposal, Stop, UpgradeError,
     checks::{
         consent::{decisions, effects_of},
-        findings, kms,
+        findings,
+        heir::{Heir, Targets, of_heir},
+        kms,
         timelock::{self, TimelockFound},
     },
     finding::{Finding, Verdict},
@@ -29,6 +31,8 @@ pub(in crate::upgrade) struct AppKnown {
     pub(in crate::upgrade) state: AppState,
     pub(in crate::upgrade) base: Baseline,
     pub(in crate::upgrade) past: Past,
+    /// To whom the app is given.
+    pub(in crate::upgrade) heirs: Vec<Heir>,
 }
 
 /// What the chain said.
@@ -132,6 +136,9 @@ const OFFLINE: [&str; 4] = [
     "whether the change is in force already",
     "whether the transaction would succeed, and the KMS let the CVM boot",
 ];
+/// What only the cloud knows of a change that takes something away.
+const IN_USE: &str = "which CVM needs what is taken away, and does not boot again without it: Phala Cloud knows, and was asked \
+                      only where this was prepared";
 /// What is not known where nobody looked far enough into the past.
 const PAST: &str = "whether the app allowed this hash before and took it away again";
 /// What stands for a hash that nobody can recompute.
@@ -259,6 +266,9 @@ pub(in crate::upgrade) fn of_app(one: &Proposal, known: Option<&AppKnown>) -> (V
         findings.extend(kms::of_boot(plan, &known.state));
         let pins = crate::upgrade::checks::app::check_pins(plan, &known.state);
         findings.extend(pins.err().as_ref().and_then(Finding::of));
+        for heir in &known.heirs {
+            findings.extend(of_heir(&targets(plan), Some(&known.state), heir));
+        }
         findings.extend(known.base.finding(plan));
         not_checked.extend(known.base.not_checked(plan));
         for hash in added(one) {
@@ -277,6 +287,11 @@ fn of_changes(one: &Proposal, known: Option<&AppKnown>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     if let Some(conflict) = findings::policy_conflict(&changes) {
         findings.extend(Finding::of(&UpgradeError::decide(conflict.code, conflict.text)));
+    }
+    if changes.contains(&PolicyChange::RequireTcbUpToDate(true)) {
+        let text = "whether the firmware of the machines is up to date is not known here: where it is not, the KMS refuses the next \
+                    boot";
+        findings.push(Finding::note(Code::TcbNotKnown, text.to_owned()));
     }
     let device = one.plan.code.as_ref().and_then(|code| code.device);
     let in_use = InUse {
@@ -302,6 +317,8 @@ fn unexplained(one: &Proposal) -> Vec<String> {
         .map(|hash| format!("what runs by {hash}, which is allowed as well: the proposal shows no manifest of it"))
         .collect();
     let Some(code) = &one.plan.code else {
+        let takes = one.changes().changes.iter().any(InUse::is_taken);
+        open.extend(takes.then(|| IN_USE.to_owned()));
         return open;
     };
     if one.plan.kms.is_none() {
@@ -359,15 +376,23 @@ pub(in crate::upgrade) fn of_safe(pinned: &SafeInfo, now: &SafeInfo, trust: &Tru
 /// A fallback handler that is one of the contracts that the change is about, whatever it answers: everybody calls it in the
 /// Safe's name.
 fn of_handler(plan: &Plan, safe: &SafeInfo) -> Option<Finding> {
-    let address = safe.fallback_handler?;
+    obeying(&targets(plan), safe)
+}
+
+/// The contracts that a change is about.
+fn targets(plan: &Plan) -> Targets {
     let timelock = plan.timelock.as_ref().map(|timelock| timelock.info.address);
-    let (is, _) = [
+    [
         (Obedient::App, Some(plan.app)),
         (Obedient::Kms, plan.kms),
         (Obedient::Timelock, timelock),
     ]
-    .into_iter()
-    .find(|(_, target)| *target == Some(address))?;
+}
+
+/// A fallback handler that is one of these, where it did not answer as one already.
+pub(in crate::upgrade) fn obeying(targets: &Targets, safe: &SafeInfo) -> Option<Finding> {
+    let address = safe.fallback_handler?;
+    let (is, _) = *targets.iter().find(|(_, target)| *target == Some(address))?;
     let known = safe.fallback_handler_obeys.is_some();
     (!known).then(|| of_safe_finding(safe, &SafeFinding::ObedientHandler { address, is }))?
 }
@@ -384,7 +409,7 @@ fn is_vouched_for(finding: &Finding, trust: &Trust) -> bool {
     }
 }
 
-fn of_safe_finding(safe: &SafeInfo, finding: &SafeFinding) -> Option<Finding> {
+pub(in crate::upgrade) fn of_safe_finding(safe: &SafeInfo, finding: &SafeFinding) -> Option<Finding> {
     let text = format!("Safe {}: {finding}", safe.address);
     let code = crate::upgrade::model::remarks::safe_code(finding);
     match finding {

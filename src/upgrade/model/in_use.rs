@@ -56,6 +56,14 @@ impl InUse {
         found
     }
 
+    /// Whether a change takes something away that a CVM may need.
+    pub(in crate::upgrade) const fn is_taken(change: &PolicyChange) -> bool {
+        matches!(
+            change,
+            PolicyChange::RemoveComposeHash(_) | PolicyChange::RemoveDevice(_) | PolicyChange::AllowAnyDevice(false)
+        )
+    }
+
     /// What is not known although something is taken away.
     pub(in crate::upgrade) fn doubts(&self, changes: &[PolicyChange]) -> Option<Warning> {
         let takes = |change: &PolicyChange| match change {

@@ -9,6 +9,7 @@ use crate::upgrade::{
     accepted::Acceptance,
     checks::{
         app::{app_now, sole_hash},
+        heir::heirs,
         timelock,
         verdict::{self, AppKnown, Known, added, judge, takes_away},
     },
@@ -18,7 +19,7 @@ use crate::upgrade::{
         baseline::{Baseline, Past},
         safe_approval::{Ceremony, Paper},
     },
-    planning::own_history::OwnHistory,
+    planning::{heir::read_heir, own_history::OwnHistory},
 };
 
 /// What is examined: a paper of a proposal, and whether that was prepared on another machine.
@@ -99,7 +100,16 @@ pub(in crate::upgrade) async fn examine(
                 true => (Baseline::Nothing, Past::Clean),
                 false => past(world, chain, (one, &state, subject.from_elsewhere)).await?,
             };
-            known.apps.push(AppKnown { state, base, past });
+            let mut to = Vec::new();
+            for address in heirs(&one.changes().changes).filter(|_| !in_force) {
+                to.push(read_heir(chain, address, &state.block).await?);
+            }
+            known.apps.push(AppKnown {
+                state,
+                base,
+                past,
+                heirs: to,
+            });
         }
         if !in_force {
             examine_timelock(chain, subject.proposal, &mut known).await?;

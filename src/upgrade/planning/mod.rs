@@ -2,6 +2,7 @@
 
 pub(super) mod authority;
 pub(super) mod examine;
+pub(super) mod heir;
 pub(super) mod neighbours;
 pub(super) mod own_history;
 pub(super) mod pending_updates;

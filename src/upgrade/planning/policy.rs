@@ -5,22 +5,22 @@
 use alloy::primitives::Address;
 use jiff::Timestamp;
 
-use crate::chain::{AppChanges, AppQuery, AppState, BlockRef, Chain, OwnerKind, PolicyChange};
+use crate::chain::{AppChanges, AppQuery, AppState, Chain, PolicyChange};
 use crate::code::Code;
-use crate::safe::{SafeInfo, Trust};
+use crate::safe::{Obedient, Trust};
 use crate::upgrade::{
     Plan, UpgradeError, World,
     checks::{
         findings::{policy_blockers, route_blocker},
-        timelock::of_code,
+        heir::of_heir,
     },
-    finding::Warning,
+    finding::{Finding, Warning},
     model::{
         actor::{Actor, TimelockChoice},
         in_use::InUse,
         remarks::{derived_warnings, safe_remarks},
     },
-    planning::{authority::Authority, read::check_heir},
+    planning::{authority::Authority, heir::read_heir, read::check_heir},
 };
 
 /// What is wanted of an app's policy.
@@ -86,8 +86,21 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         ));
     }
     for heir in changes.changes.iter().filter_map(PolicyChange::new_owner) {
-        let doubts = doubts(&chain, &state, heir).await?;
+        let timelock = authority.timelock.as_ref().map(|timelock| timelock.info.address);
+        let targets = [
+            (Obedient::App, Some(intent.app)),
+            (Obedient::Kms, intent.kms),
+            (Obedient::Timelock, timelock),
+        ];
+        let found = of_heir(&targets, Some(&state), &read_heir(&chain, heir, &state.block).await?);
+        if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
+            return Err(UpgradeError::Stop(stop));
+        }
         let sure = heir.is_zero() && state.pending_owner.is_none();
+        let takes_back = heir.is_zero() && !sure;
+        let (doubts, notes): (Vec<_>, Vec<_>) = found.iter().partition(|one| one.forbids() || takes_back);
+        warnings.extend(notes.into_iter().map(Finding::warning));
+        let doubts = doubts.into_iter().map(Finding::warning).collect();
         sort(doubts, intent.accept_new_owner && !sure, (&mut warnings, &mut blockers));
     }
     let route = authority.route();
@@ -209,68 +222,4 @@ async fn actor(chain: &Chain, state: &AppState, changes: &AppChanges) -> Result<
             kind: chain.kind_of(address, &state.block).await?,
         }),
     }
-}
-
-/// Why a new owner may not be able to act: the app would be lost with it.
-async fn doubts(chain: &Chain, state: &AppState, heir: Address) -> Result<Vec<Warning>, UpgradeError> {
-    let place = [Some(state.app), state.implementation];
-    if heir.is_zero() && state.pending_owner.is_some() {
-        return Ok(vec![warning(
-            Code::NewOwnerCannotAct,
-            "nobody has the zero address: offering the app to it takes back the offer that is under way",
-        )]);
-    }
-    if place.contains(&Some(heir)) {
-        return Ok(vec![never(heir)]);
-    }
-    owner_doubts(chain, heir, &state.block).await
-}
-
-/// Why an address may not be able to act as an app's owner, as far as the chain shows after `block`; empty when nothing
-/// speaks against it. Up to six round trips, and as many as reading logs takes for a timelock.
-///
-/// # Errors
-/// Something could not be read.
-pub async fn owner_doubts(chain: &Chain, heir: Address, block: &BlockRef) -> Result<Vec<Warning>, UpgradeError> {
-    match chain.kind_of(heir, block).await? {
-        OwnerKind::Nobody => Ok(vec![never(heir)]),
-        OwnerKind::DelegatedEoa => Ok(Vec::new()),
-        OwnerKind::Eoa if chain.was_seen(heir, block).await? => Ok(Vec::new()),
-        OwnerKind::Eoa => Ok(vec![warning(
-            Code::NewOwnerUnseen,
-            format!(
-                "{heir} has no code on this chain and was never seen on it: a Safe or a timelock of another chain cannot \
-                 act here, and of a mistyped address nobody has the key"
-            ),
-        )]),
-        OwnerKind::Contract => contract_doubts(chain, heir).await,
-    }
-}
-
-fn never(heir: Address) -> Warning {
-    warning(
-        Code::NewOwnerCannotAct,
-        format!("{heir} can never act as the app's owner"),
-    )
-}
-
-async fn contract_doubts(chain: &Chain, heir: Address) -> Result<Vec<Warning>, UpgradeError> {
-    if let Some(safe) = SafeInfo::read(chain, heir).await? {
-        return Ok(safe_remarks(&safe, &Trust::default()).0);
-    }
-    let Some(timelock) = chain.timelock(heir).await? else {
-        return Ok(vec![warning(
-            Code::NewOwnerUnknown,
-            format!("{heir} is a contract that is neither a Safe nor a timelock: whether it can act is not known"),
-        )]);
-    };
-    let roles = chain.timelock_roles(&timelock, &[]).await?;
-    let can_execute = timelock.open_executor || !roles.executors.is_empty();
-    let cannot = (roles.proposers.is_empty() || !can_execute).then(|| {
-        let text = format!("nobody is known who may propose to the timelock {heir} and execute there");
-        warning(Code::NewOwnerCannotAct, text)
-    });
-    let unknown = of_code(&timelock).into_iter();
-    let unknown = unknown.map(|finding| warning(Code::NewOwnerUnknown, finding.message));
-    Ok(cannot.into_iter().chain(unknown).collect())
 }

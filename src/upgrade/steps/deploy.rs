@@ -16,9 +16,10 @@ use crate::upgrade::{
     Goal, Limits, Outcome, Pending, Step, Stop, UpgradeError, World,
     checks::app::is_final,
     files::{keep, pretty},
+    finding::Finding,
     finding::Warning,
     model::deployment::{DeployIntent, Deployment, refused},
-    owner_doubts,
+    planning::heir::of_first_owner,
     record::{
         event::{Event, Identity},
         evidence::{JSON, TEXT, block_time, row},
@@ -39,15 +40,19 @@ pub async fn plan_deployment(
 ) -> Result<(Deployment, Vec<Warning>), UpgradeError> {
     let chain = world.chain(intent.chain_id).await?;
     let after = chain.head().await?;
-    let doubts = owner_doubts(&chain, intent.new.owner, &after).await?;
-    if let Some(doubt) = doubts.first().filter(|_| !intent.accept_new_owner) {
+    let found = of_first_owner(&chain, (intent.new.owner, intent.kms), &after).await?;
+    if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
+        return Err(UpgradeError::Stop(stop));
+    }
+    let doubt = found.iter().find(|finding| finding.forbids());
+    if let Some(doubt) = doubt.filter(|_| !intent.accept_new_owner) {
         let code = match doubt.code {
             code @ (Code::NewOwnerUnseen | Code::NewOwnerUnknown) => code,
             _ => Code::NewOwnerCannotAct,
         };
         return Err(UpgradeError::Blocked {
             code: code.to_owned(),
-            message: format!("{}; --accept-new-owner takes it all the same", doubt.text),
+            message: format!("{}; --accept-new-owner takes it all the same", doubt.message),
         });
     }
     let form = form(&chain, (intent.kms, &intent.new), intent.from, &after).await?;
@@ -61,7 +66,7 @@ pub async fn plan_deployment(
         from_kind: chain.kind_of(intent.from, &after).await?,
         after,
     };
-    Ok((deployment, doubts))
+    Ok((deployment, found.iter().map(Finding::warning).collect()))
 }
 
 async fn form(

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::code::Code;
 use crate::fsutil;
 use crate::upgrade::{
-    Limits, Plan, Proposal, State, UpgradeError, Verdict,
+    Acceptance, Limits, Plan, Proposal, State, UpgradeError, Verdict,
     checks::{kms, safe::agreed},
     finding::Warning,
     journal_error::JournalError,
@@ -50,7 +50,12 @@ impl Upgrade {
             Err(error) => return Err(error),
         };
         refuse_blocked(&plan, limits, before.as_ref())?;
-        Self::hold(dir)?.begin_with(plan)
+        let agreed = of_new_owners(&plan, limits);
+        let mut upgrade = Self::hold(dir)?.begin_with(plan)?;
+        for one in agreed {
+            upgrade.agree(one)?;
+        }
+        Ok(upgrade)
     }
 
     /// Starts the upgrade of a member of a fleet, whose journal this process holds, in the member's directory.
@@ -230,6 +235,21 @@ fn intent_digest(plan: &Plan) -> [u8; 32] {
 pub(in crate::upgrade) fn refuse_first_trust(plan: &Plan, limits: &Limits) -> Result<(), UpgradeError> {
     let doubt = kms::first_trust(plan);
     Verdict::new(doubt.into_iter().collect(), Vec::new(), &limits.accepted).check()
+}
+
+/// What was agreed to of whoever the app is given to, as far as it was found there.
+fn of_new_owners(plan: &Plan, limits: &Limits) -> Vec<Acceptance> {
+    let owners: Vec<String> = plan
+        .policy
+        .iter()
+        .filter_map(|change| change.new_owner())
+        .map(|to| to.to_string())
+        .collect();
+    let found = |one: &&Acceptance| {
+        let about = one.value.as_ref().is_some_and(|value| owners.contains(value));
+        about && plan.warnings.iter().any(|warning| warning.code == one.code)
+    };
+    limits.accepted.iter().filter(found).cloned().collect()
 }
 
 /// A plan that cannot be carried out starts nothing. What is under way already is its own reason.

@@ -18,7 +18,7 @@ use crate::cli::values;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::safe::Trust;
-use crate::upgrade::{self, Goal, InUse, Plan, PolicyIntent, Step, Upgrade, Wish};
+use crate::upgrade::{self, Acceptance, Goal, InUse, Plan, PolicyIntent, Step, Upgrade, Wish};
 
 /// Directories that one change can have used below the usual place before another name has to be given.
 const MOST_DIRS: u32 = 100;
@@ -318,7 +318,10 @@ impl<'a> Request<'a> {
             safe: Some(&self.how.safe),
             ..Typed::default()
         };
-        let settings = session.settings(typed)?;
+        let mut settings = session.settings(typed)?;
+        for one in self.accepted_owners() {
+            settings.limits.accepted.agree(one);
+        }
         let outside = session.outside(&settings)?;
         let found = self.how.app.find(&outside).await?;
         let world = outside.world();
@@ -334,6 +337,22 @@ impl<'a> Request<'a> {
         let mut upgrade = begun?;
         let outcome = upgrade.advance(&world, Goal::Prepared, &settings.limits).await?;
         Ok(session.went(&upgrade, &outcome, self.command))
+    }
+
+    /// What taking the new owner as it is means for whoever signs later.
+    fn accepted_owners(&self) -> Vec<Acceptance> {
+        let to = self.wishes.iter().filter_map(|wish| match wish {
+            Wish::TransferOwnership(to) if self.accept_new_owner => Some(to.to_string()),
+            _ => None,
+        });
+        let codes = [Code::NewOwnerCannotAct, Code::NewOwnerUnseen, Code::NewOwnerUnknown];
+        let each = |to: String| {
+            codes.map(|code| Acceptance {
+                code,
+                value: Some(to.clone()),
+            })
+        };
+        to.flat_map(each).collect()
     }
 
     fn intent(&self, found: Found, trust: &Trust) -> PolicyIntent {

@@ -1,0 +1,95 @@
+//! Who an app is given to, as the chain has it now, and what that means for whoever signs. Pure: what was read is an input.
+
+use alloy::primitives::Address;
+
+use crate::chain::{AppState, OwnerKind, PolicyChange, TimelockInfo, TimelockRoles};
+use crate::code::Code;
+use crate::safe::{Obedient, SafeInfo, Trust};
+use crate::upgrade::{
+    checks::{
+        timelock::of_code,
+        verdict::{obeying, of_safe_finding},
+    },
+    finding::Finding,
+};
+
+/// Contracts that do what an app's owner says, by what they are.
+pub(in crate::upgrade) type Targets = [(Obedient, Option<Address>); 3];
+
+/// A new owner as the chain has it.
+#[derive(Debug, Clone)]
+pub(in crate::upgrade) struct Heir {
+    pub(in crate::upgrade) address: Address,
+    pub(in crate::upgrade) kind: OwnerKind,
+    /// Something of it was seen on the chain; asked where it has no code.
+    pub(in crate::upgrade) seen: bool,
+    /// What it is, where it is a Safe.
+    pub(in crate::upgrade) safe: Option<SafeInfo>,
+    /// What it is, where it is a timelock.
+    pub(in crate::upgrade) timelock: Option<(TimelockInfo, TimelockRoles)>,
+}
+
+/// What is found about whoever an app is given to. Only a stop is no doubt: nobody may give an app to a Safe that
+/// strangers act for.
+pub(in crate::upgrade) fn of_heir(targets: &Targets, state: Option<&AppState>, heir: &Heir) -> Vec<Finding> {
+    let address = heir.address;
+    let doubt = |code: Code, text: String| Finding::decision(code, Some(address.to_string()), text);
+    if address.is_zero() && state.is_some_and(|state| state.pending_owner.is_some()) {
+        let text = "nobody has the zero address: offering the app to it takes back the offer that is under way";
+        return vec![Finding::note(Code::NewOwnerCannotAct, text.to_owned())];
+    }
+    let place = state.is_some_and(|state| [Some(state.app), state.implementation].contains(&Some(address)));
+    match heir.kind {
+        OwnerKind::Nobody => vec![never(address)],
+        _ if place => vec![never(address)],
+        OwnerKind::DelegatedEoa => Vec::new(),
+        OwnerKind::Eoa if heir.seen => Vec::new(),
+        OwnerKind::Eoa => vec![doubt(
+            Code::NewOwnerUnseen,
+            format!(
+                "{address} has no code on this chain and was never seen on it: a Safe or a timelock of another chain cannot act \
+                 here, and of a mistyped address nobody has the key"
+            ),
+        )],
+        OwnerKind::Contract => match (&heir.safe, &heir.timelock) {
+            (Some(safe), _) => of_safe(targets, safe),
+            (None, Some((info, roles))) => of_timelock(info, roles),
+            (None, None) => vec![doubt(
+                Code::NewOwnerUnknown,
+                format!(
+                    "{address} is a contract that is neither a Safe nor a timelock: whether it can act is not known"
+                ),
+            )],
+        },
+    }
+}
+
+fn never(address: Address) -> Finding {
+    let text = format!("{address} can never act as the app's owner");
+    Finding::decision(Code::NewOwnerCannotAct, Some(address.to_string()), text)
+}
+
+fn of_safe(targets: &Targets, safe: &SafeInfo) -> Vec<Finding> {
+    let found = safe.findings(&Trust::default());
+    let found = found.iter().filter_map(|finding| of_safe_finding(safe, finding));
+    found.chain(obeying(targets, safe)).collect()
+}
+
+fn of_timelock(info: &TimelockInfo, roles: &TimelockRoles) -> Vec<Finding> {
+    let address = info.address;
+    let doubt = |code: Code, text: String| Finding::decision(code, Some(address.to_string()), text);
+    let can_execute = info.open_executor || !roles.executors.is_empty();
+    let cannot = (roles.proposers.is_empty() || !can_execute).then(|| {
+        let text = format!("nobody is known who may propose to the timelock {address} and execute there");
+        doubt(Code::NewOwnerCannotAct, text)
+    });
+    let unknown = of_code(info)
+        .into_iter()
+        .map(|finding| doubt(Code::NewOwnerUnknown, finding.message));
+    cannot.into_iter().chain(unknown).collect()
+}
+
+/// Whom the changes give the app to.
+pub(in crate::upgrade) fn heirs(changes: &[PolicyChange]) -> impl Iterator<Item = Address> + '_ {
+    changes.iter().filter_map(PolicyChange::new_owner)
+}

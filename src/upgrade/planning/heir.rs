@@ -1,0 +1,59 @@
+//! Reads who an app is given to. What it means is judged in `checks::heir`.
+
+use alloy::primitives::Address;
+
+use crate::chain::{BlockRef, Chain, OwnerKind};
+use crate::safe::{Obedient, SafeInfo};
+use crate::upgrade::{
+    UpgradeError,
+    checks::heir::{Heir, of_heir},
+    finding::Finding,
+};
+
+/// What stands at an address after `block`. Up to six round trips, and as many as reading logs takes for a timelock.
+///
+/// # Errors
+/// Something could not be read.
+pub(in crate::upgrade) async fn read_heir(
+    chain: &Chain,
+    address: Address,
+    block: &BlockRef,
+) -> Result<Heir, UpgradeError> {
+    let kind = chain.kind_of(address, block).await?;
+    let mut heir = Heir {
+        address,
+        kind,
+        seen: kind == OwnerKind::Eoa && chain.was_seen(address, block).await?,
+        safe: None,
+        timelock: None,
+    };
+    if kind != OwnerKind::Contract {
+        return Ok(heir);
+    }
+    heir.safe = SafeInfo::read(chain, address).await?;
+    if heir.safe.is_none()
+        && let Some(timelock) = chain.timelock(address).await?
+    {
+        let roles = chain.timelock_roles(&timelock, &[]).await?;
+        heir.timelock = Some((timelock, roles));
+    }
+    Ok(heir)
+}
+
+/// What is found about the owner that a new app is to have.
+///
+/// # Errors
+/// Something could not be read.
+pub(in crate::upgrade) async fn of_first_owner(
+    chain: &Chain,
+    (owner, kms): (Address, Address),
+    block: &BlockRef,
+) -> Result<Vec<Finding>, UpgradeError> {
+    let targets = [
+        (Obedient::App, None),
+        (Obedient::Kms, Some(kms)),
+        (Obedient::Timelock, None),
+    ];
+    let heir = read_heir(chain, owner, block).await?;
+    Ok(of_heir(&targets, None, &heir))
+}
