@@ -86,6 +86,9 @@ impl StandingApproval {
     }
 }
 
+/// Which transaction tells of an owner's approval of a hash.
+type Told = BTreeMap<(B256, Address), B256>;
+
 /// The approvals that stand in what was read of a Safe's storage. Nothing is asked where there are none; otherwise what
 /// the Safe executed, and the transactions that could explain them.
 pub(super) async fn standing(
@@ -94,7 +97,7 @@ pub(super) async fn standing(
     read: &StorageRead,
 ) -> Result<Vec<StandingApproval>, ChainError> {
     let mut found: BTreeMap<B256, StandingApproval> = BTreeMap::new();
-    let mut by: BTreeMap<(B256, Address), B256> = BTreeMap::new();
+    let mut by = Told::new();
     for log in &read.logs {
         match *log.topics() {
             [E::ApproveHash::SIGNATURE_HASH, hash, owner] => {
@@ -235,7 +238,7 @@ fn calls_inside(input: &Bytes) -> impl Iterator<Item = SafeTxFields> + '_ {
 async fn explain(
     chain: &Chain,
     info: &SafeInfo,
-    (found, by): (&mut BTreeMap<B256, StandingApproval>, &BTreeMap<(B256, Address), B256>),
+    (found, by): (&mut BTreeMap<B256, StandingApproval>, &Told),
 ) -> Result<(), ChainError> {
     let open = by.iter().filter(|((hash, _), _)| found.contains_key(hash));
     let transactions: BTreeSet<B256> = open.map(|(_, transaction)| *transaction).take(LOOKED_UP).collect();

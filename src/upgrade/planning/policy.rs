@@ -86,22 +86,8 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         ));
     }
     for heir in changes.changes.iter().filter_map(PolicyChange::new_owner) {
-        let timelock = authority.timelock.as_ref().map(|timelock| timelock.info.address);
-        let targets = [
-            (Obedient::App, Some(intent.app)),
-            (Obedient::Kms, intent.kms),
-            (Obedient::Timelock, timelock),
-        ];
-        let found = of_heir(&targets, Some(&state), &read_heir(&chain, heir, &state.block).await?);
-        if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
-            return Err(UpgradeError::Stop(stop));
-        }
-        let sure = heir.is_zero() && state.pending_owner.is_none();
-        let takes_back = heir.is_zero() && !sure;
-        let (doubts, notes): (Vec<_>, Vec<_>) = found.iter().partition(|one| one.forbids() || takes_back);
-        warnings.extend(notes.into_iter().map(Finding::warning));
-        let doubts = doubts.into_iter().map(Finding::warning).collect();
-        sort(doubts, intent.accept_new_owner && !sure, (&mut warnings, &mut blockers));
+        let to = (&authority, heir);
+        judge_heir(&chain, (intent, &state), to, (&mut warnings, &mut blockers)).await?;
     }
     let route = authority.route();
     // Why nobody can act yet, before what follows from nobody acting.
@@ -135,6 +121,32 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
     plan.calls = plan.calls_with(None);
     plan.judge_what_waits();
     Ok(plan)
+}
+
+/// Judges whoever the app is to be given to. A stop ends it: no option agrees to that.
+async fn judge_heir(
+    chain: &Chain,
+    (intent, state): (&PolicyIntent, &AppState),
+    (authority, heir): (&Authority, Address),
+    (warnings, blockers): (&mut Vec<Warning>, &mut Vec<Warning>),
+) -> Result<(), UpgradeError> {
+    let timelock = authority.timelock.as_ref().map(|timelock| timelock.info.address);
+    let targets = [
+        (Obedient::App, Some(intent.app)),
+        (Obedient::Kms, intent.kms),
+        (Obedient::Timelock, timelock),
+    ];
+    let found = of_heir(&targets, Some(state), &read_heir(chain, heir, &state.block).await?);
+    if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
+        return Err(UpgradeError::Stop(stop));
+    }
+    let sure = heir.is_zero() && state.pending_owner.is_none();
+    let takes_back = heir.is_zero() && !sure;
+    let (doubts, notes): (Vec<_>, Vec<_>) = found.iter().partition(|one| one.forbids() || takes_back);
+    warnings.extend(notes.into_iter().map(Finding::warning));
+    let doubts = doubts.into_iter().map(Finding::warning).collect();
+    sort(doubts, intent.accept_new_owner && !sure, (warnings, blockers));
+    Ok(())
 }
 
 const fn query(intent: &PolicyIntent) -> AppQuery {
