@@ -709,6 +709,13 @@ fn not_checked(ran: &Ran) -> String {
     ran.json["data"]["verdict"]["not_checked"].to_string()
 }
 
+/// An owner of the Safe approves something on chain.
+fn approved(rpc: &Rpc, safe: Address) -> B256 {
+    let hash = keccak256("approved");
+    rpc.execute(options(0).accounts()[1], safe, &outside::approveHashCall { hash });
+    hash
+}
+
 #[test]
 fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs() {
     let world = world(1);
@@ -735,9 +742,7 @@ fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs(
     );
 
     // An approval of long ago is in no function, and its owner has to be asked what it is once its event was read.
-    let owner = options(0).accounts()[1];
-    let hash = keccak256("approved");
-    rpc.execute(owner, safe, &outside::approveHashCall { hash });
+    let hash = approved(&rpc, safe);
     age_notes(&world);
     let told = review(&flow);
     assert!(not_checked(&told).contains(&hides), "{}", told.said);
@@ -752,8 +757,12 @@ fn t4_who_never_read_the_history_is_told_what_no_function_shows_before_he_signs(
     let after = Ran::of(&mut command).exits(6);
     assert_eq!(forbidding(&after), ["SAFE_STANDING_APPROVAL"], "{}", after.said);
     assert!(!not_checked(&after).contains(&hides), "{}", after.said);
-    let proofs = quiet.asked().iter().filter(|one| *one == "eth_getProof").count();
-    assert_eq!(proofs, 1, "by what the check was told");
+    let proofs = |one: &&String| *one == "eth_getProof";
+    assert_eq!(
+        quiet.asked().iter().filter(proofs).count(),
+        1,
+        "by what the check was told"
+    );
 
     // A module that no getter shows, which nobody looked for.
     let module = json!([safe, entry(1, STRANGER), B256::with_last_byte(1)]);
