@@ -13,7 +13,7 @@ use super::deployments::{self, Build, Contract, Identity};
 use super::service::links;
 use super::strangers::{ContractOwner, Obedient, is_known};
 use super::version::{SafeVersion, Support};
-use crate::chain::BlockRef;
+use crate::chain::{BlockRef, mapping_slot, numbered};
 
 /// Storage slot of the singleton (every version; Safe's `SecuredTokenTransfer`/`Singleton` layout starts with it).
 pub const SINGLETON_SLOT: B256 = B256::ZERO;
@@ -26,6 +26,7 @@ pub const FALLBACK_HANDLER_SLOT: B256 = b256!("6c9a6c4a39284e37ed1cf53d337577d14
 /// Storage slot of the nonce.
 pub const NONCE_SLOT: u64 = 5;
 /// Storage slot of the mapping of approved hashes.
+const SIGNED_MESSAGES: u8 = 7;
 const APPROVED_HASHES_SLOT: u64 = 8;
 /// Ends the Safe's linked lists; it can be no owner and no module.
 pub(super) const SENTINEL: Address = address!("0000000000000000000000000000000000000001");
@@ -521,6 +522,11 @@ fn of_owner(contract: &ContractOwner, trust: &Trust) -> Option<Finding> {
         part,
         code_hash,
     })
+}
+
+/// Where a Safe keeps that it signed a message.
+pub(super) fn message_slot(message: B256) -> B256 {
+    mapping_slot(message, numbered(SIGNED_MESSAGES))
 }
 
 /// Storage slot of `approvedHashes[owner][hash]`: setting it in a state override simulates that approval.

@@ -12,6 +12,7 @@ use alloy::sol_types::SolEvent;
 
 use super::info::{
     FALLBACK_HANDLER_SLOT, Finding, GUARD_SLOT, MODULE_GUARD_SLOT, SENTINEL, SafeInfo, Trust, approved_hash_slot,
+    message_slot,
 };
 use super::standing::{StandingApproval, standing};
 use crate::abi::safe_told::SafeTold as E;
@@ -22,7 +23,6 @@ use crate::chain::{Chain, ChainError, StorageCheck, StorageFound, StorageSubject
 const NUMBERED: std::ops::RangeInclusive<u8> = 0..=6;
 const MODULES: u8 = 1;
 const OWNERS: u8 = 2;
-const SIGNED_MESSAGES: u8 = 7;
 
 /// Whether a Safe's storage holds more than what its getters and events name, at the block at which it was read, and which
 /// approvals stand there. One round trip where getters name all; those of reading logs, and one more, where they do not, and
@@ -130,11 +130,6 @@ fn emptied(log: &Log) -> Option<B256> {
         _ => return None,
     };
     Some(mapping_slot(member, numbered(list)))
-}
-
-/// Where a Safe keeps that it signed a message.
-pub(super) fn message_slot(message: B256) -> B256 {
-    mapping_slot(message, numbered(SIGNED_MESSAGES))
 }
 
 fn slot(log: &Log) -> Option<B256> {

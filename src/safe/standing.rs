@@ -9,8 +9,8 @@ use alloy::rpc::types::Log;
 use alloy::sol_types::{SolCall, SolEvent};
 use serde::{Deserialize, Serialize};
 
+use super::info::message_slot;
 use super::info::{SafeInfo, approved_hash_slot};
-use super::slots::message_slot;
 use super::tx::{Operation, SafeDomain, SafeTxFields};
 use crate::abi::safe::Safe;
 use crate::abi::safe_told::SafeTold as E;

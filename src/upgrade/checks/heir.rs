@@ -4,17 +4,14 @@ use alloy::primitives::Address;
 
 use crate::chain::{AppState, OwnerKind, PolicyChange, TimelockInfo, TimelockRoles};
 use crate::code::Code;
-use crate::safe::{Obedient, SafeInfo, Trust};
+use crate::safe::{SafeInfo, Trust};
 use crate::upgrade::{
     checks::{
+        safe_findings::{Targets, obeying, of_safe_finding},
         timelock::of_code,
-        verdict::{obeying, of_safe_finding},
     },
     finding::Finding,
 };
-
-/// Contracts that do what an app's owner says, by what they are.
-pub(in crate::upgrade) type Targets = [(Obedient, Option<Address>); 3];
 
 /// A new owner as the chain has it.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ pub(super) mod heir;
 pub(super) mod kms;
 pub(super) mod pending_operations;
 pub(super) mod safe;
+pub(super) mod safe_findings;
 pub(super) mod timelock;
 pub(super) mod uncovered;
 pub(super) mod verdict;

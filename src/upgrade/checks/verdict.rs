@@ -6,22 +6,23 @@ use alloy::primitives::{B256, U256};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::Code;
 use crate::compose::Verification;
-use crate::safe::{Change, Finding as SafeFinding, Look, Obedient, SafeInfo, SignatureSet, Trust};
+use crate::safe::{Change, Look, Obedient, SafeInfo, SignatureSet, Trust};
 use crate::upgrade::{
     Accepted, Plan, Proposal, Stop, UpgradeError,
     checks::{
         consent::{decisions, effects_of},
         findings,
-        heir::{Heir, Targets, of_heir},
+        heir::{Heir, of_heir},
         kms,
+        safe_findings::{Targets, obeying, of_safe_finding},
         timelock::{self, TimelockFound},
     },
     finding::{Finding, Verdict},
-    model::storage_note::Storages,
     model::{
         baseline::{Baseline, Past},
         in_use::InUse,
         safe_approval::{Ballot, Ceremony, Paper, Stage},
+        storage_note::Storages,
     },
 };
 
@@ -389,14 +390,6 @@ fn targets(plan: &Plan) -> Targets {
     ]
 }
 
-/// A fallback handler that is one of these, where it did not answer as one already.
-pub(in crate::upgrade) fn obeying(targets: &Targets, safe: &SafeInfo) -> Option<Finding> {
-    let address = safe.fallback_handler?;
-    let (is, _) = *targets.iter().find(|(_, target)| *target == Some(address))?;
-    let known = safe.fallback_handler_obeys.is_some();
-    (!known).then(|| of_safe_finding(safe, &SafeFinding::ObedientHandler { address, is }))?
-}
-
 /// The library's own way to vouch for code and old versions, without the command line's.
 fn is_vouched_for(finding: &Finding, trust: &Trust) -> bool {
     match finding.code {
@@ -407,41 +400,6 @@ fn is_vouched_for(finding: &Finding, trust: &Trust) -> bool {
         }
         _ => false,
     }
-}
-
-pub(in crate::upgrade) fn of_safe_finding(safe: &SafeInfo, finding: &SafeFinding) -> Option<Finding> {
-    let text = format!("Safe {}: {finding}", safe.address);
-    let code = crate::upgrade::model::remarks::safe_code(finding);
-    match finding {
-        SafeFinding::OldVersion { .. } | SafeFinding::UnknownVersion { .. } => {
-            Some(Finding::decision(code, None, text))
-        }
-        SafeFinding::UnknownSingleton { code_hash, .. }
-        | SafeFinding::UnknownProxy { code_hash }
-        | SafeFinding::OwnerUnknown { code_hash, .. } => {
-            Some(Finding::decision(code, Some(code_hash.to_string()), text))
-        }
-        SafeFinding::ObedientHandler { .. } | SafeFinding::OwnerTakesAnything { .. } => Some(wrong(
-            safe,
-            (code, finding),
-            "a Safe for which nobody acts but its owners and modules",
-        )),
-        SafeFinding::OtherVersion { .. } | SafeFinding::NotASingleton { .. } | SafeFinding::ImpossibleOwners { .. } => {
-            Some(wrong(safe, (code, finding), "a Safe as the Safe team deploys it"))
-        }
-        _ => Some(Finding::note(code, text)),
-    }
-}
-
-fn wrong(safe: &SafeInfo, (code, finding): (Code, &SafeFinding), expected: &str) -> Finding {
-    Finding::stop(Stop {
-        code,
-        what: format!("Safe {}", safe.address),
-        expected: expected.to_owned(),
-        found: finding.to_string(),
-        details: Vec::new(),
-        origin: None,
-    })
 }
 
 fn of_change(safe: &SafeInfo, change: &Change) -> Finding {
