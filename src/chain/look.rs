@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use super::fees::FeeHistory;
+use super::quorum::Missing;
 use super::rpc::{Ask, Node, RawBlock};
 use super::{BlockRef, Chain, ChainError, Finality, InclusionAt, Sighting, SignedTx};
 
@@ -80,8 +81,23 @@ struct Glance {
     /// Highest settled block; `None`: the tag is not offered.
     settled: Option<u64>,
     included: Option<InclusionAt>,
+    /// What a used nonce without a receipt comes to.
+    used: Used,
     pooled: bool,
 }
+
+/// What an endpoint shows of a nonce that is used while it has no receipt of ours.
+enum Used {
+    /// The nonce is free, or a receipt is there.
+    No,
+    /// Its blocks do not show the use yet, or one of ours is in one of them: the rest will follow.
+    Behind(String),
+    /// The nonce after the highest settled block.
+    Settled(u64),
+}
+
+/// Blocks below the newest one in which the use of a nonce is looked for; every node keeps the state of as many.
+const USE_WINDOW: u64 = 120;
 
 impl Chain {
     /// One look at the transactions of one nonce. One round trip, and another one when a receipt is in a block below
@@ -99,6 +115,10 @@ impl Chain {
         };
         let with_it = glances.iter().filter(|glance| glance.included.is_some());
         let included = with_it.max_by_key(|glance| glance.head.number);
+        let settled_nonce = match included {
+            Some(_) => None,
+            None => self.settled_nonce(&found),
+        };
         if let Some(at) = included.and_then(|glance| glance.included) {
             self.guess().included = Some((at.transaction, at.block));
         }
@@ -114,6 +134,7 @@ impl Chain {
             head: newest.head,
             included: included.and_then(|glance| glance.included),
             nonce: glances.iter().map(|glance| glance.nonce).min().unwrap_or_default(),
+            settled_nonce,
             pooled: glances.iter().any(|glance| glance.pooled),
             base_fee,
             needed: base_fee.saturating_add(tip.unwrap_or_default()),
@@ -150,6 +171,22 @@ impl Chain {
         self.reached(&settled, tag).map(Some)
     }
 
+    /// The lowest nonce after settled blocks, where every endpoint says that ours is used in one and shows nothing of ours;
+    /// those whose blocks or receipts are behind their nonces are named.
+    fn settled_nonce(&self, found: &[(&Node, Glance)]) -> Option<u64> {
+        let behind = found.iter().filter_map(|(node, glance)| match &glance.used {
+            Used::Behind(why) => Some(Missing::new(node, why.as_str())),
+            Used::No | Used::Settled(_) => None,
+        });
+        let behind: Vec<Missing> = behind.collect();
+        self.quorum.turnout.miss(&behind, true);
+        let settled = found.iter().map(|(_, glance)| match glance.used {
+            Used::Settled(nonce) => Some(nonce),
+            Used::No | Used::Behind(_) => None,
+        });
+        settled.collect::<Option<Vec<u64>>>()?.into_iter().min()
+    }
+
     async fn glance(&self, node: &Node, txs: &[SignedTx], finality: Finality) -> Result<Glance, ChainError> {
         let sender = txs.first().map_or(Address::ZERO, |tx| tx.request.from);
         let mut asks = vec![
@@ -178,15 +215,90 @@ impl Chain {
                 .is_some_and(|found| !found.is_null());
         }
         let settled = tagged.flatten().and_then(|raw| raw.sealed()).map(|block| block.number);
+        let included = included(node, head, &receipts).await?;
+        let ours = txs.last().map_or(u64::MAX, |tx| tx.request.nonce);
+        let used = if included.is_none() && nonce > ours {
+            let last = finality.depth(head.number).or(settled).unwrap_or_default();
+            let account = Account {
+                node,
+                sender,
+                nonce: ours,
+            };
+            account.used(txs, (head.number, last.min(head.number))).await?
+        } else {
+            Used::No
+        };
         Ok(Glance {
             head,
             nonce,
             history,
             settled,
-            included: included(node, head, &receipts).await?,
+            included,
+            used,
             pooled,
         })
     }
+}
+
+/// The sender of ours as one endpoint knows it, and the nonce of ours.
+struct Account<'a> {
+    node: &'a Node,
+    sender: Address,
+    nonce: u64,
+}
+
+impl Account<'_> {
+    /// What the endpoint's own blocks say of the used nonce, up to the head and up to what is settled.
+    async fn used(&self, txs: &[SignedTx], (head, settled): (u64, u64)) -> Result<Used, ChainError> {
+        let nonce = self.nonce;
+        if self.at(head).await?.is_some_and(|at_head| at_head <= nonce) {
+            let why = format!("it says that nonce {nonce} is used, and its newest block {head} does not show by what");
+            return Ok(Used::Behind(why));
+        }
+        if let Some((block, listed)) = self.use_of(head).await?
+            && let Some(tx) = txs.iter().find(|tx| listed.contains(&tx.hash))
+        {
+            let why = format!(
+                "it has transaction {} in block {block}, and shows no receipt of it",
+                tx.hash
+            );
+            return Ok(Used::Behind(why));
+        }
+        let settled_nonce = self.at(settled).await?;
+        Ok(Used::Settled(settled_nonce.unwrap_or_default()))
+    }
+
+    /// The nonce after a block; `None` where the endpoint does not have that state.
+    async fn at(&self, block: u64) -> Result<Option<u64>, ChainError> {
+        let ask = Ask::new("eth_getTransactionCount", json!([self.sender, U64::from(block)]));
+        let found: Option<U64> = self.node.ask(&[ask]).await?.take_if_offered()?;
+        Ok(found.map(|nonce| nonce.to()))
+    }
+
+    /// The block that used the nonce, with its transactions; `None` where it is too far below, or the endpoint does not say.
+    async fn use_of(&self, head: u64) -> Result<Option<(u64, Vec<B256>)>, ChainError> {
+        let (mut below, mut with) = (head.saturating_sub(USE_WINDOW), head);
+        if below > 0 && self.at(below).await?.is_none_or(|nonce| nonce > self.nonce) {
+            return Ok(None);
+        }
+        while with.saturating_sub(below) > 1 {
+            let middle = below + (with - below) / 2;
+            match self.at(middle).await? {
+                Some(nonce) if nonce > self.nonce => with = middle,
+                Some(_) => below = middle,
+                None => return Ok(None),
+            }
+        }
+        let listed: Option<Option<Listed>> = self.node.ask(&[Ask::block(with)]).await?.take_if_offered()?;
+        Ok(listed.flatten().map(|block| (with, block.transactions)))
+    }
+}
+
+/// A block as the list of its transactions.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    #[serde(default)]
+    transactions: Vec<B256>,
 }
 
 /// The first receipt whose block is the chain's block at its height.

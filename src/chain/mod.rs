@@ -10,6 +10,7 @@ mod cost;
 mod factory;
 mod fees;
 mod hash_past;
+mod headers;
 mod history;
 mod kms;
 mod logs;
@@ -401,34 +402,38 @@ impl Chain {
         self.agreed(&same_height)
     }
 
-    /// Those at the height that most blocks were seen at, as many as have to agree; and those that are too far below.
-    /// Where only something is told the lowest counts for all.
+    /// Those at the height that most of them have, as many as have to agree; and those that are far from it. What one
+    /// alone claims, above or below, is its own word: where nobody is in the majority, all of them are apart. Where only
+    /// something is told the lowest counts for all.
     fn side_by_side<'s>(&self, tops: Vec<(&'s Node, BlockRef)>) -> (Vec<(&'s Node, BlockRef)>, Vec<Missing>) {
-        let near = |high: u64, top: &BlockRef| top.number <= high && top.number.saturating_add(LAG) >= high;
-        let highest = tops.iter().map(|(_, top)| top.number).max().unwrap_or_default();
-        if self.freshness.is_some() || tops.iter().all(|(_, top)| near(highest, top)) {
+        let heights: Vec<u64> = tops.iter().map(|(_, top)| top.number).collect();
+        let Some((high, is_shared)) = shared_height(&heights) else {
+            return (tops, Vec::new());
+        };
+        if self.freshness.is_some() || heights.iter().all(|height| is_near(high, *height)) {
             return (tops, Vec::new());
         }
-        let newest = tops.iter().max_by_key(|(_, top)| top.number);
-        let newest = newest.map_or_else(String::new, |(node, _)| node.label().to_owned());
-        let far = tops.iter().filter(|(_, top)| !near(highest, top));
-        let behind = far.map(|(node, top)| {
+        let apart = tops.iter().filter(|(_, top)| !(is_shared && is_near(high, top.number)));
+        let apart = apart.map(|(node, top)| {
+            let far = |other: &BlockRef| top.number.abs_diff(other.number) > LAG;
+            let other = tops
+                .iter()
+                .find(|(_, other)| far(other) && (!is_shared || is_near(high, other.number)));
+            let (label, theirs) = other.map_or(("another one", high), |(other, top)| (other.label(), top.number));
             let number = top.number;
+            let place = if number > theirs { "ahead" } else { "behind" };
             Missing::new(
                 node,
-                format!("its newest block is {number}, and that of {newest} is {highest}"),
+                format!("it is {place}: its newest block is {number}, and that of {label} is {theirs}"),
             )
         });
-        let behind: Vec<Missing> = behind.collect();
+        let apart: Vec<Missing> = apart.collect();
         if self.quorum.partial {
-            self.quorum.turnout.miss(&behind, false);
+            self.quorum.turnout.miss(&apart, false);
             return (tops, Vec::new());
         }
-        let group = |high: u64| tops.iter().filter(move |(_, top)| near(high, top)).copied();
-        let mut heights: Vec<u64> = tops.iter().map(|(_, top)| top.number).collect();
-        heights.sort_unstable_by(|one, other| other.cmp(one));
-        let high = heights.into_iter().find(|high| group(*high).count() >= self.required());
-        (group(high.unwrap_or(highest)).collect(), behind)
+        let group = tops.iter().filter(|(_, top)| is_near(high, top.number)).copied();
+        (group.collect(), apart)
     }
 
     /// What endpoints with different newest blocks mean: where they agree on one that counts as settled, one of them will
@@ -581,6 +586,27 @@ fn contradiction((first, second): (&str, &str), what: &str, block: u64) -> Chain
     }
 }
 
+/// Whether a block is at most a few below `high`, and not above it.
+const fn is_near(high: u64, number: u64) -> bool {
+    number <= high && number.saturating_add(LAG) >= high
+}
+
+/// The height at which most of these are, with those a few blocks below it, and whether more are there than anywhere else;
+/// the higher one of two with as many. Pure.
+fn shared_height(heights: &[u64]) -> Option<(u64, bool)> {
+    let count = |high: u64| heights.iter().filter(|height| is_near(high, **height)).count();
+    let high = heights.iter().copied().max_by_key(|high| (count(*high), *high))?;
+    let others: Vec<u64> = heights
+        .iter()
+        .copied()
+        .filter(|height| !is_near(high, *height))
+        .collect();
+    let elsewhere = others
+        .iter()
+        .map(|top| others.iter().filter(|other| is_near(*top, **other)).count());
+    Some((high, elsewhere.max().unwrap_or_default() < count(high)))
+}
+
 /// Who is missing and why, in one line.
 fn told(missing: &[Missing]) -> String {
     let each: Vec<String> = missing.iter().map(ToString::to_string).collect();
@@ -688,6 +714,22 @@ mod tests {
             ..aged(0)
         };
         assert!(!is_stale(&ahead, Duration::from_secs(60), now));
+    }
+
+    #[test]
+    fn fr2_7_what_one_alone_claims_is_no_height() {
+        let cases = [
+            (vec![6, 6, 1006], (6, true)),
+            (vec![1006, 5, 6], (6, true)),
+            (vec![6, 30, 30], (30, true)),
+            (vec![6, 1006], (1006, false)),
+            (vec![6, 14], (14, true)),
+            (vec![6], (6, true)),
+        ];
+        for (heights, expected) in cases {
+            assert_eq!(shared_height(&heights), Some(expected), "{heights:?}");
+        }
+        assert_eq!(shared_height(&[]), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fees::GENEROUS_GAS;
+use super::headers::same_headers;
 use super::look::RawReceipt;
 use super::policy::{AppChanges, Newest, PolicyChange, Said};
 use super::policy_history::{PolicyFact, fact};
@@ -153,20 +154,20 @@ fn named(transaction: &B256) -> String {
 }
 
 /// What one endpoint shows of a transaction.
-struct Evidence {
-    head: BlockRef,
+pub(super) struct Evidence {
+    pub(super) head: BlockRef,
     /// Highest settled block by tag; `None`: the tag is not offered.
-    settled: Option<u64>,
+    pub(super) settled: Option<u64>,
     receipt: Option<RawReceipt>,
     /// The block at the guessed height, and whether the changes are in force after the guessed block.
-    guessed: Option<(BlockRef, bool)>,
+    pub(super) guessed: Option<(BlockRef, bool)>,
 }
 
 /// What is asked of an endpoint.
-struct Claim<'a> {
-    transaction: B256,
+pub(super) struct Claim<'a> {
+    pub(super) transaction: B256,
     wanted: &'a AppChanges,
-    finality: Finality,
+    pub(super) finality: Finality,
     /// The block that held the transaction when it was last seen.
     guess: Option<BlockRef>,
 }
@@ -211,13 +212,16 @@ impl Claim<'_> {
 fn guessed(found: &[(&Node, Evidence)], (number, hash): Place) -> Option<(BlockRef, bool)> {
     let answers: Option<Vec<(BlockRef, bool)>> = found.iter().map(|(_, evidence)| evidence.guessed).collect();
     let answers = answers?;
-    let same = |(block, _): &(BlockRef, bool)| block.number == number && block.hash == hash;
-    let (block, _) = *answers.first().filter(|_| answers.iter().all(same))?;
+    let (block, _) = *answers.first()?;
+    let same = |(other, _): &(BlockRef, bool)| *other == block;
+    if (block.number, block.hash) != (number, hash) || !answers.iter().all(same) {
+        return None;
+    }
     Some((block, answers.iter().all(|(_, holds)| *holds)))
 }
 
 /// Number and hash of a receipt's block.
-type Place = (u64, B256);
+pub(super) type Place = (u64, B256);
 
 /// A receipt on which the endpoints that show one agree, in a block that every endpoint has.
 struct Agreed {
@@ -380,10 +384,12 @@ impl Chain {
 
     /// A receipt on which the endpoints agree, in a canonical block that `finality` covers.
     async fn agree(&self, claim: &Claim<'_>) -> Result<Agreed, ProofFailure> {
-        let found = self.gather(|node| self.evidence(node, claim)).await?;
+        let mut found = self.gather(|node| self.evidence(node, claim)).await?;
+        same_headers(&found)?;
         let transaction = claim.transaction;
         let unsettled = || ProofFailure::NotSettled { transaction };
         let (receipt, place) = self.common_receipt(&found).await?.ok_or_else(unsettled)?;
+        self.leave_behind(&mut found, (claim, place));
         let head = found
             .iter()
             .map(|(_, evidence)| evidence.head)
@@ -503,7 +509,7 @@ impl Chain {
         let mut heads = found.iter().map(|(_, evidence)| evidence.head);
         let head = found.first().map(|(_, evidence)| evidence.head);
         let is_it = |block: &BlockRef| block.number == number && block.hash == hash;
-        if heads.all(|head| is_it(&head)) {
+        if head.as_ref().is_some_and(is_it) && heads.all(|other| Some(other) == head) {
             return Ok(head);
         }
         Ok(self.one_block(number).await?.filter(is_it))

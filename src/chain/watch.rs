@@ -14,7 +14,7 @@ use super::{BlockRef, Finality};
 const RESEND_EVERY: Duration = Duration::from_secs(30);
 /// Bytes that were in a pool and are not any more are sent again after this long: pools drop and find again.
 const UNSEEN_LIMIT: Duration = Duration::from_secs(60);
-/// Looks at a used nonce without a receipt of ours before the nonce is given up; receipts come later than nonces.
+/// Looks at a nonce that a settled block used, without a receipt of ours, before it is given up; receipts come later.
 const GONE_LOOKS: u32 = 3;
 /// Such looks also span at least this long, and at least as many blocks.
 const GONE_SPAN: Duration = Duration::from_secs(3);
@@ -36,8 +36,12 @@ pub struct Sighting {
     pub head: BlockRef,
     /// Which of our transactions has a receipt in a canonical block.
     pub included: Option<InclusionAt>,
-    /// Sender's nonce at `head`; the lowest that an endpoint says.
+    /// Sender's newest nonce; the lowest that an endpoint says. Behind one address another machine may say it than the one
+    /// that has the blocks.
     pub nonce: u64,
+    /// The same after the highest block that the asked finality covers, of which the endpoint that says it has the block;
+    /// `None` where it was not asked for, or an endpoint lists one of ours in a block.
+    pub settled_nonce: Option<u64>,
     /// Whether an endpoint knows one of ours.
     pub pooled: bool,
     /// Base fee of the next block, wei per gas; the highest that an endpoint says.
@@ -131,10 +135,14 @@ impl Watch {
         if behind {
             return WatchAction::Wait(self.pace.wait(now));
         }
-        if sighting.nonce > nonce {
+        if sighting.settled_nonce.is_some_and(|settled| settled > nonce) {
             return self.count_used(now);
         }
         self.used = None;
+        // A nonce may be newer than blocks and receipts: what used it shows once they follow.
+        if sighting.nonce > nonce {
+            return WatchAction::Wait(self.pace.wait(now));
+        }
         self.wait_for_inclusion(sighting, now)
     }
 

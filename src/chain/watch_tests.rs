@@ -32,6 +32,7 @@ fn look(number: u64) -> Sighting {
         head: block(number, 0),
         included: None,
         nonce: NONCE,
+        settled_nonce: None,
         pooled: false,
         base_fee: 100,
         needed: 101,
@@ -64,6 +65,7 @@ fn included(number: u64, at: BlockRef) -> Sighting {
 fn used(number: u64) -> Sighting {
     Sighting {
         nonce: NONCE + 1,
+        settled_nonce: Some(NONCE + 1),
         ..look(number)
     }
 }
@@ -122,6 +124,19 @@ fn r13_a_used_nonce_seen_from_behind_is_no_evidence() {
     for look_number in 0..200 {
         let action = watch.step(&used(22), NONCE, seconds(2 + look_number));
         assert!(is_wait(&action), "{action:?}");
+    }
+}
+
+#[test]
+fn fr2_17_a_nonce_that_no_settled_block_used_is_waited_for_and_nothing_is_sent() {
+    let mut watch = watch();
+    for second in 0..200 {
+        let ahead = Sighting {
+            settled_nonce: [None, Some(NONCE)][usize::from(second % 2 == 0)],
+            ..used(20 + second / 2)
+        };
+        let action = watch.step(&ahead, NONCE, seconds(second));
+        assert!(is_wait(&action), "{second}: {action:?}");
     }
 }
 

@@ -51,10 +51,15 @@ fn lying_fork(flow: &Flow<'_>) -> Anvil {
 }
 
 #[track_caller]
-fn nothing_proved(flow: &Flow<'_>, ran: &Ran) {
+fn no_proof(flow: &Flow<'_>, ran: &Ran) {
     let kinds = flow.kinds();
     let proved = |kind: &String| kind == "adopted" || kind == "tx.final";
     assert!(!kinds.iter().any(proved), "{kinds:?}: {}", ran.said);
+}
+
+#[track_caller]
+fn nothing_proved(flow: &Flow<'_>, ran: &Ran) {
+    no_proof(flow, ran);
     flow.nothing_happened();
 }
 
@@ -667,4 +672,183 @@ fn whatever_endpoints_do_nothing_false_is_proved_and_an_honest_one_ends_it() {
             say(&format!("{kinds:?} in {:?}", began.elapsed()));
         }
     });
+}
+
+/// One whose blocks end with `block` and that shows no receipts, while nonces and state come from the chain as it is.
+fn late_blocks(world: &World, block: Value) -> Liar {
+    Liar::to(&world.anvil.url(), move |method, params| match method {
+        "eth_getTransactionReceipt" | "eth_getTransactionByHash" => Some(Value::Null),
+        "eth_blockNumber" => Some(block["number"].clone()),
+        "eth_getBlockByNumber" if !params[0].as_str().unwrap_or_default().starts_with("0x") => Some(block.clone()),
+        _ => None,
+    })
+}
+
+/// One that shows no receipts until `end`.
+fn late_receipts(world: &World, end: Option<Instant>) -> Liar {
+    Liar::to(&world.anvil.url(), move |method, _| {
+        let is_early = end.is_none_or(|end| Instant::now() < end);
+        let hidden = matches!(method, "eth_getTransactionReceipt" | "eth_getTransactionByHash");
+        (hidden && is_early).then_some(Value::Null)
+    })
+}
+
+#[test]
+fn fr2_17_a_nonce_that_is_newer_than_blocks_and_receipts_loses_no_transaction() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let newest = world.rpc().call("eth_getBlockByNumber", json!(["latest", false]));
+    flow.step("execute").exits(0);
+    for late in [late_blocks(&world, newest), late_receipts(&world, None)] {
+        let ran = step(&flow, "wait", (&[late.url()], &["--timeout", "6s"])).exits(8);
+        assert!(ran.json["message"].to_string().contains(late.url()), "{}", ran.said);
+        assert!(!flow.kinds().contains(&"tx.gone".to_owned()), "{}", ran.said);
+        no_proof(&flow, &ran);
+    }
+    let late = late_receipts(&world, Some(Instant::now() + Duration::from_secs(6)));
+    step(&flow, "wait", (&[late.url()], &["--timeout", "60s"])).exits(0);
+    flow.step("resume").exits(0);
+    finished(&flow);
+    assert_eq!(world.rpc().nonce(world.owner.address), 1);
+}
+
+#[test]
+fn fr2_14_another_time_of_one_block_is_a_disagreement_in_wait_and_commit() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    flow.step("execute").exits(0);
+    let honest = world.anvil.url();
+    let liar = Liar::editing(&honest, |method, result| {
+        if method == "eth_getBlockByNumber" && !result.is_null() {
+            let time: U256 = serde_json::from_value(result["timestamp"].clone()).unwrap();
+            result["timestamp"] = json!(time + U256::from(31_536_000));
+        }
+    });
+    let both = [[liar.url(), &honest], [&honest, liar.url()]];
+    for command in ["wait", "commit"] {
+        for urls in both {
+            let ran = step(&flow, command, (&urls, &SOON)).exits(5).says("RPC_DISAGREEMENT");
+            assert!(urls.iter().all(|url| ran.said.contains(url)), "{}", ran.said);
+        }
+        if command == "wait" {
+            no_proof(&flow, &step(&flow, "wait", (&both[0], &SOON)));
+            flow.step("wait").exits(0);
+        }
+    }
+    flow.nothing_committed();
+    flow.step("resume").exits(0);
+    finished(&flow);
+}
+
+#[test]
+fn fr2_16_a_slow_cloud_does_not_lengthen_the_time_for_a_run_and_nothing_begins_after_it() {
+    let world = World::start();
+    let slow = FaultProxy::to(&world.cloud.prefix());
+    let direct = Flow::new(&world);
+    let through = Flow::new(&world).cloud_at(&slow.prefix());
+    let ends = |command: &str, exits: &[i32]| {
+        let began = Instant::now();
+        let ran = through.with(command, &["--timeout", "1s"]);
+        // One second, the five that the cloud's last answers have in all, and the two of the endpoints'.
+        assert!(
+            began.elapsed() < Duration::from_secs(9),
+            "{:?}: {}",
+            began.elapsed(),
+            ran.said
+        );
+        assert!(exits.contains(&ran.exit), "{command}: {}", ran.said);
+    };
+    slow.on(Match::Any, Nth::Every, Action::Delay(Duration::from_millis(1800)));
+    for command in ["plan", "prepare", "upgrade"] {
+        ends(command, &[0, 75]);
+    }
+    assert!(world.cloud.requests().iter().all(|request| request.method == "GET"));
+    for command in ["prepare", "execute", "wait"] {
+        direct.step(command).exits(0);
+    }
+    ends("commit", &[75]);
+    direct.nothing_committed();
+    slow.heal();
+    direct.step("resume").exits(0);
+    finished(&direct);
+}
+
+/// One that claims to be a thousand blocks further than the chain, and has blocks of its own there.
+fn far_ahead(world: &World) -> Liar {
+    let mut block = world.rpc().call("eth_getBlockByNumber", json!(["latest", false]));
+    block["number"] = json!(U256::from(world.rpc().height() + 1000));
+    block["hash"] = json!(B256::repeat_byte(0x77));
+    Liar::to(&world.anvil.url(), move |method, params| match method {
+        "eth_blockNumber" => Some(block["number"].clone()),
+        "eth_getBlockByNumber" => {
+            let asked = params[0].as_str().unwrap_or_default();
+            let height = U256::from_str_radix(asked.trim_start_matches("0x"), 16).ok();
+            let claimed = !asked.starts_with("0x") || height.is_some_and(|height| height > U256::from(500));
+            claimed.then(|| block.clone())
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn fr2_7_who_alone_is_far_ahead_is_named_and_the_others_go_on() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let (ahead, second) = (far_ahead(&world), Liar::to(&world.anvil.url(), |_, _| None));
+    let (honest, other, alone) = (world.anvil.url(), second.url().to_owned(), ahead.url().to_owned());
+    for urls in [[&honest, &other, &alone], [&alone, &honest, &other]] {
+        let urls = urls.map(String::as_str);
+        let ran = step(&flow, "review", (&urls, &["--quorum", "2"])).exits(0);
+        let told = &ran.json["data"]["endpoints"];
+        let named: Vec<&Value> = told["missing"].as_array().into_iter().flatten().collect();
+        assert!(named.iter().all(|one| one["endpoint"] == json!(alone)), "{}", ran.said);
+        assert!(named[0]["why"].to_string().contains("ahead"), "{}", ran.said);
+        for label in [&honest, &other] {
+            assert!(
+                told["agreed"].as_array().unwrap().contains(&json!(label)),
+                "{}",
+                ran.said
+            );
+        }
+    }
+    // Of two, nobody can tell who is right: both are named.
+    let ran = step(&flow, "execute", (&[&honest, &alone], &SOON))
+        .exits(8)
+        .says("PENDING_ENDPOINTS");
+    assert_eq!(ran.json["data"]["endpoints"]["agreed"], json!([]), "{}", ran.said);
+    nothing_proved(&flow, &ran);
+    step(&flow, "execute", (&[&alone, &honest, &other], &["--quorum", "2"])).exits(0);
+    flow.step("resume").exits(0);
+    finished(&flow);
+}
+
+#[test]
+fn fr2_4_one_that_is_a_block_behind_is_named_and_not_among_those_that_agree() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let stays = fork(&world);
+    flow.step("execute").exits(0);
+    let (honest, behind) = (world.anvil.url(), stays.url());
+    for command in ["wait", "commit"] {
+        for urls in [[&honest, &behind], [&behind, &honest]] {
+            let urls = urls.map(String::as_str);
+            let ran = step(&flow, command, (&urls, &SOON)).exits(8);
+            assert!(ran.json["message"].to_string().contains(&behind), "{}", ran.said);
+            let told = &ran.json["data"]["endpoints"];
+            assert_eq!(told["agreed"], json!([honest]), "{}", ran.said);
+            assert_eq!(told["missing"][0]["endpoint"], json!(behind), "{}", ran.said);
+        }
+        if command == "wait" {
+            flow.step("wait").exits(0);
+        }
+    }
+    flow.nothing_committed();
+    // Where the other one is enough, it goes on.
+    step(&flow, "commit", (&[&honest, &behind], &["--quorum", "1"])).exits(0);
+    flow.step("resume").exits(0);
+    finished(&flow);
 }

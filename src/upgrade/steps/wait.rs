@@ -78,7 +78,11 @@ impl Run<'_> {
                 }
                 WatchAction::Rebroadcast => self.send_again(&chain, &txs).await?,
                 WatchAction::Bump => self.bump_if_short(&chain, &txs).await?,
-                WatchAction::Gone => return self.lose(&chain).await,
+                WatchAction::Gone => match self.lose(&chain).await {
+                    // What made the change is not shown by all yet.
+                    Err(UpgradeError::Proof(ProofFailure::NotSettled { .. })) => RETRY_WAIT_MAX,
+                    lost => return lost,
+                },
             };
             if !self.sleep(pause).await {
                 let usual = || self.pending_transaction(&txs, told);
