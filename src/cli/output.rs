@@ -34,6 +34,8 @@ pub(super) struct Output {
     moving: Mutex<Option<Moving>>,
     asking: AtomicBool,
     terminal: Mutex<Option<Termios>>,
+    /// The news so far.
+    told: Mutex<Vec<String>>,
 }
 
 /// The moving line and what it says.
@@ -66,6 +68,7 @@ impl Output {
             moving: Mutex::default(),
             asking: AtomicBool::new(false),
             terminal: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -97,6 +100,9 @@ impl Output {
 
     /// News of long work: one moving line on a terminal, a line each elsewhere.
     pub(super) fn progress(&self, news: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push(news.to_owned());
+        drop(told);
         if !self.spins {
             return tell(news);
         }
@@ -161,18 +167,26 @@ impl Output {
         if self.json {
             return result(&format!("{}\n", harmless_json(&report.json())));
         }
+        self.warn(report);
         if report.is_failure() {
             let shown = result(&report.page.text(width(&io::stdout())));
             aside(&report.failure_text((self.color, width(&io::stderr()))));
             return shown;
         }
         if let Some(raw) = &report.raw {
-            for warning in &report.warnings {
-                tell(&format!("warning: {} ({})", warning.text, warning.code));
-            }
             return result(&payload(raw));
         }
         result(&report.text(width(&io::stdout())))
+    }
+
+    /// What a program finds among the warnings, people read as well, whichever command it is.
+    fn warn(&self, report: &Report) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in report.unshown() {
+            if !told.iter().any(|news| news.contains(&warning.text)) {
+                tell(&format!("warning: {} ({})", warning.text, warning.code));
+            }
+        }
     }
 
     /// Ends the moving line; what it said last stays.

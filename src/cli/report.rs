@@ -335,6 +335,17 @@ impl Report {
         page.text(width)
     }
 
+    /// The warnings that stand nowhere on the page, in its sentence or in what stopped it.
+    pub(super) fn unshown(&self) -> Vec<&Warning> {
+        let mut shown = self.page.text(None);
+        shown.push_str(&self.sentence());
+        if let Some(stop) = &self.stop {
+            shown.push_str(&escape(&stop.details.join("\n")));
+        }
+        let is_new = |warning: &&Warning| warning.text.lines().any(|line| !shown.contains(&escape(line)));
+        self.warnings.iter().filter(is_new).collect()
+    }
+
     /// A failure for people, on stderr.
     pub(super) fn failure_text(&self, (color, width): (bool, Option<usize>)) -> String {
         let mut page = Page::default();

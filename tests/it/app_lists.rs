@@ -205,3 +205,51 @@ fn a_timelock_that_a_safe_proposes_to_is_shown_with_both() {
         "{text}"
     );
 }
+
+/// Every command about an app that ends well and has something to warn of says it to people as well.
+#[test]
+fn fr2_5_what_programs_are_warned_of_people_read_too() {
+    let world = World::start();
+    world.allow(B256::repeat_byte(0xee));
+    let timelock = TimelockOptions {
+        admin: ACCOUNTS[4].address,
+        ..TimelockOptions::default()
+    };
+    let timelock = timelock.deploy(&world.rpc());
+    world.as_owner(&abi::transferOwnershipCall { to: timelock });
+    let silent = Liar::to(&world.anvil.url(), |method, _| {
+        (method == "eth_getLogs").then(|| json!([]))
+    });
+    let flow = Flow::new(&world).chain_at(silent.url());
+    let mut seen = 0;
+    for arguments in [
+        &["app", "hashes", "list"][..],
+        &["app", "devices", "list"],
+        &["app", "show"],
+        &["app", "owner", "show"],
+        &["app", "check"],
+    ] {
+        let ran = Ran::of(flow.command(arguments).args(["--json", "--cvm", CVM]));
+        let warnings = ran.json["warnings"].as_array().unwrap().clone();
+        let output = flow.command(arguments).args(["--cvm", CVM]).output().unwrap();
+        let (page, aside) = (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        );
+        for warning in &warnings {
+            let text = warning["text"].as_str().unwrap();
+            assert!(
+                page.contains(text) || aside.contains(text),
+                "{arguments:?}: {text}\n{page}\n{aside}"
+            );
+        }
+        seen += warnings.len();
+        // No list is called whole, and nothing is called empty, of which there may be more.
+        let hedged = page
+            .lines()
+            .filter(|line| ["none", "nothing"].contains(&line.trim()))
+            .count();
+        assert_eq!(hedged, 0, "{arguments:?}\n{page}");
+    }
+    assert!(seen > 5, "{seen}");
+}

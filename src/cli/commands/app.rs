@@ -123,7 +123,8 @@ impl Target {
         let mut report = Report::done("app show", "read from the chain");
         view::app(&mut report.page, &app);
         for (list, title) in [(&history.hashes, "compose hashes"), (&history.devices, "devices")] {
-            lists::entries(&mut report, title, list, &|_| None);
+            let whole = lists::Completeness::of(&history);
+            lists::entries(&mut report, (title, whole), list, &|_| None);
         }
         lists::incomplete(&mut report, history.incomplete.as_deref());
         know(&mut report, chain_id, &app, &query);

@@ -84,7 +84,7 @@ impl Read {
             (false, Some(cvm)) if entry.allowed => Some(format!("{cvm} could go back to it")),
             _ => None,
         };
-        entries(&mut report, "", &read.history.hashes, &word);
+        entries(&mut report, ("", read.completeness()), &read.history.hashes, &word);
         read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
@@ -108,7 +108,7 @@ impl Read {
             let cvm = read.found.cvm.as_ref().filter(|_| on == Some(entry.id))?;
             Some(format!("{cvm} is on it"))
         };
-        entries(&mut report, "", &read.history.devices, &word);
+        entries(&mut report, ("", read.completeness()), &read.history.devices, &word);
         read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
@@ -140,6 +140,10 @@ impl Read {
             found,
             app,
         })
+    }
+
+    const fn completeness(&self) -> Completeness {
+        Completeness::of(&self.history)
     }
 
     /// What comes without anybody being asked again belongs to what is allowed.
@@ -192,11 +196,29 @@ pub(super) fn incomplete(report: &mut Report, why: Option<&str>) {
     }
 }
 
+/// Whether a list names everything that was ever in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Completeness {
+    /// All of it.
+    Whole,
+    /// There may be more.
+    Open,
+}
+
+impl Completeness {
+    pub(super) const fn of(history: &PolicyHistory) -> Self {
+        match history.incomplete {
+            None => Self::Whole,
+            Some(_) => Self::Open,
+        }
+    }
+}
+
 /// The entries of a list under two headings, those that are allowed first; `title` says of which list, where several are
 /// shown.
 pub(super) fn entries(
     report: &mut Report,
-    title: &str,
+    (title, completeness): (&str, Completeness),
     list: &[PolicyEntry],
     word: &dyn Fn(&PolicyEntry) -> Option<String>,
 ) {
@@ -212,9 +234,12 @@ pub(super) fn entries(
             let more = word(entry).map_or_else(String::new, |word| format!("  {word}"));
             report.page.block(&format!("{}  {since}{more}", entry.id));
         }
-        if none {
-            report.page.block("none");
-        }
+        match completeness {
+            Completeness::Whole if none => report.page.block("none"),
+            Completeness::Whole => &mut report.page,
+            Completeness::Open if none => report.page.block("none that is known; there may be some"),
+            Completeness::Open => report.page.block("and perhaps more"),
+        };
     }
 }
 

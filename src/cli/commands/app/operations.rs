@@ -66,6 +66,9 @@ impl Waiting {
                 None => "nothing",
             });
         }
+        if self.incomplete.is_some() && !self.operations.is_empty() {
+            page.block("these, and perhaps more");
+        }
         for operation in &self.operations {
             let pending = &operation.pending;
             page.block(&format!(

@@ -114,6 +114,9 @@ impl Owner {
             shown(&mut report.page, "to whom the app was offered", heir);
         }
         told(&mut report.page, &events);
+        if history.incomplete.is_some() && !events.is_empty() {
+            report.page.block("and perhaps others");
+        }
         report.data = Some(json!({
             "app": app.app,
             "block": app.block,
@@ -304,7 +307,12 @@ fn timelock(page: &mut Page, timelock: &Timelock) {
     let Timelock { info, roles, .. } = timelock;
     let list = |all: &[Address]| {
         let names: Vec<String> = all.iter().map(ToString::to_string).collect();
-        Some(names.join(", ")).filter(|names| !names.is_empty())
+        let known = Some(names.join(", ")).filter(|names| !names.is_empty());
+        match (known, &roles.incomplete) {
+            (known, None) => known,
+            (None, Some(_)) => Some("not known".to_owned()),
+            (Some(names), Some(_)) => Some(format!("{names}, and perhaps others")),
+        }
     };
     let executors = if info.open_executor {
         Some("everybody".to_owned())
