@@ -388,6 +388,7 @@ codes! {
     PendingEndpoints = "PENDING_ENDPOINTS", Pending, "Fewer endpoints answer than have to agree.";
     PendingFees = "PENDING_FEES", Pending, "Fees are above the limit.";
     PendingFinality = "PENDING_FINALITY", Pending, "The block is not final yet.";
+    PendingNonce = "PENDING_NONCE", Pending, "The transaction waits behind nonces of its key that nothing uses yet.";
     PendingInclusion = "PENDING_INCLUSION", Pending, "The transaction is in no block yet.";
     PendingInstanceId = "PENDING_INSTANCE_ID", Pending, "The record names no instance id yet.";
     PendingOperation = "PENDING_OPERATION", Pending, "The operation is not carried out yet.";
@@ -404,6 +405,7 @@ codes! {
     CommittedButNotAllowed = "COMMITTED_BUT_NOT_ALLOWED", Failed, "The CVM runs a hash that the app does not allow any more.";
     CommitNotAllowed = "COMMIT_NOT_ALLOWED", State, "Phala Cloud does not see the hash allowed.";
     CommitRefused = "COMMIT_REFUSED", State, "Phala Cloud did not take the commit.";
+    CommitMayStand = "COMMIT_MAY_STAND", Decision, "A commit was sent, and nothing shows that it was not carried out.";
     CommitRejected466 = "COMMIT_REJECTED_466", State, "The commit token is used, replaced or expired.";
     CommitRejected467 = "COMMIT_REJECTED_467", State, "Phala Cloud does not take the transaction as proof.";
     CommitUnknown = "COMMIT_UNKNOWN", Unknown, "The commit may or may not have been accepted.";

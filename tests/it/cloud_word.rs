@@ -537,3 +537,65 @@ fn se2_p1_whatever_lies_at_a_prepare_nothing_is_lost_and_one_commit_takes_effect
     let sample = |all: Vec<EarlyLie>| all.into_iter().step_by(19).collect();
     judged(&chosen(early_lies(), sample), EarlyLie::judge);
 }
+
+#[test]
+fn fr2_2_a_commit_that_is_carried_out_and_refused_for_its_token_is_not_sent_again_unasked() {
+    for token in ["honest", "nobody tells", "expired"] {
+        let world = World::start();
+        let proxy = FaultProxy::to(&world.cloud.prefix());
+        let flow = numbered(&world, &proxy, 1);
+        approved(&flow);
+        proxy.on(COMMIT, Nth::Every, Action::ForwardThenStatus(466));
+        proxy.on(OPERATIONS, Nth::Every, answer(200, &json!({"items": [], "total": 0})));
+        match token {
+            "nobody tells" => proxy.on(TOKEN, Nth::Every, answer(404, &json!({"detail": "no"}))),
+            "expired" => proxy.on(TOKEN, Nth::Every, answer(200, &json!({"status": "expired"}))),
+            _ => {}
+        }
+        let before = world.first_hash;
+        world
+            .cloud
+            .lie(|lies| lies.edit_cvm = Some(reports(before, usize::MAX)));
+        let exit = if token == "honest" { 9 } else { 6 };
+        let first = flow.with("commit", &["--timeout", "9s"]).exits(exit);
+        keeps_secrets(&flow, &first);
+        for step in ["resume", "commit", "upgrade", "resume"] {
+            let ran = flow.with(step, &["--timeout", "9s"]);
+            assert!([6, 9].contains(&ran.exit), "{token}, {step}: {}", ran.said);
+        }
+        let last = flow
+            .with("resume", &["--timeout", "9s"])
+            .exits(6)
+            .says("COMMIT_MAY_STAND");
+        assert!(last.said.contains("--accept COMMIT_MAY_STAND"), "{}", last.said);
+        let commits = world.cloud.commits(CVM).len();
+        // Whoever says each time that a token expired which it used is believed once.
+        assert_eq!(commits, if token == "expired" { 2 } else { 1 }, "{token}");
+        proxy.heal();
+        world.cloud.lie(|lies| lies.edit_cvm = None);
+        flow.step("resume").exits(0);
+        assert_eq!(world.cloud.commits(CVM).len(), commits, "{token}");
+        assert_eq!(flow.step("status").effect("live"), "done");
+    }
+}
+
+#[test]
+fn fr2_2_whoever_knows_that_nothing_came_of_the_commit_agrees_to_another_one() {
+    let world = World::start();
+    let proxy = FaultProxy::to(&world.cloud.prefix());
+    let flow = numbered(&world, &proxy, 1);
+    approved(&flow);
+    proxy.on(
+        COMMIT,
+        Nth::Only(1),
+        answer(466, &json!({"error_code": "ERR-01-006", "message": "no"})),
+    );
+    proxy.on(TOKEN, Nth::Every, answer(200, &json!({"status": "used"})));
+    flow.with("commit", &["--timeout", "9s"])
+        .exits(9)
+        .says("COMMIT_UNKNOWN");
+    flow.step("commit").exits(6).says("COMMIT_MAY_STAND");
+    flow.nothing_committed();
+    flow.with("commit", &["--accept", "COMMIT_MAY_STAND"]).exits(0);
+    is_live(&flow);
+}

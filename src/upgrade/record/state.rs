@@ -48,6 +48,8 @@ pub struct State {
     /// The upgrade began with a proposal that was prepared on another machine.
     pub(in crate::upgrade) from_elsewhere: bool,
     pub(in crate::upgrade) token_refused: bool,
+    /// How often a commit was refused for its token.
+    pub(in crate::upgrade) refusals: u32,
     pub(in crate::upgrade) prepared: Option<Preparation>,
     pub(in crate::upgrade) verified: Option<(ComposeHash, Verification)>,
     /// Other apps of the same owner that the same transaction changes, as their own proposals say it.
@@ -564,8 +566,9 @@ impl State {
         self.changes().is_some() || self.deployment.is_some()
     }
 
-    const fn refuse_commit(&mut self, token_refused: bool) {
+    fn refuse_commit(&mut self, token_refused: bool) {
         self.committing = false;
+        self.refusals += u32::from(token_refused);
         self.token_refused |= token_refused;
     }
 

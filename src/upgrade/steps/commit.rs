@@ -17,7 +17,10 @@ use crate::upgrade::{
     planning::{neighbours::Neighbours, pending_updates::known_pending},
     record::event::Event,
     run::Run,
-    steps::commit_request::{Taken, registration},
+    steps::{
+        commit_request::{Taken, registration},
+        new_cvm::Fate,
+    },
 };
 
 /// A token with less life than this is not relied on.
@@ -114,6 +117,7 @@ impl Run<'_> {
             _ => Some("what was prepared is not valid any more"),
         };
         let Some(why) = why else { return self.headers() };
+        self.refuse_second_commit().await?;
         self.prepare_again(why).await?;
         match self.look_before().await? {
             Trace::Ours(made) => return self.accept(Taken::found(made)).map(Ready::Settled),
@@ -165,6 +169,40 @@ impl Run<'_> {
         self.tell(&format!("{why}; preparing again with the same change"));
         self.prepare().await?;
         Ok(())
+    }
+
+    /// What was refused for its token may have been carried out all the same: nothing is prepared and committed once more
+    /// unasked unless the server says what became of the token, and says so once.
+    async fn refuse_second_commit(&self) -> Result<(), UpgradeError> {
+        let state = self.upgrade.state();
+        if self.makes_new()? || !state.token_refused || !state.commit_sent {
+            return Ok(());
+        }
+        // What ends with two headers has no token to ask about.
+        let fate = match self.code()?.confirm {
+            true => Fate::Dead,
+            false => self.fate_of_token().await.unwrap_or(Fate::Unknown),
+        };
+        if state.refusals < 2 && matches!(fate, Fate::Live | Fate::Dead) {
+            return Ok(());
+        }
+        self.agree_to_second_commit()
+    }
+
+    fn agree_to_second_commit(&self) -> Result<(), UpgradeError> {
+        if self.limits.accepted.covers(Code::CommitMayStand, None) {
+            return Ok(());
+        }
+        Err(UpgradeError::decide(
+            Code::CommitMayStand,
+            "a commit of this upgrade was sent, and nothing that Phala Cloud says shows that it was not carried out: another \
+             one is not sent unasked",
+        ))
+    }
+
+    /// Whether the server calls the commit token used. A new CVM is looked for in its own way.
+    async fn is_token_used(&self) -> Result<bool, UpgradeError> {
+        Ok(!self.makes_new()? && matches!(self.fate_of_token().await, Ok(Fate::Used)))
     }
 
     /// Another change of this CVM that waits for its commit is somebody else's intent.
@@ -334,6 +372,8 @@ impl Run<'_> {
                 self.accept(Taken::found(made))
             }
             Trace::Busy => Err(unknown(CloudError::Refused(problem))),
+            // Used by whom, and with what effect, a later look tells.
+            Trace::Nothing if self.is_token_used().await? => Err(unknown(CloudError::Refused(problem))),
             Trace::Nothing => {
                 self.record(Event::CommitNot {
                     why: problem.to_string(),
@@ -368,9 +408,13 @@ impl Run<'_> {
             Trace::Ours(made) => self.accept(Taken::found(made)),
             Trace::Busy => Ok(busy()),
             Trace::Nothing => {
+                let used = self.is_token_used().await?;
+                if used {
+                    self.agree_to_second_commit()?;
+                }
                 self.record(Event::CommitNot {
                     why: "Phala Cloud shows no sign of it".to_owned(),
-                    token_refused: false,
+                    token_refused: used,
                 })?;
                 Ok(Outcome::Reached)
             }
