@@ -54,6 +54,13 @@ pub struct Sighting {
     pub settled: u64,
 }
 
+impl Sighting {
+    /// The sender's next nonce, where what has `nonce` has to wait for others before it.
+    pub fn waits_behind(&self, nonce: u64) -> Option<u64> {
+        Some(self.nonce).filter(|next| *next < nonce && self.included.is_none())
+    }
+}
+
 /// Where a transaction was included: its receipt is in a canonical block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InclusionAt {

@@ -179,3 +179,67 @@ fn se2_r1_what_one_endpoint_alone_made_up_is_proved_anew_by_an_honest_one() {
         flow.landed_once();
     }
 }
+
+/// An endpoint that says of the hash that it is allowed.
+fn says_allowed(flow: &Flow<'_>) -> Liar {
+    let asked = hex::encode(flow.hash);
+    Liar::to(&flow.world.anvil.url(), move |method, params| {
+        let data = params[0]["data"].as_str().or_else(|| params[0]["input"].as_str());
+        let about = method == "eth_call" && data.is_some_and(|data| data.ends_with(&asked));
+        about.then(|| json!(B256::with_last_byte(1)))
+    })
+}
+
+#[test]
+fn fr2_3_what_one_endpoint_made_up_does_not_keep_anybody_from_signing() {
+    for liars in [
+        &["prepare", "wait"][..],
+        &["prepare", "execute"],
+        &["prepare", "execute", "wait"],
+    ] {
+        let world = World::start();
+        let flow = Flow::new(&world);
+        let liar = says_allowed(&flow);
+        for step in liars {
+            flow.with(step, &["--rpc-url", liar.url()]).exits(0);
+        }
+        let review = flow.step("review").exits(0);
+        let next = review.json["next"].as_str().unwrap();
+        assert!(next.starts_with("countersign execute"), "{next}");
+        for step in ["execute", "wait", "commit"] {
+            flow.step(step).exits(0);
+        }
+        flow.landed_once();
+    }
+}
+
+#[test]
+fn fr2_8_a_nonce_that_one_endpoint_made_up_is_told_and_replaced_on_demand() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let ahead = Liar::to(&world.anvil.url(), |method, _| {
+        (method == "eth_getTransactionCount").then(|| json!("0x3"))
+    });
+    flow.with("execute", &["--rpc-url", ahead.url()]).exits(0);
+    for step in ["wait", "resume"] {
+        let ran = flow.with(step, &["--timeout", "2s"]).exits(8).says("PENDING_NONCE");
+        assert!(
+            ran.said.contains("has nonce 3") && ran.said.contains("is 0"),
+            "{}",
+            ran.said
+        );
+        let next = ran.json["next"].as_str().unwrap();
+        assert!(
+            next.starts_with("countersign execute") && next.ends_with("--new-nonce"),
+            "{next}"
+        );
+    }
+    let ran = flow.with("execute", &["--new-nonce"]).exits(0);
+    assert_eq!(ran.fact("nonce"), &json!(0), "{}", ran.said);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    assert_eq!(flow.step("status").effect("live"), "done");
+    // What the first one could cost counts on.
+    assert_eq!(flow.kinds().iter().filter(|kind| *kind == "tx.signed").count(), 2);
+}

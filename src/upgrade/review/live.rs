@@ -6,8 +6,9 @@ use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask,
 use crate::code::Code;
 use crate::safe::{Look, SafeInfo, SafeStatus, Simulation, Watched, observe, simulate};
 use crate::upgrade::{
-    Ballot, Ceremony, Limits, Plan, UpgradeError, World,
+    Ballot, Ceremony, Limits, Plan, ProofNow, State, UpgradeError, World,
     checks::{safe::check_child, verdict::Known},
+    look_at_proof,
     planning::examine::{Subject, examine},
     review::{
         model::{AppNow, OwnerIs, Review, TimelockNow, Trial, Turn},
@@ -266,4 +267,26 @@ async fn try_calls(
         }
     }
     Ok(Trial::Succeeds { sender, queued: false })
+}
+
+/// What is proved is in force only as long as the chain says so. `Some`: the state without a proof that is none.
+pub(super) async fn look_again(
+    world: &World<'_>,
+    limits: &Limits,
+    (review, state): (&mut Review, &State),
+) -> Option<State> {
+    if limits.offline || state.proof().is_none() {
+        return None;
+    }
+    match look_at_proof(world, limits.finality, state).await {
+        Ok(Some(ProofNow::Gone | ProofNow::NeverWas)) => {}
+        Ok(Some(ProofNow::Undone(change))) => {
+            let text = format!("this was approved and is undone: {change}");
+            review.decide(Code::HashRemoved, text);
+        }
+        _ => return None,
+    }
+    let mut now = state.clone();
+    now.forget_proof();
+    Some(now)
 }

@@ -47,7 +47,8 @@ pub async fn review(
     let ceremony = state.ceremony()?;
     let mut review = paper::review(&proposal, ceremony.as_ref(), (question, &limits.trust))?;
     review.warnings.extend(state.signature_remarks());
-    review.judge_state(state, question);
+    let now = live::look_again(world, limits, (&mut review, state)).await;
+    review.judge_state(now.as_ref().unwrap_or(state), question);
     let paper = match question.rejects {
         true => Paper::Rejection,
         false => Paper::Approval,

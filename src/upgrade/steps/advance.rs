@@ -50,6 +50,10 @@ impl Upgrade {
             return Ok(outcome);
         }
         run.catch_up()?;
+        let waits = run.upgrade.state().next() == Step::Wait && run.upgrade.state().seen.is_none();
+        if limits.new_nonce && waits && matches!(goal, Goal::Executed | Goal::Live) {
+            run.leave_behind().await?;
+        }
         if matches!(goal, Goal::Committed | Goal::Live) && run.upgrade.state().done.is_some() {
             run.look_again().await?;
         }

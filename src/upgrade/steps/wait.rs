@@ -44,6 +44,7 @@ impl Run<'_> {
         let mut retry = RETRY_WAIT;
         let mut told: Option<InclusionAt> = None;
         let mut trouble;
+        let mut behind = None;
         loop {
             let txs = self.upgrade.state().signed.clone();
             let Some(nonce) = txs.last().map(|tx| tx.request.nonce) else {
@@ -53,6 +54,7 @@ impl Run<'_> {
                 Ok(sighting) => {
                     trouble = None;
                     retry = RETRY_WAIT;
+                    behind = sighting.waits_behind(nonce);
                     watch.step(&sighting, nonce, began.elapsed())
                 }
                 Err(error) if is_final(&error) => return Err(error.into()),
@@ -86,7 +88,8 @@ impl Run<'_> {
             };
             if !self.sleep(pause).await {
                 let usual = || self.pending_transaction(&txs, told);
-                return Ok(Outcome::Pending(trouble.unwrap_or_else(usual)));
+                let waits = behind.and_then(|next| waits_behind(&txs, next));
+                return Ok(Outcome::Pending(trouble.or(waits).unwrap_or_else(usual)));
             }
         }
     }
@@ -308,6 +311,24 @@ impl Run<'_> {
         }
     }
 
+    /// A transaction whose nonce is ahead of its key's next one is left to itself where somebody agrees to a new nonce. What
+    /// it costs counts on.
+    pub(in crate::upgrade) async fn leave_behind(&mut self) -> Result<(), UpgradeError> {
+        let txs = self.upgrade.state().signed.clone();
+        let Some(nonce) = txs.last().map(|tx| tx.request.nonce) else {
+            return Ok(());
+        };
+        let chain = self.chain().await?;
+        let sighting = chain.look(&txs, self.finality(chain.id())).await?;
+        let Some(next) = sighting.waits_behind(nonce) else {
+            self.tell("the transaction of this upgrade can be mined as it is: no new nonce is chosen");
+            return Ok(());
+        };
+        let why = format!("its nonce is {nonce}, and the next one of its key is {next}");
+        self.tell(&format!("the transaction is left to itself: {why}"));
+        self.record(Event::TxGone { why })
+    }
+
     /// The same bytes again at once, when no endpoint shows them although a block did.
     pub(in crate::upgrade) async fn send_unless_seen(&mut self, chain: &Chain) -> Result<(), UpgradeError> {
         let txs = self.upgrade.state().signed.clone();
@@ -486,6 +507,20 @@ impl Run<'_> {
             },
         }
     }
+}
+
+/// Nothing is mined before the nonces that come first are used.
+fn waits_behind(txs: &[SignedTx], next: u64) -> Option<Pending> {
+    let tx = txs.last()?;
+    let (nonce, from) = (tx.request.nonce, tx.request.from);
+    Some(Pending {
+        code: Code::PendingNonce,
+        what: format!(
+            "transaction {} has nonce {nonce}, and the next one of {from} is {next}: it is in no block before those in between \
+             are; where nothing of yours uses them, `execute --new-nonce` signs it with the next one",
+            tx.hash
+        ),
+    })
 }
 
 /// Fewer endpoints answer than have to agree: that is what is waited for.
