@@ -223,6 +223,8 @@ pub(super) struct Report {
     pub(super) effects: Effects,
     pub(super) facts: Facts,
     pub(super) warnings: Vec<Warning>,
+    /// How many of them, from the first, an earlier command of the same upgrade told.
+    pub(super) recalled: usize,
     pub(super) hint: Option<String>,
     pub(super) next: Option<String>,
     pub(super) others: Vec<OtherStep>,
@@ -248,6 +250,7 @@ impl Report {
             effects: Effects::default(),
             facts: Facts::default(),
             warnings: Vec::new(),
+            recalled: 0,
             hint: None,
             next: None,
             others: Vec::new(),
@@ -335,7 +338,8 @@ impl Report {
         page.text(width)
     }
 
-    /// The warnings that stand nowhere on the page, in its sentence or in what stopped it.
+    /// The warnings that were told by no earlier command, and stand nowhere on the page, in its sentence or in what stopped
+    /// it.
     pub(super) fn unshown(&self) -> Vec<&Warning> {
         let mut shown = self.page.text(None);
         shown.push_str(&self.sentence());
@@ -343,7 +347,7 @@ impl Report {
             shown.push_str(&escape(&stop.details.join("\n")));
         }
         let is_new = |warning: &&Warning| warning.text.lines().any(|line| !shown.contains(&escape(line)));
-        self.warnings.iter().filter(is_new).collect()
+        self.warnings.iter().skip(self.recalled).filter(is_new).collect()
     }
 
     /// A failure for people, on stderr.

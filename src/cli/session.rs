@@ -386,6 +386,7 @@ impl Session {
         report.advise(advice);
         if let Some(plan) = state.plan() {
             report.warnings.clone_from(&plan.warnings);
+            report.recalled = plan.warnings.len();
         }
         if let (Some(new), Some(app)) = (state.deployment(), state.deployed()) {
             let hash = ComposeHash::new(new.new.hash.unwrap_or_default().0);
@@ -416,6 +417,7 @@ impl Session {
         }
         if let Some(plan) = state.plan() {
             report.warnings.clone_from(&plan.warnings);
+            report.recalled = plan.warnings.len();
         }
         report.warnings.extend_from_slice(upgrade.remarks());
         report.know(status, file);
