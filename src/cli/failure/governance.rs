@@ -117,7 +117,7 @@ fn of_policy(code: Code) -> Option<(Next, &'static str)> {
     })
 }
 
-/// The same for a CVM that an approval makes.
+/// The same for a CVM that an approval makes, and for a commit of which nothing is seen.
 fn of_new_cvm(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
         Code::NodeUnknown => (Next::Command("nodes"), "name a node that `countersign nodes` lists"),
@@ -134,6 +134,11 @@ fn of_new_cvm(code: Code) -> Option<(Next, &'static str)> {
             Next::with("--supersede"),
             "look at the app's CVMs with `countersign app instances list`; if none was made, agree to another try with \
              --supersede",
+        ),
+        Code::CommitMayStand => (
+            Next::with("--accept COMMIT_MAY_STAND"),
+            "look at the CVM with `countersign cvm show` and ask Phala Cloud what became of the commit; if nothing did, agree to \
+             preparing and committing once more with --accept COMMIT_MAY_STAND",
         ),
         Code::NewCvmAmbiguous => (
             Next::Look,

@@ -366,11 +366,6 @@ pub(super) fn decision(exit: Exit, code: Code) -> Verdict {
             "name the CVMs that belong to it one by one, by --also, or run again once Phala Cloud lists them whole",
         ),
         Code::OperationInProgress => (Next::Again, "wait until the other operation of this CVM is over"),
-        Code::CommitMayStand => (
-            Next::with("--accept COMMIT_MAY_STAND"),
-            "look at the CVM with `countersign cvm show` and ask Phala Cloud what became of the commit; if nothing did, agree to \
-             preparing and committing once more with --accept COMMIT_MAY_STAND",
-        ),
         Code::CommitRejected466 => (
             Next::Resume,
             "go on: it prepares again with the same change and asks for the same hash",

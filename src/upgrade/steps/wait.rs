@@ -87,9 +87,10 @@ impl Run<'_> {
                 },
             };
             if !self.sleep(pause).await {
-                let usual = || self.pending_transaction(&txs, told);
-                let waits = behind.and_then(|next| waits_behind(&txs, next));
-                return Ok(Outcome::Pending(trouble.or(waits).unwrap_or_else(usual)));
+                let waits = trouble.or_else(|| waits_behind(&txs, behind?));
+                return Ok(Outcome::Pending(
+                    waits.unwrap_or_else(|| self.pending_transaction(&txs, told)),
+                ));
             }
         }
     }
