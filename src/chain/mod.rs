@@ -4,6 +4,7 @@
 
 mod account;
 mod app;
+mod behind;
 mod canonical;
 mod closed;
 mod cost;

@@ -385,7 +385,10 @@ impl Chain {
     /// A receipt on which the endpoints agree, in a canonical block that `finality` covers.
     async fn agree(&self, claim: &Claim<'_>) -> Result<Agreed, ProofFailure> {
         let mut found = self.gather(|node| self.evidence(node, claim)).await?;
-        same_headers(&found)?;
+        let shown = found
+            .iter()
+            .flat_map(|(node, evidence)| evidence.blocks().map(move |block| (*node, block)));
+        same_headers(&shown.collect::<Vec<_>>())?;
         let transaction = claim.transaction;
         let unsettled = || ProofFailure::NotSettled { transaction };
         let (receipt, place) = self.common_receipt(&found).await?.ok_or_else(unsettled)?;

@@ -8,10 +8,19 @@ use super::advice::{Advice, OtherStep};
 use super::exit::Exit;
 use super::text::{Page, escape};
 use crate::code::Code;
-use crate::upgrade::{self, Effects, Status, Step, Stop, Warning};
+use crate::upgrade::{self, Effect, Effects, Status, Step, Stop, Warning};
 
 /// Name and version of the result's format.
 pub(super) const SCHEMA: &str = "countersign.result/1";
+
+/// Effects of an upgrade whose journal cannot be read.
+pub(super) const NOTHING_READ: Effects = Effects {
+    prepare: Effect::Maybe,
+    approval: Effect::Maybe,
+    transaction: Effect::Maybe,
+    commit: Effect::Maybe,
+    live: Effect::Maybe,
+};
 
 /// What is certain before anything was begun.
 const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";

@@ -29,17 +29,8 @@ use crate::http::{Http, Limits, RetryPolicy};
 use crate::safe::service::Service;
 use crate::signer::Source;
 use crate::upgrade::{
-    self, Acceptance, Document, Effect, Effects, JOURNAL_FILE, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached,
-    State, Subject, ToReject, Upgrade, UpgradeError, Warning, World,
-};
-
-/// Effects of an upgrade whose journal cannot be read.
-pub(super) const UNREADABLE: Effects = Effects {
-    prepare: Effect::Maybe,
-    approval: Effect::Maybe,
-    transaction: Effect::Maybe,
-    commit: Effect::Maybe,
-    live: Effect::Maybe,
+    self, Acceptance, Document, JOURNAL_FILE, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject,
+    ToReject, Upgrade, UpgradeError, Warning, World,
 };
 
 /// One run.
@@ -470,7 +461,7 @@ impl Session {
             Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
             // What cannot be read may say anything.
             Err(_) => {
-                report.effects = UNREADABLE;
+                report.effects = report::NOTHING_READ;
                 report.certain = Some(report::UNREADABLE.to_owned());
             }
         }

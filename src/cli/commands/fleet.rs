@@ -13,7 +13,7 @@ use crate::cli::args::{Agree, Allow, Change, Governor, Multisig, Notices, Reach,
 use crate::cli::error::CliError;
 use crate::cli::failure::{self, Commands, Next};
 use crate::cli::report::{self, Report};
-use crate::cli::session::{Session, UNREADABLE};
+use crate::cli::session::Session;
 use crate::cli::settings::{self, Project, Typed};
 use crate::cli::values;
 use crate::cloud::CvmId;
@@ -284,7 +284,7 @@ pub(in crate::cli) fn unfinished(
     };
     if told.as_ref().is_err_and(|error| !nothing_there(error)) {
         // What cannot be read may say anything.
-        report.effects = UNREADABLE;
+        report.effects = report::NOTHING_READ;
         report.certain = Some(report::UNREADABLE.to_owned());
     }
     report.next = next;

@@ -15,9 +15,11 @@ use crate::upgrade::{
     Goal, Limits, Plan, Route, UpgradeError, World,
     checks::{app::refuse_other_key, kms},
     finding::Warning,
+    model::proposal,
     planning::neighbours::Neighbours,
     routes::safe_nonce,
     run::Run,
+    steps::prepare::{ANSWER_FILE, TOKEN_FILE},
     workspace::upgrade::Upgrade,
 };
 
@@ -116,10 +118,7 @@ async fn of_batch(world: &World<'_>, safe: &SafeInfo, plan: &Plan) -> Result<Opt
 impl Upgrade {
     /// Files that are written later can be: nothing else lies in their places.
     fn check_places(&self) -> Result<(), UpgradeError> {
-        for name in [
-            crate::upgrade::steps::prepare::TOKEN_FILE,
-            crate::upgrade::steps::prepare::ANSWER_FILE,
-        ] {
+        for name in [proposal::FILE, TOKEN_FILE, ANSWER_FILE] {
             fsutil::check_place(&self.dir().join(name))?;
         }
         Ok(())

@@ -134,7 +134,7 @@ fn stopped(session: &Session, dir: &Path, (command, halt): (&'static str, Halt))
     }
     let (next, compared) = (report.next.take(), report.data.take());
     if let Some(Err(error)) = apps.map(|apps| tell(&mut report, session, &apps)) {
-        report.effects = crate::cli::session::UNREADABLE;
+        report.effects = crate::cli::report::NOTHING_READ;
         tracing::debug!(?error, "where the apps stand cannot be read");
     }
     report.next = next;
