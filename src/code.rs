@@ -400,7 +400,6 @@ codes! {
     PendingStatus = "PENDING_STATUS", Pending, "The CVM has not the asked status yet.";
     NothingToWaitFor = "NOTHING_TO_WAIT_FOR", Note, "Whoever commits waits for the CVM.";
     BootFailed = "BOOT_FAILED", Failed, "The commit was accepted and the CVM did not come up.";
-    TimeOver = "TIME_OVER", Later, "The time for the run was over before something with an effect was begun.";
     CloudBehindChain = "CLOUD_BEHIND_CHAIN", Later, "Phala Cloud does not see the hash yet that the chain allows.";
     CommittedButNotAllowed = "COMMITTED_BUT_NOT_ALLOWED", Failed, "The CVM runs a hash that the app does not allow any more.";
     CommitNotAllowed = "COMMIT_NOT_ALLOWED", State, "Phala Cloud does not see the hash allowed.";

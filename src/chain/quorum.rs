@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::rpc::{self, Node};
 use super::{Chain, ChainError};
-use crate::http::Grace;
 
 /// First wait before endpoints are asked again, doubled each time up to the second one.
 const RETRY_WAIT: Duration = Duration::from_millis(250);
@@ -27,11 +26,11 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A pause that somebody who waits should hear of.
 const LONG_PAUSE: Duration = Duration::from_secs(3);
-/// Time for all questions together when the time for the run is over: its last look has to be possible.
+/// Shortest time for a question when the time for the run is over: its last look has to be possible.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// How many endpoints have to agree, and how long one that is missing is waited for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Quorum {
     /// So many have to agree; without a number all that were named.
     pub needed: Option<usize>,
@@ -43,21 +42,6 @@ pub struct Quorum {
     pub turnout: Turnout,
     /// Hears of a pause long enough to wonder about.
     pub notice: Option<fn(&str)>,
-    /// What the questions after that time have left together.
-    pub grace: Grace,
-}
-
-impl Default for Quorum {
-    fn default() -> Self {
-        Self {
-            needed: None,
-            until: None,
-            partial: false,
-            turnout: Turnout::default(),
-            notice: None,
-            grace: Grace::new(LAST_LOOK),
-        }
-    }
 }
 
 /// Who answered in a run and who did not, over all its connections.
@@ -377,11 +361,7 @@ impl Chain {
             .iter()
             .filter_map(|index| Some((*index, self.nodes.get(*index)?)))
             .collect();
-        let began = Instant::now();
         let replies = join_all(asked.iter().map(|(_, node)| self.in_time(node, ask(node)))).await;
-        if let Some(until) = self.quorum.until {
-            self.quorum.grace.spend(began, until);
-        }
         for ((index, node), reply) in asked.into_iter().zip(replies) {
             match reply {
                 Ok(value) => {
@@ -407,7 +387,7 @@ impl Chain {
         let Some(until) = self.quorum.until else {
             return answer.await;
         };
-        let end = self.quorum.grace.latest(Instant::now(), until);
+        let end = until.max(Instant::now() + LAST_LOOK);
         match tokio::time::timeout_at(end, answer).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(node.unavailable("the question", OutOfTime)),

@@ -13,7 +13,7 @@ mod stream;
 pub(crate) mod tests;
 mod text;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -149,33 +149,11 @@ pub struct Http {
     retries: RetryPolicy,
     /// When whoever asks has no more time.
     end: Option<Instant>,
-    grace: Grace,
 }
 
-/// What all requests together get after the time of whoever asks is up: a person who was asked in between may have used
-/// it, and a server that is well answers the last ones within this.
+/// What a request gets although the time of whoever asks is up: a person who was asked in between may have used it, and a
+/// server that is well answers within this.
 const LEAST: Duration = Duration::from_secs(5);
-
-/// What is left of the few seconds that whoever has no more time gets all the same, once for everything that is asked.
-#[derive(Debug, Clone)]
-pub struct Grace(Arc<Mutex<Duration>>);
-
-impl Grace {
-    /// So much in all; shared by clones.
-    pub fn new(whole: Duration) -> Self {
-        Self(Arc::new(Mutex::new(whole)))
-    }
-    /// When something that begins at `began` ends at the latest, for somebody whose time is up at `end`.
-    pub fn latest(&self, began: Instant, end: Instant) -> Instant {
-        end.max(began) + *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-    /// Something that began at `began` is over now.
-    pub fn spend(&self, began: Instant, end: Instant) {
-        let spent = Instant::now().saturating_duration_since(end.max(began));
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *left = left.saturating_sub(spent);
-    }
-}
 
 impl Default for Limits {
     /// What an API call needs: generous for a slow link, short enough that a person still waits.
@@ -196,11 +174,10 @@ impl Http {
             limits,
             retries: RetryPolicy::default(),
             end: None,
-            grace: Grace::new(LEAST),
         }
     }
     /// The same client for somebody whose time is up at `end`: no request, with all its repetitions, goes on for longer, but
-    /// all of them, and those of this client's clones, have a few seconds together whatever the time is.
+    /// each has a few seconds whatever the time is.
     #[must_use]
     pub const fn until(mut self, end: Instant) -> Self {
         self.end = Some(end);
@@ -228,19 +205,11 @@ impl Http {
         let deadline = self.retries.deadline.map(|deadline| now + deadline);
         let end = deadline
             .into_iter()
-            .chain(self.end.map(|end| self.grace.latest(now, end)))
+            .chain(self.end.map(|end| end.max(now + LEAST)))
             .min();
-        let outcome = self.send_until(&request, end).await;
-        if let Some(end) = self.end {
-            self.grace.spend(now, end);
-        }
-        outcome
-    }
-
-    async fn send_until(&self, request: &Request, end: Option<Instant>) -> Result<Answer, HttpError> {
         let mut waits = self.retries.waits();
         loop {
-            let outcome = self.attempt(request, end).await;
+            let outcome = self.attempt(&request, end).await;
             let Some(asked) = request.retry.allows(&outcome) else {
                 return outcome;
             };

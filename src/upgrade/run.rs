@@ -39,9 +39,7 @@ impl Upgrade {
     /// A run over this upgrade, once what opening recovered was told.
     pub(super) fn run<'a>(&'a mut self, world: &'a World<'a>, limits: &'a Limits) -> Result<Run<'a>, UpgradeError> {
         self.tell_recovery(world)?;
-        let own = Instant::now() + limits.timeout;
-        // What was read before this run, to plan it, was read in the same time.
-        let deadline = world.quorum.until.map_or(own, |until| until.min(own));
+        let deadline = Instant::now() + limits.timeout;
         Ok(Run {
             upgrade: self,
             world,
@@ -175,21 +173,6 @@ impl Run<'_> {
 
     pub(super) fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Whether there is time to begin what has an effect.
-    ///
-    /// # Errors
-    /// The time for this run is over.
-    pub(super) fn may_begin(&self, what: &str) -> Result<(), UpgradeError> {
-        if self.limits.timeout.is_zero() || !self.time_left().is_zero() {
-            return Ok(());
-        }
-        Err(UpgradeError::Later {
-            code: Code::TimeOver,
-            message: format!("the time for this run is over, so {what} was not begun"),
-            source: None,
-        })
     }
 
     /// Sleeps, but not past the deadline; `false` when there is no time left.

@@ -309,11 +309,7 @@ fn upgrade(error: &UpgradeError) -> Verdict {
 }
 
 fn later(code: Code) -> Verdict {
-    let hint = match code {
-        Code::TimeOver => "run again, with more time by --timeout",
-        _ => "run again later",
-    };
-    verdict(Exit::Later, code, Next::Resume, hint)
+    verdict(Exit::Later, code, Next::Resume, "run again later")
 }
 
 /// What can be done about what failed for good, or whose end is not known: that is read by the next run, of the upgrade, or

@@ -256,7 +256,6 @@ impl Run<'_> {
         token: Option<&CommitToken>,
         mut by: Registration,
     ) -> Result<Outcome, UpgradeError> {
-        self.may_begin("the commit")?;
         self.ask_to_commit()?;
         let there = self.there().await?;
         crate::fsutil::point("commit.a");

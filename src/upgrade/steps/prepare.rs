@@ -49,7 +49,6 @@ impl Run<'_> {
         let request = self.request(&self.code()?)?;
         self.refuse_made_unseen().await?;
         let there = self.there().await?;
-        self.may_begin("preparing")?;
         crate::fsutil::point("prepare.a");
         self.record(Event::PrepareTry {
             at: Timestamp::now(),
