@@ -742,39 +742,6 @@ fn fr2_14_another_time_of_one_block_is_a_disagreement_in_wait_and_commit() {
     finished(&flow);
 }
 
-#[test]
-fn fr2_16_a_slow_cloud_does_not_lengthen_the_time_for_a_run_and_nothing_begins_after_it() {
-    let world = World::start();
-    let slow = FaultProxy::to(&world.cloud.prefix());
-    let direct = Flow::new(&world);
-    let through = Flow::new(&world).cloud_at(&slow.prefix());
-    let ends = |command: &str, exits: &[i32]| {
-        let began = Instant::now();
-        let ran = through.with(command, &["--timeout", "1s"]);
-        // One second, the five that the cloud's last answers have in all, and the two of the endpoints'.
-        assert!(
-            began.elapsed() < Duration::from_secs(9),
-            "{:?}: {}",
-            began.elapsed(),
-            ran.said
-        );
-        assert!(exits.contains(&ran.exit), "{command}: {}", ran.said);
-    };
-    slow.on(Match::Any, Nth::Every, Action::Delay(Duration::from_millis(1800)));
-    for command in ["plan", "prepare", "upgrade"] {
-        ends(command, &[0, 75]);
-    }
-    assert!(world.cloud.requests().iter().all(|request| request.method == "GET"));
-    for command in ["prepare", "execute", "wait"] {
-        direct.step(command).exits(0);
-    }
-    ends("commit", &[75]);
-    direct.nothing_committed();
-    slow.heal();
-    direct.step("resume").exits(0);
-    finished(&direct);
-}
-
 /// One that claims to be a thousand blocks further than the chain, and has blocks of its own there.
 fn far_ahead(world: &World) -> Liar {
     let mut block = world.rpc().call("eth_getBlockByNumber", json!(["latest", false]));

@@ -13,7 +13,7 @@ use crate::upgrade::{
     planning::placement::uuids,
     record::event::Event,
     run::Run,
-    steps::{new_cvm::Fate, watch::is_running},
+    steps::{fate::Fate, watch::is_running},
 };
 
 /// How many operations are looked at: the one that a commit began is among the latest.

@@ -19,7 +19,7 @@ use crate::upgrade::{
     run::Run,
     steps::{
         commit_request::{Taken, registration},
-        new_cvm::Fate,
+        fate::Fate,
     },
 };
 

@@ -7,6 +7,7 @@ pub(super) mod cloud_word;
 pub(super) mod commit;
 pub(super) mod commit_request;
 pub(super) mod deploy;
+pub(super) mod fate;
 pub(super) mod goal;
 pub(super) mod new_cvm;
 pub(super) mod prepare;

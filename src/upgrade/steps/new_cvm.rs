@@ -20,22 +20,10 @@ use crate::upgrade::{
     steps::{
         commit::{LOOK_WAIT, LOOK_WAIT_MAX, Trace},
         commit_request::Taken,
+        fate::Fate,
         watch::{BOOT_GRACE, is_passing, is_running},
     },
 };
-
-/// What the server says of a commit token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::upgrade) enum Fate {
-    /// Good: it made nothing.
-    Live,
-    /// Used.
-    Used,
-    /// Replaced by a later one, or expired: of no use any more.
-    Dead,
-    /// It does not say, or the token is not here.
-    Unknown,
-}
 
 /// What prepare's answer means.
 pub(in crate::upgrade) enum FirstPhase {

@@ -565,7 +565,7 @@ async fn r29_a_fork_at_the_newest_block_is_waited_for() {
             endpoints: urls.iter().map(|url| url.parse().unwrap()).collect(),
             quorum: Quorum {
                 partial,
-                until: Some(tokio::time::Instant::now() + Duration::from_secs(1)),
+                until: Some(tokio::time::Instant::now() + Duration::from_secs(4)),
                 ..Quorum::default()
             },
             chain_id: 2035,

@@ -141,7 +141,7 @@ impl File {
                 "crate" if reaches(at) => {}
                 "{" => depth += 1,
                 "}" => depth = depth.saturating_sub(1),
-                "use" => {
+                "use" if tokens.get(at + 1).is_some_and(|next| next != "<") => {
                     let end = tokens.iter().skip(at).position(|token| token == ";").unwrap_or(0) + at;
                     let public = at > 0 && tokens[at - 1] == "pub";
                     let exported = public || at > 0 && tokens[at - 1] == ")";
