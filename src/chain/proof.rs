@@ -387,7 +387,7 @@ impl Chain {
         let mut found = self.gather(|node| self.evidence(node, claim)).await?;
         let shown = found
             .iter()
-            .flat_map(|(node, evidence)| evidence.blocks().into_iter().map(move |block| (*node, block)));
+            .flat_map(|(node, evidence)| evidence.blocks().map(move |block| (*node, block)));
         same_headers(&shown.collect::<Vec<_>>())?;
         let transaction = claim.transaction;
         let unsettled = || ProofFailure::NotSettled { transaction };
