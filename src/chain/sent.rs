@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U64};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -13,7 +13,8 @@ use super::{Chain, ChainError, contradiction};
 const AT_ONCE: usize = 32;
 
 /// A transaction as it was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Sent {
     /// By whom.
     pub(crate) from: Address,
@@ -21,10 +22,19 @@ pub(crate) struct Sent {
     pub(crate) to: Option<Address>,
     /// Its data.
     pub(crate) input: Bytes,
+    /// The block that it is in.
+    pub(crate) block_number: Option<U64>,
+}
+
+impl Sent {
+    /// Whether another answer tells of the same; the block may be replaced by another one.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.from, self.to, &self.input) == (other.from, other.to, &other.input)
+    }
 }
 
 impl Chain {
-    /// These transactions, as far as as many endpoints have them as have to agree. One round trip for every 32.
+    /// These transactions, as far as they are in blocks and every endpoint that has to agree has them. One round trip for every 32.
     ///
     /// # Errors
     /// See [`ChainError`].
@@ -38,10 +48,10 @@ impl Chain {
             return Err(ChainError::NoEndpoint { chain: self.id() });
         };
         for (node, theirs) in found {
-            let other = |(hash, mine): (&B256, &Sent)| theirs.get(hash).is_some_and(|theirs| theirs != mine);
-            if known.iter().any(other) {
-                let who = (first.label(), node.label());
-                return Err(contradiction(who, "a transaction", 0));
+            let other = |(hash, mine): &(&B256, &Sent)| theirs.get(*hash).is_some_and(|theirs| !theirs.is_same(mine));
+            if let Some((hash, mine)) = known.iter().find(other) {
+                let (who, block) = ((first.label(), node.label()), mine.block_number.unwrap_or_default());
+                return Err(contradiction(who, &format!("transaction {hash}"), block.to()));
             }
             known.retain(|hash, _| theirs.contains_key(hash));
         }
@@ -60,7 +70,7 @@ async fn sent(node: &Node, transactions: &BTreeSet<B256>) -> Result<BTreeMap<B25
         let mut replies = node.ask(&asks).await?;
         for hash in some {
             let one: Option<Sent> = replies.take()?;
-            found.extend(one.map(|one| (*hash, one)));
+            found.extend(one.filter(|one| one.block_number.is_some()).map(|one| (*hash, one)));
         }
     }
     Ok(found)

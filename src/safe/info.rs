@@ -25,8 +25,9 @@ pub const MODULE_GUARD_SLOT: B256 = b256!("b104e0b93118902c651344349b610029d694c
 pub const FALLBACK_HANDLER_SLOT: B256 = b256!("6c9a6c4a39284e37ed1cf53d337577d14212a4870fb976a4366c693b939918d5");
 /// Storage slot of the nonce.
 pub const NONCE_SLOT: u64 = 5;
-/// Storage slot of the mapping of approved hashes.
+/// Storage slot of the mapping of signed messages.
 const SIGNED_MESSAGES: u8 = 7;
+/// Storage slot of the mapping of approved hashes.
 const APPROVED_HASHES_SLOT: u64 = 8;
 /// Ends the Safe's linked lists; it can be no owner and no module.
 pub(super) const SENTINEL: Address = address!("0000000000000000000000000000000000000001");

@@ -9,8 +9,7 @@ use alloy::rpc::types::Log;
 use alloy::sol_types::{SolCall, SolEvent};
 use serde::{Deserialize, Serialize};
 
-use super::info::message_slot;
-use super::info::{SafeInfo, approved_hash_slot};
+use super::info::{SafeInfo, approved_hash_slot, message_slot};
 use super::tx::{Operation, SafeDomain, SafeTxFields};
 use crate::abi::safe::Safe;
 use crate::abi::safe_told::SafeTold as E;
@@ -24,6 +23,8 @@ const LOOKED_UP: usize = 1024;
 const NONCES: u64 = 4096;
 /// Calls of a Safe that are looked for inside one transaction.
 const CALLS: usize = 64;
+/// Hashes that are tried in all: more of them somebody made to keep this busy, and what is not tried stays a doubt.
+const TRIED: usize = 1 << 20;
 
 /// An approval in a Safe's storage of which nothing shows that it was used up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +80,8 @@ impl StandingApproval {
             );
         }
         format!(
-            "the storage of the Safe {safe} says that {} approved {hash}, and no call of theirs did: code that the Safe ran may \
-             have written it, and it counts without a signature, whoever executes it",
+            "the storage of the Safe {safe} says that {} approved {hash}, and no call of theirs is found that did: code that the \
+             Safe ran may have written it, and it counts without a signature, whoever executes it",
             list(&self.unexplained)
         )
     }
@@ -97,6 +98,7 @@ pub(super) async fn standing(
     read: &StorageRead,
 ) -> Result<Vec<StandingApproval>, ChainError> {
     let mut found: BTreeMap<B256, StandingApproval> = BTreeMap::new();
+    let mut messages: BTreeSet<B256> = BTreeSet::new();
     let mut by = Told::new();
     for log in &read.logs {
         match *log.topics() {
@@ -108,22 +110,18 @@ pub(super) async fn standing(
                 }
             }
             [E::SignMsg::SIGNATURE_HASH, hash] if read.held.contains(&message_slot(hash)) => {
-                found.entry(hash).or_insert_with(|| bare(hash));
+                messages.insert(hash);
             }
             _ => {}
         }
     }
-    let hashes: BTreeSet<B256> = found
-        .values()
-        .filter(|one| !one.is_message())
-        .map(|one| one.hash)
-        .collect();
+    let hashes: BTreeSet<B256> = found.keys().copied().collect();
     if !hashes.is_empty() {
         let spent = spent(chain, info, &hashes).await?;
         found.retain(|hash, _| !spent.contains(hash));
         explain(chain, info, (&mut found, &by)).await?;
     }
-    Ok(found.into_values().collect())
+    Ok(found.into_values().chain(messages.into_iter().map(bare)).collect())
 }
 
 const fn bare(hash: B256) -> StandingApproval {
@@ -171,13 +169,11 @@ async fn spent(chain: &Chain, info: &SafeInfo, hashes: &BTreeSet<B256>) -> Resul
         safe: info.address,
         version: info.version,
     };
-    let mut spent = BTreeSet::new();
-    for (transaction, likely) in wanted {
-        if let Some(sent) = sent.get(&transaction) {
-            spent.extend(used_up((&domain, info.nonce), &sent.input, likely).filter(|hash| hashes.contains(hash)));
-        }
-    }
-    Ok(spent)
+    let all = wanted
+        .iter()
+        .filter_map(|(transaction, likely)| Some((sent.get(transaction)?, *likely)));
+    let tried = all.flat_map(|(sent, likely)| used_up((&domain, info.nonce), &sent.input, likely));
+    Ok(tried.take(TRIED).filter(|hash| hashes.contains(hash)).collect())
 }
 
 /// The hash in an event of an execution, in either layout.
@@ -201,15 +197,13 @@ fn used_up<'a>(
         .filter(move |nonce| *nonce < next)
         .chain(0..next.min(NONCES));
     let nonces: Vec<u64> = nonces.collect();
-    calls_inside(input).flat_map(move |mut fields| {
-        let hashes: Vec<B256> = nonces
-            .iter()
-            .map(|nonce| {
-                fields.nonce = U256::from(*nonce);
-                fields.hash(domain)
-            })
-            .collect();
-        hashes
+    calls_inside(input).flat_map(move |fields| {
+        let at = move |nonce: u64| {
+            let mut fields = fields.clone();
+            fields.nonce = U256::from(nonce);
+            fields.hash(domain)
+        };
+        nonces.clone().into_iter().map(at)
     })
 }
 
@@ -295,6 +289,7 @@ mod tests {
             from,
             to: Some(to),
             input: input.clone(),
+            block_number: None,
         };
         let is = |sent: &Sent| is_own(sent, (SAFE, OWNER), hash);
         assert!(is(&sent(OWNER, SAFE, &approve)));

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
-
 use crate::fsutil;
 use crate::text;
 
@@ -16,13 +14,9 @@ pub(super) fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), fsutil::F
     fsutil::write(path, bytes, mode)
 }
 
+/// A value as the JSON text of a file, with what terminals would obey written as `\\u`.
 pub(super) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
     let mut text = text::json(&serde_json::to_string_pretty(value).unwrap_or_default());
     text.push('\n');
     text.into_bytes()
-}
-
-/// The time by the server's clock where it told, else by this machine's.
-pub(super) fn server_time(date: Option<Timestamp>) -> Timestamp {
-    date.unwrap_or_else(Timestamp::now)
 }

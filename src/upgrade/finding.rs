@@ -7,7 +7,7 @@ use crate::signer::Decision;
 use crate::upgrade::Accepted;
 
 /// Something does not match what was approved or pinned. Nothing new was signed or sent.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{what}: expected {expected}, found {found}")]
 pub struct Stop {
     /// Stable code, for example `HASH_MISMATCH`.
@@ -26,7 +26,7 @@ pub struct Stop {
 }
 
 /// Where a value came from that does not match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// Phala Cloud sent it.
@@ -65,15 +65,14 @@ impl Warning {
             text: format!("told where this was prepared: {}", code.about()),
         }
     }
+
     /// Whether it is no more than that.
     pub(super) fn is_told_before(&self) -> bool {
         *self == Self::told_before(self.code)
     }
+
     pub(in crate::upgrade) fn when(is_so: bool, code: Code, text: impl FnOnce() -> String) -> Option<Self> {
-        is_so.then(|| Self {
-            code: code.to_owned(),
-            text: text(),
-        })
+        is_so.then(|| Self { code, text: text() })
     }
 }
 

@@ -20,6 +20,9 @@ use crate::upgrade::{
     workspace::upgrade::Upgrade,
 };
 
+/// Life of a commit token below which people are told.
+const EXPIRY_WARNING: SignedDuration = SignedDuration::from_hours(24);
+
 /// One run over an upgrade.
 pub(super) struct Run<'a> {
     pub(super) upgrade: &'a mut Upgrade,
@@ -185,33 +188,14 @@ impl Run<'_> {
     pub(super) fn write_evidence(&self) -> Result<(), UpgradeError> {
         evidence::write(self.upgrade.dir(), self.upgrade.state())
     }
-}
 
-/// The outcome of an effect could not be stored: the next run settles it.
-pub(super) fn not_stored(fact: &str, error: impl Into<UpgradeError>) -> UpgradeError {
-    match error.into() {
-        error @ (UpgradeError::File(_) | UpgradeError::Journal(JournalError::Fs(_))) => UpgradeError::Unknown {
-            code: Code::OutcomeNotStored,
-            message: format!("{fact}, and that could not be stored"),
-            source: Some(Box::new(error)),
-        },
-        other => other,
-    }
-}
-
-/// Life of a commit token below which people are told.
-const EXPIRY_WARNING: SignedDuration = SignedDuration::from_hours(24);
-
-impl Run<'_> {
     /// What prepare sends, with the sealed environment where one belongs to it.
     pub(super) fn request(&self, code: &CodeChange) -> Result<Request, UpgradeError> {
         // Sealed bytes are those that this machine keeps; a plan or a proposal cannot hold any.
         let sealed = code.environment.as_ref().map(|_| self.upgrade.sealed()).transpose()?;
         Ok(code.request(code.patch.clone().sealed(sealed)))
     }
-}
 
-impl Run<'_> {
     /// Reads what the chain says now of what this upgrade asks for, and stops where the verdict over it forbids to sign.
     /// Gives what was read; nothing before there is a proposal.
     ///
@@ -229,5 +213,17 @@ impl Run<'_> {
         self.upgrade.keep_verdict(&verdict)?;
         verdict.check_before_asking(self.world.ask)?;
         Ok(known)
+    }
+}
+
+/// The outcome of an effect could not be stored: the next run settles it.
+pub(super) fn not_stored(fact: &str, error: impl Into<UpgradeError>) -> UpgradeError {
+    match error.into() {
+        error @ (UpgradeError::File(_) | UpgradeError::Journal(JournalError::Fs(_))) => UpgradeError::Unknown {
+            code: Code::OutcomeNotStored,
+            message: format!("{fact}, and that could not be stored"),
+            source: Some(Box::new(error)),
+        },
+        other => other,
     }
 }

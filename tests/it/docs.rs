@@ -216,7 +216,17 @@ fn every_command_that_a_page_shows_exists_with_its_options() {
             seen += 1;
             let words: Vec<&str> = command.split_whitespace().collect();
             let named = |count: &usize| sections.get(words[..*count].join(" ").as_str());
-            let Some(section) = (2..=words.len().min(4)).rev().find_map(|count| named(&count)) else {
+            let found = (2..=words.len().min(4)).rev().find(|count| named(count).is_some());
+            // A group takes one of its own commands, or nothing but options.
+            let group = found.map(|count| format!("{} ", words[..count].join(" ")));
+            let is_group = group.is_some_and(|group| sections.keys().any(|name| name.starts_with(&group)));
+            let after = found.and_then(|count| words.get(count)).filter(|_| is_group);
+            if after
+                .is_some_and(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-'))
+            {
+                wrong.push(format!("{}: no command: {command}", path.display()));
+            }
+            let Some(section) = found.and_then(|count| named(&count)) else {
                 let placeholder = words
                     .get(1)
                     .is_some_and(|word| word.starts_with('-') || *word == "COMMAND");

@@ -26,6 +26,7 @@ mod chain_faults;
 mod cli;
 #[cfg(feature = "failpoints")]
 mod cloud_faults;
+#[cfg(feature = "failpoints")]
 mod cloud_word;
 mod concurrency;
 mod consents;

@@ -1109,6 +1109,11 @@ fn fr2_11_a_message_that_was_planted_in_a_safe_that_is_an_owner_is_a_decision() 
         assert!(found.said.contains(&message.to_string()), "{}", found.said);
         // Its word about itself moves nothing of its own.
         ground.check(child, &[]).exits(0);
+        // An approval of the same hash, by somebody who is no owner, does not hide it.
+        let mask = approve_topics(STRANGER, message);
+        write_through_a_module(&ground.rpc, child, (approval(STRANGER, message), &mask));
+        let found = ground.check(safe, &[]).exits(6).says("SAFE_STANDING_APPROVAL");
+        assert!(found.said.contains("signed the message"), "{}", found.said);
     }
 }
 

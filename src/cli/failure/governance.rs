@@ -137,7 +137,7 @@ fn of_new_cvm(code: Code) -> Option<(Next, &'static str)> {
         ),
         Code::CommitMayStand => (
             Next::with("--accept COMMIT_MAY_STAND"),
-            "look at the CVM with `countersign cvm show` and ask Phala Cloud what became of the commit; if nothing did, agree to \
+            "look at the CVM with `countersign cvm get` and ask Phala Cloud what became of the commit; if nothing did, agree to \
              preparing and committing once more with --accept COMMIT_MAY_STAND",
         ),
         Code::NewCvmAmbiguous => (

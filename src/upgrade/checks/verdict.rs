@@ -11,9 +11,8 @@ use crate::upgrade::{
     Accepted, Plan, Proposal, Stop, UpgradeError,
     checks::{
         consent::{decisions, effects_of},
-        findings,
-        heir::{Heir, of_heir},
-        kms,
+        findings, kms,
+        new_owner::{NewOwner, of_new_owner},
         safe_findings::{Targets, obeying, of_safe_finding},
         timelock::{self, TimelockFound},
     },
@@ -33,7 +32,7 @@ pub(in crate::upgrade) struct AppKnown {
     pub(in crate::upgrade) base: Baseline,
     pub(in crate::upgrade) past: Past,
     /// To whom the app is given.
-    pub(in crate::upgrade) heirs: Vec<Heir>,
+    pub(in crate::upgrade) new_owners: Vec<NewOwner>,
 }
 
 /// What the chain said.
@@ -267,8 +266,8 @@ pub(in crate::upgrade) fn of_app(one: &Proposal, known: Option<&AppKnown>) -> (V
         findings.extend(kms::of_boot(plan, &known.state));
         let pins = crate::upgrade::checks::app::check_pins(plan, &known.state);
         findings.extend(pins.err().as_ref().and_then(Finding::of));
-        for heir in &known.heirs {
-            findings.extend(of_heir(&targets(plan), Some(&known.state), heir));
+        for new_owner in &known.new_owners {
+            findings.extend(of_new_owner(&targets(plan), Some(&known.state), new_owner));
         }
         findings.extend(known.base.finding(plan));
         not_checked.extend(known.base.not_checked(plan));
@@ -421,7 +420,7 @@ fn of_change(safe: &SafeInfo, change: &Change) -> Finding {
 }
 
 fn of_hash(look: &Look, ballot: &Ballot) -> Option<Finding> {
-    let wrong = crate::upgrade::checks::verdict::same_hash(look, ballot).err()?;
+    let wrong = same_hash(look, ballot).err()?;
     Finding::of(&wrong)
 }
 

@@ -13,7 +13,7 @@ use crate::chain::ProofFailure;
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::compose::strict_json;
-use crate::fsutil;
+use crate::fsutil::{self, point};
 use crate::upgrade::{
     Fleet, Goal, Halt, Intent, Invitation, Limits, Outcome, Plan, Proposal, State, Upgrade, UpgradeError, Warning,
     Waves, World,
@@ -119,7 +119,7 @@ impl Apps {
                 fleets: fleets.into_iter().map(|(name, ..)| name).collect(),
             },
         };
-        crate::fsutil::point("apps.a");
+        point("apps.a");
         keep(&dir.join(APPS_FILE), &pretty(&all.list), 0o644)?;
         Ok(all)
     }

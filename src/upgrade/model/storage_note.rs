@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::chain::{BlockRef, StorageCheck, StorageFound};
 use crate::safe::StandingApproval;
 
+/// Names the format.
+pub(in crate::upgrade) const SCHEMA: &str = "countersign.checked/1";
+
 /// What was found of one contract's storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,14 +90,13 @@ impl StorageNote {
     }
 }
 
-/// Names the format.
-pub(in crate::upgrade) const SCHEMA: &str = "countersign.checked/1";
-
 /// What is known of the storage of the contracts of a change, before it is signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::upgrade) struct Storages {
     /// What this machine found last and is a doubt still.
     pub(in crate::upgrade) doubts: Vec<StorageNote>,
+    /// What was newly found closed.
+    pub(in crate::upgrade) closed: Vec<StorageNote>,
     /// Approvals that stand in Safes, as was found when their history was read.
     pub(in crate::upgrade) standing: Vec<(Address, StandingApproval)>,
     /// What nobody knows, one sentence each.

@@ -9,7 +9,7 @@ use crate::upgrade::{
     accepted::Acceptance,
     checks::{
         app::{app_now, sole_hash},
-        heir::heirs,
+        new_owner::new_owners,
         timelock,
         verdict::{self, AppKnown, Known, added, judge, takes_away},
     },
@@ -19,7 +19,7 @@ use crate::upgrade::{
         baseline::{Baseline, Past},
         safe_approval::{Ceremony, Paper},
     },
-    planning::{heir::read_heir, own_history::OwnHistory},
+    planning::{new_owner::read_new_owner, own_history::OwnHistory},
 };
 
 /// What is examined: a paper of a proposal, and whether that was prepared on another machine.
@@ -101,14 +101,14 @@ pub(in crate::upgrade) async fn examine(
                 false => past(world, chain, (one, &state, subject.from_elsewhere)).await?,
             };
             let mut to = Vec::new();
-            for address in heirs(&one.changes().changes).filter(|_| !in_force) {
-                to.push(read_heir(chain, address, &state.block).await?);
+            for address in new_owners(&one.changes().changes).filter(|_| !in_force) {
+                to.push(read_new_owner(chain, address, &state.block).await?);
             }
             known.apps.push(AppKnown {
                 state,
                 base,
                 past,
-                heirs: to,
+                new_owners: to,
             });
         }
         if !in_force {
@@ -117,7 +117,7 @@ pub(in crate::upgrade) async fn examine(
     }
     examine_safe(chain, subject, &mut known).await?;
     if !subject.only_takes_away() && !known.in_force {
-        known.storages = storages(world, chain, (subject.proposal, known.look.as_ref())).await?;
+        known.storages = storages(world, chain, (subject, known.look.as_ref())).await?;
     }
     Ok(known)
 }
@@ -126,14 +126,15 @@ pub(in crate::upgrade) async fn examine(
 async fn storages(
     world: &World<'_>,
     chain: &Chain,
-    (proposal, look): (&Proposal, Option<&Look>),
+    (subject, look): (&Subject<'_>, Option<&Look>),
 ) -> Result<Storages, UpgradeError> {
     let mut found = Storages::default();
-    for one in proposal.apps() {
+    for one in subject.proposal.apps() {
         found.doubts.extend(world.app_storage(chain.id(), one.app()).doubts);
     }
     if let Some(look) = look {
-        world.add_storages(chain, &look.info, &mut found).await?;
+        let known = subject.ceremony.map_or_else(Vec::new, Ceremony::hashes);
+        world.add_storages(chain, (&look.info, &known), &mut found).await?;
     }
     Ok(found)
 }

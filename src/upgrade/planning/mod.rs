@@ -2,8 +2,8 @@
 
 pub(super) mod authority;
 pub(super) mod examine;
-pub(super) mod heir;
 pub(super) mod neighbours;
+pub(super) mod new_owner;
 pub(super) mod own_history;
 pub(super) mod pending_updates;
 pub(super) mod placement;

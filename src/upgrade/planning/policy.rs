@@ -12,7 +12,7 @@ use crate::upgrade::{
     Plan, UpgradeError, World,
     checks::{
         findings::{policy_blockers, route_blocker},
-        heir::of_heir,
+        new_owner::of_new_owner,
     },
     finding::{Finding, Warning},
     model::{
@@ -20,7 +20,7 @@ use crate::upgrade::{
         in_use::InUse,
         remarks::{derived_warnings, safe_remarks},
     },
-    planning::{authority::Authority, heir::read_heir, read::check_heir},
+    planning::{authority::Authority, new_owner::read_new_owner, read::check_pending_owner},
 };
 
 /// What is wanted of an app's policy.
@@ -66,7 +66,7 @@ pub enum Wish {
 pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Plan, UpgradeError> {
     let chain = world.chain(intent.chain_id).await?;
     let mut state = chain.app(&query(intent)).await?;
-    check_heir(&state, intent.pending_owner)?;
+    check_pending_owner(&state, intent.pending_owner)?;
     let listed = state.device_allowed.take();
     let changes = resolve(&state, intent)?;
     let actor = actor(&chain, &state, &changes).await?;
@@ -85,9 +85,9 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
             "all of it is in force already: nobody has to act",
         ));
     }
-    for heir in changes.changes.iter().filter_map(PolicyChange::new_owner) {
-        let to = (&authority, heir);
-        judge_heir(&chain, (intent, &state), to, (&mut warnings, &mut blockers)).await?;
+    for new_owner in changes.changes.iter().filter_map(PolicyChange::new_owner) {
+        let to = (&authority, new_owner);
+        judge_new_owner(&chain, (intent, &state), to, (&mut warnings, &mut blockers)).await?;
     }
     let route = authority.route();
     // Why nobody can act yet, before what follows from nobody acting.
@@ -124,10 +124,10 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
 }
 
 /// Judges whoever the app is to be given to. A stop ends it: no option agrees to that.
-async fn judge_heir(
+async fn judge_new_owner(
     chain: &Chain,
     (intent, state): (&PolicyIntent, &AppState),
-    (authority, heir): (&Authority, Address),
+    (authority, new_owner): (&Authority, Address),
     (warnings, blockers): (&mut Vec<Warning>, &mut Vec<Warning>),
 ) -> Result<(), UpgradeError> {
     let timelock = authority.timelock.as_ref().map(|timelock| timelock.info.address);
@@ -136,12 +136,16 @@ async fn judge_heir(
         (Obedient::Kms, intent.kms),
         (Obedient::Timelock, timelock),
     ];
-    let found = of_heir(&targets, Some(state), &read_heir(chain, heir, &state.block).await?);
+    let found = of_new_owner(
+        &targets,
+        Some(state),
+        &read_new_owner(chain, new_owner, &state.block).await?,
+    );
     if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
         return Err(UpgradeError::Stop(stop));
     }
-    let sure = heir.is_zero() && state.pending_owner.is_none();
-    let takes_back = heir.is_zero() && !sure;
+    let sure = new_owner.is_zero() && state.pending_owner.is_none();
+    let takes_back = new_owner.is_zero() && !sure;
     let (doubts, notes): (Vec<_>, Vec<_>) = found.iter().partition(|one| one.forbids() || takes_back);
     warnings.extend(notes.into_iter().map(Finding::warning));
     let doubts = doubts.into_iter().map(Finding::warning).collect();
@@ -198,7 +202,9 @@ fn resolve(state: &AppState, intent: &PolicyIntent) -> Result<AppChanges, Upgrad
         (Wish::Change(change), _) => Ok(change),
         (Wish::TransferOwnership(to), None) => Ok(PolicyChange::TransferOwnership(to)),
         (Wish::TransferOwnership(to), Some(_)) => Ok(PolicyChange::OfferOwnership(to)),
-        (Wish::AcceptOwnership, Some(heir)) if !heir.is_zero() => Ok(PolicyChange::AcceptOwnership(heir)),
+        (Wish::AcceptOwnership, Some(new_owner)) if !new_owner.is_zero() => {
+            Ok(PolicyChange::AcceptOwnership(new_owner))
+        }
         (Wish::AcceptOwnership, Some(_)) => Err(UpgradeError::decide(
             Code::NothingOffered,
             "the app was offered to nobody: there is nothing to accept",
@@ -224,7 +230,7 @@ fn resolve(state: &AppState, intent: &PolicyIntent) -> Result<AppChanges, Upgrad
 /// Who has to act: the owner, but for an offer whoever it was made to.
 async fn actor(chain: &Chain, state: &AppState, changes: &AppChanges) -> Result<Actor, UpgradeError> {
     let accepts = changes.changes.iter().find_map(|change| match change {
-        PolicyChange::AcceptOwnership(heir) => Some(*heir),
+        PolicyChange::AcceptOwnership(new_owner) => Some(*new_owner),
         _ => None,
     });
     match accepts {

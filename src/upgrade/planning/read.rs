@@ -81,7 +81,7 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     };
     let cloud = world.cloud.host();
     let state = state?;
-    check_heir(&state, intent.expected.pending_owner)?;
+    check_pending_owner(&state, intent.expected.pending_owner)?;
     let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
     let pending = pending::known_pending(pending)?;
     let kept = (
@@ -144,7 +144,7 @@ async fn history(chain: &Chain, query: &AppQuery, intent: &Intent) -> Result<Vec
 }
 
 /// A transfer that somebody knows of goes to whom they know.
-pub(in crate::upgrade) fn check_heir(state: &AppState, expected: Option<Address>) -> Result<(), UpgradeError> {
+pub(in crate::upgrade) fn check_pending_owner(state: &AppState, expected: Option<Address>) -> Result<(), UpgradeError> {
     let Some(expected) = expected else {
         return Ok(());
     };

@@ -1,9 +1,7 @@
 //! A wrong proposal, of which only the rejection is signed: its file keeps what it says.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use alloy::primitives::{Address, Bytes};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -13,8 +11,11 @@ use crate::safe::SafeInfo;
 use crate::upgrade::{
     State, UpgradeError,
     files::{keep, pretty},
-    model::safe_approval::{Ballot, Signed},
+    model::safe_approval::{Ballot, Signed, signed},
 };
+
+/// Longest file that is read: what no proposal needs.
+pub(in crate::upgrade) const MAX_BYTES: u64 = 16 << 20;
 
 /// Writes the signatures of the rejection into a wrong proposal, and leaves everything else as it is.
 pub(in crate::upgrade) fn keep_rejection(path: &Path, state: &State) -> Result<(), UpgradeError> {
@@ -30,8 +31,8 @@ pub(in crate::upgrade) fn keep_rejection(path: &Path, state: &State) -> Result<(
     let owners = plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default();
     // Others may have written theirs meanwhile.
     let theirs: Vec<Signed> = part(&value, "/safe/rejection/signatures").unwrap_or_default();
-    let mut all = by_owner(&theirs);
-    all.extend(by_owner(&ceremony.rejection.signed()));
+    let mut all = signed(&theirs);
+    all.extend(signed(&ceremony.rejection.signed()));
     let ballot = Ballot::new(ceremony.rejection.tx.clone(), &owners, &all);
     let section = json!({"digests": ballot.tx.digests(), "signatures": ballot.signed()});
     let safe = value
@@ -50,14 +51,8 @@ impl State {
     }
 }
 
+/// The part of a JSON text at `place`, a JSON pointer.
 pub(in crate::upgrade) fn part<T: DeserializeOwned>(value: &Value, place: &str) -> Result<T, String> {
     let found = value.pointer(place).cloned().unwrap_or_default();
     serde_json::from_value(found).map_err(|error| format!("`{place}`: {error}"))
 }
-
-pub(in crate::upgrade) fn by_owner(all: &[Signed]) -> BTreeMap<Address, Bytes> {
-    crate::upgrade::model::safe_approval::signed(all)
-}
-
-/// Longest file that is read: what no proposal needs.
-pub(in crate::upgrade) const MAX_BYTES: u64 = 16 << 20;

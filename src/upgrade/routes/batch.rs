@@ -7,6 +7,7 @@ use alloy::primitives::{Address, B256};
 
 use crate::chain::{AppChanges, Call, Chain, Proof, ProofFailure};
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::text::is_deceptive;
 use crate::upgrade::{
     Pending, Plan, Proposal, Route, State, Stop, Upgrade, UpgradeError,
@@ -376,9 +377,9 @@ impl Upgrade {
                 format!("the proposals of all apps have {size} bytes together, and {MAX_BYTES} fit into one"),
             ));
         }
-        crate::fsutil::point("join.a");
+        point("join.a");
         self.record(Event::Joined(whole.others))?;
-        crate::fsutil::point("join.e");
+        point("join.e");
         self.write_proposal()
     }
 }
@@ -406,7 +407,7 @@ impl Upgrade {
                 ),
             ));
         }
-        crate::fsutil::point("join.b");
+        point("join.b");
         self.record(event)?;
         self.write_proposal()
     }
@@ -477,9 +478,9 @@ impl Run<'_> {
             let changes = other.changes();
             match self.prove_other(chain, by, &changes).await {
                 Ok(proof) => {
-                    crate::fsutil::point("joined.a");
+                    point("joined.a");
                     self.record(Event::JoinedFinal(Box::new(proof)))?;
-                    crate::fsutil::point("joined.e");
+                    point("joined.e");
                 }
                 Err(ProofFailure::NotSettled { .. }) => {
                     return Ok(Some(Pending {

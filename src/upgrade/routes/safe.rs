@@ -6,6 +6,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 
 use crate::chain::{Call, Chain, Proof, ProofFailure};
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::safe::{
     Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, look,
     observe, prove_execution, simulate,
@@ -62,9 +63,9 @@ impl Run<'_> {
             frozen.transaction.hash(&frozen.domain),
             frozen.transaction.nonce
         ));
-        crate::fsutil::point("freeze.a");
+        point("freeze.a");
         self.record(Event::SafeFrozen(Box::new(frozen)))?;
-        crate::fsutil::point("freeze.b");
+        point("freeze.b");
         self.upgrade.write_proposal()?;
         Ok(Outcome::Reached)
     }

@@ -4,6 +4,7 @@
 use alloy::primitives::Address;
 
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::safe::{OwnerSignature, SafeInfo};
 use crate::signer::{ConsentBy, Decision, Fact, Name, Signer};
 use crate::upgrade::{
@@ -54,15 +55,15 @@ pub(in crate::upgrade) async fn sign_ballot(
     let named = ask_owner((world, limits), state, &ceremony, (paper, owner))?;
     book.keep_named(&named)?;
     let record = world.signing_record()?;
-    crate::fsutil::point("safe.sign.a");
+    point("safe.sign.a");
     book.record(Event::SignTry {
         signer: owner,
         digest: ballot.tx.hash(),
     })?;
-    crate::fsutil::point("safe.sign.b");
+    point("safe.sign.b");
     world.admit_consents(limits, &consents)?;
     let signature = signer.sign_safe_tx(&ballot.tx, &record, &accepted(limits)).await?;
-    crate::fsutil::point("safe.sign.d");
+    point("safe.sign.d");
     book.record(Event::SafeSignature {
         owner,
         signature: signature.to_bytes(),
@@ -70,7 +71,7 @@ pub(in crate::upgrade) async fn sign_ballot(
         source: "key".to_owned(),
     })?;
     book.write()?;
-    crate::fsutil::point("safe.sign.e");
+    point("safe.sign.e");
     Ok(())
 }
 

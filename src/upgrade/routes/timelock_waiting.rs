@@ -4,6 +4,7 @@ use alloy::primitives::B256;
 
 use crate::chain::{BlockRef, Chain, PendingOperation, TimelockInfo, TimelockOperation};
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::upgrade::{
     Outcome, UpgradeError,
     checks::pending_operations::{beside, takeable, unseen},
@@ -62,9 +63,9 @@ impl Run<'_> {
                 _ => Choice::numbered(number),
             },
         };
-        crate::fsutil::point("choose.a");
+        point("choose.a");
         self.record(Event::TimelockChosen(Box::new(choice)))?;
-        crate::fsutil::point("choose.b");
+        point("choose.b");
         self.upgrade.write_proposal()?;
         self.take_what_waits(&chain, &head).await?;
         Ok(Outcome::Reached)

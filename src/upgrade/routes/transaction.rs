@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::chain::{Call, Chain, Filling, Quote, TxError, TxRequest, coins, has_data_fee};
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::safe::effects::Carried;
 use crate::signer::{Consent, Decision, Fact, Name, SafeConsent};
 use crate::upgrade::{
@@ -35,7 +36,7 @@ impl Run<'_> {
         (from, call): (Address, &Call),
         (errand, asking): (Option<Errand>, Asking),
     ) -> Result<(), UpgradeError> {
-        crate::fsutil::point("sign.a");
+        point("sign.a");
         self.world.check_consents(self.limits, &asking.consents)?;
         refuse_shown(self.world, self.limits, self.upgrade.state(), &asking.consents).await?;
         let filling = Filling {
@@ -53,21 +54,21 @@ impl Run<'_> {
         self.upgrade.keep_named(&named)?;
         self.world.admit_consents(self.limits, &consents)?;
         if let Some(errand) = errand {
-            crate::fsutil::point("errand.a");
+            point("errand.a");
             self.record(Event::SafeErrand { errand })?;
         }
         self.record(Event::SignTry {
             signer: from,
             digest: quote.request.signing_hash(),
         })?;
-        crate::fsutil::point("sign.b");
+        point("sign.b");
         let signer = self
             .open_signer()
             .ok_or_else(|| UpgradeError::decide(Code::SignerNeeded, "no key was named"))?;
         let signed = signer.sign_tx(&quote.request).await?;
-        crate::fsutil::point("sign.d");
+        point("sign.d");
         self.record(Event::TxSigned(signed))?;
-        crate::fsutil::point("sign.e");
+        point("sign.e");
         Ok(())
     }
 

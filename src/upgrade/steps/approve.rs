@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::chain::{Broadcast, Chain, Rejection, SignedTx, TxError};
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{
     Goal, Outcome, Pending, Plan, Route, UpgradeError,
@@ -134,9 +135,9 @@ impl Run<'_> {
             return Ok(Outcome::Reached);
         };
         let tx = self.planned(tx)?;
-        crate::fsutil::point("broadcast.b");
+        point("broadcast.b");
         let outcome = chain.broadcast(&tx).await?;
-        crate::fsutil::point("broadcast.d");
+        point("broadcast.d");
         match outcome {
             Broadcast::Accepted | Broadcast::AlreadyKnown => {}
             // Somebody's transaction has this nonce: ours mined before, or a stranger's; waiting finds out.
@@ -150,7 +151,7 @@ impl Run<'_> {
             at: Timestamp::now(),
         };
         self.record_outcome(outcome, &format!("transaction {} was sent", tx.hash))?;
-        crate::fsutil::point("broadcast.e");
+        point("broadcast.e");
         self.tell(&format!("sent transaction {}", tx.hash));
         Ok(Outcome::Reached)
     }

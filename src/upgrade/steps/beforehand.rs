@@ -61,7 +61,8 @@ pub(in crate::upgrade) async fn look_ahead_among(
     plan.storages = world.app_storage(plan.chain_id, plan.app);
     let Some(safe) = plan.safe.clone() else { return Ok(()) };
     let chain = world.chain(plan.chain_id).await?;
-    world.add_storages(&chain, &safe, &mut plan.storages).await?;
+    world.add_storages(&chain, (&safe, &[]), &mut plan.storages).await?;
+    world.keep_storages(&plan.storages);
     if let Some(nonce) = limits.safe_nonce {
         let doubt = of_nonce(world, (&safe, nonce), plan).await?;
         plan.blockers.extend(doubt);

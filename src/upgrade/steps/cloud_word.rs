@@ -13,7 +13,7 @@ use crate::upgrade::{
     planning::placement::uuids,
     record::event::Event,
     run::Run,
-    steps::{fate::Fate, watch::is_running},
+    steps::{token_status::TokenStatus, watch::is_running},
 };
 
 /// How many operations are looked at: the one that a commit began is among the latest.
@@ -47,12 +47,12 @@ enum Fall {
 
 impl Fall {
     /// Decides by what the cloud says of the operation and of the token, and by whether it names an error of the boot.
-    const fn of(own: Own, fate: Fate, has_boot_error: bool) -> Self {
-        match (own, fate) {
+    const fn of(own: Own, status: TokenStatus, has_boot_error: bool) -> Self {
+        match (own, status) {
             (Own::UnderWay, _) => Self::Open,
-            (Own::Over | Own::Failed, _) | (_, Fate::Used) => Self::Boot,
-            (Own::NoList, Fate::Unknown) if has_boot_error => Self::Boot,
-            (Own::Unlisted | Own::NoList, Fate::Live | Fate::Dead | Fate::Unknown) => Self::Void,
+            (Own::Over | Own::Failed, _) | (_, TokenStatus::Used) => Self::Boot,
+            (Own::NoList, TokenStatus::Unknown) if has_boot_error => Self::Boot,
+            (Own::Unlisted | Own::NoList, TokenStatus::Live | TokenStatus::Dead | TokenStatus::Unknown) => Self::Void,
         }
     }
 }
@@ -118,11 +118,11 @@ impl Run<'_> {
         let by_headers = self.code()?.confirm && self.upgrade.state().commit_sent;
         let is_used = by_headers
             || self.own_operation().await? == Own::Over
-            || match self.fate_of_token().await? {
-                Fate::Used | Fate::Dead => true,
-                Fate::Live => false,
+            || match self.token_status().await? {
+                TokenStatus::Used | TokenStatus::Dead => true,
+                TokenStatus::Live => false,
                 // Nobody tells of a new instance's token, and the app has a CVM that it did not have before.
-                Fate::Unknown => self.is_listed().await?,
+                TokenStatus::Unknown => self.is_listed().await?,
             };
         if !is_used {
             return Ok(false);
@@ -172,7 +172,7 @@ impl Run<'_> {
 
     /// Whether a CVM that was said to be made never was: its token is as good as it was.
     pub(in crate::upgrade) async fn was_made_up(&self) -> Result<bool, UpgradeError> {
-        Ok(self.upgrade.state().made.is_some() && self.fate_of_token().await? == Fate::Live)
+        Ok(self.upgrade.state().made.is_some() && self.token_status().await? == TokenStatus::Live)
     }
 
     /// Another hash runs than the one that was reported once: something replaced it since, or it never ran.
@@ -182,7 +182,7 @@ impl Run<'_> {
         let confirmed = self.upgrade.state().confirmed.is_some() && !self.code()?.confirm;
         let ran = (confirmed && own != Own::Unlisted)
             || matches!(own, Own::Over | Own::Failed)
-            || self.fate_of_token().await? == Fate::Used;
+            || self.token_status().await? == TokenStatus::Used;
         if ran {
             self.warn(
                 Code::CvmRunsAnother,
@@ -235,12 +235,12 @@ impl Run<'_> {
                 .map(Some);
         }
         let boot_error = self.boot_error().await;
-        let (own, fate) = (self.own_operation().await?, self.fate_of_token().await?);
-        let is_told = matches!((own, fate), (Own::Failed, _) | (Own::Unlisted, Fate::Live));
+        let (own, status) = (self.own_operation().await?, self.token_status().await?);
+        let is_told = matches!((own, status), (Own::Failed, _) | (Own::Unlisted, TokenStatus::Live));
         if !is_told && !is_patience_over {
             return Ok(None);
         }
-        match Fall::of(own, fate, boot_error.is_some()) {
+        match Fall::of(own, status, boot_error.is_some()) {
             Fall::Boot => Err(self.boot_failed(boot_error)),
             Fall::Void => Err(self.no_effect()?),
             Fall::Open => Ok(None),
@@ -331,14 +331,14 @@ mod tests {
 
     #[test]
     fn a_commit_whose_operation_and_token_nobody_has_seen_used_had_no_effect() {
-        for fate in [Fate::Live, Fate::Unknown] {
-            assert_eq!(Fall::of(Own::Unlisted, fate, true), Fall::Void);
-            assert_eq!(Fall::of(Own::NoList, fate, false), Fall::Void);
-            assert_eq!(Fall::of(Own::Failed, fate, false), Fall::Boot);
-            assert_eq!(Fall::of(Own::Over, fate, false), Fall::Boot);
-            assert_eq!(Fall::of(Own::UnderWay, fate, false), Fall::Open);
+        for status in [TokenStatus::Live, TokenStatus::Unknown] {
+            assert_eq!(Fall::of(Own::Unlisted, status, true), Fall::Void);
+            assert_eq!(Fall::of(Own::NoList, status, false), Fall::Void);
+            assert_eq!(Fall::of(Own::Failed, status, false), Fall::Boot);
+            assert_eq!(Fall::of(Own::Over, status, false), Fall::Boot);
+            assert_eq!(Fall::of(Own::UnderWay, status, false), Fall::Open);
         }
-        assert_eq!(Fall::of(Own::NoList, Fate::Unknown, true), Fall::Boot);
-        assert_eq!(Fall::of(Own::Unlisted, Fate::Used, false), Fall::Boot);
+        assert_eq!(Fall::of(Own::NoList, TokenStatus::Unknown, true), Fall::Boot);
+        assert_eq!(Fall::of(Own::Unlisted, TokenStatus::Used, false), Fall::Boot);
     }
 }

@@ -7,11 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use crate::chain::ProofFailure;
 use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::http::{Kind, Sent};
 use crate::signer::{AskError, Consent, Fact, Name};
 use crate::text::escape;
 use crate::upgrade::{
-    CodeChange, Outcome, Pending, UpgradeError,
+    Acceptance, CodeChange, Outcome, Pending, UpgradeError,
     checks::app::{check_code, query},
     model::target::Target,
     planning::{neighbours::Neighbours, pending_updates::known_pending},
@@ -19,7 +20,7 @@ use crate::upgrade::{
     run::Run,
     steps::{
         commit_request::{Taken, registration},
-        fate::Fate,
+        token_status::TokenStatus,
     },
 };
 
@@ -173,25 +174,30 @@ impl Run<'_> {
 
     /// What was refused for its token may have been carried out all the same: nothing is prepared and committed once more
     /// unasked unless the server says what became of the token, and says so once.
-    async fn refuse_second_commit(&self) -> Result<(), UpgradeError> {
+    async fn refuse_second_commit(&mut self) -> Result<(), UpgradeError> {
         let state = self.upgrade.state();
+        let refusals = state.refusals;
         if self.makes_new()? || !state.token_refused || !state.commit_sent {
             return Ok(());
         }
         // What ends with two headers has no token to ask about.
-        let fate = match self.code()?.confirm {
-            true => Fate::Dead,
-            false => self.fate_of_token().await.unwrap_or(Fate::Unknown),
+        let status = match self.code()?.confirm {
+            true => TokenStatus::Dead,
+            false => self.token_status().await.unwrap_or(TokenStatus::Unknown),
         };
-        if state.refusals < 2 && matches!(fate, Fate::Live | Fate::Dead) {
+        if refusals < 2 && matches!(status, TokenStatus::Live | TokenStatus::Dead) {
             return Ok(());
         }
         self.agree_to_second_commit()
     }
 
-    fn agree_to_second_commit(&self) -> Result<(), UpgradeError> {
+    /// One more is named each time: what was agreed to before was about the one before. It stands in the journal.
+    fn agree_to_second_commit(&mut self) -> Result<(), UpgradeError> {
         if self.limits.accepted.covers(Code::CommitMayStand, None) {
-            return Ok(());
+            return self.upgrade.agree(Acceptance {
+                code: Code::CommitMayStand,
+                value: None,
+            });
         }
         Err(UpgradeError::decide(
             Code::CommitMayStand,
@@ -202,7 +208,7 @@ impl Run<'_> {
 
     /// Whether the server calls the commit token used. A new CVM is looked for in its own way.
     async fn is_token_used(&self) -> Result<bool, UpgradeError> {
-        Ok(!self.makes_new()? && matches!(self.fate_of_token().await, Ok(Fate::Used)))
+        Ok(!self.makes_new()? && matches!(self.token_status().await, Ok(TokenStatus::Used)))
     }
 
     /// Another change of this CVM that waits for its commit is somebody else's intent.
@@ -258,15 +264,15 @@ impl Run<'_> {
     ) -> Result<Outcome, UpgradeError> {
         self.ask_to_commit()?;
         let there = self.there().await?;
-        crate::fsutil::point("commit.a");
+        point("commit.a");
         let at = Timestamp::now();
         self.record(Event::CommitTry { at, there })?;
-        crate::fsutil::point("commit.b");
+        point("commit.b");
         let began = tokio::time::Instant::now();
         let mut wait = RETRY_WAIT;
         loop {
             let verdict = judge(self.post(token, by).await);
-            crate::fsutil::point("commit.d");
+            point("commit.d");
             match verdict {
                 Verdict::Accepted(taken) => return self.accept(taken),
                 Verdict::Again(error) => {
@@ -332,7 +338,7 @@ impl Run<'_> {
             _ => "the commit was accepted",
         };
         self.record_outcome(Event::CommitOk { accepted, at, made }, &format!("{news}{id}"))?;
-        crate::fsutil::point("commit.e");
+        point("commit.e");
         self.write_evidence()?;
         self.tell(news);
         Ok(Outcome::Reached)

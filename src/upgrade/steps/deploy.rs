@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 
 use crate::chain::{BlockRef, Chain, DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp};
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
     Goal, Limits, Outcome, Pending, Step, Stop, UpgradeError, World,
     checks::app::is_final,
     files::{keep, pretty},
-    finding::Finding,
-    finding::Warning,
+    finding::{Finding, Warning},
     model::deployment::{DeployIntent, Deployment, refused},
-    planning::heir::of_first_owner,
+    planning::new_owner::of_first_owner,
     record::{
         event::{Event, Identity},
         evidence::{JSON, TEXT, block_time, row},
@@ -47,11 +47,11 @@ pub async fn plan_deployment(
     let doubt = found.iter().find(|finding| finding.forbids());
     if let Some(doubt) = doubt.filter(|_| !intent.accept_new_owner) {
         let code = match doubt.code {
-            code @ (Code::NewOwnerUnseen | Code::NewOwnerUnknown) => code,
-            _ => Code::NewOwnerCannotAct,
+            code @ (Code::NewOwnerUnseen | Code::NewOwnerCannotAct) => code,
+            _ => Code::NewOwnerUnknown,
         };
         return Err(UpgradeError::Blocked {
-            code: code.to_owned(),
+            code,
             message: format!("{}; --accept-new-owner takes it all the same", doubt.message),
         });
     }
@@ -361,7 +361,7 @@ impl Run<'_> {
     fn keep_app(&mut self, deployment: &Deployment, app: DeployedApp) -> Result<(), UpgradeError> {
         same_code("code of the new app", deployment.code, app.code)?;
         self.record(Event::Deployed(Box::new(app)))?;
-        crate::fsutil::point("wait.e");
+        point("wait.e");
         self.tell(&format!("app {} is made", app.app));
         self.write_app_evidence()
     }

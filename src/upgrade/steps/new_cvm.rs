@@ -20,7 +20,7 @@ use crate::upgrade::{
     steps::{
         commit::{LOOK_WAIT, LOOK_WAIT_MAX, Trace},
         commit_request::Taken,
-        fate::Fate,
+        token_status::TokenStatus,
         watch::{BOOT_GRACE, is_passing, is_running},
     },
 };
@@ -77,7 +77,7 @@ impl Run<'_> {
         let made = self.newcomers(&seat.before).await?;
         match made.as_slice() {
             [] => return Ok(Trace::Nothing),
-            [one] if self.fate_of_token().await? == Fate::Used => return Ok(Trace::Ours(Some(one.clone()))),
+            [one] if self.token_status().await? == TokenStatus::Used => return Ok(Trace::Ours(Some(one.clone()))),
             _ if self.limits.supersede => return Ok(Trace::Nothing),
             _ => {}
         }
@@ -106,10 +106,10 @@ impl Run<'_> {
         let mut wait = LOOK_WAIT;
         loop {
             let made = self.newcomers(&self.upgrade.state().there).await?;
-            match (made.as_slice(), self.fate_of_token().await?) {
-                (_, Fate::Live) | ([], Fate::Unknown | Fate::Dead) => return Ok(Trace::Nothing),
+            match (made.as_slice(), self.token_status().await?) {
+                (_, TokenStatus::Live) | ([], TokenStatus::Unknown | TokenStatus::Dead) => return Ok(Trace::Nothing),
                 ([one], _) => return Ok(Trace::Ours(Some(one.clone()))),
-                ([], Fate::Used) => {}
+                ([], TokenStatus::Used) => {}
                 (several, _) => {
                     return Err(UpgradeError::decide(
                         Code::NewCvmAmbiguous,
@@ -140,9 +140,9 @@ impl Run<'_> {
     }
 
     /// What the server says of the commit token that is here.
-    pub(in crate::upgrade) async fn fate_of_token(&self) -> Result<Fate, UpgradeError> {
+    pub(in crate::upgrade) async fn token_status(&self) -> Result<TokenStatus, UpgradeError> {
         let Some(token) = self.token()? else {
-            return Ok(Fate::Unknown);
+            return Ok(TokenStatus::Unknown);
         };
         let said = self.cloud.token_info(&self.cvm()?, &token).await?;
         let status = said
@@ -150,10 +150,10 @@ impl Run<'_> {
             .and_then(|said| said.get("status"))
             .and_then(Value::as_str);
         Ok(match status.map(str::to_ascii_lowercase).as_deref() {
-            Some("used" | "committed" | "consumed") => Fate::Used,
-            Some("pending" | "live" | "active" | "valid") => Fate::Live,
-            Some("superseded" | "replaced" | "expired") => Fate::Dead,
-            _ => Fate::Unknown,
+            Some("used" | "committed" | "consumed") => TokenStatus::Used,
+            Some("pending" | "live" | "active" | "valid") => TokenStatus::Live,
+            Some("superseded" | "replaced" | "expired") => TokenStatus::Dead,
+            _ => TokenStatus::Unknown,
         })
     }
 

@@ -7,11 +7,10 @@ use sha2::{Digest, Sha256};
 use crate::cloud::{CloudError, CommitToken, Prepared, RawAnswer};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Verification};
-use crate::fsutil;
+use crate::fsutil::{self, point};
 use crate::http::{Kind, Sent};
 use crate::upgrade::{
     Origin, Outcome, Plan, Proposal, UpgradeError,
-    files::server_time,
     model::target::Request,
     record::event::{Event, Preparation},
     run::{Run, not_stored},
@@ -49,15 +48,15 @@ impl Run<'_> {
         let request = self.request(&self.code()?)?;
         self.refuse_made_unseen().await?;
         let there = self.there().await?;
-        crate::fsutil::point("prepare.a");
+        point("prepare.a");
         self.record(Event::PrepareTry {
             at: Timestamp::now(),
             digest: B256::from(request.digest()),
             there,
         })?;
-        crate::fsutil::point("prepare.b");
+        point("prepare.b");
         let raw = self.send_prepare(&request).await.map_err(unheard)?;
-        crate::fsutil::point("prepare.d");
+        point("prepare.d");
         let read = FirstPhase::read(&raw, self.makes_new()?);
         let prepared = match read.map_err(|error| unheard(error.into()))? {
             FirstPhase::Prepared(prepared) => *prepared,
@@ -73,7 +72,8 @@ impl Run<'_> {
             .keep_token(prepared.commit_token.as_ref())
             .map_err(|error| not_stored(&fact, error))?;
         self.warn_of_skew(raw.date);
-        let at = server_time(raw.date);
+        // By the server's clock where it told.
+        let at = raw.date.unwrap_or_else(Timestamp::now);
         let doubt = if raw.date.is_some() {
             SignedDuration::ZERO
         } else {
@@ -87,7 +87,7 @@ impl Run<'_> {
             request_id: prepared.request_id.clone(),
         });
         self.record_outcome(outcome, &fact)?;
-        crate::fsutil::point("prepare.e");
+        point("prepare.e");
         self.tell(&format!("prepared {}", prepared.compose_hash));
         Ok(Outcome::Reached)
     }
@@ -247,9 +247,9 @@ impl Run<'_> {
         };
         let how = self.examine(&plan, claimed).await?;
         self.record(Event::Verified { hash: claimed, how })?;
-        crate::fsutil::point("export.a");
+        point("export.a");
         self.upgrade.write_proposal()?;
-        crate::fsutil::point("export.e");
+        point("export.e");
         Ok(Outcome::Reached)
     }
 

@@ -13,6 +13,7 @@ use alloy::primitives::B256;
 use crate::cloud::{Accepted, CloudError, CvmId, Envs, Goal, OperationsQuery, Patched, Settle, Settled};
 use crate::code::Code;
 use crate::compose::ComposeHash;
+use crate::fsutil::point;
 use crate::http::{Kind, Sent as Wire};
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{
@@ -165,9 +166,9 @@ impl ValuesChange {
         let record = Record::new(self.about.clone(), mark).after(after);
         noted.write(record.clone())?;
         self.note("sending other values of the environment")?;
-        crate::fsutil::point("values.b");
+        point("values.b");
         let accepted = self.put(world, &record).await?;
-        crate::fsutil::point("values.d");
+        point("values.d");
         noted
             .write(record.taken(accepted.correlation_id.clone()))
             .map_err(|error| not_stored("the values were taken", error))?;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, SignedTx, TxRequest, Watch, WatchAction, coins};
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::signer::{AskError, Consent, Fact, Name};
 use crate::upgrade::{
     Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World, checks::app::is_final, record::event::Event,
@@ -253,7 +254,7 @@ impl Run<'_> {
         chain: &Chain,
         inclusion: InclusionAt,
     ) -> Result<Option<Outcome>, UpgradeError> {
-        crate::fsutil::point("wait.b");
+        point("wait.b");
         if self.upgrade.state().deployment().is_some() {
             return self.prove_new_app(chain, inclusion.transaction).await;
         }
@@ -278,7 +279,7 @@ impl Run<'_> {
                 self.record(Event::TxFinal(Box::new(proof)))?;
                 self.tell_besides();
                 self.proved = Some(Instant::now());
-                crate::fsutil::point("wait.e");
+                point("wait.e");
                 self.finish_policy()?;
                 Ok(Some(Outcome::Reached))
             }
@@ -402,24 +403,24 @@ impl Run<'_> {
         if !self.agrees_to_raise(&request, together)? {
             return Ok(RETRY_WAIT_MAX);
         }
-        crate::fsutil::point("bump.a");
+        point("bump.a");
         self.record(Event::SignTry {
             signer: owner,
             digest: request.signing_hash(),
         })?;
-        crate::fsutil::point("bump.b");
+        point("bump.b");
         let signed = match self.open_signer() {
             Some(signer) => Some(signer.sign_tx(&request).await?),
             None => None,
         };
-        crate::fsutil::point("bump.d");
+        point("bump.d");
         if let Some(tx) = signed {
             self.tell(&format!(
                 "raising the fees: transaction {} replaces {}",
                 tx.hash, last.hash
             ));
             self.record(Event::TxSigned(tx))?;
-            crate::fsutil::point("bump.e");
+            point("bump.e");
             // Broadcasting raises the fees in turn when they are too low to be taken at all.
             Box::pin(self.broadcast()).await?;
         }

@@ -20,11 +20,11 @@ use crate::upgrade::{
     files::keep,
     model::{
         proposal,
-        safe_approval::{Ballot, Frozen, Paper, Signed, Stage, domain, refused},
+        safe_approval::{Ballot, Frozen, Paper, Signed, Stage, domain, refused, signed},
     },
     record::{
         event::{Event, Identity},
-        rejection::{MAX_BYTES, by_owner, part},
+        rejection::{MAX_BYTES, part},
     },
     workspace::upgrade::Upgrade,
 };
@@ -176,7 +176,7 @@ impl SafeHalf {
     /// The signatures of the rejection that count.
     fn signatures(&self) -> Result<Vec<Event>, UpgradeError> {
         let tx = SafeTx::rejection(self.domain, self.nonce, true).map_err(refused)?;
-        let ballot = Ballot::new(tx, &self.safe.owner_set(), &by_owner(&self.signed));
+        let ballot = Ballot::new(tx, &self.safe.owner_set(), &signed(&self.signed));
         let events = ballot.signed().into_iter().map(|one| Event::SafeSignature {
             owner: one.owner,
             signature: one.signature,

@@ -4,6 +4,7 @@
 use alloy::primitives::{Address, B256};
 
 use crate::code::Code;
+use crate::fsutil::point;
 use crate::signer::{ConsentBy, SafeConsent, SignerError, SigningRecord};
 use crate::upgrade::{
     Limits, State, Subject, Upgrade, UpgradeError, World,
@@ -151,7 +152,7 @@ impl World<'_> {
             return Ok(());
         }
         self.signing_record()?.admit(consents, &accepted(limits))?;
-        crate::fsutil::point("consents.d");
+        point("consents.d");
         Ok(())
     }
 }

@@ -6,12 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
 use crate::chain::{Chain, ChainError, StorageCheck, StorageFound};
 use crate::fsutil::{self, FsError};
-use crate::safe::{SafeInfo, StandingApproval, Trust, check_named_storage, with_known_code};
+use crate::safe::{SafeInfo, StandingApproval, Trust, approved_hash_slot, check_named_storage, with_known_code};
 use crate::upgrade::{
     World,
     model::storage_note::Storages,
@@ -77,18 +77,30 @@ pub enum SafeStorage {
     NotChecked(String),
 }
 
-/// Proves what can be proved of a Safe's storage without reading its history, and remembers where it is closed. One round
-/// trip, none within an hour after that; `record` is this machine's record of signatures.
+/// Proves what can be proved of a Safe's storage without reading its history. One round trip, none within an hour after the
+/// last that was kept; `record` is this machine's record of signatures. With it what was newly found closed, for whoever
+/// keeps it ([`StorageNote::keep`]). Where owners approved one of the `known` hashes on chain is no secret of the storage.
 ///
 /// # Errors
 /// See [`ChainError`].
-pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo) -> Result<SafeStorage, ChainError> {
+pub async fn safe_storage(
+    chain: &Chain,
+    record: Option<&Path>,
+    (info, known): (&SafeInfo, &[B256]),
+) -> Result<(SafeStorage, Option<StorageNote>), ChainError> {
     let contract = (info.chain_id, info.address);
     let last = record.and_then(|record| StorageNote::last(record, contract));
     if last.as_ref().is_some_and(StorageNote::is_newly_closed) {
-        return Ok(SafeStorage::Closed);
+        return Ok((SafeStorage::Closed, None));
     }
-    let told = last.as_ref().map_or_else(Vec::new, |last| last.told.clone());
+    let mut told = last.as_ref().map_or_else(Vec::new, |last| last.told.clone());
+    let approvals = |hash: &B256| {
+        info.owners
+            .iter()
+            .map(|owner| approved_hash_slot(*owner, *hash))
+            .collect::<Vec<_>>()
+    };
+    told.extend(known.iter().flat_map(approvals));
     let found = check_named_storage(chain, info, &told).await?;
     let why = match (found, last.clone()) {
         (Some(check @ StorageCheck::Closed { .. }), _) => {
@@ -97,15 +109,11 @@ pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo)
             let note =
                 StorageNote::now(contract, info.block, StorageFound { check, told, by }).with_approvals(standing);
             if let Some(last) = last.filter(|last| !note.replaces(last)) {
-                return Ok(SafeStorage::Open(Box::new(last)));
+                return Ok((SafeStorage::Open(Box::new(last)), None));
             }
-            // Where it cannot be kept it is proved again.
-            if let Some(Err(error)) = record.map(|record| note.keep(record)) {
-                tracing::info!(%error, "what was found of the storage is not kept");
-            }
-            return Ok(SafeStorage::Closed);
+            return Ok((SafeStorage::Closed, Some(note)));
         }
-        (_, Some(last)) if last.doubt().is_some() => return Ok(SafeStorage::Open(Box::new(last))),
+        (_, Some(last)) if last.doubt().is_some() => return Ok((SafeStorage::Open(Box::new(last)), None)),
         (Some(StorageCheck::NotChecked { why }), _) => why,
         (_, last) => {
             let since = last.map_or_else(String::new, |last| format!(" since block {}", last.block.number));
@@ -115,10 +123,11 @@ pub async fn safe_storage(chain: &Chain, record: Option<&Path>, info: &SafeInfo)
             )
         }
     };
-    Ok(SafeStorage::NotChecked(format!(
+    let what = format!(
         "whether the storage of the Safe {} hides a module or an owner: {why}",
         info.address
-    )))
+    );
+    Ok((SafeStorage::NotChecked(what), None))
 }
 
 /// The approvals that count for a Safe as it is now, by what was found of its storage last. `is_owner`: it owns another Safe.
@@ -139,15 +148,18 @@ impl World<'_> {
         }
     }
 
-    /// Adds what is known of the storage of a Safe, and of the Safes that own it. One round trip for each.
+    /// Adds what is known of the storage of a Safe, and of the Safes that own it. `known`: hashes whose approval on chain is
+    /// known of. One round trip for each.
     pub(in crate::upgrade) async fn add_storages(
         &self,
         chain: &Chain,
-        safe: &SafeInfo,
+        (safe, known): (&SafeInfo, &[B256]),
         found: &mut Storages,
     ) -> Result<(), ChainError> {
         for info in with_known_code(chain, safe, &Trust::default()).await? {
-            match safe_storage(chain, self.record, &info).await? {
+            let (storage, note) = safe_storage(chain, self.record, (&info, known)).await?;
+            found.closed.extend(note);
+            match storage {
                 SafeStorage::Closed => {}
                 SafeStorage::Open(note) => found.doubts.push(*note),
                 SafeStorage::NotChecked(what) => found.not_checked.push(what),
@@ -158,6 +170,15 @@ impl World<'_> {
                 .extend(standing.into_iter().map(|one| (info.address, one)));
         }
         Ok(())
+    }
+
+    /// Remembers what was newly found closed. Where it cannot be kept it is proved again.
+    pub(in crate::upgrade) fn keep_storages(&self, found: &Storages) {
+        for note in &found.closed {
+            if let Some(Err(error)) = self.record.map(|record| note.keep(record)) {
+                tracing::info!(%error, "what was found of the storage is not kept");
+            }
+        }
     }
 }
 

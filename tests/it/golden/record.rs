@@ -343,7 +343,7 @@ fn without_probes(text: &str) -> String {
 
 /// Requests to the chain in an order that does not depend on the machine: what is read together at one block is sorted.
 /// Every reading begins with the chain's number. A look for a transaction that only repeats the one before it stands there
-/// once.
+/// once, whether or not it came before the block, which it then asks whether another transaction took the nonce.
 fn readings(mut requests: Vec<String>) -> Vec<String> {
     let begins = |text: &String| text.starts_with("> eth_chainId") || text.contains("eth_sendRawTransaction");
     let mut kept: Vec<String> = Vec::new();
@@ -351,8 +351,13 @@ fn readings(mut requests: Vec<String>) -> Vec<String> {
         if let Some((_, together)) = reading.split_first_mut() {
             together.sort();
         }
-        let reading = reading.concat();
-        let is_look = reading.contains("eth_getTransactionReceipt");
+        let is_look = reading.iter().any(|text| text.contains("eth_getTransactionReceipt"));
+        let of_nonce = |text: &&String| text.starts_with("> eth_getTransactionCount");
+        let reading: String = reading
+            .iter()
+            .filter(|text| !(is_look && of_nonce(text)))
+            .map(String::as_str)
+            .collect();
         if !is_look || kept.last() != Some(&reading) {
             kept.push(reading);
         }

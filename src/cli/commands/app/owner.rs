@@ -100,7 +100,8 @@ impl Owner {
             for one in standing_approvals(record, safe, !at_top) {
                 report.warn(Code::SafeStandingApproval, one.told(safe.address));
             }
-            match safe_storage(&chain, record, safe).await? {
+            let (storage, _) = safe_storage(&chain, record, (safe, &[])).await?;
+            match storage {
                 SafeStorage::Closed => {}
                 SafeStorage::Open(note) => doubt(&mut report, &note),
                 SafeStorage::NotChecked(what) => report.warn(Code::StorageUnknown, format!("not checked: {what}")),

@@ -2,7 +2,7 @@
 
 /// What the server says of a commit token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::upgrade) enum Fate {
+pub(in crate::upgrade) enum TokenStatus {
     /// Good: it made nothing.
     Live,
     /// Used.

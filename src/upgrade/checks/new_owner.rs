@@ -15,7 +15,7 @@ use crate::upgrade::{
 
 /// A new owner as the chain has it.
 #[derive(Debug, Clone)]
-pub(in crate::upgrade) struct Heir {
+pub(in crate::upgrade) struct NewOwner {
     pub(in crate::upgrade) address: Address,
     pub(in crate::upgrade) kind: OwnerKind,
     /// Something of it was seen on the chain; asked where it has no code.
@@ -28,19 +28,23 @@ pub(in crate::upgrade) struct Heir {
 
 /// What is found about whoever an app is given to. Only a stop is no doubt: nobody may give an app to a Safe that
 /// strangers act for.
-pub(in crate::upgrade) fn of_heir(targets: &Targets, state: Option<&AppState>, heir: &Heir) -> Vec<Finding> {
-    let address = heir.address;
+pub(in crate::upgrade) fn of_new_owner(
+    targets: &Targets,
+    state: Option<&AppState>,
+    new_owner: &NewOwner,
+) -> Vec<Finding> {
+    let address = new_owner.address;
     let doubt = |code: Code, text: String| Finding::decision(code, Some(address.to_string()), text);
     if address.is_zero() && state.is_some_and(|state| state.pending_owner.is_some()) {
         let text = "nobody has the zero address: offering the app to it takes back the offer that is under way";
         return vec![Finding::note(Code::NewOwnerCannotAct, text.to_owned())];
     }
     let place = state.is_some_and(|state| [Some(state.app), state.implementation].contains(&Some(address)));
-    match heir.kind {
+    match new_owner.kind {
         OwnerKind::Nobody => vec![never(address)],
         _ if place => vec![never(address)],
         OwnerKind::DelegatedEoa => Vec::new(),
-        OwnerKind::Eoa if heir.seen => Vec::new(),
+        OwnerKind::Eoa if new_owner.seen => Vec::new(),
         OwnerKind::Eoa => vec![doubt(
             Code::NewOwnerUnseen,
             format!(
@@ -48,7 +52,7 @@ pub(in crate::upgrade) fn of_heir(targets: &Targets, state: Option<&AppState>, h
                  here, and of a mistyped address nobody has the key"
             ),
         )],
-        OwnerKind::Contract => match (&heir.safe, &heir.timelock) {
+        OwnerKind::Contract => match (&new_owner.safe, &new_owner.timelock) {
             (Some(safe), _) => of_safe(targets, safe),
             (None, Some((info, roles))) => of_timelock(info, roles),
             (None, None) => vec![doubt(
@@ -87,6 +91,6 @@ fn of_timelock(info: &TimelockInfo, roles: &TimelockRoles) -> Vec<Finding> {
 }
 
 /// Whom the changes give the app to.
-pub(in crate::upgrade) fn heirs(changes: &[PolicyChange]) -> impl Iterator<Item = Address> + '_ {
+pub(in crate::upgrade) fn new_owners(changes: &[PolicyChange]) -> impl Iterator<Item = Address> + '_ {
     changes.iter().filter_map(PolicyChange::new_owner)
 }

@@ -1,4 +1,4 @@
-//! Reads who an app is given to. What it means is judged in `checks::heir`.
+//! Reads who an app is given to. What it means is judged in `checks::new_owner`.
 
 use alloy::primitives::Address;
 
@@ -6,7 +6,7 @@ use crate::chain::{BlockRef, Chain, OwnerKind};
 use crate::safe::{Obedient, SafeInfo};
 use crate::upgrade::{
     UpgradeError,
-    checks::heir::{Heir, of_heir},
+    checks::new_owner::{NewOwner, of_new_owner},
     finding::Finding,
 };
 
@@ -14,13 +14,13 @@ use crate::upgrade::{
 ///
 /// # Errors
 /// Something could not be read.
-pub(in crate::upgrade) async fn read_heir(
+pub(in crate::upgrade) async fn read_new_owner(
     chain: &Chain,
     address: Address,
     block: &BlockRef,
-) -> Result<Heir, UpgradeError> {
+) -> Result<NewOwner, UpgradeError> {
     let kind = chain.kind_of(address, block).await?;
-    let mut heir = Heir {
+    let mut new_owner = NewOwner {
         address,
         kind,
         seen: kind == OwnerKind::Eoa && chain.was_seen(address, block).await?,
@@ -28,16 +28,16 @@ pub(in crate::upgrade) async fn read_heir(
         timelock: None,
     };
     if kind != OwnerKind::Contract {
-        return Ok(heir);
+        return Ok(new_owner);
     }
-    heir.safe = SafeInfo::read(chain, address).await?;
-    if heir.safe.is_none()
+    new_owner.safe = SafeInfo::read(chain, address).await?;
+    if new_owner.safe.is_none()
         && let Some(timelock) = chain.timelock(address).await?
     {
         let roles = chain.timelock_roles(&timelock, &[]).await?;
-        heir.timelock = Some((timelock, roles));
+        new_owner.timelock = Some((timelock, roles));
     }
-    Ok(heir)
+    Ok(new_owner)
 }
 
 /// What is found about the owner that a new app is to have.
@@ -54,6 +54,6 @@ pub(in crate::upgrade) async fn of_first_owner(
         (Obedient::Kms, Some(kms)),
         (Obedient::Timelock, None),
     ];
-    let heir = read_heir(chain, owner, block).await?;
-    Ok(of_heir(&targets, None, &heir))
+    let new_owner = read_new_owner(chain, owner, block).await?;
+    Ok(of_new_owner(&targets, None, &new_owner))
 }
