@@ -1,143 +1,16 @@
 //! The command line: arguments, settings, questions, output, exit codes.
 //!
-//! [`run`] is the whole of it. Arguments become `settings`, a file of `commands` calls the library, and what comes
-//! back becomes a report, which `output` prints. Only this module prints, prompts, reads the environment or exits.
+//! [`run()`] is the whole of it. Arguments become settings, a file of `commands` calls the library, and what comes back
+//! becomes a report, which is printed. Only this room prints, prompts, reads the environment or exits.
 
-mod accept;
-mod advice;
-mod also;
+mod act;
 mod args;
-mod ask;
 mod commands;
-mod consent;
-mod defect;
-mod error;
 mod exit;
 mod failure;
-mod known;
-mod next;
-mod out;
-mod output;
-mod project;
-mod report;
-mod review;
+mod run;
 mod session;
-mod settings;
-mod signals;
-mod storage;
-mod text;
-mod trace;
-mod usage;
-mod values;
-mod view;
-mod workload;
-
-use std::ffi::OsString;
-use std::process::ExitCode;
-use std::sync::Arc;
-
-use clap::Parser;
-
-use args::{Cli, Command};
-use error::CliError;
-use output::{Output, Style};
-use report::Report;
-use session::Session;
-use settings::Environment;
+mod show;
 
 pub use exit::Exit;
-
-/// Runs one command line, program name first, to its end; prints the result and returns the exit code.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    keep_memory_private();
-    let args: Vec<OsString> = args.into_iter().collect();
-    let env = Environment::process();
-    let parsed = usage::refuse_secrets(&args)
-        .and_then(|()| Cli::try_parse_from(&args).map_err(|error| CliError::Arguments(Box::new(error))));
-    match parsed {
-        Ok(cli) => start(cli, args, env).into(),
-        Err(CliError::Arguments(error)) if !error.use_stderr() => shown(&error).into(),
-        Err(error) => {
-            let style = Style {
-                json: usage::wants_json(&args),
-                verbose: 0,
-                plain: env.no_color(),
-            };
-            let out = Output::new(style);
-            let report = failure::report(&error, "arguments", &next::Typed::new(&args));
-            finish(&out, report).into()
-        }
-    }
-}
-
-/// Keys and passwords pass through this memory: no core of it is written, and no other program of the user looks into it.
-/// Where the system refuses, the rest is as safe as it was.
-fn keep_memory_private() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    let _refused = setrlimit(Resource::Core, none);
-    #[cfg(target_os = "linux")]
-    let _refused = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-}
-
-/// Help and version: wanted text, not a failure.
-fn shown(error: &clap::Error) -> Exit {
-    match error.print() {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Storage,
-        _ => Exit::Done,
-    }
-}
-
-fn start(cli: Cli, args: Vec<OsString>, env: Environment) -> Exit {
-    let style = Style {
-        json: cli.global.json,
-        verbose: cli.global.verbose,
-        plain: env.no_color(),
-    };
-    trace::start(cli.global.verbose);
-    let session = Arc::new(Session::new(
-        Output::new(style),
-        env,
-        args,
-        (cli.command.name(), (cli.global.accept, cli.global.base_tx)),
-    ));
-    let ended = defect::caught(|| drive(cli.command, &session));
-    let mut report = ended.unwrap_or_else(|error| session.failed(&error));
-    session.tell_endpoints(&mut report);
-    finish(&session.out, report)
-}
-
-/// Runs the command until it ends or a signal comes; a signal drops it between two of its waits.
-fn drive(command: Command, session: &Arc<Session>) -> Result<Report, CliError> {
-    let mut stop = signals::listen(Arc::clone(session)).map_err(CliError::Start)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::Start)?;
-    let ended = runtime.block_on(async {
-        tokio::select! {
-            biased;
-            exit = stop.requested() => Err(CliError::Signal(exit)),
-            ended = command.run(session) => ended,
-        }
-    });
-    runtime.shutdown_background();
-    ended
-}
-
-fn finish(out: &Output, report: Report) -> Exit {
-    match out.finish(&report) {
-        Ok(()) => report.exit,
-        Err(error) => {
-            output::aside(&format!("error: the result could not be printed: {error}\n"));
-            if report.exit == Exit::Done {
-                Exit::Storage
-            } else {
-                report.exit
-            }
-        }
-    }
-}
+pub use run::run;

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::advance;
 use crate::cli::args::{Agree, Allow, Reach, Settle, Watch, Which};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
+use crate::cli::session::settings::Typed;
+use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 
 /// Commit the approved update and watch the CVM until it reports the new hash

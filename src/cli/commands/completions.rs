@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::args::Cli;
-use crate::cli::report::Report;
+use crate::cli::show::report::Report;
 
 /// Print the completion script of a shell
 #[derive(Debug, Args)]

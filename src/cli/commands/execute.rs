@@ -4,12 +4,12 @@ use alloy::primitives::Address;
 use clap::Args;
 
 use super::advance;
+use crate::cli::args::values;
 use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Reviewed, Settle, Which};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
-use crate::cli::values;
+use crate::cli::session::settings::Typed;
+use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 
 /// Sign and send the call that allows the compose hash

@@ -5,11 +5,11 @@ mod markdown;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::error::CliError;
+use crate::cli::args::values;
 use crate::cli::exit::Exit;
+use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Next};
-use crate::cli::report::Report;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::code::{Code, Kind};
 
 /// Most names that are offered in the place of one that is no code.
@@ -195,7 +195,7 @@ fn unknown(asked: &str, name: &str) -> CliError {
     };
     CliError::Usage {
         code: Code::UsageInvalidValue,
-        message: format!("there is no code `{}`", crate::cli::text::shorten(asked)),
+        message: format!("there is no code `{}`", crate::cli::show::text::shorten(asked)),
         hint,
         next: match near.first() {
             Some(first) => Next::Explain(Some(first.to_owned())),

@@ -7,12 +7,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use serde_json::{Value, json};
 
 use crate::cli::args::{Overwrite, Which};
-use crate::cli::error::CliError;
 use crate::cli::failure::Next;
-use crate::cli::out::OutFile;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::view;
+use crate::cli::session::out_file::OutFile;
+use crate::cli::show::report::Report;
+use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::{Facts, Format, Label, Packed, SafeInfo, TooFew, export};
 use crate::upgrade::{Ballot, Plan, Subject, UpgradeError, Warning};

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::cli::advice::command_after;
-use crate::cli::also::Also;
+use crate::cli::args::also::Also;
+use crate::cli::args::values;
 use crate::cli::args::{Agree, Allow, Change, Governor, Multisig, Notices, Reach, Settle, Watch};
-use crate::cli::error::CliError;
+use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands, Next};
-use crate::cli::report::{self, Report};
 use crate::cli::session::Session;
-use crate::cli::settings::{self, Project, Typed};
-use crate::cli::values;
+use crate::cli::session::advice::command_after;
+use crate::cli::session::settings::{self, Project, Typed};
+use crate::cli::show::report::{self, Report};
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::upgrade::{

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::error::CliError;
+use crate::cli::args::values;
+use crate::cli::failure::error::CliError;
 use crate::cli::failure::told;
-use crate::cli::report::Report;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::fsutil;

@@ -8,10 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::args::{Dir, Which};
-use crate::cli::error::CliError;
 use crate::cli::failure;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{CollectError, Inserted, Merged, Offer, collect};

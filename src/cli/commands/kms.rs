@@ -5,10 +5,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::cvm::{Api, Part};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::args::values;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::cloud::{KmsId, KmsInfo};
 
 /// Show key management services, their contracts and keys

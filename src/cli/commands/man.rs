@@ -8,9 +8,9 @@ use clap::builder::Resettable;
 use clap::{Args, CommandFactory};
 
 use crate::cli::args::Cli;
-use crate::cli::error::CliError;
-use crate::cli::out::OutFile;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
+use crate::cli::session::out_file::OutFile;
+use crate::cli::show::report::Report;
 
 /// Mode of a manual page.
 const MODE: u32 = 0o644;

@@ -31,12 +31,12 @@ mod webhook_serve;
 pub(super) mod webhook_verify;
 mod webhooks;
 
-use super::args::{Command, Which};
-use super::error::CliError;
-use super::report::Report;
-use super::session::Session;
-use super::settings::{Settings, Typed};
-use super::text::Page;
+use crate::cli::args::{Command, Which};
+use crate::cli::failure::error::CliError;
+use crate::cli::session::Session;
+use crate::cli::session::settings::{Settings, Typed};
+use crate::cli::show::report::Report;
+use crate::cli::show::text::Page;
 use crate::code::Code;
 use crate::signer::{Consent, Fact};
 use crate::upgrade::{Goal, Upgrade, UpgradeError, World};
@@ -135,7 +135,7 @@ async fn show_what_waits(session: &Session, (world, settings): (&World<'_>, &Set
     let question = crate::upgrade::review::Question::default();
     if let Ok(review) = crate::upgrade::review::review(world, &settings.limits, upgrade.state(), &question).await {
         let mut page = Page::default();
-        crate::cli::review::page(&mut page, &review);
+        crate::cli::show::review::page(&mut page, &review);
         session.out.aside(&page);
     }
 }

@@ -4,9 +4,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::cvm::Api;
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::show::report::Report;
 
 /// List the nodes that have room, with their devices
 #[derive(Debug, Args)]

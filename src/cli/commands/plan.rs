@@ -6,13 +6,13 @@ use clap::Args;
 
 use super::upgrade::VALUES_ONLY;
 use crate::cli::args::{Change, Governor, Multisig, Reach};
-use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Next, decision};
-use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::{self, Project, ROOT, Typed};
-use crate::cli::view;
+use crate::cli::session::settings::{self, Project, ROOT, Typed};
+use crate::cli::show::report::Report;
+use crate::cli::show::view;
 use crate::upgrade;
 
 /// Show what an upgrade would change and who has to approve it; nothing is changed

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::upgrade::begin;
 use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
+use crate::cli::session::settings::Typed;
+use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 
 /// Get the compose hash and the commit token, check the hash, write the proposal

@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::agree;
 use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, Which};
-use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
-use crate::cli::view;
+use crate::cli::session::settings::{Settings, Typed};
+use crate::cli::show::report::Report;
+use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::service::{Act, Notice, Origin, Published, Service, ServiceTx};
 use crate::safe::{Inserted, Merged};

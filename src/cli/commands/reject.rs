@@ -3,10 +3,10 @@
 use clap::Args;
 
 use crate::cli::args::{Agree, Key, Multisig, Reach, Reviewed, Settle, Which};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
+use crate::cli::session::settings::Typed;
+use crate::cli::show::report::Report;
 
 /// Have the owners of the Safe reject the transaction, so that it can never be executed
 ///

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::advance;
 use crate::cli::args::{Agree, Allow, Key, Multisig, Notices, Reach, Settle, Watch, Which};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
+use crate::cli::session::settings::Typed;
+use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 
 /// Go on with an upgrade as far as it can go now, and say what it waits for

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::report::{self, Report};
+use crate::cli::show::report::{self, Report};
 
 /// Print the JSON Schema of the object that --json prints
 #[derive(Debug, Args)]

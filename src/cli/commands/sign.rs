@@ -6,16 +6,16 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::advice::{Advice, OtherStep};
+use crate::cli::args::values;
 use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, Which};
-use crate::cli::error::CliError;
-use crate::cli::out::OutFile;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::{Settings, Typed};
-use crate::cli::text::Page;
-use crate::cli::values;
-use crate::cli::view;
+use crate::cli::session::advice::{Advice, OtherStep};
+use crate::cli::session::out_file::OutFile;
+use crate::cli::session::settings::{Settings, Typed};
+use crate::cli::show::report::Report;
+use crate::cli::show::text::Page;
+use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::SignatureFile;
 use crate::upgrade::review::{self, Problem, Question};
@@ -186,7 +186,7 @@ impl Sign {
         };
         let review = review::review(world, &settings.limits, &seen.state, &question).await?;
         let mut page = Page::default();
-        crate::cli::review::page(&mut page, &review);
+        crate::cli::show::review::page(&mut page, &review);
         session.out.aside(&page);
         match review.problems.into_iter().next() {
             None => Ok(()),

@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::cvm;
 use crate::cli::args::{Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, Watch};
-use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::decision;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::{self, Project, ROOT, Settings, Typed};
-use crate::cli::text::Page;
-use crate::cli::view;
+use crate::cli::session::settings::{self, Project, ROOT, Settings, Typed};
+use crate::cli::show::report::Report;
+use crate::cli::show::text::Page;
+use crate::cli::show::view;
 use crate::code::Code;
 use crate::upgrade::{self, Goal, Plan, Route, Step, UpgradeError, ValuesChange};
 

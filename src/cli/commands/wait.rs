@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::advance;
 use crate::cli::args::{Multisig, Reach, Settle, Which};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
+use crate::cli::session::settings::Typed;
+use crate::cli::show::report::Report;
 use crate::upgrade::{Effect, Goal};
 
 /// Wait until the hash is allowed on chain, in a block that stays, and prove it
@@ -62,7 +62,7 @@ async fn watch(session: &Session, file: &Path, typed: Typed<'_>) -> Result<Repor
             crate::code::Code::Ok => certain.clone(),
             _ => report.message,
         };
-        crate::cli::view::standing_alone(&mut report.page, (&upgrade.status(), &certain), file);
+        crate::cli::show::view::standing_alone(&mut report.page, (&upgrade.status(), &certain), file);
     }
     Ok(report)
 }

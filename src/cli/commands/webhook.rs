@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::{webhook_secret, webhook_serve, webhook_verify, webhooks};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::show::report::Report;
 
 /// Manage the workspace's webhooks, and check their deliveries
 ///

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::webhook_verify::{SecretSource, told};
-use crate::cli::error::CliError;
+use crate::cli::args::values;
 use crate::cli::failure::Next;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::text::harmless_json;
-use crate::cli::values;
+use crate::cli::show::report::Report;
+use crate::cli::show::text::harmless_json;
 use crate::code::Code;
 use crate::webhook::{Event, Received, WebhookError, serve};
 

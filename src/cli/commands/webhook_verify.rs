@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::cli::ask::Person;
-use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::session::person::Person;
+use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;

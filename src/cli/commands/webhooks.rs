@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 
 use super::cvm::Api;
 use crate::cli::args::Agree;
-use crate::cli::error::CliError;
+use crate::cli::args::values;
 use crate::cli::failure::Next;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::cloud::{EventId, NewWebhook, Webhook, WebhookChange, WebhookId, WebhookSecret};
 use crate::code::Code;
 use crate::fsutil;

@@ -2,8 +2,8 @@
 //! looking takes the place of running again.
 
 use super::{Next, Verdict, problem, verdict};
-use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::failure::error::CliError;
 use crate::code::Code;
 
 /// Commands that are one request.

@@ -3,6 +3,8 @@
 //! Every error of the library is matched here, variant by variant; a new one does not compile until it has its place.
 
 mod api;
+pub(super) mod arguments;
+pub(super) mod error;
 mod general;
 mod governance;
 mod inside;
@@ -16,11 +18,11 @@ pub(super) use general::{by_code, signal};
 use inside::{ask, journal, signer, storage, user_file};
 use outside::{chain, cloud, proof, service, transaction};
 
-use super::ask::CONSENT_FLAG;
-use super::error::CliError;
-use super::exit::Exit;
-use super::report::{Facts, Report};
-use super::text::shorten;
+use crate::cli::exit::Exit;
+use crate::cli::failure::error::CliError;
+use crate::cli::session::person::CONSENT_FLAG;
+use crate::cli::show::report::{Facts, Report};
+use crate::cli::show::text::shorten;
 use crate::cloud::{CloudError, Problem};
 use crate::code::{Code, Kind};
 use crate::upgrade::{self, Origin, Stop, UpgradeError};
@@ -125,7 +127,7 @@ fn message(error: &CliError) -> String {
         CliError::Usage { message, .. } | CliError::Secret { message } | CliError::Input { message, .. } => {
             message.clone()
         }
-        CliError::Arguments(error) => super::usage::sentence(error),
+        CliError::Arguments(error) => crate::cli::failure::arguments::sentence(error),
         CliError::UserFile(error) => error.to_string(),
         CliError::FileExists { path, .. } => {
             format!("`{}` is there already, and holds something else", path.display())
@@ -216,7 +218,7 @@ pub(super) fn judge(error: &CliError) -> Verdict {
     match error {
         CliError::Usage { code, hint, next, .. } => verdict(Exit::Usage, *code, next.clone(), hint.clone()),
         CliError::Secret { .. } => table::said(Code::UsageSecretArgument),
-        CliError::Arguments(error) => super::usage::verdict(error),
+        CliError::Arguments(error) => crate::cli::failure::arguments::verdict(error),
         CliError::Input { code, hint, .. } => verdict(Exit::Input, *code, Next::Again, hint.clone()),
         CliError::UserFile(error) => user_file(error),
         CliError::FileExists {
@@ -242,7 +244,7 @@ pub(super) fn judge(error: &CliError) -> Verdict {
             ),
         ),
         CliError::Webhook(error) => {
-            let (exit, code, hint) = super::commands::webhook_verify::verdict_of(error);
+            let (exit, code, hint) = crate::cli::commands::webhook_verify::verdict_of(error);
             verdict(exit, code, Next::Command("--help"), hint)
         }
         CliError::Upgrade(error) => upgrade(error),

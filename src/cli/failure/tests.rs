@@ -10,7 +10,7 @@ use alloy::primitives::{Address, B256, U256};
 
 use super::*;
 use crate::chain::{ChainError, PolicyChange, ProofFailure, TxError};
-use crate::cli::next::Typed;
+use crate::cli::session::next::Typed;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
 use crate::http::{HttpError, Kind, Sent};
@@ -637,7 +637,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
         (
             UpgradeError::Ask(AskError::Nobody(format!(
                 "Commit? needs {}",
-                crate::cli::ask::CONSENT_FLAG
+                crate::cli::session::person::CONSENT_FLAG
             ))),
             Exit::Usage,
             "USAGE_CONSENT",
@@ -673,7 +673,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
 }
 
 fn clis() -> Vec<(CliError, Exit, &'static str)> {
-    let refused = <super::super::args::Cli as clap::Parser>::try_parse_from(["countersign", "plan", "--nothing"]);
+    let refused = <crate::cli::args::Cli as clap::Parser>::try_parse_from(["countersign", "plan", "--nothing"]);
     vec![
         (
             CliError::Usage {
@@ -891,7 +891,7 @@ fn every_failure_is_one_json_object_that_keeps_its_promises() {
     for (error, exit, code) in every() {
         let json = report(&error, "prepare", &typed).json();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(value["schema"], crate::cli::report::SCHEMA);
+        assert_eq!(value["schema"], crate::cli::show::report::SCHEMA);
         assert_eq!(value["ok"], false);
         assert_eq!(value["exit"], exit.code());
         assert_eq!(value["code"], code);

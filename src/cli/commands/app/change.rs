@@ -8,13 +8,13 @@ use clap::{Args, ValueEnum};
 
 use super::place::{Found, Named};
 use crate::chain::PolicyChange;
+use crate::cli::args::values;
 use crate::cli::args::{Governor, Multisig, Reach};
 use crate::cli::commands::upgrade::show;
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::{self, ROOT, Typed};
-use crate::cli::values;
+use crate::cli::session::settings::{self, ROOT, Typed};
+use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::safe::Trust;

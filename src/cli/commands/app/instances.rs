@@ -7,13 +7,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::chain::PolicyChange;
+use crate::cli::args::values;
 use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, Workload};
 use crate::cli::commands::upgrade::start;
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::{self, Project, Typed, text_file};
-use crate::cli::values;
+use crate::cli::session::settings::{self, Project, Typed, text_file};
+use crate::cli::show::report::Report;
 use crate::cloud::{Cvm, CvmId, Patch};
 use crate::code::Code;
 use crate::compose::Changes;

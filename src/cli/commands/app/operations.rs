@@ -5,7 +5,7 @@ use alloy::primitives::Address;
 use serde::Serialize;
 
 use crate::chain::{AppState, Chain, ChainError, OwnerKind, PendingOperation, PendingOperations, TimelockInfo};
-use crate::cli::text::Page;
+use crate::cli::show::text::Page;
 use crate::safe::{Decoded, decode};
 
 /// Operations that wait.

@@ -17,11 +17,11 @@ use crate::chain::{
     AppState, BlockRef, Chain, ChainError, OwnerKind, PolicyEvent, PolicyFact, TimelockInfo, TimelockRole,
     TimelockRoles,
 };
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::text::Page;
-use crate::cli::view;
+use crate::cli::show::report::Report;
+use crate::cli::show::text::Page;
+use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::{SafeInfo, Severity, Trust};
 use crate::upgrade::{SafeStorage, StorageNote, safe_code, safe_storage, standing_approvals};

@@ -5,10 +5,10 @@ use clap::Args;
 
 use crate::chain::AppQuery;
 use crate::cli::args::Reach;
-use crate::cli::error::CliError;
+use crate::cli::args::values;
+use crate::cli::failure::error::CliError;
+use crate::cli::session::settings::{self, Project, Settings, Typed};
 use crate::cli::session::{Outside, Session};
-use crate::cli::settings::{self, Project, Settings, Typed};
-use crate::cli::values;
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::upgrade::UpgradeError;

@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 use super::order::{Api, Waiting, finish, record, sealed, show};
 use super::patch::names;
+use crate::cli::args::values;
 use crate::cli::args::{Agree, gigabytes, megabytes};
-use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Next;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::text_file;
-use crate::cli::values;
+use crate::cli::session::settings::text_file;
+use crate::cli::show::report::Report;
 use crate::cloud::{CommitProvision, CvmName, Goal, Gpus, KmsId, KmsKind, Provision, Provisioned};
 use crate::code::Code;
 use crate::compose::ComposeHash;

@@ -4,10 +4,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::order::{Api, On};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::args::values;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::cloud::{OperationsQuery, TcbInfo};
 use crate::text::option;
 

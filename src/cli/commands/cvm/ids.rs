@@ -8,11 +8,11 @@ use serde_json::json;
 use super::order::{Api, Terms, Waiting};
 use super::waiting::settle;
 use crate::cli::args::Agree;
-use crate::cli::error::CliError;
+use crate::cli::args::values;
 use crate::cli::exit::Exit;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::cloud::{CvmId, Goal, Refresh, RefreshMany, Refreshed, Settled};
 use crate::code::Code;
 

@@ -4,9 +4,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::order::Terms;
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::show::report::Report;
 use crate::cloud::Goal;
 
 /// Start a stopped CVM

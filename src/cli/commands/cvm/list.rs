@@ -5,10 +5,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::order::{Api, On, record, show};
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::args::values;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::cloud::{Cvm, Page, Paged};
 use crate::code::Code;
 use crate::compose::Form;

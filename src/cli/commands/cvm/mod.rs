@@ -21,9 +21,9 @@ pub(super) use list::Part;
 pub(super) use order::{Api, get};
 pub(super) use waiting::conclude;
 
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::show::report::Report;
 
 /// Use Phala Cloud's own operations: list, start, stop, configure, replicate, watch CVMs
 ///

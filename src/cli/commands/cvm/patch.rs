@@ -7,13 +7,13 @@ use clap::Args;
 
 use super::go_on::{GoOn, Wish};
 use super::order::{Order, Since, Terms, sealed};
+use crate::cli::args::values;
 use crate::cli::args::{gigabytes, megabytes};
-use crate::cli::error::CliError;
 use crate::cli::failure::Next;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::text_file;
-use crate::cli::values;
+use crate::cli::session::settings::text_file;
+use crate::cli::show::report::Report;
 use crate::cloud::{Changed, Goal, Gpus, Patch, Registration, ResourceChange, Visibility};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};

@@ -9,11 +9,11 @@ use super::go_on::GoOn;
 use super::list::Part;
 use super::order::{Api, On, Terms};
 use super::patch::Proof;
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::args::values;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::text_file;
-use crate::cli::values;
+use crate::cli::session::settings::text_file;
+use crate::cli::show::report::Report;
 use crate::cloud::OsImage;
 use crate::compose::Changes;
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::order::{Api, merged, record, show};
-use crate::cli::error::CliError;
+use crate::cli::args::values;
 use crate::cli::exit::Exit;
-use crate::cli::output::Output;
-use crate::cli::report::Report;
-use crate::cli::text::Page;
-use crate::cli::values;
+use crate::cli::failure::error::CliError;
+use crate::cli::show::output::Output;
+use crate::cli::show::report::Report;
+use crate::cli::show::text::Page;
 use crate::cloud::{Cvm, CvmId, Goal, Settle, Settled};
 use crate::code::Code;
 use crate::text::option;

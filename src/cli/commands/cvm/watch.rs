@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::order::{Api, On, get};
 use super::waiting::{Teller, conclude, settle};
-use crate::cli::error::CliError;
+use crate::cli::args::values;
 use crate::cli::exit::Exit;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::cloud::{CvmId, CvmState, Goal, News, Settled, Watched};
 use crate::code::Code;
 use crate::compose::ComposeHash;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{FleetCommands, Prepare, data, effects, sentence, word};
-use crate::cli::error::CliError;
+use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Next};
-use crate::cli::report::Report;
 use crate::cli::session::Session;
+use crate::cli::show::report::Report;
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::upgrade::{self, AppIntent, Apps, Counts, Fleet, Halt, Intent, Invitation, Limits, Upgrade, Waves, World};
@@ -134,7 +134,7 @@ fn stopped(session: &Session, dir: &Path, (command, halt): (&'static str, Halt))
     }
     let (next, compared) = (report.next.take(), report.data.take());
     if let Some(Err(error)) = apps.map(|apps| tell(&mut report, session, &apps)) {
-        report.effects = crate::cli::report::NOTHING_READ;
+        report.effects = crate::cli::show::report::NOTHING_READ;
         tracing::debug!(?error, "where the apps stand cannot be read");
     }
     report.next = next;

@@ -5,12 +5,12 @@ use clap::Args;
 
 use super::{Target, shown};
 use crate::chain::{Chain, ChainError, StorageCheck};
-use crate::cli::error::CliError;
+use crate::cli::act::storage;
+use crate::cli::args::values;
 use crate::cli::exit::Exit;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::storage;
-use crate::cli::values;
+use crate::cli::show::report::Report;
 use crate::safe::{Finding, SafeInfo, Severity, StandingApproval, Trust, check_storage, with_known_code};
 use crate::upgrade::{StorageNote, safe_code};
 

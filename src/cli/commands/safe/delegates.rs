@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::place;
+use crate::cli::args::values;
 use crate::cli::args::{Agree, KeySource, Notices};
 use crate::cli::commands::agree;
-use crate::cli::error::CliError;
-use crate::cli::report::Report;
+use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
-use crate::cli::values;
+use crate::cli::session::settings::Typed;
+use crate::cli::show::report::Report;
 use crate::safe::service::{Act, Delegate, DelegateFilter, Delegation, Label, Notice};
 use crate::signer::{Fact, Name};
 

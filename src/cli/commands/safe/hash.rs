@@ -7,13 +7,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{address, not_a_safe};
+use crate::cli::args::values;
 use crate::cli::args::{Offline, Reach};
-use crate::cli::error::CliError;
+use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Next, told};
-use crate::cli::report::Report;
 use crate::cli::session::Session;
-use crate::cli::settings::Typed;
-use crate::cli::values;
+use crate::cli::session::settings::Typed;
+use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{

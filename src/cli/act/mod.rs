@@ -1,0 +1,3 @@
+//! What several commands do.
+
+pub(super) mod storage;

@@ -1,0 +1,141 @@
+//! What the check of a contract's storage means for the one who asked, and for later commands of this machine.
+
+use alloy::primitives::Address;
+use serde_json::json;
+
+use crate::chain::{StorageCheck, Word};
+use crate::cli::exit::Exit;
+use crate::cli::session::Session;
+use crate::cli::session::settings::Settings;
+use crate::cli::show::report::Report;
+use crate::code::Code;
+use crate::safe::StandingApproval;
+use crate::upgrade::{StorageNote, Warning};
+
+/// Shows what was found, and keeps it for those who plan or sign. A doubt to which nobody agreed ends the command with 6,
+/// unless something graver does.
+pub(in crate::cli) fn tell(report: &mut Report, session: &Session, (settings, notes): (&Settings, &[StorageNote])) {
+    if notes.is_empty() {
+        return;
+    }
+    report.page.heading("storage");
+    for note in notes {
+        report
+            .page
+            .block(&format!("{}  {}", note.contract, sentence(&note.found)));
+        if let StorageCheck::NotChecked { why } = &note.found {
+            let what = format!(
+                "not checked: whether the storage of {} holds more than it shows: {why}",
+                note.contract
+            );
+            report.warnings.push(warning(what));
+        }
+        let kept = settings.record.as_deref().map_or(Ok(()), |record| note.keep(record));
+        if let Err(error) = kept {
+            let what = format!("what was found of the storage cannot be kept for later commands: {error}");
+            report.warnings.push(warning(what));
+        }
+    }
+    if let Some(object) = report.data.as_mut().and_then(serde_json::Value::as_object_mut) {
+        object.insert("storage".to_owned(), json!(notes));
+    }
+    let accepted = &settings.limits.accepted;
+    let open = |note: &StorageNote| {
+        let value = note.contract.to_string();
+        note.doubt().is_some() && !accepted.covers(Code::StorageNotClosed, Some(&value))
+    };
+    if report.exit != Exit::Done {
+        return;
+    }
+    if let Some(note) = notes.iter().map(|note| standing(settings, note)).find(open) {
+        report.exit = Exit::State;
+        report.code = Code::StorageNotClosed;
+        report.message = note.doubt().unwrap_or_default();
+        report.hint = Some(
+            "find out what wrote it, beginning with the transaction that made the contract; if you know what it is, agree to \
+             it by name"
+                .to_owned(),
+        );
+        let again = session.typed().instead_of("check", "check");
+        report.next = Some(format!("{again} --accept {}={}", Code::StorageNotClosed, note.contract));
+    }
+}
+
+/// Shows the approvals that stand in Safes. One to which nobody agreed ends the command with 6, unless something graver does.
+pub(in crate::cli) fn tell_approvals(
+    report: &mut Report,
+    session: &Session,
+    (settings, standing): (&Settings, &[(Address, StandingApproval)]),
+) {
+    if standing.is_empty() {
+        return;
+    }
+    report.page.heading("approvals that stand in storage");
+    for (safe, approval) in standing {
+        report.page.block(&approval.told(*safe));
+    }
+    let shown = standing
+        .iter()
+        .map(|(safe, one)| json!({"safe": safe, "approval": one}));
+    let shown: Vec<_> = shown.collect();
+    if let Some(object) = report.data.as_mut().and_then(serde_json::Value::as_object_mut) {
+        object.insert("standing_approvals".to_owned(), json!(shown));
+    }
+    let accepted = &settings.limits.accepted;
+    let covers = |one: &StandingApproval| accepted.covers(Code::SafeStandingApproval, Some(&one.hash.to_string()));
+    let open: Vec<_> = standing.iter().filter(|(_, one)| !covers(one)).collect();
+    // What no call of its owner explains comes first.
+    let worst = open.iter().find(|(_, one)| !one.unexplained.is_empty());
+    let Some((safe, approval)) = worst.or(open.first()).filter(|_| report.exit == Exit::Done) else {
+        return;
+    };
+    report.exit = Exit::State;
+    report.code = Code::SafeStandingApproval;
+    report.message = approval.told(*safe);
+    report.hint = Some(
+        "ask its owners what it is; if it is to be executed still, or does no harm, agree to it by name; else have a \
+         transaction with its nonce executed that does nothing"
+            .to_owned(),
+    );
+    let again = session.typed().instead_of("check", "check");
+    let value = approval.hash;
+    report.next = Some(format!("{again} --accept {}={value}", Code::SafeStandingApproval));
+}
+
+/// What is found stands until something else is by the same word: who cannot look, or hears others, takes nothing back.
+fn standing(settings: &Settings, note: &StorageNote) -> StorageNote {
+    let record = settings.record.as_deref();
+    let last = record.and_then(|record| StorageNote::last(record, (note.chain_id, note.contract)));
+    last.filter(|last| !note.replaces(last)).unwrap_or_else(|| note.clone())
+}
+
+const fn warning(text: String) -> Warning {
+    Warning {
+        code: Code::StorageUnknown,
+        text,
+    }
+}
+
+fn sentence(found: &StorageCheck) -> String {
+    match found {
+        StorageCheck::Closed { slots, rests_on } => format!(
+            "holds nothing but the {slots} slots that were named, by {}",
+            word(rests_on)
+        ),
+        StorageCheck::NotClosed { slots, rests_on } => format!(
+            "NOT CLOSED: holds more than the {slots} slots that its functions and events name, by {}",
+            word(rests_on)
+        ),
+        StorageCheck::NotChecked { why } => format!("not checked: {why}"),
+    }
+}
+
+fn word(word: &Word) -> String {
+    match word {
+        Word::Block => "a proof against the hash of the block".to_owned(),
+        Word::Endpoints { endpoints } => format!(
+            "the word of {}, whose block header gives another hash",
+            endpoints.join(", ")
+        ),
+    }
+}

@@ -1,0 +1,688 @@
+//! What was typed: clap definitions shared by the commands. No I/O, no environment; [`crate::cli::session::settings`] adds the rest.
+
+pub(super) mod also;
+pub(super) mod values;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, U256};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+use crate::chain::Finality;
+use crate::cli::args::also::Also;
+use crate::cli::args::values;
+use crate::cli::commands;
+use crate::cli::exit::Exit;
+use crate::cloud::{self, CvmId};
+use crate::compose::ComposeHash;
+use crate::env::{EnvName, RootKey};
+use crate::signer::Source;
+use crate::upgrade::Acceptance;
+
+const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";
+
+const LONG_ABOUT: &str = "\
+Upgrade confidential VMs (CVMs) on Phala Cloud whose code an on-chain KMS guards.
+
+An upgrade is prepared (compose hash and commit token), approved on chain by the app's owner (addComposeHash), proved \
+(receipt, event and state, in a block that stays) and committed with that proof. The compose hash is recomputed from \
+your own files before anybody is asked to approve it. Every run can be interrupted and repeated: it goes on where it \
+stood, and nothing is sent twice.
+
+Example, an app that one key owns:
+
+  export PHALA_CLOUD_API_KEY=phak_...  ETH_RPC_URL=https://mainnet.base.org
+  countersign plan    --cvm my-app -c docker-compose.yml
+  countersign upgrade --cvm my-app -c docker-compose.yml --signer keystore:~/key.json";
+
+fn after_help() -> String {
+    format!(
+        "Environment:\n  \
+         PHALA_CLOUD_API_KEY     API key of the workspace that owns the CVM\n  \
+         PHALA_CLOUD_API_PREFIX  API address [default: {}]\n  \
+         ETH_RPC_URL             JSON-RPC endpoint, when no --rpc-url is given\n  \
+         ETH_RPC_QUORUM          how many endpoints have to agree, when no --quorum is given\n  \
+         SAFE_TRANSACTION_SERVICE_API_KEY\n                          \
+         API key of the Safe Transaction Service; it answers slowly without one\n  \
+         NO_COLOR                no colour\n  \
+         phala.toml              names the CVM and the compose file when no flag does\n  \
+         An empty variable counts as one that is not set.\n\n\
+         Exit codes:\n{}",
+        crate::cli::session::settings::DEFAULT_PREFIX,
+        Exit::table()
+    )
+}
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = after_help())]
+#[command(max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
+pub(in crate::cli) struct Cli {
+    #[command(flatten)]
+    pub(in crate::cli) global: Global,
+    #[command(subcommand)]
+    pub(in crate::cli) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Global {
+    /// Print exactly one JSON object on stdout, for failures too
+    #[arg(long, global = true, display_order = 900)]
+    pub(in crate::cli) json: bool,
+    /// Say more on stderr (-v what is done, -vv how); stdout stays the same
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 901)]
+    pub(in crate::cli) verbose: u8,
+    /// Agree to a doubt that a refusal names, and to nothing else; repeat it. --yes answers none of them
+    #[arg(long, global = true, value_name = "CODE[=VALUE]", display_order = 902)]
+    pub(in crate::cli) accept: Vec<Acceptance>,
+    /// Transaction in which the app allowed what runs now, where the endpoints do not tell; its receipt decides
+    #[arg(
+        long,
+        global = true,
+        value_name = "HASH",
+        display_order = 903,
+        hide_short_help = true
+    )]
+    pub(in crate::cli) base_tx: Option<B256>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Command {
+    Plan(commands::plan::Plan),
+    Prepare(commands::prepare::Prepare),
+    Review(commands::review::Review),
+    Sign(commands::sign::Sign),
+    Export(commands::export::Export),
+    Import(commands::import::Import),
+    Execute(commands::execute::Execute),
+    Wait(commands::wait::Wait),
+    Commit(commands::commit::Commit),
+    Upgrade(commands::upgrade::Upgrade),
+    Resume(commands::resume::Resume),
+    Reject(commands::reject::Reject),
+    Propose(commands::propose::Propose),
+    Status(commands::status::Status),
+    Fleet(commands::fleet::Fleet),
+    Hash(commands::hash::Hash),
+    Explain(commands::explain::Explain),
+    App(commands::app::App),
+    Cvm(Box<commands::cvm::Cvm>),
+    Nodes(commands::nodes::Nodes),
+    Kms(commands::kms::Kms),
+    Webhook(commands::webhook::Webhook),
+    Safe(commands::safe::Safe),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
+    Schema(commands::schema::Schema),
+}
+
+/// Which CVM, and what changes.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Change {
+    /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
+    #[arg(long, value_name = "ID", help_heading = "What changes", value_parser = values::cvm)]
+    pub(in crate::cli) cvm: Option<CvmId>,
+    /// Docker Compose file to run [default: what phala.toml names]
+    #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
+    pub(in crate::cli) compose: Option<PathBuf>,
+    /// Script that runs before the containers
+    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    pub(in crate::cli) pre_launch_script: Option<PathBuf>,
+    /// Environment variable that the guest may receive; repeat it, the order counts
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    pub(in crate::cli) allowed_env: Option<Vec<EnvName>>,
+    #[command(flatten)]
+    pub(in crate::cli) workload: Workload,
+    /// Whether anybody may read the logs
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    pub(in crate::cli) public_logs: Option<bool>,
+    /// Whether anybody may read system information
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    pub(in crate::cli) public_sysinfo: Option<bool>,
+    /// Whether anybody may read TCB information
+    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    pub(in crate::cli) public_tcbinfo: Option<bool>,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(1..))]
+    pub(in crate::cli) vcpu: Option<u32>,
+    /// Memory, MB
+    #[arg(long, value_name = "MB", value_parser = megabytes, help_heading = "What changes")]
+    pub(in crate::cli) memory: Option<u32>,
+    /// Disk, GB
+    #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "What changes")]
+    pub(in crate::cli) disk_size: Option<u32>,
+    /// OS image
+    #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled)]
+    pub(in crate::cli) image: Option<String>,
+    /// Let this device run the app, by the same Safe transaction; repeat it
+    #[arg(long, value_name = "ID", help_heading = "What changes", value_parser = values::word)]
+    pub(in crate::cli) add_device: Vec<B256>,
+    /// Take this earlier compose hash from the app's list, by the same Safe transaction; repeat it
+    #[arg(long, value_name = "HASH", help_heading = "What changes", value_parser = values::compose_hash)]
+    pub(in crate::cli) remove_hash: Vec<ComposeHash>,
+    /// Take every older compose hash from the app's list, by the same transaction, but for those that its CVMs run
+    #[arg(long, help_heading = "What changes")]
+    pub(in crate::cli) revoke_old: bool,
+    /// End with the hash and transaction in two headers instead of the commit token
+    #[arg(long, help_heading = "What changes")]
+    pub(in crate::cli) confirm: bool,
+    #[command(flatten)]
+    pub(in crate::cli) expect: Expect,
+}
+
+/// The guest's environment.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct Workload {
+    /// File with the guest's environment (as npm dotenv reads it); it replaces all of it; repeat it
+    #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
+    pub(in crate::cli) env_file: Vec<PathBuf>,
+    /// Variable of the guest's environment whose value is in the variable of the same name here; repeat it
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    pub(in crate::cli) env: Vec<EnvName>,
+    /// Root key that the KMS's contract has to name, when it is known by other means
+    #[arg(long, value_name = "KEY", help_heading = "What changes", value_parser = values::root_key)]
+    pub(in crate::cli) kms_root_key: Option<RootKey>,
+}
+
+/// What somebody knows from elsewhere.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct Expect {
+    /// App id = address of the app's contract; another one ends with 5 [default: `app` in phala.toml]
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address)]
+    pub(in crate::cli) app: Option<Address>,
+    /// Whom an ownership transfer under way goes to; another one, or none, ends with 5
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address)]
+    pub(in crate::cli) expect_pending_owner: Option<Address>,
+    /// No older hash stays allowed; otherwise it ends with 6
+    #[arg(long, help_heading = "What has to hold")]
+    pub(in crate::cli) strict: bool,
+}
+
+/// The reviewer's own values, to compare a proposal with.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Files {
+    /// Your own Docker Compose file; the proposal has to have the very same text
+    #[arg(short, long, value_name = "FILE", help_heading = "What you expect")]
+    pub(in crate::cli) compose: Option<PathBuf>,
+    /// Your own Docker Compose file for another app of the proposal, by the name of its CVM; repeat it
+    #[arg(
+        long,
+        value_name = "CVM=FILE",
+        value_delimiter = ',',
+        help_heading = "What you expect"
+    )]
+    pub(in crate::cli) also: Vec<Also>,
+    /// Your own script that runs before the containers
+    #[arg(long, value_name = "FILE", help_heading = "What you expect")]
+    pub(in crate::cli) pre_launch_script: Option<PathBuf>,
+    /// Environment variable that the guest may receive; repeat it, the order counts
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What you expect")]
+    pub(in crate::cli) allowed_env: Option<Vec<EnvName>>,
+    /// Whether anybody may read the logs
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    pub(in crate::cli) public_logs: Option<bool>,
+    /// Whether anybody may read system information
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    pub(in crate::cli) public_sysinfo: Option<bool>,
+    /// Whether anybody may read TCB information
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    pub(in crate::cli) public_tcbinfo: Option<bool>,
+}
+
+/// A transaction at the Safe Transaction Service.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Posted {
+    /// Safe whose transaction it is, with or without its chain's prefix [default: that of the proposal]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Safe Transaction Service", value_parser = values::safe_address)]
+    pub(in crate::cli) safe: Option<String>,
+    /// Chain of the Safe [default: that of the proposal, or of the prefix]
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "safe",
+        help_heading = "Safe Transaction Service", value_parser = values::whole::<u64>(1..))]
+    pub(in crate::cli) chain_id: Option<u64>,
+    /// Review the transaction that the service shows under this hash
+    #[arg(long, value_name = "HASH", help_heading = "Safe Transaction Service", value_parser = values::word)]
+    pub(in crate::cli) safe_tx_hash: Option<B256>,
+    /// Review every transaction that the service shows at this nonce
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "safe_tx_hash",
+        help_heading = "Safe Transaction Service", value_parser = values::amount)]
+    pub(in crate::cli) nonce: Option<U256>,
+    #[command(flatten)]
+    pub(in crate::cli) notices: Notices,
+}
+
+/// Which upgrade.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Which {
+    /// Proposal file that names the upgrade
+    #[arg(value_name = "PROPOSAL", conflicts_with_all = ["dir", "cvm"])]
+    pub(in crate::cli) proposal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) dir: Dir,
+}
+
+/// The directory of an upgrade.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Dir {
+    /// Directory of the upgrade [default: the only unfinished one below .countersign]
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) dir: Option<PathBuf>,
+    /// CVM whose unfinished upgrade it is
+    #[arg(long, value_name = "ID", value_parser = values::cvm, conflicts_with_all = ["dir", "proposal"])]
+    pub(in crate::cli) cvm: Option<CvmId>,
+}
+
+/// The directory of an upgrade that begins.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct NewDir {
+    /// Directory for the upgrade; one that holds the same upgrade is gone on with [default:
+    /// .countersign/CVM-HASH]
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) dir: Option<PathBuf>,
+}
+
+/// How the chain is reached and how long is waited.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Reach {
+    /// JSON-RPC endpoint; repeat it, and endpoints must agree [env: ETH_RPC_URL]
+    #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
+    pub(in crate::cli) rpc_url: Vec<Url>,
+    /// How many of the endpoints have to agree [default: all that were named] [env: ETH_RPC_QUORUM]
+    #[arg(long, value_name = "N", help_heading = "Chain", value_parser = values::whole::<usize>(1..))]
+    pub(in crate::cli) quorum: Option<usize>,
+    /// How long to wait in all, for example 90s, 10m, 1h
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration, help_heading = "Chain")]
+    pub(in crate::cli) timeout: Duration,
+    /// Accept a known chain id with another genesis block
+    #[cfg(feature = "failpoints")]
+    #[arg(long, hide = true)]
+    pub(in crate::cli) allow_unpinned_chain: bool,
+}
+
+/// When a block is taken to stay.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Settle {
+    /// Blocks that have to bury the transaction [default: what suits the chain]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..), help_heading = "Chain")]
+    pub(in crate::cli) confirmations: Option<u64>,
+    /// Wait for the chain's own tag instead of counting blocks
+    #[arg(long, value_enum, conflicts_with = "confirmations", help_heading = "Chain")]
+    pub(in crate::cli) finality: Option<Tag>,
+}
+
+/// Which key signs.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct KeySource {
+    // No doc comment: rustdoc takes the brackets for a link.
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        help_heading = "Signing",
+        help = "Key that signs: prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID \
+                (never the key itself)"
+    )]
+    pub(in crate::cli) signer: Option<Source>,
+    /// File (mode 0600) with the keystore's password
+    #[arg(long, value_name = "FILE", help_heading = "Signing")]
+    pub(in crate::cli) password_file: Option<PathBuf>,
+}
+
+/// Which key signs, and what it may cost.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Key {
+    #[command(flatten)]
+    pub(in crate::cli) source: KeySource,
+    /// Highest fee per gas [default: five times the recent median]
+    #[arg(long, value_name = "GWEI", help_heading = "Signing")]
+    pub(in crate::cli) max_fee: Option<Gwei>,
+    /// Most that all transactions of the upgrade may cost together, in the chain's coin [default: 0.05 on Ethereum, 0.005 on
+    /// Base; --yes needs it elsewhere]
+    #[arg(long, value_name = "AMOUNT", help_heading = "Signing")]
+    pub(in crate::cli) max_cost: Option<Coins>,
+    /// Nonce of the key's transaction: behind others that are in flight, or in place of one of them [default: the next one,
+    /// once none is]
+    #[arg(long, value_name = "N", help_heading = "Signing", value_parser = values::whole::<u64>(0..))]
+    pub(in crate::cli) nonce: Option<u64>,
+    /// Sign with the next nonce although an earlier transaction of this upgrade lost its own
+    #[arg(long, help_heading = "Signing")]
+    pub(in crate::cli) new_nonce: bool,
+}
+
+/// What holds for a Safe that owns the app.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Multisig {
+    /// Nonce of the Safe transaction [default: the first one that nothing holds]
+    #[arg(long, value_name = "N", help_heading = "Safe", value_parser = values::amount)]
+    pub(in crate::cli) safe_nonce: Option<U256>,
+    /// Take code with this keccak256 for that of a Safe; repeat it
+    #[arg(long, value_name = "HASH", help_heading = "Safe", value_parser = values::word)]
+    pub(in crate::cli) trust_code: Vec<B256>,
+    /// Accept a Safe before 1.3.0, whose signatures are good on every chain
+    #[arg(long, help_heading = "Safe")]
+    pub(in crate::cli) accept_old_safe: bool,
+    /// Go on although owners, threshold, modules, guard or fallback handler changed since they were read
+    #[arg(long, help_heading = "Safe")]
+    pub(in crate::cli) accept_safe_changes: bool,
+}
+
+/// Which Safe transaction is agreed to.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct Reviewed {
+    /// The safeTxHash that was reviewed; another one ends with 5, before any key is used
+    #[arg(long, value_name = "HASH", value_parser = values::word, help_heading = "What has to hold")]
+    pub(in crate::cli) expect_safe_tx_hash: Option<B256>,
+}
+
+/// How a timelock that owns the app is asked.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct Governor {
+    /// Who proposes to the timelock, a key or a Safe [default: the only one who may]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Timelock", value_parser = values::address)]
+    pub(in crate::cli) proposer: Option<Address>,
+    /// Delay to ask for [default: the least that the timelock takes]
+    #[arg(long, value_name = "SECONDS", help_heading = "Timelock", value_parser = values::whole::<u64>(0..))]
+    pub(in crate::cli) delay: Option<u64>,
+}
+
+/// Where owners of a Safe leave word for each other.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Notices {
+    /// Address of the service [default: Safe's own for the chain; for choosing a nonce only if its API key is set]
+    #[arg(long, value_name = "URL", help_heading = "Safe Transaction Service", value_parser = values::web_address)]
+    pub(in crate::cli) service_url: Option<Url>,
+}
+
+/// Whether the chain is asked.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Offline {
+    /// Ask no chain; what cannot be checked without one is said
+    #[arg(long, help_heading = "Chain")]
+    pub(in crate::cli) offline: bool,
+}
+
+/// What may be prepared.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Allow {
+    /// Prepare although another update of this CVM is pending: its commit token is replaced
+    #[arg(long, help_heading = "Consent")]
+    pub(in crate::cli) supersede: bool,
+    /// Go on although the compose hash cannot be recomputed here
+    #[arg(long, help_heading = "Consent")]
+    pub(in crate::cli) accept_unverified_hash: bool,
+}
+
+/// What becomes of a file that is there already.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Overwrite {
+    /// Replace the file of --out, whatever it holds
+    #[arg(long, visible_alias = "force", requires = "out")]
+    pub(in crate::cli) overwrite: bool,
+}
+
+/// Consent given in advance.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Agree {
+    /// Agree in advance to what would be asked
+    #[arg(long, help_heading = "Consent")]
+    pub(in crate::cli) yes: bool,
+}
+
+/// Whether to watch the restart.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Watch {
+    /// Return when the commit is accepted, without waiting for the CVM
+    #[arg(long)]
+    pub(in crate::cli) no_wait: bool,
+}
+
+/// A chain's own tag for settled blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Tag {
+    /// The chain's `safe` block
+    Safe,
+    /// The chain's `finalized` block
+    Finalized,
+}
+
+/// wei per gas, written in gwei.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) struct Gwei(pub(in crate::cli) u128);
+
+/// wei, written in whole coins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) struct Coins(pub(in crate::cli) U256);
+
+impl Settle {
+    /// The finality that was asked for.
+    pub(in crate::cli) fn finality(&self) -> Option<Finality> {
+        match (self.confirmations, self.finality) {
+            (Some(blocks), _) => Some(Finality::Confirmations(blocks)),
+            (None, Some(Tag::Safe)) => Some(Finality::Safe),
+            (None, Some(Tag::Finalized)) => Some(Finality::Finalized),
+            (None, None) => None,
+        }
+    }
+}
+
+impl Workload {
+    /// Whether nothing was named.
+    pub(in crate::cli) const fn is_empty(&self) -> bool {
+        self.env_file.is_empty() && self.env.is_empty()
+    }
+}
+
+impl Reach {
+    /// These endpoints, for this long.
+    pub(in crate::cli) const fn to(rpc_url: Vec<Url>, quorum: Option<usize>, timeout: Duration) -> Self {
+        Self {
+            rpc_url,
+            quorum,
+            timeout,
+            #[cfg(feature = "failpoints")]
+            allow_unpinned_chain: false,
+        }
+    }
+
+    /// Whether another genesis is accepted; never outside test builds.
+    #[cfg(feature = "failpoints")]
+    pub(in crate::cli) const fn allow_unpinned(&self) -> bool {
+        self.allow_unpinned_chain
+    }
+
+    /// Whether another genesis is accepted; never outside test builds.
+    #[cfg(not(feature = "failpoints"))]
+    #[expect(clippy::unused_self, reason = "the same signature as in test builds")]
+    pub(in crate::cli) const fn allow_unpinned(&self) -> bool {
+        false
+    }
+}
+
+impl FromStr for Gwei {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHY: &str = "a fee is a positive number of gwei, for example 0.05";
+        let wei = amount(text, "gwei").and_then(|wei| wei.try_into().ok());
+        wei.map(Self).ok_or(WHY)
+    }
+}
+
+impl FromStr for Coins {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHY: &str = "a cost is a positive number of the chain's coin, for example 0.05";
+        amount(text, "ether").map(Self).ok_or(WHY)
+    }
+}
+
+/// A positive decimal number in a unit, in wei.
+fn amount(text: &str, unit: &str) -> Option<U256> {
+    let (whole, parts) = text
+        .split_once('.')
+        .map_or((text, None), |(whole, parts)| (whole, Some(parts)));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = whole == "0" || !whole.starts_with('0');
+    if !digits(whole) || !plain || !parts.is_none_or(digits) {
+        return None;
+    }
+    let wei = alloy::primitives::utils::parse_units(text, unit).ok()?.get_absolute();
+    (!wei.is_zero()).then_some(wei)
+}
+
+/// Memory. The smallest instance type has far more than the largest has in GB.
+pub(in crate::cli) fn megabytes(text: &str) -> Result<u32, String> {
+    let size = number(text)?;
+    if size < cloud::MIN_MEMORY_MB {
+        return Err(format!(
+            "memory is counted in MB: {size} GB would be {}",
+            u64::from(size) * 1024
+        ));
+    }
+    Ok(size)
+}
+
+/// A disk. The largest has far less than the smallest has in MB.
+pub(in crate::cli) fn gigabytes(text: &str) -> Result<u32, String> {
+    let size = number(text)?;
+    if size > cloud::MAX_DISK_GB {
+        return Err(format!("disks are counted in GB: {size} MB would be {}", size / 1024));
+    }
+    Ok(size)
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    values::whole(1..)(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Commands that change something and have no `--wait`, each with the reason.
+    const WITHOUT_WAIT: &[(&str, &str)] = &[
+        (
+            "execute",
+            "it waits for the transaction by itself, at most --timeout; `wait` goes on",
+        ),
+        ("commit", "it waits for the CVM by itself; --no-wait returns at once"),
+        (
+            "app deploy",
+            "it waits by itself until the app is made in a block that stays",
+        ),
+        ("upgrade", "as commit"),
+        ("resume", "as commit"),
+        (
+            "fleet commit",
+            "it waits for every CVM by itself: the next wave needs it",
+        ),
+        ("sign", "a signature is there at once"),
+        (
+            "reject",
+            "it ends with 8 until the nonce is used up or the operation cancelled; running it again looks",
+        ),
+        ("propose", "the service has it when it answers"),
+        ("safe delegates", "the service has it when it answers"),
+        (
+            "webhook",
+            "a webhook is there, changed or gone when the answer comes; no CVM changes",
+        ),
+    ];
+
+    /// Every command without commands of its own, by its words.
+    fn leaves(command: &clap::Command, words: &str, found: &mut Vec<(String, clap::Command)>) {
+        for inner in command.get_subcommands() {
+            let words = format!("{words} {}", inner.get_name());
+            match inner.has_subcommands() {
+                true => leaves(inner, &words, found),
+                false => found.push((words.trim_start().to_owned(), inner.clone())),
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_changes_something_can_wait_or_has_a_reason_not_to() {
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        let has = |command: &clap::Command, name: &str| command.get_arguments().any(|arg| arg.get_id() == name);
+        let (mut wrong, mut met) = (Vec::new(), Vec::new());
+        for (words, command) in all.iter().filter(|(_, command)| has(command, "yes")) {
+            let reason = WITHOUT_WAIT.iter().find(|(prefix, _)| {
+                words == prefix || words.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(' '))
+            });
+            match (has(command, "wait"), reason) {
+                (true, None) => {}
+                (false, Some((prefix, _))) => met.push(*prefix),
+                (true, Some(_)) => wrong.push(format!("{words} can wait and has a reason not to")),
+                (false, None) => wrong.push(format!("{words} cannot wait")),
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+        for (prefix, reason) in WITHOUT_WAIT {
+            assert!(
+                met.contains(prefix),
+                "{prefix}: there is no such command any more ({reason})"
+            );
+        }
+        let waiting = all.iter().filter(|(_, command)| has(command, "wait")).count();
+        assert!(waiting >= 19, "only {waiting} commands can wait");
+    }
+
+    #[test]
+    fn sizes_that_are_meant_in_another_unit_are_refused() {
+        assert_eq!((megabytes("2048"), gigabytes("40")), (Ok(2048), Ok(40)));
+        assert!(megabytes("8").unwrap_err().contains("8192"));
+        assert!(gigabytes("40960").unwrap_err().contains("would be 40"));
+        for bad in ["", "0", "-1", "4GB", "1.5"] {
+            assert!(megabytes(bad).is_err() && gigabytes(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn gwei_become_wei_and_nothing_else_is_read() {
+        assert_eq!("1".parse(), Ok(Gwei(1_000_000_000)));
+        assert_eq!("0.05".parse(), Ok(Gwei(50_000_000)));
+        for bad in [
+            "",
+            "0",
+            "-1",
+            "1e9",
+            "0.0000000001",
+            "1 gwei",
+            ".",
+            "01",
+            "1.",
+            ".5",
+            "1_0",
+            "+1",
+            "1,5",
+        ] {
+            assert!(bad.parse::<Gwei>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_variables_follow_the_shell() {
+        assert!("API_KEY".parse::<EnvName>().is_ok() && "_x1".parse::<EnvName>().is_ok());
+        for bad in ["", "1A", "A-B", "A=B", "Ä"] {
+            assert!(bad.parse::<EnvName>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What was agreed to: `--accept`, and the options with names of their own that mean the same. No I/O.
+
+use alloy::primitives::B256;
+
+use crate::cli::args::Multisig;
+use crate::cli::session::settings::{Settings, Typed};
+use crate::code::Code;
+use crate::safe::Trust;
+use crate::upgrade::{Acceptance, Accepted};
+
+impl Settings {
+    /// Takes in what was agreed to by code.
+    pub(in crate::cli) fn agree(&mut self, accepted: &[Acceptance]) {
+        for one in accepted {
+            self.limits.accepted.agree(one.clone());
+        }
+        let limits = &mut self.limits;
+        limits.supersede |= limits.accepted.covers(Code::UpdatePending, None);
+        limits.trust.old_versions |= limits.accepted.covers(Code::SafeOldVersion, None);
+        for code in [Code::SafeUnknownCode, Code::SafeOwnerUnknown] {
+            let trusted = limits.accepted.values(code);
+            let hashes = trusted.filter_map(|hash| hash.parse::<B256>().ok());
+            limits.trust.code.extend(hashes);
+        }
+    }
+}
+
+/// What options with names of their own agree to.
+pub(in crate::cli) fn accepted(typed: Typed<'_>) -> Accepted {
+    let mut accepted = Accepted::default();
+    let safe = typed.safe;
+    let named = [
+        (
+            typed.allow.is_some_and(|allow| allow.accept_unverified_hash),
+            Code::HashUnverifiable,
+        ),
+        (typed.allow.is_some_and(|allow| allow.supersede), Code::UpdatePending),
+        (safe.is_some_and(|safe| safe.accept_old_safe), Code::SafeOldVersion),
+        (
+            safe.is_some_and(|safe| safe.accept_safe_changes),
+            Code::SafeOwnersChanged,
+        ),
+        (
+            safe.is_some_and(|safe| safe.accept_safe_changes),
+            Code::SafeHelpersChanged,
+        ),
+    ];
+    for (_, code) in named.into_iter().filter(|(given, _)| *given) {
+        accepted.agree_to_all(code);
+    }
+    for hash in safe.into_iter().flat_map(|safe| &safe.trust_code) {
+        accepted.agree(Acceptance {
+            code: Code::SafeUnknownCode,
+            value: Some(hash.to_string()),
+        });
+    }
+    accepted
+}
+
+/// Code and versions of Safes that somebody vouches for.
+pub(in crate::cli) fn trust(safe: &Multisig) -> Trust {
+    Trust {
+        code: safe.trust_code.iter().copied().collect(),
+        old_versions: safe.accept_old_safe,
+    }
+}

@@ -1,0 +1,602 @@
+//! One run of the program: its output, its environment, its arguments, and the upgrade it is about.
+
+mod accept;
+pub(super) mod advice;
+pub(super) mod known;
+pub(super) mod next;
+pub(super) mod out_file;
+pub(super) mod person;
+mod project;
+pub(super) mod settings;
+mod workload;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use alloy::primitives::B256;
+
+use crate::chain::Turnout;
+use crate::cli::args::Which;
+use crate::cli::commands;
+use crate::cli::exit::Exit;
+use crate::cli::failure::error::CliError;
+use crate::cli::failure::{self, Next};
+use crate::cli::session::advice::{Advice, Reader};
+use crate::cli::session::known::locate;
+use crate::cli::session::next::{Typed, commit_provision};
+use crate::cli::session::out_file::OutFile;
+use crate::cli::session::person::Person;
+use crate::cli::session::settings::{self, Environment, ROOT, Settings};
+use crate::cli::show::output::Output;
+use crate::cli::show::report::{self, Report, certain};
+use crate::cloud::{ApiVersion, Client, Options};
+use crate::code::Code;
+use crate::compose::ComposeHash;
+use crate::fsutil;
+use crate::http::{Http, Limits, RetryPolicy};
+use crate::safe::service::Service;
+use crate::signer::Source;
+use crate::upgrade::{
+    self, Acceptance, Document, JOURNAL_FILE, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject,
+    ToReject, Upgrade, UpgradeError, Warning, World,
+};
+
+/// One run.
+#[derive(Debug)]
+pub(in crate::cli) struct Session {
+    pub(in crate::cli) out: Output,
+    pub(in crate::cli) env: Environment,
+    args: Vec<OsString>,
+    command: &'static str,
+    accepted: Vec<Acceptance>,
+    base_tx: Option<B256>,
+    /// Which endpoints answered.
+    turnout: Turnout,
+    dir: Mutex<Option<PathBuf>>,
+    /// The proposal, where the run is about one by itself.
+    file: Mutex<Option<PathBuf>>,
+}
+
+/// What is to be looked at without being touched.
+#[derive(Debug)]
+pub(in crate::cli) struct Seen {
+    /// What is known.
+    pub(in crate::cli) state: State,
+    /// Its proposal.
+    pub(in crate::cli) proposal: PathBuf,
+    /// The directory of an upgrade of this machine.
+    dir: Option<PathBuf>,
+}
+
+/// Cloud, chain, key and person as a [`World`] borrows them.
+#[derive(Debug)]
+pub(in crate::cli) struct Outside<'a> {
+    http: Http,
+    cloud: Client,
+    endpoints: Vec<url::Url>,
+    signer: Option<Source>,
+    person: Person<'a>,
+    settings: &'a Settings,
+}
+
+impl Session {
+    /// Nothing is read or opened yet.
+    pub(in crate::cli) fn new(
+        out: Output,
+        env: Environment,
+        args: Vec<OsString>,
+        (command, (accepted, base_tx)): (&'static str, (Vec<Acceptance>, Option<B256>)),
+    ) -> Self {
+        Self {
+            out,
+            env,
+            args,
+            command,
+            accepted,
+            base_tx,
+            turnout: Turnout::default(),
+            dir: Mutex::new(None),
+            file: Mutex::new(None),
+        }
+    }
+
+    /// Connects settings to the outside; does no I/O.
+    pub(in crate::cli) fn outside<'a>(&'a self, settings: &'a Settings) -> Result<Outside<'a>, CliError> {
+        let http = Http::new(Limits::default());
+        let options = Options {
+            prefix: settings.prefix.value.clone(),
+            api_key: settings.api_key.clone(),
+            version: ApiVersion::V20260121,
+        };
+        tracing::info!(
+            host = settings.prefix.value.host_str().unwrap_or_default(),
+            from = %settings.prefix.origin,
+            api_key = settings.api_key.is_some(),
+            endpoints = settings.endpoints.len(),
+            "settings"
+        );
+        Ok(Outside {
+            cloud: Client::new(patient(&http, settings), options),
+            http,
+            endpoints: settings.urls(),
+            signer: settings.signer.clone(),
+            person: Person::new(&self.out, &self.env, settings.yes),
+            settings,
+        })
+    }
+
+    /// The service of a chain: the one that was typed, or Safe's own; does no I/O.
+    pub(in crate::cli) fn service(&self, settings: &Settings, chain_id: u64) -> Result<Service, CliError> {
+        let http = Http::new(Limits::default());
+        let service = settings.services.of(&patient(&http, settings), chain_id)?;
+        service.ok_or_else(|| CliError::Usage {
+            code: Code::UsageNoService,
+            message: format!("Safe runs no Transaction Service for chain {chain_id}"),
+            hint: "name one by --service-url, or pass the proposal on as a file".to_owned(),
+            next: Next::with("--service-url URL"),
+        })
+    }
+
+    /// How cloud, chain and keys are reached, with every doubt that was agreed to by name.
+    pub(in crate::cli) fn settings(&self, typed: settings::Typed<'_>) -> Result<Settings, CliError> {
+        let mut settings = Settings::gather(typed, &self.env)?;
+        settings.agree(&self.accepted);
+        settings.base_tx = self.base_tx;
+        settings.quorum.turnout = self.turnout.clone();
+        Ok(settings)
+    }
+
+    /// Remembers which upgrade this run is about, for failures and signals.
+    pub(in crate::cli) fn about(&self, dir: &Path) {
+        *self.dir.lock().unwrap_or_else(PoisonError::into_inner) = Some(dir.to_owned());
+    }
+
+    /// Next commands as this run would phrase them.
+    pub(in crate::cli) fn typed(&self) -> Typed {
+        let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Typed::new(&self.args)
+            .within(dir.as_deref())
+            .about_file(file)
+            .with_accounts(self.env.accounts())
+            .with_endpoint(self.env.text(settings::RPC_URL))
+    }
+
+    /// A result's file, once it is none that this run reads: the proposal, the journal beside it, or a file that was named
+    /// for something else.
+    pub(in crate::cli) fn apart<'a>(&self, out: OutFile<'a>, proposal: &Path) -> Result<OutFile<'a>, CliError> {
+        let journal = beside(proposal).join(JOURNAL_FILE);
+        let out = out.apart_from([proposal, journal.as_path()])?;
+        self.apart_from_arguments(out)
+    }
+
+    /// The same among the files that the arguments name.
+    pub(in crate::cli) fn apart_from_arguments<'a>(&self, out: OutFile<'a>) -> Result<OutFile<'a>, CliError> {
+        let named: Vec<PathBuf> = self.typed().files();
+        out.apart_from(named.iter().map(PathBuf::as_path))
+    }
+
+    /// Remembers that this run is about a proposal by itself.
+    fn about_file(&self, file: &Path) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
+    }
+
+    /// What comes next for whoever reads this run's report of the upgrade whose proposal is there.
+    pub(in crate::cli) fn advise(&self, proposal: &Path, of: impl FnOnce(&Reader<'_>) -> Advice) -> Advice {
+        self.advise_as((&self.typed(), proposal), of)
+    }
+
+    /// The same with other words than those of this run.
+    pub(in crate::cli) fn advise_as(
+        &self,
+        (typed, proposal): (&Typed, &Path),
+        of: impl FnOnce(&Reader<'_>) -> Advice,
+    ) -> Advice {
+        let (has_api_key, has_service_key) = self.env.has_keys();
+        of(&Reader {
+            typed,
+            proposal,
+            has_service: has_service_key || typed.has("--service-url"),
+            has_api_key,
+        })
+    }
+
+    /// Opens the upgrade that the arguments name; a proposal from elsewhere is adopted, and one that lies beside a
+    /// journal has to be that journal's.
+    pub(in crate::cli) fn open(&self, which: &Which) -> Result<Upgrade, CliError> {
+        let dir = self.name(which)?;
+        match &which.proposal {
+            Some(file) => Ok(Upgrade::adopt(&dir, proposal(file)?)?),
+            None => Ok(Upgrade::open(&dir)?),
+        }
+    }
+
+    /// What the arguments name, to be reviewed, signed or exported: an upgrade of this machine, or a proposal by itself.
+    pub(in crate::cli) fn subject(&self, which: &Which) -> Result<Subject, CliError> {
+        match &which.proposal {
+            Some(file) if !upgrade::holds(beside(file)) => {
+                self.about_file(file);
+                Ok(Subject::Document(Box::new(document(file)?)))
+            }
+            _ => Ok(Subject::Upgrade(Box::new(self.open(which)?))),
+        }
+    }
+
+    /// The same, where it is only to be rejected: then the file may be wrong in everything but chain, Safe and nonce.
+    pub(in crate::cli) fn subject_for(&self, which: &Which, rejects: bool) -> Result<Subject, CliError> {
+        match self.to_reject(which, rejects)? {
+            ToReject::AsItIs => self.subject(which),
+            ToReject::Journal(dir) => Ok(Subject::Upgrade(Box::new(self.open_dir(&dir)?))),
+            ToReject::Half(document) => {
+                self.about_file(document.path());
+                Ok(Subject::Document(document))
+            }
+        }
+    }
+
+    /// The upgrade that is to be rejected.
+    pub(in crate::cli) fn open_to_reject(&self, which: &Which) -> Result<Upgrade, CliError> {
+        match (self.to_reject(which, true)?, &which.proposal) {
+            (ToReject::AsItIs, _) | (_, None) => self.open(which),
+            (ToReject::Journal(dir), _) => self.open_dir(&dir),
+            (ToReject::Half(_), Some(file)) => {
+                let upgrade = Upgrade::adopt_to_reject(Path::new(ROOT), file)?;
+                self.about(upgrade.dir());
+                Ok(upgrade)
+            }
+        }
+    }
+
+    fn open_dir(&self, dir: &Path) -> Result<Upgrade, CliError> {
+        self.about(dir);
+        Ok(Upgrade::open(dir)?)
+    }
+
+    /// What cannot be read is named in the advice all the same.
+    fn about_named(&self, which: &Which) {
+        if let Some(file) = &which.proposal {
+            self.about_file(file);
+        }
+    }
+
+    fn to_reject(&self, which: &Which, rejects: bool) -> Result<ToReject, CliError> {
+        self.about_named(which);
+        match &which.proposal {
+            Some(file) if rejects => ToReject::look(file).map_err(of_user),
+            _ => Ok(ToReject::AsItIs),
+        }
+    }
+
+    /// As [`Self::subject_for`], to be looked at only.
+    pub(in crate::cli) fn see_for(&self, which: &Which, rejects: bool) -> Result<Seen, CliError> {
+        let (state, proposal, dir) = match self.to_reject(which, rejects)? {
+            ToReject::AsItIs => return self.see(which),
+            ToReject::Journal(dir) => (Upgrade::peek(&dir)?, dir.join(PROPOSAL_FILE), Some(dir)),
+            ToReject::Half(document) => {
+                let file = document.path().to_owned();
+                (document.into_state(), file, None)
+            }
+        };
+        match &dir {
+            Some(dir) => self.about(dir),
+            None => self.about_file(&proposal),
+        }
+        Ok(Seen { state, proposal, dir })
+    }
+
+    /// The same, to be looked at only: nothing is locked, adopted or written. A proposal beside a journal has to be that
+    /// journal's.
+    pub(in crate::cli) fn see(&self, which: &Which) -> Result<Seen, CliError> {
+        let Some(file) = &which.proposal else {
+            let dir = self.name(which)?;
+            return Ok(Seen {
+                state: Upgrade::peek(&dir)?,
+                proposal: dir.join(PROPOSAL_FILE),
+                dir: Some(dir),
+            });
+        };
+        self.about_file(file);
+        let mut state = document(file)?.into_state();
+        let dir = Some(beside(file)).filter(|dir| upgrade::holds(dir)).map(Path::to_owned);
+        if let Some(dir) = &dir {
+            self.about(dir);
+            let journal = Upgrade::peek(dir)?;
+            proposal(file)?.check_same(&journal)?;
+            state.is_kept_by(&journal);
+        } else {
+            self.about_file(file);
+        }
+        let proposal = file.clone();
+        Ok(Seen { state, proposal, dir })
+    }
+
+    /// Where an upgrade stands: by its journal where this machine has one, otherwise by the proposal alone.
+    pub(in crate::cli) fn standing(&self, which: &Which) -> Result<Seen, CliError> {
+        let dir = match &which.proposal {
+            None => self.name(which)?,
+            Some(file) => match self.journal_of(file)? {
+                Some(dir) => dir,
+                None => return self.see(which),
+            },
+        };
+        self.about(&dir);
+        Ok(Seen {
+            state: Upgrade::peek(&dir)?,
+            proposal: dir.join(PROPOSAL_FILE),
+            dir: Some(dir),
+        })
+    }
+
+    /// The directory of this machine that goes on with a proposal, if there is one.
+    pub(in crate::cli) fn journal_of(&self, file: &Path) -> Result<Option<PathBuf>, CliError> {
+        let near = beside(file);
+        if upgrade::holds(near) {
+            return Ok(Some(near.to_owned()));
+        }
+        let own = Upgrade::default_dir(Path::new(ROOT), &proposal(file)?.plan);
+        Ok(Some(own).filter(|dir| upgrade::holds(dir)))
+    }
+
+    /// A proposal as an upgrade in a directory that goes away, for who only watches.
+    pub(in crate::cli) fn watch(&self, file: &Path) -> Result<(Upgrade, Passing), CliError> {
+        self.about_file(file);
+        let dir = Passing(self.env.passing());
+        // Below it, since a directory is told to git where it stands.
+        let upgrade = Upgrade::adopt(&dir.0.join("upgrade"), proposal(file)?)?;
+        Ok((upgrade, dir))
+    }
+
+    /// Says in a report where the subject is.
+    pub(in crate::cli) fn locate_in(&self, report: &mut Report, subject: &Subject) {
+        let (dir, records) = match subject {
+            Subject::Upgrade(upgrade) => (Some(upgrade.dir().display().to_string()), report.facts.journal_records),
+            Subject::Document(_) => (None, None),
+        };
+        report.facts.dir = dir;
+        report.facts.journal_records = records;
+        report.facts.proposal = Some(subject.path().display().to_string());
+    }
+
+    /// The directory of the upgrade that the arguments name: where the proposal lies, or where it is adopted to.
+    pub(in crate::cli) fn name(&self, which: &Which) -> Result<PathBuf, CliError> {
+        self.about_named(which);
+        let dir = match &which.proposal {
+            Some(file) if upgrade::holds(beside(file)) => beside(file).to_owned(),
+            Some(file) => Upgrade::default_dir(Path::new(ROOT), &proposal(file)?.plan),
+            None => locate(&which.dir)?,
+        };
+        self.about(&dir);
+        Ok(dir)
+    }
+
+    /// The report of a run that went as far as it can go now.
+    pub(in crate::cli) fn went(&self, upgrade: &Upgrade, outcome: &Outcome, command: &str) -> Report {
+        let status = upgrade.status();
+        let mut report = Report::done(command, certain(&status));
+        let proposal = upgrade.dir().join(PROPOSAL_FILE);
+        let state = upgrade.state();
+        let mut advice = self.advise(&proposal, |reader| reader.advise(state));
+        if let Outcome::Pending(pending) = outcome {
+            report.exit = Exit::Pending;
+            report.code = pending.code.to_owned();
+            report.message = format!("waiting: {}", pending.what);
+            advice = self.advise(&proposal, |reader| reader.pending(state, (pending.code, command)));
+        }
+        report.advise(advice);
+        if let Some(plan) = state.plan() {
+            report.warnings.clone_from(&plan.warnings);
+            report.recalled = plan.warnings.len();
+        }
+        if let (Some(new), Some(app)) = (state.deployment(), state.deployed()) {
+            let hash = ComposeHash::new(new.new.hash.unwrap_or_default().0);
+            report.next = Some(commit_provision(app, (hash, new.from)));
+        }
+        report.warnings.extend_from_slice(upgrade.remarks());
+        crate::cli::show::view::standing(
+            &mut report.page,
+            (&status, &crate::cli::show::report::certain(&status)),
+            upgrade.dir(),
+        );
+        report.know(status, upgrade.dir());
+        if let Some(verdict) = upgrade.verdict() {
+            report.set_verdict(verdict);
+        }
+        report
+    }
+
+    /// The same of somebody else's proposal, which was only watched: nothing comes after it here.
+    pub(in crate::cli) fn watched(&self, file: &Path, upgrade: &Upgrade, outcome: &Outcome) -> Report {
+        let (state, status) = (upgrade.state(), upgrade.status());
+        let mut report = Report::done("wait", certain(&status));
+        if let Outcome::Pending(pending) = outcome {
+            report.exit = Exit::Pending;
+            report.code = pending.code;
+            report.message = format!("waiting: {}", pending.what);
+            report.advise(self.advise(file, |reader| reader.pending(state, (pending.code, "wait"))));
+        }
+        if let Some(plan) = state.plan() {
+            report.warnings.clone_from(&plan.warnings);
+            report.recalled = plan.warnings.len();
+        }
+        report.warnings.extend_from_slice(upgrade.remarks());
+        report.know(status, file);
+        report.facts.dir = None;
+        report.facts.journal_records = None;
+        report.facts.proposal = Some(file.display().to_string());
+        report
+    }
+
+    /// Tells which endpoints agreed, and which were missing in what was read.
+    pub(in crate::cli) fn tell_endpoints(&self, report: &mut Report) {
+        let Some(heard) = self.turnout.heard() else { return };
+        report.set_data("endpoints", &heard);
+        if report.exit == Exit::Pending && report.code != Code::PendingEndpoints {
+            for missing in &heard.missing {
+                report.message = format!("{}; {missing}", report.message);
+            }
+        }
+        if !heard.short {
+            return;
+        }
+        for missing in &heard.missing {
+            let text = format!(
+                "not checked at {}, where {} of {} endpoints have to agree: {}",
+                missing.endpoint, heard.needed, heard.named, missing.why
+            );
+            report.page.line(&text);
+            report.warnings.push(Warning {
+                code: Code::EndpointMissing,
+                text,
+            });
+        }
+    }
+
+    /// The report of a failure, with what the journal knows of effects.
+    pub(in crate::cli) fn failed(&self, error: &CliError) -> Report {
+        let mut report = failure::report(error, self.command, &self.typed());
+        let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(dir) = dir else { return report };
+        match Upgrade::peek(&dir) {
+            Ok(state) => {
+                let answer = std::mem::take(&mut report.facts);
+                report.know(state.status(), &dir);
+                report.facts.vendor_code = answer.vendor_code;
+                report.facts.request_id = answer.request_id;
+            }
+            Err(UpgradeError::Journal(JournalError::Fleet { .. })) => {
+                return commands::fleet::unfinished(self, &dir, (self.command, None, error));
+            }
+            Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
+            // What cannot be read may say anything.
+            Err(_) => {
+                report.effects = report::NOTHING_READ;
+                report.certain = Some(report::UNREADABLE.to_owned());
+            }
+        }
+        report
+    }
+}
+
+/// A directory that is removed when its user is done.
+#[derive(Debug)]
+pub(in crate::cli) struct Passing(PathBuf);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Err(error) = fsutil::remove_dir(&self.0) {
+            tracing::warn!(%error, "a directory stays behind");
+        }
+    }
+}
+
+impl Seen {
+    /// The directory of an upgrade of this machine.
+    pub(in crate::cli) fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// Says in a report where it is.
+    pub(in crate::cli) fn locate(&self, report: &mut Report) {
+        report.facts.dir = self.dir.as_ref().map(|dir| dir.display().to_string());
+        if self.dir.is_none() {
+            report.facts.journal_records = None;
+        }
+        report.facts.proposal = Some(self.proposal.display().to_string());
+    }
+    /// Another command about it.
+    pub(in crate::cli) fn command(&self, session: &Session, command: &str) -> String {
+        match self.dir {
+            Some(_) => session.typed().step(command),
+            None => session.typed().of_file(command, &self.proposal),
+        }
+    }
+}
+
+impl Outside<'_> {
+    /// Phala Cloud alone.
+    pub(in crate::cli) const fn cloud(&self) -> &Client {
+        &self.cloud
+    }
+
+    /// What the library sees of the outside.
+    pub(in crate::cli) fn world(&self) -> World<'_> {
+        World {
+            cloud: &self.cloud,
+            http: &self.http,
+            endpoints: &self.endpoints,
+            quorum: &self.settings.quorum,
+            services: &self.settings.services,
+            reached: Reached::default(),
+            allow_unpinned: self.settings.allow_unpinned,
+            signer: self.signer.as_ref(),
+            base_tx: self.settings.base_tx,
+            unlock: &self.settings.unlock,
+            root: Path::new(ROOT),
+            record: self.settings.record.as_deref(),
+            ask: &self.person,
+        }
+    }
+}
+
+/// The client for Phala Cloud: a request, and what a server asks to wait, ends with the time that the user gave.
+fn patient(http: &Http, settings: &Settings) -> Http {
+    let (http, policy) = match settings.request_time {
+        None => (http.clone(), RetryPolicy::default()),
+        Some(time) => quick(time),
+    };
+    // A commit may take twice the usual time.
+    let deadline = Some(settings.limits.timeout.max(http.limits().total * 2));
+    let http = http.with_retries(RetryPolicy { deadline, ..policy });
+    match settings.limits.timeout {
+        Duration::ZERO => http,
+        time => http.until(tokio::time::Instant::now() + time),
+    }
+}
+
+/// First wait between two attempts in tests.
+const QUICK: Duration = Duration::from_millis(33);
+
+/// Limits and waits for tests that let requests run into them.
+fn quick(time: Duration) -> (Http, RetryPolicy) {
+    let usual = Limits::default();
+    let limits = Limits {
+        connect: usual.connect.min(time / 2),
+        total: time,
+        ..usual
+    };
+    let policy = RetryPolicy {
+        base: (time / 60).min(QUICK),
+        cap: (time / 4).min(QUICK * 16),
+        ..RetryPolicy::default()
+    };
+    (Http::new(limits), policy)
+}
+
+/// The directory that holds a file.
+fn beside(file: &Path) -> &Path {
+    match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+/// Reads a proposal file; one that is missing is the user's to correct.
+fn proposal(file: &Path) -> Result<Proposal, CliError> {
+    Proposal::read(file).map_err(of_user)
+}
+
+/// The same, to be signed.
+fn document(file: &Path) -> Result<Document, CliError> {
+    let mut document = Document::open(file).map_err(of_user)?;
+    document.heed(Path::new(ROOT));
+    Ok(document)
+}
+
+fn of_user(error: UpgradeError) -> CliError {
+    match error {
+        UpgradeError::File(error) => CliError::UserFile(error),
+        other => CliError::from(other),
+    }
+}

@@ -1,0 +1,212 @@
+//! The person at the terminal, or the flag that stands for one.
+//!
+//! Consent is typed as a whole word and has no default. Without a terminal, and with `--json`, nobody is asked.
+
+use std::io::{BufRead, IsTerminal};
+
+use zeroize::Zeroizing;
+
+use crate::cli::session::settings::Environment;
+use crate::cli::show::output::{Output, aside};
+use crate::cli::show::text::escape;
+use crate::signer::{Ask, AskError, Consent, Decision};
+
+/// The flag that gives consent in advance, as the refusal names it.
+pub(in crate::cli) const CONSENT_FLAG: &str = "--yes";
+
+/// Longest answer that is read from a terminal, bytes.
+const MAX_ANSWER: u64 = 1024;
+
+/// Asks at the terminal.
+#[derive(Debug)]
+pub(in crate::cli) struct Person<'a> {
+    out: &'a Output,
+    env: &'a Environment,
+    yes: bool,
+}
+
+impl<'a> Person<'a> {
+    /// `yes` is the consent given in advance.
+    pub(in crate::cli) const fn new(out: &'a Output, env: &'a Environment, yes: bool) -> Self {
+        Self { out, env, yes }
+    }
+}
+
+/// Whether somebody sits there: questions are written to stderr and answered on stdin.
+pub(in crate::cli) fn somebody_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+impl Ask for Person<'_> {
+    fn secret(&self, prompt: &str) -> Result<Zeroizing<String>, AskError> {
+        if !self.out.interactive() {
+            return Err(AskError::Nobody(format!(
+                "{prompt} (name a key or a password file that needs no typing)"
+            )));
+        }
+        self.out
+            .question(|| {
+                // Written to stderr, so that only one handle on the terminal changes its echo, and only once.
+                let on_stderr = rpassword::ConfigBuilder::new().output_writer(std::io::stderr()).build();
+                rpassword::prompt_password_with_config(escape(&format!("{prompt}: ")), on_stderr).map(Zeroizing::new)
+            })
+            .map_err(AskError::Io)
+    }
+
+    fn variable(&self, name: &str) -> Option<Zeroizing<String>> {
+        self.env.secret(name)
+    }
+
+    fn consent(&self, what: &Consent) -> Result<bool, AskError> {
+        self.out.show_consent(what);
+        if !self.yes && !self.out.interactive() {
+            return Err(AskError::Nobody(format!(
+                "\"{}\" has to be agreed to with {CONSENT_FLAG}",
+                what.question
+            )));
+        }
+        for decision in &what.decisions {
+            if !self.names(decision)? {
+                return Ok(false);
+            }
+        }
+        if self.yes {
+            return Ok(true);
+        }
+        self.out
+            .question(|| {
+                aside(&escape(&format!("{} Type yes to agree: ", what.question)));
+                agreed(&mut std::io::stdin().lock())
+            })
+            .map_err(AskError::Io)
+    }
+
+    fn can_agree(&self) -> Result<(), AskError> {
+        if self.yes || self.out.interactive() {
+            return Ok(());
+        }
+        Err(AskError::Nobody(format!(
+            "signing, sending and committing have to be agreed to with {CONSENT_FLAG}"
+        )))
+    }
+
+    fn agrees_unseen(&self) -> bool {
+        self.yes
+    }
+
+    fn can_name(&self) -> bool {
+        self.out.interactive()
+    }
+
+    fn tell(&self, news: &str) {
+        self.out.progress(news);
+    }
+}
+
+impl Person<'_> {
+    /// Has what a decision is about typed, which no consent in advance stands for.
+    fn names(&self, decision: &Decision) -> Result<bool, AskError> {
+        if !self.out.interactive() {
+            return Err(AskError::Undecided(Box::new(decision.clone())));
+        }
+        self.out
+            .question(|| {
+                let Decision { value, what, .. } = decision;
+                aside(&format!("{}\n", escape(what)));
+                aside(&escape(&format!("Type {value} to agree to that, or no: ")));
+                typed(&mut std::io::stdin().lock(), value)
+            })
+            .map_err(AskError::Io)
+    }
+}
+
+/// Reads answers until one is `value`; the word `no` or the end of input declines.
+fn typed(input: &mut dyn BufRead, value: &str) -> std::io::Result<bool> {
+    loop {
+        let Some(answer) = answer(input)? else {
+            return Ok(false);
+        };
+        if answer == "no" {
+            return Ok(false);
+        }
+        if is_same(&answer, value) {
+            return Ok(true);
+        }
+        aside("That is not it. Type it whole to agree, or no: ");
+    }
+}
+
+/// Hexadecimal digits are the same in either case.
+fn is_same(answer: &str, value: &str) -> bool {
+    answer == value || (value.starts_with("0x") && answer.eq_ignore_ascii_case(value))
+}
+
+/// Reads answers until one is clear: only the whole word agrees, and the word `no` or the end of input declines. What is
+/// neither is asked again, since a typing error is no decision.
+fn agreed(input: &mut dyn BufRead) -> std::io::Result<bool> {
+    loop {
+        let Some(answer) = answer(input)? else {
+            return Ok(false);
+        };
+        match answer.as_str() {
+            "yes" => return Ok(true),
+            "no" => return Ok(false),
+            _ => aside("Type the whole word: yes to agree, no to decline: "),
+        }
+    }
+}
+
+/// One line, without the spaces around it; nothing at the end of input.
+fn answer(input: &mut dyn BufRead) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    std::io::Read::take(&mut *input, MAX_ANSWER).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{agreed, typed};
+
+    #[test]
+    fn g8_only_the_whole_word_agrees_and_the_end_of_input_is_a_no() {
+        assert!(agreed(&mut &b"yes\n"[..]).unwrap());
+        assert!(agreed(&mut &b"  yes  \n"[..]).unwrap());
+        for no in ["", "\n", "y\n", "Yes\n", "YES\n", "yes please\n", "no\n"] {
+            assert!(!agreed(&mut no.as_bytes()).unwrap(), "{no:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_decision_is_about_has_to_be_typed_whole() {
+        let value = "0xAbC0000000000000000000000000000000000001";
+        for (answer, agrees) in [
+            (format!("{value}\n"), true),
+            (format!("{}\n", value.to_lowercase()), true),
+            (format!("yes\n{value}\n"), true),
+            ("yes\ny\n".to_owned(), false),
+            (format!("{}\n", value.trim_end_matches('1')), false),
+            (format!("no\n{value}\n"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(typed(&mut answer.as_bytes(), value).unwrap(), agrees, "{answer:?}");
+        }
+        assert!(!typed(&mut &b"My-App\n"[..], "my-app").unwrap());
+    }
+
+    #[test]
+    fn ppl_p6_what_is_neither_yes_nor_no_is_asked_again() {
+        for (typed, agrees) in [
+            ("y\nyes\n", true),
+            ("\n\nY\nyes\n", true),
+            ("y\nno\nyes\n", false),
+            ("n\nno\n", false),
+            ("\u{fffd}\nyes", true),
+        ] {
+            assert_eq!(agreed(&mut typed.as_bytes()).unwrap(), agrees, "{typed:?}");
+        }
+        assert!(agreed(&mut &b"\xff\nyes\n"[..]).unwrap());
+    }
+}

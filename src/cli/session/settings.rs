@@ -1,0 +1,529 @@
+//! Second stage of the arguments: what was typed, plus environment, plus `phala.toml`, in that order of rank.
+//!
+//! The only place that reads the environment. Every value remembers where it came from, for messages.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use alloy::primitives::B256;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::chain::{FeePolicy, PolicyChange, Quorum};
+use crate::cli::args::values;
+use crate::cli::args::{
+    Agree, Allow, Change, Expect, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Reviewed, Settle,
+    Watch,
+};
+use crate::cli::failure::Next;
+use crate::cli::failure::error::CliError;
+use crate::cli::session::accept::{accepted, trust};
+use crate::cli::session::project::PROJECT_FILE;
+pub(in crate::cli) use crate::cli::session::project::Project;
+pub(in crate::cli) use crate::cli::session::workload::workload;
+use crate::cloud::{ApiKey, CvmId, Patch};
+use crate::code::Code;
+use crate::compose::Changes;
+use crate::fsutil;
+use crate::safe::Trust;
+use crate::safe::service::{ServiceError, ServiceKey, Services};
+use crate::signer::{Source, Unlock};
+use crate::upgrade::{Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
+
+/// Where the API is unless the environment says otherwise.
+pub(in crate::cli) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
+/// Below this directory upgrades are kept and looked for.
+pub(in crate::cli) const ROOT: &str = STATE_DIR;
+/// Largest compose file or script: Phala Cloud refuses more.
+pub(in crate::cli) const MAX_TEXT: u64 = 200 * 1024;
+
+const API_KEY: &str = "PHALA_CLOUD_API_KEY";
+const API_PREFIX: &str = "PHALA_CLOUD_API_PREFIX";
+pub(in crate::cli) const RPC_URL: &str = "ETH_RPC_URL";
+const RPC_QUORUM: &str = "ETH_RPC_QUORUM";
+const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
+const NO_COLOR: &str = "NO_COLOR";
+const HOME: &str = "HOME";
+const TEMPORARY: &str = "TMPDIR";
+const STATE_HOME: &str = "XDG_STATE_HOME";
+/// Where state is kept when the environment does not say (XDG Base Directory Specification).
+const DEFAULT_STATE: &str = ".local/state";
+/// The record of what was signed for Safes, below the folder for state.
+const SIGNED: &str = "countersign/signed";
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Origin {
+    Flag(&'static str),
+    Variable(&'static str),
+    Project,
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
+            Self::Project => f.write_str(PROJECT_FILE),
+            Self::Default => f.write_str("the default"),
+        }
+    }
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Sourced<T> {
+    pub(in crate::cli) value: T,
+    pub(in crate::cli) origin: Origin,
+}
+
+/// The process environment, or what a test puts in its place.
+pub(in crate::cli) struct Environment(Box<Lookup>);
+
+/// Value of a variable by its name.
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment(…)")
+    }
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub(in crate::cli) fn process() -> Self {
+        Self(Box::new(|name| std::env::var(name).ok()))
+    }
+
+    /// A fixed environment.
+    #[cfg(test)]
+    pub(in crate::cli) fn fixed(pairs: &[(&str, &str)]) -> Self {
+        let pairs: std::collections::BTreeMap<String, String> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self(Box::new(move |name| pairs.get(name).cloned()))
+    }
+
+    /// A variable; an empty one counts as not set, as pipelines leave it.
+    pub(in crate::cli) fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable as it is, an empty one too.
+    pub(in crate::cli) fn as_it_is(&self, name: &str) -> Option<Zeroizing<String>> {
+        (self.0)(name).map(Zeroizing::new)
+    }
+
+    /// A variable that holds a secret.
+    pub(in crate::cli) fn secret(&self, name: &str) -> Option<Zeroizing<String>> {
+        self.text(name).map(Zeroizing::new)
+    }
+
+    /// Whether colour is unwanted.
+    pub(in crate::cli) fn no_color(&self) -> bool {
+        self.text(NO_COLOR).is_some()
+    }
+
+    /// Milliseconds for one request; never outside test builds.
+    fn request_time(&self) -> Option<Duration> {
+        if !cfg!(feature = "failpoints") {
+            return None;
+        }
+        let text = self.text("COUNTERSIGN_REQUEST_MS")?;
+        text.parse().ok().map(Duration::from_millis)
+    }
+
+    /// The record of what was signed for Safes: one for all upgrades, since a Safe has one sequence of nonces.
+    pub(in crate::cli) fn signing_record(&self) -> Result<PathBuf, CliError> {
+        // The specification wants a path that is not absolute ignored.
+        let state = self
+            .text(STATE_HOME)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        let home = || self.text(HOME).map(|home| Path::new(&home).join(DEFAULT_STATE));
+        let state = state.or_else(home).ok_or_else(|| CliError::Usage {
+            code: Code::UsageNoHome,
+            message: format!(
+                "there is no place for the record of signatures: neither `{STATE_HOME}` nor `{HOME}` is set"
+            ),
+            hint: format!("set `{STATE_HOME}` to a folder that stays"),
+            next: Next::Again,
+        })?;
+        Ok(state.join(SIGNED))
+    }
+
+    /// Names of the keys in Foundry's keystore folder; none where it cannot be read.
+    pub(in crate::cli) fn accounts(&self) -> Vec<String> {
+        let found = self.keystore_dir().map(|dir| fsutil::list(&dir));
+        let files = found.and_then(Result::ok).unwrap_or_default();
+        let names = files.iter().filter_map(|file| file.file_name()?.to_str());
+        names.filter(|name| !name.starts_with('.')).map(str::to_owned).collect()
+    }
+
+    /// Whether Phala Cloud or the Safe Transaction Service can be asked with a key.
+    pub(in crate::cli) fn has_keys(&self) -> (bool, bool) {
+        (self.text(API_KEY).is_some(), self.text(SERVICE_KEY).is_some())
+    }
+
+    /// A directory that nobody else has, below that for what goes away.
+    pub(in crate::cli) fn passing(&self) -> PathBuf {
+        let root = self
+            .text(TEMPORARY)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        let name = format!(
+            "countersign-{}-{}",
+            std::process::id(),
+            jiff::Timestamp::now().as_nanosecond()
+        );
+        root.unwrap_or_else(|| PathBuf::from("/tmp")).join(name)
+    }
+
+    /// Foundry's keystore folder, for `account:NAME`.
+    fn keystore_dir(&self) -> Option<PathBuf> {
+        self.text(HOME)
+            .map(|home| Path::new(&home).join(".foundry").join("keystores"))
+    }
+}
+
+/// How cloud, chain and keys are reached.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Settings {
+    pub(in crate::cli) prefix: Sourced<Url>,
+    pub(in crate::cli) api_key: Option<ApiKey>,
+    pub(in crate::cli) services: Services,
+    pub(in crate::cli) endpoints: Vec<Sourced<Url>>,
+    /// How many of them have to agree.
+    pub(in crate::cli) quorum: Quorum,
+    pub(in crate::cli) signer: Option<Source>,
+    pub(in crate::cli) unlock: Unlock,
+    pub(in crate::cli) limits: Limits,
+    pub(in crate::cli) allow_unpinned: bool,
+    pub(in crate::cli) yes: bool,
+    /// Transaction that may show that the app once allowed what runs.
+    pub(in crate::cli) base_tx: Option<B256>,
+    /// Where this machine remembers what its keys signed for Safes.
+    pub(in crate::cli) record: Option<PathBuf>,
+    /// Test builds only: time for one request to Phala Cloud; waits between attempts shrink with it.
+    pub(in crate::cli) request_time: Option<Duration>,
+}
+
+/// What a command's arguments have, of what settings are made from.
+#[derive(Debug, Default, Clone, Copy)]
+pub(in crate::cli) struct Typed<'a> {
+    pub(in crate::cli) reach: Option<&'a Reach>,
+    pub(in crate::cli) settle: Option<&'a Settle>,
+    pub(in crate::cli) key: Option<&'a Key>,
+    /// The same for what costs nothing.
+    pub(in crate::cli) source: Option<&'a KeySource>,
+    pub(in crate::cli) allow: Option<&'a Allow>,
+    pub(in crate::cli) agree: Option<&'a Agree>,
+    pub(in crate::cli) watch: Option<&'a Watch>,
+    pub(in crate::cli) safe: Option<&'a Multisig>,
+    pub(in crate::cli) offline: Option<&'a Offline>,
+    pub(in crate::cli) notices: Option<&'a Notices>,
+    pub(in crate::cli) reviewed: Option<&'a Reviewed>,
+}
+
+impl Settings {
+    /// Flag before environment before default.
+    pub(in crate::cli) fn gather(typed: Typed<'_>, env: &Environment) -> Result<Self, CliError> {
+        let key = typed.source.or(typed.key.map(|key| &key.source));
+        let signer = key.and_then(|key| key.signer.clone());
+        // Said here, before anything happens for a key that cannot be reached.
+        signer.as_ref().map_or(Ok(()), Source::check_built)?;
+        let endpoints = endpoints(typed.reach, env)?;
+        Ok(Self {
+            prefix: prefix(env)?,
+            api_key: api_key(env)?,
+            services: services(typed.notices, env)?,
+            quorum: quorum((typed.reach, endpoints.len()), env)?,
+            endpoints,
+            signer,
+            unlock: Unlock {
+                password_file: key.and_then(|key| key.password_file.clone()),
+                keystore_dir: env.keystore_dir(),
+            },
+            limits: limits(typed),
+            allow_unpinned: typed.reach.is_some_and(Reach::allow_unpinned),
+            yes: typed.agree.is_some_and(|agree| agree.yes),
+            base_tx: None,
+            record: env.signing_record().ok(),
+            request_time: env.request_time(),
+        })
+    }
+
+    /// The endpoints' addresses.
+    pub(in crate::cli) fn urls(&self) -> Vec<Url> {
+        self.endpoints.iter().map(|endpoint| endpoint.value.clone()).collect()
+    }
+}
+
+/// The key without a line break at its end. Quotes are no part of one: a shell or a file that kept them would send them.
+fn api_key(env: &Environment) -> Result<Option<ApiKey>, CliError> {
+    let Some(text) = env.secret(API_KEY) else {
+        return Ok(None);
+    };
+    let key = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    let quoted = key.contains(['"', '\'', '`']);
+    let key = Some(key).filter(|_| !quoted).map(ApiKey::new);
+    key.and_then(Result::ok).map(Some).ok_or_else(bad_api_key)
+}
+
+fn services(typed: Option<&Notices>, env: &Environment) -> Result<Services, ServiceError> {
+    let end = ['\r', '\n'];
+    let text = |text: Zeroizing<String>| Zeroizing::new(text.trim_end_matches(end).to_owned());
+    let key = env.secret(SERVICE_KEY).map(text).map(ServiceKey::new).transpose()?;
+    Ok(Services::new(typed.and_then(|typed| typed.service_url.clone()), key))
+}
+
+fn bad_api_key() -> CliError {
+    CliError::Input {
+        code: Code::InputApiKey,
+        message: format!("`{API_KEY}` holds characters that no API key has"),
+        hint: format!("set `{API_KEY}` again, without quotes or line breaks inside it"),
+    }
+}
+
+fn prefix(env: &Environment) -> Result<Sourced<Url>, CliError> {
+    let (text, origin) = match env.text(API_PREFIX) {
+        Some(text) => (text, Origin::Variable(API_PREFIX)),
+        None => (DEFAULT_PREFIX.to_owned(), Origin::Default),
+    };
+    Ok(Sourced {
+        value: web_address(&text, (API_PREFIX, DEFAULT_PREFIX))?,
+        origin,
+    })
+}
+
+fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url>>, CliError> {
+    let typed = reach.map(|reach| reach.rpc_url.as_slice()).unwrap_or_default();
+    if typed.is_empty() {
+        let Some(text) = env.text(RPC_URL) else {
+            return Ok(Vec::new());
+        };
+        return Ok(vec![Sourced {
+            value: web_address(&text, (RPC_URL, values::RPC_EXAMPLE))?,
+            origin: Origin::Variable(RPC_URL),
+        }]);
+    }
+    let mut named: Vec<Sourced<Url>> = Vec::new();
+    for url in typed {
+        // One that is named twice would agree with itself.
+        if named.iter().all(|known| known.value != *url) {
+            named.push(Sourced {
+                value: url.clone(),
+                origin: Origin::Flag("--rpc-url"),
+            });
+        }
+    }
+    Ok(named)
+}
+
+/// How many of the endpoints have to agree, and until when one that is missing is waited for.
+fn quorum((reach, named): (Option<&Reach>, usize), env: &Environment) -> Result<Quorum, CliError> {
+    let typed = reach.and_then(|reach| reach.quorum);
+    let told = env.text(RPC_QUORUM).filter(|_| typed.is_none() && reach.is_some());
+    let told = told.map(|text| values::whole::<usize>(1..)(&text)).transpose();
+    let needed = typed.or(told.map_err(|why| CliError::Input {
+        code: Code::InputQuorum,
+        message: format!("`{RPC_QUORUM}` is not {why}"),
+        hint: format!("set `{RPC_QUORUM}` to how many endpoints have to agree, or leave it out: then all have to"),
+    })?);
+    if let Some(needed) = needed.filter(|needed| named > 0 && *needed > named) {
+        return Err(CliError::Usage {
+            code: Code::UsageQuorum,
+            message: format!("{needed} endpoints have to agree, and {named} were named"),
+            hint: "name more endpoints with --rpc-url, or let fewer agree with --quorum".to_owned(),
+            next: Next::Again,
+        });
+    }
+    Ok(Quorum {
+        needed,
+        until: reach.and_then(|reach| tokio::time::Instant::now().checked_add(reach.timeout)),
+        notice: Some(crate::cli::show::output::notice),
+        ..Quorum::default()
+    })
+}
+
+/// An http or https address; the text is not repeated, since it may hold a key. A line break at its end is none of it:
+/// files and pipelines leave one.
+fn web_address(text: &str, (name, example): (&'static str, &str)) -> Result<Url, CliError> {
+    let url = values::web_address(text.trim_end_matches(['\r', '\n'])).ok();
+    url.ok_or_else(|| CliError::Input {
+        code: Code::InputAddress,
+        message: format!("`{name}` holds no http or https address"),
+        hint: format!("set `{name}` to one address, without quotes, such as {example}"),
+    })
+}
+
+fn limits(typed: Typed<'_>) -> Limits {
+    Limits {
+        timeout: typed.reach.map_or(Duration::ZERO, |reach| reach.timeout),
+        finality: typed.settle.and_then(Settle::finality),
+        fees: FeePolicy {
+            ceiling: typed.key.and_then(|key| key.max_fee).map(|fee| fee.0),
+            most: typed.key.and_then(|key| key.max_cost).map(|cost| cost.0),
+        },
+        accepted: accepted(typed),
+        supersede: typed.allow.is_some_and(|allow| allow.supersede),
+        nonce: typed.key.and_then(|key| key.nonce),
+        new_nonce: typed.key.is_some_and(|key| key.new_nonce),
+        no_wait: typed.watch.is_some_and(|watch| watch.no_wait),
+        trust: typed.safe.map(trust).unwrap_or_default(),
+        safe_nonce: typed.safe.and_then(|safe| safe.safe_nonce),
+        offline: typed.offline.is_some_and(|typed| typed.offline),
+        expected_safe_tx: typed.reviewed.and_then(|typed| typed.expect_safe_tx_hash),
+    }
+}
+
+/// How a timelock is asked.
+pub(in crate::cli) const fn timelock(governor: &Governor) -> TimelockChoice {
+    TimelockChoice {
+        proposer: governor.proposer,
+        delay: governor.delay,
+    }
+}
+
+/// What changes of the app's policy besides: devices first, since a hash that is taken away must not be the last one.
+fn policy(change: &Change) -> Vec<PolicyChange> {
+    let devices = change.add_device.iter().map(|device| PolicyChange::AddDevice(*device));
+    let hashes = change.remove_hash.iter();
+    let hashes = hashes.map(|hash| PolicyChange::RemoveComposeHash(B256::from(*hash.as_bytes())));
+    devices.chain(hashes).collect()
+}
+
+/// What is wanted: from flags, and from `phala.toml` where a flag is missing.
+pub(in crate::cli) fn intent(
+    change: &Change,
+    project: &Project,
+    (trust, governor): (&Trust, &Governor),
+    (env, tell): (&Environment, &dyn Fn(&str)),
+) -> Result<Sourced<Intent>, CliError> {
+    let cvm = cvm(change.cvm.as_ref(), project)?;
+    let patch = patch(change, project)?;
+    let env = workload(&change.workload, env, tell)?;
+    if patch == Patch::default() && env.is_none() {
+        return Err(CliError::Usage {
+            code: Code::UsageNothingToChange,
+            message: "nothing changes: no compose file was named, and no other change".to_owned(),
+            hint: "name what changes, for example a compose file".to_owned(),
+            next: Next::with("--compose docker-compose.yml"),
+        });
+    }
+    let intent = Intent {
+        cvm: cvm.value,
+        target: Target::Cvm,
+        patch,
+        env,
+        confirm: change.confirm,
+        policy: policy(change),
+        revoke_old: change.revoke_old,
+        trust: trust.clone(),
+        timelock: timelock(governor),
+        expected: expected(&change.expect, project),
+    };
+    Ok(Sourced {
+        value: intent,
+        origin: cvm.origin,
+    })
+}
+
+/// What has to hold: flags before `phala.toml`.
+pub(in crate::cli) fn expected(expect: &Expect, project: &Project) -> Expected {
+    Expected {
+        app: expect.app.or(project.app),
+        kms: project.kms,
+        pending_owner: expect.expect_pending_owner,
+        strict: expect.strict,
+    }
+}
+
+/// The CVM: flag before `phala.toml`.
+pub(in crate::cli) fn cvm(typed: Option<&CvmId>, project: &Project) -> Result<Sourced<CvmId>, CliError> {
+    if let Some(id) = typed {
+        return Ok(Sourced {
+            value: id.clone(),
+            origin: Origin::Flag("--cvm"),
+        });
+    }
+    let Some(text) = project.cvm() else {
+        return Err(CliError::Usage {
+            code: Code::UsageNoCvm,
+            message: "no CVM was named".to_owned(),
+            hint: format!("name it by --cvm, or in `{PROJECT_FILE}`"),
+            next: Next::with("--cvm NAME"),
+        });
+    };
+    let value = values::cvm(text).map_err(|why| CliError::Input {
+        code: Code::InputProjectFile,
+        message: format!("`{PROJECT_FILE}` names no CVM: {why}"),
+        hint: format!("correct `{PROJECT_FILE}`, or name the CVM by --cvm"),
+    })?;
+    Ok(Sourced {
+        value,
+        origin: Origin::Project,
+    })
+}
+
+fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
+    let compose = change.compose.as_ref().or(project.compose_file.as_ref());
+    let names = change.allowed_env.as_ref();
+    Ok(Patch {
+        changes: Changes {
+            docker_compose_file: compose.map(|path| text_file(path)).transpose()?,
+            pre_launch_script: change
+                .pre_launch_script
+                .as_ref()
+                .map(|path| text_file(path))
+                .transpose()?,
+            allowed_envs: names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
+            public_logs: change.public_logs,
+            public_sysinfo: change.public_sysinfo,
+            public_tcbinfo: change.public_tcbinfo,
+        },
+        vcpu: change.vcpu,
+        memory: change.memory,
+        disk_size: change.disk_size,
+        image: change.image.clone(),
+        ..Patch::default()
+    })
+}
+
+/// What a reviewer expects; nothing when they named nothing.
+pub(in crate::cli) fn local(files: &Files) -> Result<Option<Changes>, CliError> {
+    let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
+    let names = files.allowed_env.as_ref();
+    let changes = Changes {
+        docker_compose_file: text(&files.compose)?,
+        pre_launch_script: text(&files.pre_launch_script)?,
+        allowed_envs: names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
+        public_logs: files.public_logs,
+        public_sysinfo: files.public_sysinfo,
+        public_tcbinfo: files.public_tcbinfo,
+    };
+    Ok(Some(changes).filter(|changes| !changes.is_empty()))
+}
+
+/// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).
+pub(in crate::cli) fn text_file(path: &Path) -> Result<String, CliError> {
+    let bytes = fsutil::read(path, MAX_TEXT).map_err(CliError::UserFile)?;
+    let refuse = |why: &str| CliError::Input {
+        code: Code::InputTextFile,
+        message: format!("`{}` cannot be used: {why}", path.display()),
+        hint: format!("save `{}` as UTF-8 text without a byte order mark", path.display()),
+    };
+    match String::from_utf8(bytes) {
+        Err(_) => Err(refuse("it is not UTF-8")),
+        Ok(text) if text.trim().is_empty() => Err(refuse("it is empty")),
+        Ok(text) if text.starts_with('\u{feff}') => Err(refuse("it starts with a byte order mark")),
+        Ok(text) => Ok(text),
+    }
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

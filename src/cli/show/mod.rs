@@ -1,0 +1,8 @@
+//! What people and programs see: pages, reports, and the one place that prints.
+
+pub(super) mod consent;
+pub(super) mod output;
+pub(super) mod report;
+pub(super) mod review;
+pub(super) mod text;
+pub(super) mod view;

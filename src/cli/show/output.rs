@@ -1,0 +1,256 @@
+//! The only place that prints: the result on stdout, everything else on stderr.
+//!
+//! With `--json` stdout carries exactly one object, for failures too. A closed stdout is not an error; a closed stderr
+//! is nobody's business.
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+
+use crate::cli::show::report::Report;
+use crate::cli::show::text::{Page, escape, harmless_json};
+use crate::signer::Consent;
+use crate::text::escape_lines;
+
+/// How often the spinner moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// How long an interrupted question waits for the signal that interrupted it to end the process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where results and news go.
+#[derive(Debug)]
+pub(in crate::cli) struct Output {
+    json: bool,
+    interactive: bool,
+    color: bool,
+    spins: bool,
+    moving: Mutex<Option<Moving>>,
+    asking: AtomicBool,
+    terminal: Mutex<Option<Termios>>,
+    /// The news so far.
+    told: Mutex<Vec<String>>,
+}
+
+/// The moving line and what it says.
+#[derive(Debug)]
+struct Moving {
+    bar: ProgressBar,
+    news: String,
+}
+
+/// What the output looks like.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct Style {
+    /// One JSON object on stdout.
+    pub(in crate::cli) json: bool,
+    /// How often `-v` was given.
+    pub(in crate::cli) verbose: u8,
+    /// `NO_COLOR` is set.
+    pub(in crate::cli) plain: bool,
+}
+
+impl Output {
+    /// Looks at the terminal once.
+    pub(in crate::cli) fn new(style: Style) -> Self {
+        let terminal = io::stderr().is_terminal();
+        Self {
+            json: style.json,
+            interactive: !style.json && crate::cli::session::person::somebody_there(),
+            color: terminal && !style.plain,
+            spins: terminal && !style.json && style.verbose == 0,
+            moving: Mutex::default(),
+            asking: AtomicBool::new(false),
+            terminal: Mutex::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Whether somebody can be asked: `--json` is for programs, and programs do not consent.
+    pub(in crate::cli) const fn interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Whether a question stands open at the terminal.
+    pub(in crate::cli) fn is_asking(&self) -> bool {
+        self.asking.load(Ordering::SeqCst)
+    }
+
+    /// Whether stdout is for one JSON object.
+    pub(in crate::cli) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints one line of a result that grows, at once.
+    ///
+    /// # Errors
+    /// stdout takes nothing, also because nobody reads it: then going on is of no use.
+    pub(in crate::cli) fn line(&self, text: &str) -> io::Result<()> {
+        self.rest();
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{text}")?;
+        stdout.flush()
+    }
+
+    /// News of long work: one moving line on a terminal, a line each elsewhere.
+    pub(in crate::cli) fn progress(&self, news: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push(news.to_owned());
+        drop(told);
+        if !self.spins {
+            return tell(news);
+        }
+        let news = escape(news);
+        let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        match moving.as_mut() {
+            Some(moving) => {
+                // A line that only counts on replaces the one before; any other stays readable above.
+                if stem(&moving.news) != stem(&news) {
+                    moving.bar.suspend(|| tell(&moving.news));
+                }
+                moving.bar.set_message(news.clone());
+                moving.news = news;
+            }
+            None => {
+                let bar = spinner();
+                bar.set_message(news.clone());
+                bar.enable_steady_tick(TICK);
+                *moving = Some(Moving { bar, news });
+            }
+        }
+    }
+
+    /// Shows what is about to be agreed to.
+    pub(in crate::cli) fn show_consent(&self, what: &Consent) {
+        self.aside(&crate::cli::show::consent::page(what));
+    }
+
+    /// Shows a page on stderr, for people who are about to decide.
+    pub(in crate::cli) fn aside(&self, page: &Page) {
+        self.rest();
+        aside(&page.text(width(&io::stderr())));
+    }
+
+    /// Runs `ask` at the terminal. A signal meanwhile ends the process, since nothing else can end the waiting.
+    pub(in crate::cli) fn question<T>(&self, ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.rest();
+        *self.terminal.lock().unwrap_or_else(PoisonError::into_inner) = tcgetattr(io::stdin()).ok();
+        self.asking.store(true, Ordering::SeqCst);
+        let answer = ask();
+        if matches!(&answer, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
+            std::thread::sleep(PATIENCE);
+        }
+        self.asking.store(false, Ordering::SeqCst);
+        answer
+    }
+
+    /// Gives the terminal back as a question found it, echo and all.
+    pub(in crate::cli) fn restore(&self) {
+        let found = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = found.as_ref() {
+            let _gone = tcsetattr(io::stdin(), OptionalActions::Now, found);
+        }
+    }
+
+    /// Prints how a command ended.
+    ///
+    /// # Errors
+    /// stdout takes nothing, for another reason than that nobody reads it.
+    pub(in crate::cli) fn finish(&self, report: &Report) -> io::Result<()> {
+        self.rest();
+        if self.json {
+            return result(&format!("{}\n", harmless_json(&report.json())));
+        }
+        self.warn(report);
+        if report.is_failure() {
+            let shown = result(&report.page.text(width(&io::stdout())));
+            aside(&report.failure_text((self.color, width(&io::stderr()))));
+            return shown;
+        }
+        if let Some(raw) = &report.raw {
+            return result(&payload(raw));
+        }
+        result(&report.text(width(&io::stdout())))
+    }
+
+    /// What a program finds among the warnings, people read as well, whichever command it is.
+    fn warn(&self, report: &Report) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in report.unshown() {
+            if !told.iter().any(|news| news.contains(&warning.text)) {
+                tell(&format!("warning: {} ({})", warning.text, warning.code));
+            }
+        }
+    }
+
+    /// Ends the moving line; what it said last stays.
+    fn rest(&self) {
+        if let Some(Moving { bar, news }) = self.moving.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+            tell(&news);
+        }
+    }
+}
+
+/// Text that belongs on stdout although no command ran: help and version.
+pub(in crate::cli) fn result(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// One line for stderr, whatever is in it.
+fn tell(line: &str) {
+    let mut page = Page::default();
+    page.line(line);
+    aside(&page.text(width(&io::stderr())));
+}
+
+/// News from where no output is at hand, on stderr.
+pub(in crate::cli) fn notice(news: &str) {
+    tell(news);
+}
+
+/// What is asked for byte by byte stays so for programs; a person at a terminal sees what is in it.
+fn payload(raw: &str) -> Cow<'_, str> {
+    if !io::stdout().is_terminal() {
+        return raw.into();
+    }
+    match serde_json::from_str::<serde::de::IgnoredAny>(raw) {
+        Ok(_) => harmless_json(raw).into(),
+        Err(_) => escape_lines(raw).into(),
+    }
+}
+
+/// Columns of the terminal that a stream is; nothing where it is none, or does not say.
+fn width(stream: &impl AsFd) -> Option<usize> {
+    let size = tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Text for stderr. Nothing depends on it, so a stderr that takes nothing changes nothing.
+pub(in crate::cli) fn aside(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _closed = stderr.write_all(text.as_bytes());
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// The part before the first digit, by which counting lines are recognised.
+fn stem(line: &str) -> &str {
+    line.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default()
+}

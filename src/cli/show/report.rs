@@ -1,0 +1,718 @@
+//! How a command ended, for programs (`countersign.result/1`) and for people. Makes text, prints nothing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cli::exit::Exit;
+use crate::cli::session::advice::{Advice, OtherStep};
+use crate::cli::show::text::{Page, escape};
+use crate::code::Code;
+use crate::upgrade::{self, Effect, Effects, Status, Step, Stop, Warning};
+
+/// Name and version of the result's format.
+pub(in crate::cli) const SCHEMA: &str = "countersign.result/1";
+
+/// Effects of an upgrade whose journal cannot be read.
+pub(in crate::cli) const NOTHING_READ: Effects = Effects {
+    prepare: Effect::Maybe,
+    approval: Effect::Maybe,
+    transaction: Effect::Maybe,
+    commit: Effect::Maybe,
+    live: Effect::Maybe,
+};
+
+/// What is certain before anything was begun.
+const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";
+/// What is certain when the journal cannot be read.
+pub(in crate::cli) const UNREADABLE: &str =
+    "What was prepared, signed, sent or committed cannot be read from the journal.";
+/// Commands that are about no upgrade: they change nothing anywhere, or say themselves what they did.
+const WITHOUT_EFFECTS: [&str; 13] = [
+    "app",
+    "arguments",
+    "completions",
+    "cvm",
+    "explain",
+    "hash",
+    "kms",
+    "man",
+    "nodes",
+    "review",
+    "safe",
+    "schema",
+    "webhook",
+];
+
+/// Result of every command with `--json`: exactly one such object on stdout, whether it succeeded or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "countersign.result/1")]
+struct Envelope {
+    /// Name and version of this format.
+    schema: String,
+    /// Whether the goal of the command is reached; the same as `exit == 0`.
+    ok: bool,
+    /// Exit status of the process.
+    exit: u8,
+    /// Stable upper-case name of what happened; `OK` when the goal is reached.
+    code: String,
+    /// What comes next for the upgrade where there is one, otherwise the command.
+    step: String,
+    /// What happened, in one sentence.
+    message: String,
+    /// What is certain about effects.
+    #[schemars(with = "EffectsShape")]
+    effects: Effects,
+    /// What is known, as far as it is known.
+    facts: Facts,
+    /// What a person should know.
+    #[schemars(with = "Vec<WarningShape>")]
+    warnings: Vec<Warning>,
+    /// What to change first, when the next command alone is not enough.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    hint: Option<String>,
+    /// The next command, for whoever reads this.
+    next: Option<String>,
+    /// What others have to do, with which file.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    others: Vec<OtherStep>,
+    /// Whether the same command can be run again without harm.
+    safe_to_rerun: bool,
+    /// The command's own result.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    data: Option<Value>,
+}
+
+/// What is known: of the upgrade, and of the answer that ended the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(in crate::cli) struct Facts {
+    #[serde(flatten)]
+    #[schemars(with = "FactsShape")]
+    pub(in crate::cli) upgrade: upgrade::Facts,
+    /// Directory of the upgrade.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(in crate::cli) dir: Option<String>,
+    /// Records in its journal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(in crate::cli) journal_records: Option<u64>,
+    /// Its proposal, where a file was named.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(in crate::cli) proposal: Option<String>,
+    /// Phala Cloud's own error code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(in crate::cli) vendor_code: Option<String>,
+    /// Phala Cloud's name for the request.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(in crate::cli) request_id: Option<String>,
+}
+
+/// What is certain about effects.
+#[derive(JsonSchema)]
+#[schemars(rename = "Effects")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; a test compares it with what is printed"
+)]
+struct EffectsShape {
+    /// A prepared update exists in the cloud.
+    prepare: EffectShape,
+    /// Something was signed.
+    approval: EffectShape,
+    /// The transaction took effect on chain.
+    transaction: EffectShape,
+    /// The update was committed.
+    commit: EffectShape,
+    /// The CVM runs it.
+    live: EffectShape,
+}
+
+/// What is certain about one effect.
+#[derive(JsonSchema)]
+#[schemars(rename = "Effect", rename_all = "kebab-case")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; a test compares it with what is printed"
+)]
+enum EffectShape {
+    /// It did not happen.
+    None,
+    /// It may have happened.
+    Maybe,
+    /// It happened.
+    Done,
+}
+
+/// Something a person should know.
+#[derive(JsonSchema)]
+#[schemars(rename = "Warning")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; a test compares it with what is printed"
+)]
+struct WarningShape {
+    /// Stable code.
+    code: String,
+    /// One sentence.
+    text: String,
+}
+
+/// Facts as the schema describes them; addresses and hashes are `0x` and hex digits.
+#[derive(JsonSchema)]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; a test compares it with what is printed"
+)]
+struct FactsShape {
+    /// Name of the upgrade.
+    update: Option<String>,
+    /// CVM.
+    cvm: Option<String>,
+    /// Kind of the CVM that is made from it, `replica` or `instance`; nothing where it changes itself.
+    makes: Option<String>,
+    /// UUID of the CVM that was made.
+    new_cvm: Option<String>,
+    /// App's contract.
+    app: Option<String>,
+    /// KMS's contract that makes the app, where a new one is made.
+    factory: Option<String>,
+    /// Chain id.
+    chain_id: Option<u64>,
+    /// Owner of the app.
+    owner: Option<String>,
+    /// Hash before.
+    previous_compose_hash: Option<String>,
+    /// Hash to allow.
+    compose_hash: Option<String>,
+    /// What else changes of the app's policy: kind and value of each change.
+    policy: Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>,
+    /// Other apps that the same transaction changes: `cvm`, `app`, `compose_hash`, `policy`, and whether it is `proved`.
+    others: Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>,
+    /// Hash of the Safe transaction that owners sign.
+    safe_tx_hash: Option<String>,
+    /// Nonce of that transaction, decimal.
+    safe_nonce: Option<String>,
+    /// Owners who agreed: whose signatures are here and prove themselves, or whose approval on chain was proved here.
+    signed_by: Option<Vec<String>>,
+    /// Owners whose approval on chain was sent by this upgrade and proved.
+    approved_by: Option<Vec<String>>,
+    /// Owners of whom an approval or a contract's signature was handed in that no chain has confirmed: it counts for nothing.
+    unproven: Option<Vec<String>>,
+    /// Signatures that the Safe asks for.
+    threshold: Option<u64>,
+    /// Id of the timelock's operation.
+    operation_id: Option<String>,
+    /// From when on that can be executed (RFC 3339), once it is scheduled.
+    ready_at: Option<String>,
+    /// Transaction that allowed it, or that is on its way.
+    transaction_hash: Option<String>,
+    /// Nonce of that transaction.
+    nonce: Option<u64>,
+    /// Its block.
+    block_number: Option<u64>,
+    /// Hash of its block.
+    block_hash: Option<String>,
+    /// When the commit token expires (RFC 3339).
+    token_expires: Option<String>,
+    /// Phala Cloud's name for the committed operation.
+    correlation_id: Option<String>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Report {
+    pub(in crate::cli) exit: Exit,
+    pub(in crate::cli) code: Code,
+    pub(in crate::cli) step: String,
+    pub(in crate::cli) message: String,
+    /// Why, from the nearest cause to the farthest.
+    pub(in crate::cli) causes: Vec<String>,
+    /// What is certain about effects, in a sentence; nothing for a command that can have none.
+    pub(in crate::cli) certain: Option<String>,
+    /// A verification that failed.
+    pub(in crate::cli) stop: Option<Box<Stop>>,
+    pub(in crate::cli) effects: Effects,
+    pub(in crate::cli) facts: Facts,
+    pub(in crate::cli) warnings: Vec<Warning>,
+    /// How many of them, from the first, an earlier command of the same upgrade told.
+    pub(in crate::cli) recalled: usize,
+    pub(in crate::cli) hint: Option<String>,
+    pub(in crate::cli) next: Option<String>,
+    pub(in crate::cli) others: Vec<OtherStep>,
+    pub(in crate::cli) data: Option<Value>,
+    /// The result for people.
+    pub(in crate::cli) page: Page,
+    /// The result as it is: a script, a manual page, a schema.
+    pub(in crate::cli) raw: Option<String>,
+}
+
+impl Report {
+    /// A command that reached its goal.
+    pub(in crate::cli) fn done(command: &str, message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Done,
+            code: Code::Ok,
+            step: command.to_owned(),
+            message: message.into(),
+            causes: Vec::new(),
+            certain: Some(NO_EFFECTS.to_owned())
+                .filter(|_| !WITHOUT_EFFECTS.iter().any(|name| command.starts_with(name))),
+            stop: None,
+            effects: Effects::default(),
+            facts: Facts::default(),
+            warnings: Vec::new(),
+            recalled: 0,
+            hint: None,
+            next: None,
+            others: Vec::new(),
+            data: None,
+            page: Page::default(),
+            raw: None,
+        }
+    }
+
+    /// Tells the verdict beside the command's own result.
+    pub(in crate::cli) fn set_verdict(&mut self, verdict: &upgrade::Verdict) {
+        self.set_data("verdict", verdict);
+    }
+
+    /// Tells something beside the command's own result.
+    pub(in crate::cli) fn set_data(&mut self, name: &str, value: &impl Serialize) {
+        let told = serde_json::to_value(value).unwrap_or_default();
+        match &mut self.data {
+            Some(Value::Object(data)) => {
+                data.insert(name.to_owned(), told);
+            }
+            Some(_) => {}
+            none @ None => *none = Some(serde_json::json!({ name: told })),
+        }
+    }
+
+    /// What comes next, for the reader and for others.
+    pub(in crate::cli) fn advise(&mut self, advice: Advice) {
+        self.next = advice.next;
+        self.others = advice.others;
+    }
+
+    /// Takes over what an upgrade knows.
+    pub(in crate::cli) fn know(&mut self, status: Status, dir: &std::path::Path) {
+        self.step = step_name(&status);
+        self.certain = Some(certain(&status));
+        self.effects = status.effects;
+        self.facts.upgrade = status.facts;
+        self.facts.dir = Some(dir.display().to_string());
+        self.facts.journal_records = Some(status.records);
+    }
+
+    /// Whether it is told as a failure: on stderr, with what is certain and what to do.
+    pub(in crate::cli) const fn is_failure(&self) -> bool {
+        !matches!(self.exit, Exit::Done | Exit::Pending) || self.stop.is_some()
+    }
+
+    /// The one object for programs.
+    pub(in crate::cli) fn json(&self) -> String {
+        let envelope = Envelope {
+            schema: SCHEMA.to_owned(),
+            ok: self.exit == Exit::Done,
+            exit: self.exit.code(),
+            code: self.code.name().to_owned(),
+            step: self.step.clone(),
+            message: self.sentence(),
+            effects: self.effects,
+            facts: self.facts.clone(),
+            warnings: self.warnings.clone(),
+            hint: self.hint.clone(),
+            next: self.next.clone(),
+            others: self.others.clone(),
+            safe_to_rerun: self.exit.safe_to_rerun(),
+            data: self.data.clone(),
+        };
+        // No map key here is anything but a string, so this cannot fail; a bare object is still an object.
+        serde_json::to_string(&envelope).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// The result for people, on stdout.
+    pub(in crate::cli) fn text(&self, width: Option<usize>) -> String {
+        let mut page = self.page.clone();
+        if page.is_empty() || self.exit != Exit::Done {
+            page.line(&self.sentence());
+        }
+        if let Some(hint) = &self.hint {
+            page.line(&format!("hint: {hint}"));
+        }
+        for other in &self.others {
+            other.tell(&mut page);
+        }
+        if let Some(next) = &self.next {
+            page.command("next", next);
+        }
+        page.text(width)
+    }
+
+    /// The warnings that were told by no earlier command, and stand nowhere on the page, in its sentence or in what stopped
+    /// it.
+    pub(in crate::cli) fn unshown(&self) -> Vec<&Warning> {
+        let mut shown = self.page.text(None);
+        shown.push_str(&self.sentence());
+        if let Some(stop) = &self.stop {
+            shown.push_str(&escape(&stop.details.join("\n")));
+        }
+        let is_new = |warning: &&Warning| warning.text.lines().any(|line| !shown.contains(&escape(line)));
+        self.warnings.iter().skip(self.recalled).filter(is_new).collect()
+    }
+
+    /// A failure for people, on stderr.
+    pub(in crate::cli) fn failure_text(&self, (color, width): (bool, Option<usize>)) -> String {
+        let mut page = Page::default();
+        if let Some(stop) = &self.stop {
+            page.facts(&[
+                ("expected", Some(stop.expected.clone())),
+                ("found", Some(stop.found.clone())),
+            ]);
+            page.block(&stop.details.join("\n"));
+        }
+        if let Some(certain) = &self.certain {
+            page.line(certain);
+        }
+        if let Some(hint) = &self.hint {
+            page.line(&format!("hint: {hint}"));
+        }
+        if let Some(next) = &self.next {
+            page.command("next", next);
+        }
+        let (mark, rest) = match &self.stop {
+            Some(stop) => ("STOP", format!("  {} does not match", stop.what)),
+            None => ("error", format!(": {}", self.sentence())),
+        };
+        let mut headline = Page::default();
+        headline.line(&format!("{mark}{rest} ({})", self.code));
+        let text = headline.text(width);
+        let text = match text.strip_prefix(mark) {
+            Some(rest) if color => format!("\u{1b}[1;31m{mark}\u{1b}[0m{rest}"),
+            _ => text,
+        };
+        text + &page.text(width)
+    }
+
+    fn sentence(&self) -> String {
+        std::iter::once(&self.message)
+            .chain(&self.causes)
+            .map(|part| escape(part))
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+}
+
+/// The step in the words of the published format.
+pub(in crate::cli) fn step_name(status: &Status) -> String {
+    match serde_json::to_value(status.step) {
+        Ok(Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+/// What is certain about effects, in one sentence.
+pub(in crate::cli) fn certain(status: &Status) -> String {
+    use upgrade::Effect::{Done, Maybe, None};
+    let effects = &status.effects;
+    if status.facts.cvm.is_none() && !status.facts.policy.is_empty() {
+        return certain_of_policy(status);
+    }
+    if status.facts.factory.is_some() {
+        return certain_of_deployment(status);
+    }
+    let transaction = || {
+        let name = status
+            .facts
+            .transaction_hash
+            .map_or_else(|| "A transaction".to_owned(), |hash| format!("Transaction {hash}"));
+        let sent = if status.step > Step::Broadcast {
+            "was sent"
+        } else {
+            "may have been sent"
+        };
+        format!("{name} {sent} and is not final; nothing was committed.")
+    };
+    let told = match (
+        effects.live,
+        effects.commit,
+        effects.transaction,
+        effects.approval,
+        effects.prepare,
+    ) {
+        (Done, ..) if status.facts.makes.is_some() => "Phala Cloud says: The new CVM runs.",
+        (Done, Maybe, ..) => {
+            "Phala Cloud reports that the CVM runs the new hash; it answered no commit of this upgrade."
+        }
+        (_, Done, ..) if status.facts.makes.is_some() => "The commit was accepted and a CVM made; it does not run yet.",
+        (Done, ..) => "Phala Cloud says: The CVM runs the new hash.",
+        (_, Done, ..) => "The commit was accepted; the CVM does not report the new hash yet.",
+        (_, Maybe, ..) => "The commit was sent, and whether it was accepted is not known yet.",
+        (_, None, Done, ..) => "The hash is allowed on chain; nothing was committed.",
+        (_, None, Maybe, ..) => return transaction(),
+        (_, None, None, ..) if status.facts.ready_at.is_some() => {
+            "The timelock has scheduled the change; the hash is not allowed yet, and nothing was committed."
+        }
+        (_, None, None, Done, _) if !status.facts.approved_by.is_empty() => {
+            "Owners approved the Safe transaction on chain; it was not executed, and nothing was committed."
+        }
+        (_, None, None, Done, _) if status.facts.signed_by.as_ref().is_some_and(Vec::is_empty) => {
+            match status.rejection_signed {
+                true => "Owners signed the rejection; nothing was committed.",
+                false => "Owners of a Safe that is an owner itself signed for it; nothing was committed.",
+            }
+        }
+        (_, None, None, Done, _) => "The call was signed and not sent; nothing was committed.",
+        (_, None, None, Maybe, _) => "A signature was asked for; nothing was sent or committed.",
+        (_, None, None, None, Done) => "An update is prepared in the cloud; nothing was signed, sent or committed.",
+        (_, None, None, None, Maybe) => {
+            "An update may be prepared in the cloud; nothing was signed, sent or committed."
+        }
+        (_, None, None, None, None) => NO_EFFECTS,
+    };
+    told.to_owned()
+}
+
+/// The same where only the app's policy changes.
+fn certain_of_policy(status: &Status) -> String {
+    use upgrade::Effect::{Done, Maybe, None};
+    let told = match (status.effects.transaction, status.effects.approval) {
+        (Done, _) => "The change is in force on chain.",
+        (Maybe, _) => return on_its_way(status),
+        (None, _) if status.facts.ready_at.is_some() => {
+            "The timelock has scheduled the change; it is not in force yet."
+        }
+        (None, Done) if !status.facts.approved_by.is_empty() => {
+            "Owners approved the Safe transaction on chain; it was not executed."
+        }
+        (None, Done) if status.rejection_signed => "Owners signed the rejection.",
+        (None, Done) => "The change was signed and not sent.",
+        (None, Maybe) => "A signature was asked for; nothing was sent.",
+        (None, None) => "The change is proposed; nothing was signed or sent.",
+    };
+    told.to_owned()
+}
+
+/// The same where a new app is made.
+fn certain_of_deployment(status: &Status) -> String {
+    use upgrade::Effect::{Done, Maybe, None};
+    let told = match (status.effects.transaction, status.effects.approval) {
+        (Done, _) => "The app is made, and is what was asked for.",
+        (Maybe, _) => return on_its_way(status),
+        (None, Done) => "The call was signed and not sent.",
+        (None, Maybe) => "A signature was asked for; nothing was sent.",
+        (None, None) => "A new app is intended; nothing was signed or sent.",
+    };
+    told.to_owned()
+}
+
+fn on_its_way(status: &Status) -> String {
+    let hash = status.facts.transaction_hash;
+    let name = hash.map_or_else(|| "A transaction".to_owned(), |hash| format!("Transaction {hash}"));
+    let sent = if status.step > Step::Broadcast {
+        "was sent"
+    } else {
+        "may have been sent"
+    };
+    format!("{name} {sent} and is not final.")
+}
+
+/// The published JSON Schema of the result.
+pub(in crate::cli) fn json_schema() -> Value {
+    schemars::schema_for!(Envelope).to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upgrade::Effect;
+
+    fn other() -> upgrade::OtherFacts {
+        upgrade::OtherFacts {
+            cvm: Some("x".to_owned()),
+            app: alloy::primitives::Address::ZERO,
+            compose_hash: Some(crate::compose::ComposeHash::new([7; 32])),
+            policy: Vec::new(),
+            proved: true,
+        }
+    }
+
+    fn full() -> Envelope {
+        let word = alloy::primitives::B256::repeat_byte(7);
+        let hash = crate::compose::ComposeHash::new([7; 32]);
+        let text = || Some("x".to_owned());
+        Envelope {
+            schema: SCHEMA.to_owned(),
+            ok: true,
+            exit: 0,
+            code: "OK".to_owned(),
+            step: "finished".to_owned(),
+            message: "done".to_owned(),
+            effects: Effects {
+                prepare: Effect::Done,
+                approval: Effect::Maybe,
+                ..Effects::default()
+            },
+            facts: Facts {
+                upgrade: upgrade::Facts {
+                    update: text(),
+                    makes: text(),
+                    new_cvm: text(),
+                    cvm: text(),
+                    app: Some(alloy::primitives::Address::ZERO),
+                    factory: Some(alloy::primitives::Address::ZERO),
+                    chain_id: Some(1),
+                    owner: Some(alloy::primitives::Address::ZERO),
+                    previous_compose_hash: Some(hash),
+                    compose_hash: Some(hash),
+                    policy: vec![crate::chain::PolicyChange::AddDevice(word)],
+                    others: vec![other()],
+                    safe_tx_hash: Some(word),
+                    safe_nonce: Some("7".to_owned()),
+                    signed_by: Some(vec![alloy::primitives::Address::ZERO]),
+                    approved_by: vec![alloy::primitives::Address::ZERO],
+                    unproven: vec![alloy::primitives::Address::ZERO],
+                    threshold: Some(2),
+                    operation_id: Some(word),
+                    ready_at: Some(jiff::Timestamp::UNIX_EPOCH),
+                    transaction_hash: Some(word),
+                    nonce: Some(1),
+                    block_number: Some(1),
+                    block_hash: Some(word),
+                    token_expires: Some(jiff::Timestamp::UNIX_EPOCH),
+                    correlation_id: text(),
+                },
+                dir: text(),
+                journal_records: Some(1),
+                proposal: text(),
+                vendor_code: text(),
+                request_id: text(),
+            },
+            warnings: vec![Warning {
+                code: Code::Ok,
+                text: "x".to_owned(),
+            }],
+            hint: text(),
+            next: text(),
+            others: vec![OtherStep::import(std::path::Path::new("x"))],
+            safe_to_rerun: true,
+            data: Some(Value::Null),
+        }
+    }
+
+    /// The schema of a property, through one reference.
+    fn property<'a>(root: &'a Value, of: &'a Value, name: &str) -> &'a Value {
+        let found = &of["properties"][name];
+        match found["$ref"].as_str() {
+            Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
+            None => found,
+        }
+    }
+
+    fn names(object: &Value) -> Vec<&String> {
+        object.as_object().unwrap().keys().collect()
+    }
+
+    #[test]
+    fn the_published_schema_knows_every_field_that_is_printed() {
+        let schema = json_schema();
+        let printed = serde_json::to_value(full()).unwrap();
+        for name in names(&printed) {
+            assert!(schema["properties"].get(name).is_some(), "{name} is not in the schema");
+        }
+        for part in ["facts", "effects"] {
+            let described = property(&schema, &schema, part);
+            for name in names(&printed[part]) {
+                assert!(
+                    described["properties"].get(name).is_some(),
+                    "{part}.{name} is not in the schema"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_certain_is_told_for_every_combination_of_effects() {
+        let all = [Effect::None, Effect::Maybe, Effect::Done];
+        for (transaction, commit) in all.iter().flat_map(|a| all.iter().map(move |b| (*a, *b))) {
+            let effects = Effects {
+                prepare: Effect::Done,
+                approval: Effect::Done,
+                transaction,
+                commit,
+                live: Effect::None,
+            };
+            let status = Status {
+                step: Step::Wait,
+                effects,
+                facts: upgrade::Facts::default(),
+                records: 1,
+                rejection_signed: false,
+            };
+            let said = certain(&status);
+            assert_eq!(
+                said.contains("nothing was committed"),
+                commit == Effect::None,
+                "{effects:?}: {said}"
+            );
+            assert_eq!(
+                said.contains("not known yet"),
+                commit == Effect::Maybe,
+                "{effects:?}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_certain_of_a_change_of_policy_names_neither_cloud_nor_commit() {
+        let all = [Effect::None, Effect::Maybe, Effect::Done];
+        for (transaction, approval) in all.iter().flat_map(|a| all.iter().map(move |b| (*a, *b))) {
+            let status = Status {
+                step: Step::Wait,
+                effects: Effects {
+                    approval,
+                    transaction,
+                    ..Effects::default()
+                },
+                facts: upgrade::Facts {
+                    policy: vec![crate::chain::PolicyChange::AllowAnyDevice(true)],
+                    ..upgrade::Facts::default()
+                },
+                records: 1,
+                rejection_signed: false,
+            };
+            let said = certain(&status);
+            for word in ["commit", "cloud", "hash"] {
+                assert!(!said.contains(word), "{said}");
+            }
+            assert_eq!(
+                said.contains("in force on chain"),
+                transaction == Effect::Done,
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn inv4_exit_code_and_ok_never_contradict_each_other() {
+        for exit in Exit::ALL {
+            let mut report = Report::done("x", "y");
+            report.exit = exit;
+            let value: Value = serde_json::from_str(&report.json()).unwrap();
+            assert_eq!(value["ok"], exit == Exit::Done);
+            assert_eq!(value["exit"], exit.code());
+        }
+    }
+
+    #[test]
+    fn a40_foreign_text_is_harmless_in_both_shapes() {
+        let evil = "\u{1b}]0;x\u{7}\u{202e}";
+        let mut report = Report::done("x", evil);
+        report.exit = Exit::State;
+        report.causes = vec![evil.to_owned()];
+        report.hint = Some(evil.to_owned());
+        report.next = Some(evil.to_owned());
+        let hazard = |text: &str| text.chars().any(|c| c != '\n' && crate::text::is_deceptive(c));
+        assert!(!hazard(&report.failure_text((false, None))) && !hazard(&report.text(None)));
+        assert!(!hazard(&crate::cli::show::text::harmless_json(&report.json())));
+    }
+}

@@ -1,0 +1,217 @@
+//! Pages for people: aligned facts, indented blocks, long lines broken with their margin. Pure.
+//!
+//! What a page holds is made harmless by [`crate::text`], line by line.
+
+use std::borrow::Cow;
+
+use crate::text::{NO_TERMINAL, is_padded, wrap, wrap_command};
+pub(in crate::cli) use crate::text::{escape, json as harmless_json};
+
+/// Longest foreign text that is shown in one place, characters.
+const MAX_FOREIGN: usize = 200;
+/// Before what a line of its own goes on with.
+const MARGIN: &str = "    ";
+/// Before what a line of a block goes on with; no line of a difference begins so.
+const BLOCK_MARGIN: &str = "  ↳ ";
+/// Before each line of a text below its name; no name begins so.
+const BELOW: &str = "  │ ";
+
+/// As [`escape`], at most as long as one line should be.
+pub(in crate::cli) fn shorten(text: &str) -> String {
+    crate::text::shorten(text, MAX_FOREIGN)
+}
+
+/// What a command says to people, block by block.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Page {
+    lines: Vec<Line>,
+}
+
+/// One line, as wide as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    text: String,
+    kind: Kind,
+}
+
+/// How a line breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// Goes on behind this margin.
+    Own(Cow<'static, str>),
+    /// A line of somebody's text: it breaks also where no terminal says how wide it is.
+    Theirs,
+    /// A command, which stays one that can be pasted.
+    Command,
+}
+
+impl Line {
+    fn shown(&self, width: Option<usize>) -> String {
+        let keeps = width.is_none();
+        match (&self.kind, width) {
+            (Kind::Own(margin), Some(width)) => wrap(&self.text, width, (margin, keeps)),
+            // Nobody knows where it will be shown, and what was searched for should be found: only what pads breaks.
+            (Kind::Own(margin), None) if is_padded(&self.text) => wrap(&self.text, NO_TERMINAL, (margin, keeps)),
+            (Kind::Theirs, width) => wrap(&self.text, width.unwrap_or(NO_TERMINAL), (BLOCK_MARGIN, keeps)),
+            (Kind::Command, Some(width)) => wrap_command(&self.text, width),
+            (Kind::Own(_) | Kind::Command, None) => self.text.clone(),
+        }
+    }
+}
+
+impl Page {
+    /// A line of its own.
+    pub(in crate::cli) fn line(&mut self, line: &str) -> &mut Self {
+        self.push(escape(line), Kind::Own(MARGIN.into()))
+    }
+
+    /// A heading after an empty line.
+    pub(in crate::cli) fn heading(&mut self, line: &str) -> &mut Self {
+        if !self.is_empty() {
+            self.line("");
+        }
+        self.line(line)
+    }
+
+    /// Name and value in two columns; facts without a value are left out.
+    pub(in crate::cli) fn facts<N: AsRef<str>>(&mut self, facts: &[(N, Option<String>)]) -> &mut Self {
+        let known = || {
+            facts
+                .iter()
+                .filter_map(|(name, value)| value.as_ref().map(|value| (escape(name.as_ref()), value)))
+        };
+        let width = known().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        let margin = " ".repeat(width.saturating_add(4));
+        for (name, value) in known() {
+            let line = format!("  {name:width$}  {}", escape(value));
+            self.push(line, Kind::Own(margin.clone().into()));
+        }
+        self
+    }
+
+    /// Lines that were made elsewhere, indented; what deceives is written out line by line.
+    pub(in crate::cli) fn block(&mut self, lines: &str) -> &mut Self {
+        for line in lines.lines() {
+            self.push(format!("  {}", escape(line)), Kind::Own(BLOCK_MARGIN.into()));
+        }
+        self
+    }
+
+    /// Lines of somebody's text, or of a difference of two, indented. Only a line feed ends one.
+    pub(in crate::cli) fn theirs(&mut self, lines: &str) -> &mut Self {
+        for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
+            self.push(format!("  {}", escape(line)), Kind::Theirs);
+        }
+        self
+    }
+
+    /// The same below a name, deeper than any name stands.
+    pub(in crate::cli) fn theirs_below(&mut self, name: &str, lines: &str) -> &mut Self {
+        self.block(&format!("{name}:"));
+        for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
+            self.push(format!("{BELOW}{}", escape(line)), Kind::Theirs);
+        }
+        self
+    }
+
+    /// A command to paste, after a word about it. Its words are quoted, and hold nothing that a terminal obeys.
+    pub(in crate::cli) fn command(&mut self, word: &str, command: &str) -> &mut Self {
+        self.push(escape(&format!("{word}: {command}")), Kind::Command)
+    }
+
+    /// Whether nothing was said.
+    pub(in crate::cli) const fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The text for a terminal of so many columns, or for none, ending in a line break unless it is empty.
+    pub(in crate::cli) fn text(&self, width: Option<usize>) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            text.push_str(&line.shown(width));
+            text.push('\n');
+        }
+        text
+    }
+
+    fn push(&mut self, text: String, kind: Kind) -> &mut Self {
+        self.lines.push(Line { text, kind });
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_foreign_text_is_cut_between_characters() {
+        let shown = shorten(&"é".repeat(5000));
+        assert_eq!(shown.chars().count(), MAX_FOREIGN + 1);
+        assert!(shown.ends_with('…'));
+    }
+
+    #[test]
+    fn facts_are_aligned_and_unknown_ones_left_out() {
+        let mut page = Page::default();
+        page.facts(&[
+            ("app", Some("0x1".to_owned())),
+            ("owner", None),
+            ("chain id", Some("8453".to_owned())),
+        ]);
+        assert_eq!(page.text(None), "  app       0x1\n  chain id  8453\n");
+    }
+
+    #[test]
+    fn sec_l1_no_text_of_a_stranger_begins_a_line_of_the_page() {
+        const FORGED: &str = "Everything that could be checked matches";
+        for filler in [" ", "#", "ab ", "漢", "x"] {
+            for length in 60..100 {
+                let text: String = filler.chars().cycle().take(length).chain(FORGED.chars()).collect();
+                let mut page = Page::default();
+                page.line(&format!("CVM {text}")).heading(&text);
+                page.facts(&[("CVM", Some(text.clone()))]);
+                page.block(&text).theirs(&format!("+{text}"));
+                for width in [40, 80, 100] {
+                    for line in page.text(Some(width)).lines() {
+                        assert!(line.chars().count() <= width + 1, "{line}");
+                        assert!(
+                            !line.starts_with("Everything") && !line.starts_with("  Everything"),
+                            "{line}"
+                        );
+                    }
+                }
+                let mut diff = Page::default();
+                diff.theirs(&format!("+{text}"));
+                assert!(
+                    diff.text(None).lines().all(|line| line.chars().count() <= 81),
+                    "{filler:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_breaks_between_its_words_and_only_on_a_terminal() {
+        let mut page = Page::default();
+        let command = format!(
+            "countersign sign '{}' --rpc-url http://127.0.0.1:8545",
+            "a b ".repeat(20)
+        );
+        page.command("next", &command);
+        assert_eq!(page.text(None), format!("next: {command}\n"));
+        let shown = page.text(Some(80));
+        assert_eq!(shown.replace(" \\\n    ", " "), format!("next: {command}\n"));
+        assert!(shown.contains("\\\n"));
+    }
+
+    #[test]
+    fn a_hash_is_found_again_in_a_page_without_a_terminal() {
+        let mut page = Page::default();
+        let image = format!("+    image: registry.example/team/service@sha256:{}", "0a".repeat(32));
+        page.theirs(&image)
+            .block(&image)
+            .facts(&[("image", Some(image.clone()))]);
+        assert_eq!(page.text(None).matches(&*"0a".repeat(32)).count(), 3);
+    }
+}

@@ -1,0 +1,525 @@
+//! What an upgrade looks like to people: the plan, and where it stands. Makes text, prints nothing.
+
+mod summary;
+
+pub(in crate::cli) use summary::kinds;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use alloy::primitives::Address;
+
+use crate::chain::{AppState, OwnerKind, Preflight, is_known_kms};
+use crate::cli::show::text::Page;
+use crate::env::Dated;
+use crate::safe::service::{Published, links};
+use crate::safe::{SafeDomain, SafeInfo};
+use crate::text;
+use crate::upgrade::{
+    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, PROPOSAL_FILE, Plan, Route, Status, Step, Uncovered, Warning,
+};
+
+/// Where an upgrade stands: what is certain first, then what is known.
+pub(in crate::cli) fn standing(page: &mut Page, (status, certain): (&Status, &str), dir: &Path) {
+    let file = |name: &str, there: bool| there.then(|| dir.join(name).display().to_string());
+    page.line(certain);
+    page.facts(&[
+        ("upgrade", Some(dir.display().to_string())),
+        (
+            "proposal",
+            file(
+                PROPOSAL_FILE,
+                status.step > Step::Verify && status.facts.factory.is_none(),
+            ),
+        ),
+        ("evidence", file(EVIDENCE_FILE, is_over(status))),
+    ]);
+    known(page, status);
+}
+
+/// The same of a proposal by itself; `certain` is what is certain of it.
+pub(in crate::cli) fn standing_alone(page: &mut Page, (status, certain): (&Status, &str), proposal: &Path) {
+    page.line(certain);
+    page.facts(&[("proposal", Some(proposal.display().to_string()))]);
+    known(page, status);
+}
+
+/// Rows of the same length, the first of them the heads of the columns.
+pub(in crate::cli) fn table(page: &mut Page, rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        page.line(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+fn known(page: &mut Page, status: &Status) {
+    let (facts, effects) = (&status.facts, &status.effects);
+    page.facts(&[
+        ("CVM", facts.cvm.as_deref().map(text::name)),
+        ("makes", facts.makes.clone()),
+        ("new CVM", facts.new_cvm.clone()),
+        ("app", facts.app.map(|app| app.to_string())),
+        ("made by the KMS", facts.factory.map(|kms| kms.to_string())),
+        ("chain", facts.chain_id.map(|id| id.to_string())),
+        ("owner", facts.owner.map(|owner| owner.to_string())),
+        ("hash before", facts.previous_compose_hash.map(|hash| hash.to_string())),
+        ("compose hash", facts.compose_hash.map(|hash| hash.to_string())),
+        ("safeTxHash", facts.safe_tx_hash.map(|hash| hash.to_string())),
+        ("Safe nonce", facts.safe_nonce.clone()),
+        (
+            "signatures",
+            facts
+                .signed_by
+                .as_ref()
+                .zip(facts.threshold)
+                .map(|(signed, needed)| format!("{} of {needed}", signed.len())),
+        ),
+        ("transaction", facts.transaction_hash.map(|hash| hash.to_string())),
+        ("block", facts.block_number.map(|block| block.to_string())),
+        (
+            "token expires",
+            facts
+                .token_expires
+                .filter(|_| effects.commit != Effect::Done)
+                .map(|at| at.to_string()),
+        ),
+        ("operation", facts.correlation_id.clone()),
+    ]);
+    for change in &facts.policy {
+        page.facts(&[("policy", Some(change.to_string()))]);
+    }
+    if !facts.others.is_empty() {
+        page.heading("by the same transaction");
+    }
+    for other in &facts.others {
+        let in_force = if other.proved { "in force" } else { "not proved yet" };
+        page.facts(&[
+            ("CVM", other.cvm.as_deref().map(text::name)),
+            ("app", Some(other.app.to_string())),
+            ("compose hash", other.compose_hash.map(|hash| hash.to_string())),
+            ("stands", Some(in_force.to_owned())),
+        ]);
+        for change in &other.policy {
+            page.facts(&[("policy", Some(change.to_string()))]);
+        }
+    }
+}
+
+/// Whether there is nothing left to come that evidence would tell of.
+fn is_over(status: &Status) -> bool {
+    let effects = &status.effects;
+    effects.live == Effect::Done || (is_chain_only(status) && effects.transaction == Effect::Done)
+}
+
+/// Whether nothing but the chain changes: the app's policy, or that there is an app.
+const fn is_chain_only(status: &Status) -> bool {
+    let policy = status.facts.cvm.is_none() && !status.facts.policy.is_empty();
+    policy || status.facts.factory.is_some()
+}
+
+/// Every effect in a word.
+pub(in crate::cli) fn effects(page: &mut Page, status: &Status) {
+    let effects = &status.effects;
+    page.heading("effects");
+    if is_chain_only(status) {
+        let words = [("signed", effects.approval), ("in force", effects.transaction)];
+        page.facts(&words.map(|(name, effect)| (name, Some(word(effect).to_owned()))));
+        return;
+    }
+    let words = [
+        ("prepared", effects.prepare),
+        ("signed", effects.approval),
+        ("allowed on chain", effects.transaction),
+        ("committed", effects.commit),
+    ];
+    page.facts(&words.map(|(name, effect)| (name, Some(word(effect).to_owned()))));
+    let live = match effects.live {
+        Effect::Done => "yes, as Phala Cloud says",
+        other => word(other),
+    };
+    page.facts(&[("live", Some(live.to_owned()))]);
+}
+
+const fn word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::None => "no",
+        Effect::Maybe => "not known yet",
+        Effect::Done => "yes",
+    }
+}
+
+/// Everything that was read, and what it means: what changes first, then who has to agree to it.
+pub(in crate::cli) fn plan(page: &mut Page, plan: &Plan) {
+    if let Some(code) = &plan.code {
+        self::code(page, (code, kind(plan, code)));
+        if plan.is_to_be_read_whole() {
+            crate::cli::show::review::whole(page, None, &code.manifest_after());
+        }
+    }
+    if !plan.policy.is_empty() {
+        page.heading("policy");
+        for change in &plan.policy {
+            page.block(&change.to_string());
+        }
+    }
+    page.heading("approval");
+    page.facts(&[
+        ("chain", Some(plan.chain_id.to_string())),
+        ("app", Some(plan.app.to_string())),
+        ("KMS", plan.kms.map(|kms| self::kms(plan.chain_id, kms))),
+        ("route", Some(route(&plan.route))),
+    ]);
+    for call in &plan.calls {
+        let decoded = crate::safe::decode(&call.data);
+        page.facts(&[
+            ("call", decoded.map(|decoded| decoded.function.to_string())),
+            ("calldata", Some(call.data.to_string())),
+            ("calldata digest", Some(format!("{} (ERC-8213)", call.digest()))),
+        ]);
+    }
+    page.facts(&[("already allowed", plan.app_state.hash_allowed.map(yes_no))]);
+    if let Some(timelock) = &plan.timelock {
+        page.heading("timelock");
+        page.facts(&[
+            ("timelock", Some(timelock.info.address.to_string())),
+            ("proposed by", Some(timelock.proposer.to_string())),
+            ("delay", Some(format!("{} seconds", timelock.delay))),
+            (
+                "executed by",
+                Some(
+                    if timelock.info.open_executor {
+                        "anybody"
+                    } else {
+                        "whoever has the role"
+                    }
+                    .to_owned(),
+                ),
+            ),
+        ]);
+    }
+    if let Some(info) = &plan.safe {
+        page.heading("Safe");
+        safe(page, info);
+    }
+    page.heading("contract");
+    app(page, &plan.app_state);
+    notes(page, plan);
+}
+
+/// What changes of the code that runs: the images first.
+fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
+    images(page, code);
+    page.heading("upgrade");
+    page.facts(&[
+        (
+            "CVM",
+            Some(match code.cvm_name.as_ref().filter(|name| **name != code.cvm) {
+                Some(name) => format!("{} ({})", text::name(name), text::name(&code.cvm)),
+                None => text::name(&code.cvm),
+            }),
+        ),
+        ("kind", Some(kind.to_owned())),
+        ("makes", code.makes()),
+        ("hash now", code.current_hash.map(|hash| hash.to_string())),
+        ("hash after", code.expected_hash.map(|hash| hash.to_string())),
+        ("hash check", Some(check(code))),
+        ("environment", environment(code)),
+        (
+            "ends by",
+            code.confirm
+                .then(|| "hash and transaction in headers, without the commit token".to_owned()),
+        ),
+    ]);
+    kinds(page, &code.changes);
+    for change in &code.changes {
+        page.heading(&format!("change of {}", change.field));
+        page.theirs(&change.text_diff());
+    }
+    uncovered(page, &code.uncovered());
+}
+
+/// What nobody can recompute, in full: values side by side, texts below their names.
+pub(in crate::cli) fn uncovered(page: &mut Page, all: &[Uncovered]) {
+    if all.is_empty() {
+        return;
+    }
+    page.heading("no hash covers it: whoever commits has it sent as it stands here");
+    for one in all {
+        let before = one
+            .before
+            .as_ref()
+            .map_or_else(String::new, |before| format!(", was {before}"));
+        if one.after.contains('\n') {
+            page.theirs_below(&format!("{}{before}", one.field), &one.after);
+        } else {
+            page.facts(&[(one.field, Some(format!("{}{before}", one.after)))]);
+        }
+    }
+}
+
+/// Which kind of change it is: who has to agree to it.
+fn kind(plan: &Plan, code: &CodeChange) -> &'static str {
+    let unchanged = code.expected_hash.is_some() && code.expected_hash == code.current_hash;
+    if unchanged && code.target.is_new() {
+        "another CVM that runs what this one runs"
+    } else if plan.is_values_only() {
+        "values of the environment only: nobody has to approve it on chain"
+    } else if unchanged {
+        "nothing that the compose hash covers: nobody has to approve it on chain"
+    } else if plan.app_state.hash_allowed == Some(true) {
+        "another compose hash, which the app allows already"
+    } else {
+        "another compose hash, which the app's owner has to allow"
+    }
+}
+
+/// Images before and after, which is what most reviewers look for.
+fn images(page: &mut Page, code: &CodeChange) {
+    let (before, after) = (code.manifest.images(), code.manifest_after().images());
+    if before == after {
+        return;
+    }
+    page.heading("images");
+    let (was, is): (BTreeSet<&String>, BTreeSet<&String>) = (before.iter().collect(), after.iter().collect());
+    for gone in before.iter().filter(|image| !is.contains(image)) {
+        page.block(&format!("- {gone}"));
+    }
+    for new in after.iter().filter(|image| !was.contains(image)) {
+        page.block(&format!("+ {new}"));
+    }
+}
+
+fn check(code: &CodeChange) -> String {
+    match code.form {
+        Some(_) => "recomputed here: the current manifest gives the current hash".to_owned(),
+        None => "not possible: no known form of the current manifest gives the current hash".to_owned(),
+    }
+}
+
+fn environment(code: &CodeChange) -> Option<String> {
+    let environment = code.environment.as_ref()?;
+    let names: Vec<&str> = environment.names.iter().map(crate::env::EnvName::as_str).collect();
+    let Some(vouched) = &environment.vouched else {
+        return Some(format!(
+            "{} sealed elsewhere, for a key that was not checked here",
+            names.join(", ")
+        ));
+    };
+    let age = match vouched.dated {
+        Dated::At(at) => format!("signed {at}"),
+        Dated::Undated => "signed without a date".to_owned(),
+    };
+    Some(format!(
+        "{} sealed for the key {}, {age} by the root key {} of the KMS",
+        names.join(", "),
+        vouched.recipient,
+        vouched.root
+    ))
+}
+
+/// A KMS contract, and whether it is one that everybody knows.
+pub(in crate::cli) fn kms(chain_id: u64, kms: Address) -> String {
+    match is_known_kms(chain_id, kms) {
+        true => format!("{kms} (Phala's)"),
+        false => format!("{kms} (not known to this version)"),
+    }
+}
+
+pub(in crate::cli) fn route(route: &Route) -> String {
+    match route {
+        Route::Eoa { owner } => format!("key {owner}"),
+        Route::Safe { owner } => format!("Safe {owner}"),
+        Route::Timelock { owner, proposer } => format!("timelock {owner}, proposed by {proposer}"),
+        Route::Calldata { owner } => format!("contract {owner}, by calldata"),
+    }
+}
+
+fn notes(page: &mut Page, plan: &Plan) {
+    let updates = plan
+        .code
+        .as_ref()
+        .map(|code| code.pending_updates.as_slice())
+        .unwrap_or_default();
+    if !updates.is_empty() {
+        page.heading("pending updates");
+        for update in updates {
+            let name = update
+                .instance_name
+                .as_deref()
+                .or(update.vm_uuid.as_deref())
+                .unwrap_or("?");
+            let hash = update
+                .compose_hash
+                .map_or_else(|| "unknown hash".to_owned(), |hash| hash.to_string());
+            page.block(&format!("{name}  {hash}"));
+        }
+    }
+    remarks(page, "warnings", &plan.warnings);
+    remarks(page, "blockers", &plan.blockers);
+}
+
+/// Remarks under a heading, if there are any.
+pub(in crate::cli) fn remarks(page: &mut Page, title: &str, remarks: &[Warning]) {
+    if !remarks.is_empty() {
+        page.heading(title);
+    }
+    for remark in remarks {
+        page.block(&format!("{} ({})", remark.text, remark.code));
+    }
+}
+
+/// A Safe as the chain shows it.
+pub(in crate::cli) fn safe(page: &mut Page, info: &SafeInfo) {
+    let list = |all: &[alloy::primitives::Address]| {
+        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    page.facts(&[
+        ("Safe", Some(format!("{} version {}", info.address, info.version))),
+        ("owners", Some(format!("{} of {}", info.threshold, info.owners.len()))),
+        ("who", list(&info.owners)),
+        ("next nonce", Some(info.nonce.to_string())),
+        ("singleton", Some(info.singleton.to_string())),
+        ("guard", info.guard.map(|guard| guard.to_string())),
+        ("module guard", info.module_guard.map(|guard| guard.to_string())),
+        ("modules", list(&info.modules)),
+        (
+            "fallback handler",
+            info.fallback_handler.map(|handler| handler.to_string()),
+        ),
+        ("at block", Some(format!("{} {}", info.block.number, info.block.hash))),
+    ]);
+}
+
+/// Where Safe{Wallet} shows a transaction; gives the addresses for programs.
+pub(in crate::cli) fn links(page: &mut Page, domain: &SafeDomain, hash: alloy::primitives::B256) -> serde_json::Value {
+    let queue = links::queue(domain.chain_id, domain.safe);
+    let transaction = links::transaction(domain.chain_id, domain.safe, hash);
+    page.facts(&[
+        ("safeTxHash", Some(hash.to_string())),
+        ("Safe", Some(domain.safe.to_string())),
+        ("queue", queue.as_ref().map(ToString::to_string)),
+        ("transaction", transaction.as_ref().map(ToString::to_string)),
+    ]);
+    serde_json::json!({ "queue": queue, "transaction": transaction })
+}
+
+/// What the Safe Transaction Service holds.
+pub(in crate::cli) fn published(page: &mut Page, published: &Published) {
+    for owner in &published.confirmed {
+        page.facts(&[("confirmed by", Some(owner.to_string()))]);
+    }
+    for owner in &published.missing {
+        page.facts(&[("not there", Some(owner.to_string()))]);
+    }
+    for (owner, why) in &published.refused {
+        page.facts(&[("refused", Some(format!("{owner}: {why}")))]);
+    }
+}
+
+/// What was signed, what was compared before, and what was not.
+pub(in crate::cli) fn signed(page: &mut Page, ballot: &Ballot, checked: &Checked) {
+    let digests = ballot.tx.digests();
+    page.facts(&[
+        ("Safe", Some(ballot.tx.domain().safe.to_string())),
+        ("nonce", Some(ballot.tx.fields().nonce.to_string())),
+        ("domain hash", Some(digests.domain.to_string())),
+        ("message hash", Some(digests.message.to_string())),
+        ("safeTxHash", Some(digests.safe_tx.to_string())),
+        (
+            "signed by",
+            Some(
+                ballot
+                    .signatures
+                    .proven()
+                    .map(|owner| owner.to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+        ),
+        (
+            "threshold",
+            checked.look.as_ref().map(|look| look.info.threshold.to_string()),
+        ),
+    ]);
+    if !checked.unchecked.is_empty() {
+        page.heading("not checked, because no chain was asked");
+        for what in &checked.unchecked {
+            page.block(what);
+        }
+    }
+}
+
+/// The app's contract as the chain shows it.
+pub(in crate::cli) fn app(page: &mut Page, app: &AppState) {
+    page.facts(&[
+        ("app", Some(app.app.to_string())),
+        ("owner", Some(format!("{} ({})", app.owner, owner(app.owner_kind)))),
+        (
+            "pending owner",
+            app.pending_owner
+                .filter(|owner| !owner.is_zero())
+                .map(|owner| owner.to_string()),
+        ),
+        (
+            "ownership",
+            Some(
+                if app.pending_owner.is_some() {
+                    "changes hands in two steps"
+                } else {
+                    "changes hands in one step"
+                }
+                .to_owned(),
+            ),
+        ),
+        ("implementation", app.implementation.map(|address| address.to_string())),
+        (
+            "code hash",
+            Some(app.implementation_code_hash.unwrap_or(app.code_hash).to_string()),
+        ),
+        ("version", app.version.map(|version| version.to_string())),
+        ("any device", Some(yes_no(app.any_device))),
+        ("device allowed", app.device_allowed.map(yes_no)),
+        ("hash allowed", app.hash_allowed.map(yes_no)),
+        ("needs fresh TCB", app.require_tcb_up_to_date.map(yes_no)),
+        ("known to KMS", app.registered.map(yes_no)),
+        ("OS image allowed", app.os_image_allowed.map(yes_no)),
+        (
+            "KMS would boot it",
+            app.preflight.as_ref().map(|told| preflight(told, app)),
+        ),
+        ("at block", Some(format!("{} {}", app.block.number, app.block.hash))),
+    ]);
+}
+
+fn preflight(preflight: &Preflight, app: &AppState) -> String {
+    let supposed = if preflight.as_if_allowed && app.hash_allowed != Some(true) {
+        ", once the hash is allowed"
+    } else {
+        ""
+    };
+    match preflight.allowed {
+        true if app.require_tcb_up_to_date == Some(true) => format!("yes{supposed}, if the firmware is up to date"),
+        true => format!("yes{supposed}"),
+        false => format!("no{supposed}: {}", preflight.reason),
+    }
+}
+
+pub(in crate::cli) const fn owner(kind: OwnerKind) -> &'static str {
+    match kind {
+        OwnerKind::Nobody => "nobody: ownership was given up",
+        OwnerKind::Eoa => "a key",
+        OwnerKind::DelegatedEoa => "a key that delegates to a contract",
+        OwnerKind::Contract => "a contract",
+    }
+}
+
+pub(in crate::cli) fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
