@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::person::Person;
@@ -18,7 +17,7 @@ use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::signer::Ask as _;
-use crate::webhook::{Event, Kind, MAX_BODY_BYTES, PendingApproval, WebhookError, WebhookSecret, verify};
+use crate::webhook::{Event, Kind, MAX_BODY_BYTES, PendingApproval, WebhookSecret, verify};
 
 /// Largest file of headers that is read, bytes.
 const MAX_HEADERS: u64 = 64 * 1024;
@@ -229,42 +228,6 @@ fn shown(pending: &PendingApproval) -> Value {
         "expires_at": pending.expires_at,
         "has_commit_token": pending.commit_token.is_some(),
     })
-}
-
-/// What a refused delivery means for whoever has to act.
-pub(in crate::cli) const fn verdict_of(error: &WebhookError) -> (Exit, Code, &'static str) {
-    match error {
-        WebhookError::Secret => (
-            Exit::Auth,
-            Code::AuthWebhookSecret,
-            "take the secret again from Phala Cloud, without white space in it",
-        ),
-        WebhookError::Missing { .. } | WebhookError::Repeated { .. } | WebhookError::Signature => (
-            Exit::Verify,
-            Code::WebhookSignature,
-            "act on nothing it says; check that the secret is this endpoint's and that the body is byte for byte what came",
-        ),
-        WebhookError::Contradiction { .. } => (
-            Exit::Verify,
-            Code::WebhookContradiction,
-            "act on nothing it says; look at the update in Phala Cloud and on chain",
-        ),
-        WebhookError::Stale { .. } => (
-            Exit::State,
-            Code::WebhookStale,
-            "act on nothing it says: it may be an old delivery sent again; a new one can be sent from Phala Cloud",
-        ),
-        WebhookError::Ahead { .. } => (
-            Exit::State,
-            Code::WebhookAhead,
-            "set this machine's clock, then have Phala Cloud send it again",
-        ),
-        WebhookError::Timestamp | WebhookError::BodyTooLong { .. } | WebhookError::Body { .. } => (
-            Exit::Input,
-            Code::InputWebhook,
-            "give headers and body as they came; a body that Phala Cloud signed and this version cannot read needs a newer one",
-        ),
-    }
 }
 
 #[cfg(test)]

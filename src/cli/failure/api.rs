@@ -1,10 +1,14 @@
 //! Failures of commands that are one request to Phala Cloud: there is no journal that settles what became of it, so
 //! looking takes the place of running again.
 
-use super::{Next, Verdict, problem, verdict};
+use std::error::Error as _;
+
+use super::verdict::{Next, Verdict, verdict};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
+use crate::cloud::{CloudError, Problem};
 use crate::code::Code;
+use crate::upgrade::UpgradeError;
 
 /// Commands that are one request.
 const COMMANDS: [&str; 4] = ["cvm", "kms", "nodes", "webhook"];
@@ -44,7 +48,7 @@ pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict 
              file:PATH or prompt",
         );
     }
-    if said.is_some_and(crate::cloud::Problem::is_app_id_conflict) {
+    if said.is_some_and(Problem::is_app_id_conflict) {
         return verdict(
             Exit::State,
             Code::AppIdConflict,
@@ -76,10 +80,31 @@ pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict 
     }
 }
 
+/// The server's own words, wherever they are in the chain of causes.
+pub(super) fn problem(error: &CliError) -> Option<&Problem> {
+    let CliError::Upgrade(error) = error else { return None };
+    let cloud = match error.as_ref() {
+        UpgradeError::Cloud(error) => Some(error),
+        other => std::iter::successors(other.source(), |error| (*error).source())
+            .find_map(|error| error.downcast_ref::<CloudError>()),
+    };
+    match cloud? {
+        CloudError::Auth(problem)
+        | CloudError::NotFound(problem)
+        | CloudError::Busy(problem)
+        | CloudError::Unavailable(problem)
+        | CloudError::Refused(problem) => Some(problem),
+        CloudError::Http(_)
+        | CloudError::Unexpected { .. }
+        | CloudError::Identity { .. }
+        | CloudError::NoApiKey { .. }
+        | CloudError::BadId { .. } => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::{CloudError, Problem};
 
     fn refused(status: u16, request: &str, code: Option<&str>) -> CliError {
         let problem = Box::new(Problem {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Next, Verdict, decision, doubt, ended, later, mismatch, table, verdict};
+use super::verdict::{Next, Verdict, verdict};
+use super::{decision, doubt, ended, later, mismatch, table};
 use crate::cli::exit::Exit;
 use crate::code::{Code, Kind};
 use crate::upgrade::Stop;

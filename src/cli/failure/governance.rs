@@ -1,6 +1,6 @@
 //! What can be done where the change of an app's policy, its owner or a timelock needs a decision.
 
-use super::Next;
+use super::verdict::Next;
 use crate::code::Code;
 
 /// What can be done about a failure or an unknown end at a timelock, by the code; `None`: nothing special.

@@ -10,77 +10,23 @@ mod governance;
 mod inside;
 mod outside;
 mod table;
+mod verdict;
+mod webhook;
 
-use std::borrow::Cow;
 use std::error::Error;
 
 pub(super) use general::{by_code, signal};
+pub(super) use verdict::{CONSENT_FLAG, Commands, Next, Verdict};
+use verdict::verdict;
 use inside::{ask, journal, signer, storage, user_file};
 use outside::{chain, cloud, proof, service, transaction};
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
-use crate::cli::session::person::CONSENT_FLAG;
 use crate::cli::show::report::{Facts, Report};
 use crate::cli::show::text::shorten;
-use crate::cloud::{CloudError, Problem};
 use crate::code::{Code, Kind};
 use crate::upgrade::{self, Origin, Stop, UpgradeError};
-
-/// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Next {
-    /// The same command, once the hint is followed or time has passed.
-    Again,
-    /// The same command with one more argument.
-    With(Cow<'static, str>),
-    /// The same command without this option.
-    Without(&'static str),
-    /// Go on with the upgrade; before there is one, the same command.
-    Resume,
-    /// This command, for the same upgrade.
-    Command(&'static str),
-    /// This command with one more argument, for the same upgrade.
-    Step(&'static str, &'static str),
-    /// Look at where the upgrade stands; nothing to repeat.
-    Look,
-    /// Look at which upgrades there are.
-    List,
-    /// Look at where the CVMs of a fleet stand.
-    FleetStatus,
-    /// Look at the CVM that the command was about.
-    Cvm,
-    /// The same command with the key that signs.
-    Signer,
-    /// Choose another nonce: without the one that was named, or for what was chosen before.
-    NewNonce,
-    /// What this code means, or what all of them mean.
-    Explain(Option<&'static str>),
-}
-
-impl Next {
-    /// The same command with `more`.
-    pub(super) fn with(more: impl Into<Cow<'static, str>>) -> Self {
-        Self::With(more.into())
-    }
-}
-
-/// What an error means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) exit: Exit,
-    pub(super) code: Code,
-    pub(super) next: Next,
-    pub(super) hint: String,
-}
-
-/// Makes next commands with the user's own values in them.
-pub(super) trait Commands {
-    /// The command that `next` stands for.
-    fn command(&self, next: &Next) -> String;
-    /// Where a key can be, as `--signer` names it.
-    fn sources(&self) -> String;
-}
 
 /// Turns an error into a report.
 pub(super) fn report(error: &CliError, command: &str, commands: &dyn Commands) -> Report {
@@ -102,7 +48,7 @@ pub(super) fn report(error: &CliError, command: &str, commands: &dyn Commands) -
     })
     .filter(|hint| !hint.is_empty());
     report.next = Some(commands.command(&verdict.next));
-    if let Some(problem) = problem(error) {
+    if let Some(problem) = api::problem(error) {
         report.facts = Facts {
             vendor_code: problem.code.clone(),
             request_id: problem.request_id.clone(),
@@ -182,37 +128,6 @@ fn stop(error: &CliError) -> Option<&Stop> {
     }
 }
 
-/// The server's own words, wherever they are in the chain of causes.
-fn problem(error: &CliError) -> Option<&Problem> {
-    let CliError::Upgrade(error) = error else { return None };
-    let cloud = match error.as_ref() {
-        UpgradeError::Cloud(error) => Some(error),
-        other => std::iter::successors(other.source(), |error| (*error).source())
-            .find_map(|error| error.downcast_ref::<CloudError>()),
-    };
-    match cloud? {
-        CloudError::Auth(problem)
-        | CloudError::NotFound(problem)
-        | CloudError::Busy(problem)
-        | CloudError::Unavailable(problem)
-        | CloudError::Refused(problem) => Some(problem),
-        CloudError::Http(_)
-        | CloudError::Unexpected { .. }
-        | CloudError::Identity { .. }
-        | CloudError::NoApiKey { .. }
-        | CloudError::BadId { .. } => None,
-    }
-}
-
-fn verdict(exit: Exit, code: Code, next: Next, hint: impl Into<String>) -> Verdict {
-    Verdict {
-        exit,
-        code,
-        next,
-        hint: hint.into(),
-    }
-}
-
 /// What an error means; pure.
 pub(super) fn judge(error: &CliError) -> Verdict {
     match error {
@@ -243,10 +158,7 @@ pub(super) fn judge(error: &CliError) -> Verdict {
                 "Phala Cloud's form gives {found}, not {expected}: compare the file with the one that was approved"
             ),
         ),
-        CliError::Webhook(error) => {
-            let (exit, code, hint) = crate::cli::commands::webhook_verify::verdict_of(error);
-            verdict(exit, code, Next::Command("--help"), hint)
-        }
+        CliError::Webhook(error) => webhook::delivery(error),
         CliError::Upgrade(error) => upgrade(error),
         CliError::Service(error) => service(error),
         CliError::Signal(exit) => verdict(*exit, signal_code(*exit), Next::Resume, ""),

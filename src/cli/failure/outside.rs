@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::table::said;
-use super::{Next, Verdict, verdict};
+use super::verdict::{Next, Verdict, verdict};
 use crate::chain::{ChainError, ProofFailure, Replaced, TxError};
 use crate::cli::exit::Exit;
 use crate::cloud::{CloudError, Problem};

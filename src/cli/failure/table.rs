@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Next, Verdict, verdict};
+use super::verdict::{Next, Verdict, verdict};
 use crate::cli::exit::Exit;
 use crate::code::Code;
 

@@ -7,12 +7,10 @@ use std::io::{BufRead, IsTerminal};
 use zeroize::Zeroizing;
 
 use crate::cli::session::settings::Environment;
+use crate::cli::failure::CONSENT_FLAG;
 use crate::cli::show::output::{Output, aside};
 use crate::cli::show::text::escape;
 use crate::signer::{Ask, AskError, Consent, Decision};
-
-/// The flag that gives consent in advance, as the refusal names it.
-pub(in crate::cli) const CONSENT_FLAG: &str = "--yes";
 
 /// Longest answer that is read from a terminal, bytes.
 const MAX_ANSWER: u64 = 1024;

@@ -1,0 +1,74 @@
+//! What an error means: exit code, stable code, what to run next, and what to change first.
+
+use std::borrow::Cow;
+
+use crate::cli::exit::Exit;
+use crate::code::Code;
+
+/// The flag that gives consent in advance, as the refusal names it.
+pub(in crate::cli) const CONSENT_FLAG: &str = "--yes";
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) enum Next {
+    /// The same command, once the hint is followed or time has passed.
+    Again,
+    /// The same command with one more argument.
+    With(Cow<'static, str>),
+    /// The same command without this option.
+    Without(&'static str),
+    /// Go on with the upgrade; before there is one, the same command.
+    Resume,
+    /// This command, for the same upgrade.
+    Command(&'static str),
+    /// This command with one more argument, for the same upgrade.
+    Step(&'static str, &'static str),
+    /// Look at where the upgrade stands; nothing to repeat.
+    Look,
+    /// Look at which upgrades there are.
+    List,
+    /// Look at where the CVMs of a fleet stand.
+    FleetStatus,
+    /// Look at the CVM that the command was about.
+    Cvm,
+    /// The same command with the key that signs.
+    Signer,
+    /// Choose another nonce: without the one that was named, or for what was chosen before.
+    NewNonce,
+    /// What this code means, or what all of them mean.
+    Explain(Option<&'static str>),
+}
+
+impl Next {
+    /// The same command with `more`.
+    pub(in crate::cli) fn with(more: impl Into<Cow<'static, str>>) -> Self {
+        Self::With(more.into())
+    }
+}
+
+/// What an error means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Verdict {
+    pub(in crate::cli) exit: Exit,
+    pub(in crate::cli) code: Code,
+    pub(in crate::cli) next: Next,
+    pub(in crate::cli) hint: String,
+}
+
+/// Makes next commands with the user's own values in them.
+pub(in crate::cli) trait Commands {
+    /// The command that `next` stands for.
+    fn command(&self, next: &Next) -> String;
+    /// Where a key can be, as `--signer` names it.
+    fn sources(&self) -> String;
+}
+
+/// A verdict in one line.
+pub(super) fn verdict(exit: Exit, code: Code, next: Next, hint: impl Into<String>) -> Verdict {
+    Verdict {
+        exit,
+        code,
+        next,
+        hint: hint.into(),
+    }
+}
