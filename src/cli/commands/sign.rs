@@ -10,9 +10,10 @@ use crate::cli::args::values;
 use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::advice::{Advice, OtherStep};
+use crate::cli::session::advice;
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::settings::{Settings, Typed};
+use crate::cli::show::advice::Advice;
 use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cli::show::view;
@@ -155,7 +156,7 @@ impl Sign {
             session.advise(&proposal, |reader| match (paper_is_approval(self), &self.out) {
                 (_, Some(out)) => Advice {
                     next: Some(reader.typed.import(out)),
-                    others: vec![OtherStep::import(out)],
+                    others: vec![advice::import(out)],
                 },
                 (true, None) => reader.advise(state),
                 (false, None) => reader.signed_otherwise(state, self.nested),

@@ -6,26 +6,11 @@
 use std::path::Path;
 
 use alloy::primitives::Address;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::cli::failure::{Commands, Next};
 use crate::cli::session::next::Typed;
-use crate::cli::show::text::Page;
+use crate::cli::show::advice::{Advice, OtherStep};
 use crate::code::Code;
 use crate::upgrade::{Route, State, Step};
-
-/// What somebody else has to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(in crate::cli) struct OtherStep {
-    /// Who it is.
-    who: String,
-    /// File that they need for it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    file: Option<String>,
-    /// Their commands, in this order, in the folder where they have the file.
-    commands: Vec<String>,
-}
 
 /// The command of a step, where one key approves; nothing after the last.
 pub(in crate::cli) const fn command_after(step: Step) -> Option<&'static str> {
@@ -36,15 +21,6 @@ pub(in crate::cli) const fn command_after(step: Step) -> Option<&'static str> {
         Step::Commit => "commit",
         Step::Finished => return None,
     })
-}
-
-/// What comes next.
-#[derive(Debug, Default)]
-pub(in crate::cli) struct Advice {
-    /// The reader's command; nothing when there is nothing for them to do.
-    pub(in crate::cli) next: Option<String>,
-    /// What others do.
-    pub(in crate::cli) others: Vec<OtherStep>,
 }
 
 /// Who reads, as far as the run knows.
@@ -60,28 +36,11 @@ pub(in crate::cli) struct Reader<'a> {
     pub(in crate::cli) has_api_key: bool,
 }
 
-impl OtherStep {
-    fn new(who: &str, file: Option<&Path>, commands: Vec<String>) -> Self {
-        Self {
-            who: who.to_owned(),
-            file: file.map(|file| file.display().to_string()),
-            commands,
-        }
-    }
-
-    /// Whoever prepared it, to whom a signature is sent.
-    pub(in crate::cli) fn import(signature: &Path) -> Self {
-        let name = signature.file_name().map_or(signature, Path::new);
-        let command = Typed::new(&[]).import(name);
-        Self::new("whoever prepared it", Some(signature), vec![command])
-    }
-
-    /// The lines for people.
-    pub(in crate::cli) fn tell(&self, page: &mut Page) {
-        let given = self.file.as_ref().map(|file| format!("give {file} to {}", self.who));
-        page.line(&format!("{}, who runs", given.as_ref().unwrap_or(&self.who)));
-        page.block(&self.commands.join("\n"));
-    }
+/// Whoever prepared it, to whom a signature is sent.
+pub(in crate::cli) fn import(signature: &Path) -> OtherStep {
+    let name = signature.file_name().map_or(signature, Path::new);
+    let command = Typed::new(&[]).import(name);
+    OtherStep::new("whoever prepared it", Some(signature), vec![command])
 }
 
 impl Reader<'_> {

@@ -2,7 +2,7 @@
 //!
 //! Consent is typed as a whole word and has no default. Without a terminal, and with `--json`, nobody is asked.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::BufRead;
 
 use zeroize::Zeroizing;
 
@@ -28,11 +28,6 @@ impl<'a> Person<'a> {
     pub(in crate::cli) const fn new(out: &'a Output, env: &'a Environment, yes: bool) -> Self {
         Self { out, env, yes }
     }
-}
-
-/// Whether somebody sits there: questions are written to stderr and answered on stdin.
-pub(in crate::cli) fn somebody_there() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 impl Ask for Person<'_> {

@@ -1,5 +1,6 @@
 //! What people and programs see: pages, reports, and the one place that prints.
 
+pub(super) mod advice;
 pub(super) mod consent;
 pub(super) mod output;
 pub(super) mod report;

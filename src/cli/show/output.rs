@@ -62,7 +62,7 @@ impl Output {
         let terminal = io::stderr().is_terminal();
         Self {
             json: style.json,
-            interactive: !style.json && crate::cli::session::person::somebody_there(),
+            interactive: !style.json && somebody_there(),
             color: terminal && !style.plain,
             spins: terminal && !style.json && style.verbose == 0,
             moving: Mutex::default(),
@@ -196,6 +196,11 @@ impl Output {
             tell(&news);
         }
     }
+}
+
+/// Whether somebody sits there: questions are written to stderr and answered on stdin.
+fn somebody_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// Text that belongs on stdout although no command ran: help and version.

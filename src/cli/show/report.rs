@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cli::exit::Exit;
-use crate::cli::session::advice::{Advice, OtherStep};
+use crate::cli::show::advice::{Advice, OtherStep};
 use crate::cli::show::text::{Page, escape};
 use crate::code::Code;
 use crate::upgrade::{self, Effect, Effects, Status, Step, Stop, Warning};
@@ -593,7 +593,7 @@ mod tests {
             }],
             hint: text(),
             next: text(),
-            others: vec![OtherStep::import(std::path::Path::new("x"))],
+            others: vec![OtherStep::new("somebody", None, vec!["x".to_owned()])],
             safe_to_rerun: true,
             data: Some(Value::Null),
         }
