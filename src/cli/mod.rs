@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod exit;
 mod failure;
+mod root;
 mod run;
 mod session;
 mod show;

@@ -1,4 +1,5 @@
-//! What was typed: clap definitions shared by the commands. No I/O, no environment; [`crate::cli::session::settings`] adds the rest.
+//! What was typed: clap definitions shared by the commands. No I/O, no environment; the settings add the
+//! rest.
 
 pub(super) mod also;
 pub(super) mod values;
@@ -8,119 +9,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use url::Url;
 
+use also::Also;
+
 use crate::chain::Finality;
-use crate::cli::args::also::Also;
-use crate::cli::args::values;
-use crate::cli::commands;
-use crate::cli::exit::Exit;
 use crate::cloud::{self, CvmId};
 use crate::compose::ComposeHash;
 use crate::env::{EnvName, RootKey};
 use crate::signer::Source;
-use crate::upgrade::Acceptance;
-
-const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";
-
-const LONG_ABOUT: &str = "\
-Upgrade confidential VMs (CVMs) on Phala Cloud whose code an on-chain KMS guards.
-
-An upgrade is prepared (compose hash and commit token), approved on chain by the app's owner (addComposeHash), proved \
-(receipt, event and state, in a block that stays) and committed with that proof. The compose hash is recomputed from \
-your own files before anybody is asked to approve it. Every run can be interrupted and repeated: it goes on where it \
-stood, and nothing is sent twice.
-
-Example, an app that one key owns:
-
-  export PHALA_CLOUD_API_KEY=phak_...  ETH_RPC_URL=https://mainnet.base.org
-  countersign plan    --cvm my-app -c docker-compose.yml
-  countersign upgrade --cvm my-app -c docker-compose.yml --signer keystore:~/key.json";
-
-fn after_help() -> String {
-    format!(
-        "Environment:\n  \
-         PHALA_CLOUD_API_KEY     API key of the workspace that owns the CVM\n  \
-         PHALA_CLOUD_API_PREFIX  API address [default: {}]\n  \
-         ETH_RPC_URL             JSON-RPC endpoint, when no --rpc-url is given\n  \
-         ETH_RPC_QUORUM          how many endpoints have to agree, when no --quorum is given\n  \
-         SAFE_TRANSACTION_SERVICE_API_KEY\n                          \
-         API key of the Safe Transaction Service; it answers slowly without one\n  \
-         NO_COLOR                no colour\n  \
-         phala.toml              names the CVM and the compose file when no flag does\n  \
-         An empty variable counts as one that is not set.\n\n\
-         Exit codes:\n{}",
-        crate::cli::session::settings::DEFAULT_PREFIX,
-        Exit::table()
-    )
-}
-
-/// The whole command line.
-#[derive(Debug, Parser)]
-#[command(name = "countersign", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = after_help())]
-#[command(max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
-#[command(disable_help_subcommand = true)]
-pub(in crate::cli) struct Cli {
-    #[command(flatten)]
-    pub(in crate::cli) global: Global,
-    #[command(subcommand)]
-    pub(in crate::cli) command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub(in crate::cli) struct Global {
-    /// Print exactly one JSON object on stdout, for failures too
-    #[arg(long, global = true, display_order = 900)]
-    pub(in crate::cli) json: bool,
-    /// Say more on stderr (-v what is done, -vv how); stdout stays the same
-    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 901)]
-    pub(in crate::cli) verbose: u8,
-    /// Agree to a doubt that a refusal names, and to nothing else; repeat it. --yes answers none of them
-    #[arg(long, global = true, value_name = "CODE[=VALUE]", display_order = 902)]
-    pub(in crate::cli) accept: Vec<Acceptance>,
-    /// Transaction in which the app allowed what runs now, where the endpoints do not tell; its receipt decides
-    #[arg(
-        long,
-        global = true,
-        value_name = "HASH",
-        display_order = 903,
-        hide_short_help = true
-    )]
-    pub(in crate::cli) base_tx: Option<B256>,
-}
-
-/// The commands.
-#[derive(Debug, Subcommand)]
-pub(in crate::cli) enum Command {
-    Plan(commands::plan::Plan),
-    Prepare(commands::prepare::Prepare),
-    Review(commands::review::Review),
-    Sign(commands::sign::Sign),
-    Export(commands::export::Export),
-    Import(commands::import::Import),
-    Execute(commands::execute::Execute),
-    Wait(commands::wait::Wait),
-    Commit(commands::commit::Commit),
-    Upgrade(commands::upgrade::Upgrade),
-    Resume(commands::resume::Resume),
-    Reject(commands::reject::Reject),
-    Propose(commands::propose::Propose),
-    Status(commands::status::Status),
-    Fleet(commands::fleet::Fleet),
-    Hash(commands::hash::Hash),
-    Explain(commands::explain::Explain),
-    App(commands::app::App),
-    Cvm(Box<commands::cvm::Cvm>),
-    Nodes(commands::nodes::Nodes),
-    Kms(commands::kms::Kms),
-    Webhook(commands::webhook::Webhook),
-    Safe(commands::safe::Safe),
-    Completions(commands::completions::Completions),
-    Man(commands::man::Man),
-    Schema(commands::schema::Schema),
-}
 
 /// Which CVM, and what changes.
 #[derive(Debug, Clone, Args)]
@@ -571,75 +469,6 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    /// Commands that change something and have no `--wait`, each with the reason.
-    const WITHOUT_WAIT: &[(&str, &str)] = &[
-        (
-            "execute",
-            "it waits for the transaction by itself, at most --timeout; `wait` goes on",
-        ),
-        ("commit", "it waits for the CVM by itself; --no-wait returns at once"),
-        (
-            "app deploy",
-            "it waits by itself until the app is made in a block that stays",
-        ),
-        ("upgrade", "as commit"),
-        ("resume", "as commit"),
-        (
-            "fleet commit",
-            "it waits for every CVM by itself: the next wave needs it",
-        ),
-        ("sign", "a signature is there at once"),
-        (
-            "reject",
-            "it ends with 8 until the nonce is used up or the operation cancelled; running it again looks",
-        ),
-        ("propose", "the service has it when it answers"),
-        ("safe delegates", "the service has it when it answers"),
-        (
-            "webhook",
-            "a webhook is there, changed or gone when the answer comes; no CVM changes",
-        ),
-    ];
-
-    /// Every command without commands of its own, by its words.
-    fn leaves(command: &clap::Command, words: &str, found: &mut Vec<(String, clap::Command)>) {
-        for inner in command.get_subcommands() {
-            let words = format!("{words} {}", inner.get_name());
-            match inner.has_subcommands() {
-                true => leaves(inner, &words, found),
-                false => found.push((words.trim_start().to_owned(), inner.clone())),
-            }
-        }
-    }
-
-    #[test]
-    fn every_command_that_changes_something_can_wait_or_has_a_reason_not_to() {
-        let mut all = Vec::new();
-        leaves(&Cli::command(), "", &mut all);
-        let has = |command: &clap::Command, name: &str| command.get_arguments().any(|arg| arg.get_id() == name);
-        let (mut wrong, mut met) = (Vec::new(), Vec::new());
-        for (words, command) in all.iter().filter(|(_, command)| has(command, "yes")) {
-            let reason = WITHOUT_WAIT.iter().find(|(prefix, _)| {
-                words == prefix || words.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(' '))
-            });
-            match (has(command, "wait"), reason) {
-                (true, None) => {}
-                (false, Some((prefix, _))) => met.push(*prefix),
-                (true, Some(_)) => wrong.push(format!("{words} can wait and has a reason not to")),
-                (false, None) => wrong.push(format!("{words} cannot wait")),
-            }
-        }
-        assert_eq!(wrong, Vec::<String>::new());
-        for (prefix, reason) in WITHOUT_WAIT {
-            assert!(
-                met.contains(prefix),
-                "{prefix}: there is no such command any more ({reason})"
-            );
-        }
-        let waiting = all.iter().filter(|(_, command)| has(command, "wait")).count();
-        assert!(waiting >= 19, "only {waiting} commands can wait");
-    }
-
     #[test]
     fn sizes_that_are_meant_in_another_unit_are_refused() {
         assert_eq!((megabytes("2048"), gigabytes("40")), (Ok(2048), Ok(40)));
@@ -648,11 +477,6 @@ mod tests {
         for bad in ["", "0", "-1", "4GB", "1.5"] {
             assert!(megabytes(bad).is_err() && gigabytes(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
     }
 
     #[test]

@@ -252,8 +252,9 @@ mod tests {
 
     use super::*;
     use crate::cli::args::also::Also;
-    use crate::cli::args::{Cli, Coins, Gwei, Tag};
+    use crate::cli::args::{Coins, Gwei, Tag};
     use crate::cli::failure::arguments;
+    use crate::cli::root::Cli;
     use crate::env::EnvName;
     use crate::signer::Source;
 

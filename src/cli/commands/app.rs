@@ -95,7 +95,7 @@ struct Target {
 }
 
 impl App {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         match self.command {
             AppCommand::Show(target) => target.show(session).await,
             AppCommand::Check(target) => target.check(session).await,

@@ -32,7 +32,7 @@ pub(in crate::cli) struct Commit {
 }
 
 impl Commit {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
             settle: Some(&self.settle),

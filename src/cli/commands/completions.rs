@@ -1,9 +1,8 @@
 //! `completions`: a shell's completion script.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::cli::args::Cli;
 use crate::cli::show::report::Report;
 
 /// Print the completion script of a shell
@@ -18,9 +17,9 @@ pub(in crate::cli) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self) -> Report {
+    pub(in crate::cli) fn run(self, mut root: clap::Command) -> Report {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "countersign", &mut script);
+        clap_complete::generate(self.shell, &mut root, "countersign", &mut script);
         let script = String::from_utf8_lossy(&script).into_owned();
         let mut report = Report::done("completions", "made");
         report.data = Some(serde_json::json!({ "shell": self.shell.to_string(), "script": script }));

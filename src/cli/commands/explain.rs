@@ -31,7 +31,7 @@ pub(in crate::cli) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn run(self) -> Result<Report, CliError> {
+    pub(in crate::cli) fn run(self) -> Result<Report, CliError> {
         let Some(asked) = self.code else { return Ok(all()) };
         let name = asked.trim().replace('-', "_").to_uppercase();
         if let Ok(number) = name.parse::<u8>()

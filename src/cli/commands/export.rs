@@ -50,7 +50,7 @@ pub(in crate::cli) struct Export {
 }
 
 impl Export {
-    pub(super) fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) fn run(self, session: &Session) -> Result<Report, CliError> {
         let by_content = matches!(self.format, Format::BuilderFile { .. });
         if by_content && self.reject {
             return Err(CliError::Usage {

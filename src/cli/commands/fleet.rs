@@ -112,7 +112,7 @@ struct Commit {
 }
 
 impl Fleet {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         match self.command {
             FleetCommand::Prepare(prepare) => prepare.run(session).await,
             FleetCommand::Status(place) => place.run(session),

@@ -35,7 +35,7 @@ pub(in crate::cli) struct Hash {
 }
 
 impl Hash {
-    pub(super) fn run(self) -> Result<Report, CliError> {
+    pub(in crate::cli) fn run(self) -> Result<Report, CliError> {
         let bytes = fsutil::read(&self.file, MAX_MANIFEST).map_err(CliError::UserFile)?;
         let manifest = Manifest::parse(&bytes).map_err(|error| CliError::Input {
             code: Code::InputManifest,

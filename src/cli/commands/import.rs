@@ -44,7 +44,7 @@ pub(in crate::cli) struct Import {
 }
 
 impl Import {
-    pub(super) fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) fn run(self, session: &Session) -> Result<Report, CliError> {
         // All of them are read before one is taken in: a malformed file leaves everything as it was.
         let read = self
             .files

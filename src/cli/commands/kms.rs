@@ -58,7 +58,7 @@ enum KmsCommand {
 }
 
 impl Kms {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let cloud = Api::new(session, None)?.cloud;
         match self.command {
             KmsCommand::List { onchain, part } => {

@@ -4,10 +4,9 @@ mod markdown;
 
 use std::path::PathBuf;
 
+use clap::Args;
 use clap::builder::Resettable;
-use clap::{Args, CommandFactory};
 
-use crate::cli::args::Cli;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::out_file::OutFile;
 use crate::cli::show::report::Report;
@@ -30,9 +29,8 @@ pub(in crate::cli) struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self) -> Result<Report, CliError> {
+    pub(in crate::cli) fn run(self, mut root: clap::Command) -> Result<Report, CliError> {
         let mut report = Report::done("man", "made");
-        let mut root = Cli::command();
         if self.markdown {
             let page = markdown::page(root);
             report.data = Some(serde_json::json!({ "page": page }));
@@ -111,7 +109,10 @@ fn roff(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::root::Cli;
 
     #[test]
     fn every_command_has_a_page_of_its_own() {

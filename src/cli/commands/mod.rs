@@ -31,7 +31,7 @@ mod webhook_serve;
 pub(super) mod webhook_verify;
 mod webhooks;
 
-use crate::cli::args::{Command, Which};
+use crate::cli::args::Which;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::settings::{Settings, Typed};
@@ -40,72 +40,6 @@ use crate::cli::show::text::Page;
 use crate::code::Code;
 use crate::signer::{Consent, Fact};
 use crate::upgrade::{Goal, Upgrade, UpgradeError, World};
-
-impl Command {
-    /// The command's name as it is typed.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Plan(_) => "plan",
-            Self::Prepare(_) => "prepare",
-            Self::Review(_) => "review",
-            Self::Sign(_) => "sign",
-            Self::Export(_) => "export",
-            Self::Import(_) => "import",
-            Self::Execute(_) => "execute",
-            Self::Wait(_) => "wait",
-            Self::Commit(_) => "commit",
-            Self::Upgrade(_) => "upgrade",
-            Self::Resume(_) => "resume",
-            Self::Reject(_) => "reject",
-            Self::Propose(_) => "propose",
-            Self::Status(_) => "status",
-            Self::Fleet(_) => "fleet",
-            Self::Hash(_) => "hash",
-            Self::Explain(_) => "explain",
-            Self::App(_) => "app",
-            Self::Cvm(_) => "cvm",
-            Self::Nodes(_) => "nodes",
-            Self::Kms(_) => "kms",
-            Self::Webhook(_) => "webhook",
-            Self::Safe(_) => "safe",
-            Self::Completions(_) => "completions",
-            Self::Man(_) => "man",
-            Self::Schema(_) => "schema",
-        }
-    }
-
-    /// Runs it.
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        match self {
-            Self::Plan(args) => args.run(session).await,
-            Self::Prepare(args) => args.run(session).await,
-            Self::Review(args) => args.run(session).await,
-            Self::Sign(args) => args.run(session).await,
-            Self::Export(args) => args.run(session),
-            Self::Import(args) => args.run(session),
-            Self::Execute(args) => args.run(session).await,
-            Self::Wait(args) => args.run(session).await,
-            Self::Commit(args) => args.run(session).await,
-            Self::Upgrade(args) => args.run(session).await,
-            Self::Resume(args) => args.run(session).await,
-            Self::Reject(args) => args.run(session).await,
-            Self::Propose(args) => args.run(session).await,
-            Self::Status(args) => args.run(session).await,
-            Self::Fleet(args) => args.run(session).await,
-            Self::Hash(args) => args.run(),
-            Self::Explain(args) => args.run(),
-            Self::App(args) => args.run(session).await,
-            Self::Cvm(args) => args.run(session).await,
-            Self::Nodes(args) => args.run(session).await,
-            Self::Kms(args) => args.run(session).await,
-            Self::Webhook(args) => args.run(session).await,
-            Self::Safe(args) => args.run(session).await,
-            Self::Completions(args) => Ok(args.run()),
-            Self::Man(args) => args.run(),
-            Self::Schema(args) => Ok(args.run()),
-        }
-    }
-}
 
 /// Takes the upgrade that `which` names as far as `goal`.
 async fn advance(session: &Session, which: &Which, typed: Typed<'_>, goal: (Goal, &str)) -> Result<Report, CliError> {

@@ -14,7 +14,7 @@ use crate::cli::show::report::Report;
 pub(in crate::cli) struct Nodes {}
 
 impl Nodes {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let nodes = Api::new(session, None)?.cloud.nodes().await?;
         let mut report = Report::done("nodes", "read");
         let number =

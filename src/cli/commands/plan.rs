@@ -36,7 +36,7 @@ pub(in crate::cli) struct Plan {
 }
 
 impl Plan {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let mut settings = session.settings(Typed {
             reach: Some(&self.reach),
             safe: Some(&self.safe),

@@ -35,7 +35,7 @@ pub(in crate::cli) struct Prepare {
 }
 
 impl Prepare {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
             safe: Some(&self.safe),

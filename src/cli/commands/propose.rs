@@ -52,7 +52,7 @@ pub(in crate::cli) struct Propose {
 }
 
 impl Propose {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
             offline: Some(&self.offline),

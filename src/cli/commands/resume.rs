@@ -38,7 +38,7 @@ pub(in crate::cli) struct Resume {
 }
 
 impl Resume {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
             safe: Some(&self.safe),

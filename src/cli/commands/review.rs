@@ -65,7 +65,7 @@ pub(in crate::cli) struct Review {
 }
 
 impl Review {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
             offline: Some(&self.offline),

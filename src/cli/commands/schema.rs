@@ -9,7 +9,7 @@ use crate::cli::show::report::{self, Report};
 pub(in crate::cli) struct Schema {}
 
 impl Schema {
-    pub(super) fn run(self) -> Report {
+    pub(in crate::cli) fn run(self) -> Report {
         let schema = report::json_schema();
         let mut report = Report::done("schema", "made");
         report.raw = Some(format!("{schema:#}\n"));

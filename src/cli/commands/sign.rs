@@ -69,7 +69,7 @@ pub(in crate::cli) struct Sign {
 }
 
 impl Sign {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = Typed {
             reach: Some(&self.reach),
             settle: Some(&self.settle),

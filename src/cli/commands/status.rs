@@ -44,7 +44,7 @@ pub(in crate::cli) struct Status {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Status {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         if self.which.proposal.is_none() && self.which.dir.dir.is_none() {
             let found = Known::all(self.which.dir.cvm.as_ref())?;
             let finished = found.iter().filter(|one| !one.is_open()).count();

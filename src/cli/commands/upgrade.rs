@@ -73,7 +73,7 @@ impl Upgrade {
         }
     }
 
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let settings = session.settings(self.typed())?;
         begin(
             session,

@@ -34,7 +34,7 @@ enum WebhookCommand {
 }
 
 impl Webhook {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         match self.command {
             WebhookCommand::Create(args) => args.run(session).await,
             WebhookCommand::List(args) => args.run(session).await,

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::outside::transaction;
 use super::table::{about, said};
+use super::verdict::CONSENT_FLAG;
 use super::verdict::{Next, Verdict, verdict};
 use crate::cli::exit::Exit;
-use super::verdict::CONSENT_FLAG;
 use crate::code::Code;
 use crate::fsutil::{FsError, HoldError};
 use crate::signer::{AskError, EarlierConsent, KmsError, LedgerError, RecordError, SignerError};

@@ -16,10 +16,10 @@ mod webhook;
 use std::error::Error;
 
 pub(super) use general::{by_code, signal};
-pub(super) use verdict::{CONSENT_FLAG, Commands, Next, Verdict};
-use verdict::verdict;
 use inside::{ask, journal, signer, storage, user_file};
 use outside::{chain, cloud, proof, service, transaction};
+use verdict::verdict;
+pub(super) use verdict::{CONSENT_FLAG, Commands, Next, Verdict};
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;

@@ -7,9 +7,11 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
 
 use alloy::primitives::{Address, B256, U256};
+use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
 use crate::chain::{ChainError, PolicyChange, ProofFailure, TxError};
+use crate::cli::root::Cli;
 use crate::cli::session::next::Typed;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
@@ -635,10 +637,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
             "CLOUD_BEHIND_CHAIN",
         ),
         (
-            UpgradeError::Ask(AskError::Nobody(format!(
-                "Commit? needs {}",
-                crate::cli::session::person::CONSENT_FLAG
-            ))),
+            UpgradeError::Ask(AskError::Nobody(format!("Commit? needs {}", CONSENT_FLAG))),
             Exit::Usage,
             "USAGE_CONSENT",
         ),
@@ -673,7 +672,7 @@ fn upgrades() -> Vec<(UpgradeError, Exit, &'static str)> {
 }
 
 fn clis() -> Vec<(CliError, Exit, &'static str)> {
-    let refused = <crate::cli::args::Cli as clap::Parser>::try_parse_from(["countersign", "plan", "--nothing"]);
+    let refused = Cli::try_parse_from(["countersign", "plan", "--nothing"]);
     vec![
         (
             CliError::Usage {
@@ -775,7 +774,7 @@ fn every() -> Vec<(CliError, Exit, &'static str)> {
 
 fn typed(words: &[&str]) -> Typed {
     let words = std::iter::once("countersign").chain(words.iter().copied());
-    Typed::new(&words.map(std::ffi::OsString::from).collect::<Vec<_>>())
+    Typed::new(&words.map(std::ffi::OsString::from).collect::<Vec<_>>(), Cli::command())
 }
 
 /// Codes of everything that can be wrong at a timelock, how they come, and a word that belongs into the hint.

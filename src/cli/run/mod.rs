@@ -8,11 +8,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser as _};
 
-use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, arguments, error::CliError};
+use crate::cli::root::{Cli, Command};
 use crate::cli::session::next::Typed;
 use crate::cli::session::{Session, settings::Environment};
 use crate::cli::show::output::{self, Output, Style};
@@ -26,7 +26,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = arguments::refuse_secrets(&args)
         .and_then(|()| Cli::try_parse_from(&args).map_err(|error| CliError::Arguments(Box::new(error))));
     match parsed {
-        Ok(cli) => start(cli, args, env).into(),
+        Ok(cli) => start(cli, &args, env).into(),
         Err(CliError::Arguments(error)) if !error.use_stderr() => shown(&error).into(),
         Err(error) => {
             let style = Style {
@@ -35,7 +35,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 plain: env.no_color(),
             };
             let out = Output::new(style);
-            let report = failure::report(&error, "arguments", &Typed::new(&args));
+            let report = failure::report(&error, "arguments", &Typed::new(&args, Cli::command()));
             finish(&out, report).into()
         }
     }
@@ -62,7 +62,7 @@ fn shown(error: &clap::Error) -> Exit {
     }
 }
 
-fn start(cli: Cli, args: Vec<OsString>, env: Environment) -> Exit {
+fn start(cli: Cli, args: &[OsString], env: Environment) -> Exit {
     let style = Style {
         json: cli.global.json,
         verbose: cli.global.verbose,
@@ -72,7 +72,7 @@ fn start(cli: Cli, args: Vec<OsString>, env: Environment) -> Exit {
     let session = Arc::new(Session::new(
         Output::new(style),
         env,
-        args,
+        Typed::new(args, Cli::command()),
         (cli.command.name(), (cli.global.accept, cli.global.base_tx)),
     ));
     let ended = defect::caught(|| drive(cli.command, &session));

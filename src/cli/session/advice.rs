@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use alloy::primitives::Address;
 use crate::cli::failure::{Commands, Next};
 use crate::cli::session::next::Typed;
 use crate::cli::show::advice::{Advice, OtherStep};
 use crate::code::Code;
 use crate::upgrade::{Route, State, Step};
+use alloy::primitives::Address;
 
 /// The command of a step, where one key approves; nothing after the last.
 pub(in crate::cli) const fn command_after(step: Step) -> Option<&'static str> {
@@ -39,7 +39,7 @@ pub(in crate::cli) struct Reader<'a> {
 /// Whoever prepared it, to whom a signature is sent.
 pub(in crate::cli) fn import(signature: &Path) -> OtherStep {
     let name = signature.file_name().map_or(signature, Path::new);
-    let command = Typed::new(&[]).import(name);
+    let command = Typed::nothing().import(name);
     OtherStep::new("whoever prepared it", Some(signature), vec![command])
 }
 
@@ -62,7 +62,7 @@ impl Reader<'_> {
             return self.only(self.typed.step("reject"));
         }
         let name = self.proposal.file_name().map_or(self.proposal, Path::new);
-        let own = |command: &str| Typed::new(&[]).of_file(command, name);
+        let own = |command: &str| Typed::nothing().of_file(command, name);
         let mut others = vec![OtherStep::new(
             "each owner who has not signed",
             Some(self.proposal),
@@ -95,7 +95,7 @@ impl Reader<'_> {
             return self.only(format!("{} --for {safe}", self.typed.step("execute")));
         }
         let name = self.proposal.file_name().map_or(self.proposal, Path::new);
-        let own = |command: &str| Typed::new(&[]).of_file(command, name);
+        let own = |command: &str| Typed::nothing().of_file(command, name);
         let commands = vec![own("review"), format!("{} --for {safe}", own("sign"))];
         Advice {
             next: Some(self.typed.of_file("review", self.proposal)),
@@ -152,7 +152,7 @@ impl Reader<'_> {
         if self.has_api_key || !state.is_adopted() {
             return self.only(self.typed.step("commit"));
         }
-        let commit = Typed::new(&[]).step("commit");
+        let commit = Typed::nothing().step("commit");
         Advice {
             next: None,
             others: vec![OtherStep::new("whoever prepared it", None, vec![commit])],

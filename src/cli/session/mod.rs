@@ -10,7 +10,6 @@ mod project;
 pub(super) mod settings;
 mod workload;
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +27,7 @@ use crate::cli::session::known::locate;
 use crate::cli::session::next::{Typed, commit_provision};
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::person::Person;
-use crate::cli::session::settings::{self, Environment, ROOT, Settings};
+use crate::cli::session::settings::{Environment, ROOT, Settings};
 use crate::cli::show::advice::Advice;
 use crate::cli::show::output::Output;
 use crate::cli::show::report::{self, Report, certain};
@@ -49,7 +48,7 @@ use crate::upgrade::{
 pub(in crate::cli) struct Session {
     pub(in crate::cli) out: Output,
     pub(in crate::cli) env: Environment,
-    args: Vec<OsString>,
+    typed: Typed,
     command: &'static str,
     accepted: Vec<Acceptance>,
     base_tx: Option<B256>,
@@ -87,13 +86,13 @@ impl Session {
     pub(in crate::cli) fn new(
         out: Output,
         env: Environment,
-        args: Vec<OsString>,
+        typed: Typed,
         (command, (accepted, base_tx)): (&'static str, (Vec<Acceptance>, Option<B256>)),
     ) -> Self {
         Self {
             out,
             env,
-            args,
+            typed,
             command,
             accepted,
             base_tx,
@@ -158,7 +157,8 @@ impl Session {
     pub(in crate::cli) fn typed(&self) -> Typed {
         let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Typed::new(&self.args)
+        self.typed
+            .clone()
             .within(dir.as_deref())
             .about_file(file)
             .with_accounts(self.env.accounts())

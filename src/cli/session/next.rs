@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
-use clap::CommandFactory;
 use url::Url;
 
 use crate::chain::DeployedApp;
@@ -52,6 +51,8 @@ const ADDRESSES: [&str; 2] = ["--rpc-url", SERVICE_URL];
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Typed {
     words: Vec<OsString>,
+    /// Every command with its options.
+    root: clap::Command,
     dir: Option<PathBuf>,
     /// The proposal, where it is about one by itself.
     file: Option<PathBuf>,
@@ -65,18 +66,24 @@ pub(in crate::cli) struct Typed {
 const MAX_ACCOUNTS: usize = 10;
 
 impl Typed {
-    /// Remembers the arguments, program name first.
-    pub(in crate::cli) fn new(args: &[OsString]) -> Self {
+    /// Nothing was typed, as by whoever is told what to run.
+    pub(in crate::cli) fn nothing() -> Self {
+        Self::new(&[], clap::Command::new(PROGRAM))
+    }
+
+    /// Remembers the arguments, program name first, and the commands that there are.
+    pub(in crate::cli) fn new(args: &[OsString], root: clap::Command) -> Self {
         // What looks like a secret is refused before it is used, and must not come back in the advice.
         let harmless = crate::cli::failure::arguments::refuse_secrets(args).is_ok();
         let words = args
             .iter()
             .skip(1)
-            .filter(|word| harmless || word.to_str().is_some_and(is_command))
+            .filter(|word| harmless || word.to_str().is_some_and(|word| is_command(&root, word)))
             .cloned()
             .collect();
         Self {
             words,
+            root,
             dir: None,
             file: None,
             accounts: Vec::new(),
@@ -276,14 +283,14 @@ impl Typed {
         let mut words = self.words.iter().zip(self.shown());
         while let Some((word, shown)) = words.next() {
             let name = name(word);
-            let is_flag = CARRIED_FLAGS.contains(&name) && word == name && knows(command, name);
+            let is_flag = CARRIED_FLAGS.contains(&name) && word == name && self.knows(command, name);
             if is_flag {
                 carried.push(shown);
                 continue;
             }
             // What was agreed to stands in a directory's journal, and nowhere for a file.
             let agreed = name == "--accept" && self.dir.is_none();
-            if !agreed && (!CARRIED.contains(&name) || !knows(command, name)) {
+            if !agreed && (!CARRIED.contains(&name) || !self.knows(command, name)) {
                 continue;
             }
             carried.push(shown);
@@ -294,10 +301,17 @@ impl Typed {
         carried
     }
 
+    /// Whether a command takes an option.
+    fn knows(&self, command: &str, option: &str) -> bool {
+        let mut words = command.split(' ').filter(|word| !word.starts_with('-'));
+        let found = words.try_fold(&self.root, |above, name| above.find_subcommand(name));
+        let takes = |arg: &clap::Arg| arg.get_long() == Some(option.trim_start_matches('-'));
+        found.is_some_and(|command| command.get_arguments().any(takes))
+    }
+
     /// The command that was typed, as far as it was one, each word after a blank.
     fn subcommand(&self) -> String {
-        let root = crate::cli::args::Cli::command();
-        let mut command = &root;
+        let mut command = &self.root;
         let mut path = String::new();
         for word in &self.words {
             if let Some(below) = command.find_subcommand(word) {
@@ -380,27 +394,10 @@ fn file_word(file: &Path) -> Word {
     }
 }
 
-/// Whether a command takes an option.
-fn knows(command: &str, option: &str) -> bool {
-    let root = crate::cli::args::Cli::command();
-    let known = |command: &clap::Command| {
-        command
-            .get_arguments()
-            .any(|arg| arg.get_long() == Some(option.trim_start_matches('-')))
-    };
-    let below = |above: &clap::Command, name: &str| above.find_subcommand(name).cloned();
-    let mut words = command.split(' ').filter(|word| !word.starts_with('-'));
-    let found = words.try_fold(root, |above, name| below(&above, name));
-    found.as_ref().is_some_and(known)
-}
-
-fn is_command(word: &str) -> bool {
-    fn below(command: &clap::Command, word: &str) -> bool {
-        command
-            .get_subcommands()
-            .any(|sub| sub.get_name() == word || below(sub, word))
-    }
-    below(&crate::cli::args::Cli::command(), word)
+/// Whether a word is the name of a command, at any depth.
+fn is_command(root: &clap::Command, word: &str) -> bool {
+    root.get_subcommands()
+        .any(|sub| sub.get_name() == word || is_command(sub, word))
 }
 
 /// The option that a word is or begins with.
@@ -416,15 +413,14 @@ fn join(words: &[Word]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::root::Cli;
 
     fn typed(words: &[&str]) -> Typed {
-        Typed::new(
-            &std::iter::once("countersign")
-                .chain(words.iter().copied())
-                .map(OsString::from)
-                .collect::<Vec<_>>(),
-        )
+        let words = std::iter::once("countersign").chain(words.iter().copied());
+        Typed::new(&words.map(OsString::from).collect::<Vec<_>>(), Cli::command())
     }
 
     #[test]
@@ -554,7 +550,7 @@ mod tests {
         ];
         let lines = nexts.iter().map(|next| typed.command(next));
         for line in lines.chain([typed.command(&Next::Step("execute", "--new-nonce"))]) {
-            let parsed = <crate::cli::args::Cli as clap::Parser>::try_parse_from(line.split(' '));
+            let parsed = <Cli as clap::Parser>::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
         }
     }

@@ -6,8 +6,8 @@ use std::io::BufRead;
 
 use zeroize::Zeroizing;
 
-use crate::cli::session::settings::Environment;
 use crate::cli::failure::CONSENT_FLAG;
+use crate::cli::session::settings::Environment;
 use crate::cli::show::output::{Output, aside};
 use crate::cli::show::text::escape;
 use crate::signer::{Ask, AskError, Consent, Decision};

@@ -3,7 +3,7 @@
 use clap::Parser as _;
 
 use super::*;
-use crate::cli::args::{Cli, Command};
+use crate::cli::root::{Cli, Command};
 
 #[derive(clap::Parser)]
 struct Only {

@@ -68,7 +68,7 @@ enum CvmCommand {
 }
 
 impl Cvm {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         match self.command {
             CvmCommand::List(args) => args.run(session).await,
             CvmCommand::Get(args) => args.run(session).await,

@@ -65,7 +65,7 @@ struct Target {
 }
 
 impl Safe {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         match self.command {
             SafeCommand::Show(target) => target.show(session).await,
             SafeCommand::Check(check) => check.run(session).await,
