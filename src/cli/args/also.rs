@@ -1,17 +1,11 @@
 //! Other CVMs that one approval is for, as they are typed: `NAME`, or `NAME=FILE` where one has a Docker Compose file of
 //! its own.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::cli::args::values;
-use crate::cli::failure::Next;
-use crate::cli::failure::error::CliError;
-use crate::cli::session::settings::text_file;
 use crate::cloud::CvmId;
-use crate::code::Code;
-use crate::compose::Changes;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,33 +30,6 @@ impl FromStr for Also {
             compose,
         })
     }
-}
-
-impl Also {
-    /// The text of its own Docker Compose file.
-    pub(in crate::cli) fn text(&self) -> Result<Option<String>, CliError> {
-        self.compose.as_deref().map(text_file).transpose()
-    }
-}
-
-/// What a reviewer expects of other apps of a proposal, by their CVMs.
-pub(in crate::cli) fn expected(all: &[Also]) -> Result<BTreeMap<String, Changes>, CliError> {
-    let each = all.iter().map(|also| {
-        let Some(text) = also.text()? else {
-            return Err(CliError::Usage {
-                code: Code::UsageNoFile,
-                message: format!("no Docker Compose file was named for `{}`", also.cvm),
-                hint: "name the file that you expect, for example --also my-api=api/docker-compose.yml".to_owned(),
-                next: Next::Again,
-            });
-        };
-        let changes = Changes {
-            docker_compose_file: Some(text),
-            ..Changes::default()
-        };
-        Ok((also.cvm.to_string(), changes))
-    });
-    each.collect()
 }
 
 #[cfg(test)]

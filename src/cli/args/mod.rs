@@ -344,6 +344,23 @@ pub(in crate::cli) struct Watch {
     pub(in crate::cli) no_wait: bool,
 }
 
+/// What a command's arguments have, of what settings are made from.
+#[derive(Debug, Default, Clone, Copy)]
+pub(in crate::cli) struct Typed<'a> {
+    pub(in crate::cli) reach: Option<&'a Reach>,
+    pub(in crate::cli) settle: Option<&'a Settle>,
+    pub(in crate::cli) key: Option<&'a Key>,
+    /// The same for what costs nothing.
+    pub(in crate::cli) source: Option<&'a KeySource>,
+    pub(in crate::cli) allow: Option<&'a Allow>,
+    pub(in crate::cli) agree: Option<&'a Agree>,
+    pub(in crate::cli) watch: Option<&'a Watch>,
+    pub(in crate::cli) safe: Option<&'a Multisig>,
+    pub(in crate::cli) offline: Option<&'a Offline>,
+    pub(in crate::cli) notices: Option<&'a Notices>,
+    pub(in crate::cli) reviewed: Option<&'a Reviewed>,
+}
+
 /// A chain's own tag for settled blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Tag {

@@ -5,10 +5,9 @@ use clap::Args;
 
 use super::advance;
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Reviewed, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Reviewed, Settle, Typed, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::Typed;
 use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 

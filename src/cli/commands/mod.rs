@@ -31,10 +31,10 @@ mod webhook_serve;
 pub(super) mod webhook_verify;
 mod webhooks;
 
-use crate::cli::args::Which;
+use crate::cli::args::{Typed, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::{Settings, Typed};
+use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::code::Code;

@@ -5,12 +5,12 @@ use std::path::Path;
 use clap::Args;
 
 use super::upgrade::VALUES_ONLY;
-use crate::cli::args::{Change, Governor, Multisig, Reach};
+use crate::cli::args::{Change, Governor, Multisig, Reach, Typed};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Next, decision};
 use crate::cli::session::Session;
-use crate::cli::session::settings::{self, Project, ROOT, Typed};
+use crate::cli::session::settings::{self, Project, ROOT};
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::upgrade;

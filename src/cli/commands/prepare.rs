@@ -3,10 +3,9 @@
 use clap::Args;
 
 use super::upgrade::begin;
-use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach};
+use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach, Typed};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::Typed;
 use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 

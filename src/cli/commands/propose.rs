@@ -5,11 +5,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::agree;
-use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, Which};
+use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, Typed, Which};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::{Settings, Typed};
+use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;

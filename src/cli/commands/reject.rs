@@ -2,10 +2,9 @@
 
 use clap::Args;
 
-use crate::cli::args::{Agree, Key, Multisig, Reach, Reviewed, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Reach, Reviewed, Settle, Typed, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::Typed;
 use crate::cli::show::report::Report;
 
 /// Have the owners of the Safe reject the transaction, so that it can never be executed

@@ -3,10 +3,9 @@
 use clap::Args;
 
 use super::advance;
-use crate::cli::args::{Agree, Allow, Key, Multisig, Notices, Reach, Settle, Watch, Which};
+use crate::cli::args::{Agree, Allow, Key, Multisig, Notices, Reach, Settle, Typed, Watch, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::Typed;
 use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 

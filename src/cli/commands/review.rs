@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::Address;
 use clap::Args;
 
-use crate::cli::args::also;
 use crate::cli::args::values;
-use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach};
+use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach, Typed};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands, Next, decision, judge};
-use crate::cli::session::settings::{self, Settings, Typed};
+use crate::cli::session::files;
+use crate::cli::session::settings::Settings;
 use crate::cli::session::{Seen, Session};
 use crate::cli::show::report::Report;
 use crate::cli::show::review as view;
@@ -97,9 +97,9 @@ impl Review {
         let seen = session.see_for(&self.which, self.reject)?;
         let question = Question {
             rejects: self.reject,
-            local: settings::local(&self.files)?,
+            local: files::local(&self.files)?,
             executor: self.executor,
-            others: also::expected(&self.files.also)?,
+            others: files::expected(&self.files.also)?,
         };
         let outside = session.outside(settings)?;
         let world = outside.world();

@@ -7,12 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, Which};
+use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, Typed, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::advice;
 use crate::cli::session::out_file::OutFile;
-use crate::cli::session::settings::{Settings, Typed};
+use crate::cli::session::settings::Settings;
 use crate::cli::show::advice::Advice;
 use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;

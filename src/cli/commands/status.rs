@@ -7,12 +7,12 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
+use crate::cli::act::failed::failed;
 use crate::cli::args::values;
-use crate::cli::args::{Reach, Which};
+use crate::cli::args::{Reach, Typed, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::known::Known;
-use crate::cli::session::settings::Typed;
 use crate::cli::show::report::{self, Report};
 use crate::cli::show::view;
 use crate::code::Code;
@@ -125,7 +125,7 @@ impl Status {
                     Code::ProofNotChecked,
                     format!(
                         "not checked: whether {place}, is still there: {}",
-                        session.failed(&error).message
+                        failed(session, &error).message
                     ),
                 ));
                 return looked;

@@ -6,12 +6,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::cvm;
-use crate::cli::args::{Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, Watch};
+use crate::cli::args::{Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, Typed, Watch};
 use crate::cli::exit::Exit;
 use crate::cli::failure::decision;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::{self, Project, ROOT, Settings, Typed};
+use crate::cli::session::settings::{self, Project, ROOT, Settings};
 use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cli::show::view;

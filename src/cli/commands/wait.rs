@@ -5,10 +5,9 @@ use clap::Args;
 use std::path::Path;
 
 use super::advance;
-use crate::cli::args::{Multisig, Reach, Settle, Which};
+use crate::cli::args::{Multisig, Reach, Settle, Typed, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::Typed;
 use crate::cli::show::report::Report;
 use crate::upgrade::{Effect, Goal};
 

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::cli::act::failed::failed;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, arguments, error::CliError};
 use crate::cli::root::{Cli, Command};
+use crate::cli::session::Session;
+use crate::cli::session::environment::Environment;
 use crate::cli::session::next::Typed;
-use crate::cli::session::{Session, settings::Environment};
 use crate::cli::show::output::{self, Output, Style};
 use crate::cli::show::report::Report;
 
@@ -76,7 +78,7 @@ fn start(cli: Cli, args: &[OsString], env: Environment) -> Exit {
         (cli.command.name(), (cli.global.accept, cli.global.base_tx)),
     ));
     let ended = defect::caught(|| drive(cli.command, &session));
-    let mut report = ended.unwrap_or_else(|error| session.failed(&error));
+    let mut report = ended.unwrap_or_else(|error| failed(&session, &error));
     session.tell_endpoints(&mut report);
     finish(&session.out, report)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::cli::act::failed::failed;
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -101,7 +102,7 @@ impl Signals {
         if session.out.is_asking() {
             session.out.restore();
             aside("\n");
-            let told = session.out.finish(&session.failed(&CliError::Signal(exit)));
+            let told = session.out.finish(&failed(session, &CliError::Signal(exit)));
             // Again: the question may have been about to switch the echo off when the signal came.
             session.out.restore();
             leave(if told.is_ok() { exit } else { Exit::Storage });

@@ -2,28 +2,10 @@
 
 use alloy::primitives::B256;
 
-use crate::cli::args::Multisig;
-use crate::cli::session::settings::{Settings, Typed};
+use crate::cli::args::{Multisig, Typed};
 use crate::code::Code;
 use crate::safe::Trust;
 use crate::upgrade::{Acceptance, Accepted};
-
-impl Settings {
-    /// Takes in what was agreed to by code.
-    pub(in crate::cli) fn agree(&mut self, accepted: &[Acceptance]) {
-        for one in accepted {
-            self.limits.accepted.agree(one.clone());
-        }
-        let limits = &mut self.limits;
-        limits.supersede |= limits.accepted.covers(Code::UpdatePending, None);
-        limits.trust.old_versions |= limits.accepted.covers(Code::SafeOldVersion, None);
-        for code in [Code::SafeUnknownCode, Code::SafeOwnerUnknown] {
-            let trusted = limits.accepted.values(code);
-            let hashes = trusted.filter_map(|hash| hash.parse::<B256>().ok());
-            limits.trust.code.extend(hashes);
-        }
-    }
-}
 
 /// What options with names of their own agree to.
 pub(in crate::cli) fn accepted(typed: Typed<'_>) -> Accepted {

@@ -2,6 +2,8 @@
 
 mod accept;
 pub(super) mod advice;
+pub(super) mod environment;
+pub(super) mod files;
 pub(super) mod known;
 pub(super) mod next;
 pub(super) mod out_file;
@@ -17,20 +19,20 @@ use std::time::Duration;
 use alloy::primitives::B256;
 
 use crate::chain::Turnout;
-use crate::cli::args::Which;
-use crate::cli::commands;
+use crate::cli::args::{self, Which};
 use crate::cli::exit::Exit;
+use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
-use crate::cli::failure::{self, Next};
 use crate::cli::session::advice::Reader;
+use crate::cli::session::environment::{Environment, RPC_URL};
 use crate::cli::session::known::locate;
 use crate::cli::session::next::{Typed, commit_provision};
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::person::Person;
-use crate::cli::session::settings::{Environment, ROOT, Settings};
+use crate::cli::session::settings::{ROOT, Settings};
 use crate::cli::show::advice::Advice;
 use crate::cli::show::output::Output;
-use crate::cli::show::report::{self, Report, certain};
+use crate::cli::show::report::{Report, certain};
 use crate::cloud::{ApiVersion, Client, Options};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -39,8 +41,8 @@ use crate::http::{Http, Limits, RetryPolicy};
 use crate::safe::service::Service;
 use crate::signer::Source;
 use crate::upgrade::{
-    self, Acceptance, Document, JOURNAL_FILE, JournalError, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject,
-    ToReject, Upgrade, UpgradeError, Warning, World,
+    self, Acceptance, Document, JOURNAL_FILE, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject, ToReject,
+    Upgrade, UpgradeError, Warning, World,
 };
 
 /// One run.
@@ -140,7 +142,7 @@ impl Session {
     }
 
     /// How cloud, chain and keys are reached, with every doubt that was agreed to by name.
-    pub(in crate::cli) fn settings(&self, typed: settings::Typed<'_>) -> Result<Settings, CliError> {
+    pub(in crate::cli) fn settings(&self, typed: args::Typed<'_>) -> Result<Settings, CliError> {
         let mut settings = Settings::gather(typed, &self.env)?;
         settings.agree(&self.accepted);
         settings.base_tx = self.base_tx;
@@ -153,16 +155,26 @@ impl Session {
         *self.dir.lock().unwrap_or_else(PoisonError::into_inner) = Some(dir.to_owned());
     }
 
+    /// The command's name.
+    pub(in crate::cli) const fn command(&self) -> &'static str {
+        self.command
+    }
+
+    /// The directory that this run is about, where one is known.
+    pub(in crate::cli) fn dir(&self) -> Option<PathBuf> {
+        self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Next commands as this run would phrase them.
     pub(in crate::cli) fn typed(&self) -> Typed {
-        let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let dir = self.dir();
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.typed
             .clone()
             .within(dir.as_deref())
             .about_file(file)
             .with_accounts(self.env.accounts())
-            .with_endpoint(self.env.text(settings::RPC_URL))
+            .with_endpoint(self.env.text(RPC_URL))
     }
 
     /// A result's file, once it is none that this run reads: the proposal, the journal beside it, or a file that was named
@@ -452,31 +464,6 @@ impl Session {
                 text,
             });
         }
-    }
-
-    /// The report of a failure, with what the journal knows of effects.
-    pub(in crate::cli) fn failed(&self, error: &CliError) -> Report {
-        let mut report = failure::report(error, self.command, &self.typed());
-        let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(dir) = dir else { return report };
-        match Upgrade::peek(&dir) {
-            Ok(state) => {
-                let answer = std::mem::take(&mut report.facts);
-                report.know(state.status(), &dir);
-                report.facts.vendor_code = answer.vendor_code;
-                report.facts.request_id = answer.request_id;
-            }
-            Err(UpgradeError::Journal(JournalError::Fleet { .. })) => {
-                return commands::fleet::unfinished(self, &dir, (self.command, None, error));
-            }
-            Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
-            // What cannot be read may say anything.
-            Err(_) => {
-                report.effects = report::NOTHING_READ;
-                report.certain = Some(report::UNREADABLE.to_owned());
-            }
-        }
-        report
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::BufRead;
 use zeroize::Zeroizing;
 
 use crate::cli::failure::CONSENT_FLAG;
-use crate::cli::session::settings::Environment;
+use crate::cli::session::environment::Environment;
 use crate::cli::show::output::{Output, aside};
 use crate::cli::show::text::escape;
 use crate::signer::{Ask, AskError, Consent, Decision};

@@ -1,9 +1,9 @@
 //! Second stage of the arguments: what was typed, plus environment, plus `phala.toml`, in that order of rank.
 //!
-//! The only place that reads the environment. Every value remembers where it came from, for messages.
+//! Every value remembers where it came from, for messages.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use alloy::primitives::B256;
@@ -12,45 +12,27 @@ use zeroize::Zeroizing;
 
 use crate::chain::{FeePolicy, PolicyChange, Quorum};
 use crate::cli::args::values;
-use crate::cli::args::{
-    Agree, Allow, Change, Expect, Files, Governor, Key, KeySource, Multisig, Notices, Offline, Reach, Reviewed, Settle,
-    Watch,
-};
+use crate::cli::args::{Change, Expect, Governor, Notices, Reach, Settle, Typed};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::accept::{accepted, trust};
+use crate::cli::session::environment::{API_KEY, API_PREFIX, Environment, RPC_QUORUM, RPC_URL, SERVICE_KEY};
+use crate::cli::session::files::text_file;
 use crate::cli::session::project::PROJECT_FILE;
 pub(in crate::cli) use crate::cli::session::project::Project;
 pub(in crate::cli) use crate::cli::session::workload::workload;
 use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::code::Code;
 use crate::compose::Changes;
-use crate::fsutil;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
+use crate::upgrade::{Acceptance, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
 
 /// Where the API is unless the environment says otherwise.
 pub(in crate::cli) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
 /// Below this directory upgrades are kept and looked for.
 pub(in crate::cli) const ROOT: &str = STATE_DIR;
-/// Largest compose file or script: Phala Cloud refuses more.
-pub(in crate::cli) const MAX_TEXT: u64 = 200 * 1024;
-
-const API_KEY: &str = "PHALA_CLOUD_API_KEY";
-const API_PREFIX: &str = "PHALA_CLOUD_API_PREFIX";
-pub(in crate::cli) const RPC_URL: &str = "ETH_RPC_URL";
-const RPC_QUORUM: &str = "ETH_RPC_QUORUM";
-const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
-const NO_COLOR: &str = "NO_COLOR";
-const HOME: &str = "HOME";
-const TEMPORARY: &str = "TMPDIR";
-const STATE_HOME: &str = "XDG_STATE_HOME";
-/// Where state is kept when the environment does not say (XDG Base Directory Specification).
-const DEFAULT_STATE: &str = ".local/state";
-/// The record of what was signed for Safes, below the folder for state.
-const SIGNED: &str = "countersign/signed";
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,117 +60,6 @@ pub(in crate::cli) struct Sourced<T> {
     pub(in crate::cli) origin: Origin,
 }
 
-/// The process environment, or what a test puts in its place.
-pub(in crate::cli) struct Environment(Box<Lookup>);
-
-/// Value of a variable by its name.
-type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Environment(…)")
-    }
-}
-
-impl Environment {
-    /// The environment of this process.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    pub(in crate::cli) fn process() -> Self {
-        Self(Box::new(|name| std::env::var(name).ok()))
-    }
-
-    /// A fixed environment.
-    #[cfg(test)]
-    pub(in crate::cli) fn fixed(pairs: &[(&str, &str)]) -> Self {
-        let pairs: std::collections::BTreeMap<String, String> = pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        Self(Box::new(move |name| pairs.get(name).cloned()))
-    }
-
-    /// A variable; an empty one counts as not set, as pipelines leave it.
-    pub(in crate::cli) fn text(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.is_empty())
-    }
-
-    /// A variable as it is, an empty one too.
-    pub(in crate::cli) fn as_it_is(&self, name: &str) -> Option<Zeroizing<String>> {
-        (self.0)(name).map(Zeroizing::new)
-    }
-
-    /// A variable that holds a secret.
-    pub(in crate::cli) fn secret(&self, name: &str) -> Option<Zeroizing<String>> {
-        self.text(name).map(Zeroizing::new)
-    }
-
-    /// Whether colour is unwanted.
-    pub(in crate::cli) fn no_color(&self) -> bool {
-        self.text(NO_COLOR).is_some()
-    }
-
-    /// Milliseconds for one request; never outside test builds.
-    fn request_time(&self) -> Option<Duration> {
-        if !cfg!(feature = "failpoints") {
-            return None;
-        }
-        let text = self.text("COUNTERSIGN_REQUEST_MS")?;
-        text.parse().ok().map(Duration::from_millis)
-    }
-
-    /// The record of what was signed for Safes: one for all upgrades, since a Safe has one sequence of nonces.
-    pub(in crate::cli) fn signing_record(&self) -> Result<PathBuf, CliError> {
-        // The specification wants a path that is not absolute ignored.
-        let state = self
-            .text(STATE_HOME)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute());
-        let home = || self.text(HOME).map(|home| Path::new(&home).join(DEFAULT_STATE));
-        let state = state.or_else(home).ok_or_else(|| CliError::Usage {
-            code: Code::UsageNoHome,
-            message: format!(
-                "there is no place for the record of signatures: neither `{STATE_HOME}` nor `{HOME}` is set"
-            ),
-            hint: format!("set `{STATE_HOME}` to a folder that stays"),
-            next: Next::Again,
-        })?;
-        Ok(state.join(SIGNED))
-    }
-
-    /// Names of the keys in Foundry's keystore folder; none where it cannot be read.
-    pub(in crate::cli) fn accounts(&self) -> Vec<String> {
-        let found = self.keystore_dir().map(|dir| fsutil::list(&dir));
-        let files = found.and_then(Result::ok).unwrap_or_default();
-        let names = files.iter().filter_map(|file| file.file_name()?.to_str());
-        names.filter(|name| !name.starts_with('.')).map(str::to_owned).collect()
-    }
-
-    /// Whether Phala Cloud or the Safe Transaction Service can be asked with a key.
-    pub(in crate::cli) fn has_keys(&self) -> (bool, bool) {
-        (self.text(API_KEY).is_some(), self.text(SERVICE_KEY).is_some())
-    }
-
-    /// A directory that nobody else has, below that for what goes away.
-    pub(in crate::cli) fn passing(&self) -> PathBuf {
-        let root = self
-            .text(TEMPORARY)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute());
-        let name = format!(
-            "countersign-{}-{}",
-            std::process::id(),
-            jiff::Timestamp::now().as_nanosecond()
-        );
-        root.unwrap_or_else(|| PathBuf::from("/tmp")).join(name)
-    }
-
-    /// Foundry's keystore folder, for `account:NAME`.
-    fn keystore_dir(&self) -> Option<PathBuf> {
-        self.text(HOME)
-            .map(|home| Path::new(&home).join(".foundry").join("keystores"))
-    }
-}
-
 /// How cloud, chain and keys are reached.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Settings {
@@ -209,23 +80,6 @@ pub(in crate::cli) struct Settings {
     pub(in crate::cli) record: Option<PathBuf>,
     /// Test builds only: time for one request to Phala Cloud; waits between attempts shrink with it.
     pub(in crate::cli) request_time: Option<Duration>,
-}
-
-/// What a command's arguments have, of what settings are made from.
-#[derive(Debug, Default, Clone, Copy)]
-pub(in crate::cli) struct Typed<'a> {
-    pub(in crate::cli) reach: Option<&'a Reach>,
-    pub(in crate::cli) settle: Option<&'a Settle>,
-    pub(in crate::cli) key: Option<&'a Key>,
-    /// The same for what costs nothing.
-    pub(in crate::cli) source: Option<&'a KeySource>,
-    pub(in crate::cli) allow: Option<&'a Allow>,
-    pub(in crate::cli) agree: Option<&'a Agree>,
-    pub(in crate::cli) watch: Option<&'a Watch>,
-    pub(in crate::cli) safe: Option<&'a Multisig>,
-    pub(in crate::cli) offline: Option<&'a Offline>,
-    pub(in crate::cli) notices: Option<&'a Notices>,
-    pub(in crate::cli) reviewed: Option<&'a Reviewed>,
 }
 
 impl Settings {
@@ -254,6 +108,21 @@ impl Settings {
             record: env.signing_record().ok(),
             request_time: env.request_time(),
         })
+    }
+
+    /// Takes in what was agreed to by code.
+    pub(in crate::cli) fn agree(&mut self, accepted: &[Acceptance]) {
+        for one in accepted {
+            self.limits.accepted.agree(one.clone());
+        }
+        let limits = &mut self.limits;
+        limits.supersede |= limits.accepted.covers(Code::UpdatePending, None);
+        limits.trust.old_versions |= limits.accepted.covers(Code::SafeOldVersion, None);
+        for code in [Code::SafeUnknownCode, Code::SafeOwnerUnknown] {
+            let trusted = limits.accepted.values(code);
+            let hashes = trusted.filter_map(|hash| hash.parse::<B256>().ok());
+            limits.trust.code.extend(hashes);
+        }
     }
 
     /// The endpoints' addresses.
@@ -491,37 +360,6 @@ fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
         image: change.image.clone(),
         ..Patch::default()
     })
-}
-
-/// What a reviewer expects; nothing when they named nothing.
-pub(in crate::cli) fn local(files: &Files) -> Result<Option<Changes>, CliError> {
-    let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
-    let names = files.allowed_env.as_ref();
-    let changes = Changes {
-        docker_compose_file: text(&files.compose)?,
-        pre_launch_script: text(&files.pre_launch_script)?,
-        allowed_envs: names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
-        public_logs: files.public_logs,
-        public_sysinfo: files.public_sysinfo,
-        public_tcbinfo: files.public_tcbinfo,
-    };
-    Ok(Some(changes).filter(|changes| !changes.is_empty()))
-}
-
-/// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).
-pub(in crate::cli) fn text_file(path: &Path) -> Result<String, CliError> {
-    let bytes = fsutil::read(path, MAX_TEXT).map_err(CliError::UserFile)?;
-    let refuse = |why: &str| CliError::Input {
-        code: Code::InputTextFile,
-        message: format!("`{}` cannot be used: {why}", path.display()),
-        hint: format!("save `{}` as UTF-8 text without a byte order mark", path.display()),
-    };
-    match String::from_utf8(bytes) {
-        Err(_) => Err(refuse("it is not UTF-8")),
-        Ok(text) if text.trim().is_empty() => Err(refuse("it is empty")),
-        Ok(text) if text.starts_with('\u{feff}') => Err(refuse("it starts with a byte order mark")),
-        Ok(text) => Ok(text),
-    }
 }
 
 #[cfg(test)]

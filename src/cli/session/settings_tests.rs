@@ -210,26 +210,6 @@ fn i1_i4_a_compose_file_is_taken_byte_for_byte_or_refused() {
 }
 
 #[test]
-fn m23_the_record_of_signatures_is_below_the_folder_for_state() {
-    let at = |pairs: &[(&str, &str)]| Environment::fixed(pairs).signing_record();
-    let home = (HOME, "/home/me");
-    let default = Path::new("/home/me/.local/state/countersign/signed");
-    assert_eq!(at(&[home]).unwrap(), default);
-    assert_eq!(at(&[home, (STATE_HOME, "state")]).unwrap(), default);
-    assert_eq!(at(&[home, (STATE_HOME, "")]).unwrap(), default);
-    let named = at(&[home, (STATE_HOME, "/var/state")]).unwrap();
-    assert_eq!(named, Path::new("/var/state/countersign/signed"));
-    let none = at(&[]).unwrap_err();
-    assert!(matches!(
-        none,
-        CliError::Usage {
-            code: Code::UsageNoHome,
-            ..
-        }
-    ));
-}
-
-#[test]
 fn limits_say_what_was_typed() {
     let words = [
         "x",

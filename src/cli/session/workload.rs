@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::args::Workload;
 use crate::cli::failure::error::CliError;
-use crate::cli::session::settings::Environment;
+use crate::cli::session::environment::Environment;
 use crate::code::Code;
 use crate::env::{EnvError, EnvFile, MAX_FILE_BYTES};
 use crate::fsutil;

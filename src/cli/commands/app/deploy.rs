@@ -9,13 +9,13 @@ use serde_json::json;
 
 use crate::chain::{Call, Chain, DeployFailure, DeployedApp, Finality, NewApp, is_known_kms};
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Key, Reach, Settle, Workload};
+use crate::cli::args::{Agree, Key, Reach, Settle, Typed, Workload};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Commands as _, Next};
 use crate::cli::session::next::commit_provision;
 use crate::cli::session::out_file::OutFile;
-use crate::cli::session::settings::{self, ROOT, Settings, Typed};
+use crate::cli::session::settings::{self, ROOT, Settings};
 use crate::cli::session::{Outside, Session};
 use crate::cli::show::report::Report;
 use crate::cloud::KmsId;

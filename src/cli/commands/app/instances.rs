@@ -8,11 +8,12 @@ use serde_json::json;
 
 use crate::chain::PolicyChange;
 use crate::cli::args::values;
-use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, Workload};
+use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, Typed, Workload};
 use crate::cli::commands::upgrade::start;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::{self, Project, Typed, text_file};
+use crate::cli::session::files::text_file;
+use crate::cli::session::settings::{self, Project};
 use crate::cli::show::report::Report;
 use crate::cloud::{Cvm, CvmId, Patch};
 use crate::code::Code;

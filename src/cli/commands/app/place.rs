@@ -4,10 +4,10 @@ use alloy::primitives::{Address, B256};
 use clap::Args;
 
 use crate::chain::AppQuery;
-use crate::cli::args::Reach;
 use crate::cli::args::values;
+use crate::cli::args::{Reach, Typed};
 use crate::cli::failure::error::CliError;
-use crate::cli::session::settings::{self, Project, Settings, Typed};
+use crate::cli::session::settings::{self, Project, Settings};
 use crate::cli::session::{Outside, Session};
 use crate::cloud::CvmId;
 use crate::code::Code;

@@ -14,7 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::text_file;
+use crate::cli::session::files::text_file;
 use crate::cli::show::report::Report;
 use crate::cloud::{CommitProvision, CvmName, Goal, Gpus, KmsId, KmsKind, Provision, Provisioned};
 use crate::code::Code;

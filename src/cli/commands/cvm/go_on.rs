@@ -8,12 +8,12 @@ use url::Url;
 
 use super::order::{Order, Since};
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Allow, Reach};
+use crate::cli::args::{Agree, Allow, Reach, Typed};
 use crate::cli::commands::upgrade::start;
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands as _, Next};
-use crate::cli::session::settings::{Project, Settings, Typed};
+use crate::cli::session::settings::{Project, Settings};
 use crate::cli::show::report::Report;
 use crate::cloud::{Patch, Patched, Prepared};
 use crate::code::Code;

@@ -6,12 +6,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 pub(super) use super::waiting::{Waiting, finish};
-use crate::cli::args::Agree;
 use crate::cli::args::values;
+use crate::cli::args::{Agree, Typed};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::person::Person;
-use crate::cli::session::settings::{self, Project, Settings, Typed};
+use crate::cli::session::settings::{self, Project, Settings};
 use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal};

@@ -12,7 +12,7 @@ use crate::cli::args::{gigabytes, megabytes};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::text_file;
+use crate::cli::session::files::text_file;
 use crate::cli::show::report::Report;
 use crate::cloud::{Changed, Goal, Gpus, Patch, Registration, ResourceChange, Visibility};
 use crate::code::Code;

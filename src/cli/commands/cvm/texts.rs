@@ -12,7 +12,7 @@ use super::patch::Proof;
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::text_file;
+use crate::cli::session::files::text_file;
 use crate::cli::show::report::Report;
 use crate::cloud::OsImage;
 use crate::compose::Changes;

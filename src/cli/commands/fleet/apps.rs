@@ -4,78 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{FleetCommands, Prepare, data, effects, sentence, word};
+use crate::cli::act::fleet::{FleetCommands, data, effects, sentence, word};
+use crate::cli::failure;
 use crate::cli::failure::error::CliError;
-use crate::cli::failure::{self, Next};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::CvmId;
-use crate::code::Code;
-use crate::upgrade::{self, AppIntent, Apps, Counts, Fleet, Halt, Intent, Invitation, Limits, Upgrade, Waves, World};
-
-impl Prepare {
-    /// What each app is to become. Nobody is asked whose CVMs they are when none besides was named.
-    pub(super) async fn apps(&self, world: &World<'_>, intent: &Intent) -> Result<Vec<AppIntent>, CliError> {
-        if self.also.is_empty() {
-            return Ok(Vec::new());
-        }
-        let cvms = self.members(world, &intent.cvm).await?;
-        let apps = upgrade::by_app(world, &cvms).await?;
-        let several = apps.len() > 1;
-        let each = apps
-            .into_iter()
-            .map(|(_, members)| self.wanted(intent, members, several));
-        each.collect()
-    }
-
-    /// Who is asked to join a fleet.
-    pub(super) fn invitation(&self, cvms: Vec<CvmId>) -> Invitation {
-        Invitation {
-            cvms,
-            without: self.without.clone(),
-            skip_current: self.all,
-            with_others: false,
-        }
-    }
-
-    /// One app has one hash, so a file that is named for one of its CVMs is for all of them.
-    fn wanted(&self, intent: &Intent, cvms: Vec<CvmId>, several: bool) -> Result<AppIntent, CliError> {
-        let mut mine = intent.clone();
-        let is_first = cvms.contains(&intent.cvm);
-        let mut own = intent.patch.changes.docker_compose_file.clone().filter(|_| is_first);
-        for also in self.also.iter().filter(|also| cvms.contains(&also.cvm)) {
-            let Some(text) = also.text()? else { continue };
-            if own.as_ref().is_some_and(|own| *own != text) {
-                return Err(CliError::Usage {
-                    code: Code::UsageOneFile,
-                    message: format!(
-                        "`{}` is of an app for which another Docker Compose file was named, and an app has one hash",
-                        also.cvm
-                    ),
-                    hint: "name the same file for all CVMs of an app".to_owned(),
-                    next: Next::Again,
-                });
-            }
-            own = Some(text);
-        }
-        if let Some(text) = own {
-            mine.patch.changes.docker_compose_file = Some(text);
-        }
-        if !is_first {
-            mine.expected.app = None;
-        }
-        if let Some(first) = cvms.first() {
-            mine.cvm = first.clone();
-        }
-        Ok(AppIntent {
-            intent: mine,
-            invited: Invitation {
-                with_others: several,
-                ..self.invitation(cvms)
-            },
-        })
-    }
-}
+use crate::upgrade::{self, AppIntent, Apps, Counts, Fleet, Halt, Limits, Upgrade, Waves, World};
 
 /// Prepares all of them.
 pub(super) async fn prepare(

@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 
 use super::place;
 use crate::cli::args::values;
-use crate::cli::args::{Agree, KeySource, Notices};
+use crate::cli::args::{Agree, KeySource, Notices, Typed};
 use crate::cli::commands::agree;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::Typed;
 use crate::cli::show::report::Report;
 use crate::safe::service::{Act, Delegate, DelegateFilter, Delegation, Label, Notice};
 use crate::signer::{Fact, Name};

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 
 use super::{address, not_a_safe};
 use crate::cli::args::values;
-use crate::cli::args::{Offline, Reach};
+use crate::cli::args::{Offline, Reach, Typed};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Next, told};
 use crate::cli::session::Session;
-use crate::cli::session::settings::Typed;
 use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::fsutil;

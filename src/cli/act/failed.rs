@@ -1,0 +1,32 @@
+//! The report of a failure, with what a journal knows of effects.
+
+use crate::cli::act::fleet;
+use crate::cli::failure;
+use crate::cli::failure::error::CliError;
+use crate::cli::session::Session;
+use crate::cli::show::report::{self, Report};
+use crate::upgrade::{JournalError, Upgrade, UpgradeError};
+
+/// The report of a failure, with what the journal knows of effects.
+pub(in crate::cli) fn failed(session: &Session, error: &CliError) -> Report {
+    let mut report = failure::report(error, session.command(), &session.typed());
+    let Some(dir) = session.dir() else { return report };
+    match Upgrade::peek(&dir) {
+        Ok(state) => {
+            let answer = std::mem::take(&mut report.facts);
+            report.know(state.status(), &dir);
+            report.facts.vendor_code = answer.vendor_code;
+            report.facts.request_id = answer.request_id;
+        }
+        Err(UpgradeError::Journal(JournalError::Fleet { .. })) => {
+            return fleet::unfinished(session, &dir, (session.command(), None, error));
+        }
+        Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
+        // What cannot be read may say anything.
+        Err(_) => {
+            report.effects = report::NOTHING_READ;
+            report.certain = Some(report::UNREADABLE.to_owned());
+        }
+    }
+    report
+}

@@ -1,0 +1,71 @@
+//! Texts that are measured, from the files that were named.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::Files;
+use crate::cli::args::also::Also;
+use crate::cli::failure::Next;
+use crate::cli::failure::error::CliError;
+use crate::code::Code;
+use crate::compose::Changes;
+use crate::fsutil;
+
+/// Largest compose file or script: Phala Cloud refuses more.
+const MAX_TEXT: u64 = 200 * 1024;
+
+/// What a reviewer expects; nothing when they named nothing.
+pub(in crate::cli) fn local(files: &Files) -> Result<Option<Changes>, CliError> {
+    let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
+    let names = files.allowed_env.as_ref();
+    let changes = Changes {
+        docker_compose_file: text(&files.compose)?,
+        pre_launch_script: text(&files.pre_launch_script)?,
+        allowed_envs: names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
+        public_logs: files.public_logs,
+        public_sysinfo: files.public_sysinfo,
+        public_tcbinfo: files.public_tcbinfo,
+    };
+    Ok(Some(changes).filter(|changes| !changes.is_empty()))
+}
+
+/// The text of the Docker Compose file that another CVM has of its own.
+pub(in crate::cli) fn own_text(also: &Also) -> Result<Option<String>, CliError> {
+    also.compose.as_deref().map(text_file).transpose()
+}
+
+/// What a reviewer expects of other apps of a proposal, by their CVMs.
+pub(in crate::cli) fn expected(all: &[Also]) -> Result<BTreeMap<String, Changes>, CliError> {
+    let each = all.iter().map(|also| {
+        let Some(text) = own_text(also)? else {
+            return Err(CliError::Usage {
+                code: Code::UsageNoFile,
+                message: format!("no Docker Compose file was named for `{}`", also.cvm),
+                hint: "name the file that you expect, for example --also my-api=api/docker-compose.yml".to_owned(),
+                next: Next::Again,
+            });
+        };
+        let changes = Changes {
+            docker_compose_file: Some(text),
+            ..Changes::default()
+        };
+        Ok((also.cvm.to_string(), changes))
+    });
+    each.collect()
+}
+
+/// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).
+pub(in crate::cli) fn text_file(path: &Path) -> Result<String, CliError> {
+    let bytes = fsutil::read(path, MAX_TEXT).map_err(CliError::UserFile)?;
+    let refuse = |why: &str| CliError::Input {
+        code: Code::InputTextFile,
+        message: format!("`{}` cannot be used: {why}", path.display()),
+        hint: format!("save `{}` as UTF-8 text without a byte order mark", path.display()),
+    };
+    match String::from_utf8(bytes) {
+        Err(_) => Err(refuse("it is not UTF-8")),
+        Ok(text) if text.trim().is_empty() => Err(refuse("it is empty")),
+        Ok(text) if text.starts_with('\u{feff}') => Err(refuse("it starts with a byte order mark")),
+        Ok(text) => Ok(text),
+    }
+}
