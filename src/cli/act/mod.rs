@@ -1,5 +1,9 @@
 //! What several commands do.
 
+pub(super) mod advance;
+pub(super) mod api;
+pub(super) mod begin;
 pub(super) mod failed;
 pub(super) mod fleet;
 pub(super) mod storage;
+pub(super) mod waiting;

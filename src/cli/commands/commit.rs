@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::advance;
+use crate::cli::act::advance::advance;
 use crate::cli::args::{Agree, Allow, Reach, Settle, Typed, Watch, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;

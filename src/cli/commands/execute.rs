@@ -3,7 +3,7 @@
 use alloy::primitives::Address;
 use clap::Args;
 
-use super::advance;
+use crate::cli::act::advance::advance;
 use crate::cli::args::values;
 use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Reviewed, Settle, Typed, Which};
 use crate::cli::failure::error::CliError;

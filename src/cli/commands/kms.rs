@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::cvm::{Api, Part};
+use crate::cli::act::api::{Api, Part};
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;

@@ -1,4 +1,5 @@
-//! The commands, one file each: arguments, the call into the library, the report.
+//! The commands, one file each: arguments, the call into the library, the report. None calls another; what several do
+//! stands a floor below.
 
 pub(super) mod app;
 pub(super) mod commit;
@@ -30,55 +31,3 @@ mod webhook_secret;
 mod webhook_serve;
 pub(super) mod webhook_verify;
 mod webhooks;
-
-use crate::cli::args::{Typed, Which};
-use crate::cli::failure::error::CliError;
-use crate::cli::session::Session;
-use crate::cli::session::settings::Settings;
-use crate::cli::show::report::Report;
-use crate::cli::show::text::Page;
-use crate::code::Code;
-use crate::signer::{Consent, Fact};
-use crate::upgrade::{Goal, Upgrade, UpgradeError, World};
-
-/// Takes the upgrade that `which` names as far as `goal`.
-async fn advance(session: &Session, which: &Which, typed: Typed<'_>, goal: (Goal, &str)) -> Result<Report, CliError> {
-    let settings = session.settings(typed)?;
-    let outside = session.outside(&settings)?;
-    let mut upgrade = session.open(which)?;
-    let world = outside.world();
-    match upgrade.advance(&world, goal.0, &settings.limits).await {
-        Ok(outcome) => Ok(session.went(&upgrade, &outcome, goal.1)),
-        Err(error) => {
-            if matches!(
-                &error,
-                UpgradeError::Decide {
-                    code: Code::SignerNeeded,
-                    ..
-                }
-            ) {
-                show_what_waits(session, (&world, &settings), &upgrade).await;
-            }
-            Err(error.into())
-        }
-    }
-}
-
-/// Shows what would be signed, to somebody who named no key yet.
-async fn show_what_waits(session: &Session, (world, settings): (&World<'_>, &Settings), upgrade: &Upgrade) {
-    let question = crate::upgrade::review::Question::default();
-    if let Ok(review) = crate::upgrade::review::review(world, &settings.limits, upgrade.state(), &question).await {
-        let mut page = Page::default();
-        crate::cli::show::review::page(&mut page, &review);
-        session.out.aside(&page);
-    }
-}
-
-/// Asks for consent to what costs nothing: `what` is what is refused without it.
-pub(super) fn agree(world: &World<'_>, (question, what): (&str, &str), facts: Vec<Fact>) -> Result<(), CliError> {
-    let consent = Consent::ask(question, facts);
-    if world.ask.consent(&consent).map_err(UpgradeError::from)? {
-        return Ok(());
-    }
-    Err(UpgradeError::Declined { what: what.to_owned() }.into())
-}

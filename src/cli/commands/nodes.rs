@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::cvm::Api;
+use crate::cli::act::api::Api;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::upgrade::VALUES_ONLY;
+use crate::cli::act::begin::VALUES_ONLY;
 use crate::cli::args::{Change, Governor, Multisig, Reach, Typed};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::upgrade::begin;
+use crate::cli::act::begin::begin;
 use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach, Typed};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;

@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
-use super::agree;
+use crate::cli::act::advance::agree;
 use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, Typed, Which};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;

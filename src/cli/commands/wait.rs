@@ -4,7 +4,7 @@ use clap::Args;
 
 use std::path::Path;
 
-use super::advance;
+use crate::cli::act::advance::advance;
 use crate::cli::args::{Multisig, Reach, Settle, Typed, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;

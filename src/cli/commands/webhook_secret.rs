@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::cvm::Api;
 use super::webhook_verify::SecretSource;
+use crate::cli::act::api::Api;
 use crate::cli::args::Agree;
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;

@@ -8,7 +8,7 @@ use serde_json::json;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::cvm::Api;
+use crate::cli::act::api::Api;
 use crate::cli::args::Agree;
 use crate::cli::args::values;
 use crate::cli::failure::Next;

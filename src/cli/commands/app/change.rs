@@ -8,9 +8,9 @@ use clap::{Args, ValueEnum};
 
 use super::place::{Found, Named};
 use crate::chain::PolicyChange;
+use crate::cli::act::begin::show;
 use crate::cli::args::values;
 use crate::cli::args::{Governor, Multisig, Reach, Typed};
-use crate::cli::commands::upgrade::show;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::settings::{self, ROOT};

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::chain::PolicyChange;
+use crate::cli::act::begin::start;
 use crate::cli::args::values;
 use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, Typed, Workload};
-use crate::cli::commands::upgrade::start;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::files::text_file;

@@ -6,8 +6,10 @@ use alloy::primitives::{Address, B256};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::order::{Api, Waiting, finish, record, sealed, show};
+use super::order::sealed;
 use super::patch::names;
+use crate::cli::act::api::{Api, get, record, show};
+use crate::cli::act::waiting::{Waiting, finish};
 use crate::cli::args::values;
 use crate::cli::args::{Agree, gigabytes, megabytes};
 use crate::cli::exit::Exit;
@@ -243,7 +245,7 @@ impl Create {
         let Some(id) = cvm.uuid.as_deref().and_then(|uuid| uuid.parse().ok()) else {
             return Ok(report);
         };
-        report.next = Some(super::order::get(&id));
+        report.next = Some(get(&id));
         report.facts.upgrade.cvm = Some(id.to_string());
         finish(api, &self.waiting, (&id, Goal::Status("running".to_owned())), report).await
     }

@@ -7,9 +7,9 @@ use serde_json::json;
 use url::Url;
 
 use super::order::{Order, Since};
+use crate::cli::act::begin::start;
 use crate::cli::args::values;
 use crate::cli::args::{Agree, Allow, Reach, Typed};
-use crate::cli::commands::upgrade::start;
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands as _, Next};

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::order::{Api, On};
+use crate::cli::act::api::{Api, On};
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;

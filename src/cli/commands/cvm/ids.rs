@@ -5,8 +5,9 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
-use super::order::{Api, Terms, Waiting};
-use super::waiting::settle;
+use super::order::Terms;
+use crate::cli::act::api::{Api, get};
+use crate::cli::act::waiting::{Waiting, settle};
 use crate::cli::args::Agree;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
@@ -153,7 +154,7 @@ impl InstanceIds {
                 report.exit = Exit::Pending;
                 report.code = Code::PendingInstanceId;
                 report.message = format!("the record of {cvm} does not name its instance id yet");
-                report.next = Some(super::order::get(&cvm));
+                report.next = Some(get(&cvm));
                 return Ok(report);
             }
         }

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::order::Terms;
+use crate::cli::act::api::record;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -112,7 +113,7 @@ impl Delete {
         order.api.cloud.delete(&order.id).await?;
         let mut report = order.taken("the CVM is being deleted");
         report.next = Some("countersign cvm list".to_owned());
-        report.data = Some(super::order::record(&cvm));
+        report.data = Some(record(&cvm));
         order.carried_out(report, &order.id, Goal::Gone).await
     }
 }

@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::order::{Api, On, record, show};
+use crate::cli::act::api::{Api, On, record, show};
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -23,17 +23,6 @@ use crate::upgrade::Warning;
 pub(super) struct ShowManifest {
     #[command(flatten)]
     on: On,
-}
-
-/// Which part of a list.
-#[derive(Debug, Clone, Copy, Args)]
-pub(in crate::cli::commands) struct Part {
-    /// Number of the page, from one
-    #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..))]
-    page: Option<u32>,
-    /// Entries on a page
-    #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..=100))]
-    page_size: Option<u32>,
 }
 
 /// List the workspace's CVMs
@@ -57,21 +46,6 @@ pub(super) struct List {
 pub(super) struct Get {
     #[command(flatten)]
     on: On,
-}
-
-impl Part {
-    pub(in crate::cli::commands) const fn asked(self) -> Page {
-        Page {
-            number: self.page,
-            size: self.page_size,
-        }
-    }
-
-    /// The same command for the page after `part`, if there is one.
-    pub(in crate::cli::commands) fn next<T>(part: &Paged<T>, command: &str) -> Option<String> {
-        let page = part.page.filter(|_| part.goes_on())?;
-        Some(format!("countersign {command} --page {}", page.saturating_add(1)))
-    }
 }
 
 impl List {

@@ -12,14 +12,9 @@ mod order;
 mod patch;
 mod replicate;
 mod texts;
-mod waiting;
 mod watch;
 
 use clap::{Args, Subcommand};
-
-pub(super) use list::Part;
-pub(super) use order::{Api, get};
-pub(super) use waiting::conclude;
 
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;

@@ -1,45 +1,25 @@
-//! What the operations share: which CVM, consent, waiting, and what is said in the end.
+//! What the operations share: the order to one CVM, consent to it, and what is said in the end.
 
 use std::path::Path;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
-pub(super) use super::waiting::{Waiting, finish};
-use crate::cli::args::values;
-use crate::cli::args::{Agree, Typed};
+use crate::cli::act::api::{Api, On, get, record, show};
+use crate::cli::act::waiting::{Waiting, finish};
+use crate::cli::args::Agree;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::person::Person;
-use crate::cli::session::settings::{self, Project, Settings};
 use crate::cli::show::report::Report;
-use crate::cli::show::text::Page;
-use crate::cloud::{Accepted, Client, Cvm, CvmId, Goal};
+use crate::cloud::{Accepted, Cvm, CvmId, Goal};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
-use crate::signer::{Ask as _, Consent, Decision, Fact, Name};
-use crate::text::{name, option};
+use crate::signer::Decision;
 use crate::upgrade::{self, UpgradeError};
 
 /// Largest file with a sealed environment: the guest takes one megabyte, and hex doubles it.
 const MAX_SEALED: u64 = 4 << 20;
-
-/// Which CVM.
-#[derive(Debug, Clone, Args)]
-pub(super) struct On {
-    /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
-    #[arg(long, value_name = "ID", value_parser = values::cvm)]
-    cvm: Option<CvmId>,
-}
-
-/// The cloud, as the environment names it.
-#[derive(Debug)]
-pub(in crate::cli::commands) struct Api<'a> {
-    pub(super) session: &'a Session,
-    pub(super) settings: Settings,
-    pub(in crate::cli::commands) cloud: Client,
-}
 
 /// One order to one CVM.
 #[derive(Debug)]
@@ -68,61 +48,6 @@ pub(super) struct Terms {
     waiting: Waiting,
     #[command(flatten)]
     agree: Agree,
-}
-
-impl<'a> Api<'a> {
-    /// Does no I/O.
-    pub(in crate::cli::commands) fn new(session: &'a Session, agree: Option<&Agree>) -> Result<Self, CliError> {
-        let typed = Typed {
-            agree,
-            ..Typed::default()
-        };
-        let settings = session.settings(typed)?;
-        let cloud = session.outside(&settings)?.cloud().clone();
-        Ok(Self {
-            session,
-            settings,
-            cloud,
-        })
-    }
-
-    /// Asks for consent; without it nothing goes on.
-    pub(in crate::cli::commands) fn ask(
-        &self,
-        question: &str,
-        facts: &[(&'static str, String)],
-    ) -> Result<(), CliError> {
-        self.decide(question, facts, None)
-    }
-
-    /// The same for what has to be agreed to by name, unless it was.
-    fn decide(
-        &self,
-        question: &str,
-        facts: &[(&'static str, String)],
-        decision: Option<Decision>,
-    ) -> Result<(), CliError> {
-        let person = Person::new(&self.session.out, &self.session.env, self.settings.yes);
-        let facts = facts.iter().map(|(name, value)| Fact::new(Name::Other(name), value));
-        let consent = Consent {
-            decisions: decision.into_iter().collect(),
-            ..Consent::ask(question, facts.collect())
-        };
-        if person.consent(&consent)? {
-            Ok(())
-        } else {
-            Err(CliError::from(UpgradeError::Declined {
-                what: question.trim_end_matches('?').to_owned(),
-            }))
-        }
-    }
-}
-
-impl On {
-    /// The CVM that was named, here or in `phala.toml`.
-    pub(super) fn id(&self) -> Result<CvmId, CliError> {
-        Ok(settings::cvm(self.cvm.as_ref(), &Project::here()?)?.value)
-    }
 }
 
 impl Since {
@@ -271,51 +196,6 @@ impl Order<'_> {
     pub(super) async fn carried_out(&self, report: Report, id: &CvmId, goal: Goal) -> Result<Report, CliError> {
         finish(&self.api, &self.waiting, (id, goal), report).await
     }
-}
-
-/// The command that shows a CVM.
-pub(in crate::cli::commands) fn get(id: &CvmId) -> String {
-    format!("countersign cvm get {}", option("--cvm", &id.to_string()))
-}
-
-/// A CVM's record for programs: what this tool read, and the record as it came.
-pub(super) fn record(cvm: &Cvm) -> Value {
-    json!({ "cvm": cvm, "record": cvm.raw })
-}
-
-pub(super) fn merged(data: Option<Value>, more: Value) -> Option<Value> {
-    match (data, more) {
-        (Some(Value::Object(mut all)), Value::Object(more)) => {
-            all.extend(more);
-            Some(Value::Object(all))
-        }
-        (_, more) => Some(more),
-    }
-}
-
-/// A CVM's record for people.
-pub(super) fn show(page: &mut Page, cvm: &Cvm) {
-    let number = |number: Option<u64>, unit: &str| number.map(|number| format!("{number}{unit}"));
-    page.facts(&[
-        ("name", cvm.name.as_deref().map(name)),
-        ("status", cvm.status.clone()),
-        ("UUID", cvm.uuid.clone()),
-        ("app", cvm.app_id.map(|app| app.to_string())),
-        ("instance", cvm.instance_id.clone()),
-        ("compose hash", cvm.compose_hash.map(|hash| hash.to_string())),
-        ("chain", cvm.kms.chain_id.map(|id| id.to_string())),
-        ("OS image", cvm.os_image.clone()),
-        ("instance type", cvm.resources.instance_type.clone()),
-        ("vCPUs", number(cvm.resources.vcpu, "")),
-        ("memory", number(cvm.resources.memory, " MB")),
-        ("disk", number(cvm.resources.disk_size, " GB")),
-        (
-            "operation",
-            cvm.progress
-                .as_ref()
-                .and_then(|progress| progress.correlation_id.clone()),
-        ),
-    ]);
 }
 
 /// A sealed environment: hex in a file, as whoever sealed it wrote it.

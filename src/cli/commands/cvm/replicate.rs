@@ -6,8 +6,10 @@ use alloy::primitives::B256;
 use clap::Args;
 
 use super::go_on::GoOn;
-use super::order::{Order, Terms, finish, record, sealed, show};
+use super::order::{Order, Terms, sealed};
 use crate::chain::PolicyChange;
+use crate::cli::act::api::{get, record, show};
+use crate::cli::act::waiting::finish;
 use crate::cli::args::values;
 use crate::cli::args::{Governor, Workload};
 use crate::cli::failure::Next;
@@ -242,7 +244,7 @@ async fn made(order: &Order<'_>, cvm: &Cvm) -> Result<Report, CliError> {
     let Some(id) = cvm.uuid.as_deref().and_then(|uuid| uuid.parse().ok()) else {
         return Ok(report);
     };
-    report.next = Some(super::order::get(&id));
+    report.next = Some(get(&id));
     finish(
         &order.api,
         &order.waiting,

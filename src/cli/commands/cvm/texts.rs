@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::go_on::GoOn;
-use super::list::Part;
-use super::order::{Api, On, Terms};
+use super::order::Terms;
 use super::patch::Proof;
+use crate::cli::act::api::{Api, On, Part};
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::order::{Api, On, get};
-use super::waiting::{Teller, conclude, settle};
+use crate::cli::act::api::{Api, On, get};
+use crate::cli::act::waiting::{Teller, conclude, settle};
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::order::{Api, merged, record, show};
+use crate::cli::act::api::{Api, merged, record, show};
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
@@ -20,18 +20,18 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// Whether to wait, and how long.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Waiting {
+pub(in crate::cli) struct Waiting {
     /// Wait until it is carried out
     #[arg(long)]
-    pub(super) wait: bool,
+    pub(in crate::cli) wait: bool,
     /// How long to wait, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration)]
-    pub(super) timeout: Duration,
+    pub(in crate::cli) timeout: Duration,
 }
 
 /// Says what is waited for, and whenever something changed: a moving line with the time on a terminal, a line each elsewhere.
 #[derive(Debug)]
-pub(super) struct Teller<'a> {
+pub(in crate::cli) struct Teller<'a> {
     out: &'a Output,
     since: Instant,
     said: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct Teller<'a> {
 
 impl<'a> Teller<'a> {
     /// Says once what is waited for and for how long at most.
-    pub(super) fn begin(out: &'a Output, what: &str, time: Duration) -> Self {
+    pub(in crate::cli) fn begin(out: &'a Output, what: &str, time: Duration) -> Self {
         let time = jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX);
         out.progress(&format!(
             "waiting {what}, for at most {time:#}; an interrupt ends the waiting and nothing else"
@@ -52,7 +52,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Says it, unless it was said last.
-    pub(super) fn news(&mut self, news: String) {
+    pub(in crate::cli) fn news(&mut self, news: String) {
         if self.said.as_ref() == Some(&news) {
             return;
         }
@@ -63,7 +63,7 @@ impl<'a> Teller<'a> {
 }
 
 /// Waits until an order is carried out, where that was asked for, and says how it ended.
-pub(super) async fn finish(
+pub(in crate::cli) async fn finish(
     api: &Api<'_>,
     waiting: &Waiting,
     (id, goal): (&CvmId, Goal),
@@ -77,7 +77,7 @@ pub(super) async fn finish(
 }
 
 /// Waits and tells meanwhile; gives how it ended, and the operation that was waited for by its name.
-pub(super) async fn settle(
+pub(in crate::cli) async fn settle(
     api: &Api<'_>,
     (id, goal): (&CvmId, Goal),
     time: Duration,
@@ -124,7 +124,7 @@ fn words(goal: &Goal) -> String {
 }
 
 /// How an order that was waited for ended; `operation` is the name to go on waiting by.
-pub(in crate::cli::commands) fn conclude(
+pub(in crate::cli) fn conclude(
     mut report: Report,
     id: &CvmId,
     (settled, operation): (Settled, Option<&str>),
