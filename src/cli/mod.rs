@@ -1,7 +1,19 @@
 //! The command line: arguments, settings, questions, output, exit codes.
 //!
-//! [`run()`] is the whole of it. Arguments become settings, a file of `commands` calls the library, and what comes back
-//! becomes a report, which is printed. Only this room prints, prompts, reads the environment or exits.
+//! | floor | what stands there |
+//! |---|---|
+//! | `exit` | the numbers that the program ends with |
+//! | `show` | pages and reports, and the one place that prints |
+//! | `failure` | what a failure means: code, hint, next step |
+//! | `args` | what was typed |
+//! | `session` | one run: settings, environment, person, which upgrade is meant |
+//! | `act` | what several commands do |
+//! | `commands` | one file each |
+//! | `root` | every command with its options, and which function runs it |
+//! | `run` | from the arguments to the exit code, through signals and defects |
+//!
+//! Each may use the floors above it in this table, and none below. [`run()`] is the whole of it. Only this room prints,
+//! prompts, reads the environment or exits.
 
 mod act;
 mod args;

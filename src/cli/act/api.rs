@@ -9,7 +9,6 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::person::Person;
 use crate::cli::session::settings::{self, Project, Settings};
-use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cloud::{self, Client, Cvm, CvmId, Paged};
 use crate::signer::{Ask as _, Consent, Decision, Fact, Name};

@@ -484,7 +484,6 @@ fn number(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn sizes_that_are_meant_in_another_unit_are_refused() {

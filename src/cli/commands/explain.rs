@@ -1,16 +1,18 @@
 //! `explain`: what a stable code or an exit code means, and what to do about it. No network, no files.
 
 mod markdown;
+mod meaning;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use self::meaning::{Explained, ending_with, kind};
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
+use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
-use crate::cli::failure::{self, Next};
 use crate::cli::show::report::Report;
-use crate::code::{Code, Kind};
+use crate::code::Code;
 
 /// Most names that are offered in the place of one that is no code.
 const MAX_NEAR: usize = 3;
@@ -46,87 +48,6 @@ impl Explain {
     }
 }
 
-/// What is known of a code where nothing else is known.
-struct Explained {
-    code: Code,
-    /// What to do, with names in capitals for values.
-    hint: Option<String>,
-    /// What to run next.
-    next: Option<Next>,
-    /// The option that agrees to it.
-    accept: Option<String>,
-}
-
-impl Explained {
-    fn of(code: Code) -> Self {
-        let advice = failure::by_code(code);
-        let accept = (code.kind() == Kind::Decision).then(|| match code.needs_value() {
-            true => format!("--accept {code}=VALUE"),
-            false => format!("--accept {code}"),
-        });
-        Self {
-            code,
-            hint: advice
-                .as_ref()
-                .map(|advice| advice.hint.clone())
-                .or_else(|| elsewhere(code.kind())),
-            next: advice.map(|advice| advice.next),
-            accept,
-        }
-    }
-
-    /// The number that a run ends with, where the code decides it.
-    fn exit(&self) -> Option<Exit> {
-        match self.code.kind() {
-            Kind::Note => None,
-            Kind::Signal => Some(failure::signal(self.code)),
-            kind => Some(Exit::of(kind)),
-        }
-    }
-
-    /// How much it weighs for whoever is about to sign, where it weighs anything there.
-    fn severity(&self) -> Option<&'static str> {
-        match self.code.kind() {
-            Kind::Stop => Some("stop"),
-            Kind::Decision => Some("decision"),
-            Kind::State => Some("state"),
-            Kind::Note => Some("note"),
-            _ => None,
-        }
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "code": self.code,
-            "kind": kind(self.code.kind()),
-            "severity": self.severity(),
-            "exit": self.exit().map(Exit::code),
-            "about": self.code.about(),
-            "hint": self.hint,
-            "next": self.next.as_ref().map(ToString::to_string),
-            "accept": self.accept,
-        })
-    }
-}
-
-/// Where to look for a hint that depends on the case alone.
-fn elsewhere(kind: Kind) -> Option<String> {
-    let place = match kind {
-        Kind::Usage | Kind::Input | Kind::Auth => "what to change stands in the failure's own message and hint",
-        Kind::Pending => {
-            "nothing is wrong: whom or what it waits for stands in the message; run the same command again later"
-        }
-        Kind::Signal => "run the same command again: it goes on where it stood",
-        _ => return None,
-    };
-    Some(place.to_owned())
-}
-
-/// The kind's name.
-fn kind(kind: Kind) -> String {
-    format!("{kind:?}").to_lowercase()
-}
-
 fn of_code(explained: &Explained) -> Report {
     let code = explained.code;
     let mut report = Report::done("explain", format!("{code}: {}", code.about()));
@@ -144,12 +65,6 @@ fn of_code(explained: &Explained) -> Report {
     ]);
     report.data = Some(explained.json());
     report
-}
-
-/// The codes that a run with this number may show.
-fn ending_with(exit: Exit) -> impl Iterator<Item = Explained> {
-    let all = Code::ALL.iter().copied().map(Explained::of);
-    all.filter(move |explained| explained.exit() == Some(exit))
 }
 
 fn of_exit(exit: Exit) -> Report {
@@ -241,6 +156,8 @@ fn edits(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::failure;
+    use crate::code::Kind;
 
     #[test]
     fn every_code_has_a_page_with_nothing_left_to_fill_in() {

@@ -13,6 +13,7 @@ use super::*;
 use crate::chain::{ChainError, PolicyChange, ProofFailure, TxError};
 use crate::cli::root::Cli;
 use crate::cli::session::next::Typed;
+use crate::cloud::{CloudError, Problem};
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
 use crate::http::{HttpError, Kind, Sent};

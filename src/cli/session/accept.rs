@@ -1,7 +1,5 @@
 //! What was agreed to: `--accept`, and the options with names of their own that mean the same. No I/O.
 
-use alloy::primitives::B256;
-
 use crate::cli::args::{Multisig, Typed};
 use crate::code::Code;
 use crate::safe::Trust;

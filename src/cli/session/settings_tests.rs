@@ -3,7 +3,9 @@
 use clap::Parser as _;
 
 use super::*;
+use crate::cli::args::Multisig;
 use crate::cli::root::{Cli, Command};
+use crate::fsutil;
 
 #[derive(clap::Parser)]
 struct Only {

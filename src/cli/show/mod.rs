@@ -1,7 +1,9 @@
 //! What people and programs see: pages, reports, and the one place that prints.
 
 pub(super) mod advice;
+pub(super) mod changes;
 pub(super) mod consent;
+pub(super) mod manifest;
 pub(super) mod output;
 pub(super) mod report;
 pub(super) mod review;

@@ -4,12 +4,12 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::act::api::{Api, On, record, show};
+use crate::cli::act::api::{Api, On, Part, record, show};
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{Cvm, Page, Paged};
+use crate::cloud::{Cvm, Paged};
 use crate::code::Code;
 use crate::compose::Form;
 use crate::text::name;

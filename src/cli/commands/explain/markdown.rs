@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Explained, ending_with};
+use super::meaning::{Explained, ending_with};
 use crate::cli::exit::Exit;
 use crate::code::{Code, Kind};
 

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256};
 use clap::Args;
 
-use super::{Target, shown};
+use super::target::{Target, shown};
 use crate::chain::{Chain, ChainError, StorageCheck};
 use crate::cli::act::storage;
 use crate::cli::args::values;

@@ -5,10 +5,10 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::place;
+use super::place::place;
+use crate::cli::act::advance::agree;
 use crate::cli::args::values;
 use crate::cli::args::{Agree, KeySource, Notices, Typed};
-use crate::cli::commands::agree;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;

@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{address, not_a_safe};
+use super::place::{address, not_a_safe};
 use crate::cli::args::values;
 use crate::cli::args::{Offline, Reach, Typed};
 use crate::cli::failure::error::CliError;

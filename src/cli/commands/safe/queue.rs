@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{not_a_safe, place};
+use super::place::{not_a_safe, place};
 use crate::chain::Call;
 use crate::cli::args::values;
 use crate::cli::args::{Notices, Reach, Typed};

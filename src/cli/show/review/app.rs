@@ -1,8 +1,9 @@
 //! What a review shows of one app: who asks for what, what changes of the manifest, the hash, the contract.
 
-use super::chain;
+use super::words::chain;
+use crate::cli::show::changes::kinds;
 use crate::cli::show::text::{Page, escape};
-use crate::cli::show::view::{kinds, route, uncovered, yes_no};
+use crate::cli::show::view::{route, uncovered, yes_no};
 use crate::compose::{FieldChange, Verification};
 use crate::text;
 use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, OtherApp, Review};

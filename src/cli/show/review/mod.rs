@@ -3,16 +3,17 @@
 
 mod app;
 mod digests;
+mod words;
 
 use app::OneApp;
+use words::chain;
 
 use crate::chain::OperationState;
 use crate::cli::show::consent;
+use crate::cli::show::manifest::whole;
 use crate::cli::show::text::{Page, escape};
 use crate::code::Code;
-use crate::compose::Manifest;
 use crate::safe::Decoded;
-use crate::safe::service::links;
 use crate::text;
 use crate::upgrade::Warning;
 use crate::upgrade::review::{
@@ -74,34 +75,10 @@ pub(in crate::cli) fn page(page: &mut Page, review: &Review) {
     notes(page, (&review.warnings, &review.unchecked, &review.problems));
 }
 
-/// A manifest that is to be read whole, field by field.
-pub(in crate::cli) fn whole(page: &mut Page, cvm: Option<&String>, manifest: &Manifest) {
-    let of = cvm.map_or_else(String::new, |cvm| format!(" of {}", text::name(cvm)));
-    page.heading(&format!(
-        "the whole manifest{of} after the change: read all of it, since nobody is known to have approved what stays as it is"
-    ));
-    for field in manifest.fields() {
-        match manifest.get(field) {
-            Some(serde_json::Value::String(value)) if value.contains('\n') => {
-                page.theirs_below(&text::name(field), value);
-            }
-            Some(value) => {
-                page.theirs(&format!("{field}: {value}"));
-            }
-            None => {}
-        }
-    }
-}
-
 /// A page about a transaction that no upgrade was named for.
 pub(in crate::cli) fn found_alone(page: &mut Page, found: &Found) {
     self::found(page, found);
     notes(page, (&found.warnings, &found.unchecked, &found.problems));
-}
-
-/// The chain by number, and by the prefix that wallets show where it is known.
-fn chain(id: u64) -> String {
-    links::prefix(id).map_or_else(|| id.to_string(), |prefix| format!("{id} ({prefix})"))
 }
 
 fn transaction(page: &mut Page, review: &Review) {

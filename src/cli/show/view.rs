@@ -1,15 +1,13 @@
 //! What an upgrade looks like to people: the plan, and where it stands. Makes text, prints nothing.
 
-mod summary;
-
-pub(in crate::cli) use summary::kinds;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use alloy::primitives::Address;
 
 use crate::chain::{AppState, OwnerKind, Preflight, is_known_kms};
+use crate::cli::show::changes::kinds;
+use crate::cli::show::manifest::whole;
 use crate::cli::show::text::Page;
 use crate::env::Dated;
 use crate::safe::service::{Published, links};
@@ -159,7 +157,7 @@ pub(in crate::cli) fn plan(page: &mut Page, plan: &Plan) {
     if let Some(code) = &plan.code {
         self::code(page, (code, kind(plan, code)));
         if plan.is_to_be_read_whole() {
-            crate::cli::show::review::whole(page, None, &code.manifest_after());
+            whole(page, None, &code.manifest_after());
         }
     }
     if !plan.policy.is_empty() {
