@@ -1,7 +1,7 @@
 //! Endpoints whose blocks do not reach a receipt that others show.
 
+use super::error::Missing;
 use super::proof::{Claim, Evidence, Place};
-use super::quorum::Missing;
 use super::rpc::Node;
 use super::{BlockRef, Chain};
 
@@ -24,7 +24,7 @@ impl Chain {
                 "its newest block is {top}, and by the others transaction {transaction} is in block {number}, which {} covers",
                 claim.finality
             );
-            Missing::new(node, why)
+            node.missing(why)
         });
         let behind: Vec<Missing> = behind.collect();
         self.quorum.turnout.miss(&behind, true);

@@ -2,8 +2,10 @@
 
 use alloy::primitives::B256;
 
+use super::error::contradiction;
+use super::head::Common;
 use super::rpc::{Ask, Node};
-use super::{BlockRef, Chain, ChainError, Common, Finality, contradiction};
+use super::{BlockRef, Chain, ChainError, Finality};
 
 impl Chain {
     /// The block at a height, `None` where too few endpoints have one there. One round trip.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::app::IMPLEMENTATION_SLOT;
+use super::error::whole;
 use super::logs::{self, LogQuery};
 use super::rpc::{Ask, Node, Replies, Reply};
 use super::storage::{Proven, mapping_slot, numbered, state_root};
@@ -240,7 +241,7 @@ impl Chain {
         };
         match self.agreed_logs(&query, REQUESTS).await {
             Ok(logs) => Ok(Ok(logs)),
-            Err(error @ ChainError::Unavailable { .. }) => Ok(Err(logs::whole(&error))),
+            Err(error @ ChainError::Unavailable { .. }) => Ok(Err(whole(&error))),
             Err(error) => Err(error),
         }
     }
@@ -255,7 +256,7 @@ impl Chain {
     async fn proven(&self, at: (Address, &BlockRef), slots: &[B256]) -> Result<Result<Vec<Shown>, String>, ChainError> {
         let found = match self.hear(|node| node.proven(at, slots)).await {
             Ok(found) => found,
-            Err(error @ ChainError::Unavailable { .. }) => return Ok(Err(logs::whole(&error))),
+            Err(error @ ChainError::Unavailable { .. }) => return Ok(Err(whole(&error))),
             Err(error) => return Err(error),
         };
         let (mut shown, mut why) = (Vec::new(), None);

@@ -9,10 +9,13 @@ use alloy::sol_types::SolCall as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::quorum::{Missing, Patience};
+use super::error::Missing;
+use super::error::contradiction;
+use super::head::Common;
+use super::quorum::Patience;
 use super::read::reason;
 use super::rpc::{Ask, Node, RawBlock, Refusal, Replies, Reply};
-use super::{BlockRef, Call, Chain, ChainError, Common, FeePolicy, TxError, TxRequest, contradiction};
+use super::{BlockRef, Call, Chain, ChainError, FeePolicy, TxError, TxRequest};
 use crate::abi::data_fee::GasPriceOracle;
 
 /// Blocks that the fees are taken from.
@@ -266,7 +269,7 @@ impl Chain {
                 "its newest block is not that of {}, and it says something else of {what}",
                 ahead.label()
             );
-            return Err(self.too_few(found.len().saturating_sub(1), vec![Missing::new(behind, why)]));
+            return Err(self.too_few(found.len().saturating_sub(1), vec![behind.missing(why)]));
         }
         Ok(())
     }

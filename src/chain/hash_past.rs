@@ -4,6 +4,7 @@
 use alloy::primitives::{B256, Log};
 use alloy::sol_types::SolEvent;
 
+use super::error::whole;
 use super::logs::{self, LogQuery, PlacedLog};
 use super::{AppState, Chain, ChainError};
 use crate::abi::app::DstackApp as A;
@@ -60,9 +61,7 @@ impl Chain {
         let found = match self.hear(|node| logs::placed(node, &query, |_| false)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => {
-                return Ok(HashPast::Unknown {
-                    why: logs::whole(&error),
-                });
+                return Ok(HashPast::Unknown { why: whole(&error) });
             }
             Err(error) => return Err(error),
         };

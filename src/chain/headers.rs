@@ -1,7 +1,8 @@
 //! The blocks that endpoints show beside a receipt: one header for one hash. Pure.
 
+use super::error::contradiction;
 use super::rpc::Node;
-use super::{BlockRef, ChainError, contradiction};
+use super::{BlockRef, ChainError};
 
 /// One block has one header: whoever gives another time to a hash that another one knows contradicts it.
 ///

@@ -8,10 +8,11 @@ use alloy::primitives::{Address, B256, Bytes, U64};
 use alloy::rpc::types::Log;
 use serde_json::json;
 
+use super::error::{contradiction, whole};
 use super::look::RawReceipt;
 use super::read::Replaced;
 use super::rpc::{Ask, Node, RawBlock, Reply};
-use super::{BlockRef, Chain, ChainError, contradiction};
+use super::{BlockRef, Chain, ChainError};
 
 /// Blocks that are asked for at once after an endpoint refused all of them.
 const WINDOW: u64 = 1 << 17;
@@ -318,17 +319,6 @@ fn is_one_history(mine: &[PlacedLog], theirs: &[PlacedLog], enough: impl Fn(&Log
         ..Log::default()
     };
     longer.starts_with(shorter) && (shorter.len() == longer.len() || shorter.iter().any(|placed| enough(&bare(placed))))
-}
-
-/// An error with its sources, in one line.
-pub(super) fn whole(error: &ChainError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 /// The receipt and its block, if that is the endpoint's block at its height.

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+use super::error::Missing;
 use super::fees::FeeHistory;
-use super::quorum::Missing;
 use super::rpc::{Ask, Node, RawBlock};
 use super::{BlockRef, Chain, ChainError, Finality, InclusionAt, Sighting, SignedTx};
 
@@ -51,25 +51,6 @@ impl RawReceipt {
     }
     pub(super) fn ask(transaction: B256) -> Ask {
         Ask::new("eth_getTransactionReceipt", json!([transaction]))
-    }
-}
-
-impl Finality {
-    /// The tag of the block that has reached it, where there is one.
-    pub const fn tag(self) -> Option<&'static str> {
-        match self {
-            Self::Confirmations(_) => None,
-            Self::Safe => Some("safe"),
-            Self::Finalized => Some("finalized"),
-        }
-    }
-    /// Highest block with enough blocks on it, itself included, at this head.
-    pub(super) const fn depth(self, head: u64) -> Option<u64> {
-        match self {
-            Self::Confirmations(0) => Some(head),
-            Self::Confirmations(count) => Some(head.saturating_add(1).saturating_sub(count)),
-            Self::Safe | Self::Finalized => None,
-        }
     }
 }
 
@@ -151,8 +132,8 @@ impl Chain {
     /// See [`ChainError`].
     pub async fn block_time(&self) -> Result<Duration, ChainError> {
         match self.id() {
-            super::ETHEREUM => return Ok(Duration::from_secs(12)),
-            super::BASE => return Ok(Duration::from_secs(2)),
+            ETHEREUM => return Ok(Duration::from_secs(12)),
+            BASE => return Ok(Duration::from_secs(2)),
             _ => {}
         }
         let head = self.head().await?;
@@ -175,7 +156,7 @@ impl Chain {
     /// those whose blocks or receipts are behind their nonces are named.
     fn settled_nonce(&self, found: &[(&Node, Glance)]) -> Option<u64> {
         let behind = found.iter().filter_map(|(node, glance)| match &glance.used {
-            Used::Behind(why) => Some(Missing::new(node, why.as_str())),
+            Used::Behind(why) => Some(node.missing(why.as_str())),
             Used::No | Used::Settled(_) => None,
         });
         let behind: Vec<Missing> = behind.collect();

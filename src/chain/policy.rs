@@ -430,6 +430,13 @@ fn answer(fact: Fact) -> Option<Bytes> {
     }
 }
 
+impl Call {
+    /// `addComposeHash(bytes32)` on `app`: 36 bytes of calldata.
+    pub fn add_compose_hash(app: Address, hash: B256) -> Self {
+        PolicyChange::AddComposeHash(hash).call(app)
+    }
+}
+
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod tests;

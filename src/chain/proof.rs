@@ -6,15 +6,16 @@ use alloy::rpc::types::Log;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::error::Missing;
+use super::error::contradiction;
 use super::fees::GENEROUS_GAS;
 use super::headers::same_headers;
 use super::look::RawReceipt;
 use super::policy::{AppChanges, Newest, PolicyChange, Said};
 use super::policy_history::{PolicyFact, fact};
-use super::quorum::Missing;
 use super::read::reason;
 use super::rpc::{Ask, Node, RawBlock, Replies, Reply};
-use super::{BlockRef, Chain, ChainError, Finality, contradiction};
+use super::{BlockRef, Chain, ChainError, Finality};
 
 /// What commit may rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -451,7 +452,7 @@ impl Chain {
     fn is_shown(&self, found: &[(&Node, Evidence)], transaction: B256) -> bool {
         let without = found.iter().filter(|(_, evidence)| evidence.receipt.is_none());
         let why = format!("it shows no receipt of transaction {transaction}");
-        let missing: Vec<Missing> = without.map(|(node, _)| Missing::new(node, why.as_str())).collect();
+        let missing: Vec<Missing> = without.map(|(node, _)| node.missing(why.as_str())).collect();
         let complete = found.len().saturating_sub(missing.len()) >= self.required();
         self.quorum.turnout.miss(&missing, true);
         complete
@@ -499,7 +500,7 @@ impl Chain {
             mine.0,
             mine.1
         );
-        self.quorum.turnout.miss(&[Missing::new(second, why)], true);
+        self.quorum.turnout.miss(&[second.missing(why)], true);
         Ok(())
     }
 

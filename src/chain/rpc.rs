@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{BlockRef, ChainError};
+use super::block::BlockRef;
+use super::error::{ChainError, Missing};
 use crate::http::{HttpError, RpcTransport, Sent};
 use crate::text::shorten;
 
@@ -167,6 +168,13 @@ impl Node {
     pub(super) fn set_aside(&self, aside: bool) {
         let until = aside.then(|| Instant::now() + ASIDE);
         *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+    /// This endpoint, missing where others agree.
+    pub(super) fn missing(&self, why: impl Into<String>) -> Missing {
+        Missing {
+            endpoint: self.label.clone(),
+            why: why.into(),
+        }
     }
     /// No usable answer from this endpoint.
     pub(super) fn unavailable(

@@ -6,8 +6,9 @@ use alloy::primitives::{Address, B256, Bytes, U64};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::error::contradiction;
 use super::rpc::{Ask, Node};
-use super::{Chain, ChainError, contradiction};
+use super::{Chain, ChainError};
 
 /// Transactions of one round trip.
 const AT_ONCE: usize = 32;

@@ -8,6 +8,7 @@ mod operation;
 mod pending;
 mod record;
 mod refusal;
+mod role;
 
 use std::collections::BTreeSet;
 
@@ -27,6 +28,8 @@ pub use record::{
     OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, TimelockProofFailure, check_operation,
 };
 pub use refusal::TimelockRefusal;
+pub use role::TimelockRole;
+use role::timelock_admin;
 
 /// ERC-165 itself, what it says of nothing, and `IAccessControl`.
 const ERC165: FixedBytes<4> = FixedBytes::new([0x01, 0xff, 0xc9, 0xa7]);
@@ -77,20 +80,6 @@ pub enum TimelockRelease {
     V5,
 }
 
-/// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TimelockRole {
-    /// Schedule.
-    Proposer,
-    /// Execute what is ready.
-    Executor,
-    /// Cancel what is scheduled.
-    Canceller,
-    /// Grant and revoke roles, without a delay.
-    Admin,
-}
-
 /// Who may do what at one block. Every account named here has the role by the contract's own `hasRole`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,44 +105,6 @@ pub struct TimelockObjection {
     pub reason: String,
     /// The timelock's own objection; `None` when a call of the operation failed, or the reason is not known.
     pub refusal: Option<TimelockRefusal>,
-}
-
-impl TimelockRole {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Proposer, Self::Executor, Self::Canceller, Self::Admin];
-
-    /// Identifier of the role in `AccessControl`; the admin's is that of 5.x, see [`TimelockInfo::role_id`].
-    pub(super) fn id(self) -> B256 {
-        match self {
-            Self::Proposer => keccak256("PROPOSER_ROLE"),
-            Self::Executor => keccak256("EXECUTOR_ROLE"),
-            Self::Canceller => keccak256("CANCELLER_ROLE"),
-            Self::Admin => B256::ZERO,
-        }
-    }
-    /// The role with this identifier; 4.x and 5.x name the admin's differently.
-    pub fn of_id(id: B256) -> Option<Self> {
-        if id == timelock_admin() {
-            return Some(Self::Admin);
-        }
-        Self::ALL.into_iter().find(|role| role.id() == id)
-    }
-}
-
-impl std::fmt::Display for TimelockRole {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Proposer => "proposer",
-            Self::Executor => "executor",
-            Self::Canceller => "canceller",
-            Self::Admin => "admin",
-        })
-    }
-}
-
-/// The role that administers in 4.x.
-fn timelock_admin() -> B256 {
-    keccak256("TIMELOCK_ADMIN_ROLE")
 }
 
 impl TimelockInfo {

@@ -1,0 +1,141 @@
+//! A chain behind its endpoints: who they are, and that they are of the chain that was asked for.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+use url::Url;
+
+use super::block::BlockRef;
+use super::error::ChainError;
+use super::networks::{GENESIS, freshness};
+use super::quorum::Quorum;
+use super::rpc::{Ask, Node, RawBlock};
+use crate::http::{Endpoint, Http, RpcTransport};
+
+/// How to reach a chain.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Endpoints; what they say of one block must agree.
+    pub endpoints: Vec<Url>,
+    /// How many of them have to answer.
+    pub quorum: Quorum,
+    /// The chain id that every endpoint must have.
+    pub chain_id: u64,
+    /// Test builds only: a known chain id with another genesis is accepted.
+    pub allow_unpinned: bool,
+}
+
+/// A chain behind one or more endpoints.
+///
+/// Every endpoint is asked everything, and as many as were named have to answer, unless the [`Quorum`] says fewer; two
+/// that contradict each other about the same block are an error.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    pub(super) nodes: Arc<[Node]>,
+    pub(super) quorum: Quorum,
+    pub(super) id: u64,
+    /// How old the newest block may be.
+    pub(super) freshness: Option<Duration>,
+    /// Highest head that was agreed on.
+    pub(super) seen: Arc<AtomicU64>,
+    /// What earlier answers let expect of the next ones.
+    guess: Arc<Mutex<Guess>>,
+}
+
+/// What is asked for along with the rest because it will be needed, unless something changed. A wrong guess costs a
+/// round trip, a right one saves it; neither is believed without the answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Guess {
+    /// Implementation and owner that an app named.
+    pub(super) codes: Vec<Address>,
+    /// A transaction and the block that held it.
+    pub(super) included: Option<(B256, BlockRef)>,
+}
+
+impl Chain {
+    /// Checks chain id and genesis of every endpoint: one round trip to each.
+    ///
+    /// # Errors
+    /// No endpoint, a wrong chain, or fewer that answer than have to.
+    pub async fn connect(options: &Options, http: &Http) -> Result<Self, ChainError> {
+        let nodes = options
+            .endpoints
+            .iter()
+            .map(|url| Node::new(RpcTransport::new(http.clone(), Endpoint::new(url.clone()))));
+        let chain = Self {
+            nodes: nodes.collect(),
+            quorum: options.quorum.clone(),
+            id: options.chain_id,
+            freshness: if options.allow_unpinned {
+                None
+            } else {
+                freshness(options.chain_id)
+            },
+            seen: Arc::new(AtomicU64::new(0)),
+            guess: Arc::default(),
+        };
+        chain.begin_turnout();
+        let pinned = GENESIS
+            .iter()
+            .find(|(id, _)| *id == options.chain_id && !options.allow_unpinned)
+            .map(|(_, hash)| *hash);
+        chain.gather(|node| chain.check_identity(node, pinned)).await?;
+        Ok(chain)
+    }
+
+    /// Chain id.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Reads the chain id of every endpoint again: before signing, sending and proving. One round trip.
+    ///
+    /// # Errors
+    /// It changed, or too few endpoints answer.
+    pub async fn recheck(&self) -> Result<(), ChainError> {
+        self.gather(|node| self.check_chain(node)).await?;
+        Ok(())
+    }
+
+    pub(super) fn guess(&self) -> MutexGuard<'_, Guess> {
+        self.guess.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn check_id(&self, node: &Node, found: u64) -> Result<(), ChainError> {
+        if found == self.id {
+            return Ok(());
+        }
+        Err(ChainError::WrongChain {
+            endpoint: node.label().to_owned(),
+            found,
+            expected: self.id,
+        })
+    }
+
+    pub(super) async fn check_chain(&self, node: &Node) -> Result<(), ChainError> {
+        let found = node.ask(&[Ask::chain_id()]).await?.number()?;
+        self.check_id(node, found)
+    }
+
+    async fn check_identity(&self, node: &Node, pinned: Option<B256>) -> Result<(), ChainError> {
+        let mut replies = node.ask(&[Ask::chain_id(), Ask::block(0)]).await?;
+        self.check_id(node, replies.number()?)?;
+        let Some(expected) = pinned else { return Ok(()) };
+        let genesis: Option<RawBlock> = replies.take()?;
+        let found = genesis
+            .and_then(|raw| raw.sealed())
+            .ok_or_else(|| node.misshapen("eth_getBlockByNumber"))?
+            .hash;
+        if found == expected {
+            return Ok(());
+        }
+        Err(ChainError::WrongGenesis {
+            endpoint: node.label().to_owned(),
+            chain: self.id,
+            found,
+            expected,
+        })
+    }
+}
