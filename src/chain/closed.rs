@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::app::IMPLEMENTATION_SLOT;
 use super::error::whole;
-use super::logs::{self, LogQuery};
+use super::logs::LogQuery;
 use super::rpc::{Ask, Node, Replies, Reply};
 use super::storage::{Proven, mapping_slot, numbered, state_root};
 use super::{AppState, BlockRef, Chain, ChainError, DEVELOPMENT_CHAIN};

@@ -9,7 +9,6 @@ use alloy::sol_types::SolCall as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::Missing;
 use super::error::contradiction;
 use super::head::Common;
 use super::quorum::Patience;

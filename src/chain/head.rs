@@ -151,7 +151,7 @@ impl Chain {
     }
 
     /// An endpoint below a head that was agreed on before may hide what happened since.
-    fn check_not_behind(&self, node: &Node, top: BlockRef) -> Result<(), ChainError> {
+    pub(super) fn check_not_behind(&self, node: &Node, top: BlockRef) -> Result<(), ChainError> {
         let seen = self.seen.load(Ordering::Relaxed);
         if top.number >= seen {
             return Ok(());

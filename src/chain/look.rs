@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::error::Missing;
 use super::fees::FeeHistory;
+use super::networks::{BASE, ETHEREUM};
 use super::rpc::{Ask, Node, RawBlock};
 use super::{BlockRef, Chain, ChainError, Finality, InclusionAt, Sighting, SignedTx};
 

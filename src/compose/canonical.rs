@@ -5,11 +5,10 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use super::Form;
 
 /// The whole manifest in one form.
 pub(super) fn text(manifest: &Map<String, Value>, form: Form) -> String {
@@ -24,6 +23,45 @@ pub(super) fn text(manifest: &Map<String, Value>, form: Form) -> String {
         }
         Form::Go => Writer::new(Style::Go).object(&go_fields(manifest)),
     }
+}
+
+/// A way in which a backend wrote the manifest's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Form A: compact, keys sorted as ECMAScript orders them. Phala Cloud today.
+    Sorted,
+    /// Form A with every non-ASCII character escaped.
+    SortedAscii,
+    /// Form A with null members left out, at every depth.
+    SortedWithoutNulls,
+    /// Form B: legacy Phala, indented by four, `": ` written as `":`.
+    LegacyPretty,
+    /// Form D: dstack's Go SDK.
+    Go,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sorted => "keys sorted, compact",
+            Self::SortedAscii => "keys sorted, compact, only ASCII",
+            Self::SortedWithoutNulls => "keys sorted, compact, without nulls",
+            Self::LegacyPretty => "legacy, indented",
+            Self::Go => "Go SDK",
+        })
+    }
+}
+
+impl Form {
+    /// Every form, most likely first.
+    pub const ALL: [Self; 5] = [
+        Self::Sorted,
+        Self::SortedAscii,
+        Self::SortedWithoutNulls,
+        Self::LegacyPretty,
+        Self::Go,
+    ];
 }
 
 /// One value in form A.

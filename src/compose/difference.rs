@@ -5,13 +5,33 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FieldChange, canonical};
+use super::canonical;
 use crate::text::escape_lines;
 
 /// Lines around a change that are shown with it.
 const CONTEXT_LINES: usize = 3;
+
+/// One manifest field that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Field name at the manifest's top level.
+    pub field: String,
+    /// Value before; `None` when the field was absent.
+    pub before: Option<Value>,
+    /// Value after; `None` when the field is gone.
+    pub after: Option<Value>,
+}
+
+impl FieldChange {
+    /// The difference as unified text lines (`-` before, `+` after), for people: what a terminal would obey or
+    /// hide (control and bidirectional characters) is written as `\u{…}`.
+    pub fn text_diff(&self) -> String {
+        text(self)
+    }
+}
 
 /// After this long, a difference that is right is shown, though a shorter one may exist.
 const LONGEST_SEARCH: Duration = Duration::from_secs(1);

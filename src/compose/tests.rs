@@ -1,7 +1,8 @@
 //! Rules of manifests and their hashes, on vectors made by the official tools and on generated manifests.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::*;
 

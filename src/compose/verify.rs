@@ -3,10 +3,15 @@
 //! Pure. An explanation is for the person who decides; it never turns a mismatch into agreement.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Changes, ComposeHash, Form, Manifest, Verification};
+use super::canonical::Form;
+use super::changes::Changes;
+use super::hash::ComposeHash;
+use super::manifest::Manifest;
 
 /// Calibrates on the manifest whose hash is known, applies the changes, compares.
 pub(super) fn check(before: &Manifest, current: ComposeHash, changes: &Changes, claimed: ComposeHash) -> Verification {
@@ -30,6 +35,43 @@ pub(super) fn check(before: &Manifest, current: ComposeHash, changes: &Changes, 
     Verification::Mismatch {
         computed: after.hash(*likeliest),
         explanation,
+    }
+}
+
+/// What an independent recomputation says about a hash that somebody else sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum Verification {
+    /// The same hash, computed here from the CVM's manifest and the local changes.
+    Verified {
+        /// The form that reproduced the current hash and the new one.
+        form: Form,
+    },
+    /// No form reproduces the current hash, so nothing can be said.
+    Uncomputable,
+    /// Another hash.
+    Mismatch {
+        /// What the local files give.
+        computed: ComposeHash,
+        /// A change of one field that would explain the hash sent, in words, if one was found.
+        explanation: Option<String>,
+    },
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verified { form } => write!(f, "verified, in the form \"{form}\""),
+            Self::Uncomputable => f.write_str("it cannot be recomputed"),
+            Self::Mismatch { computed, .. } => write!(f, "another one: {computed}"),
+        }
+    }
+}
+
+impl Manifest {
+    /// Checks a hash that somebody else computed for `self` with `changes`; `current` is the hash of `self`.
+    pub fn verify(&self, current: ComposeHash, changes: &Changes, claimed: ComposeHash) -> Verification {
+        check(self, current, changes, claimed)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{EnvError, EnvName, LineFault};
+use super::rules::{EnvError, EnvName, LineFault};
 
 /// Reads all assignments, in order.
 pub(super) fn parse(text: &str) -> Result<Vec<(EnvName, Zeroizing<String>)>, EnvError> {

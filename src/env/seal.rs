@@ -70,7 +70,7 @@ impl EnvFile {
         let bytes = self
             .variables
             .iter()
-            .map(|(name, value)| name.0.len() + value.len() * ESCAPED + AROUND);
+            .map(|(name, value)| name.as_str().len() + value.len() * ESCAPED + AROUND);
         let mut text = Zeroizing::new(Vec::with_capacity(bytes.sum::<usize>() + AROUND + TAG));
         let document = Document {
             env: self

@@ -3,6 +3,7 @@
 //! The cloud client and every JSON-RPC endpoint go through [`Http`]. Nothing here knows what is being asked. Proxies
 //! that the environment names are not used, and no answer is decompressed.
 
+mod answer;
 mod attempt;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -20,6 +21,7 @@ use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use url::{Host, Url};
 
+pub use answer::{Answer, HttpError, Kind, Sent};
 pub use retry::{Retry, RetryPolicy};
 pub use rpc::RpcTransport;
 pub use stream::Stream;
@@ -59,85 +61,6 @@ pub struct Request {
     pub body_limit: Option<usize>,
     /// Whether the path is a secret, as with JSON-RPC endpoints that carry their key in it.
     pub hide_path: bool,
-}
-
-/// An answer, whatever its status.
-#[derive(Clone)]
-pub struct Answer {
-    /// Status code.
-    pub status: u16,
-    /// The server's name for this request (`X-Request-ID`), escaped.
-    pub request_id: Option<String>,
-    /// The server's clock (`Date`).
-    pub date: Option<jiff::Timestamp>,
-    /// How long the server wants to be left alone (`Retry-After`; with 429 also `X-RateLimit-Reset`).
-    pub retry_after: Option<Duration>,
-    /// Body bytes, complete.
-    pub body: Vec<u8>,
-}
-
-/// Whether the request can have had an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// It did not leave, or not whole, or the server sent it elsewhere.
-    No,
-    /// It may have arrived.
-    Maybe,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-#[error("{verb} {endpoint}{path}: {kind}")]
-pub struct HttpError {
-    /// Verb.
-    pub verb: String,
-    /// Scheme and host.
-    pub endpoint: String,
-    /// Path, percent-encoded as sent; empty for JSON-RPC endpoints.
-    pub path: String,
-    /// What went wrong.
-    pub kind: Kind,
-    /// Whether it may have had an effect.
-    pub sent: Sent,
-    /// The library's own error, URL removed.
-    #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-/// Kinds of missing answers.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Kind {
-    /// No connection (DNS, refused, unreachable, time-out while connecting).
-    #[error("no connection")]
-    Connect,
-    /// The server is not who it should be.
-    #[error("the server's TLS identity was refused")]
-    Tls,
-    /// TLS cannot start on this machine, for example because it has no root certificates.
-    #[error("TLS cannot start on this machine")]
-    NoTls,
-    /// The deadline passed.
-    #[error("no complete answer in time")]
-    Timeout,
-    /// The connection broke.
-    #[error("the connection broke before a complete answer")]
-    Broken,
-    /// The answer is longer than the limit.
-    #[error("the answer is longer than {limit} bytes")]
-    TooLarge {
-        /// The limit, bytes.
-        limit: usize,
-    },
-    /// A redirect, which is never followed.
-    #[error("redirect to {to} refused")]
-    Redirect {
-        /// Host it pointed to.
-        to: String,
-    },
-    /// Neither https nor plain HTTP to this machine.
-    #[error("plain http is allowed to this machine only")]
-    Insecure,
 }
 
 /// The shared client; cheap to clone. TLS starts with the first request: reading the machine's root certificates takes
@@ -296,14 +219,5 @@ impl std::fmt::Display for Endpoint {
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")
-    }
-}
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer")
-            .field("status", &self.status)
-            .field("request_id", &self.request_id)
-            .field("bytes", &self.body.len())
-            .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use super::{Answer, HttpError, Kind, Sent};
+use super::answer::{Answer, HttpError, Kind, Sent};
 
 /// Longest wait that a server can ask for: more is a fault or an attack, and a person waits.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);

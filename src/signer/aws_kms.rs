@@ -20,7 +20,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::{KmsError, SignerError};
+use super::error::{KmsError, SignerError};
 
 /// Longest wait for one answer of KMS.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ impl Kms {
         let signature = patiently(async { signing.await.map_err(|error| signed(&error)) }).await?;
         let (r, s) = signature.split_bytes();
         let (r, s) = (U256::from_be_slice(&r), U256::from_be_slice(&s));
-        super::complete(r, s, digest, self.address())
+        super::recovered::complete(r, s, digest, self.address())
     }
 }
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256, U256};
 
 use super::consent::Decision;
-use super::record::RecordError;
 use crate::chain::TxError;
-use crate::fsutil::FsError;
+use crate::fsutil::{FsError, HoldError};
 use crate::safe::SignatureError;
 
 /// Nobody answered.
@@ -26,6 +25,28 @@ pub enum AskError {
     /// The terminal broke.
     #[error("the answer could not be read")]
     Io(#[source] std::io::Error),
+}
+
+/// Why a record of signatures cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Another process holds it, or it is not a file that may be used.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
+    /// The disk said no.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// It is not what was written.
+    #[error("the record of signatures `{}` is damaged at line {line}: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// First bad line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
 }
 
 /// What an owner agreed to before.

@@ -8,8 +8,10 @@ use std::path::Path;
 use alloy::signers::local::PrivateKeySigner;
 use zeroize::Zeroizing;
 
+use super::ask::{Ask, Unlock};
+use super::error::SignerError;
 use super::keystore::Keystore;
-use super::{Ask, SignerError, Source, Unlock};
+use super::source::Source;
 use crate::fsutil;
 
 /// Longest key or password file that is read, bytes.

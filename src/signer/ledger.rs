@@ -10,8 +10,10 @@ use alloy::consensus::{SignableTransaction as _, TxEip1559};
 use alloy::primitives::{Address, B256, Signature, U256};
 use tokio::sync::oneshot;
 
+use super::error::{LedgerError, SignerError};
 use super::hid::{self, Packets};
-use super::{DerivationPath, LedgerError, SignerError, safe_tx_hash};
+use super::recovered::safe_tx_hash;
+use super::source::DerivationPath;
 use crate::safe::SafeTx;
 use crate::safe::service::Notice;
 
@@ -73,7 +75,7 @@ impl Ledger {
         self.recheck().await?;
         let data = [bytes(&self.path), tx.encoded_for_signing()].concat();
         let (r, s) = self.device.sign(SIGN_TRANSACTION, &data).await?;
-        super::complete(r, s, tx.signature_hash(), self.address)
+        super::recovered::complete(r, s, tx.signature_hash(), self.address)
     }
 
     pub(super) async fn sign_safe_tx(&self, tx: &SafeTx) -> Result<Signature, SignerError> {
@@ -96,7 +98,7 @@ impl Ledger {
         }
         let data = [&bytes(&self.path)[..], domain.as_slice(), message.as_slice()].concat();
         let (r, s) = self.device.sign(SIGN_TYPED_DATA, &data).await?;
-        super::complete(r, s, digest, self.address)
+        super::recovered::complete(r, s, digest, self.address)
     }
 
     /// Whether it is still the same key.

@@ -2,6 +2,7 @@
 //!
 //! No key, password or seed ever leaves this room; every buffer that held one is wiped. There is no `sign_hash`.
 
+mod ask;
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
 mod consent;
@@ -13,81 +14,27 @@ mod keystore;
 #[cfg(feature = "ledger")]
 mod ledger;
 mod record;
+mod recovered;
 mod source;
-
-use std::path::PathBuf;
 
 use alloy::consensus::{SignableTransaction as _, TxEip1559};
 use alloy::eips::eip2718::Encodable2718 as _;
 use alloy::primitives::{Address, B256, Signature, TxKind};
 use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
-use zeroize::Zeroizing;
 
 use crate::chain::{SignedTx, TxRequest};
 use crate::fsutil::point;
 use crate::safe::service::Notice;
 use crate::safe::{OwnerSignature, SafeTx};
-#[cfg(any(feature = "ledger", feature = "aws-kms"))]
-use {crate::safe::SignatureError, alloy::primitives::U256};
 
+pub use ask::{Ask, Unlock};
 pub use consent::{Consent, Decision, Fact, Name, digest_facts};
-pub use error::{AskError, EarlierConsent, KmsError, LedgerError, SignerError};
-pub use record::{ConsentBy, RecordError, SafeConsent, SigningRecord};
-pub use source::DerivationPath;
+pub use error::{AskError, EarlierConsent, KmsError, LedgerError, RecordError, SignerError};
+pub use record::{ConsentBy, SafeConsent, SigningRecord};
+pub use source::{DerivationPath, Source};
 
-/// Where a key is. Parses `prompt`, `env:NAME`, `file:PATH`, `keystore:PATH`, `account:NAME`, `ledger`,
-/// `ledger:INDEX`, `ledger:m/44'/60'/…`, `aws:KEY-ID`. Every build parses all of them; see [`Source::check_built`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Typed by a person, without echo.
-    Prompt,
-    /// In an environment variable.
-    Env(String),
-    /// In a file that only its owner may read.
-    File(PathBuf),
-    /// In an encrypted keystore (Web3 Secret Storage).
-    Keystore(PathBuf),
-    /// In Foundry's keystore folder, by name.
-    Account(String),
-    /// On a Ledger, which shows what it signs.
-    Ledger(DerivationPath),
-    /// In AWS KMS: a key id, an alias or an ARN.
-    Aws(String),
-}
-
-/// What a person or the environment may be asked; the command line answers, tests fake it.
-pub trait Ask: Send + Sync {
-    /// A secret, typed without echo.
-    ///
-    /// # Errors
-    /// There is nobody to ask, or the answer was refused.
-    fn secret(&self, prompt: &str) -> Result<Zeroizing<String>, AskError>;
-    /// An environment variable that holds a key.
-    fn variable(&self, name: &str) -> Option<Zeroizing<String>>;
-    /// Consent to an effect, after what it is was shown.
-    ///
-    /// # Errors
-    /// There is nobody to ask and consent was not given in advance.
-    fn consent(&self, what: &Consent) -> Result<bool, AskError>;
-    /// Whether consent can be had at all: somebody is there to ask, or gave it in advance.
-    ///
-    /// # Errors
-    /// There is nobody to ask and consent was not given in advance.
-    fn can_agree(&self) -> Result<(), AskError> {
-        Ok(())
-    }
-    /// Whether consent was given in advance, so that nobody looks at what is shown.
-    fn agrees_unseen(&self) -> bool {
-        false
-    }
-    /// Whether somebody is there who can be asked for what a decision is about: otherwise it has to be agreed to beforehand.
-    fn can_name(&self) -> bool {
-        true
-    }
-    /// Something happened that a person wants to see.
-    fn tell(&self, news: &str);
-}
+use recovered::safe_tx_hash;
 
 /// A key that is ready.
 pub struct Signer {
@@ -105,15 +52,6 @@ enum Key {
     /// At AWS.
     #[cfg(feature = "aws-kms")]
     Aws(aws_kms::Kms),
-}
-
-/// How to open a keystore without a person: a file that holds its password.
-#[derive(Debug, Clone, Default)]
-pub struct Unlock {
-    /// Password file (0600).
-    pub password_file: Option<PathBuf>,
-    /// Foundry's keystore folder, for `account:`.
-    pub keystore_dir: Option<PathBuf>,
 }
 
 impl Signer {
@@ -258,29 +196,6 @@ impl Key {
 
 fn sign_here(key: &PrivateKeySigner, digest: B256) -> Result<Signature, SignerError> {
     key.sign_hash_sync(&digest).map_err(SignerError::Unsigned)
-}
-
-/// The safeTxHash, computed anew from the fields.
-fn safe_tx_hash(tx: &SafeTx) -> B256 {
-    tx.fields().hash(tx.domain())
-}
-
-/// The signature with low s and that parity with which it is one by `expected`: hardware and services give s of
-/// either half, and a parity that depends on their version or none at all.
-#[cfg(any(feature = "ledger", feature = "aws-kms"))]
-fn complete(r: U256, s: U256, digest: B256, expected: Address) -> Result<Signature, SignerError> {
-    let mut found = Err(SignatureError::Unrecoverable);
-    for odd in [false, true] {
-        let signature = Signature::new(r, s, odd).normalized_s();
-        // Range and half are checked as for a stranger's signature.
-        let read = OwnerSignature::read(&signature.as_bytes()).map_err(SignerError::NoSignature)?;
-        match read.signer(digest) {
-            Ok(signer) if signer == expected => return Ok(signature),
-            signer => found = found.or(signer),
-        }
-    }
-    let found = found.map_err(SignerError::NoSignature)?;
-    Err(SignerError::WrongSignature { found, expected })
 }
 
 impl std::fmt::Debug for Signer {

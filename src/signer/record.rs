@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{EarlierConsent, SignerError};
+use super::error::{EarlierConsent, RecordError, SignerError};
 use crate::fsutil::{self, AppendFile, FsError, HoldError};
 use crate::safe::{HashRules, SafeTx};
 
@@ -34,28 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct SigningRecord {
     path: PathBuf,
-}
-
-/// Why a record of signatures cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// Another process holds it, or it is not a file that may be used.
-    #[error(transparent)]
-    Hold(#[from] HoldError),
-    /// The disk said no.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// It is not what was written.
-    #[error("the record of signatures `{}` is damaged at line {line}: {why}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// First bad line, counted from 1.
-        line: usize,
-        /// What is wrong.
-        why: &'static str,
-    },
 }
 
 /// How an owner agrees to a Safe transaction.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{SignerError, Source};
+use super::error::SignerError;
 use crate::text;
 
 /// Longest refused text that is shown: longer ones are no typing errors.
@@ -17,6 +17,26 @@ const KEY_LIKE_DIGITS: usize = 24;
 const HARDENED: u32 = 1 << 31;
 /// More steps than the Ethereum app of a Ledger takes.
 const MAX_STEPS: usize = 10;
+
+/// Where a key is. Parses `prompt`, `env:NAME`, `file:PATH`, `keystore:PATH`, `account:NAME`, `ledger`,
+/// `ledger:INDEX`, `ledger:m/44'/60'/…`, `aws:KEY-ID`. Every build parses all of them; see [`Source::check_built`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Typed by a person, without echo.
+    Prompt,
+    /// In an environment variable.
+    Env(String),
+    /// In a file that only its owner may read.
+    File(PathBuf),
+    /// In an encrypted keystore (Web3 Secret Storage).
+    Keystore(PathBuf),
+    /// In Foundry's keystore folder, by name.
+    Account(String),
+    /// On a Ledger, which shows what it signs.
+    Ledger(DerivationPath),
+    /// In AWS KMS: a key id, an alias or an ARN.
+    Aws(String),
+}
 
 impl FromStr for Source {
     type Err = SignerError;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use alloy::primitives::{Bytes, U256, address, bytes};
@@ -10,6 +10,7 @@ use alloy::signers::k256::elliptic_curve::rand_core::OsRng;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::chain::Call;

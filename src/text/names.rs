@@ -4,26 +4,11 @@
 //! foreign ones are written out. A name all of whose letters look like Latin ones is written out where it is a name that
 //! something is known by.
 
-use super::is_deceptive;
+use super::deceptive::is_deceptive;
 
 /// Letters of other scripts that are drawn as a Latin letter is.
 const TWINS: &str =
     "аеорсухіјѕһԁԛԝӏԍꙇьгԌАВЕЗНІЈКМОРЅТУХҮԚԜҺοαιυρνκωγηΑΒΕΖΗΙΚΜΝΟΡΤΥΧϲјօսհոցզԱՍՕᴀᴄᴇᴏᴛᴜᴠᴡᴢꓐꓑꓒꓓꓔꓗꓙꓚꓝꓟꓠꓡꓢꓣꓪꓫꓬꓮꓰꓲꓳꓴ";
-
-/// A name that something is known by, as it is shown: as [`escape`](super::escape), and nothing that is all twins of Latin
-/// letters.
-pub(crate) fn name(text: &str) -> String {
-    let foreign = || text.chars().filter(|c| c.is_alphabetic() && !c.is_ascii());
-    let posing = !text.chars().any(|c| c.is_ascii_alphabetic()) && foreign().count() > 0 && foreign().all(is_twin);
-    if posing {
-        let shown = text.chars().map(|c| match is_twin(c) || is_deceptive(c) {
-            true => c.escape_unicode().collect(),
-            false => String::from(c),
-        });
-        return shown.collect();
-    }
-    super::escape(text)
-}
 
 /// Each character, and whether it poses as one of the other script that its word is written in.
 pub(super) fn marked(text: &str) -> Vec<(char, bool)> {
@@ -107,6 +92,7 @@ const fn script(character: char) -> Option<Script> {
     }
 }
 
-fn is_twin(character: char) -> bool {
+/// Whether a letter is drawn as a Latin one is.
+pub(super) fn is_twin(character: char) -> bool {
     TWINS.contains(character) || matches!(script(character), Some(Script::Variant))
 }

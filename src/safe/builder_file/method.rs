@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, Bytes, U256, hex, keccak256};
 use serde_json::{Value, json};
 
-use super::BuilderFileError;
+use super::error::BuilderFileError;
 
 /// Methods that are written by name, each with its one argument: what an upgrade calls.
 const KNOWN: [(&str, &str, &str); 6] = [

@@ -5,21 +5,23 @@
 //! ([`SafeTx::expect_calls`](super::SafeTx::expect_calls)). Pure.
 
 mod checksum;
+mod error;
 mod method;
 
-use alloy::primitives::{Address, B256, Bytes, U256, hex};
+use alloy::primitives::{Address, Bytes, U256, hex};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use error::BuilderFileError;
 pub(super) use method::address;
+
+use error::MAX_BYTES;
 
 use crate::chain::Call;
 use crate::json;
 use crate::text::{self, shorten};
 
-/// Larger than any batch that somebody could review.
-const MAX_BYTES: usize = 64 * 1024;
 /// Format, as the builder writes it; part of the checksum, not checked by anybody.
 const FORMAT: &str = "1.0";
 /// The builder's own version, as a file from it says; not checked by anybody.
@@ -58,57 +60,6 @@ pub enum Checksum {
     Right,
     /// It has none: the wallet shows a warning, and so should the reader.
     Missing,
-}
-
-/// Why a file is refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuilderFileError {
-    /// Too long.
-    #[error("the file has {found} bytes, more than {MAX_BYTES}")]
-    TooLong {
-        /// How many.
-        found: usize,
-    },
-    /// Not UTF-8, or it starts with a byte order mark.
-    #[error("the file is not plain UTF-8")]
-    NotUtf8,
-    /// Not JSON, or JSON that two readers read differently.
-    #[error("the file is not JSON of one meaning")]
-    Json(#[source] serde_json::Error),
-    /// A library of batches: one of them has to be exported alone.
-    #[error("the file holds a library of batches, not one batch")]
-    Library,
-    /// A field is missing, or not what it should be.
-    #[error("`{field}` is {wrong}")]
-    Field {
-        /// Path of the field.
-        field: String,
-        /// What is wrong.
-        wrong: &'static str,
-    },
-    /// A call by method that cannot be encoded here.
-    #[error("the method of call {index} cannot be encoded: {what}")]
-    Method {
-        /// Position, from zero.
-        index: usize,
-        /// Why.
-        what: &'static str,
-    },
-    /// Data and method of one call say different things; the builder would use the data and hide the method.
-    #[error("the data of call {index} is not what its method says")]
-    TwoMeanings {
-        /// Position, from zero.
-        index: usize,
-    },
-    /// The file was changed after its checksum was written.
-    #[error("the checksum of the file is {found}, it should be {computed}")]
-    Checksum {
-        /// What it says.
-        found: String,
-        /// What it should say.
-        computed: B256,
-    },
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,6 @@
 //! Rules of batch files.
 
-use alloy::primitives::{address, b256};
+use alloy::primitives::{B256, address, b256};
 use proptest::prelude::*;
 use serde_json::json;
 

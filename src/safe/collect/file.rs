@@ -4,8 +4,10 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::json::{address, decimal, hash, text};
-use super::{Claims, CollectError, Form, Found, digits, wrong};
+use super::claims::Claims;
+use super::error::{CollectError, wrong};
+use super::fields::{address, decimal, hash, text};
+use super::found::{Form, Found, digits};
 use crate::safe::signature::OwnerSignature;
 use crate::safe::tx::SafeTx;
 use crate::text::shorten;

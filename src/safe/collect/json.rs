@@ -2,10 +2,14 @@
 //!
 //! Fields that nobody here needs are passed over: services add some with every version.
 
-use alloy::primitives::{Address, B256, U256};
-use serde_json::{Map, Value};
+use alloy::primitives::U256;
+use serde_json::Value;
 
-use super::{Claims, CollectError, Form, Found, bare, contract, digits, file, wrong};
+use super::claims::Claims;
+use super::error::{CollectError, wrong};
+use super::fields::{Object, address, decimal, hash, required};
+use super::file;
+use super::found::{Form, Found, bare, contract, digits};
 use crate::json;
 use crate::safe::builder_file;
 use crate::safe::service;
@@ -14,8 +18,6 @@ use crate::safe::tx::SafeTxFields;
 
 const SERVICE: &str = "Safe Transaction Service";
 const KIT: &str = "protocol kit";
-
-type Object = Map<String, Value>;
 
 /// Reads a JSON file of any of the known kinds.
 pub(super) fn read(text: &str) -> Result<Vec<Found>, CollectError> {
@@ -244,11 +246,6 @@ fn nonce(object: &Object) -> Result<Option<U256>, CollectError> {
     nonce.map(Some).ok_or_else(|| wrong("nonce", "no decimal number"))
 }
 
-fn required<'a>(object: &'a Object, key: &str, path: &str) -> Result<&'a str, CollectError> {
-    let text = object.get(key).and_then(Value::as_str);
-    text.ok_or_else(|| wrong(format!("{path}{key}"), "missing or no string"))
-}
-
 fn optional<T>(
     object: &Object,
     key: &str,
@@ -264,23 +261,4 @@ fn optional<T>(
 fn prefixed(object: &Object, key: &str, path: &str) -> Result<Vec<u8>, CollectError> {
     let bytes = required(object, key, path)?.strip_prefix("0x").and_then(digits);
     bytes.ok_or_else(|| wrong(format!("{path}{key}"), "no bytes with 0x before them"))
-}
-
-pub(super) fn text<'a>(object: &'a Object, key: &str) -> Result<&'a str, CollectError> {
-    required(object, key, "")
-}
-
-pub(super) fn address(text: &str, path: &str) -> Result<Address, CollectError> {
-    builder_file::address(text).ok_or_else(|| wrong(path, "no address, or its capitals are wrong"))
-}
-
-pub(super) fn hash(text: &str, path: &str) -> Result<B256, CollectError> {
-    let bytes = text.strip_prefix("0x").and_then(digits);
-    let hash = bytes.and_then(|bytes| B256::try_from(bytes.as_slice()).ok());
-    hash.ok_or_else(|| wrong(path, "no hash of 32 bytes with 0x before it"))
-}
-
-/// Decimal digits as everybody writes them: no sign, no leading zero.
-pub(super) fn decimal(text: &str) -> Option<U256> {
-    builder_file::decimal(text)
 }

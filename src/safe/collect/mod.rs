@@ -5,14 +5,23 @@
 //! What a file says beside the signatures is a claim: it is compared with what is to be signed ([`merge`]) and never
 //! used. Text of a file appears in errors short and escaped. Pure.
 
+mod claims;
+mod error;
+mod fields;
 mod file;
+mod found;
 mod json;
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use alloy::primitives::{Address, B256, keccak256};
 
+pub use claims::{Claims, Offer};
+pub use error::CollectError;
 pub use file::SignatureFile;
+
+use error::{MAX_BYTES, wrong};
+use found::{Form, Found, bare, digits};
 
 use super::approvals::{Inserted, SignatureSet};
 use super::builder_file;
@@ -20,97 +29,8 @@ use super::diagnose::{Mismatch, mismatch};
 use super::signature::{OwnerSignature, SignatureError};
 use super::tx::{SafeTx, SafeTxFields};
 
-/// Larger than the signatures of any Safe.
-const MAX_BYTES: usize = 64 * 1024;
 /// Signatures of one file for which it is found out what they were made for: each takes some hundred recoveries.
 const MAX_GUESSES: usize = 8;
-/// Bytes of r, s and v.
-const ONE: usize = 65;
-
-/// A signature that somebody offers, and what its file says about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
-    /// The signature.
-    pub signature: OwnerSignature,
-    /// What the file says.
-    pub claims: Claims,
-    /// Which kind of file it was.
-    pub source: &'static str,
-}
-
-/// What a file says about a signature. Compared, never trusted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claims {
-    /// The hash that was signed.
-    pub safe_tx_hash: Option<B256>,
-    /// Chain id.
-    pub chain_id: Option<u64>,
-    /// The Safe.
-    pub safe: Option<Address>,
-    /// Nonce of the Safe.
-    pub nonce: Option<U256>,
-    /// Whose signature it is.
-    pub owner: Option<Address>,
-    /// The whole transaction.
-    pub fields: Option<Box<SafeTxFields>>,
-}
-
-/// Why a file is refused: it is malformed, whatever it was made for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CollectError {
-    /// Nothing in it.
-    #[error("the file is empty")]
-    Empty,
-    /// Too long.
-    #[error("the file has {found} bytes, more than {MAX_BYTES}")]
-    TooLong {
-        /// How many.
-        found: usize,
-    },
-    /// Another encoding.
-    #[error("the file is not UTF-8")]
-    NotUtf8,
-    /// Not JSON, or JSON that two readers read differently.
-    #[error("the file is not JSON of one meaning")]
-    Json(#[source] serde_json::Error),
-    /// None of the known kinds of file.
-    #[error("the file is none that signatures are read from")]
-    NotRecognised,
-    /// Our own kind of file, of another version.
-    #[error("the file says that it is `{found}`, which this build does not read")]
-    Schema {
-        /// What it says.
-        found: String,
-    },
-    /// A list of several transactions: which of them is meant?
-    #[error("the file holds {found} transactions, not one")]
-    ManyTransactions {
-        /// How many.
-        found: usize,
-    },
-    /// A known kind of file without a signature in it.
-    #[error("the file holds no signature")]
-    NoSignature,
-    /// A field is missing, or not what it should be.
-    #[error("`{field}` is {wrong}")]
-    Field {
-        /// Path of the field.
-        field: String,
-        /// What is wrong.
-        wrong: &'static str,
-    },
-    /// What stands for a signature is none.
-    #[error("signature {index} of the file cannot be read")]
-    Signature {
-        /// Position, from zero.
-        index: usize,
-        /// Why.
-        #[source]
-        source: SignatureError,
-    },
-}
-
 /// What became of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
@@ -289,44 +209,6 @@ fn different<T: PartialEq + ToString>(
     Some((claim, found.to_string(), expected.to_string()))
 }
 
-/// Something that stands for one signature, or for several packed, as a file has it.
-struct Found {
-    bytes: Form,
-    claims: Claims,
-    source: &'static str,
-}
-
-/// How a file writes a signature.
-enum Form {
-    /// As wallets and Safes write it, alone or packed.
-    Bytes(Vec<u8>),
-    /// Read already.
-    Read(OwnerSignature),
-}
-
-impl Found {
-    /// The signatures; `index` is the position of the first.
-    fn offers(self, index: usize) -> Result<Vec<Offer>, CollectError> {
-        let signatures = match self.bytes {
-            Form::Read(signature) => Ok(vec![signature]),
-            // A wallet's own v of 0 and 1 can be told apart from a contract's or an approval's only where it stands alone.
-            Form::Bytes(bytes) if bytes.len() == ONE => OwnerSignature::read(&bytes).map(|one| vec![one]),
-            Form::Bytes(bytes) => OwnerSignature::read_packed(&bytes),
-        };
-        let signatures = signatures.map_err(|source| CollectError::Signature { index, source })?;
-        if signatures.len() > 1 && self.claims.owner.is_some() {
-            return Err(wrong("signature", "several signatures of one owner"));
-        }
-        let (claims, source) = (self.claims, self.source);
-        let offer = |signature| Offer {
-            signature,
-            claims: claims.clone(),
-            source,
-        };
-        Ok(signatures.into_iter().map(offer).collect())
-    }
-}
-
 /// What stands before the parts of what `eip712sign` and `cast wallet sign -v` print.
 const DATA: &str = "Data:";
 const SIGNERS: [(&str, &str); 2] = [("Signer:", "eip712sign"), ("Address:", "cast")];
@@ -378,43 +260,6 @@ fn lines(text: &str) -> Result<Vec<Found>, CollectError> {
         None => Err(CollectError::NotRecognised),
     };
     lines.map(read).collect()
-}
-
-const fn bare(bytes: Vec<u8>) -> Found {
-    Found {
-        bytes: Form::Bytes(bytes),
-        claims: Claims {
-            safe_tx_hash: None,
-            chain_id: None,
-            safe: None,
-            nonce: None,
-            owner: None,
-            fields: None,
-        },
-        source: "hexadecimal",
-    }
-}
-
-/// Bytes in hexadecimal, with or without `0x` before them.
-fn digits(text: &str) -> Option<Vec<u8>> {
-    let text = text.strip_prefix("0x").unwrap_or(text);
-    // The decoder takes a prefix off as well.
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    plain.then(|| hex::decode(text).ok()).flatten()
-}
-
-fn contract(owner: Address, data: Vec<u8>) -> Form {
-    Form::Read(OwnerSignature::Contract {
-        owner,
-        data: Bytes::from(data),
-    })
-}
-
-fn wrong(field: impl Into<String>, wrong: &'static str) -> CollectError {
-    CollectError::Field {
-        field: field.into(),
-        wrong,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Rules of reading what co-signers send.
 
-use alloy::primitives::{address, b256};
+use alloy::primitives::{Bytes, U256, address, b256, hex};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use proptest::prelude::*;
