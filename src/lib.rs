@@ -18,9 +18,9 @@
 //! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http`, `text` |
 //! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http`, `json`, `text` |
 //! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `code`, `fsutil`, `safe`, `text` |
-//! | [`upgrade`] | one upgrade: what comes next, its journal, its proposal, its evidence | all but `abi`, `cli` |
+//! | [`upgrade`] | one upgrade: what comes next, its journal, its proposal, its evidence | all but `abi`, `cli`, `json`, `webhook` |
 //! | [`webhook`] | deliveries of Phala Cloud: whether they are its own, and what they say | |
-//! | `cli` | arguments, settings, output, exit codes | all but `abi` |
+//! | `cli` | arguments, settings, output, exit codes | all but `abi`, `json` |
 
 mod abi;
 pub mod chain;

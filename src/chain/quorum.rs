@@ -18,6 +18,7 @@ pub(super) const SHORT_PATIENCE: Duration = Duration::from_secs(3);
 /// The same for one that is missing while others answer: without it nothing goes on, and what limits or restarts an
 /// endpoint is over soon.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How many endpoints have to agree, and how long one that is missing is waited for.
 #[derive(Debug, Clone, Default)]
 pub struct Quorum {

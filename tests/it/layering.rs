@@ -1,37 +1,38 @@
-//! Who may use whom: the table of `src/lib.rs`, read from the sources.
+//! Who may use whom: the table in the head of `src/lib.rs`, compared with the sources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Each room and the rooms it may name.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("abi", &[]),
-    ("code", &[]),
-    ("fsutil", &[]),
-    ("json", &[]),
-    ("text", &[]),
-    ("http", &["text"]),
-    ("compose", &["json", "text"]),
-    ("env", &[]),
-    ("webhook", &[]),
-    ("cloud", &["compose", "http", "text"]),
-    ("chain", &["abi", "http", "text"]),
-    ("safe", &["abi", "chain", "http", "json", "text"]),
-    ("signer", &["chain", "code", "fsutil", "safe", "text"]),
-    (
-        "upgrade",
-        &[
-            "chain", "cloud", "code", "compose", "env", "fsutil", "http", "safe", "signer", "text",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "chain", "cloud", "code", "compose", "env", "fsutil", "http", "safe", "signer", "text", "upgrade",
-            "webhook",
-        ],
-    ),
-];
+/// Each room and the rooms it may name, by the table in the head of `src/lib.rs`.
+fn may_use() -> BTreeMap<String, BTreeSet<String>> {
+    let map = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let rows: Vec<(String, String)> = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | "))
+        .filter_map(|row| {
+            let cells: Vec<&str> = row.trim_end_matches('|').split(" |").collect();
+            let room = quoted(cells.first()?).into_iter().next()?;
+            Some((room, (*cells.get(2)?).to_owned()))
+        })
+        .collect();
+    let all: BTreeSet<String> = rows.iter().map(|(room, _)| room.clone()).collect();
+    let of = |room: &str, cell: &str| -> BTreeSet<String> {
+        let named: BTreeSet<String> = quoted(cell).into_iter().collect();
+        let unknown: Vec<&String> = named.difference(&all).collect();
+        assert!(unknown.is_empty(), "`{room}` may use {unknown:?}, which is no room");
+        match cell.contains("all but") {
+            true => all.difference(&named).cloned().collect(),
+            false => named,
+        }
+    };
+    rows.iter().map(|(room, cell)| (room.clone(), of(room, cell))).collect()
+}
+
+/// What stands between backticks, without the word that only tells rustdoc what it is.
+fn quoted(cell: &str) -> Vec<String> {
+    let parts = cell.split('`').skip(1).step_by(2);
+    parts.map(|part| part.trim_start_matches("mod@").to_owned()).collect()
+}
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -53,8 +54,7 @@ fn room(path: &Path) -> String {
 }
 
 /// Rooms that follow `crate::` in `text`, also inside braces.
-fn named(text: &str) -> BTreeSet<String> {
-    let rooms: BTreeSet<&str> = MAY_USE.iter().map(|(room, _)| *room).collect();
+fn named(text: &str, rooms: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for rest in text.split("crate::").skip(1) {
         let inner = rest
@@ -72,7 +72,7 @@ fn named(text: &str) -> BTreeSet<String> {
                 .chars()
                 .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
                 .collect();
-            if rooms.contains(name.as_str()) {
+            if rooms.contains_key(&name) {
                 found.insert(name);
             }
         }
@@ -85,18 +85,20 @@ fn rooms_use_only_the_rooms_below_them() {
     let mut files = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     assert!(files.len() > 20, "the sources were not found");
+    let rooms = may_use();
+    assert!(rooms.len() > 10, "the map was not found");
     for file in files {
         let room = room(&file);
         // The map and the program name every room.
         if ["lib", "main"].contains(&room.as_str()) {
             continue;
         }
-        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
+        let Some(allowed) = rooms.get(&room) else {
             panic!("{}: `{room}` is not in the map", file.display());
         };
         let text = std::fs::read_to_string(&file).unwrap();
-        for other in named(&text).into_iter().filter(|other| *other != room) {
-            assert!(allowed.contains(&other.as_str()), "{} uses `{other}`", file.display());
+        for other in named(&text, &rooms).into_iter().filter(|other| *other != room) {
+            assert!(allowed.contains(&other), "{} uses `{other}`", file.display());
         }
     }
 }

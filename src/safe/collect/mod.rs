@@ -31,6 +31,7 @@ use super::tx::{SafeTx, SafeTxFields};
 
 /// Signatures of one file for which it is found out what they were made for: each takes some hundred recoveries.
 const MAX_GUESSES: usize = 8;
+
 /// What became of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
