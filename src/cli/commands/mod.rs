@@ -27,7 +27,3 @@ pub(super) mod status;
 pub(super) mod upgrade;
 pub(super) mod wait;
 pub(super) mod webhook;
-mod webhook_secret;
-mod webhook_serve;
-pub(super) mod webhook_verify;
-mod webhooks;

@@ -1,34 +1,10 @@
-//! What can be done about a code where nothing but the code is known, and next steps in words.
+//! What can be done about a code where nothing but the code is known.
 
-use std::fmt;
-
-use super::verdict::{Next, Verdict, verdict};
+use super::verdict::{Verdict, verdict};
 use super::{decision, doubt, ended, later, mismatch, table};
 use crate::cli::exit::Exit;
 use crate::code::{Code, Kind};
 use crate::upgrade::Stop;
-
-/// In words, where no command was typed.
-impl fmt::Display for Next {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Again => f.write_str("the same command again"),
-            Self::With(more) => write!(f, "the same command with {more}"),
-            Self::Without(option) => write!(f, "the same command without {option}"),
-            Self::Signer => f.write_str("the same command with --signer SOURCE"),
-            Self::Resume => f.write_str("countersign resume"),
-            Self::Command("--help") => f.write_str("countersign COMMAND --help"),
-            Self::Command(command) => write!(f, "countersign {command}"),
-            Self::Step(command, more) => write!(f, "countersign {command} {more}"),
-            Self::Look | Self::List => f.write_str("countersign status"),
-            Self::FleetStatus => f.write_str("countersign fleet status"),
-            Self::Cvm => f.write_str("countersign cvm get"),
-            Self::NewNonce => f.write_str("countersign execute --new-nonce"),
-            Self::Explain(Some(code)) => write!(f, "countersign explain {code}"),
-            Self::Explain(None) => f.write_str("countersign explain --all"),
-        }
-    }
-}
 
 /// What a code means where nothing else is known: names in capitals stand for values. `None`: what to do stands in each
 /// failure's own message, as where an argument is wrong.

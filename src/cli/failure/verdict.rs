@@ -1,6 +1,7 @@
 //! What an error means: exit code, stable code, what to run next, and what to change first.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::cli::exit::Exit;
 use crate::code::Code;
@@ -43,6 +44,28 @@ impl Next {
     /// The same command with `more`.
     pub(in crate::cli) fn with(more: impl Into<Cow<'static, str>>) -> Self {
         Self::With(more.into())
+    }
+}
+
+/// In words, where no command was typed.
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Again => f.write_str("the same command again"),
+            Self::With(more) => write!(f, "the same command with {more}"),
+            Self::Without(option) => write!(f, "the same command without {option}"),
+            Self::Signer => f.write_str("the same command with --signer SOURCE"),
+            Self::Resume => f.write_str("countersign resume"),
+            Self::Command("--help") => f.write_str("countersign COMMAND --help"),
+            Self::Command(command) => write!(f, "countersign {command}"),
+            Self::Step(command, more) => write!(f, "countersign {command} {more}"),
+            Self::Look | Self::List => f.write_str("countersign status"),
+            Self::FleetStatus => f.write_str("countersign fleet status"),
+            Self::Cvm => f.write_str("countersign cvm get"),
+            Self::NewNonce => f.write_str("countersign execute --new-nonce"),
+            Self::Explain(Some(code)) => write!(f, "countersign explain {code}"),
+            Self::Explain(None) => f.write_str("countersign explain --all"),
+        }
     }
 }
 

@@ -232,6 +232,23 @@ fn use_only_what_is_below(sources: &Sources, room: &str) {
     }
 }
 
+/// What several commands do stands below them.
+#[test]
+fn no_command_uses_another() {
+    let sources = Sources::read();
+    let command = |file: usize| match sources.files[file].module.as_slice() {
+        [room, floor, name, ..] if room == "cli" && floor == "commands" => Some(name.as_str()),
+        _ => None,
+    };
+    let all: BTreeSet<&str> = (0..sources.files.len()).filter_map(command).collect();
+    assert!(all.len() > 20, "the commands were not found: {all:?}");
+    for (from, others) in sources.arrows().iter().enumerate() {
+        for (own, other) in others.iter().filter_map(|to| Some((command(from)?, command(*to)?))) {
+            assert_eq!(own, other, "{}", sources.files[from].path);
+        }
+    }
+}
+
 #[test]
 fn an_arrow_a_circle_and_a_re_export_are_found() {
     let read = |module: &str, text: &str| {

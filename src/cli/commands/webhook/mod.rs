@@ -1,8 +1,12 @@
 //! `webhook`: the workspace's webhooks.
 
+mod manage;
+mod secret;
+mod serve;
+mod verify;
+
 use clap::{Args, Subcommand};
 
-use super::{webhook_secret, webhook_serve, webhook_verify, webhooks};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -18,19 +22,19 @@ pub(in crate::cli) struct Webhook {
 
 #[derive(Debug, Subcommand)]
 enum WebhookCommand {
-    Create(webhooks::Create),
-    List(webhooks::List),
-    Show(webhooks::Show),
-    Update(webhooks::Update),
-    Delete(webhooks::Delete),
-    Test(webhooks::Test),
-    Deliveries(webhooks::Deliveries),
-    Resend(webhooks::Resend),
-    Stats(webhooks::Stats),
-    Reveal(webhook_secret::Reveal),
-    Rotate(webhook_secret::Rotate),
-    Verify(webhook_verify::Verify),
-    Serve(webhook_serve::Serve),
+    Create(manage::Create),
+    List(manage::List),
+    Show(manage::Show),
+    Update(manage::Update),
+    Delete(manage::Delete),
+    Test(manage::Test),
+    Deliveries(manage::Deliveries),
+    Resend(manage::Resend),
+    Stats(manage::Stats),
+    Reveal(secret::Reveal),
+    Rotate(secret::Rotate),
+    Verify(verify::Verify),
+    Serve(serve::Serve),
 }
 
 impl Webhook {

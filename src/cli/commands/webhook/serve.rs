@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::webhook_verify::{SecretSource, told};
+use super::verify::{SecretSource, told};
 use crate::cli::args::values;
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;

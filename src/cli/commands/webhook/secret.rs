@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::webhook_verify::SecretSource;
+use super::verify::SecretSource;
 use crate::cli::act::api::Api;
 use crate::cli::args::Agree;
 use crate::cli::args::values;
