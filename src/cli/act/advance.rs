@@ -19,7 +19,7 @@ pub(in crate::cli) async fn advance(
     goal: (Goal, &str),
 ) -> Result<Report, CliError> {
     let settings = session.settings(typed)?;
-    let outside = session.outside(&settings)?;
+    let outside = session.outside(&settings);
     let mut upgrade = session.open(which)?;
     let world = outside.world();
     match upgrade.advance(&world, goal.0, &settings.limits).await {

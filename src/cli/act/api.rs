@@ -66,7 +66,7 @@ impl<'a> Api<'a> {
             ..Typed::default()
         };
         let settings = session.settings(typed)?;
-        let cloud = session.outside(&settings)?.cloud().clone();
+        let cloud = session.outside(&settings).cloud().clone();
         Ok(Self {
             session,
             settings,

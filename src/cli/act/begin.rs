@@ -45,7 +45,7 @@ pub(in crate::cli) async fn start(
     intent: Intent,
     (dir, goal): (Option<&Path>, (Goal, &str)),
 ) -> Result<Report, CliError> {
-    let outside = session.outside(settings)?;
+    let outside = session.outside(settings);
     let world = outside.world();
     let mut plan = upgrade::plan(&world, &intent).await?;
     upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);

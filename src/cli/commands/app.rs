@@ -114,7 +114,7 @@ impl App {
 impl Target {
     async fn show(self, session: &Session) -> Result<Report, CliError> {
         let settings = self.place.settings(session)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let (chain_id, query) = self.query(&outside).await?;
         let chain = outside.world().chain(chain_id).await?;
         let app = chain.app(&query).await?;
@@ -140,7 +140,7 @@ impl Target {
 
     async fn check(self, session: &Session) -> Result<Report, CliError> {
         let settings = self.place.settings(session)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let (chain_id, query) = self.query(&outside).await?;
         let chain = outside.world().chain(chain_id).await?;
         let app = chain.app(&query).await?;

@@ -58,7 +58,7 @@ impl Execute {
             return advance(session, &self.which, typed, (Goal::Executed, "execute")).await;
         };
         let settings = session.settings(typed)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let mut upgrade = session.open(&self.which)?;
         let world = outside.world();
         let outcome = upgrade.approve_on_chain(&world, &settings.limits, Some(child)).await?;

@@ -89,7 +89,7 @@ impl Commit {
         };
         let settings = session.settings(typed)?;
         let dir = &self.place.dir;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let waves = Waves {
             canary: self.canary,
             parallel: self.parallel,

@@ -49,7 +49,7 @@ impl Plan {
             (&settings.limits.trust, &self.timelock),
             (&session.env, &|news| session.out.progress(news)),
         )?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let mut plan = upgrade::plan(&outside.world(), &intent.value).await?;
         upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
         let dir = upgrade::Upgrade::default_dir(Path::new(ROOT), &plan);

@@ -81,7 +81,7 @@ impl Propose {
         if self.withdraw {
             return withdraw(session, &settings, (&service, &subject, &ballot)).await;
         }
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let checked = subject.check(&outside.world(), &settings.limits, self.reject).await?;
         // Nobody is asked here for what has to be named.
         checked.verdict.check()?;
@@ -149,7 +149,7 @@ async fn withdraw(
     let (hash, domain) = (ballot.tx.hash(), ballot.tx.domain());
     let there = service.transaction(hash).await?;
     if let Some(record) = &there {
-        let outside = session.outside(settings)?;
+        let outside = session.outside(settings);
         let world = outside.world();
         let signer = world.open_signer("withdraw the proposal").await?;
         refuse_foreign(record, signer.address())?;

@@ -45,7 +45,7 @@ impl Reject {
             ..Typed::default()
         };
         let settings = session.settings(typed)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let mut upgrade = session.open_to_reject(&self.which)?;
         let outcome = upgrade.reject(&outside.world(), &settings.limits).await?;
         Ok(session.went(&upgrade, &outcome, "reject"))

@@ -101,7 +101,7 @@ impl Review {
             executor: self.executor,
             others: files::expected(&self.files.also)?,
         };
-        let outside = session.outside(settings)?;
+        let outside = session.outside(settings);
         let world = outside.world();
         let mut review = review::review(&world, &settings.limits, &seen.state, &question).await?;
         let proposal = Proposal::of(&seen.state);
@@ -132,7 +132,7 @@ impl Review {
         settings: &Settings,
         batch: Option<&(Batch, Checksum)>,
     ) -> Result<Report, CliError> {
-        let outside = session.outside(settings)?;
+        let outside = session.outside(settings);
         let world = outside.world();
         let found = match batch {
             Some((batch, checksum)) => {

@@ -82,7 +82,7 @@ impl Sign {
             ..Typed::default()
         };
         let settings = session.settings(typed)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         if settings.signer.is_none() {
             return Err(self.unsigned(session, (&settings, &outside.world())).await);
         }

@@ -95,7 +95,7 @@ async fn look_again(session: &Session, state: &State) -> Result<Option<Warning>,
     if settings.api_key.is_none() {
         return Ok(None);
     }
-    let outside = session.outside(&settings)?;
+    let outside = session.outside(&settings);
     Ok(state.look_again(outside.cloud()).await)
 }
 
@@ -166,7 +166,7 @@ impl Status {
         if settings.endpoints.is_empty() {
             return Ok(None);
         }
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let world = outside.world();
         let asked = upgrade::look_at_proof(&world, settings.limits.finality, state);
         match tokio::time::timeout(PATIENCE, asked).await {

@@ -46,7 +46,7 @@ impl Wait {
 /// Proves what somebody else's proposal asked for. The token and the commit are theirs, and nothing is kept here.
 async fn watch(session: &Session, file: &Path, typed: Typed<'_>) -> Result<Report, CliError> {
     let settings = session.settings(typed)?;
-    let outside = session.outside(&settings)?;
+    let outside = session.outside(&settings);
     let (mut upgrade, _passing) = session.watch(file)?;
     let outcome = upgrade
         .advance(&outside.world(), Goal::Proved, &settings.limits)

@@ -7,14 +7,16 @@ pub(super) mod files;
 pub(super) mod known;
 pub(super) mod next;
 pub(super) mod out_file;
+mod outside;
 pub(super) mod person;
 mod project;
 pub(super) mod settings;
 mod workload;
 
+pub(super) use outside::Outside;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use alloy::primitives::B256;
 
@@ -28,21 +30,20 @@ use crate::cli::session::environment::{Environment, RPC_URL};
 use crate::cli::session::known::locate;
 use crate::cli::session::next::{Typed, commit_provision};
 use crate::cli::session::out_file::OutFile;
+use crate::cli::session::outside::patient;
 use crate::cli::session::person::Person;
 use crate::cli::session::settings::{ROOT, Settings};
 use crate::cli::show::advice::Advice;
 use crate::cli::show::output::Output;
 use crate::cli::show::report::{Report, certain};
-use crate::cloud::{ApiVersion, Client, Options};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
-use crate::http::{Http, Limits, RetryPolicy};
+use crate::http::{Http, Limits};
 use crate::safe::service::Service;
-use crate::signer::Source;
 use crate::upgrade::{
-    self, Acceptance, Document, JOURNAL_FILE, Outcome, PROPOSAL_FILE, Proposal, Reached, State, Subject, ToReject,
-    Upgrade, UpgradeError, Warning, World,
+    self, Acceptance, Document, JOURNAL_FILE, Outcome, PROPOSAL_FILE, Proposal, State, Subject, ToReject, Upgrade,
+    UpgradeError, Warning,
 };
 
 /// One run.
@@ -72,17 +73,6 @@ pub(in crate::cli) struct Seen {
     dir: Option<PathBuf>,
 }
 
-/// Cloud, chain, key and person as a [`World`] borrows them.
-#[derive(Debug)]
-pub(in crate::cli) struct Outside<'a> {
-    http: Http,
-    cloud: Client,
-    endpoints: Vec<url::Url>,
-    signer: Option<Source>,
-    person: Person<'a>,
-    settings: &'a Settings,
-}
-
 impl Session {
     /// Nothing is read or opened yet.
     pub(in crate::cli) fn new(
@@ -105,28 +95,8 @@ impl Session {
     }
 
     /// Connects settings to the outside; does no I/O.
-    pub(in crate::cli) fn outside<'a>(&'a self, settings: &'a Settings) -> Result<Outside<'a>, CliError> {
-        let http = Http::new(Limits::default());
-        let options = Options {
-            prefix: settings.prefix.value.clone(),
-            api_key: settings.api_key.clone(),
-            version: ApiVersion::V20260121,
-        };
-        tracing::info!(
-            host = settings.prefix.value.host_str().unwrap_or_default(),
-            from = %settings.prefix.origin,
-            api_key = settings.api_key.is_some(),
-            endpoints = settings.endpoints.len(),
-            "settings"
-        );
-        Ok(Outside {
-            cloud: Client::new(patient(&http, settings), options),
-            http,
-            endpoints: settings.urls(),
-            signer: settings.signer.clone(),
-            person: Person::new(&self.out, &self.env, settings.yes),
-            settings,
-        })
+    pub(in crate::cli) fn outside<'a>(&'a self, settings: &'a Settings) -> Outside<'a> {
+        Outside::new(settings, Person::new(&self.out, &self.env, settings.yes))
     }
 
     /// The service of a chain: the one that was typed, or Safe's own; does no I/O.
@@ -500,66 +470,6 @@ impl Seen {
             None => session.typed().of_file(command, &self.proposal),
         }
     }
-}
-
-impl Outside<'_> {
-    /// Phala Cloud alone.
-    pub(in crate::cli) const fn cloud(&self) -> &Client {
-        &self.cloud
-    }
-
-    /// What the library sees of the outside.
-    pub(in crate::cli) fn world(&self) -> World<'_> {
-        World {
-            cloud: &self.cloud,
-            http: &self.http,
-            endpoints: &self.endpoints,
-            quorum: &self.settings.quorum,
-            services: &self.settings.services,
-            reached: Reached::default(),
-            allow_unpinned: self.settings.allow_unpinned,
-            signer: self.signer.as_ref(),
-            base_tx: self.settings.base_tx,
-            unlock: &self.settings.unlock,
-            root: Path::new(ROOT),
-            record: self.settings.record.as_deref(),
-            ask: &self.person,
-        }
-    }
-}
-
-/// The client for Phala Cloud: a request, and what a server asks to wait, ends with the time that the user gave.
-fn patient(http: &Http, settings: &Settings) -> Http {
-    let (http, policy) = match settings.request_time {
-        None => (http.clone(), RetryPolicy::default()),
-        Some(time) => quick(time),
-    };
-    // A commit may take twice the usual time.
-    let deadline = Some(settings.limits.timeout.max(http.limits().total * 2));
-    let http = http.with_retries(RetryPolicy { deadline, ..policy });
-    match settings.limits.timeout {
-        Duration::ZERO => http,
-        time => http.until(tokio::time::Instant::now() + time),
-    }
-}
-
-/// First wait between two attempts in tests.
-const QUICK: Duration = Duration::from_millis(33);
-
-/// Limits and waits for tests that let requests run into them.
-fn quick(time: Duration) -> (Http, RetryPolicy) {
-    let usual = Limits::default();
-    let limits = Limits {
-        connect: usual.connect.min(time / 2),
-        total: time,
-        ..usual
-    };
-    let policy = RetryPolicy {
-        base: (time / 60).min(QUICK),
-        cap: (time / 4).min(QUICK * 16),
-        ..RetryPolicy::default()
-    };
-    (Http::new(limits), policy)
 }
 
 /// The directory that holds a file.

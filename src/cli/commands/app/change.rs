@@ -322,7 +322,7 @@ impl<'a> Request<'a> {
         for one in self.accepted_owners() {
             settings.limits.accepted.agree(one);
         }
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let found = self.how.app.find(&outside).await?;
         let world = outside.world();
         let mut plan = upgrade::plan_policy(&world, &self.intent(found, &settings.limits.trust)).await?;

@@ -135,7 +135,7 @@ impl Deploy {
             let file = session.apart_from_arguments(OutFile::new(file, self.overwrite))?;
             file.check(|found| is_call(found) || is_sealed(found))?;
         }
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let mut report = match self.transaction_hash {
             Some(transaction) => self.prove(&outside, env.as_ref(), (transaction, &settings)).await?,
             None if self.is_sent() => self.send(session, (&outside, &settings), env.as_ref()).await?,

@@ -97,7 +97,7 @@ impl Instances {
 impl ListArgs {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
         let settings = session.settings(Typed::default())?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let cloud = outside.cloud();
         let app = match self.app {
             Some(app) => app,

@@ -124,7 +124,7 @@ impl Read {
 
     async fn of(place: &Place, session: &Session) -> Result<Self, CliError> {
         let settings = place.settings(session)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let found = place.find(&outside).await?;
         let chain = outside.world().chain(found.chain_id).await?;
         let app = chain.app(&found.query).await?;

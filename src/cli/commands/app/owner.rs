@@ -76,7 +76,7 @@ impl Owner {
 
     async fn show(place: &Place, session: &Session) -> Result<Report, CliError> {
         let settings = place.settings(session)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let found = place.find(&outside).await?;
         let chain = outside.world().chain(found.chain_id).await?;
         let app = chain.app(&found.query).await?;

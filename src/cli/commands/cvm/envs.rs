@@ -118,7 +118,7 @@ impl EnvsArgs {
         let mut settings = self.on.settings(order)?;
         settings.limits.no_wait = !order.waiting.wait;
         let intent = order.intent(Patch::default(), env)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let world = outside.world();
         let mut plan = upgrade::plan(&world, &intent).await?;
         upgrade::recognise_kms(&mut plan, Path::new(ROOT));

@@ -66,7 +66,7 @@ impl Prepare {
             (&session.env, &|news| session.out.progress(news)),
         )?
         .value;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let world = outside.world();
         let mut apps = self.apps(&world, &intent).await?;
         if apps.len() > 1 {

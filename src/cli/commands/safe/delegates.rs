@@ -169,7 +169,7 @@ impl Add {
         let (chain_id, safe) = self.place.read()?;
         let settings = session.settings(typed(&self.place, &self.key, &self.agree))?;
         let service = session.service(&settings, chain_id)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let world = outside.world();
         let signer = world.open_signer("change who may propose").await?;
         let one = Delegation {
@@ -205,7 +205,7 @@ impl Remove {
         let (chain_id, safe) = self.place.read()?;
         let settings = session.settings(typed(&self.place, &self.key, &self.agree))?;
         let service = session.service(&settings, chain_id)?;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let world = outside.world();
         let signer = world.open_signer("change who may propose").await?;
         let one = Delegation {

@@ -145,7 +145,7 @@ impl Hash {
         let question = if self.offline.offline {
             self.offline_question(&given, (safe, chain_id), version)?
         } else {
-            let outside = session.outside(&settings)?;
+            let outside = session.outside(&settings);
             let chain = outside.world().chain(chain_id).await?;
             let info = SafeInfo::read(&chain, safe).await?;
             let info = info.ok_or_else(|| not_a_safe(safe, chain_id))?;

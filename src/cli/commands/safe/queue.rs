@@ -58,7 +58,7 @@ impl Queue {
         };
         let mut settings = session.settings(typed)?;
         settings.quorum.partial = true;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let service = session.service(&settings, chain_id)?;
         let chain = outside.world().chain(chain_id).await?;
         let info = SafeInfo::read(&chain, safe).await?;

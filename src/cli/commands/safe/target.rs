@@ -37,7 +37,7 @@ impl Target {
         };
         let mut settings = session.settings(typed)?;
         settings.quorum.partial = true;
-        let outside = session.outside(&settings)?;
+        let outside = session.outside(&settings);
         let chain = outside.world().chain(self.chain_id).await?;
         let info = SafeInfo::read(&chain, safe).await?;
         drop(outside);
