@@ -1,10 +1,10 @@
 //! Whether a contract's storage holds more than what can be named: proofs of the slots that its getters name, and, where
 //! those are not all, of those that its events name. What a proof shows is judged in `storage`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::consensus::Header;
-use alloy::primitives::{Address, B256, U64, b256};
+use alloy::primitives::{Address, B256, U64, U256, b256};
 use alloy::rpc::types::{EIP1186AccountProofResponse as AccountProof, Log};
 use alloy::sol_types::SolEvent;
 use serde::de::DeserializeOwned;
@@ -111,10 +111,12 @@ pub(crate) struct Subject<'a> {
     pub(crate) block: &'a BlockRef,
     /// Slots that getters name.
     pub(crate) slots: Vec<B256>,
+    /// Slots that count only while they hold this: what nothing but the constructor writes.
+    pub(crate) only: BTreeMap<B256, U256>,
     /// First topics of the events that name more.
     pub(crate) topics: Vec<B256>,
     /// What events name, oldest first.
-    pub(crate) told: fn(&[Log]) -> Told,
+    pub(crate) told: &'a (dyn Fn(&[Log]) -> Told + Send + Sync),
 }
 
 /// What a contract's events name.
@@ -122,11 +124,21 @@ pub(crate) struct Subject<'a> {
 pub(crate) struct Told {
     /// More slots.
     pub(crate) slots: BTreeSet<B256>,
+    /// Slots that count only while they hold this.
+    pub(crate) only: BTreeMap<B256, U256>,
     /// Slots that held something and are zero again. A real chain has none of them in its trie; a development node keeps
     /// them.
     pub(crate) emptied: BTreeSet<B256>,
     /// They reach back to the contract's beginning.
     pub(crate) whole: bool,
+}
+
+impl Told {
+    /// All slots that they name and that may hold something.
+    pub(crate) fn all(&self) -> Vec<B256> {
+        let all: BTreeSet<B256> = self.slots.iter().chain(self.only.keys()).copied().collect();
+        all.into_iter().collect()
+    }
 }
 
 /// What an endpoint proved.
@@ -157,12 +169,13 @@ impl Chain {
             contract: app.app,
             block: &app.block,
             slots,
+            only: BTreeMap::new(),
             topics: vec![
                 A::ComposeHashAdded::SIGNATURE_HASH,
                 A::DeviceAdded::SIGNATURE_HASH,
                 A::OwnershipTransferred::SIGNATURE_HASH,
             ],
-            told: told_by_app,
+            told: &told_by_app,
         };
         Ok(self.storage_check(&subject).await?.found)
     }
@@ -180,8 +193,8 @@ impl Chain {
             }))
         };
         let at = (subject.contract, subject.block);
-        if let Some(by_getters) = self.storage_of_slots(at, &subject.slots).await? {
-            return bare(by_getters);
+        if let Some(check) = self.storage_of_slots(at, &by_getters(subject)).await? {
+            return bare(check);
         }
         let logs = match self.whole_history(subject).await? {
             Ok(logs) => logs,
@@ -189,27 +202,32 @@ impl Chain {
         };
         let told = (subject.told)(&logs);
         let named: BTreeSet<B256> = told.slots.iter().chain(&subject.slots).copied().collect();
-        let emptied = match self.id() {
-            DEVELOPMENT_CHAIN => told.emptied.difference(&named).copied().collect(),
-            _ => BTreeSet::new(),
-        };
-        let all: Vec<B256> = named.union(&emptied).copied().collect();
+        let mut only: BTreeMap<B256, U256> = subject
+            .only
+            .iter()
+            .chain(&told.only)
+            .map(|(at, held)| (*at, *held))
+            .collect();
+        if self.id() == DEVELOPMENT_CHAIN {
+            only.extend(told.emptied.difference(&named).map(|slot| (*slot, U256::ZERO)));
+        }
+        let all: BTreeSet<B256> = named.iter().chain(only.keys()).copied().collect();
+        let all: Vec<B256> = all.into_iter().collect();
         if all.len() > MOST_SLOTS {
-            let why = format!("its events name {} slots, more than are asked for", all.len());
-            return bare(StorageCheck::NotChecked { why });
+            return bare(too_many(all.len()));
         }
         let shown = match self.proven(at, &all).await? {
             Ok(shown) => shown,
             Err(why) => return bare(StorageCheck::NotChecked { why }),
         };
-        let check = closed(&shown, &emptied).unwrap_or_else(|| match told.whole {
+        let check = closed(&shown, &only).unwrap_or_else(|| match told.whole {
             true => not_closed(&shown),
             false => StorageCheck::NotChecked {
                 why: "no endpoint gives the contract's events from its beginning".to_owned(),
             },
         });
         let told = match check {
-            StorageCheck::Closed { .. } => told.slots.into_iter().collect(),
+            StorageCheck::Closed { .. } => told.all(),
             _ => Vec::new(),
         };
         let held = shown.first().map(|one| one.proven.held()).unwrap_or_default();
@@ -217,15 +235,19 @@ impl Chain {
         Ok(StorageRead { found, logs, held })
     }
 
-    /// Whether a contract's storage holds nothing but these slots, or why nobody tells; nothing where it holds more, of
-    /// which only its history could tell what it is. One round trip for every 128 slots.
+    /// Whether a contract's storage holds nothing but what was named, or why nobody tells; nothing where it holds more and
+    /// only its history could tell what that is. One round trip for every 128 slots.
     pub(crate) async fn storage_of_slots(
         &self,
         at: (Address, &BlockRef),
-        slots: &[B256],
+        named: &Told,
     ) -> Result<Option<StorageCheck>, ChainError> {
-        Ok(match self.proven(at, slots).await? {
-            Ok(shown) => closed(&shown, &BTreeSet::new()),
+        let all = named.all();
+        if all.len() > MOST_SLOTS {
+            return Ok(Some(too_many(all.len())));
+        }
+        Ok(match self.proven(at, &all).await? {
+            Ok(shown) => closed(&shown, &named.only).or_else(|| named.whole.then(|| not_closed(&shown))),
             Err(why) => Some(StorageCheck::NotChecked { why }),
         })
     }
@@ -278,12 +300,25 @@ impl Chain {
     }
 }
 
+fn by_getters(subject: &Subject<'_>) -> Told {
+    Told {
+        slots: subject.slots.iter().copied().collect(),
+        only: subject.only.clone(),
+        ..Told::default()
+    }
+}
+
+fn too_many(slots: usize) -> StorageCheck {
+    let why = format!("its events name {slots} slots, more than are asked for");
+    StorageCheck::NotChecked { why }
+}
+
 /// Closed by everybody who proved anything; nothing where somebody's proof says otherwise.
-fn closed(shown: &[Shown], emptied: &BTreeSet<B256>) -> Option<StorageCheck> {
+fn closed(shown: &[Shown], only: &BTreeMap<B256, U256>) -> Option<StorageCheck> {
     let slots = shown.first()?.proven.named();
     shown
         .iter()
-        .all(|one| one.proven.is_closed(emptied))
+        .all(|one| one.proven.is_closed(only))
         .then(|| StorageCheck::Closed {
             slots,
             rests_on: word(shown),

@@ -65,7 +65,7 @@ pub(crate) use sent::Sent;
 pub(crate) use storage::{mapping_slot, numbered};
 pub use timelock::{
     OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, PendingOperation, PendingOperations,
-    TimelockAct, TimelockCalls, TimelockInfo, TimelockObjection, TimelockOperation, TimelockProofFailure,
+    TimelockAct, TimelockCalls, TimelockInfo, TimelockObjection, TimelockOperation, TimelockProofFailure, TimelockRead,
     TimelockRefusal, TimelockRelease, TimelockRole, TimelockRoles, check_operation,
 };
 pub use tx::{SignedTx, TxError, TxRequest, coins};

@@ -82,11 +82,12 @@ impl Proven {
         (self.root == other.root).then_some(self)
     }
 
-    /// Whether the contract's storage holds nothing outside of the slots that were named, of which those in `emptied` count
-    /// only as zero.
-    pub(super) fn is_closed(&self, emptied: &BTreeSet<B256>) -> bool {
+    /// Whether the contract's storage holds nothing outside of the slots that were named, of which those in `only` count as
+    /// zero or as the value that stands there.
+    pub(super) fn is_closed(&self, only: &BTreeMap<B256, U256>) -> bool {
+        let counts = |slot: &B256, value: &U256| value.is_zero() || only.get(slot).is_none_or(|only| only == value);
         let held = self.leaves.iter().filter_map(|(slot, leaf)| match leaf {
-            Leaf::Holds(value) if value.is_zero() || !emptied.contains(slot) => Some((*slot, *value)),
+            Leaf::Holds(value) if counts(slot, value) => Some((*slot, *value)),
             Leaf::Absent | Leaf::Holds(_) => None,
         });
         storage_root_unhashed(held) == self.root
@@ -220,7 +221,7 @@ mod tests {
         ] {
             let (root, proof) = proof(&held(there), &slots(named));
             let proven = Proven::new(root, CONTRACT, &proof, &slots(named)).unwrap();
-            assert_eq!(proven.is_closed(&BTreeSet::new()), closed, "{there:?} {named:?}");
+            assert_eq!(proven.is_closed(&BTreeMap::new()), closed, "{there:?} {named:?}");
         }
     }
 
@@ -231,10 +232,14 @@ mod tests {
         for (named, closed) in [(&[1, 2, 3][..], true), (&[1, 2], false), (&[1, 3], false)] {
             let (root, proof) = proof(&kept, &slots(named));
             let proven = Proven::new(root, CONTRACT, &proof, &slots(named)).unwrap();
-            assert_eq!(proven.is_closed(&BTreeSet::new()), closed, "{named:?}");
-            // What has to be empty, and is not, stays outside.
-            assert_eq!(proven.is_closed(&[numbered(3)].into()), closed, "{named:?}");
-            assert!(!proven.is_closed(&[numbered(2)].into()), "{named:?}");
+            assert_eq!(proven.is_closed(&BTreeMap::new()), closed, "{named:?}");
+            // What has to be empty, or something else, and is not, stays outside.
+            let only = |slot: u8, value: u64| BTreeMap::from([(numbered(slot), U256::from(value))]);
+            assert_eq!(proven.is_closed(&only(3, 0)), closed, "{named:?}");
+            assert_eq!(proven.is_closed(&only(2, u64::MAX - 5)), closed, "{named:?}");
+            for value in [0, 1] {
+                assert!(!proven.is_closed(&only(2, value)), "{named:?}");
+            }
         }
     }
 
@@ -245,8 +250,8 @@ mod tests {
             let (root, proof) = proof(&all, &slots(named));
             Proven::new(root, CONTRACT, &proof, &slots(named)).unwrap()
         };
-        assert!(!part(&[1]).is_closed(&BTreeSet::new()));
-        assert!(part(&[1]).join(part(&[2])).unwrap().is_closed(&BTreeSet::new()));
+        assert!(!part(&[1]).is_closed(&BTreeMap::new()));
+        assert!(part(&[1]).join(part(&[2])).unwrap().is_closed(&BTreeMap::new()));
         let (root, other) = proof(&held(&[1]), &slots(&[1]));
         let other = Proven::new(root, CONTRACT, &other, &slots(&[1])).unwrap();
         assert_eq!(part(&[1]).join(other), None);

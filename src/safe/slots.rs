@@ -38,6 +38,7 @@ pub async fn check_storage(
         contract: info.address,
         block: &info.block,
         slots: named_by_getters(info),
+        only: Default::default(),
         topics: vec![
             E::SafeSetup::SIGNATURE_HASH,
             E::SignMsg::SIGNATURE_HASH,
@@ -45,7 +46,7 @@ pub async fn check_storage(
             E::RemovedOwner::SIGNATURE_HASH,
             E::DisabledModule::SIGNATURE_HASH,
         ],
-        told,
+        told: &told,
     };
     let read = chain.storage_check(&subject).await?;
     let standing = standing(chain, info, &read).await?;
@@ -62,11 +63,12 @@ pub async fn check_named_storage(
     info: &SafeInfo,
     told: &[B256],
 ) -> Result<Option<StorageCheck>, ChainError> {
-    let mut slots = named_by_getters(info);
-    slots.extend(told);
-    slots.sort_unstable();
-    slots.dedup();
-    chain.storage_of_slots((info.address, &info.block), &slots).await
+    let slots = named_by_getters(info).into_iter().chain(told.iter().copied());
+    let named = Told {
+        slots: slots.collect(),
+        ..Told::default()
+    };
+    chain.storage_of_slots((info.address, &info.block), &named).await
 }
 
 /// A Safe and the Safes that own it, from whose slots something follows: one whose code nobody vouches for keeps what it
@@ -112,6 +114,7 @@ fn told(logs: &[Log]) -> Told {
     let since = logs.iter().skip(begun.map_or(0, |begun| begun + 1));
     Told {
         slots: since.clone().filter_map(slot).collect(),
+        only: Default::default(),
         emptied: since.filter_map(emptied).collect(),
         whole: begun.is_some(),
     }

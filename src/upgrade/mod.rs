@@ -82,7 +82,7 @@ pub use steps::proof_again::{ProofNow, look_at_proof};
 pub use steps::values::{ValuesChange, ValuesSent};
 pub use workspace::document::{Document, Subject};
 pub use workspace::rejection_only::ToReject;
-pub use workspace::storage_note::{SafeStorage, safe_storage, standing_approvals};
+pub use workspace::storage_note::{KnownStorage, safe_storage, standing_approvals, timelock_storage};
 pub use workspace::upgrade::Upgrade;
 pub use world::{Goal, Limits, Outcome, Reached, World};
 

@@ -96,6 +96,7 @@ mod tamper;
 mod timelock;
 mod timelock_pending;
 mod timelock_route;
+mod timelock_storage;
 mod timelock_trust;
 #[cfg(feature = "failpoints")]
 mod tls;

@@ -419,7 +419,7 @@ async fn l7_roles_are_told_as_they_are_whatever_was_granted_revoked_and_renounce
         };
         ground.rpc.execute(second, timelock, &renounce);
         let info = ground.info(timelock).await;
-        let roles = ground.chain.timelock_roles(&info, &[]).await.unwrap();
+        let (roles, _) = ground.chain.timelock_standing(&info, &[], (0, 400)).await.unwrap();
         let sorted = |mut list: Vec<Address>| {
             list.sort();
             list
@@ -443,7 +443,7 @@ async fn l7_roles_are_told_as_they_are_whatever_was_granted_revoked_and_renounce
         assert_eq!(held, [true, false, true, true]);
         let before = ground.chain.timelock_holds(&info, &info.block, &asked).await.unwrap();
         assert_eq!(before, [false, false, true, true]);
-        let again = ground.chain.timelock_roles(&info, &[]).await.unwrap();
+        let (again, _) = ground.chain.timelock_standing(&info, &[], (0, 400)).await.unwrap();
         assert_eq!(again, roles, "at the block that was read");
     }
 }
@@ -463,7 +463,7 @@ async fn roles_whose_events_cannot_be_read_whole_say_so_and_name_only_who_has_th
     for liar in [pruned, refusing] {
         let chain = connect(liar.url()).await;
         let info = chain.timelock(timelock).await.unwrap().unwrap();
-        let roles = chain.timelock_roles(&info, &also).await.unwrap();
+        let (roles, _) = chain.timelock_standing(&info, &also, (0, 400)).await.unwrap();
         assert!(roles.incomplete.is_some());
         assert_eq!((roles.proposers, roles.cancellers), (vec![also[0]], vec![also[0]]));
         assert!(roles.executors.is_empty() && roles.admins.is_empty());

@@ -9,6 +9,8 @@ mod pending;
 mod record;
 mod refusal;
 mod role;
+mod slots;
+mod storage;
 
 use std::collections::BTreeSet;
 
@@ -30,6 +32,7 @@ pub use record::{
 pub use refusal::TimelockRefusal;
 pub use role::TimelockRole;
 use role::timelock_admin;
+pub use storage::TimelockRead;
 
 /// ERC-165 itself, what it says of nothing, and `IAccessControl`.
 const ERC165: FixedBytes<4> = FixedBytes::new([0x01, 0xff, 0xc9, 0xa7]);

@@ -9,8 +9,10 @@ use alloy::sol_types::SolEvent;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Life, named, newest, operation_topics, told};
+use super::slots::told_by;
 use super::{OperationPlace, OperationState, TimelockInfo, TimelockOperation, unbegun};
 use crate::abi::timelock::TimelockController as T;
+use crate::chain::closed::Told;
 use crate::chain::logs::{LogQuery, PlacedLog};
 use crate::chain::read::Question;
 use crate::chain::{BlockRef, Call, Chain, ChainError};
@@ -30,6 +32,9 @@ pub struct PendingOperations {
     pub operations: Vec<PendingOperation>,
     /// Why there may be more: the events could not be read whole.
     pub incomplete: Option<String>,
+    /// The slots of the timelock's storage that the events name.
+    #[serde(skip)]
+    pub(crate) named: Told,
 }
 
 /// One operation that waits.
@@ -99,6 +104,7 @@ impl Chain {
             block: info.block,
             operations,
             incomplete,
+            named: told_by(info, logs),
         })
     }
 

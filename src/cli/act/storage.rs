@@ -3,14 +3,53 @@
 use alloy::primitives::Address;
 use serde_json::json;
 
-use crate::chain::{StorageCheck, Word};
+use crate::chain::{BlockRef, Chain, ChainError, OwnerKind, StorageCheck, Word};
 use crate::cli::exit::Exit;
 use crate::cli::session::Session;
 use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
 use crate::code::Code;
-use crate::safe::StandingApproval;
+use crate::safe::{SafeInfo, StandingApproval, Trust, check_storage, with_known_code};
 use crate::upgrade::{StorageNote, Warning};
+
+/// What was found of contracts' storage, and approvals that stand there, each with its Safe.
+pub(in crate::cli) type Found = (Vec<StorageNote>, Vec<(Address, StandingApproval)>);
+
+/// What is found of the storage of a Safe and of the Safes that own it, and the approvals that stand there and count.
+///
+/// # Errors
+/// See [`ChainError`].
+pub(in crate::cli) async fn of_safe(chain: &Chain, info: &SafeInfo, trust: &Trust) -> Result<Found, ChainError> {
+    let (mut notes, mut standing) = (Vec::new(), Vec::new());
+    for safe in with_known_code(chain, info, trust).await? {
+        let (found, approvals) = check_storage(chain, &safe).await?;
+        let note = StorageNote::now((safe.chain_id, safe.address), safe.block, found).with_approvals(approvals);
+        let counted = note.counted(&safe.owners, safe.address != info.address);
+        standing.extend(counted.into_iter().map(|one| (safe.address, one)));
+        notes.push(note);
+    }
+    Ok((notes, standing))
+}
+
+/// The same of who owns an app, where that is a Safe, or a timelock whose code is known; nothing otherwise.
+///
+/// # Errors
+/// See [`ChainError`].
+pub(in crate::cli) async fn of_owner(chain: &Chain, owner: Address, block: &BlockRef) -> Result<Found, ChainError> {
+    let mut found = Found::default();
+    if chain.kind_of(owner, block).await? != OwnerKind::Contract {
+        return Ok(found);
+    }
+    if let Some(safe) = SafeInfo::read_at(chain, owner, block).await? {
+        return of_safe(chain, &safe, &Trust::default()).await;
+    }
+    if let Some(info) = chain.timelock_at(owner, block).await?
+        && let Some(storage) = chain.timelock_storage(&info).await?
+    {
+        found.0.push(StorageNote::now((chain.id(), owner), *block, storage));
+    }
+    Ok(found)
+}
 
 /// Shows what was found, and keeps it for those who plan or sign. A doubt to which nobody agreed ends the command with 6,
 /// unless something graver does.
@@ -67,20 +106,7 @@ pub(in crate::cli) fn tell_approvals(
     session: &Session,
     (settings, standing): (&Settings, &[(Address, StandingApproval)]),
 ) {
-    if standing.is_empty() {
-        return;
-    }
-    report.page.heading("approvals that stand in storage");
-    for (safe, approval) in standing {
-        report.page.block(&approval.told(*safe));
-    }
-    let shown = standing
-        .iter()
-        .map(|(safe, one)| json!({"safe": safe, "approval": one}));
-    let shown: Vec<_> = shown.collect();
-    if let Some(object) = report.data.as_mut().and_then(serde_json::Value::as_object_mut) {
-        object.insert("standing_approvals".to_owned(), json!(shown));
-    }
+    show_approvals(report, standing);
     let accepted = &settings.limits.accepted;
     let covers = |one: &StandingApproval| accepted.covers(Code::SafeStandingApproval, Some(&one.hash.to_string()));
     let open: Vec<_> = standing.iter().filter(|(_, one)| !covers(one)).collect();
@@ -100,6 +126,24 @@ pub(in crate::cli) fn tell_approvals(
     let again = session.typed().instead_of("check", "check");
     let value = approval.hash;
     report.next = Some(format!("{again} --accept {}={value}", Code::SafeStandingApproval));
+}
+
+/// Shows the approvals that stand in Safes.
+pub(in crate::cli) fn show_approvals(report: &mut Report, standing: &[(Address, StandingApproval)]) {
+    if standing.is_empty() {
+        return;
+    }
+    report.page.heading("approvals that stand in storage");
+    for (safe, approval) in standing {
+        report.page.block(&approval.told(*safe));
+    }
+    let shown = standing
+        .iter()
+        .map(|(safe, one)| json!({"safe": safe, "approval": one}));
+    let shown: Vec<_> = shown.collect();
+    if let Some(object) = report.data.as_mut().and_then(serde_json::Value::as_object_mut) {
+        object.insert("standing_approvals".to_owned(), json!(shown));
+    }
 }
 
 /// What is found stands until something else is by the same word: who cannot look, or hears others, takes nothing back.

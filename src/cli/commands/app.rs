@@ -163,8 +163,19 @@ impl Target {
         }
         let hashes: Vec<B256> = query.hash.into_iter().chain(query.running).collect();
         let found = chain.app_storage(&app, (&hashes, query.device.as_slice())).await?;
-        let note = StorageNote::now((chain_id, app.app), app.block, found);
-        storage::tell(&mut report, session, (&settings, &[note]));
+        let mut notes = vec![StorageNote::now((chain_id, app.app), app.block, found)];
+        let mut standing = Vec::new();
+        let owners = [Some(app.owner), app.pending_owner];
+        for owner in owners.into_iter().flatten().filter(|owner| !owner.is_zero()) {
+            let (of_owner, approvals) = storage::of_owner(&chain, owner, &app.block).await?;
+            notes.extend(of_owner);
+            standing.extend(approvals);
+        }
+        storage::tell(&mut report, session, (&settings, &notes));
+        storage::show_approvals(&mut report, &standing);
+        for (safe, one) in &standing {
+            report.warn(Code::SafeStandingApproval, one.told(*safe));
+        }
         Ok(report)
     }
 

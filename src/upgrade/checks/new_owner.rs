@@ -2,13 +2,13 @@
 
 use alloy::primitives::Address;
 
-use crate::chain::{AppState, OwnerKind, PolicyChange, TimelockInfo, TimelockRoles};
+use crate::chain::{AppState, OwnerKind, PolicyChange, TimelockRead};
 use crate::code::Code;
 use crate::safe::{SafeInfo, Trust};
 use crate::upgrade::{
     checks::{
         safe_findings::{Targets, obeying, of_safe_finding},
-        timelock::of_code,
+        timelock::{of_code, of_roles},
     },
     finding::Finding,
 };
@@ -23,7 +23,7 @@ pub(in crate::upgrade) struct NewOwner {
     /// What it is, where it is a Safe.
     pub(in crate::upgrade) safe: Option<SafeInfo>,
     /// What it is, where it is a timelock.
-    pub(in crate::upgrade) timelock: Option<(TimelockInfo, TimelockRoles)>,
+    pub(in crate::upgrade) timelock: Option<TimelockRead>,
 }
 
 /// What is found about whoever an app is given to. Only a stop is no doubt: nobody may give an app to a Safe that
@@ -54,7 +54,7 @@ pub(in crate::upgrade) fn of_new_owner(
         )],
         OwnerKind::Contract => match (&new_owner.safe, &new_owner.timelock) {
             (Some(safe), _) => of_safe(targets, safe),
-            (None, Some((info, roles))) => of_timelock(info, roles),
+            (None, Some(read)) => of_timelock(read),
             (None, None) => vec![doubt(
                 Code::NewOwnerUnknown,
                 format!(
@@ -76,7 +76,8 @@ fn of_safe(targets: &Targets, safe: &SafeInfo) -> Vec<Finding> {
     found.chain(obeying(targets, safe)).collect()
 }
 
-fn of_timelock(info: &TimelockInfo, roles: &TimelockRoles) -> Vec<Finding> {
+fn of_timelock(read: &TimelockRead) -> Vec<Finding> {
+    let TimelockRead { info, roles, .. } = read;
     let address = info.address;
     let doubt = |code: Code, text: String| Finding::decision(code, Some(address.to_string()), text);
     let can_execute = info.open_executor || !roles.executors.is_empty();
@@ -87,7 +88,12 @@ fn of_timelock(info: &TimelockInfo, roles: &TimelockRoles) -> Vec<Finding> {
     let unknown = of_code(info)
         .into_iter()
         .map(|finding| doubt(Code::NewOwnerUnknown, finding.message));
-    cannot.into_iter().chain(unknown).collect()
+    // A delay that outlives a token is no matter of who owns the app.
+    let told = of_roles((info, roles), 0).into_iter().map(|mut finding| {
+        finding.message = format!("the new owner, the timelock {address}: {}", finding.message);
+        finding
+    });
+    cannot.into_iter().chain(unknown).chain(told).collect()
 }
 
 /// Whom the changes give the app to.

@@ -182,6 +182,7 @@ mod tests {
             block: sample::block(5),
             operations,
             incomplete: incomplete.map(ToOwned::to_owned),
+            named: Default::default(),
         };
         let found = Remarks::of(&sample::plan(), &waiting);
         let codes = |all: Vec<Warning>| all.into_iter().map(|one| one.code).collect();

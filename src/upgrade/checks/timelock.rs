@@ -6,7 +6,8 @@
 use alloy::primitives::{Address, B256};
 
 use crate::chain::{
-    BlockRef, Chain, OperationState, PendingOperations, TimelockInfo, TimelockProofFailure, TimelockRole, TimelockRoles,
+    BlockRef, Chain, OperationState, PendingOperations, TimelockInfo, TimelockProofFailure, TimelockRead, TimelockRole,
+    TimelockRoles,
 };
 use crate::code::Code;
 use crate::upgrade::{
@@ -33,6 +34,17 @@ pub(in crate::upgrade) struct TimelockFound {
     pub(in crate::upgrade) operation: Option<OperationState>,
     /// Why the transaction that is recorded as its scheduling is not that.
     pub(in crate::upgrade) false_scheduling: Option<String>,
+}
+
+impl TimelockFound {
+    /// What was read of it.
+    pub(in crate::upgrade) fn read(&self) -> TimelockRead {
+        TimelockRead {
+            info: self.info.clone(),
+            roles: self.roles.clone(),
+            waiting: self.waiting.clone(),
+        }
+    }
 }
 
 /// A scheduling that is looked up.

@@ -192,7 +192,7 @@ pub(in crate::upgrade) fn of_plan(
 }
 
 /// What was found of the contracts' storage that is a doubt.
-fn of_storage(storages: &Storages) -> impl Iterator<Item = Finding> + '_ {
+pub(in crate::upgrade) fn of_storage(storages: &Storages) -> impl Iterator<Item = Finding> + '_ {
     storages.doubts.iter().filter_map(|note| {
         let value = Some(note.contract.to_string());
         Some(Finding::decision(Code::StorageNotClosed, value, note.doubt()?))
@@ -200,7 +200,7 @@ fn of_storage(storages: &Storages) -> impl Iterator<Item = Finding> + '_ {
 }
 
 /// Approvals that stand in the Safes, other than of what is to be signed or takes it back.
-fn of_approvals(storages: &Storages, ceremony: Option<&Ceremony>) -> Vec<Finding> {
+pub(in crate::upgrade) fn of_approvals(storages: &Storages, ceremony: Option<&Ceremony>) -> Vec<Finding> {
     let ours = ceremony.map_or_else(Vec::new, Ceremony::hashes);
     let open = storages.standing.iter().filter(|(_, one)| !ours.contains(&one.hash));
     open.map(|(safe, one)| {

@@ -83,8 +83,8 @@ impl StorageNote {
             return None;
         };
         Some(format!(
-            "the storage of {} holds something that no function and no event of it names: a module, an owner or a hash may \
-             be hidden there (read at block {})",
+            "the storage of {} holds something that no function and no event of it names: a module, an owner, a role or a \
+             hash may be hidden there (read at block {})",
             self.contract, self.block.number
         ))
     }
@@ -95,8 +95,8 @@ impl StorageNote {
 pub(in crate::upgrade) struct Storages {
     /// What this machine found last and is a doubt still.
     pub(in crate::upgrade) doubts: Vec<StorageNote>,
-    /// What was newly found closed.
-    pub(in crate::upgrade) closed: Vec<StorageNote>,
+    /// What was newly found, for whoever keeps it.
+    pub(in crate::upgrade) newly: Vec<StorageNote>,
     /// Approvals that stand in Safes, as was found when their history was read.
     pub(in crate::upgrade) standing: Vec<(Address, StandingApproval)>,
     /// What nobody knows, one sentence each.

@@ -3,7 +3,7 @@
 use alloy::primitives::B256;
 
 use crate::chain::Chain;
-use crate::safe::{Look, LookError, Trust, look};
+use crate::safe::{LookError, Trust, look};
 use crate::upgrade::{
     Accepted, Limits, Plan, Proposal, State, UpgradeError, World,
     accepted::Acceptance,
@@ -117,24 +117,31 @@ pub(in crate::upgrade) async fn examine(
     }
     examine_safe(chain, subject, &mut known).await?;
     if !subject.only_takes_away() && !known.in_force {
-        known.storages = storages(world, chain, (subject, known.look.as_ref())).await?;
+        known.storages = storages(world, chain, (subject, &known)).await?;
     }
     Ok(known)
 }
 
-/// What is known of the storage of the apps, and of the Safe as it is now.
+/// What is known of the storage of the apps, of whoever acts as it is now, and of whoever an app is given to.
 async fn storages(
     world: &World<'_>,
     chain: &Chain,
-    (subject, look): (&Subject<'_>, Option<&Look>),
+    (subject, known): (&Subject<'_>, &Known),
 ) -> Result<Storages, UpgradeError> {
     let mut found = Storages::default();
     for one in subject.proposal.apps() {
         found.doubts.extend(world.app_storage(chain.id(), one.app()).doubts);
     }
-    if let Some(look) = look {
-        let known = subject.ceremony.map_or_else(Vec::new, Ceremony::hashes);
-        world.add_storages(chain, (&look.info, &known), &mut found).await?;
+    if let Some(timelock) = &known.timelock {
+        let of = (&timelock.read(), Some(subject.proposal.plan.app));
+        world.add_timelock(chain, of, &mut found).await?;
+    }
+    for new_owner in known.apps.iter().flat_map(|app| &app.new_owners) {
+        world.add_new_owner(chain, new_owner, &mut found).await?;
+    }
+    if let Some(look) = &known.look {
+        let hashes = subject.ceremony.map_or_else(Vec::new, Ceremony::hashes);
+        world.add_storages(chain, (&look.info, &hashes), &mut found).await?;
     }
     Ok(found)
 }

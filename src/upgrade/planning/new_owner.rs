@@ -2,13 +2,16 @@
 
 use alloy::primitives::Address;
 
-use crate::chain::{BlockRef, Chain, OwnerKind};
+use crate::chain::{BlockRef, Chain, OwnerKind, TimelockRead};
 use crate::safe::{Obedient, SafeInfo};
 use crate::upgrade::{
     UpgradeError,
     checks::new_owner::{NewOwner, of_new_owner},
     finding::Finding,
 };
+
+/// Requests to each endpoint by which the events of a timelock are read.
+const REQUESTS: u32 = 400;
 
 /// What stands at an address after `block`. Up to six round trips, and as many as reading logs takes for a timelock.
 ///
@@ -32,28 +35,20 @@ pub(in crate::upgrade) async fn read_new_owner(
     }
     new_owner.safe = SafeInfo::read(chain, address).await?;
     if new_owner.safe.is_none()
-        && let Some(timelock) = chain.timelock(address).await?
+        && let Some(info) = chain.timelock(address).await?
     {
-        let roles = chain.timelock_roles(&timelock, &[]).await?;
-        new_owner.timelock = Some((timelock, roles));
+        let (roles, waiting) = chain.timelock_standing(&info, &[], (0, REQUESTS)).await?;
+        new_owner.timelock = Some(TimelockRead { info, roles, waiting });
     }
     Ok(new_owner)
 }
 
-/// What is found about the owner that a new app is to have.
-///
-/// # Errors
-/// Something could not be read.
-pub(in crate::upgrade) async fn of_first_owner(
-    chain: &Chain,
-    (owner, kms): (Address, Address),
-    block: &BlockRef,
-) -> Result<Vec<Finding>, UpgradeError> {
+/// What is found about the owner that a new app is to have, as it was read.
+pub(in crate::upgrade) fn of_first_owner(new_owner: &NewOwner, kms: Address) -> Vec<Finding> {
     let targets = [
         (Obedient::App, None),
         (Obedient::Kms, Some(kms)),
         (Obedient::Timelock, None),
     ];
-    let new_owner = read_new_owner(chain, owner, block).await?;
-    Ok(of_new_owner(&targets, None, &new_owner))
+    of_new_owner(&targets, None, new_owner)
 }

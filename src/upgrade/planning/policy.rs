@@ -5,20 +5,21 @@
 use alloy::primitives::Address;
 use jiff::Timestamp;
 
-use crate::chain::{AppChanges, AppQuery, AppState, Chain, PolicyChange};
+use crate::chain::{AppChanges, AppQuery, AppState, BlockRef, Chain, PolicyChange};
 use crate::code::Code;
 use crate::safe::{Obedient, Trust};
 use crate::upgrade::{
     Plan, UpgradeError, World,
     checks::{
         findings::{policy_blockers, route_blocker},
-        new_owner::of_new_owner,
+        new_owner::{NewOwner, of_new_owner},
     },
     finding::{Finding, Warning},
     model::{
         actor::{Actor, TimelockChoice},
         in_use::InUse,
         remarks::{derived_warnings, safe_remarks},
+        storage_note::Storages,
     },
     planning::{authority::Authority, new_owner::read_new_owner, read::check_pending_owner},
 };
@@ -79,15 +80,14 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
     warnings.extend(intent.in_use.doubts(&changes.changes));
     let of_use = intent.in_use.remarks(&state, (&changes.changes, listed));
     sort(of_use, intent.remove_in_use, (&mut warnings, &mut blockers));
-    if chain.holds(&changes, &state.block).await? {
-        blockers.push(warning(
-            Code::PolicyInForce,
-            "all of it is in force already: nobody has to act",
-        ));
-    }
-    for new_owner in changes.changes.iter().filter_map(PolicyChange::new_owner) {
-        let to = (&authority, new_owner);
-        judge_new_owner(&chain, (intent, &state), to, (&mut warnings, &mut blockers)).await?;
+    blockers.extend(chain.holds(&changes, &state.block).await?.then(in_force));
+    let (new_owners, storages) = read_new_owners(world, &chain, &changes, &state.block).await?;
+    for new_owner in &new_owners {
+        judge_new_owner(
+            (intent, &state),
+            (&authority, new_owner),
+            (&mut warnings, &mut blockers),
+        )?;
     }
     let route = authority.route();
     // Why nobody can act yet, before what follows from nobody acting.
@@ -116,18 +116,33 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         blockers,
         read_at: Timestamp::now(),
         waiting: authority.waiting,
-        storages: Default::default(),
+        storages,
     };
     plan.calls = plan.calls_with(None);
     plan.judge_what_waits();
     Ok(plan)
 }
 
-/// Judges whoever the app is to be given to. A stop ends it: no option agrees to that.
-async fn judge_new_owner(
+/// Whoever the app is to be given to, and what is known of their storage.
+async fn read_new_owners(
+    world: &World<'_>,
     chain: &Chain,
+    changes: &AppChanges,
+    block: &BlockRef,
+) -> Result<(Vec<NewOwner>, Storages), UpgradeError> {
+    let (mut found, mut storages) = (Vec::new(), Storages::default());
+    for address in changes.changes.iter().filter_map(PolicyChange::new_owner) {
+        let new_owner = read_new_owner(chain, address, block).await?;
+        world.add_new_owner(chain, &new_owner, &mut storages).await?;
+        found.push(new_owner);
+    }
+    Ok((found, storages))
+}
+
+/// Judges whoever the app is to be given to. A stop ends it: no option agrees to that.
+fn judge_new_owner(
     (intent, state): (&PolicyIntent, &AppState),
-    (authority, new_owner): (&Authority, Address),
+    (authority, new_owner): (&Authority, &NewOwner),
     (warnings, blockers): (&mut Vec<Warning>, &mut Vec<Warning>),
 ) -> Result<(), UpgradeError> {
     let timelock = authority.timelock.as_ref().map(|timelock| timelock.info.address);
@@ -136,16 +151,12 @@ async fn judge_new_owner(
         (Obedient::Kms, intent.kms),
         (Obedient::Timelock, timelock),
     ];
-    let found = of_new_owner(
-        &targets,
-        Some(state),
-        &read_new_owner(chain, new_owner, &state.block).await?,
-    );
+    let found = of_new_owner(&targets, Some(state), new_owner);
     if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
         return Err(UpgradeError::Stop(stop));
     }
-    let sure = new_owner.is_zero() && state.pending_owner.is_none();
-    let takes_back = new_owner.is_zero() && !sure;
+    let sure = new_owner.address.is_zero() && state.pending_owner.is_none();
+    let takes_back = new_owner.address.is_zero() && !sure;
     let (doubts, notes): (Vec<_>, Vec<_>) = found.iter().partition(|one| one.forbids() || takes_back);
     warnings.extend(notes.into_iter().map(Finding::warning));
     let doubts = doubts.into_iter().map(Finding::warning).collect();
@@ -169,6 +180,10 @@ fn warning(code: Code, text: impl Into<String>) -> Warning {
         code: code.to_owned(),
         text: text.into(),
     }
+}
+
+fn in_force() -> Warning {
+    warning(Code::PolicyInForce, "all of it is in force already: nobody has to act")
 }
 
 /// Firmware that has to be up to date may not be.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use alloy::primitives::U256;
 
+use crate::chain::TimelockRead;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{SafeInfo, batcher_on};
@@ -58,11 +59,25 @@ pub(in crate::upgrade) async fn look_ahead_among(
     neighbours.judge(plan, limits.safe_nonce);
     plan.warnings
         .extend(kms::first_trust(plan).map(|doubt| doubt.warning()));
-    plan.storages = world.app_storage(plan.chain_id, plan.app);
-    let Some(safe) = plan.safe.clone() else { return Ok(()) };
-    let chain = world.chain(plan.chain_id).await?;
-    world.add_storages(&chain, (&safe, &[]), &mut plan.storages).await?;
+    plan.storages
+        .doubts
+        .extend(world.app_storage(plan.chain_id, plan.app).doubts);
+    if let (Some(timelock), Some(waiting)) = (&plan.timelock, &plan.waiting) {
+        let read = TimelockRead {
+            info: timelock.info.clone(),
+            roles: timelock.roles.clone(),
+            waiting: waiting.clone(),
+        };
+        let chain = world.chain(plan.chain_id).await?;
+        let of = (&read, Some(plan.app));
+        world.add_timelock(&chain, of, &mut plan.storages).await?;
+    }
+    if let Some(safe) = &plan.safe {
+        let chain = world.chain(plan.chain_id).await?;
+        world.add_storages(&chain, (safe, &[]), &mut plan.storages).await?;
+    }
     world.keep_storages(&plan.storages);
+    let Some(safe) = plan.safe.clone() else { return Ok(()) };
     if let Some(nonce) = limits.safe_nonce {
         let doubt = of_nonce(world, (&safe, nonce), plan).await?;
         plan.blockers.extend(doubt);

@@ -15,11 +15,17 @@ use crate::fsutil::point;
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
     Goal, Limits, Outcome, Pending, Step, Stop, UpgradeError, World,
-    checks::app::is_final,
+    checks::{
+        app::is_final,
+        verdict::{of_approvals, of_storage},
+    },
     files::{keep, pretty},
     finding::{Finding, Warning},
-    model::deployment::{DeployIntent, Deployment, refused},
-    planning::new_owner::of_first_owner,
+    model::{
+        deployment::{DeployIntent, Deployment, refused},
+        storage_note::Storages,
+    },
+    planning::new_owner::{of_first_owner, read_new_owner},
     record::{
         event::{Event, Identity},
         evidence::{JSON, TEXT, block_time, row},
@@ -40,14 +46,21 @@ pub async fn plan_deployment(
 ) -> Result<(Deployment, Vec<Warning>), UpgradeError> {
     let chain = world.chain(intent.chain_id).await?;
     let after = chain.head().await?;
-    let found = of_first_owner(&chain, (intent.new.owner, intent.kms), &after).await?;
+    let owner = read_new_owner(&chain, intent.new.owner, &after).await?;
+    let mut storages = Storages::default();
+    world.add_new_owner(&chain, &owner, &mut storages).await?;
+    let mut found = of_first_owner(&owner, intent.kms);
+    found.extend(of_storage(&storages).chain(of_approvals(&storages, None)));
     if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
         return Err(UpgradeError::Stop(stop));
     }
     let doubt = found.iter().find(|finding| finding.forbids());
     if let Some(doubt) = doubt.filter(|_| !intent.accept_new_owner) {
         let code = match doubt.code {
-            code @ (Code::NewOwnerUnseen | Code::NewOwnerCannotAct) => code,
+            code @ (Code::NewOwnerUnseen
+            | Code::NewOwnerCannotAct
+            | Code::StorageNotClosed
+            | Code::SafeStandingApproval) => code,
             _ => Code::NewOwnerUnknown,
         };
         return Err(UpgradeError::Blocked {
@@ -66,7 +79,11 @@ pub async fn plan_deployment(
         from_kind: chain.kind_of(intent.from, &after).await?,
         after,
     };
-    Ok((deployment, found.iter().map(Finding::warning).collect()))
+    let open = storages.not_checked.into_iter().map(|what| Warning {
+        code: Code::StorageUnknown,
+        text: format!("not checked: {what}"),
+    });
+    Ok((deployment, found.iter().map(Finding::warning).chain(open).collect()))
 }
 
 async fn form(

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
-use crate::chain::{Chain, ChainError, StorageCheck, StorageFound};
+use crate::chain::{BlockRef, Chain, ChainError, StorageCheck, StorageFound, TimelockRead};
 use crate::fsutil::{self, FsError};
 use crate::safe::{SafeInfo, StandingApproval, Trust, approved_hash_slot, check_named_storage, with_known_code};
 use crate::upgrade::{
     World,
+    checks::new_owner::NewOwner,
     model::storage_note::Storages,
     model::storage_note::{SCHEMA, StorageNote},
 };
@@ -25,6 +26,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// How long a storage that was proved to be closed counts as such, seconds: for the commands that follow each other. What
 /// hides in one was written when the contract was made, or by a call that its owners agreed to since.
 const CLOSED_FOR: i64 = 3600;
+
 impl StorageNote {
     /// Remembers it, unless what was found before stands. `record` is this machine's record of signatures, beside which the
     /// file stands.
@@ -62,24 +64,41 @@ impl StorageNote {
     /// Whether it says of a moment ago that nothing hides there.
     fn is_newly_closed(&self) -> bool {
         let age = Timestamp::now().as_second().saturating_sub(self.at.as_second());
-        matches!(self.found, StorageCheck::Closed { .. }) && (0..CLOSED_FOR).contains(&age)
+        self.is_closed() && (0..CLOSED_FOR).contains(&age)
+    }
+
+    const fn is_closed(&self) -> bool {
+        matches!(self.found, StorageCheck::Closed { .. })
     }
 }
 
-/// What a Safe's functions and the last reading of its history tell of its storage.
+/// What is known of a contract's storage by what its functions name and what the last reading of its history told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SafeStorage {
+pub enum KnownStorage {
     /// It holds nothing else.
     Closed,
-    /// It holds something else, as was found when its history was read.
+    /// It holds something else.
     Open(Box<StorageNote>),
     /// Nobody knows: a sentence.
     NotChecked(String),
 }
 
+/// A contract whose storage is judged.
+struct Judged {
+    contract: (u64, Address),
+    block: BlockRef,
+    /// What this machine found last.
+    last: Option<StorageNote>,
+    /// What the contract is, and what it may hide, for people.
+    kind: &'static str,
+    secret: &'static str,
+    /// The command that reads its history; nothing where none does.
+    reads_history: Option<String>,
+}
+
 /// Proves what can be proved of a Safe's storage without reading its history. One round trip, none within an hour after the
-/// last that was kept; `record` is this machine's record of signatures. With it what was newly found closed, for whoever
-/// keeps it ([`StorageNote::keep`]). Where owners approved one of the `known` hashes on chain is no secret of the storage.
+/// last that was kept; `record` is this machine's record of signatures. With it what was newly found, for whoever keeps it
+/// ([`StorageNote::keep`]). Where owners approved one of the `known` hashes on chain is no secret of the storage.
 ///
 /// # Errors
 /// See [`ChainError`].
@@ -87,13 +106,20 @@ pub async fn safe_storage(
     chain: &Chain,
     record: Option<&Path>,
     (info, known): (&SafeInfo, &[B256]),
-) -> Result<(SafeStorage, Option<StorageNote>), ChainError> {
+) -> Result<(KnownStorage, Option<StorageNote>), ChainError> {
     let contract = (info.chain_id, info.address);
-    let last = record.and_then(|record| StorageNote::last(record, contract));
-    if last.as_ref().is_some_and(StorageNote::is_newly_closed) {
-        return Ok((SafeStorage::Closed, None));
+    let judged = Judged {
+        contract,
+        block: info.block,
+        last: record.and_then(|record| StorageNote::last(record, contract)),
+        kind: "Safe",
+        secret: "a module or an owner",
+        reads_history: Some(format!("safe check {} --chain-id {}", info.address, info.chain_id)),
+    };
+    if judged.is_newly_closed() {
+        return Ok((KnownStorage::Closed, None));
     }
-    let mut told = last.as_ref().map_or_else(Vec::new, |last| last.told.clone());
+    let mut told = judged.told();
     let approvals = |hash: &B256| {
         info.owners
             .iter()
@@ -102,32 +128,81 @@ pub async fn safe_storage(
     };
     told.extend(known.iter().flat_map(approvals));
     let found = check_named_storage(chain, info, &told).await?;
-    let why = match (found, last.clone()) {
-        (Some(check @ StorageCheck::Closed { .. }), _) => {
-            let by = chain.believed();
-            let standing = last.as_ref().map_or_else(Vec::new, |last| last.standing.clone());
-            let note =
-                StorageNote::now(contract, info.block, StorageFound { check, told, by }).with_approvals(standing);
-            if let Some(last) = last.filter(|last| !note.replaces(last)) {
-                return Ok((SafeStorage::Open(Box::new(last)), None));
-            }
-            return Ok((SafeStorage::Closed, Some(note)));
-        }
-        (_, Some(last)) if last.doubt().is_some() => return Ok((SafeStorage::Open(Box::new(last)), None)),
-        (Some(StorageCheck::NotChecked { why }), _) => why,
-        (_, last) => {
-            let since = last.map_or_else(String::new, |last| format!(" since block {}", last.block.number));
-            format!(
-                "there is something in it{since} that only its history can tell (`countersign safe check {} --chain-id {}`)",
-                info.address, info.chain_id
-            )
-        }
+    let by = chain.believed();
+    Ok(judged.known(found.map(|check| StorageFound { check, told, by })))
+}
+
+/// The same of a timelock whose code is known, by what was read of its roles and operations. `app` is one that it owns.
+///
+/// # Errors
+/// See [`ChainError`].
+pub async fn timelock_storage(
+    chain: &Chain,
+    record: Option<&Path>,
+    read: &TimelockRead,
+    app: Option<Address>,
+) -> Result<(KnownStorage, Option<StorageNote>), ChainError> {
+    let contract = (chain.id(), read.info.address);
+    let judged = Judged {
+        contract,
+        block: read.info.block,
+        last: record.and_then(|record| StorageNote::last(record, contract)),
+        kind: "timelock",
+        secret: "a role or an operation",
+        reads_history: app.map(|app| format!("app check {app} --chain-id {}", chain.id())),
     };
-    let what = format!(
-        "whether the storage of the Safe {} hides a module or an owner: {why}",
-        info.address
-    );
-    Ok((SafeStorage::NotChecked(what), None))
+    // What other code keeps where, nobody knows: that it is other code is told.
+    if judged.is_newly_closed() || read.info.known_release().is_none() {
+        return Ok((KnownStorage::Closed, None));
+    }
+    let found = chain.timelock_storage_as_read(read, &judged.told()).await?;
+    Ok(judged.known(found))
+}
+
+impl Judged {
+    fn is_newly_closed(&self) -> bool {
+        self.last.as_ref().is_some_and(StorageNote::is_newly_closed)
+    }
+
+    fn told(&self) -> Vec<B256> {
+        self.last.as_ref().map_or_else(Vec::new, |last| last.told.clone())
+    }
+
+    /// What `found` means beside what was found last; it is nothing where only the history could tell.
+    fn known(self, found: Option<StorageFound>) -> (KnownStorage, Option<StorageNote>) {
+        let Self {
+            contract, block, last, ..
+        } = &self;
+        let standing = last.as_ref().map_or_else(Vec::new, |last| last.standing.clone());
+        let note = found.map(|found| StorageNote::now(*contract, *block, found).with_approvals(standing));
+        let doubt = last.clone().filter(|last| last.doubt().is_some());
+        match (note, doubt) {
+            (Some(note), Some(last)) if note.is_closed() && !note.replaces(&last) => {
+                (KnownStorage::Open(Box::new(last)), None)
+            }
+            (Some(note), _) if note.is_closed() => (KnownStorage::Closed, Some(note)),
+            (Some(note), _) if note.doubt().is_some() => (KnownStorage::Open(Box::new(note.clone())), Some(note)),
+            (_, Some(last)) => (KnownStorage::Open(Box::new(last)), None),
+            (note, None) => (KnownStorage::NotChecked(self.not_checked(note.as_ref())), None),
+        }
+    }
+
+    fn not_checked(&self, note: Option<&StorageNote>) -> String {
+        let Self {
+            contract, kind, secret, ..
+        } = self;
+        let why = match note.map(|note| &note.found) {
+            Some(StorageCheck::NotChecked { why }) => why.clone(),
+            _ => {
+                let since = self.last.as_ref();
+                let since = since.map_or_else(String::new, |last| format!(" since block {}", last.block.number));
+                let how = self.reads_history.as_ref();
+                let how = how.map_or_else(String::new, |how| format!(" (`countersign {how}`)"));
+                format!("there is something in it{since} that only its history can tell{how}")
+            }
+        };
+        format!("whether the storage of the {kind} {} hides {secret}: {why}", contract.1)
+    }
 }
 
 /// The approvals that count for a Safe as it is now, by what was found of its storage last. `is_owner`: it owns another Safe.
@@ -157,13 +232,7 @@ impl World<'_> {
         found: &mut Storages,
     ) -> Result<(), ChainError> {
         for info in with_known_code(chain, safe, &Trust::default()).await? {
-            let (storage, note) = safe_storage(chain, self.record, (&info, known)).await?;
-            found.closed.extend(note);
-            match storage {
-                SafeStorage::Closed => {}
-                SafeStorage::Open(note) => found.doubts.push(*note),
-                SafeStorage::NotChecked(what) => found.not_checked.push(what),
-            }
+            add(found, safe_storage(chain, self.record, (&info, known)).await?);
             let standing = standing_approvals(self.record, &info, info.address != safe.address);
             found
                 .standing
@@ -172,13 +241,50 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Remembers what was newly found closed. Where it cannot be kept it is proved again.
+    /// Adds what is known of the storage of a timelock. One round trip.
+    pub(in crate::upgrade) async fn add_timelock(
+        &self,
+        chain: &Chain,
+        (read, app): (&TimelockRead, Option<Address>),
+        found: &mut Storages,
+    ) -> Result<(), ChainError> {
+        add(found, timelock_storage(chain, self.record, read, app).await?);
+        Ok(())
+    }
+
+    /// Adds what is known of the storage of whoever an app is given to.
+    pub(in crate::upgrade) async fn add_new_owner(
+        &self,
+        chain: &Chain,
+        new_owner: &NewOwner,
+        found: &mut Storages,
+    ) -> Result<(), ChainError> {
+        if let Some(safe) = &new_owner.safe {
+            self.add_storages(chain, (safe, &[]), found).await?;
+        }
+        if let Some(read) = &new_owner.timelock {
+            self.add_timelock(chain, (read, None), found).await?;
+        }
+        Ok(())
+    }
+
+    /// Remembers what was newly found. Where it cannot be kept it is proved again.
     pub(in crate::upgrade) fn keep_storages(&self, found: &Storages) {
-        for note in &found.closed {
+        for note in &found.newly {
             if let Some(Err(error)) = self.record.map(|record| note.keep(record)) {
                 tracing::info!(%error, "what was found of the storage is not kept");
             }
         }
+    }
+}
+
+fn add(found: &mut Storages, known: (KnownStorage, Option<StorageNote>)) {
+    let (storage, note) = known;
+    found.newly.extend(note);
+    match storage {
+        KnownStorage::Closed => {}
+        KnownStorage::Open(note) => found.doubts.push(*note),
+        KnownStorage::NotChecked(what) => found.not_checked.push(what),
     }
 }
 
@@ -190,7 +296,6 @@ fn place(record: &Path, (chain_id, contract): (u64, Address)) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::BlockRef;
     use crate::chain::Word;
     use alloy::primitives::B256;
 

@@ -14,8 +14,8 @@ use super::lists::{at, incomplete};
 use super::operations::Waiting;
 use super::place::Place;
 use crate::chain::{
-    AppState, BlockRef, Chain, ChainError, OwnerKind, PolicyEvent, PolicyFact, TimelockInfo, TimelockRole,
-    TimelockRoles,
+    AppState, BlockRef, Chain, ChainError, OwnerKind, PolicyEvent, PolicyFact, TimelockInfo, TimelockRead,
+    TimelockRole, TimelockRoles,
 };
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -24,7 +24,7 @@ use crate::cli::show::text::Page;
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::{SafeInfo, Severity, Trust};
-use crate::upgrade::{SafeStorage, StorageNote, safe_code, safe_storage, standing_approvals};
+use crate::upgrade::{KnownStorage, StorageNote, safe_code, safe_storage, standing_approvals, timelock_storage};
 
 /// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
 const DEPTH: u32 = 3;
@@ -63,6 +63,8 @@ struct Timelock {
     roles: TimelockRoles,
     #[serde(flatten)]
     waiting: Waiting,
+    #[serde(skip)]
+    read: TimelockRead,
 }
 
 impl Owner {
@@ -101,11 +103,11 @@ impl Owner {
                 report.warn(Code::SafeStandingApproval, one.told(safe.address));
             }
             let (storage, _) = safe_storage(&chain, record, (safe, &[])).await?;
-            match storage {
-                SafeStorage::Closed => {}
-                SafeStorage::Open(note) => doubt(&mut report, &note),
-                SafeStorage::NotChecked(what) => report.warn(Code::StorageUnknown, format!("not checked: {what}")),
-            }
+            of_known(&mut report, &storage);
+        }
+        for read in std::iter::once(&owner).chain(&heir).flat_map(Power::timelocks) {
+            let (storage, _) = timelock_storage(&chain, record, read, Some(app.app)).await?;
+            of_known(&mut report, &storage);
         }
         incomplete(&mut report, history.incomplete.as_deref());
         let events: Vec<&PolicyEvent> = history.owners().collect();
@@ -158,9 +160,10 @@ fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth:
             let (roles, waiting) = chain.timelock_standing(&info, &[], (0, REQUESTS)).await?;
             found.timelock = Some(Timelock {
                 release: info.known_release(),
-                info,
-                roles,
-                waiting: waiting.into(),
+                info: info.clone(),
+                roles: roles.clone(),
+                waiting: waiting.clone().into(),
+                read: TimelockRead { info, roles, waiting },
             });
         }
         let Some(deeper) = depth.checked_sub(1) else {
@@ -181,6 +184,13 @@ impl Power {
     fn safes(&self) -> Vec<&SafeInfo> {
         let behind = self.behind.iter().flat_map(Self::safes);
         self.safe.iter().chain(behind).collect()
+    }
+
+    /// The timelocks among those who can act, as they were read.
+    fn timelocks(&self) -> Vec<&TimelockRead> {
+        let behind = self.behind.iter().flat_map(Self::timelocks);
+        let own = self.timelock.iter().map(|timelock| &timelock.read);
+        own.chain(behind).collect()
     }
 
     /// Who can act for it.
@@ -257,6 +267,15 @@ fn of_safe(report: &mut Report, safe: &SafeInfo) {
 fn of_storage(report: &mut Report, contract: (u64, Address), record: Option<&Path>) {
     if let Some(note) = record.and_then(|record| StorageNote::last(record, contract)) {
         doubt(report, &note);
+    }
+}
+
+/// What is known of a contract's storage, where it is not that nothing hides there.
+fn of_known(report: &mut Report, storage: &KnownStorage) {
+    match storage {
+        KnownStorage::Closed => {}
+        KnownStorage::Open(note) => doubt(report, note),
+        KnownStorage::NotChecked(what) => report.warn(Code::StorageUnknown, format!("not checked: {what}")),
     }
 }
 

@@ -1,17 +1,17 @@
 //! `safe check`: whether a Safe may be signed for, as far as its chain tells.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::B256;
 use clap::Args;
 
 use super::target::{Target, shown};
-use crate::chain::{Chain, ChainError, StorageCheck};
+use crate::chain::StorageCheck;
 use crate::cli::act::storage;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::safe::{Finding, SafeInfo, Severity, StandingApproval, Trust, check_storage, with_known_code};
+use crate::safe::{Finding, Severity};
 use crate::upgrade::{StorageNote, safe_code};
 
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ impl Check {
         if report.exit != Exit::Done {
             report.next = Some(session.typed().instead_of("check", "show"));
         }
-        let (notes, standing) = storages(&chain, &info, &trust).await?;
+        let (notes, standing) = storage::of_safe(&chain, &info, &trust).await?;
         storage::tell(&mut report, session, (&settings, &notes));
         storage::tell_approvals(&mut report, session, (&settings, &standing));
         let is_open = |note: &StorageNote| matches!(note.found, StorageCheck::NotChecked { .. });
@@ -68,23 +68,6 @@ fn judge(report: &mut Report, findings: Vec<Finding>) {
     let said: Vec<String> = stops.iter().map(ToString::to_string).collect();
     report.message = format!("do not sign for it: {}", said.join("; "));
     report.hint = Some(hint(finding));
-}
-
-/// What is found of the storage of the Safe and of the Safes that own it, and the approvals that stand there and count.
-async fn storages(
-    chain: &Chain,
-    info: &SafeInfo,
-    trust: &Trust,
-) -> Result<(Vec<StorageNote>, Vec<(Address, StandingApproval)>), ChainError> {
-    let (mut notes, mut standing) = (Vec::new(), Vec::new());
-    for safe in with_known_code(chain, info, trust).await? {
-        let (found, approvals) = check_storage(chain, &safe).await?;
-        let note = StorageNote::now((safe.chain_id, safe.address), safe.block, found).with_approvals(approvals);
-        let counted = note.counted(&safe.owners, safe.address != info.address);
-        standing.extend(counted.into_iter().map(|one| (safe.address, one)));
-        notes.push(note);
-    }
-    Ok((notes, standing))
 }
 
 /// Whether it is a doubt that somebody may agree to, and nothing that has to be wrong.
