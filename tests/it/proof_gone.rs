@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use crate::chain::liar::Liar;
 use crate::flow::{Flow, Ran};
-use crate::support::World;
 use crate::support::contracts::abi;
+use crate::support::timelocks::{TimelockOptions, advance, pass};
+use crate::support::world::{SafeOptions, WorldOptions};
+use crate::support::{ACCOUNTS, World};
 
 /// The owner's wallet allows the hash, outside of the upgrade, at a price of its own.
 fn allow(flow: &Flow<'_>, gwei: u64) -> B256 {
@@ -242,4 +244,171 @@ fn fr2_8_a_nonce_that_one_endpoint_made_up_is_told_and_replaced_on_demand() {
     assert_eq!(flow.step("status").effect("live"), "done");
     // What the first one could cost counts on.
     assert_eq!(flow.kinds().iter().filter(|kind| *kind == "tx.signed").count(), 2);
+}
+
+/// Runs the command that a run named as the next one, with the key and the consent that it needs.
+fn follow(flow: &Flow<'_>, ran: &Ran) -> Ran {
+    let next = ran.json["next"].as_str().unwrap_or_else(|| panic!("{}", ran.said));
+    let mut words: Vec<&str> = next.split(' ').skip(1).collect();
+    words.push("--json");
+    if matches!(words[0], "execute" | "resume") && !next.contains("--signer") {
+        words.extend(["--signer", "env:OWNER_KEY"]);
+    }
+    if matches!(words[0], "execute" | "resume" | "commit") {
+        words.push("--yes");
+    }
+    Ran::of(&mut flow.command(&words))
+}
+
+/// The app's owner takes the hash back.
+fn remove(flow: &Flow<'_>) {
+    let call = abi::removeComposeHashCall { composeHash: flow.hash };
+    flow.world
+        .rpc()
+        .execute(flow.world.owner.address, flow.world.app, &call);
+}
+
+/// Each command says the same of it, and names the same as next.
+fn each_says_undone(flow: &Flow<'_>) -> Ran {
+    let by = proof(flow).as_str().unwrap().to_owned();
+    let url = flow.world.anvil.url();
+    let status = flow.with("status", &["--rpc-url", &url]).exits(0);
+    assert!(warned(&status, "HASH_REMOVED"), "{}", status.said);
+    let others = ["wait", "execute", "prepare", "commit", "resume", "review"];
+    let others = others.map(|step| flow.step(step).exits(6).says("HASH_REMOVED"));
+    for ran in others.iter().chain([&status]) {
+        let message = ran.json["message"].as_str().unwrap();
+        for word in ["approved in transaction", &by, "is undone since"] {
+            assert!(message.contains(word), "{}", ran.said);
+        }
+        let next = ran.json["next"].as_str().unwrap();
+        let again = next.starts_with("countersign execute --dir") && next.contains("--new-nonce");
+        assert!(again, "{}", ran.said);
+    }
+    flow.nothing_committed();
+    status
+}
+
+#[test]
+fn fr2_3_what_was_approved_and_removed_goes_on_by_a_new_approval_in_the_same_directory() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    for step in ["prepare", "execute", "wait"] {
+        flow.step(step).exits(0);
+    }
+    let first = proof(&flow);
+    remove(&flow);
+    let mut ran = each_says_undone(&flow);
+    for step in ["execute", "wait", "commit"] {
+        let next = ran.json["next"].as_str().unwrap().to_owned();
+        assert!(next.starts_with(&format!("countersign {step} ")), "{next}");
+        ran = follow(&flow, &ran).exits(0);
+    }
+    assert_eq!(flow.step("status").exits(0).effect("live"), "done");
+    flow.committed_once();
+    assert_ne!(proof(&flow), first);
+    assert_eq!(flow.json_file("evidence.json")["proof"]["transaction"], proof(&flow));
+    assert_eq!(flow.announcements(), 2);
+}
+
+#[test]
+fn fr2_3_what_others_approved_and_the_owner_removed_goes_on_by_a_transaction_of_this_upgrade() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    allow(&flow, 20);
+    flow.step("wait").exits(0);
+    remove(&flow);
+    let mut ran = each_says_undone(&flow);
+    for _ in 0..3 {
+        ran = follow(&flow, &ran).exits(0);
+    }
+    assert_eq!(flow.step("status").exits(0).effect("live"), "done");
+    flow.committed_once();
+}
+
+#[test]
+fn fr2_3_an_approval_of_a_safe_that_was_removed_is_signed_anew_with_its_next_nonce() {
+    let world = World::with(WorldOptions {
+        safe: Some(SafeOptions {
+            release: 1,
+            l2: true,
+            threshold: 1,
+            owners: 2,
+        }),
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    let sign = |flow: &Flow<'_>| {
+        let file = flow.dir.join("proposal.json");
+        let words = [
+            "sign",
+            file.to_str().unwrap(),
+            "--signer",
+            "env:SIGNER_0",
+            "--yes",
+            "--json",
+        ];
+        Ran::of(&mut flow.command(&words)).exits(0);
+    };
+    flow.step("prepare").exits(0);
+    sign(&flow);
+    flow.step("execute").exits(0);
+    flow.step("wait").exits(0);
+    let call = abi::removeComposeHashCall { composeHash: flow.hash };
+    world.rpc().execute_as(world.safe.unwrap(), world.app, &call);
+    let status = each_says_undone(&flow);
+    let mut ran = follow(&flow, &status).exits(0);
+    assert_eq!(ran.fact("safe_nonce"), "1", "{}", ran.said);
+    for _ in 0..2 {
+        ran = follow(&flow, &ran).exits(0);
+    }
+    assert_eq!(flow.step("status").exits(0).effect("live"), "done");
+    flow.committed_once();
+}
+
+#[test]
+fn fr2_3_an_approval_of_a_timelock_that_was_removed_is_scheduled_anew() {
+    let world = World::start();
+    let timelock = TimelockOptions::default().deploy(&world.rpc());
+    let owner = json!([world.app, crate::timelock_storage::OWNER_SLOT, timelock.into_word()]);
+    world.rpc().call("anvil_setStorageAt", owner);
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    flow.step("execute").exits(8);
+    advance(&world.rpc(), 86_400);
+    flow.step("execute").exits(0);
+    flow.step("wait").exits(0);
+    let call = abi::removeComposeHashCall { composeHash: flow.hash };
+    pass(&world.rpc(), (timelock, ACCOUNTS[1].address), (world.app, &call));
+    let status = each_says_undone(&flow);
+    let again = follow(&flow, &status).exits(8).says("PENDING_DELAY");
+    advance(&world.rpc(), 86_400);
+    follow(&flow, &again).exits(0);
+    assert_eq!(flow.step("status").exits(0).effect("live"), "done");
+    flow.committed_once();
+}
+
+#[test]
+fn fr2_3_what_is_removed_after_the_commit_is_live_until_its_next_boot_and_status_says_so() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    for step in ["prepare", "execute", "wait", "commit"] {
+        flow.step(step).exits(0);
+    }
+    remove(&flow);
+    let url = world.anvil.url();
+    let status = flow.with("status", &["--rpc-url", &url]).exits(0);
+    assert_eq!(status.effect("live"), "done");
+    assert!(warned(&status, "COMMITTED_BUT_NOT_ALLOWED"), "{}", status.said);
+    let message = status.json["message"].as_str().unwrap();
+    assert!(message.contains("The CVM runs the new hash"), "{message}");
+    assert!(message.contains("the next boot will be refused"), "{message}");
+    let again = follow(&flow, &status).exits(0);
+    assert_eq!(
+        again.fact("policy"),
+        &json!([{"add-compose-hash": flow.hash}]),
+        "{}",
+        again.said
+    );
 }

@@ -373,3 +373,84 @@ fn se2_t3_a_false_scheduling_in_a_file_does_not_come_into_evidence() {
         (ground.timelock, &shorter),
     );
 }
+
+#[test]
+fn fr2_13_status_looks_whether_an_operation_stands_that_is_recorded_as_scheduled() {
+    let ground = Ground::with(&TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    let url = ground.world.anvil.url();
+    let status = || flow.with("status", &["--rpc-url", &url]).exits(0);
+    flow.step("prepare").exits(0);
+    flow.step("execute").exits(8).says("PENDING_DELAY");
+    let section = flow.json_file("proposal.json")["timelock"].clone();
+    let id: B256 = serde_json::from_value(section["id"].clone()).unwrap();
+    let message = |ran: &Ran| ran.json["message"].as_str().unwrap().to_owned();
+    assert!(message(&status()).contains("has scheduled the change"));
+    let cancel = || {
+        let rpc = ground.world.rpc();
+        rpc.execute(ACCOUNTS[1].address, ground.timelock, &abi::cancelCall { id });
+    };
+    cancel();
+    let told = status();
+    assert!(message(&told).contains("and then cancelled"), "{}", told.said);
+    assert!(warned(&told, "OPERATION_CANCELLED").is_some(), "{}", told.said);
+    assert!(told.fact("ready_at").is_null(), "{}", told.said);
+    let next = told.json["next"].as_str().unwrap();
+    assert!(
+        next.starts_with("countersign execute --dir") && next.ends_with("--new-nonce"),
+        "{next}"
+    );
+    assert!(
+        !flow.kinds().contains(&"timelock.again".to_owned()),
+        "nothing is written"
+    );
+
+    // Somebody else schedules it anew, later, and executes it.
+    advance(&ground.world.rpc(), 60);
+    ground.send(1, &section["schedule"]);
+    let waits = status();
+    assert!(message(&waits).contains("has scheduled the change"), "{}", waits.said);
+    assert_ne!(waits.fact("ready_at"), told.fact("ready_at"), "{}", waits.said);
+    advance(&ground.world.rpc(), DAY);
+    ground.send(3, &section["execute"]);
+    let done = status();
+    assert!(
+        message(&done).contains("was executed, and the change is in force"),
+        "{}",
+        done.said
+    );
+    let next = done.json["next"].as_str().unwrap();
+    assert!(next.starts_with("countersign wait --dir"), "{next}");
+    // Nobody answers: what is recorded is shown, and that nobody looked.
+    let away = flow.with("status", &["--rpc-url", "http://127.0.0.1:9"]).exits(0);
+    assert!(
+        away.said
+            .contains("not checked: whether what is recorded as scheduled stands"),
+        "{}",
+        away.said
+    );
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+}
+
+#[test]
+fn fr2_13_a_cancelled_operation_goes_on_by_what_status_names_as_next() {
+    let ground = Ground::with(&TimelockOptions::default());
+    let flow = Flow::new(&ground.world);
+    let url = ground.world.anvil.url();
+    flow.step("prepare").exits(0);
+    flow.step("execute").exits(8).says("PENDING_DELAY");
+    let section = flow.json_file("proposal.json")["timelock"].clone();
+    let id: B256 = serde_json::from_value(section["id"].clone()).unwrap();
+    let rpc = ground.world.rpc();
+    rpc.execute(ACCOUNTS[1].address, ground.timelock, &abi::cancelCall { id });
+    let told = flow.with("status", &["--rpc-url", &url]).exits(0);
+    assert!(
+        told.json["next"].as_str().unwrap().contains("--new-nonce"),
+        "{}",
+        told.said
+    );
+    flow.with("execute", &["--new-nonce"]).exits(8).says("PENDING_DELAY");
+    advance(&rpc, DAY);
+    flow.step("resume").exits(0);
+}

@@ -3,26 +3,34 @@
 
 use std::time::Duration;
 
+use alloy::primitives::B256;
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::json;
 use url::Url;
 
+use crate::chain::{Finality, PolicyChange, Proof};
 use crate::cli::act::failed::failed;
 use crate::cli::args::values;
 use crate::cli::args::{Reach, Typed, Which};
+use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
+use crate::cli::failure::{Commands, Next, decision, ended};
 use crate::cli::session::Session;
 use crate::cli::session::known::Known;
+use crate::cli::show::advice::Advice;
 use crate::cli::show::report::{self, Report};
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::text::option;
-use crate::upgrade::{self, Effect, ProofNow, State, UpgradeError, Warning};
+use crate::upgrade::{
+    self, Effect, OperationNow, ProofNow, State, UpgradeError, Warning, World, look_at_operation, look_at_proof,
+};
 
 /// Show where an upgrade stands, from its journal
 ///
 /// Writes nothing and waits for no lock, so it can be run beside a run that is under way. Where an endpoint is named and
-/// something was proved, it looks whether that still stands; where there is an API key, it asks Phala Cloud whether a CVM that
+/// something was proved or scheduled, it looks whether that still stands; where there is an API key, it asks Phala Cloud whether a CVM that
 /// ran the new hash still does. Otherwise it asks nobody. Without a name, it lists every unfinished upgrade below
 /// .countersign, or shows the last one where none is unfinished. What it calls unknown
 /// is settled by `countersign resume`. Of a proposal by itself it says what the file says.
@@ -35,7 +43,7 @@ pub(in crate::cli) struct Status {
     /// List finished upgrades too
     #[arg(long, conflicts_with_all = ["proposal", "dir"])]
     all: bool,
-    /// JSON-RPC endpoint that is asked whether what was proved still stands [env: ETH_RPC_URL]
+    /// JSON-RPC endpoint that is asked whether what was proved or scheduled still stands [env: ETH_RPC_URL]
     #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
     rpc_url: Vec<Url>,
 }
@@ -57,10 +65,20 @@ impl Status {
         let looked = self.look(session, &standing.state).await;
         let state = &looked.state;
         let mut status = state.status();
-        let mut report = Report::done("status", report::certain(&status));
+        if let Some(ready_at) = looked.ready_at.and_then(|at| i64::try_from(at).ok()) {
+            status.facts.ready_at = Timestamp::from_second(ready_at).ok();
+        }
+        let message = looked.message.unwrap_or_else(|| report::certain(&status));
+        let mut report = Report::done("status", message);
         report.warnings.extend(looked.remark);
         let proposal = standing.proposal.clone();
-        report.advise(session.advise(&proposal, |reader| reader.advise(state)));
+        report.advise(match looked.next {
+            Some(next) => Advice {
+                next: Some(next),
+                ..Advice::default()
+            },
+            None => session.advise(&proposal, |reader| reader.advise(state)),
+        });
         if let Some(dir) = standing.dir()
             && let Some(warning) = look_again(session, state).await?
         {
@@ -99,39 +117,39 @@ async fn look_again(session: &Session, state: &State) -> Result<Option<Warning>,
     Ok(state.look_again(outside.cloud()).await)
 }
 
-/// A journal's state as the chain leaves it.
+/// A journal's state as the chain leaves it, and what is said then in place of what the journal alone says.
 struct Looked {
     state: State,
     remark: Option<Warning>,
+    message: Option<String>,
+    next: Option<String>,
+    /// From when on an operation can be executed, seconds since 1970, where it is another time than the one recorded.
+    ready_at: Option<u64>,
 }
 
-impl Status {
-    /// Looks at the proof again, where there is one and an endpoint is named; writes nothing.
-    async fn look(&self, session: &Session, state: &State) -> Looked {
-        let mut looked = Looked {
+impl Looked {
+    fn of(state: &State) -> Self {
+        Self {
             state: state.clone(),
             remark: None,
-        };
-        let Some(proof) = state.proof() else { return looked };
-        let place = format!(
-            "block {} ({}), which held the proof",
-            proof.block.number, proof.block.hash
-        );
-        let found = match self.ask(session, state).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return looked,
-            Err(error) => {
-                looked.remark = Some(told(
-                    Code::ProofNotChecked,
-                    format!(
-                        "not checked: whether {place}, is still there: {}",
-                        failed(session, &error).message
-                    ),
-                ));
-                return looked;
-            }
-        };
-        looked.remark = match found {
+            message: None,
+            next: None,
+            ready_at: None,
+        }
+    }
+
+    /// What is so in place of what is recorded, and what comes next then.
+    fn is_otherwise(&mut self, found: Warning, next: String) {
+        self.message = Some(format!("{}.", capital(&found.text)));
+        self.remark = Some(found);
+        self.next = Some(next);
+    }
+
+    /// What the proof is worth now.
+    fn take_proof(&mut self, session: &Session, (proof, found): (&Proof, ProofNow)) {
+        let place = held(proof);
+        let lost = matches!(found, ProofNow::Gone | ProofNow::NeverWas | ProofNow::Undone(_));
+        self.remark = match found {
             ProofNow::Stands(_) => None,
             ProofNow::Unsettled => Some(told(
                 Code::ProofNotChecked,
@@ -145,19 +163,120 @@ impl Status {
                 Code::ProofGone,
                 format!("{place}, did not have the change in force: it has to be proved anew"),
             )),
-            ProofNow::Undone(change) => Some(told(
-                Code::HashRemoved,
-                format!("this was approved and is undone: {change}"),
-            )),
+            ProofNow::Undone(change) => {
+                self.take_undone(session, (proof, &change));
+                self.remark.take()
+            }
         };
-        if matches!(found, ProofNow::Gone | ProofNow::NeverWas | ProofNow::Undone(_)) {
-            looked.state.forget_proof();
+        if lost {
+            self.state.forget_proof();
         }
+    }
+
+    /// What was committed runs on until its next boot; what was not is to be approved again, if it is still wanted.
+    fn take_undone(&mut self, session: &Session, (proof, change): (&Proof, &PolicyChange)) {
+        let text = ProofNow::told_undone(proof, change);
+        let status = self.state.status();
+        if status.effects.commit != Effect::Done && status.effects.live != Effect::Done {
+            let next = decision(Exit::State, Code::HashRemoved).next;
+            return self.is_otherwise(told(Code::HashRemoved, text), session.typed().command(&next));
+        }
+        let text = format!("{text}: the next boot will be refused");
+        self.message = Some(format!("{} But {text}.", report::certain(&status)));
+        self.next = status.facts.compose_hash.map(|hash| {
+            let (app, chain) = (proof.app, proof.chain_id);
+            format!("countersign app hashes add {hash} --app {app} --chain-id {chain}")
+        });
+        self.remark = Some(told(Code::CommittedButNotAllowed, text));
+    }
+
+    /// Where the operation stands now.
+    fn take_operation(&mut self, session: &Session, (id, found): (B256, OperationNow)) {
+        let (code, text) = match found {
+            OperationNow::Pending { ready_at } => {
+                self.ready_at = Some(ready_at);
+                return;
+            }
+            OperationNow::Cancelled => (
+                Code::OperationCancelled,
+                format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
+            ),
+            OperationNow::Unseen => (
+                Code::OperationUnseen,
+                format!(
+                    "operation {id} was scheduled, the timelock has it no more, and no event says that it was cancelled"
+                ),
+            ),
+            OperationNow::InForce => (
+                Code::PendingFinality,
+                format!("operation {id} was executed, and the change is in force: it is to be proved"),
+            ),
+            OperationNow::WithoutEffect => (
+                Code::OperationWithoutEffect,
+                format!("operation {id} was executed, and what it changed is not in force: somebody changed it again"),
+            ),
+        };
+        let next = match found {
+            OperationNow::InForce => Next::Command("wait"),
+            OperationNow::WithoutEffect => decision(Exit::State, code).next,
+            _ => ended(Exit::Failed, code).next,
+        };
+        let next = session.typed().command(&next);
+        if found == OperationNow::InForce {
+            self.message = Some(format!("{}.", capital(&text)));
+            self.next = Some(next);
+        } else {
+            self.is_otherwise(told(code, text), next);
+        }
+        self.state.forget_scheduling();
+    }
+}
+
+impl Status {
+    /// Looks again at what is recorded as proved or scheduled, where an endpoint is named; writes nothing.
+    async fn look(&self, session: &Session, state: &State) -> Looked {
+        let mut looked = Looked::of(state);
+        let open = match state.proof() {
+            Some(proof) => {
+                let asked = async |world: &World<'_>, finality| look_at_proof(world, finality, state).await;
+                match self.ask(session, asked).await {
+                    Ok(found) => {
+                        if let Some(found) = found {
+                            looked.take_proof(session, (proof, found));
+                        }
+                        return looked;
+                    }
+                    Err(error) => (format!("{}, is still there", held(proof)), error),
+                }
+            }
+            None => {
+                let asked = async |world: &World<'_>, _| look_at_operation(world, state).await;
+                match self.ask(session, asked).await {
+                    Ok(found) => {
+                        if let Some(found) = found {
+                            looked.take_operation(session, found);
+                        }
+                        return looked;
+                    }
+                    Err(error) => ("what is recorded as scheduled stands".to_owned(), error),
+                }
+            }
+        };
+        let (what, error) = open;
+        let why = failed(session, &error).message;
+        looked.remark = Some(told(
+            Code::ProofNotChecked,
+            format!("not checked: whether {what}: {why}"),
+        ));
         looked
     }
 
-    /// What the chain says of the proof; nothing where no endpoint is named.
-    async fn ask(&self, session: &Session, state: &State) -> Result<Option<ProofNow>, CliError> {
+    /// What the chain says; nothing where no endpoint is named.
+    async fn ask<T>(
+        &self,
+        session: &Session,
+        look: impl AsyncFnOnce(&World<'_>, Option<Finality>) -> Result<Option<T>, UpgradeError>,
+    ) -> Result<Option<T>, CliError> {
         let reach = Reach::to(self.rpc_url.clone(), None, PATIENCE);
         let settings = session.settings(Typed {
             reach: Some(&reach),
@@ -168,7 +287,7 @@ impl Status {
         }
         let outside = session.outside(&settings);
         let world = outside.world();
-        let asked = upgrade::look_at_proof(&world, settings.limits.finality, state);
+        let asked = look(&world, settings.limits.finality);
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(found) => Ok(found?),
             Err(_) => Err(UpgradeError::Later {
@@ -179,6 +298,20 @@ impl Status {
             .into()),
         }
     }
+}
+
+fn held(proof: &Proof) -> String {
+    format!(
+        "block {} ({}), which held the proof",
+        proof.block.number, proof.block.hash
+    )
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn told(code: Code, text: String) -> Warning {

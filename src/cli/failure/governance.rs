@@ -199,9 +199,9 @@ fn of_timelock(code: Code) -> Option<(Next, &'static str)> {
             "nothing was signed: read the reason, and run it again once that no longer holds; what is scheduled waits",
         ),
         Code::OperationWithoutEffect => (
-            Next::Look,
+            Next::NewNonce,
             "the operation is used up: `countersign app show` says who changed the app since; if the change is still \
-             wanted, begin it anew in a directory of its own",
+             wanted, schedule it anew with --new-nonce",
         ),
         Code::OperationPendingSame => (
             Next::Again,

@@ -228,7 +228,7 @@ fn later(code: Code) -> Verdict {
 
 /// What can be done about what failed for good, or whose end is not known: that is read by the next run, of the upgrade, or
 /// of the same command where no upgrade goes on with it.
-fn ended(exit: Exit, code: Code) -> Verdict {
+pub(super) fn ended(exit: Exit, code: Code) -> Verdict {
     let usual = match (exit, code) {
         (Exit::Failed, Code::SafeTxFailed) => (
             Next::NewNonce,

@@ -261,8 +261,9 @@ static ROWS: &[(Code, Next, &str)] = &[
     ),
     (
         Code::HashRemoved,
-        Next::Look,
-        "the owner withdrew the hash; committing now would stop the CVM at its next boot",
+        Next::NewNonce,
+        "the owner withdrew it, and committing now would stop the CVM at its next boot: ask why; if it is still wanted, ask for \
+         the approval again with --new-nonce",
     ),
     (
         Code::HashNotAllowed,

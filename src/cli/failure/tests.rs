@@ -846,7 +846,12 @@ fn l4_after_a_cancelled_operation_the_next_command_schedules_it_anew() {
     let typed = typed(&["resume"]).within(Some(std::path::Path::new("d")));
     for (error, code, _) in timelocks() {
         let next = report(&CliError::from(error), "resume", &typed).next.unwrap();
-        let anew = ["OPERATION_CANCELLED", "TIMELOCK_CALL_FAILED"].contains(&code);
+        let anew = [
+            "OPERATION_CANCELLED",
+            "OPERATION_WITHOUT_EFFECT",
+            "TIMELOCK_CALL_FAILED",
+        ]
+        .contains(&code);
         assert_eq!(
             next == "countersign execute --dir d --new-nonce",
             anew,

@@ -342,7 +342,7 @@ impl Commands for Typed {
             Next::Signer => format!("{} {}", self.without("--signer"), self.key_option()),
             Next::NewNonce if self.has("--safe-nonce") => self.without("--safe-nonce"),
             // Who has only the proposal waits for another one.
-            Next::NewNonce if self.dir.is_none() && self.file.is_some() => self.step("status"),
+            Next::NewNonce if self.dir.is_none() => self.step("status"),
             Next::NewNonce => format!("{} --new-nonce", self.step("execute")),
             Next::Resume if self.dir.is_some() => self.step("resume"),
             Next::Resume => self.again(""),

@@ -85,6 +85,8 @@ impl State {
 
     pub(in crate::upgrade) fn take_frozen(&mut self, frozen: Box<Frozen>) {
         self.frozen = Some(frozen);
+        // What executed another one is no matter any more.
+        self.gone = self.gone.take().filter(|_| self.safe_gone.is_none());
         self.safe_gone = None;
         self.rejecting = None;
         self.approved.clear();
@@ -135,6 +137,7 @@ impl State {
 
     pub(in crate::upgrade) fn schedule_anew(&mut self) {
         self.attempt += 1;
+        self.gone = None;
         self.chosen = None;
         self.scheduled = None;
         self.rejecting = None;

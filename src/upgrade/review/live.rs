@@ -281,8 +281,8 @@ pub(super) async fn look_again(
     match look_at_proof(world, limits.finality, state).await {
         Ok(Some(ProofNow::Gone | ProofNow::NeverWas)) => {}
         Ok(Some(ProofNow::Undone(change))) => {
-            let text = format!("this was approved and is undone: {change}");
-            review.decide(Code::HashRemoved, text);
+            let told = state.proof().map(|proof| ProofNow::told_undone(proof, &change));
+            review.decide(Code::HashRemoved, told.unwrap_or_default());
         }
         _ => return None,
     }

@@ -3,13 +3,13 @@
 
 use alloy::primitives::B256;
 
-use crate::chain::{Chain, ChainError, OperationEnd};
+use crate::chain::{Chain, ChainError, OperationEnd, OperationState};
 use crate::code::Code;
 use crate::upgrade::{
-    Outcome, UpgradeError,
+    Outcome, State, UpgradeError, World,
     checks::timelock::Scheduling,
     model::{
-        actor::SaltRule,
+        actor::{SaltRule, TimelockPlan},
         timelock_operation::{Asked, Scheduled, time},
     },
     record::event::Event,
@@ -20,10 +20,7 @@ impl Run<'_> {
     /// The first block in which the operation can have been scheduled: one that follows from the upgrade's name not before
     /// the upgrade was begun, any other one at any time.
     fn earliest(&self, asked: &Asked) -> Result<u64, UpgradeError> {
-        Ok(match asked.choice.rule {
-            SaltRule::Name => self.timelock()?.info.block.number,
-            SaltRule::Calls | SaltRule::Found => 0,
-        })
+        Ok(earliest(asked, &self.timelock()?))
     }
 
     /// Somebody scheduled it, from wherever. What is recorded of that is looked up once, and again when it is another one:
@@ -145,6 +142,68 @@ impl Run<'_> {
         self.upgrade.write_proposal()?;
         Ok(Outcome::Reached)
     }
+}
+
+fn earliest(asked: &Asked, timelock: &TimelockPlan) -> u64 {
+    match asked.choice.rule {
+        SaltRule::Name => timelock.info.block.number,
+        SaltRule::Calls | SaltRule::Found => 0,
+    }
+}
+
+/// Where an operation stands now that the records call scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationNow {
+    /// It waits, or is ready, from then on, seconds since 1970.
+    Pending {
+        /// From then on it can be executed.
+        ready_at: u64,
+    },
+    /// It was cancelled.
+    Cancelled,
+    /// It is there no more, and no event says that it was cancelled.
+    Unseen,
+    /// Somebody executed it, and the change is in force.
+    InForce,
+    /// Somebody executed it, and the change is not in force.
+    WithoutEffect,
+}
+
+/// Looks at an operation again that was scheduled and of whose execution nothing is recorded, and records nothing; `None`:
+/// there is none. With its id.
+///
+/// # Errors
+/// The chain did not answer.
+pub async fn look_at_operation(world: &World<'_>, state: &State) -> Result<Option<(B256, OperationNow)>, UpgradeError> {
+    let is_open = state.scheduled.is_some() && state.proof().is_none() && state.signed.is_empty();
+    let plan = state.plan().filter(|_| is_open);
+    let (Some(asked), Some(plan)) = (state.asked(), plan) else {
+        return Ok(None);
+    };
+    let Some(timelock) = &plan.timelock else {
+        return Ok(None);
+    };
+    let chain = world.chain(plan.chain_id).await?;
+    let (id, head) = (asked.operation.id(), chain.head().await?);
+    let now = match chain.operation_state(asked.timelock, id, &head).await? {
+        OperationState::Waiting { ready_at } | OperationState::Ready { since: ready_at } => {
+            OperationNow::Pending { ready_at }
+        }
+        OperationState::Done => match state.changes() {
+            Some(changes) if chain.holds(&changes, &head).await? => OperationNow::InForce,
+            _ => OperationNow::WithoutEffect,
+        },
+        OperationState::Unset => {
+            let life = chain
+                .operation_life(asked.timelock, id, earliest(&asked, timelock))
+                .await?;
+            match life.and_then(|life| life.end) {
+                Some(OperationEnd::Cancelled(_)) => OperationNow::Cancelled,
+                _ => OperationNow::Unseen,
+            }
+        }
+    };
+    Ok(Some((id, now)))
 }
 
 /// The transaction, if it scheduled the operation, from when on that let it be executed, and the number of its block.

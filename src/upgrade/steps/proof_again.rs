@@ -36,9 +36,23 @@ impl State {
             self.lose_proof(block);
         }
     }
+
+    /// As if nothing had been scheduled: for showing what is scheduled no more. No record says so.
+    pub fn forget_scheduling(&mut self) {
+        self.unschedule();
+    }
 }
 
 impl ProofNow {
+    /// What is said of a change that was in force, by what the proof says, and is not any more.
+    pub fn told_undone(proof: &Proof, change: &PolicyChange) -> String {
+        let by = match proof.transaction {
+            Some(transaction) => format!("approved in transaction {transaction}"),
+            None => format!("in force at block {}", proof.block.number),
+        };
+        format!("this was {by} and is undone since: {change}")
+    }
+
     /// Reads it again.
     pub(in crate::upgrade) async fn of(chain: &Chain, proof: &Proof, finality: Finality) -> Result<Self, UpgradeError> {
         let changes = proof.subject();
@@ -110,18 +124,17 @@ fn not_settled(old: &Proof) -> UpgradeError {
 }
 
 /// The change that was approved and is not in force any more.
-fn undone(change: PolicyChange) -> UpgradeError {
-    UpgradeError::decide(
-        Code::HashRemoved,
-        format!("this was approved and is undone: {change}; nothing was committed"),
-    )
+fn undone(proof: &Proof, change: &PolicyChange) -> UpgradeError {
+    let told = ProofNow::told_undone(proof, change);
+    UpgradeError::decide(Code::HashRemoved, format!("{told}; nothing was committed"))
 }
 
 impl Run<'_> {
     /// Before anything is reported from the journal: whether what it has as proof is one still. `Some`: not now.
     pub(in crate::upgrade) async fn look_at_the_proof(&mut self, goal: Goal) -> Result<Option<Outcome>, UpgradeError> {
         let state = self.upgrade.state();
-        let reports = matches!(goal, Goal::Executed | Goal::Proved) || state.code().is_none();
+        let again = self.asks_again(goal);
+        let reports = matches!(goal, Goal::Prepared | Goal::Executed | Goal::Proved) || state.code().is_none() || again;
         // A commit that was begun with a proof that is gone goes on where the change is proved anew.
         let searches = goal == Goal::Committed && state.proof_gone.is_some() && state.proof().is_none();
         if searches {
@@ -144,7 +157,11 @@ impl Run<'_> {
                     old.app
                 ),
             }),
-            ProofNow::Undone(change) => Err(undone(change)),
+            ProofNow::Undone(change) if again => {
+                self.approve_anew(&old, &change)?;
+                Ok(None)
+            }
+            ProofNow::Undone(change) => Err(undone(&old, &change)),
             ProofNow::Unsettled => Ok(Some(Outcome::Pending(unsettled(&old)))),
             lost @ (ProofNow::Gone | ProofNow::NeverWas) => {
                 self.lose_proof(&old, &lost)?;
@@ -154,6 +171,31 @@ impl Run<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether somebody asks for the approval once more, should it be undone; what was committed is over.
+    fn asks_again(&self, goal: Goal) -> bool {
+        let state = self.upgrade.state();
+        let asks = self.limits.new_nonce && matches!(goal, Goal::Executed | Goal::Live);
+        asks && state.committed.is_none() && !state.committing
+    }
+
+    /// The owner took back what was approved, and somebody decided to ask for it again: with another nonce, another Safe
+    /// transaction, another operation.
+    fn approve_anew(&mut self, old: &Proof, change: &PolicyChange) -> Result<(), UpgradeError> {
+        let why = ProofNow::told_undone(old, change);
+        self.tell(&format!("{why}; it is asked for again"));
+        match self.upgrade.state().signed.is_empty() {
+            true => self.record(Event::ProofGone { block: old.block })?,
+            false => self.record(Event::TxGone { why: why.clone() })?,
+        }
+        if self.plan()?.timelock.is_some() {
+            self.record(Event::TimelockAgain)?;
+        } else if self.upgrade.state().frozen.is_some() {
+            self.record(Event::SafeGone { why })?;
+        }
+        evidence::withdraw(self.upgrade.dir())?;
+        self.upgrade.write_proposal()
     }
 
     /// Reads again, right before commit, what the proof says.
@@ -166,7 +208,7 @@ impl Run<'_> {
         };
         match self.proof_now(chain, &old).await? {
             ProofNow::Stands(fresh) => return self.keep_proof(&old, *fresh),
-            ProofNow::Undone(change) => return Err(undone(change)),
+            ProofNow::Undone(change) => return Err(undone(&old, &change)),
             ProofNow::Unsettled if self.is_ours(&old) => {}
             ProofNow::Unsettled => return Err(not_settled(&old)),
             ProofNow::Gone => self.lose_proof(&old, &ProofNow::Gone)?,
