@@ -130,20 +130,15 @@ impl Run<'_> {
     /// A token that expires before the approval comes is no loss, but somebody has to prepare again.
     pub(in crate::upgrade) fn warn_of_expiry(&self) {
         let state = self.upgrade.state();
-        let Some(prepared) = state
-            .prepared
-            .as_ref()
-            .filter(|prepared| prepared.token_sha256.is_some())
-        else {
+        let Some(expires) = state.prepare.token_expires() else {
             return;
         };
         let soon = Timestamp::now()
             .saturating_add(EXPIRY_WARNING)
-            .is_ok_and(|later| later >= prepared.expires);
-        if soon && state.committed.is_none() {
+            .is_ok_and(|later| later >= expires);
+        if soon && state.commit.committed.is_none() {
             self.tell(&format!(
-                "the commit token expires at {}; after that the same change is prepared again, for the same hash",
-                prepared.expires
+                "the commit token expires at {expires}; after that the same change is prepared again, for the same hash"
             ));
         }
     }

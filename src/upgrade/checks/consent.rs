@@ -56,7 +56,10 @@ impl State {
     /// Who is who in the calls of the apps' owner.
     pub(in crate::upgrade) fn parties(&self) -> Parties {
         let ceremony = self.last_ceremony().ok().flatten();
-        let plans = self.plan().into_iter().chain(self.others.iter().map(|one| &one.plan));
+        let plans = self
+            .plan()
+            .into_iter()
+            .chain(self.batch.others.iter().map(|one| &one.plan));
         let mut parties = parties(plans, ceremony.as_ref());
         parties.kms.extend(self.deployment().map(|deployment| deployment.kms));
         parties
@@ -68,7 +71,7 @@ impl State {
         let plans: Vec<&Plan> = self
             .plan()
             .into_iter()
-            .chain(self.others.iter().map(|one| &one.plan))
+            .chain(self.batch.others.iter().map(|one| &one.plan))
             .collect();
         let several = plans.len() > 1;
         let each = plans.iter().enumerate().flat_map(|(index, plan)| {

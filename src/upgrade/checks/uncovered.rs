@@ -17,7 +17,7 @@ pub(in crate::upgrade) fn agreed_unseen(state: &State, limits: &Limits) -> Resul
         return Ok(Vec::new());
     };
     // An environment of others is sent by nobody else: only where the commit names what they prepared does it take effect.
-    let is_ours = |one: &Uncovered| one.field == ENVIRONMENT && (state.sealed.is_some() || !code.confirm);
+    let is_ours = |one: &Uncovered| one.field == ENVIRONMENT && (state.prepare.sealed.is_some() || !code.confirm);
     let accepted = limits.accepted.with(&state.accepted);
     let all = code.uncovered().into_iter().filter(|one| !is_ours(one));
     let (agreed, open): (Vec<Uncovered>, Vec<Uncovered>) =

@@ -220,7 +220,7 @@ fn agree_on_apps(listed: &[(Address, State)]) -> Result<(), UpgradeError> {
             found,
         ))
     };
-    if let Some(other) = carrier.joins.filter(|other| other != first) {
+    if let Some(other) = carrier.batch.joins.filter(|other| other != first) {
         return stop(
             format!("the app {other} first, whose proposal is approved"),
             format!("{first}, which joined it"),
@@ -232,7 +232,7 @@ fn agree_on_apps(listed: &[(Address, State)]) -> Result<(), UpgradeError> {
             return stop("each one once".to_owned(), app.to_string());
         }
         let has_part = app == first || carrier.asks_of(*app);
-        let elsewhere = state.joins.is_some_and(|joined| joined != *first);
+        let elsewhere = state.batch.joins.is_some_and(|joined| joined != *first);
         if elsewhere || (!has_part && state.needs_owner() && !state.is_approved()) {
             return stop(
                 "the apps that the proposal names".to_owned(),
@@ -240,7 +240,7 @@ fn agree_on_apps(listed: &[(Address, State)]) -> Result<(), UpgradeError> {
             );
         }
     }
-    match carrier.others.iter().find(|other| !known.contains(&other.app())) {
+    match carrier.batch.others.iter().find(|other| !known.contains(&other.app())) {
         None => Ok(()),
         Some(other) => stop(
             format!("{}, app {}, which the proposal names", other.name(), other.app()),

@@ -40,7 +40,7 @@ impl<'a> Subject<'a> {
         paper: Paper,
         (proposal, ceremony): (&'a Proposal, Option<&'a Ceremony>),
     ) -> Self {
-        let prepared = state.prepared.as_ref();
+        let prepared = state.prepare.answer.as_ref();
         Self {
             paper,
             proposal,

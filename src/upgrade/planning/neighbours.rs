@@ -142,12 +142,12 @@ impl Neighbours {
     pub(in crate::upgrade) fn nonces(&self, safe: (u64, Address)) -> BTreeMap<U256, PathBuf> {
         let mut taken = BTreeMap::new();
         for (dir, state) in &self.found {
-            if state.is_over() || state.safe_gone.is_some() {
+            if state.is_over() || state.safe.gone.is_some() {
                 continue;
             }
-            let own = state.frozen.iter().map(std::convert::AsRef::as_ref);
-            let nested = state.ballots.nested.values().map(|nested| &nested.frozen);
-            let all = own.chain(nested.filter(|_| state.frozen.is_some()));
+            let own = state.safe.frozen.iter().map(std::convert::AsRef::as_ref);
+            let nested = state.safe.signatures.nested.values().map(|nested| &nested.frozen);
+            let all = own.chain(nested.filter(|_| state.safe.frozen.is_some()));
             let ours = all.filter(|frozen| (frozen.domain.chain_id, frozen.domain.safe) == safe);
             taken.extend(ours.map(|frozen| (frozen.transaction.nonce, dir.clone())));
         }
@@ -163,15 +163,18 @@ impl Neighbours {
             let other = state
                 .code()
                 .filter(|other| !matches!(other.target, Target::Instance(_)));
-            other.is_some_and(|other| is_same_cvm(code, other)) && state.prepared.is_some()
+            other.is_some_and(|other| is_same_cvm(code, other)) && state.prepare.answer.is_some()
         };
-        let prepared = |state: &State| state.prepared.as_ref().map(|prepared| prepared.at);
+        let prepared = |state: &State| state.prepare.answer.as_ref().map(|prepared| prepared.at);
         let all = self.found.iter().filter(|(_, state)| of_this(&state));
         // Each preparation ended the token of the one before.
         let (dir, state) = all.max_by_key(|(_, state)| prepared(state))?;
-        let newest = state.prepared.as_ref()?;
-        let alive = state.committed.is_none() && !state.is_over() && !state.token_refused && newest.expires > now;
-        let has_token = newest.token_sha256.is_some() || state.imported;
+        let newest = state.prepare.answer.as_ref()?;
+        let alive = state.commit.committed.is_none()
+            && !state.is_over()
+            && !state.prepare.token_refused
+            && newest.expires > now;
+        let has_token = newest.token_sha256.is_some() || state.prepare.imported;
         let text = format!(
             "`{}` has prepared another update of this CVM ({}) that waits for its commit; preparing this one ends its commit \
              token",
@@ -246,8 +249,8 @@ fn is_same_cvm(one: &CodeChange, other: &CodeChange) -> bool {
 impl State {
     /// Whether nothing of it waits any more, or was given up.
     fn is_over(&self) -> bool {
-        let proved_alone = self.proof.is_some() && self.code().is_none();
-        self.done.is_some() || self.abandoned.is_some() || self.deployed.is_some() || proved_alone
+        let proved_alone = self.proof().is_some() && self.code().is_none();
+        self.commit.done.is_some() || self.abandoned.is_some() || self.deployed().is_some() || proved_alone
     }
 }
 

@@ -27,7 +27,7 @@ impl OwnHistory {
         let neighbours = Neighbours::below(world.root);
         let proofs = neighbours
             .states()
-            .flat_map(|(_, state)| state.proof().into_iter().chain(state.others_proved.values()));
+            .flat_map(|(_, state)| state.proof().into_iter().chain(state.batch.proofs.values()));
         Self::from_proofs(proofs, (plan.chain_id, plan.app))
     }
 

@@ -298,6 +298,11 @@ pub struct IllegalStep {
     pub why: &'static str,
 }
 
+/// Why an event cannot come, where what has to be there is not.
+pub(super) const fn unless(is_there: bool, why: &'static str) -> Option<&'static str> {
+    if is_there { None } else { Some(why) }
+}
+
 impl Event {
     /// The record's kind, as the journal names it.
     pub const fn kind(&self) -> &'static str {

@@ -132,7 +132,7 @@ struct OtherEvidence<'a> {
 
 impl<'a> OtherEvidence<'a> {
     fn of(state: &'a State) -> Vec<Self> {
-        let each = state.joined().map(|(other, proof)| Self {
+        let each = state.batch.joined().map(|(other, proof)| Self {
             cvm: other.plan.code.as_ref().map(|code| code.cvm.as_str()),
             app: other.plan.app,
             compose_hash: other.compose_hash,
@@ -192,7 +192,7 @@ impl TimelockEvidence {
             id: asked.operation.id(),
             proposer: timelock.proposer,
             delay: asked.delay,
-            scheduled: state.scheduled,
+            scheduled: state.timelock.scheduled,
         })
     }
 
@@ -225,7 +225,7 @@ struct SafeEvidence {
 impl SafeEvidence {
     /// Nothing when the change came about without the Safe transaction.
     fn of(state: &State) -> Option<Self> {
-        if state.safe_gone.is_some() {
+        if state.safe.gone.is_some() {
             return None;
         }
         let ceremony = state.last_ceremony().ok()??;
@@ -260,14 +260,14 @@ impl SafeEvidence {
 /// owners signed, where the Safe acted.
 fn effects(state: &State, proof: &Proof) -> Vec<Effect> {
     let parties = state.parties();
-    if let Some(sent) = state.signed.iter().find(|sent| Some(sent.hash) == proof.transaction) {
+    if let Some(sent) = state.tx.signed.iter().find(|sent| Some(sent.hash) == proof.transaction) {
         return parties.effects_of_calls(std::slice::from_ref(&sent.request.call));
     }
     let ceremony = state
         .last_ceremony()
         .ok()
         .flatten()
-        .filter(|_| state.safe_gone.is_none());
+        .filter(|_| state.safe.gone.is_none());
     ceremony.map_or_else(Vec::new, |ceremony| parties.effects_of_tx(&ceremony.approval.tx))
 }
 
@@ -278,14 +278,14 @@ pub(in crate::upgrade) fn write(dir: &Path, state: &State) -> Result<(), Upgrade
     };
     let code = plan.code.as_ref();
     let new = code.filter(|code| code.target.is_new());
-    let committed = state.committed.as_ref().map(|(_, at)| *at);
+    let committed = state.commit.committed.as_ref().map(|(_, at)| *at);
     let evidence = Evidence {
         schema: "countersign.evidence/1",
         update: &identity.update,
         cvm: identity.cvm.as_deref(),
         cvm_name: code.and_then(|code| code.cvm_name.as_deref()),
         target: new.map(|code| &code.target),
-        new_cvm: state.made.as_deref(),
+        new_cvm: state.commit.made.as_deref(),
         device: new.and_then(|code| code.device),
         app: plan.app,
         chain_id: plan.chain_id,
@@ -301,15 +301,15 @@ pub(in crate::upgrade) fn write(dir: &Path, state: &State) -> Result<(), Upgrade
         timelock: TimelockEvidence::of(state),
         effects: effects(state, proof),
         accepted: &state.accepted,
-        adopted: state.adopted,
+        adopted: state.proof.adopted,
         proof,
         correlation_id: state.status().facts.correlation_id,
-        committed_at: committed.filter(|_| !state.was_found()),
-        was_read: matches!(state.committed, Some((None, _))) && state.made.is_none(),
-        found_running_at: committed.filter(|_| state.was_found()),
-        live_at: state.done,
-        live_says: state.done.map(|_| CLOUD),
-        seen_again_at: state.confirmed,
+        committed_at: committed.filter(|_| !state.commit.was_found()),
+        was_read: matches!(state.commit.committed, Some((None, _))) && state.commit.made.is_none(),
+        found_running_at: committed.filter(|_| state.commit.was_found()),
+        live_at: state.commit.done,
+        live_says: state.commit.done.map(|_| CLOUD),
+        seen_again_at: state.commit.confirmed,
     };
     keep(&dir.join(JSON), &pretty(&evidence), 0o644)?;
     keep(&dir.join(TEXT), text(&evidence, &state.status()).as_bytes(), 0o644)?;

@@ -25,10 +25,12 @@ impl Proposal {
         let (identity, plan) = (state.identity()?, state.plan()?);
         // Nothing is proposed before all of it is known.
         state.changes()?;
-        let prepared = state.prepared.as_ref();
+        let prepared = state.prepare.answer.as_ref();
         let calls = state.calls();
-        let safe = match (&state.frozen, state.ceremony()) {
-            (Some(frozen), Ok(Some(ceremony))) => Some(ceremony.section(frozen, state.is_rejecting(), &state.ballots)),
+        let safe = match (&state.safe.frozen, state.ceremony()) {
+            (Some(frozen), Ok(Some(ceremony))) => {
+                Some(ceremony.section(frozen, state.is_rejecting(), &state.safe.signatures))
+            }
             _ => None,
         };
         Some(Self {
@@ -40,12 +42,14 @@ impl Proposal {
             calldata_digests: calls.iter().map(Call::digest).collect(),
             calls,
             safe,
-            timelock: state.asked().map(|asked| asked.section(state.scheduled.as_ref())),
+            timelock: state
+                .asked()
+                .map(|asked| asked.section(state.timelock.scheduled.as_ref())),
             manifest_after: plan.code.as_ref().map(CodeChange::manifest_after),
             prepared_at: prepared.map(|prepared| prepared.at),
             token_expires: prepared.map(|prepared| prepared.expires),
             plan: plan.clone(),
-            others: state.others.clone(),
+            others: state.batch.others.clone(),
         })
     }
 

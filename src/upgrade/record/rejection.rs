@@ -47,7 +47,7 @@ impl State {
     /// Whether it came of a wrong proposal, so that nothing of it can be approved.
     pub(in crate::upgrade) fn is_only_to_reject(&self) -> bool {
         let asks_nothing = self.changes().is_some_and(|changes| changes.changes.is_empty());
-        asks_nothing && self.others.is_empty() && self.frozen.is_some() && self.has_safe()
+        asks_nothing && self.batch.others.is_empty() && self.safe.frozen.is_some() && self.has_safe()
     }
 }
 

@@ -166,7 +166,7 @@ pub struct Status {
 impl State {
     /// What a person should know of signatures that came with a file.
     pub(in crate::upgrade) fn signature_remarks(&self) -> impl Iterator<Item = Warning> {
-        self.ballots.normalised.iter().map(|owner| upper_s(*owner))
+        self.safe.signatures.normalised.iter().map(|owner| upper_s(*owner))
     }
 
     /// Where it stands.
@@ -176,7 +176,7 @@ impl State {
             effects: self.effects(),
             facts: self.facts(),
             records: self.records,
-            rejection_signed: !self.ballots.rejections.is_empty(),
+            rejection_signed: !self.safe.signatures.rejections.is_empty(),
         }
     }
 
@@ -187,38 +187,38 @@ impl State {
             (false, false) => Effect::None,
         };
         Effects {
-            prepare: of(self.prepared.is_some(), self.preparing),
+            prepare: of(self.prepare.answer.is_some(), self.prepare.trying),
             approval: of(
-                self.proof.is_some()
-                    || self.deployed.is_some()
-                    || !self.signed.is_empty()
-                    || !self.ballots.is_empty()
-                    || !self.approved.is_empty()
-                    || self.scheduled.is_some(),
-                self.signing.is_some(),
+                self.proof().is_some()
+                    || self.deployed().is_some()
+                    || !self.tx.signed.is_empty()
+                    || !self.safe.signatures.is_empty()
+                    || !self.safe.approved.is_empty()
+                    || self.timelock.scheduled.is_some(),
+                self.tx.signing.is_some(),
             ),
             transaction: of(
-                self.proof.is_some() || self.deployed.is_some(),
-                !self.signed.is_empty() && self.rejecting.is_none() && self.errand.is_none(),
+                self.proof().is_some() || self.deployed().is_some(),
+                !self.tx.signed.is_empty() && self.safe.rejecting.is_none() && self.tx.errand.is_none(),
             ),
             commit: of(
-                self.committed.is_some() && !self.was_found(),
-                self.committing || self.was_found(),
+                self.commit.committed.is_some() && !self.commit.was_found(),
+                self.commit.trying || self.commit.was_found(),
             ),
-            live: of(self.done.is_some(), self.committed.is_some()),
+            live: of(self.commit.done.is_some(), self.commit.committed.is_some()),
         }
     }
 
     /// Owners who agreed to the approval, so that nobody has to ask a chain for it.
     pub(in crate::upgrade) fn agreed(&self) -> BTreeSet<Address> {
-        let mut agreed = self.ballots.proven(Paper::Approval);
-        agreed.extend(&self.approved);
+        let mut agreed = self.safe.signatures.proven(Paper::Approval);
+        agreed.extend(&self.safe.approved);
         agreed
     }
 
     fn unproven(&self) -> Vec<Address> {
         let agreed = self.agreed();
-        let all = self.ballots.approvals.keys();
+        let all = self.safe.signatures.approvals.keys();
         all.filter(|owner| !agreed.contains(*owner)).copied().collect()
     }
 
@@ -232,7 +232,7 @@ impl State {
 
     /// The hash that is to be allowed.
     fn compose_hash(&self) -> Option<ComposeHash> {
-        let prepared = self.prepared.as_ref().map(|prepared| prepared.hash);
+        let prepared = self.prepare.answer.as_ref().map(|prepared| prepared.hash);
         let expected = || self.code().and_then(|code| code.expected_hash);
         let first = || self.deployment().and_then(|new| new.new.hash);
         prepared
@@ -244,13 +244,14 @@ impl State {
     fn block(&self) -> Option<BlockRef> {
         let proved = self.proof().map(|proof| proof.block);
         let made = self.deployed().map(|made| made.block);
-        proved.or(made).or_else(|| self.seen.map(|(_, block)| block))
+        proved.or(made).or_else(|| self.tx.seen.map(|(_, block)| block))
     }
 
     pub(in crate::upgrade) fn facts(&self) -> Facts {
-        let plan = self.plan.as_deref();
-        let proof = self.proof.as_deref();
-        let newest = self.signed.last();
+        let plan = self.plan();
+        let proof = self.proof();
+        let newest = self.tx.signed.last();
+        let frozen = self.safe.frozen.as_deref();
         let deployment = self.deployment();
         let deployed = self.deployed();
         let block = self.block();
@@ -258,7 +259,7 @@ impl State {
             update: self.identity.as_ref().map(|identity| identity.update.clone()),
             cvm: self.identity.as_ref().and_then(|identity| identity.cvm.clone()),
             makes: self.code().and_then(|code| code.target.word()).map(str::to_owned),
-            new_cvm: self.made.clone(),
+            new_cvm: self.commit.made.clone(),
             app: self.app(),
             factory: deployment.map(|new| new.kms),
             chain_id: self.identity.as_ref().map(|identity| identity.chain_id),
@@ -269,41 +270,31 @@ impl State {
             compose_hash: self.compose_hash(),
             policy: plan.map(|plan| plan.policy.clone()).unwrap_or_default(),
             others: self
+                .batch
                 .joined()
                 .map(|(other, proof)| other.facts(proof.is_some()))
                 .collect(),
-            safe_tx_hash: self
-                .frozen
-                .as_ref()
-                .map(|frozen| frozen.transaction.hash(&frozen.domain)),
-            safe_nonce: self.frozen.as_ref().map(|frozen| frozen.transaction.nonce.to_string()),
-            signed_by: self.frozen.as_ref().map(|_| self.agreed().into_iter().collect()),
-            approved_by: self.approved.iter().copied().collect(),
+            safe_tx_hash: self.chosen_hash(),
+            safe_nonce: frozen.map(|frozen| frozen.transaction.nonce.to_string()),
+            signed_by: frozen.map(|_| self.agreed().into_iter().collect()),
+            approved_by: self.safe.approved.iter().copied().collect(),
             unproven: self.unproven(),
             threshold: plan.and_then(|plan| plan.safe.as_ref()).map(|safe| safe.threshold),
             operation_id: self.asked().map(|asked| asked.operation.id()),
-            ready_at: self.scheduled.and_then(|scheduled| {
+            ready_at: self.timelock.scheduled.and_then(|scheduled| {
                 let seconds = i64::try_from(scheduled.ready_at).ok()?;
                 Timestamp::from_second(seconds).ok()
             }),
             transaction_hash: proof
                 .and_then(|proof| proof.transaction)
                 .or_else(|| deployed.map(|made| made.transaction))
-                .or_else(|| self.seen.map(|(hash, _)| hash))
+                .or_else(|| self.tx.seen.map(|(hash, _)| hash))
                 .or_else(|| newest.map(|tx| tx.hash)),
             nonce: newest.map(|tx| tx.request.nonce),
             block_number: block.map(|block| block.number),
             block_hash: block.map(|block| block.hash),
-            token_expires: self
-                .prepared
-                .as_ref()
-                .filter(|prepared| prepared.token_sha256.is_some())
-                .map(|prepared| prepared.expires),
-            correlation_id: self
-                .committed
-                .as_ref()
-                .and_then(|(accepted, _)| accepted.as_ref())
-                .and_then(|accepted| accepted.correlation_id.clone()),
+            token_expires: self.prepare.token_expires(),
+            correlation_id: self.commit.correlation_id(),
         }
     }
 }

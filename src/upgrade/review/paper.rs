@@ -405,7 +405,7 @@ impl Review {
     pub(super) fn judge_state(&mut self, state: &State, question: &Question) {
         if let Some(why) = &state.abandoned {
             self.decide(Code::Abandoned, format!("the upgrade was given up: {why}"));
-        } else if let Some(why) = &state.safe_gone {
+        } else if let Some(why) = &state.safe.gone {
             self.decide(Code::SafeTxGone, why.clone());
         } else if state.proof().is_some() {
             self.decide(

@@ -267,51 +267,14 @@ fn of_app(error: UpgradeError, proposal: &Proposal) -> UpgradeError {
 }
 
 impl State {
-    /// What is asked of the other apps and not proved yet.
-    fn unproved(&self) -> Vec<Proposal> {
-        let others = self.others.iter();
-        let open = others.filter(|other| !self.others_proved.contains_key(&other.plan.app));
-        open.cloned().collect()
-    }
-
-    /// Why apps cannot join now, or nothing can be proved of them.
-    pub(in crate::upgrade) fn joined_objection(&self, event: &Event) -> Option<&'static str> {
-        let missing = |is_there: bool, why| (!is_there).then_some(why);
-        match event {
-            Event::Joined(others) => missing(self.changes().is_some(), "the hash was not verified")
-                .or_else(|| {
-                    missing(
-                        self.others.is_empty() && !others.is_empty(),
-                        "apps joined before, or none does",
-                    )
-                })
-                .or_else(|| missing(self.is_open_for_others(), "something was chosen already")),
-            Event::Joins { .. } => missing(self.changes().is_some(), "the hash was not verified").or_else(|| {
-                let is_free = self.joins.is_none() && self.others.is_empty() && self.is_open_for_others();
-                missing(is_free, "it has an approval already")
-            }),
-            Event::JoinedFinal(proof) => {
-                let known = self.others.iter().any(|other| other.changes() == proof.subject());
-                missing(known, "the proof is for something else")
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether nothing was chosen, signed or scheduled yet.
-    fn is_open_for_others(&self) -> bool {
-        let nothing_chosen = self.frozen.is_none() && self.chosen().is_none() && self.scheduled.is_none();
-        nothing_chosen && self.signed.is_empty() && self.proof.is_none()
-    }
-
     /// Whether the transaction changes this app besides its own.
     pub fn asks_of(&self, app: Address) -> bool {
-        self.others.iter().any(|other| other.plan.app == app)
+        self.batch.others.iter().any(|other| other.plan.app == app)
     }
 
     /// Whether what was asked of any of the apps is proved.
     pub fn is_approved(&self) -> bool {
-        self.proof.is_some() || !self.others_proved.is_empty()
+        self.proof().is_some() || !self.batch.proofs.is_empty()
     }
 
     /// Some of what was asked has to be proved before anything is committed.
@@ -344,7 +307,7 @@ impl Upgrade {
     /// Another owner or chain, an owner that makes one call in one transaction, or something was chosen or signed already.
     pub(in crate::upgrade) fn join(&mut self, others: Vec<Proposal>) -> Result<(), UpgradeError> {
         let others: Vec<Proposal> = others.into_iter().map(Proposal::joining).collect();
-        let known = &self.state().others;
+        let known = &self.state().batch.others;
         if known.is_empty() && others.is_empty() {
             return Ok(());
         }
@@ -390,7 +353,7 @@ impl Upgrade {
     /// # Errors
     /// It joined another one, or was begun by itself.
     pub(in crate::upgrade) fn join_to(&mut self, app: Address) -> Result<(), UpgradeError> {
-        if self.state().joins == Some(app) {
+        if self.state().batch.joins == Some(app) {
             return self.write_proposal();
         }
         if self.state().is_approved() {
@@ -474,7 +437,7 @@ impl Run<'_> {
         chain: &Chain,
         by: By,
     ) -> Result<Option<Pending>, UpgradeError> {
-        for other in self.upgrade.state().unproved() {
+        for other in self.upgrade.state().batch.unproved() {
             let changes = other.changes();
             match self.prove_other(chain, by, &changes).await {
                 Ok(proof) => {
@@ -519,14 +482,6 @@ impl Run<'_> {
             Err(ProofFailure::NoEffect { .. }) => chain.prove_state(changes, finality).await,
             proved => proved,
         }
-    }
-}
-
-impl State {
-    /// The apps that joined, with what is proved of each.
-    pub(in crate::upgrade) fn joined(&self) -> impl Iterator<Item = (&Proposal, Option<&Proof>)> {
-        let proved = |app: &Address| self.others_proved.get(app);
-        self.others.iter().map(move |other| (other, proved(&other.plan.app)))
     }
 }
 

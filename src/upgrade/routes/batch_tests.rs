@@ -104,7 +104,7 @@ fn what_joined_is_proved_by_a_proof_of_that_app_alone() {
     assert!(state.check(&Event::JoinedFinal(Box::new(something_else))).is_err());
     assert!(!state.is_approved());
     state.apply(Event::JoinedFinal(Box::new(theirs))).unwrap();
-    assert!(state.is_approved() && state.unproved().is_empty());
+    assert!(state.is_approved() && state.batch.unproved().is_empty());
     let facts = state.status().facts;
     assert!(facts.others.len() == 1 && facts.others[0].proved);
 }

@@ -47,7 +47,7 @@ impl Run<'_> {
                 "the hash is allowed on chain already; rejecting the Safe transaction would change nothing",
             ));
         }
-        if state.abandoned.is_some() || state.safe_gone.is_some() {
+        if state.abandoned.is_some() || state.safe.gone.is_some() {
             return Ok(Outcome::Reached);
         }
         if let Some(outcome) = self.reject_operation().await? {
@@ -56,7 +56,7 @@ impl Run<'_> {
         let ceremony = self.ceremony()?;
         expect_safe_tx(self.limits, &[ceremony.rejection.tx.hash()])?;
         if !self.upgrade.state().is_rejecting() {
-            if !self.upgrade.state().signed.is_empty() {
+            if !self.upgrade.state().tx.signed.is_empty() {
                 return Err(UpgradeError::decide(
                     Code::TxInFlight,
                     "the transaction that executes the approval was sent already; wait for it first",
@@ -66,13 +66,13 @@ impl Run<'_> {
             self.upgrade.write_proposal()?;
         }
         loop {
-            if self.upgrade.state().abandoned.is_some() || self.upgrade.state().safe_gone.is_some() {
+            if self.upgrade.state().abandoned.is_some() || self.upgrade.state().safe.gone.is_some() {
                 return Ok(Outcome::Reached);
             }
-            let outcome = if self.upgrade.state().signed.is_empty() {
+            let outcome = if self.upgrade.state().tx.signed.is_empty() {
                 self.unless_late(async |run: &mut Self| run.gather_rejections(&ceremony).await)
                     .await?
-            } else if self.upgrade.state().sent {
+            } else if self.upgrade.state().tx.sent {
                 self.wait().await?
             } else {
                 self.broadcast().await?
@@ -86,7 +86,8 @@ impl Run<'_> {
     /// Whether this is a fleet's member that can go without the others' approval being touched.
     fn is_to_be_left(&self) -> bool {
         let state = self.upgrade.state();
-        let nothing_on_its_way = state.signed.is_empty() && state.frozen.is_none() && state.scheduled.is_none();
+        let nothing_on_its_way =
+            state.tx.signed.is_empty() && state.safe.frozen.is_none() && state.timelock.scheduled.is_none();
         self.upgrade.is_in_fleet() && (self.upgrade.follows() || state.proof().is_some() || nothing_on_its_way)
     }
 
@@ -97,13 +98,13 @@ impl Run<'_> {
             return Ok(Outcome::Reached);
         }
         let cvm = self.cvm()?;
-        if state.done.is_some() {
+        if state.commit.done.is_some() {
             return Err(UpgradeError::decide(
                 Code::AlreadyLive,
                 format!("{cvm} runs the hash already; there is nothing left to give up"),
             ));
         }
-        if state.committing {
+        if state.commit.trying {
             return Err(UpgradeError::TooEarly {
                 message: format!("a commit of {cvm} was sent, and its outcome is not known yet"),
                 command: "resume",
@@ -135,8 +136,8 @@ impl Run<'_> {
             if state.abandoned.is_some() {
                 return Ok(Some(Outcome::Reached));
             }
-            let outcome = match (state.signed.is_empty(), state.errand) {
-                (false, Some(Errand::Cancel)) if state.sent => self.wait().await?,
+            let outcome = match (state.tx.signed.is_empty(), state.tx.errand) {
+                (false, Some(Errand::Cancel)) if state.tx.sent => self.wait().await?,
                 (false, Some(Errand::Cancel)) => self.broadcast().await?,
                 (false, _) if state.is_rejecting() => return Ok(None),
                 (false, _) => {
@@ -150,7 +151,7 @@ impl Run<'_> {
                     .await?
                 {
                     Some(outcome) => outcome,
-                    None if plan.safe.is_some() && self.upgrade.state().frozen.is_some() => return Ok(None),
+                    None if plan.safe.is_some() && self.upgrade.state().safe.frozen.is_some() => return Ok(None),
                     None => {
                         let why = "given up while the timelock had nothing of it".to_owned();
                         self.record(Event::Abandoned { why })?;

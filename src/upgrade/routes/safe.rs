@@ -114,7 +114,7 @@ impl Run<'_> {
         goal: Goal,
         known: Option<Look>,
     ) -> Result<Outcome, UpgradeError> {
-        if let Some(why) = self.upgrade.state().safe_gone.clone() {
+        if let Some(why) = self.upgrade.state().safe.gone.clone() {
             if self.limits.new_nonce {
                 let stage = self.upgrade.state().stage();
                 return self.freeze_at(stage.unwrap_or_default()).await;
@@ -397,12 +397,12 @@ impl Run<'_> {
         chain: &Chain,
         proof: &Proof,
     ) -> Result<(), UpgradeError> {
-        let (Some(transaction), Some(_)) = (proof.transaction, &self.upgrade.state().frozen) else {
+        let (Some(transaction), Some(_)) = (proof.transaction, &self.upgrade.state().safe.frozen) else {
             return Ok(());
         };
         let ceremony = self.ceremony()?;
         let tx = &ceremony.approval.tx;
-        let is_ours = self.upgrade.state().signed.iter().any(|one| one.hash == transaction);
+        let is_ours = self.upgrade.state().tx.signed.iter().any(|one| one.hash == transaction);
         match prove_execution(chain, transaction, tx.domain().safe, tx.hash()).await {
             Ok(()) => Ok(()),
             Err(SafeProofFailure::Chain(error)) => Err(error.into()),
@@ -432,7 +432,7 @@ impl Run<'_> {
 
     /// Where the Safe transaction stands while others act, in one line; an error when it can never take effect.
     pub(in crate::upgrade) async fn safe_news(&mut self, chain: &Chain) -> Result<Option<Pending>, UpgradeError> {
-        if self.upgrade.state().frozen.is_none() {
+        if self.upgrade.state().safe.frozen.is_none() {
             return Ok(None);
         }
         let ceremony = self.ceremony()?;

@@ -144,19 +144,19 @@ impl Run<'_> {
     async fn approve_on_chain(&mut self, child: Option<Address>) -> Result<Outcome, UpgradeError> {
         loop {
             let state = self.upgrade.state();
-            if !state.signed.is_empty() && state.errand.is_none() {
+            if !state.tx.signed.is_empty() && state.tx.errand.is_none() {
                 return Err(UpgradeError::decide(
                     Code::TxInFlight,
                     "the transaction that executes the approval was sent already; wait for it",
                 ));
             }
-            let outcome = if state.signed.is_empty() {
+            let outcome = if state.tx.signed.is_empty() {
                 let begun = self.unless_late(async |run: &mut Self| run.begin_errand(child).await);
                 match begun.await? {
                     Some(outcome) => return Ok(outcome),
                     None => Outcome::Reached,
                 }
-            } else if state.sent {
+            } else if state.tx.sent {
                 self.wait().await?
             } else {
                 self.broadcast().await?

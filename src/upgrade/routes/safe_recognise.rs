@@ -32,7 +32,7 @@ impl Run<'_> {
         }
         let (done, announced) = executed_in(chain, transaction, domain.safe).await?;
         let info = SafeInfo::read(chain, domain.safe).await?;
-        let (Some(info), true) = (info, self.upgrade.state().signed.is_empty()) else {
+        let (Some(info), true) = (info, self.upgrade.state().tx.signed.is_empty()) else {
             return Ok(false);
         };
         let nonces = || (1..=NONCES).map_while(|back| info.nonce.checked_sub(U256::from(back)));

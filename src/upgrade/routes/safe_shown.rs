@@ -112,7 +112,11 @@ impl<'a> Seen<'a> {
                     self.note((domain.chain_id, domain.safe, nonce), ballot.tx.hash());
                 }
             }
-            let sent = state.agreements.iter().filter(|sent| sent.approval == ceremony.hash());
+            let sent = state
+                .tx
+                .agreements
+                .iter()
+                .filter(|sent| sent.approval == ceremony.hash());
             for one in sent {
                 self.take(place, one.consents(&ceremony, &owners).iter());
             }

@@ -145,7 +145,7 @@ impl Subject {
     /// A signature that changes nothing any more is not asked for.
     fn refuse_pointless(&self, checked: &Checked, rejects: bool) -> Result<(), UpgradeError> {
         let (_, ceremony) = self.ceremony()?;
-        if let Some(why) = &self.state().safe_gone {
+        if let Some(why) = &self.state().safe.gone {
             return Err(UpgradeError::decide(Code::SafeTxGone, why.clone()));
         }
         if let Some(look) = &checked.look
@@ -216,7 +216,12 @@ impl Subject {
             };
             for (owner, signature) in ballot.signatures.by_owner() {
                 let bytes = signature.to_bytes();
-                let known = self.state().ballots.of(paper).and_then(|signed| signed.get(owner));
+                let known = self
+                    .state()
+                    .safe
+                    .signatures
+                    .of(paper)
+                    .and_then(|signed| signed.get(owner));
                 if known == Some(&bytes) {
                     continue;
                 }

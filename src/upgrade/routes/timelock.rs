@@ -56,7 +56,7 @@ impl Run<'_> {
         loop {
             let head = chain.head().await?;
             match chain.operation_state(asked.timelock, id, &head).await? {
-                OperationState::Unset if self.upgrade.state().scheduled.is_some() => {
+                OperationState::Unset if self.upgrade.state().timelock.scheduled.is_some() => {
                     return self.cancelled(chain).await;
                 }
                 OperationState::Unset => return self.schedule(chain, (&asked, &head), goal).await,
@@ -375,7 +375,7 @@ impl Run<'_> {
         let head = chain.head().await?;
         let id = asked.operation.id();
         Ok(match chain.operation_state(asked.timelock, id, &head).await? {
-            OperationState::Unset if self.upgrade.state().scheduled.is_some() => {
+            OperationState::Unset if self.upgrade.state().timelock.scheduled.is_some() => {
                 return self.cancelled(chain).await.map(|_| None);
             }
             OperationState::Unset => None,
@@ -396,7 +396,7 @@ impl Run<'_> {
 
     /// Whether what is scheduled becomes ready only after this run has to end.
     pub(in crate::upgrade) fn is_too_late(&self) -> bool {
-        let Some(scheduled) = self.upgrade.state().scheduled else {
+        let Some(scheduled) = self.upgrade.state().timelock.scheduled else {
             return false;
         };
         let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();

@@ -31,7 +31,7 @@ impl Run<'_> {
         asked: &Asked,
         ready_at: u64,
     ) -> Result<(), UpgradeError> {
-        let known = self.upgrade.state().scheduled;
+        let known = self.upgrade.state().timelock.scheduled;
         if known.is_some_and(|known| known.looked_up && known.ready_at == ready_at) {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl Run<'_> {
         chain: &Chain,
         asked: &Asked,
     ) -> Result<(), UpgradeError> {
-        let known = self.upgrade.state().scheduled;
+        let known = self.upgrade.state().timelock.scheduled;
         let said = known.and_then(|known| known.transaction);
         let mut shown = None;
         if let Some(transaction) = said {
@@ -93,7 +93,7 @@ impl Run<'_> {
         (transaction, ready_at): (Option<B256>, u64),
     ) -> Result<(), UpgradeError> {
         let id = asked.operation.id();
-        let before = self.upgrade.state().scheduled.map(|known| known.ready_at);
+        let before = self.upgrade.state().timelock.scheduled.map(|known| known.ready_at);
         self.record(Event::TimelockScheduled(Scheduled {
             id,
             transaction,
@@ -129,7 +129,12 @@ impl Run<'_> {
                 message: format!("operation {id} was scheduled and then cancelled; nothing of it can be executed"),
             });
         }
-        let transaction = self.upgrade.state().scheduled.and_then(|known| known.transaction);
+        let transaction = self
+            .upgrade
+            .state()
+            .timelock
+            .scheduled
+            .and_then(|known| known.transaction);
         let why = match transaction {
             None => "no event says that it was scheduled".to_owned(),
             Some(transaction) => match Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await? {

@@ -74,7 +74,7 @@ impl Run<'_> {
 
     /// The most that the whole upgrade costs once this is signed as well, if that is within the limit.
     pub(in crate::upgrade) fn admit_cost(&self, request: &TxRequest, data_fee: U256) -> Result<U256, UpgradeError> {
-        let (spending, fees) = (&self.upgrade.state().spending, &self.limits.fees);
+        let (spending, fees) = (&self.upgrade.state().tx.spending, &self.limits.fees);
         let needed = spending.admit(request, data_fee, fees)?;
         // Where nothing limits it, whoever agrees has to look at it.
         if fees.limit(request.chain_id).is_none() && self.world.ask.agrees_unseen() {
@@ -86,7 +86,7 @@ impl Run<'_> {
 
     /// What everything costs together, where this is not the first that is signed.
     pub(in crate::upgrade) fn together(&self, most: U256) -> Option<Fact> {
-        let is_first = self.upgrade.state().spending.is_empty();
+        let is_first = self.upgrade.state().tx.spending.is_empty();
         (!is_first).then(|| Fact::new(Name::CostsTogether, format!("{} ETH", coins(most))))
     }
 

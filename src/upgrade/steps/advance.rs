@@ -34,13 +34,13 @@ impl Upgrade {
                 "only the app's policy changes: there is nothing to commit",
             ));
         }
-        if matches!(goal, Goal::Committed | Goal::Live) && self.state().committed.is_none() {
+        if matches!(goal, Goal::Committed | Goal::Live) && self.state().commit.committed.is_none() {
             for agreed in agreed_unseen(self.state(), limits)? {
                 self.agree(agreed)?;
             }
         }
         // Whoever commits from a proposal alone waited somewhere else: what is in force is found here as well.
-        let searched = self.state().signed.is_empty() && self.state().proof_gone.is_none();
+        let searched = self.state().tx.signed.is_empty() && self.state().proof.gone.is_none();
         if goal == Goal::Committed && self.state().is_from_elsewhere() && searched {
             self.adopt_in_force(world, limits).await?;
         }
@@ -50,17 +50,17 @@ impl Upgrade {
             return Ok(outcome);
         }
         run.catch_up()?;
-        let waits = run.upgrade.state().next() == Step::Wait && run.upgrade.state().seen.is_none();
+        let waits = run.upgrade.state().next() == Step::Wait && run.upgrade.state().tx.seen.is_none();
         if limits.new_nonce && waits && matches!(goal, Goal::Executed | Goal::Live) {
             run.leave_behind().await?;
         }
-        if matches!(goal, Goal::Committed | Goal::Live) && run.upgrade.state().done.is_some() {
+        if matches!(goal, Goal::Committed | Goal::Live) && run.upgrade.state().commit.done.is_some() {
             run.look_again().await?;
         }
         loop {
             let step = run.upgrade.state().next();
             // What is on its way to the timelock is not the transaction that was asked for.
-            let on_the_way = goal == Goal::Executed && run.upgrade.state().errand.is_some();
+            let on_the_way = goal == Goal::Executed && run.upgrade.state().tx.errand.is_some();
             if goal.is_reached_before(step, limits.no_wait) && !on_the_way {
                 return Ok(Outcome::Reached);
             }
@@ -93,10 +93,10 @@ impl Run<'_> {
     fn catch_up(&self) -> Result<(), UpgradeError> {
         self.upgrade.write_proposal()?;
         let state = &self.upgrade.state();
-        if state.confirmed.is_some() {
+        if state.commit.confirmed.is_some() {
             self.forget_token()?;
         }
-        if state.committed.is_some() || (state.code().is_none() && state.proof.is_some()) {
+        if state.commit.committed.is_some() || (state.code().is_none() && state.proof().is_some()) {
             self.write_evidence()?;
         }
         Ok(())

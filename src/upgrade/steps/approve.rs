@@ -79,7 +79,7 @@ impl Run<'_> {
         if self.limits.new_nonce {
             return Ok(());
         }
-        if let Some(why) = &self.upgrade.state().gone {
+        if let Some(why) = &self.upgrade.state().tx.gone {
             return Err(UpgradeError::decide(
                 Code::TxGone,
                 format!("the transaction of this upgrade is gone for good: {why}"),
@@ -131,7 +131,7 @@ impl Run<'_> {
     /// Sends the bytes that are on disk.
     pub(in crate::upgrade) async fn broadcast(&mut self) -> Result<Outcome, UpgradeError> {
         let chain = self.chain().await?;
-        let Some(tx) = self.upgrade.state().signed.last().cloned() else {
+        let Some(tx) = self.upgrade.state().tx.signed.last().cloned() else {
             return Ok(Outcome::Reached);
         };
         let tx = self.planned(tx)?;
@@ -158,12 +158,12 @@ impl Run<'_> {
 
     /// Fees that rose between signing and sending can be followed with the key at hand.
     async fn may_raise(&mut self) -> Result<bool, UpgradeError> {
-        Ok(self.upgrade.state().signed.len() <= RAISES && self.signer().await?.is_some())
+        Ok(self.upgrade.state().tx.signed.len() <= RAISES && self.signer().await?.is_some())
     }
 
     /// The same call and nonce with higher fees, and that goes out.
     async fn raise(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
-        let txs = self.upgrade.state().signed.clone();
+        let txs = self.upgrade.state().tx.signed.clone();
         let market = chain.market().await?;
         self.bump(&txs, market.base_fee).await?;
         Ok(Outcome::Reached)
@@ -180,7 +180,7 @@ impl Run<'_> {
         let calls = self.upgrade.state().calls();
         let state = self.upgrade.state();
         let (ceremony, call) = (state.ceremony()?, &tx.request.call);
-        let is_planned = match (state.errand, &ceremony) {
+        let is_planned = match (state.tx.errand, &ceremony) {
             (Some(errand), _) => errand.is_planned(state, ceremony.as_ref(), call),
             (None, Some(ceremony)) => ceremony.ballot(state.is_rejecting()).tx.is_executed_by(call),
             (None, None) if plan.timelock.is_some() => state.calls_at(Stage::Execute) == [call.clone()],

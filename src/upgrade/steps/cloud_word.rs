@@ -60,7 +60,7 @@ impl Fall {
 impl Run<'_> {
     /// The CVM whose hash tells: the one that was made, or the one that changed.
     fn watched(&self) -> Result<CvmId, UpgradeError> {
-        match &self.upgrade.state().made {
+        match &self.upgrade.state().commit.made {
             Some(made) => Ok(made.parse()?),
             None => self.cvm(),
         }
@@ -92,7 +92,7 @@ impl Run<'_> {
     /// Records that the hash was reported, and looks a second time. Where an operation of this upgrade's own came before, the
     /// commit token is of no use any more.
     pub(in crate::upgrade) async fn confirm(&mut self) -> Result<(), UpgradeError> {
-        if self.upgrade.state().confirmed.is_some() {
+        if self.upgrade.state().commit.confirmed.is_some() {
             return Ok(());
         }
         let again = match self.stands_after_own_operation().await {
@@ -103,7 +103,7 @@ impl Run<'_> {
                 false
             }
         };
-        if again || self.upgrade.state().done.is_none() {
+        if again || self.upgrade.state().commit.done.is_none() {
             let at = Timestamp::now();
             self.record(Event::Done { at, again })?;
         }
@@ -115,7 +115,7 @@ impl Run<'_> {
 
     async fn stands_after_own_operation(&self) -> Result<bool, UpgradeError> {
         // Two headers have no token whose use would tell.
-        let by_headers = self.code()?.confirm && self.upgrade.state().commit_sent;
+        let by_headers = self.code()?.confirm && self.upgrade.state().commit.sent;
         let is_used = by_headers
             || self.own_operation().await? == Own::Over
             || match self.token_status().await? {
@@ -133,7 +133,7 @@ impl Run<'_> {
 
     /// Whether the app's list has the CVM that was made.
     async fn is_listed(&self) -> Result<bool, UpgradeError> {
-        match &self.upgrade.state().made {
+        match &self.upgrade.state().commit.made {
             Some(made) => Ok(uuids(&self.cloud.app_cvms(self.plan()?.app).await?).contains(made)),
             None => Ok(false),
         }
@@ -172,14 +172,14 @@ impl Run<'_> {
 
     /// Whether a CVM that was said to be made never was: its token is as good as it was.
     pub(in crate::upgrade) async fn was_made_up(&self) -> Result<bool, UpgradeError> {
-        Ok(self.upgrade.state().made.is_some() && self.token_status().await? == TokenStatus::Live)
+        Ok(self.upgrade.state().commit.made.is_some() && self.token_status().await? == TokenStatus::Live)
     }
 
     /// Another hash runs than the one that was reported once: something replaced it since, or it never ran.
     async fn is_another(&mut self, cvm: &Cvm) -> Result<(), UpgradeError> {
         let found = cvm.compose_hash.map(|hash| hash.to_string()).unwrap_or_default();
         let own = self.own_operation().await?;
-        let confirmed = self.upgrade.state().confirmed.is_some() && !self.code()?.confirm;
+        let confirmed = self.upgrade.state().commit.confirmed.is_some() && !self.code()?.confirm;
         let ran = (confirmed && own != Own::Unlisted)
             || matches!(own, Own::Over | Own::Failed)
             || self.token_status().await? == TokenStatus::Used;
@@ -229,7 +229,7 @@ impl Run<'_> {
         &mut self,
         is_patience_over: bool,
     ) -> Result<Option<Outcome>, UpgradeError> {
-        if self.upgrade.state().was_found() {
+        if self.upgrade.state().commit.was_found() {
             return self
                 .was_false("Phala Cloud reported the hash, and then another one")
                 .map(Some);
@@ -297,11 +297,11 @@ impl State {
     /// Looks once more at what Phala Cloud reported in the end, and tells what it reports now where that is something else.
     /// One `GET` of the CVM, of a few seconds at most; writes nothing.
     pub async fn look_again(&self, cloud: &Client) -> Option<Warning> {
-        let code = self.code().filter(|_| self.done.is_some())?;
+        let code = self.code().filter(|_| self.commit.done.is_some())?;
         if code.cloud != cloud.host() {
             return None;
         }
-        let name = self.made.as_ref().unwrap_or(&code.cvm).parse().ok()?;
+        let name = self.commit.made.as_ref().unwrap_or(&code.cvm).parse().ok()?;
         let (hash, _) = self.verified()?;
         let told = match cloud.until(Instant::now()).cvm(&name).await {
             Ok(cvm) => match cvm.compose_hash {

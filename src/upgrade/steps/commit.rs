@@ -107,8 +107,8 @@ impl Run<'_> {
     async fn ready(&mut self) -> Result<Ready, UpgradeError> {
         let confirm = self.code()?.confirm;
         let state = self.upgrade.state();
-        let prepared = state.prepared.as_ref();
-        let given = state.imported || prepared.is_some_and(|prepared| prepared.token_sha256.is_some());
+        let prepared = state.prepare.answer.as_ref();
+        let given = state.prepare.imported || prepared.is_some_and(|prepared| prepared.token_sha256.is_some());
         let good = prepared.is_some_and(|prepared| self.is_token_good(prepared.expires));
         let token = if confirm { None } else { self.token()? };
         let why = match token {
@@ -148,7 +148,7 @@ impl Run<'_> {
         let in_time = Timestamp::now()
             .saturating_add(TOKEN_MARGIN)
             .is_ok_and(|later| later < expires);
-        in_time && !state.preparing && !state.token_refused
+        in_time && !state.prepare.trying && !state.prepare.token_refused
     }
 
     /// Prepares again with the same change; the hash must be identical, and a colleague's token is replaced.
@@ -176,8 +176,8 @@ impl Run<'_> {
     /// unasked unless the server says what became of the token, and says so once.
     async fn refuse_second_commit(&mut self) -> Result<(), UpgradeError> {
         let state = self.upgrade.state();
-        let refusals = state.refusals;
-        if self.makes_new()? || !state.token_refused || !state.commit_sent {
+        let refusals = state.prepare.refusals;
+        if self.makes_new()? || !state.prepare.token_refused || !state.commit.sent {
             return Ok(());
         }
         // What ends with two headers has no token to ask about.
@@ -239,7 +239,7 @@ impl Run<'_> {
 
     /// The same of another upgrade of this machine that was prepared after this one.
     fn refuse_to_end_own(&self, code: &CodeChange) -> Result<(), UpgradeError> {
-        let own = self.upgrade.state().prepared.as_ref();
+        let own = self.upgrade.state().prepare.answer.as_ref();
         let neighbours = Neighbours::around(self.upgrade.dir(), self.world.root);
         match neighbours.waiting(code, Timestamp::now()) {
             Some((other, warning))

@@ -207,7 +207,7 @@ impl Run<'_> {
     async fn call_factory(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
         let deployment = self.deployment()?;
         let chain = self.chain().await?;
-        let doubtful = self.upgrade.is_rolled_back() || self.upgrade.state().gone.is_some();
+        let doubtful = self.upgrade.is_rolled_back() || self.upgrade.state().tx.gone.is_some();
         if deployment.is_by_contract() || doubtful {
             let patient = deployment.is_by_contract() && goal == Goal::Proved;
             if let Some(outcome) = self.seek_app(&chain, patient).await? {

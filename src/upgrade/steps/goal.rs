@@ -42,7 +42,10 @@ impl State {
     /// What has to be done before the step that was too early, where that is not its execution: owners have to sign first.
     pub(in crate::upgrade) fn before_execution(&self, early: UpgradeError) -> UpgradeError {
         let safe = self.plan().and_then(|plan| plan.safe.as_ref());
-        let (Some(safe), true) = (safe.filter(|_| self.frozen.is_some()), self.next() == Step::Approve) else {
+        let (Some(safe), true) = (
+            safe.filter(|_| self.safe.frozen.is_some()),
+            self.next() == Step::Approve,
+        ) else {
             return early;
         };
         let have = self.agreed().len();

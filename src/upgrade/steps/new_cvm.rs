@@ -60,10 +60,10 @@ impl Run<'_> {
     /// A first phase that was sent without an answer may have made a CVM, if the server takes it for more than that.
     pub(in crate::upgrade) async fn refuse_made_unseen(&self) -> Result<(), UpgradeError> {
         let state = self.upgrade.state();
-        if !self.makes_new()? || !state.preparing || self.limits.supersede {
+        if !self.makes_new()? || !state.prepare.trying || self.limits.supersede {
             return Ok(());
         }
-        let made = self.newcomers(&state.there).await?;
+        let made = self.newcomers(&state.commit.there).await?;
         refuse(&made, "since the request to prepare was sent, whose answer was lost")
     }
 
@@ -105,7 +105,7 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn trace_of_new(&self) -> Result<Trace, UpgradeError> {
         let mut wait = LOOK_WAIT;
         loop {
-            let made = self.newcomers(&self.upgrade.state().there).await?;
+            let made = self.newcomers(&self.upgrade.state().commit.there).await?;
             match (made.as_slice(), self.token_status().await?) {
                 (_, TokenStatus::Live) | ([], TokenStatus::Unknown | TokenStatus::Dead) => return Ok(Trace::Nothing),
                 ([one], _) => return Ok(Trace::Ours(Some(one.clone()))),

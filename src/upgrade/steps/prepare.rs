@@ -37,7 +37,7 @@ impl Run<'_> {
     /// Asks the cloud for hash and token.
     pub(in crate::upgrade) async fn prepare(&mut self) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
-        if self.upgrade.state().outdated {
+        if self.upgrade.state().prepare.outdated {
             self.refuse_to_supersede("the environment has other values than what was prepared")
                 .await?;
             self.tell(
@@ -204,7 +204,8 @@ impl Run<'_> {
         let Some(expected) = self
             .upgrade
             .state()
-            .prepared
+            .prepare
+            .answer
             .as_ref()
             .and_then(|prepared| prepared.token_sha256)
         else {
@@ -242,7 +243,14 @@ impl Run<'_> {
     /// Recomputes the hash from the CVM's manifest and the local changes.
     pub(in crate::upgrade) async fn verify(&mut self) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
-        let Some(claimed) = self.upgrade.state().prepared.as_ref().map(|prepared| prepared.hash) else {
+        let Some(claimed) = self
+            .upgrade
+            .state()
+            .prepare
+            .answer
+            .as_ref()
+            .map(|prepared| prepared.hash)
+        else {
             return Ok(Outcome::Reached);
         };
         let how = self.examine(&plan, claimed).await?;
@@ -281,7 +289,7 @@ impl Run<'_> {
 
     /// Recomputes, where it is relied on, what the journal says was verified.
     pub(in crate::upgrade) fn verify_again(&self) -> Result<(), UpgradeError> {
-        if !self.upgrade.state().others.is_empty()
+        if !self.upgrade.state().batch.others.is_empty()
             && let Some(proposal) = Proposal::of(self.upgrade.state())
         {
             proposal.check_others()?;

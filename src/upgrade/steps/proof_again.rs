@@ -29,20 +29,6 @@ pub enum ProofNow {
     Unsettled,
 }
 
-impl State {
-    /// As if nothing had been proved: for showing what a chain took back. No record says so.
-    pub fn forget_proof(&mut self) {
-        if let Some(block) = self.proof().map(|proof| proof.block) {
-            self.lose_proof(block);
-        }
-    }
-
-    /// As if nothing had been scheduled: for showing what is scheduled no more. No record says so.
-    pub fn forget_scheduling(&mut self) {
-        self.unschedule();
-    }
-}
-
 impl ProofNow {
     /// What is said of a change that was in force, by what the proof says, and is not any more.
     pub fn told_undone(proof: &Proof, change: &PolicyChange) -> String {
@@ -136,7 +122,7 @@ impl Run<'_> {
         let again = self.asks_again(goal);
         let reports = matches!(goal, Goal::Prepared | Goal::Executed | Goal::Proved) || state.code().is_none() || again;
         // A commit that was begun with a proof that is gone goes on where the change is proved anew.
-        let searches = goal == Goal::Committed && state.proof_gone.is_some() && state.proof().is_none();
+        let searches = goal == Goal::Committed && state.proof.gone.is_some() && state.proof().is_none();
         if searches {
             let chain = self.chain().await?;
             return self.prove_anew(&chain).await.map(pending);
@@ -150,7 +136,7 @@ impl Run<'_> {
                 self.keep_proof(&old, *fresh)?;
                 Ok(None)
             }
-            ProofNow::Undone(_) if self.upgrade.state().committed.is_some() => Err(UpgradeError::Failed {
+            ProofNow::Undone(_) if self.upgrade.state().commit.committed.is_some() => Err(UpgradeError::Failed {
                 code: Code::CommittedButNotAllowed,
                 message: format!(
                     "what was committed is not allowed by {} any more: the next boot will be refused",
@@ -165,7 +151,7 @@ impl Run<'_> {
             ProofNow::Unsettled => Ok(Some(Outcome::Pending(unsettled(&old)))),
             lost @ (ProofNow::Gone | ProofNow::NeverWas) => {
                 self.lose_proof(&old, &lost)?;
-                if self.upgrade.state().committed.is_some() {
+                if self.upgrade.state().commit.committed.is_some() {
                     return self.prove_anew(&chain).await.map(pending);
                 }
                 Ok(None)
@@ -271,7 +257,7 @@ impl Run<'_> {
     }
 
     fn is_ours(&self, proof: &Proof) -> bool {
-        let signed = &self.upgrade.state().signed;
+        let signed = &self.upgrade.state().tx.signed;
         signed.iter().any(|tx| Some(tx.hash) == proof.transaction)
     }
 
@@ -280,7 +266,7 @@ impl Run<'_> {
     async fn prove_anew(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
         let waits = match self.upgrade.state().proof() {
             Some(proof) => self.is_ours(proof),
-            None => !self.upgrade.state().signed.is_empty(),
+            None => !self.upgrade.state().tx.signed.is_empty(),
         };
         if waits {
             self.send_unless_seen(chain).await?;
@@ -295,7 +281,7 @@ impl Run<'_> {
         let proofs = state
             .proof()
             .into_iter()
-            .chain(state.joined().filter_map(|(_, proof)| proof));
+            .chain(state.batch.joined().filter_map(|(_, proof)| proof));
         let told: Vec<String> = proofs
             .filter_map(|proof| {
                 let all: Vec<String> = proof.besides.iter().map(|one| one.what.to_string()).collect();

@@ -117,7 +117,7 @@ impl ValuesChange {
         };
         let upgrade = match before {
             Some(upgrade) if upgrade.state().abandoned.is_some() => None,
-            Some(upgrade) if upgrade.state().done.is_none() => return Ok(None),
+            Some(upgrade) if upgrade.state().commit.done.is_none() => return Ok(None),
             Some(upgrade) if !is_noted && upgrade.has_sent(&sealing)? => return Ok(None),
             other => other.filter(Upgrade::has_environment),
         };

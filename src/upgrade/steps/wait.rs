@@ -47,7 +47,7 @@ impl Run<'_> {
         let mut trouble;
         let mut behind = None;
         loop {
-            let txs = self.upgrade.state().signed.clone();
+            let txs = self.upgrade.state().tx.signed.clone();
             let Some(nonce) = txs.last().map(|tx| tx.request.nonce) else {
                 return Ok(Outcome::Reached);
             };
@@ -237,7 +237,7 @@ impl Run<'_> {
             "transaction {} is in block {}",
             inclusion.transaction, inclusion.block.number
         ));
-        let known = self.upgrade.state().seen == Some((inclusion.transaction, inclusion.block));
+        let known = self.upgrade.state().tx.seen == Some((inclusion.transaction, inclusion.block));
         if known {
             Ok(())
         } else {
@@ -259,7 +259,7 @@ impl Run<'_> {
             return self.prove_new_app(chain, inclusion.transaction).await;
         }
         let changes = self.changes()?;
-        if let Some(errand) = self.upgrade.state().errand {
+        if let Some(errand) = self.upgrade.state().tx.errand {
             return self.prove_errand(chain, errand, inclusion.transaction).await;
         }
         if self.upgrade.state().is_rejecting() {
@@ -316,7 +316,7 @@ impl Run<'_> {
     /// A transaction whose nonce is ahead of its key's next one is left to itself where somebody agrees to a new nonce. What
     /// it costs counts on.
     pub(in crate::upgrade) async fn leave_behind(&mut self) -> Result<(), UpgradeError> {
-        let txs = self.upgrade.state().signed.clone();
+        let txs = self.upgrade.state().tx.signed.clone();
         let Some(nonce) = txs.last().map(|tx| tx.request.nonce) else {
             return Ok(());
         };
@@ -333,7 +333,7 @@ impl Run<'_> {
 
     /// The same bytes again at once, when no endpoint shows them although a block did.
     pub(in crate::upgrade) async fn send_unless_seen(&mut self, chain: &Chain) -> Result<(), UpgradeError> {
-        let txs = self.upgrade.state().signed.clone();
+        let txs = self.upgrade.state().tx.signed.clone();
         let sighting = chain.look(&txs, self.finality(chain.id())).await?;
         if !sighting.pooled && sighting.included.is_none() {
             self.send_again(chain, &txs).await?;

@@ -24,7 +24,7 @@ impl Run<'_> {
         let began = tokio::time::Instant::now();
         let mut wait = LOOK_WAIT;
         let mut moved = false;
-        if let Some(made) = self.upgrade.state().made.clone() {
+        if let Some(made) = self.upgrade.state().commit.made.clone() {
             return self.watch_new(&made.parse()?).await;
         }
         let name = self.cvm()?;
@@ -36,7 +36,7 @@ impl Run<'_> {
                     let rests = cvm.progress.is_none() && is_running(&cvm) && self.has_our_hash(&cvm) == Some(false);
                     let since = began.elapsed().max(self.since_commit());
                     if rests
-                        && (moved || since > VOID_GRACE || self.upgrade.state().was_found())
+                        && (moved || since > VOID_GRACE || self.upgrade.state().commit.was_found())
                         && let Some(outcome) = self.fallen_back(moved || since > BOOT_GRACE).await?
                     {
                         return Ok(outcome);
@@ -80,7 +80,7 @@ impl Run<'_> {
 
     /// By the clock of this machine, since an earlier run may have committed.
     fn since_commit(&self) -> Duration {
-        let at = self.upgrade.state().committed.as_ref().map(|(_, at)| *at);
+        let at = self.upgrade.state().commit.committed.as_ref().map(|(_, at)| *at);
         at.map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at).unsigned_abs())
     }
 

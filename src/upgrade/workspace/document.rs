@@ -56,12 +56,12 @@ impl Document {
         let rejects = |state: &State| state.is_rejecting() && state.chosen_hash() == Some(hash);
         let place = self.path.parent().unwrap_or(Path::new("."));
         if Upgrade::peek(place).is_ok_and(|state| rejects(&state)) {
-            self.state.rejected_at = Some(place.display().to_string());
+            self.state.safe.rejected_at = Some(place.display().to_string());
             return;
         }
         let neighbours = Neighbours::below(root);
         let found = neighbours.states().find(|(_, state)| rejects(state));
-        self.state.rejected_at = found.map(|(dir, _)| dir.display().to_string());
+        self.state.safe.rejected_at = found.map(|(dir, _)| dir.display().to_string());
     }
 
     /// What is known.

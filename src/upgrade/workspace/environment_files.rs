@@ -24,15 +24,15 @@ impl Upgrade {
         let state = self.state();
         let replaces = match same {
             _ if state.is_new() => false,
-            Some(false) if state.committed.is_some() => return Err(too_late("the update was committed")),
-            Some(false) if state.committing => {
+            Some(false) if state.commit.committed.is_some() => return Err(too_late("the update was committed")),
+            Some(false) if state.commit.trying => {
                 return Err(too_late("a commit was sent, and its outcome is not known yet,"));
             }
-            _ if state.committed.is_some() => return Ok(()),
+            _ if state.commit.committed.is_some() => return Ok(()),
             Some(true) if self.sealed().is_ok() => return Ok(()),
             Some(true) => false,
             // Without anything to compare with they count as others, unless they are the first on this machine.
-            _ => state.may_prepare_again() && state.sealed.is_some(),
+            _ => state.may_prepare_again() && state.prepare.sealed.is_some(),
         };
         let before = self.sealed_file();
         let sha256 = B256::from(sealing.digest());
@@ -51,13 +51,16 @@ impl Upgrade {
     /// What tells these values from others, and whether they are those that were sealed last; `None` when nothing tells.
     pub(in crate::upgrade) fn compare(&self, sealing: &Sealing) -> Result<(B256, Option<bool>), UpgradeError> {
         let (mark, comparable) = mark_in(self.dir(), sealing)?;
-        let known = self.state().values.filter(|_| comparable);
+        let known = self.state().prepare.values.filter(|_| comparable);
         Ok((mark, known.map(|known| known == mark)))
     }
 
     /// Where the sealed bytes are, if there should be any.
     pub(in crate::upgrade) fn sealed_file(&self) -> Option<PathBuf> {
-        self.state().sealed.map(|sha256| self.dir().join(name_of(sha256)))
+        self.state()
+            .prepare
+            .sealed
+            .map(|sha256| self.dir().join(name_of(sha256)))
     }
 
     /// The sealed bytes as they were recorded.
@@ -69,7 +72,7 @@ impl Upgrade {
                  old values",
             )
         };
-        let (Some(path), Some(sha256)) = (self.sealed_file(), self.state().sealed) else {
+        let (Some(path), Some(sha256)) = (self.sealed_file(), self.state().prepare.sealed) else {
             return Err(gone());
         };
         let bytes = match fsutil::read_own_secret(&path, MAX_SEALED) {

@@ -42,7 +42,9 @@ impl Upgrade {
         if let Some(choice) = unknown_choice(self.state(), proposal) {
             self.record(choice)?;
         }
-        let done = |section: &&SafeSection| section.frozen.stage == Stage::Schedule && self.state().scheduled.is_some();
+        let done = |section: &&SafeSection| {
+            section.frozen.stage == Stage::Schedule && self.state().timelock.scheduled.is_some()
+        };
         let Some(section) = proposal.safe.as_ref().filter(|section| !done(section)) else {
             return Ok(());
         };
@@ -75,7 +77,9 @@ impl Document {
 /// The operation that a proposal names, where nothing was asked of the timelock yet: one that others know of stands in the
 /// place of one that only this machine chose.
 fn unknown_choice(state: &State, proposal: &Proposal) -> Option<Event> {
-    let choice = proposal.chosen().filter(|choice| state.chosen() != Some(choice))?;
+    let choice = proposal
+        .chosen()
+        .filter(|choice| state.timelock.chosen.as_ref() != Some(choice))?;
     let event = Event::TimelockChosen(Box::new(choice));
     state.check(&event).is_ok().then_some(event)
 }
@@ -89,14 +93,14 @@ pub(in crate::upgrade) fn news(state: &State, section: &SafeSection) -> Result<V
         UpgradeError::stop(Code::ProposalChanged, what, own.transaction.hash(&own.domain), found)
     };
     let mut events = Vec::new();
-    match &state.frozen {
+    match &state.safe.frozen {
         None => events.push(Event::SafeFrozen(Box::new(section.frozen.clone()))),
         Some(own) if **own == section.frozen => {}
         Some(own) => return Err(changed("Safe transaction".to_owned(), own, section.digests.safe_tx)),
     }
     for nested in &section.nested {
         let child = nested.safe.address;
-        match state.ballots.nested.get(&child) {
+        match state.safe.signatures.nested.get(&child) {
             None => events.push(Event::SafeNested {
                 safe: Box::new(nested.safe.clone()),
                 frozen: Box::new(nested.frozen.clone()),

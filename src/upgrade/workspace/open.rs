@@ -258,7 +258,7 @@ fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Resul
     if before.is_some_and(|state| !state.is_new()) {
         return Ok(());
     }
-    let under_way = before.is_some_and(|state| state.preparing || state.prepared.is_some());
+    let under_way = before.is_some_and(|state| state.prepare.trying || state.prepare.answer.is_some());
     let verdict = plan.verdict(limits);
     verdict.check()?;
     let is_agreed = |code: Code| verdict.agreed().any(|finding| finding.code == code);

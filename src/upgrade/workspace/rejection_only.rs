@@ -194,7 +194,7 @@ fn own_place(path: &Path, half: &SafeHalf) -> Option<PathBuf> {
         _ => Path::new("."),
     };
     let state = Upgrade::peek(dir).ok()?;
-    let frozen = state.frozen.as_ref()?;
+    let frozen = state.safe.frozen.as_ref()?;
     let same = (frozen.domain, frozen.transaction.nonce) == (half.domain, half.nonce);
     same.then(|| dir.to_owned())
 }

@@ -89,9 +89,9 @@ impl State {
     /// It is not.
     pub(in crate::upgrade) fn expect_nonce(&self, limits: &Limits, paper: Paper) -> Result<(), UpgradeError> {
         let chosen = match paper {
-            Paper::Nested(child) => self.ballots.nested.get(&child).map(|nested| &nested.frozen),
+            Paper::Nested(child) => self.safe.signatures.nested.get(&child).map(|nested| &nested.frozen),
             _ if limits.new_nonce && self.needs_new_nonce() => None,
-            _ => self.frozen.as_deref(),
+            _ => self.safe.frozen.as_deref(),
         };
         match (limits.safe_nonce, chosen.map(|frozen| frozen.transaction.nonce)) {
             (Some(named), Some(chosen)) if named != chosen => Err(UpgradeError::decide(

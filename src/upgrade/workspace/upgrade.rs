@@ -138,7 +138,7 @@ impl Upgrade {
 
     /// Whether another proposal is the one that is approved: another member's of its fleet, or another app's.
     pub(in crate::upgrade) fn follows(&self) -> bool {
-        self.journal.follows() || self.state.joins.is_some()
+        self.journal.follows() || self.state.batch.joins.is_some()
     }
 
     /// Whether it is in a fleet.
@@ -155,7 +155,7 @@ impl Upgrade {
             return Ok(());
         }
         let path = self.dir.join(proposal::FILE);
-        if self.state.joins.is_some() {
+        if self.state.batch.joins.is_some() {
             // Another proposal holds it; nobody is to approve it by itself, here or elsewhere.
             return Ok(fsutil::remove(&path)?);
         }

@@ -6,7 +6,7 @@ use super::*;
 use crate::chain::PolicyChange;
 use crate::compose::{ComposeHash, Form};
 use crate::upgrade::sample::{self, story};
-use crate::upgrade::{Effect, Effects};
+use crate::upgrade::{Effect, Effects, Preparation};
 
 fn after(events: usize) -> State {
     State::fold(story().into_iter().take(events)).unwrap()
@@ -61,16 +61,16 @@ fn se2_r1_a_proof_that_is_gone_is_waited_for_with_the_same_bytes_and_takes_no_co
     let gone = || Event::ProofGone { block };
     assert!(after(9).apply(gone()).is_err(), "nothing was proved");
     state.apply(gone()).unwrap();
-    assert_eq!((state.next(), state.proof_gone), (Step::Wait, Some(block)));
+    assert_eq!((state.next(), state.proof.gone), (Step::Wait, Some(block)));
     assert_eq!(state.status().effects.transaction, Effect::Maybe);
     let tried = Event::CommitTry {
         at: sample::now(),
         there: Vec::new(),
     };
     assert!(state.apply(tried).is_err());
-    let anew = sample::proof(state.signed[0].hash);
+    let anew = sample::proof(state.tx.signed[0].hash);
     state.apply(Event::TxFinal(Box::new(anew))).unwrap();
-    assert_eq!((state.next(), state.proof_gone), (Step::Commit, None));
+    assert_eq!((state.next(), state.proof.gone), (Step::Commit, None));
     // What was sent before it was gone may be answered after.
     let mut sent = after(11);
     sent.apply(gone()).unwrap();
@@ -157,7 +157,7 @@ fn a_refused_commit_can_be_tried_again_and_a_refused_token_is_remembered() {
         })
         .unwrap();
     assert_eq!(state.next(), Step::Commit);
-    assert!(state.token_refused);
+    assert!(state.prepare.token_refused);
     state
         .apply(Event::PrepareTry {
             at: sample::now(),
@@ -166,7 +166,7 @@ fn a_refused_commit_can_be_tried_again_and_a_refused_token_is_remembered() {
         })
         .unwrap();
     state.apply(Event::PrepareOk(sample::preparation())).unwrap();
-    assert!(!state.token_refused);
+    assert!(!state.prepare.token_refused);
 }
 
 #[test]
