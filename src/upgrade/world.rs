@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use url::Url;
 
 use crate::chain::{Chain, FeePolicy, Finality, Quorum};
@@ -62,6 +62,11 @@ pub enum Goal {
     Committed,
     /// The CVM reports the hash.
     Live,
+    /// An owner approved on chain: with its own key, or, where one is named, the Safe that is an owner by what its owners
+    /// signed.
+    ApprovedOnChain(Option<Address>),
+    /// What was to be approved can never be executed.
+    Rejected,
 }
 
 /// Where a run ended without an error.

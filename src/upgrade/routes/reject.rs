@@ -10,11 +10,8 @@ use crate::code::Code;
 use crate::safe::{Facts, SafeProofFailure, prove_execution};
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
-    Limits, Outcome, Pending, UpgradeError, World,
-    model::{
-        safe_approval::{Ceremony, Paper},
-        tx_purpose::Errand,
-    },
+    Goal, Limits, Outcome, Pending, UpgradeError, World,
+    model::safe_approval::{Ceremony, Paper},
     record::event::Event,
     run::Run,
     workspace::{signed_digests::expect_safe_tx, upgrade::Upgrade},
@@ -50,37 +47,32 @@ impl Run<'_> {
         if state.abandoned.is_some() || state.safe.gone.is_some() {
             return Ok(Outcome::Reached);
         }
-        if let Some(outcome) = self.reject_operation().await? {
-            return Ok(outcome);
+        if self.plan()?.timelock.is_none() {
+            self.ceremony()?;
+        }
+        self.drive(Goal::Rejected).await
+    }
+
+    /// Takes back what a timelock has, or has a Safe's owners reject.
+    pub(in crate::upgrade) async fn reject_once(&mut self) -> Result<Outcome, UpgradeError> {
+        let plan = self.plan()?;
+        if plan.timelock.is_some() {
+            if let Some(outcome) = self.cancel_operation().await? {
+                return Ok(outcome);
+            }
+            if plan.safe.is_none() || self.upgrade.state().safe.frozen.is_none() {
+                let why = "given up while the timelock had nothing of it".to_owned();
+                self.record(Event::Abandoned { why })?;
+                return Ok(Outcome::Reached);
+            }
         }
         let ceremony = self.ceremony()?;
         expect_safe_tx(self.limits, &[ceremony.rejection.tx.hash()])?;
         if !self.upgrade.state().is_rejecting() {
-            if !self.upgrade.state().tx.signed.is_empty() {
-                return Err(UpgradeError::decide(
-                    Code::TxInFlight,
-                    "the transaction that executes the approval was sent already; wait for it first",
-                ));
-            }
             self.record(Event::SafeReject { at: Timestamp::now() })?;
             self.upgrade.write_proposal()?;
         }
-        loop {
-            if self.upgrade.state().abandoned.is_some() || self.upgrade.state().safe.gone.is_some() {
-                return Ok(Outcome::Reached);
-            }
-            let outcome = if self.upgrade.state().tx.signed.is_empty() {
-                self.unless_late(async |run: &mut Self| run.gather_rejections(&ceremony).await)
-                    .await?
-            } else if self.upgrade.state().tx.sent {
-                self.wait().await?
-            } else {
-                self.broadcast().await?
-            };
-            if let Outcome::Pending(pending) = outcome {
-                return Ok(Outcome::Pending(pending));
-            }
-        }
+        self.gather_rejections(&ceremony).await
     }
 
     /// Whether this is a fleet's member that can go without the others' approval being touched.
@@ -123,46 +115,6 @@ impl Run<'_> {
         self.record(Event::Abandoned { why })?;
         self.forget_token()?;
         Ok(Outcome::Reached)
-    }
-
-    /// What a timelock has is cancelled there. `None`: it has nothing, and a Safe's approval is to be rejected.
-    async fn reject_operation(&mut self) -> Result<Option<Outcome>, UpgradeError> {
-        let plan = self.plan()?;
-        if plan.timelock.is_none() {
-            return Ok(None);
-        }
-        loop {
-            let state = self.upgrade.state();
-            if state.abandoned.is_some() {
-                return Ok(Some(Outcome::Reached));
-            }
-            let outcome = match (state.tx.signed.is_empty(), state.tx.errand) {
-                (false, Some(Errand::Cancel)) if state.tx.sent => self.wait().await?,
-                (false, Some(Errand::Cancel)) => self.broadcast().await?,
-                (false, _) if state.is_rejecting() => return Ok(None),
-                (false, _) => {
-                    return Err(UpgradeError::decide(
-                        Code::TxInFlight,
-                        "a transaction of this upgrade was sent already; wait for it first",
-                    ));
-                }
-                (true, _) => match self
-                    .unless_late(async |run: &mut Self| run.cancel_operation().await)
-                    .await?
-                {
-                    Some(outcome) => outcome,
-                    None if plan.safe.is_some() && self.upgrade.state().safe.frozen.is_some() => return Ok(None),
-                    None => {
-                        let why = "given up while the timelock had nothing of it".to_owned();
-                        self.record(Event::Abandoned { why })?;
-                        return Ok(Some(Outcome::Reached));
-                    }
-                },
-            };
-            if matches!(outcome, Outcome::Pending(_)) {
-                return Ok(Some(outcome));
-            }
-        }
     }
 
     async fn gather_rejections(&mut self, ceremony: &Ceremony) -> Result<Outcome, UpgradeError> {

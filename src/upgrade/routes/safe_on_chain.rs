@@ -4,6 +4,7 @@
 //! Such a transaction goes through the same journal, broadcast and wait as the execution itself, one at a time.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use alloy::primitives::{Address, B256};
 
@@ -12,7 +13,7 @@ use crate::code::Code;
 use crate::safe::{Facts, Look, SafeInfo, approval, look};
 use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
 use crate::upgrade::{
-    Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World,
+    Goal, Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World,
     checks::{consent::of_safe, safe::judge},
     model::{
         safe_approval::{Ceremony, Frozen, Paper, Stage, domain},
@@ -135,40 +136,16 @@ impl Upgrade {
         let paper = child.map_or(Paper::Approval, Paper::Nested);
         self.expect_safe_tx(limits, paper)?;
         self.state().expect_nonce(limits, paper)?;
-        let mut run = self.run(world, limits)?;
-        run.approve_on_chain(child).await
+        self.run(world, limits)?.drive(Goal::ApprovedOnChain(child)).await
     }
 }
 
 impl Run<'_> {
-    async fn approve_on_chain(&mut self, child: Option<Address>) -> Result<Outcome, UpgradeError> {
-        loop {
-            let state = self.upgrade.state();
-            if !state.tx.signed.is_empty() && state.tx.errand.is_none() {
-                return Err(UpgradeError::decide(
-                    Code::TxInFlight,
-                    "the transaction that executes the approval was sent already; wait for it",
-                ));
-            }
-            let outcome = if state.tx.signed.is_empty() {
-                let begun = self.unless_late(async |run: &mut Self| run.begin_errand(child).await);
-                match begun.await? {
-                    Some(outcome) => return Ok(outcome),
-                    None => Outcome::Reached,
-                }
-            } else if state.tx.sent {
-                self.wait().await?
-            } else {
-                self.broadcast().await?
-            };
-            if let Outcome::Pending(pending) = outcome {
-                return Ok(Outcome::Pending(pending));
-            }
-        }
-    }
-
-    /// `Some`: there is nothing to send, or not yet.
-    async fn begin_errand(&mut self, child: Option<Address>) -> Result<Option<Outcome>, UpgradeError> {
+    /// Signs an approval that is sent to the chain, unless it is there.
+    pub(in crate::upgrade) async fn approve_on_chain(
+        &mut self,
+        child: Option<Address>,
+    ) -> Result<ControlFlow<Outcome>, UpgradeError> {
         self.refuse_rejected()?;
         let ceremony = self.ceremony()?;
         let chain = self.chain().await?;
@@ -176,7 +153,7 @@ impl Run<'_> {
         let known = self.may_sign(&chain, paper).await?;
         let parent = self.look_at(&chain, &ceremony.approval, known.look).await?;
         if parent.info.nonce > ceremony.nonce() {
-            return self.settle_nonce(&chain, &ceremony).await.map(Some);
+            return self.settle_nonce(&chain, &ceremony).await.map(ControlFlow::Break);
         }
         let Some(key) = self.signer().await?.map(Signer::address) else {
             return Err(UpgradeError::decide(
@@ -195,7 +172,7 @@ impl Run<'_> {
             ));
         }
         if parent.facts.approved.contains(&owner) {
-            return Ok(Some(Outcome::Reached));
+            return Ok(ControlFlow::Break(Outcome::Reached));
         }
         let (call, consents) = match errand {
             Errand::Approve(_) | Errand::Schedule | Errand::Cancel => {
@@ -210,12 +187,12 @@ impl Run<'_> {
                     let by = (is_owner.then_some(key), ConsentBy::Execution);
                     (call, consents(&ceremony, Paper::Nested(child), by))
                 }
-                Err(pending) => return Ok(Some(Outcome::Pending(pending))),
+                Err(pending) => return Ok(ControlFlow::Break(Outcome::Pending(pending))),
             },
         };
         let asking = self.ask_for_errand(&ceremony, (errand, key), consents);
         self.sign_call(&chain, (key, &call), (Some(errand), asking)).await?;
-        Ok(None)
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The execution of the child's transaction, if enough of its owners signed, and whether the key is one of them.

@@ -1,5 +1,7 @@
 //! The loop: asks the records which step comes next, takes it, and looks again.
 
+use std::ops::ControlFlow;
+
 use crate::code::Code;
 use crate::upgrade::{
     Goal, Limits, Outcome, Step, UpgradeError, World, checks::uncovered::agreed_unseen, model::safe_approval::Paper,
@@ -57,19 +59,7 @@ impl Upgrade {
         if matches!(goal, Goal::Committed | Goal::Live) && run.upgrade.state().commit.done.is_some() {
             run.look_again().await?;
         }
-        loop {
-            let step = run.upgrade.state().next();
-            // What is on its way to the timelock is not the transaction that was asked for.
-            let on_the_way = goal == Goal::Executed && run.upgrade.state().tx.errand.is_some();
-            if goal.is_reached_before(step, limits.no_wait) && !on_the_way {
-                return Ok(Outcome::Reached);
-            }
-            goal.permits(step)
-                .map_err(|early| run.upgrade.state().before_execution(early))?;
-            if let Outcome::Pending(pending) = run.step(step, goal).await? {
-                return Ok(Outcome::Pending(pending));
-            }
-        }
+        run.drive(goal).await
     }
 
     /// Looks once more at what Phala Cloud reported in the end, and takes it back where it was false.
@@ -102,23 +92,62 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn step(&mut self, step: Step, goal: Goal) -> Result<Outcome, UpgradeError> {
-        match step {
-            Step::Prepare => {
+    /// The loop of every goal.
+    pub(in crate::upgrade) async fn drive(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
+        loop {
+            let state = self.upgrade.state();
+            if goal.is_reached(state, self.limits.no_wait) {
+                return Ok(Outcome::Reached);
+            }
+            goal.permits(state)?;
+            let step = goal.next(state);
+            if let ControlFlow::Break(outcome) = self.step(step, goal).await? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Takes one step. It breaks off where something has to be waited for.
+    async fn step(&mut self, step: Step, goal: Goal) -> Result<ControlFlow<Outcome>, UpgradeError> {
+        let outcome = match (step, goal) {
+            (Step::Prepare, _) => {
                 self.refuse_beforehand(goal).await?;
                 self.prepare().await
             }
-            Step::Verify => self.verify().await,
-            Step::Freeze | Step::Approve if self.upgrade.follows() => self.follow(goal).await,
-            Step::Freeze => self.freeze().await,
-            Step::Approve if goal == Goal::Proved => self.wait_for_others().await,
-            Step::Approve => self.approve(goal).await,
-            Step::Broadcast => self.broadcast().await,
-            Step::Wait => self.wait().await,
-            Step::Commit => self.commit().await,
-            Step::Settle => self.settle().await,
-            Step::Watch => self.watch().await,
-            Step::Finished => Ok(Outcome::Reached),
-        }
+            (Step::Verify, _) => self.verify().await,
+            (Step::Freeze | Step::Approve, _) => return self.get_authority(step, goal).await,
+            (Step::Broadcast, _) => self.broadcast().await,
+            (Step::Wait, _) => self.wait().await,
+            (Step::Commit, _) => self.commit().await,
+            (Step::Settle, _) => self.settle().await,
+            (Step::Watch, _) => self.watch().await,
+            (Step::Finished, _) => return Ok(ControlFlow::Break(Outcome::Reached)),
+        };
+        outcome.map(goes_on)
+    }
+
+    /// Chooses, signs or looks for what the goal needs of whoever owns the app.
+    async fn get_authority(&mut self, step: Step, goal: Goal) -> Result<ControlFlow<Outcome>, UpgradeError> {
+        let outcome = match goal {
+            Goal::ApprovedOnChain(child) => {
+                return self
+                    .unless_late(async |run: &mut Self| run.approve_on_chain(child).await)
+                    .await;
+            }
+            Goal::Rejected => self.unless_late(async |run: &mut Self| run.reject_once().await).await,
+            _ if self.upgrade.state().deployment().is_some() => self.call_factory(goal).await,
+            _ if self.upgrade.follows() => self.follow(goal).await,
+            _ if step == Step::Freeze => self.freeze().await,
+            Goal::Proved => self.wait_for_others().await,
+            _ => self.approve(goal).await,
+        };
+        outcome.map(goes_on)
+    }
+}
+
+fn goes_on(outcome: Outcome) -> ControlFlow<Outcome> {
+    match outcome {
+        Outcome::Reached => ControlFlow::Continue(()),
+        pending @ Outcome::Pending(_) => ControlFlow::Break(pending),
     }
 }

@@ -14,7 +14,7 @@ use crate::code::Code;
 use crate::fsutil::point;
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
-    Goal, Limits, Outcome, Pending, Step, Stop, UpgradeError, World,
+    Goal, Limits, Outcome, Pending, Stop, UpgradeError, World,
     checks::{
         app::is_final,
         verdict::{of_approvals, of_storage},
@@ -169,21 +169,7 @@ impl Upgrade {
         let mut run = self.run(world, limits)?;
         run.signer = signer;
         run.write_app_evidence()?;
-        loop {
-            let step = run.upgrade.state().next();
-            if goal.is_reached_before(step, limits.no_wait) {
-                return Ok(Outcome::Reached);
-            }
-            let outcome = match step {
-                Step::Approve => run.call_factory(goal).await?,
-                Step::Broadcast => run.broadcast().await?,
-                Step::Wait => run.wait().await?,
-                _ => return Ok(Outcome::Reached),
-            };
-            if let Outcome::Pending(pending) = outcome {
-                return Ok(Outcome::Pending(pending));
-            }
-        }
+        run.drive(goal).await
     }
 }
 
@@ -204,7 +190,7 @@ impl Run<'_> {
     }
 
     /// Signs the call, or looks for the app that a contract makes.
-    async fn call_factory(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
+    pub(in crate::upgrade) async fn call_factory(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
         let deployment = self.deployment()?;
         let chain = self.chain().await?;
         let doubtful = self.upgrade.is_rolled_back() || self.upgrade.state().tx.gone.is_some();

@@ -1,28 +1,44 @@
-//! Which steps a goal takes: decided by their order alone.
+//! Which steps a goal takes, and when it is reached. Pure.
 
-use crate::upgrade::{Goal, State, Step, UpgradeError};
+use crate::code::Code;
+use crate::upgrade::{Goal, State, Step, UpgradeError, model::tx_purpose::Errand};
 
 impl Goal {
-    /// Whether nothing is left to do for the goal when `next` comes next.
-    pub(in crate::upgrade) fn is_reached_before(self, next: Step, no_wait: bool) -> bool {
+    /// The step that comes next for the goal. What only sends a transaction has no other steps than those.
+    pub(in crate::upgrade) fn next(self, state: &State) -> Step {
+        match self {
+            Self::ApprovedOnChain(_) | Self::Rejected => state.next_of_transaction(),
+            _ => state.next(),
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub(in crate::upgrade) fn is_reached(self, state: &State, no_wait: bool) -> bool {
         let last = match self {
             Self::Verified => Step::Verify,
             Self::Prepared => Step::Freeze,
+            // What is on its way to the timelock is not the transaction that was asked for.
+            Self::Executed if state.tx.errand.is_some() => return false,
             Self::Executed => Step::Broadcast,
             Self::Proved => Step::Wait,
             Self::Committed | Self::Live if no_wait => Step::Settle,
             Self::Committed | Self::Live => Step::Watch,
+            // The chain says whether it is.
+            Self::ApprovedOnChain(_) => return false,
+            Self::Rejected => return state.abandoned.is_some() || state.safe.gone.is_some(),
         };
-        next > last
+        self.next(state) > last
     }
 
-    /// Refuses a step that belongs to an earlier command.
-    pub(in crate::upgrade) fn permits(self, step: Step) -> Result<(), UpgradeError> {
+    /// Refuses what belongs to an earlier command, or waits for the transaction of another one.
+    pub(in crate::upgrade) fn permits(self, state: &State) -> Result<(), UpgradeError> {
         let first = match self {
             Self::Verified | Self::Prepared | Self::Live => Step::Prepare,
             Self::Executed | Self::Proved => Step::Freeze,
             Self::Committed => Step::Commit,
+            Self::ApprovedOnChain(_) | Self::Rejected => return self.permits_transaction(state),
         };
+        let step = self.next(state);
         if step >= first {
             return Ok(());
         }
@@ -31,16 +47,30 @@ impl Goal {
             Step::Freeze | Step::Approve | Step::Broadcast => ("nothing was sent to the chain yet", "execute"),
             _ => ("the effect on chain is not proved yet", "wait"),
         };
-        Err(UpgradeError::TooEarly {
+        Err(state.before_execution(UpgradeError::TooEarly {
             message: message.to_owned(),
             command,
-        })
+        }))
+    }
+
+    fn permits_transaction(self, state: &State) -> Result<(), UpgradeError> {
+        let is_ours = match self {
+            Self::Rejected => state.is_rejecting() || state.tx.errand == Some(Errand::Cancel),
+            _ => state.tx.errand.is_some(),
+        };
+        if state.tx.signed.is_empty() || is_ours {
+            return Ok(());
+        }
+        Err(UpgradeError::decide(
+            Code::TxInFlight,
+            "a transaction of this upgrade was sent already; wait for it first",
+        ))
     }
 }
 
 impl State {
     /// What has to be done before the step that was too early, where that is not its execution: owners have to sign first.
-    pub(in crate::upgrade) fn before_execution(&self, early: UpgradeError) -> UpgradeError {
+    fn before_execution(&self, early: UpgradeError) -> UpgradeError {
         let safe = self.plan().and_then(|plan| plan.safe.as_ref());
         let (Some(safe), true) = (
             safe.filter(|_| self.safe.frozen.is_some()),

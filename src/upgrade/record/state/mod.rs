@@ -180,12 +180,17 @@ impl State {
             Step::Commit
         } else if self.tx.signed.is_empty() && (self.lacks_operation() || self.lacks_safe_tx()) {
             Step::Freeze
-        } else if self.tx.signed.is_empty() {
-            Step::Approve
-        } else if self.tx.sent {
-            Step::Wait
         } else {
-            Step::Broadcast
+            self.next_of_transaction()
+        }
+    }
+
+    /// What comes next of a transaction, whatever it is for.
+    pub(in crate::upgrade) const fn next_of_transaction(&self) -> Step {
+        match (self.tx.signed.is_empty(), self.tx.sent) {
+            (true, _) => Step::Approve,
+            (false, true) => Step::Wait,
+            (false, false) => Step::Broadcast,
         }
     }
 
