@@ -91,12 +91,13 @@ impl Run<'_> {
         })
     }
 
-    /// The verified hash; zero before there is one, which no step that uses it comes before.
-    pub(super) fn hash(&self) -> ComposeHash {
-        self.upgrade
-            .state()
-            .verified()
-            .map_or(ComposeHash::new([0; 32]), |(hash, _)| *hash)
+    /// The verified hash.
+    pub(super) fn hash(&self) -> Result<ComposeHash, UpgradeError> {
+        let verified = self.upgrade.state().verified().map(|(hash, _)| *hash);
+        verified.ok_or_else(|| UpgradeError::TooEarly {
+            message: "nothing was prepared and verified yet".to_owned(),
+            command: "prepare",
+        })
     }
 
     pub(super) fn record(&mut self, event: Event) -> Result<(), UpgradeError> {

@@ -28,16 +28,15 @@ pub struct Frozen {
     /// The block at which the nonce was chosen: nothing of it happened before.
     pub block: BlockRef,
     /// What the transaction is for.
-    #[serde(default, skip_serializing_if = "Stage::is_policy")]
+    #[serde(default = "Stage::policy", skip_serializing_if = "Stage::is_policy")]
     pub stage: Stage,
 }
 
 /// What a Safe makes calls for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// To change the policy itself.
-    #[default]
     Policy,
     /// To schedule the change at a timelock.
     Schedule,
@@ -48,6 +47,11 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// What a record that names none is for.
+    const fn policy() -> Self {
+        Self::Policy
+    }
+
     /// Whether the calls change the policy themselves.
     pub const fn is_policy(&self) -> bool {
         matches!(self, Self::Policy)
@@ -198,6 +202,8 @@ pub struct Ceremony {
     pub nested: BTreeMap<Address, (SafeInfo, Ballot)>,
     /// Since when.
     pub block: BlockRef,
+    /// What the approval is for.
+    pub stage: Stage,
 }
 
 impl Frozen {
@@ -314,6 +320,7 @@ impl Ceremony {
             approval: Ballot::new(tx, &owners, &signatures.approvals),
             rejection: Ballot::new(rejection, &owners, &signatures.rejections),
             block: frozen.block,
+            stage: frozen.stage,
         })
     }
 

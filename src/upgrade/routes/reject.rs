@@ -104,7 +104,7 @@ impl Run<'_> {
         }
         let consent = Consent::ask(
             format!("Give {cvm} up? The fleet goes on without it."),
-            vec![Fact::new(Name::ComposeHash, self.hash())],
+            vec![Fact::new(Name::ComposeHash, self.hash()?)],
         );
         if !self.world.ask.consent(&consent)? {
             return Err(UpgradeError::Declined {

@@ -116,16 +116,15 @@ impl Run<'_> {
     ) -> Result<Outcome, UpgradeError> {
         if let Some(why) = self.upgrade.state().safe.gone.clone() {
             if self.limits.new_nonce {
-                let stage = self.upgrade.state().stage();
-                return self.freeze_at(stage.unwrap_or_default()).await;
+                return self.freeze_at(self.ceremony()?.stage).await;
             }
             return Err(UpgradeError::decide(Code::SafeTxGone, why));
         }
-        let stage = self.upgrade.state().stage().unwrap_or_default();
+        let ceremony = self.ceremony()?;
+        let stage = ceremony.stage;
         if stage != Stage::Cancel {
             self.refuse_rejected()?;
         }
-        let ceremony = self.ceremony()?;
         expect_safe_tx(self.limits, &[ceremony.hash()])?;
         let look = self.look_at(chain, &ceremony.approval, known).await?;
         let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
@@ -323,8 +322,7 @@ impl Run<'_> {
         if ours.failed {
             return Err(self.fail_inside(ceremony, ours.transaction)?);
         }
-        let stage = self.upgrade.state().stage().unwrap_or_default();
-        if matches!(stage, Stage::Schedule | Stage::Cancel) {
+        if matches!(ceremony.stage, Stage::Schedule | Stage::Cancel) {
             let why = format!(
                 "Safe transaction {} was executed in transaction {}, and the timelock does not have the operation any more",
                 ceremony.hash(),
@@ -415,7 +413,7 @@ impl Run<'_> {
                     ceremony.nonce()
                 ));
                 // Evidence tells of what was executed, and this was not.
-                if self.upgrade.state().stage().unwrap_or_default().is_policy() {
+                if ceremony.stage.is_policy() {
                     let why = format!("the change is in force by transaction {transaction}, which did not execute it");
                     self.record(Event::SafeGone { why })?;
                 }

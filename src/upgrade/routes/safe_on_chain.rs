@@ -38,10 +38,8 @@ impl Errand {
             (Self::Schedule | Self::Cancel, Some(ceremony)) if state.stage() == self.stage() => {
                 ceremony.approval.tx.is_executed_by(call)
             }
-            (Self::Schedule | Self::Cancel, _) => {
-                let stage = self.stage().unwrap_or_default();
-                state.calls_at(stage) == [call.clone()]
-            }
+            (Self::Schedule, _) => state.calls_at(Stage::Schedule) == [call.clone()],
+            (Self::Cancel, _) => state.calls_at(Stage::Cancel) == [call.clone()],
             (Self::Approve(_) | Self::Nested(_), None) => false,
         }
     }

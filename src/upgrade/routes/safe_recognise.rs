@@ -26,8 +26,7 @@ impl Run<'_> {
     ) -> Result<bool, UpgradeError> {
         let chosen = &ceremony.approval.tx;
         let domain = chosen.domain();
-        let stage = self.upgrade.state().stage().unwrap_or_default();
-        if !matches!(stage, Stage::Policy | Stage::Execute) {
+        if !matches!(ceremony.stage, Stage::Policy | Stage::Execute) {
             return Ok(false);
         }
         let (done, announced) = executed_in(chain, transaction, domain.safe).await?;
@@ -59,7 +58,7 @@ impl Run<'_> {
             domain: *domain,
             transaction: executed.fields().clone(),
             block: ceremony.block,
-            stage,
+            stage: ceremony.stage,
         })))?;
         self.keep_announced(&executed, &info, &announced)?;
         self.upgrade.write_proposal()?;

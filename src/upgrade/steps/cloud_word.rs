@@ -157,7 +157,7 @@ impl Run<'_> {
             }
         };
         match (cvm.compose_hash, &cvm.progress) {
-            (Some(hash), _) if hash == self.hash() => self.confirm().await,
+            (Some(_), _) if self.has_our_hash(&cvm) == Some(true) => self.confirm().await,
             (Some(_), None) => self.is_another(&cvm).await,
             (Some(_), Some(_)) => {
                 not_looked(self, "another operation is under way on the CVM");

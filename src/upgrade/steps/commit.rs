@@ -82,7 +82,7 @@ impl Run<'_> {
         };
         let plan = self.plan()?;
         let now = chain
-            .app_at(&query(&plan, Some(self.word())), (&plan.app_state, proof.head))
+            .app_at(&query(&plan, Some(self.word()?)), (&plan.app_state, proof.head))
             .await?;
         let code = (now.code_hash, now.implementation, now.implementation_code_hash);
         check_code(&plan.app_state, code)?;
@@ -156,7 +156,7 @@ impl Run<'_> {
         self.refuse_to_supersede(why).await?;
         let question =
             format!("{why}. Prepare again with the same change? An earlier commit token of this CVM ends by it.");
-        let facts = vec![Fact::new(Name::ComposeHash, self.hash())];
+        let facts = vec![Fact::new(Name::ComposeHash, self.hash()?)];
         let agreed = match self.world.ask.consent(&Consent::ask(question, facts)) {
             Err(AskError::Nobody(_)) => false,
             answer => answer?,
@@ -218,11 +218,12 @@ impl Run<'_> {
         if self.limits.supersede || matches!(code.target, Target::Instance(_)) {
             return Ok(());
         }
+        let own = self.hash()?;
         let pending = known_pending(self.cloud.pending_updates(self.plan()?.app).await)?;
         let other = pending
             .iter()
             .flatten()
-            .find(|update| code.is_of_this_cvm(update) && update.compose_hash != Some(self.hash()));
+            .find(|update| code.is_of_this_cvm(update) && update.compose_hash != Some(own));
         match other {
             None => self.refuse_to_end_own(&code),
             Some(update) => Err(UpgradeError::decide(
@@ -263,6 +264,7 @@ impl Run<'_> {
         mut by: Registration,
     ) -> Result<Outcome, UpgradeError> {
         self.ask_to_commit()?;
+        let hash = self.hash()?;
         let there = self.there().await?;
         point("commit.a");
         let at = Timestamp::now();
@@ -271,7 +273,7 @@ impl Run<'_> {
         let began = tokio::time::Instant::now();
         let mut wait = RETRY_WAIT;
         loop {
-            let verdict = judge(self.post(token, by).await);
+            let verdict = judge(self.post(token, hash, by).await);
             point("commit.d");
             match verdict {
                 Verdict::Accepted(taken) => return self.accept(taken),
@@ -458,7 +460,7 @@ impl Run<'_> {
     }
 
     pub(in crate::upgrade) fn has_our_hash(&self, cvm: &Cvm) -> Option<bool> {
-        cvm.compose_hash.map(|hash| hash == self.hash())
+        cvm.compose_hash.map(|found| self.hash().is_ok_and(|own| own == found))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::chain::{PolicyChange, Proof, Proved};
 use crate::cloud::{Accepted, CloudError, Commit, CommitToken, CvmId, Registration};
+use crate::compose::ComposeHash;
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{UpgradeError, model::target::Target, run::Run};
 
@@ -24,7 +25,7 @@ impl Run<'_> {
     /// Asks whether to commit.
     pub(in crate::upgrade) fn ask_to_commit(&self) -> Result<(), UpgradeError> {
         let (code, cvm) = (self.code()?, self.cvm()?);
-        let mut facts = vec![Fact::new(Name::ComposeHash, self.hash())];
+        let mut facts = vec![Fact::new(Name::ComposeHash, self.hash()?)];
         if let Some(node) = code.target.seat().and_then(|seat| seat.node) {
             facts.push(Fact::new(Name::Node, node));
         }
@@ -47,9 +48,9 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn post(
         &self,
         token: Option<&CommitToken>,
+        hash: ComposeHash,
         by: Registration,
     ) -> Result<Taken, CloudError> {
-        let hash = self.hash();
         let code = self.upgrade.state().code();
         let cvm: CvmId = code.map_or("", |code| code.cvm.as_str()).parse()?;
         let accepted = match (code.map(|code| &code.target), token) {

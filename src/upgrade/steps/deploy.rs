@@ -462,8 +462,8 @@ fn mismatch(deployment: &Deployment, failure: &DeployFailure) -> UpgradeError {
 mod tests {
     use super::*;
     use crate::chain::{Call, OwnerKind, SignedTx};
-    use crate::upgrade::State;
     use crate::upgrade::sample;
+    use crate::upgrade::{State, Step};
 
     fn deployment() -> Deployment {
         Deployment {

@@ -189,17 +189,17 @@ impl Run<'_> {
     /// What the app allows now has to let the CVM boot, and the KMS has to agree: since it was asked last, its owner may have
     /// changed its mind.
     pub(in crate::upgrade) async fn check_boot(&self, chain: &Chain) -> Result<(), UpgradeError> {
-        self.may_boot(&app_now(chain, &self.plan()?, Some(self.word())).await?)
+        self.may_boot(&app_now(chain, &self.plan()?, Some(self.word()?)).await?)
     }
 
     /// What the app allows now has to let the CVM boot.
     pub(in crate::upgrade) async fn check_lists(&self, chain: &Chain) -> Result<(), UpgradeError> {
-        self.is_let_in(&app_now(chain, &self.plan()?, Some(self.word())).await?)
+        self.is_let_in(&app_now(chain, &self.plan()?, Some(self.word()?)).await?)
     }
 
     /// The hash as contracts know it.
-    pub(in crate::upgrade) fn word(&self) -> B256 {
-        B256::from(*self.hash().as_bytes())
+    pub(in crate::upgrade) fn word(&self) -> Result<B256, UpgradeError> {
+        Ok(B256::from(*self.hash()?.as_bytes()))
     }
 
     /// Whether lists and KMS let the CVM boot, by what was read of them.
@@ -219,7 +219,10 @@ impl Run<'_> {
         if app.hash_allowed != Some(true) {
             return Err(UpgradeError::decide(
                 Code::HashRemoved,
-                format!("the app does not allow {} any more; nothing was committed", self.word()),
+                format!(
+                    "the app does not allow {} any more; nothing was committed",
+                    self.word()?
+                ),
             ));
         }
         if app.device_allowed == Some(false) && !app.any_device {
@@ -242,7 +245,7 @@ impl Run<'_> {
         let mut wait = LOOK_WAIT;
         loop {
             match self.cloud.cvm(name).await {
-                Ok(cvm) if self.has_our_hash(&cvm) == Some(false) => return Err(self.another(name, &cvm)),
+                Ok(cvm) if self.has_our_hash(&cvm) == Some(false) => return Err(self.another(name, &cvm)?),
                 Ok(cvm) if self.is_live(&cvm) => return self.finish().await,
                 Ok(cvm) if cvm.progress.is_none() && !is_running(&cvm) => {
                     let patience = began.elapsed() < BOOT_GRACE && !self.was_committed_long_ago();
@@ -288,15 +291,15 @@ impl Run<'_> {
         })
     }
 
-    fn another(&self, name: &CvmId, cvm: &Cvm) -> UpgradeError {
+    fn another(&self, name: &CvmId, cvm: &Cvm) -> Result<UpgradeError, UpgradeError> {
         let found = cvm.compose_hash.map(|hash| hash.to_string()).unwrap_or_default();
-        UpgradeError::Failed {
+        Ok(UpgradeError::Failed {
             code: Code::NewCvmOtherHash,
             message: format!(
                 "the new CVM {name} reports {found} and not {}, which was approved",
-                self.hash()
+                self.hash()?
             ),
-        }
+        })
     }
 
     /// Whatever the server made at once is made: nothing is ever prepared again for it.

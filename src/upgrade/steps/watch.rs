@@ -68,7 +68,7 @@ impl Run<'_> {
                 code: Code::CommittedButNotAllowed,
                 message: format!(
                     "the CVM runs {}, but {} on chain {} does not allow it any more: the next boot will be refused",
-                    self.hash(),
+                    self.hash()?,
                     self.plan()?.app,
                     chain.id()
                 ),

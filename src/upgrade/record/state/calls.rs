@@ -48,10 +48,14 @@ impl State {
     /// # Errors
     /// What is recorded is not what the plan asks for.
     pub fn ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
+        if let Some(ceremony) = self.ceremony.get() {
+            return Ok(Some(ceremony.clone()));
+        }
         let (Some(plan), Some(frozen)) = (self.plan(), &self.safe.frozen) else {
             return Ok(None);
         };
-        Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, &self.safe.signatures).map(Some)
+        let rebuilt = Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, &self.safe.signatures)?;
+        Ok(Some(self.ceremony.get_or_init(|| rebuilt).clone()))
     }
 
     /// The same; when the one that scheduled the change did its part, that one.

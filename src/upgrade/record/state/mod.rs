@@ -15,6 +15,8 @@ mod safe;
 mod timelock;
 mod tx;
 
+use std::sync::OnceLock;
+
 use alloy::primitives::{Address, B256};
 
 use crate::chain::{AppChanges, DeployedApp, Proof};
@@ -24,7 +26,7 @@ use crate::upgrade::{
     model::{
         deployment::Deployment,
         plan::{CodeChange, Plan},
-        safe_approval::{Paper, Stage},
+        safe_approval::{Ceremony, Paper, Stage},
         tx_purpose::Errand,
     },
     record::{
@@ -51,6 +53,8 @@ pub struct State {
     pub(in crate::upgrade) accepted: Vec<Acceptance>,
     pub(in crate::upgrade) abandoned: Option<String>,
     pub(in crate::upgrade) records: u64,
+    /// The Safe's approval, rebuilt once between two events: its signatures are recovered one by one.
+    ceremony: OnceLock<Ceremony>,
 }
 
 impl State {
@@ -74,6 +78,7 @@ impl State {
     pub fn apply(&mut self, event: Event) -> Result<(), IllegalStep> {
         self.check(&event)?;
         self.records += 1;
+        self.ceremony = OnceLock::new();
         self.apply_across(&event);
         match event {
             Event::Open(identity) => self.identity = Some(identity),
