@@ -16,7 +16,7 @@ use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cli::show::view;
 use crate::code::Code;
-use crate::upgrade::{self, Facts, Goal, Intent, Plan, Route, Step, Upgrade, UpgradeError, ValuesChange, World};
+use crate::upgrade::{self, Facts, Goal, Intent, Plan, Step, Upgrade, UpgradeError, ValuesChange, World};
 
 /// Code of a change of values alone, whether it was sent or only seen.
 pub(in crate::cli) const VALUES_ONLY: Code = Code::EnvValuesOnly;
@@ -77,9 +77,9 @@ fn refuse_without_key(
     (settings, plan): (&Settings, &Plan),
     (dir, goal): (&Path, Goal),
 ) -> Result<(), CliError> {
-    let Route::Eoa { .. } = plan.route else {
+    if !plan.route.is_key() {
         return Ok(());
-    };
+    }
     let is_over = plan.app_state.hash_allowed == Some(true) || upgrade::holds(dir);
     if goal != Goal::Live || settings.signer.is_some() || is_over || !plan.blockers.is_empty() {
         return Ok(());

@@ -20,7 +20,7 @@ use crate::fsutil;
 use crate::safe::builder_file::{self, Batch, Checksum};
 use crate::safe::service::links;
 use crate::upgrade::review::{self, Found, Problem, Question, Trial, Wanted, Which};
-use crate::upgrade::{self, Proposal, Route, UpgradeError};
+use crate::upgrade::{self, Proposal, UpgradeError};
 
 /// Largest batch file that is read from the disk; its reader refuses less.
 const MAX_BATCH: u64 = 1 << 20;
@@ -244,8 +244,8 @@ fn conclude(report: &mut Report, session: &Session, (problems, verdict): (&[Prob
 
 /// What comes after a review that found nothing.
 fn next(session: &Session, (seen, rejects): (&Seen, bool), review: &review::Review) -> String {
-    let command = match (&review.asked.route, &review.safe) {
-        (Route::Safe { .. }, Some(safe)) => {
+    let command = match &review.safe {
+        Some(safe) if review.asked.route.is_safe() => {
             let enough = u64::try_from(safe.counted).is_ok_and(|counted| counted >= safe.info.threshold);
             let goes = enough && matches!(review.simulation, Trial::Succeeds { queued: false, .. });
             let command = match (goes, rejects) {
@@ -256,7 +256,7 @@ fn next(session: &Session, (seen, rejects): (&Seen, bool), review: &review::Revi
             };
             return reviewed(seen.command(session, command), review);
         }
-        (Route::Eoa { .. }, _) => "execute",
+        _ if review.asked.route.is_key() => "execute",
         _ => "wait",
     };
     seen.command(session, command)

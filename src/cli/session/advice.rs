@@ -138,12 +138,15 @@ impl Reader<'_> {
                 false => self.sign(state),
             };
         }
-        self.only(match state.plan().map(|plan| &plan.route) {
+        let is = |of: fn(&Route) -> bool| state.plan().is_some_and(|plan| of(&plan.route));
+        self.only(if is(Route::is_calldata) {
             // What has to be called stands on the page of the review.
-            Some(Route::Calldata { .. }) => self.typed.of_file("review", self.proposal),
+            self.typed.of_file("review", self.proposal)
+        } else if is(Route::is_timelock) && facts.ready_at.is_some() {
             // Once it is scheduled, the delay has to be over.
-            Some(Route::Timelock { .. }) if facts.ready_at.is_some() => self.typed.step("resume"),
-            _ => self.typed.step("execute"),
+            self.typed.step("resume")
+        } else {
+            self.typed.step("execute")
         })
     }
 

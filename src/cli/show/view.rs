@@ -14,7 +14,7 @@ use crate::safe::service::{Published, links};
 use crate::safe::{SafeDomain, SafeInfo};
 use crate::text;
 use crate::upgrade::{
-    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, PROPOSAL_FILE, Plan, Route, Status, Step, Uncovered, Warning,
+    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, PROPOSAL_FILE, Plan, Status, Step, Uncovered, Warning,
 };
 
 /// Where an upgrade stands: what is certain first, then what is known.
@@ -171,7 +171,7 @@ pub(in crate::cli) fn plan(page: &mut Page, plan: &Plan) {
         ("chain", Some(plan.chain_id.to_string())),
         ("app", Some(plan.app.to_string())),
         ("KMS", plan.kms.map(|kms| self::kms(plan.chain_id, kms))),
-        ("route", Some(route(&plan.route))),
+        ("route", Some(plan.route.to_string())),
     ]);
     for call in &plan.calls {
         let decoded = crate::safe::decode(&call.data);
@@ -326,15 +326,6 @@ pub(in crate::cli) fn kms(chain_id: u64, kms: Address) -> String {
     match is_known_kms(chain_id, kms) {
         true => format!("{kms} (Phala's)"),
         false => format!("{kms} (not known to this version)"),
-    }
-}
-
-pub(in crate::cli) fn route(route: &Route) -> String {
-    match route {
-        Route::Eoa { owner } => format!("key {owner}"),
-        Route::Safe { owner } => format!("Safe {owner}"),
-        Route::Timelock { owner, proposer } => format!("timelock {owner}, proposed by {proposer}"),
-        Route::Calldata { owner } => format!("contract {owner}, by calldata"),
     }
 }
 

@@ -49,4 +49,52 @@ impl Route {
             (OwnerKind::Nobody | OwnerKind::Eoa | OwnerKind::DelegatedEoa, ..) => Self::Eoa { owner },
         }
     }
+
+    /// Who signs as a key: the owner, or who schedules unless that is a Safe.
+    pub(in crate::upgrade) const fn key(&self, by_safe: bool) -> Option<Address> {
+        match self {
+            Self::Eoa { owner } => Some(*owner),
+            Self::Timelock { proposer, .. } if !by_safe => Some(*proposer),
+            _ => None,
+        }
+    }
+
+    /// The owner, where it makes one call in one transaction, or where that is not known.
+    pub(in crate::upgrade) const fn single_caller(&self) -> Option<Address> {
+        match self {
+            Self::Eoa { owner } | Self::Calldata { owner } => Some(*owner),
+            Self::Safe { .. } | Self::Timelock { .. } => None,
+        }
+    }
+
+    /// Whether the owner is a key.
+    pub const fn is_key(&self) -> bool {
+        matches!(self, Self::Eoa { .. })
+    }
+
+    /// Whether the owner is a Safe.
+    pub const fn is_safe(&self) -> bool {
+        matches!(self, Self::Safe { .. })
+    }
+
+    /// Whether the owner is a timelock.
+    pub const fn is_timelock(&self) -> bool {
+        matches!(self, Self::Timelock { .. })
+    }
+
+    /// Whether the owner is a contract of which only the calldata is shown.
+    pub const fn is_calldata(&self) -> bool {
+        matches!(self, Self::Calldata { .. })
+    }
+}
+
+impl std::fmt::Display for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Eoa { owner } => write!(f, "key {owner}"),
+            Self::Safe { owner } => write!(f, "Safe {owner}"),
+            Self::Timelock { owner, proposer } => write!(f, "timelock {owner}, proposed by {proposer}"),
+            Self::Calldata { owner } => write!(f, "contract {owner}, by calldata"),
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::upgrade::{
         paper::show,
         problem::Problem,
     },
-    routes::safe_nonce::owners_queued,
+    routes::safe::nonce::owners_queued,
 };
 
 /// What is looked for at the service.

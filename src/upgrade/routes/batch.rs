@@ -10,7 +10,7 @@ use crate::code::Code;
 use crate::fsutil::point;
 use crate::text::is_deceptive;
 use crate::upgrade::{
-    Pending, Plan, Proposal, Route, State, Stop, Upgrade, UpgradeError,
+    Pending, Plan, Proposal, State, Stop, Upgrade, UpgradeError,
     files::pretty,
     model::{plan::needs_calls, target::plain},
     record::event::Event,
@@ -399,10 +399,7 @@ fn same_apps(known: &[Proposal], named: &[Proposal]) -> Result<(), UpgradeError>
 pub(in crate::upgrade) fn refuse_single(plans: &[Plan]) -> Result<(), UpgradeError> {
     let needing = plans.iter().filter(|plan| needs_calls(&plan.app_state, &plan.policy));
     let single: Vec<(&Plan, Address)> = needing
-        .filter_map(|plan| match plan.route {
-            Route::Eoa { owner } | Route::Calldata { owner } => Some((plan, owner)),
-            Route::Safe { .. } | Route::Timelock { .. } => None,
-        })
+        .filter_map(|plan| Some((plan, plan.route.single_caller()?)))
         .collect();
     let (Some((_, owner)), true) = (single.first(), single.len() > 1) else {
         return Ok(());

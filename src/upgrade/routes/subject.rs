@@ -12,7 +12,7 @@ use crate::upgrade::{
     model::safe_approval::Paper,
     planning::examine,
     record::event::Event,
-    routes::safe_sign::sign_ballot,
+    routes::safe::sign::sign_ballot,
     workspace::{document::Subject, merge::news},
 };
 

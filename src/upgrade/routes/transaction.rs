@@ -12,7 +12,7 @@ use crate::fsutil::point;
 use crate::safe::effects::Carried;
 use crate::signer::{Consent, Decision, Fact, Name, SafeConsent};
 use crate::upgrade::{
-    Errand, UpgradeError, checks::consent::decisions, record::event::Event, routes::safe_shown::refuse_shown, run::Run,
+    Errand, UpgradeError, checks::consent::decisions, record::event::Event, routes::safe::shown::refuse_shown, run::Run,
 };
 
 /// Nobody was asked when consent took no longer than this.

@@ -7,13 +7,10 @@ use jiff::Timestamp;
 use crate::chain::{Broadcast, Chain, Rejection, SignedTx, TxError};
 use crate::code::Code;
 use crate::fsutil::point;
-use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{
-    Goal, Outcome, Pending, Plan, Route, UpgradeError,
-    checks::app::refuse_other_key,
+    Goal, Outcome, UpgradeError,
     model::safe_approval::{Paper, Stage},
     record::event::Event,
-    routes::transaction::Asking,
     run::Run,
 };
 
@@ -46,7 +43,6 @@ impl Run<'_> {
     }
 
     async fn approve_once(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
-        let plan = self.plan()?;
         let chain = self.chain().await?;
         self.changes()?;
         self.verify_again()?;
@@ -54,78 +50,7 @@ impl Run<'_> {
         if known.in_force {
             return self.adopt_allowed(&chain).await;
         }
-        match plan.route {
-            Route::Eoa { .. } => {}
-            Route::Safe { .. } => return self.approve_by_safe(&chain, goal, known.look).await,
-            Route::Timelock { .. } => return self.approve_by_timelock(&chain, goal).await,
-            Route::Calldata { owner } => {
-                let calls = self.upgrade.state().calls();
-                let calls = calls.iter().map(|call| format!("{} with data {}", call.to, call.data));
-                return Ok(Outcome::Pending(Pending {
-                    code: Code::PendingOwner,
-                    what: format!(
-                        "the owner {owner} is a contract and has to call {}",
-                        calls.collect::<Vec<_>>().join(", then ")
-                    ),
-                }));
-            }
-        }
-        self.refuse_second_nonce()?;
-        self.sign(&chain, &plan).await?;
-        Ok(Outcome::Reached)
-    }
-
-    pub(in crate::upgrade) fn refuse_second_nonce(&self) -> Result<(), UpgradeError> {
-        if self.limits.new_nonce {
-            return Ok(());
-        }
-        if let Some(why) = &self.upgrade.state().tx.gone {
-            return Err(UpgradeError::decide(
-                Code::TxGone,
-                format!("the transaction of this upgrade is gone for good: {why}"),
-            ));
-        }
-        if self.upgrade.is_rolled_back() {
-            return Err(UpgradeError::decide(
-                Code::JournalRolledBack,
-                "the journal is an older copy, and a transaction may have been signed after it; the chain shows none that took effect",
-            ));
-        }
-        Ok(())
-    }
-
-    async fn sign(&mut self, chain: &Chain, plan: &Plan) -> Result<(), UpgradeError> {
-        let owner = plan.actor.address;
-        let Some(address) = self.signer().await?.map(crate::signer::Signer::address) else {
-            return Err(UpgradeError::decide(
-                Code::SignerNeeded,
-                format!("{owner} has to sign, and no key was named"),
-            ));
-        };
-        refuse_other_key(plan, address)?;
-        let calls = self.upgrade.state().calls();
-        let [call] = calls.as_slice() else {
-            return Err(UpgradeError::decide(
-                Code::BatchNeedsSafe,
-                "a key makes one call in one transaction",
-            ));
-        };
-        let consent = Consent {
-            question: format!("Sign and send this transaction as {owner}?"),
-            subject: vec![Fact::new(Name::Chain, plan.chain_id)],
-            facts: [
-                self.upgrade.state().content(),
-                vec![Fact::new(Name::Calldata, &call.data)],
-            ]
-            .concat(),
-            ..Consent::default()
-        };
-        let asking = Asking {
-            consent,
-            act: "signing",
-            consents: Vec::new(),
-        };
-        self.sign_call(chain, (owner, call), (None, asking)).await
+        self.ask_owner(&chain, goal, known.look).await
     }
 
     /// Sends the bytes that are on disk.

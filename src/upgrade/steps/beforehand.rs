@@ -13,12 +13,12 @@ use crate::fsutil;
 use crate::safe::{SafeInfo, batcher_on};
 use crate::signer::Signer;
 use crate::upgrade::{
-    Goal, Limits, Plan, Route, UpgradeError, World,
+    Goal, Limits, Plan, UpgradeError, World,
     checks::{app::refuse_other_key, kms},
     finding::Warning,
     model::proposal,
     planning::neighbours::Neighbours,
-    routes::safe_nonce,
+    routes::safe::nonce,
     run::Run,
     steps::prepare::{ANSWER_FILE, TOKEN_FILE},
     workspace::upgrade::Upgrade,
@@ -94,7 +94,7 @@ async fn of_nonce(
     plan: &Plan,
 ) -> Result<Option<Warning>, UpgradeError> {
     if nonce < safe.nonce {
-        return Ok(Some(safe_nonce::used_up(safe, nonce)));
+        return Ok(Some(nonce::used_up(safe, nonce)));
     }
     if nonce <= safe.nonce.saturating_add(U256::from(FEW)) {
         return Ok(None);
@@ -103,7 +103,7 @@ async fn of_nonce(
     let unseen = match service.map_err(UpgradeError::Service)? {
         None => true,
         Some(_) => {
-            let chosen = safe_nonce::choose(world, safe, (Some(nonce), &plan.calls), &BTreeMap::new()).await?;
+            let chosen = nonce::choose(world, safe, (Some(nonce), &plan.calls), &BTreeMap::new()).await?;
             chosen.remarks.iter().any(|remark| remark.code == Code::SafeQueueUnseen)
         }
     };
@@ -121,7 +121,7 @@ async fn of_nonce(
 async fn of_batch(world: &World<'_>, safe: &SafeInfo, plan: &Plan) -> Result<Option<Warning>, UpgradeError> {
     let known = plan.calls.len();
     let calls = if known == 0 { plan.policy.len() + 1 } else { known };
-    if calls < 2 || !matches!(plan.route, Route::Safe { .. }) {
+    if calls < 2 || !plan.route.is_safe() {
         return Ok(None);
     }
     let chain = world.chain(plan.chain_id).await?;
@@ -152,10 +152,8 @@ impl Run<'_> {
         }
         let waits = plan.waiting.as_ref();
         let scheduled = waits.is_some_and(|waiting| waiting.operations.iter().any(|one| one.calls == plan.calls));
-        let from = match plan.route {
-            Route::Eoa { owner } => owner,
-            Route::Timelock { proposer, .. } if plan.safe.is_none() && !scheduled => proposer,
-            _ => return Ok(()),
+        let Some(from) = plan.route.key(plan.safe.is_some() || scheduled) else {
+            return Ok(());
         };
         self.world.ask.can_agree()?;
         if nothing_to_sign {
@@ -167,10 +165,12 @@ impl Run<'_> {
                 format!("{from} has to sign, and no key was named"),
             ));
         };
-        match plan.route {
-            Route::Eoa { .. } => refuse_other_key(&plan, key),
-            _ if key != from => Err(UpgradeError::stop(Code::SignerNotProposer, "signer", from, key)),
-            _ => Ok(()),
+        if plan.route.is_key() {
+            return refuse_other_key(&plan, key);
+        }
+        match key == from {
+            true => Ok(()),
+            false => Err(UpgradeError::stop(Code::SignerNotProposer, "signer", from, key)),
         }
     }
 }

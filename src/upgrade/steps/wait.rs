@@ -129,7 +129,7 @@ impl Run<'_> {
                 Err(error) => return Err(error.into()),
             };
             if missing {
-                match self.news(&chain).await {
+                match self.explain(&chain).await {
                     // What comes after the end of this run is not waited for.
                     Ok(Some(pending)) if pending.code == Code::PendingDelay && self.is_too_late() => {
                         return Ok(Outcome::Pending(pending));
@@ -172,8 +172,7 @@ impl Run<'_> {
         if let Some(pending) = self.prove_others(chain, By::Another(proof.transaction)).await? {
             return Ok(Some(pending));
         }
-        self.check_execution(chain, &proof).await?;
-        self.check_operation(chain, proof.transaction).await?;
+        self.prove_route(chain, &proof).await?;
         self.adopt_proof(proof)?;
         Ok(None)
     }
@@ -200,14 +199,6 @@ impl Run<'_> {
                 },
             })),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Where it stands with whoever has to act: the timelock first, since what it has needs nobody's signature.
-    async fn news(&mut self, chain: &Chain) -> Result<Option<Pending>, UpgradeError> {
-        match self.timelock_news(chain).await? {
-            Some(pending) => Ok(Some(pending)),
-            None => self.safe_news(chain).await,
         }
     }
 
@@ -271,8 +262,7 @@ impl Run<'_> {
             .await
         {
             Ok(proof) => {
-                self.check_execution(chain, &proof).await?;
-                self.check_operation(chain, proof.transaction).await?;
+                self.prove_route(chain, &proof).await?;
                 if self.prove_others(chain, by).await?.is_some() {
                     return Ok(None);
                 }

@@ -3,7 +3,7 @@
 use super::words::chain;
 use crate::cli::show::changes::kinds;
 use crate::cli::show::text::{Page, escape};
-use crate::cli::show::view::{route, uncovered, yes_no};
+use crate::cli::show::view::{uncovered, yes_no};
 use crate::compose::{FieldChange, Verification};
 use crate::text;
 use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, OtherApp, Review};
@@ -111,7 +111,7 @@ fn asked(page: &mut Page, asked: &Asked) {
             asked.kms.map(|kms| crate::cli::show::view::kms(asked.chain_id, kms)),
         ),
         ("cloud", asked.cloud.clone()),
-        ("approved by", Some(route(&asked.route))),
+        ("approved by", Some(asked.route.to_string())),
         ("prepared", asked.prepared_at.map(|at| at.to_string())),
         ("token expires", expiry),
     ]);

@@ -21,7 +21,7 @@ use crate::upgrade::{
     },
     planning::neighbours::Neighbours,
     record::event::Event,
-    routes::{safe_nonce, transaction::Asking},
+    routes::{safe::nonce, transaction::Asking},
     run::Run,
     workspace::{document::Subject, signed_digests::consents, upgrade::Upgrade},
 };
@@ -82,7 +82,7 @@ impl Subject {
         let path = self.path();
         let neighbours = Neighbours::around(path.parent().unwrap_or(&path), world.root);
         let taken = neighbours.nonces((now.chain_id, now.address));
-        let chosen = safe_nonce::choose(world, &now, (wish, &[parent.approve_hash_call()]), &taken).await?;
+        let chosen = nonce::choose(world, &now, (wish, &[parent.approve_hash_call()]), &taken).await?;
         let tx = approval(parent, domain(&now), chosen.nonce).map_err(crate::upgrade::model::safe_approval::refused)?;
         let frozen = Frozen {
             domain: *tx.domain(),

@@ -16,7 +16,7 @@ use crate::upgrade::{
     },
     planning::neighbours::Neighbours,
     record::state::SentAgreement,
-    routes::safe_nonce::service,
+    routes::safe::nonce::service,
     workspace::signed_digests::{accepted, consents},
 };
 

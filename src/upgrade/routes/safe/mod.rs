@@ -1,5 +1,11 @@
 //! The Safe route: choose the transaction, execute it when enough owners have signed, and know what became of it.
 
+pub(in crate::upgrade) mod nonce;
+pub(in crate::upgrade) mod on_chain;
+pub(in crate::upgrade) mod recognise;
+pub(in crate::upgrade) mod shown;
+pub(in crate::upgrade) mod sign;
+
 use std::cmp::Ordering;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
@@ -25,7 +31,7 @@ use crate::upgrade::{
     },
     planning::neighbours::{self, Neighbours},
     record::event::Event,
-    routes::{batch::By, safe_nonce, safe_sign::sign_ballot, transaction::Asking},
+    routes::{batch::By, safe::sign::sign_ballot, transaction::Asking},
     run::Run,
     workspace::{document::Book, signed_digests::expect_safe_tx},
 };
@@ -84,14 +90,14 @@ impl Run<'_> {
         let neighbours = Neighbours::around(self.upgrade.dir(), self.world.root);
         let taken = neighbours.nonces((info.chain_id, info.address));
         if let Some(nonce) = wish {
-            let used = Some(safe_nonce::used_up(info, nonce)).filter(|_| nonce < info.nonce);
+            let used = Some(nonce::used_up(info, nonce)).filter(|_| nonce < info.nonce);
             let held = taken.get(&nonce).map(|dir| neighbours::taken(nonce, dir));
             let held = held.filter(|held| !agreed(self.limits, held.code, nonce));
             if let Some(doubt) = used.or(held) {
                 return Err(UpgradeError::decide(doubt.code, doubt.text));
             }
         }
-        let chosen = safe_nonce::choose(self.world, info, (wish, calls), &taken).await?;
+        let chosen = nonce::choose(self.world, info, (wish, calls), &taken).await?;
         for remark in chosen.remarks {
             self.warn(remark.code, remark.text);
         }

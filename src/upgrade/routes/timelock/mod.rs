@@ -3,6 +3,9 @@
 //! Scheduling and cancelling are transactions of their own before the one that changes the policy; each goes through the
 //! same journal, broadcast and wait. Where a Safe proposes, its owners sign the call that schedules.
 
+pub(in crate::upgrade) mod scheduling;
+pub(in crate::upgrade) mod waiting;
+
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};

@@ -12,7 +12,7 @@ use crate::upgrade::{
     checks::consent::{decisions, of_safe},
     model::safe_approval::{Ceremony, Paper},
     record::event::Event,
-    routes::safe_shown::refuse_shown,
+    routes::safe::shown::refuse_shown,
     workspace::{
         document::Book,
         signed_digests::{accepted, consents},
