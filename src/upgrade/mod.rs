@@ -76,7 +76,7 @@ pub use record::state::State;
 pub use record::status::{Effect, Effects, Facts, OtherFacts, Status};
 pub use record::step::Step;
 pub use routes::subject::Checked;
-pub use routes::timelock_scheduling::{OperationNow, look_at_operation};
+pub use routes::timelock::scheduling::{OperationNow, look_at_operation};
 pub use steps::beforehand::{look_ahead, recognise_kms};
 pub use steps::deploy::plan_deployment;
 pub use steps::proof_again::{ProofNow, look_at_proof};

@@ -163,7 +163,7 @@ impl Run<'_> {
     fn asks_again(&self, goal: Goal) -> bool {
         let state = self.upgrade.state();
         let asks = self.limits.new_nonce && matches!(goal, Goal::Executed | Goal::Live);
-        asks && state.committed.is_none() && !state.committing
+        asks && state.commit.committed.is_none() && !state.commit.trying
     }
 
     /// The owner took back what was approved, and somebody decided to ask for it again: with another nonce, another Safe
@@ -171,13 +171,13 @@ impl Run<'_> {
     fn approve_anew(&mut self, old: &Proof, change: &PolicyChange) -> Result<(), UpgradeError> {
         let why = ProofNow::told_undone(old, change);
         self.tell(&format!("{why}; it is asked for again"));
-        match self.upgrade.state().signed.is_empty() {
+        match self.upgrade.state().tx.signed.is_empty() {
             true => self.record(Event::ProofGone { block: old.block })?,
             false => self.record(Event::TxGone { why: why.clone() })?,
         }
         if self.plan()?.timelock.is_some() {
             self.record(Event::TimelockAgain)?;
-        } else if self.upgrade.state().frozen.is_some() {
+        } else if self.upgrade.state().safe.frozen.is_some() {
             self.record(Event::SafeGone { why })?;
         }
         evidence::withdraw(self.upgrade.dir())?;

@@ -210,6 +210,7 @@ impl State {
 
     /// As if nothing had been scheduled: for showing what is scheduled no more. No record says so.
     pub fn forget_scheduling(&mut self) {
+        self.ceremony = OnceLock::new();
         self.safe.schedule_again();
         self.timelock.scheduled = None;
     }

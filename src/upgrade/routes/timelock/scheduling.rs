@@ -180,7 +180,7 @@ pub enum OperationNow {
 /// # Errors
 /// The chain did not answer.
 pub async fn look_at_operation(world: &World<'_>, state: &State) -> Result<Option<(B256, OperationNow)>, UpgradeError> {
-    let is_open = state.scheduled.is_some() && state.proof().is_none() && state.signed.is_empty();
+    let is_open = state.timelock.scheduled.is_some() && state.proof().is_none() && state.tx.signed.is_empty();
     let plan = state.plan().filter(|_| is_open);
     let (Some(asked), Some(plan)) = (state.asked(), plan) else {
         return Ok(None);
