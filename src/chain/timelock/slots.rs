@@ -96,3 +96,120 @@ fn entry(role: B256) -> B256 {
 pub(super) fn member(role: B256, account: Address) -> B256 {
     mapping_slot(account.into_word(), entry(role))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::timelock::{TimelockCalls, TimelockOperation};
+    use crate::chain::{BlockRef, Call};
+    use alloy::primitives::Log;
+
+    const TIMELOCK: Address = Address::repeat_byte(0x71);
+
+    fn info(release: TimelockRelease) -> TimelockInfo {
+        TimelockInfo {
+            block: BlockRef::default(),
+            address: TIMELOCK,
+            code_hash: B256::ZERO,
+            body_hash: None,
+            implementation: None,
+            implementation_code_hash: None,
+            release,
+            min_delay: 0,
+            open_executor: true,
+            separate_cancellers: true,
+            admin_role: B256::ZERO,
+            self_administered: true,
+        }
+    }
+
+    /// An event of the transaction with this number.
+    fn placed(transaction: u8, event: &impl SolEvent) -> PlacedLog {
+        PlacedLog {
+            log: Log {
+                address: TIMELOCK,
+                data: event.encode_log_data(),
+            },
+            block: BlockRef::default(),
+            transaction: B256::with_last_byte(transaction),
+            index: 0,
+        }
+    }
+
+    fn operation(salt: u8) -> TimelockOperation {
+        TimelockOperation {
+            calls: TimelockCalls::Single(Call::add_compose_hash(Address::repeat_byte(1), B256::repeat_byte(2))),
+            predecessor: B256::ZERO,
+            salt: B256::with_last_byte(salt),
+        }
+    }
+
+    fn scheduled(operation: &TimelockOperation) -> T::CallScheduled {
+        let call = &operation.calls()[0];
+        T::CallScheduled {
+            id: operation.id(),
+            index: U256::ZERO,
+            target: call.to,
+            value: call.value,
+            data: call.data.clone(),
+            predecessor: B256::ZERO,
+            delay: U256::from(5),
+        }
+    }
+
+    fn birth(release: TimelockRelease) -> PlacedLog {
+        let event = T::RoleGranted {
+            role: role_of_admins(&info(release)),
+            account: TIMELOCK,
+            sender: Address::ZERO,
+        };
+        placed(1, &event)
+    }
+
+    /// Whether the place of an operation counts with any value, by its events.
+    fn counts(release: TimelockRelease, operation: &TimelockOperation, logs: &[PlacedLog]) -> bool {
+        let found = told_by(&info(release), logs);
+        let slot = mapping_slot(operation.id(), numbered(TIMESTAMPS));
+        assert_ne!(found.slots.contains(&slot), found.only.get(&slot) == Some(&DONE));
+        found.slots.contains(&slot)
+    }
+
+    #[test]
+    fn an_operation_counts_where_its_calls_have_its_id_and_else_once_it_is_done() {
+        use TimelockRelease::{V4, V5};
+        let (plain, salted) = (operation(0), operation(7));
+        let salt = T::CallSalt {
+            id: salted.id(),
+            salt: salted.salt,
+        };
+        let ended = T::Cancelled { id: plain.id() };
+        for release in [V4, V5] {
+            let birth = birth(release);
+            let told = |operation: &TimelockOperation, at: u8| placed(at, &scheduled(operation));
+            for at in [1, 2] {
+                assert!(counts(release, &plain, &[birth.clone(), told(&plain, at)]));
+                let with_salt = [birth.clone(), told(&salted, at), placed(at, &salt)];
+                assert!(counts(release, &salted, &with_salt));
+                let over = [birth.clone(), told(&plain, at), placed(3, &ended)];
+                assert!(!counts(release, &plain, &over), "somebody said that it ended");
+            }
+            // Before 4.9 nothing tells a salt: only the constructor's own transaction is not believed.
+            let early = [birth.clone(), told(&salted, 1)];
+            assert!(!counts(release, &salted, &early));
+            let later = [birth, told(&salted, 2)];
+            assert_eq!(counts(release, &salted, &later), release == V4);
+        }
+    }
+
+    #[test]
+    fn events_are_whole_from_the_role_on_that_the_timelock_has_itself() {
+        for release in [TimelockRelease::V4, TimelockRelease::V5] {
+            let found = told_by(&info(release), &[birth(release)]);
+            let own = member(role_of_admins(&info(release)), TIMELOCK);
+            assert_eq!((found.whole, found.slots), (true, [own].into()));
+            assert!(!told_by(&info(release), &[placed(2, &scheduled(&operation(0)))]).whole);
+        }
+        let other = birth(TimelockRelease::V4);
+        assert!(!told_by(&info(TimelockRelease::V5), &[other]).whole);
+    }
+}
