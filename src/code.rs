@@ -197,6 +197,7 @@ codes! {
     KmsOffchain = "KMS_OFFCHAIN", State, "An off-chain KMS guards the CVM, so nobody has to approve.";
     KmsMismatch = "KMS_MISMATCH", Stop, "The KMS contract is not the one that was read.";
     KmsNotKnown = "KMS_NOT_KNOWN", Decision, "This version does not know the KMS contract, and only Phala Cloud names it.";
+    KmsChanged = "KMS_CHANGED", Decision, "Phala Cloud names another KMS contract than that of the app's last upgrade that was proved here.";
     KmsNotAsked = "KMS_NOT_ASKED", Note, "What the KMS will say is not known yet.";
     KmsWouldRefuse = "KMS_WOULD_REFUSE", State, "With the hash allowed the KMS would still refuse the boot.";
     KmsRootMismatch = "KMS_ROOT_MISMATCH", Stop, "The KMS contract publishes another root key than the pinned one.";
@@ -554,6 +555,7 @@ codes! {
     UsagePlainHttp = "USAGE_PLAIN_HTTP", Usage, "The address is not https.";
     InputQuorum = "INPUT_QUORUM", Input, "The number of endpoints that have to agree is malformed.";
     UsageQuorum = "USAGE_QUORUM", Usage, "More endpoints have to agree than were named.";
+    UsageOneServer = "USAGE_ONE_SERVER", Usage, "Two endpoints are of one server.";
     UsageRejectionFile = "USAGE_REJECTION_FILE", Usage, "A builder file cannot reject.";
     UsageSafe = "USAGE_SAFE", Usage, "A value of the Safe transaction is missing.";
     UsageSecondPhase = "USAGE_SECOND_PHASE", Usage, "The second phase names the hash alone.";
@@ -573,6 +575,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::BaseUnknown,
     Code::HashUnverifiable,
     Code::HashWasRevoked,
+    Code::KmsChanged,
     Code::KmsNotKnown,
     Code::OperationPendingSame,
     Code::SafeNonceFar,

@@ -42,7 +42,9 @@ impl Upgrade {
     /// A run over this upgrade, once what opening recovered was told.
     pub(super) fn run<'a>(&'a mut self, world: &'a World<'a>, limits: &'a Limits) -> Result<Run<'a>, UpgradeError> {
         self.tell_recovery(world)?;
-        let deadline = Instant::now() + limits.timeout;
+        let own = Instant::now() + limits.timeout;
+        // What was read before this run, to plan it, was read in the same time.
+        let deadline = world.quorum.until.map_or(own, |until| until.min(own));
         Ok(Run {
             upgrade: self,
             world,
@@ -174,6 +176,17 @@ impl Run<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// Whether something with an effect may begin still; once it did, it is not cut off by the time for this run alone.
+    pub(super) fn has_time(&self) -> bool {
+        self.limits.timeout.is_zero() || !self.time_left().is_zero()
+    }
+
+    /// # Errors
+    /// The time for this run is over, so what has an effect is not begun.
+    pub(super) fn may_begin(&self, what: &str) -> Result<(), UpgradeError> {
+        if self.has_time() { Ok(()) } else { Err(not_begun(what)) }
+    }
+
     /// Sleeps, but not past the deadline; `false` when there is no time left.
     pub(super) async fn sleep(&self, wish: Duration) -> bool {
         let left = self.time_left();
@@ -209,6 +222,15 @@ impl Run<'_> {
         self.upgrade.keep_verdict(&verdict)?;
         verdict.check_before_asking(self.world.ask)?;
         Ok(known)
+    }
+}
+
+/// There was no time left to begin what has an effect: the next run does.
+pub(super) fn not_begun(what: &str) -> UpgradeError {
+    UpgradeError::Later {
+        code: Code::NetTimeout,
+        message: format!("the time for this run is over, so {what} was not begun"),
+        source: None,
     }
 }
 

@@ -62,6 +62,7 @@ pub(super) fn plan() -> Plan {
         environment: None,
         base: None,
         kms_named: false,
+        kms_before: None,
         base_tx: None,
         sealed: None,
         form: Some(Form::Sorted),

@@ -557,3 +557,24 @@ fn fre_14_a_nested_safes_signatures_in_files_are_taken_in_and_executed_when_enou
     )
     .exits(0);
 }
+
+#[test]
+fn fr2_an_owner_that_a_file_names_twice_is_a_stop_offline_and_online() {
+    let world = world();
+    let file = proposed(&world, "a");
+    let twice = changed(&file, "twice", |all| {
+        let owners = all["plan"]["safe"]["owners"].as_array_mut().unwrap();
+        owners.push(owners[0].clone());
+    });
+    let (text, key) = (twice.to_str().unwrap(), signer(1));
+    let offline = run(&world, &["review", text, "--offline"]).exits(5);
+    let code = offline.json["code"].as_str().unwrap().to_owned();
+    for words in [
+        &["review", text][..],
+        &["sign", text, "--signer", &key, "--yes"],
+        &["sign", text, "--signer", &key, "--yes", "--offline"],
+    ] {
+        run(&world, words).exits(5).says(&code);
+    }
+    run(&world, &["review", file.to_str().unwrap()]).exits(0);
+}

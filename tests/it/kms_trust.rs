@@ -92,13 +92,55 @@ fn se2_e1_who_pinned_the_kms_meets_no_question_and_no_other_kms() {
     world.stranger_takes_the_kms();
     world.cloud.forget_requests();
     let taken = another(&world, "taken");
-    with_values(&taken, "prepare", VALUES).exits(6).says("KMS_NOT_KNOWN");
+    with_values(&taken, "prepare", VALUES).exits(6).says("KMS_CHANGED");
     with_values(&taken, "prepare", (VALUES.0, &[&root]))
         .exits(5)
         .says("KMS_ROOT_MISMATCH");
     world.file("phala.toml", &format!("kms = \"{}\"\n", world.kms));
     with_values(&taken, "prepare", VALUES).exits(5).says("KMS_MISMATCH");
     nothing_left(&world);
+}
+
+#[test]
+fn fr2_e1_another_kms_than_that_of_a_proved_upgrade_is_a_decision_that_names_both() {
+    let world = World::start();
+    world.forget_the_kms();
+    let mut first = another(&world, "first");
+    first.dir = world.folder().join(".countersign").join("first");
+    first.step("upgrade").exits(0);
+    let honest = world.kms;
+    let stranger = world.stranger_takes_the_kms();
+    world.cloud.forget_requests();
+    let next = another(&world, "next");
+    // With values and without: the app's own keys are the KMS's.
+    for step in ["plan", "prepare", "upgrade"] {
+        let with = with_values(&next, step, VALUES).exits(6).says("KMS_CHANGED");
+        let without = next.step(step).exits(6).says("KMS_CHANGED");
+        for ran in [with, without] {
+            let message = ran.json["message"].to_string();
+            assert!(
+                message.contains(&honest.to_string()) && message.contains(&stranger.to_string()),
+                "{message}"
+            );
+            let hint = ran.json["hint"].as_str().unwrap();
+            assert!(hint.contains(&format!("--accept KMS_CHANGED={stranger}")), "{hint}");
+        }
+    }
+    let not_this = format!("KMS_CHANGED={honest}");
+    with_values(&next, "prepare", (VALUES.0, &["--accept", &not_this])).exits(6);
+    nothing_left(&world);
+    let this = format!("KMS_CHANGED={stranger}");
+    with_values(&next, "prepare", (VALUES.0, &["--accept", &this])).exits(0);
+    // It stands in the journal, and the directory's later commands ask for it no more.
+    with_values(&next, "prepare", VALUES).exits(0);
+    next.step("review").exits(0);
+    for step in ["execute", "wait", "commit"] {
+        next.step(step).exits(0);
+    }
+    let evidence = std::fs::read_to_string(next.dir.join("evidence.md")).unwrap();
+    assert!(evidence.contains(&this), "{evidence}");
+    // What was proved under it since is what counts from then on.
+    another(&world, "third").step("prepare").exits(0);
 }
 
 #[test]

@@ -533,7 +533,8 @@ fn sec_h6_own_upgrades_know_what_was_allowed_and_taken_away_without_any_log() {
         );
     }
     let agreed = format!("HASH_WAS_REVOKED={hash}");
+    // What was agreed to stands in the journal, for the later commands of the directory.
     back.with("prepare", &["--accept", &agreed]).exits(0);
-    back.step("execute").exits(6).says("HASH_WAS_REVOKED");
-    back.with("execute", &["--accept", &agreed]).exits(0);
+    back.step("review").exits(0);
+    back.step("execute").exits(0);
 }

@@ -1260,3 +1260,41 @@ fn fr2_9_what_only_the_cloud_knows_of_a_removal_is_not_checked_elsewhere() {
         );
     }
 }
+
+#[test]
+fn fr2_6_what_prepare_was_told_to_accept_holds_for_the_directorys_review_sign_and_execute() {
+    let world = world(1);
+    let (rpc, safe) = (world.rpc(), world.safe.unwrap());
+    rpc.call(
+        "anvil_setStorageAt",
+        json!([safe, entry(1, STRANGER), B256::with_last_byte(1)]),
+    );
+    rpc.mine(1);
+    let place = (world.folder(), &*world.anvil.url());
+    check(place, safe, &[]).exits(6).says("STORAGE_NOT_CLOSED");
+    let flow = Flow::new(&world);
+    let other = format!("STORAGE_NOT_CLOSED={STRANGER}");
+    flow.with("prepare", &["--accept", &other])
+        .exits(6)
+        .says("STORAGE_NOT_CLOSED");
+    let agree = format!("STORAGE_NOT_CLOSED={safe}");
+    flow.with("prepare", &["--accept", &agree]).exits(0);
+    let review = flow.step("review").exits(0);
+    let found = review.json["data"]["verdict"]["findings"].as_array().unwrap();
+    let doubt = found.iter().find(|one| one["code"] == "STORAGE_NOT_CLOSED").unwrap();
+    assert_eq!(doubt["accepted"], true, "{}", review.said);
+    for signer in ["env:SIGNER_0", "env:SIGNER_1"] {
+        flow.with("sign", &["--signer", signer, "--yes"]).exits(0);
+    }
+    let execute = ["execute", "--signer", "env:SIGNER_0", "--yes", "--json", "--dir"];
+    let dir = flow.dir.to_str().unwrap();
+    Ran::of(flow.command(&execute).arg(dir)).exits(0);
+    for step in ["wait", "commit"] {
+        flow.step(step).exits(0);
+    }
+    // It holds in this directory alone.
+    let mut next = Flow::new(&world);
+    next.dir = world.folder().join("next");
+    next.compose = world.file("next.yml", "services:\n  web:\n    image: nginx:1.29\n");
+    next.step("prepare").exits(6).says("STORAGE_NOT_CLOSED");
+}

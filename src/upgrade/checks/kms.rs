@@ -35,8 +35,27 @@ fn unnamed(plan: &Plan) -> Option<Address> {
     plan.kms.filter(|kms| !is_known_kms(plan.chain_id, *kms))
 }
 
+/// What somebody has to decide about the KMS before anything is sealed or sent.
+pub(in crate::upgrade) fn doubt(plan: &Plan) -> Option<Finding> {
+    changed(plan).or_else(|| first_trust(plan))
+}
+
+/// Phala Cloud names another KMS than before, and nobody here does.
+fn changed(plan: &Plan) -> Option<Finding> {
+    let code = plan.code.as_ref().filter(|code| !code.kms_named)?;
+    let (before, now) = (code.kms_before?, plan.kms?);
+    let text = || {
+        format!(
+            "the app's last upgrade that was proved here was for the KMS contract {before}, and Phala Cloud names {now} now: a \
+             CVM keeps its keys with its KMS only, and values are sealed for whoever runs it; ask whoever runs the KMS, and \
+             name the contract as `kms` in phala.toml"
+        )
+    };
+    (before != now).then(|| Finding::decision(Code::KmsChanged, Some(now.to_string()), text()))
+}
+
 /// Values would be sealed for a KMS that nobody named.
-pub(in crate::upgrade) fn first_trust(plan: &Plan) -> Option<Finding> {
+fn first_trust(plan: &Plan) -> Option<Finding> {
     let kms = unnamed(plan)?;
     let vouched = plan.code.as_ref()?.environment.as_ref()?.vouched.as_ref()?;
     Some(Finding::decision(
@@ -125,6 +144,24 @@ mod tests {
             .into_iter()
             .map(|finding| finding.code)
             .collect()
+    }
+
+    #[test]
+    fn fr2_another_kms_than_before_is_a_decision_that_names_both_unless_somebody_named_it() {
+        let mut plan = sample::plan();
+        let (before, now) = (Address::repeat_byte(0xbe), Address::repeat_byte(0x11));
+        plan.kms = Some(now);
+        assert_eq!(changed(&plan), None, "nothing was proved before");
+        plan.code.as_mut().unwrap().kms_before = Some(now);
+        assert_eq!(changed(&plan), None, "the same one");
+        plan.code.as_mut().unwrap().kms_before = Some(before);
+        let found = doubt(&plan).unwrap();
+        assert_eq!((found.code, found.value), (Code::KmsChanged, Some(now.to_string())));
+        for kms in [before, now] {
+            assert!(found.message.contains(&kms.to_string()), "{}", found.message);
+        }
+        plan.code.as_mut().unwrap().kms_named = true;
+        assert_eq!(changed(&plan), None);
     }
 
     #[test]

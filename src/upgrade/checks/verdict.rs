@@ -4,7 +4,7 @@
 use alloy::primitives::{B256, U256};
 
 use crate::chain::{AppState, PolicyChange};
-use crate::code::Code;
+use crate::code::{Code, Severity};
 use crate::compose::Verification;
 use crate::safe::{Change, Look, Obedient, SafeInfo, SignatureSet, Trust};
 use crate::upgrade::{
@@ -164,7 +164,7 @@ pub(in crate::upgrade) fn of_plan(
     (trust, accepted): (&Trust, &Accepted),
 ) -> Verdict {
     let mut findings: Vec<Finding> = base.finding(plan).into_iter().collect();
-    findings.extend(kms::first_trust(plan));
+    findings.extend(kms::doubt(plan));
     let mut not_checked = Vec::new();
     if let Some(code) = &plan.code {
         if code.form.is_none() {
@@ -370,6 +370,12 @@ pub(in crate::upgrade) fn of_safe(pinned: &SafeInfo, now: &SafeInfo, trust: &Tru
         finding.accepted = is_vouched_for(finding, trust);
     }
     findings.extend(now.changes_since(pinned).iter().map(|change| of_change(now, change)));
+    // What is wrong with the file alone is wrong whatever the chain says.
+    if pinned != now {
+        let of_file = pinned.findings(&untrusting).into_iter();
+        let of_file = of_file.filter_map(|finding| of_safe_finding(pinned, &finding));
+        findings.extend(of_file.filter(|finding| finding.severity == Severity::Stop));
+    }
     findings
 }
 

@@ -101,6 +101,9 @@ pub struct CodeChange {
     /// Something else than Phala Cloud's word speaks for the KMS: somebody named it, or an earlier upgrade here trusted it.
     #[serde(skip)]
     pub(in crate::upgrade) kms_named: bool,
+    /// The KMS contract of the app's last upgrade that was proved here, where there is one.
+    #[serde(skip)]
+    pub(in crate::upgrade) kms_before: Option<Address>,
     /// Transaction whose receipt names the hash before, where the app does not allow it any more: a hint for signers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::upgrade) base_tx: Option<B256>,

@@ -133,8 +133,11 @@ impl Neighbours {
     /// One that was proved, of the same app, speaks for the KMS that it sealed for.
     pub(in crate::upgrade) fn know_the_kms(&self, plan: &mut Plan) {
         let is_known = self.found.iter().any(|(_, state)| state.vouches_for_kms(plan));
+        let proved = self.found.iter().filter_map(|(_, state)| state.kms_when_proved(plan));
+        let before = proved.max_by_key(|(block, _)| *block).map(|(_, kms)| kms);
         if let Some(code) = &mut plan.code {
             code.kms_named |= is_known;
+            code.kms_before = before;
         }
     }
 

@@ -323,6 +323,7 @@ impl Draft<'_> {
             environment,
             base: None,
             kms_named: kms::is_named(self.intent, cvm.kms.kms_contract),
+            kms_before: None,
             base_tx: None,
             sealed,
             form: self.form,

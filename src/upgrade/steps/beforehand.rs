@@ -58,7 +58,7 @@ pub(in crate::upgrade) async fn look_ahead_among(
 ) -> Result<(), UpgradeError> {
     neighbours.judge(plan, limits.safe_nonce);
     plan.warnings
-        .extend(kms::first_trust(plan).map(|doubt| doubt.warning()));
+        .extend(kms::doubt(plan).map(|doubt| doubt.warning()));
     plan.storages
         .doubts
         .extend(world.app_storage(plan.chain_id, plan.app).doubts);

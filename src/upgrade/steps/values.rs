@@ -23,7 +23,7 @@ use crate::upgrade::{
     journal_error::JournalError,
     model::environment::Sealing,
     record::event::Event,
-    run::not_stored,
+    run::{not_begun, not_stored},
     workspace::{
         environment_files::mark_in,
         upgrade::Upgrade,
@@ -49,7 +49,7 @@ pub struct ValuesChange {
     sealing: Sealing,
     names: Vec<String>,
     /// Only Phala Cloud's word speaks for the KMS that they were sealed for.
-    first_trust: Option<Finding>,
+    kms_doubt: Option<Finding>,
     /// Where it is on record what was sent.
     folder: PathBuf,
     /// The finished upgrade of the directory, which remembers whose values were sent last.
@@ -130,7 +130,7 @@ impl ValuesChange {
             about,
             sealing,
             names: names.map(ToString::to_string).collect(),
-            first_trust: kms::first_trust(plan),
+            kms_doubt: kms::doubt(plan),
             folder,
             upgrade,
         }))
@@ -149,7 +149,7 @@ impl ValuesChange {
     /// # Errors
     /// Nobody agreed, the server refused, or its answer was lost and nothing tells: the next run looks again.
     pub async fn send(mut self, world: &World<'_>, limits: &Limits) -> Result<ValuesSent, UpgradeError> {
-        let doubt = self.first_trust.take();
+        let doubt = self.kms_doubt.take();
         Verdict::new(doubt.into_iter().collect(), Vec::new(), &limits.accepted).check()?;
         if self.folder.exists()
             && let Some(operation) = self.earlier(world).await?
@@ -158,6 +158,13 @@ impl ValuesChange {
                 .ask
                 .tell("these values were sent before, and nothing replaced them since: nothing is sent");
             return self.waited(world, limits, (Some(operation), true)).await;
+        }
+        if world
+            .quorum
+            .until
+            .is_some_and(|until| until <= tokio::time::Instant::now())
+        {
+            return Err(not_begun("replacing the values"));
         }
         self.agreed(world)?;
         let mut noted = Sent::hold(&self.folder)?;

@@ -49,12 +49,11 @@ impl Upgrade {
             Err(UpgradeError::Journal(JournalError::Missing { .. })) => None,
             Err(error) => return Err(error),
         };
+        let limits = &with_journal(limits, before.as_ref());
         refuse_blocked(&plan, limits, before.as_ref())?;
-        let agreed = of_new_owners(&plan, limits);
+        let agreed = agreed_to(&plan, limits);
         let mut upgrade = Self::hold(dir)?.begin_with(plan)?;
-        for one in agreed {
-            upgrade.agree(one)?;
-        }
+        agreed.into_iter().try_for_each(|one| upgrade.agree(one))?;
         Ok(upgrade)
     }
 
@@ -70,6 +69,7 @@ impl Upgrade {
     ) -> Result<Self, UpgradeError> {
         let upgrade = Self::open_in(fleet, cvm)?;
         let before = upgrade.state().identity().map(|_| upgrade.state());
+        let limits = &with_journal(limits, before);
         refuse_blocked(&plan, limits, before)?;
         if let Some(code) = &mut plan.code {
             // What waits for the other members is theirs: every plan with all of it would grow with the fleet.
@@ -78,7 +78,10 @@ impl Upgrade {
         }
         fsutil::create_private_dir(upgrade.dir())?;
         fsutil::sweep(upgrade.dir())?;
-        upgrade.begin_with(plan)
+        let agreed = agreed_to(&plan, limits);
+        let mut upgrade = upgrade.begin_with(plan)?;
+        agreed.into_iter().try_for_each(|one| upgrade.agree(one))?;
+        Ok(upgrade)
     }
 
     /// Opens the upgrade of a member of a fleet, whose journal this process holds.
@@ -232,9 +235,33 @@ fn intent_digest(plan: &Plan) -> [u8; 32] {
 }
 
 /// Values are not even kept for a KMS that nobody but Phala Cloud names, whatever is under way.
-pub(in crate::upgrade) fn refuse_first_trust(plan: &Plan, limits: &Limits) -> Result<(), UpgradeError> {
-    let doubt = kms::first_trust(plan);
+pub(in crate::upgrade) fn refuse_kms(plan: &Plan, limits: &Limits) -> Result<(), UpgradeError> {
+    let doubt = kms::doubt(plan);
     Verdict::new(doubt.into_iter().collect(), Vec::new(), &limits.accepted).check()
+}
+
+/// What was agreed to before in the directory is agreed to.
+fn with_journal(limits: &Limits, before: Option<&State>) -> Limits {
+    let agreed = before.map_or(&[][..], |state| &state.accepted);
+    Limits {
+        accepted: limits.accepted.with(agreed),
+        ..limits.clone()
+    }
+}
+
+/// What was agreed to of the doubts that the plan meets: it holds for every later command of the directory.
+fn agreed_to(plan: &Plan, limits: &Limits) -> Vec<Acceptance> {
+    let verdict = plan.verdict(limits);
+    let met = verdict.agreed().map(|finding| Acceptance {
+        code: finding.code,
+        value: finding.value.clone(),
+    });
+    let beside = plan.same_waiting().map(|id| Acceptance {
+        code: Code::OperationPendingSame,
+        value: Some(id),
+    });
+    let beside = beside.filter(|one| limits.accepted.covers(one.code, one.value.as_deref()));
+    met.chain(beside).chain(of_new_owners(plan, limits)).collect()
 }
 
 /// What was agreed to of whoever the app is given to, as far as it was found there.
@@ -254,7 +281,7 @@ fn of_new_owners(plan: &Plan, limits: &Limits) -> Vec<Acceptance> {
 
 /// A plan that cannot be carried out starts nothing. What is under way already is its own reason.
 fn refuse_blocked(plan: &Plan, limits: &Limits, before: Option<&State>) -> Result<(), UpgradeError> {
-    refuse_first_trust(plan, limits)?;
+    refuse_kms(plan, limits)?;
     if before.is_some_and(|state| !state.is_new()) {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! What the records say of the KMS: who vouched for its key, and who agreed to it. Pure.
 
+use alloy::primitives::Address;
+
 use crate::chain::is_known_kms;
 use crate::code::Code;
 use crate::upgrade::{Acceptance, Plan, State, model::environment::Vouched};
@@ -26,6 +28,13 @@ impl State {
     /// Whether it is an upgrade that was proved, and that trusts the KMS of `plan`.
     pub(in crate::upgrade) fn vouches_for_kms(&self, plan: &Plan) -> bool {
         self.proof().is_some() && self.seals_for_the_same(plan)
+    }
+
+    /// The KMS contract of an upgrade of the app of `plan` that was proved, with the block that proves it.
+    pub(in crate::upgrade) fn kms_when_proved(&self, plan: &Plan) -> Option<(u64, Address)> {
+        let own = self.plan().filter(|own| own.code.is_some())?;
+        let same_app = (own.app, own.chain_id) == (plan.app, plan.chain_id);
+        Some((self.proof()?.block.number, own.kms.filter(|_| same_app)?))
     }
 
     /// Whether somebody agreed in this very upgrade to the KMS of `plan`.

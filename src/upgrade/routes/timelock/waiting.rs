@@ -125,8 +125,8 @@ impl Run<'_> {
 
     /// Whether somebody agreed to an operation beside this one.
     fn agreed_beside(&self, one: &PendingOperation) -> bool {
-        let id = one.id.to_string();
-        self.limits.accepted.covers(Code::OperationPendingSame, Some(&id))
+        let accepted = self.limits.accepted.with(&self.upgrade.state().accepted);
+        accepted.covers(Code::OperationPendingSame, Some(&one.id.to_string()))
     }
 }
 
