@@ -14,6 +14,10 @@ use super::quorum::Quorum;
 use super::rpc::{Ask, Node, RawBlock};
 use crate::http::{Endpoint, Http, RpcTransport};
 
+/// Longest time for a request when the time for the run is over: its last look has to be possible, at the others too where
+/// one is silent.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
 /// How to reach a chain.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -60,6 +64,10 @@ impl Chain {
     /// # Errors
     /// No endpoint, a wrong chain, or fewer that answer than have to.
     pub async fn connect(options: &Options, http: &Http) -> Result<Self, ChainError> {
+        let http = match options.quorum.until {
+            Some(until) => http.clone().until(until).sharing(LAST_LOOK),
+            None => http.clone(),
+        };
         let nodes = options
             .endpoints
             .iter()

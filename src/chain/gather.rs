@@ -17,8 +17,6 @@ use super::rpc::{self, Node};
 
 /// A pause that somebody who waits should hear of.
 const LONG_PAUSE: Duration = Duration::from_secs(3);
-/// Shortest time for a question when the time for the run is over: its last look has to be possible.
-const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// What one round of questions brought.
 struct Round<'s, T> {
@@ -52,11 +50,6 @@ impl<T> Round<'_, T> {
 pub(super) const fn is_absence(error: &ChainError) -> bool {
     matches!(error, ChainError::Unavailable { .. } | ChainError::Stale { .. })
 }
-
-/// The time for a run is over.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer within the time for this run")]
-struct OutOfTime;
 
 impl Chain {
     /// How many have to agree on what binds somebody.
@@ -161,6 +154,7 @@ impl Chain {
             return Ok(round.found.into_values().collect());
         }
         if round.found.is_empty() {
+            self.quorum.turnout.miss(&missing, true);
             let first = round.trouble.into_values().next();
             return Err(first.map_or(ChainError::NoEndpoint { chain: self.id }, |(_, error)| error));
         }
@@ -192,7 +186,7 @@ impl Chain {
             .iter()
             .filter_map(|index| Some((*index, self.nodes.get(*index)?)))
             .collect();
-        let replies = join_all(asked.iter().map(|(_, node)| self.in_time(node, ask(node)))).await;
+        let replies = join_all(asked.iter().map(|(_, node)| ask(node))).await;
         for ((index, node), reply) in asked.into_iter().zip(replies) {
             match reply {
                 Ok(value) => {
@@ -207,22 +201,6 @@ impl Chain {
             }
         }
         Ok(())
-    }
-
-    /// An answer that comes before the time for the run is over.
-    pub(super) async fn in_time<T>(
-        &self,
-        node: &Node,
-        answer: impl Future<Output = Result<T, ChainError>>,
-    ) -> Result<T, ChainError> {
-        let Some(until) = self.quorum.until else {
-            return answer.await;
-        };
-        let end = until.max(Instant::now() + LAST_LOOK);
-        match tokio::time::timeout_at(end, answer).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => Err(node.unavailable("the question", OutOfTime)),
-        }
     }
 
     /// Asks every endpoint that works for a hint: what any of them says, whether or not the others say it. Nothing rests

@@ -120,7 +120,7 @@ impl Chain {
     /// The bytes certainly reached no endpoint. An unknown outcome is a value, not an error.
     pub async fn broadcast(&self, tx: &SignedTx) -> Result<Broadcast, ChainError> {
         // Endpoints that are set aside for reading may still take a transaction.
-        let answers = join_all(self.nodes.iter().map(|node| self.submit(node, tx))).await;
+        let answers = join_all(self.nodes.iter().map(|node| Self::submit(node, tx))).await;
         let mut outcomes = Vec::new();
         let mut unsent = None;
         for answer in answers {
@@ -137,9 +137,9 @@ impl Chain {
 
     /// # Errors
     /// The bytes did not leave this machine.
-    async fn submit(&self, node: &Node, tx: &SignedTx) -> Result<Broadcast, ChainError> {
+    async fn submit(node: &Node, tx: &SignedTx) -> Result<Broadcast, ChainError> {
         let ask = [Ask::new("eth_sendRawTransaction", json!([tx.raw]))];
-        let reply = match self.in_time(node, node.ask(&ask)).await {
+        let reply = match node.ask(&ask).await {
             Ok(mut replies) => replies.reply(),
             Err(error) => Err(error),
         };

@@ -199,6 +199,14 @@ pub(super) fn delay(text: &str, now: Option<jiff::Timestamp>) -> Option<Duration
 }
 
 impl Request {
+    /// Nobody has time for it any more, so it did not leave.
+    pub(super) fn unsent(&self) -> HttpError {
+        HttpError {
+            sent: Sent::No,
+            ..self.failed(Kind::Timeout.into(), &AtomicBool::new(false))
+        }
+    }
+
     pub(super) fn failed(&self, fault: Fault, left: &AtomicBool) -> HttpError {
         let left = left.load(Ordering::Relaxed);
         let sent = match fault.kind {

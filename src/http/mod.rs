@@ -7,8 +7,10 @@ mod answer;
 mod attempt;
 #[cfg(test)]
 pub(crate) mod fake;
+mod grace;
 mod retry;
 mod rpc;
+mod server;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 use url::{Host, Url};
 
 pub use answer::{Answer, HttpError, Kind, Sent};
+use grace::Grace;
 pub use retry::{Retry, RetryPolicy};
 pub use rpc::RpcTransport;
 pub use stream::Stream;
@@ -72,11 +75,15 @@ pub struct Http {
     retries: RetryPolicy,
     /// When whoever asks has no more time.
     end: Option<Instant>,
+    /// What all clones together have after it.
+    grace: Grace,
+    /// How much of that one request takes at most.
+    share: Duration,
 }
 
-/// What a request gets although the time of whoever asks is up: a person who was asked in between may have used it, and a
-/// server that is well answers within this.
-const LEAST: Duration = Duration::from_secs(5);
+/// What all requests together get after the time of whoever asks is up: what was begun in time learns its outcome by it, a
+/// person who was asked in between may have used the time, and a server that is well answers the last ones within this.
+const GRACE: Duration = Duration::from_secs(5);
 
 impl Default for Limits {
     /// What an API call needs: generous for a slow link, short enough that a person still waits.
@@ -97,13 +104,30 @@ impl Http {
             limits,
             retries: RetryPolicy::default(),
             end: None,
+            grace: Grace::new(GRACE),
+            share: GRACE,
         }
     }
     /// The same client for somebody whose time is up at `end`: no request, with all its repetitions, goes on for longer, but
-    /// each has a few seconds whatever the time is.
+    /// all of them, and those of this client's clones, have a few seconds together whatever the time is. An end that the
+    /// client has already, and that is earlier, stays.
     #[must_use]
-    pub const fn until(mut self, end: Instant) -> Self {
-        self.end = Some(end);
+    pub fn until(mut self, end: Instant) -> Self {
+        self.end = Some(self.end.map_or(end, |known| known.min(end)));
+        self
+    }
+    /// The same client for somebody who asks several servers: after the end none of them gets more than `share`, so that one
+    /// that is silent leaves something for the others.
+    #[must_use]
+    pub const fn sharing(mut self, share: Duration) -> Self {
+        self.share = share;
+        self
+    }
+    /// The same client with other limits of one attempt, and connections of its own.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self.client = Arc::default();
         self
     }
     /// The same client with other retries.
@@ -125,14 +149,22 @@ impl Http {
     /// There was no complete answer; [`HttpError::sent`] says whether there may have been an effect.
     pub async fn send(&self, request: Request) -> Result<Answer, HttpError> {
         let now = Instant::now();
+        let last = self.end.map(|end| end.max(now) + self.grace.left().min(self.share));
+        if last.is_some_and(|last| last <= now) {
+            return Err(request.unsent());
+        }
         let deadline = self.retries.deadline.map(|deadline| now + deadline);
-        let end = deadline
-            .into_iter()
-            .chain(self.end.map(|end| end.max(now + LEAST)))
-            .min();
+        let outcome = self.send_until(&request, deadline.into_iter().chain(last).min()).await;
+        if let Some(end) = self.end {
+            self.grace.spend(end.max(now), Instant::now());
+        }
+        outcome
+    }
+
+    async fn send_until(&self, request: &Request, end: Option<Instant>) -> Result<Answer, HttpError> {
         let mut waits = self.retries.waits();
         loop {
-            let outcome = self.attempt(&request, end).await;
+            let outcome = self.attempt(request, end).await;
             let Some(asked) = request.retry.allows(&outcome) else {
                 return outcome;
             };

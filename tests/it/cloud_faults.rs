@@ -592,9 +592,12 @@ fn a30_a_transaction_that_is_never_accepted_gives_way_to_the_state_with_consent(
     assert_eq!(refused.effect("commit"), "none");
     assert_eq!(refused.fact("vendor_code"), "ERR-01-007");
     proxy.heal();
-    // No patience at all: the second request carries the other proof.
-    proxy.on(COMMIT, Nth::Only(1), structured(467, "ERR-01-007"));
-    let ran = flow.with("commit", &["--timeout", "1ms"]);
+    // After three refusals, half a second and a second apart, no time is left for the next pause: the fourth request
+    // carries the other proof.
+    for nth in 1..=3 {
+        proxy.on(COMMIT, Nth::Only(nth), structured(467, "ERR-01-007"));
+    }
+    let ran = flow.with("commit", &["--timeout", "3s"]);
     assert!(matches!(ran.exit, 0 | 8), "{}", ran.said);
     let sent = world.cloud.requests_to("POST", "/commit-update");
     assert_eq!(sent.len(), 1);

@@ -819,3 +819,102 @@ fn fr2_4_one_that_is_a_block_behind_is_named_and_not_among_those_that_agree() {
     flow.step("resume").exits(0);
     finished(&flow);
 }
+
+#[test]
+fn fr2_12_spellings_of_one_server_are_one_endpoint_and_its_accounts_are_refused() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let url = world.anvil.url();
+    let port = url.rsplit(':').next().unwrap().to_owned();
+    let spellings = [
+        format!("{url}#a"),
+        format!("{url}/"),
+        format!("{url}/?"),
+        format!("http://localhost:{port}"),
+        format!("http://LocalHost.:{port}/"),
+        format!("http://127.1:{port}"),
+        format!("http://[::1]:{port}"),
+    ];
+    let all: Vec<&str> = std::iter::once(&url).chain(&spellings).map(String::as_str).collect();
+    let ran = step(&flow, "plan", (&all, &[])).exits(0);
+    let told = &ran.json["data"]["endpoints"];
+    assert_eq!(told, &json!({"named": 1, "needed": 1, "agreed": [url]}), "{}", ran.said);
+    step(&flow, "plan", (&all, &["--quorum", "2"]))
+        .exits(2)
+        .says("USAGE_QUORUM");
+    let accounts = [
+        format!("{url}/other"),
+        format!("{url}/?key=secret"),
+        format!("http://somebody:secret@127.0.0.1:{port}"),
+        format!("https://localhost:{port}"),
+    ];
+    for account in &accounts {
+        let ran = step(&flow, "plan", (&[&url, account], &[]));
+        let ran = ran.exits(2).says("USAGE_ONE_SERVER");
+        assert!(!ran.said.contains("secret"), "{}", ran.said);
+    }
+    flow.nothing_happened();
+}
+
+#[test]
+fn fr2_what_only_a_fork_was_sent_is_sent_again_with_fees_that_the_chain_takes() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let fork = Node::of(Forked, &flow);
+    step(&flow, "execute", (&[&fork.url()], &[])).exits(0);
+    let poor = json!({"error": {"code": -32000, "message": "insufficient funds for gas * price + value"}});
+    let picky = Liar::to(&world.anvil.url(), move |method, _| {
+        (method == "eth_sendRawTransaction").then(|| poor.clone())
+    });
+    let refused = step(&flow, "wait", (&[picky.url()], &["--timeout", "34s"])).exits(8);
+    let message = refused.says("PENDING_INCLUSION").json["message"].to_string();
+    assert!(
+        message.contains("the endpoints refuse it: too little money"),
+        "{message}"
+    );
+    // The fork's base fee fell, and the chain takes no such transaction: it is raised, as far as somebody allows.
+    let most = ["--new-nonce", "--timeout", "90s", "--max-fee", "3"];
+    flow.with("resume", &most).exits(0);
+    finished(&flow);
+    assert_eq!(world.rpc().nonce(world.owner.address), 1, "one nonce");
+}
+
+#[test]
+fn fr2_where_no_endpoint_answers_it_is_trouble_and_what_is_under_way_is_pending() {
+    let world = World::start();
+    let mut proxy = FaultProxy::to(&world.anvil.url());
+    let flow = Flow::new(&world).chain_at(&proxy.url());
+    let another = |name: &str| {
+        let mut other = Flow::new(&world).chain_at(&flow.env[0].1);
+        other.dir = world.folder().join(name);
+        other
+    };
+    let names = |ran: &Ran| assert!(ran.said.contains(&flow.env[0].1), "{}", ran.said);
+    let trouble = |flow: &Flow<'_>, steps: &[&str]| {
+        for step in steps {
+            names(&flow.with(step, &["--timeout", "2s"]).exits(75).says("RPC_UNAVAILABLE"));
+        }
+    };
+    let pending = |steps: &[&str], code: &str| {
+        for step in steps {
+            names(&flow.with(step, &["--timeout", "2s"]).exits(8).says(code));
+        }
+    };
+    flow.step("prepare").exits(0);
+    proxy.refuse();
+    trouble(&another("other"), &["plan", "prepare", "upgrade"]);
+    trouble(&flow, &["execute", "resume", "upgrade"]);
+    pending(&["wait"], "PENDING_APPROVAL");
+    proxy.listen_again();
+    flow.step("execute").exits(0);
+    proxy.refuse();
+    pending(&["wait", "resume"], "PENDING_INCLUSION");
+    proxy.listen_again();
+    flow.step("wait").exits(0);
+    proxy.refuse();
+    trouble(&flow, &["commit", "resume"]);
+    proxy.listen_again();
+    flow.step("resume").exits(0);
+    finished(&flow);
+}

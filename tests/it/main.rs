@@ -73,6 +73,8 @@ mod record_faults;
 mod rehearsal;
 mod review;
 mod review_board;
+#[cfg(feature = "failpoints")]
+mod run_time;
 mod safe_chain;
 mod safe_commands;
 mod safe_delegates;

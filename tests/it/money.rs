@@ -305,3 +305,42 @@ fn what_base_takes_for_the_data_is_shown_as_what_the_signature_does_not_limit() 
         shown.said
     );
 }
+
+#[test]
+fn fr2_15_who_refuses_every_fee_was_shown_signed_transactions_and_that_is_said() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let refused = json!({"error": {"code": -32000, "message": "max fee per gas less than block base fee"}});
+    let picky = Liar::to(&world.anvil.url(), move |method, _| {
+        (method == "eth_sendRawTransaction").then(|| refused.clone())
+    });
+    let shown = || {
+        picky
+            .asked()
+            .iter()
+            .filter(|method| *method == "eth_sendRawTransaction")
+            .count()
+    };
+    let ran = flow.with("execute", &["--rpc-url", picky.url()]);
+    let ran = ran.exits(6).says("FEE_TOO_LOW");
+    let signed = flow.kinds().iter().filter(|kind| *kind == "tx.signed").count();
+    assert!(signed > 1 && shown() == signed, "{signed}: {}", ran.said);
+    assert!(!ran.said.contains("nothing was sent"), "{}", ran.said);
+    let message = ran.json["message"].to_string();
+    assert!(
+        message.contains(&format!("{signed} of this nonce are signed")),
+        "{message}"
+    );
+    assert_eq!(ran.effect("transaction"), "maybe");
+    let next = ran.json["next"].as_str().unwrap();
+    assert!(
+        next.contains("--signer env:OWNER_KEY") && !next.contains("keystore"),
+        "{next}"
+    );
+    // Nor does who comes too early hear that nothing was sent.
+    let early = flow.step("commit").exits(6).says("STEP_TOO_EARLY");
+    assert!(!early.said.contains("nothing was sent"), "{}", early.said);
+    flow.step("resume").exits(0);
+    crate::judge::finished(&flow);
+}

@@ -196,7 +196,7 @@ fn of_timelock(code: Code) -> Option<(Next, &'static str)> {
         ),
         Code::TimelockWouldFail => (
             Next::Again,
-            "nothing was signed: read the reason, and run it again once that no longer holds; what is scheduled waits",
+            "this step was not signed: read the reason, and run it again once that no longer holds; what is scheduled waits",
         ),
         Code::OperationWithoutEffect => (
             Next::NewNonce,

@@ -266,10 +266,6 @@ pub(super) fn decision(exit: Exit, code: Code) -> Verdict {
         ),
         Code::SignerNeeded => (Next::Signer, "name the owner's key by --signer"),
         Code::ServiceNotProposer => (Next::Signer, "name the key of who proposed it by --signer"),
-        Code::FeeTooLow => (
-            Next::Signer,
-            "name the owner's key by --signer, to sign with higher fees",
-        ),
         Code::Funds => (Next::Resume, "send the key what is missing"),
         Code::FleetMemberUnnamed => (
             Next::Look,

@@ -214,7 +214,7 @@ static ROWS: &[(Code, Next, &str)] = &[
     (
         Code::TxWouldRevert,
         Next::Look,
-        "nothing was sent; check with `countersign app show` who owns the app",
+        "this call was not sent; check with `countersign app show` who owns the app",
     ),
     (
         Code::TxInFlight,
@@ -225,14 +225,20 @@ static ROWS: &[(Code, Next, &str)] = &[
     (
         Code::TxNonceUsed,
         Next::Resume,
-        "nothing was signed; leave --nonce out, or choose one that is not used",
+        "it was not signed with this nonce; leave --nonce out, or choose one that is not used",
     ),
     (
         Code::TxNonceGap,
         Next::Resume,
-        "nothing was signed; leave --nonce out, or choose the first free one",
+        "it was not signed with this nonce; leave --nonce out, or choose the first free one",
     ),
     (Code::TxFunds, Next::Resume, "send the key what is missing"),
+    (
+        Code::FeeTooLow,
+        Next::ResumeWithKey,
+        "name the owner's key by --signer, to sign with higher fees; where it was named, wait until fees fall, \
+         or name another endpoint by --rpc-url",
+    ),
     (
         Code::PendingFees,
         Next::Resume,
@@ -310,7 +316,7 @@ static ROWS: &[(Code, Next, &str)] = &[
         "write --signer prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID",
     ),
     (Code::AuthPassword, Next::Again, "try again with the right password"),
-    (Code::AuthUnsigned, Next::Again, "nothing was signed or sent; run again"),
+    (Code::AuthUnsigned, Next::Again, "this was not signed; run again"),
     (
         Code::LedgerAbsent,
         Next::Again,
@@ -331,7 +337,7 @@ static ROWS: &[(Code, Next, &str)] = &[
     (
         Code::LedgerRefused,
         Next::Again,
-        "nothing was signed; run again when you want to agree",
+        "this was not signed; run again when you want to agree",
     ),
     (
         Code::LedgerBlindSigning,
@@ -347,7 +353,7 @@ static ROWS: &[(Code, Next, &str)] = &[
     (
         Code::LedgerTimeout,
         Next::Again,
-        "nothing was signed; confirm on the device when it asks",
+        "this was not signed; confirm on the device when it asks",
     ),
     (
         Code::LedgerAnswer,
@@ -375,7 +381,11 @@ static ROWS: &[(Code, Next, &str)] = &[
         Next::Again,
         "name a key with the spec ECC_SECG_P256K1 and the usage SIGN_VERIFY",
     ),
-    (Code::KmsUnavailable, Next::Again, "nothing was signed; run again later"),
+    (
+        Code::KmsUnavailable,
+        Next::Again,
+        "this was not signed; run again later",
+    ),
     (
         Code::KmsAnswer,
         Next::Again,
@@ -470,7 +480,7 @@ static ROWS: &[(Code, Next, &str)] = &[
     (
         Code::RecordDamaged,
         Next::Again,
-        "nothing was signed; restore `{path}` from a backup, or move it away once you are certain which \
+        "this was not signed; restore `{path}` from a backup, or move it away once you are certain which \
          nonces it was about: without it nobody keeps you from signing twice",
     ),
     (

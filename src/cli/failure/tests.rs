@@ -808,11 +808,7 @@ fn timelocks() -> Vec<(UpgradeError, &'static str, &'static str)> {
         (decide(Code::TimelockDelay), "TIMELOCK_DELAY", "--delay"),
         (decide(Code::TimelockNoProposer), "TIMELOCK_NO_PROPOSER", "--proposer"),
         (decide(Code::TimelockRoleMissing), "TIMELOCK_ROLE_MISSING", "--signer"),
-        (
-            decide(Code::TimelockWouldFail),
-            "TIMELOCK_WOULD_FAIL",
-            "nothing was signed",
-        ),
+        (decide(Code::TimelockWouldFail), "TIMELOCK_WOULD_FAIL", "was not signed"),
         (
             decide(Code::OperationWithoutEffect),
             "OPERATION_WITHOUT_EFFECT",

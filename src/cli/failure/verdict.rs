@@ -34,6 +34,8 @@ pub(in crate::cli) enum Next {
     Cvm,
     /// The same command with the key that signs.
     Signer,
+    /// Go on with the upgrade, with the key that was named, or one where none was.
+    ResumeWithKey,
     /// Choose another nonce: without the one that was named, or for what was chosen before.
     NewNonce,
     /// What this code means, or what all of them mean.
@@ -55,6 +57,7 @@ impl fmt::Display for Next {
             Self::With(more) => write!(f, "the same command with {more}"),
             Self::Without(option) => write!(f, "the same command without {option}"),
             Self::Signer => f.write_str("the same command with --signer SOURCE"),
+            Self::ResumeWithKey => f.write_str("countersign resume --signer SOURCE"),
             Self::Resume => f.write_str("countersign resume"),
             Self::Command("--help") => f.write_str("countersign COMMAND --help"),
             Self::Command(command) => write!(f, "countersign {command}"),

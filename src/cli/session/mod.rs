@@ -55,6 +55,8 @@ pub(in crate::cli) struct Session {
     command: &'static str,
     accepted: Vec<Acceptance>,
     base_tx: Option<B256>,
+    /// One client for all servers, since the time for the run is one.
+    http: Http,
     /// Which endpoints answered.
     turnout: Turnout,
     dir: Mutex<Option<PathBuf>>,
@@ -88,6 +90,7 @@ impl Session {
             command,
             accepted,
             base_tx,
+            http: Http::new(Limits::default()),
             turnout: Turnout::default(),
             dir: Mutex::new(None),
             file: Mutex::new(None),
@@ -96,13 +99,16 @@ impl Session {
 
     /// Connects settings to the outside; does no I/O.
     pub(in crate::cli) fn outside<'a>(&'a self, settings: &'a Settings) -> Outside<'a> {
-        Outside::new(settings, Person::new(&self.out, &self.env, settings.yes))
+        Outside::new(
+            self.http.clone(),
+            settings,
+            Person::new(&self.out, &self.env, settings.yes),
+        )
     }
 
     /// The service of a chain: the one that was typed, or Safe's own; does no I/O.
     pub(in crate::cli) fn service(&self, settings: &Settings, chain_id: u64) -> Result<Service, CliError> {
-        let http = Http::new(Limits::default());
-        let service = settings.services.of(&patient(&http, settings), chain_id)?;
+        let service = settings.services.of(&patient(&self.http, settings), chain_id)?;
         service.ok_or_else(|| CliError::Usage {
             code: Code::UsageNoService,
             message: format!("Safe runs no Transaction Service for chain {chain_id}"),

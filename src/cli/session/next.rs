@@ -340,6 +340,7 @@ impl Commands for Typed {
             Next::With(more) => self.again(more),
             Next::Without(option) => self.without(option),
             Next::Signer => format!("{} {}", self.without("--signer"), self.key_option()),
+            Next::ResumeWithKey => self.with_key(self.command(&Next::Resume)),
             Next::NewNonce if self.has("--safe-nonce") => self.without("--safe-nonce"),
             // Who has only the proposal waits for another one.
             Next::NewNonce if self.dir.is_none() => self.step("status"),

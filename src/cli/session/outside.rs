@@ -23,8 +23,7 @@ pub(in crate::cli) struct Outside<'a> {
 
 impl<'a> Outside<'a> {
     /// Connects settings to the outside; does no I/O.
-    pub(super) fn new(settings: &'a Settings, person: Person<'a>) -> Self {
-        let http = Http::new(Limits::default());
+    pub(super) fn new(http: Http, settings: &'a Settings, person: Person<'a>) -> Self {
         let options = Options {
             prefix: settings.prefix.value.clone(),
             api_key: settings.api_key.clone(),
@@ -76,14 +75,14 @@ impl<'a> Outside<'a> {
 pub(super) fn patient(http: &Http, settings: &Settings) -> Http {
     let (http, policy) = match settings.request_time {
         None => (http.clone(), RetryPolicy::default()),
-        Some(time) => quick(time),
+        Some(time) => quick(http, time),
     };
     // A commit may take twice the usual time.
     let deadline = Some(settings.limits.timeout.max(http.limits().total * 2));
     let http = http.with_retries(RetryPolicy { deadline, ..policy });
-    match settings.limits.timeout {
-        Duration::ZERO => http,
-        time => http.until(tokio::time::Instant::now() + time),
+    match settings.quorum.until {
+        None => http,
+        Some(end) => http.until(end),
     }
 }
 
@@ -91,7 +90,7 @@ pub(super) fn patient(http: &Http, settings: &Settings) -> Http {
 const QUICK: Duration = Duration::from_millis(33);
 
 /// Limits and waits for tests that let requests run into them.
-fn quick(time: Duration) -> (Http, RetryPolicy) {
+fn quick(http: &Http, time: Duration) -> (Http, RetryPolicy) {
     let usual = Limits::default();
     let limits = Limits {
         connect: usual.connect.min(time / 2),
@@ -103,5 +102,5 @@ fn quick(time: Duration) -> (Http, RetryPolicy) {
         cap: (time / 4).min(QUICK * 16),
         ..RetryPolicy::default()
     };
-    (Http::new(limits), policy)
+    (http.clone().with_limits(limits), policy)
 }

@@ -24,6 +24,7 @@ pub(in crate::cli) use crate::cli::session::workload::workload;
 use crate::cloud::{ApiKey, CvmId, Patch};
 use crate::code::Code;
 use crate::compose::Changes;
+use crate::http::Endpoint;
 use crate::safe::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
@@ -179,17 +180,29 @@ fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url
             origin: Origin::Variable(RPC_URL),
         }]);
     }
-    let mut named: Vec<Sourced<Url>> = Vec::new();
+    let mut named: Vec<Url> = Vec::new();
     for url in typed {
         // One that is named twice would agree with itself.
-        if named.iter().all(|known| known.value != *url) {
-            named.push(Sourced {
-                value: url.clone(),
-                origin: Origin::Flag("--rpc-url"),
-            });
+        let known = named.iter().map(|known| Endpoint::new(known.clone()));
+        let own = Endpoint::new(url.clone());
+        match known.clone().find(|known| known.server() == own.server()) {
+            None => named.push(url.clone()),
+            Some(known) if known.is_same_as(&own) => {}
+            Some(known) => return Err(one_server(&known, &own)),
         }
     }
-    Ok(named)
+    let origin = Origin::Flag("--rpc-url");
+    Ok(named.into_iter().map(|value| Sourced { value, origin }).collect())
+}
+
+/// Two accounts of one server: its word would count twice.
+fn one_server(known: &Endpoint, own: &Endpoint) -> CliError {
+    CliError::Usage {
+        code: Code::UsageOneServer,
+        message: format!("two endpoints are of one server, {known} and {own}: it would agree with itself"),
+        hint: "name one address of each server by --rpc-url: what is behind the host makes no other server".to_owned(),
+        next: Next::Command("--help"),
+    }
 }
 
 /// How many of the endpoints have to agree, and until when one that is missing is waited for.

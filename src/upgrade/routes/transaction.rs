@@ -46,6 +46,7 @@ impl Run<'_> {
         let quote = chain.fill(from, call, filling).await?;
         let filled = Instant::now();
         let together = self.admit_cost(&quote.request, quote.data_fee.unwrap_or_default())?;
+        self.may_begin("signing")?;
         let (consents, named) = self.agree((&quote, together), asking)?;
         // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
         if filled.elapsed() > CONSENT_AT_ONCE {

@@ -68,7 +68,7 @@ impl Run<'_> {
             // Somebody's transaction has this nonce: ours mined before, or a stranger's; waiting finds out.
             Broadcast::Rejected(Rejection::NonceTooLow | Rejection::Underpriced) => {}
             Broadcast::Rejected(Rejection::FeeTooLow) if self.may_raise().await? => return self.raise(&chain).await,
-            Broadcast::Rejected(rejection) => return Err(rejected(&tx, &rejection)),
+            Broadcast::Rejected(rejection) => return Err(self.rejected(&tx, &rejection)),
             Broadcast::Ambiguous { said } => self.look_for(&chain, &tx, said).await?,
         }
         let outcome = Event::TxSent {
@@ -122,6 +122,23 @@ impl Run<'_> {
         ))
     }
 
+    /// What is refused for its fees was signed and shown to the endpoints all the same, and so was each one before it.
+    fn rejected(&self, tx: &SignedTx, rejection: &Rejection) -> UpgradeError {
+        if *rejection != Rejection::FeeTooLow {
+            return rejected(tx, rejection);
+        }
+        let (hash, nonce) = (tx.hash, tx.request.nonce);
+        let signed = self.upgrade.state().tx.signed.iter();
+        let shown = match signed.filter(|other| other.request.nonce == nonce).count() {
+            0 | 1 => "it is signed and was shown to them".to_owned(),
+            many => format!("{many} of this nonce are signed and were shown to them"),
+        };
+        UpgradeError::decide(
+            Code::FeeTooLow,
+            format!("the endpoints refused transaction {hash} for its fees; {shown}, so that it may be mined still"),
+        )
+    }
+
     async fn look_for(&mut self, chain: &Chain, tx: &SignedTx, said: String) -> Result<(), UpgradeError> {
         for _ in 0..LOOKS {
             if let Ok(sighting) = chain.look(std::slice::from_ref(tx), self.finality(chain.id())).await
@@ -166,10 +183,6 @@ fn rejected(tx: &SignedTx, rejection: &Rejection) -> UpgradeError {
         Rejection::Funds => UpgradeError::decide(
             Code::Funds,
             format!("{} has too little money for transaction {hash}", tx.request.from),
-        ),
-        Rejection::FeeTooLow => UpgradeError::decide(
-            Code::FeeTooLow,
-            format!("fees rose since transaction {hash} was signed; nothing was sent"),
         ),
         other => UpgradeError::decide(Code::TxRejected, format!("transaction {hash} was refused: {other}")),
     }

@@ -57,8 +57,7 @@ pub(in crate::upgrade) async fn look_ahead_among(
     (neighbours, limits): (&Neighbours, &Limits),
 ) -> Result<(), UpgradeError> {
     neighbours.judge(plan, limits.safe_nonce);
-    plan.warnings
-        .extend(kms::doubt(plan).map(|doubt| doubt.warning()));
+    plan.warnings.extend(kms::doubt(plan).map(|doubt| doubt.warning()));
     plan.storages
         .doubts
         .extend(world.app_storage(plan.chain_id, plan.app).doubts);

@@ -88,9 +88,13 @@ impl Run<'_> {
         check_code(&plan.app_state, code)?;
         self.may_boot(&now)?;
         // A run that this journal does not know of may have committed, here or on another machine.
-        if let Trace::Ours(made) = self.look_before().await? {
-            self.tell("Phala Cloud reports that the CVM runs the hash already: nothing is committed");
-            return self.accept(Taken::found(made));
+        match self.look_before().await? {
+            Trace::Ours(made) => {
+                self.tell("Phala Cloud reports that the CVM runs the hash already: nothing is committed");
+                return self.accept(Taken::found(made));
+            }
+            Trace::Busy => return Ok(busy()),
+            Trace::Nothing => {}
         }
         let by = registration(&proof);
         match self.ready().await? {
@@ -263,6 +267,7 @@ impl Run<'_> {
         token: Option<&CommitToken>,
         mut by: Registration,
     ) -> Result<Outcome, UpgradeError> {
+        self.may_begin("the commit")?;
         self.ask_to_commit()?;
         let hash = self.hash()?;
         let there = self.there().await?;

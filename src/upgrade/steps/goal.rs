@@ -44,7 +44,11 @@ impl Goal {
         }
         let (message, command) = match step {
             Step::Prepare | Step::Verify => ("nothing was prepared and verified yet", "prepare"),
-            Step::Freeze | Step::Approve | Step::Broadcast => ("nothing was sent to the chain yet", "execute"),
+            Step::Freeze | Step::Approve => ("nothing that makes the change was sent to the chain yet", "execute"),
+            Step::Broadcast => (
+                "no endpoint has taken the signed transaction yet, as far as is known",
+                "execute",
+            ),
             _ => ("the effect on chain is not proved yet", "wait"),
         };
         Err(state.before_execution(UpgradeError::TooEarly {

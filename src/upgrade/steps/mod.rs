@@ -11,6 +11,7 @@ pub(super) mod goal;
 pub(super) mod new_cvm;
 pub(super) mod prepare;
 pub(super) mod proof_again;
+pub(super) mod raise;
 pub(super) mod token_status;
 pub(super) mod values;
 pub(super) mod wait;

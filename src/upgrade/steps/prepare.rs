@@ -48,6 +48,7 @@ impl Run<'_> {
         let request = self.request(&self.code()?)?;
         self.refuse_made_unseen().await?;
         let there = self.there().await?;
+        self.may_begin("preparing")?;
         point("prepare.a");
         self.record(Event::PrepareTry {
             at: Timestamp::now(),

@@ -1,22 +1,55 @@
 //! Wait: until our transaction, or somebody else's, is proved to have allowed the hash on a block that stays.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use alloy::primitives::U256;
 use tokio::time::Instant;
 
-use crate::chain::{Chain, InclusionAt, Proof, ProofFailure, SignedTx, TxRequest, Watch, WatchAction, coins};
+use crate::chain::{Broadcast, Chain, InclusionAt, Proof, ProofFailure, Rejection, SignedTx, Watch, WatchAction};
 use crate::code::Code;
 use crate::fsutil::point;
-use crate::signer::{AskError, Consent, Fact, Name};
 use crate::upgrade::{
     Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World, checks::app::is_final, record::event::Event,
     routes::batch::By, run::Run,
 };
 
 /// Wait after a look that gave no answer; doubles.
-const RETRY_WAIT: Duration = Duration::from_millis(500);
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(8);
+pub(in crate::upgrade) const RETRY_WAIT: Duration = Duration::from_millis(500);
+pub(in crate::upgrade) const RETRY_WAIT_MAX: Duration = Duration::from_secs(8);
+
+/// What was found of the transactions that are waited for.
+#[derive(Debug, Default)]
+struct Found {
+    txs: Vec<SignedTx>,
+    /// The block that was told last.
+    told: Option<InclusionAt>,
+    /// Why endpoints refused them when they were sent again.
+    refused: Option<Rejection>,
+}
+
+impl Found {
+    /// What is waited for.
+    fn pending(&self) -> Pending {
+        let hash = self.txs.last().map(|tx| tx.hash).unwrap_or_default();
+        match (self.told, &self.refused) {
+            (Some(inclusion), _) => Pending {
+                code: Code::PendingConfirmations,
+                what: format!(
+                    "transaction {} is in block {}, which may still be replaced",
+                    inclusion.transaction, inclusion.block.number
+                ),
+            },
+            (None, Some(refused)) => Pending {
+                code: Code::PendingInclusion,
+                what: format!("transaction {hash} is in no block, and the endpoints refuse it: {refused}"),
+            },
+            (None, None) => Pending {
+                code: Code::PendingInclusion,
+                what: format!("transaction {hash} was sent and is in no block yet"),
+            },
+        }
+    }
+}
 
 impl Upgrade {
     /// Takes over what somebody else's transaction brought about, and chooses, signs and sends nothing where nobody did.
@@ -38,20 +71,27 @@ impl Upgrade {
 impl Run<'_> {
     /// Waits for the transactions of our nonce.
     pub(in crate::upgrade) async fn wait(&mut self) -> Result<Outcome, UpgradeError> {
-        let chain = self.chain().await?;
+        let sent = Found {
+            txs: self.upgrade.state().tx.signed.clone(),
+            ..Found::default()
+        };
+        let chain = match self.chain_in_time(sent.pending()).await? {
+            Ok(chain) => chain,
+            Err(pending) => return Ok(Outcome::Pending(pending)),
+        };
         let finality = self.finality(chain.id());
         let began = Instant::now();
         let mut watch = Watch::new(finality);
         let mut retry = RETRY_WAIT;
-        let mut told: Option<InclusionAt> = None;
+        let mut found = Found::default();
         let mut trouble;
         let mut behind = None;
         loop {
-            let txs = self.upgrade.state().tx.signed.clone();
-            let Some(nonce) = txs.last().map(|tx| tx.request.nonce) else {
+            found.txs.clone_from(&self.upgrade.state().tx.signed);
+            let Some(nonce) = found.txs.last().map(|tx| tx.request.nonce) else {
                 return Ok(Outcome::Reached);
             };
-            let action = match chain.look(&txs, finality).await {
+            let action = match chain.look(&found.txs, finality).await {
                 Ok(sighting) => {
                     trouble = None;
                     retry = RETRY_WAIT;
@@ -66,44 +106,91 @@ impl Run<'_> {
                     WatchAction::Wait(retry)
                 }
             };
-            let pause = match action {
-                WatchAction::Wait(pause) => pause,
-                WatchAction::Settling { inclusion, wait } => {
-                    self.see(inclusion, &mut told)?;
-                    wait
-                }
-                WatchAction::Settled(inclusion) => {
-                    self.see(inclusion, &mut told)?;
-                    match self.prove_transaction(&chain, inclusion).await? {
-                        Some(outcome) => return Ok(outcome),
-                        None => RETRY_WAIT,
-                    }
-                }
-                WatchAction::Rebroadcast => self.send_again(&chain, &txs).await?,
-                WatchAction::Bump => self.bump_if_short(&chain, &txs).await?,
-                WatchAction::Gone => match self.lose(&chain).await {
-                    // What made the change is not shown by all yet.
-                    Err(UpgradeError::Proof(ProofFailure::NotSettled { .. })) => RETRY_WAIT_MAX,
-                    lost => return lost,
-                },
+            let pause = match self.follow_watch(&chain, action, &mut found).await? {
+                ControlFlow::Continue(pause) => pause,
+                ControlFlow::Break(outcome) => return Ok(outcome),
             };
             if !self.sleep(pause).await {
-                let waits = trouble.or_else(|| waits_behind(&txs, behind?));
-                return Ok(Outcome::Pending(
-                    waits.unwrap_or_else(|| self.pending_transaction(&txs, told)),
-                ));
+                let waits = trouble.or_else(|| waits_behind(&found.txs, behind?));
+                return Ok(Outcome::Pending(waits.unwrap_or_else(|| found.pending())));
             }
+        }
+    }
+
+    /// Does what a look asks for; gives how long to wait for the next one, or the end.
+    async fn follow_watch(
+        &mut self,
+        chain: &Chain,
+        action: WatchAction,
+        found: &mut Found,
+    ) -> Result<ControlFlow<Outcome, Duration>, UpgradeError> {
+        let pause = match action {
+            WatchAction::Wait(pause) => pause,
+            WatchAction::Settling { inclusion, wait } => {
+                self.see(inclusion, &mut found.told)?;
+                wait
+            }
+            WatchAction::Settled(inclusion) => {
+                self.see(inclusion, &mut found.told)?;
+                match self.prove_transaction(chain, inclusion).await? {
+                    Some(outcome) => return Ok(ControlFlow::Break(outcome)),
+                    None => RETRY_WAIT,
+                }
+            }
+            WatchAction::Rebroadcast => {
+                found.refused = self.send_again(chain, &found.txs).await?;
+                let pause = match &found.refused {
+                    Some(Rejection::FeeTooLow) => self.bump_if_short(chain, &found.txs).await?,
+                    _ => RETRY_WAIT,
+                };
+                // Other bytes are on their way.
+                found.refused = found.refused.take().filter(|_| !pause.is_zero());
+                pause
+            }
+            WatchAction::Bump => self.bump_if_short(chain, &found.txs).await?,
+            WatchAction::Gone => match self.lose(chain).await {
+                // What made the change is not shown by all yet.
+                Err(UpgradeError::Proof(ProofFailure::NotSettled { .. })) => RETRY_WAIT_MAX,
+                lost => return lost.map(ControlFlow::Break),
+            },
+        };
+        Ok(ControlFlow::Continue(pause))
+    }
+
+    /// The chain, once endpoints answer: who waits for something waits for them as well, and `pending` is what it is at the
+    /// end of the time.
+    async fn chain_in_time(&self, pending: Pending) -> Result<Result<Chain, Pending>, UpgradeError> {
+        let mut retry = RETRY_WAIT;
+        loop {
+            let trouble = match self.chain().await {
+                Ok(chain) => return Ok(Ok(chain)),
+                Err(UpgradeError::Chain(error)) if !is_final(&error) => error,
+                Err(error) => return Err(error),
+            };
+            self.tell(&format!("{trouble}; asking again"));
+            if !self.sleep(retry).await {
+                return Ok(Err(too_few(&trouble).unwrap_or(pending)));
+            }
+            retry = (retry * 2).min(RETRY_WAIT_MAX);
         }
     }
 
     /// Waits until the hash is allowed, by whatever path.
     pub(in crate::upgrade) async fn wait_for_others(&mut self) -> Result<Outcome, UpgradeError> {
-        let chain = self.chain().await?;
         let changes = self.changes()?;
-        let pause = chain
-            .block_time()
-            .await?
-            .clamp(Duration::from_millis(100), Duration::from_secs(4));
+        let not_seen = || Pending {
+            code: Code::PendingApproval,
+            what: format!("on {} this is not in force yet: {changes}", changes.app),
+        };
+        let chain = match self.chain_in_time(not_seen()).await? {
+            Ok(chain) => chain,
+            Err(pending) => return Ok(Outcome::Pending(pending)),
+        };
+        let pause = match chain.block_time().await {
+            Err(error) if is_final(&error) => return Err(error.into()),
+            known => known.unwrap_or(RETRY_WAIT_MAX),
+        };
+        let pause = pause.clamp(Duration::from_millis(100), Duration::from_secs(4));
         let mut news = None;
         let mut trouble;
         loop {
@@ -142,10 +229,7 @@ impl Run<'_> {
                 }
             }
             if !self.sleep(pause).await {
-                return Ok(Outcome::Pending(trouble.or(news).unwrap_or_else(|| Pending {
-                    code: Code::PendingApproval,
-                    what: format!("on {} this is not in force yet: {}", changes.app, changes),
-                })));
+                return Ok(Outcome::Pending(trouble.or(news).unwrap_or_else(not_seen)));
             }
         }
     }
@@ -331,8 +415,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The same bytes again, never a new nonce.
-    async fn send_again(&mut self, chain: &Chain, txs: &[SignedTx]) -> Result<Duration, UpgradeError> {
+    /// The same bytes again, never a new nonce. Gives why endpoints refuse them, where they do.
+    async fn send_again(&mut self, chain: &Chain, txs: &[SignedTx]) -> Result<Option<Rejection>, UpgradeError> {
         if let Some(tx) = txs.last() {
             let tx = self.planned(tx.clone())?;
             self.tell(&format!(
@@ -340,112 +424,19 @@ impl Run<'_> {
                 tx.hash
             ));
             self.note(format!("sent {} again", tx.hash))?;
-            if let Err(error) = chain.broadcast(&tx).await {
-                if is_final(&error) {
-                    return Err(error.into());
+            match chain.broadcast(&tx).await {
+                // Somebody's transaction has this nonce: looking finds out whose.
+                Ok(Broadcast::Rejected(Rejection::NonceTooLow | Rejection::Underpriced)) => {}
+                Ok(Broadcast::Rejected(rejection)) => {
+                    self.tell(&format!("the endpoints refuse transaction {}: {rejection}", tx.hash));
+                    return Ok(Some(rejection));
                 }
-                self.tell(&format!("{error}; trying again"));
+                Ok(_) => {}
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => self.tell(&format!("{error}; trying again")),
             }
         }
-        Ok(RETRY_WAIT)
-    }
-
-    /// Raises the fees, if what the endpoints agree on asks for that: none of them alone drives them up.
-    async fn bump_if_short(&mut self, chain: &Chain, txs: &[SignedTx]) -> Result<Duration, UpgradeError> {
-        match chain.market().await {
-            Ok(market) if txs.iter().all(|tx| market.passes_over(&tx.request)) => self.bump(txs, market.base_fee).await,
-            Ok(_) => Ok(RETRY_WAIT),
-            Err(error) if is_final(&error) => Err(error.into()),
-            Err(error) => {
-                self.tell(&format!("{error}; asking again"));
-                Ok(RETRY_WAIT_MAX)
-            }
-        }
-    }
-
-    /// The same call and nonce with higher fees, when a key is named; otherwise waiting goes on.
-    pub(in crate::upgrade) async fn bump(
-        &mut self,
-        txs: &[SignedTx],
-        base_fee: u128,
-    ) -> Result<Duration, UpgradeError> {
-        let Some(last) = txs.last() else {
-            return Ok(RETRY_WAIT);
-        };
-        let request = last.request.bumped(base_fee, &self.limits.fees)?;
-        let owner = request.from;
-        match self.signer().await? {
-            None => {
-                self.tell("the fees are too low by now; name the key with `--signer` to raise them");
-                return Ok(RETRY_WAIT_MAX);
-            }
-            Some(signer) if signer.address() != owner => {
-                return Err(UpgradeError::stop(
-                    Code::SignerNotOwner,
-                    "signer",
-                    owner,
-                    signer.address(),
-                ));
-            }
-            Some(_) => {}
-        }
-        let together = self.admit_cost(&request, U256::ZERO)?;
-        if !self.agrees_to_raise(&request, together)? {
-            return Ok(RETRY_WAIT_MAX);
-        }
-        point("bump.a");
-        self.record(Event::SignTry {
-            signer: owner,
-            digest: request.signing_hash(),
-        })?;
-        point("bump.b");
-        let signed = match self.open_signer() {
-            Some(signer) => Some(signer.sign_tx(&request).await?),
-            None => None,
-        };
-        point("bump.d");
-        if let Some(tx) = signed {
-            self.tell(&format!(
-                "raising the fees: transaction {} replaces {}",
-                tx.hash, last.hash
-            ));
-            self.record(Event::TxSigned(tx))?;
-            point("bump.e");
-            // Broadcasting raises the fees in turn when they are too low to be taken at all.
-            Box::pin(self.broadcast()).await?;
-        }
-        Ok(Duration::ZERO)
-    }
-
-    /// What was agreed to has a limit, and this is above it. Without anybody to ask, waiting goes on.
-    fn agrees_to_raise(&self, request: &TxRequest, together: U256) -> Result<bool, UpgradeError> {
-        let most = format!("{} ETH", coins(request.most()));
-        let facts = [
-            Some(Fact::new(Name::KeyNonce, request.nonce)),
-            Some(Fact::new(Name::GasCostsAtMost, most)),
-            self.together(together),
-        ];
-        let consent = Consent {
-            effects: self
-                .upgrade
-                .state()
-                .parties()
-                .effects_of_calls(std::slice::from_ref(&request.call)),
-            ..Consent::ask(
-                "The fees are too low by now. Sign the same transaction again with higher ones?",
-                facts.into_iter().flatten().collect(),
-            )
-        };
-        match self.world.ask.consent(&consent) {
-            Err(AskError::Nobody(_)) => {
-                self.tell("the fees are too low by now, and raising them needs consent; waiting goes on");
-                Ok(false)
-            }
-            Ok(false) => Err(UpgradeError::Declined {
-                what: "raising the fees".to_owned(),
-            }),
-            answer => Ok(answer?),
-        }
+        Ok(None)
     }
 
     /// Our nonce went to a stranger's transaction: the hash may be allowed by it all the same.
@@ -481,23 +472,6 @@ impl Run<'_> {
             Code::TxReplaced,
             format!("the transaction of this upgrade will never be mined: {why}"),
         ))
-    }
-
-    fn pending_transaction(&self, txs: &[SignedTx], seen: Option<InclusionAt>) -> Pending {
-        let hash = txs.last().map(|tx| tx.hash).unwrap_or_default();
-        match seen {
-            Some(inclusion) => Pending {
-                code: Code::PendingConfirmations,
-                what: format!(
-                    "transaction {} is in block {}, which may still be replaced",
-                    inclusion.transaction, inclusion.block.number
-                ),
-            },
-            None => Pending {
-                code: Code::PendingInclusion,
-                what: format!("transaction {hash} was sent and is in no block yet"),
-            },
-        }
     }
 }
 
