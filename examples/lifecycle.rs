@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use countersign::cloud::{ApiKey, ApiVersion, Client, Cvm, CvmId, Goal, Options, Settle, Settled};
+use countersign::cloud::{ApiKey, ApiVersion, Client, Cvm, CvmId, DEFAULT_PREFIX, Goal, Options, Settle, Settled};
 use countersign::http::{Http, Limits};
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,10 +42,7 @@ async fn wait(client: &Client, id: &CvmId, status: &str) -> Result<(), Box<dyn E
 fn client() -> Result<Client, Box<dyn Error>> {
     let prefix = std::env::var("PHALA_CLOUD_API_PREFIX");
     let options = Options {
-        prefix: prefix
-            .as_deref()
-            .unwrap_or("https://cloud-api.phala.com/api/v1")
-            .parse()?,
+        prefix: prefix.as_deref().unwrap_or(DEFAULT_PREFIX).parse()?,
         api_key: Some(ApiKey::new(std::env::var("PHALA_CLOUD_API_KEY")?.into())?),
         version: ApiVersion::V20260121,
     };

@@ -11,7 +11,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use countersign::cloud::{
-    ApiKey, ApiVersion, Client, CloudError, CommitProvision, CvmId, Goal, Options, Provision, Settle, Settled,
+    ApiKey, ApiVersion, Client, CloudError, CommitProvision, CvmId, DEFAULT_PREFIX, Goal, Options, Provision, Settle,
+    Settled,
 };
 use countersign::http::{Http, Limits};
 use serde_json::Map;
@@ -58,10 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn client() -> Result<Client, Box<dyn Error>> {
     let prefix = std::env::var("PHALA_CLOUD_API_PREFIX");
     let options = Options {
-        prefix: prefix
-            .as_deref()
-            .unwrap_or("https://cloud-api.phala.com/api/v1")
-            .parse()?,
+        prefix: prefix.as_deref().unwrap_or(DEFAULT_PREFIX).parse()?,
         api_key: Some(ApiKey::new(std::env::var("PHALA_CLOUD_API_KEY")?.into())?),
         version: ApiVersion::V20260121,
     };

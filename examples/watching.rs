@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use countersign::cloud::{ApiKey, ApiVersion, Client, CvmId, News, Options, Watch, Watched};
+use countersign::cloud::{ApiKey, ApiVersion, Client, CvmId, DEFAULT_PREFIX, News, Options, Watch, Watched};
 use countersign::http::{Http, Limits};
 
 #[tokio::main(flavor = "current_thread")]
@@ -35,10 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn client() -> Result<Client, Box<dyn Error>> {
     let prefix = std::env::var("PHALA_CLOUD_API_PREFIX");
     let options = Options {
-        prefix: prefix
-            .as_deref()
-            .unwrap_or("https://cloud-api.phala.com/api/v1")
-            .parse()?,
+        prefix: prefix.as_deref().unwrap_or(DEFAULT_PREFIX).parse()?,
         api_key: Some(ApiKey::new(std::env::var("PHALA_CLOUD_API_KEY")?.into())?),
         version: ApiVersion::V20260121,
     };

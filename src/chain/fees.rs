@@ -512,7 +512,7 @@ impl Survey {
 }
 
 #[cfg(test)]
-#[path = "fees_lies.rs"]
+#[path = "fees_lies_tests.rs"]
 mod lies;
 
 #[cfg(test)]

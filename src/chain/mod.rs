@@ -1,6 +1,19 @@
 //! An EVM chain as countersign sees it: endpoints that must agree, one block at a time, calls that change a policy.
 //!
-//! `chain` knows the app and KMS contracts and a transaction's life. It knows no Safe and no journal.
+//! | floor | what stands there |
+//! |---|---|
+//! | `networks` `block` `call` `error` `storage` | chains by number, blocks, calls, why there is no answer, proofs of storage |
+//! | `fee_policy` `tx` `cost` `watch` | transactions as data, and what they may cost |
+//! | `timelock_role` `timelock_refusal` | what a timelock refuses, and to whom |
+//! | `rpc` `quorum` `connection` `gather` | endpoints, and how many have to agree |
+//! | `head` `headers` `canonical` | the blocks on which they agree |
+//! | `revert` `read` | a contract at one block |
+//! | `fees` `look` `send` `sent` | a transaction's life |
+//! | `logs` | what contracts logged |
+//! | `app` `account` `kms` `factory` `policy` `policy_history` `history` `hash_past` `closed` `timelock` | the contracts |
+//! | `proof` `behind` | the effect of a transaction, proved |
+//!
+//! Each may use the floors above it in this table, and none below. `chain` knows no Safe and no journal.
 
 mod account;
 mod app;
@@ -35,6 +48,8 @@ mod send;
 mod sent;
 mod storage;
 mod timelock;
+mod timelock_refusal;
+mod timelock_role;
 mod tx;
 mod watch;
 
@@ -66,7 +81,9 @@ pub(crate) use storage::{mapping_slot, numbered};
 pub use timelock::{
     OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, PendingOperation, PendingOperations,
     TimelockAct, TimelockCalls, TimelockInfo, TimelockObjection, TimelockOperation, TimelockProofFailure, TimelockRead,
-    TimelockRefusal, TimelockRelease, TimelockRole, TimelockRoles, check_operation,
+    TimelockRelease, TimelockRoles, check_operation,
 };
+pub use timelock_refusal::TimelockRefusal;
+pub use timelock_role::TimelockRole;
 pub use tx::{SignedTx, TxError, TxRequest, coins};
 pub use watch::{InclusionAt, Sighting, Watch, WatchAction};

@@ -7,8 +7,8 @@ use crate::cli::commands;
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::DEFAULT_PREFIX;
 use crate::cli::show::report::Report;
+use crate::cloud::DEFAULT_PREFIX;
 use crate::upgrade::Acceptance;
 
 const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";

@@ -75,6 +75,9 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const VERSION: HeaderName = HeaderName::from_static("x-phala-version");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// Where the API is, for whoever knows no other place.
+pub const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
+
 /// Longest API key that is taken.
 const MAX_API_KEY: usize = 512;
 
@@ -90,7 +93,7 @@ pub enum ApiVersion {
 /// How to reach the API.
 #[derive(Clone)]
 pub struct Options {
-    /// Prefix of every path, for example `https://cloud-api.phala.com/api/v1`.
+    /// Prefix of every path, as [`DEFAULT_PREFIX`].
     pub prefix: Url,
     /// API key; without one only commit by token works.
     pub api_key: Option<ApiKey>,

@@ -7,8 +7,6 @@ mod code;
 mod operation;
 mod pending;
 mod record;
-mod refusal;
-mod role;
 mod slots;
 mod storage;
 
@@ -21,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::app::{IMPLEMENTATION_SLOT, OwnerKind, implementation};
 use super::logs::{LogQuery, PlacedLog};
 use super::read::{Fact, Question, Reading};
+use super::timelock_refusal::TimelockRefusal;
+use super::timelock_role::{TimelockRole, timelock_admin};
 use super::{BlockRef, Call, Chain, ChainError};
 use crate::abi::timelock::TimelockController as T;
 
@@ -29,9 +29,6 @@ pub use pending::{PendingOperation, PendingOperations};
 pub use record::{
     OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, TimelockProofFailure, check_operation,
 };
-pub use refusal::TimelockRefusal;
-pub use role::TimelockRole;
-use role::timelock_admin;
 pub use storage::TimelockRead;
 
 /// ERC-165 itself, what it says of nothing, and `IAccessControl`.

@@ -10,12 +10,12 @@ use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
 
 use super::record::{Life, named, newest, told};
-use super::role::timelock_admin;
 use super::{TimelockInfo, TimelockRelease, TimelockRole};
 use crate::abi::timelock::TimelockController as T;
 use crate::chain::closed::Told;
 use crate::chain::logs::PlacedLog;
 use crate::chain::storage::{mapping_slot, numbered};
+use crate::chain::timelock_role::timelock_admin;
 
 const ROLES: u8 = 0;
 const TIMESTAMPS: u8 = 1;

@@ -21,7 +21,7 @@ use crate::cli::session::files::text_file;
 use crate::cli::session::project::PROJECT_FILE;
 pub(in crate::cli) use crate::cli::session::project::Project;
 pub(in crate::cli) use crate::cli::session::workload::workload;
-use crate::cloud::{ApiKey, CvmId, Patch};
+use crate::cloud::{ApiKey, CvmId, DEFAULT_PREFIX, Patch};
 use crate::code::Code;
 use crate::compose::Changes;
 use crate::http::Endpoint;
@@ -30,8 +30,6 @@ use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
 use crate::upgrade::{Acceptance, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
 
-/// Where the API is unless the environment says otherwise.
-pub(in crate::cli) const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
 /// Below this directory upgrades are kept and looked for.
 pub(in crate::cli) const ROOT: &str = STATE_DIR;
 

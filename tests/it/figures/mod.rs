@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use parse::{File, is_name, tokens};
 
 /// The rooms whose own maps say in which order their files and folders stand, the lowest first.
-const ON_FLOORS: [&str; 2] = ["cli", "upgrade"];
+const ON_FLOORS: [&str; 3] = ["chain", "cli", "upgrade"];
 
 struct Sources {
     files: Vec<File>,

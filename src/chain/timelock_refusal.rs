@@ -5,7 +5,7 @@ use std::fmt;
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::{Revert, SolError, SolInterface};
 
-use super::role::TimelockRole;
+use super::timelock_role::TimelockRole;
 use crate::abi::timelock::TimelockController::TimelockControllerErrors as Named;
 
 /// Why a timelock refused a call. What an older one does not tell is missing.
