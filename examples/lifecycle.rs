@@ -7,15 +7,15 @@
     reason = "a program of its own, which prints and reads its environment"
 )]
 
-use std::error::Error;
 use std::time::Duration;
 
 use countersign::cloud::{ApiKey, ApiVersion, Client, Cvm, CvmId, DEFAULT_PREFIX, Goal, Options, Settle, Settled};
 use countersign::http::{Http, Limits};
+use eyre::{OptionExt as _, eyre};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let id: CvmId = std::env::args().nth(1).ok_or("name a CVM")?.parse()?;
+async fn main() -> eyre::Result<()> {
+    let id: CvmId = std::env::args().nth(1).ok_or_eyre("name a CVM")?.parse()?;
     let client = client()?;
     let cvm = client.cvm(&id).await?;
     println!("{} is {}", cvm.name.unwrap_or_default(), cvm.status.unwrap_or_default());
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     wait(&client, &id, "running").await
 }
 
-async fn wait(client: &Client, id: &CvmId, status: &str) -> Result<(), Box<dyn Error>> {
+async fn wait(client: &Client, id: &CvmId, status: &str) -> eyre::Result<()> {
     let settle = Settle {
         goal: Goal::Status(status.to_owned()),
         pace: Duration::from_secs(1),
@@ -34,12 +34,12 @@ async fn wait(client: &Client, id: &CvmId, status: &str) -> Result<(), Box<dyn E
     let mut tell = |cvm: &Cvm| println!("  {}", cvm.status.as_deref().unwrap_or("silent"));
     match client.settle(id, &settle, &mut tell).await? {
         Settled::Done(_) => Ok(()),
-        Settled::Failed(why) => Err(why.into()),
-        Settled::Waiting(_) => Err("it takes too long".into()),
+        Settled::Failed(why) => Err(eyre!(why)),
+        Settled::Waiting(_) => Err(eyre!("it takes too long")),
     }
 }
 
-fn client() -> Result<Client, Box<dyn Error>> {
+fn client() -> eyre::Result<Client> {
     let prefix = std::env::var("PHALA_CLOUD_API_PREFIX");
     let options = Options {
         prefix: prefix.as_deref().unwrap_or(DEFAULT_PREFIX).parse()?,

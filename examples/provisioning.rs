@@ -7,7 +7,6 @@
     reason = "a program of its own, which prints, reads its environment and a file"
 )]
 
-use std::error::Error;
 use std::time::Duration;
 
 use countersign::cloud::{
@@ -15,13 +14,14 @@ use countersign::cloud::{
     Settled,
 };
 use countersign::http::{Http, Limits};
+use eyre::{OptionExt as _, eyre};
 use serde_json::Map;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> eyre::Result<()> {
     let mut words = std::env::args().skip(1);
-    let name = words.next().ok_or("give a name")?;
-    let compose = std::fs::read_to_string(words.next().ok_or("give a Docker Compose file")?)?;
+    let name = words.next().ok_or_eyre("give a name")?;
+    let compose = std::fs::read_to_string(words.next().ok_or_eyre("give a Docker Compose file")?)?;
     let client = client()?;
     let manifest = Map::from_iter([("docker_compose_file".to_owned(), compose.into())]);
     let wanted = Provision {
@@ -32,17 +32,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("compose hash {}", made.compose_hash);
     let app = made
         .app_id
-        .ok_or("an on-chain KMS guards it: deploy the app's contract first")?;
+        .ok_or_eyre("an on-chain KMS guards it: deploy the app's contract first")?;
     // An environment would be sealed for `made.env_pubkey` here.
     let commit = CommitProvision::new(app, made.compose_hash);
     let cvm = match client.commit_provision(&commit).await {
         Ok(cvm) => cvm,
         Err(CloudError::Refused(problem)) if problem.is_app_id_conflict() => {
-            return Err("this app id runs another compose hash".into());
+            return Err(eyre!("this app id runs another compose hash"));
         }
         Err(error) => return Err(error.into()),
     };
-    let id: CvmId = cvm.uuid.ok_or("a CVM without a UUID")?.parse()?;
+    let id: CvmId = cvm.uuid.ok_or_eyre("a CVM without a UUID")?.parse()?;
     let settle = Settle {
         goal: Goal::Status("running".to_owned()),
         pace: Duration::from_secs(1),
@@ -50,13 +50,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     match client.settle(&id, &settle, &mut |_| {}).await? {
         Settled::Done(_) => println!("{id} runs"),
-        Settled::Failed(why) => return Err(why.into()),
-        Settled::Waiting(_) => return Err("it takes too long".into()),
+        Settled::Failed(why) => return Err(eyre!(why)),
+        Settled::Waiting(_) => return Err(eyre!("it takes too long")),
     }
     Ok(())
 }
 
-fn client() -> Result<Client, Box<dyn Error>> {
+fn client() -> eyre::Result<Client> {
     let prefix = std::env::var("PHALA_CLOUD_API_PREFIX");
     let options = Options {
         prefix: prefix.as_deref().unwrap_or(DEFAULT_PREFIX).parse()?,

@@ -7,16 +7,16 @@
     reason = "a program of its own, which prints and reads its environment"
 )]
 
-use std::error::Error;
 use std::time::Duration;
 
 use countersign::cloud::{ApiKey, ApiVersion, Client, CvmId, DEFAULT_PREFIX, News, Options, Watch, Watched};
 use countersign::http::{Http, Limits};
+use eyre::{OptionExt as _, eyre};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> eyre::Result<()> {
     let mut words = std::env::args().skip(1);
-    let id: CvmId = words.next().ok_or("name a CVM")?.parse()?;
+    let id: CvmId = words.next().ok_or_eyre("name a CVM")?.parse()?;
     let watch = Watch {
         deadline: Some(Duration::from_secs(900)),
         ..Watch::for_target(words.next().unwrap_or_else(|| "running".to_owned()))
@@ -28,11 +28,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     match client()?.watch(&id, &watch, &mut tell).await? {
         Watched::Reached(_) => Ok(()),
-        Watched::TimedOut(_) => Err("it takes too long".into()),
+        Watched::TimedOut(_) => Err(eyre!("it takes too long")),
     }
 }
 
-fn client() -> Result<Client, Box<dyn Error>> {
+fn client() -> eyre::Result<Client> {
     let prefix = std::env::var("PHALA_CLOUD_API_PREFIX");
     let options = Options {
         prefix: prefix.as_deref().unwrap_or(DEFAULT_PREFIX).parse()?,

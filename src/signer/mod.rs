@@ -10,12 +10,15 @@ mod error;
 #[cfg(feature = "ledger")]
 mod hid;
 mod key;
+#[cfg(feature = "keystore")]
 mod keystore;
 #[cfg(feature = "ledger")]
 mod ledger;
 mod record;
 mod recovered;
 mod source;
+#[cfg(feature = "keystore")]
+mod unlock;
 
 use alloy::consensus::{SignableTransaction as _, TxEip1559};
 use alloy::eips::eip2718::Encodable2718 as _;

@@ -88,6 +88,7 @@ impl Source {
     /// [`SignerError::NoFeature`].
     pub const fn check_built(&self) -> Result<(), SignerError> {
         let (source_kind, feature) = match self {
+            Self::Keystore(_) | Self::Account(_) if !cfg!(feature = "keystore") => ("keystore", "keystore"),
             Self::Ledger(_) if !cfg!(feature = "ledger") => ("ledger", "ledger"),
             Self::Aws(_) if !cfg!(feature = "aws-kms") => ("aws", "aws-kms"),
             _ => return Ok(()),

@@ -94,11 +94,7 @@ fn message(error: &CliError) -> String {
 /// An error and its causes on one line.
 pub(super) fn told(error: &dyn Error) -> String {
     let mut parts = vec![shorten(&error.to_string())];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        parts.push(shorten(&error.to_string()));
-        cause = error.source();
-    }
+    parts.extend(error.source().into_iter().flat_map(each_cause));
     parts.dedup();
     parts.join(": ")
 }
@@ -111,10 +107,14 @@ fn causes(error: &CliError) -> Vec<String> {
         CliError::Output(error) | CliError::Start(error) => Some(error),
         _ => None,
     };
-    let chain = std::iter::successors(first, |error| (*error).source());
-    let mut causes: Vec<String> = chain.map(|error| shorten(&error.to_string())).collect();
+    let mut causes: Vec<String> = first.into_iter().flat_map(each_cause).collect();
     causes.dedup();
     causes
+}
+
+/// An error, then its cause, then the cause of that.
+fn each_cause<'e>(first: &'e (dyn Error + 'static)) -> impl Iterator<Item = String> + 'e {
+    eyre::Chain::new(first).map(|error| shorten(&error.to_string()))
 }
 
 fn stop(error: &CliError) -> Option<&Stop> {
