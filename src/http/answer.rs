@@ -90,3 +90,10 @@ pub enum Kind {
     #[error("plain http is allowed to this machine only")]
     Insecure,
 }
+
+impl Kind {
+    /// Whether no other endpoint and no later moment would fare better.
+    pub const fn stands_in_the_way(&self) -> bool {
+        matches!(self, Self::Tls | Self::NoTls | Self::Redirect { .. } | Self::Insecure)
+    }
+}

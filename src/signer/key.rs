@@ -11,8 +11,8 @@ use super::error::SignerError;
 use super::source::Source;
 use crate::fsutil;
 
-/// Longest key or password file that is read, bytes.
-pub(super) const MAX_SECRET: u64 = 4096;
+/// Longest key file that is read, bytes.
+const MAX_SECRET: u64 = 4096;
 
 /// Finds the key.
 #[cfg_attr(

@@ -7,13 +7,14 @@ use zeroize::Zeroizing;
 
 use super::ask::{Ask, Unlock};
 use super::error::SignerError;
-use super::key::MAX_SECRET;
 use super::keystore::Keystore;
 use super::source::Source;
 use crate::fsutil;
 
 /// Longest keystore that is read, bytes.
 const MAX_KEYSTORE: u64 = 64 * 1024;
+/// Longest password file that is read, bytes.
+const MAX_PASSWORD: u64 = 4096;
 /// How often a person may try a password.
 const TRIES: u32 = 3;
 
@@ -53,7 +54,7 @@ pub(super) fn unlock(source: &Source, unlock: &Unlock, ask: &dyn Ask) -> Result<
 
 /// The line end behind a password is the editor's.
 fn by_file(keystore: &Keystore, file: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, SignerError> {
-    let content = fsutil::read_secret(file, MAX_SECRET)?;
+    let content = fsutil::read_secret(file, MAX_PASSWORD)?;
     let line = content.strip_suffix(b"\n").unwrap_or(&content);
     Ok(keystore.decrypt(line.strip_suffix(b"\r").unwrap_or(line)))
 }

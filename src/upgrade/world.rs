@@ -47,6 +47,26 @@ pub struct Limits {
     pub expected_safe_tx: Option<B256>,
 }
 
+impl Default for Limits {
+    /// A quarter of an hour, what a transaction usually costs, and no doubt that anybody agreed to.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_mins(15),
+            finality: None,
+            fees: FeePolicy::default(),
+            accepted: Accepted::default(),
+            supersede: false,
+            nonce: None,
+            new_nonce: false,
+            no_wait: false,
+            trust: Trust::default(),
+            safe_nonce: None,
+            offline: false,
+            expected_safe_tx: None,
+        }
+    }
+}
+
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Goal {

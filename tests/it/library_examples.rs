@@ -55,3 +55,25 @@ fn the_watching_example_prints_states_to_the_target() {
     let world = world();
     assert_eq!(example(&world, "watching", &[CVM, "Running"]), "running\n");
 }
+
+#[test]
+fn the_upgrade_example_brings_a_cvm_to_the_new_hash() {
+    let world = World::start();
+    world.file("docker-compose.yml", NEW_COMPOSE);
+    let run_example = || {
+        let program = Path::new(BINARY).with_file_name("examples").join("upgrade");
+        let mut command = countersign(program, world.folder());
+        command
+            .args([CVM, "docker-compose.yml"])
+            .env("PHALA_CLOUD_API_PREFIX", world.cloud.prefix())
+            .env("PHALA_CLOUD_API_KEY", API_KEY)
+            .env("ETH_RPC_URL", world.anvil.url())
+            .env("OWNER_KEY", world.owner.key);
+        let output = run(&mut command);
+        assert!(output.status.success(), "{}", shown(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = run_example();
+    assert!(said.contains("the CVM runs what .countersign/"), "{said}");
+    assert_eq!(world.cloud.commits(CVM), [world.hash_with(NEW_COMPOSE)]);
+}

@@ -77,20 +77,12 @@ fn http(error: &HttpError) -> Verdict {
     }
 }
 
-/// Whether no other endpoint and no later moment would fare better.
-const fn stands_in_the_way(error: &HttpError) -> bool {
-    matches!(
-        error.kind,
-        Kind::Tls | Kind::NoTls | Kind::Redirect { .. } | Kind::Insecure
-    )
-}
-
 fn unavailable(source: &(dyn std::error::Error + 'static)) -> Verdict {
     if found::<Replaced>(source).is_some() {
         return said(Code::PendingConfirmations);
     }
     match found::<HttpError>(source) {
-        Some(error) if stands_in_the_way(error) => http(error),
+        Some(error) if error.kind.stands_in_the_way() => http(error),
         _ => said(Code::RpcUnavailable),
     }
 }

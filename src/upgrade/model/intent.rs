@@ -32,6 +32,24 @@ pub struct Intent {
     pub expected: Expected,
 }
 
+impl Intent {
+    /// A change of one CVM's code, and of nothing else.
+    pub fn new(cvm: CvmId, patch: Patch) -> Self {
+        Self {
+            cvm,
+            target: Target::Cvm,
+            patch,
+            env: None,
+            confirm: false,
+            policy: Vec::new(),
+            revoke_old: false,
+            trust: Trust::default(),
+            timelock: TimelockChoice::default(),
+            expected: Expected::default(),
+        }
+    }
+}
+
 /// What somebody knows from elsewhere, held against what cloud and chain say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expected {

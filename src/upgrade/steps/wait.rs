@@ -1,13 +1,17 @@
 //! Wait: until our transaction, or somebody else's, is proved to have allowed the hash on a block that stays.
 
+use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::chain::{Broadcast, Chain, InclusionAt, Proof, ProofFailure, Rejection, SignedTx, Watch, WatchAction};
+use crate::chain::{
+    Broadcast, Chain, ChainError, InclusionAt, Proof, ProofFailure, Rejection, SignedTx, Watch, WatchAction,
+};
 use crate::code::Code;
 use crate::fsutil::point;
+use crate::http::HttpError;
 use crate::upgrade::{
     Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World, checks::app::is_final, record::event::Event,
     routes::batch::By, run::Run,
@@ -164,7 +168,7 @@ impl Run<'_> {
         loop {
             let trouble = match self.chain().await {
                 Ok(chain) => return Ok(Ok(chain)),
-                Err(UpgradeError::Chain(error)) if !is_final(&error) => error,
+                Err(UpgradeError::Chain(error)) if !is_final(&error) && !stands_in_the_way(&error) => error,
                 Err(error) => return Err(error),
             };
             self.tell(&format!("{trouble}; asking again"));
@@ -473,6 +477,16 @@ impl Run<'_> {
             format!("the transaction of this upgrade will never be mined: {why}"),
         ))
     }
+}
+
+/// Whether waiting is of no use: this machine has no certificates, or the server is another one.
+fn stands_in_the_way(error: &ChainError) -> bool {
+    let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let lasting = |cause: &(dyn Error + 'static)| {
+        let http = cause.downcast_ref::<HttpError>();
+        http.is_some_and(|error| error.kind.stands_in_the_way())
+    };
+    causes.any(|cause| lasting(cause))
 }
 
 /// Nothing is mined before the nonces that come first are used.

@@ -555,6 +555,10 @@ async fn r29_a_fork_at_the_newest_block_is_waited_for() {
     };
     let (one, other) = (Anvil::start(options(2035)), Anvil::start(options(2035)));
     for (anvil, time) in [(&one, 1_900_000_100_u64), (&other, 1_900_000_200)] {
+        // The same times on both, however long each took to start.
+        anvil
+            .rpc()
+            .call("evm_setNextBlockTimestamp", json!([1_900_000_050_u64]));
         anvil.rpc().call("anvil_mine", json!(["0x14", "0x1"]));
         anvil.rpc().call("evm_setNextBlockTimestamp", json!([time]));
         anvil.rpc().mine(1);

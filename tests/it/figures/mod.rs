@@ -195,6 +195,15 @@ fn no_files_go_round_in_a_circle() {
     assert_eq!(named, Vec::<Vec<&str>>::new());
 }
 
+#[test]
+fn no_file_is_longer_than_600_lines_before_its_tests() {
+    const MOST: usize = 600;
+    let sources = Sources::read();
+    let long = sources.files.iter().filter(|file| file.lines > MOST);
+    let named: Vec<(&str, usize)> = long.map(|file| (file.path.as_str(), file.lines)).collect();
+    assert_eq!(named, Vec::new());
+}
+
 /// The floor of each name in the map of a room: the table in the head of its `mod.rs`.
 fn floors(room: &str) -> BTreeMap<String, usize> {
     let head = std::fs::read_to_string(folder().join(room).join("mod.rs")).unwrap();
