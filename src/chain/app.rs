@@ -131,7 +131,8 @@ impl Chain {
         self.read_app(query, block).await
     }
 
-    /// The same at a block that is known, of an app that was read before as `then`: one round trip, where it is as it was.
+    /// Reads the app's contract, its owner and the KMS's view at `block`. One round trip where owner and implementation
+    /// are still those of `then`, an earlier reading.
     ///
     /// # Errors
     /// As [`Self::app`].

@@ -66,7 +66,7 @@ pub enum Word {
     Block,
     /// Endpoints', which name the state root of a block whose header does not give its hash here.
     Endpoints {
-        /// Which.
+        /// The endpoints, by their names.
         endpoints: Vec<String>,
     },
 }

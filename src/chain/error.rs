@@ -123,7 +123,7 @@ pub enum ChainError {
         endpoint: String,
         /// JSON-RPC method.
         method: String,
-        /// What.
+        /// The contradiction, for people.
         what: String,
     },
     /// No endpoint was given.

@@ -39,7 +39,7 @@ pub struct NewApp {
 pub enum FactoryForm {
     /// Owner, upgrades, any device, device, hash.
     Five,
-    /// The same, with the requirement of up-to-date firmware after the upgrades (since February 2026).
+    /// Owner, upgrades, up-to-date firmware required, any device, device, hash (since February 2026).
     Six,
 }
 

@@ -52,7 +52,7 @@ pub struct AppChanges {
 pub(super) enum Said {
     /// It was made.
     Made,
-    /// The same thing was set to something else.
+    /// Another value was set in its place.
     Otherwise,
 }
 

@@ -15,8 +15,8 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long endpoints are asked again while none answers: a hiccup should not end an upgrade, and who waits for long
 /// decides so himself. As long for what only tells.
 pub(super) const SHORT_PATIENCE: Duration = Duration::from_secs(3);
-/// The same for one that is missing while others answer: without it nothing goes on, and what limits or restarts an
-/// endpoint is over soon.
+/// How long an endpoint that is missing while others answer is asked again: without it nothing goes on, and what limits
+/// or restarts an endpoint is over soon.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many endpoints have to agree, and how long one that is missing is waited for.

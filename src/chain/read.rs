@@ -117,7 +117,7 @@ impl Question {
             optional: false,
         }
     }
-    /// The same as if `slot` of `contract` held `value`; endpoints need not offer that.
+    /// Asks the call as if `slot` of `contract` held `value` (a state override); endpoints need not offer that.
     pub(crate) fn assuming(mut self, contract: Address, slot: B256, value: B256) -> Self {
         if let Read::Call { slots, .. } = &mut self.read {
             slots.push((contract, slot, value));
@@ -126,12 +126,12 @@ impl Question {
         self
     }
 
-    /// The same; an endpoint may refuse it without being set aside.
+    /// Lets an endpoint refuse the question without being set aside.
     pub(crate) const fn optional(mut self) -> Self {
         self.optional = true;
         self
     }
-    /// The same, asked by `sender`.
+    /// Makes `sender` the caller of the call.
     pub(crate) fn from(mut self, sender: Address) -> Self {
         if let Read::Call { from, .. } = &mut self.read {
             *from = Some(sender);

@@ -76,7 +76,7 @@ impl Proven {
         Ok(proven)
     }
 
-    /// The same of more slots at the same block; nothing where the two contradict each other.
+    /// Adds the slots of another proof at the same block; `None` where the two have different storage roots.
     pub(super) fn join(mut self, other: Self) -> Option<Self> {
         self.leaves.extend(other.leaves);
         (self.root == other.root).then_some(self)

@@ -25,7 +25,7 @@ pub enum TimelockRefusal {
     },
     /// The account has not the role.
     MissingRole {
-        /// Who.
+        /// The account without the role.
         account: Address,
         /// Identifier of the role.
         role: B256,

@@ -39,8 +39,9 @@ pub struct Sighting {
     /// Sender's newest nonce; the lowest that an endpoint says. Behind one address another machine may say it than the one
     /// that has the blocks.
     pub nonce: u64,
-    /// The same after the highest block that the asked finality covers, of which the endpoint that says it has the block;
-    /// `None` where it was not asked for, or an endpoint lists one of ours in a block.
+    /// Sender's nonce after the highest block that the asked finality covers, the lowest that an endpoint says, each
+    /// after a block that it has; `None` where finality was not asked for, or not every endpoint shows that our nonce
+    /// is used there, by a transaction that is none of ours.
     pub settled_nonce: Option<u64>,
     /// Whether an endpoint knows one of ours.
     pub pooled: bool,
@@ -97,9 +98,9 @@ pub enum WatchAction {
     Wait(Duration),
     /// Included, not yet settled; look again after this long.
     Settling {
-        /// Where.
+        /// The block that includes the transaction.
         inclusion: InclusionAt,
-        /// How long.
+        /// Time until the next look.
         wait: Duration,
     },
     /// Send the same bytes again.

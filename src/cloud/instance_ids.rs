@@ -72,7 +72,7 @@ pub struct RefreshedMany {
     pub scanned: Option<u64>,
     /// Changed.
     pub updated: Option<u64>,
-    /// As they were.
+    /// Ids that stayed as they were.
     pub unchanged: Option<u64>,
     /// Left out.
     pub skipped: Option<u64>,

@@ -141,7 +141,7 @@ impl Client {
     pub const fn new(http: Http, options: Options) -> Self {
         Self { http, options }
     }
-    /// The same client for somebody whose time is up at `end`: a server that drips is not listened to for longer.
+    /// A client whose requests end at `end`: a server that drips is not listened to for longer.
     #[must_use]
     pub fn until(&self, end: tokio::time::Instant) -> Self {
         Self {

@@ -84,7 +84,7 @@ pub struct OnchainStatus {
     /// The device is allowed.
     #[serde(default)]
     pub device_id_allowed: bool,
-    /// Both.
+    /// Hash and device are both allowed.
     #[serde(default)]
     pub is_allowed: bool,
 }

@@ -373,7 +373,7 @@ impl Reply {
             other => other,
         }
     }
-    /// The same, which has to be an object.
+    /// A success that may hold a secret and has to be an object: nothing of it is repeated when it is not one.
     fn secretive(&self) -> Result<Value, CloudError> {
         match self.unrepeated()? {
             said @ Value::Object(_) => Ok(said),

@@ -198,9 +198,9 @@ fn go_item(item: &Value) -> Option<Value> {
 enum Style {
     /// `JSON.stringify(value)`, keys sorted.
     Script,
-    /// The same in ASCII.
+    /// `JSON.stringify(value)`, keys sorted, everything but printable ASCII escaped.
     Ascii,
-    /// The same without null members.
+    /// `JSON.stringify(value)`, keys sorted, members that are null left out.
     NullFree,
     /// `JSON.stringify(value, null, 4)`, keys sorted.
     Indented,

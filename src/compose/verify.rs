@@ -42,7 +42,7 @@ pub(super) fn check(before: &Manifest, current: ComposeHash, changes: &Changes, 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum Verification {
-    /// The same hash, computed here from the CVM's manifest and the local changes.
+    /// The hash sent is the one computed here from the CVM's manifest and the local changes.
     Verified {
         /// The form that reproduced the current hash and the new one.
         form: Form,

@@ -16,7 +16,7 @@ pub struct NameChange {
     pub appear: Vec<String>,
     /// Live, and not local: the guest would no longer receive them.
     pub vanish: Vec<String>,
-    /// The same names in another order: another compose hash, nothing else.
+    /// Local and live names are equal but for their order: another compose hash, nothing else.
     pub reordered: bool,
     /// In the waiting update, and not local: whoever made it would miss them.
     pub lost_from_pending: Vec<String>,

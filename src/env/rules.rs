@@ -105,7 +105,7 @@ pub enum LineFault {
     /// White space that no editor shows.
     #[error("white space that no editor shows ends the value or the comment: put the value in quotes, or take it out")]
     Invisible,
-    /// The same name on an earlier line.
+    /// An earlier line sets this name.
     #[error("this name is set on an earlier line already")]
     Twice,
 }

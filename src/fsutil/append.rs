@@ -126,7 +126,7 @@ impl AppendFile {
         self.reserve_behind(0)
     }
 
-    /// The same, behind `length` bytes that are appended next.
+    /// Reserves room for the records to come, behind `length` bytes that are appended next.
     ///
     /// # Errors
     /// The disk is full.

@@ -284,7 +284,7 @@ pub fn absolute(path: &Path) -> Result<PathBuf, FsError> {
     }
 }
 
-/// The same for what need not be there yet, and is no symlink.
+/// Absolute path of a file that need not be there yet and is no symlink: its directory's canonical path, and its name.
 fn canonical(path: &Path) -> std::io::Result<PathBuf> {
     let name = path
         .file_name()

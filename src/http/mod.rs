@@ -108,29 +108,29 @@ impl Http {
             share: GRACE,
         }
     }
-    /// The same client for somebody whose time is up at `end`: no request, with all its repetitions, goes on for longer, but
-    /// all of them, and those of this client's clones, have a few seconds together whatever the time is. An end that the
-    /// client has already, and that is earlier, stays.
+    /// Gives the client a deadline: no request, with all its repetitions, goes on after `end`, but all requests of this
+    /// client and of its clones have a few seconds together whatever the time is. An earlier deadline that the client
+    /// has already stays.
     #[must_use]
     pub fn until(mut self, end: Instant) -> Self {
         self.end = Some(self.end.map_or(end, |known| known.min(end)));
         self
     }
-    /// The same client for somebody who asks several servers: after the end none of them gets more than `share`, so that one
+    /// Limits what one request takes of the time after the deadline to `share`: where several servers are asked, one
     /// that is silent leaves something for the others.
     #[must_use]
     pub const fn sharing(mut self, share: Duration) -> Self {
         self.share = share;
         self
     }
-    /// The same client with other limits of one attempt, and connections of its own.
+    /// Sets the limits of one attempt; the client then has connections of its own.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self.client = Arc::default();
         self
     }
-    /// The same client with other retries.
+    /// Sets how often and how soon requests are repeated.
     #[must_use]
     pub const fn with_retries(mut self, retries: RetryPolicy) -> Self {
         self.retries = retries;
@@ -208,7 +208,7 @@ impl Endpoint {
     pub const fn url(&self) -> &Url {
         &self.0
     }
-    /// The same with one more query parameter, percent-encoded.
+    /// This URL with one more query parameter, percent-encoded.
     #[must_use]
     pub fn with_query(&self, name: &str, value: &str) -> Self {
         let mut url = self.0.clone();

@@ -67,7 +67,7 @@ fn set(signatures: impl IntoIterator<Item = OwnerSignature>, owners: &BTreeSet<A
     set
 }
 
-/// The same signature as anybody can make it of another's.
+/// The malleable twin of a key's signature: upper s and the other parity, as anybody can compute it.
 fn upper(signature: &OwnerSignature) -> OwnerSignature {
     const ORDER: U256 =
         alloy::primitives::uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);

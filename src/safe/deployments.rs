@@ -15,7 +15,7 @@ use super::SafeVersion;
 pub enum Contract {
     /// The code behind a Safe.
     Singleton,
-    /// The same with an event for every transaction.
+    /// The code behind a Safe that emits an event for every transaction.
     SingletonL2,
     /// Makes Safes.
     ProxyFactory,
@@ -25,7 +25,7 @@ pub enum Contract {
     MultiSendCallOnly,
     /// Answers ERC-1271 and token callbacks for a Safe.
     CompatibilityHandler,
-    /// The same, for methods that owners add.
+    /// Answers ERC-1271 and token callbacks for a Safe, and methods that its owners add.
     ExtensibleHandler,
     /// Answers token callbacks.
     TokenHandler,
@@ -64,7 +64,7 @@ pub struct Deployment {
     pub contract: Contract,
     /// How it came there.
     pub build: Build,
-    /// Where.
+    /// Address of the contract.
     pub address: Address,
     /// keccak256 of its code.
     pub code_hash: B256,

@@ -16,7 +16,7 @@ const CHAINS: [u64; 9] = [1, 10, 137, 8453, 31337, 42161, 84532, 11_155_111, 11_
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The same transaction with another nonce.
+    /// This transaction with another nonce.
     #[error("{signer} signed it for nonce {nonce}")]
     Nonce {
         /// Owner.
@@ -24,7 +24,7 @@ pub enum Mismatch {
         /// That nonce.
         nonce: U256,
     },
-    /// The same transaction on another chain.
+    /// This transaction on another chain.
     #[error("{signer} signed it for chain {chain_id}")]
     Chain {
         /// Owner.
@@ -32,7 +32,7 @@ pub enum Mismatch {
         /// That chain.
         chain_id: u64,
     },
-    /// The same transaction as another version of the Safe hashes it.
+    /// This transaction as another version of the Safe hashes it.
     #[error("{signer} signed it as a Safe of version {version} hashes it")]
     Version {
         /// Owner.

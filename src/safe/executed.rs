@@ -66,7 +66,7 @@ pub enum SafeProofFailure {
     /// Another contract says it did, and the Safe does not.
     #[error("{emitter} says that it executed {safe_tx_hash}, the Safe {safe} does not")]
     Foreign {
-        /// Who.
+        /// The contract that emitted the event.
         emitter: Address,
         /// The Safe.
         safe: Address,

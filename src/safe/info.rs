@@ -58,7 +58,7 @@ pub struct SafeInfo {
     pub nonce: U256,
     /// A contract that is asked before and after every transaction.
     pub guard: Option<Address>,
-    /// The same for modules (1.5.0).
+    /// A contract that is asked before and after every transaction of a module (since 1.5.0).
     pub module_guard: Option<Address>,
     /// Contracts that may act for the Safe without its owners.
     pub modules: Vec<Address>,
@@ -228,12 +228,12 @@ pub enum Change {
     },
     /// Somebody became an owner.
     OwnerAdded {
-        /// Who.
+        /// The new owner.
         owner: Address,
     },
     /// Somebody is no owner any more; their signature no longer counts.
     OwnerRemoved {
-        /// Who.
+        /// The former owner.
         owner: Address,
     },
     /// Another number of signatures is needed.

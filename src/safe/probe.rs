@@ -22,7 +22,7 @@ use crate::chain::{BlockRef, ChainError, Fact, Question, Reading};
 
 /// What a contract returns for a signature that it takes, asked by hash (ERC-1271).
 pub(super) const MAGIC: FixedBytes<4> = FixedBytes::new([0x16, 0x26, 0xba, 0x7e]);
-/// The same, asked by message.
+/// Magic value of a contract that takes a signature, asked by message (`isValidSignature(bytes,bytes)`).
 pub(super) const LEGACY_MAGIC: FixedBytes<4> = FixedBytes::new([0x20, 0xc1, 0x3b, 0x0b]);
 
 /// Whether a fallback handler has to be asked what it is: a listed one is known by its code.

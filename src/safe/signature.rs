@@ -28,7 +28,7 @@ pub enum OwnerSignature {
     },
     /// The owner approved the hash on chain, or sends the transaction (v 1).
     Approved {
-        /// Who.
+        /// The owner who approved it, or sends the transaction.
         owner: Address,
     },
 }
@@ -154,7 +154,7 @@ impl OwnerSignature {
             Self::Contract { owner, .. } | Self::Approved { owner } => Ok(*owner),
         }
     }
-    /// The same signature with the lower of its two values of s (EIP-2), and the other parity with it. A Safe takes
+    /// This signature with the lower of its two values of s (EIP-2), and the parity that belongs to it. A Safe takes
     /// both, and anybody can make one of the other: only this form is kept, packed and written.
     pub fn normalised(self) -> Self {
         match self {

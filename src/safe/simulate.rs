@@ -31,7 +31,7 @@ pub enum Simulation {
         why: Obstacle,
         /// What the Safe reverted with; empty when it gave nothing or was not asked.
         raw: Bytes,
-        /// As above.
+        /// Other transactions come first, and what they change is not in it.
         queued: bool,
     },
     /// No endpoint runs calls on an altered state, or the Safe keeps its approvals elsewhere than known Safes do.

@@ -163,7 +163,7 @@ impl Fact {
         }
     }
 
-    /// The same, of one of several apps, counted from one.
+    /// Sets which of several apps the fact is of, counted from one.
     #[must_use]
     pub fn of_app(self, app: usize) -> Self {
         Self { app, ..self }

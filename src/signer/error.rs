@@ -123,7 +123,7 @@ pub enum SignerError {
     /// Not a key.
     #[error("{place} holds no private key: {why}")]
     NotAKey {
-        /// Where.
+        /// Where the key was looked for, for people.
         place: String,
         /// Why, without the content.
         why: &'static str,

@@ -109,8 +109,8 @@ impl SigningRecord {
     /// Records these agreements, unless one of their owners agreed to something else for the nonce; they are on disk when
     /// this returns, all or none. `accepted`: earlier digests that are known and taken into account.
     ///
-    /// The same digest may be agreed to again, and its rejection after it ([`SafeTx::is_rejection`]); after that only
-    /// the rejection.
+    /// A digest may be agreed to again, and its rejection after it ([`SafeTx::is_rejection`]); after that only the
+    /// rejection.
     ///
     /// # Errors
     /// [`SignerError::AlreadySigned`], or the record cannot be used.
@@ -127,7 +127,7 @@ impl SigningRecord {
     /// Whether [`Self::admit`] would record these now; writes nothing.
     ///
     /// # Errors
-    /// As there.
+    /// [`SignerError::AlreadySigned`], or the record cannot be used.
     pub fn check(&self, consents: &[SafeConsent], accepted: &[B256]) -> Result<(), SignerError> {
         read(&self.hold()?)?.fresh(consents, accepted)?;
         Ok(())
@@ -194,7 +194,7 @@ impl SafeConsent {
         !self.rejection && self.digest != earlier.digest && self.is_of_the_nonce_of(earlier)
     }
 
-    /// The same as something that was given before, as far as somebody shows it.
+    /// This agreement as one that was given before, as far as `place` shows it.
     pub(crate) fn shown_by(&self, place: &str) -> EarlierConsent {
         EarlierConsent {
             owner: self.owner,

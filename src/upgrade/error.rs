@@ -239,11 +239,11 @@ impl Verdict {
         }
     }
 
-    /// The same right before a signature: what the bytes themselves do is left to the question, where somebody is there to
-    /// be asked for its value.
+    /// Nothing, or why it may not be signed, right before a signature: findings about what the bytes themselves do are
+    /// left to the question, where somebody is there who can be asked for the value.
     ///
     /// # Errors
-    /// As above.
+    /// A stop, or a doubt to which nobody agreed.
     pub(super) fn check_before_asking(&self, ask: &dyn Ask) -> Result<(), UpgradeError> {
         let left = |finding: &Finding| finding.asked && ask.can_name();
         let forbids = |finding: &&Finding| finding.forbids() && !left(finding);

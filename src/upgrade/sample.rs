@@ -220,7 +220,7 @@ pub(super) fn preparation() -> Preparation {
     }
 }
 
-/// The same app, owned by a 2-of-3 Safe of known code.
+/// The sample plan, for an app that a 2-of-3 Safe of known code owns.
 pub(super) fn safe_plan() -> Plan {
     let mut plan = plan();
     plan.app_state.owner_kind = OwnerKind::Contract;

@@ -48,7 +48,8 @@ pub struct TimelockInfo {
     pub address: Address,
     /// keccak256 of the code at the address.
     pub code_hash: B256,
-    /// The same without the tail that the compiler appends: what code is known by. Files of 0.1.0 do not have it.
+    /// keccak256 of the code without the tail that the compiler appends: known code is recognised by it. Files of 0.1.0
+    /// do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_hash: Option<B256>,
     /// ERC-1967 implementation, if the slot is set.

@@ -37,14 +37,14 @@ pub enum TimelockCalls {
 pub enum TimelockAct {
     /// `schedule` or `scheduleBatch`.
     Schedule {
-        /// What.
+        /// The operation that is scheduled.
         operation: TimelockOperation,
         /// Seconds from the block that schedules it until it may be executed.
         delay: U256,
     },
     /// `execute` or `executeBatch`.
     Execute {
-        /// What.
+        /// The operation that is executed.
         operation: TimelockOperation,
     },
     /// `cancel`.

@@ -121,7 +121,7 @@ pub enum TimelockProofFailure {
     /// Another contract says so, and the timelock does not.
     #[error("{emitter} says that operation {id} was {step}, the timelock {timelock} does not")]
     Foreign {
-        /// Who.
+        /// The contract that emitted the event.
         emitter: Address,
         /// The timelock.
         timelock: Address,
@@ -436,7 +436,7 @@ fn life(id: B256, logs: &[PlacedLog]) -> Option<OperationLife> {
     })
 }
 
-/// The same as it is read.
+/// The operation's newest scheduling with its calls and salt, and its end, from logs that are in order.
 pub(super) fn newest(id: B256, logs: &[PlacedLog]) -> Option<Life> {
     let mut newest: Option<Life> = None;
     for placed in logs {

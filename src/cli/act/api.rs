@@ -51,7 +51,7 @@ impl Part {
         }
     }
 
-    /// The same command for the page after `part`, if there is one.
+    /// The command that shows the page after `part`, if there is one.
     pub(in crate::cli) fn next<T>(part: &Paged<T>, command: &str) -> Option<String> {
         let page = part.page.filter(|_| part.goes_on())?;
         Some(format!("countersign {command} --page {}", page.saturating_add(1)))
@@ -79,7 +79,7 @@ impl<'a> Api<'a> {
         self.decide(question, facts, None)
     }
 
-    /// The same for what has to be agreed to by name, unless it was.
+    /// Asks for consent; `decision` has to be agreed to by name, unless it was already.
     pub(in crate::cli) fn decide(
         &self,
         question: &str,

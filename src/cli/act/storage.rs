@@ -31,7 +31,8 @@ pub(in crate::cli) async fn of_safe(chain: &Chain, info: &SafeInfo, trust: &Trus
     Ok((notes, standing))
 }
 
-/// The same of who owns an app, where that is a Safe, or a timelock whose code is known; nothing otherwise.
+/// Checks the storage of an app's owner, where that is a Safe, or a timelock whose code is known; finds nothing
+/// otherwise.
 ///
 /// # Errors
 /// See [`ChainError`].

@@ -350,7 +350,7 @@ pub(in crate::cli) struct Typed<'a> {
     pub(in crate::cli) reach: Option<&'a Reach>,
     pub(in crate::cli) settle: Option<&'a Settle>,
     pub(in crate::cli) key: Option<&'a Key>,
-    /// The same for what costs nothing.
+    /// The key that signs, for commands that send no transaction.
     pub(in crate::cli) source: Option<&'a KeySource>,
     pub(in crate::cli) allow: Option<&'a Allow>,
     pub(in crate::cli) agree: Option<&'a Agree>,

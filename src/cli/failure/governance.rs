@@ -117,7 +117,8 @@ fn of_policy(code: Code) -> Option<(Next, &'static str)> {
     })
 }
 
-/// The same for a CVM that an approval makes, and for a commit of which nothing is seen.
+/// Next command and hint where an approval makes a CVM, or nothing is seen of a commit; `None`: the code is about
+/// something else.
 fn of_new_cvm(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
         Code::NodeUnknown => (Next::Command("nodes"), "name a node that `countersign nodes` lists"),
@@ -152,7 +153,7 @@ fn of_new_cvm(code: Code) -> Option<(Next, &'static str)> {
     })
 }
 
-/// The same for a nonce of a Safe that was named.
+/// Next command and hint for a nonce of a Safe that was named; `None`: the code is about something else.
 fn of_a_nonce(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
         Code::SafeNonceFar => (
@@ -217,7 +218,8 @@ fn of_timelock(code: Code) -> Option<(Next, &'static str)> {
     })
 }
 
-/// The same for a Safe's transaction that can never take effect, or need not any more.
+/// Next command and hint for a Safe transaction that can never take effect, or need not any more; `None`: the code is
+/// about something else.
 fn of_safe(code: Code) -> Option<(Next, &'static str)> {
     Some(match code {
         Code::SafeTxGone | Code::SafeTxRejected | Code::SafeNonceTaken => (

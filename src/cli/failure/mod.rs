@@ -309,7 +309,7 @@ pub(super) fn decision(exit: Exit, code: Code) -> Verdict {
     verdict(exit, code, next, hint)
 }
 
-/// The same for the guest's environment, and for whatever has no hint of its own.
+/// Next command and hint for a decision about the guest's environment, and for every code that has no hint of its own.
 fn environment_decision(code: Code) -> (Next, &'static str) {
     match code {
         Code::EnvNeeded => (

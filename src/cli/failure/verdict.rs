@@ -12,11 +12,11 @@ pub(in crate::cli) const CONSENT_FLAG: &str = "--yes";
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) enum Next {
-    /// The same command, once the hint is followed or time has passed.
+    /// Repeat the command, once the hint is followed or time has passed.
     Again,
-    /// The same command with one more argument.
+    /// Repeat the command with one more argument.
     With(Cow<'static, str>),
-    /// The same command without this option.
+    /// Repeat the command without this option.
     Without(&'static str),
     /// Go on with the upgrade; before there is one, the same command.
     Resume,
@@ -32,7 +32,7 @@ pub(in crate::cli) enum Next {
     FleetStatus,
     /// Look at the CVM that the command was about.
     Cvm,
-    /// The same command with the key that signs.
+    /// Repeat the command with the key that signs.
     Signer,
     /// Go on with the upgrade, with the key that was named, or one where none was.
     ResumeWithKey,
@@ -43,7 +43,7 @@ pub(in crate::cli) enum Next {
 }
 
 impl Next {
-    /// The same command with `more`.
+    /// The step that repeats the command with `more`.
     pub(in crate::cli) fn with(more: impl Into<Cow<'static, str>>) -> Self {
         Self::With(more.into())
     }

@@ -161,7 +161,7 @@ impl Session {
         self.apart_from_arguments(out)
     }
 
-    /// The same among the files that the arguments name.
+    /// A result's file, once it is none of those that the arguments name.
     pub(in crate::cli) fn apart_from_arguments<'a>(&self, out: OutFile<'a>) -> Result<OutFile<'a>, CliError> {
         let named: Vec<PathBuf> = self.typed().files();
         out.apart_from(named.iter().map(PathBuf::as_path))
@@ -177,7 +177,7 @@ impl Session {
         self.advise_as((&self.typed(), proposal), of)
     }
 
-    /// The same with other words than those of this run.
+    /// Next command after this run's report of an upgrade, phrased from `typed` in place of this run's own arguments.
     pub(in crate::cli) fn advise_as(
         &self,
         (typed, proposal): (&Typed, &Path),
@@ -213,7 +213,8 @@ impl Session {
         }
     }
 
-    /// The same, where it is only to be rejected: then the file may be wrong in everything but chain, Safe and nonce.
+    /// Opens what the arguments name, to be reviewed, signed, exported or rejected; a file that is only to be rejected
+    /// may be wrong in everything but chain, Safe and nonce.
     pub(in crate::cli) fn subject_for(&self, which: &Which, rejects: bool) -> Result<Subject, CliError> {
         match self.to_reject(which, rejects)? {
             ToReject::AsItIs => self.subject(which),
@@ -275,8 +276,8 @@ impl Session {
         Ok(Seen { state, proposal, dir })
     }
 
-    /// The same, to be looked at only: nothing is locked, adopted or written. A proposal beside a journal has to be that
-    /// journal's.
+    /// Reads what the arguments name to show it: nothing is locked, adopted or written. A proposal beside a journal has
+    /// to be that journal's.
     pub(in crate::cli) fn see(&self, which: &Which) -> Result<Seen, CliError> {
         let Some(file) = &which.proposal else {
             let dir = self.name(which)?;
@@ -395,7 +396,7 @@ impl Session {
         report
     }
 
-    /// The same of somebody else's proposal, which was only watched: nothing comes after it here.
+    /// Report on somebody else's proposal that was only watched: once it is in force, nothing comes after it here.
     pub(in crate::cli) fn watched(&self, file: &Path, upgrade: &Upgrade, outcome: &Outcome) -> Report {
         let (state, status) = (upgrade.state(), upgrade.status());
         let mut report = Report::done("wait", certain(&status));
@@ -491,7 +492,7 @@ fn proposal(file: &Path) -> Result<Proposal, CliError> {
     Proposal::read(file).map_err(of_user)
 }
 
-/// The same, to be signed.
+/// Opens a proposal file to be signed, and looks on this machine for a rejection of its Safe transaction.
 fn document(file: &Path) -> Result<Document, CliError> {
     let mut document = Document::open(file).map_err(of_user)?;
     document.heed(Path::new(ROOT));

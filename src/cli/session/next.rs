@@ -27,7 +27,7 @@ const CARRIED: [&str; 9] = [
     "--max-cost",
 ];
 
-/// The same of options without a value.
+/// Options without a value that the steps after this one need as well.
 const CARRIED_FLAGS: [&str; 1] = ["--offline"];
 /// Options that name files to be read, or keys that may be in one.
 const READ: [&str; 10] = [
@@ -91,25 +91,25 @@ impl Typed {
         }
     }
 
-    /// The same, where the variable for the endpoint holds this.
+    /// Sets what the variable for the endpoint holds.
     pub(in crate::cli) fn with_endpoint(mut self, endpoint: Option<String>) -> Self {
         self.endpoint = endpoint;
         self
     }
 
-    /// The same, where Foundry's folder has these keys.
+    /// Sets the names of the keys in Foundry's folder.
     pub(in crate::cli) fn with_accounts(mut self, accounts: Vec<String>) -> Self {
         self.accounts = accounts;
         self
     }
 
-    /// The same, about a proposal by itself.
+    /// Sets the proposal file, where the command is about a proposal by itself.
     pub(in crate::cli) fn about_file(mut self, file: Option<PathBuf>) -> Self {
         self.file = file;
         self
     }
 
-    /// The same, for the upgrade in `dir`.
+    /// Sets the directory of the upgrade that the command is about.
     pub(in crate::cli) fn within(mut self, dir: Option<&Path>) -> Self {
         self.dir = dir.map(Path::to_owned);
         self
@@ -196,7 +196,7 @@ impl Typed {
         self.value_of(option).is_some()
     }
 
-    /// The same arguments for another command.
+    /// The arguments as typed, for the command `other` in place of `command`.
     pub(in crate::cli) fn instead_of(&self, command: &str, other: &str) -> String {
         let mut words = self.shown();
         let command = Word::from(command);
@@ -216,7 +216,7 @@ impl Typed {
         line
     }
 
-    /// The same command without an option and its value.
+    /// The command as typed, without an option and its value.
     fn without(&self, option: &str) -> String {
         let mut words = self.words.iter().zip(self.shown());
         let mut kept = Vec::new();

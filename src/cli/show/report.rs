@@ -472,7 +472,7 @@ pub(in crate::cli) fn certain(status: &Status) -> String {
     told.to_owned()
 }
 
-/// The same where only the app's policy changes.
+/// Sentence about what is certain where only the app's policy changes.
 fn certain_of_policy(status: &Status) -> String {
     use upgrade::Effect::{Done, Maybe, None};
     let told = match (status.effects.transaction, status.effects.approval) {
@@ -492,7 +492,7 @@ fn certain_of_policy(status: &Status) -> String {
     told.to_owned()
 }
 
-/// The same where a new app is made.
+/// Sentence about what is certain where a new app is made.
 fn certain_of_deployment(status: &Status) -> String {
     use upgrade::Effect::{Done, Maybe, None};
     let told = match (status.effects.transaction, status.effects.approval) {

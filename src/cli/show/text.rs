@@ -105,7 +105,7 @@ impl Page {
         self
     }
 
-    /// The same below a name, deeper than any name stands.
+    /// Lines of somebody's text below a name, indented deeper than any name. Only a line feed ends one.
     pub(in crate::cli) fn theirs_below(&mut self, name: &str, lines: &str) -> &mut Self {
         self.block(&format!("{name}:"));
         for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {

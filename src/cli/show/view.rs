@@ -35,7 +35,7 @@ pub(in crate::cli) fn standing(page: &mut Page, (status, certain): (&Status, &st
     known(page, status);
 }
 
-/// The same of a proposal by itself; `certain` is what is certain of it.
+/// Shows where a proposal by itself stands: `certain`, what is certain of it, first, then what is known.
 pub(in crate::cli) fn standing_alone(page: &mut Page, (status, certain): (&Status, &str), proposal: &Path) {
     page.line(certain);
     page.facts(&[("proposal", Some(proposal.display().to_string()))]);

@@ -49,22 +49,22 @@ pub enum What {
     },
     /// `addDevice`
     AddDevice {
-        /// Which.
+        /// The device that may run the app.
         device: B256,
     },
     /// `removeDevice`
     RemoveDevice {
-        /// Which.
+        /// The device that is taken from the list.
         device: B256,
     },
     /// `setAllowAnyDevice`
     AllowAnyDevice {
-        /// Whether.
+        /// Whether every device may run the app.
         on: bool,
     },
     /// `setRequireTcbUpToDate`
     RequireTcbUpToDate {
-        /// Whether.
+        /// Whether the firmware has to be up to date.
         on: bool,
     },
     /// `transferOwnership`: at once, or by an offer that the new owner takes
@@ -104,7 +104,7 @@ pub enum What {
     },
     /// `registerApp`
     RegisterApp {
-        /// Which.
+        /// The app that is registered.
         app: Address,
     },
     /// `addOwnerWithThreshold`
@@ -135,12 +135,12 @@ pub enum What {
     },
     /// `enableModule`
     EnableModule {
-        /// Which.
+        /// The module that may act for the Safe.
         module: Address,
     },
     /// `disableModule`
     DisableModule {
-        /// Which.
+        /// The module that may not act for the Safe any more.
         module: Address,
     },
     /// `setGuard`
@@ -155,7 +155,7 @@ pub enum What {
     },
     /// `setFallbackHandler`
     SetFallbackHandler {
-        /// Which.
+        /// The new fallback handler.
         handler: Address,
     },
     /// `changeMasterCopy`

@@ -33,7 +33,7 @@ impl Label {
         let length = text.chars().count();
         (1..=MAX_LABEL).contains(&length).then(|| Self(text.to_owned()))
     }
-    /// As it is sent.
+    /// The name, as it is sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -89,7 +89,7 @@ impl Service {
     /// delegate's own, of [`Act::Delegate`](super::Act::Delegate). Nobody to remove is no error.
     ///
     /// # Errors
-    /// As above.
+    /// See [`ServiceError`]; [`ServiceError::Unsettled`] if an answer was lost and reading did not show it.
     pub async fn remove_delegate(&self, one: &Delegation, signature: &OwnerSignature) -> Result<(), ServiceError> {
         let body = json!({
             "safe": one.safe.to_string(),
@@ -110,7 +110,7 @@ impl Service {
     /// that is not there is no error.
     ///
     /// # Errors
-    /// As above.
+    /// See [`ServiceError`]; [`ServiceError::Unsettled`] if an answer was lost and reading did not show it.
     pub async fn withdraw(&self, tx: &SafeTx, signature: &OwnerSignature) -> Result<(), ServiceError> {
         let hash: B256 = tx.hash();
         let path = ["v2", "multisig-transactions", &hash.to_string()];

@@ -336,7 +336,8 @@ impl Services {
         let base = self.named.clone().or_else(|| Service::default_base(chain_id));
         base.map(|base| Service::new(http, base, self.key.clone())).transpose()
     }
-    /// The same for what can do without: Safe's own service hears of a Safe only from those who have a key for it.
+    /// The service of a chain for somebody who can do without one: none unless a service or a key was given, so that
+    /// Safe's own service is not told of the Safe unasked. Does no I/O.
     ///
     /// # Errors
     /// See [`Service::new`].

@@ -51,7 +51,7 @@ impl Origin {
             }
         }
     }
-    /// As it is sent.
+    /// The JSON text, as it is sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -202,7 +202,8 @@ impl ServiceTx {
         let fields = target.and_then(|_| record.fields());
         fields.map_err(|Malformed(what)| NotATransaction(what))
     }
-    /// The same with everything that the record says about them, to be compared when they are merged.
+    /// The signatures that can be read, each with everything that the record says about it: to be compared when they
+    /// are merged.
     pub fn offers(&self) -> Vec<Offer> {
         let readable = self.confirmations.iter();
         let readable = readable.filter_map(|one| Some((one.owner, one.read()?.ok()?)));

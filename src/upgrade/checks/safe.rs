@@ -44,10 +44,11 @@ pub(in crate::upgrade) fn check_ballot(
     Ok(changed)
 }
 
-/// The same for a Safe that is an owner, and its transaction; gives the Safe as it is now.
+/// Checks what a chain says of a nested Safe, which owns the Safe, and of its transaction; gives the nested Safe as it
+/// is now. Reads the chain.
 ///
 /// # Errors
-/// As above.
+/// The nested Safe is not what the plan read, or not what its transaction needs.
 pub(in crate::upgrade) async fn check_child(
     chain: &Chain,
     limits: &Limits,

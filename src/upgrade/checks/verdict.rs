@@ -220,7 +220,7 @@ fn unverifiable(value: String) -> Finding {
     )
 }
 
-/// The same of all apps of a proposal, by their names where there are several.
+/// Findings in all apps of a proposal, and what was not checked; each names its app where there are several.
 fn of_apps(proposal: &Proposal, known: Option<&Known>) -> (Vec<Finding>, Vec<String>) {
     let (mut findings, mut not_checked) = (Vec::new(), Vec::new());
     let several = !proposal.others.is_empty();

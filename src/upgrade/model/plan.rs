@@ -277,7 +277,8 @@ impl Plan {
     }
 }
 
-/// The same before there is a plan.
+/// Whether a new CVM's hash is allowed already and other changes of the app's policy remain; asked before there is a
+/// plan.
 pub(in crate::upgrade) fn stands(is_new: bool, app: &AppState, policy: &[PolicyChange]) -> bool {
     is_new && app.hash_allowed == Some(true) && !policy.is_empty()
 }

@@ -62,7 +62,7 @@ impl Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signed {
-    /// Whose.
+    /// The owner who agrees.
     pub owner: Address,
     /// As it stands alone: 65 bytes, or an entry and a contract's data.
     pub signature: Bytes,

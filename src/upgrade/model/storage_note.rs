@@ -32,7 +32,7 @@ pub struct StorageNote {
     /// Approvals that stand in a Safe's, also those of owners who are none any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standing: Vec<StandingApproval>,
-    /// When.
+    /// Time of the reading.
     pub at: Timestamp,
 }
 
@@ -52,7 +52,7 @@ impl StorageNote {
         }
     }
 
-    /// The same of a Safe, in which these approvals stand.
+    /// Sets the approvals that stand in the Safe whose storage it is about.
     #[must_use]
     pub fn with_approvals(mut self, standing: Vec<StandingApproval>) -> Self {
         self.standing = standing;

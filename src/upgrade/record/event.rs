@@ -106,7 +106,7 @@ pub enum Event {
     /// An owner of the Safe agreed.
     #[serde(rename = "safe.signature")]
     SafeSignature {
-        /// Who.
+        /// The owner who agreed.
         owner: Address,
         /// As it stands alone.
         signature: Bytes,

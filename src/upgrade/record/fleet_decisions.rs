@@ -41,13 +41,13 @@ pub(in crate::upgrade) enum Decision {
     /// Another CVM belongs to it.
     #[serde(rename = "fleet.joined")]
     Joined {
-        /// Which.
+        /// The CVM that joined.
         cvm: String,
     },
     /// A CVM does not belong to it: it ran the hash before anything was done, or somebody said so.
     #[serde(rename = "fleet.left-out")]
     LeftOut {
-        /// Which.
+        /// The CVM that is left out.
         cvm: String,
         /// What it runs, where that is why.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -302,7 +302,7 @@ pub enum Singleton {
 /// One owner of a Safe.
 #[derive(Debug, Clone, Serialize)]
 pub struct Owner {
-    /// Who.
+    /// The owner's address.
     pub address: Address,
     /// What stands there; nothing when nobody was asked.
     pub kind: Option<OwnerIs>,

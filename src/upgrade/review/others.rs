@@ -84,7 +84,7 @@ impl Review {
     }
 }
 
-/// The same, said of one app among several.
+/// Puts the app's name before the text of a warning, where a proposal has several apps.
 fn of_app(warning: Warning, proposal: &Proposal) -> Warning {
     Warning {
         text: format!("{}: {}", proposal.name(), warning.text),
@@ -93,7 +93,7 @@ fn of_app(warning: Warning, proposal: &Proposal) -> Warning {
 }
 
 impl Problem {
-    /// The same, said of one app among several.
+    /// Adds the app's name to what stands against agreeing, where a proposal has several apps.
     pub(super) fn of_app(self, proposal: &Proposal) -> Self {
         match self {
             Self::Stop(mut stop) => {

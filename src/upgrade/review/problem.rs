@@ -46,7 +46,7 @@ impl Problem {
         matches!(self, Self::Stop(_))
     }
 
-    /// The same about an owner that is a Safe, for those who do not sign for it.
+    /// A warning about an owner that is itself a Safe, for those who do not sign for it.
     pub(super) fn remark(self, safe: Address) -> Warning {
         let (code, text) = match self {
             Self::Stop(stop) => (stop.code.to_owned(), stop.to_string()),

@@ -59,7 +59,8 @@ impl Proposal {
         all.join("; ")
     }
 
-    /// The same, of one app for another one that it joins: who acts is said there.
+    /// This proposal for the one that its app joins: its own calls only, without the Safe or timelock that makes them,
+    /// which the other proposal names.
     fn joining(self) -> Self {
         let calls = self.own_calls();
         Self {

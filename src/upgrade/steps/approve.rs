@@ -86,7 +86,7 @@ impl Run<'_> {
         Ok(self.upgrade.state().tx.signed.len() <= RAISES && self.signer().await?.is_some())
     }
 
-    /// The same call and nonce with higher fees, and that goes out.
+    /// Replaces the transaction by one with the same call and nonce and higher fees, and sends it.
     async fn raise(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
         let txs = self.upgrade.state().tx.signed.clone();
         let market = chain.market().await?;

@@ -50,7 +50,9 @@ pub fn recognise_kms(plan: &mut Plan, root: &Path) {
     Neighbours::below(root).know_the_kms(plan);
 }
 
-/// The same, where the others were read before.
+/// Holds a plan against other upgrades of this machine, read before, and against what was asked for of the Safe:
+/// whatever would be refused later stands among the plan's blockers then. Asks the chain, and the Safe Transaction
+/// Service where a nonce far ahead was named; keeps what was newly found of the contracts' storage.
 pub(in crate::upgrade) async fn look_ahead_among(
     world: &World<'_>,
     plan: &mut Plan,

@@ -242,7 +242,8 @@ impl Run<'_> {
         }
     }
 
-    /// The same of another upgrade of this machine that was prepared after this one.
+    /// Refuses to end the commit token of another upgrade of this machine that was prepared after this one, unless that
+    /// was agreed to.
     fn refuse_to_end_own(&self, code: &CodeChange) -> Result<(), UpgradeError> {
         let own = self.upgrade.state().prepare.answer.as_ref();
         let neighbours = Neighbours::around(self.upgrade.dir(), self.world.root);

@@ -211,8 +211,8 @@ impl Run<'_> {
         }
     }
 
-    /// The same as it reads once its block is at every endpoint, or when the time is over. Our own transaction is waited for
-    /// by whoever asks.
+    /// Reads what a recorded proof is worth once its block is settled at every endpoint, or when the time is over. Does
+    /// not wait for a transaction of our own: whoever asks does.
     async fn proof_now(&self, chain: &Chain, old: &Proof) -> Result<ProofNow, UpgradeError> {
         loop {
             let now = ProofNow::of(chain, old, self.finality(chain.id())).await?;

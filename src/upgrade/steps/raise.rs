@@ -36,7 +36,8 @@ impl Run<'_> {
         }
     }
 
-    /// The same call and nonce with higher fees, when a key is named; otherwise waiting goes on.
+    /// Replaces the transaction by one with the same call and nonce and higher fees, when a key is named, and sends it;
+    /// otherwise waiting goes on. Gives the time to wait before the next look.
     pub(in crate::upgrade) async fn bump(
         &mut self,
         txs: &[SignedTx],

@@ -409,7 +409,7 @@ impl Run<'_> {
         self.record(Event::TxGone { why })
     }
 
-    /// The same bytes again at once, when no endpoint shows them although a block did.
+    /// Sends the signed bytes again at once, when no endpoint shows them although a block did.
     pub(in crate::upgrade) async fn send_unless_seen(&mut self, chain: &Chain) -> Result<(), UpgradeError> {
         let txs = self.upgrade.state().tx.signed.clone();
         let sighting = chain.look(&txs, self.finality(chain.id())).await?;
@@ -419,7 +419,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The same bytes again, never a new nonce. Gives why endpoints refuse them, where they do.
+    /// Sends the signed bytes again, never with a new nonce. Gives why endpoints refuse them, where they do.
     async fn send_again(&mut self, chain: &Chain, txs: &[SignedTx]) -> Result<Option<Rejection>, UpgradeError> {
         if let Some(tx) = txs.last() {
             let tx = self.planned(tx.clone())?;
@@ -486,7 +486,7 @@ fn stands_in_the_way(error: &ChainError) -> bool {
         let http = cause.downcast_ref::<HttpError>();
         http.is_some_and(|error| error.kind.stands_in_the_way())
     };
-    causes.any(|cause| lasting(cause))
+    causes.any(lasting)
 }
 
 /// Nothing is mined before the nonces that come first are used.

@@ -69,7 +69,7 @@ impl Document {
         &self.state
     }
 
-    /// The same, taken out.
+    /// Consumes the document and gives its state.
     pub fn into_state(self) -> State {
         self.state
     }

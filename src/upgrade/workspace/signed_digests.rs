@@ -142,7 +142,7 @@ impl World<'_> {
     /// Records these, right before the key is touched; they are on disk when this returns.
     ///
     /// # Errors
-    /// As above.
+    /// Something else was agreed to for the nonce, or the record cannot be used.
     pub(in crate::upgrade) fn admit_consents(
         &self,
         limits: &Limits,

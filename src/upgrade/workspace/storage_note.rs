@@ -132,7 +132,10 @@ pub async fn safe_storage(
     Ok(judged.known(found.map(|check| StorageFound { check, told, by })))
 }
 
-/// The same of a timelock whose code is known, by what was read of its roles and operations. `app` is one that it owns.
+/// Proves what can be proved of the storage of a timelock whose code is known, by what was `read` of its roles and
+/// operations. One round trip at most, none within an hour after the last that was kept; `record` is this machine's
+/// record of signatures, `app` an app that the timelock owns. With it what was newly found, for whoever keeps it
+/// ([`StorageNote::keep`]).
 ///
 /// # Errors
 /// See [`ChainError`].

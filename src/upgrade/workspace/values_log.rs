@@ -38,7 +38,7 @@ pub(in crate::upgrade) struct Record {
     hash: Option<ComposeHash>,
     /// What tells the values from others, under a key that is no record.
     values: B256,
-    /// When.
+    /// Time at which the record was made.
     at: Timestamp,
     /// The CVM's latest operation before.
     after: Option<String>,
@@ -81,12 +81,12 @@ impl Record {
         }
     }
 
-    /// The same, behind this operation.
+    /// Sets the CVM's latest operation before the values are sent.
     pub(in crate::upgrade) fn after(self, after: Option<String>) -> Self {
         Self { after, ..self }
     }
 
-    /// The same, once the server took it.
+    /// Marks the values as taken by the server, and sets the operation that applies them.
     pub(in crate::upgrade) fn taken(self, operation: Option<String>) -> Self {
         Self {
             taken: true,

@@ -186,6 +186,32 @@ fn circles(arrows: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
     search.found
 }
 
+/// Numbers of the lines that are a doc comment and open with what only the comment above them explains.
+fn leaning_lines(text: &str) -> Vec<usize> {
+    let numbered = text.lines().map(str::trim).zip(1..);
+    let leaning = numbered.filter(|(line, _)| line.starts_with("/// The same") || line.starts_with("//! The same"));
+    leaning.map(|(_, number)| number).collect()
+}
+
+#[test]
+fn no_comment_opens_with_the_same() {
+    let sample = "//! The same map.\n/// A map.\n// The same.\n    /// The same.\nconst TEXT: &str = \"/// The same\";";
+    assert_eq!(leaning_lines(sample), [1, 4]);
+
+    let mut paths = Vec::new();
+    walk(&folder(), &mut paths);
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    paths.sort();
+    assert!(paths.len() > 20, "the sources were not found");
+    let mut found = Vec::new();
+    for path in &paths {
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = leaning_lines(&text);
+        found.extend(lines.iter().map(|line| format!("{}:{line}", path.display())));
+    }
+    assert!(found.is_empty(), "say what these are about by themselves: {found:#?}");
+}
+
 #[test]
 fn no_files_go_round_in_a_circle() {
     let sources = Sources::read();

@@ -157,7 +157,7 @@ pub(super) struct Several {
     require_tcb_up_to_date: Option<OnOff>,
 }
 
-/// The same, and how.
+/// Several changes that belong together, and how they are made.
 #[derive(Debug, Args)]
 pub(super) struct Change {
     #[command(flatten)]

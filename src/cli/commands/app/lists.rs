@@ -248,7 +248,7 @@ pub(super) fn since(place: &PolicyPlace) -> String {
     format!("since {}", at(place))
 }
 
-/// The same, without saying what it means.
+/// Time, block and transaction of an event, without the word `since`.
 pub(super) fn at(place: &PolicyPlace) -> String {
     let seconds = i64::try_from(place.block.timestamp).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_second(seconds).map_or_else(|_odd| "?".to_owned(), |time| time.to_string());

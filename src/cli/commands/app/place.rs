@@ -29,7 +29,7 @@ pub(super) struct Place {
     reach: Reach,
 }
 
-/// The same for commands whose own arguments stand where the address would.
+/// An app, by its address or by one of its CVMs, for commands whose own arguments stand where the address would.
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// App id = address of the app's contract [default: the CVM's]

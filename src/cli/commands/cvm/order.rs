@@ -51,7 +51,7 @@ pub(super) struct Terms {
 }
 
 impl Since {
-    /// The same, for an order that is about a compose hash.
+    /// Sets the compose hash that the CVM runs after the order, where that is known.
     pub(super) fn running(self, hash: Option<ComposeHash>) -> Self {
         Self { hash, ..self }
     }

@@ -24,7 +24,7 @@ use crate::upgrade::review::{
 /// What a review ends with when nothing stands against it.
 pub(in crate::cli) const CLEAN: &str = "Everything that could be checked matches";
 
-/// The same, where so many things were not checked: nothing says then that all matches.
+/// Closing line of a review that nothing stands against; where `unchecked` is not 0, it does not say that all matches.
 pub(in crate::cli) fn clean(unchecked: usize) -> String {
     match unchecked {
         0 => CLEAN.to_owned(),

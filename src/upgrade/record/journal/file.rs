@@ -21,7 +21,7 @@ use crate::upgrade::{
 /// Kind of a fleet's first record.
 pub(in crate::upgrade) const OPEN: &str = "fleet.open";
 
-/// The same, as the record begins with it.
+/// Kind of a fleet's first record as JSON: the beginning of a journal that holds it is a fleet's.
 pub(in crate::upgrade) const KIND: &str = r#""kind":"fleet.open""#;
 
 /// How much of a journal says whose it is.

@@ -138,7 +138,8 @@ impl FleetJournal {
         Ok((journal, entries))
     }
 
-    /// The same, for one of several members under way: only that the journal is an older copy is left to tell.
+    /// Findings of the opening for one of several members under way: only whether the journal is an older copy is left
+    /// to tell.
     pub(in crate::upgrade) fn quiet(&self) -> Found {
         Found {
             rolled_back: self.found.rolled_back,
@@ -190,8 +191,8 @@ pub(in crate::upgrade) fn is_fleet(dir: &Path) -> bool {
     start_of(dir).is_some_and(|start| start.contains(KIND))
 }
 
-/// The same, for a journal that may be damaged there: what is no upgrade's is taken for a fleet's, so that the damage is
-/// found by who reads it.
+/// Whether the journal in `dir` is taken for a fleet's: so is one that is damaged where it says whose it is, so that
+/// whoever opens it finds the damage.
 pub(in crate::upgrade) fn seems_fleet(dir: &Path) -> bool {
     start_of(dir).is_some_and(|start| {
         let is_ours = start.starts_with(r#"{"seq":1,"prev":"0000"#);

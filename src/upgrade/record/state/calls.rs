@@ -58,7 +58,8 @@ impl State {
         Ok(Some(self.ceremony.get_or_init(|| rebuilt).clone()))
     }
 
-    /// The same; when the one that scheduled the change did its part, that one.
+    /// The current Safe transaction and its signatures, or the last spent one, which scheduled the operation, where
+    /// none is chosen.
     pub(in crate::upgrade) fn last_ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
         match (self.plan(), self.safe.spent.last()) {
             (Some(plan), Some((frozen, ballots))) if self.safe.frozen.is_none() => {

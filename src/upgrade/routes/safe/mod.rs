@@ -45,7 +45,8 @@ impl Run<'_> {
         self.freeze_at(self.upgrade.state().first_stage()).await
     }
 
-    /// The same for what a timelock needs next.
+    /// Chooses the Safe transaction that makes the calls of a stage, and with its nonce the hash that owners sign;
+    /// records it and writes the proposal. Reads the Safe.
     pub(in crate::upgrade) async fn freeze_at(&mut self, stage: Stage) -> Result<Outcome, UpgradeError> {
         let plan = self.plan()?;
         let Some(pinned) = &plan.safe else {
@@ -188,7 +189,8 @@ impl Run<'_> {
         Ok(look)
     }
 
-    /// The same for those who only wait: of them the Safe wants nothing, so who owns it by now is told and not refused.
+    /// Reads the Safe and what it says of the transaction, for those who only wait: the Safe wants nothing of them, so
+    /// who owns it by now is told and not refused.
     async fn watch_safe(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Look, UpgradeError> {
         if self.limits.accepted.covers(Code::SafeOwnersChanged, None) {
             return self.look_at(chain, &ceremony.approval, None).await;
