@@ -209,5 +209,7 @@ impl std::fmt::Debug for Signer {
     }
 }
 
+// Most of them open a keystore.
 #[cfg(test)]
+#[cfg(feature = "keystore")]
 mod tests;
