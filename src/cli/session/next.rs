@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use alloy::primitives::Address;
 use url::Url;
@@ -51,8 +52,8 @@ const ADDRESSES: [&str; 2] = ["--rpc-url", SERVICE_URL];
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Typed {
     words: Vec<OsString>,
-    /// Every command with its options.
-    root: clap::Command,
+    /// Every command with its options; shared, since a report of many upgrades has a copy for each.
+    root: Arc<clap::Command>,
     dir: Option<PathBuf>,
     /// The proposal, where it is about one by itself.
     file: Option<PathBuf>,
@@ -83,7 +84,7 @@ impl Typed {
             .collect();
         Self {
             words,
-            root,
+            root: Arc::new(root),
             dir: None,
             file: None,
             accounts: Vec::new(),
@@ -304,14 +305,14 @@ impl Typed {
     /// Whether a command takes an option.
     fn knows(&self, command: &str, option: &str) -> bool {
         let mut words = command.split(' ').filter(|word| !word.starts_with('-'));
-        let found = words.try_fold(&self.root, |above, name| above.find_subcommand(name));
+        let found = words.try_fold(self.root.as_ref(), |above, name| above.find_subcommand(name));
         let takes = |arg: &clap::Arg| arg.get_long() == Some(option.trim_start_matches('-'));
         found.is_some_and(|command| command.get_arguments().any(takes))
     }
 
     /// The command that was typed, as far as it was one, each word after a blank.
     fn subcommand(&self) -> String {
-        let mut command = &self.root;
+        let mut command = self.root.as_ref();
         let mut path = String::new();
         for word in &self.words {
             if let Some(below) = command.find_subcommand(word) {
