@@ -11,15 +11,15 @@ use super::Endpoint;
 const HERE: &str = "localhost";
 
 impl Endpoint {
-    /// Host and port of the server, whatever its spelling: host names in one case and without the dot at their end, this machine by one name,
-    /// and the port also where it is the usual one.
+    /// Host and port of the server, whatever its spelling: host names in one case and without the dot at their end, this
+    /// machine by one name, and the port also where it is the usual one.
     pub fn server(&self) -> (String, Option<u16>) {
         let url = self.url();
         let host = url.host().map_or_else(String::new, |host| spelled(&host));
         (host, url.port_or_known_default())
     }
 
-    /// Whether the same is asked of the same server by both: what is never sent, and a slash at the end, make no difference.
+    /// Whether both ask the same server for the same: what is never sent, and a slash at the end, make no difference.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.server() == other.server() && sent(self.url()) == sent(other.url())
     }

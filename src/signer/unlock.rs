@@ -27,12 +27,15 @@ pub(super) struct Unlocked {
 
 /// Opens the keystore of a source, and says where it is.
 pub(super) fn unlock(source: &Source, unlock: &Unlock, ask: &dyn Ask) -> Result<(PathBuf, Unlocked), SignerError> {
-    let path = match (source, &unlock.keystore_dir) {
-        (Source::Keystore(path), _) => path.clone(),
-        (Source::Account(name), Some(folder)) => folder.join(name),
-        (other, _) => {
-            return Err(SignerError::NoFolder {
-                name: other.to_string().trim_start_matches("account:").to_owned(),
+    let path = match source {
+        Source::Keystore(path) => path.clone(),
+        Source::Account(name) => match &unlock.keystore_dir {
+            Some(folder) => folder.join(name),
+            None => return Err(SignerError::NoFolder { name: name.clone() }),
+        },
+        other => {
+            return Err(SignerError::Source {
+                text: other.to_string(),
             });
         }
     };

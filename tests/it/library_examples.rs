@@ -8,7 +8,7 @@ use crate::support::command::{countersign, run, shown};
 use crate::support::world::{CVM, NEW_COMPOSE};
 use crate::support::{World, WorldOptions};
 
-/// What an example printed.
+/// What an example printed, with the chain and the owner's key at hand.
 fn example(world: &World, name: &str, words: &[&str]) -> String {
     let program = Path::new(BINARY).with_file_name("examples").join(name);
     assert!(program.is_file(), "run `cargo test` as a whole, it builds the examples");
@@ -16,7 +16,9 @@ fn example(world: &World, name: &str, words: &[&str]) -> String {
     command
         .args(words)
         .env("PHALA_CLOUD_API_PREFIX", world.cloud.prefix())
-        .env("PHALA_CLOUD_API_KEY", API_KEY);
+        .env("PHALA_CLOUD_API_KEY", API_KEY)
+        .env("ETH_RPC_URL", world.anvil.url())
+        .env("OWNER_KEY", world.owner.key);
     let output = run(&mut command);
     assert!(output.status.success(), "{}", shown(&output));
     String::from_utf8(output.stdout).unwrap()
@@ -60,20 +62,7 @@ fn the_watching_example_prints_states_to_the_target() {
 fn the_upgrade_example_brings_a_cvm_to_the_new_hash() {
     let world = World::start();
     world.file("docker-compose.yml", NEW_COMPOSE);
-    let run_example = || {
-        let program = Path::new(BINARY).with_file_name("examples").join("upgrade");
-        let mut command = countersign(program, world.folder());
-        command
-            .args([CVM, "docker-compose.yml"])
-            .env("PHALA_CLOUD_API_PREFIX", world.cloud.prefix())
-            .env("PHALA_CLOUD_API_KEY", API_KEY)
-            .env("ETH_RPC_URL", world.anvil.url())
-            .env("OWNER_KEY", world.owner.key);
-        let output = run(&mut command);
-        assert!(output.status.success(), "{}", shown(&output));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let said = run_example();
+    let said = example(&world, "upgrade", &[CVM, "docker-compose.yml"]);
     assert!(said.contains("the CVM runs what .countersign/"), "{said}");
     assert_eq!(world.cloud.commits(CVM), [world.hash_with(NEW_COMPOSE)]);
 }

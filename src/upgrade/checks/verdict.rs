@@ -370,11 +370,15 @@ pub(in crate::upgrade) fn of_safe(pinned: &SafeInfo, now: &SafeInfo, trust: &Tru
         finding.accepted = is_vouched_for(finding, trust);
     }
     findings.extend(now.changes_since(pinned).iter().map(|change| of_change(now, change)));
-    // What is wrong with the file alone is wrong whatever the chain says.
-    if pinned != now {
-        let of_file = pinned.findings(&untrusting).into_iter();
-        let of_file = of_file.filter_map(|finding| of_safe_finding(pinned, &finding));
-        findings.extend(of_file.filter(|finding| finding.severity == Severity::Stop));
+    // What is wrong with the file alone is wrong whatever the chain says; what both have is said once.
+    let of_file = pinned.findings(&untrusting).into_iter();
+    for finding in of_file.filter_map(|finding| of_safe_finding(pinned, &finding)) {
+        let is_new = findings
+            .iter()
+            .all(|known| (known.code, &known.value) != (finding.code, &finding.value));
+        if finding.severity == Severity::Stop && is_new {
+            findings.push(finding);
+        }
     }
     findings
 }

@@ -29,7 +29,7 @@ const FEW: u64 = 5;
 
 /// Holds a plan for `dir` against what this machine has under way, and against what was asked for of the Safe: whatever would
 /// be refused later stands among the plan's blockers then. Reads journals; asks the chain where several calls are made, and
-/// the Safe Transaction Service where a nonce far ahead was named.
+/// the Safe Transaction Service where a nonce far ahead was named; remembers what was newly found of contracts' storage.
 ///
 /// # Errors
 /// Something could not be read.

@@ -15,8 +15,7 @@ use crate::safe::{SafeInfo, StandingApproval, Trust, approved_hash_slot, check_n
 use crate::upgrade::{
     World,
     checks::new_owner::NewOwner,
-    model::storage_note::Storages,
-    model::storage_note::{SCHEMA, StorageNote},
+    model::storage_note::{SCHEMA, StorageNote, Storages},
 };
 
 /// The folder of these files, beside the record of signatures.
@@ -77,6 +76,9 @@ impl StorageNote {
 pub enum KnownStorage {
     /// It holds nothing else.
     Closed,
+    /// The contract's code is no release that this build knows, so nobody knows what stands where; that it is other code is a
+    /// finding of its own.
+    OtherCode,
     /// It holds something else.
     Open(Box<StorageNote>),
     /// Nobody knows: a sentence.
@@ -154,8 +156,10 @@ pub async fn timelock_storage(
         secret: "a role or an operation",
         reads_history: app.map(|app| format!("app check {app} --chain-id {}", chain.id())),
     };
-    // What other code keeps where, nobody knows: that it is other code is told.
-    if judged.is_newly_closed() || read.info.known_release().is_none() {
+    if read.info.known_release().is_none() {
+        return Ok((KnownStorage::OtherCode, None));
+    }
+    if judged.is_newly_closed() {
         return Ok((KnownStorage::Closed, None));
     }
     let found = chain.timelock_storage_as_read(read, &judged.told()).await?;
@@ -285,7 +289,7 @@ fn add(found: &mut Storages, known: (KnownStorage, Option<StorageNote>)) {
     let (storage, note) = known;
     found.newly.extend(note);
     match storage {
-        KnownStorage::Closed => {}
+        KnownStorage::Closed | KnownStorage::OtherCode => {}
         KnownStorage::Open(note) => found.doubts.push(*note),
         KnownStorage::NotChecked(what) => found.not_checked.push(what),
     }

@@ -84,9 +84,9 @@ impl Owner {
         let app = chain.app(&found.query).await?;
         let history = chain.policy_history(&app, (&[], &[])).await?;
         let owner = power(&chain, (app.owner, &app.block), DEPTH).await?;
-        let heir = app.pending_owner.filter(|heir| !heir.is_zero());
-        let heir = match heir {
-            Some(heir) => Some(power(&chain, (heir, &app.block), DEPTH).await?),
+        let new_owner = app.pending_owner.filter(|new_owner| !new_owner.is_zero());
+        let new_owner = match new_owner {
+            Some(new_owner) => Some(power(&chain, (new_owner, &app.block), DEPTH).await?),
             None => None,
         };
         let mut report = Report::done("app owner", "read from the chain");
@@ -96,7 +96,7 @@ impl Owner {
         warn(&mut report, &app, &owner);
         let record = settings.record.as_deref();
         of_storage(&mut report, (found.chain_id, app.app), record);
-        for safe in std::iter::once(&owner).chain(&heir).flat_map(Power::safes) {
+        for safe in std::iter::once(&owner).chain(&new_owner).flat_map(Power::safes) {
             of_safe(&mut report, safe);
             let at_top = [Some(app.owner), app.pending_owner].contains(&Some(safe.address));
             for one in standing_approvals(record, safe, !at_top) {
@@ -105,7 +105,7 @@ impl Owner {
             let (storage, _) = safe_storage(&chain, record, (safe, &[])).await?;
             of_known(&mut report, &storage);
         }
-        for read in std::iter::once(&owner).chain(&heir).flat_map(Power::timelocks) {
+        for read in std::iter::once(&owner).chain(&new_owner).flat_map(Power::timelocks) {
             let (storage, _) = timelock_storage(&chain, record, read, Some(app.app)).await?;
             of_known(&mut report, &storage);
         }
@@ -113,8 +113,8 @@ impl Owner {
         let events: Vec<&PolicyEvent> = history.owners().collect();
         page(&mut report.page, &app, history.upgrades_disabled);
         shown(&mut report.page, "the owner", &owner);
-        if let Some(heir) = &heir {
-            shown(&mut report.page, "to whom the app was offered", heir);
+        if let Some(new_owner) = &new_owner {
+            shown(&mut report.page, "to whom the app was offered", new_owner);
         }
         told(&mut report.page, &events);
         if history.incomplete.is_some() && !events.is_empty() {
@@ -125,7 +125,7 @@ impl Owner {
             "block": app.block,
             "ownership": if app.pending_owner.is_some() { "two-step" } else { "one-step" },
             "owner": owner,
-            "pending_owner": heir,
+            "pending_owner": new_owner,
             "upgrades_disabled": history.upgrades_disabled,
             "history": events,
             "incomplete": history.incomplete,
@@ -221,10 +221,10 @@ fn warn(report: &mut Report, app: &AppState, owner: &Power) {
         ),
         _ => {}
     }
-    if let Some(heir) = app.pending_owner.filter(|heir| !heir.is_zero()) {
+    if let Some(new_owner) = app.pending_owner.filter(|new_owner| !new_owner.is_zero()) {
         report.warn(
             Code::OwnerPending,
-            format!("the app was offered to {heir}, who has not accepted it"),
+            format!("the app was offered to {new_owner}, who has not accepted it"),
         );
     }
     let Some(timelock) = &owner.timelock else { return };
@@ -273,7 +273,7 @@ fn of_storage(report: &mut Report, contract: (u64, Address), record: Option<&Pat
 /// What is known of a contract's storage, where it is not that nothing hides there.
 fn of_known(report: &mut Report, storage: &KnownStorage) {
     match storage {
-        KnownStorage::Closed => {}
+        KnownStorage::Closed | KnownStorage::OtherCode => {}
         KnownStorage::Open(note) => doubt(report, note),
         KnownStorage::NotChecked(what) => report.warn(Code::StorageUnknown, format!("not checked: {what}")),
     }
