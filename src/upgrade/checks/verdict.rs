@@ -507,4 +507,19 @@ mod tests {
         assert_eq!(forbidding(&[RemoveDevice(device)]), ["DEVICE_IN_USE"]);
         assert_eq!(forbidding(&[RemoveDevice(B256::repeat_byte(9))]), Vec::<String>::new());
     }
+
+    #[test]
+    fn a_stop_that_file_and_chain_both_show_is_said_once() {
+        let mut pinned = sample::safe();
+        pinned.owners.push(pinned.owners[0]);
+        let mut now = pinned.clone();
+        now.nonce += U256::ONE;
+        let stops = |pinned: &SafeInfo, now: &SafeInfo| {
+            let found = of_safe(pinned, now, &Trust::default());
+            found.iter().filter(|one| one.severity == Severity::Stop).count()
+        };
+        assert_eq!((stops(&pinned, &pinned), stops(&pinned, &now)), (1, 1));
+        // The file alone is wrong.
+        assert!(stops(&pinned, &sample::safe()) > 0);
+    }
 }
