@@ -171,14 +171,17 @@ impl Run<'_> {
     fn approve_anew(&mut self, old: &Proof, change: &PolicyChange) -> Result<(), UpgradeError> {
         let why = ProofNow::told_undone(old, change);
         self.tell(&format!("{why}; it is asked for again"));
+        let by_timelock = self.plan()?.timelock.is_some();
+        // The proof goes after the Safe transaction: a run that dies in between finds it and does the rest.
+        if !by_timelock && self.upgrade.state().safe.frozen.is_some() {
+            self.record(Event::SafeGone { why: why.clone() })?;
+        }
         match self.upgrade.state().tx.signed.is_empty() {
             true => self.record(Event::ProofGone { block: old.block })?,
-            false => self.record(Event::TxGone { why: why.clone() })?,
+            false => self.record(Event::TxGone { why })?,
         }
-        if self.plan()?.timelock.is_some() {
+        if by_timelock {
             self.record(Event::TimelockAgain)?;
-        } else if self.upgrade.state().safe.frozen.is_some() {
-            self.record(Event::SafeGone { why })?;
         }
         evidence::withdraw(self.upgrade.dir())?;
         self.upgrade.write_proposal()
