@@ -775,7 +775,10 @@ fn every() -> Vec<(CliError, Exit, &'static str)> {
 
 fn typed(words: &[&str]) -> Typed {
     let words = std::iter::once("countersign").chain(words.iter().copied());
-    Typed::new(&words.map(std::ffi::OsString::from).collect::<Vec<_>>(), Cli::command())
+    Typed::new(
+        &words.map(std::ffi::OsString::from).collect::<Vec<_>>(),
+        Box::leak(Box::new(Cli::command())),
+    )
 }
 
 /// Codes of everything that can be wrong at a timelock, how they come, and a word that belongs into the hint.

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::act::failed::failed;
 use crate::cli::exit::Exit;
@@ -25,10 +25,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     keep_memory_private();
     let args: Vec<OsString> = args.into_iter().collect();
     let env = Environment::process();
-    let parsed = arguments::refuse_secrets(&args)
-        .and_then(|()| Cli::try_parse_from(&args).map_err(|error| CliError::Arguments(Box::new(error))));
+    let mut commands = Cli::command();
+    let parsed = arguments::refuse_secrets(&args).and_then(|()| parse(&mut commands, &args));
+    // Advice reads it to the end of the run, and taking it apart costs more than making it.
+    let commands: &'static clap::Command = Box::leak(Box::new(commands));
     match parsed {
-        Ok(cli) => start(cli, &args, env).into(),
+        Ok(cli) => start(cli, Typed::new(&args, commands), env).into(),
         Err(CliError::Arguments(error)) if !error.use_stderr() => shown(&error).into(),
         Err(error) => {
             let style = Style {
@@ -37,10 +39,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 plain: env.no_color(),
             };
             let out = Output::new(style);
-            let report = failure::report(&error, "arguments", &Typed::new(&args, Cli::command()));
+            let report = failure::report(&error, "arguments", &Typed::new(&args, commands));
             finish(&out, report).into()
         }
     }
+}
+
+fn parse(commands: &mut clap::Command, args: &[OsString]) -> Result<Cli, CliError> {
+    let found = commands.try_get_matches_from_mut(args);
+    found
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(commands)))
+        .map_err(|error| CliError::Arguments(Box::new(error)))
 }
 
 /// Keys and passwords pass through this memory: no core of it is written, and no other program of the user looks into it.
@@ -64,7 +73,7 @@ fn shown(error: &clap::Error) -> Exit {
     }
 }
 
-fn start(cli: Cli, args: &[OsString], env: Environment) -> Exit {
+fn start(cli: Cli, typed: Typed, env: Environment) -> Exit {
     let style = Style {
         json: cli.global.json,
         verbose: cli.global.verbose,
@@ -74,7 +83,7 @@ fn start(cli: Cli, args: &[OsString], env: Environment) -> Exit {
     let session = Arc::new(Session::new(
         Output::new(style),
         env,
-        Typed::new(args, Cli::command()),
+        typed,
         (cli.command.name(), (cli.global.accept, cli.global.base_tx)),
     ));
     let ended = defect::caught(|| drive(cli.command, &session));

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use alloy::primitives::Address;
 use url::Url;
@@ -52,8 +52,8 @@ const ADDRESSES: [&str; 2] = ["--rpc-url", SERVICE_URL];
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Typed {
     words: Vec<OsString>,
-    /// Every command with its options; shared, since a report of many upgrades has a copy for each.
-    root: Arc<clap::Command>,
+    /// Every command with its options.
+    root: &'static clap::Command,
     dir: Option<PathBuf>,
     /// The proposal, where it is about one by itself.
     file: Option<PathBuf>,
@@ -69,22 +69,23 @@ const MAX_ACCOUNTS: usize = 10;
 impl Typed {
     /// Nothing was typed, as by whoever is told what to run.
     pub(in crate::cli) fn nothing() -> Self {
-        Self::new(&[], clap::Command::new(PROGRAM))
+        static NONE: LazyLock<clap::Command> = LazyLock::new(|| clap::Command::new(PROGRAM));
+        Self::new(&[], &NONE)
     }
 
     /// Remembers the arguments, program name first, and the commands that there are.
-    pub(in crate::cli) fn new(args: &[OsString], root: clap::Command) -> Self {
+    pub(in crate::cli) fn new(args: &[OsString], root: &'static clap::Command) -> Self {
         // What looks like a secret is refused before it is used, and must not come back in the advice.
         let harmless = crate::cli::failure::arguments::refuse_secrets(args).is_ok();
         let words = args
             .iter()
             .skip(1)
-            .filter(|word| harmless || word.to_str().is_some_and(|word| is_command(&root, word)))
+            .filter(|word| harmless || word.to_str().is_some_and(|word| is_command(root, word)))
             .cloned()
             .collect();
         Self {
             words,
-            root: Arc::new(root),
+            root,
             dir: None,
             file: None,
             accounts: Vec::new(),
@@ -305,14 +306,15 @@ impl Typed {
     /// Whether a command takes an option.
     fn knows(&self, command: &str, option: &str) -> bool {
         let mut words = command.split(' ').filter(|word| !word.starts_with('-'));
-        let found = words.try_fold(self.root.as_ref(), |above, name| above.find_subcommand(name));
-        let takes = |arg: &clap::Arg| arg.get_long() == Some(option.trim_start_matches('-'));
+        let found = words.try_fold(self.root, |above, name| above.find_subcommand(name));
+        // Parsing hands what is global to the commands on its way, and to no others.
+        let takes = |arg: &clap::Arg| !arg.is_global_set() && arg.get_long() == Some(option.trim_start_matches('-'));
         found.is_some_and(|command| command.get_arguments().any(takes))
     }
 
     /// The command that was typed, as far as it was one, each word after a blank.
     fn subcommand(&self) -> String {
-        let mut command = self.root.as_ref();
+        let mut command = self.root;
         let mut path = String::new();
         for word in &self.words {
             if let Some(below) = command.find_subcommand(word) {
@@ -422,7 +424,10 @@ mod tests {
 
     fn typed(words: &[&str]) -> Typed {
         let words = std::iter::once("countersign").chain(words.iter().copied());
-        Typed::new(&words.map(OsString::from).collect::<Vec<_>>(), Cli::command())
+        Typed::new(
+            &words.map(OsString::from).collect::<Vec<_>>(),
+            Box::leak(Box::new(Cli::command())),
+        )
     }
 
     #[test]
