@@ -127,6 +127,12 @@ impl Watch {
             bumps: 0,
         }
     }
+    /// Watches what was in a block before that is not the chain's any more: it goes out again as soon as nobody shows it.
+    #[must_use]
+    pub const fn after(mut self, lost: Option<InclusionAt>) -> Self {
+        self.included = lost;
+        self
+    }
     /// What to do after `sighting`, seen at `now` (monotonic, since the watch began); `nonce` is ours.
     pub fn step(&mut self, sighting: &Sighting, nonce: u64, now: Duration) -> WatchAction {
         // An endpoint that is behind says nothing about what happened since: it takes nothing back.

@@ -35,7 +35,24 @@ pub(super) struct Run<'a> {
     pub(super) took_back: bool,
     /// When this run made the proof that is in the journal.
     pub(super) proved: Option<Instant>,
+    /// What another's transaction had proved went in this run: the change comes back by itself, if it does.
+    pub(super) others_lost: bool,
+    pub(super) renewal: Renewal,
+    /// How often this run raised the fees of what it waits for.
+    pub(super) raises: u32,
     pub(super) signer: Option<Signer>,
+}
+
+/// Whether the same change is prepared once more, since what was prepared is of no use. No record says what somebody agreed
+/// to: a later run asks again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// Not in this run.
+    None,
+    /// It comes next.
+    Agreed,
+    /// It was done, so that what came of it is taken as it is.
+    Done,
 }
 
 impl Upgrade {
@@ -53,6 +70,9 @@ impl Upgrade {
             deadline,
             took_back: false,
             proved: None,
+            others_lost: false,
+            renewal: Renewal::None,
+            raises: 0,
             signer: None,
         })
     }

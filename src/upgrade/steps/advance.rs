@@ -4,8 +4,11 @@ use std::ops::ControlFlow;
 
 use crate::code::Code;
 use crate::upgrade::{
-    Goal, Limits, Outcome, Step, UpgradeError, World, checks::uncovered::agreed_unseen, model::safe_approval::Paper,
-    run::Run, workspace::upgrade::Upgrade,
+    Goal, Limits, Outcome, Step, UpgradeError, World,
+    checks::uncovered::agreed_unseen,
+    model::safe_approval::Paper,
+    run::{Renewal, Run},
+    workspace::upgrade::Upgrade,
 };
 
 impl Upgrade {
@@ -100,7 +103,10 @@ impl Run<'_> {
                 return Ok(Outcome::Reached);
             }
             goal.permits(state)?;
-            let step = goal.next(state);
+            let step = match self.renewal {
+                Renewal::Agreed => Step::Prepare,
+                Renewal::None | Renewal::Done => goal.next(state),
+            };
             if let ControlFlow::Break(outcome) = self.step(step, goal).await? {
                 return Ok(outcome);
             }
@@ -109,19 +115,23 @@ impl Run<'_> {
 
     /// Takes one step. It breaks off where something has to be waited for.
     async fn step(&mut self, step: Step, goal: Goal) -> Result<ControlFlow<Outcome>, UpgradeError> {
-        let outcome = match (step, goal) {
-            (Step::Prepare, _) => {
-                self.refuse_beforehand(goal).await?;
+        let outcome = match step {
+            Step::Prepare => {
+                match self.renewal {
+                    Renewal::Agreed => self.renewal = Renewal::Done,
+                    Renewal::None | Renewal::Done => self.refuse_beforehand(goal).await?,
+                }
                 self.prepare().await
             }
-            (Step::Verify, _) => self.verify().await,
-            (Step::Freeze | Step::Approve, _) => return self.get_authority(step, goal).await,
-            (Step::Broadcast, _) => self.broadcast().await,
-            (Step::Wait, _) => self.wait().await,
-            (Step::Commit, _) => self.commit().await,
-            (Step::Settle, _) => self.settle().await,
-            (Step::Watch, _) => self.watch().await,
-            (Step::Finished, _) => return Ok(ControlFlow::Break(Outcome::Reached)),
+            Step::Verify => self.verify().await,
+            Step::Freeze | Step::Approve => return self.get_authority(step, goal).await,
+            Step::Broadcast => self.broadcast().await,
+            Step::Wait if self.upgrade.state().tx.signed.is_empty() => self.wait_for_others().await,
+            Step::Wait => self.wait().await,
+            Step::Commit => self.commit().await,
+            Step::Settle => self.settle().await,
+            Step::Watch => self.watch().await,
+            Step::Finished => return Ok(ControlFlow::Break(Outcome::Reached)),
         };
         outcome.map(goes_on)
     }
@@ -136,7 +146,11 @@ impl Run<'_> {
             }
             Goal::Rejected => self.unless_late(async |run: &mut Self| run.reject_once().await).await,
             _ if self.upgrade.state().deployment().is_some() => self.call_factory(goal).await,
-            _ if self.upgrade.follows() => self.follow(goal).await,
+            // Who commits has nothing signed: what was proved before the commit is waited for again.
+            Goal::Committed => self.wait_for_others().await,
+            _ if self.others_lost => self.wait_for_others().await,
+            Goal::Proved if self.upgrade.follows() => self.wait_for_others().await,
+            _ if self.upgrade.follows() => self.follow().await,
             _ if step == Step::Freeze => self.freeze().await,
             Goal::Proved => self.wait_for_others().await,
             _ => self.approve(goal).await,

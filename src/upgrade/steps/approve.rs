@@ -67,7 +67,9 @@ impl Run<'_> {
             Broadcast::Accepted | Broadcast::AlreadyKnown => {}
             // Somebody's transaction has this nonce: ours mined before, or a stranger's; waiting finds out.
             Broadcast::Rejected(Rejection::NonceTooLow | Rejection::Underpriced) => {}
-            Broadcast::Rejected(Rejection::FeeTooLow) if self.may_raise().await? => return self.raise(&chain).await,
+            Broadcast::Rejected(Rejection::FeeTooLow) if self.may_raise().await? && self.raise(&chain).await? => {
+                return Ok(Outcome::Reached);
+            }
             Broadcast::Rejected(rejection) => return Err(self.rejected(&tx, &rejection)),
             Broadcast::Ambiguous { said } => self.look_for(&chain, &tx, said).await?,
         }
@@ -86,12 +88,11 @@ impl Run<'_> {
         Ok(self.upgrade.state().tx.signed.len() <= RAISES && self.signer().await?.is_some())
     }
 
-    /// Replaces the transaction by one with the same call and nonce and higher fees, and sends it.
-    async fn raise(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
+    /// Whether the same call and nonce was signed with higher fees, to be sent next.
+    async fn raise(&mut self, chain: &Chain) -> Result<bool, UpgradeError> {
         let txs = self.upgrade.state().tx.signed.clone();
         let market = chain.market().await?;
-        self.bump(&txs, market.base_fee).await?;
-        Ok(Outcome::Reached)
+        self.bump(&txs, market.base_fee).await
     }
 
     /// The recorded bytes, once they are what the plan says: a journal that somebody rewrote must not make this tool

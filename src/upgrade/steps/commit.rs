@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::chain::ProofFailure;
+use crate::chain::{Chain, Proof};
 use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
 use crate::code::Code;
 use crate::fsutil::point;
@@ -17,9 +17,10 @@ use crate::upgrade::{
     model::target::Target,
     planning::{neighbours::Neighbours, pending_updates::known_pending},
     record::event::Event,
-    run::Run,
+    run::{Renewal, Run},
     steps::{
         commit_request::{Taken, registration},
+        proof_again::Standing,
         token_status::TokenStatus,
     },
 };
@@ -56,8 +57,8 @@ enum Ready {
     Token(CommitToken),
     /// Hash and transaction in headers.
     Headers,
-    /// There is nothing to send.
-    Settled(Outcome),
+    /// Nothing, and why: it has to be prepared again.
+    Lacking(&'static str),
 }
 
 /// What a CVM, or an app's list of them, shows of a commit.
@@ -75,10 +76,8 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn commit(&mut self) -> Result<Outcome, UpgradeError> {
         let chain = self.chain().await?;
         self.verify_again()?;
-        let is_new = self.proved.is_some_and(|at| at.elapsed() < NEW_PROOF);
-        let proof = match self.upgrade.state().proof() {
-            Some(proof) if is_new => proof.clone(),
-            _ => self.refresh_proof(&chain).await?,
+        let Some(proof) = self.proof_to_commit(&chain).await? else {
+            return Ok(Outcome::Reached);
         };
         let plan = self.plan()?;
         let now = chain
@@ -97,42 +96,36 @@ impl Run<'_> {
             Trace::Nothing => {}
         }
         let by = registration(&proof);
-        match self.ready().await? {
+        match self.ready()? {
             Ready::Token(token) => self.send_commit(Some(&token), by).await,
             Ready::Headers => self.finish_without_token(by).await,
-            Ready::Settled(outcome) => Ok(outcome),
+            Ready::Lacking(why) => self.agree_to_prepare_again(why).await,
         }
     }
 
-    /// The token, a fresh one when the old one is gone, or none when this upgrade ends with the two headers. What those
-    /// confirm expires like a token.
-    ///
-    /// Preparing again can take long, and a fresh token does not know of the old one: somebody may have been faster.
-    async fn ready(&mut self) -> Result<Ready, UpgradeError> {
+    /// The proof, read again unless this run made it just now; `None` when it is gone.
+    async fn proof_to_commit(&mut self, chain: &Chain) -> Result<Option<Proof>, UpgradeError> {
+        let is_new = self.proved.is_some_and(|at| at.elapsed() < NEW_PROOF);
+        match self.upgrade.state().proof() {
+            Some(proof) if is_new => Ok(Some(proof.clone())),
+            _ => self.refresh_proof(chain).await,
+        }
+    }
+
+    /// The token, or none when this upgrade ends with the two headers. What those confirm expires like a token.
+    fn ready(&self) -> Result<Ready, UpgradeError> {
         let confirm = self.code()?.confirm;
         let state = self.upgrade.state();
         let prepared = state.prepare.answer.as_ref();
         let given = state.prepare.imported || prepared.is_some_and(|prepared| prepared.token_sha256.is_some());
-        let good = prepared.is_some_and(|prepared| self.is_token_good(prepared.expires));
+        let good =
+            self.renewal == Renewal::Done || prepared.is_some_and(|prepared| self.is_token_good(prepared.expires));
         let token = if confirm { None } else { self.token()? };
-        let why = match token {
-            Some(token) if good => return Ok(Ready::Token(token)),
-            None if good && given && !confirm => Some("the commit token is not on this machine"),
-            None if good => None,
-            _ => Some("what was prepared is not valid any more"),
-        };
-        let Some(why) = why else { return self.headers() };
-        self.refuse_second_commit().await?;
-        self.prepare_again(why).await?;
-        match self.look_before().await? {
-            Trace::Ours(made) => return self.accept(Taken::found(made)).map(Ready::Settled),
-            Trace::Busy => return Ok(Ready::Settled(busy())),
-            Trace::Nothing => {}
-        }
-        let fresh = if confirm { None } else { self.token()? };
-        match fresh {
-            Some(token) => Ok(Ready::Token(token)),
-            None => self.headers(),
+        match token {
+            Some(token) if good => Ok(Ready::Token(token)),
+            None if good && given && !confirm => Ok(Ready::Lacking("the commit token is not on this machine")),
+            None if good => self.headers(),
+            _ => Ok(Ready::Lacking("what was prepared is not valid any more")),
         }
     }
 
@@ -155,8 +148,10 @@ impl Run<'_> {
         in_time && !state.prepare.trying && !state.prepare.token_refused
     }
 
-    /// Prepares again with the same change; the hash must be identical, and a colleague's token is replaced.
-    async fn prepare_again(&mut self, why: &str) -> Result<(), UpgradeError> {
+    /// Has the same change prepared again next, where somebody agrees: a colleague's token is replaced by that. It can take
+    /// long, and a fresh token does not know of the old one, so that everything is looked at again before the commit.
+    async fn agree_to_prepare_again(&mut self, why: &str) -> Result<Outcome, UpgradeError> {
+        self.refuse_second_commit().await?;
         self.refuse_to_supersede(why).await?;
         let question =
             format!("{why}. Prepare again with the same change? An earlier commit token of this CVM ends by it.");
@@ -172,8 +167,8 @@ impl Run<'_> {
             ));
         }
         self.tell(&format!("{why}; preparing again with the same change"));
-        self.prepare().await?;
-        Ok(())
+        self.renewal = Renewal::Agreed;
+        Ok(Outcome::Reached)
     }
 
     /// What was refused for its token may have been carried out all the same: nothing is prepared and committed once more
@@ -284,8 +279,14 @@ impl Run<'_> {
             match verdict {
                 Verdict::Accepted(taken) => return self.accept(taken),
                 Verdict::Again(error) => {
-                    if !self.still_boots().await? {
-                        return self.not_committed(error, withdrawn);
+                    match self.still_boots().await? {
+                        Standing::Stands => {}
+                        Standing::Withdrawn => return self.not_committed(error, withdrawn),
+                        // It is proved anew, and then committed with what proves it then.
+                        Standing::Lost => {
+                            self.give_up_commit(&error)?;
+                            return Ok(Outcome::Reached);
+                        }
                     }
                     if matches!(error, CloudError::Busy(_))
                         && let Ok(Trace::Ours(made)) = self.read_trace().await
@@ -315,26 +316,6 @@ impl Run<'_> {
         goes_on
     }
 
-    /// Whether what the app allowed is in force still, and the KMS would let it boot.
-    async fn still_boots(&mut self) -> Result<bool, UpgradeError> {
-        let chain = self.chain().await?;
-        let stands = match self.refresh_proof(&chain).await {
-            Ok(_) => self.check_boot(&chain).await,
-            Err(error) => Err(error),
-        };
-        allowed(stands)
-    }
-
-    /// Whether what the app allowed is in force still.
-    pub(in crate::upgrade) async fn still_allowed(&mut self) -> Result<bool, UpgradeError> {
-        let chain = self.chain().await?;
-        let stands = match self.refresh_proof(&chain).await {
-            Ok(_) if self.makes_new()? => self.check_lists(&chain).await,
-            other => other.map(drop),
-        };
-        allowed(stands)
-    }
-
     fn accept(&mut self, Taken { accepted, made }: Taken) -> Result<Outcome, UpgradeError> {
         let id = accepted
             .as_ref()
@@ -357,11 +338,15 @@ impl Run<'_> {
         error: CloudError,
         meaning: fn(CloudError) -> UpgradeError,
     ) -> Result<Outcome, UpgradeError> {
+        self.give_up_commit(&error)?;
+        Err(meaning(error))
+    }
+
+    fn give_up_commit(&mut self, error: &CloudError) -> Result<(), UpgradeError> {
         self.record(Event::CommitNot {
             why: error.to_string(),
             token_refused: false,
-        })?;
-        Err(meaning(error))
+        })
     }
 
     /// The server goes on refusing a transaction that is a good proof by our checks: the state on chain is one as well,
@@ -467,19 +452,6 @@ impl Run<'_> {
 
     pub(in crate::upgrade) fn has_our_hash(&self, cvm: &Cvm) -> Option<bool> {
         cvm.compose_hash.map(|found| self.hash().is_ok_and(|own| own == found))
-    }
-}
-
-/// What a look at the app's policy says; where the chain does not answer, nothing speaks against it.
-fn allowed(stands: Result<(), UpgradeError>) -> Result<bool, UpgradeError> {
-    match stands {
-        Ok(()) => Ok(true),
-        Err(UpgradeError::Decide {
-            code: Code::HashRemoved,
-            ..
-        }) => Ok(false),
-        Err(UpgradeError::Proof(ProofFailure::Chain(_))) => Ok(true),
-        Err(error) => Err(error),
     }
 }
 

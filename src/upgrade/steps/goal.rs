@@ -14,6 +14,9 @@ impl Goal {
 
     /// Whether nothing is left to do.
     pub(in crate::upgrade) fn is_reached(self, state: &State, no_wait: bool) -> bool {
+        // Nothing is reported of what was committed with a proof that is gone before it is proved anew.
+        let commit = &state.commit;
+        let lost = state.proof.gone.is_some() && commit.committed.is_some() && commit.done.is_none();
         let last = match self {
             Self::Verified => Step::Verify,
             Self::Prepared => Step::Freeze,
@@ -27,7 +30,7 @@ impl Goal {
             Self::ApprovedOnChain(_) => return false,
             Self::Rejected => return state.abandoned.is_some() || state.safe.gone.is_some(),
         };
-        self.next(state) > last
+        !lost && self.next(state) > last
     }
 
     /// Refuses what belongs to an earlier command, or waits for the transaction of another one.
@@ -35,6 +38,8 @@ impl Goal {
         let first = match self {
             Self::Verified | Self::Prepared | Self::Live => Step::Prepare,
             Self::Executed | Self::Proved => Step::Freeze,
+            // A commit that was begun with a proof that is gone goes on where the change is proved anew.
+            Self::Committed if state.proof.gone.is_some() => Step::Freeze,
             Self::Committed => Step::Commit,
             Self::ApprovedOnChain(_) | Self::Rejected => return self.permits_transaction(state),
         };

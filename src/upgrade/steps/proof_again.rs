@@ -29,6 +29,31 @@ pub enum ProofNow {
     Unsettled,
 }
 
+/// What became of what the app allowed, when its proof was read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::upgrade) enum Standing {
+    /// It is in force.
+    Stands,
+    /// It was taken back.
+    Withdrawn,
+    /// The proof is gone, and the change has to be proved anew.
+    Lost,
+}
+
+impl Standing {
+    /// What a look at the app's policy says; where the chain does not answer, nothing speaks against it.
+    fn of(found: Result<Self, UpgradeError>) -> Result<Self, UpgradeError> {
+        match found {
+            Err(UpgradeError::Decide {
+                code: Code::HashRemoved,
+                ..
+            }) => Ok(Self::Withdrawn),
+            Err(UpgradeError::Proof(ProofFailure::Chain(_))) => Ok(Self::Stands),
+            other => other,
+        }
+    }
+}
+
 impl ProofNow {
     /// What is said of a change that was in force, by what the proof says, and is not any more.
     pub fn told_undone(proof: &Proof, change: &PolicyChange) -> String {
@@ -121,12 +146,6 @@ impl Run<'_> {
         let state = self.upgrade.state();
         let again = self.asks_again(goal);
         let reports = matches!(goal, Goal::Prepared | Goal::Executed | Goal::Proved) || state.code().is_none() || again;
-        // A commit that was begun with a proof that is gone goes on where the change is proved anew.
-        let searches = goal == Goal::Committed && state.proof.gone.is_some() && state.proof().is_none();
-        if searches {
-            let chain = self.chain().await?;
-            return self.prove_anew(&chain).await.map(pending);
-        }
         let Some(old) = state.proof().cloned().filter(|_| reports) else {
             return Ok(None);
         };
@@ -151,9 +170,6 @@ impl Run<'_> {
             ProofNow::Unsettled => Ok(Some(Outcome::Pending(unsettled(&old)))),
             lost @ (ProofNow::Gone | ProofNow::NeverWas) => {
                 self.lose_proof(&old, &lost)?;
-                if self.upgrade.state().commit.committed.is_some() {
-                    return self.prove_anew(&chain).await.map(pending);
-                }
                 Ok(None)
             }
         }
@@ -187,31 +203,70 @@ impl Run<'_> {
         self.upgrade.write_proposal()
     }
 
-    /// Reads again, right before commit, what the proof says.
-    pub(in crate::upgrade) async fn refresh_proof(&mut self, chain: &Chain) -> Result<Proof, UpgradeError> {
+    /// Reads again, where it is relied on, what the proof says. `None`: it is gone, which is recorded now, and the change has to
+    /// be proved anew.
+    pub(in crate::upgrade) async fn refresh_proof(&mut self, chain: &Chain) -> Result<Option<Proof>, UpgradeError> {
         let Some(old) = self.upgrade.state().proof().cloned() else {
             return Err(UpgradeError::TooEarly {
                 message: "the effect on chain is not proved yet".to_owned(),
                 command: "wait",
             });
         };
-        match self.proof_now(chain, &old).await? {
-            ProofNow::Stands(fresh) => return self.keep_proof(&old, *fresh),
-            ProofNow::Undone(change) => return Err(undone(&old, &change)),
-            ProofNow::Unsettled if self.is_ours(&old) => {}
-            ProofNow::Unsettled => return Err(not_settled(&old)),
-            ProofNow::Gone => self.lose_proof(&old, &ProofNow::Gone)?,
+        match self.settled_proof(chain, &old).await? {
+            ProofNow::Stands(fresh) => self.keep_proof(&old, *fresh).map(Some),
+            ProofNow::Undone(change) => Err(undone(&old, &change)),
+            ProofNow::Unsettled => Err(not_settled(&old)),
+            ProofNow::Gone => {
+                self.lose_proof(&old, &ProofNow::Gone)?;
+                self.others_lost = self.upgrade.state().tx.signed.is_empty();
+                Ok(None)
+            }
             // Nobody is on the way to do it: the next run begins with the approval.
             ProofNow::NeverWas => {
                 self.lose_proof(&old, &ProofNow::NeverWas)?;
-                return Err(not_settled(&old));
+                Err(not_settled(&old))
             }
         }
-        let outcome = self.prove_anew(chain).await?;
-        match (outcome, self.upgrade.state().proof().cloned()) {
-            (Outcome::Reached, Some(proof)) => Ok(proof),
-            _ => Err(not_settled(&old)),
+    }
+
+    /// What a recorded proof is worth, also by a transaction of our own, whose bytes go out again where nobody shows them.
+    async fn settled_proof(&mut self, chain: &Chain, old: &Proof) -> Result<ProofNow, UpgradeError> {
+        let mut is_sent = false;
+        loop {
+            let now = self.proof_now(chain, old).await?;
+            if now != ProofNow::Unsettled || !self.is_ours(old) {
+                return Ok(now);
+            }
+            if !std::mem::replace(&mut is_sent, true) {
+                self.send_unless_seen(chain).await?;
+            }
+            if !self.sleep(PAUSE).await {
+                return Ok(now);
+            }
         }
+    }
+
+    /// Whether what the app allowed is in force still, and the KMS would let it boot.
+    pub(in crate::upgrade) async fn still_boots(&mut self) -> Result<Standing, UpgradeError> {
+        let chain = self.chain().await?;
+        let proof = self.refresh_proof(&chain).await;
+        let stands = match proof {
+            Ok(Some(_)) => self.check_boot(&chain).await.map(|()| Standing::Stands),
+            other => other.map(|_| Standing::Lost),
+        };
+        Standing::of(stands)
+    }
+
+    /// Whether what the app allowed is in force still.
+    pub(in crate::upgrade) async fn still_allowed(&mut self) -> Result<Standing, UpgradeError> {
+        let chain = self.chain().await?;
+        let proof = self.refresh_proof(&chain).await;
+        let stands = match proof {
+            Ok(Some(_)) if self.makes_new()? => self.check_lists(&chain).await.map(|()| Standing::Stands),
+            Ok(Some(_)) => Ok(Standing::Stands),
+            other => other.map(|_| Standing::Lost),
+        };
+        Standing::of(stands)
     }
 
     /// Reads what a recorded proof is worth once its block is settled at every endpoint, or when the time is over. Does
@@ -264,20 +319,6 @@ impl Run<'_> {
         signed.iter().any(|tx| Some(tx.hash) == proof.transaction)
     }
 
-    /// A reorganisation took the proof back: our own bytes go out again, others' are waited for, whichever transaction it
-    /// is.
-    async fn prove_anew(&mut self, chain: &Chain) -> Result<Outcome, UpgradeError> {
-        let waits = match self.upgrade.state().proof() {
-            Some(proof) => self.is_ours(proof),
-            None => !self.upgrade.state().tx.signed.is_empty(),
-        };
-        if waits {
-            self.send_unless_seen(chain).await?;
-            return self.wait().await;
-        }
-        self.wait_for_others().await
-    }
-
     /// What else the transactions of the proofs changed of the apps' policies, each once.
     pub(in crate::upgrade) fn tell_besides(&mut self) {
         let state = self.upgrade.state();
@@ -311,13 +352,5 @@ fn unsettled(proof: &Proof) -> Pending {
             "block {} ({}), which held the proof, is not at every endpoint, or not deep enough: it may be replaced",
             proof.block.number, proof.block.hash
         ),
-    }
-}
-
-/// What has to be waited for, if something has.
-fn pending(outcome: Outcome) -> Option<Outcome> {
-    match outcome {
-        Outcome::Reached => None,
-        pending @ Outcome::Pending(_) => Some(pending),
     }
 }

@@ -1,5 +1,6 @@
 //! Raise: the same call with the same nonce and higher fees, when a key is at hand and somebody agrees.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use alloy::primitives::U256;
@@ -9,12 +10,15 @@ use crate::code::Code;
 use crate::fsutil::point;
 use crate::signer::{AskError, Consent, Fact, Name};
 use crate::upgrade::{
-    UpgradeError,
+    Outcome, UpgradeError,
     checks::app::is_final,
     record::event::Event,
     run::Run,
     steps::wait::{RETRY_WAIT, RETRY_WAIT_MAX},
 };
+
+/// Most raises of what one run waits for.
+const RAISES: u32 = 5;
 
 impl Run<'_> {
     /// Raises the fees, if what the endpoints agree on asks for that: none of them alone drives them up.
@@ -22,36 +26,37 @@ impl Run<'_> {
         &mut self,
         chain: &Chain,
         txs: &[SignedTx],
-    ) -> Result<Duration, UpgradeError> {
+    ) -> Result<ControlFlow<Outcome, Duration>, UpgradeError> {
+        let may = self.has_time() && self.raises < RAISES;
         match chain.market().await {
-            Ok(market) if self.has_time() && txs.iter().all(|tx| market.passes_over(&tx.request)) => {
-                self.bump(txs, market.base_fee).await
+            Ok(market) if may && txs.iter().all(|tx| market.passes_over(&tx.request)) => {
+                Ok(match self.bump(txs, market.base_fee).await? {
+                    // Other bytes are to be sent.
+                    true => ControlFlow::Break(Outcome::Reached),
+                    false => ControlFlow::Continue(RETRY_WAIT_MAX),
+                })
             }
-            Ok(_) => Ok(RETRY_WAIT),
+            Ok(_) => Ok(ControlFlow::Continue(RETRY_WAIT)),
             Err(error) if is_final(&error) => Err(error.into()),
             Err(error) => {
                 self.tell(&format!("{error}; asking again"));
-                Ok(RETRY_WAIT_MAX)
+                Ok(ControlFlow::Continue(RETRY_WAIT_MAX))
             }
         }
     }
 
-    /// Replaces the transaction by one with the same call and nonce and higher fees, when a key is named, and sends it;
-    /// otherwise waiting goes on. Gives the time to wait before the next look.
-    pub(in crate::upgrade) async fn bump(
-        &mut self,
-        txs: &[SignedTx],
-        base_fee: u128,
-    ) -> Result<Duration, UpgradeError> {
+    /// Signs the same call and nonce with higher fees, when a key is named and somebody agrees; the bytes are sent next.
+    /// Whether it did.
+    pub(in crate::upgrade) async fn bump(&mut self, txs: &[SignedTx], base_fee: u128) -> Result<bool, UpgradeError> {
         let Some(last) = txs.last() else {
-            return Ok(RETRY_WAIT);
+            return Ok(false);
         };
         let request = last.request.bumped(base_fee, &self.limits.fees)?;
         let owner = request.from;
         match self.signer().await? {
             None => {
                 self.tell("the fees are too low by now; name the key with `--signer` to raise them");
-                return Ok(RETRY_WAIT_MAX);
+                return Ok(false);
             }
             Some(signer) if signer.address() != owner => {
                 return Err(UpgradeError::stop(
@@ -65,7 +70,7 @@ impl Run<'_> {
         }
         let together = self.admit_cost(&request, U256::ZERO)?;
         if !self.agrees_to_raise(&request, together)? {
-            return Ok(RETRY_WAIT_MAX);
+            return Ok(false);
         }
         point("bump.a");
         self.record(Event::SignTry {
@@ -73,22 +78,19 @@ impl Run<'_> {
             digest: request.signing_hash(),
         })?;
         point("bump.b");
-        let signed = match self.open_signer() {
-            Some(signer) => Some(signer.sign_tx(&request).await?),
-            None => None,
+        let Some(signer) = self.open_signer() else {
+            return Ok(false);
         };
+        let tx = signer.sign_tx(&request).await?;
         point("bump.d");
-        if let Some(tx) = signed {
-            self.tell(&format!(
-                "raising the fees: transaction {} replaces {}",
-                tx.hash, last.hash
-            ));
-            self.record(Event::TxSigned(tx))?;
-            point("bump.e");
-            // Broadcasting raises the fees in turn when they are too low to be taken at all.
-            Box::pin(self.broadcast()).await?;
-        }
-        Ok(Duration::ZERO)
+        self.tell(&format!(
+            "raising the fees: transaction {} replaces {}",
+            tx.hash, last.hash
+        ));
+        self.record(Event::TxSigned(tx))?;
+        self.raises += 1;
+        point("bump.e");
+        Ok(true)
     }
 
     /// What was agreed to has a limit, and this is above it. Without anybody to ask, waiting goes on.

@@ -13,7 +13,7 @@ use crate::code::Code;
 use crate::fsutil::point;
 use crate::http::HttpError;
 use crate::upgrade::{
-    Goal, Limits, Outcome, Pending, Upgrade, UpgradeError, World, checks::app::is_final, record::event::Event,
+    Limits, Outcome, Pending, Upgrade, UpgradeError, World, checks::app::is_final, record::event::Event,
     routes::batch::By, run::Run,
 };
 
@@ -85,7 +85,7 @@ impl Run<'_> {
         };
         let finality = self.finality(chain.id());
         let began = Instant::now();
-        let mut watch = Watch::new(finality);
+        let mut watch = Watch::new(finality).after(self.lost_inclusion());
         let mut retry = RETRY_WAIT;
         let mut found = Found::default();
         let mut trouble;
@@ -121,6 +121,16 @@ impl Run<'_> {
         }
     }
 
+    /// The block that held the proof and is not the chain's any more, as the place of our transaction.
+    fn lost_inclusion(&self) -> Option<InclusionAt> {
+        let state = self.upgrade.state();
+        Some(InclusionAt {
+            transaction: state.tx.signed.last()?.hash,
+            block: state.proof.gone?,
+            succeeded: true,
+        })
+    }
+
     /// Does what a look asks for; gives how long to wait for the next one, or the end.
     async fn follow_watch(
         &mut self,
@@ -143,15 +153,12 @@ impl Run<'_> {
             }
             WatchAction::Rebroadcast => {
                 found.refused = self.send_again(chain, &found.txs).await?;
-                let pause = match &found.refused {
-                    Some(Rejection::FeeTooLow) => self.bump_if_short(chain, &found.txs).await?,
+                match &found.refused {
+                    Some(Rejection::FeeTooLow) => return self.bump_if_short(chain, &found.txs).await,
                     _ => RETRY_WAIT,
-                };
-                // Other bytes are on their way.
-                found.refused = found.refused.take().filter(|_| !pause.is_zero());
-                pause
+                }
             }
-            WatchAction::Bump => self.bump_if_short(chain, &found.txs).await?,
+            WatchAction::Bump => return self.bump_if_short(chain, &found.txs).await,
             WatchAction::Gone => match self.lose(chain).await {
                 // What made the change is not shown by all yet.
                 Err(UpgradeError::Proof(ProofFailure::NotSettled { .. })) => RETRY_WAIT_MAX,
@@ -240,10 +247,7 @@ impl Run<'_> {
 
     /// In a fleet, or for several apps, one proposal is approved, and this upgrade's is not that one: it signs nothing of its
     /// own.
-    pub(in crate::upgrade) async fn follow(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
-        if goal == Goal::Proved {
-            return self.wait_for_others().await;
-        }
+    pub(in crate::upgrade) async fn follow(&mut self) -> Result<Outcome, UpgradeError> {
         self.verify_again()?;
         let chain = self.chain().await?;
         match self.adopt_allowed(&chain).await {
@@ -472,6 +476,9 @@ impl Run<'_> {
     fn replaced(&mut self) -> Result<Outcome, UpgradeError> {
         let why = "its nonce was used by another transaction".to_owned();
         self.record(Event::TxGone { why: why.clone() })?;
+        if self.upgrade.state().commit.committed.is_some() {
+            return Err(self.not_allowed_any_more()?);
+        }
         Err(UpgradeError::decide(
             Code::TxReplaced,
             format!("the transaction of this upgrade will never be mined: {why}"),

@@ -10,7 +10,10 @@ use crate::http::Kind;
 use crate::upgrade::{
     Outcome, Pending, UpgradeError,
     run::Run,
-    steps::commit::{LOOK_WAIT, LOOK_WAIT_MAX},
+    steps::{
+        commit::{LOOK_WAIT, LOOK_WAIT_MAX},
+        proof_again::Standing,
+    },
 };
 
 /// How long a CVM may look idle with its old hash after the commit before that counts as a failed boot.
@@ -56,26 +59,24 @@ impl Run<'_> {
     }
 
     pub(in crate::upgrade) async fn finish(&mut self) -> Result<Outcome, UpgradeError> {
-        let chain = self.chain().await?;
-        let stands = match self.still_allowed().await {
-            Err(UpgradeError::Decide {
-                code: Code::TxReplaced, ..
-            }) => false,
-            other => other?,
-        };
-        if !stands {
-            return Err(UpgradeError::Failed {
-                code: Code::CommittedButNotAllowed,
-                message: format!(
-                    "the CVM runs {}, but {} on chain {} does not allow it any more: the next boot will be refused",
-                    self.hash()?,
-                    self.plan()?.app,
-                    chain.id()
-                ),
-            });
+        match self.still_allowed().await? {
+            Standing::Stands => self.confirm().await?,
+            Standing::Withdrawn => return Err(self.not_allowed_any_more()?),
+            Standing::Lost => {}
         }
-        self.confirm().await?;
         Ok(Outcome::Reached)
+    }
+
+    /// What was committed and runs may not boot again.
+    pub(in crate::upgrade) fn not_allowed_any_more(&self) -> Result<UpgradeError, UpgradeError> {
+        let (hash, plan) = (self.hash()?, self.plan()?);
+        Ok(UpgradeError::Failed {
+            code: Code::CommittedButNotAllowed,
+            message: format!(
+                "the CVM runs {hash}, but {} on chain {} does not allow it any more: the next boot will be refused",
+                plan.app, plan.chain_id
+            ),
+        })
     }
 
     /// By the clock of this machine, since an earlier run may have committed.

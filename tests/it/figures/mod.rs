@@ -284,6 +284,127 @@ fn no_command_uses_another() {
     }
 }
 
+/// A method of `Run`: its name, the words of what it gives, and those of its body.
+struct Method<'a> {
+    name: &'a str,
+    gives: &'a [String],
+    body: &'a [String],
+}
+
+/// Where the bracket at `open` closes.
+fn closing(tokens: &[String], open: usize) -> usize {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate().skip(open) {
+        match token.as_str() {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" if depth == 1 => return at,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+fn methods_of_run(tokens: &[String]) -> Vec<Method<'_>> {
+    let mut found = Vec::new();
+    let blocks = tokens.iter().enumerate().filter(|(_, token)| *token == "impl");
+    for (begin, _) in blocks.filter(|(at, _)| is_of(&tokens[at + 1..], "Run")) {
+        let open = begin + tokens[begin..].iter().position(|token| token == "{").unwrap();
+        let end = closing(tokens, open);
+        let mut at = open;
+        while let Some(next) = tokens[at..end].iter().position(|token| token == "fn") {
+            let name = at + next + 1;
+            let params = name + tokens[name..].iter().position(|token| token == "(").unwrap();
+            let gives = closing(tokens, params) + 1;
+            let body = gives + tokens[gives..].iter().position(|token| token == "{").unwrap();
+            at = closing(tokens, body);
+            found.push(Method {
+                name: &tokens[name],
+                gives: &tokens[gives..body],
+                body: &tokens[body..at],
+            });
+        }
+    }
+    found
+}
+
+/// Methods that are called on a run in `tokens`; on `self` only where that is one.
+fn called<'a>(tokens: &'a [String], on: &[&str]) -> BTreeSet<&'a str> {
+    let of_run = |words: &[String]| match (words[1].as_str(), words[3].as_str()) {
+        (".", "(") => on.contains(&words[0].as_str()),
+        ("::", _) => ["Self", "Run"].contains(&words[0].as_str()) && on.contains(&"self"),
+        _ => false,
+    };
+    let found = tokens.windows(4).filter(|words| of_run(words));
+    found.map(|words| words[2].as_str()).collect()
+}
+
+/// The methods by which the loop takes its steps: what it calls of a run, and what gives how far it came.
+fn steps_of<'a>(files: &[(&str, &'a [Method<'a>])]) -> BTreeSet<&'a str> {
+    let (_, own) = files
+        .iter()
+        .find(|(path, _)| path.ends_with("steps/advance.rs"))
+        .unwrap();
+    let taken: BTreeSet<&str> = own.iter().flat_map(|one| called(one.body, &["self", "run"])).collect();
+    let others = files.iter().filter(|(path, _)| !path.ends_with("steps/advance.rs"));
+    let gives = |one: &Method<'_>| match one.gives.iter().position(|token| token == "Result") {
+        Some(at) => ["Outcome", "ControlFlow"].contains(&one.gives[at + 2].as_str()),
+        None => false,
+    };
+    let steps = others.flat_map(|(_, methods)| *methods);
+    steps
+        .filter(|one| gives(one) && taken.contains(one.name))
+        .map(|one| one.name)
+        .collect()
+}
+
+/// The loop alone takes steps: one that took another would leave the records unasked in between.
+#[test]
+fn no_step_takes_another() {
+    let sources = Sources::read();
+    let of_upgrade = sources.files.iter().filter(|file| file.path.starts_with("upgrade/"));
+    let words: Vec<(&str, Vec<String>)> = of_upgrade
+        .map(|file| (file.path.as_str(), tokens(&file.text)))
+        .collect();
+    let methods: Vec<(&str, Vec<Method<'_>>)> = words
+        .iter()
+        .map(|(path, tokens)| (*path, methods_of_run(tokens)))
+        .collect();
+    let methods: Vec<(&str, &[Method<'_>])> = methods.iter().map(|(path, all)| (*path, all.as_slice())).collect();
+    let steps = steps_of(&methods);
+    for known in [
+        "prepare",
+        "freeze",
+        "approve_on_chain",
+        "broadcast",
+        "wait",
+        "commit",
+        "watch",
+    ] {
+        assert!(steps.contains(known), "`{known}` was not found: {steps:?}");
+    }
+    let named = |path: &str, tokens: &[String], on: &[&str]| -> Vec<String> {
+        let found = called(tokens, on).into_iter().filter(|name| steps.contains(name));
+        found.map(|name| format!("{path} takes `{name}`")).collect()
+    };
+    let mut found = Vec::new();
+    for (path, tokens) in words.iter().filter(|(path, _)| !path.ends_with("steps/advance.rs")) {
+        found.extend(named(path, tokens, &["run"]));
+    }
+    for (path, all) in methods.iter().filter(|(path, _)| !path.ends_with("steps/advance.rs")) {
+        found.extend(all.iter().flat_map(|one| named(path, one.body, &["self"])));
+    }
+    assert_eq!(found, Vec::<String>::new());
+
+    let text = "impl Run<'_> { async fn go(&mut self) -> Result<Outcome, E> { self.wait().await?; other.wait(); Self::watch(self) } }";
+    let sample = tokens(text);
+    let one = &methods_of_run(&sample)[0];
+    assert_eq!(
+        (one.name, called(one.body, &["self"])),
+        ("go", BTreeSet::from(["wait", "watch"]))
+    );
+}
+
 #[test]
 fn an_arrow_a_circle_and_a_re_export_are_found() {
     let read = |module: &str, text: &str| {

@@ -173,8 +173,12 @@ impl State {
             || (self.proof().is_some() && !self.has_code())
         {
             Step::Finished
-        } else if self.commit.committed.is_some() {
+        } else if self.commit.committed.is_some() && self.proof.gone.is_none() {
             Step::Watch
+        } else if self.commit.committed.is_some() && self.tx.signed.is_empty() {
+            Step::Wait
+        } else if self.commit.committed.is_some() {
+            self.next_of_transaction()
         } else if self.commit.trying {
             Step::Settle
         } else if self.has_code() && (self.prepare.answer.is_none() || self.prepare.outdated) {

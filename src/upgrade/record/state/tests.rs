@@ -6,7 +6,7 @@ use super::*;
 use crate::chain::PolicyChange;
 use crate::compose::{ComposeHash, Form};
 use crate::upgrade::sample::{self, story};
-use crate::upgrade::{Effect, Effects, Preparation};
+use crate::upgrade::{Effect, Effects, Goal, Preparation};
 
 fn after(events: usize) -> State {
     State::fold(story().into_iter().take(events)).unwrap()
@@ -83,6 +83,34 @@ fn se2_r1_a_proof_that_is_gone_is_waited_for_with_the_same_bytes_and_takes_no_co
         .unwrap();
     adopted.apply(gone()).unwrap();
     assert_eq!(adopted.next(), Step::Approve);
+}
+
+#[test]
+fn se2_r1_what_was_committed_with_a_proof_that_is_gone_is_proved_anew_before_anything_is_reported() {
+    let proof = after(11).proof().unwrap().clone();
+    let mut state = after(13);
+    assert_eq!(state.next(), Step::Watch);
+    state.apply(Event::ProofGone { block: proof.block }).unwrap();
+    assert_eq!(state.next(), Step::Wait);
+    for goal in [
+        Goal::Prepared,
+        Goal::Executed,
+        Goal::Proved,
+        Goal::Committed,
+        Goal::Live,
+    ] {
+        assert!(!goal.is_reached(&state, true), "{goal:?}");
+        goal.permits(&state).unwrap();
+    }
+    // Without a transaction of its own the change is waited for all the same.
+    let mut lost = state.clone();
+    lost.apply(Event::TxGone {
+        why: "its nonce was used".to_owned(),
+    })
+    .unwrap();
+    assert_eq!(lost.next(), Step::Wait);
+    state.apply(Event::TxFinal(Box::new(proof))).unwrap();
+    assert_eq!(state.next(), Step::Watch);
 }
 
 #[test]
