@@ -1,6 +1,6 @@
 //! Takes an upgrade as far as a command may, and asks for what costs nothing.
 
-use crate::cli::args::{Typed, Which};
+use crate::cli::args::{SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::settings::Settings;
@@ -15,7 +15,7 @@ use crate::upgrade::{Goal, Upgrade, UpgradeError, World, review};
 pub(in crate::cli) async fn advance(
     session: &Session,
     which: &Which,
-    typed: Typed<'_>,
+    typed: SharedOptions<'_>,
     goal: (Goal, &str),
 ) -> Result<Report, CliError> {
     let settings = session.settings(typed)?;

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Typed};
+use crate::cli::args::{Agree, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::person::Person;
@@ -61,9 +61,9 @@ impl Part {
 impl<'a> Api<'a> {
     /// Does no I/O.
     pub(in crate::cli) fn new(session: &'a Session, agree: Option<&Agree>) -> Result<Self, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             agree,
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let cloud = session.outside(&settings).cloud().clone();

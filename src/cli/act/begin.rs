@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::cli::act::api::get;
 use crate::cli::act::waiting::conclude;
 use crate::cli::args::{Change, Governor, NewDir};
-use crate::cli::exit::Exit;
 use crate::cli::failure::decision;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -132,7 +131,7 @@ fn nothing_to_prepare(session: &Session, plan: &Plan, command: &str) -> Report {
         command,
         "only values of the environment change, no names: nobody has to approve that on chain, so there is nothing to prepare",
     );
-    let verdict = decision(Exit::State, report.code);
+    let verdict = decision(report.code);
     (report.exit, report.hint) = (verdict.exit, Some(verdict.hint));
     report.next = Some(session.typed().instead_of(command, "upgrade"));
     report

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::chain::{BlockRef, Chain, ChainError, OwnerKind, StorageCheck, Word};
 use crate::cli::exit::Exit;
+use crate::cli::failure;
 use crate::cli::session::Session;
 use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
@@ -91,13 +92,10 @@ pub(in crate::cli) fn tell(report: &mut Report, session: &Session, (settings, no
         report.exit = Exit::State;
         report.code = Code::StorageNotClosed;
         report.message = note.doubt().unwrap_or_default();
-        report.hint = Some(
-            "find out what wrote it, beginning with the transaction that made the contract; if you know what it is, agree to \
-             it by name"
-                .to_owned(),
-        );
+        let value = note.contract.to_string();
+        report.hint = Some(failure::doubt(report.code, Some(&value)).hint);
         let again = session.typed().instead_of("check", "check");
-        report.next = Some(format!("{again} --accept {}={}", Code::StorageNotClosed, note.contract));
+        report.next = Some(format!("{again} --accept {}={value}", Code::StorageNotClosed));
     }
 }
 
@@ -119,13 +117,9 @@ pub(in crate::cli) fn tell_approvals(
     report.exit = Exit::State;
     report.code = Code::SafeStandingApproval;
     report.message = approval.told(*safe);
-    report.hint = Some(
-        "ask its owners what it is; if it is to be executed still, or does no harm, agree to it by name; else have a \
-         transaction with its nonce executed that does nothing"
-            .to_owned(),
-    );
+    let value = approval.hash.to_string();
+    report.hint = Some(failure::doubt(report.code, Some(&value)).hint);
     let again = session.typed().instead_of("check", "check");
-    let value = approval.hash;
     report.next = Some(format!("{again} --accept {}={value}", Code::SafeStandingApproval));
 }
 

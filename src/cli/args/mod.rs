@@ -346,7 +346,7 @@ pub(in crate::cli) struct Watch {
 
 /// What a command's arguments have, of what settings are made from.
 #[derive(Debug, Default, Clone, Copy)]
-pub(in crate::cli) struct Typed<'a> {
+pub(in crate::cli) struct SharedOptions<'a> {
     pub(in crate::cli) reach: Option<&'a Reach>,
     pub(in crate::cli) settle: Option<&'a Settle>,
     pub(in crate::cli) key: Option<&'a Key>,

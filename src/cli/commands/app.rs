@@ -22,7 +22,7 @@ use crate::chain::{AppQuery, AppState};
 use crate::cli::act::storage;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
-use crate::cli::failure::error::CliError;
+use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::{Outside, Session};
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
@@ -158,7 +158,7 @@ impl Target {
             report.exit = Exit::State;
             report.code = Code::BootRefused;
             report.message = format!("the KMS would not let it boot: {}", refusals.join("; "));
-            report.hint = Some("the app's owner has to allow what is missing".to_owned());
+            report.hint = Some(failure::by_code(report.code).hint);
             report.next = Some(session.typed().instead_of("check", "show"));
         }
         let hashes: Vec<B256> = query.hash.into_iter().chain(query.running).collect();

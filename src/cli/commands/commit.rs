@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::act::advance::advance;
-use crate::cli::args::{Agree, Allow, Reach, Settle, Typed, Watch, Which};
+use crate::cli::args::{Agree, Allow, Reach, Settle, SharedOptions, Watch, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -32,13 +32,13 @@ pub(in crate::cli) struct Commit {
 
 impl Commit {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             settle: Some(&self.settle),
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         advance(session, &self.which, typed, (Goal::Committed, "commit")).await
     }

@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::cli::act::advance::advance;
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Reviewed, Settle, Typed, Which};
+use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Reviewed, Settle, SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -44,7 +44,7 @@ pub(in crate::cli) struct Execute {
 
 impl Execute {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
             notices: Some(&self.notices),
@@ -52,7 +52,7 @@ impl Execute {
             key: Some(&self.key),
             reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let Some(child) = self.nested else {
             return advance(session, &self.which, typed, (Goal::Executed, "execute")).await;

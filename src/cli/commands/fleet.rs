@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::act::fleet::{hash_of, sentence, stopped, tell};
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Allow, Reach, Settle, Typed, Watch};
+use crate::cli::args::{Agree, Allow, Reach, Settle, SharedOptions, Watch};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -79,13 +79,13 @@ impl Fleet {
 
 impl Commit {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             settle: Some(&self.settle),
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let dir = &self.place.dir;

@@ -5,8 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use crate::cli::act::begin::VALUES_ONLY;
-use crate::cli::args::{Change, Governor, Multisig, Reach, Typed};
-use crate::cli::exit::Exit;
+use crate::cli::args::{Change, Governor, Multisig, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Next, decision};
 use crate::cli::session::Session;
@@ -37,10 +36,10 @@ pub(in crate::cli) struct Plan {
 
 impl Plan {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let mut settings = session.settings(Typed {
+        let mut settings = session.settings(SharedOptions {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
-            ..Typed::default()
+            ..SharedOptions::default()
         })?;
         settings.quorum.partial = true;
         let intent = settings::intent(
@@ -81,7 +80,7 @@ fn report(session: &Session, plan: &upgrade::Plan, limits: &upgrade::Limits) -> 
             .clone_into(&mut report.message);
     }
     if let Some(blocker) = plan.obstacle() {
-        let verdict = decision(Exit::State, blocker.code);
+        let verdict = decision(blocker.code);
         report.exit = verdict.exit;
         report.code = verdict.code;
         report.message = blocker.text;

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::act::begin::begin;
-use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach, Typed};
+use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -35,12 +35,12 @@ pub(in crate::cli) struct Prepare {
 
 impl Prepare {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
             notices: Some(&self.notices),
             allow: Some(&self.allow),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         begin(

@@ -5,9 +5,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::act::advance::agree;
-use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, Typed, Which};
+use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, SharedOptions, Which};
 use crate::cli::exit::Exit;
-use crate::cli::failure::error::CliError;
+use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
@@ -53,14 +53,14 @@ pub(in crate::cli) struct Propose {
 
 impl Propose {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             offline: Some(&self.offline),
             notices: Some(&self.notices),
             source: Some(&self.key),
             reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;
         settings.limits.offline |= settings.endpoints.is_empty();
@@ -134,7 +134,7 @@ impl Propose {
             report.exit = Exit::State;
             report.code = Code::ServiceIncomplete;
             report.message = format!("{} does not hold all signatures of {hash}", service.host());
-            report.hint = Some("pass the proposal on as a file: it holds them all".to_owned());
+            report.hint = Some(failure::by_code(report.code).hint);
         }
         report
     }

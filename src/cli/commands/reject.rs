@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::args::{Agree, Key, Multisig, Reach, Reviewed, Settle, Typed, Which};
+use crate::cli::args::{Agree, Key, Multisig, Reach, Reviewed, Settle, SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -35,14 +35,14 @@ pub(in crate::cli) struct Reject {
 
 impl Reject {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             settle: Some(&self.settle),
             safe: Some(&self.safe),
             key: Some(&self.key),
             reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let outside = session.outside(&settings);

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::act::advance::advance;
-use crate::cli::args::{Agree, Allow, Key, Multisig, Notices, Reach, Settle, Typed, Watch, Which};
+use crate::cli::args::{Agree, Allow, Key, Multisig, Notices, Reach, Settle, SharedOptions, Watch, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Resume {
 
 impl Resume {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
             notices: Some(&self.notices),
@@ -47,7 +47,7 @@ impl Resume {
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         advance(session, &self.which, typed, (Goal::Live, "resume")).await
     }

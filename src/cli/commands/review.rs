@@ -6,8 +6,7 @@ use alloy::primitives::Address;
 use clap::Args;
 
 use crate::cli::args::values;
-use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach, Typed};
-use crate::cli::exit::Exit;
+use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands, Next, decision, judge};
 use crate::cli::session::files;
@@ -66,12 +65,12 @@ pub(in crate::cli) struct Review {
 
 impl Review {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             offline: Some(&self.offline),
             safe: Some(&self.safe),
             notices: Some(&self.posted.notices),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;
         settings.quorum.partial = true;
@@ -232,7 +231,7 @@ fn conclude(report: &mut Report, session: &Session, (problems, verdict): (&[Prob
             let doubt = verdict.and_then(upgrade::Verdict::forbidding);
             match doubt.filter(|finding| finding.code == *code) {
                 Some(finding) => failure::doubt(finding.code, finding.value.as_deref()),
-                None => decision(Exit::State, *code),
+                None => decision(*code),
             }
         }
     };

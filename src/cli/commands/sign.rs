@@ -7,7 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, Typed, Which};
+use crate::cli::args::{
+    Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, SharedOptions, Which,
+};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::advice;
@@ -70,7 +72,7 @@ pub(in crate::cli) struct Sign {
 
 impl Sign {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             settle: Some(&self.settle),
             offline: Some(&self.offline),
@@ -79,7 +81,7 @@ impl Sign {
             key: Some(&self.key),
             reviewed: Some(&self.reviewed),
             agree: Some(&self.agree),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let outside = session.outside(&settings);

@@ -12,7 +12,7 @@ use url::Url;
 use crate::chain::{Finality, PolicyChange, Proof};
 use crate::cli::act::failed::failed;
 use crate::cli::args::values;
-use crate::cli::args::{Reach, Typed, Which};
+use crate::cli::args::{Reach, SharedOptions, Which};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Commands, Next, decision, ended};
@@ -109,7 +109,7 @@ async fn look_again(session: &Session, state: &State) -> Result<Option<Warning>,
     if state.status().effects.live != Effect::Done {
         return Ok(None);
     }
-    let settings = session.settings(Typed::default())?;
+    let settings = session.settings(SharedOptions::default())?;
     if settings.api_key.is_none() {
         return Ok(None);
     }
@@ -178,7 +178,7 @@ impl Looked {
         let text = ProofNow::told_undone(proof, change);
         let status = self.state.status();
         if status.effects.commit != Effect::Done && status.effects.live != Effect::Done {
-            let next = decision(Exit::State, Code::HashRemoved).next;
+            let next = decision(Code::HashRemoved).next;
             return self.is_otherwise(told(Code::HashRemoved, text), session.typed().command(&next));
         }
         let text = format!("{text}: the next boot will be refused");
@@ -218,7 +218,7 @@ impl Looked {
         };
         let next = match found {
             OperationNow::InForce => Next::Command("wait"),
-            OperationNow::WithoutEffect => decision(Exit::State, code).next,
+            OperationNow::WithoutEffect => decision(code).next,
             _ => ended(Exit::Failed, code).next,
         };
         let next = session.typed().command(&next);
@@ -278,9 +278,9 @@ impl Status {
         look: impl AsyncFnOnce(&World<'_>, Option<Finality>) -> Result<Option<T>, UpgradeError>,
     ) -> Result<Option<T>, CliError> {
         let reach = Reach::to(self.rpc_url.clone(), None, PATIENCE);
-        let settings = session.settings(Typed {
+        let settings = session.settings(SharedOptions {
             reach: Some(&reach),
-            ..Typed::default()
+            ..SharedOptions::default()
         })?;
         if settings.endpoints.is_empty() {
             return Ok(None);

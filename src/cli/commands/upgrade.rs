@@ -3,7 +3,9 @@
 use clap::Args;
 
 use crate::cli::act::begin::begin;
-use crate::cli::args::{Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, Typed, Watch};
+use crate::cli::args::{
+    Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, SharedOptions, Watch,
+};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -45,8 +47,8 @@ pub(in crate::cli) struct Upgrade {
 
 impl Upgrade {
     /// What settings are made from.
-    pub(in crate::cli) const fn typed(&self) -> Typed<'_> {
-        Typed {
+    pub(in crate::cli) const fn typed(&self) -> SharedOptions<'_> {
+        SharedOptions {
             reviewed: None,
             reach: Some(&self.reach),
             safe: Some(&self.safe),

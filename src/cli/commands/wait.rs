@@ -5,7 +5,7 @@ use clap::Args;
 use std::path::Path;
 
 use crate::cli::act::advance::advance;
-use crate::cli::args::{Multisig, Reach, Settle, Typed, Which};
+use crate::cli::args::{Multisig, Reach, Settle, SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -30,11 +30,11 @@ pub(in crate::cli) struct Wait {
 
 impl Wait {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
             settle: Some(&self.settle),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         match &self.which.proposal {
             Some(file) if session.journal_of(file)?.is_none() => watch(session, file, typed).await,
@@ -44,7 +44,7 @@ impl Wait {
 }
 
 /// Proves what somebody else's proposal asked for. The token and the commit are theirs, and nothing is kept here.
-async fn watch(session: &Session, file: &Path, typed: Typed<'_>) -> Result<Report, CliError> {
+async fn watch(session: &Session, file: &Path, typed: SharedOptions<'_>) -> Result<Report, CliError> {
     let settings = session.settings(typed)?;
     let outside = session.outside(&settings);
     let (mut upgrade, _passing) = session.watch(file)?;

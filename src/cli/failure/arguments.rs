@@ -6,8 +6,8 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
+use crate::cli::failure::hints::said;
 use crate::cli::failure::{Next, Verdict};
 use crate::code::Code;
 use crate::env::EnvName;
@@ -247,12 +247,7 @@ pub(in crate::cli) fn verdict(error: &clap::Error) -> Verdict {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => Code::UsageInvalidValue,
         _ => Code::UsageArguments,
     };
-    Verdict {
-        exit: Exit::Usage,
-        code: code.to_owned(),
-        next: Next::Command("--help"),
-        hint: "correct the arguments".to_owned(),
-    }
+    said(code)
 }
 
 #[cfg(test)]

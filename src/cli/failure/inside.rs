@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::hints::{about, said};
 use super::outside::transaction;
-use super::table::{about, said};
 use super::verdict::CONSENT_FLAG;
 use super::verdict::{Next, Verdict, verdict};
 use crate::cli::exit::Exit;

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::table::said;
+use super::hints::said;
 use super::verdict::{Next, Verdict, verdict};
 use crate::chain::{ChainError, ProofFailure, Replaced, TxError};
 use crate::cli::exit::Exit;

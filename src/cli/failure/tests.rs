@@ -12,8 +12,9 @@ use clap::{CommandFactory as _, Parser as _};
 use super::*;
 use crate::chain::{ChainError, PolicyChange, ProofFailure, TxError};
 use crate::cli::root::Cli;
-use crate::cli::session::next::Typed;
+use crate::cli::session::next::CommandLine;
 use crate::cloud::{CloudError, Problem};
+use crate::code::Kind as CodeKind;
 use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
 use crate::http::{HttpError, Kind, Sent};
@@ -773,9 +774,9 @@ fn every() -> Vec<(CliError, Exit, &'static str)> {
         .collect()
 }
 
-fn typed(words: &[&str]) -> Typed {
+fn typed(words: &[&str]) -> CommandLine {
     let words = std::iter::once("countersign").chain(words.iter().copied());
-    Typed::new(
+    CommandLine::new(
         &words.map(std::ffi::OsString::from).collect::<Vec<_>>(),
         Box::leak(Box::new(Cli::command())),
     )
@@ -882,10 +883,8 @@ fn every_failure_names_the_next_command_with_the_users_own_values() {
         if let Next::Again | Next::With(_) | Next::Resume = judge(&error).next {
             assert!(next.contains("--cvm my-app"), "{next} for {error:?}");
         }
-        assert!(
-            report.hint.is_some() || matches!(error, CliError::Signal(_)),
-            "{error:?}"
-        );
+        let hint = report.hint.unwrap();
+        assert!(!hint.contains(['{', '}']), "{hint} for {error:?}");
     }
 }
 
@@ -902,6 +901,98 @@ fn every_failure_is_one_json_object_that_keeps_its_promises() {
         assert!(value["message"].is_string() && value["effects"].is_object() && value["facts"].is_object());
         assert_eq!(value["safe_to_rerun"], exit.safe_to_rerun());
     }
+}
+
+/// Every error of the library that can carry this code, with values that the code's page names as well.
+fn carrying(code: Code) -> Vec<UpgradeError> {
+    let message = || "m".to_owned();
+    let decide = UpgradeError::Decide {
+        code,
+        message: message(),
+        source: None,
+    };
+    let blocked = UpgradeError::Blocked {
+        code,
+        message: message(),
+    };
+    match code.kind() {
+        CodeKind::Stop => vec![UpgradeError::Stop(Box::new(Stop {
+            code,
+            what: "w".to_owned(),
+            expected: "EXPECTED".to_owned(),
+            found: "FOUND".to_owned(),
+            details: Vec::new(),
+            origin: None,
+        }))],
+        // Only a signer finds it, and it names nonce and digest.
+        CodeKind::Decision if code == Code::AlreadySigned => Vec::new(),
+        CodeKind::Decision => {
+            let finding = upgrade::Finding {
+                code,
+                severity: code.severity(),
+                app: None,
+                value: code.needs_value().then(|| "VALUE".to_owned()),
+                message: message(),
+                accepted: false,
+                asked: false,
+                stop: None,
+            };
+            let doubt = upgrade::Verdict {
+                findings: vec![finding],
+                ..upgrade::Verdict::default()
+            };
+            vec![UpgradeError::Forbidden(Box::new(doubt)), decide, blocked]
+        }
+        CodeKind::State => vec![decide, blocked],
+        CodeKind::Failed => vec![UpgradeError::Failed {
+            code,
+            message: message(),
+        }],
+        CodeKind::Unknown => vec![UpgradeError::Unknown {
+            code,
+            message: message(),
+            source: None,
+        }],
+        CodeKind::Later => vec![UpgradeError::Later {
+            code,
+            message: message(),
+            source: None,
+        }],
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn whatever_a_run_ends_with_has_the_hint_of_its_code_and_not_of_another() {
+    let mut seen = 0;
+    for code in Code::ALL {
+        let own = by_code(*code).hint;
+        for error in carrying(*code) {
+            let shown = format!("{error:?}");
+            let said = judge(&CliError::from(error));
+            seen += 1;
+            assert_eq!(said.code, *code, "{shown}");
+            // Where the case does not tell of which values the doubt is, the option of the command takes its place.
+            let same = said.hint == own || (code.kind() == CodeKind::Decision && near(&said.hint, &own));
+            assert!(same, "{code}: {} and not {own}", said.hint);
+        }
+    }
+    assert!(seen > 250, "only {seen} errors were made");
+    let pages: BTreeMap<String, &Code> = Code::ALL.iter().map(|code| (by_code(*code).hint, code)).collect();
+    for (error, _, code) in every() {
+        let hint = judge(&error).hint;
+        let owner = pages.get(&hint).map_or(code, |owner| owner.name());
+        assert_eq!(owner, code, "{hint}");
+    }
+}
+
+/// Whether two hints are the same up to the option that agrees.
+fn near(one: &str, other: &str) -> bool {
+    let without = |hint: &str| {
+        let at = hint.find(" --").unwrap_or(hint.len());
+        hint.chars().take(at).collect::<String>()
+    };
+    without(one) == without(other)
 }
 
 #[test]

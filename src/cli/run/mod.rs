@@ -16,7 +16,7 @@ use crate::cli::failure::{self, arguments, error::CliError};
 use crate::cli::root::{Cli, Command};
 use crate::cli::session::Session;
 use crate::cli::session::environment::Environment;
-use crate::cli::session::next::Typed;
+use crate::cli::session::next::CommandLine;
 use crate::cli::show::output::{self, Output, Style};
 use crate::cli::show::report::Report;
 
@@ -30,7 +30,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Advice reads it to the end of the run, and taking it apart costs more than making it.
     let commands: &'static clap::Command = Box::leak(Box::new(commands));
     match parsed {
-        Ok(cli) => start(cli, Typed::new(&args, commands), env).into(),
+        Ok(cli) => start(cli, CommandLine::new(&args, commands), env).into(),
         Err(CliError::Arguments(error)) if !error.use_stderr() => shown(&error).into(),
         Err(error) => {
             let style = Style {
@@ -39,7 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 plain: env.no_color(),
             };
             let out = Output::new(style);
-            let report = failure::report(&error, "arguments", &Typed::new(&args, commands));
+            let report = failure::report(&error, "arguments", &CommandLine::new(&args, commands));
             finish(&out, report).into()
         }
     }
@@ -73,7 +73,7 @@ fn shown(error: &clap::Error) -> Exit {
     }
 }
 
-fn start(cli: Cli, typed: Typed, env: Environment) -> Exit {
+fn start(cli: Cli, typed: CommandLine, env: Environment) -> Exit {
     let style = Style {
         json: cli.global.json,
         verbose: cli.global.verbose,

@@ -1,12 +1,12 @@
 //! What was agreed to: `--accept`, and the options with names of their own that mean the same. No I/O.
 
-use crate::cli::args::{Multisig, Typed};
+use crate::cli::args::{Multisig, SharedOptions};
 use crate::code::Code;
 use crate::safe::Trust;
 use crate::upgrade::{Acceptance, Accepted};
 
 /// What options with names of their own agree to.
-pub(in crate::cli) fn accepted(typed: Typed<'_>) -> Accepted {
+pub(in crate::cli) fn accepted(typed: SharedOptions<'_>) -> Accepted {
     let mut accepted = Accepted::default();
     let safe = typed.safe;
     let named = [

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::cli::failure::{Commands, Next};
-use crate::cli::session::next::Typed;
+use crate::cli::session::next::CommandLine;
 use crate::cli::show::advice::{Advice, OtherStep};
 use crate::code::Code;
 use crate::upgrade::{Route, State, Step};
@@ -27,7 +27,7 @@ pub(in crate::cli) const fn command_after(step: Step) -> Option<&'static str> {
 #[derive(Debug)]
 pub(in crate::cli) struct Reader<'a> {
     /// What was typed, and what it was about.
-    pub(in crate::cli) typed: &'a Typed,
+    pub(in crate::cli) typed: &'a CommandLine,
     /// Where the proposal is.
     pub(in crate::cli) proposal: &'a Path,
     /// A Safe Transaction Service was named, or its key is there.
@@ -39,7 +39,7 @@ pub(in crate::cli) struct Reader<'a> {
 /// Whoever prepared it, to whom a signature is sent.
 pub(in crate::cli) fn import(signature: &Path) -> OtherStep {
     let name = signature.file_name().map_or(signature, Path::new);
-    let command = Typed::nothing().import(name);
+    let command = CommandLine::nothing().import(name);
     OtherStep::new("whoever prepared it", Some(signature), vec![command])
 }
 
@@ -62,7 +62,7 @@ impl Reader<'_> {
             return self.only(self.typed.step("reject"));
         }
         let name = self.proposal.file_name().map_or(self.proposal, Path::new);
-        let own = |command: &str| Typed::nothing().of_file(command, name);
+        let own = |command: &str| CommandLine::nothing().of_file(command, name);
         let mut others = vec![OtherStep::new(
             "each owner who has not signed",
             Some(self.proposal),
@@ -95,7 +95,7 @@ impl Reader<'_> {
             return self.only(format!("{} --for {safe}", self.typed.step("execute")));
         }
         let name = self.proposal.file_name().map_or(self.proposal, Path::new);
-        let own = |command: &str| Typed::nothing().of_file(command, name);
+        let own = |command: &str| CommandLine::nothing().of_file(command, name);
         let commands = vec![own("review"), format!("{} --for {safe}", own("sign"))];
         Advice {
             next: Some(self.typed.of_file("review", self.proposal)),
@@ -155,7 +155,7 @@ impl Reader<'_> {
         if self.has_api_key || !state.is_adopted() {
             return self.only(self.typed.step("commit"));
         }
-        let commit = Typed::nothing().step("commit");
+        let commit = CommandLine::nothing().step("commit");
         Advice {
             next: None,
             others: vec![OtherStep::new("whoever prepared it", None, vec![commit])],

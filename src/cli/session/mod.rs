@@ -28,7 +28,7 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::advice::Reader;
 use crate::cli::session::environment::{Environment, RPC_URL};
 use crate::cli::session::known::locate;
-use crate::cli::session::next::{Typed, commit_provision};
+use crate::cli::session::next::{CommandLine, commit_provision};
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::outside::patient;
 use crate::cli::session::person::Person;
@@ -51,7 +51,7 @@ use crate::upgrade::{
 pub(in crate::cli) struct Session {
     pub(in crate::cli) out: Output,
     pub(in crate::cli) env: Environment,
-    typed: Typed,
+    typed: CommandLine,
     command: &'static str,
     accepted: Vec<Acceptance>,
     base_tx: Option<B256>,
@@ -80,7 +80,7 @@ impl Session {
     pub(in crate::cli) fn new(
         out: Output,
         env: Environment,
-        typed: Typed,
+        typed: CommandLine,
         (command, (accepted, base_tx)): (&'static str, (Vec<Acceptance>, Option<B256>)),
     ) -> Self {
         Self {
@@ -118,7 +118,7 @@ impl Session {
     }
 
     /// How cloud, chain and keys are reached, with every doubt that was agreed to by name.
-    pub(in crate::cli) fn settings(&self, typed: args::Typed<'_>) -> Result<Settings, CliError> {
+    pub(in crate::cli) fn settings(&self, typed: args::SharedOptions<'_>) -> Result<Settings, CliError> {
         let mut settings = Settings::gather(typed, &self.env)?;
         settings.agree(&self.accepted);
         settings.base_tx = self.base_tx;
@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// Next commands as this run would phrase them.
-    pub(in crate::cli) fn typed(&self) -> Typed {
+    pub(in crate::cli) fn typed(&self) -> CommandLine {
         let dir = self.dir();
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.typed
@@ -180,7 +180,7 @@ impl Session {
     /// Next command after this run's report of an upgrade, phrased from `typed` in place of this run's own arguments.
     pub(in crate::cli) fn advise_as(
         &self,
-        (typed, proposal): (&Typed, &Path),
+        (typed, proposal): (&CommandLine, &Path),
         of: impl FnOnce(&Reader<'_>) -> Advice,
     ) -> Advice {
         let (has_api_key, has_service_key) = self.env.has_keys();

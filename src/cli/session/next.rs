@@ -50,7 +50,7 @@ const ADDRESSES: [&str; 2] = ["--rpc-url", SERVICE_URL];
 
 /// The command line as it was typed, and the upgrade it turned out to be about.
 #[derive(Debug, Clone)]
-pub(in crate::cli) struct Typed {
+pub(in crate::cli) struct CommandLine {
     words: Vec<OsString>,
     /// Every command with its options.
     root: &'static clap::Command,
@@ -66,7 +66,7 @@ pub(in crate::cli) struct Typed {
 /// Most names of keys that a hint lists.
 const MAX_ACCOUNTS: usize = 10;
 
-impl Typed {
+impl CommandLine {
     /// Nothing was typed, as by whoever is told what to run.
     pub(in crate::cli) fn nothing() -> Self {
         static NONE: LazyLock<clap::Command> = LazyLock::new(|| clap::Command::new(PROGRAM));
@@ -336,7 +336,7 @@ pub(in crate::cli) fn commit_provision(app: &DeployedApp, (hash, by): (ComposeHa
     )
 }
 
-impl Commands for Typed {
+impl Commands for CommandLine {
     fn command(&self, next: &Next) -> String {
         match next {
             Next::Again => self.again(""),
@@ -350,8 +350,8 @@ impl Commands for Typed {
             Next::NewNonce => format!("{} --new-nonce", self.step("execute")),
             Next::Resume if self.dir.is_some() => self.step("resume"),
             Next::Resume => self.again(""),
-            Next::Command(command) if self.is_placed() => self.step(command),
             Next::Command("--help") => format!("{PROGRAM}{} --help", self.subcommand()),
+            Next::Command(command) if self.is_placed() && self.knows(command, "--dir") => self.step(command),
             Next::Command(command) => format!("{PROGRAM} {command}"),
             Next::Step(command, more) => format!("{} {more}", self.step(command)),
             Next::Explain(code) => match code {
@@ -422,9 +422,9 @@ mod tests {
     use super::*;
     use crate::cli::root::Cli;
 
-    fn typed(words: &[&str]) -> Typed {
+    fn typed(words: &[&str]) -> CommandLine {
         let words = std::iter::once("countersign").chain(words.iter().copied());
-        Typed::new(
+        CommandLine::new(
             &words.map(OsString::from).collect::<Vec<_>>(),
             Box::leak(Box::new(Cli::command())),
         )

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::chain::{FeePolicy, PolicyChange, Quorum};
 use crate::cli::args::values;
-use crate::cli::args::{Change, Expect, Governor, Notices, Reach, Settle, Typed};
+use crate::cli::args::{Change, Expect, Governor, Notices, Reach, Settle, SharedOptions};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::accept::{accepted, trust};
@@ -83,7 +83,7 @@ pub(in crate::cli) struct Settings {
 
 impl Settings {
     /// Flag before environment before default.
-    pub(in crate::cli) fn gather(typed: Typed<'_>, env: &Environment) -> Result<Self, CliError> {
+    pub(in crate::cli) fn gather(typed: SharedOptions<'_>, env: &Environment) -> Result<Self, CliError> {
         let key = typed.source.or(typed.key.map(|key| &key.source));
         let signer = key.and_then(|key| key.signer.clone());
         // Said here, before anything happens for a key that cannot be reached.
@@ -240,7 +240,7 @@ fn web_address(text: &str, (name, example): (&'static str, &str)) -> Result<Url,
     })
 }
 
-fn limits(typed: Typed<'_>) -> Limits {
+fn limits(typed: SharedOptions<'_>) -> Limits {
     Limits {
         timeout: typed.reach.map_or(Duration::ZERO, |reach| reach.timeout),
         finality: typed.settle.and_then(Settle::finality),

@@ -23,9 +23,9 @@ fn typed(words: &[&str]) -> Only {
 
 fn gather(words: &[&str], env: &[(&str, &str)]) -> Result<Settings, CliError> {
     let only = typed(words);
-    let typed = Typed {
+    let typed = SharedOptions {
         reach: Some(&only.reach),
-        ..Typed::default()
+        ..SharedOptions::default()
     };
     Settings::gather(typed, &Environment::fixed(env))
 }

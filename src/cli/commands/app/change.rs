@@ -10,7 +10,7 @@ use super::place::{Found, Named};
 use crate::chain::PolicyChange;
 use crate::cli::act::begin::show;
 use crate::cli::args::values;
-use crate::cli::args::{Governor, Multisig, Reach, Typed};
+use crate::cli::args::{Governor, Multisig, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::settings::{self, ROOT};
@@ -313,10 +313,10 @@ impl<'a> Request<'a> {
     }
 
     async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.how.reach),
             safe: Some(&self.how.safe),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;
         for one in self.accepted_owners() {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::chain::{Call, Chain, DeployFailure, DeployedApp, Finality, NewApp, is_known_kms};
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Key, Reach, Settle, Typed, Workload};
+use crate::cli::args::{Agree, Key, Reach, Settle, SharedOptions, Workload};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Commands as _, Next};
@@ -119,12 +119,12 @@ pub(super) struct Deploy {
 
 impl Deploy {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             settle: Some(&self.settle),
             key: Some(&self.key),
             agree: Some(&self.agree),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let env = settings::workload(&self.workload, &session.env, &|news| session.out.progress(news))?;

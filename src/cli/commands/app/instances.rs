@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::chain::PolicyChange;
 use crate::cli::act::begin::start;
 use crate::cli::args::values;
-use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, Typed, Workload};
+use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, Workload};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::files::text_file;
@@ -96,7 +96,7 @@ impl Instances {
 
 impl ListArgs {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let settings = session.settings(Typed::default())?;
+        let settings = session.settings(SharedOptions::default())?;
         let outside = session.outside(&settings);
         let cloud = outside.cloud();
         let app = match self.app {
@@ -144,12 +144,12 @@ fn row(cvm: &Cvm) -> String {
 
 impl Add {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
             notices: Some(&self.notices),
             allow: Some(&self.allow),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let intent = self.intent(session, &settings.limits.trust)?;

@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::chain::AppQuery;
 use crate::cli::args::values;
-use crate::cli::args::{Reach, Typed};
+use crate::cli::args::{Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::settings::{self, Project, Settings};
 use crate::cli::session::{Outside, Session};
@@ -54,9 +54,9 @@ pub(super) struct Found {
 
 impl Place {
     pub(super) fn settings(&self, session: &Session) -> Result<Settings, CliError> {
-        let mut settings = session.settings(Typed {
+        let mut settings = session.settings(SharedOptions {
             reach: Some(&self.reach),
-            ..Typed::default()
+            ..SharedOptions::default()
         })?;
         settings.quorum.partial = true;
         Ok(settings)

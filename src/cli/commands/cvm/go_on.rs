@@ -9,7 +9,7 @@ use url::Url;
 use super::order::{Order, Since};
 use crate::cli::act::begin::start;
 use crate::cli::args::values;
-use crate::cli::args::{Agree, Allow, Reach, Typed};
+use crate::cli::args::{Agree, Allow, Reach, SharedOptions};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands as _, Next};
@@ -71,11 +71,11 @@ impl GoOn {
             supersede: self.supersede,
             accept_unverified_hash: false,
         };
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&reach),
             allow: Some(&allow),
             agree: Some(&agree),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         order.session().settings(typed)
     }
@@ -163,7 +163,7 @@ impl Order<'_> {
         ));
         report.exit = Exit::State;
         report.code = Code::HashRequired;
-        report.hint = failure::by_code(report.code).map(|said| said.hint);
+        report.hint = Some(failure::by_code(report.code).hint);
         report
     }
 

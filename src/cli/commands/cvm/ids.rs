@@ -11,7 +11,7 @@ use crate::cli::act::waiting::{Waiting, settle};
 use crate::cli::args::Agree;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
-use crate::cli::failure::error::CliError;
+use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::cloud::{CvmId, Goal, Refresh, RefreshMany, Refreshed, Settled};
@@ -98,7 +98,7 @@ fn judge(report: &mut Report, items: &[Refreshed]) {
         report.exit = Exit::State;
         report.code = Code::InstanceIdUnsettled;
         report.message = format!("{count} of {} could not be settled", items.len());
-        report.hint = Some("another id is there already: look at it, then agree to it with --overwrite".to_owned());
+        report.hint = Some(failure::by_code(report.code).hint);
     }
 }
 

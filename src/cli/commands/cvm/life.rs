@@ -9,6 +9,7 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::cloud::Goal;
+use crate::code::Code;
 
 /// Start a stopped CVM
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ pub(super) struct Restart {
 
 /// Delete a CVM and all its data, for good
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm delete --cvm my-app --wait --accept CVM_DELETED=my-app")]
+#[command(after_help = format!("Example:\n  countersign cvm delete --cvm my-app --wait --accept {}=my-app", Code::CvmDeleted))]
 pub(super) struct Delete {
     #[command(flatten)]
     terms: Terms,

@@ -38,7 +38,7 @@ fn section(page: &mut String, title: &str, codes: impl Iterator<Item = Explained
         let _infallible = write!(page, "\n### {}\n\n{}\n", explained.code, explained.code.about());
         let lines = [
             ("Severity", explained.severity().map(str::to_owned)),
-            ("What to do", explained.hint.as_deref().map(plain)),
+            ("What to do", Some(plain(&explained.hint))),
             ("Next", explained.next.as_ref().map(|next| command(&next.to_string()))),
             (
                 "Agreed to by",

@@ -10,7 +10,7 @@ use crate::code::{Code, Kind};
 pub(super) struct Explained {
     pub(super) code: Code,
     /// What to do, with names in capitals for values.
-    pub(super) hint: Option<String>,
+    pub(super) hint: String,
     /// What to run next.
     pub(super) next: Option<Next>,
     /// The option that agrees to it.
@@ -27,11 +27,9 @@ impl Explained {
         });
         Self {
             code,
-            hint: advice
-                .as_ref()
-                .map(|advice| advice.hint.clone())
-                .or_else(|| elsewhere(code.kind())),
-            next: advice.map(|advice| advice.next),
+            hint: advice.hint,
+            // Nothing comes after what forbids nothing.
+            next: Some(advice.next).filter(|_| !matches!(code.kind(), Kind::Done | Kind::Note)),
             accept,
         }
     }
@@ -69,19 +67,6 @@ impl Explained {
             "accept": self.accept,
         })
     }
-}
-
-/// Where to look for a hint that depends on the case alone.
-fn elsewhere(kind: Kind) -> Option<String> {
-    let place = match kind {
-        Kind::Usage | Kind::Input | Kind::Auth => "what to change stands in the failure's own message and hint",
-        Kind::Pending => {
-            "nothing is wrong: whom or what it waits for stands in the message; run the same command again later"
-        }
-        Kind::Signal => "run the same command again: it goes on where it stood",
-        _ => return None,
-    };
-    Some(place.to_owned())
 }
 
 /// The kind's name.

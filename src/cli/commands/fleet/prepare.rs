@@ -7,7 +7,7 @@ use super::place::Place;
 use crate::cli::act::fleet::{hash_of, left_out, stopped, tell};
 use crate::cli::args::also::Also;
 use crate::cli::args::values;
-use crate::cli::args::{Allow, Change, Governor, Multisig, Notices, Reach, Typed};
+use crate::cli::args::{Allow, Change, Governor, Multisig, Notices, Reach, SharedOptions};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -51,12 +51,12 @@ pub(super) struct Prepare {
 
 impl Prepare {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
             notices: Some(&self.notices),
             allow: Some(&self.allow),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let intent = settings::intent(

@@ -8,7 +8,7 @@ use crate::chain::StorageCheck;
 use crate::cli::act::storage;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
-use crate::cli::failure::error::CliError;
+use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::safe::{Finding, Severity};
@@ -91,16 +91,9 @@ fn hint(finding: &Finding) -> String {
         | Finding::OwnerUnknown { code_hash, .. } => {
             format!("find out whose code that is; if you have checked it, agree to it with --trust-code {code_hash}")
         }
-        Finding::ObedientHandler { .. } => {
-            "have the Safe's owners set another fallback handler (setFallbackHandler), and \
-             look at what was done through this one, before anything else"
-                .to_owned()
+        Finding::UnknownVersion { .. } => {
+            "look for a version of countersign that knows this one of the Safe".to_owned()
         }
-        Finding::OwnerTakesAnything { .. } => {
-            "have the Safe's other owners remove that owner, or have it take a fallback \
-             handler of the Safe team's, before anything else"
-                .to_owned()
-        }
-        _ => "find out who changed it, and why, before anything else".to_owned(),
+        _ => failure::by_code(safe_code(finding)).hint,
     }
 }

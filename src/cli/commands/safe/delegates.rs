@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::place::place;
 use crate::cli::act::advance::agree;
 use crate::cli::args::values;
-use crate::cli::args::{Agree, KeySource, Notices, Typed};
+use crate::cli::args::{Agree, KeySource, Notices, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -124,9 +124,9 @@ impl Place {
 impl List {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
         let (chain_id, safe) = self.place.read()?;
-        let typed = Typed {
+        let typed = SharedOptions {
             notices: Some(&self.place.notices),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let service = session.service(&settings, chain_id)?;
@@ -231,12 +231,12 @@ impl Remove {
     }
 }
 
-fn typed<'a>(place: &'a Place, key: &'a KeySource, agree: &'a Agree) -> Typed<'a> {
-    Typed {
+fn typed<'a>(place: &'a Place, key: &'a KeySource, agree: &'a Agree) -> SharedOptions<'a> {
+    SharedOptions {
         notices: Some(&place.notices),
         source: Some(key),
         agree: Some(agree),
-        ..Typed::default()
+        ..SharedOptions::default()
     }
 }
 

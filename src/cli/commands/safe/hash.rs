@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::place::{address, not_a_safe};
 use crate::cli::args::values;
-use crate::cli::args::{Offline, Reach, Typed};
+use crate::cli::args::{Offline, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Next, told};
 use crate::cli::session::Session;
@@ -134,10 +134,10 @@ struct Question {
 
 impl Hash {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             offline: Some(&self.offline),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
         let (given, version) = self.given()?;

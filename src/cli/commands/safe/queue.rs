@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::place::{not_a_safe, place};
 use crate::chain::Call;
 use crate::cli::args::values;
-use crate::cli::args::{Notices, Reach, Typed};
+use crate::cli::args::{Notices, Reach, SharedOptions};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Commands as _, Next};
@@ -51,10 +51,10 @@ struct Checked<'a> {
 impl Queue {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let (chain_id, safe) = place(&self.safe, self.chain_id)?;
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
             notices: Some(&self.notices),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;
         settings.quorum.partial = true;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::place::{address, not_a_safe};
 use crate::chain::Chain;
 use crate::cli::args::values;
-use crate::cli::args::{Reach, Typed};
+use crate::cli::args::{Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::settings::Settings;
@@ -31,9 +31,9 @@ impl Target {
     /// The Safe, and the chain that it was read from.
     pub(super) async fn read(&self, session: &Session) -> Result<(Settings, Chain, SafeInfo), CliError> {
         let safe = address(&self.safe, self.chain_id)?;
-        let typed = Typed {
+        let typed = SharedOptions {
             reach: Some(&self.reach),
-            ..Typed::default()
+            ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;
         settings.quorum.partial = true;
