@@ -158,7 +158,6 @@ fn a_key_makes_an_app_of_a_safe_once_seals_for_it_and_hands_over_to_the_commit()
 }
 
 /// What a deployment leaves in its directory.
-#[cfg(feature = "failpoints")]
 const KEPT: [&str; 7] = [
     ".gitignore",
     "evidence.json",
@@ -170,7 +169,6 @@ const KEPT: [&str; 7] = [
 ];
 
 /// Places of death around what is signed, sent and proved.
-#[cfg(feature = "failpoints")]
 const POINTS: [(&str, &str); 9] = [
     ("sign.a", "none none"),
     ("sign.b", "maybe none"),
@@ -184,7 +182,10 @@ const POINTS: [(&str, &str); 9] = [
 ];
 
 #[test]
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k11_to_k20_a_death_at_any_point_of_a_deployment_makes_one_app() {
     use crate::safe_kills::dies;
     let world = World::start();
@@ -208,7 +209,10 @@ fn k11_to_k20_a_death_at_any_point_of_a_deployment_makes_one_app() {
 }
 
 #[test]
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a_death_at_any_durable_write_of_a_deployment_makes_one_app() {
     use crate::safe_kills::{at_every_write, dies};
     let world = World::start();
@@ -366,7 +370,10 @@ fn a_safe_that_makes_the_app_itself_is_waited_for_and_its_app_found_by_the_event
 }
 
 #[test]
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a_death_at_any_durable_write_while_a_safe_makes_the_app_is_followed_by_one_that_finds_it() {
     use std::os::unix::process::ExitStatusExt as _;
 

@@ -1,7 +1,6 @@
 //! Several apps of one owner by one transaction: everything is shown and checked for each of them, each is proved by itself,
 //! and every CVM is committed exactly once.
 
-#[cfg(feature = "failpoints")]
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +10,6 @@ use countersign::upgrade::Proposal;
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};
-#[cfg(feature = "failpoints")]
 use crate::judge::each;
 use crate::support::cloud::compose_hash;
 use crate::support::command::shown;
@@ -585,7 +583,10 @@ fn v16_apps_of_a_proposal_cannot_be_swapped_dropped_added_reordered_or_changed()
     assert!(kept < 500, "{kept}");
 }
 
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 #[test]
 fn k_a_death_while_several_apps_join_or_are_proved_is_followed_by_one_that_finishes() {
     const DEATHS: [(&str, &str); 10] = [

@@ -567,8 +567,8 @@ fn v23_n2_a_wrong_password_and_a_bad_key_are_not_repeated() {
 }
 
 /// Everything that AWS gives this machine, at an AWS that gives it back.
-#[cfg(feature = "aws-kms")]
 #[test]
+#[cfg_attr(not(feature = "aws-kms"), ignore = "needs --features aws-kms, as `make keys` has it")]
 fn v23_n6_what_aws_was_given_is_nowhere_even_when_aws_gives_it_back() {
     use crate::support::kms::{ACCESS_KEY, Act, FakeKms, KEY_ID, SECRET_KEY, SESSION_TOKEN};
     let world = World::start();
@@ -633,7 +633,10 @@ fn v25_a_key_from_the_environment_is_told_and_one_from_a_keystore_is_not() {
     assert!(!String::from_utf8_lossy(&output.stderr).contains(world.owner.key));
 }
 
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 #[test]
 fn v23_v26_a_run_that_is_killed_leaves_no_secret_where_others_read() {
     let world = World::start();

@@ -341,36 +341,64 @@ fn judge(flow: &Flow<'_>, ran: &Ran, (at, expected): (At, i32)) -> Result<(), St
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a5_to_a11_a32_a33_a_line_that_breaks_at_prepare() {
     all(line(), At::Prepare);
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a5_to_a11_a32_a33_a_line_that_breaks_at_commit() {
     all(line(), At::Commit);
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a12_to_a19_a28_strange_bodies_at_prepare() {
     all(bodies(), At::Prepare);
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a12_to_a19_a28_strange_bodies_at_commit() {
     all(bodies(), At::Commit);
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a20_to_a31_refusals_at_prepare() {
     all(refusals(), At::Prepare);
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a20_to_a31_refusals_at_commit() {
     all(refusals(), At::Commit);
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn faults_of_a_read_end_a_plan_and_leave_nothing() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -415,6 +443,10 @@ fn faults_of_a_read_end_a_plan_and_leave_nothing() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a9_what_cannot_be_read_is_unknown_and_the_next_run_settles_it() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -440,6 +472,10 @@ fn a9_what_cannot_be_read_is_unknown_and_the_next_run_settles_it() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a7_a_commit_that_arrives_late_is_still_the_only_one() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -461,6 +497,10 @@ fn a7_a_commit_that_arrives_late_is_still_the_only_one() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a2_a_refused_connection_is_certainly_not_done() {
     let world = World::start();
     let mut proxy = FaultProxy::to(&world.cloud.prefix());
@@ -487,6 +527,10 @@ fn a2_a_refused_connection_is_certainly_not_done() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a3_a_connection_that_never_opens_is_certainly_not_done() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -537,6 +581,10 @@ impl BlackHole {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a26_the_wish_to_be_left_alone_is_obeyed_and_a_commit_counts_as_not_processed() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -551,6 +599,10 @@ fn a26_the_wish_to_be_left_alone_is_obeyed_and_a_commit_counts_as_not_processed(
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a24_another_operation_is_waited_for() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -564,6 +616,10 @@ fn a24_another_operation_is_waited_for() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a28_a30_a31_a_cloud_that_lags_behind_the_chain_is_waited_for() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -577,6 +633,10 @@ fn a28_a30_a31_a_cloud_that_lags_behind_the_chain_is_waited_for() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a30_a_transaction_that_is_never_accepted_gives_way_to_the_state_with_consent() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -607,6 +667,10 @@ fn a30_a_transaction_that_is_never_accepted_gives_way_to_the_state_with_consent(
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a20_a_redirect_carries_neither_key_nor_token_anywhere() {
     let world = World::start();
     let trap = FaultProxy::to(&world.cloud.prefix());
@@ -629,6 +693,10 @@ fn a20_a_redirect_carries_neither_key_nor_token_anywhere() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a14_a15_a16_no_answer_makes_the_process_grow() {
     const MIB: u64 = 1 << 20;
     let world = World::start();
@@ -723,6 +791,10 @@ impl Flood {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a19_fields_that_nobody_knows_change_nothing() {
     let world = World::start();
     world.cloud.lie(|lies| {
@@ -740,6 +812,10 @@ fn a19_fields_that_nobody_knows_change_nothing() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn faults_while_the_cvm_is_watched_are_waited_out() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());

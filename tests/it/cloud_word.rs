@@ -82,6 +82,10 @@ fn evidence(flow: &Flow<'_>) -> (Value, String) {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_p1_what_is_only_reported_is_the_clouds_word_and_costs_no_token() {
     for rerun in ["commit", "resume", "upgrade"] {
         let world = World::start();
@@ -117,6 +121,10 @@ fn se2_p1_what_is_only_reported_is_the_clouds_word_and_costs_no_token() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_p1_a_202_without_an_effect_is_settled_with_the_token_still_there() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -132,6 +140,10 @@ fn se2_p1_a_202_without_an_effect_is_settled_with_the_token_still_there() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_p1_one_false_reading_on_the_way_is_gone_on_from_in_the_same_run() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -143,6 +155,10 @@ fn se2_p1_one_false_reading_on_the_way_is_gone_on_from_in_the_same_run() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_p1_a_boot_that_failed_is_no_commit_without_an_effect() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -157,6 +173,10 @@ fn se2_p1_a_boot_that_failed_is_no_commit_without_an_effect() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_p1_an_upgrade_that_something_replaced_is_not_made_again() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -174,6 +194,10 @@ fn se2_p1_an_upgrade_that_something_replaced_is_not_made_again() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_p1_an_order_that_a_list_calls_done_is_called_the_clouds_word() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -186,6 +210,10 @@ fn se2_p1_an_order_that_a_list_calls_done_is_called_the_clouds_word() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_s2_a_deadline_cuts_a_request_that_drips() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -525,6 +553,10 @@ fn chosen<T>(all: Vec<T>, sample: impl Fn(Vec<T>) -> Vec<T>) -> Vec<T> {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_p1_whatever_lies_at_a_commit_one_takes_effect_and_no_false_live_stands() {
     // Of the sample none waits for a grace to pass.
     let quick = |lie: &Lie| matches!(lie.commit, "honest" | "lost" | "unheard" | "466" | "409") && lie.token != "used";
@@ -533,12 +565,20 @@ fn se2_p1_whatever_lies_at_a_commit_one_takes_effect_and_no_false_live_stands() 
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn se2_p1_whatever_lies_at_a_prepare_nothing_is_lost_and_one_commit_takes_effect() {
     let sample = |all: Vec<EarlyLie>| all.into_iter().step_by(19).collect();
     judged(&chosen(early_lies(), sample), EarlyLie::judge);
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn fr2_2_a_commit_that_is_carried_out_and_refused_for_its_token_is_not_sent_again_unasked() {
     for token in ["honest", "nobody tells", "expired"] {
         let world = World::start();
@@ -580,6 +620,10 @@ fn fr2_2_a_commit_that_is_carried_out_and_refused_for_its_token_is_not_sent_agai
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn fr2_2_whoever_knows_that_nothing_came_of_the_commit_agrees_to_another_one() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());

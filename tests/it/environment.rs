@@ -338,7 +338,10 @@ fn v24_sealed_bytes_that_somebody_exchanged_are_not_sent() {
     assert_eq!(patches(&world).len(), 1);
 }
 
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 #[test]
 fn k01_k05_killed_around_prepare_it_goes_on_with_the_environment() {
     for point in ["prepare.a", "prepare.b", "prepare.d", "prepare.e"] {
@@ -455,7 +458,10 @@ fn without_the_key_values_count_as_others() {
     assert_eq!(world.cloud.cvm(CVM).environment["DATABASE_URL"], "old");
 }
 
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 #[test]
 fn k01_k05_killed_while_other_values_are_prepared_it_goes_on_with_them() {
     for point in ["prepare.a", "prepare.b", "prepare.d", "prepare.e"] {
@@ -628,7 +634,10 @@ fn a9_values_whose_answer_was_lost_are_settled_by_reading_and_the_same_ones_are_
     last(6, "four");
 }
 
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 #[test]
 fn k01_k05_killed_around_sending_values_it_settles_by_reading() {
     let world = World::start();

@@ -3,19 +3,20 @@
 
 use crate::flow::{Flow, Ran};
 use crate::support::World;
-#[cfg(feature = "aws-kms")]
 use crate::support::kms::{Act, FakeKms, KEY_ID};
 
 /// Runs `execute` with a key from `source`.
-#[cfg(any(feature = "ledger", feature = "aws-kms"))]
 fn execute(flow: &Flow, source: &str) -> Ran {
     let dir = flow.dir.to_str().unwrap().to_owned();
     let arguments = ["execute", "--json", "--yes", "--dir", &dir, "--signer", source];
     Ran::of(&mut flow.command(&arguments))
 }
 
-#[cfg(not(all(feature = "ledger", feature = "aws-kms")))]
 #[test]
+#[cfg_attr(
+    all(feature = "ledger", feature = "aws-kms"),
+    ignore = "needs a build without one of these features, as `make test` has it"
+)]
 fn a_build_without_such_keys_says_which_feature_is_missing_before_anything_happens() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -45,8 +46,8 @@ fn a_build_without_such_keys_says_which_feature_is_missing_before_anything_happe
     flow.nothing_happened();
 }
 
-#[cfg(feature = "ledger")]
 #[test]
+#[cfg_attr(not(feature = "ledger"), ignore = "needs --features ledger, as `make keys` has it")]
 fn n8_a_ledger_that_is_not_plugged_in_is_asked_for_later() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -61,8 +62,8 @@ fn n8_a_ledger_that_is_not_plugged_in_is_asked_for_later() {
     flow.nothing_happened();
 }
 
-#[cfg(feature = "aws-kms")]
 #[test]
+#[cfg_attr(not(feature = "aws-kms"), ignore = "needs --features aws-kms, as `make keys` has it")]
 fn n6_n7_an_upgrade_with_a_key_at_aws_goes_through_once_aws_agrees() {
     let world = World::start();
     let kms = FakeKms::start(&hex::decode(world.owner.key.trim_start_matches("0x")).unwrap());
@@ -91,8 +92,8 @@ fn n6_n7_an_upgrade_with_a_key_at_aws_goes_through_once_aws_agrees() {
     flow.landed_once();
 }
 
-#[cfg(feature = "aws-kms")]
 #[test]
+#[cfg_attr(not(feature = "aws-kms"), ignore = "needs --features aws-kms, as `make keys` has it")]
 fn n6_without_credentials_or_region_aws_is_not_asked() {
     let world = World::start();
     let kms = FakeKms::start(&[7; 32]);
@@ -114,8 +115,8 @@ fn n6_without_credentials_or_region_aws_is_not_asked() {
     flow.nothing_happened();
 }
 
-#[cfg(feature = "aws-kms")]
 #[test]
+#[cfg_attr(not(feature = "aws-kms"), ignore = "needs --features aws-kms, as `make keys` has it")]
 fn n7_a_key_at_aws_that_is_not_the_owners_signs_nothing() {
     let world = World::start();
     let kms = FakeKms::start(&[7; 32]);

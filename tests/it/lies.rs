@@ -66,6 +66,10 @@ fn detail(field: &'static str, value: Value) -> Edit {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn f1_a37_another_hash_stops_and_its_name_is_not_spread() {
     let evil = "66".repeat(32);
     let shown = evil.clone();
@@ -76,6 +80,10 @@ fn f1_a37_another_hash_stops_and_its_name_is_not_spread() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn f4_a18_hashes_of_63_or_65_digits_stop() {
     for length in [63, 65] {
         let hash = "6".repeat(length);
@@ -84,6 +92,10 @@ fn f4_a18_hashes_of_63_or_65_digits_stop() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a38_another_app_chain_contract_or_device_stops() {
     let other = "aa".repeat(20);
     stops_until_honest("APP_MISMATCH", |lies| lies.app_id = Some(other.clone()));
@@ -98,6 +110,10 @@ fn a38_another_app_chain_contract_or_device_stops() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a38_a_device_that_is_not_named_is_no_lie_that_matters() {
     let world = World::start();
     world.cloud.lie(|lies| lies.device_id = Some(Value::Null));
@@ -107,6 +123,10 @@ fn a38_a_device_that_is_not_named_is_no_lie_that_matters() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a38_a_record_that_names_another_chain_contract_or_app_stops_before_any_write() {
     let lies: [fn(&mut Lies); 3] = [
         |lies| lies.chain_id = Some(8453),
@@ -131,6 +151,10 @@ fn a38_a_record_that_names_another_chain_contract_or_app_stops_before_any_write(
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a38_a_record_that_changes_its_app_after_the_approval_is_not_committed() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -148,6 +172,10 @@ fn a38_a_record_that_changes_its_app_after_the_approval_is_not_committed() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a39_a_foreign_commit_link_stops_and_is_never_followed() {
     let world = World::start();
     let trap = FaultProxy::to(&world.cloud.prefix());
@@ -171,6 +199,10 @@ fn a39_a_foreign_commit_link_stops_and_is_never_followed() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a20_a_cloud_that_redirects_stops_and_nobody_else_hears_anything() {
     let world = World::start();
     let trap = FaultProxy::to(&world.cloud.prefix());
@@ -187,6 +219,10 @@ fn a20_a_cloud_that_redirects_stops_and_nobody_else_hears_anything() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a37_a_script_that_the_cloud_slips_in_is_named_by_its_field() {
     let script = "#!/bin/bash\necho \"Running Phala Cloud Pre-Launch Script v0.0.20\"\nset -u\n";
     let world = World::start();
@@ -224,6 +260,10 @@ fn numbered_dir<'w>(world: &'w World, name: &str) -> Flow<'w> {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a_short_kms_info_is_no_error() {
     let world = World::start();
     world.cloud.lie(|lies| lies.short_kms_info = true);
@@ -264,6 +304,10 @@ fn harmless(text: &str) {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a40_hostile_words_of_a_refusal_are_written_out() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -286,6 +330,10 @@ fn a40_hostile_words_of_a_refusal_are_written_out() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a40_hostile_words_in_records_are_written_out() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -318,6 +366,10 @@ fn a40_hostile_words_in_records_are_written_out() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a40_hostile_words_in_the_running_manifest_are_written_out() {
     let world = World::start();
     world.cloud.change_cvm(CVM, |cvm| {
@@ -341,6 +393,10 @@ fn a40_hostile_words_in_the_running_manifest_are_written_out() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a_lying_cloud_cannot_make_the_text_of_a_failure_hold_the_key() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -358,6 +414,10 @@ fn a_lying_cloud_cannot_make_the_text_of_a_failure_hold_the_key() {
 /// A change that is on both sides of the comparison would be seen by nobody: only a manifest that the app allowed once is
 /// worth comparing with.
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn v1b_a_manifest_that_the_app_never_allowed_is_nothing_to_compare_with() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -402,6 +462,10 @@ fn v1b_a_manifest_that_the_app_never_allowed_is_nothing_to_compare_with() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn v1b_an_owner_of_a_safe_signs_nothing_that_is_shown_against_what_was_never_allowed() {
     let world = World::with(WorldOptions {
         safe: Some(SafeOptions {

@@ -24,14 +24,13 @@ mod carried;
 mod chain;
 mod chain_faults;
 mod cli;
-#[cfg(feature = "failpoints")]
 mod cloud_faults;
-#[cfg(feature = "failpoints")]
 mod cloud_word;
 mod concurrency;
 mod consents;
 mod cvm;
 mod cvm_wait;
+mod dependencies;
 mod docs;
 mod doors;
 mod endpoints;
@@ -53,7 +52,6 @@ mod kills;
 mod kms_trust;
 mod layering;
 mod library_examples;
-#[cfg(feature = "failpoints")]
 mod lies;
 mod money;
 mod newcomers;
@@ -73,13 +71,11 @@ mod record_faults;
 mod rehearsal;
 mod review;
 mod review_board;
-#[cfg(feature = "failpoints")]
 mod run_time;
 mod safe_chain;
 mod safe_commands;
 mod safe_delegates;
 mod safe_files;
-#[cfg(feature = "failpoints")]
 mod safe_kills;
 mod safe_matrix;
 mod safe_notices;
@@ -91,6 +87,7 @@ mod safe_together;
 mod safe_upgrade;
 mod sealing;
 mod signals;
+mod sources;
 mod storage;
 mod strangers;
 mod support;
@@ -100,9 +97,7 @@ mod timelock_pending;
 mod timelock_route;
 mod timelock_storage;
 mod timelock_trust;
-#[cfg(feature = "failpoints")]
 mod tls;
-#[cfg(feature = "failpoints")]
 mod tokens;
 mod trust;
 mod tutorials;

@@ -1005,7 +1005,6 @@ fn a_contract_that_owns_the_app_is_shown_the_call_and_what_it_did_is_proved() {
 }
 
 /// Place of death on the way of a change that a key makes.
-#[cfg(feature = "failpoints")]
 const POINTS: [&str; 9] = [
     "sign.a",
     "sign.b",
@@ -1019,7 +1018,10 @@ const POINTS: [&str; 9] = [
 ];
 
 #[test]
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k_a_death_at_any_point_of_a_change_of_policy_is_followed_by_one_that_finishes() {
     use std::os::unix::process::ExitStatusExt as _;
     each(&POINTS, |point| {
@@ -1039,7 +1041,10 @@ fn k_a_death_at_any_point_of_a_change_of_policy_is_followed_by_one_that_finishes
 }
 
 #[test]
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k06_to_k10_a_death_at_any_write_of_a_proposal_of_policy_is_followed_by_the_same_proposal() {
     let world = World::with(WorldOptions {
         safe: Some(TWO_OF_THREE),

@@ -32,6 +32,10 @@ fn timed(proxy: &FaultProxy, (seconds, run): (u64, impl FnOnce() -> Ran)) -> (Ra
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn fr2_16_a_slow_cloud_takes_no_longer_than_the_time_and_one_grace() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -74,6 +78,10 @@ fn fr2_16_a_slow_cloud_takes_no_longer_than_the_time_and_one_grace() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn fr2_16_nothing_with_an_effect_begins_after_the_time_and_what_began_learns_its_outcome() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -95,6 +103,10 @@ fn fr2_16_nothing_with_an_effect_begins_after_the_time_and_what_began_learns_its
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn fr2_16_a_commit_behind_another_operation_is_pending_and_not_sent() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -116,6 +128,10 @@ fn fr2_16_a_commit_behind_another_operation_is_pending_and_not_sent() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn fr2_16_a_slow_endpoint_takes_no_longer_than_the_time_and_one_grace() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.anvil.url());
@@ -150,6 +166,10 @@ fn fr2_16_a_slow_endpoint_takes_no_longer_than_the_time_and_one_grace() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn fr2_16_a_token_that_is_refused_while_another_operation_runs_settles_nothing() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());

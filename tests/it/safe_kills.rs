@@ -54,6 +54,10 @@ fn step(flow: &Flow<'_>, words: &str) -> Command {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k_a_death_around_any_effect_of_the_safe_route_is_followed_by_one_that_finishes() {
     each(&POINTS, |(words, point)| {
         let world = World::with(WorldOptions {
@@ -165,6 +169,10 @@ fn two_signatures(flow: &Flow<'_>) -> [String; 2] {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k06_to_k10_a_death_at_any_write_of_import_loses_no_signature_and_takes_none_twice() {
     let world = two_of_three();
     let flow = Flow::new(&world);
@@ -194,6 +202,10 @@ fn k06_to_k10_a_death_at_any_write_of_import_loses_no_signature_and_takes_none_t
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k06_to_k10_a_proposal_by_itself_is_the_old_one_or_the_new_one_wherever_import_or_sign_dies() {
     let world = two_of_three();
     let flow = Flow::new(&world);
@@ -262,6 +274,10 @@ fn record(home: &Path) -> String {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k06_to_k10_an_export_is_absent_or_whole_wherever_it_dies_and_the_same_bytes_again() {
     let world = two_of_three();
     let flow = Flow::new(&world);
@@ -329,6 +345,10 @@ fn published_once(service: &SafeService, owners: usize, tag: &str) {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k10_a_death_at_any_write_of_propose_loses_no_signature_of_the_service() {
     let world = two_of_three();
     let flow = Flow::new(&world);
@@ -356,6 +376,10 @@ fn k10_a_death_at_any_write_of_propose_loses_no_signature_of_the_service() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k07_to_k09_a_death_while_propose_speaks_to_the_service_is_settled_by_reading() {
     let world = two_of_three();
     let flow = Flow::new(&world);
@@ -414,6 +438,10 @@ fn k07_to_k09_a_death_while_propose_speaks_to_the_service_is_settled_by_reading(
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k11_to_k20_a_death_at_any_write_of_sign_or_execute_leaves_one_transaction() {
     let world = two_of_three();
     let flow = Flow::new(&world);

@@ -517,7 +517,10 @@ fn l9_before_4_6_proposers_cancel_and_nobody_else_does() {
 }
 
 #[test]
-#[cfg(feature = "failpoints")]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn k36_to_k45_a_death_at_any_durable_write_with_a_safe_as_proposer_schedules_once_and_executes_once() {
     use crate::judge::copied;
     use crate::safe_kills::at_every_write;

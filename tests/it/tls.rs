@@ -58,6 +58,10 @@ fn issued(authority: &Authority, host: &str, year: i32) -> (rcgen::Certificate, 
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a4_a_server_that_is_not_who_it_should_be_stops_at_once_and_hears_nothing() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -106,6 +110,10 @@ fn a4_a_server_that_is_not_who_it_should_be_stops_at_once_and_hears_nothing() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a_machine_without_root_certificates_works_offline_and_is_told_what_it_lacks_online() {
     let world = World::start();
     let mut flow = Flow::new(&world);

@@ -60,6 +60,10 @@ fn landed_by_a_second_token(flow: &Flow<'_>) {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t1_t7_an_expired_token_is_replaced_for_the_identical_hash_once_somebody_agrees() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -87,6 +91,10 @@ fn t1_t7_an_expired_token_is_replaced_for_the_identical_hash_once_somebody_agree
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t1_w1_expiry_is_counted_by_the_servers_clock_and_known_without_asking() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -106,6 +114,10 @@ fn t1_w1_expiry_is_counted_by_the_servers_clock_and_known_without_asking() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t2_a_token_in_its_last_day_is_told_and_in_its_last_minutes_not_relied_on() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -124,6 +136,10 @@ fn t2_a_token_in_its_last_day_is_told_and_in_its_last_minutes_not_relied_on() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t3_a_token_that_somebody_replaced_is_replaced_back_only_for_the_same_change() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -155,6 +171,10 @@ fn t3_a_token_that_somebody_replaced_is_replaced_back_only_for_the_same_change()
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t4_a_token_that_somebody_used_for_us_is_success() {
     for boot in [Duration::from_millis(20), Duration::from_millis(1500)] {
         let world = World::start();
@@ -171,6 +191,10 @@ fn t4_a_token_that_somebody_used_for_us_is_success() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t1_a_dead_token_and_somebody_elses_operation_are_not_taken_for_our_commit() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -192,6 +216,10 @@ fn t1_a_dead_token_and_somebody_elses_operation_are_not_taken_for_our_commit() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t5_t6_a_token_file_that_holds_something_else_stops() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -213,6 +241,10 @@ fn t5_t6_a_token_file_that_holds_something_else_stops() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t6_a_token_that_is_none_is_an_unusable_answer() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -241,6 +273,10 @@ fn set(field: &'static str, value: Value) -> crate::support::cloud::Edit {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a36_t7_a_second_preparation_with_another_hash_stops_and_an_honest_one_goes_on() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -261,6 +297,10 @@ fn a36_t7_a_second_preparation_with_another_hash_stops_and_an_honest_one_goes_on
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn t7_an_approval_that_comes_after_the_token_died_is_committed_with_a_fresh_one() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -274,6 +314,10 @@ fn t7_an_approval_that_comes_after_the_token_died_is_committed_with_a_fresh_one(
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn h2_a_hash_removed_before_the_commit_is_not_committed() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -287,6 +331,10 @@ fn h2_a_hash_removed_before_the_commit_is_not_committed() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a31_h2_a_hash_removed_while_the_commit_is_on_its_way_is_refused_by_both() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -307,6 +355,10 @@ fn a31_h2_a_hash_removed_while_the_commit_is_on_its_way_is_refused_by_both() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn h3_a_hash_removed_after_the_commit_is_a_failure_that_is_told() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -321,6 +373,10 @@ fn h3_a_hash_removed_after_the_commit_is_a_failure_that_is_told() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a34_an_update_that_never_ends_is_pending_with_its_operation_named() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -344,6 +400,10 @@ fn a34_an_update_that_never_ends_is_pending_with_its_operation_named() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a35_a_cvm_that_comes_back_on_its_old_hash_has_failed() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -363,6 +423,10 @@ fn a35_a_cvm_that_comes_back_on_its_old_hash_has_failed() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a9_the_ending_with_two_headers_survives_a_lost_reply() {
     for (fault, first) in [(Action::ResetAfterForward, 0), (Action::ResetAfterRead, 9)] {
         let world = World::start();
@@ -377,6 +441,10 @@ fn a9_the_ending_with_two_headers_survives_a_lost_reply() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a9_a_cloud_that_gave_no_token_is_confirmed_and_survives_a_lost_reply() {
     for (fault, first) in [(Action::ResetAfterForward, 0), (Action::ResetAfterRead, 9)] {
         let world = World::start();
@@ -395,6 +463,10 @@ fn a9_a_cloud_that_gave_no_token_is_confirmed_and_survives_a_lost_reply() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a29_a_confirmation_that_is_refused_prepares_again() {
     let world = World::start();
     let proxy = FaultProxy::to(&world.cloud.prefix());
@@ -431,6 +503,10 @@ impl<'a> Elsewhere<'a> {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a_proposal_alone_is_enough_to_wait_and_to_commit_with_the_identical_hash() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -452,6 +528,10 @@ fn a_proposal_alone_is_enough_to_wait_and_to_commit_with_the_identical_hash() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a36_a_proposal_whose_change_gives_another_hash_by_now_is_not_committed() {
     let world = World::start();
     let flow = Flow::new(&world);
@@ -467,6 +547,10 @@ fn a36_a_proposal_whose_change_gives_another_hash_by_now_is_not_committed() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    ignore = "needs --features failpoints, as `make test` has it"
+)]
 fn a_commit_that_two_machines_send_at_once_lands_once() {
     let world = World::start();
     let flow = Flow::new(&world);
