@@ -6,9 +6,11 @@
 # test, rehearsal, bench: setup, then what they are called; `make bench BENCH=--quick` is shorter. Needs cargo, node 20
 # and npm.
 # versions: the kill tests by two versions of the binary, one until it dies and the other after; BASE=COMMIT names the other.
+# oracle: the image list beside go-yaml, the reader of Docker Compose, over the texts of the thorough differential test, and
+# its vectors anew. Needs Debian's golang-go and golang-gopkg-yaml.v3-dev, whose files it takes without a network.
 # timelock-code: makes the table of timelocks that are known by their code anew; thorough compares it.
 
-.PHONY: setup test thorough keys rehearsal bench timelock-code versions
+.PHONY: setup test thorough keys rehearsal bench timelock-code versions oracle
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
@@ -35,6 +37,14 @@ timelock-code: $(COMPILERS)
 
 thorough: setup $(COMPILERS)
 	COUNTERSIGN_THOROUGH=1 cargo test --locked --features failpoints
+
+target/oracle/compose_images: tests/go/compose_images.go
+	mkdir -p $(@D)
+	GO111MODULE=off GOPATH=/usr/share/gocode go build -o $@ $<
+
+oracle: setup target/oracle/compose_images
+	COUNTERSIGN_ORACLE=$(CURDIR)/target/oracle/compose_images \
+		cargo test --locked --features failpoints --test it -- compose_oracle:: --nocapture
 
 # Tests mostly wait for blocks and servers: twice as many at once as there are cores keep these busy.
 export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))

@@ -69,6 +69,9 @@ pub(super) struct Global {
     /// Agree to a doubt that a refusal names, and to nothing else; repeat it. --yes answers none of them
     #[arg(long, global = true, value_name = "CODE[=VALUE]", display_order = 902)]
     pub(super) accept: Vec<Acceptance>,
+    /// Whatever runs and no digest fixes is a doubt: an image without one, one that a variable chooses, what is built
+    #[arg(long, global = true, display_order = 904, hide_short_help = true)]
+    pub(super) require_digests: bool,
     /// Transaction in which the app allowed what runs now, where the endpoints do not tell; its receipt decides
     #[arg(
         long,

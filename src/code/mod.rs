@@ -79,6 +79,9 @@ codes! {
     BaseUnknown = "BASE_UNKNOWN", Decision, "Whether the app ever allowed the manifest that the change is shown against is not known.";
     ManifestFormUnknown = "MANIFEST_FORM_UNKNOWN", Note, "No known form of the manifest gives the compose hash that the record names.";
     ImageNotPinned = "IMAGE_NOT_PINNED", Note, "An image is named without a digest, so the compose hash does not fix what runs.";
+    ImagesNotAllKnown = "IMAGES_NOT_ALL_KNOWN", Note, "Something runs that the list of images does not name.";
+    EnvChoosesImage = "ENV_CHOOSES_IMAGE", Decision, "The environment chooses what runs, so other values are other code that nobody approves.";
+    DigestRequired = "DIGEST_REQUIRED", Decision, "Something runs that no digest fixes, and --require-digests was given.";
     NothingToApprove = "NOTHING_TO_APPROVE", State, "Nothing changes that the compose hash covers.";
     NothingToChange = "NOTHING_TO_CHANGE", State, "No change was named.";
     NoCodeChange = "NO_CODE_CHANGE", State, "Only the app's policy changes, so there is no CVM to upgrade.";
@@ -501,6 +504,8 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::AlreadySigned,
     Code::AppGivenAway,
     Code::BaseUnknown,
+    Code::DigestRequired,
+    Code::EnvChoosesImage,
     Code::HashUnverifiable,
     Code::HashWasRevoked,
     Code::KmsChanged,

@@ -8,7 +8,8 @@ use super::changes::Changes;
 use super::difference::{self, FieldChange};
 use super::error::ComposeError;
 use super::hash::ComposeHash;
-use super::images;
+use super::images::ImageList;
+use super::names::TextVariables;
 use super::strict::strict_json;
 use crate::json;
 
@@ -96,12 +97,24 @@ impl Manifest {
         }
         Ok(())
     }
-    /// Container images of the services in the Docker Compose text, each once, in order of appearance, as written.
+    /// Container images that the Docker Compose text names, each once, in order of appearance, as written.
     pub fn images(&self) -> Vec<String> {
-        self.get("docker_compose_file")
-            .and_then(Value::as_str)
-            .map(images::named)
-            .unwrap_or_default()
+        self.image_list().images.into_iter().map(|image| image.name).collect()
+    }
+    /// What the Docker Compose text runs: its images, what chooses them, and what runs that no list can name.
+    pub fn image_list(&self) -> ImageList {
+        let names = self.get("allowed_envs").and_then(Value::as_array);
+        let open = names.into_iter().flatten().filter_map(Value::as_str).collect();
+        self.compose_text()
+            .map_or_else(ImageList::default, |text| ImageList::of(text, &open))
+    }
+    /// The variables that the Docker Compose text refers to; nothing where there is none that Compose reads.
+    pub fn text_variables(&self) -> Option<TextVariables> {
+        self.compose_text().and_then(TextVariables::of)
+    }
+
+    fn compose_text(&self) -> Option<&str> {
+        self.get("docker_compose_file").and_then(Value::as_str)
     }
 }
 

@@ -1,25 +1,40 @@
 //! The manifest (`app-compose.json`), its canonical bytes and the compose hash over them.
 //!
 //! Pure: nothing here talks to the network or the disk. `cloud` reads manifests, `upgrade` verifies with them.
+//!
+//! What a Docker Compose text runs ([`ImageList`]), which variables it refers to ([`TextVariables`]) and whether a file is one
+//! ([`check_compose_text`]) is said as Compose reads it: YAML as go-yaml has it, and compose-go's rules on top.
 
 mod canonical;
 mod changes;
 mod difference;
+mod dockerfile;
 mod error;
 mod hash;
 mod images;
+mod looks;
 mod manifest;
+mod names;
+mod services;
+mod socket;
 mod strict;
+mod variables;
 mod verify;
+mod yaml;
 
 pub use canonical::Form;
 pub use changes::{Changes, MAX_CHANGE_BYTES};
 pub use difference::FieldChange;
 pub use error::ComposeError;
 pub use hash::ComposeHash;
+pub use images::{Choice, ImageList, ImageRole, NamedImage, Unlisted, Way};
+pub use looks::{NoComposeText, check_compose_text};
 pub use manifest::{MAX_MANIFEST_BYTES, Manifest};
+pub use names::{TextVariables, Unsupplied};
 pub use strict::strict_json;
 pub use verify::Verification;
 
+#[cfg(test)]
+mod images_tests;
 #[cfg(test)]
 mod tests;

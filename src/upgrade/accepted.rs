@@ -28,9 +28,12 @@ impl From<&Decision> for Acceptance {
     }
 }
 
-/// Everything that somebody agreed to by name.
+/// Everything that somebody agreed to by name, and what they insist on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Accepted(BTreeSet<Acceptance>);
+pub struct Accepted {
+    agreed: BTreeSet<Acceptance>,
+    needs_digests: bool,
+}
 
 /// Why a text names nothing that can be agreed to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +58,7 @@ pub enum AcceptError {
 impl Accepted {
     /// Takes in one more.
     pub fn agree(&mut self, one: Acceptance) {
-        self.0.insert(one);
+        self.agreed.insert(one);
     }
 
     /// Agrees to a doubt whatever it is about: what options that are older than their code's value mean.
@@ -63,9 +66,19 @@ impl Accepted {
         self.agree(Acceptance { code, value: None });
     }
 
+    /// From here on, whatever runs and no digest fixes is a doubt.
+    pub const fn insist_on_digests(&mut self) {
+        self.needs_digests = true;
+    }
+
+    /// Whether whatever no digest fixes is a doubt.
+    pub const fn needs_digests(&self) -> bool {
+        self.needs_digests
+    }
+
     /// Whether somebody agreed to this doubt. Hexadecimal digits are the same in either case.
     pub fn covers(&self, code: Code, value: Option<&str>) -> bool {
-        self.0.iter().any(|one| {
+        self.agreed.iter().any(|one| {
             one.code == code
                 && match (&one.value, value) {
                     (None, _) => true,
@@ -77,20 +90,20 @@ impl Accepted {
 
     /// The values that were agreed to for a code.
     pub fn values(&self, code: Code) -> impl Iterator<Item = &str> {
-        let of_code = self.0.iter().filter(move |one| one.code == code);
+        let of_code = self.agreed.iter().filter(move |one| one.code == code);
         of_code.filter_map(|one| one.value.as_deref())
     }
 
     /// What was agreed to now, and what a journal says was agreed to before.
     pub(super) fn with(&self, before: &[Acceptance]) -> Self {
         let mut all = self.clone();
-        all.0.extend(before.iter().cloned());
+        all.agreed.extend(before.iter().cloned());
         all
     }
 
     /// All of it, in the order of the codes.
     pub fn iter(&self) -> impl Iterator<Item = &Acceptance> {
-        self.0.iter()
+        self.agreed.iter()
     }
 }
 

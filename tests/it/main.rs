@@ -26,6 +26,7 @@ mod chain_faults;
 mod cli;
 mod cloud_faults;
 mod cloud_word;
+mod compose_oracle;
 mod concurrency;
 mod consents;
 mod cvm;

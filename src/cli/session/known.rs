@@ -1,5 +1,6 @@
 //! The upgrades of this folder: which of them is meant when none is named, and each in a few words.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
@@ -198,16 +199,14 @@ fn images(state: &State) -> String {
         return "policy only".to_owned();
     };
     let (before, after) = (code.manifest.images(), code.manifest_after().images());
-    let new: Vec<String> = after
-        .iter()
-        .filter(|image| !before.contains(image))
-        .map(|image| escape(image))
-        .collect();
-    let old: Vec<String> = before
-        .iter()
-        .filter(|image| !after.contains(image))
-        .map(|image| escape(image))
-        .collect();
+    let (was, is): (BTreeSet<&String>, BTreeSet<&String>) = (before.iter().collect(), after.iter().collect());
+    let only = |list: &[String], other: &BTreeSet<&String>| -> Vec<String> {
+        list.iter()
+            .filter(|image| !other.contains(image))
+            .map(|image| escape(image))
+            .collect()
+    };
+    let (new, old) = (only(&after, &was), only(&before, &is));
     match (old.as_slice(), new.as_slice()) {
         ([], []) => "same images".to_owned(),
         (old, new) => format!("{} -> {}", listed(old), listed(new)),

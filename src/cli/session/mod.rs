@@ -55,6 +55,7 @@ pub(in crate::cli) struct Session {
     command: &'static str,
     accepted: Vec<Acceptance>,
     base_tx: Option<B256>,
+    needs_digests: bool,
     /// One client for all servers, since the time for the run is one.
     http: Http,
     /// Which endpoints answered.
@@ -90,11 +91,18 @@ impl Session {
             command,
             accepted,
             base_tx,
+            needs_digests: false,
             http: Http::new(Limits::default()),
             turnout: Turnout::default(),
             dir: Mutex::new(None),
             file: Mutex::new(None),
         }
+    }
+
+    /// From here on, whatever runs and no digest fixes is a doubt.
+    pub(in crate::cli) const fn insisting_on_digests(mut self, insists: bool) -> Self {
+        self.needs_digests = insists;
+        self
     }
 
     /// Connects settings to the outside; does no I/O.
@@ -121,6 +129,9 @@ impl Session {
     pub(in crate::cli) fn settings(&self, typed: args::SharedOptions<'_>) -> Result<Settings, CliError> {
         let mut settings = Settings::gather(typed, &self.env)?;
         settings.agree(&self.accepted);
+        if self.needs_digests {
+            settings.limits.accepted.insist_on_digests();
+        }
         settings.base_tx = self.base_tx;
         settings.quorum.turnout = self.turnout.clone();
         Ok(settings)

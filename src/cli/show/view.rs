@@ -9,6 +9,7 @@ use crate::chain::{AppState, OwnerKind, Preflight, is_known_kms};
 use crate::cli::show::changes::kinds;
 use crate::cli::show::manifest::whole;
 use crate::cli::show::text::Page;
+use crate::compose::ImageList;
 use crate::env::Dated;
 use crate::safe::service::{Published, links};
 use crate::safe::{SafeDomain, SafeInfo};
@@ -277,19 +278,22 @@ fn kind(plan: &Plan, code: &CodeChange) -> &'static str {
     }
 }
 
-/// Images before and after, which is what most reviewers look for.
+/// Images before and after, which is what most reviewers look for; what runs besides is among the remarks.
 fn images(page: &mut Page, code: &CodeChange) {
-    let (before, after) = (code.manifest.images(), code.manifest_after().images());
-    if before == after {
-        return;
+    let (before, after) = (code.manifest.image_list(), code.manifest_after().image_list());
+    let names = |list: &ImageList| -> BTreeSet<String> { list.images.iter().map(|image| image.name.clone()).collect() };
+    let (was, is) = (names(&before), names(&after));
+    let gone = before.images.iter().filter(|image| !is.contains(&image.name));
+    let new = after.images.iter().filter(|image| !was.contains(&image.name));
+    let lines = gone
+        .map(|image| format!("- {image}"))
+        .chain(new.map(|image| format!("+ {image}")));
+    let lines: Vec<String> = lines.collect();
+    if !lines.is_empty() {
+        page.heading("images");
     }
-    page.heading("images");
-    let (was, is): (BTreeSet<&String>, BTreeSet<&String>) = (before.iter().collect(), after.iter().collect());
-    for gone in before.iter().filter(|image| !is.contains(image)) {
-        page.block(&format!("- {gone}"));
-    }
-    for new in after.iter().filter(|image| !was.contains(image)) {
-        page.block(&format!("+ {new}"));
+    for line in lines {
+        page.block(&line);
     }
 }
 

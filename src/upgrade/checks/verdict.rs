@@ -11,7 +11,7 @@ use crate::upgrade::{
     Accepted, Plan, Proposal, Stop, UpgradeError,
     checks::{
         consent::{decisions, effects_of},
-        findings, kms,
+        findings, images, kms,
         new_owner::{NewOwner, of_new_owner},
         safe_findings::{Targets, obeying, of_safe_finding},
         timelock::{self, TimelockFound},
@@ -118,6 +118,9 @@ pub(in crate::upgrade) fn judge(
     if known.is_none() {
         not_checked.extend(OFFLINE.map(str::to_owned));
     }
+    if accepted.needs_digests() && !takes_away(paper, proposal) {
+        findings.extend(proposal.apps().flat_map(images::of_proposal));
+    }
     Verdict::new(findings, not_checked, accepted)
 }
 
@@ -188,6 +191,13 @@ pub(in crate::upgrade) fn of_plan(
     findings.extend(of_storage(&plan.storages));
     findings.extend(of_approvals(&plan.storages, None));
     not_checked.extend(plan.storages.not_checked.iter().cloned());
+    if accepted.needs_digests() {
+        findings.extend(
+            plan.code
+                .iter()
+                .flat_map(|code| images::without_digest(&code.manifest_after())),
+        );
+    }
     Verdict::new(findings, not_checked, accepted)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::chain::{AppState, OwnerKind};
 use crate::code::Code;
-use crate::compose::{Form, Manifest};
+use crate::compose::{Form, ImageList, Manifest, NamedImage};
 use crate::env::NameChange;
 use crate::safe::{Finding, SafeInfo, Severity, Trust};
 use crate::upgrade::{
@@ -13,8 +13,8 @@ use crate::upgrade::{
 /// What a person should know of the contracts and of a change of the code: follows from a plan alone.
 pub(in crate::upgrade) fn derived_warnings(app: &AppState, code: Option<&CodeChange>) -> Vec<Warning> {
     let of_code = code.map(|code| manifest_warnings((&code.manifest, &code.manifest_after()), code.form));
-    let of_chain = chain_warnings(app).into_iter();
-    of_chain.chain(of_code.into_iter().flatten()).flatten().collect()
+    let of_chain = chain_warnings(app).into_iter().flatten();
+    of_chain.chain(of_code.into_iter().flatten()).collect()
 }
 
 fn chain_warnings(app: &AppState) -> [Option<Warning>; 5] {
@@ -48,15 +48,10 @@ fn chain_warnings(app: &AppState) -> [Option<Warning>; 5] {
 pub(in crate::upgrade) fn manifest_warnings(
     (before, after): (&Manifest, &Manifest),
     form: Option<Form>,
-) -> [Option<Warning>; 5] {
+) -> Vec<Warning> {
     let live = allowed(before);
     let names = NameChange::between(&allowed(after), &live, None);
-    let loose: Vec<_> = after
-        .images()
-        .into_iter()
-        .filter(|image| !image.contains("@sha256:"))
-        .collect();
-    [
+    let of_names = [
         Warning::when(form.is_none(), Code::HashUnverifiable, || {
             "no known canonical form reproduces the CVM's current compose hash, so the new one cannot be recomputed here"
                 .to_owned()
@@ -79,13 +74,40 @@ pub(in crate::upgrade) fn manifest_warnings(
                 live.join(",")
             )
         }),
+    ];
+    let of_images = image_warnings(&after.image_list());
+    of_names.into_iter().flatten().chain(of_images).collect()
+}
+
+/// What the compose hash does not fix of what runs.
+fn image_warnings(list: &ImageList) -> Vec<Warning> {
+    let names = |of: &dyn Fn(&&NamedImage) -> bool| -> Vec<String> {
+        list.images.iter().filter(of).map(ToString::to_string).collect()
+    };
+    let loose = names(&|image| !image.is_pinned() && image.chosen_by.is_empty());
+    let chosen = list.images.iter().filter(|image| !image.chosen_by.is_empty());
+    let chosen: Vec<String> = chosen
+        .map(|image| {
+            let by: Vec<String> = image.chosen_by.iter().map(ToString::to_string).collect();
+            format!("{image} by {}", by.join("; by "))
+        })
+        .collect();
+    let unlisted: Vec<&str> = list.unlisted.iter().map(|one| one.text.as_str()).collect();
+    let found = [
         Warning::when(!loose.is_empty(), Code::ImageNotPinned, || {
             format!(
                 "without a digest the compose hash does not fix what runs: {}",
                 loose.join(", ")
             )
         }),
-    ]
+        Warning::when(!chosen.is_empty(), Code::EnvChoosesImage, || {
+            format!("variables choose what runs: {}", chosen.join("; "))
+        }),
+        Warning::when(!unlisted.is_empty(), Code::ImagesNotAllKnown, || {
+            format!("more runs than the images that are listed: {}", unlisted.join("; "))
+        }),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// What is remarkable about the Safe that owns the app: what forbids going on, and what a person should know.

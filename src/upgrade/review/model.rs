@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::chain::{AppState, OperationState};
 use crate::code::Code;
-use crate::compose::{ComposeHash, FieldChange, Manifest, Verification};
+use crate::compose::{Choice, ComposeHash, FieldChange, ImageRole, Manifest, Unlisted, Verification};
 use crate::safe::{Decoded, Digests, SafeInfo, SafeTxFields, effects::Effect};
 use crate::signer::Decision;
 use crate::upgrade::{
@@ -22,6 +22,9 @@ pub struct Review {
     pub asked: Asked,
     /// Images before and after.
     pub images: Vec<Image>,
+    /// What runs after the change and is no image of the list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<Unlisted>,
     /// Fields of the manifest that change.
     pub changes: Vec<FieldChange>,
     /// What changes and no hash covers.
@@ -131,8 +134,15 @@ pub struct Asked {
 pub struct Image {
     /// As the Docker Compose text names it.
     pub name: String,
-    /// The digest in that name. Without one, the compose hash does not fix what runs.
+    /// The digest that the name ends in. Without one, the compose hash does not fix what runs.
     pub digest: Option<String>,
+    /// What it is for.
+    pub role: ImageRole,
+    /// The services that it is for.
+    pub services: Vec<String>,
+    /// The variables that choose it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chosen_by: Vec<Choice>,
     /// Whether it comes, goes or stays.
     pub change: ImageChange,
 }
@@ -534,6 +544,9 @@ pub struct OtherApp {
     pub asked: Asked,
     /// Images before and after.
     pub images: Vec<Image>,
+    /// What runs after the change and is no image of the list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<Unlisted>,
     /// Fields of the manifest that change.
     pub changes: Vec<FieldChange>,
     /// What changes and no hash covers.

@@ -34,6 +34,7 @@ impl Review {
             self.others.push(OtherApp {
                 asked: review.asked,
                 images: review.images,
+                unlisted: review.unlisted,
                 changes: review.changes,
                 uncovered: review.uncovered,
                 compose_hash: review.compose_hash,

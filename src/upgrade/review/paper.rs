@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::chain::{Call, TimelockInfo, TimelockRoles};
 use crate::code::Code;
-use crate::compose::{Changes, Manifest, Verification};
+use crate::compose::{Changes, Manifest, NamedImage, Unlisted, Verification};
 use crate::safe::{
     Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode,
     deployments::{self, Identity},
@@ -54,6 +54,7 @@ pub(super) fn review(
         images: code
             .map(|(code, after, _)| images(&code.manifest, after))
             .unwrap_or_default(),
+        unlisted: unlisted(proposal),
         changes: code.map(|(code, ..)| code.changes.clone()).unwrap_or_default(),
         uncovered: code.map(|(code, ..)| code.uncovered()).unwrap_or_default(),
         compose_hash: code.map(|(code, _, (hash, verified))| HashCheck {
@@ -190,30 +191,42 @@ impl TimelockNow {
     }
 }
 
+/// What runs after the change besides the images.
+fn unlisted(proposal: &Proposal) -> Vec<Unlisted> {
+    proposal
+        .code()
+        .map(|(_, after, _)| after.image_list().unlisted)
+        .unwrap_or_default()
+}
+
 /// Images that come, go and stay; those with a digest first.
 pub(super) fn images(before: &Manifest, after: &Manifest) -> Vec<Image> {
-    let (before, after) = (before.images(), after.images());
-    let (was, is): (BTreeSet<&String>, BTreeSet<&String>) = (before.iter().collect(), after.iter().collect());
-    let gone = before.iter().filter(|name| !is.contains(name));
-    let gone = gone.map(|name| (name, ImageChange::Gone));
-    let there = after.iter().map(|name| {
-        let change = if was.contains(name) {
-            ImageChange::Kept
-        } else {
-            ImageChange::New
+    let (before, after) = (before.image_list().images, after.image_list().images);
+    let names = |list: &[NamedImage]| -> BTreeSet<String> { list.iter().map(|image| image.name.clone()).collect() };
+    let (was, is) = (names(&before), names(&after));
+    let gone = before.into_iter().filter(|image| !is.contains(&image.name));
+    let gone = gone.map(|image| shown(image, ImageChange::Gone));
+    let there = after.into_iter().map(|image| {
+        let change = match was.contains(&image.name) {
+            true => ImageChange::Kept,
+            false => ImageChange::New,
         };
-        (name, change)
+        shown(image, change)
     });
-    let mut all: Vec<Image> = gone
-        .chain(there)
-        .map(|(name, change)| Image {
-            name: name.clone(),
-            digest: name.split_once('@').map(|(_, digest)| digest.to_owned()),
-            change,
-        })
-        .collect();
+    let mut all: Vec<Image> = gone.chain(there).collect();
     all.sort_by_key(|image| (image.change, image.digest.is_none()));
     all
+}
+
+fn shown(image: NamedImage, change: ImageChange) -> Image {
+    Image {
+        digest: image.digest().map(str::to_owned),
+        name: image.name,
+        role: image.role,
+        services: image.services,
+        chosen_by: image.chosen_by,
+        change,
+    }
 }
 
 /// The proposal's manifest beside the reviewer's own values.

@@ -18,7 +18,7 @@ use crate::http::{Kind, Sent as Wire};
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{
     Finding, Limits, Plan, UpgradeError, Verdict, World,
-    checks::kms,
+    checks::{images, kms},
     finding::Warning,
     journal_error::JournalError,
     model::environment::Sealing,
@@ -48,8 +48,9 @@ pub struct ValuesChange {
     about: (String, Option<ComposeHash>),
     sealing: Sealing,
     names: Vec<String>,
-    /// Only Phala Cloud's word speaks for the KMS that they were sealed for.
-    kms_doubt: Option<Finding>,
+    /// What somebody has to agree to by name: values that choose what runs, and a KMS for which only Phala Cloud's word
+    /// speaks.
+    doubts: Vec<Finding>,
     /// Where it is on record what was sent.
     folder: PathBuf,
     /// The finished upgrade of the directory, which remembers whose values were sent last.
@@ -130,7 +131,10 @@ impl ValuesChange {
             about,
             sealing,
             names: names.map(ToString::to_string).collect(),
-            kms_doubt: kms::doubt(plan),
+            doubts: kms::doubt(plan)
+                .into_iter()
+                .chain(images::chosen_by_values(code))
+                .collect(),
             folder,
             upgrade,
         }))
@@ -149,8 +153,8 @@ impl ValuesChange {
     /// # Errors
     /// Nobody agreed, the server refused, or its answer was lost and nothing tells: the next run looks again.
     pub async fn send(mut self, world: &World<'_>, limits: &Limits) -> Result<ValuesSent, UpgradeError> {
-        let doubt = self.kms_doubt.take();
-        Verdict::new(doubt.into_iter().collect(), Vec::new(), &limits.accepted).check()?;
+        let doubts = std::mem::take(&mut self.doubts);
+        Verdict::new(doubts, Vec::new(), &limits.accepted).check()?;
         if self.folder.exists()
             && let Some(operation) = self.earlier(world).await?
         {

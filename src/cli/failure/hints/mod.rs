@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use super::verdict::{Next, Verdict, verdict};
 use crate::cli::exit::Exit;
 use crate::code::{Code, Kind};
+use crate::text::quote;
 
 /// Code, next step, hint.
 type Row = (Code, Next, &'static str);
@@ -74,7 +75,8 @@ pub(in crate::cli) fn doubt(code: Code, value: Option<&str>) -> Verdict {
     }
     let (option, next) = match (value, next) {
         (_, Next::With(option)) if value.is_none() || !code.needs_value() => (option.to_string(), Next::With(option)),
-        (Some(value), _) => agreeing(format!("--accept {code}={value}")),
+        // A value may be a name that somebody else chose.
+        (Some(value), _) => agreeing(format!("--accept {}", quote(&format!("{code}={value}")))),
         (None, next) if code.needs_value() => (format!("--accept {code}=VALUE"), next),
         (None, _) => agreeing(format!("--accept {code}")),
     };

@@ -34,6 +34,12 @@ hints! {
          by it";
     ImageNotPinned, Again,
         "name each image with its digest, as name@sha256:…, so that nobody can put other code behind the same name";
+    ImagesNotAllKnown, Look,
+        "read those lines of the Docker Compose text as what they are, code that runs: an image with its digest in their \
+         place can be checked by anybody";
+    DigestRequired, Look,
+        "name the image as name@sha256:… and its digest, and take out what builds or starts others; if it may run all \
+         the same, agree to it with {option}";
     NothingToApprove, Again, "change something that the compose hash covers, or use Phala Cloud's own tools";
     NothingToChange, Command("--help"), "name at least one change";
     NoCodeChange, Look,
@@ -269,6 +275,9 @@ hints! {
     EnvNamesAdded, Look, "make sure that the code which is approved may read these names";
     EnvNamesPending, Look, "ask whoever prepared the waiting update whether the guest still needs these names";
     EnvNamesPendingUnknown, Look, "ask whoever prepared the waiting update which names it lets the guest have";
+    EnvChoosesImage, Look,
+        "write the image with its digest into the Docker Compose text and have that approved; if this value may choose \
+         what runs, agree to it with {option}";
     EnvNamesRemoved, Look, "make sure that nothing in the guest needs these names any more, or name them again";
     EnvNamesReordered, Look, "name the variables in the order of now to need no approval for them";
     EnvNameNotAllowed, Again, "name these variables by --allowed-env as well, or leave --allowed-env out";

@@ -4,7 +4,7 @@ use super::words::chain;
 use crate::cli::show::changes::kinds;
 use crate::cli::show::text::{Page, escape};
 use crate::cli::show::view::{uncovered, yes_no};
-use crate::compose::{FieldChange, Verification};
+use crate::compose::{FieldChange, ImageRole, Unlisted, Verification};
 use crate::text;
 use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, OtherApp, Review};
 use crate::upgrade::{Target, Uncovered};
@@ -13,6 +13,7 @@ use crate::upgrade::{Target, Uncovered};
 pub(super) struct OneApp<'a> {
     asked: &'a Asked,
     images: &'a [Image],
+    unlisted: &'a [Unlisted],
     changes: &'a [FieldChange],
     uncovered: &'a [Uncovered],
     compose_hash: Option<&'a HashCheck>,
@@ -26,6 +27,7 @@ impl<'a> OneApp<'a> {
         Self {
             asked: &review.asked,
             images: &review.images,
+            unlisted: &review.unlisted,
             changes: &review.changes,
             uncovered: &review.uncovered,
             compose_hash: review.compose_hash.as_ref(),
@@ -39,6 +41,7 @@ impl<'a> OneApp<'a> {
         Self {
             asked: &other.asked,
             images: &other.images,
+            unlisted: &other.unlisted,
             changes: &other.changes,
             uncovered: &other.uncovered,
             compose_hash: other.compose_hash.as_ref(),
@@ -53,6 +56,7 @@ impl<'a> OneApp<'a> {
         kinds(page, self.changes);
         if let Some(check) = self.compose_hash {
             images(page, self.images);
+            unlisted(page, self.unlisted);
             changes(page, self.changes);
             uncovered(page, self.uncovered);
             compose_hash(page, check, &self.option);
@@ -134,12 +138,31 @@ fn images(page: &mut Page, images: &[Image]) {
             ImageChange::New => '+',
             ImageChange::Kept => ' ',
         };
-        let loose = if image.digest.is_none() {
-            "   NO DIGEST: the hash does not fix what runs"
-        } else {
-            ""
+        let role = match image.role {
+            ImageRole::Runs => "",
+            ImageRole::Mounted => "   (mounted)",
+            ImageRole::Base => "   (what is built on the guest is made from it)",
         };
-        page.block(&format!("{sign} {}{loose}", text::name(&image.name)));
+        let loose = match (image.digest.is_none(), image.chosen_by.is_empty()) {
+            (true, true) => "   NO DIGEST: the hash does not fix what runs",
+            (true, false) => "   CHOSEN BY A VARIABLE: the hash does not fix what runs",
+            _ => "",
+        };
+        page.block(&format!("{sign} {}{role}{loose}", text::name(&image.name)));
+        for choice in image.chosen_by.iter().filter(|_| image.change != ImageChange::Gone) {
+            page.block(&format!("    by {}", text::name(&choice.to_string())));
+        }
+    }
+}
+
+/// What runs and is no image of the list: nobody who reads the list alone knows of it.
+fn unlisted(page: &mut Page, unlisted: &[Unlisted]) {
+    if unlisted.is_empty() {
+        return;
+    }
+    page.heading("NOT ALL THAT RUNS IS AN IMAGE OF THIS LIST");
+    for one in unlisted {
+        page.block(&text::name(&one.text));
     }
 }
 

@@ -1,0 +1,240 @@
+//! The image list, against texts of the shapes that people deploy and against texts that hide what runs.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::images::{ImageList, Way};
+use super::looks::{NoComposeText, check_compose_text};
+use super::names::{TextVariables, Unsupplied};
+use super::{Manifest, yaml};
+
+fn list(text: &str) -> ImageList {
+    ImageList::of(text, &BTreeSet::new())
+}
+
+fn names(text: &str) -> Vec<String> {
+    list(text).images.into_iter().map(|image| image.name).collect()
+}
+
+#[test]
+fn bug_b1_pinned_is_a_whole_digest_in_lower_case_and_nothing_that_is_filled_in() {
+    let digest = "9f2c6a0b1e4d7f3a8c5b2e1d0f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a";
+    let pinned = |name: &str| list(&format!("services: {{a: {{image: \"{name}\"}}}}")).images[0].is_pinned();
+    assert!(pinned(&format!("nginx@sha256:{digest}")));
+    assert!(pinned(&format!("r.test:5000/a/b:1@sha256:{digest}")));
+    for loose in [
+        "nginx".to_owned(),
+        format!("nginx:{digest}"),
+        format!("nginx@sha256:{}", digest.trim_start_matches('9')),
+        format!("nginx@sha256:{digest}0"),
+        format!("nginx@sha256:{}", digest.to_uppercase()),
+        format!("nginx@sha512:{digest}"),
+        format!("@sha256:{digest}"),
+        format!("nginx@sha256:{digest} "),
+        format!("${{REGISTRY}}/nginx@sha256:{digest}"),
+        format!("${{IMAGE:-nginx@sha256:{digest}}}"),
+        format!("$IMAGE@sha256:{digest}"),
+        format!("{{{{registry}}}}/nginx@sha256:{digest}"),
+        "nginx@sha256:${DIGEST}".to_owned(),
+    ] {
+        assert!(!pinned(&loose), "{loose}");
+    }
+}
+
+#[test]
+fn bug_b29_an_alias_of_aliases_stays_small_and_a_loop_is_unreadable() {
+    let mut bomb = String::from("x0: &a0 {image: acme/bomb:1}\n");
+    for level in 1..40 {
+        let below = level - 1;
+        bomb.push_str(&format!(
+            "x{level}: &a{level} {{<<: [*a{below}, *a{below}, *a{below}]}}\n"
+        ));
+    }
+    bomb.push_str("services: {a: *a39, b: {<<: *a39}}\n");
+    assert_eq!(names(&bomb), ["acme/bomb:1"]);
+    let in_itself = "services: &s\n  a: {image: acme/a:1}\n  b: *s\n";
+    assert_eq!(list(in_itself).unlisted[0].way, Way::Unreadable);
+}
+
+#[test]
+fn a_text_that_compose_does_not_read_is_shown_as_a_guess() {
+    for text in [
+        "services:\n  a:\n\timage: acme/tab:1\n",
+        "services:\n  a: {image: acme/tab:1\n",
+        "services:\n  a:\n    image: acme/tab:1\u{0}\n",
+    ] {
+        let list = list(text);
+        assert_eq!(list.unlisted[0].way, Way::Unreadable, "{text}");
+        assert!(list.images[0].name.starts_with("acme/tab:1"), "{text}");
+    }
+    assert_eq!(list("just words").unlisted[0].way, Way::Unreadable);
+    assert_eq!(list("").unlisted[0].way, Way::Unreadable);
+}
+
+/// How much longer the work takes on a text of ten times the length: counted in nodes and entries, which is what every walk
+/// passes over.
+#[test]
+fn sec_m1_the_work_grows_with_the_text_whatever_it_shares() {
+    let work = |count: usize| {
+        let shared: String = (0..count).map(|number| format!("    - /data/{number}:/x\n")).collect();
+        let services: String = (0..count)
+            .map(|number| format!("  s{number}: {{image: acme/i{number}:1, volumes: *v, build: *b, pre_start: *h}}\n"))
+            .collect();
+        let text = format!(
+            "x-v:\n  v: &v\n{shared}x-b: &b {{context: .}}\nx-h: &h [{{image: acme/hook:1}}]\nservices:\n{services}"
+        );
+        let started = std::time::Instant::now();
+        let list = list(&text);
+        assert_eq!(list.images.len(), count + 1);
+        started.elapsed()
+    };
+    let (small, large) = (work(1_000), work(16_000));
+    // Sixteen times the text: a quadratic walk would take 256 times as long.
+    assert!(
+        large < small.max(std::time::Duration::from_millis(2)) * 100,
+        "{small:?} {large:?}"
+    );
+}
+
+#[test]
+fn bug_b5_every_place_where_compose_fills_in_a_variable_is_known() {
+    let text = "x-e: &e {MERGED: , SET: 1}\nservices:\n  a:\n    image: a:${TAG:-1}\n    command: [\"${ITEM?}\", '$PLAIN', \"$$NOT\"]\n    \
+                environment:\n      <<: *e\n      BARE:\n      VALUE: \"${IN_VALUE:-}\"\n  b:\n    image: b\n    environment: [LISTED, 'SET=${X:+y}']\n    \
+                build: {args: [ARG]}\nsecrets: {s: {environment: SECRET}}\n# ${COMMENT}\n";
+    let found = TextVariables::of(text).unwrap();
+    let gravest = |name: &str| found.all.get(name).cloned();
+    assert_eq!(gravest("TAG"), Some(Unsupplied::Default("1".to_owned())));
+    assert_eq!(gravest("ITEM"), Some(Unsupplied::Refused));
+    for blank in ["PLAIN", "BARE", "MERGED", "LISTED", "ARG", "SECRET"] {
+        assert_eq!(gravest(blank), Some(Unsupplied::Blank), "{blank}");
+    }
+    for quiet in ["IN_VALUE", "X"] {
+        assert_eq!(gravest(quiet), Some(Unsupplied::Default(String::new())), "{quiet}");
+    }
+    assert_eq!(found.all.len(), 10, "{:?}", found.all);
+    assert!(!found.reads_a_file);
+    assert!(
+        TextVariables::of("services: {a: {image: a, env_file: .env}}")
+            .unwrap()
+            .reads_a_file
+    );
+}
+
+#[test]
+fn bug_b6_other_files_are_refused_with_a_word_about_what_they_look_like() {
+    let refused = |text: &str| check_compose_text(text).unwrap_err();
+    let manifest = r#"{"manifest_version":2,"name":"","runner":"docker-compose","docker_compose_file":"services:\n"}"#;
+    assert_eq!(refused(manifest), NoComposeText::Manifest);
+    assert_eq!(
+        refused("A=1\nexport B=\"x y\"\n# note\n\nC='1\n2'\n"),
+        NoComposeText::Dotenv
+    );
+    assert_eq!(
+        refused("DATABASE_URL=postgres://app:hunter2@db.test/app\n"),
+        NoComposeText::Dotenv
+    );
+    assert_eq!(refused("<!DOCTYPE html><html></html>"), NoComposeText::Html);
+    for answer in [
+        "404: Not Found",
+        "404: Not Found\n",
+        "Not Found",
+        "403 Forbidden\n",
+        "Access denied",
+    ] {
+        assert_eq!(refused(answer), NoComposeText::Answer, "{answer}");
+    }
+}
+
+#[test]
+fn bug_b6_broken_texts_are_refused_with_the_line_or_with_what_is_missing() {
+    let refused = |text: &str| check_compose_text(text).unwrap_err();
+    let merged = "services:\n  a:\n<<<<<<< HEAD\n    image: a:1\n=======\n    image: a:2\n>>>>>>> x\n";
+    assert_eq!(refused(merged), NoComposeText::Conflict { line: 3 });
+    assert_eq!(
+        refused("services:\n\tapp:\n\t\timage: nginx:1.28\n"),
+        NoComposeText::Tab { line: 2 }
+    );
+    for cut in [
+        "services:\n  app:\n    image: nginx\n    ports: [\"80:80",
+        "services:\n  app:\n    image: \"ngi",
+        "services:\n  app:\n    ima",
+        "services:\n  app:\n    image:",
+    ] {
+        assert!(
+            matches!(
+                refused(cut),
+                NoComposeText::Cut { .. } | NoComposeText::NothingRuns { .. }
+            ),
+            "{cut}: {:?}",
+            refused(cut)
+        );
+    }
+    for nothing in [
+        "services: {}\n",
+        "services:\n",
+        "version: '3'\n",
+        "web:\n  image: nginx\n",
+        "- a\n- b\n",
+        "services: [a]\n",
+        "services:\n  a: b\n",
+        "services:\n  a:\n    ports: []\n",
+    ] {
+        assert!(
+            matches!(refused(nothing), NoComposeText::NothingRuns { .. }),
+            "{nothing}: {:?}",
+            refused(nothing)
+        );
+    }
+    for image in [
+        "nginx@sha256:aaaa",
+        "nginx@sha256:{{DIGEST}}",
+        "{{IMAGE}}:1",
+        "nginx@sha256:",
+    ] {
+        let text = format!("services: {{a: {{image: \"{image}\"}}}}");
+        assert!(matches!(refused(&text), NoComposeText::Image { .. }), "{image}");
+    }
+}
+
+#[test]
+fn no_refusal_of_a_file_with_secrets_repeats_what_stands_in_it() {
+    let secret = "hunter2";
+    for text in [
+        format!("DATABASE_URL=postgres://app:{secret}@db.test/app\n"),
+        format!("A={secret}\n: {secret}\nB=1\nC=1\n"),
+        format!("{secret} not found"),
+    ] {
+        let said = check_compose_text(&text).unwrap_err().to_string();
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[test]
+fn line_ends_of_yaml_1_1_end_lines_and_control_characters_make_a_text_unreadable() {
+    for end in yaml::OLD_BREAKS {
+        let text = format!("services:\n  a:\n    # note{end}    image: acme/hidden:1\n");
+        assert_eq!(names(&text), ["acme/hidden:1"]);
+    }
+    for control in ['\u{7f}', '\u{1b}', '\u{9b}', '\u{feff}', '\u{fffe}'] {
+        let text = format!("services:\n  a:\n    image: acme/a:1 # {control}\n");
+        assert_eq!(list(&text).unlisted[0].way, Way::Unreadable, "{control:?}");
+    }
+}
+
+#[test]
+fn the_manifest_says_which_variables_the_environment_may_set() {
+    let manifest = json!({
+        "docker_compose_file": "services: {a: {image: \"${A}/x:${B:-1}\"}}",
+        "allowed_envs": ["A"],
+    });
+    let list = Manifest(manifest.as_object().unwrap().clone()).image_list();
+    let choices: Vec<(&str, bool)> = list.images[0]
+        .chosen_by
+        .iter()
+        .map(|choice| (choice.variable.as_str(), choice.is_open))
+        .collect();
+    assert_eq!(choices, [("A", true), ("B", false)]);
+    let nothing = Manifest(json!({"name": "x"}).as_object().unwrap().clone());
+    assert_eq!(nothing.image_list(), ImageList::default(), "no text, no list");
+}
