@@ -19,7 +19,7 @@ use crate::upgrade::{
 pub(super) const APP: Address = Address::repeat_byte(0xa1);
 pub(super) const OWNER: Address = Address::repeat_byte(0x0e);
 const MANIFEST: &str = r#"{"manifest_version":2,"name":"app","runner":"docker-compose",
-    "docker_compose_file":"services:\n  web:\n    image: nginx@sha256:aa\n","allowed_envs":["A","B"]}"#;
+    "docker_compose_file":"services:\n  web:\n    image: nginx@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n","allowed_envs":["A","B"]}"#;
 
 pub(super) fn now() -> jiff::Timestamp {
     "2026-11-21T05:00:00Z".parse().unwrap()
@@ -36,7 +36,9 @@ pub(super) fn block(number: u64) -> BlockRef {
 
 pub(super) fn plan() -> Plan {
     let manifest = Manifest::parse(MANIFEST.as_bytes()).unwrap();
-    let compose = "services:\n  web:\n    image: nginx@sha256:bb\n".to_owned();
+    let compose =
+        "services:\n  web:\n    image: nginx@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n"
+            .to_owned();
     let changes = Changes {
         docker_compose_file: Some(compose),
         ..Changes::default()

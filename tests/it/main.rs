@@ -45,6 +45,7 @@ mod golden;
 mod governance;
 mod hash_agreement;
 mod hostile;
+mod images;
 mod imports;
 mod journals;
 mod judge;
