@@ -139,16 +139,25 @@ fn bug_b1_bug_b7_bug_b20_sec_h5_the_plan_and_the_page_of_a_signer_name_what_no_d
         .map(|one| one["way"].as_str().unwrap())
         .collect();
     assert_eq!(ways, ["include", "build", "engine"]);
+    page_names(
+        &flow,
+        &[
+            "CHOSEN BY A VARIABLE: the hash does not fix what runs",
+            "NO DIGEST: the hash does not fix what runs",
+            "NOT ALL THAT RUNS IS AN IMAGE OF THIS LIST",
+        ],
+    );
+}
+
+/// The page of a signer has each of these.
+fn page_names(flow: &Flow<'_>, lines: &[&str]) {
+    let proposal = flow.dir.join("proposal.json");
     let output = flow
         .command(&["review", "--offline", proposal.to_str().unwrap()])
         .output()
         .unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
-    for line in [
-        "CHOSEN BY A VARIABLE: the hash does not fix what runs",
-        "NO DIGEST: the hash does not fix what runs",
-        "NOT ALL THAT RUNS IS AN IMAGE OF THIS LIST",
-    ] {
+    for line in lines {
         assert!(page.contains(line), "{line}: {page}");
     }
 }
