@@ -17,7 +17,10 @@ use std::path::Path;
 
 use countersign::compose::{Changes, Form, Manifest};
 use countersign::fsutil::AppendFile;
-use countersign::upgrade::{Event, State, Upgrade};
+use countersign::upgrade::{
+    Upgrade,
+    record::{Event, State},
+};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use serde_json::json;
 use sha2::{Digest, Sha256};

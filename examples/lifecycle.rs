@@ -9,7 +9,10 @@
 
 use std::time::Duration;
 
-use countersign::cloud::{ApiKey, ApiVersion, Client, Cvm, CvmId, DEFAULT_PREFIX, Goal, Options, Settle, Settled};
+use countersign::cloud::{
+    ApiKey, ApiVersion, Client, Cvm, CvmId, DEFAULT_PREFIX, Options,
+    settle::{Goal, Settle, Settled},
+};
 use countersign::http::{Http, Limits};
 use eyre::{OptionExt as _, eyre};
 

@@ -10,8 +10,9 @@
 use std::time::Duration;
 
 use countersign::cloud::{
-    ApiKey, ApiVersion, Client, CloudError, CommitProvision, CvmId, DEFAULT_PREFIX, Goal, Options, Provision, Settle,
-    Settled,
+    ApiKey, ApiVersion, Client, CloudError, CvmId, DEFAULT_PREFIX, Options,
+    provision::{CommitProvision, Provision},
+    settle::{Goal, Settle, Settled},
 };
 use countersign::http::{Http, Limits};
 use eyre::{OptionExt as _, eyre};

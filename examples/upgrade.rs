@@ -10,12 +10,12 @@
 
 use std::path::Path;
 
-use countersign::chain::Quorum;
-use countersign::cloud::{ApiKey, ApiVersion, Client, DEFAULT_PREFIX, Options, Patch};
+use countersign::chain::quorum::Quorum;
+use countersign::cloud::{ApiKey, ApiVersion, Client, DEFAULT_PREFIX, Options, patch::Patch};
 use countersign::http::{Http, Limits};
 use countersign::safe::service::Services;
 use countersign::signer::{Ask, AskError, Consent, Source, Unlock};
-use countersign::upgrade::{self, Goal, Intent, Outcome, Reached, Upgrade, World};
+use countersign::upgrade::{self, Goal, Outcome, Reached, Upgrade, World, model::Intent};
 use eyre::OptionExt as _;
 use zeroize::Zeroizing;
 

@@ -9,7 +9,10 @@
 
 use std::time::Duration;
 
-use countersign::cloud::{ApiKey, ApiVersion, Client, CvmId, DEFAULT_PREFIX, News, Options, Watch, Watched};
+use countersign::cloud::{
+    ApiKey, ApiVersion, Client, CvmId, DEFAULT_PREFIX, Options,
+    watch::{News, Watch, Watched},
+};
 use countersign::http::{Http, Limits};
 use eyre::{OptionExt as _, eyre};
 

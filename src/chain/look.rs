@@ -10,7 +10,10 @@ use super::error::Missing;
 use super::fees::FeeHistory;
 use super::networks::{BASE, ETHEREUM};
 use super::rpc::{Ask, Node, RawBlock};
-use super::{BlockRef, Chain, ChainError, Finality, InclusionAt, Sighting, SignedTx};
+use super::{
+    BlockRef, Chain, ChainError, Finality, SignedTx,
+    watch::{InclusionAt, Sighting},
+};
 
 /// Blocks over which the time between blocks is measured.
 const TIMED_BLOCKS: u64 = 10;

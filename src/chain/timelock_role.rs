@@ -21,7 +21,7 @@ impl TimelockRole {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Proposer, Self::Executor, Self::Canceller, Self::Admin];
 
-    /// Identifier of the role in `AccessControl`; the admin's is that of 5.x, see [`crate::chain::TimelockInfo::role_id`].
+    /// Identifier of the role in `AccessControl`; the admin's is that of 5.x, see [`crate::chain::timelock::TimelockInfo::role_id`].
     pub(super) fn id(self) -> B256 {
         match self {
             Self::Proposer => keccak256("PROPOSER_ROLE"),

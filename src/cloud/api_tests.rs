@@ -7,6 +7,19 @@ use serde_json::json;
 
 use super::tests::{client, cvm_id, hash, keyless, patch, token};
 use super::*;
+use super::{
+    compose_file::CommitCompose,
+    configure::{Approved, Changed, Envs, ResourceChange, Visibility},
+    instance_ids::{Refresh, RefreshMany},
+    instances::NewInstance,
+    lifecycle::OperationsQuery,
+    patch::{Gpus, Patch},
+    provision::{CommitProvision, CvmName, KmsKind, Provision},
+    replicas::{Replica, Replicated},
+    updates::{Commit, CommitToken, RawAnswer, Registration},
+    watch::Watch,
+    webhooks::{NewWebhook, SecondFactor, WebhookChange, WebhookSecret},
+};
 use crate::http::fake::{self, Act, Fake};
 
 /// Methods and paths of the API, as committed.

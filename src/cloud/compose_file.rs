@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::read;
-use super::{Accepted, Client, CloudError, CvmId, Key, Kms};
+use super::{Client, CloudError, CvmId, Key, Kms, updates::Accepted};
 use crate::compose::{ComposeHash, Manifest};
 use crate::http::Retry;
 
@@ -39,7 +39,7 @@ pub struct CommitCompose {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CommitCompose, CvmId};
+/// # use countersign::cloud::{Client, CloudError, CvmId, compose_file::CommitCompose};
 /// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
 /// let manifest = client.manifest(id).await?;
 /// let made = client.provision_compose_file(id, &manifest, None).await?;

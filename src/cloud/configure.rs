@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::read;
 use super::updates::{COMPOSE_HASH, TRANSACTION_HASH};
 use super::{
-    Accepted, Call, Client, CloudError, Cvm, CvmId, Key, Patch, Patched, Prepared, RawAnswer, Registration, Reply,
+    Call, Client, CloudError, Cvm, CvmId, Key, Reply,
+    patch::Patch,
+    updates::{Accepted, Patched, Prepared, RawAnswer, Registration},
 };
 use crate::compose::{Changes, ComposeHash, strict_json};
 use crate::http::Retry;
@@ -86,7 +88,7 @@ pub enum Changed {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Approved, Client, CloudError, CvmId, Envs, Registration, ResourceChange, Visibility};
+/// # use countersign::cloud::{Client, CloudError, CvmId, configure::{Approved, Envs, ResourceChange, Visibility}, updates::Registration};
 /// # use countersign::compose::ComposeHash;
 /// # async fn example(client: &Client, id: &CvmId, hash: ComposeHash) -> Result<(), CloudError> {
 /// client.set_resources(id, &ResourceChange { vcpu: Some(4), ..ResourceChange::default() }).await?;

@@ -85,7 +85,7 @@ pub struct RefreshedMany {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CvmId, Refresh, RefreshMany};
+/// # use countersign::cloud::{Client, CloudError, CvmId, instance_ids::{Refresh, RefreshMany}};
 /// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
 /// let looked = client.refresh_instance_id(id, Refresh { dry_run: Some(true), overwrite: None }).await?;
 /// println!("{:?}", looked.status);

@@ -9,7 +9,11 @@ use serde_json::Value;
 use super::apps::segment;
 use super::replicas::bare;
 use super::updates::{CommitBody, PREPARE_ONLY};
-use super::{Call, Client, CloudError, Commit, Cvm, Key, RawAnswer, Replicated};
+use super::{
+    Call, Client, CloudError, Cvm, Key,
+    replicas::Replicated,
+    updates::{Commit, RawAnswer},
+};
 use crate::compose::ComposeHash;
 use crate::http::Retry;
 
@@ -37,7 +41,7 @@ pub struct NewInstance {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, Commit, NewInstance};
+/// # use countersign::cloud::{Client, CloudError, updates::Commit, instances::NewInstance};
 /// # async fn example(client: &Client, app: alloy::primitives::Address, commit: Commit<'_>) -> Result<(), CloudError> {
 /// println!("{} CVMs", client.app_cvms(app).await?.len());
 /// let instance = NewInstance { node_id: Some(18), ..NewInstance::default() };

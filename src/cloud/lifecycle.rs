@@ -70,7 +70,7 @@ pub struct Cancelled {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CvmId, OperationsQuery};
+/// # use countersign::cloud::{Client, CloudError, CvmId, lifecycle::OperationsQuery};
 /// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
 /// client.shutdown(id).await?;
 /// client.start(id).await?;

@@ -4,31 +4,31 @@
 
 #[cfg(test)]
 mod api_tests;
-mod apps;
-mod compose_file;
-mod configure;
+pub mod apps;
+pub mod compose_file;
+pub mod configure;
 mod cvms;
 mod env_key;
 mod error;
-mod health;
+pub mod health;
 mod id;
-mod images;
-mod instance_ids;
-mod instances;
-mod kms;
-mod lifecycle;
-mod nodes;
+pub mod images;
+pub mod instance_ids;
+pub mod instances;
+pub mod kms;
+pub mod lifecycle;
+pub mod nodes;
 mod page;
-mod patch;
-mod provision;
+pub mod patch;
+pub mod provision;
 mod read;
-mod replicas;
-mod settle;
+pub mod replicas;
+pub mod settle;
 #[cfg(test)]
 mod tests;
-mod updates;
-mod watch;
-mod webhooks;
+pub mod updates;
+pub mod watch;
+pub mod webhooks;
 
 use std::fmt;
 
@@ -42,31 +42,11 @@ use crate::compose::strict_json;
 use crate::http::{Answer, Endpoint, Http, HttpError, Kind, Request, Retry, Secrets, Sent};
 use crate::text::shorten;
 
-pub use apps::{AppKmsInfo, IsAllowed, PendingUpdate, Preview};
-pub use compose_file::{CommitCompose, ProvisionedCompose};
-pub use configure::{Approved, Changed, Envs, ResourceChange, Visibility};
 pub use cvms::{Cvm, CvmState, Kms, MAX_PAGES, PAGES_AT_ONCE, Progress, Resources};
 pub use env_key::EnvKey;
 pub use error::{CloudError, Problem};
-pub use health::{Attestation, MeasuredEvent, Network, PublicUrl, Stats, TcbInfo};
 pub use id::{CvmId, EventId, KmsId, WebhookId};
-pub use images::OsImage;
-pub use instance_ids::{Refresh, RefreshMany, Refreshed, RefreshedMany};
-pub use instances::NewInstance;
-pub use kms::{KmsContract, KmsDevice, KmsInfo, KmsOsImage, KmsPublicKey, NextAppId, OnChainKms};
-pub use lifecycle::{Cancelled, Operation, Operations, OperationsQuery};
-pub use nodes::{Node, Nodes};
 pub use page::{Page, Paged};
-pub use patch::{GpuSlot, Gpus, Patch, PublicPatch};
-pub use provision::{CommitProvision, CvmName, KmsKind, Provision, Provisioned};
-pub use replicas::{Replica, Replicated};
-pub use settle::{Goal, QUIET, Settle, Settled};
-pub use updates::{
-    Accepted, Commit, CommitToken, MAX_DISK_GB, MIN_MEMORY_MB, OnchainStatus, Patched, Prepared, RawAnswer,
-    Registration,
-};
-pub use watch::{MAX_FAILURES, News, Watch, Watched};
-pub use webhooks::{Delivery, NewWebhook, SecondFactor, Webhook, WebhookChange, WebhookSecret, WebhookStats};
 
 use error::{LINE, Refusal};
 use read::Malformed;

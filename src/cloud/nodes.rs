@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::read::{self, Malformed};
-use super::{Client, CloudError, KmsInfo, OsImage};
+use super::{Client, CloudError, images::OsImage, kms::KmsInfo};
 
 /// Nodes with room, and the KMSs that guard what runs there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ pub struct Patch {
     /// Disk, GB, as the documents (`updateCvmResources`, `patchCvm`, `provision_cvm`: "Disk size in GB"), the official
     /// command line (`phala cvms resize --disk-size`: "Disk size in GB") and SDK (`disk_size: 50` in its own example) and
     /// the records (OpenAPI, `CvmBasicInfo`: "Allocated disk size in GB") have it. The OpenAPI text of this one field
-    /// (`UpdateCvmRequest`) says MB, and nothing else does. See [`super::MAX_DISK_GB`].
+    /// (`UpdateCvmRequest`) says MB, and nothing else does. See [`super::updates::MAX_DISK_GB`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disk_size: Option<u32>,
     /// OS image name.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::read;
-use super::{Client, CloudError, Cvm, Gpus, Key, Kms, KmsId, Problem};
+use super::{Client, CloudError, Cvm, Key, Kms, KmsId, Problem, patch::Gpus};
 use crate::compose::ComposeHash;
 use crate::http::Retry;
 use crate::text::shorten;
@@ -202,7 +202,7 @@ impl Problem {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CommitProvision, CvmId, Provision};
+/// # use countersign::cloud::{Client, CloudError, CvmId, provision::{CommitProvision, Provision}};
 /// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
 /// let manifest = client.manifest(id).await?;
 /// let compose_file = serde_json::from_value(serde_json::json!(manifest)).expect("an object");

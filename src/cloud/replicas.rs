@@ -5,7 +5,10 @@ use reqwest::header::HeaderValue;
 use serde::Serialize;
 
 use super::updates::{CommitBody, PREPARE_ONLY};
-use super::{Call, Client, CloudError, Commit, Cvm, CvmId, Key, Patched, Prepared, RawAnswer};
+use super::{
+    Call, Client, CloudError, Cvm, CvmId, Key,
+    updates::{Commit, Patched, Prepared, RawAnswer},
+};
 use crate::compose::ComposeHash;
 use crate::http::Retry;
 
@@ -33,7 +36,7 @@ pub enum Replicated {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, Commit, CvmId, Replica};
+/// # use countersign::cloud::{Client, CloudError, CvmId, updates::Commit, replicas::Replica};
 /// # async fn example(client: &Client, id: &CvmId, commit: Commit<'_>) -> Result<(), CloudError> {
 /// let replica = Replica { node_id: Some(18), ..Replica::default() };
 /// client.replicate(id, &replica).await?;

@@ -10,7 +10,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::watch::passing;
-use super::{Client, CloudError, Cvm, CvmId, Operation, OperationsQuery};
+use super::{
+    Client, CloudError, Cvm, CvmId,
+    lifecycle::{Operation, OperationsQuery},
+};
 use crate::compose::ComposeHash;
 
 /// Looks in a row at which a CVM has to rest at the target when no operation tells.
@@ -91,7 +94,7 @@ enum Look {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CvmId, Goal, Settle};
+/// # use countersign::cloud::{Client, CloudError, CvmId, settle::{Goal, Settle}};
 /// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
 /// let after = client.latest_operation(id).await?;
 /// client.restart(id, false).await?;

@@ -8,6 +8,10 @@ use alloy::primitives::{Address, address, b256};
 use serde_json::json;
 
 use super::*;
+use super::{
+    patch::Patch,
+    updates::{Accepted, Commit, CommitToken, Patched, Prepared, RawAnswer, Registration},
+};
 use crate::compose::{Changes, ComposeHash};
 use crate::http::fake::{self, Act, Fake, Seen, answer};
 use crate::http::tests::overheard;

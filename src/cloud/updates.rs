@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Refusal, unwrapped};
 use super::read::{self, Malformed};
-use super::{Call, Client, CloudError, Cvm, CvmId, Key, Kms, Patch, Reply, chain};
+use super::{Call, Client, CloudError, Cvm, CvmId, Key, Kms, Reply, chain, patch::Patch};
 use crate::compose::{ComposeHash, strict_json};
 use crate::http::{Retry, Secrets};
 use crate::text::shorten;
@@ -367,7 +367,7 @@ impl<'a> CommitBody<'a> {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, Commit, CommitToken, CvmId, Patch, Patched, Registration};
+/// # use countersign::cloud::{Client, CloudError, CvmId, updates::{Commit, CommitToken, Patched, Registration}, patch::Patch};
 /// # async fn example(client: &Client, id: &CvmId, token: &CommitToken) -> Result<(), CloudError> {
 /// let patch = Patch { vcpu: Some(4), ..Patch::default() };
 /// client.patch(id, &patch).await?.read()?;

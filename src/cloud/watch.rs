@@ -126,7 +126,7 @@ struct Watcher<'a> {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CvmId, Watch, Watched};
+/// # use countersign::cloud::{Client, CloudError, CvmId, watch::{Watch, Watched}};
 /// # async fn example(client: &Client, id: &CvmId) -> Result<(), CloudError> {
 /// let watch = Watch::for_target("running");
 /// if let Watched::Reached(state) = client.watch(id, &watch, &mut |news| println!("{news:?}")).await? {

@@ -154,7 +154,7 @@ impl std::fmt::Debug for SecondFactor {
 }
 
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CvmId, EventId, NewWebhook, SecondFactor, WebhookChange, WebhookId};
+/// # use countersign::cloud::{Client, CloudError, CvmId, EventId, WebhookId, webhooks::{NewWebhook, SecondFactor, WebhookChange}};
 /// # async fn example(client: &Client, id: &CvmId, hook: &WebhookId, event: &EventId) -> Result<(), CloudError> {
 /// let new = NewWebhook {
 ///     url: "https://example.org/hook".parse().expect("an address"),

@@ -226,7 +226,7 @@ fn doubt(owner: Address, signature: &OwnerSignature, facts: &Facts) -> Option<Do
 }
 
 /// Packed signatures that say of each of `owners` that they approved on chain. For simulations that override the
-/// approvals; see [`approved_hash_slot`](super::approved_hash_slot).
+/// approvals; see [`approved_hash_slot`](super::info::approved_hash_slot).
 pub fn prevalidated(owners: &BTreeSet<Address>) -> Bytes {
     let all = owners.iter();
     pack(&all.map(|&owner| (owner, OwnerSignature::Approved { owner })).collect())

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::chain::Call;
-use crate::safe::{Intent, SafeDomain, SafeVersion, check_signatures};
+use crate::safe::{Intent, SafeDomain, check::check_signatures, version::SafeVersion};
 
 fn tx() -> SafeTx {
     SafeTx::freeze(&Intent {

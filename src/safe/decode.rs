@@ -10,7 +10,10 @@ use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{Call, TimelockAct, TimelockCalls, TimelockOperation, TimelockRole};
+use crate::chain::{
+    Call, TimelockRole,
+    timelock::{TimelockAct, TimelockCalls, TimelockOperation},
+};
 
 /// What a call does, by our own interfaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

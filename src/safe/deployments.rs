@@ -7,7 +7,7 @@
 use alloy::primitives::{Address, B256, address, b256};
 use serde::{Deserialize, Serialize};
 
-use super::SafeVersion;
+use super::version::SafeVersion;
 
 /// What a contract is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

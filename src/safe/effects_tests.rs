@@ -9,8 +9,11 @@ use crate::abi::kms::DstackKms as K;
 use crate::abi::safe::Safe::{approveHashCall, execTransactionCall};
 use crate::abi::safe_itself::SafeItself as S;
 use crate::abi::timelock::TimelockController as T;
-use crate::chain::{Call, PolicyChange, TimelockCalls, TimelockOperation};
-use crate::safe::{Intent, SafeDomain, SafeTx, decode, deployments};
+use crate::chain::{
+    Call, PolicyChange,
+    timelock::{TimelockCalls, TimelockOperation},
+};
+use crate::safe::{Intent, SafeDomain, SafeTx, decode::decode, deployments};
 
 const APP: Address = Address::repeat_byte(0xa1);
 const SECOND: Address = Address::repeat_byte(0xa2);

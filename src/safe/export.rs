@@ -109,7 +109,7 @@ struct Calldata {
     digest: B256,
 }
 
-/// `tx` in `format`. `signatures` are those of [`SignatureSet::pack`](super::SignatureSet::pack), once enough of them
+/// `tx` in `format`. `signatures` are those of [`SignatureSet::pack`](super::approvals::SignatureSet::pack), once enough of them
 /// count; only [`Format::Calldata`] holds them.
 ///
 /// # Errors

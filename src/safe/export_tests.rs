@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chain::Call;
-use crate::safe::{Intent, SafeDomain, SafeVersion};
+use crate::safe::{Intent, SafeDomain, version::SafeVersion};
 
 const SAFE: Address = address!("2222222222222222222222222222222222222222");
 const APP: Address = address!("1111111111111111111111111111111111111111");

@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::safe::builder_file::{Batch, Form, export};
-    use crate::safe::{Operation, SafeDomain, SafeTx, SafeVersion};
+    use crate::safe::{Operation, SafeDomain, SafeTx, version::SafeVersion};
 
     const SAFE: Address = address!("2222222222222222222222222222222222222222");
 

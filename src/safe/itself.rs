@@ -31,7 +31,7 @@ mod tests {
     use alloy::primitives::{Address, U256, hex};
 
     use super::*;
-    use crate::safe::{Operation, SafeVersion};
+    use crate::safe::{Operation, version::SafeVersion};
 
     const SAFE: Address = Address::repeat_byte(0x22);
     const DOMAIN: SafeDomain = SafeDomain {

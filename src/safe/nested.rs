@@ -38,7 +38,7 @@ mod tests {
 
     use super::*;
     use crate::chain::Call;
-    use crate::safe::{Operation, SafeTxFields, SafeVersion};
+    use crate::safe::{Operation, SafeTxFields, version::SafeVersion};
 
     const PARENT: Address = address!("2222222222222222222222222222222222222222");
 

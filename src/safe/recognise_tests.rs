@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::safe::deployments::{self, ALL, Contract};
-use crate::safe::{Intent, SafeVersion};
+use crate::safe::{Intent, version::SafeVersion};
 
 const SAFE: Address = address!("2222222222222222222222222222222222222222");
 const APP: Address = address!("1111111111111111111111111111111111111111");

@@ -79,7 +79,7 @@ impl OwnerSignature {
     /// Reads what one owner sent: 65 bytes, or a contract's signature as it stands alone (its data right after the one
     /// entry). A wallet's v of 0 or 1 is read as 27 or 28.
     ///
-    /// Whether 65 bytes are a signature of the hash or of it as a message is for [`SignatureSet::insert`](super::SignatureSet::insert) to find out.
+    /// Whether 65 bytes are a signature of the hash or of it as a message is for [`SignatureSet::insert`](super::approvals::SignatureSet::insert) to find out.
     ///
     /// # Errors
     /// See [`SignatureError`].

@@ -16,7 +16,11 @@ use super::info::{
 };
 use super::standing::{StandingApproval, standing};
 use crate::abi::safe_told::SafeTold as E;
-use crate::chain::{Chain, ChainError, StorageCheck, StorageFound, StorageSubject, Told, mapping_slot, numbered};
+use crate::chain::{
+    Chain, ChainError, StorageSubject, Told,
+    closed::{StorageCheck, StorageFound},
+    mapping_slot, numbered,
+};
 
 /// Singleton, bases of the lists of modules and owners, their number, threshold, nonce, and the domain separator of Safes
 /// before 1.3.0.

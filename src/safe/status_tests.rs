@@ -6,7 +6,7 @@ use alloy::primitives::{B256, Bytes, keccak256};
 
 use super::*;
 use crate::chain::BlockRef;
-use crate::safe::{Facts, Intent, SafeDomain, SafeInfo, SafeVersion};
+use crate::safe::{Intent, SafeDomain, approvals::Facts, info::SafeInfo, version::SafeVersion};
 
 const APPROVER: Address = Address::repeat_byte(0x0a);
 

@@ -109,8 +109,8 @@ impl fmt::Display for Obedient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::safe::SafeVersion;
     use crate::safe::deployments::{Build, Contract, PROXY_CODE, find};
+    use crate::safe::version::SafeVersion;
 
     fn child(change: impl FnOnce(&mut OwnerSafe)) -> OwnerSafe {
         let known = |contract| find(SafeVersion::V1_4_1, contract, Build::Canonical).unwrap();

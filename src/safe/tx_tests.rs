@@ -461,7 +461,7 @@ proptest! {
 
 #[test]
 fn a_mistaken_signature_is_explained_by_what_the_owner_did_sign() {
-    use crate::safe::{Mismatch, mismatch};
+    use crate::safe::diagnose::{Mismatch, mismatch};
     let key = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
     let signer = key.address();
     let owners = [signer].into();

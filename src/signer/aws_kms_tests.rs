@@ -5,7 +5,7 @@ use alloy::signers::aws::aws_config::retry::RetryConfig;
 use alloy::signers::aws::aws_sdk_kms::config::Credentials;
 
 use super::*;
-use crate::safe::{OwnerSignature, SafeDomain, SafeTx, SafeVersion};
+use crate::safe::{OwnerSignature, SafeDomain, SafeTx, version::SafeVersion};
 use crate::signer::{Key, Signer, SigningRecord};
 use fake::{ACCESS_KEY, Act, FakeKms, KEY_ID, SECRET_KEY, SESSION_TOKEN};
 

@@ -11,7 +11,7 @@ use alloy::signers::local::PrivateKeySigner;
 use super::super::hid::PACKET;
 use super::*;
 use crate::chain::{Call, TxRequest};
-use crate::safe::{Intent, OwnerSignature, SafeDomain, SafeVersion};
+use crate::safe::{Intent, OwnerSignature, SafeDomain, version::SafeVersion};
 use crate::signer::{Key, Signer, SigningRecord, Source};
 
 /// What the person and the device do.

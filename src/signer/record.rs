@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{EarlierConsent, RecordError, SignerError};
 use crate::fsutil::{self, AppendFile, FsError, HoldError};
-use crate::safe::{HashRules, SafeTx};
+use crate::safe::{SafeTx, version::HashRules};
 
 /// Some fifty thousand signatures.
 const MAX_BYTES: u64 = 16 << 20;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::chain::Call;
-use crate::safe::{Intent, OwnerSignature, SafeDomain, SafeVersion};
+use crate::safe::{Intent, OwnerSignature, SafeDomain, version::SafeVersion};
 use crate::signer::{Key, Signer};
 
 const SAFE: Address = address!("2222222222222222222222222222222222222222");

@@ -11,10 +11,11 @@ use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::signer::Signer;
 use crate::upgrade::{
-    CodeChange, Limits, Plan, Proposal, UpgradeError, Warning, World,
+    Limits, UpgradeError, Warning, World,
     checks::verdict::Known,
     journal_error::JournalError,
-    model::{safe_approval::Paper, target::Request},
+    model::{CodeChange, Plan, Proposal},
+    model::{safe_approval::SafeTxRole, target::Request},
     planning::examine::{Subject, examine},
     record::{event::Event, evidence},
     workspace::upgrade::Upgrade,
@@ -230,13 +231,13 @@ impl Run<'_> {
     ///
     /// # Errors
     /// The verdict forbids it, or the chain did not answer.
-    pub(super) async fn may_sign(&mut self, chain: &Chain, paper: Paper) -> Result<Known, UpgradeError> {
+    pub(super) async fn may_sign(&mut self, chain: &Chain, role: SafeTxRole) -> Result<Known, UpgradeError> {
         let state = self.upgrade.state();
         let Some(proposal) = Proposal::of(state) else {
             return Ok(Known::default());
         };
         let ceremony = state.ceremony()?;
-        let subject = Subject::of(state, paper, (&proposal, ceremony.as_ref()));
+        let subject = Subject::of(state, role, (&proposal, ceremony.as_ref()));
         let known = examine(self.world, chain, &subject).await?;
         let verdict = subject.judge(Some(&known), (self.limits, &state.accepted));
         self.upgrade.keep_verdict(&verdict)?;

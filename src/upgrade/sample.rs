@@ -3,9 +3,9 @@
 use alloy::primitives::{Address, B256, Bytes, U256, b256};
 
 use crate::chain::{AppState, BlockRef, Call, Finality, OwnerKind, PolicyChange, Proof, Proved, SignedTx, TxRequest};
-use crate::cloud::{Accepted, PublicPatch};
+use crate::cloud::{patch::PublicPatch, updates::Accepted};
 use crate::compose::{Changes, ComposeHash, Form, Manifest, Verification};
-use crate::safe::{SafeInfo, deployments};
+use crate::safe::{deployments, info::SafeInfo};
 use crate::upgrade::{
     model::{
         actor::Actor,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256, U256};
 use url::Url;
 
-use crate::chain::{Chain, FeePolicy, Finality, Quorum};
+use crate::chain::{Chain, FeePolicy, Finality, quorum::Quorum};
 use crate::cloud::Client;
 use crate::code::Code;
 use crate::http::Http;
-use crate::safe::{Trust, service::Services};
+use crate::safe::{info::Trust, service::Services};
 use crate::signer::{Ask, Signer, Source, Unlock};
 use crate::upgrade::{
     accepted::Accepted,

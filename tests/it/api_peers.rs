@@ -4,8 +4,14 @@
 use std::time::Duration;
 
 use countersign::cloud::{
-    Client, CommitCompose, CommitProvision, CvmId, Envs, KmsKind, Page, Patch, Provision, Refresh, RefreshMany,
-    Replica, ResourceChange, Visibility, Watch,
+    Client, CvmId, Page,
+    compose_file::CommitCompose,
+    configure::{Envs, ResourceChange, Visibility},
+    instance_ids::{Refresh, RefreshMany},
+    patch::Patch,
+    provision::{CommitProvision, KmsKind, Provision},
+    replicas::Replica,
+    watch::Watch,
 };
 use countersign::compose::{Changes, ComposeHash, Manifest};
 use serde_json::{Map, Value, json};
@@ -397,9 +403,9 @@ fn the_second_phase_of_each_text_says_the_same_as_the_official_sdks() {
     let client = our_client(&world);
     block(async move {
         let id = CVM.parse().unwrap();
-        let approved = Some(countersign::cloud::Approved {
+        let approved = Some(countersign::cloud::configure::Approved {
             hash: ComposeHash::new([7; 32]),
-            by: countersign::cloud::Registration::Transaction([9; 32].into()),
+            by: countersign::cloud::updates::Registration::Transaction([9; 32].into()),
         });
         drop(client.set_pre_launch_script(&id, "x", approved).await);
         drop(client.set_docker_compose(&id, "x", approved).await);

@@ -4,8 +4,15 @@
 
 use alloy::primitives::{Address, B256};
 use countersign::cloud::{
-    Approved, Client, CommitCompose, CommitProvision, CvmId, Envs, Page, Patch, Provision, Refresh, RefreshMany,
-    Registration, Replica, ResourceChange, Visibility, Watch,
+    Client, CvmId, Page,
+    compose_file::CommitCompose,
+    configure::{Approved, Envs, ResourceChange, Visibility},
+    instance_ids::{Refresh, RefreshMany},
+    patch::Patch,
+    provision::{CommitProvision, Provision},
+    replicas::Replica,
+    updates::Registration,
+    watch::Watch,
 };
 use countersign::compose::{ComposeHash, Manifest};
 use serde_json::{Map, Value, json};

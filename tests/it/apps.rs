@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alloy::primitives::{Address, B256};
-use countersign::upgrade::Proposal;
+use countersign::upgrade::model::Proposal;
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::{B256, Bytes, U256, keccak256};
 use alloy::sol_types::SolCall;
-use countersign::chain::{Chain, Options, Quorum};
+use countersign::chain::{Chain, Options, quorum::Quorum};
 use countersign::http::{Http, Limits};
-use countersign::safe::find_execution;
+use countersign::safe::executed::find_execution;
 use serde_json::{Value, json};
 
 use crate::chain::liar::Liar;

@@ -2,7 +2,10 @@
 //! believed of the transaction afterwards.
 
 use alloy::primitives::{Address, B256, U256};
-use countersign::chain::{Chain, DeployFailure, DeployedApp, FactoryForm, FactoryTrial, Finality, NewApp, Options};
+use countersign::chain::{
+    Chain, Finality, Options,
+    factory::{DeployFailure, DeployedApp, FactoryForm, FactoryTrial, NewApp},
+};
 use countersign::http::{Http, Limits};
 use serde_json::json;
 
@@ -24,7 +27,7 @@ async fn connect(world: &World) -> Chain {
     let options = Options {
         endpoints: vec![world.anvil.url().parse().unwrap()],
         chain_id: 31337,
-        quorum: countersign::chain::Quorum::default(),
+        quorum: countersign::chain::quorum::Quorum::default(),
         allow_unpinned: false,
     };
     let http = Http::new(Limits::default());

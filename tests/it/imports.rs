@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::{Address, Bytes, U256, hex, uint};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use countersign::safe::{OwnerSignature, SafeDomain, SafeTx, SafeTxFields, SafeVersion, SignatureFile};
-use countersign::upgrade::Proposal;
+use countersign::safe::{
+    OwnerSignature, SafeDomain, SafeTx, SafeTxFields, collect::SignatureFile, version::SafeVersion,
+};
+use countersign::upgrade::model::Proposal;
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, Ran};
@@ -63,7 +65,7 @@ impl<'f> Desk<'f> {
     }
     fn tx(&self, rejects: bool) -> SafeTx {
         let proposal = Proposal::read(&self.home.join("proposal.json")).unwrap();
-        proposal.ceremony().unwrap().unwrap().ballot(rejects).tx.clone()
+        proposal.ceremony().unwrap().unwrap().signed_tx(rejects).tx.clone()
     }
     /// Runs `import` of one file that has this content; the proposal has to stay as it is.
     #[track_caller]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256, U256, uint};
-use countersign::safe::{SafeDomain, SafeTxFields, SafeVersion};
+use countersign::safe::{SafeDomain, SafeTxFields, version::SafeVersion};
 use serde_json::{Value, json};
 
 use crate::chain::liar::Liar;

@@ -4,7 +4,11 @@ use std::process::Output;
 
 use alloy::primitives::B256;
 use countersign::cloud::{
-    ApiKey, ApiVersion, Client, Commit, CommitToken, NewInstance, Options, Patch, Registration, Replica,
+    ApiKey, ApiVersion, Client, Options,
+    instances::NewInstance,
+    patch::Patch,
+    replicas::Replica,
+    updates::{Commit, CommitToken, Registration},
 };
 use countersign::compose::{Changes, ComposeHash};
 use countersign::http::{Http, Limits};

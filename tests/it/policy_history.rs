@@ -1,7 +1,10 @@
 //! The history of an app's policy as its events and its state tell it, on a real chain.
 
 use alloy::primitives::{Address, B256};
-use countersign::chain::{AppQuery, AppState, Chain, Options, PolicyEntry, PolicyFact, PolicyHistory, PolicyPlace};
+use countersign::chain::{
+    AppQuery, AppState, Chain, Options,
+    policy_history::{PolicyEntry, PolicyFact, PolicyHistory, PolicyPlace},
+};
 use countersign::http::{Http, Limits};
 use serde_json::json;
 
@@ -17,7 +20,7 @@ async fn connect(url: &str) -> Chain {
     let options = Options {
         endpoints: vec![url.parse().unwrap()],
         chain_id: 31337,
-        quorum: countersign::chain::Quorum::default(),
+        quorum: countersign::chain::quorum::Quorum::default(),
         allow_unpinned: false,
     };
     let http = Http::new(Limits::default());

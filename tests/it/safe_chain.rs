@@ -10,9 +10,14 @@ use alloy::sol_types::{SolCall, SolError, SolValue};
 use countersign::chain::{AppChanges, Call, Chain, Options};
 use countersign::http::{Http, Limits};
 use countersign::safe::{
-    Change, Finding, Intent, LookError, Obstacle, Operation, OwnerSignature, SafeDomain, SafeInfo, SafeProofFailure,
-    SafeStatus, SafeTx, SafeTxFields, SafeVersion, SignatureSet, Simulation, Trust, Watched, executions,
-    find_execution, look, observe, prove_execution, simulate,
+    Intent, LookError, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxFields,
+    approvals::SignatureSet,
+    executed::{SafeProofFailure, executions, find_execution, prove_execution},
+    info::{Change, Finding, SafeInfo, Trust},
+    look,
+    simulate::{Obstacle, Simulation, simulate},
+    status::{SafeStatus, Watched, observe},
+    version::SafeVersion,
 };
 use serde_json::{Value, json};
 
@@ -88,7 +93,7 @@ async fn connect_all(urls: &[&str]) -> Chain {
     let options = Options {
         endpoints: urls.iter().map(|url| url.parse().unwrap()).collect(),
         chain_id: 31337,
-        quorum: countersign::chain::Quorum::default(),
+        quorum: countersign::chain::quorum::Quorum::default(),
         allow_unpinned: false,
     };
     Chain::connect(&options, &Http::new(Limits::default())).await.unwrap()

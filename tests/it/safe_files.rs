@@ -6,8 +6,12 @@ use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::SolValue;
 use countersign::chain::Call;
 use countersign::safe::{
-    Announced, Facts, Format, Inserted, Intent, Label, Offer, Packed, Recognition, SafeDomain, SafeTx, SignatureFile,
-    SignatureSet, approval, collect, export, merge, recognise,
+    Intent, SafeDomain, SafeTx,
+    approvals::{Facts, Inserted, Packed, SignatureSet},
+    collect::{Offer, SignatureFile, collect, merge},
+    export::{Format, Label, export},
+    nested::approval,
+    recognise::{Announced, Recognition, recognise},
 };
 use serde_json::{Value, json};
 

@@ -13,8 +13,11 @@ use countersign::chain::Call;
 use countersign::safe::builder_file::{self, Batch, Checksum, Form};
 use countersign::safe::deployments::{self, Build, Contract};
 use countersign::safe::{
-    Facts, Intent, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxFields, SafeVersion, SignatureSet,
-    approved_hash_slot, check_signatures, prevalidated,
+    Intent, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxFields,
+    approvals::{Facts, SignatureSet, prevalidated},
+    check::check_signatures,
+    info::approved_hash_slot,
+    version::SafeVersion,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -13,7 +13,8 @@ use countersign::safe::service::{
     DelegateFilter, NotAccepted, Origin, Service, ServiceError, ServiceKey, links, next_nonce,
 };
 use countersign::safe::{
-    Intent, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxFields, SafeVersion, SignatureSet, look,
+    Intent, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxFields, approvals::SignatureSet, look,
+    version::SafeVersion,
 };
 use serde_json::{Value, json};
 
@@ -49,7 +50,7 @@ impl Board {
         let options = Options {
             endpoints: vec![anvil.url().parse().unwrap()],
             chain_id: 31337,
-            quorum: countersign::chain::Quorum::default(),
+            quorum: countersign::chain::quorum::Quorum::default(),
             allow_unpinned: false,
         };
         let http = Http::new(Limits::default());

@@ -10,10 +10,14 @@ use countersign::chain::Call;
 use countersign::safe::builder_file::{self, Batch, Form};
 use countersign::safe::service::{Confirmation, NotAccepted, ServiceTx};
 use countersign::safe::{
-    Facts, Intent, OwnerSignature, Recognition, SafeDomain, SafeTx, SafeTxFields, SafeVersion, SignatureFile,
-    SignatureSet, check_signatures, collect, merge, recognise, recognise_batch,
+    Intent, OwnerSignature, SafeDomain, SafeTx, SafeTxFields,
+    approvals::{Facts, SignatureSet},
+    check::check_signatures,
+    collect::{SignatureFile, collect, merge},
+    recognise::{Recognition, recognise, recognise_batch},
+    version::SafeVersion,
 };
-use countersign::upgrade::Proposal;
+use countersign::upgrade::model::Proposal;
 use serde_json::{Value, json};
 
 use crate::flow::Flow;

@@ -4,8 +4,11 @@
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
 use countersign::chain::{
-    BlockRef, Call, Chain, ChainError, OperationEnd, OperationState, OperationStep, Options, TimelockCalls,
-    TimelockInfo, TimelockOperation, TimelockProofFailure, TimelockRefusal, TimelockRelease, TimelockRole,
+    BlockRef, Call, Chain, ChainError, Options, TimelockRefusal, TimelockRole,
+    timelock::{
+        OperationEnd, OperationState, OperationStep, TimelockCalls, TimelockInfo, TimelockOperation,
+        TimelockProofFailure, TimelockRelease,
+    },
 };
 use countersign::http::{Http, Limits};
 use serde_json::json;
@@ -91,7 +94,7 @@ async fn connect(url: &str) -> Chain {
     let options = Options {
         endpoints: vec![url.parse().unwrap()],
         chain_id: 31337,
-        quorum: countersign::chain::Quorum::default(),
+        quorum: countersign::chain::quorum::Quorum::default(),
         allow_unpinned: false,
     };
     let http = Http::new(Limits::default());

@@ -556,7 +556,7 @@ fn k36_to_k45_a_death_at_any_durable_write_with_a_safe_as_proposer_schedules_onc
         })
     };
     let scheduling = deaths("schedule", 8, (1, 0));
-    // Errand, intent, bytes, sent, seen, done, scheduled; the proposal.
+    // TxPurpose, intent, bytes, sent, seen, done, scheduled; the proposal.
     assert!(scheduling >= 2 * 7 + 3, "{scheduling}");
     by(&first, "execute", 4).exits(8).says("PENDING_DELAY");
     advance(&rpc, DAY);

@@ -10,7 +10,7 @@ use super::{PendingOperations, TimelockInfo, TimelockRole, TimelockRoles};
 use crate::abi::timelock::TimelockController as T;
 use crate::chain::closed::{Subject, Told};
 use crate::chain::logs::PlacedLog;
-use crate::chain::{BlockRef, Chain, ChainError, StorageFound};
+use crate::chain::{BlockRef, Chain, ChainError, closed::StorageFound};
 
 impl Chain {
     /// Whether a timelock's storage holds more than what its functions and its events name, at the block at which it was

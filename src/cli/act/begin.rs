@@ -15,7 +15,12 @@ use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cli::show::view;
 use crate::code::Code;
-use crate::upgrade::{self, Facts, Goal, Intent, Plan, Step, Upgrade, UpgradeError, ValuesChange, World};
+use crate::upgrade::{
+    self, Goal, Upgrade, UpgradeError, World,
+    model::{Intent, Plan},
+    record::{Facts, Step},
+    steps::ValuesChange,
+};
 
 /// Code of a change of values alone, whether it was sent or only seen.
 pub(in crate::cli) const VALUES_ONLY: Code = Code::EnvValuesOnly;
@@ -49,7 +54,7 @@ pub(in crate::cli) async fn start(
     let mut plan = upgrade::plan(&world, &intent).await?;
     upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
     let dir = dir.map_or_else(|| Upgrade::default_dir(Path::new(ROOT), &plan), Path::to_owned);
-    upgrade::look_ahead(&world, &mut plan, (&dir, &settings.limits)).await?;
+    upgrade::steps::look_ahead(&world, &mut plan, (&dir, &settings.limits)).await?;
     if let Some(values) = ValuesChange::find(&plan, Some(&dir), Path::new(ROOT))? {
         show(session, None, &plan);
         return match goal.0 {

@@ -10,7 +10,9 @@ use crate::cli::session::Session;
 use crate::cli::session::advice::command_after;
 use crate::cli::show::report::{self, Report};
 use crate::upgrade::{
-    Counts, Effect, Effects, Fleet, Halt, JournalError, Member, Standing, Step, UpgradeError, Wave, WaveEnd,
+    JournalError, UpgradeError,
+    fleet::{Counts, Fleet, Halt, Member, Standing, Wave, WaveEnd},
+    record::{Effect, Effects, Step},
 };
 
 /// The report of a run that was halted.

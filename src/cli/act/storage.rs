@@ -3,15 +3,22 @@
 use alloy::primitives::Address;
 use serde_json::json;
 
-use crate::chain::{BlockRef, Chain, ChainError, OwnerKind, StorageCheck, Word};
+use crate::chain::{
+    BlockRef, Chain, ChainError, OwnerKind,
+    closed::{StorageCheck, Word},
+};
 use crate::cli::exit::Exit;
 use crate::cli::failure;
 use crate::cli::session::Session;
 use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
 use crate::code::Code;
-use crate::safe::{SafeInfo, StandingApproval, Trust, check_storage, with_known_code};
-use crate::upgrade::{StorageNote, Warning};
+use crate::safe::{
+    info::{SafeInfo, Trust},
+    slots::{check_storage, with_known_code},
+    standing::StandingApproval,
+};
+use crate::upgrade::{Warning, model::StorageNote};
 
 /// What was found of contracts' storage, and approvals that stand there, each with its Safe.
 pub(in crate::cli) type Found = (Vec<StorageNote>, Vec<(Address, StandingApproval)>);

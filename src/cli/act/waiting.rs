@@ -11,7 +11,10 @@ use crate::cli::failure::error::CliError;
 use crate::cli::show::output::Output;
 use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
-use crate::cloud::{Cvm, CvmId, Goal, Settle, Settled};
+use crate::cloud::{
+    Cvm, CvmId,
+    settle::{Goal, Settle, Settled},
+};
 use crate::code::Code;
 use crate::text::option;
 

@@ -459,7 +459,7 @@ fn amount(text: &str, unit: &str) -> Option<U256> {
 /// Memory. The smallest instance type has far more than the largest has in GB.
 pub(in crate::cli) fn megabytes(text: &str) -> Result<u32, String> {
     let size = number(text)?;
-    if size < cloud::MIN_MEMORY_MB {
+    if size < cloud::updates::MIN_MEMORY_MB {
         return Err(format!(
             "memory is counted in MB: {size} GB would be {}",
             u64::from(size) * 1024
@@ -471,7 +471,7 @@ pub(in crate::cli) fn megabytes(text: &str) -> Result<u32, String> {
 /// A disk. The largest has far less than the smallest has in MB.
 pub(in crate::cli) fn gigabytes(text: &str) -> Result<u32, String> {
     let size = number(text)?;
-    if size > cloud::MAX_DISK_GB {
+    if size > cloud::updates::MAX_DISK_GB {
         return Err(format!("disks are counted in GB: {size} MB would be {}", size / 1024));
     }
     Ok(size)

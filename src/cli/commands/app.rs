@@ -28,7 +28,7 @@ use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::compose::ComposeHash;
-use crate::upgrade::StorageNote;
+use crate::upgrade::model::StorageNote;
 
 /// The app's contract: who owns it, which hashes and devices it allows, and changes of that
 ///

@@ -14,8 +14,16 @@ use crate::cli::session::out_file::OutFile;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
-use crate::safe::{Facts, Format, Label, Packed, SafeInfo, TooFew, export};
-use crate::upgrade::{Ballot, Plan, Subject, UpgradeError, Warning};
+use crate::safe::{
+    approvals::{Facts, Packed, TooFew},
+    export::{Format, Label, export},
+    info::SafeInfo,
+};
+use crate::upgrade::{
+    UpgradeError, Warning,
+    model::{Plan, SignedSafeTx},
+    workspace::Subject,
+};
 
 /// Write the Safe transaction for other tools
 ///
@@ -62,11 +70,11 @@ impl Export {
         }
         let subject = session.subject_for(&self.which, self.reject)?;
         let (plan, ceremony) = subject.ceremony()?;
-        let ballot = ceremony.ballot(self.reject);
-        let packed = packed(plan, ballot);
+        let signed_tx = ceremony.signed_tx(self.reject);
+        let packed = packed(plan, signed_tx);
         let label = label(&subject, self.reject)?;
         let signatures = packed.as_ref().ok();
-        let bytes = export(&ballot.tx, signatures, self.format, &label).map_err(|error| CliError::Input {
+        let bytes = export(&signed_tx.tx, signatures, self.format, &label).map_err(|error| CliError::Input {
             code: Code::InputTooLong,
             message: error.to_string(),
             hint: "export it in another format".to_owned(),
@@ -74,25 +82,25 @@ impl Export {
         let mut report = Report::done("export", "");
         report.know(subject.state().status(), &subject.path());
         session.locate_in(&mut report, &subject);
-        report.message = format!("Safe transaction {} as {}", ballot.tx.hash(), self.format);
+        report.message = format!("Safe transaction {} as {}", signed_tx.tx.hash(), self.format);
         if by_content {
             report.warnings.push(Warning {
                 code: Code::SafeNonceNotInFile,
                 text: format!(
                     "the wallet gives the batch a nonce of its own: signatures of {} do not count for it",
-                    ballot.tx.hash()
+                    signed_tx.tx.hash()
                 ),
             });
         }
-        let mut data = json!({"format": self.format.to_string(), "safeTxHash": ballot.tx.hash()});
+        let mut data = json!({"format": self.format.to_string(), "safeTxHash": signed_tx.tx.hash()});
         if self.format == Format::Calldata {
-            tell_call(&mut report, &mut data, (&packed, ballot));
+            tell_call(&mut report, &mut data, (&packed, signed_tx));
             if packed.is_err() {
                 let (proposal, state) = (subject.path(), subject.state());
                 report.advise(session.advise(&proposal, |reader| reader.sign(state)));
             }
         }
-        let all = Format::ALL.map(|format| export(&ballot.tx, signatures, format, &label));
+        let all = Format::ALL.map(|format| export(&signed_tx.tx, signatures, format, &label));
         let own: Vec<Vec<u8>> = all.into_iter().filter_map(Result::ok).collect();
         self.give((session, subject.path()), (&mut report, data), (&bytes, &own))?;
         Ok(report)
@@ -129,17 +137,17 @@ impl Export {
 }
 
 /// The signatures, if enough of them prove themselves: what only a chain can say is not counted here.
-fn packed(plan: &Plan, ballot: &Ballot) -> Result<Packed, TooFew> {
+fn packed(plan: &Plan, signed_tx: &SignedSafeTx) -> Result<Packed, TooFew> {
     let facts = Facts {
         owners: plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default(),
         threshold: plan.safe.as_ref().map_or(0, |safe| safe.threshold),
         ..Facts::default()
     };
-    ballot.signatures.pack(&facts)
+    signed_tx.signatures.pack(&facts)
 }
 
 /// Whose call the calldata is: anybody sends `execTransaction`, and the one inside only the Safe makes.
-fn tell_call(report: &mut Report, data: &mut Value, (packed, ballot): (&Result<Packed, TooFew>, &Ballot)) {
+fn tell_call(report: &mut Report, data: &mut Value, (packed, signed_tx): (&Result<Packed, TooFew>, &SignedSafeTx)) {
     let (call, signatures) = match packed {
         Ok(packed) => ("execTransaction", json!(packed.owners)),
         Err(TooFew(standing)) => {
@@ -150,7 +158,7 @@ fn tell_call(report: &mut Report, data: &mut Value, (packed, ballot): (&Result<P
                      only the Safe {} can make: nobody can send it",
                     standing.counted.len(),
                     standing.threshold,
-                    ballot.tx.domain().safe
+                    signed_tx.tx.domain().safe
                 ),
             });
             ("inner", json!(standing.counted))

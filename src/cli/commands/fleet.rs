@@ -12,7 +12,10 @@ use crate::cli::args::{Agree, Allow, Reach, Settle, SharedOptions, Watch};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::upgrade::{self, Apps, Waves};
+use crate::upgrade::{
+    self,
+    fleet::{Apps, Waves},
+};
 
 use self::place::Place;
 use self::prepare::Prepare;
@@ -98,13 +101,13 @@ impl Commit {
             return apps::commit(session, dir, (&outside.world(), &settings.limits), waves).await;
         }
         session.about(dir);
-        let fleet = upgrade::Fleet::open(dir)?;
+        let fleet = upgrade::fleet::Fleet::open(dir)?;
         let told = match fleet.commit(&outside.world(), &settings.limits, waves).await {
             Ok(told) => told,
             Err(halt) => return Ok(stopped(session, dir, ("fleet commit", halt))),
         };
         let mut report = Report::done("fleet commit", String::new());
-        let counts = tell(&mut report, session, &upgrade::Fleet::open(dir)?)?;
+        let counts = tell(&mut report, session, &upgrade::fleet::Fleet::open(dir)?)?;
         report.message = match told.is_empty() {
             true if counts.live == counts.members => format!("every CVM runs {}", hash_of(&fleet)),
             _ => format!("nothing is left to commit; {}", sentence(&counts)),

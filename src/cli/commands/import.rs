@@ -14,8 +14,15 @@ use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::fsutil;
-use crate::safe::{CollectError, Inserted, Merged, Offer, collect};
-use crate::upgrade::{Ceremony, Document, Proposal, Stop, Subject, ToReject, UpgradeError, Warning, upper_s};
+use crate::safe::{
+    approvals::Inserted,
+    collect::{CollectError, Merged, Offer, collect},
+};
+use crate::upgrade::{
+    Stop, UpgradeError, Warning,
+    model::{Proposal, SafeApproval, upper_s},
+    workspace::{Document, Subject, ToReject},
+};
 
 /// Longest file that is read: a proposal with its manifests.
 const MAX_BYTES: u64 = 2 << 20;
@@ -59,9 +66,9 @@ impl Import {
         let mut subject = session.subject_for(&which, true)?;
         let (_, ceremony) = subject.ceremony()?;
         let mut told = Told {
-            rejection: ceremony.ballot(true).tx.hash(),
+            rejection: ceremony.signed_tx(true).tx.hash(),
             approval: ceremony.hash(),
-            papers: BTreeSet::new(),
+            roles: BTreeSet::new(),
             children: BTreeMap::new(),
             unproven: Vec::new(),
             taken: Vec::new(),
@@ -81,7 +88,7 @@ impl Import {
         let (_, ceremony) = subject.ceremony()?;
         let children = ceremony.nested.iter();
         told.children
-            .extend(children.map(|(child, (_, ballot))| (ballot.tx.hash(), *child)));
+            .extend(children.map(|(child, (_, signed_tx))| (signed_tx.tx.hash(), *child)));
         match told.stop(&ceremony) {
             Some(stop) => Err(CliError::from(UpgradeError::Stop(Box::new(stop)))),
             None => Ok(report(session, &subject, &ceremony, told)),
@@ -142,7 +149,7 @@ struct Told {
     rejection: B256,
     approval: B256,
     /// Whose signatures of which transactions were taken in.
-    papers: BTreeSet<(B256, Address)>,
+    roles: BTreeSet<(B256, Address)>,
     /// Which owner that is a Safe a transaction is for.
     children: BTreeMap<B256, Address>,
     /// Owners of whom something was taken in that only a chain can confirm.
@@ -168,7 +175,7 @@ impl Told {
     fn take_nested(&mut self, file: &str, child: Address, owner: Address) {
         let mark = B256::left_padding_from(child.as_slice());
         self.children.insert(mark, child);
-        self.papers.insert((mark, owner));
+        self.roles.insert((mark, owner));
         self.taken.push(
             json!({"file": file, "source": "proposal", "owner": owner, "outcome": "new", "rejects": false,
                 "normalised": false, "for": child}),
@@ -195,7 +202,7 @@ impl Told {
         };
         let (source, rejects) = (one.source, one.safe_tx_hash == self.rejection);
         // The same one twice is one.
-        self.papers.insert((one.safe_tx_hash, owner));
+        self.roles.insert((one.safe_tx_hash, owner));
         if !one.proves_itself {
             self.unproven.push(owner);
         }
@@ -218,12 +225,12 @@ impl Told {
 
     /// Whether everything that was taken in is for the rejection.
     fn rejects_only(&self) -> bool {
-        !self.papers.is_empty() && self.papers.iter().all(|(hash, _)| *hash == self.rejection)
+        !self.roles.is_empty() && self.roles.iter().all(|(hash, _)| *hash == self.rejection)
     }
 
     /// The owner that is a Safe, where everything that was taken in is for it.
     fn nested(&self) -> Option<Address> {
-        let mut all = self.papers.iter().map(|(hash, _)| *hash);
+        let mut all = self.roles.iter().map(|(hash, _)| *hash);
         let first = all
             .next()
             .filter(|hash| ![self.approval, self.rejection].contains(hash))?;
@@ -233,15 +240,15 @@ impl Told {
 
     /// What was taken in for what, in a sentence.
     fn message(&self) -> String {
-        let count = |hash: B256| self.papers.iter().filter(|(of, _)| *of == hash).count();
+        let count = |hash: B256| self.roles.iter().filter(|(of, _)| *of == hash).count();
         let told = |have: usize, of: String| match have {
             1 => format!("1 signature for {of}"),
             have => format!("{have} signatures for {of}"),
         };
         let (approvals, rejections) = (count(self.approval), count(self.rejection));
-        let others = self.papers.len().saturating_sub(approvals).saturating_sub(rejections);
+        let others = self.roles.len().saturating_sub(approvals).saturating_sub(rejections);
         let mut parts = Vec::new();
-        if approvals > 0 || self.papers.is_empty() {
+        if approvals > 0 || self.roles.is_empty() {
             parts.push(told(approvals, self.approval.to_string()));
         }
         if rejections > 0 {
@@ -253,10 +260,10 @@ impl Told {
         parts.join(", ")
     }
 
-    fn stop(&self, ceremony: &Ceremony) -> Option<Stop> {
+    fn stop(&self, ceremony: &SafeApproval) -> Option<Stop> {
         let first = self.refused.first()?;
         let (refused, all) = (self.refused.len(), self.refused.len() + self.taken.len());
-        let tx = &ceremony.ballot(false).tx;
+        let tx = &ceremony.signed_tx(false).tx;
         let mut details = self.refused.clone();
         details.extend(self.lines.iter().map(|(owner, told)| {
             let told = told.as_deref().unwrap_or_default();
@@ -273,20 +280,20 @@ impl Told {
     }
 }
 
-fn report(session: &Session, subject: &Subject, ceremony: &Ceremony, told: Told) -> Report {
+fn report(session: &Session, subject: &Subject, ceremony: &SafeApproval, told: Told) -> Report {
     let status = subject.state().status();
     let rejects = told.rejects_only();
-    let ballot = ceremony.ballot(rejects);
+    let signed_tx = ceremony.signed_tx(rejects);
     let threshold = status.facts.threshold;
     let have = match rejects {
-        true => ballot.signatures.proven().count(),
+        true => signed_tx.signatures.proven().count(),
         false => status.facts.signed_by.as_ref().map_or(0, Vec::len),
     };
     let mut report = Report::done("import", "");
     report.page.facts(&told.lines);
     report.page.facts(&[
         ("rejects", rejects.then(|| ceremony.hash().to_string())),
-        ("safeTxHash", Some(ballot.tx.hash().to_string())),
+        ("safeTxHash", Some(signed_tx.tx.hash().to_string())),
         ("signatures", threshold.map(|needed| format!("{have} of {needed}"))),
     ]);
     report.know(status, &subject.path());
@@ -298,7 +305,7 @@ fn report(session: &Session, subject: &Subject, ceremony: &Ceremony, told: Told)
     report
         .warnings
         .extend(told.unproven.iter().map(|owner| unproven(*owner)));
-    let hash = ballot.tx.hash();
+    let hash = signed_tx.tx.hash();
     report.data = Some(json!({ "safeTxHash": hash, "rejects": rejects, "signatures": told.taken }));
     let (proposal, state) = (subject.path(), subject.state());
     let nested = told.nested();

@@ -9,7 +9,7 @@ use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{KmsId, KmsInfo};
+use crate::cloud::{KmsId, kms::KmsInfo};
 
 /// Show key management services, their contracts and keys
 #[derive(Debug, Args)]
@@ -116,7 +116,7 @@ fn row(kms: &KmsInfo) -> String {
     )
 }
 
-fn contracts(kms: &crate::cloud::OnChainKms) -> Result<Report, CliError> {
+fn contracts(kms: &crate::cloud::kms::OnChainKms) -> Result<Report, CliError> {
     let mut report = Report::done(
         "kms contracts",
         "as Phala Cloud reads them; ask the chain before you rely on it",

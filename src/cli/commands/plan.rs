@@ -52,17 +52,17 @@ impl Plan {
         let mut plan = upgrade::plan(&outside.world(), &intent.value).await?;
         upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
         let dir = upgrade::Upgrade::default_dir(Path::new(ROOT), &plan);
-        upgrade::look_ahead(&outside.world(), &mut plan, (&dir, &settings.limits)).await?;
+        upgrade::steps::look_ahead(&outside.world(), &mut plan, (&dir, &settings.limits)).await?;
         Ok(report(session, &plan, &settings.limits))
     }
 }
 
-fn report(session: &Session, plan: &upgrade::Plan, limits: &upgrade::Limits) -> Report {
+fn report(session: &Session, plan: &upgrade::model::Plan, limits: &upgrade::Limits) -> Report {
     let mut report = Report::done("plan", "the plan can be carried out");
     view::plan(&mut report.page, plan);
     report.warnings.clone_from(&plan.warnings);
     let code = plan.code.as_ref();
-    report.facts.upgrade = upgrade::Facts {
+    report.facts.upgrade = upgrade::record::Facts {
         cvm: code.map(|code| code.cvm.clone()),
         app: Some(plan.app),
         chain_id: Some(plan.chain_id),
@@ -70,7 +70,7 @@ fn report(session: &Session, plan: &upgrade::Plan, limits: &upgrade::Limits) -> 
         previous_compose_hash: plan.current_hash(),
         compose_hash: code.and_then(|code| code.expected_hash),
         policy: plan.policy.clone(),
-        ..upgrade::Facts::default()
+        ..upgrade::record::Facts::default()
     };
     report.data = serde_json::to_value(plan).ok();
     report.next = Some(session.typed().instead_of("plan", "upgrade"));

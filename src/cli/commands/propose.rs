@@ -14,9 +14,13 @@ use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::service::{Act, Notice, Origin, Published, Service, ServiceTx};
-use crate::safe::{Inserted, Merged};
+use crate::safe::{approvals::Inserted, collect::Merged};
 use crate::signer::{Fact, Name};
-use crate::upgrade::{Ballot, Paper, Subject, UpgradeError, Warning, upper_s};
+use crate::upgrade::{
+    UpgradeError, Warning,
+    model::{SafeTxRole, SignedSafeTx, upper_s},
+    workspace::Subject,
+};
 
 /// Put the Safe transaction and its signatures on the Safe Transaction Service, where Safe{Wallet} shows them
 ///
@@ -65,10 +69,14 @@ impl Propose {
         let mut settings = session.settings(typed)?;
         settings.limits.offline |= settings.endpoints.is_empty();
         let mut subject = session.subject_for(&self.which, self.reject)?;
-        let paper = if self.reject { Paper::Rejection } else { Paper::Approval };
-        subject.expect(&settings.limits, paper)?;
+        let role = if self.reject {
+            SafeTxRole::Rejection
+        } else {
+            SafeTxRole::Approval
+        };
+        subject.expect(&settings.limits, role)?;
         let (plan, ceremony) = subject.ceremony()?;
-        let ballot = ceremony.ballot(self.reject).clone();
+        let signed_tx = ceremony.signed_tx(self.reject).clone();
         let what = match &plan.code {
             Some(code) => format!("upgrade of {}", code.cvm_name.as_ref().unwrap_or(&code.cvm)),
             None => format!("change of the policy of {}", plan.app),
@@ -77,21 +85,21 @@ impl Propose {
             false => what,
             true => format!("rejects: {what}"),
         });
-        let service = session.service(&settings, ballot.tx.domain().chain_id)?;
+        let service = session.service(&settings, signed_tx.tx.domain().chain_id)?;
         if self.withdraw {
-            return withdraw(session, &settings, (&service, &subject, &ballot)).await;
+            return withdraw(session, &settings, (&service, &subject, &signed_tx)).await;
         }
         let outside = session.outside(&settings);
         let checked = subject.check(&outside.world(), &settings.limits, self.reject).await?;
         // Nobody is asked here for what has to be named.
         checked.verdict.check()?;
-        let published = service.publish(&ballot.tx, &ballot.signatures, &origin).await?;
+        let published = service.publish(&signed_tx.tx, &signed_tx.signatures, &origin).await?;
         let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
         let taken = merged
             .iter()
             .filter(|one| matches!(one.outcome, Ok(Inserted::New(_))))
             .count();
-        let mut report = self.report(session, &subject, (&service, &ballot, &published, taken));
+        let mut report = self.report(session, &subject, (&service, &signed_tx, &published, taken));
         report.set_verdict(&checked.verdict);
         report
             .warnings
@@ -103,9 +111,9 @@ impl Propose {
         &self,
         session: &Session,
         subject: &Subject,
-        (service, ballot, published, taken): (&Service, &Ballot, &Published, usize),
+        (service, signed_tx, published, taken): (&Service, &SignedSafeTx, &Published, usize),
     ) -> Report {
-        let hash = ballot.tx.hash();
+        let hash = signed_tx.tx.hash();
         let mut report = Report::done("propose", "");
         report.know(subject.state().status(), &subject.path());
         session.locate_in(&mut report, subject);
@@ -113,7 +121,7 @@ impl Propose {
             true => format!("{hash} was proposed to {}", service.host()),
             false => format!("{hash} is at {}", service.host()),
         };
-        let links = view::links(&mut report.page, ballot.tx.domain(), hash);
+        let links = view::links(&mut report.page, signed_tx.tx.domain(), hash);
         view::published(&mut report.page, published);
         report.data = Some(json!({
             "service": service.host(),
@@ -144,9 +152,9 @@ impl Propose {
 async fn withdraw(
     session: &Session,
     settings: &Settings,
-    (service, subject, ballot): (&Service, &Subject, &Ballot),
+    (service, subject, signed_tx): (&Service, &Subject, &SignedSafeTx),
 ) -> Result<Report, CliError> {
-    let (hash, domain) = (ballot.tx.hash(), ballot.tx.domain());
+    let (hash, domain) = (signed_tx.tx.hash(), signed_tx.tx.domain());
     let there = service.transaction(hash).await?;
     if let Some(record) = &there {
         let outside = session.outside(settings);
@@ -169,7 +177,7 @@ async fn withdraw(
         let question = ("Take this proposal away from the service?", "withdrawing the proposal");
         agree(&world, question, facts)?;
         let signature = signer.sign_notice(&notice).await?;
-        service.withdraw(&ballot.tx, &signature).await?;
+        service.withdraw(&signed_tx.tx, &signature).await?;
     }
     let mut report = Report::done("propose", "");
     report.know(subject.state().status(), &subject.path());

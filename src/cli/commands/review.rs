@@ -19,7 +19,7 @@ use crate::fsutil;
 use crate::safe::builder_file::{self, Batch, Checksum};
 use crate::safe::service::links;
 use crate::upgrade::review::{self, Found, Problem, Question, Trial, Wanted, Which};
-use crate::upgrade::{self, Proposal, UpgradeError};
+use crate::upgrade::{self, UpgradeError, model::Proposal};
 
 /// Largest batch file that is read from the disk; its reader refuses less.
 const MAX_BATCH: u64 = 1 << 20;

@@ -20,9 +20,13 @@ use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cli::show::view;
 use crate::code::Code;
-use crate::safe::SignatureFile;
+use crate::safe::collect::SignatureFile;
 use crate::upgrade::review::{self, Problem, Question};
-use crate::upgrade::{Ballot, Checked, Paper, Subject, UpgradeError, World};
+use crate::upgrade::{
+    Checked, UpgradeError, World,
+    model::{SafeTxRole, SignedSafeTx},
+    workspace::Subject,
+};
 
 /// Sign the Safe transaction as one of the Safe's owners
 ///
@@ -95,31 +99,37 @@ impl Sign {
                 .await?;
             return Ok(session.went(&upgrade, &outcome, "sign"));
         }
-        let paper = match (self.reject, self.nested) {
-            (true, _) => Paper::Rejection,
-            (false, Some(child)) => Paper::Nested(child),
-            (false, None) => Paper::Approval,
+        let role = match (self.reject, self.nested) {
+            (true, _) => SafeTxRole::Rejection,
+            (false, Some(child)) => SafeTxRole::Nested(child),
+            (false, None) => SafeTxRole::Approval,
         };
         let mut subject = session.subject_for(&self.which, self.reject)?;
-        let knew = subject.ceremony()?.1.paper(paper).is_some();
+        let knew = subject.ceremony()?.1.role(role).is_some();
         if let Some(out) = self.out() {
             let out = session.apart(out, &subject.path())?;
             subject.leave();
             let (_, ceremony) = subject.ceremony()?;
             let hashes =
-                [paper, Paper::Approval].map(|paper| ceremony.paper(paper).map(|(ballot, _)| ballot.tx.hash()));
+                [role, SafeTxRole::Approval].map(|role| ceremony.role(role).map(|(signed_tx, _)| signed_tx.tx.hash()));
             let is_signature =
                 |found: &[u8]| SignatureFile::claims(found).is_some_and(|(hash, _)| hashes.contains(&Some(hash)));
             out.check(|found| is_signature(found) || (!knew && is_copy(&subject, found)))?;
         }
-        let (checked, signature, owner) = subject.sign(&outside.world(), &settings.limits, paper).await?;
+        let (checked, signature, owner) = subject.sign(&outside.world(), &settings.limits, role).await?;
         let (_, ceremony) = subject.ceremony()?;
-        let ballot = ceremony.paper(paper).map_or(&ceremony.approval, |(ballot, _)| ballot);
-        let mut report = self.report(session, &subject, (ballot, &checked, owner));
+        let signed_tx = ceremony
+            .role(role)
+            .map_or(&ceremony.approval, |(signed_tx, _)| signed_tx);
+        let mut report = self.report(session, &subject, (signed_tx, &checked, owner));
         // Nobody else knows the transaction of an owner that is a Safe before they have it.
         let copy = subject.copy().filter(|_| !knew);
-        let text = copy.unwrap_or_else(|| SignatureFile::new(&ballot.tx, owner, &signature).to_json().into_bytes());
-        let same = Some((ballot.tx.hash(), owner));
+        let text = copy.unwrap_or_else(|| {
+            SignatureFile::new(&signed_tx.tx, owner, &signature)
+                .to_json()
+                .into_bytes()
+        });
+        let same = Some((signed_tx.tx.hash(), owner));
         self.write(&mut report, &text, |found| {
             SignatureFile::claims(found) == same || (!knew && is_copy(&subject, found))
         })?;
@@ -135,19 +145,19 @@ impl Sign {
         &self,
         session: &Session,
         subject: &Subject,
-        (ballot, checked, owner): (&Ballot, &Checked, Address),
+        (signed_tx, checked, owner): (&SignedSafeTx, &Checked, Address),
     ) -> Report {
         let mut report = Report::done("sign", "");
-        view::signed(&mut report.page, ballot, checked);
+        view::signed(&mut report.page, signed_tx, checked);
         report.know(subject.state().status(), &subject.path());
         session.locate_in(&mut report, subject);
-        report.message = format!("{owner} signed {}", ballot.tx.hash());
+        report.message = format!("{owner} signed {}", signed_tx.tx.hash());
         report.data = Some(json!({
             "owner": owner,
             "rejects": self.reject,
             "for": self.nested,
-            "safeTxHash": ballot.tx.hash(),
-            "signatures": ballot.signatures.proven().count(),
+            "safeTxHash": signed_tx.tx.hash(),
+            "signatures": signed_tx.signatures.proven().count(),
             "unchecked": checked.unchecked,
         }));
         report.set_verdict(&checked.verdict);

@@ -24,7 +24,9 @@ use crate::cli::show::view;
 use crate::code::Code;
 use crate::text::option;
 use crate::upgrade::{
-    self, Effect, OperationNow, ProofNow, State, UpgradeError, Warning, World, look_at_operation, look_at_proof,
+    self, OperationNow, UpgradeError, Warning, World, look_at_operation,
+    record::{Effect, State},
+    steps::{ProofNow, look_at_proof},
 };
 
 /// Show where an upgrade stands, from its journal

@@ -9,7 +9,7 @@ use crate::cli::args::{Multisig, Reach, Settle, SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::upgrade::{Effect, Goal};
+use crate::upgrade::{Goal, record::Effect};
 
 /// Wait until the hash is allowed on chain, in a block that stays, and prove it
 ///

@@ -2,7 +2,7 @@
 
 use crate::cli::args::{Multisig, SharedOptions};
 use crate::code::Code;
-use crate::safe::Trust;
+use crate::safe::info::Trust;
 use crate::upgrade::{Acceptance, Accepted};
 
 /// What options with names of their own agree to.

@@ -9,7 +9,10 @@ use crate::cli::failure::{Commands, Next};
 use crate::cli::session::next::CommandLine;
 use crate::cli::show::advice::{Advice, OtherStep};
 use crate::code::Code;
-use crate::upgrade::{Route, State, Step};
+use crate::upgrade::{
+    model::Route,
+    record::{State, Step},
+};
 use alloy::primitives::Address;
 
 /// The command of a step, where one key approves; nothing after the last.

@@ -13,7 +13,10 @@ use crate::cli::session::settings::ROOT;
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::text::{escape, quote_os};
-use crate::upgrade::{self, JournalError, State, Step, Upgrade, UpgradeError};
+use crate::upgrade::{
+    self, JournalError, Upgrade, UpgradeError,
+    record::{State, Step},
+};
 
 /// Most owners that a line names.
 const MAX_OWNERS: usize = 5;

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 use alloy::primitives::B256;
 
-use crate::chain::Turnout;
+use crate::chain::quorum::Turnout;
 use crate::cli::args::{self, Which};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Next;
@@ -42,8 +42,10 @@ use crate::fsutil;
 use crate::http::{Http, Limits};
 use crate::safe::service::Service;
 use crate::upgrade::{
-    self, Acceptance, Document, JOURNAL_FILE, Outcome, PROPOSAL_FILE, Proposal, State, Subject, ToReject, Upgrade,
-    UpgradeError, Warning,
+    self, Acceptance, JOURNAL_FILE, Outcome, PROPOSAL_FILE, Upgrade, UpgradeError, Warning,
+    model::Proposal,
+    record::State,
+    workspace::{Document, Subject, ToReject},
 };
 
 /// One run.

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use alloy::primitives::Address;
 use url::Url;
 
-use crate::chain::DeployedApp;
+use crate::chain::factory::DeployedApp;
 use crate::cli::failure::{Commands, Next};
 use crate::compose::ComposeHash;
 use crate::signer::Source;

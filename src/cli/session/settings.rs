@@ -10,7 +10,7 @@ use alloy::primitives::B256;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::chain::{FeePolicy, PolicyChange, Quorum};
+use crate::chain::{FeePolicy, PolicyChange, quorum::Quorum};
 use crate::cli::args::values;
 use crate::cli::args::{Change, Expect, Governor, Notices, Reach, Settle, SharedOptions};
 use crate::cli::failure::Next;
@@ -21,14 +21,18 @@ use crate::cli::session::files::text_file;
 use crate::cli::session::project::PROJECT_FILE;
 pub(in crate::cli) use crate::cli::session::project::Project;
 pub(in crate::cli) use crate::cli::session::workload::workload;
-use crate::cloud::{ApiKey, CvmId, DEFAULT_PREFIX, Patch};
+use crate::cloud::{ApiKey, CvmId, DEFAULT_PREFIX, patch::Patch};
 use crate::code::Code;
 use crate::compose::Changes;
 use crate::http::Endpoint;
-use crate::safe::Trust;
+use crate::safe::info::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
-use crate::upgrade::{Acceptance, Expected, Intent, Limits, STATE_DIR, Target, TimelockChoice};
+use crate::upgrade::{
+    Acceptance, Limits,
+    model::{Expected, Intent, Target, TimelockChoice},
+    record::STATE_DIR,
+};
 
 /// Below this directory upgrades are kept and looked for.
 pub(in crate::cli) const ROOT: &str = STATE_DIR;

@@ -10,7 +10,7 @@ use crate::cli::session::environment::Environment;
 use crate::code::Code;
 use crate::env::{EnvError, EnvFile, MAX_FILE_BYTES};
 use crate::fsutil;
-use crate::upgrade::EnvRequest;
+use crate::upgrade::model::EnvRequest;
 
 /// The guest's environment: files in the order they were named, then variables of this process.
 pub(in crate::cli) fn workload(

@@ -8,7 +8,10 @@ use crate::cli::exit::Exit;
 use crate::cli::show::advice::{Advice, OtherStep};
 use crate::cli::show::text::{Page, escape};
 use crate::code::Code;
-use crate::upgrade::{self, Effect, Effects, Status, Step, Stop, Warning};
+use crate::upgrade::{
+    self, Stop, Warning,
+    record::{Effect, Effects, Status, Step},
+};
 
 /// Name and version of the result's format.
 pub(in crate::cli) const SCHEMA: &str = "countersign.result/1";
@@ -88,7 +91,7 @@ struct Envelope {
 pub(in crate::cli) struct Facts {
     #[serde(flatten)]
     #[schemars(with = "FactsShape")]
-    pub(in crate::cli) upgrade: upgrade::Facts,
+    pub(in crate::cli) upgrade: upgrade::record::Facts,
     /// Directory of the upgrade.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(in crate::cli) dir: Option<String>,
@@ -412,7 +415,7 @@ pub(in crate::cli) fn step_name(status: &Status) -> String {
 
 /// What is certain about effects, in one sentence.
 pub(in crate::cli) fn certain(status: &Status) -> String {
-    use upgrade::Effect::{Done, Maybe, None};
+    use upgrade::record::Effect::{Done, Maybe, None};
     let effects = &status.effects;
     if status.facts.cvm.is_none() && !status.facts.policy.is_empty() {
         return certain_of_policy(status);
@@ -474,7 +477,7 @@ pub(in crate::cli) fn certain(status: &Status) -> String {
 
 /// Sentence about what is certain where only the app's policy changes.
 fn certain_of_policy(status: &Status) -> String {
-    use upgrade::Effect::{Done, Maybe, None};
+    use upgrade::record::Effect::{Done, Maybe, None};
     let told = match (status.effects.transaction, status.effects.approval) {
         (Done, _) => "The change is in force on chain.",
         (Maybe, _) => return on_its_way(status),
@@ -494,7 +497,7 @@ fn certain_of_policy(status: &Status) -> String {
 
 /// Sentence about what is certain where a new app is made.
 fn certain_of_deployment(status: &Status) -> String {
-    use upgrade::Effect::{Done, Maybe, None};
+    use upgrade::record::Effect::{Done, Maybe, None};
     let told = match (status.effects.transaction, status.effects.approval) {
         (Done, _) => "The app is made, and is what was asked for.",
         (Maybe, _) => return on_its_way(status),
@@ -524,10 +527,10 @@ pub(in crate::cli) fn json_schema() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upgrade::Effect;
+    use crate::upgrade::record::Effect;
 
-    fn other() -> upgrade::OtherFacts {
-        upgrade::OtherFacts {
+    fn other() -> upgrade::record::OtherFacts {
+        upgrade::record::OtherFacts {
             cvm: Some("x".to_owned()),
             app: alloy::primitives::Address::ZERO,
             compose_hash: Some(crate::compose::ComposeHash::new([7; 32])),
@@ -553,7 +556,7 @@ mod tests {
                 ..Effects::default()
             },
             facts: Facts {
-                upgrade: upgrade::Facts {
+                upgrade: upgrade::record::Facts {
                     update: text(),
                     makes: text(),
                     new_cvm: text(),
@@ -644,7 +647,7 @@ mod tests {
             let status = Status {
                 step: Step::Wait,
                 effects,
-                facts: upgrade::Facts::default(),
+                facts: upgrade::record::Facts::default(),
                 records: 1,
                 rejection_signed: false,
             };
@@ -673,9 +676,9 @@ mod tests {
                     transaction,
                     ..Effects::default()
                 },
-                facts: upgrade::Facts {
+                facts: upgrade::record::Facts {
                     policy: vec![crate::chain::PolicyChange::AllowAnyDevice(true)],
-                    ..upgrade::Facts::default()
+                    ..upgrade::record::Facts::default()
                 },
                 records: 1,
                 rejection_signed: false,

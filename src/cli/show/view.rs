@@ -12,10 +12,12 @@ use crate::cli::show::text::Page;
 use crate::compose::ImageList;
 use crate::env::Dated;
 use crate::safe::service::{Published, links};
-use crate::safe::{SafeDomain, SafeInfo};
+use crate::safe::{SafeDomain, info::SafeInfo};
 use crate::text;
 use crate::upgrade::{
-    Ballot, Checked, CodeChange, EVIDENCE_FILE, Effect, PROPOSAL_FILE, Plan, Status, Step, Uncovered, Warning,
+    Checked, EVIDENCE_FILE, PROPOSAL_FILE, Warning,
+    model::{CodeChange, Plan, SignedSafeTx, Uncovered},
+    record::{Effect, Status, Step},
 };
 
 /// Where an upgrade stands: what is certain first, then what is known.
@@ -175,7 +177,7 @@ pub(in crate::cli) fn plan(page: &mut Page, plan: &Plan) {
         ("route", Some(plan.route.to_string())),
     ]);
     for call in &plan.calls {
-        let decoded = crate::safe::decode(&call.data);
+        let decoded = crate::safe::decode::decode(&call.data);
         page.facts(&[
             ("call", decoded.map(|decoded| decoded.function.to_string())),
             ("calldata", Some(call.data.to_string())),
@@ -417,18 +419,18 @@ pub(in crate::cli) fn published(page: &mut Page, published: &Published) {
 }
 
 /// What was signed, what was compared before, and what was not.
-pub(in crate::cli) fn signed(page: &mut Page, ballot: &Ballot, checked: &Checked) {
-    let digests = ballot.tx.digests();
+pub(in crate::cli) fn signed(page: &mut Page, signed_tx: &SignedSafeTx, checked: &Checked) {
+    let digests = signed_tx.tx.digests();
     page.facts(&[
-        ("Safe", Some(ballot.tx.domain().safe.to_string())),
-        ("nonce", Some(ballot.tx.fields().nonce.to_string())),
+        ("Safe", Some(signed_tx.tx.domain().safe.to_string())),
+        ("nonce", Some(signed_tx.tx.fields().nonce.to_string())),
         ("domain hash", Some(digests.domain.to_string())),
         ("message hash", Some(digests.message.to_string())),
         ("safeTxHash", Some(digests.safe_tx.to_string())),
         (
             "signed by",
             Some(
-                ballot
+                signed_tx
                     .signatures
                     .proven()
                     .map(|owner| owner.to_string())

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chain::Call;
-use crate::safe::{Intent, SafeDomain, SafeTxFields, SafeVersion};
+use crate::safe::{Intent, SafeDomain, SafeTxFields, version::SafeVersion};
 
 const SAFE: Address = address!("2222222222222222222222222222222222222222");
 const APP: Address = address!("1111111111111111111111111111111111111111");
@@ -319,11 +319,11 @@ fn signatures_that_stand_together_are_all_read() {
     for signature in [signed(1, &tx()), signed(2, &tx()), contract_signature()] {
         set.insert(signature, &owners()).unwrap();
     }
-    let facts = crate::safe::Facts {
+    let facts = crate::safe::approvals::Facts {
         owners: owners(),
         threshold: 3,
         confirmed: [(CONTRACT, vec![0x5a; 70].into())].into(),
-        ..crate::safe::Facts::default()
+        ..crate::safe::approvals::Facts::default()
     };
     let packed = set.pack(&facts).unwrap();
     let (outcomes, again) = merged(read(hex::encode(&packed.bytes)));

@@ -12,7 +12,10 @@ use crate::abi::kms::DstackKms::DstackKmsCalls as Kms;
 use crate::abi::safe::Safe::{approveHashCall, execTransactionCall};
 use crate::abi::safe_itself::SafeItself::SafeItselfCalls as Itself;
 use crate::abi::timelock::TimelockController::TimelockControllerCalls as Timelock;
-use crate::chain::{Call, TimelockAct, TimelockOperation};
+use crate::chain::{
+    Call,
+    timelock::{TimelockAct, TimelockOperation},
+};
 use crate::safe::batch;
 use crate::safe::deployments;
 use crate::safe::tx::{Operation, SafeTx, SafeTxFields};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use alloy::primitives::{Address, B256, U256};
 use serde_json::{Value, json};
 
-use super::super::{OwnerSignature, SafeTx, SignatureSet};
+use super::super::{OwnerSignature, SafeTx, approvals::SignatureSet};
 use super::{Service, ServiceError, ServiceTx};
 use crate::text::is_deceptive;
 

@@ -7,7 +7,8 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use serde_json::Value;
 
 use super::super::{
-    Claims, Offer, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxError, SafeTxFields, SignatureError,
+    Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxError, SafeTxFields, SignatureError,
+    collect::{Claims, Offer},
 };
 use crate::text::shorten;
 
@@ -159,7 +160,7 @@ impl ServiceTx {
         SafeTx::accept(domain, self.fields.clone(), false).map_err(NotAccepted::Rules)
     }
     /// The signatures that can be read; whose they are and whether they count is for
-    /// [`SignatureSet::insert`](super::super::SignatureSet::insert) to find out.
+    /// [`SignatureSet::insert`](super::super::approvals::SignatureSet::insert) to find out.
     pub fn signatures(&self) -> Vec<OwnerSignature> {
         let read = self.confirmations.iter().filter_map(Confirmation::read);
         read.filter_map(Result::ok).collect()

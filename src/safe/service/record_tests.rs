@@ -2,7 +2,7 @@
 
 use super::super::tests::{DOMAIN, HASH, SAFE, SIGNATURES, SIGNERS, TO, record};
 use super::*;
-use crate::safe::{SafeVersion, SignatureSet};
+use crate::safe::{approvals::SignatureSet, version::SafeVersion};
 use alloy::primitives::address;
 use serde_json::json;
 use std::collections::BTreeSet;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use alloy::primitives::{address, b256};
 use serde_json::json;
 
-use super::super::{Intent, OwnerSignature, SafeDomain, SafeTx, SafeVersion, SignatureSet};
+use super::super::{Intent, OwnerSignature, SafeDomain, SafeTx, approvals::SignatureSet, version::SafeVersion};
 use super::*;
 use crate::chain::Call;
 use crate::http::fake::{Act, Fake, Seen, answer, json as said};

@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256};
 
 use crate::chain::{AppChanges, AppQuery, AppState, Chain, PolicyChange};
 use crate::code::Code;
-use crate::upgrade::{Plan, Stop, UpgradeError};
+use crate::upgrade::{Stop, UpgradeError, model::Plan};
 
 /// The question that asks for what the plan read.
 pub(in crate::upgrade) fn query(plan: &Plan, hash: Option<B256>) -> AppQuery {

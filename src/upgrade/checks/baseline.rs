@@ -3,11 +3,15 @@
 
 use alloy::primitives::B256;
 
-use crate::chain::{AppState, Chain, HashPast, Search};
+use crate::chain::{
+    AppState, Chain,
+    hash_past::{HashPast, Search},
+};
 use crate::code::Code;
 use crate::upgrade::{
-    Plan, Stop, UpgradeError,
+    Stop, UpgradeError,
     finding::Finding,
+    model::Plan,
     model::{
         baseline::{Baseline, Past},
         plan::CodeChange,

@@ -5,20 +5,25 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256};
 
-use crate::chain::TimelockAct;
+use crate::chain::timelock::TimelockAct;
 use crate::code::Code;
 use crate::safe::{
-    SafeInfo,
     effects::{Effect, Parties},
+    info::SafeInfo,
 };
 use crate::signer::{Consent, Decision, Fact, Name};
 use crate::upgrade::{
-    Accepted, Plan, Proposal, State,
-    model::safe_approval::{Ballot, Ceremony},
+    Accepted,
+    model::safe_approval::{SafeApproval, SignedSafeTx},
+    model::{Plan, Proposal},
+    record::State,
 };
 
 /// Who is who in the calls of these apps' owner.
-pub(in crate::upgrade) fn parties<'a>(plans: impl Iterator<Item = &'a Plan>, ceremony: Option<&Ceremony>) -> Parties {
+pub(in crate::upgrade) fn parties<'a>(
+    plans: impl Iterator<Item = &'a Plan>,
+    ceremony: Option<&SafeApproval>,
+) -> Parties {
     let mut parties = Parties::default();
     for plan in plans {
         let cvm = plan.code.as_ref().map(|code| code.cvm.clone());
@@ -37,7 +42,7 @@ pub(in crate::upgrade) fn parties<'a>(plans: impl Iterator<Item = &'a Plan>, cer
 
 impl Proposal {
     /// Who is who in the calls that it asks for.
-    pub(in crate::upgrade) fn parties(&self, ceremony: Option<&Ceremony>) -> Parties {
+    pub(in crate::upgrade) fn parties(&self, ceremony: Option<&SafeApproval>) -> Parties {
         parties(self.apps().map(|one| &one.plan), ceremony)
     }
 
@@ -102,9 +107,9 @@ fn content(plan: &Plan, several: bool) -> Vec<Fact> {
 
 /// What a Safe's owners agree to, whether they sign it, approve it on chain or execute it. `safe` is the Safe as it was
 /// last read.
-pub(in crate::upgrade) fn of_safe(state: &State, ballot: &Ballot, safe: Option<&SafeInfo>) -> Consent {
-    let (tx, fields) = (&ballot.tx, ballot.tx.fields());
-    let names: Vec<String> = ballot.signatures.proven().map(|owner| owner.to_string()).collect();
+pub(in crate::upgrade) fn of_safe(state: &State, signed_tx: &SignedSafeTx, safe: Option<&SafeInfo>) -> Consent {
+    let (tx, fields) = (&signed_tx.tx, signed_tx.tx.fields());
+    let names: Vec<String> = signed_tx.signatures.proven().map(|owner| owner.to_string()).collect();
     let signed = if names.is_empty() {
         "nobody".to_owned()
     } else {
@@ -178,12 +183,12 @@ pub(in crate::upgrade) fn operation_facts(data: &[u8]) -> Vec<Fact> {
 /// What the bytes of a proposal's calls do, where no Safe transaction holds them.
 pub(in crate::upgrade) fn effects_of(
     proposal: &Proposal,
-    ballot: Option<&Ballot>,
-    ceremony: Option<&Ceremony>,
+    signed_tx: Option<&SignedSafeTx>,
+    ceremony: Option<&SafeApproval>,
 ) -> Vec<Effect> {
     let parties = proposal.parties(ceremony);
-    match ballot {
-        Some(ballot) => parties.effects_of_tx(&ballot.tx),
+    match signed_tx {
+        Some(signed_tx) => parties.effects_of_tx(&signed_tx.tx),
         None => parties.effects_of_calls(&proposal.expected_calls()),
     }
 }

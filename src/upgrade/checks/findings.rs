@@ -1,7 +1,7 @@
 //! What a plan's facts mean: what forbids going on, and what a person should know. Pure.
 
 use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange};
-use crate::cloud::{Cvm, PendingUpdate};
+use crate::cloud::{Cvm, apps::PendingUpdate};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::upgrade::{

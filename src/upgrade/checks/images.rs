@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use crate::code::Code;
 use crate::compose::{ImageList, Manifest};
 use crate::upgrade::{
-    Proposal,
     finding::Finding,
+    model::Proposal,
     model::{environment::allowed, plan::CodeChange},
 };
 

@@ -8,7 +8,12 @@ use alloy::primitives::Address;
 
 use crate::chain::{AppState, Preflight, is_known_kms};
 use crate::code::Code;
-use crate::upgrade::{Intent, Plan, UpgradeError, finding::Finding, model::environment::EnvRequest};
+use crate::upgrade::{
+    UpgradeError,
+    finding::Finding,
+    model::environment::EnvRequest,
+    model::{Intent, Plan},
+};
 
 /// Who knows the KMS is told of that one, whatever the cloud would rather have.
 pub(in crate::upgrade) fn refuse_other(expected: Option<Address>, found: Option<Address>) -> Result<(), UpgradeError> {

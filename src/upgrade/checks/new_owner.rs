@@ -2,9 +2,9 @@
 
 use alloy::primitives::Address;
 
-use crate::chain::{AppState, OwnerKind, PolicyChange, TimelockRead};
+use crate::chain::{AppState, OwnerKind, PolicyChange, timelock::TimelockRead};
 use crate::code::Code;
-use crate::safe::{SafeInfo, Trust};
+use crate::safe::info::{SafeInfo, Trust};
 use crate::upgrade::{
     checks::{
         safe_findings::{Targets, obeying, of_safe_finding},

@@ -1,9 +1,12 @@
 //! What waits at the timelock that has to act: operations that make the same calls are taken over, and such as would undo
 //! a change, or make a part of it again, are told of before anybody relies on it.
 
-use crate::chain::{PendingOperation, PendingOperations, PolicyChange, TimelockOperation};
+use crate::chain::{
+    PolicyChange,
+    timelock::{PendingOperation, PendingOperations, TimelockOperation},
+};
 use crate::code::Code;
-use crate::upgrade::{Plan, finding::Warning, model::timelock_operation::time};
+use crate::upgrade::{finding::Warning, model::Plan, model::timelock_operation::time};
 
 /// Most operations of a kind that are told of.
 const NAMED: usize = 10;
@@ -156,7 +159,10 @@ fn warning(code: Code, text: String) -> Warning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::{Call, OperationPlace, OperationState};
+    use crate::chain::{
+        Call,
+        timelock::{OperationPlace, OperationState},
+    };
     use crate::upgrade::sample;
     use alloy::primitives::B256;
 

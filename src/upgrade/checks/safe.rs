@@ -4,9 +4,13 @@ use alloy::primitives::U256;
 
 use crate::chain::Chain;
 use crate::code::Code;
-use crate::safe::{Change, Look, SafeInfo, look};
+use crate::safe::{
+    Look,
+    info::{Change, SafeInfo},
+    look,
+};
 use crate::upgrade::{
-    Limits, Plan, UpgradeError, checks::verdict::same_hash, finding::Verdict, model::safe_approval::Ballot,
+    Limits, UpgradeError, checks::verdict::same_hash, finding::Verdict, model::Plan, model::safe_approval::SignedSafeTx,
 };
 
 /// Whether somebody agreed to a doubt about a nonce of the Safe.
@@ -22,7 +26,7 @@ pub(in crate::upgrade) fn agreed(limits: &Limits, code: Code, nonce: U256) -> bo
 pub(in crate::upgrade) fn check_ballot(
     limits: &Limits,
     plan: &Plan,
-    (ballot, look): (&Ballot, &Look),
+    (signed_tx, look): (&SignedSafeTx, &Look),
 ) -> Result<bool, UpgradeError> {
     let Some(pinned) = &plan.safe else {
         return Err(UpgradeError::stop(
@@ -40,7 +44,7 @@ pub(in crate::upgrade) fn check_ballot(
         }
         false => judge(limits, pinned, &look.info)?,
     };
-    same_hash(look, ballot)?;
+    same_hash(look, signed_tx)?;
     Ok(changed)
 }
 
@@ -53,15 +57,15 @@ pub(in crate::upgrade) async fn check_child(
     chain: &Chain,
     limits: &Limits,
     pinned: &SafeInfo,
-    ballot: &Ballot,
+    signed_tx: &SignedSafeTx,
 ) -> Result<SafeInfo, UpgradeError> {
-    let found = look(chain, &ballot.tx, &ballot.signatures, None).await?;
+    let found = look(chain, &signed_tx.tx, &signed_tx.signatures, None).await?;
     judge(limits, pinned, &found.info)?;
-    if found.hash_on_chain != Some(ballot.tx.hash()) {
+    if found.hash_on_chain != Some(signed_tx.tx.hash()) {
         return Err(UpgradeError::stop(
             Code::SafeTxHash,
             "hash of the nested Safe's transaction",
-            ballot.tx.hash(),
+            signed_tx.tx.hash(),
             found
                 .hash_on_chain
                 .map_or_else(|| "no answer of the Safe".to_owned(), |hash| hash.to_string()),

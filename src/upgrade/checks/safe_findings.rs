@@ -3,7 +3,10 @@
 use alloy::primitives::Address;
 
 use crate::code::Code;
-use crate::safe::{Finding as SafeFinding, Obedient, SafeInfo};
+use crate::safe::{
+    info::{Finding as SafeFinding, SafeInfo},
+    strangers::Obedient,
+};
 use crate::upgrade::{Stop, finding::Finding};
 
 /// Contracts that do what an app's owner says, by what they are.

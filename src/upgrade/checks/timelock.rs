@@ -6,14 +6,15 @@
 use alloy::primitives::{Address, B256};
 
 use crate::chain::{
-    BlockRef, Chain, OperationState, PendingOperations, TimelockInfo, TimelockProofFailure, TimelockRead, TimelockRole,
-    TimelockRoles,
+    BlockRef, Chain, TimelockRole,
+    timelock::{OperationState, PendingOperations, TimelockInfo, TimelockProofFailure, TimelockRead, TimelockRoles},
 };
 use crate::code::Code;
 use crate::upgrade::{
-    Plan, Proposal, Stop, UpgradeError,
+    Stop, UpgradeError,
     checks::pending_operations::Remarks,
     finding::Finding,
+    model::{Plan, Proposal},
     model::{
         actor::{TOKEN_LIFE, TimelockPlan},
         safe_approval::Stage,
@@ -69,7 +70,7 @@ impl Scheduling {
     pub(in crate::upgrade) async fn of(
         chain: &Chain,
         transaction: B256,
-        operation: (Address, &crate::chain::TimelockOperation),
+        operation: (Address, &crate::chain::timelock::TimelockOperation),
     ) -> Result<Self, UpgradeError> {
         match chain.prove_scheduling(transaction, operation).await {
             Ok((block, ready_at)) => Ok(Self::Shown { block, ready_at }),

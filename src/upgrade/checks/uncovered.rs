@@ -2,9 +2,10 @@
 
 use crate::code::Code;
 use crate::upgrade::{
-    Limits, State, UpgradeError,
+    Limits, UpgradeError,
     accepted::Acceptance,
     model::uncovered::{ENVIRONMENT, Uncovered},
+    record::State,
 };
 
 /// Whoever commits an update that somebody else prepared agrees by name to what nobody can recompute. Gives what was

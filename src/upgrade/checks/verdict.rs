@@ -6,9 +6,14 @@ use alloy::primitives::{B256, U256};
 use crate::chain::{AppState, PolicyChange};
 use crate::code::{Code, Severity};
 use crate::compose::Verification;
-use crate::safe::{Change, Look, Obedient, SafeInfo, SignatureSet, Trust};
+use crate::safe::{
+    Look,
+    approvals::SignatureSet,
+    info::{Change, SafeInfo, Trust},
+    strangers::Obedient,
+};
 use crate::upgrade::{
-    Accepted, Plan, Proposal, Stop, UpgradeError,
+    Accepted, Stop, UpgradeError,
     checks::{
         consent::{decisions, effects_of},
         findings, images, kms,
@@ -17,10 +22,11 @@ use crate::upgrade::{
         timelock::{self, TimelockFound},
     },
     finding::{Finding, Verdict},
+    model::{Plan, Proposal},
     model::{
         baseline::{Baseline, Past},
         in_use::InUse,
-        safe_approval::{Ballot, Ceremony, Paper, Stage},
+        safe_approval::{SafeApproval, SafeTxRole, SignedSafeTx, Stage},
         storage_note::Storages,
     },
 };
@@ -56,17 +62,17 @@ pub(in crate::upgrade) struct Known {
     pub(in crate::upgrade) storages: Storages,
 }
 
-/// Whether `paper` of a proposal may be signed. `known` is what the chain said, nothing where none was asked.
+/// Whether `role` of a proposal may be signed. `known` is what the chain said, nothing where none was asked.
 pub(in crate::upgrade) fn judge(
-    paper: Paper,
-    (proposal, ceremony): (&Proposal, Option<&Ceremony>),
+    role: SafeTxRole,
+    (proposal, ceremony): (&Proposal, Option<&SafeApproval>),
     known: Option<&Known>,
     (trust, accepted): (&Trust, &Accepted),
 ) -> Verdict {
     let mut findings = Vec::new();
     let mut not_checked = Vec::new();
     let in_force = known.is_some_and(|known| known.in_force);
-    if !takes_away(paper, proposal) {
+    if !takes_away(role, proposal) {
         for (found, open) in [of_apps(proposal, known), of_timelock(proposal, known)] {
             findings.extend(found);
             not_checked.extend(open);
@@ -88,27 +94,27 @@ pub(in crate::upgrade) fn judge(
         };
         findings.extend(of_safe(pinned, now, trust));
         findings.extend(proposal.apps().filter_map(|one| of_handler(&one.plan, now)));
-        let ballot = ceremony.ballot(paper == Paper::Rejection);
-        findings.extend(look.and_then(|look| of_hash(look, ballot)));
+        let signed_tx = ceremony.signed_tx(role == SafeTxRole::Rejection);
+        findings.extend(look.and_then(|look| of_hash(look, signed_tx)));
         findings.extend(
-            look.and_then(|look| of_nonce(look, ballot))
-                .filter(|_| paper != Paper::Rejection),
+            look.and_then(|look| of_nonce(look, signed_tx))
+                .filter(|_| role != SafeTxRole::Rejection),
         );
         findings.extend(known.and_then(|known| known.no_safe.clone()).map(Finding::stop));
-        if let Some((ballot, Some(pinned))) = ceremony.paper(paper) {
+        if let Some((signed_tx, Some(pinned))) = ceremony.role(role) {
             let look = known.and_then(|known| known.child.as_ref());
             findings.extend(of_safe(pinned, look.map_or(pinned, |look| &look.info), trust));
-            findings.extend(look.and_then(|look| of_hash(look, ballot)));
-            findings.extend(look.and_then(|look| of_nonce(look, ballot)));
+            findings.extend(look.and_then(|look| of_hash(look, signed_tx)));
+            findings.extend(look.and_then(|look| of_nonce(look, signed_tx)));
         }
         if known.is_none() {
             not_checked.extend(OF_THE_SAFE.map(str::to_owned));
-            not_checked.extend(unproven(ceremony, paper));
+            not_checked.extend(unproven(ceremony, role));
         }
     }
     if !in_force {
-        let ballot = ceremony.and_then(|ceremony| ceremony.paper(paper));
-        let effects = effects_of(proposal, ballot.map(|(ballot, _)| ballot), ceremony);
+        let signed_tx = ceremony.and_then(|ceremony| ceremony.role(role));
+        let effects = effects_of(proposal, signed_tx.map(|(signed_tx, _)| signed_tx), ceremony);
         let named = decisions(&effects, &Accepted::default());
         findings.extend(named.into_iter().map(Finding::named));
     }
@@ -118,7 +124,7 @@ pub(in crate::upgrade) fn judge(
     if known.is_none() {
         not_checked.extend(OFFLINE.map(str::to_owned));
     }
-    if accepted.needs_digests() && !takes_away(paper, proposal) {
+    if accepted.needs_digests() && !takes_away(role, proposal) {
         findings.extend(proposal.apps().flat_map(images::of_proposal));
     }
     Verdict::new(findings, not_checked, accepted)
@@ -148,11 +154,11 @@ const PAST: &str = "whether the app allowed this hash before and took it away ag
 const NOT_RECOMPUTED: &str =
     "whether the compose hash is that of the manifest shown: no known form of the manifest before gives its hash";
 
-/// Whether a paper only takes something away. A wrong proposal has to be rejectable, and what was scheduled by it
+/// Whether a Safe transaction only takes something away. A wrong proposal has to be rejectable, and what was scheduled by it
 /// cancellable, so only the Safe matters for that.
-pub(in crate::upgrade) fn takes_away(paper: Paper, proposal: &Proposal) -> bool {
+pub(in crate::upgrade) fn takes_away(role: SafeTxRole, proposal: &Proposal) -> bool {
     let stage = proposal.safe.as_ref().map(|section| section.frozen.stage);
-    paper == Paper::Rejection || stage == Some(Stage::Cancel)
+    role == SafeTxRole::Rejection || stage == Some(Stage::Cancel)
 }
 
 fn dedup(list: &mut Vec<String>) {
@@ -210,8 +216,8 @@ pub(in crate::upgrade) fn of_storage(storages: &Storages) -> impl Iterator<Item 
 }
 
 /// Approvals that stand in the Safes, other than of what is to be signed or takes it back.
-pub(in crate::upgrade) fn of_approvals(storages: &Storages, ceremony: Option<&Ceremony>) -> Vec<Finding> {
-    let ours = ceremony.map_or_else(Vec::new, Ceremony::hashes);
+pub(in crate::upgrade) fn of_approvals(storages: &Storages, ceremony: Option<&SafeApproval>) -> Vec<Finding> {
+    let ours = ceremony.map_or_else(Vec::new, SafeApproval::hashes);
     let open = storages.standing.iter().filter(|(_, one)| !ours.contains(&one.hash));
     open.map(|(safe, one)| {
         let text = one.told(*safe);
@@ -439,14 +445,14 @@ fn of_change(safe: &SafeInfo, change: &Change) -> Finding {
     }
 }
 
-fn of_hash(look: &Look, ballot: &Ballot) -> Option<Finding> {
-    let wrong = same_hash(look, ballot).err()?;
+fn of_hash(look: &Look, signed_tx: &SignedSafeTx) -> Option<Finding> {
+    let wrong = same_hash(look, signed_tx).err()?;
     Finding::of(&wrong)
 }
 
 /// Owners of whom the proposal has what only a chain can confirm.
-fn unproven(ceremony: &Ceremony, paper: Paper) -> impl Iterator<Item = String> {
-    let signed = ceremony.paper(paper).map(|(ballot, _)| &ballot.signatures);
+fn unproven(ceremony: &SafeApproval, role: SafeTxRole) -> impl Iterator<Item = String> {
+    let signed = ceremony.role(role).map(|(signed_tx, _)| &signed_tx.signatures);
     let unproven = signed.into_iter().flat_map(SignatureSet::unproven);
     unproven.map(|owner| {
         format!("whether {owner} agreed, of whom the proposal has what only a chain can confirm; it is not counted")
@@ -454,8 +460,8 @@ fn unproven(ceremony: &Ceremony, paper: Paper) -> impl Iterator<Item = String> {
 }
 
 /// A signature at a nonce that is far ahead stays good for as long as it takes the Safe to get there.
-fn of_nonce(look: &Look, ballot: &Ballot) -> Option<Finding> {
-    let (nonce, next) = (ballot.tx.fields().nonce, look.info.nonce);
+fn of_nonce(look: &Look, signed_tx: &SignedSafeTx) -> Option<Finding> {
+    let (nonce, next) = (signed_tx.tx.fields().nonce, look.info.nonce);
     let before = nonce.saturating_sub(next);
     (before > U256::from(QUEUE)).then(|| {
         let text = format!(
@@ -469,10 +475,10 @@ fn of_nonce(look: &Look, ballot: &Ballot) -> Option<Finding> {
 ///
 /// # Errors
 /// Another one, or none.
-pub(in crate::upgrade) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), UpgradeError> {
-    let hash = ballot.tx.hash();
+pub(in crate::upgrade) fn same_hash(look: &Look, signed_tx: &SignedSafeTx) -> Result<(), UpgradeError> {
+    let hash = signed_tx.tx.hash();
     // Once its nonce is used up, a Safe may have moved to code that hashes otherwise.
-    if look.hash_on_chain == Some(hash) || look.info.nonce > ballot.tx.fields().nonce {
+    if look.hash_on_chain == Some(hash) || look.info.nonce > signed_tx.tx.fields().nonce {
         return Ok(());
     }
     Err(UpgradeError::stop(
@@ -488,7 +494,7 @@ pub(in crate::upgrade) fn same_hash(look: &Look, ballot: &Ballot) -> Result<(), 
 mod tests {
     use super::*;
     use crate::chain::PolicyChange::{AddDevice, AllowAnyDevice, RemoveComposeHash, RemoveDevice};
-    use crate::upgrade::State;
+    use crate::upgrade::record::State;
     use crate::upgrade::sample;
 
     /// Codes that forbid an upgrade with these changes of the app's policy besides.
@@ -497,7 +503,7 @@ mod tests {
         let mut proposal = Proposal::of(&state).unwrap();
         proposal.plan.policy = changes.to_vec();
         let (trust, accepted) = (Trust::default(), Accepted::default());
-        let verdict = judge(Paper::Approval, (&proposal, None), None, (&trust, &accepted));
+        let verdict = judge(SafeTxRole::Approval, (&proposal, None), None, (&trust, &accepted));
         let forbids = verdict.findings.iter().filter(|finding| finding.forbids());
         forbids.map(|finding| finding.code.name().to_owned()).collect()
     }

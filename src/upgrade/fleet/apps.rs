@@ -15,10 +15,12 @@ use crate::code::Code;
 use crate::compose::strict_json;
 use crate::fsutil::{self, point};
 use crate::upgrade::{
-    Fleet, Goal, Halt, Intent, Invitation, Limits, Outcome, Plan, Proposal, State, Upgrade, UpgradeError, Warning,
-    Waves, World,
+    Goal, Limits, Outcome, Upgrade, UpgradeError, Warning, World,
     files::{keep, pretty},
+    fleet::{Fleet, Halt, Invitation, Waves},
+    model::{Intent, Plan, Proposal},
     planning::neighbours::APPS_FILE,
+    record::State,
     routes::batch::{agree_on_owner, refuse_single, refuse_twins},
 };
 

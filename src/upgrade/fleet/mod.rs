@@ -9,6 +9,8 @@ pub(super) mod apps;
 mod prepare;
 mod waves;
 
+pub use apps::{AppIntent, Apps, by_app};
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +23,8 @@ use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::signer::{Ask, AskError, Consent};
 use crate::upgrade::{
-    Effect, State, Status, UpgradeError, World,
+    UpgradeError, World,
+    record::{Effect, State, Status},
     record::{
         fleet_decisions::{Decision, Roster, is_member_name},
         gitignore::{self, Holds},

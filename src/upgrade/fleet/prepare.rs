@@ -13,13 +13,14 @@ use crate::compose::ComposeHash;
 use crate::fsutil::point;
 use crate::text::quote_os;
 use crate::upgrade::{
-    Goal, Intent, Limits, Plan, Upgrade, UpgradeError, World,
+    Goal, Limits, Upgrade, UpgradeError, World,
     fleet::{Fleet, Halt, Invitation, Named, Standing, hold, standing_in},
     journal_error::JournalError,
+    model::{Intent, Plan},
     plan,
     planning::neighbours::Neighbours,
     record::{
-        fleet_decisions::{Charter, Decision, is_member_name},
+        fleet_decisions::{Decision, FleetIdentity, is_member_name},
         journal::{self, FleetJournal, SCHEMA},
     },
     steps::beforehand::look_ahead_among,
@@ -139,7 +140,7 @@ impl Run<'_> {
             for cvm in cvms {
                 self.refuse_own_journal(cvm)?;
             }
-            let charter = Charter {
+            let charter = FleetIdentity {
                 schema: SCHEMA,
                 app: planned.app,
                 chain_id: planned.chain_id,

@@ -3,7 +3,10 @@
 use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{AppState, OwnerKind, TimelockInfo, TimelockRoles};
+use crate::chain::{
+    AppState, OwnerKind,
+    timelock::{TimelockInfo, TimelockRoles},
+};
 
 /// Whose authority the calls need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,10 @@ use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::chain::{BlockRef, Call, FactoryCode, FactoryForm, NewApp, OwnerKind, SignedTx};
+use crate::chain::{
+    BlockRef, Call, OwnerKind, SignedTx,
+    factory::{FactoryCode, FactoryForm, NewApp},
+};
 use crate::code::Code;
 use crate::upgrade::UpgradeError;
 

@@ -3,8 +3,8 @@
 use alloy::primitives::Address;
 
 use crate::chain::PolicyChange;
-use crate::cloud::{CvmId, Patch};
-use crate::safe::Trust;
+use crate::cloud::{CvmId, patch::Patch};
+use crate::safe::info::Trust;
 use crate::upgrade::model::{actor::TimelockChoice, environment::EnvRequest, target::Target};
 
 /// What is wanted.

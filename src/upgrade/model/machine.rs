@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloud::{Cvm, PublicPatch};
+use crate::cloud::{Cvm, patch::PublicPatch};
 
 /// What a CVM may use and boots, as far as somebody says; in a change, absent means unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

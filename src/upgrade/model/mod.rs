@@ -18,3 +18,24 @@ pub(super) mod target;
 pub(super) mod timelock_operation;
 pub(super) mod tx_purpose;
 pub(super) mod uncovered;
+
+pub use actor::SaltRule;
+pub use actor::{Actor, TimelockChoice, TimelockPlan};
+pub use deployment::{DeployIntent, Deployment};
+pub use environment::{EnvRequest, Environment, Vouched};
+pub use in_use::InUse;
+pub use intent::{Expected, Intent};
+pub use machine::Machine;
+pub use plan::{CodeChange, Plan};
+pub use proposal::Proposal;
+pub use remarks::safe_code;
+pub use route::Route;
+pub use safe_approval::{
+    FrozenSafeTx, NestedSection, RejectionSection, SafeApproval, SafeSection, SafeTxRole, Signed, SignedSafeTx, Stage,
+    upper_s,
+};
+pub use storage_note::StorageNote;
+pub use target::{Placement, Target};
+pub use timelock_operation::{Choice, Scheduled, TimelockSection};
+pub use tx_purpose::TxPurpose;
+pub use uncovered::Uncovered;

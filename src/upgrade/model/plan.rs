@@ -5,10 +5,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::chain::{AppState, Call, PendingOperations, PolicyChange};
-use crate::cloud::{NewInstance, Patch, PendingUpdate, PublicPatch, Replica};
+use crate::chain::{AppState, Call, PolicyChange, timelock::PendingOperations};
+use crate::cloud::{
+    apps::PendingUpdate,
+    instances::NewInstance,
+    patch::{Patch, PublicPatch},
+    replicas::Replica,
+};
 use crate::compose::{Changes, ComposeHash, FieldChange, Form, Manifest, Verification};
-use crate::safe::SafeInfo;
+use crate::safe::info::SafeInfo;
 use crate::upgrade::{
     finding::Warning,
     model::storage_note::Storages,
@@ -130,11 +135,11 @@ impl CodeChange {
 
     /// The CVM that it makes, where it makes one, and where: for people.
     pub fn makes(&self) -> Option<String> {
-        let (word, seat) = self.target.word().zip(self.target.seat())?;
+        let (word, placement) = self.target.word().zip(self.target.placement())?;
         let device = self
             .device
             .map_or_else(String::new, |device| format!(", device {device}"));
-        Some(format!("another CVM: {word} on {seat}{device}"))
+        Some(format!("another CVM: {word} on {placement}{device}"))
     }
 
     /// What recomputing `claimed` from the manifest and the change gives.
@@ -238,17 +243,17 @@ impl CodeChange {
         } = patch.clone();
         match &self.target {
             Target::Cvm => Request::Patch(patch),
-            Target::Replica(seat) => Request::Replica(Replica {
-                node_id: seat.node,
+            Target::Replica(placement) => Request::Replica(Replica {
+                node_id: placement.node,
                 encrypted_env,
-                compose_hash: seat.from,
+                compose_hash: placement.from,
             }),
-            Target::Instance(seat) => Request::Instance(NewInstance {
-                node_id: seat.node,
+            Target::Instance(placement) => Request::Instance(NewInstance {
+                node_id: placement.node,
                 docker_compose_file: changes.docker_compose_file,
                 pre_launch_script: changes.pre_launch_script,
                 encrypted_env,
-                compose_hash: seat.from,
+                compose_hash: placement.from,
             }),
         }
     }
@@ -256,9 +261,9 @@ impl CodeChange {
     /// What is asked for, as the upgrade's own name and directory are made from it: the same whatever the app has by now.
     pub(in crate::upgrade) fn digest(&self) -> [u8; 32] {
         let change = patch_digest(&self.patch);
-        match (self.target.word(), self.target.seat()) {
-            (Some(word), Some(seat)) => {
-                let asked = format!("{word}|{}|{}", self.cvm, seat.node.unwrap_or_default());
+        match (self.target.word(), self.target.placement()) {
+            (Some(word), Some(placement)) => {
+                let asked = format!("{word}|{}|{}", self.cvm, placement.node.unwrap_or_default());
                 Sha256::digest([asked.as_bytes(), &change].concat()).into()
             }
             _ => change,
@@ -287,7 +292,7 @@ impl Target {
     /// Whether what is sent for it is all of `code`: a new CVM takes its place and, as an instance, its texts, and starts
     /// from what its source runs.
     pub(in crate::upgrade) fn takes_all(&self, code: &CodeChange) -> bool {
-        let Some(seat) = self.seat() else { return true };
+        let Some(placement) = self.placement() else { return true };
         let Changes {
             docker_compose_file,
             pre_launch_script,
@@ -302,8 +307,10 @@ impl Target {
             ..PublicPatch::default()
         };
         let taken = match self {
-            Self::Instance(_) => code.patch == texts && (seat.from.is_none() || seat.from == code.current_hash),
-            _ => code.patch == PublicPatch::default() && seat.from == code.current_hash,
+            Self::Instance(_) => {
+                code.patch == texts && (placement.from.is_none() || placement.from == code.current_hash)
+            }
+            _ => code.patch == PublicPatch::default() && placement.from == code.current_hash,
         };
         taken && !code.confirm
     }

@@ -9,17 +9,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::chain::{AppChanges, Call};
-use crate::cloud::{CvmId, PublicPatch};
+use crate::cloud::{CvmId, patch::PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeError, ComposeHash, Manifest, Verification, strict_json};
 use crate::fsutil;
 use crate::text::escape;
 use crate::upgrade::{
-    CodeChange, Environment, Origin, Plan, Route, Target, UpgradeError,
+    Origin, UpgradeError,
+    model::{CodeChange, Environment, Plan, Route, Target},
     model::{
         plan::needs_calls,
         proposal_limits::{check_change, refuse_sealed},
-        safe_approval::{Ceremony, SafeSection, Stage},
+        safe_approval::{SafeApproval, SafeSection, Stage},
         timelock_operation::{Asked, Choice, Scheduled, TimelockSection},
     },
 };
@@ -314,7 +315,7 @@ impl Proposal {
     ///
     /// # Errors
     /// What the file says is not what follows from the rest of it.
-    pub fn ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
+    pub fn ceremony(&self) -> Result<Option<SafeApproval>, UpgradeError> {
         let section = self.safe.as_ref();
         section
             .map(|section| section.check(&self.plan, &self.calls_at(section.frozen.stage)))
@@ -327,8 +328,8 @@ impl Proposal {
         let cvm = plan
             .code
             .as_ref()
-            .map(|code| match (code.target.word(), code.target.seat()) {
-                (Some(word), Some(seat)) => format!(", {word} of CVM {} on {seat}", code.cvm),
+            .map(|code| match (code.target.word(), code.target.placement()) {
+                (Some(word), Some(placement)) => format!(", {word} of CVM {} on {placement}", code.cvm),
                 _ => format!(", CVM {}", code.cvm),
             });
         format!(

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::cloud::PublicPatch;
+use crate::cloud::patch::PublicPatch;
 use crate::code::Code;
 use crate::compose::{ComposeError, MAX_CHANGE_BYTES};
 use crate::upgrade::UpgradeError;

@@ -1,6 +1,6 @@
 //! Proposals from elsewhere: what is refused, and that nothing of the file is taken on trust.
 
-use crate::upgrade::State;
+use crate::upgrade::record::State;
 use std::path::PathBuf;
 
 use alloy::primitives::B256;

@@ -4,7 +4,7 @@ use crate::chain::{AppState, OwnerKind};
 use crate::code::Code;
 use crate::compose::{Form, ImageList, Manifest, NamedImage};
 use crate::env::NameChange;
-use crate::safe::{Finding, SafeInfo, Severity, Trust};
+use crate::safe::info::{Finding, SafeInfo, Severity, Trust};
 use crate::upgrade::{
     finding::Warning,
     model::{environment::allowed, plan::CodeChange},

@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::OwnerKind;
-use crate::safe::SafeInfo;
+use crate::safe::info::SafeInfo;
 use crate::upgrade::model::actor::{Actor, TimelockPlan};
 
 /// How the calls get the owner's authority.

@@ -12,15 +12,18 @@ use serde::{Deserialize, Serialize};
 use crate::chain::{BlockRef, Call};
 use crate::code::Code;
 use crate::safe::{
-    Claims, Digests, Inserted, Intent, Offer, OwnerSignature, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields,
-    SignatureSet, is_approval_of,
+    Digests, Intent, OwnerSignature, SafeDomain, SafeTx, SafeTxError, SafeTxFields,
+    approvals::{Inserted, SignatureSet},
+    collect::{Claims, Offer},
+    info::SafeInfo,
+    nested::is_approval_of,
 };
-use crate::upgrade::{Plan, UpgradeError, Warning};
+use crate::upgrade::{UpgradeError, Warning, model::Plan};
 
 /// The Safe transaction that an upgrade asks for. Its nonce is chosen once, and with it the hash that owners sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Frozen {
+pub struct FrozenSafeTx {
     /// Whose transaction.
     pub domain: SafeDomain,
     /// The ten fields.
@@ -73,7 +76,7 @@ pub struct Signed {
 #[serde(deny_unknown_fields)]
 pub struct SafeSection {
     /// Whose transaction, which fields, since when.
-    pub frozen: Frozen,
+    pub frozen: FrozenSafeTx,
     /// The hashes that signers compare.
     pub digests: Digests,
     /// The signatures so far, by owner.
@@ -93,7 +96,7 @@ pub struct NestedSection {
     /// The Safe that is an owner.
     pub safe: SafeInfo,
     /// Its transaction: `approveHash` of the one above, at a nonce of its own.
-    pub frozen: Frozen,
+    pub frozen: FrozenSafeTx,
     /// Its hashes.
     pub digests: Digests,
     /// Its signatures so far, by owner.
@@ -112,7 +115,7 @@ pub struct RejectionSection {
 
 /// One transaction and who signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ballot {
+pub struct SignedSafeTx {
     /// The transaction.
     pub tx: SafeTx,
     /// Who signed it.
@@ -122,7 +125,7 @@ pub struct Ballot {
 /// Which transaction somebody signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Paper {
+pub enum SafeTxRole {
     /// The one that approves the upgrade.
     Approval,
     /// The one that rejects it.
@@ -135,7 +138,7 @@ pub enum Paper {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::upgrade) struct Nested {
     pub(in crate::upgrade) safe: SafeInfo,
-    pub(in crate::upgrade) frozen: Frozen,
+    pub(in crate::upgrade) frozen: FrozenSafeTx,
     pub(in crate::upgrade) signatures: BTreeMap<Address, Bytes>,
 }
 
@@ -152,37 +155,37 @@ pub(in crate::upgrade) struct Signatures {
 impl Signatures {
     /// Whether nobody signed anything, neither for the approval nor against it, nor for a Safe that is an owner.
     pub(in crate::upgrade) fn is_empty(&self) -> bool {
-        let nested = self.nested.keys().map(|child| Paper::Nested(*child));
-        let mut all = [Paper::Approval, Paper::Rejection].into_iter().chain(nested);
-        all.all(|paper| self.proven(paper).is_empty())
+        let nested = self.nested.keys().map(|child| SafeTxRole::Nested(*child));
+        let mut all = [SafeTxRole::Approval, SafeTxRole::Rejection].into_iter().chain(nested);
+        all.all(|role| self.proven(role).is_empty())
     }
 
-    /// Whose signatures of a paper prove themselves. An approval or a contract's signature counts for nothing before a
+    /// Whose signatures of a Safe transaction prove themselves. An approval or a contract's signature counts for nothing before a
     /// chain confirmed it: anybody can write one.
-    pub(in crate::upgrade) fn proven(&self, paper: Paper) -> BTreeSet<Address> {
-        let all = self.of(paper).into_iter().flatten();
+    pub(in crate::upgrade) fn proven(&self, role: SafeTxRole) -> BTreeSet<Address> {
+        let all = self.of(role).into_iter().flatten();
         let proven = all.filter(|(_, bytes)| OwnerSignature::read(bytes).is_ok_and(|one| one.proves_itself()));
         proven.map(|(owner, _)| *owner).collect()
     }
 
-    /// The signatures of one paper; none before it was chosen.
-    pub(in crate::upgrade) fn of(&self, paper: Paper) -> Option<&BTreeMap<Address, Bytes>> {
-        match paper {
-            Paper::Approval => Some(&self.approvals),
-            Paper::Rejection => Some(&self.rejections),
-            Paper::Nested(child) => self.nested.get(&child).map(|nested| &nested.signatures),
+    /// The signatures of one Safe transaction; none before it was chosen.
+    pub(in crate::upgrade) fn of(&self, role: SafeTxRole) -> Option<&BTreeMap<Address, Bytes>> {
+        match role {
+            SafeTxRole::Approval => Some(&self.approvals),
+            SafeTxRole::Rejection => Some(&self.rejections),
+            SafeTxRole::Nested(child) => self.nested.get(&child).map(|nested| &nested.signatures),
         }
     }
 
-    pub(in crate::upgrade) fn keep(&mut self, paper: Paper, owner: Address, signature: Bytes) {
+    pub(in crate::upgrade) fn keep(&mut self, role: SafeTxRole, owner: Address, signature: Bytes) {
         let (signature, had_upper) = lower(signature);
         if had_upper {
             self.normalised.insert(owner);
         }
-        let signatures = match paper {
-            Paper::Approval => &mut self.approvals,
-            Paper::Rejection => &mut self.rejections,
-            Paper::Nested(child) => match self.nested.get_mut(&child) {
+        let signatures = match role {
+            SafeTxRole::Approval => &mut self.approvals,
+            SafeTxRole::Rejection => &mut self.rejections,
+            SafeTxRole::Nested(child) => match self.nested.get_mut(&child) {
                 Some(nested) => &mut nested.signatures,
                 None => return,
             },
@@ -193,20 +196,20 @@ impl Signatures {
 
 /// Both transactions of a nonce: the one that approves the upgrade, and the one that rejects it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ceremony {
+pub struct SafeApproval {
     /// The approval.
-    pub approval: Ballot,
+    pub approval: SignedSafeTx,
     /// The rejection.
-    pub rejection: Ballot,
+    pub rejection: SignedSafeTx,
     /// What owners that are Safes sign, by their addresses.
-    pub nested: BTreeMap<Address, (SafeInfo, Ballot)>,
+    pub nested: BTreeMap<Address, (SafeInfo, SignedSafeTx)>,
     /// Since when.
     pub block: BlockRef,
     /// What the approval is for.
     pub stage: Stage,
 }
 
-impl Frozen {
+impl FrozenSafeTx {
     /// Chooses the transaction that makes `calls`.
     ///
     /// # Errors
@@ -255,7 +258,7 @@ impl Frozen {
     }
 }
 
-impl Ballot {
+impl SignedSafeTx {
     pub(in crate::upgrade) fn new(tx: SafeTx, owners: &BTreeSet<Address>, signed: &BTreeMap<Address, Bytes>) -> Self {
         let mut signatures = SignatureSet::new(&tx);
         for bytes in signed.values() {
@@ -297,7 +300,7 @@ impl Ballot {
     }
 }
 
-impl Ceremony {
+impl SafeApproval {
     /// Rebuilds both transactions and takes in the signatures that count.
     ///
     /// # Errors
@@ -305,51 +308,51 @@ impl Ceremony {
     pub(in crate::upgrade) fn new(
         plan: &Plan,
         calls: &[Call],
-        frozen: &Frozen,
+        frozen: &FrozenSafeTx,
         signatures: &Signatures,
     ) -> Result<Self, UpgradeError> {
         let tx = frozen.rebuild(plan, calls)?;
         let owners = plan.safe.as_ref().map(SafeInfo::owner_set).unwrap_or_default();
         let rejection = SafeTx::rejection(frozen.domain, frozen.transaction.nonce, true).map_err(refused)?;
         let nested = signatures.nested.iter().map(|(child, nested)| {
-            let ballot = nested.ballot(&tx, &owners)?;
-            Ok((*child, (nested.safe.clone(), ballot)))
+            let signed_tx = nested.signed_tx(&tx, &owners)?;
+            Ok((*child, (nested.safe.clone(), signed_tx)))
         });
         Ok(Self {
             nested: nested.collect::<Result<_, UpgradeError>>()?,
-            approval: Ballot::new(tx, &owners, &signatures.approvals),
-            rejection: Ballot::new(rejection, &owners, &signatures.rejections),
+            approval: SignedSafeTx::new(tx, &owners, &signatures.approvals),
+            rejection: SignedSafeTx::new(rejection, &owners, &signatures.rejections),
             block: frozen.block,
             stage: frozen.stage,
         })
     }
 
     /// The approval, or the rejection.
-    pub const fn ballot(&self, rejects: bool) -> &Ballot {
+    pub const fn signed_tx(&self, rejects: bool) -> &SignedSafeTx {
         if rejects { &self.rejection } else { &self.approval }
     }
 
-    /// What is signed on a paper, and the Safe whose owners sign it unless it is the one that owns the app; nothing for
+    /// What is signed in a role, and the Safe whose owners sign it unless it is the one that owns the app; nothing for
     /// a nested Safe whose transaction was not chosen yet.
-    pub fn paper(&self, paper: Paper) -> Option<(&Ballot, Option<&SafeInfo>)> {
-        match paper {
-            Paper::Approval => Some((&self.approval, None)),
-            Paper::Rejection => Some((&self.rejection, None)),
-            Paper::Nested(child) => self.nested.get(&child).map(|(safe, ballot)| (ballot, Some(safe))),
+    pub fn role(&self, role: SafeTxRole) -> Option<(&SignedSafeTx, Option<&SafeInfo>)> {
+        match role {
+            SafeTxRole::Approval => Some((&self.approval, None)),
+            SafeTxRole::Rejection => Some((&self.rejection, None)),
+            SafeTxRole::Nested(child) => self.nested.get(&child).map(|(safe, signed_tx)| (signed_tx, Some(safe))),
         }
     }
 
-    /// Takes in one more signature of a paper, where `owners` are those of the Safe that owns the app. `true`: it counts
+    /// Takes in one more signature in a role, where `owners` are those of the Safe that owns the app. `true`: it counts
     /// and is better than what was here, by the rule of [`SignatureSet::insert`].
-    pub(in crate::upgrade) fn take(&mut self, paper: Paper, signature: &Bytes, owners: &BTreeSet<Address>) -> bool {
+    pub(in crate::upgrade) fn take(&mut self, role: SafeTxRole, signature: &Bytes, owners: &BTreeSet<Address>) -> bool {
         let Ok(signature) = OwnerSignature::read(signature) else {
             return false;
         };
-        let inserted = match paper {
-            Paper::Approval => self.approval.signatures.insert(signature, owners),
-            Paper::Rejection => self.rejection.signatures.insert(signature, owners),
-            Paper::Nested(child) => match self.nested.get_mut(&child) {
-                Some((safe, ballot)) => ballot.signatures.insert(signature, &safe.owner_set()),
+        let inserted = match role {
+            SafeTxRole::Approval => self.approval.signatures.insert(signature, owners),
+            SafeTxRole::Rejection => self.rejection.signatures.insert(signature, owners),
+            SafeTxRole::Nested(child) => match self.nested.get_mut(&child) {
+                Some((safe, signed_tx)) => signed_tx.signatures.insert(signature, &safe.owner_set()),
                 None => return false,
             },
         };
@@ -361,11 +364,11 @@ impl Ceremony {
         self.approval.tx.hash()
     }
 
-    /// The hashes of all its papers.
+    /// The hashes of all its Safe transactions.
     pub(in crate::upgrade) fn hashes(&self) -> Vec<B256> {
         let both = [&self.approval, &self.rejection].into_iter();
-        let nested = self.nested.values().map(|(_, ballot)| ballot);
-        both.chain(nested).map(|ballot| ballot.tx.hash()).collect()
+        let nested = self.nested.values().map(|(_, signed_tx)| signed_tx);
+        both.chain(nested).map(|signed_tx| signed_tx.tx.hash()).collect()
     }
 
     /// The nonce of both.
@@ -375,11 +378,13 @@ impl Ceremony {
 
     /// The signatures of both, with what they are for, as one who passes them on would tell it.
     pub fn offers(&self) -> impl Iterator<Item = Offer> {
-        [&self.approval, &self.rejection].into_iter().flat_map(Ballot::offers)
+        [&self.approval, &self.rejection]
+            .into_iter()
+            .flat_map(SignedSafeTx::offers)
     }
 
     /// As a proposal holds it.
-    pub(in crate::upgrade) fn section(&self, frozen: &Frozen, rejecting: bool, all: &Signatures) -> SafeSection {
+    pub(in crate::upgrade) fn section(&self, frozen: &FrozenSafeTx, rejecting: bool, all: &Signatures) -> SafeSection {
         let rejection = rejecting || !self.rejection.signatures.by_owner().is_empty();
         SafeSection {
             frozen: frozen.clone(),
@@ -392,12 +397,12 @@ impl Ceremony {
             nested: self
                 .nested
                 .iter()
-                .filter_map(|(child, (safe, ballot))| {
+                .filter_map(|(child, (safe, signed_tx))| {
                     Some(NestedSection {
                         safe: safe.clone(),
                         frozen: all.nested.get(child)?.frozen.clone(),
-                        digests: ballot.tx.digests(),
-                        signatures: ballot.signed(),
+                        digests: signed_tx.tx.digests(),
+                        signatures: signed_tx.signed(),
                     })
                 })
                 .collect(),
@@ -407,7 +412,7 @@ impl Ceremony {
 
 impl Nested {
     /// The child's transaction, once it is nothing but its agreement to `parent`.
-    fn ballot(&self, parent: &SafeTx, owners: &BTreeSet<Address>) -> Result<Ballot, UpgradeError> {
+    fn signed_tx(&self, parent: &SafeTx, owners: &BTreeSet<Address>) -> Result<SignedSafeTx, UpgradeError> {
         let child = domain(&self.safe);
         if self.frozen.domain != child || child.chain_id != parent.domain().chain_id {
             return Err(changed(
@@ -427,18 +432,18 @@ impl Nested {
                 "another call",
             ));
         }
-        Ok(Ballot::new(tx, &self.safe.owner_set(), &self.signatures))
+        Ok(SignedSafeTx::new(tx, &self.safe.owner_set(), &self.signatures))
     }
 }
 
 impl SafeSection {
     /// Every signature, and what it is for.
-    pub(in crate::upgrade) fn all_signatures(&self) -> impl Iterator<Item = (Paper, &Signed)> {
-        let approvals = marked(Paper::Approval, &self.signatures);
+    pub(in crate::upgrade) fn all_signatures(&self) -> impl Iterator<Item = (SafeTxRole, &Signed)> {
+        let approvals = marked(SafeTxRole::Approval, &self.signatures);
         let rejections = self.rejection.iter();
-        let rejections = rejections.flat_map(|one| marked(Paper::Rejection, &one.signatures));
+        let rejections = rejections.flat_map(|one| marked(SafeTxRole::Rejection, &one.signatures));
         let nested = self.nested.iter();
-        let nested = nested.flat_map(|one| marked(Paper::Nested(one.safe.address), &one.signatures));
+        let nested = nested.flat_map(|one| marked(SafeTxRole::Nested(one.safe.address), &one.signatures));
         approvals.chain(rejections).chain(nested)
     }
 
@@ -446,7 +451,7 @@ impl SafeSection {
     ///
     /// # Errors
     /// Something in it is not what it should be.
-    pub(in crate::upgrade) fn check(&self, plan: &Plan, calls: &[Call]) -> Result<Ceremony, UpgradeError> {
+    pub(in crate::upgrade) fn check(&self, plan: &Plan, calls: &[Call]) -> Result<SafeApproval, UpgradeError> {
         let rejections = self.rejection.as_ref().map(|rejection| signed(&rejection.signatures));
         let nested = self.nested.iter().map(|one| {
             let nested = Nested {
@@ -462,7 +467,7 @@ impl SafeSection {
             nested: nested.collect(),
             normalised: BTreeSet::new(),
         };
-        let ceremony = Ceremony::new(plan, calls, &self.frozen, &signatures)?;
+        let ceremony = SafeApproval::new(plan, calls, &self.frozen, &signatures)?;
         let again = ceremony.section(&self.frozen, self.rejection.is_some(), &signatures);
         if again.digests != self.digests {
             return Err(changed(
@@ -508,8 +513,8 @@ impl SafeSection {
     }
 }
 
-fn marked(paper: Paper, all: &[Signed]) -> impl Iterator<Item = (Paper, &Signed)> {
-    all.iter().map(move |one| (paper, one))
+fn marked(role: SafeTxRole, all: &[Signed]) -> impl Iterator<Item = (SafeTxRole, &Signed)> {
+    all.iter().map(move |one| (role, one))
 }
 
 pub(in crate::upgrade) fn signed(all: &[Signed]) -> BTreeMap<Address, Bytes> {

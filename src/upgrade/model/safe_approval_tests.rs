@@ -8,11 +8,15 @@ use crate::code::Code;
 use crate::compose::{Form, Verification};
 use crate::upgrade::record::event::{Event, Identity, Preparation};
 use crate::upgrade::sample::{APP, hash, now, owner_keys, safe, safe_plan};
-use crate::upgrade::{Proposal, State, Step, Upgrade, UpgradeError};
+use crate::upgrade::{
+    Upgrade, UpgradeError,
+    model::Proposal,
+    record::{State, Step},
+};
 
-fn frozen() -> Frozen {
+fn frozen() -> FrozenSafeTx {
     let calls = safe_plan().calls_with(Some(hash()));
-    Frozen::choose(&safe(), (&calls, Stage::Policy), (U256::from(7), None)).unwrap()
+    FrozenSafeTx::choose(&safe(), (&calls, Stage::Policy), (U256::from(7), None)).unwrap()
 }
 
 fn signature(which: usize, digest: B256) -> Bytes {
@@ -28,7 +32,11 @@ fn by(which: usize, rejects: bool) -> Event {
     Event::SafeSignature {
         owner: owner_keys()[which].address(),
         signature: signature(which, digest),
-        paper: if rejects { Paper::Rejection } else { Paper::Approval },
+        role: if rejects {
+            SafeTxRole::Rejection
+        } else {
+            SafeTxRole::Approval
+        },
         source: "key".to_owned(),
     }
 }
@@ -110,12 +118,12 @@ fn signatures_count_for_the_transaction_that_they_are_for() {
         Event::SafeSignature {
             owner: Address::repeat_byte(9),
             signature: signature(2, B256::repeat_byte(1)),
-            paper: Paper::Approval,
+            role: SafeTxRole::Approval,
             source: "file".to_owned(),
         },
     ]);
     let ceremony = state.ceremony().unwrap().unwrap();
-    let owners = |ballot: &Ballot| ballot.signatures.by_owner().keys().copied().collect::<Vec<_>>();
+    let owners = |signed_tx: &SignedSafeTx| signed_tx.signatures.by_owner().keys().copied().collect::<Vec<_>>();
     assert_eq!(owners(&ceremony.approval), [owner_keys()[0].address()]);
     assert_eq!(owners(&ceremony.rejection), [owner_keys()[1].address()]);
     assert!(ceremony.rejection.tx.is_rejection());
@@ -189,7 +197,7 @@ const OTHER: Address = Address::repeat_byte(0x77);
 fn several_calls_need_a_library() {
     let mut calls = safe_plan().calls_with(Some(hash()));
     calls.push(crate::chain::PolicyChange::AddDevice(B256::repeat_byte(4)).call(APP));
-    let alone = Frozen::choose(&safe(), (&calls, Stage::Policy), (U256::from(7), None));
+    let alone = FrozenSafeTx::choose(&safe(), (&calls, Stage::Policy), (U256::from(7), None));
     assert!(
         matches!(
             alone,
@@ -212,7 +220,7 @@ fn a_signature_that_proves_itself_takes_the_place_of_one_that_only_a_chain_can_c
     let weak = Event::SafeSignature {
         owner,
         signature: weak.to_bytes(),
-        paper: Paper::Approval,
+        role: SafeTxRole::Approval,
         source: "file".to_owned(),
     };
     let proposal = |signature: &Event| {
@@ -238,18 +246,18 @@ fn a_signature_that_does_not_count_keeps_no_owner_from_another_one() {
     let void = Event::SafeSignature {
         owner,
         signature: signature(0, B256::repeat_byte(3)),
-        paper: Paper::Approval,
+        role: SafeTxRole::Approval,
         source: "file".to_owned(),
     };
     let state = state([Event::SafeFrozen(Box::new(frozen())), void]);
     let mut ceremony = state.ceremony().unwrap().unwrap();
     let owners = safe().owner_set();
     let hash = ceremony.hash();
-    assert!(ceremony.take(Paper::Approval, &signature(0, hash), &owners));
+    assert!(ceremony.take(SafeTxRole::Approval, &signature(0, hash), &owners));
     assert!(
-        !ceremony.take(Paper::Approval, &signature(0, hash), &owners),
+        !ceremony.take(SafeTxRole::Approval, &signature(0, hash), &owners),
         "the same again"
     );
-    assert!(!ceremony.take(Paper::Approval, &signature(0, B256::ZERO), &owners));
-    assert!(!ceremony.take(Paper::Nested(OTHER), &signature(1, hash), &owners));
+    assert!(!ceremony.take(SafeTxRole::Approval, &signature(0, B256::ZERO), &owners));
+    assert!(!ceremony.take(SafeTxRole::Nested(OTHER), &signature(1, hash), &owners));
 }

@@ -4,8 +4,11 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{BlockRef, StorageCheck, StorageFound};
-use crate::safe::StandingApproval;
+use crate::chain::{
+    BlockRef,
+    closed::{StorageCheck, StorageFound},
+};
+use crate::safe::standing::StandingApproval;
 
 /// Names the format.
 pub(in crate::upgrade) const SCHEMA: &str = "countersign.checked/1";

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::cloud::{NewInstance, Patch, Replica};
+use crate::cloud::{instances::NewInstance, patch::Patch, replicas::Replica};
 use crate::compose::ComposeHash;
 use crate::upgrade::model::environment::patch_digest;
 
@@ -20,15 +20,15 @@ pub enum Target {
     #[default]
     Cvm,
     /// Another CVM runs what this one runs.
-    Replica(Seat),
+    Replica(Placement),
     /// Another CVM of the app, which may run something else.
-    Instance(Seat),
+    Instance(Placement),
 }
 
 /// Where a new CVM is to run, and what was there before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seat {
+pub struct Placement {
     /// Number of the node; without it the source's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<u64>,
@@ -57,10 +57,10 @@ impl Target {
     }
 
     /// Where the new CVM is to run; `None`: none is made.
-    pub const fn seat(&self) -> Option<&Seat> {
+    pub const fn placement(&self) -> Option<&Placement> {
         match self {
             Self::Cvm => None,
-            Self::Replica(seat) | Self::Instance(seat) => Some(seat),
+            Self::Replica(placement) | Self::Instance(placement) => Some(placement),
         }
     }
 
@@ -78,21 +78,21 @@ impl Target {
         !self.is_new()
     }
 
-    pub(in crate::upgrade) const fn seat_mut(&mut self) -> Option<&mut Seat> {
+    pub(in crate::upgrade) const fn seat_mut(&mut self) -> Option<&mut Placement> {
         match self {
             Self::Cvm => None,
-            Self::Replica(seat) | Self::Instance(seat) => Some(seat),
+            Self::Replica(placement) | Self::Instance(placement) => Some(placement),
         }
     }
 
     /// Whether the same is asked for, whatever was there when it was planned.
     pub(in crate::upgrade) fn asks_the_same(&self, other: &Self) -> bool {
-        let node = |target: &Self| target.seat().map(|seat| seat.node);
+        let node = |target: &Self| target.placement().map(|placement| placement.node);
         (self.word(), node(self)) == (other.word(), node(other))
     }
 }
 
-impl fmt::Display for Seat {
+impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.node {
             Some(node) => write!(f, "node {node}"),
@@ -122,8 +122,8 @@ pub(in crate::upgrade) fn plain(uuid: &str) -> String {
 mod tests {
     use super::*;
     use crate::chain::PolicyChange;
+    use crate::upgrade::model::{CodeChange, Plan};
     use crate::upgrade::sample;
-    use crate::upgrade::{CodeChange, Plan};
     use alloy::primitives::B256;
 
     fn plan(target: Target, hash_allowed: bool, policy: &[PolicyChange]) -> Plan {
@@ -140,32 +140,32 @@ mod tests {
     fn what_is_allowed_is_not_called_for_again_when_a_new_cvm_needs_something_else() {
         let device = PolicyChange::AddDevice(B256::repeat_byte(1));
         let hash = PolicyChange::AddComposeHash(B256::from(*sample::hash().as_bytes()));
-        let seat = || Target::Replica(Seat::default());
+        let placement = || Target::Replica(Placement::default());
         let changes = |target, allowed, policy: &[PolicyChange]| {
             let plan = plan(target, allowed, policy);
             plan.changes_with(Some(sample::hash())).unwrap()
         };
-        assert_eq!(changes(seat(), true, &[device]), [device]);
-        assert_eq!(changes(seat(), false, &[device]), [hash, device]);
+        assert_eq!(changes(placement(), true, &[device]), [device]);
+        assert_eq!(changes(placement(), false, &[device]), [hash, device]);
         // One call stays, and is found in force.
-        assert_eq!(changes(seat(), true, &[]), [hash]);
+        assert_eq!(changes(placement(), true, &[]), [hash]);
         assert_eq!(changes(Target::Cvm, true, &[device]), [hash, device]);
     }
 
     #[test]
     fn who_asks_for_another_node_or_kind_asks_for_something_else() {
-        let on = |node| Seat {
+        let on = |node| Placement {
             node: Some(node),
-            ..Seat::default()
+            ..Placement::default()
         };
-        let later = Seat {
+        let later = Placement {
             before: vec!["u".to_owned()],
             ..on(18)
         };
         assert!(Target::Replica(on(18)).asks_the_same(&Target::Replica(later)));
         assert!(!Target::Replica(on(18)).asks_the_same(&Target::Replica(on(26))));
         assert!(!Target::Replica(on(18)).asks_the_same(&Target::Instance(on(18))));
-        assert!(!Target::Replica(Seat::default()).asks_the_same(&Target::Cvm));
+        assert!(!Target::Replica(Placement::default()).asks_the_same(&Target::Cvm));
     }
 
     #[test]
@@ -174,14 +174,14 @@ mod tests {
             let code = plan(target, true, &[]).code.unwrap();
             code.digest()
         };
-        let first = digest(Target::Instance(Seat::default()));
-        let later = Seat {
+        let first = digest(Target::Instance(Placement::default()));
+        let later = Placement {
             from: Some(sample::hash()),
             before: vec!["u".to_owned()],
             node: None,
         };
         assert_eq!(digest(Target::Instance(later.clone())), first);
-        let other = Seat {
+        let other = Placement {
             node: Some(1),
             ..later.clone()
         };
@@ -196,7 +196,7 @@ mod tests {
         let written = serde_json::to_value(&code).unwrap();
         assert_eq!(written.get("target"), None);
         let mut code = code;
-        code.target = Target::Replica(Seat::default());
+        code.target = Target::Replica(Placement::default());
         let written = serde_json::to_value(&code).unwrap();
         assert_eq!(written["target"], serde_json::json!({"kind": "replica"}));
         assert_eq!(serde_json::from_value::<CodeChange>(written).unwrap(), code);
@@ -206,9 +206,9 @@ mod tests {
     fn each_kind_sends_what_belongs_to_it() {
         let mut code = sample::plan().code.unwrap();
         let patch = code.patch.clone().sealed(Some("ab".to_owned()));
-        let seat = Seat {
+        let placement = Placement {
             node: Some(5),
-            ..Seat::default()
+            ..Placement::default()
         };
         let body = |code: &CodeChange| match code.request(patch.clone()) {
             Request::Patch(patch) => serde_json::to_value(patch).unwrap(),
@@ -216,9 +216,9 @@ mod tests {
             Request::Instance(instance) => serde_json::to_value(instance).unwrap(),
         };
         let text = body(&code)["docker_compose_file"].clone();
-        code.target = Target::Replica(seat.clone());
+        code.target = Target::Replica(placement.clone());
         assert_eq!(body(&code), serde_json::json!({"node_id": 5, "encrypted_env": "ab"}));
-        code.target = Target::Instance(seat);
+        code.target = Target::Instance(placement);
         let whole = serde_json::json!({"node_id": 5, "docker_compose_file": text, "encrypted_env": "ab"});
         assert_eq!(body(&code), whole);
     }

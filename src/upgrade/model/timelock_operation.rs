@@ -8,7 +8,7 @@ use alloy::primitives::{Address, B256, keccak256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{Call, TimelockOperation};
+use crate::chain::{Call, timelock::TimelockOperation};
 use crate::upgrade::model::{actor::SaltRule, plan::Plan, safe_approval::Stage};
 
 /// How often the same calls can be made by one timelock: every time has a number, and the numbers before it are read from

@@ -8,7 +8,7 @@ use crate::upgrade::model::safe_approval::Stage;
 /// An approval that is sent to the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Errand {
+pub enum TxPurpose {
     /// An owner's key sends `approveHash`.
     Approve(Address),
     /// Anybody executes the transaction of the Safe that is an owner.
@@ -19,7 +19,7 @@ pub enum Errand {
     Cancel,
 }
 
-impl Errand {
+impl TxPurpose {
     /// The owner whose approval it is; nobody's for what a timelock is asked.
     pub const fn owner(self) -> Option<Address> {
         match self {
@@ -28,7 +28,7 @@ impl Errand {
         }
     }
 
-    /// What a Safe makes calls for when it does the errand.
+    /// What a Safe makes calls for when it does that.
     pub(in crate::upgrade) const fn stage(self) -> Option<Stage> {
         match self {
             Self::Approve(_) | Self::Nested(_) => None,

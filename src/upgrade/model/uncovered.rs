@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cloud::{Gpus, PublicPatch};
-use crate::upgrade::{CodeChange, model::machine::Machine};
+use crate::cloud::patch::{Gpus, PublicPatch};
+use crate::upgrade::{model::CodeChange, model::machine::Machine};
 
 /// What stands for the environment among what changes.
 pub(in crate::upgrade) const ENVIRONMENT: &str = "environment";

@@ -3,13 +3,17 @@
 
 use alloy::primitives::Address;
 
-use crate::chain::{Chain, OwnerKind, PendingOperations, TimelockInfo, TimelockRole, TimelockRoles};
+use crate::chain::{
+    Chain, OwnerKind, TimelockRole,
+    timelock::{PendingOperations, TimelockInfo, TimelockRoles},
+};
 use crate::code::Code;
-use crate::safe::SafeInfo;
+use crate::safe::info::SafeInfo;
 use crate::upgrade::{
-    Route, UpgradeError,
+    UpgradeError,
     checks::timelock::{of_code, of_roles},
     finding::Warning,
+    model::Route,
     model::actor::{Actor, SaltRule, TimelockChoice, TimelockPlan},
 };
 

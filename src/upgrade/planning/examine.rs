@@ -3,9 +3,9 @@
 use alloy::primitives::B256;
 
 use crate::chain::Chain;
-use crate::safe::{LookError, Trust, look};
+use crate::safe::{LookError, info::Trust, look};
 use crate::upgrade::{
-    Accepted, Limits, Plan, Proposal, State, UpgradeError, World,
+    Accepted, Limits, UpgradeError, World,
     accepted::Acceptance,
     checks::{
         app::{app_now, sole_hash},
@@ -15,19 +15,21 @@ use crate::upgrade::{
     },
     finding::Verdict,
     model::storage_note::Storages,
+    model::{Plan, Proposal},
     model::{
         baseline::{Baseline, Past},
-        safe_approval::{Ceremony, Paper},
+        safe_approval::{SafeApproval, SafeTxRole},
     },
     planning::{new_owner::read_new_owner, own_history::OwnHistory},
+    record::State,
 };
 
-/// What is examined: a paper of a proposal, and whether that was prepared on another machine.
+/// What is examined: one Safe transaction of a proposal, and whether that was prepared on another machine.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::upgrade) struct Subject<'a> {
-    pub(in crate::upgrade) paper: Paper,
+    pub(in crate::upgrade) role: SafeTxRole,
     pub(in crate::upgrade) proposal: &'a Proposal,
-    pub(in crate::upgrade) ceremony: Option<&'a Ceremony>,
+    pub(in crate::upgrade) ceremony: Option<&'a SafeApproval>,
     /// Somebody else prepared it: then it is looked whether a hash comes back that was taken away. Whoever prepared it
     /// knows what runs from the cloud, and asks no logs.
     pub(in crate::upgrade) from_elsewhere: bool,
@@ -37,12 +39,12 @@ impl<'a> Subject<'a> {
     /// What `state` is about.
     pub(in crate::upgrade) fn of(
         state: &State,
-        paper: Paper,
-        (proposal, ceremony): (&'a Proposal, Option<&'a Ceremony>),
+        role: SafeTxRole,
+        (proposal, ceremony): (&'a Proposal, Option<&'a SafeApproval>),
     ) -> Self {
         let prepared = state.prepare.answer.as_ref();
         Self {
-            paper,
+            role,
             proposal,
             ceremony,
             from_elsewhere: prepared.is_some_and(|prepared| prepared.token_sha256.is_none()),
@@ -51,7 +53,7 @@ impl<'a> Subject<'a> {
 
     /// Whether it only takes something away.
     pub(in crate::upgrade) fn only_takes_away(&self) -> bool {
-        takes_away(self.paper, self.proposal)
+        takes_away(self.role, self.proposal)
     }
 
     /// The verdict over it.
@@ -62,7 +64,7 @@ impl<'a> Subject<'a> {
     ) -> Verdict {
         let accepted = limits.accepted.with(before);
         judge(
-            self.paper,
+            self.role,
             (self.proposal, self.ceremony),
             known,
             (&limits.trust, &accepted),
@@ -80,7 +82,7 @@ pub(in crate::upgrade) async fn examine(
     subject: &Subject<'_>,
 ) -> Result<Known, UpgradeError> {
     let mut known = Known::default();
-    if !takes_away(subject.paper, subject.proposal) {
+    if !takes_away(subject.role, subject.proposal) {
         let mut in_force = true;
         let mut states = Vec::new();
         for one in subject.proposal.apps() {
@@ -140,7 +142,7 @@ async fn storages(
         world.add_new_owner(chain, new_owner, &mut found).await?;
     }
     if let Some(look) = &known.look {
-        let hashes = subject.ceremony.map_or_else(Vec::new, Ceremony::hashes);
+        let hashes = subject.ceremony.map_or_else(Vec::new, SafeApproval::hashes);
         world.add_storages(chain, (&look.info, &hashes), &mut found).await?;
     }
     Ok(found)
@@ -192,14 +194,14 @@ async fn examine_safe(chain: &Chain, subject: &Subject<'_>, known: &mut Known) -
     let Some(ceremony) = subject.ceremony else {
         return Ok(());
     };
-    let ballot = ceremony.ballot(subject.paper == Paper::Rejection);
-    match look(chain, &ballot.tx, &ballot.signatures, None).await {
+    let signed_tx = ceremony.signed_tx(subject.role == SafeTxRole::Rejection);
+    match look(chain, &signed_tx.tx, &signed_tx.signatures, None).await {
         Ok(found) => known.look = Some(found),
         Err(LookError::Chain(error)) => return Err(error.into()),
         Err(other) => known.no_safe = Some(UpgradeError::from(other).to_stop()),
     }
-    if let Some((ballot, Some(_))) = ceremony.paper(subject.paper) {
-        match look(chain, &ballot.tx, &ballot.signatures, None).await {
+    if let Some((signed_tx, Some(_))) = ceremony.role(subject.role) {
+        match look(chain, &signed_tx.tx, &signed_tx.signatures, None).await {
             Ok(found) => known.child = Some(found),
             Err(LookError::Chain(error)) => return Err(error.into()),
             Err(other) => known.no_safe = Some(UpgradeError::from(other).to_stop()),

@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use crate::code::Code;
 use crate::fsutil;
 use crate::upgrade::{
-    CodeChange, Plan, State, UpgradeError, Warning,
+    UpgradeError, Warning,
     journal_error::JournalError,
+    model::{CodeChange, Plan},
     model::{plan::same_uuid, proposal, target::Target},
+    record::State,
     record::{
         event::Preparation,
         exchange,

@@ -2,8 +2,8 @@
 
 use alloy::primitives::Address;
 
-use crate::chain::{BlockRef, Chain, OwnerKind, TimelockRead};
-use crate::safe::{Obedient, SafeInfo};
+use crate::chain::{BlockRef, Chain, OwnerKind, timelock::TimelockRead};
+use crate::safe::{info::SafeInfo, strangers::Obedient};
 use crate::upgrade::{
     UpgradeError,
     checks::new_owner::{NewOwner, of_new_owner},

@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256};
 
 use crate::chain::{PolicyChange, Proof};
-use crate::upgrade::{Plan, World, model::baseline::Past, planning::neighbours::Neighbours};
+use crate::upgrade::{World, model::Plan, model::baseline::Past, planning::neighbours::Neighbours};
 
 /// Receipts that are asked for because own upgrades name them.
 const HINTS: usize = 3;

@@ -7,12 +7,19 @@
 
 use std::path::Path;
 
-use crate::cloud::{CloudError, PendingUpdate, Preview};
+use crate::cloud::{
+    CloudError,
+    apps::{PendingUpdate, Preview},
+};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
 use crate::env::NameChange;
 use crate::upgrade::{
-    CodeChange, Plan, UpgradeError, World, finding::Warning, model::environment::allowed, record::journal,
+    UpgradeError, World,
+    finding::Warning,
+    model::environment::allowed,
+    model::{CodeChange, Plan},
+    record::journal,
 };
 
 /// Whose names nobody here knows.

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::B256;
 
-use crate::cloud::{Cvm, CvmId, Patch};
+use crate::cloud::{Cvm, CvmId, patch::Patch};
 use crate::code::Code;
 use crate::compose::Changes;
 use crate::upgrade::{
-    Intent, UpgradeError, World,
+    UpgradeError, World,
     finding::Warning,
+    model::Intent,
     model::{
         plan::same_uuid,
         target::{Target, plain},
@@ -37,7 +38,7 @@ impl Place {
         let mut target = intent.target.clone();
         let device = source.device_id;
         let warnings = Vec::new();
-        let (Some(seat), Some(app)) = (target.seat_mut(), source.app_id) else {
+        let (Some(placement), Some(app)) = (target.seat_mut(), source.app_id) else {
             return Ok(Self {
                 target,
                 device,
@@ -46,18 +47,18 @@ impl Place {
         };
         refuse_more(intent)?;
         let there = world.cloud.app_cvms(app).await?;
-        let device = match seat.node {
+        let device = match placement.node {
             Some(node) => Some(device_of(world, node).await?),
             None => device,
         };
-        seat.before = uuids(&there);
+        placement.before = uuids(&there);
         let revisions: BTreeSet<_> = there
             .iter()
             .filter_map(|cvm| cvm.compose_hash)
             .map(|hash| *hash.as_bytes())
             .collect();
         let exact = matches!(intent.target, Target::Replica(_)) || revisions.len() > 1;
-        seat.from = source.compose_hash.filter(|_| exact);
+        placement.from = source.compose_hash.filter(|_| exact);
         let warnings = twins(&there, source, device).into_iter().collect();
         Ok(Self {
             target,

@@ -7,14 +7,15 @@ use jiff::Timestamp;
 
 use crate::chain::{AppChanges, AppQuery, AppState, BlockRef, Chain, PolicyChange};
 use crate::code::Code;
-use crate::safe::{Obedient, Trust};
+use crate::safe::{info::Trust, strangers::Obedient};
 use crate::upgrade::{
-    Plan, UpgradeError, World,
+    UpgradeError, World,
     checks::{
         findings::{policy_blockers, route_blocker},
         new_owner::{NewOwner, of_new_owner},
     },
     finding::{Finding, Warning},
+    model::Plan,
     model::{
         actor::{Actor, TimelockChoice},
         in_use::InUse,

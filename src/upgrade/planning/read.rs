@@ -4,17 +4,18 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
 use crate::chain::{AppQuery, AppState, Chain, ChainError, HashRecord, PolicyChange};
-use crate::cloud::{Cvm, PendingUpdate, PublicPatch};
+use crate::cloud::{Cvm, apps::PendingUpdate, patch::PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::upgrade::{
-    Intent, UpgradeError, World,
+    UpgradeError, World,
     checks::{
         findings::{Findings, policy_blockers, route_blocker},
         kms,
         pending_operations::Remarks,
     },
     finding::Warning,
+    model::Intent,
     model::storage_note::Storages,
     model::{
         actor::Actor,

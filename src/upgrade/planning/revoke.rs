@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256};
 
-use crate::chain::{PolicyChange, PolicyHistory};
-use crate::cloud::{CloudError, Page, PendingUpdate};
+use crate::chain::{PolicyChange, policy_history::PolicyHistory};
+use crate::cloud::{CloudError, Page, apps::PendingUpdate};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::upgrade::{UpgradeError, World, finding::Warning};
@@ -138,7 +138,7 @@ fn warning(code: Code, text: impl Into<String>) -> Warning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::PolicyEntry;
+    use crate::chain::policy_history::PolicyEntry;
     use crate::upgrade::sample;
 
     fn history(allowed: &[(u8, bool)]) -> PolicyHistory {

@@ -7,13 +7,14 @@ use alloy::primitives::{Address, B256, Bytes};
 use jiff::Timestamp;
 
 use crate::chain::Chain;
-use crate::cloud::{CvmId, EnvKey, KmsId, Patch};
+use crate::cloud::{CvmId, EnvKey, KmsId, patch::Patch};
 use crate::code::Code;
 use crate::compose::Manifest;
 use crate::env::{Caution, EnvFile, EnvName, KeyError, Names, RecipientKey, RootKey, UncheckedKey};
 use crate::upgrade::{
-    Intent, UpgradeError, World,
+    UpgradeError, World,
     finding::Warning,
+    model::Intent,
     model::environment::{EnvRequest, Environment, Sealing, Vouched, allowed, not_sealed},
 };
 

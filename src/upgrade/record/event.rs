@@ -6,19 +6,19 @@ use alloy::primitives::{Address, B256, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{BlockRef, DeployedApp, Proof, SignedTx};
-use crate::cloud::Accepted;
+use crate::chain::{BlockRef, Proof, SignedTx, factory::DeployedApp};
+use crate::cloud::updates::Accepted;
 use crate::compose::{ComposeHash, Verification};
-use crate::safe::SafeInfo;
+use crate::safe::info::SafeInfo;
 use crate::upgrade::{
     accepted::Acceptance,
     model::{
         deployment::Deployment,
         plan::Plan,
         proposal::Proposal,
-        safe_approval::{Frozen, Paper},
+        safe_approval::{FrozenSafeTx, SafeTxRole},
         timelock_operation::{Choice, Scheduled},
-        tx_purpose::Errand,
+        tx_purpose::TxPurpose,
     },
 };
 
@@ -102,7 +102,7 @@ pub enum Event {
     },
     /// The Safe transaction was chosen: its nonce, and with it its hash.
     #[serde(rename = "safe.frozen")]
-    SafeFrozen(Box<Frozen>),
+    SafeFrozen(Box<FrozenSafeTx>),
     /// An owner of the Safe agreed.
     #[serde(rename = "safe.signature")]
     SafeSignature {
@@ -111,7 +111,8 @@ pub enum Event {
         /// As it stands alone.
         signature: Bytes,
         /// What was signed.
-        paper: Paper,
+        #[serde(rename = "paper")]
+        role: SafeTxRole,
         /// Where it came from: `key`, or what was imported.
         source: String,
     },
@@ -121,13 +122,14 @@ pub enum Event {
         /// That Safe.
         safe: Box<SafeInfo>,
         /// Its transaction.
-        frozen: Box<Frozen>,
+        frozen: Box<FrozenSafeTx>,
     },
     /// An approval on chain is about to be sent.
     #[serde(rename = "safe.errand")]
     SafeErrand {
         /// Whose, and how.
-        errand: Errand,
+        #[serde(rename = "errand")]
+        purpose: TxPurpose,
     },
     /// It is on chain.
     #[serde(rename = "safe.errand.done")]

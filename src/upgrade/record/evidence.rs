@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::chain::Proof;
 use crate::compose::{ComposeHash, FieldChange, Verification};
 use crate::fsutil;
-use crate::safe::{SafeVersion, effects::Effect};
+use crate::safe::{effects::Effect, version::SafeVersion};
 use crate::text::{fenced, markdown};
 use crate::upgrade::{
     UpgradeError,
@@ -294,7 +294,9 @@ pub(in crate::upgrade) fn write(dir: &Path, state: &State) -> Result<(), Upgrade
         previous_compose_hash: plan.current_hash(),
         verified: state.verified().map(|(_, how)| how),
         changes: code.map(|code| code.changes.as_slice()).unwrap_or_default(),
-        uncovered: code.map(crate::upgrade::CodeChange::uncovered).unwrap_or_default(),
+        uncovered: code
+            .map(crate::upgrade::model::CodeChange::uncovered)
+            .unwrap_or_default(),
         from_elsewhere: state.is_from_elsewhere(),
         others: OtherEvidence::of(state),
         safe: SafeEvidence::of(state),
@@ -375,9 +377,9 @@ fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'sta
     let transaction = proof.transaction.map(|hash| hash.to_string());
     let made = evidence
         .target
-        .and_then(|target| Some((target.word()?, target.seat()?)))
-        .map(|(word, seat)| {
-            let node = seat.node.map(|node| node.to_string());
+        .and_then(|target| Some((target.word()?, target.placement()?)))
+        .map(|(word, placement)| {
+            let node = placement.node.map(|node| node.to_string());
             [
                 ("makes", word.to_owned()),
                 ("node", known(node, "that of the CVM")),

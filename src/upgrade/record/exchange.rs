@@ -4,14 +4,15 @@ use std::path::Path;
 
 use crate::chain::Call;
 use crate::code::Code;
-use crate::safe::Trust;
+use crate::safe::info::Trust;
 use crate::upgrade::{
-    CodeChange, Plan, UpgradeError,
+    UpgradeError,
     finding::Warning,
+    model::{CodeChange, Plan},
     model::{
         proposal::{FILE, Proposal, SCHEMA},
         remarks::{derived_warnings, safe_remarks},
-        safe_approval::{Paper, Signed},
+        safe_approval::{SafeTxRole, Signed},
     },
     record::{
         event::{Event, Identity, Preparation},
@@ -69,18 +70,18 @@ impl Proposal {
         events.extend(scheduled.map(Event::TimelockScheduled));
         let Some(section) = section else { return events };
         events.push(Event::SafeFrozen(Box::new(section.frozen)));
-        let mut extend = |signatures: Vec<Signed>, paper: Paper| {
+        let mut extend = |signatures: Vec<Signed>, role: SafeTxRole| {
             events.extend(signatures.into_iter().map(|one| Event::SafeSignature {
                 owner: one.owner,
                 signature: one.signature,
-                paper,
+                role,
                 source: FILE.to_owned(),
             }));
         };
-        extend(section.signatures, Paper::Approval);
+        extend(section.signatures, SafeTxRole::Approval);
         let rejection = section.rejection.is_some();
         if let Some(rejection) = section.rejection {
-            extend(rejection.signatures, Paper::Rejection);
+            extend(rejection.signatures, SafeTxRole::Rejection);
         }
         for nested in section.nested {
             let child = nested.safe.address;
@@ -91,7 +92,7 @@ impl Proposal {
             events.extend(nested.signatures.into_iter().map(|one| Event::SafeSignature {
                 owner: one.owner,
                 signature: one.signature,
-                paper: Paper::Nested(child),
+                role: SafeTxRole::Nested(child),
                 source: FILE.to_owned(),
             }));
         }

@@ -1,7 +1,7 @@
 //! What a fleet decides, and the fold of that: who belongs to it, which wave goes, what stopped one. Pure.
 //!
 //! Decisions are records of the fleet's journal that name no member; what happens to a member is an
-//! [`Event`](crate::upgrade::Event) under its name.
+//! [`Event`](crate::upgrade::record::Event) under its name.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const OWN_FILES: &str = "journal";
 
 /// Which fleet this is: the first record of its journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::upgrade) struct Charter {
+pub(in crate::upgrade) struct FleetIdentity {
     /// Journal format.
     pub(in crate::upgrade) schema: u32,
     /// App's contract.
@@ -37,7 +37,7 @@ pub(in crate::upgrade) struct Charter {
 pub(in crate::upgrade) enum Decision {
     /// First record.
     #[serde(rename = "fleet.open")]
-    Open(Charter),
+    Open(FleetIdentity),
     /// Another CVM belongs to it.
     #[serde(rename = "fleet.joined")]
     Joined {
@@ -121,7 +121,7 @@ pub enum WaveEnd {
 /// The fold of the decisions.
 #[derive(Debug, Clone)]
 pub(in crate::upgrade) struct Roster {
-    pub(in crate::upgrade) charter: Charter,
+    pub(in crate::upgrade) charter: FleetIdentity,
     /// In the order in which they came.
     pub(in crate::upgrade) members: Vec<String>,
     pub(in crate::upgrade) left_out: BTreeMap<String, Option<ComposeHash>>,
@@ -137,7 +137,7 @@ impl Roster {
     ///
     /// # Errors
     /// Its members cannot have these names.
-    pub(in crate::upgrade) fn new(charter: Charter) -> Result<Self, IllegalStep> {
+    pub(in crate::upgrade) fn new(charter: FleetIdentity) -> Result<Self, IllegalStep> {
         let mut names = std::collections::BTreeSet::new();
         if !charter
             .members

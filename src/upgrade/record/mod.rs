@@ -11,3 +11,9 @@ pub(super) mod rejection;
 pub(super) mod state;
 pub(super) mod status;
 pub(super) mod step;
+
+pub use event::{Event, Identity, IllegalStep, Preparation};
+pub use gitignore::STATE_DIR;
+pub use state::State;
+pub use status::{Effect, Effects, Facts, OtherFacts, Status};
+pub use step::Step;

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use crate::compose::strict_json;
 use crate::fsutil;
-use crate::safe::SafeInfo;
+use crate::safe::info::SafeInfo;
 use crate::upgrade::{
-    State, UpgradeError,
+    UpgradeError,
     files::{keep, pretty},
-    model::safe_approval::{Ballot, Signed, signed},
+    model::safe_approval::{Signed, SignedSafeTx, signed},
+    record::State,
 };
 
 /// Longest file that is read: what no proposal needs.
@@ -33,8 +34,8 @@ pub(in crate::upgrade) fn keep_rejection(path: &Path, state: &State) -> Result<(
     let theirs: Vec<Signed> = part(&value, "/safe/rejection/signatures").unwrap_or_default();
     let mut all = signed(&theirs);
     all.extend(signed(&ceremony.rejection.signed()));
-    let ballot = Ballot::new(ceremony.rejection.tx.clone(), &owners, &all);
-    let section = json!({"digests": ballot.tx.digests(), "signatures": ballot.signed()});
+    let signed_tx = SignedSafeTx::new(ceremony.rejection.tx.clone(), &owners, &all);
+    let section = json!({"digests": signed_tx.tx.digests(), "signatures": signed_tx.signed()});
     let safe = value
         .get_mut("safe")
         .and_then(Value::as_object_mut)

@@ -13,7 +13,7 @@ use crate::upgrade::{
     model::{
         plan::Plan,
         proposal::Proposal,
-        safe_approval::{Paper, upper_s},
+        safe_approval::{SafeTxRole, upper_s},
     },
     record::{state::State, step::Step},
 };
@@ -199,7 +199,7 @@ impl State {
             ),
             transaction: of(
                 self.proof().is_some() || self.deployed().is_some(),
-                !self.tx.signed.is_empty() && self.safe.rejecting.is_none() && self.tx.errand.is_none(),
+                !self.tx.signed.is_empty() && self.safe.rejecting.is_none() && self.tx.purpose.is_none(),
             ),
             commit: of(
                 self.commit.committed.is_some() && !self.commit.was_found(),
@@ -211,7 +211,7 @@ impl State {
 
     /// Owners who agreed to the approval, so that nobody has to ask a chain for it.
     pub(in crate::upgrade) fn agreed(&self) -> BTreeSet<Address> {
-        let mut agreed = self.safe.signatures.proven(Paper::Approval);
+        let mut agreed = self.safe.signatures.proven(SafeTxRole::Approval);
         agreed.extend(&self.safe.approved);
         agreed
     }

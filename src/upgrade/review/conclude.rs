@@ -1,10 +1,11 @@
 //! What the verdict adds to a review: what stands against agreeing, what was not checked, what has to be read whole. Pure.
 
 use crate::upgrade::{
-    Limits, State,
+    Limits,
     checks::{timelock, verdict::Known},
     finding::Finding,
     planning::examine::Subject,
+    record::State,
     review::{
         model::{Review, Whole},
         problem::{Problem, Question},

@@ -1,31 +1,32 @@
 //! A review: everything that somebody has to see before they agree to an upgrade, recomputed from its proposal, compared
 //! with their own files and with the chain. Reads only; nothing is written, signed or sent.
 //!
-//! `paper` is what follows from the proposal alone (pure), `live` what the chain says of it now, `found` a transaction
+//! `offline` is what follows from the proposal alone (pure), `onchain` what the chain says of it now, `foreign` a transaction
 //! that came from somewhere else.
 
-mod board;
+mod batch;
 mod conclude;
-mod found;
-mod live;
+mod foreign;
 mod model;
-mod others;
-mod paper;
+mod offline;
+mod onchain;
 mod problem;
+mod service;
 
 use crate::upgrade::{
-    Limits, Proposal, State, UpgradeError, World, model::safe_approval::Paper, planning::examine::Subject,
+    Limits, UpgradeError, World, model::Proposal, model::safe_approval::SafeTxRole, planning::examine::Subject,
+    record::State,
 };
 
 pub use crate::upgrade::review::problem::Question;
-pub use board::{Wanted, Which, review_posted};
-pub use found::review_batch;
+pub use foreign::review_batch;
 pub use model::{
     Agreement, AppNow, Asked, CallShown, ExecutionCall, Found, FoundTx, HashCheck, Image, ImageChange, LocalCheck,
     NestedNow, OtherApp, Owner, OwnerIs, Posted, Review, SafeNow, Singleton, Source, TimelockNow, Transaction, Trial,
     Turn, Whole,
 };
 pub use problem::Problem;
+pub use service::{Wanted, Which, review_posted};
 
 /// Reviews an upgrade whose state is known: its journal's, or that of a proposal file. What does not match is in the
 /// review, so that it can be shown beside the rest.
@@ -43,20 +44,20 @@ pub async fn review(
         command: "prepare",
     })?;
     proposal.verify()?;
-    state.expect_nonce(limits, Paper::Approval)?;
+    state.expect_nonce(limits, SafeTxRole::Approval)?;
     let ceremony = state.ceremony()?;
-    let mut review = paper::review(&proposal, ceremony.as_ref(), (question, &limits.trust))?;
+    let mut review = offline::review(&proposal, ceremony.as_ref(), (question, &limits.trust))?;
     review.warnings.extend(state.signature_remarks());
-    let now = live::look_again(world, limits, (&mut review, state)).await;
+    let now = onchain::look_again(world, limits, (&mut review, state)).await;
     review.judge_state(now.as_ref().unwrap_or(state), question);
-    let paper = match question.rejects {
-        true => Paper::Rejection,
-        false => Paper::Approval,
+    let role = match question.rejects {
+        true => SafeTxRole::Rejection,
+        false => SafeTxRole::Approval,
     };
-    let subject = Subject::of(state, paper, (&proposal, ceremony.as_ref()));
+    let subject = Subject::of(state, role, (&proposal, ceremony.as_ref()));
     let known = match limits.offline {
         true => None,
-        false => Some(live::compare(world, limits, &mut review, (&subject, question)).await?),
+        false => Some(onchain::compare(world, limits, &mut review, (&subject, question)).await?),
     };
     review.conclude(&subject, known.as_ref(), (limits, state, question));
     review.rank();

@@ -4,14 +4,14 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::chain::{AppState, OperationState};
+use crate::chain::{AppState, timelock::OperationState};
 use crate::code::Code;
 use crate::compose::{Choice, ComposeHash, FieldChange, ImageRole, Manifest, Unlisted, Verification};
-use crate::safe::{Decoded, Digests, SafeInfo, SafeTxFields, effects::Effect};
+use crate::safe::{Digests, SafeTxFields, decode::Decoded, effects::Effect, info::SafeInfo};
 use crate::signer::Decision;
 use crate::upgrade::{
-    Route, Target, Uncovered,
     finding::{Verdict, Warning},
+    model::{Route, Target, Uncovered},
     review::problem::Problem,
 };
 

@@ -10,9 +10,11 @@ use crate::code::Code;
 use crate::fsutil::point;
 use crate::text::is_deceptive;
 use crate::upgrade::{
-    Pending, Plan, Proposal, State, Stop, Upgrade, UpgradeError,
+    Pending, Stop, Upgrade, UpgradeError,
     files::pretty,
+    model::{Plan, Proposal},
     model::{plan::needs_calls, target::plain},
+    record::State,
     record::event::Event,
     run::Run,
 };

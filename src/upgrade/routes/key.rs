@@ -4,7 +4,7 @@ use crate::chain::Chain;
 use crate::code::Code;
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
-    Outcome, Plan, UpgradeError, checks::app::refuse_other_key, routes::transaction::Asking, run::Run,
+    Outcome, UpgradeError, checks::app::refuse_other_key, model::Plan, routes::transaction::TxConsent, run::Run,
 };
 
 impl Run<'_> {
@@ -36,7 +36,7 @@ impl Run<'_> {
             .concat(),
             ..Consent::default()
         };
-        let asking = Asking {
+        let asking = TxConsent {
             consent,
             act: "signing",
             consents: Vec::new(),

@@ -14,7 +14,7 @@ pub(super) mod transaction;
 
 use crate::chain::{Chain, Proof};
 use crate::safe::Look;
-use crate::upgrade::{Goal, Outcome, Pending, Route, UpgradeError, run::Run};
+use crate::upgrade::{Goal, Outcome, Pending, UpgradeError, model::Route, run::Run};
 
 impl Run<'_> {
     /// Gets the owner's authority, as far as this machine can. `known` is the Safe with its transaction, where it was just

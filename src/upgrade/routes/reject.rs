@@ -7,11 +7,14 @@ use jiff::Timestamp;
 
 use crate::chain::Chain;
 use crate::code::Code;
-use crate::safe::{Facts, SafeProofFailure, prove_execution};
+use crate::safe::{
+    approvals::Facts,
+    executed::{SafeProofFailure, prove_execution},
+};
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
     Goal, Limits, Outcome, Pending, UpgradeError, World,
-    model::safe_approval::{Ceremony, Paper},
+    model::safe_approval::{SafeApproval, SafeTxRole},
     record::event::Event,
     run::Run,
     workspace::{signed_digests::expect_safe_tx, upgrade::Upgrade},
@@ -26,7 +29,7 @@ impl Upgrade {
     /// The upgrade is approved already, or see [`UpgradeError`].
     pub async fn reject(&mut self, world: &World<'_>, limits: &Limits) -> Result<Outcome, UpgradeError> {
         self.refuse_foreign_cloud(world)?;
-        self.state().expect_nonce(limits, Paper::Rejection)?;
+        self.state().expect_nonce(limits, SafeTxRole::Rejection)?;
         let mut run = self.run(world, limits)?;
         run.reject().await
     }
@@ -117,9 +120,9 @@ impl Run<'_> {
         Ok(Outcome::Reached)
     }
 
-    async fn gather_rejections(&mut self, ceremony: &Ceremony) -> Result<Outcome, UpgradeError> {
+    async fn gather_rejections(&mut self, ceremony: &SafeApproval) -> Result<Outcome, UpgradeError> {
         let chain = self.chain().await?;
-        let known = self.may_sign(&chain, Paper::Rejection).await?;
+        let known = self.may_sign(&chain, SafeTxRole::Rejection).await?;
         let look = self.look_at(&chain, &ceremony.rejection, known.look).await?;
         let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
             Ordering::Greater => {
@@ -144,15 +147,16 @@ impl Run<'_> {
             executor: key,
             ..look.facts.clone()
         };
-        let ballot = &ceremony.rejection;
-        if let (false, Some(executor), Ok(packed)) = (queued, key, ballot.signatures.pack(&facts)) {
-            return self.execute(&chain, ballot, (&look, executor, &packed.bytes)).await;
+        let signed_tx = &ceremony.rejection;
+        if let (false, Some(executor), Ok(packed)) = (queued, key, signed_tx.signatures.pack(&facts)) {
+            return self.execute(&chain, signed_tx, (&look, executor, &packed.bytes)).await;
         }
-        let unsigned = key.is_some_and(|key| facts.owners.contains(&key) && !self.has_signed(key, Paper::Rejection));
+        let unsigned =
+            key.is_some_and(|key| facts.owners.contains(&key) && !self.has_signed(key, SafeTxRole::Rejection));
         if unsigned {
-            return self.sign_as_owner(Paper::Rejection).await;
+            return self.sign_as_owner(SafeTxRole::Rejection).await;
         }
-        let standing = ballot.signatures.standing(&look.facts);
+        let standing = signed_tx.signatures.standing(&look.facts);
         let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
         let what = match self.upgrade.state().is_only_to_reject() {
             true => "another Safe transaction of that nonce".to_owned(),
@@ -164,7 +168,7 @@ impl Run<'_> {
                 "{} of {} owners signed the rejection {} at nonce {}; until it is executed, {} with enough signatures can be executed by anybody; not yet: {}",
                 standing.counted.len(),
                 standing.threshold,
-                ballot.tx.hash(),
+                signed_tx.tx.hash(),
                 ceremony.nonce(),
                 what,
                 missing.join(", ")

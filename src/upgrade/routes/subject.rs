@@ -4,12 +4,17 @@ use alloy::primitives::Address;
 
 use crate::code::Code;
 use crate::fsutil;
-use crate::safe::{Look, Merged, Offer, OwnerSignature, SafeInfo, merge};
+use crate::safe::{
+    Look, OwnerSignature,
+    collect::{Merged, Offer, merge},
+    info::SafeInfo,
+};
 use crate::signer::Signer;
 use crate::upgrade::{
-    Accepted, Limits, Proposal, UpgradeError, Warning, World,
+    Accepted, Limits, UpgradeError, Warning, World,
     finding::Verdict,
-    model::safe_approval::Paper,
+    model::Proposal,
+    model::safe_approval::SafeTxRole,
     planning::examine,
     record::event::Event,
     routes::safe::sign::sign_ballot,
@@ -37,18 +42,22 @@ impl Subject {
     /// # Errors
     /// Something is not what the proposal says.
     pub async fn check(&mut self, world: &World<'_>, limits: &Limits, rejects: bool) -> Result<Checked, UpgradeError> {
-        let paper = if rejects { Paper::Rejection } else { Paper::Approval };
-        self.check_paper(world, limits, paper).await
+        let role = if rejects {
+            SafeTxRole::Rejection
+        } else {
+            SafeTxRole::Approval
+        };
+        self.check_paper(world, limits, role).await
     }
 
     /// The verdict over what is known here, without a chain.
     ///
     /// # Errors
     /// There is no Safe transaction yet, or it is not what the plan asks for.
-    pub fn verdict(&self, limits: &Limits, paper: Paper) -> Result<Verdict, UpgradeError> {
+    pub fn verdict(&self, limits: &Limits, role: SafeTxRole) -> Result<Verdict, UpgradeError> {
         let (_, ceremony) = self.ceremony()?;
         let proposal = self.whole_proposal()?;
-        let subject = examine::Subject::of(self.state(), paper, (&proposal, Some(&ceremony)));
+        let subject = examine::Subject::of(self.state(), role, (&proposal, Some(&ceremony)));
         Ok(subject.judge(None, (limits, &self.state().accepted)))
     }
 
@@ -59,14 +68,19 @@ impl Subject {
         })
     }
 
-    async fn check_paper(&mut self, world: &World<'_>, limits: &Limits, paper: Paper) -> Result<Checked, UpgradeError> {
+    async fn check_paper(
+        &mut self,
+        world: &World<'_>,
+        limits: &Limits,
+        role: SafeTxRole,
+    ) -> Result<Checked, UpgradeError> {
         let (plan, ceremony) = self.ceremony()?;
         let (verdict, known) = if limits.offline {
-            (self.verdict(limits, paper)?, None)
+            (self.verdict(limits, role)?, None)
         } else {
             let proposal = self.whole_proposal()?;
             let state = self.state();
-            let subject = examine::Subject::of(state, paper, (&proposal, Some(&ceremony)));
+            let subject = examine::Subject::of(state, role, (&proposal, Some(&ceremony)));
             let chain = world.chain(plan.chain_id).await?;
             let known = examine::examine(world, &chain, &subject).await?;
             (subject.judge(Some(&known), (limits, &state.accepted)), Some(known))
@@ -99,7 +113,7 @@ impl Subject {
         &mut self,
         world: &World<'_>,
         limits: &Limits,
-        paper: Paper,
+        role: SafeTxRole,
     ) -> Result<(Checked, OwnerSignature, Address), UpgradeError> {
         // A signature that cannot be kept is not made: the key's record would know of it, and nobody would have it.
         if let Self::Document(document) = self
@@ -107,14 +121,14 @@ impl Subject {
         {
             fsutil::check_writable(&document.path)?;
         }
-        let remarks = match paper {
-            Paper::Nested(child) => self.choose_nested(world, limits, child).await?,
+        let remarks = match role {
+            SafeTxRole::Nested(child) => self.choose_nested(world, limits, child).await?,
             _ => Vec::new(),
         };
-        self.expect(limits, paper)?;
-        self.state().expect_nonce(limits, paper)?;
-        let rejects = paper == Paper::Rejection;
-        let mut checked = self.check_paper(world, limits, paper).await?;
+        self.expect(limits, role)?;
+        self.state().expect_nonce(limits, role)?;
+        let rejects = role == SafeTxRole::Rejection;
+        let mut checked = self.check_paper(world, limits, role).await?;
         checked.remarks.extend(remarks);
         checked.remarks.extend(self.state().signature_remarks());
         self.refuse_pointless(&checked, rejects)?;
@@ -130,13 +144,13 @@ impl Subject {
             })?;
         }
         let signer = Signer::open(source, world.unlock, world.ask).await?;
-        sign_ballot((world, limits), &mut self.book(), &signer, paper).await?;
+        sign_ballot((world, limits), &mut self.book(), &signer, role).await?;
         checked.verdict.agree(&Accepted::default().with(&self.state().accepted));
         let owner = signer.address();
         let (_, ceremony) = self.ceremony()?;
         let signature = ceremony
-            .paper(paper)
-            .and_then(|(ballot, _)| ballot.signatures.by_owner().get(&owner).cloned());
+            .role(role)
+            .and_then(|(signed_tx, _)| signed_tx.signatures.by_owner().get(&owner).cloned());
         signature
             .map(|signature| (checked, signature, owner))
             .ok_or_else(|| UpgradeError::stop(Code::SignerNotOwner, "signer", "an owner of the Safe", owner))
@@ -192,16 +206,16 @@ impl Subject {
                 false => (&mut ceremony.approval, Some(&mut ceremony.rejection)),
             };
             let mut verdict = merge(&mut first.signatures, &first.tx, one(), &owners);
-            let others = second.into_iter().map(|ballot| (ballot, owners.clone()));
+            let others = second.into_iter().map(|signed_tx| (signed_tx, owners.clone()));
             let nested = ceremony
                 .nested
                 .values_mut()
-                .map(|(safe, ballot)| (ballot, safe.owner_set()));
-            for (ballot, owners) in others.chain(nested) {
+                .map(|(safe, signed_tx)| (signed_tx, safe.owner_set()));
+            for (signed_tx, owners) in others.chain(nested) {
                 if verdict.iter().any(|one| one.outcome.is_ok()) {
                     break;
                 }
-                let tried = merge(&mut ballot.signatures, &ballot.tx, one(), &owners);
+                let tried = merge(&mut signed_tx.signatures, &signed_tx.tx, one(), &owners);
                 // What is said of the approval is what people want to know when it fits none.
                 if tried.iter().any(|one| one.outcome.is_ok()) {
                     verdict = tried;
@@ -209,18 +223,18 @@ impl Subject {
             }
             merged.append(&mut verdict);
         }
-        let papers = [Paper::Approval, Paper::Rejection].into_iter();
-        for paper in papers.chain(children.into_iter().map(Paper::Nested)) {
-            let Some((ballot, _)) = ceremony.paper(paper) else {
+        let roles = [SafeTxRole::Approval, SafeTxRole::Rejection].into_iter();
+        for role in roles.chain(children.into_iter().map(SafeTxRole::Nested)) {
+            let Some((signed_tx, _)) = ceremony.role(role) else {
                 continue;
             };
-            for (owner, signature) in ballot.signatures.by_owner() {
+            for (owner, signature) in signed_tx.signatures.by_owner() {
                 let bytes = signature.to_bytes();
                 let known = self
                     .state()
                     .safe
                     .signatures
-                    .of(paper)
+                    .of(role)
                     .and_then(|signed| signed.get(owner));
                 if known == Some(&bytes) {
                     continue;
@@ -228,7 +242,7 @@ impl Subject {
                 self.record(Event::SafeSignature {
                     owner: *owner,
                     signature: bytes,
-                    paper,
+                    role,
                     source: source.to_owned(),
                 })?;
             }
@@ -251,7 +265,7 @@ impl Subject {
         for event in news(self.state(), section)? {
             match event {
                 Event::SafeSignature {
-                    paper: Paper::Nested(child),
+                    role: SafeTxRole::Nested(child),
                     owner,
                     ..
                 } => taken.push((child, owner)),

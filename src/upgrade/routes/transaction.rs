@@ -6,20 +6,25 @@ use std::time::Duration;
 use alloy::primitives::{Address, U256};
 use tokio::time::Instant;
 
-use crate::chain::{Call, Chain, Filling, Quote, TxError, TxRequest, coins, has_data_fee};
+use crate::chain::{
+    Call, Chain, TxError, TxRequest, coins,
+    fees::{Filling, Quote},
+    has_data_fee,
+};
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::safe::effects::Carried;
 use crate::signer::{Consent, Decision, Fact, Name, SafeConsent};
 use crate::upgrade::{
-    Errand, UpgradeError, checks::consent::decisions, record::event::Event, routes::safe::shown::refuse_shown, run::Run,
+    UpgradeError, checks::consent::decisions, model::TxPurpose, record::event::Event,
+    routes::safe::shown::refuse_shown, run::Run,
 };
 
 /// Nobody was asked when consent took no longer than this.
 const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What somebody is asked before a key signs.
-pub(in crate::upgrade) struct Asking {
+pub(in crate::upgrade) struct TxConsent {
     /// What it is about, besides the effects and the figures, which follow from the bytes.
     pub(in crate::upgrade) consent: Consent,
     /// What did not happen when the answer is no.
@@ -29,12 +34,12 @@ pub(in crate::upgrade) struct Asking {
 }
 
 impl Run<'_> {
-    /// Signs a call of `from`, whose key is open. With an errand it is a step on the way to the change, not the change.
+    /// Signs a call of `from`, whose key is open. With a purpose it is a step on the way to the change, not the change.
     pub(in crate::upgrade) async fn sign_call(
         &mut self,
         chain: &Chain,
         (from, call): (Address, &Call),
-        (errand, asking): (Option<Errand>, Asking),
+        (purpose, asking): (Option<TxPurpose>, TxConsent),
     ) -> Result<(), UpgradeError> {
         point("sign.a");
         self.world.check_consents(self.limits, &asking.consents)?;
@@ -54,9 +59,9 @@ impl Run<'_> {
         }
         self.upgrade.keep_named(&named)?;
         self.world.admit_consents(self.limits, &consents)?;
-        if let Some(errand) = errand {
+        if let Some(purpose) = purpose {
             point("errand.a");
-            self.record(Event::SafeErrand { errand })?;
+            self.record(Event::SafeErrand { purpose })?;
         }
         self.record(Event::SignTry {
             signer: from,
@@ -95,7 +100,7 @@ impl Run<'_> {
     fn agree(
         &self,
         (quote, together): (&Quote, U256),
-        asking: Asking,
+        asking: TxConsent,
     ) -> Result<(Vec<SafeConsent>, Vec<Decision>), UpgradeError> {
         let mut consent = asking.consent;
         consent.effects = self

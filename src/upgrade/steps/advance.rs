@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 
 use crate::code::Code;
 use crate::upgrade::{
-    Goal, Limits, Outcome, Step, UpgradeError, World,
+    Goal, Limits, Outcome, UpgradeError, World,
     checks::uncovered::agreed_unseen,
-    model::safe_approval::Paper,
+    model::safe_approval::SafeTxRole,
+    record::Step,
     run::{Renewal, Run},
     workspace::upgrade::Upgrade,
 };
@@ -28,8 +29,8 @@ impl Upgrade {
                 "the proposal is wrong, and only its rejection can go on",
             ));
         }
-        self.expect_safe_tx(limits, Paper::Approval)?;
-        self.state().expect_nonce(limits, Paper::Approval)?;
+        self.expect_safe_tx(limits, SafeTxRole::Approval)?;
+        self.state().expect_nonce(limits, SafeTxRole::Approval)?;
         if self.state().deployment().is_some() {
             return self.make_app(world, (goal, limits), None).await;
         }

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::chain::{Broadcast, Chain, Rejection, SignedTx, TxError};
+use crate::chain::{
+    Chain, SignedTx, TxError,
+    send::{Broadcast, Rejection},
+};
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::upgrade::{
     Goal, Outcome, UpgradeError,
-    model::safe_approval::{Paper, Stage},
+    model::safe_approval::{SafeTxRole, Stage},
     record::event::Event,
     run::Run,
 };
@@ -46,7 +49,7 @@ impl Run<'_> {
         let chain = self.chain().await?;
         self.changes()?;
         self.verify_again()?;
-        let known = self.may_sign(&chain, Paper::Approval).await?;
+        let known = self.may_sign(&chain, SafeTxRole::Approval).await?;
         if known.in_force {
             return self.adopt_allowed(&chain).await;
         }
@@ -106,9 +109,9 @@ impl Run<'_> {
         let calls = self.upgrade.state().calls();
         let state = self.upgrade.state();
         let (ceremony, call) = (state.ceremony()?, &tx.request.call);
-        let is_planned = match (state.tx.errand, &ceremony) {
-            (Some(errand), _) => errand.is_planned(state, ceremony.as_ref(), call),
-            (None, Some(ceremony)) => ceremony.ballot(state.is_rejecting()).tx.is_executed_by(call),
+        let is_planned = match (state.tx.purpose, &ceremony) {
+            (Some(purpose), _) => purpose.is_planned(state, ceremony.as_ref(), call),
+            (None, Some(ceremony)) => ceremony.signed_tx(state.is_rejecting()).tx.is_executed_by(call),
             (None, None) if plan.timelock.is_some() => state.calls_at(Stage::Execute) == [call.clone()],
             (None, None) => calls == [call.clone()],
         };

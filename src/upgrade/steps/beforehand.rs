@@ -7,15 +7,16 @@ use std::path::Path;
 
 use alloy::primitives::U256;
 
-use crate::chain::TimelockRead;
+use crate::chain::timelock::TimelockRead;
 use crate::code::Code;
 use crate::fsutil;
-use crate::safe::{SafeInfo, batcher_on};
+use crate::safe::{info::SafeInfo, libraries::batcher_on};
 use crate::signer::Signer;
 use crate::upgrade::{
-    Goal, Limits, Plan, UpgradeError, World,
+    Goal, Limits, UpgradeError, World,
     checks::{app::refuse_other_key, kms},
     finding::Warning,
+    model::Plan,
     model::proposal,
     planning::neighbours::Neighbours,
     routes::safe::nonce,

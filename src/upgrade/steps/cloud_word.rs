@@ -5,12 +5,13 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::cloud::{Client, CloudError, Cvm, CvmId, OperationsQuery};
+use crate::cloud::{Client, CloudError, Cvm, CvmId, lifecycle::OperationsQuery};
 use crate::code::Code;
 use crate::text::escape;
 use crate::upgrade::{
-    Outcome, State, UpgradeError, Warning,
+    Outcome, UpgradeError, Warning,
     planning::placement::uuids,
+    record::State,
     record::event::Event,
     run::Run,
     steps::{token_status::TokenStatus, watch::is_running},

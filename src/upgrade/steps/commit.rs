@@ -5,15 +5,19 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::chain::{Chain, Proof};
-use crate::cloud::{CloudError, CommitToken, Cvm, Problem, Registration};
+use crate::cloud::{
+    CloudError, Cvm, Problem,
+    updates::{CommitToken, Registration},
+};
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::http::{Kind, Sent};
 use crate::signer::{AskError, Consent, Fact, Name};
 use crate::text::escape;
 use crate::upgrade::{
-    Acceptance, CodeChange, Outcome, Pending, UpgradeError,
+    Acceptance, Outcome, Pending, UpgradeError,
     checks::app::{check_code, query},
+    model::CodeChange,
     model::target::Target,
     planning::{neighbours::Neighbours, pending_updates::known_pending},
     record::event::Event,

@@ -1,7 +1,10 @@
 //! What a commit asks of the person and of the cloud, by what it makes, and what it came to.
 
 use crate::chain::{PolicyChange, Proof, Proved};
-use crate::cloud::{Accepted, CloudError, Commit, CommitToken, CvmId, Registration};
+use crate::cloud::{
+    CloudError, CvmId,
+    updates::{Accepted, Commit, CommitToken, Registration},
+};
 use crate::compose::ComposeHash;
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{UpgradeError, model::target::Target, run::Run};
@@ -26,7 +29,7 @@ impl Run<'_> {
     pub(in crate::upgrade) fn ask_to_commit(&self) -> Result<(), UpgradeError> {
         let (code, cvm) = (self.code()?, self.cvm()?);
         let mut facts = vec![Fact::new(Name::ComposeHash, self.hash()?)];
-        if let Some(node) = code.target.seat().and_then(|seat| seat.node) {
+        if let Some(node) = code.target.placement().and_then(|placement| placement.node) {
             facts.push(Fact::new(Name::Node, node));
         }
         let question = match code.target {

@@ -9,7 +9,10 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256};
 use sha2::{Digest, Sha256};
 
-use crate::chain::{BlockRef, Chain, DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp};
+use crate::chain::{
+    BlockRef, Chain,
+    factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp},
+};
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::signer::{Consent, Fact, Name, Signer};
@@ -31,7 +34,7 @@ use crate::upgrade::{
         evidence::{JSON, TEXT, block_time, row},
         journal::SCHEMA,
     },
-    routes::transaction::Asking,
+    routes::transaction::TxConsent,
     run::Run,
     workspace::upgrade::Upgrade,
 };
@@ -249,7 +252,7 @@ impl Run<'_> {
             facts,
             ..Consent::default()
         };
-        let asking = Asking {
+        let asking = TxConsent {
             consent,
             act: "signing",
             consents: Vec::new(),
@@ -462,8 +465,8 @@ fn mismatch(deployment: &Deployment, failure: &DeployFailure) -> UpgradeError {
 mod tests {
     use super::*;
     use crate::chain::{Call, OwnerKind, SignedTx};
+    use crate::upgrade::record::{State, Step};
     use crate::upgrade::sample;
-    use crate::upgrade::{State, Step};
 
     fn deployment() -> Deployment {
         Deployment {

@@ -1,7 +1,11 @@
 //! Which steps a goal takes, and when it is reached. Pure.
 
 use crate::code::Code;
-use crate::upgrade::{Goal, State, Step, UpgradeError, model::tx_purpose::Errand};
+use crate::upgrade::{
+    Goal, UpgradeError,
+    model::tx_purpose::TxPurpose,
+    record::{State, Step},
+};
 
 impl Goal {
     /// The step that comes next for the goal. What only sends a transaction has no other steps than those.
@@ -21,7 +25,7 @@ impl Goal {
             Self::Verified => Step::Verify,
             Self::Prepared => Step::Freeze,
             // What is on its way to the timelock is not the transaction that was asked for.
-            Self::Executed if state.tx.errand.is_some() => return false,
+            Self::Executed if state.tx.purpose.is_some() => return false,
             Self::Executed => Step::Broadcast,
             Self::Proved => Step::Wait,
             Self::Committed | Self::Live if no_wait => Step::Settle,
@@ -64,8 +68,8 @@ impl Goal {
 
     fn permits_transaction(self, state: &State) -> Result<(), UpgradeError> {
         let is_ours = match self {
-            Self::Rejected => state.is_rejecting() || state.tx.errand == Some(Errand::Cancel),
-            _ => state.tx.errand.is_some(),
+            Self::Rejected => state.is_rejecting() || state.tx.purpose == Some(TxPurpose::Cancel),
+            _ => state.tx.purpose.is_some(),
         };
         if state.tx.signed.is_empty() || is_ours {
             return Ok(());

@@ -16,3 +16,8 @@ pub(super) mod token_status;
 pub(super) mod values;
 pub(super) mod wait;
 pub(super) mod watch;
+
+pub use beforehand::{look_ahead, recognise_kms};
+pub use deploy::plan_deployment;
+pub use proof_again::{ProofNow, look_at_proof};
+pub use values::{ValuesChange, ValuesSent};

@@ -7,7 +7,11 @@ use alloy::primitives::B256;
 use serde_json::Value;
 
 use crate::chain::{AppState, Chain};
-use crate::cloud::{CloudError, Commit, Cvm, CvmId, Patched, Prepared, RawAnswer, Replicated};
+use crate::cloud::{
+    CloudError, Cvm, CvmId,
+    replicas::Replicated,
+    updates::{Commit, Patched, Prepared, RawAnswer},
+};
 use crate::code::Code;
 use crate::text::escape;
 use crate::upgrade::{
@@ -71,10 +75,10 @@ impl Run<'_> {
     /// another machine; where it was not, somebody else may have made the very same: two are never made unasked.
     pub(in crate::upgrade) async fn look_for_made(&self) -> Result<Trace, UpgradeError> {
         let code = self.code()?;
-        let Some(seat) = code.target.seat() else {
+        let Some(placement) = code.target.placement() else {
             return Ok(Trace::Nothing);
         };
-        let made = self.newcomers(&seat.before).await?;
+        let made = self.newcomers(&placement.before).await?;
         match made.as_slice() {
             [] => return Ok(Trace::Nothing),
             [one] if self.token_status().await? == TokenStatus::Used => return Ok(Trace::Ours(Some(one.clone()))),

@@ -4,14 +4,18 @@ use alloy::primitives::B256;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use crate::cloud::{CloudError, CommitToken, Prepared, RawAnswer};
+use crate::cloud::{
+    CloudError,
+    updates::{CommitToken, Prepared, RawAnswer},
+};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Verification};
 use crate::fsutil::{self, point};
 use crate::http::{Kind, Sent};
 use crate::upgrade::{
-    Origin, Outcome, Plan, Proposal, UpgradeError,
+    Origin, Outcome, UpgradeError,
     model::target::Request,
+    model::{Plan, Proposal},
     record::event::{Event, Preparation},
     run::{Run, not_stored},
     steps::new_cvm::FirstPhase,

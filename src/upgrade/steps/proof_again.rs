@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::chain::{Chain, Finality, PolicyChange, Proof, ProofFailure};
 use crate::code::Code;
 use crate::upgrade::{
-    Goal, Outcome, Pending, State, UpgradeError, World,
+    Goal, Outcome, Pending, UpgradeError, World,
+    record::State,
     record::{event::Event, evidence},
     run::Run,
 };

@@ -10,17 +10,24 @@ use std::time::Duration;
 
 use alloy::primitives::B256;
 
-use crate::cloud::{Accepted, CloudError, CvmId, Envs, Goal, OperationsQuery, Patched, Settle, Settled};
+use crate::cloud::{
+    CloudError, CvmId,
+    configure::Envs,
+    lifecycle::OperationsQuery,
+    settle::{Goal, Settle, Settled},
+    updates::{Accepted, Patched},
+};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil::point;
 use crate::http::{Kind, Sent as Wire};
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{
-    Finding, Limits, Plan, UpgradeError, Verdict, World,
+    Finding, Limits, UpgradeError, Verdict, World,
     checks::{images, kms},
     finding::Warning,
     journal_error::JournalError,
+    model::Plan,
     model::environment::Sealing,
     record::event::Event,
     run::{not_begun, not_stored},

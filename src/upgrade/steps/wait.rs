@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::chain::{
-    Broadcast, Chain, ChainError, InclusionAt, Proof, ProofFailure, Rejection, SignedTx, Watch, WatchAction,
+    Chain, ChainError, Proof, ProofFailure, SignedTx,
+    send::{Broadcast, Rejection},
+    watch::{InclusionAt, Watch, WatchAction},
 };
 use crate::code::Code;
 use crate::fsutil::point;
@@ -342,8 +344,8 @@ impl Run<'_> {
             return self.prove_new_app(chain, inclusion.transaction).await;
         }
         let changes = self.changes()?;
-        if let Some(errand) = self.upgrade.state().tx.errand {
-            return self.prove_errand(chain, errand, inclusion.transaction).await;
+        if let Some(purpose) = self.upgrade.state().tx.purpose {
+            return self.prove_errand(chain, purpose, inclusion.transaction).await;
         }
         if self.upgrade.state().is_rejecting() {
             return self.prove_rejection(chain, inclusion.transaction).await;

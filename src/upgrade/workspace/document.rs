@@ -6,11 +6,13 @@ use crate::code::Code;
 use crate::fsutil;
 use crate::signer::Decision;
 use crate::upgrade::{
-    Plan, Proposal, State, UpgradeError,
+    UpgradeError,
     files::{keep, pretty},
     finding::Verdict,
-    model::{proposal, safe_approval::Ceremony},
+    model::{Plan, Proposal},
+    model::{proposal, safe_approval::SafeApproval},
     planning::neighbours::Neighbours,
+    record::State,
     record::{event::Event, exchange, rejection::keep_rejection},
     workspace::upgrade::Upgrade,
 };
@@ -137,7 +139,7 @@ impl Subject {
     ///
     /// # Errors
     /// None was chosen yet, or no Safe approves.
-    pub fn ceremony(&self) -> Result<(&Plan, Ceremony), UpgradeError> {
+    pub fn ceremony(&self) -> Result<(&Plan, SafeApproval), UpgradeError> {
         let state = self.state();
         match (state.plan(), state.ceremony()?) {
             (Some(plan), Some(ceremony)) => Ok((plan, ceremony)),

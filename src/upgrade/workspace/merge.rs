@@ -3,13 +3,15 @@
 use std::io::ErrorKind;
 
 use crate::code::Code;
-use crate::safe::SafeInfo;
+use crate::safe::info::SafeInfo;
 use crate::upgrade::{
-    Proposal, State, UpgradeError,
+    UpgradeError,
+    model::Proposal,
     model::{
         proposal,
-        safe_approval::{Frozen, SafeSection, Stage},
+        safe_approval::{FrozenSafeTx, SafeSection, Stage},
     },
+    record::State,
     record::event::Event,
     workspace::{document::Document, upgrade::Upgrade},
 };
@@ -89,7 +91,7 @@ fn unknown_choice(state: &State, proposal: &Proposal) -> Option<Event> {
 /// # Errors
 /// It has another Safe transaction.
 pub(in crate::upgrade) fn news(state: &State, section: &SafeSection) -> Result<Vec<Event>, UpgradeError> {
-    let changed = |what: String, own: &Frozen, found| {
+    let changed = |what: String, own: &FrozenSafeTx, found| {
         UpgradeError::stop(Code::ProposalChanged, what, own.transaction.hash(&own.domain), found)
     };
     let mut events = Vec::new();
@@ -118,16 +120,16 @@ pub(in crate::upgrade) fn news(state: &State, section: &SafeSection) -> Result<V
         .and_then(|plan| plan.safe.as_ref())
         .map(SafeInfo::owner_set);
     let owners = owners.unwrap_or_default();
-    for (paper, one) in section.all_signatures() {
+    for (role, one) in section.all_signatures() {
         let is_news = own.as_mut().is_none_or(|own| {
-            let is_known = own.paper(paper).is_some();
-            !is_known || own.take(paper, &one.signature, &owners)
+            let is_known = own.role(role).is_some();
+            !is_known || own.take(role, &one.signature, &owners)
         });
         if is_news {
             events.push(Event::SafeSignature {
                 owner: one.owner,
                 signature: one.signature.clone(),
-                paper,
+                role,
                 source: proposal::FILE.to_owned(),
             });
         }

@@ -9,3 +9,7 @@ pub(super) mod signed_digests;
 pub(super) mod storage_note;
 pub(super) mod upgrade;
 pub(super) mod values_log;
+
+pub use document::{Document, Subject};
+pub use rejection_only::ToReject;
+pub use storage_note::{KnownStorage, safe_storage, standing_approvals, timelock_storage};

@@ -7,11 +7,13 @@ use sha2::{Digest, Sha256};
 use crate::code::Code;
 use crate::fsutil;
 use crate::upgrade::{
-    Acceptance, Limits, Plan, Proposal, State, UpgradeError, Verdict,
+    Acceptance, Limits, UpgradeError, Verdict,
     checks::{kms, safe::agreed},
     finding::Warning,
     journal_error::JournalError,
     model::plan::is_of,
+    model::{Plan, Proposal},
+    record::State,
     record::{
         event::{Event, Identity},
         gitignore::{self, Holds},

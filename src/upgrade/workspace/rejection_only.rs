@@ -14,18 +14,21 @@ use crate::chain::{AppState, BlockRef, OwnerKind};
 use crate::code::Code;
 use crate::compose::strict_json;
 use crate::fsutil;
-use crate::safe::{SafeDomain, SafeInfo, SafeTx, SafeTxFields};
+use crate::safe::{SafeDomain, SafeTx, SafeTxFields, info::SafeInfo};
 use crate::upgrade::{
-    Actor, Document, Plan, Proposal, Route, State, UpgradeError, Warning,
+    UpgradeError, Warning,
     files::keep,
+    model::{Actor, Plan, Proposal, Route},
     model::{
         proposal,
-        safe_approval::{Ballot, Frozen, Paper, Signed, Stage, domain, refused, signed},
+        safe_approval::{FrozenSafeTx, SafeTxRole, Signed, SignedSafeTx, Stage, domain, refused, signed},
     },
+    record::State,
     record::{
         event::{Event, Identity},
         rejection::{MAX_BYTES, part},
     },
+    workspace::Document,
     workspace::upgrade::Upgrade,
 };
 
@@ -90,9 +93,9 @@ impl SafeHalf {
         })
     }
 
-    fn frozen(&self) -> Result<Frozen, UpgradeError> {
+    fn frozen(&self) -> Result<FrozenSafeTx, UpgradeError> {
         let tx = SafeTx::rejection(self.domain, self.nonce, true).map_err(refused)?;
-        Ok(Frozen {
+        Ok(FrozenSafeTx {
             domain: self.domain,
             transaction: tx.fields().clone(),
             block: self.block,
@@ -176,11 +179,11 @@ impl SafeHalf {
     /// The signatures of the rejection that count.
     fn signatures(&self) -> Result<Vec<Event>, UpgradeError> {
         let tx = SafeTx::rejection(self.domain, self.nonce, true).map_err(refused)?;
-        let ballot = Ballot::new(tx, &self.safe.owner_set(), &signed(&self.signed));
-        let events = ballot.signed().into_iter().map(|one| Event::SafeSignature {
+        let signed_tx = SignedSafeTx::new(tx, &self.safe.owner_set(), &signed(&self.signed));
+        let events = signed_tx.signed().into_iter().map(|one| Event::SafeSignature {
             owner: one.owner,
             signature: one.signature,
-            paper: Paper::Rejection,
+            role: SafeTxRole::Rejection,
             source: proposal::FILE.to_owned(),
         });
         Ok(events.collect())
@@ -253,7 +256,7 @@ impl Upgrade {
         };
         for event in events {
             let is_known = match &event {
-                Event::SafeSignature { owner, paper, .. } => upgrade.state().has_signed(*paper, *owner),
+                Event::SafeSignature { owner, role, .. } => upgrade.state().has_signed(*role, *owner),
                 _ => false,
             };
             if !is_known {

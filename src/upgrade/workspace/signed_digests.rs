@@ -7,23 +7,25 @@ use crate::code::Code;
 use crate::fsutil::point;
 use crate::signer::{ConsentBy, SafeConsent, SignerError, SigningRecord};
 use crate::upgrade::{
-    Limits, State, Subject, Upgrade, UpgradeError, World,
-    model::safe_approval::{Ceremony, Paper},
+    Limits, Upgrade, UpgradeError, World,
+    model::safe_approval::{SafeApproval, SafeTxRole},
+    record::State,
+    workspace::Subject,
 };
 
-/// What is agreed to when `key` acts on a paper in this way. Whoever agrees for a Safe that is an owner agrees to the
+/// What is agreed to when `key` acts on a Safe transaction in this way. Whoever agrees for a Safe that is an owner agrees to the
 /// transaction above as well, as itself and as that Safe, whichever nonce that Safe uses up for it. `None`: the key is no
 /// owner, and only executes what a Safe agrees to.
 pub(in crate::upgrade) fn consents(
-    ceremony: &Ceremony,
-    paper: Paper,
+    ceremony: &SafeApproval,
+    role: SafeTxRole,
     (key, by): (Option<Address>, ConsentBy),
 ) -> Vec<SafeConsent> {
-    let own = ceremony.paper(paper).and_then(|(ballot, _)| {
+    let own = ceremony.role(role).and_then(|(signed_tx, _)| {
         let key = key?;
-        Some(SafeConsent::new(key, &ballot.tx, by))
+        Some(SafeConsent::new(key, &signed_tx.tx, by))
     });
-    let Paper::Nested(child) = paper else {
+    let SafeTxRole::Nested(child) = role else {
         return own.into_iter().collect();
     };
     let above = key.into_iter().chain([child]);
@@ -50,21 +52,21 @@ pub(in crate::upgrade) fn expect_safe_tx(limits: &Limits, about: &[B256]) -> Res
     ))
 }
 
-/// What a paper is known by: its own hash, and for a Safe that is an owner the hash that it agrees to.
-pub(in crate::upgrade) fn known_by(ceremony: &Ceremony, paper: Paper) -> Vec<B256> {
-    let above = matches!(paper, Paper::Nested(_)).then(|| ceremony.hash());
-    let own = ceremony.paper(paper).map(|(ballot, _)| ballot.tx.hash());
+/// What a Safe transaction is known by: its own hash, and for a Safe that is an owner the hash that it agrees to.
+pub(in crate::upgrade) fn known_by(ceremony: &SafeApproval, role: SafeTxRole) -> Vec<B256> {
+    let above = matches!(role, SafeTxRole::Nested(_)).then(|| ceremony.hash());
+    let own = ceremony.role(role).map(|(signed_tx, _)| signed_tx.tx.hash());
     above.into_iter().chain(own).collect()
 }
 
 impl Upgrade {
     /// Compares the transaction that is chosen with the one that was reviewed; one that is chosen later is compared then.
-    pub(in crate::upgrade) fn expect_safe_tx(&self, limits: &Limits, paper: Paper) -> Result<(), UpgradeError> {
+    pub(in crate::upgrade) fn expect_safe_tx(&self, limits: &Limits, role: SafeTxRole) -> Result<(), UpgradeError> {
         if limits.expected_safe_tx.is_none() {
             return Ok(());
         }
         match (self.state().ceremony()?, self.state().plan()) {
-            (Some(ceremony), _) => expect_safe_tx(limits, &known_by(&ceremony, paper)),
+            (Some(ceremony), _) => expect_safe_tx(limits, &known_by(&ceremony, role)),
             (None, Some(plan)) if plan.safe.is_some() => Ok(()),
             (None, _) => expect_safe_tx(limits, &[]),
         }
@@ -72,13 +74,13 @@ impl Upgrade {
 }
 
 impl Subject {
-    /// Compares what a paper is about with what was reviewed.
+    /// Compares what a Safe transaction is about with what was reviewed.
     ///
     /// # Errors
     /// It is something else.
-    pub fn expect(&self, limits: &Limits, paper: Paper) -> Result<(), UpgradeError> {
+    pub fn expect(&self, limits: &Limits, role: SafeTxRole) -> Result<(), UpgradeError> {
         let (_, ceremony) = self.ceremony()?;
-        expect_safe_tx(limits, &known_by(&ceremony, paper))
+        expect_safe_tx(limits, &known_by(&ceremony, role))
     }
 }
 
@@ -87,9 +89,9 @@ impl State {
     ///
     /// # Errors
     /// It is not.
-    pub(in crate::upgrade) fn expect_nonce(&self, limits: &Limits, paper: Paper) -> Result<(), UpgradeError> {
-        let chosen = match paper {
-            Paper::Nested(child) => self.safe.signatures.nested.get(&child).map(|nested| &nested.frozen),
+    pub(in crate::upgrade) fn expect_nonce(&self, limits: &Limits, role: SafeTxRole) -> Result<(), UpgradeError> {
+        let chosen = match role {
+            SafeTxRole::Nested(child) => self.safe.signatures.nested.get(&child).map(|nested| &nested.frozen),
             _ if limits.new_nonce && self.needs_new_nonce() => None,
             _ => self.safe.frozen.as_deref(),
         };

@@ -9,9 +9,17 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
-use crate::chain::{BlockRef, Chain, ChainError, StorageCheck, StorageFound, TimelockRead};
+use crate::chain::{
+    BlockRef, Chain, ChainError,
+    closed::{StorageCheck, StorageFound},
+    timelock::TimelockRead,
+};
 use crate::fsutil::{self, FsError};
-use crate::safe::{SafeInfo, StandingApproval, Trust, approved_hash_slot, check_named_storage, with_known_code};
+use crate::safe::{
+    info::{SafeInfo, Trust, approved_hash_slot},
+    slots::{check_named_storage, with_known_code},
+    standing::StandingApproval,
+};
 use crate::upgrade::{
     World,
     checks::new_owner::NewOwner,
@@ -303,7 +311,7 @@ fn place(record: &Path, (chain_id, contract): (u64, Address)) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::Word;
+    use crate::chain::closed::Word;
     use alloy::primitives::B256;
 
     const OF: (u64, Address) = (8453, Address::repeat_byte(0x5a));

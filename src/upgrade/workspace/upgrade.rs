@@ -6,12 +6,14 @@ use crate::code::Code;
 use crate::fsutil;
 use crate::signer::Decision;
 use crate::upgrade::{
-    Accepted, Proposal, State, Status, UpgradeError, Warning, World,
+    Accepted, UpgradeError, Warning, World,
     accepted::Acceptance,
     files::{keep, pretty},
     finding::Verdict,
     journal_error::JournalError,
+    model::Proposal,
     model::proposal,
+    record::{State, Status},
     record::{
         event::{Event, Identity},
         journal::{Found, Journal},
@@ -123,7 +125,7 @@ impl Upgrade {
         self.state.apply(event).map_err(|illegal| self.illegal(illegal))
     }
 
-    fn illegal(&self, illegal: crate::upgrade::IllegalStep) -> UpgradeError {
+    fn illegal(&self, illegal: crate::upgrade::record::IllegalStep) -> UpgradeError {
         JournalError::Damaged {
             path: self.journal.path().to_owned(),
             record: self.journal.next(),

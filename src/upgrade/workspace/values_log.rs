@@ -10,7 +10,7 @@ use alloy::primitives::B256;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cloud::Operation;
+use crate::cloud::lifecycle::Operation;
 use crate::compose::ComposeHash;
 use crate::fsutil::{self, AppendFile};
 use crate::upgrade::{

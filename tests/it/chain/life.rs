@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use countersign::chain::{
-    AppChanges, Broadcast, Call, Chain, ChainError, FeePolicy, Filling, Finality, Rejection, Sighting, SignedTx,
-    TxError, TxRequest, Watch, WatchAction,
+    AppChanges, Call, Chain, ChainError, FeePolicy, Finality, SignedTx, TxError, TxRequest,
+    fees::Filling,
+    send::{Broadcast, Rejection},
+    watch::{Sighting, Watch, WatchAction},
 };
 use serde_json::{Value, json};
 

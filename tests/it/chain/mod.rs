@@ -11,7 +11,9 @@ use alloy::eips::eip2718::Encodable2718;
 use alloy::primitives::{Address, B256, TxKind, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use countersign::chain::{Call, Chain, ChainError, Filling, Finality, Options, Quorum, SignedTx, TxRequest};
+use countersign::chain::{
+    Call, Chain, ChainError, Finality, Options, SignedTx, TxRequest, fees::Filling, quorum::Quorum,
+};
 use countersign::http::{Http, Limits};
 
 use crate::support::{Account, World};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256, keccak256};
 use alloy::sol_types::SolCall;
 use countersign::chain::{
-    AppChanges, AppQuery, AppState, Call, Chain, ChainError, Filling, Options, OwnerKind, Quorum,
+    AppChanges, AppQuery, AppState, Call, Chain, ChainError, Options, OwnerKind, fees::Filling, quorum::Quorum,
 };
 use countersign::http::{Http, Limits};
 use serde_json::{Value, json};

@@ -17,8 +17,12 @@ use crate::cli::session::settings::{self, ROOT};
 use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::compose::ComposeHash;
-use crate::safe::Trust;
-use crate::upgrade::{self, Acceptance, Goal, InUse, Plan, PolicyIntent, Step, Upgrade, Wish};
+use crate::safe::info::Trust;
+use crate::upgrade::{
+    self, Acceptance, Goal, PolicyIntent, Upgrade, Wish,
+    model::{InUse, Plan},
+    record::Step,
+};
 
 /// Directories that one change can have used below the usual place before another name has to be given.
 const MOST_DIRS: u32 = 100;
@@ -330,7 +334,7 @@ impl<'a> Request<'a> {
             Some(dir) => dir.clone(),
             None => free_dir(&plan)?,
         };
-        upgrade::look_ahead(&world, &mut plan, (&dir, &settings.limits)).await?;
+        upgrade::steps::look_ahead(&world, &mut plan, (&dir, &settings.limits)).await?;
         session.about(&dir);
         let begun = Upgrade::begin(&dir, plan.clone(), &settings.limits);
         show(session, begun.as_ref().ok(), &plan);

@@ -7,7 +7,11 @@ use alloy::primitives::{Address, B256};
 use clap::Args;
 use serde_json::json;
 
-use crate::chain::{Call, Chain, DeployFailure, DeployedApp, Finality, NewApp, is_known_kms};
+use crate::chain::{
+    Call, Chain, Finality,
+    factory::{DeployFailure, DeployedApp, NewApp},
+    is_known_kms,
+};
 use crate::cli::args::values;
 use crate::cli::args::{Agree, Key, Reach, Settle, SharedOptions, Workload};
 use crate::cli::exit::Exit;
@@ -22,12 +26,14 @@ use crate::cloud::KmsId;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::env::EnvName;
-use crate::safe::SafeInfo;
 use crate::safe::builder_file::{self, Batch, Form};
+use crate::safe::info::SafeInfo;
 use crate::text::{option, quote_os};
 use crate::upgrade::{
-    self, DeployIntent, Deployment, EnvRequest, JournalError, Outcome, Upgrade, UpgradeError, World, plan_deployment,
+    self, JournalError, Outcome, Upgrade, UpgradeError, World,
+    model::{DeployIntent, Deployment, EnvRequest},
     seal_new,
+    steps::plan_deployment,
 };
 
 /// File for the Transaction Builder within a directory, where none is named.

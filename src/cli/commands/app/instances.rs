@@ -15,11 +15,14 @@ use crate::cli::session::Session;
 use crate::cli::session::files::text_file;
 use crate::cli::session::settings::{self, Project};
 use crate::cli::show::report::Report;
-use crate::cloud::{Cvm, CvmId, Patch};
+use crate::cloud::{Cvm, CvmId, patch::Patch};
 use crate::code::Code;
 use crate::compose::Changes;
-use crate::safe::Trust;
-use crate::upgrade::{Goal, Intent, Seat, Target};
+use crate::safe::info::Trust;
+use crate::upgrade::{
+    Goal,
+    model::{Intent, Placement, Target},
+};
 
 /// Instances.
 #[derive(Debug, Subcommand)]
@@ -168,9 +171,9 @@ impl Add {
         let tell = |news: &str| session.out.progress(news);
         Ok(Intent {
             cvm: settings::cvm(self.cvm.as_ref(), &project)?.value,
-            target: Target::Instance(Seat {
+            target: Target::Instance(Placement {
                 node: self.node,
-                ..Seat::default()
+                ..Placement::default()
             }),
             patch: Patch {
                 changes,

@@ -7,7 +7,10 @@ use serde_json::json;
 use super::change::{AddDevices, AddHashes, RemoveDevices, RemoveHashes};
 use super::operations::Waiting;
 use super::place::{Found, Place};
-use crate::chain::{AppState, PolicyEntry, PolicyHistory, PolicyPlace};
+use crate::chain::{
+    AppState,
+    policy_history::{PolicyEntry, PolicyHistory, PolicyPlace},
+};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;

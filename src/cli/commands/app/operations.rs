@@ -4,9 +4,12 @@
 use alloy::primitives::Address;
 use serde::Serialize;
 
-use crate::chain::{AppState, Chain, ChainError, OwnerKind, PendingOperation, PendingOperations, TimelockInfo};
+use crate::chain::{
+    AppState, Chain, ChainError, OwnerKind,
+    timelock::{PendingOperation, PendingOperations, TimelockInfo},
+};
 use crate::cli::show::text::Page;
-use crate::safe::{Decoded, decode};
+use crate::safe::decode::{Decoded, decode};
 
 /// Operations that wait.
 #[derive(Debug, Default, Serialize)]

@@ -14,8 +14,9 @@ use super::lists::{at, incomplete};
 use super::operations::Waiting;
 use super::place::Place;
 use crate::chain::{
-    AppState, BlockRef, Chain, ChainError, OwnerKind, PolicyEvent, PolicyFact, TimelockInfo, TimelockRead,
-    TimelockRole, TimelockRoles,
+    AppState, BlockRef, Chain, ChainError, OwnerKind, TimelockRole,
+    policy_history::{PolicyEvent, PolicyFact},
+    timelock::{TimelockInfo, TimelockRead, TimelockRoles},
 };
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -23,8 +24,11 @@ use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cli::show::view;
 use crate::code::Code;
-use crate::safe::{SafeInfo, Severity, Trust};
-use crate::upgrade::{KnownStorage, StorageNote, safe_code, safe_storage, standing_approvals, timelock_storage};
+use crate::safe::info::{SafeInfo, Severity, Trust};
+use crate::upgrade::{
+    model::{StorageNote, safe_code},
+    workspace::{KnownStorage, safe_storage, standing_approvals, timelock_storage},
+};
 
 /// A Safe that proposes to a timelock, a Safe that owns it, and that one's owners.
 const DEPTH: u32 = 3;

@@ -13,7 +13,10 @@ use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Next, told};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{CommitCompose, Patch, ProvisionedCompose};
+use crate::cloud::{
+    compose_file::{CommitCompose, ProvisionedCompose},
+    patch::Patch,
+};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, MAX_MANIFEST_BYTES, Manifest};
 use crate::env::EnvName;

@@ -18,7 +18,12 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::files::text_file;
 use crate::cli::show::report::Report;
-use crate::cloud::{CommitProvision, CvmName, Goal, Gpus, KmsId, KmsKind, Provision, Provisioned};
+use crate::cloud::{
+    KmsId,
+    patch::Gpus,
+    provision::{CommitProvision, CvmName, KmsKind, Provision, Provisioned},
+    settle::Goal,
+};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::env::EnvName;

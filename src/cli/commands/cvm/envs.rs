@@ -14,11 +14,11 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::settings::{self, ROOT};
 use crate::cli::show::report::Report;
-use crate::cloud::{Envs, Patch};
+use crate::cloud::{configure::Envs, patch::Patch};
 use crate::code::Code;
 use crate::compose::Changes;
 use crate::env::EnvName;
-use crate::upgrade::{self, EnvRequest, ValuesChange};
+use crate::upgrade::{self, model::EnvRequest, steps::ValuesChange};
 
 /// Replace the environment; other values need no approval, other names of variables need one on an on-chain KMS
 ///
@@ -90,7 +90,7 @@ impl EnvsArgs {
             env: Some(env),
             ..self.on.wish(changes.clone(), words.collect::<Vec<_>>())
         };
-        let required = matches!(patched, crate::cloud::Patched::HashRequired(_)) && self.on.dir.is_none();
+        let required = matches!(patched, crate::cloud::updates::Patched::HashRequired(_)) && self.on.dir.is_none();
         let mut report = order
             .with_phases("the environment was taken", patched, (wish, since))
             .await?;
@@ -121,7 +121,7 @@ impl EnvsArgs {
         let outside = session.outside(&settings);
         let world = outside.world();
         let mut plan = upgrade::plan(&world, &intent).await?;
-        upgrade::recognise_kms(&mut plan, Path::new(ROOT));
+        upgrade::steps::recognise_kms(&mut plan, Path::new(ROOT));
         if let Some(values) = ValuesChange::find(&plan, None, Path::new(ROOT))? {
             return send(&world, &settings, (values, &plan), "cvm envs").await;
         }

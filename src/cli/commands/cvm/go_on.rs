@@ -15,12 +15,18 @@ use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands as _, Next};
 use crate::cli::session::settings::{Project, Settings};
 use crate::cli::show::report::Report;
-use crate::cloud::{Patch, Patched, Prepared};
+use crate::cloud::{
+    patch::Patch,
+    updates::{Patched, Prepared},
+};
 use crate::code::Code;
 use crate::compose::Changes;
-use crate::safe::Trust;
+use crate::safe::info::Trust;
 use crate::text::{option, quote};
-use crate::upgrade::{EnvRequest, Expected, Goal, Intent, Target, TimelockChoice, Warning};
+use crate::upgrade::{
+    Goal, Warning,
+    model::{EnvRequest, Expected, Intent, Target, TimelockChoice},
+};
 
 /// How a change that needs an approval goes on.
 #[derive(Debug, Clone, Default, Args)]

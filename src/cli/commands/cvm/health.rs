@@ -8,7 +8,7 @@ use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{OperationsQuery, TcbInfo};
+use crate::cloud::{health::TcbInfo, lifecycle::OperationsQuery};
 use crate::text::option;
 
 /// Show what a CVM's system says of itself

@@ -14,7 +14,11 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{CvmId, Goal, Refresh, RefreshMany, Refreshed, Settled};
+use crate::cloud::{
+    CvmId,
+    instance_ids::{Refresh, RefreshMany, Refreshed},
+    settle::{Goal, Settled},
+};
 use crate::code::Code;
 
 /// How to refresh.

@@ -8,7 +8,7 @@ use crate::cli::act::api::record;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::Goal;
+use crate::cloud::settle::Goal;
 use crate::code::Code;
 
 /// Start a stopped CVM

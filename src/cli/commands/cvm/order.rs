@@ -11,7 +11,7 @@ use crate::cli::args::Agree;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{Accepted, Cvm, CvmId, Goal};
+use crate::cloud::{Cvm, CvmId, settle::Goal, updates::Accepted};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;

@@ -14,11 +14,16 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::files::text_file;
 use crate::cli::show::report::Report;
-use crate::cloud::{Changed, Goal, Gpus, Patch, Registration, ResourceChange, Visibility};
+use crate::cloud::{
+    configure::{Changed, ResourceChange, Visibility},
+    patch::{Gpus, Patch},
+    settle::Goal,
+    updates::Registration,
+};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash};
 use crate::env::EnvName;
-use crate::upgrade::EnvRequest;
+use crate::upgrade::model::EnvRequest;
 
 /// Change several settings in one request; what the manifest covers needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
@@ -152,8 +157,8 @@ pub(super) struct Listed {
 
 impl Proof {
     /// What proves it to the server, in the second phase.
-    pub(super) fn approved(&self) -> Option<crate::cloud::Approved> {
-        Some(crate::cloud::Approved {
+    pub(super) fn approved(&self) -> Option<crate::cloud::configure::Approved> {
+        Some(crate::cloud::configure::Approved {
             hash: self.compose_hash?,
             by: self
                 .transaction_hash

@@ -18,12 +18,18 @@ use crate::cli::session::Session;
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::settings;
 use crate::cli::show::report::Report;
-use crate::cloud::{Commit, CommitToken, Cvm, Goal, Patch, Registration, Replica, Replicated};
+use crate::cloud::{
+    Cvm,
+    patch::Patch,
+    replicas::{Replica, Replicated},
+    settle::Goal,
+    updates::{Commit, CommitToken, Registration},
+};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::text::{option, quote_os};
-use crate::upgrade::{EnvRequest, Intent, Seat, Target};
+use crate::upgrade::model::{EnvRequest, Intent, Placement, Target};
 
 /// Mode of the token's file.
 const MODE: u32 = 0o600;
@@ -117,9 +123,9 @@ impl Replicate {
             None => settings::workload(&self.workload, &session.env, &tell)?,
         };
         let intent = Intent {
-            target: Target::Replica(Seat {
+            target: Target::Replica(Placement {
                 node: self.node,
-                ..Seat::default()
+                ..Placement::default()
             }),
             policy: self.add_device.iter().copied().map(PolicyChange::AddDevice).collect(),
             timelock: settings::timelock(&self.governor),

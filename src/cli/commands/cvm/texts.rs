@@ -14,7 +14,7 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::files::text_file;
 use crate::cli::show::report::Report;
-use crate::cloud::OsImage;
+use crate::cloud::images::OsImage;
 use crate::compose::Changes;
 
 /// Change the script that runs before the containers; needs an upgrade on an on-chain KMS

@@ -12,7 +12,11 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{CvmId, CvmState, Goal, News, Settled, Watched};
+use crate::cloud::{
+    CvmId, CvmState,
+    settle::{Goal, Settled},
+    watch::{News, Watched},
+};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 
@@ -52,10 +56,10 @@ impl Watch {
         if let Some(operation) = self.operation.clone() {
             return self.operation(&api, (&id, operation)).await;
         }
-        let watch = crate::cloud::Watch {
+        let watch = crate::cloud::watch::Watch {
             interval: self.interval,
             deadline: Some(self.timeout),
-            ..crate::cloud::Watch::for_target(&self.target)
+            ..crate::cloud::watch::Watch::for_target(&self.target)
         };
         let what = format!("until the CVM is {}", self.target);
         let mut teller = Teller::begin(&session.out, &what, self.timeout);

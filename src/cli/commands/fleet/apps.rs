@@ -9,7 +9,10 @@ use crate::cli::failure;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::upgrade::{AppIntent, Apps, Counts, Fleet, Halt, Limits, Upgrade, Waves, World};
+use crate::upgrade::{
+    Limits, Upgrade, World,
+    fleet::{AppIntent, Apps, Counts, Fleet, Halt, Waves},
+};
 
 /// Prepares all of them.
 pub(super) async fn prepare(

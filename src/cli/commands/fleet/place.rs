@@ -9,7 +9,7 @@ use crate::cli::act::fleet::tell;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::upgrade::{Apps, Fleet};
+use crate::upgrade::fleet::{Apps, Fleet};
 
 #[derive(Debug, Args)]
 pub(super) struct Place {

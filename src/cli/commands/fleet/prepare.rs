@@ -16,7 +16,11 @@ use crate::cli::session::settings::{self, Project};
 use crate::cli::show::report::Report;
 use crate::cloud::CvmId;
 use crate::code::Code;
-use crate::upgrade::{self, AppIntent, Fleet, Intent, Invitation, UpgradeError, World};
+use crate::upgrade::{
+    self, UpgradeError, World,
+    fleet::{AppIntent, Fleet, Invitation},
+    model::Intent,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Prepare {
@@ -114,7 +118,7 @@ impl Prepare {
                     source: None,
                 })
             })?;
-            let mut all = upgrade::cvms_of(world, app).await?;
+            let mut all = upgrade::fleet::cvms_of(world, app).await?;
             // The first may have been named otherwise than the list names it.
             all.retain(|cvm| {
                 Some(&cvm.to_string()) != own.name.as_ref() && Some(&cvm.to_string()) != own.uuid.as_ref()
@@ -137,7 +141,7 @@ impl Prepare {
             return Ok(Vec::new());
         }
         let cvms = self.members(world, &intent.cvm).await?;
-        let apps = upgrade::by_app(world, &cvms).await?;
+        let apps = upgrade::fleet::by_app(world, &cvms).await?;
         let several = apps.len() > 1;
         let each = apps
             .into_iter()

@@ -4,15 +4,15 @@ use alloy::primitives::B256;
 use clap::Args;
 
 use super::target::{Target, shown};
-use crate::chain::StorageCheck;
+use crate::chain::closed::StorageCheck;
 use crate::cli::act::storage;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::safe::{Finding, Severity};
-use crate::upgrade::{StorageNote, safe_code};
+use crate::safe::info::{Finding, Severity};
+use crate::upgrade::model::{StorageNote, safe_code};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {

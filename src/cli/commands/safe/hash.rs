@@ -16,10 +16,14 @@ use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{
-    Content, Digests, Given, Operation, SafeDomain, SafeInfo, SafeTx, SafeTxFields, SafeVersion, batcher_on,
-    deployments, given, read_with_hash,
+    Digests, Operation, SafeDomain, SafeTx, SafeTxFields, deployments,
+    given::{Content, Given, given},
+    info::SafeInfo,
+    libraries::batcher_on,
+    read_with_hash,
+    version::SafeVersion,
 };
-use crate::upgrade::{Proposal, Stop, UpgradeError, Warning};
+use crate::upgrade::{Stop, UpgradeError, Warning, model::Proposal};
 
 /// Largest file that is read; a proposal holds two manifests.
 const MAX_FILE: u64 = 2 << 20;

@@ -16,7 +16,7 @@ use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::service::{NextNonce, ServiceTx, links, next_nonce};
-use crate::safe::{SafeDomain, SafeInfo, changes_itself, decode};
+use crate::safe::{SafeDomain, decode::decode, info::SafeInfo, itself::changes_itself};
 
 /// Show what waits for a Safe at the Safe Transaction Service, checked against the chain
 ///

@@ -12,8 +12,8 @@ use crate::cli::session::Session;
 use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
-use crate::safe::{Finding, SafeInfo, Severity, Trust};
-use crate::upgrade::safe_code;
+use crate::safe::info::{Finding, SafeInfo, Severity, Trust};
+use crate::upgrade::model::safe_code;
 
 #[derive(Debug, Args)]
 pub(super) struct Target {

@@ -15,7 +15,10 @@ use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{EventId, NewWebhook, Webhook, WebhookChange, WebhookId, WebhookSecret};
+use crate::cloud::{
+    EventId, WebhookId,
+    webhooks::{NewWebhook, Webhook, WebhookChange, WebhookSecret},
+};
 use crate::code::Code;
 use crate::fsutil;
 

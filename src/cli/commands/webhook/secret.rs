@@ -14,7 +14,10 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::out_file::OutFile;
 use crate::cli::show::report::Report;
-use crate::cloud::{SecondFactor, WebhookId, WebhookSecret};
+use crate::cloud::{
+    WebhookId,
+    webhooks::{SecondFactor, WebhookSecret},
+};
 use crate::code::Code;
 use crate::fsutil;
 use crate::text::argument;

@@ -6,8 +6,8 @@ use crate::cli::show::text::{Page, escape};
 use crate::cli::show::view::{uncovered, yes_no};
 use crate::compose::{FieldChange, ImageRole, Unlisted, Verification};
 use crate::text;
+use crate::upgrade::model::{Target, Uncovered};
 use crate::upgrade::review::{AppNow, Asked, HashCheck, Image, ImageChange, OtherApp, Review};
-use crate::upgrade::{Target, Uncovered};
 
 /// One of the apps that a transaction changes.
 pub(super) struct OneApp<'a> {
@@ -77,9 +77,9 @@ fn asked(page: &mut Page, asked: &Asked) {
         true => format!("{expires} (dead: whoever commits prepares again, and the same hash has to come out)"),
         false => expires.to_string(),
     });
-    let seat = asked.target.as_ref().and_then(Target::seat);
-    let from = seat.and_then(|seat| seat.from);
-    let before = seat.map(|seat| match seat.before.as_slice() {
+    let placement = asked.target.as_ref().and_then(Target::placement);
+    let from = placement.and_then(|placement| placement.from);
+    let before = placement.map(|placement| match placement.before.as_slice() {
         [] => "none, when it was planned".to_owned(),
         some => format!("{}, when it was planned", some.join(", ")),
     });
@@ -123,8 +123,8 @@ fn asked(page: &mut Page, asked: &Asked) {
 
 /// The CVM that is made from the one that is named.
 fn made(target: &Target) -> Option<String> {
-    let (word, seat) = (target.word()?, target.seat()?);
-    Some(format!("another CVM: {word} on {seat}"))
+    let (word, placement) = (target.word()?, target.placement()?);
+    Some(format!("another CVM: {word} on {placement}"))
 }
 
 fn images(page: &mut Page, images: &[Image]) {

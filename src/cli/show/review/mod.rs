@@ -8,12 +8,12 @@ mod words;
 use app::OneApp;
 use words::chain;
 
-use crate::chain::OperationState;
+use crate::chain::timelock::OperationState;
 use crate::cli::show::consent;
 use crate::cli::show::manifest::whole;
 use crate::cli::show::text::{Page, escape};
 use crate::code::Code;
-use crate::safe::Decoded;
+use crate::safe::decode::Decoded;
 use crate::text;
 use crate::upgrade::Warning;
 use crate::upgrade::review::{

@@ -13,7 +13,7 @@ use crate::upgrade::{
     journal_error::JournalError,
     record::{
         event::{Event, Identity, IllegalStep},
-        fleet_decisions::{Charter, Decision, Roster},
+        fleet_decisions::{Decision, FleetIdentity, Roster},
         journal::line::Record,
     },
 };
@@ -59,7 +59,7 @@ impl Book {
         }
     }
 
-    pub(super) fn of(charter: Charter) -> Result<Self, IllegalStep> {
+    pub(super) fn of(charter: FleetIdentity) -> Result<Self, IllegalStep> {
         Ok(Self {
             roster: Roster::new(charter)?,
             places: HashMap::new(),

@@ -10,7 +10,7 @@ use crate::fsutil::{self, LineFile};
 use crate::upgrade::{
     journal_error::JournalError,
     record::{
-        fleet_decisions::{Charter, Decision, Roster},
+        fleet_decisions::{Decision, FleetIdentity, Roster},
         gitignore::{self, Holds},
         journal::file::{Body, Book, Entry, FILE, Found, Held, Journal, KIND, START, damaged, lock, open, read_file},
     },
@@ -89,7 +89,7 @@ impl FleetJournal {
     }
 
     /// Writes the first record.
-    pub(in crate::upgrade) fn begin(&self, charter: Charter) -> Result<(), JournalError> {
+    pub(in crate::upgrade) fn begin(&self, charter: FleetIdentity) -> Result<(), JournalError> {
         let mut held = lock(&self.held);
         let book = Book::of(charter.clone()).map_err(|illegal| damaged(&self.path, 1, &illegal.to_string()))?;
         held.append(None, &Decision::Open(charter), true)?;

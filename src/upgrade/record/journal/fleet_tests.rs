@@ -10,8 +10,8 @@ use crate::upgrade::record::journal::fleet::*;
 const NAMES: [&str; 3] = ["app-1", "app-2", "app-3"];
 const APP: Address = Address::repeat_byte(7);
 
-fn charter() -> Charter {
-    Charter {
+fn charter() -> FleetIdentity {
+    FleetIdentity {
         schema: crate::upgrade::record::journal::file::SCHEMA,
         app: APP,
         chain_id: 31337,

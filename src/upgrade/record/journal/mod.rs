@@ -16,8 +16,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::upgrade::{
-    State, UpgradeError,
+    UpgradeError,
     journal_error::JournalError,
+    record::State,
     record::journal::file::{Body, Held, open, read_file},
 };
 

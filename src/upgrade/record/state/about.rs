@@ -1,6 +1,6 @@
 //! What an upgrade is about. Data only.
 
-use crate::chain::DeployedApp;
+use crate::chain::factory::DeployedApp;
 use crate::upgrade::model::{deployment::Deployment, plan::Plan};
 
 /// What is intended.

@@ -2,10 +2,11 @@
 
 use crate::chain::Call;
 use crate::upgrade::{
-    Plan, UpgradeError,
+    UpgradeError,
+    model::Plan,
     model::{
         proposal::Proposal,
-        safe_approval::{Ceremony, Stage},
+        safe_approval::{SafeApproval, Stage},
         timelock_operation::{Asked, Choice},
     },
     record::state::State,
@@ -47,30 +48,30 @@ impl State {
     ///
     /// # Errors
     /// What is recorded is not what the plan asks for.
-    pub fn ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
+    pub fn ceremony(&self) -> Result<Option<SafeApproval>, UpgradeError> {
         if let Some(ceremony) = self.ceremony.get() {
             return Ok(Some(ceremony.clone()));
         }
         let (Some(plan), Some(frozen)) = (self.plan(), &self.safe.frozen) else {
             return Ok(None);
         };
-        let rebuilt = Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, &self.safe.signatures)?;
+        let rebuilt = SafeApproval::new(plan, &self.calls_at(frozen.stage), frozen, &self.safe.signatures)?;
         Ok(Some(self.ceremony.get_or_init(|| rebuilt).clone()))
     }
 
     /// The current Safe transaction and its signatures, or the last spent one, which scheduled the operation, where
     /// none is chosen.
-    pub(in crate::upgrade) fn last_ceremony(&self) -> Result<Option<Ceremony>, UpgradeError> {
+    pub(in crate::upgrade) fn last_ceremony(&self) -> Result<Option<SafeApproval>, UpgradeError> {
         match (self.plan(), self.safe.spent.last()) {
             (Some(plan), Some((frozen, ballots))) if self.safe.frozen.is_none() => {
-                Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, ballots).map(Some)
+                SafeApproval::new(plan, &self.calls_at(frozen.stage), frozen, ballots).map(Some)
             }
             _ => self.ceremony(),
         }
     }
 
     /// Every Safe transaction that was chosen here, also those that did their part, as far as they can be rebuilt.
-    pub(in crate::upgrade) fn ceremonies(&self) -> Vec<Ceremony> {
+    pub(in crate::upgrade) fn ceremonies(&self) -> Vec<SafeApproval> {
         let spent = self.safe.spent.iter().map(|(frozen, ballots)| (frozen, ballots));
         let all = spent.chain(
             self.safe
@@ -79,7 +80,7 @@ impl State {
                 .map(|frozen| (frozen, &self.safe.signatures)),
         );
         let Some(plan) = self.plan() else { return Vec::new() };
-        all.filter_map(|(frozen, ballots)| Ceremony::new(plan, &self.calls_at(frozen.stage), frozen, ballots).ok())
+        all.filter_map(|(frozen, ballots)| SafeApproval::new(plan, &self.calls_at(frozen.stage), frozen, ballots).ok())
             .collect()
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::cloud::Accepted;
+use crate::cloud::updates::Accepted;
 use crate::upgrade::record::event::{Event, unless};
 
 /// The commit of an upgrade.

@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 
 use crate::chain::is_known_kms;
 use crate::code::Code;
-use crate::upgrade::{Acceptance, Plan, State, model::environment::Vouched};
+use crate::upgrade::{Acceptance, model::Plan, model::environment::Vouched, record::State};
 
 impl State {
     /// The KMS contract that values are sealed for, where this version does not know it.

@@ -19,15 +19,15 @@ use std::sync::OnceLock;
 
 use alloy::primitives::{Address, B256};
 
-use crate::chain::{AppChanges, DeployedApp, Proof};
+use crate::chain::{AppChanges, Proof, factory::DeployedApp};
 use crate::compose::{ComposeHash, Verification};
 use crate::upgrade::{
     accepted::Acceptance,
     model::{
         deployment::Deployment,
         plan::{CodeChange, Plan},
-        safe_approval::{Ceremony, Paper, Stage},
-        tx_purpose::Errand,
+        safe_approval::{SafeApproval, SafeTxRole, Stage},
+        tx_purpose::TxPurpose,
     },
     record::{
         event::{Event, Identity, IllegalStep},
@@ -54,7 +54,7 @@ pub struct State {
     pub(in crate::upgrade) abandoned: Option<String>,
     pub(in crate::upgrade) records: u64,
     /// The Safe's approval, rebuilt once between two events: its signatures are recovered one by one.
-    ceremony: OnceLock<Ceremony>,
+    ceremony: OnceLock<SafeApproval>,
 }
 
 impl State {
@@ -132,7 +132,7 @@ impl State {
             Event::PrepareTry { there, .. } => self.commit.remember(self.prepare.trying, there.clone()),
             Event::CommitNot { .. } => self.prepare.apply(event.clone()),
             Event::SafeSignature { .. } => self.tx.apply(event.clone()),
-            Event::SafeErrandDone { .. } => self.safe.approved.extend(self.tx.errand.and_then(Errand::owner)),
+            Event::SafeErrandDone { .. } => self.safe.approved.extend(self.tx.purpose.and_then(TxPurpose::owner)),
             // What executed another one is no matter any more.
             Event::SafeFrozen(_) if self.safe.gone.is_some() => self.tx.gone = None,
             // The Safe transaction that scheduled it did its part.
@@ -146,7 +146,7 @@ impl State {
             Event::TxSigned(tx) => {
                 let agreement = self.safe.chosen_hash().map(|approval| SentAgreement {
                     from: tx.request.from,
-                    errand: self.tx.errand,
+                    purpose: self.tx.purpose,
                     approval,
                     rejects: self.is_rejecting(),
                 });
@@ -344,7 +344,7 @@ impl State {
 
     /// Whether enough owners of an owner that is a Safe have signed its transaction, as far as signatures prove that.
     pub fn nested_is_signed(&self, child: Address) -> bool {
-        let have = self.safe.signatures.proven(Paper::Nested(child)).len();
+        let have = self.safe.signatures.proven(SafeTxRole::Nested(child)).len();
         let nested = self.safe.signatures.nested.get(&child);
         nested.is_some_and(|nested| u64::try_from(have).is_ok_and(|have| have >= nested.safe.threshold))
     }
@@ -360,9 +360,9 @@ impl State {
         self.safe.chosen_hash()
     }
 
-    /// Whether an owner signed a paper.
-    pub(in crate::upgrade) fn has_signed(&self, paper: Paper, owner: Address) -> bool {
-        self.safe.signatures.proven(paper).contains(&owner)
+    /// Whether an owner signed the Safe transaction of a role.
+    pub(in crate::upgrade) fn has_signed(&self, role: SafeTxRole, owner: Address) -> bool {
+        self.safe.signatures.proven(role).contains(&owner)
     }
 
     /// Whether it began with a proposal that was prepared on another machine.

@@ -119,8 +119,8 @@ impl State {
             | Event::SafeGone { .. }
             | Event::SafeReject { .. }
             | Event::SafeNested { .. } => unless(self.safe.frozen.is_some(), "no Safe transaction was chosen"),
-            Event::SafeErrand { errand } => {
-                let of_timelock = errand.owner().is_none() && self.has_timelock();
+            Event::SafeErrand { purpose } => {
+                let of_timelock = purpose.owner().is_none() && self.has_timelock();
                 unless(
                     (self.safe.frozen.is_some() || of_timelock) && self.is_untouched(),
                     "another transaction is on its way, or none is needed",

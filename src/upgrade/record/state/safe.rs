@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
-use crate::safe::SafeInfo;
+use crate::safe::info::SafeInfo;
 use crate::upgrade::{
-    model::safe_approval::{Frozen, Nested, Signatures, Stage},
+    model::safe_approval::{FrozenSafeTx, Nested, Signatures, Stage},
     record::event::Event,
 };
 
@@ -15,12 +15,12 @@ use crate::upgrade::{
 #[derive(Debug, Clone, Default)]
 pub(in crate::upgrade) struct SafeState {
     /// The Safe transaction, once it is chosen.
-    pub(in crate::upgrade) frozen: Option<Box<Frozen>>,
+    pub(in crate::upgrade) frozen: Option<Box<FrozenSafeTx>>,
     pub(in crate::upgrade) signatures: Signatures,
     /// Owners whose approvals on chain were sent from here and proved.
     pub(in crate::upgrade) approved: BTreeSet<Address>,
     /// Transactions of the Safe that did their part, and who signed them.
-    pub(in crate::upgrade) spent: Vec<(Frozen, Signatures)>,
+    pub(in crate::upgrade) spent: Vec<(FrozenSafeTx, Signatures)>,
     /// Why the Safe transaction can never take effect.
     pub(in crate::upgrade) gone: Option<String>,
     /// When somebody decided to reject it.
@@ -34,11 +34,8 @@ impl SafeState {
         match event {
             Event::SafeFrozen(frozen) => self.choose(frozen),
             Event::SafeSignature {
-                owner,
-                signature,
-                paper,
-                ..
-            } => self.signatures.keep(paper, owner, signature),
+                owner, signature, role, ..
+            } => self.signatures.keep(role, owner, signature),
             Event::SafeNested { safe, frozen } => self.choose_nested(*safe, *frozen),
             Event::SafeGone { why } => self.gone = Some(why),
             Event::SafeReject { at } => self.rejecting = Some(at),
@@ -46,7 +43,7 @@ impl SafeState {
         }
     }
 
-    fn choose(&mut self, frozen: Box<Frozen>) {
+    fn choose(&mut self, frozen: Box<FrozenSafeTx>) {
         self.frozen = Some(frozen);
         self.gone = None;
         self.rejecting = None;
@@ -55,7 +52,7 @@ impl SafeState {
         self.signatures = Signatures::default();
     }
 
-    fn choose_nested(&mut self, safe: SafeInfo, frozen: Frozen) {
+    fn choose_nested(&mut self, safe: SafeInfo, frozen: FrozenSafeTx) {
         let nested = Nested {
             safe,
             frozen,

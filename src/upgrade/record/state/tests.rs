@@ -5,8 +5,9 @@ use alloy::primitives::B256;
 use super::*;
 use crate::chain::PolicyChange;
 use crate::compose::{ComposeHash, Form};
+use crate::upgrade::Goal;
+use crate::upgrade::record::{Effect, Effects, Preparation};
 use crate::upgrade::sample::{self, story};
-use crate::upgrade::{Effect, Effects, Goal, Preparation};
 
 fn after(events: usize) -> State {
     State::fold(story().into_iter().take(events)).unwrap()
@@ -249,11 +250,11 @@ fn every_record_reads_back_as_it_was_written() {
 #[test]
 fn a_proposal_says_what_its_upgrade_says_and_stands_alone() {
     let state = after(5);
-    let proposal = crate::upgrade::Proposal::of(&state).unwrap();
+    let proposal = crate::upgrade::model::Proposal::of(&state).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("proposal.json");
     crate::fsutil::write(&path, &serde_json::to_vec(&proposal).unwrap(), 0o644).unwrap();
-    let read = crate::upgrade::Proposal::read(&path).unwrap();
+    let read = crate::upgrade::model::Proposal::read(&path).unwrap();
     assert_eq!(read, proposal);
     assert_eq!(read.compose_hash, Some(sample::plan().manifest_after_hash()));
 }
@@ -267,7 +268,7 @@ impl Plan {
 /// Every member of a proposal that says something about the change, altered one at a time.
 #[test]
 fn a_changed_proposal_is_refused() {
-    let proposal = serde_json::to_value(crate::upgrade::Proposal::of(&after(5)).unwrap()).unwrap();
+    let proposal = serde_json::to_value(crate::upgrade::model::Proposal::of(&after(5)).unwrap()).unwrap();
     let other = serde_json::json!(B256::repeat_byte(9));
     let edits: [(&str, serde_json::Value); 6] = [
         ("/compose_hash", other.clone()),
@@ -286,7 +287,7 @@ fn a_changed_proposal_is_refused() {
         *edited.pointer_mut(pointer).unwrap() = value;
         let path = dir.path().join("proposal.json");
         crate::fsutil::write(&path, edited.to_string().as_bytes(), 0o644).unwrap();
-        let refused = crate::upgrade::Proposal::read(&path).expect_err(pointer);
+        let refused = crate::upgrade::model::Proposal::read(&path).expect_err(pointer);
         assert!(
             matches!(refused, crate::upgrade::UpgradeError::Stop(_)),
             "{pointer}: {refused}"

@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256};
 
 use crate::chain::{BlockRef, SignedTx, Spending};
 use crate::upgrade::{
-    model::tx_purpose::Errand,
+    model::tx_purpose::TxPurpose,
     record::event::{Event, unless},
 };
 
@@ -12,7 +12,7 @@ use crate::upgrade::{
 #[derive(Debug, Clone, Default)]
 pub(in crate::upgrade) struct TxState {
     /// The transaction that is on its way is an owner's approval, not the execution.
-    pub(in crate::upgrade) errand: Option<Errand>,
+    pub(in crate::upgrade) purpose: Option<TxPurpose>,
     pub(in crate::upgrade) signing: Option<(Address, B256)>,
     pub(in crate::upgrade) signed: Vec<SignedTx>,
     /// Transactions signed here by which somebody agreed to what a Safe was asked.
@@ -30,7 +30,7 @@ pub(in crate::upgrade) struct TxState {
 pub(in crate::upgrade) struct SentAgreement {
     /// Whose key signed it.
     pub(in crate::upgrade) from: Address,
-    pub(in crate::upgrade) errand: Option<Errand>,
+    pub(in crate::upgrade) purpose: Option<TxPurpose>,
     /// The safeTxHash of the approval that was chosen then.
     pub(in crate::upgrade) approval: B256,
     /// It executed the rejection instead.
@@ -40,7 +40,7 @@ pub(in crate::upgrade) struct SentAgreement {
 impl TxState {
     pub(super) fn apply(&mut self, event: Event) {
         match event {
-            Event::SafeErrand { errand } => self.errand = Some(errand),
+            Event::SafeErrand { purpose } => self.purpose = Some(purpose),
             Event::SafeErrandDone { .. } => {
                 self.forget();
                 self.gone = None;
@@ -69,12 +69,12 @@ impl TxState {
         self.signed.clear();
         self.sent = false;
         self.seen = None;
-        self.errand = None;
+        self.purpose = None;
     }
 
     pub(super) fn objection(&self, event: &Event) -> Option<&'static str> {
         match event {
-            Event::SafeErrandDone { .. } => unless(self.errand.is_some(), "no approval was sent"),
+            Event::SafeErrandDone { .. } => unless(self.purpose.is_some(), "no approval was sent"),
             Event::TxSigned(tx) => {
                 let mut earlier = self.signed.iter();
                 let one_nonce = earlier.all(|earlier| earlier.request.nonce == tx.request.nonce);

@@ -14,8 +14,14 @@ use crate::chain::{Call, Chain, Proof, ProofFailure};
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::safe::{
-    Execution, Facts, Look, SafeInfo, SafeProofFailure, SafeStatus, Simulation, Standing, Watched, batcher_on, look,
-    observe, prove_execution, simulate,
+    Look,
+    approvals::{Facts, Standing},
+    executed::{Execution, SafeProofFailure, prove_execution},
+    info::SafeInfo,
+    libraries::batcher_on,
+    look,
+    simulate::{Simulation, simulate},
+    status::{SafeStatus, Watched, observe},
 };
 use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
 use crate::upgrade::{
@@ -26,12 +32,12 @@ use crate::upgrade::{
         verdict::same_hash,
     },
     model::{
-        safe_approval::{Ballot, Ceremony, Frozen, Paper, Stage},
-        tx_purpose::Errand,
+        safe_approval::{FrozenSafeTx, SafeApproval, SafeTxRole, SignedSafeTx, Stage},
+        tx_purpose::TxPurpose,
     },
     planning::neighbours::{self, Neighbours},
     record::event::Event,
-    routes::{batch::By, safe::sign::sign_ballot, transaction::Asking},
+    routes::{batch::By, safe::sign::sign_ballot, transaction::TxConsent},
     run::Run,
     workspace::{document::Book, signed_digests::expect_safe_tx},
 };
@@ -64,7 +70,7 @@ impl Run<'_> {
             None
         };
         let nonce = self.free_nonce(&info, &calls).await?;
-        let frozen = Frozen::choose(&info, (&calls, stage), (nonce, batcher))?;
+        let frozen = FrozenSafeTx::choose(&info, (&calls, stage), (nonce, batcher))?;
         self.tell(&format!(
             "chose Safe transaction {} at nonce {}",
             frozen.transaction.hash(&frozen.domain),
@@ -106,7 +112,7 @@ impl Run<'_> {
     }
 
     /// The Safe transaction and its signatures.
-    pub(in crate::upgrade) fn ceremony(&self) -> Result<Ceremony, UpgradeError> {
+    pub(in crate::upgrade) fn ceremony(&self) -> Result<SafeApproval, UpgradeError> {
         self.upgrade.state().ceremony()?.ok_or_else(|| UpgradeError::TooEarly {
             message: "no Safe transaction was chosen yet".to_owned(),
             command: "prepare",
@@ -150,9 +156,9 @@ impl Run<'_> {
                 .execute(chain, &ceremony.approval, (&look, executor, &packed.bytes))
                 .await;
         }
-        let unsigned = key.filter(|key| facts.owners.contains(key) && !self.has_signed(*key, Paper::Approval));
+        let unsigned = key.filter(|key| facts.owners.contains(key) && !self.has_signed(*key, SafeTxRole::Approval));
         if goal == Goal::Live && unsigned.is_some() {
-            return self.sign_as_owner(Paper::Approval).await;
+            return self.sign_as_owner(SafeTxRole::Approval).await;
         }
         Ok(Outcome::Pending(waiting(&ceremony, &standing, queued, key)))
     }
@@ -167,23 +173,23 @@ impl Run<'_> {
         ))
     }
 
-    pub(in crate::upgrade) fn has_signed(&self, owner: Address, paper: Paper) -> bool {
-        self.upgrade.state().has_signed(paper, owner)
+    pub(in crate::upgrade) fn has_signed(&self, owner: Address, role: SafeTxRole) -> bool {
+        self.upgrade.state().has_signed(role, owner)
     }
 
     /// Reads the Safe and what it says of the transaction, and compares it with what was read before.
     pub(in crate::upgrade) async fn look_at(
         &mut self,
         chain: &Chain,
-        ballot: &Ballot,
+        signed_tx: &SignedSafeTx,
         known: Option<Look>,
     ) -> Result<Look, UpgradeError> {
         let plan = self.plan()?;
         let look = match known {
             Some(known) => known,
-            None => look(chain, &ballot.tx, &ballot.signatures, None).await?,
+            None => look(chain, &signed_tx.tx, &signed_tx.signatures, None).await?,
         };
-        if check_ballot(self.limits, &plan, (ballot, &look))? {
+        if check_ballot(self.limits, &plan, (signed_tx, &look))? {
             self.record(Event::SafePinned(Box::new(look.info.clone())))?;
         }
         Ok(look)
@@ -191,15 +197,15 @@ impl Run<'_> {
 
     /// Reads the Safe and what it says of the transaction, for those who only wait: the Safe wants nothing of them, so
     /// who owns it by now is told and not refused.
-    async fn watch_safe(&mut self, chain: &Chain, ceremony: &Ceremony) -> Result<Look, UpgradeError> {
+    async fn watch_safe(&mut self, chain: &Chain, ceremony: &SafeApproval) -> Result<Look, UpgradeError> {
         if self.limits.accepted.covers(Code::SafeOwnersChanged, None) {
             return self.look_at(chain, &ceremony.approval, None).await;
         }
-        let (plan, ballot) = (self.plan()?, &ceremony.approval);
-        let look = look(chain, &ballot.tx, &ballot.signatures, None).await?;
+        let (plan, signed_tx) = (self.plan()?, &ceremony.approval);
+        let look = look(chain, &signed_tx.tx, &signed_tx.signatures, None).await?;
         let pinned = plan.safe.as_ref().unwrap_or(&look.info);
         let changes = same_code(self.limits, pinned, &look.info)?;
-        same_hash(&look, ballot)?;
+        same_hash(&look, signed_tx)?;
         if !changes.is_empty() {
             let (safe, told) = (look.info.address, in_words(&changes));
             self.warn(
@@ -211,7 +217,7 @@ impl Run<'_> {
     }
 
     /// One signature more; whether it was the last one that was needed, the next look says.
-    pub(in crate::upgrade) async fn sign_as_owner(&mut self, paper: Paper) -> Result<Outcome, UpgradeError> {
+    pub(in crate::upgrade) async fn sign_as_owner(&mut self, role: SafeTxRole) -> Result<Outcome, UpgradeError> {
         self.signer().await?;
         let Some(signer) = &self.signer else {
             return Ok(Outcome::Reached);
@@ -221,10 +227,10 @@ impl Run<'_> {
             (self.world, self.limits),
             &mut Book::Upgrade(self.upgrade),
             signer,
-            paper,
+            role,
         )
         .await?;
-        let what = if paper == Paper::Rejection {
+        let what = if role == SafeTxRole::Rejection {
             "the rejection"
         } else {
             "the Safe transaction"
@@ -237,10 +243,10 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn execute(
         &mut self,
         chain: &Chain,
-        ballot: &Ballot,
+        signed_tx: &SignedSafeTx,
         (look, executor, signatures): (&Look, Address, &Bytes),
     ) -> Result<Outcome, UpgradeError> {
-        let tx = &ballot.tx;
+        let tx = &signed_tx.tx;
         let simulated = simulate(chain, tx, &look.info, executor).await?;
         if let Simulation::Refused { why, .. } = &simulated {
             return Err(UpgradeError::decide(
@@ -251,21 +257,21 @@ impl Run<'_> {
         // Whether a Safe counts the sender or not, an owner who executes wants it done.
         let is_owner = look.facts.owners.contains(&executor);
         let consents = is_owner.then(|| SafeConsent::new(executor, tx, ConsentBy::Execution));
-        let mut consent = of_safe(self.upgrade.state(), ballot, Some(&look.info));
+        let mut consent = of_safe(self.upgrade.state(), signed_tx, Some(&look.info));
         consent.question = format!("Execute this Safe transaction as {executor}?");
         consent.facts.extend(approved_by(&look.facts.approved));
         consent.facts.push(Fact::new(Name::ExecutesAs, executor));
-        let asking = Asking {
+        let asking = TxConsent {
             consent,
             act: "executing",
             consents: consents.into_iter().collect(),
         };
-        let errand = match self.upgrade.state().stage() {
-            Some(Stage::Schedule) if !self.upgrade.state().is_rejecting() => Some(Errand::Schedule),
-            Some(Stage::Cancel) => Some(Errand::Cancel),
+        let purpose = match self.upgrade.state().stage() {
+            Some(Stage::Schedule) if !self.upgrade.state().is_rejecting() => Some(TxPurpose::Schedule),
+            Some(Stage::Cancel) => Some(TxPurpose::Cancel),
             _ => None,
         };
-        self.sign_call(chain, (executor, &tx.exec_call(signatures)), (errand, asking))
+        self.sign_call(chain, (executor, &tx.exec_call(signatures)), (purpose, asking))
             .await?;
         Ok(Outcome::Reached)
     }
@@ -274,7 +280,7 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn settle_nonce(
         &mut self,
         chain: &Chain,
-        ceremony: &Ceremony,
+        ceremony: &SafeApproval,
     ) -> Result<Outcome, UpgradeError> {
         let nonce = ceremony.nonce();
         let tx = &ceremony.approval.tx;
@@ -324,7 +330,7 @@ impl Run<'_> {
     async fn settle_ours(
         &mut self,
         chain: &Chain,
-        ceremony: &Ceremony,
+        ceremony: &SafeApproval,
         ours: &Execution,
     ) -> Result<Outcome, UpgradeError> {
         if ours.failed {
@@ -368,7 +374,7 @@ impl Run<'_> {
     }
 
     /// The call inside failed and the nonce is used up.
-    fn fail_inside(&mut self, ceremony: &Ceremony, transaction: B256) -> Result<UpgradeError, UpgradeError> {
+    fn fail_inside(&mut self, ceremony: &SafeApproval, transaction: B256) -> Result<UpgradeError, UpgradeError> {
         let why = format!(
             "nonce {} of the Safe is used up: Safe transaction {} failed inside, in transaction {transaction}; a new Safe transaction is needed",
             ceremony.nonce(),
@@ -459,7 +465,7 @@ impl Run<'_> {
 }
 
 /// What an upgrade waits for that the owners of a Safe approve.
-fn waiting(ceremony: &Ceremony, standing: &Standing, queued: Option<U256>, key: Option<Address>) -> Pending {
+fn waiting(ceremony: &SafeApproval, standing: &Standing, queued: Option<U256>, key: Option<Address>) -> Pending {
     let (hash, nonce) = (ceremony.hash(), ceremony.nonce());
     if let Some(first) = queued {
         return Pending {

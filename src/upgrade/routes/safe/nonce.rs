@@ -12,7 +12,9 @@ use crate::chain::Call;
 use crate::code::Code;
 use crate::http::RetryPolicy;
 use crate::safe::{
-    Recognition, SafeInfo, changes_itself, recognise,
+    info::SafeInfo,
+    itself::changes_itself,
+    recognise::{Recognition, recognise},
     service::{NextNonce, Service, ServiceError, ServiceTx, at_nonce, next_nonce},
 };
 use crate::upgrade::{UpgradeError, Warning, World, model::safe_approval::domain};

@@ -10,31 +10,32 @@ use alloy::primitives::{Address, B256};
 
 use crate::chain::{Call, Chain};
 use crate::code::Code;
-use crate::safe::{Facts, Look, SafeInfo, approval, look};
+use crate::safe::{Look, approvals::Facts, info::SafeInfo, look, nested::approval};
 use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
 use crate::upgrade::{
-    Goal, Limits, Outcome, Pending, State, Stop, UpgradeError, Warning, World,
+    Goal, Limits, Outcome, Pending, Stop, UpgradeError, Warning, World,
     checks::{consent::of_safe, safe::judge},
     model::{
-        safe_approval::{Ceremony, Frozen, Paper, Stage, domain},
-        tx_purpose::Errand,
+        safe_approval::{FrozenSafeTx, SafeApproval, SafeTxRole, Stage, domain},
+        tx_purpose::TxPurpose,
     },
     planning::neighbours::Neighbours,
+    record::State,
     record::event::Event,
-    routes::{safe::nonce, transaction::Asking},
+    routes::{safe::nonce, transaction::TxConsent},
     run::Run,
     workspace::{document::Subject, signed_digests::consents, upgrade::Upgrade},
 };
 
-impl Errand {
-    /// Whether `call` is what the errand sends.
-    pub(in crate::upgrade) fn is_planned(self, state: &State, ceremony: Option<&Ceremony>, call: &Call) -> bool {
+impl TxPurpose {
+    /// Whether `call` is what is sent for the purpose.
+    pub(in crate::upgrade) fn is_planned(self, state: &State, ceremony: Option<&SafeApproval>, call: &Call) -> bool {
         match (self, ceremony) {
             (Self::Approve(_), Some(ceremony)) => *call == ceremony.approval.tx.approve_hash_call(),
             (Self::Nested(child), Some(ceremony)) => ceremony
                 .nested
                 .get(&child)
-                .is_some_and(|(_, ballot)| ballot.tx.is_executed_by(call)),
+                .is_some_and(|(_, signed_tx)| signed_tx.tx.is_executed_by(call)),
             (Self::Schedule | Self::Cancel, Some(ceremony)) if state.stage() == self.stage() => {
                 ceremony.approval.tx.is_executed_by(call)
             }
@@ -60,7 +61,7 @@ impl Subject {
         let (plan, ceremony) = self.ceremony()?;
         let chosen = ceremony.nested.get(&child);
         if chosen.is_some() && limits.offline {
-            self.state().expect_nonce(limits, Paper::Nested(child))?;
+            self.state().expect_nonce(limits, SafeTxRole::Nested(child))?;
             return Ok(Vec::new());
         }
         if limits.offline {
@@ -72,8 +73,8 @@ impl Subject {
         let chain = world.chain(plan.chain_id).await?;
         let now = read_child(&chain, plan.safe.as_ref(), child).await?;
         judge(limits, chosen.map_or(&now, |(pinned, _)| pinned), &now)?;
-        if let Some((_, ballot)) = chosen
-            && ballot.tx.fields().nonce >= now.nonce
+        if let Some((_, signed_tx)) = chosen
+            && signed_tx.tx.fields().nonce >= now.nonce
         {
             return Ok(Vec::new());
         }
@@ -84,7 +85,7 @@ impl Subject {
         let taken = neighbours.nonces((now.chain_id, now.address));
         let chosen = nonce::choose(world, &now, (wish, &[parent.approve_hash_call()]), &taken).await?;
         let tx = approval(parent, domain(&now), chosen.nonce).map_err(crate::upgrade::model::safe_approval::refused)?;
-        let frozen = Frozen {
+        let frozen = FrozenSafeTx {
             domain: *tx.domain(),
             transaction: tx.fields().clone(),
             block: now.block,
@@ -131,9 +132,9 @@ impl Upgrade {
     ) -> Result<Outcome, UpgradeError> {
         self.refuse_foreign_cloud(world)?;
         self.refuse_given_up()?;
-        let paper = child.map_or(Paper::Approval, Paper::Nested);
-        self.expect_safe_tx(limits, paper)?;
-        self.state().expect_nonce(limits, paper)?;
+        let role = child.map_or(SafeTxRole::Approval, SafeTxRole::Nested);
+        self.expect_safe_tx(limits, role)?;
+        self.state().expect_nonce(limits, role)?;
         self.run(world, limits)?.drive(Goal::ApprovedOnChain(child)).await
     }
 }
@@ -147,8 +148,8 @@ impl Run<'_> {
         self.refuse_rejected()?;
         let ceremony = self.ceremony()?;
         let chain = self.chain().await?;
-        let paper = child.map_or(Paper::Approval, Paper::Nested);
-        let known = self.may_sign(&chain, paper).await?;
+        let role = child.map_or(SafeTxRole::Approval, SafeTxRole::Nested);
+        let known = self.may_sign(&chain, role).await?;
         let parent = self.look_at(&chain, &ceremony.approval, known.look).await?;
         if parent.info.nonce > ceremony.nonce() {
             return self.settle_nonce(&chain, &ceremony).await.map(ControlFlow::Break);
@@ -159,7 +160,7 @@ impl Run<'_> {
                 "no key was named to send the approval",
             ));
         };
-        let errand = child.map_or(Errand::Approve(key), Errand::Nested);
+        let purpose = child.map_or(TxPurpose::Approve(key), TxPurpose::Nested);
         let owner = child.unwrap_or(key);
         if !parent.facts.owners.contains(&owner) {
             return Err(UpgradeError::stop(
@@ -172,24 +173,24 @@ impl Run<'_> {
         if parent.facts.approved.contains(&owner) {
             return Ok(ControlFlow::Break(Outcome::Reached));
         }
-        let (call, consents) = match errand {
-            Errand::Approve(_) | Errand::Schedule | Errand::Cancel => {
+        let (call, consents) = match purpose {
+            TxPurpose::Approve(_) | TxPurpose::Schedule | TxPurpose::Cancel => {
                 let by = (Some(key), ConsentBy::ApproveHash);
                 (
                     ceremony.approval.tx.approve_hash_call(),
-                    consents(&ceremony, Paper::Approval, by),
+                    consents(&ceremony, SafeTxRole::Approval, by),
                 )
             }
-            Errand::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key, known.child)).await? {
+            TxPurpose::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key, known.child)).await? {
                 Ok((call, is_owner)) => {
                     let by = (is_owner.then_some(key), ConsentBy::Execution);
-                    (call, consents(&ceremony, Paper::Nested(child), by))
+                    (call, consents(&ceremony, SafeTxRole::Nested(child), by))
                 }
                 Err(pending) => return Ok(ControlFlow::Break(Outcome::Pending(pending))),
             },
         };
-        let asking = self.ask_for_errand(&ceremony, (errand, key), consents);
-        self.sign_call(&chain, (key, &call), (Some(errand), asking)).await?;
+        let asking = self.ask_for_errand(&ceremony, (purpose, key), consents);
+        self.sign_call(&chain, (key, &call), (Some(purpose), asking)).await?;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -197,10 +198,10 @@ impl Run<'_> {
     async fn nested_call(
         &self,
         chain: &Chain,
-        ceremony: &Ceremony,
+        ceremony: &SafeApproval,
         (child, key, known): (Address, Address, Option<Look>),
     ) -> Result<Result<(Call, bool), Pending>, UpgradeError> {
-        let Some((pinned, ballot)) = ceremony.nested.get(&child) else {
+        let Some((pinned, signed_tx)) = ceremony.nested.get(&child) else {
             return Err(UpgradeError::TooEarly {
                 message: format!("no owner of the Safe {child} has signed yet"),
                 command: "sign",
@@ -208,11 +209,11 @@ impl Run<'_> {
         };
         let mut found = match known {
             Some(known) => known,
-            None => look(chain, &ballot.tx, &ballot.signatures, None).await?,
+            None => look(chain, &signed_tx.tx, &signed_tx.signatures, None).await?,
         };
         found.facts.executor = Some(key);
         judge(self.limits, pinned, &found.info)?;
-        let nonce = ballot.tx.fields().nonce;
+        let nonce = signed_tx.tx.fields().nonce;
         match found.info.nonce.cmp(&nonce) {
             Ordering::Equal => {}
             Ordering::Less => {
@@ -233,10 +234,10 @@ impl Run<'_> {
                 ));
             }
         }
-        Ok(ballot
+        Ok(signed_tx
             .signatures
             .pack(&found.facts)
-            .map(|packed| (ballot.tx.exec_call(&packed.bytes), found.facts.owners.contains(&key)))
+            .map(|packed| (signed_tx.tx.exec_call(&packed.bytes), found.facts.owners.contains(&key)))
             .map_err(|few| Pending {
                 code: Code::PendingSignatures,
                 what: format!("Safe {child}: {few}"),
@@ -245,21 +246,21 @@ impl Run<'_> {
 
     fn ask_for_errand(
         &self,
-        ceremony: &Ceremony,
-        (errand, key): (Errand, Address),
+        ceremony: &SafeApproval,
+        (purpose, key): (TxPurpose, Address),
         consents: Vec<SafeConsent>,
-    ) -> Asking {
-        let paper = match errand {
-            Errand::Nested(child) => Paper::Nested(child),
-            Errand::Approve(_) | Errand::Schedule | Errand::Cancel => Paper::Approval,
+    ) -> TxConsent {
+        let role = match purpose {
+            TxPurpose::Nested(child) => SafeTxRole::Nested(child),
+            TxPurpose::Approve(_) | TxPurpose::Schedule | TxPurpose::Cancel => SafeTxRole::Approval,
         };
-        let (ballot, safe) = ceremony.paper(paper).unwrap_or((&ceremony.approval, None));
+        let (signed_tx, safe) = ceremony.role(role).unwrap_or((&ceremony.approval, None));
         let safe = safe.or(self.upgrade.state().plan().and_then(|plan| plan.safe.as_ref()));
-        let mut consent = of_safe(self.upgrade.state(), ballot, safe);
+        let mut consent = of_safe(self.upgrade.state(), signed_tx, safe);
         consent.question = format!("Approve on chain, sent by {key}? It cannot be taken back.");
-        let owner = errand.owner().unwrap_or(key);
+        let owner = purpose.owner().unwrap_or(key);
         consent.facts.push(Fact::new(Name::ApprovesAs, owner));
-        Asking {
+        TxConsent {
             consent,
             act: "approving on chain",
             consents,
@@ -270,11 +271,11 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn prove_errand(
         &mut self,
         chain: &Chain,
-        errand: Errand,
+        purpose: TxPurpose,
         transaction: B256,
     ) -> Result<Option<Outcome>, UpgradeError> {
-        let Some(owner) = errand.owner() else {
-            return self.prove_timelock_errand(chain, (errand, transaction)).await;
+        let Some(owner) = purpose.owner() else {
+            return self.prove_timelock_errand(chain, (purpose, transaction)).await;
         };
         let ceremony = self.ceremony()?;
         let facts: Facts = look(chain, &ceremony.approval.tx, &ceremony.approval.signatures, None)

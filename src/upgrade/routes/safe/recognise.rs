@@ -4,10 +4,16 @@
 use alloy::primitives::{B256, U256};
 
 use crate::chain::Chain;
-use crate::safe::{Announced, OwnerSignature, SafeInfo, SafeTx, SignatureSet, executed_in, recognise_hash};
+use crate::safe::{
+    OwnerSignature, SafeTx,
+    approvals::SignatureSet,
+    executed::executed_in,
+    info::SafeInfo,
+    recognise::{Announced, recognise_hash},
+};
 use crate::upgrade::{
     UpgradeError,
-    model::safe_approval::{Ceremony, Frozen, Paper, Stage},
+    model::safe_approval::{FrozenSafeTx, SafeApproval, SafeTxRole, Stage},
     record::event::Event,
     run::Run,
 };
@@ -22,7 +28,7 @@ impl Run<'_> {
         &mut self,
         chain: &Chain,
         transaction: B256,
-        ceremony: &Ceremony,
+        ceremony: &SafeApproval,
     ) -> Result<bool, UpgradeError> {
         let chosen = &ceremony.approval.tx;
         let domain = chosen.domain();
@@ -54,7 +60,7 @@ impl Run<'_> {
         }
         let why = format!("its calls were made by Safe transaction {hash}");
         self.record(Event::SafeGone { why })?;
-        self.record(Event::SafeFrozen(Box::new(Frozen {
+        self.record(Event::SafeFrozen(Box::new(FrozenSafeTx {
             domain: *domain,
             transaction: executed.fields().clone(),
             block: ceremony.block,
@@ -86,7 +92,7 @@ impl Run<'_> {
             self.record(Event::SafeSignature {
                 owner: *owner,
                 signature: signature.to_bytes(),
-                paper: Paper::Approval,
+                role: SafeTxRole::Approval,
                 source: "chain".to_owned(),
             })?;
         }

@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256, U256};
 
-use crate::safe::{SafeDomain, SafeInfo, approved};
+use crate::safe::{SafeDomain, approved, info::SafeInfo};
 use crate::signer::{ConsentBy, EarlierConsent, SafeConsent, SignerError};
 use crate::upgrade::{
-    Limits, State, UpgradeError, World,
+    Limits, UpgradeError, World,
     model::{
-        safe_approval::{Ballot, Ceremony, Paper},
-        tx_purpose::Errand,
+        safe_approval::{SafeApproval, SafeTxRole, SignedSafeTx},
+        tx_purpose::TxPurpose,
     },
     planning::neighbours::Neighbours,
+    record::State,
     record::state::SentAgreement,
     routes::safe::nonce::service,
     workspace::signed_digests::{accepted, consents},
@@ -71,9 +72,9 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn of(state: &State, wanted: &'a [SafeConsent]) -> Self {
         let ceremonies = state.ceremonies();
-        let ballots = ceremonies.iter().flat_map(papers).map(|(_, ballot)| ballot);
+        let ballots = ceremonies.iter().flat_map(roles).map(|(_, signed_tx)| signed_tx);
         let mut domains: Vec<SafeDomain> = Vec::new();
-        for domain in ballots.map(|ballot| *ballot.tx.domain()) {
+        for domain in ballots.map(|signed_tx| *signed_tx.tx.domain()) {
             if !domains.contains(&domain) {
                 domains.push(domain);
             }
@@ -101,15 +102,15 @@ impl<'a> Seen<'a> {
             .map(SafeInfo::owner_set);
         let owners = owners.unwrap_or_default();
         for ceremony in state.ceremonies() {
-            for (paper, ballot) in papers(&ceremony) {
-                for owner in ballot.signatures.by_owner().keys() {
-                    let given = consents(&ceremony, paper, (Some(*owner), ConsentBy::Signature));
+            for (role, signed_tx) in roles(&ceremony) {
+                for owner in signed_tx.signatures.by_owner().keys() {
+                    let given = consents(&ceremony, role, (Some(*owner), ConsentBy::Signature));
                     self.take(place, given.iter().filter(|one| one.owner() == *owner));
                 }
                 // Every proposal has a rejection; nobody approves that on chain by accident.
-                if paper != Paper::Rejection {
-                    let (domain, nonce) = (ballot.tx.domain(), ballot.tx.fields().nonce);
-                    self.note((domain.chain_id, domain.safe, nonce), ballot.tx.hash());
+                if role != SafeTxRole::Rejection {
+                    let (domain, nonce) = (signed_tx.tx.domain(), signed_tx.tx.fields().nonce);
+                    self.note((domain.chain_id, domain.safe, nonce), signed_tx.tx.hash());
                 }
             }
             let sent = state
@@ -210,28 +211,28 @@ impl<'a> Seen<'a> {
 
 impl SentAgreement {
     /// Who agreed by it to what of `ceremony`, whose approval it was about.
-    fn consents(&self, ceremony: &Ceremony, owners: &BTreeSet<Address>) -> Vec<SafeConsent> {
+    fn consents(&self, ceremony: &SafeApproval, owners: &BTreeSet<Address>) -> Vec<SafeConsent> {
         let acts_for = |owners: &BTreeSet<Address>| owners.contains(&self.from).then_some(self.from);
-        let (paper, by) = match self.errand {
-            Some(Errand::Approve(owner)) => (Paper::Approval, (Some(owner), ConsentBy::ApproveHash)),
-            Some(Errand::Nested(child)) => {
+        let (role, by) = match self.purpose {
+            Some(TxPurpose::Approve(owner)) => (SafeTxRole::Approval, (Some(owner), ConsentBy::ApproveHash)),
+            Some(TxPurpose::Nested(child)) => {
                 let safe = ceremony.nested.get(&child).map(|(safe, _)| safe.owner_set());
                 let key = acts_for(&safe.unwrap_or_default());
-                (Paper::Nested(child), (key, ConsentBy::Execution))
+                (SafeTxRole::Nested(child), (key, ConsentBy::Execution))
             }
-            _ if self.rejects => (Paper::Rejection, (acts_for(owners), ConsentBy::Execution)),
-            _ => (Paper::Approval, (acts_for(owners), ConsentBy::Execution)),
+            _ if self.rejects => (SafeTxRole::Rejection, (acts_for(owners), ConsentBy::Execution)),
+            _ => (SafeTxRole::Approval, (acts_for(owners), ConsentBy::Execution)),
         };
-        consents(ceremony, paper, by)
+        consents(ceremony, role, by)
     }
 }
 
-fn papers(ceremony: &Ceremony) -> impl Iterator<Item = (Paper, &Ballot)> {
+fn roles(ceremony: &SafeApproval) -> impl Iterator<Item = (SafeTxRole, &SignedSafeTx)> {
     let nested = ceremony.nested.iter();
-    let nested = nested.map(|(child, (_, ballot))| (Paper::Nested(*child), ballot));
+    let nested = nested.map(|(child, (_, signed_tx))| (SafeTxRole::Nested(*child), signed_tx));
     let own = [
-        (Paper::Approval, &ceremony.approval),
-        (Paper::Rejection, &ceremony.rejection),
+        (SafeTxRole::Approval, &ceremony.approval),
+        (SafeTxRole::Rejection, &ceremony.rejection),
     ];
     own.into_iter().chain(nested)
 }

@@ -5,12 +5,13 @@ use alloy::primitives::Address;
 
 use crate::code::Code;
 use crate::fsutil::point;
-use crate::safe::{OwnerSignature, SafeInfo};
+use crate::safe::{OwnerSignature, info::SafeInfo};
 use crate::signer::{ConsentBy, Decision, Fact, Name, Signer};
 use crate::upgrade::{
-    Limits, State, Stop, UpgradeError, World,
+    Limits, Stop, UpgradeError, World,
     checks::consent::{decisions, of_safe},
-    model::safe_approval::{Ceremony, Paper},
+    model::safe_approval::{SafeApproval, SafeTxRole},
+    record::State,
     record::event::Event,
     routes::safe::shown::refuse_shown,
     workspace::{
@@ -27,7 +28,7 @@ pub(in crate::upgrade) async fn sign_ballot(
     (world, limits): (&World<'_>, &Limits),
     book: &mut Book<'_>,
     signer: &Signer,
-    paper: Paper,
+    role: SafeTxRole,
 ) -> Result<(), UpgradeError> {
     let state = book.state();
     let (Some(plan), Some(ceremony)) = (state.plan(), state.ceremony()?) else {
@@ -36,7 +37,7 @@ pub(in crate::upgrade) async fn sign_ballot(
             command: "prepare",
         });
     };
-    let Some((ballot, nested)) = ceremony.paper(paper) else {
+    let Some((signed_tx, nested)) = ceremony.role(role) else {
         return Err(UpgradeError::TooEarly {
             message: "the transaction of the nested Safe was not chosen yet".to_owned(),
             command: "sign",
@@ -44,30 +45,30 @@ pub(in crate::upgrade) async fn sign_ballot(
     };
     let owner = signer.address();
     refuse_stranger(nested.or(plan.safe.as_ref()), owner)?;
-    let earlier = ballot.signatures.by_owner().get(&owner);
+    let earlier = signed_tx.signatures.by_owner().get(&owner);
     if earlier.is_some_and(OwnerSignature::proves_itself) {
         // Nobody is asked twice, and no key touched.
         return book.write();
     }
-    let consents = consents(&ceremony, paper, (Some(owner), ConsentBy::Signature));
+    let consents = consents(&ceremony, role, (Some(owner), ConsentBy::Signature));
     world.check_consents(limits, &consents)?;
     refuse_shown(world, limits, state, &consents).await?;
-    let named = ask_owner((world, limits), state, &ceremony, (paper, owner))?;
+    let named = ask_owner((world, limits), state, &ceremony, (role, owner))?;
     book.keep_named(&named)?;
     let record = world.signing_record()?;
     point("safe.sign.a");
     book.record(Event::SignTry {
         signer: owner,
-        digest: ballot.tx.hash(),
+        digest: signed_tx.tx.hash(),
     })?;
     point("safe.sign.b");
     world.admit_consents(limits, &consents)?;
-    let signature = signer.sign_safe_tx(&ballot.tx, &record, &accepted(limits)).await?;
+    let signature = signer.sign_safe_tx(&signed_tx.tx, &record, &accepted(limits)).await?;
     point("safe.sign.d");
     book.record(Event::SafeSignature {
         owner,
         signature: signature.to_bytes(),
-        paper,
+        role,
         source: "key".to_owned(),
     })?;
     book.write()?;
@@ -79,19 +80,23 @@ pub(in crate::upgrade) async fn sign_ballot(
 fn ask_owner(
     (world, limits): (&World<'_>, &Limits),
     state: &State,
-    ceremony: &Ceremony,
-    (paper, owner): (Paper, Address),
+    ceremony: &SafeApproval,
+    (role, owner): (SafeTxRole, Address),
 ) -> Result<Vec<Decision>, UpgradeError> {
-    let (what, verb) = match paper {
-        Paper::Approval => ("signing", "Sign this Safe transaction"),
-        Paper::Rejection => ("rejecting", "Sign this rejection"),
-        Paper::Nested(_) => ("signing", "Sign this nested Safe's approval"),
+    let (what, verb) = match role {
+        SafeTxRole::Approval => ("signing", "Sign this Safe transaction"),
+        SafeTxRole::Rejection => ("rejecting", "Sign this rejection"),
+        SafeTxRole::Nested(_) => ("signing", "Sign this nested Safe's approval"),
     };
-    let (ballot, safe) = ceremony.paper(paper).unwrap_or((&ceremony.approval, None));
-    let mut consent = of_safe(state, ballot, safe.or(state.plan().and_then(|plan| plan.safe.as_ref())));
+    let (signed_tx, safe) = ceremony.role(role).unwrap_or((&ceremony.approval, None));
+    let mut consent = of_safe(
+        state,
+        signed_tx,
+        safe.or(state.plan().and_then(|plan| plan.safe.as_ref())),
+    );
     consent.question = format!("{verb} as {owner}?");
     consent.decisions = decisions(&consent.effects, &limits.accepted.with(&state.accepted));
-    if let Paper::Nested(_) = paper {
+    if let SafeTxRole::Nested(_) = role {
         let parent = &ceremony.approval.tx;
         let approves = format!("{} of {}", parent.hash(), parent.domain().safe);
         consent.facts.push(Fact::new(Name::Approves, approves));

@@ -12,10 +12,11 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
 use crate::chain::{
-    BlockRef, Call, Chain, OperationState, OperationStep, TimelockInfo, TimelockProofFailure, TimelockRole,
+    BlockRef, Call, Chain, TimelockRole,
+    timelock::{OperationState, OperationStep, TimelockInfo, TimelockProofFailure},
 };
 use crate::code::Code;
-use crate::safe::prove_execution;
+use crate::safe::executed::prove_execution;
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
     Goal, Outcome, Pending, UpgradeError,
@@ -24,10 +25,10 @@ use crate::upgrade::{
         actor::TimelockPlan,
         safe_approval::Stage,
         timelock_operation::{Asked, time},
-        tx_purpose::Errand,
+        tx_purpose::TxPurpose,
     },
     record::event::Event,
-    routes::transaction::Asking,
+    routes::transaction::TxConsent,
     run::Run,
 };
 
@@ -109,7 +110,7 @@ impl Run<'_> {
             return self.approve_by_safe(chain, goal, None).await;
         }
         let call = asked.operation.schedule(asked.timelock, asked.delay);
-        self.send_for_timelock(chain, Some(Errand::Schedule), (plan.proposer, &call))
+        self.send_for_timelock(chain, Some(TxPurpose::Schedule), (plan.proposer, &call))
             .await
     }
 
@@ -218,11 +219,11 @@ impl Run<'_> {
         }))
     }
 
-    /// Signs a call to the timelock; with an errand it is one on the way to the change, not the change itself.
+    /// Signs a call to the timelock; with a purpose it is one on the way to the change, not the change itself.
     async fn send_for_timelock(
         &mut self,
         chain: &Chain,
-        errand: Option<Errand>,
+        purpose: Option<TxPurpose>,
         (from, call): (Address, &Call),
     ) -> Result<Outcome, UpgradeError> {
         let Some(key) = self.signer().await?.map(Signer::address) else {
@@ -234,19 +235,23 @@ impl Run<'_> {
         if key != from {
             return Err(UpgradeError::stop(Code::SignerNotProposer, "signer", from, key));
         }
-        let asking = self.ask_for_timelock(errand, (from, call))?;
-        self.sign_call(chain, (from, call), (errand, asking)).await?;
+        let asking = self.ask_for_timelock(purpose, (from, call))?;
+        self.sign_call(chain, (from, call), (purpose, asking)).await?;
         Ok(Outcome::Reached)
     }
 
-    fn ask_for_timelock(&self, errand: Option<Errand>, (from, call): (Address, &Call)) -> Result<Asking, UpgradeError> {
+    fn ask_for_timelock(
+        &self,
+        purpose: Option<TxPurpose>,
+        (from, call): (Address, &Call),
+    ) -> Result<TxConsent, UpgradeError> {
         let plan = self.plan()?;
         let mut facts = operation_facts(&call.data);
         facts.extend(self.upgrade.state().content());
         facts.push(Fact::new(Name::Calldata, &call.data));
-        let what = match errand {
-            Some(Errand::Schedule) => "Schedule it",
-            Some(Errand::Cancel) => "Cancel what was scheduled",
+        let what = match purpose {
+            Some(TxPurpose::Schedule) => "Schedule it",
+            Some(TxPurpose::Cancel) => "Cancel what was scheduled",
             _ => "Execute what was scheduled",
         };
         let consent = Consent {
@@ -258,7 +263,7 @@ impl Run<'_> {
             facts,
             ..Consent::default()
         };
-        Ok(Asking {
+        Ok(TxConsent {
             consent,
             act: "signing",
             consents: Vec::new(),
@@ -269,11 +274,11 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn prove_timelock_errand(
         &mut self,
         chain: &Chain,
-        (errand, transaction): (Errand, B256),
+        (purpose, transaction): (TxPurpose, B256),
     ) -> Result<Option<Outcome>, UpgradeError> {
         let asked = self.asked()?;
-        let step = match errand {
-            Errand::Cancel => OperationStep::Cancelled,
+        let step = match purpose {
+            TxPurpose::Cancel => OperationStep::Cancelled,
             _ => OperationStep::Scheduled,
         };
         let shown = chain
@@ -299,7 +304,7 @@ impl Run<'_> {
         }
         self.check_safe_did(chain, transaction).await?;
         self.record(Event::SafeErrandDone { transaction })?;
-        if errand == Errand::Cancel {
+        if purpose == TxPurpose::Cancel {
             let why = format!(
                 "operation {} was cancelled in transaction {transaction}",
                 asked.operation.id()
@@ -428,7 +433,7 @@ impl Run<'_> {
                 .await?;
             if holds.first() == Some(&true) {
                 return self
-                    .send_for_timelock(&chain, Some(Errand::Cancel), (key, &call))
+                    .send_for_timelock(&chain, Some(TxPurpose::Cancel), (key, &call))
                     .await
                     .map(Some);
             }

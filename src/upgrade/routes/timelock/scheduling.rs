@@ -3,15 +3,19 @@
 
 use alloy::primitives::B256;
 
-use crate::chain::{Chain, ChainError, OperationEnd, OperationState};
+use crate::chain::{
+    Chain, ChainError,
+    timelock::{OperationEnd, OperationState},
+};
 use crate::code::Code;
 use crate::upgrade::{
-    Outcome, State, UpgradeError, World,
+    Outcome, UpgradeError, World,
     checks::timelock::Scheduling,
     model::{
         actor::{SaltRule, TimelockPlan},
         timelock_operation::{Asked, Scheduled, time},
     },
+    record::State,
     record::event::Event,
     run::Run,
 };

@@ -2,7 +2,10 @@
 
 use alloy::primitives::B256;
 
-use crate::chain::{BlockRef, Chain, PendingOperation, TimelockInfo, TimelockOperation};
+use crate::chain::{
+    BlockRef, Chain,
+    timelock::{PendingOperation, TimelockInfo, TimelockOperation},
+};
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::upgrade::{

@@ -136,12 +136,12 @@ async fn first_phase(context: &Context, source: &Cvm, token: Token, request: &Re
         let device_ok = approval::device_allowed(kms, source.app, device).await;
         let allowed = known && device_ok.is_ok_and(|(_, device_ok)| device_ok);
         if prepare_only || (!allowed && !at_once) {
-            let seat = Cvm {
+            let placement = Cvm {
                 device,
                 ..source.clone()
             };
             let what = (token.hash, (token.manifest, token.env));
-            return allow_first(context, &seat, what, (prepare_only, token.makes)).await;
+            return allow_first(context, &placement, what, (prepare_only, token.makes)).await;
         }
     }
     made(context, source, token)

@@ -2,18 +2,25 @@
 
 use alloy::primitives::Address;
 
-use crate::chain::{BlockRef, Call, Chain, Fact, OperationState, Question as Ask, Reverted};
+use crate::chain::{BlockRef, Call, Chain, Fact, Question as Ask, Reverted, timelock::OperationState};
 use crate::code::Code;
-use crate::safe::{Look, SafeInfo, SafeStatus, Simulation, Watched, observe, simulate};
+use crate::safe::{
+    Look,
+    info::SafeInfo,
+    simulate::{Simulation, simulate},
+    status::{SafeStatus, Watched, observe},
+};
 use crate::upgrade::{
-    Ballot, Ceremony, Limits, Plan, ProofNow, State, UpgradeError, World,
+    Limits, UpgradeError, World,
     checks::{safe::check_child, verdict::Known},
-    look_at_proof,
+    model::{Plan, SafeApproval, SignedSafeTx},
     planning::examine::{Subject, examine},
+    record::State,
     review::{
         model::{AppNow, OwnerIs, Review, TimelockNow, Trial, Turn},
         problem::{Problem, Question},
     },
+    steps::{ProofNow, look_at_proof},
 };
 
 /// What an account that delegates to a contract has as code, before the address (EIP-7702).
@@ -73,7 +80,7 @@ pub(super) async fn compare(
                 chain: &chain,
                 limits,
                 plan,
-                ballot: ceremony.ballot(question.rejects),
+                signed_tx: ceremony.signed_tx(question.rejects),
                 ceremony,
             };
             safe.compare(review, (&known, question)).await?;
@@ -102,9 +109,9 @@ struct Safe<'a> {
     chain: &'a Chain,
     limits: &'a Limits,
     plan: &'a Plan,
-    ballot: &'a Ballot,
+    signed_tx: &'a SignedSafeTx,
     /// What it belongs to.
-    ceremony: &'a Ceremony,
+    ceremony: &'a SafeApproval,
 }
 
 impl Safe<'_> {
@@ -117,7 +124,7 @@ impl Safe<'_> {
         };
         let info = &found.info;
         let pinned = self.plan.safe.as_ref().unwrap_or(info);
-        review.show_safe((info, pinned), (self.ballot, &found.facts), &self.limits.trust);
+        review.show_safe((info, pinned), (self.signed_tx, &found.facts), &self.limits.trust);
         self.take_owners(review, info).await?;
         self.take_nested(review).await?;
         let used = review.safe.as_ref().is_some_and(|safe| safe.turn == Turn::Used);
@@ -127,7 +134,7 @@ impl Safe<'_> {
                 Code::SafeNonceTaken,
                 format!(
                     "nonce {} of the Safe is used up {by}, its next one is {}: a signature would count for nothing",
-                    self.ballot.tx.fields().nonce,
+                    self.signed_tx.tx.fields().nonce,
                     info.nonce
                 ),
             );
@@ -142,8 +149,8 @@ impl Safe<'_> {
             from_block,
             effect: None,
         };
-        let tx = &self.ballot.tx;
-        let (status, _) = observe(self.chain, tx, &self.ballot.signatures, &watched).await?;
+        let tx = &self.signed_tx.tx;
+        let (status, _) = observe(self.chain, tx, &self.signed_tx.signatures, &watched).await?;
         Ok(match status {
             SafeStatus::Executed(by) => format!("by this very one in transaction {}", by.transaction),
             SafeStatus::FailedInside(by) => {
@@ -174,7 +181,7 @@ impl Safe<'_> {
             _ if review.problems.iter().any(Problem::is_stop) => Trial::NotAsked {
                 why: "something does not match".to_owned(),
             },
-            _ => match simulate(self.chain, &self.ballot.tx, &found.info, sender).await? {
+            _ => match simulate(self.chain, &self.signed_tx.tx, &found.info, sender).await? {
                 Simulation::Succeeds { queued } => Trial::Succeeds { sender, queued },
                 Simulation::Refused { why, .. } => Trial::Refused {
                     sender,
@@ -225,10 +232,10 @@ impl Safe<'_> {
     async fn take_nested(&self, review: &mut Review) -> Result<(), UpgradeError> {
         let mut remarks = Vec::new();
         for one in &mut review.nested {
-            let Some((pinned, ballot)) = self.ceremony.nested.get(&one.safe) else {
+            let Some((pinned, signed_tx)) = self.ceremony.nested.get(&one.safe) else {
                 continue;
             };
-            let checked = check_child(self.chain, self.limits, pinned, ballot).await;
+            let checked = check_child(self.chain, self.limits, pinned, signed_tx).await;
             match checked.map_err(Problem::of) {
                 Ok(now) => one.turn = Some(Turn::of(one.nonce, now.nonce)),
                 Err(problem) => remarks.push(problem?.remark(one.safe)),

@@ -1,14 +1,15 @@
 //! Other apps that the same transaction changes: each is shown and checked as it would be alone.
 
 use crate::code::Code;
-use crate::safe::Trust;
+use crate::safe::info::Trust;
 use crate::upgrade::{
-    Proposal, UpgradeError,
+    UpgradeError,
     checks::verdict::Known,
     finding::Warning,
+    model::Proposal,
     review::{
         model::{AppNow, OtherApp, Review},
-        paper,
+        offline,
         problem::{Problem, Question},
     },
 };
@@ -26,7 +27,7 @@ impl Review {
                 local: question.others.get(&other.name()).cloned(),
                 ..Question::default()
             };
-            let review = paper::review(other, None, (&mine, trust))?;
+            let review = offline::review(other, None, (&mine, trust))?;
             self.problems
                 .extend(review.problems.into_iter().map(|problem| problem.of_app(other)));
             self.warnings

@@ -8,16 +8,17 @@ use alloy::primitives::Address;
 use crate::chain::{AppQuery, Call, ChainError};
 use crate::code::Code;
 use crate::safe::{
-    Recognition, SafeDomain,
+    SafeDomain,
     builder_file::{Batch, Checksum},
-    recognise_batch,
+    recognise::{Recognition, recognise_batch},
 };
 use crate::upgrade::{
-    Proposal, Stop, UpgradeError, World,
+    Stop, UpgradeError, World,
     finding::Warning,
+    model::Proposal,
     review::{
         model::{CallShown, Found, FoundTx, Source},
-        paper::{show, told},
+        offline::{show, told},
         problem::Problem,
     },
 };

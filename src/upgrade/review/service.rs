@@ -8,15 +8,19 @@ use alloy::primitives::{Address, B256, U256};
 use crate::chain::Call;
 use crate::code::Code;
 use crate::safe::{
-    Digests, Recognition, SafeDomain, SafeInfo, SafeTx, SafeTxError, SafeTxFields, SignatureSet, recognise,
+    Digests, SafeDomain, SafeTx, SafeTxError, SafeTxFields,
+    approvals::SignatureSet,
+    info::SafeInfo,
+    recognise::{Recognition, recognise},
     service::{Service, ServiceError, ServiceTx},
 };
 use crate::upgrade::{
-    Limits, Proposal, UpgradeError, World,
+    Limits, UpgradeError, World,
     finding::Warning,
+    model::Proposal,
     review::{
         model::{CallShown, Found, FoundTx, Posted, Source},
-        paper::show,
+        offline::show,
         problem::Problem,
     },
     routes::safe::nonce::owners_queued,

@@ -6,22 +6,30 @@ use alloy::primitives::{Address, U256, keccak256};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::chain::{Call, TimelockInfo, TimelockRoles};
+use crate::chain::{
+    Call,
+    timelock::{TimelockInfo, TimelockRoles},
+};
 use crate::code::Code;
 use crate::compose::{Changes, Manifest, NamedImage, Unlisted, Verification};
 use crate::safe::{
-    Doubt, Facts, OwnerSignature, SafeInfo, Trust, decode,
+    OwnerSignature,
+    approvals::{Doubt, Facts},
+    decode::decode,
     deployments::{self, Identity},
     effects::besides,
+    info::{SafeInfo, Trust},
 };
 use crate::upgrade::{
-    Accepted, Ballot, Ceremony, Origin, Proposal, State, Stop, UpgradeError,
+    Accepted, Origin, Stop, UpgradeError,
     checks::{
         consent::{decisions, effects_of},
         timelock::TimelockFound,
     },
     finding::Verdict,
     model::remarks::safe_remarks,
+    model::{Proposal, SafeApproval, SignedSafeTx},
+    record::State,
     review::{
         model::{
             Agreement, AppNow, Asked, CallShown, ExecutionCall, HashCheck, Image, ImageChange, LocalCheck, NestedNow,
@@ -34,12 +42,12 @@ use crate::upgrade::{
 /// Everything that needs no chain; what the chain would say is as it was when the update was prepared.
 pub(super) fn review(
     proposal: &Proposal,
-    ceremony: Option<&Ceremony>,
+    ceremony: Option<&SafeApproval>,
     (question, trust): (&Question, &Trust),
 ) -> Result<Review, UpgradeError> {
     let plan = &proposal.plan;
-    let ballot = ceremony.map(|ceremony| ceremony.ballot(question.rejects));
-    if ballot.is_none() && question.rejects {
+    let signed_tx = ceremony.map(|ceremony| ceremony.signed_tx(question.rejects));
+    if signed_tx.is_none() && question.rejects {
         return Err(UpgradeError::decide(
             Code::NoSafe,
             format!(
@@ -71,7 +79,7 @@ pub(super) fn review(
         },
         safe: None,
         timelock: timelock(proposal),
-        hashes: ballot.map(|ballot| ballot.tx.digests()),
+        hashes: signed_tx.map(|signed_tx| signed_tx.tx.digests()),
         nested: ceremony.filter(|_| !question.rejects).map(nested).unwrap_or_default(),
         execution: None,
         simulation: Trial::NotAsked {
@@ -84,13 +92,13 @@ pub(super) fn review(
         verdict: Verdict::default(),
         whole: Vec::new(),
     };
-    if let (Some(ballot), Some(pinned)) = (ballot, &plan.safe) {
+    if let (Some(signed_tx), Some(pinned)) = (signed_tx, &plan.safe) {
         let facts = Facts {
             owners: pinned.owner_set(),
             threshold: pinned.threshold,
             ..Facts::default()
         };
-        review.show_safe((pinned, pinned), (ballot, &facts), trust);
+        review.show_safe((pinned, pinned), (signed_tx, &facts), trust);
     }
     review.judge_files(proposal);
     review.judge_calls(proposal);
@@ -99,17 +107,17 @@ pub(super) fn review(
 }
 
 /// What the owners of owners sign.
-fn nested(ceremony: &Ceremony) -> Vec<NestedNow> {
+fn nested(ceremony: &SafeApproval) -> Vec<NestedNow> {
     let all = ceremony.nested.iter();
-    all.map(|(child, (safe, ballot))| {
-        let signed: BTreeSet<Address> = ballot.signatures.proven().collect();
+    all.map(|(child, (safe, signed_tx))| {
+        let signed: BTreeSet<Address> = signed_tx.signatures.proven().collect();
         let missing = safe.owners.iter().filter(|owner| !signed.contains(*owner));
         NestedNow {
             safe: *child,
             approves: ceremony.hash(),
-            nonce: ballot.tx.fields().nonce,
+            nonce: signed_tx.tx.fields().nonce,
             turn: None,
-            hashes: ballot.tx.digests(),
+            hashes: signed_tx.tx.digests(),
             threshold: safe.threshold,
             signed_by: signed.iter().copied().collect(),
             missing: missing.copied().collect(),
@@ -254,17 +262,17 @@ pub(super) fn compare(proposal: &Proposal, local: &Changes) -> Option<LocalCheck
     })
 }
 
-fn transaction(proposal: &Proposal, ceremony: Option<&Ceremony>, rejects: bool) -> Transaction {
-    let ballot = ceremony.map(|ceremony| ceremony.ballot(rejects));
+fn transaction(proposal: &Proposal, ceremony: Option<&SafeApproval>, rejects: bool) -> Transaction {
+    let signed_tx = ceremony.map(|ceremony| ceremony.signed_tx(rejects));
     let apps = proposal.addresses();
-    let calls = match ballot {
-        Some(ballot) => ballot.tx.calls().to_vec(),
+    let calls = match signed_tx {
+        Some(signed_tx) => signed_tx.tx.calls().to_vec(),
         None => proposal.expected_calls(),
     };
-    let effects = effects_of(proposal, ballot, ceremony);
+    let effects = effects_of(proposal, signed_tx, ceremony);
     let shown = proposal.shown_hashes();
     let besides = besides(&effects, &shown).map(|effect| effect.sentence.clone());
-    let fields = ballot.map(|ballot| ballot.tx.fields());
+    let fields = signed_tx.map(|signed_tx| signed_tx.tx.fields());
     Transaction {
         rejects,
         to: fields.map_or_else(
@@ -316,10 +324,10 @@ impl Review {
     pub(super) fn show_safe(
         &mut self,
         (info, pinned): (&SafeInfo, &SafeInfo),
-        (ballot, facts): (&Ballot, &Facts),
+        (signed_tx, facts): (&SignedSafeTx, &Facts),
         trust: &Trust,
     ) {
-        let standing = ballot.signatures.standing(facts);
+        let standing = signed_tx.signatures.standing(facts);
         // Without a chain the Safe is shown as it was read before.
         let asked = !std::ptr::eq(info, pinned);
         let owners = info.owners.iter().map(|address| Owner {
@@ -328,7 +336,7 @@ impl Review {
             agreed: standing
                 .counted
                 .contains(address)
-                .then(|| match ballot.signatures.by_owner().get(address) {
+                .then(|| match signed_tx.signatures.by_owner().get(address) {
                     Some(signature) if signature.proves_itself() => Agreement::Signature,
                     Some(OwnerSignature::Contract { .. }) if !facts.approved.contains(address) => Agreement::Contract,
                     _ => Agreement::OnChain,
@@ -339,10 +347,10 @@ impl Review {
                 .map(|doubt| doubt_of(*doubt, asked).to_owned()),
         });
         let (forbids, notes) = safe_remarks(info, trust);
-        let (nonce, next) = (ballot.tx.fields().nonce, info.nonce);
-        let packed = ballot.signatures.pack(facts).ok();
+        let (nonce, next) = (signed_tx.tx.fields().nonce, info.nonce);
+        let packed = signed_tx.signatures.pack(facts).ok();
         self.execution = packed.map(|packed| {
-            let call = ballot.tx.exec_call(&packed.bytes);
+            let call = signed_tx.tx.exec_call(&packed.bytes);
             ExecutionCall {
                 to: call.to,
                 owners: packed.owners,
