@@ -6,6 +6,16 @@
 //!
 //! A pending approval is a hint, never a proof: what it says is compared with the cloud and the chain before anybody
 //! signs.
+//!
+//! ```
+//! use countersign::webhook::{self, WebhookError, WebhookSecret};
+//!
+//! let secret = WebhookSecret::new("whsec_0123456789abcdef0123456789abcdef".to_owned().into())?;
+//! let headers = [("x-webhook-timestamp", "1789000000"), ("x-webhook-signature", "sha256=00")];
+//! let forged = webhook::verify(&secret, headers, b"{}", jiff::Timestamp::from_second(1_789_000_000)?);
+//! assert!(matches!(forged, Err(WebhookError::Signature)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod serve;
 

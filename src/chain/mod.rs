@@ -14,6 +14,16 @@
 //! | `proof` `behind` | the effect of a transaction, proved |
 //!
 //! Each may use the floors above it in this table, and none below. `chain` knows no Safe and no journal.
+//!
+//! ```
+//! use alloy::primitives::{Address, B256};
+//! use countersign::chain::PolicyChange;
+//!
+//! let (app, hash) = (Address::repeat_byte(0xaa), B256::repeat_byte(0x01));
+//! let call = PolicyChange::AddComposeHash(hash).call(app);
+//! assert_eq!(call.data[4..], hash[..]);
+//! assert_eq!(PolicyChange::read(app, &call), Some(PolicyChange::AddComposeHash(hash)));
+//! ```
 
 mod account;
 mod app;

@@ -1,6 +1,22 @@
 //! The Phala Cloud API: client, authentication, versions, both error families, identifiers.
 //!
 //! Each resource's endpoints and types stand in one file below. Nothing here decides what an upgrade does next.
+//!
+//! ```
+//! use countersign::cloud::{ApiVersion, Client, CloudError, CvmId, DEFAULT_PREFIX, Options};
+//! use countersign::http::{Http, Limits};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = Options { prefix: DEFAULT_PREFIX.parse()?, api_key: None, version: ApiVersion::V20260121 };
+//! let client = Client::new(Http::new(Limits::default()), options);
+//! // A name, an app id, an instance id or a UUID.
+//! let id: CvmId = "my-app".parse()?;
+//! // Refused here: without a key nothing is sent.
+//! assert!(matches!(client.cvm(&id).await, Err(CloudError::NoApiKey { .. })));
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(test)]
 mod api_tests;

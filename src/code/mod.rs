@@ -3,6 +3,15 @@
 //! A leaf: nothing here knows another room, and nothing is read or written. What a person should do about a code (hint
 //! and next step) is the command line's business. The list only grows: a name that was published keeps its meaning, and
 //! one that nothing raises any more stays readable, since journals and proposals hold names.
+//!
+//! ```
+//! use countersign::code::{Code, Severity};
+//!
+//! let code: Code = "HASH_MISMATCH".parse()?;
+//! assert_eq!((code.name(), code.kind().exit()), ("HASH_MISMATCH", Some(5)));
+//! assert_eq!(code.severity(), Severity::Stop);
+//! # Ok::<(), countersign::code::UnknownCode>(())
+//! ```
 
 mod kind;
 

@@ -4,6 +4,21 @@
 //!
 //! What a Docker Compose text runs ([`ImageList`]), which variables it refers to ([`TextVariables`]) and whether a file is one
 //! ([`check_compose_text`]) is said as Compose reads it: YAML as go-yaml has it, and compose-go's rules on top.
+//!
+//! ```
+//! use countersign::compose::{Changes, Form, Manifest};
+//!
+//! let text = br#"{"runner":"docker-compose","name":"app","manifest_version":2,"docker_compose_file":"services: {}"}"#;
+//! let before = Manifest::parse(text)?;
+//! let after = before.with(&Changes {
+//!     docker_compose_file: Some("services:\n  web:\n    image: nginx:1.28\n".to_owned()),
+//!     ..Changes::default()
+//! });
+//! assert_eq!(after.images(), ["nginx:1.28"]);
+//! assert_eq!(before.diff(&after)[0].field, "docker_compose_file");
+//! assert_ne!(before.hash(Form::Sorted), after.hash(Form::Sorted));
+//! # Ok::<(), countersign::compose::ComposeError>(())
+//! ```
 
 mod canonical;
 mod changes;

@@ -5,6 +5,17 @@
 //!
 //! The way is one-directional on purpose: an [`EnvFile`] becomes a [`SealedEnv`] only for a [`RecipientKey`], and that
 //! exists only when a signature of the KMS's root key was found over it ([`UncheckedKey::check`]).
+//!
+//! ```
+//! use countersign::env::EnvFile;
+//!
+//! let file = EnvFile::parse(b"LOG_LEVEL=info\nTOKEN='two words'\n")?;
+//! let names: Vec<String> = file.expose().map(|(name, _)| name.to_string()).collect();
+//! assert_eq!(names, ["LOG_LEVEL", "TOKEN"]);
+//! // Cut at the hash sign by the rules of dotenv: refused instead.
+//! assert!(EnvFile::parse(b"PASSWORD=with#sign\n").is_err());
+//! # Ok::<(), countersign::env::EnvError>(())
+//! ```
 
 mod dotenv;
 mod mark;

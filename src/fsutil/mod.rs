@@ -1,6 +1,18 @@
 //! Files that appear whole, append-only files, locks, bounded reads; every error names its path.
 //!
 //! The only room that touches `std::fs`. It knows nothing of what the bytes mean.
+//!
+//! ```
+//! use countersign::fsutil;
+//!
+//! let dir = tempfile::tempdir()?;
+//! let file = dir.path().join("proposal.json");
+//! fsutil::write(&file, b"{}", 0o644)?;
+//! assert_eq!(fsutil::read(&file, 1024)?, b"{}");
+//! // Larger than what is wanted is refused, not cut.
+//! assert!(fsutil::read(&file, 1).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod append;
 mod lines;

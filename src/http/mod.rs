@@ -2,6 +2,15 @@
 //!
 //! The cloud client and every JSON-RPC endpoint go through [`Http`]. Nothing here knows what is being asked. Proxies
 //! that the environment names are not used, and no answer is decompressed.
+//!
+//! ```
+//! use countersign::http::Endpoint;
+//!
+//! // Providers put their keys into addresses: only the server is shown.
+//! let endpoint = Endpoint::new("https://rpc.example/v2/secret".parse()?);
+//! assert!(!format!("{endpoint}{endpoint:?}").contains("secret"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod answer;
 mod attempt;

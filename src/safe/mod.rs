@@ -3,6 +3,26 @@
 //! Nothing in this room trusts a value that follows from another: hashes are computed, signers recovered, batches
 //! decoded and encoded again. What only a chain can say (owners, approvals, what a contract answers) is an input of the
 //! judging files, and read at one block by the others.
+//!
+//! ```
+//! use alloy::primitives::{Address, B256, U256};
+//! use countersign::chain::PolicyChange;
+//! use countersign::safe::{Intent, SafeDomain, SafeTx, version::SafeVersion};
+//!
+//! let app = Address::repeat_byte(0xaa);
+//! let tx = SafeTx::freeze(&Intent {
+//!     domain: SafeDomain { chain_id: 8453, safe: Address::repeat_byte(0x22), version: SafeVersion::V1_4_1 },
+//!     nonce: U256::from(7),
+//!     calls: vec![PolicyChange::AddComposeHash(B256::repeat_byte(0x01)).call(app)],
+//!     batcher: None,
+//!     old_versions: false,
+//! })?;
+//! // What a Ledger shows: the two parts of what is signed.
+//! let digests = tx.digests();
+//! assert_eq!(digests.domain, tx.domain().separator());
+//! assert_eq!(digests.safe_tx, tx.hash());
+//! # Ok::<(), countersign::safe::SafeTxError>(())
+//! ```
 
 pub mod approvals;
 mod batch;

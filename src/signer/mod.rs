@@ -1,6 +1,16 @@
 //! Keys, seen only as "can sign this for that address".
 //!
 //! No key, password or seed ever leaves this room; every buffer that held one is wiped. There is no `sign_hash`.
+//!
+//! ```
+//! use countersign::signer::Source;
+//!
+//! let source: Source = "ledger:2".parse()?;
+//! assert_eq!(source.to_string(), "ledger:m/44'/60'/2'/0/0");
+//! // A key is never an argument, and what looks like one is not repeated.
+//! assert!("0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d".parse::<Source>().is_err());
+//! # Ok::<(), countersign::signer::SignerError>(())
+//! ```
 
 mod ask;
 #[cfg(feature = "aws-kms")]

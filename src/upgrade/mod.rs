@@ -17,6 +17,19 @@
 //!
 //! Each may use the floors above it in this table, and none below. Callers need [`plan()`], [`Upgrade`] and [`World`];
 //! nothing here prints or reads the environment.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use countersign::upgrade::model::Proposal;
+//!
+//! // The file that every signer gets says what its calls do, and which images run after it.
+//! let proposal = Proposal::read(Path::new("tests/vectors/proposals-0.1.0/timelock.json"))?;
+//! let (_, after, (hash, _)) = proposal.code().ok_or("a change of code")?;
+//! assert_eq!(after.images().len(), 1);
+//! assert_eq!(proposal.changes().to_string(), format!("allow compose hash {hash}"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod accepted;
 mod checks;

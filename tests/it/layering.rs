@@ -124,3 +124,61 @@ fn the_map_holds_no_code() {
     let map = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
     assert!(!map.lines().any(|line| !line.starts_with("//") && line.contains("fn ")));
 }
+
+/// The rooms that `lib.rs` opens, with the file that says what each is.
+fn open_rooms() -> Vec<(String, PathBuf)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let map = std::fs::read_to_string(source.join("lib.rs")).unwrap();
+    let names = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let rooms: Vec<_> = names
+        .filter(|name| *name != "cli")
+        .map(|name| {
+            let folder = source.join(name).join("mod.rs");
+            let file = if folder.is_file() {
+                folder
+            } else {
+                source.join(format!("{name}.rs"))
+            };
+            (name.to_owned(), file)
+        })
+        .collect();
+    assert!(rooms.len() > 10, "the rooms were not found");
+    rooms
+}
+
+/// Names that a file offers to everybody: its own, and what it passes on.
+fn offered(text: &str) -> usize {
+    let own = [
+        "mod", "fn", "async fn", "const fn", "struct", "enum", "trait", "type", "const", "static",
+    ];
+    let is_own = |line: &&str| own.iter().any(|kind| line.starts_with(&format!("pub {kind} ")));
+    let passed_on = text.split("\npub use ").skip(1).map(|rest| {
+        let path = rest.split(';').next().unwrap();
+        let names = path.rsplit("::{").next().unwrap().trim_end_matches('}');
+        names.split(',').filter(|name| !name.trim().is_empty()).count()
+    });
+    text.lines().filter(is_own).count() + passed_on.sum::<usize>()
+}
+
+#[test]
+fn a_front_door_has_at_most_forty_names() {
+    assert_eq!(
+        offered("pub mod a;\nmod b;\n\npub use b::{C, D};\npub use b::E;\npub(crate) use b::F;\npub fn g() {}\n"),
+        5
+    );
+    for (room, file) in open_rooms() {
+        let names = offered(&std::fs::read_to_string(file).unwrap());
+        assert!((1..=40).contains(&names), "`{room}` offers {names} names");
+    }
+}
+
+#[test]
+fn every_room_shows_an_example_that_is_run() {
+    for (room, file) in open_rooms() {
+        let text = std::fs::read_to_string(file).unwrap();
+        let mut head = text.lines().take_while(|line| line.starts_with("//!"));
+        assert!(head.any(|line| line == "//! ```"), "`{room}` shows no example");
+    }
+}
