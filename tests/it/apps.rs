@@ -774,3 +774,33 @@ fn se2_o3_an_app_that_the_proposal_names_cannot_drop_out_of_the_list() {
         ground.committed_once(app);
     }
 }
+
+#[test]
+fn apps_that_are_named_later_or_left_out_do_not_change_an_approval_that_was_begun() {
+    let ground = Ground::new(2);
+    let flow = ground.flow();
+    let all = ground.also();
+    let first = all.split(',').next().unwrap().to_owned();
+    Ran::of(&mut prepare(&flow, &first)).exits(0);
+    Ran::of(&mut prepare(&flow, &all)).exits(6).says("APPS_CHOSEN");
+    // What was begun for one app takes in no others.
+    let alone = crate::judge::moved(&flow, ground.world.folder().join("alone"));
+    let (dir, compose) = (alone.dir.join(CVM), alone.compose.to_str().unwrap());
+    let dir = dir.to_str().unwrap();
+    let words = [
+        "fleet",
+        "prepare",
+        "--json",
+        "--cvm",
+        CVM,
+        "-c",
+        compose,
+        "--dir",
+        dir,
+        "--supersede",
+    ];
+    Ran::of(&mut alone.command(&words)).exits(0);
+    Ran::of(prepare(&alone, &first).args(["--supersede"]))
+        .exits(6)
+        .says("APPS_TOO_LATE");
+}

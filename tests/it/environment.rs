@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::flow::{Flow, Ran};
 use crate::support::cloud::KmsKeys;
 use crate::support::world::{CVM, NEW_COMPOSE};
-use crate::support::{Action, FaultProxy, Match, Nth, World};
+use crate::support::{Action, FaultProxy, Match, Message, Nth, World};
 
 /// A value that nobody but the guest may ever see.
 const CANARY: &str = "canary-environment-value-6e51";
@@ -796,4 +796,37 @@ fn an_upgrade_begun_without_an_environment_is_another_one_than_with() {
         .any(|(name, _)| name.starts_with("environment-"));
     assert!(!sealed, "nothing is left behind");
     flow.step("status").exits(0);
+}
+
+#[test]
+fn values_for_which_the_cloud_asks_for_an_approval_after_all_are_not_sent() {
+    let world = World::start();
+    let proxy = FaultProxy::to(&world.cloud.prefix());
+    let flow = Flow::new(&world).cloud_at(&proxy.prefix());
+    let cvm = world.cloud.cvm(CVM);
+    let bare = |text: String| text.trim_start_matches("0x").to_lowercase();
+    let detail = |name: &str, value: Value| json!({"field": name, "value": value, "message": name});
+    let details = json!([
+        detail("compose_hash", json!("ab".repeat(32))),
+        detail("app_id", json!(bare(world.app.to_string()))),
+        detail("device_id", json!(bare(cvm.device.to_string()))),
+        detail(
+            "kms_info",
+            json!({"chain_id": 31337, "kms_contract_address": world.kms.to_string()})
+        ),
+    ]);
+    let body = json!({"error_code": "ERR-01-005", "message": "Compose hash registration required", "details": details});
+    let answer = Action::Answer(Message {
+        start: "HTTP/1.1 465 Required".to_owned(),
+        headers: vec![
+            ("content-type".to_owned(), "application/json".to_owned()),
+            ("content-length".to_owned(), body.to_string().len().to_string()),
+        ],
+        body: body.to_string().into_bytes(),
+    });
+    proxy.on(Match::Http("PATCH", "/envs"), Nth::Every, answer);
+    values_only(&flow, &["upgrade", "--yes"], "first")
+        .exits(6)
+        .says("ENV_HASH_REQUIRED");
+    assert_eq!(world.cloud.cvm(CVM).environment, cvm.environment);
 }

@@ -120,6 +120,7 @@ fn j6_any_older_copy_of_a_waiting_upgrade_signs_nothing_new() {
         .into_iter()
         .find(|record| record["kind"] == "tx.signed")
         .unwrap();
+    let mut codes = Vec::new();
     for count in 1..all.len() {
         for head in [true, false] {
             let older = copied(&flow, &format!("older-{count}-{head}"));
@@ -128,6 +129,7 @@ fn j6_any_older_copy_of_a_waiting_upgrade_signs_nothing_new() {
                 forget_head(&older);
             }
             let ran = older.with("resume", &["--timeout", "600ms"]);
+            codes.extend(ran.json["code"].as_str().map(str::to_owned));
             let context = format!("{count} records, head {head}: {}", ran.said);
             assert!([6, 8].contains(&ran.exit), "{context}");
             assert_eq!(pooled(&world), 1, "{context}");
@@ -143,6 +145,7 @@ fn j6_any_older_copy_of_a_waiting_upgrade_signs_nothing_new() {
             );
         }
     }
+    assert!(codes.iter().any(|code| code == "JOURNAL_ROLLED_BACK"), "{codes:?}");
     world.rpc().call("evm_setAutomine", json!([true]));
     world.rpc().mine(1);
     // The copies prepared again: the first one's token is dead, and the approval is not.

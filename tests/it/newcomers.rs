@@ -152,6 +152,7 @@ fn a_replica_on_a_node_whose_device_is_missing_needs_one_call_by_the_owners_key_
     let prepared = replicate(&flow, &let_in()).exits(0);
     assert_eq!(calls(&flow), ["0x2a819728"], "addDevice");
     assert_eq!(prepared.fact("makes"), "replica");
+    assert!(warned(&prepared, "KMS_NOT_ASKED"), "{}", prepared.said);
     let asked = world.cloud.requests_to("POST", "/replicas").remove(0);
     assert_eq!(asked.header("x-prepare-only"), Some("true"));
     assert_eq!(
@@ -634,4 +635,81 @@ fn what_a_proposal_says_of_the_new_cvm_is_checked_or_has_no_effect() {
     // And this one finds it.
     resume(&flow).exits(6).says("NEW_CVM_EXISTS");
     assert_eq!(made(&world).len(), 1);
+}
+
+/// Where a commit ends whose answer was lost, by what the server says of the token and shows of the app.
+#[test]
+fn a_lost_commit_is_unseen_ambiguous_or_another_hash_by_what_is_shown_afterwards() {
+    // The token was used, and nothing is shown for it.
+    let world = World::start();
+    let proxy = FaultProxy::to(&world.cloud.prefix());
+    let flow = Flow::new(&world).cloud_at(&proxy.prefix());
+    replicate(&flow, &let_in()).exits(0);
+    by(&flow, "execute", 1).exits(0);
+    run(&flow, &["wait"], &[]).exits(0);
+    let commit = || run(&flow, &["commit", "--yes", "--timeout", "3s"], &[]);
+    let post = || Match::Http("POST", "/commit-replica");
+    proxy.on(post(), Nth::Only(1), Action::ResetAfterRead);
+    let used = Action::Mutate("/status", json!("used"));
+    proxy.on(Match::Http("GET", "/commit-update"), Nth::Every, used);
+    commit();
+    commit().exits(6).says("NEW_CVM_UNSEEN");
+    assert!(made(&world).is_empty());
+    // It was carried out, and a colleague made the same at that time.
+    let world = World::start();
+    let proxy = FaultProxy::to(&world.cloud.prefix());
+    let flow = Flow::new(&world).cloud_at(&proxy.prefix());
+    replicate(&flow, &let_in()).exits(0);
+    by(&flow, "execute", 1).exits(0);
+    run(&flow, &["wait"], &[]).exits(0);
+    let gate = proxy.gate(post(), Nth::Only(1), Moment::Served);
+    let dir = text(&flow.dir);
+    let words = ["commit", "--dir", &dir, "--yes", "--json", "--timeout", "20s"];
+    let child = flow
+        .command(&words)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    gate.wait();
+    let mut twin = made(&world).remove(0);
+    twin.uuid = twin.uuid.chars().rev().collect();
+    twin.name.push_str("-twin");
+    world.cloud.add_cvm(twin);
+    gate.cut();
+    ended(child).exits(6).says("NEW_CVM_AMBIGUOUS");
+    // What was made reports a hash that nobody approved.
+    let world = World::start();
+    let flow = Flow::new(&world);
+    replicate(&flow, &let_in()).exits(0);
+    by(&flow, "execute", 1).exits(0);
+    run(&flow, &["wait"], &[]).exits(0);
+    let other = |record: &mut Value| {
+        if record["name"] != CVM {
+            record["compose_hash"] = json!("ee".repeat(32));
+        }
+    };
+    world.cloud.lie(|lies| lies.edit_cvm = Some(std::sync::Arc::new(other)));
+    run(&flow, &["commit", "--yes", "--timeout", "20s"], &[])
+        .exits(7)
+        .says("NEW_CVM_OTHER_HASH");
+}
+
+#[test]
+fn a_new_cvm_for_which_no_token_was_given_is_not_made() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let without = |body: &mut Value| {
+        let details = body["details"].as_array_mut().unwrap();
+        details.retain(|detail| detail["field"] != "commit_token");
+    };
+    world
+        .cloud
+        .lie(|lies| lies.edit_prepare = Some(std::sync::Arc::new(without)));
+    replicate(&flow, &let_in()).exits(0);
+    by(&flow, "execute", 1).exits(0);
+    run(&flow, &["wait"], &[]).exits(0);
+    run(&flow, &["commit", "--yes", "--timeout", "3s"], &[])
+        .exits(6)
+        .says("TOKEN_MISSING");
+    assert!(made(&world).is_empty());
 }

@@ -305,3 +305,22 @@ mod multi {
         function multiSend(bytes transactions);
     }
 }
+
+#[test]
+fn m21_the_same_calls_under_another_hash_are_told_and_are_not_the_proposal() {
+    let world = world();
+    let flow = prepared(&world);
+    let board = Board::of(&world);
+    let fields = Fields {
+        to: world.app,
+        data: calldata(flow.hash),
+        nonce: U256::from(1),
+        ..Fields::default()
+    };
+    board.put_all(fields, &[0]);
+    let desk = Desk::of(&flow);
+    let url = board.service.url();
+    let ran = desk.json(&["--service-url", &url, "--nonce", "1"]);
+    let warned = ran.json.to_string().contains("SERVICE_OTHER_HASH");
+    assert!(warned, "{}", ran.said);
+}

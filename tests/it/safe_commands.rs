@@ -8,6 +8,7 @@ use countersign::safe::builder_file::{self, Batch, Form};
 use countersign::safe::{Intent, SafeDomain, SafeTx};
 use serde_json::{Value, json};
 
+use crate::chain::liar::Liar;
 use crate::flow::{BINARY, Ran};
 use crate::support::command::{countersign, run, shown};
 use crate::support::safes::{RELEASES, Release};
@@ -388,4 +389,83 @@ fn a_file_for_another_safe_or_chain_than_the_one_that_is_named_stops() {
         .online(&["safe", "hash", "missing.json"])
         .exits(3)
         .says("INPUT_FILE");
+}
+
+/// What `safe check` finds with other code behind the Safe, or by an endpoint that says otherwise.
+#[test]
+fn m15_a_safe_whose_code_owners_or_version_are_not_those_of_a_safe_is_not_signed_for() {
+    let ground = Ground::new();
+    let check = |more: &[&str]| ground.look("check", more);
+    // A module acts without the owners, which forbids nothing.
+    let stranger = contracts::deploy(&ground.rpc, ACCOUNTS[0].address, "ContractOwner", &[]);
+    let (selector, module) = (
+        alloy::primitives::keccak256("enableModule(address)"),
+        stranger.into_word(),
+    );
+    let enable = [&selector[..4], module.as_slice()];
+    ground.rpc.call("anvil_impersonateAccount", json!([ground.safe]));
+    ground
+        .rpc
+        .call("anvil_setBalance", json!([ground.safe, "0xde0b6b3a7640000"]));
+    ground.rpc.send(ground.safe, Some(ground.safe), &enable.concat());
+    let with_module = ground.look("show", &[]).exits(0);
+    assert_eq!(codes(&with_module), ["SAFE_MODULE"], "{}", with_module.said);
+    // The code of a release, where nobody put it.
+    let singleton = ground.release.singleton_l2;
+    let code = ground.rpc.call("eth_getCode", json!([singleton, "latest"]));
+    let elsewhere = Address::repeat_byte(0xe2);
+    ground.rpc.call("anvil_setCode", json!([elsewhere, code]));
+    ground.store(B256::ZERO, elsewhere);
+    let unlisted = ground.look("show", &[]).exits(0);
+    assert!(
+        codes(&unlisted).contains(&"SAFE_UNLISTED".to_owned()),
+        "{}",
+        unlisted.said
+    );
+    // The same code but for the version that it reports.
+    let (new, next) = (alloy::hex::encode("1.4.1"), alloy::hex::encode("1.9.9"));
+    let altered = code.as_str().unwrap().replace(&new, &next);
+    ground.rpc.call("anvil_setCode", json!([elsewhere, altered]));
+    let refused = check(&[]).exits(5);
+    let hash = refused.json["data"]["safe"]["singleton_code_hash"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let unknown = check(&["--trust-code", &hash]).exits(6).says("SAFE_VERSION");
+    let hint = unknown.json["hint"].as_str().unwrap();
+    assert!(hint.contains("a version of countersign"), "{hint}");
+    ground.store(B256::ZERO, singleton);
+    check(&[]).exits(0);
+    // More owners are asked for than there are.
+    let threshold = json!([ground.safe, B256::with_last_byte(4), B256::with_last_byte(9)]);
+    ground.rpc.call("anvil_setStorageAt", threshold);
+    check(&[]).exits(5).says("SAFE_OWNERS");
+}
+
+#[test]
+fn m15_an_endpoint_that_says_another_version_or_another_contract_behind_the_safe_is_not_believed() {
+    let ground = Ground::new();
+    let (new, other) = (alloy::hex::encode("1.4.1"), alloy::hex::encode("1.5.0"));
+    let version = Liar::editing(&ground.anvil.url(), move |method, result| {
+        if method == "eth_call" {
+            *result = json!(result.as_str().unwrap().replace(&new, &other));
+        }
+    });
+    let library = ground.release.call_only.into_word();
+    let contract = Liar::to(&ground.anvil.url(), move |method, asked| {
+        (method == "eth_getStorageAt"
+            && asked[1]
+                .as_str()
+                .is_some_and(|slot| slot.trim_start_matches("0x").trim_start_matches('0').is_empty()))
+        .then(|| json!(library))
+    });
+    for (liar, code) in [(version, "SAFE_CODE_CONTRADICTED"), (contract, "SAFE_NOT_A_SINGLETON")] {
+        let ran = ground.look("check", &["--rpc-url", liar.url()]);
+        let ran = ran.exits(5).says(code);
+        assert!(
+            ran.json["hint"].as_str().unwrap().contains("sign nothing"),
+            "{}",
+            ran.said
+        );
+    }
 }

@@ -149,6 +149,12 @@ fn d2_d3_d4_a_record_that_cannot_be_stored_stops_the_run_before_the_effect() {
             "a file that failed was believed again:\n{log}"
         );
         assert_eq!((ran.exit, sent(&world)), (*exit, *reached), "{}", ran.said);
+        let code = match (*exit, *fault) {
+            (9, _) => "OUTCOME_NOT_STORED",
+            (_, "write:error=ENOSPC") => "STORAGE_FULL",
+            _ => "STORAGE_FAILED",
+        };
+        assert_eq!(ran.json["code"], code, "{}", ran.said);
         flow.step("upgrade").exits(0);
         finished(&flow);
         let kinds = RECORDS.map(|(kind, ..)| kind);
@@ -305,7 +311,7 @@ fn d8_a_directory_that_vanishes_ends_the_run_and_the_chain_tells_the_next() {
 fn d9_too_few_open_files_is_a_matter_of_trying_again() {
     let world = World::start();
     let flow = Flow::new(&world);
-    let mut exits = Vec::new();
+    let (mut exits, mut codes) = (Vec::new(), Vec::new());
     for files in 4..40 {
         let script = format!("ulimit -n {files}; exec \"$@\"");
         let ran = Ran::of(&mut behind(&["sh", "-c", &script, "sh"], &flow, ("upgrade", &[])));
@@ -314,11 +320,14 @@ fn d9_too_few_open_files_is_a_matter_of_trying_again() {
             break;
         }
         assert_eq!(ran.exit, 75, "{files} files: {}", ran.said);
+        codes.extend(ran.json["code"].as_str().map(str::to_owned));
         if flow.dir.join("journal").exists() {
             legal(&flow);
         }
     }
     assert!(exits.len() > 3 && exits.last() == Some(&0), "{exits:?}");
+    let told = codes.iter().any(|code| code == "STORAGE_TOO_MANY_OPEN");
+    assert!(told, "{codes:?}");
     finished(&flow);
 }
 

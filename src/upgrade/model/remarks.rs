@@ -144,3 +144,26 @@ pub const fn safe_code(finding: &Finding) -> Code {
         _ => Code::SafeNote,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{Address, B256};
+
+    use super::*;
+
+    #[test]
+    fn what_forbids_nothing_of_a_safe_is_a_note_and_what_forbids_is_none() {
+        let (address, code_hash) = (Address::repeat_byte(1), B256::repeat_byte(2));
+        let cases = [
+            (Finding::NotIndexed { address }, "SAFE_NOT_INDEXED"),
+            (Finding::UnlistedSingleton { address, code_hash }, "SAFE_UNLISTED"),
+            (Finding::Module { address }, "SAFE_MODULE"),
+            (Finding::NotASingleton { address }, "SAFE_NOT_A_SINGLETON"),
+        ];
+        for (finding, code) in cases {
+            assert_eq!(safe_code(&finding), code);
+            let forbids = finding.severity() == Severity::Stop;
+            assert_eq!(forbids, safe_code(&finding).kind() != crate::code::Kind::Note, "{code}");
+        }
+    }
+}
