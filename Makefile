@@ -44,7 +44,7 @@ target/oracle/compose_images: tests/go/compose_images.go
 
 oracle: setup target/oracle/compose_images
 	COUNTERSIGN_ORACLE=$(CURDIR)/target/oracle/compose_images \
-		cargo test --locked --features failpoints --test it -- compose_oracle:: --nocapture
+		cargo test --locked --features failpoints --test it -- compose::oracle:: --nocapture
 
 # Tests mostly wait for blocks and servers: twice as many at once as there are cores keep these busy.
 export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))

@@ -8,7 +8,7 @@ cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 place=$PWD/target/figures
 mkdir -p "$place"
 # The test needs nothing but the standard library.
-CARGO_MANIFEST_DIR=$PWD rustc --edition 2024 -O --test -o "$place/figures" tests/it/figures/mod.rs
+CARGO_MANIFEST_DIR=$PWD rustc --edition 2024 -O --test -o "$place/figures" tests/it/house/figures/mod.rs
 
 print() { # sources
     COUNTERSIGN_SOURCES=$1 "$place/figures" --ignored --nocapture --exact figures | grep -v '^$\|^running\|^ok$\|^test result' |

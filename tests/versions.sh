@@ -62,15 +62,15 @@ SCRIPT
 # Tests that make a failpoint kill the process, and tests that kill it from outside.
 by_failpoint=(
     kills::k01_to_k30_ kills::k21_to_k25_
-    safe_kills::k_a_death_ safe_kills::k06_to_k10_a_death_ safe_kills::k06_to_k10_a_proposal_
-    safe_kills::k06_to_k10_an_export_ safe_kills::k10_ safe_kills::k11_to_k20_
+    safe::kills::k_a_death_ safe::kills::k06_to_k10_a_death_ safe::kills::k06_to_k10_a_proposal_
+    safe::kills::k06_to_k10_an_export_ safe::kills::k10_ safe::kills::k11_to_k20_
     timelock_route::k36_to_k45_ fleet::k_a_fleet_ apps::k_a_death_ newcomers::k_a_death_
     app_send::k11_to_k20_ app_send::a_death_ environment::k01_k05_ policy::k_a_death_ policy::k06_to_k10_
     record_faults::k_who_dies_
 )
 from_outside=(
     kills::c_a_death_ kills::k31_to_k35_ kills::a_death_at_any_time_ kills::a_run_that_is_killed_
-    kills::a_death_at_any_call_ safe_kills::k07_to_k09_ newcomers::k28_
+    kills::a_death_at_any_call_ safe::kills::k07_to_k09_ newcomers::k28_
 )
 
 failed=0

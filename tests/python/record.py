@@ -1,4 +1,4 @@
-"""Records the requests of the official Python SDK, for the comparison in tests/it/api_python.rs.
+"""Records the requests of the official Python SDK, for the comparison in tests/it/cloud/api_python.rs.
 
 Nothing is sent: a transport in the SDK's place of the network answers 500 to everything. To record again:
 

@@ -1,8 +1,16 @@
 //! The chain room against real contracts on anvil: what it reads, sends, waits for and proves, and whom it does not
 //! believe.
 
+pub mod endpoints;
+pub mod factory;
+pub mod faults;
+pub mod kms_trust;
 pub mod liar;
 mod life;
+pub mod money;
+pub mod older_contracts;
+pub mod policy_history;
+pub mod proof_gone;
 mod proofs;
 mod reads;
 

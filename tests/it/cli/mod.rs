@@ -1,0 +1,13 @@
+//! The command line as a process: arguments, words on their way out, signals, the next step.
+
+pub mod arguments;
+pub mod canaries;
+pub mod consents;
+pub mod doors;
+pub mod fresh_eyes;
+pub mod hostile;
+pub mod next_steps;
+pub mod process;
+pub mod reached;
+pub mod run_time;
+pub mod signals;

@@ -1,0 +1,5 @@
+//! Manifests and Docker Compose texts, beside readers that are not ours.
+
+pub mod hash_agreement;
+pub mod images;
+pub mod oracle;

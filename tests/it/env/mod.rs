@@ -1,0 +1,4 @@
+//! The workload environment: sealed, opened, compared.
+
+pub mod environment;
+pub mod sealing;

@@ -1,0 +1,200 @@
+//! `safe delegates` and `propose --withdraw`: the real binary at the simulated service, beside the official client.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::harness::flow::{Flow, Ran};
+use crate::safe::notices::{flow, ground, propose};
+use crate::safe::service::official;
+use crate::support::{ACCOUNTS, SafeService};
+
+/// `safe delegates ACT SAFE …`, with the key of account `index` and consent.
+fn delegates(flow: &Flow<'_>, service: &SafeService, act: &str, more: &[&str]) -> Ran {
+    let (safe, url) = (flow.world.safe.unwrap().to_string(), service.url());
+    let mut arguments = vec!["safe", "delegates", act, &safe];
+    arguments.extend(more);
+    arguments.extend(["--chain-id", "31337", "--service-url", &url, "--json"]);
+    Ran::of(&mut flow.command(&arguments))
+}
+
+fn proposed(flow: &Flow<'_>, service: &SafeService) {
+    flow.step("prepare").exits(0);
+    let dir = flow.dir.to_str().unwrap();
+    Ran::of(&mut flow.command(&["sign", "--dir", dir, "--signer", "env:SIGNER_0", "--yes", "--json"])).exits(0);
+    propose(flow, service, &[]).exits(0);
+    assert_eq!(service.proposals().len(), 1);
+}
+
+#[test]
+fn pitfall_53_an_owner_adds_lists_and_removes_a_delegate_and_the_official_client_sees_the_same() {
+    let (world, service) = ground();
+    let flow = flow(&world);
+    let (safe, delegate) = (world.safe.unwrap().to_string(), ACCOUNTS[3].address.to_string());
+    let owner = ACCOUNTS[0].address;
+    let add = [&*delegate, "--label", "ci", "--signer", "env:SIGNER_0"];
+    // Nobody is there to agree.
+    delegates(&flow, &service, "add", &add).exits(2);
+    assert!(service.delegates().is_empty());
+    let agreed = [&add[..], &["--yes"]].concat();
+    let added = delegates(&flow, &service, "add", &agreed).exits(0);
+    assert_eq!(added.json["data"]["changed"], true, "{}", added.said);
+    service.take_requests();
+    let again = delegates(&flow, &service, "add", &agreed).exits(0);
+    assert_eq!(again.json["data"]["changed"], false);
+    assert!(service.requests().iter().all(|request| request.method == "GET"));
+
+    let theirs = official(&service, &[("delegates", json!([{ "safeAddress": safe }]))]);
+    assert_eq!(theirs[0]["ok"]["count"], 1, "{theirs:?}");
+    assert_eq!(theirs[0]["ok"]["results"][0]["delegate"], delegate);
+    let listed = delegates(&flow, &service, "list", &[]).exits(0);
+    let expected = json!([{ "delegate": ACCOUNTS[3].address, "delegator": owner, "label": "ci", "expires": null }]);
+    assert_eq!(listed.json["data"]["delegates"], expected);
+
+    let remove = [&*delegate, "--signer", "env:SIGNER_0", "--yes"];
+    delegates(&flow, &service, "remove", &remove).exits(0);
+    assert!(service.delegates().is_empty());
+    let gone = delegates(&flow, &service, "remove", &remove).exits(0);
+    assert_eq!(gone.json["data"]["changed"], false);
+}
+
+#[test]
+fn our_requests_for_delegates_are_those_of_the_official_client_field_by_field() {
+    let (world, service) = ground();
+    let flow = flow(&world);
+    let (safe, delegate, owner) = (
+        world.safe.unwrap().to_string(),
+        ACCOUNTS[3].address.to_string(),
+        ACCOUNTS[0].address.to_string(),
+    );
+    let names = json!([{ "safeAddress": safe, "delegateAddress": delegate, "delegatorAddress": owner, "label": "ci",
+        "key": ACCOUNTS[0].key }]);
+    let acts = official(&service, &[("addDelegate", names.clone()), ("removeDelegate", names)]);
+    assert!(acts.iter().all(|act| act.get("ok").is_some()), "{acts:?}");
+    let theirs = writes(&service);
+    let key = ["--signer", "env:SIGNER_0", "--yes"];
+    delegates(
+        &flow,
+        &service,
+        "add",
+        &[&[&*delegate, "--label", "ci"][..], &key].concat(),
+    )
+    .exits(0);
+    delegates(&flow, &service, "remove", &[&[&*delegate][..], &key].concat()).exits(0);
+    let ours = writes(&service);
+    assert_eq!(ours.len(), 2);
+    for (our, their) in ours.iter().zip(&theirs) {
+        assert_eq!((&our.0, &our.1), (&their.0, &their.1));
+        let more: BTreeSet<&String> = fields(&our.2).difference(&fields(&their.2)).copied().collect();
+        // The official client removes a delegate of all Safes at once; ours of the one that was named.
+        let expected: &[&str] = if our.0 == "DELETE" { &["safe"] } else { &[] };
+        assert!(
+            more.iter().map(|name| name.as_str()).eq(expected.iter().copied()),
+            "{more:?}"
+        );
+        for (name, value) in their.2.as_object().unwrap() {
+            // Two signatures of one document may be made in two hours.
+            assert!(name == "signature" || our.2[name] == *value, "{name}");
+        }
+    }
+}
+
+/// Verb, path and body of what changed something.
+fn writes(service: &SafeService) -> Vec<(String, String, Value)> {
+    let requests = service.take_requests().into_iter();
+    // The official client forgets a slash, and is sent on.
+    let requests = requests.filter(|request| request.method != "GET" && request.status != 301);
+    requests
+        .map(|request| {
+            let body = serde_json::from_slice(&request.body).unwrap_or_default();
+            (request.method, request.path, body)
+        })
+        .collect()
+}
+
+fn fields(body: &Value) -> BTreeSet<&String> {
+    body.as_object().unwrap().keys().collect()
+}
+
+#[test]
+fn a_stranger_makes_nobody_a_delegate_and_a_delegate_can_leave() {
+    let (world, service) = ground();
+    let flow = flow(&world);
+    let delegate = ACCOUNTS[3].address.to_string();
+    let with = |index: &str| format!("env:SIGNER_{index}");
+    let stranger = delegates(
+        &flow,
+        &service,
+        "add",
+        &[&delegate, "--label", "x", "--signer", &with("4"), "--yes"],
+    );
+    let stranger = stranger.exits(6).says("SERVICE_REFUSED");
+    assert!(stranger.said.contains("is not an owner of Safe"), "{}", stranger.said);
+    delegates(
+        &flow,
+        &service,
+        "add",
+        &[&delegate, "--label", "x", "--signer", &with("1"), "--yes"],
+    )
+    .exits(0);
+    let owner = ACCOUNTS[1].address.to_string();
+    let leave = [&*delegate, "--delegator", &owner, "--signer", &with("3"), "--yes"];
+    delegates(&flow, &service, "remove", &leave).exits(0);
+    assert!(service.delegates().is_empty());
+    let long = "x".repeat(51);
+    let refused = [&*delegate, "--label", &long, "--signer", &with("1"), "--yes"];
+    delegates(&flow, &service, "add", &refused).exits(2);
+}
+
+#[test]
+fn a9_a_change_whose_answer_was_lost_is_settled_by_reading() {
+    let (world, service) = ground();
+    let flow = flow(&world);
+    service.lie(|lies| lies.loses_answers = true);
+    let delegate = ACCOUNTS[3].address.to_string();
+    let key = ["--signer", "env:SIGNER_0", "--yes"];
+    delegates(
+        &flow,
+        &service,
+        "add",
+        &[&[&*delegate, "--label", "ci"][..], &key].concat(),
+    )
+    .exits(0);
+    assert_eq!(service.delegates().len(), 1);
+    delegates(&flow, &service, "remove", &[&[&*delegate][..], &key].concat()).exits(0);
+    assert!(service.delegates().is_empty());
+    service.lie(|lies| lies.loses_answers = false);
+    proposed(&flow, &service);
+    service.lie(|lies| lies.loses_answers = true);
+    propose(&flow, &service, &[&["--withdraw"][..], &key].concat()).exits(0);
+    assert!(service.proposals().is_empty());
+}
+
+#[test]
+fn who_proposed_withdraws_and_nobody_else_and_the_signatures_stay_good() {
+    let (world, service) = ground();
+    let flow = flow(&world);
+    proposed(&flow, &service);
+    let withdraw = |index: usize, more: &[&str]| {
+        let key = format!("env:SIGNER_{index}");
+        propose(&flow, &service, &[&["--withdraw", "--signer", &key][..], more].concat())
+    };
+    withdraw(1, &["--yes"]).exits(6).says("SERVICE_NOT_PROPOSER");
+    withdraw(0, &[]).exits(2);
+    assert_eq!(service.proposals().len(), 1);
+    let gone = withdraw(0, &["--yes"]).exits(0);
+    assert_eq!(gone.json["data"]["withdrawn"], true, "{}", gone.said);
+    let codes: Vec<&str> = gone.json["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|warning| warning["code"].as_str())
+        .collect();
+    assert_eq!(codes, ["SAFE_SIGNATURES_STAY"]);
+    assert!(service.proposals().is_empty());
+    let again = withdraw(0, &["--yes"]).exits(0);
+    assert_eq!(again.json["data"]["withdrawn"], false);
+    // What was withdrawn can be proposed again: the proposal file lost nothing.
+    propose(&flow, &service, &[]).exits(0);
+    assert_eq!(service.proposals().len(), 1);
+}

@@ -1,0 +1,4 @@
+//! Keys, and whom a run believes.
+
+pub mod keys;
+pub mod trust;
