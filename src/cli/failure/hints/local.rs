@@ -1,6 +1,6 @@
 //! Next step and hint of what happens on this machine: keys, journals, files, signals and the program itself.
 
-use super::{Row, hints, with};
+use super::row::{hints, with};
 use crate::cli::failure::verdict::Next::{Again, Command, List, Look, Resume, Signer, Step};
 
 hints! {

@@ -5,30 +5,15 @@
 mod local;
 mod outside;
 mod owners;
+mod row;
 mod upgrade;
 mod usage;
 
-use std::borrow::Cow;
-
+use self::row::Row;
 use super::verdict::{Next, Verdict, verdict};
 use crate::cli::exit::Exit;
 use crate::code::{Code, Kind};
 use crate::text::quote;
-
-/// Code, next step, hint.
-type Row = (Code, Next, &'static str);
-
-macro_rules! hints {
-    ($($code:ident, $next:expr, $hint:literal;)*) => {
-        pub(super) static ROWS: &[Row] = &[$((crate::code::Code::$code, $next, $hint)),*];
-    };
-}
-use hints;
-
-/// The step that repeats the command with `more`.
-const fn with(more: &'static str) -> Next {
-    Next::With(Cow::Borrowed(more))
-}
 
 fn rows() -> impl Iterator<Item = &'static Row> {
     let files = [usage::ROWS, local::ROWS, outside::ROWS, upgrade::ROWS, owners::ROWS];

@@ -1,7 +1,7 @@
 //! Next step and hint of what the outside answers: Phala Cloud, the network, Safe Transaction Services, endpoints and
 //! deliveries of webhooks.
 
-use super::{Row, hints, with};
+use super::row::{hints, with};
 use crate::cli::failure::verdict::Next::{Again, Command, Cvm, Look, Resume, Signer, Step};
 
 hints! {

@@ -1,7 +1,7 @@
 //! Next step and hint of what concerns whoever approves: Safes, their signatures and nonces, timelocks and their
 //! operations.
 
-use super::{Row, hints, with};
+use super::row::{hints, with};
 use crate::cli::failure::verdict::Next::{Again, Command, Look, NewNonce, Resume, Step, Without};
 
 hints! {

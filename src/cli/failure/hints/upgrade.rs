@@ -1,7 +1,7 @@
 //! Next step and hint of what stands in an upgrade's way: its hash, its app, what may run, transactions, proofs, values of
 //! the environment and fleets; and of what it waits for.
 
-use super::{Row, hints, with};
+use super::row::{hints, with};
 use crate::cli::failure::verdict::Next::{
     Again, Command, Cvm, FleetStatus, Look, NewNonce, Resume, ResumeWithKey, Step, Without,
 };

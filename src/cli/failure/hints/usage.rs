@@ -1,6 +1,6 @@
 //! Next step and hint of what is wrong with arguments, files and values that the user gave.
 
-use super::{Row, hints, with};
+use super::row::{hints, with};
 use crate::cli::failure::verdict::Next::{Again, Command, FleetStatus, List, Signer};
 
 hints! {
