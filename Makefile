@@ -1,21 +1,28 @@
 # The npm lock names no registry, and the chain binary of machines other than linux-amd64 without a hash.
 # setup: pinned npm packages and compiled contracts for the tests; does nothing when they are current.
-# keys: the tests of keys on devices and in the cloud, whose features the default build does not have. Not in .ci/run,
-# which only checks that they compile: building the AWS client takes as long as all the rest. Run it when signer changes.
+# features: prints the features that everything here is built with, so that nothing is built twice: those of a release but
+# AWS's client, which takes half as long to build as all the rest.
+# keys: the tests of keys on devices and in the cloud, with AWS's client. Not in .ci/run, which only checks that it compiles.
+# Run it when signer changes.
 # thorough: the tests, with every case of the matrices of which test makes a fixed sample.
 # test, rehearsal, bench: setup, then what they are called; `make bench BENCH=--quick` is shorter. Needs cargo, node 20
-# and npm.
+# and npm. ONLY goes to cargo's tests: make test ONLY="--test it -- webhooks::".
 # versions: the kill tests by two versions of the binary, one until it dies and the other after; BASE=COMMIT names the other.
 # oracle: the image list beside go-yaml, the reader of Docker Compose, over the texts of the thorough differential test, and
 # its vectors anew. Needs Debian's golang-go and golang-gopkg-yaml.v3-dev, whose files it takes without a network.
 # timelock-code: makes the table of timelocks that are known by their code anew; thorough compares it.
 
-.PHONY: setup test thorough keys rehearsal bench timelock-code versions oracle
+.PHONY: setup features test thorough keys rehearsal bench timelock-code versions oracle
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
 CONTRACTS := tests/contracts/out/.compiled
 COMPILERS := tests/node/timelocks/node_modules/.installed
+FEATURES := --no-default-features --features cli,keystore,ledger
+FAILPOINTS := $(FEATURES),failpoints
+
+features:
+	@echo $(FAILPOINTS)
 
 setup: $(CONTRACTS)
 
@@ -36,7 +43,7 @@ timelock-code: $(COMPILERS)
 	mv target/known_code.csv src/chain/timelock/known_code.csv
 
 thorough: setup $(COMPILERS)
-	COUNTERSIGN_THOROUGH=1 cargo test --locked --features failpoints
+	COUNTERSIGN_THOROUGH=1 cargo test --locked $(FAILPOINTS)
 
 target/oracle/compose_images: tests/go/compose_images.go
 	mkdir -p $(@D)
@@ -44,13 +51,13 @@ target/oracle/compose_images: tests/go/compose_images.go
 
 oracle: setup target/oracle/compose_images
 	COUNTERSIGN_ORACLE=$(CURDIR)/target/oracle/compose_images \
-		cargo test --locked --features failpoints --test it -- compose::oracle:: --nocapture
+		cargo test --locked $(FAILPOINTS) --test it -- compose::oracle:: --nocapture
 
 # Tests mostly wait for blocks and servers: twice as many at once as there are cores keep these busy.
 export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
 test: setup
-	cargo test --locked --features failpoints
+	cargo test --locked $(FAILPOINTS) $(ONLY)
 
 versions: setup
 	tests/versions.sh
@@ -60,8 +67,8 @@ keys: setup
 	cargo test --locked --all-features --test it -- keys:: canaries::
 
 rehearsal: setup
-	cargo build --locked
-	cargo run --locked --example rehearsal
+	cargo build --locked $(FEATURES) --bins --example rehearsal
+	cargo run --locked $(FEATURES) --example rehearsal
 
 bench: setup
 	cargo bench --locked --bench inside

@@ -17,8 +17,14 @@ before=$place/countersign-$base
 now=$place/countersign-now
 mkdir -p "$place"
 
+# Those of each version, as its Makefile has them; the tests of a version that says none were built with all by default.
+features() { # where
+    make --silent -C "$1" features 2>/dev/null || echo --features failpoints
+}
+
 build() { # where, what for
-    (cd "$1" && CARGO_TARGET_DIR=$root/target cargo build --quiet --locked --features failpoints --bin countersign)
+    # shellcheck disable=SC2046 # they are several words
+    (cd "$1" && CARGO_TARGET_DIR=$root/target cargo build --quiet --locked $(features .) --bin countersign)
     cp "$root/target/debug/countersign" "$2.new" && mv "$2.new" "$2"
 }
 
@@ -36,7 +42,8 @@ if cmp -s "$before" "$now"; then
     echo "the two binaries are the same; BASE=COMMIT names an older one" >&2
     exit 2
 fi
-cargo test --quiet --locked --features failpoints --test it --no-run
+read -r -a ours <<< "$(features .)"
+cargo test --quiet --locked "${ours[@]}" --test it --no-run
 
 # A program that is one of two binaries. By "death": the first until a test asks it to die, in each home. By "turn": the
 # first for the first command in each home, the second for all others.
@@ -77,7 +84,7 @@ failed=0
 tests() { # what it is, binary, tests...
     local name=$1 binary=$2
     shift 2
-    if COUNTERSIGN_BINARY=$binary cargo test --quiet --locked --features failpoints --test it -- "$@" > "$place/$name.log" 2>&1; then
+    if COUNTERSIGN_BINARY=$binary cargo test --quiet --locked "${ours[@]}" --test it -- "$@" > "$place/$name.log" 2>&1; then
         echo "$name: $(grep -a '^test result' "$place/$name.log")"
     else
         failed=1
@@ -96,7 +103,7 @@ both() { # direction, first, second
 echo "before: $(git log -1 --format='%h %s' "$base")"
 echo "now:    $(git log -1 --format='%h %s')$(git diff --quiet HEAD -- src || echo ', with changes that are not committed')"
 # What the version before says, writes and asks; a difference is told and fails nothing.
-if COUNTERSIGN_BINARY=$before cargo test --quiet --locked --features failpoints --test it -- golden:: > "$place/golden.log" 2>&1; then
+if COUNTERSIGN_BINARY=$before cargo test --quiet --locked "${ours[@]}" --test it -- golden:: > "$place/golden.log" 2>&1; then
     echo "golden records: the same by both versions"
 else
     echo "golden records: different by the version before, see target/versions/golden.log"

@@ -165,7 +165,6 @@ impl CommandLine {
     fn key_option(&self) -> String {
         match self.accounts.first() {
             Some(name) => text::option("--signer", &format!("account:{name}")),
-            None if cfg!(feature = "ledger") => "--signer ledger".to_owned(),
             None => "--signer keystore:PATH".to_owned(),
         }
     }
