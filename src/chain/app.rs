@@ -136,7 +136,7 @@ impl Chain {
     ///
     /// # Errors
     /// As [`Self::app`].
-    pub async fn app_at(&self, query: &AppQuery, (then, block): (&AppState, BlockRef)) -> Result<AppState, ChainError> {
+    pub async fn app_at(&self, query: &AppQuery, then: &AppState, block: BlockRef) -> Result<AppState, ChainError> {
         self.guess().codes = then.implementation.into_iter().chain([then.owner]).collect();
         self.read_app(query, block).await
     }
@@ -153,7 +153,7 @@ impl Chain {
         let implementation = implementation(&facts.next().bytes());
         let mut owner = match self.named(query, &mut facts) {
             Err(ChainError::NotAKms { address, chain }) => {
-                return Err(self.what_kms(query.app, (address, chain)).await);
+                return Err(self.what_kms(query.app, address, chain).await);
             }
             named => named?,
         };
@@ -168,9 +168,9 @@ impl Chain {
         }
         let implementation_code_hash = implementation.map(|_| keccak256(codes.next().bytes()));
         let owner_kind = OwnerKind::of(owner.owner, &codes.next().bytes());
-        self.ask_as_older(query, &mut owner, (own_id, &block)).await?;
+        owner.block = block;
+        self.ask_as_older(query, &mut owner, own_id).await?;
         Ok(AppState {
-            block,
             code_hash: keccak256(&code),
             implementation,
             implementation_code_hash,
@@ -185,26 +185,27 @@ impl Chain {
         &self,
         query: &AppQuery,
         app: &mut AppState,
-        (own_id, block): (Option<Address>, &BlockRef),
+        own_id: Option<Address>,
     ) -> Result<(), ChainError> {
+        let block = app.block;
         if !app.manages_hashes && !app.owner.is_zero() {
             // Nothing is ever on a list by the name of zero, and the owner may try.
             let zero = B256::ZERO;
             let hash = Question::call(query.app, &A::addComposeHashCall { composeHash: zero });
             let device = Question::call(query.app, &A::addDeviceCall { deviceId: zero });
             let questions = [hash, device].map(|question| question.from(app.owner).optional());
-            let mut facts = self.read(block, &questions).await?;
+            let mut facts = self.read(&block, &questions).await?;
             app.manages_hashes = questions.iter().all(|_| matches!(facts.next(), Fact::Bytes(_)));
         }
         let other = own_id.filter(|id| *id != query.app);
         if let Some(questions) = other.and_then(|id| query.boot_questions(id)) {
-            app.preflight = Some(preflight(&mut self.read(block, &questions).await?));
+            app.preflight = Some(preflight(&mut self.read(&block, &questions).await?));
         }
         Ok(())
     }
 
     /// Why a contract does not answer as a DstackKms does.
-    async fn what_kms(&self, app: Address, (address, chain): (Address, u64)) -> ChainError {
+    async fn what_kms(&self, app: Address, address: Address, chain: u64) -> ChainError {
         let by_id = Question::call(address, &K2::appsCall { appId: app }).optional();
         let asked = match self.head().await {
             Ok(head) => self.read(&head, &[by_id]).await,

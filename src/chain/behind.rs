@@ -1,14 +1,14 @@
 //! Endpoints whose blocks do not reach a receipt that others show.
 
 use super::error::Missing;
-use super::proof::{Claim, Evidence, Place};
+use super::proof::{Claim, Evidence};
 use super::rpc::Node;
 use super::{BlockRef, Chain};
 
 impl Chain {
     /// Names those whose blocks do not cover the receipt's while those of others do, and goes on without them where enough
     /// are left.
-    pub(super) fn leave_behind(&self, found: &mut Vec<(&Node, Evidence)>, (claim, (number, _)): (&Claim<'_>, Place)) {
+    pub(super) fn leave_behind(&self, found: &mut Vec<(&Node, Evidence)>, claim: &Claim<'_>, number: u64) {
         let covers = |evidence: &Evidence| {
             let depth = claim.finality.depth(evidence.head.number).or(evidence.settled);
             depth.is_some_and(|depth| number <= depth.min(evidence.head.number))

@@ -26,7 +26,7 @@ impl Chain {
                 Common::Forked { missing, .. } if is_second => {
                     let first = there.first().map_or("", |(node, _)| node.label());
                     let second = missing.first().map_or("", |missing| missing.endpoint.as_str());
-                    return Err(contradiction((first, second), "the block hash", number));
+                    return Err(contradiction(first, second, "the block hash", number));
                 }
                 // The chain may have been reorganised between their answers.
                 _ => self.head().await?,

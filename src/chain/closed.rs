@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::consensus::Header;
 use alloy::primitives::{Address, B256, U64, U256, b256};
-use alloy::rpc::types::{EIP1186AccountProofResponse as AccountProof, Log};
+use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -158,7 +158,8 @@ impl Chain {
     pub async fn app_storage(
         &self,
         app: &AppState,
-        (hashes, devices): (&[B256], &[B256]),
+        hashes: &[B256],
+        devices: &[B256],
     ) -> Result<StorageFound, ChainError> {
         let mut slots: Vec<B256> = (0..=4).map(numbered).collect();
         slots.extend(NAMESPACES);
@@ -192,8 +193,8 @@ impl Chain {
                 by,
             }))
         };
-        let at = (subject.contract, subject.block);
-        if let Some(check) = self.storage_of_slots(at, &by_getters(subject)).await? {
+        let named = by_getters(subject);
+        if let Some(check) = self.storage_of_slots(subject.contract, subject.block, &named).await? {
             return bare(check);
         }
         let logs = match self.whole_history(subject).await? {
@@ -216,7 +217,7 @@ impl Chain {
         if all.len() > MOST_SLOTS {
             return bare(too_many(all.len()));
         }
-        let shown = match self.proven(at, &all).await? {
+        let shown = match self.proven(subject.contract, subject.block, &all).await? {
             Ok(shown) => shown,
             Err(why) => return bare(StorageCheck::NotChecked { why }),
         };
@@ -239,14 +240,15 @@ impl Chain {
     /// only its history could tell what that is. One round trip for every 128 slots.
     pub(crate) async fn storage_of_slots(
         &self,
-        at: (Address, &BlockRef),
+        contract: Address,
+        block: &BlockRef,
         named: &Told,
     ) -> Result<Option<StorageCheck>, ChainError> {
         let all = named.all();
         if all.len() > MOST_SLOTS {
             return Ok(Some(too_many(all.len())));
         }
-        Ok(match self.proven(at, &all).await? {
+        Ok(match self.proven(contract, block, &all).await? {
             Ok(shown) => closed(&shown, &named.only).or_else(|| named.whole.then(|| not_closed(&shown))),
             Err(why) => Some(StorageCheck::NotChecked { why }),
         })
@@ -275,8 +277,13 @@ impl Chain {
     }
 
     /// What the endpoints prove of `slots`. Those whose state root is the block's own count alone, where there are any.
-    async fn proven(&self, at: (Address, &BlockRef), slots: &[B256]) -> Result<Result<Vec<Shown>, String>, ChainError> {
-        let found = match self.hear(|node| node.proven(at, slots)).await {
+    async fn proven(
+        &self,
+        contract: Address,
+        block: &BlockRef,
+        slots: &[B256],
+    ) -> Result<Result<Vec<Shown>, String>, ChainError> {
+        let found = match self.hear(|node| node.proven(contract, block, slots)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => return Ok(Err(whole(&error))),
             Err(error) => return Err(error),
@@ -344,7 +351,8 @@ impl Node {
     /// What this endpoint proves of the slots; why it proves nothing.
     async fn proven(
         &self,
-        (contract, block): (Address, &BlockRef),
+        contract: Address,
+        block: &BlockRef,
         slots: &[B256],
     ) -> Result<Result<Shown, String>, ChainError> {
         let number = U64::from(block.number);
@@ -355,7 +363,16 @@ impl Node {
                 Ask::new("eth_getProof", json!([contract, some, number])),
             ];
             let mut replies = self.ask(&asks).await?;
-            let part = match self.shown((contract, block), some, &mut replies)? {
+            let (header, proof) = (readable(&mut replies)?, readable(&mut replies)?);
+            let Some((header, proof)) = Option::zip(header, proof) else {
+                return Ok(Err(
+                    "it gives no proof of storage (eth_getProof) for that block".to_owned()
+                ));
+            };
+            let (root, by) = self.root(&header, block);
+            let part = Proven::new(root, contract, &proof, some);
+            let part = part.map(|proven| Shown { proven, by });
+            let part = match part.map_err(|why| format!("its proof does not fit the block: {why}")) {
                 Ok(part) => part,
                 Err(why) => return Ok(Err(why)),
             };
@@ -370,28 +387,12 @@ impl Node {
         Ok(all.ok_or_else(|| "nothing was asked".to_owned()))
     }
 
-    fn shown(
-        &self,
-        (contract, block): (Address, &BlockRef),
-        slots: &[B256],
-        replies: &mut Replies<'_>,
-    ) -> Result<Result<Shown, String>, ChainError> {
-        let header: Option<Header> = readable(replies)?;
-        let proof: Option<AccountProof> = readable(replies)?;
-        let Some((header, proof)) = header.zip(proof) else {
-            return Ok(Err(
-                "it gives no proof of storage (eth_getProof) for that block".to_owned()
-            ));
-        };
-        let (root, by) = match state_root(&header, block) {
+    /// The state root that its header gives a block, and whose word that is where it is not the block's own.
+    fn root(&self, header: &Header, block: &BlockRef) -> (B256, Option<String>) {
+        match state_root(header, block) {
             Ok(root) => (root, None),
             Err(root) => (root, Some(self.label().to_owned())),
-        };
-        let proven = Proven::new(root, contract, &proof, slots);
-        Ok(match proven {
-            Ok(proven) => Ok(Shown { proven, by }),
-            Err(why) => Err(format!("its proof does not fit the block: {why}")),
-        })
+        }
     }
 }
 

@@ -150,7 +150,7 @@ impl std::fmt::Display for Missing {
 }
 
 /// Two endpoints that cannot both be right.
-pub(super) fn contradiction((first, second): (&str, &str), what: &str, block: u64) -> ChainError {
+pub(super) fn contradiction(first: &str, second: &str, what: &str, block: u64) -> ChainError {
     ChainError::Disagreement {
         first: first.to_owned(),
         second: second.to_owned(),

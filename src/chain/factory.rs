@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::{IMPLEMENTATION_SLOT, implementation};
 use super::logs::LogQuery;
+use super::policy_history::Proxy;
 use super::read::{Fact, Question, Reading};
 use super::{BlockRef, Call, Chain, ChainError, Finality};
 use crate::abi::app::DstackApp as A;
@@ -225,6 +226,15 @@ impl NewApp {
     }
 }
 
+/// A new app, and the KMS whose factory makes it.
+#[derive(Debug, Clone, Copy)]
+pub struct NewAppAt<'a> {
+    /// The KMS's contract.
+    pub kms: Address,
+    /// What is asked for.
+    pub new: &'a NewApp,
+}
+
 /// What an answer has to be.
 enum Expected {
     Word(B256),
@@ -249,10 +259,11 @@ impl Chain {
     /// See [`ChainError`].
     pub async fn try_factory(
         &self,
-        (kms, new): (Address, &NewApp),
+        wanted: NewAppAt<'_>,
         from: Address,
         block: &BlockRef,
     ) -> Result<FactoryTrial, ChainError> {
+        let NewAppAt { kms, new } = wanted;
         let forms = [FactoryForm::Six, FactoryForm::Five];
         let calls: Vec<(FactoryForm, Call)> = forms
             .into_iter()
@@ -343,9 +354,10 @@ impl Chain {
     pub async fn prove_deployment(
         &self,
         transaction: B256,
-        (kms, new): (Address, &NewApp),
+        wanted: NewAppAt<'_>,
         finality: Finality,
     ) -> Result<DeployedApp, DeployFailure> {
+        let NewAppAt { kms, new } = wanted;
         let receipt = self.receipt(transaction).await?;
         let receipt = receipt.ok_or(DeployFailure::NotSettled { transaction })?;
         let block = receipt.block;
@@ -361,7 +373,7 @@ impl Chain {
         let app = made.app;
         let is_meant = new.hash.is_some_and(|hash| hashes(app, &receipt.logs).contains(&hash));
         let different = |what| DeployFailure::Different { app, is_meant, what };
-        let (code_hash, code) = match self.prove_app((app, &block), (kms, new)).await? {
+        let (code_hash, code) = match self.prove_app(app, &block, wanted).await? {
             Ok(code) => code,
             Err(what) => return Err(different(what)),
         };
@@ -383,9 +395,11 @@ impl Chain {
     /// What the new app is after its block; or the first thing in which it is not what was asked for.
     async fn prove_app(
         &self,
-        (app, block): (Address, &BlockRef),
-        (kms, new): (Address, &NewApp),
+        app: Address,
+        block: &BlockRef,
+        wanted: NewAppAt<'_>,
     ) -> Result<Result<(B256, FactoryCode), String>, ChainError> {
+        let NewAppAt { kms, new } = wanted;
         let asked = new.questions(app, kms);
         let mut questions: Vec<Question> = asked.iter().map(|(question, _)| question.clone()).collect();
         questions.extend([Question::code(app), Question::slot(app, IMPLEMENTATION_SLOT)]);
@@ -405,7 +419,12 @@ impl Chain {
         if given.is_some() && given != behind {
             return Ok(Err("its code is not what the KMS gives to new apps".to_owned()));
         }
-        let can_change = self.code_can_change((app, new.owner), behind, block).await?;
+        let proxy = Proxy {
+            address: app,
+            owner: new.owner,
+            implementation: behind,
+        };
+        let can_change = self.code_can_change(&proxy, block).await?;
         if can_change != Some(!new.disable_upgrades) {
             return Ok(Err(match can_change {
                 Some(true) => "its code can be changed".to_owned(),

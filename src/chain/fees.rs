@@ -258,7 +258,7 @@ impl Chain {
                 _ => continue,
             };
             if one.top.block == other.top.block {
-                return Err(contradiction((first.label(), node.label()), what, one.top.block.number));
+                return Err(contradiction(first.label(), node.label(), what, one.top.block.number));
             }
             let (behind, ahead) = match one.top.block.number < other.top.block.number {
                 true => (*first, *node),
@@ -369,7 +369,7 @@ fn filled(blank: TxRequest, base_fee: u128, surveys: &[Survey], filling: Filling
         .iter()
         .max_by_key(|survey| survey.top.block.number)
         .ok_or(ChainError::NoEndpoint { chain: blank.chain_id })?;
-    let nonce = nonce(from, (latest, pending), filling.nonce)?;
+    let nonce = nonce(from, latest, pending, filling.nonce)?;
     let block_gas = surveys.iter().map(|survey| survey.gas_limit).max().unwrap_or_default();
     let gas_limit = newest.gas(one_gas(surveys)?, block_gas)?;
     let market = Market::of(base_fee, surveys.iter().map(|survey| &survey.history));
@@ -436,7 +436,7 @@ fn data_fee(call: &Call) -> Ask {
 ///
 /// # Errors
 /// Something of the sender is in flight and nobody chose, or no block could take the chosen one now.
-fn nonce(from: Address, (latest, pending): (u64, u64), chosen: Option<u64>) -> Result<u64, TxError> {
+fn nonce(from: Address, latest: u64, pending: u64, chosen: Option<u64>) -> Result<u64, TxError> {
     match chosen {
         None if pending > latest => Err(TxError::InFlight { from, latest, pending }),
         None => Ok(latest),
@@ -571,7 +571,7 @@ mod tests {
 
     #[test]
     fn r26_x8_a_nonce_is_chosen_among_those_that_a_block_can_take() {
-        let of = |seen, chosen| nonce(Address::ZERO, seen, chosen);
+        let of = |(latest, pending), chosen| nonce(Address::ZERO, latest, pending, chosen);
         assert_eq!(of((3, 3), None).unwrap(), 3);
         assert!(matches!(of((3, 5), None), Err(TxError::InFlight { pending: 5, .. })));
         for chosen in 3..=5 {

@@ -162,7 +162,8 @@ proptest! {
         honest in proptest::option::of(honest()),
         place in 0..3_usize,
         steps in vec((prop_oneof![Just(Step::Sign), Just(Step::Raise)], liar()), 1..12),
-        (ceiling, most) in (proptest::option::of(figure()), proptest::option::of(1..COIN)),
+        ceiling in proptest::option::of(figure()),
+        most in proptest::option::of(1..COIN),
     ) {
         let policy = FeePolicy { ceiling: ceiling.filter(|fee| *fee > 0), most: most.map(U256::from) };
         let limit = policy.limit(if most.is_some() { 10 } else { 1 }).unwrap();

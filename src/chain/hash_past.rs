@@ -97,7 +97,7 @@ impl Chain {
         let query = history(app);
         let removed = |log: &Log| log.topics().first() == Some(&A::ComposeHashRemoved::SIGNATURE_HASH);
         let enough = |log: &alloy::rpc::types::Log| removed(&log.inner) && names(&log.inner, hash);
-        let found = match self.hear(|node| logs::within(node, &query, (&enough, requests))).await {
+        let found = match self.hear(|node| logs::within(node, &query, &enough, requests)).await {
             Ok(found) => found,
             Err(ChainError::Unavailable { .. }) => return Ok(Search::Unfinished),
             Err(error) => return Err(error),

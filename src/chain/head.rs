@@ -73,7 +73,7 @@ impl Chain {
             .gather(|node| {
                 let top = tops.iter().find(|(other, _)| std::ptr::eq(*other, node));
                 let behind = behind.iter().find(|missing| missing.endpoint == node.label());
-                block_at(node, (top.map(|(_, top)| *top), behind), lowest)
+                block_at(node, top.map(|(_, top)| *top), behind, lowest)
             })
             .await?;
         self.agreed(&same_height)
@@ -129,7 +129,7 @@ impl Chain {
             Common::Forked { .. } | Common::Behind(_) => {
                 let first = found.first().map_or("", |(node, _)| node.label());
                 let second = missing.first().map_or("", |missing| missing.endpoint.as_str());
-                Err(contradiction((first, second), "the block hash", settled))
+                Err(contradiction(first, second, "the block hash", settled))
             }
         }
     }
@@ -188,7 +188,7 @@ impl Chain {
                 );
                 missing.push(node.missing(why));
             } else if other.timestamp != block.timestamp {
-                return Err(contradiction((first.label(), node.label()), "timestamp", block.number));
+                return Err(contradiction(first.label(), node.label(), "timestamp", block.number));
             }
         }
         Ok(match missing.is_empty() {
@@ -233,7 +233,8 @@ struct Behind {
 /// The endpoint's block at a height up to its newest one, `None` where that is not known; one that is far below has none.
 async fn block_at(
     node: &Node,
-    (top, behind): (Option<BlockRef>, Option<&Missing>),
+    top: Option<BlockRef>,
+    behind: Option<&Missing>,
     height: u64,
 ) -> Result<BlockRef, ChainError> {
     match (top, behind) {

@@ -18,7 +18,7 @@ pub(super) fn same_headers(all: &[(&Node, BlockRef)]) -> Result<(), ChainError> 
             } else {
                 "the number"
             };
-            return Err(contradiction((node.label(), other.label()), what, block.number));
+            return Err(contradiction(node.label(), other.label(), what, block.number));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use alloy::rpc::types::Log;
 use serde_json::json;
 
 use super::error::{contradiction, whole};
-use super::look::RawReceipt;
+use super::look::{Place, RawReceipt};
 use super::read::Replaced;
 use super::rpc::{Ask, Node, RawBlock, Reply};
 use super::{BlockRef, Chain, ChainError};
@@ -91,7 +91,8 @@ impl Chain {
         for (node, theirs) in found {
             if !is_one_history(&logs, &theirs, enough) {
                 return Err(contradiction(
-                    (first.label(), node.label()),
+                    first.label(),
+                    node.label(),
                     "the logs of a contract",
                     query.to,
                 ));
@@ -223,7 +224,7 @@ impl Chain {
     /// Every log that an endpoint gives, and how many give it.
     async fn counted_logs(&self, query: &LogQuery, requests: u32) -> Result<Vec<(Log, usize)>, ChainError> {
         let never = |_: &Log| false;
-        let found = self.hear(|node| within(node, query, (&never, requests))).await?;
+        let found = self.hear(|node| within(node, query, &never, requests)).await?;
         let mut counted: Vec<(Log, usize)> = Vec::new();
         let mut known: BTreeMap<(Option<B256>, Option<u64>), Vec<usize>> = BTreeMap::new();
         for log in found.into_iter().flat_map(|(_, logs)| once_each(logs)) {
@@ -259,11 +260,7 @@ impl Chain {
                 return Ok(None);
             };
             if !raw.says_the_same(&other) {
-                return Err(contradiction(
-                    (first.label(), node.label()),
-                    "the receipt",
-                    place.number,
-                ));
+                return Err(contradiction(first.label(), node.label(), "the receipt", place.number));
             }
         }
         let logs = raw.logs.iter().filter(|log| !log.removed).map(|log| log.inner.clone());
@@ -324,7 +321,7 @@ fn is_one_history(mine: &[PlacedLog], theirs: &[PlacedLog], enough: impl Fn(&Log
 /// The receipt and its block, if that is the endpoint's block at its height.
 async fn receipt(node: &Node, transaction: B256) -> Result<Option<(RawReceipt, BlockRef)>, ChainError> {
     let raw: Option<RawReceipt> = node.ask(&[RawReceipt::ask(transaction)]).await?.take()?;
-    let Some((raw, (number, hash))) = raw.and_then(|raw| raw.place().map(|place| (raw, place))) else {
+    let Some((raw, Place { number, hash })) = raw.and_then(|raw| raw.place().map(|place| (raw, place))) else {
         return Ok(None);
     };
     let block = node.block_if_there(Ask::block(number)).await?;
@@ -350,7 +347,7 @@ async fn placed_within(
     query: &LogQuery,
     requests: u32,
 ) -> Result<(Vec<PlacedLog>, Option<u64>), ChainError> {
-    let (logs, stopped) = search(node, query, (&|_: &Log| false, requests)).await?;
+    let (logs, stopped) = search(node, query, &|_: &Log| false, requests).await?;
     Ok((in_blocks(node, logs).await?, stopped))
 }
 
@@ -394,7 +391,7 @@ pub(super) async fn newest_first(
     query: &LogQuery,
     enough: impl Fn(&Log) -> bool + Sync,
 ) -> Result<Vec<Log>, ChainError> {
-    match search(node, query, (&enough, REQUESTS)).await? {
+    match search(node, query, &enough, REQUESTS).await? {
         (found, None) => Ok(found),
         (_, Some(stopped)) => Err(node.unavailable("eth_getLogs", TooLong(stopped))),
     }
@@ -404,16 +401,18 @@ pub(super) async fn newest_first(
 pub(super) async fn within(
     node: &Node,
     query: &LogQuery,
-    search_for: (&(dyn Fn(&Log) -> bool + Sync), u32),
+    enough: &(dyn Fn(&Log) -> bool + Sync),
+    requests: u32,
 ) -> Result<Vec<Log>, ChainError> {
-    Ok(search(node, query, search_for).await?.0)
+    Ok(search(node, query, enough, requests).await?.0)
 }
 
 /// An endpoint's logs, newest first, and the block at which the search was given up, if it was.
 async fn search(
     node: &Node,
     query: &LogQuery,
-    (enough, requests): (&(dyn Fn(&Log) -> bool + Sync), u32),
+    enough: &(dyn Fn(&Log) -> bool + Sync),
+    requests: u32,
 ) -> Result<(Vec<Log>, Option<u64>), ChainError> {
     let (mut to, mut window) = (query.to, query.to.saturating_add(1).saturating_sub(query.from));
     let mut found: Vec<Log> = Vec::new();
@@ -422,7 +421,7 @@ async fn search(
     }
     for _ in 0..requests {
         let from = to.saturating_add(1).saturating_sub(window).max(query.from);
-        match part(node, query, (from, to)).await? {
+        match part(node, query, from, to).await? {
             None if window <= WINDOW_MIN => return Ok((found, Some(to))),
             None => window = (window / 2).min(WINDOW),
             Some(Part { logs, existed }) => {
@@ -445,7 +444,7 @@ struct Part {
 }
 
 /// `None`: the endpoint refused the range.
-async fn part(node: &Node, query: &LogQuery, (from, to): (u64, u64)) -> Result<Option<Part>, ChainError> {
+async fn part(node: &Node, query: &LogQuery, from: u64, to: u64) -> Result<Option<Part>, ChainError> {
     let filter = json!({
         "address": query.address,
         "topics": [query.topics],

@@ -35,10 +35,26 @@ pub(super) struct RawReceipt {
     pub(super) logs: Vec<Log>,
 }
 
+/// A receipt's block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) number: u64,
+    pub(super) hash: B256,
+}
+
+impl Place {
+    pub(super) fn is_of(self, block: &BlockRef) -> bool {
+        (self.number, self.hash) == (block.number, block.hash)
+    }
+}
+
 impl RawReceipt {
-    /// Number and hash of its block.
-    pub(super) fn place(&self) -> Option<(u64, B256)> {
-        Some((self.block_number?.to(), self.block_hash?))
+    /// Its block.
+    pub(super) fn place(&self) -> Option<Place> {
+        Some(Place {
+            number: self.block_number?.to(),
+            hash: self.block_hash?,
+        })
     }
     pub(super) fn succeeded(&self) -> bool {
         self.status == Some(U64::ONE)
@@ -209,7 +225,7 @@ impl Chain {
                 sender,
                 nonce: ours,
             };
-            account.used(txs, (head.number, last.min(head.number))).await?
+            account.used(txs, head.number, last.min(head.number)).await?
         } else {
             Used::No
         };
@@ -234,7 +250,7 @@ struct Account<'a> {
 
 impl Account<'_> {
     /// What the endpoint's own blocks say of the used nonce, up to the head and up to what is settled.
-    async fn used(&self, txs: &[SignedTx], (head, settled): (u64, u64)) -> Result<Used, ChainError> {
+    async fn used(&self, txs: &[SignedTx], head: u64, settled: u64) -> Result<Used, ChainError> {
         let nonce = self.nonce;
         if self.at(head).await?.is_some_and(|at_head| at_head <= nonce) {
             let why = format!("it says that nonce {nonce} is used, and its newest block {head} does not show by what");
@@ -289,7 +305,7 @@ struct Listed {
 /// The first receipt whose block is the chain's block at its height.
 async fn included(node: &Node, head: BlockRef, receipts: &[RawReceipt]) -> Result<Option<InclusionAt>, ChainError> {
     for receipt in receipts {
-        let Some((number, hash)) = receipt.place() else {
+        let Some(Place { number, hash }) = receipt.place() else {
             continue;
         };
         let block = if number == head.number {

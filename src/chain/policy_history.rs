@@ -165,7 +165,8 @@ impl Chain {
     pub async fn policy_history(
         &self,
         app: &AppState,
-        (hashes, devices): (&[B256], &[B256]),
+        hashes: &[B256],
+        devices: &[B256],
     ) -> Result<PolicyHistory, ChainError> {
         let (events, mut incomplete) = self.policy_events(app).await?;
         let named = |wanted: fn(&PolicyFact) -> Option<(B256, bool)>| runs(&events, wanted);
@@ -255,33 +256,39 @@ impl Chain {
             let word = self.read(&app.block, &[Question::slot(app.app, FROZEN)]).await?.next();
             return Ok((word.bytes().last() == Some(&1)).then_some(true));
         }
-        let whose = (app.app, app.owner);
-        let can_change = self.code_can_change(whose, app.implementation, &app.block).await?;
+        let proxy = Proxy {
+            address: app.app,
+            owner: app.owner,
+            implementation: app.implementation,
+        };
+        let can_change = self.code_can_change(&proxy, &app.block).await?;
         Ok(can_change.map(|can_change| !can_change))
     }
 
     /// Whether an app could be given other code, after `block`: asked by its owner to take the code that it has, a
     /// DstackApp says so. `None`: it does not tell. One round trip.
-    pub(super) async fn code_can_change(
-        &self,
-        (app, owner): (Address, Address),
-        implementation: Option<Address>,
-        block: &BlockRef,
-    ) -> Result<Option<bool>, ChainError> {
-        let Some(implementation) = implementation else {
+    pub(super) async fn code_can_change(&self, proxy: &Proxy, block: &BlockRef) -> Result<Option<bool>, ChainError> {
+        let Some(implementation) = proxy.implementation else {
             return Ok(None);
         };
         let call = A::upgradeToAndCallCall {
             newImplementation: implementation,
             data: Default::default(),
         };
-        let question = Question::call(app, &call).from(owner).optional();
+        let question = Question::call(proxy.address, &call).from(proxy.owner).optional();
         Ok(match self.read(block, &[question]).await?.next() {
             Fact::Bytes(_) => Some(true),
             Fact::Reverted(why) if why.reason.contains(UPGRADES_DISABLED) => Some(false),
             Fact::Reverted(_) | Fact::NotOffered => None,
         })
     }
+}
+
+/// A contract whose code its owner may change.
+pub(super) struct Proxy {
+    pub(super) address: Address,
+    pub(super) owner: Address,
+    pub(super) implementation: Option<Address>,
 }
 
 fn unlisted(app: &AppState) -> ChainError {

@@ -10,7 +10,7 @@ use super::error::Missing;
 use super::error::contradiction;
 use super::fees::GENEROUS_GAS;
 use super::headers::same_headers;
-use super::look::RawReceipt;
+use super::look::{Place, RawReceipt};
 use super::policy::{AppChanges, Newest, PolicyChange, Said};
 use super::policy_history::{PolicyFact, fact};
 use super::read::reason;
@@ -210,19 +210,16 @@ impl Claim<'_> {
 
 /// The receipt's block, when it is the guessed one at every endpoint, and whether all of them say that the changes are in
 /// force after it.
-fn guessed(found: &[(&Node, Evidence)], (number, hash): Place) -> Option<(BlockRef, bool)> {
+fn guessed(found: &[(&Node, Evidence)], place: Place) -> Option<(BlockRef, bool)> {
     let answers: Option<Vec<(BlockRef, bool)>> = found.iter().map(|(_, evidence)| evidence.guessed).collect();
     let answers = answers?;
     let (block, _) = *answers.first()?;
     let same = |(other, _): &(BlockRef, bool)| *other == block;
-    if (block.number, block.hash) != (number, hash) || !answers.iter().all(same) {
+    if !place.is_of(&block) || !answers.iter().all(same) {
         return None;
     }
     Some((block, answers.iter().all(|(_, holds)| *holds)))
 }
-
-/// Number and hash of a receipt's block.
-pub(super) type Place = (u64, B256);
 
 /// A receipt on which the endpoints that show one agree, in a block that every endpoint has.
 struct Agreed {
@@ -393,7 +390,7 @@ impl Chain {
         let transaction = claim.transaction;
         let unsettled = || ProofFailure::NotSettled { transaction };
         let (receipt, place) = self.common_receipt(&found).await?.ok_or_else(unsettled)?;
-        self.leave_behind(&mut found, (claim, place));
+        self.leave_behind(&mut found, claim, place.number);
         let head = found
             .iter()
             .map(|(_, evidence)| evidence.head)
@@ -403,7 +400,7 @@ impl Chain {
             Some(depth) => depth,
             None => self.lowest_tag(&found, claim.finality)?,
         };
-        if place.0 > covered.min(head.number) {
+        if place.number > covered.min(head.number) {
             return Err(unsettled());
         }
         let guessed = guessed(&found, place);
@@ -470,53 +467,39 @@ impl Chain {
         for (node, other) in shown {
             match other.place() {
                 Some(theirs) if theirs == place => {}
+                // One follows the other, unless their chains differ for good.
                 Some(theirs) => {
-                    self.judge_places((first, place), (node, theirs), receipt.transaction_hash)
-                        .await?;
+                    self.one_block(place.number.min(theirs.number)).await?;
+                    let why = format!(
+                        "it has transaction {} in block {} ({}), and {} in block {} ({})",
+                        receipt.transaction_hash,
+                        theirs.number,
+                        theirs.hash,
+                        first.label(),
+                        place.number,
+                        place.hash
+                    );
+                    self.quorum.turnout.miss(&[node.missing(why)], true);
                     return Ok(None);
                 }
                 None => return Ok(None),
             }
             if !receipt.says_the_same(other) {
-                return Err(contradiction((first.label(), node.label()), "the receipt", place.0));
+                return Err(contradiction(first.label(), node.label(), "the receipt", place.number));
             }
         }
         Ok(Some((receipt.clone(), place)))
     }
 
-    /// Two endpoints have one transaction in different blocks. One follows the other, unless their chains differ for good.
-    async fn judge_places(
-        &self,
-        (first, mine): (&Node, Place),
-        (second, theirs): (&Node, Place),
-        transaction: B256,
-    ) -> Result<(), ChainError> {
-        self.one_block(mine.0.min(theirs.0)).await?;
-        let why = format!(
-            "it has transaction {transaction} in block {} ({}), and {} in block {} ({})",
-            theirs.0,
-            theirs.1,
-            first.label(),
-            mine.0,
-            mine.1
-        );
-        self.quorum.turnout.miss(&[second.missing(why)], true);
-        Ok(())
-    }
-
     /// The block at the receipt's height, if it is the receipt's block everywhere. No round trip when it is the head.
-    async fn canonical(
-        &self,
-        found: &[(&Node, Evidence)],
-        (number, hash): Place,
-    ) -> Result<Option<BlockRef>, ChainError> {
+    async fn canonical(&self, found: &[(&Node, Evidence)], place: Place) -> Result<Option<BlockRef>, ChainError> {
         let mut heads = found.iter().map(|(_, evidence)| evidence.head);
         let head = found.first().map(|(_, evidence)| evidence.head);
-        let is_it = |block: &BlockRef| block.number == number && block.hash == hash;
+        let is_it = |block: &BlockRef| place.is_of(block);
         if head.as_ref().is_some_and(is_it) && heads.all(|other| Some(other) == head) {
             return Ok(head);
         }
-        Ok(self.one_block(number).await?.filter(is_it))
+        Ok(self.one_block(place.number).await?.filter(is_it))
     }
 
     /// Replays a failed transaction on the state before its block; the receipt does not hold the reason.

@@ -261,7 +261,10 @@ impl Node {
             let mut replies = self.ask(&asks).await?;
             match questions
                 .iter()
-                .map(|question| self.fact(replies.reply().map_err(Refused::Chain)?, question))
+                .map(|question| {
+                    let (method, reply) = replies.reply().map_err(Refused::Chain)?;
+                    self.fact(method, reply, question)
+                })
                 .collect()
             {
                 Ok(facts) => return Ok(facts),
@@ -283,7 +286,8 @@ impl Node {
         let before: Option<RawBlock> = replies.take()?;
         let mut facts = Vec::with_capacity(questions.len());
         for question in questions {
-            let fact = self.fact(replies.reply()?, question).map_err(|refused| match refused {
+            let (method, reply) = replies.reply()?;
+            let fact = self.fact(method, reply, question).map_err(|refused| match refused {
                 Refused::Chain(error) => error,
                 Refused::Hashes | Refused::Block(_) => self.unavailable(question.name, Replaced(block.hash)),
             })?;
@@ -301,7 +305,7 @@ impl Node {
         Ok(facts)
     }
 
-    fn fact(&self, (method, reply): (&'static str, Reply), question: &Question) -> Result<Fact, Refused> {
+    fn fact(&self, method: &'static str, reply: Reply, question: &Question) -> Result<Fact, Refused> {
         match reply {
             Reply::Result(raw) => serde_json::from_str(raw.get())
                 .map(Fact::Bytes)

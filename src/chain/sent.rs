@@ -51,8 +51,8 @@ impl Chain {
         for (node, theirs) in found {
             let other = |(hash, mine): &(&B256, &Sent)| theirs.get(*hash).is_some_and(|theirs| !theirs.is_same(mine));
             if let Some((hash, mine)) = known.iter().find(other) {
-                let (who, block) = ((first.label(), node.label()), mine.block_number.unwrap_or_default());
-                return Err(contradiction(who, &format!("transaction {hash}"), block.to()));
+                let (what, block) = (format!("transaction {hash}"), mine.block_number.unwrap_or_default());
+                return Err(contradiction(first.label(), node.label(), &what, block.to()));
             }
             known.retain(|hash, _| theirs.contains_key(hash));
         }

@@ -177,8 +177,9 @@ impl Client {
         script: &str,
         approved: Option<Approved>,
     ) -> Result<Patched, CloudError> {
-        let call = self.call(Method::PATCH, &["cvms", id.as_str(), "pre-launch-script"], Retry::Write)?;
-        self.set_text(call, (PLAIN, script), approved).await
+        let mut call = self.call(Method::PATCH, &["cvms", id.as_str(), "pre-launch-script"], Retry::Write)?;
+        call.text(PLAIN, script);
+        self.set_text(call, approved).await
     }
     /// `PATCH /api/v1/cvms/{cvm_id}/docker-compose`, the Docker Compose text as YAML.
     ///
@@ -191,8 +192,9 @@ impl Client {
         text: &str,
         approved: Option<Approved>,
     ) -> Result<Patched, CloudError> {
-        let call = self.call(Method::PATCH, &["cvms", id.as_str(), "docker-compose"], Retry::Write)?;
-        self.set_text(call, (YAML, text), approved).await
+        let mut call = self.call(Method::PATCH, &["cvms", id.as_str(), "docker-compose"], Retry::Write)?;
+        call.text(YAML, text);
+        self.set_text(call, approved).await
     }
     /// `PATCH /api/v1/cvms/{cvm_id}/envs`; in the second phase hash and transaction stand in the body.
     ///
@@ -221,14 +223,8 @@ impl Client {
         self.send(call, Key::Needed).await?.taken()
     }
 
-    async fn set_text(
-        &self,
-        mut call: Call,
-        (kind, text): (HeaderValue, &str),
-        approved: Option<Approved>,
-    ) -> Result<Patched, CloudError> {
-        call.request.headers.insert(CONTENT_TYPE, kind);
-        call.request.body = Some(text.as_bytes().to_vec());
+    /// Sends a text.
+    async fn set_text(&self, mut call: Call, approved: Option<Approved>) -> Result<Patched, CloudError> {
         if let Some(approved) = approved {
             call.head(COMPOSE_HASH, &approved.hash.bare())?;
             call.head(TRANSACTION_HASH, &approved.by.text())?;
@@ -250,6 +246,11 @@ struct EnvsBody<'a> {
 }
 
 impl Call {
+    fn text(&mut self, kind: HeaderValue, text: &str) {
+        self.request.headers.insert(CONTENT_TYPE, kind);
+        self.request.body = Some(text.as_bytes().to_vec());
+    }
+
     /// A second phase reads the chain before it answers.
     fn patience(&mut self, client: &Client, approved: Option<Approved>) {
         if approved.is_some() {

@@ -250,7 +250,7 @@ impl Writer {
             Style::Go => members.sort_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes())),
             _ => members.sort_by(|(a, _), (b, _)| script_order(a, b)),
         }
-        self.bracketed(('{', '}'), &members, |writer, (key, value)| {
+        self.bracketed(['{', '}'], &members, |writer, (key, value)| {
             writer.string(key);
             writer
                 .out
@@ -260,10 +260,10 @@ impl Writer {
     }
 
     fn items(&mut self, items: &[Value]) {
-        self.bracketed(('[', ']'), items, Self::value);
+        self.bracketed(['[', ']'], items, Self::value);
     }
 
-    fn bracketed<T>(&mut self, (open, close): (char, char), all: &[T], mut one: impl FnMut(&mut Self, &T)) {
+    fn bracketed<T>(&mut self, [open, close]: [char; 2], all: &[T], mut one: impl FnMut(&mut Self, &T)) {
         self.out.push(open);
         self.depth += 1;
         for (index, item) in all.iter().enumerate() {

@@ -58,7 +58,7 @@ impl EnvFile {
         getrandom::fill(ephemeral.as_mut()).map_err(SealError::Random)?;
         getrandom::fill(&mut nonce).map_err(SealError::Random)?;
         Ok(SealedEnv {
-            blob: hex::encode(encrypt(self.plaintext()?, &recipient.key, (&ephemeral, nonce))?),
+            blob: hex::encode(encrypt(self.plaintext()?, &recipient.key, &ephemeral, nonce)?),
             names: self.names(),
             recipient: recipient.clone(),
         })
@@ -103,7 +103,8 @@ struct Pair<'e> {
 pub(super) fn encrypt(
     mut text: Zeroizing<Vec<u8>>,
     recipient: &[u8; 32],
-    (ephemeral, nonce): (&[u8; 32], [u8; NONCE]),
+    ephemeral: &[u8; 32],
+    nonce: [u8; NONCE],
 ) -> Result<Vec<u8>, SealError> {
     let secret = StaticSecret::from(*ephemeral);
     let shared = secret.diffie_hellman(&PublicKey::from(*recipient));

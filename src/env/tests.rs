@@ -146,8 +146,8 @@ fn with_the_same_randomness_the_blob_is_the_one_of_the_official_sdk() {
     assert_eq!(cases.len(), 4);
     for case in cases {
         let plain = Zeroizing::new(text(case, "/plaintext").as_bytes().to_vec());
-        let random = (&bytes(text(case, "/eph_priv")), bytes(text(case, "/iv")));
-        let blob = seal::encrypt(plain, &recipient, random).unwrap();
+        let (ephemeral, nonce) = (bytes(text(case, "/eph_priv")), bytes(text(case, "/iv")));
+        let blob = seal::encrypt(plain, &recipient, &ephemeral, nonce).unwrap();
         assert_eq!(hex::encode(blob), text(case, "/blob"), "{}", text(case, "/name"));
     }
 }
@@ -190,7 +190,7 @@ fn a_weak_recipient_is_refused_as_the_guest_refuses_it() {
     let mut one = [0; 32];
     one[0] = 1;
     for weak in [[0; 32], one] {
-        let refused = seal::encrypt(plain(), &weak, (&[9; 32], [0; 12]));
+        let refused = seal::encrypt(plain(), &weak, &[9; 32], [0; 12]);
         assert!(matches!(refused, Err(SealError::WeakKey)));
     }
 }

@@ -142,7 +142,8 @@ fn secret(path: &Path, max: u64, extra: OFlags) -> Result<Zeroizing<Vec<u8>>, Fs
 /// # Errors
 /// The disk said no, or `path` is something else than a regular file; the old content is intact.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
-    exchange(path, (bytes, mode, Umask::Ignored), File::sync_all)
+    let umask = Umask::Ignored;
+    exchange(path, &Content { bytes, mode, umask }, File::sync_all)
         .and_then(|()| sync_dir(parent(path)))
         .at("write", path)
 }
@@ -153,7 +154,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
 /// # Errors
 /// As [`write()`].
 pub fn note(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
-    exchange(path, (bytes, mode, Umask::Ignored), |_| Ok(())).at("write", path)
+    let umask = Umask::Ignored;
+    exchange(path, &Content { bytes, mode, umask }, |_| Ok(())).at("write", path)
 }
 
 /// As [`write()`], for a file that the user named: where it is new, the umask may make its mode tighter.
@@ -161,7 +163,8 @@ pub fn note(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
 /// # Errors
 /// As [`write()`].
 pub fn publish(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
-    exchange(path, (bytes, mode, Umask::Asked), File::sync_all)
+    let umask = Umask::Asked;
+    exchange(path, &Content { bytes, mode, umask }, File::sync_all)
         .and_then(|()| sync_dir(parent(path)))
         .at("write", path)
 }
@@ -325,12 +328,20 @@ enum Umask {
     Ignored,
 }
 
+/// What a new file holds, and who may read it.
+struct Content<'a> {
+    bytes: &'a [u8],
+    mode: u32,
+    umask: Umask,
+}
+
 /// Puts a new file in the place of `path`; `settle` is done to it before it gets the name.
 fn exchange(
     path: &Path,
-    (bytes, mode, umask): (&[u8], u32, Umask),
+    content: &Content<'_>,
     settle: impl FnOnce(&File) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
+    let Content { bytes, mode, umask } = *content;
     point("write.a");
     let existing = existing_mode(path)?;
     let born = if umask == Umask::Asked { mode } else { 0o600 };

@@ -344,7 +344,8 @@ fn duration(seconds: U256) -> String {
     }
 }
 
-fn read((name, parameters, meaning): &Known, data: &Bytes) -> Option<Decoded> {
+fn read(known: &Known, data: &Bytes) -> Option<Decoded> {
+    let (name, parameters, meaning) = known;
     let parameters: Vec<(&str, &str)> = parameters.iter().filter_map(|text| text.split_once(' ')).collect();
     let kinds: Vec<&str> = parameters.iter().map(|(kind, _)| *kind).collect();
     let function = format!("{name}({})", kinds.join(","));

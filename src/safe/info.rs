@@ -387,7 +387,7 @@ impl SafeInfo {
             return Some(Finding::ObedientHandler { address, is });
         }
         let code_hash = self.fallback_handler_code_hash.unwrap_or_default();
-        let fine = is_known((address, code_hash), Contract::is_handler) || trust.code.contains(&code_hash);
+        let fine = is_known(address, code_hash, Contract::is_handler) || trust.code.contains(&code_hash);
         (!fine).then_some(Finding::UnknownFallbackHandler { address })
     }
     fn helper_changes(&self, earlier: &Self) -> Vec<Change> {

@@ -315,7 +315,7 @@ impl Survey<'_> {
     /// What a fallback handler is at whose address a listed one should be, where other code stands there.
     async fn altered(&self, info: &SafeInfo) -> Result<Option<Obedient>, ChainError> {
         let handler = info.fallback_handler.zip(info.fallback_handler_code_hash);
-        let handler = handler.filter(|handler| !is_known(*handler, Contract::is_handler));
+        let handler = handler.filter(|(handler, code)| !is_known(*handler, *code, Contract::is_handler));
         let Some((handler, _)) = handler else {
             return Ok(None);
         };

@@ -72,7 +72,7 @@ pub async fn check_named_storage(
         slots: slots.collect(),
         ..Told::default()
     };
-    chain.storage_of_slots((info.address, &info.block), &named).await
+    chain.storage_of_slots(info.address, &info.block, &named).await
 }
 
 /// A Safe and the Safes that own it, from whose slots something follows: one whose code nobody vouches for keeps what it

@@ -119,7 +119,7 @@ pub(super) async fn standing(
     if !hashes.is_empty() {
         let spent = spent(chain, info, &hashes).await?;
         found.retain(|hash, _| !spent.contains(hash));
-        explain(chain, info, (&mut found, &by)).await?;
+        explain(chain, info, &mut found, &by).await?;
     }
     Ok(found.into_values().chain(messages.into_iter().map(bare)).collect())
 }
@@ -172,7 +172,7 @@ async fn spent(chain: &Chain, info: &SafeInfo, hashes: &BTreeSet<B256>) -> Resul
     let all = wanted
         .iter()
         .filter_map(|(transaction, likely)| Some((sent.get(transaction)?, *likely)));
-    let tried = all.flat_map(|(sent, likely)| used_up((&domain, info.nonce), &sent.input, likely));
+    let tried = all.flat_map(|(sent, likely)| used_up(&domain, info.nonce, &sent.input, likely));
     Ok(tried.take(TRIED).filter(|hash| hashes.contains(hash)).collect())
 }
 
@@ -186,11 +186,7 @@ fn executed(log: &Log) -> Option<B256> {
 }
 
 /// Hashes of the Safe's transactions that are inside of a call, at the nonces that are used up; the likely one comes first.
-fn used_up<'a>(
-    (domain, next): (&'a SafeDomain, U256),
-    input: &'a Bytes,
-    likely: u64,
-) -> impl Iterator<Item = B256> + 'a {
+fn used_up<'a>(domain: &'a SafeDomain, next: U256, input: &'a Bytes, likely: u64) -> impl Iterator<Item = B256> + 'a {
     let next = u64::try_from(next).unwrap_or(u64::MAX);
     let nonces = [likely]
         .into_iter()
@@ -232,14 +228,15 @@ fn calls_inside(input: &Bytes) -> impl Iterator<Item = SafeTxFields> + '_ {
 async fn explain(
     chain: &Chain,
     info: &SafeInfo,
-    (found, by): (&mut BTreeMap<B256, StandingApproval>, &Told),
+    found: &mut BTreeMap<B256, StandingApproval>,
+    by: &Told,
 ) -> Result<(), ChainError> {
     let open = by.iter().filter(|((hash, _), _)| found.contains_key(hash));
     let transactions: BTreeSet<B256> = open.map(|(_, transaction)| *transaction).take(LOOKED_UP).collect();
     let sent = chain.sent(&transactions).await?;
     for ((hash, owner), transaction) in by {
         let sent = sent.get(transaction);
-        if !sent.is_some_and(|sent| is_own(sent, (info.address, *owner), *hash))
+        if !sent.is_some_and(|sent| is_own(sent, info.address, *owner, *hash))
             && let Some(approval) = found.get_mut(hash)
         {
             approval.unexplained.insert(*owner);
@@ -249,7 +246,7 @@ async fn explain(
 }
 
 /// Whether the owner called the Safe itself; an owner that is a Safe does so by executing a transaction of its own.
-fn is_own(sent: &Sent, (safe, owner): (Address, Address), hash: B256) -> bool {
+fn is_own(sent: &Sent, safe: Address, owner: Address, hash: B256) -> bool {
     let approve = Safe::approveHashCall { hashToApprove: hash }.abi_encode();
     let itself = sent.from == owner && sent.to == Some(safe) && *sent.input == *approve;
     let own_safe = || calls_inside(&sent.input).any(|fields| fields.to == safe && *fields.data == *approve);
@@ -291,7 +288,7 @@ mod tests {
             input: input.clone(),
             block_number: None,
         };
-        let is = |sent: &Sent| is_own(sent, (SAFE, OWNER), hash);
+        let is = |sent: &Sent| is_own(sent, SAFE, OWNER, hash);
         assert!(is(&sent(OWNER, SAFE, &approve)));
         assert!(!is(&sent(SAFE, SAFE, &approve)));
         assert!(!is(&sent(OWNER, OWNER, &approve)));

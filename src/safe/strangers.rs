@@ -73,20 +73,20 @@ impl OwnerSafe {
             return Some(proxy);
         }
         let singleton = (self.singleton, self.singleton_code_hash);
-        if !is_known(singleton, deployments::Contract::is_singleton) && !vouched(&singleton.1) {
+        if !is_known(singleton.0, singleton.1, deployments::Contract::is_singleton) && !vouched(&singleton.1) {
             return Some(singleton);
         }
         let handler = (
             self.fallback_handler?,
             self.fallback_handler_code_hash.unwrap_or_default(),
         );
-        let known = is_known(handler, deployments::Contract::is_handler) || vouched(&handler.1);
+        let known = is_known(handler.0, handler.1, deployments::Contract::is_handler) || vouched(&handler.1);
         (!known).then_some(handler)
     }
 }
 
 /// Whether it is the Safe team's code, and made for this.
-pub(super) fn is_known((address, code_hash): (Address, B256), kind: fn(deployments::Contract) -> bool) -> bool {
+pub(super) fn is_known(address: Address, code_hash: B256, kind: fn(deployments::Contract) -> bool) -> bool {
     match deployments::identify(address, code_hash) {
         Identity::Listed(known) | Identity::Elsewhere(known) => kind(known.contract),
         Identity::Altered(_) | Identity::Unknown => false,

@@ -81,16 +81,15 @@ impl Ledger {
     pub(super) async fn sign_safe_tx(&self, tx: &SafeTx) -> Result<Signature, SignerError> {
         let domain = tx.domain();
         let message = tx.fields().message_hash(domain.version);
-        self.sign_typed((domain.separator(), message), safe_tx_hash(tx)).await
+        self.sign_typed(domain.separator(), message, safe_tx_hash(tx)).await
     }
 
     pub(super) async fn sign_notice(&self, notice: &Notice) -> Result<Signature, SignerError> {
-        self.sign_typed((notice.domain(), notice.message()), notice.hash())
-            .await
+        self.sign_typed(notice.domain(), notice.message(), notice.hash()).await
     }
 
     /// Domain and message are what the device is told and shows; `digest` is what both give.
-    async fn sign_typed(&self, (domain, message): (B256, B256), digest: B256) -> Result<Signature, SignerError> {
+    async fn sign_typed(&self, domain: B256, message: B256, digest: B256) -> Result<Signature, SignerError> {
         self.recheck().await?;
         let version = self.device.version().await?;
         if version < TYPED_DATA_SINCE {

@@ -100,7 +100,7 @@ impl Fake {
         let answer = match (manner.status.get(instruction), manner.answer.get(instruction)) {
             (Some(status), _) => status.to_be_bytes().to_vec(),
             (None, Some(answer)) => answer.clone(),
-            (None, None) => [self.act(&manner, (*instruction, *place), data), vec![0x90, 0]].concat(),
+            (None, None) => [self.act(&manner, [*instruction, *place], data), vec![0x90, 0]].concat(),
         };
         let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
         let stream = [&length[..], &answer].concat();
@@ -116,7 +116,7 @@ impl Fake {
         self.going.extend(packets);
     }
 
-    fn act(&mut self, manner: &Manner, (instruction, place): (u8, u8), data: &[u8]) -> Vec<u8> {
+    fn act(&mut self, manner: &Manner, [instruction, place]: [u8; 2], data: &[u8]) -> Vec<u8> {
         match instruction {
             0x02 => {
                 let key = key_of(data);

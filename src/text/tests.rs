@@ -281,7 +281,7 @@ fn sec_l1_a_long_line_breaks_with_its_margin_and_loses_nothing() {
     for line in [&forged, &filled, &wide, &"x".repeat(500), &"a b ".repeat(300)] {
         for width in [1, 20, 33, 80, 120] {
             for keeps in [true, false] {
-                let broken = wrap(line, width, ("  ↳ ", keeps));
+                let broken = wrap(line, width, "  ↳ ", keeps);
                 for part in broken.split('\n').skip(1) {
                     assert!(part.starts_with("  ↳ "), "{broken}");
                 }
@@ -297,10 +297,10 @@ fn sec_l1_a_long_line_breaks_with_its_margin_and_loses_nothing() {
     }
     let hash = format!("  + image: registry.example/team/app@sha256:{}", "ab".repeat(32));
     assert!(
-        wrap(&hash, 80, ("  ↳ ", true)).contains(&"ab".repeat(32)),
+        wrap(&hash, 80, "  ↳ ", true).contains(&"ab".repeat(32)),
         "a hash stays one word without a terminal"
     );
-    assert_eq!(wrap("short", 80, ("  ", true)), "short");
+    assert_eq!(wrap("short", 80, "  ", true), "short");
     assert!(is_padded(&forged) && is_padded(&filled) && !is_padded("0x0000000000000000000000"));
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn is_padded(text: &str) -> bool {
 
 /// One line, broken after blanks or, where there are none, anywhere; `margin` stands before every part but the first.
 /// Nothing is left out. `keeps`: words that end in a hash are not broken, so that they can be searched for.
-pub(crate) fn wrap(line: &str, width: usize, (margin, keeps): (&str, bool)) -> String {
+pub(crate) fn wrap(line: &str, width: usize, margin: &str, keeps: bool) -> String {
     let width = width.max(NARROWEST);
     if columns(line) <= width {
         return line.to_owned();

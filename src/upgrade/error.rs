@@ -154,7 +154,8 @@ impl From<LookError> for UpgradeError {
 impl UpgradeError {
     pub(super) fn hash_mismatch(
         origin: Origin,
-        (computed, claimed): (ComposeHash, ComposeHash),
+        computed: ComposeHash,
+        claimed: ComposeHash,
         details: Vec<String>,
     ) -> Self {
         let (from, place) = origin.told();
@@ -170,14 +171,7 @@ impl UpgradeError {
 
     /// One value differs from what it must be.
     pub(super) fn stop(code: Code, what: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
-        Self::Stop(Box::new(Stop {
-            code,
-            what: what.into(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-            details: Vec::new(),
-            origin: None,
-        }))
+        Self::Stop(Box::new(Stop::new(code, what, expected, found)))
     }
 
     /// What did not match; an error of another kind is told as its own sentence.

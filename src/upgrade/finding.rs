@@ -25,6 +25,24 @@ pub struct Stop {
     pub origin: Option<Origin>,
 }
 
+impl Stop {
+    pub(in crate::upgrade) fn new(
+        code: Code,
+        what: impl Into<String>,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
+        Self {
+            code,
+            what: what.into(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+            details: Vec::new(),
+            origin: None,
+        }
+    }
+}
+
 /// Where a value came from that does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

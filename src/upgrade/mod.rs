@@ -61,7 +61,7 @@ pub use planning::neighbours::APPS_FILE;
 pub use planning::pending_updates::recall;
 pub use planning::policy::{PolicyIntent, Wish, plan_policy};
 pub use planning::read::plan;
-pub use planning::seal::seal_new;
+pub use planning::seal::{NewRecipient, seal_new};
 pub use routes::subject::Checked;
 pub use routes::timelock::scheduling::{OperationNow, look_at_operation};
 pub use workspace::upgrade::Upgrade;

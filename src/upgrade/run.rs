@@ -12,11 +12,11 @@ use crate::compose::ComposeHash;
 use crate::signer::Signer;
 use crate::upgrade::{
     Limits, UpgradeError, Warning, World,
-    checks::verdict::Known,
+    checks::verdict::{Known, Subject},
     journal_error::JournalError,
     model::{CodeChange, Plan, Proposal},
     model::{safe_approval::SafeTxRole, target::Request},
-    planning::examine::{Subject, examine},
+    planning::examine::examine,
     record::{event::Event, evidence},
     workspace::upgrade::Upgrade,
 };
@@ -237,9 +237,9 @@ impl Run<'_> {
             return Ok(Known::default());
         };
         let ceremony = state.ceremony()?;
-        let subject = Subject::of(state, role, (&proposal, ceremony.as_ref()));
+        let subject = Subject::of(state, role, &proposal, ceremony.as_ref());
         let known = examine(self.world, chain, &subject).await?;
-        let verdict = subject.judge(Some(&known), (self.limits, &state.accepted));
+        let verdict = subject.judge(Some(&known), self.limits, &state.accepted);
         self.upgrade.keep_verdict(&verdict)?;
         verdict.check_before_asking(self.world.ask)?;
         Ok(known)

@@ -43,6 +43,8 @@ pub struct Limits {
     pub safe_nonce: Option<U256>,
     /// Ask no chain: what it would say is not checked.
     pub offline: bool,
+    /// How many CVMs of a fleet are worked on at once.
+    pub parallel: usize,
     /// The safeTxHash that somebody reviewed; no key agrees to another one.
     pub expected_safe_tx: Option<B256>,
 }
@@ -62,6 +64,7 @@ impl Default for Limits {
             trust: Trust::default(),
             safe_nonce: None,
             offline: false,
+            parallel: 8,
             expected_safe_tx: None,
         }
     }

@@ -27,7 +27,8 @@ use crate::abi::timelock::TimelockController as T;
 pub use operation::{TimelockAct, TimelockCalls, TimelockOperation};
 pub use pending::{PendingOperation, PendingOperations};
 pub use record::{
-    OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, TimelockProofFailure, check_operation,
+    OperationAt, OperationEnd, OperationLife, OperationPlace, OperationState, OperationStep, TimelockProofFailure,
+    check_operation,
 };
 pub use storage::TimelockRead;
 
@@ -160,7 +161,7 @@ impl Chain {
     pub async fn timelock_at(&self, address: Address, block: &BlockRef) -> Result<Option<TimelockInfo>, ChainError> {
         let probe = probes();
         let mut facts = self.read(block, &questions(address, &probe)).await?;
-        let Some(found) = recognised(*block, address, (&mut facts, &probe)) else {
+        let Some(found) = recognised(*block, address, &mut facts, &probe) else {
             return Ok(None);
         };
         let admin = T::hasRoleCall {
@@ -190,11 +191,11 @@ impl Chain {
         };
         let (logs, incomplete) = self.longest_logs(&query).await?;
         let incomplete = incomplete.or_else(|| unbegun(info, &logs));
-        self.roles_by(info, also, (&logs, incomplete)).await
+        let roles = self.roles_by(info, also, &logs).await?;
+        Ok(TimelockRoles { incomplete, ..roles })
     }
     /// Who has which role of a timelock at the block it was read at, as [`Self::timelock_roles`], and what it has scheduled
-    /// and not executed, as [`Self::pending_operations`], by one reading of its events from a block on with at most so many
-    /// requests to each endpoint.
+    /// and not executed, as [`Self::pending_operations`], by one reading of its events.
     ///
     /// # Errors
     /// See [`ChainError`]. What lies further back is no error: both say why there may be more.
@@ -202,28 +203,29 @@ impl Chain {
         &self,
         info: &TimelockInfo,
         also: &[Address],
-        (from, requests): (u64, u32),
+        reach: LogReach,
     ) -> Result<(TimelockRoles, PendingOperations), ChainError> {
         let query = LogQuery {
             address: info.address,
             topics: [record::operation_topics(), vec![T::RoleGranted::SIGNATURE_HASH]].concat(),
-            from,
+            from: reach.from,
             to: info.block.number,
         };
-        let (logs, incomplete) = self.all_logs(&query, requests).await?;
-        let incomplete = incomplete.or_else(|| unbegun(info, &logs).filter(|_| from == 0));
+        let (logs, incomplete) = self.all_logs(&query, reach.requests).await?;
+        let incomplete = incomplete.or_else(|| unbegun(info, &logs).filter(|_| reach.from == 0));
         let (roles, waiting) = tokio::join!(
-            self.roles_by(info, also, (&logs, incomplete.clone())),
-            self.operations_by(info, (&logs, incomplete.clone())),
+            self.roles_by(info, also, &logs),
+            self.operations_by(info, &logs, incomplete.clone()),
         );
-        Ok((roles?, waiting?))
+        let roles = TimelockRoles { incomplete, ..roles? };
+        Ok((roles, waiting?))
     }
     /// The roles of everybody to whom logs granted one, and of `also`, each asked of the contract itself.
     async fn roles_by(
         &self,
         info: &TimelockInfo,
         also: &[Address],
-        (logs, incomplete): (&[PlacedLog], Option<String>),
+        logs: &[PlacedLog],
     ) -> Result<TimelockRoles, ChainError> {
         let granted: BTreeSet<(B256, Address)> = logs
             .iter()
@@ -246,7 +248,7 @@ impl Chain {
             executors: Vec::new(),
             cancellers: Vec::new(),
             admins: Vec::new(),
-            incomplete,
+            incomplete: None,
         };
         for some in candidates.chunks(CANDIDATES) {
             let held = self.timelock_holds(info, &info.block, some).await?;
@@ -380,11 +382,21 @@ fn questions(address: Address, [single, batch]: &[TimelockOperation; 2]) -> Vec<
     ]
 }
 
+/// How far back events are read.
+#[derive(Debug, Clone, Copy)]
+pub struct LogReach {
+    /// The first block.
+    pub from: u64,
+    /// Most requests to each endpoint.
+    pub requests: u32,
+}
+
 /// The answers to [`questions`], when they are those of a timelock.
 fn recognised(
     block: BlockRef,
     address: Address,
-    (facts, [single, batch]): (&mut Reading, &[TimelockOperation; 2]),
+    facts: &mut Reading,
+    [single, batch]: &[TimelockOperation; 2],
 ) -> Option<TimelockInfo> {
     let code = facts.next().bytes();
     let contract = OwnerKind::of(address, &code) == OwnerKind::Contract;

@@ -75,7 +75,7 @@ impl TimelockOperation {
     }
     /// The salt of the operation that makes `calls` for the `number`th time, counted from zero: keccak256 of chain,
     /// timelock, calls and number. Whoever wants the same of the same timelock comes to the same operation.
-    pub fn salt_of((chain_id, timelock): (u64, Address), calls: &[Call], number: u64) -> B256 {
+    pub fn salt_of(chain_id: u64, timelock: Address, calls: &[Call], number: u64) -> B256 {
         let (targets, values, payloads) = columns(calls);
         let words = (
             keccak256("countersign: salt of a timelock's operation"),
@@ -230,26 +230,33 @@ impl TimelockAct {
         Some(match call {
             T::TimelockControllerCalls::schedule(asked) => Self::Schedule {
                 delay: asked.delay,
-                operation: single((asked.target, asked.value, asked.data), (asked.predecessor, asked.salt)),
+                operation: TimelockOperation {
+                    calls: single(asked.target, asked.value, asked.data),
+                    predecessor: asked.predecessor,
+                    salt: asked.salt,
+                },
             },
             T::TimelockControllerCalls::scheduleBatch(asked) => Self::Schedule {
                 delay: asked.delay,
-                operation: batch(
-                    (asked.targets, asked.values, asked.payloads),
-                    (asked.predecessor, asked.salt),
-                )?,
+                operation: TimelockOperation {
+                    calls: batch(asked.targets, asked.values, asked.payloads)?,
+                    predecessor: asked.predecessor,
+                    salt: asked.salt,
+                },
             },
             T::TimelockControllerCalls::execute(asked) => Self::Execute {
-                operation: single(
-                    (asked.target, asked.value, asked.payload),
-                    (asked.predecessor, asked.salt),
-                ),
+                operation: TimelockOperation {
+                    calls: single(asked.target, asked.value, asked.payload),
+                    predecessor: asked.predecessor,
+                    salt: asked.salt,
+                },
             },
             T::TimelockControllerCalls::executeBatch(asked) => Self::Execute {
-                operation: batch(
-                    (asked.targets, asked.values, asked.payloads),
-                    (asked.predecessor, asked.salt),
-                )?,
+                operation: TimelockOperation {
+                    calls: batch(asked.targets, asked.values, asked.payloads)?,
+                    predecessor: asked.predecessor,
+                    salt: asked.salt,
+                },
             },
             T::TimelockControllerCalls::cancel(asked) => Self::Cancel { id: asked.id },
             _ => return None,
@@ -267,25 +274,17 @@ fn columns(calls: &[Call]) -> Columns {
     )
 }
 
-fn single((to, value, data): (Address, U256, Bytes), (predecessor, salt): (B256, B256)) -> TimelockOperation {
-    TimelockOperation {
-        calls: TimelockCalls::Single(Call { to, value, data }),
-        predecessor,
-        salt,
-    }
+const fn single(to: Address, value: U256, data: Bytes) -> TimelockCalls {
+    TimelockCalls::Single(Call { to, value, data })
 }
 
-fn batch((targets, values, payloads): Columns, (predecessor, salt): (B256, B256)) -> Option<TimelockOperation> {
+fn batch(targets: Vec<Address>, values: Vec<U256>, payloads: Vec<Bytes>) -> Option<TimelockCalls> {
     if targets.is_empty() || targets.len() != values.len() || targets.len() != payloads.len() {
         return None;
     }
     let rows = targets.into_iter().zip(values).zip(payloads);
     let calls = rows.map(|((to, value), data)| Call { to, value, data }).collect();
-    Some(TimelockOperation {
-        calls: TimelockCalls::Batch(calls),
-        predecessor,
-        salt,
-    })
+    Some(TimelockCalls::Batch(calls))
 }
 
 fn to_timelock(timelock: Address, data: Vec<u8>) -> Call {
@@ -399,7 +398,7 @@ mod tests {
     #[test]
     fn bug_b3_a_salt_follows_from_chain_timelock_calls_and_number_and_from_all_of_them() {
         let timelock = Address::repeat_byte(9);
-        let of = |place, calls: &[Call], number| TimelockOperation::salt_of(place, calls, number);
+        let of = |(chain, timelock), calls: &[Call], number| TimelockOperation::salt_of(chain, timelock, calls, number);
         let salts = [
             of((1, timelock), &[call(1)], 0),
             of((2, timelock), &[call(1)], 0),

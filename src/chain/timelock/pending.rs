@@ -75,7 +75,7 @@ impl Chain {
         };
         let (logs, incomplete) = self.longest_logs(&query).await?;
         let incomplete = incomplete.or_else(|| unbegun(info, &logs).filter(|_| from == 0));
-        self.operations_by(info, (&logs, incomplete)).await
+        self.operations_by(info, &logs, incomplete).await
     }
 
     /// The operations that logs say were scheduled, as far as the timelock has them. What logs say ended is asked about
@@ -83,7 +83,8 @@ impl Chain {
     pub(super) async fn operations_by(
         &self,
         info: &TimelockInfo,
-        (logs, incomplete): (&[PlacedLog], Option<String>),
+        logs: &[PlacedLog],
+        incomplete: Option<String>,
     ) -> Result<PendingOperations, ChainError> {
         let lives = scheduled(logs, incomplete.is_some());
         let mut operations = Vec::new();
@@ -108,22 +109,22 @@ impl Chain {
         })
     }
 
-    /// The first number below `most` whose operation the timelock has not executed after `block`; `None`: it has executed
+    /// The first number below `most` whose operation the timelock has not executed after the block it was read at; `None`: it has executed
     /// all of them. One round trip for every few numbers.
     ///
     /// # Errors
     /// See [`ChainError`].
     pub async fn first_not_done(
         &self,
-        timelock: Address,
-        block: &BlockRef,
-        (most, id_of): (u64, &(dyn Fn(u64) -> B256 + Send + Sync)),
+        info: &TimelockInfo,
+        most: u64,
+        id_of: &(dyn Fn(u64) -> B256 + Send + Sync),
     ) -> Result<Option<(u64, OperationState)>, ChainError> {
         let mut first = 0;
         while first < most {
             let last = first.saturating_add(NUMBERS).min(most);
             let ids: Vec<B256> = (first..last).map(id_of).collect();
-            let states = self.operation_states(timelock, &ids, block).await?;
+            let states = self.operation_states(info.address, &ids, &info.block).await?;
             let mut numbered = (first..last).zip(states);
             if let Some(found) = numbered.find(|(_, state)| *state != OperationState::Done) {
                 return Ok(Some(found));

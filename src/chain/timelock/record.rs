@@ -240,7 +240,7 @@ impl Chain {
     pub async fn prove_operation(
         &self,
         transaction: B256,
-        (timelock, operation): (Address, &TimelockOperation),
+        of: OperationAt<'_>,
         step: OperationStep,
     ) -> Result<BlockRef, TimelockProofFailure> {
         let receipt = self.receipt(transaction).await?;
@@ -249,7 +249,7 @@ impl Chain {
             let block = receipt.block.number;
             return Err(TimelockProofFailure::Reverted { transaction, block });
         }
-        check_operation(&receipt.logs, (timelock, operation), step)?;
+        check_operation(&receipt.logs, of, step)?;
         Ok(receipt.block)
     }
     /// The block in which `transaction` scheduled exactly `operation`, and from when on that lets it be executed, seconds
@@ -260,7 +260,7 @@ impl Chain {
     pub async fn prove_scheduling(
         &self,
         transaction: B256,
-        (timelock, operation): (Address, &TimelockOperation),
+        of: OperationAt<'_>,
     ) -> Result<(BlockRef, u64), TimelockProofFailure> {
         let receipt = self.receipt(transaction).await?;
         let receipt = receipt.ok_or(TimelockProofFailure::NotSettled { transaction })?;
@@ -269,12 +269,12 @@ impl Chain {
             let block = block.number;
             return Err(TimelockProofFailure::Reverted { transaction, block });
         }
-        check_operation(&receipt.logs, (timelock, operation), OperationStep::Scheduled)?;
-        let id = operation.id();
+        check_operation(&receipt.logs, of, OperationStep::Scheduled)?;
+        let id = of.operation.id();
         let ours = receipt
             .logs
             .iter()
-            .filter(|log| log.address == timelock)
+            .filter(|log| log.address == of.timelock)
             .filter_map(told);
         let delay = ours.filter(|told| told.id == id).find_map(|told| match told.what {
             What::Scheduled { delay, .. } => Some(u64::try_from(delay).unwrap_or(u64::MAX)),
@@ -282,6 +282,15 @@ impl Chain {
         });
         Ok((block, block.timestamp.saturating_add(delay.unwrap_or_default())))
     }
+}
+
+/// An operation of a timelock.
+#[derive(Debug, Clone, Copy)]
+pub struct OperationAt<'a> {
+    /// The timelock.
+    pub timelock: Address,
+    /// What it is asked for.
+    pub operation: &'a TimelockOperation,
 }
 
 /// Checks that among the logs of one transaction the events of `timelock` about this operation are exactly those of
@@ -292,9 +301,10 @@ impl Chain {
 /// See [`TimelockProofFailure`].
 pub fn check_operation<'a>(
     logs: impl IntoIterator<Item = &'a Log>,
-    (timelock, operation): (Address, &TimelockOperation),
+    of: OperationAt<'_>,
     step: OperationStep,
 ) -> Result<(), TimelockProofFailure> {
+    let OperationAt { timelock, operation } = of;
     let id = operation.id();
     let told = logs.into_iter().filter_map(|log| Some((log.address, told(log)?)));
     let told = told.filter(|(_, told)| told.id == id && told.what.step() == Some(step));
@@ -532,7 +542,8 @@ mod tests {
     }
 
     fn check(logs: &[Log], step: OperationStep) -> Result<(), TimelockProofFailure> {
-        check_operation(logs, (TIMELOCK, &operation()), step)
+        let (timelock, operation) = (TIMELOCK, &operation());
+        check_operation(logs, OperationAt { timelock, operation }, step)
     }
 
     #[test]
@@ -608,7 +619,8 @@ mod tests {
             };
             [log(TIMELOCK, &event)]
         };
-        let check = |logs: &[Log]| check_operation(logs, (TIMELOCK, &one), OperationStep::Scheduled);
+        let (timelock, operation) = (TIMELOCK, &one);
+        let check = |logs: &[Log]| check_operation(logs, OperationAt { timelock, operation }, OperationStep::Scheduled);
         check(&event(B256::ZERO)).unwrap();
         let failed = check(&event(B256::repeat_byte(1)));
         assert!(

@@ -56,8 +56,8 @@ impl Chain {
             return Ok(None);
         }
         let named = read.named(told);
-        let at = (read.info.address, &read.info.block);
-        let check = self.storage_of_slots(at, &named).await?;
+        let info = &read.info;
+        let check = self.storage_of_slots(info.address, &info.block, &named).await?;
         Ok(check.map(|check| StorageFound {
             check,
             told: named.all(),

@@ -16,14 +16,14 @@ pub(in crate::cli) async fn advance(
     session: &Session,
     which: &Which,
     typed: SharedOptions<'_>,
-    goal: (Goal, &str),
+    goal: Goal,
 ) -> Result<Report, CliError> {
     let settings = session.settings(typed)?;
     let outside = session.outside(&settings);
     let mut upgrade = session.open(which)?;
     let world = outside.world();
-    match upgrade.advance(&world, goal.0, &settings.limits).await {
-        Ok(outcome) => Ok(session.went(&upgrade, &outcome, goal.1)),
+    match upgrade.advance(&world, goal, &settings.limits).await {
+        Ok(outcome) => Ok(session.went(&upgrade, &outcome, session.command())),
         Err(error) => {
             if matches!(
                 &error,
@@ -32,7 +32,7 @@ pub(in crate::cli) async fn advance(
                     ..
                 }
             ) {
-                show_what_waits(session, (&world, &settings), &upgrade).await;
+                show_what_waits(session, &world, &settings, &upgrade).await;
             }
             Err(error.into())
         }
@@ -40,7 +40,7 @@ pub(in crate::cli) async fn advance(
 }
 
 /// Shows what would be signed, to somebody who named no key yet.
-async fn show_what_waits(session: &Session, (world, settings): (&World<'_>, &Settings), upgrade: &Upgrade) {
+async fn show_what_waits(session: &Session, world: &World<'_>, settings: &Settings, upgrade: &Upgrade) {
     let question = review::Question::default();
     if let Ok(review) = review::review(world, &settings.limits, upgrade.state(), &question).await {
         let mut page = Page::default();
@@ -50,11 +50,7 @@ async fn show_what_waits(session: &Session, (world, settings): (&World<'_>, &Set
 }
 
 /// Asks for consent to what costs nothing: `what` is what is refused without it.
-pub(in crate::cli) fn agree(
-    world: &World<'_>,
-    (question, what): (&str, &str),
-    facts: Vec<Fact>,
-) -> Result<(), CliError> {
+pub(in crate::cli) fn agree(world: &World<'_>, question: &str, what: &str, facts: Vec<Fact>) -> Result<(), CliError> {
     let consent = Consent::ask(question, facts);
     if world.ask.consent(&consent).map_err(UpgradeError::from)? {
         return Ok(());

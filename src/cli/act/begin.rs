@@ -6,11 +6,10 @@ use serde_json::json;
 
 use crate::cli::act::api::get;
 use crate::cli::act::waiting::conclude;
-use crate::cli::args::{Change, Governor, NewDir};
 use crate::cli::failure::decision;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::settings::{self, Project, ROOT, Settings};
+use crate::cli::session::settings::{ROOT, Settings};
 use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::cli::show::view;
@@ -25,50 +24,49 @@ use crate::upgrade::{
 /// Code of a change of values alone, whether it was sent or only seen.
 pub(in crate::cli) const VALUES_ONLY: Code = Code::EnvValuesOnly;
 
-/// Plans, shows the plan, and takes a new upgrade as far as `goal`.
-pub(in crate::cli) async fn begin(
-    session: &Session,
-    settings: &Settings,
-    (change, dir, governor): (&Change, &NewDir, &Governor),
-    goal: (Goal, &str),
-) -> Result<Report, CliError> {
-    let intent = settings::intent(
-        change,
-        &Project::here()?,
-        (&settings.limits.trust, governor),
-        (&session.env, &|news| session.out.progress(news)),
-    )?;
-    start(session, settings, intent.value, (dir.dir.as_deref(), goal)).await
+/// An upgrade to begin.
+pub(in crate::cli) struct Beginning<'a> {
+    pub(in crate::cli) intent: Intent,
+    /// The directory that was named.
+    pub(in crate::cli) dir: Option<&'a Path>,
+    pub(in crate::cli) goal: Goal,
+    /// The command that asks for it.
+    pub(in crate::cli) command: &'a str,
 }
 
 /// Plans, shows the plan, and takes a new upgrade as far as the goal. A change of values alone is no upgrade: it is sent
 /// where the goal is that the CVM runs it.
-pub(in crate::cli) async fn start(
+pub(in crate::cli) async fn begin(
     session: &Session,
     settings: &Settings,
-    intent: Intent,
-    (dir, goal): (Option<&Path>, (Goal, &str)),
+    beginning: Beginning<'_>,
 ) -> Result<Report, CliError> {
+    let Beginning {
+        intent, goal, command, ..
+    } = &beginning;
     let outside = session.outside(settings);
     let world = outside.world();
-    let mut plan = upgrade::plan(&world, &intent).await?;
+    let mut plan = upgrade::plan(&world, intent).await?;
     upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
-    let dir = dir.map_or_else(|| Upgrade::default_dir(Path::new(ROOT), &plan), Path::to_owned);
-    upgrade::steps::look_ahead(&world, &mut plan, (&dir, &settings.limits)).await?;
+    let usual = || Upgrade::default_dir(Path::new(ROOT), &plan);
+    let dir = beginning.dir.map_or_else(usual, Path::to_owned);
+    upgrade::steps::look_ahead(&world, &mut plan, &dir, &settings.limits).await?;
     if let Some(values) = ValuesChange::find(&plan, Some(&dir), Path::new(ROOT))? {
         show(session, None, &plan);
-        return match goal.0 {
-            Goal::Live | Goal::Committed => send(&world, settings, (values, &plan), goal.1).await,
-            _ => Ok(nothing_to_prepare(session, &plan, goal.1)),
+        return match goal {
+            Goal::Live | Goal::Committed => send(&world, settings, values, about_values(&plan, command)).await,
+            _ => Ok(nothing_to_prepare(session, &plan, command)),
         };
     }
-    refuse_without_key(session, (settings, &plan), (&dir, goal.0))?;
+    if *goal == Goal::Live {
+        refuse_without_key(session, settings, &plan, &dir)?;
+    }
     session.about(&dir);
     let begun = Upgrade::begin(&dir, plan.clone(), &settings.limits);
     show(session, begun.as_ref().ok(), &plan);
     let mut upgrade = begun?;
-    let outcome = upgrade.advance(&world, goal.0, &settings.limits).await?;
-    let mut report = session.went(&upgrade, &outcome, goal.1);
+    let outcome = upgrade.advance(&world, *goal, &settings.limits).await?;
+    let mut report = session.went(&upgrade, &outcome, command);
     if upgrade.verdict().is_none() {
         report.set_verdict(&plan.verdict(&settings.limits));
     }
@@ -76,16 +74,12 @@ pub(in crate::cli) async fn start(
 }
 
 /// What one key has to approve is not begun in the cloud before it is known which key that is.
-fn refuse_without_key(
-    session: &Session,
-    (settings, plan): (&Settings, &Plan),
-    (dir, goal): (&Path, Goal),
-) -> Result<(), CliError> {
+fn refuse_without_key(session: &Session, settings: &Settings, plan: &Plan, dir: &Path) -> Result<(), CliError> {
     if !plan.route.is_key() {
         return Ok(());
     }
     let is_over = plan.app_state.hash_allowed == Some(true) || upgrade::holds(dir);
-    if goal != Goal::Live || settings.signer.is_some() || is_over || !plan.blockers.is_empty() {
+    if settings.signer.is_some() || is_over || !plan.blockers.is_empty() {
         return Ok(());
     }
     show(session, None, plan);
@@ -96,20 +90,20 @@ fn refuse_without_key(
     .into())
 }
 
-/// Sends other values and says what became of them.
+/// Sends other values, and says in a report about them what became of them.
 pub(in crate::cli) async fn send(
     world: &World<'_>,
     settings: &Settings,
-    (values, plan): (ValuesChange, &Plan),
-    command: &str,
+    values: ValuesChange,
+    mut report: Report,
 ) -> Result<Report, CliError> {
     let id = values.cvm().clone();
     let sent = values.send(world, &settings.limits).await?;
-    let said = match sent.earlier {
+    report.message = match sent.earlier {
         false => "only values of the environment changed, which nobody has to approve: they were taken",
         true => "the guest has these values from an earlier run, so nothing was sent",
-    };
-    let mut report = about_values(plan, command, said);
+    }
+    .to_owned();
     report.next = Some(get(&id));
     report.certain = None;
     report
@@ -124,26 +118,25 @@ pub(in crate::cli) async fn send(
     Ok(match sent.settled {
         Some(settled) => {
             let operation = sent.accepted.correlation_id.as_deref();
-            conclude(report, &id, (settled, operation))
+            conclude(report, &id, settled, operation)
         }
         None => report,
     })
 }
 
 fn nothing_to_prepare(session: &Session, plan: &Plan, command: &str) -> Report {
-    let mut report = about_values(
-        plan,
-        command,
-        "only values of the environment change, no names: nobody has to approve that on chain, so there is nothing to prepare",
-    );
+    let mut report = about_values(plan, command);
+    "only values of the environment change, no names: nobody has to approve that on chain, so there is nothing to prepare"
+        .clone_into(&mut report.message);
     let verdict = decision(report.code);
     (report.exit, report.hint) = (verdict.exit, Some(verdict.hint));
     report.next = Some(session.typed().instead_of(command, "upgrade"));
     report
 }
 
-fn about_values(plan: &Plan, command: &str, message: &str) -> Report {
-    let mut report = Report::done(command, message);
+/// The report of a change of values alone, before it is known what became of them.
+pub(in crate::cli) fn about_values(plan: &Plan, command: &str) -> Report {
+    let mut report = Report::done(command, "");
     report.code = VALUES_ONLY;
     report.warnings.clone_from(&plan.warnings);
     report.facts.upgrade = Facts {

@@ -19,7 +19,7 @@ pub(in crate::cli) fn failed(session: &Session, error: &CliError) -> Report {
             report.facts.request_id = answer.request_id;
         }
         Err(UpgradeError::Journal(JournalError::Fleet { .. })) => {
-            return fleet::unfinished(session, &dir, (session.command(), None, error));
+            return fleet::unfinished(session, &dir, session.command(), error);
         }
         Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
         // What cannot be read may say anything.

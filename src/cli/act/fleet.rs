@@ -16,8 +16,12 @@ use crate::upgrade::{
 };
 
 /// The report of a run that was halted.
-pub(in crate::cli) fn stopped(session: &Session, dir: &Path, (command, halt): (&'static str, Halt)) -> Report {
-    unfinished(session, dir, (command, halt.cvm, &CliError::Upgrade(halt.error)))
+pub(in crate::cli) fn stopped(session: &Session, dir: &Path, command: &'static str, halt: Halt) -> Report {
+    let mut report = unfinished(session, dir, command, &CliError::Upgrade(halt.error));
+    if let Some(cvm) = halt.cvm.filter(|cvm| !report.message.contains(cvm)) {
+        report.message = format!("{cvm}: {}", report.message);
+    }
+    report
 }
 
 /// The hash that it is about, as text.
@@ -26,11 +30,7 @@ pub(in crate::cli) fn hash_of(fleet: &Fleet) -> String {
 }
 
 /// The report of a fleet that did not get to its end, with where each CVM stands as far as that can be read.
-pub(in crate::cli) fn unfinished(
-    session: &Session,
-    dir: &Path,
-    (command, cvm, error): (&'static str, Option<String>, &CliError),
-) -> Report {
+pub(in crate::cli) fn unfinished(session: &Session, dir: &Path, command: &'static str, error: &CliError) -> Report {
     let fleet = Fleet::open(dir);
     let next = FleetCommands {
         session,
@@ -38,9 +38,6 @@ pub(in crate::cli) fn unfinished(
         approval: fleet.as_ref().ok().map(Fleet::approval),
     };
     let mut report = failure::report(error, command, &next);
-    if let Some(cvm) = cvm.filter(|cvm| !report.message.contains(cvm)) {
-        report.message = format!("{cvm}: {}", report.message);
-    }
     let (next, compared) = (report.next.take(), report.data.take());
     let told = fleet
         .map_err(CliError::from)
@@ -102,7 +99,7 @@ pub(in crate::cli) fn tell(report: &mut Report, session: &Session, fleet: &Fleet
     report.facts.upgrade.compose_hash = fleet.compose_hash();
     report.effects = effects(&members);
     report.certain = Some(format!("{}.", sentence(&counts)));
-    report.next = next(session, fleet, (&members, &counts));
+    report.next = next(session, fleet, &members, &counts);
     let approval = fleet.approval().display().to_string();
     report.page.facts(&[
         ("approved in", Some(approval.clone())),
@@ -245,7 +242,7 @@ pub(in crate::cli) fn word(member: &Member) -> String {
 }
 
 /// What comes next: the approval of the one proposal, then the commits.
-fn next(session: &Session, fleet: &Fleet, (members, counts): (&[Member], &Counts)) -> Option<String> {
+fn next(session: &Session, fleet: &Fleet, members: &[Member], counts: &Counts) -> Option<String> {
     fleet.compose_hash()?;
     let approval = fleet.approval();
     let lead = members.iter().find(|member| member.dir == approval)?;

@@ -31,7 +31,7 @@ pub(in crate::cli) async fn of_safe(chain: &Chain, info: &SafeInfo, trust: &Trus
     let (mut notes, mut standing) = (Vec::new(), Vec::new());
     for safe in with_known_code(chain, info, trust).await? {
         let (found, approvals) = check_storage(chain, &safe).await?;
-        let note = StorageNote::now((safe.chain_id, safe.address), safe.block, found).with_approvals(approvals);
+        let note = StorageNote::now(safe.chain_id, safe.address, safe.block, found).with_approvals(approvals);
         let counted = note.counted(&safe.owners, safe.address != info.address);
         standing.extend(counted.into_iter().map(|one| (safe.address, one)));
         notes.push(note);
@@ -55,14 +55,14 @@ pub(in crate::cli) async fn of_owner(chain: &Chain, owner: Address, block: &Bloc
     if let Some(info) = chain.timelock_at(owner, block).await?
         && let Some(storage) = chain.timelock_storage(&info).await?
     {
-        found.0.push(StorageNote::now((chain.id(), owner), *block, storage));
+        found.0.push(StorageNote::now(chain.id(), owner, *block, storage));
     }
     Ok(found)
 }
 
 /// Shows what was found, and keeps it for those who plan or sign. A doubt to which nobody agreed ends the command with 6,
 /// unless something graver does.
-pub(in crate::cli) fn tell(report: &mut Report, session: &Session, (settings, notes): (&Settings, &[StorageNote])) {
+pub(in crate::cli) fn tell(report: &mut Report, session: &Session, settings: &Settings, notes: &[StorageNote]) {
     if notes.is_empty() {
         return;
     }
@@ -110,7 +110,8 @@ pub(in crate::cli) fn tell(report: &mut Report, session: &Session, (settings, no
 pub(in crate::cli) fn tell_approvals(
     report: &mut Report,
     session: &Session,
-    (settings, standing): (&Settings, &[(Address, StandingApproval)]),
+    settings: &Settings,
+    standing: &[(Address, StandingApproval)],
 ) {
     show_approvals(report, standing);
     let accepted = &settings.limits.accepted;
@@ -151,7 +152,7 @@ pub(in crate::cli) fn show_approvals(report: &mut Report, standing: &[(Address, 
 /// What is found stands until something else is by the same word: who cannot look, or hears others, takes nothing back.
 fn standing(settings: &Settings, note: &StorageNote) -> StorageNote {
     let record = settings.record.as_deref();
-    let last = record.and_then(|record| StorageNote::last(record, (note.chain_id, note.contract)));
+    let last = record.and_then(|record| StorageNote::last(record, note.chain_id, note.contract));
     last.filter(|last| !note.replaces(last)).unwrap_or_else(|| note.clone())
 }
 

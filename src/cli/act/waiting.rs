@@ -65,24 +65,31 @@ impl<'a> Teller<'a> {
     }
 }
 
+/// What an order is to come to.
+pub(in crate::cli) struct Ordered<'a> {
+    pub(in crate::cli) id: &'a CvmId,
+    pub(in crate::cli) goal: Goal,
+}
+
 /// Waits until an order is carried out, where that was asked for, and says how it ended.
 pub(in crate::cli) async fn finish(
     api: &Api<'_>,
     waiting: &Waiting,
-    (id, goal): (&CvmId, Goal),
+    ordered: Ordered<'_>,
     report: Report,
 ) -> Result<Report, CliError> {
     if !waiting.wait {
         return Ok(report);
     }
-    let (settled, operation) = settle(api, (id, goal), waiting.timeout).await?;
-    Ok(conclude(report, id, (settled, operation.as_deref())))
+    let (settled, operation) = settle(api, ordered.id, ordered.goal, waiting.timeout).await?;
+    Ok(conclude(report, ordered.id, settled, operation.as_deref()))
 }
 
 /// Waits and tells meanwhile; gives how it ended, and the operation that was waited for by its name.
 pub(in crate::cli) async fn settle(
     api: &Api<'_>,
-    (id, goal): (&CvmId, Goal),
+    id: &CvmId,
+    goal: Goal,
     time: Duration,
 ) -> Result<(Settled, Option<String>), CliError> {
     let what = words(&goal);
@@ -127,11 +134,7 @@ fn words(goal: &Goal) -> String {
 }
 
 /// How an order that was waited for ended; `operation` is the name to go on waiting by.
-pub(in crate::cli) fn conclude(
-    mut report: Report,
-    id: &CvmId,
-    (settled, operation): (Settled, Option<&str>),
-) -> Report {
+pub(in crate::cli) fn conclude(mut report: Report, id: &CvmId, settled: Settled, operation: Option<&str>) -> Report {
     let cvm = option("--cvm", &id.to_string());
     match settled {
         Settled::Done(found) => {

@@ -119,12 +119,16 @@ impl Target {
         let chain = outside.world().chain(chain_id).await?;
         let app = chain.app(&query).await?;
         let (hashes, devices) = (query.hash.as_slice(), query.device.as_slice());
-        let history = chain.policy_history(&app, (hashes, devices)).await?;
+        let history = chain.policy_history(&app, hashes, devices).await?;
         let mut report = Report::done("app show", "read from the chain");
         view::app(&mut report.page, &app);
         for (list, title) in [(&history.hashes, "compose hashes"), (&history.devices, "devices")] {
-            let whole = lists::Completeness::of(&history);
-            lists::entries(&mut report, (title, whole), list, &|_| None);
+            let listing = lists::Listing {
+                title,
+                completeness: lists::Completeness::of(&history),
+                list,
+            };
+            lists::entries(&mut report, &listing, &|_| None);
         }
         lists::incomplete(&mut report, history.incomplete.as_deref());
         know(&mut report, chain_id, &app, &query);
@@ -162,8 +166,8 @@ impl Target {
             report.next = Some(session.typed().instead_of("check", "show"));
         }
         let hashes: Vec<B256> = query.hash.into_iter().chain(query.running).collect();
-        let found = chain.app_storage(&app, (&hashes, query.device.as_slice())).await?;
-        let mut notes = vec![StorageNote::now((chain_id, app.app), app.block, found)];
+        let found = chain.app_storage(&app, &hashes, query.device.as_slice()).await?;
+        let mut notes = vec![StorageNote::now(chain_id, app.app, app.block, found)];
         let mut standing = Vec::new();
         let owners = [Some(app.owner), app.pending_owner];
         for owner in owners.into_iter().flatten().filter(|owner| !owner.is_zero()) {
@@ -171,7 +175,7 @@ impl Target {
             notes.extend(of_owner);
             standing.extend(approvals);
         }
-        storage::tell(&mut report, session, (&settings, &notes));
+        storage::tell(&mut report, session, &settings, &notes);
         storage::show_approvals(&mut report, &standing);
         for (safe, one) in &standing {
             report.warn(Code::SafeStandingApproval, one.told(*safe));

@@ -40,6 +40,6 @@ impl Commit {
             watch: Some(&self.watch),
             ..SharedOptions::default()
         };
-        advance(session, &self.which, typed, (Goal::Committed, "commit")).await
+        advance(session, &self.which, typed, Goal::Committed).await
     }
 }

@@ -55,7 +55,7 @@ impl Execute {
             ..SharedOptions::default()
         };
         let Some(child) = self.nested else {
-            return advance(session, &self.which, typed, (Goal::Executed, "execute")).await;
+            return advance(session, &self.which, typed, Goal::Executed).await;
         };
         let settings = session.settings(typed)?;
         let outside = session.outside(&settings);

@@ -94,7 +94,7 @@ impl Export {
         }
         let mut data = json!({"format": self.format.to_string(), "safeTxHash": signed_tx.tx.hash()});
         if self.format == Format::Calldata {
-            tell_call(&mut report, &mut data, (&packed, signed_tx));
+            tell_call(&mut report, &mut data, &packed, signed_tx);
             if packed.is_err() {
                 let (proposal, state) = (subject.path(), subject.state());
                 report.advise(session.advise(&proposal, |reader| reader.sign(state)));
@@ -102,22 +102,21 @@ impl Export {
         }
         let all = Format::ALL.map(|format| export(&signed_tx.tx, signatures, format, &label));
         let own: Vec<Vec<u8>> = all.into_iter().filter_map(Result::ok).collect();
-        self.give((session, subject.path()), (&mut report, data), (&bytes, &own))?;
+        if let Some(out) = &self.out {
+            let out = OutFile::new(out, self.overwrite.overwrite);
+            session
+                .apart(out, &subject.path())?
+                .write(&bytes, 0o644, |found| own.iter().any(|own| own == found))?;
+        }
+        self.give(&mut report, data, &bytes);
         Ok(report)
     }
 
-    fn give(
-        &self,
-        (session, proposal): (&Session, PathBuf),
-        (report, mut data): (&mut Report, Value),
-        (bytes, own): (&[u8], &[Vec<u8>]),
-    ) -> Result<(), CliError> {
+    /// Names the file, or gives what it would hold.
+    fn give(&self, report: &mut Report, mut data: Value, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let place = match &self.out {
             Some(out) => {
-                session
-                    .apart(OutFile::new(out, self.overwrite.overwrite), &proposal)?
-                    .write((bytes, 0o644), |found| own.iter().any(|own| own == found))?;
                 report.page.line(&report.message.clone());
                 report.page.facts(&[("file", Some(out.display().to_string()))]);
                 view::remarks(&mut report.page, "warnings", &report.warnings);
@@ -132,7 +131,6 @@ impl Export {
             object.insert(place.0.to_owned(), place.1.into());
         }
         report.data = Some(data);
-        Ok(())
     }
 }
 
@@ -147,7 +145,7 @@ fn packed(plan: &Plan, signed_tx: &SignedSafeTx) -> Result<Packed, TooFew> {
 }
 
 /// Whose call the calldata is: anybody sends `execTransaction`, and the one inside only the Safe makes.
-fn tell_call(report: &mut Report, data: &mut Value, (packed, signed_tx): (&Result<Packed, TooFew>, &SignedSafeTx)) {
+fn tell_call(report: &mut Report, data: &mut Value, packed: &Result<Packed, TooFew>, signed_tx: &SignedSafeTx) {
     let (call, signatures) = match packed {
         Ok(packed) => ("execTransaction", json!(packed.owners)),
         Err(TooFew(standing)) => {

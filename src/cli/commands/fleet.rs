@@ -12,10 +12,7 @@ use crate::cli::args::{Agree, Allow, Reach, Settle, SharedOptions, Watch};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::upgrade::{
-    self,
-    fleet::{Apps, Waves},
-};
+use crate::upgrade::{self, fleet::Apps};
 
 use self::place::Place;
 use self::prepare::Prepare;
@@ -90,21 +87,20 @@ impl Commit {
             watch: Some(&self.watch),
             ..SharedOptions::default()
         };
-        let settings = session.settings(typed)?;
+        let mut settings = session.settings(typed)?;
+        settings.limits.parallel = self.parallel;
         let dir = &self.place.dir;
         let outside = session.outside(&settings);
-        let waves = Waves {
-            canary: self.canary,
-            parallel: self.parallel,
-        };
+        let world = outside.world();
         if Apps::are_in(dir) {
-            return apps::commit(session, dir, (&outside.world(), &settings.limits), waves).await;
+            let committed = Apps::open(dir)?.commit(&world, &settings.limits, self.canary).await;
+            return apps::committed(session, dir, committed);
         }
         session.about(dir);
         let fleet = upgrade::fleet::Fleet::open(dir)?;
-        let told = match fleet.commit(&outside.world(), &settings.limits, waves).await {
+        let told = match fleet.commit(&world, &settings.limits, self.canary).await {
             Ok(told) => told,
-            Err(halt) => return Ok(stopped(session, dir, ("fleet commit", halt))),
+            Err(halt) => return Ok(stopped(session, dir, "fleet commit", halt)),
         };
         let mut report = Report::done("fleet commit", String::new());
         let counts = tell(&mut report, session, &upgrade::fleet::Fleet::open(dir)?)?;

@@ -49,7 +49,7 @@ impl Man {
             let path = dir.join(format!("{name}.1"));
             // Pages of another version are replaced, and nothing else is.
             let is_page = |found: &[u8]| found.windows(OWN.len()).any(|part| part.eq_ignore_ascii_case(OWN));
-            OutFile::strict(&path).write((render(command)?.as_bytes(), MODE), is_page)?;
+            OutFile::strict(&path).write(render(command)?.as_bytes(), MODE, is_page)?;
             files.push(path.display().to_string());
         }
         report.page.block(&files.join("\n"));

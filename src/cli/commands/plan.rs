@@ -9,7 +9,7 @@ use crate::cli::args::{Change, Governor, Multisig, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Next, decision};
 use crate::cli::session::Session;
-use crate::cli::session::settings::{self, Project, ROOT};
+use crate::cli::session::settings::ROOT;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::upgrade;
@@ -42,17 +42,12 @@ impl Plan {
             ..SharedOptions::default()
         })?;
         settings.quorum.partial = true;
-        let intent = settings::intent(
-            &self.change,
-            &Project::here()?,
-            (&settings.limits.trust, &self.timelock),
-            (&session.env, &|news| session.out.progress(news)),
-        )?;
+        let intent = session.intent(&settings, &self.change, &self.timelock)?;
         let outside = session.outside(&settings);
         let mut plan = upgrade::plan(&outside.world(), &intent.value).await?;
         upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
         let dir = upgrade::Upgrade::default_dir(Path::new(ROOT), &plan);
-        upgrade::steps::look_ahead(&outside.world(), &mut plan, (&dir, &settings.limits)).await?;
+        upgrade::steps::look_ahead(&outside.world(), &mut plan, &dir, &settings.limits).await?;
         Ok(report(session, &plan, &settings.limits))
     }
 }

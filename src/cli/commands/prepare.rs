@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::act::begin::begin;
+use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -43,12 +43,12 @@ impl Prepare {
             ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;
-        begin(
-            session,
-            &settings,
-            (&self.change, &self.dir, &self.timelock),
-            (Goal::Prepared, "prepare"),
-        )
-        .await
+        let beginning = Beginning {
+            intent: session.intent(&settings, &self.change, &self.timelock)?.value,
+            dir: self.dir.dir.as_deref(),
+            goal: Goal::Prepared,
+            command: "prepare",
+        };
+        begin(session, &settings, beginning).await
     }
 }

@@ -87,7 +87,12 @@ impl Propose {
         });
         let service = session.service(&settings, signed_tx.tx.domain().chain_id)?;
         if self.withdraw {
-            return withdraw(session, &settings, (&service, &subject, &signed_tx)).await;
+            let posting = Posting {
+                service: &service,
+                subject: &subject,
+                signed_tx: &signed_tx,
+            };
+            return posting.withdraw(session, &settings).await;
         }
         let outside = session.outside(&settings);
         let checked = subject.check(&outside.world(), &settings.limits, self.reject).await?;
@@ -99,20 +104,34 @@ impl Propose {
             .iter()
             .filter(|one| matches!(one.outcome, Ok(Inserted::New(_))))
             .count();
-        let mut report = self.report(session, &subject, (&service, &signed_tx, &published, taken));
+        let posting = Posting {
+            service: &service,
+            subject: &subject,
+            signed_tx: &signed_tx,
+        };
+        let mut report = posting.report(session, &published, taken);
         report.set_verdict(&checked.verdict);
         report
             .warnings
             .extend(merged.iter().filter_map(Merged::upper_s).map(upper_s));
         Ok(report)
     }
+}
 
-    fn report(
-        &self,
-        session: &Session,
-        subject: &Subject,
-        (service, signed_tx, published, taken): (&Service, &SignedSafeTx, &Published, usize),
-    ) -> Report {
+/// A Safe transaction of an upgrade, at a service.
+struct Posting<'a> {
+    service: &'a Service,
+    subject: &'a Subject,
+    signed_tx: &'a SignedSafeTx,
+}
+
+impl Posting<'_> {
+    fn report(&self, session: &Session, published: &Published, taken: usize) -> Report {
+        let Self {
+            service,
+            subject,
+            signed_tx,
+        } = *self;
         let hash = signed_tx.tx.hash();
         let mut report = Report::done("propose", "");
         report.know(subject.state().status(), &subject.path());
@@ -127,7 +146,7 @@ impl Propose {
             "service": service.host(),
             "apiKey": service.has_key(),
             "safeTxHash": hash,
-            "rejects": self.reject,
+            "rejects": signed_tx.tx.is_rejection(),
             "created": published.created,
             "confirmed": published.confirmed,
             "missing": published.missing,
@@ -146,55 +165,56 @@ impl Propose {
         }
         report
     }
-}
 
-/// Takes the proposal away. What is not there is no error; what somebody else proposed is not ours to take.
-async fn withdraw(
-    session: &Session,
-    settings: &Settings,
-    (service, subject, signed_tx): (&Service, &Subject, &SignedSafeTx),
-) -> Result<Report, CliError> {
-    let (hash, domain) = (signed_tx.tx.hash(), signed_tx.tx.domain());
-    let there = service.transaction(hash).await?;
-    if let Some(record) = &there {
-        let outside = session.outside(settings);
-        let world = outside.world();
-        let signer = world.open_signer("withdraw the proposal").await?;
-        refuse_foreign(record, signer.address())?;
-        let act = Act::Delete {
-            safe: domain.safe,
-            hash,
+    /// Takes the proposal away. What is not there is no error; what somebody else proposed is not ours to take.
+    async fn withdraw(&self, session: &Session, settings: &Settings) -> Result<Report, CliError> {
+        let Self {
+            service,
+            subject,
+            signed_tx,
+        } = *self;
+        let (hash, domain) = (signed_tx.tx.hash(), signed_tx.tx.domain());
+        let there = service.transaction(hash).await?;
+        if let Some(record) = &there {
+            let outside = session.outside(settings);
+            let world = outside.world();
+            let signer = world.open_signer("withdraw the proposal").await?;
+            refuse_foreign(record, signer.address())?;
+            let act = Act::Delete {
+                safe: domain.safe,
+                hash,
+            };
+            let notice = Notice::new(domain.chain_id, act, jiff::Timestamp::now());
+            let facts = vec![
+                Fact::new(Name::Service, service.host()),
+                Fact::new(Name::Chain, domain.chain_id),
+                Fact::new(Name::Safe, domain.safe),
+                Fact::new(Name::SafeTxHash, hash),
+                Fact::new(Name::DomainHash, notice.domain()),
+                Fact::new(Name::MessageHash, notice.message()),
+            ];
+            let question = "Take this proposal away from the service?";
+            agree(&world, question, "withdrawing the proposal", facts)?;
+            let signature = signer.sign_notice(&notice).await?;
+            service.withdraw(&signed_tx.tx, &signature).await?;
+        }
+        let mut report = Report::done("propose", "");
+        report.know(subject.state().status(), &subject.path());
+        session.locate_in(&mut report, subject);
+        report.message = match there {
+            Some(_) => format!("{hash} was withdrawn from {}", service.host()),
+            None => format!("{hash} is not at {}", service.host()),
         };
-        let notice = Notice::new(domain.chain_id, act, jiff::Timestamp::now());
-        let facts = vec![
-            Fact::new(Name::Service, service.host()),
-            Fact::new(Name::Chain, domain.chain_id),
-            Fact::new(Name::Safe, domain.safe),
-            Fact::new(Name::SafeTxHash, hash),
-            Fact::new(Name::DomainHash, notice.domain()),
-            Fact::new(Name::MessageHash, notice.message()),
-        ];
-        let question = ("Take this proposal away from the service?", "withdrawing the proposal");
-        agree(&world, question, facts)?;
-        let signature = signer.sign_notice(&notice).await?;
-        service.withdraw(&signed_tx.tx, &signature).await?;
+        report.data = Some(json!({
+            "service": service.host(),
+            "safeTxHash": hash,
+            "withdrawn": there.is_some(),
+        }));
+        report.warnings.extend(signatures_stay(there.as_ref()));
+        view::remarks(&mut report.page, "warnings", &report.warnings);
+        report.next = Some(session.typed().step("reject"));
+        Ok(report)
     }
-    let mut report = Report::done("propose", "");
-    report.know(subject.state().status(), &subject.path());
-    session.locate_in(&mut report, subject);
-    report.message = match there {
-        Some(_) => format!("{hash} was withdrawn from {}", service.host()),
-        None => format!("{hash} is not at {}", service.host()),
-    };
-    report.data = Some(json!({
-        "service": service.host(),
-        "safeTxHash": hash,
-        "withdrawn": there.is_some(),
-    }));
-    report.warnings.extend(signatures_stay(there.as_ref()));
-    view::remarks(&mut report.page, "warnings", &report.warnings);
-    report.next = Some(session.typed().step("reject"));
-    Ok(report)
 }
 
 /// The service takes it away for whoever proposed it, and for nobody else.

@@ -49,6 +49,6 @@ impl Resume {
             watch: Some(&self.watch),
             ..SharedOptions::default()
         };
-        advance(session, &self.which, typed, (Goal::Live, "resume")).await
+        advance(session, &self.which, typed, Goal::Live).await
     }
 }

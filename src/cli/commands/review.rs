@@ -105,22 +105,22 @@ impl Review {
         let mut review = review::review(&world, &settings.limits, &seen.state, &question).await?;
         let proposal = Proposal::of(&seen.state);
         if let Some((batch, checksum)) = batch {
-            review.take_found(review::review_batch((batch, *checksum), proposal.as_ref()));
+            review.take_found(review::review_batch(batch, *checksum, proposal.as_ref()));
         }
         if self.posted.is_asked() {
             let wanted = self.posted.wanted(proposal.as_ref())?;
             let service = session.service(settings, wanted.chain_id)?;
-            let found = review::review_posted(&world, (&service, &settings.limits), wanted, proposal.as_ref()).await?;
+            let found = review::review_posted(&world, &service, &settings.limits, wanted).await?;
             review.take_found(found);
         }
         let mut report = Report::done("review", view::clean(review.unchecked.len()));
         view::page(&mut report.page, &review);
         report.know(seen.state.status(), &seen.proposal);
         seen.locate(&mut report);
-        report.next = Some(next(session, (&seen, self.reject), &review));
+        report.next = Some(next(session, &seen, self.reject, &review));
         report.data = serde_json::to_value(&review).ok();
         report.warnings.clone_from(&review.warnings);
-        conclude(&mut report, session, (&review.problems, Some(&review.verdict)));
+        conclude(&mut report, session, &review.problems, Some(&review.verdict));
         Ok(report)
     }
 
@@ -135,7 +135,7 @@ impl Review {
         let world = outside.world();
         let found = match batch {
             Some((batch, checksum)) => {
-                let mut found = review::review_batch((batch, *checksum), None);
+                let mut found = review::review_batch(batch, *checksum, None);
                 if settings.limits.offline {
                     found.stay_offline();
                 } else {
@@ -146,7 +146,7 @@ impl Review {
             None => {
                 let wanted = self.posted.wanted(None)?;
                 let service = session.service(settings, wanted.chain_id)?;
-                review::review_posted(&world, (&service, &settings.limits), wanted, None).await?
+                review::review_posted(&world, &service, &settings.limits, wanted).await?
             }
         };
         Ok(alone(session, &found))
@@ -172,7 +172,7 @@ impl Posted {
     }
 
     /// Which transactions of which Safe; what is not named is the proposal's.
-    fn wanted(&self, proposal: Option<&Proposal>) -> Result<Wanted, CliError> {
+    fn wanted<'a>(&self, proposal: Option<&'a Proposal>) -> Result<Wanted<'a>, CliError> {
         let prefix = self.safe.as_deref().and_then(|text| text.split_once(':'));
         let chain_id = self
             .chain_id
@@ -195,7 +195,12 @@ impl Posted {
             (None, None, Some(section)) => Which::Nonce(section.frozen.transaction.nonce),
             (None, None, None) => return Err(missing("the transaction", "--nonce 0")),
         };
-        Ok(Wanted { chain_id, safe, which })
+        Ok(Wanted {
+            chain_id,
+            safe,
+            which,
+            proposal,
+        })
     }
 }
 
@@ -213,12 +218,12 @@ fn alone(session: &Session, found: &Found) -> Report {
     view::found_alone(&mut report.page, found);
     report.data = serde_json::to_value(found).ok();
     report.warnings.clone_from(&found.warnings);
-    conclude(&mut report, session, (&found.problems, None));
+    conclude(&mut report, session, &found.problems, None);
     report
 }
 
 /// Exit code, sentence and advice, from what stands against it.
-fn conclude(report: &mut Report, session: &Session, (problems, verdict): (&[Problem], Option<&upgrade::Verdict>)) {
+fn conclude(report: &mut Report, session: &Session, problems: &[Problem], verdict: Option<&upgrade::Verdict>) {
     let verdict = match problems.first() {
         None => return,
         Some(Problem::Stop(stop)) => {
@@ -242,7 +247,7 @@ fn conclude(report: &mut Report, session: &Session, (problems, verdict): (&[Prob
 }
 
 /// What comes after a review that found nothing.
-fn next(session: &Session, (seen, rejects): (&Seen, bool), review: &review::Review) -> String {
+fn next(session: &Session, seen: &Seen, rejects: bool, review: &review::Review) -> String {
     let command = match &review.safe {
         Some(safe) if review.asked.route.is_safe() => {
             let enough = u64::try_from(safe.counted).is_ok_and(|counted| counted >= safe.info.threshold);

@@ -74,6 +74,13 @@ pub(in crate::cli) struct Sign {
     agree: Agree,
 }
 
+/// What an owner signed, and what was checked before.
+struct Signed<'a> {
+    signed_tx: &'a SignedSafeTx,
+    checked: &'a Checked,
+    owner: Address,
+}
+
 impl Sign {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = SharedOptions {
@@ -90,7 +97,7 @@ impl Sign {
         let settings = session.settings(typed)?;
         let outside = session.outside(&settings);
         if settings.signer.is_none() {
-            return Err(self.unsigned(session, (&settings, &outside.world())).await);
+            return Err(self.unsigned(session, &settings, &outside.world()).await);
         }
         if self.on_chain {
             let mut upgrade = session.open(&self.which)?;
@@ -99,11 +106,7 @@ impl Sign {
                 .await?;
             return Ok(session.went(&upgrade, &outcome, "sign"));
         }
-        let role = match (self.reject, self.nested) {
-            (true, _) => SafeTxRole::Rejection,
-            (false, Some(child)) => SafeTxRole::Nested(child),
-            (false, None) => SafeTxRole::Approval,
-        };
+        let role = self.role();
         let mut subject = session.subject_for(&self.which, self.reject)?;
         let knew = subject.ceremony()?.1.role(role).is_some();
         if let Some(out) = self.out() {
@@ -121,7 +124,12 @@ impl Sign {
         let signed_tx = ceremony
             .role(role)
             .map_or(&ceremony.approval, |(signed_tx, _)| signed_tx);
-        let mut report = self.report(session, &subject, (signed_tx, &checked, owner));
+        let signed = Signed {
+            signed_tx,
+            checked: &checked,
+            owner,
+        };
+        let mut report = self.report(session, &subject, &signed);
         // Nobody else knows the transaction of an owner that is a Safe before they have it.
         let copy = subject.copy().filter(|_| !knew);
         let text = copy.unwrap_or_else(|| {
@@ -136,17 +144,25 @@ impl Sign {
         Ok(report)
     }
 
+    const fn role(&self) -> SafeTxRole {
+        match (self.reject, self.nested) {
+            (true, _) => SafeTxRole::Rejection,
+            (false, Some(child)) => SafeTxRole::Nested(child),
+            (false, None) => SafeTxRole::Approval,
+        }
+    }
+
     fn out(&self) -> Option<OutFile<'_>> {
         let overwrite = self.overwrite.overwrite;
         self.out.as_deref().map(|path| OutFile::new(path, overwrite))
     }
 
-    fn report(
-        &self,
-        session: &Session,
-        subject: &Subject,
-        (signed_tx, checked, owner): (&SignedSafeTx, &Checked, Address),
-    ) -> Report {
+    fn report(&self, session: &Session, subject: &Subject, signed: &Signed<'_>) -> Report {
+        let Signed {
+            signed_tx,
+            checked,
+            owner,
+        } = *signed;
         let mut report = Report::done("sign", "");
         view::signed(&mut report.page, signed_tx, checked);
         report.know(subject.state().status(), &subject.path());
@@ -178,7 +194,7 @@ impl Sign {
     }
 
     /// Nobody is asked for a key who named none: shows what would be signed, and says where a key can be.
-    async fn unsigned(&self, session: &Session, (settings, world): (&Settings, &World<'_>)) -> CliError {
+    async fn unsigned(&self, session: &Session, settings: &Settings, world: &World<'_>) -> CliError {
         match self.shown(session, settings, world).await {
             Err(error) => error,
             Ok(()) => CliError::from(UpgradeError::decide(
@@ -212,7 +228,7 @@ impl Sign {
         let (Some(out), Some(file)) = (&self.out, self.out()) else {
             return Ok(());
         };
-        file.write((text, 0o644), is_own)?;
+        file.write(text, 0o644, is_own)?;
         report.page.facts(&[("signature", Some(out.display().to_string()))]);
         if let Some(data) = report.data.as_mut().and_then(|data| data.as_object_mut()) {
             data.insert("file".to_owned(), json!(out.display().to_string()));

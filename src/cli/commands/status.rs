@@ -96,8 +96,8 @@ impl Status {
         }
         report.data = serde_json::to_value(&status).ok();
         match standing.dir() {
-            Some(dir) => view::standing(&mut report.page, (&status, &report.message), dir),
-            None => view::standing_alone(&mut report.page, (&status, &report.message), &proposal),
+            Some(dir) => view::standing(&mut report.page, &status, &report.message, dir),
+            None => view::standing_alone(&mut report.page, &status, &report.message, &proposal),
         }
         view::effects(&mut report.page, &status);
         report.know(status, &proposal);
@@ -148,7 +148,7 @@ impl Looked {
     }
 
     /// What the proof is worth now.
-    fn take_proof(&mut self, session: &Session, (proof, found): (&Proof, ProofNow)) {
+    fn take_proof(&mut self, session: &Session, proof: &Proof, found: ProofNow) {
         let place = held(proof);
         let lost = matches!(found, ProofNow::Gone | ProofNow::NeverWas | ProofNow::Undone(_));
         self.remark = match found {
@@ -166,7 +166,7 @@ impl Looked {
                 format!("{place}, did not have the change in force: it has to be proved anew"),
             )),
             ProofNow::Undone(change) => {
-                self.take_undone(session, (proof, &change));
+                self.take_undone(session, proof, &change);
                 self.remark.take()
             }
         };
@@ -176,7 +176,7 @@ impl Looked {
     }
 
     /// What was committed runs on until its next boot; what was not is to be approved again, if it is still wanted.
-    fn take_undone(&mut self, session: &Session, (proof, change): (&Proof, &PolicyChange)) {
+    fn take_undone(&mut self, session: &Session, proof: &Proof, change: &PolicyChange) {
         let text = ProofNow::told_undone(proof, change);
         let status = self.state.status();
         if status.effects.commit != Effect::Done && status.effects.live != Effect::Done {
@@ -193,7 +193,7 @@ impl Looked {
     }
 
     /// Where the operation stands now.
-    fn take_operation(&mut self, session: &Session, (id, found): (B256, OperationNow)) {
+    fn take_operation(&mut self, session: &Session, id: B256, found: OperationNow) {
         let (code, text) = match found {
             OperationNow::Pending { ready_at } => {
                 self.ready_at = Some(ready_at);
@@ -244,7 +244,7 @@ impl Status {
                 match self.ask(session, asked).await {
                     Ok(found) => {
                         if let Some(found) = found {
-                            looked.take_proof(session, (proof, found));
+                            looked.take_proof(session, proof, found);
                         }
                         return looked;
                     }
@@ -255,8 +255,8 @@ impl Status {
                 let asked = async |world: &World<'_>, _| look_at_operation(world, state).await;
                 match self.ask(session, asked).await {
                     Ok(found) => {
-                        if let Some(found) = found {
-                            looked.take_operation(session, found);
+                        if let Some((id, now)) = found {
+                            looked.take_operation(session, id, now);
                         }
                         return looked;
                     }
@@ -337,7 +337,7 @@ fn list(session: &Session, shown: &[&Known], finished: usize) -> Report {
             Ok(state) => {
                 let typed = session.typed().within(Some(&one.dir));
                 let proposal = one.dir.join(upgrade::PROPOSAL_FILE);
-                let advice = session.advise_as((&typed, &proposal), |reader| reader.advise(state));
+                let advice = session.advise_as(&typed, &proposal, |reader| reader.advise(state));
                 json!({ "dir": dir, "status": state.status(), "waits": words[2], "next": advice.next, "others": advice.others })
             }
             Err(error) => json!({ "dir": dir, "error": error.to_string() }),

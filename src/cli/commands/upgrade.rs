@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::act::begin::begin;
+use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::{
     Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, SharedOptions, Watch,
 };
@@ -65,12 +65,12 @@ impl Upgrade {
 
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let settings = session.settings(self.typed())?;
-        begin(
-            session,
-            &settings,
-            (&self.change, &self.dir, &self.timelock),
-            (Goal::Live, "upgrade"),
-        )
-        .await
+        let beginning = Beginning {
+            intent: session.intent(&settings, &self.change, &self.timelock)?.value,
+            dir: self.dir.dir.as_deref(),
+            goal: Goal::Live,
+            command: "upgrade",
+        };
+        begin(session, &settings, beginning).await
     }
 }

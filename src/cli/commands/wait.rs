@@ -38,7 +38,7 @@ impl Wait {
         };
         match &self.which.proposal {
             Some(file) if session.journal_of(file)?.is_none() => watch(session, file, typed).await,
-            _ => advance(session, &self.which, typed, (Goal::Proved, "wait")).await,
+            _ => advance(session, &self.which, typed, Goal::Proved).await,
         }
     }
 }
@@ -61,7 +61,7 @@ async fn watch(session: &Session, file: &Path, typed: SharedOptions<'_>) -> Resu
             crate::code::Code::Ok => certain.clone(),
             _ => report.message,
         };
-        crate::cli::show::view::standing_alone(&mut report.page, (&upgrade.status(), &certain), file);
+        crate::cli::show::view::standing_alone(&mut report.page, &upgrade.status(), &certain, file);
     }
     Ok(report)
 }

@@ -1046,7 +1046,7 @@ fn the_servers_code_and_request_id_reach_the_facts_also_from_below() {
 #[test]
 fn a37_a_stop_shows_both_values_and_what_not_to_approve() {
     let (error, _, _) = upgrades().swap_remove(0);
-    let text = report(&CliError::from(error), "prepare", &typed(&["prepare"])).failure_text((false, None));
+    let text = report(&CliError::from(error), "prepare", &typed(&["prepare"])).failure_text(false, None);
     assert!(
         text.starts_with("STOP  compose hash does not match (HASH_MISMATCH)\n"),
         "{text}"

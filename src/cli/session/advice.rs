@@ -111,7 +111,7 @@ impl Reader<'_> {
     }
 
     /// What comes next where something is waited for, by the code that the run ended with.
-    pub(in crate::cli) fn pending(&self, state: &State, (code, command): (Code, &str)) -> Advice {
+    pub(in crate::cli) fn pending(&self, state: &State, code: Code, command: &str) -> Advice {
         let step = |command: &str| self.only(self.typed.step(command));
         match code {
             Code::PendingSignatures => self.sign(state),

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use alloy::primitives::B256;
 
 use crate::chain::quorum::Turnout;
-use crate::cli::args::{self, Which};
+use crate::cli::args::{self, Change, Governor, Which};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
@@ -32,7 +32,8 @@ use crate::cli::session::next::{CommandLine, commit_provision};
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::outside::patient;
 use crate::cli::session::person::Person;
-use crate::cli::session::settings::{ROOT, Settings};
+use crate::cli::session::project::Project;
+use crate::cli::session::settings::{ROOT, Settings, Sourced, Wanted};
 use crate::cli::show::advice::Advice;
 use crate::cli::show::output::Output;
 use crate::cli::show::report::{Report, certain};
@@ -43,7 +44,7 @@ use crate::http::{Http, Limits};
 use crate::safe::service::Service;
 use crate::upgrade::{
     self, Acceptance, JOURNAL_FILE, Outcome, PROPOSAL_FILE, Upgrade, UpgradeError, Warning,
-    model::Proposal,
+    model::{Intent, Proposal},
     record::State,
     workspace::{Document, Subject, ToReject},
 };
@@ -80,19 +81,14 @@ pub(in crate::cli) struct Seen {
 
 impl Session {
     /// Nothing is read or opened yet.
-    pub(in crate::cli) fn new(
-        out: Output,
-        env: Environment,
-        typed: CommandLine,
-        (command, (accepted, base_tx)): (&'static str, (Vec<Acceptance>, Option<B256>)),
-    ) -> Self {
+    pub(in crate::cli) fn new(out: Output, env: Environment, typed: CommandLine, command: &'static str) -> Self {
         Self {
             out,
             env,
             typed,
             command,
-            accepted,
-            base_tx,
+            accepted: Vec::new(),
+            base_tx: None,
             needs_digests: false,
             http: Http::new(Limits::default()),
             turnout: Turnout::default(),
@@ -101,10 +97,32 @@ impl Session {
         }
     }
 
+    /// With what was agreed to by name for every command, and where an approval of what runs may be found.
+    pub(in crate::cli) fn with(mut self, accepted: Vec<Acceptance>, base_tx: Option<B256>) -> Self {
+        (self.accepted, self.base_tx) = (accepted, base_tx);
+        self
+    }
+
     /// From here on, whatever runs and no digest fixes is a doubt.
     pub(in crate::cli) const fn insisting_on_digests(mut self, insists: bool) -> Self {
         self.needs_digests = insists;
         self
+    }
+
+    /// The change that was typed, with what `phala.toml` says besides.
+    pub(in crate::cli) fn intent(
+        &self,
+        settings: &Settings,
+        change: &Change,
+        governor: &Governor,
+    ) -> Result<Sourced<Intent>, CliError> {
+        let wanted = Wanted {
+            change,
+            project: &Project::here()?,
+            trust: &settings.limits.trust,
+            governor,
+        };
+        settings::intent(&wanted, &self.env, &|news| self.out.progress(news))
     }
 
     /// Connects settings to the outside; does no I/O.
@@ -187,13 +205,14 @@ impl Session {
 
     /// What comes next for whoever reads this run's report of the upgrade whose proposal is there.
     pub(in crate::cli) fn advise(&self, proposal: &Path, of: impl FnOnce(&Reader<'_>) -> Advice) -> Advice {
-        self.advise_as((&self.typed(), proposal), of)
+        self.advise_as(&self.typed(), proposal, of)
     }
 
     /// Next command after this run's report of an upgrade, phrased from `typed` in place of this run's own arguments.
     pub(in crate::cli) fn advise_as(
         &self,
-        (typed, proposal): (&CommandLine, &Path),
+        typed: &CommandLine,
+        proposal: &Path,
         of: impl FnOnce(&Reader<'_>) -> Advice,
     ) -> Advice {
         let (has_api_key, has_service_key) = self.env.has_keys();
@@ -385,7 +404,7 @@ impl Session {
             report.exit = Exit::Pending;
             report.code = pending.code.to_owned();
             report.message = format!("waiting: {}", pending.what);
-            advice = self.advise(&proposal, |reader| reader.pending(state, (pending.code, command)));
+            advice = self.advise(&proposal, |reader| reader.pending(state, pending.code, command));
         }
         report.advise(advice);
         if let Some(plan) = state.plan() {
@@ -394,12 +413,13 @@ impl Session {
         }
         if let (Some(new), Some(app)) = (state.deployment(), state.deployed()) {
             let hash = ComposeHash::new(new.new.hash.unwrap_or_default().0);
-            report.next = Some(commit_provision(app, (hash, new.from)));
+            report.next = Some(commit_provision(app, hash, new.from));
         }
         report.warnings.extend_from_slice(upgrade.remarks());
         crate::cli::show::view::standing(
             &mut report.page,
-            (&status, &crate::cli::show::report::certain(&status)),
+            &status,
+            &crate::cli::show::report::certain(&status),
             upgrade.dir(),
         );
         report.know(status, upgrade.dir());
@@ -417,7 +437,7 @@ impl Session {
             report.exit = Exit::Pending;
             report.code = pending.code;
             report.message = format!("waiting: {}", pending.what);
-            report.advise(self.advise(file, |reader| reader.pending(state, (pending.code, "wait"))));
+            report.advise(self.advise(file, |reader| reader.pending(state, pending.code, "wait")));
         }
         if let Some(plan) = state.plan() {
             report.warnings.clone_from(&plan.warnings);

@@ -247,11 +247,11 @@ impl CommandLine {
         for word in &self.words {
             let joined = ADDRESSES.iter().find_map(|name| {
                 let value = word.to_str()?.strip_prefix(name)?.strip_prefix('=')?;
-                Some(self.public((name, "="), value))
+                Some(self.public(name, "=", value))
             });
             shown.push(match (joined, address) {
                 (Some(joined), _) => joined,
-                (None, Some(name)) => self.public((name, ""), &word.to_string_lossy()),
+                (None, Some(name)) => self.public(name, "", &word.to_string_lossy()),
                 (None, None) => Word::from(word),
             });
             address = ADDRESSES.into_iter().find(|name| word == name);
@@ -261,7 +261,7 @@ impl CommandLine {
 
     /// The address, if it is nothing but scheme, host and port (and for a service a path); otherwise the variable that
     /// holds it, if one does, or a word for it. With its option in front where `between` joins the two.
-    fn public(&self, (option, between): (&str, &str), address: &str) -> Word {
+    fn public(&self, option: &str, between: &str, address: &str) -> Word {
         let is_service = option == SERVICE_URL;
         let harmless = |url: &Url| {
             let nobody = url.username().is_empty() && url.password().is_none();
@@ -327,7 +327,7 @@ impl CommandLine {
 }
 
 /// The command that makes the CVM of a new app; `by`: who made the app, where its event does not tell.
-pub(in crate::cli) fn commit_provision(app: &DeployedApp, (hash, by): (ComposeHash, Address)) -> String {
+pub(in crate::cli) fn commit_provision(app: &DeployedApp, hash: ComposeHash, by: Address) -> String {
     let deployer = app.deployer.unwrap_or(by);
     format!(
         "{PROGRAM} cvm create --commit --app-id {} --compose-hash {hash} --deployer {deployer} --transaction-hash {}",

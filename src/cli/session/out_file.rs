@@ -76,11 +76,7 @@ impl<'a> OutFile<'a> {
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub(in crate::cli) fn write(
-        self,
-        (bytes, mode): (&[u8], u32),
-        is_own: impl Fn(&[u8]) -> bool,
-    ) -> Result<(), CliError> {
+    pub(in crate::cli) fn write(self, bytes: &[u8], mode: u32, is_own: impl Fn(&[u8]) -> bool) -> Result<(), CliError> {
         self.check(|found| found == bytes || is_own(found))?;
         if fsutil::read(self.path, MAX).is_ok_and(|found| found == bytes) {
             return Ok(());
@@ -108,34 +104,32 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("out");
         let never = |_: &[u8]| false;
-        OutFile::new(&path, false).write((b"one", 0o644), never).unwrap();
+        OutFile::new(&path, false).write(b"one", 0o644, never).unwrap();
         for tight in [0o600, 0o640, 0o400] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(tight)).unwrap();
-            OutFile::new(&path, false).write((b"one", 0o644), never).unwrap();
+            OutFile::new(&path, false).write(b"one", 0o644, never).unwrap();
             assert_eq!(mode(&path), tight, "the same bytes");
             for refused in [OutFile::new(&path, false), OutFile::strict(&path)] {
-                let error = refused.write((b"two", 0o644), never).unwrap_err();
+                let error = refused.write(b"two", 0o644, never).unwrap_err();
                 assert!(matches!(error, CliError::FileExists { .. }));
             }
             assert_eq!(content(&path), b"one");
-            OutFile::new(&path, true).write((b"two", 0o644), never).unwrap();
+            OutFile::new(&path, true).write(b"two", 0o644, never).unwrap();
             assert_eq!((content(&path), mode(&path)), (b"two".to_vec(), tight));
             OutFile::strict(&path)
-                .write((b"one", 0o644), |found| found == b"two")
+                .write(b"one", 0o644, |found| found == b"two")
                 .unwrap();
             assert_eq!((content(&path), mode(&path)), (b"one".to_vec(), tight));
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-        OutFile::new(&path, true).write((b"three", 0o644), never).unwrap();
+        OutFile::new(&path, true).write(b"three", 0o644, never).unwrap();
         assert_eq!(mode(&path), 0o644);
     }
 
     #[test]
     fn sec_l4_an_empty_file_that_was_made_for_it_is_taken_with_its_mode() {
         let place = tempfile::NamedTempFile::new().unwrap();
-        OutFile::new(place.path(), false)
-            .write((b"x", 0o644), |_| false)
-            .unwrap();
+        OutFile::new(place.path(), false).write(b"x", 0o644, |_| false).unwrap();
         assert_eq!(mode(place.path()), 0o600);
     }
 

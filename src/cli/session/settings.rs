@@ -97,7 +97,7 @@ impl Settings {
             prefix: prefix(env)?,
             api_key: api_key(env)?,
             services: services(typed.notices, env)?,
-            quorum: quorum((typed.reach, endpoints.len()), env)?,
+            quorum: quorum(typed.reach, endpoints.len(), env)?,
             endpoints,
             signer,
             unlock: Unlock {
@@ -166,7 +166,7 @@ fn prefix(env: &Environment) -> Result<Sourced<Url>, CliError> {
         None => (DEFAULT_PREFIX.to_owned(), Origin::Default),
     };
     Ok(Sourced {
-        value: web_address(&text, (API_PREFIX, DEFAULT_PREFIX))?,
+        value: web_address(&text, API_PREFIX, DEFAULT_PREFIX)?,
         origin,
     })
 }
@@ -178,7 +178,7 @@ fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url
             return Ok(Vec::new());
         };
         return Ok(vec![Sourced {
-            value: web_address(&text, (RPC_URL, values::RPC_EXAMPLE))?,
+            value: web_address(&text, RPC_URL, values::RPC_EXAMPLE)?,
             origin: Origin::Variable(RPC_URL),
         }]);
     }
@@ -208,7 +208,7 @@ fn one_server(known: &Endpoint, own: &Endpoint) -> CliError {
 }
 
 /// How many of the endpoints have to agree, and until when one that is missing is waited for.
-fn quorum((reach, named): (Option<&Reach>, usize), env: &Environment) -> Result<Quorum, CliError> {
+fn quorum(reach: Option<&Reach>, named: usize, env: &Environment) -> Result<Quorum, CliError> {
     let typed = reach.and_then(|reach| reach.quorum);
     let told = env.text(RPC_QUORUM).filter(|_| typed.is_none() && reach.is_some());
     let told = told.map(|text| values::whole::<usize>(1..)(&text)).transpose();
@@ -235,7 +235,7 @@ fn quorum((reach, named): (Option<&Reach>, usize), env: &Environment) -> Result<
 
 /// An http or https address; the text is not repeated, since it may hold a key. A line break at its end is none of it:
 /// files and pipelines leave one.
-fn web_address(text: &str, (name, example): (&'static str, &str)) -> Result<Url, CliError> {
+fn web_address(text: &str, name: &'static str, example: &str) -> Result<Url, CliError> {
     let url = values::web_address(text.trim_end_matches(['\r', '\n'])).ok();
     url.ok_or_else(|| CliError::Input {
         code: Code::InputAddress,
@@ -261,6 +261,7 @@ fn limits(typed: SharedOptions<'_>) -> Limits {
         safe_nonce: typed.safe.and_then(|safe| safe.safe_nonce),
         offline: typed.offline.is_some_and(|typed| typed.offline),
         expected_safe_tx: typed.reviewed.and_then(|typed| typed.expect_safe_tx_hash),
+        ..Limits::default()
     }
 }
 
@@ -280,13 +281,26 @@ fn policy(change: &Change) -> Vec<PolicyChange> {
     devices.chain(hashes).collect()
 }
 
+/// What is typed of a change, and what is known besides.
+pub(in crate::cli) struct Wanted<'a> {
+    pub(in crate::cli) change: &'a Change,
+    pub(in crate::cli) project: &'a Project,
+    pub(in crate::cli) trust: &'a Trust,
+    pub(in crate::cli) governor: &'a Governor,
+}
+
 /// What is wanted: from flags, and from `phala.toml` where a flag is missing.
 pub(in crate::cli) fn intent(
-    change: &Change,
-    project: &Project,
-    (trust, governor): (&Trust, &Governor),
-    (env, tell): (&Environment, &dyn Fn(&str)),
+    wanted: &Wanted<'_>,
+    env: &Environment,
+    tell: &dyn Fn(&str),
 ) -> Result<Sourced<Intent>, CliError> {
+    let Wanted {
+        change,
+        project,
+        trust,
+        governor,
+    } = *wanted;
     let cvm = cvm(change.cvm.as_ref(), project)?;
     let patch = patch(change, project)?;
     let env = workload(&change.workload, env, tell)?;

@@ -120,15 +120,19 @@ fn the_project_file_is_read_leniently_and_names_in_the_ecosystems_order() {
     assert!(Project::parse(&[0xff]).is_err());
 }
 
+fn wanted(words: &[&str]) -> Result<Sourced<Intent>, CliError> {
+    let wanted = Wanted {
+        change: &typed(words).change,
+        project: &Project::default(),
+        trust: &Trust::default(),
+        governor: &Governor::default(),
+    };
+    intent(&wanted, &Environment::fixed(&[]), &|_| {})
+}
+
 #[test]
 fn without_a_cvm_or_a_change_the_arguments_are_refused() {
-    let none = intent(
-        &typed(&["--compose", "x"]).change,
-        &Project::default(),
-        (&Trust::default(), &Governor::default()),
-        (&Environment::fixed(&[]), &|_| {}),
-    )
-    .unwrap_err();
+    let none = wanted(&["--compose", "x"]).unwrap_err();
     assert!(matches!(
         none,
         CliError::Usage {
@@ -136,13 +140,7 @@ fn without_a_cvm_or_a_change_the_arguments_are_refused() {
             ..
         }
     ));
-    let nothing = intent(
-        &typed(&["--cvm", "my-app"]).change,
-        &Project::default(),
-        (&Trust::default(), &Governor::default()),
-        (&Environment::fixed(&[]), &|_| {}),
-    )
-    .unwrap_err();
+    let nothing = wanted(&["--cvm", "my-app"]).unwrap_err();
     assert!(matches!(
         nothing,
         CliError::Usage {
@@ -171,14 +169,7 @@ fn flags_become_exactly_the_fields_of_the_patch() {
         "dstack-0.5.5",
         "--confirm",
     ];
-    let intent = intent(
-        &typed(&words).change,
-        &Project::default(),
-        (&Trust::default(), &Governor::default()),
-        (&Environment::fixed(&[]), &|_| {}),
-    )
-    .unwrap()
-    .value;
+    let intent = wanted(&words).unwrap().value;
     let expected = Patch {
         changes: Changes {
             allowed_envs: Some(["B", "A", "C"].map(str::to_owned).to_vec()),

@@ -170,7 +170,7 @@ impl Output {
         self.warn(report);
         if report.is_failure() {
             let shown = result(&report.page.text(width(&io::stdout())));
-            aside(&report.failure_text((self.color, width(&io::stderr()))));
+            aside(&report.failure_text(self.color, width(&io::stderr())));
             return shown;
         }
         if let Some(raw) = &report.raw {

@@ -364,7 +364,7 @@ impl Report {
     }
 
     /// A failure for people, on stderr.
-    pub(in crate::cli) fn failure_text(&self, (color, width): (bool, Option<usize>)) -> String {
+    pub(in crate::cli) fn failure_text(&self, color: bool, width: Option<usize>) -> String {
         let mut page = Page::default();
         if let Some(stop) = &self.stop {
             page.facts(&[
@@ -715,7 +715,7 @@ mod tests {
         report.hint = Some(evil.to_owned());
         report.next = Some(evil.to_owned());
         let hazard = |text: &str| text.chars().any(|c| c != '\n' && crate::text::is_deceptive(c));
-        assert!(!hazard(&report.failure_text((false, None))) && !hazard(&report.text(None)));
+        assert!(!hazard(&report.failure_text(false, None)) && !hazard(&report.text(None)));
         assert!(!hazard(&crate::cli::show::text::harmless_json(&report.json())));
     }
 }

@@ -49,10 +49,10 @@ impl Line {
     fn shown(&self, width: Option<usize>) -> String {
         let keeps = width.is_none();
         match (&self.kind, width) {
-            (Kind::Own(margin), Some(width)) => wrap(&self.text, width, (margin, keeps)),
+            (Kind::Own(margin), Some(width)) => wrap(&self.text, width, margin, keeps),
             // Nobody knows where it will be shown, and what was searched for should be found: only what pads breaks.
-            (Kind::Own(margin), None) if is_padded(&self.text) => wrap(&self.text, NO_TERMINAL, (margin, keeps)),
-            (Kind::Theirs, width) => wrap(&self.text, width.unwrap_or(NO_TERMINAL), (BLOCK_MARGIN, keeps)),
+            (Kind::Own(margin), None) if is_padded(&self.text) => wrap(&self.text, NO_TERMINAL, margin, keeps),
+            (Kind::Theirs, width) => wrap(&self.text, width.unwrap_or(NO_TERMINAL), BLOCK_MARGIN, keeps),
             (Kind::Command, Some(width)) => wrap_command(&self.text, width),
             (Kind::Own(_) | Kind::Command, None) => self.text.clone(),
         }

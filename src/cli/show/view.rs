@@ -21,7 +21,7 @@ use crate::upgrade::{
 };
 
 /// Where an upgrade stands: what is certain first, then what is known.
-pub(in crate::cli) fn standing(page: &mut Page, (status, certain): (&Status, &str), dir: &Path) {
+pub(in crate::cli) fn standing(page: &mut Page, status: &Status, certain: &str, dir: &Path) {
     let file = |name: &str, there: bool| there.then(|| dir.join(name).display().to_string());
     page.line(certain);
     page.facts(&[
@@ -39,7 +39,7 @@ pub(in crate::cli) fn standing(page: &mut Page, (status, certain): (&Status, &st
 }
 
 /// Shows where a proposal by itself stands: `certain`, what is certain of it, first, then what is known.
-pub(in crate::cli) fn standing_alone(page: &mut Page, (status, certain): (&Status, &str), proposal: &Path) {
+pub(in crate::cli) fn standing_alone(page: &mut Page, status: &Status, certain: &str, proposal: &Path) {
     page.line(certain);
     page.facts(&[("proposal", Some(proposal.display().to_string()))]);
     known(page, status);
@@ -158,7 +158,7 @@ const fn word(effect: Effect) -> &'static str {
 /// Everything that was read, and what it means: what changes first, then who has to agree to it.
 pub(in crate::cli) fn plan(page: &mut Page, plan: &Plan) {
     if let Some(code) = &plan.code {
-        self::code(page, (code, kind(plan, code)));
+        self::code(page, code, kind(plan, code));
         if plan.is_to_be_read_whole() {
             whole(page, None, &code.manifest_after());
         }
@@ -214,7 +214,7 @@ pub(in crate::cli) fn plan(page: &mut Page, plan: &Plan) {
 }
 
 /// What changes of the code that runs: the images first.
-fn code(page: &mut Page, (code, kind): (&CodeChange, &str)) {
+fn code(page: &mut Page, code: &CodeChange, kind: &str) {
     images(page, code);
     page.heading("upgrade");
     page.facts(&[

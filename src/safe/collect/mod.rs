@@ -126,37 +126,47 @@ pub fn merge(set: &mut SignatureSet, tx: &SafeTx, offers: Vec<Offer>, owners: &B
         }
         _ => None,
     };
+    let mut merging = Merging { set, tx, owners };
     let mut one = |offer: Offer| Merged {
         source: offer.source,
         safe_tx_hash: tx.hash(),
         normalised: offer.signature.has_upper_s(),
         proves_itself: offer.signature.proves_itself(),
-        outcome: insert((set, tx), offer, owners, &mut guess),
+        outcome: merging.insert(offer, &mut guess),
     };
     offers.into_iter().map(&mut one).collect()
 }
 
-fn insert(
-    (set, tx): (&mut SignatureSet, &SafeTx),
-    offer: Offer,
-    owners: &BTreeSet<Address>,
-    mut guess: impl FnMut(&OwnerSignature) -> Option<Mismatch>,
-) -> Result<Inserted, NotMerged> {
-    let Offer { signature, claims, .. } = offer;
-    if set.hash() != tx.hash() {
-        return Err(contradicts("the hash of the set", set.hash(), tx.hash(), None));
+/// Where offers are put.
+struct Merging<'a> {
+    set: &'a mut SignatureSet,
+    tx: &'a SafeTx,
+    owners: &'a BTreeSet<Address>,
+}
+
+impl Merging<'_> {
+    fn insert(
+        &mut self,
+        offer: Offer,
+        mut guess: impl FnMut(&OwnerSignature) -> Option<Mismatch>,
+    ) -> Result<Inserted, NotMerged> {
+        let Self { set, tx, owners } = self;
+        let Offer { signature, claims, .. } = offer;
+        if set.hash() != tx.hash() {
+            return Err(contradicts("the hash of the set", set.hash(), tx.hash(), None));
+        }
+        if let Some((claim, found, expected)) = claims.against(tx) {
+            return Err(contradicts(claim, found, expected, guess(&signature)));
+        }
+        let (owner, signature) = match set.attribute(signature.clone(), owners) {
+            Ok(attributed) => attributed,
+            Err(error) => return Err(guess(&signature).map_or(NotMerged::Signature(error), NotMerged::Mismatch)),
+        };
+        if let Some(claimed) = claims.owner.filter(|claimed| *claimed != owner) {
+            return Err(contradicts("the signer", claimed, owner, None));
+        }
+        set.insert(signature, owners).map_err(NotMerged::Signature)
     }
-    if let Some((claim, found, expected)) = claims.against(tx) {
-        return Err(contradicts(claim, found, expected, guess(&signature)));
-    }
-    let (owner, signature) = match set.attribute(signature.clone(), owners) {
-        Ok(attributed) => attributed,
-        Err(error) => return Err(guess(&signature).map_or(NotMerged::Signature(error), NotMerged::Mismatch)),
-    };
-    if let Some(claimed) = claims.owner.filter(|claimed| *claimed != owner) {
-        return Err(contradicts("the signer", claimed, owner, None));
-    }
-    set.insert(signature, owners).map_err(NotMerged::Signature)
 }
 
 fn contradicts(

@@ -26,7 +26,7 @@ pub struct Effect {
 }
 
 impl Effect {
-    pub(super) fn new(what: What, (target, is): (Address, Target), by: &[By]) -> Self {
+    pub(super) fn new(what: What, target: Address, is: Target, by: &[By]) -> Self {
         let belongs = what.place().holds(&is);
         let danger = what.is_dangerous() || !belongs;
         let place = Spot {

@@ -91,8 +91,8 @@ impl Parties {
         reader.done()
     }
 
-    fn target(&self, address: Address) -> (Address, Target) {
-        let is = if let Some(name) = self.apps.get(&address) {
+    fn target(&self, address: Address) -> Target {
+        if let Some(name) = self.apps.get(&address) {
             Target::App(name.clone())
         } else if self.safes.contains(&address) {
             Target::Safe
@@ -102,8 +102,7 @@ impl Parties {
             Target::Kms
         } else {
             Target::Other
-        };
-        (address, is)
+        }
     }
 }
 
@@ -174,7 +173,8 @@ impl<'a> Reader<'a> {
     }
 
     fn push(&mut self, what: What, target: Address, by: &[By]) {
-        self.found.push(Effect::new(what, self.parties.target(target), by));
+        let is = self.parties.target(target);
+        self.found.push(Effect::new(what, target, is, by));
     }
 
     /// What a Safe does with a transaction.
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
             return self.body(call.to, body, &further(by, By::Safe(call.to)));
         }
         if let Some(hash) = approval(&call.data) {
-            return self.approve((call.to, hash), by);
+            return self.approve(call.to, hash, by);
         }
         let is_kms = self.parties.kms.contains(&call.to);
         let known = || {
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Agreeing to a Safe transaction on chain, and what that one does where it is known.
-    fn approve(&mut self, (safe, hash): (Address, B256), by: &[By]) {
+    fn approve(&mut self, safe: Address, hash: B256, by: &[By]) {
         let parties = self.parties;
         let mut known = parties.known.iter();
         let tx = known.find(|tx| tx.hash() == hash && tx.domain().safe == safe);

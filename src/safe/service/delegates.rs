@@ -63,7 +63,8 @@ impl Service {
     pub async fn add_delegate(
         &self,
         one: &Delegation,
-        (label, signature): (&Label, &OwnerSignature),
+        label: &Label,
+        signature: &OwnerSignature,
     ) -> Result<(), ServiceError> {
         let body = json!({
             "safe": one.safe.to_string(),
@@ -80,7 +81,7 @@ impl Service {
         match done {
             Err(error) if error.may_have_happened() => {
                 let there = self.delegation(one).await.is_ok_and(|found| found.is_some());
-                settled(there, (what, error))
+                settled(there, what, error)
             }
             certain => certain,
         }
@@ -100,7 +101,7 @@ impl Service {
         match removed(self.delete(&path, &body).await) {
             Err(error) if error.may_have_happened() => {
                 let gone = self.delegation(one).await.is_ok_and(|found| found.is_none());
-                settled(gone, (format!("the removal of delegate {}", one.delegate), error))
+                settled(gone, format!("the removal of delegate {}", one.delegate), error)
             }
             certain => certain,
         }
@@ -118,7 +119,7 @@ impl Service {
         match removed(self.delete(&path, &body).await) {
             Err(error) if error.may_have_happened() => {
                 let gone = self.transaction(hash).await.is_ok_and(|found| found.is_none());
-                settled(gone, (format!("the withdrawal of {hash}"), error))
+                settled(gone, format!("the withdrawal of {hash}"), error)
             }
             certain => certain,
         }
@@ -141,7 +142,7 @@ fn removed(reply: Result<Reply, ServiceError>) -> Result<(), ServiceError> {
     }
 }
 
-fn settled(is_so: bool, (what, error): (String, ServiceError)) -> Result<(), ServiceError> {
+fn settled(is_so: bool, what: String, error: ServiceError) -> Result<(), ServiceError> {
     if is_so {
         return Ok(());
     }

@@ -31,7 +31,7 @@ use crate::text::shorten;
 pub use delegates::{Delegation, Label};
 pub use error::{ServiceError, ServiceProblem};
 pub use notice::{Act, Notice};
-pub use publish::{Origin, Published};
+pub use publish::{Origin, Published, Signed};
 pub use queue::{Gap, NextNonce, at_nonce, next_nonce};
 pub use record::{Confirmation, Delegate, NotATransaction, NotAccepted, ServiceSafe, ServiceTx};
 

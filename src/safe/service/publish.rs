@@ -57,20 +57,24 @@ impl Origin {
     }
 }
 
+/// A signature of a Safe transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Signed<'a> {
+    /// Whose: an owner's or a delegate's.
+    pub sender: Address,
+    /// As it stands alone.
+    pub signature: &'a OwnerSignature,
+}
+
 impl Service {
     /// `POST /api/v2/safes/{safe}/multisig-transactions/`: proposes `tx` with the signature of `sender`, an owner or a
     /// delegate. Doing it again adds the signature to what is there; it replaces nothing.
     ///
     /// # Errors
     /// See [`ServiceError`]; [`ServiceError::may_have_happened`] tells whether to read before doing it again.
-    pub async fn propose(
-        &self,
-        tx: &SafeTx,
-        (sender, signature): (Address, &OwnerSignature),
-        origin: &Origin,
-    ) -> Result<(), ServiceError> {
+    pub async fn propose(&self, tx: &SafeTx, signed: Signed<'_>, origin: &Origin) -> Result<(), ServiceError> {
         let safe = tx.domain().safe.to_string();
-        let body = proposal(tx, (sender, signature), origin);
+        let body = proposal(tx, signed, origin);
         let reply = self
             .post(&["v2", "safes", &safe, "multisig-transactions"], &body)
             .await?;
@@ -109,7 +113,9 @@ impl Service {
         let mut waiting = in_order(signatures);
         let mut refused = Vec::new();
         if before.is_none() {
-            there.insert(self.propose_first(tx, &mut waiting, (&mut refused, origin)).await?);
+            let (owner, before) = self.propose_first(tx, &mut waiting, origin).await?;
+            there.insert(owner);
+            refused = before;
         }
         for (owner, signature) in waiting {
             if there.contains(&owner) {
@@ -135,18 +141,21 @@ impl Service {
         })
     }
 
-    /// Proposes with the first of `waiting` that the service takes; gives whose it was and leaves the later ones.
+    /// Proposes with the first of `waiting` that the service takes; gives whose it was and which were refused before, and
+    /// leaves the later ones.
     async fn propose_first(
         &self,
         tx: &SafeTx,
         waiting: &mut Vec<(Address, &OwnerSignature)>,
-        (refused, origin): (&mut Vec<(Address, ServiceError)>, &Origin),
-    ) -> Result<Address, ServiceError> {
+        origin: &Origin,
+    ) -> Result<(Address, Vec<(Address, ServiceError)>), ServiceError> {
+        let mut refused: Vec<(Address, ServiceError)> = Vec::new();
         while !waiting.is_empty() {
             let (owner, signature) = waiting.remove(0);
-            let outcome = self.propose(tx, (owner, signature), origin).await;
+            let sender = owner;
+            let outcome = self.propose(tx, Signed { sender, signature }, origin).await;
             match self.settled(tx, owner, outcome).await {
-                Ok(()) => return Ok(owner),
+                Ok(()) => return Ok((owner, refused)),
                 Err(refusal @ ServiceError::Refused(_)) => refused.push((owner, refusal)),
                 Err(error) => return Err(error),
             }
@@ -207,7 +216,8 @@ fn in_order(signatures: &SignatureSet) -> Vec<(Address, &OwnerSignature)> {
 }
 
 /// The body of a proposal, as the official client writes it.
-fn proposal(tx: &SafeTx, (sender, signature): (Address, &OwnerSignature), origin: &Origin) -> Value {
+fn proposal(tx: &SafeTx, signed: Signed<'_>, origin: &Origin) -> Value {
+    let Signed { sender, signature } = signed;
     let fields = tx.fields();
     json!({
         "to": fields.to.to_string(),

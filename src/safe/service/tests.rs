@@ -93,6 +93,10 @@ fn signature(number: usize) -> OwnerSignature {
     OwnerSignature::read(&SIGNATURES[number].parse::<alloy::primitives::Bytes>().unwrap()).unwrap()
 }
 
+fn by(sender: Address, signature: &OwnerSignature) -> Signed<'_> {
+    Signed { sender, signature }
+}
+
 fn signatures(count: usize) -> SignatureSet {
     let mut set = SignatureSet::new(&tx());
     for number in 0..count {
@@ -495,7 +499,7 @@ async fn a_proposal_says_everything_that_was_signed() {
     let fake = Fake::always(201, "").await;
     let service = client(&fake);
     service
-        .propose(&tx(), (SIGNERS[0], &signature(0)), &origin())
+        .propose(&tx(), by(SIGNERS[0], &signature(0)), &origin())
         .await
         .unwrap();
     let seen = &fake.seen()[0];

@@ -60,7 +60,7 @@ pub(in crate::upgrade) fn check_pins(plan: &Plan, now: &AppState) -> Result<(), 
             now.pending_owner.unwrap_or_default(),
         )?;
     }
-    check_code(then, (now.code_hash, now.implementation, now.implementation_code_hash))?;
+    check_code(then, now.code_hash, now.implementation, now.implementation_code_hash)?;
     let device = plan.code.as_ref().and_then(|code| code.device);
     let adds_it = plan.policy.iter().any(|change| match change {
         PolicyChange::AddDevice(added) => Some(*added) == device,
@@ -128,7 +128,9 @@ fn pin<T: PartialEq + ToString>(code: Code, what: &str, expected: T, found: T) -
 /// The app's code must be what the plan read: another implementation may mean something else by the same answers.
 pub(in crate::upgrade) fn check_code(
     then: &AppState,
-    (code, implementation, behind): (B256, Option<Address>, Option<B256>),
+    code: B256,
+    implementation: Option<Address>,
+    behind: Option<B256>,
 ) -> Result<(), UpgradeError> {
     const CODE: Code = Code::AppCodeChanged;
     let shown = |hash: Option<B256>| hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string());

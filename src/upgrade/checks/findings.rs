@@ -184,7 +184,7 @@ impl Findings<'_> {
     /// What a person should know.
     pub(in crate::upgrade) fn warnings(&self) -> Vec<Warning> {
         let mut found = derived_warnings(self.app, None);
-        let of_code = manifest_warnings((self.before, self.after), self.form);
+        let of_code = manifest_warnings(self.before, self.after, self.form);
         found.extend(of_code);
         found.extend(self.cloud_warnings().into_iter().flatten());
         found

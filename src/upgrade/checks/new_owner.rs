@@ -89,7 +89,7 @@ fn of_timelock(read: &TimelockRead) -> Vec<Finding> {
         .into_iter()
         .map(|finding| doubt(Code::NewOwnerUnknown, finding.message));
     // A delay that outlives a token is no matter of who owns the app.
-    let told = of_roles((info, roles), 0).into_iter().map(|mut finding| {
+    let told = of_roles(info, roles, 0).into_iter().map(|mut finding| {
         finding.message = format!("the new owner, the timelock {address}: {}", finding.message);
         finding
     });

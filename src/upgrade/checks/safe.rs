@@ -26,7 +26,8 @@ pub(in crate::upgrade) fn agreed(limits: &Limits, code: Code, nonce: U256) -> bo
 pub(in crate::upgrade) fn check_ballot(
     limits: &Limits,
     plan: &Plan,
-    (signed_tx, look): (&SignedSafeTx, &Look),
+    signed_tx: &SignedSafeTx,
+    look: &Look,
 ) -> Result<bool, UpgradeError> {
     let Some(pinned) = &plan.safe else {
         return Err(UpgradeError::stop(

@@ -34,17 +34,18 @@ pub(in crate::upgrade) fn of_safe_finding(safe: &SafeInfo, finding: &SafeFinding
         }
         SafeFinding::ObedientHandler { .. } | SafeFinding::OwnerTakesAnything { .. } => Some(wrong(
             safe,
-            (code, finding),
+            code,
+            finding,
             "a Safe for which nobody acts but its owners and modules",
         )),
         SafeFinding::OtherVersion { .. } | SafeFinding::NotASingleton { .. } | SafeFinding::ImpossibleOwners { .. } => {
-            Some(wrong(safe, (code, finding), "a Safe as the Safe team deploys it"))
+            Some(wrong(safe, code, finding, "a Safe as the Safe team deploys it"))
         }
         _ => Some(Finding::note(code, text)),
     }
 }
 
-fn wrong(safe: &SafeInfo, (code, finding): (Code, &SafeFinding), expected: &str) -> Finding {
+fn wrong(safe: &SafeInfo, code: Code, finding: &SafeFinding, expected: &str) -> Finding {
     Finding::stop(Stop {
         code,
         what: format!("Safe {}", safe.address),

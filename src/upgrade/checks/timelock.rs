@@ -7,7 +7,10 @@ use alloy::primitives::{Address, B256};
 
 use crate::chain::{
     BlockRef, Chain, TimelockRole,
-    timelock::{OperationState, PendingOperations, TimelockInfo, TimelockProofFailure, TimelockRead, TimelockRoles},
+    timelock::{
+        LogReach, OperationAt, OperationState, PendingOperations, TimelockInfo, TimelockProofFailure, TimelockRead,
+        TimelockRoles,
+    },
 };
 use crate::code::Code;
 use crate::upgrade::{
@@ -70,7 +73,7 @@ impl Scheduling {
     pub(in crate::upgrade) async fn of(
         chain: &Chain,
         transaction: B256,
-        operation: (Address, &crate::chain::timelock::TimelockOperation),
+        operation: OperationAt<'_>,
     ) -> Result<Self, UpgradeError> {
         match chain.prove_scheduling(transaction, operation).await {
             Ok((block, ready_at)) => Ok(Self::Shown { block, ready_at }),
@@ -107,7 +110,8 @@ impl Scheduling {
 /// The chain did not answer; a stop: no timelock is there.
 pub(in crate::upgrade) async fn read(
     chain: &Chain,
-    (proposal, plan): (&Proposal, &TimelockPlan),
+    proposal: &Proposal,
+    plan: &TimelockPlan,
     block: &BlockRef,
 ) -> Result<TimelockFound, UpgradeError> {
     let address = plan.info.address;
@@ -126,12 +130,15 @@ pub(in crate::upgrade) async fn read(
         .chain([plan.proposer])
         .collect();
     let own = plan.info.body_hash.is_some();
-    let from = if own {
-        plan.info.block.number.min(block.number)
-    } else {
-        0
+    let reach = LogReach {
+        from: if own {
+            plan.info.block.number.min(block.number)
+        } else {
+            0
+        },
+        requests: REQUESTS,
     };
-    let (mut roles, waiting) = chain.timelock_standing(&info, &known, (from, REQUESTS)).await?;
+    let (mut roles, waiting) = chain.timelock_standing(&info, &known, reach).await?;
     if own {
         roles.incomplete = plan.roles.incomplete.clone().or(roles.incomplete);
     }
@@ -148,7 +155,11 @@ pub(in crate::upgrade) async fn read(
     let state = chain.operation_state(address, section.id, block).await?;
     found.operation = Some(state);
     if let Some(transaction) = section.scheduled.and_then(|scheduled| scheduled.transaction) {
-        let looked = Scheduling::of(chain, transaction, (address, &section.operation)).await?;
+        let at = OperationAt {
+            timelock: address,
+            operation: &section.operation,
+        };
+        let looked = Scheduling::of(chain, transaction, at).await?;
         found.false_scheduling = looked
             .objection(state)
             .map(|why| format!("transaction {transaction}: {why}"));
@@ -162,7 +173,7 @@ pub(in crate::upgrade) fn of_plan(plan: &Plan) -> Vec<Finding> {
         return Vec::new();
     };
     let mut findings = of_code(&timelock.info);
-    findings.extend(of_roles((&timelock.info, &timelock.roles), timelock.delay));
+    findings.extend(of_roles(&timelock.info, &timelock.roles, timelock.delay));
     findings
 }
 
@@ -189,7 +200,7 @@ pub(in crate::upgrade) fn of_found(proposal: &Proposal, plan: &TimelockPlan, fou
     }
     let delay = proposal.timelock.as_ref().map_or(plan.delay, |section| section.delay);
     let mut findings = of_code(&found.info);
-    findings.extend(of_roles((&found.info, &found.roles), delay));
+    findings.extend(of_roles(&found.info, &found.roles, delay));
     findings.extend(differences(plan, found));
     findings.extend(lacking(proposal, plan, found));
     if let Some(why) = &found.false_scheduling {
@@ -241,7 +252,7 @@ pub(in crate::upgrade) fn of_code(info: &TimelockInfo) -> Vec<Finding> {
 }
 
 /// Who may change the rules, as far as it is known.
-pub(in crate::upgrade) fn of_roles((info, roles): (&TimelockInfo, &TimelockRoles), delay: u64) -> Vec<Finding> {
+pub(in crate::upgrade) fn of_roles(info: &TimelockInfo, roles: &TimelockRoles, delay: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(why) = &roles.incomplete {
         let text = format!("who may act for the timelock is not known whole: {why}");

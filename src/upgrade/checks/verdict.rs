@@ -13,7 +13,8 @@ use crate::safe::{
     strangers::Obedient,
 };
 use crate::upgrade::{
-    Accepted, Stop, UpgradeError,
+    Accepted, Limits, Stop, UpgradeError,
+    accepted::Acceptance,
     checks::{
         consent::{decisions, effects_of},
         findings, images, kms,
@@ -29,6 +30,7 @@ use crate::upgrade::{
         safe_approval::{SafeApproval, SafeTxRole, SignedSafeTx, Stage},
         storage_note::Storages,
     },
+    record::State,
 };
 
 /// What the chain said of one app.
@@ -62,28 +64,99 @@ pub(in crate::upgrade) struct Known {
     pub(in crate::upgrade) storages: Storages,
 }
 
-/// Whether `role` of a proposal may be signed. `known` is what the chain said, nothing where none was asked.
-pub(in crate::upgrade) fn judge(
-    role: SafeTxRole,
-    (proposal, ceremony): (&Proposal, Option<&SafeApproval>),
-    known: Option<&Known>,
-    (trust, accepted): (&Trust, &Accepted),
-) -> Verdict {
-    let mut findings = Vec::new();
-    let mut not_checked = Vec::new();
-    let in_force = known.is_some_and(|known| known.in_force);
-    if !takes_away(role, proposal) {
-        for (found, open) in [of_apps(proposal, known), of_timelock(proposal, known)] {
-            findings.extend(found);
-            not_checked.extend(open);
-        }
-        if let Some(known) = known {
-            findings.extend(of_storage(&known.storages));
-            findings.extend(of_approvals(&known.storages, ceremony));
-            not_checked.extend(known.storages.not_checked.iter().cloned());
+/// What is examined: one Safe transaction of a proposal, and whether that was prepared on another machine.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::upgrade) struct Subject<'a> {
+    pub(in crate::upgrade) role: SafeTxRole,
+    pub(in crate::upgrade) proposal: &'a Proposal,
+    pub(in crate::upgrade) ceremony: Option<&'a SafeApproval>,
+    /// Somebody else prepared it: then it is looked whether a hash comes back that was taken away. Whoever prepared it
+    /// knows what runs from the cloud, and asks no logs.
+    pub(in crate::upgrade) from_elsewhere: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// What `state` is about.
+    pub(in crate::upgrade) fn of(
+        state: &State,
+        role: SafeTxRole,
+        proposal: &'a Proposal,
+        ceremony: Option<&'a SafeApproval>,
+    ) -> Self {
+        let prepared = state.prepare.answer.as_ref();
+        Self {
+            role,
+            proposal,
+            ceremony,
+            from_elsewhere: prepared.is_some_and(|prepared| prepared.token_sha256.is_none()),
         }
     }
-    if let (Some(ceremony), Some(pinned)) = (ceremony, &proposal.plan.safe) {
+
+    /// Whether it only takes something away.
+    pub(in crate::upgrade) fn only_takes_away(&self) -> bool {
+        takes_away(self.role, self.proposal)
+    }
+
+    /// The verdict over it.
+    pub(in crate::upgrade) fn judge(&self, known: Option<&Known>, limits: &Limits, before: &[Acceptance]) -> Verdict {
+        self.verdict(known, &limits.trust, &limits.accepted.with(before))
+    }
+
+    /// Whether it may be signed. `known` is what the chain said, nothing where none was asked.
+    fn verdict(&self, known: Option<&Known>, trust: &Trust, accepted: &Accepted) -> Verdict {
+        let Self {
+            role,
+            proposal,
+            ceremony,
+            ..
+        } = *self;
+        let mut findings = Vec::new();
+        let mut not_checked = Vec::new();
+        let in_force = known.is_some_and(|known| known.in_force);
+        if !takes_away(role, proposal) {
+            for (found, open) in [of_apps(proposal, known), of_timelock(proposal, known)] {
+                findings.extend(found);
+                not_checked.extend(open);
+            }
+            if let Some(known) = known {
+                findings.extend(of_storage(&known.storages));
+                findings.extend(of_approvals(&known.storages, ceremony));
+                not_checked.extend(known.storages.not_checked.iter().cloned());
+            }
+        }
+        if let (Some(ceremony), Some(_)) = (ceremony, &proposal.plan.safe) {
+            findings.extend(self.of_safe(ceremony, known, trust));
+            if known.is_none() {
+                not_checked.extend(OF_THE_SAFE.map(str::to_owned));
+                not_checked.extend(unproven(ceremony, role));
+            }
+        }
+        if !in_force {
+            let signed_tx = ceremony.and_then(|ceremony| ceremony.role(role));
+            let effects = effects_of(proposal, signed_tx.map(|(signed_tx, _)| signed_tx), ceremony);
+            let named = decisions(&effects, &Accepted::default());
+            findings.extend(named.into_iter().map(Finding::named));
+        }
+        if ceremony.is_none() && proposal.plan.safe.is_some() {
+            not_checked
+                .push("what the Safe's owners would sign: the proposal holds no Safe transaction yet".to_owned());
+        }
+        if known.is_none() {
+            not_checked.extend(OFFLINE.map(str::to_owned));
+        }
+        if accepted.needs_digests() && !takes_away(role, proposal) {
+            findings.extend(proposal.apps().flat_map(images::of_proposal));
+        }
+        Verdict::new(findings, not_checked, accepted)
+    }
+
+    /// What stands against the Safe and its transaction.
+    fn of_safe(&self, ceremony: &SafeApproval, known: Option<&Known>, trust: &Trust) -> Vec<Finding> {
+        let Self { role, proposal, .. } = *self;
+        let mut findings = Vec::new();
+        let Some(pinned) = &proposal.plan.safe else {
+            return findings;
+        };
         let look = known.and_then(|known| known.look.as_ref());
         let now = look.map_or(pinned, |look| &look.info);
         // Of a proposal that is wrong, what it says of the Safe is nobody's word either.
@@ -107,27 +180,8 @@ pub(in crate::upgrade) fn judge(
             findings.extend(look.and_then(|look| of_hash(look, signed_tx)));
             findings.extend(look.and_then(|look| of_nonce(look, signed_tx)));
         }
-        if known.is_none() {
-            not_checked.extend(OF_THE_SAFE.map(str::to_owned));
-            not_checked.extend(unproven(ceremony, role));
-        }
+        findings
     }
-    if !in_force {
-        let signed_tx = ceremony.and_then(|ceremony| ceremony.role(role));
-        let effects = effects_of(proposal, signed_tx.map(|(signed_tx, _)| signed_tx), ceremony);
-        let named = decisions(&effects, &Accepted::default());
-        findings.extend(named.into_iter().map(Finding::named));
-    }
-    if ceremony.is_none() && proposal.plan.safe.is_some() {
-        not_checked.push("what the Safe's owners would sign: the proposal holds no Safe transaction yet".to_owned());
-    }
-    if known.is_none() {
-        not_checked.extend(OFFLINE.map(str::to_owned));
-    }
-    if accepted.needs_digests() && !takes_away(role, proposal) {
-        findings.extend(proposal.apps().flat_map(images::of_proposal));
-    }
-    Verdict::new(findings, not_checked, accepted)
 }
 
 /// Most transactions that wait before one that somebody means to execute.
@@ -167,11 +221,7 @@ fn dedup(list: &mut Vec<String>) {
 }
 
 /// What a plan means before there is a proposal of it.
-pub(in crate::upgrade) fn of_plan(
-    plan: &Plan,
-    (base, past): (&Baseline, Past),
-    (trust, accepted): (&Trust, &Accepted),
-) -> Verdict {
+pub(in crate::upgrade) fn of_plan(plan: &Plan, base: &Baseline, past: Past, limits: &Limits) -> Verdict {
     let mut findings: Vec<Finding> = base.finding(plan).into_iter().collect();
     findings.extend(kms::doubt(plan));
     let mut not_checked = Vec::new();
@@ -190,21 +240,21 @@ pub(in crate::upgrade) fn of_plan(
     let pins = crate::upgrade::checks::app::check_pins(plan, &plan.app_state);
     findings.extend(pins.err().as_ref().and_then(Finding::of));
     if let Some(safe) = &plan.safe {
-        findings.extend(of_safe(safe, safe, trust));
+        findings.extend(of_safe(safe, safe, &limits.trust));
         findings.extend(of_handler(plan, safe));
     }
     findings.extend(timelock::of_plan(plan));
     findings.extend(of_storage(&plan.storages));
     findings.extend(of_approvals(&plan.storages, None));
     not_checked.extend(plan.storages.not_checked.iter().cloned());
-    if accepted.needs_digests() {
+    if limits.accepted.needs_digests() {
         findings.extend(
             plan.code
                 .iter()
                 .flat_map(|code| images::without_digest(&code.manifest_after())),
         );
     }
-    Verdict::new(findings, not_checked, accepted)
+    Verdict::new(findings, not_checked, &limits.accepted)
 }
 
 /// What was found of the contracts' storage that is a doubt.
@@ -316,7 +366,7 @@ fn of_changes(one: &Proposal, known: Option<&AppKnown>) -> Vec<Finding> {
         device,
     };
     let state = known.map_or(&one.plan.app_state, |known| &known.state);
-    let broken = in_use.remarks(state, (&changes, state.device_allowed));
+    let broken = in_use.remarks(state, &changes, state.device_allowed);
     findings.extend(
         broken
             .into_iter()
@@ -503,7 +553,8 @@ mod tests {
         let mut proposal = Proposal::of(&state).unwrap();
         proposal.plan.policy = changes.to_vec();
         let (trust, accepted) = (Trust::default(), Accepted::default());
-        let verdict = judge(SafeTxRole::Approval, (&proposal, None), None, (&trust, &accepted));
+        let subject = Subject::of(&state, SafeTxRole::Approval, &proposal, None);
+        let verdict = subject.verdict(None, &trust, &accepted);
         let forbids = verdict.findings.iter().filter(|finding| finding.forbids());
         forbids.map(|finding| finding.code.name().to_owned()).collect()
     }

@@ -17,8 +17,8 @@ use crate::fsutil::{self, point};
 use crate::upgrade::{
     Goal, Limits, Outcome, Upgrade, UpgradeError, Warning, World,
     files::{keep, pretty},
-    fleet::{Fleet, Halt, Invitation, Waves},
-    model::{Intent, Plan, Proposal},
+    fleet::{AppIntent, Fleet, Halt},
+    model::{Plan, Proposal},
     planning::neighbours::APPS_FILE,
     record::State,
     routes::batch::{agree_on_owner, refuse_single, refuse_twins},
@@ -42,15 +42,6 @@ struct List {
     schema: String,
     /// A directory for each app; the first one's proposal is approved.
     fleets: Vec<String>,
-}
-
-/// What one app is to become.
-#[derive(Debug, Clone)]
-pub struct AppIntent {
-    /// What is wanted, for its first CVM.
-    pub intent: Intent,
-    /// Its CVMs, the first one first.
-    pub invited: Invitation,
 }
 
 /// The CVMs that were named, by their apps: apps and CVMs in the order in which they were named. One reading for each.
@@ -81,19 +72,13 @@ impl Apps {
     ///
     /// # Errors
     /// The apps have several owners, or one that makes one call in one transaction; or a fleet cannot be prepared.
-    pub async fn prepare(
-        dir: &Path,
-        world: &World<'_>,
-        apps: &[AppIntent],
-        (limits, parallel): (&Limits, usize),
-    ) -> Result<Self, Halt> {
+    pub async fn prepare(dir: &Path, world: &World<'_>, apps: &[AppIntent], limits: &Limits) -> Result<Self, Halt> {
         refuse_others(world, apps).await?;
         fsutil::create_private_dir(dir)?;
         let mut fleets = Vec::new();
         for app in apps {
             let name = app.intent.cvm.to_string();
-            let wanted = (&app.intent, &app.invited);
-            let fleet = Fleet::prepare(&dir.join(&name), world, wanted, (limits, parallel)).await?;
+            let fleet = Fleet::prepare(&dir.join(&name), world, app, limits).await?;
             let state = Upgrade::peek(&fleet.approval())?;
             let asks = Proposal::of(&state).filter(|_| state.needs_owner());
             fleets.push((name, fleet, asks));
@@ -187,14 +172,14 @@ impl Apps {
     ///
     /// # Errors
     /// Nothing was approved yet, or the first thing that stopped an app.
-    pub async fn commit(&self, world: &World<'_>, limits: &Limits, waves: Waves) -> Result<Vec<Warning>, Halt> {
+    pub async fn commit(&self, world: &World<'_>, limits: &Limits, canary: usize) -> Result<Vec<Warning>, Halt> {
         let fleets = self.fleets()?;
         if let Some(carrier) = fleets.first() {
             Upgrade::peek(&carrier.approval())?.require_approval()?;
         }
         let (mut told, mut stopped) = (Vec::new(), None);
         for fleet in &fleets {
-            match commit_app(world, limits, (fleet, waves)).await {
+            match commit_app(world, limits, fleet, canary).await {
                 Err(halt) if is_withdrawn(&halt.error) => {
                     world
                         .ask
@@ -252,7 +237,7 @@ fn agree_on_apps(listed: &[(Address, State)]) -> Result<(), UpgradeError> {
 }
 
 /// One app's CVMs to the end. Nobody signs: what is not in force is not committed.
-async fn commit_app(world: &World<'_>, limits: &Limits, (fleet, waves): (&Fleet, Waves)) -> Result<Vec<Warning>, Halt> {
+async fn commit_app(world: &World<'_>, limits: &Limits, fleet: &Fleet, canary: usize) -> Result<Vec<Warning>, Halt> {
     let own = World {
         reached: world.reached.clone(),
         signer: None,
@@ -274,7 +259,7 @@ async fn commit_app(world: &World<'_>, limits: &Limits, (fleet, waves): (&Fleet,
             .into());
         }
     }
-    let ended = fleet.commit(world, limits, waves).await;
+    let ended = fleet.commit(world, limits, canary).await;
     ended.map_err(|halt| Halt {
         cvm: halt.cvm,
         error: Box::new(withdrawn(&about, *halt.error)),

@@ -9,7 +9,7 @@ pub(super) mod apps;
 mod prepare;
 mod waves;
 
-pub use apps::{AppIntent, Apps, by_app};
+pub use apps::{Apps, by_app};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use crate::compose::ComposeHash;
 use crate::signer::{Ask, AskError, Consent};
 use crate::upgrade::{
     UpgradeError, World,
+    model::Intent,
     record::{Effect, State, Status},
     record::{
         fleet_decisions::{Decision, Roster, is_member_name},
@@ -33,7 +34,6 @@ use crate::upgrade::{
 };
 
 pub use crate::upgrade::record::fleet_decisions::{Wave, WaveEnd};
-pub use waves::Waves;
 
 /// Upgrades of several CVMs of one app.
 #[derive(Debug)]
@@ -53,6 +53,15 @@ pub struct Invitation {
     pub skip_current: bool,
     /// One transaction is to change other apps as well: whose proposal is approved, whoever prepares all of them decides.
     pub with_others: bool,
+}
+
+/// What one app is to become.
+#[derive(Debug, Clone)]
+pub struct AppIntent {
+    /// What is wanted, for its first CVM.
+    pub intent: Intent,
+    /// Its CVMs, the first one first.
+    pub invited: Invitation,
 }
 
 /// What stopped a fleet, and whose upgrade that was.

@@ -14,7 +14,7 @@ use crate::fsutil::point;
 use crate::text::quote_os;
 use crate::upgrade::{
     Goal, Limits, Upgrade, UpgradeError, World,
-    fleet::{Fleet, Halt, Invitation, Named, Standing, hold, standing_in},
+    fleet::{AppIntent, Fleet, Halt, Invitation, Named, Standing, hold, standing_in},
     journal_error::JournalError,
     model::{Intent, Plan},
     plan,
@@ -48,12 +48,8 @@ impl Fleet {
     /// # Errors
     /// A CVM's upgrade cannot be prepared, or its hash is not that of the first. What is under way then goes on to its
     /// end, and nothing new begins.
-    pub async fn prepare(
-        dir: &Path,
-        world: &World<'_>,
-        (intent, invited): (&Intent, &Invitation),
-        (limits, parallel): (&Limits, usize),
-    ) -> Result<Self, Halt> {
+    pub async fn prepare(dir: &Path, world: &World<'_>, wanted: &AppIntent, limits: &Limits) -> Result<Self, Halt> {
+        let AppIntent { intent, invited } = wanted;
         let journal = hold(dir, world.ask)?;
         let run = Run {
             dir,
@@ -75,7 +71,7 @@ impl Fleet {
         let expected = planned.code.as_ref().and_then(|code| code.expected_hash);
         let ended = run.prepare_one(first, Some(planned), expected).await;
         let first_hash = ended.map_err(|error| Halt::of(first.as_str(), error))?;
-        run.prepare_others(others, first_hash.or(expected), parallel).await?;
+        run.prepare_others(others, first_hash.or(expected)).await?;
         run.close().await?;
         Ok(Self::open(dir)?)
     }
@@ -183,12 +179,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn prepare_others(
-        &self,
-        others: &[CvmId],
-        mut expected: Option<ComposeHash>,
-        parallel: usize,
-    ) -> Result<(), Halt> {
+    async fn prepare_others(&self, others: &[CvmId], mut expected: Option<ComposeHash>) -> Result<(), Halt> {
         let stopped = AtomicBool::new(false);
         let (first, stop) = (expected, &stopped);
         let each = others.iter().map(|cvm| async move {
@@ -201,7 +192,7 @@ impl Run<'_> {
         });
         let mut each =
             futures_util::stream::iter(each.zip(others).map(|(ended, cvm)| async move { (cvm, ended.await) }))
-                .buffer_unordered(parallel.max(1));
+                .buffer_unordered(self.limits.parallel.max(1));
         let mut failed = None;
         while let Some((cvm, ended)) = each.next().await {
             match (ended, expected) {
@@ -239,7 +230,7 @@ impl Run<'_> {
             Some(planned) => planned,
             None => plan(&own, &self.intent_of(cvm)).await?,
         };
-        look_ahead_among(&own, &mut planned, (&self.neighbours, self.limits)).await?;
+        look_ahead_among(&own, &mut planned, &self.neighbours, self.limits).await?;
         self.refuse_other_app(cvm, &planned)?;
         if self.settle_membership(cvm, &planned)? {
             return Ok(None);

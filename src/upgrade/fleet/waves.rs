@@ -17,15 +17,6 @@ use crate::upgrade::{
     },
 };
 
-/// How commits follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waves {
-    /// How many CVMs go first, alone; no other is touched before all of them run the hash.
-    pub canary: usize,
-    /// How many are under way at once.
-    pub parallel: usize,
-}
-
 /// What is left to do.
 #[derive(Debug, Default)]
 struct Left {
@@ -34,7 +25,8 @@ struct Left {
 }
 
 impl Fleet {
-    /// Commits every member that does not run the hash yet and was not given up, the canaries first. Nothing is signed:
+    /// Commits every member that does not run the hash yet and was not given up, first so many canaries, alone: no other is
+    /// touched before all of them run the hash. Nothing is signed:
     /// each proves by itself that the hash is allowed. A wave in which something fails is the last one.
     ///
     /// As many CVMs as there are canaries have to run the hash before the others follow, and after a wave that was stopped
@@ -44,7 +36,7 @@ impl Fleet {
     /// # Errors
     /// The approval is not proved yet, consent was refused, or what stopped a member; [`Self::members`] says what became of
     /// each.
-    pub async fn commit(&self, world: &World<'_>, limits: &Limits, waves: Waves) -> Result<Vec<Warning>, Halt> {
+    pub async fn commit(&self, world: &World<'_>, limits: &Limits, canary: usize) -> Result<Vec<Warning>, Halt> {
         let journal = hold(&self.dir, world.ask)?;
         let Some(roster) = journal.roster() else {
             return Err(unprepared());
@@ -54,7 +46,7 @@ impl Fleet {
         };
         require_approval(&journal, &roster)?;
         let done = look(&journal, members)?.live;
-        let told = look_again(&journal, world, (limits, waves.parallel), &done).await?;
+        let told = look_again(&journal, world, limits, &done).await?;
         let left = look(&journal, members)?;
         if left.waiting.is_empty() {
             return Ok(told);
@@ -62,11 +54,22 @@ impl Fleet {
         agree(world, &left.waiting, *hash)?;
         // Once for all of them.
         world.chain(roster.charter.chain_id).await?;
-        let (first, rest) = left.waiting.split_at(canaries(&roster, &left, waves.canary));
+        let (first, rest) = left.waiting.split_at(canaries(&roster, &left, canary));
         for (canary, wave) in [(true, first), (false, rest)] {
-            if !wave.is_empty() {
-                send(&journal, world, (limits, waves.parallel), (canary, wave)).await?;
+            if wave.is_empty() {
+                continue;
             }
+            journal.record(Decision::Wave {
+                canary,
+                members: wave.to_vec(),
+                at: Timestamp::now(),
+            })?;
+            // Canaries are watched to the end, whoever does not wait for the others.
+            let limits = Limits {
+                no_wait: limits.no_wait && !canary,
+                ..limits.clone()
+            };
+            send(&journal, world, &limits, wave).await?;
         }
         Ok(told)
     }
@@ -129,11 +132,11 @@ fn look(journal: &FleetJournal, members: &[String]) -> Result<Left, Halt> {
     Ok(left)
 }
 
-/// Looks once more at what Phala Cloud reported of those that are done, so many at once.
+/// Looks once more at what Phala Cloud reported of those that are done.
 async fn look_again(
     journal: &FleetJournal,
     world: &World<'_>,
-    (limits, parallel): (&Limits, usize),
+    limits: &Limits,
     done: &[String],
 ) -> Result<Vec<Warning>, Halt> {
     let each = done.iter().map(|cvm| async move {
@@ -158,7 +161,7 @@ async fn look_again(
                 found.into_iter().map(of_cvm).collect::<Vec<_>>()
             })
     });
-    let mut each = futures_util::stream::iter(each).buffer_unordered(parallel.max(1));
+    let mut each = futures_util::stream::iter(each).buffer_unordered(limits.parallel.max(1));
     let (mut told, mut failed) = (Vec::new(), None);
     while let Some(looked) = each.next().await {
         match looked {
@@ -180,33 +183,18 @@ fn member_world<'a>(world: &'a World<'a>, named: &'a Named<'a>) -> World<'a> {
 }
 
 /// Commits one wave: what is under way goes on to its end, and after a failure nothing new begins.
-async fn send(
-    journal: &FleetJournal,
-    world: &World<'_>,
-    (limits, parallel): (&Limits, usize),
-    (canary, wave): (bool, &[String]),
-) -> Result<(), Halt> {
-    journal.record(Decision::Wave {
-        canary,
-        members: wave.to_vec(),
-        at: Timestamp::now(),
-    })?;
+async fn send(journal: &FleetJournal, world: &World<'_>, limits: &Limits, wave: &[String]) -> Result<(), Halt> {
     let stopped = AtomicBool::new(false);
     let stop = &stopped;
-    // Canaries are watched to the end, whoever does not wait for the others.
-    let limits = &Limits {
-        no_wait: limits.no_wait && !canary,
-        ..limits.clone()
-    };
     let each = wave.iter().map(|cvm| async move {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let ended = commit_one(journal, world, (limits, cvm)).await;
+        let ended = commit_one(journal, world, limits, cvm).await;
         stop.fetch_or(ended.is_err(), Ordering::Relaxed);
         ended.map_err(|error| Halt::of(cvm, error))
     });
-    let mut each = futures_util::stream::iter(each).buffer_unordered(parallel.max(1));
+    let mut each = futures_util::stream::iter(each).buffer_unordered(limits.parallel.max(1));
     let mut failed = None;
     while let Some(ended) = each.next().await {
         if let Err(halt) = ended {
@@ -233,11 +221,7 @@ fn note_stop(journal: &FleetJournal, world: &World<'_>, halt: &Halt) -> Result<(
 }
 
 /// One member to its end. It has no key: what it cannot adopt, it does not do.
-async fn commit_one(
-    journal: &FleetJournal,
-    world: &World<'_>,
-    (limits, cvm): (&Limits, &str),
-) -> Result<(), UpgradeError> {
+async fn commit_one(journal: &FleetJournal, world: &World<'_>, limits: &Limits, cvm: &str) -> Result<(), UpgradeError> {
     let named = Named {
         ask: world.ask,
         cvm,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::chain::{
     BlockRef, Call, OwnerKind, SignedTx,
-    factory::{FactoryCode, FactoryForm, NewApp},
+    factory::{FactoryCode, FactoryForm, NewApp, NewAppAt},
 };
 use crate::code::Code;
 use crate::upgrade::UpgradeError;
@@ -51,6 +51,14 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// What is asked of the factory.
+    pub fn at(&self) -> NewAppAt<'_> {
+        NewAppAt {
+            kms: self.kms,
+            new: &self.new,
+        }
+    }
+
     /// The call of the factory.
     ///
     /// # Errors

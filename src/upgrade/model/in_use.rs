@@ -22,7 +22,8 @@ impl InUse {
     pub(in crate::upgrade) fn remarks(
         &self,
         app: &AppState,
-        (changes, listed): (&[PolicyChange], Option<bool>),
+        changes: &[PolicyChange],
+        listed: Option<bool>,
     ) -> Vec<Warning> {
         let cvm = self.cvm.as_deref().unwrap_or("the CVM");
         let mut found = Vec::new();
@@ -96,7 +97,7 @@ mod tests {
             device: Some(DEVICE),
         };
         assert_eq!(in_use.doubts(changes), None);
-        let found = in_use.remarks(&app, (changes, Some(listed)));
+        let found = in_use.remarks(&app, changes, Some(listed));
         found
             .into_iter()
             .map(|warning| warning.code.name().to_owned())

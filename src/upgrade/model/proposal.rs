@@ -170,7 +170,7 @@ impl Proposal {
     /// What is asked and how it was verified, recomputed.
     pub(in crate::upgrade) fn check_content(&self) -> Result<(), UpgradeError> {
         if let Some((code, stated, (hash, verified))) = self.code() {
-            check_code(code, stated, (*hash, verified))?;
+            check_code(code, stated, *hash, verified)?;
         }
         let calls = self.all_calls();
         if self.calls != calls {
@@ -219,7 +219,7 @@ impl Proposal {
             None if self.plan.chooses_its_operation() => return None,
             None => Choice::by_name(0),
         };
-        Asked::of(&self.update, &self.plan, (&self.all_calls(), choice))
+        Asked::of(&self.update, &self.plan, &self.all_calls(), choice)
     }
 
     /// Which operation was chosen; `None`: it follows from the upgrade's name, or none was.
@@ -357,7 +357,8 @@ impl Proposal {
 fn check_code(
     code: &CodeChange,
     stated: &Manifest,
-    (hash, verified): (ComposeHash, &Verification),
+    hash: ComposeHash,
+    verified: &Verification,
 ) -> Result<(), UpgradeError> {
     let after = code.manifest_after();
     if after != *stated {
@@ -372,7 +373,8 @@ fn check_code(
     match code.recompute(hash) {
         Verification::Mismatch { computed, explanation } => Err(UpgradeError::hash_mismatch(
             Origin::Proposal,
-            (computed, hash),
+            computed,
+            hash,
             explanation.into_iter().collect(),
         )),
         found if found == *verified => Ok(()),

@@ -12,7 +12,7 @@ use crate::upgrade::{
 
 /// What a person should know of the contracts and of a change of the code: follows from a plan alone.
 pub(in crate::upgrade) fn derived_warnings(app: &AppState, code: Option<&CodeChange>) -> Vec<Warning> {
-    let of_code = code.map(|code| manifest_warnings((&code.manifest, &code.manifest_after()), code.form));
+    let of_code = code.map(|code| manifest_warnings(&code.manifest, &code.manifest_after(), code.form));
     let of_chain = chain_warnings(app).into_iter().flatten();
     of_chain.chain(of_code.into_iter().flatten()).collect()
 }
@@ -45,10 +45,7 @@ fn chain_warnings(app: &AppState) -> [Option<Warning>; 5] {
     ]
 }
 
-pub(in crate::upgrade) fn manifest_warnings(
-    (before, after): (&Manifest, &Manifest),
-    form: Option<Form>,
-) -> Vec<Warning> {
+pub(in crate::upgrade) fn manifest_warnings(before: &Manifest, after: &Manifest, form: Option<Form>) -> Vec<Warning> {
     let live = allowed(before);
     let names = NameChange::between(&allowed(after), &live, None);
     let of_names = [

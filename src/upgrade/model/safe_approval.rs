@@ -210,28 +210,16 @@ pub struct SafeApproval {
 }
 
 impl FrozenSafeTx {
-    /// Chooses the transaction that makes `calls`.
+    /// Chooses the transaction; `block` is where its Safe was read.
     ///
     /// # Errors
     /// See [`SafeTx::freeze`].
-    pub(in crate::upgrade) fn choose(
-        safe: &SafeInfo,
-        (calls, stage): (&[Call], Stage),
-        (nonce, batcher): (U256, Option<Address>),
-    ) -> Result<Self, UpgradeError> {
-        let tx = SafeTx::freeze(&Intent {
-            domain: domain(safe),
-            nonce,
-            calls: calls.to_vec(),
-            batcher,
-            // Whether an old version is trusted is decided where something is signed.
-            old_versions: true,
-        })
-        .map_err(refused)?;
+    pub(in crate::upgrade) fn choose(intent: &Intent, stage: Stage, block: BlockRef) -> Result<Self, UpgradeError> {
+        let tx = SafeTx::freeze(intent).map_err(refused)?;
         Ok(Self {
             domain: *tx.domain(),
             transaction: tx.fields().clone(),
-            block: safe.block,
+            block,
             stage,
         })
     }

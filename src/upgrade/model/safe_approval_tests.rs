@@ -16,7 +16,18 @@ use crate::upgrade::{
 
 fn frozen() -> FrozenSafeTx {
     let calls = safe_plan().calls_with(Some(hash()));
-    FrozenSafeTx::choose(&safe(), (&calls, Stage::Policy), (U256::from(7), None)).unwrap()
+    choose(&calls).unwrap()
+}
+
+fn choose(calls: &[Call]) -> Result<FrozenSafeTx, UpgradeError> {
+    let intent = Intent {
+        domain: domain(&safe()),
+        nonce: U256::from(7),
+        calls: calls.to_vec(),
+        batcher: None,
+        old_versions: true,
+    };
+    FrozenSafeTx::choose(&intent, Stage::Policy, safe().block)
 }
 
 fn signature(which: usize, digest: B256) -> Bytes {
@@ -197,7 +208,7 @@ const OTHER: Address = Address::repeat_byte(0x77);
 fn several_calls_need_a_library() {
     let mut calls = safe_plan().calls_with(Some(hash()));
     calls.push(crate::chain::PolicyChange::AddDevice(B256::repeat_byte(4)).call(APP));
-    let alone = FrozenSafeTx::choose(&safe(), (&calls, Stage::Policy), (U256::from(7), None));
+    let alone = choose(&calls);
     assert!(
         matches!(
             alone,

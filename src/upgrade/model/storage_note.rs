@@ -41,7 +41,7 @@ pub struct StorageNote {
 
 impl StorageNote {
     /// What was found of a contract just now.
-    pub fn now((chain_id, contract): (u64, Address), block: BlockRef, found: StorageFound) -> Self {
+    pub fn now(chain_id: u64, contract: Address, block: BlockRef, found: StorageFound) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
             chain_id,
@@ -104,4 +104,14 @@ pub(in crate::upgrade) struct Storages {
     pub(in crate::upgrade) standing: Vec<(Address, StandingApproval)>,
     /// What nobody knows, one sentence each.
     pub(in crate::upgrade) not_checked: Vec<String>,
+}
+
+impl Storages {
+    /// Takes in what is known of other contracts.
+    pub(in crate::upgrade) fn add(&mut self, other: Self) {
+        self.doubts.extend(other.doubts);
+        self.newly.extend(other.newly);
+        self.standing.extend(other.standing);
+        self.not_checked.extend(other.not_checked);
+    }
 }

@@ -8,7 +8,10 @@ use alloy::primitives::{Address, B256, keccak256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{Call, timelock::TimelockOperation};
+use crate::chain::{
+    Call,
+    timelock::{OperationAt, TimelockOperation},
+};
 use crate::upgrade::model::{actor::SaltRule, plan::Plan, safe_approval::Stage};
 
 /// How often the same calls can be made by one timelock: every time has a number, and the numbers before it are read from
@@ -100,7 +103,8 @@ impl Choice {
                 with(TimelockOperation::salt_for(keccak256(identity), self.number))
             }
             (SaltRule::Calls, None) if self.number < MOST => with(TimelockOperation::salt_of(
-                (plan.chain_id, timelock.info.address),
+                plan.chain_id,
+                timelock.info.address,
                 calls,
                 self.number,
             )),
@@ -111,9 +115,17 @@ impl Choice {
 }
 
 impl Asked {
+    /// The operation, at its timelock.
+    pub(in crate::upgrade) const fn at(&self) -> OperationAt<'_> {
+        OperationAt {
+            timelock: self.timelock,
+            operation: &self.operation,
+        }
+    }
+
     /// Follows from the upgrade's name, its plan, the calls and the choice; `None`: no timelock acts, there are no calls
     /// yet, or the choice is none of theirs.
-    pub(in crate::upgrade) fn of(update: &str, plan: &Plan, (calls, choice): (&[Call], Choice)) -> Option<Self> {
+    pub(in crate::upgrade) fn of(update: &str, plan: &Plan, calls: &[Call], choice: Choice) -> Option<Self> {
         let timelock = plan.timelock.as_ref()?;
         Some(Self {
             timelock: timelock.info.address,

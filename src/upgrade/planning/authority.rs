@@ -5,7 +5,7 @@ use alloy::primitives::Address;
 
 use crate::chain::{
     Chain, OwnerKind, TimelockRole,
-    timelock::{PendingOperations, TimelockInfo, TimelockRoles},
+    timelock::{LogReach, PendingOperations, TimelockInfo, TimelockRoles},
 };
 use crate::code::Code;
 use crate::safe::info::SafeInfo;
@@ -70,12 +70,21 @@ impl Authority {
         choice: TimelockChoice,
     ) -> Result<(), UpgradeError> {
         let also: Vec<Address> = choice.proposer.into_iter().collect();
-        let (roles, waiting) = chain.timelock_standing(&info, &also, (0, REQUESTS)).await?;
+        let (roles, waiting) = chain
+            .timelock_standing(
+                &info,
+                &also,
+                LogReach {
+                    from: 0,
+                    requests: REQUESTS,
+                },
+            )
+            .await?;
         self.waiting = Some(waiting);
         self.refuse_short_delay(&info, choice.delay);
         let delay = choice.delay.unwrap_or(info.min_delay).max(info.min_delay);
         // What is told of them when it is signed, so that nothing is told here only.
-        let remarks = of_code(&info).into_iter().chain(of_roles((&info, &roles), delay));
+        let remarks = of_code(&info).into_iter().chain(of_roles(&info, &roles, delay));
         self.warnings.extend(remarks.map(|finding| finding.warning()));
         match choose(&roles, choice.proposer) {
             Ok(proposer) => {

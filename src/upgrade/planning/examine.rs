@@ -3,15 +3,14 @@
 use alloy::primitives::B256;
 
 use crate::chain::Chain;
-use crate::safe::{LookError, info::Trust, look};
+use crate::safe::{LookError, look};
 use crate::upgrade::{
-    Accepted, Limits, UpgradeError, World,
-    accepted::Acceptance,
+    Limits, UpgradeError, World,
     checks::{
         app::{app_now, sole_hash},
         new_owner::new_owners,
         timelock,
-        verdict::{self, AppKnown, Known, added, judge, takes_away},
+        verdict::{self, AppKnown, Known, Subject, added, takes_away},
     },
     finding::Verdict,
     model::storage_note::Storages,
@@ -21,56 +20,7 @@ use crate::upgrade::{
         safe_approval::{SafeApproval, SafeTxRole},
     },
     planning::{new_owner::read_new_owner, own_history::OwnHistory},
-    record::State,
 };
-
-/// What is examined: one Safe transaction of a proposal, and whether that was prepared on another machine.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::upgrade) struct Subject<'a> {
-    pub(in crate::upgrade) role: SafeTxRole,
-    pub(in crate::upgrade) proposal: &'a Proposal,
-    pub(in crate::upgrade) ceremony: Option<&'a SafeApproval>,
-    /// Somebody else prepared it: then it is looked whether a hash comes back that was taken away. Whoever prepared it
-    /// knows what runs from the cloud, and asks no logs.
-    pub(in crate::upgrade) from_elsewhere: bool,
-}
-
-impl<'a> Subject<'a> {
-    /// What `state` is about.
-    pub(in crate::upgrade) fn of(
-        state: &State,
-        role: SafeTxRole,
-        (proposal, ceremony): (&'a Proposal, Option<&'a SafeApproval>),
-    ) -> Self {
-        let prepared = state.prepare.answer.as_ref();
-        Self {
-            role,
-            proposal,
-            ceremony,
-            from_elsewhere: prepared.is_some_and(|prepared| prepared.token_sha256.is_none()),
-        }
-    }
-
-    /// Whether it only takes something away.
-    pub(in crate::upgrade) fn only_takes_away(&self) -> bool {
-        takes_away(self.role, self.proposal)
-    }
-
-    /// The verdict over it.
-    pub(in crate::upgrade) fn judge(
-        &self,
-        known: Option<&Known>,
-        (limits, before): (&Limits, &[Acceptance]),
-    ) -> Verdict {
-        let accepted = limits.accepted.with(before);
-        judge(
-            self.role,
-            (self.proposal, self.ceremony),
-            known,
-            (&limits.trust, &accepted),
-        )
-    }
-}
 
 /// Asks the chain. Once everything is in force the baseline is not asked again: the change may have taken it away.
 ///
@@ -100,7 +50,15 @@ pub(in crate::upgrade) async fn examine(
         for (one, state) in states {
             let (base, past) = match in_force {
                 true => (Baseline::Nothing, Past::Clean),
-                false => past(world, chain, (one, &state, subject.from_elsewhere)).await?,
+                false => {
+                    let base = Baseline::of(chain, &state, &one.plan, |before| hints(world, &one.plan, before)).await?;
+                    match (own_past(world, one), added(one).next()) {
+                        (Past::NotKnown, Some(hash)) if subject.from_elsewhere => {
+                            (base, Past::search(chain, &state, hash).await?)
+                        }
+                        (known, _) => (base, known),
+                    }
+                }
             };
             let mut to = Vec::new();
             for address in new_owners(&one.changes().changes).filter(|_| !in_force) {
@@ -119,7 +77,7 @@ pub(in crate::upgrade) async fn examine(
     }
     examine_safe(chain, subject, &mut known).await?;
     if !subject.only_takes_away() && !known.in_force {
-        known.storages = storages(world, chain, (subject, &known)).await?;
+        known.storages = storages(world, chain, subject, &known).await?;
     }
     Ok(known)
 }
@@ -128,41 +86,31 @@ pub(in crate::upgrade) async fn examine(
 async fn storages(
     world: &World<'_>,
     chain: &Chain,
-    (subject, known): (&Subject<'_>, &Known),
+    subject: &Subject<'_>,
+    known: &Known,
 ) -> Result<Storages, UpgradeError> {
     let mut found = Storages::default();
     for one in subject.proposal.apps() {
         found.doubts.extend(world.app_storage(chain.id(), one.app()).doubts);
     }
     if let Some(timelock) = &known.timelock {
-        let of = (&timelock.read(), Some(subject.proposal.plan.app));
-        world.add_timelock(chain, of, &mut found).await?;
+        let app = Some(subject.proposal.plan.app);
+        found.add(world.timelock_storage(chain, &timelock.read(), app).await?);
     }
     for new_owner in known.apps.iter().flat_map(|app| &app.new_owners) {
-        world.add_new_owner(chain, new_owner, &mut found).await?;
+        found.add(world.new_owner_storages(chain, new_owner).await?);
     }
     if let Some(look) = &known.look {
         let hashes = subject.ceremony.map_or_else(Vec::new, SafeApproval::hashes);
-        world.add_storages(chain, (&look.info, &hashes), &mut found).await?;
+        found.add(world.safe_storages(chain, &look.info, &hashes).await?);
     }
     Ok(found)
 }
 
-async fn past(
-    world: &World<'_>,
-    chain: &Chain,
-    (one, state, from_elsewhere): (&Proposal, &crate::chain::AppState, bool),
-) -> Result<(Baseline, Past), UpgradeError> {
-    let base = Baseline::of(chain, state, &one.plan, |before| hints(world, &one.plan, before)).await?;
-    let Some(hash) = added(one).next() else {
-        return Ok((base, Past::Clean));
-    };
-    // What is known here costs no request.
-    let past = match OwnHistory::of(world, &one.plan).past(hash) {
-        Past::NotKnown if from_elsewhere => Past::search(chain, state, hash).await?,
-        known => known,
-    };
-    Ok((base, past))
+/// What upgrades of this machine say of the hash that a proposal adds, which costs no request.
+fn own_past(world: &World<'_>, one: &Proposal) -> Past {
+    let own = || OwnHistory::of(world, &one.plan);
+    added(one).next().map_or(Past::Clean, |hash| own().past(hash))
 }
 
 /// Transactions whose receipts may tell that the app allowed the hash before: as somebody named one, as the proposal does, and
@@ -182,7 +130,7 @@ async fn examine_timelock(chain: &Chain, proposal: &Proposal, known: &mut Known)
     let (Some(plan), Some(first)) = (&proposal.plan.timelock, known.apps.first()) else {
         return Ok(());
     };
-    match timelock::read(chain, (proposal, plan), &first.state.block).await {
+    match timelock::read(chain, proposal, plan, &first.state.block).await {
         Ok(found) => known.timelock = Some(found),
         Err(UpgradeError::Stop(stop)) => known.no_timelock = Some(*stop),
         Err(other) => return Err(other),
@@ -232,9 +180,7 @@ impl Plan {
             code.base = Some((base.clone(), past));
         }
         match base {
-            Baseline::Never => self
-                .judge((&base, past), (&Trust::default(), &Accepted::default()))
-                .check(),
+            Baseline::Never => verdict::of_plan(self, &base, past, &Limits::default()).check(),
             _ => Ok(()),
         }
     }
@@ -243,11 +189,7 @@ impl Plan {
     pub fn verdict(&self, limits: &Limits) -> Verdict {
         let known = self.code.as_ref().and_then(|code| code.base.clone());
         let (base, past) = known.unwrap_or((Baseline::Nothing, Past::NotKnown));
-        self.judge((&base, past), (&limits.trust, &limits.accepted))
-    }
-
-    fn judge(&self, known: (&Baseline, Past), (trust, accepted): (&Trust, &Accepted)) -> Verdict {
-        verdict::of_plan(self, known, (trust, accepted))
+        verdict::of_plan(self, &base, past, limits)
     }
 
     /// Whether the whole manifest has to be read: nobody is known to have approved the fields that stay as they are.

@@ -2,7 +2,10 @@
 
 use alloy::primitives::Address;
 
-use crate::chain::{BlockRef, Chain, OwnerKind, timelock::TimelockRead};
+use crate::chain::{
+    BlockRef, Chain, OwnerKind,
+    timelock::{LogReach, TimelockRead},
+};
 use crate::safe::{info::SafeInfo, strangers::Obedient};
 use crate::upgrade::{
     UpgradeError,
@@ -37,7 +40,16 @@ pub(in crate::upgrade) async fn read_new_owner(
     if new_owner.safe.is_none()
         && let Some(info) = chain.timelock(address).await?
     {
-        let (roles, waiting) = chain.timelock_standing(&info, &[], (0, REQUESTS)).await?;
+        let (roles, waiting) = chain
+            .timelock_standing(
+                &info,
+                &[],
+                LogReach {
+                    from: 0,
+                    requests: REQUESTS,
+                },
+            )
+            .await?;
         new_owner.timelock = Some(TimelockRead { info, roles, waiting });
     }
     Ok(new_owner)

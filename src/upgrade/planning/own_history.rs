@@ -28,10 +28,10 @@ impl OwnHistory {
         let proofs = neighbours
             .states()
             .flat_map(|(_, state)| state.proof().into_iter().chain(state.batch.proofs.values()));
-        Self::from_proofs(proofs, (plan.chain_id, plan.app))
+        Self::from_proofs(proofs, plan.chain_id, plan.app)
     }
 
-    fn from_proofs<'p>(proofs: impl Iterator<Item = &'p Proof>, (chain_id, app): (u64, Address)) -> Self {
+    fn from_proofs<'p>(proofs: impl Iterator<Item = &'p Proof>, chain_id: u64, app: Address) -> Self {
         let ours = proofs.filter(|proof| (proof.chain_id, proof.app) == (chain_id, app));
         let mut changes: Vec<Change> = ours
             .filter_map(|proof| Some((proof, proof.transaction?)))
@@ -102,9 +102,9 @@ mod tests {
     #[test]
     fn another_apps_or_chains_proofs_say_nothing() {
         let proof = sample::proof(B256::repeat_byte(9));
-        let own = (proof.chain_id, proof.app);
-        let of = |place| OwnHistory::from_proofs(std::iter::once(&proof), place).0.len();
-        assert!(of(own) > 0);
-        assert_eq!(of((own.0 + 1, own.1)) + of((own.0, Address::ZERO)), 0);
+        let (chain, app) = (proof.chain_id, proof.app);
+        let of = |chain, app| OwnHistory::from_proofs(std::iter::once(&proof), chain, app).0.len();
+        assert!(of(chain, app) > 0);
+        assert_eq!(of(chain + 1, app) + of(chain, Address::ZERO), 0);
     }
 }

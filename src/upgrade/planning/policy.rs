@@ -79,16 +79,15 @@ pub async fn plan_policy(world: &World<'_>, intent: &PolicyIntent) -> Result<Pla
         warnings.retain(|warning| warning.code != Code::OwnerPending);
     }
     warnings.extend(intent.in_use.doubts(&changes.changes));
-    let of_use = intent.in_use.remarks(&state, (&changes.changes, listed));
-    sort(of_use, intent.remove_in_use, (&mut warnings, &mut blockers));
+    let of_use = intent.in_use.remarks(&state, &changes.changes, listed);
+    sort(of_use, intent.remove_in_use, &mut warnings, &mut blockers);
     blockers.extend(chain.holds(&changes, &state.block).await?.then(in_force));
     let (new_owners, storages) = read_new_owners(world, &chain, &changes, &state.block).await?;
     for new_owner in &new_owners {
-        judge_new_owner(
-            (intent, &state),
-            (&authority, new_owner),
-            (&mut warnings, &mut blockers),
-        )?;
+        let (notes, doubts) = judge_new_owner(intent, &state, &authority, new_owner)?;
+        warnings.extend(notes);
+        let sure = new_owner.address.is_zero() && state.pending_owner.is_none();
+        sort(doubts, intent.accept_new_owner && !sure, &mut warnings, &mut blockers);
     }
     let route = authority.route();
     // Why nobody can act yet, before what follows from nobody acting.
@@ -134,18 +133,19 @@ async fn read_new_owners(
     let (mut found, mut storages) = (Vec::new(), Storages::default());
     for address in changes.changes.iter().filter_map(PolicyChange::new_owner) {
         let new_owner = read_new_owner(chain, address, block).await?;
-        world.add_new_owner(chain, &new_owner, &mut storages).await?;
+        storages.add(world.new_owner_storages(chain, &new_owner).await?);
         found.push(new_owner);
     }
     Ok((found, storages))
 }
 
-/// Judges whoever the app is to be given to. A stop ends it: no option agrees to that.
+/// What is to be known of whoever the app is to be given to, and what is doubtful. A stop ends it: no option agrees to that.
 fn judge_new_owner(
-    (intent, state): (&PolicyIntent, &AppState),
-    (authority, new_owner): (&Authority, &NewOwner),
-    (warnings, blockers): (&mut Vec<Warning>, &mut Vec<Warning>),
-) -> Result<(), UpgradeError> {
+    intent: &PolicyIntent,
+    state: &AppState,
+    authority: &Authority,
+    new_owner: &NewOwner,
+) -> Result<(Vec<Warning>, Vec<Warning>), UpgradeError> {
     let timelock = authority.timelock.as_ref().map(|timelock| timelock.info.address);
     let targets = [
         (Obedient::App, Some(intent.app)),
@@ -156,13 +156,10 @@ fn judge_new_owner(
     if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
         return Err(UpgradeError::Stop(stop));
     }
-    let sure = new_owner.address.is_zero() && state.pending_owner.is_none();
-    let takes_back = new_owner.address.is_zero() && !sure;
+    let takes_back = new_owner.address.is_zero() && state.pending_owner.is_some();
     let (doubts, notes): (Vec<_>, Vec<_>) = found.iter().partition(|one| one.forbids() || takes_back);
-    warnings.extend(notes.into_iter().map(Finding::warning));
-    let doubts = doubts.into_iter().map(Finding::warning).collect();
-    sort(doubts, intent.accept_new_owner && !sure, (warnings, blockers));
-    Ok(())
+    let told = |found: Vec<&Finding>| found.into_iter().map(Finding::warning).collect();
+    Ok((told(notes), told(doubts)))
 }
 
 const fn query(intent: &PolicyIntent) -> AppQuery {
@@ -199,7 +196,7 @@ fn of_firmware(changes: &[PolicyChange]) -> Option<Warning> {
 }
 
 /// What was agreed to is a warning, everything else forbids going on.
-fn sort(found: Vec<Warning>, agreed: bool, (warnings, blockers): (&mut Vec<Warning>, &mut Vec<Warning>)) {
+fn sort(found: Vec<Warning>, agreed: bool, warnings: &mut Vec<Warning>, blockers: &mut Vec<Warning>) {
     if agreed { warnings } else { blockers }.extend(found);
 }
 

@@ -63,10 +63,8 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     crate::upgrade::model::proposal_limits::check_change(&patch)?;
     let mut subject = read_subject(world, intent).await?;
     let mut remarks = std::mem::take(&mut subject.warnings);
-    let form = subject
-        .cvm
-        .compose_hash
-        .and_then(|known| subject.manifest.calibrate(known));
+    let runs = subject.cvm.compose_hash;
+    let form = runs.and_then(|known| subject.manifest.calibrate(known));
     let after = subject.manifest.with(&patch.changes);
     let expected = form.map(|form| after.hash(form));
     let chain = world.chain(subject.chain_id).await?;
@@ -76,28 +74,32 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         world.cloud.pending_updates(subject.app),
         history(&chain, &query, intent),
     );
-    let environment = match &intent.env {
-        Some(request) => Some(seal::seal(world, &chain, &subject.recipient(intent), request).await?),
-        None => None,
-    };
-    let cloud = world.cloud.host();
+    let environment = sealed(world, &chain, &subject, intent).await?;
     let state = state?;
     check_pending_owner(&state, intent.expected.pending_owner)?;
     let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
     let pending = pending::known_pending(pending)?;
-    let kept = (
-        subject.cvm.compose_hash,
-        expected,
-        pending.as_deref().unwrap_or_default(),
-    );
-    let revocation = revocation(world, (&chain, &state), intent, kept).await?;
+    let revocation = match intent.revoke_old {
+        true => {
+            let history = chain.policy_history(&state, &[], &[]);
+            let (history, others) = tokio::join!(history, Others::read(world, state.app));
+            let kept = Kept {
+                runs,
+                expected,
+                pending: pending.as_deref().unwrap_or_default(),
+                others: others?,
+            };
+            Revocation::of(&history?, &kept, &intent.policy)
+        }
+        false => Revocation::default(),
+    };
     let policy: Vec<PolicyChange> = intent.policy.iter().chain(&revocation.changes).copied().collect();
     let mut history = history?;
     history.retain(|record| !policy.contains(&PolicyChange::RemoveComposeHash(record.hash)));
     let draft = Draft {
         patch,
         environment,
-        cloud,
+        cloud: world.cloud.host(),
         authority,
         subject,
         intent,
@@ -116,24 +118,19 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     Ok(pending::compare(world, plan).await)
 }
 
-/// What is taken away besides, where that is asked for.
-async fn revocation(
+/// The environment that was named, sealed.
+async fn sealed(
     world: &World<'_>,
-    (chain, state): (&Chain, &AppState),
+    chain: &Chain,
+    subject: &Subject,
     intent: &Intent,
-    (runs, expected, pending): (Option<ComposeHash>, Option<ComposeHash>, &[PendingUpdate]),
-) -> Result<Revocation, UpgradeError> {
-    if !intent.revoke_old {
-        return Ok(Revocation::default());
+) -> Result<Option<(Environment, Sealing)>, UpgradeError> {
+    match &intent.env {
+        Some(request) => Ok(Some(
+            seal::seal(world, chain, &subject.recipient(intent), request).await?,
+        )),
+        None => Ok(None),
     }
-    let (history, others) = tokio::join!(chain.policy_history(state, (&[], &[])), Others::read(world, state.app));
-    let kept = Kept {
-        runs,
-        expected,
-        pending,
-        others: others?,
-    };
-    Ok(Revocation::of(&history?, &kept, &intent.policy))
 }
 
 /// Every hash that was ever allowed or removed, where somebody wants to know.

@@ -91,11 +91,27 @@ pub(in crate::upgrade) async fn seal(
         )
     })?;
     let (said, published) = tokio::join!(world.cloud.env_key(to.cvm, to.app), chain.kms_root_key(kms));
-    seal_with((published?, said?), (to.app, kms), (file, root))
+    let told = Told {
+        app: to.app,
+        kms,
+        published: published?,
+        said: said?,
+    };
+    told.seal(file, root)
 }
 
-/// Seals the environment of an app that has no CVM yet, for the key that `kms_id` gives and the contract `kms` vouches
-/// for; gives what records may hold of it, and the sealed bytes, hex. Two requests.
+/// An app that has no CVM yet: its key is the one that `kms_id` gives and the contract `kms` vouches for.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRecipient<'a> {
+    /// Name of the KMS, as Phala Cloud has it.
+    pub kms_id: &'a KmsId,
+    /// The KMS's contract.
+    pub kms: Address,
+    /// The app.
+    pub app: Address,
+}
+
+/// Seals the environment of an app that has no CVM yet; gives what records may hold of it, and the sealed bytes, hex. Two requests.
 ///
 /// # Errors
 /// The key is not the app's by the contract's word (V24), the contract publishes no root key, or something could not be
@@ -103,15 +119,22 @@ pub(in crate::upgrade) async fn seal(
 pub async fn seal_new(
     world: &World<'_>,
     chain: &Chain,
-    (kms_id, kms, app): (&KmsId, Address, Address),
+    to: NewRecipient<'_>,
     request: &EnvRequest,
 ) -> Result<(Environment, String), UpgradeError> {
     let (file, root) = match request {
         EnvRequest::Values { file, root } => (file, *root),
         EnvRequest::Sealed { blob, names } => return Ok((elsewhere(blob, names).0, blob.clone())),
     };
+    let NewRecipient { kms_id, kms, app } = to;
     let (said, published) = tokio::join!(world.cloud.env_key_of(kms_id, app), chain.kms_root_key(kms));
-    let (environment, sealing) = seal_with((published?, said?), (app, kms), (file, root))?;
+    let told = Told {
+        app,
+        kms,
+        published: published?,
+        said: said?,
+    };
+    let (environment, sealing) = told.seal(file, root)?;
     Ok((environment, sealing.blob().to_owned()))
 }
 
@@ -125,40 +148,54 @@ fn elsewhere(blob: &str, names: &Names) -> (Environment, Sealing) {
     (environment, sealing)
 }
 
-/// Believes the key or stops, and seals for it.
-fn seal_with(
-    (published, said): (Bytes, EnvKey),
-    (app, kms): (Address, Address),
-    (file, pinned): (&EnvFile, Option<RootKey>),
-) -> Result<(Environment, Sealing), UpgradeError> {
-    if published.is_empty() {
-        return Err(UpgradeError::decide(
-            Code::EnvKmsKeyMissing,
-            format!("the KMS contract {kms} publishes no root key, so the key for the environment cannot be checked"),
-        ));
-    }
-    let root = RootKey::from_bytes(&published).map_err(|error| distrust(&error, "a public key of secp256k1"))?;
-    if let Some(pinned) = pinned.filter(|pinned| *pinned != root) {
-        return Err(UpgradeError::stop(
-            Code::KmsRootMismatch,
-            "root key of the KMS contract",
-            pinned,
-            root,
-        ));
-    }
-    let key = believe(&said, app, &root)?;
-    let sealed = file.seal(&key).map_err(not_sealed)?;
-    let environment = Environment {
-        names: sealed.names().clone(),
-        vouched: Some(Vouched {
+/// What is said of an app's key: by the KMS's contract, and by Phala Cloud.
+struct Told {
+    app: Address,
+    kms: Address,
+    published: Bytes,
+    said: EnvKey,
+}
+
+impl Told {
+    /// Believes the key or stops, and seals for it.
+    fn seal(&self, file: &EnvFile, pinned: Option<RootKey>) -> Result<(Environment, Sealing), UpgradeError> {
+        let Self {
+            app,
             kms,
-            root,
-            recipient: B256::from(*key.as_bytes()),
-            dated: key.dated(),
-        }),
-    };
-    let sealing = Sealing::new(sealed.blob(), Some(file.clone()));
-    Ok((environment, sealing))
+            published,
+            said,
+        } = self;
+        if published.is_empty() {
+            return Err(UpgradeError::decide(
+                Code::EnvKmsKeyMissing,
+                format!(
+                    "the KMS contract {kms} publishes no root key, so the key for the environment cannot be checked"
+                ),
+            ));
+        }
+        let root = RootKey::from_bytes(published).map_err(|error| distrust(&error, "a public key of secp256k1"))?;
+        if let Some(pinned) = pinned.filter(|pinned| *pinned != root) {
+            return Err(UpgradeError::stop(
+                Code::KmsRootMismatch,
+                "root key of the KMS contract",
+                pinned,
+                root,
+            ));
+        }
+        let key = believe(said, *app, &root)?;
+        let sealed = file.seal(&key).map_err(not_sealed)?;
+        let environment = Environment {
+            names: sealed.names().clone(),
+            vouched: Some(Vouched {
+                kms: *kms,
+                root,
+                recipient: B256::from(*key.as_bytes()),
+                dated: key.dated(),
+            }),
+        };
+        let sealing = Sealing::new(sealed.blob(), Some(file.clone()));
+        Ok((environment, sealing))
+    }
 }
 
 fn believe(said: &EnvKey, app: Address, root: &RootKey) -> Result<RecipientKey, UpgradeError> {

@@ -327,15 +327,15 @@ pub(in crate::upgrade) fn withdraw(dir: &Path) -> Result<(), UpgradeError> {
 fn text(evidence: &Evidence<'_>, status: &Status) -> String {
     let mut lines = vec![evidence.title(), "| fact | value |".to_owned()];
     lines.push("| --- | --- |".to_owned());
-    lines.extend(rows(evidence, status).map(row));
+    lines.extend(rows(evidence, status).map(|(fact, value)| row(fact, &value)));
     if let Some(safe) = &evidence.safe {
-        lines.extend(safe.rows().map(row));
+        lines.extend(safe.rows().map(|(fact, value)| row(fact, &value)));
     }
     if let Some(timelock) = &evidence.timelock {
-        lines.extend(timelock.rows().map(row));
+        lines.extend(timelock.rows().map(|(fact, value)| row(fact, &value)));
     }
     let agreed = evidence.accepted.iter();
-    lines.extend(agreed.map(|one| row(("agreed to by name", one.to_string()))));
+    lines.extend(agreed.map(|one| row("agreed to by name", &one.to_string())));
     lines.push("\n## Policy\n".to_owned());
     lines.extend(policy(evidence.proof));
     lines.extend(evidence.others.iter().flat_map(OtherEvidence::lines));
@@ -367,8 +367,8 @@ fn text(evidence: &Evidence<'_>, status: &Status) -> String {
 }
 
 /// A row of the table, whatever is in it.
-pub(in crate::upgrade) fn row((fact, value): (impl AsRef<str>, String)) -> String {
-    format!("| {} | {} |", markdown(fact.as_ref()), markdown(&value))
+pub(in crate::upgrade) fn row(fact: &str, value: &str) -> String {
+    format!("| {} | {} |", markdown(fact), markdown(value))
 }
 
 fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'static str, String)> {

@@ -19,7 +19,8 @@ impl Review {
     pub(super) fn show_others(
         &mut self,
         proposal: &Proposal,
-        (question, trust): (&Question, &Trust),
+        question: &Question,
+        trust: &Trust,
     ) -> Result<(), UpgradeError> {
         for other in &proposal.others {
             let mine = Question {
@@ -27,7 +28,7 @@ impl Review {
                 local: question.others.get(&other.name()).cloned(),
                 ..Question::default()
             };
-            let review = offline::review(other, None, (&mine, trust))?;
+            let review = offline::review(other, None, &mine, trust)?;
             self.problems
                 .extend(review.problems.into_iter().map(|problem| problem.of_app(other)));
             self.warnings

@@ -1,11 +1,11 @@
 //! What the verdict adds to a review: what stands against agreeing, what was not checked, what has to be read whole. Pure.
 
 use crate::upgrade::{
-    Limits,
-    checks::{timelock, verdict::Known},
-    finding::Finding,
-    planning::examine::Subject,
-    record::State,
+    checks::{
+        timelock,
+        verdict::{Known, Subject},
+    },
+    finding::{Finding, Verdict},
     review::{
         model::{Review, Whole},
         problem::{Problem, Question},
@@ -13,18 +13,16 @@ use crate::upgrade::{
 };
 
 impl Review {
-    /// Takes in the verdict: what stands against it before what is judged after it.
-    pub(super) fn conclude(
-        &mut self,
-        subject: &Subject<'_>,
-        known: Option<&Known>,
-        (limits, state, question): (&Limits, &State, &Question),
-    ) {
-        let mut verdict = subject.judge(known, (limits, &state.accepted));
+    /// Adds to the verdict what only the review finds: stops, and what was not compared with the reader's own files.
+    pub(super) fn add_to(&self, verdict: &mut Verdict, subject: &Subject<'_>, question: &Question) {
         let own = self.problems.iter().filter(|problem| problem.is_stop());
         let own: Vec<Finding> = own.filter_map(Problem::finding).collect();
-        let force = known.is_some_and(|known| known.in_force);
         verdict.add_own(own, self.not_compared(subject, question));
+    }
+
+    /// Takes in the verdict: what stands against it before what is judged after it.
+    pub(super) fn conclude(&mut self, subject: &Subject<'_>, known: Option<&Known>, verdict: Verdict) {
+        let force = known.is_some_and(|known| known.in_force);
         let before = std::mem::take(&mut self.problems);
         let forbidding = verdict.findings.iter().filter(|finding| finding.forbids());
         self.problems = forbidding.map(Problem::from_finding).collect();

@@ -24,15 +24,8 @@ use crate::upgrade::{
 };
 
 impl Found {
-    pub(super) fn stop(&mut self, code: Code, (what, expected, found): (&str, String, String)) {
-        self.problems.push(Problem::Stop(Stop {
-            code,
-            what: what.to_owned(),
-            expected,
-            found,
-            details: Vec::new(),
-            origin: None,
-        }));
+    pub(super) fn stop(&mut self, stop: Stop) {
+        self.problems.push(Problem::Stop(stop));
     }
 
     pub(super) fn decide(&mut self, code: Code, message: impl Into<String>) {
@@ -53,21 +46,17 @@ impl Found {
         for (index, call) in calls.iter().enumerate() {
             let of_an_upgrade = call.decoded.as_ref().is_some_and(|decoded| decoded.of_an_upgrade);
             if !of_an_upgrade {
-                let found = (&*format!("call {index}"), "a call of an upgrade".to_owned(), told(call));
-                self.stop(Code::CallRefused, found);
+                let what = format!("call {index}");
+                self.stop(Stop::new(Code::CallRefused, what, "a call of an upgrade", told(call)));
             }
             if !call.value.is_zero() {
-                let found = (
-                    &*format!("value of call {index}"),
-                    "0 wei".to_owned(),
-                    format!("{} wei", call.value),
-                );
-                self.stop(Code::CallRefused, found);
+                let (what, found) = (format!("value of call {index}"), format!("{} wei", call.value));
+                self.stop(Stop::new(Code::CallRefused, what, "0 wei", found));
             }
             if !call.to_the_app {
                 let app = calls.first().map(|first| first.to.to_string()).unwrap_or_default();
-                let found = (&*format!("target of call {index}"), app, call.to.to_string());
-                self.stop(Code::ForeignTarget, found);
+                let what = format!("target of call {index}");
+                self.stop(Stop::new(Code::ForeignTarget, what, app, call.to));
             }
         }
     }
@@ -92,15 +81,12 @@ impl Found {
             match chain.app(&query).await {
                 Ok(state) => {
                     if let Some(safe) = self.safe.filter(|safe| *safe != state.owner) {
-                        let found = ("owner of the app", safe.to_string(), state.owner.to_string());
-                        self.stop(Code::OwnerMismatch, found);
+                        let stop = Stop::new(Code::OwnerMismatch, "owner of the app", safe, state.owner);
+                        self.stop(stop);
                     }
                 }
                 Err(ChainError::NotAnApp { .. }) => {
-                    self.stop(
-                        Code::NotAnApp,
-                        ("target", "an app's contract".to_owned(), app.to_string()),
-                    );
+                    self.stop(Stop::new(Code::NotAnApp, "target", "an app's contract", app));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -116,7 +102,7 @@ impl Found {
 }
 
 /// A batch file that somebody sent, compared with the upgrade that it should be, if one is named. Pure.
-pub fn review_batch((file, checksum): (&Batch, Checksum), proposal: Option<&Proposal>) -> Found {
+pub fn review_batch(file: &Batch, checksum: Checksum, proposal: Option<&Proposal>) -> Found {
     let apps = proposal.map_or_else(
         || file.calls.first().map(|call| call.to).into_iter().collect(),
         Proposal::addresses,
@@ -155,8 +141,8 @@ pub fn review_batch((file, checksum): (&Batch, Checksum), proposal: Option<&Prop
     };
     let difference = difference(file, proposal);
     if let Some(difference) = &difference {
-        let told = ("calls of the file", calls(&proposal.calls), difference.clone());
-        found.stop(Code::BatchDiffers, told);
+        let (what, expected) = ("calls of the file", calls(&proposal.calls));
+        found.stop(Stop::new(Code::BatchDiffers, what, expected, difference));
         found.judge_calls();
     }
     for tx in &mut found.transactions {

@@ -14,7 +14,7 @@ mod problem;
 mod service;
 
 use crate::upgrade::{
-    Limits, UpgradeError, World, model::Proposal, model::safe_approval::SafeTxRole, planning::examine::Subject,
+    Limits, UpgradeError, World, checks::verdict::Subject, model::Proposal, model::safe_approval::SafeTxRole,
     record::State,
 };
 
@@ -46,20 +46,29 @@ pub async fn review(
     proposal.verify()?;
     state.expect_nonce(limits, SafeTxRole::Approval)?;
     let ceremony = state.ceremony()?;
-    let mut review = offline::review(&proposal, ceremony.as_ref(), (question, &limits.trust))?;
+    let mut review = offline::review(&proposal, ceremony.as_ref(), question, &limits.trust)?;
     review.warnings.extend(state.signature_remarks());
-    let now = onchain::look_again(world, limits, (&mut review, state)).await;
+    let now = onchain::look_again(world, limits, &mut review, state).await;
     review.judge_state(now.as_ref().unwrap_or(state), question);
     let role = match question.rejects {
         true => SafeTxRole::Rejection,
         false => SafeTxRole::Approval,
     };
-    let subject = Subject::of(state, role, (&proposal, ceremony.as_ref()));
+    let subject = Subject::of(state, role, &proposal, ceremony.as_ref());
     let known = match limits.offline {
         true => None,
-        false => Some(onchain::compare(world, limits, &mut review, (&subject, question)).await?),
+        false => {
+            let live = onchain::Live {
+                world,
+                limits,
+                question,
+            };
+            Some(live.compare(&mut review, &subject).await?)
+        }
     };
-    review.conclude(&subject, known.as_ref(), (limits, state, question));
+    let mut verdict = subject.judge(known.as_ref(), limits, &state.accepted);
+    review.add_to(&mut verdict, &subject, question);
+    review.conclude(&subject, known.as_ref(), verdict);
     review.rank();
     Ok(review)
 }

@@ -43,7 +43,8 @@ use crate::upgrade::{
 pub(super) fn review(
     proposal: &Proposal,
     ceremony: Option<&SafeApproval>,
-    (question, trust): (&Question, &Trust),
+    question: &Question,
+    trust: &Trust,
 ) -> Result<Review, UpgradeError> {
     let plan = &proposal.plan;
     let signed_tx = ceremony.map(|ceremony| ceremony.signed_tx(question.rejects));
@@ -93,16 +94,11 @@ pub(super) fn review(
         whole: Vec::new(),
     };
     if let (Some(signed_tx), Some(pinned)) = (signed_tx, &plan.safe) {
-        let facts = Facts {
-            owners: pinned.owner_set(),
-            threshold: pinned.threshold,
-            ..Facts::default()
-        };
-        review.show_safe((pinned, pinned), (signed_tx, &facts), trust);
+        review.show_pinned(pinned, signed_tx, trust);
     }
     review.judge_files(proposal);
     review.judge_calls(proposal);
-    review.show_others(proposal, (question, trust))?;
+    review.show_others(proposal, question, trust)?;
     Ok(review)
 }
 
@@ -169,13 +165,13 @@ fn timelock(proposal: &Proposal) -> Option<TimelockNow> {
         cancellers: Vec::new(),
         admins: Vec::new(),
     };
-    shown.take((&plan.info, &plan.roles));
+    shown.take(&plan.info, &plan.roles);
     Some(shown)
 }
 
 impl TimelockNow {
     /// What was read of the contract.
-    fn take(&mut self, (info, roles): (&TimelockInfo, &TimelockRoles)) {
+    fn take(&mut self, info: &TimelockInfo, roles: &TimelockRoles) {
         self.code_hash = info.code_hash;
         self.release = info.known_release();
         self.min_delay = info.min_delay;
@@ -193,7 +189,7 @@ impl TimelockNow {
     /// What was read for this review.
     pub(super) fn take_found(&mut self, found: &TimelockFound) {
         self.now = true;
-        self.take((&found.info, &found.roles));
+        self.take(&found.info, &found.roles);
         let others = found.waiting.operations.iter().filter(|one| one.id != self.id);
         self.waiting = Some(others.count());
     }
@@ -319,14 +315,41 @@ impl Turn {
     }
 }
 
+/// A Safe, and one of its transactions.
+pub(super) struct SafeShown<'a> {
+    /// As it is; without a chain it is the one that was read before.
+    pub(super) info: &'a SafeInfo,
+    /// As it was read when the update was prepared.
+    pub(super) pinned: &'a SafeInfo,
+    pub(super) signed_tx: &'a SignedSafeTx,
+    pub(super) facts: &'a Facts,
+}
+
 impl Review {
-    /// The Safe as `info` shows it, compared with what was read when the update was prepared.
-    pub(super) fn show_safe(
-        &mut self,
-        (info, pinned): (&SafeInfo, &SafeInfo),
-        (signed_tx, facts): (&SignedSafeTx, &Facts),
-        trust: &Trust,
-    ) {
+    /// The Safe as it was read before, without a chain.
+    fn show_pinned(&mut self, pinned: &SafeInfo, signed_tx: &SignedSafeTx, trust: &Trust) {
+        let facts = Facts {
+            owners: pinned.owner_set(),
+            threshold: pinned.threshold,
+            ..Facts::default()
+        };
+        let shown = SafeShown {
+            info: pinned,
+            pinned,
+            signed_tx,
+            facts: &facts,
+        };
+        self.show_safe(&shown, trust);
+    }
+
+    /// The Safe as it is, compared with what was read when the update was prepared.
+    pub(super) fn show_safe(&mut self, shown: &SafeShown<'_>, trust: &Trust) {
+        let SafeShown {
+            info,
+            pinned,
+            signed_tx,
+            facts,
+        } = *shown;
         let standing = signed_tx.signatures.standing(facts);
         // Without a chain the Safe is shown as it was read before.
         let asked = !std::ptr::eq(info, pinned);

@@ -12,12 +12,16 @@ use crate::safe::{
 };
 use crate::upgrade::{
     Limits, UpgradeError, World,
-    checks::{safe::check_child, verdict::Known},
+    checks::{
+        safe::check_child,
+        verdict::{Known, Subject},
+    },
     model::{Plan, SafeApproval, SignedSafeTx},
-    planning::examine::{Subject, examine},
+    planning::examine::examine,
     record::State,
     review::{
         model::{AppNow, OwnerIs, Review, TimelockNow, Trial, Turn},
+        offline::SafeShown,
         problem::{Problem, Question},
     },
     steps::{ProofNow, look_at_proof},
@@ -26,67 +30,72 @@ use crate::upgrade::{
 /// What an account that delegates to a contract has as code, before the address (EIP-7702).
 const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
 
-/// Asks the chain everything that it can say, and takes it into the review.
-pub(super) async fn compare(
-    world: &World<'_>,
-    limits: &Limits,
-    review: &mut Review,
-    (subject, question): (&Subject<'_>, &Question),
-) -> Result<Known, UpgradeError> {
-    let (proposal, ceremony) = (subject.proposal, subject.ceremony);
-    let plan = &proposal.plan;
-    let chain = world.chain(plan.chain_id).await?;
-    let known = examine(world, &chain, subject).await?;
-    review.take_others(&known);
-    review.judge_force(known.in_force);
-    let block = match known.apps.first() {
-        Some(first) => {
-            review.app = AppNow {
-                now: true,
-                state: first.state.clone(),
-            };
-            first.state.block
-        }
-        None => chain.head().await?,
-    };
-    let operation = match &mut review.timelock {
-        Some(timelock) => timelock.stand(&chain, (&known, &block)).await?,
-        None => None,
-    };
-    let owner = plan.actor.address;
-    match ceremony {
-        None => {
-            let waits = matches!(operation, Some(OperationState::Waiting { .. }));
-            let acts = proposal
-                .plan
-                .timelock
-                .as_ref()
-                .map_or(owner, |timelock| timelock.proposer);
-            let sender = question.executor.unwrap_or(acts);
-            if waits {
-                review.simulation = Trial::NotAsked {
-                    why: "the timelock's delay is not over".to_owned(),
+/// What a review asks the chain with.
+pub(super) struct Live<'a> {
+    pub(super) world: &'a World<'a>,
+    pub(super) limits: &'a Limits,
+    pub(super) question: &'a Question,
+}
+
+impl Live<'_> {
+    /// Asks the chain everything that it can say, and takes it into the review.
+    pub(super) async fn compare(&self, review: &mut Review, subject: &Subject<'_>) -> Result<Known, UpgradeError> {
+        let Self {
+            world,
+            limits,
+            question,
+        } = *self;
+        let (proposal, ceremony) = (subject.proposal, subject.ceremony);
+        let plan = &proposal.plan;
+        let chain = world.chain(plan.chain_id).await?;
+        let known = examine(world, &chain, subject).await?;
+        review.take_others(&known);
+        review.judge_force(known.in_force);
+        let block = match known.apps.first() {
+            Some(first) => {
+                review.app = AppNow {
+                    now: true,
+                    state: first.state.clone(),
                 };
-                return Ok(known);
+                first.state.block
             }
-            review.simulation = try_calls(&chain, &block, (sender, &proposal.expected_calls())).await?;
-            if let Trial::Refused { why, .. } = &review.simulation {
-                let message = format!("the call would fail now: {why}");
-                review.decide(Code::CallWouldFail, message);
+            None => chain.head().await?,
+        };
+        let operation = match &mut review.timelock {
+            Some(timelock) => timelock.stand(&chain, &known, &block).await?,
+            None => None,
+        };
+        match ceremony {
+            None => {
+                let waits = matches!(operation, Some(OperationState::Waiting { .. }));
+                let timelock = plan.timelock.as_ref();
+                let acts = timelock.map_or(plan.actor.address, |timelock| timelock.proposer);
+                let sender = question.executor.unwrap_or(acts);
+                if waits {
+                    review.simulation = Trial::NotAsked {
+                        why: "the timelock's delay is not over".to_owned(),
+                    };
+                    return Ok(known);
+                }
+                review.simulation = try_calls(&chain, &block, sender, &proposal.expected_calls()).await?;
+                if let Trial::Refused { why, .. } = &review.simulation {
+                    let message = format!("the call would fail now: {why}");
+                    review.decide(Code::CallWouldFail, message);
+                }
+            }
+            Some(ceremony) => {
+                let safe = Safe {
+                    chain: &chain,
+                    limits,
+                    plan,
+                    signed_tx: ceremony.signed_tx(question.rejects),
+                    ceremony,
+                };
+                safe.compare(review, &known, question).await?;
             }
         }
-        Some(ceremony) => {
-            let safe = Safe {
-                chain: &chain,
-                limits,
-                plan,
-                signed_tx: ceremony.signed_tx(question.rejects),
-                ceremony,
-            };
-            safe.compare(review, (&known, question)).await?;
-        }
+        Ok(known)
     }
-    Ok(known)
 }
 
 impl TimelockNow {
@@ -94,7 +103,8 @@ impl TimelockNow {
     async fn stand(
         &mut self,
         chain: &Chain,
-        (known, block): (&Known, &BlockRef),
+        known: &Known,
+        block: &BlockRef,
     ) -> Result<Option<OperationState>, UpgradeError> {
         if let Some(found) = &known.timelock {
             self.take_found(found);
@@ -115,7 +125,7 @@ struct Safe<'a> {
 }
 
 impl Safe<'_> {
-    async fn compare(&self, review: &mut Review, (known, question): (&Known, &Question)) -> Result<(), UpgradeError> {
+    async fn compare(&self, review: &mut Review, known: &Known, question: &Question) -> Result<(), UpgradeError> {
         let Some(found) = &known.look else {
             review.simulation = Trial::NotAsked {
                 why: "there is no such Safe".to_owned(),
@@ -124,7 +134,13 @@ impl Safe<'_> {
         };
         let info = &found.info;
         let pinned = self.plan.safe.as_ref().unwrap_or(info);
-        review.show_safe((info, pinned), (self.signed_tx, &found.facts), &self.limits.trust);
+        let shown = SafeShown {
+            info,
+            pinned,
+            signed_tx: self.signed_tx,
+            facts: &found.facts,
+        };
+        review.show_safe(&shown, &self.limits.trust);
         self.take_owners(review, info).await?;
         self.take_nested(review).await?;
         let used = review.safe.as_ref().is_some_and(|safe| safe.turn == Turn::Used);
@@ -139,7 +155,7 @@ impl Safe<'_> {
                 ),
             );
         }
-        self.simulate(review, (question, found)).await
+        self.simulate(review, question, found).await
     }
 
     /// By what the nonce was used up.
@@ -170,7 +186,7 @@ impl Safe<'_> {
         })
     }
 
-    async fn simulate(&self, review: &mut Review, (question, found): (&Question, &Look)) -> Result<(), UpgradeError> {
+    async fn simulate(&self, review: &mut Review, question: &Question, found: &Look) -> Result<(), UpgradeError> {
         let Some(sender) = question.executor.or_else(|| found.info.owners.first().copied()) else {
             return Ok(());
         };
@@ -255,11 +271,7 @@ impl Safe<'_> {
 }
 
 /// Makes the calls one by one as the owner would, without sending them.
-async fn try_calls(
-    chain: &Chain,
-    block: &BlockRef,
-    (sender, calls): (Address, &[Call]),
-) -> Result<Trial, UpgradeError> {
+async fn try_calls(chain: &Chain, block: &BlockRef, sender: Address, calls: &[Call]) -> Result<Trial, UpgradeError> {
     let question = |call: &Call| {
         let question = Ask::raw("a call of the owner", call.to, call.data.clone());
         question.from(sender).optional()
@@ -280,7 +292,8 @@ async fn try_calls(
 pub(super) async fn look_again(
     world: &World<'_>,
     limits: &Limits,
-    (review, state): (&mut Review, &State),
+    review: &mut Review,
+    state: &State,
 ) -> Option<State> {
     if limits.offline || state.proof().is_none() {
         return None;

@@ -15,7 +15,7 @@ use crate::safe::{
     service::{Service, ServiceError, ServiceTx},
 };
 use crate::upgrade::{
-    Limits, UpgradeError, World,
+    Limits, Stop, UpgradeError, World,
     finding::Warning,
     model::Proposal,
     review::{
@@ -28,13 +28,15 @@ use crate::upgrade::{
 
 /// What is looked for at the service.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct Wanted<'a> {
     /// Chain id.
     pub chain_id: u64,
     /// The Safe.
     pub safe: Address,
     /// Which of its transactions.
     pub which: Which,
+    /// The upgrade that it should be, if one is named.
+    pub proposal: Option<&'a Proposal>,
 }
 
 /// Which of a Safe's transactions.
@@ -51,8 +53,7 @@ struct Board<'a> {
     info: &'a SafeInfo,
     domain: SafeDomain,
     limits: &'a Limits,
-    wanted: Wanted,
-    proposal: Option<&'a Proposal>,
+    wanted: Wanted<'a>,
     /// The hash of the proposal's own transaction.
     ours: Option<B256>,
 }
@@ -63,11 +64,12 @@ struct Board<'a> {
 /// The service or the chain did not answer.
 pub async fn review_posted(
     world: &World<'_>,
-    (service, limits): (&Service, &Limits),
-    wanted: Wanted,
-    proposal: Option<&Proposal>,
+    service: &Service,
+    limits: &Limits,
+    wanted: Wanted<'_>,
 ) -> Result<Found, UpgradeError> {
-    let ours = proposal
+    let ours = wanted
+        .proposal
         .map(|proposal| same_safe(wanted, proposal))
         .transpose()?
         .flatten();
@@ -90,7 +92,6 @@ pub async fn review_posted(
         info: &info,
         limits,
         wanted,
-        proposal,
         ours,
     };
     let mut found = board.found(service.host(), &posted);
@@ -103,14 +104,14 @@ pub async fn review_posted(
         let waiting = waiting.map_err(UpgradeError::Service)?;
         found.warnings.extend(owners_queued(&info, &waiting, nonce));
     }
-    if proposal.is_none() && found.is_clean() {
+    if wanted.proposal.is_none() && found.is_clean() {
         found.ask(world).await?;
     }
     Ok(found)
 }
 
 /// What the service shows of what is wanted, and everything that competes with it.
-async fn posted(service: &Service, wanted: Wanted) -> Result<Vec<ServiceTx>, ServiceError> {
+async fn posted(service: &Service, wanted: Wanted<'_>) -> Result<Vec<ServiceTx>, ServiceError> {
     let hash = match wanted.which {
         Which::Nonce(nonce) => return service.by_nonce(wanted.safe, nonce).await,
         Which::Hash(hash) => hash,
@@ -142,7 +143,7 @@ impl Board<'_> {
         for tx in posted {
             self.judge(&mut found, tx);
         }
-        if self.proposal.is_some() && !posted.is_empty() && !shows_it && found.is_clean() {
+        if self.wanted.proposal.is_some() && !posted.is_empty() && !shows_it && found.is_clean() {
             found.decide(
                 Code::ServiceNoTx,
                 "the service does not show this transaction, only others at its nonce that nobody has signed",
@@ -160,7 +161,7 @@ impl Board<'_> {
 
     /// Without an upgrade nothing else looks at the Safe itself.
     fn judge_safe(&self, found: &mut Found) {
-        if self.proposal.is_some() {
+        if self.wanted.proposal.is_some() {
             return;
         }
         let judged = crate::upgrade::checks::safe::judge(self.limits, self.info, self.info);
@@ -172,7 +173,10 @@ impl Board<'_> {
     fn show(&self, tx: &ServiceTx) -> FoundTx {
         let fields = &tx.fields;
         let accepted = self.accept(fields);
-        let apps = self.proposal.map_or_else(|| vec![fields.to], Proposal::addresses);
+        let apps = self
+            .wanted
+            .proposal
+            .map_or_else(|| vec![fields.to], Proposal::addresses);
         let calls = match &accepted {
             Ok(accepted) if accepted.is_rejection() => Vec::new(),
             Ok(accepted) => self.calls(accepted.calls(), apps),
@@ -180,7 +184,7 @@ impl Board<'_> {
         };
         let difference = self.difference(tx, accepted.as_ref().err());
         FoundTx {
-            ours: self.proposal.map(|_| difference.is_none()),
+            ours: self.wanted.proposal.map(|_| difference.is_none()),
             difference,
             fields: Some(fields.clone()),
             hashes: Some(Digests {
@@ -205,7 +209,7 @@ impl Board<'_> {
 
     /// Without a proposal the first call's target is taken for the app; whether it is one, is asked of the chain.
     fn calls(&self, calls: &[Call], apps: Vec<Address>) -> Vec<CallShown> {
-        let apps = match (self.proposal, calls.first()) {
+        let apps = match (self.wanted.proposal, calls.first()) {
             (None, Some(call)) => vec![call.to],
             _ => apps,
         };
@@ -233,7 +237,7 @@ impl Board<'_> {
         if let Err(error) = tx.computed_hash(&self.domain) {
             return Some(error.to_string());
         }
-        let Some(proposal) = self.proposal else {
+        let Some(proposal) = self.wanted.proposal else {
             return refused.map(ToString::to_string);
         };
         match recognise(&tx.fields, &self.domain, &proposal.calls) {
@@ -250,35 +254,32 @@ impl Board<'_> {
         // Anybody can post what nobody has signed, so it does not stop those who look for something else.
         let counts = wanted || tx.holds_its_nonce();
         if computed != tx.claimed_hash && counts {
-            let told = ("safeTxHash", computed.to_string(), tx.claimed_hash.to_string());
-            return found.stop(Code::ServiceTampered, told);
+            let stop = Stop::new(Code::ServiceTampered, "safeTxHash", computed, tx.claimed_hash);
+            return found.stop(stop);
         }
         for owner in not_theirs(tx) {
             if counts {
-                let told = (
-                    "a confirmation",
-                    format!("a signature of {owner}"),
-                    "somebody else's".to_owned(),
-                );
-                found.stop(Code::ServiceTampered, told);
+                let expected = format!("a signature of {owner}");
+                let stop = Stop::new(Code::ServiceTampered, "a confirmation", expected, "somebody else's");
+                found.stop(stop);
             }
         }
         let accepted = self.accept(&tx.fields);
         let refused = accepted.as_ref().err();
         if accepted.as_ref().is_ok_and(SafeTx::is_rejection) {
-            return self.judge_rejection(found, (wanted, counts));
+            return self.judge_rejection(found, wanted, counts);
         }
         match self.difference(tx, refused) {
             Some(difference) if counts => {
-                let told = (&*format!("Safe transaction {computed}"), self.expected(), difference);
-                found.stop(Code::ServiceDiffers, told);
+                let what = format!("Safe transaction {computed}");
+                found.stop(Stop::new(Code::ServiceDiffers, what, self.expected(), difference));
                 found.judge_calls();
             }
             Some(_) => found.warnings.push(Warning {
                 code: Code::ServiceUnsigned,
                 text: format!("the service shows {computed}, which nobody has signed and which is not this one"),
             }),
-            None if self.proposal.is_none() && counts => found.judge_calls(),
+            None if self.wanted.proposal.is_none() && counts => found.judge_calls(),
             None if self.ours.is_some_and(|ours| ours != computed) => found.warnings.push(Warning {
                 code: Code::ServiceOtherHash,
                 text: format!(
@@ -288,15 +289,15 @@ impl Board<'_> {
             None => {}
         }
         let next = self.info.nonce;
-        if self.proposal.is_none() && counts && tx.fields.nonce < next {
+        if self.wanted.proposal.is_none() && counts && tx.fields.nonce < next {
             let nonce = tx.fields.nonce;
             let why = format!("nonce {nonce} of the Safe is used up, its next one is {next}");
             found.decide(Code::SafeNonceTaken, why);
         }
     }
 
-    fn judge_rejection(&self, found: &mut Found, (wanted, counts): (bool, bool)) {
-        if counts && (self.proposal.is_some() || !wanted) {
+    fn judge_rejection(&self, found: &mut Found, wanted: bool, counts: bool) {
+        if counts && (self.wanted.proposal.is_some() || !wanted) {
             found.decide(
                 Code::SafeRejecting,
                 "owners have begun to reject this nonce: the service shows a transaction that only uses it up",
@@ -305,7 +306,7 @@ impl Board<'_> {
     }
 
     fn expected(&self) -> String {
-        self.proposal.map_or_else(
+        self.wanted.proposal.map_or_else(
             || "a transaction that an upgrade makes".to_owned(),
             |proposal| format!("the proposal's calls, which {}", proposal.told()),
         )
@@ -313,7 +314,7 @@ impl Board<'_> {
 }
 
 /// A proposal is compared with its own Safe's transactions only; the hash of its own one.
-fn same_safe(wanted: Wanted, proposal: &Proposal) -> Result<Option<B256>, UpgradeError> {
+fn same_safe(wanted: Wanted<'_>, proposal: &Proposal) -> Result<Option<B256>, UpgradeError> {
     let plan = &proposal.plan;
     let told = |chain_id: u64, safe: Address| format!("{safe} on chain {chain_id}");
     let (expected, found) = (

@@ -37,11 +37,14 @@ impl Run<'_> {
             ..Consent::default()
         };
         let asking = TxConsent {
+            from: owner,
+            call: call.clone(),
+            purpose: None,
             consent,
             act: "signing",
             consents: Vec::new(),
         };
-        self.sign_call(chain, (owner, call), (None, asking)).await?;
+        self.sign_call(chain, asking).await?;
         Ok(Outcome::Reached)
     }
 

@@ -1,7 +1,5 @@
 //! Rejecting: the transaction that uses up the nonce of the Safe, so that the upgrade's own can never be executed.
 
-use std::cmp::Ordering;
-
 use alloy::primitives::B256;
 use jiff::Timestamp;
 
@@ -16,6 +14,7 @@ use crate::upgrade::{
     Goal, Limits, Outcome, Pending, UpgradeError, World,
     model::safe_approval::{SafeApproval, SafeTxRole},
     record::event::Event,
+    routes::safe::Executable,
     run::Run,
     workspace::{signed_digests::expect_safe_tx, upgrade::Upgrade},
 };
@@ -124,23 +123,20 @@ impl Run<'_> {
         let chain = self.chain().await?;
         let known = self.may_sign(&chain, SafeTxRole::Rejection).await?;
         let look = self.look_at(&chain, &ceremony.rejection, known.look).await?;
-        let queued = match look.info.nonce.cmp(&ceremony.nonce()) {
-            Ordering::Greater => {
-                return match self.settle_nonce(&chain, ceremony).await {
-                    Err(UpgradeError::Decide {
-                        code: Code::SafeTxRejected | Code::SafeNonceTaken,
-                        ..
-                    }) => Ok(Outcome::Reached),
-                    Ok(_) => Err(UpgradeError::decide(
-                        Code::AlreadyApproved,
-                        "the Safe transaction was executed before it could be rejected",
-                    )),
-                    Err(error) => Err(error),
-                };
-            }
-            Ordering::Less => true,
-            Ordering::Equal => false,
-        };
+        if look.info.nonce > ceremony.nonce() {
+            return match self.settle_nonce(&chain, ceremony).await {
+                Err(UpgradeError::Decide {
+                    code: Code::SafeTxRejected | Code::SafeNonceTaken,
+                    ..
+                }) => Ok(Outcome::Reached),
+                Ok(_) => Err(UpgradeError::decide(
+                    Code::AlreadyApproved,
+                    "the Safe transaction was executed before it could be rejected",
+                )),
+                Err(error) => Err(error),
+            };
+        }
+        let queued = look.info.nonce < ceremony.nonce();
         let ceremony = self.ceremony()?;
         let key = self.signer().await?.map(Signer::address);
         let facts = Facts {
@@ -149,7 +145,13 @@ impl Run<'_> {
         };
         let signed_tx = &ceremony.rejection;
         if let (false, Some(executor), Ok(packed)) = (queued, key, signed_tx.signatures.pack(&facts)) {
-            return self.execute(&chain, signed_tx, (&look, executor, &packed.bytes)).await;
+            let ready = Executable {
+                signed_tx,
+                look: &look,
+                executor,
+                signatures: packed.bytes,
+            };
+            return self.execute(&chain, &ready).await;
         }
         let unsigned =
             key.is_some_and(|key| facts.owners.contains(&key) && !self.has_signed(key, SafeTxRole::Rejection));

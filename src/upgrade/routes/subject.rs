@@ -12,12 +12,13 @@ use crate::safe::{
 use crate::signer::Signer;
 use crate::upgrade::{
     Accepted, Limits, UpgradeError, Warning, World,
+    checks::verdict,
     finding::Verdict,
     model::Proposal,
     model::safe_approval::SafeTxRole,
     planning::examine,
     record::event::Event,
-    routes::safe::sign::sign_ballot,
+    routes::safe::sign::Signing,
     workspace::{document::Subject, merge::news},
 };
 
@@ -57,8 +58,8 @@ impl Subject {
     pub fn verdict(&self, limits: &Limits, role: SafeTxRole) -> Result<Verdict, UpgradeError> {
         let (_, ceremony) = self.ceremony()?;
         let proposal = self.whole_proposal()?;
-        let subject = examine::Subject::of(self.state(), role, (&proposal, Some(&ceremony)));
-        Ok(subject.judge(None, (limits, &self.state().accepted)))
+        let subject = verdict::Subject::of(self.state(), role, &proposal, Some(&ceremony));
+        Ok(subject.judge(None, limits, &self.state().accepted))
     }
 
     fn whole_proposal(&self) -> Result<Proposal, UpgradeError> {
@@ -80,10 +81,10 @@ impl Subject {
         } else {
             let proposal = self.whole_proposal()?;
             let state = self.state();
-            let subject = examine::Subject::of(state, role, (&proposal, Some(&ceremony)));
+            let subject = verdict::Subject::of(state, role, &proposal, Some(&ceremony));
             let chain = world.chain(plan.chain_id).await?;
             let known = examine::examine(world, &chain, &subject).await?;
-            (subject.judge(Some(&known), (limits, &state.accepted)), Some(known))
+            (subject.judge(Some(&known), limits, &state.accepted), Some(known))
         };
         // What is in force needs no signature, and what was chosen before does not matter any more.
         let allowed = known.as_ref().is_some_and(|known| known.in_force);
@@ -144,7 +145,12 @@ impl Subject {
             })?;
         }
         let signer = Signer::open(source, world.unlock, world.ask).await?;
-        sign_ballot((world, limits), &mut self.book(), &signer, role).await?;
+        let signing = Signing {
+            world,
+            limits,
+            signer: &signer,
+        };
+        signing.sign(&mut self.book(), role).await?;
         checked.verdict.agree(&Accepted::default().with(&self.state().accepted));
         let owner = signer.address();
         let (_, ceremony) = self.ceremony()?;

@@ -23,8 +23,13 @@ use crate::upgrade::{
 /// Nobody was asked when consent took no longer than this.
 const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
 
-/// What somebody is asked before a key signs.
+/// A call that a key is to sign, and what somebody is asked before.
 pub(in crate::upgrade) struct TxConsent {
+    /// Whose key, which is open.
+    pub(in crate::upgrade) from: Address,
+    pub(in crate::upgrade) call: Call,
+    /// Why, where it is a step on the way to the change and not the change itself.
+    pub(in crate::upgrade) purpose: Option<TxPurpose>,
     /// What it is about, besides the effects and the figures, which follow from the bytes.
     pub(in crate::upgrade) consent: Consent,
     /// What did not happen when the answer is no.
@@ -34,13 +39,9 @@ pub(in crate::upgrade) struct TxConsent {
 }
 
 impl Run<'_> {
-    /// Signs a call of `from`, whose key is open. With a purpose it is a step on the way to the change, not the change.
-    pub(in crate::upgrade) async fn sign_call(
-        &mut self,
-        chain: &Chain,
-        (from, call): (Address, &Call),
-        (purpose, asking): (Option<TxPurpose>, TxConsent),
-    ) -> Result<(), UpgradeError> {
+    /// Signs a call.
+    pub(in crate::upgrade) async fn sign_call(&mut self, chain: &Chain, asking: TxConsent) -> Result<(), UpgradeError> {
+        let (from, purpose) = (asking.from, asking.purpose);
         point("sign.a");
         self.world.check_consents(self.limits, &asking.consents)?;
         refuse_shown(self.world, self.limits, self.upgrade.state(), &asking.consents).await?;
@@ -48,11 +49,11 @@ impl Run<'_> {
             fees: self.limits.fees,
             nonce: self.limits.nonce,
         };
-        let quote = chain.fill(from, call, filling).await?;
+        let quote = chain.fill(from, &asking.call, filling).await?;
         let filled = Instant::now();
         let together = self.admit_cost(&quote.request, quote.data_fee.unwrap_or_default())?;
         self.may_begin("signing")?;
-        let (consents, named) = self.agree((&quote, together), asking)?;
+        let (consents, named) = self.agree(&quote, together, asking)?;
         // Filling in read the chain id; a person who thought about it leaves time for another endpoint to answer.
         if filled.elapsed() > CONSENT_AT_ONCE {
             chain.recheck().await?;
@@ -99,7 +100,8 @@ impl Run<'_> {
     /// Asks; gives what owners of a Safe agree to by it, and what was agreed to by name.
     fn agree(
         &self,
-        (quote, together): (&Quote, U256),
+        quote: &Quote,
+        together: U256,
         asking: TxConsent,
     ) -> Result<(Vec<SafeConsent>, Vec<Decision>), UpgradeError> {
         let mut consent = asking.consent;

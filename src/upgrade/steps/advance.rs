@@ -32,7 +32,7 @@ impl Upgrade {
         self.expect_safe_tx(limits, SafeTxRole::Approval)?;
         self.state().expect_nonce(limits, SafeTxRole::Approval)?;
         if self.state().deployment().is_some() {
-            return self.make_app(world, (goal, limits), None).await;
+            return self.run(world, limits)?.make_app(goal).await;
         }
         if goal == Goal::Committed && self.state().plan().is_some_and(|plan| plan.code.is_none()) {
             return Err(UpgradeError::decide(

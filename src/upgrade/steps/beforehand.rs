@@ -34,16 +34,12 @@ const FEW: u64 = 5;
 ///
 /// # Errors
 /// Something could not be read.
-pub async fn look_ahead(
-    world: &World<'_>,
-    plan: &mut Plan,
-    (dir, limits): (&Path, &Limits),
-) -> Result<(), UpgradeError> {
+pub async fn look_ahead(world: &World<'_>, plan: &mut Plan, dir: &Path, limits: &Limits) -> Result<(), UpgradeError> {
     let is_known = Upgrade::peek(dir).is_ok_and(|own| own.vouches_for_kms(plan) || own.agreed_to_kms(plan));
     if let Some(code) = &mut plan.code {
         code.kms_named |= is_known;
     }
-    look_ahead_among(world, plan, (&Neighbours::around(dir, world.root), limits)).await
+    look_ahead_among(world, plan, &Neighbours::around(dir, world.root), limits).await
 }
 
 /// Whether an upgrade below `root` speaks for the KMS of a plan: then it is none that only Phala Cloud names. Reads journals.
@@ -57,7 +53,8 @@ pub fn recognise_kms(plan: &mut Plan, root: &Path) {
 pub(in crate::upgrade) async fn look_ahead_among(
     world: &World<'_>,
     plan: &mut Plan,
-    (neighbours, limits): (&Neighbours, &Limits),
+    neighbours: &Neighbours,
+    limits: &Limits,
 ) -> Result<(), UpgradeError> {
     neighbours.judge(plan, limits.safe_nonce);
     plan.warnings.extend(kms::doubt(plan).map(|doubt| doubt.warning()));
@@ -71,17 +68,18 @@ pub(in crate::upgrade) async fn look_ahead_among(
             waiting: waiting.clone(),
         };
         let chain = world.chain(plan.chain_id).await?;
-        let of = (&read, Some(plan.app));
-        world.add_timelock(&chain, of, &mut plan.storages).await?;
+        let found = world.timelock_storage(&chain, &read, Some(plan.app)).await?;
+        plan.storages.add(found);
     }
     if let Some(safe) = &plan.safe {
         let chain = world.chain(plan.chain_id).await?;
-        world.add_storages(&chain, (safe, &[]), &mut plan.storages).await?;
+        let found = world.safe_storages(&chain, safe, &[]).await?;
+        plan.storages.add(found);
     }
     world.keep_storages(&plan.storages);
     let Some(safe) = plan.safe.clone() else { return Ok(()) };
     if let Some(nonce) = limits.safe_nonce {
-        let doubt = of_nonce(world, (&safe, nonce), plan).await?;
+        let doubt = of_nonce(world, &safe, nonce, plan).await?;
         plan.blockers.extend(doubt);
     }
     let doubt = of_batch(world, &safe, plan).await?;
@@ -92,7 +90,8 @@ pub(in crate::upgrade) async fn look_ahead_among(
 /// What speaks against a nonce that was named.
 async fn of_nonce(
     world: &World<'_>,
-    (safe, nonce): (&SafeInfo, U256),
+    safe: &SafeInfo,
+    nonce: U256,
     plan: &Plan,
 ) -> Result<Option<Warning>, UpgradeError> {
     if nonce < safe.nonce {
@@ -105,7 +104,12 @@ async fn of_nonce(
     let unseen = match service.map_err(UpgradeError::Service)? {
         None => true,
         Some(_) => {
-            let chosen = nonce::choose(world, safe, (Some(nonce), &plan.calls), &BTreeMap::new()).await?;
+            let asked = nonce::Asked {
+                wish: Some(nonce),
+                calls: &plan.calls,
+                taken: &BTreeMap::new(),
+            };
+            let chosen = nonce::choose(world, safe, &asked).await?;
             chosen.remarks.iter().any(|remark| remark.code == Code::SafeQueueUnseen)
         }
     };

@@ -85,10 +85,10 @@ impl Run<'_> {
         };
         let plan = self.plan()?;
         let now = chain
-            .app_at(&query(&plan, Some(self.word()?)), (&plan.app_state, proof.head))
+            .app_at(&query(&plan, Some(self.word()?)), &plan.app_state, proof.head)
             .await?;
-        let code = (now.code_hash, now.implementation, now.implementation_code_hash);
-        check_code(&plan.app_state, code)?;
+        let behind = now.implementation_code_hash;
+        check_code(&plan.app_state, now.code_hash, now.implementation, behind)?;
         self.may_boot(&now)?;
         // A run that this journal does not know of may have committed, here or on another machine.
         match self.look_before().await? {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::chain::{
     BlockRef, Chain,
-    factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewApp},
+    factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewAppAt},
 };
 use crate::code::Code;
 use crate::fsutil::point;
@@ -51,7 +51,7 @@ pub async fn plan_deployment(
     let after = chain.head().await?;
     let owner = read_new_owner(&chain, intent.new.owner, &after).await?;
     let mut storages = Storages::default();
-    world.add_new_owner(&chain, &owner, &mut storages).await?;
+    storages.add(world.new_owner_storages(&chain, &owner).await?);
     let mut found = of_first_owner(&owner, intent.kms);
     found.extend(of_storage(&storages).chain(of_approvals(&storages, None)));
     if let Some(stop) = found.iter().find_map(|finding| finding.stop.clone()) {
@@ -71,7 +71,11 @@ pub async fn plan_deployment(
             message: format!("{}; --accept-new-owner takes it all the same", doubt.message),
         });
     }
-    let form = form(&chain, (intent.kms, &intent.new), intent.from, &after).await?;
+    let wanted = NewAppAt {
+        kms: intent.kms,
+        new: &intent.new,
+    };
+    let form = form(&chain, wanted, intent.from, &after).await?;
     let deployment = Deployment {
         chain_id: intent.chain_id,
         kms: intent.kms,
@@ -91,11 +95,11 @@ pub async fn plan_deployment(
 
 async fn form(
     chain: &Chain,
-    factory: (Address, &NewApp),
+    wanted: NewAppAt<'_>,
     from: Address,
     block: &BlockRef,
 ) -> Result<FactoryForm, UpgradeError> {
-    match chain.try_factory(factory, from, block).await? {
+    match chain.try_factory(wanted, from, block).await? {
         FactoryTrial::Works(form) => Ok(form),
         FactoryTrial::Refused(why) => Err(refused(&why)),
     }
@@ -154,25 +158,23 @@ impl Upgrade {
         limits: &Limits,
         signer: Option<Signer>,
     ) -> Result<Outcome, UpgradeError> {
-        self.make_app(world, (Goal::Live, limits), signer).await
+        let mut run = self.run(world, limits)?;
+        run.signer = signer;
+        run.make_app(Goal::Live).await
     }
+}
 
-    pub(in crate::upgrade) async fn make_app(
-        &mut self,
-        world: &World<'_>,
-        (goal, limits): (Goal, &Limits),
-        signer: Option<Signer>,
-    ) -> Result<Outcome, UpgradeError> {
+impl Run<'_> {
+    /// Goes on until `goal` is reached for a new app.
+    pub(in crate::upgrade) async fn make_app(&mut self, goal: Goal) -> Result<Outcome, UpgradeError> {
         if goal == Goal::Committed {
             return Err(UpgradeError::decide(
                 Code::NothingToCommit,
                 "a new app is made: its CVM is committed by `countersign cvm create --commit`",
             ));
         }
-        let mut run = self.run(world, limits)?;
-        run.signer = signer;
-        run.write_app_evidence()?;
-        run.drive(goal).await
+        self.write_app_evidence()?;
+        self.drive(goal).await
     }
 }
 
@@ -236,7 +238,7 @@ impl Run<'_> {
             return Err(UpgradeError::stop(Code::SignerNotSender, "signer", from, address));
         }
         let head = chain.head().await?;
-        let form = form(chain, (deployment.kms, &deployment.new), from, &head).await?;
+        let form = form(chain, deployment.at(), from, &head).await?;
         same_form(deployment.form, form)?;
         let code = chain.factory_code(deployment.kms, &head).await?;
         same_code("code of new apps", deployment.code, code)?;
@@ -253,11 +255,14 @@ impl Run<'_> {
             ..Consent::default()
         };
         let asking = TxConsent {
+            from,
+            call,
+            purpose: None,
             consent,
             act: "signing",
             consents: Vec::new(),
         };
-        self.sign_call(chain, (from, &call), (None, asking)).await
+        self.sign_call(chain, asking).await
     }
 
     /// Looks for an app that this sender had made. `patient`: as long as there is time. `None`: nobody made it.
@@ -296,10 +301,7 @@ impl Run<'_> {
         let (mut unsettled, mut wrong) = (None, None);
         for transaction in chain.deployments(kms, from, &deployment.after).await? {
             let finality = self.finality(chain.id());
-            match chain
-                .prove_deployment(transaction, (kms, &deployment.new), finality)
-                .await
-            {
+            match chain.prove_deployment(transaction, deployment.at(), finality).await {
                 Ok(app) => {
                     self.keep_app(&deployment, app)?;
                     return Ok(Sought::Made);
@@ -326,8 +328,7 @@ impl Run<'_> {
     ) -> Result<Option<Outcome>, UpgradeError> {
         let deployment = self.deployment()?;
         let finality = self.finality(chain.id());
-        let wanted = (deployment.kms, &deployment.new);
-        match chain.prove_deployment(transaction, wanted, finality).await {
+        match chain.prove_deployment(transaction, deployment.at(), finality).await {
             Ok(app) => {
                 self.keep_app(&deployment, app)?;
                 Ok(Some(Outcome::Reached))
@@ -407,7 +408,7 @@ fn page(deployment: &Deployment, app: &DeployedApp) -> String {
         fact("block time", block_time(app.block.timestamp)),
         fact("settled by", app.finality.to_string()),
     ]);
-    let rows = rows.into_iter().map(row);
+    let rows = rows.into_iter().map(|(fact, value)| row(&fact, &value));
     let lines = [
         format!("# New app {}\n", app.app),
         "| fact | value |".to_owned(),
@@ -464,7 +465,7 @@ fn mismatch(deployment: &Deployment, failure: &DeployFailure) -> UpgradeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::{Call, OwnerKind, SignedTx};
+    use crate::chain::{Call, OwnerKind, SignedTx, factory::NewApp};
     use crate::upgrade::record::{State, Step};
     use crate::upgrade::sample;
 

@@ -275,7 +275,7 @@ impl Run<'_> {
                 let mut details: Vec<String> = explanation.into_iter().collect();
                 details.extend(self.explain_by_preview(plan, claimed).await);
                 self.note(format!("refused {claimed}: the local files give {computed}"))?;
-                Err(UpgradeError::hash_mismatch(Origin::Cloud, (computed, claimed), details))
+                Err(UpgradeError::hash_mismatch(Origin::Cloud, computed, claimed, details))
             }
             Verification::Uncomputable
                 if !self
@@ -312,7 +312,8 @@ impl Run<'_> {
             )),
             Verification::Mismatch { computed, explanation } => Err(UpgradeError::hash_mismatch(
                 Origin::Journal,
-                (computed, *claimed),
+                computed,
+                *claimed,
                 explanation.into_iter().collect(),
             )),
             Verification::Uncomputable | Verification::Verified { .. } => Ok(()),

@@ -51,8 +51,9 @@ const PACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct ValuesChange {
     cvm: CvmId,
-    /// The CVM by its UUID where the cloud gives one, and the compose hash that it runs.
-    about: (String, Option<ComposeHash>),
+    /// The CVM, by its UUID where the cloud gives one.
+    about: String,
+    hash: Option<ComposeHash>,
     sealing: Sealing,
     names: Vec<String>,
     /// What somebody has to agree to by name: values that choose what runs, and a KMS for which only Phala Cloud's word
@@ -112,13 +113,10 @@ impl ValuesChange {
         let Some(sealing) = code.sealed.clone() else {
             return Ok(None);
         };
-        let about = (
-            code.cvm_uuid.clone().unwrap_or_else(|| code.cvm.clone()),
-            code.current_hash,
-        );
+        let about = code.cvm_uuid.clone().unwrap_or_else(|| code.cvm.clone());
         let folder = folder(root, &code.cvm);
         // A later record than the upgrade's own says more than that does.
-        let is_noted = Sent::peek(&folder)?.is_some_and(|record| record.is_about(&about.0, about.1));
+        let is_noted = Sent::peek(&folder)?.is_some_and(|record| record.is_about(&about, code.current_hash));
         let before = match dir.map(Upgrade::open) {
             Some(Err(UpgradeError::Journal(JournalError::Missing { .. }))) | None => None,
             Some(upgrade) => Some(upgrade?),
@@ -136,6 +134,7 @@ impl ValuesChange {
         Ok(Some(Self {
             cvm: code.cvm.parse()?,
             about,
+            hash: code.current_hash,
             sealing,
             names: names.map(ToString::to_string).collect(),
             doubts: kms::doubt(plan)
@@ -168,7 +167,8 @@ impl ValuesChange {
             world
                 .ask
                 .tell("these values were sent before, and nothing replaced them since: nothing is sent");
-            return self.waited(world, limits, (Some(operation), true)).await;
+            let sent = self.waited(world, limits, Some(operation)).await?;
+            return Ok(ValuesSent { earlier: true, ..sent });
         }
         if world
             .quorum
@@ -181,7 +181,7 @@ impl ValuesChange {
         let mut noted = Sent::hold(&self.folder)?;
         let (mark, _) = mark_in(&self.folder, &self.sealing)?;
         let after = world.cloud.latest_operation(&self.cvm).await?;
-        let record = Record::new(self.about.clone(), mark).after(after);
+        let record = Record::new(self.about.clone(), self.hash, mark).after(after);
         noted.write(record.clone())?;
         self.note("sending other values of the environment")?;
         point("values.b");
@@ -192,7 +192,7 @@ impl ValuesChange {
             .map_err(|error| not_stored("the values were taken", error))?;
         self.remember()?;
         world.ask.tell("the values were taken; the CVM restarts");
-        self.waited(world, limits, (accepted.correlation_id, false)).await
+        self.waited(world, limits, accepted.correlation_id).await
     }
 
     fn agreed(&self, world: &World<'_>) -> Result<(), UpgradeError> {
@@ -215,7 +215,7 @@ impl ValuesChange {
     async fn earlier(&mut self, world: &World<'_>) -> Result<Option<String>, UpgradeError> {
         let mut noted = Sent::hold(&self.folder)?;
         let (mark, comparable) = mark_in(&self.folder, &self.sealing)?;
-        let own = Record::new(self.about.clone(), mark);
+        let own = Record::new(self.about.clone(), self.hash, mark);
         let Some(last) = noted.last().filter(|last| comparable && last.is_same(&own)).cloned() else {
             return Ok(None);
         };
@@ -286,7 +286,7 @@ impl ValuesChange {
         &self,
         world: &World<'_>,
         limits: &Limits,
-        (correlation_id, earlier): (Option<String>, bool),
+        correlation_id: Option<String>,
     ) -> Result<ValuesSent, UpgradeError> {
         let accepted = Accepted {
             correlation_id,
@@ -299,7 +299,7 @@ impl ValuesChange {
         Ok(ValuesSent {
             accepted,
             settled,
-            earlier,
+            earlier: false,
         })
     }
 
@@ -309,7 +309,7 @@ impl ValuesChange {
             Some(id) => Goal::Operation {
                 id,
                 status,
-                hash: self.about.1,
+                hash: self.hash,
             },
             None => Goal::Status(status),
         };

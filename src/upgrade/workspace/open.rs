@@ -93,7 +93,7 @@ impl Upgrade {
     pub(in crate::upgrade) fn open_in(fleet: &FleetJournal, cvm: &str) -> Result<Self, UpgradeError> {
         let (journal, entries) = fleet.member(cvm)?;
         let dir = journal.path().with_file_name(cvm);
-        Self::of(&dir, (journal, entries, fleet.quiet()))
+        Self::of(&dir, journal, entries, fleet.quiet())
     }
 
     fn begin_with(mut self, mut plan: Plan) -> Result<Self, UpgradeError> {
@@ -187,19 +187,19 @@ impl Upgrade {
     pub(in crate::upgrade) fn hold(dir: &Path) -> Result<Self, UpgradeError> {
         fsutil::create_private_dir(dir)?;
         gitignore::protect(dir, Holds::One)?;
-        let held = Journal::hold(dir)?;
+        let (journal, entries, found) = Journal::hold(dir)?;
         // A member's files lie beside no journal that would do this.
         fsutil::sweep(dir)?;
-        let mut upgrade = Self::of(dir, held)?;
+        let mut upgrade = Self::of(dir, journal, entries, found)?;
         if let Some(warning) = gitignore::tracked(dir, Holds::One) {
             upgrade.remark(warning);
         }
         Ok(upgrade)
     }
 
-    fn of(dir: &Path, (journal, entries, found): (Journal, Vec<Entry>, Found)) -> Result<Self, UpgradeError> {
+    fn of(dir: &Path, journal: Journal, entries: Vec<Entry>, found: Found) -> Result<Self, UpgradeError> {
         let state = fold(journal.path(), entries)?;
-        Ok(Self::assembled(dir, (journal, state, found)))
+        Ok(Self::assembled(dir, journal, state, found))
     }
 }
 

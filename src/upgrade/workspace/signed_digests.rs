@@ -19,7 +19,8 @@ use crate::upgrade::{
 pub(in crate::upgrade) fn consents(
     ceremony: &SafeApproval,
     role: SafeTxRole,
-    (key, by): (Option<Address>, ConsentBy),
+    key: Option<Address>,
+    by: ConsentBy,
 ) -> Vec<SafeConsent> {
     let own = ceremony.role(role).and_then(|(signed_tx, _)| {
         let key = key?;

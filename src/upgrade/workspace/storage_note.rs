@@ -41,7 +41,7 @@ impl StorageNote {
     /// # Errors
     /// The disk said no.
     pub fn keep(&self, record: &Path) -> Result<(), FsError> {
-        let last = Self::last(record, (self.chain_id, self.contract));
+        let last = Self::last(record, self.chain_id, self.contract);
         let stands = last.as_ref().is_some_and(|last| !self.replaces(last));
         if stands || matches!(self.found, StorageCheck::NotChecked { .. }) {
             return Ok(());
@@ -53,7 +53,7 @@ impl StorageNote {
             kept.by.sort_unstable();
             kept.by.dedup();
         }
-        let path = place(record, (self.chain_id, self.contract));
+        let path = place(record, self.chain_id, self.contract);
         if let Some(folder) = path.parent() {
             fsutil::create_private_dir(folder)?;
         }
@@ -62,10 +62,10 @@ impl StorageNote {
     }
 
     /// What was found of a contract last on this machine, if that can be read.
-    pub fn last(record: &Path, of: (u64, Address)) -> Option<Self> {
-        let text = fsutil::read(&place(record, of), MAX_BYTES).ok()?;
+    pub fn last(record: &Path, chain_id: u64, contract: Address) -> Option<Self> {
+        let text = fsutil::read(&place(record, chain_id, contract), MAX_BYTES).ok()?;
         let read: Self = serde_json::from_slice(&text).ok()?;
-        (read.schema == SCHEMA && (read.chain_id, read.contract) == of).then_some(read)
+        (read.schema == SCHEMA && (read.chain_id, read.contract) == (chain_id, contract)).then_some(read)
     }
 
     /// Whether it says of a moment ago that nothing hides there.
@@ -95,7 +95,8 @@ pub enum KnownStorage {
 
 /// A contract whose storage is judged.
 struct Judged {
-    contract: (u64, Address),
+    chain_id: u64,
+    contract: Address,
     block: BlockRef,
     /// What this machine found last.
     last: Option<StorageNote>,
@@ -115,13 +116,14 @@ struct Judged {
 pub async fn safe_storage(
     chain: &Chain,
     record: Option<&Path>,
-    (info, known): (&SafeInfo, &[B256]),
+    info: &SafeInfo,
+    known: &[B256],
 ) -> Result<(KnownStorage, Option<StorageNote>), ChainError> {
-    let contract = (info.chain_id, info.address);
     let judged = Judged {
-        contract,
+        chain_id: info.chain_id,
+        contract: info.address,
         block: info.block,
-        last: record.and_then(|record| StorageNote::last(record, contract)),
+        last: record.and_then(|record| StorageNote::last(record, info.chain_id, info.address)),
         kind: "Safe",
         secret: "a module or an owner",
         reads_history: Some(format!("safe check {} --chain-id {}", info.address, info.chain_id)),
@@ -155,11 +157,11 @@ pub async fn timelock_storage(
     read: &TimelockRead,
     app: Option<Address>,
 ) -> Result<(KnownStorage, Option<StorageNote>), ChainError> {
-    let contract = (chain.id(), read.info.address);
     let judged = Judged {
-        contract,
+        chain_id: chain.id(),
+        contract: read.info.address,
         block: read.info.block,
-        last: record.and_then(|record| StorageNote::last(record, contract)),
+        last: record.and_then(|record| StorageNote::last(record, chain.id(), read.info.address)),
         kind: "timelock",
         secret: "a role or an operation",
         reads_history: app.map(|app| format!("app check {app} --chain-id {}", chain.id())),
@@ -186,10 +188,14 @@ impl Judged {
     /// What `found` means beside what was found last; it is nothing where only the history could tell.
     fn known(self, found: Option<StorageFound>) -> (KnownStorage, Option<StorageNote>) {
         let Self {
-            contract, block, last, ..
+            chain_id,
+            contract,
+            block,
+            last,
+            ..
         } = &self;
         let standing = last.as_ref().map_or_else(Vec::new, |last| last.standing.clone());
-        let note = found.map(|found| StorageNote::now(*contract, *block, found).with_approvals(standing));
+        let note = found.map(|found| StorageNote::now(*chain_id, *contract, *block, found).with_approvals(standing));
         let doubt = last.clone().filter(|last| last.doubt().is_some());
         match (note, doubt) {
             (Some(note), Some(last)) if note.is_closed() && !note.replaces(&last) => {
@@ -216,71 +222,71 @@ impl Judged {
                 format!("there is something in it{since} that only its history can tell{how}")
             }
         };
-        format!("whether the storage of the {kind} {} hides {secret}: {why}", contract.1)
+        format!("whether the storage of the {kind} {} hides {secret}: {why}", contract)
     }
 }
 
 /// The approvals that count for a Safe as it is now, by what was found of its storage last. `is_owner`: it owns another Safe.
 pub fn standing_approvals(record: Option<&Path>, info: &SafeInfo, is_owner: bool) -> Vec<StandingApproval> {
-    let last = record.and_then(|record| StorageNote::last(record, (info.chain_id, info.address)));
+    let last = record.and_then(|record| StorageNote::last(record, info.chain_id, info.address));
     last.map_or_else(Vec::new, |note| note.counted(&info.owners, is_owner))
 }
 
 impl World<'_> {
     /// What this machine found last of an app's storage.
     pub(in crate::upgrade) fn app_storage(&self, chain_id: u64, app: Address) -> Storages {
-        let last = self
-            .record
-            .and_then(|record| StorageNote::last(record, (chain_id, app)));
+        let last = self.record.and_then(|record| StorageNote::last(record, chain_id, app));
         Storages {
             doubts: last.filter(|note| note.doubt().is_some()).into_iter().collect(),
             ..Storages::default()
         }
     }
 
-    /// Adds what is known of the storage of a Safe, and of the Safes that own it. `known`: hashes whose approval on chain is
-    /// known of. One round trip for each.
-    pub(in crate::upgrade) async fn add_storages(
+    /// What is known of the storage of a Safe, and of the Safes that own it. `known`: hashes whose approval on chain is known
+    /// of. One round trip for each.
+    pub(in crate::upgrade) async fn safe_storages(
         &self,
         chain: &Chain,
-        (safe, known): (&SafeInfo, &[B256]),
-        found: &mut Storages,
-    ) -> Result<(), ChainError> {
+        safe: &SafeInfo,
+        known: &[B256],
+    ) -> Result<Storages, ChainError> {
+        let mut found = Storages::default();
         for info in with_known_code(chain, safe, &Trust::default()).await? {
-            add(found, safe_storage(chain, self.record, (&info, known)).await?);
+            found.take(safe_storage(chain, self.record, &info, known).await?);
             let standing = standing_approvals(self.record, &info, info.address != safe.address);
             found
                 .standing
                 .extend(standing.into_iter().map(|one| (info.address, one)));
         }
-        Ok(())
+        Ok(found)
     }
 
-    /// Adds what is known of the storage of a timelock. One round trip.
-    pub(in crate::upgrade) async fn add_timelock(
+    /// What is known of the storage of a timelock. One round trip.
+    pub(in crate::upgrade) async fn timelock_storage(
         &self,
         chain: &Chain,
-        (read, app): (&TimelockRead, Option<Address>),
-        found: &mut Storages,
-    ) -> Result<(), ChainError> {
-        add(found, timelock_storage(chain, self.record, read, app).await?);
-        Ok(())
+        read: &TimelockRead,
+        app: Option<Address>,
+    ) -> Result<Storages, ChainError> {
+        let mut found = Storages::default();
+        found.take(timelock_storage(chain, self.record, read, app).await?);
+        Ok(found)
     }
 
-    /// Adds what is known of the storage of whoever an app is given to.
-    pub(in crate::upgrade) async fn add_new_owner(
+    /// What is known of the storage of whoever an app is given to.
+    pub(in crate::upgrade) async fn new_owner_storages(
         &self,
         chain: &Chain,
         new_owner: &NewOwner,
-        found: &mut Storages,
-    ) -> Result<(), ChainError> {
+    ) -> Result<Storages, ChainError> {
+        let mut found = Storages::default();
         if let Some(safe) = &new_owner.safe {
-            self.add_storages(chain, (safe, &[]), found).await?;
+            found.add(self.safe_storages(chain, safe, &[]).await?);
         }
         if let Some(read) = &new_owner.timelock {
-            self.add_timelock(chain, (read, None), found).await?;
+            found.add(self.timelock_storage(chain, read, None).await?);
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Remembers what was newly found. Where it cannot be kept it is proved again.
@@ -293,17 +299,19 @@ impl World<'_> {
     }
 }
 
-fn add(found: &mut Storages, known: (KnownStorage, Option<StorageNote>)) {
-    let (storage, note) = known;
-    found.newly.extend(note);
-    match storage {
-        KnownStorage::Closed | KnownStorage::OtherCode => {}
-        KnownStorage::Open(note) => found.doubts.push(*note),
-        KnownStorage::NotChecked(what) => found.not_checked.push(what),
+impl Storages {
+    fn take(&mut self, known: (KnownStorage, Option<StorageNote>)) {
+        let (storage, note) = known;
+        self.newly.extend(note);
+        match storage {
+            KnownStorage::Closed | KnownStorage::OtherCode => {}
+            KnownStorage::Open(note) => self.doubts.push(*note),
+            KnownStorage::NotChecked(what) => self.not_checked.push(what),
+        }
     }
 }
 
-fn place(record: &Path, (chain_id, contract): (u64, Address)) -> PathBuf {
+fn place(record: &Path, chain_id: u64, contract: Address) -> PathBuf {
     let name = format!("{chain_id}-{}.json", hex::encode(contract));
     record.with_file_name(FOLDER).join(name)
 }
@@ -314,27 +322,28 @@ mod tests {
     use crate::chain::closed::Word;
     use alloy::primitives::B256;
 
-    const OF: (u64, Address) = (8453, Address::repeat_byte(0x5a));
+    const CHAIN: u64 = 8453;
+    const OF: Address = Address::repeat_byte(0x5a);
 
     fn found(check: StorageCheck) -> StorageNote {
         let told = vec![B256::repeat_byte(3)];
         let by = vec!["http://one".to_owned(), "http://two".to_owned()];
-        StorageNote::now(OF, BlockRef::default(), StorageFound { check, told, by })
+        StorageNote::now(CHAIN, OF, BlockRef::default(), StorageFound { check, told, by })
     }
 
     #[test]
     fn what_was_found_is_found_again_and_not_knowing_takes_nothing_back() {
         let home = tempfile::tempdir().unwrap();
         let record = home.path().join("countersign/signed");
-        assert_eq!(StorageNote::last(&record, OF), None);
+        assert_eq!(StorageNote::last(&record, CHAIN, OF), None);
         let rests_on = Word::Block;
         let open = found(StorageCheck::NotClosed { slots: 3, rests_on });
         open.keep(&record).unwrap();
-        assert_eq!(StorageNote::last(&record, OF), Some(open.clone()));
-        assert!(open.doubt().unwrap().contains(&OF.1.to_string()));
+        assert_eq!(StorageNote::last(&record, CHAIN, OF), Some(open.clone()));
+        assert!(open.doubt().unwrap().contains(&OF.to_string()));
         let why = "no proof".to_owned();
         found(StorageCheck::NotChecked { why }).keep(&record).unwrap();
-        assert_eq!(StorageNote::last(&record, OF), Some(open));
+        assert_eq!(StorageNote::last(&record, CHAIN, OF), Some(open));
         let rests_on = Word::Endpoints {
             endpoints: vec!["http://one".to_owned()],
         };
@@ -343,17 +352,17 @@ mod tests {
         for by in [vec![], vec!["http://two".to_owned()], vec!["http://three".to_owned()]] {
             let fewer = StorageNote { by, ..closed.clone() };
             fewer.keep(&record).unwrap();
-            assert!(StorageNote::last(&record, OF).unwrap().doubt().is_some());
+            assert!(StorageNote::last(&record, CHAIN, OF).unwrap().doubt().is_some());
         }
         closed.keep(&record).unwrap();
-        assert_eq!(StorageNote::last(&record, OF), Some(closed.clone()));
+        assert_eq!(StorageNote::last(&record, CHAIN, OF), Some(closed.clone()));
         assert_eq!(closed.doubt(), None);
         // Another contract's file at this place, and one that is none, say nothing.
-        let path = place(&record, OF);
+        let path = place(&record, CHAIN, OF);
         let text = String::from_utf8(fsutil::read(&path, MAX_BYTES).unwrap()).unwrap();
         for bad in [text.replace("8453", "1"), text.replace('{', "["), String::new()] {
             fsutil::write(&path, bad.as_bytes(), 0o600).unwrap();
-            assert_eq!(StorageNote::last(&record, OF), None);
+            assert_eq!(StorageNote::last(&record, CHAIN, OF), None);
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    pub(in crate::upgrade) fn assembled(dir: &Path, (journal, state, found): (Journal, State, Found)) -> Self {
+    pub(in crate::upgrade) fn assembled(dir: &Path, journal: Journal, state: State, found: Found) -> Self {
         Self {
             dir: dir.to_owned(),
             journal,

@@ -68,7 +68,7 @@ pub(in crate::upgrade) struct Sent {
 
 impl Record {
     /// Values that are about to be sent.
-    pub(in crate::upgrade) fn new((cvm, hash): (String, Option<ComposeHash>), values: B256) -> Self {
+    pub(in crate::upgrade) fn new(cvm: String, hash: Option<ComposeHash>, values: B256) -> Self {
         Self {
             schema: SCHEMA,
             cvm,
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     fn record() -> Record {
-        Record::new(("cvm".to_owned(), None), B256::repeat_byte(7)).after(Some("before".to_owned()))
+        Record::new("cvm".to_owned(), None, B256::repeat_byte(7)).after(Some("before".to_owned()))
     }
 
     fn operation(id: &str, kind: &str, status: &str) -> Operation {

@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256, U256};
 use countersign::chain::{
     Chain, Finality, Options,
-    factory::{DeployFailure, DeployedApp, FactoryForm, FactoryTrial, NewApp},
+    factory::{DeployFailure, DeployedApp, FactoryForm, FactoryTrial, NewApp, NewAppAt},
 };
 use countersign::http::{Http, Limits};
 use serde_json::json;
@@ -56,7 +56,9 @@ fn trial(world: &World, new: &NewApp) -> FactoryTrial {
     run(async {
         let chain = connect(world).await;
         let head = chain.head().await.unwrap();
-        let tried = chain.try_factory((world.kms, new), ACCOUNTS[4].address, &head).await;
+        let tried = chain
+            .try_factory(NewAppAt { kms: world.kms, new }, ACCOUNTS[4].address, &head)
+            .await;
         tried.unwrap()
     })
 }
@@ -65,7 +67,9 @@ fn proof(world: &World, transaction: B256, new: &NewApp) -> Result<DeployedApp, 
     run(async {
         let chain = connect(world).await;
         let finality = Finality::default_for(31337);
-        chain.prove_deployment(transaction, (world.kms, new), finality).await
+        chain
+            .prove_deployment(transaction, NewAppAt { kms: world.kms, new }, finality)
+            .await
     })
 }
 
@@ -130,7 +134,10 @@ fn a_factory_that_refuses_is_known_with_its_reason_before_anything_is_sent() {
     let refused = run(async {
         let chain = connect(&world).await;
         let head = chain.head().await.unwrap();
-        let app = (world.app, &nowhere);
+        let app = NewAppAt {
+            kms: world.app,
+            new: &nowhere,
+        };
         chain.try_factory(app, ACCOUNTS[4].address, &head).await.unwrap()
     });
     assert!(matches!(refused, FactoryTrial::Refused(_)), "{refused:?}");

@@ -41,7 +41,7 @@ async fn state(chain: &Chain, app: Address) -> AppState {
 
 async fn history(chain: &Chain, app: Address) -> PolicyHistory {
     let state = state(chain, app).await;
-    let history = chain.policy_history(&state, (&[], &[])).await.unwrap();
+    let history = chain.policy_history(&state, &[], &[]).await.unwrap();
     assert_eq!(history.block, state.block);
     history
 }
@@ -184,7 +184,7 @@ fn through(world: &World, lie: fn(&str, &serde_json::Value) -> Option<serde_json
     run(async {
         let chain = connect(liar.url()).await;
         let state = state(&chain, world.app).await;
-        chain.policy_history(&state, (&asked, &[world.device])).await.unwrap()
+        chain.policy_history(&state, &asked, &[world.device]).await.unwrap()
     })
 }
 

@@ -10,7 +10,7 @@ use alloy::signers::local::PrivateKeySigner;
 use countersign::chain::{Call, Chain, Options};
 use countersign::http::{Http, Limits, RetryPolicy};
 use countersign::safe::service::{
-    DelegateFilter, NotAccepted, Origin, Service, ServiceError, ServiceKey, links, next_nonce,
+    DelegateFilter, NotAccepted, Origin, Service, ServiceError, ServiceKey, Signed, links, next_nonce,
 };
 use countersign::safe::{
     Intent, Operation, OwnerSignature, SafeDomain, SafeTx, SafeTxFields, approvals::SignatureSet, look,
@@ -135,6 +135,10 @@ fn key(account: usize) -> PrivateKeySigner {
 
 fn signature(account: usize, hash: B256) -> OwnerSignature {
     OwnerSignature::Eip712(key(account).sign_hash_sync(&hash).unwrap())
+}
+
+fn by(sender: Address, signature: &OwnerSignature) -> Signed<'_> {
+    Signed { sender, signature }
 }
 
 fn set(tx: &SafeTx, accounts: &[usize]) -> SignatureSet {
@@ -268,7 +272,7 @@ async fn pitfall_53_the_official_client_makes_a_delegate_who_proposes_and_does_n
 
     let tx = board.tx(0, 1);
     client
-        .propose(&tx, (delegate, &signature(3, tx.hash())), &origin())
+        .propose(&tx, by(delegate, &signature(3, tx.hash())), &origin())
         .await
         .unwrap();
     let record = client.transaction(tx.hash()).await.unwrap().unwrap();
@@ -317,7 +321,7 @@ async fn our_requests_are_those_of_the_official_client_field_by_field() {
     let theirs = board.service.take_requests();
     let client = board.client();
     client
-        .propose(&tx, (owners()[0], &signature(0, tx.hash())), &origin())
+        .propose(&tx, by(owners()[0], &signature(0, tx.hash())), &origin())
         .await
         .unwrap();
     client.confirm(tx.hash(), &signature(1, tx.hash())).await.unwrap();
@@ -634,7 +638,7 @@ async fn refusals_of_the_service_reach_people_in_its_words() {
     let board = Board::new().await;
     let (client, tx) = (board.client(), board.tx(0, 1));
     let stranger = client
-        .propose(&tx, (ACCOUNTS[4].address, &signature(4, tx.hash())), &origin())
+        .propose(&tx, by(ACCOUNTS[4].address, &signature(4, tx.hash())), &origin())
         .await;
     assert!(
         stranger
@@ -643,7 +647,7 @@ async fn refusals_of_the_service_reach_people_in_its_words() {
             .contains("is not an owner or delegate")
     );
     let mismatch = client
-        .propose(&tx, (owners()[0], &signature(1, tx.hash())), &origin())
+        .propose(&tx, by(owners()[0], &signature(1, tx.hash())), &origin())
         .await;
     assert!(
         mismatch

@@ -11,8 +11,8 @@ use alloy::sol_types::{SolCall, SolValue};
 use countersign::chain::{
     BlockRef, Call, Chain, ChainError, Options, TimelockRefusal, TimelockRole,
     timelock::{
-        OperationEnd, OperationState, OperationStep, TimelockCalls, TimelockInfo, TimelockOperation,
-        TimelockProofFailure, TimelockRelease,
+        LogReach, OperationAt, OperationEnd, OperationState, OperationStep, TimelockCalls, TimelockInfo,
+        TimelockOperation, TimelockProofFailure, TimelockRelease,
     },
 };
 use countersign::http::{Http, Limits};
@@ -24,6 +24,8 @@ use crate::support::safes::{RELEASES, ask};
 use crate::support::timelocks::{TimelockOptions, TimelockSource, abi, advance, now, pass};
 use crate::support::{ACCOUNTS, Anvil, AnvilOptions, Rpc, World};
 
+/// The whole history, by as many requests as it takes.
+const REACH: LogReach = LogReach { from: 0, requests: 400 };
 const BOTH: [TimelockSource; 2] = [TimelockSource::V4, TimelockSource::V5];
 const DAY: u64 = 86_400;
 /// One operation of each form, predecessors and salts of every kind among them.
@@ -427,7 +429,7 @@ async fn l7_roles_are_told_as_they_are_whatever_was_granted_revoked_and_renounce
         };
         ground.rpc.execute(second, timelock, &renounce);
         let info = ground.info(timelock).await;
-        let (roles, _) = ground.chain.timelock_standing(&info, &[], (0, 400)).await.unwrap();
+        let (roles, _) = ground.chain.timelock_standing(&info, &[], REACH).await.unwrap();
         let sorted = |mut list: Vec<Address>| {
             list.sort();
             list
@@ -451,7 +453,7 @@ async fn l7_roles_are_told_as_they_are_whatever_was_granted_revoked_and_renounce
         assert_eq!(held, [true, false, true, true]);
         let before = ground.chain.timelock_holds(&info, &info.block, &asked).await.unwrap();
         assert_eq!(before, [false, false, true, true]);
-        let (again, _) = ground.chain.timelock_standing(&info, &[], (0, 400)).await.unwrap();
+        let (again, _) = ground.chain.timelock_standing(&info, &[], REACH).await.unwrap();
         assert_eq!(again, roles, "at the block that was read");
     }
 }
@@ -471,7 +473,7 @@ async fn roles_whose_events_cannot_be_read_whole_say_so_and_name_only_who_has_th
     for liar in [pruned, refusing] {
         let chain = connect(liar.url()).await;
         let info = chain.timelock(timelock).await.unwrap().unwrap();
-        let (roles, _) = chain.timelock_standing(&info, &also, (0, 400)).await.unwrap();
+        let (roles, _) = chain.timelock_standing(&info, &also, REACH).await.unwrap();
         assert!(roles.incomplete.is_some());
         assert_eq!((roles.proposers, roles.cancellers), (vec![also[0]], vec![also[0]]));
         assert!(roles.executors.is_empty() && roles.admins.is_empty());
@@ -491,7 +493,10 @@ async fn l3_l4_l11_a_transaction_proves_exactly_the_operation_that_it_is_about()
         let scheduled = ground.send(1, &operation.schedule(timelock, DAY));
         let with_extra = ground.send(1, &extra.schedule(timelock, DAY));
         let proves = async |transaction, step| {
-            let asked = (timelock, &operation);
+            let asked = OperationAt {
+                timelock,
+                operation: &operation,
+            };
             ground.chain.prove_operation(transaction, asked, step).await
         };
         proves(scheduled, OperationStep::Scheduled).await.unwrap();
@@ -504,16 +509,22 @@ async fn l3_l4_l11_a_transaction_proves_exactly_the_operation_that_it_is_about()
             assert!(matches!(failed, TimelockProofFailure::NotShown { .. }), "{failed}");
         }
         let other = ground.deploy(source);
-        let foreign = ground
-            .chain
-            .prove_operation(scheduled, (other, &operation), OperationStep::Scheduled);
+        let asked = OperationAt {
+            timelock: other,
+            operation: &operation,
+        };
+        let foreign = ground.chain.prove_operation(scheduled, asked, OperationStep::Scheduled);
         assert!(
             matches!(foreign.await.unwrap_err(), TimelockProofFailure::Foreign { emitter, .. } if emitter == timelock)
         );
         let cancelled = ground.send(1, &extra.cancel(timelock));
+        let asked = OperationAt {
+            timelock,
+            operation: &extra,
+        };
         let cancelled = ground
             .chain
-            .prove_operation(cancelled, (timelock, &extra), OperationStep::Cancelled)
+            .prove_operation(cancelled, asked, OperationStep::Cancelled)
             .await;
         assert_eq!(cancelled.unwrap(), ground.head().await);
         advance(&ground.rpc, DAY);

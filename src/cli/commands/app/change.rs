@@ -334,7 +334,7 @@ impl<'a> Request<'a> {
             Some(dir) => dir.clone(),
             None => free_dir(&plan)?,
         };
-        upgrade::steps::look_ahead(&world, &mut plan, (&dir, &settings.limits)).await?;
+        upgrade::steps::look_ahead(&world, &mut plan, &dir, &settings.limits).await?;
         session.about(&dir);
         let begun = Upgrade::begin(&dir, plan.clone(), &settings.limits);
         show(session, begun.as_ref().ok(), &plan);

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chain::{
     Call, Chain, Finality,
-    factory::{DeployFailure, DeployedApp, NewApp},
+    factory::{DeployFailure, DeployedApp, NewApp, NewAppAt},
     is_known_kms,
 };
 use crate::cli::args::values;
@@ -30,8 +30,8 @@ use crate::safe::builder_file::{self, Batch, Form};
 use crate::safe::info::SafeInfo;
 use crate::text::{option, quote_os};
 use crate::upgrade::{
-    self, JournalError, Outcome, Upgrade, UpgradeError, World,
-    model::{DeployIntent, Deployment, EnvRequest},
+    self, JournalError, NewRecipient, Outcome, Upgrade, UpgradeError, World,
+    model::{DeployIntent, Deployment, EnvRequest, Environment},
     seal_new,
     steps::plan_deployment,
 };
@@ -143,8 +143,11 @@ impl Deploy {
         }
         let outside = session.outside(&settings);
         let mut report = match self.transaction_hash {
-            Some(transaction) => self.prove(&outside, env.as_ref(), (transaction, &settings)).await?,
-            None if self.is_sent() => self.send(session, (&outside, &settings), env.as_ref()).await?,
+            Some(transaction) => match self.prove(&outside, transaction, settings.limits.finality).await? {
+                Ok(app) => self.report(&outside, env.as_ref(), &app).await?,
+                Err(failure) => failed(&failure),
+            },
+            None if self.is_sent() => self.send(session, &settings, env.as_ref()).await?,
             None => self.plan(&outside.world(), session).await?,
         };
         report.facts.upgrade.chain_id = Some(self.chain_id);
@@ -203,7 +206,7 @@ impl Deploy {
         report.warnings = doubts;
         self.show_call(&mut report, &deployment)?;
         if let Some(file) = &self.out {
-            if !self.write(world, (file, &deployment)).await? {
+            if !self.write(world, file, &deployment).await? {
                 return Err(no_safe(from).into());
             }
             report.page.facts(&[("file", Some(file.display().to_string()))]);
@@ -230,7 +233,7 @@ impl Deploy {
     }
 
     /// For the Safe that sends it; `false`: it is none.
-    async fn write(&self, world: &World<'_>, (file, deployment): (&Path, &Deployment)) -> Result<bool, CliError> {
+    async fn write(&self, world: &World<'_>, file: &Path, deployment: &Deployment) -> Result<bool, CliError> {
         let chain = world.chain(self.chain_id).await?;
         let safe = SafeInfo::read_at(&chain, deployment.from, &deployment.after).await;
         let Some(safe) = safe.map_err(UpgradeError::from)? else {
@@ -250,17 +253,13 @@ impl Deploy {
             message: error.to_string(),
             hint: "send the calldata as it is".to_owned(),
         })?;
-        OutFile::new(file, self.overwrite).write((text.as_bytes(), 0o644), is_call)?;
+        OutFile::new(file, self.overwrite).write(text.as_bytes(), 0o644, is_call)?;
         Ok(true)
     }
 
     /// Sends the call, or has a Safe send it, and goes on until the app is proved.
-    async fn send(
-        &self,
-        session: &Session,
-        (outside, settings): (&Outside<'_>, &Settings),
-        env: Option<&EnvRequest>,
-    ) -> Result<Report, CliError> {
+    async fn send(&self, session: &Session, settings: &Settings, env: Option<&EnvRequest>) -> Result<Report, CliError> {
+        let outside = session.outside(settings);
         let world = outside.world();
         let usual = || Deployment::default_dir(Path::new(ROOT), &self.intent(self.owner));
         let dir = self.dir.clone().unwrap_or_else(usual);
@@ -289,11 +288,16 @@ impl Deploy {
             (Some(app), _) => {
                 self.proved(&mut report, app);
                 let file = self.sealed_out.clone().unwrap_or_else(|| dir.join(SEALED_FILE));
-                self.seal(&mut report, &world, (env, &file, app)).await?;
+                let sealed = self.seal(&world, env, app.app).await?;
+                self.keep(&mut report, &file, sealed)?;
             }
             (None, Some(deployment)) => {
-                self.ask_contract(&mut report, &world, (deployment, &dir, &outcome))
-                    .await?;
+                if matches!(&outcome, Outcome::Pending(pending) if pending.code == Code::PendingOwner) {
+                    self.show_call(&mut report, deployment)?;
+                    let file = self.out.clone().unwrap_or_else(|| dir.join(BUILDER_FILE));
+                    let is_written = self.write(&world, &file, deployment).await?;
+                    self.ask_contract(&mut report, Some(file).filter(|_| is_written), deployment.from)?;
+                }
                 report.next = Some(session.typed().command(&Next::Again));
             }
             (None, None) => {}
@@ -312,26 +316,16 @@ impl Deploy {
         }
     }
 
-    /// What a contract that makes the call needs for that.
-    async fn ask_contract(
-        &self,
-        report: &mut Report,
-        world: &World<'_>,
-        (deployment, dir, outcome): (&Deployment, &Path, &Outcome),
-    ) -> Result<(), CliError> {
-        if !matches!(outcome, Outcome::Pending(pending) if pending.code == Code::PendingOwner) {
-            return Ok(());
-        }
-        self.show_call(report, deployment)?;
-        let file = self.out.clone().unwrap_or_else(|| dir.join(BUILDER_FILE));
-        if self.write(world, (&file, deployment)).await? {
+    /// What a contract that makes the call needs for that: the file that was written for it, if it is a Safe.
+    fn ask_contract(&self, report: &mut Report, file: Option<PathBuf>, from: Address) -> Result<(), CliError> {
+        if let Some(file) = file {
             report.page.facts(&[("file", Some(file.display().to_string()))]);
             report.hint = Some(format!(
                 "have the Safe's owners import {} and execute it, then run this again: it finds the app",
                 file.display()
             ));
         } else if self.out.is_some() {
-            return Err(no_safe(deployment.from).into());
+            return Err(no_safe(from).into());
         } else {
             report.hint = Some("have it make this call, then run this again: it finds the app".to_owned());
         }
@@ -342,20 +336,29 @@ impl Deploy {
     async fn prove(
         &self,
         outside: &Outside<'_>,
-        env: Option<&EnvRequest>,
-        (transaction, settings): (B256, &Settings),
-    ) -> Result<Report, CliError> {
-        let world = outside.world();
-        let chain: Chain = world.chain(self.chain_id).await?;
+        transaction: B256,
+        finality: Option<Finality>,
+    ) -> Result<Result<DeployedApp, DeployFailure>, CliError> {
+        let chain: Chain = outside.world().chain(self.chain_id).await?;
         let new = self.new_app();
-        let usual = || Finality::default_for(self.chain_id);
-        let finality = settings.limits.finality.unwrap_or_else(usual);
-        let wanted = (self.kms_contract, &new);
-        let app = match chain.prove_deployment(transaction, wanted, finality).await {
-            Ok(app) => app,
-            Err(DeployFailure::Chain(error)) => return Err(UpgradeError::from(error).into()),
-            Err(failure) => return Ok(failed(&failure)),
+        let finality = finality.unwrap_or_else(|| Finality::default_for(self.chain_id));
+        let wanted = NewAppAt {
+            kms: self.kms_contract,
+            new: &new,
         };
+        match chain.prove_deployment(transaction, wanted, finality).await {
+            Err(DeployFailure::Chain(error)) => Err(UpgradeError::from(error).into()),
+            proved => Ok(proved),
+        }
+    }
+
+    /// What is to be known of a new app that is proved.
+    async fn report(
+        &self,
+        outside: &Outside<'_>,
+        env: Option<&EnvRequest>,
+        app: &DeployedApp,
+    ) -> Result<Report, CliError> {
         let mut report = Report::done("app deploy", "the app is made, and is what was asked for");
         report.facts.upgrade.app = Some(app.app);
         report.page.facts(&[
@@ -364,9 +367,10 @@ impl Deploy {
             ("transaction", Some(app.transaction.to_string())),
             ("block", Some(format!("{} {}", app.block.number, app.block.hash))),
         ]);
-        self.proved(&mut report, &app);
+        self.proved(&mut report, app);
         if let Some(file) = &self.sealed_out {
-            self.seal(&mut report, &world, (env, file, &app)).await?;
+            let sealed = self.seal(&outside.world(), env, app.app).await?;
+            self.keep(&mut report, file, sealed)?;
         }
         Ok(report)
     }
@@ -378,7 +382,7 @@ impl Deploy {
         ]);
         report.data = Some(json!({ "deployed": app }));
         let usual = self.from.unwrap_or(app.sender);
-        let mut next = commit_provision(app, (self.compose_hash, usual));
+        let mut next = commit_provision(app, self.compose_hash, usual);
         if let Some(id) = &self.kms_id {
             next = format!("{next} {}", option("--kms-id", &id.to_string()));
         }
@@ -388,17 +392,28 @@ impl Deploy {
     /// The environment, sealed for the app; nothing when none was named.
     async fn seal(
         &self,
-        report: &mut Report,
         world: &World<'_>,
-        (env, file, app): (Option<&EnvRequest>, &Path, &DeployedApp),
-    ) -> Result<(), CliError> {
+        env: Option<&EnvRequest>,
+        app: Address,
+    ) -> Result<Option<(Environment, String)>, CliError> {
         let (Some(env), Some(kms_id)) = (env, &self.kms_id) else {
-            return Ok(());
+            return Ok(None);
         };
         let chain = world.chain(self.chain_id).await?;
-        let to = (kms_id, self.kms_contract, app.app);
-        let (environment, blob) = seal_new(world, &chain, to, env).await?;
-        OutFile::new(file, self.overwrite).write((blob.as_bytes(), 0o600), is_sealed)?;
+        let to = NewRecipient {
+            kms_id,
+            kms: self.kms_contract,
+            app,
+        };
+        Ok(Some(seal_new(world, &chain, to, env).await?))
+    }
+
+    /// Keeps it in a file, and says so.
+    fn keep(&self, report: &mut Report, file: &Path, sealed: Option<(Environment, String)>) -> Result<(), CliError> {
+        let Some((environment, blob)) = sealed else {
+            return Ok(());
+        };
+        OutFile::new(file, self.overwrite).write(blob.as_bytes(), 0o600, is_sealed)?;
         let names: Vec<&str> = environment.names.iter().map(EnvName::as_str).collect();
         report.page.facts(&[
             ("sealed", Some(names.join(", "))),
@@ -417,7 +432,9 @@ impl Deploy {
             names.join(",")
         );
         report.next = report.next.take().map(|next| next + &more);
-        report.data = Some(json!({ "deployed": app, "environment": environment }));
+        if let Some(Value::Object(data)) = &mut report.data {
+            data.insert("environment".to_owned(), json!(environment));
+        }
         Ok(())
     }
 }

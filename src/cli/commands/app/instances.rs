@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::chain::PolicyChange;
-use crate::cli::act::begin::start;
+use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::values;
 use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, Workload};
 use crate::cli::failure::error::CliError;
@@ -156,8 +156,13 @@ impl Add {
         };
         let settings = session.settings(typed)?;
         let intent = self.intent(session, &settings.limits.trust)?;
-        let goal = (Goal::Prepared, "app instances add");
-        start(session, &settings, intent, (self.dir.dir.as_deref(), goal)).await
+        let beginning = Beginning {
+            intent,
+            dir: self.dir.dir.as_deref(),
+            goal: Goal::Prepared,
+            command: "app instances add",
+        };
+        begin(session, &settings, beginning).await
     }
 
     fn intent(&self, session: &Session, trust: &Trust) -> Result<Intent, CliError> {

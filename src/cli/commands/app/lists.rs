@@ -87,7 +87,7 @@ impl Read {
             (false, Some(cvm)) if entry.allowed => Some(format!("{cvm} could go back to it")),
             _ => None,
         };
-        entries(&mut report, ("", read.completeness()), &read.history.hashes, &word);
+        entries(&mut report, &read.listing(&read.history.hashes), &word);
         read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
@@ -111,7 +111,7 @@ impl Read {
             let cvm = read.found.cvm.as_ref().filter(|_| on == Some(entry.id))?;
             Some(format!("{cvm} is on it"))
         };
-        entries(&mut report, ("", read.completeness()), &read.history.devices, &word);
+        entries(&mut report, &read.listing(&read.history.devices), &word);
         read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
@@ -134,7 +134,7 @@ impl Read {
         let hashes: Vec<B256> = found.query.hash.into_iter().collect();
         let devices: Vec<B256> = found.query.device.into_iter().collect();
         let (history, waiting) = tokio::join!(
-            chain.policy_history(&app, (&hashes, &devices)),
+            chain.policy_history(&app, &hashes, &devices),
             Waiting::for_app(&chain, &app)
         );
         Ok(Self {
@@ -145,8 +145,12 @@ impl Read {
         })
     }
 
-    const fn completeness(&self) -> Completeness {
-        Completeness::of(&self.history)
+    const fn listing<'a>(&self, list: &'a [PolicyEntry]) -> Listing<'a> {
+        Listing {
+            title: "",
+            completeness: Completeness::of(&self.history),
+            list,
+        }
     }
 
     /// What comes without anybody being asked again belongs to what is allowed.
@@ -217,14 +221,21 @@ impl Completeness {
     }
 }
 
+/// A list of the app's policy.
+pub(super) struct Listing<'a> {
+    pub(super) title: &'a str,
+    pub(super) completeness: Completeness,
+    pub(super) list: &'a [PolicyEntry],
+}
+
 /// The entries of a list under two headings, those that are allowed first; `title` says of which list, where several are
 /// shown.
-pub(super) fn entries(
-    report: &mut Report,
-    (title, completeness): (&str, Completeness),
-    list: &[PolicyEntry],
-    word: &dyn Fn(&PolicyEntry) -> Option<String>,
-) {
+pub(super) fn entries(report: &mut Report, listing: &Listing<'_>, word: &dyn Fn(&PolicyEntry) -> Option<String>) {
+    let Listing {
+        title,
+        completeness,
+        list,
+    } = *listing;
     for (heading, allowed) in [("allowed", true), ("not allowed", false)] {
         report.page.heading(format!("{title} {heading}").trim_start());
         let mut none = true;

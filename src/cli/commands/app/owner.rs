@@ -1,7 +1,6 @@
 //! `app owner`: who owns an app, who can act for the owner, and who owned it before.
 
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 
 use alloy::primitives::Address;
@@ -16,7 +15,7 @@ use super::place::Place;
 use crate::chain::{
     AppState, BlockRef, Chain, ChainError, OwnerKind, TimelockRole,
     policy_history::{PolicyEvent, PolicyFact},
-    timelock::{TimelockInfo, TimelockRead, TimelockRoles},
+    timelock::{LogReach, TimelockInfo, TimelockRead, TimelockRoles},
 };
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -86,11 +85,11 @@ impl Owner {
         let found = place.find(&outside).await?;
         let chain = outside.world().chain(found.chain_id).await?;
         let app = chain.app(&found.query).await?;
-        let history = chain.policy_history(&app, (&[], &[])).await?;
-        let owner = power(&chain, (app.owner, &app.block), DEPTH).await?;
+        let history = chain.policy_history(&app, &[], &[]).await?;
+        let owner = power(&chain, app.owner, &app.block, DEPTH).await?;
         let new_owner = app.pending_owner.filter(|new_owner| !new_owner.is_zero());
         let new_owner = match new_owner {
-            Some(new_owner) => Some(power(&chain, (new_owner, &app.block), DEPTH).await?),
+            Some(new_owner) => Some(power(&chain, new_owner, &app.block, DEPTH).await?),
             None => None,
         };
         let mut report = Report::done("app owner", "read from the chain");
@@ -99,14 +98,17 @@ impl Owner {
         report.facts.upgrade.owner = Some(app.owner);
         warn(&mut report, &app, &owner);
         let record = settings.record.as_deref();
-        of_storage(&mut report, (found.chain_id, app.app), record);
+        of_storage(
+            &mut report,
+            record.and_then(|record| StorageNote::last(record, found.chain_id, app.app)),
+        );
         for safe in std::iter::once(&owner).chain(&new_owner).flat_map(Power::safes) {
             of_safe(&mut report, safe);
             let at_top = [Some(app.owner), app.pending_owner].contains(&Some(safe.address));
             for one in standing_approvals(record, safe, !at_top) {
                 report.warn(Code::SafeStandingApproval, one.told(safe.address));
             }
-            let (storage, _) = safe_storage(&chain, record, (safe, &[])).await?;
+            let (storage, _) = safe_storage(&chain, record, safe, &[]).await?;
             of_known(&mut report, &storage);
         }
         for read in std::iter::once(&owner).chain(&new_owner).flat_map(Power::timelocks) {
@@ -144,7 +146,7 @@ const REQUESTS: u32 = 400;
 type Reading<'a> = Pin<Box<dyn Future<Output = Result<Power, ChainError>> + Send + 'a>>;
 
 /// What stands at an address after a block, and behind it.
-fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth: u32) -> Reading<'a> {
+fn power<'a>(chain: &'a Chain, address: Address, block: &'a BlockRef, depth: u32) -> Reading<'a> {
     Box::pin(async move {
         let kind = chain.kind_of(address, block).await?;
         let mut found = Power {
@@ -161,7 +163,16 @@ fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth:
         if found.safe.is_none()
             && let Some(info) = chain.timelock_at(address, block).await?
         {
-            let (roles, waiting) = chain.timelock_standing(&info, &[], (0, REQUESTS)).await?;
+            let (roles, waiting) = chain
+                .timelock_standing(
+                    &info,
+                    &[],
+                    LogReach {
+                        from: 0,
+                        requests: REQUESTS,
+                    },
+                )
+                .await?;
             found.timelock = Some(Timelock {
                 release: info.known_release(),
                 info: info.clone(),
@@ -174,7 +185,7 @@ fn power<'a>(chain: &'a Chain, (address, block): (Address, &'a BlockRef), depth:
             return Ok(found);
         };
         for member in found.members() {
-            let behind = power(chain, (member, block), deeper).await?;
+            let behind = power(chain, member, block, deeper).await?;
             if behind.kind == OwnerKind::Contract {
                 found.behind.push(behind);
             }
@@ -268,8 +279,8 @@ fn of_safe(report: &mut Report, safe: &SafeInfo) {
 }
 
 /// What this machine found last of a contract's storage, where that is a doubt.
-fn of_storage(report: &mut Report, contract: (u64, Address), record: Option<&Path>) {
-    if let Some(note) = record.and_then(|record| StorageNote::last(record, contract)) {
+fn of_storage(report: &mut Report, last: Option<StorageNote>) {
+    if let Some(note) = last {
         doubt(report, &note);
     }
 }

@@ -64,21 +64,22 @@ impl Place {
 
     /// From the arguments, and from the cloud where those do not say it.
     pub(super) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
-        Found::of(outside, (self.app, self.chain_id), self.cvm.as_ref()).await
+        Found::of(outside, self.app, self.chain_id, self.cvm.as_ref()).await
     }
 }
 
 impl Named {
     /// From the arguments, and from the cloud where those do not say it.
     pub(super) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
-        Found::of(outside, (self.app, self.chain_id), self.cvm.as_ref()).await
+        Found::of(outside, self.app, self.chain_id, self.cvm.as_ref()).await
     }
 }
 
 impl Found {
     async fn of(
         outside: &Outside<'_>,
-        (app, chain_id): (Option<Address>, Option<u64>),
+        app: Option<Address>,
+        chain_id: Option<u64>,
         cvm: Option<&CvmId>,
     ) -> Result<Self, CliError> {
         let bare = |app: Address, kms| AppQuery {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::order::sealed;
 use super::patch::names;
 use crate::cli::act::api::{Api, get, record, show};
-use crate::cli::act::waiting::{Waiting, finish};
+use crate::cli::act::waiting::{Ordered, Waiting, finish};
 use crate::cli::args::values;
 use crate::cli::args::{Agree, gigabytes, megabytes};
 use crate::cli::exit::Exit;
@@ -252,7 +252,11 @@ impl Create {
         };
         report.next = Some(get(&id));
         report.facts.upgrade.cvm = Some(id.to_string());
-        finish(api, &self.waiting, (&id, Goal::Status("running".to_owned())), report).await
+        let ordered = Ordered {
+            id: &id,
+            goal: Goal::Status("running".to_owned()),
+        };
+        finish(api, &self.waiting, ordered, report).await
     }
 
     fn wanted(&self, name: CvmName, manifest: Map<String, Value>) -> Result<Provision, CliError> {

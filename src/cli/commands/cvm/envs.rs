@@ -7,7 +7,7 @@ use clap::Args;
 use super::go_on::{GoOn, Wish};
 use super::order::{Order, Terms, sealed};
 use super::patch::{Proof, names};
-use crate::cli::act::begin::send;
+use crate::cli::act::begin::{about_values, send};
 use crate::cli::args::Workload;
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
@@ -88,12 +88,10 @@ impl EnvsArgs {
         };
         let wish = Wish {
             env: Some(env),
-            ..self.on.wish(changes.clone(), words.collect::<Vec<_>>())
+            ..self.on.wish(changes.clone(), words.collect::<Vec<_>>(), since)
         };
         let required = matches!(patched, crate::cloud::updates::Patched::HashRequired(_)) && self.on.dir.is_none();
-        let mut report = order
-            .with_phases("the environment was taken", patched, (wish, since))
-            .await?;
+        let mut report = order.with_phases("the environment was taken", patched, wish).await?;
         if required {
             report.hint = Some(
                 "with --dir DIR the change goes on as an upgrade that carries these bytes; or have the names approved and \
@@ -123,7 +121,7 @@ impl EnvsArgs {
         let mut plan = upgrade::plan(&world, &intent).await?;
         upgrade::steps::recognise_kms(&mut plan, Path::new(ROOT));
         if let Some(values) = ValuesChange::find(&plan, None, Path::new(ROOT))? {
-            return send(&world, &settings, (values, &plan), "cvm envs").await;
+            return send(&world, &settings, values, about_values(&plan, "cvm envs")).await;
         }
         if self.on.dir.is_some() {
             return order.as_upgrade(intent, &self.on).await;

@@ -7,7 +7,7 @@ use serde_json::json;
 use url::Url;
 
 use super::order::{Order, Since};
-use crate::cli::act::begin::start;
+use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::values;
 use crate::cli::args::{Agree, Allow, Reach, SharedOptions};
 use crate::cli::exit::Exit;
@@ -53,11 +53,13 @@ pub(super) struct Wish<'a> {
     pub(super) env: Option<EnvRequest>,
     /// Options of `prepare` that ask for the same; none when no options say all of it.
     pub(super) words: Option<Vec<String>>,
+    /// What there was before.
+    pub(super) since: Since,
 }
 
 impl GoOn {
     /// A change that options of `prepare` say as well.
-    pub(super) fn wish(&self, changes: Changes, words: impl Into<Vec<String>>) -> Wish<'_> {
+    pub(super) fn wish(&self, changes: Changes, words: impl Into<Vec<String>>, since: Since) -> Wish<'_> {
         Wish {
             on: self,
             patch: Patch {
@@ -66,6 +68,7 @@ impl GoOn {
             },
             env: None,
             words: Some(words.into()),
+            since,
         }
     }
 
@@ -113,8 +116,13 @@ impl Order<'_> {
     /// Prepares an upgrade that asks for the same.
     pub(super) async fn as_upgrade(&self, intent: Intent, on: &GoOn) -> Result<Report, CliError> {
         let settings = on.settings(self)?;
-        let goal = (Goal::Prepared, self.name());
-        let mut report = start(self.session(), &settings, intent, (on.dir.as_deref(), goal)).await?;
+        let beginning = Beginning {
+            intent,
+            dir: on.dir.as_deref(),
+            goal: Goal::Prepared,
+            command: self.name(),
+        };
+        let mut report = begin(self.session(), &settings, beginning).await?;
         if self.waiting.wait {
             report.warnings.push(Warning {
                 code: Code::NothingToWaitFor,
@@ -130,10 +138,10 @@ impl Order<'_> {
         &self,
         message: &str,
         patched: Patched,
-        (wish, since): (Wish<'_>, Since),
+        wish: Wish<'_>,
     ) -> Result<Report, CliError> {
         match patched {
-            Patched::Accepted(accepted) => self.with_operation(message, &accepted, since).await,
+            Patched::Accepted(accepted) => self.with_operation(message, &accepted, wish.since).await,
             Patched::HashRequired(prepared) => self.hash_required(&prepared, wish).await,
         }
     }

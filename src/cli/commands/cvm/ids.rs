@@ -154,7 +154,7 @@ impl InstanceIds {
                 continue;
             };
             let left = end.saturating_duration_since(Instant::now());
-            if let (Settled::Waiting(_), _) = settle(&api, (&cvm, Goal::InstanceId(id)), left).await? {
+            if let (Settled::Waiting(_), _) = settle(&api, &cvm, Goal::InstanceId(id), left).await? {
                 report.exit = Exit::Pending;
                 report.code = Code::PendingInstanceId;
                 report.message = format!("the record of {cvm} does not name its instance id yet");

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::act::api::{Api, On, get, record, show};
-use crate::cli::act::waiting::{Waiting, finish};
+use crate::cli::act::waiting::{Ordered, Waiting, finish};
 use crate::cli::args::Agree;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -194,7 +194,7 @@ impl Order<'_> {
 
     /// Waits, where that was asked for.
     pub(super) async fn carried_out(&self, report: Report, id: &CvmId, goal: Goal) -> Result<Report, CliError> {
-        finish(&self.api, &self.waiting, (id, goal), report).await
+        finish(&self.api, &self.waiting, Ordered { id, goal }, report).await
     }
 }
 

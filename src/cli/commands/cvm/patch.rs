@@ -6,7 +6,7 @@ use alloy::primitives::B256;
 use clap::Args;
 
 use super::go_on::{GoOn, Wish};
-use super::order::{Order, Since, Terms, sealed};
+use super::order::{Order, Terms, sealed};
 use crate::cli::args::values;
 use crate::cli::args::{gigabytes, megabytes};
 use crate::cli::failure::Next;
@@ -200,6 +200,7 @@ impl PatchArgs {
         let wish = Wish {
             on: &self.on,
             words: self.as_upgrade(&patch),
+            since,
             env: patch.encrypted_env.clone().map(|blob| EnvRequest::Sealed {
                 blob,
                 names: self.allowed_env.clone().unwrap_or_default(),
@@ -209,7 +210,7 @@ impl PatchArgs {
                 ..patch
             },
         };
-        order.with_phases("the change was taken", patched, (wish, since)).await
+        order.with_phases("the change was taken", patched, wish).await
     }
 
     fn patch(&self) -> Result<Patch, CliError> {
@@ -375,11 +376,10 @@ impl Resources {
             on: &GoOn::default(),
             patch: Patch::default(),
             env: None,
+            since,
             words: Some(words.flatten().collect()),
         };
-        order
-            .with_change("the new resources were taken", changed, (wish, since))
-            .await
+        order.with_change("the new resources were taken", changed, wish).await
     }
 }
 
@@ -412,10 +412,8 @@ impl VisibilityArgs {
             public_tcbinfo: self.public_tcbinfo,
             ..Changes::default()
         };
-        let wish = self.on.wish(changes, upgrade);
-        order
-            .with_change("the new visibility was taken", changed, (wish, since))
-            .await
+        let wish = self.on.wish(changes, upgrade, since);
+        order.with_change("the new visibility was taken", changed, wish).await
     }
 }
 
@@ -440,15 +438,10 @@ impl Listed {
 
 impl Order<'_> {
     /// The end of a change whose answer may be a record, an operation, or a hash to allow.
-    async fn with_change(
-        &self,
-        message: &str,
-        changed: Changed,
-        (wish, since): (Wish<'_>, Since),
-    ) -> Result<Report, CliError> {
+    async fn with_change(&self, message: &str, changed: Changed, wish: Wish<'_>) -> Result<Report, CliError> {
         match changed {
-            Changed::Updated(cvm) => self.with_record(message, &cvm, since.next("running")).await,
-            Changed::Accepted(accepted) => self.with_operation(message, &accepted, since).await,
+            Changed::Updated(cvm) => self.with_record(message, &cvm, wish.since.next("running")).await,
+            Changed::Accepted(accepted) => self.with_operation(message, &accepted, wish.since).await,
             Changed::HashRequired(prepared) => self.hash_required(&prepared, wish).await,
         }
     }

@@ -9,7 +9,7 @@ use super::go_on::GoOn;
 use super::order::{Order, Terms, sealed};
 use crate::chain::PolicyChange;
 use crate::cli::act::api::{get, record, show};
-use crate::cli::act::waiting::finish;
+use crate::cli::act::waiting::{Ordered, finish};
 use crate::cli::args::values;
 use crate::cli::args::{Governor, Workload};
 use crate::cli::failure::Next;
@@ -251,13 +251,11 @@ async fn made(order: &Order<'_>, cvm: &Cvm) -> Result<Report, CliError> {
         return Ok(report);
     };
     report.next = Some(get(&id));
-    finish(
-        &order.api,
-        &order.waiting,
-        (&id, Goal::Status("running".to_owned())),
-        report,
-    )
-    .await
+    let ordered = Ordered {
+        id: &id,
+        goal: Goal::Status("running".to_owned()),
+    };
+    finish(&order.api, &order.waiting, ordered, report).await
 }
 
 /// Whether a file holds a commit token, and nothing else: another one takes its place.

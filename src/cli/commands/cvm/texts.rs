@@ -91,8 +91,8 @@ impl PreLaunchScript {
             pre_launch_script: Some(text),
             ..Changes::default()
         };
-        let wish = self.on.wish(changes, ["--pre-launch-script".to_owned(), path]);
-        order.with_phases("the script was taken", patched, (wish, since)).await
+        let wish = self.on.wish(changes, ["--pre-launch-script".to_owned(), path], since);
+        order.with_phases("the script was taken", patched, wish).await
     }
 }
 
@@ -112,9 +112,9 @@ impl DockerCompose {
             docker_compose_file: Some(text),
             ..Changes::default()
         };
-        let wish = self.on.wish(changes, ["--compose".to_owned(), path]);
+        let wish = self.on.wish(changes, ["--compose".to_owned(), path], since);
         order
-            .with_phases("the Docker Compose text was taken", patched, (wish, since))
+            .with_phases("the Docker Compose text was taken", patched, wish)
             .await
     }
 }

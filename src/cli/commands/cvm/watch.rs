@@ -54,7 +54,7 @@ impl Watch {
         let id = self.on.id()?;
         let api = Api::new(session, None)?;
         if let Some(operation) = self.operation.clone() {
-            return self.operation(&api, (&id, operation)).await;
+            return self.operation(&api, &id, operation).await;
         }
         let watch = crate::cloud::watch::Watch {
             interval: self.interval,
@@ -96,7 +96,7 @@ impl Watch {
         Ok(report)
     }
 
-    async fn operation(&self, api: &Api<'_>, (id, operation): (&CvmId, String)) -> Result<Report, CliError> {
+    async fn operation(&self, api: &Api<'_>, id: &CvmId, operation: String) -> Result<Report, CliError> {
         let mut report = Report::done("cvm watch", format!("operation {operation} is over"));
         report.facts.upgrade.cvm = Some(id.to_string());
         report.facts.upgrade.correlation_id = Some(operation.clone());
@@ -106,14 +106,14 @@ impl Watch {
             status: self.target.clone(),
             hash: self.compose_hash,
         };
-        let (settled, operation) = settle(api, (id, goal), self.timeout).await?;
+        let (settled, operation) = settle(api, id, goal, self.timeout).await?;
         let name = operation.clone().unwrap_or_default();
         let said = match &settled {
             Settled::Done(_) => format!("operation {name} is carried out"),
             Settled::Failed(why) => format!("operation {name} failed: {why}"),
             Settled::Waiting(_) => format!("operation {name} is not carried out yet"),
         };
-        let mut report = conclude(report, id, (settled, operation.as_deref()));
+        let mut report = conclude(report, id, settled, operation.as_deref());
         report.message = said;
         Ok(report)
     }

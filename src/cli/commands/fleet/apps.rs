@@ -10,24 +10,24 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::upgrade::{
-    Limits, Upgrade, World,
-    fleet::{AppIntent, Apps, Counts, Fleet, Halt, Waves},
+    Upgrade, Warning,
+    fleet::{Apps, Counts, Fleet, Halt},
 };
 
-/// Prepares all of them.
-pub(super) async fn prepare(
+/// What preparing so many of them came to.
+pub(super) fn prepared(
     session: &Session,
     dir: &Path,
-    (world, limits): (&World<'_>, &Limits),
-    (wanted, parallel): (Vec<AppIntent>, usize),
+    prepared: Result<Apps, Halt>,
+    wanted: usize,
 ) -> Result<Report, CliError> {
-    let apps = match Apps::prepare(dir, world, &wanted, (limits, parallel)).await {
+    let apps = match prepared {
         Ok(apps) => apps,
-        Err(halt) => return Ok(stopped(session, dir, ("fleet prepare", halt))),
+        Err(halt) => return Ok(stopped(session, dir, "fleet prepare", halt)),
     };
     let mut report = Report::done("fleet prepare", String::new());
     let told = tell(&mut report, session, &apps)?;
-    report.message = format!("{} apps are prepared for one transaction: {told}", wanted.len());
+    report.message = format!("{wanted} apps are prepared for one transaction: {told}");
     Ok(report)
 }
 
@@ -38,17 +38,16 @@ pub(super) fn status(session: &Session, dir: &Path) -> Result<Report, CliError> 
     Ok(report)
 }
 
-/// Commits all of them, app by app.
-pub(super) async fn commit(
+/// What committing all of them came to.
+pub(super) fn committed(
     session: &Session,
     dir: &Path,
-    (world, limits): (&World<'_>, &Limits),
-    waves: Waves,
+    committed: Result<Vec<Warning>, Halt>,
 ) -> Result<Report, CliError> {
     let apps = Apps::open(dir)?;
-    let warnings = match apps.commit(world, limits, waves).await {
+    let warnings = match committed {
         Ok(warnings) => warnings,
-        Err(halt) => return Ok(stopped(session, dir, ("fleet commit", halt))),
+        Err(halt) => return Ok(stopped(session, dir, "fleet commit", halt)),
     };
     let mut report = Report::done("fleet commit", String::new());
     let told = tell(&mut report, session, &apps)?;
@@ -58,7 +57,7 @@ pub(super) async fn commit(
 }
 
 /// The report of what did not get to its end, with where each CVM stands where that is known.
-fn stopped(session: &Session, dir: &Path, (command, halt): (&'static str, Halt)) -> Report {
+fn stopped(session: &Session, dir: &Path, command: &'static str, halt: Halt) -> Report {
     let apps = Apps::open(dir).ok();
     let next = FleetCommands {
         session,

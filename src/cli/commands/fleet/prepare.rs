@@ -12,13 +12,12 @@ use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::files::own_text;
-use crate::cli::session::settings::{self, Project};
 use crate::cli::show::report::Report;
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::upgrade::{
     self, UpgradeError, World,
-    fleet::{AppIntent, Fleet, Invitation},
+    fleet::{AppIntent, Apps, Fleet, Invitation},
     model::Intent,
 };
 
@@ -62,39 +61,28 @@ impl Prepare {
             allow: Some(&self.allow),
             ..SharedOptions::default()
         };
-        let settings = session.settings(typed)?;
-        let intent = settings::intent(
-            &self.change,
-            &Project::here()?,
-            (&settings.limits.trust, &self.timelock),
-            (&session.env, &|news| session.out.progress(news)),
-        )?
-        .value;
+        let mut settings = session.settings(typed)?;
+        settings.limits.parallel = self.parallel;
+        let intent = session.intent(&settings, &self.change, &self.timelock)?.value;
         let outside = session.outside(&settings);
         let world = outside.world();
         let mut apps = self.apps(&world, &intent).await?;
         if apps.len() > 1 {
-            return apps::prepare(
-                session,
-                &self.place.dir,
-                (&world, &settings.limits),
-                (apps, self.parallel),
-            )
-            .await;
+            let prepared = Apps::prepare(&self.place.dir, &world, &apps, &settings.limits).await;
+            return apps::prepared(session, &self.place.dir, prepared, apps.len());
         }
-        let AppIntent { intent, invited } = match apps.pop() {
+        let wanted = match apps.pop() {
             Some(only) => only,
             None => AppIntent {
                 invited: self.invitation(self.members(&world, &intent.cvm).await?),
                 intent,
             },
         };
-        let limits = (&settings.limits, self.parallel);
         let dir = &self.place.dir;
         session.about(dir);
-        let fleet = match Fleet::prepare(dir, &world, (&intent, &invited), limits).await {
+        let fleet = match Fleet::prepare(dir, &world, &wanted, &settings.limits).await {
             Ok(fleet) => fleet,
-            Err(halt) => return Ok(stopped(session, dir, ("fleet prepare", halt))),
+            Err(halt) => return Ok(stopped(session, dir, "fleet prepare", halt)),
         };
         let mut report = Report::done("fleet prepare", String::new());
         let counts = tell(&mut report, session, &fleet)?;

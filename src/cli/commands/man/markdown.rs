@@ -18,12 +18,12 @@ const OPTIONS: &str = "Options";
 pub(super) fn page(mut root: Command) -> String {
     root.build();
     let mut page = HEAD.to_owned();
-    command(&mut page, &root, ("", true));
+    command(&mut page, &root, "", true);
     page
 }
 
 /// One command, then those below it. Options of every command stand with the first only.
-fn command(page: &mut String, command: &Command, (above, first): (&str, bool)) {
+fn command(page: &mut String, command: &Command, above: &str, first: bool) {
     let name = format!("{above} {}", command.get_name());
     let name = name.trim();
     let about = command.get_long_about().or_else(|| command.get_about());
@@ -53,7 +53,7 @@ fn command(page: &mut String, command: &Command, (above, first): (&str, bool)) {
         let _infallible = write!(page, "\n```text\n{}\n```\n", lines(&after.to_string()));
     }
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
-        self::command(page, below, (name, false));
+        self::command(page, below, name, false);
     }
 }
 

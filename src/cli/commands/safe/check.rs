@@ -41,8 +41,8 @@ impl Check {
             report.next = Some(session.typed().instead_of("check", "show"));
         }
         let (notes, standing) = storage::of_safe(&chain, &info, &trust).await?;
-        storage::tell(&mut report, session, (&settings, &notes));
-        storage::tell_approvals(&mut report, session, (&settings, &standing));
+        storage::tell(&mut report, session, &settings, &notes);
+        storage::tell_approvals(&mut report, session, &settings, &standing);
         let is_open = |note: &StorageNote| matches!(note.found, StorageCheck::NotChecked { .. });
         if report.exit == Exit::Done && (hidden || notes.iter().any(is_open)) {
             report.message.push_str(", as far as its functions show");

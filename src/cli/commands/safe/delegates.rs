@@ -181,15 +181,16 @@ impl Add {
         let same = there.is_some_and(|found| found.label == self.label.as_str());
         if !same {
             let notice = notice(chain_id, self.delegate);
-            let mut facts = facts((&service.host(), chain_id), &one, &notice);
+            let mut facts = facts(&service.host(), chain_id, &one, &notice);
             facts.push(Fact::new(Name::Label, self.label.as_str()));
             agree(
                 &world,
-                ("Let this account propose in your name?", "adding a delegate"),
+                "Let this account propose in your name?",
+                "adding a delegate",
                 facts,
             )?;
             let signature = signer.sign_notice(&notice).await?;
-            service.add_delegate(&one, (&self.label, &signature)).await?;
+            service.add_delegate(&one, &self.label, &signature).await?;
         }
         let message = if same {
             format!("{} may propose already", self.delegate)
@@ -216,9 +217,9 @@ impl Remove {
         let there = service.delegation(&one).await?.is_some();
         if there {
             let notice = notice(chain_id, self.delegate);
-            let facts = facts((&service.host(), chain_id), &one, &notice);
-            let question = ("Let this account propose no longer?", "removing a delegate");
-            agree(&world, question, facts)?;
+            let facts = facts(&service.host(), chain_id, &one, &notice);
+            let question = "Let this account propose no longer?";
+            agree(&world, question, "removing a delegate", facts)?;
             let signature = signer.sign_notice(&notice).await?;
             service.remove_delegate(&one, &signature).await?;
         }
@@ -245,7 +246,7 @@ fn notice(chain_id: u64, delegate: Address) -> Notice {
 }
 
 /// What is agreed to, the hashes as devices show them.
-fn facts((host, chain_id): (&str, u64), one: &Delegation, notice: &Notice) -> Vec<Fact> {
+fn facts(host: &str, chain_id: u64, one: &Delegation, notice: &Notice) -> Vec<Fact> {
     vec![
         Fact::new(Name::Service, host),
         Fact::new(Name::Chain, chain_id),

@@ -147,7 +147,13 @@ impl Hash {
         let (given, version) = self.given()?;
         let (safe, chain_id) = self.place(&given)?;
         let question = if self.offline.offline {
-            self.offline_question(&given, (safe, chain_id), version)?
+            let version = version.ok_or_else(|| missing("no version of the Safe was named", "--safe-version 1.4.1"))?;
+            let domain = SafeDomain {
+                chain_id,
+                safe,
+                version,
+            };
+            self.offline_question(&given, domain)?
         } else {
             let outside = session.outside(&settings);
             let chain = outside.world().chain(chain_id).await?;
@@ -233,11 +239,7 @@ impl Hash {
         };
         let safe = safe.ok_or_else(|| missing("no Safe was named", "--safe ADDRESS"))?;
         let other = |what: &str, named: String, found: String| {
-            stop(
-                Code::SafeTxPlace,
-                &format!("{what} of the transaction"),
-                (&named, &found),
-            )
+            stop(Code::SafeTxPlace, &format!("{what} of the transaction"), &named, &found)
         };
         match (given.safe, given.chain_id) {
             (Some(found), _) if found != safe => Err(other("Safe", safe.to_string(), found.to_string())),
@@ -246,18 +248,7 @@ impl Hash {
         }
     }
 
-    fn offline_question(
-        &self,
-        given: &Given,
-        (safe, chain_id): (Address, u64),
-        version: Option<SafeVersion>,
-    ) -> Result<Question, CliError> {
-        let version = version.ok_or_else(|| missing("no version of the Safe was named", "--safe-version 1.4.1"))?;
-        let domain = SafeDomain {
-            chain_id,
-            safe,
-            version,
-        };
+    fn offline_question(&self, given: &Given, domain: SafeDomain) -> Result<Question, CliError> {
         let fields = self.transaction(given, &domain, self.library)?;
         Ok(Question {
             domain,
@@ -330,13 +321,13 @@ impl Question {
         let Self { domain, fields, .. } = &self;
         let hash = fields.hash(domain);
         if let Some(claimed) = self.claimed.filter(|claimed| *claimed != hash) {
-            return Err(stop(Code::SafeTxHash, "safeTxHash in the file", (&hash, &claimed)));
+            return Err(stop(Code::SafeTxHash, "safeTxHash in the file", &hash, &claimed));
         }
         let message = match self.asked {
             None => "computed; no chain was asked",
             Some(Some(said)) if said == hash => "computed, and the Safe computes the same",
-            Some(Some(said)) => return Err(stop(Code::SafeTxHash, "safeTxHash", (&hash, &said))),
-            Some(None) => return Err(stop(Code::SafeTxHash, "safeTxHash", (&hash, &"no answer of the Safe"))),
+            Some(Some(said)) => return Err(stop(Code::SafeTxHash, "safeTxHash", &hash, &said)),
+            Some(None) => return Err(stop(Code::SafeTxHash, "safeTxHash", &hash, &"no answer of the Safe")),
         };
         let mut report = Report::done("safe hash", message);
         let accepted = SafeTx::accept(*domain, fields.clone(), false);
@@ -442,7 +433,7 @@ fn missing(what: &str, argument: &str) -> CliError {
     }
 }
 
-fn stop(code: Code, what: &str, (expected, found): (&dyn ToString, &dyn ToString)) -> CliError {
+fn stop(code: Code, what: &str, expected: &dyn ToString, found: &dyn ToString) -> CliError {
     CliError::from(UpgradeError::Stop(Box::new(Stop {
         code,
         what: what.to_owned(),

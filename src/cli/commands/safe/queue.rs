@@ -70,7 +70,7 @@ impl Queue {
         found.extend(there.into_iter().filter(|tx| !tx.trusted));
         let next = next_nonce(info.nonce, &found);
         let checked: Vec<Checked<'_>> = found.iter().map(|tx| Checked::of(tx, &info)).collect();
-        Ok(report(session, &info, (&checked, &next)))
+        Ok(report(session, &info, &checked, &next))
     }
 }
 
@@ -115,7 +115,7 @@ fn domain(info: &SafeInfo) -> SafeDomain {
     }
 }
 
-fn report(session: &Session, info: &SafeInfo, (checked, next): (&[Checked<'_>], &NextNonce)) -> Report {
+fn report(session: &Session, info: &SafeInfo, checked: &[Checked<'_>], next: &NextNonce) -> Report {
     let mut report = Report::done("safe queue", "");
     let waiting = checked.iter().filter(|one| one.tx.trusted).count();
     report.message = format!(

@@ -123,7 +123,7 @@ impl Secret {
         let Some(source) = &self.second_factor_from else {
             return Ok(None);
         };
-        let text = source.text(session, ("Cookie of the session", "--second-factor-from"))?;
+        let text = source.text(session, "Cookie of the session", "--second-factor-from")?;
         let malformed = |why: &str| CliError::Input {
             code: Code::InputSecondFactor,
             message: format!("the second factor is no cookie: {why}; it is not repeated here"),
@@ -148,7 +148,7 @@ impl Secret {
     fn store(&self, secret: &WebhookSecret) -> Result<(), CliError> {
         let text = Zeroizing::new(secret.expose().as_bytes().to_vec());
         match (&self.secret_file, self.secret_fd) {
-            (Some(file), _) => OutFile::strict(file).write((&text, MODE), is_secret)?,
+            (Some(file), _) => OutFile::strict(file).write(&text, MODE, is_secret)?,
             (None, Some(descriptor)) => fsutil::write_to(descriptor, &text)?,
             (None, None) => {}
         }

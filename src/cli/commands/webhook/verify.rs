@@ -85,11 +85,7 @@ impl Verify {
 
 impl SecretSource {
     /// The secret's text; the question to ask at a terminal, and the option that named the source.
-    pub(super) fn text(
-        &self,
-        session: &Session,
-        (question, option): (&str, &str),
-    ) -> Result<Zeroizing<String>, CliError> {
+    pub(super) fn text(&self, session: &Session, question: &str, option: &str) -> Result<Zeroizing<String>, CliError> {
         Ok(match self {
             Self::Prompt => Person::new(&session.out, &session.env, false).secret(question)?,
             Self::Env(name) => session.env.secret(name).ok_or_else(|| CliError::Input {
@@ -106,7 +102,7 @@ impl SecretSource {
     }
 
     pub(super) fn read(&self, session: &Session) -> Result<WebhookSecret, CliError> {
-        let text = self.text(session, ("Secret of the webhook", "--secret-from"))?;
+        let text = self.text(session, "Secret of the webhook", "--secret-from")?;
         WebhookSecret::new(text).map_err(CliError::Webhook)
     }
 }

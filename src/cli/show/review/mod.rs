@@ -72,13 +72,13 @@ pub(in crate::cli) fn page(page: &mut Page, review: &Review) {
     if let Some(found) = &review.found {
         self::found(page, found);
     }
-    notes(page, (&review.warnings, &review.unchecked, &review.problems));
+    notes(page, &review.warnings, &review.unchecked, &review.problems);
 }
 
 /// A page about a transaction that no upgrade was named for.
 pub(in crate::cli) fn found_alone(page: &mut Page, found: &Found) {
     self::found(page, found);
-    notes(page, (&found.warnings, &found.unchecked, &found.problems));
+    notes(page, &found.warnings, &found.unchecked, &found.problems);
 }
 
 fn transaction(page: &mut Page, review: &Review) {
@@ -115,8 +115,8 @@ fn transaction(page: &mut Page, review: &Review) {
     }
     if !transaction.rejects {
         for (index, call) in transaction.calls.iter().enumerate() {
-            let target = target(review, call);
-            self::call(page, (index, transaction.calls.len()), (call, &target));
+            let name = name_of(index, transaction.calls.len());
+            self::call(page, &name, call, &target(review, call));
         }
     }
     match transaction.besides.as_slice() {
@@ -148,12 +148,14 @@ fn target(review: &Review, call: &CallShown) -> String {
     }
 }
 
-fn call(page: &mut Page, (index, all): (usize, usize), (call, target): (&CallShown, &str)) {
-    let name = if all > 1 {
-        format!("call {} of {all}", index + 1)
-    } else {
-        "call".to_owned()
-    };
+fn name_of(index: usize, all: usize) -> String {
+    match all {
+        0 | 1 => "call".to_owned(),
+        _ => format!("call {} of {all}", index + 1),
+    }
+}
+
+fn call(page: &mut Page, name: &str, call: &CallShown, target: &str) {
     let function = call.decoded.as_ref().map_or_else(
         || "UNKNOWN: this build does not know the function".to_owned(),
         |decoded| format!("{}: {}", decoded.function, decoded.meaning),
@@ -430,7 +432,7 @@ fn one(page: &mut Page, tx: &FoundTx) {
     posted(page, tx);
     for (index, call) in tx.calls.iter().enumerate() {
         let target = if call.to_the_app { "the app" } else { "ANOTHER CONTRACT" };
-        self::call(page, (index, tx.calls.len()), (call, target));
+        self::call(page, &name_of(index, tx.calls.len()), call, target);
     }
 }
 
@@ -476,7 +478,7 @@ fn remarks(page: &mut Page, title: &str, remarks: &[Warning]) {
 }
 
 /// What was not checked, what stands against it, and the verdict in the last line.
-fn notes(page: &mut Page, (warnings, unchecked, problems): (&[Warning], &[String], &[Problem])) {
+fn notes(page: &mut Page, warnings: &[Warning], unchecked: &[String], problems: &[Problem]) {
     remarks(page, "worth knowing", warnings);
     if !unchecked.is_empty() {
         page.heading("not checked");

@@ -67,14 +67,15 @@ impl Book {
     }
 
     /// Takes in the record that begins `at` and has so many bytes; or why it cannot be there.
-    pub(super) fn take(&mut self, record: &Record<'_>, (at, length): (u64, usize)) -> Result<(), String> {
+    pub(super) fn take(&mut self, record: &Record<'_>, at: u64, length: usize) -> Result<(), String> {
         match &record.member {
             None => {
                 let decision = record.content().map_err(|error| error.to_string())?;
                 self.roster.apply(decision).map_err(|illegal| illegal.to_string())
             }
             Some(member) if self.roster.has(member) => {
-                self.keep(member, (record.head.seq, at, length));
+                let seq = record.head.seq;
+                self.keep(member, Place { seq, at, length });
                 Ok(())
             }
             Some(member) => Err(format!("{} does not belong to the fleet", escape(member))),
@@ -82,8 +83,7 @@ impl Book {
     }
 
     /// Remembers where a member's record is.
-    pub(super) fn keep(&mut self, member: &str, (seq, at, length): (u64, u64, usize)) {
-        let place = Place { seq, at, length };
+    pub(super) fn keep(&mut self, member: &str, place: Place) {
         match self.places.get_mut(member) {
             Some(places) => places.push(place),
             None => {
@@ -286,7 +286,12 @@ impl Held {
         }
         self.file.append(line.as_bytes())?;
         if let (Some(book), Some(member)) = (&mut self.book, member) {
-            book.keep(member, (head.seq, self.end, line.len()));
+            let place = Place {
+                seq: head.seq,
+                at: self.end,
+                length: line.len(),
+            };
+            book.keep(member, place);
         }
         self.end = self.end.saturating_add(line.len() as u64);
         self.last = head.clone();
@@ -380,7 +385,7 @@ impl Contents {
                 event: record.content().map_err(|error| refused(&error.to_string()))?,
             }),
             Body::Fleet(_) if number == 1 => {}
-            Body::Fleet(book) => book.take(&record, (self.end, length)).map_err(|why| refused(&why))?,
+            Body::Fleet(book) => book.take(&record, self.end, length).map_err(|why| refused(&why))?,
         }
         self.last = record.head;
         self.end = self.end.saturating_add(length as u64);

@@ -21,7 +21,7 @@ impl State {
             None if plan.chooses_its_operation() => return None,
             None => Choice::by_name(self.timelock.attempt),
         };
-        Asked::of(update, plan, (&self.calls(), choice))
+        Asked::of(update, plan, &self.calls(), choice)
     }
 
     /// Whether an operation has to be chosen before anything else is asked of the timelock.

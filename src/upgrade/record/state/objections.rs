@@ -175,7 +175,7 @@ impl State {
         if self.timelock.scheduled.is_some() || self.safe.frozen.is_some() || !self.is_untouched() {
             return Some("an operation was asked for already");
         }
-        match Asked::of(&identity.update, plan, (&self.calls(), choice.as_ref().clone())) {
+        match Asked::of(&identity.update, plan, &self.calls(), choice.as_ref().clone()) {
             Some(_) => None,
             None => Some("the operation is not one of its calls"),
         }

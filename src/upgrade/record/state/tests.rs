@@ -89,7 +89,7 @@ fn se2_r1_a_proof_that_is_gone_is_waited_for_with_the_same_bytes_and_takes_no_co
 #[test]
 fn se2_r1_what_was_committed_with_a_proof_that_is_gone_is_proved_anew_before_anything_is_reported() {
     let proof = after(11).proof().unwrap().clone();
-    let mut state = after(13);
+    let mut state = after(12);
     assert_eq!(state.next(), Step::Watch);
     state.apply(Event::ProofGone { block: proof.block }).unwrap();
     assert_eq!(state.next(), Step::Wait);

@@ -14,7 +14,7 @@ use crate::chain::{Call, Chain, Proof, ProofFailure};
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::safe::{
-    Look,
+    Intent, Look,
     approvals::{Facts, Standing},
     executed::{Execution, SafeProofFailure, prove_execution},
     info::SafeInfo,
@@ -32,15 +32,23 @@ use crate::upgrade::{
         verdict::same_hash,
     },
     model::{
-        safe_approval::{FrozenSafeTx, SafeApproval, SafeTxRole, SignedSafeTx, Stage},
+        safe_approval::{FrozenSafeTx, SafeApproval, SafeTxRole, SignedSafeTx, Stage, domain},
         tx_purpose::TxPurpose,
     },
     planning::neighbours::{self, Neighbours},
     record::event::Event,
-    routes::{batch::By, safe::sign::sign_ballot, transaction::TxConsent},
+    routes::{batch::By, safe::sign::Signing, transaction::TxConsent},
     run::Run,
     workspace::{document::Book, signed_digests::expect_safe_tx},
 };
+
+/// A Safe transaction that enough owners have signed, and the key that executes it.
+pub(in crate::upgrade) struct Executable<'a> {
+    pub(in crate::upgrade) signed_tx: &'a SignedSafeTx,
+    pub(in crate::upgrade) look: &'a Look,
+    pub(in crate::upgrade) executor: Address,
+    pub(in crate::upgrade) signatures: Bytes,
+}
 
 impl Run<'_> {
     /// Chooses the timelock's operation, then the Safe transaction: its nonce, and with it the hash that owners sign.
@@ -69,8 +77,15 @@ impl Run<'_> {
         } else {
             None
         };
-        let nonce = self.free_nonce(&info, &calls).await?;
-        let frozen = FrozenSafeTx::choose(&info, (&calls, stage), (nonce, batcher))?;
+        let intent = Intent {
+            domain: domain(&info),
+            nonce: self.free_nonce(&info, &calls).await?,
+            calls,
+            batcher,
+            // Whether an old version is trusted is decided where something is signed.
+            old_versions: true,
+        };
+        let frozen = FrozenSafeTx::choose(&intent, stage, info.block)?;
         self.tell(&format!(
             "chose Safe transaction {} at nonce {}",
             frozen.transaction.hash(&frozen.domain),
@@ -104,7 +119,12 @@ impl Run<'_> {
                 return Err(UpgradeError::decide(doubt.code, doubt.text));
             }
         }
-        let chosen = nonce::choose(self.world, info, (wish, calls), &taken).await?;
+        let asked = nonce::Asked {
+            wish,
+            calls,
+            taken: &taken,
+        };
+        let chosen = nonce::choose(self.world, info, &asked).await?;
         for remark in chosen.remarks {
             self.warn(remark.code, remark.text);
         }
@@ -152,9 +172,13 @@ impl Run<'_> {
         };
         let standing = ceremony.approval.signatures.standing(&facts);
         if let (None, Some(executor), Ok(packed)) = (queued, key, ceremony.approval.signatures.pack(&facts)) {
-            return self
-                .execute(chain, &ceremony.approval, (&look, executor, &packed.bytes))
-                .await;
+            let ready = Executable {
+                signed_tx: &ceremony.approval,
+                look: &look,
+                executor,
+                signatures: packed.bytes,
+            };
+            return self.execute(chain, &ready).await;
         }
         let unsigned = key.filter(|key| facts.owners.contains(key) && !self.has_signed(*key, SafeTxRole::Approval));
         if goal == Goal::Live && unsigned.is_some() {
@@ -189,7 +213,7 @@ impl Run<'_> {
             Some(known) => known,
             None => look(chain, &signed_tx.tx, &signed_tx.signatures, None).await?,
         };
-        if check_ballot(self.limits, &plan, (signed_tx, &look))? {
+        if check_ballot(self.limits, &plan, signed_tx, &look)? {
             self.record(Event::SafePinned(Box::new(look.info.clone())))?;
         }
         Ok(look)
@@ -223,13 +247,12 @@ impl Run<'_> {
             return Ok(Outcome::Reached);
         };
         let owner = signer.address();
-        sign_ballot(
-            (self.world, self.limits),
-            &mut Book::Upgrade(self.upgrade),
+        let signing = Signing {
+            world: self.world,
+            limits: self.limits,
             signer,
-            role,
-        )
-        .await?;
+        };
+        signing.sign(&mut Book::Upgrade(self.upgrade), role).await?;
         let what = if role == SafeTxRole::Rejection {
             "the rejection"
         } else {
@@ -243,9 +266,14 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn execute(
         &mut self,
         chain: &Chain,
-        signed_tx: &SignedSafeTx,
-        (look, executor, signatures): (&Look, Address, &Bytes),
+        ready: &Executable<'_>,
     ) -> Result<Outcome, UpgradeError> {
+        let Executable {
+            signed_tx,
+            look,
+            executor,
+            ..
+        } = *ready;
         let tx = &signed_tx.tx;
         let simulated = simulate(chain, tx, &look.info, executor).await?;
         if let Simulation::Refused { why, .. } = &simulated {
@@ -261,18 +289,20 @@ impl Run<'_> {
         consent.question = format!("Execute this Safe transaction as {executor}?");
         consent.facts.extend(approved_by(&look.facts.approved));
         consent.facts.push(Fact::new(Name::ExecutesAs, executor));
-        let asking = TxConsent {
-            consent,
-            act: "executing",
-            consents: consents.into_iter().collect(),
-        };
         let purpose = match self.upgrade.state().stage() {
             Some(Stage::Schedule) if !self.upgrade.state().is_rejecting() => Some(TxPurpose::Schedule),
             Some(Stage::Cancel) => Some(TxPurpose::Cancel),
             _ => None,
         };
-        self.sign_call(chain, (executor, &tx.exec_call(signatures)), (purpose, asking))
-            .await?;
+        let asking = TxConsent {
+            from: executor,
+            call: tx.exec_call(&ready.signatures),
+            purpose,
+            consent,
+            act: "executing",
+            consents: consents.into_iter().collect(),
+        };
+        self.sign_call(chain, asking).await?;
         Ok(Outcome::Reached)
     }
 

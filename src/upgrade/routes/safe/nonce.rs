@@ -45,31 +45,39 @@ struct Board<'a> {
 /// Nonces of a Safe that other upgrades of this machine have chosen, and which upgrades.
 pub(in crate::upgrade) type Taken = BTreeMap<U256, PathBuf>;
 
-/// Chooses the nonce of a Safe transaction that makes `calls`; `wish` is the one that a person named. The service is
-/// asked only where one was named or a key for Safe's own is there.
+/// What a nonce is chosen for.
+pub(in crate::upgrade) struct Asked<'a> {
+    /// The nonce that a person named.
+    pub(in crate::upgrade) wish: Option<U256>,
+    /// What the Safe transaction makes.
+    pub(in crate::upgrade) calls: &'a [Call],
+    pub(in crate::upgrade) taken: &'a Taken,
+}
+
+/// Chooses the nonce of a Safe transaction. The service is asked only where one was named or a key for Safe's own is there.
 ///
 /// # Errors
 /// The service's URL can be none. One that does not answer is a remark.
 pub(in crate::upgrade) async fn choose(
     world: &World<'_>,
     info: &SafeInfo,
-    (wish, calls): (Option<U256>, &[Call]),
-    taken: &Taken,
+    asked: &Asked<'_>,
 ) -> Result<Chosen, UpgradeError> {
+    let Asked { wish, calls, taken } = *asked;
     let Some(service) = service(world, info.chain_id)? else {
         return Ok(match wish {
             Some(nonce) => Chosen {
                 nonce,
                 remarks: Vec::new(),
             },
-            None => unseen(info, wish, (&not_asked(info), taken)),
+            None => unseen(info, wish, &not_asked(info), taken),
         });
     };
-    match Board::read(&service, info, (wish, taken)).await {
+    match Board::read(&service, info, wish, taken).await {
         Ok(board) => Ok(board.choose(wish, calls)),
         Err(error) => {
             let why = format!("{} could not be relied on ({error})", service.host());
-            Ok(unseen(info, wish, (&why, taken)))
+            Ok(unseen(info, wish, &why, taken))
         }
     }
 }
@@ -125,7 +133,7 @@ fn not_asked(info: &SafeInfo) -> String {
 }
 
 /// The Safe's own nonce, or the one that was named.
-fn unseen(info: &SafeInfo, wish: Option<U256>, (why, taken): (&str, &Taken)) -> Chosen {
+fn unseen(info: &SafeInfo, wish: Option<U256>, why: &str, taken: &Taken) -> Chosen {
     let nonce = wish.unwrap_or_else(|| free(info.nonce, taken, |_| false));
     let passed = passed_over(info.nonce, nonce, taken).filter(|_| wish.is_none());
     let text = format!("whether other transactions wait for nonce {nonce} of the Safe is not known: {why}");
@@ -170,7 +178,8 @@ impl<'a> Board<'a> {
     async fn read(
         service: &Service,
         info: &'a SafeInfo,
-        (wish, taken): (Option<U256>, &'a Taken),
+        wish: Option<U256>,
+        taken: &'a Taken,
     ) -> Result<Self, ServiceError> {
         let safe = info.address;
         let mut waiting = service.queue(safe, info.nonce).await?;

@@ -11,12 +11,12 @@ use alloy::primitives::{Address, B256};
 use crate::chain::{Call, Chain};
 use crate::code::Code;
 use crate::safe::{Look, approvals::Facts, info::SafeInfo, look, nested::approval};
-use crate::signer::{ConsentBy, Fact, Name, SafeConsent, Signer};
+use crate::signer::{Consent, ConsentBy, Fact, Name, Signer};
 use crate::upgrade::{
     Goal, Limits, Outcome, Pending, Stop, UpgradeError, Warning, World,
     checks::{consent::of_safe, safe::judge},
     model::{
-        safe_approval::{FrozenSafeTx, SafeApproval, SafeTxRole, Stage, domain},
+        safe_approval::{FrozenSafeTx, SafeApproval, SafeTxRole, SignedSafeTx, Stage, domain},
         tx_purpose::TxPurpose,
     },
     planning::neighbours::Neighbours,
@@ -79,11 +79,15 @@ impl Subject {
             return Ok(Vec::new());
         }
         let parent = &ceremony.approval.tx;
-        let wish = limits.safe_nonce.map(|nonce| nonce.max(now.nonce));
         let path = self.path();
         let neighbours = Neighbours::around(path.parent().unwrap_or(&path), world.root);
         let taken = neighbours.nonces((now.chain_id, now.address));
-        let chosen = nonce::choose(world, &now, (wish, &[parent.approve_hash_call()]), &taken).await?;
+        let asked = nonce::Asked {
+            wish: limits.safe_nonce.map(|nonce| nonce.max(now.nonce)),
+            calls: &[parent.approve_hash_call()],
+            taken: &taken,
+        };
+        let chosen = nonce::choose(world, &now, &asked).await?;
         let tx = approval(parent, domain(&now), chosen.nonce).map_err(crate::upgrade::model::safe_approval::refused)?;
         let frozen = FrozenSafeTx {
             domain: *tx.domain(),
@@ -116,6 +120,26 @@ async fn read_child(chain: &Chain, parent: Option<&SafeInfo>, child: Address) ->
     SafeInfo::read(chain, child)
         .await?
         .ok_or_else(|| UpgradeError::decide(Code::NestedNotASafe, format!("the owner {child} is no Safe")))
+}
+
+fn refuse_stranger(facts: &Facts, owner: Address) -> Result<(), UpgradeError> {
+    if facts.owners.contains(&owner) {
+        return Ok(());
+    }
+    Err(UpgradeError::stop(
+        Code::SignerNotOwner,
+        "who approves",
+        "an owner of the Safe",
+        owner,
+    ))
+}
+
+/// An owner that is a Safe, and the transaction that its owners sign.
+fn nested(ceremony: &SafeApproval, child: Address) -> Result<&(SafeInfo, SignedSafeTx), UpgradeError> {
+    ceremony.nested.get(&child).ok_or_else(|| UpgradeError::TooEarly {
+        message: format!("no owner of the Safe {child} has signed yet"),
+        command: "sign",
+    })
 }
 
 impl Upgrade {
@@ -162,57 +186,55 @@ impl Run<'_> {
         };
         let purpose = child.map_or(TxPurpose::Approve(key), TxPurpose::Nested);
         let owner = child.unwrap_or(key);
-        if !parent.facts.owners.contains(&owner) {
-            return Err(UpgradeError::stop(
-                Code::SignerNotOwner,
-                "who approves",
-                "an owner of the Safe",
-                owner,
-            ));
-        }
+        refuse_stranger(&parent.facts, owner)?;
         if parent.facts.approved.contains(&owner) {
             return Ok(ControlFlow::Break(Outcome::Reached));
         }
         let (call, consents) = match purpose {
             TxPurpose::Approve(_) | TxPurpose::Schedule | TxPurpose::Cancel => {
-                let by = (Some(key), ConsentBy::ApproveHash);
-                (
-                    ceremony.approval.tx.approve_hash_call(),
-                    consents(&ceremony, SafeTxRole::Approval, by),
-                )
+                let consents = consents(&ceremony, SafeTxRole::Approval, Some(key), ConsentBy::ApproveHash);
+                (ceremony.approval.tx.approve_hash_call(), consents)
             }
-            TxPurpose::Nested(child) => match self.nested_call(&chain, &ceremony, (child, key, known.child)).await? {
-                Ok((call, is_owner)) => {
-                    let by = (is_owner.then_some(key), ConsentBy::Execution);
-                    (call, consents(&ceremony, SafeTxRole::Nested(child), by))
+            TxPurpose::Nested(child) => {
+                let nested = nested(&ceremony, child)?;
+                let mut found = match known.child {
+                    Some(known) => known,
+                    None => look(&chain, &nested.1.tx, &nested.1.signatures, None).await?,
+                };
+                found.facts.executor = Some(key);
+                match self.nested_call(nested, &found)? {
+                    Ok(call) => {
+                        let owner = Some(key).filter(|key| found.facts.owners.contains(key));
+                        (
+                            call,
+                            consents(&ceremony, SafeTxRole::Nested(child), owner, ConsentBy::Execution),
+                        )
+                    }
+                    Err(pending) => return Ok(ControlFlow::Break(Outcome::Pending(pending))),
                 }
-                Err(pending) => return Ok(ControlFlow::Break(Outcome::Pending(pending))),
-            },
+            }
         };
-        let asking = self.ask_for_errand(&ceremony, (purpose, key), consents);
-        self.sign_call(&chain, (key, &call), (Some(purpose), asking)).await?;
+        let asking = TxConsent {
+            from: key,
+            call,
+            purpose: Some(purpose),
+            consent: self.ask_for_errand(&ceremony, purpose, key),
+            act: "approving on chain",
+            consents,
+        };
+        self.sign_call(&chain, asking).await?;
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The execution of the child's transaction, if enough of its owners signed, and whether the key is one of them.
-    async fn nested_call(
+    /// The execution of the child's transaction, if enough of its owners signed, by whoever `found` was made for.
+    fn nested_call(
         &self,
-        chain: &Chain,
-        ceremony: &SafeApproval,
-        (child, key, known): (Address, Address, Option<Look>),
-    ) -> Result<Result<(Call, bool), Pending>, UpgradeError> {
-        let Some((pinned, signed_tx)) = ceremony.nested.get(&child) else {
-            return Err(UpgradeError::TooEarly {
-                message: format!("no owner of the Safe {child} has signed yet"),
-                command: "sign",
-            });
-        };
-        let mut found = match known {
-            Some(known) => known,
-            None => look(chain, &signed_tx.tx, &signed_tx.signatures, None).await?,
-        };
-        found.facts.executor = Some(key);
+        nested: &(SafeInfo, SignedSafeTx),
+        found: &Look,
+    ) -> Result<Result<Call, Pending>, UpgradeError> {
+        let (pinned, signed_tx) = nested;
         judge(self.limits, pinned, &found.info)?;
+        let child = pinned.address;
         let nonce = signed_tx.tx.fields().nonce;
         match found.info.nonce.cmp(&nonce) {
             Ordering::Equal => {}
@@ -237,19 +259,14 @@ impl Run<'_> {
         Ok(signed_tx
             .signatures
             .pack(&found.facts)
-            .map(|packed| (signed_tx.tx.exec_call(&packed.bytes), found.facts.owners.contains(&key)))
+            .map(|packed| signed_tx.tx.exec_call(&packed.bytes))
             .map_err(|few| Pending {
                 code: Code::PendingSignatures,
                 what: format!("Safe {child}: {few}"),
             }))
     }
 
-    fn ask_for_errand(
-        &self,
-        ceremony: &SafeApproval,
-        (purpose, key): (TxPurpose, Address),
-        consents: Vec<SafeConsent>,
-    ) -> TxConsent {
+    fn ask_for_errand(&self, ceremony: &SafeApproval, purpose: TxPurpose, key: Address) -> Consent {
         let role = match purpose {
             TxPurpose::Nested(child) => SafeTxRole::Nested(child),
             TxPurpose::Approve(_) | TxPurpose::Schedule | TxPurpose::Cancel => SafeTxRole::Approval,
@@ -260,11 +277,7 @@ impl Run<'_> {
         consent.question = format!("Approve on chain, sent by {key}? It cannot be taken back.");
         let owner = purpose.owner().unwrap_or(key);
         consent.facts.push(Fact::new(Name::ApprovesAs, owner));
-        TxConsent {
-            consent,
-            act: "approving on chain",
-            consents,
-        }
+        consent
     }
 
     /// The approval is in a block that stays, and the Safe says so. `None`: not settled after all.
@@ -275,7 +288,7 @@ impl Run<'_> {
         transaction: B256,
     ) -> Result<Option<Outcome>, UpgradeError> {
         let Some(owner) = purpose.owner() else {
-            return self.prove_timelock_errand(chain, (purpose, transaction)).await;
+            return self.prove_timelock_errand(chain, purpose, transaction).await;
         };
         let ceremony = self.ceremony()?;
         let facts: Facts = look(chain, &ceremony.approval.tx, &ceremony.approval.signatures, None)

@@ -104,7 +104,7 @@ impl<'a> Seen<'a> {
         for ceremony in state.ceremonies() {
             for (role, signed_tx) in roles(&ceremony) {
                 for owner in signed_tx.signatures.by_owner().keys() {
-                    let given = consents(&ceremony, role, (Some(*owner), ConsentBy::Signature));
+                    let given = consents(&ceremony, role, Some(*owner), ConsentBy::Signature);
                     self.take(place, given.iter().filter(|one| one.owner() == *owner));
                 }
                 // Every proposal has a rejection; nobody approves that on chain by accident.
@@ -213,17 +213,17 @@ impl SentAgreement {
     /// Who agreed by it to what of `ceremony`, whose approval it was about.
     fn consents(&self, ceremony: &SafeApproval, owners: &BTreeSet<Address>) -> Vec<SafeConsent> {
         let acts_for = |owners: &BTreeSet<Address>| owners.contains(&self.from).then_some(self.from);
-        let (role, by) = match self.purpose {
-            Some(TxPurpose::Approve(owner)) => (SafeTxRole::Approval, (Some(owner), ConsentBy::ApproveHash)),
+        let (role, key, by) = match self.purpose {
+            Some(TxPurpose::Approve(owner)) => (SafeTxRole::Approval, Some(owner), ConsentBy::ApproveHash),
             Some(TxPurpose::Nested(child)) => {
                 let safe = ceremony.nested.get(&child).map(|(safe, _)| safe.owner_set());
                 let key = acts_for(&safe.unwrap_or_default());
-                (SafeTxRole::Nested(child), (key, ConsentBy::Execution))
+                (SafeTxRole::Nested(child), key, ConsentBy::Execution)
             }
-            _ if self.rejects => (SafeTxRole::Rejection, (acts_for(owners), ConsentBy::Execution)),
-            _ => (SafeTxRole::Approval, (acts_for(owners), ConsentBy::Execution)),
+            _ if self.rejects => (SafeTxRole::Rejection, acts_for(owners), ConsentBy::Execution),
+            _ => (SafeTxRole::Approval, acts_for(owners), ConsentBy::Execution),
         };
-        consents(ceremony, role, by)
+        consents(ceremony, role, key, by)
     }
 }
 

@@ -20,91 +20,93 @@ use crate::upgrade::{
     },
 };
 
-/// Signs as an owner. What is about to be signed is on disk before the key is touched.
-///
-/// # Errors
-/// The key is no owner's, consent is refused, or this machine signed something else for the nonce.
-pub(in crate::upgrade) async fn sign_ballot(
-    (world, limits): (&World<'_>, &Limits),
-    book: &mut Book<'_>,
-    signer: &Signer,
-    role: SafeTxRole,
-) -> Result<(), UpgradeError> {
-    let state = book.state();
-    let (Some(plan), Some(ceremony)) = (state.plan(), state.ceremony()?) else {
-        return Err(UpgradeError::TooEarly {
-            message: "no Safe transaction was chosen yet".to_owned(),
-            command: "prepare",
-        });
-    };
-    let Some((signed_tx, nested)) = ceremony.role(role) else {
-        return Err(UpgradeError::TooEarly {
-            message: "the transaction of the nested Safe was not chosen yet".to_owned(),
-            command: "sign",
-        });
-    };
-    let owner = signer.address();
-    refuse_stranger(nested.or(plan.safe.as_ref()), owner)?;
-    let earlier = signed_tx.signatures.by_owner().get(&owner);
-    if earlier.is_some_and(OwnerSignature::proves_itself) {
-        // Nobody is asked twice, and no key touched.
-        return book.write();
-    }
-    let consents = consents(&ceremony, role, (Some(owner), ConsentBy::Signature));
-    world.check_consents(limits, &consents)?;
-    refuse_shown(world, limits, state, &consents).await?;
-    let named = ask_owner((world, limits), state, &ceremony, (role, owner))?;
-    book.keep_named(&named)?;
-    let record = world.signing_record()?;
-    point("safe.sign.a");
-    book.record(Event::SignTry {
-        signer: owner,
-        digest: signed_tx.tx.hash(),
-    })?;
-    point("safe.sign.b");
-    world.admit_consents(limits, &consents)?;
-    let signature = signer.sign_safe_tx(&signed_tx.tx, &record, &accepted(limits)).await?;
-    point("safe.sign.d");
-    book.record(Event::SafeSignature {
-        owner,
-        signature: signature.to_bytes(),
-        role,
-        source: "key".to_owned(),
-    })?;
-    book.write()?;
-    point("safe.sign.e");
-    Ok(())
+/// What an owner signs with.
+pub(in crate::upgrade) struct Signing<'a> {
+    pub(in crate::upgrade) world: &'a World<'a>,
+    pub(in crate::upgrade) limits: &'a Limits,
+    pub(in crate::upgrade) signer: &'a Signer,
 }
 
-/// Shows what is about to be signed, and asks. Gives what was agreed to by name.
-fn ask_owner(
-    (world, limits): (&World<'_>, &Limits),
-    state: &State,
-    ceremony: &SafeApproval,
-    (role, owner): (SafeTxRole, Address),
-) -> Result<Vec<Decision>, UpgradeError> {
-    let (what, verb) = match role {
-        SafeTxRole::Approval => ("signing", "Sign this Safe transaction"),
-        SafeTxRole::Rejection => ("rejecting", "Sign this rejection"),
-        SafeTxRole::Nested(_) => ("signing", "Sign this nested Safe's approval"),
-    };
-    let (signed_tx, safe) = ceremony.role(role).unwrap_or((&ceremony.approval, None));
-    let mut consent = of_safe(
-        state,
-        signed_tx,
-        safe.or(state.plan().and_then(|plan| plan.safe.as_ref())),
-    );
-    consent.question = format!("{verb} as {owner}?");
-    consent.decisions = decisions(&consent.effects, &limits.accepted.with(&state.accepted));
-    if let SafeTxRole::Nested(_) = role {
-        let parent = &ceremony.approval.tx;
-        let approves = format!("{} of {}", parent.hash(), parent.domain().safe);
-        consent.facts.push(Fact::new(Name::Approves, approves));
+impl Signing<'_> {
+    /// Signs as an owner. What is about to be signed is on disk before the key is touched.
+    ///
+    /// # Errors
+    /// The key is no owner's, consent is refused, or this machine signed something else for the nonce.
+    pub(in crate::upgrade) async fn sign(&self, book: &mut Book<'_>, role: SafeTxRole) -> Result<(), UpgradeError> {
+        let Self { world, limits, signer } = *self;
+        let state = book.state();
+        let (Some(plan), Some(ceremony)) = (state.plan(), state.ceremony()?) else {
+            return Err(UpgradeError::TooEarly {
+                message: "no Safe transaction was chosen yet".to_owned(),
+                command: "prepare",
+            });
+        };
+        let Some((signed_tx, nested)) = ceremony.role(role) else {
+            return Err(UpgradeError::TooEarly {
+                message: "the transaction of the nested Safe was not chosen yet".to_owned(),
+                command: "sign",
+            });
+        };
+        let owner = signer.address();
+        refuse_stranger(nested.or(plan.safe.as_ref()), owner)?;
+        let earlier = signed_tx.signatures.by_owner().get(&owner);
+        if earlier.is_some_and(OwnerSignature::proves_itself) {
+            // Nobody is asked twice, and no key touched.
+            return book.write();
+        }
+        let consents = consents(&ceremony, role, Some(owner), ConsentBy::Signature);
+        world.check_consents(limits, &consents)?;
+        refuse_shown(world, limits, state, &consents).await?;
+        let named = self.ask(state, &ceremony, role)?;
+        book.keep_named(&named)?;
+        let record = world.signing_record()?;
+        point("safe.sign.a");
+        book.record(Event::SignTry {
+            signer: owner,
+            digest: signed_tx.tx.hash(),
+        })?;
+        point("safe.sign.b");
+        world.admit_consents(limits, &consents)?;
+        let signature = signer.sign_safe_tx(&signed_tx.tx, &record, &accepted(limits)).await?;
+        point("safe.sign.d");
+        book.record(Event::SafeSignature {
+            owner,
+            signature: signature.to_bytes(),
+            role,
+            source: "key".to_owned(),
+        })?;
+        book.write()?;
+        point("safe.sign.e");
+        Ok(())
     }
-    if world.ask.consent(&consent)? {
-        Ok(consent.decisions)
-    } else {
-        Err(UpgradeError::Declined { what: what.to_owned() })
+
+    /// Shows what is about to be signed, and asks. Gives what was agreed to by name.
+    fn ask(&self, state: &State, ceremony: &SafeApproval, role: SafeTxRole) -> Result<Vec<Decision>, UpgradeError> {
+        let Self { world, limits, signer } = *self;
+        let owner = signer.address();
+        let (what, verb) = match role {
+            SafeTxRole::Approval => ("signing", "Sign this Safe transaction"),
+            SafeTxRole::Rejection => ("rejecting", "Sign this rejection"),
+            SafeTxRole::Nested(_) => ("signing", "Sign this nested Safe's approval"),
+        };
+        let (signed_tx, safe) = ceremony.role(role).unwrap_or((&ceremony.approval, None));
+        let mut consent = of_safe(
+            state,
+            signed_tx,
+            safe.or(state.plan().and_then(|plan| plan.safe.as_ref())),
+        );
+        consent.question = format!("{verb} as {owner}?");
+        consent.decisions = decisions(&consent.effects, &limits.accepted.with(&state.accepted));
+        if let SafeTxRole::Nested(_) = role {
+            let parent = &ceremony.approval.tx;
+            let approves = format!("{} of {}", parent.hash(), parent.domain().safe);
+            consent.facts.push(Fact::new(Name::Approves, approves));
+        }
+        if world.ask.consent(&consent)? {
+            Ok(consent.decisions)
+        } else {
+            Err(UpgradeError::Declined { what: what.to_owned() })
+        }
     }
 }
 

@@ -35,6 +35,36 @@ use crate::upgrade::{
 /// Longest pause between two looks at an operation that waits.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
+fn check_delay(now: &TimelockInfo, asked: &Asked) -> Result<(), UpgradeError> {
+    if asked.delay >= now.min_delay {
+        return Ok(());
+    }
+    Err(UpgradeError::decide(
+        Code::TimelockDelay,
+        format!(
+            "the timelock takes no delay below {} seconds by now, and this upgrade was made for {}; start another one",
+            now.min_delay, asked.delay
+        ),
+    ))
+}
+
+/// An account has to hold the role at the block at which the timelock was read.
+async fn check_role(
+    chain: &Chain,
+    now: &TimelockInfo,
+    role: TimelockRole,
+    account: Address,
+) -> Result<(), UpgradeError> {
+    let holds = chain.timelock_holds(now, &now.block, &[(role, account)]).await?;
+    if holds.first() == Some(&true) {
+        return Ok(());
+    }
+    Err(UpgradeError::decide(
+        Code::TimelockRoleMissing,
+        format!("{account} is no {role} of the timelock {}", now.address),
+    ))
+}
+
 impl Run<'_> {
     pub(in crate::upgrade) fn asked(&self) -> Result<Asked, UpgradeError> {
         self.upgrade.state().asked().ok_or_else(|| UpgradeError::TooEarly {
@@ -63,7 +93,7 @@ impl Run<'_> {
                 OperationState::Unset if self.upgrade.state().timelock.scheduled.is_some() => {
                     return self.cancelled(chain).await;
                 }
-                OperationState::Unset => return self.schedule(chain, (&asked, &head), goal).await,
+                OperationState::Unset => return self.schedule(chain, &head, goal).await,
                 OperationState::Waiting { ready_at } => {
                     self.adopt_scheduled(chain, &asked, ready_at).await?;
                     let left = Duration::from_secs(ready_at.saturating_sub(head.timestamp));
@@ -74,7 +104,7 @@ impl Run<'_> {
                 }
                 OperationState::Ready { since } => {
                     self.adopt_scheduled(chain, &asked, since).await?;
-                    return self.execute_operation(chain, (&asked, &head), goal).await;
+                    return self.execute_operation(chain, &head, goal).await;
                 }
                 OperationState::Done if self.limits.new_nonce && self.plan()?.chooses_its_operation() => {
                     self.record(Event::TimelockAgain)?;
@@ -94,32 +124,25 @@ impl Run<'_> {
     }
 
     /// Roles and delay are checked before anything is signed (L6, L7).
-    async fn schedule(
-        &mut self,
-        chain: &Chain,
-        (asked, head): (&Asked, &BlockRef),
-        goal: Goal,
-    ) -> Result<Outcome, UpgradeError> {
-        if self.meets_the_same(chain, (asked, head)).await? {
+    async fn schedule(&mut self, chain: &Chain, head: &BlockRef, goal: Goal) -> Result<Outcome, UpgradeError> {
+        let asked = self.asked()?;
+        if self.meets_the_same(chain, &asked, head).await? {
             return Ok(Outcome::Reached);
         }
         let plan = self.timelock()?;
-        self.check_timelock(chain, (asked, head), (TimelockRole::Proposer, plan.proposer))
-            .await?;
+        let now = self.timelock_now(chain, &asked, head).await?;
+        check_delay(&now, &asked)?;
+        check_role(chain, &now, TimelockRole::Proposer, plan.proposer).await?;
         if self.plan()?.safe.is_some() {
             return self.approve_by_safe(chain, goal, None).await;
         }
         let call = asked.operation.schedule(asked.timelock, asked.delay);
-        self.send_for_timelock(chain, Some(TxPurpose::Schedule), (plan.proposer, &call))
-            .await
+        let asking = self.ask_for_timelock(Some(TxPurpose::Schedule), plan.proposer, call)?;
+        self.send_for_timelock(chain, asking).await
     }
 
     /// The timelock as it is now; its code has to be what was read before.
-    async fn timelock_now(
-        &self,
-        chain: &Chain,
-        (asked, head): (&Asked, &BlockRef),
-    ) -> Result<TimelockInfo, UpgradeError> {
+    async fn timelock_now(&self, chain: &Chain, asked: &Asked, head: &BlockRef) -> Result<TimelockInfo, UpgradeError> {
         let pinned = self.timelock()?.info;
         let now = chain.timelock_at(asked.timelock, head).await?;
         let Some(now) = now else {
@@ -136,42 +159,11 @@ impl Run<'_> {
         Ok(now)
     }
 
-    async fn check_timelock(
-        &self,
-        chain: &Chain,
-        (asked, head): (&Asked, &BlockRef),
-        (role, account): (TimelockRole, Address),
-    ) -> Result<(), UpgradeError> {
-        let now = self.timelock_now(chain, (asked, head)).await?;
-        if role == TimelockRole::Proposer && asked.delay < now.min_delay {
-            return Err(UpgradeError::decide(
-                Code::TimelockDelay,
-                format!(
-                    "the timelock takes no delay below {} seconds by now, and this upgrade was made for {}; start another one",
-                    now.min_delay, asked.delay
-                ),
-            ));
-        }
-        let open = role == TimelockRole::Executor && now.open_executor;
-        let holds = chain.timelock_holds(&now, head, &[(role, account)]).await?;
-        if open || holds.first() == Some(&true) {
-            return Ok(());
-        }
-        Err(UpgradeError::decide(
-            Code::TimelockRoleMissing,
-            format!("{account} is no {role} of the timelock {}", asked.timelock),
-        ))
-    }
-
     /// By anybody's key where the role is open, else by a key that has it, else by the Safe that has it.
-    async fn execute_operation(
-        &mut self,
-        chain: &Chain,
-        (asked, head): (&Asked, &BlockRef),
-        goal: Goal,
-    ) -> Result<Outcome, UpgradeError> {
+    async fn execute_operation(&mut self, chain: &Chain, head: &BlockRef, goal: Goal) -> Result<Outcome, UpgradeError> {
+        let asked = self.asked()?;
         let plan = TimelockPlan {
-            info: self.timelock_now(chain, (asked, head)).await?,
+            info: self.timelock_now(chain, &asked, head).await?,
             ..self.timelock()?
         };
         let key = self.signer().await?.map(Signer::address);
@@ -197,7 +189,8 @@ impl Run<'_> {
                     ),
                 ));
             }
-            return self.send_for_timelock(chain, None, (key, &call)).await;
+            let asking = self.ask_for_timelock(None, key, call)?;
+            return self.send_for_timelock(chain, asking).await;
         }
         let safe = self.plan()?.safe.map(|safe| safe.address);
         if let Some(safe) = safe.filter(|safe| plan.roles.executors.contains(safe) && !plan.info.open_executor) {
@@ -219,13 +212,9 @@ impl Run<'_> {
         }))
     }
 
-    /// Signs a call to the timelock; with a purpose it is one on the way to the change, not the change itself.
-    async fn send_for_timelock(
-        &mut self,
-        chain: &Chain,
-        purpose: Option<TxPurpose>,
-        (from, call): (Address, &Call),
-    ) -> Result<Outcome, UpgradeError> {
+    /// Signs a call to the timelock.
+    async fn send_for_timelock(&mut self, chain: &Chain, asking: TxConsent) -> Result<Outcome, UpgradeError> {
+        let from = asking.from;
         let Some(key) = self.signer().await?.map(Signer::address) else {
             return Err(UpgradeError::decide(
                 Code::SignerNeeded,
@@ -235,15 +224,15 @@ impl Run<'_> {
         if key != from {
             return Err(UpgradeError::stop(Code::SignerNotProposer, "signer", from, key));
         }
-        let asking = self.ask_for_timelock(purpose, (from, call))?;
-        self.sign_call(chain, (from, call), (purpose, asking)).await?;
+        self.sign_call(chain, asking).await?;
         Ok(Outcome::Reached)
     }
 
     fn ask_for_timelock(
         &self,
         purpose: Option<TxPurpose>,
-        (from, call): (Address, &Call),
+        from: Address,
+        call: Call,
     ) -> Result<TxConsent, UpgradeError> {
         let plan = self.plan()?;
         let mut facts = operation_facts(&call.data);
@@ -264,6 +253,9 @@ impl Run<'_> {
             ..Consent::default()
         };
         Ok(TxConsent {
+            from,
+            call,
+            purpose,
             consent,
             act: "signing",
             consents: Vec::new(),
@@ -274,16 +266,15 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn prove_timelock_errand(
         &mut self,
         chain: &Chain,
-        (purpose, transaction): (TxPurpose, B256),
+        purpose: TxPurpose,
+        transaction: B256,
     ) -> Result<Option<Outcome>, UpgradeError> {
         let asked = self.asked()?;
         let step = match purpose {
             TxPurpose::Cancel => OperationStep::Cancelled,
             _ => OperationStep::Scheduled,
         };
-        let shown = chain
-            .prove_operation(transaction, (asked.timelock, &asked.operation), step)
-            .await;
+        let shown = chain.prove_operation(transaction, asked.at(), step).await;
         match shown {
             Ok(_) => {}
             Err(TimelockProofFailure::NotSettled { .. }) => return Ok(None),
@@ -322,7 +313,7 @@ impl Run<'_> {
             OperationState::Ready { since } => since,
             OperationState::Unset | OperationState::Done => head.timestamp,
         };
-        self.take_scheduled(&asked, (Some(transaction), ready_at))?;
+        self.take_scheduled(&asked, Some(transaction), ready_at)?;
         Ok(Some(Outcome::Reached))
     }
 
@@ -352,9 +343,8 @@ impl Run<'_> {
         let (Some(transaction), Some(asked)) = (transaction, self.upgrade.state().asked()) else {
             return Ok(());
         };
-        let operation = (asked.timelock, &asked.operation);
         match chain
-            .prove_operation(transaction, operation, OperationStep::Executed)
+            .prove_operation(transaction, asked.at(), OperationStep::Executed)
             .await
         {
             Ok(_) => self.know_scheduling(chain, &asked).await,
@@ -432,10 +422,8 @@ impl Run<'_> {
                 .timelock_holds(&plan.info, &head, &[(TimelockRole::Canceller, key)])
                 .await?;
             if holds.first() == Some(&true) {
-                return self
-                    .send_for_timelock(&chain, Some(TxPurpose::Cancel), (key, &call))
-                    .await
-                    .map(Some);
+                let asking = self.ask_for_timelock(Some(TxPurpose::Cancel), key, call)?;
+                return self.send_for_timelock(&chain, asking).await.map(Some);
             }
         }
         let safe = self.plan()?.safe.map(|safe| safe.address);

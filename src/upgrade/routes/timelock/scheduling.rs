@@ -40,10 +40,9 @@ impl Run<'_> {
             return Ok(());
         }
         if let Some(transaction) = known.and_then(|known| known.transaction) {
-            let operation = (asked.timelock, &asked.operation);
-            match Scheduling::of(chain, transaction, operation).await? {
+            match Scheduling::of(chain, transaction, asked.at()).await? {
                 Scheduling::Shown { ready_at: shown, .. } if shown == ready_at => {
-                    return self.take_scheduled(asked, (Some(transaction), ready_at));
+                    return self.take_scheduled(asked, Some(transaction), ready_at);
                 }
                 _ => self.tell(&format!(
                     "transaction {transaction} is not the one that scheduled operation {}",
@@ -52,7 +51,7 @@ impl Run<'_> {
             }
         }
         let newest = newest_scheduling(chain, asked, self.earliest(asked)?).await?;
-        self.take_scheduled(asked, (newest, ready_at))
+        self.take_scheduled(asked, newest, ready_at)
     }
 
     /// Once the operation was executed: which transaction scheduled it, by the chain. `None` where no endpoint tells.
@@ -94,7 +93,8 @@ impl Run<'_> {
     pub(in crate::upgrade) fn take_scheduled(
         &mut self,
         asked: &Asked,
-        (transaction, ready_at): (Option<B256>, u64),
+        transaction: Option<B256>,
+        ready_at: u64,
     ) -> Result<(), UpgradeError> {
         let id = asked.operation.id();
         let before = self.upgrade.state().timelock.scheduled.map(|known| known.ready_at);
@@ -141,7 +141,7 @@ impl Run<'_> {
             .and_then(|known| known.transaction);
         let why = match transaction {
             None => "no event says that it was scheduled".to_owned(),
-            Some(transaction) => match Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await? {
+            Some(transaction) => match Scheduling::of(chain, transaction, asked.at()).await? {
                 Scheduling::NotShown { why } => format!("transaction {transaction} did not schedule it: {why}"),
                 Scheduling::Shown { .. } => return Err(unseen(id)),
             },
@@ -217,7 +217,7 @@ pub async fn look_at_operation(world: &World<'_>, state: &State) -> Result<Optio
 
 /// The transaction, if it scheduled the operation, from when on that let it be executed, and the number of its block.
 async fn shown_by(chain: &Chain, asked: &Asked, transaction: B256) -> Result<Option<(B256, u64, u64)>, UpgradeError> {
-    let looked = Scheduling::of(chain, transaction, (asked.timelock, &asked.operation)).await?;
+    let looked = Scheduling::of(chain, transaction, asked.at()).await?;
     Ok(match looked {
         Scheduling::Shown { block, ready_at } => Some((transaction, ready_at, block.number)),
         Scheduling::NotShown { .. } => None,

@@ -34,12 +34,11 @@ impl Run<'_> {
         if let Some(unseen) = unseen(&waiting).filter(|_| plan.waiting.is_none()) {
             self.warn(unseen.code, unseen.text);
         }
-        let place = (plan.chain_id, info.address);
         let numbered = |number| {
-            let salt = TimelockOperation::salt_of(place, &calls, number);
+            let salt = TimelockOperation::salt_of(plan.chain_id, info.address, &calls, number);
             TimelockOperation::of(calls.clone(), salt).map_or(B256::ZERO, |operation| operation.id())
         };
-        let free = chain.first_not_done(info.address, &head, (MOST, &numbered)).await?;
+        let free = chain.first_not_done(&info, MOST, &numbered).await?;
         let Some((number, state)) = free else {
             return Err(UpgradeError::decide(
                 Code::OperationNumbersSpent,
@@ -93,7 +92,8 @@ impl Run<'_> {
     pub(in crate::upgrade) async fn meets_the_same(
         &mut self,
         chain: &Chain,
-        (asked, head): (&Asked, &BlockRef),
+        asked: &Asked,
+        head: &BlockRef,
     ) -> Result<bool, UpgradeError> {
         let pinned = self.timelock()?.info;
         let from = pinned.block.number;

@@ -405,6 +405,59 @@ fn no_step_takes_another() {
     );
 }
 
+/// Functions whose signature takes a tuple apart: what has so many parts has a struct that names them.
+fn apart(tokens: &[String]) -> Vec<&str> {
+    let functions = tokens.iter().enumerate().filter(|(_, token)| *token == "fn");
+    let named = functions.filter(|(at, _)| tokens.get(at + 1).is_some_and(|next| is_name(next)));
+    let closes = |at: usize| !["-", "="].contains(&tokens[at - 1].as_str());
+    let is_apart = |name: usize| {
+        let (mut depth, mut angles, mut begins) = (0_usize, 0_usize, false);
+        for (at, token) in tokens.iter().enumerate().skip(name + 1) {
+            // What stands between the name and its parameters is generic.
+            match token.as_str() {
+                "<" => angles += 1,
+                ">" if closes(at) => angles = angles.saturating_sub(1),
+                _ if depth == 0 && (angles > 0 || token != "(") => {}
+                "(" if begins => return true,
+                "(" | "[" | "{" => {
+                    begins = depth == 0;
+                    depth += 1;
+                }
+                ")" | "]" | "}" if depth == 1 => return false,
+                ")" | "]" | "}" => depth -= 1,
+                "," => begins = depth == 1 && angles == 0,
+                "&" | "mut" => {}
+                _ => begins = false,
+            }
+        }
+        false
+    };
+    let found = named.filter(|(at, _)| is_apart(at + 1));
+    found.map(|(at, _)| tokens[at + 1].as_str()).collect()
+}
+
+#[test]
+fn no_signature_takes_a_tuple_apart() {
+    let sample = tokens(
+        "fn a((x, y): (u8, u8)) {} fn b<T: Fn(u8) -> (u8, u8)>(&self, f: T, &(x, y): &(u8, u8)) {} \
+         fn c(x: (u8, u8), y: BTreeMap<u8, (u8, u8)>, [z, w]: [u8; 2]) -> Vec<(u8, u8)> { f(|(x, y)| x, (1, 2)) } \
+         fn d(mut self, mut x: u8) {} fn e(x: u8, mut rest: impl FnMut(u8, (u8, u8)) -> u8, (y, z): Pair) {}",
+    );
+    assert_eq!(apart(&sample), ["a", "b", "e"]);
+
+    let mut paths = Vec::new();
+    walk(&folder(), &mut paths);
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    paths.sort();
+    assert!(paths.len() > 20, "the sources were not found");
+    let mut found = Vec::new();
+    for path in &paths {
+        let tokens = tokens(&std::fs::read_to_string(path).unwrap());
+        found.extend(apart(&tokens).iter().map(|name| format!("{}: {name}", path.display())));
+    }
+    assert!(found.is_empty(), "name the parts: {found:#?}");
+}
+
 #[test]
 fn an_arrow_a_circle_and_a_re_export_are_found() {
     let read = |module: &str, text: &str| {
