@@ -68,8 +68,10 @@ impl Origin {
 
 /// Something a person should know; `code` is stable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct Warning {
     /// Stable code.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub code: Code,
     /// One sentence.
     pub text: String,

@@ -64,12 +64,10 @@ struct Envelope {
     /// What happened, in one sentence.
     message: String,
     /// What is certain about effects.
-    #[schemars(with = "EffectsShape")]
     effects: Effects,
     /// What is known, as far as it is known.
     facts: Facts,
     /// What a person should know.
-    #[schemars(with = "Vec<WarningShape>")]
     warnings: Vec<Warning>,
     /// What to change first, when the next command alone is not enough.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -90,7 +88,6 @@ struct Envelope {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(in crate::cli) struct Facts {
     #[serde(flatten)]
-    #[schemars(with = "FactsShape")]
     pub(in crate::cli) upgrade: upgrade::record::Facts,
     /// Directory of the upgrade.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -107,117 +104,6 @@ pub(in crate::cli) struct Facts {
     /// Phala Cloud's name for the request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(in crate::cli) request_id: Option<String>,
-}
-
-/// What is certain about effects.
-#[derive(JsonSchema)]
-#[schemars(rename = "Effects")]
-#[expect(
-    dead_code,
-    reason = "only its schema is used; a test compares it with what is printed"
-)]
-struct EffectsShape {
-    /// A prepared update exists in the cloud.
-    prepare: EffectShape,
-    /// Something was signed.
-    approval: EffectShape,
-    /// The transaction took effect on chain.
-    transaction: EffectShape,
-    /// The update was committed.
-    commit: EffectShape,
-    /// The CVM runs it.
-    live: EffectShape,
-}
-
-/// What is certain about one effect.
-#[derive(JsonSchema)]
-#[schemars(rename = "Effect", rename_all = "kebab-case")]
-#[expect(
-    dead_code,
-    reason = "only its schema is used; a test compares it with what is printed"
-)]
-enum EffectShape {
-    /// It did not happen.
-    None,
-    /// It may have happened.
-    Maybe,
-    /// It happened.
-    Done,
-}
-
-/// Something a person should know.
-#[derive(JsonSchema)]
-#[schemars(rename = "Warning")]
-#[expect(
-    dead_code,
-    reason = "only its schema is used; a test compares it with what is printed"
-)]
-struct WarningShape {
-    /// Stable code.
-    code: String,
-    /// One sentence.
-    text: String,
-}
-
-/// Facts as the schema describes them; addresses and hashes are `0x` and hex digits.
-#[derive(JsonSchema)]
-#[expect(
-    dead_code,
-    reason = "only its schema is used; a test compares it with what is printed"
-)]
-struct FactsShape {
-    /// Name of the upgrade.
-    update: Option<String>,
-    /// CVM.
-    cvm: Option<String>,
-    /// Kind of the CVM that is made from it, `replica` or `instance`; nothing where it changes itself.
-    makes: Option<String>,
-    /// UUID of the CVM that was made.
-    new_cvm: Option<String>,
-    /// App's contract.
-    app: Option<String>,
-    /// KMS's contract that makes the app, where a new one is made.
-    factory: Option<String>,
-    /// Chain id.
-    chain_id: Option<u64>,
-    /// Owner of the app.
-    owner: Option<String>,
-    /// Hash before.
-    previous_compose_hash: Option<String>,
-    /// Hash to allow.
-    compose_hash: Option<String>,
-    /// What else changes of the app's policy: kind and value of each change.
-    policy: Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>,
-    /// Other apps that the same transaction changes: `cvm`, `app`, `compose_hash`, `policy`, and whether it is `proved`.
-    others: Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>,
-    /// Hash of the Safe transaction that owners sign.
-    safe_tx_hash: Option<String>,
-    /// Nonce of that transaction, decimal.
-    safe_nonce: Option<String>,
-    /// Owners who agreed: whose signatures are here and prove themselves, or whose approval on chain was proved here.
-    signed_by: Option<Vec<String>>,
-    /// Owners whose approval on chain was sent by this upgrade and proved.
-    approved_by: Option<Vec<String>>,
-    /// Owners of whom an approval or a contract's signature was handed in that no chain has confirmed: it counts for nothing.
-    unproven: Option<Vec<String>>,
-    /// Signatures that the Safe asks for.
-    threshold: Option<u64>,
-    /// Id of the timelock's operation.
-    operation_id: Option<String>,
-    /// From when on that can be executed (RFC 3339), once it is scheduled.
-    ready_at: Option<String>,
-    /// Transaction that allowed it, or that is on its way.
-    transaction_hash: Option<String>,
-    /// Nonce of that transaction.
-    nonce: Option<u64>,
-    /// Its block.
-    block_number: Option<u64>,
-    /// Hash of its block.
-    block_hash: Option<String>,
-    /// When the commit token expires (RFC 3339).
-    token_expires: Option<String>,
-    /// Phala Cloud's name for the committed operation.
-    correlation_id: Option<String>,
 }
 
 /// How a command ended.

@@ -20,6 +20,7 @@ use crate::upgrade::{
 
 /// What is certain about one effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// It did not happen.
@@ -33,6 +34,7 @@ pub enum Effect {
 
 /// What is certain about the effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct Effects {
     /// A prepared update exists in the cloud.
     pub prepare: Effect,
@@ -48,6 +50,7 @@ pub struct Effects {
 
 /// What is known, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct Facts {
     /// Name of the upgrade.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,58 +64,71 @@ pub struct Facts {
     /// UUID of the CVM that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_cvm: Option<String>,
-    /// App.
+    /// The app's contract.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub app: Option<Address>,
     /// KMS's contract that makes the app, where a new one is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub factory: Option<Address>,
     /// Chain id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_id: Option<u64>,
     /// Owner of the app.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub owner: Option<Address>,
     /// Hash before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub previous_compose_hash: Option<ComposeHash>,
     /// Hash to allow.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub compose_hash: Option<ComposeHash>,
-    /// What else changes of the app's policy.
+    /// What else changes of the app's policy: kind and value of each change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>"))]
     pub policy: Vec<PolicyChange>,
     /// Other apps that the same transaction changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<OtherFacts>,
     /// Hash of the Safe transaction that owners sign.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub safe_tx_hash: Option<B256>,
     /// Nonce of that transaction, decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safe_nonce: Option<String>,
     /// Owners who agreed: whose signatures are here and prove themselves, or whose approval on chain was proved here.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Vec<String>>"))]
     pub signed_by: Option<Vec<Address>>,
     /// Owners whose approval on chain was sent by this upgrade and proved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<String>"))]
     pub approved_by: Vec<Address>,
     /// Owners of whom an approval or a contract's signature was handed in that no chain has confirmed: it counts for nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<String>"))]
     pub unproven: Vec<Address>,
     /// Signatures that the Safe asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u64>,
     /// Id of the timelock's operation.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub operation_id: Option<B256>,
-    /// From when on that can be executed, once it is scheduled.
+    /// From when on that can be executed (RFC 3339), once it is scheduled.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub ready_at: Option<Timestamp>,
     /// Transaction that allowed it, or that is on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub transaction_hash: Option<B256>,
-    /// Nonce of our transaction.
+    /// Nonce of that transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<u64>,
     /// Its block.
@@ -120,28 +136,34 @@ pub struct Facts {
     pub block_number: Option<u64>,
     /// Hash of its block.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub block_hash: Option<B256>,
-    /// When the commit token expires.
+    /// When the commit token expires (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub token_expires: Option<Timestamp>,
-    /// The cloud's name for the committed operation.
+    /// Phala Cloud's name for the committed operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
 }
 
 /// What is known of another app that the same transaction changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct OtherFacts {
     /// CVM whose upgrade it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cvm: Option<String>,
-    /// App.
+    /// The app's contract.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub app: Address,
     /// Hash to allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub compose_hash: Option<ComposeHash>,
-    /// What else changes of its policy.
+    /// What else changes of its policy: kind and value of each change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>"))]
     pub policy: Vec<PolicyChange>,
     /// It is proved to be in force.
     pub proved: bool,
