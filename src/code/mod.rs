@@ -73,6 +73,7 @@ codes! {
     SignalQuit = "SIGNAL_QUIT", Signal, "SIGQUIT ended the run after a checkpoint.";
     SignalTerminate = "SIGNAL_TERMINATE", Signal, "SIGTERM ended the run after a checkpoint.";
     HashMismatch = "HASH_MISMATCH", Stop, "The compose hash is not that of the manifest shown, or of the reader's own files.";
+    LineEndsDiffer = "LINE_ENDS_DIFFER", Stop, "The reader's own file differs from the proposal's text by its line ends alone.";
     HashChanged = "HASH_CHANGED", Stop, "Preparing the same change again gave another compose hash.";
     HashUnverifiable = "HASH_UNVERIFIABLE", Decision, "The compose hash cannot be recomputed, since no known form of the manifest gives the hash that runs.";
     HashAlreadyAllowed = "HASH_ALREADY_ALLOWED", State, "The change is in force already, so nobody has to sign.";
@@ -85,7 +86,11 @@ codes! {
     BaseUnknown = "BASE_UNKNOWN", Decision, "Whether the app ever allowed the manifest that the change is shown against is not known.";
     ManifestFormUnknown = "MANIFEST_FORM_UNKNOWN", Note, "No known form of the manifest gives the compose hash that the record names.";
     ImageNotPinned = "IMAGE_NOT_PINNED", Note, "An image is named without a digest, so the compose hash does not fix what runs.";
+    ScriptLineEnds = "SCRIPT_LINE_ENDS", Note, "The pre-launch script has line ends of Windows, which the guest's shell takes for a part of its commands.";
     ImagesNotAllKnown = "IMAGES_NOT_ALL_KNOWN", Note, "Something runs that the list of images does not name.";
+    EnvNamesUnsupplied = "ENV_NAMES_UNSUPPLIED", Note, "The Docker Compose text refers to variables that nobody supplies.";
+    EnvNamesUnused = "ENV_NAMES_UNUSED", Note, "Nothing refers to variables that the environment may set.";
+    EnvValuesBlank = "ENV_VALUES_BLANK", Decision, "Values of the environment are empty; where only values change, they take the place of those that are there.";
     EnvChoosesImage = "ENV_CHOOSES_IMAGE", Decision, "The environment chooses what runs, so other values are other code that nobody approves.";
     DigestRequired = "DIGEST_REQUIRED", Decision, "Something runs that no digest fixes, and --require-digests was given.";
     NothingToApprove = "NOTHING_TO_APPROVE", State, "Nothing changes that the compose hash covers.";
@@ -436,6 +441,7 @@ codes! {
     InputApiKey = "INPUT_API_KEY", Input, "The API key holds characters that no key has.";
     InputBuilderFile = "INPUT_BUILDER_FILE", Input, "The file is no batch that could be reviewed.";
     InputCompose = "INPUT_COMPOSE", Input, "A manifest or hash is malformed.";
+    InputComposeText = "INPUT_COMPOSE_TEXT", Input, "The file is none that Docker Compose runs, or another file than it was taken for.";
     InputCvm = "INPUT_CVM", Input, "The CVM's name is malformed.";
     InputEnv = "INPUT_ENV", Input, "The file cannot be the guest's environment.";
     InputEnvVariable = "INPUT_ENV_VARIABLE", Input, "A variable is not set here.";
@@ -512,6 +518,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::BaseUnknown,
     Code::DigestRequired,
     Code::EnvChoosesImage,
+    Code::EnvValuesBlank,
     Code::HashUnverifiable,
     Code::HashWasRevoked,
     Code::KmsChanged,

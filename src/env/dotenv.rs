@@ -87,6 +87,7 @@ impl<'t> Reader<'t> {
         if quote != '"' {
             return Ok(Zeroizing::new(inside.to_owned()));
         }
+        plain_dollars(inside)?;
         Ok(replaced(&replaced(inside, "\\n", "\n"), "\\r", "\r"))
     }
 
@@ -107,11 +108,26 @@ fn unquoted(text: &str) -> Result<Zeroizing<String>, LineFault> {
         None => text,
     };
     let value = value.trim_matches([' ', '\t']);
+    plain_dollars(value)?;
     let odd = |character: char| character.is_whitespace() || character == '\u{feff}';
     if value.starts_with(odd) || value.ends_with(odd) {
         return Err(LineFault::Invisible);
     }
     Ok(Zeroizing::new(value.to_owned()))
+}
+
+/// No dollar sign that Compose would fill in: before a name, a brace or another one (compose-go `dotenv/parser.go`,
+/// `template/template.go`).
+fn plain_dollars(value: &str) -> Result<(), LineFault> {
+    let fills = |next: char| next.is_ascii_alphabetic() || matches!(next, '_' | '{' | '$');
+    let mut rest = value;
+    while let Some((_, behind)) = rest.split_once('$') {
+        if behind.starts_with(fills) {
+            return Err(LineFault::Dollar);
+        }
+        rest = behind;
+    }
+    Ok(())
 }
 
 /// A comment to the end of its line. Readers in JavaScript end the line, and so the comment, at two characters more.

@@ -144,6 +144,11 @@ impl EnvFile {
         }
         found
     }
+    /// Variables whose value is empty, or white space alone.
+    pub fn blank(&self) -> Names {
+        let blank = self.variables.iter().filter(|(_, value)| value.trim().is_empty());
+        blank.map(|(name, _)| name.clone()).collect()
+    }
     /// The variables, for whoever has to hand them on.
     pub fn expose(&self) -> impl Iterator<Item = (&EnvName, &str)> {
         self.variables.iter().map(|(name, value)| (name, value.as_str()))
@@ -154,6 +159,17 @@ impl fmt::Debug for EnvFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.variables.iter().map(|(name, _)| (name, "…"));
         f.debug_map().entries(names).finish()
+    }
+}
+
+/// The guest writes a value with a backslash in double quotes and leaves the backslash as it is, so that one at the end takes
+/// the closing quote, and with it the line that follows, for a part of the value (dstack-util `parse_env_file.rs`); it writes
+/// names in alphabetical order.
+fn swallows(name: &EnvName, variables: &[(EnvName, Zeroizing<String>)]) -> EnvError {
+    let behind = variables.iter().map(|(other, _)| other).filter(|other| *other > name);
+    EnvError::Swallows {
+        name: name.clone(),
+        next: behind.min().cloned(),
     }
 }
 
@@ -175,6 +191,10 @@ fn check(variables: &[(EnvName, Zeroizing<String>)]) -> Result<(), EnvError> {
         }
         if value.contains('\0') {
             return Err(EnvError::Nul { name: name.clone() });
+        }
+        let backslashes = value.bytes().rev().take_while(|byte| *byte == b'\\').count();
+        if backslashes % 2 == 1 {
+            return Err(swallows(name, variables));
         }
         total = total.saturating_add(name.as_str().len()).saturating_add(value.len());
     }

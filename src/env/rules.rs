@@ -69,6 +69,17 @@ pub enum EnvError {
         /// Its name.
         name: EnvName,
     },
+    /// It ends in a backslash, by which the guest takes what follows for a part of it.
+    #[error(
+        "the value of `{name}` ends in a backslash, and the guest would take what follows for a part of it{}",
+        .next.as_ref().map(|next| format!(": `{next}` would be lost")).unwrap_or_default()
+    )]
+    Swallows {
+        /// Its name.
+        name: EnvName,
+        /// The variable that the guest reads next, which would be lost.
+        next: Option<EnvName>,
+    },
     /// More than [`MAX_VARIABLES`].
     #[error("there are {found} variables, and the guest takes at most {MAX_VARIABLES}")]
     TooMany {
@@ -102,6 +113,12 @@ pub enum LineFault {
     /// `#` right after other text: some readers cut the value there, others do not.
     #[error("a `#` stands in an unquoted value: put the value in quotes, or a space before a comment")]
     Hash,
+    /// A dollar sign that Docker Compose fills in and npm `dotenv` takes as it stands.
+    #[error(
+        "a `$` stands here that Docker Compose would fill in and others take as it is: put the value in single quotes if it is \
+         meant as it is, or write the value out"
+    )]
+    Dollar,
     /// White space that no editor shows.
     #[error("white space that no editor shows ends the value or the comment: put the value in quotes, or take it out")]
     Invisible,

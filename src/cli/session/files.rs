@@ -8,7 +8,7 @@ use crate::cli::args::also::Also;
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::code::Code;
-use crate::compose::Changes;
+use crate::compose::{Changes, NoComposeText, check_compose_text};
 use crate::fsutil;
 
 /// Largest compose file or script: Phala Cloud refuses more.
@@ -19,7 +19,7 @@ pub(in crate::cli) fn local(files: &Files) -> Result<Option<Changes>, CliError> 
     let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
     let names = files.allowed_env.as_ref();
     let changes = Changes {
-        docker_compose_file: text(&files.compose)?,
+        docker_compose_file: files.compose.as_deref().map(compose_file).transpose()?,
         pre_launch_script: text(&files.pre_launch_script)?,
         allowed_envs: names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
         public_logs: files.public_logs,
@@ -31,7 +31,7 @@ pub(in crate::cli) fn local(files: &Files) -> Result<Option<Changes>, CliError> 
 
 /// The text of the Docker Compose file that another CVM has of its own.
 pub(in crate::cli) fn own_text(also: &Also) -> Result<Option<String>, CliError> {
-    also.compose.as_deref().map(text_file).transpose()
+    also.compose.as_deref().map(compose_file).transpose()
 }
 
 /// What a reviewer expects of other apps of a proposal, by their CVMs.
@@ -52,6 +52,39 @@ pub(in crate::cli) fn expected(all: &[Also]) -> Result<BTreeMap<String, Changes>
         Ok((also.cvm.to_string(), changes))
     });
     each.collect()
+}
+
+/// A Docker Compose text: measured as it stands, and one that Compose runs. What looks like another file is refused before
+/// anything is asked or sent, with a word about what it looks like.
+pub(in crate::cli) fn compose_file(path: &Path) -> Result<String, CliError> {
+    let text = text_file(path)?;
+    check_compose_text(&text).map_err(|why| CliError::Input {
+        code: Code::InputComposeText,
+        message: format!("`{}` cannot be the Docker Compose file: {why}", path.display()),
+        hint: instead(&why, path),
+    })?;
+    Ok(text)
+}
+
+/// What to name instead, or what to mend.
+fn instead(why: &NoComposeText, path: &Path) -> String {
+    match why {
+        NoComposeText::Manifest => {
+            "name the Docker Compose file itself; `countersign cvm compose-file` shows the text that stands in a manifest".to_owned()
+        }
+        NoComposeText::Dotenv => format!(
+            "the guest's environment is named by --env-file: did you mean `-e {0}`?",
+            path.display()
+        ),
+        NoComposeText::Html | NoComposeText::Answer => {
+            "get the file again: what was downloaded is what a server says when it does not have it".to_owned()
+        }
+        NoComposeText::Conflict { .. } => "finish the merge, then name the file again".to_owned(),
+        NoComposeText::Tab { .. } => "indent with spaces".to_owned(),
+        NoComposeText::Cut { .. } => "get the whole file".to_owned(),
+        NoComposeText::Image { .. } => "write the image as NAME@sha256: and the 64 hex digits of its digest".to_owned(),
+        _ => "`docker compose config` shows what Compose reads in it".to_owned(),
+    }
 }
 
 /// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).

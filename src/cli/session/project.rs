@@ -6,10 +6,11 @@ use alloy::primitives::Address;
 use serde::Deserialize;
 use serde::de::Error as _;
 
-use crate::cli::args::values;
+use crate::cli::args::{Change, values};
 use crate::cli::failure::error::CliError;
 use crate::code::Code;
 use crate::fsutil;
+use crate::text::quote_os;
 
 /// Project file of the `phala` command line.
 pub(in crate::cli) const PROJECT_FILE: &str = "phala.toml";
@@ -26,6 +27,9 @@ pub(in crate::cli) struct Project {
     name: Option<String>,
     cvm_id: Option<String>,
     pub(in crate::cli) compose_file: Option<PathBuf>,
+    env_file: Option<PathBuf>,
+    public_logs: Option<bool>,
+    public_sysinfo: Option<bool>,
     /// Ours alone: the app that the CVM has to be of.
     #[serde(default, deserialize_with = "address")]
     pub(in crate::cli) app: Option<Address>,
@@ -62,6 +66,21 @@ impl Project {
             Some(path) if path.as_os_str().is_empty() => Err("`compose_file` is empty".to_owned()),
             _ => Ok(project),
         }
+    }
+
+    /// Fields that the `phala` command line takes for an option that is missing, and that are not taken here, each with the
+    /// option that says the same: what is approved stands in the command or in the proposal, never in a file beside them.
+    pub(in crate::cli) fn left_alone(&self, change: &Change) -> Vec<String> {
+        let is_free = change.workload.env_file.is_empty() && change.workload.env.is_empty();
+        let env_file = self.env_file.as_ref().filter(|_| is_free);
+        let env_file = env_file.map(|path| format!("`env_file` (say --env-file {})", quote_os(path.as_os_str())));
+        let switch = |name: &str, field: Option<bool>, typed: Option<bool>| {
+            let field = field.filter(|_| typed.is_none())?;
+            Some(format!("`{name}` (say --{} {field})", name.replace('_', "-")))
+        };
+        let logs = switch("public_logs", self.public_logs, change.public_logs);
+        let sysinfo = switch("public_sysinfo", self.public_sysinfo, change.public_sysinfo);
+        env_file.into_iter().chain(logs).chain(sysinfo).collect()
     }
 
     /// The CVM, by the first name that the `phala` command line would take.

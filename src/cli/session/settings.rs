@@ -17,7 +17,7 @@ use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::accept::{accepted, trust};
 use crate::cli::session::environment::{API_KEY, API_PREFIX, Environment, RPC_QUORUM, RPC_URL, SERVICE_KEY};
-use crate::cli::session::files::text_file;
+use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::session::project::PROJECT_FILE;
 pub(in crate::cli) use crate::cli::session::project::Project;
 pub(in crate::cli) use crate::cli::session::workload::workload;
@@ -303,6 +303,10 @@ pub(in crate::cli) fn intent(
     } = *wanted;
     let cvm = cvm(change.cvm.as_ref(), project)?;
     let patch = patch(change, project)?;
+    let left = project.left_alone(change);
+    if !left.is_empty() {
+        tell(&format!("not taken from `{PROJECT_FILE}`: {}", left.join(", ")));
+    }
     let env = workload(&change.workload, env, tell)?;
     if patch == Patch::default() && env.is_none() {
         return Err(CliError::Usage {
@@ -372,7 +376,7 @@ fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
     let names = change.allowed_env.as_ref();
     Ok(Patch {
         changes: Changes {
-            docker_compose_file: compose.map(|path| text_file(path)).transpose()?,
+            docker_compose_file: compose.map(|path| compose_file(path)).transpose()?,
             pre_launch_script: change
                 .pre_launch_script
                 .as_ref()

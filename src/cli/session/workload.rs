@@ -25,6 +25,17 @@ pub(in crate::cli) fn workload(
     for path in &change.env_file {
         let refuse = |error: EnvError| not_an_env(&path.display().to_string(), &error);
         let file = EnvFile::parse(&env_file(path, tell)?).map_err(refuse)?;
+        if file.is_empty() {
+            return Err(CliError::Input {
+                code: Code::InputEnv,
+                message: format!(
+                    "`{}` sets no variable, and would take the whole environment away",
+                    path.display()
+                ),
+                hint: "name the file that has the guest's environment, or leave --env-file out to keep what is there"
+                    .to_owned(),
+            });
+        }
         all = all.and(file).map_err(refuse)?;
     }
     for name in &change.env {

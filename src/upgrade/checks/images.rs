@@ -7,8 +7,11 @@ use crate::code::Code;
 use crate::compose::{ImageList, Manifest};
 use crate::upgrade::{
     finding::Finding,
-    model::Proposal,
-    model::{environment::allowed, plan::CodeChange},
+    model::{
+        Proposal,
+        environment::{Sealing, allowed},
+        plan::CodeChange,
+    },
 };
 
 /// What runs by the manifest of a proposal and no digest fixes.
@@ -49,6 +52,14 @@ pub(in crate::upgrade) fn chosen_by_values(code: &CodeChange) -> Vec<Finding> {
         names.extend(allowed(&code.manifest));
     }
     choosing(&code.manifest_after().image_list(), &names)
+}
+
+/// Where only values change: those that are empty, which take the place of what is there, and nobody can read that back.
+pub(in crate::upgrade) fn blank_values(sealing: &Sealing) -> impl Iterator<Item = Finding> {
+    sealing.blank().into_iter().map(|name| {
+        let text = format!("the value of {name} is empty, and would take the place of the one that is there, which nobody can read back");
+        Finding::decision(Code::EnvValuesBlank, Some(name.to_string()), text)
+    })
 }
 
 /// The variables of `names` that choose what a text runs.

@@ -59,6 +59,10 @@ impl Sealing {
     pub(in crate::upgrade) fn blob(&self) -> &str {
         &self.blob
     }
+    /// Variables whose value is empty; none where the values are not known here.
+    pub(in crate::upgrade) fn blank(&self) -> Names {
+        self.values.as_ref().map(EnvFile::blank).unwrap_or_default()
+    }
     /// Their SHA-256.
     pub(in crate::upgrade) fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.blob.as_bytes()).into()

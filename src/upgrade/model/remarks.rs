@@ -1,8 +1,12 @@
 //! What a person should know of facts that a plan holds. Pure.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use crate::chain::{AppState, OwnerKind};
 use crate::code::Code;
-use crate::compose::{Form, ImageList, Manifest, NamedImage};
+use crate::compose::{Form, ImageList, Manifest, NamedImage, Unsupplied};
 use crate::env::NameChange;
 use crate::safe::info::{Finding, SafeInfo, Severity, Trust};
 use crate::upgrade::{
@@ -72,8 +76,99 @@ pub(in crate::upgrade) fn manifest_warnings(before: &Manifest, after: &Manifest,
             )
         }),
     ];
-    let of_images = image_warnings(&after.image_list());
+    let script = |manifest: &Manifest| {
+        manifest
+            .get("pre_launch_script")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let has_crlf = script(after).is_some_and(|text| text.contains("\r\n")) && script(before) != script(after);
+    let of_script = Warning::when(has_crlf, Code::ScriptLineEnds, || {
+        "the pre-launch script has line ends of Windows (CRLF): the guest's shell takes the CR for a part of each command"
+            .to_owned()
+    });
+    let of_images = image_warnings(&after.image_list()).into_iter().chain(of_script);
+    let of_images = of_images.chain(variable_warnings(before, after));
     of_names.into_iter().flatten().chain(of_images).collect()
+}
+
+/// Names that the guest or its shell sets by itself, so nobody has to supply them.
+const OF_THE_GUEST: [&str; 6] = ["HOME", "HOSTNAME", "PATH", "PWD", "USER", "COMPOSE_PROJECT_NAME"];
+
+/// Whether somebody else than the environment supplies or uses a variable: the guest, or the script that runs before.
+fn is_known_elsewhere(name: &str, script: &str) -> bool {
+    let inside = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut words = script.split(|character| !inside(character));
+    OF_THE_GUEST.contains(&name) || name.starts_with("DSTACK_") || words.any(|word| word == name)
+}
+
+/// Variables that the text refers to and nobody supplies, and names that it never refers to.
+fn variable_warnings(before: &Manifest, after: &Manifest) -> Vec<Warning> {
+    let Some(variables) = after.text_variables() else {
+        return Vec::new();
+    };
+    let script = after
+        .get("pre_launch_script")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let supplied: BTreeSet<String> = allowed(after).into_iter().collect();
+    let missing = variables
+        .all
+        .iter()
+        .filter(|(name, _)| !supplied.contains(*name) && !is_known_elsewhere(name, script));
+    let (mut blank, mut hidden) = (Vec::new(), Vec::new());
+    for (name, becomes) in missing {
+        match becomes {
+            Unsupplied::Refused => blank.push(format!("{name} (Compose does not start without it)")),
+            Unsupplied::Blank => blank.push(name.clone()),
+            Unsupplied::Default(value) if !value.is_empty() => hidden.push(format!("{name} (`{value}`)")),
+            Unsupplied::Default(_) => {}
+        }
+    }
+    let others = match hidden.is_empty() {
+        true => String::new(),
+        false => format!("; defaults stand in for {}", hidden.join(", ")),
+    };
+    let unused = match variables.reads_a_file {
+        true => Vec::new(),
+        false => unused(before, after),
+    };
+    let found = [
+        Warning::when(!blank.is_empty(), Code::EnvNamesUnsupplied, || {
+            format!(
+                "the Docker Compose text refers to variables that are not in allowed_envs, so they are empty on the guest: {}{others}",
+                blank.join(", ")
+            )
+        }),
+        Warning::when(!unused.is_empty(), Code::EnvNamesUnused, || {
+            format!(
+                "neither the Docker Compose text nor the pre-launch script refers to these names of allowed_envs: {}",
+                unused.join(", ")
+            )
+        }),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+/// Names that come in and nothing refers to, and those that nothing refers to any more.
+fn unused(before: &Manifest, after: &Manifest) -> Vec<String> {
+    let of = |manifest: &Manifest| -> BTreeSet<String> {
+        let script = manifest
+            .get("pre_launch_script")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let Some(variables) = manifest.text_variables() else {
+            return BTreeSet::new();
+        };
+        let mut names: BTreeSet<String> = allowed(manifest).into_iter().collect();
+        names.retain(|name| {
+            let is_ours = name.starts_with("COMPOSE_") || name.starts_with("DOCKER_");
+            !is_ours && !variables.all.contains_key(name) && !is_known_elsewhere(name, script)
+        });
+        names
+    };
+    let known = of(before);
+    of(after).into_iter().filter(|name| !known.contains(name)).collect()
 }
 
 /// What the compose hash does not fix of what runs.

@@ -236,18 +236,18 @@ pub(in crate::upgrade) fn remarks(request: &EnvRequest, sealed: &Environment, af
         .into_iter()
         .filter(|name| !sealed.names.iter().any(|own| own.as_str() == name))
         .collect();
-    let with = |wanted: Caution| -> Vec<String> {
-        let all = file.cautions().into_iter();
-        all.filter(|(_, caution)| *caution == wanted)
-            .map(|(name, _)| name.to_string())
-            .collect()
-    };
     let altered: Vec<String> = [Caution::Backslash, Caution::CarriageReturn]
         .into_iter()
-        .flat_map(with)
+        .flat_map(|caution| with_caution(file, caution))
         .collect();
-    let shell = with(Caution::ShellName);
+    let shell = with_caution(file, Caution::ShellName);
+    let blank = texts(&file.blank());
     [
+        (
+            !blank.is_empty(),
+            Code::EnvValuesBlank,
+            format!("these variables are set to nothing: {}", blank.join(", ")),
+        ),
         (
             !left.is_empty(),
             Code::EnvValuesMissing,
@@ -280,6 +280,14 @@ pub(in crate::upgrade) fn remarks(request: &EnvRequest, sealed: &Environment, af
         text,
     })
     .collect()
+}
+
+/// Names of the variables that the guest does this to.
+fn with_caution(file: &EnvFile, wanted: Caution) -> Vec<String> {
+    let all = file.cautions().into_iter();
+    all.filter(|(_, caution)| *caution == wanted)
+        .map(|(name, _)| name.to_string())
+        .collect()
 }
 
 fn texts(names: &[EnvName]) -> Vec<String> {

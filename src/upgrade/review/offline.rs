@@ -11,7 +11,7 @@ use crate::chain::{
     timelock::{TimelockInfo, TimelockRoles},
 };
 use crate::code::Code;
-use crate::compose::{Changes, Manifest, NamedImage, Unlisted, Verification};
+use crate::compose::{Changes, FieldChange, Manifest, NamedImage, Unlisted, Verification};
 use crate::safe::{
     OwnerSignature,
     approvals::{Doubt, Facts},
@@ -233,6 +233,15 @@ fn shown(image: NamedImage, change: ImageChange) -> Image {
     }
 }
 
+/// Whether two texts are the same but for CR before LF, as an editor or a checkout leaves them.
+fn differs_by_line_ends(change: &FieldChange) -> bool {
+    let text = |value: &Option<Value>| {
+        let text = value.as_ref().and_then(Value::as_str);
+        text.map(|text| text.replace("\r\n", "\n"))
+    };
+    text(&change.before).is_some_and(|before| text(&change.after) == Some(before))
+}
+
 /// The proposal's manifest beside the reviewer's own values.
 pub(super) fn compare(proposal: &Proposal, local: &Changes) -> Option<LocalCheck> {
     let (code, after, (_, verified)) = proposal.code()?;
@@ -408,14 +417,22 @@ impl Review {
         }
         let fields: Vec<String> = local.differences.iter().map(|one| format!("`{}`", one.field)).collect();
         let mut details = vec!["- is yours, + is the proposal's".to_owned()];
-        details.extend(local.differences.iter().map(crate::compose::FieldChange::text_diff));
+        details.extend(local.differences.iter().map(FieldChange::text_diff));
         let yours = local.computed.map_or_else(
             || "what your files say".to_owned(),
             |hash| format!("{hash} (computed from your files)"),
         );
+        let is_line_ends = local.differences.iter().all(differs_by_line_ends);
+        let (code, what) = match is_line_ends {
+            true => (
+                Code::LineEndsDiffer,
+                format!("the line ends of {}, and nothing else", fields.join(", ")),
+            ),
+            false => (Code::HashMismatch, format!("{} of the proposal", fields.join(", "))),
+        };
         self.problems.push(Problem::Stop(Stop {
-            code: Code::HashMismatch,
-            what: format!("{} of the proposal", fields.join(", ")),
+            code,
+            what,
             expected: yours,
             found: format!("{hash} (written in this proposal)"),
             details,

@@ -130,6 +130,8 @@ impl ValuesChange {
         if let Some(obstacle) = plan.obstacle() {
             return Err(blocked(obstacle));
         }
+        let doubts = images::blank_values(&sealing).chain(kms::doubt(plan));
+        let doubts = doubts.chain(images::chosen_by_values(code)).collect();
         let names = code.environment.iter().flat_map(|environment| &environment.names);
         Ok(Some(Self {
             cvm: code.cvm.parse()?,
@@ -137,10 +139,7 @@ impl ValuesChange {
             hash: code.current_hash,
             sealing,
             names: names.map(ToString::to_string).collect(),
-            doubts: kms::doubt(plan)
-                .into_iter()
-                .chain(images::chosen_by_values(code))
-                .collect(),
+            doubts,
             folder,
             upgrade,
         }))

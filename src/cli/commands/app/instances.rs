@@ -12,7 +12,7 @@ use crate::cli::args::values;
 use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, Workload};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::files::text_file;
+use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::session::settings::{self, Project};
 use crate::cli::show::report::Report;
 use crate::cloud::{Cvm, CvmId, patch::Patch};
@@ -169,7 +169,7 @@ impl Add {
         let project = Project::here()?;
         let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
         let changes = Changes {
-            docker_compose_file: text(&self.compose)?,
+            docker_compose_file: self.compose.as_deref().map(compose_file).transpose()?,
             pre_launch_script: text(&self.pre_launch_script)?,
             ..Changes::default()
         };

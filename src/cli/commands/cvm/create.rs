@@ -16,7 +16,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::files::text_file;
+use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::show::report::Report;
 use crate::cloud::{
     KmsId,
@@ -200,7 +200,7 @@ impl Create {
         let (Some(name), Some(compose)) = (&self.name, &self.compose) else {
             return Err(missing());
         };
-        let manifest = self.shape.manifest(&text_file(compose)?)?;
+        let manifest = self.shape.manifest(&compose_file(compose)?)?;
         let wanted = self.wanted(name.clone(), manifest)?;
         let facts = [
             ("name", name.to_string()),

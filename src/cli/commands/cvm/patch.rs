@@ -12,7 +12,7 @@ use crate::cli::args::{gigabytes, megabytes};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::files::text_file;
+use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::show::report::Report;
 use crate::cloud::{
     configure::{Changed, ResourceChange, Visibility},
@@ -217,7 +217,7 @@ impl PatchArgs {
         let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
         Ok(Patch {
             changes: Changes {
-                docker_compose_file: text(&self.compose)?,
+                docker_compose_file: self.compose.as_deref().map(compose_file).transpose()?,
                 pre_launch_script: text(&self.pre_launch_script)?,
                 allowed_envs: names(self.allowed_env.as_deref()),
                 public_logs: self.public_logs,

@@ -12,7 +12,7 @@ use crate::cli::act::api::{Api, On, Part};
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::files::text_file;
+use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::show::report::Report;
 use crate::cloud::images::OsImage;
 use crate::compose::Changes;
@@ -99,7 +99,7 @@ impl PreLaunchScript {
 impl DockerCompose {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm docker-compose")?;
-        let text = text_file(&self.file)?;
+        let text = compose_file(&self.file)?;
         let path = self.file.display().to_string();
         order.ask(
             "Change the Docker Compose text? The CVM restarts.",

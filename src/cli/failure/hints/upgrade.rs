@@ -8,6 +8,9 @@ use crate::cli::failure::verdict::Next::{
 
 hints! {
     HashMismatch, Look, "do not approve {found}; find out who changed what, before anything else";
+    LineEndsDiffer, Again,
+        "nobody changed what the text says: give your file the proposal's line ends (git changes them on checkout, see \
+         core.autocrlf and .gitattributes), and review again";
     HashChanged, Look,
         "the same change gave {found} this time: approve it for nothing, and find out what Phala Cloud changed since \
          the first time";
@@ -34,6 +37,8 @@ hints! {
          by it";
     ImageNotPinned, Again,
         "name each image with its digest, as name@sha256:…, so that nobody can put other code behind the same name";
+    ScriptLineEnds, Again,
+        "save the script with line feeds alone (LF) before anybody approves it";
     ImagesNotAllKnown, Look,
         "read those lines of the Docker Compose text as what they are, code that runs: an image with its digest in their \
          place can be checked by anybody";
@@ -275,6 +280,14 @@ hints! {
     EnvNamesAdded, Look, "make sure that the code which is approved may read these names";
     EnvNamesPending, Look, "ask whoever prepared the waiting update whether the guest still needs these names";
     EnvNamesPendingUnknown, Look, "ask whoever prepared the waiting update which names it lets the guest have";
+    EnvNamesUnsupplied, Look,
+        "supply these variables with the environment, give each a default in the Docker Compose text, or take the \
+         references out";
+    EnvNamesUnused, Look,
+        "compare these names with the ones that the Docker Compose text refers to: one of them may be misspelt";
+    EnvValuesBlank, Look,
+        "a secret that is missing where this runs gives an empty value: set it and run again; if the value is meant to \
+         be empty, agree to it with {option}";
     EnvChoosesImage, Look,
         "write the image with its digest into the Docker Compose text and have that approved; if this value may choose \
          what runs, agree to it with {option}";

@@ -93,6 +93,8 @@ hints! {
     InputSignatures, Again,
         "ask for the file again after it was signed, or for the signature alone as hexadecimal digits";
     InputStdin, Again, "give the body on stdin, or name its file";
+    InputComposeText, Again,
+        "name the Docker Compose file itself, whole and as Compose reads it: `docker compose config` shows what that is";
     InputTextFile, Again, "save the file as UTF-8 text without a byte order mark, and with something in it";
     InputToken, Again, "prepare the replica again with --prepare-only, which writes the token anew";
     InputTooLong, Again, "choose another format, or send the calldata as it is";
