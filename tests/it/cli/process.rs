@@ -240,7 +240,7 @@ fn every_malformed_manifest_gives_one_object_and_the_input_code() {
 #[test]
 fn v23_no_secret_is_said_however_much_is_asked_for() {
     let compose = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(compose.path(), "services: {}\n").unwrap();
+    std::fs::write(compose.path(), "services: {web: {image: nginx}}\n").unwrap();
     let output = countersign(&[
         "plan",
         "--cvm",

@@ -309,8 +309,8 @@ fn the_second_phase_carries_out_what_the_owner_allowed_and_nothing_else() {
     assert_eq!(world.cloud.commits(CVM), [hash]);
     assert_eq!(world.cloud.cvm(CVM).compose_hash, hash);
     // The same by the unified request: the hash alone, without the change.
-    world.file("y.yml", "services: {}\n");
-    let hash = world.hash_with("services: {}\n");
+    world.file("y.yml", "services: {web: {image: nginx}}\n");
+    let hash = world.hash_with("services: {web: {image: nginx}}\n");
     agree(&world, "cvm patch --cvm {cvm} -c y.yml")
         .exits(6)
         .says("HASH_REQUIRED");

@@ -182,7 +182,7 @@ fn ppl_p5_values_that_are_sent_alone_leave_nothing_that_git_takes() {
 
 /// A change of the app that the flow is about, so that two upgrades of one CVM differ.
 fn other_compose(world: &World) -> PathBuf {
-    world.file("other-compose.yml", "services:\n  web:\n    image: other@sha256:cc\n")
+    world.file("other-compose.yml", "services:\n  web:\n    image: other:3\n")
 }
 
 /// Prepares the other change in a directory, or in the usual place.
