@@ -406,13 +406,39 @@ fn values_are_read_as_npm_dotenv_reads_them() {
         ("A=\"b\\\"c\"", "b\\\"c"),
         ("A=\"1\n2\r\n3\"", "1\n2\n3"),
         ("\u{feff}A=b\r\n", "b"),
-        ("A=$B ${C}", "$B ${C}"),
+        ("A='$B ${C} $$'", "$B ${C} $$"),
+        ("A=5$ and $1 \"$\"", "5$ and $1 \"$\""),
         ("A=é😀", "é😀"),
     ] {
         assert_eq!(read_one(text), value, "{text:?}");
     }
     assert_eq!(read("\n# B=1\n\t# C\nA=1\n\n_b2='x'").unwrap().len(), 2);
     assert!(read("").unwrap().is_empty());
+}
+
+#[test]
+fn bug_b10_a_backslash_at_the_end_is_refused_with_what_the_guest_would_lose() {
+    let swallowed = |text: &str| match read(text) {
+        Err(EnvError::Swallows { name, next }) => (name.to_string(), next.map(|next| next.to_string())),
+        other => panic!("{text:?} gives {other:?}"),
+    };
+    // The guest writes them in alphabetical order.
+    assert_eq!(
+        swallowed("TOKEN=a\\\nZ=1\nA=1\nURL=2"),
+        ("TOKEN".to_owned(), Some("URL".to_owned()))
+    );
+    assert_eq!(swallowed("B=x\\\nA=1"), ("B".to_owned(), None));
+    assert_eq!(
+        read_one("A=x\\\\"),
+        "x\\\\",
+        "two of them are one on the guest, and nothing is lost"
+    );
+    let text = EnvError::Swallows {
+        name: name("A"),
+        next: Some(name("B")),
+    }
+    .to_string();
+    assert!(text.ends_with("a part of it: `B` would be lost"), "{text}");
 }
 
 #[test]
@@ -433,6 +459,11 @@ fn what_readers_take_in_different_ways_is_refused_with_its_line() {
         ("A='b' c", 1, LineFault::AfterQuote),
         ("A='b''c'", 1, LineFault::AfterQuote),
         ("A=b#c", 1, LineFault::Hash),
+        ("B=1\nA=$B", 2, LineFault::Dollar),
+        ("A=${B}/v1", 1, LineFault::Dollar),
+        ("A=x$_", 1, LineFault::Dollar),
+        ("A=a$$b", 1, LineFault::Dollar),
+        ("A=\"x\n$B\"", 1, LineFault::Dollar),
         ("A=#c", 1, LineFault::Hash),
         ("A=b\u{a0}", 1, LineFault::Invisible),
         ("A=\u{feff}b", 1, LineFault::Invisible),

@@ -217,7 +217,12 @@ fn each_fact_that_a_person_should_know_has_its_code() {
             facts.after = facts.after.with(&fewer);
         }),
         ("ENV_NAMES_ADDED", |facts| {
-            facts.after = facts.after.with(&names(&["A", "B", "C"]))
+            let text = facts.after.get("docker_compose_file").unwrap().as_str().unwrap();
+            let more = crate::compose::Changes {
+                docker_compose_file: Some(format!("{text}    environment: [C]\n")),
+                ..names(&["A", "B", "C"])
+            };
+            facts.after = facts.after.with(&more);
         }),
         ("ENV_NAMES_REORDERED", |facts| {
             facts.after = facts.after.with(&names(&["B", "A"]))

@@ -127,7 +127,9 @@ fn value(dice: &mut Dice) -> String {
         "<&>",
         "-----BEGIN KEY-----\n",
     ];
-    (0..dice.below(30)).map(|_| dice.pick(PIECES)).collect()
+    let value: String = (0..dice.below(30)).map(|_| dice.pick(PIECES)).collect();
+    // A backslash at the end would take the line behind it for a part of the value.
+    value.trim_end_matches('\\').to_owned()
 }
 
 fn environment(dice: &mut Dice) -> EnvFile {
