@@ -2,5 +2,5 @@
 
 pub mod hash_agreement;
 pub mod images;
-pub mod other_files;
 pub mod oracle;
+pub mod other_files;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::flow::{Flow, Ran};
+use crate::harness::flow::{Flow, Ran};
 use crate::support::World;
 use crate::support::world::{CVM, NEW_COMPOSE};
 
