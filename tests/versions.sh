@@ -71,7 +71,7 @@ by_failpoint=(
     kills::k01_to_k30_ kills::k21_to_k25_
     safe::kills::k_a_death_ safe::kills::k06_to_k10_a_death_ safe::kills::k06_to_k10_a_proposal_
     safe::kills::k06_to_k10_an_export_ safe::kills::k10_ safe::kills::k11_to_k20_
-    timelock_route::k36_to_k45_ fleet::k_a_fleet_ apps::k_a_death_ newcomers::k_a_death_
+    timelock::route::k36_to_k45_ fleet::k_a_fleet_ apps::k_a_death_ newcomers::k_a_death_
     app_send::k11_to_k20_ app_send::a_death_ environment::k01_k05_ policy::k_a_death_ policy::k06_to_k10_
     record_faults::k_who_dies_
 )

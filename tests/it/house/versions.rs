@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::harness::flow::Flow;
 use crate::harness::judge::{self, each, finished, rewrite};
-use crate::support::World;
+use crate::house::sources::files;
+use crate::support::{World, repository};
 use crate::upgrade::kills::{POINTS, die_at};
 
 /// The binary that the dying one is followed by.
@@ -84,4 +85,29 @@ fn a_record_of_a_kind_that_is_not_known_is_refused_and_nothing_is_changed() {
     rewrite(&flow, &honest);
     flow.step("resume").exits(0);
     flow.landed_once();
+}
+
+/// A name that no test has would be passed over in silence.
+#[test]
+fn every_test_that_the_script_names_exists() {
+    let script = std::fs::read_to_string(repository().join("tests/versions.sh")).unwrap();
+    let lists = ["by_failpoint=(", "from_outside=("].map(|begin| {
+        let (_, list) = script.split_once(begin).unwrap();
+        list.split_once(')').unwrap().0.to_owned()
+    });
+    let named: Vec<&str> = lists.iter().flat_map(|list| list.split_whitespace()).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let sources = files("tests/it", ".rs");
+    for name in named {
+        let (module, test) = name.rsplit_once("::").unwrap();
+        let path = format!("/{}.rs", module.replace("::", "/"));
+        let mut of_it = sources
+            .iter()
+            .filter(|source| source.to_str().unwrap().ends_with(&path));
+        let has = |source: &std::path::PathBuf| {
+            let text = std::fs::read_to_string(source).unwrap();
+            text.contains(&format!("\nfn {test}"))
+        };
+        assert!(of_it.any(has), "no test is called {name}");
+    }
 }
