@@ -344,3 +344,30 @@ fn fr2_15_who_refuses_every_fee_was_shown_signed_transactions_and_that_is_said()
     flow.step("resume").exits(0);
     crate::harness::judge::finished(&flow);
 }
+
+#[test]
+fn fees_that_nobody_may_raise_end_the_run() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let refusing = |message: &'static str| {
+        Liar::to(&world.anvil.url(), move |method, _| {
+            let refused = || json!({"error": {"code": -32000, "message": message}});
+            (method == "eth_sendRawTransaction").then(refused)
+        })
+    };
+    let signed = || flow.kinds().iter().filter(|kind| *kind == "tx.signed").count();
+    let poor = refusing("insufficient funds for gas * price + value");
+    flow.with("execute", &["--rpc-url", poor.url()]).exits(6);
+    assert_eq!(signed(), 1);
+    // The key is named, and nobody is there who could agree to higher fees.
+    let picky = refusing("max fee per gas less than block base fee");
+    let mut arguments = flow.arguments("execute");
+    arguments.retain(|argument| argument != "--yes");
+    arguments.extend(["--rpc-url".to_owned(), picky.url().to_owned()]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ran = Ran::of(&mut flow.command(&arguments)).exits(6).says("FEE_TOO_LOW");
+    assert_eq!(signed(), 1, "{}", ran.said);
+    flow.step("resume").exits(0);
+    crate::harness::judge::finished(&flow);
+}
