@@ -46,12 +46,15 @@ pub(in crate::upgrade) fn without_digest(manifest: &Manifest) -> Vec<Finding> {
 /// Where only values change: the variables among them that choose what runs, which is other code that nobody approves.
 pub(in crate::upgrade) fn chosen_by_values(code: &CodeChange) -> Vec<Finding> {
     let named = code.environment.iter().flat_map(|environment| &environment.names);
-    let mut names: BTreeSet<String> = named.map(ToString::to_string).collect();
+    chosen_by(&code.manifest_after(), named.map(ToString::to_string).collect())
+}
+
+/// Which of `names` choose what runs by `manifest`; without names, those in force.
+pub(in crate::upgrade) fn chosen_by(manifest: &Manifest, mut names: BTreeSet<String>) -> Vec<Finding> {
     if names.is_empty() {
-        // Sealed elsewhere, under the names in force.
-        names.extend(allowed(&code.manifest));
+        names.extend(allowed(manifest));
     }
-    choosing(&code.manifest_after().image_list(), &names)
+    choosing(&manifest.image_list(), &names)
 }
 
 /// Where only values change: those that are empty, which take the place of what is there, and nobody can read that back.

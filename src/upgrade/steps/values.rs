@@ -18,7 +18,8 @@ use crate::cloud::{
     updates::{Accepted, Patched},
 };
 use crate::code::Code;
-use crate::compose::ComposeHash;
+use crate::compose::{ComposeHash, Manifest};
+use crate::env::EnvName;
 use crate::fsutil::point;
 use crate::http::{Kind, Sent as Wire};
 use crate::signer::{Consent, Fact, Name};
@@ -143,6 +144,20 @@ impl ValuesChange {
             folder,
             upgrade,
         }))
+    }
+
+    /// Whether an environment that was sealed elsewhere may take the place of the one that a CVM with this manifest has: what
+    /// its `names` may choose of what runs, those in force where there are none, has to be agreed to by name.
+    ///
+    /// # Errors
+    /// Somebody did not agree to what a variable chooses.
+    pub fn check_sealed(
+        manifest: &Manifest,
+        names: &[EnvName],
+        accepted: &crate::upgrade::Accepted,
+    ) -> Result<(), UpgradeError> {
+        let names = names.iter().map(ToString::to_string).collect();
+        Verdict::new(images::chosen_by(manifest, names), Vec::new(), accepted).check()
     }
 
     /// Whose values they are.

@@ -74,6 +74,14 @@ fn bug_b1_a_value_that_chooses_an_image_is_sent_by_nobody_who_did_not_agree_to_i
             .says("ENV_CHOOSES_IMAGE");
         assert_eq!(world.cloud.requests_to("PATCH", "").len(), sent, "{words:?}");
     }
+    // So is one that was sealed elsewhere, whatever is in it.
+    world.file("sealed.hex", "abcdef\n");
+    let words = ["cvm", "envs", "sealed.hex", "--json", "--yes", "--cvm", CVM];
+    let mut sealed = flow.command(&words);
+    Ran::of(sealed.current_dir(world.folder()))
+        .exits(6)
+        .says("ENV_CHOOSES_IMAGE");
+    assert_eq!(world.cloud.requests_to("PATCH", "").len(), sent);
     let agreed = [
         "upgrade",
         "--yes",
