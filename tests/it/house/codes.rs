@@ -8,7 +8,7 @@ use crate::house::sources::{Token, files, halves, tokens};
 use crate::support::repository;
 
 /// Names in capitals that are no codes, and where they come from.
-const NO_CODES: [(&str, &str); 20] = [
+const NO_CODES: [(&str, &str); 24] = [
     (
         "APPROVED_HASH",
         "a kind of signature, as Safe Transaction Services name it",
@@ -17,9 +17,13 @@ const NO_CODES: [(&str, &str); 20] = [
     ("CANCELLER_ROLE", "a role of OpenZeppelin's timelock"),
     ("CARGO_CRATE_NAME", "a variable of cargo's"),
     ("CARGO_PKG_VERSION", "a variable of cargo's"),
+    ("COMPOSE_", "how variables of Docker Compose begin"),
     ("COMPOSE_FILE", "a variable of Docker Compose"),
+    ("COMPOSE_PROJECT_NAME", "a variable of Docker Compose"),
     ("COUNTERSIGN_REQUEST_MS", "a variable of test builds"),
     ("CVM_APP_ID_CONFLICT", "a code of Phala Cloud's"),
+    ("DOCKER_", "how variables of Docker begin"),
+    ("DSTACK_", "how variables of the guest begin"),
     ("ETH_RPC_QUORUM", "a variable of the environment"),
     ("ETH_RPC_URL", "a variable of the environment"),
     ("EXECUTOR_ROLE", "a role of OpenZeppelin's timelock"),
