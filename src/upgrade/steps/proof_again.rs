@@ -242,7 +242,13 @@ impl Run<'_> {
                 self.send_unless_seen(chain).await?;
             }
             if !self.sleep(PAUSE).await {
-                return Ok(now);
+                // Proving it is asked for last: that names whoever is behind.
+                let Some(transaction) = old.transaction else {
+                    return Ok(now);
+                };
+                let changes = old.subject();
+                let again = chain.prove(transaction, &changes, self.finality(chain.id())).await;
+                return Ok(again.map_or(now, |fresh| ProofNow::Stands(Box::new(fresh))));
             }
         }
     }
