@@ -56,19 +56,32 @@ impl AppendFile {
     /// # Errors
     /// Held by another process, or not a file this tool may use.
     pub fn hold(path: &Path) -> Result<Self, HoldError> {
+        let mut held = Self::hold_to_read(path)?;
+        let on_disk = held.file.sync_all();
+        on_disk
+            .and_then(|()| super::sync_dir(super::parent(&held.path)))
+            .at("open", &held.path)?;
+        held.reserve()?;
+        Ok(held)
+    }
+
+    /// Like [`Self::hold`], for whoever rests nothing on what the file says: it need not be on disk yet, and no space is
+    /// reserved.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub fn hold_to_read(path: &Path) -> Result<Self, HoldError> {
         let path = super::canonical(path).at("open", path)?;
         let lock = lock(&sibling(&path))?;
         super::sweep(super::parent(&path))?;
         let (file, tightened) = open(&path).at("open", &path)?;
-        let mut held = Self {
+        Ok(Self {
             path,
             file,
             _lock: lock,
             tightened,
             broken: false,
-        };
-        held.reserve()?;
-        Ok(held)
+        })
     }
 
     /// Everything in the file, at most `max` bytes.
@@ -250,8 +263,6 @@ fn open(path: &Path) -> std::io::Result<(File, Option<u32>)> {
     if open_to_others {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
-    file.sync_all()?;
-    super::sync_dir(super::parent(path))?;
     Ok((file, open_to_others.then_some(mode)))
 }
 

@@ -101,8 +101,7 @@ impl SigningRecord {
             fsutil::create_private_dir(directory)?;
         }
         let this = Self { path: path.to_owned() };
-        let file = this.hold()?;
-        read(&file)?;
+        read(&this.hold(AppendFile::hold_to_read)?)?;
         Ok(this)
     }
 
@@ -115,7 +114,7 @@ impl SigningRecord {
     /// # Errors
     /// [`SignerError::AlreadySigned`], or the record cannot be used.
     pub fn admit(&self, consents: &[SafeConsent], accepted: &[B256]) -> Result<(), SignerError> {
-        let mut file = self.hold()?;
+        let mut file = self.hold(AppendFile::hold)?;
         let reading = read(&file)?;
         let fresh = reading.fresh(consents, accepted)?;
         if !fresh.is_empty() {
@@ -129,14 +128,14 @@ impl SigningRecord {
     /// # Errors
     /// [`SignerError::AlreadySigned`], or the record cannot be used.
     pub fn check(&self, consents: &[SafeConsent], accepted: &[B256]) -> Result<(), SignerError> {
-        read(&self.hold()?)?.fresh(consents, accepted)?;
+        read(&self.hold(AppendFile::hold_to_read)?)?.fresh(consents, accepted)?;
         Ok(())
     }
 
-    fn hold(&self) -> Result<AppendFile, RecordError> {
+    fn hold(&self, how: fn(&Path) -> Result<AppendFile, HoldError>) -> Result<AppendFile, RecordError> {
         let since = Instant::now();
         loop {
-            match AppendFile::hold(&self.path) {
+            match how(&self.path) {
                 Err(HoldError::Held { .. }) if since.elapsed() < PATIENCE => {}
                 settled => return Ok(settled?),
             }
