@@ -5,67 +5,110 @@ use std::collections::BTreeSet;
 
 /// Images that are pulled to build it, each once, in order of appearance. A stage of the file itself and `scratch` are none.
 pub(super) fn images(text: &str) -> Vec<String> {
-    let mut stages: BTreeSet<String> = BTreeSet::new();
-    let mut found: Vec<String> = Vec::new();
-    let mut known: BTreeSet<String> = BTreeSet::new();
-    let mut take = |image: &str, stages: &BTreeSet<String>| {
-        let is_number = image.bytes().all(|byte| byte.is_ascii_digit());
-        let is_here = is_number || image == "scratch" || stages.contains(&image.to_ascii_lowercase());
-        if !is_here && known.insert(image.to_owned()) {
-            found.push(image.to_owned());
-        }
-    };
-    if let Some(image) = syntax(text) {
-        take(image, &stages);
-    }
+    let mut found = Found::default();
+    found.take(directive(text, "syntax"));
     for instruction in instructions(text) {
         let mut words = instruction.split_whitespace();
-        let verb = words.next().unwrap_or_default().to_ascii_uppercase();
-        match verb.as_str() {
+        let mut verb = words.next().unwrap_or_default();
+        if verb.eq_ignore_ascii_case("ONBUILD") {
+            verb = words.next().unwrap_or_default();
+        }
+        match verb.to_ascii_uppercase().as_str() {
             "FROM" => {
                 let mut words = words.filter(|word| !word.starts_with("--"));
-                if let Some(image) = words.next() {
-                    take(image, &stages);
-                }
+                let image = words.next();
+                found.take(image.filter(|image| !found.is_stage(image)));
                 if words.next().is_some_and(|word| word.eq_ignore_ascii_case("as")) {
-                    stages.extend(words.next().map(str::to_ascii_lowercase));
+                    found.stages.extend(words.next().map(str::to_ascii_lowercase));
                 }
             }
-            "COPY" | "ADD" | "RUN" => words
-                .take_while(|word| word.starts_with("--"))
-                .filter_map(source)
-                .for_each(|image| take(image, &stages)),
+            "COPY" | "ADD" | "RUN" => {
+                for image in words.take_while(|word| word.starts_with("--")).filter_map(source) {
+                    let is_number = image.bytes().all(|byte| byte.is_ascii_digit());
+                    let is_here = is_number || found.is_stage(image);
+                    found.take(Some(image).filter(|_| !is_here));
+                }
+            }
             _ => {}
         }
     }
-    found
+    found.images
 }
 
-/// What `--from=` or a mount's `from=` names.
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    images: Vec<String>,
+    known: BTreeSet<String>,
+    stages: BTreeSet<String>,
+}
+
+impl Found {
+    fn take(&mut self, image: Option<&str>) {
+        let image = image.filter(|image| *image != "scratch" && !image.is_empty());
+        if let Some(image) = image.filter(|image| self.known.insert((*image).to_owned())) {
+            self.images.push(image.to_owned());
+        }
+    }
+
+    /// Whether a stage of the file has this name (BuildKit `instructions/parse.go`, `parseBuildStageName`).
+    fn is_stage(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+        name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name.bytes().all(inside)
+            && self.stages.contains(&name)
+    }
+}
+
+/// What `--from=` or a mount's `from=` names. Names of options have any case, and a pair may stand in quotes.
 fn source(word: &str) -> Option<&str> {
-    let options = word.strip_prefix("--mount=").or_else(|| word.strip_prefix("--"))?;
-    let from = options.split(',').find_map(|option| option.strip_prefix("from="))?;
-    Some(from.trim_matches('"')).filter(|from| !from.is_empty())
+    let options = word.strip_prefix("--")?;
+    let options = options.strip_prefix("mount=").unwrap_or(options);
+    let mut pairs = options.split(',').map(|pair| pair.trim_matches('"'));
+    let from = pairs.find_map(|pair| {
+        pair.split_once('=')
+            .filter(|(name, _)| name.eq_ignore_ascii_case("from"))
+    })?;
+    Some(from.1.trim_matches('"')).filter(|from| !from.is_empty())
 }
 
-/// The image of `# syntax=`, which reads the file itself: a comment on top of it.
-fn syntax(text: &str) -> Option<&str> {
-    let comments = text.lines().map(str::trim).take_while(|line| line.starts_with('#'));
-    let mut directives = comments.filter_map(|line| line.trim_start_matches('#').split_once('='));
-    let (_, image) = directives.find(|(name, _)| name.trim().eq_ignore_ascii_case("syntax"))?;
-    Some(image.trim()).filter(|image| !image.is_empty())
+/// The value of a directive: a comment on top of the file, which starts with `#` or `//`, or the whole top as an object of JSON
+/// (BuildKit `parser/directives.go`).
+fn directive<'t>(text: &'t str, wanted: &str) -> Option<&'t str> {
+    let first = text.trim_start();
+    if let Some(object) = first.strip_prefix('{') {
+        let (_, behind) = object.split_once(&format!("\"{wanted}\""))?;
+        return behind
+            .trim_start()
+            .strip_prefix(':')?
+            .trim_start()
+            .strip_prefix('"')?
+            .split('"')
+            .next();
+    }
+    let lines = text.lines().map(str::trim).skip_while(|line| line.starts_with("#!"));
+    let mut comments = lines.map_while(|line| line.strip_prefix('#').or_else(|| line.strip_prefix("//")));
+    let is_wanted = |pair: &(&str, &str)| pair.0.trim().eq_ignore_ascii_case(wanted);
+    let found = comments.find_map(|line| line.split_once('=').filter(is_wanted))?;
+    Some(found.1.trim())
 }
 
-/// Instructions with their continued lines joined; comments are none.
+/// Instructions with their continued lines joined; comments and the texts that stand below `<<NAME` are none.
 fn instructions(text: &str) -> Vec<String> {
+    let escape = match directive(text, "escape") {
+        Some("`") => '`',
+        _ => '\\',
+    };
     let mut whole: Vec<String> = Vec::new();
     let mut goes_on = false;
-    for line in text.lines() {
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let end = line.strip_suffix(['\\', '`']);
+        let end = line.strip_suffix(escape);
         let part = end.unwrap_or(line);
         match whole.last_mut().filter(|_| goes_on) {
             Some(last) => {
@@ -75,8 +118,29 @@ fn instructions(text: &str) -> Vec<String> {
             None => whole.push(part.to_owned()),
         }
         goes_on = end.is_some();
+        let ended = whole.last().filter(|_| !goes_on).map(|last| here_documents(last));
+        for name in ended.into_iter().flatten() {
+            lines.by_ref().find(|line| line.trim_start_matches('\t') == name);
+        }
     }
     whole
+}
+
+/// The names that end the texts below an instruction, in their order (BuildKit `parser/parser.go`, `heredocsFromLine`).
+fn here_documents(instruction: &str) -> Vec<String> {
+    let mut words = instruction
+        .split_whitespace()
+        .skip_while(|word| word.eq_ignore_ascii_case("ONBUILD"));
+    let verb = words.next().unwrap_or_default().to_ascii_uppercase();
+    let words = words.filter(|_| matches!(verb.as_str(), "RUN" | "COPY" | "ADD"));
+    let names = words.filter_map(|word| {
+        let name = word
+            .trim_start_matches(|character: char| character.is_ascii_digit())
+            .strip_prefix("<<")?;
+        let name = name.strip_prefix('-').unwrap_or(name).trim_matches(['"', '\'']);
+        (!name.is_empty() && !name.contains('<')).then(|| name.to_owned())
+    });
+    names.collect()
 }
 
 #[cfg(test)]
@@ -98,6 +162,40 @@ mod tests {
                 "ghcr.io/x/y@sha256:0"
             ]
         );
+    }
+
+    #[test]
+    fn what_only_looks_like_a_line_that_goes_on_or_like_a_stage_hides_no_image() {
+        for (text, expected) in [
+            ("RUN a`\nFROM acme/b:1\n", vec!["acme/b:1"]),
+            (
+                "# escape=`\nRUN a\\\nFROM acme/b:1\nCOPY `\n  --from=acme/c:1 a b\n",
+                vec!["acme/b:1", "acme/c:1"],
+            ),
+            (
+                "RUN <<EOF\nFROM acme/text:1\nx \\\nEOF\nFROM acme/b:1\n",
+                vec!["acme/b:1"],
+            ),
+            (
+                "COPY <<-\"A\" <<B /x\nFROM t\n\tA\nFROM t\nB\nFROM acme/b:1\n",
+                vec!["acme/b:1"],
+            ),
+            ("FROM a AS 4711\nFROM 4711\n", vec!["a", "4711"]),
+            ("FROM a AS acme/b:1\nFROM acme/b:1\n", vec!["a", "acme/b:1"]),
+            (
+                "#!/usr/bin/x\n// syntax = acme/front:1\nFROM scratch\n",
+                vec!["acme/front:1"],
+            ),
+            ("{\"syntax\": \"acme/front:1\"}\nFROM scratch\n", vec!["acme/front:1"]),
+            (
+                "RUN --mount=type=bind,FROM=acme/b:1 x\nCOPY --From=acme/c:1 a b\n",
+                vec!["acme/b:1", "acme/c:1"],
+            ),
+            ("RUN --mount=type=bind,\"from=acme/b:1\" x\n", vec!["acme/b:1"]),
+            ("ONBUILD COPY --from=acme/b:1 a b\n", vec!["acme/b:1"]),
+        ] {
+            assert_eq!(images(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -3,196 +3,65 @@
 //! Pure. It names what Compose would run, and more where two documents of a text extend each other; it never names less. The
 //! work grows with the text's length, however deep it nests and however often it names the same.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use serde::Serialize;
-
 use super::dockerfile;
+use super::excerpt::excerpt;
+use super::listed::{Choice, ImageList, ImageRole, NamedImage, Unlisted, Way};
 use super::services::{Model, Service};
 use super::socket;
 use super::variables::{self, Otherwise};
-use super::yaml::{Field, Mark, NodeId, Tree};
+use super::yaml::{Entry, Field, Mark, NodeId, Tree};
 
-/// So much of a value is shown with the way that it opens.
-const LONGEST_EXCERPT: usize = 120;
-
-/// An image that the text names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NamedImage {
-    /// As the text names it.
-    pub name: String,
-    /// What it is for.
-    pub role: ImageRole,
-    /// The services that it is for.
-    pub services: Vec<String>,
-    /// The variables in its name, each once.
-    pub chosen_by: Vec<Choice>,
-}
-
-/// What an image is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ImageRole {
-    /// Containers run it: of a service, or of what runs before one.
-    Runs,
-    /// Its files are mounted into a container.
-    Mounted,
-    /// An image that the guest builds is made from it.
-    Base,
-}
-
-/// A variable in the name of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Choice {
-    /// Its name.
-    pub variable: String,
-    /// What stands there when nobody sets it; nothing where that is an empty text, or Compose refuses to start.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default: Option<String>,
-    /// The manifest lets the environment set it, so whoever seals the environment chooses; otherwise the owners who approve
-    /// the text do.
-    pub is_open: bool,
-}
-
-/// A way on which something runs that the list of images does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Way {
-    /// The text is none that Compose reads, so that any list of it is a guess.
-    Unreadable,
-    /// The guest builds an image.
-    Build,
-    /// Services come from another text.
-    Include,
-    /// A service is made from one of another text.
-    Extends,
-    /// A program of the guest makes the service.
-    Provider,
-    /// A language model is fetched.
-    Model,
-    /// A container speaks to the container engine, and can start others.
-    Engine,
-    /// A container has the rights of the guest itself.
-    Privileged,
-    /// The environment names the text that Compose reads.
-    OtherText,
-    /// The name of an image is encoded.
-    Encoded,
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unreadable => "unreadable",
-            Self::Build => "build",
-            Self::Include => "include",
-            Self::Extends => "extends",
-            Self::Provider => "provider",
-            Self::Model => "model",
-            Self::Engine => "engine",
-            Self::Privileged => "privileged",
-            Self::OtherText => "other-text",
-            Self::Encoded => "encoded",
-        })
-    }
-}
-
-/// Something that runs and is on no list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unlisted {
-    /// How.
-    pub way: Way,
-    /// One sentence with the piece of the text that says so.
-    pub text: String,
-}
-
-/// What a Docker Compose text runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct ImageList {
-    /// Every image that it names, each once, in order of appearance.
-    pub images: Vec<NamedImage>,
-    /// What runs besides; empty where the images are all.
-    pub unlisted: Vec<Unlisted>,
-}
-
-impl NamedImage {
-    /// Whether the name fixes what runs: it ends in `@sha256:` and 64 lower-case hex digits, and holds no variable.
-    pub fn is_pinned(&self) -> bool {
-        is_pinned(&self.name)
-    }
-
-    /// The digest of a pinned image, `sha256:…`.
-    pub fn digest(&self) -> Option<&str> {
-        let (_, digest) = self.name.rsplit_once('@').filter(|_| self.is_pinned())?;
-        Some(digest)
-    }
-}
-
-impl fmt::Display for NamedImage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        let what = match self.role {
-            ImageRole::Runs => return Ok(()),
-            ImageRole::Mounted => "mounted",
-            ImageRole::Base => "what is built on the guest is made from it",
-        };
-        write!(f, " ({what})")
-    }
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.variable;
-        match (self.is_open, &self.default) {
-            (true, Some(default)) => write!(
-                f,
-                "{name}, which whoever seals the environment sets without an approval; `{default}` where nobody does"
-            ),
-            (true, None) => write!(
-                f,
-                "{name}, which whoever seals the environment sets without an approval"
-            ),
-            (false, Some(default)) => write!(
-                f,
-                "{name}, which the environment cannot set (it is not in allowed_envs): it is `{default}` unless the \
-                 pre-launch script says otherwise"
-            ),
-            (false, None) => write!(
-                f,
-                "{name}, which the environment cannot set (it is not in allowed_envs): it is empty unless the pre-launch \
-                 script says otherwise"
-            ),
-        }
-    }
-}
-
-/// Whether a name ends in a whole digest and holds nothing that is filled in later.
-fn is_pinned(name: &str) -> bool {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let whole = name
-        .split_once("@sha256:")
-        .filter(|(image, digest)| !image.is_empty() && digest.len() == 64 && digest.bytes().all(is_digit));
-    whole.is_some() && !name.contains(['$', '{', '}']) && !name.contains(char::is_whitespace)
-}
-
-/// What stands in a name that no registry takes, where that is sure: a template that nobody filled in, or a digest that is
-/// none.
-pub(super) fn unusable(name: &str) -> Option<&'static str> {
-    if name.contains("{{") {
-        return Some("it holds a template that nobody filled in");
-    }
-    let digest = name.contains('@') && !variables::has_any(name) && !is_pinned(name);
-    (digest && name.contains("@sha256:")).then_some("its digest is not `sha256:` and 64 lower-case hex digits")
-}
+/// Variables by which Compose itself is told what to read and where to run it.
+const OF_COMPOSE: [(&str, &str); 5] = [
+    ("COMPOSE_FILE", "the text that Compose reads"),
+    ("COMPOSE_ENV_FILES", "the file that Compose fills the text in from"),
+    ("DOCKER_CONFIG", "the folder from which Compose takes its plug-ins"),
+    ("DOCKER_CONTEXT", "the container engine that Compose speaks to"),
+    ("DOCKER_HOST", "the container engine that Compose speaks to"),
+];
+/// Capabilities with which a container reaches the guest's disks, memory or processes, and the guest's own processes (`pid: host`).
+const STRONG: [&str; 7] = [
+    "ALL",
+    "SYS_ADMIN",
+    "SYS_MODULE",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "DAC_READ_SEARCH",
+    "HOST",
+];
+/// Longest name of an image, bytes: a registry takes 255 and 128 for the tag, and a default may stand in it.
+const LONGEST_NAME: usize = 1024;
+/// No kind of a volume is longer.
+const LONGEST_KIND: usize = 100;
 
 impl ImageList {
+    /// Of a manifest that says of no Docker Compose text that it runs.
+    pub(super) fn without_text(way: Way, why: String) -> Self {
+        Self {
+            unlisted: vec![Unlisted { way, text: why }],
+            ..Self::default()
+        }
+    }
+
     /// What `compose` runs, where the environment may set the variables of `open`.
     pub(super) fn of(compose: &str, open: &BTreeSet<&str>) -> Self {
         let mut list = match Tree::read(compose) {
             Ok(tree) => match Model::of(&tree) {
-                Ok(model) => Lister::new(&tree).run(&model),
+                Ok(model) => {
+                    let mut list = Lister::new(&tree).run(&model);
+                    if tree.is_exhausted() {
+                        let guess = guessed(compose, "it says the same so often that not all of it was followed");
+                        let known: BTreeSet<String> = list.images.iter().map(|image| image.name.clone()).collect();
+                        let more = guess.images.into_iter().filter(|image| !known.contains(&image.name));
+                        list.images.extend(more);
+                        list.unlisted.extend(guess.unlisted);
+                        list.besides = guess.besides;
+                    }
+                    list
+                }
                 Err(fault) => guessed(compose, &fault.to_string()),
             },
             Err(fault) => guessed(compose, &fault.to_string()),
@@ -200,11 +69,15 @@ impl ImageList {
         for image in &mut list.images {
             image.chosen_by = choices(&image.name, open);
         }
-        if open.contains("COMPOSE_FILE") {
+        for (name, what) in OF_COMPOSE.into_iter().filter(|(name, _)| open.contains(name)) {
             list.unlisted.push(Unlisted {
                 way: Way::OtherText,
-                text: "the environment may set COMPOSE_FILE, which names the text that Compose reads".to_owned(),
+                text: format!("the environment may set {name}, which names {what}"),
             });
+            list.besides.push(choice(name, Otherwise::Blank, open));
+        }
+        for one in &mut list.besides {
+            one.is_open = open.contains(&*one.variable);
         }
         list
     }
@@ -215,18 +88,23 @@ fn choices(name: &str, open: &BTreeSet<&str>) -> Vec<Choice> {
     let mut known = BTreeSet::new();
     let all = variables::references(name);
     let each = all.iter().filter(|reference| known.insert(reference.name));
-    each.map(|reference| Choice {
-        variable: reference.name.to_owned(),
-        default: match reference.otherwise {
+    each.map(|reference| choice(reference.name, reference.otherwise, open))
+        .collect()
+}
+
+fn choice(variable: &str, otherwise: Otherwise<'_>, open: &BTreeSet<&str>) -> Choice {
+    Choice {
+        variable: variable.to_owned(),
+        default: match otherwise {
             Otherwise::Default(value) if !value.is_empty() => Some(excerpt(value)),
             _ => None,
         },
-        is_open: open.contains(reference.name),
-    })
-    .collect()
+        is_open: open.contains(variable),
+    }
 }
 
-/// For a text that Compose does not read: whatever stands behind a key `image` anywhere, and that this is a guess.
+/// For a text that Compose does not read: whatever stands behind a key `image` anywhere, that this is a guess, and that any
+/// variable may choose what runs.
 fn guessed(compose: &str, why: &str) -> ImageList {
     let mut known = BTreeSet::new();
     let lines = compose.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
@@ -250,15 +128,7 @@ fn guessed(compose: &str, why: &str) -> ImageList {
             way: Way::Unreadable,
             text: format!("the text is none that Compose reads, so what runs is not known: {why}"),
         }],
-    }
-}
-
-/// A value in one line, cut where it is long.
-fn excerpt(text: &str) -> String {
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST_EXCERPT) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
+        besides: choices(compose, &BTreeSet::new()),
     }
 }
 
@@ -270,9 +140,14 @@ struct Lister<'t> {
     known: HashMap<Rc<str>, usize>,
     /// The place in the list of each node that names an image.
     of_node: HashMap<NodeId, usize>,
+    /// Whether each node that was asked for it leads to the container engine.
+    of_engine: HashMap<NodeId, bool>,
     /// Sections that were looked at.
     seen: BTreeSet<NodeId>,
     unlisted: Vec<Unlisted>,
+    /// The variables in what runs besides the images, and the nodes in which they were looked for.
+    besides: BTreeMap<String, Choice>,
+    searched: BTreeSet<NodeId>,
 }
 
 impl<'t> Lister<'t> {
@@ -282,14 +157,18 @@ impl<'t> Lister<'t> {
             images: Vec::new(),
             known: HashMap::new(),
             of_node: HashMap::new(),
+            of_engine: HashMap::new(),
             seen: BTreeSet::new(),
             unlisted: Vec::new(),
+            besides: BTreeMap::new(),
+            searched: BTreeSet::new(),
         }
     }
 
     fn run(mut self, model: &Model) -> ImageList {
         for include in &model.includes {
             let text = self.shown(*include);
+            self.search(*include);
             self.way(Way::Include, format!("services come from another text: include {text}"));
         }
         for service in &model.services {
@@ -297,16 +176,14 @@ impl<'t> Lister<'t> {
         }
         for entry in &model.models {
             let text = self.tree.field(entry.value, Field::Model).map(|id| self.shown(id));
+            self.search(entry.value);
             let name = excerpt(&entry.key);
             let text = text.unwrap_or_default();
             self.way(Way::Model, format!("the language model `{name}` is fetched: {text}"));
         }
         for place in &model.places {
-            if self
-                .tree
-                .text(place.value)
-                .is_some_and(|text| socket::reaches_engine(&text))
-            {
+            self.search_source(place.value);
+            if self.reaches_engine(place.value) {
                 let (name, text) = (excerpt(&place.key), self.shown(place.value));
                 self.way(
                     Way::Engine,
@@ -317,6 +194,7 @@ impl<'t> Lister<'t> {
         ImageList {
             images: self.images,
             unlisted: self.unlisted,
+            besides: self.besides.into_values().collect(),
         }
     }
 
@@ -357,10 +235,11 @@ impl<'t> Lister<'t> {
     fn ways_out(&mut self, body: NodeId, name: &str) {
         let field = |field| self.tree.field(body, field);
         let (extends, provider) = (field(Field::Extends), field(Field::Provider));
-        let (socket, privileged) = (field(Field::UseApiSocket), field(Field::Privileged));
+        let socket = field(Field::UseApiSocket);
         let other = extends.and_then(|extends| self.tree.field(extends, Field::File));
         if let Some(file) = other.filter(|file| !self.tree.is_null(*file)) {
             let text = self.shown(file);
+            self.search(file);
             self.way(
                 Way::Extends,
                 format!("`{name}` is made from a service of another text: {text}"),
@@ -369,18 +248,90 @@ impl<'t> Lister<'t> {
         if let Some(provider) = provider {
             let kind = self.tree.field(provider, Field::Type).map(|id| self.shown(id));
             let text = kind.unwrap_or_default();
+            self.search(provider);
             self.way(
                 Way::Provider,
                 format!("a program of the guest makes `{name}`: provider {text}"),
             );
         }
-        if socket.is_some_and(|id| self.is_on(id)) {
-            let text = format!("`{name}` speaks to the container engine and can start others: use_api_socket");
-            self.way(Way::Engine, text);
+        if let Some(switch) = socket {
+            self.search(switch);
+            if self.is_on(switch) {
+                let text = format!("`{name}` speaks to the container engine and can start others: use_api_socket");
+                self.way(Way::Engine, text);
+            }
         }
-        if privileged.is_some_and(|id| self.is_on(id)) {
-            let text = format!("`{name}` has the rights of the guest itself and can start others: privileged");
-            self.way(Way::Privileged, text);
+        self.rights(body, name);
+    }
+
+    /// Rights of the guest itself: `privileged`, of the service or of what runs in it after its start, its processes, and
+    /// capabilities by which a container leaves itself.
+    fn rights(&mut self, body: NodeId, name: &str) {
+        let tree = self.tree;
+        let field = |field| tree.field(body, field);
+        let hooks = field(Field::PostStart).filter(|id| self.seen.insert(*id));
+        let hooks = hooks.into_iter().flat_map(|hooks| tree.items(hooks).iter().copied());
+        for privileged in std::iter::once(body)
+            .chain(hooks)
+            .filter_map(|id| tree.field(id, Field::Privileged))
+        {
+            self.search(privileged);
+            if self.is_on(privileged) {
+                let text = format!("`{name}` has the rights of the guest itself and can start others: privileged");
+                self.way(Way::Privileged, text);
+            }
+        }
+        let capabilities = field(Field::CapAdd).filter(|id| self.seen.insert(*id));
+        let capabilities = capabilities
+            .into_iter()
+            .flat_map(|list| tree.items(list).iter().copied());
+        for id in capabilities.chain(field(Field::Pid)) {
+            let Some(text) = tree.text(id) else { continue };
+            self.search(id);
+            let right = text.trim().to_ascii_uppercase();
+            let right = right.strip_prefix("CAP_").unwrap_or(&right);
+            if right.contains('$') || STRONG.contains(&right) {
+                let text = format!(
+                    "`{name}` has rights by which it can leave its container and start others: {}",
+                    self.shown(id)
+                );
+                self.way(Way::Privileged, text);
+            }
+        }
+    }
+
+    /// Takes down the variables of a node and of everything in it, and those whose names alone stand under `args`.
+    fn search(&mut self, id: NodeId) {
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            if !self.searched.insert(id) {
+                continue;
+            }
+            let tree = self.tree;
+            if let Some(text) = tree.text(id) {
+                for reference in variables::references(&text) {
+                    self.besides(reference.name, reference.otherwise);
+                }
+            }
+            open.extend(tree.items(id));
+            open.extend(tree.entries(id).into_iter().map(|entry| entry.value));
+            if let Some(args) = tree.field(id, Field::Args) {
+                let listed = tree.items(args).iter().filter_map(|item| tree.text(*item));
+                let empty = tree.entries(args).into_iter().filter(|entry| tree.is_null(entry.value));
+                for name in listed
+                    .filter(|item| !item.contains('='))
+                    .chain(empty.map(|entry| entry.key))
+                {
+                    self.besides(&name, Otherwise::Blank);
+                }
+            }
+        }
+    }
+
+    fn besides(&mut self, variable: &str, otherwise: Otherwise<'_>) {
+        if !self.besides.contains_key(variable) {
+            let choice = choice(variable, otherwise, &BTreeSet::new());
+            self.besides.insert(variable.to_owned(), choice);
         }
     }
 
@@ -408,12 +359,21 @@ impl<'t> Lister<'t> {
         let Some(text) = self.tree.text(id).filter(|text| !text.is_empty()) else {
             return;
         };
-        let index = self.named(&text, role, service);
-        self.of_node.insert(id, index);
+        if let Some(index) = self.named(&text, role, service) {
+            self.of_node.insert(id, index);
+        } else {
+            self.search(id);
+        }
     }
 
-    /// Puts a name on the list, once. Gives its place.
-    fn named(&mut self, name: &Rc<str>, role: ImageRole, service: &str) -> usize {
+    /// Puts a name on the list, once. Gives its place; none has a name that is longer than any that is meant.
+    fn named(&mut self, name: &Rc<str>, role: ImageRole, service: &str) -> Option<usize> {
+        if name.len() > LONGEST_NAME {
+            let name = excerpt(name);
+            let text = format!("the name of an image of `{service}` is longer than any registry takes: `{name}`");
+            self.way(Way::Unreadable, text);
+            return None;
+        }
         let index = *self.known.entry(Rc::clone(name)).or_insert(self.images.len());
         match self.images.get_mut(index) {
             Some(known) => serves(known, service),
@@ -424,7 +384,7 @@ impl<'t> Lister<'t> {
                 chosen_by: Vec::new(),
             }),
         }
-        index
+        Some(index)
     }
 
     /// What is built: from which images, where the Dockerfile stands in the text, and from which place.
@@ -436,15 +396,19 @@ impl<'t> Lister<'t> {
             );
             return;
         }
+        self.search(build);
         let field = |field| self.tree.field(build, field).and_then(|id| self.tree.text(id));
         let context = self.tree.text(build).or_else(|| field(Field::Context));
         let context = context.map_or_else(|| ".".to_owned(), |text| excerpt(&text));
-        let inline = field(Field::DockerfileInline);
+        let inline = self.tree.field(build, Field::DockerfileInline);
+        let is_new = inline.is_some_and(|id| self.seen.insert(id));
+        let inline = inline.and_then(|id| self.tree.text(id));
         let place = match (&inline, field(Field::Dockerfile)) {
             (Some(_), _) => "a Dockerfile in the text".to_owned(),
             (None, Some(file)) => format!("`{}` in `{context}`", excerpt(&file)),
             (None, None) => format!("`{context}`"),
         };
+        let inline = inline.filter(|_| is_new);
         let bases = inline.map(|text| dockerfile::images(&text)).unwrap_or_default();
         let from = match bases.is_empty() {
             true => String::new(),
@@ -454,7 +418,8 @@ impl<'t> Lister<'t> {
             Way::Build,
             format!("`{service}` is built on the guest from {place}{from}"),
         );
-        for base in bases {
+        let front_end = self.front_end(build);
+        for base in bases.into_iter().chain(front_end) {
             self.named(&Rc::from(base), ImageRole::Base, service);
         }
         let contexts = self.tree.field(build, Field::AdditionalContexts);
@@ -463,16 +428,30 @@ impl<'t> Lister<'t> {
         }
     }
 
+    /// The image that reads the Dockerfile, where an argument of the build names it (BuildKit `frontend/dockerui/config.go`).
+    fn front_end(&self, build: NodeId) -> Option<String> {
+        let args = self.tree.field(build, Field::Args)?;
+        let of_list = |id: &NodeId| {
+            let text = self.tree.text(*id)?;
+            text.strip_prefix("BUILDKIT_SYNTAX=").map(str::to_owned)
+        };
+        let of_map = |entry: Entry| self.tree.text(entry.value).filter(|_| &*entry.key == "BUILDKIT_SYNTAX");
+        let listed = self.tree.items(args).iter().find_map(of_list);
+        listed.or_else(|| Some(self.tree.entries(args).into_iter().find_map(of_map)?.to_string()))
+    }
+
     /// Places that a build takes files from besides: `name: place`, or a list of `name=place`.
     fn contexts(&mut self, contexts: NodeId, service: &str) {
         let of_map = self.tree.entries(contexts).into_iter().map(|entry| entry.value);
         let all: Vec<NodeId> = of_map.chain(self.tree.items(contexts).iter().copied()).collect();
-        for text in all.into_iter().filter_map(|id| self.tree.text(id)) {
+        let new = all.into_iter().filter(|id| self.seen.insert(*id));
+        let texts: Vec<Rc<str>> = new.filter_map(|id| self.tree.text(id)).collect();
+        for text in texts {
             match text.split_once("docker-image://") {
                 Some((_, image)) => {
                     self.named(&Rc::from(image), ImageRole::Base, service);
                 }
-                None if text.contains("service:") => {}
+                None if text.starts_with("service:") || text.contains("=service:") => {}
                 None => self.way(
                     Way::Build,
                     format!("`{service}` is built on the guest with files from `{}`", excerpt(&text)),
@@ -490,13 +469,15 @@ impl<'t> Lister<'t> {
             let kind = self.tree.field(volume, Field::Type).and_then(|id| self.tree.text(id));
             let source = self.tree.field(volume, Field::Source);
             // A variable may make any kind of it.
-            let is_image = kind.is_some_and(|kind| kind.contains("image") || kind.contains('$'));
+            let is_image =
+                kind.is_some_and(|kind| kind.len() > LONGEST_KIND || kind.contains("image") || kind.contains('$'));
             if let Some(image) = source.filter(|_| is_image) {
                 self.image(image, ImageRole::Mounted, service);
             }
-            let text = source.or(Some(volume)).and_then(|id| self.tree.text(id));
-            if text.is_some_and(|text| socket::reaches_engine(&text)) {
-                let shown = self.shown(source.unwrap_or(volume));
+            let place = source.unwrap_or(volume);
+            self.search_source(place);
+            if self.reaches_engine(place) {
+                let shown = self.shown(place);
                 self.way(
                     Way::Engine,
                     format!("`{service}` has the container engine's socket and can start others: {shown}"),
@@ -505,30 +486,30 @@ impl<'t> Lister<'t> {
         }
     }
 
+    /// Whether what a node names leads to the container engine; each is looked at once.
+    fn reaches_engine(&mut self, id: NodeId) -> bool {
+        let tree = self.tree;
+        let reaches = || tree.text(id).is_some_and(|text| socket::reaches_engine(&text));
+        *self.of_engine.entry(id).or_insert_with(reaches)
+    }
+
+    /// Of what is mounted: a variable at its beginning may make it any place of the guest.
+    fn search_source(&mut self, id: NodeId) {
+        if self.tree.text(id).is_some_and(|text| text.starts_with('$')) {
+            self.search(id);
+        }
+    }
+
     /// A value for people: texts as they stand, the texts in a collection one after the other.
     fn shown(&self, id: NodeId) -> String {
-        let mut parts: Vec<Rc<str>> = Vec::new();
-        parts.extend(self.tree.text(id));
-        parts.extend(
-            self.tree
-                .items(id)
-                .iter()
-                .take(3)
-                .filter_map(|item| self.tree.text(*item)),
-        );
-        for field in [Field::Path, Field::Service] {
-            let Some(value) = self.tree.field(id, field) else {
-                continue;
-            };
-            parts.extend(self.tree.text(value));
-            parts.extend(
-                self.tree
-                    .items(value)
-                    .iter()
-                    .take(3)
-                    .filter_map(|item| self.tree.text(*item)),
-            );
-        }
+        let inner = [Field::Path, Field::Service].into_iter();
+        let inner = inner.filter_map(|field| self.tree.field(id, field));
+        let nodes = std::iter::once(id).chain(inner);
+        let nodes = nodes.flat_map(|id| std::iter::once(id).chain(self.tree.items(id).iter().take(3).copied()));
+        let parts: Vec<String> = nodes
+            .filter_map(|id| self.tree.text(id))
+            .map(|text| excerpt(&text))
+            .collect();
         format!("`{}`", excerpt(&parts.join(", ")))
     }
 }

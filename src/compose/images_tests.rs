@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::images::{ImageList, Way};
+use super::listed::{ImageList, Way};
 use super::looks::{NoComposeText, check_compose_text};
 use super::names::{TextVariables, Unsupplied};
 use super::{Manifest, yaml};
@@ -72,28 +72,69 @@ fn a_text_that_compose_does_not_read_is_shown_as_a_guess() {
     assert_eq!(list("").unlisted[0].way, Way::Unreadable);
 }
 
-/// How much longer the work takes on a text of ten times the length: counted in nodes and entries, which is what every walk
-/// passes over.
+/// A text is followed as far as 64 bytes are handed out for each of its own: honest ones are followed to their end, whatever
+/// they share in the usual way, and one that would take longer is a guess.
 #[test]
 fn sec_m1_the_work_grows_with_the_text_whatever_it_shares() {
-    let work = |count: usize| {
-        let shared: String = (0..count).map(|number| format!("    - /data/{number}:/x\n")).collect();
-        let services: String = (0..count)
-            .map(|number| format!("  s{number}: {{image: acme/i{number}:1, volumes: *v, build: *b, pre_start: *h}}\n"))
-            .collect();
-        let text = format!(
-            "x-v:\n  v: &v\n{shared}x-b: &b {{context: .}}\nx-h: &h [{{image: acme/hook:1}}]\nservices:\n{services}"
-        );
-        let started = std::time::Instant::now();
-        let list = list(&text);
-        assert_eq!(list.images.len(), count + 1);
-        started.elapsed()
-    };
-    let (small, large) = (work(1_000), work(16_000));
-    // Sixteen times the text: a quadratic walk would take 256 times as long.
+    let each = |one: &dyn Fn(usize) -> String| (0..4_000).map(one).collect::<String>();
+    let volumes = each(&|number| format!("    - /data/{number}:/x\n"));
+    let services = each(&|number| {
+        format!(
+            "  s{number}: {{<<: *d, image: acme/i{number}:1, volumes: *v, build: *b, pre_start: *h, environment: *e}}\n"
+        )
+    });
+    let honest = format!(
+        "x-v:\n  v: &v\n{volumes}x-b: &b {{context: .}}\nx-h: &h [{{image: acme/hook:1}}]\nx-d: &d {{restart: always}}\n\
+         x-e: &e {{A: 1, B: 2}}\nservices:\n{services}"
+    );
+    let listed = list(&honest);
+    assert_eq!(listed.images.len(), 4_001);
     assert!(
-        large < small.max(std::time::Duration::from_millis(2)) * 100,
-        "{small:?} {large:?}"
+        listed.unlisted.iter().all(|one| one.way == Way::Build),
+        "followed to its end"
+    );
+
+    let long = "/x${A:-b}".repeat(3_000);
+    let keys = each(&|number| format!("k{number}: v, "));
+    let shapes = [
+        format!(
+            "x-d: &d {{{keys}}}\nservices:\n{}",
+            each(&|number| {
+                format!("  s{number}: {{image: acme/a:1, build: {{additional_contexts: {{<<: *d}}}}}}\n")
+            })
+        ),
+        format!(
+            "x-l: &l \"{long}\"\nservices:\n{}",
+            each(&|number| { format!("  s{number}: {{image: acme/a:1, volumes: [{{type: bind, source: *l}}]}}\n") })
+        ),
+        format!(
+            "x-l: &l \"{long}\"\nservices:\n{}",
+            each(&|number| {
+                format!("  s{number}: {{image: acme/a:1, build: {{context: *l, dockerfile_inline: *l}}}}\n")
+            })
+        ),
+        format!(
+            "x-l: &l \"{long}\"\nservices:\n{}",
+            each(&|number| {
+                format!("  s{number}: {{image: acme/a:1, provider: {{type: *l, options: {{a: *l, b: *l}}}}}}\n")
+            })
+        ),
+    ];
+    for text in shapes {
+        let listed = list(&text);
+        assert_eq!(listed.images[0].name, "acme/a:1");
+        let is_guess = listed.unlisted.last().is_some_and(|one| one.way == Way::Unreadable);
+        assert!(is_guess, "{:?}", listed.unlisted.last());
+        assert!(listed.unlisted.iter().all(|one| one.text.len() < 1_000));
+    }
+    // Fragments without a key, and documents that are the same.
+    let nothing = "{}, ".repeat(20_000);
+    let empty = each(&|number| format!("  s{number}: {{<<: *n, image: acme/a:1}}\n"));
+    assert_eq!(names(&format!("x-n: &n [{nothing}]\nservices:\n{empty}")), ["acme/a:1"]);
+    let key = "k".repeat(5_000);
+    assert_eq!(
+        list(&format!("? {key}\n: x\nservices: {{}}\n")).unlisted[0].way,
+        Way::Unreadable
     );
 }
 
@@ -204,9 +245,13 @@ fn no_refusal_of_a_file_with_secrets_repeats_what_stands_in_it() {
         format!("DATABASE_URL=postgres://app:{secret}@db.test/app\n"),
         format!("A={secret}\n: {secret}\nB=1\nC=1\n"),
         format!("{secret} not found"),
+        format!("{secret}: 1\n{secret}: 2\n"),
+        format!("{secret}\n{secret}\n"),
+        format!("PASSWORD: {secret}\n"),
+        format!("services: {{a: {secret}}}\n"),
     ] {
         let said = check_compose_text(&text).unwrap_err().to_string();
-        assert!(!said.contains(secret), "{said}");
+        assert!(!said.contains(secret), "{text}: {said}");
     }
 }
 
@@ -235,6 +280,114 @@ fn the_manifest_says_which_variables_the_environment_may_set() {
         .map(|choice| (choice.variable.as_str(), choice.is_open))
         .collect();
     assert_eq!(choices, [("A", true), ("B", false)]);
-    let nothing = Manifest(json!({"name": "x"}).as_object().unwrap().clone());
-    assert_eq!(nothing.image_list(), ImageList::default(), "no text, no list");
+    for (manifest, way) in [
+        (json!({"name": "x"}), Way::Unreadable),
+        (json!({"runner": "docker-compose"}), Way::Unreadable),
+        (
+            json!({"runner": "bash", "bash_script": "curl x.test | sh"}),
+            Way::OtherRunner,
+        ),
+    ] {
+        let list = Manifest(manifest.as_object().unwrap().clone()).image_list();
+        let ways: Vec<Way> = list.unlisted.iter().map(|one| one.way).collect();
+        assert_eq!(ways, [way], "{manifest}");
+    }
+}
+
+#[test]
+fn bug_b1_a_variable_that_chooses_what_runs_besides_the_images_is_named() {
+    let text = "include: [{path: \"${OVERLAY}/more.yml\"}]\nmodels: {m: {model: \"${MODEL:-ai/small}\"}}\nservices:\n  \
+                a: {build: {context: \"https://git.test/x.git#${REF}\", args: [BARE, SET=1, \"FED=${FED}\"]}}\n  \
+                b: {build: {context: ., args: {EMPTY: , OTHER: x}}}\n  c: {extends: {file: \"${FILE}\", service: x}}\n  \
+                d: {provider: {type: \"${TOOL}\", options: {v: \"${OPTION}\"}}}\n  \
+                e: {image: \"nginx:${TAG}\", environment: [\"PLAIN=${PLAIN}\"], privileged: \"${TRUST}\"}\n";
+    let list = ImageList::of(text, &BTreeSet::from(["REF", "COMPOSE_FILE"]));
+    let chosen: Vec<(&str, bool)> = list.besides.iter().map(|one| (&*one.variable, one.is_open)).collect();
+    let expected = [
+        ("BARE", false),
+        ("EMPTY", false),
+        ("FED", false),
+        ("FILE", false),
+        ("MODEL", false),
+        ("OPTION", false),
+        ("OVERLAY", false),
+        ("REF", true),
+        ("TOOL", false),
+        ("TRUST", false),
+        ("COMPOSE_FILE", true),
+    ];
+    assert_eq!(chosen, expected);
+    assert_eq!(list.besides[4].default.as_deref(), Some("ai/small"));
+    // Of a text that nobody reads, any of its variables may.
+    let guess = ImageList::of("services: {a: {image: ${A}\n${B}", &BTreeSet::new());
+    let chosen: Vec<&str> = guess.besides.iter().map(|one| &*one.variable).collect();
+    assert_eq!(chosen, ["A", "B"]);
+}
+
+#[test]
+fn bug_b20_rights_of_the_guest_itself_are_named_in_each_form() {
+    for strong in [
+        "privileged: true",
+        "privileged: \"${TRUST:-false}\"",
+        "cap_add: [CAP_SYS_ADMIN]",
+        "cap_add: [net_admin, all]",
+        "pid: host",
+        "post_start: [{command: x, privileged: true}]",
+    ] {
+        let ways: Vec<Way> = list(&format!("services: {{a: {{image: a, {strong}}}}}"))
+            .unlisted
+            .iter()
+            .map(|one| one.way)
+            .collect();
+        assert_eq!(ways, [Way::Privileged], "{strong}");
+    }
+    for plain in [
+        "privileged: false",
+        "cap_add: [NET_ADMIN]",
+        "pid: service:b",
+        "post_start: [{command: x}]",
+    ] {
+        assert!(
+            list(&format!("services: {{a: {{image: a, {plain}}}}}"))
+                .unlisted
+                .is_empty(),
+            "{plain}"
+        );
+    }
+}
+
+#[test]
+fn bug_b1_the_reader_of_a_dockerfile_is_an_image_too_and_a_name_too_long_is_none() {
+    for args in ["[BUILDKIT_SYNTAX=acme/front:1]", "{BUILDKIT_SYNTAX: acme/front:1}"] {
+        assert_eq!(
+            names(&format!("services: {{a: {{build: {{context: ., args: {args}}}}}}}")),
+            ["acme/front:1"]
+        );
+    }
+    let long = format!("services: {{a: {{image: \"acme/{}\"}}}}", "x".repeat(100_000));
+    let long = list(&long);
+    assert!(long.images.is_empty());
+    assert_eq!(long.unlisted[0].way, Way::Unreadable);
+    assert!(long.unlisted[0].text.len() < 500);
+}
+
+#[test]
+fn sec_h5_variables_that_are_no_list_leave_it_open_what_the_environment_may_set() {
+    for names in [json!("TAG"), json!({"TAG": true}), json!(["A", 1])] {
+        let manifest = json!({"docker_compose_file": "services: {a: {image: \"a:${TAG}\"}}", "allowed_envs": names});
+        let list = Manifest(manifest.as_object().unwrap().clone()).image_list();
+        assert_eq!(list.unlisted[0].way, Way::Unreadable, "{names}");
+    }
+}
+
+#[test]
+fn bug_b6_a_text_that_compose_reads_is_not_refused_for_its_looks() {
+    for text in [
+        "services: {error: {image: \"acme/error-not-found:1\"}}",
+        "services: # all\n  a: {image: a, environment: [\"A=1\"]}\n",
+        "services:\n  a:\n    image: a\n    command: |\n      <<<<<<< HEAD\n      =======\n",
+        "services: {a: {image: a, command: \"x\n=======\ny\"}}",
+    ] {
+        assert_eq!(check_compose_text(text), Ok(()), "{text}");
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::images::{ImageList, unusable};
+use super::listed::{ImageList, unusable};
 use super::manifest::MAX_MANIFEST_BYTES;
 use super::services::Model;
 use super::strict::strict_json;
@@ -73,24 +73,10 @@ pub enum NoComposeText {
 /// # Errors
 /// [`NoComposeText`]: it is another file, or Compose refuses it.
 pub fn check_compose_text(text: &str) -> Result<(), NoComposeText> {
-    if let Some(line) = conflict(text) {
-        return Err(NoComposeText::Conflict { line });
-    }
-    let trimmed = text.trim_start();
-    if trimmed.starts_with('{') && is_manifest(trimmed) {
-        return Err(NoComposeText::Manifest);
-    }
-    if trimmed.starts_with('<') {
-        return Err(NoComposeText::Html);
-    }
-    if is_answer(text) {
-        return Err(NoComposeText::Answer);
-    }
-    if is_dotenv(text) {
-        return Err(NoComposeText::Dotenv);
-    }
-    let tree = Tree::read(text).map_err(|fault| unreadable(text, fault.line(), fault.to_string()))?;
-    let model = Model::of(&tree).map_err(|fault| NoComposeText::NothingRuns { why: fault.to_string() })?;
+    let tree = Tree::read(text)
+        .map_err(|fault| looks_like(text).unwrap_or_else(|| unreadable(text, fault.line(), fault.to_string())))?;
+    let model = Model::of(&tree)
+        .map_err(|fault| looks_like(text).unwrap_or_else(|| NoComposeText::NothingRuns { why: fault.to_string() }))?;
     if let Some(name) = without_code(&tree, &model) {
         let why = format!("the service `{name}` has neither an image nor a build section");
         return Err(match text.ends_with(['\n', '\r']) {
@@ -109,6 +95,24 @@ pub fn check_compose_text(text: &str) -> Result<(), NoComposeText> {
             why,
         })
     })
+}
+
+/// What a text that Compose does not read looks like.
+fn looks_like(text: &str) -> Option<NoComposeText> {
+    if let Some(line) = conflict(text) {
+        return Some(NoComposeText::Conflict { line });
+    }
+    let trimmed = text.trim_start();
+    let looks = [
+        (
+            trimmed.starts_with('{') && is_manifest(trimmed),
+            NoComposeText::Manifest,
+        ),
+        (trimmed.starts_with('<'), NoComposeText::Html),
+        (is_answer(text), NoComposeText::Answer),
+        (is_dotenv(text), NoComposeText::Dotenv),
+    ];
+    looks.into_iter().find_map(|(is_so, what)| is_so.then_some(what))
 }
 
 /// The first service that Compose starts nothing for (compose-go `loader/validate.go`).

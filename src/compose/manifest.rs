@@ -8,7 +8,7 @@ use super::changes::Changes;
 use super::difference::{self, FieldChange};
 use super::error::ComposeError;
 use super::hash::ComposeHash;
-use super::images::ImageList;
+use super::listed::{ImageList, Way};
 use super::names::TextVariables;
 use super::strict::strict_json;
 use crate::json;
@@ -17,9 +17,15 @@ use crate::json;
 pub const MAX_MANIFEST_BYTES: usize = 1024 * 1024;
 
 /// `app-compose.json` with every field that it came with, known or not.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Manifest(pub(super) Map<String, Value>);
+
+impl From<Map<String, Value>> for Manifest {
+    fn from(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+}
 
 impl Manifest {
     /// Parses a manifest and keeps every field.
@@ -105,15 +111,39 @@ impl Manifest {
     pub fn image_list(&self) -> ImageList {
         let names = self.get("allowed_envs").and_then(Value::as_array);
         let open = names.into_iter().flatten().filter_map(Value::as_str).collect();
-        self.compose_text()
-            .map_or_else(ImageList::default, |text| ImageList::of(text, &open))
+        match (self.get("runner").and_then(Value::as_str), self.compose_text()) {
+            (Some("docker-compose") | None, Some(_)) if !self.lists_variables() => {
+                let why = "`allowed_envs` is no list of names, so what the environment may set is not known";
+                ImageList::without_text(Way::Unreadable, why.to_owned())
+            }
+            (Some("docker-compose") | None, Some(text)) => ImageList::of(text, &open),
+            (Some("docker-compose") | None, None) => {
+                let why = "the manifest holds no Docker Compose text, so what runs is not known";
+                ImageList::without_text(Way::Unreadable, why.to_owned())
+            }
+            (Some(other), _) => {
+                let other: String = other.chars().take(40).collect();
+                let why = format!("`{other}` runs the app and not Docker Compose, so no list names what it starts");
+                ImageList::without_text(Way::OtherRunner, why)
+            }
+        }
     }
+    /// Whether what stands where the variables of the environment are named is a list of names, or nothing.
+    fn lists_variables(&self) -> bool {
+        match self.get("allowed_envs") {
+            None | Some(Value::Null) => true,
+            Some(Value::Array(names)) => names.iter().all(Value::is_string),
+            Some(_) => false,
+        }
+    }
+
     /// The variables that the Docker Compose text refers to; nothing where there is none that Compose reads.
     pub fn text_variables(&self) -> Option<TextVariables> {
         self.compose_text().and_then(TextVariables::of)
     }
 
-    fn compose_text(&self) -> Option<&str> {
+    /// The Docker Compose text; nothing where there is none.
+    pub fn compose_text(&self) -> Option<&str> {
         self.get("docker_compose_file").and_then(Value::as_str)
     }
 }

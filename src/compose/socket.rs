@@ -33,7 +33,7 @@ pub(super) fn reaches_engine(text: &str) -> bool {
     };
     let mut parts = filled.split(':');
     let source = parts.next().unwrap_or_default();
-    let is_path = source.starts_with(['/', '.']);
+    let is_path = source.starts_with(['/', '.', '~']);
     (is_path && leads_to_one(source))
         || named(source)
         || parts.any(named)
@@ -48,12 +48,18 @@ fn inner(reference: &variables::Reference<'_>) -> bool {
     }
 }
 
-/// Whether a path is a socket or a folder above one. A path that starts at the folder of the text may climb to the root.
+/// Whether a path is a socket or a folder above one. A path that starts at the folder of the text, or at somebody's home, may
+/// climb to the root.
 fn leads_to_one(path: &str) -> bool {
     let is_relative = !path.starts_with('/');
     let mut steps: Vec<&str> = Vec::new();
     let mut has_climbed = false;
-    for step in path.split('/').filter(|step| !step.is_empty() && *step != ".") {
+    let is_home = path.starts_with('~');
+    for step in path
+        .split('/')
+        .skip(usize::from(is_home))
+        .filter(|step| !step.is_empty() && *step != ".")
+    {
         if step == ".." {
             has_climbed |= steps.pop().is_none();
         } else {
@@ -89,6 +95,8 @@ mod tests {
             "/:/host:ro",
             "../var/run/docker.sock:/x",
             "..:/host",
+            "~/../var/run/docker.sock:/x",
+            "~root/..:/host",
             "${DOCKER_SOCK:-/var/run/docker.sock}:/var/run/docker.sock",
             "${SOCK-/run/docker.sock}:/s",
             "${A:-${B:-/var/run/docker.sock}}:/s",
@@ -115,6 +123,7 @@ mod tests {
             "${DATA:-/data}:/data",
             "docker:/x",
             "~/x:/y",
+            "~:/y",
             "",
         ] {
             assert!(!reaches_engine(text), "{text}");

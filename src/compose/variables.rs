@@ -1,10 +1,14 @@
 //! The variables in a text that Compose fills in: `$NAME`, `${NAME}`, `${NAME:-default}` and their kin (compose-go
 //! `template/template.go`). Pure. Reading a text takes as long as the text, however deep its defaults nest.
 
+use std::ops::Range;
+
 /// A variable that a text refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference<'t> {
     pub(super) name: &'t str,
+    /// Where it stands in the text, bytes.
+    at: Range<usize>,
     /// What stands there when nobody sets it.
     pub(super) otherwise: Otherwise<'t>,
     /// It stands inside the default of another one.
@@ -52,6 +56,7 @@ pub(super) fn references(text: &str) -> Vec<Reference<'_>> {
             {
                 let length = start.len().saturating_sub(here.len());
                 reference.otherwise = otherwise(start.get(..length).unwrap_or_default());
+                reference.at.end = text.len().saturating_sub(behind.len());
             }
         } else if let Some(escaped) = behind.strip_prefix('$') {
             rest = escaped;
@@ -69,8 +74,13 @@ pub(super) fn references(text: &str) -> Vec<Reference<'_>> {
                 });
             }
             let outer = open.len().saturating_sub(usize::from(braced.is_some()));
+            let end = match braced {
+                Some(_) => text.len(),
+                None => text.len().saturating_sub(rest.len()),
+            };
             found.push(Reference {
                 name,
+                at: text.len().saturating_sub(here.len())..end,
                 otherwise: Otherwise::Blank,
                 is_inner: outer > 0,
             });
@@ -86,26 +96,16 @@ pub(super) fn has_any(text: &str) -> bool {
 
 /// A text with the defaults in the place of its variables, as far as they have some.
 pub(super) fn by_default(text: &str) -> String {
-    let mut filled = text.to_owned();
+    let (mut filled, mut copied) = (String::new(), 0);
     for reference in references(text).iter().filter(|reference| !reference.is_inner) {
-        let value = match reference.otherwise {
-            Otherwise::Default(value) => value,
-            _ => "",
-        };
-        for written in spellings(reference) {
-            filled = filled.replacen(&written, value, 1);
+        filled.push_str(text.get(copied..reference.at.start).unwrap_or_default());
+        if let Otherwise::Default(value) = reference.otherwise {
+            filled.push_str(value);
         }
+        copied = reference.at.end;
     }
+    filled.push_str(text.get(copied..).unwrap_or_default());
     filled
-}
-
-/// How a reference may be written.
-fn spellings(reference: &Reference<'_>) -> Vec<String> {
-    let name = reference.name;
-    match reference.otherwise {
-        Otherwise::Default(value) => vec![format!("${{{name}:-{value}}}"), format!("${{{name}-{value}}}")],
-        _ => vec![format!("${{{name}}}"), format!("${name}")],
-    }
 }
 
 /// A name at the start of a text: letters, digits and underscores, no digit first.
@@ -173,6 +173,7 @@ mod tests {
     fn defaults_take_the_place_of_their_variables() {
         assert_eq!(by_default("${S:-/var/run/docker.sock}:/x"), "/var/run/docker.sock:/x");
         assert_eq!(by_default("/${A-run}/$B/${C}x"), "/run//x");
+        assert_eq!(by_default("a${A:-${B:-b}}c$D-${E?e}${F:-f}"), "a${B:-b}c-f");
     }
 
     #[test]

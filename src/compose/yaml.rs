@@ -4,6 +4,7 @@
 //! small, and every walk over the tree is as long as the text. Nodes are numbered as they end: what is inside a node, and
 //! what it names by an alias, always has a lower number than the node itself.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -21,6 +22,8 @@ pub(super) struct Tree {
     pub(super) roots: Vec<NodeId>,
     /// What a number of another tree names.
     nothing: Content,
+    /// How much may still be handed out: bytes of texts, and keys. What many places share would make a short text long.
+    left: Cell<usize>,
 }
 
 /// What a node is.
@@ -60,7 +63,8 @@ struct Node {
     content: Content,
     tag: Mark,
     line: usize,
-    /// Of a mapping: the values of keys that mean something to Compose, merged fragments taken in.
+    /// Of a mapping: the values of keys that mean something to Compose, merged fragments taken in. Of a list: those of the
+    /// fragments in it.
     fields: Vec<(Field, NodeId)>,
 }
 
@@ -88,12 +92,14 @@ pub(super) enum YamlFault {
     Syntax { line: usize, why: String },
     #[error("line {line} has a control character, which Compose refuses")]
     Control { line: usize },
-    #[error("line {line} has the key `{key}` a second time in one mapping, which Compose refuses")]
-    KeyTwice { line: usize, key: String },
+    #[error("line {line} has a key that its mapping has already, which Compose refuses")]
+    KeyTwice { line: usize },
     #[error("line {line} takes in what it is inside of")]
     InItself { line: usize },
     #[error("line {line} has a key that is no text")]
     KeyNoText { line: usize },
+    #[error("line {line} has a key of more than 4096 bytes")]
+    KeyTooLong { line: usize },
 }
 
 impl YamlFault {
@@ -101,9 +107,10 @@ impl YamlFault {
         match self {
             Self::Syntax { line, .. }
             | Self::Control { line }
-            | Self::KeyTwice { line, .. }
+            | Self::KeyTwice { line }
             | Self::InItself { line }
-            | Self::KeyNoText { line } => *line,
+            | Self::KeyNoText { line }
+            | Self::KeyTooLong { line } => *line,
         }
     }
 }
@@ -129,6 +136,7 @@ fields! {
     AdditionalContexts = "additional_contexts",
     Args = "args",
     Build = "build",
+    CapAdd = "cap_add",
     Context = "context",
     Device = "device",
     Dockerfile = "dockerfile",
@@ -141,6 +149,8 @@ fields! {
     Image = "image",
     Model = "model",
     Path = "path",
+    Pid = "pid",
+    PostStart = "post_start",
     PreStart = "pre_start",
     Privileged = "privileged",
     Provider = "provider",
@@ -150,6 +160,11 @@ fields! {
     UseApiSocket = "use_api_socket",
     Volumes = "volumes",
 }
+
+/// So much may be handed out of the shortest text, and of each byte of a longer one. A text that shares little needs a
+/// tenth of it.
+const SMALL: usize = 0x10000;
+const OF_A_BYTE: usize = 64;
 
 /// Line ends of YAML 1.1 that YAML 1.2 knows for text (go-yaml `yamlprivateh.go`, `is_break`).
 pub(super) const OLD_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
@@ -169,6 +184,21 @@ impl Tree {
             true => Builder::run(&text.replace(OLD_BREAKS, "\n").replace(":\t", ": ")),
             false => Builder::run(text),
         }
+        .inspect(|tree| {
+            let of_its_length = text.len().saturating_mul(OF_A_BYTE);
+            tree.left.set(of_its_length.saturating_add(SMALL));
+        })
+    }
+
+    /// Whether more was asked for than a text of this length says: then some of it was left out.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.left.get() == 0
+    }
+
+    /// Takes `amount` from what may be handed out. Whether there was something left.
+    fn spend(&self, amount: usize) -> bool {
+        self.left.set(self.left.get().saturating_sub(amount));
+        !self.is_exhausted()
     }
 
     /// What a node is.
@@ -187,7 +217,9 @@ impl Tree {
     /// The text of a scalar that is not null.
     pub(super) fn text(&self, id: NodeId) -> Option<Rc<str>> {
         match self.content(id) {
-            Content::Scalar { text, is_plain } if !(*is_plain && is_null(text)) => Some(Rc::clone(text)),
+            Content::Scalar { text, is_plain } if !(*is_plain && is_null(text)) => {
+                self.spend(text.len()).then(|| Rc::clone(text))
+            }
             _ => None,
         }
     }
@@ -208,10 +240,8 @@ impl Tree {
     /// The value of a key of a mapping, or of a fragment that it takes in.
     pub(super) fn field(&self, id: NodeId, field: Field) -> Option<NodeId> {
         let node = self.nodes.get(id.0)?;
-        node.fields
-            .iter()
-            .find(|(own, _)| *own == field)
-            .map(|(_, value)| *value)
+        let fields = matches!(node.content, Content::Mapping(_)).then_some(&node.fields)?;
+        fields.iter().find(|(own, _)| *own == field).map(|(_, value)| *value)
     }
 
     /// All keys of a mapping with their values, those of fragments that it takes in by `<<` among them: its own come before
@@ -223,6 +253,9 @@ impl Tree {
             open.push(id);
         }
         while let Some(next) = open.pop() {
+            if !self.spend(1) {
+                return found;
+            }
             if !looked_at.insert(next) {
                 continue;
             }
@@ -232,6 +265,9 @@ impl Tree {
                         let Content::Scalar { text, .. } = self.content(pair.key) else {
                             continue;
                         };
+                        if !self.spend(text.len().saturating_add(1)) {
+                            return found;
+                        }
                         if known.insert(Rc::clone(text)) {
                             found.push(Entry {
                                 key: Rc::clone(text),
@@ -283,13 +319,21 @@ impl Tree {
                 take(field, pair.value);
             }
         }
-        for pair in pairs.iter().filter(|pair| self.merges(pair.key)) {
-            let fragments = match self.content(pair.value) {
-                Content::Sequence(items) => items.as_slice(),
-                _ => std::slice::from_ref(&pair.value),
-            };
-            for fragment in fragments.iter().filter_map(|id| self.nodes.get(id.0)) {
-                fragment.fields.iter().for_each(|(field, value)| take(*field, *value));
+        let taken_in = pairs.iter().filter(|pair| self.merges(pair.key));
+        for fragment in taken_in.filter_map(|pair| self.nodes.get(pair.value.0)) {
+            fragment.fields.iter().for_each(|(field, value)| take(*field, *value));
+        }
+        fields
+    }
+
+    /// The fields of the fragments in a list that just ended; of several that have one the first counts.
+    fn fields_within(&self, items: &[NodeId]) -> Vec<(Field, NodeId)> {
+        let mut fields: Vec<(Field, NodeId)> = Vec::new();
+        for fragment in items.iter().filter_map(|id| self.nodes.get(id.0)) {
+            for (field, value) in &fragment.fields {
+                if !fields.iter().any(|(known, _)| known == field) {
+                    fields.push((*field, *value));
+                }
             }
         }
         fields
@@ -374,7 +418,7 @@ impl Builder {
 
     fn end(&mut self) -> Result<(), YamlFault> {
         let Some(open) = self.open.pop() else { return Ok(()) };
-        let mut fields = Vec::new();
+        let fields;
         let content = if open.is_mapping {
             let pairs = open.inside.chunks_exact(2);
             let pairs: Vec<Pair> = pairs
@@ -390,6 +434,7 @@ impl Builder {
             fields = self.tree.fields_of(&pairs);
             Content::Mapping(pairs)
         } else {
+            fields = self.tree.fields_within(&open.inside);
             Content::Sequence(open.inside)
         };
         let node = Node {
@@ -410,9 +455,11 @@ impl Builder {
             let Content::Scalar { text, .. } = self.tree.content(pair.key) else {
                 return Err(YamlFault::KeyNoText { line });
             };
+            if text.len() > LONGEST_KEY {
+                return Err(YamlFault::KeyTooLong { line });
+            }
             if !known.insert(Rc::clone(text)) {
-                let key = text.chars().take(LONGEST_KEY).collect();
-                return Err(YamlFault::KeyTwice { line, key });
+                return Err(YamlFault::KeyTwice { line });
             }
         }
         Ok(())
@@ -435,8 +482,8 @@ impl Builder {
     }
 }
 
-/// So much of a key is shown.
-const LONGEST_KEY: usize = 60;
+/// Longest key, bytes. A longer one that many mappings have by an alias would be compared in each of them.
+const LONGEST_KEY: usize = 4096;
 
 fn mark(tag: Option<&Tag>) -> Mark {
     let Some(tag) = tag else { return Mark::Plain };

@@ -8,22 +8,33 @@ use crate::house::sources::{Token, files, halves, tokens};
 use crate::support::repository;
 
 /// Names in capitals that are no codes, and where they come from.
-const NO_CODES: [(&str, &str); 24] = [
+const NO_CODES: [(&str, &str); 35] = [
     (
         "APPROVED_HASH",
         "a kind of signature, as Safe Transaction Services name it",
     ),
     ("BASH_ENV", "a variable of the guest's shell"),
+    ("BUILDKIT_SYNTAX", "an argument of a build"),
     ("CANCELLER_ROLE", "a role of OpenZeppelin's timelock"),
+    ("CAP_", "what Linux puts before a capability"),
     ("CARGO_CRATE_NAME", "a variable of cargo's"),
     ("CARGO_PKG_VERSION", "a variable of cargo's"),
     ("COMPOSE_", "how variables of Docker Compose begin"),
+    ("COMPOSE_ENV_FILES", "a variable of Docker Compose"),
     ("COMPOSE_FILE", "a variable of Docker Compose"),
     ("COMPOSE_PROJECT_NAME", "a variable of Docker Compose"),
     ("COUNTERSIGN_REQUEST_MS", "a variable of test builds"),
     ("CVM_APP_ID_CONFLICT", "a code of Phala Cloud's"),
+    ("DAC_READ_SEARCH", "a capability of Linux"),
     ("DOCKER_", "how variables of Docker begin"),
+    ("DOCKER_CONFIG", "a variable of Docker Compose"),
+    ("DOCKER_CONTEXT", "a variable of Docker Compose"),
+    ("DOCKER_HOST", "a variable of Docker Compose"),
     ("DSTACK_", "how variables of the guest begin"),
+    ("SYS_ADMIN", "a capability of Linux"),
+    ("SYS_MODULE", "a capability of Linux"),
+    ("SYS_PTRACE", "a capability of Linux"),
+    ("SYS_RAWIO", "a capability of Linux"),
     ("ETH_RPC_QUORUM", "a variable of the environment"),
     ("ETH_RPC_URL", "a variable of the environment"),
     ("EXECUTOR_ROLE", "a role of OpenZeppelin's timelock"),
