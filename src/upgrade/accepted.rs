@@ -108,7 +108,10 @@ impl Accepted {
 }
 
 fn same(agreed: &str, asked: &str) -> bool {
-    let hexadecimal = |text: &str| text.starts_with("0x");
+    let hexadecimal = |text: &str| {
+        let digits = text.strip_prefix("0x");
+        digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    };
     agreed == asked || (hexadecimal(agreed) && hexadecimal(asked) && agreed.eq_ignore_ascii_case(asked))
 }
 
@@ -187,6 +190,8 @@ mod tests {
         assert!(accepted.covers(Code::HashUnverifiable, Some("0xab")));
         assert!(!accepted.covers(Code::HashUnverifiable, Some("0xac")));
         assert!(!accepted.covers(Code::HashUnverifiable, None));
+        accepted.agree("DIGEST_REQUIRED=0xacme/app:v1".parse().unwrap());
+        assert!(!accepted.covers(Code::DigestRequired, Some("0xacme/app:V1")));
         assert!(!accepted.covers(Code::UpdatePending, Some("0xab")));
         accepted.agree_to_all(Code::UpdatePending);
         assert!(accepted.covers(Code::UpdatePending, None));

@@ -58,12 +58,17 @@ pub(in crate::cli) fn expected(all: &[Also]) -> Result<BTreeMap<String, Changes>
 /// anything is asked or sent, with a word about what it looks like.
 pub(in crate::cli) fn compose_file(path: &Path) -> Result<String, CliError> {
     let text = text_file(path)?;
-    check_compose_text(&text).map_err(|why| CliError::Input {
+    check_text(&text, path)?;
+    Ok(text)
+}
+
+/// Whether Compose runs a text that came from the file at `path`.
+pub(in crate::cli) fn check_text(text: &str, path: &Path) -> Result<(), CliError> {
+    check_compose_text(text).map_err(|why| CliError::Input {
         code: Code::InputComposeText,
         message: format!("`{}` cannot be the Docker Compose file: {why}", path.display()),
         hint: instead(&why, path),
-    })?;
-    Ok(text)
+    })
 }
 
 /// What to name instead, or what to mend.

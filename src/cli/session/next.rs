@@ -30,6 +30,8 @@ const CARRIED: [&str; 9] = [
 
 /// Options without a value that the steps after this one need as well.
 const CARRIED_FLAGS: [&str; 1] = ["--offline"];
+/// The one that every command has.
+const REQUIRE_DIGESTS: &str = "--require-digests";
 /// Options that name files to be read, or keys that may be in one.
 const READ: [&str; 10] = [
     "--also",
@@ -284,7 +286,8 @@ impl CommandLine {
         let mut words = self.words.iter().zip(self.shown());
         while let Some((word, shown)) = words.next() {
             let name = name(word);
-            let is_flag = CARRIED_FLAGS.contains(&name) && word == name && self.knows(command, name);
+            let is_kept = CARRIED_FLAGS.contains(&name) && self.knows(command, name);
+            let is_flag = word == name && (is_kept || name == REQUIRE_DIGESTS);
             if is_flag {
                 carried.push(shown);
                 continue;
@@ -520,6 +523,17 @@ mod tests {
             typed.step("status"),
             "countersign status --dir /u --rpc-url http://127.0.0.1:1"
         );
+    }
+
+    #[test]
+    fn whoever_insists_on_digests_goes_on_insisting() {
+        let bare = typed(&["review", "p.json"]);
+        let insisting = typed(&["--require-digests", "review", "proposal.json", "--json"]);
+        for command in ["sign", "execute", "commit"] {
+            let next = insisting.of_file(command, Path::new("proposal.json"));
+            assert!(next.contains(" --require-digests"), "{next}");
+        }
+        assert!(!bare.step("sign").contains("digests"));
     }
 
     #[test]

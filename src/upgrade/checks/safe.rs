@@ -23,7 +23,7 @@ pub(in crate::upgrade) fn agreed(limits: &Limits, code: Code, nonce: U256) -> bo
 ///
 /// # Errors
 /// Something is not what the plan read, or not what the transaction needs.
-pub(in crate::upgrade) fn check_ballot(
+pub(in crate::upgrade) fn check_signed_tx(
     limits: &Limits,
     plan: &Plan,
     signed_tx: &SignedSafeTx,

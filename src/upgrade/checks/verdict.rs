@@ -144,8 +144,8 @@ impl<'a> Subject<'a> {
         if known.is_none() {
             not_checked.extend(OFFLINE.map(str::to_owned));
         }
-        if accepted.needs_digests() && !takes_away(role, proposal) {
-            findings.extend(proposal.apps().flat_map(images::of_proposal));
+        if !takes_away(role, proposal) {
+            findings.extend(of_each(proposal, |_, one| images_of(one, accepted)));
         }
         Verdict::new(findings, not_checked, accepted)
     }
@@ -247,12 +247,12 @@ pub(in crate::upgrade) fn of_plan(plan: &Plan, base: &Baseline, past: Past, limi
     findings.extend(of_storage(&plan.storages));
     findings.extend(of_approvals(&plan.storages, None));
     not_checked.extend(plan.storages.not_checked.iter().cloned());
-    if limits.accepted.needs_digests() {
-        findings.extend(
-            plan.code
-                .iter()
-                .flat_map(|code| images::without_digest(&code.manifest_after())),
-        );
+    if let Some(code) = &plan.code {
+        findings.extend(images::where_needed(&code.manifest_after(), &limits.accepted));
+        // Owners who are asked for an approval see what values may choose; where the hash is allowed, nobody is asked.
+        if plan.app_state.hash_allowed == Some(true) {
+            findings.extend(images::chosen_by_values(code));
+        }
     }
     Verdict::new(findings, not_checked, &limits.accepted)
 }
@@ -288,19 +288,33 @@ fn unverifiable(value: String) -> Finding {
 
 /// Findings in all apps of a proposal, and what was not checked; each names its app where there are several.
 fn of_apps(proposal: &Proposal, known: Option<&Known>) -> (Vec<Finding>, Vec<String>) {
-    let (mut findings, mut not_checked) = (Vec::new(), Vec::new());
-    let several = !proposal.others.is_empty();
-    for (index, one) in proposal.apps().enumerate() {
+    let mut not_checked = Vec::new();
+    let findings = of_each(proposal, |index, one| {
         let (found, open) = of_app(one, known.and_then(|known| known.apps.get(index)));
-        let name = one.name();
-        findings.extend(found.into_iter().map(|finding| match several {
-            true => finding.of_app(&name),
-            false => finding,
-        }));
         not_checked.extend(open);
-    }
+        found
+    });
     dedup(&mut not_checked);
     (findings, not_checked)
+}
+
+/// What `find` finds in each app of a proposal; each names its app where there are several.
+fn of_each(proposal: &Proposal, mut find: impl FnMut(usize, &Proposal) -> Vec<Finding>) -> Vec<Finding> {
+    let several = !proposal.others.is_empty();
+    let each = proposal.apps().enumerate().flat_map(|(index, one)| {
+        let name = one.name();
+        let found = find(index, one).into_iter();
+        found.map(move |finding| match several {
+            true => finding.of_app(&name),
+            false => finding,
+        })
+    });
+    each.collect()
+}
+
+fn images_of(one: &Proposal, accepted: &Accepted) -> Vec<Finding> {
+    let code = one.code();
+    code.map_or_else(Vec::new, |(_, after, _)| images::where_needed(after, accepted))
 }
 
 /// What stands in the proposal of one app, and what the chain said of it.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::code::Code;
 use crate::upgrade::{
     Goal, Limits, Outcome, UpgradeError, World,
-    checks::uncovered::agreed_unseen,
+    checks::{images, uncovered::agreed_unseen},
     model::safe_approval::SafeTxRole,
     record::Step,
     run::{Renewal, Run},
@@ -23,6 +23,7 @@ impl Upgrade {
             self.refuse_foreign_cloud(world)?;
         }
         self.refuse_given_up()?;
+        self.check_digests(goal, limits)?;
         if self.state().is_only_to_reject() {
             return Err(UpgradeError::decide(
                 Code::SafeRejecting,
@@ -64,6 +65,16 @@ impl Upgrade {
             run.look_again().await?;
         }
         run.drive(goal).await
+    }
+
+    /// Whoever insists on digests goes no step on with what none fixes, whoever prepared it.
+    fn check_digests(&self, goal: Goal, limits: &Limits) -> Result<(), UpgradeError> {
+        let accepted = limits.accepted.with(&self.state().accepted);
+        let only_looks = matches!(goal, Goal::Proved | Goal::Rejected);
+        match self.state().code().filter(|_| !only_looks) {
+            Some(code) => images::check_sent(&code.manifest_after(), None, &accepted),
+            None => Ok(()),
+        }
     }
 
     /// Looks once more at what Phala Cloud reported in the end, and takes it back where it was false.

@@ -21,7 +21,7 @@ use crate::upgrade::{
 const LOOKS: u32 = 3;
 const LOOK_WAIT: Duration = Duration::from_millis(500);
 /// Most raises of a transaction that no endpoint takes: an endpoint that lies about fees must not drive them up.
-const RAISES: usize = 5;
+const REFUSED_RAISES: usize = 5;
 
 impl Run<'_> {
     /// Acts, and looks again where the contracts refuse the call: somebody may have made it since the chain was read.
@@ -88,7 +88,7 @@ impl Run<'_> {
 
     /// Fees that rose between signing and sending can be followed with the key at hand.
     async fn may_raise(&mut self) -> Result<bool, UpgradeError> {
-        Ok(self.upgrade.state().tx.signed.len() <= RAISES && self.signer().await?.is_some())
+        Ok(self.upgrade.state().tx.signed.len() <= REFUSED_RAISES && self.signer().await?.is_some())
     }
 
     /// Whether the same call and nonce was signed with higher fees, to be sent next.

@@ -17,6 +17,7 @@ pub(super) mod values;
 pub(super) mod wait;
 pub(super) mod watch;
 
+pub use crate::upgrade::checks::images::check_sent;
 pub use beforehand::{look_ahead, recognise_kms};
 pub use deploy::plan_deployment;
 pub use proof_again::{ProofNow, look_at_proof};

@@ -19,7 +19,6 @@ use crate::cloud::{
 };
 use crate::code::Code;
 use crate::compose::{ComposeHash, Manifest};
-use crate::env::EnvName;
 use crate::fsutil::point;
 use crate::http::{Kind, Sent as Wire};
 use crate::signer::{Consent, Fact, Name};
@@ -60,6 +59,8 @@ pub struct ValuesChange {
     /// What somebody has to agree to by name: values that choose what runs, and a KMS for which only Phala Cloud's word
     /// speaks.
     doubts: Vec<Finding>,
+    /// What runs.
+    manifest: Manifest,
     /// Where it is on record what was sent.
     folder: PathBuf,
     /// The finished upgrade of the directory, which remembers whose values were sent last.
@@ -141,23 +142,10 @@ impl ValuesChange {
             sealing,
             names: names.map(ToString::to_string).collect(),
             doubts,
+            manifest: code.manifest_after(),
             folder,
             upgrade,
         }))
-    }
-
-    /// Whether an environment that was sealed elsewhere may take the place of the one that a CVM with this manifest has: what
-    /// its `names` may choose of what runs, those in force where there are none, has to be agreed to by name.
-    ///
-    /// # Errors
-    /// Somebody did not agree to what a variable chooses.
-    pub fn check_sealed(
-        manifest: &Manifest,
-        names: &[EnvName],
-        accepted: &crate::upgrade::Accepted,
-    ) -> Result<(), UpgradeError> {
-        let names = names.iter().map(ToString::to_string).collect();
-        Verdict::new(images::chosen_by(manifest, names), Vec::new(), accepted).check()
     }
 
     /// Whose values they are.
@@ -173,7 +161,8 @@ impl ValuesChange {
     /// # Errors
     /// Nobody agreed, the server refused, or its answer was lost and nothing tells: the next run looks again.
     pub async fn send(mut self, world: &World<'_>, limits: &Limits) -> Result<ValuesSent, UpgradeError> {
-        let doubts = std::mem::take(&mut self.doubts);
+        let mut doubts = std::mem::take(&mut self.doubts);
+        doubts.extend(images::where_needed(&self.manifest, &limits.accepted));
         Verdict::new(doubts, Vec::new(), &limits.accepted).check()?;
         if self.folder.exists()
             && let Some(operation) = self.earlier(world).await?

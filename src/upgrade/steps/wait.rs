@@ -345,7 +345,7 @@ impl Run<'_> {
         }
         let changes = self.changes()?;
         if let Some(purpose) = self.upgrade.state().tx.purpose {
-            return self.prove_errand(chain, purpose, inclusion.transaction).await;
+            return self.prove_purpose(chain, purpose, inclusion.transaction).await;
         }
         if self.upgrade.state().is_rejecting() {
             return self.prove_rejection(chain, inclusion.transaction).await;

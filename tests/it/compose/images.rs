@@ -74,26 +74,101 @@ fn bug_b1_a_value_that_chooses_an_image_is_sent_by_nobody_who_did_not_agree_to_i
             .says("ENV_CHOOSES_IMAGE");
         assert_eq!(world.cloud.requests_to("PATCH", "").len(), sent, "{words:?}");
     }
-    // So is one that was sealed elsewhere, whatever is in it.
+    // So is one that was sealed elsewhere, whatever is in it, and whatever names are said to be.
     world.file("sealed.hex", "abcdef\n");
-    let words = ["cvm", "envs", "sealed.hex", "--json", "--yes", "--cvm", CVM];
-    let mut sealed = flow.command(&words);
-    Ran::of(sealed.current_dir(world.folder()))
-        .exits(6)
-        .says("ENV_CHOOSES_IMAGE");
-    assert_eq!(world.cloud.requests_to("PATCH", "").len(), sent);
-    let agreed = [
-        "upgrade",
-        "--yes",
-        "--json",
-        "--cvm",
-        CVM,
-        "-e",
-        evil.to_str().unwrap(),
-        "--accept",
-        "ENV_CHOOSES_IMAGE=API_IMAGE",
-    ];
-    Ran::of(&mut flow.command(&agreed)).exits(0).says("ENV_VALUES_ONLY");
+    let sealed = ["--encrypted-env", "sealed.hex"];
+    let hash = format!("0x{}", "ab".repeat(32));
+    let before = changing(&world);
+    for how in [
+        ["envs", "sealed.hex"].as_slice(),
+        &["envs", "sealed.hex", "--allowed-env", "DATABASE_URL"],
+        &["patch", sealed[0], sealed[1]],
+        &["replicate", sealed[0], sealed[1]],
+        &[
+            "replicate",
+            "--prepare-only",
+            "--token-file",
+            "replica.token",
+            sealed[0],
+            sealed[1],
+        ],
+        &["compose-file", "--commit", &hash, sealed[0], sealed[1]],
+    ] {
+        let words = [&["cvm"], how, &["--json", "--yes", "--cvm", CVM]].concat();
+        let mut sealed = flow.command(&words);
+        Ran::of(sealed.current_dir(world.folder()))
+            .exits(6)
+            .says("ENV_CHOOSES_IMAGE");
+        assert_eq!(changing(&world), before, "{how:?}");
+    }
+    let mut agreed = flow.command(&["upgrade", "--yes", "--json", "--cvm", CVM, "-e"]);
+    agreed.arg(&evil).args(["--accept", "ENV_CHOOSES_IMAGE=API_IMAGE"]);
+    Ran::of(&mut agreed).exits(0).says("ENV_VALUES_ONLY");
+}
+
+/// How many requests could change something.
+fn changing(world: &World) -> usize {
+    let methods = ["PATCH", "POST", "PUT", "DELETE"];
+    methods
+        .iter()
+        .map(|method| world.cloud.requests_to(method, "").len())
+        .sum()
+}
+
+#[test]
+fn bug_b1_who_requires_digests_sends_nothing_else_by_any_command() {
+    let world = World::start();
+    let compose = "services:\n  api:\n    image: registry.test/acme/api:1\n";
+    let flow = flow(&world, compose);
+    let manifest = serde_json::json!({
+        "manifest_version": 2, "name": "", "runner": "docker-compose", "docker_compose_file": compose, "allowed_envs": [],
+    });
+    world.file("manifest.json", &manifest.to_string());
+    let hash = format!("0x{}", "ab".repeat(32));
+    let app = format!("0x{}", "cd".repeat(20));
+    let cvm = ["--cvm", CVM];
+    for how in [
+        ["create", "--name", "another-app", "-c", "images.yml"].as_slice(),
+        &["create", "--commit", "--app-id", &app, "--compose-hash", &hash],
+        &["patch", "-c", "images.yml", cvm[0], cvm[1]],
+        &["docker-compose", "images.yml", cvm[0], cvm[1]],
+        &["compose-file", "manifest.json", cvm[0], cvm[1]],
+        &["compose-file", "--commit", &hash, cvm[0], cvm[1]],
+    ] {
+        let words = [&["cvm"], how, &["--json", "--yes", "--require-digests"]].concat();
+        let mut command = flow.command(&words);
+        Ran::of(command.current_dir(world.folder()))
+            .exits(6)
+            .says("DIGEST_REQUIRED");
+        assert_eq!(changing(&world), 0, "{how:?}");
+    }
+    // What was prepared by somebody who did not insist goes no step on with somebody who does.
+    flow.step("prepare").exits(0);
+    for step in ["prepare", "upgrade", "commit"] {
+        flow.with(step, &["--require-digests"]).exits(6).says("DIGEST_REQUIRED");
+    }
+    flow.step("upgrade").exits(0);
+    // Values alone as well: what they go to has no digest.
+    let values = private(&world, "values.env", "DATABASE_URL=x\nLOG_LEVEL=c\n");
+    let before = changing(&world);
+    let mut sent = flow.command(&["upgrade", "--yes", "--json", "--require-digests", "--cvm", CVM, "-e"]);
+    Ran::of(sent.arg(&values)).exits(6).says("DIGEST_REQUIRED");
+    assert_eq!(changing(&world), before);
+}
+
+#[test]
+fn bug_b6_a_manifest_whose_text_compose_does_not_run_is_refused_before_any_request() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let manifest = serde_json::json!({
+        "manifest_version": 2, "name": "", "runner": "docker-compose", "docker_compose_file": "404: Not Found", "allowed_envs": [],
+    });
+    world.file("manifest.json", &manifest.to_string());
+    let mut command = flow.command(&["cvm", "compose-file", "manifest.json", "--json", "--yes", "--cvm", CVM]);
+    Ran::of(command.current_dir(world.folder()))
+        .exits(3)
+        .says("INPUT_COMPOSE_TEXT");
+    assert!(world.cloud.requests_to("", "").is_empty());
 }
 
 #[test]
@@ -200,7 +275,7 @@ fn bug_b1_who_requires_digests_prepares_and_reviews_nothing_else_without_agreein
         "{}",
         still.said
     );
-    let both = [&one[..], &["--accept", "DIGEST_REQUIRED=build"]].concat();
+    let both = [&one[..], &["--accept", "DIGEST_REQUIRED=way:build"]].concat();
     flow.with("prepare", &both).exits(0);
     // Whoever gets the file agreed to nothing yet.
     let proposal = world.folder().join("sent.json");

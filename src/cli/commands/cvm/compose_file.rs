@@ -12,6 +12,7 @@ use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Next, told};
 use crate::cli::session::Session;
+use crate::cli::session::files::check_text;
 use crate::cli::show::report::Report;
 use crate::cloud::{
     compose_file::{CommitCompose, ProvisionedCompose},
@@ -22,6 +23,7 @@ use crate::compose::{Changes, ComposeHash, MAX_MANIFEST_BYTES, Manifest};
 use crate::env::EnvName;
 use crate::fsutil;
 use crate::text::option;
+use crate::upgrade::steps::check_sent;
 
 /// Change the whole manifest: provision it (nothing changes yet), then commit its hash
 #[derive(Debug, Args)]
@@ -68,6 +70,9 @@ impl ComposeFile {
             env_keys: names(self.allowed_env.as_deref()),
             update_env_vars: self.update_env_vars,
         };
+        let names = self.allowed_env.as_deref().unwrap_or_default();
+        let sealed = commit.encrypted_env.as_ref().map(|_| names);
+        order.check_provisioned(sealed).await?;
         let facts = [("compose hash", hash.to_string())];
         order.ask("Commit the provisioned manifest? The CVM restarts.", &facts)?;
         let since = order.before().await?.running(Some(hash));
@@ -85,6 +90,7 @@ impl ComposeFile {
             });
         }
         let manifest = read(file)?;
+        check_sent(&manifest, None, &order.api.settings.limits.accepted)?;
         order.ask(
             "Provision this manifest? Nothing changes until its hash is committed.",
             &[],
@@ -135,11 +141,15 @@ fn told_of(order: &Order<'_>, made: &ProvisionedCompose, needs_owner: bool) -> R
 fn read(file: &Path) -> Result<Manifest, CliError> {
     let max = u64::try_from(MAX_MANIFEST_BYTES).unwrap_or(u64::MAX);
     let bytes = fsutil::read(file, max).map_err(CliError::UserFile)?;
-    Manifest::parse(&bytes).map_err(|error| CliError::Input {
+    let manifest = Manifest::parse(&bytes).map_err(|error| CliError::Input {
         code: Code::InputManifest,
         message: format!("`{}` is no manifest: {}", file.display(), told(&error)),
         hint: "give the app-compose.json of a CVM: one JSON object, every name in it once".to_owned(),
-    })
+    })?;
+    if let Some(text) = manifest.compose_text() {
+        check_text(text, file)?;
+    }
+    Ok(manifest)
 }
 
 /// What an upgrade has to change to come from one manifest to another: it changes some fields only.

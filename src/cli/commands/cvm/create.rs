@@ -25,9 +25,10 @@ use crate::cloud::{
     settle::Goal,
 };
 use crate::code::Code;
-use crate::compose::ComposeHash;
+use crate::compose::{ComposeHash, Manifest};
 use crate::env::EnvName;
 use crate::text::option;
+use crate::upgrade::steps::check_sent;
 
 /// Make a new CVM
 ///
@@ -201,6 +202,8 @@ impl Create {
             return Err(missing());
         };
         let manifest = self.shape.manifest(&compose_file(compose)?)?;
+        let accepted = &api.settings.limits.accepted;
+        check_sent(&Manifest::from(manifest.clone()), None, accepted)?;
         let wanted = self.wanted(name.clone(), manifest)?;
         let facts = [
             ("name", name.to_string()),
@@ -235,6 +238,8 @@ impl Create {
             transaction_hash: self.transaction_hash,
             ..CommitProvision::new(app, hash)
         };
+        // What was provisioned by this hash is not known here.
+        check_sent(&Manifest::default(), None, &api.settings.limits.accepted)?;
         let facts = [("app", app.to_string()), ("compose hash", hash.to_string())];
         api.ask("Make the provisioned CVM? It is paid for from its start.", &facts)?;
         self.committed(api, &commit).await

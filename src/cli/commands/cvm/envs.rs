@@ -65,9 +65,8 @@ impl EnvsArgs {
             encrypted_env: sealed(file)?,
             env_keys: names(self.allowed_env.as_deref()),
         };
-        let manifest = order.api.cloud.manifest(&order.id).await?;
         let names = self.allowed_env.as_deref().unwrap_or_default();
-        ValuesChange::check_sealed(&manifest, names, &order.api.settings.limits.accepted)?;
+        order.check(&Changes::default(), Some(names)).await?;
         let mut facts = vec![("file", file.display().to_string())];
         facts.extend(envs.env_keys.as_ref().map(|names| ("variables", names.join(", "))));
         order.ask("Replace the environment? The CVM restarts.", &facts)?;

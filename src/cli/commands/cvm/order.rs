@@ -13,10 +13,11 @@ use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::cloud::{Cvm, CvmId, settle::Goal, updates::Accepted};
 use crate::code::Code;
-use crate::compose::ComposeHash;
+use crate::compose::{Changes, ComposeHash, Manifest};
+use crate::env::EnvName;
 use crate::fsutil;
 use crate::signer::Decision;
-use crate::upgrade::{self, UpgradeError};
+use crate::upgrade::{self, UpgradeError, steps::check_sent};
 
 /// Largest file with a sealed environment: the guest takes one megabyte, and hex doubles it.
 const MAX_SEALED: u64 = 4 << 20;
@@ -190,6 +191,24 @@ impl Order<'_> {
             None => Goal::NextOperation { after: before, status },
         };
         self.carried_out(report, &self.id, goal).await
+    }
+
+    /// Whether `changes` may be sent, and with them an environment that was sealed elsewhere and sets these variables. Asks for
+    /// the manifest where it matters.
+    pub(super) async fn check(&self, changes: &Changes, sealed: Option<&[EnvName]>) -> Result<(), CliError> {
+        let accepted = &self.api.settings.limits.accepted;
+        if sealed.is_none() && !accepted.needs_digests() {
+            return Ok(());
+        }
+        let manifest = self.api.cloud.manifest(&self.id).await?.with(changes);
+        Ok(check_sent(&manifest, sealed, accepted)?)
+    }
+
+    /// Whether what was provisioned before, by this hash, may be committed with an environment that was sealed elsewhere: what
+    /// runs then is not known here.
+    pub(super) async fn check_provisioned(&self, sealed: Option<&[EnvName]>) -> Result<(), CliError> {
+        check_sent(&Manifest::default(), None, &self.api.settings.limits.accepted)?;
+        self.check(&Changes::default(), sealed).await
     }
 
     /// Waits, where that was asked for.

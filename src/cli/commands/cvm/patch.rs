@@ -194,6 +194,9 @@ impl PatchArgs {
         if let Some(image) = &patch.image {
             order.refuse_lost_on(image).await?;
         }
+        let names = self.allowed_env.as_deref().unwrap_or_default();
+        let sealed = patch.encrypted_env.as_ref().map(|_| names);
+        order.check(&patch.changes, sealed).await?;
         order.ask("Change this CVM? It restarts.", &changes(&patch))?;
         let since = order.before().await?;
         let patched = order.api.cloud.patch(&order.id, &patch).await?.read()?;

@@ -26,7 +26,7 @@ use crate::cloud::{
     updates::{Commit, CommitToken, Registration},
 };
 use crate::code::Code;
-use crate::compose::ComposeHash;
+use crate::compose::{Changes, ComposeHash};
 use crate::fsutil;
 use crate::text::{option, quote_os};
 use crate::upgrade::model::{EnvRequest, Intent, Placement, Target};
@@ -148,8 +148,15 @@ impl Replicate {
         [node, hash].into_iter().flatten().collect()
     }
 
+    /// Whether a replica may be made of what runs, with an environment of its own.
+    async fn check(&self, order: &Order<'_>) -> Result<(), CliError> {
+        let sealed = self.encrypted_env.as_ref().map(|_| [].as_slice());
+        order.check(&Changes::default(), sealed).await
+    }
+
     async fn make(&self, order: &Order<'_>) -> Result<Report, CliError> {
         let replica = self.replica()?;
+        self.check(order).await?;
         order.ask(
             "Make a replica of this CVM? It is paid for from its start.",
             &self.facts(),
@@ -183,6 +190,7 @@ impl Replicate {
                 next: Next::Command("--help"),
             });
         }
+        self.check(order).await?;
         order.ask(
             "Prepare a replica of this CVM? An earlier token of it is replaced.",
             &self.facts(),

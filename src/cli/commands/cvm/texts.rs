@@ -76,6 +76,11 @@ impl PreLaunchScript {
         let order = self.terms.order(session, "cvm pre-launch-script")?;
         let text = text_file(&self.file)?;
         let path = self.file.display().to_string();
+        let changes = Changes {
+            pre_launch_script: Some(text.clone()),
+            ..Changes::default()
+        };
+        order.check(&changes, None).await?;
         order.ask(
             "Change the pre-launch script? The CVM restarts.",
             &[("file", path.clone())],
@@ -87,10 +92,6 @@ impl PreLaunchScript {
             .cloud
             .set_pre_launch_script(&order.id, &text, approved)
             .await?;
-        let changes = Changes {
-            pre_launch_script: Some(text),
-            ..Changes::default()
-        };
         let wish = self.on.wish(changes, ["--pre-launch-script".to_owned(), path], since);
         order.with_phases("the script was taken", patched, wish).await
     }
@@ -101,6 +102,11 @@ impl DockerCompose {
         let order = self.terms.order(session, "cvm docker-compose")?;
         let text = compose_file(&self.file)?;
         let path = self.file.display().to_string();
+        let changes = Changes {
+            docker_compose_file: Some(text.clone()),
+            ..Changes::default()
+        };
+        order.check(&changes, None).await?;
         order.ask(
             "Change the Docker Compose text? The CVM restarts.",
             &[("file", path.clone())],
@@ -108,10 +114,6 @@ impl DockerCompose {
         let since = order.before().await?.running(self.proof.compose_hash);
         let approved = self.proof.approved();
         let patched = order.api.cloud.set_docker_compose(&order.id, &text, approved).await?;
-        let changes = Changes {
-            docker_compose_file: Some(text),
-            ..Changes::default()
-        };
         let wish = self.on.wish(changes, ["--compose".to_owned(), path], since);
         order
             .with_phases("the Docker Compose text was taken", patched, wish)
