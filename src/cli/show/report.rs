@@ -257,7 +257,7 @@ impl Report {
                 ("expected", Some(stop.expected.clone())),
                 ("found", Some(stop.found.clone())),
             ]);
-            page.block(&stop.details.join("\n"));
+            page.each(&stop.details);
         }
         if let Some(certain) = &self.certain {
             page.line(certain);

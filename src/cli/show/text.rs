@@ -97,6 +97,14 @@ impl Page {
         self
     }
 
+    /// Remarks, one after the other, indented. A line end inside of one is written out, since it may come from a stranger.
+    pub(in crate::cli) fn each(&mut self, remarks: impl IntoIterator<Item = impl AsRef<str>>) -> &mut Self {
+        for remark in remarks {
+            self.push(format!("  {}", escape(remark.as_ref())), Kind::Own(BLOCK_MARGIN.into()));
+        }
+        self
+    }
+
     /// Lines of somebody's text, or of a difference of two, indented. Only a line feed ends one.
     pub(in crate::cli) fn theirs(&mut self, lines: &str) -> &mut Self {
         for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {

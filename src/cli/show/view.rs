@@ -294,9 +294,7 @@ fn images(page: &mut Page, code: &CodeChange) {
     if !lines.is_empty() {
         page.heading("images");
     }
-    for line in lines {
-        page.block(&line);
-    }
+    page.each(lines);
 }
 
 fn check(code: &CodeChange) -> String {
@@ -364,9 +362,11 @@ pub(in crate::cli) fn remarks(page: &mut Page, title: &str, remarks: &[Warning])
     if !remarks.is_empty() {
         page.heading(title);
     }
-    for remark in remarks {
-        page.block(&format!("{} ({})", remark.text, remark.code));
-    }
+    page.each(
+        remarks
+            .iter()
+            .map(|remark| format!("{} ({})", remark.text, remark.code)),
+    );
 }
 
 /// A Safe as the chain shows it.

@@ -78,7 +78,7 @@ impl Target {
         !self.is_new()
     }
 
-    pub(in crate::upgrade) const fn seat_mut(&mut self) -> Option<&mut Placement> {
+    pub(in crate::upgrade) const fn placement_mut(&mut self) -> Option<&mut Placement> {
         match self {
             Self::Cvm => None,
             Self::Replica(placement) | Self::Instance(placement) => Some(placement),

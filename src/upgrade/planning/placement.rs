@@ -38,7 +38,7 @@ impl Place {
         let mut target = intent.target.clone();
         let device = source.device_id;
         let warnings = Vec::new();
-        let (Some(placement), Some(app)) = (target.seat_mut(), source.app_id) else {
+        let (Some(placement), Some(app)) = (target.placement_mut(), source.app_id) else {
             return Ok(Self {
                 target,
                 device,

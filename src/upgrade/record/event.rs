@@ -126,14 +126,14 @@ pub enum Event {
     },
     /// An approval on chain is about to be sent.
     #[serde(rename = "safe.errand")]
-    SafeErrand {
+    SafePurpose {
         /// Whose, and how.
         #[serde(rename = "errand")]
         purpose: TxPurpose,
     },
     /// It is on chain.
     #[serde(rename = "safe.errand.done")]
-    SafeErrandDone {
+    SafePurposeDone {
         /// The transaction.
         transaction: B256,
     },
@@ -322,8 +322,8 @@ impl Event {
             Self::SafeFrozen(_) => "safe.frozen",
             Self::SafeSignature { .. } => "safe.signature",
             Self::SafeNested { .. } => "safe.nested",
-            Self::SafeErrand { .. } => "safe.errand",
-            Self::SafeErrandDone { .. } => "safe.errand.done",
+            Self::SafePurpose { .. } => "safe.errand",
+            Self::SafePurposeDone { .. } => "safe.errand.done",
             Self::SafePinned(_) => "safe.pinned",
             Self::SafeGone { .. } => "safe.gone",
             Self::TimelockChosen(_) => "timelock.chosen",

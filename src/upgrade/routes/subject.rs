@@ -48,7 +48,7 @@ impl Subject {
         } else {
             SafeTxRole::Approval
         };
-        self.check_paper(world, limits, role).await
+        self.check_in_role(world, limits, role).await
     }
 
     /// The verdict over what is known here, without a chain.
@@ -69,7 +69,7 @@ impl Subject {
         })
     }
 
-    async fn check_paper(
+    async fn check_in_role(
         &mut self,
         world: &World<'_>,
         limits: &Limits,
@@ -129,7 +129,7 @@ impl Subject {
         self.expect(limits, role)?;
         self.state().expect_nonce(limits, role)?;
         let rejects = role == SafeTxRole::Rejection;
-        let mut checked = self.check_paper(world, limits, role).await?;
+        let mut checked = self.check_in_role(world, limits, role).await?;
         checked.remarks.extend(remarks);
         checked.remarks.extend(self.state().signature_remarks());
         self.refuse_pointless(&checked, rejects)?;

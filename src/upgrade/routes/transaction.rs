@@ -62,7 +62,7 @@ impl Run<'_> {
         self.world.admit_consents(self.limits, &consents)?;
         if let Some(purpose) = purpose {
             point("errand.a");
-            self.record(Event::SafeErrand { purpose })?;
+            self.record(Event::SafePurpose { purpose })?;
         }
         self.record(Event::SignTry {
             signer: from,

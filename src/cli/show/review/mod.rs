@@ -12,6 +12,7 @@ use crate::chain::timelock::OperationState;
 use crate::cli::show::consent;
 use crate::cli::show::manifest::whole;
 use crate::cli::show::text::{Page, escape};
+use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::decode::Decoded;
 use crate::text;
@@ -121,7 +122,7 @@ fn transaction(page: &mut Page, review: &Review) {
     }
     match transaction.besides.as_slice() {
         [] => page.heading("changes besides: nothing"),
-        several => page.heading("changes besides:").block(&several.join("\n")),
+        several => page.heading("changes besides:").each(several),
     };
     consent::decisions(page, &transaction.decisions);
 }
@@ -348,10 +349,10 @@ fn safe(page: &mut Page, safe: &SafeNow) {
         .map(|one| (one.address.to_string(), Some(stands(one, safe.now))))
         .collect();
     page.facts(&rows);
-    remarks(page, "about the Safe", &safe.findings);
+    view::remarks(page, "about the Safe", &safe.findings);
     if !safe.changes.is_empty() {
         page.heading("changed since the update was prepared");
-        page.block(&safe.changes.join("\n"));
+        page.each(&safe.changes);
     }
 }
 
@@ -468,21 +469,12 @@ fn posted(page: &mut Page, tx: &FoundTx) {
     ]);
 }
 
-fn remarks(page: &mut Page, title: &str, remarks: &[Warning]) {
-    if !remarks.is_empty() {
-        page.heading(title);
-    }
-    for remark in remarks {
-        page.block(&format!("{} ({})", remark.text, remark.code));
-    }
-}
-
 /// What was not checked, what stands against it, and the verdict in the last line.
 fn notes(page: &mut Page, warnings: &[Warning], unchecked: &[String], problems: &[Problem]) {
-    remarks(page, "worth knowing", warnings);
+    view::remarks(page, "worth knowing", warnings);
     if !unchecked.is_empty() {
         page.heading("not checked");
-        page.block(&unchecked.join("\n"));
+        page.each(unchecked);
     }
     if let Some((_, others)) = problems.split_first().filter(|(_, others)| !others.is_empty()) {
         page.heading("besides what the last line says");

@@ -63,8 +63,8 @@ impl State {
     /// none is chosen.
     pub(in crate::upgrade) fn last_ceremony(&self) -> Result<Option<SafeApproval>, UpgradeError> {
         match (self.plan(), self.safe.spent.last()) {
-            (Some(plan), Some((frozen, ballots))) if self.safe.frozen.is_none() => {
-                SafeApproval::new(plan, &self.calls_at(frozen.stage), frozen, ballots).map(Some)
+            (Some(plan), Some((frozen, signatures))) if self.safe.frozen.is_none() => {
+                SafeApproval::new(plan, &self.calls_at(frozen.stage), frozen, signatures).map(Some)
             }
             _ => self.ceremony(),
         }
@@ -72,7 +72,7 @@ impl State {
 
     /// Every Safe transaction that was chosen here, also those that did their part, as far as they can be rebuilt.
     pub(in crate::upgrade) fn ceremonies(&self) -> Vec<SafeApproval> {
-        let spent = self.safe.spent.iter().map(|(frozen, ballots)| (frozen, ballots));
+        let spent = self.safe.spent.iter().map(|(frozen, signatures)| (frozen, signatures));
         let all = spent.chain(
             self.safe
                 .frozen
@@ -80,8 +80,10 @@ impl State {
                 .map(|frozen| (frozen, &self.safe.signatures)),
         );
         let Some(plan) = self.plan() else { return Vec::new() };
-        all.filter_map(|(frozen, ballots)| SafeApproval::new(plan, &self.calls_at(frozen.stage), frozen, ballots).ok())
-            .collect()
+        all.filter_map(|(frozen, signatures)| {
+            SafeApproval::new(plan, &self.calls_at(frozen.stage), frozen, signatures).ok()
+        })
+        .collect()
     }
 
     /// The calls that change the policy, of all apps; none before all of them are known.

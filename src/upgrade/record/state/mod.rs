@@ -96,8 +96,8 @@ impl State {
             | Event::TimelockScheduled(_)
             | Event::TimelockUnscheduled { .. }
             | Event::TimelockAgain => self.timelock.apply(event),
-            Event::SafeErrand { .. }
-            | Event::SafeErrandDone { .. }
+            Event::SafePurpose { .. }
+            | Event::SafePurposeDone { .. }
             | Event::SignTry { .. }
             | Event::TxSigned(_)
             | Event::TxSent { .. }
@@ -132,7 +132,7 @@ impl State {
             Event::PrepareTry { there, .. } => self.commit.remember(self.prepare.trying, there.clone()),
             Event::CommitNot { .. } => self.prepare.apply(event.clone()),
             Event::SafeSignature { .. } => self.tx.apply(event.clone()),
-            Event::SafeErrandDone { .. } => self.safe.approved.extend(self.tx.purpose.and_then(TxPurpose::owner)),
+            Event::SafePurposeDone { .. } => self.safe.approved.extend(self.tx.purpose.and_then(TxPurpose::owner)),
             // What executed another one is no matter any more.
             Event::SafeFrozen(_) if self.safe.gone.is_some() => self.tx.gone = None,
             // The Safe transaction that scheduled it did its part.

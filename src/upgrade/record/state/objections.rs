@@ -119,7 +119,7 @@ impl State {
             | Event::SafeGone { .. }
             | Event::SafeReject { .. }
             | Event::SafeNested { .. } => unless(self.safe.frozen.is_some(), "no Safe transaction was chosen"),
-            Event::SafeErrand { purpose } => {
+            Event::SafePurpose { purpose } => {
                 let of_timelock = purpose.owner().is_none() && self.has_timelock();
                 unless(
                     (self.safe.frozen.is_some() || of_timelock) && self.is_untouched(),

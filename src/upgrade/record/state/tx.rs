@@ -40,8 +40,8 @@ pub(in crate::upgrade) struct SentAgreement {
 impl TxState {
     pub(super) fn apply(&mut self, event: Event) {
         match event {
-            Event::SafeErrand { purpose } => self.purpose = Some(purpose),
-            Event::SafeErrandDone { .. } => {
+            Event::SafePurpose { purpose } => self.purpose = Some(purpose),
+            Event::SafePurposeDone { .. } => {
                 self.forget();
                 self.gone = None;
             }
@@ -74,7 +74,7 @@ impl TxState {
 
     pub(super) fn objection(&self, event: &Event) -> Option<&'static str> {
         match event {
-            Event::SafeErrandDone { .. } => unless(self.purpose.is_some(), "no approval was sent"),
+            Event::SafePurposeDone { .. } => unless(self.purpose.is_some(), "no approval was sent"),
             Event::TxSigned(tx) => {
                 let mut earlier = self.signed.iter();
                 let one_nonce = earlier.all(|earlier| earlier.request.nonce == tx.request.nonce);

@@ -28,7 +28,7 @@ use crate::upgrade::{
     Goal, Outcome, Pending, UpgradeError,
     checks::{
         consent::{approved_by, of_safe},
-        safe::{agreed, check_ballot, in_words, judge, same_code},
+        safe::{agreed, check_signed_tx, in_words, judge, same_code},
         verdict::same_hash,
     },
     model::{
@@ -213,7 +213,7 @@ impl Run<'_> {
             Some(known) => known,
             None => look(chain, &signed_tx.tx, &signed_tx.signatures, None).await?,
         };
-        if check_ballot(self.limits, &plan, signed_tx, &look)? {
+        if check_signed_tx(self.limits, &plan, signed_tx, &look)? {
             self.record(Event::SafePinned(Box::new(look.info.clone())))?;
         }
         Ok(look)

@@ -218,7 +218,7 @@ impl Run<'_> {
             from: key,
             call,
             purpose: Some(purpose),
-            consent: self.ask_for_errand(&ceremony, purpose, key),
+            consent: self.ask_on_chain(&ceremony, purpose, key),
             act: "approving on chain",
             consents,
         };
@@ -266,7 +266,7 @@ impl Run<'_> {
             }))
     }
 
-    fn ask_for_errand(&self, ceremony: &SafeApproval, purpose: TxPurpose, key: Address) -> Consent {
+    fn ask_on_chain(&self, ceremony: &SafeApproval, purpose: TxPurpose, key: Address) -> Consent {
         let role = match purpose {
             TxPurpose::Nested(child) => SafeTxRole::Nested(child),
             TxPurpose::Approve(_) | TxPurpose::Schedule | TxPurpose::Cancel => SafeTxRole::Approval,
@@ -281,21 +281,21 @@ impl Run<'_> {
     }
 
     /// The approval is in a block that stays, and the Safe says so. `None`: not settled after all.
-    pub(in crate::upgrade) async fn prove_errand(
+    pub(in crate::upgrade) async fn prove_purpose(
         &mut self,
         chain: &Chain,
         purpose: TxPurpose,
         transaction: B256,
     ) -> Result<Option<Outcome>, UpgradeError> {
         let Some(owner) = purpose.owner() else {
-            return self.prove_timelock_errand(chain, purpose, transaction).await;
+            return self.prove_timelock_purpose(chain, purpose, transaction).await;
         };
         let ceremony = self.ceremony()?;
         let facts: Facts = look(chain, &ceremony.approval.tx, &ceremony.approval.signatures, None)
             .await?
             .facts;
         if facts.approved.contains(&owner) {
-            self.record(Event::SafeErrandDone { transaction })?;
+            self.record(Event::SafePurposeDone { transaction })?;
             self.tell(&format!("{owner} approved {} on chain", ceremony.hash()));
             return Ok(Some(Outcome::Reached));
         }

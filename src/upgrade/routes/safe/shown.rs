@@ -72,9 +72,9 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn of(state: &State, wanted: &'a [SafeConsent]) -> Self {
         let ceremonies = state.ceremonies();
-        let ballots = ceremonies.iter().flat_map(roles).map(|(_, signed_tx)| signed_tx);
+        let signed_txs = ceremonies.iter().flat_map(roles).map(|(_, signed_tx)| signed_tx);
         let mut domains: Vec<SafeDomain> = Vec::new();
-        for domain in ballots.map(|signed_tx| *signed_tx.tx.domain()) {
+        for domain in signed_txs.map(|signed_tx| *signed_tx.tx.domain()) {
             if !domains.contains(&domain) {
                 domains.push(domain);
             }

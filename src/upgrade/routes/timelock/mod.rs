@@ -263,7 +263,7 @@ impl Run<'_> {
     }
 
     /// The scheduling, or the cancelling, is in a block that stays.
-    pub(in crate::upgrade) async fn prove_timelock_errand(
+    pub(in crate::upgrade) async fn prove_timelock_purpose(
         &mut self,
         chain: &Chain,
         purpose: TxPurpose,
@@ -294,7 +294,7 @@ impl Run<'_> {
             }
         }
         self.check_safe_did(chain, transaction).await?;
-        self.record(Event::SafeErrandDone { transaction })?;
+        self.record(Event::SafePurposeDone { transaction })?;
         if purpose == TxPurpose::Cancel {
             let why = format!(
                 "operation {} was cancelled in transaction {transaction}",
