@@ -1,11 +1,15 @@
-//! A file of lines that may be too long to hold: read one line after the other, or a part of it by its place.
+//! Logs of lines: what stands in whole lines was written whole, and what stands behind the last of them was cut off while it
+//! was written. A line of a log names the one before it by its sum.
 //!
-//! Called by the journal. Reading goes by position, so it disturbs nobody who appends.
+//! Called by the journal, the record of signatures and the record of values. A file that may be too long to hold is read one
+//! line after the other, or a part of it by its place. Reading goes by position, so it disturbs nobody who appends.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
 
 use super::{At as _, FsError};
 
@@ -16,23 +20,26 @@ pub struct LineFile {
     file: File,
 }
 
-/// The lines of a [`LineFile`], from its start.
-#[derive(Debug)]
-pub struct Lines<'f> {
-    path: &'f Path,
-    reader: BufReader<Positioned<'f>>,
-    at: u64,
-    max: u64,
-    line: Vec<u8>,
-}
-
-/// One line.
+/// One whole line.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'l> {
-    /// Where it begins, bytes from the start of the file.
+    /// Its number, from 1.
+    pub number: u64,
+    /// Where it begins, bytes from the start.
     pub at: u64,
-    /// Its bytes, with the newline where there is one.
+    /// Its bytes, without the newline.
     pub bytes: &'l [u8],
+}
+
+/// What stands behind the last whole line: nothing, or what was cut off while it was written.
+#[derive(Debug, Default)]
+pub struct Rest {
+    /// How many whole lines there are.
+    pub lines: u64,
+    /// Where it begins, bytes from the start.
+    pub at: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -71,19 +78,16 @@ impl LineFile {
         &self.path
     }
 
-    /// Its lines, none of them longer than `max` bytes.
-    pub fn lines(&self, max: u64) -> Lines<'_> {
+    /// Hands each whole line to `take`, from the first on, and gives what stands behind the last.
+    ///
+    /// # Errors
+    /// Unreadable, a line of more than `longest` bytes, or what `take` says.
+    pub fn each<E: From<FsError>>(&self, longest: u64, take: impl FnMut(Line<'_>) -> Result<(), E>) -> Result<Rest, E> {
         let from_start = Positioned {
             file: &self.file,
             at: 0,
         };
-        Lines {
-            path: &self.path,
-            reader: BufReader::with_capacity(64 * 1024, from_start),
-            at: 0,
-            max,
-            line: Vec::new(),
-        }
+        each_line(&self.path, from_start, longest, take)
     }
 
     /// `length` bytes from `at` on.
@@ -97,20 +101,41 @@ impl LineFile {
     }
 }
 
-impl Lines<'_> {
-    /// The next line; `None` at the end of the file. Only the last one can be without its newline.
-    ///
-    /// # Errors
-    /// Unreadable, or longer than was asked for.
-    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, FsError> {
-        self.line.clear();
-        let mut bounded = self.reader.by_ref().take(self.max.saturating_add(1));
-        let read = bounded.read_until(b'\n', &mut self.line).at("read", self.path)? as u64;
-        if read > self.max {
-            return Err(super::too_long(self.max)).at("read", self.path);
+/// Hands each whole line of what is read from the file at `path` to `take`, and gives what stands behind the last.
+///
+/// # Errors
+/// Unreadable, a line of more than `longest` bytes, or what `take` says.
+pub fn each_line<E: From<FsError>>(
+    path: &Path,
+    from: impl Read,
+    longest: u64,
+    mut take: impl FnMut(Line<'_>) -> Result<(), E>,
+) -> Result<Rest, E> {
+    let mut reader = BufReader::with_capacity(64 * 1024, from);
+    let mut rest = Rest::default();
+    loop {
+        rest.bytes.clear();
+        let mut bounded = reader.by_ref().take(longest.saturating_add(1));
+        let read = bounded.read_until(b'\n', &mut rest.bytes).at("read", path)? as u64;
+        if read > longest {
+            return Err(super::too_long(longest)).at("read", path).map_err(E::from);
         }
-        let at = self.at;
-        self.at = at.saturating_add(read);
-        Ok((read > 0).then_some(Line { at, bytes: &self.line }))
+        let Some(bytes) = rest.bytes.strip_suffix(b"\n") else {
+            return Ok(rest);
+        };
+        rest.lines = rest.lines.saturating_add(1);
+        take(Line {
+            number: rest.lines,
+            at: rest.at,
+            bytes,
+        })?;
+        rest.at = rest.at.saturating_add(read);
     }
+}
+
+/// What a line of a log is named by: SHA-256 over `parts`, hex.
+pub fn sum(parts: &[&str]) -> String {
+    let mut sum = Sha256::new();
+    parts.iter().for_each(|part| sum.update(part));
+    hex::encode(sum.finalize())
 }

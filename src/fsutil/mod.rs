@@ -26,7 +26,7 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 pub use append::{AppendFile, HoldError};
-pub use lines::{Line, LineFile, Lines};
+pub use lines::{Line, LineFile, Rest, each_line, sum};
 
 /// A file operation that failed, with its path.
 ///

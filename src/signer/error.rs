@@ -43,7 +43,7 @@ pub enum RecordError {
         /// The file.
         path: PathBuf,
         /// First bad line, counted from 1.
-        line: usize,
+        line: u64,
         /// What is wrong.
         why: &'static str,
     },

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256, U256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::error::{EarlierConsent, RecordError, SignerError};
 use crate::fsutil::{self, AppendFile, FsError, HoldError};
@@ -78,7 +77,7 @@ struct Reading {
     /// Sum of the last whole line.
     sum: String,
     /// Bytes of the whole lines.
-    whole: usize,
+    whole: u64,
     tail: Tail,
 }
 
@@ -269,7 +268,7 @@ fn append(file: &mut AppendFile, reading: &Reading, consents: &[SafeConsent]) ->
         Tail::Nothing => String::new(),
         Tail::Unended => "\n".to_owned(),
         Tail::Torn => {
-            file.cut(reading.whole as u64)?;
+            file.cut(reading.whole)?;
             String::new()
         }
     };
@@ -280,50 +279,48 @@ fn append(file: &mut AppendFile, reading: &Reading, consents: &[SafeConsent]) ->
             path: file.path().to_owned(),
             source: source.into(),
         })?;
-        before = sum(&before, &json);
+        before = fsutil::sum(&[&before, &json]);
         text.push_str(&format!("{before} {json}\n"));
     }
     Ok(file.append(text.as_bytes())?)
 }
 
-fn sum(before: &str, json: &str) -> String {
-    hex::encode(Sha256::digest([before, json].concat()))
-}
-
 fn read(file: &AppendFile) -> Result<Reading, RecordError> {
-    let damaged = |(line, why)| RecordError::Damaged {
-        path: file.path().to_owned(),
-        line,
-        why,
-    };
     let bytes = file.read(MAX_BYTES).map_err(|error| match error.source.kind() {
-        std::io::ErrorKind::FileTooLarge => damaged((1, "it is too long to be one")),
+        std::io::ErrorKind::FileTooLarge => damaged(file.path(), 1, "it is too long to be one"),
         _ => error.into(),
     })?;
-    Reading::of(&bytes).map_err(damaged)
+    Reading::of(file.path(), &bytes)
+}
+
+fn damaged(path: &Path, line: u64, why: &'static str) -> RecordError {
+    RecordError::Damaged {
+        path: path.to_owned(),
+        line,
+        why,
+    }
 }
 
 impl Reading {
-    /// What the bytes say, or the first bad line and why.
-    fn of(bytes: &[u8]) -> Result<Self, (usize, &'static str)> {
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let (lines, rest) = bytes.split_at(whole);
+    /// What the bytes of the file at `path` say, or the first bad line and why.
+    fn of(path: &Path, bytes: &[u8]) -> Result<Self, RecordError> {
         let mut reading = Self {
             entries: Vec::new(),
             sum: GENESIS.to_owned(),
-            whole,
+            whole: 0,
             tail: Tail::Nothing,
         };
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            reading.take(line).map_err(|why| (reading.entries.len() + 1, why))?;
-        }
-        let ended = rest.contains(&b'}');
-        reading.tail = match rest {
+        let rest = fsutil::each_line(path, bytes, MAX_BYTES, |line| {
+            let taken = reading.take(line.bytes);
+            taken.map_err(|why| damaged(path, line.number, why))
+        })?;
+        let ended = rest.bytes.contains(&b'}');
+        reading.whole = rest.at;
+        reading.tail = match rest.bytes.as_slice() {
             [] => Tail::Nothing,
             whole if ended && reading.take(whole).is_ok() => Tail::Unended,
             torn if !ended && torn.iter().all(|byte| matches!(byte, b' '..=b'~')) => Tail::Torn,
-            _ => return Err((reading.entries.len() + 1, "it is not the beginning of a record")),
+            _ => return Err(damaged(path, rest.lines + 1, "it is not the beginning of a record")),
         };
         Ok(reading)
     }
@@ -347,7 +344,7 @@ impl Reading {
     fn take(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let text = std::str::from_utf8(line).ok();
         let (found, json) = text.and_then(|text| text.split_once(' ')).ok_or("it is no record")?;
-        let sum = sum(&self.sum, json);
+        let sum = fsutil::sum(&[&self.sum, json]);
         if sum != found {
             return Err("its checksum is wrong, or it does not follow the line before it");
         }

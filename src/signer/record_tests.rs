@@ -89,7 +89,9 @@ fn refused(outcome: Result<OwnerSignature, SignerError>, first: &SafeTx) {
 
 fn entries(path: &Path) -> Vec<SafeConsent> {
     let bytes = fsutil::read(path, MAX_BYTES).unwrap();
-    Reading::of(&bytes).unwrap_or_else(|bad| panic!("{bad:?}")).entries
+    Reading::of(Path::new("x"), &bytes)
+        .unwrap_or_else(|bad| panic!("{bad:?}"))
+        .entries
 }
 
 fn mode(path: &Path) -> u32 {
@@ -256,7 +258,7 @@ fn j1_cut_at_any_byte_the_record_keeps_every_whole_line() {
     let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
     for cut in 0..whole.len() {
         let kept = ends.iter().filter(|end| **end <= cut).count();
-        let reading = Reading::of(&whole[..cut]).unwrap_or_else(|bad| panic!("{cut}: {bad:?}"));
+        let reading = Reading::of(Path::new("x"), &whole[..cut]).unwrap_or_else(|bad| panic!("{cut}: {bad:?}"));
         assert_eq!(reading.entries.len(), kept, "{cut}");
     }
 }
@@ -287,7 +289,7 @@ fn j2_no_changed_bit_is_overlooked() {
     for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
         let mut changed = whole.clone();
         changed[at] ^= 1 << bit;
-        assert!(Reading::of(&changed).is_err(), "byte {at}, bit {bit}");
+        assert!(Reading::of(Path::new("x"), &changed).is_err(), "byte {at}, bit {bit}");
     }
 }
 
@@ -325,7 +327,7 @@ fn a_record_of_a_newer_version_is_not_guessed_at() {
     let mut entry = serde_json::to_value(SafeConsent::new(APP, &tx(1), ConsentBy::Signature)).unwrap();
     entry["purpose"] = "unknown".into();
     let json = entry.to_string();
-    put(&path, format!("{} {json}\n", sum(GENESIS, &json)).as_bytes());
+    put(&path, format!("{} {json}\n", fsutil::sum(&[GENESIS, &json])).as_bytes());
     let Err(RecordError::Damaged { why, .. }) = SigningRecord::open(&path) else {
         panic!("it was read")
     };
@@ -374,7 +376,7 @@ fn put_first(path: &Path, byte: u8) {
         tx(1).hash()
     );
     fsutil::create_private_dir(path.parent().unwrap()).unwrap();
-    put(path, format!("{} {json}\n", sum(GENESIS, &json)).as_bytes());
+    put(path, format!("{} {json}\n", fsutil::sum(&[GENESIS, &json])).as_bytes());
 }
 
 #[test]

@@ -162,8 +162,8 @@ impl Sent {
         let (last, whole) = last(file.path(), &bytes)?;
         let is_long = bytes.len() > LONG;
         let keep = if is_long { 0 } else { whole };
-        if keep < bytes.len() {
-            file.cut(u64::try_from(keep).unwrap_or_default())?;
+        if keep < bytes.len() as u64 {
+            file.cut(keep)?;
         }
         let mut sent = Self { file, last: None };
         match last {
@@ -189,19 +189,20 @@ impl Sent {
 }
 
 /// The last whole record, and where it ends. What follows was cut off while it was written.
-fn last(path: &Path, bytes: &[u8]) -> Result<(Option<Record>, usize), JournalError> {
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let lines = bytes.split_at(whole).0.split(|byte| *byte == b'\n');
-    let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
-    let Some(line) = lines.last() else {
-        return Ok((None, whole));
-    };
-    let damaged = |why: String| JournalError::Damaged {
+fn last(path: &Path, bytes: &[u8]) -> Result<(Option<Record>, u64), JournalError> {
+    let mut line = Vec::new();
+    let rest = fsutil::each_line::<JournalError>(path, bytes, MAX, |whole| {
+        line = whole.bytes.to_vec();
+        Ok(())
+    })?;
+    if line.is_empty() {
+        return Ok((None, rest.at));
+    }
+    let record: Record = serde_json::from_slice(&line).map_err(|error| JournalError::Damaged {
         path: path.to_owned(),
-        record: u64::try_from(lines.len()).unwrap_or_default(),
-        why,
-    };
-    let record: Record = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
+        record: rest.lines,
+        why: error.to_string(),
+    })?;
     if record.schema > SCHEMA {
         return Err(JournalError::Newer {
             path: path.to_owned(),
@@ -209,7 +210,7 @@ fn last(path: &Path, bytes: &[u8]) -> Result<(Option<Record>, usize), JournalErr
             known: SCHEMA,
         });
     }
-    Ok((Some(record), whole))
+    Ok((Some(record), rest.at))
 }
 
 /// Where the records of a CVM are below `root`.

@@ -337,16 +337,13 @@ pub(in crate::upgrade) fn read_file(file: &LineFile) -> Result<Contents, Journal
         torn: 0,
         body: Body::Own(Vec::new()),
     };
-    let mut lines = file.lines(MAX_BYTES);
-    loop {
-        let record = contents.last.seq + 1;
-        let line = lines.next_line().map_err(|error| too_long(error, record))?;
-        let Some(line) = line else { return Ok(contents) };
-        let Some(whole) = line.bytes.strip_suffix(b"\n") else {
-            contents.torn = line.bytes.len() as u64;
-            return Ok(contents);
-        };
-        contents.take(file.path(), whole)?;
+    match file.each(MAX_BYTES, |line| contents.take(file.path(), line.bytes)) {
+        Ok(rest) => {
+            contents.torn = rest.bytes.len() as u64;
+            Ok(contents)
+        }
+        Err(JournalError::Fs(error)) => Err(too_long(error, contents.last.seq + 1)),
+        Err(error) => Err(error),
     }
 }
 

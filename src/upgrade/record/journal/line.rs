@@ -2,7 +2,8 @@
 //! whose it is. Pure.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::fsutil;
 
 /// `prev` of the first record.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -58,7 +59,7 @@ impl Head {
             None => String::new(),
         };
         let text = format!(r#"{{"seq":{seq},"prev":"{}",{whose}{inner}"#, self.sum);
-        let sum = hex::encode(Sha256::digest(text.as_bytes()));
+        let sum = fsutil::sum(&[&text]);
         Ok((format!("{text},\"sum\":\"{sum}\"}}\n"), Self { seq, sum }))
     }
 }
@@ -85,7 +86,7 @@ impl<'l> Record<'l> {
             .strip_suffix("\"}")
             .and_then(|text| text.rsplit_once(",\"sum\":\""))
             .ok_or("it has no checksum")?;
-        if hex::encode(Sha256::digest(covered.as_bytes())) != sum {
+        if fsutil::sum(&[covered]) != sum {
             return Err("its checksum is wrong");
         }
         let (link, content) = covered.split_once(",\"kind\":").ok_or("it has no kind")?;
