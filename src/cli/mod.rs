@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `exit` | the numbers that the program ends with |
 //! | `show` | pages and reports, and the one place that prints |
-//! | `failure` | what a failure means: code, hint, next step |
 //! | `args` | what was typed |
+//! | `failure` | what a failure means: code, hint, next step |
 //! | `session` | one run: settings, environment, person, which upgrade is meant |
 //! | `act` | what several commands do |
 //! | `commands` | one file each |

@@ -2,6 +2,7 @@
 //! rest.
 
 pub(super) mod also;
+pub(super) mod takes;
 pub(super) mod values;
 
 use std::path::PathBuf;
@@ -236,11 +237,9 @@ pub(in crate::cli) struct KeySource {
     pub(in crate::cli) password_file: Option<PathBuf>,
 }
 
-/// Which key signs, and what it may cost.
-#[derive(Debug, Clone, Args)]
-pub(in crate::cli) struct Key {
-    #[command(flatten)]
-    pub(in crate::cli) source: KeySource,
+/// What transactions may cost.
+#[derive(Debug, Clone, Copy, Args)]
+pub(in crate::cli) struct Caps {
     /// Highest fee per gas [default: five times the recent median]
     #[arg(long, value_name = "GWEI", help_heading = "Signing")]
     pub(in crate::cli) max_fee: Option<Gwei>,
@@ -248,6 +247,15 @@ pub(in crate::cli) struct Key {
     /// Base; --yes needs it elsewhere]
     #[arg(long, value_name = "AMOUNT", help_heading = "Signing")]
     pub(in crate::cli) max_cost: Option<Coins>,
+}
+
+/// Which key signs, and what it may cost.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Key {
+    #[command(flatten)]
+    pub(in crate::cli) source: KeySource,
+    #[command(flatten)]
+    pub(in crate::cli) caps: Caps,
     /// Nonce of the key's transaction: behind others that are in flight, or in place of one of them [default: the next one,
     /// once none is]
     #[arg(long, value_name = "N", help_heading = "Signing", value_parser = values::whole::<u64>(0..))]

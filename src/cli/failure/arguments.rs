@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::cli::args::takes::{self, Takes};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::hints::said;
 use crate::cli::failure::{Next, Verdict};
@@ -14,52 +15,6 @@ use crate::env::EnvName;
 use crate::fsutil;
 use crate::text;
 
-/// Options whose value may be 64 hex digits: hashes, which are public.
-const HASH_OPTIONS: [&str; 15] = [
-    "--known",
-    "--hash",
-    "--device",
-    "--os-image",
-    "--add-device",
-    "--remove-device",
-    "--add-hash",
-    "--remove-hash",
-    "--trust-code",
-    "--safe-tx-hash",
-    "--expect-safe-tx-hash",
-    "--compose-hash",
-    "--transaction-hash",
-    "--commit",
-    "--data",
-];
-/// Options whose value may hold a hash behind something else, or hex digits of any length.
-const HEX_OPTIONS: [&str; 8] = [
-    "--accept",
-    "--base-tx",
-    "--cursor",
-    "--expect-safe-tx-hash",
-    "--header",
-    "--kms-root-key",
-    "--operation",
-    "--salt",
-];
-/// Commands that take hashes without an option before them.
-const HASH_LISTS: [[&str; 3]; 4] = [
-    ["app", "devices", "add"],
-    ["app", "devices", "remove"],
-    ["app", "hashes", "add"],
-    ["app", "hashes", "remove"],
-];
-/// Options without a value that may stand before such a hash.
-const FLAGS: [&str; 7] = [
-    "--json",
-    "-v",
-    "-vv",
-    "--verbose",
-    "--remove-in-use",
-    "--accept-old-safe",
-    "--",
-];
 /// Options that other tools have and that this one must not have.
 const SECRET_OPTIONS: [&str; 9] = [
     "--private-key",
@@ -73,13 +28,14 @@ const SECRET_OPTIONS: [&str; 9] = [
     "--secret",
 ];
 /// Options whose malformed values are not repeated, since they may hold a key, and what they take.
-const SENSITIVE_OPTIONS: [(&str, &str); 5] = [
+const SENSITIVE_OPTIONS: [(&str, &str); 6] = [
     (
         "--signer",
         "valid are prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] and aws:KEY-ID",
     ),
     ("--rpc-url", WEB_ADDRESS),
     ("--service-url", WEB_ADDRESS),
+    ("--url", WEB_ADDRESS),
     ("--secret-from", "valid are env:NAME, file:PATH and prompt"),
     ("--second-factor-from", "valid are env:NAME, file:PATH and prompt"),
 ];
@@ -87,9 +43,8 @@ const WEB_ADDRESS: &str = "valid is http:// or https:// and a host, for example 
 
 /// Refuses arguments that are secrets, before anything can repeat them: other users of the machine see arguments, and
 /// shells keep them.
-pub(in crate::cli) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> {
+pub(in crate::cli) fn refuse_secrets(args: &[OsString], root: &clap::Command) -> Result<(), CliError> {
     let mut before = "";
-    let list = takes_hashes(args);
     for arg in args.iter().skip(1) {
         let arg = arg.to_str().unwrap_or_default();
         let (name, value) = match arg.split_once('=') {
@@ -118,10 +73,13 @@ pub(in crate::cli) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> 
                 "there is no `{name}`, because arguments are visible to others"
             )));
         }
-        let by_itself = list && name == before && (!before.starts_with('-') || FLAGS.contains(&before));
+        let by_itself = || {
+            let is_behind = before.starts_with('-') && before != "--" && !takes::is_flag(root, before);
+            name == before && !is_behind && lists_hashes(args, root)
+        };
         let is_public = |value: &str| {
-            let of_hex = HASH_OPTIONS.contains(&name) || HEX_OPTIONS.contains(&name);
-            (by_itself && is_hash(value)) || (of_hex && !is_marked(value)) || is_address(value)
+            let of_hex = || takes::taken(root, name).contains(&Takes::Hex);
+            (is_hash(value) && by_itself()) || (!is_marked(value) && of_hex()) || is_address(value)
         };
         if value.is_some_and(|value| looks_secret(value) && !is_public(value)) {
             return Err(secret_argument(
@@ -135,10 +93,16 @@ pub(in crate::cli) fn refuse_secrets(args: &[OsString]) -> Result<(), CliError> 
 
 /// Whether the command is one whose own arguments are hashes. Options of every command have no value, so that its words
 /// are the first that are no options.
-fn takes_hashes(args: &[OsString]) -> bool {
+fn lists_hashes(args: &[OsString], root: &clap::Command) -> bool {
     let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
-    let words: Vec<&str> = words.filter(|word| !word.starts_with('-')).take(3).collect();
-    HASH_LISTS.iter().any(|list| list.as_slice() == words)
+    let mut command = root;
+    for word in words.filter(|word| !word.starts_with('-')) {
+        match command.find_subcommand(word) {
+            Some(below) => command = below,
+            None => break,
+        }
+    }
+    command.get_positionals().any(|arg| Takes::of(arg) == Takes::Hex)
 }
 
 /// Whether an argument is `NAME=VALUE` for the guest's environment, as the official CLI takes it.
@@ -252,7 +216,9 @@ pub(in crate::cli) fn verdict(error: &clap::Error) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
+    use clap::{CommandFactory as _, Parser as _};
+
+    use std::collections::BTreeSet;
 
     use super::*;
     use crate::cli::root::Cli;
@@ -268,8 +234,23 @@ mod tests {
         }
     }
 
+    /// Every option whose value may hold a key, a secret or an address is one whose value is not repeated.
+    #[test]
+    fn no_option_that_may_hold_a_secret_repeats_its_value() {
+        fn sensitive(command: &clap::Command, found: &mut BTreeSet<String>) {
+            let kinds = [Takes::Key, Takes::Secret, Takes::Address];
+            let args = command.get_arguments().filter(|arg| kinds.contains(&Takes::of(arg)));
+            found.extend(args.filter_map(|arg| Some(format!("--{}", arg.get_long()?))));
+            command.get_subcommands().for_each(|below| sensitive(below, found));
+        }
+        let mut found = BTreeSet::new();
+        sensitive(&Cli::command(), &mut found);
+        let known: BTreeSet<String> = SENSITIVE_OPTIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(found, known);
+    }
+
     fn refused(words: &[&str]) -> bool {
-        refuse_secrets(&arguments(words)).is_err()
+        refuse_secrets(&arguments(words), &Cli::command()).is_err()
     }
 
     fn arguments(words: &[&str]) -> Vec<OsString> {
@@ -344,7 +325,7 @@ mod tests {
             }
             for words in all {
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                let error = refuse_secrets(&arguments(&words)).unwrap_err();
+                let error = refuse_secrets(&arguments(&words), &Cli::command()).unwrap_err();
                 let CliError::Secret { message } = error else {
                     panic!("another error")
                 };
@@ -422,7 +403,8 @@ mod tests {
 
     #[test]
     fn n5_no_refusal_repeats_what_it_refuses() {
-        let CliError::Secret { message } = refuse_secrets(&arguments(&["execute", "--signer", KEY])).unwrap_err()
+        let CliError::Secret { message } =
+            refuse_secrets(&arguments(&["execute", "--signer", KEY]), &Cli::command()).unwrap_err()
         else {
             panic!("another error")
         };
@@ -452,7 +434,7 @@ mod tests {
             vec!["upgrade", "--env-file", "A=CANARY"],
             vec!["upgrade", "--env-file=A=CANARY"],
         ] {
-            let error = refuse_secrets(&arguments(&words)).unwrap_err();
+            let error = refuse_secrets(&arguments(&words), &Cli::command()).unwrap_err();
             assert!(
                 matches!(
                     error,

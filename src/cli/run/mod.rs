@@ -26,7 +26,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let env = Environment::process();
     let mut commands = Cli::command();
-    let parsed = arguments::refuse_secrets(&args).and_then(|()| parse(&mut commands, &args));
+    let parsed = arguments::refuse_secrets(&args, &commands).and_then(|()| parse(&mut commands, &args));
     // Advice reads it to the end of the run, and taking it apart costs more than making it.
     let commands: &'static clap::Command = Box::leak(Box::new(commands));
     match parsed {

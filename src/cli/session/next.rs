@@ -8,6 +8,7 @@ use alloy::primitives::Address;
 use url::Url;
 
 use crate::chain::factory::DeployedApp;
+use crate::cli::args::takes::{self, Takes};
 use crate::cli::failure::{Commands, Next};
 use crate::compose::ComposeHash;
 use crate::signer::Source;
@@ -15,40 +16,10 @@ use crate::text::{self, Word};
 
 /// The program's name in commands.
 const PROGRAM: &str = "countersign";
-/// Options that the steps after this one need as well, where they know them; a value follows each.
-const CARRIED: [&str; 9] = [
-    "--rpc-url",
-    "--quorum",
-    "--confirmations",
-    "--finality",
-    "--timeout",
-    "--signer",
-    "--password-file",
-    "--max-fee",
-    "--max-cost",
-];
-
-/// Options without a value that the steps after this one need as well.
-const CARRIED_FLAGS: [&str; 1] = ["--offline"];
 /// The one that every command has.
 const REQUIRE_DIGESTS: &str = "--require-digests";
-/// Options that name files to be read, or keys that may be in one.
-const READ: [&str; 10] = [
-    "--also",
-    "--builder-file",
-    "--compose",
-    "--env-file",
-    "--password-file",
-    "--pre-launch-script",
-    "--proposal",
-    "--signer",
-    "-c",
-    "-e",
-];
 /// The service of a Safe's chain; its key is never in it, its path is.
 const SERVICE_URL: &str = "--service-url";
-/// Options whose value is an address on the network.
-const ADDRESSES: [&str; 2] = ["--rpc-url", SERVICE_URL];
 
 /// The command line as it was typed, and the upgrade it turned out to be about.
 #[derive(Debug, Clone)]
@@ -78,7 +49,7 @@ impl CommandLine {
     /// Remembers the arguments, program name first, and the commands that there are.
     pub(in crate::cli) fn new(args: &[OsString], root: &'static clap::Command) -> Self {
         // What looks like a secret is refused before it is used, and must not come back in the advice.
-        let harmless = crate::cli::failure::arguments::refuse_secrets(args).is_ok();
+        let harmless = crate::cli::failure::arguments::refuse_secrets(args, root).is_ok();
         let words = args
             .iter()
             .skip(1)
@@ -186,7 +157,9 @@ impl CommandLine {
                 _ if text.is_empty() => PathBuf::from(word),
                 _ => PathBuf::from(value),
             };
-            if READ.contains(&option) || !option.starts_with('-') {
+            let taken = takes::taken(self.root, option);
+            let is_read = taken.contains(&Takes::File) || taken.contains(&Takes::Key);
+            if is_read || !option.starts_with('-') {
                 files.push(path);
             }
             before = text;
@@ -247,7 +220,7 @@ impl CommandLine {
         let mut shown = Vec::new();
         let mut address = None;
         for word in &self.words {
-            let joined = ADDRESSES.iter().find_map(|name| {
+            let joined = takes::ADDRESSES.iter().find_map(|name| {
                 let value = word.to_str()?.strip_prefix(name)?.strip_prefix('=')?;
                 Some(self.public(name, "=", value))
             });
@@ -256,7 +229,10 @@ impl CommandLine {
                 (None, Some(name)) => self.public(name, "", &word.to_string_lossy()),
                 (None, None) => Word::from(word),
             });
-            address = ADDRESSES.into_iter().find(|name| word == name);
+            address = takes::ADDRESSES
+                .iter()
+                .find(|name| word == name.as_str())
+                .map(String::as_str);
         }
         shown
     }
@@ -286,19 +262,14 @@ impl CommandLine {
         let mut words = self.words.iter().zip(self.shown());
         while let Some((word, shown)) = words.next() {
             let name = name(word);
-            let is_kept = CARRIED_FLAGS.contains(&name) && self.knows(command, name);
-            let is_flag = word == name && (is_kept || name == REQUIRE_DIGESTS);
-            if is_flag {
-                carried.push(shown);
-                continue;
-            }
+            let is_kept = takes::CARRIED.iter().any(|one| one == name) && self.knows(command, name);
             // What was agreed to stands in a directory's journal, and nowhere for a file.
             let agreed = name == "--accept" && self.dir.is_none();
-            if !agreed && (!CARRIED.contains(&name) || !self.knows(command, name)) {
+            if !is_kept && !agreed && name != REQUIRE_DIGESTS {
                 continue;
             }
             carried.push(shown);
-            if word == name {
+            if word == name && !takes::is_flag(self.root, name) {
                 carried.extend(words.next().map(|(_, shown)| shown));
             }
         }

@@ -249,8 +249,8 @@ fn limits(typed: SharedOptions<'_>) -> Limits {
         timeout: typed.reach.map_or(Duration::ZERO, |reach| reach.timeout),
         finality: typed.settle.and_then(Settle::finality),
         fees: FeePolicy {
-            ceiling: typed.key.and_then(|key| key.max_fee).map(|fee| fee.0),
-            most: typed.key.and_then(|key| key.max_cost).map(|cost| cost.0),
+            ceiling: typed.key.and_then(|key| key.caps.max_fee).map(|fee| fee.0),
+            most: typed.key.and_then(|key| key.caps.max_cost).map(|cost| cost.0),
         },
         accepted: accepted(typed),
         supersede: typed.allow.is_some_and(|allow| allow.supersede),

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::act::api::{Api, On};
-use crate::cli::args::values;
+use crate::cli::args::values::{self, Given};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
@@ -45,8 +45,8 @@ pub(super) struct Operations {
     #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..=500))]
     limit: Option<u32>,
     /// Where an earlier list ended
-    #[arg(long, value_name = "CURSOR", value_parser = values::filled)]
-    cursor: Option<String>,
+    #[arg(long, value_name = "CURSOR", value_parser = values::given)]
+    cursor: Option<Given>,
     /// Only this type, for example compose_update; repeat it
     #[arg(long = "type", value_name = "TYPE", value_parser = values::filled)]
     types: Vec<String>,
@@ -130,7 +130,7 @@ impl Operations {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let id = self.on.id()?;
         let query = OperationsQuery {
-            cursor: self.cursor,
+            cursor: self.cursor.map(|Given(cursor)| cursor),
             limit: self.limit,
             types: self.types,
         };

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::act::api::{Api, On, get};
 use crate::cli::act::waiting::{Teller, conclude, settle};
-use crate::cli::args::values;
+use crate::cli::args::values::{self, Given};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -39,8 +39,8 @@ pub(super) struct Watch {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
     interval: Duration,
     /// Operation to wait for, as the order that began it named it
-    #[arg(long, value_name = "ID", value_parser = values::filled)]
-    operation: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = values::given)]
+    operation: Option<Given>,
     /// Compose hash that the CVM has to run after the operation
     #[arg(long, value_name = "HASH", requires = "operation", value_parser = values::compose_hash)]
     compose_hash: Option<ComposeHash>,
@@ -53,7 +53,7 @@ impl Watch {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let id = self.on.id()?;
         let api = Api::new(session, None)?;
-        if let Some(operation) = self.operation.clone() {
+        if let Some(Given(operation)) = self.operation.clone() {
             return self.operation(&api, &id, operation).await;
         }
         let watch = crate::cloud::watch::Watch {

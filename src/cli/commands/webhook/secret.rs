@@ -6,10 +6,10 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::verify::SecretSource;
 use crate::cli::act::api::Api;
 use crate::cli::args::Agree;
 use crate::cli::args::values;
+use crate::cli::args::values::SecretSource;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::out_file::OutFile;

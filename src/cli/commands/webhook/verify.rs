@@ -2,13 +2,13 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::cli::args::values::SecretSource;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::person::Person;
@@ -46,27 +46,6 @@ pub(super) struct Verify {
     /// Where the webhook's secret is: env:NAME, file:PATH or prompt (never the secret itself)
     #[arg(long, value_name = "SOURCE", default_value = "prompt")]
     secret_from: SecretSource,
-}
-
-/// Where a webhook's secret is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum SecretSource {
-    Prompt,
-    Env(String),
-    File(PathBuf),
-}
-
-impl FromStr for SecretSource {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            None if text == "prompt" => Ok(Self::Prompt),
-            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
-            Some(("file", path)) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
-            _ => Err("write env:NAME, file:PATH or prompt"),
-        }
-    }
 }
 
 impl Verify {
