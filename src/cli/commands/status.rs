@@ -17,7 +17,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Commands, Next, decision, ended};
 use crate::cli::session::Session;
-use crate::cli::session::known::Known;
+use crate::cli::session::known::{Known, Texts};
 use crate::cli::show::advice::Advice;
 use crate::cli::show::report::{self, Report};
 use crate::cli::show::view;
@@ -323,6 +323,7 @@ fn told(code: Code, text: String) -> Warning {
 /// A table of several upgrades; one that cannot be read does not hide the others.
 fn list(session: &Session, shown: &[&Known], finished: usize) -> Report {
     let mut report = Report::done("status", "read from the journals");
+    let mut texts = Texts::default();
     let mut rows = vec![
         ["DIRECTORY", "CVM", "IMAGES", "STEP", "AGE", "TOKEN"]
             .map(str::to_owned)
@@ -331,7 +332,7 @@ fn list(session: &Session, shown: &[&Known], finished: usize) -> Report {
     let mut upgrades = Vec::new();
     for one in shown {
         let dir = one.dir.display().to_string();
-        let words = one.words();
+        let words = one.words(&mut texts);
         rows.push(std::iter::once(dir.clone()).chain(words.clone()).collect());
         upgrades.push(match &one.state {
             Ok(state) => {

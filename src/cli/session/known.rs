@@ -1,6 +1,6 @@
 //! The upgrades of this folder: which of them is meant when none is named, and each in a few words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
@@ -12,6 +12,7 @@ use crate::cli::failure::{Next, told};
 use crate::cli::session::settings::ROOT;
 use crate::cloud::CvmId;
 use crate::code::Code;
+use crate::compose::Manifest;
 use crate::text::{escape, quote_os};
 use crate::upgrade::{
     self, JournalError, Upgrade, UpgradeError,
@@ -21,6 +22,10 @@ use crate::upgrade::{
 /// Most owners that a line names.
 const MAX_OWNERS: usize = 5;
 
+/// What texts run that were read before: many upgrades are of one app, and share theirs.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Texts(HashMap<[Option<String>; 2], Vec<String>>);
+
 /// An upgrade of this folder.
 #[derive(Debug)]
 pub(in crate::cli) struct Known {
@@ -28,6 +33,15 @@ pub(in crate::cli) struct Known {
     pub(in crate::cli) dir: PathBuf,
     /// What its journal says, if that can be read.
     pub(in crate::cli) state: Result<State, UpgradeError>,
+}
+
+impl Texts {
+    /// The images that a manifest names.
+    fn images(&mut self, manifest: &Manifest) -> Vec<String> {
+        let field = |name: &str| manifest.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+        let of = [field("docker_compose_file"), field("runner")];
+        self.0.entry(of).or_insert_with(|| manifest.images()).clone()
+    }
 }
 
 impl Known {
@@ -68,7 +82,7 @@ impl Known {
     }
 
     /// CVM, images, step, age, life of the token.
-    pub(in crate::cli) fn words(&self) -> [String; 5] {
+    pub(in crate::cli) fn words(&self, texts: &mut Texts) -> [String; 5] {
         let state = match &self.state {
             Ok(state) => state,
             Err(error) => {
@@ -93,7 +107,7 @@ impl Known {
             .map(|then| format!("{} old", span(then, Timestamp::now())));
         [
             escape(&what),
-            images(state),
+            images(state, texts),
             in_words(state),
             age.unwrap_or_default(),
             token.map_or_else(String::new, |at| left(at, Timestamp::now())),
@@ -101,7 +115,7 @@ impl Known {
     }
 
     fn line(&self) -> String {
-        let words = self.words();
+        let words = self.words(&mut Texts::default());
         let words: Vec<&str> = words
             .iter()
             .map(String::as_str)
@@ -197,11 +211,11 @@ fn waits_for(state: &State) -> String {
 }
 
 /// The images that change, or those that stay.
-fn images(state: &State) -> String {
+fn images(state: &State, texts: &mut Texts) -> String {
     let Some(code) = state.code() else {
         return "policy only".to_owned();
     };
-    let (before, after) = (code.manifest.images(), code.manifest_after().images());
+    let (before, after) = (texts.images(&code.manifest), texts.images(&code.manifest_after()));
     let (was, is): (BTreeSet<&String>, BTreeSet<&String>) = (before.iter().collect(), after.iter().collect());
     let only = |list: &[String], other: &BTreeSet<&String>| -> Vec<String> {
         list.iter()
