@@ -160,6 +160,7 @@ codes! {
     BatchDiffers = "BATCH_DIFFERS", Stop, "The file makes other calls than the proposal.";
     BatchNeedsSafe = "BATCH_NEEDS_SAFE", State, "A key makes one call in one transaction.";
     BuilderChecksumMissing = "BUILDER_CHECKSUM_MISSING", Note, "The Transaction Builder file has no checksum.";
+    BuilderFileOdd = "BUILDER_FILE_ODD", Note, "The Transaction Builder file is not as the builder writes it.";
     NoChecksum = "NO_CHECKSUM", Note, "The file has no checksum.";
     NoSafeNamed = "NO_SAFE_NAMED", Note, "The file does not say for which Safe it is.";
     CloudMismatch = "CLOUD_MISMATCH", Stop, "The upgrade belongs to another host of the API.";

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256, Signature, U256, eip191_hash_message, keccak256};
 
+use super::signature::OwnerSignature;
 use super::tx::{SafeDomain, SafeTx, SafeTxFields};
 use super::version::SafeVersion;
 
@@ -39,6 +40,19 @@ pub enum Mismatch {
         signer: Address,
         /// The newest version that hashes so.
         version: SafeVersion,
+    },
+    /// The hash itself, under the mark of a message.
+    #[error(
+        "{signer} signed the hash itself, but v is {marked}, the mark of a message (eth_sign): with {right} in its place \
+         it counts"
+    )]
+    Mark {
+        /// Owner.
+        signer: Address,
+        /// v as it is.
+        marked: u8,
+        /// v as it has to be.
+        right: u8,
     },
     /// The hash as a text of hexadecimal digits.
     #[error("{signer} signed the text of the hash, not the hash")]
@@ -105,6 +119,18 @@ pub fn mismatch(tx: &SafeTx, signature: &Signature, owners: &BTreeSet<Address>) 
         text.or_else(message).or_else(preimage).or_else(twice)
     };
     nonces.chain(chains).chain(versions).next().or_else(mistakes)
+}
+
+/// Whether one of `owners` signed the very hash, and the signature is marked as one of a message.
+pub fn mismarked(tx: &SafeTx, signature: &OwnerSignature, owners: &BTreeSet<Address>) -> Option<Mismatch> {
+    let OwnerSignature::EthSign(inner) = signature else {
+        return None;
+    };
+    let signer = inner.recover_address_from_prehash(&tx.hash()).ok();
+    let signer = signer.filter(|signer| owners.contains(signer))?;
+    let right = 27 + u8::from(inner.v());
+    let marked = right + 4;
+    Some(Mismatch::Mark { signer, marked, right })
 }
 
 /// The nonces around `nonce`, nearest first, without itself.

@@ -135,7 +135,7 @@ fn builder(tx: &SafeTx, label: &Label, form: Form) -> Result<String, BuilderFile
         safe: Some(tx.domain().safe),
         name: label.name.clone(),
         description: label.description.clone(),
-        created_at: label.created_at,
+        created_at: Some(label.created_at),
         calls: tx.calls().to_vec(),
     };
     builder_file::export(&batch, form)

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256};
 use serde_json::Value;
 
-use super::builder_file::{self, BuilderFileError, Checksum};
+use super::builder_file::{self, BuilderFileError, Checksum, Mislabelled, Remark};
 use super::service::{NotATransaction, ServiceTx};
 use super::tx::SafeTxFields;
 use crate::chain::Call;
@@ -27,6 +27,10 @@ pub struct Given {
     pub hash: Option<B256>,
     /// A Transaction Builder's file without its checksum.
     pub unsummed: bool,
+    /// In what such a file is not as the builder writes it.
+    pub remarks: Vec<Remark>,
+    /// Calls of such a file whose data is not what their method says.
+    pub mislabelled: Vec<Mislabelled>,
 }
 
 /// What a Safe is to do, as far as a file says it.
@@ -93,6 +97,8 @@ pub fn given(bytes: &[u8]) -> Result<Given, GivenError> {
             chain_id: None,
             hash: Some(tx.claimed_hash),
             unsummed: false,
+            remarks: Vec::new(),
+            mislabelled: Vec::new(),
         })
     } else {
         Err(GivenError::NotRecognised)
@@ -100,14 +106,17 @@ pub fn given(bytes: &[u8]) -> Result<Given, GivenError> {
 }
 
 fn builder(bytes: &[u8]) -> Result<Given, GivenError> {
-    let (batch, checksum) = builder_file::import(bytes).map_err(GivenError::Builder)?;
+    let file = builder_file::import(bytes).map_err(GivenError::Builder)?;
+    let batch = file.batch;
     Ok(Given {
         kind: "Transaction Builder file",
         content: Content::Calls(batch.calls),
         safe: batch.safe,
         chain_id: Some(batch.chain_id),
         hash: None,
-        unsummed: checksum == Checksum::Missing,
+        unsummed: file.checksum == Checksum::Missing,
+        remarks: file.remarks,
+        mislabelled: file.mislabelled,
     })
 }
 
@@ -134,6 +143,8 @@ fn typed(value: &Value) -> Result<Given, GivenError> {
         chain_id,
         hash: None,
         unsummed: false,
+        remarks: Vec::new(),
+        mislabelled: Vec::new(),
     })
 }
 
@@ -214,7 +225,7 @@ mod tests {
             safe: Some(SAFE),
             name: String::new(),
             description: String::new(),
-            created_at: jiff::Timestamp::UNIX_EPOCH,
+            created_at: Some(jiff::Timestamp::UNIX_EPOCH),
             calls: tx().calls().to_vec(),
         };
         let text = export(&batch, Form::Raw).unwrap();

@@ -211,7 +211,7 @@ fn pitfall_61_a_batch_file_for_another_safe_or_chain_is_not_ours_to_sign() {
         safe: Some(SAFE),
         name: String::new(),
         description: String::new(),
-        created_at: Timestamp::UNIX_EPOCH,
+        created_at: Some(Timestamp::UNIX_EPOCH),
         calls: ours.to_vec(),
     };
     assert_eq!(recognise_batch(&file, &domain(), &ours), Recognition::Same);

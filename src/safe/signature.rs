@@ -38,7 +38,10 @@ pub enum OwnerSignature {
 #[non_exhaustive]
 pub enum SignatureError {
     /// Another length than any signature has.
-    #[error("{found} bytes are no signature")]
+    #[error(
+        "{found} bytes are no signature{}",
+        if *.found == 64 { ": of r and s alone, or compact (EIP-2098), it takes 65 with v" } else { "" }
+    )]
     Length {
         /// How many.
         found: usize,
@@ -50,7 +53,10 @@ pub enum SignatureError {
         which: &'static str,
     },
     /// A kind of signature that no Safe up to 1.5.0 knows.
-    #[error("v of the signature is {v}, not 0, 1, 27, 28, 31 or 32")]
+    #[error(
+        "v of the signature is {v}, not 0, 1, 27, 28, 31 or 32{}",
+        if *.v >= 35 { ": from 35 on it is that of a transaction (EIP-155), not of a hash" } else { "" }
+    )]
     UnknownKind {
         /// v.
         v: u8,

@@ -32,7 +32,8 @@ const PROPOSAL: &str = "countersign.proposal/";
 /// Take in signatures of the Safe transaction that others made
 ///
 /// Reads our own signature files, signed proposals, bare hexadecimal (as cast prints it), the output of eip712sign, answers
-/// of a Safe Transaction Service, and signatures of the protocol kit. Each signature counts only if an owner of the Safe made
+/// of a Safe Transaction Service and of the wallet's gateway, signatures of the protocol kit, and r, s and v as libraries
+/// write them. Each signature counts only if an owner of the Safe made
 /// it for exactly this transaction (or for its rejection), and if its file says nothing else. Those that count are kept, also
 /// where another one does not; then this ends with 5 and says why.
 #[derive(Debug, Args)]
@@ -201,15 +202,21 @@ impl Told {
             ),
         };
         let (source, rejects) = (one.source, one.safe_tx_hash == self.rejection);
-        // The same one twice is one.
-        self.roles.insert((one.safe_tx_hash, owner));
-        if !one.proves_itself {
-            self.unproven.push(owner);
+        let told = json!({"file": file, "source": source, "owner": owner, "outcome": outcome, "rejects": rejects,
+            "normalised": one.normalised});
+        // The same one twice is one; what takes its place is told in its place.
+        if self.roles.insert((one.safe_tx_hash, owner)) {
+            if !one.proves_itself {
+                self.unproven.push(owner);
+            }
+            self.taken.push(told);
+        } else if matches!(inserted, Inserted::Replaced(_)) {
+            self.unproven.retain(|other| *other != owner);
+            let same = |one: &&mut Value| one["owner"] == told["owner"] && one["rejects"] == told["rejects"];
+            if let Some(earlier) = self.taken.iter_mut().find(same) {
+                *earlier = told;
+            }
         }
-        self.taken.push(
-            json!({"file": file, "source": source, "owner": owner, "outcome": outcome, "rejects": rejects,
-                "normalised": one.normalised}),
-        );
         let what = if rejects { " for the REJECTION" } else { "" };
         let lower = if one.normalised {
             "; its s was the upper one, and counts as the lower"
@@ -217,7 +224,7 @@ impl Told {
             ""
         };
         let told = format!("{words}{what} ({file}: {source}{lower})");
-        if one.normalised {
+        if one.normalised && !self.normalised.contains(&owner) {
             self.normalised.push(owner);
         }
         self.lines.push((owner.to_string(), Some(told)));

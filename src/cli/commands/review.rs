@@ -16,7 +16,7 @@ use crate::cli::show::report::Report;
 use crate::cli::show::review as view;
 use crate::code::Code;
 use crate::fsutil;
-use crate::safe::builder_file::{self, Batch, Checksum};
+use crate::safe::builder_file::{self, Imported};
 use crate::safe::service::links;
 use crate::upgrade::review::{self, Found, Problem, Question, Trial, Wanted, Which};
 use crate::upgrade::{self, UpgradeError, model::Proposal};
@@ -91,7 +91,7 @@ impl Review {
         &self,
         session: &Session,
         settings: &Settings,
-        batch: Option<&(Batch, Checksum)>,
+        batch: Option<&Imported>,
     ) -> Result<Report, CliError> {
         let seen = session.see_for(&self.which, self.reject)?;
         let question = Question {
@@ -104,8 +104,8 @@ impl Review {
         let world = outside.world();
         let mut review = review::review(&world, &settings.limits, &seen.state, &question).await?;
         let proposal = Proposal::of(&seen.state);
-        if let Some((batch, checksum)) = batch {
-            review.take_found(review::review_batch(batch, *checksum, proposal.as_ref()));
+        if let Some(batch) = batch {
+            review.take_found(review::review_batch(batch, proposal.as_ref()));
         }
         if self.posted.is_asked() {
             let wanted = self.posted.wanted(proposal.as_ref())?;
@@ -129,13 +129,13 @@ impl Review {
         &self,
         session: &Session,
         settings: &Settings,
-        batch: Option<&(Batch, Checksum)>,
+        batch: Option<&Imported>,
     ) -> Result<Report, CliError> {
         let outside = session.outside(settings);
         let world = outside.world();
         let found = match batch {
-            Some((batch, checksum)) => {
-                let mut found = review::review_batch(batch, *checksum, None);
+            Some(batch) => {
+                let mut found = review::review_batch(batch, None);
                 if settings.limits.offline {
                     found.stay_offline();
                 } else {
@@ -274,7 +274,7 @@ fn reviewed(command: String, review: &review::Review) -> String {
     }
 }
 
-fn batch(path: &Path) -> Result<(Batch, Checksum), CliError> {
+fn batch(path: &Path) -> Result<Imported, CliError> {
     let bytes = fsutil::read(path, MAX_BATCH).map_err(CliError::UserFile)?;
     builder_file::import(&bytes).map_err(|error| CliError::Input {
         code: Code::InputBuilderFile,

@@ -40,12 +40,6 @@ pub enum BuilderFileError {
         /// Why.
         what: &'static str,
     },
-    /// Data and method of one call say different things; the builder would use the data and hide the method.
-    #[error("the data of call {index} is not what its method says")]
-    TwoMeanings {
-        /// Position, from zero.
-        index: usize,
-    },
     /// The file was changed after its checksum was written.
     #[error("the checksum of the file is {found}, it should be {computed}")]
     Checksum {
@@ -54,4 +48,12 @@ pub enum BuilderFileError {
         /// What it should say.
         computed: B256,
     },
+}
+
+/// A field that is not what it should be.
+pub(super) fn wrong(field: impl Into<String>, wrong: &'static str) -> BuilderFileError {
+    BuilderFileError::Field {
+        field: field.into(),
+        wrong,
+    }
 }

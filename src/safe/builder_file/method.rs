@@ -1,7 +1,7 @@
 //! A call as method and arguments in text, the way the Transaction Builder shows and encodes it.
 
 use alloy::primitives::{Address, Bytes, U256, hex, keccak256};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::error::BuilderFileError;
 
@@ -14,6 +14,9 @@ const KNOWN: [(&str, &str, &str); 6] = [
     ("setAllowAnyDevice", "allowAny", "bool"),
     ("approveHash", "hashToApprove", "bytes32"),
 ];
+
+/// Deeper than any tuple of tuples that somebody could read.
+const MAX_DEPTH: usize = 8;
 
 /// `contractMethod` and `contractInputsValues` of calldata that one of the known methods makes; `None` for any other.
 pub(super) fn describe(data: &Bytes) -> Option<(Value, Value)> {
@@ -28,7 +31,7 @@ pub(super) fn describe(data: &Bytes) -> Option<(Value, Value)> {
             "name": name,
             "payable": false,
         });
-        let mut values = serde_json::Map::new();
+        let mut values = Map::new();
         values.insert((*input).to_owned(), text.into());
         let values = Value::Object(values);
         // What the importing side will make of it, or it is not written this way.
@@ -43,11 +46,8 @@ pub(super) fn encode(index: usize, method: &Value, values: &Value) -> Result<Byt
     let refuse = |what: &'static str| BuilderFileError::Method { index, what };
     let method = method.as_object().ok_or(refuse("it is no object"))?;
     let values = values.as_object().ok_or(refuse("its arguments are no object"))?;
-    if method
-        .keys()
-        .any(|key| !["inputs", "name", "payable"].contains(&key.as_str()))
-    {
-        return Err(refuse("it has an unknown key"));
+    if method.get("type").is_some_and(|kind| kind != "function") {
+        return Err(refuse("it is no function"));
     }
     let name = method.get("name").and_then(Value::as_str).unwrap_or_default();
     if !is_name(name) || ["receive", "fallback"].contains(&name) {
@@ -75,6 +75,38 @@ pub(super) fn encode(index: usize, method: &Value, values: &Value) -> Result<Byt
     Ok(data.into())
 }
 
+/// Keys of a method that the builder does not write. The wallet passes over them, as it does with those of an input.
+pub(super) fn unknown_keys(method: &Value) -> Vec<String> {
+    let keys = method.as_object().into_iter().flat_map(Map::keys);
+    let unknown = keys.filter(|key| !["inputs", "name", "payable"].contains(&key.as_str()));
+    unknown.cloned().collect()
+}
+
+/// A method by its name and the types of its inputs, as far as the file says them; tuples by those of their components.
+pub(super) fn told(method: &Value) -> String {
+    let name = method.get("name").and_then(Value::as_str).unwrap_or_default();
+    format!("{name}{}", types(method.get("inputs"), 0))
+}
+
+/// Whether data begins with the selector of a method.
+pub(super) fn starts(method: &Value, data: &[u8]) -> bool {
+    data.starts_with(&selector(&told(method)))
+}
+
+fn types(inputs: Option<&Value>, depth: usize) -> String {
+    let inputs = inputs.and_then(Value::as_array).into_iter().flatten();
+    let kind = |input: &Value| {
+        let kind = input.get("type").and_then(Value::as_str).unwrap_or_default();
+        match kind.strip_prefix("tuple") {
+            Some(rest) if depth < MAX_DEPTH => format!("{}{rest}", types(input.get("components"), depth + 1)),
+            _ if kind == "uint" => "uint256".to_owned(),
+            _ => kind.to_owned(),
+        }
+    };
+    let kinds: Vec<String> = inputs.map(kind).collect();
+    format!("({})", kinds.join(","))
+}
+
 /// An encoded argument: a word, or what stands behind an offset.
 enum Encoded {
     Word([u8; 32]),
@@ -84,10 +116,6 @@ enum Encoded {
 /// Type and key of an input: its name, or its position when it has none.
 fn parameter(position: usize, input: &Value) -> Option<(&str, String)> {
     let input = input.as_object()?;
-    let known = ["internalType", "name", "type"];
-    if input.keys().any(|key| !known.contains(&key.as_str())) {
-        return None;
-    }
     let name = input.get("name").map_or(Some(""), Value::as_str)?;
     let kind = input.get("type")?.as_str()?;
     let key = if name.is_empty() {
@@ -129,14 +157,19 @@ fn fixed(size: usize, text: &str) -> Option<Encoded> {
 
 fn unsigned(bits: usize, text: &str) -> Option<Encoded> {
     let number = match text.strip_prefix("0x") {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => U256::from_str_radix(digits, 16),
-        None if text.bytes().all(|byte| byte.is_ascii_digit()) => U256::from_str_radix(text, 10),
-        _ => return None,
+        Some(digits) => number(digits, 16),
+        None => number(text, 10),
     };
-    let number = number
-        .ok()
-        .filter(|number| !text.is_empty() && text != "0x" && number.bit_len() <= bits)?;
+    let number = number.filter(|number| number.bit_len() <= bits)?;
     Some(Encoded::Word(number.to_be_bytes()))
+}
+
+/// Digits and nothing else.
+pub(super) fn number(digits: &str, radix: u8) -> Option<U256> {
+    let plain = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(u32::from(radix)));
+    plain
+        .then(|| U256::from_str_radix(digits, u64::from(radix)).ok())
+        .flatten()
 }
 
 /// A width as Solidity writes it: no leading zero, a multiple of `step`.
@@ -151,6 +184,12 @@ pub(super) fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     hex::decode(text.strip_prefix("0x")?)
         .ok()
         .filter(|_| !text.starts_with("0x0x"))
+}
+
+/// Decimal digits as the builder writes them: no sign, no leading zero.
+pub(in crate::safe) fn decimal(text: &str) -> Option<U256> {
+    let number: U256 = U256::from_str_radix(text, 10).ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 /// Head and tails, as the contract ABI lays them out.

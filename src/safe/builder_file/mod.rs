@@ -7,20 +7,23 @@
 mod checksum;
 mod error;
 mod method;
+mod remark;
 
-use alloy::primitives::{Address, Bytes, U256, hex};
+use alloy::primitives::{Address, Bytes, hex};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use error::BuilderFileError;
-pub(super) use method::address;
+pub(super) use method::{address, decimal};
+pub use remark::{Mislabelled, Remark};
 
-use error::MAX_BYTES;
+use error::{MAX_BYTES, wrong};
+use remark::Odd;
 
 use crate::chain::Call;
 use crate::json;
-use crate::text::{self, shorten};
+use crate::text;
 
 /// Format, as the builder writes it; part of the checksum, not checked by anybody.
 const FORMAT: &str = "1.0";
@@ -38,8 +41,8 @@ pub struct Batch {
     pub name: String,
     /// A description; the wallet does not show it.
     pub description: String,
-    /// When it was made, to the millisecond.
-    pub created_at: Timestamp,
+    /// When it was made, to the millisecond; a file that somebody's script made need not say.
+    pub created_at: Option<Timestamp>,
     /// The calls, in order.
     pub calls: Vec<Call>,
 }
@@ -62,12 +65,25 @@ pub enum Checksum {
     Missing,
 }
 
+/// A file that somebody else made, and what is odd about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// What the wallet makes of it.
+    pub batch: Batch,
+    /// What it says about its own checksum.
+    pub checksum: Checksum,
+    /// In what it is not as the builder writes it, although the wallet imports it all the same.
+    pub remarks: Vec<Remark>,
+    /// Calls whose data is not what their method says: the wallet executes the data.
+    pub mislabelled: Vec<Mislabelled>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct File<'a> {
     version: &'a str,
     chain_id: String,
-    created_at: i64,
+    created_at: Option<i64>,
     meta: Meta<'a>,
     transactions: Vec<Entry>,
 }
@@ -105,7 +121,7 @@ pub fn export(batch: &Batch, form: Form) -> Result<String, BuilderFileError> {
     let mut file = File {
         version: FORMAT,
         chain_id: batch.chain_id.to_string(),
-        created_at: batch.created_at.as_millisecond(),
+        created_at: batch.created_at.map(Timestamp::as_millisecond),
         meta: Meta {
             name: &batch.name,
             description: &batch.description,
@@ -126,12 +142,13 @@ pub fn export(batch: &Batch, form: Form) -> Result<String, BuilderFileError> {
     Ok(text)
 }
 
-/// Reads a file that somebody else made. Every call is encoded here; what this build cannot encode is refused, where
-/// the builder would make an empty call of it.
+/// Reads a file that somebody else made, as the wallet imports it: data wins over a method, and keys that it does not know
+/// mean nothing. Every call is encoded here; what this build cannot encode is refused, where the builder would make an empty
+/// call of it.
 ///
 /// # Errors
 /// See [`BuilderFileError`].
-pub fn import(bytes: &[u8]) -> Result<(Batch, Checksum), BuilderFileError> {
+pub fn import(bytes: &[u8]) -> Result<Imported, BuilderFileError> {
     if bytes.len() > MAX_BYTES {
         return Err(BuilderFileError::TooLong { found: bytes.len() });
     }
@@ -143,23 +160,31 @@ pub fn import(bytes: &[u8]) -> Result<(Batch, Checksum), BuilderFileError> {
     if top.contains_key("data") && !top.contains_key("transactions") {
         return Err(BuilderFileError::Library);
     }
-    only(top, "", &["version", "chainId", "createdAt", "meta", "transactions"])?;
+    let mut odd = Odd::default();
+    odd.keys(top, "", &["version", "chainId", "createdAt", "meta", "transactions"])?;
     let meta = top.get("meta").and_then(Value::as_object);
     let meta = meta.ok_or_else(|| wrong("meta", "no object"))?;
     let checksum = compare_checksum(&file, meta)?;
     let entries = top.get("transactions").and_then(Value::as_array);
     let entries = entries.filter(|entries| !entries.is_empty());
     let entries = entries.ok_or_else(|| wrong("transactions", "no list of calls"))?;
-    let calls = entries.iter().enumerate().map(|(index, entry)| read_call(index, entry));
+    let calls = entries.iter().enumerate();
+    let calls = calls.map(|(index, entry)| read_call(index, entry, &mut odd));
+    let calls = calls.collect::<Result<_, _>>()?;
     let batch = Batch {
         chain_id: chain_id(top)?,
         safe: safe(meta)?,
         name: optional_text(meta, "name", "meta.name")?,
         description: optional_text(meta, "description", "meta.description")?,
-        created_at: created_at(top)?,
-        calls: calls.collect::<Result<_, _>>()?,
+        created_at: odd.created_at(top),
+        calls,
     };
-    Ok((batch, checksum))
+    Ok(Imported {
+        batch,
+        checksum,
+        remarks: odd.remarks,
+        mislabelled: odd.mislabelled,
+    })
 }
 
 fn entry(call: &Call, form: Form) -> Entry {
@@ -192,22 +217,24 @@ fn compare_checksum(file: &Value, meta: &Map<String, Value>) -> Result<Checksum,
     }
 }
 
-fn read_call(index: usize, entry: &Value) -> Result<Call, BuilderFileError> {
+fn read_call(index: usize, entry: &Value, odd: &mut Odd) -> Result<Call, BuilderFileError> {
     let path = |key: &str| format!("transactions[{index}].{key}");
     let entry = entry.as_object().ok_or_else(|| wrong(path("to"), "missing"))?;
     let keys = ["to", "value", "data", "contractMethod", "contractInputsValues"];
-    only(entry, &path(""), &keys)?;
+    odd.keys(entry, &path(""), &keys)?;
     let to = entry.get("to").and_then(Value::as_str).and_then(method::address);
-    let value = entry.get("value").and_then(Value::as_str).and_then(decimal);
+    let value = entry.get("value").and_then(Value::as_str);
     Ok(Call {
         to: to.ok_or_else(|| wrong(path("to"), "no address, or its capitals are wrong"))?,
-        value: value.ok_or_else(|| wrong(path("value"), "no string of decimal digits"))?,
-        data: read_data(index, entry)?,
+        value: value
+            .and_then(|value| odd.number(value, &path("value")))
+            .ok_or_else(|| wrong(path("value"), "no string with a number of wei"))?,
+        data: read_data(index, entry, odd)?,
     })
 }
 
-/// The builder's rule: data wins over a method, unless it is empty text. Here both have to say the same.
-fn read_data(index: usize, entry: &Map<String, Value>) -> Result<Bytes, BuilderFileError> {
+/// The builder's rule: data wins over a method, unless it is empty text.
+fn read_data(index: usize, entry: &Map<String, Value>, odd: &mut Odd) -> Result<Bytes, BuilderFileError> {
     let path = |key: &str| format!("transactions[{index}].{key}");
     let present = |key: &str| entry.get(key).filter(|value| !value.is_null());
     let data = match present("data") {
@@ -216,30 +243,31 @@ fn read_data(index: usize, entry: &Map<String, Value>) -> Result<Bytes, BuilderF
         Some(Value::String(text)) => Some(method::hexadecimal(text).ok_or_else(|| wrong(path("data"), "no bytes"))?),
         Some(_) => return Err(wrong(path("data"), "no string")),
     };
-    let data = data.map(Bytes::from);
-    let encoded = match (present("contractMethod"), present("contractInputsValues")) {
-        (Some(method), Some(values)) => Some(method::encode(index, method, values)?),
-        (Some(method), None) => Some(method::encode(index, method, &Value::Object(Map::new()))?),
-        (None, Some(_)) => return Err(wrong(path("contractInputsValues"), "without a method")),
-        (None, None) => None,
+    let none = Value::Object(Map::new());
+    let arguments = present("contractInputsValues");
+    let method = match (present("contractMethod"), &data) {
+        (None, None) if arguments.is_some() => {
+            return Err(wrong(path("contractInputsValues"), "without a method"));
+        }
+        (None, None) => return Err(wrong(path("data"), "missing, and there is no method")),
+        (method, _) => method,
     };
-    match (data, encoded) {
-        (Some(data), Some(encoded)) if data != encoded => Err(BuilderFileError::TwoMeanings { index }),
-        (Some(data), _) | (None, Some(data)) => Ok(data),
-        (None, None) => Err(wrong(path("data"), "missing, and there is no method")),
-    }
+    let Some(method) = method else {
+        return Ok(data.unwrap_or_default().into());
+    };
+    let encoded = method::encode(index, method, arguments.unwrap_or(&none));
+    let Some(data) = data.map(Bytes::from) else {
+        odd.fragment(method, &path("contractMethod"));
+        return encoded;
+    };
+    odd.beside(index, method, encoded.ok().as_ref(), &data);
+    Ok(data)
 }
 
 fn chain_id(top: &Map<String, Value>) -> Result<u64, BuilderFileError> {
     let text = top.get("chainId").and_then(Value::as_str);
     let number = text.and_then(decimal).and_then(|number| u64::try_from(number).ok());
     number.ok_or_else(|| wrong("chainId", "no string of decimal digits"))
-}
-
-fn created_at(top: &Map<String, Value>) -> Result<Timestamp, BuilderFileError> {
-    let number = top.get("createdAt").and_then(Value::as_i64);
-    let time = number.and_then(|number| Timestamp::from_millisecond(number).ok());
-    time.ok_or_else(|| wrong("createdAt", "no time in milliseconds"))
 }
 
 fn safe(meta: &Map<String, Value>) -> Result<Option<Address>, BuilderFileError> {
@@ -259,30 +287,6 @@ fn optional_text(object: &Map<String, Value>, key: &str, path: &str) -> Result<S
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),
         Some(_) => Err(wrong(path, "no string")),
-    }
-}
-
-/// Decimal digits as the builder writes them: no sign, no leading zero.
-pub(super) fn decimal(text: &str) -> Option<U256> {
-    let number: U256 = U256::from_str_radix(text, 10).ok()?;
-    (number.to_string() == text).then_some(number)
-}
-
-/// Keys that nobody knows could mean something to another reader. `meta` may have more: it changes no call.
-fn only(object: &Map<String, Value>, path: &str, known: &[&str]) -> Result<(), BuilderFileError> {
-    match object.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(key) => {
-            let key = shorten(key, 40);
-            Err(wrong(format!("{path}{key}"), "not known"))
-        }
-        None => Ok(()),
-    }
-}
-
-fn wrong(field: impl Into<String>, wrong: &'static str) -> BuilderFileError {
-    BuilderFileError::Field {
-        field: field.into(),
-        wrong,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rules of batch files.
 
-use alloy::primitives::{B256, address, b256};
+use alloy::primitives::{B256, U256, address, b256};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -40,20 +40,34 @@ fn batch(calls: Vec<Call>) -> Batch {
         safe: Some(address!("2222222222222222222222222222222222222222")),
         name: "countersign upgrade".to_owned(),
         description: "allow new compose hash".to_owned(),
-        created_at: Timestamp::from_millisecond(1_767_225_600_000).unwrap(),
+        created_at: Some(Timestamp::from_millisecond(1_767_225_600_000).unwrap()),
         calls,
     }
 }
 
 /// The outcome of reading `file` with a checksum that is right, as a tamperer would leave it.
 fn read(file: &Value) -> Result<Batch, BuilderFileError> {
+    imported(file).map(|imported| imported.batch)
+}
+
+fn imported(file: &Value) -> Result<Imported, BuilderFileError> {
     let mut file = file.clone();
     if let Some(meta) = file.get_mut("meta").and_then(Value::as_object_mut) {
         meta.remove("checksum");
         let sum = checksum::of(&file).to_string();
         file["meta"]["checksum"] = sum.into();
     }
-    import(file.to_string().as_bytes()).map(|(batch, _)| batch)
+    import(file.to_string().as_bytes())
+}
+
+/// A file as the builder writes it.
+fn plain(batch: Batch) -> Imported {
+    Imported {
+        batch,
+        checksum: Checksum::Right,
+        remarks: Vec::new(),
+        mislabelled: Vec::new(),
+    }
 }
 
 fn refused(change: impl FnOnce(&mut Value)) -> String {
@@ -115,7 +129,7 @@ fn what_was_exported_imports_as_the_same_batch_in_both_forms() {
     let batch = batch(vec![add(0xab), device(0xcd)]);
     for form in [Form::Method, Form::Raw] {
         let text = export(&batch, form).unwrap();
-        assert_eq!(import(text.as_bytes()).unwrap(), (batch.clone(), Checksum::Right));
+        assert_eq!(import(text.as_bytes()).unwrap(), plain(batch.clone()));
     }
 }
 
@@ -164,7 +178,7 @@ fn every_method_of_an_upgrade_is_written_by_name_and_others_raw() {
 fn pitfall_57_a_wrong_checksum_is_refused_and_a_missing_one_is_told() {
     let mut file = file_a();
     file["meta"]["checksum"] = "".into();
-    assert_eq!(import(file.to_string().as_bytes()).unwrap().1, Checksum::Missing);
+    assert_eq!(import(file.to_string().as_bytes()).unwrap().checksum, Checksum::Missing);
     file["meta"]["checksum"] = B256::ZERO.to_string().into();
     let outcome = import(file.to_string().as_bytes());
     assert!(matches!(outcome, Err(BuilderFileError::Checksum { .. })));
@@ -175,11 +189,15 @@ fn pitfall_58_numbers_where_strings_belong_are_refused() {
     assert!(refused(|file| file["chainId"] = 8453.into()).contains("chainId"));
     assert!(refused(|file| file["transactions"][0]["value"] = 0.into()).contains("value"));
     refused(|file| file["transactions"][0]["contractInputsValues"]["composeHash"] = 5.into());
-    for value in ["", "0x0", "00", "-1", "1e3", " 1", "1.0", "+1"] {
+    for value in [
+        "", "0x", "-1", "1e3", " 1", "1.0", "+1", "0x-1", "0x0x1", "1_000", "0b1",
+    ] {
         refused(|file| file["transactions"][0]["value"] = value.into());
         refused(|file| file["chainId"] = value.into());
     }
-    refused(|file| file["createdAt"] = "1767225600000".into());
+    for chain in ["0x0", "00", "0x2105"] {
+        refused(|file| file["chainId"] = chain.into());
+    }
 }
 
 #[test]
@@ -217,7 +235,7 @@ fn pitfall_59_what_the_builder_would_turn_into_an_empty_call_is_refused() {
         method(&|method| method["inputs"][0]["type"] = kind.into());
     }
     method(&|method| method["inputs"] = json!([]));
-    method(&|method| method["inputs"][0]["components"] = json!([]));
+    method(&|method| method["type"] = "constructor".into());
     method(&|method| drop(method.as_object_mut().unwrap().remove("inputs")));
     refused(|file| {
         drop(
@@ -231,23 +249,150 @@ fn pitfall_59_what_the_builder_would_turn_into_an_empty_call_is_refused() {
 }
 
 #[test]
-fn data_beside_a_method_has_to_say_the_same() {
+fn bug_b11_data_that_says_another_thing_than_the_method_shown_is_executed_and_told() {
     let mut file = file_a();
     file["transactions"][0]["data"] = hex::encode_prefixed(add(0xab).data).into();
-    assert_eq!(read(&file).unwrap().calls, [add(0xab)]);
-    file["transactions"][0]["data"] = hex::encode_prefixed(add(0xac).data).into();
-    assert!(matches!(read(&file), Err(BuilderFileError::TwoMeanings { index: 0 })));
-    file["transactions"][0]["data"] = "0x".into();
-    assert!(matches!(read(&file), Err(BuilderFileError::TwoMeanings { index: 0 })));
+    assert_eq!(imported(&file).unwrap(), plain(batch(vec![add(0xab)])));
+    file["transactions"][0]["data"] = hex::encode_upper_prefixed(add(0xab).data).replace("0X", "0x").into();
+    assert_eq!(imported(&file).unwrap().mislabelled, []);
     file["transactions"][0]["data"] = "".into();
-    assert_eq!(read(&file).unwrap().calls, [add(0xab)]);
+    assert_eq!(imported(&file).unwrap(), plain(batch(vec![add(0xab)])));
+
+    let method = "addComposeHash(bytes32)";
+    let away = format!("0xf2fde38b{}{}", "00".repeat(12), "66".repeat(20));
+    for data in [
+        hex::encode_prefixed(add(0xac).data),
+        away,
+        "0x".to_owned(),
+        format!("0xdfc77223{}", "ab".repeat(33)),
+    ] {
+        file["transactions"][0]["data"] = data.clone().into();
+        let found = imported(&file).unwrap();
+        assert_eq!(hex::encode_prefixed(&found.batch.calls[0].data), data);
+        let told = Mislabelled {
+            index: 0,
+            method: method.to_owned(),
+            shown: Some(add(0xab).data),
+        };
+        assert_eq!(found.mislabelled, [told], "{data}");
+    }
+    // A method that is none of the contract's, or that cannot be encoded, is another one all the same.
+    file["transactions"][0]["data"] = hex::encode_prefixed(add(0xab).data).into();
+    for change in [
+        json!({"name": "setComposeHash"}),
+        json!({"name": "\u{202e}x"}),
+        json!({"inputs": [{"name": "a", "type": "tuple", "components": []}]}),
+    ] {
+        let mut other = file.clone();
+        let method = other["transactions"][0]["contractMethod"].as_object_mut().unwrap();
+        method.extend(change.as_object().unwrap().clone());
+        let found = imported(&other).unwrap();
+        assert_eq!(found.batch.calls, [add(0xab)]);
+        assert_eq!(found.mislabelled.len(), 1, "{other}");
+        assert!(!found.mislabelled[0].method.contains('\u{202e}'));
+    }
 }
 
 #[test]
-fn keys_that_nobody_knows_are_refused_except_in_meta() {
-    refused(|file| file["operation"] = 1.into());
-    refused(|file| file["transactions"][0]["operation"] = 1.into());
-    refused(|file| file["transactions"][0]["contractMethod"]["signature"] = "a()".into());
+fn bug_b11_a_method_whose_arguments_cannot_be_compared_is_a_remark() {
+    let mut file = file_a();
+    file["transactions"][0]["data"] = hex::encode_prefixed(add(0xab).data).into();
+    file["transactions"][0]["contractInputsValues"] = Value::Null;
+    let found = imported(&file).unwrap();
+    assert_eq!((found.batch.calls, found.mislabelled), (vec![add(0xab)], Vec::new()));
+    assert!(matches!(found.remarks[..], [Remark::NotCompared { index: 0, .. }]));
+
+    // batchExecute((address,uint256)[]): by its components the selector is the same.
+    let method = json!({"name": "run", "inputs": [{"name": "calls", "type": "tuple[]", "components": [
+        {"name": "to", "type": "address"}, {"name": "amount", "type": "uint"}]}]});
+    let selector = &alloy::primitives::keccak256("run((address,uint256)[])")[..4];
+    file["transactions"][0]["contractMethod"] = method;
+    file["transactions"][0]["contractInputsValues"] = json!({"calls": "[]"});
+    file["transactions"][0]["data"] = hex::encode_prefixed(selector).into();
+    let found = imported(&file).unwrap();
+    assert!(found.mislabelled.is_empty() && found.remarks[0].to_string().contains("run((address,uint256)[])"));
+}
+
+#[test]
+fn bug_b15_files_that_the_wallet_imports_are_read_with_a_remark() {
+    let told = |change: &dyn Fn(&mut Value)| {
+        let mut file = file_a();
+        change(&mut file);
+        let found = imported(&file).unwrap();
+        assert_eq!(
+            (found.batch.calls, found.mislabelled),
+            (vec![add(0xab)], Vec::new()),
+            "{file}"
+        );
+        found
+            .remarks
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let gone = |object: &mut Value, key: &str| drop(object.as_object_mut().unwrap().remove(key));
+    for time in [
+        json!(null),
+        json!("1767225600000"),
+        json!("2026-01-01"),
+        json!(1.5),
+        json!({}),
+        json!(u64::MAX),
+    ] {
+        assert!(
+            told(&|file| file["createdAt"] = time.clone()).contains("createdAt"),
+            "{time}"
+        );
+    }
+    assert!(told(&|file| gone(file, "createdAt")).contains("createdAt"));
+    let zero = format!("0x{}", "0".repeat(64));
+    for value in ["0x0", "0x00", "00", &zero] {
+        let said = told(&|file| file["transactions"][0]["value"] = value.into());
+        assert!(
+            said.contains("transactions[0].value") && said.ends_with("read as 0"),
+            "{said}"
+        );
+    }
+    assert!(told(&|file| file["targetingTimelock"] = true.into()).contains("`targetingTimelock`"));
+    assert!(
+        told(&|file| file["meta"]["bipNumber"] = 7.into()).is_empty(),
+        "meta may have more"
+    );
+    let of_call = told(&|file| file["transactions"][0]["comment"] = "\u{202e}".into());
+    assert!(of_call.contains("`transactions[0].comment`"));
+    for plain in [json!(0), json!("0"), json!(null), json!("CALL")] {
+        assert!(told(&|file| file["transactions"][0]["operation"] = plain.clone()).contains("operation"));
+    }
+    let whole = told(&|file| {
+        let method = file["transactions"][0]["contractMethod"].as_object_mut().unwrap();
+        method.insert("type".to_owned(), "function".into());
+        method.insert("stateMutability".to_owned(), "nonpayable".into());
+        method.insert("outputs".to_owned(), json!([]));
+        method.remove("payable");
+        method["inputs"][0]["indexed"] = false.into();
+    });
+    assert!(
+        whole.contains("contractMethod.stateMutability") && whole.contains("contractMethod.outputs"),
+        "{whole}"
+    );
+    assert!(told(&|file| gone(file, "version")).is_empty());
+    assert!(
+        told(&|file| {
+            let entry = &mut file["transactions"][0];
+            gone(entry, "data");
+        })
+        .is_empty()
+    );
+}
+
+#[test]
+fn an_operation_that_is_no_plain_call_is_refused() {
+    for operation in [json!(1), json!("1"), json!("DELEGATECALL"), json!(true), json!([0])] {
+        refused(|file| file["operation"] = operation.clone());
+        refused(|file| file["transactions"][0]["operation"] = operation.clone());
+        refused(|file| file["transactions"][0]["Operation"] = operation.clone());
+    }
     let mut file = file_a();
     file["meta"]["more"] = json!({"a": [1.5, -0.0, 1e21, 1e-7, 9_007_199_254_740_993u64]});
     assert!(read(&file).is_ok());
@@ -371,11 +516,11 @@ proptest! {
             value: U256::from_be_bytes(value),
             data: data.into(),
         });
-        let created_at = Timestamp::from_millisecond(millis).unwrap();
+        let created_at = Some(Timestamp::from_millisecond(millis).unwrap());
         let batch = Batch { chain_id, name, description, created_at, ..batch(calls.collect()) };
         for form in [Form::Method, Form::Raw] {
             let text = export(&batch, form).unwrap();
-            prop_assert_eq!(import(text.as_bytes()).unwrap(), (batch.clone(), Checksum::Right));
+            prop_assert_eq!(import(text.as_bytes()).unwrap(), plain(batch.clone()));
         }
     }
     #[test]
@@ -383,7 +528,7 @@ proptest! {
         let text = export(&batch(vec![add(0xab), device(0xcd)]), Form::Method).unwrap();
         let mut bytes = text.clone().into_bytes();
         *place.get_mut(&mut bytes[..]) ^= 1 << bit;
-        if let Ok((read, Checksum::Right)) = import(&bytes) {
+        if let Ok(Imported { batch: read, checksum: Checksum::Right, .. }) = import(&bytes) {
             let unnamed = Batch { name: String::new(), ..read };
             prop_assert_eq!(unnamed, Batch { name: String::new(), ..batch(vec![add(0xab), device(0xcd)]) });
         }

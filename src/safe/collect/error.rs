@@ -19,7 +19,7 @@ pub enum CollectError {
         found: usize,
     },
     /// Another encoding.
-    #[error("the file is not UTF-8")]
+    #[error("the file is not UTF-8: where it was made by redirecting, PowerShell writes UTF-16")]
     NotUtf8,
     /// Not JSON, or JSON that two readers read differently.
     #[error("the file is not JSON of one meaning")]
@@ -27,6 +27,12 @@ pub enum CollectError {
     /// None of the known kinds of file.
     #[error("the file is none that signatures are read from")]
     NotRecognised,
+    /// Something else that people send by mistake.
+    #[error("the file holds no signatures that can be read: it is {what}")]
+    Mistaken {
+        /// What it is.
+        what: &'static str,
+    },
     /// Our own kind of file, of another version.
     #[error("the file says that it is `{found}`, which this build does not read")]
     Schema {

@@ -63,8 +63,15 @@ pub(super) const fn bare(bytes: Vec<u8>) -> Found {
     }
 }
 
-/// Bytes in hexadecimal, with or without `0x` before them.
+/// Whether so many bytes can be one signature of a key, or several packed.
+pub(super) const fn is_whole(bytes: &[u8]) -> bool {
+    bytes.len() >= ONE
+}
+
+/// Bytes in hexadecimal, with or without `0x` before them, and in the quotes of a shell.
 pub(super) fn digits(text: &str) -> Option<Vec<u8>> {
+    let quoted = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
+    let text = quoted.unwrap_or(text);
     let text = text.strip_prefix("0x").unwrap_or(text);
     // The decoder takes a prefix off as well.
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -10,6 +10,7 @@ use super::error::{CollectError, wrong};
 use super::fields::{Object, address, decimal, hash, required};
 use super::file;
 use super::found::{Form, Found, bare, contract, digits};
+use super::split;
 use crate::json;
 use crate::safe::builder_file;
 use crate::safe::service;
@@ -18,6 +19,11 @@ use crate::safe::tx::SafeTxFields;
 
 const SERVICE: &str = "Safe Transaction Service";
 const KIT: &str = "protocol kit";
+const GATEWAY: &str = "Safe{Wallet}'s gateway";
+const PARTS: &str = "r, s and v";
+/// What a batch file is, for somebody who takes it for signatures.
+const BATCH: &str = "a batch file of the Transaction Builder, which holds calls and no signatures; Safe{Wallet} gives what it \
+    imports a nonce of its own, so that signatures made there do not count for this transaction";
 
 /// Reads a JSON file of any of the known kinds.
 pub(super) fn read(text: &str) -> Result<Vec<Found>, CollectError> {
@@ -27,6 +33,10 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>, CollectError> {
         Value::Object(object) if object.contains_key("confirmations") => transaction(object),
         Value::Object(object) if object.contains_key("results") => page(object),
         Value::Object(object) if object.contains_key("signatures") => kit_transaction(object),
+        Value::Object(object) if object.contains_key("detailedExecutionInfo") => gateway(object),
+        Value::Object(object) if object.contains_key("meta") && object.contains_key("transactions") => {
+            Err(CollectError::Mistaken { what: BATCH })
+        }
         Value::Array(items) => items.iter().enumerate().map(|(at, item)| item_of(at, item)).collect(),
         Value::Object(object) if is_single(object) => Ok(vec![one(object, "")?]),
         Value::Object(object) => kit_map(object, &Claims::default()),
@@ -52,17 +62,71 @@ fn item_of(at: usize, item: &Value) -> Result<Found, CollectError> {
 
 fn is_single(object: &Object) -> bool {
     let has = |key: &str| object.contains_key(key);
-    (has("signer") && has("data")) || ((has("owner") || has("address")) && has("signature"))
+    split::is_split(object) || (has("signer") && has("data")) || has("signature")
 }
 
 fn one(object: &Object, path: &str) -> Result<Found, CollectError> {
-    if object.contains_key("signer") {
+    if split::is_split(object) {
+        Ok(Found {
+            source: PARTS,
+            ..bare(split::joined(object, path)?)
+        })
+    } else if object.contains_key("signer") && object.contains_key("data") {
         kit(object, path, &Claims::default())
+    } else if !["address", "owner"].into_iter().any(|key| object.contains_key(key)) {
+        alone(object, path)
     } else if object.contains_key("address") {
         cast(object, path)
     } else {
         confirmation(object, path, &Claims::default())
     }
+}
+
+/// A signature of which the rest of its object names nobody, as web3 writes what it signed; it may be in its parts.
+fn alone(object: &Object, path: &str) -> Result<Found, CollectError> {
+    match object.get("signature") {
+        Some(Value::Object(parts)) if split::is_split(parts) => one(parts, &format!("{path}signature.")),
+        _ => {
+            let bytes = digits(required(object, "signature", path)?);
+            let found = bare(bytes.ok_or_else(|| wrong(format!("{path}signature"), "no bytes"))?);
+            let owner = optional(object, "signer", |text, key| address(text, &format!("{path}{key}")))?;
+            let claims = Claims { owner, ..found.claims };
+            Ok(Found { claims, ..found })
+        }
+    }
+}
+
+/// A transaction as the gateway behind Safe{Wallet} tells it.
+fn gateway(object: &Object) -> Result<Vec<Found>, CollectError> {
+    const PATH: &str = "detailedExecutionInfo.";
+    let info = object.get("detailedExecutionInfo").and_then(Value::as_object);
+    let info = info.ok_or_else(|| wrong("detailedExecutionInfo", "no object"))?;
+    let claims = Claims {
+        safe_tx_hash: optional(info, "safeTxHash", hash)?,
+        nonce: nonce(info)?,
+        ..Claims::default()
+    };
+    let list = info.get("confirmations").and_then(Value::as_array);
+    let list = list.ok_or_else(|| wrong(format!("{PATH}confirmations"), "no list"))?;
+    let read = |(at, item): (usize, &Value)| {
+        let path = format!("{PATH}confirmations[{at}].");
+        let signer = item.pointer("/signer/value").and_then(Value::as_str);
+        let signer = signer.ok_or_else(|| wrong(format!("{path}signer.value"), "missing or no string"))?;
+        let owner = address(signer, &format!("{path}signer.value"))?;
+        let bytes = match (item.get("signature"), item.as_object()) {
+            (None | Some(Value::Null), _) | (_, None) => Form::Read(OwnerSignature::Approved { owner }),
+            (Some(_), Some(item)) => Form::Bytes(prefixed(item, "signature", &path)?),
+        };
+        Ok(Found {
+            bytes,
+            claims: Claims {
+                owner: Some(owner),
+                ..claims.clone()
+            },
+            source: GATEWAY,
+        })
+    };
+    list.iter().enumerate().map(read).collect()
 }
 
 /// What `cast wallet sign -v --json` prints; its signature has no `0x`.
@@ -153,15 +217,21 @@ fn confirmation(object: &Object, path: &str, claims: &Claims) -> Result<Found, C
 /// A transaction of the protocol kit, written with its signatures: `data` is the Safe transaction.
 fn kit_transaction(object: &Object) -> Result<Vec<Found>, CollectError> {
     let data = object.get("data").and_then(Value::as_object);
-    let data = data.ok_or_else(|| wrong("data", "no object"))?;
-    let claims = Claims {
-        nonce: nonce(data)?,
-        ..Claims::default()
+    let packed = object.get("signatures").is_some_and(Value::is_string);
+    let claims = match (data, packed) {
+        (Some(data), _) => Claims {
+            nonce: nonce(data)?,
+            ..Claims::default()
+        },
+        (None, true) => Claims::default(),
+        (None, false) => return Err(wrong("data", "no object")),
     };
     match object.get("signatures") {
         Some(Value::Object(map)) if !map.is_empty() => kit_map(map, &claims),
         // What becomes of a JavaScript map that nobody turned into an object.
         Some(Value::Object(_)) => Ok(Vec::new()),
+        // Packed, as a Safe takes them.
+        Some(Value::String(text)) => Ok(vec![bare(digits(text).ok_or_else(|| wrong("signatures", "no bytes"))?)]),
         Some(Value::Array(list)) => list
             .iter()
             .enumerate()

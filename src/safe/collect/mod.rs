@@ -1,6 +1,6 @@
 //! Signatures that co-signers send, read from whatever their tool wrote: our own signature file, bare hexadecimal
-//! (also what `cast wallet sign` prints), the output of `eip712sign`, answers of a Safe Transaction Service, and what
-//! the Safe{Core} protocol kit holds.
+//! (also what `cast wallet sign` prints), the output of `eip712sign`, answers of a Safe Transaction Service and of the gateway
+//! behind the wallet, what the Safe{Core} protocol kit holds, and r, s and v as libraries write them.
 //!
 //! What a file says beside the signatures is a claim: it is compared with what is to be signed ([`merge`]) and never
 //! used. Text of a file appears in errors short and escaped. Pure.
@@ -11,6 +11,7 @@ mod fields;
 mod file;
 mod found;
 mod json;
+mod split;
 
 use std::collections::BTreeSet;
 
@@ -21,11 +22,11 @@ pub use error::CollectError;
 pub use file::SignatureFile;
 
 use error::{MAX_BYTES, wrong};
-use found::{Form, Found, bare, digits};
+use found::{Form, Found, bare, digits, is_whole};
 
 use super::approvals::{Inserted, SignatureSet};
 use super::builder_file;
-use super::diagnose::{Mismatch, mismatch};
+use super::diagnose::{Mismatch, mismarked, mismatch};
 use super::signature::{OwnerSignature, SignatureError};
 use super::tx::{SafeTx, SafeTxFields};
 
@@ -122,7 +123,7 @@ pub fn merge(set: &mut SignatureSet, tx: &SafeTx, offers: Vec<Offer>, owners: &B
     let mut guess = |signature: &OwnerSignature| match signature {
         OwnerSignature::Eip712(inner) | OwnerSignature::EthSign(inner) if guesses < MAX_GUESSES => {
             guesses += 1;
-            mismatch(tx, inner, owners)
+            mismarked(tx, signature, owners).or_else(|| mismatch(tx, inner, owners))
         }
         _ => None,
     };
@@ -226,7 +227,7 @@ const SIGNERS: [(&str, &str); 2] = [("Signer:", "eip712sign"), ("Address:", "cas
 const SIGNATURE: &str = "Signature:";
 
 /// What `eip712sign` printed, with whatever the command that it ran printed before: `Signature:` directly after
-/// `Signer:`, and before that mostly `Data:`. And what `cast wallet sign -v` printed.
+/// `Signer:`, and before that mostly `Data:`. And what `cast wallet sign -v` printed; or that line alone, as somebody copied it.
 fn transcript(text: &str) -> Result<Vec<Found>, CollectError> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let mut found = Vec::new();
@@ -237,8 +238,13 @@ fn transcript(text: &str) -> Result<Vec<Found>, CollectError> {
         };
         let mut signer = SIGNERS.into_iter();
         let signer = signer.find_map(|(mark, source)| before(1, mark).map(|signer| (signer, source)));
-        let (Some(signature), Some((signer, source))) = (line.strip_prefix(SIGNATURE), signer) else {
-            continue;
+        let (signature, (signer, source)) = match (line.strip_prefix(SIGNATURE), signer) {
+            (Some(signature), Some(signer)) => (signature, signer),
+            (Some(signature), None) => {
+                found.extend(digits(signature.trim()).map(bare));
+                continue;
+            }
+            (None, _) => continue,
         };
         let data = before(2, DATA).map(|data| digits(data).ok_or_else(|| wrong("Data", "no bytes")));
         let signer = builder_file::address(signer);
@@ -263,14 +269,32 @@ fn signed(data: &[u8]) -> Option<B256> {
     }
 }
 
-/// Hexadecimal digits, a line for each signature or for several packed.
+/// Hexadecimal digits, a line for each signature or for several packed. Lines that begin with `#` are somebody's notes; one
+/// signature may be wrapped over several lines, as mail does it.
 fn lines(text: &str) -> Result<Vec<Found>, CollectError> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let read = |line| match digits(line) {
-        Some(bytes) => Ok(bare(bytes)),
+    let lines = text.lines().map(str::trim);
+    let lines: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let bytes: Option<Vec<Vec<u8>>> = lines.iter().map(|line| digits(line)).collect();
+    if let Some(bytes) = bytes.filter(|all| all.iter().all(|bytes| is_whole(bytes)) || lines.len() == 1) {
+        return Ok(bytes.into_iter().map(bare).collect());
+    }
+    let wrapped = digits(&lines.concat());
+    match wrapped.filter(|bytes| is_whole(bytes)) {
+        Some(bytes) => Ok(vec![bare(bytes)]),
+        None if is_base64(text) => Err(CollectError::Mistaken {
+            what: "base64, and hexadecimal digits are read",
+        }),
         None => Err(CollectError::NotRecognised),
-    };
-    lines.map(read).collect()
+    }
+}
+
+/// Whether it is what base64 makes of one signature: 65 bytes.
+fn is_base64(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+    let bare = text.trim_end_matches('=');
+    bare.len() == 87 && bare.bytes().all(digit)
 }
 
 #[cfg(test)]

@@ -657,6 +657,125 @@ fn files_that_hold_no_signature_or_more_than_one_transaction_say_so() {
     }
 }
 
+/// The parts of a signature by the first owner: r, s and the parity.
+fn parts() -> (B256, B256, u8) {
+    let OwnerSignature::Eip712(signature) = signed(1, &tx()) else {
+        unreachable!("a key's signature")
+    };
+    (signature.r().into(), signature.s().into(), u8::from(signature.v()))
+}
+
+#[test]
+fn bug_b21_r_s_and_v_are_read_as_libraries_write_them() {
+    let (r, s, parity) = parts();
+    let v = 27 + parity;
+    let bare = |word: B256| hex::encode(word);
+    let mut top = s;
+    top.0[0] |= parity << 7;
+    let shapes = [
+        json!({"r": bare(r), "s": bare(s), "v": parity}),
+        json!({"r": r, "s": s, "v": v, "yParity": parity, "networkV": null}),
+        json!({"_type": "signature", "networkV": null, "r": r, "s": s, "v": v}),
+        json!({"r": r, "s": s, "v": v.to_string(), "yParity": parity}),
+        json!({"r": r, "s": s, "v": format!("{v:#x}")}),
+        json!({"r": r, "s": s, "recoveryParam": parity, "v": v}),
+        json!({"r": r, "s": s, "yParity": format!("{parity:#x}")}),
+        json!({"r": r, "yParityAndS": top}),
+        json!({"r": r, "s": s, "v": v, "_vs": top}),
+        json!([{"r": r, "s": s, "v": v}]),
+        json!({"signature": {"r": r, "s": s, "v": v}}),
+        json!({"messageHash": tx().hash(), "v": format!("{v:#x}"), "r": r, "s": s, "signature": signed(1, &tx()).to_bytes()}),
+        json!({"signature": signed(1, &tx()).to_bytes()}),
+        json!({"data": {"nonce": 7}, "signatures": signed(1, &tx()).to_bytes()}),
+        json!({"signatures": signed(1, &tx()).to_bytes()}),
+        json!({"detailedExecutionInfo": {"type": "MULTISIG", "nonce": 7, "safeTxHash": tx().hash(), "confirmations": [
+            {"signer": {"value": owner(1)}, "signature": signed(1, &tx()).to_bytes(), "submittedAt": 1}]}}),
+    ];
+    for shape in shapes {
+        assert_eq!(outcome(shape.to_string()), Ok(Inserted::New(owner(1))), "{shape}");
+    }
+    // A number whose first bytes are zero is written without them.
+    let short = json!({"r": "0x1", "s": "0x02", "v": 27}).to_string();
+    let bytes = [
+        B256::with_last_byte(1).as_slice(),
+        B256::with_last_byte(2).as_slice(),
+        &[27],
+    ]
+    .concat();
+    assert_eq!(signatures(&read(short)), [OwnerSignature::read(&bytes).unwrap()]);
+}
+
+#[test]
+fn bug_b21_hexadecimal_is_read_as_people_send_it() {
+    let hex = signed(1, &tx()).to_bytes().to_string();
+    let (first, second) = hex.split_at(60);
+    let texts = [
+        format!("# of alice\n{hex}\n"),
+        format!("'{hex}'"),
+        format!("{first}\n{second}\n"),
+        format!("{first}\r\n  {second}"),
+        format!("Signature: {hex}"),
+        format!("Signing...\nSignature: {hex}\n"),
+    ];
+    for text in texts {
+        assert_eq!(outcome(&text), Ok(Inserted::New(owner(1))), "{text}");
+    }
+    let two = format!("{hex}\n{hex}\n");
+    let (outcomes, set) = merged(read(two));
+    assert_eq!(outcomes, [Ok(Inserted::New(owner(1))), Ok(Inserted::Same(owner(1)))]);
+    assert_eq!(set.by_owner().len(), 1);
+}
+
+#[test]
+fn bug_b21_the_hash_itself_under_the_mark_of_a_message_is_told() {
+    let mut bytes = signed(1, &tx()).to_bytes().to_vec();
+    bytes[64] += 4;
+    let (marked, right) = (bytes[64], bytes[64] - 4);
+    let signer = owner(1);
+    let expected = Err(NotMerged::Mismatch(Mismatch::Mark { signer, marked, right }));
+    let found = outcome(hex::encode(&bytes));
+    assert_eq!(found, expected);
+    assert!(found.unwrap_err().to_string().contains(&format!("v is {marked}")));
+    // One of the hash as a message is taken under its own mark and without one.
+    let message = key(1).sign_message_sync(tx().hash().as_slice()).unwrap();
+    let mut bytes = message.as_bytes().to_vec();
+    assert_eq!(outcome(hex::encode(&bytes)), Ok(Inserted::New(signer)));
+    bytes[64] += 4;
+    assert_eq!(outcome(hex::encode(&bytes)), Ok(Inserted::New(signer)));
+}
+
+#[test]
+fn bug_b21_what_is_no_signature_is_told_for_what_it_is() {
+    let bytes = signed(1, &tx()).to_bytes();
+    let mut of_a_transaction = bytes.to_vec();
+    of_a_transaction[64] = 36;
+    let (r, s, _) = parts();
+    let wide: Vec<u8> = bytes.to_string().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let batch = json!({"version": "1.0", "chainId": "1", "meta": {}, "transactions": []}).to_string();
+    let cases: [(Vec<u8>, &str); 9] = [
+        (hex::encode(of_a_transaction).into_bytes(), "EIP-155"),
+        (json!({"r": r, "s": s, "v": 37}).to_string().into_bytes(), "EIP-155"),
+        (
+            json!({"r": r, "s": s, "v": 27, "yParity": 1}).to_string().into_bytes(),
+            "parity",
+        ),
+        (json!({"r": r, "s": "0x00zz", "v": 27}).to_string().into_bytes(), "`s`"),
+        (json!({"r": r, "s": s, "v": null}).to_string().into_bytes(), "`v`"),
+        ([&[0xff, 0xfe], wide.as_slice()].concat(), "UTF-16"),
+        (format!("{}=", "L".repeat(87)).into_bytes(), "base64"),
+        (batch.into_bytes(), "nonce of its own"),
+        (hex::encode(&bytes[..64]).into_bytes(), "EIP-2098"),
+    ];
+    for (text, expected) in cases {
+        let error = refused(&text);
+        let mut told = error.to_string();
+        if let CollectError::Signature { source, .. } = &error {
+            told = format!("{told}: {source}");
+        }
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
 #[test]
 fn an_owner_is_not_taken_for_another() {
     let text = json!({owner(2).to_string().to_lowercase(): kit(1)}).to_string();

@@ -9,7 +9,7 @@ use crate::chain::{AppQuery, Call, ChainError};
 use crate::code::Code;
 use crate::safe::{
     SafeDomain,
-    builder_file::{Batch, Checksum},
+    builder_file::{Batch, Checksum, Imported, Mislabelled},
     recognise::{Recognition, recognise_batch},
 };
 use crate::upgrade::{
@@ -22,6 +22,10 @@ use crate::upgrade::{
         problem::Problem,
     },
 };
+
+/// What becomes of a batch in the wallet.
+const NONCE: &str = "Safe{Wallet} gives the batch that it imports a nonce of its own: what owners signed before, here or for \
+    the proposal, does not count for it";
 
 impl Found {
     pub(super) fn stop(&mut self, stop: Stop) {
@@ -102,7 +106,8 @@ impl Found {
 }
 
 /// A batch file that somebody sent, compared with the upgrade that it should be, if one is named. Pure.
-pub fn review_batch(file: &Batch, checksum: Checksum, proposal: Option<&Proposal>) -> Found {
+pub fn review_batch(imported: &Imported, proposal: Option<&Proposal>) -> Found {
+    let file = &imported.batch;
     let apps = proposal.map_or_else(
         || file.calls.first().map(|call| call.to).into_iter().collect(),
         Proposal::addresses,
@@ -110,7 +115,7 @@ pub fn review_batch(file: &Batch, checksum: Checksum, proposal: Option<&Proposal
     let mut found = Found {
         source: Source::BuilderFile {
             name: file.name.clone(),
-            checksum: checksum == Checksum::Right,
+            checksum: imported.checksum == Checksum::Right,
         },
         chain_id: file.chain_id,
         safe: file.safe,
@@ -131,7 +136,8 @@ pub fn review_batch(file: &Batch, checksum: Checksum, proposal: Option<&Proposal
         ],
         problems: Vec::new(),
     };
-    found.remark(file, checksum);
+    found.remark(imported);
+    found.judge_labels(imported);
     let Some(proposal) = proposal else {
         found.judge_calls();
         found
@@ -153,14 +159,33 @@ pub fn review_batch(file: &Batch, checksum: Checksum, proposal: Option<&Proposal
 }
 
 impl Found {
-    fn remark(&mut self, file: &Batch, checksum: Checksum) {
+    /// Calls that the file shows as something else than what they do: the wallet executes the data and may show the method.
+    fn judge_labels(&mut self, file: &Imported) {
+        for Mislabelled { index, method, .. } in &file.mislabelled {
+            let does = file.batch.calls.get(*index).map_or_else(String::new, does);
+            let what = format!("data of call {index}");
+            self.stop(Stop::new(
+                Code::BatchDiffers,
+                what,
+                format!("what its method says: `{method}`"),
+                does,
+            ));
+        }
+    }
+
+    fn remark(&mut self, imported: &Imported) {
+        let file = &imported.batch;
         let mut warn = |code: Code, text: &str| {
             self.warnings.push(Warning {
                 code: code.to_owned(),
                 text: text.to_owned(),
             });
         };
-        if checksum == Checksum::Missing {
+        warn(Code::SafeNonceNotInFile, NONCE);
+        for remark in &imported.remarks {
+            warn(Code::BuilderFileOdd, &remark.to_string());
+        }
+        if imported.checksum == Checksum::Missing {
             warn(
                 Code::NoChecksum,
                 "the file has no checksum; the wallet warns when it is imported",
@@ -191,6 +216,14 @@ fn difference(file: &Batch, proposal: &Proposal) -> Option<String> {
         Recognition::Different(difference) => Some(difference.to_string()),
         Recognition::NotOurs => Some("it calls something else altogether".to_owned()),
     }
+}
+
+/// What the data of a call does, in a line.
+fn does(call: &Call) -> String {
+    if call.data.is_empty() {
+        return format!("nothing but {} wei for {}", call.value, call.to);
+    }
+    format!("{} at {}", told(&show(call, &[call.to])), call.to)
 }
 
 fn calls(all: &[Call]) -> String {

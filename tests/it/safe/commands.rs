@@ -314,7 +314,7 @@ fn v10_files_are_hashed_again_and_the_safe_itself_is_asked() {
         safe: Some(ground.safe),
         name: "two".to_owned(),
         description: String::new(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
+        created_at: Some(jiff::Timestamp::UNIX_EPOCH),
         calls: tx.calls().to_vec(),
     };
     let typed = ground.file("typed.json", &one.typed_data().to_string());

@@ -124,6 +124,41 @@ fn cast(home: &Path, number: usize, more: &[&str]) -> Vec<u8> {
 }
 
 #[test]
+fn bug_b21_one_signature_given_twice_is_one_and_what_is_none_is_told() {
+    let world = world();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let desk = Desk::new(&flow, "desk");
+    let tx = desk.tx(false);
+    let line = digits(0, &tx);
+    let mut marked = signed(0, &tx).to_bytes().to_vec();
+    marked[64] += 4;
+    let told = desk.refuses("B21 mark", hex::encode(&marked), 5, "SIGNATURE_REFUSED");
+    assert!(told.said.contains("the mark of a message"), "{}", told.said);
+    let batch = json!({"version": "1.0", "chainId": "31337", "meta": {}, "transactions": []});
+    let told = desk.refuses("B21 batch", batch.to_string(), 3, "INPUT_SIGNATURES");
+    assert!(told.said.contains("nonce of its own"), "{}", told.said);
+
+    let bytes = signed(0, &tx).to_bytes();
+    let parts = json!({"r": hex::encode(&bytes[..32]), "s": hex::encode(&bytes[32..64]), "v": bytes[64]});
+    desk.put("twice.hex", format!("{line}\n{line}\n"));
+    desk.put("parts.json", parts.to_string());
+    let taken = desk.import(&["twice.hex", "parts.json"]).exits(0);
+    assert!(
+        taken.json["message"].as_str().unwrap().starts_with("1 signature for "),
+        "{}",
+        taken.said
+    );
+    let listed = taken.json["data"]["signatures"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "{}", taken.said);
+    assert_eq!(
+        (&listed[0]["outcome"], &listed[0]["owner"]),
+        (&json!("new"), &json!(ACCOUNTS[0].address))
+    );
+    assert_eq!(desk.signed_by(), [ACCOUNTS[0].address]);
+}
+
+#[test]
 fn owners_sign_exported_files_with_cast_and_anybody_sends_the_exported_calldata() {
     let world = world();
     let flow = Flow::new(&world);

@@ -905,7 +905,7 @@ fn batches() -> Vec<Batch> {
             safe: Some(safe.into()),
             name,
             description,
-            created_at: jiff::Timestamp::from_millisecond(millis).unwrap(),
+            created_at: Some(jiff::Timestamp::from_millisecond(millis).unwrap()),
             calls,
         })
         .collect()
@@ -968,7 +968,7 @@ fn files_with_anything_in_their_meta_have_the_checksum_that_others_compute() {
     assert_eq!(theirs.len(), BATCHES);
     for (file, theirs) in files.iter().zip(theirs) {
         let text = theirs.as_str().unwrap();
-        let (_, checksum) = builder_file::import(text.as_bytes()).unwrap_or_else(|e| panic!("{e}: {file} {text}"));
-        assert_eq!(checksum, Checksum::Right);
+        let found = builder_file::import(text.as_bytes()).unwrap_or_else(|e| panic!("{e}: {file} {text}"));
+        assert_eq!(found.checksum, Checksum::Right);
     }
 }

@@ -245,7 +245,7 @@ impl Deploy {
             name: BATCH_NAME.to_owned(),
             description: String::new(),
             // The same arguments make the same bytes.
-            created_at: jiff::Timestamp::UNIX_EPOCH,
+            created_at: Some(jiff::Timestamp::UNIX_EPOCH),
             calls: vec![deployment.call()?],
         };
         let text = builder_file::export(&batch, Form::Raw).map_err(|error| CliError::Input {
@@ -501,7 +501,7 @@ fn no_safe(address: Address) -> UpgradeError {
 
 /// Whether a file holds the call of a new app for the Transaction Builder, as this program writes it.
 fn is_call(found: &[u8]) -> bool {
-    builder_file::import(found).is_ok_and(|(batch, _)| batch.name == BATCH_NAME)
+    builder_file::import(found).is_ok_and(|file| file.batch.name == BATCH_NAME)
 }
 
 /// Whether a file holds a sealed environment: each sealing gives another one.

@@ -16,7 +16,10 @@ use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{
-    Digests, Operation, SafeDomain, SafeTx, SafeTxFields, deployments,
+    Digests, Operation, SafeDomain, SafeTx, SafeTxFields,
+    builder_file::Remark,
+    decode::decode,
+    deployments,
     given::{Content, Given, given},
     info::SafeInfo,
     libraries::batcher_on,
@@ -134,6 +137,7 @@ struct Question {
     /// What the chain says, if it was asked: the hash, or nothing.
     asked: Option<Option<B256>>,
     unsummed: bool,
+    remarks: Vec<Remark>,
 }
 
 impl Hash {
@@ -174,6 +178,7 @@ impl Hash {
                 claimed: given.hash,
                 asked: Some(hash),
                 unsummed: given.unsummed,
+                remarks: given.remarks,
             }
         };
         question.report()
@@ -189,6 +194,8 @@ impl Hash {
                 chain_id: None,
                 hash: None,
                 unsummed: false,
+                remarks: Vec::new(),
+                mislabelled: Vec::new(),
             };
             return Ok((given, self.safe_version));
         };
@@ -204,6 +211,7 @@ impl Hash {
             hint: "give a proposal, a Transaction Builder file, an EIP-712 document, or one transaction of a service"
                 .to_owned(),
         })?;
+        refuse_mislabelled(&given)?;
         Ok((given, self.safe_version))
     }
 
@@ -225,6 +233,8 @@ impl Hash {
             chain_id: Some(domain.chain_id),
             hash: Some(section.digests.safe_tx),
             unsummed: false,
+            remarks: Vec::new(),
+            mislabelled: Vec::new(),
         };
         Ok((given, self.safe_version.or(Some(domain.version))))
     }
@@ -256,6 +266,7 @@ impl Hash {
             claimed: given.hash,
             asked: None,
             unsummed: given.unsummed,
+            remarks: given.remarks.clone(),
         })
     }
 
@@ -343,6 +354,10 @@ impl Question {
                 text: "the Transaction Builder file has no checksum: Safe{Wallet} shows a warning".to_owned(),
             });
         }
+        report.warnings.extend(self.remarks.iter().map(|remark| Warning {
+            code: Code::BuilderFileOdd,
+            text: remark.to_string(),
+        }));
         let call = crate::chain::Call {
             to: fields.to,
             value: fields.value,
@@ -431,6 +446,20 @@ fn missing(what: &str, argument: &str) -> CliError {
         hint: format!("give {argument}"),
         next: Next::with(argument.to_owned()),
     }
+}
+
+/// A batch file that shows another method than its data calls is no description of a transaction.
+fn refuse_mislabelled(given: &Given) -> Result<(), CliError> {
+    let (Some(first), Content::Calls(calls)) = (given.mislabelled.first(), &given.content) else {
+        return Ok(());
+    };
+    let does = calls.get(first.index).and_then(|call| decode(&call.data));
+    let does = does.map_or_else(|| "another call".to_owned(), |decoded| decoded.to_string());
+    let (what, says) = (
+        format!("data of call {}", first.index),
+        format!("what its method says: `{}`", first.method),
+    );
+    Err(stop(Code::BatchDiffers, &what, &says, &does))
 }
 
 fn stop(code: Code, what: &str, expected: &dyn ToString, found: &dyn ToString) -> CliError {

@@ -212,6 +212,8 @@ hints! {
         "the operation is used up: `countersign app show` says who changed the app since; if the change is still \
          wanted, schedule it anew with --new-nonce";
     BuilderChecksumMissing, Look, "export the batch again with its checksum, so that the wallet does not warn";
+    BuilderFileOdd, Look,
+        "the wallet imports it all the same; compare the calls, which are what it executes, with what you expect";
     NoChecksum, Look,
         "make sure by another way that the file is what was sent: nothing shows that it was not changed";
     NoSafeNamed, Look, "look in the wallet that the file is imported into the right Safe";
