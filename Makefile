@@ -10,9 +10,11 @@
 # versions: the kill tests by two versions of the binary, one until it dies and the other after; BASE=COMMIT names the other.
 # oracle: the image list beside go-yaml, the reader of Docker Compose, over the texts of the thorough differential test, and
 # its vectors anew. Needs Debian's golang-go and golang-gopkg-yaml.v3-dev, whose files it takes without a network.
+# fuzz: what strangers send, mutated, for TIME seconds, which the targets share; ONLY names some of them. See
+# docs/src/verification/fuzzing.md. Needs a C++ compiler.
 # timelock-code: makes the table of timelocks that are known by their code anew; thorough compares it.
 
-.PHONY: setup features test thorough keys rehearsal bench timelock-code versions oracle
+.PHONY: setup features test thorough keys rehearsal bench timelock-code versions oracle fuzz
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
@@ -58,6 +60,11 @@ export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
 test: setup
 	cargo test --locked $(FAILPOINTS) $(ONLY)
+
+TIME ?= 60
+
+fuzz:
+	tests/fuzz/run.sh $(TIME) $(ONLY)
 
 versions: setup
 	tests/versions.sh

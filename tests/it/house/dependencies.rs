@@ -116,3 +116,41 @@ fn a_test_that_needs_a_feature_says_so_in_a_build_without_it() {
     }
     assert!(seen > 50, "only {seen} tests say what they need");
 }
+
+/// Packages of a lock file with their versions.
+fn locked(path: &str) -> BTreeSet<(String, String)> {
+    let text = std::fs::read_to_string(repository().join(path)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let value = |line: &str, key: &str| {
+        let quoted = line.strip_prefix(key)?.strip_prefix(" = \"")?;
+        Some(quoted.trim_end_matches('"').to_owned())
+    };
+    let pairs = lines.windows(2);
+    pairs
+        .filter_map(|pair| Some((value(pair[0], "name")?, value(pair[1], "version")?)))
+        .collect()
+}
+
+#[test]
+fn what_is_fuzzed_stands_on_the_versions_of_the_product() {
+    let manifest = std::fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    let direct = entries(&manifest).into_iter();
+    let direct: BTreeSet<String> = direct
+        .filter(|entry| entry.section == "dependencies")
+        .map(|entry| entry.name)
+        .collect();
+    let (product, fuzzed) = (locked("Cargo.lock"), locked("tests/fuzz/Cargo.lock"));
+    let mut shared = 0;
+    for (name, version) in fuzzed
+        .iter()
+        .filter(|(name, _)| direct.contains(&name.replace('-', "_")))
+    {
+        let ours = product.contains(&(name.clone(), version.clone()));
+        assert!(
+            ours,
+            "tests/fuzz/Cargo.lock has {name} {version}: copy the product's lock file there and run `make fuzz`"
+        );
+        shared += 1;
+    }
+    assert!(shared > 20, "only {shared} packages are in both lock files");
+}
