@@ -357,6 +357,10 @@ impl<'t> Lister<'t> {
             return;
         }
         let Some(text) = self.tree.text(id).filter(|text| !text.is_empty()) else {
+            if !self.tree.is_null(id) && !self.tree.is_exhausted() {
+                let text = format!("the image of `{service}` is no name, and Compose refuses such a text");
+                self.way(Way::Unreadable, text);
+            }
             return;
         };
         if let Some(index) = self.named(&text, role, service) {

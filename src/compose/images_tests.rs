@@ -381,6 +381,18 @@ fn sec_h5_variables_that_are_no_list_leave_it_open_what_the_environment_may_set(
 }
 
 #[test]
+fn bug_b6_an_image_that_is_no_name_is_refused_and_told() {
+    for image in ["{acme/a: acme/a:1}", "[acme/a:1]", "\"\""] {
+        let text = format!("services: {{a: {{image: {image}}}}}\n");
+        assert!(
+            matches!(check_compose_text(&text), Err(NoComposeText::NothingRuns { .. })),
+            "{image}"
+        );
+        assert_eq!(list(&text).unlisted[0].way, Way::Unreadable, "{image}");
+    }
+}
+
+#[test]
 fn bug_b6_a_text_that_compose_reads_is_not_refused_for_its_looks() {
     for text in [
         "services: {error: {image: \"acme/error-not-found:1\"}}",

@@ -117,7 +117,12 @@ fn looks_like(text: &str) -> Option<NoComposeText> {
 
 /// The first service that Compose starts nothing for (compose-go `loader/validate.go`).
 fn without_code(tree: &Tree, model: &Model) -> Option<String> {
-    let has = |field: Field, id| tree.field(id, field).is_some_and(|value| !tree.is_null(value));
+    let has = |field: Field, id| {
+        tree.field(id, field).is_some_and(|value| match field {
+            Field::Image => tree.text(value).is_some_and(|name| !name.is_empty()),
+            _ => !tree.is_null(value),
+        })
+    };
     let code = [Field::Image, Field::Build, Field::Extends, Field::Provider];
     let mut services = model.services.iter().filter(|_| model.includes.is_empty());
     let empty = services.find(|service| {

@@ -30,6 +30,10 @@ impl Target {
         if check_compose_text(text).is_err() {
             return;
         }
+        assert!(
+            !list.images.is_empty() || !list.unlisted.is_empty(),
+            "it runs nothing that is named"
+        );
         let behind = format!("{}\n# a comment\n", text.trim_end_matches('\n'));
         if text.ends_with('\n') && check_compose_text(&behind).is_ok() {
             assert_eq!(images(&behind), list, "a comment changes the images");
