@@ -228,7 +228,7 @@ codes! {
     SafeNonceGap = "SAFE_NONCE_GAP", Note, "Nonces before the chosen one are free.";
     SafeNonceUnknown = "SAFE_NONCE_UNKNOWN", Unknown, "By which Safe transaction the nonce was used up is not shown.";
     SafeNonceNotInFile = "SAFE_NONCE_NOT_IN_FILE", Note, "The wallet gives the batch a nonce of its own.";
-    SafeCompetitors = "SAFE_COMPETITORS", Note, "Other signed transactions of the Safe have the nonce.";
+    SafeCompetitors = "SAFE_COMPETITORS", State, "Other transactions were proposed for the nonce.";
     SafeOwnersQueued = "SAFE_OWNERS_QUEUED", Note, "A queued transaction changes the Safe's owners.";
     SafeQueueBefore = "SAFE_QUEUE_BEFORE", Note, "Signed transactions of the Safe come first.";
     SafeQueueSame = "SAFE_QUEUE_SAME", Note, "The queue holds the transaction already.";
@@ -401,7 +401,9 @@ codes! {
     ServiceUnknown = "SERVICE_UNKNOWN", Unknown, "What was posted may or may not be there.";
     ProposalOnlyRejected = "PROPOSAL_ONLY_REJECTED", Note, "The proposal is wrong, and only its rejection is read of it.";
     SignatureUnproven = "SIGNATURE_UNPROVEN", Note, "What was handed in for an owner counts for nothing before a chain confirms it.";
-    ServiceUnsigned = "SERVICE_UNSIGNED", Note, "The service shows another transaction that nobody signed.";
+    ServiceForeignWords = "SERVICE_FOREIGN_WORDS", Note, "The service names another proposer or origin than was sent.";
+    ServiceUnsignedUnseen = "SERVICE_UNSIGNED_UNSEEN", Note, "What nobody has signed could not be read at the service.";
+    ServiceUnsigned = "SERVICE_UNSIGNED", Note, "The service shows other transactions that nobody signed.";
     AuthApiKey = "AUTH_API_KEY", Auth, "The API key is refused.";
     AuthNoAccount = "AUTH_NO_ACCOUNT", Auth, "There is no account of this name.";
     AuthNoApiKey = "AUTH_NO_API_KEY", Auth, "No API key was given.";

@@ -222,18 +222,68 @@ fn agreement_questions(tx: &SafeTx, set: &SignatureSet, info: &SafeInfo) -> Vec<
     let approvals = info.owners.iter().map(approved);
     let mut questions: Vec<Question> = approvals.map(|call| Question::call(info.address, &call)).collect();
     for (owner, data) in contract_signatures(set, info) {
-        let signature = data.clone();
-        // The version that the Safe has now decides whom it asks how, and it is the Safe that asks.
-        let question = if info.version.asks_owners_by_hash() {
-            let hash = tx.hash();
-            Question::call(owner, &ByHash::isValidSignatureCall { hash, signature })
-        } else {
-            let message = tx.preimage().into();
-            Question::call(owner, &ByMessage::isValidSignatureCall { message, signature })
-        };
-        questions.push(question.from(info.address));
+        questions.push(contract_question(info, &tx.preimage(), owner, data));
     }
     questions
+}
+
+/// What a contract says to its signature of these 66 bytes. The version that the Safe has now decides whom it asks how, and
+/// it is the Safe that asks.
+fn contract_question(info: &SafeInfo, preimage: &[u8; 66], owner: Address, data: &Bytes) -> Question {
+    let signature = data.clone();
+    let question = if info.version.asks_owners_by_hash() {
+        let hash = keccak256(preimage);
+        Question::call(owner, &ByHash::isValidSignatureCall { hash, signature })
+    } else {
+        let message = preimage.to_vec().into();
+        Question::call(owner, &ByMessage::isValidSignatureCall { message, signature })
+    };
+    question.from(info.address)
+}
+
+/// An owner's agreement as somebody tells it, where only a chain can say whether it is so.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// Whose.
+    pub(super) owner: Address,
+    /// The 66 bytes whose keccak256 they agreed to.
+    pub(super) preimage: [u8; 66],
+    /// The contract's signature; nothing for an approval on chain.
+    pub(super) data: Option<Bytes>,
+}
+
+/// Which of these claims are so, in their order, at the newest agreed block. Two round trips; none where nothing is claimed.
+///
+/// # Errors
+/// See [`ChainError`].
+pub(super) async fn confirmed(chain: &Chain, info: &SafeInfo, claims: &[Claim]) -> Result<Vec<bool>, ChainError> {
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let question = |claim: &Claim| match &claim.data {
+        Some(data) => contract_question(info, &claim.preimage, claim.owner, data),
+        None => {
+            let hash = keccak256(claim.preimage);
+            let call = Safe::approvedHashesCall {
+                _0: claim.owner,
+                _1: hash,
+            };
+            Question::call(info.address, &call)
+        }
+    };
+    let questions: Vec<Question> = claims.iter().map(question).collect();
+    let block = chain.head().await?;
+    let mut facts = chain.read(&block, &questions).await?;
+    let is_so = |claim: &Claim| {
+        let fact = facts.next();
+        match claim.data {
+            Some(_) => confirms(&fact, info.version),
+            None => fact
+                .value::<Safe::approvedHashesCall>()
+                .is_some_and(|approved| !approved.is_zero()),
+        }
+    };
+    Ok(claims.iter().map(is_so).collect())
 }
 
 /// Signatures of owners that only the owner's contract can judge.

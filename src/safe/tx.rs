@@ -266,7 +266,11 @@ impl SafeTxFields {
     }
     /// safeTxHash (`getTransactionHash(…)` of the Safe).
     pub fn hash(&self, domain: &SafeDomain) -> B256 {
-        keccak256(domain.preimage(self.message_hash(domain.version)))
+        keccak256(self.preimage(domain))
+    }
+    /// The 66 bytes whose keccak256 is [`Self::hash`].
+    pub fn preimage(&self, domain: &SafeDomain) -> [u8; 66] {
+        domain.preimage(self.message_hash(domain.version))
     }
     /// The rules that hold for every transaction here: no gas, no refund, no ether.
     fn check_zeros(&self) -> Result<(), SafeTxError> {
@@ -414,7 +418,7 @@ impl SafeTx {
     /// The 66 bytes whose keccak256 is the safeTxHash: what `eip712sign` reads, and what `checkSignatures` of a Safe
     /// before 1.5.0 is given beside the hash.
     pub fn preimage(&self) -> [u8; 66] {
-        self.domain.preimage(self.fields.message_hash(self.domain.version))
+        self.fields.preimage(&self.domain)
     }
     /// What this Safe asks an owner that is a contract about (ERC-1271): the hash from 1.5.0 on, before that the
     /// 66 bytes of [`Self::preimage`].

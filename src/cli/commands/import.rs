@@ -16,7 +16,7 @@ use crate::code::Code;
 use crate::fsutil;
 use crate::safe::{
     approvals::Inserted,
-    collect::{CollectError, Merged, Offer, collect},
+    collect::{CollectError, Collected, Merged, Offer, collect},
 };
 use crate::upgrade::{
     Stop, UpgradeError, Warning,
@@ -35,7 +35,7 @@ const PROPOSAL: &str = "countersign.proposal/";
 /// of a Safe Transaction Service and of the wallet's gateway, signatures of the protocol kit, and r, s and v as libraries
 /// write them. Each signature counts only if an owner of the Safe made
 /// it for exactly this transaction (or for its rejection), and if its file says nothing else. Those that count are kept, also
-/// where another one does not; then this ends with 5 and says why.
+/// where another one does not or cannot be read; then this ends with 5 and says why.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign import alice.json bob.hex --dir .countersign/my-app-1a2b3c4d\n  \
@@ -85,6 +85,9 @@ impl Import {
             }
             let merged = subject.import(given.offers, &file)?;
             told.extend(&file, merged);
+            let unreadable = given.unreadable.iter();
+            told.refused
+                .extend(unreadable.map(|error| format!("{file}: {}", failure::told(error))));
         }
         let (_, ceremony) = subject.ceremony()?;
         let children = ceremony.nested.iter();
@@ -100,6 +103,8 @@ impl Import {
 /// What one file holds.
 struct Given {
     offers: Vec<Offer>,
+    /// What stands beside them for a signature and is none.
+    unreadable: Vec<CollectError>,
     /// A copy of the proposal, with transactions of owners that are Safes.
     copy: Option<Proposal>,
 }
@@ -108,7 +113,13 @@ struct Given {
 fn read(path: &Path) -> Result<Given, CliError> {
     let bytes = fsutil::read(path, MAX_BYTES).map_err(CliError::UserFile)?;
     let error = match collect(&bytes) {
-        Ok(offers) => return Ok(Given { offers, copy: None }),
+        Ok(Collected { offers, unreadable }) => {
+            return Ok(Given {
+                offers,
+                unreadable,
+                copy: None,
+            });
+        }
         Err(error) => error,
     };
     match error {
@@ -142,7 +153,11 @@ fn proposed(path: &Path) -> Result<Given, CliError> {
             hint: "ask for the proposal after it was signed".to_owned(),
         });
     }
-    Ok(Given { offers, copy })
+    Ok(Given {
+        offers,
+        unreadable: Vec::new(),
+        copy,
+    })
 }
 
 /// What became of the signatures, in the words of the report.

@@ -111,6 +111,15 @@ impl Propose {
         };
         let mut report = posting.report(session, &published, taken);
         report.set_verdict(&checked.verdict);
+        let proposers = signed_tx.signatures.by_owner().keys().copied().collect();
+        let foreign = published.foreign(&origin, &proposers).map(|text| Warning {
+            code: Code::ServiceForeignWords,
+            text: format!(
+                "{} shows words with the proposal that were not sent from here: {text}",
+                service.host()
+            ),
+        });
+        report.warnings.extend(foreign);
         report
             .warnings
             .extend(merged.iter().filter_map(Merged::upper_s).map(upper_s));

@@ -108,7 +108,8 @@ impl Review {
             review.take_found(review::review_batch(batch, proposal.as_ref()));
         }
         if self.posted.is_asked() {
-            let wanted = self.posted.wanted(proposal.as_ref())?;
+            let mut wanted = self.posted.wanted(proposal.as_ref())?;
+            wanted.rejects = self.reject;
             let service = session.service(settings, wanted.chain_id)?;
             let found = review::review_posted(&world, &service, &settings.limits, wanted).await?;
             review.take_found(found);
@@ -200,6 +201,7 @@ impl Posted {
             safe,
             which,
             proposal,
+            rejects: false,
         })
     }
 }

@@ -405,6 +405,15 @@ pub(in crate::cli) fn links(page: &mut Page, domain: &SafeDomain, hash: alloy::p
     serde_json::json!({ "queue": queue, "transaction": transaction })
 }
 
+/// Who proposed it, as a service says: nobody has to have signed that.
+pub(in crate::cli) fn proposer(owner: Option<Address>, delegate: Option<Address>) -> Option<String> {
+    let owner = owner?;
+    Some(match delegate {
+        Some(delegate) => format!("{delegate} in the name of {owner}, as the service says"),
+        None => format!("{owner}, as the service says"),
+    })
+}
+
 /// What the Safe Transaction Service holds.
 pub(in crate::cli) fn published(page: &mut Page, published: &Published) {
     for owner in &published.confirmed {
@@ -416,6 +425,8 @@ pub(in crate::cli) fn published(page: &mut Page, published: &Published) {
     for (owner, why) in &published.refused {
         page.facts(&[("refused", Some(format!("{owner}: {why}")))]);
     }
+    let record = &published.record;
+    page.facts(&[("proposed by", proposer(record.proposer, record.delegate))]);
 }
 
 /// What was signed, what was compared before, and what was not.

@@ -25,7 +25,7 @@ pub(super) enum Form {
 }
 
 impl Found {
-    /// The signatures; `index` is the position of the first.
+    /// The signatures; `index` is the position in the file.
     pub(super) fn offers(self, index: usize) -> Result<Vec<Offer>, CollectError> {
         let signatures = match self.bytes {
             Form::Read(signature) => Ok(vec![signature]),

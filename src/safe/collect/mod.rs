@@ -85,12 +85,21 @@ fn tail(mismatch: Option<&Mismatch>) -> String {
     mismatch.map(|mismatch| format!(": {mismatch}")).unwrap_or_default()
 }
 
+/// What a file holds.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Signatures that can be read.
+    pub offers: Vec<Offer>,
+    /// What stands beside them for a signature and is none.
+    pub unreadable: Vec<CollectError>,
+}
+
 /// Reads the signatures of a file. Which kind of file it is shows in its content; a byte order mark, white space around
 /// it and the ends of its lines do not matter.
 ///
 /// # Errors
-/// See [`CollectError`]. One unreadable signature makes the whole file unreadable.
-pub fn collect(bytes: &[u8]) -> Result<Vec<Offer>, CollectError> {
+/// See [`CollectError`]. Signatures that cannot be read are an error where there is no other in the file.
+pub fn collect(bytes: &[u8]) -> Result<Collected, CollectError> {
     if bytes.len() > MAX_BYTES {
         return Err(CollectError::TooLong { found: bytes.len() });
     }
@@ -106,14 +115,20 @@ pub fn collect(bytes: &[u8]) -> Result<Vec<Offer>, CollectError> {
     } else {
         lines(text)?
     };
-    let mut offers = Vec::new();
-    for found in found {
-        offers.extend(found.offers(offers.len())?);
+    let mut collected = Collected::default();
+    for (index, found) in found.into_iter().enumerate() {
+        match found.offers(index) {
+            Ok(offers) => collected.offers.extend(offers),
+            // Whoever can add a signature to a list must not keep the others out.
+            Err(error @ CollectError::Signature { .. }) => collected.unreadable.push(error),
+            Err(error) => return Err(error),
+        }
     }
-    if offers.is_empty() {
-        return Err(CollectError::NoSignature);
+    if collected.offers.is_empty() {
+        let first = collected.unreadable.into_iter().next();
+        return Err(first.unwrap_or(CollectError::NoSignature));
     }
-    Ok(offers)
+    Ok(collected)
 }
 
 /// Puts `offers` into `set`, the signatures of `tx`, each if `owners` (of the Safe, now) have its signer and nothing

@@ -67,7 +67,9 @@ fn contract_signature() -> OwnerSignature {
 
 fn read(text: impl AsRef<[u8]>) -> Vec<Offer> {
     let text = text.as_ref();
-    collect(text).unwrap_or_else(|e| panic!("{e:?}: {}", String::from_utf8_lossy(text)))
+    let read = collect(text).unwrap_or_else(|e| panic!("{e:?}: {}", String::from_utf8_lossy(text)));
+    assert!(read.unreadable.is_empty(), "{:?}", read.unreadable);
+    read.offers
 }
 
 fn refused(text: impl AsRef<[u8]>) -> CollectError {

@@ -6,7 +6,7 @@ use alloy::primitives::B256;
 use serde_json::Value;
 
 use super::record::NotAccepted;
-use crate::http::{HttpError, Secrets, Sent};
+use crate::http::{HttpError, Kind, Secrets, Sent};
 use crate::json;
 
 /// Longest message that is kept, characters.
@@ -105,6 +105,10 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
+    /// Whether the answer was longer than what is read.
+    pub(super) const fn is_too_large(&self) -> bool {
+        matches!(self, Self::Http(error) if matches!(error.kind, Kind::TooLarge { .. }))
+    }
     /// Whether the request can have had its effect although there is no success.
     pub fn may_have_happened(&self) -> bool {
         match self {

@@ -4,6 +4,7 @@
 //! executed is asked of the chain. Everything works without it, by files. (Endpoints and shapes:
 //! `safe-global/safe-transaction-service` 6.10, `history/urls_v2.py`, `serializers.py`.)
 
+mod agreement;
 mod delegates;
 mod error;
 pub mod links;
@@ -28,6 +29,7 @@ use crate::http::{Answer, Endpoint, Http, Request, Retry, Secrets};
 use crate::json;
 use crate::text::shorten;
 
+pub use agreement::prove;
 pub use delegates::{Delegation, Label};
 pub use error::{ServiceError, ServiceProblem};
 pub use notice::{Act, Notice};
@@ -45,12 +47,16 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const MAX_KEY: usize = 4096;
 /// Entries asked for at once. The service gives at most 200, and with their data they have to fit into [`BODY`].
 const PAGE: usize = 50;
+/// By how much less is asked for where a page was too large.
+const SMALLER: usize = 10;
 /// Largest answer that is read: a page of batches with their decoded data is larger than what other APIs send.
 const BODY: usize = 8 * 1024 * 1024;
 /// Most entries of one list that are read, before it is called absurd.
 const MAX_ENTRIES: usize = 1000;
-/// Most entries that are read of a list that anybody can fill.
-const MAX_UNTRUSTED: usize = 200;
+/// Page, answer and list where anybody can fill the list: nothing depends on it, and it must cost nobody much.
+const UNSIGNED_PAGE: usize = 10;
+const UNSIGNED_BODY: usize = 1024 * 1024;
+const MAX_UNSIGNED: usize = 50;
 /// Longest excerpt of an answer in a message, characters.
 const EXCERPT: usize = 200;
 
@@ -71,6 +77,26 @@ pub struct Service {
     http: Http,
     base: Url,
     key: Option<ServiceKey>,
+}
+
+/// What a service shows at one nonce.
+#[derive(Debug, Default)]
+pub struct AtNonce {
+    /// Proposals of which the service says that somebody who may propose signed them.
+    pub trusted: Vec<ServiceTx>,
+    /// What anybody can have written.
+    pub unsigned: Unsigned,
+}
+
+/// Proposals that nobody has signed, as far as they were read: what anybody can write hides nothing of what owners signed.
+#[derive(Debug, Default)]
+pub struct Unsigned {
+    /// What was read.
+    pub read: Vec<ServiceTx>,
+    /// How many more there are, as the service counts them.
+    pub more: u64,
+    /// Why they were not read to the end.
+    pub failure: Option<ServiceError>,
 }
 
 /// Whose delegates to list; at least one has to be given.
@@ -162,23 +188,32 @@ impl Service {
         Ok(Some(read))
     }
     /// `GET /api/v2/safes/{safe}/multisig-transactions/`: all proposals with `nonce`, executed or not, also those
-    /// that nobody has signed; [`ServiceTx::trusted`] tells them apart. Anybody can add to the latter, so of those
-    /// only some are read, and none where they cannot be.
+    /// that nobody has signed.
     ///
     /// # Errors
-    /// See [`ServiceError`].
-    pub async fn by_nonce(&self, safe: Address, nonce: U256) -> Result<Vec<ServiceTx>, ServiceError> {
-        let nonce = nonce.to_string();
-        let query = [("nonce", nonce.as_str())];
-        let mut found = self.transactions(safe, &query, true).await?;
-        let known: BTreeSet<B256> = found.iter().map(|tx| tx.claimed_hash).collect();
-        let all = match self.transactions(safe, &query, false).await {
-            // What anybody can write must not hide what owners signed.
-            Err(ServiceError::Unexpected { .. } | ServiceError::TooMany { .. }) => Vec::new(),
-            other => other?,
-        };
-        found.extend(all.into_iter().filter(|tx| !known.contains(&tx.claimed_hash)));
-        Ok(found)
+    /// See [`ServiceError`]; what nobody has signed, which anybody can add to, makes none.
+    pub async fn by_nonce(&self, safe: Address, nonce: U256) -> Result<AtNonce, ServiceError> {
+        let digits = nonce.to_string();
+        let trusted = self.transactions(safe, &[("nonce", &digits)], Half::Trusted).await;
+        let trusted = trusted.finished()?;
+        let unsigned = self.unsigned(safe, nonce, &trusted).await;
+        Ok(AtNonce { trusted, unsigned })
+    }
+    /// `GET /api/v2/safes/{safe}/multisig-transactions/`: proposals with `nonce` that are not among `known`, the signed
+    /// ones. Only some are read, in small pages, and none where that cannot be done.
+    pub async fn unsigned(&self, safe: Address, nonce: U256, known: &[ServiceTx]) -> Unsigned {
+        let digits = nonce.to_string();
+        let listed = self.transactions(safe, &[("nonce", &digits)], Half::Unsigned).await;
+        let known = known.iter().filter(|tx| tx.fields.nonce == nonce);
+        let known: BTreeSet<B256> = known.map(|tx| tx.claimed_hash).collect();
+        let mut read = listed.entries;
+        read.retain(|tx| !known.contains(&tx.claimed_hash));
+        let seen = u64::try_from(known.len() + read.len()).unwrap_or(u64::MAX);
+        Unsigned {
+            read,
+            more: listed.count.unwrap_or_default().saturating_sub(seen),
+            failure: listed.ended.err(),
+        }
     }
     /// `GET /api/v2/safes/{safe}/multisig-transactions/`: signed proposals from `from_nonce` on that the service does
     /// not say were executed, by nonce.
@@ -192,7 +227,10 @@ impl Service {
             ("nonce__gte", nonce.as_str()),
             ("ordering", "nonce"),
         ];
-        self.transactions(safe, &query, true).await
+        let mut found = self.transactions(safe, &query, Half::Trusted).await.finished()?;
+        // Which ones come first is the service's word as well.
+        found.sort_by_key(|tx| tx.fields.nonce);
+        Ok(found)
     }
     /// `GET /api/v2/delegates/`: who may propose in whose name.
     ///
@@ -212,82 +250,112 @@ impl Service {
         let pages = Pages {
             path: &["v2", "delegates"],
             query: &query,
-            limit: MAX_ENTRIES,
-            cut: false,
+            half: Half::Trusted,
         };
-        self.list(&pages, Delegate::parse).await
+        self.list(&pages, Delegate::parse).await.finished()
     }
 
-    async fn transactions(
-        &self,
-        safe: Address,
-        query: &[(&str, &str)],
-        trusted: bool,
-    ) -> Result<Vec<ServiceTx>, ServiceError> {
+    async fn transactions(&self, safe: Address, query: &[(&str, &str)], half: Half) -> Listed<ServiceTx> {
         let address = safe.to_string();
         let mut query = query.to_vec();
         // Without it the service keeps silent about the rest; said aloud, the request does not depend on that.
-        query.push(("trusted", if trusted { "true" } else { "false" }));
+        query.push(("trusted", if half == Half::Trusted { "true" } else { "false" }));
         let pages = Pages {
             path: &["v2", "safes", &address, "multisig-transactions"],
             query: &query,
-            limit: if trusted { MAX_ENTRIES } else { MAX_UNTRUSTED },
-            cut: !trusted,
+            half,
         };
-        let mut found = self.list(&pages, ServiceTx::parse).await?;
+        let mut listed = self.list(&pages, ServiceTx::parse).await;
         let mut seen = BTreeSet::new();
-        if let Some(foreign) = found.iter().find(|tx| tx.safe != safe) {
-            return Err(ServiceError::Unexpected {
+        if let Some(foreign) = listed.entries.iter().find(|tx| tx.safe != safe) {
+            listed.ended = Err(ServiceError::Unexpected {
                 request: format!("GET the transactions of {safe}"),
                 status: 200,
                 what: format!("it lists one of {}", foreign.safe),
             });
         }
         // A list that moves between two pages repeats entries.
-        found.retain(|tx| seen.insert(tx.claimed_hash));
-        found.iter_mut().for_each(|tx| tx.trusted = trusted);
-        Ok(found)
+        listed
+            .entries
+            .retain(|tx| tx.safe == safe && seen.insert(tx.claimed_hash));
+        listed
+            .entries
+            .iter_mut()
+            .for_each(|tx| tx.trusted = half == Half::Trusted);
+        listed
     }
 
-    /// All pages of a list. The links to further pages that the service sends are not followed: they name hosts.
-    async fn list<T>(
+    /// The pages of a list, as far as they can be read. The links to further pages that the service sends are not
+    /// followed: they name hosts.
+    async fn list<T>(&self, pages: &Pages<'_>, read: fn(&Value) -> Result<T, Malformed>) -> Listed<T> {
+        let mut listed = Listed {
+            entries: Vec::new(),
+            page: pages.half.page(),
+            count: None,
+            ended: Ok(()),
+        };
+        loop {
+            match self.page(pages, read, &mut listed).await {
+                Ok(true) => {}
+                Ok(false) => return listed,
+                Err(error) if error.is_too_large() && listed.page > 1 && pages.half == Half::Trusted => {
+                    // Fewer of them may fit. What anybody can write is not worth another request.
+                    listed.page = (listed.page / SMALLER).max(1);
+                }
+                Err(error) => {
+                    listed.ended = Err(error);
+                    return listed;
+                }
+            }
+        }
+    }
+
+    /// Reads one more page; whether there is another one.
+    async fn page<T>(
         &self,
         pages: &Pages<'_>,
         read: fn(&Value) -> Result<T, Malformed>,
-    ) -> Result<Vec<T>, ServiceError> {
-        let mut found = Vec::new();
-        loop {
-            let (limit, offset) = (PAGE.to_string(), found.len().to_string());
-            let mut query = pages.query.to_vec();
-            query.extend([("limit", limit.as_str()), ("offset", offset.as_str())]);
-            let reply = self.get(pages.path, &query).await?;
-            let value = reply.value()?;
-            let results = value.get("results").and_then(Value::as_array);
-            let results = results.ok_or_else(|| reply.unexpected("there is no list `results`"))?;
-            let read = results.iter().map(read).collect::<Result<Vec<T>, _>>();
-            found.extend(reply.sound(read)?);
-            let more = value.get("next").is_some_and(|next| !next.is_null());
-            if !more || results.is_empty() {
-                return Ok(found);
+        listed: &mut Listed<T>,
+    ) -> Result<bool, ServiceError> {
+        let (limit, offset) = (listed.page.to_string(), listed.entries.len().to_string());
+        let mut query = pages.query.to_vec();
+        query.extend([("limit", limit.as_str()), ("offset", offset.as_str())]);
+        let mut request = self.reading(pages.path, &query)?;
+        request.body_limit = Some(pages.half.body());
+        let reply = self.send(request).await?;
+        let value = reply.value()?;
+        let results = value.get("results").and_then(Value::as_array);
+        let results = results.ok_or_else(|| reply.unexpected("there is no list `results`"))?;
+        listed.count = value.get("count").and_then(Value::as_u64);
+        let read = results.iter().map(read).collect::<Result<Vec<T>, _>>();
+        listed.entries.extend(reply.sound(read)?);
+        let more = value.get("next").is_some_and(|next| !next.is_null());
+        if !more || results.is_empty() {
+            return Ok(false);
+        }
+        match pages.half {
+            Half::Unsigned => {
+                listed.entries.truncate(MAX_UNSIGNED);
+                Ok(listed.entries.len() < MAX_UNSIGNED)
             }
-            if found.len() >= pages.limit {
-                if pages.cut {
-                    return Ok(found);
-                }
-                return Err(ServiceError::TooMany {
-                    request: reply.name,
-                    limit: pages.limit,
-                });
-            }
+            Half::Trusted if listed.entries.len() < MAX_ENTRIES => Ok(true),
+            Half::Trusted => Err(ServiceError::TooMany {
+                request: reply.name,
+                limit: MAX_ENTRIES,
+            }),
         }
     }
 
     async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Reply, ServiceError> {
+        self.send(self.reading(path, query)?).await
+    }
+
+    fn reading(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Request, ServiceError> {
         let mut url = self.url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.send(Request::new(Method::GET, url, Retry::Read)).await
+        Ok(Request::new(Method::GET, url, Retry::Read))
     }
 
     async fn post(&self, path: &[&str], body: &Value) -> Result<Reply, ServiceError> {
@@ -306,7 +374,7 @@ impl Service {
             request.headers.insert(AUTHORIZATION, key.header());
             secrets.add(&key.0);
         }
-        request.body_limit = Some(BODY);
+        request.body_limit = request.body_limit.or(Some(BODY));
         let answer = self.http.send(request).await?;
         Ok(Reply { name, answer, secrets })
     }
@@ -353,10 +421,60 @@ impl Services {
 struct Pages<'a> {
     path: &'a [&'a str],
     query: &'a [(&'a str, &'a str)],
-    /// Most entries.
-    limit: usize,
-    /// Whether more than that are left out rather than refused.
-    cut: bool,
+    half: Half,
+}
+
+/// Who can write what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    /// Owners and their delegates, as the service says: it is read to its end, or not at all.
+    Trusted,
+    /// Anybody: some of it is enough.
+    Unsigned,
+}
+
+impl Half {
+    /// Entries asked for at once.
+    const fn page(self) -> usize {
+        match self {
+            Self::Trusted => PAGE,
+            Self::Unsigned => UNSIGNED_PAGE,
+        }
+    }
+    /// Largest page that is read.
+    const fn body(self) -> usize {
+        match self {
+            Self::Trusted => BODY,
+            Self::Unsigned => UNSIGNED_BODY,
+        }
+    }
+}
+
+/// What was read of a list.
+struct Listed<T> {
+    entries: Vec<T>,
+    /// Entries asked for at once.
+    page: usize,
+    /// How many there are, as the service counts them.
+    count: Option<u64>,
+    /// Why no more was read.
+    ended: Result<(), ServiceError>,
+}
+
+impl<T> Listed<T> {
+    /// All of it.
+    fn finished(self) -> Result<Vec<T>, ServiceError> {
+        self.ended.map(|()| self.entries)
+    }
+}
+
+impl AtNonce {
+    /// Everything that was read, the signed ones first.
+    pub fn all(self) -> Vec<ServiceTx> {
+        let mut all = self.trusted;
+        all.extend(self.unsigned.read);
+        all
+    }
 }
 
 impl Reply {

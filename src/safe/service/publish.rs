@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256, U256};
 use serde_json::{Value, json};
 
 use super::super::{OwnerSignature, SafeTx, approvals::SignatureSet};
-use super::{Service, ServiceError, ServiceTx};
+use super::{Service, ServiceError, ServiceTx, record};
 use crate::text::is_deceptive;
 
 /// Longest origin that the service takes, characters.
@@ -55,6 +55,28 @@ impl Origin {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+    /// Whether a record has these words: a service writes the JSON anew.
+    fn is_that_of(&self, record: &ServiceTx) -> bool {
+        let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+        let found = record.origin.as_deref().unwrap_or_default();
+        let own = record::line(&self.0);
+        found == own || read(found).is_some_and(|found| Some(found) == read(&own))
+    }
+}
+
+impl Published {
+    /// What the record says of itself that is not from here, in words: another proposer than `proposers`, the owners whose
+    /// signatures were given, or than the delegate among them, and another origin.
+    pub fn foreign(&self, origin: &Origin, proposers: &BTreeSet<Address>) -> Option<String> {
+        let record = &self.record;
+        let named = record.delegate.or(record.proposer);
+        let proposer = named.filter(|named| !proposers.contains(named));
+        let proposer = proposer.map(|named| format!("it names {named} as who proposed it"));
+        let said = record.origin.as_deref().filter(|_| !origin.is_that_of(record));
+        let said = said.map(|said| format!("it says of itself: {said}"));
+        let all: Vec<String> = proposer.into_iter().chain(said).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
 }
 
 /// A signature of a Safe transaction.
@@ -89,8 +111,8 @@ impl Service {
         let body = json!({ "signature": signature.to_bytes() });
         self.post(&path, &body).await?.created()
     }
-    /// Sees to it that `tx` is at the service with all of `signatures`: reads, proposes what is not there with the
-    /// first signature that the service takes, confirms the others that are missing, and reads again. May be done
+    /// Sees to it that `tx` is at the service with all of `signatures`: reads, proposes what is not there or was signed
+    /// by nobody with the first signature that the service takes, confirms the others that are missing, and reads again. May be done
     /// again at any time, also by several people at once.
     ///
     /// # Errors
@@ -112,7 +134,9 @@ impl Service {
         let mut there: BTreeSet<Address> = before.iter().flat_map(ServiceTx::confirmed).collect();
         let mut waiting = in_order(signatures);
         let mut refused = Vec::new();
-        if before.is_none() {
+        // What is there and nobody has signed is a stranger's, and so are the words in it: a proposal takes their place,
+        // which a confirmation does not.
+        if before.as_ref().is_none_or(|record| !record.trusted) {
             let (owner, before) = self.propose_first(tx, &mut waiting, origin).await?;
             there.insert(owner);
             refused = before;

@@ -23,6 +23,7 @@ fn proposal(nonce: u64, mark: u8, signed: bool) -> ServiceTx {
         executed: false,
         transaction_hash: None,
         confirmations: if signed { vec![confirmation] } else { Vec::new() },
+        agreed: signed.then(|| [Address::repeat_byte(7)].into()),
         origin: None,
     }
 }
@@ -77,11 +78,29 @@ fn pitfall_4_what_nobody_signed_holds_no_nonce_and_is_named() {
 }
 
 #[test]
-fn pitfall_53_what_a_delegate_proposed_stands_in_the_queue() {
+fn pitfall_53_what_a_delegate_proposed_holds_no_nonce_before_an_owner_agrees() {
     let mut delegated = proposal(5, 1, false);
     delegated.trusted = true;
     delegated.delegate = Some(TO);
+    let found = next(5, std::slice::from_ref(&delegated));
+    assert_eq!(
+        found.nonce,
+        U256::from(5),
+        "that it is a delegate is the service's word"
+    );
+    assert_eq!(found.competitors, [B256::with_last_byte(1)], "and it is named");
+    delegated.agreed = Some([Address::repeat_byte(7)].into());
     assert_eq!(next(5, &[delegated]).nonce, U256::from(6));
+}
+
+#[test]
+fn se2_s1_an_approval_that_nobody_looked_up_holds_no_nonce() {
+    let mut told = proposal(5, 1, true);
+    told.agreed = None;
+    assert_eq!(next(5, std::slice::from_ref(&told)).nonce, U256::from(5));
+    told.agreed = Some(BTreeSet::new());
+    assert_eq!(told.unconfirmed(), [Address::repeat_byte(7)].into());
+    assert_eq!(next(5, &[told]).nonce, U256::from(5));
 }
 
 #[test]

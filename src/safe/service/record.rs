@@ -3,6 +3,8 @@
 //! Numbers may be texts (v2) or numbers (v1), empty data is null or `0x`, no token is null or the zero address. Fields
 //! that nobody should believe (`dataDecoded`, `isSuccessful`, `confirmationsRequired`) are not read at all.
 
+use std::collections::BTreeSet;
+
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde_json::Value;
 
@@ -43,6 +45,8 @@ pub struct ServiceTx {
     pub transaction_hash: Option<B256>,
     /// Signatures and approvals that the service has collected.
     pub confirmations: Vec<Confirmation>,
+    /// Owners who agreed for sure, once that was looked at ([`prove`](super::prove)).
+    pub agreed: Option<BTreeSet<Address>>,
     /// Who or what proposed it, in the proposer's own words, escaped.
     pub origin: Option<String>,
 }
@@ -52,7 +56,7 @@ pub struct ServiceTx {
 pub struct Confirmation {
     /// Whose it is said to be.
     pub owner: Address,
-    /// The signature, standing alone; none for an approval that the service saw on chain.
+    /// The signature, standing alone; there may be none for an approval that the service saw on chain.
     pub signature: Option<Bytes>,
 }
 
@@ -180,10 +184,23 @@ impl ServiceTx {
         });
         proven.map(|one| one.owner)
     }
-    /// Whether it stands in its nonce's way: the service trusts it, and an owner's confirmation or a delegate's
-    /// proposal is why.
+    /// Owners who agreed as far as is sure: by [`prove`](super::prove), or before that by the signatures of keys alone.
+    pub fn agreed(&self) -> BTreeSet<Address> {
+        let looked_at = self.agreed.clone();
+        looked_at.unwrap_or_else(|| self.signed(self.claimed_hash).collect())
+    }
+    /// Owners of whom the service tells an approval or a contract's signature that the chain does not confirm, once that
+    /// was looked at.
+    pub fn unconfirmed(&self) -> BTreeSet<Address> {
+        let Some(agreed) = &self.agreed else {
+            return BTreeSet::new();
+        };
+        self.confirmed().filter(|owner| !agreed.contains(owner)).collect()
+    }
+    /// Whether it stands in its nonce's way: the service trusts it, and an owner's agreement is why. That somebody may
+    /// propose in an owner's name, only the service says, which is not enough.
     pub fn holds_its_nonce(&self) -> bool {
-        self.trusted && (self.delegate.is_some() || self.confirmed().next().is_some())
+        self.trusted && !self.agreed().is_empty()
     }
 
     /// Reads one transaction as a service answers it, from a file that somebody kept.
@@ -245,6 +262,7 @@ impl ServiceTx {
             executed: record.flag("isExecuted").unwrap_or_default(),
             transaction_hash: record.word("transactionHash")?,
             confirmations,
+            agreed: None,
             origin: record.text("origin").filter(|origin| origin != "{}"),
         })
     }
@@ -258,8 +276,8 @@ impl Confirmation {
             .map(|bytes| OwnerSignature::read(without_filling(bytes)))
     }
 
-    fn is_of_its_owner(&self, hash: B256) -> bool {
-        // Of an approval on chain the service keeps no signature.
+    pub(super) fn is_of_its_owner(&self, hash: B256) -> bool {
+        // Of an approval that it saw on chain a service may keep no signature.
         let Some(read) = self.read() else { return true };
         let Ok(signature) = read else { return false };
         let as_message = match &signature {
@@ -332,6 +350,11 @@ impl Delegate {
     }
 }
 
+/// A text of others as it is kept.
+pub(super) fn line(text: &str) -> String {
+    shorten(text, LINE)
+}
+
 /// One JSON object of the service.
 #[derive(Clone, Copy)]
 struct Record<'a>(&'a Value);
@@ -345,7 +368,7 @@ impl<'a> Record<'a> {
     }
     fn text(self, name: &str) -> Option<String> {
         let text = self.field(name)?.as_str().filter(|text| !text.is_empty())?;
-        Some(shorten(text, LINE))
+        Some(line(text))
     }
     fn flag(self, name: &str) -> Option<bool> {
         self.field(name)?.as_bool()

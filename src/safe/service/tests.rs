@@ -397,7 +397,7 @@ async fn pitfall_8_all_proposals_of_a_nonce_are_listed_and_the_unsigned_are_mark
         Act::Say(said(200, &page(some, None)))
     })
     .await;
-    let found = client(&fake).by_nonce(SAFE, U256::from(7)).await.unwrap();
+    let found = client(&fake).by_nonce(SAFE, U256::from(7)).await.unwrap().all();
     let marks: Vec<_> = found.iter().map(|tx| (tx.claimed_hash, tx.trusted)).collect();
     assert_eq!(marks, [(HASH, true), (B256::repeat_byte(3), false)]);
 }
@@ -412,7 +412,84 @@ async fn pitfall_4_junk_that_cannot_be_read_hides_nothing() {
         }
     })
     .await;
-    assert_eq!(client(&fake).by_nonce(SAFE, U256::from(7)).await.unwrap().len(), 1);
+    let found = client(&fake).by_nonce(SAFE, U256::from(7)).await.unwrap();
+    assert_eq!((found.trusted.len(), found.unsigned.read.len()), (1, 0));
+    assert!(found.unsigned.failure.is_some(), "and it is known that it was not seen");
+}
+
+#[tokio::test]
+async fn svc_1_whatever_becomes_of_what_anybody_can_post_the_signed_ones_are_kept() {
+    let long = format!("{{\"results\":[\"{}\"]}}", "ab".repeat(1024 * 1024));
+    let failures: [(u16, String); 6] = [
+        (200, long),
+        (200, "<html>".to_owned()),
+        (200, page(&[json!({"safe": SAFE})], None)),
+        (401, "{}".to_owned()),
+        (451, "{}".to_owned()),
+        (500, "<!doctype html>".to_owned()),
+    ];
+    for (status, body) in failures {
+        let fake = Fake::serve(move |_, seen| {
+            let trusted = seen.line().contains("trusted=true");
+            Act::Say(if trusted {
+                said(200, &page(&[record()], None))
+            } else {
+                said(status, &body)
+            })
+        })
+        .await;
+        let found = client(&fake).by_nonce(SAFE, U256::from(7)).await.unwrap();
+        assert_eq!(found.trusted.len(), 1, "{status}");
+        assert!(
+            found.unsigned.failure.is_some() && found.unsigned.read.is_empty(),
+            "{status}"
+        );
+        let asked = fake.seen();
+        let asked = asked.iter().filter(|seen| seen.line().contains("trusted=false"));
+        assert!(asked.clone().count() > 0 && asked.clone().all(|seen| seen.line().contains("limit=10&")));
+    }
+}
+
+#[tokio::test]
+async fn svc_1_a_page_of_signed_ones_that_is_too_large_is_asked_for_in_parts() {
+    let large = json!({ "results": ["ab".repeat(5 * 1024 * 1024)] }).to_string();
+    let fake = Fake::serve(move |_, seen| {
+        Act::Say(if seen.line().contains("limit=50&") {
+            said(200, &large)
+        } else {
+            said(200, &page(&[record()], None))
+        })
+    })
+    .await;
+    let found = client(&fake).queue(SAFE, U256::from(7)).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(
+        fake.seen()[1].line().ends_with("limit=5&offset=0"),
+        "{}",
+        fake.seen()[1].line()
+    );
+}
+
+#[tokio::test]
+async fn svc_9_of_what_anybody_can_post_only_some_is_read_and_the_rest_counted() {
+    let fake = Fake::serve(|number, seen| {
+        if seen.line().contains("trusted=true") {
+            return Act::Say(said(200, &page(&[record()], None)));
+        }
+        let junk = |mark: usize| {
+            let mut junk = record();
+            junk["safeTxHash"] = json!(B256::from(U256::from(number * 100 + mark)));
+            junk
+        };
+        let some: Vec<Value> = (0..10).map(junk).collect();
+        let body = json!({ "count": 261, "next": "more", "results": some }).to_string();
+        Act::Say(said(200, &body))
+    })
+    .await;
+    let found = client(&fake).by_nonce(SAFE, U256::from(7)).await.unwrap();
+    assert_eq!((found.unsigned.read.len(), found.unsigned.more), (50, 210));
+    assert!(found.unsigned.failure.is_none());
+    assert_eq!(fake.seen().len(), 6);
 }
 
 #[tokio::test]
@@ -451,11 +528,8 @@ async fn a_list_without_end_is_refused_where_owners_sign_and_cut_where_anybody_w
     let endless = service.queue(SAFE, U256::ZERO).await;
     assert!(matches!(endless, Err(ServiceError::TooMany { limit: MAX_ENTRIES, .. })));
     let before = fake.seen().len();
-    let cut = service.transactions(SAFE, &[], false).await.unwrap();
-    assert_eq!(
-        (cut.len(), fake.seen().len() - before),
-        (MAX_UNTRUSTED, MAX_UNTRUSTED / PAGE)
-    );
+    let cut = service.unsigned(SAFE, U256::ZERO, &[]).await;
+    assert_eq!((cut.read.len(), fake.seen().len() - before), (MAX_UNSIGNED, 1));
 }
 
 #[tokio::test]

@@ -29,7 +29,10 @@ const NONCE: &str = "Safe{Wallet} gives the batch that it imports a nonce of its
 
 impl Found {
     pub(super) fn stop(&mut self, stop: Stop) {
-        self.problems.push(Problem::Stop(stop));
+        let problem = Problem::Stop(stop);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     pub(super) fn decide(&mut self, code: Code, message: impl Into<String>) {
@@ -46,7 +49,8 @@ impl Found {
 
     /// Calls that no upgrade makes, and calls that go to more than one contract.
     pub(super) fn judge_calls(&mut self) {
-        let calls: Vec<CallShown> = self.transactions.iter().flat_map(|tx| tx.calls.clone()).collect();
+        let judged = self.transactions.iter().filter(|tx| tx.judged);
+        let calls: Vec<CallShown> = judged.flat_map(|tx| tx.calls.clone()).collect();
         for (index, call) in calls.iter().enumerate() {
             let of_an_upgrade = call.decoded.as_ref().is_some_and(|decoded| decoded.of_an_upgrade);
             if !of_an_upgrade {
@@ -58,7 +62,8 @@ impl Found {
                 self.stop(Stop::new(Code::CallRefused, what, "0 wei", found));
             }
             if !call.to_the_app {
-                let app = calls.first().map(|first| first.to.to_string()).unwrap_or_default();
+                let first = calls.first().map(|first| first.to).filter(|first| *first != call.to);
+                let app = first.map_or_else(|| "an app of the Safe".to_owned(), |app| app.to_string());
                 let what = format!("target of call {index}");
                 self.stop(Stop::new(Code::ForeignTarget, what, app, call.to));
             }
@@ -70,7 +75,8 @@ impl Found {
     /// # Errors
     /// The chain did not answer.
     pub async fn ask(&mut self, world: &World<'_>) -> Result<(), UpgradeError> {
-        let targets = self.transactions.iter().flat_map(|tx| &tx.calls).map(|call| call.to);
+        let judged = self.transactions.iter().filter(|tx| tx.judged);
+        let targets = judged.flat_map(|tx| &tx.calls).map(|call| call.to);
         let targets: BTreeSet<Address> = targets.collect();
         let chain = world.chain(self.chain_id).await?;
         for app in targets {
@@ -120,6 +126,7 @@ pub fn review_batch(imported: &Imported, proposal: Option<&Proposal>) -> Found {
         chain_id: file.chain_id,
         safe: file.safe,
         transactions: vec![FoundTx {
+            judged: true,
             ours: None,
             difference: None,
             fields: None,

@@ -478,6 +478,9 @@ pub struct Found {
 /// One of them.
 #[derive(Debug, Clone, Serialize)]
 pub struct FoundTx {
+    /// It is judged; what anybody can have put beside it is only shown.
+    #[serde(skip)]
+    pub(super) judged: bool,
     /// Whether it makes exactly the calls of the upgrade; nothing when there was no upgrade to compare it with.
     pub ours: Option<bool>,
     /// The first thing in which it differs.
@@ -498,6 +501,13 @@ pub struct FoundTx {
     pub calls: Vec<CallShown>,
 }
 
+impl FoundTx {
+    /// Whether it only uses up its nonce.
+    pub fn rejects(&self) -> bool {
+        self.posted.as_ref().is_some_and(|posted| posted.rejects)
+    }
+}
+
 /// What a service says of a transaction, and what of it is true.
 #[derive(Debug, Clone, Serialize)]
 pub struct Posted {
@@ -510,13 +520,19 @@ pub struct Posted {
     /// Who is said to have proposed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proposer: Option<Address>,
+    /// Who is said to have done it in that owner's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<Address>,
     /// What it says of its origin; anybody's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// Owners whose signature recovers to them for the hash computed here.
+    /// Owners who agreed to the hash computed here: their key's signature recovers to them, or the chain says so.
     pub signed_by: Vec<Address>,
     /// Owners whom the service names for a signature that is not theirs.
     pub not_theirs: Vec<Address>,
+    /// Owners of whom it tells an approval or a contract's signature that the chain does not confirm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<Address>,
 }
 
 /// Where it was found.

@@ -9,10 +9,9 @@ use crate::chain::Call;
 use crate::code::Code;
 use crate::safe::{
     Digests, SafeDomain, SafeTx, SafeTxError, SafeTxFields,
-    approvals::SignatureSet,
     info::SafeInfo,
     recognise::{Recognition, recognise},
-    service::{Service, ServiceError, ServiceTx},
+    service::{AtNonce, Service, ServiceError, ServiceTx, prove},
 };
 use crate::upgrade::{
     Limits, Stop, UpgradeError, World,
@@ -23,7 +22,7 @@ use crate::upgrade::{
         offline::show,
         problem::Problem,
     },
-    routes::safe::nonce::owners_queued,
+    routes::safe::nonce::{named, owners_queued, unseen_unsigned},
 };
 
 /// What is looked for at the service.
@@ -37,6 +36,8 @@ pub struct Wanted<'a> {
     pub which: Which,
     /// The upgrade that it should be, if one is named.
     pub proposal: Option<&'a Proposal>,
+    /// It is the rejection that is to be signed.
+    pub rejects: bool,
 }
 
 /// Which of a Safe's transactions.
@@ -47,6 +48,9 @@ pub enum Which {
     /// All with this nonce.
     Nonce(U256),
 }
+
+/// Most transactions that nobody has signed of which all is shown: anybody can write more.
+const SHOWN: usize = 5;
 
 /// One reading of the board.
 struct Board<'a> {
@@ -82,7 +86,9 @@ pub async fn review_posted(
             "none",
         ));
     };
-    let posted = posted(service, wanted).await.map_err(UpgradeError::Service)?;
+    let mut posted = posted(service, wanted, ours).await.map_err(UpgradeError::Service)?;
+    prove(&chain, &info, &mut posted.trusted).await?;
+    prove(&chain, &info, &mut posted.unsigned.read).await?;
     let board = Board {
         domain: SafeDomain {
             chain_id: wanted.chain_id,
@@ -95,13 +101,11 @@ pub async fn review_posted(
         ours,
     };
     let mut found = board.found(service.host(), &posted);
-    if let Some(nonce) = posted
-        .first()
-        .map(|tx| tx.fields.nonce)
-        .filter(|nonce| *nonce > info.nonce)
-    {
+    let nonce = posted.trusted.iter().chain(&posted.unsigned.read).next();
+    if let Some(nonce) = nonce.map(|tx| tx.fields.nonce).filter(|nonce| *nonce > info.nonce) {
         let waiting = service.queue(wanted.safe, info.nonce).await;
-        let waiting = waiting.map_err(UpgradeError::Service)?;
+        let mut waiting = waiting.map_err(UpgradeError::Service)?;
+        prove(&chain, &info, &mut waiting).await?;
         found.warnings.extend(owners_queued(&info, &waiting, nonce));
     }
     if wanted.proposal.is_none() && found.is_clean() {
@@ -110,53 +114,127 @@ pub async fn review_posted(
     Ok(found)
 }
 
-/// What the service shows of what is wanted, and everything that competes with it.
-async fn posted(service: &Service, wanted: Wanted<'_>) -> Result<Vec<ServiceTx>, ServiceError> {
-    let hash = match wanted.which {
-        Which::Nonce(nonce) => return service.by_nonce(wanted.safe, nonce).await,
-        Which::Hash(hash) => hash,
+/// What the service shows of what is wanted, and everything that competes with it. The one that is looked for is found
+/// however many others there are, and comes first.
+async fn posted(service: &Service, wanted: Wanted<'_>, ours: Option<B256>) -> Result<AtNonce, ServiceError> {
+    let (named, nonce) = match wanted.which {
+        Which::Nonce(nonce) => (None, nonce),
+        Which::Hash(hash) => match service.transaction(hash).await? {
+            Some(named) => (Some(named.clone()), named.fields.nonce),
+            None => return Ok(AtNonce::default()),
+        },
     };
-    let Some(named) = service.transaction(hash).await? else {
-        return Ok(Vec::new());
+    let mut all = service.by_nonce(wanted.safe, nonce).await?;
+    let named = match (named, ours) {
+        (None, Some(ours)) if !all.trusted.iter().any(|tx| tx.claimed_hash == ours) => {
+            let there = service.transaction(ours).await?;
+            there.filter(|tx| tx.fields.nonce == nonce)
+        }
+        (named, _) => named,
     };
-    let all = service.by_nonce(wanted.safe, named.fields.nonce).await?;
-    let others = all.into_iter().filter(|tx| tx.claimed_hash != hash);
-    Ok(std::iter::once(named).chain(others).collect())
+    if let Some(named) = named {
+        let list = if named.trusted {
+            &mut all.trusted
+        } else {
+            &mut all.unsigned.read
+        };
+        list.retain(|tx| tx.claimed_hash != named.claimed_hash);
+        list.insert(0, named);
+    }
+    Ok(all)
+}
+
+/// What is at the nonce besides what is looked for.
+#[derive(Default)]
+struct Others<'a> {
+    /// What owners agreed to.
+    signed: Vec<&'a ServiceTx>,
+    /// What no owner agreed to.
+    unsigned: Vec<B256>,
 }
 
 impl Board<'_> {
-    fn found(&self, host: String, posted: &[ServiceTx]) -> Found {
+    fn found(&self, host: String, posted: &AtNonce) -> Found {
+        let all = || posted.trusted.iter().chain(&posted.unsigned.read);
+        let shown = posted.trusted.iter().chain(posted.unsigned.read.iter().take(SHOWN));
         let mut found = Found {
             source: Source::Service { host },
             chain_id: self.wanted.chain_id,
             safe: Some(self.wanted.safe),
-            transactions: posted.iter().map(|tx| self.show(tx)).collect(),
+            transactions: shown.map(|tx| self.show(tx)).collect(),
             warnings: Vec::new(),
             unchecked: Vec::new(),
             problems: Vec::new(),
         };
         self.judge_safe(&mut found);
-        if posted.is_empty() {
+        let Some(first) = all().next() else {
             found.decide(Code::ServiceNoTx, "the service shows no such transaction of this Safe");
+            return found;
+        };
+        let nonce = first.fields.nonce;
+        let shows_it = found
+            .transactions
+            .iter()
+            .any(|shown| shown.difference.is_none() || self.rejects() && shown.rejects());
+        let mut others = Others::default();
+        for tx in all() {
+            self.judge(&mut found, &mut others, Judged { tx, shows_it });
         }
-        let shows_it = found.transactions.iter().any(|shown| shown.difference.is_none());
-        for tx in posted {
-            self.judge(&mut found, tx);
-        }
-        if self.wanted.proposal.is_some() && !posted.is_empty() && !shows_it && found.is_clean() {
+        self.judge_others(&mut found, &others, posted);
+        found.warnings.extend(unseen_unsigned(&posted.unsigned, nonce));
+        if self.wanted.proposal.is_some() && !shows_it && found.is_clean() {
             found.decide(
                 Code::ServiceNoTx,
                 "the service does not show this transaction, only others at its nonce that nobody has signed",
             );
         }
-        let holding = posted.iter().filter(|tx| tx.holds_its_nonce()).count();
-        if holding > 1 && found.is_clean() {
-            found.decide(
-                Code::SafeCompetitors,
-                format!("{holding} signed transactions of the Safe have this nonce: only one of them can be executed"),
-            );
-        }
         found
+    }
+
+    /// What competes with it, and what nobody signed: the one in a line for all of them, since anybody can write the other.
+    fn judge_others(&self, found: &mut Found, others: &Others<'_>, posted: &AtNonce) {
+        let unsigned = others.unsigned.len();
+        if unsigned > 0 {
+            let more = posted.unsigned.more;
+            let count = u64::try_from(unsigned).unwrap_or(u64::MAX).saturating_add(more);
+            let text = format!(
+                "the service shows {count} at this nonce that no owner has signed and that are not this one: {}",
+                named(&others.unsigned, more)
+            );
+            found.warnings.push(Warning {
+                code: Code::ServiceUnsigned,
+                text,
+            });
+        }
+        let told = |tx: &&ServiceTx| {
+            let (have, needed) = (tx.agreed().len(), self.info.threshold);
+            format!("{} ({have} of {needed} agreed)", tx.claimed_hash)
+        };
+        let competitors: Vec<String> = others.signed.iter().map(told).collect();
+        let holding = posted.trusted.iter().filter(|tx| tx.holds_its_nonce()).count();
+        let text = match competitors.as_slice() {
+            [] if holding > 1 && !self.rejects() => {
+                format!("{holding} signed transactions of the Safe have this nonce: only one of them can be executed")
+            }
+            [] => return,
+            some => format!(
+                "owners signed something else for this nonce, and only one transaction can be executed with it: {}",
+                some.join(", ")
+            ),
+        };
+        if self.rejects() {
+            found.warnings.push(Warning {
+                code: Code::SafeCompetitors,
+                text,
+            });
+        } else if found.is_clean() || !competitors.is_empty() {
+            found.decide(Code::SafeCompetitors, text);
+        }
+    }
+
+    /// Whether the rejection is what is looked for.
+    const fn rejects(&self) -> bool {
+        self.wanted.rejects
     }
 
     /// Without an upgrade nothing else looks at the Safe itself.
@@ -184,6 +262,7 @@ impl Board<'_> {
         };
         let difference = self.difference(tx, accepted.as_ref().err());
         FoundTx {
+            judged: self.counts(tx),
             ours: self.wanted.proposal.map(|_| difference.is_none()),
             difference,
             fields: Some(fields.clone()),
@@ -199,9 +278,11 @@ impl Board<'_> {
                 trusted: tx.trusted,
                 said_executed: tx.executed,
                 proposer: tx.proposer,
+                delegate: tx.delegate,
                 origin: tx.origin.clone(),
-                signed_by: accepted.map(|accepted| self.signers(&accepted, tx)).unwrap_or_default(),
+                signed_by: tx.agreed().into_iter().collect(),
                 not_theirs: not_theirs(tx),
+                unconfirmed: tx.unconfirmed().into_iter().collect(),
             }),
             calls,
         }
@@ -213,23 +294,12 @@ impl Board<'_> {
             (None, Some(call)) => vec![call.to],
             _ => apps,
         };
+        let apps: Vec<Address> = apps.into_iter().filter(|app| *app != self.wanted.safe).collect();
         calls.iter().map(|call| show(call, &apps)).collect()
     }
 
     fn accept(&self, fields: &SafeTxFields) -> Result<SafeTx, SafeTxError> {
         SafeTx::accept(self.domain, fields.clone(), self.limits.trust.old_versions)
-    }
-
-    /// Owners whose signature counts for these very fields.
-    fn signers(&self, accepted: &SafeTx, tx: &ServiceTx) -> Vec<Address> {
-        let (mut set, owners) = (SignatureSet::new(accepted), self.info.owner_set());
-        for signature in tx.signatures() {
-            if let Err(error) = set.insert(signature, &owners) {
-                tracing::debug!(%error, "a signature at the service does not count");
-            }
-        }
-        let proven = set.by_owner().iter().filter(|(_, signature)| signature.proves_itself());
-        proven.map(|(owner, _)| *owner).collect()
     }
 
     /// The first thing in which it is not what it says, or not the upgrade.
@@ -247,12 +317,30 @@ impl Board<'_> {
         }
     }
 
+    /// Whether it takes the nonce of the proposal, and is no changed form of it: nobody was deceived, and somebody has to
+    /// decide. Where the service shows the proposal itself, whatever else it shows is something else.
+    fn competes(&self, tx: &ServiceTx, shows_it: bool) -> bool {
+        self.wanted.proposal.is_some_and(|proposal| {
+            let not_ours = || recognise(&tx.fields, &self.domain, &proposal.calls) == Recognition::NotOurs;
+            shows_it || !proposal.addresses().contains(&tx.fields.to) && not_ours()
+        })
+    }
+
+    /// Whether it is the one that was asked for by its hash.
+    fn is_wanted(&self, tx: &ServiceTx) -> bool {
+        matches!(self.wanted.which, Which::Hash(hash) if hash == tx.claimed_hash)
+    }
+
+    /// Anybody can post what nobody has signed, so it does not stop those who look for something else.
+    fn counts(&self, tx: &ServiceTx) -> bool {
+        tx.trusted || self.is_wanted(tx)
+    }
+
     /// What stands against one of them.
-    fn judge(&self, found: &mut Found, tx: &ServiceTx) {
+    fn judge<'t>(&self, found: &mut Found, others: &mut Others<'t>, one: Judged<'t>) {
+        let Judged { tx, shows_it } = one;
         let computed = tx.fields.hash(&self.domain);
-        let wanted = matches!(self.wanted.which, Which::Hash(hash) if hash == tx.claimed_hash);
-        // Anybody can post what nobody has signed, so it does not stop those who look for something else.
-        let counts = wanted || tx.holds_its_nonce();
+        let (wanted, counts) = (self.is_wanted(tx), self.counts(tx));
         if computed != tx.claimed_hash && counts {
             let stop = Stop::new(Code::ServiceTampered, "safeTxHash", computed, tx.claimed_hash);
             return found.stop(stop);
@@ -269,17 +357,17 @@ impl Board<'_> {
         if accepted.as_ref().is_ok_and(SafeTx::is_rejection) {
             return self.judge_rejection(found, wanted, counts);
         }
+        let competes = !wanted && self.competes(tx, shows_it);
         match self.difference(tx, refused) {
-            Some(difference) if counts => {
+            Some(_) if !counts || competes && !tx.holds_its_nonce() => others.unsigned.push(computed),
+            Some(_) if competes => others.signed.push(tx),
+            Some(difference) => {
                 let what = format!("Safe transaction {computed}");
                 found.stop(Stop::new(Code::ServiceDiffers, what, self.expected(), difference));
                 found.judge_calls();
             }
-            Some(_) => found.warnings.push(Warning {
-                code: Code::ServiceUnsigned,
-                text: format!("the service shows {computed}, which nobody has signed and which is not this one"),
-            }),
             None if self.wanted.proposal.is_none() && counts => found.judge_calls(),
+            None if self.wanted.proposal.is_none() => others.unsigned.push(computed),
             None if self.ours.is_some_and(|ours| ours != computed) => found.warnings.push(Warning {
                 code: Code::ServiceOtherHash,
                 text: format!(
@@ -297,7 +385,7 @@ impl Board<'_> {
     }
 
     fn judge_rejection(&self, found: &mut Found, wanted: bool, counts: bool) {
-        if counts && (self.wanted.proposal.is_some() || !wanted) {
+        if counts && !self.rejects() && (self.wanted.proposal.is_some() || !wanted) {
             found.decide(
                 Code::SafeRejecting,
                 "owners have begun to reject this nonce: the service shows a transaction that only uses it up",
@@ -311,6 +399,12 @@ impl Board<'_> {
             |proposal| format!("the proposal's calls, which {}", proposal.told()),
         )
     }
+}
+
+/// One of them, and whether what is looked for is among them.
+struct Judged<'a> {
+    tx: &'a ServiceTx,
+    shows_it: bool,
 }
 
 /// A proposal is compared with its own Safe's transactions only; the hash of its own one.

@@ -25,9 +25,6 @@ use crate::upgrade::{
     workspace::upgrade::Upgrade,
 };
 
-/// A nonce that is further ahead of the Safe's own may never be its turn.
-const FEW: u64 = 5;
-
 /// Holds a plan for `dir` against what this machine has under way, and against what was asked for of the Safe: whatever would
 /// be refused later stands among the plan's blockers then. Reads journals; asks the chain where several calls are made, and
 /// the Safe Transaction Service where a nonce far ahead was named; remembers what was newly found of contracts' storage.
@@ -97,7 +94,7 @@ async fn of_nonce(
     if nonce < safe.nonce {
         return Ok(Some(nonce::used_up(safe, nonce)));
     }
-    if nonce <= safe.nonce.saturating_add(U256::from(FEW)) {
+    if nonce <= safe.nonce.saturating_add(U256::from(nonce::FEW)) {
         return Ok(None);
     }
     let service = world.services.configured(world.http, safe.chain_id);

@@ -139,14 +139,14 @@ fn cast_signs_our_file_the_signatures_come_back_the_calldata_executes_and_the_ev
         let mut set = SignatureSet::new(&tx);
         for (account, more) in [(0, &[][..]), (1, &["-v"]), (2, &["-v", "--json"])] {
             let printed = cast(&typed, ACCOUNTS[account].key, more);
-            let inserted = take(&mut set, &tx, collect(&printed).unwrap(), &owners);
+            let inserted = take(&mut set, &tx, collect(&printed).unwrap().offers, &owners);
             assert_eq!(inserted, [Inserted::New(ACCOUNTS[account].address)]);
         }
         // As files, they say the same.
         let mut again = SignatureSet::new(&tx);
         for (owner, signature) in set.by_owner() {
             let file = SignatureFile::new(&tx, *owner, signature).to_json();
-            take(&mut again, &tx, collect(file.as_bytes()).unwrap(), &owners);
+            take(&mut again, &tx, collect(file.as_bytes()).unwrap().offers, &owners);
         }
         assert_eq!(again, set);
 
@@ -200,7 +200,7 @@ fn m13_a_safe_that_owns_a_safe_agrees_on_chain_between_all_versions() {
             let child_tx = approval(&parent_tx, domain(&child_release, child), U256::from(nonce)).unwrap();
             let printed = cast(&exported(&child_tx, None, "typed-data"), ACCOUNTS[0].key, &[]);
             let mut set = SignatureSet::new(&child_tx);
-            take(&mut set, &child_tx, collect(&printed).unwrap(), &owners);
+            take(&mut set, &child_tx, collect(&printed).unwrap().offers, &owners);
             let facts = Facts {
                 owners: owners.clone(),
                 threshold: 1,

@@ -1,5 +1,6 @@
 //! Safe multisigs: on a chain, in files, at the Safe Transaction Service, through whole upgrades.
 
+pub mod board;
 pub mod commands;
 pub mod delegates;
 pub mod files;

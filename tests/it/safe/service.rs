@@ -281,7 +281,9 @@ async fn pitfall_53_the_official_client_makes_a_delegate_who_proposes_and_does_n
         (true, Some(delegate), Some(owners()[0]))
     );
     assert!(record.signatures().is_empty(), "it is no agreement");
-    assert_eq!(next_nonce(U256::ZERO, &[record]).nonce, U256::from(1));
+    let next = next_nonce(U256::ZERO, std::slice::from_ref(&record));
+    assert_eq!(next.nonce, U256::ZERO, "and holds no nonce by the service's word alone");
+    assert_eq!(next.competitors, [tx.hash()]);
     let confirmed = client.confirm(tx.hash(), &signature(3, tx.hash())).await;
     assert!(matches!(confirmed, Err(ServiceError::Refused(_))), "{confirmed:?}");
     let removed = board.official(&[("removeDelegate", with(json!({ "key": ACCOUNTS[3].key })))]);
@@ -489,13 +491,13 @@ async fn pitfall_1_to_4_the_next_nonce_follows_what_owners_signed() {
     let next = next_nonce(U256::ZERO, &queue);
     assert_eq!(next.nonce, U256::from(2));
     assert_eq!(next.gaps.len(), 2);
-    let there = client.by_nonce(board.safe, next.nonce).await.unwrap();
+    let there = client.by_nonce(board.safe, next.nonce).await.unwrap().all();
     assert_eq!(there.iter().map(|tx| tx.trusted).collect::<Vec<_>>(), [false]);
     assert_eq!(
         next_nonce(U256::ZERO, &[queue, there].concat()).competitors,
         [board.tx(2, 6).hash()]
     );
-    let both = client.by_nonce(board.safe, U256::ZERO).await.unwrap();
+    let both = client.by_nonce(board.safe, U256::ZERO).await.unwrap().all();
     assert_eq!(both.len(), 2, "pitfall 8");
 }
 

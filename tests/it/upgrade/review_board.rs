@@ -147,7 +147,7 @@ fn m21_what_the_service_shows_is_compared_with_the_proposal_field_by_field() {
 }
 
 #[test]
-fn pitfall_8_every_transaction_at_a_nonce_is_shown_and_another_signed_one_stops() {
+fn pitfall_8_every_transaction_at_a_nonce_is_shown_and_another_signed_one_competes() {
     let world = world();
     let flow = prepared(&world);
     let desk = Desk::of(&flow);
@@ -156,12 +156,22 @@ fn pitfall_8_every_transaction_at_a_nonce_is_shown_and_another_signed_one_stops(
     let theirs = board.put(away(), &[1]);
     let url = board.service.url();
     let page = desk.page(&["--service-url", &url]);
-    assert_eq!(page.exit, 5, "{}", page.said);
+    assert_eq!(page.exit, 6, "{}", page.said);
     page.shows(&ours.to_string())
         .shows(&theirs.to_string())
         .shows("GIVES THE APP AWAY")
         .shows("IS NOT THE PROPOSAL");
-    desk.json(&["--service-url", &url]).exits(5).says("SERVICE_DIFFERS");
+    // Nobody changed anything: owners have to decide which of them is executed.
+    let competing = desk.json(&["--service-url", &url]).exits(6).says("SAFE_COMPETITORS");
+    let told = competing.json["message"].as_str().unwrap();
+    assert!(
+        told.contains(&theirs.to_string()) && told.contains("1 of 2 agreed"),
+        "{told}"
+    );
+    // Whoever asks for that very one is told that it is another.
+    desk.json(&["--service-url", &url, "--safe-tx-hash", &theirs.to_string()])
+        .exits(5)
+        .says("SERVICE_DIFFERS");
 
     // Without a proposal as well.
     board.alone(&flow, &["--nonce", "0"]).exits(5).says("CALL_REFUSED");
@@ -238,8 +248,19 @@ fn m18_m19_m20_what_owners_were_made_to_sign_stops_with_and_without_a_proposal()
         let url = board.service.url();
         let compared = desk.json(&["--service-url", &url, "--safe-tx-hash", &hash]);
         assert_eq!(compared.exit, 5, "{what}: {}", compared.said);
+        // What is about the proposal's contracts is a changed form of it; what is not takes its nonce.
         let compared = desk.json(&["--service-url", &url]);
-        assert_eq!(compared.exit, 5, "{what}: {}", compared.said);
+        let about_others = ["a delegate call to somebody's code", "nobody"].contains(&what);
+        let (exit, code) = match about_others {
+            true => (6, "SAFE_COMPETITORS"),
+            false => (5, "SERVICE_DIFFERS"),
+        };
+        let compared = compared.exits(exit);
+        assert!(
+            compared.json["code"] == code || !about_others,
+            "{what}: {}",
+            compared.said
+        );
         for by in [["--safe-tx-hash", hash.as_str()], ["--nonce", "0"]] {
             let alone = board.alone(&flow, &by);
             assert_eq!(alone.exit, 5, "{what} {by:?}: {}", alone.said);

@@ -151,7 +151,7 @@ fn facts() -> Facts {
 /// What an executor would send with what a file brought; `None` where nothing counts.
 fn executable(file: &[u8], tx: &SafeTx) -> Option<BTreeSet<Address>> {
     let mut set = SignatureSet::new(tx);
-    let offers = collect(file).ok()?;
+    let offers = collect(file).ok()?.offers;
     merge(&mut set, tx, offers, &facts().owners);
     let counted = set.standing(&facts()).counted;
     if counted.is_empty() {
@@ -412,6 +412,7 @@ fn m21_one_thousand_changed_service_transactions_are_not_accepted() {
                 owner: key(1).address(),
                 signature: Some(signed(1, &own).to_bytes()),
             }],
+            agreed: None,
             origin: None,
         };
         assert_eq!(honest.accept(domain()).unwrap(), own);

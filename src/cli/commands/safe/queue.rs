@@ -1,6 +1,8 @@
 //! `safe queue`: what waits for a Safe at the Safe Transaction Service, and what of it is true.
 
-use alloy::primitives::{Address, B256};
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -15,13 +17,15 @@ use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
-use crate::safe::service::{NextNonce, ServiceTx, links, next_nonce};
+use crate::safe::service::{NextNonce, ServiceTx, Unsigned, at_nonce, links, next_nonce, prove};
 use crate::safe::{SafeDomain, decode::decode, info::SafeInfo, itself::changes_itself};
+use crate::upgrade::review::unseen_unsigned;
 
 /// Show what waits for a Safe at the Safe Transaction Service, checked against the chain
 ///
-/// Every record's hash is computed again, owners and nonce come from the chain. Signatures of keys are recovered; those of
-/// contracts and approvals are as the service tells them. Ends with 5 when a record is not the transaction that it says.
+/// Every record's hash is computed again, owners and nonce come from the chain. Signatures of keys are recovered, and those of
+/// contracts and approvals asked of the chain. Of what nobody has signed, which anybody can post, only some is shown. Ends
+/// with 5 when a record is not the transaction that it says.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign safe queue base:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed\n  \
@@ -39,13 +43,18 @@ pub(super) struct Queue {
     notices: Notices,
 }
 
+/// Most transactions that nobody has signed of which all is shown: anybody can write more.
+const SHOWN: usize = 5;
+/// Longest calldata that is shown on a page, bytes.
+const LONG: usize = 1024;
+
 /// One proposal, and what of it is true.
 struct Checked<'a> {
     tx: &'a ServiceTx,
     /// Whether the fields have the hash.
     sound: Result<B256, String>,
-    /// Owners who confirmed it.
-    signed_by: Vec<Address>,
+    /// Owners who agreed to it.
+    signed_by: BTreeSet<Address>,
 }
 
 impl Queue {
@@ -64,23 +73,44 @@ impl Queue {
         let info = SafeInfo::read(&chain, safe).await?;
         let info = info.ok_or_else(|| not_a_safe(safe, chain_id))?;
         let mut found = service.queue(safe, info.nonce).await?;
-        let next = next_nonce(info.nonce, &found);
+        prove(&chain, &info, &mut found).await?;
+        let mut next = next_nonce(info.nonce, &found);
         // Who has not signed does not hold a nonce, and may still be in the way of one.
-        let there = service.by_nonce(safe, next.nonce).await?;
-        found.extend(there.into_iter().filter(|tx| !tx.trusted));
-        let next = next_nonce(info.nonce, &found);
-        let checked: Vec<Checked<'_>> = found.iter().map(|tx| Checked::of(tx, &info)).collect();
-        Ok(report(session, &info, &checked, &next))
+        let unsigned = service.unsigned(safe, next.nonce, &found).await;
+        next.competitors.extend(at_nonce(next.nonce, &unsigned.read));
+        let shown = found.iter().chain(unsigned.read.iter().take(SHOWN));
+        let checked: Vec<Checked<'_>> = shown.map(|tx| Checked::of(tx, &info)).collect();
+        let mut report = report(session, &info, &checked, &next);
+        tell_unsigned(&mut report, &unsigned, next.nonce);
+        Ok(report)
     }
+}
+
+/// How much there is that nobody has signed, and why it was not seen.
+fn tell_unsigned(report: &mut Report, unsigned: &Unsigned, nonce: U256) {
+    let read = unsigned.read.len();
+    let count = u64::try_from(read).unwrap_or(u64::MAX).saturating_add(unsigned.more);
+    let left = count.saturating_sub(u64::try_from(read.min(SHOWN)).unwrap_or(u64::MAX));
+    if left > 0 {
+        let text = format!("{left} more wait at nonce {nonce} that nobody has signed");
+        report.page.block(&text);
+    }
+    let failure = unseen_unsigned(unsigned, nonce);
+    if let Some(data) = &mut report.data {
+        data["unsigned"] = json!({
+            "count": count,
+            "unseen": failure.as_ref().map(|warning| &warning.text),
+        });
+    }
+    view::remarks(&mut report.page, "warnings", failure.as_slice());
+    report.warnings.extend(failure);
 }
 
 impl<'a> Checked<'a> {
     fn of(tx: &'a ServiceTx, info: &SafeInfo) -> Self {
-        let domain = domain(info);
-        let owner = |one: &Address| info.owners.contains(one);
         Self {
-            sound: tx.computed_hash(&domain).map_err(|why| why.to_string()),
-            signed_by: tx.confirmed().filter(owner).collect(),
+            sound: tx.computed_hash(&domain(info)).map_err(|why| why.to_string()),
+            signed_by: if tx.trusted { tx.agreed() } else { BTreeSet::new() },
             tx,
         }
     }
@@ -99,11 +129,23 @@ impl<'a> Checked<'a> {
             "does": does(self.tx, info),
             "changesTheSafe": changes_itself(fields, &domain(info)),
             "signedBy": self.signed_by,
+            "unconfirmed": self.tx.unconfirmed(),
             "threshold": info.threshold,
+            "rejects": self.rejects(info),
             "visible": self.tx.trusted,
+            "proposer": self.tx.proposer,
+            "delegate": self.tx.delegate,
             "origin": self.tx.origin,
             "link": links::transaction(info.chain_id, info.address, self.tx.claimed_hash),
         })
+    }
+}
+
+impl Checked<'_> {
+    /// Whether it only uses up its nonce.
+    fn rejects(&self, info: &SafeInfo) -> bool {
+        let accepted = self.tx.accept(domain(info));
+        accepted.is_ok_and(|tx| tx.is_rejection())
     }
 }
 
@@ -165,7 +207,12 @@ fn proposal(report: &mut Report, info: &SafeInfo, one: &Checked<'_>) {
             (u8::from(fields.operation) == 1).then(|| "delegate call".to_owned()),
         ),
         ("does", Some(does(tx, info).join("; ")).filter(|does| !does.is_empty())),
-        ("data", Some(fields.data.to_string())),
+        (
+            "rejects",
+            one.rejects(info)
+                .then(|| "whatever else has this nonce: it only uses it up".to_owned()),
+        ),
+        ("data", Some(data(&fields.data))),
         (
             "CHANGES THE SAFE",
             Some(changes_itself(fields, &domain(info)).join("; ")).filter(|told| !told.is_empty()),
@@ -175,11 +222,29 @@ fn proposal(report: &mut Report, info: &SafeInfo, one: &Checked<'_>) {
             Some(format!("{} of {}", one.signed_by.len(), info.threshold)),
         ),
         (
+            "NOT CONFIRMED by the chain",
+            Some(list(&tx.unconfirmed())).filter(|names| !names.is_empty()),
+        ),
+        (
             "shown in wallets",
             (!tx.trusted).then(|| "no: no owner signed it".to_owned()),
         ),
+        ("proposed by", view::proposer(tx.proposer, tx.delegate)),
         ("from", tx.origin.clone()),
     ]);
+}
+
+fn list(owners: &BTreeSet<Address>) -> String {
+    let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+/// Calldata as it is, or how long it is and its hash.
+fn data(data: &Bytes) -> String {
+    if data.len() <= LONG {
+        return data.to_string();
+    }
+    format!("{} bytes with keccak256 {}", data.len(), keccak256(data))
 }
 
 /// What each call does, by our own interfaces: a change of the Safe that waits before ours is a change of who signs.

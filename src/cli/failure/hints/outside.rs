@@ -130,6 +130,11 @@ hints! {
     ServiceUnexpected, Again,
         "check --service-url and any proxy in between, or pass the proposal on as a file, which needs no service";
     ServiceUnknown, Again, "run again: it reads what is there and posts only what is missing";
+    ServiceForeignWords, Look,
+        "nobody vouches for these words: tell the other owners to go by the calls and the safeTxHash, and not by what a \
+         wallet shows as the source";
+    ServiceUnsignedUnseen, Look,
+        "nothing is left to do: anybody can post what nobody signed, and what owners signed was read without it";
     ServiceUnsigned, Look, "nobody signed it, so it is in nobody's way; do not sign it by mistake for yours";
     ChainMismatch, Again, "give an --rpc-url of the chain that the app's KMS is on";
     ChainNotTrustworthy, Look,

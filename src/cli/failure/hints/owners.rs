@@ -105,8 +105,8 @@ hints! {
         "leave --safe-nonce out: what was chosen and perhaps signed has its nonce; for another one, prepare it anew \
          in another directory, or reject this one";
     SafeNonceFar, Without("--safe-nonce"),
-        "leave --safe-nonce out for the first nonce that is free; if others are to come before, agree to it with \
-         {option}";
+        "ask the owners what they want executed first, and name a nonce by --safe-nonce, or leave it out for the first \
+         one that is free; if so many others are to come before, agree to it with {option}";
     SafeNonceTakenHere, Without("--safe-nonce"),
         "leave --safe-nonce out for the first nonce that is free; to compete with the other one for it, agree to \
          that with {option}";

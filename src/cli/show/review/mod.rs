@@ -413,17 +413,16 @@ fn found(page: &mut Page, found: &Found) {
         }
     }
     for tx in &found.transactions {
-        one(page, tx);
+        one(page, tx, found.safe);
     }
 }
 
-fn one(page: &mut Page, tx: &FoundTx) {
+fn one(page: &mut Page, tx: &FoundTx, safe: Option<alloy::primitives::Address>) {
     if let Some(hashes) = &tx.hashes {
         page.heading(&format!("Safe transaction {}", hashes.safe_tx));
     }
-    let rejects = tx.posted.as_ref().is_some_and(|posted| posted.rejects);
     let told = match (tx.ours, &tx.difference) {
-        _ if rejects => "ONLY USES UP ITS NONCE: it is a rejection".to_owned(),
+        _ if tx.rejects() => "ONLY USES UP ITS NONCE: it is a rejection".to_owned(),
         (Some(true), _) => "makes exactly the calls of the proposal, and nothing else".to_owned(),
         (Some(false), Some(difference)) => format!("IS NOT THE PROPOSAL: {difference}"),
         (_, Some(difference)) => format!("IS REFUSED: {difference}"),
@@ -432,7 +431,11 @@ fn one(page: &mut Page, tx: &FoundTx) {
     page.block(&told);
     posted(page, tx);
     for (index, call) in tx.calls.iter().enumerate() {
-        let target = if call.to_the_app { "the app" } else { "ANOTHER CONTRACT" };
+        let target = match call.to_the_app {
+            true => "the app",
+            false if Some(call.to) == safe => "THE SAFE ITSELF",
+            false => "ANOTHER CONTRACT",
+        };
         self::call(page, &name_of(index, tx.calls.len()), call, target);
     }
 }
@@ -460,7 +463,8 @@ fn posted(page: &mut Page, tx: &FoundTx) {
             list(&posted.signed_by).or_else(|| Some("nobody whose signature counts".to_owned())),
         ),
         ("NOT THEIRS", list(&posted.not_theirs)),
-        ("proposed by", posted.proposer.map(|proposer| proposer.to_string())),
+        ("NOT CONFIRMED by the chain", list(&posted.unconfirmed)),
+        ("proposed by", view::proposer(posted.proposer, posted.delegate)),
         ("says of itself", posted.origin.clone()),
         (
             "executed",

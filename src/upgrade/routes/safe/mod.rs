@@ -125,10 +125,11 @@ impl Run<'_> {
             taken: &taken,
         };
         let chosen = nonce::choose(self.world, info, &asked).await?;
-        for remark in chosen.remarks {
+        let (nonce, remarks) = chosen.agreed(self.limits)?;
+        for remark in remarks {
             self.warn(remark.code, remark.text);
         }
-        Ok(chosen.nonce)
+        Ok(nonce)
     }
 
     /// The Safe transaction and its signatures.

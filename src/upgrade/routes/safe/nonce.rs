@@ -1,12 +1,14 @@
 //! Which nonce a new transaction of a Safe takes: the first one that nothing holds which waits at the Safe Transaction
 //! Service, where somebody named one. The service is a notice board: what it says can make a transaction wait, and
-//! nothing worse, so that without it, or when it lies, the Safe's own nonce is taken and that is said.
+//! nothing worse, so that without it, or when it lies, the Safe's own nonce is taken and that is said. What it calls agreed
+//! without a key's signature is asked of the chain, and a nonce that waits for more than a few is somebody's decision.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alloy::primitives::U256;
+use alloy::primitives::{B256, U256};
+use tokio::time::Instant;
 
 use crate::chain::Call;
 use crate::code::Code;
@@ -15,27 +17,46 @@ use crate::safe::{
     info::SafeInfo,
     itself::changes_itself,
     recognise::{Recognition, recognise},
-    service::{NextNonce, Service, ServiceError, ServiceTx, at_nonce, next_nonce},
+    service::{NextNonce, Service, ServiceError, ServiceTx, Unsigned, at_nonce, next_nonce, prove},
 };
-use crate::upgrade::{UpgradeError, Warning, World, model::safe_approval::domain};
+use crate::upgrade::{Limits, UpgradeError, Warning, World, checks::safe::agreed, model::safe_approval::domain};
 
 /// How long the service is asked in all: nothing depends on it.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
 /// Most hashes that one sentence names.
 const NAMED: usize = 5;
+/// So many transactions before a nonce are nothing to ask about.
+pub(in crate::upgrade) const FEW: u64 = 5;
 
 /// A nonce, and what a person should know about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::upgrade) struct Chosen {
     pub(in crate::upgrade) nonce: U256,
     pub(in crate::upgrade) remarks: Vec<Warning>,
+    /// That nobody named it and it waits for more than a few, which somebody has to agree to.
+    pub(in crate::upgrade) far: Option<Warning>,
+}
+
+impl Chosen {
+    /// The nonce and the remarks, if it is near or was agreed to.
+    ///
+    /// # Errors
+    /// It waits for more than a few transactions.
+    pub(in crate::upgrade) fn agreed(self, limits: &Limits) -> Result<(U256, Vec<Warning>), UpgradeError> {
+        match self.far.filter(|far| !agreed(limits, far.code, self.nonce)) {
+            Some(far) => Err(UpgradeError::decide(far.code, far.text)),
+            None => Ok((self.nonce, self.remarks)),
+        }
+    }
 }
 
 /// What the board shows of a Safe, as far as it is true.
 struct Board<'a> {
     info: &'a SafeInfo,
     waiting: Vec<ServiceTx>,
+    /// What anybody can have written at the nonce that is taken.
+    unsigned: Unsigned,
     next: NextNonce,
     /// The nonce that is taken.
     nonce: U256,
@@ -69,11 +90,12 @@ pub(in crate::upgrade) async fn choose(
             Some(nonce) => Chosen {
                 nonce,
                 remarks: Vec::new(),
+                far: None,
             },
             None => unseen(info, wish, &not_asked(info), taken),
         });
     };
-    match Board::read(&service, info, wish, taken).await {
+    match Board::read(world, &service, info, asked).await {
         Ok(board) => Ok(board.choose(wish, calls)),
         Err(error) => {
             let why = format!("{} could not be relied on ({error})", service.host());
@@ -92,7 +114,9 @@ pub(in crate::upgrade) fn service(world: &World<'_>, chain_id: u64) -> Result<Op
         deadline: Some(PATIENCE),
         ..RetryPolicy::default()
     };
-    let http = world.http.clone().with_retries(policy);
+    let end = Instant::now() + PATIENCE;
+    let end = world.quorum.until.map_or(end, |until| until.min(end));
+    let http = world.http.clone().with_retries(policy).until(end);
     world
         .services
         .configured(&http, chain_id)
@@ -143,6 +167,7 @@ fn unseen(info: &SafeInfo, wish: Option<U256>, why: &str, taken: &Taken) -> Chos
             .into_iter()
             .chain([remark(Code::SafeQueueUnseen, text)])
             .collect(),
+        far: None,
     }
 }
 
@@ -151,6 +176,25 @@ fn remark(code: Code, text: String) -> Warning {
         code: code.to_owned(),
         text,
     }
+}
+
+/// The first of these hashes, and how many more there are besides, `unread` of which nobody read.
+pub(in crate::upgrade) fn named(hashes: &[B256], unread: u64) -> String {
+    let names: Vec<String> = hashes.iter().take(NAMED).map(ToString::to_string).collect();
+    let left = u64::try_from(hashes.len().saturating_sub(NAMED)).unwrap_or(u64::MAX);
+    match left.saturating_add(unread) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+/// That what nobody has signed could not be read to its end.
+pub fn unseen_unsigned(unsigned: &Unsigned, nonce: U256) -> Option<Warning> {
+    let failure = unsigned.failure.as_ref()?;
+    let text = format!(
+        "what nobody has signed at nonce {nonce} of the Safe was not seen, which hides nothing that owners signed: {failure}"
+    );
+    Some(remark(Code::ServiceUnsignedUnseen, text))
 }
 
 /// What the Safe changes of itself before it is the turn of `nonce`.
@@ -176,23 +220,21 @@ pub(in crate::upgrade) fn owners_queued(info: &SafeInfo, waiting: &[ServiceTx], 
 
 impl<'a> Board<'a> {
     async fn read(
+        world: &World<'_>,
         service: &Service,
         info: &'a SafeInfo,
-        wish: Option<U256>,
-        taken: &'a Taken,
-    ) -> Result<Self, ServiceError> {
-        let safe = info.address;
-        let mut waiting = service.queue(safe, info.nonce).await?;
+        asked: &Asked<'a>,
+    ) -> Result<Self, UpgradeError> {
+        let (safe, wish, taken) = (info.address, asked.wish, asked.taken);
+        let mut waiting = service.queue(safe, info.nonce).await.map_err(UpgradeError::Service)?;
         let domain = domain(info);
-        for tx in &mut waiting {
+        for tx in &waiting {
             if let Err(why) = tx.computed_hash(&domain) {
                 let hash = tx.claimed_hash;
-                return Err(ServiceError::Tampered { hash, why: Some(why) });
+                return Err(UpgradeError::Service(ServiceError::Tampered { hash, why: Some(why) }));
             }
-            // A key's signature proves whose it is, and not that they are an owner.
-            let by_owner = tx.confirmed().any(|one| info.owners.contains(&one));
-            tx.trusted = by_owner || tx.delegate.is_some();
         }
+        prove(&world.chain(info.chain_id).await?, info, &mut waiting).await?;
         let held = |nonce| {
             waiting
                 .iter()
@@ -200,12 +242,12 @@ impl<'a> Board<'a> {
         };
         let nonce = wish.unwrap_or_else(|| free(info.nonce, taken, held));
         // What nobody signed holds no nonce, and becomes a competitor when somebody signs it.
-        let there = service.by_nonce(safe, nonce).await?;
-        waiting.extend(there.into_iter().filter(|tx| !tx.trusted));
+        let unsigned = service.unsigned(safe, nonce, &waiting).await;
         let next = next_nonce(info.nonce, &waiting);
         Ok(Self {
             info,
             waiting,
+            unsigned,
             next,
             nonce,
             taken,
@@ -221,6 +263,7 @@ impl<'a> Board<'a> {
             self.before(nonce),
             owners_queued(self.info, &self.waiting, nonce),
             self.competitors(nonce),
+            unseen_unsigned(&self.unsigned, nonce),
             self.gap_before(nonce),
         ];
         let after = nonce.saturating_add(U256::ONE);
@@ -234,13 +277,27 @@ impl<'a> Board<'a> {
         Chosen {
             nonce,
             remarks: remarks.into_iter().flatten().chain(behind).collect(),
+            far: self.far(nonce).filter(|_| wish.is_none()),
         }
+    }
+
+    /// That it is the turn of `nonce` only after more than a few others, those left out that were chosen here.
+    fn far(&self, nonce: U256) -> Option<Warning> {
+        let first = self.info.nonce;
+        let here = U256::from(self.taken.range(first..nonce).count());
+        let before = nonce.saturating_sub(first).saturating_sub(here);
+        let text = format!(
+            "the Safe is at nonce {first}, and what owners signed at the Safe Transaction Service holds {before} nonces \
+             before {nonce}, the first one that is free: what is chosen now waits for all of them"
+        );
+        (before > U256::from(FEW)).then(|| remark(Code::SafeNonceFar, text))
     }
 
     /// Somebody proposed the same already: signatures of that one do not count for a new nonce.
     fn same(&self, calls: &[Call]) -> Option<Warning> {
         let domain = domain(self.info);
-        let is_same = |tx: &&ServiceTx| tx.trusted && recognise(&tx.fields, &domain, calls) == Recognition::Same;
+        let is_same =
+            |tx: &&ServiceTx| tx.holds_its_nonce() && recognise(&tx.fields, &domain, calls) == Recognition::Same;
         let same = self.waiting.iter().find(is_same)?;
         let text = format!(
             "Safe transaction {} makes the same calls already and waits at nonce {}: sign that one, or take its place \
@@ -262,15 +319,11 @@ impl<'a> Board<'a> {
     }
 
     fn competitors(&self, nonce: U256) -> Option<Warning> {
-        let others = at_nonce(nonce, &self.waiting);
-        let names: Vec<String> = others.iter().take(NAMED).map(ToString::to_string).collect();
-        let more = match others.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        let mut others = at_nonce(nonce, &self.waiting);
+        others.extend(at_nonce(nonce, &self.unsigned.read));
         let text = format!(
-            "others were proposed for nonce {nonce} of the Safe, and only one of them can be executed: {}{more}",
-            names.join(", ")
+            "others were proposed for nonce {nonce} of the Safe, and only one of them can be executed: {}",
+            named(&others, self.unsigned.more)
         );
         (!others.is_empty()).then(|| remark(Code::SafeCompetitors, text))
     }

@@ -88,7 +88,8 @@ impl Subject {
             taken: &taken,
         };
         let chosen = nonce::choose(world, &now, &asked).await?;
-        let tx = approval(parent, domain(&now), chosen.nonce).map_err(crate::upgrade::model::safe_approval::refused)?;
+        let (nonce, remarks) = chosen.agreed(limits)?;
+        let tx = approval(parent, domain(&now), nonce).map_err(crate::upgrade::model::safe_approval::refused)?;
         let frozen = FrozenSafeTx {
             domain: *tx.domain(),
             transaction: tx.fields().clone(),
@@ -100,7 +101,7 @@ impl Subject {
             frozen: Box::new(frozen),
         })?;
         self.write()?;
-        Ok(chosen.remarks)
+        Ok(remarks)
     }
 }
 

@@ -148,7 +148,7 @@ impl<'a> Seen<'a> {
                 continue;
             };
             let shown = match service.by_nonce(safe, nonce).await {
-                Ok(shown) => shown,
+                Ok(shown) => shown.all(),
                 Err(error) => {
                     let host = service.host();
                     world.ask.tell(&format!(

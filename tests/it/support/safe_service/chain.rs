@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256, Bytes, Signature, U256, eip191_hash_message, keccak256};
 use serde_json::{Value, json};
 
-use super::model::{Confirmation, Fields};
+use super::model::{Confirmation, Fields, Proposal};
 use crate::support::Rpc;
 use crate::support::safes::abi::{VERSIONCall, domainSeparatorCall, getTransactionHashCall, nonceCall};
 
@@ -44,6 +44,9 @@ pub(super) struct Execution {
 
 const SUCCESS: &str = "0x442e715f626346e8c54381002da614f62bee8d27386535b2521ec8540898556e";
 const FAILURE: &str = "0x23428b18acfb3ea64b08dc0c1d296ea9c09702c09083ca5272e64d115b687d23";
+
+/// `ApproveHash(bytes32 indexed approvedHash, address indexed owner)`.
+const APPROVED: &str = "0xf2a0eb156472d1440255b0d7c1e19cc07115d1051fe605b0dce69acfec884d9c";
 
 pub(super) async fn owners(rpc: &Rpc, safe: Address) -> Result<Vec<Address>, String> {
     rpc.view(safe, &abi::getOwnersCall {}).await
@@ -127,6 +130,25 @@ pub(super) async fn execution(rpc: &Rpc, safe: Address, hash: B256) -> Option<Ex
         block: json!(block.to::<u64>()),
         failed: log["topics"][0] == FAILURE,
     })
+}
+
+/// An owner's approval on chain, as a confirmation, and the transaction in which it was given.
+pub(super) async fn approval(rpc: &Rpc, proposal: &Proposal, owner: Address) -> Option<(Confirmation, Value)> {
+    let (safe, hash) = (proposal.safe, proposal.hash);
+    let call = abi::approvedHashesCall { owner, hash };
+    rpc.view(safe, &call)
+        .await
+        .ok()
+        .filter(|approved| !approved.is_zero())?;
+    let topics = json!([APPROVED, hash, owner.into_word()]);
+    let filter = json!([{ "address": safe, "fromBlock": "0x0", "toBlock": "latest", "topics": topics }]);
+    let logs = rpc.ask("eth_getLogs", filter).await.ok()?;
+    let confirmation = Confirmation {
+        owner,
+        signature: [owner.into_word().as_slice(), &[0; 32], &[1]].concat().into(),
+        kind: "APPROVED_HASH",
+    };
+    Some((confirmation, logs[0]["transactionHash"].clone()))
 }
 
 /// Signatures as `safe-eth-py` takes them apart, each as it stands alone.

@@ -77,6 +77,10 @@ pub struct Lies {
     pub executed: bool,
     /// The chain cannot be reached.
     pub outage: bool,
+    /// What nobody has signed cannot be listed.
+    pub unsigned_broken: bool,
+    /// So many entries a page, whatever was asked for.
+    pub page: Option<usize>,
     /// A page for people instead of every answer.
     pub html: bool,
     /// So much time before every answer.

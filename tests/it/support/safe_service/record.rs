@@ -12,6 +12,8 @@ pub(super) async fn transaction(rpc: &Rpc, proposal: &Proposal, version: &str, l
     let execution = chain::execution(rpc, proposal.safe, proposal.hash).await;
     let required = chain::threshold(rpc, proposal.safe).await.unwrap_or_default();
     let mut record = base(proposal, required);
+    let approvals = approvals(rpc, proposal).await;
+    record["confirmations"].as_array_mut().unwrap().extend(approvals);
     executed(&mut record, execution.as_ref());
     if version == "v1" {
         for name in ["nonce", "safeTxGas", "baseGas"] {
@@ -35,6 +37,21 @@ pub(super) async fn transaction(rpc: &Rpc, proposal: &Proposal, version: &str, l
     record
 }
 
+/// Approvals on chain, which the service learns of by the Safe's events.
+async fn approvals(rpc: &Rpc, proposal: &Proposal) -> Vec<Value> {
+    let mut found = Vec::new();
+    for owner in chain::owners(rpc, proposal.safe).await.unwrap_or_default() {
+        let confirmed = proposal.confirmations.iter().any(|one| one.owner == owner);
+        if !confirmed && let Some(mut one) = chain::approval(rpc, proposal, owner).await {
+            let transaction = one.1.take();
+            let mut record = confirmation(&one.0, proposal.created);
+            record["transactionHash"] = transaction;
+            found.push(record);
+        }
+    }
+    found
+}
+
 fn base(proposal: &Proposal, required: U256) -> Value {
     let Fields {
         to,
@@ -55,7 +72,8 @@ fn base(proposal: &Proposal, required: U256) -> Value {
         .collect();
     let origin = match &proposal.origin {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        // As Python writes it.
+        other => other.to_string().replace("\":\"", "\": \"").replace("\",\"", "\", \""),
     };
     json!({
         "safe": proposal.safe.to_string(), "to": to.to_string(), "value": value.to_string(),

@@ -13,6 +13,9 @@ use super::{SERVICE_KEY, chain, record, write};
 use crate::support::Rpc;
 use crate::support::cloud::Request;
 
+/// Largest body that the web server before the service passes on, as nginx has it by default.
+const MAX_BODY: usize = 1 << 20;
+
 /// What a handler needs.
 #[derive(Clone)]
 pub(super) struct Context {
@@ -53,8 +56,16 @@ pub(super) async fn answer(Extract(context): Extract<Context>, request: axum::ex
     let mut location = None;
     let mut answer = if lies.html {
         Answer::new(200, json!("<!doctype html><title>Sign in</title>"))
-    } else if lies.outage {
+    } else if request.body.len() > MAX_BODY {
+        Answer::new(413, json!("<html><h1>413 Request Entity Too Large</h1></html>"))
+    } else if lies.outage && request.method == "GET" {
         Answer::node("ConnectionError")
+    } else if lies.outage || lies.unsigned_broken && request.query.contains("trusted=false") {
+        // What a service whose node is dead makes of a write.
+        Answer::new(
+            500,
+            json!("<!doctype html>\n<html lang=\"en\"><h1>Server Error (500)</h1></html>"),
+        )
     } else if let Some(refusal) = context.refuses(&request) {
         refusal
     } else if request.path.ends_with('/') {
@@ -284,6 +295,7 @@ impl Context {
     fn page<'a, T>(&self, all: &'a [T], query: &Query, path: &str) -> (&'a [T], Value) {
         let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
         let limit = number("limit").filter(|limit| *limit > 0).unwrap_or(100).min(200);
+        let limit = self.lock().lies.page.unwrap_or(limit);
         let offset = number("offset").unwrap_or_default();
         let link = |offset: usize| {
             let mut query = query.clone();

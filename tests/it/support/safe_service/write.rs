@@ -339,10 +339,13 @@ pub(super) async fn add_delegate(context: &Context, request: &Request) -> Answer
             safe: body.optional_address("safe")?,
             delegate: body.address("delegate")?,
             delegator: body.address("delegator")?,
-            label: body.text("label", 50)?.unwrap_or_default(),
+            label: body.text("label", 50)?.unwrap_or_default().trim().to_owned(),
         })
     })();
     let one = match parsed {
+        Ok(one) if one.label.is_empty() => {
+            return Invalid("label".to_owned(), "This field may not be blank.".to_owned()).answer(400);
+        }
         Ok(one) => one,
         Err(invalid) => return invalid.answer(400),
     };
