@@ -260,6 +260,9 @@ codes! {
     SignatureRefused = "SIGNATURE_REFUSED", Stop, "Signatures do not count for what is to be signed.";
     SignerMismatch = "SIGNER_MISMATCH", Stop, "The key has another address than named.";
     SignerNeeded = "SIGNER_NEEDED", State, "No key was named.";
+    DelegateOfAllSafes = "DELEGATE_OF_ALL_SAFES", State, "The delegate may still propose, for all Safes of the owner.";
+    SignerIsOwner = "SIGNER_IS_OWNER", State, "The key is an owner's, who signs and does not only propose.";
+    SignerNotDelegate = "SIGNER_NOT_DELEGATE", State, "The service names no owner in whose name the key may propose.";
     SignerNotOwner = "SIGNER_NOT_OWNER", Stop, "The key is no owner's.";
     SignerNotProposer = "SIGNER_NOT_PROPOSER", Stop, "The key is not the timelock's chosen proposer.";
     SignerNotSender = "SIGNER_NOT_SENDER", Stop, "The key is not the transaction's sender.";

@@ -13,6 +13,8 @@ pub struct Answer {
     pub date: Option<jiff::Timestamp>,
     /// How long the server wants to be left alone (`Retry-After`; with 429 also `X-RateLimit-Reset`).
     pub retry_after: Option<Duration>,
+    /// How many requests are left of a quota, where the server says that.
+    pub quota_left: Option<u64>,
     /// Body bytes, complete.
     pub body: Vec<u8>,
 }

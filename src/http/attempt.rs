@@ -30,6 +30,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// When a quota is full again, as many gateways say it with 429 where they do not send `Retry-After`.
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
+/// How much of a quota is left. While there is some, a 429 is about something else: so many requests in a second.
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+
 /// A reset later than this is no wait: it is a quota of a month, or a time of day in seconds since 1970.
 const RESET_MAX: Duration = Duration::from_secs(3600);
 
@@ -169,15 +172,22 @@ pub(super) async fn read(mut response: Response, limit: usize) -> Result<Answer,
         retry_after: header(headers, &RETRY_AFTER)
             .and_then(|text| delay(text, date))
             .or_else(|| reset(&response)),
+        quota_left: quota_left(headers),
         body,
     })
 }
 
 /// How long until a full quota is empty again.
 fn reset(response: &Response) -> Option<Duration> {
-    let text = header(response.headers(), &RATE_LIMIT_RESET).filter(|_| response.status().as_u16() == 429)?;
+    let headers = response.headers();
+    let is_full = response.status().as_u16() == 429 && quota_left(headers).is_none_or(|left| left == 0);
+    let text = header(headers, &RATE_LIMIT_RESET).filter(|_| is_full)?;
     let seconds = text.parse().ok()?;
     Some(Duration::from_secs(seconds)).filter(|wait| *wait <= RESET_MAX)
+}
+
+fn quota_left(headers: &HeaderMap) -> Option<u64> {
+    header(headers, &RATE_LIMIT_REMAINING)?.parse().ok()
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -91,6 +91,7 @@ mod tests {
             request_id: None,
             date: None,
             retry_after: retry_after.map(Duration::from_secs),
+            quota_left: None,
             body: Vec::new(),
         })
     }

@@ -369,6 +369,10 @@ async fn a26_a_quota_that_is_empty_for_seconds_is_waited_for_and_one_of_a_month_
     );
     assert_eq!(once(429, "X-RateLimit-Reset: 1763719200\r\n").await, None);
     assert_eq!(once(429, "X-RateLimit-Reset: soon\r\n").await, None);
+    let month = "X-RateLimit-Remaining: 4999\r\nX-RateLimit-Reset: 1800\r\n";
+    assert_eq!(once(429, month).await, None, "svc_11: it is the month that ends then");
+    let full = "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 7\r\n";
+    assert_eq!(once(429, full).await, Some(seconds(7)));
     assert_eq!(
         once(200, "X-RateLimit-Reset: 7\r\n").await,
         None,

@@ -1,10 +1,13 @@
 //! `propose`: the Safe transaction and its signatures, put where the other owners see them.
 
+use std::collections::BTreeSet;
+
 use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
 use crate::cli::act::advance::agree;
+use crate::cli::args::values;
 use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, SharedOptions, Which};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, error::CliError};
@@ -13,31 +16,36 @@ use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
-use crate::safe::service::{Act, Notice, Origin, Published, Service, ServiceTx};
-use crate::safe::{approvals::Inserted, collect::Merged};
+use crate::safe::service::{Act, DelegateFilter, Notice, Origin, Published, Service, ServiceTx, Signed};
+use crate::safe::{OwnerSignature, approvals::Inserted, collect::Merged, info::SafeInfo, look};
 use crate::signer::{Fact, Name};
 use crate::upgrade::{
-    UpgradeError, Warning,
+    Checked, UpgradeError, Warning, World,
     model::{SafeTxRole, SignedSafeTx, upper_s},
     workspace::Subject,
 };
 
 /// Put the Safe transaction and its signatures on the Safe Transaction Service, where Safe{Wallet} shows them
 ///
-/// Nothing is signed: what is published is the transaction of the proposal, with the signatures that it holds; at least
-/// one is needed, and it has to be one that may be signed. The chain is asked for that where an endpoint is named, and
+/// Without --signer nothing is signed: what is published is the transaction of the proposal, with the signatures that it
+/// holds; at least one is needed, and it has to be one that may be signed. With the key of a delegate (see safe delegates) no
+/// owner needs to have signed: the delegate proposes in an owner's name, and agrees to nothing. The chain is asked for that where an endpoint is named, and
 /// otherwise the file alone is judged. What the service has already is compared, and only what is missing is added, so it
 /// can be run again at any time. Signatures that other owners left there are written into the proposal. Everything
 /// works without the service as well, by passing the proposal on.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  countersign propose proposal.json\n  \
-    countersign propose proposal.json --service-url https://safe-service.example.org")]
+    countersign propose proposal.json --service-url https://safe-service.example.org\n  \
+    countersign propose --signer env:DELEGATE_KEY --yes")]
 pub(in crate::cli) struct Propose {
     #[command(flatten)]
     which: Which,
     /// Publish the rejection instead: the transaction that only uses up the nonce
     #[arg(long)]
     reject: bool,
+    /// Publish the transaction with which this owner of the Safe, which is a Safe itself, agrees on chain
+    #[arg(long = "for", value_name = "SAFE", conflicts_with = "reject", value_parser = values::address)]
+    nested: Option<Address>,
     /// Take the proposal away again, with the key of who proposed it; signatures that others saw stay good all the same
     #[arg(long)]
     withdraw: bool,
@@ -69,61 +77,132 @@ impl Propose {
         let mut settings = session.settings(typed)?;
         settings.limits.offline |= settings.endpoints.is_empty();
         let mut subject = session.subject_for(&self.which, self.reject)?;
-        let role = if self.reject {
-            SafeTxRole::Rejection
-        } else {
-            SafeTxRole::Approval
-        };
+        let role = self.role();
         subject.expect(&settings.limits, role)?;
-        let (plan, ceremony) = subject.ceremony()?;
-        let signed_tx = ceremony.signed_tx(self.reject).clone();
-        let what = match &plan.code {
-            Some(code) => format!("upgrade of {}", code.cvm_name.as_ref().unwrap_or(&code.cvm)),
-            None => format!("change of the policy of {}", plan.app),
-        };
-        let origin = Origin::note(&match self.reject {
-            false => what,
-            true => format!("rejects: {what}"),
-        });
-        let service = session.service(&settings, signed_tx.tx.domain().chain_id)?;
+        let mut asked = Asked::of(&subject, role)?;
+        let service = session.service(&settings, asked.signed_tx.tx.domain().chain_id)?;
         if self.withdraw {
-            let posting = Posting {
-                service: &service,
-                subject: &subject,
-                signed_tx: &signed_tx,
-            };
-            return posting.withdraw(session, &settings).await;
+            return asked.at(&service, &subject).withdraw(session, &settings).await;
         }
         let outside = session.outside(&settings);
-        let checked = subject.check(&outside.world(), &settings.limits, self.reject).await?;
+        let world = outside.world();
+        let checked = subject.check(&world, &settings.limits, role).await?;
         // Nobody is asked here for what has to be named.
         checked.verdict.check()?;
-        let published = service.publish(&signed_tx.tx, &signed_tx.signatures, &origin).await?;
-        let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
-        let taken = merged
-            .iter()
-            .filter(|one| matches!(one.outcome, Ok(Inserted::New(_))))
-            .count();
-        let posting = Posting {
-            service: &service,
-            subject: &subject,
-            signed_tx: &signed_tx,
+        asked.add_approvals(&world, &checked, role).await?;
+        let posting = asked.at(&service, &subject);
+        let delegate = match self.key.signer {
+            Some(_) => posting.propose_as_delegate(&world, &settings, &asked.origin).await?,
+            None => None,
         };
-        let mut report = posting.report(session, &published, taken);
+        let Asked { signed_tx, origin, .. } = &asked;
+        let published = service.publish(&signed_tx.tx, &signed_tx.signatures, origin).await?;
+        let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
+        let new = merged.iter().filter(|one| matches!(one.outcome, Ok(Inserted::New(_))));
+        let done = Done {
+            taken: new.count(),
+            delegate: delegate.as_ref(),
+        };
+        let mut report = asked.at(&service, &subject).report(session, &published, done);
         report.set_verdict(&checked.verdict);
-        let proposers = signed_tx.signatures.by_owner().keys().copied().collect();
-        let foreign = published.foreign(&origin, &proposers).map(|text| Warning {
+        let foreign = asked.foreign(&published, delegate.map(|one| one.delegate));
+        report.warnings.extend(foreign.map(|text| Warning {
             code: Code::ServiceForeignWords,
             text: format!(
                 "{} shows words with the proposal that were not sent from here: {text}",
                 service.host()
             ),
-        });
-        report.warnings.extend(foreign);
+        }));
         report
             .warnings
             .extend(merged.iter().filter_map(Merged::upper_s).map(upper_s));
         Ok(report)
+    }
+
+    const fn role(&self) -> SafeTxRole {
+        match self.nested {
+            Some(child) => SafeTxRole::Nested(child),
+            None if self.reject => SafeTxRole::Rejection,
+            None => SafeTxRole::Approval,
+        }
+    }
+}
+
+/// What is to be at the service.
+struct Asked {
+    signed_tx: SignedSafeTx,
+    /// Whose signatures count.
+    owners: BTreeSet<Address>,
+    origin: Origin,
+}
+
+impl Asked {
+    fn of(subject: &Subject, role: SafeTxRole) -> Result<Self, CliError> {
+        let (plan, ceremony) = subject.ceremony()?;
+        let Some((signed_tx, safe)) = ceremony.role(role) else {
+            return Err(decide(
+                Code::NestedNotChosen,
+                "the transaction of the owner that is a Safe was not chosen yet".to_owned(),
+            ));
+        };
+        let safe = safe.or(plan.safe.as_ref());
+        let what = match &plan.code {
+            Some(code) => format!("upgrade of {}", code.cvm_name.as_ref().unwrap_or(&code.cvm)),
+            None => format!("change of the policy of {}", plan.app),
+        };
+        Ok(Self {
+            signed_tx: signed_tx.clone(),
+            owners: safe.map(SafeInfo::owner_set).unwrap_or_default(),
+            origin: Origin::note(&match role {
+                SafeTxRole::Rejection => format!("rejects: {what}"),
+                SafeTxRole::Approval | SafeTxRole::Nested(_) => what,
+            }),
+        })
+    }
+
+    const fn at<'a>(&'a self, service: &'a Service, subject: &'a Subject) -> Posting<'a> {
+        Posting {
+            service,
+            subject,
+            signed_tx: &self.signed_tx,
+            owners: &self.owners,
+        }
+    }
+
+    /// Adds what owners approved on chain, which the service takes for a signature: a Safe whose owners are contracts has
+    /// no other.
+    async fn add_approvals(
+        &mut self,
+        world: &World<'_>,
+        checked: &Checked,
+        role: SafeTxRole,
+    ) -> Result<(), UpgradeError> {
+        let signed_tx = &mut self.signed_tx;
+        let approved = match (&checked.look, role) {
+            (None, _) => return Ok(()),
+            (Some(_), SafeTxRole::Nested(_)) => {
+                let chain = world.chain(signed_tx.tx.domain().chain_id).await?;
+                let look = look(&chain, &signed_tx.tx, &signed_tx.signatures, None).await?;
+                look.facts.approved
+            }
+            (Some(look), _) => look.facts.approved.clone(),
+        };
+        for owner in approved {
+            if !signed_tx.signatures.by_owner().contains_key(&owner) {
+                // Who is an owner no longer approves nothing, and is left out.
+                let approval = OwnerSignature::Approved { owner };
+                if let Err(error) = signed_tx.signatures.insert(approval, &self.owners) {
+                    tracing::debug!(%error, "an approval does not count");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the record says of itself that is not from here.
+    fn foreign(&self, published: &Published, delegate: Option<Address>) -> Option<String> {
+        let owners = self.signed_tx.signatures.by_owner().keys().copied();
+        published.foreign(&self.origin, &owners.chain(delegate).collect())
     }
 }
 
@@ -132,31 +211,146 @@ struct Posting<'a> {
     service: &'a Service,
     subject: &'a Subject,
     signed_tx: &'a SignedSafeTx,
+    /// Whose signatures count.
+    owners: &'a BTreeSet<Address>,
+}
+
+/// What was done besides.
+struct Done<'a> {
+    /// So many signatures of others were taken in.
+    taken: usize,
+    delegate: Option<&'a ByDelegate>,
+}
+
+fn decide(code: Code, message: String) -> CliError {
+    UpgradeError::Decide {
+        code,
+        message,
+        source: None,
+    }
+    .into()
+}
+
+/// Who proposed in whose name.
+struct ByDelegate {
+    delegate: Address,
+    delegator: Address,
+    /// It was not there before.
+    created: bool,
 }
 
 impl Posting<'_> {
-    fn report(&self, session: &Session, published: &Published, taken: usize) -> Report {
+    /// Proposes with the key of a delegate. What is at the service already is left as it is, and the key signs nothing; an
+    /// owner's key has nothing to do where the proposal holds signatures.
+    async fn propose_as_delegate(
+        &self,
+        world: &World<'_>,
+        settings: &Settings,
+        origin: &Origin,
+    ) -> Result<Option<ByDelegate>, CliError> {
+        let Self {
+            service,
+            signed_tx,
+            owners,
+            ..
+        } = *self;
+        let signer = world.open_signer("propose as a delegate").await?;
+        let (delegate, domain) = (signer.address(), signed_tx.tx.domain());
+        if owners.contains(&delegate) {
+            let why = || decide(Code::SignerIsOwner, format!("{delegate} is an owner of the Safe"));
+            let signed = !signed_tx.signatures.by_owner().is_empty();
+            return signed.then_some(None).ok_or_else(why);
+        }
+        let delegator = self.delegator_of(delegate).await?;
+        let there = service.transaction(signed_tx.tx.hash()).await?;
+        let mut one = ByDelegate {
+            delegate,
+            delegator,
+            created: false,
+        };
+        if there.is_some_and(|record| record.trusted) {
+            return Ok(Some(one));
+        }
+        let digests = signed_tx.tx.digests();
+        let facts = vec![
+            Fact::new(Name::Service, service.host()),
+            Fact::new(Name::Chain, domain.chain_id),
+            Fact::new(Name::Safe, domain.safe),
+            Fact::new(Name::Delegate, delegate),
+            Fact::new(Name::Delegator, delegator),
+            Fact::new(Name::DomainHash, digests.domain),
+            Fact::new(Name::MessageHash, digests.message),
+            Fact::new(Name::SafeTxHash, digests.safe_tx),
+        ];
+        agree(
+            world,
+            "Propose this in the owner's name?",
+            "proposing as a delegate",
+            facts,
+        )?;
+        let signature = world.sign_as_delegate(&settings.limits, &signer, &signed_tx.tx).await?;
+        let signed = Signed {
+            sender: delegate,
+            signature: &signature,
+        };
+        one.created = service.propose_as_delegate(&signed_tx.tx, signed, origin).await?;
+        Ok(Some(one))
+    }
+
+    /// The owner in whose name somebody may propose, as the service says.
+    async fn delegator_of(&self, delegate: Address) -> Result<Address, CliError> {
+        let safe = self.signed_tx.tx.domain().safe;
+        let filter = DelegateFilter {
+            delegate: Some(delegate),
+            ..DelegateFilter::default()
+        };
+        let named = self.service.delegates(&filter).await?.into_iter();
+        let mut named = named.filter(|one| one.safe.is_none_or(|its| its == safe));
+        let named = named.find(|one| self.owners.contains(&one.delegator));
+        named.map(|one| one.delegator).ok_or_else(|| {
+            let why = format!(
+                "{} names no owner of the Safe {safe} in whose name {delegate} may propose",
+                self.service.host()
+            );
+            decide(Code::SignerNotDelegate, why)
+        })
+    }
+
+    fn report(&self, session: &Session, published: &Published, done: Done<'_>) -> Report {
+        let Done { taken, delegate } = done;
+        let created = published.created || delegate.is_some_and(|one| one.created);
         let Self {
             service,
             subject,
             signed_tx,
+            ..
         } = *self;
         let hash = signed_tx.tx.hash();
         let mut report = Report::done("propose", "");
         report.know(subject.state().status(), &subject.path());
         session.locate_in(&mut report, subject);
-        report.message = match published.created {
-            true => format!("{hash} was proposed to {}", service.host()),
-            false => format!("{hash} is at {}", service.host()),
+        report.message = match (created, delegate) {
+            (true, Some(one)) => format!(
+                "{hash} was proposed to {} by {} in the name of {}, who agreed to nothing by that",
+                service.host(),
+                one.delegate,
+                one.delegator
+            ),
+            (true, None) => format!("{hash} was proposed to {}", service.host()),
+            (false, _) => format!("{hash} is at {}", service.host()),
         };
         let links = view::links(&mut report.page, signed_tx.tx.domain(), hash);
         view::published(&mut report.page, published);
         report.data = Some(json!({
             "service": service.host(),
             "apiKey": service.has_key(),
+            "requests": service.requests(),
+            "quotaLeft": service.quota_left(),
             "safeTxHash": hash,
             "rejects": signed_tx.tx.is_rejection(),
-            "created": published.created,
+            "created": created,
+            "delegate": published.record.delegate,
+            "proposer": published.record.proposer,
             "confirmed": published.confirmed,
             "missing": published.missing,
             "refused": published.refused.iter()
@@ -165,8 +359,11 @@ impl Posting<'_> {
             "taken": taken,
             "links": links,
         }));
-        report.next = Some(session.typed().step("wait"));
-        if !published.missing.is_empty() {
+        let nobody = published.confirmed.is_empty();
+        report.next = Some(session.typed().step(if nobody { "sign" } else { "wait" }));
+        if published.missing.is_empty() {
+            report.page.block(&report.message);
+        } else {
             report.exit = Exit::State;
             report.code = Code::ServiceIncomplete;
             report.message = format!("{} does not hold all signatures of {hash}", service.host());
@@ -181,6 +378,7 @@ impl Posting<'_> {
             service,
             subject,
             signed_tx,
+            ..
         } = *self;
         let (hash, domain) = (signed_tx.tx.hash(), signed_tx.tx.domain());
         let there = service.transaction(hash).await?;
@@ -219,6 +417,7 @@ impl Posting<'_> {
             "safeTxHash": hash,
             "withdrawn": there.is_some(),
         }));
+        report.page.block(&report.message);
         report.warnings.extend(signatures_stay(there.as_ref()));
         view::remarks(&mut report.page, "warnings", &report.warnings);
         report.next = Some(session.typed().step("reject"));

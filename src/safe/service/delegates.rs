@@ -6,17 +6,17 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::{OwnerSignature, SafeTx};
-use super::{Delegate, DelegateFilter, Reply, Service, ServiceError};
+use super::{Delegate, DelegateFilter, Reply, Service, ServiceError, record};
 use crate::http::{Request, Retry};
 
 /// Longest name for a delegate that the service takes, characters.
 const MAX_LABEL: usize = 50;
 
-/// One account that may propose for one Safe in one owner's name.
+/// One account that may propose in one owner's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delegation {
-    /// The Safe.
-    pub safe: Address,
+    /// The Safe; none means all Safes of the owner.
+    pub safe: Option<Address>,
     /// Who may propose.
     pub delegate: Address,
     /// The owner.
@@ -28,10 +28,16 @@ pub struct Delegation {
 pub struct Label(String);
 
 impl Label {
-    /// Takes a name; nothing if it is empty or longer than the service takes.
+    /// Takes a name, without the blanks around it, which the service leaves out as well; nothing if it is empty or longer
+    /// than the service takes.
     pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
         let length = text.chars().count();
         (1..=MAX_LABEL).contains(&length).then(|| Self(text.to_owned()))
+    }
+    /// Whether a record has this name.
+    pub fn is_that_of(&self, record: &Delegate) -> bool {
+        record::line(&self.0) == record.label
     }
     /// The name, as it is sent.
     pub fn as_str(&self) -> &str {
@@ -39,19 +45,52 @@ impl Label {
     }
 }
 
+impl Delegation {
+    /// Names the Safe, if it is for one alone.
+    fn place_in(&self, body: &mut Value) {
+        if let (Some(safe), Some(body)) = (self.safe, body.as_object_mut()) {
+            body.insert("safe".to_owned(), safe.to_string().into());
+        }
+    }
+}
+
 impl Service {
+    /// `GET /api/v2/delegates/`: who may propose for `safe` in the name of one of `owners`, as far as that is known: also
+    /// those who may for all Safes of an owner, whom the service leaves out where it is asked for the Safe.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn delegates_for(&self, safe: Address, owners: &[Address]) -> Result<Vec<Delegate>, ServiceError> {
+        let filter = DelegateFilter {
+            safe: Some(safe),
+            ..DelegateFilter::default()
+        };
+        let mut found = self.delegates(&filter).await?;
+        let mut asked: Vec<Address> = owners.to_vec();
+        asked.sort_unstable();
+        asked.dedup();
+        for owner in asked {
+            let filter = DelegateFilter {
+                delegator: Some(owner),
+                ..DelegateFilter::default()
+            };
+            let all = self.delegates(&filter).await?;
+            found.extend(all.into_iter().filter(|one| one.safe.is_none()));
+        }
+        Ok(found)
+    }
     /// Whether `one` is so already, and by which name.
     ///
     /// # Errors
     /// See [`ServiceError`].
     pub async fn delegation(&self, one: &Delegation) -> Result<Option<Delegate>, ServiceError> {
         let filter = DelegateFilter {
-            safe: Some(one.safe),
+            safe: one.safe,
             delegate: Some(one.delegate),
             delegator: Some(one.delegator),
         };
         let same = |found: &Delegate| {
-            found.safe == Some(one.safe) && found.delegate == one.delegate && found.delegator == one.delegator
+            found.safe == one.safe && found.delegate == one.delegate && found.delegator == one.delegator
         };
         Ok(self.delegates(&filter).await?.into_iter().find(same))
     }
@@ -66,13 +105,13 @@ impl Service {
         label: &Label,
         signature: &OwnerSignature,
     ) -> Result<(), ServiceError> {
-        let body = json!({
-            "safe": one.safe.to_string(),
+        let mut body = json!({
             "delegate": one.delegate.to_string(),
             "delegator": one.delegator.to_string(),
             "signature": signature.to_bytes(),
             "label": label.0,
         });
+        one.place_in(&mut body);
         let done = match self.post(&["v2", "delegates"], &body).await {
             Ok(reply) => reply.created(),
             Err(error) => Err(error),
@@ -87,16 +126,17 @@ impl Service {
         }
     }
     /// `DELETE /api/v2/delegates/{delegate}/`: lets somebody propose no longer. `signature` is the owner's or the
-    /// delegate's own, of [`Act::Delegate`](super::Act::Delegate). Nobody to remove is no error.
+    /// delegate's own, of [`Act::Delegate`](super::Act::Delegate). Without a Safe, all delegations of this owner to the
+    /// delegate go. Nobody to remove is no error.
     ///
     /// # Errors
     /// See [`ServiceError`]; [`ServiceError::Unsettled`] if an answer was lost and reading did not show it.
     pub async fn remove_delegate(&self, one: &Delegation, signature: &OwnerSignature) -> Result<(), ServiceError> {
-        let body = json!({
-            "safe": one.safe.to_string(),
+        let mut body = json!({
             "delegator": one.delegator.to_string(),
             "signature": signature.to_bytes(),
         });
+        one.place_in(&mut body);
         let path = ["v2", "delegates", &one.delegate.to_string()];
         match removed(self.delete(&path, &body).await) {
             Err(error) if error.may_have_happened() => {
@@ -160,6 +200,12 @@ mod tests {
     fn a_label_is_what_the_service_takes() {
         assert_eq!(Label::new(""), None);
         assert_eq!(Label::new(&"ä".repeat(51)), None);
+        assert_eq!(Label::new(" \t"), None);
+        assert_eq!(
+            Label::new(" x\ty "),
+            Label::new("x\ty"),
+            "the blanks around it are not part of it"
+        );
         assert!(Label::new("ci").is_some() && Label::new(&"ä".repeat(50)).is_some());
     }
 }

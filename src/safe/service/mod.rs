@@ -17,6 +17,8 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy::primitives::{Address, B256, U256};
 use reqwest::Method;
@@ -77,6 +79,15 @@ pub struct Service {
     http: Http,
     base: Url,
     key: Option<ServiceKey>,
+    spent: Arc<Spent>,
+}
+
+/// What was asked so far: a key is good for so many requests in a month.
+#[derive(Debug, Default)]
+struct Spent {
+    requests: AtomicU64,
+    /// As the last answer that named it said.
+    left: Mutex<Option<u64>>,
 }
 
 /// What a service shows at one nonce.
@@ -133,8 +144,12 @@ impl Service {
         let path = base.path().trim_end_matches('/').to_owned();
         let path = path.strip_suffix("/api").unwrap_or(&path).to_owned();
         base.set_path(&path);
-        let http = http.clone();
-        Ok(Self { http, base, key })
+        Ok(Self {
+            http: http.clone(),
+            base,
+            key,
+            spent: Arc::default(),
+        })
     }
     /// Name of a chain in the URLs of Safe's own services.
     pub fn slug(chain_id: u64) -> Option<&'static str> {
@@ -151,6 +166,15 @@ impl Service {
     /// Whether requests carry a key. Without one Safe's own service is slow and stops early.
     pub const fn has_key(&self) -> bool {
         self.key.is_some()
+    }
+
+    /// How many requests this client and its clones made, repetitions left out.
+    pub fn requests(&self) -> u64 {
+        self.spent.requests.load(Ordering::Relaxed)
+    }
+    /// How many requests are left of the quota, as the service said last.
+    pub fn quota_left(&self) -> Option<u64> {
+        *self.spent.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `GET /api/v1/safes/{safe}/`: the Safe as the service knows it; nothing if it does not.
@@ -322,6 +346,10 @@ impl Service {
         query.extend([("limit", limit.as_str()), ("offset", offset.as_str())]);
         let mut request = self.reading(pages.path, &query)?;
         request.body_limit = Some(pages.half.body());
+        if pages.half == Half::Unsigned {
+            // Nothing is worth waiting for but that the service is asked too often.
+            request.retry = Retry::Write;
+        }
         let reply = self.send(request).await?;
         let value = reply.value()?;
         let results = value.get("results").and_then(Value::as_array);
@@ -375,7 +403,11 @@ impl Service {
             secrets.add(&key.0);
         }
         request.body_limit = request.body_limit.or(Some(BODY));
+        self.spent.requests.fetch_add(1, Ordering::Relaxed);
         let answer = self.http.send(request).await?;
+        if answer.quota_left.is_some() {
+            *self.spent.left.lock().unwrap_or_else(PoisonError::into_inner) = answer.quota_left;
+        }
         Ok(Reply { name, answer, secrets })
     }
 

@@ -165,6 +165,34 @@ impl Service {
         })
     }
 
+    /// Sees to it that `tx` is at the service and shown in wallets, by the signature of a delegate, which is no owner's
+    /// agreement: proposes it unless somebody who may has done so. Whether it was proposed now. May be done again.
+    ///
+    /// # Errors
+    /// See [`Self::publish`].
+    pub async fn propose_as_delegate(
+        &self,
+        tx: &SafeTx,
+        signed: Signed<'_>,
+        origin: &Origin,
+    ) -> Result<bool, ServiceError> {
+        if self.record_of(tx).await?.is_some_and(|record| record.trusted) {
+            return Ok(false);
+        }
+        let error = match self.propose(tx, signed, origin).await {
+            Err(error) if error.may_have_happened() => error,
+            certain => return certain.map(|()| true),
+        };
+        match self.record_of(tx).await {
+            Ok(Some(record)) if record.trusted => Ok(true),
+            Err(tampered @ ServiceError::Tampered { .. }) => Err(tampered),
+            _ => Err(ServiceError::Unsettled {
+                what: format!("the proposal of {}", signed.sender),
+                source: Box::new(error),
+            }),
+        }
+    }
+
     /// Proposes with the first of `waiting` that the service takes; gives whose it was and which were refused before, and
     /// leaves the later ones.
     async fn propose_first(

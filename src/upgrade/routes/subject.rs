@@ -38,19 +38,6 @@ pub struct Checked {
 }
 
 impl Subject {
-    /// Compares everything with the chain, unless `limits` say that there is none to ask.
-    ///
-    /// # Errors
-    /// Something is not what the proposal says.
-    pub async fn check(&mut self, world: &World<'_>, limits: &Limits, rejects: bool) -> Result<Checked, UpgradeError> {
-        let role = if rejects {
-            SafeTxRole::Rejection
-        } else {
-            SafeTxRole::Approval
-        };
-        self.check_in_role(world, limits, role).await
-    }
-
     /// The verdict over what is known here, without a chain.
     ///
     /// # Errors
@@ -69,7 +56,11 @@ impl Subject {
         })
     }
 
-    async fn check_in_role(
+    /// Compares everything with the chain, unless `limits` say that there is none to ask.
+    ///
+    /// # Errors
+    /// Something is not what the proposal says.
+    pub async fn check(
         &mut self,
         world: &World<'_>,
         limits: &Limits,
@@ -129,7 +120,7 @@ impl Subject {
         self.expect(limits, role)?;
         self.state().expect_nonce(limits, role)?;
         let rejects = role == SafeTxRole::Rejection;
-        let mut checked = self.check_in_role(world, limits, role).await?;
+        let mut checked = self.check(world, limits, role).await?;
         checked.remarks.extend(remarks);
         checked.remarks.extend(self.state().signature_remarks());
         self.refuse_pointless(&checked, rejects)?;

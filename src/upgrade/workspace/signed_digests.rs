@@ -5,7 +5,8 @@ use alloy::primitives::{Address, B256};
 
 use crate::code::Code;
 use crate::fsutil::point;
-use crate::signer::{ConsentBy, SafeConsent, SignerError, SigningRecord};
+use crate::safe::{OwnerSignature, SafeTx};
+use crate::signer::{ConsentBy, SafeConsent, Signer, SignerError, SigningRecord};
 use crate::upgrade::{
     Limits, Upgrade, UpgradeError, World,
     model::safe_approval::{SafeApproval, SafeTxRole},
@@ -125,6 +126,21 @@ impl World<'_> {
             )
         })?;
         Ok(SigningRecord::open(place).map_err(SignerError::from)?)
+    }
+
+    /// Signs a Safe transaction with the key of somebody who is no owner and proposes it in an owner's name. It is
+    /// remembered as an owner's signature is: who is a delegate today may be an owner tomorrow, and it would count then.
+    ///
+    /// # Errors
+    /// This machine signed something else for the nonce, or the key did not sign.
+    pub async fn sign_as_delegate(
+        &self,
+        limits: &Limits,
+        signer: &Signer,
+        tx: &SafeTx,
+    ) -> Result<OwnerSignature, UpgradeError> {
+        let record = self.signing_record()?;
+        Ok(signer.sign_safe_tx(tx, &record, &accepted(limits)).await?)
     }
 
     /// Whether these may be agreed to, so that nobody is asked for what is refused afterwards. Writes nothing.

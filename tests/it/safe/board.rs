@@ -11,6 +11,7 @@ use crate::safe::notices::{flow, ground, propose};
 use crate::safe::service::{Elsewhere, change_elsewhere, confirm_elsewhere, elsewhere, signed_by};
 use crate::support::command::{run, shown};
 use crate::support::safe_service::{Confirmation, Fields, Proposal};
+use crate::support::safes::RELEASES;
 use crate::support::{ACCOUNTS, SafeService, World};
 
 const ORDER: U256 = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
@@ -746,4 +747,100 @@ fn confirm_after(flow: &Flow<'_>, service: &SafeService, hash: B256) -> usize {
         .as_array()
         .unwrap()
         .len()
+}
+
+#[test]
+fn svc_5_a_safe_whose_owners_approved_on_chain_is_proposed_by_that() {
+    let (world, service) = ground();
+    let flow = flow(&world);
+    flow.step("prepare").exits(0);
+    let dir = flow.dir.to_str().unwrap().to_owned();
+    for signer in ["env:SIGNER_0", "env:SIGNER_1"] {
+        let approve = [
+            "sign",
+            "--on-chain",
+            "--dir",
+            &dir,
+            "--signer",
+            signer,
+            "--yes",
+            "--json",
+        ];
+        Ran::of(&mut flow.command(&approve)).exits(0);
+    }
+    let published = propose(&flow, &service, &[]).exits(0);
+    let confirmed = published.json["data"]["confirmed"].as_array().unwrap().len();
+    assert_eq!(
+        (confirmed, &published.json["data"]["missing"]),
+        (2, &json!([])),
+        "{}",
+        published.said
+    );
+    let there = service.proposals();
+    assert!(there[0].trusted && there[0].confirmations.iter().all(|one| one.kind == "APPROVED_HASH"));
+    let waiting = queue(&flow, &service, &[]).exits(0);
+    assert_eq!(
+        waiting.json["data"]["queue"][0]["signedBy"].as_array().unwrap().len(),
+        2,
+        "{}",
+        waiting.said
+    );
+}
+
+#[test]
+fn svc_5_the_transaction_of_a_safe_that_is_an_owner_is_proposed_to_its_owners() {
+    let (world, service) = ground();
+    let rpc = world.rpc();
+    let child = RELEASES[1].create(&rpc, true, (&[ACCOUNTS[0].address, ACCOUNTS[1].address], 2));
+    let parent = RELEASES[1].create(&rpc, true, (&[child], 1));
+    let owner: Address = rpc.read(world.app, &crate::support::contracts::abi::ownerCall {});
+    let give = crate::support::contracts::abi::transferOwnershipCall { to: parent };
+    rpc.execute_as(owner, world.app, &give);
+    rpc.execute_as(
+        parent,
+        world.app,
+        &crate::support::contracts::abi::acceptOwnershipCall {},
+    );
+    service.index(child);
+    let flow = flow(&world);
+    flow.step("prepare").exits(0);
+    let (dir, of) = (flow.dir.to_str().unwrap().to_owned(), child.to_string());
+    propose(&flow, &service, &["--for", &of])
+        .exits(6)
+        .says("NESTED_NOT_CHOSEN");
+    let sign = [
+        "sign",
+        "--for",
+        &of,
+        "--dir",
+        &dir,
+        "--signer",
+        "env:SIGNER_0",
+        "--yes",
+        "--json",
+    ];
+    Ran::of(&mut flow.command(&sign)).exits(0);
+    let put = propose(&flow, &service, &["--for", &of]).exits(0);
+    let there = service.proposals();
+    assert_eq!((there.len(), there[0].safe), (1, child), "{}", put.said);
+    // The other owner of the child confirms what a wallet shows, and it comes back into the proposal.
+    confirm_elsewhere(&service, there[0].hash, 1);
+    let taken = propose(&flow, &service, &["--for", &of]).exits(0);
+    assert_eq!(taken.json["data"]["taken"], 1, "{}", taken.said);
+    let execute = [
+        "execute",
+        "--for",
+        &of,
+        "--dir",
+        &dir,
+        "--signer",
+        "env:OWNER_KEY",
+        "--yes",
+        "--json",
+    ];
+    Ran::of(&mut flow.command(&execute)).exits(0);
+    // The Safe that owns the app has no signature of a key, and is proposed by its owner's approval.
+    service.index(parent);
+    let above = propose(&flow, &service, &[]).exits(0);
+    assert_eq!(above.json["data"]["confirmed"], json!([child]), "{}", above.said);
 }

@@ -9,10 +9,13 @@ use super::place::place;
 use crate::cli::act::advance::agree;
 use crate::cli::args::values;
 use crate::cli::args::{Agree, KeySource, Notices, SharedOptions};
+use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
+use crate::cli::failure::{self, Commands as _};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::safe::service::{Act, Delegate, DelegateFilter, Delegation, Label, Notice};
+use crate::code::Code;
+use crate::safe::service::{Act, Delegate, Delegation, Label, Notice};
 use crate::signer::{Fact, Name};
 
 /// Who may propose for a Safe in an owner's name, at the Safe Transaction Service
@@ -93,6 +96,9 @@ struct Remove {
     /// The owner in whose name, when it is the delegate who signs [default: the key's address]
     #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     delegator: Option<Address>,
+    /// Take away what is for all Safes of the owner as well
+    #[arg(long)]
+    all_safes: bool,
     #[command(flatten)]
     key: KeySource,
     #[command(flatten)]
@@ -100,8 +106,7 @@ struct Remove {
 }
 
 fn label(text: &str) -> Result<Label, &'static str> {
-    let label = Some(text).filter(|text| !text.trim().is_empty()).and_then(Label::new);
-    label.ok_or("a label has 1 to 50 characters, and is not blank")
+    Label::new(text).ok_or("a label has 1 to 50 characters, and is not blank")
 }
 
 impl Delegates {
@@ -130,18 +135,19 @@ impl List {
         };
         let settings = session.settings(typed)?;
         let service = session.service(&settings, chain_id)?;
-        let filter = DelegateFilter {
-            safe: Some(safe),
-            delegator: self.delegator,
-            ..DelegateFilter::default()
+        let owners = match self.delegator {
+            Some(owner) => vec![owner],
+            None => service.safe(safe).await?.map(|safe| safe.owners).unwrap_or_default(),
         };
-        let found = service.delegates(&filter).await?;
+        let mut found = service.delegates_for(safe, &owners).await?;
+        found.retain(|one| self.delegator.is_none_or(|owner| owner == one.delegator));
         let mut report = Report::done("safe delegates", format!("{} may propose", found.len()));
         for one in &found {
             report.page.heading(&one.delegate.to_string());
             report.page.facts(&[
                 ("in the name of", Some(one.delegator.to_string())),
                 ("called", Some(one.label.clone()).filter(|label| !label.is_empty())),
+                ("for", one.safe.is_none().then(|| "all Safes of this owner".to_owned())),
                 ("until", one.expires.map(|until| until.to_string())),
             ]);
         }
@@ -160,6 +166,7 @@ fn shown(one: &Delegate) -> Value {
         "delegate": one.delegate,
         "delegator": one.delegator,
         "label": one.label,
+        "allSafes": one.safe.is_none(),
         "expires": one.expires.map(|until| until.to_string()),
     })
 }
@@ -173,12 +180,12 @@ impl Add {
         let world = outside.world();
         let signer = world.open_signer("change who may propose").await?;
         let one = Delegation {
-            safe,
+            safe: Some(safe),
             delegate: self.delegate,
             delegator: signer.address(),
         };
         let there = service.delegation(&one).await?;
-        let same = there.is_some_and(|found| found.label == self.label.as_str());
+        let same = there.is_some_and(|found| self.label.is_that_of(&found));
         if !same {
             let notice = notice(chain_id, self.delegate);
             let mut facts = facts(&service.host(), chain_id, &one, &notice);
@@ -209,12 +216,19 @@ impl Remove {
         let outside = session.outside(&settings);
         let world = outside.world();
         let signer = world.open_signer("change who may propose").await?;
-        let one = Delegation {
-            safe,
+        let of_all = Delegation {
+            safe: None,
             delegate: self.delegate,
             delegator: self.delegator.unwrap_or(signer.address()),
         };
-        let there = service.delegation(&one).await?.is_some();
+        let here = Delegation {
+            safe: Some(safe),
+            ..of_all
+        };
+        // Whoever may propose for all Safes may do it for this one.
+        let for_all = service.delegation(&of_all).await?.is_some();
+        let one = if for_all && self.all_safes { of_all } else { here };
+        let there = one == of_all || service.delegation(&here).await?.is_some();
         if there {
             let notice = notice(chain_id, self.delegate);
             let facts = facts(&service.host(), chain_id, &one, &notice);
@@ -228,7 +242,19 @@ impl Remove {
             "{} may not propose in the name of {} {told}",
             self.delegate, one.delegator
         );
-        Ok(report(message, &one, there))
+        let mut report = report(message, &one, there);
+        if for_all && !self.all_safes {
+            report.exit = Exit::State;
+            report.code = Code::DelegateOfAllSafes;
+            report.message = format!(
+                "{} may still propose in the name of {}, for all of their Safes",
+                self.delegate, one.delegator
+            );
+            let said = failure::by_code(report.code);
+            report.hint = Some(said.hint);
+            report.next = Some(session.typed().command(&said.next));
+        }
+        Ok(report)
     }
 }
 
@@ -250,7 +276,11 @@ fn facts(host: &str, chain_id: u64, one: &Delegation, notice: &Notice) -> Vec<Fa
     vec![
         Fact::new(Name::Service, host),
         Fact::new(Name::Chain, chain_id),
-        Fact::new(Name::Safe, one.safe),
+        Fact::new(
+            Name::Safe,
+            one.safe
+                .map_or_else(|| "all Safes of the owner".to_owned(), |safe| safe.to_string()),
+        ),
         Fact::new(Name::Delegate, one.delegate),
         Fact::new(Name::Delegator, one.delegator),
         Fact::new(Name::DomainHash, notice.domain()),

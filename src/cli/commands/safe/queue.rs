@@ -82,6 +82,10 @@ impl Queue {
         let checked: Vec<Checked<'_>> = shown.map(|tx| Checked::of(tx, &info)).collect();
         let mut report = report(session, &info, &checked, &next);
         tell_unsigned(&mut report, &unsigned, next.nonce);
+        if let Some(data) = &mut report.data {
+            data["requests"] = service.requests().into();
+            data["quotaLeft"] = service.quota_left().into();
+        }
         Ok(report)
     }
 }
@@ -165,6 +169,7 @@ fn report(session: &Session, info: &SafeInfo, checked: &[Checked<'_>], next: &Ne
         next.nonce, info.nonce
     );
     view::safe(&mut report.page, info);
+    report.page.block(&report.message);
     for one in checked {
         proposal(&mut report, info, one);
     }

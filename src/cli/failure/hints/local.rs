@@ -40,6 +40,13 @@ hints! {
         "nothing was given out; look at the key, and at what stands between it and this tool, before it signs again";
     SignerMismatch, Again, "the key that was named is not that of {expected}: name that one by --signer";
     SignerNeeded, Signer, "no key was named: name the owner's by --signer";
+    DelegateOfAllSafes, with("--all-safes"),
+        "take that away as well with --all-safes, which the owner's other Safes lose too";
+    SignerIsOwner, Command("sign"),
+        "sign it with `countersign sign` and propose it without --signer: an owner's signature of it is an agreement, \
+         also where it is only meant to propose";
+    SignerNotDelegate, Look,
+        "have an owner add the key's address by `countersign safe delegates add`, or name a delegate's key by --signer";
     SignerNotOwner, Signer, "name the key of {expected} by --signer: only owners can sign for the Safe";
     SignerNotProposer, Signer,
         "name the key of {expected} by --signer: that one was chosen to schedule and cancel at the timelock";

@@ -89,6 +89,10 @@ impl SafeService {
     pub fn put(&self, proposal: Proposal) {
         self.lock().proposals.push(proposal);
     }
+    /// Somebody's delegation, put there behind the API.
+    pub fn delegate(&self, one: Delegate) {
+        self.lock().delegates.push(one);
+    }
     /// Delegates.
     pub fn delegates(&self) -> Vec<Delegate> {
         self.lock().delegates.clone()
