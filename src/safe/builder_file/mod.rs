@@ -19,7 +19,7 @@ pub(super) use method::{address, decimal};
 pub use remark::{Mislabelled, Remark};
 
 use error::{MAX_BYTES, wrong};
-use remark::Odd;
+use remark::{Encoded, Odd};
 
 use crate::chain::Call;
 use crate::json;
@@ -260,7 +260,15 @@ fn read_data(index: usize, entry: &Map<String, Value>, odd: &mut Odd) -> Result<
         odd.fragment(method, &path("contractMethod"));
         return encoded;
     };
-    odd.beside(index, method, encoded.ok().as_ref(), &data);
+    let by_method = encoded.ok();
+    odd.beside(
+        index,
+        method,
+        Encoded {
+            method: by_method.as_ref(),
+            data: &data,
+        },
+    );
     Ok(data)
 }
 

@@ -125,8 +125,10 @@ impl Odd {
         self.remarks.extend(unknown);
     }
 
-    /// A method beside data, which wins: `encoded` is what the method would be, where it can be encoded.
-    pub(super) fn beside(&mut self, index: usize, described: &Value, encoded: Option<&Bytes>, data: &Bytes) {
+    /// A method beside data that wins, of the call of this index: `encoded` is what the method would be, where it can be
+    /// encoded.
+    pub(super) fn beside(&mut self, index: usize, described: &Value, encoded: Encoded<'_>) {
+        let Encoded { method: encoded, data } = encoded;
         if encoded == Some(data) {
             return;
         }
@@ -141,6 +143,12 @@ impl Odd {
             }),
         }
     }
+}
+
+/// What a call does, by its method and by its data.
+pub(super) struct Encoded<'a> {
+    pub(super) method: Option<&'a Bytes>,
+    pub(super) data: &'a Bytes,
 }
 
 /// Whether an `operation` is what the wallet makes of every entry.

@@ -74,11 +74,18 @@ fn bug_b1_a_value_that_chooses_an_image_is_sent_by_nobody_who_did_not_agree_to_i
             .says("ENV_CHOOSES_IMAGE");
         assert_eq!(world.cloud.requests_to("PATCH", "").len(), sent, "{words:?}");
     }
-    // So is one that was sealed elsewhere, whatever is in it, and whatever names are said to be.
+    sealed_elsewhere(&world, &flow);
+    let mut agreed = flow.command(&["upgrade", "--yes", "--json", "--cvm", CVM, "-e"]);
+    agreed.arg(&evil).args(["--accept", "ENV_CHOOSES_IMAGE=API_IMAGE"]);
+    Ran::of(&mut agreed).exits(0).says("ENV_VALUES_ONLY");
+}
+
+/// Nor is an environment that was sealed elsewhere, whatever is in it, and whatever names are said to be.
+fn sealed_elsewhere(world: &World, flow: &Flow<'_>) {
     world.file("sealed.hex", "abcdef\n");
     let sealed = ["--encrypted-env", "sealed.hex"];
     let hash = format!("0x{}", "ab".repeat(32));
-    let before = changing(&world);
+    let before = changing(world);
     for how in [
         ["envs", "sealed.hex"].as_slice(),
         &["envs", "sealed.hex", "--allowed-env", "DATABASE_URL"],
@@ -99,11 +106,8 @@ fn bug_b1_a_value_that_chooses_an_image_is_sent_by_nobody_who_did_not_agree_to_i
         Ran::of(sealed.current_dir(world.folder()))
             .exits(6)
             .says("ENV_CHOOSES_IMAGE");
-        assert_eq!(changing(&world), before, "{how:?}");
+        assert_eq!(changing(world), before, "{how:?}");
     }
-    let mut agreed = flow.command(&["upgrade", "--yes", "--json", "--cvm", CVM, "-e"]);
-    agreed.arg(&evil).args(["--accept", "ENV_CHOOSES_IMAGE=API_IMAGE"]);
-    Ran::of(&mut agreed).exits(0).says("ENV_VALUES_ONLY");
 }
 
 /// How many requests could change something.

@@ -574,67 +574,65 @@ fn m20_a_batch_file_is_the_proposal_or_it_stops() {
     alone(&[(world.kms, calldata(flow.hash))]).exits(5).says("NOT_AN_APP");
 }
 
+/// What `safe hash` makes of a batch file.
+fn hash_of(flow: &Flow<'_>, desk: &Desk<'_>, file: &str) -> Ran {
+    let options = ["--offline", "--safe-version", "1.4.1", "--nonce", "0", "--json"];
+    let words = [&["safe", "hash", file], &options[..]].concat();
+    Ran::of(flow.command(&words).current_dir(&desk.home))
+}
+
+/// The batch file of the flow's own call, with a change.
+fn batch(world: &World, flow: &Flow<'_>, change: impl FnOnce(&mut Value)) -> String {
+    let ours = builder_file(world, &[(world.app, calldata(flow.hash))]);
+    let mut file: Value = serde_json::from_str(&ours).unwrap();
+    change(&mut file);
+    file.to_string()
+}
+
 #[test]
-fn bug_b11_b15_a_batch_file_is_judged_by_what_its_data_does_and_read_as_the_wallet_reads_it() {
+fn bug_b11_data_that_is_not_what_the_method_says_stops_with_what_it_does() {
     let world = world();
     let flow = prepared(&world);
     let desk = Desk::of(&flow);
-    let ours = builder_file(&world, &[(world.app, calldata(flow.hash))]);
-    let with = |change: &dyn Fn(&mut Value)| {
-        let mut file: Value = serde_json::from_str(&ours).unwrap();
-        change(&mut file);
-        desk.write("batch.json", &file.to_string())
+    let shown = |data: &str| {
+        let file = batch(&world, &flow, |file| {
+            let call = &mut file["transactions"][0];
+            call["contractMethod"] = json!({"inputs": [{"internalType": "bytes32", "name": "composeHash", "type": "bytes32"}],
+                "name": "addComposeHash", "payable": false});
+            call["contractInputsValues"] = json!({"composeHash": flow.hash});
+            call["data"] = data.into();
+        });
+        desk.write("batch.json", &file)
     };
-    let method = json!({"inputs": [{"internalType": "bytes32", "name": "composeHash", "type": "bytes32"}],
-        "name": "addComposeHash", "payable": false});
-    let shown = |file: &mut Value, data: &str| {
-        file["transactions"][0]["contractMethod"] = method.clone();
-        file["transactions"][0]["contractInputsValues"] = json!({"composeHash": flow.hash});
-        file["transactions"][0]["data"] = data.into();
-    };
-    let to_hash = |file: &str| {
-        let place = [
-            "safe",
-            "hash",
-            file,
-            "--offline",
-            "--safe-version",
-            "1.4.1",
-            "--nonce",
-            "0",
-            "--json",
-        ];
-        Ran::of(flow.command(&place).current_dir(&desk.home))
-    };
-    // B11: with a proposal, without one, and where only the hash is asked.
+    // With a proposal, without one, and where only the hash is asked.
     for (data, does) in [
         (away().to_string(), "transferOwnership(address)"),
         ("0x".to_owned(), "nothing but 0 wei"),
     ] {
-        let file = with(&|file| shown(file, &data));
+        let file = shown(&data);
         let stopped = desk.json(&["--builder-file", &file]).exits(5).says("BATCH_DIFFERS");
-        assert!(
-            stopped.said.contains(does) && stopped.said.contains("addComposeHash(bytes32)"),
-            "{}",
-            stopped.said
-        );
-        let alone = Ran::of(
-            flow.command(&["review", "--builder-file", &file, "--offline", "--json"])
-                .current_dir(&desk.home),
-        );
-        alone.exits(5).says("BATCH_DIFFERS");
-        to_hash(&file).exits(5).says("BATCH_DIFFERS");
+        let told = stopped.said.contains(does) && stopped.said.contains("addComposeHash(bytes32)");
+        assert!(told, "{}", stopped.said);
+        let mut alone = flow.command(&["review", "--builder-file", &file, "--offline", "--json"]);
+        Ran::of(alone.current_dir(&desk.home)).exits(5).says("BATCH_DIFFERS");
+        hash_of(&flow, &desk, &file).exits(5).says("BATCH_DIFFERS");
     }
-    let same = with(&|file| shown(file, &calldata(flow.hash).to_string()));
+    let same = shown(&calldata(flow.hash).to_string());
     desk.json(&["--builder-file", &same]).exits(0);
-    to_hash(&same).exits(0);
+    hash_of(&flow, &desk, &same).exits(0);
+}
 
-    // B15: what the wallet imports is read, and what is odd about it is told.
-    let odd = with(&|file| {
-        drop(file.as_object_mut().unwrap().remove("createdAt"));
+#[test]
+fn bug_b15_what_the_wallet_imports_is_read_and_what_is_odd_about_it_is_told() {
+    let world = world();
+    let flow = prepared(&world);
+    let desk = Desk::of(&flow);
+    let odd = batch(&world, &flow, |file| {
+        file.as_object_mut().unwrap().remove("createdAt").unwrap();
         file["targetingTimelock"] = true.into();
         file["transactions"][0]["value"] = "0x0".into();
     });
+    let odd = desk.write("batch.json", &odd);
     let read = desk.json(&["--builder-file", &odd]).exits(0);
     assert_eq!(read.json["data"]["found"]["transactions"][0]["ours"], true);
     for word in [
@@ -646,7 +644,7 @@ fn bug_b11_b15_a_batch_file_is_judged_by_what_its_data_does_and_read_as_the_wall
     ] {
         assert!(read.said.contains(word), "{word}: {}", read.said);
     }
-    assert!(to_hash(&odd).exits(0).said.contains("BUILDER_FILE_ODD"));
+    assert!(hash_of(&flow, &desk, &odd).exits(0).said.contains("BUILDER_FILE_ODD"));
     let page = desk.page(&["--builder-file", &odd]);
     page.shows("gives the batch that it imports a nonce of its own")
         .shows("createdAt");
