@@ -78,7 +78,8 @@ fn nothing_that_changes_anything_is_done_without_consent() {
     let world = offchain();
     world.file("x.yml", NEW_COMPOSE);
     world.file("env.hex", "abcd");
-    world.file("app-compose.json", r#"{"name":"x","docker_compose_file":"x"}"#);
+    let manifest = json!({"name": "x", "docker_compose_file": NEW_COMPOSE});
+    world.file("app-compose.json", &manifest.to_string());
     let orders = [
         "cvm start --cvm {cvm}",
         "cvm stop --cvm {cvm}",
