@@ -61,7 +61,8 @@ impl Target {
 
     pub(crate) fn check(&self, input: &[u8]) {
         let text = self.bases.text(input);
-        let Ok(offers) = collect(&text) else { return };
+        let Ok(collected) = collect(&text) else { return };
+        let offers = collected.offers;
         let count = offers.len();
         let mut set = SignatureSet::new(&self.tx);
         let merged = merge(&mut set, &self.tx, offers, &self.owners);
