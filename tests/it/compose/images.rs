@@ -138,6 +138,17 @@ fn bug_b1_who_requires_digests_sends_nothing_else_by_any_command() {
         &["docker-compose", "images.yml", cvm[0], cvm[1]],
         &["compose-file", "manifest.json", cvm[0], cvm[1]],
         &["compose-file", "--commit", &hash, cvm[0], cvm[1]],
+        &["patch", "--compose-hash", &hash, cvm[0], cvm[1]],
+        &[
+            "replicate",
+            "--commit",
+            "--token-file",
+            "token",
+            "--compose-hash",
+            &hash,
+            cvm[0],
+            cvm[1],
+        ],
     ] {
         let words = [&["cvm"], how, &["--json", "--yes", "--require-digests"]].concat();
         let mut command = flow.command(&words);

@@ -72,7 +72,7 @@ impl ComposeFile {
         };
         let names = self.allowed_env.as_deref().unwrap_or_default();
         let sealed = commit.encrypted_env.as_ref().map(|_| names);
-        order.check_provisioned(sealed).await?;
+        order.check_unseen(sealed).await?;
         let facts = [("compose hash", hash.to_string())];
         order.ask("Commit the provisioned manifest? The CVM restarts.", &facts)?;
         let since = order.before().await?.running(Some(hash));

@@ -204,11 +204,15 @@ impl Order<'_> {
         Ok(check_sent(&manifest, sealed, accepted)?)
     }
 
-    /// Whether what was provisioned before, by this hash, may be committed with an environment that was sealed elsewhere: what
-    /// runs then is not known here.
-    pub(super) async fn check_provisioned(&self, sealed: Option<&[EnvName]>) -> Result<(), CliError> {
+    /// Whether what was prepared before, and is named by its hash alone, may be carried out, and with it an environment that was
+    /// sealed elsewhere. What runs then is not known here, so that whoever insists on digests agrees to that; what an
+    /// environment may choose is told of what runs now.
+    pub(super) async fn check_unseen(&self, sealed: Option<&[EnvName]>) -> Result<(), CliError> {
         check_sent(&Manifest::default(), None, &self.api.settings.limits.accepted)?;
-        self.check(&Changes::default(), sealed).await
+        match sealed {
+            Some(_) => self.check(&Changes::default(), sealed).await,
+            None => Ok(()),
+        }
     }
 
     /// Waits, where that was asked for.

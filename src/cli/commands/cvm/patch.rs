@@ -180,6 +180,7 @@ impl PatchArgs {
                     next: Next::Command("--help"),
                 });
             }
+            order.check_unseen(None).await?;
             order.ask(
                 "Carry the allowed change out?",
                 &[("compose hash", approved.hash.to_string())],

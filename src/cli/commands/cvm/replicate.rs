@@ -225,6 +225,7 @@ impl Replicate {
     }
 
     async fn commit(&self, order: &Order<'_>, file: &Path) -> Result<Report, CliError> {
+        order.check_unseen(None).await?;
         let text = fsutil::read_secret(file, MAX_TOKEN)?;
         let text = std::str::from_utf8(&text).unwrap_or_default().trim();
         let (Ok(token), Some(hash)) = (CommitToken::new(text), self.compose_hash) else {
