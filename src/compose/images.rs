@@ -4,6 +4,7 @@
 //! work grows with the text's length, however deep it nests and however often it names the same.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::rc::Rc;
 
 use super::dockerfile;
@@ -53,7 +54,10 @@ impl ImageList {
                 Ok(model) => {
                     let mut list = Lister::new(&tree).run(&model);
                     if tree.is_exhausted() {
-                        let guess = guessed(compose, "it says the same so often that not all of it was followed");
+                        let guess = guessed(
+                            compose,
+                            "the text says the same so often that not all of it was followed, so what runs is not known",
+                        );
                         let known: BTreeSet<String> = list.images.iter().map(|image| image.name.clone()).collect();
                         let more = guess.images.into_iter().filter(|image| !known.contains(&image.name));
                         list.images.extend(more);
@@ -62,9 +66,9 @@ impl ImageList {
                     }
                     list
                 }
-                Err(fault) => guessed(compose, &fault.to_string()),
+                Err(fault) => guessed(compose, &unread(&fault)),
             },
-            Err(fault) => guessed(compose, &fault.to_string()),
+            Err(fault) => guessed(compose, &unread(&fault)),
         };
         for image in &mut list.images {
             image.chosen_by = choices(&image.name, open);
@@ -103,8 +107,13 @@ fn choice(variable: &str, otherwise: Otherwise<'_>, open: &BTreeSet<&str>) -> Ch
     }
 }
 
-/// For a text that Compose does not read: whatever stands behind a key `image` anywhere, that this is a guess, and that any
-/// variable may choose what runs.
+/// That Compose does not read a text.
+fn unread(fault: &dyn fmt::Display) -> String {
+    format!("the text is none that Compose reads, so what runs is not known: {fault}")
+}
+
+/// For a text that Compose does not read, or that is not followed to its end: whatever stands behind a key `image` anywhere,
+/// `why` this is a guess, and that any variable may choose what runs.
 fn guessed(compose: &str, why: &str) -> ImageList {
     let mut known = BTreeSet::new();
     let lines = compose.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
@@ -126,7 +135,7 @@ fn guessed(compose: &str, why: &str) -> ImageList {
         images: images.collect(),
         unlisted: vec![Unlisted {
             way: Way::Unreadable,
-            text: format!("the text is none that Compose reads, so what runs is not known: {why}"),
+            text: why.to_owned(),
         }],
         besides: choices(compose, &BTreeSet::new()),
     }
