@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
-use super::signatures::{keys, tx};
+use super::signatures::{keys, posted, tx};
 
 pub(crate) struct Target {
     bases: Bases,
@@ -112,18 +112,7 @@ fn answers(tx: &SafeTx) -> Vec<Value> {
         })
     };
     let confirmations: Vec<Value> = keys().iter().take(2).map(confirmation).collect();
-    let mut one = serde_json::to_value(tx.fields()).unwrap();
-    for (name, number) in [
-        ("value", 0),
-        ("safeTxGas", 0),
-        ("baseGas", 0),
-        ("gasPrice", 0),
-        ("nonce", 7),
-    ] {
-        one[name] = json!(number.to_string());
-    }
-    one["safe"] = json!(tx.domain().safe);
-    one["safeTxHash"] = json!(tx.hash());
+    let mut one = posted(tx);
     one["trusted"] = json!(true);
     one["isExecuted"] = json!(false);
     one["proposer"] = json!(keys()[0].address());

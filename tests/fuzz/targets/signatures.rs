@@ -126,15 +126,8 @@ fn r(signature: &Signature) -> B256 {
     signature.r().into()
 }
 
-/// The shapes in which tools write signatures.
-fn files(tx: &SafeTx, owners: &[Address], plain: &[Signature], message: &[Signature]) -> Vec<Value> {
-    let hex = |signature: &Signature| Bytes::from(signature.as_bytes().to_vec());
-    let marked = |signature: &Signature| {
-        let mut bytes = signature.as_bytes();
-        bytes[64] += 4;
-        Bytes::from(bytes.to_vec())
-    };
-    let confirmation = |at: usize| json!({"owner": owners[at], "signature": hex(&plain[at]), "signatureType": "EOA"});
+/// A transaction as a Safe Transaction Service writes it, without its signatures.
+pub(crate) fn posted(tx: &SafeTx) -> Value {
     let mut transaction = serde_json::to_value(tx.fields()).unwrap();
     for (name, number) in [
         ("value", 0),
@@ -147,6 +140,19 @@ fn files(tx: &SafeTx, owners: &[Address], plain: &[Signature], message: &[Signat
     }
     transaction["safe"] = json!(tx.domain().safe);
     transaction["safeTxHash"] = json!(tx.hash());
+    transaction
+}
+
+/// The shapes in which tools write signatures.
+fn files(tx: &SafeTx, owners: &[Address], plain: &[Signature], message: &[Signature]) -> Vec<Value> {
+    let hex = |signature: &Signature| Bytes::from(signature.as_bytes().to_vec());
+    let marked = |signature: &Signature| {
+        let mut bytes = signature.as_bytes();
+        bytes[64] += 4;
+        Bytes::from(bytes.to_vec())
+    };
+    let confirmation = |at: usize| json!({"owner": owners[at], "signature": hex(&plain[at]), "signatureType": "EOA"});
+    let mut transaction = posted(tx);
     transaction["confirmations"] = json!([confirmation(0), confirmation(1)]);
     vec![
         json!(hex(&plain[0])),
