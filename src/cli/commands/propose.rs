@@ -28,11 +28,11 @@ use crate::upgrade::{
 /// Put the Safe transaction and its signatures on the Safe Transaction Service, where Safe{Wallet} shows them
 ///
 /// Without --signer nothing is signed: what is published is the transaction of the proposal, with the signatures that it
-/// holds; at least one is needed, and it has to be one that may be signed. With the key of a delegate (see safe delegates) no
-/// owner needs to have signed: the delegate proposes in an owner's name, and agrees to nothing. The chain is asked for that where an endpoint is named, and
-/// otherwise the file alone is judged. What the service has already is compared, and only what is missing is added, so it
-/// can be run again at any time. Signatures that other owners left there are written into the proposal. Everything
-/// works without the service as well, by passing the proposal on.
+/// holds. At least one is needed, and the transaction has to be one that may be signed: the chain is asked for that where an
+/// endpoint is named, and otherwise the file alone is judged. With the key of a delegate (see safe delegates) no owner needs
+/// to have signed: the delegate proposes in an owner's name, and agrees to nothing. What the service has already is compared,
+/// and only what is missing is added, so it can be run again at any time. Signatures that other owners left there are written
+/// into the proposal. Everything works without the service as well, by passing the proposal on.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  countersign propose proposal.json\n  \
     countersign propose proposal.json --service-url https://safe-service.example.org\n  \

@@ -8,8 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::act::api::Api;
 use crate::cli::args::Agree;
-use crate::cli::args::values;
-use crate::cli::args::values::SecretSource;
+use crate::cli::args::values::{self, SecretSource};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::out_file::OutFile;

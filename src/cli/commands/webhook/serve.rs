@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::verify::told;
-use crate::cli::args::values;
-use crate::cli::args::values::SecretSource;
+use crate::cli::args::values::{self, SecretSource};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
