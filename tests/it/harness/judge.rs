@@ -14,6 +14,16 @@ const AT_ONCE: usize = 3;
 /// Nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
+/// Whether all runs of a large number are made, as `make thorough` has it, in place of a sample of them.
+pub fn is_thorough() -> bool {
+    std::env::var_os("COUNTERSIGN_THOROUGH").is_some()
+}
+
+/// So many of a large number of runs.
+pub fn runs(sample: usize, all: usize) -> usize {
+    if is_thorough() { all } else { sample }
+}
+
 /// Runs every case, several at once; the first that fails fails the test, and says which it was.
 pub fn each<T: Sync + std::fmt::Debug>(cases: &[T], run: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);

@@ -576,7 +576,7 @@ fn svc_9_many_that_nobody_signed_are_one_line_with_their_number() {
         world: &world,
         service: &service,
     };
-    for mark in 0..120 {
+    for mark in 0..40 {
         stranger.post(&Post::of(0, mark));
         stranger.post(&Post::of(1, mark));
     }
@@ -584,7 +584,7 @@ fn svc_9_many_that_nobody_signed_are_one_line_with_their_number() {
     let lines = codes(&reviewed).into_iter().filter(|code| *code == "SERVICE_UNSIGNED");
     assert_eq!(lines.count(), 1, "{}", reviewed.said);
     assert!(
-        warning(&reviewed, "SERVICE_UNSIGNED").contains("shows 120 "),
+        warning(&reviewed, "SERVICE_UNSIGNED").contains("shows 40 "),
         "{}",
         reviewed.said
     );
@@ -592,10 +592,10 @@ fn svc_9_many_that_nobody_signed_are_one_line_with_their_number() {
     assert!(shown <= 6, "{shown} are shown in full");
     let waiting = queue(&flow, &service, &[]).exits(0);
     assert!(waiting.json["data"]["queue"].as_array().unwrap().len() <= 6);
-    assert_eq!(waiting.json["data"]["unsigned"]["count"], 120);
+    assert_eq!(waiting.json["data"]["unsigned"]["count"], 40);
     let prepared = prepare_again(&flow, &service, &[]).exits(0);
     assert!(
-        warning(&prepared, "SAFE_COMPETITORS").contains("and 115 more"),
+        warning(&prepared, "SAFE_COMPETITORS").contains("and 35 more"),
         "{}",
         prepared.said
     );

@@ -1,12 +1,12 @@
-//! One hundred and eight whole upgrades: every release and singleton of the Safe, three shapes of owners, three ways in
-//! which their agreement gets to the chain, one call and two.
+//! Whole upgrades: every release and singleton of the Safe, three shapes of owners, three ways in which their agreement gets to
+//! the chain, one call and two. That makes 108; the sample is the 36 in which each pair of these meets.
 
 use alloy::primitives::{Address, B256, keccak256};
 use alloy::sol_types::SolCall as _;
 use serde_json::{Value, json};
 
 use crate::harness::flow::{Flow, Ran};
-use crate::harness::judge::each;
+use crate::harness::judge::{each, is_thorough};
 use crate::safe::upgrade::{Person, execute, proposal, signer};
 use crate::support::contracts::abi;
 use crate::support::outsider::{BatchFile, Outsider};
@@ -22,6 +22,7 @@ struct Stage {
     service: SafeService,
 }
 
+const TRANSPORTS: [Transport; 3] = [Transport::Files, Transport::BuilderFile, Transport::Service];
 const SHAPES: [(u64, usize); 3] = [(1, 1), (2, 3), (3, 5)];
 
 impl Stage {
@@ -86,10 +87,13 @@ fn every_release_shape_transport_and_number_of_calls_goes_from_prepare_to_the_ne
     each(&stages, |(release, l2)| {
         let stage = Stage::new(*release, *l2);
         let mut which = 1;
-        for (options, safe) in &stage.safes {
+        for (shape, (options, safe)) in stage.safes.iter().enumerate() {
             stage.give_to(*safe);
-            for transport in [Transport::Files, Transport::BuilderFile, Transport::Service] {
+            for (way, transport) in TRANSPORTS.into_iter().enumerate() {
                 for calls in [1, 2] {
+                    if !is_thorough() && (shape + way + calls + release + usize::from(*l2)) % 3 != 0 {
+                        continue;
+                    }
                     let case = Case {
                         stage: &stage,
                         options,
@@ -101,7 +105,7 @@ fn every_release_shape_transport_and_number_of_calls_goes_from_prepare_to_the_ne
                 }
             }
         }
-        assert_eq!(which, 19, "18 upgrades on each of the six stages");
+        assert_eq!(which, if is_thorough() { 19 } else { 7 }, "on each of the six stages");
     });
 }
 

@@ -262,13 +262,15 @@ impl State {
     /// Every CVM that `id` may mean: UUID, `app_…` or bare app id, `instance_…`, `cvm_…`, number, name.
     pub(super) fn find(&self, id: &str) -> Vec<&Cvm> {
         let plain = id.replace('-', "").to_lowercase();
-        let app = id.strip_prefix("app_").unwrap_or(id).to_lowercase();
+        let app: Option<Address> = id.strip_prefix("app_").unwrap_or(id).parse().ok();
+        let number: Option<u64> = id.parse().ok();
+        let hashed = id.starts_with("cvm_");
         let is = |cvm: &&Cvm| {
             cvm.uuid == plain
-                || bare(cvm.app) == app
+                || Some(cvm.app) == app
                 || id.strip_prefix("instance_") == Some(cvm.instance_id.as_str())
-                || id == cvm.hashed_id()
-                || id == cvm.number.to_string()
+                || (hashed && id == cvm.hashed_id())
+                || Some(cvm.number) == number
                 || id == cvm.name
         };
         self.cvms.iter().filter(is).collect()
