@@ -172,7 +172,7 @@ codes! {
     OwnUpdatePending = "OWN_UPDATE_PENDING", Decision, "Another upgrade of this machine waits for its commit on the same CVM, and preparing this one ends it.";
     NeighboursUnread = "NEIGHBOURS_UNREAD", Note, "Some directories of other upgrades here could not be read.";
     SafeNonceTakenHere = "SAFE_NONCE_TAKEN_HERE", Decision, "Another upgrade of this machine has chosen the Safe's nonce.";
-    SafeNonceFar = "SAFE_NONCE_FAR", Decision, "The Safe's nonce is far ahead of its own, and nobody here knows what comes before it.";
+    SafeNonceFar = "SAFE_NONCE_FAR", Decision, "The nonce is far ahead of the Safe's own, and waits for all that come before it.";
     PendingUnknown = "PENDING_UNKNOWN", Note, "Phala Cloud does not say which updates wait for their commit.";
     OperationInProgress = "OPERATION_IN_PROGRESS", State, "An operation is under way on the CVM.";
     AppliedAtOnce = "APPLIED_AT_ONCE", Failed, "Phala Cloud carried the change out at once instead of preparing it.";

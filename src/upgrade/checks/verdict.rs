@@ -184,8 +184,8 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Most transactions that wait before one that somebody means to execute.
-const QUEUE: u64 = 64;
+/// So many transactions before a nonce are nothing to ask about.
+const FEW: u64 = 5;
 /// What only a chain says of a Safe.
 const OF_THE_SAFE: [&str; 3] = [
     "whether the Safe still has these owners, this threshold and this nonce",
@@ -523,16 +523,18 @@ fn unproven(ceremony: &SafeApproval, role: SafeTxRole) -> impl Iterator<Item = S
     })
 }
 
-/// A signature at a nonce that is far ahead stays good for as long as it takes the Safe to get there.
 fn of_nonce(look: &Look, signed_tx: &SignedSafeTx) -> Option<Finding> {
-    let (nonce, next) = (signed_tx.tx.fields().nonce, look.info.nonce);
+    let nonce = signed_tx.tx.fields().nonce;
+    let text = far_ahead(look.info.nonce, nonce)?;
+    Some(Finding::decision(Code::SafeNonceFar, Some(nonce.to_string()), text))
+}
+
+/// That it is the turn of `nonce` only after more than a few others, where the Safe is at `next`: what is signed for it stays good
+/// for as long as it takes the Safe to get there.
+pub(in crate::upgrade) fn far_ahead(next: U256, nonce: U256) -> Option<String> {
     let before = nonce.saturating_sub(next);
-    (before > U256::from(QUEUE)).then(|| {
-        let text = format!(
-            "the Safe is at nonce {next}, and nonce {nonce} is its turn only after {before} others, of which nobody here knows"
-        );
-        Finding::decision(Code::SafeNonceFar, Some(nonce.to_string()), text)
-    })
+    (before > U256::from(FEW))
+        .then(|| format!("the Safe is at nonce {next}, and nonce {nonce} is its turn only after {before} others"))
 }
 
 /// The Safe has to compute the hash that its owners sign.

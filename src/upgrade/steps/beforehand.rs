@@ -2,7 +2,6 @@
 //! batch that the Safe cannot make, and what this machine itself has under way; then, once the upgrade's directory is held,
 //! a key, consent and files that would be missing later.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use alloy::primitives::U256;
@@ -14,7 +13,7 @@ use crate::safe::{info::SafeInfo, libraries::batcher_on};
 use crate::signer::Signer;
 use crate::upgrade::{
     Goal, Limits, UpgradeError, World,
-    checks::{app::refuse_other_key, kms},
+    checks::{app::refuse_other_key, kms, verdict},
     finding::Warning,
     model::Plan,
     model::proposal,
@@ -26,8 +25,8 @@ use crate::upgrade::{
 };
 
 /// Holds a plan for `dir` against what this machine has under way, and against what was asked for of the Safe: whatever would
-/// be refused later stands among the plan's blockers then. Reads journals; asks the chain where several calls are made, and
-/// the Safe Transaction Service where a nonce far ahead was named; remembers what was newly found of contracts' storage.
+/// be refused later stands among the plan's blockers then. Reads journals; asks the chain where several calls are made;
+/// remembers what was newly found of contracts' storage.
 ///
 /// # Errors
 /// Something could not be read.
@@ -75,49 +74,22 @@ pub(in crate::upgrade) async fn look_ahead_among(
     }
     world.keep_storages(&plan.storages);
     let Some(safe) = plan.safe.clone() else { return Ok(()) };
-    if let Some(nonce) = limits.safe_nonce {
-        let doubt = of_nonce(world, &safe, nonce, plan).await?;
-        plan.blockers.extend(doubt);
-    }
+    plan.blockers
+        .extend(limits.safe_nonce.and_then(|nonce| of_nonce(&safe, nonce)));
     let doubt = of_batch(world, &safe, plan).await?;
     plan.blockers.extend(doubt);
     Ok(())
 }
 
 /// What speaks against a nonce that was named.
-async fn of_nonce(
-    world: &World<'_>,
-    safe: &SafeInfo,
-    nonce: U256,
-    plan: &Plan,
-) -> Result<Option<Warning>, UpgradeError> {
+fn of_nonce(safe: &SafeInfo, nonce: U256) -> Option<Warning> {
     if nonce < safe.nonce {
-        return Ok(Some(nonce::used_up(safe, nonce)));
+        return Some(nonce::used_up(safe, nonce));
     }
-    if nonce <= safe.nonce.saturating_add(U256::from(nonce::FEW)) {
-        return Ok(None);
-    }
-    let service = world.services.configured(world.http, safe.chain_id);
-    let unseen = match service.map_err(UpgradeError::Service)? {
-        None => true,
-        Some(_) => {
-            let asked = nonce::Asked {
-                wish: Some(nonce),
-                calls: &plan.calls,
-                taken: &BTreeMap::new(),
-            };
-            let chosen = nonce::choose(world, safe, &asked).await?;
-            chosen.remarks.iter().any(|remark| remark.code == Code::SafeQueueUnseen)
-        }
-    };
-    Ok(unseen.then(|| Warning {
+    verdict::far_ahead(safe.nonce, nonce).map(|text| Warning {
         code: Code::SafeNonceFar,
-        text: format!(
-            "the Safe is at nonce {}, and nonce {nonce} is its turn only after {} others, of which nobody here knows",
-            safe.nonce,
-            nonce.saturating_sub(safe.nonce)
-        ),
-    }))
+        text,
+    })
 }
 
 /// Several calls of a Safe need a contract that makes them.

@@ -108,6 +108,15 @@ fn sealed_elsewhere(world: &World, flow: &Flow<'_>) {
             .says("ENV_CHOOSES_IMAGE");
         assert_eq!(changing(world), before, "{how:?}");
     }
+    let (app, text) = (world.app.to_string(), flow.compose.to_str().unwrap());
+    let words = [
+        "cvm", "create", "--name", "other", "-c", text, "--app-id", &app, "--json", "--yes",
+    ];
+    let mut made = flow.command(&[&words[..], &sealed, &["--allowed-env", "API_IMAGE"]].concat());
+    Ran::of(made.current_dir(world.folder()))
+        .exits(6)
+        .says("ENV_CHOOSES_IMAGE");
+    assert_eq!(changing(world), before, "a new CVM of an app that is there");
 }
 
 /// How many requests could change something.

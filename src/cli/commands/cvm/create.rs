@@ -203,7 +203,10 @@ impl Create {
         };
         let manifest = self.shape.manifest(&compose_file(compose)?)?;
         let accepted = &api.settings.limits.accepted;
-        check_sent(&Manifest::from(manifest.clone()), None, accepted)?;
+        // The owners of an app that is there approved a text; what another environment makes of it they did not see.
+        let guarded = self.guard.app_id.and(self.shape.encrypted_env.as_ref());
+        let sealed = guarded.map(|_| self.shape.allowed_env.as_deref().unwrap_or_default());
+        check_sent(&Manifest::from(manifest.clone()), sealed, accepted)?;
         let wanted = self.wanted(name.clone(), manifest)?;
         let facts = [
             ("name", name.to_string()),

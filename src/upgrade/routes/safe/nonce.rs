@@ -19,15 +19,17 @@ use crate::safe::{
     recognise::{Recognition, recognise},
     service::{NextNonce, Service, ServiceError, ServiceTx, Unsigned, at_nonce, next_nonce, prove},
 };
-use crate::upgrade::{Limits, UpgradeError, Warning, World, checks::safe::agreed, model::safe_approval::domain};
+use crate::upgrade::{
+    Limits, UpgradeError, Warning, World,
+    checks::{safe::agreed, verdict::far_ahead},
+    model::safe_approval::domain,
+};
 
 /// How long the service is asked in all: nothing depends on it.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
 /// Most hashes that one sentence names.
 const NAMED: usize = 5;
-/// So many transactions before a nonce are nothing to ask about.
-pub(in crate::upgrade) const FEW: u64 = 5;
 
 /// A nonce, and what a person should know about it.
 #[derive(Debug, PartialEq, Eq)]
@@ -277,20 +279,10 @@ impl<'a> Board<'a> {
         Chosen {
             nonce,
             remarks: remarks.into_iter().flatten().chain(behind).collect(),
-            far: self.far(nonce).filter(|_| wish.is_none()),
+            far: far_ahead(self.info.nonce, nonce)
+                .filter(|_| wish.is_none())
+                .map(|text| remark(Code::SafeNonceFar, text)),
         }
-    }
-
-    /// That it is the turn of `nonce` only after more than a few others, those left out that were chosen here.
-    fn far(&self, nonce: U256) -> Option<Warning> {
-        let first = self.info.nonce;
-        let here = U256::from(self.taken.range(first..nonce).count());
-        let before = nonce.saturating_sub(first).saturating_sub(here);
-        let text = format!(
-            "the Safe is at nonce {first}, and what owners signed at the Safe Transaction Service holds {before} nonces \
-             before {nonce}, the first one that is free: what is chosen now waits for all of them"
-        );
-        (before > U256::from(FEW)).then(|| remark(Code::SafeNonceFar, text))
     }
 
     /// Somebody proposed the same already: signatures of that one do not count for a new nonce.
