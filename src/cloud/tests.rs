@@ -524,7 +524,7 @@ async fn both_error_families_are_read_and_either_under_detail() {
         ),
         (r#""only a text""#, "only a text"),
         ("  plain text\n", "plain text"),
-        ("<html>teapot</html>", "<html>teapot</html>"),
+        ("<html>teapot</html>", "a page of HTML"),
         ("", "no words"),
     ];
     for (body, message) in plain {

@@ -20,8 +20,10 @@ impl Secrets {
         }
     }
 
-    /// `text` of the server without them, escaped, on one line of at most `max` characters.
+    /// `text` of the server without them, escaped, on one line of at most `max` characters. Of a page of HTML its title.
     pub(crate) fn clean(&self, text: &str, max: usize) -> String {
+        let titled = page(text);
+        let text = titled.as_deref().unwrap_or(text);
         if self.0.iter().any(|secret| text.contains(secret.as_str())) {
             let cut = self.0.iter().fold(text.to_owned(), |text, secret| {
                 text.replace(secret.as_str(), "(secret)")
@@ -35,6 +37,21 @@ impl Secrets {
     pub(crate) fn clean_bytes(&self, bytes: &[u8], max: usize) -> String {
         self.clean(&String::from_utf8_lossy(bytes), max)
     }
+}
+
+/// What is said in the place of a page of HTML, which is of a proxy or of a server that fails.
+fn page(text: &str) -> Option<String> {
+    let text = text.trim_start();
+    let lower = text.to_ascii_lowercase();
+    if !["<!doctype html", "<html"].iter().any(|start| lower.starts_with(start)) {
+        return None;
+    }
+    let (from, to) = (lower.find("<title>"), lower.find("</title>"));
+    let title = from.zip(to).and_then(|(from, to)| text.get(from + "<title>".len()..to));
+    Some(match title.map(str::trim).filter(|title| !title.is_empty()) {
+        Some(title) => format!("a page of HTML, titled `{title}`"),
+        None => "a page of HTML".to_owned(),
+    })
 }
 
 impl fmt::Debug for Secrets {
@@ -54,6 +71,15 @@ mod tests {
             "a\u{fffd}\u{fffd}<b>"
         );
         assert_eq!(Secrets::default().clean_bytes(&[b'x'; 100_000], 5), "xxxxx…");
+    }
+
+    #[test]
+    fn svc_11_of_a_page_of_html_its_title_is_told() {
+        let told = |text: &str| Secrets::default().clean(text, 200);
+        let page = "\n<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>Server Error (500)</title></head><body>x</body></html>";
+        assert_eq!(told(page), "a page of HTML, titled `Server Error (500)`");
+        assert_eq!(told("<html>\n<h1>502</h1></html>"), "a page of HTML");
+        assert_eq!(told("<b> is no page"), "<b> is no page");
     }
 
     #[test]

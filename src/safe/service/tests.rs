@@ -286,9 +286,12 @@ async fn each_refusal_is_told_in_the_services_own_words() {
             "Problem connecting",
             |e| matches!(e, ServiceError::Unavailable(_)),
         ),
-        (404, "<html>nginx</html>", "<html>nginx</html>", |e| {
-            matches!(e, ServiceError::NotFound(_))
-        }),
+        (
+            404,
+            "<html><title>nginx</title></html>",
+            "a page of HTML, titled `nginx`",
+            |e| matches!(e, ServiceError::NotFound(_)),
+        ),
         (418, "a\u{1b}[2Jb", "a\\u{1b}[2Jb", |e| {
             matches!(e, ServiceError::Refused(_))
         }),

@@ -100,7 +100,7 @@ hints! {
     RedirectRefused, Look, "the service does not redirect; check the address and the network in between";
     TlsIdentity, Look, "somebody may stand between you and the server; do not go on through this network";
     ServiceBanned, Look,
-        "the service does not serve this Safe; pass the proposal on as a file, which needs no service";
+        "the service does not serve this Safe; a proposal needs none, since it can be passed on as a file";
     ServiceDiffers, Look,
         "sign nothing that the service shows: compare safeTxHash and calls with those of the proposal, and tell the \
          other owners";
@@ -108,8 +108,8 @@ hints! {
         "pass the proposal on as a file, since it holds all signatures, or propose again to add those that are \
          missing";
     ServiceNotFound, Again,
-        "check --service-url, whether it is the service of this Safe's chain; or pass the proposal on as a file, \
-         which needs no service";
+        "check --service-url, whether it is the service of this Safe's chain; a proposal needs none, since it can be \
+         passed on as a file";
     ServiceNotProposer, Signer,
         "name the key of who proposed it by --signer: a service takes a withdrawal from nobody else";
     ServiceNoSignature, Command("sign"),
@@ -120,15 +120,17 @@ hints! {
          file";
     ServiceOtherHash, Look,
         "agree with the other owners which of the two is signed, and reject or withdraw the other one";
-    ServiceRefused, Look, "read the service's words; or pass the proposal on as a file, which needs no service";
+    ServiceRefused, Look,
+        "read the service's words; a proposal needs no service, since it can be passed on as a file";
     ServiceTampered, Look,
         "sign nothing that was found at this service; compare the safeTxHash with the other owners";
     ServiceTooMany, Look,
         "name the transaction by --safe-tx-hash, since nobody can look through so many; or pass the proposal on as a \
          file";
-    ServiceUnavailable, Again, "run again later, or pass the proposal on as a file, which needs no service";
+    ServiceUnavailable, Again,
+        "run again later; a proposal needs no service, since it can be passed on as a file";
     ServiceUnexpected, Again,
-        "check --service-url and any proxy in between, or pass the proposal on as a file, which needs no service";
+        "check --service-url and any proxy in between; a proposal needs no service, since it can be passed on as a file";
     ServiceUnknown, Again, "run again: it reads what is there and posts only what is missing";
     ServiceForeignWords, Look,
         "nobody vouches for these words: tell the other owners to go by the calls and the safeTxHash, and not by what a \
