@@ -43,6 +43,22 @@ pub enum Inserted {
     Kept(Address),
     /// The owner had agreed in a way that only a chain can check; this one proves itself and took its place.
     Replaced(Address),
+    /// Only a chain can check either. The later one took the earlier one's place, so that what somebody else put here keeps
+    /// no owner out.
+    Superseded(Address),
+}
+
+impl Inserted {
+    /// Whose it is.
+    pub const fn owner(self) -> Address {
+        match self {
+            Self::New(owner)
+            | Self::Same(owner)
+            | Self::Kept(owner)
+            | Self::Replaced(owner)
+            | Self::Superseded(owner) => owner,
+        }
+    }
 }
 
 /// Why an owner's signature does not count.
@@ -111,7 +127,7 @@ impl SignatureSet {
     }
     /// Keeps `signature` if one of `owners` made it for this hash. 65 bytes that are no owner's signature of the hash
     /// itself are tried as one of the hash as a message. One signature is kept for each owner: the first that proves
-    /// itself, with the lower s ([`OwnerSignature::normalised`]).
+    /// itself, with the lower s ([`OwnerSignature::normalised`]), else a contract's that came last.
     ///
     /// # Errors
     /// It recovers to nobody, or to somebody who is no owner.
@@ -130,9 +146,18 @@ impl SignatureSet {
         } else if signature.proves_itself() && !earlier.proves_itself() {
             *earlier = signature;
             Ok(Inserted::Replaced(owner))
+        } else if matches!(signature, OwnerSignature::Contract { .. }) && !earlier.proves_itself() {
+            *earlier = signature;
+            Ok(Inserted::Superseded(owner))
         } else {
             Ok(Inserted::Kept(owner))
         }
+    }
+    /// Leaves out what the chain does not confirm.
+    pub fn confirmed(mut self, facts: &Facts) -> Self {
+        self.by_owner
+            .retain(|owner, signature| doubt(*owner, signature, facts).is_none());
+        self
     }
     /// Whose agreement counts, given what the chain says.
     pub fn standing(&self, facts: &Facts) -> Standing {

@@ -285,3 +285,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_contracts_signature_that_nobody_confirmed_keeps_the_owners_own_one_out_no_longer_than_until_it_comes() {
+    let (real, data) = (contract(owner(3)), Bytes::from(vec![0x11; 65]));
+    let OwnerSignature::Contract { data: taken, .. } = &real else {
+        panic!("not a contract's")
+    };
+    let facts = Facts {
+        confirmed: [(owner(3), taken.clone())].into(),
+        ..facts([owner(1), owner(3)], 2)
+    };
+    let planted = OwnerSignature::Contract { owner: owner(3), data };
+    let approval = OwnerSignature::Approved { owner: owner(3) };
+    let mut collected = set([signed(1), approval.clone(), planted.clone()], &facts.owners);
+    assert!(collected.pack(&facts).is_err());
+    // What the chain does not confirm is nothing to publish.
+    let sure: Vec<Address> = collected.clone().confirmed(&facts).by_owner().keys().copied().collect();
+    assert_eq!(sure, [owner(1)]);
+    let came = collected.insert(real, &facts.owners);
+    assert_eq!(came, Ok(Inserted::Superseded(owner(3))));
+    assert!(collected.pack(&facts).is_ok());
+    // A claim of an approval says nothing that the chain does not say by itself.
+    assert_eq!(collected.insert(approval, &facts.owners), Ok(Inserted::Kept(owner(3))));
+    assert_eq!(
+        set([signed(1)], &facts.owners).insert(signed(1), &facts.owners),
+        Ok(Inserted::Same(owner(1)))
+    );
+}

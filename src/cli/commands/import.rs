@@ -201,19 +201,19 @@ impl Told {
     }
 
     fn take(&mut self, file: &str, one: &Merged, inserted: &Inserted) {
-        let (owner, outcome, words) = match *inserted {
-            Inserted::New(owner) if !one.proves_itself => (
-                owner,
+        let owner = inserted.owner();
+        let (outcome, words) = match inserted {
+            Inserted::New(_) if !one.proves_itself => (
                 "unproven",
                 "kept, but NOT COUNTED: only the chain says whether this owner agreed",
             ),
-            Inserted::New(owner) => (owner, "new", "taken in"),
-            Inserted::Same(owner) => (owner, "same", "was here already"),
-            Inserted::Kept(owner) => (owner, "kept", "has signed before; that signature was kept"),
-            Inserted::Replaced(owner) => (
-                owner,
-                "replaced",
-                "taken in, in place of one that only a chain can check",
+            Inserted::New(_) => ("new", "taken in"),
+            Inserted::Same(_) => ("same", "was here already"),
+            Inserted::Kept(_) => ("kept", "has signed before; that signature was kept"),
+            Inserted::Replaced(_) => ("replaced", "taken in, in place of one that only a chain can check"),
+            Inserted::Superseded(_) => (
+                "superseded",
+                "kept in place of another one, but NOT COUNTED: only the chain says whether this owner agreed",
             ),
         };
         let (source, rejects) = (one.source, one.safe_tx_hash == self.rejection);
@@ -225,8 +225,10 @@ impl Told {
                 self.unproven.push(owner);
             }
             self.taken.push(told);
-        } else if matches!(inserted, Inserted::Replaced(_)) {
-            self.unproven.retain(|other| *other != owner);
+        } else if matches!(inserted, Inserted::Replaced(_) | Inserted::Superseded(_)) {
+            if one.proves_itself {
+                self.unproven.retain(|other| *other != owner);
+            }
             let same = |one: &&mut Value| one["owner"] == told["owner"] && one["rejects"] == told["rejects"];
             if let Some(earlier) = self.taken.iter_mut().find(same) {
                 *earlier = told;

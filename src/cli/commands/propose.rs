@@ -10,14 +10,20 @@ use crate::cli::act::advance::agree;
 use crate::cli::args::values;
 use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, SharedOptions, Which};
 use crate::cli::exit::Exit;
-use crate::cli::failure::{self, error::CliError};
+use crate::cli::failure::{self, Next, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
-use crate::safe::service::{Act, DelegateFilter, Notice, Origin, Published, Service, ServiceTx, Signed};
-use crate::safe::{OwnerSignature, approvals::Inserted, collect::Merged, info::SafeInfo, look};
+use crate::safe::service::{Act, DelegateFilter, Notice, Origin, Published, Service, ServiceTx, Signed, prove};
+use crate::safe::{
+    Look, OwnerSignature,
+    approvals::{Inserted, SignatureSet},
+    collect::Merged,
+    info::SafeInfo,
+    look,
+};
 use crate::signer::{Fact, Name};
 use crate::upgrade::{
     Checked, UpgradeError, Warning, World,
@@ -89,14 +95,23 @@ impl Propose {
         let checked = subject.check(&world, &settings.limits, role).await?;
         // Nobody is asked here for what has to be named.
         checked.verdict.check()?;
-        asked.add_approvals(&world, &checked, role).await?;
+        let look = asked.look(&world, &checked, role).await?;
+        if let Some(look) = &look {
+            asked.know(look);
+        }
         let posting = asked.at(&service, &subject);
         let delegate = match self.key.signer {
+            Some(_) if look.is_none() => return Err(without_chain()),
             Some(_) => posting.propose_as_delegate(&world, &settings, &asked.origin).await?,
             None => None,
         };
         let Asked { signed_tx, origin, .. } = &asked;
-        let published = service.publish(&signed_tx.tx, &signed_tx.signatures, origin).await?;
+        let mut published = service.publish(&signed_tx.tx, &signed_tx.signatures, origin).await?;
+        if let Some(look) = &look {
+            let chain = world.chain(look.info.chain_id).await.map_err(UpgradeError::from)?;
+            let record = std::slice::from_mut(&mut published.record);
+            prove(&chain, &look.info, record).await.map_err(UpgradeError::from)?;
+        }
         let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
         let new = merged.iter().filter(|one| matches!(one.outcome, Ok(Inserted::New(_))));
         let done = Done {
@@ -169,34 +184,34 @@ impl Asked {
         }
     }
 
-    /// Adds what owners approved on chain, which the service takes for a signature: a Safe whose owners are contracts has
-    /// no other.
-    async fn add_approvals(
-        &mut self,
-        world: &World<'_>,
-        checked: &Checked,
-        role: SafeTxRole,
-    ) -> Result<(), UpgradeError> {
-        let signed_tx = &mut self.signed_tx;
-        let approved = match (&checked.look, role) {
-            (None, _) => return Ok(()),
+    /// What the chain says of the Safe whose transaction it is.
+    async fn look(&self, world: &World<'_>, checked: &Checked, role: SafeTxRole) -> Result<Option<Look>, UpgradeError> {
+        let SignedSafeTx { tx, signatures } = &self.signed_tx;
+        match (&checked.look, role) {
             (Some(_), SafeTxRole::Nested(_)) => {
-                let chain = world.chain(signed_tx.tx.domain().chain_id).await?;
-                let look = look(&chain, &signed_tx.tx, &signed_tx.signatures, None).await?;
-                look.facts.approved
+                let chain = world.chain(tx.domain().chain_id).await?;
+                Ok(Some(look(&chain, tx, signatures, None).await?))
             }
-            (Some(look), _) => look.facts.approved.clone(),
-        };
-        for owner in approved {
-            if !signed_tx.signatures.by_owner().contains_key(&owner) {
+            (known, _) => Ok(known.clone()),
+        }
+    }
+
+    /// Its owners are those that the chain names. What it does not confirm is left out, and what owners approved there is
+    /// added, which the service takes for a signature: a Safe whose owners are contracts has no other.
+    fn know(&mut self, look: &Look) {
+        self.owners = look.info.owner_set();
+        let SignedSafeTx { tx, signatures } = &mut self.signed_tx;
+        let known = std::mem::replace(signatures, SignatureSet::new(tx));
+        *signatures = known.confirmed(&look.facts);
+        for &owner in &look.facts.approved {
+            if !signatures.by_owner().contains_key(&owner) {
                 // Who is an owner no longer approves nothing, and is left out.
                 let approval = OwnerSignature::Approved { owner };
-                if let Err(error) = signed_tx.signatures.insert(approval, &self.owners) {
+                if let Err(error) = signatures.insert(approval, &self.owners) {
                     tracing::debug!(%error, "an approval does not count");
                 }
             }
         }
-        Ok(())
     }
 
     /// What the record says of itself that is not from here.
@@ -220,6 +235,16 @@ struct Done<'a> {
     /// So many signatures of others were taken in.
     taken: usize,
     delegate: Option<&'a ByDelegate>,
+}
+
+/// An owner's signature would count, and who owns the Safe, only the chain says.
+fn without_chain() -> CliError {
+    CliError::Usage {
+        code: Code::UsageNoRpc,
+        message: "a delegate's key signs nothing before the chain says that it is no owner's".to_owned(),
+        hint: "give --rpc-url, or set ETH_RPC_URL, and leave --offline out".to_owned(),
+        next: Next::Command("--help"),
+    }
 }
 
 fn decide(code: Code, message: String) -> CliError {
@@ -305,7 +330,12 @@ impl Posting<'_> {
             ..DelegateFilter::default()
         };
         let named = self.service.delegates(&filter).await?.into_iter();
-        let mut named = named.filter(|one| one.safe.is_none_or(|its| its == safe));
+        let now = jiff::Timestamp::now();
+        let mut named = named.filter(|one| {
+            one.delegate == delegate
+                && one.safe.is_none_or(|its| its == safe)
+                && one.expires.is_none_or(|expires| expires > now)
+        });
         let named = named.find(|one| self.owners.contains(&one.delegator));
         named.map(|one| one.delegator).ok_or_else(|| {
             let why = format!(
@@ -339,6 +369,7 @@ impl Posting<'_> {
             (true, None) => format!("{hash} was proposed to {}", service.host()),
             (false, _) => format!("{hash} is at {}", service.host()),
         };
+        let confirmed = published.record.agreed();
         let links = view::links(&mut report.page, signed_tx.tx.domain(), hash);
         view::published(&mut report.page, published);
         report.data = Some(json!({
@@ -351,7 +382,8 @@ impl Posting<'_> {
             "created": created,
             "delegate": published.record.delegate,
             "proposer": published.record.proposer,
-            "confirmed": published.confirmed,
+            "confirmed": confirmed,
+            "unconfirmed": published.record.unconfirmed(),
             "missing": published.missing,
             "refused": published.refused.iter()
                 .map(|(owner, why)| json!({ "owner": owner, "why": why.to_string() }))
@@ -359,7 +391,7 @@ impl Posting<'_> {
             "taken": taken,
             "links": links,
         }));
-        let nobody = published.confirmed.is_empty();
+        let nobody = confirmed.is_empty();
         report.next = Some(session.typed().step(if nobody { "sign" } else { "wait" }));
         if published.missing.is_empty() {
             report.page.block(&report.message);

@@ -416,8 +416,20 @@ pub(in crate::cli) fn proposer(owner: Option<Address>, delegate: Option<Address>
 
 /// What the Safe Transaction Service holds.
 pub(in crate::cli) fn published(page: &mut Page, published: &Published) {
-    for owner in &published.confirmed {
+    for owner in published.record.agreed() {
         page.facts(&[("confirmed by", Some(owner.to_string()))]);
+    }
+    for owner in published
+        .record
+        .confirmed()
+        .filter(|owner| !published.record.agreed().contains(owner))
+    {
+        page.facts(&[(
+            "not confirmed",
+            Some(format!(
+                "{owner}, whom the service names without a signature of their key"
+            )),
+        )]);
     }
     for owner in &published.missing {
         page.facts(&[("not there", Some(owner.to_string()))]);

@@ -51,9 +51,8 @@ pub struct Merged {
 impl Merged {
     /// Whose signature counts although it came with the upper of the two values of s.
     pub fn upper_s(&self) -> Option<Address> {
-        let (Inserted::New(owner) | Inserted::Same(owner) | Inserted::Kept(owner) | Inserted::Replaced(owner)) =
-            self.outcome.as_ref().ok()?;
-        self.normalised.then_some(*owner)
+        let inserted = self.outcome.as_ref().ok()?;
+        self.normalised.then(|| inserted.owner())
     }
 }
 

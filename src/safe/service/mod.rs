@@ -290,7 +290,6 @@ impl Service {
             half,
         };
         let mut listed = self.list(&pages, ServiceTx::parse).await;
-        let mut seen = BTreeSet::new();
         if let Some(foreign) = listed.entries.iter().find(|tx| tx.safe != safe) {
             listed.ended = Err(ServiceError::Unexpected {
                 request: format!("GET the transactions of {safe}"),
@@ -298,10 +297,8 @@ impl Service {
                 what: format!("it lists one of {}", foreign.safe),
             });
         }
-        // A list that moves between two pages repeats entries.
-        listed
-            .entries
-            .retain(|tx| tx.safe == safe && seen.insert(tx.claimed_hash));
+        listed.entries.retain(|tx| tx.safe == safe);
+        listed.entries = record::joined(listed.entries);
         listed
             .entries
             .iter_mut()

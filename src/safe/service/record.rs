@@ -3,7 +3,7 @@
 //! Numbers may be texts (v2) or numbers (v1), empty data is null or `0x`, no token is null or the zero address. Fields
 //! that nobody should believe (`dataDecoded`, `isSuccessful`, `confirmationsRequired`) are not read at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde_json::Value;
@@ -49,6 +49,20 @@ pub struct ServiceTx {
     pub agreed: Option<BTreeSet<Address>>,
     /// Who or what proposed it, in the proposer's own words, escaped.
     pub origin: Option<String>,
+}
+
+/// Each transaction of a list once: one that moves between two pages repeats entries. What any of them says of
+/// confirmations counts, so that an entry without them hides nobody's.
+pub(super) fn joined(list: Vec<ServiceTx>) -> Vec<ServiceTx> {
+    let (mut kept, mut places) = (Vec::<ServiceTx>::new(), BTreeMap::new());
+    for tx in list {
+        let place = *places.entry(tx.claimed_hash).or_insert(kept.len());
+        match kept.get_mut(place).filter(|twin| twin.fields == tx.fields) {
+            Some(twin) => twin.add(tx.confirmations),
+            None => kept.push(tx),
+        }
+    }
+    kept
 }
 
 /// One owner's agreement as the service tells it.
@@ -220,11 +234,21 @@ impl ServiceTx {
         let fields = target.and_then(|_| record.fields());
         fields.map_err(|Malformed(what)| NotATransaction(what))
     }
+    fn add(&mut self, confirmations: Vec<Confirmation>) {
+        let room = MAX_CONFIRMATIONS.saturating_sub(self.confirmations.len());
+        let new = confirmations
+            .into_iter()
+            .filter(|one| !self.confirmations.contains(one));
+        let new: Vec<Confirmation> = new.take(room).collect();
+        self.confirmations.extend(new);
+    }
     /// The signatures that can be read, each with everything that the record says about it: to be compared when they
-    /// are merged.
+    /// are merged. Those that no key made are among them only once a chain confirmed them ([`prove`](super::prove)).
     pub fn offers(&self) -> Vec<Offer> {
+        let proven = self.agreed.clone().unwrap_or_default();
         let readable = self.confirmations.iter();
         let readable = readable.filter_map(|one| Some((one.owner, one.read()?.ok()?)));
+        let readable = readable.filter(|(owner, one)| one.proves_itself() || proven.contains(owner));
         let offer = |(owner, signature)| Offer {
             signature,
             claims: Claims {

@@ -215,3 +215,39 @@ fn a40_an_origin_is_escaped_and_an_empty_one_is_none() {
     odd["origin"] = json!("{}");
     assert_eq!(parsed(&odd).origin, None);
 }
+
+#[test]
+fn a_twin_without_confirmations_hides_nobodys() {
+    let whole = parsed(&record());
+    let bare = ServiceTx {
+        confirmations: Vec::new(),
+        ..whole.clone()
+    };
+    let confirmed: Vec<Address> = whole.confirmed().collect();
+    assert!(!confirmed.is_empty());
+    for list in [
+        vec![bare.clone(), whole.clone()],
+        vec![whole.clone(), bare, whole.clone()],
+    ] {
+        let once = joined(list);
+        assert_eq!(once.len(), 1);
+        assert_eq!(once[0].confirmed().collect::<Vec<_>>(), confirmed);
+    }
+    // Something else under the same hash is told, not left out.
+    let mut other = whole.clone();
+    other.fields.nonce += U256::ONE;
+    assert_eq!(joined(vec![other, whole]).len(), 2);
+}
+
+#[test]
+fn what_no_key_signed_is_offered_only_once_the_chain_confirmed_it() {
+    let mut told = parsed(&record());
+    let approval = OwnerSignature::Approved { owner: SIGNERS[0] };
+    told.confirmations = vec![Confirmation {
+        owner: SIGNERS[0],
+        signature: Some(approval.to_bytes()),
+    }];
+    assert!(told.offers().is_empty());
+    told.agreed = Some([SIGNERS[0]].into());
+    assert_eq!(told.offers().len(), 1);
+}

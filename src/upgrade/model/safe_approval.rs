@@ -344,7 +344,10 @@ impl SafeApproval {
                 None => return false,
             },
         };
-        matches!(inserted, Ok(Inserted::New(_) | Inserted::Replaced(_)))
+        matches!(
+            inserted,
+            Ok(Inserted::New(_) | Inserted::Replaced(_) | Inserted::Superseded(_))
+        )
     }
 
     /// The approval's hash.

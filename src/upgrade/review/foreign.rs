@@ -104,6 +104,12 @@ impl Found {
         Ok(())
     }
 
+    /// Nothing is there to compare with.
+    pub(super) fn miss_hash(&mut self) {
+        self.unchecked
+            .push("whether its compose hash is the right one: no proposal was named to compare it with".to_owned());
+    }
+
     /// Nobody is asked.
     pub fn stay_offline(&mut self) {
         self.unchecked
@@ -147,9 +153,7 @@ pub fn review_batch(imported: &Imported, proposal: Option<&Proposal>) -> Found {
     found.judge_labels(imported);
     let Some(proposal) = proposal else {
         found.judge_calls();
-        found
-            .unchecked
-            .push("whether its compose hash is the right one: no proposal was named to compare it with".to_owned());
+        found.miss_hash();
         return found;
     };
     let difference = difference(file, proposal);

@@ -166,8 +166,14 @@ impl Board<'_> {
             unchecked: Vec::new(),
             problems: Vec::new(),
         };
+        if self.wanted.proposal.is_none() {
+            found.miss_hash();
+        }
         self.judge_safe(&mut found);
         let Some(first) = all().next() else {
+            if let Which::Nonce(nonce) = self.wanted.which {
+                found.warnings.extend(unseen_unsigned(&posted.unsigned, nonce));
+            }
             found.decide(Code::ServiceNoTx, "the service shows no such transaction of this Safe");
             return found;
         };
@@ -182,13 +188,23 @@ impl Board<'_> {
         }
         self.judge_others(&mut found, &others, posted);
         found.warnings.extend(unseen_unsigned(&posted.unsigned, nonce));
-        if self.wanted.proposal.is_some() && !shows_it && found.is_clean() {
-            found.decide(
-                Code::ServiceNoTx,
-                "the service does not show this transaction, only others at its nonce that nobody has signed",
-            );
-        }
+        self.judge_absence(&mut found, shows_it, all().any(|tx| self.counts(tx)));
         found
+    }
+
+    /// That what is looked for is not there, only what nobody has signed, which stands for nothing.
+    fn judge_absence(&self, found: &mut Found, shows_it: bool, some_count: bool) {
+        let why = match self.wanted.proposal {
+            Some(_) if !shows_it && found.is_clean() => {
+                "the service does not show this transaction, only others at its nonce that nobody has signed"
+            }
+            None if !some_count => {
+                "no owner has signed what the service shows at this nonce: whoever means one of them names it by its hash \
+                 (--safe-tx-hash)"
+            }
+            _ => return,
+        };
+        found.decide(Code::ServiceNoTx, why);
     }
 
     /// What competes with it, and what nobody signed: the one in a line for all of them, since anybody can write the other.
@@ -197,8 +213,13 @@ impl Board<'_> {
         if unsigned > 0 {
             let more = posted.unsigned.more;
             let count = u64::try_from(unsigned).unwrap_or(u64::MAX).saturating_add(more);
+            let seen = posted.trusted.iter().chain(&posted.unsigned.read);
+            let besides = match seen.into_iter().any(|tx| self.counts(tx)) || self.wanted.proposal.is_some() {
+                true => " and that are not this one",
+                false => "",
+            };
             let text = format!(
-                "the service shows {count} at this nonce that no owner has signed and that are not this one: {}",
+                "the service shows {count} at this nonce that no owner has signed{besides}: {}",
                 named(&others.unsigned, more)
             );
             found.warnings.push(Warning {

@@ -844,3 +844,92 @@ fn svc_5_the_transaction_of_a_safe_that_is_an_owner_is_proposed_to_its_owners() 
     let above = propose(&flow, &service, &[]).exits(0);
     assert_eq!(above.json["data"]["confirmed"], json!([child]), "{}", above.said);
 }
+
+#[test]
+fn svc_1_what_nobody_signed_stands_for_nothing_whichever_way_it_is_looked_for() {
+    let (world, service) = ground();
+    let flow = flow(&world);
+    let stranger = Stranger {
+        world: &world,
+        service: &service,
+    };
+    let mut away = Post::of(0, 0);
+    away.fields.to = world.app;
+    let give = crate::support::contracts::abi::transferOwnershipCall {
+        to: Address::repeat_byte(0x66),
+    };
+    away.fields.data = give.abi_encode().into();
+    let (status, hash) = stranger.post(&away);
+    assert_eq!(status, 201);
+    let (safe, url, hash) = (world.safe.unwrap().to_string(), service.url(), hash.to_string());
+    let review = |which: [&str; 2]| {
+        let words = [
+            "review",
+            "--safe",
+            &safe,
+            "--chain-id",
+            "31337",
+            "--service-url",
+            &url,
+            "--json",
+        ];
+        Ran::of(&mut flow.command(&[&words[..], &which].concat()))
+    };
+    let seen = review(["--nonce", "0"]).exits(6).says("SERVICE_NO_TX");
+    assert!(
+        !warning(&seen, "SERVICE_UNSIGNED").contains("not this one"),
+        "{}",
+        seen.said
+    );
+    assert!(
+        !seen.json["data"]["unchecked"].as_array().unwrap().is_empty(),
+        "{}",
+        seen.said
+    );
+    review(["--safe-tx-hash", &hash]).exits(5);
+    service.lie(|lies| lies.unsigned_broken = true);
+    let unseen = review(["--nonce", "0"]).exits(6).says("SERVICE_NO_TX");
+    assert!(codes(&unseen).contains(&"SERVICE_UNSIGNED_UNSEEN"), "{}", unseen.said);
+}
+
+#[test]
+fn se2_s1_whoever_the_service_calls_confirmed_is_neither_told_so_nor_taken_into_the_proposal() {
+    let (world, service) = ground();
+    let flow = proposed(&world, &service);
+    let hash = service.proposals()[0].hash;
+    let mut entry = [0; 65];
+    entry[12..32].copy_from_slice(ACCOUNTS[1].address.as_slice());
+    entry[64] = 1;
+    let approved = json!({ "owner": ACCOUNTS[1].address, "signature": Bytes::from(entry.to_vec()) });
+    service.lie(|lies| lies.confirmations = vec![approved]);
+    let put = propose(&flow, &service, &[]).exits(0);
+    let signers = || {
+        flow.json_file("proposal.json")["safe"]["signatures"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(
+        put.json["data"]["confirmed"],
+        json!([ACCOUNTS[0].address]),
+        "{}",
+        put.said
+    );
+    assert_eq!(
+        put.json["data"]["unconfirmed"],
+        json!([ACCOUNTS[1].address]),
+        "{}",
+        put.said
+    );
+    assert_eq!(signers(), 1);
+    world
+        .rpc()
+        .execute_as(ACCOUNTS[1].address, world.safe.unwrap(), &approveHashCall { hash });
+    let put = propose(&flow, &service, &[]).exits(0);
+    assert_eq!(
+        put.json["data"]["confirmed"].as_array().unwrap().len(),
+        2,
+        "{}",
+        put.said
+    );
+}

@@ -390,3 +390,42 @@ fn svc_10_people_are_told_what_came_of_it() {
     let gone = said(&gone);
     assert!(gone.contains("was withdrawn from"), "{gone}");
 }
+
+#[test]
+fn svc_2_a_key_that_is_an_owners_never_signs_as_a_delegate_whatever_the_file_and_the_service_say() {
+    let (world, service) = ground();
+    let flow = flow(&world);
+    flow.step("prepare").exits(0);
+    service.delegate(crate::support::safe_service::Delegate {
+        safe: world.safe,
+        delegate: ACCOUNTS[0].address,
+        delegator: ACCOUNTS[1].address,
+        label: "ci".to_owned(),
+    });
+    let mut proposal = flow.json_file("proposal.json");
+    let owners = proposal["plan"]["safe"]["owners"].as_array_mut().unwrap();
+    let own = json!(ACCOUNTS[0].address).as_str().unwrap().to_lowercase();
+    let place = owners
+        .iter_mut()
+        .find(|owner| owner.as_str().unwrap().to_lowercase() == own);
+    *place.unwrap() = json!(ACCOUNTS[4].address);
+    let file = world.file("changed.json", &proposal.to_string());
+    let url = service.url();
+    let words = [
+        "propose",
+        file.to_str().unwrap(),
+        "--signer",
+        "env:SIGNER_0",
+        "--yes",
+        "--service-url",
+        &url,
+        "--json",
+    ];
+    let run = |more: &[&str]| Ran::of(&mut flow.command(&[&words[..], more].concat()));
+    run(&[]).exits(6);
+    run(&["--accept", "SAFE_OWNERS_CHANGED"])
+        .exits(6)
+        .says("SIGNER_IS_OWNER");
+    run(&["--offline"]).exits(2).says("USAGE_NO_RPC");
+    assert!(service.proposals().is_empty());
+}
