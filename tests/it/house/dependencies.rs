@@ -117,6 +117,64 @@ fn a_test_that_needs_a_feature_says_so_in_a_build_without_it() {
     assert!(seen > 50, "only {seen} tests say what they need");
 }
 
+/// Every feature of every package that a build with these arguments is made of, as `package feature "name"`.
+fn features_of(arguments: &[&str]) -> BTreeSet<String> {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["tree", "--locked", "--offline", "--prefix", "none"]);
+    cargo.args(["--edges", "normal,build,features"]).args(arguments);
+    let done = cargo.current_dir(repository()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let lines = String::from_utf8(done.stdout).unwrap();
+    let lines = lines.lines().filter(|line| line.contains(" feature \""));
+    lines.map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+#[test]
+fn what_judges_quotes_reorders_no_json_overrides_no_status_and_brings_no_client() {
+    for arguments in [&[][..], &["--all-features"]] {
+        let features = features_of(arguments);
+        assert!(features.len() > 300, "only {} features were found", features.len());
+        assert!(features.contains("serde_json feature \"raw_value\""));
+        assert!(!features.contains("serde_json feature \"preserve_order\""));
+        let of = features
+            .iter()
+            .filter_map(|line| line.strip_prefix("dcap-qvl feature "));
+        let of: Vec<&str> = of.collect();
+        assert_eq!(of, ["\"_anycrypto\"", "\"default-x509\"", "\"ring\""]);
+    }
+}
+
+#[test]
+fn only_a_build_that_says_so_takes_evidence_of_a_root_that_a_test_made() {
+    const ASKED: &str = "#[cfg(any(test, feature = \"attest-test-root\"))]";
+    let manifest = std::fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    let naming: Vec<&str> = manifest
+        .lines()
+        .filter(|line| line.contains("attest-test-root"))
+        .collect();
+    assert_eq!(naming, ["attest-test-root = []"]);
+    let mut ways = Vec::new();
+    for path in all("src") {
+        let (program, _) = halves(&path);
+        let lines: Vec<&str> = program.lines().map(str::trim).collect();
+        for (at, line) in lines.iter().enumerate() {
+            let opens = [
+                "QuoteVerifier::new(",
+                "new_with_config",
+                "with_config",
+                "allow_debug",
+                "allow_service_td",
+            ];
+            let opens = opens.iter().any(|name| line.contains(name)) || line.starts_with("pub fn test(");
+            let is_asked = at.checked_sub(1).is_some_and(|before| lines[before] == ASKED);
+            if opens && !line.starts_with("//") {
+                ways.push((path.file_name().unwrap().to_owned(), is_asked));
+            }
+        }
+    }
+    assert_eq!(ways, [("root.rs".into(), true), ("root.rs".into(), true)]);
+}
+
 /// Packages of a lock file with their versions.
 fn locked(path: &str) -> BTreeSet<(String, String)> {
     let text = std::fs::read_to_string(repository().join(path)).unwrap();

@@ -1,0 +1,66 @@
+//! What the hardware measured of a CVM: quotes of Intel TDX, event logs of dstack guests, and the certificates that hold both.
+//!
+//! Pure: bytes in, findings out. Nothing here talks to a network, opens a file or reads a clock; whoever fetched the evidence
+//! brings it, with the time at which it is looked at.
+//!
+//! Every step has three answers ([`Standing`]): it holds, it is broken, or it is not known. Broken is only what contradicts:
+//! a signature, a digest, a register, a key. Another format, something that is missing, collateral of another time is not
+//! known, and never counts as shown.
+//!
+//! A log says what the guest's own system measured. It means nothing unless firmware and kernel, the registers before
+//! RTMR3, are those of an image that is allowed: whoever boots a kernel of his own in a genuine TD can extend what he likes.
+//!
+//! ```
+//! use countersign::attest::{EventLog, Register, Standing};
+//!
+//! let log = EventLog::parse(br#"[{"imr":3,"event_type":134217729,"digest":"","event":"system-preparing","event_payload":""}]"#)?;
+//! // A boot that was measured before it ended shows nothing, and contradicts nothing.
+//! let early = log.boot(&log.replay(3)).unwrap_err();
+//! assert_eq!(early.standing(), Standing::NotKnown);
+//! // A register that the log never leads to contradicts it.
+//! let other = log.boot(&Register::repeat_byte(1)).unwrap_err();
+//! assert_eq!(other.standing(), Standing::Broken);
+//! # Ok::<(), countersign::attest::LogError>(())
+//! ```
+
+mod boot;
+mod certificate;
+mod collateral;
+mod config_id;
+mod event;
+mod log;
+mod log_error;
+mod platform;
+mod quote;
+mod quote_error;
+mod reader;
+mod report;
+mod root;
+mod standing;
+mod versioned;
+mod x509;
+
+pub use boot::{Boot, KeyProvider, KeyProviderKind};
+pub use certificate::{AppCertificate, CertificateError, CertifiedEvidence};
+pub use collateral::{Collateral, CollateralAnswers, CollateralError, Window};
+pub use config_id::ConfigId;
+pub use event::{Event, Register};
+pub use log::EventLog;
+pub use log_error::LogError;
+pub use platform::{NoTcbStatus, Platform, TcbPolicy, TcbStatus};
+pub use quote::{PlatformIdentity, Quote};
+pub use quote_error::QuoteError;
+pub use report::{TdFault, TdReport};
+pub use root::Root;
+pub use standing::Standing;
+pub use versioned::{Versioned, VersionedError};
+pub use x509::P256Key;
+
+#[cfg(test)]
+mod certificate_tests;
+#[cfg(test)]
+mod log_tests;
+#[cfg(test)]
+mod quote_tests;
+#[cfg(test)]
+mod sample;
