@@ -6,7 +6,8 @@ use flate2::{Compression, write::GzEncoder};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::sample::{self, CRABBOX, Chain, LITE, LITE_ATTESTATION};
+use super::sample::{self, CRABBOX, LITE, LITE_ATTESTATION};
+use super::synthetic::{Chain, Event, in_one_piece};
 use super::{AppCertificate, CertificateError, P256Key, Quote, Standing, Versioned, VersionedError};
 
 fn summer() -> Timestamp {
@@ -26,6 +27,20 @@ fn apart() -> Vec<(u64, Vec<u8>)> {
     let quote = sample::reply(LITE).quote.bytes().to_vec();
     let log = sample::text(&sample::json(LITE), "event_log").as_bytes().to_vec();
     vec![(1, quote), (2, log)]
+}
+
+/// The events of a guest's own.
+fn runtime(cvm: &sample::Recorded) -> Vec<Event> {
+    let events = sample::events(&cvm.log).into_iter();
+    events.filter(|event| event.register == 3).collect()
+}
+
+/// A certificate with these extensions.
+fn holding(extensions: Vec<(u64, Vec<u8>)>) -> AppCertificate {
+    parsed(&Chain {
+        extensions,
+        ..Chain::default()
+    })
 }
 
 fn lite_attestation() -> Vec<u8> {
@@ -55,9 +70,9 @@ fn the_certificate_of_a_phala_cloud_cvm_is_of_its_kms_and_of_its_quote() {
 
 #[test]
 fn att_a17_an_authority_that_calls_itself_a_kms_is_of_another_key() {
-    let (one, other) = (Chain::new(), Chain::new());
+    let (one, other) = (Chain::default(), Chain::default());
     let key = parsed(&one).check(summer()).unwrap();
-    assert_eq!(key.to_der(), rcgen::PublicKeyData::subject_public_key_info(&one.kms));
+    assert_eq!(key.to_der(), one.kms_key());
     assert_ne!(key, parsed(&other).check(summer()).unwrap());
     assert_ne!(
         Some(key),
@@ -74,8 +89,10 @@ fn att_a17_an_authority_that_calls_itself_a_kms_is_of_another_key() {
 
 #[test]
 fn att_a18_a_good_quote_in_a_certificate_of_another_key_is_refused() {
-    let mut chain = Chain::new();
-    chain.extensions = apart();
+    let chain = Chain {
+        extensions: apart(),
+        ..Chain::default()
+    };
     let certificate = parsed(&chain);
     let mut report = *Quote::parse(&certificate.evidence().unwrap().quote).unwrap().report();
     let error = certificate.check_key(&report).unwrap_err();
@@ -87,7 +104,7 @@ fn att_a18_a_good_quote_in_a_certificate_of_another_key_is_refused() {
 #[test]
 fn a_chain_is_whole_or_refused() {
     let error = |change: &dyn Fn(&mut Chain)| {
-        let mut chain = Chain::new();
+        let mut chain = Chain::default();
         change(&mut chain);
         parsed(&chain).check(summer()).unwrap_err()
     };
@@ -107,7 +124,7 @@ fn a_chain_is_whole_or_refused() {
     let usage = error(&|chain| chain.usage = b"kms:rpc");
     assert!(matches!(usage, CertificateError::OtherUse { of: "guest" }), "{usage}");
 
-    let (one, other) = (Chain::new().pem(), Chain::new().pem());
+    let (one, other) = (Chain::default().pem(), Chain::default().pem());
     let certificates = |pem: &str| {
         let parts = pem.split_inclusive("-----END CERTIFICATE-----");
         parts
@@ -145,11 +162,7 @@ fn a_chain_is_whole_or_refused() {
 
 #[test]
 fn evidence_is_read_as_both_kinds_of_kms_write_it_and_has_to_be_the_same() {
-    let with = |extensions: Vec<(u64, Vec<u8>)>| {
-        let mut chain = Chain::new();
-        chain.extensions = extensions;
-        parsed(&chain).evidence()
-    };
+    let with = |extensions: Vec<(u64, Vec<u8>)>| holding(extensions).evidence();
     let old = with(apart()).unwrap();
     assert_eq!(old.vm_config, None);
     let whole = lite_attestation();
@@ -158,11 +171,8 @@ fn evidence_is_read_as_both_kinds_of_kms_write_it_and_has_to_be_the_same() {
     // They are of one CVM and of two quotes.
     let error = with([apart(), vec![(8, whole.clone())]].concat()).unwrap_err();
     assert!(matches!(error, CertificateError::Differs { .. }), "{error}");
-    let log = sample::reply(LITE);
-    let runtime: Vec<(&str, &[u8])> = (log.log.events().iter().filter(|event| event.register == 3))
-        .map(|event| (event.name.as_str(), &event.payload[..]))
-        .collect();
-    let same = sample::attestation(log.quote.bytes(), &log.log, &runtime, "{}");
+    let cvm = sample::reply(LITE);
+    let same = in_one_piece(cvm.quote.bytes(), &sample::events(&cvm.log), &runtime(&cvm), "{}");
     let both = with([apart(), vec![(8, same)]].concat()).unwrap();
     assert_eq!((both.quote, both.log), (old.quote, old.log));
 
@@ -182,9 +192,7 @@ fn att_a29_a_packed_log_is_unpacked_up_to_its_limit() {
     let packed = |bytes: &[u8]| {
         let mut encoder = GzEncoder::new(b"ELGZv1".to_vec(), Compression::best());
         encoder.write_all(bytes).unwrap();
-        let mut chain = Chain::new();
-        chain.extensions = vec![apart().remove(0), (2, encoder.finish().unwrap())];
-        parsed(&chain).evidence()
+        holding(vec![apart().remove(0), (2, encoder.finish().unwrap())]).evidence()
     };
     let log = apart().remove(1).1;
     assert_eq!(packed(&log).unwrap().log, sample::reply(LITE).log);
@@ -194,23 +202,21 @@ fn att_a29_a_packed_log_is_unpacked_up_to_its_limit() {
         let error = packed(&padded(length)).unwrap_err();
         assert!(matches!(error, CertificateError::Packed(_)), "{error}");
     }
-    let mut chain = Chain::new();
-    chain.extensions = vec![apart().remove(0), (2, b"ELGZv1 and no gzip".to_vec())];
-    let error = parsed(&chain).evidence().unwrap_err();
+    let error = holding(vec![apart().remove(0), (2, b"ELGZv1 and no gzip".to_vec())])
+        .evidence()
+        .unwrap_err();
     assert_eq!(error.standing(), Standing::NotKnown, "{error}");
 }
 
 #[test]
 fn att_a7_two_lists_of_events_have_to_be_one() {
     let cvm = sample::reply(LITE);
-    let events: Vec<(&str, &[u8])> = (cvm.log.events().iter().filter(|event| event.register == 3))
-        .map(|event| (event.name.as_str(), &event.payload[..]))
-        .collect();
+    let events = runtime(&cvm);
     let read =
-        |runtime: &[(&str, &[u8])]| Versioned::parse(&sample::attestation(cvm.quote.bytes(), &cvm.log, runtime, ""));
+        |runtime: &[Event]| Versioned::parse(&in_one_piece(cvm.quote.bytes(), &sample::events(&cvm.log), runtime, ""));
     read(&events).unwrap();
     let mut other = events.clone();
-    other[2].1 = &[0x66; 32];
+    other[2].payload = vec![0x66; 32];
     for runtime in [&other[..], &events[1..], &[]] {
         let error = read(runtime).unwrap_err();
         assert!(matches!(error, VersionedError::TwoLists), "{error}");

@@ -28,15 +28,21 @@ mod certificate;
 mod collateral;
 mod config_id;
 mod event;
+mod expected;
+mod image;
+mod image_document;
+mod link;
 mod log;
 mod log_error;
 mod platform;
 mod quote;
 mod quote_error;
 mod reader;
+mod reason;
 mod report;
 mod root;
 mod standing;
+mod verdict;
 mod versioned;
 mod x509;
 
@@ -45,14 +51,19 @@ pub use certificate::{AppCertificate, CertificateError, CertifiedEvidence};
 pub use collateral::{Collateral, CollateralAnswers, CollateralError, Window};
 pub use config_id::ConfigId;
 pub use event::{Event, Register};
+pub use expected::{BootInfo, DevicePolicy, Expected, ExpectedInstance, ReferenceRegisters};
+pub use image::ImageWay;
+pub use link::Link;
 pub use log::EventLog;
 pub use log_error::LogError;
 pub use platform::{NoTcbStatus, Platform, TcbPolicy, TcbStatus};
 pub use quote::{PlatformIdentity, Quote};
 pub use quote_error::QuoteError;
+pub use reason::Reason;
 pub use report::{TdFault, TdReport};
 pub use root::Root;
 pub use standing::Standing;
+pub use verdict::{Evidence, Finding, Verdict};
 pub use versioned::{Versioned, VersionedError};
 pub use x509::P256Key;
 
@@ -64,3 +75,14 @@ mod log_tests;
 mod quote_tests;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+#[path = "../../tests/it/support/attestation.rs"]
+#[allow(
+    unreachable_pub,
+    missing_debug_implementations,
+    missing_docs,
+    reason = "tests of other kinds take it too"
+)]
+mod synthetic;
+#[cfg(test)]
+mod verdict_tests;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use alloy::primitives::B256;
+use dcap_qvl::intel::{PckExtension, parse_pck_extension};
 use dcap_qvl::{QuoteClaims, QuotePolicy, TcbInfo, TcbLevel};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -117,16 +118,15 @@ impl Quote {
     fn refused(&self, collateral: &Collateral, source: Box<dyn std::error::Error + Send + Sync>) -> QuoteError {
         let machine = self.chain().ok().and_then(|chain| {
             let first = chain.into_iter().next()?;
-            dcap_qvl::intel::parse_pck_extension(&first.der).ok()
+            parse_pck_extension(&first.der).ok()
         });
         let Some(machine) = machine else {
             return QuoteError::Refused(source);
         };
-        let of_machine = (&machine.cpu_svn, machine.pce_svn);
         let report = self.report();
         let modules = [Some(report.tee_tcb_svn), report.tee_tcb_svn2].into_iter().flatten();
         match modules
-            .map(|module| level(&collateral.tcb_info, of_machine, &module))
+            .map(|module| level(&collateral.tcb_info, &machine, &module))
             .max()
         {
             Some(Level::None) => QuoteError::NoLevel(source),
@@ -145,15 +145,14 @@ enum Level {
 }
 
 /// The level of a machine, as `dcap-qvl` finds it: the highest one that the machine meets, and that of its TDX module.
-fn level(info: &TcbInfo, machine: (&[u8; 16], u16), module: &[u8; 16]) -> Level {
+fn level(info: &TcbInfo, machine: &PckExtension, module: &[u8; 16]) -> Level {
     let of = |status| match status {
         dcap_qvl::TcbStatus::Revoked => Level::Revoked,
         _ => Level::Listed,
     };
-    let (cpu, pce) = machine;
     let met = |level: &&TcbLevel| {
         level
-            .shortfalls(cpu, pce, Some(module))
+            .shortfalls(&machine.cpu_svn, machine.pce_svn, Some(module))
             .is_ok_and(|missing| missing.is_empty())
     };
     let highest = info.tcb_levels.iter().filter(met).max_by(|a, b| {

@@ -67,7 +67,7 @@ fn meaning(name: &str) -> Means {
 fn each_of_the_quote_cases_gets_its_answer() {
     let cases = cases();
     assert_eq!(cases.cases.len(), 24);
-    let root = Root::test(hex::decode(&cases.root_der).unwrap()).unwrap();
+    let root = Root::for_tests(hex::decode(&cases.root_der).unwrap()).unwrap();
     for case in cases.cases {
         let quote = Quote::parse(&hex::decode(&case.quote).unwrap()).unwrap();
         let collateral = Collateral::parse(case.collateral.to_string().as_bytes());
@@ -104,7 +104,7 @@ fn each_of_the_quote_cases_gets_its_answer() {
 #[test]
 fn a_revoked_machine_is_told_from_one_that_is_not_listed() {
     let cases = cases();
-    let root = Root::test(hex::decode(&cases.root_der).unwrap()).unwrap();
+    let root = Root::for_tests(hex::decode(&cases.root_der).unwrap()).unwrap();
     let error = |name: &str| {
         let case = cases.cases.iter().find(|case| case.name == name).unwrap();
         let quote = Quote::parse(&hex::decode(&case.quote).unwrap()).unwrap();

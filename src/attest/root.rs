@@ -37,7 +37,7 @@ impl Root {
 
     /// One that a test made; nothing where this is no certificate of a P-256 key.
     #[cfg(any(test, feature = "attest-test-root"))]
-    pub fn test(der: Vec<u8>) -> Option<Self> {
+    pub fn for_tests(der: Vec<u8>) -> Option<Self> {
         let key = super::x509::Certificate::parse(&der).ok()?.key()?;
         Some(Self(Kind::Test { der, key }))
     }
