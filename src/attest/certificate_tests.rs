@@ -2,9 +2,11 @@
 
 use std::io::Write as _;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use jiff::Timestamp;
 use proptest::prelude::*;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::sample::{self, CRABBOX, LITE, LITE_ATTESTATION};
 use super::synthetic::{Chain, Event, in_one_piece};
@@ -123,7 +125,10 @@ fn a_chain_is_whole_or_refused() {
     );
     let usage = error(&|chain| chain.usage = b"kms:rpc");
     assert!(matches!(usage, CertificateError::OtherUse { of: "guest" }), "{usage}");
+}
 
+#[test]
+fn a_certificate_of_another_chain_or_one_that_was_changed_is_not_signed() {
     let (one, other) = (Chain::default().pem(), Chain::default().pem());
     let certificates = |pem: &str| {
         let parts = pem.split_inclusive("-----END CERTIFICATE-----");
@@ -145,6 +150,17 @@ fn a_chain_is_whole_or_refused() {
             "{foreign}: {error}"
         );
     }
+    // The KMS's own certificate, whose key is all that others name, is whole too.
+    let mut root = CertificateDer::from_pem_slice(one[2].as_bytes()).unwrap().to_vec();
+    *root.last_mut().unwrap() ^= 1;
+    let root = BASE64_STANDARD.encode(root);
+    let root = format!("-----BEGIN CERTIFICATE-----\n{root}\n-----END CERTIFICATE-----\n");
+    let chain = [one[0].as_str(), &one[1], "\n", &root].concat();
+    let error = AppCertificate::parse(chain.as_bytes())
+        .unwrap()
+        .check(summer())
+        .unwrap_err();
+    assert!(matches!(error, CertificateError::NotSigned { of: "KMS" }), "{error}");
     for count in [0, 1, 2, 4, 9] {
         let chain = one
             .iter()

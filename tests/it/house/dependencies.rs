@@ -160,10 +160,10 @@ fn only_a_build_that_says_so_takes_evidence_of_a_root_that_a_test_made() {
         for (at, line) in lines.iter().enumerate() {
             let opens = [
                 "QuoteVerifier::new(",
-                "new_with_config",
-                "with_config",
-                "allow_debug",
-                "allow_service_td",
+                "new_with_config(",
+                ".with_config",
+                ".allow_debug(",
+                ".allow_service_td(",
             ];
             let opens = opens.iter().any(|name| line.contains(name)) || line.starts_with("pub fn for_tests(");
             let is_asked = at.checked_sub(1).is_some_and(|before| lines[before] == ASKED);
