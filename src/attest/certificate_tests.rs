@@ -189,6 +189,10 @@ fn evidence_is_read_as_both_kinds_of_kms_write_it_and_has_to_be_the_same() {
     assert!(matches!(error, CertificateError::Differs { .. }), "{error}");
     let cvm = sample::reply(LITE);
     let same = in_one_piece(cvm.quote.bytes(), &sample::events(&cvm.log), &runtime(&cvm), "{}");
+    let mut longer = apart();
+    longer[0].1.push(0);
+    let error = with([longer, vec![(8, same.clone())]].concat()).unwrap_err();
+    assert!(matches!(error, CertificateError::Differs { .. }), "{error}");
     let both = with([apart(), vec![(8, same)]].concat()).unwrap();
     assert_eq!((both.quote, both.log), (old.quote, old.log));
 
@@ -231,6 +235,11 @@ fn att_a7_two_lists_of_events_have_to_be_one() {
     let read =
         |runtime: &[Event]| Versioned::parse(&in_one_piece(cvm.quote.bytes(), &sample::events(&cvm.log), runtime, ""));
     read(&events).unwrap();
+    // A length in more bytes than it needs.
+    let mut long = in_one_piece(cvm.quote.bytes(), &sample::events(&cvm.log), &events, "");
+    long.pop();
+    long.extend([1, 0]);
+    assert_eq!(Versioned::parse(&long).unwrap_err().standing(), Standing::NotKnown);
     let mut other = events.clone();
     other[2].payload = vec![0x66; 32];
     for runtime in [&other[..], &events[1..], &[]] {

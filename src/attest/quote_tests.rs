@@ -127,6 +127,24 @@ fn a_revoked_machine_is_told_from_one_that_is_not_listed() {
 }
 
 #[test]
+fn each_attribute_that_opens_a_trust_domain_is_named() {
+    let mut report = *sample::near_mpc().quote.report();
+    for (attributes, fault) in [
+        (1, TdFault::Debug),
+        (1 << 4, TdFault::Profiled),
+        (1 << 2, TdFault::Reserved),
+        (1 << 61, TdFault::Reserved),
+        (1 << 29, TdFault::Migratable),
+        (1 << 17, TdFault::ServiceTd),
+    ] {
+        report.td_attributes = 1 << 28 | attributes;
+        assert_eq!(report.faults(), [fault]);
+    }
+    report.td_attributes = 1 << 28 | 1 << 63 | 1 << 30;
+    assert_eq!(report.faults(), []);
+}
+
+#[test]
 fn near_mpc_is_genuine_at_its_date_and_nothing_is_known_of_other_dates() {
     let (quote, collateral) = (sample::near_mpc().quote, sample::near_collateral());
     let platform = quote.verify(&collateral, &Root::intel(), at(NEAR_TIME)).unwrap();
