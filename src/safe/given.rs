@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::builder_file::{self, BuilderFileError, Checksum, Mislabelled, Remark};
 use super::service::{NotATransaction, ServiceTx};
-use super::tx::SafeTxFields;
+use super::tx::{SafeTxFields, tx_types};
 use crate::chain::Call;
 use crate::json;
 
@@ -70,6 +70,11 @@ pub enum GivenError {
     /// A number or address of the domain.
     #[error("`domain.{0}` is missing or malformed")]
     Domain(&'static str),
+    /// Types that make a wallet sign another hash than a Safe computes.
+    #[error(
+        "`{0}` of the document is not what a Safe hashes: a wallet that is given this document signs something else"
+    )]
+    Types(&'static str),
 }
 
 /// Reads a Transaction Builder's file, an EIP-712 document (`eth_signTypedData_v4`) whose primary type is `SafeTx`, or
@@ -120,9 +125,9 @@ fn builder(bytes: &[u8]) -> Result<Given, GivenError> {
     })
 }
 
-/// The types of the document are the standard's; a tool that wrote others hashes something else, which the comparison
-/// of hashes shows.
+/// What is hashed here has to be what a wallet hashes of the document, so that its types have to be a Safe's.
 fn typed(value: &Value) -> Result<Given, GivenError> {
+    check_types(value)?;
     let message = value.get("message").unwrap_or(&Value::Null);
     let fields = ServiceTx::read_fields(message).map_err(GivenError::Malformed)?;
     let domain = value.get("domain").unwrap_or(&Value::Null);
@@ -146,6 +151,40 @@ fn typed(value: &Value) -> Result<Given, GivenError> {
         remarks: Vec::new(),
         mislabelled: Vec::new(),
     })
+}
+
+/// Libraries leave the domain's own type out, and make it of the members that the domain has.
+fn check_types(value: &Value) -> Result<(), GivenError> {
+    const CHAIN: (&str, &str) = ("chainId", "uint256");
+    const CONTRACT: (&str, &str) = ("verifyingContract", "address");
+    let types = value.get("types");
+    let listed = |name: &str, wanted: &[(&str, &str)]| {
+        let list = types.and_then(|types| types.get(name)).and_then(Value::as_array);
+        list.is_some_and(|list| {
+            let read = list
+                .iter()
+                .map(|one| Some((one.get("name")?.as_str()?, one.get("type")?.as_str()?)));
+            read.eq(wanted.iter().map(|one| Some(*one)))
+        })
+    };
+    if !["baseGas", "dataGas"]
+        .iter()
+        .any(|name| listed("SafeTx", &tx_types(name)))
+    {
+        return Err(GivenError::Types("types.SafeTx"));
+    }
+    let members = value.get("domain").and_then(Value::as_object);
+    let members = || members.into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let has_chain = members().any(|(name, _)| name == CHAIN.0);
+    let wanted: &[(&str, &str)] = if has_chain { &[CHAIN, CONTRACT] } else { &[CONTRACT] };
+    let untold = types.is_none_or(|types| types.get("EIP712Domain").is_none());
+    if !untold && !listed("EIP712Domain", wanted) {
+        return Err(GivenError::Types("types.EIP712Domain"));
+    }
+    match members().all(|(name, _)| name == CHAIN.0 || name == CONTRACT.0) {
+        true => Ok(()),
+        false => Err(GivenError::Types("domain")),
+    }
 }
 
 /// Decimal, or hexadecimal as wallets write it.
@@ -240,6 +279,34 @@ mod tests {
             read(&value),
             Err(GivenError::Builder(BuilderFileError::Checksum { .. }))
         ));
+    }
+
+    #[test]
+    fn a_document_that_a_wallet_would_hash_otherwise_is_refused() {
+        let whole = tx().typed_data();
+        let changed = |change: fn(&mut Value)| {
+            let mut document = whole.clone();
+            change(&mut document);
+            read(&document)
+        };
+        let types = |read: Result<Given, GivenError>| match read {
+            Err(GivenError::Types(what)) => what,
+            other => panic!("{other:?}"),
+        };
+        let swapped = |document: &mut Value| document["types"]["SafeTx"].as_array_mut().unwrap().swap(0, 1);
+        assert_eq!(types(changed(swapped)), "types.SafeTx");
+        let text = |document: &mut Value| document["types"]["SafeTx"][2]["type"] = json!("string");
+        assert_eq!(types(changed(text)), "types.SafeTx");
+        let none = |document: &mut Value| document["types"] = Value::Null;
+        assert_eq!(types(changed(none)), "types.SafeTx");
+        let named = |document: &mut Value| document["domain"]["name"] = json!("Safe");
+        assert_eq!(types(changed(named)), "domain");
+        let without = |document: &mut Value| document["domain"]["chainId"] = Value::Null;
+        assert_eq!(types(changed(without)), "types.EIP712Domain");
+        let untold = |document: &mut Value| {
+            document["types"].as_object_mut().unwrap().remove("EIP712Domain");
+        };
+        assert!(changed(untold).is_ok());
     }
 
     #[test]

@@ -532,7 +532,8 @@ impl From<Operation> for u8 {
     }
 }
 
-const fn tx_types(base_gas: &str) -> [(&str, &str); 10] {
+/// The members of `SafeTx`, in order; `base_gas` is called otherwise by Safes before 1.0.0.
+pub(super) const fn tx_types(base_gas: &str) -> [(&str, &str); 10] {
     [
         ("to", "address"),
         ("value", "uint256"),

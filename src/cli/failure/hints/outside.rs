@@ -116,8 +116,8 @@ hints! {
         "sign first: wallets do not show what nobody signed; or pass the proposal on as a file, which needs no \
          service";
     ServiceNoTx, Command("propose"),
-        "put it there with `countersign propose` once an owner has signed, or review the proposal itself, which is a \
-         file";
+        "put it there with `countersign propose` once an owner has signed, review the proposal itself, which is a file, \
+         or name the transaction that you mean by --safe-tx-hash";
     ServiceOtherHash, Look,
         "agree with the other owners which of the two is signed, and reject or withdraw the other one";
     ServiceRefused, Look,

@@ -146,7 +146,8 @@ hints! {
     NestedNotASafe, Again,
         "name by --for an owner that is a Safe; an owner that is a key signs with `countersign sign`";
     NestedNotChosen, Again,
-        "run it once without --offline: the transaction of the Safe that owns the Safe is chosen from the chain";
+        "sign with --for SAFE once, without --offline: that chooses the transaction of the Safe that owns the Safe, from the \
+         chain";
     NestedNotOwner, Again, "name by --for one of the Safe's owners: {expected}";
     SignatureRefused, Look,
         "ask whoever sent it what they signed; those that count are kept, and what is to be signed is unchanged";
