@@ -21,7 +21,7 @@ PACKAGES := tests/node/node_modules/.installed
 CONTRACTS := tests/contracts/out/.compiled
 COMPILERS := tests/node/timelocks/node_modules/.installed
 FEATURES := --no-default-features --features cli,keystore,ledger
-FAILPOINTS := $(FEATURES),failpoints
+FAILPOINTS := $(FEATURES),failpoints,attest-test-root
 
 features:
 	@echo $(FAILPOINTS)

@@ -15,7 +15,7 @@
 //! | [`compose`] | the manifest: canonical bytes, compose hash, changes and differences | `json`, `text` |
 //! | [`mod@env`] | the workload's environment: its file, the guest's rules, sealing it for a key that the KMS signed | |
 //! | [`cloud`] | the Phala Cloud API | `compose`, `http`, `text` |
-//! | [`attest`] | what the hardware measured of a CVM: quotes, event logs, certificates | `compose`, `json`, `text` |
+//! | [`attest`] | what the hardware measured of a CVM: quotes, event logs, certificates | `compose`, `http`, `json`, `text` |
 //! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http`, `text` |
 //! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http`, `json`, `text` |
 //! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `code`, `fsutil`, `safe`, `text` |

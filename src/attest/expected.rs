@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256, FixedBytes};
+use serde::{Deserialize, Serialize};
 
 use super::event::Register;
 use super::platform::{TcbPolicy, TcbStatus};
@@ -39,7 +40,8 @@ pub struct Expected {
 }
 
 /// The instance that a CVM should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ExpectedInstance {
     /// Nobody knows.
     NotKnown,
@@ -72,7 +74,8 @@ pub struct ReferenceRegisters {
 }
 
 /// What the KMS's contract is asked about (`DstackKms.isAppAllowed`), with what was measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BootInfo {
     /// The app.
     pub app_id: Address,

@@ -1,7 +1,7 @@
 //! What the hardware measured of a CVM: quotes of Intel TDX, event logs of dstack guests, and the certificates that hold both.
 //!
-//! Pure: bytes in, findings out. Nothing here talks to a network, opens a file or reads a clock; whoever fetched the evidence
-//! brings it, with the time at which it is looked at.
+//! Pure but for [`mod@fetch`]: bytes in, findings out. Nothing else here talks to a network, and nothing opens a file or reads a
+//! clock; whoever fetched the evidence brings it, with the time at which it is looked at.
 //!
 //! Every step has three answers ([`Standing`]): it holds, it is broken, or it is not known. Broken is only what contradicts:
 //! a signature, a digest, a register, a key. Another format, something that is missing, collateral of another time is not
@@ -25,10 +25,11 @@
 
 mod boot;
 mod certificate;
-mod collateral;
+pub mod collateral;
 mod config_id;
 mod event;
 mod expected;
+pub mod fetch;
 mod image;
 mod image_document;
 mod link;
@@ -41,6 +42,7 @@ mod reader;
 mod reason;
 mod report;
 mod root;
+pub mod saved;
 mod standing;
 mod verdict;
 mod versioned;
@@ -48,7 +50,7 @@ mod x509;
 
 pub use boot::{Boot, KeyProvider, KeyProviderKind};
 pub use certificate::{AppCertificate, CertificateError, CertifiedEvidence};
-pub use collateral::{Collateral, CollateralAnswers, CollateralError, Window};
+pub use collateral::Collateral;
 pub use config_id::ConfigId;
 pub use event::{Event, Register};
 pub use expected::{BootInfo, DevicePolicy, Expected, ExpectedInstance, ReferenceRegisters};

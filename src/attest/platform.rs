@@ -12,7 +12,7 @@ use alloy::primitives::B256;
 use dcap_qvl::intel::{PckExtension, parse_pck_extension};
 use dcap_qvl::{QuoteClaims, QuotePolicy, TcbInfo, TcbLevel};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::collateral::{Collateral, Window};
 use super::quote::{self, Quote};
@@ -38,7 +38,7 @@ pub struct Platform {
 }
 
 /// How safe a machine is (Intel PCS API 4, `tcbStatus`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TcbStatus {
     /// As safe as it can be made.
     UpToDate,

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use alloy::primitives::FixedBytes;
+use alloy::primitives::{B256, FixedBytes};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha512};
 
@@ -16,6 +16,7 @@ use super::collateral::Collateral;
 use super::config_id::ConfigId;
 use super::expected::{BootInfo, DevicePolicy, Expected, ExpectedInstance};
 use super::image::{self, ImageWay};
+use super::image_document;
 use super::link::Link;
 use super::log::EventLog;
 use super::platform::Platform;
@@ -54,6 +55,14 @@ pub struct Evidence<'a> {
     pub nonce: Option<&'a [u8]>,
     /// The quote that the app answered with.
     pub answer: Option<&'a [u8]>,
+}
+
+impl Evidence<'_> {
+    /// The image that the host's document is about, by its hash. Whether the KMS's contract allows it has to be asked.
+    pub fn documented_image(&self) -> Option<B256> {
+        let document = image_document::read(self.vm_config?)?;
+        document.ok().map(|document| document.os_image_hash)
+    }
 }
 
 /// What is to be said of one link.

@@ -10,7 +10,7 @@
 //! | `revert` `read` | a contract at one block |
 //! | `fees` `look` `send` `sent` | a transaction's life |
 //! | `logs` | what contracts logged |
-//! | `app` `account` `kms` `factory` `policy` `policy_history` `history` `hash_past` `closed` `timelock` | the contracts |
+//! | `app` `boot` `account` `kms` `factory` `policy` `policy_history` `history` `hash_past` `closed` `timelock` | the contracts |
 //! | `proof` `behind` | the effect of a transaction, proved |
 //!
 //! Each may use the floors above it in this table, and none below. `chain` knows no Safe and no journal.
@@ -29,6 +29,7 @@ mod account;
 mod app;
 mod behind;
 mod block;
+pub mod boot;
 mod call;
 mod canonical;
 pub mod closed;

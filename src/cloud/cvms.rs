@@ -214,6 +214,12 @@ impl Client {
 }
 
 impl Cvm {
+    /// Domain of the gateway that leads to it, as the server writes it.
+    pub fn gateway_domain(&self) -> Option<String> {
+        let places = ["/gateway/base_domain", "/gateway_domain"];
+        places.into_iter().find_map(|place| read::exact(&self.raw, place))
+    }
+
     /// Reads a record of any version: each value stands where one of them has it.
     pub(super) fn read(record: Value) -> Result<Self, Malformed> {
         Ok(Self {

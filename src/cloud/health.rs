@@ -81,8 +81,22 @@ pub struct Attestation {
     pub error: Option<String>,
     /// Measurements.
     pub tcb_info: Option<TcbInfo>,
+    /// What can be verified.
+    #[serde(skip)]
+    pub evidence: Evidence,
     /// The record as it came, certificates and quote in it.
     pub raw: Value,
+}
+
+/// What an attestation holds that can be verified, as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The quote of the first certificate that has one.
+    pub quote: Option<Vec<u8>>,
+    /// The event log, JSON.
+    pub log: Option<String>,
+    /// The manifest that the guest says it runs.
+    pub manifest: Option<String>,
 }
 
 /// Measurements of a TDX guest.
@@ -183,8 +197,24 @@ impl Client {
                 .get("tcb_info")
                 .filter(|info| info.is_object())
                 .map(TcbInfo::read),
+            evidence: Evidence::read(&record),
             raw: record,
         })
+    }
+}
+
+impl Evidence {
+    fn read(record: &Value) -> Self {
+        let certificates = record.get("app_certificates").and_then(Value::as_array);
+        let quotes = certificates.into_iter().flatten();
+        let quotes = quotes.filter_map(|one| read::document(one, "/quote"));
+        let decoded = |text: String| hex::decode(text.strip_prefix("0x").unwrap_or(&text)).ok();
+        let log = record.pointer("/tcb_info/event_log").filter(|log| log.is_array());
+        Self {
+            quote: quotes.filter_map(decoded).find(|quote| !quote.is_empty()),
+            log: log.map(Value::to_string),
+            manifest: read::document(record, "/tcb_info/app_compose").filter(|text| !text.is_empty()),
+        }
     }
 }
 

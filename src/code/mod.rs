@@ -145,6 +145,10 @@ codes! {
     KmsRootMismatch = "KMS_ROOT_MISMATCH", Stop, "The KMS contract publishes another root key than the pinned one.";
     ImageTooOld = "IMAGE_TOO_OLD", State, "The OS image would not come up with the manifest.";
     TcbNotKnown = "TCB_NOT_KNOWN", Note, "Whether the machine's firmware is up to date is not known.";
+    AttestationBroken = "ATTESTATION_BROKEN", Stop, "What the hardware measured contradicts what was approved.";
+    NotProven = "NOT_PROVEN", State, "Something that the proof needs could not be found out.";
+    TcbStatus = "TCB_STATUS", Decision, "Intel does not call the machine up to date.";
+    CollateralUnreachable = "COLLATERAL_UNREACHABLE", Later, "The server of Intel's collateral gave no answer.";
     BootRefused = "BOOT_REFUSED", State, "The KMS would not let the CVM boot.";
     KmsAnswer = "KMS_ANSWER", Input, "The answer of AWS KMS cannot be used.";
     KmsNotConfigured = "KMS_NOT_CONFIGURED", Auth, "AWS has no credentials or no region for this machine.";
@@ -328,6 +332,7 @@ codes! {
     RpcStale = "RPC_STALE", Later, "The endpoint is behind.";
     EndpointMissing = "ENDPOINT_MISSING", Note, "An endpoint gave no answer, so fewer than were named say what was read.";
     RpcUnavailable = "RPC_UNAVAILABLE", Later, "No endpoint gave a usable answer.";
+    PendingAttestation = "PENDING_ATTESTATION", Pending, "The CVM is not up yet, or still runs what it ran before.";
     PendingApproval = "PENDING_APPROVAL", Pending, "The change is not in force yet.";
     PendingConfirmations = "PENDING_CONFIRMATIONS", Pending, "The block may still be replaced.";
     PendingDelay = "PENDING_DELAY", Pending, "The timelock's delay is not over.";
@@ -445,6 +450,7 @@ codes! {
     StorageTooManyOpen = "STORAGE_TOO_MANY_OPEN", Later, "Too many files are open.";
     InputAddress = "INPUT_ADDRESS", Input, "An address of a server cannot be used.";
     InputApiKey = "INPUT_API_KEY", Input, "The API key holds characters that no key has.";
+    InputAttestation = "INPUT_ATTESTATION", Input, "The file holds no attestation, or no collateral of Intel.";
     InputBuilderFile = "INPUT_BUILDER_FILE", Input, "The file is no batch that could be reviewed.";
     InputCompose = "INPUT_COMPOSE", Input, "A manifest or hash is malformed.";
     InputComposeText = "INPUT_COMPOSE_TEXT", Input, "The file is none that Docker Compose runs, or another file than it was taken for.";
@@ -535,6 +541,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::SafeOwnerUnknown,
     Code::SafeUnknownCode,
     Code::StorageNotClosed,
+    Code::TcbStatus,
     Code::SafeStandingApproval,
     Code::TimelockCodeUnknown,
     Code::UpgradesDisabled,

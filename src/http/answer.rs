@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
+
 /// An answer, whatever its status.
 #[derive(Clone)]
 pub struct Answer {
@@ -15,8 +17,17 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// How many requests are left of a quota, where the server says that.
     pub quota_left: Option<u64>,
+    /// All headers as they came.
+    pub headers: HeaderMap,
     /// Body bytes, complete.
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header that is a text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 impl std::fmt::Debug for Answer {

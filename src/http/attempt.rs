@@ -173,6 +173,7 @@ pub(super) async fn read(mut response: Response, limit: usize) -> Result<Answer,
             .and_then(|text| delay(text, date))
             .or_else(|| reset(&response)),
         quota_left: quota_left(headers),
+        headers: headers.clone(),
         body,
     })
 }

@@ -92,6 +92,7 @@ mod tests {
             date: None,
             retry_after: retry_after.map(Duration::from_secs),
             quota_left: None,
+            headers: reqwest::header::HeaderMap::new(),
             body: Vec::new(),
         })
     }

@@ -9,6 +9,7 @@
     reason = "test harness: a broken world fails the test that met it"
 )]
 
+mod attest;
 mod chain;
 mod cli;
 mod cloud;

@@ -9,7 +9,7 @@ use clap::{Arg, Args, Command};
 use url::Url;
 
 use super::also::Also;
-use super::values::{Given, SecretSource};
+use super::values::{Given, SecretSource, Template};
 use super::{Caps, KeySource, Notices, Offline, Reach, Settle};
 use crate::compose::ComposeHash;
 use crate::env::RootKey;
@@ -55,7 +55,7 @@ impl Takes {
             (!arg.get_action().takes_values(), Self::Nothing),
             (hashes.into_iter().chain(public).any(of), Self::Hex),
             (of(TypeId::of::<Header>()), Self::Hex),
-            (of(TypeId::of::<Url>()), Self::Address),
+            (of(TypeId::of::<Url>()) || of(TypeId::of::<Template>()), Self::Address),
             (of(TypeId::of::<Source>()), Self::Key),
             (of(TypeId::of::<SecretSource>()), Self::Secret),
             (of(TypeId::of::<PathBuf>()) && is_written, Self::Out),

@@ -217,6 +217,26 @@ pub(in crate::cli) fn web_address(text: &str) -> Result<Url, String> {
     text.parse::<Url>().ok().filter(Url::has_host).ok_or_else(valid)
 }
 
+/// An address with a place for a number.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Template(String);
+
+impl Template {
+    /// The address, with `{nonce}` in it.
+    pub(in crate::cli) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An http or https address with `{nonce}` in it, once.
+pub(in crate::cli) fn template(text: &str) -> Result<Template, String> {
+    web_address(text)?;
+    match text.matches("{nonce}").count() {
+        1 => Ok(Template(text.to_owned())),
+        _ => Err("the address has to say once, by {nonce}, where the number stands".to_owned()),
+    }
+}
+
 /// A CVM by one of its names. Where that is an app id, it is read as [`address`] is.
 pub(in crate::cli) fn cvm(text: &str) -> Result<CvmId, String> {
     const VALID: &str = "a CVM is named by its name, UUID, app id or instance id";

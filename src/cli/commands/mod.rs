@@ -2,6 +2,7 @@
 //! stands a floor below.
 
 pub(super) mod app;
+pub(super) mod attest;
 pub(super) mod commit;
 pub(super) mod completions;
 pub(super) mod cvm;

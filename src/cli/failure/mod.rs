@@ -23,7 +23,8 @@ pub(super) use verdict::{CONSENT_FLAG, Commands, Next, Verdict};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::show::report::{Facts, Report};
-use crate::cli::show::text::shorten;
+use crate::cli::show::text::each_cause;
+pub(super) use crate::cli::show::text::told;
 use crate::code::Code;
 use crate::upgrade::{self, Origin, Stop, UpgradeError};
 
@@ -90,14 +91,6 @@ fn message(error: &CliError) -> String {
     }
 }
 
-/// An error and its causes on one line.
-pub(super) fn told(error: &dyn Error) -> String {
-    let mut parts = vec![shorten(&error.to_string())];
-    parts.extend(error.source().into_iter().flat_map(each_cause));
-    parts.dedup();
-    parts.join(": ")
-}
-
 fn causes(error: &CliError) -> Vec<String> {
     let first: Option<&(dyn Error + 'static)> = match error {
         CliError::UserFile(error) => error.source(),
@@ -109,11 +102,6 @@ fn causes(error: &CliError) -> Vec<String> {
     let mut causes: Vec<String> = first.into_iter().flat_map(each_cause).collect();
     causes.dedup();
     causes
-}
-
-/// An error, then its cause, then the cause of that.
-fn each_cause<'e>(first: &'e (dyn Error + 'static)) -> impl Iterator<Item = String> + 'e {
-    eyre::Chain::new(first).map(|error| shorten(&error.to_string()))
 }
 
 fn stop(error: &CliError) -> Option<&Stop> {

@@ -17,6 +17,7 @@ use crate::cli::root::{Cli, Command};
 use crate::cli::session::Session;
 use crate::cli::session::environment::Environment;
 use crate::cli::session::next::CommandLine;
+use crate::cli::session::quote_root::TEST_BUILD;
 use crate::cli::show::output::{self, Output, Style};
 use crate::cli::show::report::Report;
 
@@ -31,7 +32,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let commands: &'static clap::Command = Box::leak(Box::new(commands));
     match parsed {
         Ok(cli) => start(cli, CommandLine::new(&args, commands), env).into(),
-        Err(CliError::Arguments(error)) if !error.use_stderr() => shown(&error).into(),
+        Err(CliError::Arguments(error)) if !error.use_stderr() => shown(&error, &args).into(),
         Err(error) => {
             let style = Style {
                 json: arguments::wants_json(&args),
@@ -66,7 +67,12 @@ fn keep_memory_private() {
 }
 
 /// Help and version: wanted text, not a failure.
-fn shown(error: &clap::Error) -> Exit {
+fn shown(error: &clap::Error, args: &[OsString]) -> Exit {
+    let is_version = error.kind() == clap::error::ErrorKind::DisplayVersion;
+    let says_more = args.iter().any(|word| word == "-v" || word == "--verbose");
+    if let Some(note) = TEST_BUILD.filter(|_| is_version && says_more) {
+        output::aside(&format!("{note}\n"));
+    }
     match error.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Storage,
         _ => Exit::Done,

@@ -10,6 +10,7 @@ pub(super) mod out_file;
 mod outside;
 pub(super) mod person;
 mod project;
+pub(super) mod quote_root;
 pub(super) mod settings;
 mod workload;
 

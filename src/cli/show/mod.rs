@@ -1,6 +1,7 @@
 //! What people and programs see: pages, reports, and the one place that prints.
 
 pub(super) mod advice;
+pub(super) mod attestation;
 pub(super) mod changes;
 pub(super) mod consent;
 pub(super) mod manifest;

@@ -31,9 +31,10 @@ const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";
 pub(in crate::cli) const UNREADABLE: &str =
     "What was prepared, signed, sent or committed cannot be read from the journal.";
 /// Commands that are about no upgrade: they change nothing anywhere, or say themselves what they did.
-const WITHOUT_EFFECTS: [&str; 13] = [
+const WITHOUT_EFFECTS: [&str; 14] = [
     "app",
     "arguments",
+    "attest",
     "completions",
     "cvm",
     "explain",

@@ -3,6 +3,7 @@
 //! What a page holds is made harmless by [`crate::text`], line by line.
 
 use std::borrow::Cow;
+use std::error::Error;
 
 use crate::text::{NO_TERMINAL, is_padded, wrap, wrap_command};
 pub(in crate::cli) use crate::text::{escape, json as harmless_json};
@@ -19,6 +20,19 @@ const BELOW: &str = "  │ ";
 /// As [`escape`], at most as long as one line should be.
 pub(in crate::cli) fn shorten(text: &str) -> String {
     crate::text::shorten(text, MAX_FOREIGN)
+}
+
+/// An error and its causes on one line.
+pub(in crate::cli) fn told(error: &dyn Error) -> String {
+    let mut parts = vec![shorten(&error.to_string())];
+    parts.extend(error.source().into_iter().flat_map(each_cause));
+    parts.dedup();
+    parts.join(": ")
+}
+
+/// An error, then its cause, then the cause of that.
+pub(in crate::cli) fn each_cause<'e>(first: &'e (dyn Error + 'static)) -> impl Iterator<Item = String> + 'e {
+    eyre::Chain::new(first).map(|error| shorten(&error.to_string()))
 }
 
 /// What a command says to people, block by block.

@@ -1,5 +1,6 @@
 //! Reads cloud and chain, and judges what was read. Changes nothing.
 
+pub mod attestation;
 pub(super) mod authority;
 pub(super) mod examine;
 pub(super) mod neighbours;
@@ -10,4 +11,4 @@ pub(super) mod placement;
 pub(super) mod policy;
 pub(super) mod read;
 pub(super) mod revoke;
-pub(super) mod seal;
+pub mod seal;

@@ -12,6 +12,7 @@ use alloy::signers::local::PrivateKeySigner;
 
 use crate::harness::flow::Flow;
 use crate::harness::judge::each;
+use crate::support::attested::closed_port;
 use crate::support::cloud::API_KEY;
 use crate::support::world::{CVM, SafeOptions, WorldOptions};
 use crate::support::{Action, FaultProxy, Match, Message, Nth, World};
@@ -292,6 +293,9 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     watched.run(&["hash", "app-compose.json"], &[0]);
     watched.run(&["cvm", "get", "--cvm", CVM], &[0]);
     watched.run(&["cvm", "restart", "--cvm", CVM, "--wait", "--yes"], &[0]);
+    let nowhere = closed_port();
+    let attest = ["attest", CVM, "--guest-url", &nowhere, "--pccs", &nowhere];
+    watched.run(&attest, &[6]);
     watched.run(&["nodes"], &[0]);
     watched.run(&["kms", "list"], &[0]);
     watched.run(&["webhook", "list"], &[0]);

@@ -8,7 +8,7 @@ use crate::house::sources::{Token, files, halves, tokens};
 use crate::support::repository;
 
 /// Names in capitals that are no codes, and where they come from.
-const NO_CODES: [(&str, &str); 35] = [
+const NO_CODES: [(&str, &str); 36] = [
     (
         "APPROVED_HASH",
         "a kind of signature, as Safe Transaction Services name it",
@@ -24,6 +24,7 @@ const NO_CODES: [(&str, &str); 35] = [
     ("COMPOSE_FILE", "a variable of Docker Compose"),
     ("COMPOSE_PROJECT_NAME", "a variable of Docker Compose"),
     ("COUNTERSIGN_REQUEST_MS", "a variable of test builds"),
+    ("COUNTERSIGN_TEST_ROOT", "a variable of test builds"),
     ("CVM_APP_ID_CONFLICT", "a code of Phala Cloud's"),
     ("DAC_READ_SEARCH", "a capability of Linux"),
     ("DOCKER_", "how variables of Docker begin"),

@@ -3,6 +3,9 @@
 //!
 //! It knows nothing of how evidence is read: what it writes, it writes by the formats of Intel and dstack.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType, IsCa, Issuer,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _, RevokedCertParams, SerialNumber, date_time_ymd,
@@ -14,6 +17,8 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// A time at which everything that is made here is good: 2026-11-15.
 pub const NOW: i64 = 1_794_700_800;
+/// Seconds of a day.
+pub const DAY: i64 = 24 * 3600;
 /// The type of events that a guest extends into RTMR3.
 const RUNTIME_EVENT: u32 = 0x0800_0001;
 /// A kind of machines.
@@ -34,6 +39,8 @@ pub struct Intel {
     pub evaluation: u32,
     /// Whether the machine's certificate is revoked.
     pub is_revoked: bool,
+    /// When the collateral was issued, seconds since 1970; it is good for thirty days.
+    pub issued: i64,
 }
 
 struct Authority {
@@ -108,10 +115,11 @@ impl Authority {
     fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::from_params(&self.params, &self.key)
     }
-    fn list(&self, revoked: Vec<RevokedCertParams>) -> Vec<u8> {
+    fn list(&self, revoked: Vec<RevokedCertParams>, issued: i64) -> Vec<u8> {
+        let at = |seconds: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds.try_into().unwrap());
         let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2026, 11, 1),
-            next_update: date_time_ymd(2026, 12, 1),
+            this_update: at(issued),
+            next_update: at(issued + 30 * DAY),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked,
@@ -134,6 +142,7 @@ impl Default for Intel {
             status: "UpToDate",
             evaluation: 20,
             is_revoked: false,
+            issued: NOW - 14 * DAY,
         }
     }
 }
@@ -162,7 +171,8 @@ impl Intel {
         identity["id"] = "TDX_01".into();
         identity["tcbLevels"] =
             json!([{"tcb": {"isvsvn": 3}, "tcbDate": "2026-01-01T00:00:00Z", "tcbStatus": "UpToDate"}]);
-        let (from, until) = ("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
+        let date = |seconds| Timestamp::from_second(seconds).unwrap().to_string();
+        let (from, until) = (date(self.issued), date(self.issued + 30 * DAY));
         let info = json!({
             "id": "TDX", "version": 3, "issueDate": from, "nextUpdate": until, "fmspc": hex::encode_upper(FMSPC),
             "pceId": "0000", "tcbType": 0, "tcbEvaluationDataNumber": self.evaluation,
@@ -190,8 +200,8 @@ impl Intel {
         });
         json!({
             "pck_crl_issuer_chain": platform,
-            "root_ca_crl": hex::encode(self.root.list(Vec::new())),
-            "pck_crl": hex::encode(self.platform.list(revoked.into_iter().collect())),
+            "root_ca_crl": hex::encode(self.root.list(Vec::new(), self.issued)),
+            "pck_crl": hex::encode(self.platform.list(revoked.into_iter().collect(), self.issued)),
             "tcb_info_issuer_chain": signer,
             "tcb_info_signature": hex::encode(signed(&self.signer.key, info.as_bytes())),
             "tcb_info": info,

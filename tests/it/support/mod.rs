@@ -21,6 +21,8 @@
 )]
 
 pub mod anvil;
+pub mod attestation;
+pub mod attested;
 pub mod cloud;
 pub mod command;
 pub mod contracts;
@@ -40,6 +42,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 pub use anvil::{ACCOUNTS, Account, Anvil, AnvilOptions};
+pub use attested::Attested;
 pub use cloud::{BootFailure, SimCloud};
 pub use command::countersign;
 pub use proxy::{Action, FaultProxy, Gate, Match, Message, Moment, Nth};

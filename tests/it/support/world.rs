@@ -207,6 +207,17 @@ impl World {
     pub fn publish_root_key(&self, root: Vec<u8>) {
         publish(&self.rpc(), self.kms, root);
     }
+    /// The KMS's contract names this as the key of the KMS's certificate authority from now on.
+    pub fn publish_ca(&self, ca: Vec<u8>) {
+        let info = abi::KmsInfo {
+            k256Pubkey: KmsKeys::named("kms").root_key().into(),
+            caPubkey: ca.into(),
+            quote: b"quote".into(),
+            eventlog: b"log".into(),
+        };
+        self.rpc()
+            .execute(ACCOUNTS[0].address, self.kms, &abi::setKmsInfoCall { info });
+    }
     /// Speaks to the chain.
     pub fn rpc(&self) -> Rpc {
         self.anvil.rpc()

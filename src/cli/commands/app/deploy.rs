@@ -30,9 +30,9 @@ use crate::safe::builder_file::{self, Batch, Form};
 use crate::safe::info::SafeInfo;
 use crate::text::{option, quote_os};
 use crate::upgrade::{
-    self, JournalError, NewRecipient, Outcome, Upgrade, UpgradeError, World,
+    self, JournalError, Outcome, Upgrade, UpgradeError, World,
     model::{DeployIntent, Deployment, EnvRequest, Environment},
-    seal_new,
+    seal::{NewRecipient, seal_new},
     steps::plan_deployment,
 };
 

@@ -148,6 +148,16 @@ hints! {
     RpcStale, Resume, "the endpoint is behind the chain: name another --rpc-url, or run again once it caught up";
     RpcUnavailable, Resume, "try another --rpc-url, or run again later";
     EndpointMissing, Look, "see why that endpoint gave no answer before you rely on what the others say alone";
+    AttestationBroken, Cvm,
+        "trust nothing that this CVM says: keep the saved attestation, stop the CVM, and ask who runs its server why it differs";
+    NotProven, Again,
+        "mend what keeps that link from being known, then run again; nothing contradicts the CVM so far";
+    TcbStatus, Look,
+        "read at Intel what this status leaves open; if you take the risk, agree to it with {option}";
+    PendingAttestation, Again,
+        "run again in some minutes: a CVM takes that long to come up, and to get its certificate from the KMS";
+    CollateralUnreachable, Again,
+        "run again later, or name another server of Intel's collateral by --pccs";
     WebhookAhead, Command("--help"), "set this machine's clock, then have Phala Cloud send it again";
     WebhookContradiction, Command("--help"), "act on nothing it says; look at the update in Phala Cloud and on chain";
     WebhookSignature, Command("--help"),

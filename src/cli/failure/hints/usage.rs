@@ -67,6 +67,8 @@ hints! {
     InputAddress, Again,
         "copy the address again, whole: an https address of a server, or a Safe's as its wallet shows it";
     InputApiKey, Again, "set PHALA_CLOUD_API_KEY again, without quotes or line breaks inside it";
+    InputAttestation, Again,
+        "name a file that `countersign attest` wrote by --evidence, or collateral as dcap-qvl keeps it by --collateral";
     InputBuilderFile, Again, "ask whoever sent it to export it again from the Transaction Builder";
     InputCompose, Again, "a manifest is one JSON object, and a hash has 64 hex digits";
     InputCvm, Again, "name the CVM by its name, UUID, app id or instance id";

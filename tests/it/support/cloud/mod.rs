@@ -29,7 +29,7 @@ use model::State;
 pub use hooks::STEP_UP;
 pub use kms::KmsKeys;
 pub use model::{
-    BootFailure, Cvm, Edit, Fate, Lies, Makes, Manifest, More, NODES, OnchainKms, Token, bare, compose_hash,
+    BootFailure, Cvm, Edit, Fate, Lies, Makes, Manifest, More, NODES, OnchainKms, Token, bare, canonical, compose_hash,
     ordinary_manifest,
 };
 

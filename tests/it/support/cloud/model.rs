@@ -221,6 +221,8 @@ pub struct Lies {
     pub edit_pubkey: Option<Edit>,
     /// Applied to the body of every 465.
     pub edit_prepare: Option<Edit>,
+    /// Applied to what a CVM shows to be believed.
+    pub edit_attestation: Option<Edit>,
     /// Applied to every CVM record.
     pub edit_cvm: Option<Edit>,
 }
@@ -332,7 +334,7 @@ pub fn compose_hash(manifest: &Manifest) -> B256 {
 }
 
 /// The bytes that are hashed, as text.
-pub(super) fn canonical(manifest: &Manifest) -> String {
+pub fn canonical(manifest: &Manifest) -> String {
     let mut text = String::new();
     write(&Value::Object(manifest.clone()), &mut text);
     text
