@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::collateral::CollateralAnswers;
 use super::sample::{self, CRABBOX_QUOTE, Cases, LITE, NEAR_COLLATERAL, NEAR_QUOTE, NEAR_TIME, QUOTE_REPORT};
-use super::{Collateral, CollateralAnswers, Quote, QuoteError, Root, Standing, TcbPolicy, TcbStatus, TdFault};
+use super::{Collateral, Quote, QuoteError, Root, Standing, TcbPolicy, TcbStatus, TdFault};
 
 #[derive(Deserialize)]
 struct Case {

@@ -294,3 +294,121 @@ fn collateral<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Collateral>, 
     let read = Collateral::parse(written.get().as_bytes());
     read.map(Some).map_err(serde::de::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::synthetic::{Cvm, NOW, written};
+    use super::super::{Link, Standing};
+    use super::*;
+
+    fn saved(cvm: &mut Cvm) -> Saved {
+        let log = cvm.log.clone();
+        let wanted = Wanted {
+            compose_hash: ComposeHash::of(&cvm.manifest),
+            named_by: NamedBy::Person,
+            previous_compose_hash: None,
+            transaction: None,
+            chain_id: 1,
+            app: cvm.chain.app_id.into(),
+            kms: Address::repeat_byte(1),
+            instance: ExpectedInstance::Is([0xbb; 20].into()),
+            device_id: None,
+        };
+        let gathered = Gathered {
+            certificate: Some(cvm.certificate(&log)),
+            quote: Some(cvm.quote().into()),
+            log: Some(String::from_utf8(written(&log)).unwrap()),
+            manifest: Some(String::from_utf8(cvm.manifest.clone()).unwrap()),
+            collateral: Collateral::parse(cvm.intel.collateral().to_string().as_bytes()).ok(),
+            ..Gathered::default()
+        };
+        let at = Timestamp::from_second(NOW).unwrap();
+        let mut saved = Saved::new(at, "my-app".to_owned(), wanted, gathered);
+        let root = Root::for_tests(cvm.intel.root()).unwrap();
+        let asked = saved.judge(&by(&root, at)).boot_info();
+        saved.contracts = Some(Contracts {
+            block: 7,
+            block_hash: B256::repeat_byte(7),
+            kms_key: cvm.chain.kms_key().into(),
+            hash_allowed: true,
+            any_device: true,
+            allowed_device: None,
+            require_tcb_up_to_date: None,
+            images: BTreeSet::new(),
+            asked,
+            is_allowed: Some(true),
+            reason: String::new(),
+        });
+        saved
+    }
+
+    fn by<'a>(root: &'a Root, at: Timestamp) -> Measure<'a> {
+        static TCB: std::sync::LazyLock<TcbPolicy> = std::sync::LazyLock::new(TcbPolicy::default);
+        Measure { tcb: &TCB, root, at }
+    }
+
+    #[test]
+    fn what_is_read_again_is_judged_as_it_was_and_nothing_that_is_left_out_raises_it() {
+        let mut cvm = Cvm::default();
+        let (saved, root) = (saved(&mut cvm), Root::for_tests(cvm.intel.root()).unwrap());
+        let bytes = saved.to_json().unwrap();
+        let again = Saved::parse(&bytes).unwrap();
+        assert_eq!(again.to_json().unwrap(), bytes);
+        let standings = |saved: &Saved| -> Vec<Standing> {
+            let verdict = saved.judge(&by(&root, saved.at));
+            verdict.findings.iter().map(|one| one.standing).collect()
+        };
+        let whole = standings(&again);
+        assert_eq!(whole, standings(&saved));
+        assert_eq!(again.judge(&by(&root, again.at)).standing(), Standing::Holds);
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        for place in ["certificate", "quote", "log", "manifest", "collateral"] {
+            let mut less = value.clone();
+            less["gathered"].as_object_mut().unwrap().remove(place);
+            let less = Saved::parse(less.to_string().as_bytes()).unwrap();
+            for ((before, after), link) in whole.iter().zip(standings(&less)).zip(Link::ALL) {
+                assert!(after >= *before, "{place}: {link}");
+            }
+        }
+        let mut alone = value;
+        alone.as_object_mut().unwrap().remove("contracts");
+        let alone = Saved::parse(alone.to_string().as_bytes()).unwrap();
+        let verdict = alone.judge(&by(&root, alone.at));
+        assert_eq!(verdict.first().map(|one| one.link), Some(Link::Device));
+    }
+
+    #[test]
+    fn another_format_and_members_that_nobody_knows_are_refused() {
+        let mut cvm = Cvm::default();
+        let value: Value = serde_json::from_slice(&saved(&mut cvm).to_json().unwrap()).unwrap();
+        let changed = |place: &str, to: Value| {
+            let mut value = value.clone();
+            *value.pointer_mut(place).unwrap() = to;
+            Saved::parse(value.to_string().as_bytes())
+        };
+        assert!(matches!(
+            changed("/format", json!("countersign.attestation/2")),
+            Err(SavedError::Format)
+        ));
+        for (place, to) in [
+            ("/gathered/collateral", json!({})),
+            ("/gathered/quote", json!("0x1")),
+            ("/wanted/instance", json!("nobody")),
+            ("/at", json!("yesterday")),
+        ] {
+            assert!(matches!(changed(place, to), Err(SavedError::Json(_))), "{place}");
+        }
+        let mut more = value.clone();
+        more["gathered"]["verified"] = json!(true);
+        assert!(matches!(
+            Saved::parse(more.to_string().as_bytes()),
+            Err(SavedError::Json(_))
+        ));
+        assert!(matches!(
+            Saved::parse(&vec![b' '; MAX_BYTES + 1]),
+            Err(SavedError::TooLong { .. })
+        ));
+    }
+}

@@ -5,6 +5,7 @@
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::read;
 use super::{Client, CloudError, CvmId, Key};
@@ -112,6 +113,19 @@ pub struct TcbInfo {
     pub event_log: Vec<MeasuredEvent>,
 }
 
+/// Where the event log stands in an answer.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    tcb_info: Option<WrittenInfo<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WrittenInfo<'a> {
+    #[serde(borrow)]
+    event_log: Option<&'a RawValue>,
+}
+
 /// One measured event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeasuredEvent {
@@ -197,22 +211,24 @@ impl Client {
                 .get("tcb_info")
                 .filter(|info| info.is_object())
                 .map(TcbInfo::read),
-            evidence: Evidence::read(&record),
+            evidence: Evidence::read(&record, &reply.answer.body),
             raw: record,
         })
     }
 }
 
 impl Evidence {
-    fn read(record: &Value) -> Self {
+    fn read(record: &Value, body: &[u8]) -> Self {
         let certificates = record.get("app_certificates").and_then(Value::as_array);
         let quotes = certificates.into_iter().flatten();
         let quotes = quotes.filter_map(|one| read::document(one, "/quote"));
         let decoded = |text: String| hex::decode(text.strip_prefix("0x").unwrap_or(&text)).ok();
-        let log = record.pointer("/tcb_info/event_log").filter(|log| log.is_array());
+        // As it came: what was parsed once would hide that something stands there twice.
+        let written: Option<Written<'_>> = serde_json::from_slice(body).ok();
+        let log = written.and_then(|written| written.tcb_info?.event_log);
         Self {
             quote: quotes.filter_map(decoded).find(|quote| !quote.is_empty()),
-            log: log.map(Value::to_string),
+            log: log.map(|log| log.get().to_owned()),
             manifest: read::document(record, "/tcb_info/app_compose").filter(|text| !text.is_empty()),
         }
     }
@@ -251,6 +267,40 @@ impl TcbInfo {
         match (events.next(), events.next()) {
             (Some(event), None) => event.event_payload.as_ref()?.parse().ok(),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Evidence {
+        Evidence::read(&serde_json::from_str(body).unwrap(), body.as_bytes())
+    }
+
+    #[test]
+    fn what_can_be_verified_is_taken_as_it_came() {
+        let log = r#"[ {"imr":3, "imr":3} ]"#;
+        let body = |quote: &str| {
+            format!(
+                r#"{{"app_certificates":[{{"quote":null}},{{"quote":"{quote}"}}],"tcb_info":{{"event_log":{log},"app_compose":"{{ }}"}}}}"#
+            )
+        };
+        let expected = Evidence {
+            quote: Some(vec![0xab, 0xcd]),
+            log: Some(log.to_owned()),
+            manifest: Some("{ }".to_owned()),
+        };
+        assert_eq!(read(&body("0xabCD")), expected);
+        assert_eq!(read(&body("abcd")), expected);
+        assert_eq!(read(&body("no hex")).quote, None);
+        for none in [
+            r#"{"app_certificates":null,"tcb_info":null}"#,
+            r#"{"tcb_info":{"event_log":null}}"#,
+            "{}",
+        ] {
+            assert_eq!(read(none), Evidence::default(), "{none}");
         }
     }
 }

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
+use jiff::Timestamp;
 use url::Url;
 
 use crate::cli::show::text::shorten;
@@ -215,6 +216,12 @@ pub(in crate::cli) fn web_address(text: &str) -> Result<Url, String> {
         return Err(valid());
     }
     text.parse::<Url>().ok().filter(Url::has_host).ok_or_else(valid)
+}
+
+/// A moment (RFC 3339).
+pub(in crate::cli) fn moment(text: &str) -> Result<Timestamp, String> {
+    let read = text.parse::<Timestamp>().ok();
+    read.ok_or_else(|| "a time is written with its date, for example 2026-11-29T12:00:00Z in UTC".to_owned())
 }
 
 /// An address with a place for a number.
@@ -450,6 +457,25 @@ mod tests {
                 "https:\\\\a.test",
             ];
             return Some(kind(&bad, "https://a.test", "http:// or https://"));
+        }
+        if is(TypeId::of::<Template>()) {
+            let bad = [
+                "https://a.test",
+                "a.test/{nonce}",
+                "https://a.test/{nonce}/{nonce}",
+                "ftp://x.test/{nonce}",
+            ];
+            return Some(kind(&bad, "https://a.test/{nonce}", "http:// or https://|{nonce}"));
+        }
+        if is(TypeId::of::<Timestamp>()) {
+            let bad = [
+                "tomorrow",
+                "2026-11-29",
+                " 2026-11-29T12:00:00Z",
+                "1764460800",
+                "2026-13-01T00:00:00Z",
+            ];
+            return Some(kind(&bad, "2026-11-29T12:00:00Z", "in UTC"));
         }
         if is(TypeId::of::<CvmId>()) {
             let (capital, blank) = (format!("0X{}", text_of(40)), " my-app");

@@ -65,7 +65,7 @@ pub(in crate::cli) struct Attest {
     #[arg(long, value_name = "FILE", help_heading = "Evidence")]
     evidence: Option<PathBuf>,
     /// Judge it as of this time [default: when it was made]
-    #[arg(long, value_name = "TIME", requires = "evidence", help_heading = "Evidence")]
+    #[arg(long, value_name = "TIME", requires = "evidence", value_parser = values::moment, help_heading = "Evidence")]
     at: Option<Timestamp>,
     /// Intel's collateral from this file in place of a server
     #[arg(long, value_name = "FILE", help_heading = "Evidence")]

@@ -130,7 +130,7 @@ fn network(cvm: &Cvm) -> Value {
 }
 
 fn attestation(cvm: &Cvm) -> Value {
-    let event = json!({"imr": 3, "event_type": 134_217_729, "digest": "ab".repeat(48), "event": "compose-hash",
+    let event = json!({"imr": 3, "event_type": 134_217_729, "digest": "", "event": "compose-hash",
         "event_payload": hex::encode(cvm.compose_hash)});
     let register = "cd".repeat(48);
     json!({"name": cvm.name, "is_online": true, "is_public": true, "error": null, "app_certificates": [],
