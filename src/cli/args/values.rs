@@ -350,7 +350,8 @@ mod tests {
     /// The kind of an option or argument, by the type of what it is parsed to; `None`: there is no wrong value of this kind
     /// but one that does not exist, or only listed ones are taken.
     fn kind_of(arg: &clap::Arg) -> Option<Kind> {
-        of_hex(arg).or_else(|| of_numbers(arg)).or_else(|| of_names(arg))
+        let of_numbers = of_hex(arg).or_else(|| of_numbers(arg));
+        of_numbers.or_else(|| of_attestations(arg)).or_else(|| of_names(arg))
     }
 
     fn of_hex(arg: &clap::Arg) -> Option<Kind> {
@@ -458,25 +459,6 @@ mod tests {
             ];
             return Some(kind(&bad, "https://a.test", "http:// or https://"));
         }
-        if is(TypeId::of::<Template>()) {
-            let bad = [
-                "https://a.test",
-                "a.test/{nonce}",
-                "https://a.test/{nonce}/{nonce}",
-                "ftp://x.test/{nonce}",
-            ];
-            return Some(kind(&bad, "https://a.test/{nonce}", "http:// or https://|{nonce}"));
-        }
-        if is(TypeId::of::<Timestamp>()) {
-            let bad = [
-                "tomorrow",
-                "2026-11-29",
-                " 2026-11-29T12:00:00Z",
-                "1764460800",
-                "2026-13-01T00:00:00Z",
-            ];
-            return Some(kind(&bad, "2026-11-29T12:00:00Z", "in UTC"));
-        }
         if is(TypeId::of::<CvmId>()) {
             let (capital, blank) = (format!("0X{}", text_of(40)), " my-app");
             return Some(kind(
@@ -507,6 +489,31 @@ mod tests {
         }
         if is(TypeId::of::<String>()) || is(TypeId::of::<Given>()) {
             return Some(kind(&[], "x", "not empty"));
+        }
+        None
+    }
+
+    fn of_attestations(arg: &clap::Arg) -> Option<Kind> {
+        let parser = arg.get_value_parser().type_id();
+        let is = |id: TypeId| parser == id;
+        if is(TypeId::of::<Template>()) {
+            let bad = [
+                "https://a.test",
+                "a.test/{nonce}",
+                "https://a.test/{nonce}/{nonce}",
+                "ftp://x.test/{nonce}",
+            ];
+            return Some(kind(&bad, "https://a.test/{nonce}", "http:// or https://|{nonce}"));
+        }
+        if is(TypeId::of::<Timestamp>()) {
+            let bad = [
+                "tomorrow",
+                "2026-11-29",
+                " 2026-11-29T12:00:00Z",
+                "1764460800",
+                "2026-13-01T00:00:00Z",
+            ];
+            return Some(kind(&bad, "2026-11-29T12:00:00Z", "in UTC"));
         }
         None
     }
