@@ -105,13 +105,7 @@ impl Propose {
             Some(_) => posting.propose_as_delegate(&world, &settings, &asked.origin).await?,
             None => None,
         };
-        let Asked { signed_tx, origin, .. } = &asked;
-        let mut published = service.publish(&signed_tx.tx, &signed_tx.signatures, origin).await?;
-        if let Some(look) = &look {
-            let chain = world.chain(look.info.chain_id).await.map_err(UpgradeError::from)?;
-            let record = std::slice::from_mut(&mut published.record);
-            prove(&chain, &look.info, record).await.map_err(UpgradeError::from)?;
-        }
+        let published = posting.publish(&world, look.as_ref(), &asked.origin).await?;
         let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
         let new = merged.iter().filter(|one| matches!(one.outcome, Ok(Inserted::New(_))));
         let done = Done {
@@ -265,6 +259,18 @@ struct ByDelegate {
 }
 
 impl Posting<'_> {
+    /// Puts it there. What the service tells of approvals and of contracts' signatures is asked of the chain.
+    async fn publish(&self, world: &World<'_>, look: Option<&Look>, origin: &Origin) -> Result<Published, CliError> {
+        let SignedSafeTx { tx, signatures } = self.signed_tx;
+        let mut published = self.service.publish(tx, signatures, origin).await?;
+        if let Some(look) = look {
+            let chain = world.chain(look.info.chain_id).await?;
+            let record = std::slice::from_mut(&mut published.record);
+            prove(&chain, &look.info, record).await.map_err(UpgradeError::from)?;
+        }
+        Ok(published)
+    }
+
     /// Proposes with the key of a delegate. What is at the service already is left as it is, and the key signs nothing; an
     /// owner's key has nothing to do where the proposal holds signatures.
     async fn propose_as_delegate(
