@@ -137,7 +137,11 @@ impl Attest {
             Some(file) => {
                 let saved = self.saved(file, &subject.known)?;
                 let at = self.at.unwrap_or(saved.at);
-                Attested::again(saved, &by(at))
+                let known = Known {
+                    named_kms: Project::here()?.kms,
+                    ..subject.known.clone()
+                };
+                Attested::again(saved, &known, &settings.limits.accepted, &by(at))?
             }
             None => {
                 let request = Asked {
@@ -340,6 +344,9 @@ fn report(session: &Session, seen: &Attested, ended: Conclusion, source: Source<
             let is_open = |one: &Finding| one.standing != Standing::Holds;
             if seen.verdict.findings.iter().any(is_open) {
                 report.message.push_str("; that it was measured now is not shown");
+            }
+            if source.file.is_some() {
+                report.message.push_str("; what the contracts said is the file's word");
             }
             return report;
         }

@@ -31,7 +31,7 @@ pub(in crate::cli) fn show(page: &mut Page, seen: &Attested, ended: Conclusion, 
     page.line(&format!(
         "attestation of {}{named}: {}",
         saved.cvm,
-        headline(ended, verdict)
+        headline(ended, verdict, source)
     ));
     let lines = verdict
         .findings
@@ -95,14 +95,18 @@ pub(in crate::cli) fn data(seen: &Attested, source: Source<'_>) -> Value {
     })
 }
 
-fn headline(ended: Conclusion, verdict: &Verdict) -> String {
+fn headline(ended: Conclusion, verdict: &Verdict, source: Source<'_>) -> String {
+    let by = match source.file {
+        Some(_) => ", if the contracts said what the file says",
+        None => "",
+    };
     let is_fresh = verdict
         .findings
         .iter()
         .any(|one| one.link == Link::Fresh && one.standing == Standing::Holds);
     match ended {
-        Conclusion::Proven if is_fresh => "PROVEN".to_owned(),
-        Conclusion::Proven => "PROVEN except: fresh".to_owned(),
+        Conclusion::Proven if is_fresh => format!("PROVEN{by}"),
+        Conclusion::Proven => format!("PROVEN except: fresh{by}"),
         Conclusion::Broken(link) => format!("BROKEN: {link}"),
         Conclusion::Pending => "not up with what was approved yet".to_owned(),
         Conclusion::Unsafe(_) => format!("NOT PROVEN: {}", Link::Tcb),

@@ -177,14 +177,26 @@ pub async fn attest(world: &World<'_>, request: &Request<'_>) -> Result<Attested
 }
 
 impl Attested {
-    /// What was saved, judged again; nobody is asked.
-    pub fn again(saved: Saved, by: &Measure<'_>) -> Self {
-        Self {
+    /// What was saved, judged again; nobody is asked. The KMS's contract that the file names is held against what is known,
+    /// as that of Phala Cloud's record is.
+    ///
+    /// # Errors
+    /// It is another one, on another chain, or one that nobody named.
+    pub fn again(saved: Saved, known: &Known, accepted: &Accepted, by: &Measure<'_>) -> Result<Self, UpgradeError> {
+        let wanted = &saved.wanted;
+        kms::refuse_other(known.kms, Some(wanted.kms))?;
+        kms::refuse_other(known.named_kms, Some(wanted.kms))?;
+        if let Some(expected) = known.chain_id.filter(|chain_id| *chain_id != wanted.chain_id) {
+            let what = "chain of the contracts";
+            return Err(UpgradeError::stop(Code::ChainMismatch, what, expected, wanted.chain_id));
+        }
+        trusted(wanted.kms, wanted.chain_id, known, accepted)?;
+        Ok(Self {
             verdict: saved.judge(by),
             saved,
             missing: Vec::new(),
             is_up: true,
-        }
+        })
     }
 
     /// How it ended.
@@ -249,7 +261,7 @@ fn wanted(record: &Cvm, request: &Request<'_>) -> Result<Wanted, UpgradeError> {
     kms::refuse_other(known.named_kms, kms)?;
     let chain_id = known.chain_id.or(record.kms.chain_id).ok_or_else(on_chain)?;
     let kms = known.kms.or(kms).ok_or_else(on_chain)?;
-    trusted(kms, chain_id, request)?;
+    trusted(kms, chain_id, known, request.accepted)?;
     let reported = record.compose_hash.map(|hash| (hash, NamedBy::PhalaCloud));
     let (compose_hash, named_by) = known.hash.or(reported).ok_or_else(|| {
         UpgradeError::decide(
@@ -273,8 +285,8 @@ fn wanted(record: &Cvm, request: &Request<'_>) -> Result<Wanted, UpgradeError> {
 
 /// All that is proven in the end stands on the key that the KMS's contract names: somebody has to know that contract, and
 /// Phala Cloud's word is not enough.
-fn trusted(kms: Address, chain_id: u64, request: &Request<'_>) -> Result<(), UpgradeError> {
-    if is_known_kms(chain_id, kms) || request.known.named_kms == Some(kms) {
+fn trusted(kms: Address, chain_id: u64, known: &Known, accepted: &Accepted) -> Result<(), UpgradeError> {
+    if is_known_kms(chain_id, kms) || known.named_kms == Some(kms) {
         return Ok(());
     }
     let text = format!(
@@ -282,7 +294,7 @@ fn trusted(kms: Address, chain_id: u64, request: &Request<'_>) -> Result<(), Upg
          the KMS says, and name the contract as `kms` in phala.toml"
     );
     let doubt = Finding::decision(Code::KmsNotKnown, Some(kms.to_string()), text);
-    let verdict = finding::Verdict::new(vec![doubt], Vec::new(), request.accepted);
+    let verdict = finding::Verdict::new(vec![doubt], Vec::new(), accepted);
     match verdict.forbidding() {
         None => Ok(()),
         Some(_) => Err(UpgradeError::Forbidden(Box::new(verdict))),

@@ -108,6 +108,25 @@ fn an_upgrade_is_proven_at_the_hardware_and_anybody_judges_it_again() {
         .says("OK");
     assert_eq!(again.json["data"]["links"], proven.json["data"]["links"]);
     assert_eq!(again.json["data"]["at"], kept["at"]);
+    assert!(
+        again.json["message"].as_str().unwrap().contains("the file's word"),
+        "{}",
+        again.said
+    );
+    // Whoever writes a file may name a KMS of their own: it is asked about as Phala Cloud's is.
+    let mut forged = kept.clone();
+    forged["wanted"]["kms"] = "0x6666666666666666666666666666666666666666".into();
+    let forged = world.file("forged.json", &forged.to_string());
+    let forged = forged.to_str().unwrap();
+    of(&world, &attested, &["--evidence", forged])
+        .exits(5)
+        .says("KMS_MISMATCH");
+    let empty = tempfile::tempdir().unwrap();
+    let mut elsewhere = crate::support::countersign(BINARY, empty.path());
+    elsewhere.args(["attest", "--json", "--evidence", forged]);
+    Ran::of(elsewhere.env("COUNTERSIGN_TEST_ROOT", attested.root()))
+        .exits(6)
+        .says("KMS_NOT_KNOWN");
     // Of another time its collateral says nothing, and another hash is not what was measured.
     let path = file.to_str().unwrap();
     let late = of(&world, &attested, &["--evidence", path, "--at", "2048-01-01T00:00:00Z"]);
