@@ -267,6 +267,9 @@ impl Posting<'_> {
             let chain = world.chain(look.info.chain_id).await?;
             let record = std::slice::from_mut(&mut published.record);
             prove(&chain, &look.info, record).await.map_err(UpgradeError::from)?;
+            // What the service only claims is not there.
+            let (given, agreed) = (signatures.by_owner().keys(), published.record.agreed());
+            published.missing = given.filter(|owner| !agreed.contains(*owner)).copied().collect();
         }
         Ok(published)
     }
