@@ -111,6 +111,16 @@ struct Asked<'a> {
     root: &'a Root,
 }
 
+impl<'a> Asked<'a> {
+    fn by(&self, at: Timestamp) -> Measure<'a> {
+        Measure {
+            tcb: self.tcb,
+            root: self.root,
+            at,
+        }
+    }
+}
+
 impl Attest {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let settings = session.settings(SharedOptions {
@@ -128,29 +138,14 @@ impl Attest {
             Some(dir) => Subject::of_upgrade(session, dir)?,
             None => Subject::of_hash(self.compose_hash),
         };
-        let by = |at| Measure {
+        let asked = Asked {
+            subject: &subject,
             tcb: &tcb,
             root: &root.root,
-            at,
         };
         let seen = match &self.evidence {
-            Some(file) => {
-                let saved = self.saved(file, &subject.known)?;
-                let at = self.at.unwrap_or(saved.at);
-                let known = Known {
-                    named_kms: Project::here()?.kms,
-                    ..subject.known.clone()
-                };
-                Attested::again(saved, &known, &settings.limits.accepted, &by(at))?
-            }
-            None => {
-                let request = Asked {
-                    subject: &subject,
-                    tcb: &tcb,
-                    root: &root.root,
-                };
-                self.ask(session, &settings, &request).await?
-            }
+            Some(file) => self.again(file, &asked, &settings.limits.accepted)?,
+            None => self.ask(session, &settings, &asked).await?,
         };
         let at = self.at.unwrap_or(seen.saved.at);
         let file = self.evidence.as_ref().map(|file| file.display().to_string());
@@ -159,7 +154,7 @@ impl Attest {
             at,
             is_test_root: root.is_of_a_test,
         };
-        let mut report = report(session, &seen, seen.conclusion(&by(at)), source);
+        let mut report = report(session, &seen, seen.conclusion(&asked.by(at)), source);
         let dir = subject.dir.filter(|_| self.evidence.is_none());
         let place = dir.map(|dir| dir.join(saved::FILE));
         let out = out.or_else(|| place.as_deref().map(|place| OutFile::new(place, true)));
@@ -173,6 +168,17 @@ impl Attest {
             report.set_data("file", &named);
         }
         Ok(report)
+    }
+
+    /// Judges what an earlier run saved, as of the time that was named or else its own.
+    fn again(&self, file: &Path, asked: &Asked<'_>, accepted: &Accepted) -> Result<Attested, CliError> {
+        let saved = self.saved(file, &asked.subject.known)?;
+        let at = self.at.unwrap_or(saved.at);
+        let known = Known {
+            named_kms: Project::here()?.kms,
+            ..asked.subject.known.clone()
+        };
+        Ok(Attested::again(saved, &known, accepted, &asked.by(at))?)
     }
 
     /// Asks everybody who has something to say.

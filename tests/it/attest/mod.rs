@@ -113,20 +113,7 @@ fn an_upgrade_is_proven_at_the_hardware_and_anybody_judges_it_again() {
         "{}",
         again.said
     );
-    // Whoever writes a file may name a KMS of their own: it is asked about as Phala Cloud's is.
-    let mut forged = kept.clone();
-    forged["wanted"]["kms"] = "0x6666666666666666666666666666666666666666".into();
-    let forged = world.file("forged.json", &forged.to_string());
-    let forged = forged.to_str().unwrap();
-    of(&world, &attested, &["--evidence", forged])
-        .exits(5)
-        .says("KMS_MISMATCH");
-    let empty = tempfile::tempdir().unwrap();
-    let mut elsewhere = crate::support::countersign(BINARY, empty.path());
-    elsewhere.args(["attest", "--json", "--evidence", forged]);
-    Ran::of(elsewhere.env("COUNTERSIGN_TEST_ROOT", attested.root()))
-        .exits(6)
-        .says("KMS_NOT_KNOWN");
+    a_kms_that_its_writer_chose_is_not_believed(&world, &attested, kept);
     // Of another time its collateral says nothing, and another hash is not what was measured.
     let path = file.to_str().unwrap();
     let late = of(&world, &attested, &["--evidence", path, "--at", "2048-01-01T00:00:00Z"]);
@@ -136,6 +123,22 @@ fn an_upgrade_is_proven_at_the_hardware_and_anybody_judges_it_again() {
     let other = of(&world, &attested, &["--evidence", path, "--compose-hash", &other]);
     assert_eq!(first(&other.exits(5).says("ATTESTATION_BROKEN")), ("compose", "broken"));
     the_key_stayed_at_home(&attested);
+}
+
+/// Whoever writes a file may name a KMS of their own: it is asked about as Phala Cloud's is.
+fn a_kms_that_its_writer_chose_is_not_believed(world: &World, attested: &Attested, mut forged: Value) {
+    forged["wanted"]["kms"] = "0x6666666666666666666666666666666666666666".into();
+    let forged = world.file("forged.json", &forged.to_string());
+    let forged = forged.to_str().unwrap();
+    of(world, attested, &["--evidence", forged])
+        .exits(5)
+        .says("KMS_MISMATCH");
+    let empty = tempfile::tempdir().unwrap();
+    let mut elsewhere = crate::support::countersign(BINARY, empty.path());
+    elsewhere.args(["attest", "--json", "--evidence", forged]);
+    Ran::of(elsewhere.env("COUNTERSIGN_TEST_ROOT", attested.root()))
+        .exits(6)
+        .says("KMS_NOT_KNOWN");
 }
 
 /// The API key went to Phala Cloud alone.
