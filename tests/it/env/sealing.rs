@@ -14,10 +14,13 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::compose::hash_agreement::Dice;
+use crate::harness::judge::runs;
 use crate::support;
 
 /// Environments that go each way.
-const ENVIRONMENTS: u64 = 1000;
+fn environments() -> usize {
+    runs(200, 1_000)
+}
 /// KMSs that they are sealed for.
 const KMSS: usize = 50;
 /// Files that are read by all.
@@ -151,7 +154,7 @@ fn pairs(env: &EnvFile) -> Value {
 fn a_thousand_environments_sealed_here_open_elsewhere() {
     let mut dice = Dice(0x5ea1);
     let worlds: Vec<Kms> = (0..KMSS).map(|_| Kms::rolled(&mut dice)).collect();
-    let sealed: Vec<(EnvFile, Value)> = (0..ENVIRONMENTS)
+    let sealed: Vec<(EnvFile, Value)> = (0..environments())
         .zip(worlds.iter().cycle())
         .map(|(_, kms)| {
             let env = environment(&mut dice);
@@ -170,7 +173,7 @@ fn a_thousand_environments_sealed_here_open_elsewhere() {
 fn a_thousand_environments_sealed_by_the_official_sdk_open_as_ours_do() {
     let mut dice = Dice(0x0ff1c1a1);
     let kmss: Vec<Kms> = (0..KMSS).map(|_| Kms::rolled(&mut dice)).collect();
-    let worlds: Vec<(&Kms, EnvFile)> = (0..ENVIRONMENTS)
+    let worlds: Vec<(&Kms, EnvFile)> = (0..environments())
         .zip(kmss.iter().cycle())
         .map(|(_, kms)| (kms, environment(&mut dice)))
         .collect();

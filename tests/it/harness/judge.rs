@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::harness::flow::{Flow, Ran};
+use crate::support::command::path_of;
 
 /// Cases that run at once: most of a case is waiting for processes.
 const AT_ONCE: usize = 3;
@@ -230,7 +231,7 @@ fn same_request_each_time(flow: &Flow<'_>) {
 /// A step that another program starts: `before`, then the binary and its arguments, in the same environment.
 pub fn behind(before: &[&str], flow: &Flow<'_>, (step, more): (&str, &[&str])) -> Command {
     let inner = command(flow, step, more);
-    let mut outer = Command::new(before[0]);
+    let mut outer = Command::new(path_of(before[0]));
     outer
         .args(&before[1..])
         .arg(inner.get_program())

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::harness::flow::{Flow, Ran};
 use crate::harness::judge::{can_trace, skipped};
-use crate::support::command::{run, shown};
+use crate::support::command::{path_of, run, shown};
 use crate::support::{ACCOUNTS, SafeOptions, World, WorldOptions};
 
 /// The ways in which an owner agrees.
@@ -88,7 +88,7 @@ fn k_who_dies_between_the_record_and_the_agreement_agrees_to_nothing_else_and_ca
 
 /// The command, with a disk that does not take what is written to `path`.
 fn without_room(inner: &Command, path: &Path) -> Command {
-    let mut outer = Command::new("strace");
+    let mut outer = Command::new(path_of("strace"));
     outer
         .args(["-f", "-qq", "-o", "/dev/null", "-P", path.to_str().unwrap()])
         .args(["-e", "trace=write", "-e", "inject=write:error=ENOSPC"])

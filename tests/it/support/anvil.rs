@@ -19,7 +19,7 @@ pub struct Account {
     pub key: &'static str,
 }
 
-/// The first of anvil's ten accounts.
+/// Anvil's accounts. It may have more, and takes a while to find each.
 pub const ACCOUNTS: [Account; 5] = [
     Account {
         address: address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"),
@@ -90,6 +90,7 @@ impl AnvilOptions {
     fn arguments(&self) -> Vec<String> {
         let mut list: Vec<String> = ["--host", "127.0.0.1", "--port"].map(str::to_owned).to_vec();
         list.push(self.port.to_string());
+        list.extend(["--accounts".to_owned(), ACCOUNTS.len().to_string()]);
         list.extend(["--chain-id".to_owned(), self.chain_id.to_string()]);
         if let Some(seconds) = self.block_time {
             list.extend(["--block-time".to_owned(), seconds.to_string()]);

@@ -1,6 +1,6 @@
 //! Programs that tests run, each with an environment of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// The real binary with a cleared environment, so that no setting of this machine reaches a test.
@@ -10,14 +10,27 @@ pub fn countersign(binary: impl AsRef<Path>, home: &Path) -> Command {
         .env_clear()
         .env("HOME", home)
         .env("PATH", "/usr/bin:/bin")
+        // Each start that asks somebody reads the root certificates: one in place of this machine's many.
+        .env("SSL_CERT_FILE", super::repository().join("tests/vectors/nobody.pem"))
         .current_dir(home)
         .stdin(Stdio::null());
     command
 }
 
+/// Where a program is. By its path it starts without a copy of this process's page tables, which an environment of its own
+/// would take otherwise.
+pub fn path_of(program: &str) -> PathBuf {
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&places).map(|place| place.join(program));
+    found
+        .into_iter()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| program.into())
+}
+
 /// `node` on a script below `tests/node`, with a cleared environment and nothing but loopback in it.
 pub fn node(script: &str, home: &Path) -> Command {
-    let mut command = Command::new("node");
+    let mut command = Command::new(path_of("node"));
     command
         .arg(super::repository().join("tests/node").join(script))
         .env_clear()

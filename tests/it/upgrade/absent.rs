@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::harness::flow::Flow;
+use crate::harness::judge::is_thorough;
 use crate::support::World;
 use crate::support::command::run;
 
@@ -186,7 +187,9 @@ fn sec_c1_se2_o1_what_is_absent_in_a_proposal_cannot_be_put_there_unseen() {
         };
         let (exit, shown) = page(&honest);
         assert!([0, 6].contains(&exit), "{route}: {exit}");
-        for (place, changed) in additions(&honest) {
+        let additions = additions(&honest).into_iter().enumerate();
+        let tried = additions.filter(|(number, _)| is_thorough() || number % 3 == 0);
+        for (_, (place, changed)) in tried {
             let (exit, now) = page(&changed);
             assert!([0, 3, 5, 6].contains(&exit), "{route}: {place}: {exit}");
             if [3, 5].contains(&exit) || now != shown {
@@ -200,6 +203,9 @@ fn sec_c1_se2_o1_what_is_absent_in_a_proposal_cannot_be_put_there_unseen() {
         }
     }
     assert!(unseen.is_empty(), "there without a word:\n{}", unseen.join("\n"));
+    if !is_thorough() {
+        return;
+    }
     let listed = SILENT.iter().map(|(path, _)| *path);
     let stale: Vec<&str> = listed.filter(|path| !silent.contains(*path)).collect();
     assert!(stale.is_empty(), "{stale:?} are refused or shown by now");

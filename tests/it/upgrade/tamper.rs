@@ -21,6 +21,7 @@ use countersign::upgrade::model::Proposal;
 use serde_json::{Value, json};
 
 use crate::harness::flow::Flow;
+use crate::harness::judge::runs;
 use crate::support::{SafeOptions, World, WorldOptions};
 
 const APP: Address = address!("1111111111111111111111111111111111111111");
@@ -475,7 +476,8 @@ fn v16_ten_thousand_changed_proposals_are_refused_or_ask_for_the_same_signature(
     let mut dice = Dice(9);
     let file = flow.dir.join("changed.json");
     let mut read = 0;
-    for _ in 0..10_000 {
+    let changes = runs(2_000, 10_000);
+    for _ in 0..changes {
         let mut changed = honest.clone();
         dice.bit(&mut changed);
         std::fs::write(&file, &changed).unwrap();
@@ -485,7 +487,7 @@ fn v16_ten_thousand_changed_proposals_are_refused_or_ask_for_the_same_signature(
         }
     }
     // Names and times may change; what is signed and who signed it may not.
-    assert!(read < 5_000, "{read}");
+    assert!(read < changes / 2, "{read}");
 }
 
 #[test]
