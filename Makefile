@@ -55,8 +55,10 @@ oracle: setup target/oracle/compose_images
 	COUNTERSIGN_ORACLE=$(CURDIR)/target/oracle/compose_images \
 		cargo test --locked $(FAILPOINTS) --test it -- compose::oracle:: --nocapture
 
-# Tests mostly wait for blocks and servers: twice as many at once as there are cores keep these busy.
-export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+# Tests wait for blocks and servers, and keep what they write for no longer than they run: more of them at once than there
+# are cores, in memory where there is a file system for that.
+export RUST_TEST_THREADS ?= $(shell expr 3 '*' $$(getconf _NPROCESSORS_ONLN))
+test thorough: export TMPDIR ?= $(firstword $(shell test -w /dev/shm && echo /dev/shm) /tmp)
 
 test: setup
 	cargo test --locked $(FAILPOINTS) $(ONLY)

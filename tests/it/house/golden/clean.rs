@@ -33,10 +33,8 @@ fn patterns(text: &str) -> String {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let begins_word = !out.ends_with(|c: char| c.is_ascii_alphanumeric());
-        let found = FORMS.iter().find_map(|(form, name)| {
-            let length = form(rest).filter(|_| begins_word)?;
-            Some((length, *name))
-        });
+        let forms: &[(Form, &str)] = if begins_word { &FORMS } else { &[] };
+        let found = forms.iter().find_map(|(form, name)| Some((form(rest)?, *name)));
         let length = match found {
             Some((length, name)) => {
                 out.push_str(name);
