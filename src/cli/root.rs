@@ -96,7 +96,7 @@ pub(super) enum Command {
     Wait(commands::wait::Wait),
     Commit(commands::commit::Commit),
     Attest(Box<commands::attest::Attest>),
-    Upgrade(commands::upgrade::Upgrade),
+    Upgrade(Box<commands::upgrade::Upgrade>),
     Resume(commands::resume::Resume),
     Reject(commands::reject::Reject),
     Propose(commands::propose::Propose),

@@ -1,5 +1,6 @@
 //! Takes an upgrade as far as a command may, and asks for what costs nothing.
 
+use crate::cli::act::attest;
 use crate::cli::args::{SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -23,7 +24,10 @@ pub(in crate::cli) async fn advance(
     let mut upgrade = session.open(which)?;
     let world = outside.world();
     match upgrade.advance(&world, goal, &settings.limits).await {
-        Ok(outcome) => Ok(session.went(&upgrade, &outcome, session.command())),
+        Ok(outcome) => {
+            let report = session.went(&upgrade, &outcome, session.command());
+            attest::follow(session, &settings, &upgrade, report).await
+        }
         Err(error) => {
             if matches!(
                 &error,

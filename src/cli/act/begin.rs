@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::cli::act::api::get;
+use crate::cli::act::attest;
 use crate::cli::act::waiting::conclude;
 use crate::cli::failure::decision;
 use crate::cli::failure::error::CliError;
@@ -70,7 +71,7 @@ pub(in crate::cli) async fn begin(
     if upgrade.verdict().is_none() {
         report.set_verdict(&plan.verdict(&settings.limits));
     }
-    Ok(report)
+    attest::follow(session, settings, &upgrade, report).await
 }
 
 /// What one key has to approve is not begun in the cloud before it is known which key that is.

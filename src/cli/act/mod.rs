@@ -2,6 +2,7 @@
 
 pub(super) mod advance;
 pub(super) mod api;
+pub(super) mod attest;
 pub(super) mod begin;
 pub(super) mod failed;
 pub(super) mod fleet;

@@ -2,6 +2,7 @@
 //! rest.
 
 pub(super) mod also;
+pub(in crate::cli) mod attesting;
 pub(super) mod takes;
 pub(super) mod values;
 
@@ -363,6 +364,8 @@ pub(in crate::cli) struct SharedOptions<'a> {
     pub(in crate::cli) allow: Option<&'a Allow>,
     pub(in crate::cli) agree: Option<&'a Agree>,
     pub(in crate::cli) watch: Option<&'a Watch>,
+    /// Whether it is proven at the hardware in the end.
+    pub(in crate::cli) attesting: Option<&'a attesting::Attesting>,
     pub(in crate::cli) safe: Option<&'a Multisig>,
     pub(in crate::cli) offline: Option<&'a Offline>,
     pub(in crate::cli) notices: Option<&'a Notices>,

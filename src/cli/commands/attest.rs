@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
-use url::Url;
 
-use crate::attest::fetch::{DEFAULT_PCCS, Nonce};
 use crate::attest::saved::{self, Measure, NamedBy, Saved};
-use crate::attest::{Collateral, Finding, NoTcbStatus, Root, Standing, TcbPolicy, TcbStatus};
-use crate::cli::args::values::{self, Template};
-use crate::cli::args::{Dir, Overwrite, Reach, SharedOptions, Which};
+use crate::attest::{Collateral, Finding, Root, Standing, TcbPolicy};
+use crate::cli::act::attest::{Shortfall, accepted_levels, keep, known, places, shortfall};
+use crate::cli::args::attesting::Witnesses;
+use crate::cli::args::{Dir, Overwrite, Reach, SharedOptions, Which, values};
 use crate::cli::failure::error::CliError;
-use crate::cli::failure::{Commands as _, Next, by_code, doubt, told};
+use crate::cli::failure::{Commands as _, told};
 use crate::cli::session::Session;
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::settings::{self, Project, Settings};
@@ -22,8 +21,7 @@ use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
-use crate::upgrade::attestation::{self, Attested, Conclusion, Known, Places, Request};
-use crate::upgrade::record::Effect;
+use crate::upgrade::attestation::{self, Attested, Conclusion, Known, Request};
 use crate::upgrade::{Accepted, UpgradeError};
 
 /// Longest collateral that is read, bytes.
@@ -62,7 +60,12 @@ pub(in crate::cli) struct Attest {
     #[arg(long, value_name = "HASH", value_parser = values::compose_hash, help_heading = "What has to hold")]
     compose_hash: Option<ComposeHash>,
     /// Judge this file of an earlier run again, and ask nobody
-    #[arg(long, value_name = "FILE", help_heading = "Evidence")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["pccs", "guest_url", "attest_url"],
+        help_heading = "Evidence"
+    )]
     evidence: Option<PathBuf>,
     /// Judge it as of this time [default: when it was made]
     #[arg(long, value_name = "TIME", requires = "evidence", value_parser = values::moment, help_heading = "Evidence")]
@@ -70,22 +73,8 @@ pub(in crate::cli) struct Attest {
     /// Intel's collateral from this file in place of a server
     #[arg(long, value_name = "FILE", help_heading = "Evidence")]
     collateral: Option<PathBuf>,
-    // No doc comment: it names the default.
-    #[arg(
-        long,
-        value_name = "URL",
-        value_parser = values::web_address,
-        conflicts_with = "evidence",
-        help_heading = "Evidence",
-        help = format!("Server of Intel's collateral (PCCS) [default: {DEFAULT_PCCS}]")
-    )]
-    pccs: Option<Url>,
-    /// Address of the guest's agent [default: the one that follows from the CVM's record]
-    #[arg(long, value_name = "URL", value_parser = values::web_address, conflicts_with = "evidence", help_heading = "Evidence")]
-    guest_url: Option<Url>,
-    /// Address of the app, with {nonce} in it, that answers with a quote over that number: shows that it was measured now
-    #[arg(long, value_name = "URL", value_parser = values::template, conflicts_with = "evidence", help_heading = "Evidence")]
-    attest_url: Option<Template>,
+    #[command(flatten)]
+    witnesses: Witnesses,
     /// Write all that the verdict was made of to this file [default: attestation.json in the directory of --dir]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -192,7 +181,8 @@ impl Attest {
             named_kms: project.kms,
             ..subject.known.clone()
         };
-        let places = self.places()?;
+        let here = self.collateral.as_deref().map(collateral).transpose()?;
+        let places = places(&self.witnesses, here)?;
         let request = Request {
             cvm: &cvm,
             known: &known,
@@ -203,21 +193,6 @@ impl Attest {
         };
         let outside = session.outside(settings);
         Ok(attestation::attest(&outside.world(), &request).await?)
-    }
-
-    fn places(&self) -> Result<Places, CliError> {
-        let default = || values::web_address(DEFAULT_PCCS).ok();
-        let pccs = self.pccs.clone().or_else(default).ok_or_else(defect)?;
-        let app = self.attest_url.as_ref().map(|template| {
-            let nonce = Nonce::new()?;
-            Some((nonce.into_address(template.text())?, nonce))
-        });
-        Ok(Places {
-            pccs,
-            guest: self.guest_url.clone(),
-            app: app.map(|app| app.ok_or_else(defect)).transpose()?,
-            collateral: self.collateral.as_deref().map(collateral).transpose()?,
-        })
     }
 
     /// A saved attestation, with what was named now in place of what its writer expected.
@@ -259,50 +234,16 @@ impl Subject {
             },
         };
         let standing = session.standing(&which)?;
-        let state = &standing.state;
-        let status = state.status();
-        let facts = status.facts;
-        let hash = facts.compose_hash.filter(|_| state.code().is_some());
-        let hash = hash.ok_or(UpgradeError::TooEarly {
+        let (known, cvm) = known(&standing.state).ok_or(UpgradeError::TooEarly {
             message: "no compose hash was prepared in this upgrade: there is nothing that a CVM should run".to_owned(),
             command: "prepare",
         })?;
-        let is_new = facts.makes.is_some();
-        let cvm = match is_new {
-            true => facts.new_cvm,
-            false => facts.cvm,
-        };
         Ok(Self {
-            known: Known {
-                hash: Some((hash, NamedBy::Upgrade)),
-                previous: facts.previous_compose_hash.filter(|_| !is_new),
-                transaction: facts
-                    .transaction_hash
-                    .filter(|_| status.effects.transaction == Effect::Done),
-                app: facts.app,
-                chain_id: facts.chain_id,
-                kms: state.plan().and_then(|plan| plan.kms),
-                named_kms: None,
-            },
-            cvm: cvm.and_then(|cvm| cvm.parse().ok()),
+            known,
+            cvm,
             dir: standing.dir().map(Path::to_owned),
         })
     }
-}
-
-/// Machines that are safe enough: up to date, and what was agreed to.
-fn accepted_levels(accepted: &Accepted) -> Result<TcbPolicy, CliError> {
-    accepted
-        .values(Code::TcbStatus)
-        .try_fold(TcbPolicy::default(), |policy, named| {
-            let status: TcbStatus = named.parse().map_err(|error: NoTcbStatus| CliError::Usage {
-                code: Code::UsageInvalidValue,
-                message: error.to_string(),
-                hint: "name the status that the refusal names".to_owned(),
-                next: Next::Command("--help"),
-            })?;
-            Ok(policy.accept(status))
-        })
 }
 
 fn collateral(file: &Path) -> Result<Collateral, CliError> {
@@ -319,20 +260,6 @@ fn no_attestation(file: &Path, error: &dyn std::error::Error) -> CliError {
     }
 }
 
-/// Writes what the verdict was made of; an earlier file about the same CVM goes.
-fn keep(out: OutFile<'_>, saved: &Saved) -> Result<(), CliError> {
-    let json = saved.to_json().map_err(|_never| defect())?;
-    out.write(&json, 0o644, |found| {
-        Saved::parse(found).is_ok_and(|found| found.cvm == saved.cvm)
-    })
-}
-
-fn defect() -> CliError {
-    CliError::Defect {
-        place: concat!(file!(), ":", line!()).to_owned(),
-    }
-}
-
 fn report(session: &Session, seen: &Attested, ended: Conclusion, source: Source<'_>) -> Report {
     let mut report = Report::done("attest", "every link holds: the hardware measured what was approved");
     page::show(&mut report.page, seen, ended, source);
@@ -343,37 +270,19 @@ fn report(session: &Session, seen: &Attested, ended: Conclusion, source: Source<
     report.facts.upgrade.chain_id = Some(wanted.chain_id);
     report.facts.upgrade.compose_hash = Some(wanted.compose_hash);
     report.facts.upgrade.previous_compose_hash = wanted.previous_compose_hash;
-    let first = seen.verdict.first().and_then(|one| one.reason.as_ref());
-    let why = first.map(|reason| told(reason)).unwrap_or_default();
-    let (message, verdict) = match ended {
-        Conclusion::Proven => {
-            let is_open = |one: &Finding| one.standing != Standing::Holds;
-            if seen.verdict.findings.iter().any(is_open) {
-                report.message.push_str("; that it was measured now is not shown");
-            }
-            if source.file.is_some() {
-                report.message.push_str("; what the contracts said is the file's word");
-            }
-            return report;
+    let Some(Shortfall { why, meant }) = shortfall(seen, ended) else {
+        let is_open = |one: &Finding| one.standing != Standing::Holds;
+        if seen.verdict.findings.iter().any(is_open) {
+            report.message.push_str("; that it was measured now is not shown");
         }
-        Conclusion::Broken(link) => (format!("`{link}` is broken: {why}"), by_code(Code::AttestationBroken)),
-        Conclusion::Pending => (
-            "waiting: the CVM is not up yet, or still runs what it ran before".to_owned(),
-            by_code(Code::PendingAttestation),
-        ),
-        Conclusion::Unsafe(status) => (
-            format!("`tcb` is not known to be enough: {why}"),
-            doubt(Code::TcbStatus, Some(&status.to_string())),
-        ),
-        Conclusion::NoCollateral => (
-            "nothing is missing but Intel's collateral, whose server gave no answer".to_owned(),
-            by_code(Code::CollateralUnreachable),
-        ),
-        Conclusion::NotProven(link) => (format!("`{link}` is not known: {why}"), by_code(Code::NotProven)),
+        if source.file.is_some() {
+            report.message.push_str("; what the contracts said is the file's word");
+        }
+        return report;
     };
-    report.message = message;
-    (report.exit, report.code) = (verdict.exit, verdict.code);
-    report.next = Some(session.typed().command(&verdict.next));
-    report.hint = Some(verdict.hint);
+    report.message = why;
+    (report.exit, report.code) = (meant.exit, meant.code);
+    report.next = Some(session.typed().command(&meant.next));
+    report.hint = Some(meant.hint);
     report
 }

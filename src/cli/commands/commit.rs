@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::act::advance::advance;
+use crate::cli::args::attesting::Attesting;
 use crate::cli::args::{Agree, Allow, Reach, Settle, SharedOptions, Watch, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -28,6 +29,8 @@ pub(in crate::cli) struct Commit {
     agree: Agree,
     #[command(flatten)]
     watch: Watch,
+    #[command(flatten)]
+    attesting: Attesting,
 }
 
 impl Commit {
@@ -38,6 +41,7 @@ impl Commit {
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
+            attesting: Some(&self.attesting),
             ..SharedOptions::default()
         };
         advance(session, &self.which, typed, Goal::Committed).await

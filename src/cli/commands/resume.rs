@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::act::advance::advance;
+use crate::cli::args::attesting::Attesting;
 use crate::cli::args::{Agree, Allow, Key, Multisig, Notices, Reach, Settle, SharedOptions, Watch, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -34,6 +35,8 @@ pub(in crate::cli) struct Resume {
     agree: Agree,
     #[command(flatten)]
     watch: Watch,
+    #[command(flatten)]
+    attesting: Attesting,
 }
 
 impl Resume {
@@ -47,6 +50,7 @@ impl Resume {
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
+            attesting: Some(&self.attesting),
             ..SharedOptions::default()
         };
         advance(session, &self.which, typed, Goal::Live).await

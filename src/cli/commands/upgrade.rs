@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::act::begin::{Beginning, begin};
+use crate::cli::args::attesting::Attesting;
 use crate::cli::args::{
     Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, SharedOptions, Watch,
 };
@@ -43,6 +44,8 @@ pub(in crate::cli) struct Upgrade {
     agree: Agree,
     #[command(flatten)]
     watch: Watch,
+    #[command(flatten)]
+    attesting: Attesting,
 }
 
 impl Upgrade {
@@ -58,6 +61,7 @@ impl Upgrade {
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
+            attesting: Some(&self.attesting),
             offline: None,
             source: None,
         }

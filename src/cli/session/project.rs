@@ -6,6 +6,7 @@ use alloy::primitives::Address;
 use serde::Deserialize;
 use serde::de::Error as _;
 
+use crate::cli::args::attesting::Insistence;
 use crate::cli::args::{Change, values};
 use crate::cli::failure::error::CliError;
 use crate::code::Code;
@@ -36,6 +37,8 @@ pub(in crate::cli) struct Project {
     /// Ours alone: the contract of the KMS that guards it.
     #[serde(default, deserialize_with = "address")]
     pub(in crate::cli) kms: Option<Address>,
+    /// Ours alone: how much of a proof at the hardware a run insists on.
+    pub(in crate::cli) attest: Option<Insistence>,
 }
 
 impl Project {

@@ -11,6 +11,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::chain::{FeePolicy, PolicyChange, quorum::Quorum};
+use crate::cli::args::attesting::Attesting;
 use crate::cli::args::values;
 use crate::cli::args::{Change, Expect, Governor, Notices, Reach, Settle, SharedOptions};
 use crate::cli::failure::Next;
@@ -77,6 +78,8 @@ pub(in crate::cli) struct Settings {
     pub(in crate::cli) limits: Limits,
     pub(in crate::cli) allow_unpinned: bool,
     pub(in crate::cli) yes: bool,
+    /// How what the run made live is proven at the hardware, where the command does that.
+    pub(in crate::cli) attesting: Option<Attesting>,
     /// Transaction that may show that the app once allowed what runs.
     pub(in crate::cli) base_tx: Option<B256>,
     /// Where this machine remembers what its keys signed for Safes.
@@ -107,6 +110,7 @@ impl Settings {
             limits: limits(typed),
             allow_unpinned: typed.reach.is_some_and(Reach::allow_unpinned),
             yes: typed.agree.is_some_and(|agree| agree.yes),
+            attesting: typed.attesting.cloned(),
             base_tx: None,
             record: env.signing_record().ok(),
             request_time: env.request_time(),

@@ -2,6 +2,7 @@
 //! show evidence of one generator, honest or not.
 
 mod attacks;
+mod follow;
 mod missing;
 
 use std::path::Path;

@@ -96,7 +96,7 @@ fn se2_e1_who_pinned_the_kms_meets_no_question_and_no_other_kms() {
     with_values(&taken, "prepare", (VALUES.0, &[&root]))
         .exits(5)
         .says("KMS_ROOT_MISMATCH");
-    world.file("phala.toml", &format!("kms = \"{}\"\n", world.kms));
+    world.file("phala.toml", &format!("kms = \"{}\"\nattest = \"no\"\n", world.kms));
     with_values(&taken, "prepare", VALUES).exits(5).says("KMS_MISMATCH");
     nothing_left(&world);
 }

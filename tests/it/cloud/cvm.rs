@@ -193,7 +193,7 @@ fn a_long_list_is_read_whole_a_few_pages_at_a_time_and_each_cvm_once() {
 #[test]
 fn a_watch_that_takes_too_long_is_pending_and_a_cvm_named_by_phala_toml_is_found() {
     let world = offchain();
-    world.file("phala.toml", &format!("name = \"{CVM}\"\n"));
+    world.file("phala.toml", &format!("name = \"{CVM}\"\nattest = \"no\"\n"));
     let watch = ask(&world, "cvm watch --target stopped --timeout 1s")
         .exits(8)
         .says("PENDING_STATUS");

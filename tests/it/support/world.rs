@@ -171,13 +171,13 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
         };
         world.set_mining(mining);
-        // Its users know their KMS, which no version of this tool does.
-        world.file("phala.toml", &format!("kms = \"{kms}\"\n"));
+        // Its users know their KMS, which no version of this tool does, and have hardware only where a test makes some.
+        world.file("phala.toml", &format!("kms = \"{kms}\"\nattest = \"no\"\n"));
         world
     }
     /// Nobody knows the KMS any more but by the cloud's word.
     pub fn forget_the_kms(&self) {
-        std::fs::remove_file(self.folder().join("phala.toml")).unwrap();
+        self.file("phala.toml", "attest = \"no\"\n");
     }
     /// A KMS contract of a stranger, who holds its keys; the cloud names it and gives its key from now on. It knows the app
     /// and lets everything boot that the app does.

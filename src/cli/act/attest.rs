@@ -1,0 +1,273 @@
+//! Proves at the hardware what a CVM runs: for `attest`, and for a run that has just made it live.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::attest::fetch::{DEFAULT_PCCS, Nonce};
+use crate::attest::saved::{self, Measure, NamedBy, Saved};
+use crate::attest::{Collateral, NoTcbStatus, TcbPolicy, TcbStatus};
+use crate::cli::args::attesting::{Insistence, Witnesses};
+use crate::cli::args::values;
+use crate::cli::exit::Exit;
+use crate::cli::failure::error::CliError;
+use crate::cli::failure::{self, Commands as _, Next, Verdict, by_code, doubt, told};
+use crate::cli::session::Session;
+use crate::cli::session::out_file::OutFile;
+use crate::cli::session::quote_root::QuoteRoot;
+use crate::cli::session::settings::{Project, Settings};
+use crate::cli::show::attestation::{self as page, Source};
+use crate::cli::show::report::Report;
+use crate::cloud::CvmId;
+use crate::code::Code;
+use crate::upgrade::attestation::{self, Attested, Conclusion, Known, Places, Request};
+use crate::upgrade::record::{Effect, State};
+use crate::upgrade::{Accepted, Upgrade, World};
+
+/// Longest that a run looks which was not asked to insist on it.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two looks at a CVM that is not up with it yet.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What is known of the CVM of an upgrade, and which it is; nothing before a hash was prepared.
+pub(in crate::cli) fn known(state: &State) -> Option<(Known, Option<CvmId>)> {
+    let status = state.status();
+    let facts = status.facts;
+    let hash = facts.compose_hash.filter(|_| state.code().is_some())?;
+    let is_new = facts.makes.is_some();
+    let cvm = match is_new {
+        true => facts.new_cvm,
+        false => facts.cvm,
+    };
+    let is_sent = status.effects.transaction == Effect::Done;
+    let known = Known {
+        hash: Some((hash, NamedBy::Upgrade)),
+        previous: facts.previous_compose_hash.filter(|_| !is_new),
+        transaction: facts.transaction_hash.filter(|_| is_sent),
+        app: facts.app,
+        chain_id: facts.chain_id,
+        kms: state.plan().and_then(|plan| plan.kms),
+        named_kms: None,
+    };
+    Some((known, cvm.and_then(|cvm| cvm.parse().ok())))
+}
+
+/// Where evidence is asked for.
+pub(in crate::cli) fn places(witnesses: &Witnesses, collateral: Option<Collateral>) -> Result<Places, CliError> {
+    let default = || values::web_address(DEFAULT_PCCS).ok();
+    let pccs = witnesses.pccs.clone().or_else(default).ok_or_else(defect)?;
+    let app = witnesses.attest_url.as_ref().map(|template| {
+        let nonce = Nonce::new()?;
+        Some((nonce.into_address(template.text())?, nonce))
+    });
+    Ok(Places {
+        pccs,
+        guest: witnesses.guest_url.clone(),
+        app: app.map(|app| app.ok_or_else(defect)).transpose()?,
+        collateral,
+    })
+}
+
+/// Machines that are safe enough: up to date, and what was agreed to.
+pub(in crate::cli) fn accepted_levels(accepted: &Accepted) -> Result<TcbPolicy, CliError> {
+    accepted
+        .values(Code::TcbStatus)
+        .try_fold(TcbPolicy::default(), |policy, named| {
+            let status: TcbStatus = named.parse().map_err(|error: NoTcbStatus| CliError::Usage {
+                code: Code::UsageInvalidValue,
+                message: error.to_string(),
+                hint: "name the status that the refusal names".to_owned(),
+                next: Next::Command("--help"),
+            })?;
+            Ok(policy.accept(status))
+        })
+}
+
+/// Writes what a verdict was made of; an earlier file about the same CVM goes.
+pub(in crate::cli) fn keep(out: OutFile<'_>, saved: &Saved) -> Result<(), CliError> {
+    let json = saved.to_json().map_err(|_never| defect())?;
+    out.write(&json, 0o644, |found| {
+        Saved::parse(found).is_ok_and(|found| found.cvm == saved.cvm)
+    })
+}
+
+/// What a proof falls short of.
+pub(in crate::cli) struct Shortfall {
+    /// What is missing or broken.
+    pub(in crate::cli) why: String,
+    /// What that means for whoever asked.
+    pub(in crate::cli) meant: Verdict,
+}
+
+/// What the proof falls short of; nothing where it is one.
+pub(in crate::cli) fn shortfall(seen: &Attested, ended: Conclusion) -> Option<Shortfall> {
+    let first = seen.verdict.first().and_then(|one| one.reason.as_ref());
+    let why = first.map(|reason| told(reason)).unwrap_or_default();
+    let (why, meant) = match ended {
+        Conclusion::Proven => return None,
+        Conclusion::Broken(link) => (format!("`{link}` is broken: {why}"), by_code(Code::AttestationBroken)),
+        Conclusion::Pending => (
+            "waiting: the CVM is not up yet, or still runs what it ran before".to_owned(),
+            by_code(Code::PendingAttestation),
+        ),
+        Conclusion::Unsafe(status) => (
+            format!("`tcb` is not known to be enough: {why}"),
+            doubt(Code::TcbStatus, Some(&status.to_string())),
+        ),
+        Conclusion::NoCollateral => (
+            "nothing is missing but Intel's collateral, whose server gave no answer".to_owned(),
+            by_code(Code::CollateralUnreachable),
+        ),
+        Conclusion::NotProven(link) => (format!("`{link}` is not known: {why}"), by_code(Code::NotProven)),
+    };
+    Some(Shortfall { why, meant })
+}
+
+/// A case that cannot be, told as a defect.
+pub(in crate::cli) fn defect() -> CliError {
+    CliError::Defect {
+        place: concat!(file!(), ":", line!()).to_owned(),
+    }
+}
+
+/// After a run that made its hash live, as far as Phala Cloud says: proves it at the hardware, as the run was asked to. What
+/// was found is added to the run's report, and kept beside the upgrade's evidence.
+pub(in crate::cli) async fn follow(
+    session: &Session,
+    settings: &Settings,
+    upgrade: &Upgrade,
+    mut report: Report,
+) -> Result<Report, CliError> {
+    let state = upgrade.state();
+    let is_live = state.status().effects.live == Effect::Done;
+    let Some((known, Some(cvm))) = known(state).filter(|_| is_live) else {
+        return Ok(report);
+    };
+    let Some(asked) = &settings.attesting else {
+        return Ok(report);
+    };
+    let project = Project::here()?;
+    let how = asked.attest.or(project.attest).unwrap_or_default();
+    if how == Insistence::No || known.kms.is_none() {
+        return Ok(report);
+    }
+    let known = Known {
+        named_kms: project.kms,
+        ..known
+    };
+    let root = session.env.quote_root()?;
+    let look = Look {
+        cvm: &cvm,
+        known: &known,
+        places: places(&asked.witnesses, None)?,
+        tcb: accepted_levels(&settings.limits.accepted)?,
+        root,
+        accepted: &settings.limits.accepted,
+    };
+    let (seen, ended) = match look.found(session, settings, how).await? {
+        Ok(found) => found,
+        Err(short) => return Ok(fallen_short(session, how, report, short)),
+    };
+    let file = upgrade.dir().join(saved::FILE);
+    keep(OutFile::new(&file, true), &seen.saved)?;
+    let source = Source {
+        file: None,
+        at: seen.saved.at,
+        is_test_root: look.root.is_of_a_test,
+    };
+    page::show(&mut report.page, &seen, ended, source);
+    report.set_data("attestation", &page::data(&seen, source));
+    Ok(match shortfall(&seen, ended) {
+        None => report,
+        Some(short) => fallen_short(session, how, report, short),
+    })
+}
+
+/// Tells what is missing. It is the run's end only where a link is broken, or the proof was insisted on.
+fn fallen_short(session: &Session, how: Insistence, mut report: Report, short: Shortfall) -> Report {
+    let Shortfall { why, meant } = short;
+    report.page.line(&format!("not proven at the hardware: {why}"));
+    if how == Insistence::Require || meant.code == Code::AttestationBroken {
+        report.message = why;
+        (report.exit, report.code) = (meant.exit, meant.code);
+        report.next = Some(session.typed().command(&meant.next));
+        report.hint = Some(meant.hint);
+    }
+    report
+}
+
+/// How a CVM is looked at.
+struct Look<'a> {
+    cvm: &'a CvmId,
+    known: &'a Known,
+    places: Places,
+    tcb: TcbPolicy,
+    root: QuoteRoot,
+    accepted: &'a Accepted,
+}
+
+impl Look<'_> {
+    /// What was found in the time that this insistence is worth, or why nothing was.
+    ///
+    /// # Errors
+    /// Something contradicts what the upgrade knows, or the proof was insisted on and somebody failed.
+    async fn found(
+        &self,
+        session: &Session,
+        settings: &Settings,
+        how: Insistence,
+    ) -> Result<Result<(Attested, Conclusion), Shortfall>, CliError> {
+        let outside = session.outside(settings);
+        let time = match how {
+            Insistence::Require => settings.limits.timeout,
+            _ => PATIENCE.min(settings.limits.timeout),
+        };
+        match self.until(&outside.world(), time).await {
+            Ok(Some(found)) => Ok(Ok(found)),
+            Ok(None) => Ok(Err(Shortfall {
+                why: format!("nobody answered within {} seconds", time.as_secs()),
+                meant: by_code(Code::NotProven),
+            })),
+            Err(error) => {
+                let told = failure::report(&error, session.command(), &session.typed());
+                if how == Insistence::Require || told.exit == Exit::Verify {
+                    return Err(error);
+                }
+                Ok(Err(Shortfall {
+                    why: told.message,
+                    meant: by_code(told.code),
+                }))
+            }
+        }
+    }
+
+    /// Looks until it is more than not up yet, or the time is over; nothing where nobody answered in it.
+    async fn until(&self, world: &World<'_>, time: Duration) -> Result<Option<(Attested, Conclusion)>, CliError> {
+        let end = Instant::now() + time;
+        let request = Request {
+            cvm: self.cvm,
+            known: self.known,
+            places: &self.places,
+            tcb: &self.tcb,
+            root: &self.root.root,
+            accepted: self.accepted,
+        };
+        let mut last = None;
+        while let Ok(seen) = tokio::time::timeout_at(end, attestation::attest(world, &request)).await {
+            let seen = seen?;
+            let by = Measure {
+                tcb: &self.tcb,
+                root: &self.root.root,
+                at: Timestamp::now(),
+            };
+            let ended = seen.conclusion(&by);
+            last = Some((seen, ended));
+            if ended != Conclusion::Pending || Instant::now() + PAUSE >= end {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(last)
+    }
+}
