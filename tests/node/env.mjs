@@ -6,10 +6,10 @@
 //   webhook {secret, timestamp, signature, body}   whether the official SDK takes a delivery
 //   dotenv  "text"           names and values, by npm dotenv and by the official SDK
 import { createDecipheriv, createPrivateKey, createPublicKey, diffieHellman } from "node:crypto";
-import { readFileSync, writeSync } from "node:fs";
 import { encryptEnvVars, parseEnvVars, verifyEnvEncryptPublicKey } from "@phala/cloud";
 import { verifyWebhookSignature } from "@phala/cloud/webhook";
 import dotenv from "dotenv";
+import { answerLines } from "./lines.mjs";
 
 // RFC 8410: what stands before the 32 bytes of an X25519 key.
 const PRIVATE = Buffer.from("302e020100300506032b656e04220420", "hex");
@@ -36,16 +36,4 @@ const acts = {
   }),
 };
 
-const act = acts[process.argv[2]];
-const answers = [];
-for (const line of readFileSync(0, "utf8").trimEnd().split("\n")) {
-  let answer;
-  try {
-    answer = { ok: await act(JSON.parse(line)) };
-  } catch (error) {
-    answer = { error: String(error.message) };
-  }
-  answers.push(`${JSON.stringify(answer)}\n`);
-}
-let rest = Buffer.from(answers.join(""));
-while (rest.length > 0) rest = rest.subarray(writeSync(1, rest));
+await answerLines(acts[process.argv[2]]);

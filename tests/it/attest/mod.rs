@@ -4,6 +4,7 @@
 mod attacks;
 mod follow;
 mod missing;
+mod second_opinion;
 
 use std::path::Path;
 

@@ -1,9 +1,6 @@
 //! The workload environment against code that is not ours: the official SDK seals and opens, node's own crypto opens,
 //! npm `dotenv` reads.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
 use alloy::primitives::{Address, keccak256};
 use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
@@ -28,24 +25,7 @@ const FILES: u64 = 10_000;
 
 /// Asks `tests/node/env.mjs`; one answer for each question.
 pub(crate) fn ask(act: &str, questions: &[Value]) -> Vec<Value> {
-    let home = tempfile::tempdir().unwrap();
-    support::packages();
-    let mut node = support::command::node("env.mjs", home.path())
-        .arg(act)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines: String = questions.iter().map(|question| format!("{question}\n")).collect();
-    let mut stdin = node.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
-    let output = node.wait_with_output().unwrap();
-    writer.join().unwrap();
-    let answers = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<Value> = answers
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let answers = support::command::ask("env.mjs", act, questions);
     assert_eq!(answers.len(), questions.len());
     answers
 }

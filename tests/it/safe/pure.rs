@@ -2,8 +2,6 @@
 //! addresses. Everything generated is the same in every run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::process::Stdio;
 
 use alloy::primitives::{Address, B256, Bytes, Signature, U256, keccak256, uint};
 use alloy::signers::SignerSync;
@@ -65,21 +63,7 @@ fn generate<S: Strategy>(strategy: &S, count: usize) -> Vec<S::Value> {
 
 /// Runs an act of `tests/node/safe.mjs`; a line in, a line out.
 fn node(act: &str, lines: &[Value]) -> Vec<Value> {
-    let home = tempfile::tempdir().unwrap();
-    let mut child = crate::support::command::node("safe.mjs", home.path())
-        .arg(act)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let mut input = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(output.status.success(), "node failed at {act}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    crate::support::command::ask("safe.mjs", act, lines)
 }
 
 fn word() -> impl Strategy<Value = U256> {

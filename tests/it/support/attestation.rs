@@ -35,6 +35,10 @@ pub struct Intel {
     pub ppid: [u8; 16],
     /// What the collateral says of machines like it.
     pub status: &'static str,
+    /// Advisories that come with that.
+    pub advisories: Vec<&'static str>,
+    /// What it says of the quoting enclave.
+    pub enclave: &'static str,
     /// Number of the evaluation that says so.
     pub evaluation: u32,
     /// Whether the machine's certificate is revoked.
@@ -140,6 +144,8 @@ impl Default for Intel {
             attestation: KeyPair::generate().unwrap(),
             ppid: [0xab; 16],
             status: "UpToDate",
+            advisories: Vec::new(),
+            enclave: "UpToDate",
             evaluation: 20,
             is_revoked: false,
             issued: NOW - 14 * DAY,
@@ -179,7 +185,7 @@ impl Intel {
             "tdxModule": module, "tdxModuleIdentities": [identity],
             "tcbLevels": [{
                 "tcb": {"sgxtcbcomponents": components(5), "pcesvn": 13, "tdxtcbcomponents": components(5)},
-                "tcbDate": "2026-01-01T00:00:00Z", "tcbStatus": self.status, "advisoryIDs": [],
+                "tcbDate": "2026-01-01T00:00:00Z", "tcbStatus": self.status, "advisoryIDs": self.advisories,
             }],
         });
         let enclave = json!({
@@ -187,7 +193,7 @@ impl Intel {
             "tcbEvaluationDataNumber": self.evaluation, "miscselect": "00000000", "miscselectMask": "FFFFFFFF",
             "attributes": "00".repeat(16), "attributesMask": "00".repeat(16), "mrsigner": "44".repeat(32),
             "isvprodid": 2,
-            "tcbLevels": [{"tcb": {"isvsvn": 4}, "tcbDate": "2026-01-01T00:00:00Z", "tcbStatus": "UpToDate"}],
+            "tcbLevels": [{"tcb": {"isvsvn": 4}, "tcbDate": "2026-01-01T00:00:00Z", "tcbStatus": self.enclave}],
         });
         let (info, enclave) = (info.to_string(), enclave.to_string());
         let signer = [self.signer.pem.as_str(), &self.root.pem].concat();

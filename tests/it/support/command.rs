@@ -1,7 +1,10 @@
 //! Programs that tests run, each with an environment of its own.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
 
 /// The real binary with a cleared environment, so that no setting of this machine reaches a test.
 pub fn countersign(binary: impl AsRef<Path>, home: &Path) -> Command {
@@ -43,13 +46,34 @@ pub fn node(script: &str, home: &Path) -> Command {
     command
 }
 
+/// Asks an act of a script below `tests/node`, a line for each question; its lines.
+pub fn ask(script: &str, act: &str, questions: &[Value]) -> Vec<Value> {
+    super::packages();
+    let home = tempfile::tempdir().unwrap();
+    let mut node = node(script, home.path())
+        .arg(act)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines: String = questions.iter().map(|question| format!("{question}\n")).collect();
+    let mut stdin = node.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
+    let output = node.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "node failed at {script} {act}");
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let read = |line| serde_json::from_str(line).unwrap();
+    answers.lines().map(read).collect()
+}
+
 /// Runs to the end.
 pub fn run(command: &mut Command) -> Output {
     command.output().expect("the program starts")
 }
 
 /// stdout as JSON; shows everything when it is none.
-pub fn json(output: &Output) -> serde_json::Value {
+pub fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("no JSON on stdout ({e}): {}", shown(output)))
 }
 
