@@ -5,8 +5,8 @@ mod targets;
 use std::panic::AssertUnwindSafe;
 
 use targets::{
-    builder_file, cloud_answer, compose_text, dotenv, journal, manifest, proposal, rpc_answer, service_answer,
-    signatures, webhook_body,
+    attestation, builder_file, cloud_answer, compose_text, dotenv, event_log, journal, manifest, proposal, rpc_answer,
+    service_answer, signatures, webhook_body,
 };
 
 macro_rules! targets {
@@ -21,10 +21,12 @@ macro_rules! targets {
 }
 
 targets!(
+    attestation,
     builder_file,
     cloud_answer,
     compose_text,
     dotenv,
+    event_log,
     journal,
     manifest,
     proposal,

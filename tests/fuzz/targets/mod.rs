@@ -1,7 +1,9 @@
+pub(crate) mod attestation;
 pub(crate) mod builder_file;
 pub(crate) mod cloud_answer;
 pub(crate) mod compose_text;
 pub(crate) mod dotenv;
+pub(crate) mod event_log;
 pub(crate) mod journal;
 pub(crate) mod manifest;
 pub(crate) mod proposal;
