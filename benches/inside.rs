@@ -1,5 +1,6 @@
 //! What countersign does between its requests: canonical bytes and hash of a large manifest, records to the disk and
-//! back, and the fold of a journal into a state. The journal is one of a real upgrade.
+//! back, the fold of a journal into a state, and the verdict on what a CVM attests. The journal is one of a real upgrade, the
+//! quote one of a real machine.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -15,6 +16,8 @@ mod support;
 use std::hint::black_box;
 use std::path::Path;
 
+use countersign::attest::saved::{Measure, Saved};
+use countersign::attest::{EventLog, Link, Quote, Root, Standing, TcbPolicy};
 use countersign::compose::{Changes, Form, Manifest};
 use countersign::fsutil::AppendFile;
 use countersign::upgrade::{
@@ -22,7 +25,7 @@ use countersign::upgrade::{
     record::{Event, State},
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use support::World;
 use support::world::{CVM, NEW_COMPOSE};
@@ -137,5 +140,50 @@ fn journal(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, manifest, journal);
+/// Evidence of a real CVM with Intel's collateral for its machine, as `attest` keeps it.
+fn saved() -> Vec<u8> {
+    let folder = support::repository().join("tests/vectors/attestation/near-mpc");
+    let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
+    let quote: Vec<u8> = serde_json::from_value(read("quote.json")).unwrap();
+    let log = read("tcb_info.json")["event_log"].to_string();
+    let measured = Quote::parse(&quote).unwrap().report().rtmr[3];
+    let boot = EventLog::parse(log.as_bytes()).unwrap().boot(&measured).unwrap();
+    let saved = json!({
+        "format": "countersign.attestation/1", "at": "2026-08-14T00:00:00Z", "cvm": CVM,
+        "wanted": {"compose_hash": boot.compose_hash, "named_by": "person", "chain_id": 1, "app": boot.app_id,
+            "kms": boot.app_id, "instance": "not-known"},
+        "gathered": {"quote": format!("0x{}", hex::encode(quote)), "log": log, "collateral": read("collateral.json")},
+    });
+    saved.to_string().into_bytes()
+}
+
+fn attestation(c: &mut Criterion) {
+    let (bytes, root, tcb) = (saved(), Root::intel(), TcbPolicy::default());
+    let judged = |bytes: &[u8]| {
+        let saved = Saved::parse(bytes).unwrap();
+        let at = saved.at;
+        saved.judge(&Measure {
+            tcb: &tcb,
+            root: &root,
+            at,
+        })
+    };
+    let held = judged(&bytes);
+    let held = held.findings.iter().filter(|one| one.standing == Standing::Holds);
+    let held: Vec<Link> = held.map(|one| one.link).collect();
+    assert_eq!(held[..4], [Link::Genuine, Link::Tcb, Link::Log, Link::Compose]);
+    // As long as a log may be, and as many events.
+    let payload = "5a".repeat(86);
+    let event = json!({"imr": 3, "event_type": 0x0800_0001, "digest": "", "event": "x", "event_payload": payload});
+    let long = Value::from(vec![event; 4096]).to_string();
+    assert!((1_000_000..1 << 20).contains(&long.len()));
+    let mut group = c.benchmark_group("attestation");
+    group.bench_function("read and judge", |b| b.iter(|| judged(black_box(&bytes))));
+    group.bench_function("event log of 1 MB", |b| {
+        b.iter(|| EventLog::parse(black_box(long.as_bytes())).unwrap().replay(3));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, manifest, journal, attestation);
 criterion_main!(benches);
