@@ -1,6 +1,6 @@
 //! Takes an upgrade as far as a command may, and asks for what costs nothing.
 
-use crate::cli::act::attest;
+use crate::cli::act::attest::{self, Attesting};
 use crate::cli::args::{SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -20,13 +20,14 @@ pub(in crate::cli) async fn advance(
     goal: Goal,
 ) -> Result<Report, CliError> {
     let settings = session.settings(typed)?;
+    let attesting = Attesting::of(session, &settings)?;
     let outside = session.outside(&settings);
     let mut upgrade = session.open(which)?;
     let world = outside.world();
     match upgrade.advance(&world, goal, &settings.limits).await {
         Ok(outcome) => {
             let report = session.went(&upgrade, &outcome, session.command());
-            attest::follow(session, &settings, &upgrade, report).await
+            attest::follow(attesting, &upgrade, report).await
         }
         Err(error) => {
             if matches!(

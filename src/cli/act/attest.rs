@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alloy::primitives::Address;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -131,38 +132,65 @@ pub(in crate::cli) fn defect() -> CliError {
     }
 }
 
+/// How a run proves at the hardware what it makes live. Made before the run has any effect, so that what is wrong about it is
+/// told in time.
+pub(in crate::cli) struct Attesting<'a> {
+    session: &'a Session,
+    settings: &'a Settings,
+    how: Insistence,
+    places: Places,
+    tcb: TcbPolicy,
+    root: QuoteRoot,
+    named_kms: Option<Address>,
+}
+
+impl<'a> Attesting<'a> {
+    /// What a command's options and the project ask for; nothing where they ask for no proof.
+    pub(in crate::cli) fn of(session: &'a Session, settings: &'a Settings) -> Result<Option<Self>, CliError> {
+        let Some(asked) = &settings.attesting else {
+            return Ok(None);
+        };
+        let project = Project::here()?;
+        let how = asked.attest.or(project.attest).unwrap_or_default();
+        if how == Insistence::No {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            session,
+            settings,
+            how,
+            places: places(&asked.witnesses, None)?,
+            tcb: accepted_levels(&settings.limits.accepted)?,
+            root: session.env.quote_root()?,
+            named_kms: project.kms,
+        }))
+    }
+}
+
 /// After a run that made its hash live, as far as Phala Cloud says: proves it at the hardware, as the run was asked to. What
 /// was found is added to the run's report, and kept beside the upgrade's evidence.
 pub(in crate::cli) async fn follow(
-    session: &Session,
-    settings: &Settings,
+    attesting: Option<Attesting<'_>>,
     upgrade: &Upgrade,
     mut report: Report,
 ) -> Result<Report, CliError> {
     let state = upgrade.state();
     let is_live = state.status().effects.live == Effect::Done;
-    let Some((known, Some(cvm))) = known(state).filter(|_| is_live) else {
+    let known = known(state).filter(|(known, _)| is_live && known.kms.is_some());
+    let (Some(attesting), Some((known, Some(cvm)))) = (attesting, known) else {
         return Ok(report);
     };
-    let Some(asked) = &settings.attesting else {
-        return Ok(report);
-    };
-    let project = Project::here()?;
-    let how = asked.attest.or(project.attest).unwrap_or_default();
-    if how == Insistence::No || known.kms.is_none() {
-        return Ok(report);
-    }
+    let (session, settings, how) = (attesting.session, attesting.settings, attesting.how);
     let known = Known {
-        named_kms: project.kms,
+        named_kms: attesting.named_kms,
         ..known
     };
-    let root = session.env.quote_root()?;
     let look = Look {
         cvm: &cvm,
         known: &known,
-        places: places(&asked.witnesses, None)?,
-        tcb: accepted_levels(&settings.limits.accepted)?,
-        root,
+        places: attesting.places,
+        tcb: attesting.tcb,
+        root: attesting.root,
         accepted: &settings.limits.accepted,
     };
     let (seen, ended) = match look.found(session, settings, how).await? {

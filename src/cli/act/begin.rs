@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::cli::act::api::get;
-use crate::cli::act::attest;
+use crate::cli::act::attest::{self, Attesting};
 use crate::cli::act::waiting::conclude;
 use crate::cli::failure::decision;
 use crate::cli::failure::error::CliError;
@@ -45,6 +45,7 @@ pub(in crate::cli) async fn begin(
     let Beginning {
         intent, goal, command, ..
     } = &beginning;
+    let attesting = Attesting::of(session, settings)?;
     let outside = session.outside(settings);
     let world = outside.world();
     let mut plan = upgrade::plan(&world, intent).await?;
@@ -71,7 +72,7 @@ pub(in crate::cli) async fn begin(
     if upgrade.verdict().is_none() {
         report.set_verdict(&plan.verdict(&settings.limits));
     }
-    attest::follow(session, settings, &upgrade, report).await
+    attest::follow(attesting, &upgrade, report).await
 }
 
 /// What one key has to approve is not begun in the cloud before it is known which key that is.
