@@ -94,3 +94,15 @@ fn the_project_says_how_much_of_a_proof_a_run_insists_on() {
     world.file("phala.toml", "attest = \"sometimes\"\n");
     Ran::of(&mut commit).exits(3).says("INPUT_PROJECT_FILE");
 }
+
+#[test]
+fn what_is_wrong_about_the_proof_is_told_before_anything_takes_effect() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let level = ["--attest", "try", "--accept", "TCB_STATUS=Splendid"];
+    flow.with("upgrade", &level).exits(2).says("USAGE_INVALID_VALUE");
+    world.file("phala.toml", "attest = \"sometimes\"\n");
+    flow.step("upgrade").exits(3).says("INPUT_PROJECT_FILE");
+    assert!(!flow.dir.exists(), "nothing is begun");
+    assert!(world.cloud.requests().iter().all(|request| request.method == "GET"));
+}
