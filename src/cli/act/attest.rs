@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use jiff::Timestamp;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::attest::fetch::{DEFAULT_PCCS, Nonce};
 use crate::attest::saved::{self, Measure, NamedBy, Saved};
-use crate::attest::{Collateral, NoTcbStatus, TcbPolicy, TcbStatus};
+use crate::attest::{Collateral, NoTcbStatus, Standing, TcbPolicy, TcbStatus};
 use crate::cli::args::attesting::{Insistence, Witnesses};
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
@@ -195,7 +196,13 @@ pub(in crate::cli) async fn follow(
     };
     let (seen, ended) = match look.found(session, settings, how).await? {
         Ok(found) => found,
-        Err(short) => return Ok(fallen_short(session, how, report, short)),
+        Err(short) => {
+            report.set_data(
+                "attestation",
+                &json!({ "standing": Standing::NotKnown, "why": short.why }),
+            );
+            return Ok(fallen_short(session, how, report, short));
+        }
     };
     let file = upgrade.dir().join(saved::FILE);
     keep(OutFile::new(&file, true), &seen.saved)?;

@@ -91,6 +91,11 @@ fn the_project_says_how_much_of_a_proof_a_run_insists_on() {
     // A KMS that nobody knows is a decision for whoever insists.
     world.file("phala.toml", "attest = \"require\"\n");
     Ran::of(&mut commit).exits(6).says("KMS_NOT_KNOWN");
+    world.file("phala.toml", "attest = \"try\"\n");
+    let tried = Ran::of(&mut commit).exits(0).says("OK");
+    let told = &tried.json["data"]["attestation"];
+    assert_eq!(told["standing"], "not-known", "{}", tried.said);
+    assert!(told["why"].as_str().unwrap().contains("KMS contract"), "{}", tried.said);
     world.file("phala.toml", "attest = \"sometimes\"\n");
     Ran::of(&mut commit).exits(3).says("INPUT_PROJECT_FILE");
 }
