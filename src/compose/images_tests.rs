@@ -393,6 +393,25 @@ fn bug_b6_an_image_that_is_no_name_is_refused_and_told() {
 }
 
 #[test]
+fn what_is_reset_runs_nothing() {
+    for body in [
+        "image: !reset acme/a:1",
+        "build: !reset .",
+        "image: acme/a:1}}\n---\nservices: {a: {image: !reset ~",
+        "build: .}}\n---\nservices: {a: {build: !reset ~",
+    ] {
+        let text = format!("services: {{a: {{{body}}}}}\n");
+        let checked = check_compose_text(&text);
+        assert!(
+            matches!(checked, Err(NoComposeText::NothingRuns { .. })),
+            "{body}: {checked:?}"
+        );
+    }
+    let later = "services: {a: {image: !reset acme/a:1}}\n---\nservices: {a: {image: acme/b:1}}\n";
+    assert_eq!(check_compose_text(later), Ok(()));
+}
+
+#[test]
 fn bug_b6_a_text_that_compose_reads_is_not_refused_for_its_looks() {
     for text in [
         "services: {error: {image: \"acme/error-not-found:1\"}}",

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use super::listed::{ImageList, unusable};
 use super::manifest::MAX_MANIFEST_BYTES;
-use super::services::Model;
+use super::services::{Model, Service};
 use super::strict::strict_json;
-use super::yaml::{Field, Tree};
+use super::yaml::{Field, Mark, Tree};
 
 /// Longest line that a server answers in the place of a file.
 const LONGEST_ANSWER: usize = 200;
@@ -117,19 +117,18 @@ fn looks_like(text: &str) -> Option<NoComposeText> {
 
 /// The first service that Compose starts nothing for (compose-go `loader/validate.go`).
 fn without_code(tree: &Tree, model: &Model) -> Option<String> {
-    let has = |field: Field, id| {
-        tree.field(id, field).is_some_and(|value| match field {
-            Field::Image => tree.text(value).is_some_and(|name| !name.is_empty()),
-            _ => !tree.is_null(value),
-        })
+    // Of several documents the last that says something of it counts, and what is reset is not there.
+    let has = |service: &Service, field| {
+        let said = service.bodies.iter().rev().filter_map(|body| tree.field(*body, field));
+        said.map(|value| tree.tag(value) != Mark::Reset && !tree.is_null(value))
+            .next()
+            .unwrap_or_default()
     };
-    let code = [Field::Image, Field::Build, Field::Extends, Field::Provider];
     let mut services = model.services.iter().filter(|_| model.includes.is_empty());
     let empty = services.find(|service| {
-        !service
-            .bodies
-            .iter()
-            .any(|body| code.iter().any(|field| has(*field, *body)))
+        let others = [Field::Build, Field::Extends, Field::Provider];
+        let mut names = service.images.iter().filter_map(|image| tree.text(*image));
+        names.all(|name| name.is_empty()) && !others.into_iter().any(|field| has(service, field))
     });
     empty.map(|service| service.name.chars().take(60).collect())
 }

@@ -157,10 +157,12 @@ impl Service {
             });
         }
         if let Some(image) = tree.field(body, Field::Image) {
-            if !keeps_all {
+            // Whether nothing takes the place of a name is not for this list to say.
+            let is_reset = tree.tag(image) == Mark::Reset;
+            if !keeps_all && (is_reset || !tree.is_null(image)) {
                 self.images.clear();
             }
-            if tree.tag(image) != Mark::Reset {
+            if !is_reset {
                 self.images.push(image);
             }
         }

@@ -34,10 +34,15 @@ const ODD: [&str; 24] = [
 /// Longest string that an edit brings along.
 const LONGEST: usize = 64;
 
+/// Some edits double what they touch: a document of this size (values and bytes of its texts) is edited no further.
+const LARGEST: usize = 1 << 16;
+
 /// `document` after the edits; a script that ends in the middle of one ends before it.
 pub fn edited(mut document: Value, script: &[u8]) -> Value {
     let mut rest = script;
-    while let [what, high, low, argument, more @ ..] = rest {
+    while let [what, high, low, argument, more @ ..] = rest
+        && size(&document) < LARGEST
+    {
         rest = more;
         let count = count(&document);
         let place = usize::from(u16::from_be_bytes([*high, *low])) % count;
@@ -79,6 +84,15 @@ fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(items) => items.iter().map(count).sum(),
         Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(members) => members.iter().map(|(key, value)| key.len() + size(value)).sum(),
         _ => 0,
     }
 }
