@@ -123,19 +123,28 @@ fn prepared(text: &[u8]) {
                 "a token that stands nowhere"
             );
             // Where an edit put it into another field as well, that field is shown.
-            let elsewhere = times(&value, token.expose()) > 1;
+            let elsewhere = stands_elsewhere(&value, token.expose());
             assert!(elsewhere || !shown.contains(token.expose()), "the token is shown");
         }
     }
 }
 
-/// How often a text stands in a document as a whole string.
-fn times(value: &Value, text: &str) -> usize {
+/// Whether a text holds the token that belongs to no field of the token or of a link with it.
+fn stands_elsewhere(value: &Value, token: &str) -> bool {
+    let is_its = |name: &str| matches!(name, "commit_token" | "commit_url" | "api_commit_url");
     match value {
-        Value::String(found) => usize::from(found == text),
-        Value::Array(items) => items.iter().map(|one| times(one, text)).sum(),
-        Value::Object(members) => members.values().map(|one| times(one, text)).sum(),
-        _ => 0,
+        Value::String(found) => found.contains(token),
+        Value::Array(items) => items.iter().any(|one| stands_elsewhere(one, token)),
+        Value::Object(members) => {
+            let named = members.get("field").and_then(Value::as_str).is_some_and(is_its);
+            let others = members
+                .iter()
+                .filter(|(name, _)| !is_its(name) && !(named && *name == "value"));
+            others
+                .into_iter()
+                .any(|(name, one)| name.contains(token) || stands_elsewhere(one, token))
+        }
+        _ => false,
     }
 }
 
