@@ -1,5 +1,7 @@
 //! Why a file is refused.
 
+use alloy::primitives::{Address, B256};
+
 use crate::safe::signature::SignatureError;
 
 /// Larger than the signatures of any Safe.
@@ -56,6 +58,9 @@ pub enum CollectError {
         /// What is wrong.
         wrong: &'static str,
     },
+    /// What it says of one signature and of another cannot both be so: who is to tell which one was meant?
+    #[error("the file contradicts itself: {0}")]
+    Contradiction(Contradiction),
     /// What stands for a signature is none.
     #[error("signature {index} of the file cannot be read")]
     Signature {
@@ -64,6 +69,33 @@ pub enum CollectError {
         /// Why.
         #[source]
         source: SignatureError,
+    },
+}
+
+/// Two claims of one file that cannot both be so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// One signature, and two who are said to have made it.
+    #[error("one signature is that of {one} and that of {other}")]
+    TwoOwners {
+        /// Whose it is said to be first.
+        one: Address,
+        /// Whose it is said to be then.
+        other: Address,
+    },
+    /// Two different signatures of one transaction, and one who is said to have made both.
+    #[error("two different signatures are that of {owner}")]
+    TwoSignatures {
+        /// Whose they are said to be.
+        owner: Address,
+    },
+    /// One signature, and two transactions that it is said to be of.
+    #[error("one signature is said to sign {one} and {other}")]
+    TwoTransactions {
+        /// Which safeTxHash is named first.
+        one: B256,
+        /// Which one is named then.
+        other: B256,
     },
 }
 

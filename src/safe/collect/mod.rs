@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use alloy::primitives::{Address, B256, keccak256};
 
 pub use claims::{Claims, Offer};
-pub use error::CollectError;
+pub use error::{CollectError, Contradiction};
 pub use file::SignatureFile;
 
 use error::{MAX_BYTES, wrong};
@@ -127,6 +127,7 @@ pub fn collect(bytes: &[u8]) -> Result<Collected, CollectError> {
         let first = collected.unreadable.into_iter().next();
         return Err(first.unwrap_or(CollectError::NoSignature));
     }
+    claims::agree(&collected.offers)?;
     Ok(collected)
 }
 

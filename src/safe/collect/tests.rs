@@ -791,6 +791,64 @@ fn an_owner_is_not_taken_for_another() {
 }
 
 #[test]
+fn i13_a_file_that_names_two_owners_of_a_signature_or_two_signatures_of_an_owner_is_refused_whole() {
+    let contradiction = |text: String| match refused(&text) {
+        CollectError::Contradiction(found) => found,
+        other => panic!("{other:?} from {text}"),
+    };
+    let with = |confirmations: Value| {
+        let mut record = service();
+        record["confirmations"] = confirmations;
+        record.to_string()
+    };
+    let mut stolen = confirmation(1);
+    stolen["owner"] = json!(owner(2).to_checksum(None));
+    let two_owners = Contradiction::TwoOwners {
+        one: owner(1),
+        other: owner(2),
+    };
+    let both = json!([confirmation(1), stolen]);
+    assert_eq!(contradiction(with(both.clone())), two_owners);
+    assert_eq!(contradiction(both.to_string()), two_owners);
+    // Beside others, which are right, and in the other form of s.
+    let mut upper = signed(1, &tx()).to_bytes().to_vec();
+    let order = U256::from_str_radix("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16).unwrap();
+    let flipped = order - U256::from_be_slice(&upper[32..64]);
+    upper[32..64].copy_from_slice(&flipped.to_be_bytes::<32>());
+    upper[64] = if upper[64] == 27 { 28 } else { 27 };
+    stolen["signature"] = json!(Bytes::from(upper.clone()));
+    assert_eq!(
+        contradiction(with(json!([confirmation(3), confirmation(1), stolen]))),
+        two_owners
+    );
+    let mut same = confirmation(1);
+    same["signature"] = json!(Bytes::from(upper));
+    assert_eq!(read(with(json!([confirmation(1), same]))).len(), 2);
+
+    let message = key(1).sign_message_sync(tx().hash().as_slice()).unwrap();
+    let mut second = confirmation(1);
+    second["signature"] = json!(Bytes::from(message.as_bytes()));
+    let both = json!([confirmation(1), second]);
+    let two_signatures = Contradiction::TwoSignatures { owner: owner(1) };
+    assert_eq!(contradiction(with(both.clone())), two_signatures);
+    assert_eq!(contradiction(both.to_string()), two_signatures);
+    let page = json!({"count": 2, "next": null, "results": both});
+    assert_eq!(contradiction(page.to_string()), two_signatures);
+
+    // A transcript of two runs: one owner may have signed two transactions, but one signature is of one of them.
+    let nonce = other(|_, fields| fields.nonce = U256::from(6));
+    let (one, next) = (eip712sign(&tx(), 1), eip712sign(&nonce, 1));
+    assert_eq!(read(format!("{one}\n{next}")).len(), 2);
+    let line = |text: &str| text.lines().last().unwrap().to_owned();
+    let two_transactions = Contradiction::TwoTransactions {
+        one: tx().hash(),
+        other: nonce.hash(),
+    };
+    let copied = next.replace(&line(&next), &line(&one));
+    assert_eq!(contradiction(format!("{one}\n{copied}")), two_transactions);
+}
+
+#[test]
 fn nothing_is_merged_into_the_set_of_another_transaction() {
     let mut set = SignatureSet::new(&other(|_, fields| fields.nonce = U256::from(6)));
     let offers = read(file(&tx(), 1).to_string());

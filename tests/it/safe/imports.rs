@@ -98,6 +98,17 @@ fn digits(number: usize, tx: &SafeTx) -> String {
     hex::encode_prefixed(signed(number, tx).to_bytes())
 }
 
+/// A list of a Safe Transaction Service that names these owners beside these signatures.
+fn confirmations(all: &[(usize, &str)]) -> Vec<u8> {
+    let all = all.iter();
+    let all: Vec<Value> = all
+        .map(|(owner, signature)| json!({"owner": ACCOUNTS[*owner].address.to_checksum(None), "signature": signature}))
+        .collect();
+    json!({"count": all.len(), "next": null, "results": all})
+        .to_string()
+        .into_bytes()
+}
+
 fn other(tx: &SafeTx, change: impl FnOnce(&mut SafeDomain, &mut SafeTxFields)) -> SafeTx {
     let (mut domain, mut fields) = (*tx.domain(), tx.fields().clone());
     change(&mut domain, &mut fields);
@@ -351,6 +362,11 @@ fn i1_to_i11_i17_malformed_files_are_refused_with_3_and_nothing_changes() {
         ("I15 64 bytes", line.as_bytes()[..130].to_vec()),
         ("I15 66 bytes", format!("{line}00").into_bytes()),
         ("no signature", b"hello".to_vec()),
+        ("two owners", confirmations(&[(0, &line), (1, &line)])),
+        (
+            "two signatures",
+            confirmations(&[(1, &digits(1, &tx)), (0, &line), (0, &digits(2, &tx))]),
+        ),
     ] {
         desk.refuses(what, content, 3, code);
     }
