@@ -20,7 +20,7 @@ use super::{
     watch::Watch,
     webhooks::{NewWebhook, SecondFactor, WebhookChange, WebhookSecret},
 };
-use crate::http::fake::{self, Act, Fake};
+use crate::http::fake::{self, Act, Fake, Seen};
 
 /// Methods and paths of the API, as committed.
 const TABLE: &str = include_str!("../../tests/vectors/api.json");
@@ -464,6 +464,37 @@ async fn a_list_of_more_pages_than_anybody_has_is_not_believed_and_not_asked_for
         (4, 3),
         "each once, and what has no UUID as often as it came"
     );
+}
+
+#[tokio::test]
+async fn a_list_whose_pages_bring_nothing_new_or_too_much_ends_long_before_its_last_page() {
+    let refused = |act: fn(usize, &Seen) -> Act| async move {
+        let fake = Fake::serve(act).await;
+        let error = client(&fake).all_cvms().await.unwrap_err();
+        let CloudError::Unexpected { what, .. } = &error else {
+            panic!("{error}")
+        };
+        (what.clone(), fake.seen().len())
+    };
+    let (told, asked) = refused(|_, _| Act::Say(said_page(&json!([{"uuid": "a"}])))).await;
+    assert_eq!(told, "page 2 of 90 holds nothing new");
+    assert!(asked <= 2 + PAGES_AT_ONCE, "{asked}");
+    let (told, asked) = refused(|_, _| Act::Say(said_page(&json!([])))).await;
+    assert_eq!(told, "page 1 of 90 holds nothing new");
+    assert!(asked <= 1 + PAGES_AT_ONCE, "{asked}");
+    let (told, asked) = refused(|number, _| {
+        Act::Say(said_page(
+            &json!([{"uuid": number.to_string(), "filler": "x".repeat(7 << 20)}]),
+        ))
+    })
+    .await;
+    assert_eq!(told, "a list of more than 33554432 bytes");
+    assert!(asked <= 5 + PAGES_AT_ONCE, "{asked}");
+}
+
+/// One of many pages.
+fn said_page(items: &Value) -> Vec<u8> {
+    crate::http::fake::json(200, &json!({"items": items, "page": 1, "pages": 90}).to_string())
 }
 
 #[tokio::test]

@@ -21,7 +21,11 @@ const PAGE: u32 = 100;
 /// Pages that [`Client::all_cvms`] asks for at once.
 pub const PAGES_AT_ONCE: usize = 4;
 /// Pages that [`Client::all_cvms`] reads at most: a server that names more is not believed.
-pub const MAX_PAGES: u32 = 1000;
+pub const MAX_PAGES: u32 = 100;
+/// Bytes that [`Client::all_cvms`] reads at most, all pages together: thousands of records, in a small machine's memory.
+const ALL: usize = 32 << 20;
+/// Where the list is, for messages.
+const PAGINATED: &str = "GET /api/v1/cvms/paginated";
 
 /// A CVM as the cloud reports it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -143,41 +147,63 @@ impl Client {
     /// # Errors
     /// See [`CloudError`]: 401, 422.
     pub async fn cvms(&self, page: Page) -> Result<Paged<Cvm>, CloudError> {
+        Ok(self.cvms_of(page).await?.0)
+    }
+
+    /// One page, and how many bytes it has.
+    async fn cvms_of(&self, page: Page) -> Result<(Paged<Cvm>, usize), CloudError> {
         let mut call = self.call(Method::GET, &["cvms", "paginated"], Retry::Read)?;
         page.ask(&mut call);
         call.request.body_limit = Some(LIST);
         let reply = self.send(call, Key::Needed).await?;
         let answer = reply.object()?;
-        reply.paged(&answer, |item| Cvm::read(item.clone()))
+        let page = reply.paged(&answer, |item| Cvm::read(item.clone()))?;
+        Ok((page, reply.answer.body.len()))
     }
     /// Every CVM of the workspace: all pages of [`Self::cvms`], at most [`PAGES_AT_ONCE`] of them asked for at once.
     ///
     /// The pages are no picture of one moment: a CVM that moves to another page meanwhile is there once.
     ///
     /// # Errors
-    /// As [`Self::cvms`], and more than [`MAX_PAGES`] pages.
+    /// As [`Self::cvms`], and more than [`MAX_PAGES`] pages or than a machine's memory should hold, or a page before the last
+    /// one on which there is nothing new.
     pub async fn all_cvms(&self) -> Result<Vec<Cvm>, CloudError> {
         let page = |number| Page {
             number: Some(number),
             size: Some(PAGE),
         };
-        let first = self.cvms(page(1)).await?;
-        let pages = first.pages.unwrap_or(1);
-        let Some(pages) = u32::try_from(pages).ok().filter(|pages| *pages <= MAX_PAGES) else {
-            return Err(CloudError::Unexpected {
-                request: "GET /api/v1/cvms/paginated".to_owned(),
-                status: 200,
-                what: format!("a list of {pages} pages"),
-            });
+        let unexpected = |what| CloudError::Unexpected {
+            request: PAGINATED.to_owned(),
+            status: 200,
+            what,
         };
-        let others = futures_util::stream::iter(2..=pages).map(|number| self.cvms(page(number)));
+        let first = self.cvms_of(page(1)).await?;
+        let pages = first.0.pages.unwrap_or(1);
+        let Some(pages) = u32::try_from(pages).ok().filter(|pages| *pages <= MAX_PAGES) else {
+            return Err(unexpected(format!("a list of {pages} pages")));
+        };
+        let others = futures_util::stream::iter(2..=pages).map(|number| self.cvms_of(page(number)));
         let mut others = others.buffered(PAGES_AT_ONCE);
-        let mut all = first.items;
-        while let Some(next) = others.next().await {
-            all.extend(next?.items);
-        }
+        let (mut all, mut bytes, mut number) = (Vec::new(), 0, 1);
         let mut seen = std::collections::HashSet::new();
-        all.retain(|cvm| cvm.uuid.as_ref().is_none_or(|uuid| seen.insert(uuid.clone())));
+        let mut next = Some(Ok(first));
+        while let Some(read) = next {
+            let (page, length) = read?;
+            let known = all.len();
+            all.extend(page.items.into_iter().filter(|cvm| {
+                let uuid = cvm.uuid.as_ref();
+                uuid.is_none_or(|uuid| seen.insert(uuid.clone()))
+            }));
+            bytes += length;
+            if number < pages && all.len() == known {
+                return Err(unexpected(format!("page {number} of {pages} holds nothing new")));
+            }
+            if bytes > ALL {
+                return Err(unexpected(format!("a list of more than {ALL} bytes")));
+            }
+            number += 1;
+            next = others.next().await;
+        }
         Ok(all)
     }
     /// `GET /api/v1/cvms/{cvm_id}`

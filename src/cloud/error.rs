@@ -1,11 +1,12 @@
 //! What the server said when it said no, in all the shapes it says it, without the secrets it may repeat.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::compose::strict_json;
-use crate::http::{HttpError, Secrets};
+use crate::http::{HttpError, Secrets, pause};
 
 /// Longest message that is kept, characters.
 const MESSAGE: usize = 512;
@@ -29,6 +30,8 @@ pub struct Problem {
     pub message: String,
     /// The server's name for the request.
     pub request_id: Option<String>,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<Duration>,
     /// What it suggests.
     pub suggestions: Vec<String>,
 }
@@ -94,6 +97,7 @@ pub(super) struct Refusal<'a> {
     pub(super) request: &'a str,
     pub(super) status: u16,
     pub(super) request_id: Option<&'a str>,
+    pub(super) retry_after: Option<Duration>,
     pub(super) body: &'a [u8],
     pub(super) secrets: &'a Secrets,
 }
@@ -129,6 +133,7 @@ impl Refusal<'_> {
             code: text(said, "error_code").map(clean),
             message: self.secrets.clean(&self.message(said), MESSAGE),
             request_id: text(said, "request_id").or(self.request_id).map(clean),
+            retry_after: self.retry_after,
             suggestions: suggestions.filter_map(Value::as_str).take(ENTRIES).map(clean).collect(),
         }
     }
@@ -201,7 +206,7 @@ impl fmt::Display for Problem {
         if let Some(code) = &self.code {
             write!(f, " {code}")?;
         }
-        write!(f, ": {}", self.message)?;
+        write!(f, ": {}{}", self.message, pause(self.retry_after))?;
         if let Some(id) = &self.request_id {
             write!(f, " [request {id}]")?;
         }

@@ -268,6 +268,7 @@ impl Reply {
             request: &self.name,
             status: self.answer.status,
             request_id: self.answer.request_id.as_deref(),
+            retry_after: self.answer.retry_after,
             body: &self.answer.body,
             secrets: &self.secrets,
         }

@@ -49,6 +49,8 @@ pub struct RawAnswer {
     pub date: Option<jiff::Timestamp>,
     /// The server's name for the request.
     pub request_id: Option<String>,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<std::time::Duration>,
     /// Verb and path of the request.
     name: String,
     secrets: Secrets,
@@ -154,6 +156,7 @@ impl RawAnswer {
             bytes,
             date: None,
             request_id: None,
+            retry_after: None,
             name: "the stored answer to PATCH".to_owned(),
             secrets: Secrets::default(),
         }
@@ -180,6 +183,7 @@ impl RawAnswer {
                 request: &self.name,
                 status: self.status,
                 request_id: self.request_id.as_deref(),
+                retry_after: self.retry_after,
                 body: &self.bytes,
                 secrets: &self.secrets,
             }
@@ -212,6 +216,7 @@ impl From<Reply> for RawAnswer {
             bytes: reply.answer.body,
             date: reply.answer.date,
             request_id: reply.answer.request_id,
+            retry_after: reply.answer.retry_after,
             name: reply.name,
             secrets: reply.secrets,
         }

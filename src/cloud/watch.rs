@@ -29,6 +29,9 @@ const MAX_EVENT: NonZeroUsize = match NonZeroUsize::new(1 << 20) {
 /// Streams in a row that gave no event before questions take their place.
 pub const MAX_FAILURES: u32 = 3;
 
+/// Longest pause that a server gets which asks for one: the deadline ends the waiting, not the server.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
 /// Between two states, as the server takes it.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
@@ -114,6 +117,8 @@ enum Ended {
     Over(String),
     /// It gave nothing.
     Failed(String),
+    /// It was refused for now, and this pause asked for.
+    Refused(String, Duration),
     /// The server answers, but not with a stream.
     NoStream(String),
 }
@@ -197,6 +202,7 @@ impl Watcher<'_> {
         let mut failures = 0;
         let mut pauses = pauses(self.watch.pause);
         loop {
+            let mut asked = Duration::ZERO;
             let why = match self.stream(client, id).await? {
                 Ended::Reached(state) => return Ok(state),
                 Ended::Over(why) => {
@@ -208,6 +214,11 @@ impl Watcher<'_> {
                     failures += 1;
                     why
                 }
+                Ended::Refused(why, pause) => {
+                    failures += 1;
+                    asked = pause;
+                    why
+                }
                 Ended::NoStream(why) => {
                     failures = MAX_FAILURES;
                     why
@@ -215,10 +226,11 @@ impl Watcher<'_> {
             };
             if failures >= MAX_FAILURES {
                 (self.tell)(News::Polling { why: &why });
+                sleep(asked).await;
                 return self.poll(client, id).await;
             }
             (self.tell)(News::Again { why: &why });
-            sleep(pauses.next().unwrap_or(self.watch.pause)).await;
+            sleep(pauses.next().unwrap_or(self.watch.pause).max(asked)).await;
         }
     }
 
@@ -284,13 +296,12 @@ impl Watcher<'_> {
                 request: &name,
                 status,
                 request_id: answer.request_id.as_deref(),
+                retry_after: answer.retry_after,
                 body: &answer.body,
                 secrets,
             };
-            if let Some(pause) = answer.retry_after {
-                sleep(pause.min(Duration::from_secs(60))).await;
-            }
-            return passing(refusal.error()).map(Ended::Failed);
+            let pause = answer.retry_after.unwrap_or_default().min(LONGEST_PAUSE);
+            return passing(refusal.error()).map(|why| Ended::Refused(why, pause));
         }
         if let Ok(state @ Value::Object(_)) = strict_json(&answer.body, answer.body.len())
             && let Some(state) = self.seen(CvmState::read(&state))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reqwest::header::HeaderMap;
 
 /// An answer, whatever its status.
@@ -38,6 +39,15 @@ impl std::fmt::Debug for Answer {
             .field("bytes", &self.body.len())
             .finish_non_exhaustive()
     }
+}
+
+/// How long a server asks to be left alone, in words to follow what it said; none where it does not ask.
+pub(crate) fn pause(asked: Option<Duration>) -> String {
+    let asked = asked.filter(|asked| !asked.is_zero()).map(|asked| {
+        let asked = SignedDuration::try_from(asked).unwrap_or(SignedDuration::MAX);
+        format!("; it asks to be left alone for {asked:#}")
+    });
+    asked.unwrap_or_default()
 }
 
 /// Whether the request can have had an effect.

@@ -32,6 +32,7 @@ use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use url::{Host, Url};
 
+pub(crate) use answer::pause;
 pub use answer::{Answer, HttpError, Kind, Sent};
 use grace::Grace;
 pub use retry::{Retry, RetryPolicy};
@@ -71,6 +72,8 @@ pub struct Request {
     pub time: Option<Duration>,
     /// Largest body that is read, where it is not [`Limits::body`].
     pub body_limit: Option<usize>,
+    /// Whether it ends with the time of whoever asks, and is not begun after it: nothing was done whose outcome it would tell.
+    pub ends_in_time: bool,
     /// Whether the path is a secret, as with JSON-RPC endpoints that carry their key in it.
     pub hide_path: bool,
 }
@@ -88,11 +91,16 @@ pub struct Http {
     grace: Grace,
     /// How much of that one request takes at most.
     share: Duration,
+    /// Who hears of it when a server makes a request wait.
+    notice: Option<fn(&str)>,
 }
 
 /// What all requests together get after the time of whoever asks is up: what was begun in time learns its outcome by it, a
 /// person who was asked in between may have used the time, and a server that is well answers the last ones within this.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// A wait that a server asks for is told from this length on: a shorter one is over before somebody wonders.
+const TOLD_WAIT: Duration = Duration::from_secs(2);
 
 impl Default for Limits {
     /// What an API call needs: generous for a slow link, short enough that a person still waits.
@@ -115,6 +123,7 @@ impl Http {
             end: None,
             grace: Grace::new(GRACE),
             share: GRACE,
+            notice: None,
         }
     }
     /// Gives the client a deadline: no request, with all its repetitions, goes on after `end`, but all requests of this
@@ -130,6 +139,12 @@ impl Http {
     #[must_use]
     pub const fn sharing(mut self, share: Duration) -> Self {
         self.share = share;
+        self
+    }
+    /// Tells of waits that servers ask for, how long and for whom: whoever sits there sees why nothing happens.
+    #[must_use]
+    pub const fn telling(mut self, notice: fn(&str)) -> Self {
+        self.notice = Some(notice);
         self
     }
     /// Sets the limits of one attempt; the client then has connections of its own.
@@ -158,7 +173,10 @@ impl Http {
     /// There was no complete answer; [`HttpError::sent`] says whether there may have been an effect.
     pub async fn send(&self, request: Request) -> Result<Answer, HttpError> {
         let now = Instant::now();
-        let last = self.end.map(|end| end.max(now) + self.grace.left().min(self.share));
+        let last = self.end.map(|end| match request.ends_in_time {
+            true => end,
+            false => end.max(now) + self.grace.left().min(self.share),
+        });
         if last.is_some_and(|last| last <= now) {
             return Err(request.unsent());
         }
@@ -183,8 +201,23 @@ impl Http {
             if end.is_some_and(|end| Instant::now() + wait >= end) {
                 return outcome;
             }
+            if let Ok(answer) = &outcome {
+                self.tell_wait(request, answer.status, asked);
+            }
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Tells that `request` is not given again before the server's wait is over.
+    pub(crate) fn tell_wait(&self, request: &Request, status: u16, asked: Duration) {
+        let Some(notice) = self.notice.filter(|_| asked >= TOLD_WAIT) else {
+            return;
+        };
+        let Request { verb, url, .. } = request;
+        let (path, seconds) = (request.shown_path(), asked.as_secs());
+        notice(&format!(
+            "waiting {seconds} seconds, as {url} asks: {status} to {verb} {path}"
+        ));
     }
 }
 
@@ -199,6 +232,7 @@ impl Request {
             retry,
             time: None,
             body_limit: None,
+            ends_in_time: false,
             hide_path: false,
         }
     }

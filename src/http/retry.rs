@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use super::answer::{Answer, HttpError, Kind, Sent};
 
-/// Longest wait that a server can ask for: more is a fault or an attack, and a person waits.
+/// Longest wait that a server can ask for: with more the answer is that it has none now, and a person decides.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// What may be sent again.
@@ -60,7 +60,8 @@ impl RetryPolicy {
 }
 
 impl Retry {
-    /// Whether another attempt is allowed, and the least wait that the server asked for.
+    /// Whether another attempt is allowed, and the least wait that the server asked for. One that asks to be left alone for
+    /// longer than a person waits is not asked again.
     pub(super) fn allows(self, outcome: &Result<Answer, HttpError>) -> Option<Duration> {
         let again = match (self, outcome) {
             (Self::Once, _) => false,
@@ -70,7 +71,8 @@ impl Retry {
             (Self::Write, Err(error)) => error.kind.is_passing() && error.sent == Sent::No,
         };
         let asked = outcome.as_ref().ok().and_then(|answer| answer.retry_after);
-        again.then(|| asked.unwrap_or_default().min(RETRY_AFTER_MAX))
+        let asked = asked.unwrap_or_default();
+        (again && asked <= RETRY_AFTER_MAX).then_some(asked)
     }
 }
 
@@ -151,15 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn a26_retry_after_is_obeyed_up_to_a_minute() {
+    fn a26_retry_after_is_obeyed_up_to_a_minute_and_ends_the_attempts_beyond_it() {
         assert_eq!(
             Retry::Read.allows(&answered(429, Some(7))),
             Some(Duration::from_secs(7))
         );
-        assert_eq!(
-            Retry::Write.allows(&answered(429, Some(u64::MAX))),
-            Some(RETRY_AFTER_MAX)
-        );
+        assert_eq!(Retry::Write.allows(&answered(429, Some(60))), Some(RETRY_AFTER_MAX));
+        for longer in [61, 100_000, u64::MAX] {
+            assert_eq!(Retry::Write.allows(&answered(429, Some(longer))), None);
+            assert_eq!(Retry::Read.allows(&answered(503, Some(longer))), None);
+        }
         assert_eq!(Retry::Read.allows(&answered(503, None)), Some(Duration::ZERO));
     }
 

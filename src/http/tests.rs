@@ -353,6 +353,67 @@ async fn a26_a_429_is_repeated_after_the_servers_own_delay_also_for_writes() {
     assert_eq!(fake.seen().len(), 2);
 }
 
+/// What was told of waits.
+static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn hear(news: &str) {
+    TOLD.lock().unwrap().push(news.to_owned());
+}
+
+#[tokio::test]
+async fn a26_a_wait_that_a_server_asks_for_is_told_and_one_that_nobody_waits_for_ends_at_once() {
+    let fake = Fake::serve(|number, _| {
+        Act::Say(match number {
+            0 => answer(429, "Retry-After: 1\r\n", b"slow down"),
+            1 => answer(503, "Retry-After: 2\r\n", b"slow down"),
+            _ => json(200, "{}"),
+        })
+    })
+    .await;
+    let http = http().telling(hear);
+    let url = fake.url("/secret?key=secret");
+    assert_eq!(http.send(read(url.clone())).await.unwrap().status, 200);
+    let told = format!("waiting 2 seconds, as {} asks: 503 to GET /secret", Endpoint::new(url));
+    assert_eq!(TOLD.lock().unwrap().as_slice(), [told]);
+
+    let fake = Fake::serve(|_, _| Act::Say(answer(429, "Retry-After: 100000\r\n", b"no"))).await;
+    for request in [read(fake.url("/")), write(fake.url("/"))] {
+        let answer = http.send(request).await.unwrap();
+        assert_eq!(
+            (answer.status, answer.retry_after),
+            (429, Some(Duration::from_secs(100_000)))
+        );
+    }
+    assert_eq!(fake.seen().len(), 2, "neither is repeated");
+    assert_eq!(TOLD.lock().unwrap().len(), 1, "nothing was waited for");
+}
+
+#[test]
+fn a26_when_to_come_again_is_said_in_words() {
+    let told = |seconds| pause(Some(Duration::from_secs(seconds)));
+    assert_eq!(told(100_000), "; it asks to be left alone for 27h 46m 40s");
+    assert_eq!((told(0), pause(None)), (String::new(), String::new()));
+    assert!(told(u64::MAX).starts_with("; it asks"), "{}", told(u64::MAX));
+}
+
+#[tokio::test]
+async fn a7_a_request_that_ends_in_time_has_nothing_of_the_seconds_after_it() {
+    let head = b"HTTP/1.1 200 X\r\nContent-Length: 1\r\nConnection: close\r\n\r\n".to_vec();
+    let slow = Act::Pour(head, b"x".to_vec(), Duration::from_secs(1));
+    let fake = Fake::serve(move |_, _| slow.clone()).await;
+    let http = http().until(Instant::now() + SHORT);
+    let once = |ends_in_time| Request {
+        retry: Retry::Once,
+        ends_in_time,
+        ..read(fake.url("/"))
+    };
+    let cut = http.send(once(true)).await.unwrap_err();
+    assert_eq!((cut.kind, fake.seen().len()), (Kind::Timeout, 1));
+    let late = http.send(once(true)).await.unwrap_err();
+    assert_eq!((late.sent, fake.seen().len()), (Sent::No, 1), "it is not begun");
+    assert_eq!(http.send(once(false)).await.unwrap().body, b"x");
+}
+
 #[tokio::test]
 async fn a26_a_quota_that_is_empty_for_seconds_is_waited_for_and_one_of_a_month_is_not() {
     let once = |status: u16, headers: &'static str| async move {

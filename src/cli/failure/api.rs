@@ -113,6 +113,7 @@ mod tests {
             code: code.map(str::to_owned),
             message: "no".to_owned(),
             request_id: None,
+            retry_after: None,
             suggestions: Vec::new(),
         });
         CliError::from(match status {

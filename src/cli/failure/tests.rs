@@ -58,6 +58,7 @@ fn server(status: u16) -> Box<Problem> {
         code: Some("ERR-01-006".to_owned()),
         message: "no".to_owned(),
         request_id: Some("req_1".to_owned()),
+        retry_after: None,
         suggestions: Vec::new(),
     })
 }
@@ -120,6 +121,7 @@ fn services() -> Vec<(ServiceError, Exit, &'static str)> {
             status,
             message: "no".to_owned(),
             request_id: None,
+            retry_after: None,
         })
     };
     let unexpected = || ServiceError::Unexpected {
@@ -149,6 +151,7 @@ fn services() -> Vec<(ServiceError, Exit, &'static str)> {
             ServiceError::TooMany {
                 request: "GET /x".to_owned(),
                 limit: 1,
+                of: "entries",
             },
             Exit::State,
             "SERVICE_TOO_MANY",

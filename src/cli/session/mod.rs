@@ -18,8 +18,10 @@ pub(super) use outside::Outside;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use alloy::primitives::B256;
+use tokio::time::Instant;
 
 use crate::chain::quorum::Turnout;
 use crate::cli::args::{self, Change, Governor, Which};
@@ -36,7 +38,7 @@ use crate::cli::session::person::Person;
 use crate::cli::session::project::Project;
 use crate::cli::session::settings::{ROOT, Settings, Sourced, Wanted};
 use crate::cli::show::advice::Advice;
-use crate::cli::show::output::Output;
+use crate::cli::show::output::{Output, notice};
 use crate::cli::show::report::{Report, certain};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -49,6 +51,9 @@ use crate::upgrade::{
     record::State,
     workspace::{Document, Subject, ToReject},
 };
+
+/// How long a Safe Transaction Service is listened to where the command has no `--timeout`.
+const SERVICE_TIME: Duration = Duration::from_mins(2);
 
 /// One run.
 #[derive(Debug)]
@@ -91,7 +96,7 @@ impl Session {
             accepted: Vec::new(),
             base_tx: None,
             needs_digests: false,
-            http: Http::new(Limits::default()),
+            http: Http::new(Limits::default()).telling(notice),
             turnout: Turnout::default(),
             dir: Mutex::new(None),
             file: Mutex::new(None),
@@ -137,7 +142,12 @@ impl Session {
 
     /// The service of a chain: the one that was typed, or Safe's own; does no I/O.
     pub(in crate::cli) fn service(&self, settings: &Settings, chain_id: u64) -> Result<Service, CliError> {
-        let service = settings.services.of(&patient(&self.http, settings), chain_id)?;
+        let http = patient(&self.http, settings);
+        let http = match settings.quorum.until {
+            Some(_) => http,
+            None => http.until(Instant::now() + SERVICE_TIME),
+        };
+        let service = settings.services.of(&http, chain_id)?;
         service.ok_or_else(|| CliError::Usage {
             code: Code::UsageNoService,
             message: format!("Safe runs no Transaction Service for chain {chain_id}"),

@@ -9,6 +9,8 @@ use super::super::{OwnerSignature, SafeTx};
 use super::{Delegate, DelegateFilter, Reply, Service, ServiceError, record};
 use crate::http::{Request, Retry};
 
+/// Most owners of a Safe whose delegates are asked for, a request each: no Safe that people sign for has as many.
+pub(super) const MAX_OWNERS: usize = 100;
 /// Longest name for a delegate that the service takes, characters.
 const MAX_LABEL: usize = 50;
 
@@ -61,14 +63,21 @@ impl Service {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn delegates_for(&self, safe: Address, owners: &[Address]) -> Result<Vec<Delegate>, ServiceError> {
+        let mut asked: Vec<Address> = owners.to_vec();
+        asked.sort_unstable();
+        asked.dedup();
+        if asked.len() > MAX_OWNERS {
+            return Err(ServiceError::TooMany {
+                request: format!("GET the Safe {safe}"),
+                limit: MAX_OWNERS,
+                of: "owners",
+            });
+        }
         let filter = DelegateFilter {
             safe: Some(safe),
             ..DelegateFilter::default()
         };
         let mut found = self.delegates(&filter).await?;
-        let mut asked: Vec<Address> = owners.to_vec();
-        asked.sort_unstable();
-        asked.dedup();
         for owner in asked {
             let filter = DelegateFilter {
                 delegator: Some(owner),

@@ -1,12 +1,13 @@
 //! Why the service gave no value, in the shapes in which it says no.
 
 use std::fmt;
+use std::time::Duration;
 
 use alloy::primitives::B256;
 use serde_json::Value;
 
 use super::record::NotAccepted;
-use crate::http::{HttpError, Kind, Secrets, Sent};
+use crate::http::{HttpError, Kind, Secrets, Sent, pause};
 use crate::json;
 
 /// Longest message that is kept, characters.
@@ -25,6 +26,8 @@ pub struct ServiceProblem {
     pub message: String,
     /// The server's name for the request.
     pub request_id: Option<String>,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 /// Why a call to the Safe Transaction Service gave no value. Everything can go on without the service, by files.
@@ -59,13 +62,15 @@ pub enum ServiceError {
         /// What is wrong with it.
         what: String,
     },
-    /// More entries than anybody would look through.
-    #[error("the Safe Transaction Service lists more than {limit} entries for {request}")]
+    /// More than anybody would look through.
+    #[error("the Safe Transaction Service lists more than {limit} {of} for {request}")]
     TooMany {
         /// Verb and path.
         request: String,
         /// How many are read.
         limit: usize,
+        /// Entries, pages or bytes.
+        of: &'static str,
     },
     /// The service's record of a transaction is not that transaction: somebody changed it.
     #[error("the record of {hash} at the Safe Transaction Service is another transaction")]
@@ -124,6 +129,7 @@ impl ServiceError {
 impl fmt::Display for ServiceProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} → {}: {}", self.request, self.status, self.message)?;
+        f.write_str(&pause(self.retry_after))?;
         match &self.request_id {
             Some(id) => write!(f, " [request {id}]"),
             None => Ok(()),
@@ -136,6 +142,7 @@ pub(super) struct Refusal<'a> {
     pub(super) request: &'a str,
     pub(super) status: u16,
     pub(super) request_id: Option<&'a str>,
+    pub(super) retry_after: Option<Duration>,
     pub(super) body: &'a [u8],
     pub(super) secrets: &'a Secrets,
 }
@@ -155,6 +162,7 @@ impl Refusal<'_> {
             status: self.status,
             message: self.secrets.clean(&self.message(), MESSAGE),
             request_id: self.request_id.map(|id| self.secrets.clean(id, MESSAGE)),
+            retry_after: self.retry_after,
         });
         match self.status {
             401 | 403 => ServiceError::Auth(problem),

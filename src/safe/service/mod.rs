@@ -8,6 +8,7 @@ mod agreement;
 mod delegates;
 mod error;
 pub mod links;
+mod list;
 mod notice;
 mod publish;
 mod queue;
@@ -17,7 +18,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy::primitives::{Address, B256, U256};
@@ -42,23 +43,12 @@ pub use record::{Confirmation, Delegate, NotATransaction, NotAccepted, ServiceSa
 pub(super) use record::{fields, without_filling};
 
 use error::Refusal;
+use list::{BODY, Endless, Half, Listed, Pages, SMALLER};
 use record::Malformed;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Longest API key that is taken; the keys are JSON Web Tokens.
 const MAX_KEY: usize = 4096;
-/// Entries asked for at once. The service gives at most 200, and with their data they have to fit into [`BODY`].
-const PAGE: usize = 50;
-/// By how much less is asked for where a page was too large.
-const SMALLER: usize = 10;
-/// Largest answer that is read: a page of batches with their decoded data is larger than what other APIs send.
-const BODY: usize = 8 * 1024 * 1024;
-/// Most entries of one list that are read, before it is called absurd.
-const MAX_ENTRIES: usize = 1000;
-/// Page, answer and list where anybody can fill the list: nothing depends on it, and it must cost nobody much.
-const UNSIGNED_PAGE: usize = 10;
-const UNSIGNED_BODY: usize = 1024 * 1024;
-const MAX_UNSIGNED: usize = 50;
 /// Longest excerpt of an answer in a message, characters.
 const EXCERPT: usize = 200;
 
@@ -88,6 +78,8 @@ struct Spent {
     requests: AtomicU64,
     /// As the last answer that named it said.
     left: Mutex<Option<u64>>,
+    /// Whether something was written, or is about to be by somebody's word: then answers are waited for after the time is up.
+    committed: AtomicBool,
 }
 
 /// What a service shows at one nonce.
@@ -306,15 +298,16 @@ impl Service {
         listed
     }
 
+    /// Reading ends with the time of whoever asks. From here on the few seconds that [`Http::until`] leaves are for reading
+    /// too: a person who was asked may have used the time, and what is written has an outcome.
+    fn commit(&self) {
+        self.spent.committed.store(true, Ordering::Relaxed);
+    }
+
     /// The pages of a list, as far as they can be read. The links to further pages that the service sends are not
     /// followed: they name hosts.
     async fn list<T>(&self, pages: &Pages<'_>, read: fn(&Value) -> Result<T, Malformed>) -> Listed<T> {
-        let mut listed = Listed {
-            entries: Vec::new(),
-            page: pages.half.page(),
-            count: None,
-            ended: Ok(()),
-        };
+        let mut listed = Listed::new(pages.half);
         loop {
             match self.page(pages, read, &mut listed).await {
                 Ok(true) => {}
@@ -358,17 +351,16 @@ impl Service {
         if !more || results.is_empty() {
             return Ok(false);
         }
-        match pages.half {
-            Half::Unsigned => {
-                listed.entries.truncate(MAX_UNSIGNED);
-                Ok(listed.entries.len() < MAX_UNSIGNED)
-            }
-            Half::Trusted if listed.entries.len() < MAX_ENTRIES => Ok(true),
-            Half::Trusted => Err(ServiceError::TooMany {
-                request: reply.name,
-                limit: MAX_ENTRIES,
-            }),
-        }
+        listed
+            .counts(pages.half, results, reply.answer.body.len())
+            .map_err(|endless| match endless {
+                Endless::NothingNew => reply.unexpected("a further page holds nothing that the pages before it do not"),
+                Endless::Bound(limit, of) => ServiceError::TooMany {
+                    request: reply.name.clone(),
+                    limit,
+                    of,
+                },
+            })
     }
 
     async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Reply, ServiceError> {
@@ -400,6 +392,10 @@ impl Service {
             secrets.add(&key.0);
         }
         request.body_limit = request.body_limit.or(Some(BODY));
+        match request.verb == Method::GET {
+            true => request.ends_in_time = !self.spent.committed.load(Ordering::Relaxed),
+            false => self.commit(),
+        }
         self.spent.requests.fetch_add(1, Ordering::Relaxed);
         let answer = self.http.send(request).await?;
         if answer.quota_left.is_some() {
@@ -443,57 +439,6 @@ impl Services {
             (None, None) => Ok(None),
             _ => self.of(http, chain_id),
         }
-    }
-}
-
-/// A list to read.
-struct Pages<'a> {
-    path: &'a [&'a str],
-    query: &'a [(&'a str, &'a str)],
-    half: Half,
-}
-
-/// Who can write what is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Half {
-    /// Owners and their delegates, as the service says: it is read to its end, or not at all.
-    Trusted,
-    /// Anybody: some of it is enough.
-    Unsigned,
-}
-
-impl Half {
-    /// Entries asked for at once.
-    const fn page(self) -> usize {
-        match self {
-            Self::Trusted => PAGE,
-            Self::Unsigned => UNSIGNED_PAGE,
-        }
-    }
-    /// Largest page that is read.
-    const fn body(self) -> usize {
-        match self {
-            Self::Trusted => BODY,
-            Self::Unsigned => UNSIGNED_BODY,
-        }
-    }
-}
-
-/// What was read of a list.
-struct Listed<T> {
-    entries: Vec<T>,
-    /// Entries asked for at once.
-    page: usize,
-    /// How many there are, as the service counts them.
-    count: Option<u64>,
-    /// Why no more was read.
-    ended: Result<(), ServiceError>,
-}
-
-impl<T> Listed<T> {
-    /// All of it.
-    fn finished(self) -> Result<Vec<T>, ServiceError> {
-        self.ended.map(|()| self.entries)
     }
 }
 
@@ -542,6 +487,7 @@ impl Reply {
             request: &self.name,
             status: self.answer.status,
             request_id: self.answer.request_id.as_deref(),
+            retry_after: self.answer.retry_after,
             body: &self.answer.body,
             secrets: &self.secrets,
         }

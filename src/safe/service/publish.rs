@@ -176,6 +176,8 @@ impl Service {
         signed: Signed<'_>,
         origin: &Origin,
     ) -> Result<bool, ServiceError> {
+        // Somebody agreed to it, for however long that took.
+        self.commit();
         if self.record_of(tx).await?.is_some_and(|record| record.trusted) {
             return Ok(false);
         }

@@ -9,10 +9,12 @@ use alloy::primitives::{address, b256};
 use serde_json::json;
 
 use super::super::{Intent, OwnerSignature, SafeDomain, SafeTx, approvals::SignatureSet, version::SafeVersion};
+use super::delegates::MAX_OWNERS;
+use super::list::{BODY, MAX_ENTRIES, MAX_LIST, MAX_PAGES, MAX_UNSIGNED, MAX_UNSIGNED_PAGES, PAGE};
 use super::*;
 use crate::chain::Call;
 use crate::http::fake::{Act, Fake, Seen, answer, json as said};
-use crate::http::{Limits, RetryPolicy};
+use crate::http::{Kind, Limits, RetryPolicy};
 
 pub(super) const SAFE: Address = Address::repeat_byte(0x22);
 pub(super) const TO: Address = Address::repeat_byte(0x11);
@@ -529,10 +531,136 @@ async fn a_list_without_end_is_refused_where_owners_sign_and_cut_where_anybody_w
     .await;
     let service = client(&fake);
     let endless = service.queue(SAFE, U256::ZERO).await;
-    assert!(matches!(endless, Err(ServiceError::TooMany { limit: MAX_ENTRIES, .. })));
+    assert!(matches!(
+        endless,
+        Err(ServiceError::TooMany {
+            limit: MAX_ENTRIES,
+            of: "entries",
+            ..
+        })
+    ));
     let before = fake.seen().len();
     let cut = service.unsigned(SAFE, U256::ZERO, &[]).await;
     assert_eq!((cut.read.len(), fake.seen().len() - before), (MAX_UNSIGNED, 1));
+}
+
+/// A record of a transaction that differs from every other by its hash.
+fn numbered(number: usize) -> Value {
+    let mut record = record();
+    record["safeTxHash"] = json!(B256::from(U256::from(number)));
+    record
+}
+
+#[tokio::test]
+async fn a_list_of_small_pages_without_end_is_refused_long_before_its_entries_are_too_many() {
+    let fake =
+        Fake::serve(|number, _| Act::Say(said(200, &page(&[numbered(number)], Some("https://evil.example/next")))))
+            .await;
+    let endless = client(&fake).queue(SAFE, U256::ZERO).await;
+    assert!(
+        matches!(
+            endless,
+            Err(ServiceError::TooMany {
+                limit: MAX_PAGES,
+                of: "pages",
+                ..
+            })
+        ),
+        "{endless:?}"
+    );
+    assert_eq!(fake.seen().len(), MAX_PAGES);
+    let cut = client(&fake).unsigned(SAFE, U256::ZERO, &[]).await;
+    assert_eq!(
+        (cut.read.len(), cut.failure.is_none(), fake.seen().len()),
+        (MAX_UNSIGNED_PAGES, true, MAX_PAGES + MAX_UNSIGNED_PAGES)
+    );
+}
+
+#[tokio::test]
+async fn a_page_that_brings_nothing_new_ends_a_list() {
+    let fake = Fake::serve(|number, _| {
+        let some = [numbered(number % 2), numbered(0)];
+        Act::Say(said(200, &page(&some, Some("https://evil.example/next"))))
+    })
+    .await;
+    let ended = client(&fake).queue(SAFE, U256::ZERO).await;
+    assert!(
+        matches!(&ended, Err(ServiceError::Unexpected { what, .. }) if what.contains("nothing")),
+        "{ended:?}"
+    );
+    assert_eq!(fake.seen().len(), 3, "the second one had something new");
+}
+
+#[tokio::test]
+async fn pages_that_are_large_together_are_too_much_though_each_is_not() {
+    let fake = Fake::serve(|number, _| {
+        let mut large = numbered(number);
+        large["dataDecoded"] = json!("x".repeat(BODY - 4096));
+        Act::Say(said(200, &page(&[large], Some("https://evil.example/next"))))
+    })
+    .await;
+    let endless = client(&fake).queue(SAFE, U256::ZERO).await;
+    assert!(
+        matches!(
+            endless,
+            Err(ServiceError::TooMany {
+                limit: MAX_LIST,
+                of: "bytes",
+                ..
+            })
+        ),
+        "{endless:?}"
+    );
+    assert_eq!(fake.seen().len(), MAX_LIST / BODY + 1);
+}
+
+#[tokio::test]
+async fn a_safe_of_more_owners_than_sign_is_not_asked_for_the_delegates_of_each() {
+    let fake = Fake::always(200, &page(&[], None)).await;
+    let owners: Vec<Address> = (0..=MAX_OWNERS)
+        .map(|number| Address::left_padding_from(&number.to_be_bytes()))
+        .collect();
+    let refused = client(&fake).delegates_for(SAFE, &owners).await;
+    assert!(
+        matches!(
+            refused,
+            Err(ServiceError::TooMany {
+                limit: MAX_OWNERS,
+                of: "owners",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    assert!(fake.seen().is_empty());
+    client(&fake).delegates_for(SAFE, &owners[1..]).await.unwrap();
+    assert_eq!(fake.seen().len(), 1 + MAX_OWNERS);
+}
+
+#[tokio::test]
+async fn reading_ends_with_the_time_and_what_was_written_learns_its_outcome() {
+    let head = |status: u16, body: &str| {
+        let length = body.len() + 1;
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        Act::Pour(head.into_bytes(), b"\n".to_vec(), Duration::from_secs(1))
+    };
+    let fake = Fake::serve(move |_, seen| match seen.line().starts_with("POST") {
+        true => head(201, ""),
+        false => head(200, &record().to_string()),
+    })
+    .await;
+    let time = tokio::time::Instant::now() + Duration::from_millis(300);
+    let service = Service::new(&http().until(time), fake.url("/tx-service/base"), None).unwrap();
+    let cut = service.transaction(HASH).await;
+    assert!(
+        matches!(&cut, Err(ServiceError::Http(error)) if error.kind == Kind::Timeout),
+        "{cut:?}"
+    );
+    let asked = fake.seen().len();
+    assert!(service.queue(SAFE, U256::ZERO).await.is_err());
+    assert_eq!(fake.seen().len(), asked, "after the time nothing is read");
+    service.confirm(HASH, &signature(0)).await.unwrap();
+    assert!(service.transaction(HASH).await.unwrap().is_some());
 }
 
 #[tokio::test]
