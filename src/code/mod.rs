@@ -410,6 +410,8 @@ codes! {
     ProposalOnlyRejected = "PROPOSAL_ONLY_REJECTED", Note, "The proposal is wrong, and only its rejection is read of it.";
     SignatureUnproven = "SIGNATURE_UNPROVEN", Note, "What was handed in for an owner counts for nothing before a chain confirms it.";
     ServiceForeignWords = "SERVICE_FOREIGN_WORDS", Note, "The service names another proposer or origin than was sent.";
+    ServiceNotTheirs = "SERVICE_NOT_THEIRS", Note, "The service names owners of signatures that are not theirs.";
+    ServiceUnasked = "SERVICE_UNASKED", Note, "The service lists delegates that it was not asked for.";
     ServiceUnsignedUnseen = "SERVICE_UNSIGNED_UNSEEN", Note, "What nobody has signed could not be read at the service.";
     ServiceUnsigned = "SERVICE_UNSIGNED", Note, "The service shows other transactions that nobody signed.";
     AuthApiKey = "AUTH_API_KEY", Auth, "The API key is refused.";

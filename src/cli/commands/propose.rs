@@ -1,6 +1,7 @@
 //! `propose`: the Safe transaction and its signatures, put where the other owners see them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use alloy::primitives::Address;
 use clap::Args;
@@ -12,7 +13,9 @@ use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, Shar
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, Next, error::CliError};
 use crate::cli::session::Session;
+use crate::cli::session::next::CommandLine;
 use crate::cli::session::settings::Settings;
+use crate::cli::show::advice::{Advice, OtherStep};
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
@@ -28,6 +31,7 @@ use crate::signer::{Fact, Name};
 use crate::upgrade::{
     Checked, UpgradeError, Warning, World,
     model::{SafeTxRole, SignedSafeTx, upper_s},
+    review::not_theirs,
     workspace::Subject,
 };
 
@@ -101,7 +105,7 @@ impl Propose {
         }
         let posting = asked.at(&service, &subject);
         let delegate = match self.key.signer {
-            Some(_) if look.is_none() => return Err(without_chain()),
+            Some(_) if look.is_none() => return Err(without_chain(self.offline.offline)),
             Some(_) => posting.propose_as_delegate(&world, &settings, &asked.origin).await?,
             None => None,
         };
@@ -109,6 +113,7 @@ impl Propose {
         let merged = subject.import(published.record.offers(), "Safe Transaction Service")?;
         let new = merged.iter().filter(|one| matches!(one.outcome, Ok(Inserted::New(_))));
         let done = Done {
+            role,
             taken: new.count(),
             delegate: delegate.as_ref(),
         };
@@ -125,6 +130,7 @@ impl Propose {
         report
             .warnings
             .extend(merged.iter().filter_map(Merged::upper_s).map(upper_s));
+        report.warnings.extend(not_theirs([&published.record]));
         Ok(report)
     }
 
@@ -226,18 +232,23 @@ struct Posting<'a> {
 
 /// What was done besides.
 struct Done<'a> {
+    /// Whose transaction it is.
+    role: SafeTxRole,
     /// So many signatures of others were taken in.
     taken: usize,
     delegate: Option<&'a ByDelegate>,
 }
 
 /// An owner's signature would count, and who owns the Safe, only the chain says.
-fn without_chain() -> CliError {
+fn without_chain(offline: bool) -> CliError {
     CliError::Usage {
         code: Code::UsageNoRpc,
         message: "a delegate's key signs nothing before the chain says that it is no owner's".to_owned(),
         hint: "give --rpc-url, or set ETH_RPC_URL, and leave --offline out".to_owned(),
-        next: Next::Command("--help"),
+        next: match offline {
+            true => Next::Without("--offline"),
+            false => Next::with("--rpc-url https://…"),
+        },
     }
 }
 
@@ -338,7 +349,7 @@ impl Posting<'_> {
             delegate: Some(delegate),
             ..DelegateFilter::default()
         };
-        let named = self.service.delegates(&filter).await?.into_iter();
+        let named = self.service.delegates(&filter).await?.found.into_iter();
         let now = jiff::Timestamp::now();
         let mut named = named.filter(|one| {
             one.delegate == delegate
@@ -356,7 +367,7 @@ impl Posting<'_> {
     }
 
     fn report(&self, session: &Session, published: &Published, done: Done<'_>) -> Report {
-        let Done { taken, delegate } = done;
+        let Done { taken, delegate, .. } = done;
         let created = published.created || delegate.is_some_and(|one| one.created);
         let Self {
             service,
@@ -393,6 +404,7 @@ impl Posting<'_> {
             "proposer": published.record.proposer,
             "confirmed": confirmed,
             "unconfirmed": published.record.unconfirmed(),
+            "notTheirs": view::not_theirs(&published.record),
             "missing": published.missing,
             "refused": published.refused.iter()
                 .map(|(owner, why)| json!({ "owner": owner, "why": why.to_string() }))
@@ -400,8 +412,7 @@ impl Posting<'_> {
             "taken": taken,
             "links": links,
         }));
-        let nobody = confirmed.is_empty();
-        report.next = Some(session.typed().step(if nobody { "sign" } else { "wait" }));
+        report.advise(self.next(session, &done, confirmed.is_empty()));
         if published.missing.is_empty() {
             report.page.block(&report.message);
         } else {
@@ -411,6 +422,35 @@ impl Posting<'_> {
             report.hint = Some(failure::by_code(report.code).hint);
         }
         report
+    }
+
+    /// What comes next: while nobody has agreed, owners sign, and a delegate is none of them and has nothing to do but wait.
+    fn next(&self, session: &Session, done: &Done<'_>, nobody: bool) -> Advice {
+        let sign = match done.role {
+            SafeTxRole::Approval => "sign".to_owned(),
+            SafeTxRole::Rejection => "sign --reject".to_owned(),
+            SafeTxRole::Nested(child) => format!("sign --for {child}"),
+        };
+        let next = match (nobody, done.delegate) {
+            (true, None) => session.typed().step(&sign),
+            _ => session.typed().step("wait"),
+        };
+        let mut others = Vec::new();
+        if nobody && done.delegate.is_some() {
+            let proposal = self.subject.path();
+            let name = proposal.file_name().map_or(proposal.as_path(), Path::new);
+            let own = |command: &str| CommandLine::nothing().of_file(command, name);
+            let commands = vec![own("review"), own(&sign)];
+            others.push(OtherStep::new(
+                "each owner who has not signed",
+                Some(&proposal),
+                commands,
+            ));
+        }
+        Advice {
+            next: Some(next),
+            others,
+        }
     }
 
     /// Takes the proposal away. What is not there is no error; what somebody else proposed is not ours to take.

@@ -166,7 +166,7 @@ impl Posted {
                 code: Code::UsageOffline,
                 message: "the Safe Transaction Service cannot be asked with --offline".to_owned(),
                 hint: "leave --offline out, or leave out what asks the service".to_owned(),
-                next: Next::Command("review"),
+                next: Next::Without("--offline"),
             });
         }
         Ok(())

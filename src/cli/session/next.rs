@@ -194,10 +194,12 @@ impl CommandLine {
 
     /// The command as typed, without an option and its value.
     fn without(&self, option: &str) -> String {
+        let is_flag = takes::is_flag(self.root, option);
         let mut words = self.words.iter().zip(self.shown());
         let mut kept = Vec::new();
         while let Some((word, shown)) = words.next() {
             match word.to_str() {
+                Some(word) if word == option && is_flag => {}
                 Some(word) if word == option => drop(words.next()),
                 Some(_) if name(word) == option => {}
                 _ => kept.push(shown),
@@ -265,7 +267,9 @@ impl CommandLine {
             let is_kept = takes::CARRIED.iter().any(|one| one == name) && self.knows(command, name);
             // What was agreed to stands in a directory's journal, and nowhere for a file.
             let agreed = name == "--accept" && self.dir.is_none();
-            if !is_kept && !agreed && name != REQUIRE_DIGESTS {
+            // Reading goes without the service, and asks more with it; what is put there goes to the same one.
+            let posts = name == SERVICE_URL && command == "propose";
+            if !is_kept && !agreed && !posts && name != REQUIRE_DIGESTS {
                 continue;
             }
             carried.push(shown);
@@ -333,6 +337,8 @@ impl Commands for CommandLine {
             },
             Next::FleetStatus => self.step("fleet status"),
             Next::Look if self.is_placed() => self.step("status"),
+            // A Safe's transaction may be of no upgrade.
+            Next::Look if self.words.first().is_some_and(|word| word == "safe") => self.again(""),
             Next::Cvm => match self.value_of("--cvm") {
                 Some(id) => format!("{PROGRAM} cvm get {}", text::option("--cvm", id)),
                 None => format!("{PROGRAM} cvm get"),
@@ -494,6 +500,43 @@ mod tests {
             typed.step("status"),
             "countersign status --dir /u --rpc-url http://127.0.0.1:1"
         );
+    }
+
+    #[test]
+    fn a_flag_is_left_out_alone_and_an_option_with_its_value() {
+        let flag = typed(&[
+            "review",
+            "--offline",
+            "p.json",
+            "--service-url",
+            "https://safe.example/api",
+        ]);
+        assert_eq!(
+            flag.command(&Next::Without("--offline")),
+            "countersign review p.json --service-url https://safe.example/api"
+        );
+        let option = typed(&["execute", "--safe-nonce", "7", "--json"]);
+        assert_eq!(
+            option.command(&Next::Without("--safe-nonce")),
+            "countersign execute --json"
+        );
+    }
+
+    #[test]
+    fn what_is_proposed_goes_to_the_service_that_was_named_and_reading_asks_no_more_than_before() {
+        let named = typed(&["prepare", "--cvm", "x", "--service-url", "https://safe.example/api"]);
+        let named = named.within(Some(Path::new("/u")));
+        assert_eq!(
+            named.step("propose"),
+            "countersign propose --dir /u --service-url https://safe.example/api"
+        );
+        assert_eq!(named.step("review"), "countersign review --dir /u");
+    }
+
+    #[test]
+    fn a_failure_about_a_transaction_of_a_safe_does_not_lead_to_an_upgrade() {
+        let typed = typed(&["safe", "hash", "batch.json", "--nonce", "7"]);
+        assert_eq!(typed.command(&Next::Look), "countersign safe hash batch.json --nonce 7");
     }
 
     #[test]

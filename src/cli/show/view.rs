@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use alloy::primitives::Address;
+use serde_json::{Value, json};
 
 use crate::chain::{AppState, OwnerKind, Preflight, is_known_kms};
 use crate::cli::show::changes::kinds;
@@ -11,7 +12,7 @@ use crate::cli::show::manifest::whole;
 use crate::cli::show::text::Page;
 use crate::compose::ImageList;
 use crate::env::Dated;
-use crate::safe::service::{Published, links};
+use crate::safe::service::{Published, ServiceTx, links};
 use crate::safe::{SafeDomain, info::SafeInfo};
 use crate::text;
 use crate::upgrade::{
@@ -439,6 +440,13 @@ pub(in crate::cli) fn published(page: &mut Page, published: &Published) {
     }
     let record = &published.record;
     page.facts(&[("proposed by", proposer(record.proposer, record.delegate))]);
+}
+
+/// Owners whom a service names for signatures that are not theirs, for programs.
+pub(in crate::cli) fn not_theirs(tx: &ServiceTx) -> Vec<Value> {
+    let all = tx.not_theirs().into_iter();
+    all.map(|(owner, why)| json!({ "owner": owner, "why": why.to_string() }))
+        .collect()
 }
 
 /// What was signed, what was compared before, and what was not.

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::{OwnerSignature, SafeTx};
-use super::{Delegate, DelegateFilter, Reply, Service, ServiceError, record};
+use super::{Delegate, DelegateFilter, DelegateList, Reply, Service, ServiceError, record};
 use crate::http::{Request, Retry};
 
 /// Most owners of a Safe whose delegates are asked for, a request each: no Safe that people sign for has as many.
@@ -62,7 +62,7 @@ impl Service {
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub async fn delegates_for(&self, safe: Address, owners: &[Address]) -> Result<Vec<Delegate>, ServiceError> {
+    pub async fn delegates_for(&self, safe: Address, owners: &[Address]) -> Result<DelegateList, ServiceError> {
         let mut asked: Vec<Address> = owners.to_vec();
         asked.sort_unstable();
         asked.dedup();
@@ -77,16 +77,24 @@ impl Service {
             safe: Some(safe),
             ..DelegateFilter::default()
         };
-        let mut found = self.delegates(&filter).await?;
+        let mut all = self.delegates(&filter).await?;
+        // For all Safes of somebody else is for none of these.
+        let others = all
+            .found
+            .extract_if(.., |one| one.safe.is_none() && !asked.contains(&one.delegator));
+        all.unasked.extend(others);
         for owner in asked {
             let filter = DelegateFilter {
                 delegator: Some(owner),
                 ..DelegateFilter::default()
             };
-            let all = self.delegates(&filter).await?;
-            found.extend(all.into_iter().filter(|one| one.safe.is_none()));
+            let theirs = self.delegates(&filter).await?;
+            let for_all = theirs.found.into_iter().filter(|one| one.safe.is_none());
+            let new: Vec<Delegate> = for_all.filter(|one| !all.found.contains(one)).collect();
+            all.found.extend(new);
+            all.unasked.extend(theirs.unasked);
         }
-        Ok(found)
+        Ok(all)
     }
     /// Whether `one` is so already, and by which name.
     ///
@@ -101,7 +109,7 @@ impl Service {
         let same = |found: &Delegate| {
             found.safe == one.safe && found.delegate == one.delegate && found.delegator == one.delegator
         };
-        Ok(self.delegates(&filter).await?.into_iter().find(same))
+        Ok(self.delegates(&filter).await?.found.into_iter().find(same))
     }
     /// `POST /api/v2/delegates/`: lets somebody propose. `signature` is the owner's, of
     /// [`Act::Delegate`](super::Act::Delegate). The service keeps one name for each; a second one replaces the first.

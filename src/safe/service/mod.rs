@@ -38,7 +38,7 @@ pub use error::{ServiceError, ServiceProblem};
 pub use notice::{Act, Notice};
 pub use publish::{Origin, Published, Signed};
 pub use queue::{Gap, NextNonce, at_nonce, next_nonce};
-pub use record::{Confirmation, Delegate, NotATransaction, NotAccepted, ServiceSafe, ServiceTx};
+pub use record::{Confirmation, Delegate, NotATransaction, NotAccepted, NotTheirs, ServiceSafe, ServiceTx};
 
 pub(super) use record::{fields, without_filling};
 
@@ -111,6 +111,15 @@ pub struct DelegateFilter {
     pub delegate: Option<Address>,
     /// Of this owner.
     pub delegator: Option<Address>,
+}
+
+/// Who may propose, as a service tells it.
+#[derive(Debug, Default)]
+pub struct DelegateList {
+    /// What was asked for.
+    pub found: Vec<Delegate>,
+    /// What is another Safe's, another owner's or about another delegate, and was not asked for.
+    pub unasked: Vec<Delegate>,
 }
 
 /// One answer, with what is needed to talk about it.
@@ -248,11 +257,11 @@ impl Service {
         found.sort_by_key(|tx| tx.fields.nonce);
         Ok(found)
     }
-    /// `GET /api/v2/delegates/`: who may propose in whose name.
+    /// `GET /api/v2/delegates/`: who may propose in whose name. What the service lists besides is told apart.
     ///
     /// # Errors
     /// See [`ServiceError`]; the service refuses an empty filter.
-    pub async fn delegates(&self, filter: &DelegateFilter) -> Result<Vec<Delegate>, ServiceError> {
+    pub async fn delegates(&self, filter: &DelegateFilter) -> Result<DelegateList, ServiceError> {
         let named = [
             ("safe", filter.safe),
             ("delegate", filter.delegate),
@@ -268,7 +277,9 @@ impl Service {
             query: &query,
             half: Half::Trusted,
         };
-        self.list(&pages, Delegate::parse).await.finished()
+        let listed = self.list(&pages, Delegate::parse).await.finished()?;
+        let (found, unasked) = listed.into_iter().partition(|one| filter.covers(one));
+        Ok(DelegateList { found, unasked })
     }
 
     async fn transactions(&self, safe: Address, query: &[(&str, &str)], half: Half) -> Listed<ServiceTx> {
@@ -439,6 +450,16 @@ impl Services {
             (None, None) => Ok(None),
             _ => self.of(http, chain_id),
         }
+    }
+}
+
+impl DelegateFilter {
+    /// Whether it is what was asked for; what is for all Safes of an owner is for each of them.
+    fn covers(&self, one: &Delegate) -> bool {
+        let is = |asked: Option<Address>, found: Address| asked.is_none_or(|asked| asked == found);
+        one.safe.is_none_or(|safe| is(self.safe, safe))
+            && is(self.delegate, one.delegate)
+            && is(self.delegator, one.delegator)
     }
 }
 

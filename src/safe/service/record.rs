@@ -139,6 +139,17 @@ pub enum NotAccepted {
     Rules(#[source] SafeTxError),
 }
 
+/// Why a signature that a service shows as an owner's is none of theirs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTheirs {
+    /// Another one made it, or for something else.
+    #[error("the signature is that of {0}, or one of something else")]
+    Of(Address),
+    /// It is nobody's.
+    #[error(transparent)]
+    Nobodys(SignatureError),
+}
+
 /// What stands for a transaction is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -189,6 +200,17 @@ impl ServiceTx {
         let own = self.confirmations.iter();
         own.filter(|one| one.is_of_its_owner(self.claimed_hash))
             .map(|one| one.owner)
+    }
+    /// Owners whom the service names for a signature that is not theirs, and why it is not.
+    pub fn not_theirs(&self) -> Vec<(Address, NotTheirs)> {
+        let hash = self.claimed_hash;
+        let theirs: BTreeSet<Address> = self.confirmed().collect();
+        let others = self.confirmations.iter().filter(|one| !theirs.contains(&one.owner));
+        let why = |one: &Confirmation| match one.read()?.and_then(|signature| signature.signer(hash)) {
+            Ok(signer) => Some((one.owner, NotTheirs::Of(signer))),
+            Err(error) => Some((one.owner, NotTheirs::Nobodys(error))),
+        };
+        others.filter_map(why).collect()
     }
     /// Owners whose keys signed `hash`, whatever the service calls the transaction.
     pub fn signed(&self, hash: B256) -> impl Iterator<Item = Address> {

@@ -251,3 +251,29 @@ fn what_no_key_signed_is_offered_only_once_the_chain_confirmed_it() {
     told.agreed = Some([SIGNERS[0]].into());
     assert_eq!(told.offers().len(), 1);
 }
+
+#[test]
+fn m21_why_a_signature_is_not_the_named_owners_is_told() {
+    let mut wrong = record();
+    let order = "0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+    let nobodys = format!("0x{}{}1b", "11".repeat(32), order.trim_start_matches("0x"));
+    wrong["confirmations"] = json!([
+        { "owner": SIGNERS[0], "signature": SIGNATURES[0] },
+        { "owner": TO, "signature": SIGNATURES[1] },
+        { "owner": SAFE, "signature": nobodys },
+        { "owner": Address::repeat_byte(7), "signature": null },
+    ]);
+    let told = parsed(&wrong).not_theirs();
+    assert_eq!(
+        told,
+        [
+            (TO, NotTheirs::Of(SIGNERS[1])),
+            (SAFE, NotTheirs::Nobodys(SignatureError::OutOfRange { which: "s" })),
+        ],
+        "an approval without a signature is for the chain to confirm"
+    );
+    // Who is named for one of each kind has the right one.
+    let both = json!({ "owner": SIGNERS[0], "signature": SIGNATURES[1] });
+    wrong["confirmations"].as_array_mut().unwrap().push(both);
+    assert_eq!(parsed(&wrong).not_theirs().len(), 2);
+}

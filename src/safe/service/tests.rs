@@ -691,12 +691,41 @@ async fn pitfall_53_delegates_are_listed_with_their_end() {
         safe: Some(SAFE),
         ..DelegateFilter::default()
     };
-    let found = client(&fake).delegates(&filter).await.unwrap();
+    let found = client(&fake).delegates(&filter).await.unwrap().found;
     assert_eq!((found[0].safe, found[0].expires), (None, None));
     assert_eq!(found[1].label, "x\\u{7}");
     assert_eq!(found[1].expires, Some("2026-12-01T00:00:00Z".parse().unwrap()));
     let path = format!("GET /tx-service/base/api/v2/delegates/?safe={SAFE}&limit=50&offset=0");
     assert_eq!(fake.seen()[0].line(), path);
+}
+
+#[tokio::test]
+async fn delegates_of_others_than_was_asked_for_are_told_apart() {
+    let one = |safe: Value, delegate: Address, delegator: Address| json!({ "safe": safe, "delegate": delegate, "delegator": delegator, "label": "" });
+    let list = [
+        one(json!(SAFE), TO, SIGNERS[0]),
+        one(json!(TO), TO, SIGNERS[0]),
+        one(json!(SAFE), SAFE, SIGNERS[0]),
+        one(json!(SAFE), TO, SIGNERS[1]),
+        one(json!(null), TO, SIGNERS[0]),
+    ];
+    let fake = Fake::always(200, &page(&list, None)).await;
+    let service = client(&fake);
+    let all = DelegateFilter {
+        safe: Some(SAFE),
+        delegate: Some(TO),
+        delegator: Some(SIGNERS[0]),
+    };
+    let told = service.delegates(&all).await.unwrap();
+    assert_eq!((told.found.len(), told.unasked.len()), (2, 3));
+    let of_owner = DelegateFilter {
+        delegator: Some(SIGNERS[0]),
+        ..DelegateFilter::default()
+    };
+    let told = service.delegates(&of_owner).await.unwrap();
+    assert_eq!((told.found.len(), told.unasked.len()), (4, 1));
+    let told = service.delegates_for(SAFE, &SIGNERS[..1]).await.unwrap();
+    assert_eq!(told.found.iter().filter(|one| one.safe.is_none()).count(), 1, "once");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub use model::{
 pub use problem::Problem;
 pub use service::{Wanted, Which, review_posted};
 
-pub use crate::upgrade::routes::safe::nonce::unseen_unsigned;
+pub use crate::upgrade::routes::safe::nonce::{not_theirs, unseen_unsigned};
 
 /// Reviews an upgrade whose state is known: its journal's, or that of a proposal file. What does not match is in the
 /// review, so that it can be shown beside the rest.

@@ -1,8 +1,6 @@
 //! Transactions at the Safe Transaction Service: every hash computed again, every signer recovered, everything at one
 //! nonce shown. The service is a notice board; whose Safe it is, is asked of the chain.
 
-use std::collections::BTreeSet;
-
 use alloy::primitives::{Address, B256, U256};
 
 use crate::chain::Call;
@@ -302,7 +300,7 @@ impl Board<'_> {
                 delegate: tx.delegate,
                 origin: tx.origin.clone(),
                 signed_by: tx.agreed().into_iter().collect(),
-                not_theirs: not_theirs(tx),
+                not_theirs: tx.not_theirs().into_iter().map(|(owner, _)| owner).collect(),
                 unconfirmed: tx.unconfirmed().into_iter().collect(),
             }),
             calls,
@@ -366,10 +364,10 @@ impl Board<'_> {
             let stop = Stop::new(Code::ServiceTampered, "safeTxHash", computed, tx.claimed_hash);
             return found.stop(stop);
         }
-        for owner in not_theirs(tx) {
+        for (owner, why) in tx.not_theirs() {
             if counts {
                 let expected = format!("a signature of {owner}");
-                let stop = Stop::new(Code::ServiceTampered, "a confirmation", expected, "somebody else's");
+                let stop = Stop::new(Code::ServiceTampered, "a confirmation", expected, why);
                 found.stop(stop);
             }
         }
@@ -454,11 +452,4 @@ fn whole(fields: &SafeTxFields) -> Call {
         value: fields.value,
         data: fields.data.clone(),
     }
-}
-
-/// Owners whom the service names for a signature that is not theirs.
-fn not_theirs(tx: &ServiceTx) -> Vec<Address> {
-    let theirs: BTreeSet<Address> = tx.confirmed().collect();
-    let named = tx.confirmations.iter().map(|one| one.owner);
-    named.filter(|owner| !theirs.contains(owner)).collect()
 }

@@ -110,7 +110,7 @@ impl Stranger<'_> {
 }
 
 /// A prepared upgrade that the first owner has signed and that is at the service.
-fn proposed<'w>(world: &'w World, service: &SafeService) -> Flow<'w> {
+pub fn proposed<'w>(world: &'w World, service: &SafeService) -> Flow<'w> {
     let flow = flow(world);
     flow.step("prepare").exits(0);
     sign(&flow, 0);
@@ -118,7 +118,7 @@ fn proposed<'w>(world: &'w World, service: &SafeService) -> Flow<'w> {
     flow
 }
 
-fn sign(flow: &Flow<'_>, index: usize) {
+pub fn sign(flow: &Flow<'_>, index: usize) {
     let (dir, signer) = (flow.dir.to_str().unwrap(), format!("env:SIGNER_{index}"));
     Ran::of(&mut flow.command(&["sign", "--dir", dir, "--signer", &signer, "--yes", "--json"])).exits(0);
 }
@@ -129,7 +129,7 @@ pub fn hash_of(flow: &Flow<'_>) -> B256 {
 }
 
 /// The fields of the upgrade's own transaction, which its public proposal has.
-fn own_fields(flow: &Flow<'_>) -> SafeTxFields {
+pub fn own_fields(flow: &Flow<'_>) -> SafeTxFields {
     let tx = flow.json_file("proposal.json")["safe"]["frozen"]["transaction"].clone();
     let to = serde_json::from_value(tx["to"].clone()).unwrap();
     let data = serde_json::from_value(tx["data"].clone()).unwrap();
@@ -172,7 +172,7 @@ pub fn codes(ran: &Ran) -> Vec<&str> {
     warnings.filter_map(|warning| warning["code"].as_str()).collect()
 }
 
-fn warning<'r>(ran: &'r Ran, code: &str) -> &'r str {
+pub fn warning<'r>(ran: &'r Ran, code: &str) -> &'r str {
     let mut warnings = ran.json["warnings"].as_array().unwrap().iter();
     let found = warnings.find(|warning| warning["code"] == code);
     found.unwrap_or_else(|| panic!("no {code}: {}", ran.said))["text"]

@@ -1,6 +1,7 @@
 //! Safe multisigs: on a chain, in files, at the Safe Transaction Service, through whole upgrades.
 
 pub mod board;
+pub mod claims;
 pub mod commands;
 pub mod delegates;
 pub mod files;

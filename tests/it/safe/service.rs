@@ -262,7 +262,7 @@ async fn pitfall_53_the_official_client_makes_a_delegate_who_proposes_and_does_n
         safe: Some(board.safe),
         ..DelegateFilter::default()
     };
-    let found = client.delegates(&filter).await.unwrap();
+    let found = client.delegates(&filter).await.unwrap().found;
     assert_eq!(
         (found[0].delegate, found[0].delegator, found[0].label.as_str()),
         (delegate, owners()[0], "ci")
@@ -288,7 +288,7 @@ async fn pitfall_53_the_official_client_makes_a_delegate_who_proposes_and_does_n
     assert!(matches!(confirmed, Err(ServiceError::Refused(_))), "{confirmed:?}");
     let removed = board.official(&[("removeDelegate", with(json!({ "key": ACCOUNTS[3].key })))]);
     assert!(ok(&removed[0]).is_null());
-    assert!(client.delegates(&filter).await.unwrap().is_empty());
+    assert!(client.delegates(&filter).await.unwrap().found.is_empty());
 }
 
 /// Parts of a request in which ours have to be as theirs.

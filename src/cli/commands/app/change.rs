@@ -10,7 +10,7 @@ use super::place::{Found, Named};
 use crate::chain::PolicyChange;
 use crate::cli::act::begin::show;
 use crate::cli::args::values;
-use crate::cli::args::{Governor, Multisig, Reach, SharedOptions};
+use crate::cli::args::{Governor, Multisig, Notices, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::settings::{self, ROOT};
@@ -43,6 +43,8 @@ pub(super) struct How {
     reach: Reach,
     #[command(flatten)]
     safe: Multisig,
+    #[command(flatten)]
+    notices: Notices,
     #[command(flatten)]
     timelock: Governor,
 }
@@ -320,6 +322,7 @@ impl<'a> Request<'a> {
         let typed = SharedOptions {
             reach: Some(&self.how.reach),
             safe: Some(&self.how.safe),
+            notices: Some(&self.how.notices),
             ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;

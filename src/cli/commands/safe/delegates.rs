@@ -14,9 +14,11 @@ use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands as _};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::view;
 use crate::code::Code;
-use crate::safe::service::{Act, Delegate, Delegation, Label, Notice};
+use crate::safe::service::{Act, Delegate, DelegateList, Delegation, Label, Notice};
 use crate::signer::{Fact, Name};
+use crate::upgrade::Warning;
 
 /// Who may propose for a Safe in an owner's name, at the Safe Transaction Service
 ///
@@ -139,7 +141,7 @@ impl List {
             Some(owner) => vec![owner],
             None => service.safe(safe).await?.map(|safe| safe.owners).unwrap_or_default(),
         };
-        let mut found = service.delegates_for(safe, &owners).await?;
+        let DelegateList { mut found, unasked } = service.delegates_for(safe, &owners).await?;
         found.retain(|one| self.delegator.is_none_or(|owner| owner == one.delegator));
         let mut report = Report::done("safe delegates", format!("{} may propose", found.len()));
         for one in &found {
@@ -157,8 +159,31 @@ impl List {
             "chainId": chain_id,
             "delegates": found.iter().map(shown).collect::<Vec<_>>(),
         }));
+        report.warnings.extend(left_out(&service.host(), &unasked));
+        view::remarks(&mut report.page, "warnings", &report.warnings);
         Ok(report)
     }
+}
+
+/// That what nobody asked for was left out.
+fn left_out(host: &str, unasked: &[Delegate]) -> Option<Warning> {
+    let first = unasked.first()?;
+    let (
+        count,
+        Delegate {
+            delegate, delegator, ..
+        },
+    ) = (unasked.len(), first);
+    let place = first
+        .safe
+        .map_or_else(String::new, |safe| format!(" for the Safe {safe}"));
+    Some(Warning {
+        code: Code::ServiceUnasked,
+        text: format!(
+            "{host} lists {count} delegates that it was not asked for, which were left out: the first is {delegate} in the \
+             name of {delegator}{place}"
+        ),
+    })
 }
 
 fn shown(one: &Delegate) -> Value {

@@ -20,7 +20,7 @@ use crate::safe::{
     builder_file::Remark,
     decode::decode,
     deployments,
-    given::{Content, Given, given},
+    given::{Content, Given, GivenError, given},
     info::SafeInfo,
     libraries::batcher_on,
     read_with_hash,
@@ -208,8 +208,13 @@ impl Hash {
         let given = given(&bytes).map_err(|error| CliError::Input {
             code: Code::InputSafeTx,
             message: format!("`{}` holds no Safe transaction: {}", file.display(), told(&error)),
-            hint: "give a proposal, a Transaction Builder file, an EIP-712 document, or one transaction of a service"
-                .to_owned(),
+            hint: match error {
+                GivenError::Builder(_) => "ask whoever sent it to export it again from the Transaction Builder",
+                _ => {
+                    "give a proposal, a Transaction Builder file, an EIP-712 document, or one transaction of a service"
+                }
+            }
+            .to_owned(),
         })?;
         refuse_mislabelled(&given)?;
         Ok((given, self.safe_version))

@@ -19,7 +19,7 @@ use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::service::{NextNonce, ServiceTx, Unsigned, at_nonce, links, next_nonce, prove};
 use crate::safe::{SafeDomain, decode::decode, info::SafeInfo, itself::changes_itself};
-use crate::upgrade::review::unseen_unsigned;
+use crate::upgrade::review::{not_theirs, unseen_unsigned};
 
 /// Show what waits for a Safe at the Safe Transaction Service, checked against the chain
 ///
@@ -82,6 +82,9 @@ impl Queue {
         let checked: Vec<Checked<'_>> = shown.map(|tx| Checked::of(tx, &info)).collect();
         let mut report = report(session, &info, &checked, &next);
         tell_unsigned(&mut report, &unsigned, next.nonce);
+        let wrong = not_theirs(checked.iter().map(|one| one.tx));
+        view::remarks(&mut report.page, "warnings", wrong.as_slice());
+        report.warnings.extend(wrong);
         if let Some(data) = &mut report.data {
             data["requests"] = service.requests().into();
             data["quotaLeft"] = service.quota_left().into();
@@ -133,6 +136,7 @@ impl<'a> Checked<'a> {
             "does": does(self.tx, info),
             "changesTheSafe": changes_itself(fields, &domain(info)),
             "signedBy": self.signed_by,
+            "notTheirs": view::not_theirs(self.tx),
             "unconfirmed": self.tx.unconfirmed(),
             "threshold": info.threshold,
             "rejects": self.rejects(info),

@@ -135,6 +135,12 @@ hints! {
     ServiceForeignWords, Look,
         "nobody vouches for these words: tell the other owners to go by the calls and the safeTxHash, and not by what a \
          wallet shows as the source";
+    ServiceNotTheirs, Look,
+        "these owners have not agreed: ask them whether they signed, and the service's operator where the signatures come \
+         from";
+    ServiceUnasked, Look,
+        "look with `countersign safe delegates list` at the Safe and the owner that you mean; what was left out is not \
+         theirs";
     ServiceUnsignedUnseen, Look,
         "nothing is left to do: anybody can post what nobody signed, and what owners signed was read without it";
     ServiceUnsigned, Look, "nobody signed it, so it is in nobody's way; do not sign it by mistake for yours";

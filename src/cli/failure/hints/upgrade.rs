@@ -170,7 +170,8 @@ hints! {
     ForeignTarget, Look,
         "sign nothing: one of the calls goes to {found}, which is not the app; ask whoever made the file why";
     BatchDiffers, Look,
-        "sign the proposal and not this file, which makes other calls; ask whoever made it where they come from";
+        "neither import nor sign this file, which makes other calls than it should; ask whoever made it where they come \
+         from";
     BatchNeedsSafe, Again, "make one change after the other, each with a directory of its own";
     CvmDeleted, Look,
         "be sure that nothing on the CVM's disk is needed, since it is gone for good; if so, agree to it with \

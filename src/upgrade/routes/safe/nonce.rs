@@ -199,6 +199,28 @@ pub fn unseen_unsigned(unsigned: &Unsigned, nonce: U256) -> Option<Warning> {
     Some(remark(Code::ServiceUnsignedUnseen, text))
 }
 
+/// That what the service shows as signatures of owners is not theirs and was left out: whose, and why.
+pub fn not_theirs<'a>(shown: impl IntoIterator<Item = &'a ServiceTx>) -> Option<Warning> {
+    let wrong = shown.into_iter().flat_map(|tx| {
+        let hash = tx.claimed_hash;
+        let named = tx.not_theirs().into_iter();
+        named.map(move |(owner, why)| format!("{owner} ({hash}: {why})"))
+    });
+    let mut wrong: Vec<String> = wrong.collect();
+    let more = wrong.len().saturating_sub(NAMED);
+    wrong.truncate(NAMED);
+    let besides = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let text = format!(
+        "the service names owners of signatures that are not theirs, which were left out: {}{besides}",
+        wrong.join(", ")
+    );
+    (!wrong.is_empty()).then(|| remark(Code::ServiceNotTheirs, text))
+}
+
 /// What the Safe changes of itself before it is the turn of `nonce`.
 pub(in crate::upgrade) fn owners_queued(info: &SafeInfo, waiting: &[ServiceTx], nonce: U256) -> Option<Warning> {
     let domain = domain(info);
@@ -266,6 +288,7 @@ impl<'a> Board<'a> {
             owners_queued(self.info, &self.waiting, nonce),
             self.competitors(nonce),
             unseen_unsigned(&self.unsigned, nonce),
+            not_theirs(&self.waiting),
             self.gap_before(nonce),
         ];
         let after = nonce.saturating_add(U256::ONE);

@@ -87,6 +87,12 @@ pub struct Lies {
     pub slow: Option<Duration>,
     /// So many requests are refused as too many.
     pub too_many: u32,
+    /// How many seconds a refusal as too many asks to be left alone for.
+    pub retry_after: Option<u64>,
+    /// Reads are refused once something was written.
+    pub silent_after_write: bool,
+    /// Further delegates in every list of them.
+    pub delegates: Vec<Value>,
     /// Without a key nothing is answered.
     pub key_needed: bool,
     /// Writes have their effect, and their answer is a broken gateway's.

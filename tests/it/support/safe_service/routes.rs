@@ -66,6 +66,8 @@ pub(super) async fn answer(Extract(context): Extract<Context>, request: axum::ex
             500,
             json!("<!doctype html>\n<html lang=\"en\"><h1>Server Error (500)</h1></html>"),
         )
+    } else if lies.silent_after_write && request.method == "GET" && context.was_written() {
+        Answer::detail(501, "Not now")
     } else if let Some(refusal) = context.refuses(&request) {
         refusal
     } else if request.path.ends_with('/') {
@@ -93,6 +95,9 @@ pub(super) async fn answer(Extract(context): Extract<Context>, request: axum::ex
         .header("x-ratelimit-limit", "5000")
         .header("x-ratelimit-remaining", (5000 - index.min(5000)).to_string())
         .header("x-ratelimit-reset", "1800");
+    if let Some(seconds) = lies.retry_after.filter(|_| answer.status == 429) {
+        response = response.header("retry-after", seconds.to_string());
+    }
     if let Some(location) = location {
         response = response.header("location", location);
     }
@@ -156,6 +161,10 @@ async fn route(context: &Context, request: &Request) -> Answer {
 impl Context {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+    /// Whether anything was written so far.
+    fn was_written(&self) -> bool {
+        self.lock().requests.iter().any(|request| request.method != "GET")
     }
     /// What the gateway before the service says.
     fn refuses(&self, request: &Request) -> Option<Answer> {
@@ -289,7 +298,7 @@ impl Context {
             .map(record::delegate)
             .collect();
         let (some, mut page) = self.page(&list, query, &request.path);
-        page["results"] = some.into();
+        page["results"] = [some, &self.lock().lies.delegates].concat().into();
         Answer::new(200, page)
     }
     /// One page of a list, without its results.
