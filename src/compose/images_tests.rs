@@ -407,8 +407,20 @@ fn what_is_reset_runs_nothing() {
             "{body}: {checked:?}"
         );
     }
-    let later = "services: {a: {image: !reset acme/a:1}}\n---\nservices: {a: {image: acme/b:1}}\n";
-    assert_eq!(check_compose_text(later), Ok(()));
+    for later in [
+        "services: {a: {image: !reset acme/a:1}}\n---\nservices: {a: {image: acme/b:1}}\n",
+        // Nothing may leave what was said before.
+        "services: {a: {build: .}}\n---\nservices: {a: {build: ~}}\n",
+        "services: {a: {image: acme/a:1}}\n---\nservices: {a: {image: ~}}\n",
+    ] {
+        assert_eq!(check_compose_text(later), Ok(()), "{later}");
+    }
+    assert_eq!(
+        list("services: {a: {image: acme/a:1}}\n---\nservices: {a: {image: ~}}\n")
+            .images
+            .len(),
+        1
+    );
 }
 
 #[test]

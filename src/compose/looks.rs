@@ -119,10 +119,10 @@ fn looks_like(text: &str) -> Option<NoComposeText> {
 fn without_code(tree: &Tree, model: &Model) -> Option<String> {
     // Of several documents the last that says something of it counts, and what is reset is not there.
     let has = |service: &Service, field| {
-        let said = service.bodies.iter().rev().filter_map(|body| tree.field(*body, field));
-        said.map(|value| tree.tag(value) != Mark::Reset && !tree.is_null(value))
-            .next()
-            .unwrap_or_default()
+        let mut said = service.bodies.iter().rev().filter_map(|body| tree.field(*body, field));
+        let is_reset = |value| tree.tag(value) == Mark::Reset;
+        let last = said.find(|value| is_reset(*value) || !tree.is_null(*value));
+        last.is_some_and(|value| !is_reset(value))
     };
     let mut services = model.services.iter().filter(|_| model.includes.is_empty());
     let empty = services.find(|service| {

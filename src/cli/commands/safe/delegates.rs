@@ -167,16 +167,14 @@ impl List {
 
 /// That what nobody asked for was left out.
 fn left_out(host: &str, unasked: &[Delegate]) -> Option<Warning> {
-    let first = unasked.first()?;
-    let (
-        count,
-        Delegate {
-            delegate, delegator, ..
-        },
-    ) = (unasked.len(), first);
-    let place = first
-        .safe
-        .map_or_else(String::new, |safe| format!(" for the Safe {safe}"));
+    let Delegate {
+        delegate,
+        delegator,
+        safe,
+        ..
+    } = unasked.first()?;
+    let count = unasked.len();
+    let place = safe.map_or_else(String::new, |safe| format!(" for the Safe {safe}"));
     Some(Warning {
         code: Code::ServiceUnasked,
         text: format!(
@@ -200,10 +198,12 @@ impl Add {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
         let (chain_id, safe) = self.place.read()?;
         let settings = session.settings(typed(&self.place, &self.key, &self.agree))?;
-        let service = session.service(&settings, chain_id)?;
+        session.service(&settings, chain_id)?;
         let outside = session.outside(&settings);
         let world = outside.world();
         let signer = world.open_signer("change who may propose").await?;
+        // Its time begins here: whoever unlocks a key needs some first.
+        let service = session.service(&settings, chain_id)?;
         let one = Delegation {
             safe: Some(safe),
             delegate: self.delegate,
@@ -237,10 +237,12 @@ impl Remove {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
         let (chain_id, safe) = self.place.read()?;
         let settings = session.settings(typed(&self.place, &self.key, &self.agree))?;
-        let service = session.service(&settings, chain_id)?;
+        session.service(&settings, chain_id)?;
         let outside = session.outside(&settings);
         let world = outside.world();
         let signer = world.open_signer("change who may propose").await?;
+        // Its time begins here: whoever unlocks a key needs some first.
+        let service = session.service(&settings, chain_id)?;
         let of_all = Delegation {
             safe: None,
             delegate: self.delegate,
