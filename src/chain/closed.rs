@@ -27,7 +27,7 @@ const MOST_SLOTS: usize = 4096;
 const REQUESTS: u32 = 64;
 /// Where OpenZeppelin's upgradeable contracts keep theirs (ERC-7201): `openzeppelin.storage.Ownable`, `.Ownable2Step` and
 /// `.Initializable`.
-const NAMESPACES: [B256; 3] = [
+pub(super) const NAMESPACES: [B256; 3] = [
     b256!("9016d09d72d40fdae2fd8ceac6b6234c7706214fd39c1cd1e609a0528c199300"),
     b256!("237e158222e3e6968b72b9db0d8043aacf074ad9f650f0d1606b4d82ee432c00"),
     b256!("f0c57e16840df040f15088dc2f81fe391c3923bec73e23a9662efc9c229c6a00"),
@@ -405,12 +405,12 @@ fn readable<T: DeserializeOwned>(replies: &mut Replies<'_>) -> Result<Option<T>,
 }
 
 /// Where the app's contract keeps whether it allows a hash: in releases since July 2025, and in those before.
-fn hash_slots(hash: B256) -> [B256; 2] {
+pub(super) fn hash_slots(hash: B256) -> [B256; 2] {
     [0, 1].map(|at| mapping_slot(hash, numbered(at)))
 }
 
 /// Where it keeps whether it allows a device, likewise.
-fn device_slots(device: B256) -> [B256; 2] {
+pub(super) fn device_slots(device: B256) -> [B256; 2] {
     [2, 3].map(|at| mapping_slot(device, numbered(at)))
 }
 

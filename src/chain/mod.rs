@@ -2,7 +2,7 @@
 //!
 //! | floor | what stands there |
 //! |---|---|
-//! | `networks` `block` `call` `error` `storage` | chains by number, blocks, calls, why there is no answer, proofs of storage |
+//! | `networks` `block` `call` `error` `trie` `storage` | chains by number, blocks, calls, why there is no answer, proofs of storage |
 //! | `fee_policy` `tx` `cost` `watch` | transactions as data, and what they may cost |
 //! | `timelock_role` `timelock_refusal` | what a timelock refuses, and to whom |
 //! | `rpc` `quorum` `connection` `gather` | endpoints, and how many have to agree |
@@ -12,6 +12,7 @@
 //! | `logs` | what contracts logged |
 //! | `app` `boot` `account` `kms` `factory` `policy` `policy_history` `history` `hash_past` `closed` `timelock` | the contracts |
 //! | `proof` `behind` | the effect of a transaction, proved |
+//! | `witness` | what proves it to anybody later |
 //!
 //! Each may use the floors above it in this table, and none below. `chain` knows no Safe and no journal.
 //!
@@ -61,8 +62,10 @@ mod storage;
 pub mod timelock;
 mod timelock_refusal;
 mod timelock_role;
+mod trie;
 mod tx;
 pub mod watch;
+pub mod witness;
 
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
 pub use block::{BlockRef, Finality};
