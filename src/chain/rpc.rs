@@ -26,11 +26,15 @@ const TEXT_LIMIT: usize = 512;
 /// How long an endpoint that failed is not asked while another one works: long enough not to wait for its time-out
 /// at every step, short enough that it takes part again in the same upgrade.
 const ASIDE: Duration = Duration::from_secs(20);
+/// Largest answer of [`Node::ask_for_much`]: a full block of a busy chain, with its receipts' blooms.
+const MUCH: usize = 16 * 1024 * 1024;
 
 /// One endpoint.
 #[derive(Debug)]
 pub(super) struct Node {
     client: RpcClient,
+    /// The same, for long answers.
+    patient: RpcClient,
     label: String,
     aside: Mutex<Option<Instant>>,
     by_number: AtomicBool,
@@ -141,6 +145,7 @@ impl Node {
     pub(super) fn new(transport: RpcTransport) -> Self {
         let label = transport.endpoint().to_string();
         Self {
+            patient: RpcClient::new(transport.clone().reading(MUCH), false),
             client: RpcClient::new(transport, false),
             label,
             aside: Mutex::new(None),
@@ -214,6 +219,15 @@ impl Node {
             node: self,
             list: list.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter(),
         })
+    }
+
+    /// Sends one request whose answer may be long: a whole block.
+    ///
+    /// # Errors
+    /// There is no reply.
+    pub(super) async fn ask_for_much(&self, ask: &Ask) -> Result<Reply, ChainError> {
+        let answered = self.patient.request::<_, Box<RawValue>>(ask.method, &ask.params).await;
+        self.reply(ask.method, answered)
     }
 
     /// One block, `None` where there is none.

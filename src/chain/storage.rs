@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy::consensus::Header;
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::rpc::types::EIP1186AccountProofResponse as AccountProof;
-use alloy_trie::proof::verify_proof;
 use alloy_trie::root::storage_root_unhashed;
-use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY, Nibbles, TrieAccount};
+use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY, TrieAccount};
 
 use super::BlockRef;
+use super::trie::Nodes;
 
 /// What a slot holds, as the trie has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +57,12 @@ impl Proven {
             return Err(NotProven::OtherAccount);
         }
         let account = TrieAccount::new(proof.nonce, proof.balance, proof.storage_hash, proof.code_hash);
-        let key = Nibbles::unpack(keccak256(contract));
         let is_nothing = proof.storage_hash == EMPTY_ROOT_HASH && proof.code_hash == KECCAK_EMPTY;
-        let encoded = alloy::rlp::encode(account);
-        let as_it_is = verify_proof(state_root, key, Some(encoded), &proof.account_proof);
-        let absent = || is_nothing && verify_proof(state_root, key, None, &proof.account_proof).is_ok();
-        if as_it_is.is_err() && !absent() {
-            return Err(NotProven::Account);
+        let mut nodes = Nodes::new(&proof.account_proof);
+        match nodes.get(state_root, keccak256(contract).as_slice()) {
+            Ok(Some(held)) if held == alloy::rlp::encode(account) => {}
+            Ok(None) if is_nothing => {}
+            Ok(_) | Err(_) => return Err(NotProven::Account),
         }
         let mut proven = Self {
             root: proof.storage_hash,
@@ -110,13 +109,11 @@ impl Proven {
 fn leaf(proof: &AccountProof, slot: B256) -> Option<Leaf> {
     let mut all = proof.storage_proof.iter();
     let one = all.find(|one| one.key.as_b256() == slot)?;
-    let key = Nibbles::unpack(keccak256(slot));
-    let verify = |value: Option<Vec<u8>>| verify_proof(proof.storage_hash, key, value, &one.proof).is_ok();
-    if one.value.is_zero() && verify(None) {
-        return Some(Leaf::Absent);
+    let mut nodes = Nodes::new(&one.proof);
+    match nodes.get(proof.storage_hash, keccak256(slot).as_slice()).ok()? {
+        None => one.value.is_zero().then_some(Leaf::Absent),
+        Some(held) => (held == alloy::rlp::encode(one.value)).then_some(Leaf::Holds(one.value)),
     }
-    let encoded = alloy::rlp::encode(one.value);
-    verify(Some(encoded)).then_some(Leaf::Holds(one.value))
 }
 
 /// The state root of a block, from its header: `Ok` where the header hashes to the block's own hash, so that whoever
@@ -140,31 +137,12 @@ pub(crate) fn numbered(slot: u8) -> B256 {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::Bytes;
     use alloy::rpc::types::EIP1186StorageProof as StorageProof;
-    use alloy_trie::HashBuilder;
-    use alloy_trie::proof::ProofRetainer;
 
+    use super::super::trie::tests::{made, whole_extension};
     use super::*;
 
     const CONTRACT: Address = Address::repeat_byte(0x5a);
-
-    /// The root of a trie, and proofs of `keys`, which need not be there.
-    fn trie(leaves: &BTreeMap<B256, Vec<u8>>, keys: &[B256]) -> (B256, Vec<Vec<Bytes>>) {
-        let targets: Vec<Nibbles> = keys.iter().map(Nibbles::unpack).collect();
-        let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(targets.clone()));
-        for (key, value) in leaves {
-            builder.add_leaf(Nibbles::unpack(key), value);
-        }
-        let root = builder.root();
-        let nodes = builder.take_proof_nodes();
-        let proofs = targets.iter().map(|target| {
-            let mut nodes: Vec<_> = nodes.matching_nodes_sorted(target);
-            nodes.sort_by_key(|(path, _)| path.len());
-            nodes.into_iter().map(|(_, node)| node).collect()
-        });
-        (root, proofs.collect())
-    }
 
     /// A proof of `asked` over a storage that holds `held`, and the state root that it fits.
     fn proof(held: &[(B256, u64)], asked: &[B256]) -> (B256, AccountProof) {
@@ -172,7 +150,7 @@ mod tests {
             .iter()
             .map(|(slot, value)| (keccak256(slot), alloy::rlp::encode(U256::from(*value))));
         let hashed: Vec<B256> = asked.iter().map(keccak256).collect();
-        let (storage_hash, proofs) = trie(&leaves.collect(), &hashed);
+        let (storage_hash, proofs) = made(&leaves.collect(), &hashed);
         let value = |slot: &B256| {
             held.iter()
                 .find(|(held, _)| held == slot)
@@ -187,7 +165,7 @@ mod tests {
         let key = keccak256(CONTRACT);
         let neighbour = (B256::repeat_byte(0x11), alloy::rlp::encode(TrieAccount::default()));
         let accounts = [(key, alloy::rlp::encode(account)), neighbour];
-        let (state_root, mut account_proof) = trie(&accounts.into(), &[key]);
+        let (state_root, mut account_proof) = made(&accounts.into(), &[key]);
         let proof = AccountProof {
             address: CONTRACT,
             balance: account.balance,
@@ -255,6 +233,18 @@ mod tests {
         let (root, other) = proof(&held(&[1]), &slots(&[1]));
         let other = Proven::new(root, CONTRACT, &other, &slots(&[1])).unwrap();
         assert_eq!(part(&[1]).join(other), None);
+    }
+
+    #[test]
+    fn a_proof_whose_path_is_longer_than_a_key_can_be_shows_nothing() {
+        let key = keccak256(CONTRACT);
+        let (_, mut proof) = proof(&held(&[1]), &slots(&[1]));
+        let second = whole_extension(key, &proof.account_proof[0]);
+        let first = whole_extension(key, &second);
+        let root = keccak256(&first);
+        proof.account_proof = vec![first, second];
+        let shown = Proven::new(root, CONTRACT, &proof, &slots(&[1]));
+        assert_eq!(shown, Err(NotProven::Account));
     }
 
     #[test]

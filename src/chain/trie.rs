@@ -173,3 +173,139 @@ pub(super) fn ordered(items: &[Vec<u8>], index: usize) -> (B256, Vec<Bytes>) {
         nodes.into_nodes_sorted().into_iter().map(|(_, node)| node).collect(),
     )
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use alloy_trie::root::ordered_trie_root_encoded;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The root of a trie, and its nodes on the ways to `keys`, which need not be there, for each of them.
+    pub(in crate::chain) fn made(leaves: &BTreeMap<B256, Vec<u8>>, keys: &[B256]) -> (B256, Vec<Vec<Bytes>>) {
+        let targets: Vec<Nibbles> = keys.iter().map(Nibbles::unpack).collect();
+        let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(targets.clone()));
+        for (key, value) in leaves {
+            builder.add_leaf(Nibbles::unpack(key), value);
+        }
+        let root = builder.root();
+        let nodes = builder.take_proof_nodes();
+        let proofs = targets.iter().map(|target| {
+            let mut nodes: Vec<_> = nodes.matching_nodes_sorted(target);
+            nodes.sort_by_key(|(path, _)| path.len());
+            nodes.into_iter().map(|(_, node)| node).collect()
+        });
+        (root, proofs.collect())
+    }
+
+    /// A node of two items: a part of the path with its flag, and what is behind it.
+    pub(in crate::chain) fn short_node(flagged: &[u8], next: &[u8]) -> Bytes {
+        let mut node = Vec::new();
+        alloy::rlp::encode_list::<_, dyn alloy::rlp::Encodable>(
+            &[&flagged as &dyn alloy::rlp::Encodable, &next],
+            &mut node,
+        );
+        node.into()
+    }
+
+    /// An extension by a whole key, to the node behind it.
+    pub(in crate::chain) fn whole_extension(key: B256, next: &Bytes) -> Bytes {
+        short_node(&[&[0], key.as_slice()].concat(), keccak256(next).as_slice())
+    }
+
+    #[test]
+    fn every_item_of_a_list_is_led_to_and_nothing_behind_its_end() {
+        // Short items stand inside their parents.
+        for (count, length) in [
+            (1, 40),
+            (2, 1),
+            (3, 1),
+            (16, 3),
+            (127, 2),
+            (128, 33),
+            (129, 1),
+            (300, 40),
+        ] {
+            let items: Vec<Vec<u8>> = (0..count).map(|index| vec![(index % 250 + 1) as u8; length]).collect();
+            for index in [0, 1, count / 2, count - 1].into_iter().filter(|index| *index < count) {
+                let (root, list) = ordered(&items, index);
+                assert_eq!(root, ordered_trie_root_encoded(&items), "{count}");
+                let mut nodes = Nodes::new(&list);
+                let found = nodes.get(root, &index_key(index as u64));
+                assert_eq!(found, Ok(Some(items[index].as_slice())), "{index} of {count}");
+                let (root, list) = ordered(&items, count);
+                let mut nodes = Nodes::new(&list);
+                assert_eq!(nodes.get(root, &index_key(count as u64)), Ok(None), "{count}");
+            }
+        }
+    }
+
+    #[test]
+    fn nodes_that_do_not_lead_to_the_key_tell_nothing() {
+        let leaves: BTreeMap<B256, Vec<u8>> = (1..60).map(|byte| (keccak256([byte]), vec![byte; 40])).collect();
+        let (key, absent) = (keccak256([7]), keccak256("absent"));
+        let (root, proofs) = made(&leaves, &[key, absent]);
+        assert_eq!(Nodes::new(&proofs[0]).get(root, key.as_slice()), Ok(Some(&[7; 40][..])));
+        assert_eq!(Nodes::new(&proofs[1]).get(root, absent.as_slice()), Ok(None));
+        for without in 0..proofs[0].len() {
+            let mut fewer = proofs[0].clone();
+            fewer.remove(without);
+            assert_eq!(Nodes::new(&fewer).get(root, key.as_slice()), Err(NoWay), "{without}");
+        }
+        assert_eq!(Nodes::new(&[]).get(EMPTY_ROOT_HASH, key.as_slice()), Ok(None));
+        assert_eq!(Nodes::new(&[]).get(root, key.as_slice()), Err(NoWay));
+    }
+
+    #[test]
+    fn a_path_longer_than_a_key_and_one_that_goes_nowhere_tell_nothing() {
+        let key = keccak256("key");
+        let leaf = short_node(&[&[0x20], key.as_slice()].concat(), &[1; 40]);
+        let second = whole_extension(key, &leaf);
+        let first = whole_extension(key, &second);
+        let nodes = [first.clone(), second, leaf.clone()];
+        assert_eq!(Nodes::new(&nodes).get(keccak256(&first), key.as_slice()), Ok(None));
+        // An extension by nothing would be a step that costs no nibble.
+        let idle = short_node(&[0], keccak256(&leaf).as_slice());
+        let nodes = [idle.clone(), leaf];
+        assert_eq!(Nodes::new(&nodes).get(keccak256(&idle), key.as_slice()), Err(NoWay));
+    }
+
+    #[test]
+    fn a_node_has_two_items_or_seventeen_and_nothing_behind_them() {
+        let key = keccak256("key");
+        let leaf = short_node(&[&[0x20], key.as_slice()].concat(), &[1; 40]);
+        let longer: Bytes = [leaf.as_ref(), &[0]].concat().into();
+        assert_eq!(
+            Nodes::new([&longer]).get(keccak256(&longer), key.as_slice()),
+            Err(NoWay)
+        );
+        for items in [0, 1, 3, 16, 18, 50_000] {
+            let mut node = Vec::new();
+            alloy::rlp::encode_list::<Bytes, Bytes>(&vec![Bytes::new(); items], &mut node);
+            let node = Bytes::from(node);
+            assert_eq!(
+                Nodes::new([&node]).get(keccak256(&node), key.as_slice()),
+                Err(NoWay),
+                "{items}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_in_a_node_makes_the_walk_fail_otherwise_than_by_saying_so(
+            flagged in proptest::collection::vec(any::<u8>(), 0..40),
+            next in proptest::collection::vec(any::<u8>(), 0..40),
+            raw in proptest::collection::vec(any::<u8>(), 0..80),
+            key in any::<[u8; 32]>(),
+        ) {
+            let raw = Bytes::from(raw);
+            let (inner, outer) = (short_node(&flagged, &next), whole_extension(key.into(), &raw));
+            for root in [&raw, &inner, &outer] {
+                let mut nodes = Nodes::new([&raw, &inner, &outer]);
+                let found = nodes.get(keccak256(root), &key);
+                prop_assert!(matches!(found, Ok(_) | Err(NoWay)));
+            }
+        }
+    }
+}

@@ -35,12 +35,22 @@ const DATA: usize = 64 * 1024;
 pub struct RpcTransport {
     http: Http,
     endpoint: Endpoint,
+    body: usize,
 }
 
 impl RpcTransport {
     /// A transport to `endpoint`.
     pub const fn new(http: Http, endpoint: Endpoint) -> Self {
-        Self { http, endpoint }
+        Self {
+            http,
+            endpoint,
+            body: BODY,
+        }
+    }
+    /// Reads answers of up to so many bytes.
+    pub const fn reading(mut self, body: usize) -> Self {
+        self.body = body;
+        self
     }
     /// Where it goes.
     pub const fn endpoint(&self) -> &Endpoint {
@@ -55,7 +65,7 @@ impl RpcTransport {
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.body = Some(body);
         request.time = Some(TIME.min(self.http.limits().total));
-        request.body_limit = Some(BODY);
+        request.body_limit = Some(self.body);
         request.hide_path = true;
         let answer = self.http.send(request).await.map_err(TransportErrorKind::custom)?;
         let secrets = self.endpoint.secrets();

@@ -1,7 +1,7 @@
 //! What a witness shows to whoever knows the block's hash. Pure; nothing in it panics on what strangers write.
 
 use alloy::consensus::Header;
-use alloy::primitives::{B256, U256, keccak256};
+use alloy::primitives::{B256, Bytes, U256, keccak256};
 use alloy::rlp::Decodable;
 use alloy_trie::TrieAccount;
 
@@ -20,6 +20,11 @@ impl BlockWitness {
     /// The header is not that block's, or more is named than is looked at: then it shows nothing. What else is wrong stands
     /// with the part that it is about.
     pub fn check(&self, hash: B256) -> Result<Shown, Fault> {
+        self.walk(hash).map(|(shown, _)| shown)
+    }
+
+    /// What it shows, and the nodes that are needed for that.
+    pub(super) fn walk(&self, hash: B256) -> Result<(Shown, Vec<Bytes>), Fault> {
         let found = keccak256(&self.header);
         if found != hash {
             return Err(Fault::OtherBlock { expected: hash, found });
@@ -44,7 +49,9 @@ impl BlockWitness {
         });
         let contracts = self.contracts.iter();
         let contracts = contracts.map(|one| (one.contract, contract(&mut nodes, header.state_root, one)));
-        Ok(Shown {
+        let contracts = contracts.collect();
+        let walked: Vec<Bytes> = nodes.walked().cloned().collect();
+        let shown = Shown {
             block: BlockRef {
                 number: header.number,
                 hash,
@@ -52,9 +59,22 @@ impl BlockWitness {
             },
             transaction,
             receipt,
-            contracts: contracts.collect(),
-            unused: self.nodes.len().saturating_sub(nodes.walked().count()),
-        })
+            contracts,
+            unused: self.nodes.len().saturating_sub(walked.len()),
+        };
+        Ok((shown, walked))
+    }
+}
+
+impl Shown {
+    /// The first thing that the witness names and does not show.
+    pub fn fault(&self) -> Option<Fault> {
+        let transaction = self.transaction.iter().filter_map(|one| one.as_ref().err());
+        let receipt = self.receipt.iter().filter_map(|one| one.as_ref().err());
+        let contracts = self.contracts.values().filter_map(|one| one.as_ref().err());
+        let slots = self.contracts.values().flatten();
+        let slots = slots.flat_map(|one| one.slots.values().filter_map(|value| value.as_ref().err()));
+        transaction.chain(receipt).chain(contracts).chain(slots).next().copied()
     }
 }
 

@@ -17,6 +17,8 @@
 mod check;
 mod layout;
 mod take;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::BTreeMap;

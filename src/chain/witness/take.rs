@@ -1,7 +1,28 @@
 //! Taking a witness: endpoints are asked one after the other, and what checks out stays, whoever gave it.
 
-use super::super::{Chain, Proof};
-use super::{ContractSlots, Witness};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use alloy::consensus::Header;
+use alloy::primitives::{Address, B256, Bytes, U64, keccak256};
+use alloy::rpc::types::EIP1186AccountProofResponse as AccountProof;
+use futures_util::future::join3;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::super::error::whole;
+use super::super::rpc::{Ask, Node, Reply};
+use super::super::storage::state_root;
+use super::super::trie::ordered;
+use super::super::{BlockRef, Chain, ChainError, Proof};
+use super::wire::{WireReceipt, transaction_bytes};
+use super::{BlockWitness, ContractSlots, Fault, Lack, MOST_CONTRACTS, MOST_SLOTS, Part, Witness};
+
+/// When no further endpoint is asked: an upgrade goes on without what is missing then.
+const TIME: Duration = Duration::from_secs(30);
 
 impl Chain {
     /// What anybody can check later of a proof that was just made, by its block's hash alone: the transaction and its
@@ -13,7 +34,327 @@ impl Chain {
     ///
     /// It never fails: what could not be had stands in [`Witness::missing`], with the reason.
     pub async fn witness(&self, proof: &Proof, wanted: &[ContractSlots]) -> Witness {
-        let _ = (proof, wanted);
-        Witness::default()
+        let until = Instant::now() + TIME;
+        let mut at_block = Taking::new(proof.block, proof.transaction, merged(wanted));
+        self.take(&mut at_block, until).await;
+        let forgotten: Vec<ContractSlots> = at_block.open_contracts().cloned().collect();
+        let mut at_head = Taking::new(proof.head, None, forgotten);
+        if proof.head.hash != proof.block.hash && !at_head.wanted.is_empty() {
+            self.take(&mut at_head, until).await;
+        }
+        let shown_later = |part: &Part| {
+            at_head
+                .taken
+                .contracts
+                .iter()
+                .any(|one| *part == Part::Contract(one.contract))
+        };
+        let missing = at_block.open().into_iter().filter(|part| !shown_later(part));
+        let missing = missing.map(|part| Lack {
+            part,
+            why: at_block.why(part),
+        });
+        Witness {
+            missing: missing.collect(),
+            block: at_block.witness(),
+            head: at_head.witness().filter(|head| !head.contracts.is_empty()),
+        }
+    }
+
+    /// Asks one endpoint after the other until nothing is missing; those that failed a moment ago last.
+    async fn take(&self, taking: &mut Taking, until: Instant) {
+        let (later, first): (Vec<&Node>, Vec<&Node>) = self.nodes.iter().partition(|node| node.is_aside());
+        for node in first.into_iter().chain(later) {
+            if taking.open().is_empty() || Instant::now() >= until {
+                return;
+            }
+            taking.ask(node).await;
+        }
+    }
+}
+
+/// The contracts with the slots that are wanted of them, each once.
+fn merged(wanted: &[ContractSlots]) -> Vec<ContractSlots> {
+    let mut all: BTreeMap<Address, BTreeSet<B256>> = BTreeMap::new();
+    for one in wanted {
+        all.entry(one.contract).or_default().extend(&one.slots);
+    }
+    let each = all.into_iter().map(|(contract, slots)| ContractSlots {
+        contract,
+        slots: slots.into_iter().collect(),
+    });
+    each.collect()
+}
+
+/// What is taken of one block.
+struct Taking {
+    block: BlockRef,
+    transaction: Option<B256>,
+    wanted: Vec<ContractSlots>,
+    /// What was shown so far; its nodes stand apart.
+    taken: BlockWitness,
+    nodes: BTreeSet<Bytes>,
+    header: Option<Header>,
+    why: BTreeMap<Part, String>,
+}
+
+/// A block with its transactions.
+#[derive(Deserialize)]
+struct Full {
+    transactions: Vec<Box<RawValue>>,
+}
+
+impl Taking {
+    fn new(block: BlockRef, transaction: Option<B256>, wanted: Vec<ContractSlots>) -> Self {
+        let none = BlockWitness {
+            header: Bytes::new(),
+            transaction: None,
+            receipt: None,
+            contracts: Vec::new(),
+            nodes: Vec::new(),
+        };
+        let mut why = BTreeMap::new();
+        for one in wanted.iter().skip(MOST_CONTRACTS) {
+            why.insert(Part::Contract(one.contract), Fault::TooMany.to_string());
+        }
+        for one in wanted.iter().filter(|one| one.slots.len() > MOST_SLOTS) {
+            why.insert(Part::Contract(one.contract), Fault::TooMany.to_string());
+        }
+        Self {
+            block,
+            transaction,
+            wanted,
+            taken: none,
+            nodes: BTreeSet::new(),
+            header: None,
+            why,
+        }
+    }
+
+    /// What is wanted and was not shown.
+    fn open(&self) -> Vec<Part> {
+        let parts = [
+            (Part::Header, self.header.is_none()),
+            (
+                Part::Transaction,
+                self.transaction.is_some() && self.taken.transaction.is_none(),
+            ),
+            (
+                Part::Receipt,
+                self.transaction.is_some() && self.taken.receipt.is_none(),
+            ),
+        ];
+        let open = parts.into_iter().filter(|(_, is_open)| *is_open).map(|(part, _)| part);
+        open.chain(self.open_contracts().map(|one| Part::Contract(one.contract)))
+            .collect()
+    }
+
+    fn open_contracts(&self) -> impl Iterator<Item = &ContractSlots> {
+        let is_taken = |one: &&ContractSlots| self.taken.contracts.iter().any(|taken| taken.contract == one.contract);
+        self.wanted.iter().filter(move |one| !is_taken(one))
+    }
+
+    fn why(&self, part: Part) -> String {
+        let own = self.why.get(&part).or_else(|| self.why.get(&Part::Header));
+        own.map_or("no endpoint was asked", String::as_str).to_owned()
+    }
+
+    /// What was shown; `None` without a header.
+    fn witness(self) -> Option<BlockWitness> {
+        self.header.is_some().then(|| BlockWitness {
+            nodes: self.nodes.into_iter().collect(),
+            ..self.taken
+        })
+    }
+
+    /// Asks one endpoint for all that is missing, at once.
+    async fn ask(&mut self, node: &Node) {
+        let asked: Vec<ContractSlots> = self
+            .open_contracts()
+            .take(MOST_CONTRACTS)
+            .filter(|one| one.slots.len() <= MOST_SLOTS)
+            .cloned()
+            .collect();
+        let number = U64::from(self.block.number);
+        let mut asks = vec![Ask::new("eth_getBlockByHash", json!([self.block.hash, false]))];
+        let proofs = asked.iter().map(|one| json!([one.contract, one.slots, number]));
+        asks.extend(proofs.map(|params| Ask::new("eth_getProof", params)));
+        let full = Ask::new("eth_getBlockByHash", json!([self.block.hash, true]));
+        let receipts = Ask::new("eth_getBlockReceipts", json!([number]));
+        let open = self.open();
+        let alone = async |ask: &Ask, part| match open.contains(&part) {
+            true => Some(node.ask_for_much(ask).await),
+            false => None,
+        };
+        let (small, full, receipts) = join3(
+            node.ask(&asks),
+            alone(&full, Part::Transaction),
+            alone(&receipts, Part::Receipt),
+        )
+        .await;
+        match small {
+            Ok(mut small) => {
+                let found = small.reply().map(|(_, reply)| reply);
+                self.read_header(node, found);
+                for one in asked {
+                    let found = small.reply().map(|(_, reply)| reply);
+                    self.read_contract(node, found, one);
+                }
+            }
+            Err(error) => {
+                let lacks = asked
+                    .iter()
+                    .map(|one| Part::Contract(one.contract))
+                    .chain([Part::Header]);
+                lacks.for_each(|part| self.lacks(part, whole(&error)));
+            }
+        }
+        if let Some(full) = full {
+            self.read_transaction(node, full);
+        }
+        if let Some(receipts) = receipts {
+            self.read_receipt(node, receipts);
+        }
+    }
+
+    /// The first reason stays: that of the endpoint that is asked first.
+    fn lacks(&mut self, part: Part, why: String) {
+        self.why.entry(part).or_insert(why);
+    }
+
+    fn read_header(&mut self, node: &Node, found: Result<Reply, ChainError>) {
+        let header = read::<Header>(node, found).and_then(|header| match state_root(&header, &self.block) {
+            Ok(_) => Ok(header),
+            Err(_) => Err(format!(
+                "{}: its header does not hash to the block's hash",
+                node.label()
+            )),
+        });
+        match header {
+            Ok(header) => {
+                self.taken.header = alloy::rlp::encode(&header).into();
+                self.header = Some(header);
+            }
+            Err(why) => self.lacks(Part::Header, why),
+        }
+    }
+
+    fn read_contract(&mut self, node: &Node, found: Result<Reply, ChainError>, wanted: ContractSlots) {
+        let part = Part::Contract(wanted.contract);
+        let shown = read::<AccountProof>(node, found).and_then(|proof| {
+            let slots = proof.storage_proof.into_iter().flat_map(|one| one.proof);
+            let candidate = BlockWitness {
+                contracts: vec![wanted.clone()],
+                nodes: proof.account_proof.into_iter().chain(slots).collect(),
+                ..self.bare()
+            };
+            self.checked(node, candidate)
+        });
+        match shown {
+            Ok(nodes) => {
+                self.nodes.extend(nodes);
+                self.taken.contracts.push(wanted);
+            }
+            Err(why) => self.lacks(part, why),
+        }
+    }
+
+    fn read_transaction(&mut self, node: &Node, found: Result<Reply, ChainError>) {
+        let shown = read::<Full>(node, found).and_then(|full| {
+            let items = full.transactions.iter().enumerate().map(|(index, json)| {
+                let unknown = || {
+                    format!(
+                        "{}: transaction {index} of the block is of an unknown form",
+                        node.label()
+                    )
+                };
+                transaction_bytes(json).ok_or_else(unknown)
+            });
+            let items: Vec<Vec<u8>> = items.collect::<Result<_, _>>()?;
+            let is_ours = |item: &Vec<u8>| Some(keccak256(item)) == self.transaction;
+            let index = items.iter().position(is_ours).ok_or_else(|| does_not_hold(node))?;
+            let candidate = BlockWitness {
+                transaction: u64::try_from(index).ok(),
+                nodes: ordered(&items, index).1,
+                ..self.bare()
+            };
+            Ok((candidate.transaction, self.checked(node, candidate)?))
+        });
+        match shown {
+            Ok((index, nodes)) => {
+                self.nodes.extend(nodes);
+                self.taken.transaction = index;
+            }
+            Err(why) => self.lacks(Part::Transaction, why),
+        }
+    }
+
+    fn read_receipt(&mut self, node: &Node, found: Result<Reply, ChainError>) {
+        let shown = read::<Vec<WireReceipt>>(node, found).and_then(|receipts| {
+            let is_ours = |receipt: &WireReceipt| Some(receipt.transaction_hash) == self.transaction;
+            let index = receipts.iter().position(is_ours).ok_or_else(|| does_not_hold(node))?;
+            let items = receipts.iter().map(WireReceipt::bytes);
+            let unknown = || format!("{}: a receipt of the block is of an unknown form", node.label());
+            let items: Vec<Vec<u8>> = items.collect::<Option<_>>().ok_or_else(unknown)?;
+            let candidate = BlockWitness {
+                transaction: None,
+                receipt: u64::try_from(index).ok(),
+                nodes: ordered(&items, index).1,
+                ..self.bare()
+            };
+            if self
+                .taken
+                .transaction
+                .is_some_and(|other| Some(other) != candidate.receipt)
+            {
+                return Err(format!("{}: {}", node.label(), Fault::Apart));
+            }
+            Ok((candidate.receipt, self.checked(node, candidate)?))
+        });
+        match shown {
+            Ok((index, nodes)) => {
+                self.nodes.extend(nodes);
+                self.taken.receipt = index;
+            }
+            Err(why) => self.lacks(Part::Receipt, why),
+        }
+    }
+
+    /// The header alone.
+    fn bare(&self) -> BlockWitness {
+        BlockWitness {
+            header: self.taken.header.clone(),
+            transaction: None,
+            receipt: None,
+            contracts: Vec::new(),
+            nodes: Vec::new(),
+        }
+    }
+
+    /// The nodes that are needed to show what `candidate` names, where it shows it.
+    fn checked(&self, node: &Node, candidate: BlockWitness) -> Result<Vec<Bytes>, String> {
+        if self.header.is_none() {
+            return Err("no endpoint gave the block's header".to_owned());
+        }
+        let walked = candidate.walk(self.block.hash);
+        let shown = walked.and_then(|(shown, nodes)| shown.fault().map_or(Ok(nodes), Err));
+        shown.map_err(|fault| format!("{}: {fault}", node.label()))
+    }
+}
+
+fn does_not_hold(node: &Node) -> String {
+    format!("{}: the transaction is not in what it gives of the block", node.label())
+}
+
+/// A reply as a value; why it is none.
+fn read<T: DeserializeOwned>(node: &Node, found: Result<Reply, ChainError>) -> Result<T, String> {
+    let label = node.label();
+    match found {
+        Ok(Reply::Result(raw)) if raw.get() == "null" => Err(format!("{label} does not have the block")),
+        Ok(Reply::Result(raw)) => {
+            serde_json::from_str(raw.get()).map_err(|_shape| format!("{label}: the answer has the wrong shape"))
+        }
+        Ok(Reply::Refused(refusal)) => Err(format!("{label} {refusal}")),
+        Err(error) => Err(whole(&error)),
     }
 }
