@@ -14,9 +14,10 @@ use serde_json::json;
 use super::app::IMPLEMENTATION_SLOT;
 use super::error::whole;
 use super::logs::LogQuery;
+use super::networks::DEVELOPMENT_CHAIN;
 use super::rpc::{Ask, Node, Replies, Reply};
 use super::storage::{Proven, mapping_slot, numbered, state_root};
-use super::{AppState, BlockRef, Chain, ChainError, DEVELOPMENT_CHAIN};
+use super::{AppState, BlockRef, Chain, ChainError};
 use crate::abi::app::DstackApp as A;
 
 /// Slots of one `eth_getProof`: its answer stays far below what an answer may be long.

@@ -78,7 +78,6 @@ pub use fee_policy::{FeePolicy, has_data_fee};
 pub use history::HashRecord;
 pub use kms::is_known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};
-pub use networks::DEVELOPMENT_CHAIN;
 pub use policy::{AppChanges, PolicyChange};
 pub use proof::{Besides, Proof, ProofFailure, Proved};
 pub use read::Replaced;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy::primitives::{B256, b256};
 
 /// Chain id of anvil, where one confirmation is enough and no genesis is pinned.
-pub const DEVELOPMENT_CHAIN: u64 = 31337;
+pub(super) const DEVELOPMENT_CHAIN: u64 = 31337;
 /// Ethereum's chain id.
 pub(super) const ETHEREUM: u64 = 1;
 /// Base's chain id.

@@ -33,7 +33,7 @@ const MUCH: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Node {
     client: RpcClient,
-    /// The same, for long answers.
+    /// Reads longer answers.
     patient: RpcClient,
     label: String,
     aside: Mutex<Option<Instant>>,

@@ -1,7 +1,9 @@
 //! What a witness shows to whoever knows the block's hash. Pure; nothing in it panics on what strangers write.
 
+use std::collections::BTreeSet;
+
 use alloy::consensus::Header;
-use alloy::primitives::{B256, Bytes, U256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::rlp::Decodable;
 use alloy_trie::TrieAccount;
 
@@ -9,8 +11,7 @@ use super::super::BlockRef;
 use super::super::trie::{Nodes, index_key};
 use super::wire::{read_receipt, read_transaction};
 use super::{
-    BlockWitness, ContractSlots, Fault, MOST_CONTRACTS, MOST_SLOTS, Part, Shown, ShownContract, ShownReceipt,
-    ShownTransaction,
+    BlockWitness, Fault, MOST_CONTRACTS, MOST_SLOTS, Part, Shown, ShownContract, ShownReceipt, ShownTransaction, merged,
 };
 
 impl BlockWitness {
@@ -29,8 +30,9 @@ impl BlockWitness {
         if found != hash {
             return Err(Fault::OtherBlock { expected: hash, found });
         }
-        let too_many = |one: &ContractSlots| one.slots.len() > MOST_SLOTS;
-        if self.contracts.len() > MOST_CONTRACTS || self.contracts.iter().any(too_many) {
+        let wanted = merged(&self.contracts);
+        let slots: usize = wanted.values().map(BTreeSet::len).sum();
+        if wanted.len() > MOST_CONTRACTS || slots > MOST_SLOTS {
             return Err(Fault::TooMany);
         }
         let mut rest = self.header.as_ref();
@@ -47,8 +49,10 @@ impl BlockWitness {
                 _ => shown,
             }
         });
-        let contracts = self.contracts.iter();
-        let contracts = contracts.map(|one| (one.contract, contract(&mut nodes, header.state_root, one)));
+        let contracts = wanted.into_iter().map(|(address, slots)| {
+            let shown = contract(&mut nodes, header.state_root, address, &slots);
+            (address, shown)
+        });
         let contracts = contracts.collect();
         let walked: Vec<Bytes> = nodes.walked().cloned().collect();
         let shown = Shown {
@@ -96,14 +100,19 @@ fn receipt(nodes: &mut Nodes<'_>, header: &Header, index: u64) -> Result<ShownRe
     read_receipt(index, bytes).ok_or(Fault::Unreadable(part))
 }
 
-fn contract(nodes: &mut Nodes<'_>, state_root: B256, wanted: &ContractSlots) -> Result<ShownContract, Fault> {
-    let part = Part::Contract(wanted.contract);
-    let found = nodes.get(state_root, keccak256(wanted.contract).as_slice());
+fn contract(
+    nodes: &mut Nodes<'_>,
+    state_root: B256,
+    address: Address,
+    slots: &BTreeSet<B256>,
+) -> Result<ShownContract, Fault> {
+    let part = Part::Contract(address);
+    let found = nodes.get(state_root, keccak256(address).as_slice());
     let account = match found.map_err(|_way| Fault::NotLedTo(part))? {
         Some(mut bytes) => Some(TrieAccount::decode(&mut bytes).map_err(|_form| Fault::Unreadable(part))?),
         None => None,
     };
-    let slots = wanted.slots.iter().map(|slot| {
+    let slots = slots.iter().map(|slot| {
         let value = match account {
             Some(account) => value(nodes, account.storage_root, *slot),
             None => Ok(U256::ZERO),

@@ -2,12 +2,12 @@
 //!
 //! A contract that keeps it elsewhere shows zero in these slots: that is not known, and differs from nothing.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 
 use super::super::app::IMPLEMENTATION_SLOT;
 use super::super::closed::{NAMESPACES, device_slots, hash_slots};
 use super::super::storage::{mapping_slot, numbered};
-use super::ContractSlots;
+use super::{ContractSlots, ShownContract};
 
 /// Slots of an app: its implementation (ERC-1967), its owner and pending owner (ERC-7201, OpenZeppelin 5), the small
 /// numbers where its switches are (in DstackApp since July 2025: 1 says in its lowest byte whether upgrades are disabled,
@@ -33,7 +33,64 @@ pub fn kms_slots(kms: Address, app: Address, os_images: &[B256]) -> ContractSlot
     let mut slots = vec![IMPLEMENTATION_SLOT];
     slots.extend(NAMESPACES);
     slots.push(numbered(APP_IMPLEMENTATION));
-    slots.push(mapping_slot(app.into_word(), numbered(APPS)));
-    slots.extend(os_images.iter().map(|image| mapping_slot(*image, numbered(OS_IMAGES))));
+    slots.push(app_slot(app));
+    slots.extend(os_images.iter().map(|image| image_slot(*image)));
     ContractSlots { contract: kms, slots }
+}
+
+fn app_slot(app: Address) -> B256 {
+    mapping_slot(app.into_word(), numbered(APPS))
+}
+
+fn image_slot(image: B256) -> B256 {
+    mapping_slot(image, numbered(OS_IMAGES))
+}
+
+/// What slots of [`app_slots`] and [`kms_slots`] say. `None` and `false` are *not known*: they were not asked for, do not
+/// follow from the root, or the contract keeps it elsewhere.
+impl ShownContract {
+    /// Its implementation (ERC-1967).
+    pub fn implementation(&self) -> Option<Address> {
+        self.address(IMPLEMENTATION_SLOT)
+    }
+
+    /// Its owner (ERC-7201, OpenZeppelin 5).
+    pub fn owner(&self) -> Option<Address> {
+        let [owner, _, _] = NAMESPACES;
+        self.address(owner)
+    }
+
+    /// Whether it is an app that allows a compose hash.
+    pub fn allows_hash(&self, hash: B256) -> bool {
+        hash_slots(hash).into_iter().any(|slot| self.says_yes(slot))
+    }
+
+    /// Whether it is an app that allows a device.
+    pub fn allows_device(&self, device: B256) -> bool {
+        device_slots(device).into_iter().any(|slot| self.says_yes(slot))
+    }
+
+    /// Whether it is a KMS that knows an app.
+    pub fn knows_app(&self, app: Address) -> bool {
+        self.says_yes(app_slot(app))
+    }
+
+    /// Whether it is a KMS that allows an OS image.
+    pub fn allows_os_image(&self, image: B256) -> bool {
+        self.says_yes(image_slot(image))
+    }
+
+    fn value(&self, slot: B256) -> Option<U256> {
+        self.slots.get(&slot)?.ok()
+    }
+
+    fn says_yes(&self, slot: B256) -> bool {
+        self.value(slot) == Some(U256::ONE)
+    }
+
+    fn address(&self, slot: B256) -> Option<Address> {
+        let word = B256::from(self.value(slot)?);
+        let is_one = !word.is_zero() && word.iter().take(12).all(|byte| *byte == 0);
+        is_one.then(|| Address::from_word(word))
+    }
 }

@@ -21,7 +21,7 @@ mod take;
 mod tests;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use alloy::primitives::{Address, B256, Bytes, Log, U256};
@@ -31,9 +31,10 @@ use super::BlockRef;
 
 pub use layout::{app_slots, kms_slots};
 
-/// Contracts of one witness, and slots of one contract: many times what an app, its owners and its KMS have.
-const MOST_CONTRACTS: usize = 64;
-const MOST_SLOTS: usize = 128;
+/// Contracts of one block, and slots of all of them together: several times what an app, its owners and its KMS have. The
+/// answers of endpoints stay far below what an answer may be long, and a file from a stranger has no more ways to walk.
+const MOST_CONTRACTS: usize = 32;
+const MOST_SLOTS: usize = 256;
 
 /// What was taken right after a [`Proof`](super::Proof) was made, and what is missing of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +83,15 @@ pub struct ContractSlots {
     pub slots: Vec<B256>,
 }
 
+/// The contracts with their slots, each once.
+fn merged(all: &[ContractSlots]) -> BTreeMap<Address, BTreeSet<B256>> {
+    let mut merged: BTreeMap<Address, BTreeSet<B256>> = BTreeMap::new();
+    for one in all {
+        merged.entry(one.contract).or_default().extend(&one.slots);
+    }
+    merged
+}
+
 /// A part of a witness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -126,7 +136,7 @@ pub struct Shown {
     pub transaction: Option<Result<ShownTransaction, Fault>>,
     /// The receipt, where the witness names one.
     pub receipt: Option<Result<ShownReceipt, Fault>>,
-    /// The contracts that the witness names, each once.
+    /// The contracts that the witness names.
     pub contracts: BTreeMap<Address, Result<ShownContract, Fault>>,
     /// Nodes that are on no way to any of it. None in what [`Chain::witness`](super::Chain::witness) took; what was changed
     /// somewhere has some, beside the fault.
@@ -201,7 +211,7 @@ pub enum Fault {
     /// The receipt is at another index than the transaction.
     #[error("the receipt is the one of another transaction")]
     Apart,
-    /// More contracts, or slots of one, than anybody asks for.
+    /// More contracts or slots than anybody asks for.
     #[error("it names more contracts or slots than are looked at")]
     TooMany,
 }

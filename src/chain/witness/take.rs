@@ -19,7 +19,7 @@ use super::super::storage::state_root;
 use super::super::trie::ordered;
 use super::super::{BlockRef, Chain, ChainError, Proof};
 use super::wire::{WireReceipt, transaction_bytes};
-use super::{BlockWitness, ContractSlots, Fault, Lack, MOST_CONTRACTS, MOST_SLOTS, Part, Witness};
+use super::{BlockWitness, ContractSlots, Fault, Lack, MOST_CONTRACTS, MOST_SLOTS, Part, Witness, merged};
 
 /// When no further endpoint is asked: an upgrade goes on without what is missing then.
 const TIME: Duration = Duration::from_secs(30);
@@ -35,11 +35,11 @@ impl Chain {
     /// It never fails: what could not be had stands in [`Witness::missing`], with the reason.
     pub async fn witness(&self, proof: &Proof, wanted: &[ContractSlots]) -> Witness {
         let until = Instant::now() + TIME;
-        let mut at_block = Taking::new(proof.block, proof.transaction, merged(wanted));
+        let mut at_block = Taking::new(proof.block, proof.transaction, wanted);
         self.take(&mut at_block, until).await;
         let forgotten: Vec<ContractSlots> = at_block.open_contracts().cloned().collect();
-        let mut at_head = Taking::new(proof.head, None, forgotten);
-        if proof.head.hash != proof.block.hash && !at_head.wanted.is_empty() {
+        let mut at_head = Taking::new(proof.head, None, &forgotten);
+        if proof.head.hash != proof.block.hash && !forgotten.is_empty() {
             self.take(&mut at_head, until).await;
         }
         let shown_later = |part: &Part| {
@@ -73,24 +73,13 @@ impl Chain {
     }
 }
 
-/// The contracts with the slots that are wanted of them, each once.
-fn merged(wanted: &[ContractSlots]) -> Vec<ContractSlots> {
-    let mut all: BTreeMap<Address, BTreeSet<B256>> = BTreeMap::new();
-    for one in wanted {
-        all.entry(one.contract).or_default().extend(&one.slots);
-    }
-    let each = all.into_iter().map(|(contract, slots)| ContractSlots {
-        contract,
-        slots: slots.into_iter().collect(),
-    });
-    each.collect()
-}
-
 /// What is taken of one block.
 struct Taking {
     block: BlockRef,
     transaction: Option<B256>,
     wanted: Vec<ContractSlots>,
+    /// Contracts that are not asked for, since there are more than a witness has.
+    too_many: BTreeSet<Address>,
     /// What was shown so far; its nodes stand apart.
     taken: BlockWitness,
     nodes: BTreeSet<Bytes>,
@@ -105,30 +94,31 @@ struct Full {
 }
 
 impl Taking {
-    fn new(block: BlockRef, transaction: Option<B256>, wanted: Vec<ContractSlots>) -> Self {
-        let none = BlockWitness {
-            header: Bytes::new(),
-            transaction: None,
-            receipt: None,
-            contracts: Vec::new(),
-            nodes: Vec::new(),
-        };
-        let mut why = BTreeMap::new();
-        for one in wanted.iter().skip(MOST_CONTRACTS) {
-            why.insert(Part::Contract(one.contract), Fault::TooMany.to_string());
-        }
-        for one in wanted.iter().filter(|one| one.slots.len() > MOST_SLOTS) {
-            why.insert(Part::Contract(one.contract), Fault::TooMany.to_string());
-        }
-        Self {
+    fn new(block: BlockRef, transaction: Option<B256>, wanted: &[ContractSlots]) -> Self {
+        let each = merged(wanted).into_iter().map(|(contract, slots)| ContractSlots {
+            contract,
+            slots: slots.into_iter().collect(),
+        });
+        let mut this = Self {
             block,
             transaction,
-            wanted,
-            taken: none,
+            wanted: each.collect(),
+            too_many: BTreeSet::new(),
+            taken: bare(Bytes::new()),
             nodes: BTreeSet::new(),
             header: None,
-            why,
+            why: BTreeMap::new(),
+        };
+        let mut slots = 0;
+        for (index, one) in this.wanted.iter().enumerate() {
+            slots += one.slots.len();
+            if index >= MOST_CONTRACTS || slots > MOST_SLOTS {
+                this.too_many.insert(one.contract);
+                this.why
+                    .insert(Part::Contract(one.contract), Fault::TooMany.to_string());
+            }
         }
+        this
     }
 
     /// What is wanted and was not shown.
@@ -171,8 +161,7 @@ impl Taking {
     async fn ask(&mut self, node: &Node) {
         let asked: Vec<ContractSlots> = self
             .open_contracts()
-            .take(MOST_CONTRACTS)
-            .filter(|one| one.slots.len() <= MOST_SLOTS)
+            .filter(|one| !self.too_many.contains(&one.contract))
             .cloned()
             .collect();
         let number = U64::from(self.block.number);
@@ -246,7 +235,7 @@ impl Taking {
             let candidate = BlockWitness {
                 contracts: vec![wanted.clone()],
                 nodes: proof.account_proof.into_iter().chain(slots).collect(),
-                ..self.bare()
+                ..bare(self.taken.header.clone())
             };
             self.checked(node, candidate)
         });
@@ -276,7 +265,7 @@ impl Taking {
             let candidate = BlockWitness {
                 transaction: u64::try_from(index).ok(),
                 nodes: ordered(&items, index).1,
-                ..self.bare()
+                ..bare(self.taken.header.clone())
             };
             Ok((candidate.transaction, self.checked(node, candidate)?))
         });
@@ -297,10 +286,9 @@ impl Taking {
             let unknown = || format!("{}: a receipt of the block is of an unknown form", node.label());
             let items: Vec<Vec<u8>> = items.collect::<Option<_>>().ok_or_else(unknown)?;
             let candidate = BlockWitness {
-                transaction: None,
                 receipt: u64::try_from(index).ok(),
                 nodes: ordered(&items, index).1,
-                ..self.bare()
+                ..bare(self.taken.header.clone())
             };
             if self
                 .taken
@@ -320,17 +308,6 @@ impl Taking {
         }
     }
 
-    /// The header alone.
-    fn bare(&self) -> BlockWitness {
-        BlockWitness {
-            header: self.taken.header.clone(),
-            transaction: None,
-            receipt: None,
-            contracts: Vec::new(),
-            nodes: Vec::new(),
-        }
-    }
-
     /// The nodes that are needed to show what `candidate` names, where it shows it.
     fn checked(&self, node: &Node, candidate: BlockWitness) -> Result<Vec<Bytes>, String> {
         if self.header.is_none() {
@@ -339,6 +316,17 @@ impl Taking {
         let walked = candidate.walk(self.block.hash);
         let shown = walked.and_then(|(shown, nodes)| shown.fault().map_or(Ok(nodes), Err));
         shown.map_err(|fault| format!("{}: {fault}", node.label()))
+    }
+}
+
+/// A header alone.
+const fn bare(header: Bytes) -> BlockWitness {
+    BlockWitness {
+        header,
+        transaction: None,
+        receipt: None,
+        contracts: Vec::new(),
+        nodes: Vec::new(),
     }
 }
 

@@ -262,10 +262,17 @@ fn what_the_nodes_were_not_taken_for_is_not_led_to_or_truly_absent() {
 fn what_names_more_than_anybody_asks_for_is_not_looked_at() {
     let (hash, witness) = block();
     let mut slots = witness.clone();
-    slots.contracts[0].slots = (0..=MOST_SLOTS).map(|slot| B256::from(U256::from(slot))).collect();
+    slots.contracts[0].slots = (1..=MOST_SLOTS).map(|slot| B256::from(U256::from(slot))).collect();
     assert_eq!(slots.check(hash), Err(Fault::TooMany));
     let mut contracts = witness;
-    contracts.contracts = vec![contracts.contracts[0].clone(); MOST_CONTRACTS + 1];
+    let twice = vec![contracts.contracts[0].clone(); MOST_CONTRACTS + 1];
+    contracts.contracts.extend(twice);
+    assert_eq!(contracts.check(hash).unwrap().fault(), None);
+    let more = (0..30).map(|byte| ContractSlots {
+        contract: Address::repeat_byte(byte),
+        slots: Vec::new(),
+    });
+    contracts.contracts.extend(more);
     assert_eq!(contracts.check(hash), Err(Fault::TooMany));
 }
 

@@ -13,6 +13,7 @@ pub mod policy_history;
 pub mod proof_gone;
 mod proofs;
 mod reads;
+mod witness;
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718;
