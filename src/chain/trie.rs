@@ -226,7 +226,9 @@ pub(super) mod tests {
             (129, 1),
             (300, 40),
         ] {
-            let items: Vec<Vec<u8>> = (0..count).map(|index| vec![(index % 250 + 1) as u8; length]).collect();
+            let items: Vec<Vec<u8>> = (0..count)
+                .map(|index| vec![u8::try_from(index % 250 + 1).unwrap(); length])
+                .collect();
             for index in [0, 1, count / 2, count - 1].into_iter().filter(|index| *index < count) {
                 let (root, list) = ordered(&items, index);
                 assert_eq!(root, ordered_trie_root_encoded(&items), "{count}");

@@ -167,7 +167,7 @@ fn a_byte_that_was_changed_anywhere_is_noticed() {
         changed.header = flipped(&changed.header, place);
         assert!(matches!(changed.check(hash), Err(Fault::OtherBlock { .. })), "{place}");
         // A stranger's file may name the hash that fits; it must not bring the reader down.
-        let _ = changed.check(keccak256(&changed.header));
+        drop(changed.check(keccak256(&changed.header)));
     }
     for node in 0..witness.nodes.len() {
         for place in 0..witness.nodes[node].len() {
