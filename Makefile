@@ -22,6 +22,8 @@ CONTRACTS := tests/contracts/out/.compiled
 COMPILERS := tests/node/timelocks/node_modules/.installed
 FEATURES := --no-default-features --features cli,keystore,ledger
 FAILPOINTS := $(FEATURES),failpoints,attest-test-root
+# In a folder of its own: what is built with the root of a test is never taken for anything else.
+REHEARSAL := $(FEATURES),attest-test-root --target-dir target/rehearsal
 
 features:
 	@echo $(FAILPOINTS)
@@ -76,8 +78,8 @@ keys: setup
 	cargo test --locked --all-features --test it -- keys:: canaries::
 
 rehearsal: setup
-	cargo build --locked $(FEATURES) --bins --example rehearsal
-	cargo run --locked $(FEATURES) --example rehearsal
+	cargo build --locked $(REHEARSAL) --bins --example rehearsal
+	cargo run --locked $(REHEARSAL) --example rehearsal
 
 bench: setup
 	cargo bench --locked --bench inside

@@ -19,6 +19,7 @@ use std::path::Path;
 use countersign::attest::saved::{Measure, Saved};
 use countersign::attest::{EventLog, Link, Quote, Root, Standing, TcbPolicy};
 use countersign::compose::{Changes, Form, Manifest};
+use countersign::evidence::{Evidence, Measured, Outcome, verify};
 use countersign::fsutil::AppendFile;
 use countersign::upgrade::{
     Upgrade,
@@ -185,5 +186,29 @@ fn attestation(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, manifest, journal, attestation);
+/// Evidence of an upgrade that a Safe approved, with a machine of Intel's beside it: as much as there is to compute.
+fn evidence(c: &mut Criterion) {
+    let file = support::repository().join("tests/vectors/evidence/safe.json");
+    let mut whole: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let made_of: Value = serde_json::from_slice(&saved()).unwrap();
+    whole["attestation"] = json!({"made_of": made_of, "links": []});
+    let (bytes, root) = (whole.to_string().into_bytes(), Root::intel());
+    let by = Measured { root: &root, at: None };
+    let holds = |about: &str| {
+        let claims = verify(&Evidence::parse(&bytes).unwrap(), &by);
+        claims
+            .iter()
+            .any(|claim| claim.about == about && claim.outcome == Outcome::Holds)
+    };
+    assert!(
+        ["signatures", "block", "event", "state", "owners"]
+            .into_iter()
+            .all(holds)
+    );
+    c.bench_function("evidence, read and verified", |b| {
+        b.iter(|| verify(&Evidence::parse(black_box(&bytes)).unwrap(), &by));
+    });
+}
+
+criterion_group!(benches, manifest, journal, attestation, evidence);
 criterion_main!(benches);

@@ -1,6 +1,7 @@
-//! A whole upgrade on this machine: a real EVM node with the contracts, a simulated Phala Cloud, and the real binary
-//! doing each step; then the same with a cloud that lies. `make rehearsal` runs it; nothing leaves this machine, and
-//! nothing is left running.
+//! A whole upgrade on this machine: a real EVM node with the contracts, a simulated Phala Cloud with a guest whose hardware
+//! a test made, and the real binary doing each step, up to the proof at that hardware and to its evidence in a stranger's
+//! hands; then the same with a guest that lies, and with a cloud that does. `make rehearsal` runs it, in a build that takes the
+//! test's root in Intel's place; nothing leaves this machine, and nothing is left running.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -12,12 +13,12 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use support::World;
-use support::command::run;
+use support::command::{countersign, run};
 use support::world::{CVM, NEW_COMPOSE};
+use support::{Attested, World};
 
 const STEPS: [(&str, &str, i32); 6] = [
     (
@@ -40,9 +41,26 @@ const STEPS: [(&str, &str, i32); 6] = [
         "wait --dir upgrade",
         0,
     ),
-    ("Only now the cloud is told to go on.", "commit --dir upgrade --yes", 0),
+    (
+        "Only now the cloud is told to go on; then the hardware is asked what runs.",
+        "commit --dir upgrade --yes --attest require --guest-url {guest} --pccs {pccs}",
+        0,
+    ),
     ("Where it stands.", "status --dir upgrade", 0),
 ];
+
+/// What a stranger does with the evidence, in an empty folder.
+const VERIFY: (&str, &str, i32) = (
+    "Anybody proves it again: an empty folder, no key, no account, no network.",
+    "verify evidence.json",
+    0,
+);
+
+const LYING_GUEST: (&str, &str, i32) = (
+    "This time something else was started in the CVM, and the hardware measured that.",
+    "attest --dir upgrade --guest-url {guest} --pccs {pccs}",
+    5,
+);
 
 const REFUSED: (&str, &str, i32) = (
     "This time the cloud names a hash that is not the hash of our files.",
@@ -56,16 +74,18 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let world = World::start();
+    let attested = Attested::of(&world);
     world.cloud.set_boot_time(Duration::from_secs(1));
     world.file("docker-compose.yml", NEW_COMPOSE);
     world.file("next.yml", &NEW_COMPOSE.replace("1.28", "1.29"));
     introduce(&world);
-    let mut good = STEPS.iter().all(|step| act(&world, &binary, step)) && landed(&world);
-    if good {
-        evidence(&world);
-        world.cloud.lie(|lies| lies.hash = Some("ab".repeat(32)));
-        good = act(&world, &binary, &REFUSED) && untouched(&world);
-    }
+    let stage = Stage {
+        binary,
+        world: &world,
+        attested: &attested,
+    };
+    let good = stage.good_upgrade() && stage.lies();
+    drop(attested);
     drop(world);
     println!(
         "\n{}",
@@ -93,20 +113,57 @@ fn introduce(world: &World) {
     println!("cvm      {CVM} running 0x{}", hex::encode(world.first_hash));
 }
 
-/// Runs one step as a person would type it; `false` when it ends otherwise than it should.
-fn act(world: &World, binary: &Path, (why, line, expected): &(&str, &str, i32)) -> bool {
-    println!("\n━━ {why}\n$ countersign {line}");
-    let output = run(world.countersign(binary).args(line.split(' ')));
-    for stream in [&output.stderr, &output.stdout] {
-        for row in String::from_utf8_lossy(stream).lines() {
-            println!("  {row}");
+/// Where the steps are done.
+struct Stage<'a> {
+    binary: PathBuf,
+    world: &'a World,
+    attested: &'a Attested,
+}
+
+impl Stage<'_> {
+    /// The upgrade, up to its evidence in the hands of somebody who has nothing else.
+    fn good_upgrade(&self) -> bool {
+        let done = STEPS.iter().all(|step| self.act(step)) && landed(self.world);
+        if !done {
+            return false;
         }
+        evidence(self.world);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let file = self.world.folder().join("upgrade/evidence.json");
+        std::fs::copy(file, elsewhere.path().join("evidence.json")).unwrap();
+        self.show(countersign(&self.binary, elsewhere.path()), &VERIFY)
     }
-    let good = output.status.code() == Some(*expected);
-    if !good {
-        println!("  ended with {}, not with exit code {expected}", output.status);
+
+    /// A guest and a cloud that lie.
+    fn lies(&self) -> bool {
+        self.attested.lie(|cvm| cvm.measure("compose-hash", &[0x66; 32]));
+        let seen = self.act(&LYING_GUEST);
+        self.world.cloud.lie(|lies| lies.hash = Some("ab".repeat(32)));
+        seen && self.act(&REFUSED) && untouched(self.world)
     }
-    good
+
+    fn act(&self, step: &(&str, &str, i32)) -> bool {
+        self.show(self.world.countersign(&self.binary), step)
+    }
+
+    /// Runs one step as a person would type it; `false` when it ends otherwise than it should.
+    fn show(&self, mut command: Command, (why, line, expected): &(&str, &str, i32)) -> bool {
+        let line = line.replace("{guest}", &self.attested.guest());
+        let line = line.replace("{pccs}", &self.attested.pccs());
+        println!("\n━━ {why}\n$ countersign {line}");
+        command.env("COUNTERSIGN_TEST_ROOT", self.attested.root());
+        let output = run(command.args(line.split(' ')));
+        for stream in [&output.stderr, &output.stdout] {
+            for row in String::from_utf8_lossy(stream).lines() {
+                println!("  {row}");
+            }
+        }
+        let good = output.status.code() == Some(*expected);
+        if !good {
+            println!("  ended with {}, not with exit code {expected}", output.status);
+        }
+        good
+    }
 }
 
 /// The outcome by the word of chain and cloud, not of the tool.

@@ -19,6 +19,7 @@
 //! | [`chain`] | an EVM chain: one block, the app and KMS contracts, a transaction's life, the proof | `abi`, `http`, `text` |
 //! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http`, `json`, `text` |
 //! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `code`, `fsutil`, `safe`, `text` |
+//! | [`evidence`] | what remains of a change that took effect, and its verification by anybody | `attest`, `chain`, `code`, `compose`, `fsutil`, `safe`, `text` |
 //! | [`upgrade`] | one upgrade: what comes next, its journal, its proposal, its evidence | all but `abi`, `cli`, `json`, `webhook` |
 //! | [`webhook`] | deliveries of Phala Cloud: whether they are its own, and what they say | |
 //! | `cli` | arguments, settings, output, exit codes | all but `abi`, `json` |
@@ -32,6 +33,7 @@ pub mod cloud;
 pub mod code;
 pub mod compose;
 pub mod env;
+pub mod evidence;
 pub mod fsutil;
 pub mod http;
 mod json;

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What has to hold, in the order in which it is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Link {
     /// A machine of Intel's signed the quote, of a trust domain that is closed.
@@ -47,6 +47,10 @@ impl Link {
         Self::Chain,
         Self::Fresh,
     ];
+    /// Whether it holds by what contracts said as well, and not by the evidence alone.
+    pub const fn is_by_contracts(self) -> bool {
+        matches!(self, Self::Device | Self::Kms | Self::Image | Self::Chain)
+    }
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -202,10 +202,15 @@ impl Saved {
             return Err(SavedError::TooLong { found: bytes.len() });
         }
         let saved: Self = serde_json::from_slice(bytes).map_err(SavedError::Json)?;
-        match saved.format == FORMAT {
+        match saved.is_of_this_format() {
             true => Ok(saved),
             false => Err(SavedError::Format),
         }
+    }
+
+    /// Whether it says that it is of the format that is read here.
+    pub fn is_of_this_format(&self) -> bool {
+        self.format == FORMAT
     }
 
     /// The file.

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::block::BlockRef;
 use super::error::ChainError;
-use super::networks::{GENESIS, freshness};
+use super::networks::{freshness, genesis};
 use super::quorum::Quorum;
 use super::rpc::{Ask, Node, RawBlock};
 use crate::http::{Endpoint, Http, RpcTransport};
@@ -40,6 +40,8 @@ pub struct Chain {
     pub(super) nodes: Arc<[Node]>,
     pub(super) quorum: Quorum,
     pub(super) id: u64,
+    /// Hash of its first block; nothing where no endpoint has that.
+    genesis: Option<B256>,
     /// How old the newest block may be.
     pub(super) freshness: Option<Duration>,
     /// Highest head that was agreed on.
@@ -72,10 +74,11 @@ impl Chain {
             .endpoints
             .iter()
             .map(|url| Node::new(RpcTransport::new(http.clone(), Endpoint::new(url.clone()))));
-        let chain = Self {
+        let mut chain = Self {
             nodes: nodes.collect(),
             quorum: options.quorum.clone(),
             id: options.chain_id,
+            genesis: None,
             freshness: if options.allow_unpinned {
                 None
             } else {
@@ -85,12 +88,20 @@ impl Chain {
             guess: Arc::default(),
         };
         chain.begin_turnout();
-        let pinned = GENESIS
-            .iter()
-            .find(|(id, _)| *id == options.chain_id && !options.allow_unpinned)
-            .map(|(_, hash)| *hash);
-        chain.gather(|node| chain.check_identity(node, pinned)).await?;
+        let pinned = genesis(options.chain_id).filter(|_| !options.allow_unpinned);
+        let found = chain.gather(|node| chain.check_identity(node, pinned)).await?;
+        chain.genesis = found.into_iter().find_map(|(_, genesis)| genesis);
         Ok(chain)
+    }
+
+    /// Hash of the first block of the chain that is known by this number.
+    pub fn known_genesis(chain_id: u64) -> Option<B256> {
+        genesis(chain_id)
+    }
+
+    /// Hash of its first block, which tells chains apart that have one number; nothing where no endpoint has that block.
+    pub const fn genesis(&self) -> Option<B256> {
+        self.genesis
     }
 
     /// Chain id.
@@ -127,17 +138,18 @@ impl Chain {
         self.check_id(node, found)
     }
 
-    async fn check_identity(&self, node: &Node, pinned: Option<B256>) -> Result<(), ChainError> {
+    /// The first block's hash, where it is the one that is `pinned` or none is.
+    async fn check_identity(&self, node: &Node, pinned: Option<B256>) -> Result<Option<B256>, ChainError> {
         let mut replies = node.ask(&[Ask::chain_id(), Ask::block(0)]).await?;
         self.check_id(node, replies.number()?)?;
-        let Some(expected) = pinned else { return Ok(()) };
-        let genesis: Option<RawBlock> = replies.take()?;
-        let found = genesis
-            .and_then(|raw| raw.sealed())
-            .ok_or_else(|| node.misshapen("eth_getBlockByNumber"))?
-            .hash;
+        let first: Option<RawBlock> = replies
+            .take()
+            .or_else(|error| pinned.map_or(Ok(None), |_| Err(error)))?;
+        let found = first.and_then(|raw| raw.sealed()).map(|block| block.hash);
+        let Some(expected) = pinned else { return Ok(found) };
+        let found = found.ok_or_else(|| node.misshapen("eth_getBlockByNumber"))?;
         if found == expected {
-            return Ok(());
+            return Ok(Some(found));
         }
         Err(ChainError::WrongGenesis {
             endpoint: node.label().to_owned(),

@@ -11,7 +11,7 @@ pub(super) const ETHEREUM: u64 = 1;
 /// Base's chain id.
 pub(super) const BASE: u64 = 8453;
 /// Hashes of block 0, so that a chain id alone convinces nobody.
-pub(super) const GENESIS: &[(u64, B256)] = &[
+const GENESIS: &[(u64, B256)] = &[
     (
         ETHEREUM,
         b256!("d4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3"),
@@ -21,6 +21,11 @@ pub(super) const GENESIS: &[(u64, B256)] = &[
         b256!("f712aa9241cc24369b143cf6dce85f0902a9731e70d66818a3a5845b296c73dd"),
     ),
 ];
+
+/// Hash of a known chain's block 0.
+pub(super) fn genesis(chain_id: u64) -> Option<B256> {
+    GENESIS.iter().find(|(id, _)| *id == chain_id).map(|(_, hash)| *hash)
+}
 
 /// How old the newest block of a chain may be; chains without a rule of their own get Ethereum's.
 pub(super) const fn freshness(chain_id: u64) -> Option<Duration> {

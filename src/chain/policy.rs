@@ -286,7 +286,7 @@ impl PolicyChange {
     ///
     /// # Errors
     /// There is none, there are several, or the contract's event is not a DstackApp's.
-    pub(super) fn shown(self, logs: &[Log], app: Address) -> Result<u64, String> {
+    pub(crate) fn shown(self, logs: &[Log], app: Address) -> Result<u64, String> {
         let (topic, signature, argument) = self.event();
         let name = signature.split('(').next().unwrap_or(signature);
         let own: Vec<&Log> = logs

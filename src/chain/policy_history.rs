@@ -359,7 +359,7 @@ fn event(placed: &PlacedLog) -> Option<PolicyEvent> {
 }
 
 /// What a log says of a policy; `None`: nothing that is known here.
-pub(super) fn fact(log: &Log) -> Option<PolicyFact> {
+pub(crate) fn fact(log: &Log) -> Option<PolicyFact> {
     let word = || word(log);
     let on = || bool::abi_decode_validate(&log.data.data).ok();
     Some(match *log.topics().first()? {

@@ -146,6 +146,8 @@ codes! {
     ImageTooOld = "IMAGE_TOO_OLD", State, "The OS image would not come up with the manifest.";
     TcbNotKnown = "TCB_NOT_KNOWN", Note, "Whether the machine's firmware is up to date is not known.";
     AttestationBroken = "ATTESTATION_BROKEN", Stop, "What the hardware measured contradicts what was approved.";
+    EvidenceDiffers = "EVIDENCE_DIFFERS", Stop, "A claim of the evidence is contradicted by what the evidence holds, or by the chain.";
+    EvidenceNotChecked = "EVIDENCE_NOT_CHECKED", State, "A claim of the evidence was not checked, and --require-all asks for all of them.";
     NotProven = "NOT_PROVEN", State, "Something that the proof needs could not be found out.";
     TcbStatus = "TCB_STATUS", Decision, "Intel does not call the machine up to date.";
     CollateralUnreachable = "COLLATERAL_UNREACHABLE", Later, "The server of Intel's collateral gave no answer.";
@@ -452,6 +454,7 @@ codes! {
     StorageTooManyOpen = "STORAGE_TOO_MANY_OPEN", Later, "Too many files are open.";
     InputAddress = "INPUT_ADDRESS", Input, "An address of a server cannot be used.";
     InputApiKey = "INPUT_API_KEY", Input, "The API key holds characters that no key has.";
+    InputEvidence = "INPUT_EVIDENCE", Input, "The file is no evidence of an upgrade.";
     InputAttestation = "INPUT_ATTESTATION", Input, "The file holds no attestation, or no collateral of Intel.";
     InputBuilderFile = "INPUT_BUILDER_FILE", Input, "The file is no batch that could be reviewed.";
     InputCompose = "INPUT_COMPOSE", Input, "A manifest or hash is malformed.";

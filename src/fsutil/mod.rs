@@ -371,13 +371,19 @@ fn existing_mode(path: &Path) -> std::io::Result<Option<u32>> {
     }
 }
 
-/// An unfinished file; the umask makes its mode tighter.
+/// An unfinished file; the umask makes its mode tighter. An error is the system's own, which is told apart by its number: the
+/// library puts the path around it.
 fn temporary(directory: &Path, mode: u32) -> std::io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new()
+    let mut number = None;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(mode);
+    let made = tempfile::Builder::new()
         .prefix(TEMPORARY.0)
         .suffix(TEMPORARY.1)
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(directory)
+        .make_in(directory, |path| {
+            options.open(path).inspect_err(|error| number = error.raw_os_error())
+        });
+    made.map_err(|error| number.map_or(error, std::io::Error::from_raw_os_error))
 }
 
 fn create_missing(path: &Path) -> std::io::Result<()> {

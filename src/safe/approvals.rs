@@ -195,6 +195,11 @@ impl SignatureSet {
         })
     }
 
+    /// All of them, packed as a Safe takes them.
+    pub fn packed(&self) -> Bytes {
+        pack(&self.by_owner)
+    }
+
     /// Whose signature it is, read as one of the hash or of the hash as a message.
     pub(super) fn attribute(
         &self,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
 
@@ -25,8 +25,12 @@ use crate::chain::{
 /// Singleton, bases of the lists of modules and owners, their number, threshold, nonce, and the domain separator of Safes
 /// before 1.3.0.
 const NUMBERED: std::ops::RangeInclusive<u8> = 0..=6;
+const SINGLETON: u8 = 0;
 const MODULES: u8 = 1;
 const OWNERS: u8 = 2;
+const OWNER_COUNT: u8 = 3;
+const THRESHOLD: u8 = 4;
+const NONCE: u8 = 5;
 
 /// Whether a Safe's storage holds more than what its getters and events name, at the block at which it was read, and which
 /// approvals stand there. One round trip where getters name all; those of reading logs, and one more, where they do not, and
@@ -97,6 +101,40 @@ const fn is_other_code(finding: &Finding) -> bool {
         finding,
         Finding::UnknownSingleton { .. } | Finding::UnknownProxy { .. } | Finding::NotASingleton { .. }
     )
+}
+
+/// The slots in which a Safe keeps its code, its owners, their number and its threshold.
+pub fn owner_slots(owners: &[Address]) -> Vec<B256> {
+    let singles = [SINGLETON, OWNER_COUNT, THRESHOLD, NONCE].map(numbered);
+    let entries = [SENTINEL].into_iter().chain(owners.iter().copied()).map(owner_slot);
+    singles.into_iter().chain(entries).collect()
+}
+
+/// Where a Safe keeps the owner that follows `owner` in its list; the list begins and ends with the sentinel.
+fn owner_slot(owner: Address) -> B256 {
+    mapping_slot(owner.into_word(), numbered(OWNERS))
+}
+
+/// Whether the slots of [`owner_slots`] show exactly these owners, in the order of the Safe's list, and this threshold;
+/// nothing where no slot contradicts it and one is not known, or where the contract keeps nothing there.
+pub fn shows_owners(owners: &[Address], threshold: u64, value: impl Fn(B256) -> Option<U256>) -> Option<bool> {
+    let count = value(numbered(OWNER_COUNT)).filter(|count| !count.is_zero())?;
+    let listed = [&[SENTINEL], owners, &[SENTINEL]].concat();
+    let follows = |pair: &[Address]| {
+        let [owner, next] = pair else { return Some(true) };
+        Some(value(owner_slot(*owner))? == U256::from_be_bytes(next.into_word().0))
+    };
+    let one_owner_each = Some(count == U256::from(owners.len()));
+    let same_threshold = value(numbered(THRESHOLD)).map(|found| found == U256::from(threshold));
+    let shown: Vec<Option<bool>> = listed
+        .windows(2)
+        .map(follows)
+        .chain([one_owner_each, same_threshold])
+        .collect();
+    match shown.contains(&Some(false)) {
+        true => Some(false),
+        false => shown.into_iter().collect::<Option<Vec<bool>>>().map(|_all| true),
+    }
 }
 
 fn named_by_getters(info: &SafeInfo) -> Vec<B256> {

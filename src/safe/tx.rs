@@ -463,12 +463,16 @@ impl SafeTx {
     }
     /// Whether `call` is `execTransaction` of exactly this transaction on its Safe, whatever the signatures are.
     pub fn is_executed_by(&self, call: &Call) -> bool {
+        self.signatures_in(call).is_some()
+    }
+    /// The signatures with which `call` executes exactly this transaction on its Safe; nothing where it does not.
+    pub fn signatures_in(&self, call: &Call) -> Option<Bytes> {
         if call.to != self.domain.safe || !call.value.is_zero() {
-            return false;
+            return None;
         }
+        let signatures = execTransactionCall::abi_decode_validate(&call.data).ok()?.signatures;
         // Encoded again it has to be the same bytes: nothing hides behind the arguments.
-        execTransactionCall::abi_decode_validate(&call.data)
-            .is_ok_and(|decoded| *call == self.exec_call(&decoded.signatures))
+        (*call == self.exec_call(&signatures)).then_some(signatures)
     }
     /// The document for `eth_signTypedData_v4`. Numbers of the message are decimal strings: some are larger than what
     /// JSON readers keep exactly.

@@ -73,7 +73,7 @@ pub const PROPOSAL_FILE: &str = crate::upgrade::model::proposal::FILE;
 /// Name of the journal within an upgrade's directory.
 pub const JOURNAL_FILE: &str = crate::upgrade::record::journal::FILE;
 /// Name of the auditors' page within an upgrade's directory.
-pub const EVIDENCE_FILE: &str = crate::upgrade::record::evidence::TEXT;
+pub const EVIDENCE_FILE: &str = crate::evidence::PAGE;
 
 /// Whether `dir` holds an upgrade. Reads the directory only.
 pub fn holds(dir: &Path) -> bool {

@@ -216,7 +216,20 @@ impl Run<'_> {
     }
 
     pub(super) fn write_evidence(&self) -> Result<(), UpgradeError> {
-        evidence::write(self.upgrade.dir(), self.upgrade.state())
+        evidence::write(self.upgrade.dir(), self.upgrade.state(), &self.upgrade.journal_head())
+    }
+
+    /// Takes what the block of the proof proves by its hash alone, before endpoints forget its state. What they do not give is
+    /// missing in the evidence, and stops nothing.
+    pub(super) async fn keep_witness(&self, chain: &Chain) -> Result<(), UpgradeError> {
+        let (dir, state) = (self.upgrade.dir(), self.upgrade.state());
+        let Some(proof) = state.proof() else { return Ok(()) };
+        if evidence::witness(dir, &proof.block).is_some() {
+            return Ok(());
+        }
+        let last = &self.world.reached.witness;
+        let witness = last.witness(chain, proof, &evidence::contracts(state)).await;
+        evidence::keep_witness(dir, &proof.block, &witness)
     }
 
     /// What prepare sends, with the sealed environment where one belongs to it.

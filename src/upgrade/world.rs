@@ -7,6 +7,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256, U256};
 use url::Url;
 
+use crate::chain::witness::LastTaken;
 use crate::chain::{Chain, FeePolicy, Finality, quorum::Quorum};
 use crate::cloud::Client;
 use crate::code::Code;
@@ -140,9 +141,13 @@ impl std::fmt::Debug for World<'_> {
     }
 }
 
-/// A chain that was connected to, so that planning and acting share the connection and the newest block seen.
+/// A chain that was connected to, so that planning and acting share the connection and the newest block seen; and what was
+/// taken of it last for evidence.
 #[derive(Debug, Clone, Default)]
-pub struct Reached(OnceLock<Chain>);
+pub struct Reached {
+    chain: OnceLock<Chain>,
+    pub(in crate::upgrade) witness: LastTaken,
+}
 
 impl World<'_> {
     /// Opens the key that was named, to do `what`.
@@ -164,7 +169,7 @@ impl World<'_> {
     /// # Errors
     /// See [`crate::chain::ChainError`].
     pub async fn chain(&self, chain_id: u64) -> Result<Chain, UpgradeError> {
-        if let Some(chain) = self.reached.0.get().filter(|chain| chain.id() == chain_id) {
+        if let Some(chain) = self.reached.chain.get().filter(|chain| chain.id() == chain_id) {
             return Ok(chain.clone());
         }
         let options = crate::chain::Options {
@@ -174,7 +179,7 @@ impl World<'_> {
             allow_unpinned: self.allow_unpinned,
         };
         let chain = Chain::connect(&options, self.http).await?;
-        self.reached.0.get_or_init(|| chain.clone());
+        self.reached.chain.get_or_init(|| chain.clone());
         Ok(chain)
     }
 }

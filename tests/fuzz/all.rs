@@ -5,8 +5,8 @@ mod targets;
 use std::panic::AssertUnwindSafe;
 
 use targets::{
-    attestation, builder_file, cloud_answer, compose_text, dotenv, event_log, journal, manifest, proposal, rpc_answer,
-    service_answer, signatures, webhook_body,
+    attestation, builder_file, cloud_answer, compose_text, dotenv, event_log, evidence, journal, manifest, proposal,
+    rpc_answer, service_answer, signatures, webhook_body,
 };
 
 macro_rules! targets {
@@ -27,6 +27,7 @@ targets!(
     compose_text,
     dotenv,
     event_log,
+    evidence,
     journal,
     manifest,
     proposal,

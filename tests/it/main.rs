@@ -15,6 +15,7 @@ mod cli;
 mod cloud;
 mod compose;
 mod env;
+mod evidence;
 mod harness;
 mod house;
 mod safe;

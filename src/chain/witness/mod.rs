@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::BlockRef;
 
 pub use layout::{app_slots, kms_slots};
+pub use take::LastTaken;
 
 /// Contracts of one block, and slots of all of them together: several times what an app, its owners and its KMS have. The
 /// answers of endpoints stay far below what an answer may be long, and a file from a stranger has no more ways to walk.
@@ -40,6 +41,9 @@ const MOST_SLOTS: usize = 256;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Witness {
+    /// Hash of the chain's first block, as the endpoints had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<B256>,
     /// The proof's block (`Proof::block`). `None`: no endpoint gave its header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<BlockWitness>,

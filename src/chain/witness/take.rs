@@ -1,6 +1,7 @@
 //! Taking a witness: endpoints are asked one after the other, and what checks out stays, whoever gave it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy::consensus::Header;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::super::error::whole;
@@ -55,6 +57,7 @@ impl Chain {
             why: at_block.why(part),
         });
         Witness {
+            genesis: self.genesis(),
             missing: missing.collect(),
             block: at_block.witness(),
             head: at_head.witness().filter(|head| !head.contracts.is_empty()),
@@ -69,6 +72,41 @@ impl Chain {
                 return;
             }
             taking.ask(node).await;
+        }
+    }
+}
+
+/// The witness that was taken last: the members of a fleet have one in common.
+#[derive(Debug, Clone, Default)]
+pub struct LastTaken(Arc<Mutex<Option<Known>>>);
+
+/// A witness with what it is of.
+#[derive(Debug)]
+struct Known {
+    of: (B256, Option<B256>, Vec<ContractSlots>),
+    head: B256,
+    taken: Arc<OnceCell<Witness>>,
+}
+
+impl LastTaken {
+    /// [`Chain::witness`], which is not asked again where the last one was of the same block, transaction and slots.
+    pub async fn witness(&self, chain: &Chain, proof: &Proof, wanted: &[ContractSlots]) -> Witness {
+        let of = (proof.block.hash, proof.transaction, wanted.to_vec());
+        let (taken, head) = {
+            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = last.take().filter(|known| known.of == of);
+            let known = last.insert(known.unwrap_or_else(|| Known {
+                of,
+                head: proof.head.hash,
+                taken: Arc::default(),
+            }));
+            (Arc::clone(&known.taken), known.head)
+        };
+        let witness = taken.get_or_init(|| chain.witness(proof, wanted)).await;
+        // What was taken at another proof's head does not show this one's.
+        match witness.head.is_some() && head != proof.head.hash {
+            true => chain.witness(proof, wanted).await,
+            false => witness.clone(),
         }
     }
 }

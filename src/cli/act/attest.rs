@@ -1,5 +1,6 @@
 //! Proves at the hardware what a CVM runs: for `attest`, and for a run that has just made it live.
 
+use std::path::Path;
 use std::time::Duration;
 
 use alloy::primitives::Address;
@@ -23,9 +24,10 @@ use crate::cli::show::attestation::{self as page, Source};
 use crate::cli::show::report::Report;
 use crate::cloud::CvmId;
 use crate::code::Code;
+use crate::evidence::{self, Attestation, Judged};
 use crate::upgrade::attestation::{self, Attested, Conclusion, Known, Places, Request};
 use crate::upgrade::record::{Effect, State};
-use crate::upgrade::{Accepted, Upgrade, World};
+use crate::upgrade::{Accepted, Upgrade, UpgradeError, World};
 
 /// Longest that a run looks which was not asked to insist on it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -73,17 +75,36 @@ pub(in crate::cli) fn places(witnesses: &Witnesses, collateral: Option<Collatera
 
 /// Machines that are safe enough: up to date, and what was agreed to.
 pub(in crate::cli) fn accepted_levels(accepted: &Accepted) -> Result<TcbPolicy, CliError> {
-    accepted
-        .values(Code::TcbStatus)
-        .try_fold(TcbPolicy::default(), |policy, named| {
-            let status: TcbStatus = named.parse().map_err(|error: NoTcbStatus| CliError::Usage {
-                code: Code::UsageInvalidValue,
-                message: error.to_string(),
-                hint: "name the status that the refusal names".to_owned(),
-                next: Next::Command("--help"),
-            })?;
-            Ok(policy.accept(status))
+    let levels = levels(accepted)?;
+    Ok(levels.into_iter().fold(TcbPolicy::default(), TcbPolicy::accept))
+}
+
+/// What was agreed to of machines that are not up to date.
+fn levels(accepted: &Accepted) -> Result<Vec<TcbStatus>, CliError> {
+    let parsed = accepted.values(Code::TcbStatus).map(|named| {
+        named.parse().map_err(|error: NoTcbStatus| CliError::Usage {
+            code: Code::UsageInvalidValue,
+            message: error.to_string(),
+            hint: "name the status that the refusal names".to_owned(),
+            next: Next::Command("--help"),
         })
+    });
+    parsed.collect()
+}
+
+/// Adds what was measured to the evidence of an upgrade, where there is some about the same hash.
+pub(in crate::cli) fn add_to_evidence(dir: &Path, seen: &Attested, accepted: &Accepted) -> Result<(), CliError> {
+    let links = seen.verdict.findings.iter().map(|one| Judged {
+        link: one.link,
+        standing: one.standing,
+    });
+    let attestation = Attestation {
+        made_of: seen.saved.clone(),
+        accepted: levels(accepted)?,
+        links: links.collect(),
+    };
+    evidence::add(dir, attestation).map_err(UpgradeError::from)?;
+    Ok(())
 }
 
 /// Writes what a verdict was made of; an earlier file about the same CVM goes.
@@ -206,6 +227,7 @@ pub(in crate::cli) async fn follow(
     };
     let file = upgrade.dir().join(saved::FILE);
     keep(OutFile::new(&file, true), &seen.saved)?;
+    add_to_evidence(upgrade.dir(), &seen, &settings.limits.accepted)?;
     let source = Source {
         file: None,
         at: seen.saved.at,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::attest::saved::{self, Measure, NamedBy, Saved};
 use crate::attest::{Collateral, Finding, Root, Standing, TcbPolicy};
-use crate::cli::act::attest::{Shortfall, accepted_levels, keep, known, places, shortfall};
+use crate::cli::act::attest::{Shortfall, accepted_levels, add_to_evidence, keep, known, places, shortfall};
 use crate::cli::args::attesting::Witnesses;
 use crate::cli::args::{Dir, Overwrite, Reach, SharedOptions, Which, values};
 use crate::cli::failure::error::CliError;
@@ -145,10 +145,13 @@ impl Attest {
         };
         let mut report = report(session, &seen, seen.conclusion(&asked.by(at)), source);
         let dir = subject.dir.filter(|_| self.evidence.is_none());
-        let place = dir.map(|dir| dir.join(saved::FILE));
+        let place = dir.as_ref().map(|dir| dir.join(saved::FILE));
         let out = out.or_else(|| place.as_deref().map(|place| OutFile::new(place, true)));
         if let Some(out) = out {
             keep(out, &seen.saved)?;
+            if let Some(dir) = &dir {
+                add_to_evidence(dir, &seen, &settings.limits.accepted)?;
+            }
             let path = self.out.as_deref().or(place.as_deref());
             let named = path.map(|path| path.display().to_string()).unwrap_or_default();
             report.page.line(&format!(

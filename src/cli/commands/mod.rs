@@ -26,5 +26,6 @@ pub(super) mod schema;
 pub(super) mod sign;
 pub(super) mod status;
 pub(super) mod upgrade;
+pub(super) mod verify;
 pub(super) mod wait;
 pub(super) mod webhook;

@@ -4,7 +4,6 @@
 //! Nobody of these is believed but the contracts. What one of them does not give is not known, and never a failure: the verdict
 //! says which link is missing.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 
 use alloy::primitives::{Address, B256, FixedBytes};
@@ -12,14 +11,14 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::attest::fetch::{self, FetchError, Guest, GuestInfo, GuestQuote, Nonce};
-use crate::attest::saved::{Contracts, Gathered, Measure, NamedBy, Saved, Wanted};
-use crate::attest::{AppCertificate, BootInfo, Collateral, ExpectedInstance, Link, Reason, Root, Standing};
+use crate::attest::saved::{Gathered, Measure, NamedBy, Saved, Wanted};
+use crate::attest::{AppCertificate, Collateral, ExpectedInstance, Link, Reason, Root, Standing};
 use crate::attest::{TcbPolicy, TcbStatus, Verdict};
-use crate::chain::boot::{BootQuery, Measured};
 use crate::chain::is_known_kms;
 use crate::cloud::{Cvm, CvmId, health};
 use crate::code::Code;
 use crate::compose::ComposeHash;
+use crate::evidence;
 use crate::upgrade::{
     Accepted, UpgradeError, World,
     checks::kms,
@@ -165,7 +164,8 @@ pub async fn attest(world: &World<'_>, request: &Request<'_>) -> Result<Attested
     };
     let mut saved = Saved::new(at, request.cvm.to_string(), wanted, gathered);
     saved.gathered.collateral = collateral(world, request, saved.judge(&by), &mut missing).await;
-    saved.contracts = Some(contracts(world, &saved, &by).await?);
+    let chain = world.chain(saved.wanted.chain_id).await?;
+    saved.contracts = Some(evidence::ask_contracts(&chain, &saved, &by).await?);
     Ok(Attested {
         verdict: saved.judge(&by),
         saved,
@@ -439,55 +439,6 @@ async fn collateral(
             missing.push(Missing::of(Giver::Pccs, error));
             None
         }
-    }
-}
-
-/// What the contracts say of what was measured.
-async fn contracts(world: &World<'_>, saved: &Saved, by: &Measure<'_>) -> Result<Contracts, UpgradeError> {
-    let verdict = saved.judge(by);
-    let (wanted, asked) = (&saved.wanted, verdict.boot_info());
-    let machine = verdict.quote.as_ref().and_then(|quote| quote.platform(by.root).ok());
-    let device = machine.map(|machine| machine.device_id);
-    let measured_image = verdict.boot.as_ref().and_then(|boot| boot.os_image_hash);
-    let images: BTreeSet<B256> = measured_image
-        .into_iter()
-        .chain(saved.gathered.evidence().documented_image())
-        .collect();
-    let query = BootQuery {
-        app: wanted.app,
-        kms: wanted.kms,
-        hash: B256::from(*wanted.compose_hash.as_bytes()),
-        device,
-        images: images.into_iter().collect(),
-        measured: asked.as_ref().map(measured),
-    };
-    let said = world.chain(wanted.chain_id).await?.boot_policy(&query).await?;
-    Ok(Contracts {
-        block: said.block.number,
-        block_hash: said.block.hash,
-        kms_key: said.kms_key,
-        hash_allowed: said.hash_allowed,
-        any_device: said.any_device,
-        allowed_device: device.filter(|_| said.device_allowed == Some(true)),
-        require_tcb_up_to_date: said.require_tcb_up_to_date,
-        images: said.images.into_iter().collect(),
-        asked,
-        is_allowed: said.is_allowed,
-        reason: said.reason,
-    })
-}
-
-fn measured(boot: &BootInfo) -> Measured {
-    Measured {
-        app: boot.app_id,
-        compose_hash: B256::from(*boot.compose_hash.as_bytes()),
-        instance: boot.instance_id,
-        device: boot.device_id,
-        mr_aggregated: boot.mr_aggregated,
-        mr_system: boot.mr_system,
-        os_image: boot.os_image_hash,
-        tcb_status: boot.tcb_status.to_string(),
-        advisories: boot.advisories.clone(),
     }
 }
 

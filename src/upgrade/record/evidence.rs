@@ -1,258 +1,297 @@
-//! What remains for auditors: who approved what, when, in which transaction, the proof, the operation.
+//! What remains for auditors, made from what an upgrade recorded. What the document holds, and how it is proved again, is the
+//! room `evidence`'s.
 
 use std::path::Path;
 
-use alloy::primitives::{Address, B256};
-use serde::Serialize;
+use alloy::primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use crate::chain::Proof;
-use crate::compose::{ComposeHash, FieldChange, Verification};
+use crate::chain::{
+    BlockRef, Call, PolicyChange, Proof,
+    witness::{ContractSlots, Witness, app_slots, kms_slots},
+};
+use crate::compose::{ComposeHash, Form, Verification};
+use crate::evidence::{
+    self, Agreed, CloudSaid, Code, Evidence, Made, Operation, Other, SafeTransaction, Said, Scheduling, Settled,
+    Transaction, Uncovered,
+};
 use crate::fsutil;
-use crate::safe::{effects::Effect, version::SafeVersion};
-use crate::text::{fenced, markdown};
+use crate::safe::{effects::Effect, slots::owner_slots};
 use crate::upgrade::{
     UpgradeError,
     accepted::Acceptance,
     files::{keep, pretty},
-    model::{target::Target, timelock_operation::Scheduled, uncovered::Uncovered},
-    record::{state::State, status::Status},
+    model::{CodeChange, plan::Plan, proposal, safe_approval::SafeApproval, safe_approval::Stage, uncovered},
+    record::state::State,
 };
 
-pub(in crate::upgrade) const JSON: &str = "evidence.json";
-pub(in crate::upgrade) const TEXT: &str = "evidence.md";
-/// Whose word it is that a CVM runs a hash: only an attestation would be more.
-const CLOUD: &str = "Phala Cloud";
+/// What the proof's block proves, as it was taken when the proof was made.
+const WITNESS: &str = "witness.json";
+/// Longest witness that is read, bytes.
+const MAX_WITNESS: u64 = 32 << 20;
+/// Longest proposal that is read, bytes.
+const MAX_PROPOSAL: u64 = 64 << 20;
 
-/// The content of `evidence.json`.
-#[derive(Debug, Serialize)]
-struct Evidence<'a> {
-    schema: &'static str,
-    update: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cvm: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cvm_name: Option<&'a str>,
-    /// What was made from that CVM, and where; nothing where it changed itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<&'a Target>,
-    /// UUID of the CVM that was made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new_cvm: Option<&'a str>,
-    /// Device that runs it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device: Option<B256>,
-    app: Address,
-    chain_id: u64,
-    owner: Address,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compose_hash: Option<ComposeHash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_compose_hash: Option<ComposeHash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verified: Option<&'a Verification>,
-    changes: &'a [FieldChange],
-    /// What changed and no hash covers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    uncovered: Vec<Uncovered>,
-    /// The hash was recomputed from what a proposal shows, which somebody else prepared.
-    from_elsewhere: bool,
-    /// Other apps that the same transaction changed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    others: Vec<OtherEvidence<'a>>,
-    /// The Safe that approved, if one did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    safe: Option<SafeEvidence>,
-    /// The timelock that executed, if one did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timelock: Option<TimelockEvidence>,
-    /// What took effect, read from the bytes that were signed; nothing where they are not here.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    effects: Vec<Effect>,
-    /// Doubts that somebody agreed to by name.
-    #[serde(skip_serializing_if = "<[Acceptance]>::is_empty")]
-    accepted: &'a [Acceptance],
-    /// Whether somebody else's transaction was found instead of one sent by this upgrade.
-    adopted: bool,
-    proof: &'a Proof,
-    correlation_id: Option<String>,
-    /// When Phala Cloud accepted the commit.
-    committed_at: Option<jiff::Timestamp>,
-    /// No answer to the commit came, and reading found what became of it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    was_read: bool,
-    /// When the hash was found running, where nobody answered a commit of this upgrade.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    found_running_at: Option<jiff::Timestamp>,
-    live_at: Option<jiff::Timestamp>,
-    /// Whose word that is; nothing where nobody said so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live_says: Option<&'static str>,
-    /// When it said so again, after an operation of this upgrade's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seen_again_at: Option<jiff::Timestamp>,
+/// A witness as it is kept, with the block that it is of.
+#[derive(Serialize, Deserialize)]
+struct Kept<W> {
+    block: B256,
+    witness: W,
 }
 
-impl Evidence<'_> {
-    fn committed(&self) -> String {
-        match (self.committed_at, self.found_running_at) {
-            (Some(at), _) => at.to_string(),
-            (None, Some(at)) => format!("no answer to a commit: the hash was found running at {at}"),
-            (None, None) => "no".to_owned(),
+/// The witness of a block that was taken before: it waits in a file of its own until there is evidence that holds it.
+pub(in crate::upgrade) fn witness(dir: &Path, block: &BlockRef) -> Option<Witness> {
+    let kept = fsutil::read(&dir.join(WITNESS), MAX_WITNESS).ok();
+    let kept: Option<Kept<Witness>> = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let kept = kept.filter(|kept| kept.block == block.hash).map(|kept| kept.witness);
+    let held = || {
+        evidence::read(dir)
+            .filter(|held| held.block.hash == block.hash)?
+            .witness
+    };
+    kept.or_else(held)
+}
+
+/// Keeps the witness of a proof's block.
+pub(in crate::upgrade) fn keep_witness(dir: &Path, block: &BlockRef, witness: &Witness) -> Result<(), UpgradeError> {
+    let kept = Kept {
+        block: block.hash,
+        witness,
+    };
+    Ok(keep(&dir.join(WITNESS), &pretty(&kept), 0o644)?)
+}
+
+/// The contracts that evidence shows the state of: every app, its KMS, and the Safe that acted.
+pub(in crate::upgrade) fn contracts(state: &State) -> Vec<ContractSlots> {
+    let own = state.plan().map(|plan| (plan, state.verified().map(|(hash, _)| *hash)));
+    let others = state.batch.joined().map(|(other, _)| (&other.plan, other.compose_hash));
+    let mut contracts: Vec<ContractSlots> = own
+        .into_iter()
+        .chain(others)
+        .flat_map(|(plan, hash)| {
+            let kms = plan.kms.map(|kms| kms_slots(kms, plan.app, &[]));
+            std::iter::once(app(plan, hash)).chain(kms)
+        })
+        .collect();
+    let safe = state.plan().and_then(|plan| plan.safe.as_ref());
+    contracts.extend(safe.map(|safe| ContractSlots {
+        contract: safe.address,
+        slots: owner_slots(&safe.owners),
+    }));
+    contracts
+}
+
+fn app(plan: &Plan, hash: Option<ComposeHash>) -> ContractSlots {
+    let (mut hashes, mut devices) = (Vec::new(), Vec::new());
+    for change in plan.changes_with(hash).unwrap_or_default() {
+        match change {
+            PolicyChange::AddComposeHash(hash) | PolicyChange::RemoveComposeHash(hash) => hashes.push(hash),
+            PolicyChange::AddDevice(device) | PolicyChange::RemoveDevice(device) => devices.push(device),
+            _ => {}
         }
     }
-
-    /// What is only the cloud's word is called that.
-    fn title(&self) -> String {
-        let Some(name) = self.cvm_name.or(self.cvm) else {
-            return format!("# Change {} of the policy of {}\n", markdown(self.update), self.app);
-        };
-        let says = self.live_says.map(|who| format!(": live, as {who} says"));
-        format!(
-            "# Upgrade {} of {}{}\n",
-            markdown(self.update),
-            markdown(name),
-            says.unwrap_or_default()
-        )
-    }
+    let code = plan.code.as_ref();
+    hashes.extend(hash.filter(|_| code.is_some()).map(|hash| B256::from(*hash.as_bytes())));
+    devices.extend(code.and_then(|code| code.device));
+    hashes.dedup();
+    devices.dedup();
+    app_slots(plan.app, &hashes, &devices)
 }
 
-/// Another app that the same transaction changed; its CVMs have evidence of their own.
-#[derive(Debug, Serialize)]
-struct OtherEvidence<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cvm: Option<&'a str>,
-    app: Address,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compose_hash: Option<ComposeHash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verified: Option<&'a Verification>,
-    /// Nothing: it was undone before it could be proved.
-    proof: Option<&'a Proof>,
+/// Writes document and page, as far as there is something to prove; with the head of the journal's chain of records.
+pub(in crate::upgrade) fn write(dir: &Path, state: &State, journal_head: &str) -> Result<(), UpgradeError> {
+    let Some(mut evidence) = document(dir, state) else {
+        return Ok(());
+    };
+    evidence.said.journal_head = journal_head.parse().ok();
+    // What the hardware measured was added by whoever looked.
+    let earlier = evidence::read(dir).and_then(|earlier| earlier.attestation);
+    let hash = evidence.code.as_ref().map(|code| code.compose_hash);
+    evidence.attestation = earlier.filter(|earlier| Some(earlier.made_of.wanted.compose_hash) == hash);
+    evidence::store(dir, &evidence)?;
+    Ok(fsutil::remove(&dir.join(WITNESS))?)
 }
 
-impl<'a> OtherEvidence<'a> {
-    fn of(state: &'a State) -> Vec<Self> {
-        let each = state.batch.joined().map(|(other, proof)| Self {
-            cvm: other.plan.code.as_ref().map(|code| code.cvm.as_str()),
-            app: other.plan.app,
-            compose_hash: other.compose_hash,
-            verified: other.verified.as_ref(),
-            proof,
-        });
-        each.collect()
+/// Takes the files away: what they name is not on the chain any more.
+pub(in crate::upgrade) fn withdraw(dir: &Path) -> Result<(), UpgradeError> {
+    for name in [evidence::FILE, evidence::PAGE, WITNESS] {
+        fsutil::remove(&dir.join(name))?;
     }
-
-    fn lines(&self) -> Vec<String> {
-        let name = self.cvm.map(|cvm| format!(" ({})", markdown(cvm)));
-        let title = format!(
-            "\n## Policy of {}{}, by the same transaction\n",
-            self.app,
-            name.unwrap_or_default()
-        );
-        let shown = match self.proof {
-            Some(proof) => policy(proof),
-            None => vec!["- approved, and undone before it was proved".to_owned()],
-        };
-        std::iter::once(title).chain(shown).collect()
-    }
+    Ok(())
 }
 
-/// What a transaction is shown to have changed, line by line.
-fn policy(proof: &Proof) -> Vec<String> {
-    let lines = proof.changes.iter().map(|proved| match proved.log_index {
-        Some(index) => format!("- {} (log {index} of the block)", markdown(&proved.change.to_string())),
-        None => format!("- {} (by state)", markdown(&proved.change.to_string())),
+fn document(dir: &Path, state: &State) -> Option<Evidence> {
+    let (plan, proof) = (state.plan()?, state.proof()?);
+    let changes: Vec<_> = proof.changes.iter().map(|proved| proved.change).collect();
+    let witness = witness(dir, &proof.block);
+    let ceremony = state.last_ceremony().ok().flatten();
+    let ceremony = ceremony.filter(|_| state.safe.gone.is_none());
+    let sent = witness.as_ref().and_then(|witness| sent(witness, &proof.block));
+    let mut evidence = Evidence::about(plan.chain_id, plan.app, proof.block);
+    evidence.owner = Some(plan.app_state.owner);
+    evidence.calls = changes.iter().map(|change| change.call(plan.app)).collect();
+    evidence.changes = changes;
+    evidence.besides = proof.besides.iter().map(|one| one.what).collect();
+    evidence.code = plan.code.as_ref().and_then(|code| shown_code(state, code));
+    evidence.safe = ceremony.and_then(|ceremony| safe(plan, &ceremony, sent.as_ref()));
+    evidence.timelock = state.asked().map(|asked| Operation {
+        address: asked.timelock,
+        id: asked.operation.id(),
+        operation: Some(asked.operation),
     });
-    let besides = proof.besides.iter().map(|one| {
-        format!(
-            "- **besides, which this upgrade did not ask for**: {} (log {} of the block)",
-            markdown(&one.what.to_string()),
-            one.log_index
-        )
-    });
-    lines.chain(besides).collect()
+    evidence.transaction = Transaction::of(proof);
+    evidence.witness = witness;
+    let joined = state.batch.joined();
+    evidence.others = joined.map(|(other, proof)| others(other.plan.app, proof)).collect();
+    evidence.said = Box::new(said(dir, state, plan)?);
+    Some(evidence)
 }
 
-/// What a timelock was asked, and when.
-#[derive(Debug, Serialize)]
-struct TimelockEvidence {
-    address: Address,
-    id: B256,
-    proposer: Address,
-    delay: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scheduled: Option<Scheduled>,
+/// The call of the proof's transaction, as the witness shows it.
+fn sent(witness: &Witness, block: &BlockRef) -> Option<Call> {
+    let shown = witness.block.as_ref()?.check(block.hash).ok()?;
+    let found = shown.transaction?.ok()?;
+    Some(Call {
+        to: found.to?,
+        value: found.value,
+        data: found.input,
+    })
 }
 
-impl TimelockEvidence {
-    fn of(state: &State) -> Option<Self> {
-        let (asked, timelock) = (state.asked()?, state.plan()?.timelock.as_ref()?);
-        Some(Self {
-            address: asked.timelock,
-            id: asked.operation.id(),
-            proposer: timelock.proposer,
-            delay: asked.delay,
-            scheduled: state.timelock.scheduled,
-        })
-    }
+/// The manifests, byte for byte as they are hashed, where that is known.
+fn shown_code(state: &State, code: &CodeChange) -> Option<Code> {
+    let (compose_hash, how) = state.verified()?;
+    let form = form(how);
+    Some(Code {
+        compose_hash: *compose_hash,
+        manifest: form.map(|form| code.manifest_after().canonical(form)),
+        previous_compose_hash: code.current_hash,
+        previous_manifest: form.map(|form| code.manifest.canonical(form)),
+    })
+}
 
-    fn rows(&self) -> [(&'static str, String); 5] {
-        let scheduled = self.scheduled.and_then(|scheduled| scheduled.transaction);
-        [
-            ("timelock", self.address.to_string()),
-            ("operation", self.id.to_string()),
-            ("proposed by", self.proposer.to_string()),
-            ("delay", format!("{} seconds", self.delay)),
-            (
-                "scheduled in",
-                scheduled.map_or_else(|| "unknown".to_owned(), |hash| hash.to_string()),
-            ),
-        ]
+const fn form(how: &Verification) -> Option<Form> {
+    match how {
+        Verification::Verified { form } => Some(*form),
+        Verification::Uncomputable | Verification::Mismatch { .. } => None,
     }
 }
 
-/// What a Safe approved, and whose signatures this upgrade has.
-#[derive(Debug, Serialize)]
-struct SafeEvidence {
-    address: Address,
-    version: SafeVersion,
-    safe_tx_hash: B256,
-    nonce: String,
-    threshold: u64,
-    signed_by: Vec<Address>,
+/// What the Safe's owners signed, with the signatures of the transaction that executed it, where that is here.
+fn safe(plan: &Plan, ceremony: &SafeApproval, sent: Option<&Call>) -> Option<SafeTransaction> {
+    let safe = plan.safe.as_ref()?;
+    let tx = &ceremony.approval.tx;
+    let executed = sent.and_then(|sent| tx.signatures_in(sent));
+    Some(SafeTransaction {
+        domain: *tx.domain(),
+        fields: Some(tx.fields().clone()),
+        safe_tx_hash: tx.hash(),
+        schedules: ceremony.stage == Stage::Schedule,
+        signed_by: signed_by(executed.as_ref(), ceremony),
+        owners: safe.owners.clone(),
+        threshold: safe.threshold,
+        signatures: executed.unwrap_or_else(|| ceremony.approval.signatures.packed()),
+    })
 }
 
-impl SafeEvidence {
-    /// Nothing when the change came about without the Safe transaction.
-    fn of(state: &State) -> Option<Self> {
-        if state.safe.gone.is_some() {
-            return None;
-        }
-        let ceremony = state.last_ceremony().ok()??;
-        let safe = state.plan()?.safe.as_ref()?;
-        Some(Self {
-            address: safe.address,
-            version: safe.version,
-            safe_tx_hash: ceremony.hash(),
-            nonce: ceremony.nonce().to_string(),
-            threshold: safe.threshold,
-            signed_by: ceremony.approval.signatures.proven().collect(),
-        })
+/// Whose signatures those are, as far as they prove themselves.
+fn signed_by(executed: Option<&Bytes>, ceremony: &SafeApproval) -> Vec<Address> {
+    match executed {
+        Some(packed) => evidence::signers(packed, ceremony.approval.tx.hash()),
+        None => ceremony.approval.signatures.proven().collect(),
     }
+}
 
-    fn rows(&self) -> [(&'static str, String); 4] {
-        let names: Vec<String> = self.signed_by.iter().map(ToString::to_string).collect();
-        let signed = if names.is_empty() {
-            "on chain, or elsewhere".to_owned()
-        } else {
-            names.join(", ")
-        };
-        [
-            ("Safe", format!("{} {}", self.address, self.version)),
-            ("safeTxHash", self.safe_tx_hash.to_string()),
-            ("nonce of the Safe", self.nonce.clone()),
-            ("signed by", format!("{signed} (threshold {})", self.threshold)),
-        ]
+fn others(app: Address, proof: Option<&Proof>) -> Other {
+    proof.map_or_else(
+        || Other {
+            app,
+            changes: Vec::new(),
+            besides: Vec::new(),
+        },
+        Other::of,
+    )
+}
+
+fn said(dir: &Path, state: &State, plan: &Plan) -> Option<Said> {
+    let (identity, proof, code) = (state.identity()?, state.proof()?, plan.code.as_ref());
+    let new = code.filter(|code| code.target.is_new());
+    let unknown = code.filter(|_| state.verified().is_some_and(|(_, how)| form(how).is_none()));
+    let texts = unknown.map(|code| [code.manifest_after(), code.manifest.clone()]);
+    Some(Said {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        update: identity.update.clone(),
+        cvm: identity.cvm.clone(),
+        cvm_name: code.and_then(|code| code.cvm_name.clone()),
+        makes: new.and_then(made),
+        new_cvm: state.commit.made.clone(),
+        device: code.and_then(|code| code.device),
+        kms: plan.kms,
+        manifests: texts
+            .into_iter()
+            .flatten()
+            .map(|manifest| manifest.canonical(Form::Sorted))
+            .collect(),
+        from_elsewhere: state.is_from_elsewhere(),
+        uncovered: code
+            .map(|code| code.uncovered().into_iter().map(uncovered).collect())
+            .unwrap_or_default(),
+        accepted: state.accepted.iter().map(agreed).collect(),
+        effects: effects(state, proof)
+            .into_iter()
+            .map(|effect| effect.sentence)
+            .collect(),
+        adopted: state.proof.adopted,
+        settled: Some(Settled::of(proof)),
+        scheduled: scheduling(state, plan),
+        cloud: cloud(state),
+        proposal_sha256: digest(&dir.join(proposal::FILE)),
+        ..Said::default()
+    })
+}
+
+fn made(code: &CodeChange) -> Option<Made> {
+    let (kind, placement) = code.target.word().zip(code.target.placement())?;
+    Some(Made {
+        kind: kind.to_owned(),
+        node: placement.node,
+    })
+}
+
+fn uncovered(one: uncovered::Uncovered) -> Uncovered {
+    Uncovered {
+        field: one.field.to_owned(),
+        before: one.before,
+        after: one.after,
+    }
+}
+
+fn agreed(one: &Acceptance) -> Agreed {
+    Agreed {
+        code: one.code,
+        value: one.value.clone(),
+    }
+}
+
+fn scheduling(state: &State, plan: &Plan) -> Option<Scheduling> {
+    let (asked, timelock) = (state.asked()?, plan.timelock.as_ref()?);
+    Some(Scheduling {
+        proposer: timelock.proposer,
+        delay: asked.delay,
+        transaction: state.timelock.scheduled.and_then(|scheduled| scheduled.transaction),
+    })
+}
+
+fn cloud(state: &State) -> CloudSaid {
+    let committed = state.commit.committed.as_ref().map(|(_, at)| *at);
+    CloudSaid {
+        correlation_id: state.status().facts.correlation_id,
+        committed_at: committed.filter(|_| !state.commit.was_found()),
+        was_read: matches!(state.commit.committed, Some((None, _))) && state.commit.made.is_none(),
+        found_running_at: committed.filter(|_| state.commit.was_found()),
+        live_at: state.commit.done,
+        seen_again_at: state.commit.confirmed,
     }
 }
 
@@ -263,185 +302,12 @@ fn effects(state: &State, proof: &Proof) -> Vec<Effect> {
     if let Some(sent) = state.tx.signed.iter().find(|sent| Some(sent.hash) == proof.transaction) {
         return parties.effects_of_calls(std::slice::from_ref(&sent.request.call));
     }
-    let ceremony = state
-        .last_ceremony()
-        .ok()
-        .flatten()
-        .filter(|_| state.safe.gone.is_none());
+    let ceremony = state.last_ceremony().ok().flatten();
+    let ceremony = ceremony.filter(|_| state.safe.gone.is_none());
     ceremony.map_or_else(Vec::new, |ceremony| parties.effects_of_tx(&ceremony.approval.tx))
 }
 
-/// Writes both files, as far as there is something to prove.
-pub(in crate::upgrade) fn write(dir: &Path, state: &State) -> Result<(), UpgradeError> {
-    let (Some(identity), Some(plan), Some(proof)) = (state.identity(), state.plan(), state.proof()) else {
-        return Ok(());
-    };
-    let code = plan.code.as_ref();
-    let new = code.filter(|code| code.target.is_new());
-    let committed = state.commit.committed.as_ref().map(|(_, at)| *at);
-    let evidence = Evidence {
-        schema: "countersign.evidence/1",
-        update: &identity.update,
-        cvm: identity.cvm.as_deref(),
-        cvm_name: code.and_then(|code| code.cvm_name.as_deref()),
-        target: new.map(|code| &code.target),
-        new_cvm: state.commit.made.as_deref(),
-        device: new.and_then(|code| code.device),
-        app: plan.app,
-        chain_id: plan.chain_id,
-        owner: plan.app_state.owner,
-        compose_hash: state.verified().map(|(hash, _)| *hash),
-        previous_compose_hash: plan.current_hash(),
-        verified: state.verified().map(|(_, how)| how),
-        changes: code.map(|code| code.changes.as_slice()).unwrap_or_default(),
-        uncovered: code
-            .map(crate::upgrade::model::CodeChange::uncovered)
-            .unwrap_or_default(),
-        from_elsewhere: state.is_from_elsewhere(),
-        others: OtherEvidence::of(state),
-        safe: SafeEvidence::of(state),
-        timelock: TimelockEvidence::of(state),
-        effects: effects(state, proof),
-        accepted: &state.accepted,
-        adopted: state.proof.adopted,
-        proof,
-        correlation_id: state.status().facts.correlation_id,
-        committed_at: committed.filter(|_| !state.commit.was_found()),
-        was_read: matches!(state.commit.committed, Some((None, _))) && state.commit.made.is_none(),
-        found_running_at: committed.filter(|_| state.commit.was_found()),
-        live_at: state.commit.done,
-        live_says: state.commit.done.map(|_| CLOUD),
-        seen_again_at: state.commit.confirmed,
-    };
-    keep(&dir.join(JSON), &pretty(&evidence), 0o644)?;
-    keep(&dir.join(TEXT), text(&evidence, &state.status()).as_bytes(), 0o644)?;
-    Ok(())
-}
-
-/// Takes both files away: what they name is not on the chain any more.
-pub(in crate::upgrade) fn withdraw(dir: &Path) -> Result<(), UpgradeError> {
-    fsutil::remove(&dir.join(JSON))?;
-    Ok(fsutil::remove(&dir.join(TEXT))?)
-}
-
-fn text(evidence: &Evidence<'_>, status: &Status) -> String {
-    let mut lines = vec![evidence.title(), "| fact | value |".to_owned()];
-    lines.push("| --- | --- |".to_owned());
-    lines.extend(rows(evidence, status).map(|(fact, value)| row(fact, &value)));
-    if let Some(safe) = &evidence.safe {
-        lines.extend(safe.rows().map(|(fact, value)| row(fact, &value)));
-    }
-    if let Some(timelock) = &evidence.timelock {
-        lines.extend(timelock.rows().map(|(fact, value)| row(fact, &value)));
-    }
-    let agreed = evidence.accepted.iter();
-    lines.extend(agreed.map(|one| row("agreed to by name", &one.to_string())));
-    lines.push("\n## Policy\n".to_owned());
-    lines.extend(policy(evidence.proof));
-    lines.extend(evidence.others.iter().flat_map(OtherEvidence::lines));
-    if !evidence.effects.is_empty() {
-        lines.push("\n## What took effect, by the bytes that were signed\n".to_owned());
-        lines.extend(
-            evidence
-                .effects
-                .iter()
-                .map(|effect| format!("- {}", markdown(&effect.sentence))),
-        );
-    }
-    if evidence.cvm.is_none() {
-        return lines.join("\n") + "\n";
-    }
-    lines.push("\n## Changes".to_owned());
-    lines.extend(evidence.changes.iter().map(|change| {
-        let text = fenced("diff", &change.text_diff());
-        format!("\n### {}\n\n{text}", markdown(&change.field))
-    }));
-    if !evidence.uncovered.is_empty() {
-        lines.push("\n## What no hash covers".to_owned());
-        lines.extend(evidence.uncovered.iter().map(|one| {
-            let text = fenced("text", &one.to_string());
-            format!("\n### {}\n\n{text}", markdown(one.field))
-        }));
-    }
-    lines.join("\n") + "\n"
-}
-
-/// A row of the table, whatever is in it.
-pub(in crate::upgrade) fn row(fact: &str, value: &str) -> String {
-    format!("| {} | {} |", markdown(fact), markdown(value))
-}
-
-fn rows(evidence: &Evidence<'_>, status: &Status) -> impl Iterator<Item = (&'static str, String)> {
-    let proof = evidence.proof;
-    let known = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
-    let transaction = proof.transaction.map(|hash| hash.to_string());
-    let made = evidence
-        .target
-        .and_then(|target| Some((target.word()?, target.placement()?)))
-        .map(|(word, placement)| {
-            let node = placement.node.map(|node| node.to_string());
-            [
-                ("makes", word.to_owned()),
-                ("node", known(node, "that of the CVM")),
-                (
-                    "device",
-                    known(evidence.device.map(|device| device.to_string()), "unknown"),
-                ),
-                (
-                    "new CVM",
-                    known(evidence.new_cvm.map(ToOwned::to_owned), "not made yet"),
-                ),
-            ]
-        });
-    let chain = [
-        ("app", evidence.app.to_string()),
-        ("chain", evidence.chain_id.to_string()),
-        ("owner", evidence.owner.to_string()),
-        ("transaction", known(transaction, "none: proved by state")),
-        (
-            "sender",
-            known(proof.sender.map(|sender| sender.to_string()), "unknown"),
-        ),
-        ("block", format!("{} ({})", proof.block.number, proof.block.hash)),
-        ("block time", block_time(proof.block.timestamp)),
-        ("still in force at block", proof.head.number.to_string()),
-        ("settled by", proof.finality.to_string()),
-        ("endpoints that agree", proof.said_by()),
-    ];
-    let code = evidence.cvm.map(|cvm| {
-        let before = evidence.previous_compose_hash.map(|hash| hash.to_string());
-        let after = evidence.compose_hash.map(|hash| hash.to_string());
-        [
-            ("CVM", cvm.to_owned()),
-            ("compose hash before", known(before, "unknown")),
-            ("compose hash", known(after, "unknown")),
-            (
-                match evidence.from_elsewhere {
-                    true => "recomputed from the proposal",
-                    false => "recomputed from local files",
-                },
-                evidence.verified.map_or_else(String::new, how),
-            ),
-            ("operation", known(status.facts.correlation_id.clone(), "unknown")),
-            ("committed", evidence.committed()),
-            ("live", known(evidence.live_at.map(|at| at.to_string()), "not seen yet")),
-        ]
-    });
-    let code = code.into_iter().flatten();
-    code.chain(made.into_iter().flatten()).chain(chain)
-}
-
-fn how(verified: &Verification) -> String {
-    match verified {
-        Verification::Verified { .. } => "yes".to_owned(),
-        Verification::Uncomputable => "no: accepted unverified".to_owned(),
-        Verification::Mismatch { .. } => "no: different".to_owned(),
-    }
-}
-
-pub(in crate::upgrade) fn block_time(seconds: u64) -> String {
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-        .map_or_else(|| seconds.to_string(), |time| time.to_string())
+fn digest(file: &Path) -> Option<B256> {
+    let bytes = fsutil::read(file, MAX_PROPOSAL).ok()?;
+    Some(B256::from(<[u8; 32]>::from(Sha256::digest(bytes))))
 }

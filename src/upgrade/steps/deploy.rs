@@ -14,6 +14,7 @@ use crate::chain::{
     factory::{DeployFailure, DeployedApp, FactoryCode, FactoryForm, FactoryTrial, NewAppAt},
 };
 use crate::code::Code;
+use crate::evidence::{self, block_time, row};
 use crate::fsutil::point;
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
@@ -31,7 +32,6 @@ use crate::upgrade::{
     planning::new_owner::{of_first_owner, read_new_owner},
     record::{
         event::{Event, Identity},
-        evidence::{JSON, TEXT, block_time, row},
         journal::SCHEMA,
     },
     routes::transaction::TxConsent,
@@ -380,7 +380,7 @@ impl Run<'_> {
         else {
             return Ok(());
         };
-        let evidence = serde_json::json!({
+        let document = serde_json::json!({
             "schema": "countersign.evidence.app/1",
             "update": identity.update,
             "chain_id": deployment.chain_id,
@@ -390,8 +390,12 @@ impl Run<'_> {
             "deployed": app,
         });
         let dir = self.upgrade.dir();
-        keep(&dir.join(JSON), &pretty(&evidence), 0o644)?;
-        Ok(keep(&dir.join(TEXT), page(deployment, app).as_bytes(), 0o644)?)
+        keep(&dir.join(evidence::FILE), &pretty(&document), 0o644)?;
+        Ok(keep(
+            &dir.join(evidence::PAGE),
+            page(deployment, app).as_bytes(),
+            0o644,
+        )?)
     }
 }
 

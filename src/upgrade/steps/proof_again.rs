@@ -214,7 +214,11 @@ impl Run<'_> {
             });
         };
         match self.settled_proof(chain, &old).await? {
-            ProofNow::Stands(fresh) => self.keep_proof(&old, *fresh).map(Some),
+            ProofNow::Stands(fresh) => {
+                let kept = self.keep_proof(&old, *fresh)?;
+                self.keep_witness(chain).await?;
+                Ok(Some(kept))
+            }
             ProofNow::Undone(change) => Err(undone(&old, &change)),
             ProofNow::Unsettled => Err(not_settled(&old)),
             ProofNow::Gone => {

@@ -267,7 +267,7 @@ impl Run<'_> {
             return Ok(Some(pending));
         }
         self.prove_route(chain, &proof).await?;
-        self.adopt_proof(proof)?;
+        self.adopt_proof(chain, proof).await?;
         Ok(None)
     }
 
@@ -296,9 +296,10 @@ impl Run<'_> {
         }
     }
 
-    pub(in crate::upgrade) fn adopt_proof(&mut self, proof: Proof) -> Result<(), UpgradeError> {
+    pub(in crate::upgrade) async fn adopt_proof(&mut self, chain: &Chain, proof: Proof) -> Result<(), UpgradeError> {
         self.record(Event::Adopted(Box::new(proof)))?;
         self.tell_besides();
+        self.keep_witness(chain).await?;
         self.finish_policy()
     }
 
@@ -364,6 +365,7 @@ impl Run<'_> {
                 self.tell_besides();
                 self.proved = Some(Instant::now());
                 point("wait.e");
+                self.keep_witness(chain).await?;
                 self.finish_policy()?;
                 Ok(Some(Outcome::Reached))
             }
@@ -467,7 +469,7 @@ impl Run<'_> {
                 }
                 self.tell("another transaction made the change");
                 self.check_operation(chain, proof.transaction).await?;
-                self.adopt_proof(proof)?;
+                self.adopt_proof(chain, proof).await?;
                 Ok(Outcome::Reached)
             }
             Err(ProofFailure::NotInForce { .. } | ProofFailure::Removed { .. }) => self.replaced(),

@@ -138,6 +138,11 @@ impl Upgrade {
         self.journal.path()
     }
 
+    /// Head of the journal's chain of records, in hex.
+    pub(in crate::upgrade) fn journal_head(&self) -> String {
+        self.journal.last()
+    }
+
     /// Whether another proposal is the one that is approved: another member's of its fleet, or another app's.
     pub(in crate::upgrade) fn follows(&self) -> bool {
         self.journal.follows() || self.state.batch.joins.is_some()

@@ -4,6 +4,7 @@ pub(crate) mod cloud_answer;
 pub(crate) mod compose_text;
 pub(crate) mod dotenv;
 pub(crate) mod event_log;
+pub(crate) mod evidence;
 pub(crate) mod journal;
 pub(crate) mod manifest;
 pub(crate) mod proposal;

@@ -273,7 +273,7 @@ fn a_quorum_names_fewer_and_everything_says_how_many() {
     );
     assert_eq!(told["agreed"], json!([world.anvil.url()]));
     assert_eq!(told["missing"][0]["endpoint"], json!(dead.url()));
-    let proof = &flow.json_file("evidence.json")["proof"];
+    let proof = &flow.json_file("evidence.json")["said"]["settled"];
     assert_eq!(
         (&proof["named"], &proof["endpoints"]),
         (&json!(2), &json!([world.anvil.url()]))
@@ -293,7 +293,7 @@ fn a_limit_of_one_endpoint_is_waited_out() {
     let ran = step(&flow, "upgrade", (&[&limited.url(), &world.anvil.url()], &[])).exits(0);
     assert!(limited.requests() > 8, "{}", ran.said);
     finished(&flow);
-    let proof = &flow.json_file("evidence.json")["proof"];
+    let proof = &flow.json_file("evidence.json")["said"]["settled"];
     assert_eq!(proof["endpoints"], json!([limited.url(), world.anvil.url()]));
     // One that asks for more than there is time for ends the run at once.
     let honest = world.anvil.url();

@@ -70,7 +70,7 @@ fn se2_r1_a_proof_whose_block_goes_away_is_found_anew_by_each_command() {
         flow.step("commit").exits(0);
         flow.landed_once();
         assert_eq!(
-            flow.json_file("evidence.json")["proof"]["transaction"],
+            flow.json_file("evidence.json")["transaction"]["hash"],
             json!(second),
             "{step}"
         );
@@ -307,7 +307,7 @@ fn fr2_3_what_was_approved_and_removed_goes_on_by_a_new_approval_in_the_same_dir
     assert_eq!(flow.step("status").exits(0).effect("live"), "done");
     flow.committed_once();
     assert_ne!(proof(&flow), first);
-    assert_eq!(flow.json_file("evidence.json")["proof"]["transaction"], proof(&flow));
+    assert_eq!(flow.json_file("evidence.json")["transaction"]["hash"], proof(&flow));
     assert_eq!(flow.announcements(), 2);
 }
 

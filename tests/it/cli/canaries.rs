@@ -296,6 +296,7 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     let nowhere = closed_port();
     let attest = ["attest", CVM, "--guest-url", &nowhere, "--pccs", &nowhere];
     watched.run(&attest, &[6]);
+    watched.run(&["verify", dir], &[0]);
     watched.run(&["nodes"], &[0]);
     watched.run(&["kms", "list"], &[0]);
     watched.run(&["webhook", "list"], &[0]);

@@ -54,6 +54,11 @@ fn sentences(effects: &Value) -> Vec<String> {
     all.map(|one| one["sentence"].as_str().unwrap().to_owned()).collect()
 }
 
+/// The sentences of a document, which holds nothing else of them.
+fn texts(effects: &Value) -> Vec<String> {
+    serde_json::from_value(effects.clone()).unwrap()
+}
+
 /// Facts of a consent by their names; a name that stands there twice fails.
 fn facts(said: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
@@ -100,7 +105,7 @@ fn sec_c5_signing_and_executing_show_every_call_and_never_say_that_nothing_else_
     flow.step("wait").exits(0);
     flow.step("commit").exits(0);
     let evidence = flow.json_file("evidence.json");
-    assert_eq!(sentences(&evidence["effects"]), listed(&executed.said));
+    assert_eq!(texts(&evidence["said"]["effects"]), listed(&executed.said));
     let text = std::fs::read_to_string(flow.dir.join("evidence.md")).unwrap();
     for sentence in inside {
         assert!(text.contains(&format!("- {sentence}\n")), "{text}");
@@ -273,7 +278,7 @@ fn sec_c5_a_key_alone_sees_what_its_transaction_does() {
     assert_eq!(listed(&sent.said), expected, "{}", sent.said);
     flow.step("wait").exits(0);
     flow.step("commit").exits(0);
-    assert_eq!(sentences(&flow.json_file("evidence.json")["effects"]), expected);
+    assert_eq!(texts(&flow.json_file("evidence.json")["said"]["effects"]), expected);
 }
 
 /// `app owner transfer HEIR` of the world's app, prepared.
@@ -416,7 +421,7 @@ fn sec_c5_whatever_changes_page_consent_and_evidence_agree() {
         flow.step("wait").exits(0);
         let list = listed(&executed.said);
         assert_eq!(
-            sentences(&flow.json_file("evidence.json")["effects"]),
+            texts(&flow.json_file("evidence.json")["said"]["effects"]),
             list,
             "{}",
             executed.said

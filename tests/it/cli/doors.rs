@@ -321,7 +321,7 @@ fn sec_m2_evidence_is_text_whatever_the_cloud_calls_things() {
     let value: Value = serde_json::from_str(&json).unwrap();
     let first = hostile.lines().next().unwrap();
     assert!(
-        value["cvm_name"].as_str().unwrap().starts_with(first),
+        value["said"]["cvm_name"].as_str().unwrap().starts_with(first),
         "JSON keeps what the cloud said"
     );
 }

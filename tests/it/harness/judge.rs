@@ -208,7 +208,7 @@ pub fn finished(flow: &Flow<'_>) {
     assert_eq!(names, kept);
     let evidence = flow.json_file("evidence.json");
     assert!(
-        !evidence["live_at"].is_null() && !evidence["committed_at"].is_null(),
+        !evidence["said"]["cloud"]["live_at"].is_null() && !evidence["said"]["cloud"]["committed_at"].is_null(),
         "{evidence}"
     );
 }

@@ -6,6 +6,10 @@ use crate::harness::flow::BINARY;
 use crate::support::command::{countersign, run, shown};
 
 #[test]
+#[cfg_attr(
+    not(feature = "attest-test-root"),
+    ignore = "needs --features attest-test-root, as `make test` has it"
+)]
 fn the_rehearsal_ends_well() {
     let folder = tempfile::tempdir().unwrap();
     let rehearsal = Path::new(BINARY).with_file_name("examples").join("rehearsal");

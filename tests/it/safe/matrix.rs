@@ -133,7 +133,7 @@ impl Case<'_> {
         flow.step("commit").exits(0);
         world.cloud.wait_for_hash(CVM, flow.hash);
         let evidence = flow.json_file("evidence.json");
-        let told = json!({"safe": evidence["safe"]["address"], "hash": evidence["safe"]["safe_tx_hash"]});
+        let told = json!({"safe": evidence["safe"]["domain"]["safe"], "hash": evidence["safe"]["safe_tx_hash"]});
         let done = json!({"safe": self.safe, "hash": proposal(&flow)["safe"]["digests"]["safe_tx"]});
         assert_eq!(told, done, "{transport:?}");
         assert_eq!(flow.announcements(), 1);

@@ -270,7 +270,7 @@ fn pitfall_11_a_module_that_acts_without_the_nonce_is_told_from_the_safe_transac
     // The Safe transaction was not executed, so nobody is told that it was.
     let evidence = flow.json_file("evidence.json");
     assert_eq!(
-        (&evidence["adopted"], &evidence["safe"]),
+        (&evidence["said"]["adopted"], &evidence["safe"]),
         (&json!(true), &Value::Null),
         "{evidence}"
     );

@@ -185,7 +185,7 @@ fn c7_a_cosigner_who_executed_before_is_found_before_anything_is_sent() {
     assert_eq!(world.cloud.commits(CVM).len(), 1);
     second.landed_once();
     let evidence = second.json_file("evidence.json");
-    assert_eq!(evidence["adopted"], true, "{evidence}");
+    assert_eq!(evidence["said"]["adopted"], true, "{evidence}");
     assert_eq!(
         evidence["safe"]["safe_tx_hash"],
         proposal(&second)["safe"]["digests"]["safe_tx"]

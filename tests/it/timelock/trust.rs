@@ -171,7 +171,7 @@ fn se2_t2_releases_are_known_by_their_code_and_an_imitation_with_one_more_call_i
     advance(&ground.world.rpc(), DAY);
     flow.step("resume").exits(0);
     assert!(ground.world.is_allowed(HIDDEN), "the imitation did what it does");
-    let accepted = flow.json_file("evidence.json")["accepted"].clone();
+    let accepted = flow.json_file("evidence.json")["said"]["accepted"].clone();
     assert_eq!(accepted[0]["code"], "TIMELOCK_CODE_UNKNOWN", "{accepted}");
     // What it did besides is in the evidence.
     let page = std::fs::read_to_string(flow.dir.join("evidence.md")).unwrap();
@@ -322,7 +322,7 @@ fn se2_t3_evidence_names_the_transaction_that_scheduled_and_no_other() {
     ground.send(3, &section["execute"]);
     flow.step("wait").exits(0);
     flow.step("commit").exits(0);
-    let evidence = flow.json_file("evidence.json")["timelock"]["scheduled"].clone();
+    let evidence = flow.json_file("evidence.json")["said"]["scheduled"].clone();
     assert_ne!(evidence["transaction"], first);
     assert_eq!(evidence["transaction"], json!(second));
     // From when on it could be executed is that scheduling's, too.
@@ -357,7 +357,7 @@ fn se2_t3_a_false_scheduling_in_a_file_does_not_come_into_evidence() {
     let journal = std::fs::read_to_string(ground.world.folder().join(there).join("journal")).unwrap();
     assert!(journal.contains(real.as_str().unwrap()), "{journal}");
     assert_eq!(
-        flow.json_file("evidence.json")["timelock"]["scheduled"]["transaction"],
+        flow.json_file("evidence.json")["said"]["scheduled"]["transaction"],
         real
     );
     // The least delay fell since: it is told, and what was scheduled keeps its own.

@@ -231,10 +231,10 @@ fn sec_c1_who_agreed_by_name_or_prepared_it_commits() {
         .find(|path| path.join("evidence.json").exists())
         .unwrap();
     let evidence: Value = serde_json::from_slice(&std::fs::read(dir.join("evidence.json")).unwrap()).unwrap();
-    assert_eq!(evidence["uncovered"][0]["field"], "vcpu", "{evidence}");
-    assert_eq!(evidence["uncovered"][0]["after"], "4", "{evidence}");
+    assert_eq!(evidence["said"]["uncovered"][0]["field"], "vcpu", "{evidence}");
+    assert_eq!(evidence["said"]["uncovered"][0]["after"], "4", "{evidence}");
     assert_eq!(
-        evidence["accepted"],
+        evidence["said"]["accepted"],
         json!([{"code": "UNCOVERED_CHANGE", "value": "vcpu"}])
     );
     let page = std::fs::read_to_string(dir.join("evidence.md")).unwrap();

@@ -94,8 +94,8 @@ fn made_once(flow: &Flow<'_>, hash: B256) {
     assert_ne!(one.instance_id, source.instance_id);
     assert_eq!((source.compose_hash, source.commits.len()), (world.first_hash, 0));
     let evidence = flow.json_file("evidence.json");
-    assert_eq!(evidence["new_cvm"], json!(one.uuid));
-    assert!(!evidence["live_at"].is_null(), "{evidence}");
+    assert_eq!(evidence["said"]["new_cvm"], json!(one.uuid));
+    assert!(!evidence["said"]["cloud"]["live_at"].is_null(), "{evidence}");
     assert_eq!(flow.kinds().last().map(String::as_str), Some("done"));
     assert!(!flow.dir.join("token").exists() && !flow.dir.join("prepare.raw").exists());
     let state = crate::support::command::shown(&flow.command(&["status", "--dir", &text(&flow.dir)]).output().unwrap());
@@ -283,7 +283,7 @@ fn with_a_key_hash_and_device_are_two_changes_and_what_is_allowed_already_needs_
     assert_eq!(world.rpc().nonce(world.owner.address), nonce, "no transaction");
     // The transaction that allowed it is found, and is as good a proof as the state.
     let proof = committed(&world, "/instances")["transaction_hash"].clone();
-    assert_eq!(proof, flow.json_file("evidence.json")["proof"]["transaction"]);
+    assert_eq!(proof, flow.json_file("evidence.json")["transaction"]["hash"]);
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn sec_c2_a_baseline_that_nobody_can_prove_is_a_decision_about_its_hash_and_the_
     flow.step("wait").exits(0);
     flow.step("commit").exits(0);
     let kept = json!([{"code": "BASE_UNKNOWN", "value": hidden.to_string()}]);
-    assert_eq!(flow.json_file("evidence.json")["accepted"], kept);
+    assert_eq!(flow.json_file("evidence.json")["said"]["accepted"], kept);
     let page = std::fs::read_to_string(flow.dir.join("evidence.md")).unwrap();
     assert!(page.contains("agreed to by name"), "{page}");
 }

@@ -156,6 +156,10 @@ hints! {
     EndpointMissing, Look, "see why that endpoint gave no answer before you rely on what the others say alone";
     AttestationBroken, Cvm,
         "trust nothing that this CVM says: keep the saved attestation, stop the CVM, and ask who runs its server why it differs";
+    EvidenceDiffers, Look,
+        "rely on nothing in it: ask for the evidence again from whoever wrote it, and prove the upgrade on chain yourself";
+    EvidenceNotChecked, with("--rpc-url URL"),
+        "name an endpoint of the chain; what the evidence does not hold at all has to come from its writer";
     NotProven, Again,
         "mend what keeps that link from being known, then run again; nothing contradicts the CVM so far";
     TcbStatus, Look,

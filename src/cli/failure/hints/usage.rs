@@ -67,6 +67,7 @@ hints! {
     InputAddress, Again,
         "copy the address again, whole: an https address of a server, or a Safe's as its wallet shows it";
     InputApiKey, Again, "set PHALA_CLOUD_API_KEY again, without quotes or line breaks inside it";
+    InputEvidence, Again, "name the evidence.json of an upgrade, or the directory that holds it";
     InputAttestation, Again,
         "name a file that `countersign attest` wrote by --evidence, or collateral as dcap-qvl keeps it by --collateral";
     InputBuilderFile, Again, "ask whoever sent it to export it again from the Transaction Builder";

@@ -242,6 +242,11 @@ impl Journal {
         lead.is_some_and(|lead| lead != member)
     }
 
+    /// SHA-256 of the last record with all before it: the head of the chain of records.
+    pub(in crate::upgrade) fn last(&self) -> String {
+        lock(&self.held).last.sum.clone()
+    }
+
     /// Number of the next record.
     pub(in crate::upgrade) fn next(&self) -> u64 {
         lock(&self.held).last.seq + 1

@@ -385,7 +385,7 @@ impl Run<'_> {
                 if let Some(pending) = self.prove_others(chain, By::Approval(ours.transaction)).await? {
                     return Ok(Outcome::Pending(pending));
                 }
-                self.adopt_proof(proof)?;
+                self.adopt_proof(chain, proof).await?;
                 Ok(Outcome::Reached)
             }
             Err(failure @ ProofFailure::Removed { .. }) => {

@@ -1,0 +1,313 @@
+//! What remains of an upgrade, and its verification by anybody: no key, no account, no directory.
+
+mod mutations;
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::harness::flow::{BINARY, Flow, Ran};
+use crate::harness::judge;
+use crate::safe::upgrade::{execute, signed_by_two, two_of_three};
+use crate::support::{Attested, World};
+
+/// `verify` in an empty folder, with nothing of the world in its environment.
+fn verify(file: &Path, more: &[&str]) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = crate::support::countersign(BINARY, folder.path());
+    command.args(["verify", "--json"]).arg(file).args(more);
+    let ran = Ran::of(&mut command);
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "it writes nothing"
+    );
+    ran
+}
+
+/// What was said of the claims of this name.
+fn outcomes<'r>(ran: &'r Ran, about: &str) -> Vec<&'r str> {
+    let claims = ran.json["data"]["claims"].as_array().unwrap().iter();
+    let named = claims.filter(|claim| claim["about"] == about);
+    named.map(|claim| claim["outcome"].as_str().unwrap()).collect()
+}
+
+#[track_caller]
+fn all_hold(ran: &Ran, names: &[&str]) {
+    for name in names {
+        let found = outcomes(ran, name);
+        let holds = !found.is_empty() && found.iter().all(|one| *one == "holds");
+        assert!(holds, "{name}: {found:?}: {}", ran.said);
+    }
+}
+
+/// An upgrade that a key approves, up to its end.
+pub(super) fn by_key(world: &World) -> Flow<'_> {
+    let flow = Flow::new(world);
+    flow.step("upgrade").exits(0);
+    flow
+}
+
+/// An upgrade that two owners of a Safe sign and somebody else executes.
+pub(super) fn by_safe(world: &World) -> Flow<'_> {
+    let flow = signed_by_two(world);
+    execute(&flow, 4).exits(0);
+    flow.step("wait").exits(0);
+    flow.step("commit").exits(0);
+    flow
+}
+
+#[test]
+fn whoever_has_the_file_proves_it_again_without_anybody() {
+    let world = World::start();
+    let flow = by_key(&world);
+    let file = flow.dir.join("evidence.json");
+    assert!(!flow.dir.join("witness.json").exists(), "it is in the evidence");
+    let alone = verify(&file, &[]).exits(0).says("OK");
+    all_hold(
+        &alone,
+        &[
+            "manifest",
+            "previous-manifest",
+            "compose-hash",
+            "calls",
+            "block",
+            "transaction",
+            "calldata",
+            "receipt",
+            "event",
+            "state",
+            "owner",
+            "code",
+            "kms",
+        ],
+    );
+    assert_eq!(outcomes(&alone, "genesis"), ["said"], "nobody knows this chain");
+    for open in ["canonical", "now", "attestation"] {
+        assert_eq!(outcomes(&alone, open), ["not-checked"], "{open}");
+    }
+    assert!(
+        alone.json["message"].as_str().unwrap().contains("3 were not checked"),
+        "{}",
+        alone.said
+    );
+    verify(&file, &["--require-all"]).exits(6).says("EVIDENCE_NOT_CHECKED");
+    // The chain says the rest, and what is in force now.
+    let asked = verify(&file, &["--rpc-url", &world.anvil.url()]).exits(0);
+    all_hold(&asked, &["canonical", "genesis", "now"]);
+    // The directory is as good, and names its proposal.
+    all_hold(&verify(&flow.dir, &[]).exits(0), &["proposal"]);
+    let page = std::fs::read_to_string(flow.dir.join("evidence.md")).unwrap();
+    assert!(
+        page.lines()
+            .next()
+            .unwrap()
+            .contains("countersign verify evidence.json"),
+        "{page}"
+    );
+}
+
+#[test]
+fn what_was_signed_and_executed_is_computed_again_from_the_transaction() {
+    let world = two_of_three();
+    let flow = by_safe(&world);
+    let file = flow.dir.join("evidence.json");
+    let alone = verify(&file, &[]).exits(0);
+    all_hold(
+        &alone,
+        &[
+            "safe-transaction",
+            "signatures",
+            "calldata",
+            "execution",
+            "owners",
+            "event",
+            "state",
+        ],
+    );
+    let evidence = flow.json_file("evidence.json");
+    let mut owners: Vec<String> = serde_json::from_value(evidence["safe"]["signed_by"].clone()).unwrap();
+    owners.sort();
+    let mut expected = [0, 1].map(|index| crate::support::ACCOUNTS[index].address.to_string());
+    expected.sort();
+    assert_eq!(
+        owners.iter().map(|one| one.to_lowercase()).collect::<Vec<_>>(),
+        expected.map(|one| one.to_lowercase())
+    );
+    // A third owner who is none, and a threshold that was not asked for.
+    for (place, value) in [
+        ("/safe/threshold", json!(1)),
+        ("/safe/owners/0", json!("0x6666666666666666666666666666666666666666")),
+    ] {
+        differs(&world, &evidence, place, value);
+    }
+}
+
+/// Evidence in which one value is another one is refused.
+#[track_caller]
+fn differs(world: &World, evidence: &Value, place: &str, value: Value) -> Ran {
+    let mut changed = evidence.clone();
+    *changed.pointer_mut(place).unwrap() = value;
+    let file = world.file("changed.json", &changed.to_string());
+    verify(&file, &[]).exits(5).says("EVIDENCE_DIFFERS")
+}
+
+#[test]
+fn ppl_4_one_value_that_is_another_one_is_noticed() {
+    let world = World::start();
+    let flow = by_key(&world);
+    let evidence = flow.json_file("evidence.json");
+    let hash = json!("0x6666666666666666666666666666666666666666666666666666666666666666");
+    for (place, value) in [
+        ("/app", json!("0x6666666666666666666666666666666666666666")),
+        ("/owner", json!("0x6666666666666666666666666666666666666666")),
+        ("/code/compose_hash", hash.clone()),
+        ("/code/previous_compose_hash", hash.clone()),
+        ("/transaction/hash", hash.clone()),
+        ("/block/hash", hash),
+        ("/block/timestamp", json!(1)),
+        ("/calls/0/value", json!("0x1")),
+    ] {
+        differs(&world, &evidence, place, value);
+    }
+    let manifest = evidence["code"]["manifest"].as_str().unwrap();
+    differs(
+        &world,
+        &evidence,
+        "/code/manifest",
+        json!(manifest.replacen("nginx", "nginy", 1)),
+    );
+    // What is no evidence at all.
+    for (text, code) in [("{}", "INPUT_EVIDENCE"), ("no", "INPUT_EVIDENCE")] {
+        let file = world.file("other.json", text);
+        verify(&file, &[]).exits(3).says(code);
+    }
+    verify(&world.folder().join("missing.json"), &[])
+        .exits(3)
+        .says("INPUT_FILE");
+}
+
+#[test]
+fn evidence_of_format_1_is_read_and_what_it_cannot_show_is_named() {
+    let world = World::start();
+    let flow = by_key(&world);
+    let now = flow.json_file("evidence.json");
+    let proof = json!({"chain_id": now["chain_id"], "app": now["app"],
+        "changes": [{"change": now["changes"][0], "log_index": now["said"]["settled"]["log_indexes"][0]}],
+        "transaction": now["transaction"]["hash"], "sender": now["transaction"]["sender"], "block": now["block"],
+        "gas_used": now["said"]["settled"]["gas_used"], "head": now["said"]["settled"]["head"],
+        "finality": now["said"]["settled"]["finality"], "endpoints": ["http://127.0.0.1"], "named": 1});
+    let first = json!({"schema": "countersign.evidence/1", "update": "u", "cvm": "my-app", "app": now["app"],
+        "chain_id": now["chain_id"], "owner": now["owner"], "compose_hash": now["code"]["compose_hash"],
+        "previous_compose_hash": now["code"]["previous_compose_hash"], "verified": {"verified": {"form": "sorted"}},
+        "changes": [], "from_elsewhere": false, "adopted": false, "proof": proof, "correlation_id": null,
+        "committed_at": null, "live_at": null});
+    let file = world.file("first.json", &first.to_string());
+    let alone = verify(&file, &[]).exits(0);
+    for open in ["manifest", "block"] {
+        assert_eq!(outcomes(&alone, open), ["not-checked"], "{open}: {}", alone.said);
+    }
+    all_hold(
+        &verify(&file, &["--rpc-url", &world.anvil.url()]).exits(0),
+        &["canonical", "now", "compose-hash"],
+    );
+    verify(&file, &["--require-all"]).exits(6);
+}
+
+/// An upgrade that is proven at the hardware.
+pub(super) fn attested<'w>(world: &'w World, attested: &Attested) -> Flow<'w> {
+    let flow = Flow::new(world);
+    let (guest, pccs) = (attested.guest(), attested.pccs());
+    let more = ["--attest", "require", "--guest-url", &guest, "--pccs", &pccs];
+    let mut command: Command = judge::command(&flow, "upgrade", &more);
+    Ran::of(command.env("COUNTERSIGN_TEST_ROOT", attested.root())).exits(0);
+    flow
+}
+
+#[test]
+#[cfg_attr(
+    not(feature = "attest-test-root"),
+    ignore = "needs --features attest-test-root, as `make test` has it"
+)]
+fn what_the_hardware_measured_is_judged_again_as_of_its_time() {
+    let world = World::start();
+    let servers = Attested::of(&world);
+    let flow = attested(&world, &servers);
+    let file = flow.dir.join("evidence.json");
+    let by = |file: &Path, more: &[&str]| {
+        let mut command = crate::support::countersign(BINARY, world.folder());
+        command.args(["verify", "--json"]).arg(file).args(more);
+        Ran::of(command.env("COUNTERSIGN_TEST_ROOT", servers.root()))
+    };
+    let whole = by(&file, &[]).exits(0);
+    all_hold(
+        &whole,
+        &[
+            "attestation",
+            "attestation.genuine",
+            "attestation.tcb",
+            "attestation.log",
+            "attestation.compose",
+            "attestation.app",
+        ],
+    );
+    for open in ["attestation.fresh", "attestation.contracts"] {
+        assert_eq!(outcomes(&whole, open), ["not-checked"], "{open}");
+    }
+    assert_eq!(outcomes(&whole, "attestation.kms-contract"), ["said"]);
+    // The contracts are asked again where somebody can be asked, and say when they say otherwise now.
+    let rpc = world.anvil.url();
+    let asked = by(&file, &["--rpc-url", &rpc]).exits(0);
+    all_hold(&asked, &["attestation.contracts"]);
+    world.allow_os_image(false);
+    let later = by(&file, &["--rpc-url", &rpc]).exits(0);
+    assert_eq!(
+        outcomes(&later, "attestation.contracts"),
+        ["not-checked"],
+        "{}",
+        later.said
+    );
+    world.allow_os_image(true);
+    assert!(whole.json["data"]["test_root"] == true, "{}", whole.said);
+    // With Intel's root none of it is genuine, and the document said that it is.
+    verify(&file, &[]).exits(5).says("EVIDENCE_DIFFERS");
+    // A later commit keeps what was measured.
+    flow.step("commit").exits(0);
+    assert!(flow.json_file("evidence.json")["attestation"].is_object());
+    // Another quote, and a verdict that nobody reached.
+    let evidence = flow.json_file("evidence.json");
+    for (place, value) in [
+        ("/attestation/links/10/standing", json!("holds")),
+        (
+            "/attestation/made_of/wanted/compose_hash",
+            evidence["code"]["previous_compose_hash"].clone(),
+        ),
+        ("/attestation/made_of/gathered/certificate", json!("")),
+    ] {
+        let mut changed = evidence.clone();
+        *changed.pointer_mut(place).unwrap() = value;
+        let file = world.file("changed.json", &changed.to_string());
+        by(&file, &[]).exits(5).says("EVIDENCE_DIFFERS");
+    }
+}
+
+#[test]
+fn what_was_written_once_is_proved_for_ever() {
+    for name in ["key", "safe"] {
+        let file = crate::support::repository().join(format!("tests/vectors/evidence/{name}.json"));
+        // What is kept there is never made anew without a reason.
+        if std::env::var_os("VECTORS").is_some_and(|value| value == "overwrite") {
+            let made = match name {
+                "key" => by_key(&World::start()).json_file("evidence.json"),
+                _ => by_safe(&two_of_three()).json_file("evidence.json"),
+            };
+            std::fs::write(&file, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+        }
+        let ran = verify(&file, &[]).exits(0);
+        all_hold(
+            &ran,
+            &["manifest", "block", "transaction", "receipt", "event", "state", "owner"],
+        );
+    }
+}
