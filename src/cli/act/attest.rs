@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::attest::fetch::{DEFAULT_PCCS, Nonce};
@@ -160,10 +160,18 @@ pub(in crate::cli) struct Attesting<'a> {
     session: &'a Session,
     settings: &'a Settings,
     how: Insistence,
-    places: Places,
+    witnesses: Witnesses,
     tcb: TcbPolicy,
     root: QuoteRoot,
     named_kms: Option<Address>,
+}
+
+/// What was found of a CVM.
+pub(in crate::cli) enum Looked {
+    /// A verdict, which stands beside the upgrade's evidence.
+    Judged(Box<Attested>, Conclusion),
+    /// Nobody told enough for one.
+    Unseen(Shortfall),
 }
 
 impl<'a> Attesting<'a> {
@@ -181,11 +189,67 @@ impl<'a> Attesting<'a> {
             session,
             settings,
             how,
-            places: places(&asked.witnesses, None)?,
+            witnesses: asked.witnesses.clone(),
             tcb: accepted_levels(&settings.limits.accepted)?,
             root: session.env.quote_root()?,
             named_kms: project.kms,
         }))
+    }
+
+    /// How long it looks: as long as the run may take where it insists, else a minute.
+    pub(in crate::cli) fn time(&self) -> Duration {
+        match self.how {
+            Insistence::Require => self.settings.limits.timeout,
+            Insistence::Try | Insistence::No => PATIENCE.min(self.settings.limits.timeout),
+        }
+    }
+
+    /// Whether falling short of it is the run's end: where something is broken, or the proof was insisted on.
+    pub(in crate::cli) fn ends_by(&self, short: &Shortfall) -> bool {
+        self.how == Insistence::Require || short.meant.exit == Exit::Verify
+    }
+
+    /// Looks at the CVM of an upgrade that is live, as far as Phala Cloud says, and keeps what it finds beside the evidence.
+    /// Nothing where there is none, or no KMS on a chain that guards it.
+    ///
+    /// # Errors
+    /// The files cannot be written, or the proof was insisted on and somebody failed.
+    pub(in crate::cli) async fn prove(
+        &self,
+        dir: &Path,
+        state: &State,
+        end: Instant,
+    ) -> Result<Option<Looked>, CliError> {
+        let is_live = state.status().effects.live == Effect::Done;
+        let known = known(state).filter(|(known, _)| is_live && known.kms.is_some());
+        let Some((known, Some(cvm))) = known else {
+            return Ok(None);
+        };
+        let known = Known {
+            named_kms: self.named_kms,
+            ..known
+        };
+        let look = Look {
+            by: self,
+            cvm: &cvm,
+            known: &known,
+            places: places(&self.witnesses, None)?,
+        };
+        let found = look.found(end).await?;
+        if let Looked::Judged(seen, _) = &found {
+            keep(OutFile::new(&dir.join(saved::FILE), true), &seen.saved)?;
+            add_to_evidence(dir, seen, &self.settings.limits.accepted)?;
+        }
+        Ok(Some(found))
+    }
+
+    /// Where a verdict came from that was just made.
+    pub(in crate::cli) fn source(&self, seen: &Attested) -> Source<'static> {
+        Source {
+            file: None,
+            at: seen.saved.at,
+            is_test_root: self.root.is_of_a_test,
+        }
     }
 }
 
@@ -196,94 +260,69 @@ pub(in crate::cli) async fn follow(
     upgrade: &Upgrade,
     mut report: Report,
 ) -> Result<Report, CliError> {
-    let state = upgrade.state();
-    let is_live = state.status().effects.live == Effect::Done;
-    let known = known(state).filter(|(known, _)| is_live && known.kms.is_some());
-    let (Some(attesting), Some((known, Some(cvm)))) = (attesting, known) else {
+    let Some(attesting) = attesting else {
         return Ok(report);
     };
-    let (session, settings, how) = (attesting.session, attesting.settings, attesting.how);
-    let known = Known {
-        named_kms: attesting.named_kms,
-        ..known
-    };
-    let look = Look {
-        cvm: &cvm,
-        known: &known,
-        places: attesting.places,
-        tcb: attesting.tcb,
-        root: attesting.root,
-        accepted: &settings.limits.accepted,
-    };
-    let (seen, ended) = match look.found(session, settings, how).await? {
-        Ok(found) => found,
-        Err(short) => {
-            report.set_data(
-                "attestation",
-                &json!({ "standing": Standing::NotKnown, "why": short.why }),
-            );
-            return Ok(fallen_short(session, how, report, short));
+    let end = Instant::now() + attesting.time();
+    let found = attesting.prove(upgrade.dir(), upgrade.state(), end).await?;
+    let short = match found {
+        None => None,
+        Some(Looked::Unseen(short)) => {
+            report.set_data("attestation", &unseen(&short));
+            Some(short)
+        }
+        Some(Looked::Judged(seen, ended)) => {
+            let source = attesting.source(&seen);
+            page::show(&mut report.page, &seen, ended, source);
+            report.set_data("attestation", &page::data(&seen, source));
+            shortfall(&seen, ended)
         }
     };
-    let file = upgrade.dir().join(saved::FILE);
-    keep(OutFile::new(&file, true), &seen.saved)?;
-    add_to_evidence(upgrade.dir(), &seen, &settings.limits.accepted)?;
-    let source = Source {
-        file: None,
-        at: seen.saved.at,
-        is_test_root: look.root.is_of_a_test,
+    let Some(short) = short else {
+        return Ok(report);
     };
-    page::show(&mut report.page, &seen, ended, source);
-    report.set_data("attestation", &page::data(&seen, source));
-    Ok(match shortfall(&seen, ended) {
-        None => report,
-        Some(short) => fallen_short(session, how, report, short),
-    })
+    report.page.line(&format!("not proven at the hardware: {}", short.why));
+    if attesting.ends_by(&short) {
+        short.end(attesting.session, &mut report);
+    }
+    Ok(report)
 }
 
-/// Tells what is missing. It is the run's end only where a link is broken, or the proof was insisted on.
-fn fallen_short(session: &Session, how: Insistence, mut report: Report, short: Shortfall) -> Report {
-    let Shortfall { why, meant } = short;
-    report.page.line(&format!("not proven at the hardware: {why}"));
-    if how == Insistence::Require || meant.code == Code::AttestationBroken {
-        report.message = why;
-        (report.exit, report.code) = (meant.exit, meant.code);
-        report.next = Some(session.typed().command(&meant.next));
-        report.hint = Some(meant.hint);
+/// For programs: nothing could be judged.
+pub(in crate::cli) fn unseen(short: &Shortfall) -> Value {
+    json!({ "standing": Standing::NotKnown, "why": short.why })
+}
+
+impl Shortfall {
+    /// It is the end of the run.
+    pub(in crate::cli) fn end(self, session: &Session, report: &mut Report) {
+        report.message = self.why;
+        (report.exit, report.code) = (self.meant.exit, self.meant.code);
+        report.next = Some(session.typed().command(&self.meant.next));
+        report.hint = Some(self.meant.hint);
     }
-    report
 }
 
 /// How a CVM is looked at.
 struct Look<'a> {
+    by: &'a Attesting<'a>,
     cvm: &'a CvmId,
     known: &'a Known,
     places: Places,
-    tcb: TcbPolicy,
-    root: QuoteRoot,
-    accepted: &'a Accepted,
 }
 
 impl Look<'_> {
-    /// What was found in the time that this insistence is worth, or why nothing was.
+    /// What was found in the time that there is, or why nothing was.
     ///
     /// # Errors
     /// Something contradicts what the upgrade knows, or the proof was insisted on and somebody failed.
-    async fn found(
-        &self,
-        session: &Session,
-        settings: &Settings,
-        how: Insistence,
-    ) -> Result<Result<(Attested, Conclusion), Shortfall>, CliError> {
-        let outside = session.outside(settings);
-        let time = match how {
-            Insistence::Require => settings.limits.timeout,
-            _ => PATIENCE.min(settings.limits.timeout),
-        };
-        match self.until(&outside.world(), time).await {
-            Ok(Some(found)) => Ok(Ok(found)),
-            Ok(None) => Ok(Err(Shortfall {
-                why: format!("nobody answered within {} seconds", time.as_secs()),
+    async fn found(&self, end: Instant) -> Result<Looked, CliError> {
+        let (session, how) = (self.by.session, self.by.how);
+        let outside = session.outside(self.by.settings);
+        match self.until(&outside.world(), end).await {
+            Ok(Some((seen, ended))) => Ok(Looked::Judged(Box::new(seen), ended)),
+            Ok(None) => Ok(Looked::Unseen(Shortfall {
+                why: format!("nobody answered within {} seconds", self.by.time().as_secs()),
                 meant: by_code(Code::NotProven),
             })),
             Err(error) => {
@@ -291,7 +330,7 @@ impl Look<'_> {
                 if how == Insistence::Require || told.exit == Exit::Verify {
                     return Err(error);
                 }
-                Ok(Err(Shortfall {
+                Ok(Looked::Unseen(Shortfall {
                     why: told.message,
                     meant: by_code(told.code),
                 }))
@@ -300,25 +339,21 @@ impl Look<'_> {
     }
 
     /// Looks until it is more than not up yet, or the time is over; nothing where nobody answered in it.
-    async fn until(&self, world: &World<'_>, time: Duration) -> Result<Option<(Attested, Conclusion)>, CliError> {
-        let end = Instant::now() + time;
+    async fn until(&self, world: &World<'_>, end: Instant) -> Result<Option<(Attested, Conclusion)>, CliError> {
+        let (tcb, root) = (&self.by.tcb, &self.by.root.root);
         let request = Request {
             cvm: self.cvm,
             known: self.known,
             places: &self.places,
-            tcb: &self.tcb,
-            root: &self.root.root,
-            accepted: self.accepted,
+            tcb,
+            root,
+            accepted: &self.by.settings.limits.accepted,
         };
         let mut last = None;
         while let Ok(seen) = tokio::time::timeout_at(end, attestation::attest(world, &request)).await {
             let seen = seen?;
-            let by = Measure {
-                tcb: &self.tcb,
-                root: &self.root.root,
-                at: Timestamp::now(),
-            };
-            let ended = seen.conclusion(&by);
+            let at = Timestamp::now();
+            let ended = seen.conclusion(&Measure { tcb, root, at });
             last = Some((seen, ended));
             if ended != Conclusion::Pending || Instant::now() + PAUSE >= end {
                 break;

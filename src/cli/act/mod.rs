@@ -6,5 +6,6 @@ pub(super) mod attest;
 pub(super) mod begin;
 pub(super) mod failed;
 pub(super) mod fleet;
+pub(super) mod fleet_attest;
 pub(super) mod storage;
 pub(super) mod waiting;

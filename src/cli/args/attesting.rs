@@ -19,7 +19,8 @@ pub(in crate::cli) struct Witnesses {
         help = format!("Server of Intel's collateral (PCCS) [default: {DEFAULT_PCCS}]")
     )]
     pub(in crate::cli) pccs: Option<Url>,
-    /// Address of the guest's agent [default: the one that follows from the CVM's record]
+    /// Address of the guest's agent; {instance} in its path stands for the instance's id [default: the one that follows from
+    /// the CVM's record]
     #[arg(long, value_name = "URL", value_parser = values::web_address, help_heading = "Evidence")]
     pub(in crate::cli) guest_url: Option<Url>,
     /// Address of the app, with {nonce} in it, that answers with a quote over that number: shows that it was measured now

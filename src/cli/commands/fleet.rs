@@ -4,15 +4,22 @@ mod apps;
 mod place;
 mod prepare;
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use crate::cli::act::fleet::{hash_of, sentence, stopped, tell};
+use crate::cli::act::fleet_attest::Proofs;
+use crate::cli::args::attesting::Attesting;
 use crate::cli::args::values;
 use crate::cli::args::{Agree, Allow, Reach, Settle, SharedOptions, Watch};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::upgrade::{self, fleet::Apps};
+use crate::upgrade::{
+    self,
+    fleet::{Apps, Waves},
+};
 
 use self::place::Place;
 use self::prepare::Prepare;
@@ -65,6 +72,8 @@ struct Commit {
     agree: Agree,
     #[command(flatten)]
     watch: Watch,
+    #[command(flatten)]
+    attesting: Attesting,
 }
 
 impl Fleet {
@@ -85,6 +94,7 @@ impl Commit {
             allow: Some(&self.allow),
             agree: Some(&self.agree),
             watch: Some(&self.watch),
+            attesting: Some(&self.attesting),
             ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;
@@ -92,23 +102,30 @@ impl Commit {
         let dir = &self.place.dir;
         let outside = session.outside(&settings);
         let world = outside.world();
+        let proofs = Proofs::of(session, &settings)?;
+        let waves = Waves {
+            canary: self.canary,
+            after: async |dirs: &[PathBuf]| proofs.check(dirs).await,
+        };
         if Apps::are_in(dir) {
-            let committed = Apps::open(dir)?.commit(&world, &settings.limits, self.canary).await;
-            return apps::committed(session, dir, committed);
+            let committed = Apps::open(dir)?.commit(&world, &settings.limits, &waves).await;
+            return apps::committed(session, dir, committed, proofs).await;
         }
         session.about(dir);
         let fleet = upgrade::fleet::Fleet::open(dir)?;
-        let told = match fleet.commit(&world, &settings.limits, self.canary).await {
+        let told = match fleet.commit(&world, &settings.limits, &waves).await {
             Ok(told) => told,
-            Err(halt) => return Ok(stopped(session, dir, "fleet commit", halt)),
+            Err(halt) => return Ok(proofs.tell(stopped(session, dir, "fleet commit", halt))),
         };
         let mut report = Report::done("fleet commit", String::new());
-        let counts = tell(&mut report, session, &upgrade::fleet::Fleet::open(dir)?)?;
+        let fleet = upgrade::fleet::Fleet::open(dir)?;
+        proofs.look_at_rest(&fleet.members()?).await;
+        let counts = tell(&mut report, session, &fleet)?;
         report.message = match told.is_empty() {
             true if counts.live == counts.members => format!("every CVM runs {}", hash_of(&fleet)),
             _ => format!("nothing is left to commit; {}", sentence(&counts)),
         };
         report.warnings.extend(told);
-        Ok(report)
+        Ok(proofs.tell(report))
     }
 }

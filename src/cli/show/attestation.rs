@@ -95,7 +95,8 @@ pub(in crate::cli) fn data(seen: &Attested, source: Source<'_>) -> Value {
     })
 }
 
-fn headline(ended: Conclusion, verdict: &Verdict, source: Source<'_>) -> String {
+/// What an attestation comes to, in one line.
+pub(in crate::cli) fn headline(ended: Conclusion, verdict: &Verdict, source: Source<'_>) -> String {
     let by = match source.file {
         Some(_) => ", if the contracts said what the file says",
         None => "",

@@ -17,7 +17,7 @@ use crate::fsutil::{self, point};
 use crate::upgrade::{
     Goal, Limits, Outcome, Upgrade, UpgradeError, Warning, World,
     files::{keep, pretty},
-    fleet::{AppIntent, Fleet, Halt},
+    fleet::{AppIntent, Fleet, Halt, Waves},
     model::{Plan, Proposal},
     planning::neighbours::APPS_FILE,
     record::State,
@@ -172,14 +172,19 @@ impl Apps {
     ///
     /// # Errors
     /// Nothing was approved yet, or the first thing that stopped an app.
-    pub async fn commit(&self, world: &World<'_>, limits: &Limits, canary: usize) -> Result<Vec<Warning>, Halt> {
+    pub async fn commit<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>>(
+        &self,
+        world: &World<'_>,
+        limits: &Limits,
+        waves: &Waves<F>,
+    ) -> Result<Vec<Warning>, Halt> {
         let fleets = self.fleets()?;
         if let Some(carrier) = fleets.first() {
             Upgrade::peek(&carrier.approval())?.require_approval()?;
         }
         let (mut told, mut stopped) = (Vec::new(), None);
         for fleet in &fleets {
-            match commit_app(world, limits, fleet, canary).await {
+            match commit_app(world, limits, fleet, waves).await {
                 Err(halt) if is_withdrawn(&halt.error) => {
                     world
                         .ask
@@ -237,7 +242,12 @@ fn agree_on_apps(listed: &[(Address, State)]) -> Result<(), UpgradeError> {
 }
 
 /// One app's CVMs to the end. Nobody signs: what is not in force is not committed.
-async fn commit_app(world: &World<'_>, limits: &Limits, fleet: &Fleet, canary: usize) -> Result<Vec<Warning>, Halt> {
+async fn commit_app<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>>(
+    world: &World<'_>,
+    limits: &Limits,
+    fleet: &Fleet,
+    waves: &Waves<F>,
+) -> Result<Vec<Warning>, Halt> {
     let own = World {
         reached: world.reached.clone(),
         signer: None,
@@ -259,7 +269,7 @@ async fn commit_app(world: &World<'_>, limits: &Limits, fleet: &Fleet, canary: u
             .into());
         }
     }
-    let ended = fleet.commit(world, limits, canary).await;
+    let ended = fleet.commit(world, limits, waves).await;
     ended.map_err(|halt| Halt {
         cvm: halt.cvm,
         error: Box::new(withdrawn(&about, *halt.error)),

@@ -10,6 +10,7 @@ mod prepare;
 mod waves;
 
 pub use apps::{Apps, by_app};
+pub use waves::Waves;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -149,7 +150,8 @@ impl<E: Into<UpgradeError>> From<E> for Halt {
 }
 
 impl Halt {
-    fn of(cvm: &str, error: UpgradeError) -> Self {
+    /// What stopped it was about this CVM.
+    pub fn of(cvm: &str, error: UpgradeError) -> Self {
         Self {
             cvm: Some(cvm.to_owned()),
             error: Box::new(error),

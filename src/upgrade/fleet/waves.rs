@@ -1,5 +1,6 @@
 //! Committing a fleet, wave after wave: the canaries alone, then the others. A wave in which something fails is the last.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt as _;
@@ -24,8 +25,18 @@ struct Left {
     waiting: Vec<String>,
 }
 
+/// How a fleet is committed.
+#[derive(Debug)]
+pub struct Waves<F> {
+    /// How many go first, alone.
+    pub canary: usize,
+    /// What is looked at once all of a wave run the hash, by their directories; the next wave begins only where it finds
+    /// nothing that stops it.
+    pub after: F,
+}
+
 impl Fleet {
-    /// Commits every member that does not run the hash yet and was not given up, first so many canaries, alone: no other is
+    /// Commits every member that does not run the hash yet and was not given up, first the canaries, alone: no other is
     /// touched before all of them run the hash. Nothing is signed:
     /// each proves by itself that the hash is allowed. A wave in which something fails is the last one.
     ///
@@ -36,7 +47,12 @@ impl Fleet {
     /// # Errors
     /// The approval is not proved yet, consent was refused, or what stopped a member; [`Self::members`] says what became of
     /// each.
-    pub async fn commit(&self, world: &World<'_>, limits: &Limits, canary: usize) -> Result<Vec<Warning>, Halt> {
+    pub async fn commit<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>>(
+        &self,
+        world: &World<'_>,
+        limits: &Limits,
+        waves: &Waves<F>,
+    ) -> Result<Vec<Warning>, Halt> {
         let journal = hold(&self.dir, world.ask)?;
         let Some(roster) = journal.roster() else {
             return Err(unprepared());
@@ -51,10 +67,14 @@ impl Fleet {
         if left.waiting.is_empty() {
             return Ok(told);
         }
+        if was_stopped(&roster) && !left.live.is_empty() {
+            // What stopped it may be what was found of one that runs the hash.
+            (waves.after)(&dirs(&journal, &left.live)).await?;
+        }
         agree(world, &left.waiting, *hash)?;
         // Once for all of them.
         world.chain(roster.charter.chain_id).await?;
-        let (first, rest) = left.waiting.split_at(canaries(&roster, &left, canary));
+        let (first, rest) = left.waiting.split_at(canaries(&roster, &left, waves.canary));
         for (canary, wave) in [(true, first), (false, rest)] {
             if wave.is_empty() {
                 continue;
@@ -70,6 +90,9 @@ impl Fleet {
                 ..limits.clone()
             };
             send(&journal, world, &limits, wave).await?;
+            if !limits.no_wait {
+                pass(&journal, world, waves, wave).await?;
+            }
         }
         Ok(told)
     }
@@ -77,16 +100,23 @@ impl Fleet {
 
 /// How many of those that wait go alone.
 fn canaries(roster: &Roster, left: &Left, wanted: usize) -> usize {
-    let stopped = roster
-        .wave
-        .as_ref()
-        .is_some_and(|wave| wave.end == Some(WaveEnd::Stopped));
-    let missing = if stopped {
+    let missing = if was_stopped(roster) {
         wanted
     } else {
         wanted.saturating_sub(left.live.len())
     };
     missing.min(left.waiting.len())
+}
+
+/// Whether something stopped the last wave.
+fn was_stopped(roster: &Roster) -> bool {
+    let last = roster.wave.as_ref();
+    last.is_some_and(|wave| wave.end == Some(WaveEnd::Stopped))
+}
+
+/// The directories of members.
+fn dirs(journal: &FleetJournal, members: &[String]) -> Vec<PathBuf> {
+    members.iter().map(|cvm| journal.path().with_file_name(cvm)).collect()
 }
 
 fn unprepared() -> Halt {
@@ -202,11 +232,21 @@ async fn send(journal: &FleetJournal, world: &World<'_>, limits: &Limits, wave: 
             failed = failed.or(Some(halt));
         }
     }
-    match failed {
-        Some(halt) => Err(halt),
-        None if limits.no_wait => Ok(()),
-        None => Ok(journal.record(Decision::Passed { at: Timestamp::now() })?),
+    failed.map_or(Ok(()), Err)
+}
+
+/// A wave whose members all run the hash has passed, unless what is looked at then stops it.
+async fn pass<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>>(
+    journal: &FleetJournal,
+    world: &World<'_>,
+    waves: &Waves<F>,
+    wave: &[String],
+) -> Result<(), Halt> {
+    if let Err(halt) = (waves.after)(&dirs(journal, wave)).await {
+        note_stop(journal, world, &halt)?;
+        return Err(halt);
     }
+    Ok(journal.record(Decision::Passed { at: Timestamp::now() })?)
 }
 
 fn note_stop(journal: &FleetJournal, world: &World<'_>, halt: &Halt) -> Result<(), UpgradeError> {

@@ -368,7 +368,7 @@ async fn ask_guest(
 
 fn guests(world: &World<'_>, record: &Cvm, places: &Places) -> Result<Vec<Guest>, FetchError> {
     if let Some(url) = &places.guest {
-        return Ok(vec![Guest::at(world.http, url.clone())]);
+        return Ok(vec![Guest::at(world.http, of_instance(url, record)?)]);
     }
     let domain = record.gateway_domain().ok_or(FetchError::NoAddress {
         why: "it names no gateway",
@@ -381,6 +381,22 @@ fn guests(world: &World<'_>, record: &Cvm, places: &Places) -> Result<Vec<Guest>
         .into_iter()
         .chain(app);
     ids.map(|id| Guest::of(world.http, id, &domain)).collect()
+}
+
+/// An address that somebody named, with the instance's id where it says `{instance}`.
+fn of_instance(url: &Url, record: &Cvm) -> Result<Url, FetchError> {
+    const PLACE: &str = "%7Binstance%7D";
+    if !url.as_str().contains(PLACE) {
+        return Ok(url.clone());
+    }
+    let nowhere = FetchError::NoAddress {
+        why: "it names no instance",
+    };
+    let id = record.instance_id.as_deref().and_then(instance_id).ok_or(nowhere)?;
+    let named = url.as_str().replace(PLACE, &hex::encode(id));
+    Url::parse(&named).map_err(|_no_url| FetchError::NoAddress {
+        why: "`{instance}` stands where no id can",
+    })
 }
 
 /// Whether a quote and a log are inside its certificate.

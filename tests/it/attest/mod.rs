@@ -2,6 +2,7 @@
 //! show evidence of one generator, honest or not.
 
 mod attacks;
+mod fleet;
 mod follow;
 mod missing;
 mod second_opinion;

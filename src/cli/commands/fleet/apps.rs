@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::cli::act::fleet::{FleetCommands, data, effects, sentence, word};
+use crate::cli::act::fleet_attest::Proofs;
 use crate::cli::failure;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -39,21 +40,25 @@ pub(super) fn status(session: &Session, dir: &Path) -> Result<Report, CliError> 
 }
 
 /// What committing all of them came to.
-pub(super) fn committed(
+pub(super) async fn committed(
     session: &Session,
     dir: &Path,
     committed: Result<Vec<Warning>, Halt>,
+    proofs: Proofs<'_>,
 ) -> Result<Report, CliError> {
     let apps = Apps::open(dir)?;
     let warnings = match committed {
         Ok(warnings) => warnings,
-        Err(halt) => return Ok(stopped(session, dir, "fleet commit", halt)),
+        Err(halt) => return Ok(proofs.tell(stopped(session, dir, "fleet commit", halt))),
     };
+    for fleet in apps.fleets()? {
+        proofs.look_at_rest(&fleet.members()?).await;
+    }
     let mut report = Report::done("fleet commit", String::new());
     let told = tell(&mut report, session, &apps)?;
     report.message = format!("nothing is left to commit: {told}");
     report.warnings.extend(warnings);
-    Ok(report)
+    Ok(proofs.tell(report))
 }
 
 /// The report of what did not get to its end, with where each CVM stands where that is known.
