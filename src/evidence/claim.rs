@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// Name of claims about what the app logged and nobody asked for.
+pub const BESIDES: &str = "besides";
+
 /// What is to be said of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,7 +64,8 @@ impl Claim {
         Self {
             about: about.into(),
             outcome,
-            text: text.into(),
+            // Nobody's words look like another line.
+            text: text.into().split_whitespace().collect::<Vec<_>>().join(" "),
         }
     }
 

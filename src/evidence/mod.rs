@@ -36,7 +36,7 @@ mod read;
 mod store;
 mod verify;
 
-pub use claim::{Claim, Outcome};
+pub use claim::{BESIDES, Claim, Outcome};
 pub use contracts::ask_contracts;
 pub use document::{
     Agreed, Attestation, CloudSaid, Code, Evidence, Judged, Made, Operation, Other, SafeTransaction, Said, Scheduling,

@@ -1,14 +1,12 @@
 //! What only a chain can say of a document: whether its block is the chain's, and what is in force now.
 
-use alloy::primitives::B256;
-
 use super::claim::Claim;
 use super::contracts::ask_contracts;
 use super::document::{Attestation, Evidence};
 use super::verify::by_contracts;
 use crate::attest::saved::Measure;
 use crate::attest::{Root, TcbPolicy};
-use crate::chain::{AppChanges, Chain, ChainError, Finality, ProofFailure};
+use crate::chain::{AppChanges, BlockRef, Chain, ChainError, Finality, ProofFailure};
 
 /// What the contracts said of a machine.
 const CONTRACTS: &str = "attestation.contracts";
@@ -19,8 +17,12 @@ const CONTRACTS: &str = "attestation.contracts";
 /// # Errors
 /// The chain did not answer.
 pub async fn ask(evidence: &Evidence, chain: &Chain, root: &Root) -> Result<Vec<Claim>, ChainError> {
-    let mut claims = vec![canonical(evidence, chain).await?];
-    claims.extend(genesis(evidence, chain.genesis(), "the endpoints'"));
+    let mut claims = vec![canonical(&evidence.block, chain).await?];
+    let later = evidence.witness.as_ref().and_then(|witness| witness.head.as_ref());
+    if let Some(settled) = evidence.said.settled.as_ref().filter(|_| later.is_some()) {
+        claims.push(canonical(&settled.head, chain).await?);
+    }
+    claims.extend(genesis(evidence, chain));
     claims.push(in_force(evidence, chain).await?);
     if let Some(attestation) = &evidence.attestation {
         claims.push(contracts(attestation, chain, root).await?);
@@ -35,8 +37,13 @@ pub fn without_chain(evidence: &Evidence) -> Vec<Claim> {
         "canonical",
         format!("{nobody} whether the block is the chain's was not asked"),
     )];
-    let known = Chain::known_genesis(evidence.chain_id);
-    claims.extend(genesis(evidence, known, "the known"));
+    // That the block descends from it is not in the document.
+    let (chain_id, known) = (evidence.chain_id, Chain::known_genesis(evidence.chain_id));
+    let named = evidence.witness.as_ref().and_then(|witness| witness.genesis);
+    claims.extend(named.map(|named| match known.is_some_and(|known| known != named) {
+        true => Claim::differs("genesis", format!("the first block is not that of chain {chain_id}")),
+        false => Claim::said("genesis", format!("the first block of chain {chain_id} is {named}")),
+    }));
     claims.push(Claim::open(
         "now",
         format!("{nobody} what is in force now was not asked"),
@@ -50,8 +57,8 @@ pub fn without_chain(evidence: &Evidence) -> Vec<Claim> {
     claims
 }
 
-async fn canonical(evidence: &Evidence, chain: &Chain) -> Result<Claim, ChainError> {
-    let (about, block) = ("canonical", &evidence.block);
+async fn canonical(block: &BlockRef, chain: &Chain) -> Result<Claim, ChainError> {
+    let about = "canonical";
     Ok(match chain.block_hash(block.number).await? {
         Some(hash) => Claim::whether(
             about,
@@ -71,21 +78,18 @@ async fn canonical(evidence: &Evidence, chain: &Chain) -> Result<Claim, ChainErr
     })
 }
 
-/// Whether the chain's first block is the one that the document names; `whose` says whose word that is.
-fn genesis(evidence: &Evidence, found: Option<B256>, whose: &str) -> Option<Claim> {
-    let (about, chain_id) = ("genesis", evidence.chain_id);
+/// Whether the first block that the document names is the chain's; nothing where one of them is not there.
+fn genesis(evidence: &Evidence, chain: &Chain) -> Option<Claim> {
     let named = evidence.witness.as_ref()?.genesis?;
-    Some(match found {
-        Some(found) => Claim::whether(
-            about,
-            found == named,
-            [
-                format!("the first block is {whose} chain {chain_id}'s"),
-                format!("the first block of {whose} chain {chain_id} is {found}, and the document says {named}"),
-            ],
-        ),
-        None => Claim::said(about, format!("the first block of chain {chain_id} is {named}")),
-    })
+    let found = chain.genesis()?;
+    Some(Claim::whether(
+        "genesis",
+        found == named,
+        [
+            format!("the first block is that of the endpoints' chain {}", chain.id()),
+            format!("the first block of the endpoints' chain is {found}, and the document says {named}"),
+        ],
+    ))
 }
 
 /// Whether the contracts say of machine, image and KMS what they said when it was looked at.

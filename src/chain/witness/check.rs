@@ -11,7 +11,8 @@ use super::super::BlockRef;
 use super::super::trie::{Nodes, index_key};
 use super::wire::{read_receipt, read_transaction};
 use super::{
-    BlockWitness, Fault, MOST_CONTRACTS, MOST_SLOTS, Part, Shown, ShownContract, ShownReceipt, ShownTransaction, merged,
+    BlockWitness, Fault, MOST_CONTRACTS, MOST_NODES, MOST_SLOTS, Part, Shown, ShownContract, ShownReceipt,
+    ShownTransaction, merged,
 };
 
 impl BlockWitness {
@@ -29,6 +30,10 @@ impl BlockWitness {
         let found = keccak256(&self.header);
         if found != hash {
             return Err(Fault::OtherBlock { expected: hash, found });
+        }
+        let named: usize = self.contracts.iter().map(|one| one.slots.len()).sum();
+        if self.nodes.len() > MOST_NODES || named > 2 * MOST_SLOTS {
+            return Err(Fault::TooMany);
         }
         let wanted = merged(&self.contracts);
         let slots: usize = wanted.values().map(BTreeSet::len).sum();

@@ -36,6 +36,8 @@ pub use take::LastTaken;
 /// answers of endpoints stay far below what an answer may be long, and a file from a stranger has no more ways to walk.
 const MOST_CONTRACTS: usize = 32;
 const MOST_SLOTS: usize = 256;
+/// Nodes of one block: a way has at most 64, and there are few ways.
+const MOST_NODES: usize = 16_384;
 
 /// What was taken right after a [`Proof`](super::Proof) was made, and what is missing of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +158,10 @@ pub struct ShownTransaction {
     pub hash: B256,
     /// Sender: recovered from the signature; in deposits of OP Stack chains, which have none, it stands in the transaction.
     pub sender: Address,
+    /// The chain that its signature is for; `None`: for any (before EIP-155), or it has no signature.
+    pub chain_id: Option<u64>,
+    /// Accounts that it gives other code to (EIP-7702), so many.
+    pub delegations: usize,
     /// Whom it calls; `None`: it creates a contract.
     pub to: Option<Address>,
     /// wei that it sends.
@@ -215,8 +221,8 @@ pub enum Fault {
     /// The receipt is at another index than the transaction.
     #[error("the receipt is the one of another transaction")]
     Apart,
-    /// More contracts or slots than anybody asks for.
-    #[error("it names more contracts or slots than are looked at")]
+    /// More contracts, slots or nodes than anybody asks for.
+    #[error("it names more contracts, slots or nodes than are looked at")]
     TooMany,
 }
 

@@ -119,11 +119,10 @@ async fn ask(
 }
 
 fn show(report: &mut Report, evidence: &Evidence, claims: &[Claim]) {
-    let named = evidence.said.cvm_name.as_ref().or(evidence.said.cvm.as_ref());
-    let named = named.map_or_else(|| evidence.app.to_string(), Clone::clone);
-    report
-        .page
-        .line(&format!("evidence of {named} on chain {}", evidence.chain_id));
+    report.page.line(&format!(
+        "evidence of the app {} on chain {}",
+        evidence.app, evidence.chain_id
+    ));
     let lines = claims
         .iter()
         .map(|claim| (&claim.about, Some(format!("{}: {}", claim.outcome, claim.text))));
@@ -159,6 +158,9 @@ fn conclude(report: &mut Report, session: &Session, claims: &[Claim], require_al
         )),
         _ => None,
     };
+    let besides = claims.iter().filter(|claim| claim.about == evidence::BESIDES).count();
+    let besides = (besides > 0).then(|| format!("; {besides} changes besides were NOT ASKED FOR"));
+    let counted = counted + &besides.unwrap_or_default();
     report.message = match &fallen {
         Some((_, why)) => format!("{why}; {counted}"),
         None => format!("nothing differs: {counted}"),

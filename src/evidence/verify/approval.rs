@@ -13,14 +13,58 @@ use crate::safe::{OwnerSignature, SafeTx};
 /// The claims about who approved what.
 pub(super) fn claims(evidence: &Evidence) -> Vec<Claim> {
     let mut claims = vec![calls(evidence)];
+    claims.extend(approver(evidence));
     if let Some(timelock) = &evidence.timelock {
         claims.push(operation(evidence, timelock));
     }
     if let Some(safe) = &evidence.safe {
         claims.extend(safe_transaction(evidence, safe));
         claims.push(signatures(safe));
+        if safe.schedules {
+            claims.push(scheduling(evidence, safe));
+        }
     }
     claims
+}
+
+/// Whether what approved the change is what owns the app: its timelock, or else its Safe. Of a key the transaction shows it.
+fn approver(evidence: &Evidence) -> Option<Claim> {
+    let about = "approver";
+    let timelock = evidence
+        .timelock
+        .as_ref()
+        .map(|timelock| ("timelock", timelock.address));
+    let safe = evidence.safe.as_ref().map(|safe| ("Safe", safe.domain.safe));
+    let (kind, address) = timelock.or(safe)?;
+    Some(match evidence.owner {
+        Some(owner) => Claim::whether(
+            about,
+            owner == address,
+            [
+                format!("the {kind} {address} is the owner that the document names"),
+                format!("the {kind} {address} is not the owner that the document names, {owner}"),
+            ],
+        ),
+        None => Claim::open(
+            about,
+            format!("the document does not say that the {kind} {address} owns the app"),
+        ),
+    })
+}
+
+/// A Safe that scheduled the change did that in a transaction of its own.
+fn scheduling(evidence: &Evidence, safe: &SafeTransaction) -> Claim {
+    let about = "scheduling";
+    match evidence.timelock {
+        Some(_) => Claim::open(
+            about,
+            format!(
+                "that the Safe {} scheduled it is in a transaction that is not in the document",
+                safe.domain.safe
+            ),
+        ),
+        None => Claim::differs(about, "the Safe scheduled it, and no timelock is named"),
+    }
 }
 
 /// The Safe's transaction, where the document has its fields and they may be signed.
@@ -30,6 +74,9 @@ pub(super) fn read(safe: &SafeTransaction) -> Option<SafeTx> {
 
 fn calls(evidence: &Evidence) -> Claim {
     let changes = evidence.changes.iter().map(|change| change.call(evidence.app));
+    if evidence.is_of_format_1() {
+        return Claim::open("calls", "the calls are not in the document");
+    }
     let whether = changes.eq(evidence.calls.iter().cloned());
     Claim::whether(
         "calls",
@@ -76,11 +123,18 @@ fn safe_transaction(evidence: &Evidence, safe: &SafeTransaction) -> Vec<Claim> {
         return vec![Claim::open(about, "the Safe's transaction is not in the document")];
     };
     let (hash, named) = (fields.hash(&safe.domain), safe.safe_tx_hash);
-    if hash != named || safe.domain.chain_id != evidence.chain_id {
-        let text = format!(
-            "its safeTxHash on chain {} is {hash}, and the document says {named}",
-            evidence.chain_id
-        );
+    if safe.domain.chain_id != evidence.chain_id {
+        let other = safe.domain.chain_id;
+        return vec![Claim::differs(
+            about,
+            format!(
+                "the Safe is on chain {other}, and the document is about chain {}",
+                evidence.chain_id
+            ),
+        )];
+    }
+    if hash != named {
+        let text = format!("its safeTxHash is {hash}, and the document says {named}");
         return vec![Claim::differs(about, text)];
     }
     let Some(tx) = read(safe) else {
@@ -146,10 +200,20 @@ fn signatures(safe: &SafeTransaction) -> Claim {
     let names = |all: &BTreeSet<Address>| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let (threshold, count) = (safe.threshold, owners.len());
     let proven = u64::try_from(signed.len()).is_ok_and(|signed| signed >= threshold);
+    if safe.fields.is_none() {
+        return Claim::open(
+            about,
+            format!(
+                "{} signed a hash; what they signed is not in the document",
+                names(&signed)
+            ),
+        );
+    }
     let whom = format!(
-        "of {}, {} of {count} owners (threshold {threshold})",
+        "{} signed it: {} of the {count} whom the document calls owners of {} (threshold {threshold})",
         names(&signed),
-        signed.len()
+        signed.len(),
+        safe.domain.safe
     );
     match (proven, unproven.is_empty()) {
         (true, _) => Claim::holds(about, whom),

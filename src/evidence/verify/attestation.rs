@@ -1,6 +1,6 @@
 //! What the hardware measured: the verdict, made again from what it was made of. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::attest::saved::{Contracts, Measure};
 use crate::attest::{Finding, Link, Root, Standing, TcbPolicy, TcbStatus};
@@ -17,10 +17,16 @@ pub struct Measured<'a> {
     pub at: Option<Timestamp>,
 }
 
+/// How far the writer's clock and that of a block may be apart.
+const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
+
 /// The claims about what was measured.
 pub(super) fn claims(evidence: &Evidence, by: &Measured<'_>) -> Vec<Claim> {
     let Some(attestation) = &evidence.attestation else {
-        return match evidence.code {
+        return match evidence
+            .added_hash()
+            .or(evidence.code.as_ref().map(|code| code.compose_hash))
+        {
             Some(_) => vec![Claim::open(
                 "attestation",
                 "what the hardware measured is not in the document",
@@ -40,6 +46,12 @@ fn subject(evidence: &Evidence, attestation: &Attestation) -> Claim {
     let code = evidence.code.as_ref();
     let hashes = code.map(|code| (code.compose_hash, code.previous_compose_hash));
     let transaction = evidence.transaction.map(|transaction| transaction.hash);
+    let at = attestation.made_of.at;
+    let block = Timestamp::from_second(i64::try_from(evidence.block.timestamp).unwrap_or_default());
+    let is_earlier = block.is_ok_and(|block| at.duration_until(block) > CLOCKS);
+    if is_earlier {
+        return Claim::differs(about, format!("it is of {at}, before the change was made"));
+    }
     let same = attestation.made_of.is_of_this_format()
         && wanted.chain_id == evidence.chain_id
         && wanted.app == evidence.app
@@ -52,7 +64,10 @@ fn subject(evidence: &Evidence, attestation: &Attestation) -> Claim {
         about,
         same,
         [
-            format!("it is about {} of this app", wanted.compose_hash),
+            format!(
+                "it is about {} of this app, looked at {at}, as the writer says",
+                wanted.compose_hash
+            ),
             "it is about another app, another hash or another KMS, or of another format".to_owned(),
         ],
     )
@@ -68,25 +83,44 @@ fn links(attestation: &Attestation, by: &Measured<'_>) -> Vec<Claim> {
         at,
     };
     let verdict = saved.judge(&measure);
-    let said = |link: Link| attestation.links.iter().find(|one| one.link == link);
-    let links = verdict.findings.iter().map(|found| {
-        let about = format!("attestation.{}", found.link.name());
-        match said(found.link) {
-            Some(said) if said.standing != found.standing && by.at.is_none() => Claim::differs(
-                about,
-                format!(
-                    "the document says that it {}, and it {}",
-                    word(said.standing),
-                    told(found)
-                ),
-            ),
-            None => Claim::differs(
-                about,
-                format!("the document says nothing of it, and it {}", told(found)),
-            ),
-            Some(_) => of(found, about),
-        }
+    // What somebody agreed to is the writer's word, and no proof.
+    let strict = TcbPolicy::default();
+    let unaccepted = saved.judge(&Measure {
+        tcb: &strict,
+        ..measure
     });
+    let said = |link: Link| attestation.links.iter().find(|one| one.link == link);
+    let is_genuine = verdict
+        .findings
+        .iter()
+        .any(|one| one.link == Link::Genuine && one.standing == Standing::Holds);
+    let links = verdict
+        .findings
+        .iter()
+        .zip(&unaccepted.findings)
+        .map(|(found, strictly)| {
+            let about = format!("attestation.{}", found.link.name());
+            match said(found.link) {
+                Some(said) if said.standing != found.standing && by.at.is_none() => Claim::differs(
+                    about,
+                    format!(
+                        "the document says that it {}, and it {}",
+                        word(said.standing),
+                        told(found)
+                    ),
+                ),
+                None => Claim::differs(
+                    about,
+                    format!("the document says nothing of it, and it {}", told(found)),
+                ),
+                Some(_) if found.standing != Standing::Holds => of(found, about),
+                Some(_) if strictly.standing != Standing::Holds => {
+                    Claim::said(about, format!("holds, if it is agreed to: it {}", told(strictly)))
+                }
+                Some(_) if !is_genuine => Claim::open(about, "holds, if the quote is genuine"),
+                Some(_) => of(found, about),
+            }
+        });
     let mut claims: Vec<Claim> = links.collect();
     if attestation.links.len() != verdict.findings.len() {
         claims.push(Claim::differs(
@@ -135,7 +169,10 @@ fn of(found: &Finding, about: String) -> Claim {
         Standing::Holds if found.link.is_by_contracts() => {
             Claim::said(about, "holds, if the contracts said what the document says")
         }
-        Standing::Holds => Claim::holds(about, "holds, as of the time of the attestation"),
+        Standing::Holds if found.link == Link::Fresh => {
+            Claim::said(about, "holds, if the number was one that nobody knew before")
+        }
+        Standing::Holds => Claim::holds(about, "holds, as of that time"),
         Standing::NotKnown => Claim::open(about, told(found)),
         Standing::Broken => Claim::differs(about, told(found)),
     }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Address, B256, Log as RawLog, U256};
+use alloy::primitives::{Address, B256, KECCAK256_EMPTY, Log as RawLog, U256};
 use alloy::rpc::types::Log;
 
 use super::approval;
 use crate::chain::policy_history::PolicyFact;
-use crate::chain::witness::{BlockWitness, Shown, ShownContract, ShownReceipt, ShownTransaction};
-use crate::chain::{Call, PolicyChange, policy_history};
-use crate::evidence::claim::Claim;
-use crate::evidence::document::{Evidence, SafeTransaction};
+use crate::chain::timelock::{OperationAt, OperationStep, check_operation};
+use crate::chain::witness::{BlockWitness, Fault, Shown, ShownContract, ShownReceipt, ShownTransaction};
+use crate::chain::{Call, PolicyChange, is_known_kms, policy_history};
+use crate::evidence::claim::{BESIDES, Claim};
+use crate::evidence::document::{Evidence, Operation, SafeTransaction};
 use crate::safe::{SafeTx, executed, slots};
 
 /// The claims about the block.
@@ -34,16 +35,67 @@ pub(super) fn claims(evidence: &Evidence) -> Vec<Claim> {
     claims.extend(transaction(evidence, &shown));
     claims.extend(receipt(evidence, &shown));
     let head = witness.and_then(|witness| witness.head.as_ref());
-    match (head, &evidence.said.settled) {
-        // The state of the block was forgotten, and that of a later one is here.
-        (Some(head), Some(settled)) => match self::shown(head, settled.head.hash) {
-            Ok(later) => claims.extend(state(evidence, &later)),
-            Err(claim) => claims.push(claim),
-        },
-        (Some(_), None) => claims.push(Claim::differs("state", "it is of a block that nobody names")),
-        (None, _) => claims.extend(state(evidence, &shown)),
-    }
+    let later = match head.map(|head| later(evidence, head)) {
+        None => None,
+        Some(Ok((later, claim))) => {
+            claims.push(claim);
+            Some(later)
+        }
+        Some(Err(claim)) => {
+            claims.push(claim);
+            None
+        }
+    };
+    claims.extend(state(evidence, &After { shown, later }));
     claims
+}
+
+/// What the block shows of contracts; and a later one, of those whose state at the block was forgotten.
+struct After {
+    shown: Shown,
+    later: Option<Shown>,
+}
+
+impl After {
+    /// A contract, and the number of the block after which it is shown. The block itself goes before a later one.
+    fn contract(&self, address: Address) -> Option<(&Result<ShownContract, Fault>, u64)> {
+        let of = |shown: &'_ Shown| shown.block.number;
+        let first = self.shown.contracts.get(&address).map(|one| (one, of(&self.shown)));
+        let later = || {
+            self.later
+                .as_ref()?
+                .contracts
+                .get(&address)
+                .zip(self.later.as_ref().map(of))
+        };
+        first.or_else(later)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Result<ShownContract, Fault>> {
+        let later = self.later.iter().flat_map(|later| later.contracts.values());
+        self.shown.contracts.values().chain(later)
+    }
+}
+
+/// A later block with the state that the first one's endpoints had forgotten. Only the chain can say that it follows.
+fn later(evidence: &Evidence, witness: &BlockWitness) -> Result<(Shown, Claim), Claim> {
+    let about = "later-block";
+    let Some(settled) = &evidence.said.settled else {
+        return Err(Claim::differs(about, "there is state of a block that nobody names"));
+    };
+    let shown = shown(witness, settled.head.hash)?;
+    let (first, found) = (&evidence.block, &shown.block);
+    if *found != settled.head || found.number <= first.number || found.timestamp < first.timestamp {
+        return Err(Claim::differs(about, "the block that the state is of is no later one"));
+    }
+    let claim = Claim::open(
+        about,
+        format!(
+            "some state is of block {} ({}): that it follows block {} is for the chain to say",
+            found.number, found.hash, first.number
+        ),
+    );
+    Ok((shown, claim))
 }
 
 fn shown(witness: &BlockWitness, hash: B256) -> Result<Shown, Claim> {
@@ -79,7 +131,54 @@ fn transaction(evidence: &Evidence, shown: &Shown) -> Vec<Claim> {
             format!("the block holds {}, sent by {}", found.hash, found.sender),
         ],
     );
-    vec![claim, carries(evidence, found)]
+    let mut claims = vec![claim, signed_for(evidence, found), carries(evidence, found)];
+    if found.delegations > 0 {
+        let text = format!(
+            "besides, it gives other code to {} account(s) (EIP-7702)",
+            found.delegations
+        );
+        claims.push(Claim::open("calldata", text));
+    }
+    let is_direct = evidence.safe.is_none() && evidence.timelock.is_none();
+    claims.extend(is_direct.then(|| approved_by_key(evidence, found)));
+    claims
+}
+
+/// The chain that its sender signed it for.
+fn signed_for(evidence: &Evidence, found: &ShownTransaction) -> Claim {
+    let about = "chain";
+    match found.chain_id {
+        Some(id) => Claim::whether(
+            about,
+            id == evidence.chain_id,
+            [
+                format!("the transaction is signed for chain {id}"),
+                format!(
+                    "the transaction is signed for chain {id}, and the document says {}",
+                    evidence.chain_id
+                ),
+            ],
+        ),
+        None => Claim::open(about, "the transaction is signed for no chain"),
+    }
+}
+
+/// Whether the key that owns the app sent it, where it calls the app itself.
+fn approved_by_key(evidence: &Evidence, found: &ShownTransaction) -> Claim {
+    let about = "approver";
+    match evidence.owner {
+        Some(owner) if owner == found.sender => {
+            Claim::holds(about, format!("{owner}, the owner that the document names, sent it"))
+        }
+        Some(owner) if found.to == Some(evidence.app) => Claim::differs(
+            about,
+            format!(
+                "{} called the app, and the document says that {owner} owns it",
+                found.sender
+            ),
+        ),
+        _ => Claim::open(about, "how the owner approved it is not in the document"),
+    }
 }
 
 /// Whether the transaction is what was approved.
@@ -101,7 +200,10 @@ fn carries(evidence: &Evidence, found: &ShownTransaction) -> Claim {
                 about,
                 executes(&tx, safe, found),
                 [
-                    "it executes the Safe's transaction, with these signatures".to_owned(),
+                    format!(
+                        "it executes the transaction of the Safe {}, with these signatures",
+                        safe.domain.safe
+                    ),
                     "it executes the Safe's transaction with other signatures".to_owned(),
                 ],
             ),
@@ -124,6 +226,9 @@ fn carries(evidence: &Evidence, found: &ShownTransaction) -> Claim {
         (Some(whole), Some(expected)) if whole == expected => {
             Claim::holds(about, "it makes exactly the call that was approved")
         }
+        (Some(whole), _) if whole.to == evidence.app && !evidence.calls.contains(&whole) => {
+            Claim::differs(about, "it calls the app, and makes none of these calls")
+        }
         _ => Claim::open(about, through),
     }
 }
@@ -135,7 +240,11 @@ fn executes(tx: &SafeTx, safe: &SafeTransaction, found: &ShownTransaction) -> bo
 fn receipt(evidence: &Evidence, shown: &Shown) -> Vec<Claim> {
     let about = "receipt";
     let found = match &shown.receipt {
-        None => return vec![Claim::open(about, "the receipt is not in the document")],
+        None => {
+            return ["receipt", "event"]
+                .map(|about| Claim::open(about, "the receipt is not in the document"))
+                .into();
+        }
         Some(Err(fault)) => return vec![Claim::differs(about, fault.to_string())],
         Some(Ok(found)) => found,
     };
@@ -150,13 +259,52 @@ fn receipt(evidence: &Evidence, shown: &Shown) -> Vec<Claim> {
     }
     let safe = evidence.safe.as_ref().filter(|safe| !safe.schedules);
     claims.extend(safe.map(|safe| executed_by(safe, found)));
+    claims.extend(
+        evidence
+            .timelock
+            .as_ref()
+            .map(|timelock| executed_by_timelock(timelock, found)),
+    );
     claims
+}
+
+/// Whether the timelock says that it executed the operation, call by call.
+fn executed_by_timelock(timelock: &Operation, found: &ShownReceipt) -> Claim {
+    let about = "operation-executed";
+    let (address, id) = (timelock.address, timelock.id);
+    let Some(operation) = &timelock.operation else {
+        return Claim::open(about, "what the timelock executed is not in the document");
+    };
+    let of = OperationAt {
+        timelock: address,
+        operation,
+    };
+    match check_operation(&found.logs, of, OperationStep::Executed) {
+        Ok(()) => Claim::holds(
+            about,
+            format!("the timelock {address} says that it executed {id}, call by call"),
+        ),
+        Err(error) => Claim::differs(about, error.to_string()),
+    }
 }
 
 fn executed_by(safe: &SafeTransaction, found: &ShownReceipt) -> Claim {
     let about = "execution";
     match executed::check_receipt(&found.logs, safe.domain.safe, safe.safe_tx_hash) {
-        Ok(()) => Claim::holds(about, format!("the Safe says that it executed {}", safe.safe_tx_hash)),
+        Ok(()) if safe.fields.is_none() => Claim::open(
+            about,
+            format!(
+                "the Safe executed {}, and what that is is not in the document",
+                safe.safe_tx_hash
+            ),
+        ),
+        Ok(()) => Claim::holds(
+            about,
+            format!(
+                "the Safe {} says that it executed {}",
+                safe.domain.safe, safe.safe_tx_hash
+            ),
+        ),
         Err(error) => Claim::differs(about, error.to_string()),
     }
 }
@@ -179,12 +327,32 @@ fn events(app: Address, changes: &[PolicyChange], besides: &[PolicyFact], logs: 
         });
     }
     let others = logs.iter().filter(|log| log.address() == app);
-    let others = others.filter(|log| log.log_index.is_none_or(|index| !own.contains(&index)));
-    let facts: Vec<PolicyFact> = others.filter_map(|log| policy_history::fact(&log.inner)).collect();
+    let others: Vec<&Log> = others
+        .filter(|log| log.log_index.is_none_or(|index| !own.contains(&index)))
+        .collect();
+    let facts: Vec<PolicyFact> = others
+        .iter()
+        .filter_map(|log| policy_history::fact(&log.inner))
+        .collect();
+    if own.iter().collect::<BTreeSet<_>>().len() != own.len() {
+        claims.push(Claim::differs(about, "a change is named twice"));
+    }
     if facts != besides {
         claims.push(Claim::differs(
             about,
             "what else the app logged is not what the document says",
+        ));
+    }
+    let unknown = others.len() - facts.len();
+    claims.extend(
+        facts
+            .iter()
+            .map(|fact| Claim::holds(BESIDES, format!("NOT ASKED FOR: the app {app} logged {fact}"))),
+    );
+    if unknown > 0 {
+        claims.push(Claim::open(
+            about,
+            format!("the app {app} logged {unknown} more of kinds that are not known here"),
         ));
     }
     claims
@@ -201,39 +369,46 @@ fn placed(logs: &[RawLog]) -> Vec<Log> {
     .collect()
 }
 
-fn state(evidence: &Evidence, shown: &Shown) -> Vec<Claim> {
-    let mut claims = match shown.contracts.get(&evidence.app) {
+fn state(evidence: &Evidence, after: &After) -> Vec<Claim> {
+    let mut claims = match after.contract(evidence.app) {
         None => vec![Claim::open("state", "the app's storage is not in the document")],
-        Some(Err(fault)) => vec![Claim::differs("state", fault.to_string())],
-        Some(Ok(app)) => state_of_app(evidence, app, shown.block.number),
+        Some((Err(fault), _)) => vec![Claim::differs("state", fault.to_string())],
+        Some((Ok(app), number)) => state_of_app(evidence, app, number),
     };
     if let Some(safe) = &evidence.safe {
-        claims.push(match shown.contracts.get(&safe.domain.safe) {
+        claims.push(match after.contract(safe.domain.safe) {
             None => Claim::open(
                 "owners",
                 "the Safe's storage is not in the document: its owners are as the writer says",
             ),
-            Some(Err(fault)) => Claim::differs("owners", fault.to_string()),
-            Some(Ok(contract)) => owners(safe, contract),
+            Some((Err(fault), _)) => Claim::differs("owners", fault.to_string()),
+            Some((Ok(contract), _)) => owners(safe, contract),
         });
     }
-    claims.extend(evidence.said.kms.map(|kms| known_to_kms(evidence, kms, shown)));
-    claims.extend(faults(shown));
+    claims.push(known_to_kms(evidence, after));
+    claims.extend(faults(after));
     claims
 }
 
 /// Whether the KMS that the writer names has the app on its list.
-fn known_to_kms(evidence: &Evidence, kms: Address, shown: &Shown) -> Claim {
+fn known_to_kms(evidence: &Evidence, after: &After) -> Claim {
     let about = "kms";
-    match shown.contracts.get(&kms) {
-        Some(Ok(contract)) if contract.knows_app(evidence.app) => {
-            Claim::holds(about, format!("the KMS {kms} has the app on its list"))
-        }
-        Some(Ok(_)) => Claim::open(
+    let Some(kms) = evidence.said.kms else {
+        return Claim::open(about, "the document names no KMS");
+    };
+    match after.contract(kms) {
+        Some((Ok(contract), _)) if contract.knows_app(evidence.app) => match is_known_kms(evidence.chain_id, kms) {
+            true => Claim::holds(about, format!("the KMS {kms} of Phala has the app on its list")),
+            false => Claim::said(
+                about,
+                format!("{kms} is the KMS; it has the app where a KMS keeps its list, as another contract could"),
+            ),
+        },
+        Some((Ok(_), _)) => Claim::open(
             about,
             format!("the slots that are here do not show that the KMS {kms} knows the app"),
         ),
-        Some(Err(fault)) => Claim::differs(about, fault.to_string()),
+        Some((Err(fault), _)) => Claim::differs(about, fault.to_string()),
         None => Claim::open(about, format!("the storage of the KMS {kms} is not in the document")),
     }
 }
@@ -245,37 +420,58 @@ fn state_of_app(evidence: &Evidence, app: &ShownContract, number: u64) -> Vec<Cl
         .as_ref()
         .map(|code| PolicyChange::AddComposeHash(B256::from(*code.compose_hash.as_bytes())));
     let changes: BTreeSet<PolicyChange> = added.into_iter().chain(evidence.changes.iter().copied()).collect();
-    for change in changes {
-        let shown = match change {
-            PolicyChange::AddComposeHash(hash) => app.allows_hash(hash),
-            PolicyChange::AddDevice(device) => app.allows_device(device),
-            _ => continue,
-        };
-        claims.push(match shown {
-            true => Claim::holds(
-                "state",
-                format!("the app's storage says so after block {number}: {change}"),
-            ),
-            false => Claim::open("state", format!("the slots that are here do not show it: {change}")),
-        });
-    }
+    claims.extend(changes.into_iter().map(|change| state_of(&change, app, number)));
     claims.push(match (app.owner(), evidence.owner_after()) {
         (Some(found), Some(named)) => Claim::whether(
             "owner",
             found == named,
             [
-                format!("{named} owns the app"),
-                format!("{found} owns the app, and the document says {named}"),
+                format!("{named} owns the app after block {number}"),
+                format!("{found} owns the app after block {number}, and the document says {named}"),
             ],
         ),
         (None, Some(_)) => Claim::open("owner", "the slots that are here do not show who owns the app"),
         (_, None) => Claim::open("owner", "the document names no owner"),
     });
-    claims.push(match app.code_hash {
-        Some(hash) => Claim::holds("code", format!("keccak256 of the app's code is {hash}")),
-        None => Claim::differs("code", "the app has no code"),
-    });
+    let leads = app.implementation().map(|to| format!(", and it leads to {to}"));
+    claims.push(
+        match app.code_hash.filter(|hash| *hash != KECCAK256_EMPTY && !hash.is_zero()) {
+            Some(hash) => Claim::holds(
+                "code",
+                format!(
+                    "keccak256 of the app's code is {hash}{}; what that code does is not looked at",
+                    leads.unwrap_or_default()
+                ),
+            ),
+            None => Claim::differs("code", "the app has no code"),
+        },
+    );
     claims
+}
+
+/// Whether the app's storage says what a change made of it.
+fn state_of(change: &PolicyChange, app: &ShownContract, number: u64) -> Claim {
+    let about = "state";
+    let says = match change {
+        PolicyChange::AddComposeHash(hash) | PolicyChange::RemoveComposeHash(hash) => app.allows_hash(*hash),
+        PolicyChange::AddDevice(device) | PolicyChange::RemoveDevice(device) => app.allows_device(*device),
+        _ => return Claim::open(about, format!("not read from the app's storage: {change}")),
+    };
+    let removes = matches!(
+        change,
+        PolicyChange::RemoveComposeHash(_) | PolicyChange::RemoveDevice(_)
+    );
+    match (says, removes) {
+        (true, false) => Claim::holds(
+            about,
+            format!("the app's storage says so after block {number}: {change}"),
+        ),
+        (true, true) => Claim::differs(
+            about,
+            format!("the app's storage says otherwise after block {number}: {change}"),
+        ),
+        (false, _) => Claim::open(about, format!("the slots that are here do not show it: {change}")),
+    }
 }
 
 fn owners(safe: &SafeTransaction, contract: &ShownContract) -> Claim {
@@ -285,8 +481,13 @@ fn owners(safe: &SafeTransaction, contract: &ShownContract) -> Claim {
             "owners",
             so,
             [
-                format!("{} owners, threshold {}", safe.owners.len(), safe.threshold),
-                "the Safe has other owners, or another threshold".to_owned(),
+                format!(
+                    "the Safe {} has these {} owners and the threshold {}",
+                    safe.domain.safe,
+                    safe.owners.len(),
+                    safe.threshold
+                ),
+                format!("the Safe {} has other owners, or another threshold", safe.domain.safe),
             ],
         ),
         None => Claim::open("owners", "the slots that are here do not show who owns the Safe"),
@@ -294,10 +495,10 @@ fn owners(safe: &SafeTransaction, contract: &ShownContract) -> Claim {
 }
 
 /// Slots that do not follow from their contract, and contracts that do not follow from the state.
-fn faults(shown: &Shown) -> Vec<Claim> {
-    let slots = shown.contracts.values().filter_map(|one| one.as_ref().ok());
+fn faults(after: &After) -> Vec<Claim> {
+    let slots = after.all().filter_map(|one| one.as_ref().ok());
     let faults = slots.flat_map(|one| one.slots.values().filter_map(|slot| slot.as_ref().err()));
-    let others = shown.contracts.values().filter_map(|one| one.as_ref().err());
+    let others = after.all().filter_map(|one| one.as_ref().err());
     faults
         .chain(others)
         .map(|fault| Claim::differs("state", fault.to_string()))

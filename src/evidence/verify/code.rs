@@ -7,7 +7,9 @@ use crate::evidence::document::{Code, Evidence};
 /// The claims about the code, where it changed.
 pub(super) fn claims(evidence: &Evidence) -> Vec<Claim> {
     let Some(code) = &evidence.code else {
-        return Vec::new();
+        let added = evidence.added_hash();
+        let missing = |hash| Claim::open("manifest", format!("the manifest of {hash} is not in the document"));
+        return added.map(missing).into_iter().collect();
     };
     let mut claims = vec![manifest("manifest", code.manifest.as_deref(), code.compose_hash)];
     if let Some(previous) = code.previous_compose_hash {

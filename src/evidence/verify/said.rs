@@ -6,10 +6,10 @@ use crate::evidence::document::Evidence;
 /// What nothing proves.
 pub(super) fn claims(evidence: &Evidence) -> Vec<Claim> {
     let (said, cloud) = (&evidence.said, &evidence.said.cloud);
-    let mut lines = vec![("said.upgrade", format!("the upgrade is called {}", said.update))];
+    let mut lines = vec![("said.upgrade", format!("the upgrade is called {}", name(&said.update)))];
     let mut line = |about, text: Option<String>| lines.extend(text.map(|text| (about, text)));
     let cvm = said.cvm_name.as_ref().or(said.cvm.as_ref());
-    line("said.cvm", cvm.map(|cvm| format!("the CVM is {cvm}")));
+    line("said.cvm", cvm.map(|cvm| format!("the CVM is {}", name(cvm))));
     line("said.kms", said.kms.map(|kms| format!("the KMS is {kms}")));
     line(
         "said.settled",
@@ -43,4 +43,12 @@ pub(super) fn claims(evidence: &Evidence) -> Vec<Claim> {
         .into_iter()
         .map(|(about, text)| Claim::said(about, text))
         .collect()
+}
+
+/// A name in one piece: no line that is broken inside it looks like another claim.
+fn name(text: &str) -> String {
+    crate::text::shorten(text, 100)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join("␠")
 }

@@ -80,10 +80,13 @@ fn whoever_has_the_file_proves_it_again_without_anybody() {
             "state",
             "owner",
             "code",
-            "kms",
+            "chain",
+            "approver",
         ],
     );
-    assert_eq!(outcomes(&alone, "genesis"), ["said"], "nobody knows this chain");
+    for said in ["genesis", "kms"] {
+        assert_eq!(outcomes(&alone, said), ["said"], "nobody knows this {said}");
+    }
     for open in ["canonical", "now", "attestation"] {
         assert_eq!(outcomes(&alone, open), ["not-checked"], "{open}");
     }
@@ -118,6 +121,7 @@ fn what_was_signed_and_executed_is_computed_again_from_the_transaction() {
         &alone,
         &[
             "safe-transaction",
+            "approver",
             "signatures",
             "calldata",
             "execution",
@@ -310,4 +314,59 @@ fn what_was_written_once_is_proved_for_ever() {
             &["manifest", "block", "transaction", "receipt", "event", "state", "owner"],
         );
     }
+}
+
+/// What a forger shows, and what is to be said of it instead of *holds*. In the files whose names say so the block is a real
+/// one; in the others header and tries are made for the purpose.
+const FORGED: [(&str, i32, &str, &str); 24] = [
+    ("app-without-code", 5, "code", "differs"),
+    ("attested-108-days-before-the-block", 5, "attestation", "differs"),
+    ("besides-implementation-replaced", 0, "besides", "holds"),
+    ("delegatecall-fields-removed", 0, "signatures", "not-checked"),
+    ("delegatecall-fields-removed", 0, "execution", "not-checked"),
+    ("delegates-owner-eip7702", 0, "calldata", "not-checked"),
+    ("dev-chain-shown-as-base", 5, "chain", "differs"),
+    ("executed-by-another-safe", 5, "approver", "differs"),
+    ("format1-calls-hold-without-calls", 5, "calls", "not-checked"),
+    ("fresh-replayed", 5, "attestation.fresh", "said"),
+    ("genuine-block-other-change", 5, "calldata", "differs"),
+    ("head-takes-over", 5, "owner", "differs"),
+    ("head-takes-over-require-all", 5, "owner", "differs"),
+    ("invented-owners-genuine-block", 0, "owners", "not-checked"),
+    ("key-as-timelock-genuine-block", 5, "approver", "differs"),
+    ("key-shown-as-safe-genuine-block", 5, "approver", "differs"),
+    ("kms-is-any-contract", 0, "kms", "said"),
+    ("removed-but-still-allowed", 5, "state", "differs"),
+    ("schedule-never-executed-owner-is-safe", 5, "approver", "differs"),
+    ("self-made-quote-type3-nochain", 0, "attestation.compose", "not-checked"),
+    ("sender-is-not-owner", 5, "approver", "differs"),
+    ("timelock-not-owner-not-executed", 5, "operation-executed", "differs"),
+    ("tx-of-chain-1", 5, "chain", "differs"),
+    ("unknown-events-of-app", 0, "event", "not-checked"),
+];
+
+#[test]
+fn what_a_forger_shows_does_not_hold() {
+    let folder = crate::support::repository().join("tests/vectors/evidence/forged");
+    for (name, exit, about, outcome) in FORGED {
+        let ran = verify(&folder.join(format!("{name}.json")), &[]);
+        assert_eq!(ran.exit, exit, "{name}: {}", ran.said);
+        assert!(outcomes(&ran, about).contains(&outcome), "{name}: {}", ran.said);
+    }
+    let besides = verify(&folder.join("besides-implementation-replaced.json"), &[]);
+    let message = besides.json["message"].as_str().unwrap();
+    assert!(
+        message.contains("NOT ASKED FOR") && besides.said.contains("0x7777"),
+        "{}",
+        besides.said
+    );
+    // No name looks like a line of its own.
+    let mut command = crate::support::countersign(BINARY, &folder);
+    let named = crate::support::command::run(command.args(["verify", "name-fakes-lines.json"]));
+    let page = String::from_utf8(named.stdout).unwrap();
+    assert!(
+        !page.contains("  canonical holds") && !page.contains("chain 8453  "),
+        "{page}"
+    );
+    assert!(page.starts_with("evidence of the app 0x"), "{page}");
 }
