@@ -22,7 +22,7 @@ pub async fn ask(evidence: &Evidence, chain: &Chain, root: &Root) -> Result<Vec<
     if let Some(settled) = evidence.said.settled.as_ref().filter(|_| later.is_some()) {
         claims.push(canonical(&settled.head, chain).await?);
     }
-    claims.extend(genesis(evidence, chain));
+    claims.push(genesis(evidence, chain));
     claims.push(in_force(evidence, chain).await?);
     if let Some(attestation) = &evidence.attestation {
         claims.push(contracts(attestation, chain, root).await?);
@@ -33,9 +33,14 @@ pub async fn ask(evidence: &Evidence, chain: &Chain, root: &Root) -> Result<Vec<
 /// What is to be said where no chain is asked.
 pub fn without_chain(evidence: &Evidence) -> Vec<Claim> {
     let nobody = "no endpoint was named:";
+    let later = evidence.witness.as_ref().and_then(|witness| witness.head.as_ref());
+    let blocks = match later {
+        None => "the block is the chain's",
+        Some(_) => "both blocks are the chain's",
+    };
     let mut claims = vec![Claim::open(
         "canonical",
-        format!("{nobody} whether the block is the chain's was not asked"),
+        format!("{nobody} whether {blocks} was not asked"),
     )];
     // That the block descends from it is not in the document.
     let (chain_id, known) = (evidence.chain_id, Chain::known_genesis(evidence.chain_id));
@@ -78,18 +83,24 @@ async fn canonical(block: &BlockRef, chain: &Chain) -> Result<Claim, ChainError>
     })
 }
 
-/// Whether the first block that the document names is the chain's; nothing where one of them is not there.
-fn genesis(evidence: &Evidence, chain: &Chain) -> Option<Claim> {
-    let named = evidence.witness.as_ref()?.genesis?;
-    let found = chain.genesis()?;
-    Some(Claim::whether(
-        "genesis",
+/// Whether the first block that the document names is the chain's.
+fn genesis(evidence: &Evidence, chain: &Chain) -> Claim {
+    let about = "genesis";
+    let named = evidence.witness.as_ref().and_then(|witness| witness.genesis);
+    let (Some(named), Some(found)) = (named, chain.genesis()) else {
+        return Claim::open(
+            about,
+            "the first block is not named in the document, or not by the endpoints",
+        );
+    };
+    Claim::whether(
+        about,
         found == named,
         [
             format!("the first block is that of the endpoints' chain {}", chain.id()),
             format!("the first block of the endpoints' chain is {found}, and the document says {named}"),
         ],
-    ))
+    )
 }
 
 /// Whether the contracts say of machine, image and KMS what they said when it was looked at.

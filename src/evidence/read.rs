@@ -67,6 +67,7 @@ impl Evidence {
     /// The document, if its lists are of a length that a transaction can make.
     fn bounded(self) -> Result<Self, EvidenceError> {
         let of_others = |other: &Other| other.changes.len() + other.besides.len();
+        let endpoints = self.said.settled.as_ref().map_or(0, |settled| settled.endpoints.len());
         let lists = [
             ("changes", self.changes.len() + self.besides.len()),
             ("calls", self.calls.len()),
@@ -80,7 +81,7 @@ impl Evidence {
             ),
             (
                 "things said",
-                self.said.accepted.len() + self.said.uncovered.len() + self.said.effects.len(),
+                self.said.accepted.len() + self.said.uncovered.len() + self.said.effects.len() + endpoints,
             ),
         ];
         match lists.into_iter().find(|(_, found)| *found > MOST) {

@@ -158,6 +158,8 @@ pub struct ShownTransaction {
     pub hash: B256,
     /// Sender: recovered from the signature; in deposits of OP Stack chains, which have none, it stands in the transaction.
     pub sender: Address,
+    /// Whether it has a signature; deposits have none.
+    pub is_signed: bool,
     /// The chain that its signature is for; `None`: for any (before EIP-155), or it has no signature.
     pub chain_id: Option<u64>,
     /// Accounts that it gives other code to (EIP-7702), so many.

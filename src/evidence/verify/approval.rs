@@ -16,13 +16,20 @@ pub(super) fn claims(evidence: &Evidence) -> Vec<Claim> {
     claims.extend(approver(evidence));
     if let Some(timelock) = &evidence.timelock {
         claims.push(operation(evidence, timelock));
+        claims.push(Claim::open(
+            "scheduling",
+            format!(
+                "who scheduled it, how long before, and what code the timelock {} has, is not in the document",
+                timelock.address
+            ),
+        ));
     }
     if let Some(safe) = &evidence.safe {
         claims.extend(safe_transaction(evidence, safe));
         claims.push(signatures(safe));
-        if safe.schedules {
-            claims.push(scheduling(evidence, safe));
-        }
+        let is_astray = safe.schedules && evidence.timelock.is_none();
+        claims
+            .extend(is_astray.then(|| Claim::differs("scheduling", "the Safe scheduled it, and no timelock is named")));
     }
     claims
 }
@@ -52,21 +59,6 @@ fn approver(evidence: &Evidence) -> Option<Claim> {
     })
 }
 
-/// A Safe that scheduled the change did that in a transaction of its own.
-fn scheduling(evidence: &Evidence, safe: &SafeTransaction) -> Claim {
-    let about = "scheduling";
-    match evidence.timelock {
-        Some(_) => Claim::open(
-            about,
-            format!(
-                "that the Safe {} scheduled it is in a transaction that is not in the document",
-                safe.domain.safe
-            ),
-        ),
-        None => Claim::differs(about, "the Safe scheduled it, and no timelock is named"),
-    }
-}
-
 /// The Safe's transaction, where the document has its fields and they may be signed.
 pub(super) fn read(safe: &SafeTransaction) -> Option<SafeTx> {
     SafeTx::accept(safe.domain, safe.fields.clone()?, true).ok()
@@ -82,10 +74,22 @@ fn calls(evidence: &Evidence) -> Claim {
         "calls",
         whether,
         [
-            format!("{} call(s) make the changes, and nothing else", evidence.calls.len()),
+            format!(
+                "{} call(s) make the changes of this app, and nothing else",
+                evidence.calls.len()
+            ),
             "the calls are not those that make the changes".to_owned(),
         ],
     )
+}
+
+/// What else an approval was for.
+fn beside(evidence: &Evidence) -> String {
+    let others: Vec<String> = evidence.others.iter().map(|other| other.app.to_string()).collect();
+    match others.is_empty() {
+        true => String::new(),
+        false => format!(", beside calls of {}", others.join(", ")),
+    }
 }
 
 /// Whether `calls` are those of this app, and otherwise only calls of the other apps.
@@ -111,7 +115,7 @@ fn operation(evidence: &Evidence, timelock: &Operation) -> Claim {
         about,
         makes(evidence, operation.calls()),
         [
-            format!("{id} makes exactly these calls"),
+            format!("{id} makes exactly these calls{}", beside(evidence)),
             format!("{id} makes other calls"),
         ],
     )
@@ -151,7 +155,10 @@ fn safe_transaction(evidence: &Evidence, safe: &SafeTransaction) -> Vec<Claim> {
         about,
         makes,
         [
-            format!("{hash} is the hash of a transaction that makes exactly these calls"),
+            format!(
+                "{hash} is the hash of a transaction that makes exactly these calls{}",
+                beside(evidence)
+            ),
             format!("{hash} is the hash of a transaction that makes other calls"),
         ],
     )]

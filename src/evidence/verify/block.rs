@@ -88,11 +88,11 @@ fn later(evidence: &Evidence, witness: &BlockWitness) -> Result<(Shown, Claim), 
     if *found != settled.head || found.number <= first.number || found.timestamp < first.timestamp {
         return Err(Claim::differs(about, "the block that the state is of is no later one"));
     }
-    let claim = Claim::open(
+    let claim = Claim::holds(
         about,
         format!(
-            "some state is of block {} ({}): that it follows block {} is for the chain to say",
-            found.number, found.hash, first.number
+            "a second header's hash is that of block {} ({}), of which some of the state is",
+            found.number, found.hash
         ),
     );
     Ok((shown, claim))
@@ -167,9 +167,13 @@ fn signed_for(evidence: &Evidence, found: &ShownTransaction) -> Claim {
 fn approved_by_key(evidence: &Evidence, found: &ShownTransaction) -> Claim {
     let about = "approver";
     match evidence.owner {
-        Some(owner) if owner == found.sender => {
-            Claim::holds(about, format!("{owner}, the owner that the document names, sent it"))
+        Some(_) if !found.is_signed => {
+            Claim::open(about, "the transaction has no signature: it is of the chain's own kind")
         }
+        Some(owner) if found.to == Some(evidence.app) && owner == found.sender => Claim::holds(
+            about,
+            format!("{owner}, the owner that the document names, sent it to the app"),
+        ),
         Some(owner) if found.to == Some(evidence.app) => Claim::differs(
             about,
             format!(
@@ -254,9 +258,7 @@ fn receipt(evidence: &Evidence, shown: &Shown) -> Vec<Claim> {
     let logs = placed(&found.logs);
     let mut claims = vec![Claim::holds(about, "the block says that the transaction succeeded")];
     claims.extend(events(evidence.app, &evidence.changes, &evidence.besides, &logs));
-    for other in evidence.others.iter().filter(|other| !other.changes.is_empty()) {
-        claims.extend(events(other.app, &other.changes, &other.besides, &logs));
-    }
+    claims.extend(others(evidence, &logs));
     let safe = evidence.safe.as_ref().filter(|safe| !safe.schedules);
     claims.extend(safe.map(|safe| executed_by(safe, found)));
     claims.extend(
@@ -309,6 +311,31 @@ fn executed_by(safe: &SafeTransaction, found: &ShownReceipt) -> Claim {
     }
 }
 
+/// What other apps logged. Whatever else is to be said of them stands in documents of their own.
+fn others(evidence: &Evidence, logs: &[Log]) -> Vec<Claim> {
+    let about = "other-app";
+    let mut known = BTreeSet::from([evidence.app]);
+    let mut claims = Vec::new();
+    for other in &evidence.others {
+        let app = other.app;
+        if !known.insert(app) {
+            claims.push(Claim::differs(about, format!("the app {app} is named twice")));
+            continue;
+        }
+        let logged = events(app, &other.changes, &other.besides, logs).into_iter();
+        let is_shown = !other.changes.is_empty();
+        claims.extend(logged.filter(|_| is_shown).map(|claim| Claim {
+            about: about.to_owned(),
+            ..claim
+        }));
+        claims.push(Claim::open(
+            about,
+            format!("what runs in {app}, who owns it and what is in force there is not in this document"),
+        ));
+    }
+    claims
+}
+
 /// That each change has its event, and that the app logged nothing else.
 fn events(app: Address, changes: &[PolicyChange], besides: &[PolicyFact], logs: &[Log]) -> Vec<Claim> {
     let about = "event";
@@ -320,7 +347,7 @@ fn events(app: Address, changes: &[PolicyChange], besides: &[PolicyFact], logs: 
                 own.push(index);
                 Claim::holds(
                     about,
-                    format!("the app logged it: {change} (log {index} of the transaction)"),
+                    format!("the app {app} logged it: {change} (log {index} of the transaction)"),
                 )
             }
             Err(why) => Claim::differs(about, why),

@@ -318,7 +318,12 @@ fn what_was_written_once_is_proved_for_ever() {
 
 /// What a forger shows, and what is to be said of it instead of *holds*. In the files whose names say so the block is a real
 /// one; in the others header and tries are made for the purpose.
-const FORGED: [(&str, i32, &str, &str); 24] = [
+const FORGED: [(&str, i32, &str, &str); 29] = [
+    ("approver-by-unsigned-deposit", 0, "approver", "not-checked"),
+    ("approver-owner-called-another-contract", 0, "approver", "not-checked"),
+    ("others-event-shown-as-the-apps", 0, "other-app", "not-checked"),
+    ("others-not-called-and-not-in-force", 0, "other-app", "not-checked"),
+    ("timelock-any-contract-never-scheduled", 0, "scheduling", "not-checked"),
     ("app-without-code", 5, "code", "differs"),
     ("attested-108-days-before-the-block", 5, "attestation", "differs"),
     ("besides-implementation-replaced", 0, "besides", "holds"),
