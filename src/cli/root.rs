@@ -83,8 +83,10 @@ pub(super) struct Global {
     pub(super) base_tx: Option<B256>,
 }
 
-/// The commands.
+/// The commands. The options of one are made once it is asked for: those of all of them take longer to make than most
+/// commands run.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Command {
     Plan(commands::plan::Plan),
     Prepare(commands::prepare::Prepare),
@@ -189,6 +191,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::tree::CommandTree;
 
     /// Commands that change something and have no `--wait`, each with the reason.
     const WITHOUT_WAIT: &[(&str, &str)] = &[
@@ -234,7 +237,7 @@ mod tests {
     #[test]
     fn every_command_that_changes_something_can_wait_or_has_a_reason_not_to() {
         let mut all = Vec::new();
-        leaves(&Cli::command(), "", &mut all);
+        leaves(CommandTree::of::<Cli>().whole(), "", &mut all);
         let has = |command: &clap::Command, name: &str| command.get_arguments().any(|arg| arg.get_id() == name);
         let (mut wrong, mut met) = (Vec::new(), Vec::new());
         for (words, command) in all.iter().filter(|(_, command)| has(command, "yes")) {

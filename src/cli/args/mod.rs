@@ -4,6 +4,7 @@
 pub(super) mod also;
 pub(in crate::cli) mod attesting;
 pub(super) mod takes;
+pub(super) mod tree;
 pub(super) mod values;
 
 use std::path::PathBuf;

@@ -80,9 +80,8 @@ pub(in crate::cli) fn taken(root: &Command, option: &str) -> Vec<Takes> {
     found
 }
 
-/// Whether nothing follows the options of this name.
-pub(in crate::cli) fn is_flag(root: &Command, option: &str) -> bool {
-    let taken = taken(root, option);
+/// Whether nothing follows the options that take this.
+pub(in crate::cli) fn is_flag(taken: &[Takes]) -> bool {
     !taken.is_empty() && taken.iter().all(|one| *one == Takes::Nothing)
 }
 

@@ -1,12 +1,13 @@
 //! Arguments that clap refuses, and arguments that must not be there at all: secrets.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::args::takes::{self, Takes};
+use crate::cli::args::tree::CommandTree;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::hints::said;
 use crate::cli::failure::{Next, Verdict};
@@ -46,7 +47,7 @@ const WEB_ADDRESS: &str = "valid is http:// or https:// and a host, for example 
 
 /// Refuses arguments that are secrets, before anything can repeat them: other users of the machine see arguments, and
 /// shells keep them.
-pub(in crate::cli) fn refuse_secrets(args: &[OsString], root: &clap::Command) -> Result<(), CliError> {
+pub(in crate::cli) fn refuse_secrets(args: &[OsString], commands: &CommandTree) -> Result<(), CliError> {
     let mut before = "";
     for arg in args.iter().skip(1) {
         let arg = arg.to_str().unwrap_or_default();
@@ -77,11 +78,16 @@ pub(in crate::cli) fn refuse_secrets(args: &[OsString], root: &clap::Command) ->
             )));
         }
         let by_itself = || {
-            let is_behind = before.starts_with('-') && before != "--" && !takes::is_flag(root, before);
-            name == before && !is_behind && lists_hashes(args, root)
+            let is_behind =
+                before.starts_with('-') && before != "--" && !takes::is_flag(&takes::taken(commands.whole(), before));
+            name == before && !is_behind && lists_hashes(args, commands)
         };
         let is_public = |value: &str| {
-            let of_hex = || takes::taken(root, name).contains(&Takes::Hex);
+            let of_hex = || {
+                let typed = args.iter().skip(1).map(OsString::as_os_str);
+                let is_hex = |taken: Vec<Takes>| taken.contains(&Takes::Hex);
+                is_hex(commands.taken(typed, name)) || is_hex(takes::taken(commands.whole(), name))
+            };
             (is_hash(value) && by_itself()) || (!is_marked(value) && of_hex()) || is_address(value)
         };
         if value.is_some_and(|value| looks_secret(value) && !is_public(value)) {
@@ -96,16 +102,17 @@ pub(in crate::cli) fn refuse_secrets(args: &[OsString], root: &clap::Command) ->
 
 /// Whether the command is one whose own arguments are hashes. Options of every command have no value, so that its words
 /// are the first that are no options.
-fn lists_hashes(args: &[OsString], root: &clap::Command) -> bool {
+fn lists_hashes(args: &[OsString], commands: &CommandTree) -> bool {
     let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
-    let mut command = root;
+    let mut command = None;
     for word in words.filter(|word| !word.starts_with('-')) {
-        match command.find_subcommand(word) {
-            Some(below) => command = below,
+        match commands.below(command, OsStr::new(word)) {
+            Some(below) => command = Some(below),
             None => break,
         }
     }
-    command.get_positionals().any(|arg| Takes::of(arg) == Takes::Hex)
+    let takes_hex = |command: &clap::Command| command.get_positionals().any(|arg| Takes::of(arg) == Takes::Hex);
+    command.is_some_and(takes_hex)
 }
 
 /// Whether an argument is `NAME=VALUE` for the guest's environment, as the official CLI takes it.
@@ -219,7 +226,7 @@ pub(in crate::cli) fn verdict(error: &clap::Error) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, Parser as _};
+    use clap::Parser as _;
 
     use std::collections::BTreeSet;
 
@@ -247,13 +254,13 @@ mod tests {
             command.get_subcommands().for_each(|below| sensitive(below, found));
         }
         let mut found = BTreeSet::new();
-        sensitive(&Cli::command(), &mut found);
+        sensitive(CommandTree::of::<Cli>().whole(), &mut found);
         let known: BTreeSet<String> = SENSITIVE_OPTIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(found, known);
     }
 
     fn refused(words: &[&str]) -> bool {
-        refuse_secrets(&arguments(words), &Cli::command()).is_err()
+        refuse_secrets(&arguments(words), &CommandTree::of::<Cli>()).is_err()
     }
 
     fn arguments(words: &[&str]) -> Vec<OsString> {
@@ -328,7 +335,7 @@ mod tests {
             }
             for words in all {
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                let error = refuse_secrets(&arguments(&words), &Cli::command()).unwrap_err();
+                let error = refuse_secrets(&arguments(&words), &CommandTree::of::<Cli>()).unwrap_err();
                 let CliError::Secret { message } = error else {
                     panic!("another error")
                 };
@@ -407,7 +414,7 @@ mod tests {
     #[test]
     fn n5_no_refusal_repeats_what_it_refuses() {
         let CliError::Secret { message } =
-            refuse_secrets(&arguments(&["execute", "--signer", KEY]), &Cli::command()).unwrap_err()
+            refuse_secrets(&arguments(&["execute", "--signer", KEY]), &CommandTree::of::<Cli>()).unwrap_err()
         else {
             panic!("another error")
         };
@@ -437,7 +444,7 @@ mod tests {
             vec!["upgrade", "--env-file", "A=CANARY"],
             vec!["upgrade", "--env-file=A=CANARY"],
         ] {
-            let error = refuse_secrets(&arguments(&words), &Cli::command()).unwrap_err();
+            let error = refuse_secrets(&arguments(&words), &CommandTree::of::<Cli>()).unwrap_err();
             assert!(
                 matches!(
                     error,

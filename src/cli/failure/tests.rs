@@ -7,10 +7,11 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
 
 use alloy::primitives::{Address, B256, U256};
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 
 use super::*;
 use crate::chain::{ChainError, PolicyChange, ProofFailure, TxError};
+use crate::cli::args::tree::CommandTree;
 use crate::cli::root::Cli;
 use crate::cli::session::next::CommandLine;
 use crate::cloud::{CloudError, Problem};
@@ -781,7 +782,7 @@ fn typed(words: &[&str]) -> CommandLine {
     let words = std::iter::once("countersign").chain(words.iter().copied());
     CommandLine::new(
         &words.map(std::ffi::OsString::from).collect::<Vec<_>>(),
-        Box::leak(Box::new(Cli::command())),
+        Box::leak(Box::new(CommandTree::of::<Cli>())),
     )
 }
 

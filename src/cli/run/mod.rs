@@ -8,9 +8,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
+use clap::error::ErrorKind;
 
 use crate::cli::act::failed::failed;
+use crate::cli::args::tree::CommandTree;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, arguments, error::CliError};
 use crate::cli::root::{Cli, Command};
@@ -26,10 +28,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     keep_memory_private();
     let args: Vec<OsString> = args.into_iter().collect();
     let env = Environment::process();
-    let mut commands = Cli::command();
-    let parsed = arguments::refuse_secrets(&args, &commands).and_then(|()| parse(&mut commands, &args));
     // Advice reads it to the end of the run, and taking it apart costs more than making it.
-    let commands: &'static clap::Command = Box::leak(Box::new(commands));
+    let commands: &'static CommandTree = Box::leak(Box::new(CommandTree::of::<Cli>()));
+    let parsed = arguments::refuse_secrets(&args, commands).and_then(|()| parse(commands, &args));
     match parsed {
         Ok(cli) => start(cli, CommandLine::new(&args, commands), env).into(),
         Err(CliError::Arguments(error)) if !error.use_stderr() => shown(&error, &args).into(),
@@ -46,11 +47,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn parse(commands: &mut clap::Command, args: &[OsString]) -> Result<Cli, CliError> {
-    let found = commands.try_get_matches_from_mut(args);
-    found
-        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(commands)))
-        .map_err(|error| CliError::Arguments(Box::new(error)))
+fn parse(commands: &CommandTree, args: &[OsString]) -> Result<Cli, CliError> {
+    let parse = |mut commands: clap::Command| {
+        let mut matches = commands.try_get_matches_from_mut(args)?;
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut commands))
+    };
+    let parsed = match parse(commands.outline()) {
+        // Help, and what is wrong, may be about commands that were not typed.
+        Err(error) if error.kind() != ErrorKind::DisplayVersion => parse(commands.whole().clone()),
+        parsed => parsed,
+    };
+    parsed.map_err(|error| CliError::Arguments(Box::new(error)))
 }
 
 /// Keys and passwords pass through this memory: no core of it is written, and no other program of the user looks into it.
@@ -68,7 +75,7 @@ fn keep_memory_private() {
 
 /// Help and version: wanted text, not a failure.
 fn shown(error: &clap::Error, args: &[OsString]) -> Exit {
-    let is_version = error.kind() == clap::error::ErrorKind::DisplayVersion;
+    let is_version = error.kind() == ErrorKind::DisplayVersion;
     let says_more = args.iter().any(|word| word == "-v" || word == "--verbose");
     if let Some(note) = TEST_BUILD.filter(|_| is_version && says_more) {
         output::aside(&format!("{note}\n"));

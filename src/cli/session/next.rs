@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::chain::factory::DeployedApp;
 use crate::cli::args::takes::{self, Takes};
+use crate::cli::args::tree::CommandTree;
 use crate::cli::failure::{Commands, Next};
 use crate::compose::ComposeHash;
 use crate::signer::Source;
@@ -26,7 +27,7 @@ const SERVICE_URL: &str = "--service-url";
 pub(in crate::cli) struct CommandLine {
     words: Vec<OsString>,
     /// Every command with its options.
-    root: &'static clap::Command,
+    commands: &'static CommandTree,
     dir: Option<PathBuf>,
     /// The proposal, where it is about one by itself.
     file: Option<PathBuf>,
@@ -42,23 +43,23 @@ const MAX_ACCOUNTS: usize = 10;
 impl CommandLine {
     /// Nothing was typed, as by whoever is told what to run.
     pub(in crate::cli) fn nothing() -> Self {
-        static NONE: LazyLock<clap::Command> = LazyLock::new(|| clap::Command::new(PROGRAM));
+        static NONE: LazyLock<CommandTree> = LazyLock::new(|| CommandTree::new(clap::Command::new(PROGRAM)));
         Self::new(&[], &NONE)
     }
 
     /// Remembers the arguments, program name first, and the commands that there are.
-    pub(in crate::cli) fn new(args: &[OsString], root: &'static clap::Command) -> Self {
+    pub(in crate::cli) fn new(args: &[OsString], commands: &'static CommandTree) -> Self {
         // What looks like a secret is refused before it is used, and must not come back in the advice.
-        let harmless = crate::cli::failure::arguments::refuse_secrets(args, root).is_ok();
+        let harmless = crate::cli::failure::arguments::refuse_secrets(args, commands).is_ok();
         let words = args
             .iter()
             .skip(1)
-            .filter(|word| harmless || word.to_str().is_some_and(|word| is_command(root, word)))
+            .filter(|word| harmless || word.to_str().is_some_and(|word| is_command(commands.whole(), word)))
             .cloned()
             .collect();
         Self {
             words,
-            root,
+            commands,
             dir: None,
             file: None,
             accounts: Vec::new(),
@@ -157,7 +158,7 @@ impl CommandLine {
                 _ if text.is_empty() => PathBuf::from(word),
                 _ => PathBuf::from(value),
             };
-            let taken = takes::taken(self.root, option);
+            let taken = self.taken(option);
             let is_read = taken.contains(&Takes::File) || taken.contains(&Takes::Key);
             if is_read || !option.starts_with('-') {
                 files.push(path);
@@ -194,7 +195,7 @@ impl CommandLine {
 
     /// The command as typed, without an option and its value.
     fn without(&self, option: &str) -> String {
-        let is_flag = takes::is_flag(self.root, option);
+        let is_flag = takes::is_flag(&self.taken(option));
         let mut words = self.words.iter().zip(self.shown());
         let mut kept = Vec::new();
         while let Some((word, shown)) = words.next() {
@@ -273,7 +274,7 @@ impl CommandLine {
                 continue;
             }
             carried.push(shown);
-            if word == name && !takes::is_flag(self.root, name) {
+            if word == name && !takes::is_flag(&self.taken(name)) {
                 carried.extend(words.next().map(|(_, shown)| shown));
             }
         }
@@ -283,19 +284,28 @@ impl CommandLine {
     /// Whether a command takes an option.
     fn knows(&self, command: &str, option: &str) -> bool {
         let mut words = command.split(' ').filter(|word| !word.starts_with('-'));
-        let found = words.try_fold(self.root, |above, name| above.find_subcommand(name));
+        let found = words.try_fold(None, |above, name| {
+            Some(Some(self.commands.below(above, OsStr::new(name))?))
+        });
         // Parsing hands what is global to the commands on its way, and to no others.
         let takes = |arg: &clap::Arg| !arg.is_global_set() && arg.get_long() == Some(option.trim_start_matches('-'));
-        found.is_some_and(|command| command.get_arguments().any(takes))
+        found
+            .flatten()
+            .is_some_and(|command| command.get_arguments().any(takes))
+    }
+
+    /// What the options of this name take, in the command that was typed.
+    fn taken(&self, option: &str) -> Vec<Takes> {
+        self.commands.taken(self.words.iter().map(OsString::as_os_str), option)
     }
 
     /// The command that was typed, as far as it was one, each word after a blank.
     fn subcommand(&self) -> String {
-        let mut command = self.root;
+        let mut command = None;
         let mut path = String::new();
         for word in &self.words {
-            if let Some(below) = command.find_subcommand(word) {
-                command = below;
+            if let Some(below) = self.commands.below(command, word) {
+                command = Some(below);
                 path.push(' ');
                 path.push_str(below.get_name());
             }
@@ -396,8 +406,6 @@ fn join(words: &[Word]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
     use crate::cli::root::Cli;
 
@@ -405,7 +413,7 @@ mod tests {
         let words = std::iter::once("countersign").chain(words.iter().copied());
         CommandLine::new(
             &words.map(OsString::from).collect::<Vec<_>>(),
-            Box::leak(Box::new(Cli::command())),
+            Box::leak(Box::new(CommandTree::of::<Cli>())),
         )
     }
 
