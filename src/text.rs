@@ -58,6 +58,9 @@ pub(crate) fn escape_lines(text: &str) -> String {
 
 /// As [`escape`], at most `max` characters; an escape is never cut in its middle.
 pub(crate) fn shorten(text: &str, max: usize) -> String {
+    if text.len() <= max && is_plain(text) {
+        return text.to_owned();
+    }
     let mut safe = String::new();
     let mut count = 0_usize;
     for piece in pieces(text, is_deceptive) {
@@ -168,13 +171,18 @@ fn is_seed(text: &str) -> bool {
 fn written(text: &str, is_written_out: impl Fn(char) -> bool + Copy) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        if line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        if is_plain(line) {
             out.push_str(line);
         } else {
             out.extend(pieces(line, is_written_out));
         }
     }
     out
+}
+
+/// Whether all of it is shown as it is, as most texts are.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// The characters of `text`, each as it is shown.

@@ -16,17 +16,15 @@ use super::manifest::Manifest;
 /// Calibrates on the manifest whose hash is known, applies the changes, compares.
 pub(super) fn check(before: &Manifest, current: ComposeHash, changes: &Changes, claimed: ComposeHash) -> Verification {
     // Several forms can give the current hash: a manifest without nulls has one text in two of them.
-    let forms: Vec<Form> = Form::ALL
-        .into_iter()
-        .filter(|form| before.hash(*form) == current)
-        .collect();
+    let forms = || Form::ALL.into_iter().filter(|form| before.hash(*form) == current);
+    let after = before.with(changes);
+    if let Some(form) = forms().find(|form| after.hash(*form) == claimed) {
+        return Verification::Verified { form };
+    }
+    let forms: Vec<Form> = forms().collect();
     let Some(likeliest) = forms.first() else {
         return Verification::Uncomputable;
     };
-    let after = before.with(changes);
-    if let Some(form) = forms.iter().find(|form| after.hash(**form) == claimed) {
-        return Verification::Verified { form: *form };
-    }
     let explanation = if claimed == current {
         Some("it is the hash of the manifest as it is now, so nothing would change".to_owned())
     } else {
