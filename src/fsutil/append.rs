@@ -90,8 +90,9 @@ impl AppendFile {
     /// Unreadable or longer than `max`.
     pub fn read(&self, max: u64) -> Result<Vec<u8>, FsError> {
         let mut file = &self.file;
+        let metadata = file.metadata().at("read", &self.path)?;
         file.seek(SeekFrom::Start(0))
-            .and_then(|_| super::read_bounded(&self.file, max))
+            .and_then(|_| super::read_bounded(&self.file, metadata.len(), max))
             .at("read", &self.path)
     }
 
@@ -101,7 +102,8 @@ impl AppendFile {
     /// The system has no handle left.
     pub fn lines(&self) -> Result<LineFile, FsError> {
         let file = self.file.try_clone().at("read", &self.path)?;
-        Ok(LineFile::of(self.path.clone(), file))
+        let length = file.metadata().at("read", &self.path)?.len();
+        Ok(LineFile::of(self.path.clone(), file, length))
     }
 
     /// Cuts the file to `len` bytes, durably.

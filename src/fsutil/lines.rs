@@ -5,7 +5,7 @@
 //! line after the other, or a part of it by its place. Reading goes by position, so it disturbs nobody who appends.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::{At as _, FsError};
 
+/// Least and most of a file that is read at once.
+const BUFFER: (u64, u64) = (4 * 1024, 64 * 1024);
+
 /// A file that is read line by line.
 #[derive(Debug)]
 pub struct LineFile {
     path: PathBuf,
     file: File,
+    /// How long it was when it was opened; it may have grown.
+    length: u64,
 }
 
 /// One whole line.
@@ -62,15 +67,12 @@ impl LineFile {
     /// # Errors
     /// Missing, not a regular file, unreadable.
     pub fn open(path: &Path) -> Result<Self, FsError> {
-        let (file, _) = super::open_regular(path, rustix::fs::OFlags::empty()).at("read", path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
+        let (file, metadata) = super::open_regular(path, rustix::fs::OFlags::empty()).at("read", path)?;
+        Ok(Self::of(path.to_owned(), file, metadata.len()))
     }
 
-    pub(super) const fn of(path: PathBuf, file: File) -> Self {
-        Self { path, file }
+    pub(super) const fn of(path: PathBuf, file: File, length: u64) -> Self {
+        Self { path, file, length }
     }
 
     /// Its path.
@@ -83,11 +85,27 @@ impl LineFile {
     /// # Errors
     /// Unreadable, a line of more than `longest` bytes, or what `take` says.
     pub fn each<E: From<FsError>>(&self, longest: u64, take: impl FnMut(Line<'_>) -> Result<(), E>) -> Result<Rest, E> {
-        let from_start = Positioned {
+        let room = self.length.saturating_add(1).clamp(BUFFER.0, BUFFER.1);
+        let reader = BufReader::with_capacity(usize::try_from(room).unwrap_or_default(), self.beginning());
+        each_line(&self.path, reader, longest, take)
+    }
+
+    /// Its first bytes, at most `most` of them.
+    ///
+    /// # Errors
+    /// Unreadable.
+    pub fn start(&self, most: u64) -> Result<Vec<u8>, FsError> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.length.min(most)).unwrap_or_default());
+        let mut start = self.beginning().take(most);
+        start.read_to_end(&mut bytes).at("read", &self.path)?;
+        Ok(bytes)
+    }
+
+    const fn beginning(&self) -> Positioned<'_> {
+        Positioned {
             file: &self.file,
             at: 0,
-        };
-        each_line(&self.path, from_start, longest, take)
+        }
     }
 
     /// `length` bytes from `at` on.
@@ -107,11 +125,10 @@ impl LineFile {
 /// Unreadable, a line of more than `longest` bytes, or what `take` says.
 pub fn each_line<E: From<FsError>>(
     path: &Path,
-    from: impl Read,
+    mut reader: impl BufRead,
     longest: u64,
     mut take: impl FnMut(Line<'_>) -> Result<(), E>,
 ) -> Result<Rest, E> {
-    let mut reader = BufReader::with_capacity(64 * 1024, from);
     let mut rest = Rest::default();
     loop {
         rest.bytes.clear();

@@ -55,8 +55,8 @@ const TEMPORARY: (&str, &str) = (".countersign-", ".tmp");
 /// # Errors
 /// Missing, not a regular file, too long, unreadable.
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
-    let (file, _) = open_regular(path, OFlags::empty()).at("read", path)?;
-    read_bounded(&file, max).at("read", path)
+    let (file, metadata) = open_regular(path, OFlags::empty()).at("read", path)?;
+    read_bounded(&file, metadata.len(), max).at("read", path)
 }
 
 /// As [`read()`], for a file that this program wrote itself: a symlink in its place is somebody else's.
@@ -64,8 +64,8 @@ pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
 /// # Errors
 /// As [`read()`], and a symlink.
 pub fn read_own(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
-    let (file, _) = open_regular(path, OFlags::NOFOLLOW).at("read", path)?;
-    read_bounded(&file, max).at("read", path)
+    let (file, metadata) = open_regular(path, OFlags::NOFOLLOW).at("read", path)?;
+    read_bounded(&file, metadata.len(), max).at("read", path)
 }
 
 /// As [`read()`], for a file that others may read and must not change.
@@ -84,18 +84,7 @@ pub fn read_guarded(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
         let why = format!("others may change it (mode {mode:04o}); `chmod 600` it");
         return Err(refused(ErrorKind::PermissionDenied, why)).at(ACTION, path);
     }
-    read_bounded(&file, max).at(ACTION, path)
-}
-
-/// The first bytes of a regular file, at most `max` of them.
-///
-/// # Errors
-/// Missing, not a regular file, unreadable.
-pub fn read_start(path: &Path, max: u64) -> Result<Vec<u8>, FsError> {
-    let (file, _) = open_regular(path, OFlags::empty()).at("read", path)?;
-    let mut bytes = Vec::new();
-    file.take(max).read_to_end(&mut bytes).at("read", path)?;
-    Ok(bytes)
+    read_bounded(&file, metadata.len(), max).at(ACTION, path)
 }
 
 /// As [`read`], for a file that only its owner may read.
@@ -286,6 +275,31 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, FsError> {
     Ok(paths)
 }
 
+/// The directories in a directory, and what may be one behind a symlink, each by its [`absolute`] path; one that cannot be
+/// looked at is left out.
+///
+/// # Errors
+/// The directory cannot be looked at.
+pub fn list_absolute(path: &Path) -> Result<Vec<PathBuf>, FsError> {
+    const ACTION: &str = "list";
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at(ACTION, path)?,
+    };
+    let within = path.canonicalize().at(ACTION, path)?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.at(ACTION, path)?;
+        match entry.file_type().at(ACTION, path)? {
+            kind if kind.is_file() => {}
+            kind if kind.is_symlink() => paths.extend(absolute(&entry.path())),
+            _ => paths.push(within.join(entry.file_name())),
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
 /// One path for one file or directory, whatever way it was written; what it names need not be there, the directory
 /// that is to hold it must.
 ///
@@ -416,17 +430,26 @@ fn open_regular(path: &Path, extra: OFlags) -> std::io::Result<(File, Metadata)>
     Ok((file, metadata))
 }
 
-/// The file may grow while it is read, so its length says nothing.
-fn read_bounded(file: &File, max: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if u64::try_from(read).map_err(Error::other)? > max {
+/// The file may grow while it is read, so its length only says how much room to begin with.
+fn read_bounded(file: &File, length: u64, max: u64) -> std::io::Result<Vec<u8>> {
+    let bytes = read_at_most(file, length, max.saturating_add(1))?;
+    if bytes.len() as u64 > max {
         return Err(too_long(max));
     }
     Ok(bytes)
 }
 
-fn is_symlink(path: &Path) -> bool {
+/// What is left to read of a file that had `length` bytes, at most `most` of them.
+fn read_at_most(file: &File, length: u64, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let room = usize::try_from(length.min(most)).map_err(Error::other)?;
+    bytes.try_reserve_exact(room)?;
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether a path is a symlink, wherever it leads.
+pub fn is_symlink(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 

@@ -50,7 +50,10 @@ pub mod steps;
 pub mod workspace;
 mod world;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use record::State;
+use record::journal::Siblings;
 
 pub use accepted::{AcceptError, Acceptance, Accepted};
 pub use checks::findings::lost_on_image;
@@ -80,13 +83,15 @@ pub fn holds(dir: &Path) -> bool {
     crate::upgrade::record::journal::holds(dir)
 }
 
-/// Directories below `root` that hold an upgrade, oldest first.
+/// The upgrades in the directories of `root`, by name, and where each stands; its journal is read when it is its turn.
 ///
 /// # Errors
 /// `root` cannot be read.
-pub fn find(root: &Path) -> Result<Vec<std::path::PathBuf>, UpgradeError> {
-    Ok(crate::fsutil::list(root)?
-        .into_iter()
-        .filter(|dir| holds(dir))
-        .collect())
+pub fn each(root: &Path) -> Result<impl Iterator<Item = (PathBuf, Result<State, UpgradeError>)>, UpgradeError> {
+    let siblings = Siblings::within(root);
+    let dirs = crate::fsutil::list(root)?.into_iter();
+    Ok(dirs.filter_map(move |dir| {
+        let state = siblings.state_in(&dir)?;
+        Some((dir, state))
+    }))
 }

@@ -49,7 +49,7 @@ pub(in crate::cli) async fn begin(
     let outside = session.outside(settings);
     let world = outside.world();
     let mut plan = upgrade::plan(&world, intent).await?;
-    upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
+    upgrade::recall(&mut plan, Path::new(ROOT))?;
     let usual = || Upgrade::default_dir(Path::new(ROOT), &plan);
     let dir = beginning.dir.map_or_else(usual, Path::to_owned);
     upgrade::steps::look_ahead(&world, &mut plan, &dir, &settings.limits).await?;

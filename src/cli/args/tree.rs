@@ -67,3 +67,40 @@ fn made(command: &Command) -> Command {
     made.build();
     made
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::root::Cli;
+
+    /// What a command takes, and those below it.
+    fn own(command: &Command) -> Vec<String> {
+        let args = command.get_arguments().filter(|arg| !arg.is_global_set());
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+        let below = below.flat_map(|below| own(below).into_iter().map(|arg| format!("{} {arg}", below.get_name())));
+        let mut all: Vec<String> = args.map(|arg| arg.get_id().to_string()).chain(below).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_command_alone_takes_what_it_takes_among_all() {
+        let (tree, mut options) = (CommandTree::of::<Cli>(), 0);
+        for command in tree.whole().get_subcommands() {
+            let alone = tree.below(None, OsStr::new(command.get_name())).unwrap();
+            assert_eq!(own(alone), own(command), "{}", command.get_name());
+            options += own(alone).len();
+        }
+        assert!(options > 1_000, "only {options} options");
+        let outline: usize = tree.outline().get_subcommands().map(|command| own(command).len()).sum();
+        assert_eq!(outline, 0, "none of them is made before it is asked for");
+    }
+
+    #[test]
+    fn what_only_making_a_command_adds_is_no_command() {
+        let tree = CommandTree::of::<Cli>();
+        let group = tree.below(None, OsStr::new("app"));
+        let is_there = |name: &str| tree.below(group, OsStr::new(name)).is_some();
+        assert!(group.is_some() && is_there("hashes") && !is_there("help"));
+    }
+}

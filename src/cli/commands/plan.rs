@@ -45,7 +45,7 @@ impl Plan {
         let intent = session.intent(&settings, &self.change, &self.timelock)?;
         let outside = session.outside(&settings);
         let mut plan = upgrade::plan(&outside.world(), &intent.value).await?;
-        upgrade::recall(&mut plan, &upgrade::find(Path::new(ROOT))?);
+        upgrade::recall(&mut plan, Path::new(ROOT))?;
         let dir = upgrade::Upgrade::default_dir(Path::new(ROOT), &plan);
         upgrade::steps::look_ahead(&outside.world(), &mut plan, &dir, &settings.limits).await?;
         Ok(report(session, &plan, &settings.limits))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use alloy::primitives::B256;
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::chain::{Finality, PolicyChange, Proof};
@@ -56,11 +56,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Status {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         if self.which.proposal.is_none() && self.which.dir.dir.is_none() {
-            let found = Known::all(self.which.dir.cvm.as_ref())?;
-            let finished = found.iter().filter(|one| !one.is_open()).count();
-            let shown: Vec<&Known> = found.iter().filter(|one| self.all || one.is_open()).collect();
-            if !shown.is_empty() && (self.all || found.len() > 1) {
-                return Ok(list(session, &shown, finished));
+            let mut list = List::new();
+            for one in Known::each(self.which.dir.cvm.as_ref())? {
+                list.finished += usize::from(!one.is_open());
+                if self.all || one.is_open() {
+                    list.add(session, &one);
+                }
+            }
+            let found = list.upgrades.len() + if self.all { 0 } else { list.finished };
+            if !list.upgrades.is_empty() && (self.all || found > 1) {
+                return Ok(list.report(self.all));
             }
         }
         let standing = session.standing(&self.which)?;
@@ -321,20 +326,28 @@ fn told(code: Code, text: String) -> Warning {
 }
 
 /// A table of several upgrades; one that cannot be read does not hide the others.
-fn list(session: &Session, shown: &[&Known], finished: usize) -> Report {
-    let mut report = Report::done("status", "read from the journals");
-    let mut texts = Texts::default();
-    let mut rows = vec![
-        ["DIRECTORY", "CVM", "IMAGES", "STEP", "AGE", "TOKEN"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    let mut upgrades = Vec::new();
-    for one in shown {
+struct List {
+    texts: Texts,
+    rows: Vec<Vec<String>>,
+    upgrades: Vec<Value>,
+    finished: usize,
+}
+
+impl List {
+    fn new() -> Self {
+        let head = ["DIRECTORY", "CVM", "IMAGES", "STEP", "AGE", "TOKEN"];
+        Self {
+            texts: Texts::default(),
+            rows: vec![head.map(str::to_owned).to_vec()],
+            upgrades: Vec::new(),
+            finished: 0,
+        }
+    }
+
+    fn add(&mut self, session: &Session, one: &Known) {
         let dir = one.dir.display().to_string();
-        let words = one.words(&mut texts);
-        rows.push(std::iter::once(dir.clone()).chain(words.clone()).collect());
-        upgrades.push(match &one.state {
+        let words = one.words(&mut self.texts);
+        self.upgrades.push(match &one.state {
             Ok(state) => {
                 let typed = session.typed().within(Some(&one.dir));
                 let proposal = one.dir.join(upgrade::PROPOSAL_FILE);
@@ -343,17 +356,23 @@ fn list(session: &Session, shown: &[&Known], finished: usize) -> Report {
             }
             Err(error) => json!({ "dir": dir, "error": error.to_string() }),
         });
+        self.rows.push(std::iter::once(dir).chain(words).collect());
     }
-    view::table(&mut report.page, &rows);
-    let hidden = finished > 0 && shown.iter().all(|one| one.is_open());
-    if hidden {
-        report.page.line(&format!(
-            "{finished} finished: `countersign status --all` lists them too"
-        ));
+
+    /// `all`: the finished ones are among them.
+    fn report(self, all: bool) -> Report {
+        let mut report = Report::done("status", "read from the journals");
+        view::table(&mut report.page, &self.rows);
+        if !all && self.finished > 0 {
+            report.page.line(&format!(
+                "{} finished: `countersign status --all` lists them too",
+                self.finished
+            ));
+        }
+        if let [only] = self.upgrades.as_slice() {
+            report.next = only["next"].as_str().map(str::to_owned);
+        }
+        report.data = Some(Value::Array(self.upgrades));
+        report
     }
-    if let [only] = upgrades.as_slice() {
-        report.next = only["next"].as_str().map(str::to_owned);
-    }
-    report.data = Some(json!(upgrades));
-    report
 }

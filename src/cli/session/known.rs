@@ -15,7 +15,7 @@ use crate::code::Code;
 use crate::compose::Manifest;
 use crate::text::{escape, quote_os};
 use crate::upgrade::{
-    self, JournalError, Upgrade, UpgradeError,
+    self, JournalError, UpgradeError,
     record::{State, Step},
 };
 
@@ -45,14 +45,10 @@ impl Texts {
 }
 
 impl Known {
-    /// All of them, or those of one CVM.
-    pub(in crate::cli) fn all(cvm: Option<&CvmId>) -> Result<Vec<Self>, CliError> {
-        let dirs = upgrade::find(Path::new(ROOT))?;
-        let all = dirs.into_iter().map(|dir| Self {
-            state: Upgrade::peek(&dir),
-            dir,
-        });
-        Ok(all.filter(|one| cvm.is_none_or(|cvm| one.is_of(cvm))).collect())
+    /// Each of them, or of those of one CVM, read when it is its turn.
+    pub(in crate::cli) fn each(cvm: Option<&CvmId>) -> Result<impl Iterator<Item = Self>, CliError> {
+        let all = upgrade::each(Path::new(ROOT))?.map(|(dir, state)| Self { dir, state });
+        Ok(all.filter(move |one| cvm.is_none_or(|cvm| one.is_of(cvm))))
     }
 
     /// Whether something is left to do. What cannot be read may have everything left; a fleet has commands of its own.
@@ -130,14 +126,17 @@ pub(in crate::cli) fn locate(dir: &Dir) -> Result<PathBuf, CliError> {
     if let Some(dir) = &dir.dir {
         return Ok(dir.clone());
     }
-    let all = Known::all(dir.cvm.as_ref())?;
-    let (open, over): (Vec<Known>, Vec<Known>) = all.into_iter().partition(Known::is_open);
+    let (mut open, mut last) = (Vec::new(), None);
+    for one in Known::each(dir.cvm.as_ref())? {
+        match (one.is_open(), one.planned()) {
+            (true, _) => open.push(one),
+            (false, at) if last.as_ref().is_some_and(|(latest, _)| *latest > at) => {}
+            (false, at) => last = Some((at, one.dir)),
+        }
+    }
     match open.as_slice() {
         [only] => Ok(only.dir.clone()),
-        [] => {
-            let last = over.into_iter().max_by_key(Known::planned);
-            last.map(|last| last.dir).ok_or_else(|| none(dir.cvm.as_ref()))
-        }
+        [] => last.map(|(_, dir)| dir).ok_or_else(|| none(dir.cvm.as_ref())),
         [first, ..] => Err(several(first, &open)),
     }
 }

@@ -17,8 +17,7 @@ use crate::upgrade::{
     fleet::{AppIntent, Fleet, Halt, Invitation, Named, Standing, hold, standing_in},
     journal_error::JournalError,
     model::{Intent, Plan},
-    plan,
-    planning::neighbours::Neighbours,
+    planning::{neighbours::Neighbours, own_history::OwnProofs, read::plan_knowing},
     record::{
         fleet_decisions::{Decision, FleetIdentity, is_member_name},
         journal::{self, FleetJournal, SCHEMA},
@@ -39,6 +38,8 @@ struct Run<'a> {
     with_others: bool,
     /// What else is under way on this machine.
     neighbours: Neighbours,
+    /// What this machine's upgrades proved.
+    own: OwnProofs<'a>,
 }
 
 impl Fleet {
@@ -60,12 +61,13 @@ impl Fleet {
             skip_current: invited.skip_current,
             with_others: invited.with_others,
             neighbours: Neighbours::around(dir, world.root),
+            own: OwnProofs::below(world.root),
         };
         let cvms = run.candidates(invited)?;
         let Some((first, others)) = cvms.split_first() else {
             return Err(UpgradeError::decide(Code::FleetEmpty, "no CVM was named").into());
         };
-        let planned = plan(world, &run.intent_of(first)).await;
+        let planned = plan_knowing(world, &run.intent_of(first), &run.own).await;
         let planned = planned.map_err(|error| Halt::of(first.as_str(), error))?;
         run.enrol(&planned, &cvms)?;
         let expected = planned.code.as_ref().and_then(|code| code.expected_hash);
@@ -228,7 +230,7 @@ impl Run<'_> {
         };
         let mut planned = match planned {
             Some(planned) => planned,
-            None => plan(&own, &self.intent_of(cvm)).await?,
+            None => plan_knowing(&own, &self.intent_of(cvm), &self.own).await?,
         };
         look_ahead_among(&own, &mut planned, &self.neighbours, self.limits).await?;
         self.refuse_other_app(cvm, &planned)?;

@@ -23,7 +23,7 @@ use crate::upgrade::{
         environment::{Environment, Sealing, patch_digest},
         machine::Machine,
         route::Route,
-        target::{Request, Target},
+        target::{Request, Target, same_uuid},
     },
 };
 
@@ -228,11 +228,6 @@ pub(in crate::upgrade) fn is_of(update: &PendingUpdate, uuid: Option<&str>) -> b
         (Some(theirs), Some(ours)) => same_uuid(theirs, ours),
         _ => true,
     }
-}
-
-pub(in crate::upgrade) fn same_uuid(one: &str, other: &str) -> bool {
-    use crate::upgrade::model::target::plain;
-    plain(one) == plain(other)
 }
 
 impl CodeChange {

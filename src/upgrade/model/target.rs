@@ -118,6 +118,15 @@ pub(in crate::upgrade) fn plain(uuid: &str) -> String {
     uuid.replace('-', "").to_ascii_lowercase()
 }
 
+/// Whether two texts name one UUID.
+pub(in crate::upgrade) fn same_uuid(one: &str, other: &str) -> bool {
+    fn digits(uuid: &str) -> impl Iterator<Item = u8> {
+        let digits = uuid.bytes().filter(|digit| *digit != b'-');
+        digits.map(|digit| digit.to_ascii_lowercase())
+    }
+    digits(one).eq(digits(other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +159,12 @@ mod tests {
         // One call stays, and is found in force.
         assert_eq!(changes(placement(), true, &[]), [hash]);
         assert_eq!(changes(Target::Cvm, true, &[device]), [hash, device]);
+    }
+
+    #[test]
+    fn a_uuid_is_the_same_with_dashes_and_capitals() {
+        assert!(same_uuid("0f8FAD5b-d9cb", "0f8fad5bd9CB"));
+        assert!(!same_uuid("0f8fad5b", "0f8fad5b1") && !same_uuid("", "0"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::upgrade::{
         baseline::{Baseline, Past},
         safe_approval::{SafeApproval, SafeTxRole},
     },
-    planning::{new_owner::read_new_owner, own_history::OwnHistory},
+    planning::{new_owner::read_new_owner, own_history::OwnProofs},
 };
 
 /// Asks the chain. Once everything is in force the baseline is not asked again: the change may have taken it away.
@@ -32,6 +32,7 @@ pub(in crate::upgrade) async fn examine(
     subject: &Subject<'_>,
 ) -> Result<Known, UpgradeError> {
     let mut known = Known::default();
+    let own = OwnProofs::below(world.root);
     if !takes_away(subject.role, subject.proposal) {
         let mut in_force = true;
         let mut states = Vec::new();
@@ -51,8 +52,9 @@ pub(in crate::upgrade) async fn examine(
             let (base, past) = match in_force {
                 true => (Baseline::Nothing, Past::Clean),
                 false => {
-                    let base = Baseline::of(chain, &state, &one.plan, |before| hints(world, &one.plan, before)).await?;
-                    match (own_past(world, one), added(one).next()) {
+                    let hints = |before| hints(world, &own, &one.plan, before);
+                    let base = Baseline::of(chain, &state, &one.plan, hints).await?;
+                    match (own_past(&own, one), added(one).next()) {
                         (Past::NotKnown, Some(hash)) if subject.from_elsewhere => {
                             (base, Past::search(chain, &state, hash).await?)
                         }
@@ -108,20 +110,21 @@ async fn storages(
 }
 
 /// What upgrades of this machine say of the hash that a proposal adds, which costs no request.
-fn own_past(world: &World<'_>, one: &Proposal) -> Past {
-    let own = || OwnHistory::of(world, &one.plan);
-    added(one).next().map_or(Past::Clean, |hash| own().past(hash))
+fn own_past(own: &OwnProofs<'_>, one: &Proposal) -> Past {
+    added(one)
+        .next()
+        .map_or(Past::Clean, |hash| own.of(&one.plan).past(hash))
 }
 
 /// Transactions whose receipts may tell that the app allowed the hash before: as somebody named one, as the proposal does, and
 /// as upgrades of this machine proved them.
-fn hints(world: &World<'_>, plan: &Plan, before: B256) -> Vec<B256> {
+fn hints(world: &World<'_>, own: &OwnProofs<'_>, plan: &Plan, before: B256) -> Vec<B256> {
     let named = world
         .base_tx
         .into_iter()
         .chain(plan.code.as_ref().and_then(|code| code.base_tx));
     let mut all: Vec<B256> = named.collect();
-    all.extend(OwnHistory::of(world, plan).hints(before));
+    all.extend(own.of(plan).hints(before));
     all
 }
 
@@ -164,11 +167,13 @@ impl Plan {
         &mut self,
         world: &World<'_>,
         chain: &Chain,
+        own: &OwnProofs<'_>,
     ) -> Result<(), UpgradeError> {
-        let base = Baseline::of(chain, &self.app_state, self, |before| hints(world, self, before)).await?;
+        let hints = |before| hints(world, own, self, before);
+        let base = Baseline::of(chain, &self.app_state, self, hints).await?;
         let hash = self.code.as_ref().and_then(|code| code.expected_hash);
         let past = match hash.filter(|_| self.app_state.hash_allowed != Some(true)) {
-            Some(hash) => OwnHistory::of(world, self).past(B256::from(*hash.as_bytes())),
+            Some(hash) => own.of(self).past(B256::from(*hash.as_bytes())),
             None => Past::NotKnown,
         };
         self.warnings

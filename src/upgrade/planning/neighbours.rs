@@ -13,13 +13,12 @@ use crate::upgrade::{
     UpgradeError, Warning,
     journal_error::JournalError,
     model::{CodeChange, Plan},
-    model::{plan::same_uuid, proposal, target::Target},
-    record::State,
-    record::{
-        event::Preparation,
-        exchange,
-        journal::{self, FleetReading, fold},
+    model::{
+        proposal,
+        target::{Target, same_uuid},
     },
+    record::State,
+    record::{event::Preparation, exchange, journal},
 };
 
 /// Most directories that are looked at.
@@ -58,12 +57,12 @@ impl Neighbours {
         let mut places = BTreeSet::new();
         let mut found = Self::default();
         for above in above {
-            for path in fsutil::list(above).unwrap_or_default() {
+            for place in fsutil::list_absolute(above).unwrap_or_default() {
                 if places.len() == MOST {
                     found.more = true;
                     break;
                 }
-                places.extend(fsutil::absolute(&path));
+                places.insert(place);
             }
         }
         for place in places {
@@ -76,44 +75,40 @@ impl Neighbours {
 
     /// What a directory holds: an upgrade, a fleet, the fleets of several apps, or a proposal by itself.
     fn read(&mut self, dir: &Path, with_apps: bool) {
-        if self.found.len() >= MOST {
+        let room = MOST.saturating_sub(self.found.len());
+        if room == 0 {
             self.more = true;
-        } else if journal::is_fleet(dir) {
-            self.read_fleet(dir);
+            return;
+        }
+        let journal = journal::open(dir);
+        if let Ok(file) = &journal
+            && journal::begins(file)
+        {
+            match journal::standings(dir, file, room) {
+                Ok((states, more)) => {
+                    self.more |= more;
+                    states.into_iter().for_each(|(place, state)| self.take(place, state));
+                }
+                Err(_) => self.unreadable.push(dir.to_owned()),
+            }
         } else if with_apps && dir.join(APPS_FILE).is_file() {
             for fleet in fsutil::list(dir).unwrap_or_default() {
                 self.read(&fleet, false);
             }
-        } else if dir.join(journal::FILE).is_file() {
-            match journal::state_in(dir) {
-                Ok(state) => self.found.push((dir.to_owned(), state)),
-                Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
-                Err(_) => self.unreadable.push(dir.to_owned()),
-            }
+        } else if journal.is_ok() || dir.join(journal::FILE).is_file() {
+            let state = journal.map_err(UpgradeError::from);
+            self.take(dir.to_owned(), state.and_then(|file| journal::state_of(dir, &file)));
         } else if dir.join(proposal::FILE).is_file() {
-            match exchange::state_of(&dir.join(proposal::FILE)) {
-                Ok(state) => self.found.push((dir.to_owned(), state)),
-                Err(_) => self.unreadable.push(dir.to_owned()),
-            }
+            self.take(dir.to_owned(), exchange::state_of(&dir.join(proposal::FILE)));
         }
     }
 
-    fn read_fleet(&mut self, dir: &Path) {
-        let Ok(fleet) = FleetReading::open(dir) else {
-            self.unreadable.push(dir.to_owned());
-            return;
-        };
-        for cvm in &fleet.roster().members {
-            if !fleet.has_records(cvm) || self.found.len() >= MOST {
-                self.more |= self.found.len() >= MOST;
-                continue;
-            }
-            let place = dir.join(cvm);
-            let state = fleet.entries(cvm).map_err(UpgradeError::from);
-            match state.and_then(|entries| fold(&place, entries)) {
-                Ok(state) => self.found.push((place, state)),
-                Err(_) => self.unreadable.push(place),
-            }
+    fn take(&mut self, place: PathBuf, state: Result<State, UpgradeError>) {
+        match state {
+            Ok(state) => self.found.push((place, state)),
+            // Nothing was begun there.
+            Err(UpgradeError::Journal(JournalError::Missing { .. })) => {}
+            Err(_) => self.unreadable.push(place),
         }
     }
 

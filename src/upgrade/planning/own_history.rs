@@ -1,13 +1,26 @@
 //! What this machine's own upgrades proved of an app's hashes: where a receipt is found, and which hash was taken away. Reads
 //! directories only; it costs no request, and is never more than a hint where the chain has to say it as well.
 
+use std::path::Path;
+use std::sync::OnceLock;
+
 use alloy::primitives::{Address, B256};
 
 use crate::chain::{PolicyChange, Proof};
-use crate::upgrade::{World, model::Plan, model::baseline::Past, planning::neighbours::Neighbours};
+use crate::upgrade::{model::Plan, model::baseline::Past, planning::neighbours::Neighbours};
 
 /// Receipts that are asked for because own upgrades name them.
 const HINTS: usize = 3;
+
+/// What own upgrades proved, whatever the app; read when it is asked for, once in a run.
+#[derive(Debug)]
+pub(in crate::upgrade) struct OwnProofs<'r> {
+    root: &'r Path,
+    changes: OnceLock<Vec<OfApp>>,
+}
+
+/// Chain and app of a change, and the change.
+type OfApp = (u64, Address, Change);
 
 /// What own upgrades changed of the list of hashes of one app, oldest first.
 #[derive(Debug, Default)]
@@ -21,30 +34,42 @@ struct Change {
     allowed: bool,
 }
 
-impl OwnHistory {
-    /// Reads it from the upgrades that this machine keeps.
-    pub(in crate::upgrade) fn of(world: &World<'_>, plan: &Plan) -> Self {
-        let neighbours = Neighbours::below(world.root);
-        let proofs = neighbours
-            .states()
-            .flat_map(|(_, state)| state.proof().into_iter().chain(state.batch.proofs.values()));
-        Self::from_proofs(proofs, plan.chain_id, plan.app)
+impl<'r> OwnProofs<'r> {
+    /// Those of the upgrades that this machine keeps below `root`.
+    pub(in crate::upgrade) const fn below(root: &'r Path) -> Self {
+        let changes = OnceLock::new();
+        Self { root, changes }
     }
 
-    fn from_proofs<'p>(proofs: impl Iterator<Item = &'p Proof>, chain_id: u64, app: Address) -> Self {
-        let ours = proofs.filter(|proof| (proof.chain_id, proof.app) == (chain_id, app));
-        let mut changes: Vec<Change> = ours
-            .filter_map(|proof| Some((proof, proof.transaction?)))
-            .flat_map(|(proof, transaction)| {
-                let of_hashes = proof.changes.iter().filter_map(|proved| of_a_hash(proved.change));
-                of_hashes.map(move |(hash, allowed)| Change {
-                    block: proof.block.number,
-                    transaction,
-                    hash,
-                    allowed,
-                })
-            })
-            .collect();
+    /// What they say of the app of a plan.
+    pub(in crate::upgrade) fn of(&self, plan: &Plan) -> OwnHistory {
+        let changes = self.changes.get_or_init(|| {
+            let neighbours = Neighbours::below(self.root);
+            let states = neighbours.states().map(|(_, state)| state);
+            let proofs = states.flat_map(|state| state.proof().into_iter().chain(state.batch.proofs.values()));
+            proofs.flat_map(changes_of).collect()
+        });
+        OwnHistory::among(changes, plan.chain_id, plan.app)
+    }
+}
+
+fn changes_of(proof: &Proof) -> impl Iterator<Item = OfApp> {
+    let found = proof.transaction.into_iter().flat_map(move |transaction| {
+        let of_hashes = proof.changes.iter().filter_map(|proved| of_a_hash(proved.change));
+        of_hashes.map(move |(hash, allowed)| Change {
+            block: proof.block.number,
+            transaction,
+            hash,
+            allowed,
+        })
+    });
+    found.map(|change| (proof.chain_id, proof.app, change))
+}
+
+impl OwnHistory {
+    fn among(all: &[OfApp], chain_id: u64, app: Address) -> Self {
+        let ours = all.iter().filter(|(chain, of, _)| (*chain, *of) == (chain_id, app));
+        let mut changes: Vec<Change> = ours.map(|(.., change)| *change).collect();
         changes.sort_by_key(|change| change.block);
         Self(changes)
     }
@@ -103,7 +128,8 @@ mod tests {
     fn another_apps_or_chains_proofs_say_nothing() {
         let proof = sample::proof(B256::repeat_byte(9));
         let (chain, app) = (proof.chain_id, proof.app);
-        let of = |chain, app| OwnHistory::from_proofs(std::iter::once(&proof), chain, app).0.len();
+        let changes: Vec<OfApp> = changes_of(&proof).collect();
+        let of = |chain, app| OwnHistory::among(&changes, chain, app).0.len();
         assert!(of(chain, app) > 0);
         assert_eq!(of(chain + 1, app) + of(chain, Address::ZERO), 0);
     }

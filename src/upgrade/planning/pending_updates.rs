@@ -19,7 +19,6 @@ use crate::upgrade::{
     finding::Warning,
     model::environment::allowed,
     model::{CodeChange, Plan},
-    record::journal,
 };
 
 /// Whose names nobody here knows.
@@ -39,17 +38,20 @@ pub(in crate::upgrade) async fn compare(world: &World<'_>, mut plan: Plan) -> Pl
     plan
 }
 
-/// Lets upgrades of this machine, in `dirs`, name what the cloud does not. Reads journals only; one that cannot be read
-/// says nothing.
-pub fn recall(plan: &mut Plan, dirs: &[impl AsRef<Path>]) {
-    let Some(code) = &plan.code else { return };
+/// Lets upgrades of this machine, below `root`, name what the cloud does not, where it does not. Reads journals only; one that
+/// cannot be read says nothing.
+///
+/// # Errors
+/// `root` cannot be read.
+pub fn recall(plan: &mut Plan, root: &Path) -> Result<(), UpgradeError> {
+    let Some(code) = &plan.code else { return Ok(()) };
     for hash in waiting(code) {
         let about = |warning: &Warning| warning.code == UNKNOWN && warning.text.contains(&hash.to_string());
         if !plan.warnings.iter().any(about) {
             continue;
         }
-        let names = dirs.iter().find_map(|dir| {
-            let state = journal::state_in(dir.as_ref()).ok()?;
+        let names = crate::upgrade::each(root)?.find_map(|(_, state)| {
+            let state = state.ok()?;
             let ours = state.plan().is_some_and(|theirs| theirs.app == plan.app);
             let (verified, _) = state.verified()?;
             let names = allowed(&state.code()?.manifest_after());
@@ -61,6 +63,7 @@ pub fn recall(plan: &mut Plan, dirs: &[impl AsRef<Path>]) {
             plan.warnings.extend(known);
         }
     }
+    Ok(())
 }
 
 fn waiting(code: &CodeChange) -> impl Iterator<Item = ComposeHash> {

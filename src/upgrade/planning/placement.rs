@@ -11,10 +11,7 @@ use crate::upgrade::{
     UpgradeError, World,
     finding::Warning,
     model::Intent,
-    model::{
-        plan::same_uuid,
-        target::{Target, plain},
-    },
+    model::target::{Target, plain, same_uuid},
 };
 
 /// What the cloud says of the place, checked for what a new CVM needs.

@@ -27,6 +27,7 @@ use crate::upgrade::{
     },
     planning::{
         authority::Authority,
+        own_history::OwnProofs,
         pending_updates as pending,
         placement::{Place, refuse_another},
         revoke::{Kept, Others, Revocation},
@@ -59,6 +60,15 @@ impl Plan {
 /// # Errors
 /// Something could not be read, or the CVM is not one that this tool upgrades.
 pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeError> {
+    plan_knowing(world, intent, &OwnProofs::below(world.root)).await
+}
+
+/// As [`plan()`], for one of several plans: what own upgrades proved is read for all of them.
+pub(in crate::upgrade) async fn plan_knowing(
+    world: &World<'_>,
+    intent: &Intent,
+    own: &OwnProofs<'_>,
+) -> Result<Plan, UpgradeError> {
     let patch = seal::complete(intent)?.public();
     crate::upgrade::model::proposal_limits::check_change(&patch)?;
     let mut subject = read_subject(world, intent).await?;
@@ -112,7 +122,7 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
         revocation,
     };
     let mut plan = draft.assess(state);
-    plan.read_baseline(world, &chain).await?;
+    plan.read_baseline(world, &chain, own).await?;
     plan.judge_what_waits();
     plan.warnings.append(&mut remarks);
     Ok(pending::compare(world, plan).await)

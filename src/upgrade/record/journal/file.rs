@@ -120,13 +120,19 @@ impl Book {
             if record.head.seq != place.seq || record.member.as_deref() != Some(member) {
                 return Err(refused("it changed while it was read"));
             }
-            let event = record.content().map_err(|error| refused(&error.to_string()))?;
-            if let Event::Open(identity) = &event {
-                self.admit(member, identity).map_err(|found| refused(&found))?;
-            }
-            Ok(Entry { seq: place.seq, event })
+            self.entry(member, &record).map_err(|why| refused(&why))
         };
         places.iter().map(read).collect()
+    }
+
+    /// What a member's record says.
+    pub(super) fn entry(&self, member: &str, record: &Record<'_>) -> Result<Entry, String> {
+        let event = record.content().map_err(|error| error.to_string())?;
+        if let Event::Open(identity) = &event {
+            self.admit(member, identity)?;
+        }
+        let seq = record.head.seq;
+        Ok(Entry { seq, event })
     }
 }
 
@@ -336,13 +342,18 @@ pub(super) fn is_older(dir: &Path, last: &Head) -> bool {
 
 /// Reads a journal from its first line to its last, once.
 pub(in crate::upgrade) fn read_file(file: &LineFile) -> Result<Contents, JournalError> {
+    read_with(file, |_, _| {})
+}
+
+/// As [`read_file`]; `look` is shown each record of a fleet's member.
+pub(super) fn read_with(file: &LineFile, mut look: impl FnMut(&Book, &Record<'_>)) -> Result<Contents, JournalError> {
     let mut contents = Contents {
         last: Head::genesis(),
         end: 0,
         torn: 0,
         body: Body::Own(Vec::new()),
     };
-    match file.each(MAX_BYTES, |line| contents.take(file.path(), line.bytes)) {
+    match file.each(MAX_BYTES, |line| contents.take(file.path(), line.bytes, &mut look)) {
         Ok(rest) => {
             contents.torn = rest.bytes.len() as u64;
             Ok(contents)
@@ -370,7 +381,12 @@ pub(in crate::upgrade) fn damaged(path: &Path, record: u64, why: &str) -> Journa
 
 impl Contents {
     /// Takes the next line in, without its newline.
-    pub(super) fn take(&mut self, path: &Path, line: &[u8]) -> Result<(), JournalError> {
+    fn take(
+        &mut self,
+        path: &Path,
+        line: &[u8],
+        look: &mut impl FnMut(&Book, &Record<'_>),
+    ) -> Result<(), JournalError> {
         let number = self.last.seq + 1;
         let refused = |why: &str| damaged(path, number, why);
         let record = Record::read(line, &self.last).map_err(refused)?;
@@ -387,7 +403,10 @@ impl Contents {
                 event: record.content().map_err(|error| refused(&error.to_string()))?,
             }),
             Body::Fleet(_) if number == 1 => {}
-            Body::Fleet(book) => book.take(&record, self.end, length).map_err(|why| refused(&why))?,
+            Body::Fleet(book) => {
+                book.take(&record, self.end, length).map_err(|why| refused(&why))?;
+                look(book, &record);
+            }
         }
         self.last = record.head;
         self.end = self.end.saturating_add(length as u64);

@@ -1,6 +1,7 @@
 //! A fleet's journal: one file for all of its members. Whoever reads it reads it once, and then a member's records by
 //! their places.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -8,11 +9,17 @@ use alloy::primitives::Address;
 
 use crate::fsutil::{self, LineFile};
 use crate::upgrade::{
+    UpgradeError,
     journal_error::JournalError,
+    record::State,
     record::{
         fleet_decisions::{Decision, FleetIdentity, Roster},
         gitignore::{self, Holds},
-        journal::file::{Body, Book, Entry, FILE, Found, Held, Journal, KIND, START, damaged, lock, open, read_file},
+        journal::file::{
+            Body, Book, Contents, Entry, FILE, Found, Held, Journal, KIND, START, damaged, lock, open, read_file,
+            read_with,
+        },
+        journal::standing::take,
     },
 };
 
@@ -152,15 +159,8 @@ impl FleetReading {
     /// Reads the journal of the fleet in `dir` once; an incomplete last record is ignored.
     pub(in crate::upgrade) fn open(dir: &Path) -> Result<Self, JournalError> {
         let file = open(dir)?;
-        match read_file(&file)?.body {
-            Body::Fleet(book) => Ok(Self { file, book }),
-            Body::Own(entries) if entries.is_empty() => Err(JournalError::Missing { dir: dir.to_owned() }),
-            Body::Own(_) => Err(JournalError::Foreign {
-                path: dir.join(FILE),
-                expected: "a fleet".to_owned(),
-                found: "one upgrade".to_owned(),
-            }),
-        }
+        let book = of_fleet(dir, read_file(&file)?)?;
+        Ok(Self { file, book })
     }
 
     /// The fleet as far as it is decided.
@@ -186,23 +186,77 @@ pub(super) fn above(dir: &Path) -> Option<(PathBuf, String)> {
     seems_fleet(above).then(|| (above.to_owned(), name.to_owned()))
 }
 
+/// A member's directory, and where it stands.
+type Standing = (PathBuf, Result<State, UpgradeError>);
+
+/// Where each member of the fleet in `dir` stands that has records, in the order of the members: at most `most` of them, and
+/// whether there are more. Reads every record once.
+pub(in crate::upgrade) fn standings(
+    dir: &Path,
+    file: &LineFile,
+    most: usize,
+) -> Result<(Vec<Standing>, bool), JournalError> {
+    let mut states: HashMap<String, Result<State, UpgradeError>> = HashMap::new();
+    let mut more = false;
+    let contents = read_with(file, |book, record| {
+        let Some(member) = &record.member else { return };
+        if !states.contains_key(member) {
+            match states.len() < most {
+                true => drop(states.insert(member.clone(), Ok(State::default()))),
+                false => more = true,
+            }
+        }
+        if let Some(state) = states.get_mut(member)
+            && let Ok(so_far) = state
+        {
+            let entry = book.entry(member, record);
+            let entry = entry.map_err(|why| damaged(file.path(), record.head.seq, &why).into());
+            if let Err(error) = entry.and_then(|entry| take(so_far, file.path(), entry)) {
+                *state = Err(error);
+            }
+        }
+    })?;
+    let book = of_fleet(dir, contents)?;
+    let members = book.roster.members.iter();
+    let found = members.filter_map(|cvm| Some((dir.join(cvm), states.remove(cvm)?)));
+    Ok((found.collect(), more))
+}
+
+fn of_fleet(dir: &Path, contents: Contents) -> Result<Box<Book>, JournalError> {
+    match contents.body {
+        Body::Fleet(book) => Ok(book),
+        Body::Own(entries) if entries.is_empty() => Err(JournalError::Missing { dir: dir.to_owned() }),
+        Body::Own(_) => Err(JournalError::Foreign {
+            path: dir.join(FILE),
+            expected: "a fleet".to_owned(),
+            found: "one upgrade".to_owned(),
+        }),
+    }
+}
+
 /// Whether the journal in `dir` is a fleet's, by how it begins.
 pub(in crate::upgrade) fn is_fleet(dir: &Path) -> bool {
-    start_of(dir).is_some_and(|start| start.contains(KIND))
+    open(dir).is_ok_and(|file| begins(&file))
+}
+
+/// Whether a journal is a fleet's, by how it begins.
+pub(in crate::upgrade) fn begins(file: &LineFile) -> bool {
+    start_of(file).is_some_and(|start| start.contains(KIND))
 }
 
 /// Whether the journal in `dir` is taken for a fleet's: so is one that is damaged where it says whose it is, so that
 /// whoever opens it finds the damage.
 pub(in crate::upgrade) fn seems_fleet(dir: &Path) -> bool {
-    start_of(dir).is_some_and(|start| {
+    let start = open(dir).ok().and_then(|file| start_of(&file));
+    start.is_some_and(|start| {
         let is_ours = start.starts_with(r#"{"seq":1,"prev":"0000"#);
         start.contains(KIND) || (is_ours && !start.contains(r#""kind":"open""#))
     })
 }
 
 /// How the first line begins.
-pub(in crate::upgrade) fn start_of(dir: &Path) -> Option<String> {
-    let start = fsutil::read_start(&dir.join(FILE), START).ok()?;
+fn start_of(file: &LineFile) -> Option<String> {
+    let start = file.start(START).ok()?;
     let first = start.split(|byte| *byte == b'\n').next()?;
     Some(String::from_utf8_lossy(first).into_owned())
 }

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::fsutil::HoldError;
 use crate::upgrade::record::journal::fleet::*;
+use crate::upgrade::record::journal::standing::fold;
 
 const NAMES: [&str; 3] = ["app-1", "app-2", "app-3"];
 const APP: Address = Address::repeat_byte(7);
@@ -113,6 +114,26 @@ fn records_of_several_members_come_back_to_each_in_order() {
     let orders = NAMES.map(|name| reading.entries(name).unwrap()[1].seq);
     assert!(orders.is_sorted_by(|earlier, later| earlier > later), "{orders:?}");
     assert!(reading.roster().has("app-4") && !reading.has_records("app-4"));
+}
+
+#[test]
+fn all_members_stand_where_each_stands_alone_and_a_contradiction_is_one_members() {
+    let (dir, _) = fleet();
+    let begun_twice = FleetJournal::hold(dir.path()).unwrap();
+    let mut second = begun_twice.member("app-2").unwrap().0;
+    second.record(&identity("app-2")).unwrap();
+    let reading = FleetReading::open(dir.path()).unwrap();
+    let file = open(dir.path()).unwrap();
+    let (found, more) = standings(dir.path(), &file, NAMES.len()).unwrap();
+    assert!(!more && found.len() == NAMES.len(), "the fourth has no records");
+    for ((place, state), name) in found.iter().zip(NAMES) {
+        let alone = fold(&dir.path().join(FILE), reading.entries(name).unwrap());
+        assert_eq!(*place, dir.path().join(name));
+        assert_eq!(state.is_ok(), name != "app-2");
+        assert_eq!(format!("{state:?}"), format!("{alone:?}"));
+    }
+    let (few, more) = standings(dir.path(), &file, 2).unwrap();
+    assert!(more && few.len() == 2);
 }
 
 #[test]

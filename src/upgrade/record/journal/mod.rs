@@ -11,20 +11,22 @@
 mod file;
 mod fleet;
 mod line;
+mod standing;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::fsutil::{self, LineFile};
 use crate::upgrade::{
     UpgradeError,
     journal_error::JournalError,
     record::State,
-    record::journal::file::{Body, Held, open, read_file},
+    record::journal::file::{Body, Held, read_file},
 };
 
-pub(in crate::upgrade) use file::{Entry, FILE, Found, Journal, SCHEMA};
-
-pub(in crate::upgrade) use fleet::{FleetJournal, FleetReading, is_fleet};
+pub(in crate::upgrade) use file::{Entry, FILE, Found, Journal, SCHEMA, open};
+pub(in crate::upgrade) use fleet::{FleetJournal, FleetReading, begins, is_fleet, standings};
+pub(in crate::upgrade) use standing::fold;
 
 impl Journal {
     /// Opens or creates the journal of the upgrade in `dir` and holds it; for a member of a fleet that is the fleet's.
@@ -58,10 +60,14 @@ impl Journal {
                 return fleet.entries(&member);
             }
         }
-        match read_file(&open(dir)?)?.body {
-            Body::Own(entries) => Ok(entries),
-            Body::Fleet(_) => Err(JournalError::Fleet { dir: dir.to_owned() }),
-        }
+        own(dir, &open(dir)?)
+    }
+}
+
+fn own(dir: &Path, file: &LineFile) -> Result<Vec<Entry>, JournalError> {
+    match read_file(file)?.body {
+        Body::Own(entries) => Ok(entries),
+        Body::Fleet(_) => Err(JournalError::Fleet { dir: dir.to_owned() }),
     }
 }
 
@@ -84,22 +90,59 @@ mod tests;
 
 /// Where the upgrade in `dir` stands by its records, without holding the journal.
 pub(in crate::upgrade) fn state_in(dir: &Path) -> Result<State, UpgradeError> {
-    let state = fold(&dir.join(FILE), Journal::peek(dir)?)?;
+    stands(dir, Journal::peek(dir)?)
+}
+
+/// Where the upgrade in `dir` stands by the journal of its own that was opened.
+pub(in crate::upgrade) fn state_of(dir: &Path, file: &LineFile) -> Result<State, UpgradeError> {
+    stands(dir, own(dir, file)?)
+}
+
+fn stands(dir: &Path, entries: Vec<Entry>) -> Result<State, UpgradeError> {
+    let state = fold(&dir.join(FILE), entries)?;
     if state.identity().is_none() {
         return Err(JournalError::Missing { dir: dir.to_owned() }.into());
     }
     Ok(state)
 }
 
-/// What an upgrade's records come to.
-pub(in crate::upgrade) fn fold(path: &Path, entries: Vec<Entry>) -> Result<State, UpgradeError> {
-    let mut state = State::default();
-    for Entry { seq, event } in entries {
-        state.apply(event).map_err(|illegal| JournalError::Damaged {
-            path: path.to_owned(),
-            record: seq,
-            why: illegal.to_string(),
-        })?;
+/// The directories in one directory: whether that is a fleet's, and they its members', is looked at once for all of them.
+#[derive(Debug)]
+pub(in crate::upgrade) struct Siblings {
+    fleet: Option<FleetReading>,
+    /// There is a fleet, and it cannot be read: whoever opens a member finds out.
+    is_damaged: bool,
+}
+
+impl Siblings {
+    /// Those in `above`.
+    pub(in crate::upgrade) fn within(above: &Path) -> Self {
+        let fleet = fleet::seems_fleet(above).then(|| FleetReading::open(above));
+        Self {
+            is_damaged: fleet.as_ref().is_some_and(Result::is_err),
+            fleet: fleet.and_then(Result::ok),
+        }
     }
-    Ok(state)
+
+    /// Where the upgrade in `dir` stands, which is one of them; nothing where it [`holds`] none.
+    pub(in crate::upgrade) fn state_in(&self, dir: &Path) -> Option<Result<State, UpgradeError>> {
+        if self.is_damaged || fsutil::is_symlink(dir) {
+            return holds(dir).then(|| state_in(dir));
+        }
+        if let (Some(fleet), Some(member)) = (&self.fleet, dir.file_name().and_then(|name| name.to_str()))
+            && fleet.roster().has(member)
+        {
+            let entries = fleet.has_records(member).then(|| fleet.entries(member))?;
+            return Some(
+                entries
+                    .map_err(UpgradeError::from)
+                    .and_then(|entries| stands(dir, entries)),
+            );
+        }
+        match open(dir) {
+            Ok(file) if begins(&file) => None,
+            Ok(file) => Some(state_of(dir, &file)),
+            Err(error) => dir.join(FILE).exists().then(|| Err(error.into())),
+        }
+    }
 }

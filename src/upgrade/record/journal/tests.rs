@@ -5,6 +5,7 @@ use crate::fsutil;
 use crate::fsutil::HoldError;
 use crate::upgrade::record::event::Event;
 use crate::upgrade::record::event::Identity;
+use crate::upgrade::record::fleet_decisions::FleetIdentity;
 use crate::upgrade::record::journal::file::{HEAD, MAX_BYTES};
 
 fn identity(schema: u32) -> Event {
@@ -204,4 +205,53 @@ fn c8_reading_does_not_wait_for_the_holder() {
 fn a_directory_without_a_journal_is_missing_not_empty() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Journal::peek(dir.path()), Err(JournalError::Missing { .. })));
+}
+
+#[test]
+fn what_lies_in_one_directory_stands_as_each_stands_by_itself() {
+    let (upgrade, bytes, _) = three_records();
+    let fleet = tempfile::tempdir().unwrap();
+    let journal = FleetJournal::hold(fleet.path()).unwrap();
+    let members = ["app-1", "app-2", "app-3"].map(str::to_owned).to_vec();
+    journal
+        .begin(FleetIdentity {
+            schema: SCHEMA,
+            app: alloy::primitives::Address::repeat_byte(7),
+            chain_id: 31337,
+            cloud: "127.0.0.1".to_owned(),
+            members,
+        })
+        .unwrap();
+    journal.member("app-1").unwrap().0.record(&identity(SCHEMA)).unwrap();
+    let of_fleet = fsutil::read(&fleet.path().join(FILE), MAX_BYTES).unwrap();
+    let (no_fleet, damaged) = (
+        tempfile::tempdir().unwrap(),
+        with_journal(&of_fleet[..of_fleet.len() / 2]),
+    );
+    for above in [fleet.path(), no_fleet.path(), damaged.path()] {
+        let journals = [
+            ("app-1", None),
+            ("app-2", Some(&bytes[..])),
+            ("damaged", Some(&bytes[7..])),
+            ("empty", Some(&[][..])),
+            ("fleet", Some(&of_fleet[..])),
+            ("other", Some(&bytes[..])),
+            ("without", None),
+        ];
+        for (name, bytes) in journals {
+            let dir = above.join(name);
+            fsutil::create_private_dir(&dir).unwrap();
+            if let Some(bytes) = bytes {
+                fsutil::write(&dir.join(FILE), bytes, 0o600).unwrap();
+            }
+        }
+        std::os::unix::fs::symlink(upgrade.path(), above.join("elsewhere")).unwrap();
+        let siblings = Siblings::within(above);
+        let found = fsutil::list(above).unwrap().into_iter().filter(|dir| {
+            let (together, alone) = (siblings.state_in(dir), holds(dir).then(|| state_in(dir)));
+            assert_eq!(format!("{together:?}"), format!("{alone:?}"), "{}", dir.display());
+            matches!(alone, Some(Ok(_)))
+        });
+        assert!(found.count() >= 2, "{}", above.display());
+    }
 }
