@@ -91,7 +91,7 @@ impl Commands for FleetCommands<'_> {
 
 /// Where the fleet stands, for people and programs.
 pub(in crate::cli) fn tell(report: &mut Report, session: &Session, fleet: &Fleet) -> Result<Counts, CliError> {
-    let members = fleet.members()?;
+    let members = fleet.members();
     let counts = Counts::of(fleet, &members);
     let (app, chain_id) = fleet.app();
     report.facts.upgrade.app = Some(app);

@@ -40,7 +40,7 @@ pub use crate::upgrade::record::fleet_decisions::{Wave, WaveEnd};
 #[derive(Debug)]
 pub struct Fleet {
     dir: PathBuf,
-    roster: Roster,
+    reading: FleetReading,
 }
 
 /// Which CVMs are to have the change.
@@ -253,60 +253,58 @@ fn unnamed(cvm: &Cvm, app: Address) -> UpgradeError {
 }
 
 impl Fleet {
-    /// Opens the fleet in a directory: reads the journal's decisions, and locks nothing.
+    /// Opens the fleet in a directory: reads its journal as it is now, and locks nothing.
     ///
     /// # Errors
     /// There is none, or its journal is damaged.
     pub fn open(dir: &Path) -> Result<Self, UpgradeError> {
         Ok(Self {
             dir: dir.to_owned(),
-            roster: FleetReading::open(dir)?.roster().clone(),
+            reading: FleetReading::open(dir)?,
         })
+    }
+
+    const fn roster(&self) -> &Roster {
+        self.reading.roster()
     }
 
     /// The upgrade whose proposal is approved.
     pub fn approval(&self) -> PathBuf {
-        self.dir.join(self.roster.approval().unwrap_or_default())
+        self.dir.join(self.roster().approval().unwrap_or_default())
     }
 
     /// The hash that all of them get, once all are prepared.
     pub fn compose_hash(&self) -> Option<ComposeHash> {
-        self.roster.prepared.as_ref().map(|(hash, _)| *hash)
+        self.roster().prepared.as_ref().map(|(hash, _)| *hash)
     }
 
     /// The app, and its chain.
     pub const fn app(&self) -> (Address, u64) {
-        (self.roster.charter.app, self.roster.charter.chain_id)
+        (self.roster().charter.app, self.roster().charter.chain_id)
     }
 
     /// CVMs that do not belong to it: they ran the hash before anything was done, which is then told, or somebody said so.
     pub fn left_out(&self) -> impl Iterator<Item = (&str, Option<ComposeHash>)> {
-        let left_out = self.roster.left_out.iter();
+        let left_out = self.roster().left_out.iter();
         left_out.map(|(cvm, hash)| (cvm.as_str(), *hash))
     }
 
     /// The wave that was begun last; nothing before the first.
     pub const fn wave(&self) -> Option<&Wave> {
-        self.roster.wave.as_ref()
+        self.roster().wave.as_ref()
     }
 
-    /// Where each member stands, by the journal alone: it is read once, then each member's records by their places.
-    ///
-    /// # Errors
-    /// The journal cannot be read.
-    pub fn members(&self) -> Result<Vec<Member>, UpgradeError> {
-        let reading = FleetReading::open(&self.dir)?;
-        let roster = reading.roster();
+    /// Where each member stood by the journal alone when the fleet was opened: its records are read by their places.
+    pub fn members(&self) -> Vec<Member> {
         let path = self.dir.join(journal::FILE);
         let look = |cvm: &String| {
-            let entries = reading.entries(cvm).map_err(UpgradeError::from);
-            let state = entries.and_then(|entries| fold(&path, entries));
-            self.member(cvm, state, roster)
+            let entries = self.reading.entries(cvm).map_err(UpgradeError::from);
+            self.member(cvm, entries.and_then(|entries| fold(&path, entries)))
         };
-        Ok(roster.members.iter().map(look).collect())
+        self.roster().members.iter().map(look).collect()
     }
 
-    fn member(&self, cvm: &str, state: Result<State, UpgradeError>, roster: &Roster) -> Member {
+    fn member(&self, cvm: &str, state: Result<State, UpgradeError>) -> Member {
         let (standing, status, error) = match state {
             Ok(state) => (Standing::of(&state), Some(state.status()), None),
             Err(error) => (Standing::Unreadable, None, Some(error)),
@@ -314,7 +312,12 @@ impl Fleet {
         Member {
             cvm: cvm.to_owned(),
             dir: self.dir.join(cvm),
-            stopped: roster.stopped.get(cvm).filter(|_| !standing.is_settled()).cloned(),
+            stopped: self
+                .roster()
+                .stopped
+                .get(cvm)
+                .filter(|_| !standing.is_settled())
+                .cloned(),
             standing,
             status,
             error,

@@ -61,9 +61,11 @@ impl Fleet {
             return Err(unprepared());
         };
         require_approval(&journal, &roster)?;
-        let done = look(&journal, members)?.live;
-        let told = look_again(&journal, world, limits, &done).await?;
-        let left = look(&journal, members)?;
+        let mut left = look(&journal, members)?;
+        let told = look_again(&journal, world, limits, &left.live).await?;
+        if !left.live.is_empty() {
+            left = look(&journal, members)?;
+        }
         if left.waiting.is_empty() {
             return Ok(told);
         }

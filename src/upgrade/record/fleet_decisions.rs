@@ -3,7 +3,7 @@
 //! Decisions are records of the fleet's journal that name no member; what happens to a member is an
 //! [`Event`](crate::upgrade::record::Event) under its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use alloy::primitives::Address;
 use jiff::Timestamp;
@@ -124,6 +124,8 @@ pub(in crate::upgrade) struct Roster {
     pub(in crate::upgrade) charter: FleetIdentity,
     /// In the order in which they came.
     pub(in crate::upgrade) members: Vec<String>,
+    /// Names of the members, to look one up: each record of the journal names one.
+    names: HashSet<String>,
     pub(in crate::upgrade) left_out: BTreeMap<String, Option<ComposeHash>>,
     /// The hash, and whom it is for.
     pub(in crate::upgrade) prepared: Option<(ComposeHash, Vec<String>)>,
@@ -151,6 +153,7 @@ impl Roster {
         }
         Ok(Self {
             members: charter.members.clone(),
+            names: charter.members.iter().cloned().collect(),
             charter,
             left_out: BTreeMap::new(),
             prepared: None,
@@ -161,7 +164,7 @@ impl Roster {
 
     /// Whether `cvm` belongs to it.
     pub(in crate::upgrade) fn has(&self, cvm: &str) -> bool {
-        self.members.iter().any(|member| member == cvm)
+        self.names.contains(cvm)
     }
 
     /// Whose proposal is approved, as far as that is decided.
@@ -193,9 +196,11 @@ impl Roster {
             Decision::Open(_) | Decision::Note { .. } => {}
             Decision::Joined { cvm } => {
                 self.left_out.remove(&cvm);
+                self.names.insert(cvm.clone());
                 self.members.push(cvm);
             }
             Decision::LeftOut { cvm, compose_hash } => {
+                self.names.remove(&cvm);
                 self.members.retain(|member| *member != cvm);
                 self.left_out.insert(cvm, compose_hash);
             }

@@ -106,7 +106,7 @@ fn tell(report: &mut Report, session: &Session, apps: &Apps) -> Result<String, C
     let mut is_over = true;
     for (index, fleet) in fleets.iter().enumerate() {
         let (app, chain_id) = fleet.app();
-        let members = fleet.members()?;
+        let members = fleet.members();
         let counts = Counts::of(fleet, &members);
         let asked = index == 0 || state.asks_of(app);
         let how = if asked {
