@@ -96,12 +96,20 @@ impl SigningRecord {
     /// # Errors
     /// Damaged, not a file of one's own that may be used, or held by another process for long.
     pub fn open(path: &Path) -> Result<Self, RecordError> {
+        let this = Self::at(path)?;
+        read(&this.hold(AppendFile::hold_to_read)?)?;
+        Ok(this)
+    }
+
+    /// The record at `path`, whose directory (0700) is created if need be. Whatever it is asked, it is read whole then.
+    ///
+    /// # Errors
+    /// The directory is not one of one's own that may be used.
+    pub fn at(path: &Path) -> Result<Self, RecordError> {
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             fsutil::create_private_dir(directory)?;
         }
-        let this = Self { path: path.to_owned() };
-        read(&this.hold(AppendFile::hold_to_read)?)?;
-        Ok(this)
+        Ok(Self { path: path.to_owned() })
     }
 
     /// Records these agreements, unless one of their owners agreed to something else for the nonce; they are on disk when

@@ -1,6 +1,8 @@
 //! One digest for one owner, Safe and nonce: what is recorded before a key of this machine agrees to a Safe transaction,
 //! in whichever way.
 
+use std::path::Path;
+
 use alloy::primitives::{Address, B256};
 
 use crate::code::Code;
@@ -119,13 +121,21 @@ impl World<'_> {
     /// # Errors
     /// There is no place for it, or it cannot be used.
     pub(in crate::upgrade) fn signing_record(&self) -> Result<SigningRecord, UpgradeError> {
-        let place = self.record.ok_or_else(|| {
+        Ok(SigningRecord::open(self.place_of_record()?).map_err(SignerError::from)?)
+    }
+
+    /// The record of agreements for whoever asks it something at once, which reads it.
+    fn record_to_ask(&self) -> Result<SigningRecord, UpgradeError> {
+        Ok(SigningRecord::at(self.place_of_record()?).map_err(SignerError::from)?)
+    }
+
+    fn place_of_record(&self) -> Result<&Path, UpgradeError> {
+        self.record.ok_or_else(|| {
             UpgradeError::decide(
                 Code::NoSigningRecord,
                 "there is no place to remember what is signed: neither XDG_STATE_HOME nor HOME is set",
             )
-        })?;
-        Ok(SigningRecord::open(place).map_err(SignerError::from)?)
+        })
     }
 
     /// Signs a Safe transaction with the key of somebody who is no owner and proposes it in an owner's name. It is
@@ -155,7 +165,7 @@ impl World<'_> {
         if consents.is_empty() {
             return Ok(());
         }
-        Ok(self.signing_record()?.check(consents, &accepted(limits))?)
+        Ok(self.record_to_ask()?.check(consents, &accepted(limits))?)
     }
 
     /// Records these, right before the key is touched; they are on disk when this returns.
@@ -170,7 +180,7 @@ impl World<'_> {
         if consents.is_empty() {
             return Ok(());
         }
-        self.signing_record()?.admit(consents, &accepted(limits))?;
+        self.record_to_ask()?.admit(consents, &accepted(limits))?;
         point("consents.d");
         Ok(())
     }
