@@ -52,7 +52,7 @@ pub(super) async fn committed(
         Err(halt) => return Ok(proofs.tell(stopped(session, dir, "fleet commit", halt))),
     };
     for fleet in apps.fleets()? {
-        proofs.look_at_rest(&fleet.members()?).await;
+        proofs.look_at_rest(&fleet.members()).await;
     }
     let mut report = Report::done("fleet commit", String::new());
     let told = tell(&mut report, session, &apps)?;
