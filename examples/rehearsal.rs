@@ -80,6 +80,7 @@ fn main() -> ExitCode {
     world.file("next.yml", &NEW_COMPOSE.replace("1.28", "1.29"));
     introduce(&world);
     let stage = Stage {
+        before: nonce(&world),
         binary,
         world: &world,
         attested: &attested,
@@ -115,6 +116,8 @@ fn introduce(world: &World) {
 
 /// Where the steps are done.
 struct Stage<'a> {
+    /// Transactions of the owner before the upgrade.
+    before: u64,
     binary: PathBuf,
     world: &'a World,
     attested: &'a Attested,
@@ -123,7 +126,7 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// The upgrade, up to its evidence in the hands of somebody who has nothing else.
     fn good_upgrade(&self) -> bool {
-        let done = STEPS.iter().all(|step| self.act(step)) && landed(self.world);
+        let done = STEPS.iter().all(|step| self.act(step)) && landed(self.world, self.before);
         if !done {
             return false;
         }
@@ -139,7 +142,7 @@ impl Stage<'_> {
         self.attested.lie(|cvm| cvm.measure("compose-hash", &[0x66; 32]));
         let seen = self.act(&LYING_GUEST);
         self.world.cloud.lie(|lies| lies.hash = Some("ab".repeat(32)));
-        seen && self.act(&REFUSED) && untouched(self.world)
+        seen && self.act(&REFUSED) && untouched(self.world, self.before)
     }
 
     fn act(&self, step: &(&str, &str, i32)) -> bool {
@@ -167,26 +170,27 @@ impl Stage<'_> {
 }
 
 /// The outcome by the word of chain and cloud, not of the tool.
-fn landed(world: &World) -> bool {
+fn landed(world: &World, before: u64) -> bool {
     let hash = world.hash_with(NEW_COMPOSE);
     let (allowed, commits) = (world.is_allowed(hash), world.cloud.commits(CVM));
-    let (runs, nonce) = (
-        world.cloud.cvm(CVM).compose_hash,
-        world.rpc().nonce(world.owner.address),
-    );
+    let (runs, sent) = (world.cloud.cvm(CVM).compose_hash, nonce(world) - before);
     println!("\n━━ Judged by the chain and the cloud themselves");
-    println!("  app allows {hash}: {allowed}; transactions of the owner: {nonce}");
+    println!("  app allows {hash}: {allowed}; transactions of the owner: {sent}");
     println!(
         "  commits that the cloud accepted: {}; the CVM runs {runs}",
         commits.len()
     );
-    allowed && nonce == 1 && commits == [hash] && runs == hash
+    allowed && sent == 1 && commits == [hash] && runs == hash
 }
 
-fn untouched(world: &World) -> bool {
-    let (nonce, commits) = (world.rpc().nonce(world.owner.address), world.cloud.commits(CVM).len());
-    println!("\n━━ Judged again: transactions of the owner: {nonce}; commits: {commits}");
-    nonce == 1 && commits == 1
+fn untouched(world: &World, before: u64) -> bool {
+    let (sent, commits) = (nonce(world) - before, world.cloud.commits(CVM).len());
+    println!("\n━━ Judged again: transactions of the owner: {sent}; commits: {commits}");
+    sent == 1 && commits == 1
+}
+
+fn nonce(world: &World) -> u64 {
+    world.rpc().nonce(world.owner.address)
 }
 
 fn evidence(world: &World) {

@@ -391,6 +391,15 @@ impl Evidence {
         })
     }
 
+    /// Who has to approve the change: its owner, and whom it was offered to where that one accepts it.
+    pub fn approver(&self) -> Option<Address> {
+        let accepts = self.changes.iter().find_map(|change| match change {
+            PolicyChange::AcceptOwnership(to) => Some(*to),
+            _ => None,
+        });
+        accepts.or(self.owner)
+    }
+
     /// Its owner after the change.
     pub fn owner_after(&self) -> Option<Address> {
         let new = self.changes.iter().rev().find_map(|change| match change {

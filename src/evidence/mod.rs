@@ -30,6 +30,8 @@ mod claim;
 mod contracts;
 mod document;
 mod earlier;
+#[cfg(test)]
+mod mutation_tests;
 mod online;
 mod page;
 mod read;

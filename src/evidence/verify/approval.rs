@@ -43,7 +43,7 @@ fn approver(evidence: &Evidence) -> Option<Claim> {
         .map(|timelock| ("timelock", timelock.address));
     let safe = evidence.safe.as_ref().map(|safe| ("Safe", safe.domain.safe));
     let (kind, address) = timelock.or(safe)?;
-    Some(match evidence.owner {
+    Some(match evidence.approver() {
         Some(owner) => Claim::whether(
             about,
             owner == address,

@@ -166,7 +166,7 @@ fn signed_for(evidence: &Evidence, found: &ShownTransaction) -> Claim {
 /// Whether the key that owns the app sent it, where it calls the app itself.
 fn approved_by_key(evidence: &Evidence, found: &ShownTransaction) -> Claim {
     let about = "approver";
-    match evidence.owner {
+    match evidence.approver() {
         Some(_) if !found.is_signed => {
             Claim::open(about, "the transaction has no signature: it is of the chain's own kind")
         }

@@ -1,7 +1,5 @@
 //! What remains of an upgrade, and its verification by anybody: no key, no account, no directory.
 
-mod mutations;
-
 use std::path::Path;
 use std::process::Command;
 
@@ -43,14 +41,14 @@ fn all_hold(ran: &Ran, names: &[&str]) {
 }
 
 /// An upgrade that a key approves, up to its end.
-pub(super) fn by_key(world: &World) -> Flow<'_> {
+fn by_key(world: &World) -> Flow<'_> {
     let flow = Flow::new(world);
     flow.step("upgrade").exits(0);
     flow
 }
 
 /// An upgrade that two owners of a Safe sign and somebody else executes.
-pub(super) fn by_safe(world: &World) -> Flow<'_> {
+fn by_safe(world: &World) -> Flow<'_> {
     let flow = signed_by_two(world);
     execute(&flow, 4).exits(0);
     flow.step("wait").exits(0);
@@ -220,7 +218,7 @@ fn evidence_of_format_1_is_read_and_what_it_cannot_show_is_named() {
 }
 
 /// An upgrade that is proven at the hardware.
-pub(super) fn attested<'w>(world: &'w World, attested: &Attested) -> Flow<'w> {
+fn attested<'w>(world: &'w World, attested: &Attested) -> Flow<'w> {
     let flow = Flow::new(world);
     let (guest, pccs) = (attested.guest(), attested.pccs());
     let more = ["--attest", "require", "--guest-url", &guest, "--pccs", &pccs];
@@ -245,6 +243,11 @@ fn what_the_hardware_measured_is_judged_again_as_of_its_time() {
         Ran::of(command.env("COUNTERSIGN_TEST_ROOT", servers.root()))
     };
     let whole = by(&file, &[]).exits(0);
+    if std::env::var_os("VECTORS").is_some_and(|value| value == "overwrite") {
+        let kept = crate::support::repository().join("tests/vectors/evidence");
+        std::fs::copy(&file, kept.join("attested.json")).unwrap();
+        std::fs::copy(servers.root(), kept.join("root.der")).unwrap();
+    }
     all_hold(
         &whole,
         &[
