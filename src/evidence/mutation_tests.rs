@@ -1,9 +1,12 @@
 //! Every value of a document that something binds, changed: each change is noticed.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::{Evidence, Measured, Outcome, verify, worst};
 use crate::attest::Root;
+use crate::fsutil;
 
 /// What only the writer says, by where it stands, with the reason. It shrinks by reason only.
 const SAID: [(&str, &str); 13] = [
@@ -128,10 +131,15 @@ impl Dice {
 }
 
 fn vector(name: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/tests/vectors/evidence/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/evidence");
+    fsutil::read(&folder.join(name), 1 << 20).unwrap()
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment says how long the tests may take"
+)]
 fn twenty_thousand_changes_of_what_something_binds_are_noticed() {
     let changes = match std::env::var_os("COUNTERSIGN_THOROUGH") {
         Some(_) => 10_000,
