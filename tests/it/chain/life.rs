@@ -32,11 +32,14 @@ async fn look(chain: &Chain, tx: &SignedTx) -> Sighting {
     chain.look(std::slice::from_ref(tx), ONE).await.unwrap()
 }
 
-/// Looks until the transaction is in a block.
+/// Looks until the transaction is in a block, and the head that was read with it is no earlier one.
 async fn mined(chain: &Chain, tx: &SignedTx) -> Sighting {
     for _ in 0..9000 {
         let sighting = look(chain, tx).await;
-        if sighting.included.is_some() {
+        if sighting
+            .included
+            .is_some_and(|included| included.block.number <= sighting.head.number)
+        {
             return sighting;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
