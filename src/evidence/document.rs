@@ -18,6 +18,7 @@ use crate::chain::witness::Witness;
 use crate::chain::{BlockRef, Call, Finality, PolicyChange, Proof};
 use crate::compose::ComposeHash;
 use crate::safe::{SafeDomain, SafeTxFields};
+use crate::text;
 
 /// Name and version of the format.
 pub(super) const FORMAT: &str = "countersign.evidence/2";
@@ -373,14 +374,11 @@ impl Evidence {
         }
     }
 
-    /// The file.
-    ///
-    /// # Errors
-    /// Never, for what was read or made here.
-    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        Ok(text)
+    /// The file. Control characters stand as `\\u` in it, whoever shows it on a terminal.
+    pub fn to_json(&self) -> String {
+        let mut text = text::json(&serde_json::to_string_pretty(self).unwrap_or_default());
+        text.push('\n');
+        text
     }
 
     /// The hash that the change allows.

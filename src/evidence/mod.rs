@@ -47,5 +47,5 @@ pub use document::{
 pub use online::{ask, without_chain};
 pub use page::{block_time, page, row};
 pub use read::{EvidenceError, MAX_BYTES};
-pub use store::{FILE, PAGE, add, read, store};
+pub use store::{FILE, PAGE, add, read, sha256_of, store};
 pub use verify::{Measured, beside, signers, verify, worst};

@@ -2,16 +2,21 @@
 
 use std::path::Path;
 
+use alloy::primitives::B256;
+use sha2::{Digest as _, Sha256};
+
 use super::document::{Attestation, Evidence};
 use super::page::page;
 use super::read::MAX_BYTES;
 use crate::fsutil::{self, FsError};
-use crate::text;
 
 /// Name of the document within an upgrade's directory.
 pub const FILE: &str = "evidence.json";
 /// Name of its page for people.
 pub const PAGE: &str = "evidence.md";
+
+/// Longest proposal, bytes.
+const MAX_PROPOSAL: u64 = 64 << 20;
 
 /// The document of an upgrade's directory; nothing where there is none that can be read.
 pub fn read(dir: &Path) -> Option<Evidence> {
@@ -24,10 +29,7 @@ pub fn read(dir: &Path) -> Option<Evidence> {
 /// # Errors
 /// They cannot be written.
 pub fn store(dir: &Path, evidence: &Evidence) -> Result<(), FsError> {
-    // Control characters stand as `\\u` in the document, whoever shows it on a terminal.
-    let mut document = text::json(&serde_json::to_string_pretty(evidence).unwrap_or_default());
-    document.push('\n');
-    keep(&dir.join(FILE), document.as_bytes())?;
+    keep(&dir.join(FILE), evidence.to_json().as_bytes())?;
     keep(&dir.join(PAGE), page(evidence).as_bytes())
 }
 
@@ -45,6 +47,12 @@ pub fn add(dir: &Path, attestation: Attestation) -> Result<bool, FsError> {
     }
     evidence.attestation = Some(attestation);
     store(dir, &evidence).map(|()| true)
+}
+
+/// SHA-256 of a file; nothing where it cannot be read, or is longer than any proposal.
+pub fn sha256_of(file: &Path) -> Option<B256> {
+    let bytes = fsutil::read(file, MAX_PROPOSAL).ok()?;
+    Some(B256::from(<[u8; 32]>::from(Sha256::digest(bytes))))
 }
 
 fn keep(path: &Path, bytes: &[u8]) -> Result<(), FsError> {

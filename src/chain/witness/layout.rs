@@ -22,28 +22,22 @@ pub fn app_slots(app: Address, hashes: &[B256], devices: &[B256]) -> ContractSlo
     ContractSlots { contract: app, slots }
 }
 
-/// Where a KMS's contract (DstackKms) keeps which apps it knows, which OS images it allows, and the code of new apps.
+/// Where a KMS's contract (DstackKms) keeps which apps it knows, and the code of new apps.
 const APPS: u8 = 5;
-const OS_IMAGES: u8 = 8;
 const APP_IMPLEMENTATION: u8 = 9;
 
-/// Slots of a KMS: its implementation (ERC-1967), its owner (ERC-7201, OpenZeppelin 5), the code of new apps, whether it
-/// knows `app`, and whether it allows `os_images`.
-pub fn kms_slots(kms: Address, app: Address, os_images: &[B256]) -> ContractSlots {
+/// Slots of a KMS: its implementation (ERC-1967), its owner (ERC-7201, OpenZeppelin 5), the code of new apps, and whether it
+/// knows `app`.
+pub fn kms_slots(kms: Address, app: Address) -> ContractSlots {
     let mut slots = vec![IMPLEMENTATION_SLOT];
     slots.extend(NAMESPACES);
     slots.push(numbered(APP_IMPLEMENTATION));
     slots.push(app_slot(app));
-    slots.extend(os_images.iter().map(|image| image_slot(*image)));
     ContractSlots { contract: kms, slots }
 }
 
 fn app_slot(app: Address) -> B256 {
     mapping_slot(app.into_word(), numbered(APPS))
-}
-
-fn image_slot(image: B256) -> B256 {
-    mapping_slot(image, numbered(OS_IMAGES))
 }
 
 /// What slots of [`app_slots`] and [`kms_slots`] say. `None` and `false` are *not known*: they were not asked for, do not
@@ -73,11 +67,6 @@ impl ShownContract {
     /// Whether it is a KMS that knows an app.
     pub fn knows_app(&self, app: Address) -> bool {
         self.says_yes(app_slot(app))
-    }
-
-    /// Whether it is a KMS that allows an OS image.
-    pub fn allows_os_image(&self, image: B256) -> bool {
-        self.says_yes(image_slot(image))
     }
 
     fn value(&self, slot: B256) -> Option<U256> {

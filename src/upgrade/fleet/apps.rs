@@ -17,7 +17,7 @@ use crate::fsutil::{self, point};
 use crate::upgrade::{
     Goal, Limits, Outcome, Upgrade, UpgradeError, Warning, World,
     files::{keep, pretty},
-    fleet::{AppIntent, Fleet, Halt, Waves},
+    fleet::{AfterWave, AppIntent, Fleet, Halt, Waves},
     model::{Plan, Proposal},
     planning::neighbours::APPS_FILE,
     record::State,
@@ -172,7 +172,7 @@ impl Apps {
     ///
     /// # Errors
     /// Nothing was approved yet, or the first thing that stopped an app.
-    pub async fn commit<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>>(
+    pub async fn commit<F: AfterWave>(
         &self,
         world: &World<'_>,
         limits: &Limits,
@@ -242,7 +242,7 @@ fn agree_on_apps(listed: &[(Address, State)]) -> Result<(), UpgradeError> {
 }
 
 /// One app's CVMs to the end. Nobody signs: what is not in force is not committed.
-async fn commit_app<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>>(
+async fn commit_app<F: AfterWave>(
     world: &World<'_>,
     limits: &Limits,
     fleet: &Fleet,

@@ -10,7 +10,7 @@ mod prepare;
 mod waves;
 
 pub use apps::{Apps, by_app};
-pub use waves::Waves;
+pub use waves::{AfterWave, Waves};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -25,13 +25,17 @@ struct Left {
     waiting: Vec<String>,
 }
 
+/// What is done once all of a wave run the hash, with their directories; the next wave begins only where it stops nothing.
+pub trait AfterWave: AsyncFn(&[PathBuf]) -> Result<(), Halt> {}
+
+impl<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>> AfterWave for F {}
+
 /// How a fleet is committed.
 #[derive(Debug)]
 pub struct Waves<F> {
     /// How many go first, alone.
     pub canary: usize,
-    /// What is looked at once all of a wave run the hash, by their directories; the next wave begins only where it finds
-    /// nothing that stops it.
+    /// What follows each wave.
     pub after: F,
 }
 
@@ -47,7 +51,7 @@ impl Fleet {
     /// # Errors
     /// The approval is not proved yet, consent was refused, or what stopped a member; [`Self::members`] says what became of
     /// each.
-    pub async fn commit<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>>(
+    pub async fn commit<F: AfterWave>(
         &self,
         world: &World<'_>,
         limits: &Limits,
@@ -238,7 +242,7 @@ async fn send(journal: &FleetJournal, world: &World<'_>, limits: &Limits, wave: 
 }
 
 /// A wave whose members all run the hash has passed, unless what is looked at then stops it.
-async fn pass<F: AsyncFn(&[PathBuf]) -> Result<(), Halt>>(
+async fn pass<F: AfterWave>(
     journal: &FleetJournal,
     world: &World<'_>,
     waves: &Waves<F>,

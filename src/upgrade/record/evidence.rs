@@ -5,7 +5,6 @@ use std::path::Path;
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::chain::{
     BlockRef, Call, PolicyChange, Proof,
@@ -28,10 +27,8 @@ use crate::upgrade::{
 
 /// What the proof's block proves, as it was taken when the proof was made.
 const WITNESS: &str = "witness.json";
-/// Longest witness that is read, bytes.
-const MAX_WITNESS: u64 = 32 << 20;
-/// Longest proposal that is read, bytes.
-const MAX_PROPOSAL: u64 = 64 << 20;
+/// Longest witness that is read, bytes: half of what evidence may have.
+const MAX_WITNESS: u64 = evidence::MAX_BYTES as u64 / 2;
 
 /// A witness as it is kept, with the block that it is of.
 #[derive(Serialize, Deserialize)]
@@ -70,7 +67,7 @@ pub(in crate::upgrade) fn contracts(state: &State) -> Vec<ContractSlots> {
         .into_iter()
         .chain(others)
         .flat_map(|(plan, hash)| {
-            let kms = plan.kms.map(|kms| kms_slots(kms, plan.app, &[]));
+            let kms = plan.kms.map(|kms| kms_slots(kms, plan.app));
             std::iter::once(app(plan, hash)).chain(kms)
         })
         .collect();
@@ -246,7 +243,7 @@ fn said(dir: &Path, state: &State, plan: &Plan) -> Option<Said> {
         settled: Some(Settled::of(proof)),
         scheduled: scheduling(state, plan),
         cloud: cloud(state),
-        proposal_sha256: digest(&dir.join(proposal::FILE)),
+        proposal_sha256: evidence::sha256_of(&dir.join(proposal::FILE)),
         ..Said::default()
     })
 }
@@ -305,9 +302,4 @@ fn effects(state: &State, proof: &Proof) -> Vec<Effect> {
     let ceremony = state.last_ceremony().ok().flatten();
     let ceremony = ceremony.filter(|_| state.safe.gone.is_none());
     ceremony.map_or_else(Vec::new, |ceremony| parties.effects_of_tx(&ceremony.approval.tx))
-}
-
-fn digest(file: &Path) -> Option<B256> {
-    let bytes = fsutil::read(file, MAX_PROPOSAL).ok()?;
-    Some(B256::from(<[u8; 32]>::from(Sha256::digest(bytes))))
 }

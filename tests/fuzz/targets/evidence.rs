@@ -56,8 +56,7 @@ impl Target {
         };
         let claims = verify(&evidence, &by);
         assert!(!page(&evidence).is_empty());
-        let written = evidence.to_json().unwrap();
-        let again = Evidence::parse(&written).expect("what was written is read");
+        let again = Evidence::parse(evidence.to_json().as_bytes()).expect("what was written is read");
         if !evidence.is_of_format_1() {
             assert_eq!(verify(&again, &by), claims);
         }

@@ -21,15 +21,10 @@ async fn proved(world: &World, above: u64) -> (SignedTx, Proof) {
     (tx, proof.unwrap())
 }
 
-/// The image that the world's KMS allows.
-fn os_image() -> B256 {
-    keccak256("os image")
-}
-
 fn wanted(world: &World) -> Vec<ContractSlots> {
     vec![
         app_slots(world.app, &[HASH], &[world.device]),
-        kms_slots(world.kms, world.app, &[os_image()]),
+        kms_slots(world.kms, world.app),
     ]
 }
 
@@ -92,8 +87,8 @@ async fn what_was_taken_shows_without_any_endpoint_who_allowed_the_hash_and_that
     assert!(of_app.allows_device(device) && of_app.implementation().is_some());
     assert!(!of_app.allows_hash(B256::ZERO) && !of_app.knows_app(app));
     let of_kms = shown.contracts[&kms].as_ref().unwrap();
-    assert!(of_kms.knows_app(app) && of_kms.allows_os_image(os_image()) && of_kms.implementation().is_some());
-    assert!(!of_kms.knows_app(kms) && !of_kms.allows_os_image(device));
+    assert!(of_kms.knows_app(app) && of_kms.implementation().is_some());
+    assert!(!of_kms.knows_app(kms));
 }
 
 #[tokio::test]
