@@ -32,16 +32,13 @@ pub async fn ask(evidence: &Evidence, chain: &Chain, root: &Root) -> Result<Vec<
 
 /// What is to be said where no chain is asked.
 pub fn without_chain(evidence: &Evidence) -> Vec<Claim> {
-    let nobody = "no endpoint was named:";
+    let nobody = "nobody was asked:";
     let later = evidence.witness.as_ref().and_then(|witness| witness.head.as_ref());
     let blocks = match later {
         None => "the block is the chain's",
         Some(_) => "both blocks are the chain's",
     };
-    let mut claims = vec![Claim::open(
-        "canonical",
-        format!("{nobody} whether {blocks} was not asked"),
-    )];
+    let mut claims = vec![Claim::open("canonical", format!("{nobody} whether {blocks} is open"))];
     // That the block descends from it is not in the document.
     let (chain_id, known) = (evidence.chain_id, Chain::known_genesis(evidence.chain_id));
     let named = evidence.witness.as_ref().and_then(|witness| witness.genesis);
@@ -49,10 +46,7 @@ pub fn without_chain(evidence: &Evidence) -> Vec<Claim> {
         true => Claim::differs("genesis", format!("the first block is not that of chain {chain_id}")),
         false => Claim::said("genesis", format!("the first block of chain {chain_id} is {named}")),
     }));
-    claims.push(Claim::open(
-        "now",
-        format!("{nobody} what is in force now was not asked"),
-    ));
+    claims.push(Claim::open("now", format!("{nobody} what is in force now is open")));
     claims.extend(evidence.attestation.as_ref().map(|_| {
         Claim::open(
             CONTRACTS,

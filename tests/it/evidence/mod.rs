@@ -180,6 +180,18 @@ fn ppl_4_one_value_that_is_another_one_is_noticed() {
         "/code/manifest",
         json!(manifest.replacen("nginx", "nginy", 1)),
     );
+    // An endpoint that does not answer hides neither what holds nor what differs.
+    let nowhere = crate::support::attested::closed_port();
+    let whole = world.file("whole.json", &evidence.to_string());
+    let silent = verify(&whole, &["--rpc-url", &nowhere, "--timeout", "1s"]).exits(75);
+    all_hold(&silent, &["manifest", "block", "event", "state"]);
+    assert_eq!(outcomes(&silent, "canonical"), ["not-checked"]);
+    let mut changed = evidence.clone();
+    changed["owner"] = json!("0x6666666666666666666666666666666666666666");
+    let changed = world.file("changed.json", &changed.to_string());
+    verify(&changed, &["--rpc-url", &nowhere, "--timeout", "1s"])
+        .exits(5)
+        .says("EVIDENCE_DIFFERS");
     // What is no evidence at all.
     for (text, code) in [("{}", "INPUT_EVIDENCE"), ("no", "INPUT_EVIDENCE")] {
         let file = world.file("other.json", text);

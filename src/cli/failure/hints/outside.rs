@@ -156,7 +156,7 @@ hints! {
     EndpointMissing, Look, "see why that endpoint gave no answer before you rely on what the others say alone";
     AttestationBroken, Cvm,
         "trust nothing that this CVM says: keep the saved attestation, stop the CVM, and ask who runs its server why it differs";
-    EvidenceDiffers, Look,
+    EvidenceDiffers, Again,
         "rely on nothing in it: ask for the evidence again from whoever wrote it, and prove the upgrade on chain yourself";
     EvidenceNotChecked, with("--rpc-url URL"),
         "name an endpoint of the chain; what the evidence does not hold at all has to come from its writer";
