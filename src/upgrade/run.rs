@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::chain::{AppChanges, Chain, Finality};
+use crate::chain::{AppChanges, Chain, Finality, Proof};
 use crate::cloud::{Client, CvmId};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -219,11 +219,11 @@ impl Run<'_> {
         evidence::write(self.upgrade.dir(), self.upgrade.state(), &self.upgrade.journal_head())
     }
 
-    /// Takes what the block of the proof proves by its hash alone, before endpoints forget its state. What they do not give is
-    /// missing in the evidence, and stops nothing.
-    pub(super) async fn keep_witness(&self, chain: &Chain) -> Result<(), UpgradeError> {
+    /// Takes what the block of a proof proves by its hash alone, before endpoints forget its state and before the proof is
+    /// recorded: whoever is killed here proves again and takes it again. What they do not give is missing in the evidence, and
+    /// stops nothing.
+    pub(super) async fn keep_witness(&self, chain: &Chain, proof: &Proof) -> Result<(), UpgradeError> {
         let (dir, state) = (self.upgrade.dir(), self.upgrade.state());
-        let Some(proof) = state.proof() else { return Ok(()) };
         if evidence::witness(dir, &proof.block).is_some() {
             return Ok(());
         }

@@ -215,9 +215,8 @@ impl Run<'_> {
         };
         match self.settled_proof(chain, &old).await? {
             ProofNow::Stands(fresh) => {
-                let kept = self.keep_proof(&old, *fresh)?;
-                self.keep_witness(chain).await?;
-                Ok(Some(kept))
+                self.keep_witness(chain, &fresh).await?;
+                Ok(Some(self.keep_proof(&old, *fresh)?))
             }
             ProofNow::Undone(change) => Err(undone(&old, &change)),
             ProofNow::Unsettled => Err(not_settled(&old)),

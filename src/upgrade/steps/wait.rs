@@ -297,9 +297,9 @@ impl Run<'_> {
     }
 
     pub(in crate::upgrade) async fn adopt_proof(&mut self, chain: &Chain, proof: Proof) -> Result<(), UpgradeError> {
+        self.keep_witness(chain, &proof).await?;
         self.record(Event::Adopted(Box::new(proof)))?;
         self.tell_besides();
-        self.keep_witness(chain).await?;
         self.finish_policy()
     }
 
@@ -361,11 +361,11 @@ impl Run<'_> {
                 if self.prove_others(chain, by).await?.is_some() {
                     return Ok(None);
                 }
+                self.keep_witness(chain, &proof).await?;
                 self.record(Event::TxFinal(Box::new(proof)))?;
                 self.tell_besides();
                 self.proved = Some(Instant::now());
                 point("wait.e");
-                self.keep_witness(chain).await?;
                 self.finish_policy()?;
                 Ok(Some(Outcome::Reached))
             }

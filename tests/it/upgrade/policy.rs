@@ -1040,6 +1040,8 @@ fn k_a_death_at_any_point_of_a_change_of_policy_is_followed_by_one_that_finishes
         judge::offline_status(&flow).exits(0);
         flow.step("resume").exits(0);
         proved(&flow, &["OwnershipTransferStarted(address,address)"]);
+        let witness = &flow.json_file("evidence.json")["witness"];
+        assert!(witness["block"]["receipt"].is_number(), "{point}: {witness}");
         judge::legal(&flow);
         assert_eq!(world.rpc().nonce(world.owner.address), 1, "{point}");
     });
