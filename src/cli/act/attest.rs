@@ -169,7 +169,12 @@ pub(in crate::cli) struct Attesting<'a> {
 /// What was found of a CVM.
 pub(in crate::cli) enum Looked {
     /// A verdict, which stands beside the upgrade's evidence.
-    Judged(Box<Attested>, Conclusion),
+    Judged {
+        seen: Box<Attested>,
+        ended: Conclusion,
+        /// Why it does not stand there, where nobody insisted on it.
+        unkept: Option<String>,
+    },
     /// Nobody told enough for one.
     Unseen(Shortfall),
 }
@@ -210,10 +215,10 @@ impl<'a> Attesting<'a> {
     }
 
     /// Looks at the CVM of an upgrade that is live, as far as Phala Cloud says, and keeps what it finds beside the evidence.
-    /// Nothing where there is none, or no KMS on a chain that guards it.
+    /// Nothing where there is none, or where no KMS on a chain guards it and the proof is not insisted on.
     ///
     /// # Errors
-    /// The files cannot be written, or the proof was insisted on and somebody failed.
+    /// The proof was insisted on, and somebody failed or the files cannot be written.
     pub(in crate::cli) async fn prove(
         &self,
         dir: &Path,
@@ -221,7 +226,8 @@ impl<'a> Attesting<'a> {
         end: Instant,
     ) -> Result<Option<Looked>, CliError> {
         let is_live = state.status().effects.live == Effect::Done;
-        let known = known(state).filter(|(known, _)| is_live && known.kms.is_some());
+        let insists = self.how == Insistence::Require;
+        let known = known(state).filter(|(known, _)| is_live && (insists || known.kms.is_some()));
         let Some((known, Some(cvm))) = known else {
             return Ok(None);
         };
@@ -235,12 +241,23 @@ impl<'a> Attesting<'a> {
             known: &known,
             places: places(&self.witnesses, None)?,
         };
-        let found = look.found(end).await?;
-        if let Looked::Judged(seen, _) = &found {
-            keep(OutFile::new(&dir.join(saved::FILE), true), &seen.saved)?;
-            add_to_evidence(dir, seen, &self.settings.limits.accepted)?;
+        let mut found = look.found(end).await?;
+        if let Looked::Judged { seen, unkept, .. } = &mut found {
+            match self.keep(dir, seen) {
+                Err(error) if insists => return Err(error),
+                kept => {
+                    let session = self.session;
+                    let told = |error| failure::report(&error, session.command(), &session.typed()).message;
+                    *unkept = kept.err().map(told);
+                }
+            }
         }
         Ok(Some(found))
+    }
+
+    fn keep(&self, dir: &Path, seen: &Attested) -> Result<(), CliError> {
+        keep(OutFile::new(&dir.join(saved::FILE), true), &seen.saved)?;
+        add_to_evidence(dir, seen, &self.settings.limits.accepted)
     }
 
     /// Where a verdict came from that was just made.
@@ -271,10 +288,14 @@ pub(in crate::cli) async fn follow(
             report.set_data("attestation", &unseen(&short));
             Some(short)
         }
-        Some(Looked::Judged(seen, ended)) => {
+        Some(Looked::Judged { seen, ended, unkept }) => {
             let source = attesting.source(&seen);
             page::show(&mut report.page, &seen, ended, source);
             report.set_data("attestation", &page::data(&seen, source));
+            if let Some(why) = unkept {
+                report.page.line(&not_kept(&why));
+                report.set_data("attestation_not_kept", &why);
+            }
             shortfall(&seen, ended)
         }
     };
@@ -286,6 +307,11 @@ pub(in crate::cli) async fn follow(
         short.end(attesting.session, &mut report);
     }
     Ok(report)
+}
+
+/// That a verdict does not stand beside the evidence.
+pub(in crate::cli) fn not_kept(why: &str) -> String {
+    format!("not kept beside the evidence: {why}")
 }
 
 /// For programs: nothing could be judged.
@@ -320,7 +346,11 @@ impl Look<'_> {
         let (session, how) = (self.by.session, self.by.how);
         let outside = session.outside(self.by.settings);
         match self.until(&outside.world(), end).await {
-            Ok(Some((seen, ended))) => Ok(Looked::Judged(Box::new(seen), ended)),
+            Ok(Some((seen, ended))) => Ok(Looked::Judged {
+                seen: Box::new(seen),
+                ended,
+                unkept: None,
+            }),
             Ok(None) => Ok(Looked::Unseen(Shortfall {
                 why: format!("nobody answered within {} seconds", self.by.time().as_secs()),
                 meant: by_code(Code::NotProven),

@@ -99,9 +99,10 @@ impl<'a> Proofs<'a> {
         let (headline, data, short) = match proved {
             Ok(None) => return None,
             Ok(Some(Looked::Unseen(short))) => (not_proven(&short), attest::unseen(&short), Some(short)),
-            Ok(Some(Looked::Judged(seen, ended))) => {
+            Ok(Some(Looked::Judged { seen, ended, unkept })) => {
                 let source = how.source(&seen);
-                let headline = page::headline(ended, &seen.verdict, source);
+                let unkept = unkept.map(|why| format!("; {}", attest::not_kept(&why)));
+                let headline = page::headline(ended, &seen.verdict, source) + &unkept.unwrap_or_default();
                 (headline, page::data(&seen, source), attest::shortfall(&seen, ended))
             }
             Err(error) => {

@@ -111,3 +111,20 @@ fn what_is_wrong_about_the_proof_is_told_before_anything_takes_effect() {
     assert!(!flow.dir.exists(), "nothing is begun");
     assert!(world.cloud.requests().iter().all(|request| request.method == "GET"));
 }
+
+#[test]
+fn a_verdict_that_cannot_be_kept_is_told_and_ends_only_a_run_that_insists() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    flow.step("upgrade").exits(0);
+    std::fs::create_dir(flow.dir.join("attestation.json")).unwrap();
+    let nowhere = crate::support::attested::closed_port();
+    let commit = |how: &str| {
+        let more = ["--attest", how, "--guest-url", &nowhere, "--pccs", &nowhere];
+        Ran::of(&mut judge::command(&flow, "commit", &more))
+    };
+    let tried = commit("try").exits(0).says("OK");
+    let why = tried.json["data"]["attestation_not_kept"].as_str().unwrap();
+    assert!(why.contains("attestation.json"), "{why}");
+    assert_ne!(commit("require").exit, 0);
+}
