@@ -128,3 +128,24 @@ fn a_verdict_that_cannot_be_kept_is_told_and_ends_only_a_run_that_insists() {
     assert!(why.contains("attestation.json"), "{why}");
     assert_ne!(commit("require").exit, 0);
 }
+
+#[test]
+fn a_proof_that_is_insisted_on_is_not_passed_over_where_phala_cloud_names_no_kms() {
+    let world = World::start();
+    world.cloud.lie(|lies| {
+        lies.edit_cvm = Some(std::sync::Arc::new(|record| {
+            for name in ["kms_contract_address", "dstack_kms_address"] {
+                record["kms_info"][name] = serde_json::Value::Null;
+            }
+        }));
+    });
+    let flow = Flow::new(&world);
+    flow.step("upgrade").exits(0);
+    let nowhere = crate::support::attested::closed_port();
+    let commit = |how: &str| {
+        let more = ["--attest", how, "--guest-url", &nowhere, "--pccs", &nowhere];
+        Ran::of(&mut judge::command(&flow, "commit", &more))
+    };
+    commit("try").exits(0);
+    commit("require").exits(6).says("KMS_OFFCHAIN");
+}
