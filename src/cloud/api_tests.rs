@@ -127,6 +127,8 @@ async fn every(client: &Client) -> Vec<(&'static str, Outcome)> {
         "commit": client.commit(&id, commit),
         "pending_updates": client.pending_updates(app),
         "preview": client.preview(app, "6b1f0f4e3c1a4a6a8c590a8f5d3c2b11", hash),
+        "revisions": client.revisions(app, Page::default()),
+        "revision": client.revision(app, "rev_1"),
         "app_kms_info": client.app_kms_info(app),
         "is_allowed": client.is_allowed(app, hash, None),
     };

@@ -39,6 +39,7 @@ pub mod patch;
 pub mod provision;
 mod read;
 pub mod replicas;
+pub mod revisions;
 pub mod settle;
 #[cfg(test)]
 mod tests;

@@ -174,6 +174,12 @@ codes! {
     CvmMismatch = "CVM_MISMATCH", Stop, "The CVM is not the one that was named.";
     CommitHostMismatch = "COMMIT_HOST_MISMATCH", Stop, "The commit link leads to another host.";
     UpdatePending = "UPDATE_PENDING", Decision, "Another update of the CVM waits for its commit, and preparing this one ends it.";
+    RollbackTo = "ROLLBACK_TO", Note, "The CVM goes back to something that the app allows already, so nobody approves it again.";
+    RollbackNothing = "ROLLBACK_NOTHING", State, "Phala Cloud's history names nothing to go back to.";
+    RollbackNotAllowed = "ROLLBACK_NOT_ALLOWED", State, "The app does not allow the hash to go back to.";
+    RollbackNoText = "ROLLBACK_NO_TEXT", State, "Nothing gives the manifest of the hash to go back to.";
+    RollbackOtherFields = "ROLLBACK_OTHER_FIELDS", State, "No update puts the CVM back: fields differ that an update cannot change.";
+    RollbackEnvironment = "ROLLBACK_ENVIRONMENT", State, "What the CVM would go back to is given variables that it has no values for.";
     StateInGit = "STATE_IN_GIT", Note, "Git tracks files of a state directory that may hold secrets.";
     OwnUpdatePending = "OWN_UPDATE_PENDING", Decision, "Another upgrade of this machine waits for its commit on the same CVM, and preparing this one ends it.";
     NeighboursUnread = "NEIGHBOURS_UNREAD", Note, "Some directories of other upgrades here could not be read.";

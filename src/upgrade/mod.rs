@@ -65,6 +65,7 @@ pub use planning::neighbours::APPS_FILE;
 pub use planning::pending_updates::recall;
 pub use planning::policy::{PolicyIntent, Wish, plan_policy};
 pub use planning::read::plan;
+pub use planning::rollback;
 pub use planning::seal;
 pub use routes::subject::Checked;
 pub use routes::timelock::scheduling::{OperationNow, look_at_operation};
@@ -75,8 +76,6 @@ pub use world::{Goal, Limits, Outcome, Reached, World};
 pub const PROPOSAL_FILE: &str = crate::upgrade::model::proposal::FILE;
 /// Name of the journal within an upgrade's directory.
 pub const JOURNAL_FILE: &str = crate::upgrade::record::journal::FILE;
-/// Name of the auditors' page within an upgrade's directory.
-pub const EVIDENCE_FILE: &str = crate::evidence::PAGE;
 
 /// Whether `dir` holds an upgrade. Reads the directory only.
 pub fn holds(dir: &Path) -> bool {

@@ -16,7 +16,7 @@ use crate::cli::show::text::Page;
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::upgrade::{
-    self, Goal, Upgrade, UpgradeError, World,
+    self, Goal, Upgrade, UpgradeError, Warning, World,
     model::{Intent, Plan},
     record::{Facts, Step},
     steps::ValuesChange,
@@ -33,6 +33,8 @@ pub(in crate::cli) struct Beginning<'a> {
     pub(in crate::cli) goal: Goal,
     /// The command that asks for it.
     pub(in crate::cli) command: &'a str,
+    /// What a person should know of it besides.
+    pub(in crate::cli) remarks: Vec<Warning>,
 }
 
 /// Plans, shows the plan, and takes a new upgrade as far as the goal. A change of values alone is no upgrade: it is sent
@@ -50,7 +52,8 @@ pub(in crate::cli) async fn begin(
     let world = outside.world();
     let mut plan = upgrade::plan(&world, intent).await?;
     upgrade::recall(&mut plan, Path::new(ROOT))?;
-    let usual = || Upgrade::default_dir(Path::new(ROOT), &plan);
+    plan.warnings.extend(beginning.remarks.iter().cloned());
+    let usual = || Upgrade::fresh_dir(Path::new(ROOT), &plan);
     let dir = beginning.dir.map_or_else(usual, Path::to_owned);
     upgrade::steps::look_ahead(&world, &mut plan, &dir, &settings.limits).await?;
     if let Some(values) = ValuesChange::find(&plan, Some(&dir), Path::new(ROOT))? {

@@ -14,7 +14,7 @@ use super::{Caps, KeySource, Notices, Offline, Reach, Settle};
 use crate::compose::ComposeHash;
 use crate::env::RootKey;
 use crate::signer::Source;
-use crate::upgrade::Acceptance;
+use crate::upgrade::{Acceptance, rollback::Earlier};
 
 /// A header of a request, which names hashes and signatures.
 type Header = (String, String);
@@ -50,6 +50,7 @@ impl Takes {
             TypeId::of::<RootKey>(),
             TypeId::of::<Acceptance>(),
             TypeId::of::<Given>(),
+            TypeId::of::<Earlier>(),
         ];
         let known = [
             (!arg.get_action().takes_values(), Self::Nothing),

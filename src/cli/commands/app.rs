@@ -7,6 +7,7 @@ mod lists;
 mod operations;
 mod owner;
 mod place;
+mod revisions;
 
 use alloy::primitives::{Address, B256};
 use clap::{Args, Subcommand};
@@ -18,6 +19,7 @@ use self::instances::Instances;
 use self::lists::{Devices, Hashes};
 use self::owner::Owner;
 use self::place::Place;
+use self::revisions::Revisions;
 use crate::chain::{AppQuery, AppState};
 use crate::cli::act::storage;
 use crate::cli::args::values;
@@ -59,6 +61,9 @@ enum AppCommand {
     /// Instances: the app's CVMs, and one more of them by an approval
     #[command(subcommand)]
     Instances(Instances),
+    /// Revisions: Phala Cloud's own history of what the app's CVMs were made to run
+    #[command(subcommand)]
+    Revisions(Revisions),
     /// Propose whether every device may run the app
     #[command(after_help = "Example:\n  countersign app allow-any-device off --cvm my-app")]
     AllowAnyDevice(Box<Switch>),
@@ -102,6 +107,7 @@ impl App {
             AppCommand::Hashes(hashes) => hashes.run(session).await,
             AppCommand::Devices(devices) => devices.run(session).await,
             AppCommand::Instances(instances) => instances.run(session).await,
+            AppCommand::Revisions(revisions) => revisions.run(session).await,
             AppCommand::AllowAnyDevice(switch) => switch.any_device(session).await,
             AppCommand::RequireTcbUpToDate(switch) => switch.tcb(session).await,
             AppCommand::Change(change) => change.run(session).await,

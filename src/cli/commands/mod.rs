@@ -21,6 +21,7 @@ pub(super) mod propose;
 pub(super) mod reject;
 pub(super) mod resume;
 pub(super) mod review;
+pub(super) mod rollback;
 pub(super) mod safe;
 pub(super) mod schema;
 pub(super) mod sign;

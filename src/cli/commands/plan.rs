@@ -46,7 +46,7 @@ impl Plan {
         let outside = session.outside(&settings);
         let mut plan = upgrade::plan(&outside.world(), &intent.value).await?;
         upgrade::recall(&mut plan, Path::new(ROOT))?;
-        let dir = upgrade::Upgrade::default_dir(Path::new(ROOT), &plan);
+        let dir = upgrade::Upgrade::fresh_dir(Path::new(ROOT), &plan);
         upgrade::steps::look_ahead(&outside.world(), &mut plan, &dir, &settings.limits).await?;
         Ok(report(session, &plan, &settings.limits))
     }

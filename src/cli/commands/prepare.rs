@@ -48,6 +48,7 @@ impl Prepare {
             dir: self.dir.dir.as_deref(),
             goal: Goal::Prepared,
             command: "prepare",
+            remarks: Vec::new(),
         };
         begin(session, &settings, beginning).await
     }

@@ -74,6 +74,7 @@ impl Upgrade {
             dir: self.dir.dir.as_deref(),
             goal: Goal::Live,
             command: "upgrade",
+            remarks: Vec::new(),
         };
         begin(session, &settings, beginning).await
     }

@@ -341,6 +341,7 @@ pub(in crate::cli) fn intent(
 /// What has to hold: flags before `phala.toml`.
 pub(in crate::cli) fn expected(expect: &Expect, project: &Project) -> Expected {
     Expected {
+        hash: None,
         app: expect.app.or(project.app),
         kms: project.kms,
         pending_owner: expect.expect_pending_owner,

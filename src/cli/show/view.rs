@@ -16,7 +16,7 @@ use crate::safe::service::{Published, ServiceTx, links};
 use crate::safe::{SafeDomain, info::SafeInfo};
 use crate::text;
 use crate::upgrade::{
-    Checked, EVIDENCE_FILE, PROPOSAL_FILE, Warning,
+    Checked, PROPOSAL_FILE, Warning,
     model::{CodeChange, Plan, SignedSafeTx, Uncovered},
     record::{Effect, Status, Step},
 };
@@ -34,7 +34,7 @@ pub(in crate::cli) fn standing(page: &mut Page, status: &Status, certain: &str, 
                 status.step > Step::Verify && status.facts.factory.is_none(),
             ),
         ),
-        ("evidence", file(EVIDENCE_FILE, is_over(status))),
+        ("evidence", file(crate::evidence::PAGE, is_over(status))),
     ]);
     known(page, status);
 }

@@ -8,7 +8,7 @@ use crate::upgrade::{
     checks::kms,
     finding::Warning,
     model::{
-        plan::is_of,
+        plan::{is_of, needs_calls},
         remarks::{derived_warnings, manifest_warnings},
         route::Route,
         target::Target,
@@ -114,6 +114,7 @@ impl Findings<'_> {
 
     fn contract_blockers(&self) -> [Option<Warning>; 8] {
         let app = self.app;
+        let calls = needs_calls(app, self.policy);
         let same_hash = self.expected.is_some() && self.expected == self.cvm.compose_hash;
         let unchanged = (same_hash || self.before == self.after) && !self.target.is_new();
         let device = self
@@ -129,10 +130,12 @@ impl Findings<'_> {
             Warning::when(unchanged && !self.environment, Code::NothingToApprove, || {
                 "nothing that the compose hash covers changes, so nobody has to approve it".to_owned()
             }),
-            Warning::when(app.owner_kind == OwnerKind::Nobody, Code::OwnerRenounced, || {
-                "the app has no owner: its policy can never change again".to_owned()
-            }),
-            Warning::when(!app.manages_hashes, Code::AppInterface, || {
+            Warning::when(
+                calls && app.owner_kind == OwnerKind::Nobody,
+                Code::OwnerRenounced,
+                || "the app has no owner: its policy can never change again".to_owned(),
+            ),
+            Warning::when(calls && !app.manages_hashes, Code::AppInterface, || {
                 format!(
                     "{} does not announce the interface that allows compose hashes (ERC-165 0x8fd37527)",
                     app.app

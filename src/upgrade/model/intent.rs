@@ -4,6 +4,7 @@ use alloy::primitives::Address;
 
 use crate::chain::PolicyChange;
 use crate::cloud::{CvmId, patch::Patch};
+use crate::compose::ComposeHash;
 use crate::safe::info::Trust;
 use crate::upgrade::model::{actor::TimelockChoice, environment::EnvRequest, target::Target};
 
@@ -53,6 +54,8 @@ impl Intent {
 /// What somebody knows from elsewhere, held against what cloud and chain say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expected {
+    /// The hash that the change gives.
+    pub hash: Option<ComposeHash>,
     /// The app's contract.
     pub app: Option<Address>,
     /// The KMS's contract.

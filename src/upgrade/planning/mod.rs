@@ -11,4 +11,5 @@ pub(super) mod placement;
 pub(super) mod policy;
 pub(super) mod read;
 pub(super) mod revoke;
+pub mod rollback;
 pub mod seal;

@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
 use crate::chain::{AppQuery, AppState, Chain, ChainError, HashRecord, PolicyChange};
-use crate::cloud::{Cvm, apps::PendingUpdate, patch::PublicPatch};
+use crate::cloud::{Cvm, CvmId, apps::PendingUpdate, patch::PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::upgrade::{
@@ -77,6 +77,7 @@ pub(in crate::upgrade) async fn plan_knowing(
     let form = runs.and_then(|known| subject.manifest.calibrate(known));
     let after = subject.manifest.with(&patch.changes);
     let expected = form.map(|form| after.hash(form));
+    refuse_other_hash(intent.expected.hash, expected)?;
     let chain = world.chain(subject.chain_id).await?;
     let query = query(&subject, expected);
     let (state, pending, history) = tokio::join!(
@@ -126,6 +127,22 @@ pub(in crate::upgrade) async fn plan_knowing(
     plan.judge_what_waits();
     plan.warnings.append(&mut remarks);
     Ok(pending::compare(world, plan).await)
+}
+
+/// Who knows which hash the change has gives no other one.
+fn refuse_other_hash(wanted: Option<ComposeHash>, computed: Option<ComposeHash>) -> Result<(), UpgradeError> {
+    match wanted {
+        Some(wanted) if computed != Some(wanted) => {
+            let found = computed.map_or_else(|| "one that cannot be computed".to_owned(), |hash| hash.to_string());
+            Err(UpgradeError::stop(
+                Code::HashMismatch,
+                "compose hash of the change",
+                wanted,
+                found,
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The environment that was named, sealed.
@@ -189,18 +206,22 @@ fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
     }
 }
 
+/// Nobody approves what this CVM runs.
+pub(in crate::upgrade) fn off_chain(cvm: &CvmId) -> UpgradeError {
+    UpgradeError::decide(
+        Code::KmsOffchain,
+        format!(
+            "`{cvm}` is guarded by an off-chain KMS: Phala Cloud would apply the change at once, nobody has to approve it"
+        ),
+    )
+}
+
 async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, UpgradeError> {
     let (cvm, manifest) = tokio::join!(world.cloud.cvm(&intent.cvm), world.cloud.manifest(&intent.cvm));
     let mut cvm = cvm?;
     refuse_another(&intent.cvm, &cvm)?;
     let Some(chain_id) = cvm.kms.chain_id else {
-        return Err(UpgradeError::decide(
-            Code::KmsOffchain,
-            format!(
-                "`{}` is guarded by an off-chain KMS: Phala Cloud would apply the change at once, nobody has to approve it",
-                intent.cvm
-            ),
-        ));
+        return Err(off_chain(&intent.cvm));
     };
     let Some(app) = cvm.app_id else {
         return Err(UpgradeError::decide(

@@ -18,9 +18,13 @@ use crate::upgrade::{
         event::{Event, Identity},
         gitignore::{self, Holds},
         journal::{Entry, FleetJournal, Found, Journal, SCHEMA, fold},
+        step::Step,
     },
     workspace::upgrade::Upgrade,
 };
+
+/// Directories of one name that are tried.
+const MOST_DIRS: u32 = 100;
 
 impl Upgrade {
     /// The directory that an upgrade of `plan` uses below `root` when none is named.
@@ -38,6 +42,22 @@ impl Upgrade {
             },
         );
         root.join(format!("{subject}-{short}"))
+    }
+
+    /// The usual directory, or the next of its name where that one holds an upgrade that is over and was undone since: what is begun
+    /// again is another upgrade.
+    pub fn fresh_dir(root: &Path, plan: &Plan) -> PathBuf {
+        let first = Self::default_dir(root, plan);
+        let named = |number: u32| match number {
+            1 => first.clone(),
+            more => PathBuf::from(format!("{}-{more}", first.display())),
+        };
+        let is_undone = |dir: &PathBuf| {
+            let before = Self::peek(dir).ok();
+            let before = before.filter(|state| state.status().step == Step::Finished);
+            before.is_some_and(|state| is_undone(&state, plan))
+        };
+        (1..=MOST_DIRS).map(named).find(|dir| !is_undone(dir)).unwrap_or(first)
     }
 
     /// Starts an upgrade: creates the directory, locks it, records identity and plan. A directory that already holds
@@ -225,6 +245,17 @@ fn identity_of(plan: &Plan) -> Identity {
         app: plan.app,
         chain_id: plan.chain_id,
         cloud: code.map(|code| code.cloud.clone()),
+    }
+}
+
+/// Whether what a finished upgrade did is not so any more, as `plan` was told.
+fn is_undone(before: &State, plan: &Plan) -> bool {
+    match &plan.code {
+        Some(code) => {
+            let runs = code.current_hash;
+            !code.target.is_new() && runs.is_some() && before.verified().map(|(hash, _)| *hash) != runs
+        }
+        None => !plan.blockers.iter().any(|blocker| blocker.code == Code::PolicyInForce),
     }
 }
 

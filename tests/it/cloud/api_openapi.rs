@@ -277,6 +277,8 @@ impl Look<'_> {
             ("os_images", "/os-images".to_owned()),
             ("nodes", "/teepods/available".to_owned()),
             ("pending_updates", format!("/apps/{app}/pending-updates")),
+            ("revisions", format!("/apps/{app}/revisions")),
+            ("revision", format!("/apps/{app}/revisions/rev_0001")),
             ("app_kms_info", format!("/apps/{app}/kms-info")),
             ("app_cvms", format!("/apps/{app}/cvms")),
             ("kms_list", "/kms".to_owned()),

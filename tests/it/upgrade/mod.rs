@@ -19,6 +19,7 @@ pub mod pins;
 pub mod policy;
 pub mod review;
 pub mod review_board;
+pub mod rollback;
 pub mod storage;
 pub mod tamper;
 pub mod verdict;

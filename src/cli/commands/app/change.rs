@@ -18,14 +18,7 @@ use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::safe::info::Trust;
-use crate::upgrade::{
-    self, Acceptance, Goal, PolicyIntent, Upgrade, Wish,
-    model::{InUse, Plan},
-    record::Step,
-};
-
-/// Directories that one change can have used below the usual place before another name has to be given.
-const MOST_DIRS: u32 = 100;
+use crate::upgrade::{self, Acceptance, Goal, PolicyIntent, Upgrade, Wish, model::InUse};
 
 /// Which app, and how its owner is asked.
 #[derive(Debug, Args)]
@@ -335,7 +328,7 @@ impl<'a> Request<'a> {
         let mut plan = upgrade::plan_policy(&world, &self.intent(found, &settings.limits.trust)).await?;
         let dir = match &self.how.dir {
             Some(dir) => dir.clone(),
-            None => free_dir(&plan)?,
+            None => Upgrade::fresh_dir(Path::new(ROOT), &plan),
         };
         upgrade::steps::look_ahead(&world, &mut plan, &dir, &settings.limits).await?;
         session.about(&dir);
@@ -380,21 +373,4 @@ impl<'a> Request<'a> {
             remove_in_use: self.removal.remove_in_use,
         }
     }
-}
-
-/// The directory for a change when none was named. What was done once and undone since is another change now: it gets a
-/// directory of its own.
-fn free_dir(plan: &Plan) -> Result<PathBuf, CliError> {
-    let usual = Upgrade::default_dir(Path::new(ROOT), plan);
-    let in_force = plan.blockers.iter().any(|blocker| blocker.code == Code::PolicyInForce);
-    for number in 1..=MOST_DIRS {
-        let dir = match number {
-            1 => usual.clone(),
-            more => PathBuf::from(format!("{}-{more}", usual.display())),
-        };
-        if !upgrade::holds(&dir) || in_force || Upgrade::peek(&dir)?.status().step != Step::Finished {
-            return Ok(dir);
-        }
-    }
-    Ok(usual)
 }

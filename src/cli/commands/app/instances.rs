@@ -15,7 +15,7 @@ use crate::cli::session::Session;
 use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::session::settings::{self, Project};
 use crate::cli::show::report::Report;
-use crate::cloud::{Cvm, CvmId, patch::Patch};
+use crate::cloud::{Client, Cvm, CvmId, patch::Patch};
 use crate::code::Code;
 use crate::compose::Changes;
 use crate::safe::info::Trust;
@@ -97,23 +97,26 @@ impl Instances {
     }
 }
 
+/// The app that was named, or the CVM's.
+pub(super) async fn of_app(cloud: &Client, app: Option<Address>, cvm: Option<&CvmId>) -> Result<Address, CliError> {
+    if let Some(app) = app {
+        return Ok(app);
+    }
+    let named = settings::cvm(cvm, &Project::here()?)?.value;
+    let cvm = cloud.cvm(&named).await?;
+    cvm.app_id.or(cvm.kms.app_contract).ok_or_else(|| CliError::Input {
+        code: Code::InputNoApp,
+        message: format!("Phala Cloud names no app for `{named}`"),
+        hint: "name the app by its address".to_owned(),
+    })
+}
+
 impl ListArgs {
     async fn run(self, session: &Session) -> Result<Report, CliError> {
         let settings = session.settings(SharedOptions::default())?;
         let outside = session.outside(&settings);
         let cloud = outside.cloud();
-        let app = match self.app {
-            Some(app) => app,
-            None => {
-                let named = settings::cvm(self.cvm.as_ref(), &Project::here()?)?.value;
-                let cvm = cloud.cvm(&named).await?;
-                cvm.app_id.or(cvm.kms.app_contract).ok_or_else(|| CliError::Input {
-                    code: Code::InputNoApp,
-                    message: format!("Phala Cloud names no app for `{named}`"),
-                    hint: "name the app by its address".to_owned(),
-                })?
-            }
-        };
+        let app = of_app(cloud, self.app, self.cvm.as_ref()).await?;
         let cvms = cloud.app_cvms(app).await?;
         let said = if cvms.is_empty() {
             "there are none"
@@ -161,6 +164,7 @@ impl Add {
             dir: self.dir.dir.as_deref(),
             goal: Goal::Prepared,
             command: "app instances add",
+            remarks: Vec::new(),
         };
         begin(session, &settings, beginning).await
     }

@@ -16,7 +16,6 @@ use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::compose::ComposeHash;
-use crate::upgrade::Warning;
 
 /// Compose hashes.
 #[derive(Debug, Subcommand)]
@@ -182,16 +181,6 @@ impl Read {
         ]);
         incomplete(&mut report, self.history.incomplete.as_deref());
         report
-    }
-}
-
-impl Report {
-    /// A warning for people and programs.
-    pub(super) fn warn(&mut self, code: Code, text: impl Into<String>) {
-        self.warnings.push(Warning {
-            code: code.to_owned(),
-            text: text.into(),
-        });
     }
 }
 

@@ -121,6 +121,7 @@ impl Order<'_> {
             dir: on.dir.as_deref(),
             goal: Goal::Prepared,
             command: self.name(),
+            remarks: Vec::new(),
         };
         let mut report = begin(self.session(), &settings, beginning).await?;
         if self.waiting.wait {

@@ -46,6 +46,20 @@ hints! {
         "name the image as name@sha256:… and its digest, and take out what builds or starts others; if it may run all \
          the same, agree to it with {option}";
     NothingToApprove, Again, "change something that the compose hash covers, or use Phala Cloud's own tools";
+    RollbackTo, Look,
+        "read what changes as of any upgrade: what was allowed once may have been replaced for a reason";
+    RollbackNothing, with("--list"),
+        "name the hash by --to, and a file that has its manifest by --manifest: what the history does not name was \
+         pruned, or never ran";
+    RollbackNotAllowed, with("--list"),
+        "go back to a hash that the app allows, or have this one approved like any upgrade, by `countersign prepare` \
+         with the files of that time";
+    RollbackNoText, with("--manifest FILE"),
+        "name a file that has it by --manifest: an app-compose.json, or the evidence of the upgrade to it";
+    RollbackOtherFields, with("--list"),
+        "go back to another hash, or provision the whole manifest with `countersign cvm compose-file`";
+    RollbackEnvironment, with("--env-file FILE"),
+        "give the whole environment that it needs by --env-file: values of that time are nowhere but with you";
     NothingToChange, Command("--help"), "name at least one change";
     NoCodeChange, Look,
         "go on with `countersign wait`, which proves a change of policy: there is no CVM to commit or to watch";

@@ -13,6 +13,7 @@ mod life;
 mod model;
 mod newcomers;
 mod records;
+mod revisions;
 mod routes;
 mod stream;
 mod updates;
@@ -32,6 +33,7 @@ pub use model::{
     BootFailure, Cvm, Edit, Fate, Lies, Makes, Manifest, More, NODES, OnchainKms, Token, bare, canonical, compose_hash,
     ordinary_manifest,
 };
+pub use revisions::Revision;
 
 /// The key that the simulated cloud accepts.
 pub const API_KEY: &str = "phak_simulated-0123456789";
@@ -86,7 +88,7 @@ impl Request {
 impl SimCloud {
     /// Starts a cloud that has `cvms`.
     pub fn start(cvms: Vec<Cvm>) -> Self {
-        let state = Arc::new(Mutex::new(State {
+        let mut state = State {
             api_key: API_KEY.to_owned(),
             cvms,
             tokens: Vec::new(),
@@ -100,7 +102,12 @@ impl SimCloud {
             operations: Vec::new(),
             wanted: Vec::new(),
             webhooks: Vec::new(),
-        }));
+            revisions: Vec::new(),
+        };
+        for cvm in state.cvms.clone() {
+            state.revise(&cvm, &cvm.manifest, "create");
+        }
+        let state = Arc::new(Mutex::new(state));
         let listener = super::block(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let context = routes::Context {
@@ -156,7 +163,17 @@ impl SimCloud {
     }
     /// One more CVM.
     pub fn add_cvm(&self, cvm: Cvm) {
-        self.lock().cvms.push(cvm);
+        let mut state = self.lock();
+        state.revise(&cvm, &cvm.manifest, "create");
+        state.cvms.push(cvm);
+    }
+    /// Every revision, oldest first.
+    pub fn revisions(&self) -> Vec<Revision> {
+        self.lock().revisions.clone()
+    }
+    /// Changes the history behind the API.
+    pub fn change_revisions(&self, change: impl FnOnce(&mut Vec<Revision>)) {
+        change(&mut self.lock().revisions);
     }
     /// Puts one CVM back in the place of all there are.
     pub fn restore(&self, cvm: &Cvm) {

@@ -243,6 +243,7 @@ pub(super) struct State {
     pub(super) operations: Vec<Operation>,
     pub(super) wanted: Vec<Wanted>,
     pub(super) webhooks: Vec<Value>,
+    pub(super) revisions: Vec<super::Revision>,
 }
 
 impl State {

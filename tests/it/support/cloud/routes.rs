@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::model::{Cvm, Fate, Lies, State, bare};
-use super::{Request, TOKEN_LIFE, approval, configure, fleet, life, newcomers, records, stream, updates};
+use super::{Request, TOKEN_LIFE, approval, configure, fleet, life, newcomers, records, revisions, stream, updates};
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -144,7 +144,11 @@ async fn route(context: &Context, request: &Request) -> Answer {
         let Some(cvm) = context.of_app(app) else {
             return Answer::detail(404, "App not found");
         };
-        return match (verb, parts.get(2..).unwrap_or_default()) {
+        let rest = parts.get(2..).unwrap_or_default();
+        if let Some(answer) = revisions::route(context, cvm.app, request, rest) {
+            return answer;
+        }
+        return match (verb, rest) {
             ("GET", ["pending-updates"]) => context.pending(cvm.app).await,
             ("GET", ["pending-updates", uuid, hash, "preview"]) => context.preview(uuid, hash),
             ("GET", ["cvms"]) => newcomers::of_app(context, &cvm, request),

@@ -1,0 +1,526 @@
+//! What a CVM could be put back to: hashes that the cloud's history, evidence and given files name, with the manifest that has
+//! the hash, and what keeps each from being put back. Reads only.
+//!
+//! Nothing is believed of a manifest but its hash, and nothing of a list but what the app's contract allows now.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::{Address, B256};
+use futures_util::StreamExt as _;
+use serde::Serialize;
+
+use crate::chain::{AppQuery, AppState};
+use crate::cloud::{Cvm, CvmId, Page, patch::Patch, revisions::Revision};
+use crate::code::Code;
+use crate::compose::{Changes, ComposeHash, Form, Manifest};
+use crate::evidence;
+use crate::upgrade::{
+    UpgradeError, World,
+    checks::kms,
+    finding::Warning,
+    model::{environment::allowed, target::same_uuid},
+    planning::{placement::refuse_another, read::off_chain},
+};
+
+/// Revisions that are read at most: a history is longer than anybody goes back.
+const MOST: u32 = 200;
+/// Hashes that are looked at by themselves, unless one is named.
+const LOOKED_AT: usize = 20;
+/// Manifests that are asked for at once.
+const AT_ONCE: usize = 4;
+
+/// What to go back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Earlier {
+    /// This compose hash.
+    Hash(ComposeHash),
+    /// What this revision names.
+    Revision(String),
+}
+
+/// Where a manifest comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A revision of the cloud.
+    Revision(String),
+    /// A document of an earlier upgrade here.
+    Evidence(PathBuf),
+    /// A file that was named.
+    File(PathBuf),
+}
+
+/// Something that the CVM or another one of its app ran, or that a file names.
+#[derive(Debug, Clone, Serialize)]
+pub struct Version {
+    /// Its hash.
+    pub compose_hash: ComposeHash,
+    /// The newest revision with it, of this CVM where there is one.
+    pub revision: Option<Revision>,
+    /// Whether this CVM ran it, as the cloud says.
+    pub of_this_cvm: bool,
+    /// Where its manifest was found.
+    pub source: Option<Source>,
+    /// Whether the app allows it now.
+    pub allowed: bool,
+    /// What keeps the CVM from being put back to it; none: it can be.
+    pub obstacles: Vec<Warning>,
+    /// The manifest that has the hash.
+    #[serde(skip)]
+    pub manifest: Option<Manifest>,
+}
+
+/// What a CVM could be put back to, the newest first.
+#[derive(Debug, Clone)]
+pub struct Versions {
+    /// App id = contract.
+    pub app: Address,
+    /// Chain.
+    pub chain_id: u64,
+    /// What the CVM runs, where the cloud says.
+    pub runs: Option<ComposeHash>,
+    /// Each hash once; what runs is not among them.
+    pub list: Vec<Version>,
+    /// How many more hashes the history names than were looked at.
+    pub more: usize,
+    manifest: Manifest,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The CVM.
+    pub cvm: &'a CvmId,
+    /// What to go back to; without it, to what it ran before.
+    pub to: Option<&'a Earlier>,
+    /// Manifests and evidence that were named.
+    pub files: &'a [(PathBuf, Manifest)],
+    /// Variables that come with it.
+    pub env: &'a [String],
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revision(id) => write!(f, "revision {id}"),
+            Self::Evidence(path) | Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Finds what a CVM could be put back to, and asks the contracts about each.
+///
+/// # Errors
+/// Something could not be read, or the CVM is not one that this tool upgrades.
+pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Versions, UpgradeError> {
+    let (cvm, manifest) = tokio::join!(world.cloud.cvm(question.cvm), world.cloud.manifest(question.cvm));
+    let (cvm, manifest) = (cvm?, manifest?);
+    refuse_another(question.cvm, &cvm)?;
+    let (app, chain_id) = guarded(question.cvm, &cvm)?;
+    let page = Page {
+        number: Some(1),
+        size: Some(MOST),
+    };
+    let (chain, revisions) = tokio::join!(world.chain(chain_id), world.cloud.revisions(app, page));
+    let chain = chain?;
+    let mut list = listed(&cvm, revisions?.items, question);
+    let here = kept_here(world.root);
+    let all = list.len();
+    if question.to.is_none() {
+        list.truncate(LOOKED_AT);
+    }
+    let more = all - list.len();
+    find_manifests(
+        world,
+        app,
+        &mut list,
+        &here.iter().chain(&known(question)).collect::<Vec<_>>(),
+    )
+    .await?;
+    let form = cvm.compose_hash.and_then(|hash| manifest.calibrate(hash));
+    let mut first: Option<AppState> = None;
+    for version in &mut list {
+        let query = AppQuery {
+            app,
+            kms: cvm.kms.kms_contract,
+            hash: Some(B256::from(*version.compose_hash.as_bytes())),
+            running: None,
+            device: cvm.device_id,
+            os_image: cvm.os_image_hash,
+        };
+        let state = match &first {
+            None => chain.app(&query).await?,
+            Some(first) => chain.app_at(&query, first, first.block).await?,
+        };
+        version.allowed = state.hash_allowed == Some(true);
+        version.obstacles.extend(refusals(version, &state));
+        let now = Now {
+            manifest: &manifest,
+            form,
+        };
+        version.obstacles.extend(now.obstacles(version, question.env));
+        first.get_or_insert(state);
+    }
+    Ok(Versions {
+        app,
+        chain_id,
+        runs: cvm.compose_hash,
+        list,
+        more,
+        manifest,
+    })
+}
+
+/// The app and its chain.
+fn guarded(id: &CvmId, cvm: &Cvm) -> Result<(Address, u64), UpgradeError> {
+    let chain_id = cvm.kms.chain_id.ok_or_else(|| off_chain(id))?;
+    let app = cvm
+        .app_id
+        .ok_or_else(|| UpgradeError::decide(Code::AppUnknown, format!("Phala Cloud names no app for `{id}`")))?;
+    Ok((app, chain_id))
+}
+
+/// Each hash of the history once, the newest first, and what was asked for where the history does not name it.
+fn listed(cvm: &Cvm, mut revisions: Vec<Revision>, question: &Question<'_>) -> Vec<Version> {
+    revisions.sort_by(|one, other| other.created_at.cmp(&one.created_at));
+    let ours = |revision: &Revision| {
+        let named = revision.vm_uuid.as_deref().zip(cvm.uuid.as_deref());
+        named.is_some_and(|(one, other)| same_uuid(one, other))
+    };
+    let (own, others): (Vec<_>, Vec<_>) = revisions.into_iter().partition(ours);
+    let mut list: Vec<Version> = Vec::new();
+    for (revision, of_this_cvm) in own
+        .into_iter()
+        .map(|one| (one, true))
+        .chain(others.into_iter().map(|one| (one, false)))
+    {
+        let Some(hash) = revision.compose_hash else { continue };
+        let named = matches!(question.to, Some(Earlier::Revision(id)) if *id == revision.id);
+        match list.iter_mut().find(|known| known.compose_hash == hash) {
+            // The one that was named speaks for its hash.
+            Some(known) if named => known.revision = Some(revision),
+            Some(_) => {}
+            None => list.push(Version {
+                revision: Some(revision),
+                of_this_cvm,
+                ..Version::of(hash)
+            }),
+        }
+    }
+    match question.to {
+        Some(Earlier::Hash(hash)) => {
+            list.retain(|version| version.compose_hash == *hash);
+            if list.is_empty() {
+                list.push(Version::of(*hash));
+            }
+        }
+        Some(Earlier::Revision(id)) => {
+            list.retain(|version| version.revision.as_ref().is_some_and(|revision| revision.id == *id));
+        }
+        None => list.retain(|version| Some(version.compose_hash) != cvm.compose_hash),
+    }
+    list
+}
+
+/// A manifest, and where it comes from.
+type Found = (Source, Manifest);
+
+/// Those that were named.
+fn known(question: &Question<'_>) -> Vec<Found> {
+    let files = question.files.iter().cloned();
+    files.map(|(path, manifest)| (Source::File(path), manifest)).collect()
+}
+
+/// Those of the evidence below `root`, before and after.
+fn kept_here(root: &Path) -> Vec<Found> {
+    let dirs = crate::fsutil::list(root).unwrap_or_default();
+    let read = dirs.iter().filter_map(|dir| Some((dir, evidence::read(dir)?.code?)));
+    read.flat_map(|(dir, code)| {
+        let texts = [code.manifest, code.previous_manifest].into_iter().flatten();
+        let place = dir.join(evidence::FILE);
+        texts.filter_map(move |text| Some((Source::Evidence(place.clone()), Manifest::parse(text.as_bytes()).ok()?)))
+    })
+    .collect()
+}
+
+/// Gives each version the manifest that has its hash: one that is here, or else that of its revision.
+async fn find_manifests(
+    world: &World<'_>,
+    app: Address,
+    list: &mut [Version],
+    here: &[&Found],
+) -> Result<(), UpgradeError> {
+    for version in list.iter_mut() {
+        let fits = |found: &&&Found| found.1.calibrate(version.compose_hash).is_some();
+        if let Some((source, manifest)) = here.iter().find(fits) {
+            version.source = Some(source.clone());
+            version.manifest = Some(manifest.clone());
+        }
+    }
+    let missing = list.iter_mut().filter(|version| version.manifest.is_none());
+    let asked = missing.filter_map(|version| {
+        let id = version.revision.as_ref()?.id.clone();
+        Some(async move {
+            let detail = world.cloud.revision(app, &id).await?;
+            let hash = version.compose_hash;
+            let fits = detail.manifest.filter(|manifest| manifest.calibrate(hash).is_some());
+            version.source = fits.as_ref().map(|_| Source::Revision(id));
+            version.manifest = fits;
+            Ok::<(), UpgradeError>(())
+        })
+    });
+    let asked: Vec<_> = asked.collect();
+    let mut asked = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
+    while let Some(answer) = asked.next().await {
+        answer?;
+    }
+    Ok(())
+}
+
+/// What the contracts have against it.
+fn refusals(version: &Version, app: &AppState) -> Vec<Warning> {
+    let hash = version.compose_hash;
+    let not_allowed = Warning::when(!version.allowed, Code::RollbackNotAllowed, || {
+        format!("the app does not allow {hash}: going back to it needs an approval, like any upgrade")
+    });
+    if not_allowed.is_some() {
+        return not_allowed.into_iter().collect();
+    }
+    let device_refused = app.device_allowed == Some(false) && !app.any_device;
+    let device = Warning::when(device_refused, Code::DeviceNotAllowed, || {
+        "the app does not allow the device that runs the CVM".to_owned()
+    });
+    let unknown = Warning::when(app.registered == Some(false), Code::AppNotRegistered, || {
+        "the KMS contract does not know the app".to_owned()
+    });
+    let image_refused = app.os_image_allowed == Some(false);
+    let refused = kms::refusal(app).filter(|_| image_refused || !device_refused);
+    let boot = refused.map(|why| Warning {
+        code: Code::KmsWouldRefuse,
+        text: format!("the KMS would refuse the boot: {why}"),
+    });
+    [device, unknown, boot].into_iter().flatten().collect()
+}
+
+/// What runs now.
+struct Now<'a> {
+    manifest: &'a Manifest,
+    form: Option<Form>,
+}
+
+impl Now<'_> {
+    /// What keeps an update from making the CVM run a version.
+    fn obstacles(&self, version: &Version, env: &[String]) -> Vec<Warning> {
+        let Some(then) = &version.manifest else {
+            let text = format!(
+                "neither Phala Cloud's history nor the evidence here has a manifest whose hash is {}",
+                version.compose_hash
+            );
+            return vec![Warning {
+                code: Code::RollbackNoText,
+                text,
+            }];
+        };
+        let after = self.manifest.with(&changes(self.manifest, then));
+        let differing: Vec<String> = after.diff(then).into_iter().map(|change| change.field).collect();
+        let gives = self.form.map(|form| after.hash(form));
+        let fields = Warning::when(!differing.is_empty(), Code::RollbackOtherFields, || {
+            format!(
+                "no update changes these fields of the manifest, which differ: {}",
+                differing.join(", ")
+            )
+        });
+        let other = Warning::when(
+            differing.is_empty() && gives != Some(version.compose_hash),
+            Code::RollbackOtherFields,
+            || {
+                "an update would give the same manifest another hash, since Phala Cloud writes it in another form now"
+                    .to_owned()
+            },
+        );
+        let has = allowed(self.manifest);
+        let lacking: Vec<String> = allowed(then)
+            .into_iter()
+            .filter(|name| !has.contains(name) && !env.contains(name))
+            .collect();
+        let values = Warning::when(!lacking.is_empty(), Code::RollbackEnvironment, || {
+            format!(
+                "it is given variables that the CVM has no values for now: {}",
+                lacking.join(", ")
+            )
+        });
+        [fields, other, values].into_iter().flatten().collect()
+    }
+}
+
+/// What an update has to change of `now` for the fields of `then`, as far as an update can.
+fn changes(now: &Manifest, then: &Manifest) -> Changes {
+    let differs = |field: &str| then.get(field).filter(|value| now.get(field) != Some(*value));
+    let text = |field: &str| differs(field).and_then(|value| value.as_str()).map(ToOwned::to_owned);
+    let flag = |field: &str| differs(field).and_then(serde_json::Value::as_bool);
+    Changes {
+        docker_compose_file: text("docker_compose_file"),
+        pre_launch_script: text("pre_launch_script"),
+        allowed_envs: differs("allowed_envs").map(|_| allowed(then)),
+        public_logs: flag("public_logs"),
+        public_sysinfo: flag("public_sysinfo"),
+        public_tcbinfo: flag("public_tcbinfo"),
+    }
+}
+
+impl Version {
+    const fn of(compose_hash: ComposeHash) -> Self {
+        Self {
+            compose_hash,
+            revision: None,
+            of_this_cvm: false,
+            source: None,
+            allowed: false,
+            obstacles: Vec::new(),
+            manifest: None,
+        }
+    }
+
+    /// What the upgrade is, for whoever reads its plan.
+    pub fn remark(&self) -> Warning {
+        let told = |revision: &Revision| {
+            let word = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!(" {name} {value}"));
+            let more = [word("of", &revision.created_at), word("by", &revision.by)];
+            format!(
+                "revision {}{}",
+                revision.id,
+                more.into_iter().flatten().collect::<String>()
+            )
+        };
+        let named = self
+            .revision
+            .as_ref()
+            .map_or_else(|| self.compose_hash.to_string(), told);
+        let source = self.source.as_ref().map(ToString::to_string).unwrap_or_default();
+        Warning {
+            code: Code::RollbackTo,
+            text: format!(
+                "the CVM goes back to {named}: the app allows that hash now, so nobody approves it again; its manifest is that \
+                 of {source}"
+            ),
+        }
+    }
+}
+
+impl Versions {
+    /// The one to go back to.
+    ///
+    /// # Errors
+    /// There is none, or something keeps the CVM from being put back to it; nothing older is taken in its place.
+    pub fn choose(&self, to: Option<&Earlier>) -> Result<&Version, UpgradeError> {
+        let own = |version: &&Version| to.is_some() || version.of_this_cvm;
+        let chosen = self.list.iter().find(own).ok_or_else(|| {
+            let text = match to {
+                Some(Earlier::Revision(id)) => format!("Phala Cloud's history of the app names no revision `{id}`"),
+                _ => "Phala Cloud's history names nothing that this CVM ran before".to_owned(),
+            };
+            UpgradeError::decide(Code::RollbackNothing, text)
+        })?;
+        if Some(chosen.compose_hash) == self.runs {
+            return Err(UpgradeError::decide(
+                Code::NothingToApprove,
+                format!("the CVM runs {} already", chosen.compose_hash),
+            ));
+        }
+        match chosen.obstacles.first() {
+            None => Ok(chosen),
+            Some(obstacle) => Err(UpgradeError::decide(obstacle.code, obstacle.text.clone())),
+        }
+    }
+
+    /// The update that puts the CVM back to a version; with an environment it names that version's variables.
+    pub fn patch(&self, version: &Version, with_env: bool) -> Patch {
+        let then = version.manifest.as_ref();
+        let mut changes = then.map(|then| changes(&self.manifest, then)).unwrap_or_default();
+        if with_env {
+            changes.allowed_envs = then.map(allowed);
+        }
+        Patch {
+            changes,
+            ..Patch::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upgrade::sample;
+
+    fn now() -> Manifest {
+        sample::plan().code.unwrap().manifest
+    }
+
+    fn version(manifest: Manifest) -> Version {
+        Version {
+            manifest: Some(manifest.clone()),
+            allowed: true,
+            ..Version::of(manifest.hash(Form::Sorted))
+        }
+    }
+
+    fn codes(now: &Manifest, then: &Version, env: &[&str]) -> Vec<Code> {
+        let env: Vec<String> = env.iter().map(|name| (*name).to_owned()).collect();
+        let now = Now {
+            manifest: now,
+            form: Some(Form::Sorted),
+        };
+        now.obstacles(then, &env).into_iter().map(|found| found.code).collect()
+    }
+
+    #[test]
+    fn an_update_puts_back_what_an_update_can_change_and_names_the_rest() {
+        let then = now().with(&Changes {
+            docker_compose_file: Some("services:\n  old:\n    image: old:1\n".to_owned()),
+            public_logs: Some(false),
+            ..Changes::default()
+        });
+        let given = changes(&now(), &then);
+        assert_eq!(now().with(&given), then);
+        assert!(codes(&now(), &version(then), &[]).is_empty());
+        let mut map: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&now().canonical(Form::Sorted)).unwrap();
+        map.insert("secure_time".to_owned(), serde_json::json!(true));
+        assert_eq!(
+            codes(&now(), &version(Manifest::from_map(map.clone())), &[]),
+            [Code::RollbackOtherFields]
+        );
+        map.remove("docker_compose_file");
+        assert_eq!(
+            codes(&now(), &version(Manifest::from_map(map)), &[]),
+            [Code::RollbackOtherFields]
+        );
+    }
+
+    #[test]
+    fn names_that_the_cvm_has_no_values_for_need_some() {
+        let mut names = allowed(&now());
+        names.push("OLD".to_owned());
+        let then = version(now().with(&Changes {
+            allowed_envs: Some(names),
+            ..Changes::default()
+        }));
+        assert_eq!(codes(&now(), &then, &[]), [Code::RollbackEnvironment]);
+        assert!(codes(&now(), &then, &["OLD"]).is_empty());
+        let fewer = version(now().with(&Changes {
+            allowed_envs: Some(Vec::new()),
+            ..Changes::default()
+        }));
+        assert!(
+            codes(&now(), &fewer, &[]).is_empty(),
+            "the guest leaves out what it may not have"
+        );
+    }
+
+    #[test]
+    fn a_manifest_of_another_hash_is_no_text() {
+        let lost = Version::of(ComposeHash::new([7; 32]));
+        assert_eq!(codes(&now(), &lost, &[]), [Code::RollbackNoText]);
+    }
+}
