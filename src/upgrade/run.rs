@@ -224,7 +224,7 @@ impl Run<'_> {
     /// stops nothing.
     pub(super) async fn keep_witness(&self, chain: &Chain, proof: &Proof) -> Result<(), UpgradeError> {
         let (dir, state) = (self.upgrade.dir(), self.upgrade.state());
-        if evidence::witness(dir, &proof.block).is_some() {
+        if evidence::has_witness(dir, &proof.block) {
             return Ok(());
         }
         let last = &self.world.reached.witness;

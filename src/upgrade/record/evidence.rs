@@ -38,16 +38,16 @@ struct Kept<W> {
 }
 
 /// The witness of a block that was taken before: it waits in a file of its own until there is evidence that holds it.
-pub(in crate::upgrade) fn witness(dir: &Path, block: &BlockRef) -> Option<Witness> {
+fn witness(dir: &Path, block: &BlockRef) -> Option<Witness> {
     let kept = fsutil::read(&dir.join(WITNESS), MAX_WITNESS).ok();
     let kept: Option<Kept<Witness>> = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let kept = kept.filter(|kept| kept.block == block.hash).map(|kept| kept.witness);
-    let held = || {
-        evidence::read(dir)
-            .filter(|held| held.block.hash == block.hash)?
-            .witness
-    };
-    kept.or_else(held)
+    kept.filter(|kept| kept.block == block.hash).map(|kept| kept.witness)
+}
+
+/// Whether a witness of the block is here.
+pub(in crate::upgrade) fn has_witness(dir: &Path, block: &BlockRef) -> bool {
+    let held = || evidence::read(dir).filter(|held| held.block.hash == block.hash);
+    witness(dir, block).is_some() || held().is_some_and(|held| held.witness.is_some())
 }
 
 /// Keeps the witness of a proof's block.
@@ -98,12 +98,18 @@ fn app(plan: &Plan, hash: Option<ComposeHash>) -> ContractSlots {
 
 /// Writes document and page, as far as there is something to prove; with the head of the journal's chain of records.
 pub(in crate::upgrade) fn write(dir: &Path, state: &State, journal_head: &str) -> Result<(), UpgradeError> {
-    let Some(mut evidence) = document(dir, state) else {
+    let Some(proof) = state.proof() else { return Ok(()) };
+    // What was written before holds the block's witness, and what the hardware measured, which whoever looked added.
+    let earlier = evidence::read(dir);
+    let (held, earlier) = earlier.map_or((None, None), |earlier| {
+        let witness = earlier.witness.filter(|_| earlier.block.hash == proof.block.hash);
+        (witness, earlier.attestation)
+    });
+    let witness = witness(dir, &proof.block).or(held);
+    let Some(mut evidence) = document(dir, state, witness) else {
         return Ok(());
     };
     evidence.said.journal_head = journal_head.parse().ok();
-    // What the hardware measured was added by whoever looked.
-    let earlier = evidence::read(dir).and_then(|earlier| earlier.attestation);
     let hash = evidence.code.as_ref().map(|code| code.compose_hash);
     evidence.attestation = earlier.filter(|earlier| Some(earlier.made_of.wanted.compose_hash) == hash);
     evidence::store(dir, &evidence)?;
@@ -118,10 +124,9 @@ pub(in crate::upgrade) fn withdraw(dir: &Path) -> Result<(), UpgradeError> {
     Ok(())
 }
 
-fn document(dir: &Path, state: &State) -> Option<Evidence> {
+fn document(dir: &Path, state: &State, witness: Option<Witness>) -> Option<Evidence> {
     let (plan, proof) = (state.plan()?, state.proof()?);
     let changes: Vec<_> = proof.changes.iter().map(|proved| proved.change).collect();
-    let witness = witness(dir, &proof.block);
     let ceremony = state.last_ceremony().ok().flatten();
     let ceremony = ceremony.filter(|_| state.safe.gone.is_none());
     let sent = witness.as_ref().and_then(|witness| sent(witness, &proof.block));
