@@ -108,7 +108,7 @@ impl Chain {
     /// No endpoint answered (a caller that waits goes on waiting), the chain is another one, or no endpoint has the
     /// asked finality.
     pub async fn look(&self, txs: &[SignedTx], finality: Finality) -> Result<Sighting, ChainError> {
-        let found = self.gather(|node| self.glance(node, txs, finality)).await?;
+        let found = self.gather(|node| self.second_glance(node, txs, finality)).await?;
         let settled = self.settled(&found, finality)?;
         let glances: Vec<&Glance> = found.iter().map(|(_, glance)| glance).collect();
         let Some(newest) = glances.iter().max_by_key(|glance| glance.head.number) else {
@@ -186,6 +186,15 @@ impl Chain {
             Used::No | Used::Behind(_) => None,
         });
         settled.collect::<Option<Vec<u64>>>()?.into_iter().min()
+    }
+
+    /// A glance, and another one where a block came between two answers of the first, so that its nonce was ahead of its head.
+    async fn second_glance(&self, node: &Node, txs: &[SignedTx], finality: Finality) -> Result<Glance, ChainError> {
+        let first = self.glance(node, txs, finality).await?;
+        match first.used {
+            Used::Behind(_) => self.glance(node, txs, finality).await,
+            Used::No | Used::Settled(_) => Ok(first),
+        }
     }
 
     async fn glance(&self, node: &Node, txs: &[SignedTx], finality: Finality) -> Result<Glance, ChainError> {

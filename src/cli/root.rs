@@ -9,6 +9,7 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::cloud::DEFAULT_PREFIX;
+use crate::http::Rate;
 use crate::upgrade::Acceptance;
 
 const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";
@@ -69,6 +70,9 @@ pub(super) struct Global {
     /// Agree to a doubt that a refusal names, and to nothing else; repeat it. --yes answers none of them
     #[arg(long, global = true, value_name = "CODE[=VALUE]", display_order = 902)]
     pub(super) accept: Vec<Acceptance>,
+    /// Most requests that the cloud, an endpoint or any other server gets, for example 5/s or 30/m [default: no limit]
+    #[arg(long, global = true, value_name = "N/s", display_order = 905, hide_short_help = true)]
+    pub(super) rate: Option<Rate>,
     /// Whatever runs and no digest fixes is a doubt: an image without one, one that a variable chooses, what is built
     #[arg(long, global = true, display_order = 904, hide_short_help = true)]
     pub(super) require_digests: bool,
@@ -94,6 +98,7 @@ pub(super) enum Command {
     Sign(commands::sign::Sign),
     Export(commands::export::Export),
     Import(commands::import::Import),
+    Adopt(Box<commands::adopt::Adopt>),
     Execute(commands::execute::Execute),
     Wait(commands::wait::Wait),
     Commit(commands::commit::Commit),
@@ -129,6 +134,7 @@ impl Command {
             Self::Sign(_) => "sign",
             Self::Export(_) => "export",
             Self::Import(_) => "import",
+            Self::Adopt(_) => "adopt",
             Self::Execute(_) => "execute",
             Self::Wait(_) => "wait",
             Self::Commit(_) => "commit",
@@ -164,6 +170,7 @@ impl Command {
             Self::Sign(args) => args.run(session).await,
             Self::Export(args) => args.run(session),
             Self::Import(args) => args.run(session),
+            Self::Adopt(args) => args.run(session).await,
             Self::Execute(args) => args.run(session).await,
             Self::Wait(args) => args.run(session).await,
             Self::Commit(args) => args.run(session).await,

@@ -375,6 +375,7 @@ async fn each_operation_asks_for_the_path_of_the_table() {
             ("{chain}", "base"),
             ("{webhook_id}", "wh_1"),
             ("{event_id}", "evt_1"),
+            ("{revision_id}", "rev_1"),
             ("{vm_uuid}", "6b1f0f4e3c1a4a6a8c590a8f5d3c2b11"),
             ("{compose_hash}", &hash().bare()),
         ]

@@ -174,6 +174,13 @@ codes! {
     CvmMismatch = "CVM_MISMATCH", Stop, "The CVM is not the one that was named.";
     CommitHostMismatch = "COMMIT_HOST_MISMATCH", Stop, "The commit link leads to another host.";
     UpdatePending = "UPDATE_PENDING", Decision, "Another update of the CVM waits for its commit, and preparing this one ends it.";
+    AdoptNothing = "ADOPT_NOTHING", State, "No such update of the CVM waits for its commit.";
+    AdoptWhich = "ADOPT_WHICH", State, "Several updates of the CVM wait for their commit.";
+    AdoptOwn = "ADOPT_OWN", State, "The update was prepared by an upgrade of this machine.";
+    AdoptNoText = "ADOPT_NO_TEXT", State, "Nobody shows the texts of the update, so that its hash cannot be recomputed.";
+    AdoptTokenOther = "ADOPT_TOKEN_OTHER", Stop, "The commit token is that of another update.";
+    AdoptTokenDead = "ADOPT_TOKEN_DEAD", Note, "The commit token that was given on is of no use any more.";
+    AdoptUnseen = "ADOPT_UNSEEN", Decision, "The commit with somebody else's token also carries out what nobody here can see.";
     RollbackTo = "ROLLBACK_TO", Note, "The CVM goes back to something that the app allows already, so nobody approves it again.";
     RollbackNothing = "ROLLBACK_NOTHING", State, "Phala Cloud's history names nothing to go back to.";
     RollbackNotAllowed = "ROLLBACK_NOT_ALLOWED", State, "The app does not allow the hash to go back to.";
@@ -470,6 +477,7 @@ codes! {
     InputEnvVariable = "INPUT_ENV_VARIABLE", Input, "A variable is not set here.";
     InputFile = "INPUT_FILE", Input, "A file cannot be read.";
     InputFileExists = "INPUT_FILE_EXISTS", Input, "A file that a result should go to is there already, and holds something else.";
+    InputDelivery = "INPUT_DELIVERY", Input, "The delivery tells of no update that waits.";
     InputHeaders = "INPUT_HEADERS", Input, "The file does not hold headers.";
     InputKey = "INPUT_KEY", Input, "The place holds no private key.";
     InputKeystore = "INPUT_KEYSTORE", Input, "The keystore cannot be read.";

@@ -17,6 +17,7 @@ mod attempt;
 #[cfg(test)]
 pub(crate) mod fake;
 mod grace;
+mod pace;
 mod retry;
 mod rpc;
 mod server;
@@ -35,6 +36,8 @@ use url::{Host, Url};
 pub(crate) use answer::pause;
 pub use answer::{Answer, HttpError, Kind, Sent};
 use grace::Grace;
+use pace::Pace;
+pub use pace::Rate;
 pub use retry::{Retry, RetryPolicy};
 pub use rpc::RpcTransport;
 pub use stream::Stream;
@@ -93,6 +96,8 @@ pub struct Http {
     share: Duration,
     /// Who hears of it when a server makes a request wait.
     notice: Option<fn(&str)>,
+    /// When which server may be asked next, by this client and all its clones.
+    pace: Pace,
 }
 
 /// What all requests together get after the time of whoever asks is up: what was begun in time learns its outcome by it, a
@@ -124,6 +129,7 @@ impl Http {
             grace: Grace::new(GRACE),
             share: GRACE,
             notice: None,
+            pace: Pace::default(),
         }
     }
     /// Gives the client a deadline: no request, with all its repetitions, goes on after `end`, but all requests of this
@@ -145,6 +151,12 @@ impl Http {
     #[must_use]
     pub const fn telling(mut self, notice: fn(&str)) -> Self {
         self.notice = Some(notice);
+        self
+    }
+    /// Sets how many requests a server gets at most, repetitions among them, of this client and its clones together.
+    #[must_use]
+    pub fn at_most(mut self, rate: Rate) -> Self {
+        self.pace = Pace::new(rate);
         self
     }
     /// Sets the limits of one attempt; the client then has connections of its own.
@@ -190,7 +202,12 @@ impl Http {
 
     async fn send_until(&self, request: &Request, end: Option<Instant>) -> Result<Answer, HttpError> {
         let mut waits = self.retries.waits();
+        let mut before = None;
         loop {
+            if !self.pace.turn(request.url.url(), end).await {
+                // What an earlier attempt came to stays what is known.
+                return before.unwrap_or_else(|| Err(request.unsent()));
+            }
             let outcome = self.attempt(request, end).await;
             let Some(asked) = request.retry.allows(&outcome) else {
                 return outcome;
@@ -204,6 +221,7 @@ impl Http {
             if let Ok(answer) = &outcome {
                 self.tell_wait(request, answer.status, asked);
             }
+            before = Some(outcome);
             tokio::time::sleep(wait).await;
         }
     }

@@ -29,6 +29,7 @@ impl Http {
     pub async fn open(&self, request: Request) -> Result<Stream, HttpError> {
         let left = Arc::new(AtomicBool::new(false));
         let time = request.time.unwrap_or(self.limits().total);
+        self.pace.turn(request.url.url(), None).await;
         let response = match tokio::time::timeout(time, self.begin(&request, &left)).await {
             Ok(Ok(response)) => response,
             Ok(Err(fault)) => return Err(request.failed(fault, &left)),

@@ -170,7 +170,7 @@ impl UpgradeError {
     }
 
     /// One value differs from what it must be.
-    pub(super) fn stop(code: Code, what: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
+    pub(crate) fn stop(code: Code, what: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
         Self::Stop(Box::new(Stop::new(code, what, expected, found)))
     }
 

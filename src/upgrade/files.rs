@@ -5,6 +5,9 @@ use std::path::Path;
 use crate::fsutil;
 use crate::text;
 
+/// The commit token (private).
+pub(super) const TOKEN_FILE: &str = "token";
+
 /// Writes a file unless it holds these bytes already.
 pub(super) fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), fsutil::FsError> {
     let room = bytes.len().try_into().unwrap_or(u64::MAX);

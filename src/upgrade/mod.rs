@@ -60,13 +60,13 @@ pub use checks::findings::lost_on_image;
 pub use error::{Pending, UpgradeError};
 pub use finding::{Finding, Origin, Stop, Verdict, Warning};
 pub use journal_error::JournalError;
-pub use planning::attestation;
 pub use planning::neighbours::APPS_FILE;
 pub use planning::pending_updates::recall;
 pub use planning::policy::{PolicyIntent, Wish, plan_policy};
 pub use planning::read::plan;
 pub use planning::rollback;
 pub use planning::seal;
+pub use planning::{adoption, attestation};
 pub use routes::subject::Checked;
 pub use routes::timelock::scheduling::{OperationNow, look_at_operation};
 pub use workspace::upgrade::Upgrade;
@@ -74,8 +74,6 @@ pub use world::{Goal, Limits, Outcome, Reached, World};
 
 /// Name of the public file within an upgrade's directory.
 pub const PROPOSAL_FILE: &str = crate::upgrade::model::proposal::FILE;
-/// Name of the journal within an upgrade's directory.
-pub const JOURNAL_FILE: &str = crate::upgrade::record::journal::FILE;
 
 /// Whether `dir` holds an upgrade. Reads the directory only.
 pub fn holds(dir: &Path) -> bool {

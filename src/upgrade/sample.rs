@@ -219,6 +219,7 @@ pub(super) fn preparation() -> Preparation {
         at: now(),
         expires: now().saturating_add(jiff::SignedDuration::from_hours(14 * 24)).unwrap(),
         request_id: Some("req_1".to_owned()),
+        adopted: false,
     }
 }
 

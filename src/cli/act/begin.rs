@@ -17,6 +17,7 @@ use crate::cli::show::view;
 use crate::code::Code;
 use crate::upgrade::{
     self, Goal, Upgrade, UpgradeError, Warning, World,
+    adoption::Received,
     model::{Intent, Plan},
     record::{Facts, Step},
     steps::ValuesChange,
@@ -35,6 +36,8 @@ pub(in crate::cli) struct Beginning<'a> {
     pub(in crate::cli) command: &'a str,
     /// What a person should know of it besides.
     pub(in crate::cli) remarks: Vec<Warning>,
+    /// What somebody else prepared of it already.
+    pub(in crate::cli) received: Option<Received>,
 }
 
 /// Plans, shows the plan, and takes a new upgrade as far as the goal. A change of values alone is no upgrade: it is sent
@@ -67,7 +70,10 @@ pub(in crate::cli) async fn begin(
         refuse_without_key(session, settings, &plan, &dir)?;
     }
     session.about(&dir);
-    let begun = Upgrade::begin(&dir, plan.clone(), &settings.limits);
+    let begun = match &beginning.received {
+        None => Upgrade::begin(&dir, plan.clone(), &settings.limits),
+        Some(received) => Upgrade::begin_received(&dir, plan.clone(), &settings.limits, received),
+    };
     show(session, begun.as_ref().ok(), &plan);
     let mut upgrade = begun?;
     let outcome = upgrade.advance(&world, *goal, &settings.limits).await?;

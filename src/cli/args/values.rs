@@ -317,6 +317,8 @@ mod tests {
     use crate::env::EnvName;
     use crate::signer::Source;
 
+    use crate::upgrade::rollback::Earlier;
+
     const CHECKSUM: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
     const WRONG_CAPITALS: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1Beaed";
 
@@ -384,6 +386,11 @@ mod tests {
             let (capital, mark) = (format!("0X{}", text_of(64)), format!("0x{}_", text_of(63)));
             return Some(kind(&["0x", "0", &short, &long, &capital, &mark], "", "64 hex digits"));
         }
+        if is(TypeId::of::<Earlier>()) {
+            let (short, capital) = (format!("0x{}", text_of(63)), format!("0X{}", text_of(64)));
+            let bad = ["0x", "0x0", &short, &capital, "a b", "a/b", "..", "a?b"];
+            return Some(kind(&bad, "rev_1", "64 hex digits"));
+        }
         if is(TypeId::of::<RootKey>()) {
             return Some(kind(&["0x", "0", "0X04", "0x_4"], "", "hex digits"));
         }
@@ -414,6 +421,12 @@ mod tests {
             let mut kind = kind(&NOT_NUMBERS, "3", "number of the chain's coin");
             kind.bad.retain(|bad| bad != "1.0");
             return Some(kind);
+        }
+        if is(TypeId::of::<crate::http::Rate>()) {
+            let bad = [
+                "5", "5/h", "/s", "0/s", "-1/s", "1e3/s", "05/s", "5 /s", "1_0/s", "5/S", "٣/s",
+            ];
+            return Some(kind(&bad, "5/s", "requests a second or minute"));
         }
         if is(TypeId::of::<Duration>()) {
             let bad = [

@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments, the call into the library, the report. None calls another; what several do
 //! stands a floor below.
 
+pub(super) mod adopt;
 pub(super) mod app;
 pub(super) mod attest;
 pub(super) mod commit;

@@ -49,6 +49,7 @@ impl Prepare {
             goal: Goal::Prepared,
             command: "prepare",
             remarks: Vec::new(),
+            received: None,
         };
         begin(session, &settings, beginning).await
     }

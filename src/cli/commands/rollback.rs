@@ -106,6 +106,7 @@ impl Rollback {
             goal: Goal::Live,
             command: "rollback",
             remarks: vec![chosen.remark()],
+            received: None,
         };
         let mut report = begin(session, &settings, beginning).await?;
         report.set_data("rollback", chosen);
@@ -138,14 +139,14 @@ impl Rollback {
     }
 }
 
-/// A hash, or else the name of a revision.
+/// A hash, or else the name of a revision: what begins as a hash is one.
 fn earlier(text: &str) -> Result<Earlier, String> {
-    if let Ok(hash) = values::compose_hash(text) {
-        return Ok(Earlier::Hash(hash));
+    let prefixed = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+    if prefixed || text.len() == 64 {
+        return values::compose_hash(text).map(Earlier::Hash);
     }
-    values::cvm(text)
-        .map(|id| Earlier::Revision(id.to_string()))
-        .map_err(|_| "neither a compose hash nor the name of a revision".to_owned())
+    let id = values::cvm(text).map_err(|_| "neither a compose hash (64 hex digits) nor the name of a revision")?;
+    Ok(Earlier::Revision(id.to_string()))
 }
 
 /// The manifest in a file: one by itself, or the one that evidence holds.

@@ -75,6 +75,7 @@ impl Upgrade {
             goal: Goal::Live,
             command: "upgrade",
             remarks: Vec::new(),
+            received: None,
         };
         begin(session, &settings, beginning).await
     }

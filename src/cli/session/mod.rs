@@ -2,6 +2,7 @@
 
 mod accept;
 pub(super) mod advice;
+pub(super) mod delivery;
 pub(super) mod environment;
 pub(super) mod files;
 pub(super) mod known;
@@ -43,10 +44,10 @@ use crate::cli::show::report::{Report, certain};
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
-use crate::http::{Http, Limits};
+use crate::http::{Http, Limits, Rate};
 use crate::safe::service::Service;
 use crate::upgrade::{
-    self, Acceptance, JOURNAL_FILE, Outcome, PROPOSAL_FILE, Upgrade, UpgradeError, Warning,
+    self, Acceptance, Outcome, PROPOSAL_FILE, Upgrade, UpgradeError, Warning,
     model::{Intent, Proposal},
     record::State,
     workspace::{Document, Subject, ToReject},
@@ -106,6 +107,14 @@ impl Session {
     /// With what was agreed to by name for every command, and where an approval of what runs may be found.
     pub(in crate::cli) fn with(mut self, accepted: Vec<Acceptance>, base_tx: Option<B256>) -> Self {
         (self.accepted, self.base_tx) = (accepted, base_tx);
+        self
+    }
+
+    /// From here on, no server gets more requests than that.
+    pub(in crate::cli) fn at_most(mut self, rate: Option<Rate>) -> Self {
+        if let Some(rate) = rate {
+            self.http = self.http.at_most(rate);
+        }
         self
     }
 
@@ -198,7 +207,7 @@ impl Session {
     /// A result's file, once it is none that this run reads: the proposal, the journal beside it, or a file that was named
     /// for something else.
     pub(in crate::cli) fn apart<'a>(&self, out: OutFile<'a>, proposal: &Path) -> Result<OutFile<'a>, CliError> {
-        let journal = beside(proposal).join(JOURNAL_FILE);
+        let journal = beside(proposal).join(upgrade::record::JOURNAL_FILE);
         let out = out.apart_from([proposal, journal.as_path()])?;
         self.apart_from_arguments(out)
     }

@@ -342,6 +342,8 @@ pub(in crate::cli) fn intent(
 pub(in crate::cli) fn expected(expect: &Expect, project: &Project) -> Expected {
     Expected {
         hash: None,
+        chain_id: None,
+        device: None,
         app: expect.app.or(project.app),
         kms: project.kms,
         pending_owner: expect.expect_pending_owner,

@@ -88,7 +88,7 @@ impl<'a> Subject<'a> {
             role,
             proposal,
             ceremony,
-            from_elsewhere: prepared.is_some_and(|prepared| prepared.token_sha256.is_none()),
+            from_elsewhere: prepared.is_some_and(|prepared| prepared.token_sha256.is_none() || prepared.adopted),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is wanted of an upgrade, and what somebody knows from elsewhere. Data only.
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 
 use crate::chain::PolicyChange;
 use crate::cloud::{CvmId, patch::Patch};
@@ -56,6 +56,10 @@ impl Intent {
 pub struct Expected {
     /// The hash that the change gives.
     pub hash: Option<ComposeHash>,
+    /// The chain.
+    pub chain_id: Option<u64>,
+    /// The device that runs the CVM.
+    pub device: Option<B256>,
     /// The app's contract.
     pub app: Option<Address>,
     /// The KMS's contract.

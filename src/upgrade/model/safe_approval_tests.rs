@@ -70,6 +70,7 @@ fn verified() -> Vec<Event> {
             at: now(),
             expires: now(),
             request_id: None,
+            adopted: false,
         }),
         Event::Verified { hash: hash(), how },
     ]

@@ -1,5 +1,6 @@
 //! Reads cloud and chain, and judges what was read. Changes nothing.
 
+pub mod adoption;
 pub mod attestation;
 pub(super) mod authority;
 pub(super) mod examine;

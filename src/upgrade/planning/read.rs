@@ -206,6 +206,26 @@ fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
     }
 }
 
+/// Who was told of another chain or device is not answered with these.
+fn refuse_other_place(intent: &Intent, cvm: &Cvm) -> Result<(), UpgradeError> {
+    let (chain, device) = (intent.expected.chain_id, intent.expected.device);
+    match (chain.zip(cvm.kms.chain_id), device.zip(cvm.device_id)) {
+        (Some((expected, found)), _) if expected != found => Err(UpgradeError::stop(
+            Code::ChainMismatch,
+            "chain of the CVM's KMS",
+            expected,
+            found,
+        )),
+        (_, Some((expected, found))) if expected != found => Err(UpgradeError::stop(
+            Code::DeviceMismatch,
+            "device of the CVM",
+            expected,
+            found,
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Nobody approves what this CVM runs.
 pub(in crate::upgrade) fn off_chain(cvm: &CvmId) -> UpgradeError {
     UpgradeError::decide(
@@ -233,6 +253,7 @@ async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, Upg
         return Err(UpgradeError::stop(Code::AppMismatch, "app of the CVM", expected, app));
     }
     kms::refuse_other(intent.expected.kms, cvm.kms.kms_contract)?;
+    refuse_other_place(intent, &cvm)?;
     if let Some(contract) = cvm.kms.app_contract.filter(|contract| *contract != app) {
         return Err(UpgradeError::stop(
             Code::AppMismatch,

@@ -288,6 +288,9 @@ pub struct Preparation {
     pub expires: Timestamp,
     /// The server's name for the request.
     pub request_id: Option<String>,
+    /// Somebody else asked for it, and it was taken on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
 }
 
 /// An event that the state does not allow: the journal was not written by this program.

@@ -168,6 +168,7 @@ impl Proposal {
             at: self.prepared_at?,
             expires: self.token_expires?,
             request_id: None,
+            adopted: false,
         })
     }
 

@@ -12,6 +12,9 @@ pub(super) mod state;
 pub(super) mod status;
 pub(super) mod step;
 
+/// Name of the journal within an upgrade's directory.
+pub const JOURNAL_FILE: &str = journal::FILE;
+
 pub use event::{Event, Identity, IllegalStep, Preparation};
 pub use gitignore::STATE_DIR;
 pub use state::State;

@@ -14,13 +14,14 @@ use crate::signer::Signer;
 use crate::upgrade::{
     Goal, Limits, UpgradeError, World,
     checks::{app::refuse_other_key, kms, verdict},
+    files::TOKEN_FILE,
     finding::Warning,
     model::Plan,
     model::proposal,
     planning::neighbours::Neighbours,
     routes::safe::nonce,
     run::Run,
-    steps::prepare::{ANSWER_FILE, TOKEN_FILE},
+    steps::prepare::ANSWER_FILE,
     workspace::upgrade::Upgrade,
 };
 

@@ -14,6 +14,7 @@ use crate::fsutil::{self, point};
 use crate::http::{Kind, Sent};
 use crate::upgrade::{
     Origin, Outcome, UpgradeError,
+    files::TOKEN_FILE,
     model::target::Request,
     model::{Plan, Proposal},
     record::event::{Event, Preparation},
@@ -23,8 +24,6 @@ use crate::upgrade::{
 
 /// The answer's bytes, as they came (private).
 pub(in crate::upgrade) const ANSWER_FILE: &str = "prepare.raw";
-/// The commit token (private).
-pub(in crate::upgrade) const TOKEN_FILE: &str = "token";
 /// A commit token's life (Phala Cloud: 14 days).
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Without the server's clock its answer may be this much older than it seems.
@@ -90,6 +89,7 @@ impl Run<'_> {
             at,
             expires: at.saturating_add(TOKEN_LIFE - doubt).unwrap_or(at),
             request_id: prepared.request_id.clone(),
+            adopted: false,
         });
         self.record_outcome(outcome, &fact)?;
         point("prepare.e");

@@ -4,6 +4,7 @@ pub(super) mod document;
 pub(super) mod environment_files;
 pub(super) mod merge;
 pub(super) mod open;
+pub(super) mod received;
 pub(super) mod rejection_only;
 pub(super) mod signed_digests;
 pub(super) mod storage_note;

@@ -269,6 +269,32 @@ fn makes_an_app(watched: &Watched<'_>, keystore: &[&str]) {
     watched.run(&[&command[..], &more, keystore].concat(), &[0]);
 }
 
+/// Takes an update on whose token somebody gave on: the token is in no file but its own.
+fn takes_an_update_on(watched: &Watched<'_>) {
+    let world = watched.flow.world;
+    let body = serde_json::json!({"docker_compose_file": "services:\n  other:\n    image: other:1\n"});
+    let (hash, token) = crate::upgrade::adopt::prepare(world, &body);
+    let file = crate::upgrade::adopt::secret(world, "token", &token);
+    let accept = format!("ADOPT_UNSEEN={hash}");
+    let words = [
+        "adopt",
+        CVM,
+        "--dir",
+        "adopted",
+        "--token-file",
+        file.to_str().unwrap(),
+        "--accept",
+        &accept,
+    ];
+    watched.run(&words, &[0]);
+    std::fs::remove_file(file).unwrap();
+    let holders: Vec<PathBuf> = files(world.folder())
+        .into_iter()
+        .filter(|path| std::fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&token)))
+        .collect();
+    assert_eq!(holders, [world.folder().join("adopted/token")]);
+}
+
 #[test]
 fn v23_no_command_that_succeeds_lets_a_secret_out() {
     let world = World::start();
@@ -297,6 +323,8 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     let attest = ["attest", CVM, "--guest-url", &nowhere, "--pccs", &nowhere];
     watched.run(&attest, &[6]);
     watched.run(&["verify", dir], &[0]);
+    watched.run(&["rollback", CVM, "--list"], &[0]);
+    takes_an_update_on(&watched);
     watched.run(&["nodes"], &[0]);
     watched.run(&["kms", "list"], &[0]);
     watched.run(&["webhook", "list"], &[0]);

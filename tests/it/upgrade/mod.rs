@@ -1,6 +1,7 @@
 //! Upgrades: whole ones, their directories, their proposals, and what breaks them.
 
 pub mod absent;
+pub mod adopt;
 pub mod app_deploy;
 pub mod app_lists;
 pub mod app_send;

@@ -165,6 +165,7 @@ impl Add {
             goal: Goal::Prepared,
             command: "app instances add",
             remarks: Vec::new(),
+            received: None,
         };
         begin(session, &settings, beginning).await
     }

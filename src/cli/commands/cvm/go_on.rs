@@ -122,6 +122,7 @@ impl Order<'_> {
             goal: Goal::Prepared,
             command: self.name(),
             remarks: Vec::new(),
+            received: None,
         };
         let mut report = begin(self.session(), &settings, beginning).await?;
         if self.waiting.wait {

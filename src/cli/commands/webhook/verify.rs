@@ -1,28 +1,17 @@
 //! `webhook verify`: a delivery of Phala Cloud, checked before anybody acts on it.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use crate::cli::args::values::SecretSource;
 use crate::cli::failure::error::CliError;
-use crate::cli::session::Session;
-use crate::cli::session::person::Person;
+use crate::cli::session::{Session, delivery};
 use crate::cli::show::report::Report;
-use crate::code::Code;
 use crate::compose::ComposeHash;
-use crate::fsutil;
-use crate::signer::Ask as _;
-use crate::webhook::{Event, Kind, MAX_BODY_BYTES, PendingApproval, WebhookSecret, verify};
-
-/// Largest file of headers that is read, bytes.
-const MAX_HEADERS: u64 = 64 * 1024;
-/// Largest file with a secret, bytes.
-const MAX_SECRET: u64 = 4096;
+use crate::webhook::{Event, Kind, PendingApproval, verify};
 
 /// Say whether a delivery is Phala Cloud's, and what it says
 ///
@@ -41,7 +30,7 @@ pub(super) struct Verify {
     #[arg(long, value_name = "FILE", required_unless_present = "header")]
     headers: Option<PathBuf>,
     /// One header of the request; repeat it
-    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    #[arg(long, value_name = "NAME: VALUE", value_parser = delivery::header)]
     header: Vec<(String, String)>,
     /// Where the webhook's secret is: env:NAME, file:PATH or prompt (never the secret itself)
     #[arg(long, value_name = "SOURCE", default_value = "prompt")]
@@ -53,83 +42,13 @@ impl Verify {
         let secret = self.secret_from.read(session)?;
         let mut headers = self.header;
         if let Some(file) = &self.headers {
-            headers.extend(headers_of(file)?);
+            headers.extend(delivery::headers(file)?);
         }
-        let body = body_of(self.body.as_deref())?;
+        let body = delivery::body(self.body.as_deref())?;
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let event = verify(&secret, pairs, &body, Timestamp::now()).map_err(CliError::Webhook)?;
         Ok(report(&event))
     }
-}
-
-impl SecretSource {
-    /// The secret's text; the question to ask at a terminal, and the option that named the source.
-    pub(super) fn text(&self, session: &Session, question: &str, option: &str) -> Result<Zeroizing<String>, CliError> {
-        Ok(match self {
-            Self::Prompt => Person::new(&session.out, &session.env, false).secret(question)?,
-            Self::Env(name) => session.env.secret(name).ok_or_else(|| CliError::Input {
-                code: Code::InputWebhookSecret,
-                message: format!("the environment variable `{name}` is not set"),
-                hint: format!("set `{name}` to the secret, or name another place by {option}"),
-            })?,
-            Self::File(path) => {
-                let bytes = fsutil::read_secret(path, MAX_SECRET).map_err(CliError::UserFile)?;
-                let text = std::str::from_utf8(&bytes).unwrap_or_default();
-                Zeroizing::new(text.trim().to_owned())
-            }
-        })
-    }
-
-    pub(super) fn read(&self, session: &Session) -> Result<WebhookSecret, CliError> {
-        let text = self.text(session, "Secret of the webhook", "--secret-from")?;
-        WebhookSecret::new(text).map_err(CliError::Webhook)
-    }
-}
-
-fn header(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once(':').ok_or("a header is written as `Name: value`")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
-
-/// Lines as servers and `curl` write them, with or without the request's first line, or a JSON object of texts.
-fn headers_of(file: &Path) -> Result<Vec<(String, String)>, CliError> {
-    let malformed = || CliError::Input {
-        code: Code::InputHeaders,
-        message: format!("`{}` does not hold the headers of a request", file.display()),
-        hint: "write a line `Name: value` for each header, or one JSON object with a text for each name".to_owned(),
-    };
-    let bytes = fsutil::read(file, MAX_HEADERS).map_err(CliError::UserFile)?;
-    let text = String::from_utf8(bytes).ok().ok_or_else(malformed)?;
-    if text.trim_start().starts_with('{') {
-        let object: std::collections::BTreeMap<String, String> =
-            serde_json::from_str(&text).ok().ok_or_else(malformed)?;
-        return Ok(object.into_iter().collect());
-    }
-    let is_first = |(at, line): &(usize, &str)| *at == 0 && line.ends_with("HTTP/1.1");
-    text.lines()
-        .enumerate()
-        .filter(|(at, line)| !line.trim().is_empty() && !is_first(&(*at, line)))
-        .map(|(_, line)| header(line).ok().ok_or_else(malformed))
-        .collect()
-}
-
-/// One byte more than is taken, so that a longer body is seen as such.
-fn body_of(file: Option<&Path>) -> Result<Vec<u8>, CliError> {
-    let room = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX);
-    if let Some(file) = file {
-        return fsutil::read(file, room).map_err(CliError::UserFile);
-    }
-    let mut body = Vec::new();
-    let read = std::io::stdin()
-        .lock()
-        .take(room.saturating_add(1))
-        .read_to_end(&mut body);
-    read.map_err(|error| CliError::Input {
-        code: Code::InputStdin,
-        message: format!("the body cannot be read from stdin: {error}"),
-        hint: "give the body on stdin, or name its file".to_owned(),
-    })?;
-    Ok(body)
 }
 
 fn report(event: &Event) -> Report {

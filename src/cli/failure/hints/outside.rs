@@ -86,7 +86,8 @@ hints! {
         "keep the files of the change: before the commit the same change is prepared again, and the same hash has to \
          come out";
     UpdatePending, with("--supersede"),
-        "ask whoever prepared the other update; if it may end by this one, agree to that with --supersede";
+        "ask whoever prepared the other update, or take it on with `countersign adopt`; if it may end by this one, agree to \
+         that with --supersede";
     OwnUpdatePending, with("--supersede"),
         "take the other upgrade of this machine to its end first, or, if it may end by this one, agree to that with \
          --supersede";

@@ -46,6 +46,19 @@ hints! {
         "name the image as name@sha256:… and its digest, and take out what builds or starts others; if it may run all \
          the same, agree to it with {option}";
     NothingToApprove, Again, "change something that the compose hash covers, or use Phala Cloud's own tools";
+    AdoptNothing, Command("plan"),
+        "look at what waits with `countersign plan`: the update was committed, replaced or has expired, or is another CVM's";
+    AdoptWhich, with("--compose-hash HASH"), "name the one that you mean by --compose-hash";
+    AdoptOwn, Look, "go on in that directory with `countersign resume --dir DIR`: its token is there";
+    AdoptNoText, with("--compose FILE"),
+        "ask whoever prepared it for the files, and name them by --compose and --pre-launch-script";
+    AdoptTokenOther, Look,
+        "commit nothing with it: ask whoever gave you the token which update it belongs to";
+    AdoptTokenDead, Look,
+        "go on without it: an approval stays good, and `countersign commit` prepares the same hash again";
+    AdoptUnseen, Look,
+        "ask whoever prepared it what else it changes and agree to that with {option}; or prepare the same hash again with \
+         --prepare-again, which carries out nothing else";
     RollbackTo, Look,
         "read what changes as of any upgrade: what was allowed once may have been replaced for a reason";
     RollbackNothing, with("--list"),

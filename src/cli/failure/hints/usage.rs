@@ -80,6 +80,7 @@ hints! {
     InputFile, Again, "check that `{path}` is there, that it is a file, and that you named the right one";
     InputFileExists, Again,
         "name another file, or put this one elsewhere; where the command has --overwrite, that replaces it";
+    InputDelivery, Again, "name a delivery of cvm.update.pending_approval";
     InputHeaders, Again, "write a line `Name: value` for each header, or one JSON object with a text for each name";
     InputKey, Again, "{place} has to hold 64 hex digits and nothing else";
     InputKeystore, Again, "restore `{path}` from a backup, or name another one by --signer";
@@ -99,7 +100,8 @@ hints! {
     InputComposeText, Again,
         "name the Docker Compose file itself, whole and as Compose reads it: `docker compose config` shows what that is";
     InputTextFile, Again, "save the file as UTF-8 text without a byte order mark, and with something in it";
-    InputToken, Again, "prepare the replica again with --prepare-only, which writes the token anew";
+    InputToken, Again,
+        "name the file that --prepare-only wrote, or one with the token alone that whoever prepared it gave you";
     InputTooLong, Again, "choose another format, or send the calldata as it is";
     InputWebhook, Command("--help"),
         "give headers and body as they came; a body that Phala Cloud signed and this version cannot read needs a \

@@ -62,7 +62,7 @@ impl PrepareState {
     pub(super) fn objection(&self, event: &Event) -> Option<&'static str> {
         match event {
             Event::PrepareOk(preparation) => {
-                let was_asked = self.trying || preparation.token_sha256.is_none();
+                let was_asked = self.trying || preparation.token_sha256.is_none() || preparation.adopted;
                 let agrees = self.verified.as_ref().is_none_or(|(hash, _)| *hash == preparation.hash);
                 unless(was_asked, "nothing was asked").or_else(|| unless(agrees, "the hash is not the verified one"))
             }

@@ -187,6 +187,10 @@ impl SimCloud {
     pub fn tokens(&self) -> Vec<Token> {
         self.lock().tokens.clone()
     }
+    /// Every token is as good as when it was made.
+    pub fn revive_tokens(&self) {
+        self.lock().tokens.iter_mut().for_each(|token| token.fate = Fate::Live);
+    }
     /// Hashes that were committed to a CVM, in order.
     pub fn commits(&self, id: &str) -> Vec<B256> {
         self.cvm(id).commits

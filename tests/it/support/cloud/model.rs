@@ -215,6 +215,8 @@ pub struct Lies {
     pub short_kms_info: bool,
     /// There is no list of what waits for its commit, as in the official cloud of some releases.
     pub no_pending_list: bool,
+    /// What the preview of a waiting update shows, in place of what waits.
+    pub preview: Option<Value>,
     /// What should be prepared is made at once, where a CVM is asked for.
     pub makes_at_once: bool,
     /// Applied to what the KMS says of its key for an app.

@@ -264,6 +264,9 @@ impl Context {
         let Some(token) = state.tokens.iter().find(same) else {
             return Answer::detail(404, "Pending update not found");
         };
+        if let Some(lie) = &state.lies.preview {
+            return Answer::ok(lie.clone());
+        }
         let now = &state.find(&token.uuid)[0].manifest;
         Answer::ok(json!({
             "current_docker_compose": now.get("docker_compose_file"),
