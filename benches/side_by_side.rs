@@ -1,6 +1,6 @@
 //! countersign beside the official tools, in one run: the same acts against the same simulated cloud and an anvil each,
 //! all on loopback, one run of ours and one of theirs in turn. `cargo bench --bench side_by_side -- --quick` is shorter,
-//! and `--fleet` measures only lists of many CVMs.
+//! `--fleet` measures only lists of many CVMs, and `--slope` only round trips that wait for one another.
 //!
 //! What it prints it also writes to `target/bench/side_by_side.json`, with every sample. A target that is missed is
 //! said and is not a failure: times depend on the machine.
@@ -25,6 +25,8 @@ mod delay;
 mod fleet;
 #[path = "side_by_side/measure.rs"]
 mod measure;
+#[path = "side_by_side/slope.rs"]
+mod slope;
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 #[path = "side_by_side/table.rs"]
@@ -60,6 +62,8 @@ fn main() -> ExitCode {
     let began = load();
     let rows = if asked("--fleet") {
         fleet::rows(rounds)
+    } else if asked("--slope") {
+        slope::rows(rounds)
     } else {
         all(rounds)
     };
@@ -80,6 +84,7 @@ fn all(rounds: u32) -> Vec<Row> {
     rows.push(round_trips("upgrade, block per transaction", None, QUICK_ROUNDS));
     rows.push(round_trips("upgrade, 2-second blocks", Some(BLOCK_TIME), QUICK_ROUNDS));
     rows.extend(delay::rows(rounds, BLOCK_TIME));
+    rows.extend(slope::rows(rounds.min(QUICK_ROUNDS)));
     rows.extend(ceremony::rows(rounds));
     rows.extend(fleet::rows(rounds));
     rows.push(size());

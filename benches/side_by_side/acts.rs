@@ -18,12 +18,16 @@ pub struct Ours {
     pub world: World,
     /// The chain's URL, when it is not anvil's own.
     pub chain: Option<String>,
+    /// The cloud's prefix, when it is not its own.
+    pub cloud: Option<String>,
 }
 
 /// The official CLI (`phala` 1.1.18) and SDK (`@phala/cloud` 0.2.9), and what they upgrade.
 pub struct Theirs {
     world: World,
     chain_id: u64,
+    /// Prefix of the cloud and URL of the chain.
+    servers: [String; 2],
 }
 
 /// Another text every round, so that every round is an upgrade.
@@ -59,6 +63,7 @@ impl Ours {
         Self {
             world: world(31337, block_time),
             chain: None,
+            cloud: None,
         }
     }
     /// Prints its version.
@@ -89,6 +94,28 @@ impl Ours {
         self.world.cloud.wait_for_hash(CVM, change.hash);
         (prepared, committed)
     }
+    /// The plan alone.
+    pub fn plan(&self, round: u32) -> Cost {
+        let change = change(&self.world, round);
+        let file = change.file.to_str().unwrap();
+        self.measured(&["plan", "--cvm", CVM, "-c", file, "--json"]).0
+    }
+    /// Prepare alone, and where.
+    pub fn prepare(&self, round: u32) -> (Cost, String) {
+        let (dir, file, _) = self.round(round);
+        let words = [
+            "prepare",
+            "--cvm",
+            CVM,
+            "-c",
+            &file,
+            "--dir",
+            &dir,
+            "--json",
+            "--supersede",
+        ];
+        (self.measured(&words).0, dir)
+    }
     /// The whole upgrade.
     pub fn upgrade(&self, round: u32, more: &[&str]) -> Cost {
         let (mut command, hash) = self.upgrade_command(round, more);
@@ -117,6 +144,9 @@ impl Ours {
         if let Some(url) = &self.chain {
             command.env("ETH_RPC_URL", url);
         }
+        if let Some(prefix) = &self.cloud {
+            command.env("PHALA_CLOUD_API_PREFIX", prefix);
+        }
         command
     }
     fn run(&self, command: &mut Command) -> (Cost, Output) {
@@ -127,10 +157,31 @@ impl Ours {
 impl Theirs {
     /// On a chain of this id, a block per transaction.
     pub fn start(chain_id: u64) -> Self {
+        let world = world(chain_id, None);
         Self {
-            world: world(chain_id, None),
+            servers: [world.cloud.prefix(), world.anvil.url()],
+            world,
             chain_id,
         }
+    }
+    /// The cloud's prefix.
+    pub fn cloud(&self) -> String {
+        self.world.cloud.prefix()
+    }
+    /// The chain's URL.
+    pub fn chain(&self) -> String {
+        self.world.anvil.url()
+    }
+    /// Speaks to both through something that stands in front of them.
+    pub fn through(&mut self, cloud: &str, chain: &str) {
+        self.servers = [cloud, chain].map(ToOwned::to_owned);
+    }
+    /// Prepare alone.
+    pub fn prepare(&self, round: u32) -> Cost {
+        let change = change(&self.world, round);
+        let file = change.file.to_str().unwrap();
+        self.phala(&["deploy", "--cvm-id", CVM, "-c", file, "--prepare-only", "--json"])
+            .0
     }
     /// Prints its version.
     pub fn version(&self) -> Cost {
@@ -154,9 +205,9 @@ impl Theirs {
     /// The whole update by the CLI, for an app that one key owns; it returns when the commit is accepted.
     pub fn upgrade_by_cli(&self, round: u32, more: &[&str]) -> Cost {
         let change = change(&self.world, round);
-        let (file, url) = (change.file.to_str().unwrap(), self.world.anvil.url());
+        let (file, url) = (change.file.to_str().unwrap(), &self.servers[1]);
         let mut arguments = vec!["deploy", "--cvm-id", CVM, "-c", file, "--json"];
-        arguments.extend(["--private-key", self.world.owner.key, "--rpc-url", &url]);
+        arguments.extend(["--private-key", self.world.owner.key, "--rpc-url", url]);
         arguments.extend(more);
         let (cost, _) = self.phala(&arguments);
         self.world.cloud.wait_for_hash(CVM, change.hash);
@@ -166,7 +217,7 @@ impl Theirs {
     pub fn upgrade_by_sdk(&self, round: u32) -> Cost {
         let change = change(&self.world, round);
         let request = json!({"id": CVM, "docker_compose_file": change.text, "chainId": self.chain_id,
-            "rpcUrl": self.world.anvil.url(), "privateKey": self.world.owner.key});
+            "rpcUrl": self.servers[1], "privateKey": self.world.owner.key});
         let mut command = command::node("sdk.mjs", self.world.folder());
         let (cost, _) = self.run(command.args(["update", &request.to_string()]));
         self.world.cloud.wait_for_hash(CVM, change.hash);
@@ -178,7 +229,7 @@ impl Theirs {
     }
     fn run(&self, command: &mut Command) -> (Cost, Output) {
         command
-            .env("PHALA_CLOUD_API_PREFIX", self.world.cloud.prefix())
+            .env("PHALA_CLOUD_API_PREFIX", &self.servers[0])
             .env("PHALA_CLOUD_API_KEY", API_KEY);
         measure::run(command, self.world.folder())
     }

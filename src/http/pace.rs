@@ -89,43 +89,41 @@ impl fmt::Display for Rate {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn each_server_has_a_line_of_its_own_and_nobody_waits_past_the_end() {
-        let pace = Pace::new("10/s".parse().unwrap());
-        let [one, other]: [Url; 2] = ["https://a.example/x", "https://b.example/x"].map(|url| url.parse().unwrap());
-        let began = Instant::now();
-        for _ in 0..21 {
-            assert!(pace.turn(&one, None).await);
-        }
-        assert_eq!(began.elapsed(), Duration::from_secs(2));
-        assert!(pace.turn(&other, None).await);
-        assert_eq!(
-            began.elapsed(),
-            Duration::from_secs(2),
-            "another server waits for nobody"
-        );
-        let end = Instant::now() + Duration::from_millis(50);
-        assert!(!pace.turn(&one, Some(end)).await);
-        assert!(pace.turn(&one, None).await, "the slot is still there");
-        assert_eq!(began.elapsed(), Duration::from_millis(2100));
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let later = Instant::now();
-        assert!(pace.turn(&one, None).await && pace.turn(&one, None).await);
-        assert_eq!(
-            later.elapsed(),
-            Duration::from_millis(100),
-            "slots that passed are not made up for"
-        );
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn without_a_rate_nobody_waits() {
-        let url: Url = "https://a.example".parse().unwrap();
+    #[test]
+    fn each_server_has_a_line_of_its_own_and_nobody_waits_past_the_end() {
+        let pace = Pace::new("10/s".parse().unwrap());
+        let (one, other) = (url("https://a.example/x"), url("https://b.example/x"));
         let began = Instant::now();
-        for _ in 0..100 {
-            assert!(Pace::default().turn(&url, None).await);
+        let after = |millis| began + Duration::from_millis(millis);
+        for number in 0..21 {
+            assert_eq!(pace.take(&one, None, began), Some(after(number * 100)));
         }
-        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(
+            pace.take(&other, None, began),
+            Some(began),
+            "another server waits for nobody"
+        );
+        assert_eq!(pace.take(&one, Some(after(2100)), began), None);
+        assert_eq!(
+            pace.take(&one, None, began),
+            Some(after(2100)),
+            "the slot is still there"
+        );
+        // Slots that passed are not made up for.
+        assert_eq!(pace.take(&one, None, after(60_000)), Some(after(60_000)));
+        assert_eq!(pace.take(&one, None, after(60_000)), Some(after(60_100)));
+    }
+
+    #[test]
+    fn without_a_rate_nobody_waits() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        for _ in 0..100 {
+            assert_eq!(pace.take(&url("https://a.example"), None, now), Some(now));
+        }
     }
 
     #[test]

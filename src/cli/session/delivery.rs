@@ -111,3 +111,38 @@ pub(in crate::cli) fn kept(
     let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     verify(secret, pairs, body, signed.unwrap_or_else(Timestamp::now))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn n5_a_secret_in_the_place_of_its_name_is_refused() {
+        for bad in ["whsec_CANARY", "", "env:", "file:", "prompt:x", "whsec:x"] {
+            let refused = bad.parse::<SecretSource>().unwrap_err();
+            assert!(!refused.contains("CANARY"));
+        }
+        assert_eq!("prompt".parse(), Ok(SecretSource::Prompt));
+        assert_eq!("env:A".parse(), Ok(SecretSource::Env("A".to_owned())));
+        assert_eq!("file:a:b".parse(), Ok(SecretSource::File(PathBuf::from("a:b"))));
+    }
+
+    #[test]
+    fn headers_are_read_from_lines_and_from_json() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("headers");
+        let read = |text: &str| {
+            fsutil::write(&path, text.as_bytes(), 0o600).unwrap();
+            headers(&path)
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let both = [pair("X-A", "1:2"), pair("x-b", "")];
+        assert_eq!(read("POST /hook HTTP/1.1\r\nX-A: 1:2\r\nx-b:\r\n\r\n").unwrap(), both);
+        assert_eq!(read(" {\"X-A\": \"1:2\", \"x-b\": \"\"}").unwrap(), both);
+        for bad in ["X-A", "{\"a\": 1}", "{", "X-A: 1\nPOST / HTTP/1.1"] {
+            assert!(matches!(read(bad), Err(CliError::Input { .. })), "{bad:?}");
+        }
+    }
+}
