@@ -118,6 +118,43 @@ pub(crate) mod kinds {
     }
 }
 
+/// What else contracts answer that govern an app or the Safe that owns it: OpenZeppelin's governor (4.x and 5.x), Zodiac's
+/// Delay, a guard that is a timelock, and apps that allow a hash in another way than DstackApp does.
+pub(crate) mod governance {
+    alloy::sol! {
+        interface Governor {
+            function hashProposal(address[] targets, uint256[] values, bytes[] calldatas, bytes32 descriptionHash)
+                external pure returns (uint256 proposalId);
+            function state(uint256 proposalId) external view returns (uint8 state);
+            function votingDelay() external view returns (uint256 delay);
+            function votingPeriod() external view returns (uint256 period);
+            function timelock() external view returns (address timelock);
+            function CLOCK_MODE() external view returns (string mode);
+        }
+        interface Delay {
+            function txExpiration() external view returns (uint256 seconds_);
+            function txNonce() external view returns (uint256 nonce);
+            function avatar() external view returns (address avatar);
+            function target() external view returns (address target);
+            function getTransactionHash(address to, uint256 value, bytes data, uint8 operation)
+                external pure returns (bytes32 hash);
+        }
+        interface TimelockGuard {
+            function version() external view returns (string version);
+            function timelockConfigurationForSafe(address safe) external view;
+            function cancellationThresholdForSafe(address safe) external view returns (uint256 threshold);
+        }
+        interface OtherApp {
+            function cluster() external view returns (address cluster);
+            function clusterOwner() external view returns (address owner);
+            function noticePeriod() external view returns (uint256 seconds_);
+            function proposedAt(bytes32 hash) external view returns (uint256 time);
+            function proposeComposeHash(bytes32 hash) external;
+            function activateComposeHash(bytes32 hash) external;
+        }
+    }
+}
+
 /// Events of a Safe from 1.3.0 to 1.5.0 by which more of its storage can be named.
 pub(crate) mod safe_told {
     alloy::sol! {

@@ -5,6 +5,8 @@ use std::fmt;
 use alloy::primitives::{Address, B256, FixedBytes, b256, keccak256};
 use serde::{Deserialize, Serialize};
 
+use super::other_app::Clue;
+use super::other_policy::OtherPolicy;
 use super::read::{Fact, Question, Reading};
 use super::rpc::printable;
 use super::{BlockRef, Chain, ChainError};
@@ -28,6 +30,8 @@ pub struct AppQuery {
     pub device: Option<B256>,
     /// OS image to ask about.
     pub os_image: Option<B256>,
+    /// Whether to ask how it allows a hash, where it may be none of the apps whose owner does.
+    pub kind: bool,
 }
 
 /// The app's contract at one block.
@@ -73,6 +77,9 @@ pub struct AppState {
     /// `isAppAllowed`, as if the hash were allowed already, when a hash and device were given: by the KMS's contract when
     /// that and the OS image are known, else by the app's.
     pub preflight: Option<Preflight>,
+    /// How it allows a hash, where its owner's call to it is not what does; only where it was just read.
+    #[serde(skip)]
+    pub other_policy: Option<OtherPolicy>,
 }
 
 /// What stands at an address that owns an app.
@@ -151,11 +158,21 @@ impl Chain {
             return Err(query.not_an_app("there is no code at this address"));
         }
         let implementation = implementation(&facts.next().bytes());
-        let mut owner = match self.named(query, &mut facts) {
-            Err(ChainError::NotAKms { address, chain }) => {
-                return Err(self.what_kms(query.app, address, chain).await);
+        let clue = query.kind.then(|| Clue::of(&mut facts));
+        let named = self.named(query, &mut facts);
+        if let Err(ChainError::NotAKms { address, chain }) = named {
+            return Err(self.what_kms(query.app, address, chain).await);
+        }
+        let owner = named.as_ref().ok().map(|app| app.owner);
+        let other_policy = match clue {
+            Some(clue) => self.other_policy(query.app, (owner, query.hash), clue, &block).await?,
+            None => None,
+        };
+        let mut owner = match (named, other_policy) {
+            (Err(ChainError::NotAnApp { address, .. }), Some(policy)) => {
+                return Err(ChainError::OtherPolicy { address, policy });
             }
-            named => named?,
+            (named, other_policy) => AppState { other_policy, ..named? },
         };
         let own_id = query.asks_for_id().then(|| facts.next().value::<O::appIdCall>());
         let own_id = own_id.flatten();
@@ -255,6 +272,7 @@ impl Chain {
             registered: required(registered).ok_or_else(|| self.not_a_kms(query))?,
             os_image_allowed,
             preflight,
+            other_policy: None,
         })
     }
 
@@ -295,16 +313,16 @@ impl AppQuery {
         let interface = A::supportsInterfaceCall {
             interfaceId: MANAGEMENT_INTERFACE,
         };
-        let mut list = vec![
-            Question::code(app),
-            Question::slot(app, IMPLEMENTATION_SLOT),
+        let mut list = vec![Question::code(app), Question::slot(app, IMPLEMENTATION_SLOT)];
+        list.extend(self.kind.then(|| Clue::questions(app)).into_iter().flatten());
+        list.extend([
             Question::call(app, &interface),
             Question::call(app, &A::ownerCall {}),
             Question::call(app, &A::pendingOwnerCall {}),
             Question::call(app, &A::allowAnyDeviceCall {}),
             Question::call(app, &A::versionCall {}),
             Question::call(app, &A::requireTcbUpToDateCall {}),
-        ];
+        ]);
         let hashes = self.hash.into_iter().chain(self.running);
         let hashes = hashes.map(|hash| A::allowedComposeHashesCall { composeHash: hash });
         let device = self.device.map(|id| A::allowedDeviceIdsCall { deviceId: id });

@@ -3,6 +3,8 @@
 use alloy::primitives::{Address, B256};
 use serde::Serialize;
 
+use super::other_policy::OtherPolicy;
+
 /// Why the chain gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,6 +81,14 @@ pub enum ChainError {
         address: Address,
         /// Why.
         why: String,
+    },
+    /// The app's address has a contract of a kind that is known by name and to which no route leads.
+    #[error("the app {address} is not a DstackApp: {policy}")]
+    OtherPolicy {
+        /// Address.
+        address: Address,
+        /// How it allows a hash.
+        policy: OtherPolicy,
     },
     /// The KMS's address has no contract that this tool knows.
     #[error("{address} on chain {chain} is not a DstackKms: it does not answer `registeredApps(address)`")]

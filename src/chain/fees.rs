@@ -17,6 +17,8 @@ use super::rpc::{Ask, Node, RawBlock, Refusal, Replies, Reply};
 use super::{BlockRef, Call, Chain, ChainError, FeePolicy, TxError, TxRequest};
 use crate::abi::data_fee::GasPriceOracle;
 
+pub use super::fee_policy::has_data_fee;
+
 /// Blocks that the fees are taken from.
 const HISTORY: u64 = 20;
 /// Without a ceiling of its own, nothing above this many times the median fee of those blocks is signed.

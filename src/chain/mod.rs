@@ -2,7 +2,7 @@
 //!
 //! | floor | what stands there |
 //! |---|---|
-//! | `networks` `block` `call` `error` `trie` `storage` | chains by number, blocks, calls, why there is no answer, proofs of storage |
+//! | `networks` `block` `call` `other_policy` `error` `trie` `storage` | chains by number, blocks, calls, why there is no answer, proofs of storage |
 //! | `fee_policy` `tx` `cost` `watch` | transactions as data, and what they may cost |
 //! | `timelock_role` `timelock_refusal` | what a timelock refuses, and to whom |
 //! | `rpc` `quorum` `connection` `gather` | endpoints, and how many have to agree |
@@ -10,7 +10,7 @@
 //! | `revert` `read` | a contract at one block |
 //! | `fees` `look` `send` `sent` | a transaction's life |
 //! | `logs` | what contracts logged |
-//! | `app` `boot` `account` `kms` `factory` `policy` `policy_history` `history` `hash_past` `closed` `timelock` | the contracts |
+//! | `other_app` `app` `governance` `boot` `account` `kms` `factory` `policy` `policy_history` `history` `hash_past` `closed` `timelock` | the contracts |
 //! | `proof` `behind` | the effect of a transaction, proved |
 //! | `witness` | what proves it to anybody later |
 //!
@@ -41,6 +41,7 @@ pub mod factory;
 mod fee_policy;
 pub mod fees;
 mod gather;
+pub mod governance;
 pub mod hash_past;
 mod head;
 mod headers;
@@ -49,6 +50,8 @@ mod kms;
 mod logs;
 mod look;
 mod networks;
+mod other_app;
+mod other_policy;
 mod policy;
 pub mod policy_history;
 mod proof;
@@ -74,7 +77,7 @@ pub(crate) use closed::{StorageRead, Subject as StorageSubject, Told};
 pub use connection::{Chain, Options};
 pub use cost::Spending;
 pub use error::{ChainError, Missing};
-pub use fee_policy::{FeePolicy, has_data_fee};
+pub use fee_policy::FeePolicy;
 pub use history::HashRecord;
 pub use kms::is_known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};

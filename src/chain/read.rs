@@ -2,7 +2,7 @@
 //!
 //! A revert is an answer. An endpoint that cannot answer is set aside, and an error only when none is left.
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U64, U256};
 use alloy::sol_types::SolCall;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +18,19 @@ pub(crate) struct Question {
     read: Read,
     /// An endpoint may refuse it without being set aside.
     optional: bool,
+    /// Most gas that the call may use.
+    gas: Option<u64>,
+}
+
+/// Most gas for a question to code that nobody knows: more than any view function needs, and too little for an answer that
+/// is worth sending.
+const STRANGERS_GAS: u64 = 1_000_000;
+/// Most bytes of an answer of such code that are looked at.
+const STRANGERS_ANSWER: usize = 1024;
+
+/// Asks code that may be anybody's what a view function answers; see [`Question::of_stranger`].
+pub(super) fn ask_stranger<C: SolCall>(to: Address, call: &C) -> Question {
+    Question::call(to, call).of_stranger()
 }
 
 #[derive(Debug, Clone)]
@@ -86,6 +99,7 @@ impl Question {
                 slots: Vec::new(),
             },
             optional: false,
+            gas: None,
         }
     }
     /// What a contract answers to these bytes.
@@ -99,6 +113,7 @@ impl Question {
                 slots: Vec::new(),
             },
             optional: false,
+            gas: None,
         }
     }
     /// The code at an address.
@@ -107,6 +122,7 @@ impl Question {
             name: "code",
             read: Read::Code(address),
             optional: false,
+            gas: None,
         }
     }
     /// A storage slot.
@@ -115,6 +131,7 @@ impl Question {
             name: "storage",
             read: Read::Slot(address, slot),
             optional: false,
+            gas: None,
         }
     }
     /// Asks the call as if `slot` of `contract` held `value` (a state override); endpoints need not offer that.
@@ -130,6 +147,11 @@ impl Question {
     pub(crate) const fn optional(mut self) -> Self {
         self.optional = true;
         self
+    }
+    /// Asks code that may be anybody's: with little gas, and an endpoint that gives up on it is not set aside.
+    pub(crate) const fn of_stranger(mut self) -> Self {
+        self.gas = Some(STRANGERS_GAS);
+        self.optional()
     }
     /// Makes `sender` the caller of the call.
     pub(crate) fn from(mut self, sender: Address) -> Self {
@@ -149,11 +171,10 @@ impl Question {
             Read::Code(address) => Ask::new("eth_getCode", json!([address, block])),
             Read::Slot(address, slot) => Ask::new("eth_getStorageAt", json!([address, slot, block])),
             Read::Call { from, to, data, slots } => {
-                let mut call = json!({"to": to, "data": data});
-                if let (Some(from), Some(call)) = (from, call.as_object_mut()) {
-                    call.insert("from".to_owned(), json!(from));
-                }
-                let mut params = vec![call, block.clone()];
+                let mut call = Map::from_iter([("to".to_owned(), json!(to)), ("data".to_owned(), json!(data))]);
+                call.extend(from.map(|from| ("from".to_owned(), json!(from))));
+                call.extend(self.gas.map(|gas| ("gas".to_owned(), json!(U64::from(gas)))));
+                let mut params = vec![Value::Object(call), block.clone()];
                 if !slots.is_empty() {
                     params.push(overrides(slots));
                 }
@@ -183,6 +204,17 @@ impl Fact {
             Self::Bytes(bytes) => C::abi_decode_returns_validate(bytes).ok(),
             Self::Reverted(_) | Self::NotOffered => None,
         }
+    }
+    /// The value that a function of a stranger returned; `None` also where it is too long to be looked at.
+    pub(crate) fn short<C: SolCall>(&self) -> Option<C::Return> {
+        match self {
+            Self::Bytes(bytes) if bytes.len() <= STRANGERS_ANSWER => self.value::<C>(),
+            _ => None,
+        }
+    }
+    /// The number that a function of a stranger returned, unless it is larger than any that counts seconds or blocks.
+    pub(crate) fn number<C: SolCall<Return = U256>>(&self) -> Option<u64> {
+        self.short::<C>().and_then(|number| u64::try_from(number).ok())
     }
     /// The bytes, empty when it reverted.
     pub(crate) fn bytes(&self) -> Bytes {
@@ -278,7 +310,7 @@ impl Node {
 
     /// For endpoints without EIP-1898: by number, and the number's block is looked up before and after.
     async fn facts_by_number(&self, block: &BlockRef, questions: &[Question]) -> Result<Vec<Fact>, ChainError> {
-        let number = json!(alloy::primitives::U64::from(block.number));
+        let number = json!(U64::from(block.number));
         let mut asks = vec![Ask::block(block.number)];
         asks.extend(questions.iter().map(|question| question.ask(&number)));
         asks.push(Ask::block(block.number));

@@ -107,6 +107,8 @@ codes! {
     AppMismatch = "APP_MISMATCH", Stop, "The app is not the one that was named or planned.";
     AppInterface = "APP_INTERFACE", State, "The app does not announce the interface that the change needs.";
     AppsById = "APPS_BY_ID", State, "The KMS contract is of before July 2025 and knows apps by ids that are not the addresses of their contracts.";
+    AppPassthrough = "APP_PASSTHROUGH", State, "The app passes its policy on to another contract, to which no route leads.";
+    AppNoticePeriod = "APP_NOTICE_PERIOD", State, "The app allows a compose hash only after a notice, to which no route leads.";
     AppNotRegistered = "APP_NOT_REGISTERED", State, "The KMS contract does not know the app.";
     AppUnknown = "APP_UNKNOWN", State, "Phala Cloud names no app for the CVM.";
     AppNeeded = "APP_NEEDED", State, "The app's contract has to be deployed first.";
@@ -121,6 +123,7 @@ codes! {
     OwnerDelegates = "OWNER_DELEGATES", Note, "The owner is a key that delegates to a contract (EIP-7702).";
     OwnerIsAContract = "OWNER_IS_A_CONTRACT", Note, "The owner is a contract with rules of its own.";
     OwnerUnknown = "OWNER_UNKNOWN", Note, "The owner is a contract that is neither a Safe nor a timelock.";
+    OwnerGovernor = "OWNER_GOVERNOR", Note, "A Governor owns the app or proposes to the timelock that does, so its voters decide.";
     OneStepOwnership = "ONE_STEP_OWNERSHIP", State, "The app changes hands in one step, so there is nothing to accept.";
     NothingOffered = "NOTHING_OFFERED", State, "The app was offered to nobody.";
     AppGivenAway = "APP_GIVEN_AWAY", Decision, "What is signed hands control over an app, a Safe or a timelock to somebody, or gives it up.";
@@ -235,6 +238,8 @@ codes! {
     SafeOwners = "SAFE_OWNERS", Stop, "The Safe's owners or threshold are impossible.";
     SafeModule = "SAFE_MODULE", Note, "A module can act for the Safe without its owners.";
     SafeGuard = "SAFE_GUARD", Note, "A guard can refuse the Safe's transactions.";
+    SafeTimelockGuard = "SAFE_TIMELOCK_GUARD", State, "The Safe's guard lets a transaction through only some time after it was scheduled there.";
+    SafeDelayModule = "SAFE_DELAY_MODULE", Note, "A Delay module acts for the Safe after a while, without its owners.";
     SafeHandler = "SAFE_HANDLER", Note, "The Safe has no fallback handler or one that this build does not know.";
     SafeHandlerObeys = "SAFE_HANDLER_OBEYS", Stop, "The Safe's fallback handler does what the Safe says, so anybody can have it done.";
     SafeOwnerTakesAnything = "SAFE_OWNER_TAKES_ANYTHING", Stop, "An owner of the Safe is a contract that takes signatures nobody made.";
@@ -359,6 +364,7 @@ codes! {
     PendingInclusion = "PENDING_INCLUSION", Pending, "The transaction is in no block yet.";
     PendingInstanceId = "PENDING_INSTANCE_ID", Pending, "The record names no instance id yet.";
     PendingOperation = "PENDING_OPERATION", Pending, "The operation is not carried out yet.";
+    PendingGovernor = "PENDING_GOVERNOR", Pending, "A Governor has to vote on the call and make it.";
     PendingOwner = "PENDING_OWNER", Pending, "The owner is a contract that has to make the call.";
     PendingQueue = "PENDING_QUEUE", Pending, "Transactions of the Safe before it come first.";
     PendingRejection = "PENDING_REJECTION", Pending, "The rejection is not executed yet.";

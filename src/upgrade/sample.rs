@@ -114,6 +114,7 @@ fn app_state() -> AppState {
         require_tcb_up_to_date: None,
         registered: Some(true),
         os_image_allowed: None,
+        other_policy: None,
         preflight: None,
     }
 }

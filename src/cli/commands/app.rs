@@ -30,7 +30,7 @@ use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::compose::ComposeHash;
-use crate::upgrade::model::StorageNote;
+use crate::upgrade::{model::StorageNote, steps::governance_of};
 
 /// The app's contract: who owns it, which hashes and devices it allows, and changes of that
 ///
@@ -125,9 +125,13 @@ impl Target {
         let chain = outside.world().chain(chain_id).await?;
         let app = chain.app(&query).await?;
         let (hashes, devices) = (query.hash.as_slice(), query.device.as_slice());
-        let history = chain.policy_history(&app, hashes, devices).await?;
+        let (history, governance) =
+            tokio::join!(chain.policy_history(&app, hashes, devices), governance_of(&chain, &app),);
+        let (history, governance) = (history?, governance?);
         let mut report = Report::done("app show", "read from the chain");
         view::app(&mut report.page, &app);
+        view::remarks(&mut report.page, "who governs it", &governance);
+        report.warnings.extend(governance);
         for (list, title) in [(&history.hashes, "compose hashes"), (&history.devices, "devices")] {
             let listing = lists::Listing {
                 title,
@@ -140,6 +144,7 @@ impl Target {
         know(&mut report, chain_id, &app, &query);
         report.data = Some(json!({
             "app": app,
+            "other_policy": app.other_policy,
             "hashes": history.hashes,
             "devices": history.devices,
             "upgrades_disabled": history.upgrades_disabled,
@@ -199,6 +204,7 @@ impl Target {
             running: None,
             device: self.device.or(found.query.device),
             os_image: self.os_image.or(found.query.os_image),
+            kind: true,
         };
         Ok((found.chain_id, query))
     }

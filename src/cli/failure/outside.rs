@@ -10,6 +10,7 @@ use crate::cloud::{CloudError, Problem};
 use crate::code::Code;
 use crate::http::{HttpError, Kind, Sent};
 use crate::safe::service::ServiceError;
+use crate::upgrade::model::policy_code;
 
 pub(super) fn cloud(error: &CloudError) -> Verdict {
     match error {
@@ -102,6 +103,7 @@ pub(super) fn chain(error: &ChainError) -> Verdict {
             "check the address and the chain: nothing can be approved there",
         ),
         ChainError::AppsById { .. } => said(Code::AppsById),
+        ChainError::OtherPolicy { policy, .. } => said(policy_code(policy)),
         ChainError::NoFinalityTag { .. } => said(Code::RpcNoFinalityTag),
         ChainError::Impossible { .. } => said(Code::RpcImpossible),
         ChainError::NoEndpoint { .. } => said(Code::UsageNoRpc),

@@ -117,7 +117,7 @@ impl Reader<'_> {
             Code::PendingSignatures => self.sign(state),
             Code::PendingExecution => self.execute(),
             Code::PendingRejection => step("reject"),
-            Code::PendingOwner => step("wait"),
+            Code::PendingOwner | Code::PendingGovernor => step("wait"),
             Code::PendingNonce => self.only(self.typed.command(&Next::Step("execute", "--new-nonce"))),
             _ if command == "wait" => step("wait"),
             _ => step("resume"),

@@ -18,6 +18,7 @@ pub(in crate::upgrade) fn query(plan: &Plan, hash: Option<B256>) -> AppQuery {
             .map(|hash| B256::from(*hash.as_bytes())),
         device: code.and_then(|code| code.device),
         os_image: code.and_then(|code| code.os_image),
+        kind: false,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::cloud::{Cvm, apps::PendingUpdate};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::upgrade::{
-    checks::kms,
+    checks::{governance, kms},
     finding::Warning,
     model::{
         plan::{is_of, needs_calls},
@@ -74,7 +74,9 @@ pub fn lost_on_image(image: &str, node: Option<&str>, manifest: &Manifest) -> Op
 impl Findings<'_> {
     /// What forbids going on.
     pub(in crate::upgrade) fn blockers(&self) -> Vec<Warning> {
-        let mut found: Vec<Warning> = self.contract_blockers().into_iter().flatten().collect();
+        // Which kind of app it is, before what follows from that.
+        let mut found: Vec<Warning> = governance::of_app(self.app, self.expected).into_iter().collect();
+        found.extend(self.contract_blockers().into_iter().flatten());
         // The token of a new instance is the app's own and takes no CVM's.
         let takes_token = !matches!(self.target, Target::Instance(_));
         let ours = self
@@ -243,6 +245,7 @@ pub(in crate::upgrade) fn policy_blockers(app: &AppState, changes: &[PolicyChang
     let lists = |change: &PolicyChange| change.is_of_a_list();
     let tcb = |change: &PolicyChange| matches!(change, PolicyChange::RequireTcbUpToDate(_));
     let found = [
+        governance::of_app(app, None).filter(|_| !changes.is_empty()),
         Warning::when(
             app.owner_kind == OwnerKind::Nobody && !changes.is_empty(),
             Code::OwnerRenounced,

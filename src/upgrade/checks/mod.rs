@@ -4,6 +4,7 @@ pub(super) mod app;
 pub(super) mod baseline;
 pub(super) mod consent;
 pub(super) mod findings;
+pub(super) mod governance;
 pub(super) mod images;
 pub(super) mod kms;
 pub(super) mod new_owner;

@@ -28,7 +28,7 @@ pub use intent::{Expected, Intent};
 pub use machine::Machine;
 pub use plan::{CodeChange, Plan};
 pub use proposal::Proposal;
-pub use remarks::safe_code;
+pub use remarks::{policy_code, safe_code};
 pub use route::Route;
 pub use safe_approval::{
     FrozenSafeTx, NestedSection, RejectionSection, SafeApproval, SafeSection, SafeTxRole, Signed, SignedSafeTx, Stage,

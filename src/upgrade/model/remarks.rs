@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::chain::{AppState, OwnerKind};
+use crate::chain::{AppState, OwnerKind, governance::OtherPolicy};
 use crate::code::Code;
 use crate::compose::{Form, ImageList, Manifest, NamedImage, Unsupplied};
 use crate::env::NameChange;
@@ -214,6 +214,14 @@ pub(in crate::upgrade) fn safe_remarks(safe: &SafeInfo, trust: &Trust) -> (Vec<W
         stops.into_iter().map(remark).collect(),
         others.into_iter().map(remark).collect(),
     )
+}
+
+/// The stable code of an app that is no DstackApp.
+pub const fn policy_code(policy: &OtherPolicy) -> Code {
+    match policy {
+        OtherPolicy::Cluster { .. } => Code::AppPassthrough,
+        OtherPolicy::Notice { .. } => Code::AppNoticePeriod,
+    }
 }
 
 /// The stable code of a finding.

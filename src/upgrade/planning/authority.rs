@@ -11,10 +11,12 @@ use crate::code::Code;
 use crate::safe::info::SafeInfo;
 use crate::upgrade::{
     UpgradeError,
+    checks::governance::GovernorRole,
     checks::timelock::{of_code, of_roles},
     finding::Warning,
     model::Route,
     model::actor::{Actor, SaltRule, TimelockChoice, TimelockPlan},
+    planning::governance::{read_governor, read_safe},
 };
 
 /// Requests to each endpoint by which a timelock's events are read once, before anything is prepared.
@@ -49,11 +51,17 @@ impl Authority {
             return Ok(found);
         }
         found.safe = SafeInfo::read(chain, actor.address).await?;
-        if found.safe.is_some() {
+        if let Some(safe) = &found.safe {
+            found.warnings.extend(read_safe(chain, safe).await?);
             return Ok(found);
         }
-        if let Some(info) = chain.timelock(actor.address).await? {
-            found.take_timelock(chain, info, choice).await?;
+        match chain.timelock(actor.address).await? {
+            Some(info) => found.take_timelock(chain, info, choice).await?,
+            None => {
+                let head = chain.head().await?;
+                let governor = read_governor(chain, actor.address, GovernorRole::Owner, &head).await?;
+                found.warnings.extend(governor);
+            }
         }
         Ok(found)
     }
@@ -88,7 +96,16 @@ impl Authority {
         self.warnings.extend(remarks.map(|finding| finding.warning()));
         match choose(&roles, choice.proposer) {
             Ok(proposer) => {
-                self.safe = SafeInfo::read(chain, proposer).await?;
+                let block = info.block;
+                let (safe, governor) = tokio::join!(
+                    SafeInfo::read(chain, proposer),
+                    read_governor(chain, proposer, GovernorRole::Proposer, &block),
+                );
+                self.safe = safe?;
+                if let Some(safe) = &self.safe {
+                    self.warnings.extend(read_safe(chain, safe).await?);
+                }
+                self.warnings.extend(governor?);
                 self.timelock = Some(TimelockPlan {
                     info,
                     roles,

@@ -170,6 +170,7 @@ const fn query(intent: &PolicyIntent) -> AppQuery {
         running: None,
         device: intent.in_use.device,
         os_image: None,
+        kind: true,
     }
 }
 

@@ -203,6 +203,7 @@ fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
         running: subject.cvm.compose_hash.map(|hash| B256::from(*hash.as_bytes())),
         device: subject.cvm.device_id,
         os_image: subject.cvm.os_image_hash,
+        kind: true,
     }
 }
 

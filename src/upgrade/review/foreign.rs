@@ -87,6 +87,7 @@ impl Found {
                 running: None,
                 device: None,
                 os_image: None,
+                kind: false,
             };
             match chain.app(&query).await {
                 Ok(state) => {

@@ -17,7 +17,7 @@ use crate::upgrade::{
         verdict::{Known, Subject},
     },
     model::{Plan, SafeApproval, SignedSafeTx},
-    planning::examine::examine,
+    planning::{examine::examine, governance::why_it_fails},
     record::State,
     review::{
         model::{AppNow, OwnerIs, Review, TimelockNow, Trial, Turn},
@@ -190,6 +190,7 @@ impl Safe<'_> {
         let Some(sender) = question.executor.or_else(|| found.info.owners.first().copied()) else {
             return Ok(());
         };
+        let mut code = Code::SafeWouldFail;
         let simulated = match &review.safe {
             Some(safe) if safe.turn == Turn::Used => Trial::NotAsked {
                 why: "its nonce is used up".to_owned(),
@@ -199,16 +200,17 @@ impl Safe<'_> {
             },
             _ => match simulate(self.chain, &self.signed_tx.tx, &found.info, sender).await? {
                 Simulation::Succeeds { queued } => Trial::Succeeds { sender, queued },
-                Simulation::Refused { why, .. } => Trial::Refused {
-                    sender,
-                    why: why.to_string(),
-                },
+                Simulation::Refused { why, .. } => {
+                    let (of, why) = why_it_fails(self.chain, &found.info, &why).await?;
+                    code = of;
+                    Trial::Refused { sender, why }
+                }
                 Simulation::NotOffered => Trial::NotOffered,
             },
         };
         match &simulated {
             Trial::Refused { why, .. } => {
-                review.decide(Code::SafeWouldFail, format!("executing it now would fail: {why}"));
+                review.decide(code, format!("executing it now would fail: {why}"));
             }
             Trial::NotOffered => review
                 .unchecked

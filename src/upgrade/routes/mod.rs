@@ -30,7 +30,7 @@ impl Run<'_> {
             Route::Eoa { .. } => self.approve_by_key(chain, &plan).await,
             Route::Safe { .. } => self.approve_by_safe(chain, goal, known).await,
             Route::Timelock { .. } => self.approve_by_timelock(chain, goal).await,
-            Route::Calldata { owner } => Ok(self.approve_by_calldata(owner)),
+            Route::Calldata { owner } => self.approve_by_calldata(chain, owner).await,
         }
     }
 

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use crate::chain::{
     Call, Chain, TxError, TxRequest, coins,
-    fees::{Filling, Quote},
-    has_data_fee,
+    fees::{Filling, Quote, has_data_fee},
 };
 use crate::code::Code;
 use crate::fsutil::point;

@@ -166,7 +166,7 @@ const fn would_fail(error: &UpgradeError) -> bool {
         error,
         UpgradeError::Tx(TxError::WouldRevert { .. })
             | UpgradeError::Decide {
-                code: Code::SafeWouldFail | Code::TimelockWouldFail,
+                code: Code::SafeWouldFail | Code::SafeTimelockGuard | Code::TimelockWouldFail,
                 ..
             }
     )

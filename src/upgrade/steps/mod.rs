@@ -18,6 +18,7 @@ pub(super) mod wait;
 pub(super) mod watch;
 
 pub use crate::upgrade::checks::images::check_sent;
+pub use crate::upgrade::planning::governance::governance_of;
 pub use beforehand::{look_ahead, recognise_kms};
 pub use deploy::plan_deployment;
 pub use proof_again::{ProofNow, look_at_proof};

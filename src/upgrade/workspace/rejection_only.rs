@@ -130,6 +130,7 @@ impl SafeHalf {
             version: None,
             require_tcb_up_to_date: None,
             registered: None,
+            other_policy: None,
             preflight: None,
         };
         let actor = Actor::owner(&app_state);

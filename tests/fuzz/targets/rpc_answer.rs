@@ -98,6 +98,7 @@ impl Target {
                     running: Some(B256::repeat_byte(0xac)),
                     device: Some(B256::repeat_byte(0xde)),
                     os_image: None,
+                    kind: true,
                 })
                 .await
         })

@@ -35,6 +35,7 @@ async fn state(chain: &Chain, app: Address) -> AppState {
         running: None,
         device: None,
         os_image: None,
+        kind: false,
     };
     chain.app(&query).await.unwrap()
 }

@@ -25,6 +25,7 @@ fn query(world: &World) -> AppQuery {
         running: None,
         device: Some(world.device),
         os_image: Some(keccak256("os image")),
+        kind: true,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod governance;
 pub mod journals;
 pub mod kills;
+pub mod kinds_of_owner;
 pub mod newcomers;
 pub mod one_verdict;
 pub mod own_knowledge;

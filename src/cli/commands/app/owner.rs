@@ -14,6 +14,7 @@ use super::operations::Waiting;
 use super::place::Place;
 use crate::chain::{
     AppState, BlockRef, Chain, ChainError, OwnerKind, TimelockRole,
+    governance::Governor,
     policy_history::{PolicyEvent, PolicyFact},
     timelock::{LogReach, TimelockInfo, TimelockRead, TimelockRoles},
 };
@@ -26,6 +27,7 @@ use crate::code::Code;
 use crate::safe::info::{SafeInfo, Severity, Trust};
 use crate::upgrade::{
     model::{StorageNote, safe_code},
+    steps::governance_of,
     workspace::{KnownStorage, safe_storage, standing_approvals, timelock_storage},
 };
 
@@ -54,6 +56,8 @@ struct Power {
     kind: OwnerKind,
     safe: Option<SafeInfo>,
     timelock: Option<Timelock>,
+    /// What it is, where it is a Governor.
+    governor: Option<Governor>,
     /// Contracts among the Safe's owners or the timelock's proposers, executors, cancellers and admins.
     behind: Vec<Self>,
 }
@@ -97,6 +101,7 @@ impl Owner {
         report.facts.upgrade.app = Some(app.app);
         report.facts.upgrade.owner = Some(app.owner);
         warn(&mut report, &app, &owner);
+        report.warnings.extend(governance_of(&chain, &app).await?);
         let record = settings.record.as_deref();
         of_storage(
             &mut report,
@@ -154,15 +159,21 @@ fn power<'a>(chain: &'a Chain, address: Address, block: &'a BlockRef, depth: u32
             kind,
             safe: None,
             timelock: None,
+            governor: None,
             behind: Vec::new(),
         };
         if kind != OwnerKind::Contract {
             return Ok(found);
         }
         found.safe = SafeInfo::read_at(chain, address, block).await?;
-        if found.safe.is_none()
-            && let Some(info) = chain.timelock_at(address, block).await?
-        {
+        let timelock = match found.safe.is_none() {
+            true => chain.timelock_at(address, block).await?,
+            false => None,
+        };
+        if found.safe.is_none() && timelock.is_none() {
+            found.governor = chain.governor_at(address, block).await?;
+        }
+        if let Some(info) = timelock {
             let (roles, waiting) = chain
                 .timelock_standing(
                     &info,
@@ -230,10 +241,11 @@ fn warn(report: &mut Report, app: &AppState, owner: &Power) {
             Code::OwnerRenounced,
             "nobody owns the app: it can never be changed again",
         ),
-        OwnerKind::Contract if owner.safe.is_none() && owner.timelock.is_none() => report.warn(
-            Code::OwnerUnknown,
-            "the owner is a contract that is neither a Safe nor a timelock: who can act for it is not known",
-        ),
+        OwnerKind::Contract if owner.safe.is_none() && owner.timelock.is_none() && owner.governor.is_none() => report
+            .warn(
+                Code::OwnerUnknown,
+                "the owner is a contract that is neither a Safe nor a timelock: who can act for it is not known",
+            ),
         _ => {}
     }
     if let Some(new_owner) = app.pending_owner.filter(|new_owner| !new_owner.is_zero()) {
@@ -334,6 +346,7 @@ fn kind(power: &Power) -> &'static str {
     match power.kind {
         OwnerKind::Contract if power.safe.is_some() => "a Safe",
         OwnerKind::Contract if power.timelock.is_some() => "a timelock",
+        OwnerKind::Contract if power.governor.is_some() => "a Governor",
         kind => view::owner(kind),
     }
 }

@@ -89,6 +89,7 @@ impl Found {
             running: None,
             device: None,
             os_image: None,
+            kind: true,
         };
         if let (Some(app), Some(chain_id)) = (app, chain_id) {
             return Ok(Self {

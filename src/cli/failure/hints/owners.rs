@@ -49,6 +49,12 @@ hints! {
         "find out what the module does and who controls it: it can act for the Safe, and nobody signs that";
     SafeGuard, Look,
         "find out what the guard refuses before the owners sign: it can keep the transaction from being executed";
+    SafeTimelockGuard, Command("execute"),
+        "have somebody schedule the Safe's transaction at the guard (`scheduleTransaction`) with the owners' signatures, \
+         which `countersign export --format calldata` holds; once the guard's delay is over, run `countersign execute`";
+    SafeDelayModule, Look,
+        "ask who may queue at the module, and whether the Safe's owners watch its queue: they can take out what waits \
+         there, and nobody signs it";
     SafeHandler, Look, "look whether the owners chose that handler: it answers for the Safe where contracts ask it";
     SafeHandlerObeys, Look,
         "sign nothing: anybody can act through the Safe; have its owners set another fallback handler, and look at \

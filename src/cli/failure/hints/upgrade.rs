@@ -101,6 +101,12 @@ hints! {
     AppsById, Look,
         "this version upgrades CVMs of KMS contracts since July 2025; the lists of the app's own contract can be \
          changed by --app";
+    AppPassthrough, Look,
+        "no command here takes such an app on yet: have the owner of the cluster's contract call `addComposeHash` there, \
+         and prepare and commit the update with Phala Cloud's own tools";
+    AppNoticePeriod, Look,
+        "no command here takes such an app on yet: have its owner call `proposeComposeHash`, and after the notice \
+         anybody `activateComposeHash`; prepare and commit the update with Phala Cloud's own tools";
     AppNotRegistered, Look,
         "check the chain and the KMS contract: an app that the KMS does not know never boots; one is registered by \
          `countersign app deploy`";
@@ -122,6 +128,9 @@ hints! {
     OwnerDelegates, Look,
         "make sure that the contract which the key delegates to is the key holder's choice: it can act for the owner";
     OwnerIsAContract, Look, "read the rules of that contract, or ask whoever runs it, who may approve and how";
+    OwnerGovernor, Look,
+        "ask who may propose at the Governor; a description that ends in `#proposer=ADDRESS` lets nobody else make the \
+         proposal, and so nobody else take it back";
     OwnerUnknown, Look,
         "find out what the contract that owns the app is: this tool shows it the calls to make, and cannot say who \
          may make them";
@@ -354,6 +363,9 @@ hints! {
         "run again: the same bytes are sent again until a block takes them; higher fees need the key again";
     PendingInstanceId, Cvm, "look at the CVM in some minutes: its record names the instance id once it has started";
     PendingOperation, Resume, "run again once the operation that is under way on the CVM is over";
+    PendingGovernor, Command("wait"),
+        "have the calls that the message names proposed at the Governor, voted on, queued where it has a timelock, and \
+         executed; `countersign wait` sees when they are in force";
     PendingOwner, Command("wait"),
         "have the owner, which is a contract, make the calls that the message names; `countersign wait` sees when it \
          did";

@@ -35,7 +35,10 @@ use crate::upgrade::{
         safe_approval::{FrozenSafeTx, SafeApproval, SafeTxRole, SignedSafeTx, Stage, domain},
         tx_purpose::TxPurpose,
     },
-    planning::neighbours::{self, Neighbours},
+    planning::{
+        governance::why_it_fails,
+        neighbours::{self, Neighbours},
+    },
     record::event::Event,
     routes::{batch::By, safe::sign::Signing, transaction::TxConsent},
     run::Run,
@@ -278,8 +281,9 @@ impl Run<'_> {
         let tx = &signed_tx.tx;
         let simulated = simulate(chain, tx, &look.info, executor).await?;
         if let Simulation::Refused { why, .. } = &simulated {
+            let (code, why) = why_it_fails(chain, &look.info, why).await?;
             return Err(UpgradeError::decide(
-                Code::SafeWouldFail,
+                code,
                 format!("executing Safe transaction {} now would fail: {why}", tx.hash()),
             ));
         }

@@ -20,7 +20,7 @@ use crate::safe::executed::prove_execution;
 use crate::signer::{Consent, Fact, Name, Signer};
 use crate::upgrade::{
     Goal, Outcome, Pending, UpgradeError,
-    checks::{consent::operation_facts, timelock::other_code},
+    checks::{consent::operation_facts, governance::GovernorRole, timelock::other_code},
     model::{
         actor::TimelockPlan,
         safe_approval::Stage,
@@ -135,6 +135,14 @@ impl Run<'_> {
         check_role(chain, &now, TimelockRole::Proposer, plan.proposer).await?;
         if self.plan()?.safe.is_some() {
             return self.approve_by_safe(chain, goal, None).await;
+        }
+        let key = self.signer().await?.map(Signer::address);
+        if key != Some(plan.proposer)
+            && let Some(pending) = self
+                .governor_has_to(chain, (plan.proposer, GovernorRole::Proposer), head)
+                .await?
+        {
+            return Ok(Outcome::Pending(pending));
         }
         let call = asked.operation.schedule(asked.timelock, asked.delay);
         let asking = self.ask_for_timelock(Some(TxPurpose::Schedule), plan.proposer, call)?;
