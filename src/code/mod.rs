@@ -197,6 +197,7 @@ codes! {
     SafeNonceFar = "SAFE_NONCE_FAR", Decision, "The nonce is far ahead of the Safe's own, and waits for all that come before it.";
     PendingUnknown = "PENDING_UNKNOWN", Note, "Phala Cloud does not say which updates wait for their commit.";
     OperationInProgress = "OPERATION_IN_PROGRESS", State, "An operation is under way on the CVM.";
+    ApplyUnknown = "APPLY_UNKNOWN", Unknown, "A change that nobody has to approve may or may not have been applied.";
     AppliedAtOnce = "APPLIED_AT_ONCE", Failed, "Phala Cloud carried the change out at once instead of preparing it.";
     PrepareUnheard = "PREPARE_UNHEARD", Later, "No usable answer came to prepare.";
     AppsChosen = "APPS_CHOSEN", State, "The approval is for other apps than those named now.";
@@ -515,6 +516,7 @@ codes! {
     UsageFleet = "USAGE_FLEET", Usage, "The command is about one CVM of a fleet.";
     UsageInvalidValue = "USAGE_INVALID_VALUE", Usage, "An argument's value is malformed.";
     UsageJsonStream = "USAGE_JSON_STREAM", Usage, "--json needs an end.";
+    UsageKmsOnchain = "USAGE_KMS_ONCHAIN", Usage, "A KMS on a chain guards the CVM, so somebody has to approve.";
     UsageKmsOffchain = "USAGE_KMS_OFFCHAIN", Usage, "No on-chain KMS guards the CVM.";
     UsageManifestUpgrade = "USAGE_MANIFEST_UPGRADE", Usage, "An upgrade cannot change these fields.";
     UsageMissingArgument = "USAGE_MISSING_ARGUMENT", Usage, "An argument is missing.";

@@ -8,4 +8,5 @@ pub(super) mod failed;
 pub(super) mod fleet;
 pub(super) mod fleet_attest;
 pub(super) mod storage;
+pub(super) mod unapproved;
 pub(super) mod waiting;

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use crate::cli::act::begin::VALUES_ONLY;
+use crate::cli::act::unapproved;
 use crate::cli::args::{Change, Governor, Multisig, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Next, decision};
@@ -12,13 +13,17 @@ use crate::cli::session::Session;
 use crate::cli::session::settings::ROOT;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
-use crate::upgrade;
+use crate::upgrade::{
+    self,
+    steps::{Planned, plan_either},
+};
 
 /// Show what an upgrade would change and who has to approve it; nothing is changed
 ///
 /// Reads the CVM and its manifest from Phala Cloud and the app's contract from the chain, computes the compose hash that
 /// the change should give, and shows the images and fields that change, the call that the owner has to make, and what
-/// stands in the way. Ends with 6 when something does.
+/// stands in the way. Ends with 6 when something does. Where no KMS on a chain guards the CVM it says that nobody has to
+/// approve, and what applies the change at once.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  countersign plan --cvm my-app -c docker-compose.yml --rpc-url https://mainnet.base.org"
@@ -44,7 +49,10 @@ impl Plan {
         settings.quorum.partial = true;
         let intent = session.intent(&settings, &self.change, &self.timelock)?;
         let outside = session.outside(&settings);
-        let mut plan = upgrade::plan(&outside.world(), &intent.value).await?;
+        let mut plan = match plan_either(&outside.world(), &intent.value).await? {
+            Planned::Approved(plan) => *plan,
+            Planned::Unapproved(plan) => return Ok(unapproved::planned(session, &plan, &settings.limits)),
+        };
         upgrade::recall(&mut plan, Path::new(ROOT))?;
         let dir = upgrade::Upgrade::fresh_dir(Path::new(ROOT), &plan);
         upgrade::steps::look_ahead(&outside.world(), &mut plan, &dir, &settings.limits).await?;

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::act::begin::{Beginning, begin};
+use crate::cli::act::unapproved;
 use crate::cli::args::attesting::Attesting;
 use crate::cli::args::{
     Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, SharedOptions, Watch,
@@ -17,13 +18,20 @@ use crate::upgrade::Goal;
 /// Shows the plan and prepares, then asks before anything is signed, sent or committed; --yes agrees in advance. Where a
 /// single key cannot approve, it prepares, shows the call that the owner has to make, and ends with 8: go on with
 /// `countersign resume` when the call is made. It can be interrupted at any time and started again.
+///
+/// A CVM that no KMS on a chain guards needs nobody's approval: --without-approval has Phala Cloud apply the change at once,
+/// with consent, and waits for it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign upgrade --cvm my-app -c docker-compose.yml --signer keystore:~/key.json\n  \
-    countersign upgrade --cvm my-app -c docker-compose.yml --signer env:DEPLOY_KEY --yes --json")]
+    countersign upgrade --cvm my-app -c docker-compose.yml --signer env:DEPLOY_KEY --yes --json\n  \
+    countersign upgrade --cvm my-app -c docker-compose.yml --without-approval")]
 pub(in crate::cli) struct Upgrade {
     #[command(flatten)]
     change: Change,
+    /// Apply it at once, which nobody approves: only for a CVM that no KMS on a chain guards
+    #[arg(long)]
+    without_approval: bool,
     #[command(flatten)]
     dir: NewDir,
     #[command(flatten)]
@@ -69,8 +77,12 @@ impl Upgrade {
 
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let settings = session.settings(self.typed())?;
+        let intent = session.intent(&settings, &self.change, &self.timelock)?.value;
+        if self.without_approval {
+            return unapproved::apply(session, &settings, (&intent, self.dir.dir.as_deref())).await;
+        }
         let beginning = Beginning {
-            intent: session.intent(&settings, &self.change, &self.timelock)?.value,
+            intent,
             dir: self.dir.dir.as_deref(),
             goal: Goal::Live,
             command: "upgrade",

@@ -17,7 +17,7 @@ use crate::safe::{SafeDomain, info::SafeInfo};
 use crate::text;
 use crate::upgrade::{
     Checked, PROPOSAL_FILE, Warning,
-    model::{CodeChange, Plan, SignedSafeTx, Uncovered},
+    model::{CodeChange, Plan, SignedSafeTx, UnapprovedPlan, Uncovered},
     record::{Effect, Status, Step},
 };
 
@@ -212,6 +212,17 @@ pub(in crate::cli) fn plan(page: &mut Page, plan: &Plan) {
     page.heading("contract");
     app(page, &plan.app_state);
     notes(page, plan);
+}
+
+/// What is to change of a CVM that no KMS on a chain guards.
+pub(in crate::cli) fn unapproved(page: &mut Page, plan: &UnapprovedPlan) {
+    self::code(
+        page,
+        &plan.code,
+        "another compose hash, which nobody has to approve, and nobody can",
+    );
+    remarks(page, "warnings", &plan.warnings);
+    remarks(page, "blockers", &plan.blockers);
 }
 
 /// What changes of the code that runs: the images first.

@@ -276,7 +276,7 @@ pub(in crate::upgrade) fn of_approvals(storages: &Storages, ceremony: Option<&Sa
     .collect()
 }
 
-fn unverifiable(value: String) -> Finding {
+pub(in crate::upgrade) fn unverifiable(value: String) -> Finding {
     Finding::decision(
         Code::HashUnverifiable,
         Some(value),

@@ -17,6 +17,7 @@ pub(super) mod storage_note;
 pub(super) mod target;
 pub(super) mod timelock_operation;
 pub(super) mod tx_purpose;
+pub(super) mod unapproved;
 pub(super) mod uncovered;
 
 pub use actor::SaltRule;
@@ -38,4 +39,5 @@ pub use storage_note::StorageNote;
 pub use target::{Placement, Target};
 pub use timelock_operation::{Choice, Scheduled, TimelockSection};
 pub use tx_purpose::TxPurpose;
+pub use unapproved::UnapprovedPlan;
 pub use uncovered::Uncovered;

@@ -15,3 +15,4 @@ pub(super) mod read;
 pub(super) mod revoke;
 pub mod rollback;
 pub mod seal;
+pub(super) mod unapproved;

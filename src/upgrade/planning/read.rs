@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
 use crate::chain::{AppQuery, AppState, Chain, ChainError, HashRecord, PolicyChange};
-use crate::cloud::{Cvm, CvmId, apps::PendingUpdate, patch::PublicPatch};
+use crate::cloud::{CloudError, Cvm, CvmId, apps::PendingUpdate, patch::PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::upgrade::{
@@ -24,6 +24,7 @@ use crate::upgrade::{
         plan::{CodeChange, Plan, needs_calls, stands},
         remarks::safe_remarks,
         target::Target,
+        unapproved::UnapprovedPlan,
     },
     planning::{
         authority::Authority,
@@ -32,8 +33,18 @@ use crate::upgrade::{
         placement::{Place, refuse_another},
         revoke::{Kept, Others, Revocation},
         seal::{self, Recipient},
+        unapproved,
     },
 };
+
+/// What was read of a CVM's change: whether somebody has to approve it follows from the CVM.
+#[derive(Debug, Clone)]
+pub enum Planned {
+    /// The app's owner has to approve it.
+    Approved(Box<Plan>),
+    /// No KMS on a chain guards the CVM: nobody has to approve it.
+    Unapproved(Box<UnapprovedPlan>),
+}
 
 /// What the cloud said of the CVM, checked for what an upgrade needs.
 struct Subject {
@@ -63,15 +74,46 @@ pub async fn plan(world: &World<'_>, intent: &Intent) -> Result<Plan, UpgradeErr
     plan_knowing(world, intent, &OwnProofs::below(world.root)).await
 }
 
+/// As [`plan()`], also for a CVM that no KMS on a chain guards.
+///
+/// # Errors
+/// As [`plan()`].
+pub async fn plan_either(world: &World<'_>, intent: &Intent) -> Result<Planned, UpgradeError> {
+    let (cvm, manifest) = read_cvm(world, &intent.cvm).await?;
+    if cvm.kms.chain_id.is_none() {
+        let plan = unapproved::plan(intent, cvm, manifest)?;
+        return Ok(Planned::Unapproved(Box::new(plan)));
+    }
+    let read = (cvm, manifest);
+    let plan = plan_of(world, (intent, read), &OwnProofs::below(world.root)).await?;
+    Ok(Planned::Approved(Box::new(plan)))
+}
+
 /// As [`plan()`], for one of several plans: what own upgrades proved is read for all of them.
 pub(in crate::upgrade) async fn plan_knowing(
     world: &World<'_>,
     intent: &Intent,
     own: &OwnProofs<'_>,
 ) -> Result<Plan, UpgradeError> {
+    let read = read_cvm(world, &intent.cvm).await?;
+    plan_of(world, (intent, read), own).await
+}
+
+/// A CVM's record, and its manifest where that could be read.
+type ReadCvm = (Cvm, Result<Manifest, CloudError>);
+
+async fn read_cvm(world: &World<'_>, cvm: &CvmId) -> Result<ReadCvm, UpgradeError> {
+    let (record, manifest) = tokio::join!(world.cloud.cvm(cvm), world.cloud.manifest(cvm));
+    let record = record?;
+    refuse_another(cvm, &record)?;
+    Ok((record, manifest))
+}
+
+async fn plan_of(world: &World<'_>, asked: (&Intent, ReadCvm), own: &OwnProofs<'_>) -> Result<Plan, UpgradeError> {
+    let (intent, read) = asked;
     let patch = seal::complete(intent)?.public();
     crate::upgrade::model::proposal_limits::check_change(&patch)?;
-    let mut subject = read_subject(world, intent).await?;
+    let mut subject = read_subject(world, intent, read).await?;
     let mut remarks = std::mem::take(&mut subject.warnings);
     let runs = subject.cvm.compose_hash;
     let form = runs.and_then(|known| subject.manifest.calibrate(known));
@@ -237,10 +279,8 @@ pub(in crate::upgrade) fn off_chain(cvm: &CvmId) -> UpgradeError {
     )
 }
 
-async fn read_subject(world: &World<'_>, intent: &Intent) -> Result<Subject, UpgradeError> {
-    let (cvm, manifest) = tokio::join!(world.cloud.cvm(&intent.cvm), world.cloud.manifest(&intent.cvm));
-    let mut cvm = cvm?;
-    refuse_another(&intent.cvm, &cvm)?;
+async fn read_subject(world: &World<'_>, intent: &Intent, read: ReadCvm) -> Result<Subject, UpgradeError> {
+    let (mut cvm, manifest) = read;
     let Some(chain_id) = cvm.kms.chain_id else {
         return Err(off_chain(&intent.cvm));
     };

@@ -148,6 +148,7 @@ pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Vers
             running: None,
             device: cvm.device_id,
             os_image: cvm.os_image_hash,
+            kind: false,
         };
         let state = match &first {
             None => chain.app(&query).await?,

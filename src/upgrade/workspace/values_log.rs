@@ -12,19 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cloud::lifecycle::Operation;
 use crate::compose::ComposeHash;
-use crate::fsutil::{self, AppendFile};
-use crate::upgrade::{
-    UpgradeError,
-    journal_error::JournalError,
-    record::gitignore::{self, Holds},
-};
+use crate::upgrade::workspace::record_log::{Line, Records};
 
 /// File name within the record's directory.
 const FILE: &str = "values";
-/// A record is some hundred bytes, and two are written each time.
-const MAX: u64 = 1 << 20;
-/// From this size on earlier records are let go.
-const LONG: usize = 64 << 10;
 /// Format that this build writes and the newest that it reads.
 const SCHEMA: u32 = 1;
 
@@ -60,10 +51,14 @@ pub(in crate::upgrade) enum Trace {
 }
 
 /// The records of a CVM, held by this process.
-#[derive(Debug)]
-pub(in crate::upgrade) struct Sent {
-    file: AppendFile,
-    last: Option<Record>,
+pub(in crate::upgrade) type Sent = Records<Record>;
+
+impl Line for Record {
+    const FILE: &'static str = FILE;
+    const SCHEMA: u32 = SCHEMA;
+    fn schema(&self) -> u32 {
+        self.schema
+    }
 }
 
 impl Record {
@@ -143,76 +138,6 @@ fn touches_environment(operation: &Operation) -> bool {
     kind.contains("env") || kind == "compose_update"
 }
 
-impl Sent {
-    /// The last record in `dir`, without holding it.
-    pub(in crate::upgrade) fn peek(dir: &Path) -> Result<Option<Record>, UpgradeError> {
-        let path = dir.join(FILE);
-        match fsutil::read_own(&path, MAX) {
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            other => Ok(last(&path, &other?)?.0),
-        }
-    }
-
-    /// Creates the records or opens them, and holds them.
-    pub(in crate::upgrade) fn hold(dir: &Path) -> Result<Self, UpgradeError> {
-        fsutil::create_private_dir(dir)?;
-        gitignore::protect(dir, Holds::One)?;
-        let mut file = AppendFile::hold(&dir.join(FILE)).map_err(JournalError::from)?;
-        let bytes = file.read(MAX)?;
-        let (last, whole) = last(file.path(), &bytes)?;
-        let is_long = bytes.len() > LONG;
-        let keep = if is_long { 0 } else { whole };
-        if keep < bytes.len() as u64 {
-            file.cut(keep)?;
-        }
-        let mut sent = Self { file, last: None };
-        match last {
-            Some(record) if is_long => sent.write(record)?,
-            other => sent.last = other,
-        }
-        Ok(sent)
-    }
-
-    /// The last record.
-    pub(in crate::upgrade) const fn last(&self) -> Option<&Record> {
-        self.last.as_ref()
-    }
-
-    /// Writes one more, durably.
-    pub(in crate::upgrade) fn write(&mut self, record: Record) -> Result<(), UpgradeError> {
-        let mut line = serde_json::to_vec(&record).unwrap_or_default();
-        line.push(b'\n');
-        self.file.append(&line)?;
-        self.last = Some(record);
-        Ok(())
-    }
-}
-
-/// The last whole record, and where it ends. What follows was cut off while it was written.
-fn last(path: &Path, bytes: &[u8]) -> Result<(Option<Record>, u64), JournalError> {
-    let mut line = Vec::new();
-    let rest = fsutil::each_line::<JournalError>(path, bytes, MAX, |whole| {
-        line = whole.bytes.to_vec();
-        Ok(())
-    })?;
-    if line.is_empty() {
-        return Ok((None, rest.at));
-    }
-    let record: Record = serde_json::from_slice(&line).map_err(|error| JournalError::Damaged {
-        path: path.to_owned(),
-        record: rest.lines,
-        why: error.to_string(),
-    })?;
-    if record.schema > SCHEMA {
-        return Err(JournalError::Newer {
-            path: path.to_owned(),
-            found: record.schema,
-            known: SCHEMA,
-        });
-    }
-    Ok((Some(record), rest.at))
-}
-
 /// Where the records of a CVM are below `root`.
 pub(in crate::upgrade) fn folder(root: &Path, cvm: &str) -> PathBuf {
     root.join(format!("{cvm}-values"))
@@ -223,6 +148,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::fsutil;
+    use crate::upgrade::{
+        UpgradeError,
+        journal_error::JournalError,
+        workspace::record_log::{LONG, MAX},
+    };
 
     fn record() -> Record {
         Record::new("cvm".to_owned(), None, B256::repeat_byte(7)).after(Some("before".to_owned()))

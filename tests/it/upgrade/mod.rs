@@ -24,5 +24,6 @@ pub mod review_board;
 pub mod rollback;
 pub mod storage;
 pub mod tamper;
+pub mod unapproved;
 pub mod verdict;
 pub mod whole;

@@ -166,7 +166,11 @@ hints! {
     CvmRunsAnother, Look,
         "look with `countersign cvm operations` at who replaced it; to have this change run, prepare it anew";
     LiveNotSeenAgain, Look, "look again once Phala Cloud answers: `countersign status` asks it what the CVM runs";
-    KmsOffchain, Look, "use Phala Cloud's own tools for this CVM";
+    KmsOffchain, Look,
+        "nobody can approve anything here: `countersign plan` shows what would change, and `countersign upgrade \
+         --without-approval` applies it at once";
+    ApplyUnknown, Again,
+        "run the same command again: it reads what the CVM runs and does, and sends the change only if nothing came of it";
     KmsMismatch, Look,
         "ask whoever runs the KMS which contract is right: {found} would decide what boots; where `kms` in \
          phala.toml is wrong, correct it";

@@ -1,7 +1,7 @@
 //! Next step and hint of what is wrong with arguments, files and values that the user gave.
 
 use super::row::{hints, with};
-use crate::cli::failure::verdict::Next::{Again, Command, FleetStatus, List, Signer};
+use crate::cli::failure::verdict::Next::{Again, Command, FleetStatus, List, Signer, Without};
 
 hints! {
     UsageArguments, Command("--help"), "write the arguments as the help of this command shows them";
@@ -19,6 +19,8 @@ hints! {
     UsageInvalidValue, Command("--help"), "write the value in the form that the message names";
     UsageJsonStream, with("--count 1"),
         "leave --json out, since every event is a line of JSON anyway, or say by --count when to end";
+    UsageKmsOnchain, Without("--without-approval"),
+        "leave --without-approval out: the app's owner has to approve what this CVM runs";
     UsageKmsOffchain, Command("--help"), "make the replica at once: leave --prepare-only out";
     UsageManifestUpgrade, Command("--help"),
         "have the owner allow the hash that was provisioned, then commit it with --commit";
