@@ -97,15 +97,14 @@ impl Authority {
         match choose(&roles, choice.proposer) {
             Ok(proposer) => {
                 let block = info.block;
-                let (safe, governor) = tokio::join!(
-                    SafeInfo::read(chain, proposer),
-                    read_governor(chain, proposer, GovernorRole::Proposer, &block),
-                );
-                self.safe = safe?;
-                if let Some(safe) = &self.safe {
-                    self.warnings.extend(read_safe(chain, safe).await?);
-                }
-                self.warnings.extend(governor?);
+                self.safe = SafeInfo::read(chain, proposer).await?;
+                self.warnings.extend(match &self.safe {
+                    Some(safe) => read_safe(chain, safe).await?,
+                    None => {
+                        let governor = read_governor(chain, proposer, GovernorRole::Proposer, &block).await?;
+                        governor.into_iter().collect()
+                    }
+                });
                 self.timelock = Some(TimelockPlan {
                     info,
                     roles,
