@@ -84,6 +84,7 @@ codes! {
     BaseNeverAllowed = "BASE_NEVER_ALLOWED", Stop, "The app never allowed the manifest that the change is shown against.";
     BaseRevoked = "BASE_REVOKED", Note, "The app allowed the manifest that the change is shown against, and does not any more.";
     BaseUnknown = "BASE_UNKNOWN", Decision, "Whether the app ever allowed the manifest that the change is shown against is not known.";
+    HashOfOldHelper = "HASH_OF_OLD_HELPER", Note, "The app allows a hash that an old helper computed wrongly, which no guest measures.";
     ManifestFormUnknown = "MANIFEST_FORM_UNKNOWN", Note, "No known form of the manifest gives the compose hash that the record names.";
     ImageNotPinned = "IMAGE_NOT_PINNED", Note, "An image is named without a digest, so the compose hash does not fix what runs.";
     ScriptLineEnds = "SCRIPT_LINE_ENDS", Note, "The pre-launch script has line ends of Windows, which the guest's shell takes for a part of its commands.";

@@ -28,6 +28,7 @@ mod error;
 mod excerpt;
 mod hash;
 mod images;
+mod launch_script;
 mod listed;
 mod looks;
 mod manifest;
@@ -37,6 +38,7 @@ mod socket;
 mod strict;
 mod variables;
 mod verify;
+mod wrong_hash;
 mod yaml;
 
 pub use canonical::Form;
@@ -44,12 +46,14 @@ pub use changes::{Changes, MAX_CHANGE_BYTES};
 pub use difference::FieldChange;
 pub use error::ComposeError;
 pub use hash::ComposeHash;
+pub use launch_script::LaunchScript;
 pub use listed::{Choice, ImageList, ImageRole, NamedImage, Unlisted, Way};
 pub use looks::{NoComposeText, check_compose_text};
 pub use manifest::{MAX_MANIFEST_BYTES, Manifest};
 pub use names::{TextVariables, Unsupplied};
 pub use strict::strict_json;
 pub use verify::Verification;
+pub use wrong_hash::WrongHelper;
 
 #[cfg(test)]
 mod images_tests;

@@ -7,14 +7,9 @@ use serde_json::json;
 
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
-use crate::cli::failure::told;
+use crate::cli::session::files::manifest_file;
 use crate::cli::show::report::Report;
-use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
-use crate::fsutil;
-
-/// Largest manifest that is read.
-const MAX_MANIFEST: u64 = 4 << 20;
 
 /// Compute the compose hash of an app-compose.json
 ///
@@ -61,12 +56,7 @@ impl Asked {
 
 impl Hash {
     pub(in crate::cli) fn run(self) -> Result<Report, CliError> {
-        let bytes = fsutil::read(&self.file, MAX_MANIFEST).map_err(CliError::UserFile)?;
-        let manifest = Manifest::parse(&bytes).map_err(|error| CliError::Input {
-            code: Code::InputManifest,
-            message: format!("`{}` is no manifest: {}", self.file.display(), told(&error)),
-            hint: "give the app-compose.json of a CVM: one JSON object, every name in it once".to_owned(),
-        })?;
+        let (bytes, manifest) = manifest_file(&self.file)?;
         let forms = self.form.map_or_else(Asked::all, |form| vec![form]);
         let hashes: Vec<(String, ComposeHash)> = forms
             .iter()

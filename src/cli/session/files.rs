@@ -5,14 +5,28 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::Files;
 use crate::cli::args::also::Also;
-use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
+use crate::cli::failure::{Next, told};
 use crate::code::Code;
-use crate::compose::{Changes, NoComposeText, check_compose_text};
+use crate::compose::{Changes, Manifest, NoComposeText, check_compose_text};
 use crate::fsutil;
 
 /// Largest compose file or script: Phala Cloud refuses more.
 const MAX_TEXT: u64 = 200 * 1024;
+
+/// Largest manifest that is read.
+const MAX_MANIFEST: u64 = 4 << 20;
+
+/// A manifest's bytes as they stand, and the manifest.
+pub(in crate::cli) fn manifest_file(path: &Path) -> Result<(Vec<u8>, Manifest), CliError> {
+    let bytes = fsutil::read(path, MAX_MANIFEST).map_err(CliError::UserFile)?;
+    let manifest = Manifest::parse(&bytes).map_err(|error| CliError::Input {
+        code: Code::InputManifest,
+        message: format!("`{}` is no manifest: {}", path.display(), told(&error)),
+        hint: "give the app-compose.json of a CVM: one JSON object, every name in it once".to_owned(),
+    })?;
+    Ok((bytes, manifest))
+}
 
 /// What a reviewer expects; nothing when they named nothing.
 pub(in crate::cli) fn local(files: &Files) -> Result<Option<Changes>, CliError> {

@@ -9,15 +9,34 @@ use serde_json::Value;
 use crate::cli::show::text::Page;
 use crate::compose::FieldChange;
 
-/// Fields of the manifest that are known by a name of their own; those that run by themselves first.
-const KNOWN: [(&str, &str); 8] = [
+/// Fields of the manifest that are known by a name of their own; those that run by themselves first, then those that change
+/// who can do what: which machine may run it, who gives the keys, what can be reached and read, what no hash of the text
+/// covers.
+const KNOWN: [(&str, &str); 25] = [
     ("init_script", "init script"),
     ("pre_launch_script", "pre-launch script"),
     ("bash_script", "bash script"),
+    ("requirements", "what the machine has to be"),
+    ("key_provider", "who gives the keys"),
+    ("key_provider_id", "which key provider"),
+    ("kms_enabled", "keys of the KMS"),
+    ("local_key_provider_enabled", "keys of the machine"),
+    ("port_policy", "ports that the gateway opens"),
+    ("gateway_enabled", "gateway"),
+    ("tproxy_enabled", "gateway, by its older name"),
+    ("verity_volumes", "volumes that are mounted"),
+    ("no_instance_id", "no instance id"),
+    ("secure_time", "time that is checked"),
+    ("public_logs", "public logs"),
+    ("public_sysinfo", "public system information"),
+    ("public_tcbinfo", "public measurements"),
     ("docker_compose_file", "Docker Compose text"),
     ("allowed_envs", "environment names"),
     ("docker_config", "registry credentials"),
+    ("manifest_version", "manifest version"),
+    ("event_log_version", "event log version"),
     ("storage_fs", "file system"),
+    ("swap_size", "swap"),
     ("features", "features"),
 ];
 /// Fields whose text is run as it is.
@@ -47,6 +66,16 @@ pub(in crate::cli) fn kinds(page: &mut Page, changes: &[FieldChange]) {
     if changes.is_empty() {
         return;
     }
+    let facts: Vec<(String, Option<String>)> = in_order(changes)
+        .into_iter()
+        .map(|change| (named(&change.field), Some(told(change))))
+        .collect();
+    page.heading("kinds of change, each shown in full below");
+    page.facts(&facts);
+}
+
+/// The changes in the order in which people read them.
+pub(in crate::cli) fn in_order(changes: &[FieldChange]) -> Vec<&FieldChange> {
     let rank = |change: &&FieldChange| {
         KNOWN
             .iter()
@@ -55,12 +84,7 @@ pub(in crate::cli) fn kinds(page: &mut Page, changes: &[FieldChange]) {
     };
     let mut sorted: Vec<&FieldChange> = changes.iter().collect();
     sorted.sort_by_key(rank);
-    let facts: Vec<(String, Option<String>)> = sorted
-        .into_iter()
-        .map(|change| (named(&change.field), Some(told(change))))
-        .collect();
-    page.heading("kinds of change, each shown in full below");
-    page.facts(&facts);
+    sorted
 }
 
 fn named(field: &str) -> String {
@@ -204,6 +228,36 @@ mod tests {
         assert!(lines[2].contains("3002 lines come, 0 lines go; new among them: entrypoint (1), privileged (1)"));
         assert!(lines[3].contains("environment names") && lines[3].contains("NEW LD_PRELOAD; GONE B"));
         assert!(lines[4].contains("zeta"), "{shown}");
+    }
+
+    #[test]
+    fn what_changes_who_can_do_what_stands_before_the_text_that_runs() {
+        let fields = [
+            "allowed_envs",
+            "docker_compose_file",
+            "init_script",
+            "port_policy",
+            "requirements",
+            "swap_size",
+        ];
+        let changes = fields.map(|field| change(field, None, Some(json!({"a": 1}))));
+        let order: Vec<&str> = in_order(&changes).into_iter().map(|one| one.field.as_str()).collect();
+        let first = [
+            "init_script",
+            "requirements",
+            "port_policy",
+            "docker_compose_file",
+            "allowed_envs",
+            "swap_size",
+        ];
+        assert_eq!(order, first);
+        let mut page = Page::default();
+        kinds(&mut page, &changes);
+        let shown = page.text(None);
+        assert!(
+            shown.contains("what the machine has to be") && shown.contains("NEW, 3 lines"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use alloy::primitives::Address;
 use serde_json::{Value, json};
 
 use crate::chain::{AppState, OwnerKind, Preflight, is_known_kms};
-use crate::cli::show::changes::kinds;
+use crate::cli::show::changes::{in_order, kinds};
 use crate::cli::show::manifest::whole;
 use crate::cli::show::text::Page;
 use crate::compose::ImageList;
@@ -243,6 +243,7 @@ fn code(page: &mut Page, code: &CodeChange, kind: &str) {
         ("hash after", code.expected_hash.map(|hash| hash.to_string())),
         ("hash check", Some(check(code))),
         ("environment", environment(code)),
+        ("pre-launch", Some(code.manifest_after().launch_script().to_string())),
         (
             "ends by",
             code.confirm
@@ -250,7 +251,7 @@ fn code(page: &mut Page, code: &CodeChange, kind: &str) {
         ),
     ]);
     kinds(page, &code.changes);
-    for change in &code.changes {
+    for change in in_order(&code.changes) {
         page.heading(&format!("change of {}", change.field));
         page.theirs(&change.text_diff());
     }

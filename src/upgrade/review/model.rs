@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::chain::{AppState, timelock::OperationState};
 use crate::code::Code;
-use crate::compose::{Choice, ComposeHash, FieldChange, ImageRole, Manifest, Unlisted, Verification};
+use crate::compose::{Choice, ComposeHash, FieldChange, ImageRole, LaunchScript, Manifest, Unlisted, Verification};
 use crate::safe::{Digests, SafeTxFields, decode::Decoded, effects::Effect, info::SafeInfo};
 use crate::signer::Decision;
 use crate::upgrade::{
@@ -170,6 +170,8 @@ pub struct HashCheck {
     pub verified: Verification,
     /// What comparing it with the reviewer's files gave; nothing when none were named.
     pub local: Option<LocalCheck>,
+    /// The script that runs before the containers, by its hash.
+    pub launch_script: LaunchScript,
 }
 
 /// The proposal's manifest beside the reviewer's own files.

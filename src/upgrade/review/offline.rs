@@ -66,11 +66,12 @@ pub(super) fn review(
         unlisted: unlisted(proposal),
         changes: code.map(|(code, ..)| code.changes.clone()).unwrap_or_default(),
         uncovered: code.map(|(code, ..)| code.uncovered()).unwrap_or_default(),
-        compose_hash: code.map(|(code, _, (hash, verified))| HashCheck {
+        compose_hash: code.map(|(code, after, (hash, verified))| HashCheck {
             before: code.current_hash,
             after: *hash,
             verified: verified.clone(),
             local: question.local.as_ref().and_then(|local| compare(proposal, local)),
+            launch_script: after.launch_script(),
         }),
         others: Vec::new(),
         transaction: transaction(proposal, ceremony, question.rejects),

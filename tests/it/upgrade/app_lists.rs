@@ -3,6 +3,8 @@
 use alloy::primitives::{Address, B256};
 use serde_json::{Value, json};
 
+use countersign::compose::{Form, Manifest};
+
 use crate::chain::liar::Liar;
 use crate::harness::flow::{Flow, Ran};
 use crate::support::contracts::abi;
@@ -73,6 +75,72 @@ fn h4_h6_hashes_are_listed_with_what_runs_and_what_could_still_be_rolled_back_to
     assert!(line(world.first_hash).ends_with(&format!("{CVM} runs it")), "{text}");
     assert!(line(older).ends_with(&format!("{CVM} could go back to it")), "{text}");
     assert!(line(gone).ends_with(&removed.to_string()), "{text}");
+}
+
+#[test]
+fn a_hash_that_an_old_helper_computed_for_the_manifest_is_told_by_that_helpers_name() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    // Ampersands and angle brackets, which the Go SDK escapes; and another manifest, with a field that is null.
+    let manifest = world.cloud.cvm(CVM).manifest;
+    let of =
+        |manifest: &serde_json::Map<String, Value>| Manifest::parse(json!(manifest).to_string().as_bytes()).unwrap();
+    let go = B256::from(*of(&manifest).hash(Form::Go).as_bytes());
+    let mut other = manifest.clone();
+    other.insert("bash_script".to_owned(), Value::Null);
+    let right = B256::from(*of(&other).hash(Form::Sorted).as_bytes());
+    let python = world.first_hash;
+    let stranger = B256::repeat_byte(0x77);
+    for hash in [go, right, stranger] {
+        world.allow(hash);
+    }
+    let wrong = |ran: &Ran| ran.json["data"]["wrong"].clone();
+
+    let ran = read(&flow, &["hashes", "list"]);
+    assert_eq!(codes(&ran), ["HASH_OF_OLD_HELPER"], "{}", ran.said);
+    assert_eq!(wrong(&ran), json!({ go.to_string(): "go" }));
+    let text = told(&flow, &["hashes", "list"]);
+    let line = |id: B256| {
+        text.lines()
+            .find(|line| line.contains(&id.to_string()))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        line(go).contains("WRONG") && line(go).contains("Go SDK before 0.6.0"),
+        "{text}"
+    );
+    for fine in [world.first_hash, stranger] {
+        assert!(!line(fine).contains("WRONG"), "{text}");
+    }
+
+    // By a file: what the CVM runs is right for its own manifest, and is never called wrong; the Go SDK leaves out what is null.
+    let file = world.file("other.json", &json!(other).to_string());
+    let by_file = read(&flow, &["hashes", "list", "--manifest", file.to_str().unwrap()]);
+    assert_eq!(wrong(&by_file), json!({ go.to_string(): "go" }), "{}", by_file.said);
+    let app = world.app.to_string();
+    let words = [
+        "app",
+        "hashes",
+        "list",
+        "--json",
+        &app,
+        "--chain-id",
+        "31337",
+        "--manifest",
+    ];
+    let alone = Ran::of(flow.command(&words).arg(&file)).exits(0);
+    assert_eq!(codes(&alone), ["HASH_OF_OLD_HELPER"; 2], "{}", alone.said);
+    assert_eq!(
+        wrong(&alone),
+        json!({ python.to_string(): "python", go.to_string(): "go" })
+    );
+
+    // One that was taken away is told in its line and warned of no more.
+    world.as_owner(&abi::removeComposeHashCall { composeHash: go });
+    let gone = read(&flow, &["hashes", "list"]);
+    assert!(codes(&gone).is_empty(), "{}", gone.said);
+    assert_eq!(wrong(&gone), json!({ go.to_string(): "go" }));
 }
 
 #[test]

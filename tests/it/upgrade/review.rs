@@ -210,12 +210,14 @@ fn v19_pitfall_55_the_page_shows_everything_that_a_signer_compares_and_the_data_
         .shows("0, the Safe's next one")
         .shows("0 of the 2 signatures")
         .shows("NO DIGEST")
+        .shows("no script of Phala's that this version knows (SHA-256 ")
         .shows("guard             none")
         .shows("modules           none")
         .shows("the proposal's own manifest")
         .shows("succeeds, sent by");
     let data = &json.json["data"];
     assert_eq!(data["transaction"]["besides"], json!([]));
+    assert_eq!(data["compose_hash"]["launch_script"]["script"], "unknown");
     assert_eq!(data["safe"]["turn"], "next");
     assert_eq!(data["safe"]["singleton"], "known");
     assert_eq!(data["simulation"]["result"], "succeeds");

@@ -1,7 +1,10 @@
 //! `app hashes` and `app devices`: what an app allows, since when, by which transaction.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use alloy::primitives::B256;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::change::{AddDevices, AddHashes, RemoveDevices, RemoveHashes};
@@ -12,18 +15,21 @@ use crate::chain::{
     policy_history::{PolicyEntry, PolicyHistory, PolicyPlace},
 };
 use crate::cli::failure::error::CliError;
-use crate::cli::session::Session;
+use crate::cli::session::files::manifest_file;
+use crate::cli::session::{Outside, Session};
 use crate::cli::show::report::Report;
 use crate::code::Code;
-use crate::compose::ComposeHash;
+use crate::compose::{ComposeHash, Manifest};
 
 /// Compose hashes.
 #[derive(Debug, Subcommand)]
 pub(super) enum Hashes {
     /// List what is allowed now and what was allowed before
+    ///
+    /// Hashes of a manifest that is known, of the CVM or of a file, are told by name where an old helper computed them wrongly.
     #[command(after_help = "Examples:\n  countersign app hashes list --cvm my-app\n  \
-        countersign app hashes list 0x1234567890123456789012345678901234567890 --chain-id 8453")]
-    List(Place),
+        countersign app hashes list 0x1234567890123456789012345678901234567890 --chain-id 8453 --manifest app-compose.json")]
+    List(HashList),
     /// Propose that the app allows these compose hashes
     #[command(after_help = "Example:\n  countersign app hashes add 0x1234... --cvm my-app")]
     Add(Box<AddHashes>),
@@ -47,6 +53,27 @@ pub(super) enum Devices {
     Remove(Box<RemoveDevices>),
 }
 
+/// Which app's hashes, and a manifest whose hashes may stand among them.
+#[derive(Debug, Args)]
+pub(super) struct HashList {
+    #[command(flatten)]
+    place: Place,
+    /// Manifest (app-compose.json) whose hashes may stand there [default: that of the CVM]
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+}
+
+impl HashList {
+    /// The manifest that is known: of the file, else of the CVM where Phala Cloud gives it.
+    async fn known(&self, outside: &Outside<'_>, found: &Found) -> Result<Option<Manifest>, CliError> {
+        match (&self.manifest, &found.id) {
+            (Some(file), _) => manifest_file(file).map(|(_, manifest)| Some(manifest)),
+            (None, Some(id)) => Ok(outside.world().cloud.manifest(id).await.ok()),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
 /// What was read for a list.
 struct Read {
     found: Found,
@@ -59,7 +86,7 @@ struct Read {
 impl Hashes {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         match self {
-            Self::List(place) => Read::hashes(&place, session).await,
+            Self::List(list) => Read::hashes(&list, session).await,
             Self::Add(change) => change.run(session).await,
             Self::Remove(change) => change.run(session).await,
         }
@@ -77,21 +104,38 @@ impl Devices {
 }
 
 impl Read {
-    async fn hashes(place: &Place, session: &Session) -> Result<Report, CliError> {
-        let read = Self::of(place, session).await?;
+    async fn hashes(list: &HashList, session: &Session) -> Result<Report, CliError> {
+        let read = Self::of(&list.place, session).await?;
+        let settings = list.place.settings(session)?;
+        let manifest = list.known(&session.outside(&settings), &read.found).await?;
         let runs = read.found.query.hash;
         let mut report = read.report("app hashes", &read.history.hashes);
-        let word = |entry: &PolicyEntry| match (runs == Some(entry.id), &read.found.cvm) {
-            (true, Some(cvm)) => Some(format!("{cvm} runs it")),
-            (false, Some(cvm)) if entry.allowed => Some(format!("{cvm} could go back to it")),
+        let wrong = |entry: &PolicyEntry| {
+            let known = manifest.as_ref().filter(|_| runs != Some(entry.id))?;
+            known.wrong_helper(ComposeHash::new(entry.id.0))
+        };
+        let word = |entry: &PolicyEntry| match (wrong(entry), &read.found.cvm) {
+            (Some(helper), _) => Some(format!("WRONG: no guest measures it; computed by {helper}")),
+            (None, Some(cvm)) if runs == Some(entry.id) => Some(format!("{cvm} runs it")),
+            (None, Some(cvm)) if entry.allowed => Some(format!("{cvm} could go back to it")),
             _ => None,
         };
+        for entry in read.history.hashes.iter().filter(|entry| entry.allowed) {
+            if let Some(helper) = wrong(entry) {
+                let text = format!(
+                    "{} is a wrong hash of the manifest, computed by {helper}: no guest measures it",
+                    entry.id
+                );
+                report.warn(Code::HashOfOldHelper, text);
+            }
+        }
         entries(&mut report, &read.listing(&read.history.hashes), &word);
         read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
             "block": read.history.block,
             "runs": runs,
+            "wrong": read.history.hashes.iter().filter_map(|entry| Some((entry.id.to_string(), wrong(entry)?))).collect::<BTreeMap<_, _>>(),
             "hashes": read.history.hashes,
             "incomplete": read.history.incomplete,
             "timelock": read.waiting,

@@ -50,6 +50,8 @@ pub(super) struct Found {
     pub(super) query: AppQuery,
     /// Name or id of the CVM that was named.
     pub(super) cvm: Option<String>,
+    /// That CVM.
+    pub(super) id: Option<CvmId>,
 }
 
 impl Place {
@@ -96,6 +98,7 @@ impl Found {
                 chain_id,
                 query: bare(app, None),
                 cvm: None,
+                id: None,
             });
         }
         let world = outside.world();
@@ -105,6 +108,7 @@ impl Found {
                 chain_id: kms.chain_id.ok_or_else(off_chain)?,
                 query: bare(app, kms.kms_contract),
                 cvm: None,
+                id: None,
             });
         }
         let named = settings::cvm(cvm, &Project::here()?)?.value;
@@ -120,6 +124,7 @@ impl Found {
             chain_id: cvm.kms.chain_id.ok_or_else(off_chain)?,
             query,
             cvm: Some(cvm.name.unwrap_or_else(|| named.to_string())),
+            id: Some(named),
         })
     }
 }

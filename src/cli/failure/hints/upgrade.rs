@@ -32,6 +32,9 @@ hints! {
         "ask the app's owner why what runs now was taken away, before it is taken for the known part of the change";
     BaseUnknown, Look,
         "read the whole manifest, not only what changes; if all of it is right, agree to it with {option}";
+    HashOfOldHelper, Look,
+        "have the owner allow the hash that `countersign hash` computes in the form `sorted`, and remove the other one: no CVM \
+         boots with it";
     ManifestFormUnknown, Look,
         "take the manifest for what Phala Cloud says and no more: what the record's hash stands for cannot be shown \
          by it";

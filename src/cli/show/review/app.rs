@@ -1,7 +1,7 @@
 //! What a review shows of one app: who asks for what, what changes of the manifest, the hash, the contract.
 
 use super::words::chain;
-use crate::cli::show::changes::kinds;
+use crate::cli::show::changes::{in_order, kinds};
 use crate::cli::show::text::{Page, escape};
 use crate::cli::show::view::{uncovered, yes_no};
 use crate::compose::{FieldChange, ImageRole, Unlisted, Verification};
@@ -170,7 +170,7 @@ fn changes(page: &mut Page, changes: &[FieldChange]) {
     if changes.is_empty() {
         page.heading("the manifest does not change");
     }
-    for change in changes {
+    for change in in_order(changes) {
         page.heading(&format!("change of {}", change.field));
         page.theirs(&change.text_diff());
     }
@@ -201,6 +201,7 @@ fn compose_hash(page: &mut Page, check: &HashCheck, option: &str) {
         ),
         ("to be allowed", Some(check.after.to_string())),
         ("checked", Some(how)),
+        ("pre-launch", Some(check.launch_script.to_string())),
         ("yours", local.and_then(|local| list(&local.compared))),
         ("the proposal's", local.and_then(|local| list(&local.from_proposal))),
     ]);
