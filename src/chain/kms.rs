@@ -1,6 +1,6 @@
 //! What a KMS's contract (DstackKms) says of the KMS itself.
 
-use alloy::primitives::{Address, Bytes, address};
+use alloy::primitives::{Address, B256, Bytes, address};
 
 use super::read::Question;
 use super::{Chain, ChainError};
@@ -31,5 +31,16 @@ impl Chain {
             address: kms,
             chain: self.id(),
         })
+    }
+
+    /// `DstackKms.allowedOsImages(image)` at the newest agreed block; nothing where it has no such function. Two round trips.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn os_image_allowed(&self, kms: Address, image: B256) -> Result<Option<bool>, ChainError> {
+        let block = self.head().await?;
+        let call = K::allowedOsImagesCall { osImageHash: image };
+        let mut facts = self.read(&block, &[Question::call(kms, &call).optional()]).await?;
+        Ok(facts.next().value::<K::allowedOsImagesCall>())
     }
 }

@@ -147,6 +147,7 @@ codes! {
     KmsNotAsked = "KMS_NOT_ASKED", Note, "What the KMS will say is not known yet.";
     KmsWouldRefuse = "KMS_WOULD_REFUSE", State, "With the hash allowed the KMS would still refuse the boot.";
     KmsRootMismatch = "KMS_ROOT_MISMATCH", Stop, "The KMS contract publishes another root key than the pinned one.";
+    OsImageNotAllowed = "OS_IMAGE_NOT_ALLOWED", State, "The KMS does not allow the OS image that the CVM is to be given.";
     ImageTooOld = "IMAGE_TOO_OLD", State, "The OS image would not come up with the manifest.";
     TcbNotKnown = "TCB_NOT_KNOWN", Note, "Whether the machine's firmware is up to date is not known.";
     AttestationBroken = "ATTESTATION_BROKEN", Stop, "What the hardware measured contradicts what was approved.";

@@ -56,7 +56,7 @@ use record::State;
 use record::journal::Siblings;
 
 pub use accepted::{AcceptError, Acceptance, Accepted};
-pub use checks::findings::lost_on_image;
+pub use checks::os_image::check_image;
 pub use error::{Pending, UpgradeError};
 pub use finding::{Finding, Origin, Stop, Verdict, Warning};
 pub use journal_error::JournalError;

@@ -5,7 +5,10 @@ use crate::cloud::{Cvm, apps::PendingUpdate};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
 use crate::upgrade::{
-    checks::{governance, kms},
+    checks::{
+        governance, kms,
+        os_image::{NextImage, lost_on_image, not_allowed},
+    },
     finding::Warning,
     model::{
         plan::{is_of, needs_calls},
@@ -33,42 +36,8 @@ pub(in crate::upgrade) struct Findings<'f> {
     pub(in crate::upgrade) environment: bool,
     /// Whether another CVM is made.
     pub(in crate::upgrade) target: &'f Target,
-}
-
-/// The release of dstack from which on images read version 3 of the manifest, and nodes measure fixed key providers anew.
-const NEW_DSTACK: (u64, u64) = (0, 6);
-
-/// Major and minor number in a version, or at the end of an image's name: `0.5.7`, `v0.6.0`, `dstack-0.5.7`.
-fn release(text: &str) -> Option<(u64, u64)> {
-    let version = text
-        .rsplit('-')
-        .find(|part| part.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()))?;
-    let mut numbers = version.trim_start_matches('v').split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-/// What images before dstack 0.6 do not survive: a manifest of version 3, which they cannot read, and, on a node of 0.6 or
-/// later, a key provider that is fixed, for which that node measures something else than they do. Nothing where the image's
-/// name or version tells no release.
-pub fn lost_on_image(image: &str, node: Option<&str>, manifest: &Manifest) -> Option<Warning> {
-    let image = release(image).filter(|image| *image < NEW_DSTACK)?;
-    let node = node.and_then(release);
-    let of = |name: &str| manifest.get(name).cloned().unwrap_or_default();
-    let version = of("manifest_version");
-    let is_third = version.as_u64() == Some(3) || version.as_str() == Some("3");
-    let fixed = of("key_provider_id").as_str().is_some_and(|id| !id.is_empty());
-    let (major, minor) = image;
-    Warning::when(is_third, Code::ImageTooOld, || {
-        format!("the OS image is dstack {major}.{minor}, which cannot read a manifest of version 3: the CVM would not come up")
-    })
-    .or_else(|| {
-        Warning::when(fixed && node.is_some_and(|node| node >= NEW_DSTACK), Code::ImageTooOld, || {
-            format!(
-                "the manifest fixes its key provider (key_provider_id), the OS image is dstack {major}.{minor} and the \
-                 node's dstack is newer: the CVM would boot again and again and never come up"
-            )
-        })
-    })
+    /// The OS image that the CVM is to be given.
+    pub(in crate::upgrade) image: Option<&'f NextImage>,
 }
 
 impl Findings<'_> {
@@ -161,18 +130,21 @@ impl Findings<'_> {
                     )
                 },
             ),
-            denied.and_then(|denied| {
-                Warning::when(true, Code::KmsWouldRefuse, || {
-                    format!("with the hash allowed, the KMS would still refuse the boot: {denied}")
-                })
+            denied.map(|denied| match self.image.filter(|_| image_refused) {
+                Some(image) => not_allowed(image.name(), image.hash(), self.cvm.kms.kms_contract),
+                None => Warning {
+                    code: Code::KmsWouldRefuse,
+                    text: format!("with the hash allowed, the KMS would still refuse the boot: {denied}"),
+                },
             }),
             self.lost_on_the_image(),
         ]
     }
 
-    /// What the CVM's image does not survive of the manifest as it is to be.
+    /// What the CVM's image, or the one that it is to be given, does not survive of the manifest as it is to be.
     fn lost_on_the_image(&self) -> Option<Warning> {
-        let named = self.cvm.os_version.as_deref().or(self.cvm.os_image.as_deref())?;
+        let now = self.cvm.os_version.as_deref().or(self.cvm.os_image.as_deref());
+        let named = self.image.map(NextImage::name).or(now)?;
         lost_on_image(named, self.cvm.node_version.as_deref(), self.after)
     }
 

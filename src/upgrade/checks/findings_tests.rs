@@ -19,6 +19,7 @@ struct Facts {
     history: Vec<HashRecord>,
     policy: Vec<PolicyChange>,
     environment: bool,
+    image: Option<NextImage>,
 }
 
 impl Facts {
@@ -36,6 +37,7 @@ impl Facts {
             history: Vec::new(),
             policy: Vec::new(),
             environment: false,
+            image: None,
         };
         change(&mut facts);
         let findings = Findings {
@@ -50,6 +52,7 @@ impl Facts {
             history: &facts.history,
             policy: &facts.policy,
             environment: facts.environment,
+            image: facts.image.as_ref(),
         };
         let codes = |list: Vec<Warning>| list.into_iter().map(|warning| warning.code.name().to_owned()).collect();
         (codes(findings.blockers()), codes(findings.warnings()))
@@ -276,6 +279,25 @@ fn an_image_before_dstack_0_6_is_not_given_what_it_does_not_survive() {
     assert!(on("dstack-0.5.7", "v0.5.11", "key_provider_id", fixed.clone()).is_empty());
     assert!(on("dstack-0.6.1", "v0.6.0", "key_provider_id", fixed).is_empty());
     assert!(on("dstack-0.5.7", "v0.6.0", "key_provider_id", json!("")).is_empty());
-    assert_eq!(release("nothing"), None);
-    assert_eq!(release("dstack-nvidia-0.5.3.1"), Some((0, 5)));
+}
+
+#[test]
+fn the_image_that_the_cvm_is_to_be_given_is_the_one_that_has_to_read_the_manifest_and_that_the_kms_has_to_allow() {
+    let moved = |from: &str, to: &str, allowed: Option<bool>| {
+        Facts::codes(|facts| {
+            facts.cvm.os_image = Some(from.to_owned());
+            facts.image = Some(NextImage::known(to, B256::repeat_byte(9)));
+            facts.app.os_image_allowed = allowed;
+            let mut after = serde_json::to_value(&facts.after).unwrap();
+            after["manifest_version"] = json!("3");
+            facts.after = serde_json::from_value(after).unwrap();
+        })
+        .0
+    };
+    assert!(moved("dstack-0.5.7", "dstack-0.6.0", Some(true)).is_empty());
+    assert_eq!(moved("dstack-0.6.0", "dstack-0.5.7", None), ["IMAGE_TOO_OLD"]);
+    assert_eq!(
+        moved("dstack-0.6.0", "dstack-0.6.1", Some(false)),
+        ["OS_IMAGE_NOT_ALLOWED"]
+    );
 }

@@ -10,6 +10,7 @@ use crate::chain::{AppState, Preflight, is_known_kms};
 use crate::code::Code;
 use crate::upgrade::{
     UpgradeError,
+    checks::os_image::not_allowed,
     finding::Finding,
     model::environment::EnvRequest,
     model::{Intent, Plan},
@@ -120,11 +121,19 @@ pub(in crate::upgrade) fn of_boot(plan: &Plan, app: &AppState) -> Vec<Finding> {
         } else {
             &*reason
         };
-        found.push(Finding::decision(
-            Code::KmsWouldRefuse,
-            None,
-            format!("with the hash allowed, the KMS would still refuse the boot: {reason}"),
-        ));
+        let code = plan.code.as_ref().filter(|_| image_refused);
+        let next = code.and_then(|code| Some((code.patch.image.as_deref()?, code.os_image)));
+        let (code, text) = match next {
+            Some((name, hash)) => {
+                let refused = not_allowed(name, hash, plan.kms);
+                (refused.code, refused.text)
+            }
+            None => (
+                Code::KmsWouldRefuse,
+                format!("with the hash allowed, the KMS would still refuse the boot: {reason}"),
+            ),
+        };
+        found.push(Finding::decision(code, None, text));
     }
     found
 }

@@ -8,6 +8,7 @@ pub(super) mod governance;
 pub(super) mod images;
 pub(super) mod kms;
 pub(super) mod new_owner;
+pub(super) mod os_image;
 pub(super) mod pending_operations;
 pub(super) mod safe;
 pub(super) mod safe_findings;

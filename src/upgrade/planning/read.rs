@@ -12,6 +12,7 @@ use crate::upgrade::{
     checks::{
         findings::{Findings, policy_blockers, route_blocker},
         kms,
+        os_image::NextImage,
         pending_operations::Remarks,
     },
     finding::Warning,
@@ -53,6 +54,8 @@ struct Subject {
     app: Address,
     chain_id: u64,
     target: Target,
+    /// The OS image that it is to be given.
+    image: Option<NextImage>,
     warnings: Vec<Warning>,
 }
 
@@ -228,6 +231,11 @@ pub(in crate::upgrade) fn check_pending_owner(state: &AppState, expected: Option
 }
 
 impl Subject {
+    /// What the KMS's contract knows the OS image by that the CVM boots next; nothing where that is not known.
+    fn os_image(&self) -> Option<B256> {
+        self.image.as_ref().map_or(self.cvm.os_image_hash, NextImage::hash)
+    }
+
     const fn recipient<'a>(&self, intent: &'a Intent) -> Recipient<'a> {
         Recipient {
             cvm: &intent.cvm,
@@ -244,7 +252,7 @@ fn query(subject: &Subject, hash: Option<ComposeHash>) -> AppQuery {
         hash: hash.map(|hash| B256::from(*hash.as_bytes())),
         running: subject.cvm.compose_hash.map(|hash| B256::from(*hash.as_bytes())),
         device: subject.cvm.device_id,
-        os_image: subject.cvm.os_image_hash,
+        os_image: subject.os_image(),
         kind: true,
     }
 }
@@ -309,13 +317,20 @@ async fn read_subject(world: &World<'_>, intent: &Intent, read: ReadCvm) -> Resu
         seal::refuse_skipped(intent, &manifest)?;
     }
     cvm.device_id = place.device;
+    let image = match intent.patch.image.as_deref().filter(|_| cvm.kms.kms_contract.is_some()) {
+        Some(name) => Some(NextImage::read(world.cloud, &intent.cvm, name).await),
+        None => None,
+    };
+    let mut warnings = place.warnings;
+    warnings.extend(image.as_ref().and_then(NextImage::unknown));
     Ok(Subject {
         manifest,
         cvm,
         app,
         chain_id,
         target: place.target,
-        warnings: place.warnings,
+        image,
+        warnings,
     })
 }
 
@@ -349,6 +364,7 @@ impl Draft<'_> {
             policy: &self.policy,
             environment: self.environment.is_some(),
             target: &self.subject.target,
+            image: self.subject.image.as_ref(),
         }
     }
 
@@ -397,6 +413,7 @@ impl Draft<'_> {
         let (environment, sealed) = self.environment.unzip();
         let needed = self.expected.filter(|_| needs_calls(&app_state, &self.policy));
         let subject = self.subject;
+        let os_image = subject.os_image();
         let (cvm, manifest) = (subject.cvm, subject.manifest);
         let code = CodeChange {
             machine_before: Machine::before(&self.patch, &cvm),
@@ -406,7 +423,7 @@ impl Draft<'_> {
             cvm_name: cvm.name,
             cvm_uuid: cvm.uuid,
             device: cvm.device_id,
-            os_image: cvm.os_image_hash,
+            os_image,
             current_hash: cvm.compose_hash,
             changes: manifest.diff(&self.after),
             manifest,

@@ -7,7 +7,7 @@ use crate::code::Code;
 use crate::compose::{ComposeHash, Manifest};
 use crate::upgrade::{
     UpgradeError,
-    checks::findings::lost_on_image,
+    checks::os_image::lost_on_image,
     finding::Warning,
     model::{
         Intent, machine::Machine, plan::CodeChange, proposal_limits::check_change, remarks::manifest_warnings,

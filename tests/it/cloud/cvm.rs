@@ -4,12 +4,14 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
+use alloy::primitives::keccak256;
 use serde_json::{Value, json};
 
-use crate::harness::flow::{BINARY, Ran};
+use crate::harness::flow::{BINARY, Flow, Ran};
 use crate::support::cloud::STEP_UP;
+use crate::support::contracts::abi;
 use crate::support::world::{CVM, NEW_COMPOSE};
-use crate::support::{World, WorldOptions};
+use crate::support::{ACCOUNTS, World, WorldOptions};
 
 /// A CVM that Phala's own KMS guards.
 fn offchain() -> World {
@@ -803,4 +805,87 @@ fn an_image_before_dstack_0_6_is_refused_where_the_manifest_would_not_come_up_on
         .says("IMAGE_TOO_OLD");
     world.cloud.lie(|lies| lies.edit_cvm = None);
     agree(&world, "cvm os-image dstack-0.5.8 --cvm {cvm}").exits(0);
+}
+
+#[test]
+fn an_image_that_the_kms_does_not_allow_is_refused_and_the_one_to_ask_is_its_owner() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let next = keccak256("the next OS image");
+    world.cloud.change_cvm(CVM, |cvm| cvm.more.next_image = Some(next));
+    let image = world.cloud.cvm(CVM).more.image;
+    let move_it = ["--image", "dstack-0.5.8"];
+    let refused = |ran: Ran| {
+        let ran = ran.exits(6).says("OS_IMAGE_NOT_ALLOWED");
+        for part in [
+            "KMS's owner",
+            &format!("addOsImageHash({next})"),
+            &world.kms.to_string(),
+        ] {
+            assert!(ran.said.contains(part), "{part}: {}", ran.said);
+        }
+    };
+    refused(agree(&world, "cvm os-image dstack-0.5.8 --cvm {cvm}"));
+    refused(agree(&world, "cvm patch --image dstack-0.5.8 --cvm {cvm}"));
+    refused(flow.with("plan", &move_it));
+    refused(flow.with("prepare", &move_it));
+    assert_eq!(world.cloud.cvm(CVM).more.image, image);
+    assert!(world.cloud.requests().iter().all(|request| request.method == "GET"));
+
+    // An image of which nobody knows the hash is not asked about, and that is said.
+    let unknown = flow.with("plan", &["--image", "dstack-9"]).exits(0);
+    let warnings = unknown.json["warnings"].as_array().unwrap();
+    let not_asked = warnings.iter().find(|one| one["code"] == "KMS_NOT_ASKED").unwrap();
+    assert!(
+        not_asked["text"].as_str().unwrap().contains("dstack-9"),
+        "{}",
+        unknown.said
+    );
+
+    // The KMS's owner allows it, and no approval of the app's owner was needed for that.
+    let rpc = world.rpc();
+    rpc.execute(
+        ACCOUNTS[0].address,
+        world.kms,
+        &abi::addOsImageHashCall { osImageHash: next },
+    );
+    let plan = flow.with("plan", &move_it).exits(0);
+    assert_eq!(plan.json["data"]["code"]["os_image"], json!(next), "{}", plan.said);
+    // What was allowed when it was prepared is asked about again before anything is signed.
+    flow.with("prepare", &move_it).exits(0);
+    rpc.execute(
+        ACCOUNTS[0].address,
+        world.kms,
+        &abi::removeOsImageHashCall { osImageHash: next },
+    );
+    refused(flow.step("execute"));
+    rpc.execute(
+        ACCOUNTS[0].address,
+        world.kms,
+        &abi::addOsImageHashCall { osImageHash: next },
+    );
+    flow.step("execute").exits(0);
+}
+
+#[test]
+fn where_the_kms_cannot_be_asked_about_an_image_consent_is_told_so() {
+    let world = World::start();
+    let words = ["cvm", "os-image", "dstack-0.5.8", "--cvm", CVM, "--yes"];
+    let said = |change: &dyn Fn(&mut std::process::Command)| {
+        let mut command = world.countersign(BINARY);
+        command.args(words);
+        change(&mut command);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let asked = said(&|_| {});
+    assert!(asked.contains("allowed by the KMS") && asked.contains("yes"), "{asked}");
+    let unasked = said(&|command| {
+        command.env("ETH_RPC_URL", "http://127.0.0.1:9");
+    });
+    assert!(
+        unasked.contains("allowed by the KMS") && unasked.contains("not known: "),
+        "{unasked}"
+    );
 }

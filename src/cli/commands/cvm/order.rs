@@ -17,7 +17,7 @@ use crate::compose::{Changes, ComposeHash, Manifest};
 use crate::env::EnvName;
 use crate::fsutil;
 use crate::signer::Decision;
-use crate::upgrade::{self, UpgradeError, steps::check_sent};
+use crate::upgrade::{check_image, steps::check_sent};
 
 /// Largest file with a sealed environment: the guest takes one megabyte, and hex doubles it.
 const MAX_SEALED: u64 = 4 << 20;
@@ -138,15 +138,10 @@ impl Order<'_> {
         })
     }
 
-    /// Refuses an image with which the CVM's manifest does not come up. Two requests.
-    pub(super) async fn refuse_lost_on(&self, image: &str) -> Result<(), CliError> {
-        let cloud = &self.api.cloud;
-        let cvm = cloud.cvm(&self.id).await?;
-        let manifest = cloud.manifest(&self.id).await?;
-        match upgrade::lost_on_image(image, cvm.node_version.as_deref(), &manifest) {
-            None => Ok(()),
-            Some(lost) => Err(UpgradeError::decide(lost.code, lost.text).into()),
-        }
+    /// Refuses an image with which the CVM would not come up. What the KMS's contract says of it otherwise.
+    pub(super) async fn check_image(&self, image: &str) -> Result<String, CliError> {
+        let outside = self.api.session.outside(&self.api.settings);
+        Ok(check_image(&outside.world(), &self.id, image).await?)
     }
 
     /// A report that the order was taken.

@@ -192,13 +192,15 @@ impl PatchArgs {
         if patch == Patch::default() {
             return Err(nothing());
         }
+        let mut facts = changes(&patch);
         if let Some(image) = &patch.image {
-            order.refuse_lost_on(image).await?;
+            let allowed = order.check_image(image).await?;
+            facts.push(("allowed by the KMS", allowed));
         }
         let names = self.allowed_env.as_deref().unwrap_or_default();
         let sealed = patch.encrypted_env.as_ref().map(|_| names);
         order.check(&patch.changes, sealed).await?;
-        order.ask("Change this CVM? It restarts.", &changes(&patch))?;
+        order.ask("Change this CVM? It restarts.", &facts)?;
         let since = order.before().await?;
         let patched = order.api.cloud.patch(&order.id, &patch).await?.read()?;
         let wish = Wish {

@@ -124,10 +124,10 @@ impl DockerCompose {
 impl OsImageArgs {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm os-image")?;
-        order.refuse_lost_on(&self.image).await?;
+        let allowed = order.check_image(&self.image).await?;
         order.ask(
             "Change the OS image? The CVM restarts.",
-            &[("OS image", self.image.clone())],
+            &[("OS image", self.image.clone()), ("allowed by the KMS", allowed)],
         )?;
         let since = order.before().await?;
         let accepted = order.api.cloud.set_os_image(&order.id, &self.image).await?;

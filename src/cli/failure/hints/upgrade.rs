@@ -190,6 +190,9 @@ hints! {
     KmsRootMismatch, Look,
         "send no value sealed: the KMS's root key is {found} and not the pinned {expected}; ask whoever runs the \
          KMS, by another way than Phala Cloud";
+    OsImageNotAllowed, Look,
+        "ask whoever owns the KMS contract to allow the image (addOsImageHash), or choose one that it allows: `countersign cvm \
+         os-images` lists what there is";
     ImageTooOld, Look,
         "move the CVM to a newer OS image first, which `countersign cvm os-images` lists, or give a manifest that \
          this one can read";

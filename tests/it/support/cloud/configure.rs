@@ -166,8 +166,10 @@ fn os_image(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
 fn images(cvm: &Cvm) -> Value {
     let versions = IMAGES.iter().map(|name| {
         let patch: u64 = name.rsplit('.').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let is_current = *name == cvm.more.image;
+        let hash = cvm.more.next_image.filter(|_| !is_current).unwrap_or(cvm.os_image);
         json!({"version": [0, 5, patch], "prod": {"name": name, "slug": format!("{name}-e18f5407"),
-            "os_image_hash": hex::encode(cvm.os_image), "is_current": *name == cvm.more.image}, "dev": null})
+            "os_image_hash": hex::encode(hash), "is_current": is_current}, "dev": null})
     });
     versions.collect()
 }

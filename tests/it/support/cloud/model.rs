@@ -78,6 +78,8 @@ pub struct More {
     pub disk_size: u64,
     /// Name of its OS image.
     pub image: String,
+    /// Hash of the images that it could be given; `None`: that of the one it has.
+    pub next_image: Option<B256>,
     /// Whether the public directory names it.
     pub listed: bool,
     /// Sealed environment, hex.
@@ -129,6 +131,7 @@ impl Default for More {
             memory: 4096,
             disk_size: 40,
             image: "dstack-0.5.7".to_owned(),
+            next_image: None,
             listed: false,
             encrypted_env: None,
         }
