@@ -47,7 +47,7 @@ fn client() -> eyre::Result<Client> {
     let options = Options {
         prefix: prefix.as_deref().unwrap_or(DEFAULT_PREFIX).parse()?,
         api_key: Some(ApiKey::new(std::env::var("PHALA_CLOUD_API_KEY")?.into())?),
-        version: ApiVersion::V20260121,
+        version: ApiVersion::NEWEST,
     };
     Ok(Client::new(Http::new(Limits::default()), options))
 }

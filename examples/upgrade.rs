@@ -32,7 +32,7 @@ async fn main() -> eyre::Result<()> {
     let options = Options {
         prefix: prefix.as_deref().unwrap_or(DEFAULT_PREFIX).parse()?,
         api_key: Some(ApiKey::new(std::env::var("PHALA_CLOUD_API_KEY")?.into())?),
-        version: ApiVersion::V20260121,
+        version: ApiVersion::NEWEST,
     };
     let world = World {
         cloud: &Client::new(http.clone(), options),

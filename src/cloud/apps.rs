@@ -1,14 +1,12 @@
-//! Apps: pending updates, their preview, KMS facts, what the cloud believes is allowed.
+//! Apps: pending updates, their preview, KMS facts.
 
-use alloy::primitives::{Address, B256};
-use reqwest::Method;
+use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::read::{self, Malformed};
-use super::{Client, CloudError, CvmId, Key, Kms};
+use super::{Client, CloudError, CvmId, Kms};
 use crate::compose::ComposeHash;
-use crate::http::Retry;
 
 /// An update that waits for its commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,29 +45,14 @@ pub struct AppKmsInfo {
     pub deployer_type: Option<String>,
 }
 
-/// What the cloud believes is allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IsAllowed {
-    /// The hash.
-    pub compose_hash_allowed: Option<bool>,
-    /// The device.
-    pub device_id_allowed: Option<bool>,
-    /// Everything.
-    pub is_allowed: Option<bool>,
-    /// Why not.
-    pub error: Option<String>,
-}
-
 /// ```no_run
-/// # use countersign::cloud::{Client, CloudError, CvmId};
-/// # use countersign::compose::ComposeHash;
-/// # async fn example(client: &Client, id: &CvmId, app: alloy::primitives::Address, hash: ComposeHash) -> Result<(), CloudError> {
+/// # use countersign::cloud::{Client, CloudError};
+/// # async fn example(client: &Client, app: alloy::primitives::Address) -> Result<(), CloudError> {
 /// for update in client.pending_updates(app).await? {
 ///     let (Some(uuid), Some(hash)) = (update.vm_uuid, update.compose_hash) else { continue };
 ///     println!("{:?}", client.preview(app, &uuid, hash).await?.pending_docker_compose);
 /// }
 /// println!("{:?}", client.app_kms_info(app).await?.deployer_type);
-/// println!("{:?}", client.is_allowed(app, hash, None).await?.is_allowed);
 /// # Ok(())
 /// # }
 /// ```
@@ -126,38 +109,6 @@ impl Client {
             deployer_type: read::text(&info, &["/deployer_type"]),
         })
     }
-    /// `POST /api/v1/apps/{app_id}/is-allowed`; reads only.
-    ///
-    /// # Errors
-    /// See [`CloudError`]: 401, 404, 422.
-    pub async fn is_allowed(
-        &self,
-        app: Address,
-        hash: ComposeHash,
-        device: Option<B256>,
-    ) -> Result<IsAllowed, CloudError> {
-        let mut call = self.call(Method::POST, &["apps", &segment(app), "is-allowed"], Retry::Read)?;
-        call.json(&Question {
-            compose_hash: hash.bare(),
-            device_id: device.map(hex::encode),
-        })?;
-        let reply = self.send(call, Key::Needed).await?;
-        let said = reply.object()?;
-        Ok(IsAllowed {
-            compose_hash_allowed: read::flag(&said, &["/compose_hash_allowed"]),
-            device_id_allowed: read::flag(&said, &["/device_id_allowed"]),
-            is_allowed: read::flag(&said, &["/is_allowed"]),
-            error: read::text(&said, &["/error"]),
-        })
-    }
-}
-
-/// Body of `is-allowed`.
-#[derive(Serialize)]
-struct Question {
-    compose_hash: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_id: Option<String>,
 }
 
 impl PendingUpdate {

@@ -1,6 +1,6 @@
-//! What a CVM is configured to be: resources, visibility, script, compose text, environment, OS image.
+//! What a CVM is configured to be: resources, visibility, name, script, compose text, environment, OS image.
 //!
-//! Every change restarts the CVM. What the manifest covers needs a second phase on an on-chain KMS: the first answer is
+//! Every change but that of a name or of what is listed restarts the CVM. What the manifest covers needs a second phase on an on-chain KMS: the first answer is
 //! [`Patched::HashRequired`], and the same call with [`Approved`] carries it out once the owner allowed the hash. These
 //! calls give no commit token; [`Client::prepare`] does.
 
@@ -14,6 +14,7 @@ use super::updates::{COMPOSE_HASH, TRANSACTION_HASH};
 use super::{
     Call, Client, CloudError, Cvm, CvmId, Key, Reply,
     patch::Patch,
+    provision::CvmName,
     updates::{Accepted, Patched, Prepared, RawAnswer, Registration},
 };
 use crate::compose::{Changes, ComposeHash, strict_json};
@@ -94,6 +95,8 @@ pub enum Changed {
 /// client.set_resources(id, &ResourceChange { vcpu: Some(4), ..ResourceChange::default() }).await?;
 /// client.set_visibility(id, Visibility { public_sysinfo: true, public_logs: false, public_tcbinfo: None }).await?;
 /// client.set_listed(id, false).await?;
+/// client.set_name(id, &"other-name".parse()?).await?;
+/// client.schedule_delete(id, None).await?;
 /// client.set_os_image(id, "dstack-0.5.8").await?;
 /// let envs = Envs { encrypted_env: "abcd".to_owned(), env_keys: None };
 /// client.set_envs(id, &envs, None).await?;
@@ -162,6 +165,25 @@ impl Client {
     pub async fn set_listed(&self, id: &CvmId, listed: bool) -> Result<Cvm, CloudError> {
         let mut call = self.call(Method::PATCH, &["cvms", id.as_str(), "listed"], Retry::Write)?;
         call.json(&json!({ "listed": listed }))?;
+        self.send(call, Key::Needed).await?.cvm()
+    }
+    /// `PATCH /api/v1/cvms/{cvm_id}/name`: another name, by the rules of a new CVM's. Some servers take no identifier but `cvm_…`
+    /// here.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 400 in use, 401, 403, 404, 422.
+    pub async fn set_name(&self, id: &CvmId, name: &CvmName) -> Result<(), CloudError> {
+        let mut call = self.call(Method::PATCH, &["cvms", id.as_str(), "name"], Retry::Write)?;
+        call.json(&json!({ "name": name }))?;
+        self.send(call, Key::Needed).await?.done()
+    }
+    /// `PATCH /api/v1/cvms/{cvm_id}/scheduled-delete`: when the CVM is deleted with all its data; never without a time.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 403, 404, 422.
+    pub async fn schedule_delete(&self, id: &CvmId, at: Option<jiff::Timestamp>) -> Result<Cvm, CloudError> {
+        let mut call = self.call(Method::PATCH, &["cvms", id.as_str(), "scheduled-delete"], Retry::Write)?;
+        call.json(&json!({ "scheduled_delete_at": at.map(|at| at.to_string()) }))?;
         self.send(call, Key::Needed).await?.cvm()
     }
     /// `PATCH /api/v1/cvms/{cvm_id}/pre-launch-script`, the script as plain text.
@@ -252,7 +274,7 @@ impl Call {
     }
 
     /// A second phase reads the chain before it answers.
-    fn patience(&mut self, client: &Client, approved: Option<Approved>) {
+    pub(super) fn patience(&mut self, client: &Client, approved: Option<Approved>) {
         if approved.is_some() {
             self.request.time = Some(client.http.limits().total * 2);
         }

@@ -1,4 +1,4 @@
-//! CVMs: one record in the versions of 2025-10-28 and from 2026-01-21, the list of them, a manifest, a state.
+//! CVMs: one record in the shapes of all versions, the list of them, a manifest, a state.
 //!
 //! Reading is lenient: unknown fields are kept, missing ones are `None`, no enum is closed.
 
@@ -240,6 +240,11 @@ impl Client {
 }
 
 impl Cvm {
+    /// Whether its OS image is one for development, which lets people log in; as far as the record says.
+    pub fn is_dev_image(&self) -> Option<bool> {
+        read::flag(&self.raw, &["/os/is_dev"])
+    }
+
     /// Domain of the gateway that leads to it, as the server writes it.
     pub fn gateway_domain(&self) -> Option<String> {
         let places = ["/gateway/base_domain", "/gateway_domain"];
@@ -318,9 +323,11 @@ impl Kms {
 
     /// Reads KMS facts under any of their names.
     pub(super) fn read(info: &Value) -> Result<Self, Malformed> {
+        let contract = ["/kms_contract_address", "/dstack_kms_address", "/contract_address"];
+        let (chain_id, kms_contract) = read::kms_place(info, &contract)?;
         Ok(Self {
-            chain_id: read::chain_id(info, &["/chain_id"])?,
-            kms_contract: read::address(info, &["/kms_contract_address", "/dstack_kms_address"])?,
+            chain_id,
+            kms_contract,
             app_contract: read::address(info, &["/app_contract_address", "/dstack_app_address"])?,
             slug: read::text(info, &["/slug", "/name", "/id"]),
         })

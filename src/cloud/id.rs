@@ -105,6 +105,29 @@ names! {
     WebhookId
     /// The id of an event that a webhook delivers; one segment of a path.
     EventId
+    /// The id of a revision that the cloud keeps; one segment of a path.
+    RevisionId
+    /// What paths call a workspace; one segment of a path.
+    WorkspaceSlug
+}
+
+/// An id that some versions of the API write as a number and others as a text.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum AnyId {
+    /// A number.
+    Number(u64),
+    /// A text; it came from outside.
+    Text(String),
+}
+
+impl fmt::Display for AnyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// Why a text cannot stand in a path as one segment that means itself.

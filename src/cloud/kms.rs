@@ -1,4 +1,4 @@
-//! Key management services: which there are, what their contracts allow, the keys that environments are sealed for.
+//! Key management services: which there are, their nodes, what their contracts allow, the keys that environments are sealed for.
 
 use alloy::primitives::{Address, B256};
 use reqwest::Method;
@@ -6,24 +6,40 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::read::{self, Malformed};
-use super::{Client, CloudError, Key, KmsId, Page, Paged};
+use super::{ApiVersion, Client, CloudError, Key, KmsId, Page, Paged, Reply};
 use crate::http::Retry;
 
-/// A KMS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The last version whose paths below `/kms` name nodes (`go/kms.go` of Phala-Network/phala-cloud).
+const BY_NODE: ApiVersion = ApiVersion::V20260522;
+
+/// A KMS: from 2026-06-23 on a contract with the keys that all its nodes share, before that each node by itself
+/// (`js/src/types/kms_contract.ts` and `kms_info.ts` of Phala-Network/phala-cloud).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KmsInfo {
-    /// Its id, `kms_…`.
+    /// Its id: `kc_…` of a contract, `kms_…` of a node.
     pub id: Option<String>,
-    /// Its name, for example `kms-base-prod9`.
+    /// Its name, for example `base`, or `kms-base-prod9` of a node.
     pub slug: Option<String>,
-    /// Where it answers guests.
+    /// What it is called for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub label: Option<String>,
+    /// Where a node answers guests.
     pub url: Option<String>,
-    /// Version of its software.
+    /// Version of a node's software.
     pub version: Option<String>,
     /// Chain of its contract; `None` for Phala's own.
     pub chain_id: Option<u64>,
     /// Its contract.
     pub contract: Option<Address>,
+    /// Root key that signs for apps, hex as the cloud writes it; the contract's own word counts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub k256_pubkey: Option<String>,
+    /// Key of its certificate authority, hex as the cloud writes it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ca_pubkey: Option<String>,
+    /// How many nodes share its keys.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node_count: Option<u64>,
 }
 
 /// The KMS contracts of one chain, as the cloud reads them.
@@ -99,6 +115,8 @@ pub struct NextAppId {
 /// # async fn example(client: &Client, kms: &KmsId, app: alloy::primitives::Address) -> Result<(), CloudError> {
 /// println!("{:?}", client.kms_list(Page::default(), Some(true)).await?.items);
 /// println!("{:?}", client.kms(kms).await?);
+/// println!("{:?}", client.kms_nodes(kms).await?);
+/// println!("{:?}", client.kms_node(kms).await?);
 /// println!("{:?}", client.kms_on_chain(&"base".parse()?).await?);
 /// println!("{:?}", client.kms_public_key(kms, app).await?.public_key);
 /// println!("{:?}", client.next_app_ids(2).await?);
@@ -106,7 +124,8 @@ pub struct NextAppId {
 /// # }
 /// ```
 impl Client {
-    /// `GET /api/v1/kms`: one page; `onchain` for those with a contract, or those without.
+    /// `GET /api/v1/kms`: one page of contracts, or of nodes where the server speaks no version from 2026-06-23 on;
+    /// `onchain` for those with a contract, or those without.
     ///
     /// # Errors
     /// See [`CloudError`]: 401, 422.
@@ -120,13 +139,33 @@ impl Client {
         let answer = reply.value()?;
         reply.paged(&answer, KmsInfo::read)
     }
-    /// `GET /api/v1/kms/{kms_id}`, by id or name.
+    /// `GET /api/v1/kms/{kms_id}`: a contract by its name (`base`) or id; a node by those where the server speaks no version
+    /// from 2026-06-23 on.
     ///
     /// # Errors
     /// See [`CloudError`]: 401, 404, 422.
     pub async fn kms(&self, id: &KmsId) -> Result<KmsInfo, CloudError> {
         let (reply, _) = self.get(&["kms", id.as_str()]).await?;
         reply.sound(KmsInfo::read(&reply.object()?))
+    }
+    /// `GET /api/v1/kms/{kms_id}` in a version before 2026-06-23: a node by its name (`kms-base-prod9`) or id.
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 404, 422.
+    pub async fn kms_node(&self, id: &KmsId) -> Result<KmsInfo, CloudError> {
+        let mut call = self.call(Method::GET, &["kms", id.as_str()], Retry::Read)?;
+        call.pinned(BY_NODE);
+        let reply = self.send(call, Key::Needed).await?;
+        reply.sound(KmsInfo::read(&reply.object()?))
+    }
+    /// `GET /api/v1/kms/{kms_id}/nodes`: the nodes of a contract; from 2026-06-23 on
+    /// (`js/src/actions/kms/list_kms_contract_nodes.ts` of Phala-Network/phala-cloud).
+    ///
+    /// # Errors
+    /// See [`CloudError`]: 401, 404, 422.
+    pub async fn kms_nodes(&self, id: &KmsId) -> Result<Vec<KmsInfo>, CloudError> {
+        let (reply, answer) = self.get(&["kms", id.as_str(), "nodes"]).await?;
+        reply.items(&answer, KmsInfo::read)
     }
     /// `GET /api/v1/kms/on-chain/{chain}`: the contracts of a chain by its name (`ethereum`, `base`), their devices and
     /// OS images.
@@ -146,12 +185,13 @@ impl Client {
             contracts: reply.items(&contracts, KmsContract::read)?,
         })
     }
-    /// `GET /api/v1/kms/{kms_id}/pubkey/{app_id}`: the key to seal an app's environment for.
+    /// `GET /api/v1/kms/{kms_id}/pubkey/{app_id}`: the key to seal an app's environment for. The path names a node, also
+    /// where newer versions name contracts, so it is asked in a version before those.
     ///
     /// # Errors
     /// See [`CloudError`]: 400 app id, 401, 404 no such KMS, 422, 500 the KMS does not answer.
     pub async fn kms_public_key(&self, id: &KmsId, app: Address) -> Result<KmsPublicKey, CloudError> {
-        let (reply, _) = self.get(&["kms", id.as_str(), "pubkey", &hex::encode(app)]).await?;
+        let reply = self.pubkey(id, app).await?;
         let said = reply.object()?;
         let key = reply.sound(read::word(&said, &["/public_key"]))?;
         Ok(KmsPublicKey {
@@ -179,15 +219,30 @@ impl Client {
     }
 }
 
+impl Client {
+    /// What a node says of an app's key.
+    pub(super) async fn pubkey(&self, id: &KmsId, app: Address) -> Result<Reply, CloudError> {
+        let path = ["kms", id.as_str(), "pubkey", &hex::encode(app)];
+        let mut call = self.call(Method::GET, &path, Retry::Read)?;
+        call.pinned(BY_NODE);
+        self.send(call, Key::Needed).await
+    }
+}
+
 impl KmsInfo {
     pub(super) fn read(item: &Value) -> Result<Self, Malformed> {
+        let (chain_id, contract) = read::kms_place(item, &["/kms_contract_address", "/contract_address"])?;
         Ok(Self {
             id: read::text(item, &["/id"]),
             slug: read::text(item, &["/slug", "/name"]),
+            label: read::text(item, &["/label"]),
             url: read::text(item, &["/url"]),
             version: read::text(item, &["/version"]),
-            chain_id: read::chain_id(item, &["/chain_id"])?,
-            contract: read::address(item, &["/kms_contract_address", "/contract_address"])?,
+            chain_id,
+            contract,
+            k256_pubkey: read::text(item, &["/k256_pubkey"]),
+            ca_pubkey: read::text(item, &["/ca_pubkey"]),
+            node_count: read::number(item, &["/node_count"]),
         })
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let options = Options { prefix: DEFAULT_PREFIX.parse()?, api_key: None, version: ApiVersion::V20260121 };
+//! let options = Options { prefix: DEFAULT_PREFIX.parse()?, api_key: None, version: ApiVersion::NEWEST };
 //! let client = Client::new(Http::new(Limits::default()), options);
 //! // A name, an app id, an instance id or a UUID.
 //! let id: CvmId = "my-app".parse()?;
@@ -31,6 +31,7 @@ mod id;
 pub mod images;
 pub mod instance_ids;
 pub mod instances;
+pub mod inventory;
 pub mod kms;
 pub mod lifecycle;
 pub mod nodes;
@@ -44,6 +45,7 @@ pub mod settle;
 #[cfg(test)]
 mod tests;
 pub mod updates;
+mod version;
 pub mod watch;
 pub mod webhooks;
 
@@ -64,6 +66,8 @@ pub use env_key::EnvKey;
 pub use error::{CloudError, Problem};
 pub use id::{CvmId, EventId, KmsId, WebhookId};
 pub use page::{Page, Paged};
+pub use version::ApiVersion;
+pub(crate) use version::Spoken;
 
 use error::{LINE, Refusal};
 use read::Malformed;
@@ -78,15 +82,6 @@ pub const DEFAULT_PREFIX: &str = "https://cloud-api.phala.com/api/v1";
 /// Longest API key that is taken.
 const MAX_API_KEY: usize = 512;
 
-/// The API's released versions, as `X-Phala-Version` names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiVersion {
-    /// 2025-10-28: flat CVM records.
-    V20251028,
-    /// 2026-01-21: nested CVM records, numeric ids.
-    V20260121,
-}
-
 /// How to reach the API.
 #[derive(Clone)]
 pub struct Options {
@@ -94,7 +89,7 @@ pub struct Options {
     pub prefix: Url,
     /// API key; without one only commit by token works.
     pub api_key: Option<ApiKey>,
-    /// Version to ask for.
+    /// The newest version that may be asked for; an older one takes its place where the server refuses it.
     pub version: ApiVersion,
 }
 
@@ -107,6 +102,7 @@ pub struct ApiKey(Zeroizing<String>);
 pub struct Client {
     http: Http,
     options: Options,
+    spoken: Spoken,
 }
 
 /// Whether a call needs the API key.
@@ -124,6 +120,8 @@ struct Call {
     /// Verb and path, for messages.
     name: String,
     secrets: Secrets,
+    /// The newest version in which it means what it should.
+    version: ApiVersion,
 }
 
 /// One answer, with what is needed to talk about it.
@@ -135,8 +133,22 @@ struct Reply {
 
 impl Client {
     /// A client; does no I/O.
-    pub const fn new(http: Http, options: Options) -> Self {
-        Self { http, options }
+    pub fn new(http: Http, options: Options) -> Self {
+        Self {
+            http,
+            options,
+            spoken: Spoken::default(),
+        }
+    }
+    /// The client with what others learnt of the server's versions; it adds to that.
+    #[must_use]
+    pub(crate) fn sharing(mut self, spoken: Spoken) -> Self {
+        self.spoken = spoken;
+        self
+    }
+    /// The version that the server named last in an answer, where it is one that this program does not know; escaped.
+    pub fn unknown_version(&self) -> Option<&str> {
+        self.spoken.unknown()
     }
     /// A client whose requests end at `end`: a server that drips is not listened to for longer.
     #[must_use]
@@ -144,6 +156,7 @@ impl Client {
         Self {
             http: self.http.clone().until(end),
             options: self.options.clone(),
+            spoken: self.spoken.clone(),
         }
     }
 
@@ -157,9 +170,6 @@ impl Client {
         let url = self.url(&verb, segments)?;
         let name = format!("{verb} {}", url.path());
         let mut request = Request::new(verb, url, retry);
-        request
-            .headers
-            .insert(VERSION, HeaderValue::from_static(self.options.version.text()));
         // The official clients send both on every request, also on those without a body.
         request.headers.insert(CONTENT_TYPE, JSON);
         request.headers.insert(ACCEPT, JSON);
@@ -167,6 +177,7 @@ impl Client {
             request,
             name,
             secrets: Secrets::default(),
+            version: self.options.version,
         })
     }
 
@@ -201,12 +212,25 @@ impl Client {
             (None, Key::IfGiven) => {}
             (None, Key::Needed) => return Err(CloudError::NoApiKey { request: call.name }),
         }
-        let answer = self.http.send(call.request).await?;
-        Ok(Reply {
-            name: call.name,
-            answer,
-            secrets: call.secrets,
-        })
+        let mut version = self.spoken.best(call.version);
+        let (name, secrets, mut request) = (call.name, call.secrets, call.request);
+        loop {
+            request
+                .headers
+                .insert(VERSION, HeaderValue::from_static(version.text()));
+            let reply = Reply {
+                answer: self.http.send(request.clone()).await?,
+                name: name.clone(),
+                secrets: secrets.clone(),
+            };
+            self.spoken.hear(&reply);
+            let older = reply.refuses_version().then(|| self.spoken.refuse(version)).flatten();
+            let Some(older) = older else {
+                return Ok(reply);
+            };
+            tracing::info!(refused = version.text(), asked = older.text(), "the API's version");
+            version = older;
+        }
     }
 
     /// Reads one JSON document.
@@ -219,6 +243,11 @@ impl Client {
 }
 
 impl Call {
+    /// Asks for no version after `most`: the path means something else there.
+    fn pinned(&mut self, most: ApiVersion) {
+        self.version = self.version.min(most);
+    }
+
     /// One more query parameter.
     fn query(&mut self, name: &str, value: &str) {
         self.request.url = self.request.url.with_query(name, value);
@@ -299,16 +328,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     shorten(&text, LINE)
-}
-
-impl ApiVersion {
-    /// As `X-Phala-Version` names it.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::V20251028 => "2025-10-28",
-            Self::V20260121 => "2026-01-21",
-        }
-    }
 }
 
 impl ApiKey {

@@ -4,6 +4,7 @@ use alloy::primitives::B256;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::id::AnyId;
 use super::read::{self, Malformed};
 use super::{Client, CloudError, images::OsImage, kms::KmsInfo};
 
@@ -21,8 +22,8 @@ pub struct Nodes {
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// Its number.
-    pub id: Option<u64>,
+    /// Its number, where it has one.
+    pub id: Option<AnyId>,
     /// Its name.
     pub name: Option<String>,
     /// Where it is.
@@ -73,7 +74,7 @@ impl Node {
     fn read(item: &Value) -> Result<Self, Malformed> {
         let images = item.get("images").and_then(Value::as_array).into_iter().flatten();
         Ok(Self {
-            id: read::number(item, &["/teepod_id", "/id"]),
+            id: read::id(item, &["/teepod_id", "/id"]),
             name: read::text(item, &["/name"]),
             region: read::text(item, &["/region_identifier", "/region"]),
             device_id: read::word(item, &["/device_id"])?,

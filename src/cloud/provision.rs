@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::id::AnyId;
 use super::read;
 use super::{Client, CloudError, Cvm, Key, Kms, KmsId, Problem, patch::Gpus};
 use crate::compose::ComposeHash;
@@ -113,7 +114,7 @@ pub struct Provisioned {
     /// Instance type.
     pub instance_type: Option<String>,
     /// Node.
-    pub node_id: Option<u64>,
+    pub node_id: Option<AnyId>,
     /// The answer as it came.
     pub raw: Value,
 }
@@ -234,7 +235,7 @@ impl Client {
             device_id: reply.sound(read::word(&said, &["/device_id"]))?,
             os_image_hash: reply.sound(read::word(&said, &["/os_image_hash"]))?,
             instance_type: read::text(&said, &["/instance_type"]),
-            node_id: read::number(&said, &["/node_id", "/teepod_id"]),
+            node_id: read::id(&said, &["/node_id", "/teepod_id"]),
             raw: said,
         })
     }

@@ -5,11 +5,15 @@ use alloy::primitives::{Address, B256};
 use serde_json::Value;
 
 use super::error::{CloudError, LINE};
+use super::id::AnyId;
 use crate::compose::ComposeHash;
 use crate::text::shorten;
 
 /// Longer than any name that the API gives something, bytes.
 const LONGEST_NAME: usize = 1024;
+
+/// What stands for the contract of Phala's own KMS, which has none (`js/src/types/kms_contract.ts` of Phala-Network/phala-cloud).
+const OFF_CHAIN: &str = "phala";
 
 /// A value that is there and cannot be what it should be, in words.
 #[derive(Debug)]
@@ -76,6 +80,13 @@ pub(super) fn number(record: &Value, places: &[&str]) -> Option<u64> {
     })
 }
 
+/// An id that is a number or a text.
+pub(super) fn id(record: &Value, places: &[&str]) -> Option<AnyId> {
+    number(record, places)
+        .map(AnyId::Number)
+        .or_else(|| text(record, places).map(AnyId::Text))
+}
+
 /// Texts of a list; what is no text is left out.
 pub(super) fn texts(record: &Value, place: &str) -> Vec<String> {
     let items = record.pointer(place).and_then(Value::as_array).into_iter().flatten();
@@ -122,6 +133,19 @@ pub(super) fn chain_id(record: &Value, places: &[&str]) -> Result<Option<u64>, M
         .filter(|id| *id != 0)
         .map(Some)
         .ok_or_else(|| malformed(places, value, "a chain id"))
+}
+
+/// Chain and contract of a KMS. Phala's own has neither; newer records say so by the chain 0 and the contract `phala`.
+pub(super) fn kms_place(record: &Value, contract: &[&str]) -> Result<(Option<u64>, Option<Address>), Malformed> {
+    if pick(record, contract).is_none_or(|contract| contract != OFF_CHAIN) {
+        return Ok((chain_id(record, &["/chain_id"])?, address(record, contract)?));
+    }
+    match pick(record, &["/chain_id"]) {
+        Some(chain) if *chain != 0 && *chain != "0" => {
+            Err(malformed(&["/chain_id"], chain, "0, as Phala's own KMS has it"))
+        }
+        _ => Ok((None, None)),
+    }
 }
 
 /// `N` bytes of hex text.

@@ -16,7 +16,7 @@ use sse_core::{MessageEvent, SseDecoder, SseEvent};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::Refusal;
-use super::{API_KEY, Client, CloudError, CvmId, CvmState, VERSION};
+use super::{API_KEY, Client, CloudError, CvmId, CvmState};
 use crate::compose::strict_json;
 use crate::http::{HttpError, Kind, Retry, Secrets, Stream};
 
@@ -182,8 +182,7 @@ impl Client {
         ] {
             call.query(name, &time.clamp(least, most).as_secs().to_string());
         }
-        // The official client sends neither of the two here.
-        call.request.headers.remove(VERSION);
+        // The official client sends neither this nor a version here.
         call.request.headers.remove(CONTENT_TYPE);
         let headers = &mut call.request.headers;
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));

@@ -376,6 +376,14 @@ codes! {
     PendingStatus = "PENDING_STATUS", Pending, "The CVM has not the asked status yet.";
     NothingToWaitFor = "NOTHING_TO_WAIT_FOR", Note, "Whoever commits waits for the CVM.";
     BootFailed = "BOOT_FAILED", Failed, "The commit was accepted and the CVM did not come up.";
+    CloudSaysNotAllowed = "CLOUD_SAYS_NOT_ALLOWED", State, "Phala Cloud says that the chain does not allow a CVM what it runs, or did not look.";
+    CvmsNotStopped = "CVMS_NOT_STOPPED", State, "Not every CVM that was named stops.";
+    ImageLetsLogIn = "IMAGE_LETS_LOG_IN", Note, "The OS image is one for development and lets people log in, whose keys no hash covers.";
+    LoginUncovered = "LOGIN_UNCOVERED", Note, "Who may log in to the CVM changed, which no hash covers.";
+    KmsUrlsUncovered = "KMS_URLS_UNCOVERED", Note, "Where the guest fetches its keys changed, which no hash covers.";
+    RedeployUnproved = "REDEPLOY_UNPROVED", Note, "Phala Cloud went back to a revision at once, without a proof.";
+    ScriptNotOfficial = "SCRIPT_NOT_OFFICIAL", Stop, "The file is not the script that Phala Cloud calls its newest official one.";
+    CloudVersionUnknown = "CLOUD_VERSION_UNKNOWN", Note, "Phala Cloud answers in a version of its API that this program does not know.";
     CloudBehindChain = "CLOUD_BEHIND_CHAIN", Later, "Phala Cloud does not see the hash yet that the chain allows.";
     CommittedButNotAllowed = "COMMITTED_BUT_NOT_ALLOWED", Failed, "The CVM runs a hash that the app does not allow any more.";
     CommitNotAllowed = "COMMIT_NOT_ALLOWED", State, "Phala Cloud does not see the hash allowed.";
@@ -533,6 +541,7 @@ codes! {
     UsageNoHome = "USAGE_NO_HOME", Usage, "There is no place for the record of signatures.";
     UsageNoRpc = "USAGE_NO_RPC", Usage, "No JSON-RPC endpoint was named.";
     UsageNoService = "USAGE_NO_SERVICE", Usage, "There is no Transaction Service for the chain.";
+    UsageNoWorkspace = "USAGE_NO_WORKSPACE", Usage, "No workspace was named.";
     UsageNoUpgrade = "USAGE_NO_UPGRADE", Usage, "There is no upgrade here.";
     UsageOffline = "USAGE_OFFLINE", Usage, "The command needs the network.";
     UsageOneFile = "USAGE_ONE_FILE", Usage, "An app has one Docker Compose file.";

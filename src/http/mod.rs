@@ -59,7 +59,7 @@ pub struct Limits {
 pub struct Endpoint(Url);
 
 /// One request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Verb.
     pub verb: reqwest::Method,

@@ -16,7 +16,7 @@ use crate::text::{name, option};
 use crate::upgrade::UpgradeError;
 
 /// Which CVM.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct On {
     /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
     #[arg(long, value_name = "ID", value_parser = values::cvm)]

@@ -3,6 +3,7 @@
 
 pub(super) mod also;
 pub(in crate::cli) mod attesting;
+pub(in crate::cli) mod besides;
 pub(super) mod takes;
 pub(super) mod tree;
 pub(super) mod values;
@@ -16,6 +17,7 @@ use clap::{Args, ValueEnum};
 use url::Url;
 
 use also::Also;
+use besides::Besides;
 
 use crate::chain::Finality;
 use crate::cloud::{self, CvmId};
@@ -61,6 +63,8 @@ pub(in crate::cli) struct Change {
     /// OS image
     #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled)]
     pub(in crate::cli) image: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) besides: Besides,
     /// Let this device run the app, by the same Safe transaction; repeat it
     #[arg(long, value_name = "ID", help_heading = "What changes", value_parser = values::word)]
     pub(in crate::cli) add_device: Vec<B256>,

@@ -557,7 +557,7 @@ mod tests {
     }
 
     /// Arguments with a type of their own, all of which refuse an empty and a blank text.
-    const ELSEWHERE: [&str; 15] = [
+    const ELSEWHERE: [&str; 18] = [
         "kms_id",
         "kms",
         "chain",
@@ -573,6 +573,9 @@ mod tests {
         "form",
         "name",
         "event",
+        "revision",
+        "workspace",
+        "ports",
     ];
 
     fn leaves(command: &clap::Command, words: &[String], found: &mut Vec<(Vec<String>, clap::Command)>) {

@@ -1,6 +1,7 @@
 //! `app`: the app's contract as the chain shows it.
 
 mod change;
+mod cloud;
 mod deploy;
 mod instances;
 mod lists;
@@ -79,6 +80,11 @@ enum AppCommand {
     #[command(subcommand)]
     Owner(Owner),
     Deploy(Box<Deploy>),
+    List(cloud::List),
+    Attestations(cloud::Attestations),
+    TcbEvaluation(cloud::TcbEvaluation),
+    DeviceAllowlist(cloud::DeviceAllowlist),
+    Redeploy(Box<cloud::Redeploy>),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +119,11 @@ impl App {
             AppCommand::Change(change) => change.run(session).await,
             AppCommand::Owner(owner) => owner.run(session).await,
             AppCommand::Deploy(deploy) => deploy.run(session).await,
+            AppCommand::List(list) => list.run(session).await,
+            AppCommand::Attestations(args) => args.run(session).await,
+            AppCommand::TcbEvaluation(args) => args.run(session).await,
+            AppCommand::DeviceAllowlist(args) => args.run(session).await,
+            AppCommand::Redeploy(redeploy) => redeploy.run(session).await,
         }
     }
 }

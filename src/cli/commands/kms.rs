@@ -9,7 +9,7 @@ use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
-use crate::cloud::{KmsId, kms::KmsInfo};
+use crate::cloud::{CloudError, KmsId, kms::KmsInfo};
 
 /// Show key management services, their contracts and keys
 #[derive(Debug, Args)]
@@ -29,10 +29,17 @@ enum KmsCommand {
         #[command(flatten)]
         part: Part,
     },
-    /// Show one
-    #[command(after_help = "Example:\n  countersign kms show kms-base-prod9")]
+    /// Show one: a contract with the keys that its nodes share, or a node
+    #[command(after_help = "Examples:\n  countersign kms show base\n  countersign kms show kms-base-prod9")]
     Show {
         /// Id or name
+        #[arg(value_name = "ID")]
+        kms: KmsId,
+    },
+    /// List the nodes of a contract
+    #[command(after_help = "Example:\n  countersign kms nodes base")]
+    Nodes {
+        /// Id or name of the contract
         #[arg(value_name = "ID")]
         kms: KmsId,
     },
@@ -48,7 +55,7 @@ enum KmsCommand {
         after_help = "Example:\n  countersign kms pubkey kms-base-prod9 0x1234567890123456789012345678901234567890"
     )]
     Pubkey {
-        /// Id or name of the KMS
+        /// Id or name of a node of the KMS
         #[arg(value_name = "ID")]
         kms: KmsId,
         /// App id = address of the app's contract
@@ -72,18 +79,20 @@ impl Kms {
                 Ok(report)
             }
             KmsCommand::Show { kms } => {
-                let kms = cloud.kms(&kms).await?;
-                let mut report = Report::done("kms show", "read");
-                report.facts.upgrade.chain_id = kms.chain_id;
-                report.page.facts(&[
-                    ("id", kms.id.clone()),
-                    ("name", kms.slug.clone()),
-                    ("URL", kms.url.clone()),
-                    ("version", kms.version.clone()),
-                    ("chain", kms.chain_id.map(|id| id.to_string())),
-                    ("contract", kms.contract.map(|contract| contract.to_string())),
-                ]);
-                report.data = Some(json!(kms));
+                let found = match cloud.kms(&kms).await {
+                    // What names no contract may name a node.
+                    Err(CloudError::NotFound(_)) => cloud.kms_node(&kms).await,
+                    found => found,
+                };
+                Ok(shown(&found?))
+            }
+            KmsCommand::Nodes { kms } => {
+                let nodes = cloud.kms_nodes(&kms).await?;
+                let mut report = Report::done("kms nodes", "read");
+                for node in &nodes {
+                    report.page.line(&row(node));
+                }
+                report.data = Some(json!({ "items": nodes }));
                 Ok(report)
             }
             KmsCommand::Contracts { chain } => contracts(&cloud.kms_on_chain(&chain).await?),
@@ -102,18 +111,38 @@ impl Kms {
     }
 }
 
+fn shown(kms: &KmsInfo) -> Report {
+    let mut report = Report::done("kms show", "read");
+    report.facts.upgrade.chain_id = kms.chain_id;
+    report.page.facts(&[
+        ("id", kms.id.clone()),
+        ("name", kms.slug.clone()),
+        ("label", kms.label.clone()),
+        ("URL", kms.url.clone()),
+        ("version", kms.version.clone()),
+        ("chain", kms.chain_id.map(|id| id.to_string())),
+        ("contract", kms.contract.map(|contract| contract.to_string())),
+        ("root key, as Phala Cloud has it", kms.k256_pubkey.clone()),
+        ("nodes", kms.node_count.map(|count| count.to_string())),
+    ]);
+    report.data = Some(json!(kms));
+    report
+}
+
 fn row(kms: &KmsInfo) -> String {
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-    let chain = kms
-        .chain_id
-        .map_or_else(|| "off-chain".to_owned(), |id| format!("chain {id}"));
-    let contract = kms.contract.map(|contract| format!("  {contract}")).unwrap_or_default();
-    format!(
-        "{}  {}  {}  {chain}{contract}",
-        or(&kms.id),
-        or(&kms.slug),
-        or(&kms.version)
-    )
+    let mut words = vec![or(&kms.id), or(&kms.slug)];
+    words.extend([&kms.version, &kms.url].into_iter().flatten().cloned());
+    words.extend(kms.node_count.map(|count| format!("{count} nodes")));
+    // The nodes of a contract do not repeat whose they are.
+    if kms.chain_id.is_some() || kms.node_count.is_some() {
+        words.push(
+            kms.chain_id
+                .map_or_else(|| "off-chain".to_owned(), |id| format!("chain {id}")),
+        );
+    }
+    words.extend(kms.contract.map(|contract| contract.to_string()));
+    words.join("  ")
 }
 
 fn contracts(kms: &crate::cloud::kms::OnChainKms) -> Result<Report, CliError> {

@@ -21,7 +21,8 @@ impl Nodes {
             |number: Option<u64>, unit: &str| number.map_or_else(|| "?".to_owned(), |number| format!("{number}{unit}"));
         for node in &nodes.nodes {
             let name = node.name.clone().unwrap_or_default();
-            report.page.heading(&format!("{}  {name}", number(node.id, "")));
+            let id = node.id.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
+            report.page.heading(&format!("{id}  {name}"));
             report.page.facts(&[
                 ("region", node.region.clone()),
                 ("device", node.device_id.map(|device| device.to_string())),

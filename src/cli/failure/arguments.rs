@@ -29,7 +29,7 @@ const SECRET_OPTIONS: [&str; 9] = [
     "--secret",
 ];
 /// Options whose malformed values are not repeated, since they may hold a key, and what they take.
-const SENSITIVE_OPTIONS: [(&str, &str); 9] = [
+const SENSITIVE_OPTIONS: [(&str, &str); 11] = [
     (
         "--signer",
         "valid are prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] and aws:KEY-ID",
@@ -40,6 +40,8 @@ const SENSITIVE_OPTIONS: [(&str, &str); 9] = [
     ("--pccs", WEB_ADDRESS),
     ("--guest-url", WEB_ADDRESS),
     ("--attest-url", WEB_ADDRESS),
+    ("--kms-url", WEB_ADDRESS),
+    ("--gateway-url", WEB_ADDRESS),
     ("--secret-from", "valid are env:NAME, file:PATH and prompt"),
     ("--second-factor-from", "valid are env:NAME, file:PATH and prompt"),
 ];

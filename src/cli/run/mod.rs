@@ -100,6 +100,7 @@ fn start(cli: Cli, typed: CommandLine, env: Environment) -> Exit {
     let ended = defect::caught(|| drive(cli.command, &session));
     let mut report = ended.unwrap_or_else(|error| failed(&session, &error));
     session.tell_endpoints(&mut report);
+    session.tell_version(&mut report);
     finish(&session.out, report)
 }
 

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::Files;
 use crate::cli::args::also::Also;
+use crate::cli::args::besides::{Besides, ShutdownTimeout};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Next, told};
+use crate::cloud::patch::{Gpus, Patch};
 use crate::code::Code;
 use crate::compose::{Changes, Manifest, NoComposeText, check_compose_text};
 use crate::fsutil;
@@ -41,6 +43,20 @@ pub(in crate::cli) fn local(files: &Files) -> Result<Option<Changes>, CliError> 
         public_tcbinfo: files.public_tcbinfo,
     };
     Ok(Some(changes).filter(|changes| !changes.is_empty()))
+}
+
+/// A patch with what changes besides the manifest.
+pub(in crate::cli) fn with_besides(patch: Patch, besides: &Besides) -> Result<Patch, CliError> {
+    Ok(Patch {
+        user_config: besides.user_config.as_deref().map(text_file).transpose()?,
+        gpus: besides.gpus.map(|count| Gpus::Count {
+            count,
+            product_name: besides.gpu_product.clone(),
+        }),
+        shutdown_timeout: besides.shutdown_timeout.map(|ShutdownTimeout(time)| time),
+        allow_force_stop: besides.allow_force_stop,
+        ..patch
+    })
 }
 
 /// The text of the Docker Compose file that another CVM has of its own.

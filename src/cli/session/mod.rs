@@ -41,6 +41,7 @@ use crate::cli::session::settings::{ROOT, Settings, Sourced, Wanted};
 use crate::cli::show::advice::Advice;
 use crate::cli::show::output::{Output, notice};
 use crate::cli::show::report::{Report, certain};
+use crate::cloud::Spoken;
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil;
@@ -70,6 +71,8 @@ pub(in crate::cli) struct Session {
     http: Http,
     /// Which endpoints answered.
     turnout: Turnout,
+    /// Which versions of its API Phala Cloud speaks.
+    spoken: Spoken,
     dir: Mutex<Option<PathBuf>>,
     /// The proposal, where the run is about one by itself.
     file: Mutex<Option<PathBuf>>,
@@ -99,6 +102,7 @@ impl Session {
             needs_digests: false,
             http: Http::new(Limits::default()).telling(notice),
             turnout: Turnout::default(),
+            spoken: Spoken::default(),
             dir: Mutex::new(None),
             file: Mutex::new(None),
         }
@@ -144,6 +148,7 @@ impl Session {
     pub(in crate::cli) fn outside<'a>(&'a self, settings: &'a Settings) -> Outside<'a> {
         Outside::new(
             self.http.clone(),
+            self.spoken.clone(),
             settings,
             Person::new(&self.out, &self.env, settings.yes),
         )
@@ -494,6 +499,20 @@ impl Session {
                 text,
             });
         }
+    }
+
+    /// Says that Phala Cloud answered in a version of its API that this program does not know.
+    pub(in crate::cli) fn tell_version(&self, report: &mut Report) {
+        let Some(version) = self.spoken.unknown() else { return };
+        let text = format!(
+            "Phala Cloud answers in version {version} of its API, which this program does not know: its records were read as \
+             far as they have the known places"
+        );
+        report.page.line(&text);
+        report.warnings.push(Warning {
+            code: Code::CloudVersionUnknown,
+            text,
+        });
     }
 }
 

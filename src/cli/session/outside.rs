@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::session::person::Person;
 use crate::cli::session::settings::{ROOT, Settings};
-use crate::cloud::{ApiVersion, Client, Options};
+use crate::cloud::{ApiVersion, Client, Options, Spoken};
 use crate::http::{Http, Limits, RetryPolicy};
 use crate::signer::Source;
 use crate::upgrade::{Reached, World};
@@ -23,11 +23,11 @@ pub(in crate::cli) struct Outside<'a> {
 
 impl<'a> Outside<'a> {
     /// Connects settings to the outside; does no I/O.
-    pub(super) fn new(http: Http, settings: &'a Settings, person: Person<'a>) -> Self {
+    pub(super) fn new(http: Http, spoken: Spoken, settings: &'a Settings, person: Person<'a>) -> Self {
         let options = Options {
             prefix: settings.prefix.value.clone(),
             api_key: settings.api_key.clone(),
-            version: ApiVersion::V20260121,
+            version: ApiVersion::NEWEST,
         };
         tracing::info!(
             host = settings.prefix.value.host_str().unwrap_or_default(),
@@ -37,7 +37,7 @@ impl<'a> Outside<'a> {
             "settings"
         );
         Self {
-            cloud: Client::new(patient(&http, settings), options),
+            cloud: Client::new(patient(&http, settings), options).sharing(spoken),
             http,
             endpoints: settings.urls(),
             signer: settings.signer.clone(),

@@ -18,7 +18,7 @@ use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::accept::{accepted, trust};
 use crate::cli::session::environment::{API_KEY, API_PREFIX, Environment, RPC_QUORUM, RPC_URL, SERVICE_KEY};
-use crate::cli::session::files::{compose_file, text_file};
+use crate::cli::session::files::{compose_file, text_file, with_besides};
 use crate::cli::session::project::PROJECT_FILE;
 pub(in crate::cli) use crate::cli::session::project::Project;
 pub(in crate::cli) use crate::cli::session::workload::workload;
@@ -381,7 +381,7 @@ pub(in crate::cli) fn cvm(typed: Option<&CvmId>, project: &Project) -> Result<So
 fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
     let compose = change.compose.as_ref().or(project.compose_file.as_ref());
     let names = change.allowed_env.as_ref();
-    Ok(Patch {
+    let patch = Patch {
         changes: Changes {
             docker_compose_file: compose.map(|path| compose_file(path)).transpose()?,
             pre_launch_script: change
@@ -399,7 +399,8 @@ fn patch(change: &Change, project: &Project) -> Result<Patch, CliError> {
         disk_size: change.disk_size,
         image: change.image.clone(),
         ..Patch::default()
-    })
+    };
+    with_besides(patch, &change.besides)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use clap::Parser as _;
 use super::*;
 use crate::cli::args::Multisig;
 use crate::cli::root::{Cli, Command};
+use crate::cloud::patch::Gpus;
 use crate::fsutil;
 
 #[derive(clap::Parser)]
@@ -167,6 +168,13 @@ fn flags_become_exactly_the_fields_of_the_patch() {
         "40",
         "--image",
         "dstack-0.5.5",
+        "--gpus",
+        "2",
+        "--gpu-product",
+        "H200",
+        "--shutdown-timeout",
+        "none",
+        "--allow-force-stop=false",
         "--confirm",
     ];
     let intent = wanted(&words).unwrap().value;
@@ -180,6 +188,12 @@ fn flags_become_exactly_the_fields_of_the_patch() {
         memory: Some(4096),
         disk_size: Some(40),
         image: Some("dstack-0.5.5".to_owned()),
+        gpus: Some(Gpus::Count {
+            count: 2,
+            product_name: Some("H200".to_owned()),
+        }),
+        shutdown_timeout: Some(None),
+        allow_force_stop: Some(false),
         ..Patch::default()
     };
     assert_eq!(intent.patch, expected);

@@ -31,14 +31,16 @@ const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";
 pub(in crate::cli) const UNREADABLE: &str =
     "What was prepared, signed, sent or committed cannot be read from the journal.";
 /// Commands that are about no upgrade: they change nothing anywhere, or say themselves what they did.
-const WITHOUT_EFFECTS: [&str; 15] = [
+const WITHOUT_EFFECTS: [&str; 18] = [
     "app",
     "arguments",
     "attest",
+    "attestations",
     "completions",
     "cvm",
     "explain",
     "hash",
+    "instance-types",
     "kms",
     "man",
     "nodes",
@@ -47,6 +49,7 @@ const WITHOUT_EFFECTS: [&str; 15] = [
     "schema",
     "verify",
     "webhook",
+    "workspace",
 ];
 
 /// Result of every command with `--json`: exactly one such object on stdout, whether it succeeded or not.
@@ -137,6 +140,14 @@ pub(in crate::cli) struct Report {
 }
 
 impl Report {
+    /// A warning for people and programs.
+    pub(in crate::cli) fn warn(&mut self, code: Code, text: impl Into<String>) {
+        self.warnings.push(Warning {
+            code,
+            text: text.into(),
+        });
+    }
+
     /// A command that reached its goal.
     pub(in crate::cli) fn done(command: &str, message: impl Into<String>) -> Self {
         Self {

@@ -5,6 +5,7 @@ pub mod attestation;
 pub(super) mod authority;
 pub(super) mod examine;
 pub(super) mod governance;
+pub(super) mod login;
 pub(super) mod neighbours;
 pub(super) mod new_owner;
 pub(super) mod own_history;

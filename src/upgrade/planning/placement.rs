@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::B256;
 
-use crate::cloud::{Cvm, CvmId, patch::Patch};
+use crate::cloud::{Cvm, CvmId, inventory::AnyId, patch::Patch};
 use crate::code::Code;
 use crate::compose::Changes;
 use crate::upgrade::{
@@ -96,7 +96,7 @@ fn refuse_more(intent: &Intent) -> Result<(), UpgradeError> {
 /// The device of a node, which the app's contract has to allow.
 async fn device_of(world: &World<'_>, node: u64) -> Result<B256, UpgradeError> {
     let nodes = world.cloud.nodes().await?.nodes;
-    let found = nodes.iter().find(|known| known.id == Some(node));
+    let found = nodes.iter().find(|known| known.id == Some(AnyId::Number(node)));
     found.and_then(|found| found.device_id).ok_or_else(|| {
         UpgradeError::decide(
             Code::NodeUnknown,

@@ -29,6 +29,7 @@ use crate::upgrade::{
     },
     planning::{
         authority::Authority,
+        login,
         own_history::OwnProofs,
         pending_updates as pending,
         placement::{Place, refuse_another},
@@ -323,6 +324,7 @@ async fn read_subject(world: &World<'_>, intent: &Intent, read: ReadCvm) -> Resu
     };
     let mut warnings = place.warnings;
     warnings.extend(image.as_ref().and_then(NextImage::unknown));
+    warnings.extend(login::who_may_log_in(world, intent, &cvm).await);
     Ok(Subject {
         manifest,
         cvm,

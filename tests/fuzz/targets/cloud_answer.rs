@@ -42,7 +42,7 @@ impl Target {
         let options = Options {
             prefix: format!("http://{address}/api/v1").parse().unwrap(),
             api_key: Some(ApiKey::new("key".to_owned().into()).unwrap()),
-            version: ApiVersion::V20260121,
+            version: ApiVersion::NEWEST,
         };
         Self {
             bases: Bases::of(answers()),

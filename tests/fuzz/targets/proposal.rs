@@ -96,7 +96,7 @@ impl Target {
         let options = Options {
             prefix: DEFAULT_PREFIX.parse().unwrap(),
             api_key: None,
-            version: ApiVersion::V20260121,
+            version: ApiVersion::NEWEST,
         };
         let mut target = Self {
             bases: Bases::read(&MADE),

@@ -327,6 +327,9 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     takes_an_update_on(&watched);
     watched.run(&["nodes"], &[0]);
     watched.run(&["kms", "list"], &[0]);
+    watched.run(&["instance-types"], &[0]);
+    watched.run(&["attestations", "nodes"], &[0]);
+    watched.run(&["workspace", "show"], &[0]);
     watched.run(&["webhook", "list"], &[0]);
     watched.run(&["schema"], &[0]);
     watched.run(&["explain", "HASH_MISMATCH"], &[0]);

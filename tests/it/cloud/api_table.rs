@@ -25,9 +25,7 @@ const COMPOSED: &[&str] = &["all_cvms", "env_key", "env_key_of", "latest_operati
 /// Method names and the wire lines of their doc comments, from the sources.
 fn documented() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloud");
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    for (_, text) in sources("src/cloud") {
         let mut first = None;
         for line in text.lines().map(str::trim) {
             if let Some(words) = line.strip_prefix("/// ") {
@@ -57,12 +55,9 @@ fn every_public_operation_is_documented_with_the_line_of_the_table() {
 
 #[test]
 fn every_operation_is_called_in_an_example_of_its_documentation() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloud");
-    let texts = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
-    let examples: Vec<String> = texts
-        .flat_map(|text| {
+    let examples: Vec<String> = sources("src/cloud")
+        .into_iter()
+        .flat_map(|(_, text)| {
             text.lines()
                 .filter(|line| line.starts_with("/// "))
                 .map(str::to_owned)

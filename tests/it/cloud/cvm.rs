@@ -152,7 +152,7 @@ fn what_can_be_read_is_read_without_consent() {
     assert_eq!(data(&nodes)["nodes"][0]["id"], 18);
     let kms = ask(&world, "kms list --onchain true").exits(0);
     assert_eq!(
-        data(&kms)["items"][1]["contract"].as_str().unwrap().to_lowercase(),
+        data(&kms)["items"][0]["contract"].as_str().unwrap().to_lowercase(),
         format!("{:?}", world.kms).to_lowercase()
     );
     ask(&world, "kms show kms-base-prod9").exits(0);
@@ -269,15 +269,6 @@ fn each_change_that_needs_an_approval_goes_on_as_an_upgrade_in_a_directory() {
         (&patched["user_config"], &patched["shutdown_timeout"]),
         (&json!("text for the guest"), &json!(30))
     );
-    // Without a directory the same command with one is named, where `prepare` has no options for all of it.
-    let named = agree(&world, "cvm patch --cvm {cvm} -c x.yml --shutdown-timeout 30")
-        .exits(6)
-        .says("HASH_REQUIRED");
-    assert!(
-        named.json["next"].as_str().unwrap().ends_with("--dir DIR"),
-        "{}",
-        named.said
-    );
     manifest.insert("name".to_owned(), json!("another"));
     world.file("other.json", &serde_json::to_string(&manifest).unwrap());
     let other = agree(&world, "cvm compose-file other.json --cvm {cvm} --dir up")
@@ -289,6 +280,33 @@ fn each_change_that_needs_an_approval_goes_on_as_an_upgrade_in_a_directory() {
         other.said
     );
     assert!(!world.folder().join("up").exists());
+}
+
+#[test]
+fn the_options_of_prepare_say_all_of_a_change_but_what_was_sealed_elsewhere() {
+    let world = World::start();
+    world.file("x.yml", NEW_COMPOSE);
+    let named = agree(
+        &world,
+        "cvm patch --cvm {cvm} -c x.yml --shutdown-timeout 30 --allow-force-stop",
+    )
+    .exits(6)
+    .says("HASH_REQUIRED");
+    let options =
+        format!("countersign prepare --cvm {CVM} --compose x.yml --shutdown-timeout 30 --allow-force-stop=true");
+    assert_eq!(named.json["next"], options);
+    world.file("env.hex", "abcd");
+    let named = agree(
+        &world,
+        "cvm patch --cvm {cvm} -c x.yml --encrypted-env env.hex --allowed-env LOG_LEVEL",
+    )
+    .exits(6)
+    .says("HASH_REQUIRED");
+    assert!(
+        named.json["next"].as_str().unwrap().ends_with("--dir DIR"),
+        "{}",
+        named.said
+    );
 }
 
 #[test]

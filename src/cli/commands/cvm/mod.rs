@@ -1,15 +1,19 @@
 //! `cvm`: what Phala Cloud itself can do with a CVM, one operation at a time.
 
+mod allowed;
 mod compose_file;
 mod create;
 mod envs;
 mod go_on;
 mod health;
 mod ids;
+mod inside;
 mod life;
 mod list;
+mod networking;
 mod order;
 mod patch;
+mod redeploy;
 mod replicate;
 mod texts;
 mod watch;
@@ -60,6 +64,18 @@ enum CvmCommand {
     Attestation(health::Attestation),
     Operations(health::Operations),
     Cancel(life::Cancel),
+    IsAllowed(allowed::IsAllowedArgs),
+    Status(allowed::Status),
+    BatchStop(allowed::BatchStop),
+    Composition(inside::Composition),
+    UserConfig(inside::UserConfig),
+    SshKeys(inside::SshKeysArgs),
+    Ports(networking::Ports),
+    NetworkConfig(networking::NetworkConfigArgs),
+    FirewallStatus(networking::FirewallStatus),
+    Name(networking::Rename),
+    ScheduledDelete(networking::ScheduledDelete),
+    Redeploy(redeploy::Redeploy),
 }
 
 impl Cvm {
@@ -93,6 +109,18 @@ impl Cvm {
             CvmCommand::Attestation(args) => args.run(session).await,
             CvmCommand::Operations(args) => args.run(session).await,
             CvmCommand::Cancel(args) => args.run(session).await,
+            CvmCommand::IsAllowed(args) => args.run(session).await,
+            CvmCommand::Status(args) => args.run(session).await,
+            CvmCommand::BatchStop(args) => args.run(session).await,
+            CvmCommand::Composition(args) => args.run(session).await,
+            CvmCommand::UserConfig(args) => args.run(session).await,
+            CvmCommand::SshKeys(args) => args.run(session).await,
+            CvmCommand::Ports(args) => args.run(session).await,
+            CvmCommand::NetworkConfig(args) => args.run(session).await,
+            CvmCommand::FirewallStatus(args) => args.run(session).await,
+            CvmCommand::Name(args) => args.run(session).await,
+            CvmCommand::ScheduledDelete(args) => args.run(session).await,
+            CvmCommand::Redeploy(args) => args.run(session).await,
         }
     }
 }

@@ -7,16 +7,17 @@ use clap::Args;
 
 use super::go_on::{GoOn, Wish};
 use super::order::{Order, Terms, sealed};
+use crate::cli::args::besides::Besides;
 use crate::cli::args::values;
 use crate::cli::args::{gigabytes, megabytes};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
-use crate::cli::session::files::{compose_file, text_file};
+use crate::cli::session::files::{compose_file, text_file, with_besides};
 use crate::cli::show::report::Report;
 use crate::cloud::{
     configure::{Changed, ResourceChange, Visibility},
-    patch::{Gpus, Patch},
+    patch::Patch,
     settle::Goal,
     updates::Registration,
 };
@@ -53,15 +54,6 @@ pub(super) struct PatchArgs {
     /// File with the sealed environment, hex
     #[arg(long, value_name = "FILE", help_heading = "What changes")]
     encrypted_env: Option<PathBuf>,
-    /// File with text that the guest is given as it is
-    #[arg(long, value_name = "FILE", help_heading = "What changes")]
-    user_config: Option<PathBuf>,
-    /// How many GPUs
-    #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(0..))]
-    gpus: Option<u32>,
-    /// Which GPUs, for example H200
-    #[arg(long, value_name = "NAME", requires = "gpus", help_heading = "What changes", value_parser = values::filled)]
-    gpu_product: Option<String>,
     /// Virtual CPUs
     #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(1..))]
     vcpu: Option<u32>,
@@ -74,12 +66,8 @@ pub(super) struct PatchArgs {
     /// OS image
     #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled)]
     image: Option<String>,
-    /// How long a graceful shutdown may take, seconds; `none` for as long as it takes
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "What changes")]
-    shutdown_timeout: Option<ShutdownTimeout>,
-    /// Force a shutdown that takes longer
-    #[arg(long, help_heading = "What changes")]
-    allow_force_stop: bool,
+    #[command(flatten)]
+    besides: Besides,
     #[command(flatten)]
     proof: Proof,
     #[command(flatten)]
@@ -98,10 +86,6 @@ pub(super) struct Proof {
     #[arg(long, value_name = "HASH", requires = "compose_hash", help_heading = "Second phase", value_parser = values::word)]
     transaction_hash: Option<B256>,
 }
-
-/// A shutdown's time in seconds; `None` for as long as it takes.
-#[derive(Debug, Clone, Copy)]
-struct ShutdownTimeout(Option<u64>);
 
 /// Change vCPUs, memory or disk; the CVM restarts
 #[derive(Debug, Args)]
@@ -221,7 +205,7 @@ impl PatchArgs {
 
     fn patch(&self) -> Result<Patch, CliError> {
         let text = |path: &Option<PathBuf>| path.as_deref().map(text_file).transpose();
-        Ok(Patch {
+        let patch = Patch {
             changes: Changes {
                 docker_compose_file: self.compose.as_deref().map(compose_file).transpose()?,
                 pre_launch_script: text(&self.pre_launch_script)?,
@@ -235,17 +219,12 @@ impl PatchArgs {
             disk_size: self.disk_size,
             image: self.image.clone(),
             encrypted_env: self.encrypted_env.as_deref().map(sealed).transpose()?,
-            user_config: text(&self.user_config)?,
-            gpus: self.gpus.map(|count| Gpus::Count {
-                count,
-                product_name: self.gpu_product.clone(),
-            }),
-            shutdown_timeout: self.shutdown_timeout.map(|time| time.0),
-            allow_force_stop: self.allow_force_stop.then_some(true),
-        })
+            ..Patch::default()
+        };
+        with_besides(patch, &self.besides)
     }
 
-    /// The arguments of `prepare` that ask for the same; some settings have none there.
+    /// The arguments of `prepare` that ask for the same; none says that an environment was sealed elsewhere.
     fn as_upgrade(&self, patch: &Patch) -> Option<Vec<String>> {
         let mut words = Vec::new();
         let mut add = |name: &str, value: Option<String>| {
@@ -269,15 +248,8 @@ impl PatchArgs {
         add("--memory", text(self.memory));
         add("--disk-size", text(self.disk_size));
         add("--image", self.image.clone());
-        let others = Patch {
-            changes: patch.changes.clone(),
-            vcpu: patch.vcpu,
-            memory: patch.memory,
-            disk_size: patch.disk_size,
-            image: patch.image.clone(),
-            ..Patch::default()
-        };
-        (others == *patch).then_some(words)
+        words.extend(self.besides.words());
+        patch.encrypted_env.is_none().then_some(words)
     }
 }
 
@@ -330,16 +302,6 @@ fn nothing() -> CliError {
         message: "nothing changes: no change was named".to_owned(),
         hint: "name what changes, for example --vcpu 4".to_owned(),
         next: Next::Command("--help"),
-    }
-}
-
-fn seconds(text: &str) -> Result<ShutdownTimeout, &'static str> {
-    match text {
-        "none" => Ok(ShutdownTimeout(None)),
-        _ => match values::whole(0..)(text) {
-            Ok(seconds) => Ok(ShutdownTimeout(Some(seconds))),
-            Err(_) => Err("a whole number of seconds in decimal digits, or none"),
-        },
     }
 }
 

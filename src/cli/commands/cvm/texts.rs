@@ -2,28 +2,45 @@
 
 use std::path::PathBuf;
 
+use alloy::primitives::B256;
 use clap::Args;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::go_on::GoOn;
-use super::order::Terms;
+use super::order::{Order, Terms};
 use super::patch::Proof;
 use crate::cli::act::api::{Api, On, Part};
 use crate::cli::args::values;
-use crate::cli::failure::error::CliError;
+use crate::cli::failure::{Commands as _, Next, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::show::report::Report;
-use crate::cloud::images::OsImage;
+use crate::cloud::{images::OsImage, inventory::script::ScriptStatus, updates::Patched};
+use crate::code::Code;
 use crate::compose::Changes;
+use crate::upgrade::UpgradeError;
 
-/// Change the script that runs before the containers; needs an upgrade on an on-chain KMS
+/// Show or change the script that runs before the containers; a change needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm pre-launch-script setup.sh --cvm my-app --yes")]
+#[command(
+    after_help = "Examples:\n  countersign cvm pre-launch-script setup.sh --cvm my-app --yes\n  \
+    countersign cvm pre-launch-script --show --cvm my-app\n  \
+    countersign cvm pre-launch-script official.sh --to-latest-official --cvm my-app --dir up --yes"
+)]
 pub(super) struct PreLaunchScript {
-    /// The script
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// The script; with --to-latest-official your copy of it, which is compared before anybody is asked
+    #[arg(value_name = "FILE", required_unless_present_any = ["show", "upgrade_status", "to_latest_official"])]
+    file: Option<PathBuf>,
+    /// Print the script that the CVM has, and nothing else
+    #[arg(long, conflicts_with_all = ["file", "upgrade_status", "to_latest_official"])]
+    show: bool,
+    /// Say how the CVM's script stands to Phala's official ones
+    #[arg(long, conflicts_with_all = ["file", "to_latest_official"])]
+    upgrade_status: bool,
+    /// Replace the script by Phala's newest official one, whose text Phala Cloud has
+    #[arg(long)]
+    to_latest_official: bool,
     #[command(flatten)]
     proof: Proof,
     #[command(flatten)]
@@ -32,13 +49,19 @@ pub(super) struct PreLaunchScript {
     terms: Terms,
 }
 
-/// Change the Docker Compose text; needs an upgrade on an on-chain KMS
+/// Show or change the Docker Compose text; a change needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm docker-compose docker-compose.yml --cvm my-app --yes")]
+#[command(
+    after_help = "Examples:\n  countersign cvm docker-compose docker-compose.yml --cvm my-app --yes\n  \
+    countersign cvm docker-compose --show --cvm my-app > docker-compose.yml"
+)]
 pub(super) struct DockerCompose {
     /// The Docker Compose file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "show")]
+    file: Option<PathBuf>,
+    /// Print the text that the CVM has, and nothing else
+    #[arg(long, conflicts_with = "file")]
+    show: bool,
     #[command(flatten)]
     proof: Proof,
     #[command(flatten)]
@@ -74,8 +97,19 @@ pub(super) struct OsImages {
 impl PreLaunchScript {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm pre-launch-script")?;
-        let text = text_file(&self.file)?;
-        let path = self.file.display().to_string();
+        if self.to_latest_official {
+            return self.official(&order).await;
+        }
+        if self.upgrade_status {
+            let status = order.api.cloud.script_status(&order.id).await?;
+            return Ok(standing(&order, &status));
+        }
+        let Some(file) = self.file else {
+            let text = order.api.cloud.pre_launch_script(&order.id).await?;
+            return Ok(whole(&order, text));
+        };
+        let text = text_file(&file)?;
+        let path = file.display().to_string();
         let changes = Changes {
             pre_launch_script: Some(text.clone()),
             ..Changes::default()
@@ -97,11 +131,109 @@ impl PreLaunchScript {
     }
 }
 
+impl PreLaunchScript {
+    /// By the server's own text. What it is, only a copy of it tells: with one, the hash that the server names has to be that of the
+    /// CVM's manifest with that copy.
+    async fn official(&self, order: &Order<'_>) -> Result<Report, CliError> {
+        let cloud = &order.api.cloud;
+        if self.on.dir.is_some() && self.file.is_none() {
+            return Err(CliError::Usage {
+                code: Code::UsageNoFile,
+                message: "an upgrade shows its texts, and Phala Cloud does not give that of its official script"
+                    .to_owned(),
+                hint: "name your copy of it as FILE".to_owned(),
+                next: Next::with("FILE"),
+            });
+        }
+        let status = cloud.script_status(&order.id).await?;
+        let text = self.file.as_deref().map(text_file).transpose()?;
+        let own = text
+            .as_ref()
+            .map(|text| B256::from(<[u8; 32]>::from(Sha256::digest(text))));
+        if let (Some(own), Some(official)) = (own, status.latest_official_hash)
+            && own != official
+        {
+            let stop = UpgradeError::stop(Code::ScriptNotOfficial, "SHA-256 of the official script", official, own);
+            return Err(stop.into());
+        }
+        let changes = Changes {
+            pre_launch_script: text,
+            ..Changes::default()
+        };
+        order.check(&changes, None).await?;
+        let official = status.latest_official_hash.map(|hash| hash.to_string());
+        order.ask(
+            "Replace the pre-launch script by Phala's newest official one? The CVM restarts.",
+            &[("SHA-256 of it", official.unwrap_or_else(|| "not known".to_owned()))],
+        )?;
+        let since = order.before().await?.running(self.proof.compose_hash);
+        let prepared = match cloud.upgrade_script(&order.id, self.proof.approved()).await? {
+            Patched::Accepted(accepted) => {
+                return order
+                    .with_operation("the official script was taken", &accepted, since)
+                    .await;
+            }
+            Patched::HashRequired(prepared) => prepared,
+        };
+        let Some(file) = &self.file else {
+            let mut report = order.first_phase(&prepared);
+            report.next = Some(order.session().typed().command(&Next::with("FILE --dir DIR")));
+            return Ok(report);
+        };
+        let (cvm, manifest) = tokio::try_join!(cloud.cvm(&order.id), cloud.manifest(&order.id))?;
+        let form = cvm.compose_hash.and_then(|known| manifest.calibrate(known));
+        if let Some(own) = form.map(|form| manifest.with(&changes).hash(form))
+            && own != prepared.compose_hash
+        {
+            let named = prepared.compose_hash;
+            return Err(
+                UpgradeError::stop(Code::HashMismatch, "compose hash with the official script", own, named).into(),
+            );
+        }
+        let words = ["--pre-launch-script".to_owned(), file.display().to_string()];
+        let wish = self.on.wish(changes, words, since);
+        order.hash_required(&prepared, wish).await
+    }
+}
+
+/// A text and nothing else.
+fn whole(order: &Order<'_>, text: String) -> Report {
+    let mut report = Report::done(order.name(), "read");
+    report.facts.upgrade.cvm = Some(order.id.to_string());
+    report.data = Some(json!({ "text": text }));
+    report.raw = Some(text);
+    report
+}
+
+/// How a script stands to the official ones.
+fn standing(order: &Order<'_>, status: &ScriptStatus) -> Report {
+    let said = match (status.is_official, status.is_latest) {
+        (Some(true), Some(true)) => "the script is Phala's newest official one",
+        (Some(true), _) => "the script is an official one of Phala's, and not the newest",
+        (Some(false), _) => "the script is none of Phala's official ones",
+        (None, _) => "whether the script is an official one is not known",
+    };
+    let mut report = Report::done(order.name(), said);
+    report.facts.upgrade.cvm = Some(order.id.to_string());
+    let text = |hash: Option<B256>| hash.map(|hash| hash.to_string());
+    report.page.line(said);
+    report.page.facts(&[
+        ("SHA-256 of the CVM's", text(status.current_hash)),
+        ("SHA-256 of the newest", text(status.latest_official_hash)),
+    ]);
+    report.data = Some(json!(status));
+    report
+}
+
 impl DockerCompose {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let order = self.terms.order(session, "cvm docker-compose")?;
-        let text = compose_file(&self.file)?;
-        let path = self.file.display().to_string();
+        let Some(file) = self.file else {
+            let text = order.api.cloud.docker_compose(&order.id).await?;
+            return Ok(whole(&order, text));
+        };
+        let text = compose_file(&file)?;
+        let path = file.display().to_string();
         let changes = Changes {
             docker_compose_file: Some(text.clone()),
             ..Changes::default()

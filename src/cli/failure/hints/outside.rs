@@ -38,6 +38,23 @@ hints! {
         "run again: preparing has no lasting effect, and doing it again replaces what the lost answer made";
     CloudBehindChain, Resume,
         "run again in some minutes: Phala Cloud reads the chain later than this tool, and the approval stays";
+    CloudSaysNotAllowed, Look,
+        "ask the chain with `countersign app check`: Phala Cloud may lag behind it; what is missing is proposed with \
+         `countersign app hashes add` or `countersign app devices add`";
+    CvmsNotStopped, Look, "see with `countersign cvm status` which of them still run, and why they were left";
+    ImageLetsLogIn, Look,
+        "run a production OS image (`countersign cvm os-images`) where nobody is to look inside, or have the owner agree to the keys \
+         that `countersign cvm ssh-keys` lists";
+    LoginUncovered, Look,
+        "tell the app's owner who may log in now; `countersign cvm ssh-keys` lists them, and a production OS image lets in nobody";
+    KmsUrlsUncovered, Cvm,
+        "prove with `countersign attest` that the guest's keys come from the KMS that you know, once it has started anew";
+    RedeployUnproved, Cvm,
+        "prove with `countersign attest` what the CVM runs now; `countersign prepare` goes back by an approval that is proved";
+    ScriptNotOfficial, Look,
+        "get the script from Phala itself and compare it line by line; approve nothing before the two are the same";
+    CloudVersionUnknown, Look,
+        "look for a newer countersign; until then, hold what Phala Cloud says against `countersign app show`, which asks the chain";
     CommitHostMismatch, Look,
         "send no token to that host: ask Phala Cloud why the link of its own answer leads to {found}";
     CloudMismatch, Again, "the upgrade was begun at {expected}: set PHALA_CLOUD_API_PREFIX to that";

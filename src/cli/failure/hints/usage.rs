@@ -42,6 +42,7 @@ hints! {
     UsageNoRpc, with("--rpc-url https://…"), "give --rpc-url, or set ETH_RPC_URL";
     UsageNoService, with("--service-url URL"),
         "name a Safe Transaction Service by --service-url, or pass the proposal on as a file";
+    UsageNoWorkspace, with("SLUG"), "name the workspace as `countersign workspace show` does, by its slug";
     UsageNoUpgrade, List, "name the directory of an upgrade by --dir, or start one with `countersign prepare`";
     UsageOffline, Again, "leave --offline out, or leave out what asks the network";
     UsageOneFile, Again, "name the same file for all CVMs of an app, since an app has one hash";

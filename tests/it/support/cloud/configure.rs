@@ -15,7 +15,13 @@ pub(super) const IMAGES: [&str; 2] = ["dstack-0.5.7", "dstack-0.5.8"];
 /// Routes below `/cvms/{id}` of this file; `None` when it has none for them.
 pub(super) async fn route(context: &Context, cvm: &Cvm, request: &Request, rest: &[&str]) -> Option<Answer> {
     let verb = request.method.as_str();
-    if verb == "PATCH" && cvm.progress.is_some() && !matches!(rest, ["instance-id" | "listed"]) {
+    if verb == "PATCH"
+        && cvm.progress.is_some()
+        && !matches!(
+            rest,
+            ["instance-id" | "listed" | "name" | "scheduled-delete" | "network-config"]
+        )
+    {
         return Some(Answer::detail(409, "Another operation is in progress"));
     }
     Some(match (verb, rest) {

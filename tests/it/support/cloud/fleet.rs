@@ -43,7 +43,7 @@ pub(super) fn route(context: &Context, request: &Request, parts: &[&str]) -> Opt
     })
 }
 
-fn page(request: &Request, all: &[Value]) -> Answer {
+pub(super) fn page(request: &Request, all: &[Value]) -> Answer {
     let number = |name: &str, usual: usize| query(request, name).map_or(Ok(usual), |text| text.parse());
     let (Ok(number), Ok(size @ 1..=100)) = (number("page", 1), number("page_size", 30)) else {
         return updates::invalid("page_size", "Input should be less than or equal to 100");

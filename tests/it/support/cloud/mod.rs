@@ -8,6 +8,7 @@ mod approval;
 mod configure;
 mod fleet;
 mod hooks;
+mod inventory;
 mod kms;
 mod life;
 mod model;
@@ -17,6 +18,7 @@ mod revisions;
 mod routes;
 mod stream;
 mod updates;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,6 +30,7 @@ use super::Rpc;
 use model::State;
 
 pub use hooks::STEP_UP;
+pub use inventory::{OFFICIAL_SCRIPT, revision};
 pub use kms::KmsKeys;
 pub use model::{
     BootFailure, Cvm, Edit, Fate, Lies, Makes, Manifest, More, NODES, OnchainKms, Token, bare, canonical, compose_hash,
@@ -103,6 +106,8 @@ impl SimCloud {
             wanted: Vec::new(),
             webhooks: Vec::new(),
             revisions: Vec::new(),
+            kept: Vec::new(),
+            versions: ("2025-10-28".to_owned(), "2026-06-23".to_owned()),
         };
         for cvm in state.cvms.clone() {
             state.revise(&cvm, &cvm.manifest, "create");
@@ -206,6 +211,10 @@ impl SimCloud {
     /// What goes wrong at the next boots.
     pub fn set_boot_failure(&self, failure: Option<BootFailure>) {
         self.lock().boot_failure = failure;
+    }
+    /// Which versions of the API it speaks from now on.
+    pub fn speak(&self, oldest: &str, newest: &str) {
+        self.lock().versions = (oldest.to_owned(), newest.to_owned());
     }
     /// Another API key.
     pub fn set_api_key(&self, key: &str) {

@@ -84,6 +84,16 @@ pub struct More {
     pub listed: bool,
     /// Sealed environment, hex.
     pub encrypted_env: Option<String>,
+    /// Keys that may log in.
+    pub ssh_keys: Vec<String>,
+    /// Ports that the node passes on.
+    pub ports: Vec<(u64, String)>,
+    /// Where the guest fetches its keys.
+    pub kms_urls: Vec<String>,
+    /// Gateways that lead to it.
+    pub gateway_urls: Vec<String>,
+    /// When it is deleted.
+    pub delete_at: Option<String>,
 }
 
 /// One operation of a CVM.
@@ -134,6 +144,11 @@ impl Default for More {
             next_image: None,
             listed: false,
             encrypted_env: None,
+            ssh_keys: Vec::new(),
+            ports: Vec::new(),
+            kms_urls: vec!["https://kms.sim.invalid".to_owned()],
+            gateway_urls: vec!["https://gateway.sim.invalid".to_owned()],
+            delete_at: None,
         }
     }
 }
@@ -220,6 +235,8 @@ pub struct Lies {
     pub no_pending_list: bool,
     /// What the preview of a waiting update shows, in place of what waits.
     pub preview: Option<Value>,
+    /// Every answer names this as the version that it is in.
+    pub version: Option<String>,
     /// What should be prepared is made at once, where a CVM is asked for.
     pub makes_at_once: bool,
     /// Applied to what the KMS says of its key for an app.
@@ -249,6 +266,10 @@ pub(super) struct State {
     pub(super) wanted: Vec<Wanted>,
     pub(super) webhooks: Vec<Value>,
     pub(super) revisions: Vec<super::Revision>,
+    /// What CVMs ran before: UUID and manifest.
+    pub(super) kept: Vec<(String, Manifest)>,
+    /// The oldest and the newest version of the API that it speaks.
+    pub(super) versions: (String, String),
 }
 
 impl State {

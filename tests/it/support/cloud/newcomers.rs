@@ -9,7 +9,7 @@ use super::configure::object;
 use super::model::{BootFailure, Cvm, Makes, NODES, Token, bare, compose_hash};
 use super::routes::{Answer, Context};
 use super::updates::{self, allow_first, parse_hash};
-use super::{Request, approval, life, records};
+use super::{Request, approval, life, records, versions};
 
 /// `POST /cvms/{id}/replicas`, with the header and without.
 pub(super) async fn replicate(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
@@ -37,7 +37,7 @@ pub(super) async fn commit_replica(context: &Context, cvm: &Cvm, request: &Reque
 
 /// `GET /apps/{id}/cvms`.
 pub(super) fn of_app(context: &Context, app: &Cvm, request: &Request) -> Answer {
-    let version = request.header("x-phala-version").unwrap_or("2025-10-28");
+    let version = versions::asked(request);
     let state = context.lock();
     let all = state.cvms.iter().filter(|cvm| cvm.app == app.app);
     Answer::ok(all.map(|cvm| records::cvm(cvm, version, &state.lies)).collect())

@@ -9,7 +9,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::model::{Cvm, Fate, Lies, State, bare};
-use super::{Request, TOKEN_LIFE, approval, configure, fleet, life, newcomers, records, revisions, stream, updates};
+use super::{
+    Request, TOKEN_LIFE, approval, configure, fleet, inventory, life, newcomers, records, revisions, stream, updates, versions,
+};
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -44,8 +46,15 @@ pub(super) async fn answer(Extract(context): Extract<Context>, request: axum::ex
             status: 307,
             body: json!({}),
         },
-        None => route(&context, &request).await,
+        None => {
+            let refused = versions::refused(&context.lock(), &request);
+            match refused {
+                Some(refused) => refused,
+                None => route(&context, &request).await,
+            }
+        }
     };
+    versions::shape(&mut answer.body, versions::asked(&request));
     answer.sign(&id, &context.lock().lies);
     context.lock().requests[index].status = answer.status;
     let body = if answer.body.is_null() {
@@ -58,6 +67,9 @@ pub(super) async fn answer(Extract(context): Extract<Context>, request: axum::ex
         .header("date", date)
         .header("x-request-id", id)
         .header("content-type", "application/json");
+    if let Some(version) = context.lock().lies.version.clone() {
+        response = response.header("x-phala-version", version);
+    }
     if let Some(place) = redirect {
         response = response.header("location", place);
     }
@@ -103,17 +115,24 @@ async fn route(context: &Context, request: &Request) -> Answer {
     let decoded: Vec<String> = path.split('/').map(decode).collect();
     let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
     let verb = request.method.as_str();
+    if let Some(answer) = inventory::open(request, &parts) {
+        return answer;
+    }
     // The token is the credential of these two; everything else needs the key.
     let open = matches!(parts.as_slice(), ["cvms", _, "commit-update" | "commit-replica"]);
     if !open && request.header("x-api-key") != Some(context.lock().api_key.as_str()) {
         return Answer::detail(401, "Invalid API key");
+    }
+    if let Some(answer) = versions::kms(context, request, &parts) {
+        return answer;
     }
     if let ("GET", ["kms", id, "pubkey", app]) = (verb, parts.as_slice())
         && let Some(answer) = context.pubkey(id, app)
     {
         return answer;
     }
-    if let Some(answer) = fleet::route(context, request, &parts) {
+    let about_none = inventory::others(context, request, &parts).or_else(|| fleet::route(context, request, &parts));
+    if let Some(answer) = about_none {
         return answer;
     }
     if let ["cvms", id, ..] = parts.as_slice() {
@@ -128,6 +147,9 @@ async fn route(context: &Context, request: &Request) -> Answer {
         if let Some(answer) = configure::route(context, &cvm, request, rest).await {
             return answer;
         }
+        if let Some(answer) = inventory::route(context, &cvm, request, rest).await {
+            return answer;
+        }
         return match (verb, rest) {
             ("POST", ["replicas"]) => newcomers::replicate(context, &cvm, request).await,
             ("POST", ["commit-replica"]) => newcomers::commit_replica(context, &cvm, request).await,
@@ -140,26 +162,32 @@ async fn route(context: &Context, request: &Request) -> Answer {
             _ => Answer::detail(404, "Not Found"),
         };
     }
-    if let ["apps", app, ..] = parts.as_slice() {
-        let Some(cvm) = context.of_app(app) else {
-            return Answer::detail(404, "App not found");
-        };
-        let rest = parts.get(2..).unwrap_or_default();
-        if let Some(answer) = revisions::route(context, cvm.app, request, rest) {
-            return answer;
-        }
-        return match (verb, rest) {
-            ("GET", ["pending-updates"]) => context.pending(cvm.app).await,
-            ("GET", ["pending-updates", uuid, hash, "preview"]) => context.preview(uuid, hash),
-            ("GET", ["cvms"]) => newcomers::of_app(context, &cvm, request),
-            ("POST", ["instances"]) => newcomers::instances(context, &cvm, request).await,
-            ("GET", ["kms-info"]) => app_kms_info(&cvm, &context.lock().lies),
-            ("GET", ["device-allowlist"]) => device_allowlist(&cvm).await,
-            ("POST", ["is-allowed"]) => is_allowed(&cvm, request).await,
-            _ => Answer::detail(404, "Not Found"),
-        };
+    if let ["apps", app, rest @ ..] = parts.as_slice() {
+        return of_app(context, request, (app, rest)).await;
     }
     Answer::detail(404, "Not Found")
+}
+
+async fn of_app(context: &Context, request: &Request, (app, rest): (&str, &[&str])) -> Answer {
+    let Some(cvm) = context.of_app(app) else {
+        return Answer::detail(404, "App not found");
+    };
+    if let Some(answer) = revisions::route(context, cvm.app, request, rest) {
+        return answer;
+    }
+    if let Some(answer) = inventory::of_app(context, &cvm, request, rest).await {
+        return answer;
+    }
+    match (request.method.as_str(), rest) {
+        ("GET", ["pending-updates"]) => context.pending(cvm.app).await,
+        ("GET", ["pending-updates", uuid, hash, "preview"]) => context.preview(uuid, hash),
+        ("GET", ["cvms"]) => newcomers::of_app(context, &cvm, request),
+        ("POST", ["instances"]) => newcomers::instances(context, &cvm, request).await,
+        ("GET", ["kms-info"]) => app_kms_info(&cvm, &context.lock().lies),
+        ("GET", ["device-allowlist"]) => device_allowlist(&cvm).await,
+        ("POST", ["is-allowed"]) => is_allowed(&cvm, request).await,
+        _ => Answer::detail(404, "Not Found"),
+    }
 }
 
 impl Context {
@@ -201,7 +229,7 @@ impl Context {
         Some(Answer::ok(body))
     }
     fn record(&self, cvm: &Cvm, request: &Request) -> Answer {
-        let version = request.header("x-phala-version").unwrap_or("2025-10-28");
+        let version = versions::asked(request);
         Answer::ok(records::cvm(cvm, version, &self.lock().lies))
     }
     fn token_info(&self, cvm: &Cvm, request: &Request) -> Answer {
