@@ -177,12 +177,6 @@ impl Report {
         self.set_data("verdict", verdict);
     }
 
-    /// A warning for people and programs.
-    pub(in crate::cli) fn warn(&mut self, code: Code, text: impl Into<String>) {
-        let text = text.into();
-        self.warnings.push(Warning { code, text });
-    }
-
     /// Tells something beside the command's own result.
     pub(in crate::cli) fn set_data(&mut self, name: &str, value: &impl Serialize) {
         let told = serde_json::to_value(value).unwrap_or_default();
