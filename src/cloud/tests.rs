@@ -734,6 +734,56 @@ async fn the_nested_record_since_2026_01_21_is_read() {
     );
 }
 
+/// The KMS that an answer to `GET /kms/{id}` names.
+async fn read_kms(record: &Value) -> Result<super::kms::KmsInfo, CloudError> {
+    let fake = Fake::always(200, &record.to_string()).await;
+    client(&fake).kms(&"base".parse().unwrap()).await
+}
+
+#[tokio::test]
+async fn a_kms_is_read_in_each_shape_and_phalas_own_has_neither_chain_nor_contract() {
+    let address = "0x2f83172A49584C017F2B256F0FB2Dca14126Ba9C";
+    let contract = json!({"id": "kc_abc", "slug": "base", "label": "Base KMS", "contract_address": address, "chain_id": 8453,
+        "k256_pubkey": "0x02a335", "ca_pubkey": "0xca01", "node_count": 11, "new": {}});
+    let read = read_kms(&contract).await.unwrap();
+    assert_eq!((read.chain_id, read.node_count), (Some(8453), Some(11)));
+    assert_eq!(read.contract, Some(address.parse().unwrap()));
+    assert_eq!((read.k256_pubkey.as_deref(), read.url), (Some("0x02a335"), None));
+    for id in [json!("kms_abc"), json!(12)] {
+        let node = json!({"id": id, "slug": "kms-base-prod9", "url": "https://x", "version": "v0.5.7", "chain_id": 8453,
+            "kms_contract_address": address, "gateway_app_id": null});
+        let read = read_kms(&node).await.unwrap();
+        assert_eq!((read.chain_id, read.node_count), (Some(8453), None));
+        assert_eq!(read.id, Some(id.as_str().map_or_else(|| id.to_string(), str::to_owned)));
+    }
+    let own = json!({"id": "kc_phala", "slug": "phala", "contract_address": "phala", "chain_id": 0, "node_count": 3});
+    let read = read_kms(&own).await.unwrap();
+    assert_eq!((read.chain_id, read.contract), (None, None));
+    // A CVM's record may name its KMS in the same words, and is off chain only where both say so.
+    let cvm = read_cvm(200, &json!({"name": "n", "kms_info": own}).to_string())
+        .await
+        .unwrap();
+    assert!(!cvm.kms.is_onchain());
+    let cvm = read_cvm(200, &json!({"name": "n", "kms_info": contract}).to_string())
+        .await
+        .unwrap();
+    assert_eq!(
+        (cvm.kms.chain_id, cvm.kms.kms_contract),
+        (Some(8453), Some(address.parse().unwrap()))
+    );
+    for torn in [
+        json!({"contract_address": "phala", "chain_id": 8453}),
+        json!({"contract_address": address, "chain_id": 0}),
+        json!({"contract_address": "Phala", "chain_id": 0}),
+    ] {
+        let error = read_kms(&torn).await.unwrap_err();
+        assert!(matches!(error, CloudError::Identity { .. }), "{torn}: {error:?}");
+        let record = json!({ "kms_info": torn });
+        let error = read_cvm(200, &record.to_string()).await.unwrap_err();
+        assert!(matches!(error, CloudError::Identity { .. }), "{torn}: {error:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_cvm_without_a_chain_is_not_taken_for_one_with() {
     for kms in [
