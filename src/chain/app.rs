@@ -5,7 +5,7 @@ use std::fmt;
 use alloy::primitives::{Address, B256, FixedBytes, b256, keccak256};
 use serde::{Deserialize, Serialize};
 
-use super::other_app::Clue;
+use super::other_app::{Asked, Clue};
 use super::other_policy::OtherPolicy;
 use super::read::{Fact, Question, Reading};
 use super::rpc::printable;
@@ -163,9 +163,13 @@ impl Chain {
         if let Err(ChainError::NotAKms { address, chain }) = named {
             return Err(self.what_kms(query.app, address, chain).await);
         }
-        let owner = named.as_ref().ok().map(|app| app.owner);
+        let asked = Asked {
+            app: query.app,
+            owner: named.as_ref().ok().map(|app| app.owner),
+            hash: query.hash,
+        };
         let other_policy = match clue {
-            Some(clue) => self.other_policy(query.app, (owner, query.hash), clue, &block).await?,
+            Some(clue) => self.other_policy(&asked, clue, &block).await?,
             None => None,
         };
         let mut owner = match (named, other_policy) {

@@ -12,6 +12,15 @@ use super::{BlockRef, Chain, ChainError};
 use crate::abi::app::DstackApp as A;
 use crate::abi::governance::OtherApp;
 
+/// Which app is asked about.
+pub(super) struct Asked {
+    pub(super) app: Address,
+    /// Its owner.
+    pub(super) owner: Option<Address>,
+    /// A hash that it may have notice of.
+    pub(super) hash: Option<B256>,
+}
+
 /// What an app answers that may have another policy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clue {
@@ -44,22 +53,21 @@ impl Chain {
     /// How an app allows a hash that gave a clue of another policy. One round trip; none without a clue.
     pub(super) async fn other_policy(
         &self,
-        app: Address,
-        asked: (Option<Address>, Option<B256>),
+        asked: &Asked,
         clue: Clue,
         block: &BlockRef,
     ) -> Result<Option<OtherPolicy>, ChainError> {
-        let (owner, hash) = asked;
+        let app = asked.app;
         if let Some(cluster) = clue.cluster.filter(|cluster| *cluster != app) {
             let mut facts = self.read(block, &of_cluster(app, cluster)).await?;
             if let Some(found) = passes_on(cluster, &mut facts) {
                 return Ok(Some(found));
             }
         }
-        let Some((seconds, owner)) = clue.notice.zip(owner) else {
+        let Some((seconds, owner)) = clue.notice.zip(asked.owner) else {
             return Ok(None);
         };
-        let mut facts = self.read(block, &of_notice(app, owner, hash)).await?;
+        let mut facts = self.read(block, &of_notice(app, owner, asked.hash)).await?;
         Ok(gives_notice(&mut facts).then(|| OtherPolicy::Notice {
             owner,
             seconds,

@@ -415,8 +415,7 @@ impl Draft<'_> {
         let (environment, sealed) = self.environment.unzip();
         let needed = self.expected.filter(|_| needs_calls(&app_state, &self.policy));
         let subject = self.subject;
-        let os_image = subject.os_image();
-        let (cvm, manifest) = (subject.cvm, subject.manifest);
+        let (os_image, cvm, manifest) = (subject.os_image(), subject.cvm, subject.manifest);
         let code = CodeChange {
             machine_before: Machine::before(&self.patch, &cvm),
             cloud: self.cloud,

@@ -137,7 +137,7 @@ fn a_governor_that_owns_the_app_is_known_by_name_and_what_its_voters_decide_is_p
     world.as_owner(&app::transferOwnershipCall { to: governor });
     let name = governor.to_string();
     let said = [
-        &name[..],
+        name.as_str(),
         "Governor",
         "propose(",
         "5 blocks",
@@ -203,7 +203,7 @@ fn a_governor_that_proposes_to_the_apps_timelock_is_known_by_name_and_what_it_qu
     );
     world.as_owner(&app::transferOwnershipCall { to: timelock });
     let name = governor.to_string();
-    let said = [&name[..], "the timelock's proposer", "schedules it at the timelock"];
+    let said = [name.as_str(), "the timelock's proposer", "schedules it at the timelock"];
     let flow = Flow::new(&world);
     warns(&flow.step("plan").exits(0), "OWNER_GOVERNOR", &said);
     flow.step("prepare").exits(0);
@@ -265,6 +265,26 @@ fn exported(flow: &Flow<'_>) -> abi::execTransactionCall {
     abi::execTransactionCall::abi_decode(&data).unwrap()
 }
 
+/// The call that schedules the Safe's first transaction at its guard.
+fn scheduling(safe: Address, tx: abi::execTransactionCall) -> abi::scheduleTransactionCall {
+    abi::scheduleTransactionCall {
+        safe,
+        nonce: U256::ZERO,
+        params: abi::Params {
+            to: tx.to,
+            value: tx.value,
+            data: tx.data,
+            operation: tx.operation,
+            safeTxGas: tx.safeTxGas,
+            baseGas: tx.baseGas,
+            gasPrice: tx.gasPrice,
+            gasToken: tx.gasToken,
+            refundReceiver: tx.refundReceiver,
+        },
+        signatures: tx.signatures,
+    }
+}
+
 #[test]
 fn a_guard_that_is_a_timelock_is_known_by_name_and_lets_the_transaction_through_once_it_was_scheduled_there() {
     let world = of_a_safe();
@@ -283,7 +303,12 @@ fn a_guard_that_is_a_timelock_is_known_by_name_and_lets_the_transaction_through_
     };
     rpc.execute_as(safe, guard, &delay);
     let name = guard.to_string();
-    let said = [&name[..], "TimelockGuard 1.0.0", "86400 seconds", "scheduleTransaction"];
+    let said = [
+        name.as_str(),
+        "TimelockGuard 1.0.0",
+        "86400 seconds",
+        "scheduleTransaction",
+    ];
     warns(&flow.step("plan").exits(0), "SAFE_TIMELOCK_GUARD", &said);
     warns(
         &show(&world, &["app", "show"], world.app).exits(0),
@@ -312,24 +337,7 @@ fn a_guard_that_is_a_timelock_is_known_by_name_and_lets_the_transaction_through_
         assert!(refused.said.contains(part), "{part}: {}", refused.said);
     }
     assert_eq!(flow.announcements(), 0);
-    let tx = exported(&flow);
-    let schedule = abi::scheduleTransactionCall {
-        safe,
-        nonce: U256::ZERO,
-        params: abi::Params {
-            to: tx.to,
-            value: tx.value,
-            data: tx.data,
-            operation: tx.operation,
-            safeTxGas: tx.safeTxGas,
-            baseGas: tx.baseGas,
-            gasPrice: tx.gasPrice,
-            gasToken: tx.gasToken,
-            refundReceiver: tx.refundReceiver,
-        },
-        signatures: tx.signatures,
-    };
-    rpc.execute(ACCOUNTS[4].address, guard, &schedule);
+    rpc.execute(ACCOUNTS[4].address, guard, &scheduling(safe, exported(&flow)));
     flow.step("execute").exits(6).says("SAFE_TIMELOCK_GUARD");
     advance(&rpc, DAY);
     flow.step("execute").exits(0);
@@ -352,7 +360,7 @@ fn a_delay_module_of_the_safe_is_known_by_name_and_one_of_another_safe_is_not_to
     let module = deploy(&world, "ZodiacDelay", &delay_of(safe));
     rpc.execute_as(safe, safe, &abi::enableModuleCall { module });
     let name = module.to_string();
-    let said = [&name[..], "Delay module", "86400 seconds", "0 wait now"];
+    let said = [name.as_str(), "Delay module", "86400 seconds", "0 wait now"];
     for shown in [
         flow.step("plan").exits(0),
         show(&world, &["app", "show"], world.app).exits(0),
