@@ -46,7 +46,7 @@ pub fn rows(rounds: u32) -> Vec<Row> {
         Row::new(&name, Unit::Count, Target::AtMost(*aim))
     };
     let mut rows: Vec<Row> = AIMS.iter().map(row).collect();
-    let [mut near, mut far] = DELAYS.map(|delay| Both::start(delay));
+    let [mut near, mut far] = DELAYS.map(Both::start);
     for round in 0..rounds {
         for (row, (near, far)) in rows.iter_mut().zip(near.round(round).into_iter().zip(far.round(round))) {
             row.ours.add(slope(near.0, far.0));

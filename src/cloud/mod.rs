@@ -73,7 +73,6 @@ use error::{LINE, Refusal};
 use read::Malformed;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const VERSION: HeaderName = HeaderName::from_static("x-phala-version");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Where the API is, for whoever knows no other place.
@@ -217,13 +216,13 @@ impl Client {
         loop {
             request
                 .headers
-                .insert(VERSION, HeaderValue::from_static(version.text()));
+                .insert(version::VERSION, HeaderValue::from_static(version.text()));
             let reply = Reply {
                 answer: self.http.send(request.clone()).await?,
                 name: name.clone(),
                 secrets: secrets.clone(),
             };
-            self.spoken.hear(&reply);
+            self.spoken.hear(&reply.answer);
             let older = reply.refuses_version().then(|| self.spoken.refuse(version)).flatten();
             let Some(older) = older else {
                 return Ok(reply);
@@ -291,6 +290,11 @@ impl Reply {
             200..=204 => Ok(()),
             _ => Err(self.refusal()),
         }
+    }
+
+    /// Whether it refuses the version that was asked for, so that nothing was done.
+    fn refuses_version(&self) -> bool {
+        self.answer.status >= 400 && version::is_refused(&self.refusal())
     }
 
     fn refusal(&self) -> CloudError {

@@ -7,8 +7,14 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::{CloudError, Problem, Reply, VERSION};
+use reqwest::header::HeaderName;
+
+use super::error::{CloudError, Problem};
+use crate::http::Answer;
 use crate::text::shorten;
+
+/// The header that names the version, in questions and answers.
+pub(super) const VERSION: HeaderName = HeaderName::from_static("x-phala-version");
 
 /// Longest name of a version that is kept, characters.
 const LONGEST: usize = 64;
@@ -88,8 +94,8 @@ impl Spoken {
     }
 
     /// Takes in what an answer says of its own version.
-    pub(super) fn hear(&self, reply: &Reply) {
-        let Some(said) = reply.answer.header(VERSION.as_str()) else {
+    pub(super) fn hear(&self, answer: &Answer) {
+        let Some(said) = answer.header(VERSION.as_str()) else {
             return;
         };
         if !said.is_empty() && ApiVersion::ALL.iter().all(|version| version.text() != said) {
@@ -98,14 +104,11 @@ impl Spoken {
     }
 }
 
-impl Reply {
-    /// Whether the server refuses the version that was asked for, so that nothing was done. No client or document shows such an
-    /// answer: a header that FastAPI refuses is named in its list (422), and any other refusal of it (400, 406) is taken to
-    /// name the header as well.
-    pub(super) fn refuses_version(&self) -> bool {
-        matches!(self.answer.status, 400 | 406 | 422)
-            && matches!(self.refusal(), CloudError::Refused(problem) if names_version(&problem))
-    }
+/// Whether a server refuses the version that was asked for, so that nothing was done. No client or document shows such an
+/// answer: a header that FastAPI refuses is named in its list (422), and any other refusal of it (400, 406) is taken to name
+/// the header as well.
+pub(super) fn is_refused(error: &CloudError) -> bool {
+    matches!(error, CloudError::Refused(problem) if matches!(problem.status, 400 | 406 | 422) && names_version(problem))
 }
 
 fn names_version(problem: &Problem) -> bool {

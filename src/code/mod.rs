@@ -14,49 +14,13 @@
 //! ```
 
 mod kind;
+mod list;
 mod named;
 
 pub use kind::{Kind, Severity};
 pub use named::UnknownCode;
 
-macro_rules! codes {
-    ($($variant:ident = $name:literal, $kind:ident, $about:literal;)*) => {
-        /// The stable name of an outcome, a failure or a remark.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code {
-            $(
-                #[doc = $about]
-                $variant,
-            )*
-        }
-
-        impl Code {
-            /// Every code, in the order of the list.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// Its name, as reports, journals and proposals write it.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            /// What kind of outcome it stands for.
-            pub const fn kind(self) -> Kind {
-                match self {
-                    $(Self::$variant => Kind::$kind,)*
-                }
-            }
-
-            /// One line about it.
-            pub const fn about(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $about,)*
-                }
-            }
-        }
-    };
-}
+use list::codes;
 
 codes! {
     Ok = "OK", Done, "The goal of the command is reached.";

@@ -11,8 +11,8 @@ use crate::cli::args::values::SecretSource;
 use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, values};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::files::{compose_file, text_file};
-use crate::cli::session::settings::{self, Project, Settings};
-use crate::cli::session::{Session, delivery};
+use crate::cli::session::settings::{self, Project};
+use crate::cli::session::{Outside, Session, delivery};
 use crate::cli::show::report::Report;
 use crate::cloud::{CvmId, patch::Patch, updates::CommitToken};
 use crate::code::Code;
@@ -110,42 +110,29 @@ impl Adopt {
         let cvm = settings::cvm(self.cvm.as_ref().or(self.named.as_ref()), &project)?.value;
         let given = self.given(session)?;
         let expected = self.expected(&given, &project)?;
-        let update = self.find(session, &settings, &cvm, expected.hash).await?;
-        let mut remarks = Vec::new();
-        let received = match self.prepare_again {
-            true => {
-                // Only its own earlier token ends.
-                settings.limits.supersede |= update.alone;
-                None
-            }
-            false => {
-                let (received, told) = self.receive(session, &settings, &cvm, &given.of(&update)).await?;
-                remarks.extend(told);
-                Some(received)
-            }
+        let (update, offered) = {
+            let outside = session.outside(&settings);
+            let update = self.find(&outside, &cvm, expected.hash).await?;
+            let offered = match self.prepare_again {
+                true => None,
+                false => Some(receive(&outside, &cvm, &given.of(&update)).await?),
+            };
+            (update, offered)
         };
+        let (received, told) = offered.unzip();
+        // Only its own earlier token ends.
+        settings.limits.supersede |= self.prepare_again && update.alone;
         let has_token = received.as_ref().is_some_and(|received| received.token.is_some());
-        let intent = Intent {
-            trust: settings.limits.trust.clone(),
-            timelock: settings::timelock(&self.timelock),
-            expected: Expected {
-                hash: Some(update.hash),
-                ..expected
-            },
-            ..Intent::new(
-                cvm,
-                Patch {
-                    changes: update.changes.clone(),
-                    ..Patch::default()
-                },
-            )
-        };
         let beginning = Beginning {
-            intent,
+            intent: Intent {
+                trust: settings.limits.trust.clone(),
+                timelock: settings::timelock(&self.timelock),
+                ..wanted(cvm, &update, expected)
+            },
             dir: self.dir.dir.as_deref(),
             goal: Goal::Prepared,
             command: "adopt",
-            remarks,
+            remarks: told.flatten().into_iter().collect(),
             received,
         };
         let mut report = begin(session, &settings, beginning).await?;
@@ -154,15 +141,13 @@ impl Adopt {
              `countersign commit` prepares the same hash again"
                 .clone_into(&mut report.message);
         }
-        let by = given
-            .event
-            .as_ref()
-            .map(|told| &told.1)
-            .and_then(|pending| pending.initiated_by.as_deref());
-        report.set_data(
-            "adopted",
-            &json!({ "compose_hash": update.hash, "token": has_token, "prepared_again": self.prepare_again, "by": by }),
-        );
+        let told = json!({
+            "compose_hash": update.hash,
+            "token": has_token,
+            "prepared_again": self.prepare_again,
+            "by": given.by(),
+        });
+        report.set_data("adopted", &told);
         Ok(report)
     }
 
@@ -171,7 +156,7 @@ impl Adopt {
         if let Some(file) = &self.token_file {
             let bytes = fsutil::read_secret(file, TOKEN_MAX).map_err(CliError::UserFile)?;
             let text = std::str::from_utf8(&bytes).unwrap_or_default();
-            let token = CommitToken::new(text.trim()).map_err(|_| CliError::Input {
+            let token = CommitToken::new(text.trim()).map_err(|_not_a_uuid| CliError::Input {
                 code: Code::InputToken,
                 message: format!("`{}` holds no commit token", file.display()),
                 hint: "a commit token is a UUID; write it alone into the file (chmod 600)".to_owned(),
@@ -234,8 +219,7 @@ impl Adopt {
 
     async fn find(
         &self,
-        session: &Session,
-        settings: &Settings,
+        outside: &Outside<'_>,
         cvm: &CvmId,
         hash: Option<ComposeHash>,
     ) -> Result<WaitingUpdate, CliError> {
@@ -247,7 +231,6 @@ impl Adopt {
             allowed_envs: names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
             ..Changes::default()
         };
-        let outside = session.outside(settings);
         let question = Question {
             cvm,
             hash,
@@ -255,36 +238,53 @@ impl Adopt {
         };
         Ok(adoption::waiting(&outside.world(), &question).await?)
     }
+}
 
-    /// What was given on, without a token that is of no use any more.
-    async fn receive(
-        &self,
-        session: &Session,
-        settings: &Settings,
-        cvm: &CvmId,
-        given: &Received,
-    ) -> Result<(Received, Option<Warning>), CliError> {
-        let outside = session.outside(settings);
-        let Some(said) = adoption::ask_about(&outside.world(), cvm, given).await? else {
-            return Ok((given.clone(), None));
-        };
-        let dead = said.live == Some(false);
-        let received = Received {
-            token: given.token.clone().filter(|_| !dead),
-            expires: said.expires.unwrap_or(given.expires),
-            ..given.clone()
-        };
-        let text = "the commit token that was given on was used, replaced or has expired: the same hash is prepared again before \
-                    the commit";
-        let told = dead.then(|| Warning {
-            code: Code::AdoptTokenDead,
-            text: text.to_owned(),
-        });
-        Ok((received, told))
+/// What was given on, without a token that is of no use any more.
+async fn receive(
+    outside: &Outside<'_>,
+    cvm: &CvmId,
+    given: &Received,
+) -> Result<(Received, Option<Warning>), CliError> {
+    let Some(said) = adoption::ask_about(&outside.world(), cvm, given).await? else {
+        return Ok((given.clone(), None));
+    };
+    let dead = said.live == Some(false);
+    let received = Received {
+        token: given.token.clone().filter(|_| !dead),
+        expires: said.expires.unwrap_or(given.expires),
+        ..given.clone()
+    };
+    let text = "the commit token that was given on was used, replaced or has expired: the same hash is prepared again before \
+                the commit";
+    let told = dead.then(|| Warning {
+        code: Code::AdoptTokenDead,
+        text: text.to_owned(),
+    });
+    Ok((received, told))
+}
+
+/// The change that the update makes, with the hash that it has to give.
+fn wanted(cvm: CvmId, update: &WaitingUpdate, expected: Expected) -> Intent {
+    let patch = Patch {
+        changes: update.changes.clone(),
+        ..Patch::default()
+    };
+    Intent {
+        expected: Expected {
+            hash: Some(update.hash),
+            ..expected
+        },
+        ..Intent::new(cvm, patch)
     }
 }
 
 impl Given {
+    /// Who prepared it, as a delivery says.
+    fn by(&self) -> Option<&str> {
+        self.event.as_deref()?.1.initiated_by.as_deref()
+    }
+
     /// What was given on of an update, as far as whoever gave it says.
     fn of(&self, update: &WaitingUpdate) -> Received {
         let now = Timestamp::now();

@@ -9,9 +9,9 @@ use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::attesting::Attesting;
 use crate::cli::args::{Agree, Allow, Expect, NewDir, Notices, Reach, Settle, SharedOptions, Watch, Workload, values};
 use crate::cli::failure::error::CliError;
-use crate::cli::session::Session;
 use crate::cli::session::settings::workload;
-use crate::cli::session::settings::{self, Project, Settings};
+use crate::cli::session::settings::{self, Project};
+use crate::cli::session::{Outside, Session};
 use crate::cli::show::report::Report;
 use crate::cloud::CvmId;
 use crate::code::Code;
@@ -86,7 +86,7 @@ impl Rollback {
         let project = Project::here()?;
         let cvm = settings::cvm(self.cvm.as_ref().or(self.named.as_ref()), &project)?.value;
         let env = workload(&self.workload, &session.env, &|news| session.out.progress(news))?;
-        let found = self.find(session, &settings, &cvm, env.as_ref()).await?;
+        let found = self.find(&session.outside(&settings), &cvm, env.as_ref()).await?;
         if self.list {
             return Ok(listing(&cvm, &found));
         }
@@ -113,13 +113,7 @@ impl Rollback {
         Ok(report)
     }
 
-    async fn find(
-        &self,
-        session: &Session,
-        settings: &Settings,
-        cvm: &CvmId,
-        env: Option<&EnvRequest>,
-    ) -> Result<Versions, CliError> {
+    async fn find(&self, outside: &Outside<'_>, cvm: &CvmId, env: Option<&EnvRequest>) -> Result<Versions, CliError> {
         let files = self.manifest.iter().map(|path| Ok((path.clone(), manifest(path)?)));
         let files = files.collect::<Result<Vec<_>, CliError>>()?;
         let names = match env {
@@ -128,7 +122,6 @@ impl Rollback {
             None => Vec::new(),
         };
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let outside = session.outside(settings);
         let question = Question {
             cvm,
             to: self.to.as_ref(),
@@ -145,7 +138,8 @@ fn earlier(text: &str) -> Result<Earlier, String> {
     if prefixed || text.len() == 64 {
         return values::compose_hash(text).map(Earlier::Hash);
     }
-    let id = values::cvm(text).map_err(|_| "neither a compose hash (64 hex digits) nor the name of a revision")?;
+    let id =
+        values::cvm(text).map_err(|_not_a_name| "neither a compose hash (64 hex digits) nor the name of a revision")?;
     Ok(Earlier::Revision(id.to_string()))
 }
 

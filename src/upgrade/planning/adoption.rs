@@ -178,7 +178,7 @@ impl Texts<'_> {
         let one = |name: &str, shown: &Option<String>, own: &Option<String>| match (shown, own) {
             (Some(shown), Some(own)) if shown != own => Err(UpgradeError::stop(
                 Code::HashMismatch,
-                &format!("{name} of the update with {hash}"),
+                format!("{name} of the update with {hash}"),
                 "your file",
                 "another text, as Phala Cloud shows it",
             )),
@@ -210,12 +210,12 @@ impl Texts<'_> {
         names.into_iter().flat_map(move |allowed_envs| {
             let texts = texts.clone();
             (0..27_usize).map(move |number| {
-                let flag = |place: usize| flags.get(number / 3_usize.pow(place as u32) % 3).copied().flatten();
+                let flag = |step: usize| flags.get(number / step % 3).copied().flatten();
                 Changes {
                     allowed_envs: allowed_envs.clone(),
-                    public_logs: flag(0),
-                    public_sysinfo: flag(1),
-                    public_tcbinfo: flag(2),
+                    public_logs: flag(1),
+                    public_sysinfo: flag(3),
+                    public_tcbinfo: flag(9),
                     ..texts.clone()
                 }
             })

@@ -122,8 +122,7 @@ async fn plan_of(world: &World<'_>, asked: (&Intent, ReadCvm), own: &OwnProofs<'
     let runs = subject.cvm.compose_hash;
     let form = runs.and_then(|known| subject.manifest.calibrate(known));
     let after = subject.manifest.with(&patch.changes);
-    let expected = form.map(|form| after.hash(form));
-    refuse_other_hash(intent.expected.hash, expected)?;
+    let expected = as_wanted(intent.expected.hash, form.map(|form| after.hash(form)))?;
     let chain = world.chain(subject.chain_id).await?;
     let query = query(&subject, expected);
     let (state, pending, history) = tokio::join!(
@@ -176,7 +175,7 @@ async fn plan_of(world: &World<'_>, asked: (&Intent, ReadCvm), own: &OwnProofs<'
 }
 
 /// Who knows which hash the change has gives no other one.
-fn refuse_other_hash(wanted: Option<ComposeHash>, computed: Option<ComposeHash>) -> Result<(), UpgradeError> {
+fn as_wanted(wanted: Option<ComposeHash>, computed: Option<ComposeHash>) -> Result<Option<ComposeHash>, UpgradeError> {
     match wanted {
         Some(wanted) if computed != Some(wanted) => {
             let found = computed.map_or_else(|| "one that cannot be computed".to_owned(), |hash| hash.to_string());
@@ -187,7 +186,7 @@ fn refuse_other_hash(wanted: Option<ComposeHash>, computed: Option<ComposeHash>)
                 found,
             ))
         }
-        _ => Ok(()),
+        _ => Ok(computed),
     }
 }
 

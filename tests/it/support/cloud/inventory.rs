@@ -331,14 +331,9 @@ async fn official(context: &Context, cvm: &Cvm, request: &Request) -> Answer {
 
 /// A revision goes by the beginning of its hash; what a contract does not allow is refused, whatever else it is.
 async fn redeploy(context: &Context, cvm: &Cvm, request: &Request, id: &str) -> Answer {
-    let named = |manifest: &&Manifest| revision(compose_hash(manifest)) == id;
-    let kept = context
-        .lock()
-        .kept
-        .iter()
-        .map(|(_, manifest)| manifest)
-        .find(named)
-        .cloned();
+    let named = |manifest: &Manifest| revision(compose_hash(manifest)) == id;
+    let all = context.lock().revisions.clone();
+    let kept = all.into_iter().filter_map(|one| one.manifest).find(named);
     let Some(manifest) = kept else {
         return Answer::detail(404, "Revision not found");
     };

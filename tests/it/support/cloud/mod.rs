@@ -106,7 +106,6 @@ impl SimCloud {
             wanted: Vec::new(),
             webhooks: Vec::new(),
             revisions: Vec::new(),
-            kept: Vec::new(),
             versions: ("2025-10-28".to_owned(), "2026-06-23".to_owned()),
         };
         for cvm in state.cvms.clone() {

@@ -266,8 +266,6 @@ pub(super) struct State {
     pub(super) wanted: Vec<Wanted>,
     pub(super) webhooks: Vec<Value>,
     pub(super) revisions: Vec<super::Revision>,
-    /// What CVMs ran before: UUID and manifest.
-    pub(super) kept: Vec<(String, Manifest)>,
     /// The oldest and the newest version of the API that it speaks.
     pub(super) versions: (String, String),
 }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::model::{Cvm, Fate, Lies, State, bare};
 use super::{
-    Request, TOKEN_LIFE, approval, configure, fleet, inventory, life, newcomers, records, revisions, stream, updates, versions,
+    Request, TOKEN_LIFE, approval, configure, fleet, inventory, life, newcomers, records, revisions, stream, updates,
+    versions,
 };
 
 /// What a handler needs.

@@ -366,7 +366,6 @@ pub(super) fn begin(context: &Context, cvm: &Cvm, hash: B256, change: Change) ->
     let mut state = context.lock();
     let correlation = state.record(&cvm.uuid, "compose_update", "running");
     state.revise(cvm, &change.0, "compose_update");
-    state.kept.push((cvm.uuid.clone(), cvm.manifest.clone()));
     let (time, failure) = (state.boot_time, state.boot_failure.clone());
     let record = state.cvm_mut(&cvm.uuid);
     "updating".clone_into(&mut record.status);
