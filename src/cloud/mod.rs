@@ -140,6 +140,7 @@ impl Client {
         }
     }
     /// The client with what others learnt of the server's versions; it adds to that.
+    #[cfg(any(feature = "cli", test))]
     #[must_use]
     pub(crate) fn sharing(mut self, spoken: Spoken) -> Self {
         self.spoken = spoken;

@@ -106,7 +106,18 @@ pub(in crate::upgrade) async fn plan_knowing(
 /// A CVM's record, and its manifest where that could be read.
 type ReadCvm = (Cvm, Result<Manifest, CloudError>);
 
+/// Reads both again where they do not belong together: the CVM may have changed between the two answers.
 async fn read_cvm(world: &World<'_>, cvm: &CvmId) -> Result<ReadCvm, UpgradeError> {
+    let (record, manifest) = read_both(world, cvm).await?;
+    let runs = record.compose_hash;
+    let fits = |manifest: &Manifest| runs.is_none_or(|hash| manifest.calibrate(hash).is_some());
+    match manifest.as_ref().is_ok_and(|manifest| !fits(manifest)) {
+        true => read_both(world, cvm).await,
+        false => Ok((record, manifest)),
+    }
+}
+
+async fn read_both(world: &World<'_>, cvm: &CvmId) -> Result<ReadCvm, UpgradeError> {
     let (record, manifest) = tokio::join!(world.cloud.cvm(cvm), world.cloud.manifest(cvm));
     let record = record?;
     refuse_another(cvm, &record)?;
