@@ -2,11 +2,20 @@
 
 use std::path::Path;
 
+use alloy::primitives::B256;
+use sha2::{Digest as _, Sha256};
+
+use crate::cloud::updates::CommitToken;
 use crate::fsutil;
 use crate::text;
 
 /// The commit token (private).
 pub(super) const TOKEN_FILE: &str = "token";
+
+/// SHA-256 of a commit token, by which records know it.
+pub(super) fn digest_of(token: &CommitToken) -> B256 {
+    B256::from(<[u8; 32]>::from(Sha256::digest(token.expose().as_bytes())))
+}
 
 /// Writes a file unless it holds these bytes already.
 pub(super) fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), fsutil::FsError> {

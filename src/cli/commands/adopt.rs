@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::values::SecretSource;
 use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, values};
 use crate::cli::failure::error::CliError;
-use crate::cli::session::files::{compose_file, text_file};
+use crate::cli::session::files::{compose_file, text_file, token_file};
 use crate::cli::session::settings::{self, Project};
 use crate::cli::session::{Outside, Session, delivery};
 use crate::cli::show::report::Report;
@@ -22,12 +21,7 @@ use crate::fsutil;
 use crate::upgrade::adoption::{self, Question, Received, WaitingUpdate};
 use crate::upgrade::model::{Expected, Intent};
 use crate::upgrade::{Goal, UpgradeError, Warning};
-use crate::webhook::{Event, Kind, PendingApproval};
-
-/// A commit token's life (Phala Cloud: 14 days).
-const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
-/// A UUID's text and some white space.
-const TOKEN_MAX: u64 = 256;
+use crate::webhook::{Event, Kind, MAX_BODY_BYTES, PendingApproval};
 
 /// Take on an update that somebody else prepared, in the dashboard or with another tool
 ///
@@ -53,7 +47,7 @@ pub(in crate::cli) struct Adopt {
     /// File (mode 0600) with its commit token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Body of the webhook's delivery that tells of it, byte for byte
+    /// Body of the webhook's delivery that tells of it, byte for byte (mode 0600: the token stands in it)
     #[arg(long, value_name = "FILE", requires = "headers", conflicts_with = "token_file")]
     delivery: Option<PathBuf>,
     /// Headers of that delivery: a line `Name: value` each, or one JSON object
@@ -154,13 +148,8 @@ impl Adopt {
     /// What was given on, read and believed for its signature.
     fn given(&self, session: &Session) -> Result<Given, CliError> {
         if let Some(file) = &self.token_file {
-            let bytes = fsutil::read_secret(file, TOKEN_MAX).map_err(CliError::UserFile)?;
-            let text = std::str::from_utf8(&bytes).unwrap_or_default();
-            let token = CommitToken::new(text.trim()).map_err(|_not_a_uuid| CliError::Input {
-                code: Code::InputToken,
-                message: format!("`{}` holds no commit token", file.display()),
-                hint: "a commit token is a UUID; write it alone into the file (chmod 600)".to_owned(),
-            })?;
+            let hint = "a commit token is a UUID; write it alone into the file (chmod 600)";
+            let token = token_file(file, hint)?;
             return Ok(Given {
                 token: Some(token),
                 event: None,
@@ -170,7 +159,9 @@ impl Adopt {
             return Ok(Given::default());
         };
         let secret = self.secret_from.read(session)?;
-        let (headers, body) = (delivery::headers(headers)?, delivery::body(Some(body))?);
+        // The token stands in it.
+        let body = fsutil::read_secret(body, MAX_BODY_BYTES as u64).map_err(CliError::UserFile)?;
+        let headers = delivery::headers(headers)?;
         let event = delivery::kept(&secret, &headers, &body).map_err(CliError::Webhook)?;
         let Kind::PendingApproval(pending) = event.kind.clone() else {
             return Err(CliError::Input {
@@ -287,14 +278,14 @@ impl Given {
 
     /// What was given on of an update, as far as whoever gave it says.
     fn of(&self, update: &WaitingUpdate) -> Received {
-        let now = Timestamp::now();
-        let latest = now.saturating_add(TOKEN_LIFE).unwrap_or(now);
-        let told = self.event.as_deref();
-        Received {
-            hash: update.hash,
-            token: self.token.clone(),
-            at: told.map_or(now, |(event, _)| event.signed_at),
-            expires: told.and_then(|(_, pending)| pending.expires_at).unwrap_or(latest),
+        let now = Received::now(update.hash, self.token.clone());
+        match self.event.as_deref() {
+            None => now,
+            Some((event, pending)) => Received {
+                at: event.signed_at,
+                expires: pending.expires_at.unwrap_or(now.expires),
+                ..now
+            },
         }
     }
 }

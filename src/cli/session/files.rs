@@ -9,12 +9,15 @@ use crate::cli::args::besides::{Besides, ShutdownTimeout};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Next, told};
 use crate::cloud::patch::{Gpus, Patch};
+use crate::cloud::updates::CommitToken;
 use crate::code::Code;
 use crate::compose::{Changes, Manifest, NoComposeText, check_compose_text};
 use crate::fsutil;
 
 /// Largest compose file or script: Phala Cloud refuses more.
 const MAX_TEXT: u64 = 200 * 1024;
+/// Largest file with a commit token: a UUID's text and some white space.
+const MAX_TOKEN: u64 = 256;
 
 /// Largest manifest that is read.
 const MAX_MANIFEST: u64 = 4 << 20;
@@ -120,6 +123,17 @@ fn instead(why: &NoComposeText, path: &Path) -> String {
         NoComposeText::Image { .. } => "write the image as NAME@sha256: and the 64 hex digits of its digest".to_owned(),
         _ => "`docker compose config` shows what Compose reads in it".to_owned(),
     }
+}
+
+/// The commit token that stands alone in a file which nobody else may read; what to do where none does.
+pub(in crate::cli) fn token_file(path: &Path, hint: &str) -> Result<CommitToken, CliError> {
+    let bytes = fsutil::read_secret(path, MAX_TOKEN).map_err(CliError::UserFile)?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    CommitToken::new(text.trim()).map_err(|_not_a_uuid| CliError::Input {
+        code: Code::InputToken,
+        message: format!("`{}` holds no commit token", path.display()),
+        hint: hint.to_owned(),
+    })
 }
 
 /// A text that is measured as it stands: not empty, UTF-8, no byte order mark (it would change the hash unseen).

@@ -382,7 +382,7 @@ impl Session {
         if upgrade::holds(near) {
             return Ok(Some(near.to_owned()));
         }
-        let own = Upgrade::default_dir(Path::new(ROOT), &proposal(file)?.plan);
+        let own = Upgrade::dir_of(Path::new(ROOT), &proposal(file)?);
         Ok(Some(own).filter(|dir| upgrade::holds(dir)))
     }
 
@@ -411,7 +411,7 @@ impl Session {
         self.about_named(which);
         let dir = match &which.proposal {
             Some(file) if upgrade::holds(beside(file)) => beside(file).to_owned(),
-            Some(file) => Upgrade::default_dir(Path::new(ROOT), &proposal(file)?.plan),
+            Some(file) => Upgrade::dir_of(Path::new(ROOT), &proposal(file)?),
             None => locate(&which.dir)?,
         };
         self.about(&dir);

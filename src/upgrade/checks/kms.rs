@@ -11,7 +11,7 @@ use crate::code::Code;
 use crate::upgrade::{
     UpgradeError,
     checks::os_image::not_allowed,
-    finding::Finding,
+    finding::{Finding, Warning},
     model::environment::EnvRequest,
     model::{Intent, Plan},
 };
@@ -104,9 +104,14 @@ pub(in crate::upgrade) fn refusal(app: &AppState) -> Option<String> {
 
 /// What the KMS says now of the boot that follows the change of `plan`. A refusal stands until the world changes.
 pub(in crate::upgrade) fn of_boot(plan: &Plan, app: &AppState) -> Vec<Finding> {
-    if plan.code.is_none() {
-        return Vec::new();
-    }
+    let Some(code) = &plan.code else { return Vec::new() };
+    let image = code.patch.image.as_deref();
+    boot(app, image.map(|name| not_allowed(name, code.os_image, plan.kms)))
+}
+
+/// What the KMS says now of the boot of the hash that it was asked about; what is told of the OS image, if that is what it
+/// refuses and another one is to come.
+pub(in crate::upgrade) fn boot(app: &AppState, of_image: Option<Warning>) -> Vec<Finding> {
     let mut found = Vec::new();
     if app.registered == Some(false) {
         let text = "the KMS contract does not know the app".to_owned();
@@ -121,18 +126,10 @@ pub(in crate::upgrade) fn of_boot(plan: &Plan, app: &AppState) -> Vec<Finding> {
         } else {
             &*reason
         };
-        let code = plan.code.as_ref().filter(|_| image_refused);
-        let next = code.and_then(|code| Some((code.patch.image.as_deref()?, code.os_image)));
-        let (code, text) = match next {
-            Some((name, hash)) => {
-                let refused = not_allowed(name, hash, plan.kms);
-                (refused.code, refused.text)
-            }
-            None => (
-                Code::KmsWouldRefuse,
-                format!("with the hash allowed, the KMS would still refuse the boot: {reason}"),
-            ),
-        };
+        let Warning { code, text } = of_image.filter(|_| image_refused).unwrap_or_else(|| Warning {
+            code: Code::KmsWouldRefuse,
+            text: format!("with the hash allowed, the KMS would still refuse the boot: {reason}"),
+        });
         found.push(Finding::decision(code, None, text));
     }
     found

@@ -1,6 +1,7 @@
 //! Who has to act for an app: its owner, or whoever may propose to the timelock that owns it. Data only.
 
 use alloy::primitives::Address;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{
@@ -56,6 +57,11 @@ impl Actor {
 
 /// Life of a commit token in seconds (Phala Cloud: 14 days).
 pub(in crate::upgrade) const TOKEN_LIFE: u64 = 14 * 24 * 3600;
+
+/// [`TOKEN_LIFE`] as a span of time.
+pub(in crate::upgrade) const fn token_life() -> SignedDuration {
+    SignedDuration::from_secs(TOKEN_LIFE.cast_signed())
+}
 
 /// What an operation's salt follows from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,8 +11,12 @@ use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, Form, Manifest};
 use crate::upgrade::{
     UpgradeError, World,
-    model::{environment::allowed, plan::is_of, target::same_uuid},
-    planning::{neighbours::Neighbours, pending_updates::known_pending, placement::refuse_another, read::off_chain},
+    model::{actor::token_life, environment::allowed, plan::is_of, target::same_uuid},
+    planning::{
+        neighbours::Neighbours,
+        pending_updates::known_pending,
+        read::{guarded, read_cvm},
+    },
 };
 
 /// Which update is meant, and what is known of it.
@@ -50,25 +54,34 @@ pub struct Received {
     pub expires: Timestamp,
 }
 
+impl Received {
+    /// An update of which nobody says when it was prepared: its token lives for two weeks from now at the latest.
+    pub fn now(hash: ComposeHash, token: Option<CommitToken>) -> Self {
+        let at = Timestamp::now();
+        let expires = at.saturating_add(token_life()).unwrap_or(at);
+        Self {
+            hash,
+            token,
+            at,
+            expires,
+        }
+    }
+}
+
 /// Finds the update that waits, and the change that gives its hash.
 ///
 /// # Errors
 /// Nothing waits, several do, it was prepared here, or no manifest of the texts that are shown has its hash.
 pub async fn waiting(world: &World<'_>, question: &Question<'_>) -> Result<WaitingUpdate, UpgradeError> {
-    let (cvm, manifest) = tokio::join!(world.cloud.cvm(question.cvm), world.cloud.manifest(question.cvm));
-    let (cvm, manifest) = (cvm?, manifest?);
-    refuse_another(question.cvm, &cvm)?;
-    if cvm.kms.chain_id.is_none() {
-        return Err(off_chain(question.cvm));
-    }
-    let unknown = || {
-        UpgradeError::decide(
-            Code::AppUnknown,
-            format!("Phala Cloud names no app for `{}`", question.cvm),
-        )
-    };
-    let (app, uuid) = cvm.app_id.zip(cvm.uuid.clone()).ok_or_else(unknown)?;
-    let pending = known_pending(world.cloud.pending_updates(app).await)?.unwrap_or_default();
+    let (cvm, manifest) = read_cvm(world, question.cvm).await?;
+    let manifest = manifest?;
+    let (app, _) = guarded(question.cvm, &cvm)?;
+    let uuid = cvm
+        .uuid
+        .clone()
+        .ok_or_else(|| nothing("Phala Cloud names no UUID of the CVM".to_owned()))?;
+    let unsaid = || nothing("Phala Cloud does not say which updates of the app wait for their commit".to_owned());
+    let pending = known_pending(world.cloud.pending_updates(app).await)?.ok_or_else(unsaid)?;
     let ours = pending.iter().filter(|update| is_of(update, Some(&uuid)));
     let mut hashes: Vec<ComposeHash> = ours.filter_map(|update| update.compose_hash).collect();
     hashes.sort_unstable();

@@ -107,7 +107,7 @@ pub(in crate::upgrade) async fn plan_knowing(
 type ReadCvm = (Cvm, Result<Manifest, CloudError>);
 
 /// Reads both again where they do not belong together: the CVM may have changed between the two answers.
-async fn read_cvm(world: &World<'_>, cvm: &CvmId) -> Result<ReadCvm, UpgradeError> {
+pub(in crate::upgrade) async fn read_cvm(world: &World<'_>, cvm: &CvmId) -> Result<ReadCvm, UpgradeError> {
     let (record, manifest) = read_both(world, cvm).await?;
     let runs = record.compose_hash;
     let fits = |manifest: &Manifest| runs.is_none_or(|hash| manifest.calibrate(hash).is_some());
@@ -289,7 +289,7 @@ fn refuse_other_place(intent: &Intent, cvm: &Cvm) -> Result<(), UpgradeError> {
 }
 
 /// Nobody approves what this CVM runs.
-pub(in crate::upgrade) fn off_chain(cvm: &CvmId) -> UpgradeError {
+fn off_chain(cvm: &CvmId) -> UpgradeError {
     UpgradeError::decide(
         Code::KmsOffchain,
         format!(
@@ -298,17 +298,16 @@ pub(in crate::upgrade) fn off_chain(cvm: &CvmId) -> UpgradeError {
     )
 }
 
+/// The app of a CVM that an on-chain KMS guards, and the chain.
+pub(in crate::upgrade) fn guarded(id: &CvmId, cvm: &Cvm) -> Result<(Address, u64), UpgradeError> {
+    let chain_id = cvm.kms.chain_id.ok_or_else(|| off_chain(id))?;
+    let unknown = || UpgradeError::decide(Code::AppUnknown, format!("Phala Cloud names no app for `{id}`"));
+    Ok((cvm.app_id.ok_or_else(unknown)?, chain_id))
+}
+
 async fn read_subject(world: &World<'_>, intent: &Intent, read: ReadCvm) -> Result<Subject, UpgradeError> {
     let (mut cvm, manifest) = read;
-    let Some(chain_id) = cvm.kms.chain_id else {
-        return Err(off_chain(&intent.cvm));
-    };
-    let Some(app) = cvm.app_id else {
-        return Err(UpgradeError::decide(
-            Code::AppUnknown,
-            format!("Phala Cloud names no app for `{}`", intent.cvm),
-        ));
-    };
+    let (app, chain_id) = guarded(&intent.cvm, &cvm)?;
     if let Some(expected) = intent.expected.app.filter(|expected| *expected != app) {
         return Err(UpgradeError::stop(Code::AppMismatch, "app of the CVM", expected, app));
     }

@@ -15,16 +15,17 @@ use crate::cloud::{Cvm, CvmId, Page, patch::Patch, revisions::Revision};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, Form, Manifest};
 use crate::evidence;
+use crate::text::escape;
 use crate::upgrade::{
     UpgradeError, World,
     checks::kms,
     finding::Warning,
     model::{environment::allowed, target::same_uuid},
-    planning::{placement::refuse_another, read::off_chain},
+    planning::read::{guarded, read_cvm},
 };
 
-/// Revisions that are read at most: a history is longer than anybody goes back.
-const MOST: u32 = 200;
+/// Revisions that are read: as many as the server lists at once. It does not say in which order it lists them.
+const MOST: u32 = 1000;
 /// Hashes that are looked at by themselves, unless one is named.
 const LOOKED_AT: usize = 20;
 /// Manifests that are asked for at once.
@@ -84,6 +85,8 @@ pub struct Versions {
     pub list: Vec<Version>,
     /// How many more hashes the history names than were looked at.
     pub more: usize,
+    /// Whether all of the history was read.
+    pub whole: bool,
     manifest: Manifest,
 }
 
@@ -114,17 +117,17 @@ impl fmt::Display for Source {
 /// # Errors
 /// Something could not be read, or the CVM is not one that this tool upgrades.
 pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Versions, UpgradeError> {
-    let (cvm, manifest) = tokio::join!(world.cloud.cvm(question.cvm), world.cloud.manifest(question.cvm));
-    let (cvm, manifest) = (cvm?, manifest?);
-    refuse_another(question.cvm, &cvm)?;
+    let (cvm, manifest) = read_cvm(world, question.cvm).await?;
+    let manifest = manifest?;
     let (app, chain_id) = guarded(question.cvm, &cvm)?;
     let page = Page {
         number: Some(1),
         size: Some(MOST),
     };
     let (chain, revisions) = tokio::join!(world.chain(chain_id), world.cloud.revisions(app, page));
-    let chain = chain?;
-    let mut list = listed(&cvm, revisions?.items, question);
+    let (chain, revisions) = (chain?, revisions?);
+    let whole = !revisions.goes_on();
+    let mut list = listed(&cvm, revisions.items, question);
     let here = kept_here(world.root);
     let all = list.len();
     if question.to.is_none() {
@@ -169,17 +172,9 @@ pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Vers
         runs: cvm.compose_hash,
         list,
         more,
+        whole,
         manifest,
     })
-}
-
-/// The app and its chain.
-fn guarded(id: &CvmId, cvm: &Cvm) -> Result<(Address, u64), UpgradeError> {
-    let chain_id = cvm.kms.chain_id.ok_or_else(|| off_chain(id))?;
-    let app = cvm
-        .app_id
-        .ok_or_else(|| UpgradeError::decide(Code::AppUnknown, format!("Phala Cloud names no app for `{id}`")))?;
-    Ok((app, chain_id))
 }
 
 /// Each hash of the history once, the newest first, and what was asked for where the history does not name it.
@@ -292,16 +287,11 @@ fn refusals(version: &Version, app: &AppState) -> Vec<Warning> {
     let device = Warning::when(device_refused, Code::DeviceNotAllowed, || {
         "the app does not allow the device that runs the CVM".to_owned()
     });
-    let unknown = Warning::when(app.registered == Some(false), Code::AppNotRegistered, || {
-        "the KMS contract does not know the app".to_owned()
+    let of_boot = kms::boot(app, None).into_iter().map(|found| Warning {
+        code: found.code,
+        text: found.message,
     });
-    let image_refused = app.os_image_allowed == Some(false);
-    let refused = kms::refusal(app).filter(|_| image_refused || !device_refused);
-    let boot = refused.map(|why| Warning {
-        code: Code::KmsWouldRefuse,
-        text: format!("the KMS would refuse the boot: {why}"),
-    });
-    [device, unknown, boot].into_iter().flatten().collect()
+    device.into_iter().chain(of_boot).collect()
 }
 
 /// What runs now.
@@ -390,7 +380,7 @@ impl Version {
             let more = [word("of", &revision.created_at), word("by", &revision.by)];
             format!(
                 "revision {}{}",
-                revision.id,
+                escape(&revision.id),
                 more.into_iter().flatten().collect::<String>()
             )
         };
@@ -415,6 +405,14 @@ impl Versions {
     /// # Errors
     /// There is none, or something keeps the CVM from being put back to it; nothing older is taken in its place.
     pub fn choose(&self, to: Option<&Earlier>) -> Result<&Version, UpgradeError> {
+        if to.is_none() && !self.whole {
+            return Err(UpgradeError::decide(
+                Code::RollbackNothing,
+                format!(
+                    "the app has more than {MOST} revisions, so that which one came before is not known: name it by --to"
+                ),
+            ));
+        }
         let own = |version: &&Version| to.is_some() || version.of_this_cvm;
         let chosen = self.list.iter().find(own).ok_or_else(|| {
             let text = match to {

@@ -2,6 +2,7 @@
 
 pub(super) mod advance;
 pub(super) mod approve;
+pub(super) mod at_once;
 pub(super) mod beforehand;
 pub(super) mod cloud_word;
 pub(super) mod commit;

@@ -2,7 +2,6 @@
 
 use alloy::primitives::B256;
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
 
 use crate::cloud::{
     CloudError,
@@ -14,7 +13,8 @@ use crate::fsutil::{self, point};
 use crate::http::{Kind, Sent};
 use crate::upgrade::{
     Origin, Outcome, UpgradeError,
-    files::TOKEN_FILE,
+    files::{TOKEN_FILE, digest_of},
+    model::actor::token_life,
     model::target::Request,
     model::{Plan, Proposal},
     record::event::{Event, Preparation},
@@ -24,8 +24,6 @@ use crate::upgrade::{
 
 /// The answer's bytes, as they came (private).
 pub(in crate::upgrade) const ANSWER_FILE: &str = "prepare.raw";
-/// A commit token's life (Phala Cloud: 14 days).
-const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Without the server's clock its answer may be this much older than it seems.
 const CLOCK_DOUBT: SignedDuration = SignedDuration::from_hours(1);
 /// Clocks that differ by more are worth a word.
@@ -87,7 +85,7 @@ impl Run<'_> {
             hash: prepared.compose_hash,
             token_sha256,
             at,
-            expires: at.saturating_add(TOKEN_LIFE - doubt).unwrap_or(at),
+            expires: at.saturating_add(token_life() - doubt).unwrap_or(at),
             request_id: prepared.request_id.clone(),
             adopted: false,
         });
@@ -363,10 +361,6 @@ fn is_lost(error: &CloudError) -> bool {
         CloudError::Unexpected { .. } => true,
         _ => false,
     }
-}
-
-fn digest_of(token: &CommitToken) -> B256 {
-    B256::from(<[u8; 32]>::from(Sha256::digest(token.expose().as_bytes())))
 }
 
 /// Commit links may name the API's own host or Phala's dashboard; they are never followed.

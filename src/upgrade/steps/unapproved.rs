@@ -4,24 +4,23 @@
 //! What is meant is on record before it is sent, and what was not heard is settled by what the CVM runs and does.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::cloud::{
     CloudError, Cvm, CvmId,
     lifecycle::OperationsQuery,
-    settle::{Goal, Settle, Settled},
+    settle::Settled,
     updates::{Accepted, Patched},
 };
 use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::fsutil::point;
-use crate::http::{Kind, Sent as Wire};
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{
     Limits, Origin, UpgradeError, Verdict, World,
     checks::{images, verdict::unverifiable},
     model::unapproved::UnapprovedPlan,
     run::{not_begun, not_stored},
+    steps::at_once::{Awaited, is_lost, settle},
     workspace::{
         applied_log::{Applying, Trace},
         record_log::Records,
@@ -30,8 +29,6 @@ use crate::upgrade::{
 
 /// How many operations are looked at for the one that applies the change.
 const LATEST: u32 = 100;
-/// Time between two looks at the CVM.
-const PACE: Duration = Duration::from_secs(1);
 
 /// What became of a change.
 #[derive(Debug)]
@@ -263,25 +260,8 @@ impl Act<'_> {
     }
 
     async fn settle(&self, operation: Option<String>, hash: Option<ComposeHash>) -> Result<Settled, UpgradeError> {
-        let status = "running".to_owned();
-        let goal = match operation {
-            Some(id) => Goal::Operation { id, status, hash },
-            None => Goal::Status(status),
-        };
-        let settle = Settle {
-            goal,
-            pace: PACE,
-            time: self.limits.timeout,
-        };
-        let mut said = None;
-        let mut tell = |cvm: &Cvm| {
-            let status = cvm.status.clone().unwrap_or_else(|| "silent".to_owned());
-            if said.as_ref() != Some(&status) {
-                self.world.ask.tell(&format!("the CVM is {status}"));
-                said = Some(status);
-            }
-        };
-        Ok(self.world.cloud.settle(&self.cvm, &settle, &mut tell).await?)
+        let time = self.limits.timeout;
+        settle(self.world, &self.cvm, Awaited { operation, hash, time }).await
     }
 
     /// Whether the record still names what ran before: it follows the operation late.
@@ -298,15 +278,5 @@ impl Act<'_> {
             return Err(UpgradeError::hash_mismatch(Origin::Cloud, expected, found, details));
         }
         Ok(found != expected)
-    }
-}
-
-/// Whether the request may have had its effect although no usable answer came.
-fn is_lost(error: &CloudError) -> bool {
-    match error {
-        CloudError::Http(http) => http.sent == Wire::Maybe && !matches!(http.kind, Kind::Tls | Kind::Redirect { .. }),
-        CloudError::Unavailable(problem) => matches!(problem.status, 408 | 500 | 502 | 504),
-        CloudError::Unexpected { .. } => true,
-        _ => false,
     }
 }

@@ -6,7 +6,6 @@
 //! already are not sent again.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use alloy::primitives::B256;
 
@@ -14,13 +13,12 @@ use crate::cloud::{
     CloudError, CvmId,
     configure::Envs,
     lifecycle::OperationsQuery,
-    settle::{Goal, Settle, Settled},
+    settle::Settled,
     updates::{Accepted, Patched},
 };
 use crate::code::Code;
 use crate::compose::{ComposeHash, Manifest};
 use crate::fsutil::point;
-use crate::http::{Kind, Sent as Wire};
 use crate::signer::{Consent, Fact, Name};
 use crate::upgrade::{
     Finding, Limits, UpgradeError, Verdict, World,
@@ -31,6 +29,7 @@ use crate::upgrade::{
     model::environment::Sealing,
     record::event::Event,
     run::{not_begun, not_stored},
+    steps::at_once::{Awaited, is_lost, settle},
     workspace::{
         environment_files::mark_in,
         upgrade::Upgrade,
@@ -44,8 +43,6 @@ const CODE: Code = Code::EnvValuesOnly;
 const AT_BOOT: [Code; 3] = [Code::AppNotRegistered, Code::DeviceNotAllowed, Code::KmsWouldRefuse];
 /// How many operations are looked at for one that changed the environment.
 const LATEST: u32 = 100;
-/// Time between two looks at the CVM.
-const PACE: Duration = Duration::from_secs(1);
 
 /// Other values, sealed, and not known to be the guest's already.
 #[derive(Debug)]
@@ -297,35 +294,20 @@ impl ValuesChange {
         };
         let settled = match limits.no_wait {
             true => None,
-            false => Some(self.settle(world, &accepted, limits.timeout).await?),
+            false => {
+                let awaited = Awaited {
+                    operation: accepted.correlation_id.clone(),
+                    hash: self.hash,
+                    time: limits.timeout,
+                };
+                Some(settle(world, &self.cvm, awaited).await?)
+            }
         };
         Ok(ValuesSent {
             accepted,
             settled,
             earlier: false,
         })
-    }
-
-    async fn settle(&self, world: &World<'_>, accepted: &Accepted, time: Duration) -> Result<Settled, UpgradeError> {
-        let status = "running".to_owned();
-        let goal = match accepted.correlation_id.clone() {
-            Some(id) => Goal::Operation {
-                id,
-                status,
-                hash: self.hash,
-            },
-            None => Goal::Status(status),
-        };
-        let settle = Settle { goal, pace: PACE, time };
-        let mut said = None;
-        let mut tell = |cvm: &crate::cloud::Cvm| {
-            let status = cvm.status.clone().unwrap_or_else(|| "silent".to_owned());
-            if said.as_ref() != Some(&status) {
-                world.ask.tell(&format!("the CVM is {status}"));
-                said = Some(status);
-            }
-        };
-        Ok(world.cloud.settle(&self.cvm, &settle, &mut tell).await?)
     }
 
     fn note(&mut self, text: &str) -> Result<(), UpgradeError> {
@@ -357,16 +339,6 @@ impl Upgrade {
 
     fn has_environment(&self) -> bool {
         self.state().code().is_some_and(|code| code.environment.is_some())
-    }
-}
-
-/// Whether the request may have had its effect although no usable answer came.
-fn is_lost(error: &CloudError) -> bool {
-    match error {
-        CloudError::Http(http) => http.sent == Wire::Maybe && !matches!(http.kind, Kind::Tls | Kind::Redirect { .. }),
-        CloudError::Unavailable(problem) => matches!(problem.status, 408 | 500 | 502 | 504),
-        CloudError::Unexpected { .. } => true,
-        _ => false,
     }
 }
 

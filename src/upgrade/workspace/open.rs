@@ -26,6 +26,15 @@ use crate::upgrade::{
 /// Directories of one name that are tried.
 const MOST_DIRS: u32 = 100;
 
+/// The directories that upgrades of `plan` use below `root`, one after the other.
+fn names(root: &Path, plan: &Plan) -> impl Iterator<Item = PathBuf> {
+    let first = Upgrade::default_dir(root, plan);
+    (1..=MOST_DIRS).map(move |number| match number {
+        1 => first.clone(),
+        more => PathBuf::from(format!("{}-{more}", first.display())),
+    })
+}
+
 impl Upgrade {
     /// The directory that an upgrade of `plan` uses below `root` when none is named.
     pub fn default_dir(root: &Path, plan: &Plan) -> PathBuf {
@@ -47,17 +56,28 @@ impl Upgrade {
     /// The usual directory, or the next of its name where that one holds an upgrade that is over and was undone since: what is begun
     /// again is another upgrade.
     pub fn fresh_dir(root: &Path, plan: &Plan) -> PathBuf {
-        let first = Self::default_dir(root, plan);
-        let named = |number: u32| match number {
-            1 => first.clone(),
-            more => PathBuf::from(format!("{}-{more}", first.display())),
-        };
         let is_undone = |dir: &PathBuf| {
             let before = Self::peek(dir).ok();
             let before = before.filter(|state| state.status().step == Step::Finished);
             before.is_some_and(|state| is_undone(&state, plan))
         };
-        (1..=MOST_DIRS).map(named).find(|dir| !is_undone(dir)).unwrap_or(first)
+        let first_free = names(root, plan).find(|dir| !is_undone(dir));
+        first_free.unwrap_or_else(|| Self::default_dir(root, plan))
+    }
+
+    /// The directory below `root` of the upgrade that a proposal is of: the one that holds it, or else the first of its name
+    /// that holds none.
+    pub fn dir_of(root: &Path, proposal: &Proposal) -> PathBuf {
+        let plan = &proposal.plan;
+        let is_its = |dir: &PathBuf| {
+            let state = Self::peek(dir).ok();
+            state.is_some_and(|state| state.identity().is_some_and(|own| own.update == proposal.update))
+        };
+        let free = || names(root, plan).find(|dir| !crate::upgrade::holds(dir));
+        let found = names(root, plan)
+            .take_while(|dir| crate::upgrade::holds(dir))
+            .find(is_its);
+        found.or_else(free).unwrap_or_else(|| Self::default_dir(root, plan))
     }
 
     /// Starts an upgrade: creates the directory, locks it, records identity and plan. A directory that already holds

@@ -2,14 +2,11 @@
 
 use std::path::Path;
 
-use alloy::primitives::B256;
-use sha2::{Digest as _, Sha256};
-
 use crate::code::Code;
 use crate::fsutil::{self, point};
 use crate::upgrade::{
     Acceptance, Limits, UpgradeError, Warning,
-    files::TOKEN_FILE,
+    files::{TOKEN_FILE, digest_of},
     model::Plan,
     planning::adoption::Received,
     record::event::{Event, Preparation},
@@ -53,9 +50,8 @@ impl Upgrade {
 
     /// Keeps the token, and records the preparation once.
     fn receive(&mut self, received: &Received) -> Result<(), UpgradeError> {
-        let digest = |text: &str| B256::from(<[u8; 32]>::from(Sha256::digest(text.as_bytes())));
         let token = received.token.as_ref();
-        let token_sha256 = token.map(|token| digest(token.expose()));
+        let token_sha256 = token.map(digest_of);
         let known = self.state().prepare.answer.as_ref();
         if known.is_some_and(|known| token_sha256.is_none() || known.token_sha256 == token_sha256) {
             return Ok(());

@@ -244,7 +244,7 @@ impl Upgrade {
     /// The file does not say what a rejection needs, or the directory cannot be used.
     pub fn adopt_to_reject(root: &Path, path: &Path) -> Result<Self, UpgradeError> {
         let wrong = match Proposal::read(path) {
-            Ok(proposal) => return Self::adopt(&Self::default_dir(root, &proposal.plan), proposal),
+            Ok(proposal) => return Self::adopt(&Self::dir_of(root, &proposal), proposal),
             Err(wrong) => wrong,
         };
         let half = SafeHalf::read(path, wrong)?;

@@ -282,10 +282,8 @@ fn a_token_that_is_lost_replaced_expired_or_anothers_commits_nothing_else() {
     steps(&world, &dir, &["execute", "wait"]);
     let (_, _) = prepare(&world, &compose(NEW_COMPOSE));
     let refused = run(&world, &["commit", "--dir", &dir, "--yes"]);
-    if refused.exit != 0 {
-        refused.exits(6).says("COMMIT_REJECTED_466");
-        run(&world, &["commit", "--dir", &dir, "--yes"]).exits(0);
-    }
+    refused.exits(6).says("COMMIT_REJECTED_466");
+    run(&world, &["commit", "--dir", &dir, "--yes"]).exits(0);
     world.cloud.wait_for_hash(CVM, hash);
     assert_eq!(world.cloud.commits(CVM), [hash]);
 
@@ -341,6 +339,10 @@ fn the_texts_that_are_shown_have_to_give_the_hash() {
 fn a_preview_that_lies_or_shows_nothing_gives_no_upgrade() {
     let world = World::start();
     let (hash, _) = prepare(&world, &compose(NEW_COMPOSE));
+    world.cloud.lie(|lies| lies.no_pending_list = true);
+    let unsaid = adopt(&world, &[]).exits(6).says("ADOPT_NOTHING");
+    assert!(unsaid.said.contains("does not say"), "{}", unsaid.said);
+    world.cloud.lie(|lies| lies.no_pending_list = false);
     world
         .cloud
         .lie(|lies| lies.preview = Some(json!({"pending_docker_compose": OTHER})));
@@ -411,6 +413,18 @@ fn an_off_chain_kms_has_nothing_to_take_on() {
         ..WorldOptions::default()
     });
     adopt(&world, &[]).exits(6).says("KMS_OFFCHAIN");
+}
+
+#[test]
+fn a_body_that_others_may_read_is_used_no_more_than_such_a_token() {
+    let world = World::start();
+    let (hash, token) = prepare(&world, &compose(NEW_COMPOSE));
+    let [body, headers] = delivery(&world, &told(&world, hash, &token), SECRET);
+    std::fs::set_permissions(&body, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let words = ["--delivery", &body, "--headers", &headers, "--secret-from", "env:HOOK"];
+    adopt(&world, &words).exits(12).says("STORAGE_PERMISSION");
+    std::fs::set_permissions(&body, std::fs::Permissions::from_mode(0o600)).unwrap();
+    adopt(&world, &words).exits(6).says("ADOPT_UNSEEN");
 }
 
 #[test]
