@@ -38,6 +38,7 @@ async fn main() -> eyre::Result<()> {
         cloud: &Client::new(http.clone(), options),
         http: &http,
         endpoints: &[std::env::var("ETH_RPC_URL")?.parse()?],
+        histories: None,
         quorum: &Quorum::default(),
         services: &Services::default(),
         reached: Reached::default(),

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use alloy::primitives::{Address, B256, FixedBytes, b256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, FixedBytes, b256, keccak256};
+use alloy::sol_types::{SolCall, SolValue};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::other_app::{Asked, Clue};
 use super::other_policy::OtherPolicy;
 use super::read::{Fact, Question, Reading};
-use super::rpc::printable;
+use super::rpc::{Ask, RawBlock, printable};
 use super::{BlockRef, Chain, ChainError};
 use crate::abi::app::DstackApp as A;
 use crate::abi::app::IAppAuth::AppBootInfo;
@@ -148,7 +150,29 @@ impl Chain {
         self.read_app(query, block).await
     }
 
-    async fn read_app(&self, query: &AppQuery, block: BlockRef) -> Result<AppState, ChainError> {
+    /// The endpoints whose newest state does not allow `hash`, of those that are not behind `seen`: on the block that all have
+    /// it may be allowed still, and one of them is enough to know that it was taken away. One round trip.
+    ///
+    /// # Errors
+    /// None answered.
+    pub async fn denied_by(&self, app: Address, hash: B256, seen: BlockRef) -> Result<Vec<String>, ChainError> {
+        let data = Bytes::from(A::allowedComposeHashesCall { composeHash: hash }.abi_encode());
+        let asks = [
+            Ask::block_at("latest"),
+            Ask::new("eth_call", json!([{ "to": app, "data": data }, "latest"])),
+        ];
+        let found = self.hear(async |node| {
+            let mut replies = node.ask(&asks).await?;
+            let top = replies.take::<RawBlock>()?.sealed();
+            let said: Option<Bytes> = replies.take_if_offered()?;
+            let denies = said.is_some_and(|said| bool::abi_decode_validate(&said) == Ok(false));
+            Ok(denies && top.is_some_and(|top| top.number >= seen.number))
+        });
+        let found = found.await?.into_iter().filter(|(_, denies)| *denies);
+        Ok(found.map(|(node, _)| node.label().to_owned()).collect())
+    }
+
+    pub(super) async fn read_app(&self, query: &AppQuery, block: BlockRef) -> Result<AppState, ChainError> {
         let guessed = self.guess().codes.clone();
         let mut questions = query.questions();
         questions.extend(guessed.iter().copied().map(Question::code));

@@ -5,18 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::block::BlockRef;
 use super::error::ChainError;
+use super::greeting::{Greeting, Hello, Tops};
 use super::networks::{freshness, genesis};
-use super::quorum::Quorum;
-use super::rpc::{Ask, Node, RawBlock};
-use crate::http::{Endpoint, Http, RpcTransport};
-
-/// Longest time for a request when the time for the run is over: its last look has to be possible, at the others too where
-/// one is silent.
-const LAST_LOOK: Duration = Duration::from_secs(2);
+use super::quorum::{Quorum, Turnout};
+use super::rpc::{Ask, Node};
+use crate::http::Http;
 
 /// How to reach a chain.
 #[derive(Debug, Clone)]
@@ -46,6 +44,10 @@ pub struct Chain {
     pub(super) freshness: Option<Duration>,
     /// Highest head that was agreed on.
     pub(super) seen: Arc<AtomicU64>,
+    /// The newest blocks that they named when they were asked who they are.
+    pub(super) tops: Arc<Tops>,
+    /// Who is asked for histories besides.
+    pub(super) past: Option<Arc<Past>>,
     /// What earlier answers let expect of the next ones.
     guess: Arc<Mutex<Guess>>,
 }
@@ -60,22 +62,52 @@ pub(super) struct Guess {
     pub(super) included: Option<(B256, BlockRef)>,
 }
 
+/// An endpoint that is asked for histories alone, once one is wanted.
+#[derive(Debug)]
+pub(super) struct Past {
+    options: Options,
+    http: Http,
+    reached: OnceCell<Chain>,
+}
+
+impl Past {
+    fn new(options: Options, http: Http) -> Self {
+        Self {
+            options,
+            http,
+            reached: OnceCell::new(),
+        }
+    }
+
+    /// It has to be of the same chain.
+    ///
+    /// # Errors
+    /// It is not, or does not answer.
+    pub(super) async fn chain(&self) -> Result<&Chain, ChainError> {
+        let connect = || async { Box::pin(Chain::connect(&self.options, &self.http)).await };
+        self.reached.get_or_try_init(connect).await
+    }
+}
+
 impl Chain {
     /// Checks chain id and genesis of every endpoint: one round trip to each.
     ///
     /// # Errors
     /// No endpoint, a wrong chain, or fewer that answer than have to.
     pub async fn connect(options: &Options, http: &Http) -> Result<Self, ChainError> {
-        let http = match options.quorum.until {
-            Some(until) => http.clone().until(until).sharing(LAST_LOOK),
-            None => http.clone(),
-        };
-        let nodes = options
-            .endpoints
-            .iter()
-            .map(|url| Node::new(RpcTransport::new(http.clone(), Endpoint::new(url.clone()))));
+        let chain = Self::greeted(options, Greeting::begin(&options.endpoints, &options.quorum, http)).await?;
+        chain.tops.forget();
+        Ok(chain)
+    }
+
+    /// As [`Self::connect`], with endpoints that were asked already: the first [`Self::head`] within a second is the newest
+    /// block that they named then.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn greeted(options: &Options, mut greeting: Greeting) -> Result<Self, ChainError> {
         let mut chain = Self {
-            nodes: nodes.collect(),
+            nodes: Arc::clone(&greeting.nodes),
             quorum: options.quorum.clone(),
             id: options.chain_id,
             genesis: None,
@@ -85,13 +117,35 @@ impl Chain {
                 freshness(options.chain_id)
             },
             seen: Arc::new(AtomicU64::new(0)),
+            tops: Arc::default(),
+            past: None,
             guess: Arc::default(),
         };
         chain.begin_turnout();
         let pinned = genesis(options.chain_id).filter(|_| !options.allow_unpinned);
-        let found = chain.gather(|node| chain.check_identity(node, pinned)).await?;
+        let said = Mutex::new(greeting.said().await);
+        let found = chain.gather(|node| chain.check_identity(node, &said, pinned)).await?;
         chain.genesis = found.into_iter().find_map(|(_, genesis)| genesis);
         Ok(chain)
+    }
+
+    /// Asks one more endpoint for what contracts logged, which gives long histories where the others refuse them: those are
+    /// asked once then, and left out where they refuse. It takes no other part, and what it tells counts by receipts and state
+    /// that the others agree on. It is connected to when a history is wanted.
+    #[must_use]
+    pub fn with_histories_of(mut self, endpoint: &Url, options: &Options, http: &Http) -> Self {
+        self.nodes.iter().for_each(Node::be_brief);
+        let options = Options {
+            endpoints: vec![endpoint.clone()],
+            quorum: Quorum {
+                needed: None,
+                turnout: Turnout::default(),
+                ..options.quorum.clone()
+            },
+            ..options.clone()
+        };
+        self.past = Some(Arc::new(Past::new(options, http.clone())));
+        self
     }
 
     /// Hash of the first block of the chain that is known by this number.
@@ -114,12 +168,19 @@ impl Chain {
     /// # Errors
     /// It changed, or too few endpoints answer.
     pub async fn recheck(&self) -> Result<(), ChainError> {
+        self.tops.forget();
         self.gather(|node| self.check_chain(node)).await?;
         Ok(())
     }
 
     pub(super) fn guess(&self) -> MutexGuard<'_, Guess> {
         self.guess.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of the endpoints this one is.
+    pub(super) fn place(&self, node: &Node) -> usize {
+        let same = self.nodes.iter().position(|other| std::ptr::eq(other, node));
+        same.unwrap_or(self.nodes.len())
     }
 
     pub(super) fn check_id(&self, node: &Node, found: u64) -> Result<(), ChainError> {
@@ -138,14 +199,26 @@ impl Chain {
         self.check_id(node, found)
     }
 
-    /// The first block's hash, where it is the one that is `pinned` or none is.
-    async fn check_identity(&self, node: &Node, pinned: Option<B256>) -> Result<Option<B256>, ChainError> {
-        let mut replies = node.ask(&[Ask::chain_id(), Ask::block(0)]).await?;
-        self.check_id(node, replies.number()?)?;
-        let first: Option<RawBlock> = replies
-            .take()
-            .or_else(|error| pinned.map_or(Ok(None), |_| Err(error)))?;
-        let found = first.and_then(|raw| raw.sealed()).map(|block| block.hash);
+    /// The first block's hash, where it is the one that is `pinned` or none is: as the endpoint said it, or says now.
+    async fn check_identity(
+        &self,
+        node: &Node,
+        said: &Mutex<Vec<Option<Result<Hello, ChainError>>>>,
+        pinned: Option<B256>,
+    ) -> Result<Option<B256>, ChainError> {
+        let place = self.place(node);
+        let earlier = said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_mut(place)
+            .and_then(Option::take);
+        let mut hello = match earlier {
+            Some(said) => said?,
+            None => Hello::of(node).await?,
+        };
+        self.check_id(node, hello.chain_id)?;
+        self.tops.keep(place, &mut hello);
+        let found = hello.first.or_else(|error| pinned.map_or(Ok(None), |_| Err(error)))?;
         let Some(expected) = pinned else { return Ok(found) };
         let found = found.ok_or_else(|| node.misshapen("eth_getBlockByNumber"))?;
         if found == expected {

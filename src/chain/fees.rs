@@ -9,6 +9,7 @@ use alloy::sol_types::SolCall as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use super::cost::Spending;
 use super::error::contradiction;
 use super::head::Common;
 use super::quorum::Patience;

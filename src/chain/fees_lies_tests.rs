@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chain::Spending;
+use crate::chain::fees::Spending;
 
 const GWEI: u128 = 1_000_000_000;
 const COIN: u128 = 1_000_000_000 * GWEI;

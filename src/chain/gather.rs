@@ -203,6 +203,20 @@ impl Chain {
         Ok(())
     }
 
+    /// As [`Self::hear`], once; nothing where none answers.
+    ///
+    /// # Errors
+    /// An answer says that something is wrong.
+    pub(super) async fn hear_once<'s, T, F, R>(&'s self, ask: &F) -> Result<Vec<(&'s Node, T)>, ChainError>
+    where
+        F: Fn(&'s Node) -> R,
+        R: Future<Output = Result<T, ChainError>>,
+    {
+        let mut round = Round::default();
+        self.ask_these(&self.ready(), ask, &mut round).await?;
+        Ok(round.found.into_values().collect())
+    }
+
     /// Asks every endpoint that works for a hint: what any of them says, whether or not the others say it. Nothing rests
     /// on it before a reading that all have to agree on confirms it.
     ///

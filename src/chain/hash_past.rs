@@ -1,12 +1,15 @@
 //! Whether an app ever allowed a compose hash that it does not allow now. Asks for receipts and logs, so it is only asked
 //! where the state says no.
 
+use std::collections::BTreeSet;
+
 use alloy::primitives::{B256, Log};
 use alloy::sol_types::SolEvent;
 
 use super::error::whole;
 use super::logs::{self, LogQuery, PlacedLog};
-use super::{AppState, Chain, ChainError};
+use super::rpc::Ask;
+use super::{AppState, BlockRef, Chain, ChainError};
 use crate::abi::app::DstackApp as A;
 
 /// What the past of a hash is known to be.
@@ -58,7 +61,7 @@ impl Chain {
             }
         }
         let query = history(app);
-        let found = match self.hear(|node| logs::placed(node, &query, |_| false)).await {
+        let found = match self.hear_of_past(|node| logs::placed(node, &query, |_| false)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => {
                 return Ok(HashPast::Unknown { why: whole(&error) });
@@ -97,7 +100,10 @@ impl Chain {
         let query = history(app);
         let removed = |log: &Log| log.topics().first() == Some(&A::ComposeHashRemoved::SIGNATURE_HASH);
         let enough = |log: &alloy::rpc::types::Log| removed(&log.inner) && names(&log.inner, hash);
-        let found = match self.hear(|node| logs::within(node, &query, &enough, requests)).await {
+        let found = match self
+            .hear_of_past(|node| logs::within(node, &query, &enough, requests))
+            .await
+        {
             Ok(found) => found,
             Err(ChainError::Unavailable { .. }) => return Ok(Search::Unfinished),
             Err(error) => return Err(error),
@@ -118,6 +124,59 @@ impl Chain {
         })
     }
 
+    /// An event that names `hash`, looked for in one window of blocks around a time (seconds since 1970) at which something
+    /// had to do with it, where the whole history cannot be had. `None` where that window shows none, or no endpoint gives it.
+    /// A handful of round trips.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn named_around(&self, app: &AppState, hash: B256, at: u64) -> Result<Option<HashPast>, ChainError> {
+        let Some(block) = unless_absent(self.block_around(&app.block, at).await)? else {
+            return Ok(None);
+        };
+        let query = LogQuery {
+            address: app.app,
+            topics: vec![
+                A::ComposeHashAdded::SIGNATURE_HASH,
+                A::ComposeHashRemoved::SIGNATURE_HASH,
+            ],
+            from: block.saturating_sub(BEFORE),
+            to: block.saturating_add(AFTER).min(app.block.number),
+        };
+        let enough = |log: &alloy::rpc::types::Log| names(&log.inner, hash);
+        let heard = self.hear_of_past(|node| logs::within(node, &query, &enough, REQUESTS_AROUND));
+        let found = unless_absent(heard.await)?.unwrap_or_default();
+        let told = found.iter().flat_map(|(_, logs)| logs).filter(|log| enough(log));
+        let candidates: BTreeSet<B256> = told.filter_map(|log| log.transaction_hash).collect();
+        for transaction in candidates.into_iter().take(MOST_CANDIDATES) {
+            if let Some(named) = self.named_in(app, hash, transaction).await? {
+                return Ok(Some(named));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A block of about this time, by the time between blocks.
+    async fn block_around(&self, head: &BlockRef, at: u64) -> Result<u64, ChainError> {
+        let (mut number, mut step) = (head.number, TIMED.min(head.number));
+        for _ in 0..STEPS {
+            let tried = head.number.saturating_sub(step.max(1));
+            let heard = self.hear(|node| node.block(Ask::block(tried))).await?;
+            let Some((_, block)) = heard.first() else { break };
+            number = block.number;
+            if block.timestamp.abs_diff(at) <= NEAR || head.timestamp <= at {
+                break;
+            }
+            let (blocks, seconds) = (
+                head.number.saturating_sub(number),
+                head.timestamp.saturating_sub(block.timestamp),
+            );
+            let ago = head.timestamp.saturating_sub(at);
+            step = ago.saturating_mul(blocks) / seconds.max(1);
+        }
+        Ok(number)
+    }
+
     /// What the receipt of `transaction` says of the hash, if every endpoint has it in its chain.
     async fn named_in(&self, app: &AppState, hash: B256, transaction: B256) -> Result<Option<HashPast>, ChainError> {
         let Some(receipt) = self.receipt(transaction).await? else {
@@ -129,6 +188,27 @@ impl Chain {
             transaction,
             block: receipt.block.number,
         }))
+    }
+}
+
+/// Blocks before and after a time in which an approval is looked for: a day of short blocks, since it comes before what it
+/// approves, and an hour.
+const BEFORE: u64 = 43_200;
+const AFTER: u64 = 1_800;
+/// Requests to each endpoint for the logs of that window.
+const REQUESTS_AROUND: u32 = 16;
+/// Blocks over which the time between blocks is measured first, how often that is made better, and how near is near enough,
+/// seconds.
+const TIMED: u64 = 1_000;
+const STEPS: u32 = 6;
+const NEAR: u64 = 600;
+
+/// An endpoint that does not answer gives no hint.
+fn unless_absent<T>(found: Result<T, ChainError>) -> Result<Option<T>, ChainError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(ChainError::Unavailable { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -59,6 +59,12 @@ impl Chain {
         }
     }
 
+    /// Begins to ask for the newest block, which is wanted once something else is done, and does not wait. One round trip to
+    /// each endpoint; [`Self::head`] takes what it brings, within a second and before anything else is asked for that happened.
+    pub fn look_ahead(&self) {
+        self.tops.ask(&self.nodes, self.id());
+    }
+
     /// One look for the block at the height that all have.
     async fn common_head(&self) -> Result<Common, ChainError> {
         let all = self.gather(|node| self.top(node)).await?;
@@ -138,9 +144,7 @@ impl Chain {
     async fn top(&self, node: &Node) -> Result<BlockRef, ChainError> {
         let mut tries = 1;
         loop {
-            let mut replies = node.ask(&[Ask::chain_id(), Ask::block_at("latest")]).await?;
-            self.check_id(node, replies.number()?)?;
-            let top = self.check_top(node, &replies.take()?)?;
+            let top = self.check_top(node, &self.newest(node).await?)?;
             match self.check_not_behind(node, top) {
                 Ok(()) => return Ok(top),
                 Err(behind) if tries == BEHIND_TRIES => return Err(behind),
@@ -148,6 +152,17 @@ impl Chain {
             }
             tokio::time::sleep(BEHIND_WAIT).await;
         }
+    }
+
+    /// An endpoint's newest block: the one that it named ahead a moment ago, or else the one that it names now, with the
+    /// chain id.
+    async fn newest(&self, node: &Node) -> Result<RawBlock, ChainError> {
+        if let Some(told) = self.tops.take(self.place(node)).await {
+            return Ok(told);
+        }
+        let mut replies = node.ask(&[Ask::chain_id(), Ask::block_at("latest")]).await?;
+        self.check_id(node, replies.number()?)?;
+        replies.take()
     }
 
     /// An endpoint below a head that was agreed on before may hide what happened since.

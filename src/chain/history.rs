@@ -42,7 +42,9 @@ impl Chain {
             from: 0,
             to: self.head().await?.number,
         };
-        let found = self.hear(|node| logs::newest_first(node, &query, |_| false)).await?;
+        let found = self
+            .hear_of_past(|node| logs::newest_first(node, &query, |_| false))
+            .await?;
         // A pruned endpoint knows less: the longest history is the best one, and the state decides anyway.
         let longest = found.into_iter().map(|(_, logs)| logs).max_by_key(Vec::len);
         Ok(newest_of_each(longest.iter().flatten().filter_map(record).collect()))

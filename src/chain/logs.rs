@@ -82,14 +82,18 @@ impl Chain {
         enough: impl Fn(&Log) -> bool + Sync,
     ) -> Result<Vec<PlacedLog>, ChainError> {
         let enough = &enough;
-        let found = self.hear(|node| placed(node, query, enough)).await?;
-        let few = found.len() < self.required();
+        let found = self.hear_of_past(|node| placed(node, query, enough)).await?;
+        let own = found.iter().filter(|(node, _)| self.is_asked_for_all(node)).count();
+        let mut few = own < self.required();
         let mut found = found.into_iter();
         let Some((first, mut logs)) = found.next() else {
             return Err(ChainError::NoEndpoint { chain: self.id() });
         };
         for (node, theirs) in found {
-            if !is_one_history(&logs, &theirs, enough) {
+            // Who is asked for histories remembers more than the others, and what only it tells is looked up.
+            if !self.is_asked_for_all(node) && theirs.len() > logs.len() && theirs.starts_with(&logs) {
+                (few, logs) = (true, theirs);
+            } else if !is_one_history(&logs, &theirs, enough) {
                 return Err(contradiction(
                     first.label(),
                     node.label(),
@@ -124,6 +128,17 @@ impl Chain {
         }
         Ok(kept)
     }
+    /// Whether these are one history, newest first; who is asked for histories may remember more of it than the others.
+    fn tell_one_past(&self, found: &[(&Node, Vec<PlacedLog>)]) -> bool {
+        let remembers = found.iter().find(|(node, _)| !self.is_asked_for_all(node));
+        let Some((_, whole)) = remembers.or(found.first()) else {
+            return true;
+        };
+        found.iter().all(|(_, logs)| match remembers {
+            Some(_) => whole.starts_with(logs),
+            None => logs == whole,
+        })
+    }
     /// All logs of `query` of the endpoint that has most of them, oldest first, and why that may not be all: endpoints tell
     /// different histories, or none gives one. For what is confirmed by the state afterwards. Round trips as for
     /// [`Self::logs`].
@@ -131,15 +146,12 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub(crate) async fn longest_logs(&self, query: &LogQuery) -> Result<(Vec<PlacedLog>, Option<String>), ChainError> {
-        let found = match self.hear(|node| placed(node, query, |_: &Log| false)).await {
+        let found = match self.hear_of_past(|node| placed(node, query, |_: &Log| false)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => return Ok((Vec::new(), Some(whole(&error)))),
             Err(error) => return Err(error),
         };
-        let same = found
-            .windows(2)
-            .all(|pair| matches!(pair, [(_, one), (_, other)] if one == other));
-        let differ = (!same).then(|| "the endpoints tell different histories".to_owned());
+        let differ = (!self.tell_one_past(&found)).then(|| "the endpoints tell different histories".to_owned());
         let longest = found.into_iter().map(|(_, logs)| logs).max_by_key(Vec::len);
         let mut logs = longest.unwrap_or_default();
         logs.reverse();
@@ -155,25 +167,23 @@ impl Chain {
         query: &LogQuery,
         requests: u32,
     ) -> Result<(Vec<PlacedLog>, Option<String>), ChainError> {
-        let found = match self.hear(|node| placed_within(node, query, requests)).await {
+        let found = match self.hear_of_past(|node| placed_within(node, query, requests)).await {
             Ok(found) => found,
             Err(error @ ChainError::Unavailable { .. }) => return Ok((Vec::new(), Some(whole(&error)))),
             Err(error) => return Err(error),
         };
-        let same = found
-            .windows(2)
-            .all(|pair| matches!(pair, [(_, (one, _)), (_, (other, _))] if one == other));
         let stopped = found.iter().filter_map(|(_, (_, stopped))| *stopped).min();
+        let found: Vec<(&Node, Vec<PlacedLog>)> = found.into_iter().map(|(node, (logs, _))| (node, logs)).collect();
+        let same = self.tell_one_past(&found);
         let incomplete = match (same, stopped) {
             (false, _) => Some("the endpoints tell different histories".to_owned()),
             (true, Some(block)) => Some(TooLong(block).to_string()),
             (true, None) => None,
         };
         let mut logs: Vec<PlacedLog> = Vec::new();
-        for (_, (theirs, _)) in found {
+        for (_, theirs) in found {
             match logs.is_empty() {
                 true => logs = theirs,
-                false if same => {}
                 false => logs.extend(
                     theirs
                         .into_iter()
@@ -224,10 +234,15 @@ impl Chain {
     /// Every log that an endpoint gives, and how many give it.
     async fn counted_logs(&self, query: &LogQuery, requests: u32) -> Result<Vec<(Log, usize)>, ChainError> {
         let never = |_: &Log| false;
-        let found = self.hear(|node| within(node, query, &never, requests)).await?;
+        let found = self.hear_of_past(|node| within(node, query, &never, requests)).await?;
         let mut counted: Vec<(Log, usize)> = Vec::new();
         let mut known: BTreeMap<(Option<B256>, Option<u64>), Vec<usize>> = BTreeMap::new();
-        for log in found.into_iter().flat_map(|(_, logs)| once_each(logs)) {
+        let told = found.into_iter().flat_map(|(node, logs)| {
+            // Who is asked for histories alone agrees with nobody.
+            let counts = usize::from(self.is_asked_for_all(node));
+            once_each(logs).into_iter().map(move |log| (log, counts))
+        });
+        for (log, counts) in told {
             let at = known.entry((log.block_hash, log.log_index)).or_default();
             let same = |index: &&usize| counted.get(**index).is_some_and(|(other, _)| is_same(other, &log));
             match at.iter().find(same).copied() {
@@ -235,10 +250,10 @@ impl Chain {
                     .iter_mut()
                     .skip(index)
                     .take(1)
-                    .for_each(|(_, count)| *count += 1),
+                    .for_each(|(_, count)| *count += counts),
                 None => {
                     at.push(counted.len());
-                    counted.push((log, 1));
+                    counted.push((log, counts));
                 }
             }
         }
@@ -422,6 +437,7 @@ async fn search(
     for _ in 0..requests {
         let from = to.saturating_add(1).saturating_sub(window).max(query.from);
         match part(node, query, from, to).await? {
+            None if node.is_brief() => return Err(node.unavailable("eth_getLogs", TooLong(to))),
             None if window <= WINDOW_MIN => return Ok((found, Some(to))),
             None => window = (window / 2).min(WINDOW),
             Some(Part { logs, existed }) => {

@@ -108,6 +108,7 @@ impl Chain {
     /// No endpoint answered (a caller that waits goes on waiting), the chain is another one, or no endpoint has the
     /// asked finality.
     pub async fn look(&self, txs: &[SignedTx], finality: Finality) -> Result<Sighting, ChainError> {
+        self.tops.forget();
         let found = self.gather(|node| self.second_glance(node, txs, finality)).await?;
         let settled = self.settled(&found, finality)?;
         let glances: Vec<&Glance> = found.iter().map(|(_, glance)| glance).collect();

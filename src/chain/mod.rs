@@ -5,7 +5,7 @@
 //! | `networks` `block` `call` `other_policy` `error` `trie` `storage` | chains by number, blocks, calls, why there is no answer, proofs of storage |
 //! | `fee_policy` `tx` `cost` `watch` | transactions as data, and what they may cost |
 //! | `timelock_role` `timelock_refusal` | what a timelock refuses, and to whom |
-//! | `rpc` `quorum` `connection` `gather` | endpoints, and how many have to agree |
+//! | `rpc` `quorum` `greeting` `connection` `gather` `past` | endpoints, and how many have to agree |
 //! | `head` `headers` `canonical` | the blocks on which they agree |
 //! | `revert` `read` | a contract at one block |
 //! | `fees` `look` `send` `sent` | a transaction's life |
@@ -42,6 +42,7 @@ mod fee_policy;
 pub mod fees;
 mod gather;
 pub mod governance;
+pub mod greeting;
 pub mod hash_past;
 mod head;
 mod headers;
@@ -52,6 +53,7 @@ mod look;
 mod networks;
 mod other_app;
 mod other_policy;
+mod past;
 mod policy;
 pub mod policy_history;
 mod proof;
@@ -75,7 +77,6 @@ pub use block::{BlockRef, Finality};
 pub use call::Call;
 pub(crate) use closed::{StorageRead, Subject as StorageSubject, Told};
 pub use connection::{Chain, Options};
-pub use cost::Spending;
 pub use error::{ChainError, Missing};
 pub use fee_policy::FeePolicy;
 pub use history::HashRecord;

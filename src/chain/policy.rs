@@ -376,7 +376,9 @@ impl Chain {
             to: head.number,
         };
         let enough = |log: &Log| change.said(log).is_some();
-        let found = self.hear(|node| logs::newest_first(node, &query, enough)).await?;
+        let found = self
+            .hear_of_past(|node| logs::newest_first(node, &query, enough))
+            .await?;
         // A pruned endpoint knows less: the newest event of all counts first, and the state decides anyway.
         let newest = found.into_iter().filter_map(|(_, logs)| {
             logs.into_iter().find_map(|log| {

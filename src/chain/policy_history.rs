@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::logs::{LogQuery, PlacedLog};
 use super::read::{Fact, Question};
-use super::{AppState, BlockRef, Chain, ChainError};
+use super::{AppQuery, AppState, BlockRef, Chain, ChainError};
 use crate::abi::app::DstackApp as A;
 
 /// Questions of one round trip.
@@ -144,6 +144,15 @@ impl fmt::Display for PolicyFact {
     }
 }
 
+/// What happened to an app's policy up to a block.
+#[derive(Debug)]
+pub struct PolicyPast {
+    /// Oldest first.
+    events: Vec<PolicyEvent>,
+    /// Why there may have been more.
+    incomplete: Option<String>,
+}
+
 impl PolicyHistory {
     /// Events about the owner, oldest first.
     pub fn owners(&self) -> impl Iterator<Item = &PolicyEvent> {
@@ -168,14 +177,43 @@ impl Chain {
         hashes: &[B256],
         devices: &[B256],
     ) -> Result<PolicyHistory, ChainError> {
-        let (events, mut incomplete) = self.policy_events(app).await?;
+        let past = self.policy_events(app.app, &app.block).await?;
+        self.history_of(app, past, (hashes, devices)).await
+    }
+
+    /// The app, and what happened to its policy until then, asked for at once: [`Self::history_of`] makes a history of both.
+    ///
+    /// # Errors
+    /// As [`Self::app`].
+    pub async fn app_and_past(&self, query: &AppQuery) -> Result<(AppState, PolicyPast), ChainError> {
+        let block = self.head().await?;
+        let (app, past) = tokio::join!(self.read_app(query, block), self.policy_events(query.app, &block));
+        Ok((app?, past?))
+    }
+
+    /// As [`Self::policy_history`], of events that were read. One round trip for every hundred entries of a list.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn history_of(
+        &self,
+        app: &AppState,
+        past: PolicyPast,
+        about: (&[B256], &[B256]),
+    ) -> Result<PolicyHistory, ChainError> {
+        let PolicyPast { events, mut incomplete } = past;
+        let (hashes, devices) = about;
         let named = |wanted: fn(&PolicyFact) -> Option<(B256, bool)>| runs(&events, wanted);
         let hashes = with(named(of_hash), hashes);
         let devices = with(named(of_device), devices);
         let ask_hash = |id| Question::call(app.app, &A::allowedComposeHashesCall { composeHash: id });
         let ask_device = |id| Question::call(app.app, &A::allowedDeviceIdsCall { deviceId: id });
-        let hashes = self.entries(app, hashes, &ask_hash).await?;
-        let devices = self.entries(app, devices, &ask_device).await?;
+        let (hashes, devices, frozen) = tokio::join!(
+            self.entries(app, hashes, &ask_hash),
+            self.entries(app, devices, &ask_device),
+            self.upgrades_disabled(app),
+        );
+        let (hashes, devices) = (hashes?, devices?);
         let contradicted = |entry: &&(PolicyEntry, bool)| entry.1;
         if let Some((entry, _)) = hashes.iter().chain(&devices).find(contradicted) {
             incomplete
@@ -187,15 +225,15 @@ impl Chain {
             hashes: entries(hashes),
             devices: entries(devices),
             events,
-            upgrades_disabled: self.upgrades_disabled(app).await?,
+            upgrades_disabled: frozen?,
             incomplete,
         })
     }
 
     /// All events of the policy up to the block, and why there may have been more.
-    async fn policy_events(&self, app: &AppState) -> Result<(Vec<PolicyEvent>, Option<String>), ChainError> {
+    async fn policy_events(&self, app: Address, block: &BlockRef) -> Result<PolicyPast, ChainError> {
         let query = LogQuery {
-            address: app.app,
+            address: app,
             topics: vec![
                 A::ComposeHashAdded::SIGNATURE_HASH,
                 A::ComposeHashRemoved::SIGNATURE_HASH,
@@ -209,7 +247,7 @@ impl Chain {
                 A::OwnershipTransferred::SIGNATURE_HASH,
             ],
             from: 0,
-            to: app.block.number,
+            to: block.number,
         };
         let (logs, incomplete) = self.longest_logs(&query).await?;
         let events: Vec<PolicyEvent> = logs.iter().filter_map(event).collect();
@@ -217,7 +255,10 @@ impl Chain {
             |event: &PolicyEvent| matches!(event.what, PolicyFact::OwnershipTransferred { from, .. } if from.is_zero());
         let begun = events.iter().any(begins);
         let missing = (!begun).then(|| "the endpoints do not give the app's first events".to_owned());
-        Ok((events, incomplete.or(missing)))
+        Ok(PolicyPast {
+            events,
+            incomplete: incomplete.or(missing),
+        })
     }
 
     /// The entries with their state, and whether their newest event contradicts it.

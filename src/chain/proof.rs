@@ -247,6 +247,7 @@ impl Chain {
         wanted: &AppChanges,
         finality: Finality,
     ) -> Result<Proof, ProofFailure> {
+        self.tops.forget();
         let seen = self.guess().included.filter(|(seen, _)| *seen == transaction);
         let claim = Claim {
             transaction,

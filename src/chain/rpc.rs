@@ -39,6 +39,7 @@ pub(super) struct Node {
     aside: Mutex<Option<Instant>>,
     by_number: AtomicBool,
     singly: AtomicBool,
+    brief: AtomicBool,
 }
 
 /// Why a batch was not heard.
@@ -151,6 +152,7 @@ impl Node {
             aside: Mutex::new(None),
             by_number: AtomicBool::new(false),
             singly: AtomicBool::new(false),
+            brief: AtomicBool::new(false),
         }
     }
     /// Scheme and host.
@@ -163,6 +165,13 @@ impl Node {
     }
     pub(super) fn use_numbers(&self) {
         self.by_number.store(true, Ordering::Relaxed);
+    }
+    /// Whether it is asked once for a history, and left out where it refuses: another one is there for those.
+    pub(super) fn is_brief(&self) -> bool {
+        self.brief.load(Ordering::Relaxed)
+    }
+    pub(super) fn be_brief(&self) {
+        self.brief.store(true, Ordering::Relaxed);
     }
     pub(super) fn is_aside(&self) -> bool {
         self.aside

@@ -119,6 +119,7 @@ impl Chain {
     /// # Errors
     /// The bytes certainly reached no endpoint. An unknown outcome is a value, not an error.
     pub async fn broadcast(&self, tx: &SignedTx) -> Result<Broadcast, ChainError> {
+        self.tops.forget();
         // Endpoints that are set aside for reading may still take a transaction.
         let answers = join_all(self.nodes.iter().map(|node| Self::submit(node, tx))).await;
         let mut outcomes = Vec::new();

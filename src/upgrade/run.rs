@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use alloy::primitives::Address;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::chain::{AppChanges, Chain, Finality, Proof};
+use crate::chain::{AppChanges, Call, Chain, Finality, Proof, TxError, fees::Quote, watch::InclusionAt};
 use crate::cloud::{Client, CvmId};
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -42,6 +43,17 @@ pub(super) struct Run<'a> {
     /// How often this run raised the fees of what it waits for.
     pub(super) raises: u32,
     pub(super) signer: Option<Signer>,
+    /// What the owner's transaction costs, asked while it was judged whether it may be signed.
+    pub(super) quoted: Option<Quoted>,
+}
+
+/// What a transaction costs, asked before it was decided that it is signed.
+#[derive(Debug)]
+pub(super) struct Quoted {
+    pub(super) from: Address,
+    pub(super) call: Call,
+    pub(super) quote: Result<Quote, TxError>,
+    pub(super) at: Instant,
 }
 
 /// Whether the same change is prepared once more, since what was prepared is of no use. No record says what somebody agreed
@@ -75,6 +87,7 @@ impl Upgrade {
             renewal: Renewal::None,
             raises: 0,
             signer: None,
+            quoted: None,
         })
     }
 }
@@ -230,6 +243,15 @@ impl Run<'_> {
         let last = &self.world.reached.witness;
         let witness = last.witness(chain, proof, &evidence::contracts(state)).await;
         evidence::keep_witness(dir, &proof.block, &witness)
+    }
+
+    /// Takes what [`Self::keep_witness`] will want of the block that holds a transaction, while it is proved.
+    pub(super) async fn take_witness(&self, chain: &Chain, inclusion: InclusionAt) {
+        if !evidence::has_witness(self.upgrade.dir(), &inclusion.block) {
+            let wanted = evidence::contracts(self.upgrade.state());
+            let at = (inclusion.block, Some(inclusion.transaction));
+            self.world.reached.witness.take_ahead(chain, at, &wanted).await;
+        }
     }
 
     /// What prepare sends, with the sealed environment where one belongs to it.

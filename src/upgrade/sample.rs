@@ -71,6 +71,7 @@ pub(super) fn plan() -> Plan {
         expected_hash: Some(expected),
         pending_updates: Vec::new(),
         confirm: false,
+        prepared_elsewhere: false,
     };
     Plan {
         app: APP,

@@ -1,14 +1,14 @@
 //! What an upgrade is given from outside: cloud, chain, key, person, and what may be done without asking again.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
 use url::Url;
 
 use crate::chain::witness::LastTaken;
-use crate::chain::{Chain, FeePolicy, Finality, quorum::Quorum};
+use crate::chain::{Chain, FeePolicy, Finality, greeting::Greeting, quorum::Quorum};
 use crate::cloud::Client;
 use crate::code::Code;
 use crate::http::Http;
@@ -110,6 +110,8 @@ pub struct World<'a> {
     pub http: &'a Http,
     /// JSON-RPC endpoints.
     pub endpoints: &'a [Url],
+    /// Endpoint that is asked for what contracts logged besides those, and for nothing else.
+    pub histories: Option<&'a Url>,
     /// How many of them have to agree.
     pub quorum: &'a Quorum,
     /// Safe Transaction Services that may be asked.
@@ -145,7 +147,8 @@ impl std::fmt::Debug for World<'_> {
 /// taken of it last for evidence.
 #[derive(Debug, Clone, Default)]
 pub struct Reached {
-    chain: OnceLock<Chain>,
+    chain: Arc<OnceLock<Chain>>,
+    greeting: Arc<Mutex<Option<Greeting>>>,
     pub(in crate::upgrade) witness: LastTaken,
 }
 
@@ -164,6 +167,23 @@ impl World<'_> {
         Ok(Signer::open(source, self.unlock, self.ask).await?)
     }
 
+    /// Begins to ask the endpoints who they are, since a chain will be needed once something else is known.
+    pub fn greet(&self) {
+        if self.endpoints.is_empty() || self.reached.chain.get().is_some() {
+            return;
+        }
+        self.reached
+            .greeting()
+            .get_or_insert_with(|| Greeting::begin(self.endpoints, self.quorum, self.http));
+    }
+
+    /// Begins to ask the chain for its newest block, where it was reached: it will be read once something else is done.
+    pub(in crate::upgrade) fn look_ahead(&self) {
+        if let Some(chain) = self.reached.chain.get() {
+            chain.look_ahead();
+        }
+    }
+
     /// Connects to the chain, once.
     ///
     /// # Errors
@@ -178,8 +198,20 @@ impl World<'_> {
             chain_id,
             allow_unpinned: self.allow_unpinned,
         };
-        let chain = Chain::connect(&options, self.http).await?;
+        let greeting = self.reached.greeting().take();
+        let greeting = greeting.unwrap_or_else(|| Greeting::begin(self.endpoints, self.quorum, self.http));
+        let chain = Chain::greeted(&options, greeting).await?;
+        let chain = match self.histories {
+            Some(endpoint) => chain.with_histories_of(endpoint, &options, self.http),
+            None => chain,
+        };
         self.reached.chain.get_or_init(|| chain.clone());
         Ok(chain)
+    }
+}
+
+impl Reached {
+    fn greeting(&self) -> MutexGuard<'_, Option<Greeting>> {
+        self.greeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

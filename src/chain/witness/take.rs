@@ -36,12 +36,16 @@ impl Chain {
     ///
     /// It never fails: what could not be had stands in [`Witness::missing`], with the reason.
     pub async fn witness(&self, proof: &Proof, wanted: &[ContractSlots]) -> Witness {
+        self.witness_of(&Moment::of(proof), wanted).await
+    }
+
+    async fn witness_of(&self, moment: &Moment, wanted: &[ContractSlots]) -> Witness {
         let until = Instant::now() + TIME;
-        let mut at_block = Taking::new(proof.block, proof.transaction, wanted);
+        let mut at_block = Taking::new(moment.block, moment.transaction, wanted);
         self.take(&mut at_block, until).await;
         let forgotten: Vec<ContractSlots> = at_block.open_contracts().cloned().collect();
-        let mut at_head = Taking::new(proof.head, None, &forgotten);
-        if proof.head.hash != proof.block.hash && !forgotten.is_empty() {
+        let mut at_head = Taking::new(moment.head, None, &forgotten);
+        if moment.head.hash != moment.block.hash && !forgotten.is_empty() {
             self.take(&mut at_head, until).await;
         }
         let shown_later = |part: &Part| {
@@ -76,6 +80,29 @@ impl Chain {
     }
 }
 
+/// What a witness is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Moment {
+    block: BlockRef,
+    transaction: Option<B256>,
+    /// Where the state is taken that no endpoint has at the block any more.
+    head: BlockRef,
+}
+
+impl Moment {
+    fn of(proof: &Proof) -> Self {
+        Self {
+            block: proof.block,
+            transaction: proof.transaction,
+            head: proof.head,
+        }
+    }
+
+    fn is_same_block(&self, other: &Self) -> bool {
+        (self.block, self.transaction) == (other.block, other.transaction)
+    }
+}
+
 /// The witness that was taken last: the members of a fleet have one in common.
 #[derive(Debug, Clone, Default)]
 pub struct LastTaken(Arc<Mutex<Option<Known>>>);
@@ -83,31 +110,51 @@ pub struct LastTaken(Arc<Mutex<Option<Known>>>);
 /// A witness with what it is of.
 #[derive(Debug)]
 struct Known {
-    of: (B256, Option<B256>, Vec<ContractSlots>),
-    head: B256,
+    of: Moment,
+    wanted: Vec<ContractSlots>,
     taken: Arc<OnceCell<Witness>>,
 }
 
 impl LastTaken {
     /// [`Chain::witness`], which is not asked again where the last one was of the same block, transaction and slots.
     pub async fn witness(&self, chain: &Chain, proof: &Proof, wanted: &[ContractSlots]) -> Witness {
-        let of = (proof.block.hash, proof.transaction, wanted.to_vec());
-        let (taken, head) = {
-            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = last.take().filter(|known| known.of == of);
-            let known = last.insert(known.unwrap_or_else(|| Known {
-                of,
-                head: proof.head.hash,
-                taken: Arc::default(),
-            }));
-            (Arc::clone(&known.taken), known.head)
-        };
-        let witness = taken.get_or_init(|| chain.witness(proof, wanted)).await;
-        // What was taken at another proof's head does not show this one's.
-        match witness.head.is_some() && head != proof.head.hash {
-            true => chain.witness(proof, wanted).await,
+        let moment = Moment::of(proof);
+        let (taken, head) = self.known(&moment, wanted);
+        let witness = taken.get_or_init(|| chain.witness_of(&moment, wanted)).await;
+        // What was taken at another head, or is to be had at this one alone, does not show this proof's.
+        let lacks_state = witness
+            .missing
+            .iter()
+            .any(|lack| matches!(lack.part, Part::Contract(_)));
+        match (witness.head.is_some() || lacks_state) && head != moment.head {
+            true => chain.witness_of(&moment, wanted).await,
             false => witness.clone(),
         }
+    }
+
+    /// Takes what a proof of a transaction in this block will want, while it is proved.
+    pub async fn take_ahead(&self, chain: &Chain, at: (BlockRef, Option<B256>), wanted: &[ContractSlots]) {
+        let (block, transaction) = at;
+        let moment = Moment {
+            block,
+            transaction,
+            head: block,
+        };
+        let (taken, _) = self.known(&moment, wanted);
+        taken.get_or_init(|| chain.witness_of(&moment, wanted)).await;
+    }
+
+    /// What was taken, or is to be, of this block; and at which head.
+    fn known(&self, moment: &Moment, wanted: &[ContractSlots]) -> (Arc<OnceCell<Witness>>, BlockRef) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.take();
+        let known = known.filter(|known| known.of.is_same_block(moment) && known.wanted == wanted);
+        let known = last.insert(known.unwrap_or_else(|| Known {
+            of: moment.clone(),
+            wanted: wanted.to_vec(),
+            taken: Arc::default(),
+        }));
+        (Arc::clone(&known.taken), known.of.head)
     }
 }
 

@@ -17,8 +17,8 @@ use crate::code::Code;
 use crate::upgrade::{
     Limits, Warning,
     model::{Intent, Plan, UnapprovedPlan},
-    record::Facts,
-    steps::{Planned, plan_either},
+    record::{Effect, Facts},
+    steps::{Planned, applied_effects, plan_either},
 };
 
 /// The option that applies it.
@@ -68,8 +68,12 @@ pub(in crate::cli) async fn apply(
     let mut page = Page::default();
     view::unapproved(&mut page, &plan);
     session.out.aside(&page);
+    session.about(&dir);
     let applied = plan.apply(&world, &dir, &settings.limits).await?;
     let mut report = report("upgrade", &plan);
+    if let Some(effects) = applied_effects(&dir) {
+        know(&mut report, effects);
+    }
     report.message = match applied.earlier {
         false => "nobody approved anything: Phala Cloud took the change at once",
         true => "nobody approved anything: Phala Cloud took the change from an earlier run, so nothing was sent",
@@ -84,6 +88,21 @@ pub(in crate::cli) async fn apply(
         Some(settled) => conclude(report, &id, settled, applied.operation.as_deref()),
         None => report,
     })
+}
+
+/// What is certain of a change that was applied without an approval: whether Phala Cloud took it, and whether the CVM runs it.
+pub(in crate::cli) fn know(report: &mut Report, effects: (Effect, Effect)) {
+    let (taken, live) = effects;
+    report.effects.commit = taken;
+    report.effects.live = live;
+    report.certain = Some(
+        match (taken, live) {
+            (Effect::Done, Effect::Done) => "Phala Cloud took the change, and the CVM runs it.",
+            (Effect::Done, _) => "Phala Cloud took the change; whether the CVM runs it yet is not known.",
+            _ => "Phala Cloud may have taken the change.",
+        }
+        .to_owned(),
+    );
 }
 
 /// Somebody has to approve it after all.

@@ -206,6 +206,9 @@ pub(in crate::cli) struct Reach {
     /// How many of the endpoints have to agree [default: all that were named] [env: ETH_RPC_QUORUM]
     #[arg(long, value_name = "N", help_heading = "Chain", value_parser = values::whole::<usize>(1..))]
     pub(in crate::cli) quorum: Option<usize>,
+    /// Endpoint to ask for long histories of a contract besides the others; it counts for nothing else
+    #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
+    pub(in crate::cli) logs_rpc_url: Option<Url>,
     /// How long to wait in all, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration, help_heading = "Chain")]
     pub(in crate::cli) timeout: Duration,
@@ -419,6 +422,7 @@ impl Reach {
         Self {
             rpc_url,
             quorum,
+            logs_rpc_url: None,
             timeout,
             #[cfg(feature = "failpoints")]
             allow_unpinned_chain: false,

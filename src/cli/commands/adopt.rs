@@ -1,6 +1,6 @@
 //! `adopt`: an update that somebody else prepared, taken on as an upgrade.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::cli::args::values::SecretSource;
 use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, values};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::files::{compose_file, text_file, token_file};
-use crate::cli::session::settings::{self, Project};
+use crate::cli::session::settings::{self, Project, ROOT};
 use crate::cli::session::{Outside, Session, delivery};
 use crate::cli::show::report::Report;
 use crate::cloud::{CvmId, patch::Patch, updates::CommitToken};
@@ -117,6 +117,9 @@ impl Adopt {
         // Only its own earlier token ends.
         settings.limits.supersede |= self.prepare_again && update.alone;
         let has_token = received.as_ref().is_some_and(|received| received.token.is_some());
+        if self.prepare_again {
+            self.refuse_taken_on(&cvm, update.hash)?;
+        }
         let beginning = Beginning {
             intent: Intent {
                 trust: settings.limits.trust.clone(),
@@ -143,6 +146,24 @@ impl Adopt {
         });
         report.set_data("adopted", &told);
         Ok(report)
+    }
+
+    /// What was taken on with what somebody else prepared is not prepared again unseen in the same directory: its token would be
+    /// sent all the same.
+    fn refuse_taken_on(&self, cvm: &CvmId, hash: ComposeHash) -> Result<(), CliError> {
+        let taken = adoption::taken_on(Path::new(ROOT), cvm, hash);
+        match taken.filter(|dir| self.dir.dir.as_ref().is_none_or(|own| own == dir)) {
+            None => Ok(()),
+            Some(dir) => Err(UpgradeError::decide(
+                Code::AdoptOwn,
+                format!(
+                    "`{}` holds this update with what somebody else prepared; name another directory by --dir to prepare the \
+                     hash again for yourself",
+                    dir.display()
+                ),
+            )
+            .into()),
+        }
     }
 
     /// What was given on, read and believed for its signature.

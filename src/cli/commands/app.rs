@@ -134,10 +134,9 @@ impl Target {
         let outside = session.outside(&settings);
         let (chain_id, query) = self.query(&outside).await?;
         let chain = outside.world().chain(chain_id).await?;
-        let app = chain.app(&query).await?;
-        let (hashes, devices) = (query.hash.as_slice(), query.device.as_slice());
-        let (history, governance) =
-            tokio::join!(chain.policy_history(&app, hashes, devices), governance_of(&chain, &app),);
+        let (app, past) = chain.app_and_past(&query).await?;
+        let about = (query.hash.as_slice(), query.device.as_slice());
+        let (history, governance) = tokio::join!(chain.history_of(&app, past, about), governance_of(&chain, &app));
         let (history, governance) = (history?, governance?);
         let mut report = Report::done("app show", "read from the chain");
         view::app(&mut report.page, &app);

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::act::advance::advance;
 use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::attesting::Attesting;
-use crate::cli::args::{Agree, Allow, Expect, NewDir, Notices, Reach, Settle, SharedOptions, Watch, Workload, values};
+use crate::cli::args::{
+    Agree, Allow, Dir, Expect, NewDir, Notices, Reach, Settle, SharedOptions, Watch, Which, Workload, values,
+};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::settings::workload;
-use crate::cli::session::settings::{self, Project};
+use crate::cli::session::settings::{self, Project, ROOT};
 use crate::cli::session::{Outside, Session};
 use crate::cli::show::report::Report;
 use crate::cloud::CvmId;
@@ -19,8 +22,8 @@ use crate::compose::Manifest;
 use crate::evidence::{self, Evidence};
 use crate::fsutil;
 use crate::upgrade::model::{EnvRequest, Expected, Intent};
-use crate::upgrade::rollback::{Earlier, Question, Version, Versions, versions};
-use crate::upgrade::{Goal, Warning};
+use crate::upgrade::rollback::{Earlier, OwnRollback, Question, Version, Versions, own_rollback, versions};
+use crate::upgrade::{Goal, UpgradeError, Warning};
 
 /// Put a CVM back to something that the app allows already
 ///
@@ -85,11 +88,17 @@ impl Rollback {
         })?;
         let project = Project::here()?;
         let cvm = settings::cvm(self.cvm.as_ref().or(self.named.as_ref()), &project)?.value;
+        if let Some(own) = own_rollback(Path::new(ROOT), &cvm).filter(|own| self.means(own))
+            && own.goes_on
+        {
+            return self.go_on(session, own.dir).await;
+        }
         let env = workload(&self.workload, &session.env, &|news| session.out.progress(news))?;
         let found = self.find(&session.outside(&settings), &cvm, env.as_ref()).await?;
         if self.list {
             return Ok(listing(&cvm, &found));
         }
+        self.refuse_back_and_forth(&cvm, &found)?;
         let chosen = found.choose(self.to.as_ref()).map_err(CliError::from)?;
         let intent = Intent {
             env: env.clone(),
@@ -111,6 +120,56 @@ impl Rollback {
         let mut report = begin(session, &settings, beginning).await?;
         report.set_data("rollback", chosen);
         Ok(report)
+    }
+
+    /// Whether what is asked for is what another run asked for.
+    fn means(&self, own: &OwnRollback) -> bool {
+        !self.list
+            && self.dir.dir.as_ref().is_none_or(|dir| *dir == own.dir)
+            && match &self.to {
+                None => true,
+                Some(Earlier::Hash(hash)) => *hash == own.to,
+                Some(Earlier::Revision(_)) => false,
+            }
+    }
+
+    /// A run that was cut off goes on in its directory: what it was to go back to is chosen once.
+    async fn go_on(&self, session: &Session, dir: PathBuf) -> Result<Report, CliError> {
+        let which = Which {
+            proposal: None,
+            dir: Dir {
+                dir: Some(dir),
+                cvm: None,
+            },
+        };
+        let typed = SharedOptions {
+            reach: Some(&self.reach),
+            notices: Some(&self.notices),
+            settle: Some(&self.settle),
+            allow: Some(&self.allow),
+            agree: Some(&self.agree),
+            watch: Some(&self.watch),
+            attesting: Some(&self.attesting),
+            ..SharedOptions::default()
+        };
+        advance(session, &which, typed, Goal::Live).await
+    }
+
+    /// What a rollback left is not gone back to unnamed.
+    fn refuse_back_and_forth(&self, cvm: &CvmId, found: &Versions) -> Result<(), CliError> {
+        let own = own_rollback(Path::new(ROOT), cvm).filter(|own| self.to.is_none() && Some(own.to) == found.runs);
+        match own {
+            None => Ok(()),
+            Some(own) => Err(UpgradeError::decide(
+                Code::RollbackNothing,
+                format!(
+                    "the CVM was put back to {} by `{}` already; what else to go back to is named by --to",
+                    own.to,
+                    own.dir.display()
+                ),
+            )
+            .into()),
+        }
     }
 
     async fn find(&self, outside: &Outside<'_>, cvm: &CvmId, env: Option<&EnvRequest>) -> Result<Versions, CliError> {

@@ -29,12 +29,13 @@ const SECRET_OPTIONS: [&str; 9] = [
     "--secret",
 ];
 /// Options whose malformed values are not repeated, since they may hold a key, and what they take.
-const SENSITIVE_OPTIONS: [(&str, &str); 11] = [
+const SENSITIVE_OPTIONS: [(&str, &str); 12] = [
     (
         "--signer",
         "valid are prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] and aws:KEY-ID",
     ),
     ("--rpc-url", WEB_ADDRESS),
+    ("--logs-rpc-url", WEB_ADDRESS),
     ("--service-url", WEB_ADDRESS),
     ("--url", WEB_ADDRESS),
     ("--pccs", WEB_ADDRESS),

@@ -19,6 +19,7 @@ pub(in crate::cli) struct Outside<'a> {
     signer: Option<Source>,
     person: Person<'a>,
     settings: &'a Settings,
+    reached: Reached,
 }
 
 impl<'a> Outside<'a> {
@@ -43,6 +44,7 @@ impl<'a> Outside<'a> {
             signer: settings.signer.clone(),
             person,
             settings,
+            reached: Reached::default(),
         }
     }
 
@@ -57,9 +59,10 @@ impl<'a> Outside<'a> {
             cloud: &self.cloud,
             http: &self.http,
             endpoints: &self.endpoints,
+            histories: self.settings.histories.as_ref(),
             quorum: &self.settings.quorum,
             services: &self.settings.services,
-            reached: Reached::default(),
+            reached: self.reached.clone(),
             allow_unpinned: self.settings.allow_unpinned,
             signer: self.signer.as_ref(),
             base_tx: self.settings.base_tx,

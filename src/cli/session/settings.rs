@@ -71,6 +71,8 @@ pub(in crate::cli) struct Settings {
     pub(in crate::cli) api_key: Option<ApiKey>,
     pub(in crate::cli) services: Services,
     pub(in crate::cli) endpoints: Vec<Sourced<Url>>,
+    /// Who is asked for what contracts logged besides them.
+    pub(in crate::cli) histories: Option<Url>,
     /// How many of them have to agree.
     pub(in crate::cli) quorum: Quorum,
     pub(in crate::cli) signer: Option<Source>,
@@ -102,6 +104,7 @@ impl Settings {
             services: services(typed.notices, env)?,
             quorum: quorum(typed.reach, endpoints.len(), env)?,
             endpoints,
+            histories: typed.reach.and_then(|reach| reach.logs_rpc_url.clone()),
             signer,
             unlock: Unlock {
                 password_file: key.and_then(|key| key.password_file.clone()),

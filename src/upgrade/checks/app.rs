@@ -22,13 +22,14 @@ pub(in crate::upgrade) fn query(plan: &Plan, hash: Option<B256>) -> AppQuery {
     }
 }
 
-/// What the contracts say now of what the plan read.
+/// What the contracts say now of what the plan read. Two round trips, one more where owner or code changed.
 pub(in crate::upgrade) async fn app_now(
     chain: &Chain,
     plan: &Plan,
     hash: Option<B256>,
 ) -> Result<AppState, UpgradeError> {
-    Ok(chain.app(&query(plan, hash)).await?)
+    let head = chain.head().await?;
+    Ok(chain.app_at(&query(plan, hash), &plan.app_state, head).await?)
 }
 
 /// Owner and code must be what the plan read.

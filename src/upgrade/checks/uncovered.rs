@@ -4,7 +4,7 @@ use crate::code::Code;
 use crate::upgrade::{
     Limits, UpgradeError,
     accepted::Acceptance,
-    model::uncovered::{ENVIRONMENT, Uncovered},
+    model::uncovered::{ENVIRONMENT, PREPARED, Uncovered},
     record::State,
 };
 
@@ -18,7 +18,12 @@ pub(in crate::upgrade) fn agreed_unseen(state: &State, limits: &Limits) -> Resul
         return Ok(Vec::new());
     };
     // An environment of others is sent by nobody else: only where the commit names what they prepared does it take effect.
-    let is_ours = |one: &Uncovered| one.field == ENVIRONMENT && (state.prepare.sealed.is_some() || !code.confirm);
+    let is_ours = |one: &Uncovered| match one.field {
+        ENVIRONMENT => state.prepare.sealed.is_some() || !code.confirm,
+        // Whoever took it on agreed to it by its hash, and whoever prepares it again does not commit theirs.
+        PREPARED => !code.confirm || state.prepare.answer.as_ref().is_some_and(|answer| answer.adopted),
+        _ => false,
+    };
     let accepted = limits.accepted.with(&state.accepted);
     let all = code.uncovered().into_iter().filter(|one| !is_ours(one));
     let (agreed, open): (Vec<Uncovered>, Vec<Uncovered>) =

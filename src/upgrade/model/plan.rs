@@ -125,6 +125,9 @@ pub struct CodeChange {
     pub pending_updates: Vec<PendingUpdate>,
     /// End with the two headers instead of the token.
     pub confirm: bool,
+    /// What waits for its commit was prepared by somebody else: nobody here could see all of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prepared_elsewhere: bool,
 }
 
 impl CodeChange {

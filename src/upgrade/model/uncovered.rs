@@ -11,6 +11,11 @@ use crate::upgrade::{model::CodeChange, model::machine::Machine};
 /// What stands for the environment among what changes.
 pub(in crate::upgrade) const ENVIRONMENT: &str = "environment";
 
+/// What stands for an update that somebody else prepared among what changes.
+pub(in crate::upgrade) const PREPARED: &str = "prepared";
+const UNSEEN: &str = "what somebody else prepared, with the resources, OS image, user_config and sealed environment that it has: \
+                      Phala Cloud shows none of them, and nobody here could see them";
+
 /// One thing that changes and that no hash covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Uncovered {
@@ -63,6 +68,7 @@ impl CodeChange {
             plain("shutdown_timeout", shutdown_timeout.map(timeout_told)),
             plain("allow_force_stop", allow_force_stop.map(|may| may.to_string())),
             plain(ENVIRONMENT, self.environment_told()),
+            plain(PREPARED, self.prepared_elsewhere.then(|| UNSEEN.to_owned())),
         ];
         all.into_iter()
             .filter_map(|(field, before, after)| {

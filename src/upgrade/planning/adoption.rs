@@ -3,6 +3,8 @@
 //! Phala Cloud shows the texts of a waiting update, and nothing else of it. A manifest of those texts that has its hash is the
 //! one that will run; what no hash covers is not shown by anybody.
 
+use std::path::{Path, PathBuf};
+
 use alloy::primitives::B256;
 use jiff::Timestamp;
 
@@ -129,6 +131,18 @@ fn choose(hashes: &[ComposeHash], wanted: Option<ComposeHash>) -> Result<Compose
 
 fn nothing(text: String) -> UpgradeError {
     UpgradeError::decide(Code::AdoptNothing, text)
+}
+
+/// The directory below `root` that took on this update of a CVM as somebody else prepared it, and has not committed it.
+pub fn taken_on(root: &Path, cvm: &CvmId, hash: ComposeHash) -> Option<PathBuf> {
+    let neighbours = Neighbours::below(root);
+    let found = neighbours.states().find(|(_, state)| {
+        state.code().is_some_and(|code| code.cvm == cvm.as_str())
+            && (state.prepare.answer.as_ref()).is_some_and(|answer| answer.adopted && answer.hash == hash)
+            && state.commit.committed.is_none()
+            && state.abandoned.is_none()
+    });
+    found.map(|(dir, _)| dir.to_owned())
 }
 
 /// What was prepared here has a directory, and its token.

@@ -1,8 +1,10 @@
 //! Reads from the chain what a verdict needs, and no more: each app's contract, its baseline, the Safe and its transaction.
 
 use alloy::primitives::B256;
+use jiff::Timestamp;
 
-use crate::chain::Chain;
+use crate::chain::{Chain, hash_past::HashPast};
+use crate::cloud::Page;
 use crate::safe::{LookError, look};
 use crate::upgrade::{
     Limits, UpgradeError, World,
@@ -21,6 +23,15 @@ use crate::upgrade::{
     },
     planning::{new_owner::read_new_owner, own_history::OwnProofs},
 };
+
+/// Times at which a hash was made to run, around which its approval is looked for.
+const MOST_TIMES: usize = 3;
+
+/// A time as the server writes it, seconds since 1970; one without a zone is UTC.
+fn seconds(text: &str) -> Option<u64> {
+    let time = text.parse::<Timestamp>().or_else(|_| format!("{text}Z").parse());
+    u64::try_from(time.ok()?.as_second()).ok()
+}
 
 /// Asks the chain. Once everything is in force the baseline is not asked again: the change may have taken it away.
 ///
@@ -170,7 +181,12 @@ impl Plan {
         own: &OwnProofs<'_>,
     ) -> Result<(), UpgradeError> {
         let hints = |before| hints(world, own, self, before);
-        let base = Baseline::of(chain, &self.app_state, self, hints).await?;
+        let mut base = Baseline::of(chain, &self.app_state, self, hints).await?;
+        if matches!(base, Baseline::Unknown { .. })
+            && let Some(HashPast::Named { transaction, .. }) = self.told_by_revisions(world, chain).await?
+        {
+            base = Baseline::Revoked { transaction };
+        }
         let hash = self.code.as_ref().and_then(|code| code.expected_hash);
         let past = match hash.filter(|_| self.app_state.hash_allowed != Some(true)) {
             Some(hash) => own.of(self).past(B256::from(*hash.as_bytes())),
@@ -188,6 +204,29 @@ impl Plan {
             Baseline::Never => verdict::of_plan(self, &base, past, &Limits::default()).check(),
             _ => Ok(()),
         }
+    }
+
+    /// An event that names what runs, around the times at which Phala Cloud says that CVMs were made to run it. Its word
+    /// is a hint of where to look and nothing else.
+    async fn told_by_revisions(&self, world: &World<'_>, chain: &Chain) -> Result<Option<HashPast>, UpgradeError> {
+        let Some(before) = self.code.as_ref().and_then(|code| code.current_hash) else {
+            return Ok(None);
+        };
+        let Ok(told) = world.cloud.revisions(self.app, Page::default()).await else {
+            return Ok(None);
+        };
+        let of_it = told
+            .items
+            .iter()
+            .filter(|revision| revision.compose_hash == Some(before));
+        let times = of_it.filter_map(|revision| seconds(revision.created_at.as_deref()?));
+        let hash = B256::from(*before.as_bytes());
+        for at in times.take(MOST_TIMES) {
+            if let Some(found) = chain.named_around(&self.app_state, hash, at).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// The verdict over the plan, before there is a proposal of it: what a signer will meet, as far as it is known.

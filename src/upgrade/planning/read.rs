@@ -118,6 +118,7 @@ pub(in crate::upgrade) async fn read_cvm(world: &World<'_>, cvm: &CvmId) -> Resu
 }
 
 async fn read_both(world: &World<'_>, cvm: &CvmId) -> Result<ReadCvm, UpgradeError> {
+    world.greet();
     let (record, manifest) = tokio::join!(world.cloud.cvm(cvm), world.cloud.manifest(cvm));
     let record = record?;
     refuse_another(cvm, &record)?;
@@ -448,6 +449,7 @@ impl Draft<'_> {
             expected_hash: self.expected,
             pending_updates: self.pending.unwrap_or_default(),
             confirm: self.intent.confirm,
+            prepared_elsewhere: false,
         };
         let mut plan = Plan {
             app: subject.app,

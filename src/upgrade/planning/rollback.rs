@@ -21,7 +21,10 @@ use crate::upgrade::{
     checks::kms,
     finding::Warning,
     model::{environment::allowed, target::same_uuid},
-    planning::read::{guarded, read_cvm},
+    planning::{
+        neighbours::Neighbours,
+        read::{guarded, read_cvm},
+    },
 };
 
 /// Revisions that are read: as many as the server lists at once. It does not say in which order it lists them.
@@ -174,6 +177,40 @@ pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Vers
         more,
         whole,
         manifest,
+    })
+}
+
+/// A rollback of this machine that has put, or is about to put, the CVM where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRollback {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// What it goes back to.
+    pub to: ComposeHash,
+    /// Its commit was sent, and it is not at its end: it goes on.
+    pub goes_on: bool,
+}
+
+/// A rollback of this CVM below `root` whose commit was sent: one that is not at its end, or else one after which the CVM was
+/// not made to run anything else by this machine. Whoever asks for a rollback again means this one.
+pub fn own_rollback(root: &Path, cvm: &CvmId) -> Option<OwnRollback> {
+    let neighbours = Neighbours::below(root);
+    let of_cvm = neighbours.states().filter_map(|(dir, state)| {
+        let code = state.code().filter(|code| code.cvm == cvm.as_str())?;
+        let (at, _) = state.commit.at.zip(state.abandoned.is_none().then_some(()))?;
+        Some((at, dir, state, code))
+    });
+    let (_, dir, state, code) = of_cvm.max_by_key(|(at, ..)| *at)?;
+    let is_rollback = state
+        .plan()?
+        .warnings
+        .iter()
+        .any(|warning| warning.code == Code::RollbackTo);
+    let to = code.expected_hash.filter(|_| is_rollback)?;
+    Some(OwnRollback {
+        dir: dir.to_owned(),
+        to,
+        goes_on: state.commit.confirmed.is_none(),
     })
 }
 

@@ -68,6 +68,7 @@ pub(in crate::upgrade) fn plan(
             expected_hash: expected,
             pending_updates: Vec::new(),
             confirm: false,
+            prepared_elsewhere: false,
             device: cvm.device_id,
             os_image: cvm.os_image_hash,
             current_hash: cvm.compose_hash,

@@ -15,12 +15,37 @@ use crate::fsutil::point;
 use crate::safe::effects::Carried;
 use crate::signer::{Consent, Decision, Fact, Name, SafeConsent};
 use crate::upgrade::{
-    UpgradeError, checks::consent::decisions, model::TxPurpose, record::event::Event,
-    routes::safe::shown::refuse_shown, run::Run,
+    UpgradeError,
+    checks::consent::decisions,
+    model::{Route, TxPurpose},
+    record::event::Event,
+    routes::safe::shown::refuse_shown,
+    run::{Quoted, Run},
 };
 
 /// Nobody was asked when consent took no longer than this.
 const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
+
+/// A transaction that somebody may sign.
+#[derive(Debug)]
+pub(in crate::upgrade) struct ToQuote {
+    from: Address,
+    call: Call,
+    filling: Filling,
+}
+
+impl ToQuote {
+    /// Asks what it costs.
+    pub(in crate::upgrade) async fn quote(self, chain: &Chain) -> Quoted {
+        let quote = chain.fill(self.from, &self.call, self.filling).await;
+        Quoted {
+            from: self.from,
+            call: self.call,
+            quote,
+            at: Instant::now(),
+        }
+    }
+}
 
 /// A call that a key is to sign, and what somebody is asked before.
 pub(in crate::upgrade) struct TxConsent {
@@ -38,18 +63,52 @@ pub(in crate::upgrade) struct TxConsent {
 }
 
 impl Run<'_> {
+    /// The owner's own transaction, where the owner is a key and one is named: what it costs can be asked beside the verdict
+    /// on it, which takes as long.
+    pub(in crate::upgrade) fn to_quote(&self) -> Option<ToQuote> {
+        let state = self.upgrade.state();
+        let (Route::Eoa { owner }, Some(_)) = (&state.plan()?.route, self.world.signer) else {
+            return None;
+        };
+        match state.calls().as_slice() {
+            [call] => Some(ToQuote {
+                from: *owner,
+                call: call.clone(),
+                filling: self.filling(),
+            }),
+            _ => None,
+        }
+    }
+
+    const fn filling(&self) -> Filling {
+        Filling {
+            fees: self.limits.fees,
+            nonce: self.limits.nonce,
+        }
+    }
+
+    /// The quote that was asked for ahead, or one of now, and when it was made.
+    async fn quote(&mut self, chain: &Chain, asking: &TxConsent) -> Result<(Quote, Instant), UpgradeError> {
+        let ahead = self.quoted.take();
+        let is_its = |quoted: &Quoted| {
+            quoted.from == asking.from && quoted.call == asking.call && quoted.at.elapsed() < CONSENT_AT_ONCE
+        };
+        match ahead.filter(is_its) {
+            Some(quoted) => Ok((quoted.quote?, quoted.at)),
+            None => Ok((
+                chain.fill(asking.from, &asking.call, self.filling()).await?,
+                Instant::now(),
+            )),
+        }
+    }
+
     /// Signs a call.
     pub(in crate::upgrade) async fn sign_call(&mut self, chain: &Chain, asking: TxConsent) -> Result<(), UpgradeError> {
         let (from, purpose) = (asking.from, asking.purpose);
         point("sign.a");
         self.world.check_consents(self.limits, &asking.consents)?;
         refuse_shown(self.world, self.limits, self.upgrade.state(), &asking.consents).await?;
-        let filling = Filling {
-            fees: self.limits.fees,
-            nonce: self.limits.nonce,
-        };
-        let quote = chain.fill(from, &asking.call, filling).await?;
-        let filled = Instant::now();
+        let (quote, filled) = self.quote(chain, &asking).await?;
         let together = self.admit_cost(&quote.request, quote.data_fee.unwrap_or_default())?;
         self.may_begin("signing")?;
         let (consents, named) = self.agree(&quote, together, asking)?;

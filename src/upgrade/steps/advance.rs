@@ -133,6 +133,10 @@ impl Run<'_> {
                     Renewal::Agreed => self.renewal = Renewal::Done,
                     Renewal::None | Renewal::Done => self.refuse_beforehand(goal).await?,
                 }
+                // Whoever goes on reads the chain at its newest block next.
+                if !matches!(goal, Goal::Verified | Goal::Prepared) {
+                    self.world.look_ahead();
+                }
                 self.prepare().await
             }
             Step::Verify => self.verify().await,

@@ -49,7 +49,16 @@ impl Run<'_> {
         let chain = self.chain().await?;
         self.changes()?;
         self.verify_again()?;
-        let known = self.may_sign(&chain, SafeTxRole::Approval).await?;
+        let to_quote = self.to_quote();
+        let judged = self.may_sign(&chain, SafeTxRole::Approval);
+        let quoted = async {
+            match to_quote {
+                Some(call) => Ok(Some(call.quote(&chain).await)),
+                None => Ok(None),
+            }
+        };
+        let (known, quoted) = tokio::try_join!(judged, quoted)?;
+        self.quoted = quoted;
         if known.in_force {
             return self.adopt_allowed(&chain).await;
         }

@@ -84,14 +84,25 @@ impl Run<'_> {
             return Ok(Outcome::Reached);
         };
         let plan = self.plan()?;
-        let now = chain
-            .app_at(&query(&plan, Some(self.word()?)), &plan.app_state, proof.head)
-            .await?;
+        let query = query(&plan, Some(self.word()?));
+        let app = chain.app_at(&query, &plan.app_state, proof.head);
+        let newest = chain.denied_by(plan.app, self.word()?, proof.head);
+        let (now, denied, before) = tokio::join!(app, newest, self.look_before());
+        let now = now?;
         let behind = now.implementation_code_hash;
         check_code(&plan.app_state, now.code_hash, now.implementation, behind)?;
         self.may_boot(&now)?;
+        if let Some(endpoint) = denied?.first() {
+            return Err(UpgradeError::decide(
+                Code::HashRemoved,
+                format!(
+                    "at its newest block {endpoint} says that the app does not allow {} any more; nothing was committed",
+                    self.word()?
+                ),
+            ));
+        }
         // A run that this journal does not know of may have committed, here or on another machine.
-        match self.look_before().await? {
+        match before? {
             Trace::Ours(made) => {
                 self.tell("Phala Cloud reports that the CVM runs the hash already: nothing is committed");
                 return self.accept(Taken::found(made));

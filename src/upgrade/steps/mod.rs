@@ -25,5 +25,5 @@ pub use crate::upgrade::planning::read::{Planned, plan_either};
 pub use beforehand::{look_ahead, recognise_kms};
 pub use deploy::plan_deployment;
 pub use proof_again::{ProofNow, look_at_proof};
-pub use unapproved::Applied;
+pub use unapproved::{Applied, applied_effects};
 pub use values::{ValuesChange, ValuesSent};

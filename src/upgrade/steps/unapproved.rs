@@ -19,6 +19,7 @@ use crate::upgrade::{
     Limits, Origin, UpgradeError, Verdict, World,
     checks::{images, verdict::unverifiable},
     model::unapproved::UnapprovedPlan,
+    record::Effect,
     run::{not_begun, not_stored},
     steps::at_once::{Awaited, is_lost, settle},
     workspace::{
@@ -39,6 +40,13 @@ pub struct Applied {
     pub settled: Option<Settled>,
     /// Whether an earlier run had sent it, so that this one sent nothing.
     pub earlier: bool,
+}
+
+/// What a directory knows of the effect of a change that was applied from it: whether Phala Cloud took it, and whether the
+/// CVM runs it. Nothing where none was.
+pub fn applied_effects(dir: &Path) -> Option<(Effect, Effect)> {
+    let last = Records::<Applying>::peek(dir).ok().flatten();
+    last.map(|last| last.effects())
 }
 
 impl UnapprovedPlan {
@@ -64,7 +72,8 @@ impl UnapprovedPlan {
             cvm: self.code.cvm.parse()?,
         };
         let own = Applying::new(self);
-        let before = Records::<Applying>::peek(dir)?.filter(|last| last.is_same(&own));
+        let runs = self.code.current_hash;
+        let before = Records::<Applying>::peek(dir)?.filter(|last| last.is_same(&own) && !last.is_undone(runs));
         if let Some(before) = before
             && let Some(applied) = act.settle_earlier(dir, before).await?
         {

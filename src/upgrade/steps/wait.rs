@@ -352,10 +352,9 @@ impl Run<'_> {
             return self.prove_rejection(chain, inclusion.transaction).await;
         }
         let by = By::Approval(inclusion.transaction);
-        match chain
-            .prove(inclusion.transaction, &changes, self.finality(chain.id()))
-            .await
-        {
+        let proving = chain.prove(inclusion.transaction, &changes, self.finality(chain.id()));
+        let (proved, ()) = tokio::join!(proving, self.take_witness(chain, inclusion));
+        match proved {
             Ok(proof) => {
                 self.prove_route(chain, &proof).await?;
                 if self.prove_others(chain, by).await?.is_some() {

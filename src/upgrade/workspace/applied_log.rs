@@ -9,6 +9,7 @@ use crate::cloud::{Progress, lifecycle::Operation};
 use crate::compose::ComposeHash;
 use crate::upgrade::{
     model::{environment::patch_digest, unapproved::UnapprovedPlan},
+    record::Effect,
     workspace::record_log::Line,
 };
 
@@ -103,6 +104,23 @@ impl Applying {
     /// Whether it is known to be carried out.
     pub(in crate::upgrade) const fn is_live(&self) -> bool {
         matches!(self.became, Became::Live { .. })
+    }
+
+    /// Whether the CVM ran it and runs something else since: the same change is another one then.
+    pub(in crate::upgrade) fn is_undone(&self, runs: Option<ComposeHash>) -> bool {
+        match &self.became {
+            Became::Live { hash, .. } => hash.zip(runs).is_some_and(|(hash, runs)| hash != runs),
+            Became::Unknown | Became::Taken { .. } => false,
+        }
+    }
+
+    /// What is known of its effect: whether the server took it, and whether the CVM runs it.
+    pub(in crate::upgrade) const fn effects(&self) -> (Effect, Effect) {
+        match &self.became {
+            Became::Unknown => (Effect::Maybe, Effect::Maybe),
+            Became::Taken { .. } => (Effect::Done, Effect::Maybe),
+            Became::Live { .. } => (Effect::Done, Effect::Done),
+        }
     }
 
     /// Whether another record is of the same change of the same CVM.

@@ -39,6 +39,9 @@ impl Upgrade {
         // Nothing that waits ends by this.
         let ends = |warning: &Warning| matches!(warning.code, Code::UpdatePending | Code::OwnUpdatePending);
         plan.blockers.retain(|blocker| !ends(blocker));
+        if let Some(code) = &mut plan.code {
+            code.prepared_elsewhere = true;
+        }
         let mut upgrade = Self::begin(dir, plan, limits)?;
         if received.token.is_some() {
             let code = Code::AdoptUnseen;

@@ -178,6 +178,7 @@ impl Target {
             cloud: &outside.cloud,
             http: &outside.http,
             endpoints: &[],
+            histories: None,
             quorum: &outside.quorum,
             services: &outside.services,
             reached: Reached::default(),

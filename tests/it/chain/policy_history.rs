@@ -227,3 +227,80 @@ fn h2_an_event_that_an_endpoint_keeps_back_is_noticed_by_the_state() {
     let told = entry(&history.hashes, hash);
     assert_eq!((told.allowed, told.since), (false, None));
 }
+
+/// An endpoint that refuses long ranges, as most public ones do.
+fn short(method: &str, _: &serde_json::Value) -> Option<serde_json::Value> {
+    let refusal = json!({"error": {"code": -32005, "message": "query returned more than 0 results"}});
+    (method == "eth_getLogs").then_some(refusal)
+}
+
+/// A chain behind the first, with the second for histories.
+async fn with_past(url: &str, past: &str) -> Chain {
+    let options = Options {
+        endpoints: vec![url.parse().unwrap()],
+        chain_id: 31337,
+        quorum: countersign::chain::quorum::Quorum::default(),
+        allow_unpinned: false,
+    };
+    let http = Http::new(Limits::default());
+    let chain = Chain::connect(&options, &http).await.unwrap();
+    chain.with_histories_of(&past.parse().unwrap(), &options, &http)
+}
+
+#[test]
+fn a_history_comes_whole_from_the_endpoint_that_is_named_for_it_and_nothing_else_does() {
+    let world = World::start();
+    world.allow(B256::repeat_byte(0x11));
+    let whole = run(async { history(&connect(&world.anvil.url()).await, world.app).await });
+    let main = Liar::to(&world.anvil.url(), short);
+    let past = Liar::to(&world.anvil.url(), |_, _| None);
+    let found = run(async { history(&with_past(main.url(), past.url()).await, world.app).await });
+    assert_eq!(found.incomplete, None);
+    assert_eq!(found.events, whole.events);
+    let count = |liar: &Liar, method: &str| liar.asked().iter().filter(|asked| *asked == method).count();
+    assert_eq!((count(&main, "eth_getLogs"), count(&past, "eth_getLogs")), (1, 1));
+    assert!(count(&main, "eth_call") > 3);
+    assert_eq!(count(&past, "eth_call"), 0);
+    // One that remembers less is no contradiction, also where it does not say so.
+    for forgets in [0, 2] {
+        let main = Liar::editing(&world.anvil.url(), move |method, result| {
+            if let Some(logs) = result.as_array_mut().filter(|_| method == "eth_getLogs") {
+                logs.drain(..logs.len().saturating_sub(forgets));
+            }
+        });
+        let found = run(async { history(&with_past(main.url(), past.url()).await, world.app).await });
+        assert_eq!((found.incomplete, found.events), (None, whole.events.clone()));
+    }
+}
+
+#[test]
+fn what_the_endpoint_for_histories_makes_up_or_leaves_out_is_noticed() {
+    let world = World::start();
+    let (hash, made_up) = (B256::repeat_byte(0x55), B256::repeat_byte(0x66));
+    let transaction = world.allow(hash);
+    let main = Liar::to(&world.anvil.url(), short);
+    let invents = Liar::editing(&world.anvil.url(), move |method, result| {
+        let logs = result.as_array_mut().filter(|_| method == "eth_getLogs");
+        let ours = logs.and_then(|logs| logs.iter_mut().find(|log| log["data"] == json!(hash)));
+        if let Some(log) = ours {
+            log["data"] = json!(made_up);
+        }
+    });
+    run(async {
+        let chain = with_past(main.url(), invents.url()).await;
+        let state = state(&chain, world.app).await;
+        let past = chain.hash_past(&state, made_up, &[]).await.unwrap();
+        let named = matches!(past, countersign::chain::hash_past::HashPast::Named { .. });
+        assert!(!named, "{past:?}");
+        let history = chain.policy_history(&state, &[], &[]).await.unwrap();
+        assert!(!entry(&history.hashes, made_up).allowed);
+        assert!(history.incomplete.is_some());
+    });
+    // Left out by it, and told by one of the others.
+    let silent = Liar::to(&world.anvil.url(), |method, _| {
+        (method == "eth_getLogs").then(|| json!([]))
+    });
+    let found = run(async { history(&with_past(&world.anvil.url(), silent.url()).await, world.app).await });
+    is_at(&world, entry(&found.hashes, hash).since.unwrap(), transaction);
+    assert!(found.incomplete.unwrap().contains("different"));
+}

@@ -229,6 +229,13 @@ async fn an_app_is_read_in_three_round_trips_and_the_rest_in_one() {
     proxy.forget();
     chain.app(&query(&world)).await.unwrap();
     assert_eq!(proxy.requests(), 3, "app");
+    proxy.forget();
+    chain.app(&query(&world)).await.unwrap();
+    assert_eq!(proxy.requests(), 2, "app, whose owner and code are expected");
+    proxy.forget();
+    chain.look_ahead();
+    chain.head().await.unwrap();
+    assert_eq!(proxy.requests(), 1, "head that was asked for ahead");
     for _ in 0..2 {
         proxy.forget();
         chain.recheck().await.unwrap();

@@ -54,7 +54,8 @@ fn sdk(world: &World, act: &str, request: &Value) -> Value {
     sdk_acts(world, &[(act, request.clone())]).remove(0)
 }
 
-fn phala_prepare(world: &World) -> Value {
+/// An update that the official CLI prepares, to a new compose file; its answer.
+pub fn phala_prepare(world: &World) -> Value {
     let file = world.file("docker-compose.yml", NEW_COMPOSE);
     let file = file.to_str().unwrap();
     let output = phala(

@@ -9,6 +9,7 @@ use hmac::{Hmac, Mac as _};
 use serde_json::{Value, json};
 use sha2_for_hmac::Sha256;
 
+use crate::cloud::peers::phala_prepare;
 use crate::harness::flow::{BINARY, Ran};
 use crate::support::World;
 use crate::support::cloud::{API_KEY, Fate, TOKEN_LIFE, bare};
@@ -177,7 +178,7 @@ fn without_a_token_the_same_hash_is_prepared_again_after_the_approval_or_at_once
 }
 
 #[test]
-fn a_safe_approves_it_by_files_and_its_token_commits_it() {
+fn what_the_official_cli_prepared_a_safe_approves_by_files_and_its_token_commits() {
     let world = World::with(WorldOptions {
         safe: Some(SafeOptions {
             release: 1,
@@ -187,8 +188,9 @@ fn a_safe_approves_it_by_files_and_its_token_commits_it() {
         }),
         ..WorldOptions::default()
     });
-    let (hash, token) = prepare(&world, &compose(NEW_COMPOSE));
-    let file = secret(&world, "token-file", &token);
+    let answer = phala_prepare(&world);
+    let hash = world.cloud.tokens()[0].hash;
+    let file = secret(&world, "token-file", answer["commit_token"].as_str().unwrap());
     let accept = format!("ADOPT_UNSEEN={hash}");
     let adopted = adopt(&world, &["--token-file", file.to_str().unwrap(), "--accept", &accept]).exits(0);
     let dir = dir(&adopted);

@@ -10,7 +10,7 @@ use crate::harness::flow::{Flow, Ran};
 use crate::support::contracts::abi;
 use crate::support::timelocks::TimelockOptions;
 use crate::support::world::{AppVariant, CVM, SafeOptions, WorldOptions};
-use crate::support::{ACCOUNTS, World};
+use crate::support::{ACCOUNTS, Anvil, AnvilOptions, World};
 
 const SAFE: SafeOptions = SafeOptions {
     release: 1,
@@ -320,4 +320,33 @@ fn fr2_5_what_programs_are_warned_of_people_read_too() {
         assert_eq!(hedged, 0, "{arguments:?}\n{page}");
     }
     assert!(seen > 5, "{seen}");
+}
+
+#[test]
+fn a_history_that_endpoints_refuse_comes_from_the_one_that_is_named_for_histories() {
+    let world = World::start();
+    let added = world.allow(B256::repeat_byte(0x11));
+    let short = Liar::to(&world.anvil.url(), |method, _| {
+        let refusal = json!({"error": {"code": -32005, "message": "range is too long"}});
+        (method == "eth_getLogs").then_some(refusal)
+    });
+    let flow = Flow::new(&world).chain_at(short.url());
+    let alone = read(&flow, &["hashes", "list"]);
+    assert!(alone.json["data"]["incomplete"].is_string());
+    let past = world.anvil.url();
+    let both = read(&flow, &["hashes", "list", "--logs-rpc-url", &past]);
+    assert_eq!(both.json["data"]["incomplete"], Value::Null);
+    let hash = B256::repeat_byte(0x11);
+    let since = &entry(&both.json["data"]["hashes"], &hash)["since"];
+    assert_eq!(since["transaction"], json!(added));
+    // It has to be of the same chain.
+    let other = Anvil::start(AnvilOptions {
+        chain_id: 1337,
+        ..AnvilOptions::default()
+    });
+    let wrong = Ran::of(
+        flow.command(&["app", "hashes", "list", "--json", "--cvm", CVM])
+            .args(["--logs-rpc-url", &other.url()]),
+    );
+    wrong.exits(5).says("CHAIN_MISMATCH");
 }

@@ -421,3 +421,32 @@ fn a_wrong_proposal_can_be_rejected_by_the_owners_of_its_safe() {
     on(&flow, &file, &["sign"]).exits(5).says("BASE_NEVER_ALLOWED");
     on(&flow, &file, &["sign", "--reject"]).exits(0);
 }
+
+#[test]
+fn a_revision_of_the_cloud_tells_where_to_look_for_an_approval_that_endpoints_give_no_history_of() {
+    let world = World::start();
+    let removed = abi::removeComposeHashCall {
+        composeHash: world.first_hash,
+    };
+    world.as_owner(&removed);
+    // It gives no app's whole history, which begins with the first owner, and the rest.
+    let begins = keccak256("OwnershipTransferred(address,address)").to_string();
+    let holes = Liar::to(&world.anvil.url(), move |method, asked| {
+        let whole = method == "eth_getLogs" && asked.to_string().contains(&begins);
+        whole.then(|| json!({"error": {"code": -32000, "message": "history is pruned"}}))
+    });
+    let flow = Flow::new(&world).chain_at(holes.url());
+    let notes = |ran: &Ran| {
+        let findings = ran.json["data"]["verdict"]["findings"].as_array().unwrap().clone();
+        findings
+            .iter()
+            .map(|one| one["code"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let told = flow.step("plan").exits(0);
+    assert!(notes(&told).contains(&"BASE_REVOKED".to_owned()), "{}", told.said);
+    // Without the time of a revision nothing is known.
+    world.cloud.change_revisions(Vec::clear);
+    let silent = flow.step("plan").exits(6);
+    assert_eq!(forbidding(&silent), ["BASE_UNKNOWN"], "{}", silent.said);
+}

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use alloy::primitives::B256;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -173,13 +172,9 @@ impl Read {
         let outside = session.outside(&settings);
         let found = place.find(&outside).await?;
         let chain = outside.world().chain(found.chain_id).await?;
-        let app = chain.app(&found.query).await?;
-        let hashes: Vec<B256> = found.query.hash.into_iter().collect();
-        let devices: Vec<B256> = found.query.device.into_iter().collect();
-        let (history, waiting) = tokio::join!(
-            chain.policy_history(&app, &hashes, &devices),
-            Waiting::for_app(&chain, &app)
-        );
+        let (app, past) = chain.app_and_past(&found.query).await?;
+        let about = (found.query.hash.as_slice(), found.query.device.as_slice());
+        let (history, waiting) = tokio::join!(chain.history_of(&app, past, about), Waiting::for_app(&chain, &app));
         Ok(Self {
             history: history?,
             waiting: waiting?,

@@ -102,6 +102,7 @@ impl Found {
             });
         }
         let world = outside.world();
+        world.greet();
         if let Some(app) = app {
             let kms = world.cloud.app_kms_info(app).await?.kms;
             return Ok(Self {

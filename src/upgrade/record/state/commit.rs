@@ -12,6 +12,8 @@ pub(in crate::upgrade) struct CommitState {
     pub(in crate::upgrade) trying: bool,
     /// A commit was sent at some time.
     pub(in crate::upgrade) sent: bool,
+    /// When one was sent last.
+    pub(in crate::upgrade) at: Option<Timestamp>,
     /// The app's CVMs before the last request that may have made another one.
     pub(in crate::upgrade) there: Vec<String>,
     /// The CVM that the commit made.
@@ -26,7 +28,8 @@ pub(in crate::upgrade) struct CommitState {
 impl CommitState {
     pub(super) fn apply(&mut self, event: Event) {
         match event {
-            Event::CommitTry { there, .. } => {
+            Event::CommitTry { there, at } => {
+                self.at = Some(at);
                 self.remember(self.trying, there);
                 (self.trying, self.sent) = (true, true);
             }

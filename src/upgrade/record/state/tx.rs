@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, B256};
 
-use crate::chain::{BlockRef, SignedTx, Spending};
+use crate::chain::{BlockRef, SignedTx, fees::Spending};
 use crate::upgrade::{
     model::tx_purpose::TxPurpose,
     record::event::{Event, unless},

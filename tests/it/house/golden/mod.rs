@@ -26,8 +26,8 @@
 //!
 //! Order of requests: writes stay where they are. Reads are made at once, in an order that depends on the machine: those
 //! of the cloud and the service are sorted between two writes, and once a write was taken, when the cloud is asked until
-//! something has happened, each stands there once; those of the chain are sorted within one reading, which begins with
-//! `eth_chainId`, and a look for a transaction that repeats the one before it stands there once. In `chain.txt` a block is `@hash`, a call is its target, its data and what else it says; the app, the
+//! something has happened, each stands there once; those of the chain are sorted between two transactions, and a look for a
+//! transaction that repeats the one before it stands there once. In `chain.txt` a block is `@hash`, a call is its target, its data and what else it says; the app, the
 //! KMS, the Safe and anvil's accounts have their names.
 
 mod clean;

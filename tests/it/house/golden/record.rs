@@ -345,25 +345,21 @@ fn without_probes(text: &str) -> String {
     out
 }
 
-/// Requests to the chain in an order that does not depend on the machine: what is read together at one block is sorted.
-/// Every reading begins with the chain's number. A look for a transaction that only repeats the one before it stands there
-/// once, whether or not it came before the block, which it then asks whether another transaction took the nonce.
+/// Requests to the chain in an order that does not depend on the machine: what is read between two transactions is sorted,
+/// since much of it is asked for at once. A look for a transaction stands there once, however often it was repeated, whether
+/// or not it came before the block, which it then asks whether another transaction took the nonce.
 fn readings(mut requests: Vec<String>) -> Vec<String> {
-    let begins = |text: &String| text.starts_with("> eth_chainId") || text.contains("eth_sendRawTransaction");
+    let sends = |text: &String| text.contains("eth_sendRawTransaction");
+    let looks = |text: &String| text.contains("eth_getTransactionReceipt") && text.contains("eth_getTransactionByHash");
     let mut kept: Vec<String> = Vec::new();
-    for reading in requests.chunk_by_mut(|_, next| !begins(next)) {
-        if let Some((_, together)) = reading.split_first_mut() {
-            together.sort();
-        }
-        let is_look = reading.iter().any(|text| text.contains("eth_getTransactionReceipt"));
+    for part in requests.chunk_by_mut(|one, next| !sends(one) && !sends(next)) {
+        part.sort();
+        let is_look = part.iter().any(looks);
         let of_nonce = |text: &&String| text.starts_with("> eth_getTransactionCount");
-        let reading: String = reading
-            .iter()
-            .filter(|text| !(is_look && of_nonce(text)))
-            .map(String::as_str)
-            .collect();
-        if !is_look || kept.last() != Some(&reading) {
-            kept.push(reading);
+        for text in part.iter().filter(|text| !(is_look && of_nonce(text))) {
+            if !looks(text) || kept.last() != Some(text) {
+                kept.push(text.clone());
+            }
         }
     }
     kept
