@@ -130,14 +130,28 @@ pub(crate) mod governance {
             function votingPeriod() external view returns (uint256 period);
             function timelock() external view returns (address timelock);
             function CLOCK_MODE() external view returns (string mode);
+            function superQuorum(uint256 timepoint) external view returns (uint256 votes);
+            function token() external view returns (address token);
+            function proposalGuardian() external view returns (address guardian);
         }
         interface Delay {
             function txExpiration() external view returns (uint256 seconds_);
             function txNonce() external view returns (uint256 nonce);
             function avatar() external view returns (address avatar);
             function target() external view returns (address target);
+            function txCreatedAt(uint256 nonce) external view returns (uint256 time);
+            function getModulesPaginated(address start, uint256 pageSize)
+                external view returns (address[] modules, address next);
             function getTransactionHash(address to, uint256 value, bytes data, uint8 operation)
                 external pure returns (bytes32 hash);
+        }
+        interface Administrator {
+            function UPGRADE_INTERFACE_VERSION() external view returns (string version);
+            function getProxyImplementation(address proxy) external view returns (address implementation);
+            function implementation() external view returns (address implementation);
+        }
+        interface PlatformLists {
+            event OsImageHashAdded(bytes32 osImageHash);
         }
         interface TimelockGuard {
             function version() external view returns (string version);

@@ -20,6 +20,7 @@
 //! | [`safe`] | Safe multisigs: their transactions, signatures, deployments, the file that Safe{Wallet} imports | `abi`, `chain`, `http`, `json`, `text` |
 //! | [`signer`] | keys, seen only as "can sign this for that address" | `chain`, `code`, `fsutil`, `safe`, `text` |
 //! | [`evidence`] | what remains of a change that took effect, and its verification by anybody | `attest`, `chain`, `code`, `compose`, `fsutil`, `safe`, `text` |
+//! | [`power`] | who can change what an app runs, how fast, and with whom | `abi`, `chain`, `code`, `compose`, `json`, `safe`, `text` |
 //! | [`upgrade`] | one upgrade: what comes next, its journal, its proposal, its evidence | all but `abi`, `cli`, `json`, `webhook` |
 //! | [`webhook`] | deliveries of Phala Cloud: whether they are its own, and what they say | |
 //! | `cli` | arguments, settings, output, exit codes | all but `abi`, `json` |
@@ -37,6 +38,7 @@ pub mod evidence;
 pub mod fsutil;
 pub mod http;
 mod json;
+pub mod power;
 pub mod safe;
 pub mod signer;
 mod text;

@@ -123,7 +123,7 @@ pub struct Preflight {
 /// ERC-165 identifier of the four functions that add and remove hashes and devices.
 const MANAGEMENT_INTERFACE: FixedBytes<4> = FixedBytes::new([0x8f, 0xd3, 0x75, 0x27]);
 /// Where an ERC-1967 proxy keeps its implementation: keccak256("eip1967.proxy.implementation") - 1.
-pub(super) const IMPLEMENTATION_SLOT: B256 = b256!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
+pub(crate) const IMPLEMENTATION_SLOT: B256 = b256!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
 /// What an account that delegates by EIP-7702 has as code, before the address.
 const DELEGATION_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
 /// What the KMS is told of the machine's firmware: the best that it can be.
@@ -322,7 +322,7 @@ const fn required<T: Copy>(answer: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 impl OwnerKind {
-    pub(super) fn of(address: Address, code: &[u8]) -> Self {
+    pub(crate) fn of(address: Address, code: &[u8]) -> Self {
         if address.is_zero() {
             Self::Nobody
         } else if code.is_empty() {

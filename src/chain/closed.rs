@@ -162,14 +162,28 @@ impl Chain {
         hashes: &[B256],
         devices: &[B256],
     ) -> Result<StorageFound, ChainError> {
+        Ok(self
+            .app_storage_read(app.app, &app.block, (hashes, devices))
+            .await?
+            .found)
+    }
+
+    /// What [`Self::app_storage`] tells of the app at `contract`, and the events that had to be read for it.
+    pub(crate) async fn app_storage_read(
+        &self,
+        contract: Address,
+        block: &BlockRef,
+        known: (&[B256], &[B256]),
+    ) -> Result<StorageRead, ChainError> {
+        let (hashes, devices) = known;
         let mut slots: Vec<B256> = (0..=4).map(numbered).collect();
         slots.extend(NAMESPACES);
         slots.push(IMPLEMENTATION_SLOT);
         slots.extend(hashes.iter().flat_map(|hash| hash_slots(*hash)));
         slots.extend(devices.iter().flat_map(|device| device_slots(*device)));
         let subject = Subject {
-            contract: app.app,
-            block: &app.block,
+            contract,
+            block,
             slots,
             only: BTreeMap::new(),
             topics: vec![
@@ -179,7 +193,7 @@ impl Chain {
             ],
             told: &told_by_app,
         };
-        Ok(self.storage_check(&subject).await?.found)
+        self.storage_check(&subject).await
     }
 
     /// Whether a contract's storage holds more than what can be named of it. The logs on which the endpoints agree only name

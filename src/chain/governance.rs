@@ -72,9 +72,49 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub async fn governor_at(&self, address: Address, block: &BlockRef) -> Result<Option<Governor>, ChainError> {
+        let mut facts = self.read(block, &Governor::questions(address)).await?;
+        Ok(Governor::recognise(address, &mut facts))
+    }
+
+    /// What the guard and the modules of a Safe are after `block`, of those that are known by name. One round trip; none
+    /// where it has neither.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn safe_governance(
+        &self,
+        safe: Address,
+        helpers: SafeHelpers<'_>,
+        block: &BlockRef,
+    ) -> Result<Vec<SafeGovernance>, ChainError> {
+        let modules = helpers.modules.iter().take(MODULES_MAX);
+        let mut questions: Vec<Question> = helpers.guard.iter().flat_map(|guard| of_guard(*guard, safe)).collect();
+        questions.extend(modules.clone().flat_map(|module| DelayModule::questions(*module)));
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut facts = self.read(block, &questions).await?;
+        let guard = helpers.guard.and_then(|guard| timelock_guard(guard, &mut facts));
+        let mut found: Vec<SafeGovernance> = guard.into_iter().collect();
+        for module in modules {
+            let seen = DelayModule::recognise(&mut facts).filter(|seen| seen.acts_for.contains(&Some(safe)));
+            found.extend(seen.map(|seen| SafeGovernance::Delay {
+                module: *module,
+                cooldown: seen.cooldown,
+                expiration: seen.expiration,
+                queued: seen.next.saturating_sub(seen.first),
+            }));
+        }
+        Ok(found)
+    }
+}
+
+impl Governor {
+    /// What a contract is asked that may be a governor.
+    pub(crate) fn questions(address: Address) -> Vec<Question> {
         let (probe, id) = proposal();
         let supports = |id| ask(address, &T::supportsInterfaceCall { interfaceId: id });
-        let questions = [
+        vec![
             Question::code(address),
             supports([0x01, 0xff, 0xc9, 0xa7].into()),
             supports([0xff; 4].into()),
@@ -85,8 +125,12 @@ impl Chain {
             ask(address, &G::votingPeriodCall {}),
             ask(address, &G::timelockCall {}),
             ask(address, &G::CLOCK_MODECall {}),
-        ];
-        let mut facts = self.read(block, &questions).await?;
+        ]
+    }
+
+    /// The answers to [`Self::questions`], when they are those of a governor.
+    pub(crate) fn recognise(address: Address, facts: &mut Reading) -> Option<Self> {
+        let (_, id) = proposal();
         let is_contract = OwnerKind::of(address, &facts.next().bytes()) == OwnerKind::Contract;
         let mut supports = || facts.next().short::<T::supportsInterfaceCall>();
         let interfaces = [supports(), supports()] == [Some(true), Some(false)];
@@ -110,42 +154,16 @@ impl Chain {
             .short::<G::CLOCK_MODECall>()
             .is_some_and(|mode| mode.contains("mode=timestamp"));
         let [Some(voting_delay), Some(voting_period)] = times else {
-            return Ok(None);
+            return None;
         };
         let is_one = is_contract && interfaces && computes && counts && knows_none;
-        Ok(is_one.then_some(Governor {
+        is_one.then_some(Self {
             address,
             timelock,
             voting_delay,
             voting_period,
             by_seconds,
-        }))
-    }
-
-    /// What the guard and the modules of a Safe are after `block`, of those that are known by name. One round trip; none
-    /// where it has neither.
-    ///
-    /// # Errors
-    /// See [`ChainError`].
-    pub async fn safe_governance(
-        &self,
-        safe: Address,
-        helpers: SafeHelpers<'_>,
-        block: &BlockRef,
-    ) -> Result<Vec<SafeGovernance>, ChainError> {
-        let modules = helpers.modules.iter().take(MODULES_MAX);
-        let mut questions: Vec<Question> = helpers.guard.iter().flat_map(|guard| of_guard(*guard, safe)).collect();
-        questions.extend(modules.clone().flat_map(|module| of_module(*module)));
-        if questions.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut facts = self.read(block, &questions).await?;
-        let guard = helpers.guard.and_then(|guard| timelock_guard(guard, &mut facts));
-        let mut found: Vec<SafeGovernance> = guard.into_iter().collect();
-        for module in modules {
-            found.extend(delay(*module, safe, &mut facts));
-        }
-        Ok(found)
+        })
     }
 }
 
@@ -220,34 +238,53 @@ fn queued() -> (Delay::getTransactionHashCall, B256) {
     (call, keccak256(parts))
 }
 
-fn of_module(module: Address) -> [Question; 7] {
-    [
-        ask(module, &queued().0),
-        ask(module, &K::txCooldownCall {}),
-        ask(module, &Delay::txExpirationCall {}),
-        ask(module, &Delay::txNonceCall {}),
-        ask(module, &K::queueNonceCall {}),
-        ask(module, &Delay::avatarCall {}),
-        ask(module, &Delay::targetCall {}),
-    ]
+/// What a Delay module answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DelayModule {
+    /// Seconds that everything waits.
+    pub(crate) cooldown: u64,
+    /// Seconds after that in which it can be executed; zero: for ever.
+    pub(crate) expiration: u64,
+    /// Number of the first transaction in the queue.
+    pub(crate) first: u64,
+    /// Number of the next one that is put into it.
+    pub(crate) next: u64,
+    /// Its avatar and its target.
+    pub(crate) acts_for: [Option<Address>; 2],
 }
 
-fn delay(module: Address, safe: Address, facts: &mut Reading) -> Option<SafeGovernance> {
-    let computes = facts.next().short::<Delay::getTransactionHashCall>() == Some(queued().1);
-    let cooldown = facts.next().number::<K::txCooldownCall>();
-    let expiration = facts.next().number::<Delay::txExpirationCall>();
-    let first = facts.next().short::<Delay::txNonceCall>();
-    let next = facts.next().short::<K::queueNonceCall>();
-    let acts_for = [
-        facts.next().short::<Delay::avatarCall>(),
-        facts.next().short::<Delay::targetCall>(),
-    ];
-    let queued = next.zip(first).and_then(|(next, first)| next.checked_sub(first));
-    let found = SafeGovernance::Delay {
-        module,
-        cooldown: cooldown?,
-        expiration: expiration?,
-        queued: u64::try_from(queued?).ok()?,
-    };
-    (computes && acts_for.contains(&Some(safe))).then_some(found)
+impl DelayModule {
+    /// What a contract is asked that may be a Delay module.
+    pub(crate) fn questions(module: Address) -> Vec<Question> {
+        vec![
+            ask(module, &queued().0),
+            ask(module, &K::txCooldownCall {}),
+            ask(module, &Delay::txExpirationCall {}),
+            ask(module, &Delay::txNonceCall {}),
+            ask(module, &K::queueNonceCall {}),
+            ask(module, &Delay::avatarCall {}),
+            ask(module, &Delay::targetCall {}),
+        ]
+    }
+
+    /// The answers to [`Self::questions`], when they are those of a Delay module.
+    pub(crate) fn recognise(facts: &mut Reading) -> Option<Self> {
+        let computes = facts.next().short::<Delay::getTransactionHashCall>() == Some(queued().1);
+        let cooldown = facts.next().number::<K::txCooldownCall>();
+        let expiration = facts.next().number::<Delay::txExpirationCall>();
+        let first = facts.next().number::<Delay::txNonceCall>();
+        let next = facts.next().number::<K::queueNonceCall>();
+        let acts_for = [
+            facts.next().short::<Delay::avatarCall>(),
+            facts.next().short::<Delay::targetCall>(),
+        ];
+        let found = Self {
+            cooldown: cooldown?,
+            expiration: expiration?,
+            first: first?,
+            next: next?,
+            acts_for,
+        };
+        (computes && found.first <= found.next).then_some(found)
+    }
 }

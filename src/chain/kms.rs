@@ -17,6 +17,11 @@ pub fn is_known_kms(chain_id: u64, kms: Address) -> bool {
     KNOWN.contains(&(chain_id, kms))
 }
 
+/// The KMS contract that Phala runs on a chain.
+pub(crate) fn known_kms(chain_id: u64) -> Option<Address> {
+    KNOWN.iter().find(|(chain, _)| *chain == chain_id).map(|(_, kms)| *kms)
+}
+
 impl Chain {
     /// `DstackKms.kmsInfo().k256Pubkey` at the newest agreed block: the root key of the KMS, as the contract holds it;
     /// empty when nobody published it. One round trip.

@@ -72,6 +72,7 @@ mod tx;
 pub mod watch;
 pub mod witness;
 
+pub(crate) use app::IMPLEMENTATION_SLOT;
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
 pub use block::{BlockRef, Finality};
 pub use call::Call;
@@ -81,6 +82,7 @@ pub use error::{ChainError, Missing};
 pub use fee_policy::FeePolicy;
 pub use history::HashRecord;
 pub use kms::is_known_kms;
+pub(crate) use kms::known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};
 pub use policy::{AppChanges, PolicyChange};
 pub use proof::{Besides, Proof, ProofFailure, Proved};

@@ -312,16 +312,26 @@ impl Chain {
         let Some(implementation) = proxy.implementation else {
             return Ok(None);
         };
-        let call = A::upgradeToAndCallCall {
-            newImplementation: implementation,
-            data: Default::default(),
-        };
-        let question = Question::call(proxy.address, &call).from(proxy.owner).optional();
-        Ok(match self.read(block, &[question]).await?.next() {
-            Fact::Bytes(_) => Some(true),
-            Fact::Reverted(why) if why.reason.contains(UPGRADES_DISABLED) => Some(false),
-            Fact::Reverted(_) | Fact::NotOffered => None,
-        })
+        let question = new_code_question(proxy.address, proxy.owner, implementation);
+        Ok(takes_new_code(&self.read(block, &[question]).await?.next()))
+    }
+}
+
+/// Asks an app as its owner to take the code that it has.
+pub(crate) fn new_code_question(app: Address, owner: Address, implementation: Address) -> Question {
+    let call = A::upgradeToAndCallCall {
+        newImplementation: implementation,
+        data: Default::default(),
+    };
+    Question::call(app, &call).from(owner).optional()
+}
+
+/// Whether the app takes it, by the answer to [`new_code_question`]; nothing where it does not tell.
+pub(crate) fn takes_new_code(fact: &Fact) -> Option<bool> {
+    match fact {
+        Fact::Bytes(_) => Some(true),
+        Fact::Reverted(why) if why.reason.contains(UPGRADES_DISABLED) => Some(false),
+        Fact::Reverted(_) | Fact::NotOffered => None,
     }
 }
 

@@ -238,6 +238,14 @@ impl Reading {
     pub(crate) fn next(&mut self) -> Fact {
         self.facts.next().unwrap_or(Fact::NotOffered)
     }
+    /// The next answers, this many: whoever reads them need not read all.
+    pub(crate) fn part(&mut self, count: usize) -> Self {
+        let facts: Vec<Fact> = self.facts.by_ref().take(count).collect();
+        Self {
+            facts: facts.into_iter(),
+            endpoints: self.endpoints.clone(),
+        }
+    }
 }
 
 impl Chain {

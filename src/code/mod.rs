@@ -83,6 +83,12 @@ codes! {
     OwnerChanged = "OWNER_CHANGED", Stop, "The app's owner is not the one that was read.";
     OwnerMismatch = "OWNER_MISMATCH", Stop, "The app has another owner than the transaction's sender.";
     OwnerPending = "OWNER_PENDING", Note, "An ownership transfer is under way.";
+    UnknownContract = "UNKNOWN_CONTRACT", Note, "Nobody here knows what a contract does that may act for an app.";
+    PowerLimit = "POWER_LIMIT", Note, "Who may act for an app is more than is looked at, so that anybody may be among them.";
+    PowerGrew = "POWER_GREW", State, "Fewer people, or the same ones sooner, can change what the app runs than in the answer that was named.";
+    NoticeTooShort = "NOTICE_TOO_SHORT", State, "Other code can be allowed with less notice than was asked for.";
+    ManifestUnknown = "MANIFEST_UNKNOWN", Note, "The app allows a hash whose manifest nobody showed, so what it leaves to the operator is not known.";
+    OsImageUnclassified = "OS_IMAGE_UNCLASSIFIED", Note, "Whether an OS image that the KMS allows has a login is not known.";
     PendingOwnerMismatch = "PENDING_OWNER_MISMATCH", Stop, "The app is offered to somebody else than expected.";
     OwnerRenounced = "OWNER_RENOUNCED", State, "The app has no owner, so its policy can never change.";
     OwnerDelegates = "OWNER_DELEGATES", Note, "The owner is a key that delegates to a contract (EIP-7702).";
@@ -464,6 +470,7 @@ codes! {
     InputKeystore = "INPUT_KEYSTORE", Input, "The keystore cannot be read.";
     InputListen = "INPUT_LISTEN", Input, "The address to listen on cannot be used.";
     InputManifest = "INPUT_MANIFEST", Input, "The file is no manifest.";
+    InputPowerAnswer = "INPUT_POWER_ANSWER", Input, "The earlier answer about who can change an app cannot be read, or is about another app.";
     InputNoApp = "INPUT_NO_APP", Input, "Phala Cloud names no app.";
     InputProjectFile = "INPUT_PROJECT_FILE", Input, "Phala.toml cannot be read.";
     InputProposal = "INPUT_PROPOSAL", Input, "The file is no proposal.";

@@ -57,6 +57,7 @@ mod tx;
 pub mod version;
 
 pub use batch::BatchError;
+pub(crate) use read::Survey;
 pub use read::{Look, LookError, approved, look, read_with_hash};
 pub use signature::{OwnerSignature, SignatureError};
 pub use tx::{Digests, Intent, NotAnOperation, Operation, SafeDomain, SafeTx, SafeTxError, SafeTxFields};

@@ -307,10 +307,10 @@ fn confirms(fact: &Fact, version: SafeVersion) -> bool {
 }
 
 /// One reading of one Safe.
-struct Survey<'a> {
-    chain: &'a Chain,
-    safe: Address,
-    block: &'a BlockRef,
+pub(crate) struct Survey<'a> {
+    pub(crate) chain: &'a Chain,
+    pub(crate) safe: Address,
+    pub(crate) block: &'a BlockRef,
 }
 
 /// What was found, and the answers to what was asked along with it.
@@ -374,7 +374,8 @@ impl Survey<'_> {
         Ok(probe::obedient(&mut facts, self.safe))
     }
 
-    fn questions(&self) -> Vec<Question> {
+    /// What a contract is asked that may be a Safe.
+    pub(crate) fn questions(&self) -> Vec<Question> {
         let safe = self.safe;
         vec![
             Question::code(safe),
@@ -399,7 +400,7 @@ impl Survey<'_> {
     }
 
     /// Everything but modules and code hashes; `None` when it is no Safe.
-    fn first(&self, facts: &mut Reading) -> Result<Option<SafeInfo>, ChainError> {
+    pub(crate) fn first(&self, facts: &mut Reading) -> Result<Option<SafeInfo>, ChainError> {
         let code = facts.next().bytes();
         let singleton = probe::address_in(facts)?;
         let guard = probe::address_in(facts)?;
@@ -438,7 +439,7 @@ impl Survey<'_> {
 
     /// All modules, given the answer about the first page. Pages go on after the last module that was named: what 1.3.0
     /// gives as the next start would leave one out.
-    async fn modules(&self, first: &Fact) -> Result<Option<Vec<Address>>, ChainError> {
+    pub(crate) async fn modules(&self, first: &Fact) -> Result<Option<Vec<Address>>, ChainError> {
         let Some(mut page) = first.value::<Safe::getModulesPaginatedCall>() else {
             return self.old_modules().await;
         };

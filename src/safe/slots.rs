@@ -92,8 +92,13 @@ pub async fn with_known_code(chain: &Chain, info: &SafeInfo, trust: &Trust) -> R
         }
         all.extend(SafeInfo::read_at(chain, owner.address, &info.block).await?);
     }
-    all.retain(|info| !info.findings(trust).iter().any(is_other_code));
+    all.retain(|info| has_known_code(info, trust));
     Ok(all)
+}
+
+/// Whether somebody vouches for the code of a Safe: proxy and singleton.
+pub(crate) fn has_known_code(info: &SafeInfo, trust: &Trust) -> bool {
+    !info.findings(trust).iter().any(is_other_code)
 }
 
 const fn is_other_code(finding: &Finding) -> bool {

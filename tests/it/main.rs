@@ -18,6 +18,7 @@ mod env;
 mod evidence;
 mod harness;
 mod house;
+mod power;
 mod safe;
 mod signer;
 mod support;

@@ -110,6 +110,15 @@ pub struct TimelockObjection {
 }
 
 impl TimelockInfo {
+    /// What a contract is asked that may be a timelock.
+    pub(crate) fn questions(address: Address) -> Vec<Question> {
+        questions(address, &probes())
+    }
+    /// The answers to [`Self::questions`], when they are those of a timelock. Whether it administers itself is not among
+    /// them.
+    pub(crate) fn recognise(address: Address, block: BlockRef, facts: &mut Reading) -> Option<Self> {
+        recognised(block, address, facts, &probes())
+    }
     /// The release of OpenZeppelin Contracts that its code is, if it is one that this build knows. Code behind a proxy is
     /// none: whoever administers that can put another one there.
     pub fn known_release(&self) -> Option<&'static str> {

@@ -7,6 +7,7 @@ pub(super) mod begin;
 pub(super) mod failed;
 pub(super) mod fleet;
 pub(super) mod fleet_attest;
+pub(super) mod place;
 pub(super) mod storage;
 pub(super) mod unapproved;
 pub(super) mod waiting;

@@ -7,6 +7,7 @@ pub(in crate::cli) mod besides;
 pub(super) mod takes;
 pub(super) mod tree;
 pub(super) mod values;
+pub(super) mod vouched;
 
 use std::path::PathBuf;
 use std::str::FromStr;

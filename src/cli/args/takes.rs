@@ -10,6 +10,7 @@ use url::Url;
 
 use super::also::Also;
 use super::values::{Given, SecretSource, Template};
+use super::vouched::{ImageIs, TrustCode};
 use super::{Caps, KeySource, Notices, Offline, Reach, Settle};
 use crate::compose::ComposeHash;
 use crate::env::RootKey;
@@ -47,6 +48,8 @@ impl Takes {
         let is_written = arg.get_long().is_some_and(|name| name.ends_with("out"));
         let hashes = [TypeId::of::<B256>(), TypeId::of::<ComposeHash>(), TypeId::of::<Bytes>()];
         let public = [
+            TypeId::of::<ImageIs>(),
+            TypeId::of::<TrustCode>(),
             TypeId::of::<RootKey>(),
             TypeId::of::<Acceptance>(),
             TypeId::of::<Given>(),

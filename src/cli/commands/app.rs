@@ -7,7 +7,6 @@ mod instances;
 mod lists;
 mod operations;
 mod owner;
-mod place;
 mod revisions;
 
 use alloy::primitives::{Address, B256};
@@ -19,9 +18,9 @@ use self::deploy::Deploy;
 use self::instances::Instances;
 use self::lists::{Devices, Hashes};
 use self::owner::Owner;
-use self::place::Place;
 use self::revisions::Revisions;
 use crate::chain::{AppQuery, AppState};
+use crate::cli::act::place::Place;
 use crate::cli::act::storage;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;

@@ -19,6 +19,7 @@ pub(super) mod kms;
 pub(super) mod man;
 pub(super) mod nodes;
 pub(super) mod plan;
+pub(super) mod power;
 pub(super) mod prepare;
 pub(super) mod propose;
 pub(super) mod reject;

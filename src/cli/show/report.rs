@@ -31,7 +31,7 @@ const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";
 pub(in crate::cli) const UNREADABLE: &str =
     "What was prepared, signed, sent or committed cannot be read from the journal.";
 /// Commands that are about no upgrade: they change nothing anywhere, or say themselves what they did.
-const WITHOUT_EFFECTS: [&str; 18] = [
+const WITHOUT_EFFECTS: [&str; 19] = [
     "app",
     "arguments",
     "attest",
@@ -44,6 +44,7 @@ const WITHOUT_EFFECTS: [&str; 18] = [
     "kms",
     "man",
     "nodes",
+    "power",
     "review",
     "safe",
     "schema",

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::{Address, B256};
 use clap::{Args, ValueEnum};
 
-use super::place::{Found, Named};
 use crate::chain::PolicyChange;
 use crate::cli::act::begin::show;
+use crate::cli::act::place::{Found, Named};
 use crate::cli::args::values;
 use crate::cli::args::{Governor, Multisig, Notices, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;

@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::change::{AddDevices, AddHashes, RemoveDevices, RemoveHashes};
 use super::operations::Waiting;
-use super::place::{Found, Place};
 use crate::chain::{
     AppState,
     policy_history::{PolicyEntry, PolicyHistory, PolicyPlace},
 };
+use crate::cli::act::place::{Found, Place};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::files::manifest_file;
 use crate::cli::session::{Outside, Session};

@@ -11,13 +11,13 @@ use serde_json::json;
 use super::change::{Accept, Transfer};
 use super::lists::{at, incomplete};
 use super::operations::Waiting;
-use super::place::Place;
 use crate::chain::{
     AppState, BlockRef, Chain, ChainError, OwnerKind, TimelockRole,
     governance::Governor,
     policy_history::{PolicyEvent, PolicyFact},
     timelock::{LogReach, TimelockInfo, TimelockRead, TimelockRoles},
 };
+use crate::cli::act::place::Place;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;

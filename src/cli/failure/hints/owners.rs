@@ -65,6 +65,19 @@ hints! {
     SafeOwnerUnknown, Look,
         "find out what code answers for that owner: it decides which signatures count for it; if it is right, agree \
          to it with {option}";
+    UnknownContract, Again,
+        "find out what the contract does, and if you have checked its code, name it with --trust-code HASH=KIND";
+    PowerLimit, Look,
+        "look at the contracts that are named by hand: whoever is beyond them counts as anybody here";
+    PowerGrew, Look,
+        "ask whoever governs the app whether the change was meant; if it was, keep the new answer of --json for the next \
+         comparison";
+    NoticeTooShort, Look,
+        "put a timelock between the app and its owner, and see to it that nobody can go around it: the paths say who can";
+    ManifestUnknown, Again,
+        "name the manifest of that hash with --manifest FILE, as `countersign cvm compose-file` shows it";
+    OsImageUnclassified, Again,
+        "find out from the image's own release whether it has a login, and say so with --os-image HASH=prod or HASH=dev";
     StorageNotClosed, Look,
         "find out what wrote it, beginning with the transaction that made the contract; if you know what it is, \
          agree to it with {option}";

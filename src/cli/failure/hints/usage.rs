@@ -88,6 +88,7 @@ hints! {
     InputKey, Again, "{place} has to hold 64 hex digits and nothing else";
     InputKeystore, Again, "restore `{path}` from a backup, or name another one by --signer";
     InputListen, Again, "name another address by --listen; port 0 takes a free one";
+    InputPowerAnswer, Again, "give what `countersign power --json` printed about the same app";
     InputManifest, Again, "give the app-compose.json of a CVM: one JSON object, every name in it once";
     InputNoApp, Again, "name the app by its address instead of its CVM";
     InputProjectFile, Again, "correct `phala.toml`, or name the CVM and the compose file by --cvm and --compose";

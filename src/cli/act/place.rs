@@ -15,7 +15,7 @@ use crate::upgrade::UpgradeError;
 
 /// An app, by its address or by one of its CVMs.
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     /// App id = address of the app's contract [default: the CVM's]
     #[arg(value_name = "ADDRESS", conflicts_with = "cvm", value_parser = values::address)]
     app: Option<Address>,
@@ -31,7 +31,7 @@ pub(super) struct Place {
 
 /// An app, by its address or by one of its CVMs, for commands whose own arguments stand where the address would.
 #[derive(Debug, Args)]
-pub(super) struct Named {
+pub(in crate::cli) struct Named {
     /// App id = address of the app's contract [default: the CVM's]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "cvm", value_parser = values::address)]
     app: Option<Address>,
@@ -44,18 +44,18 @@ pub(super) struct Named {
 }
 
 /// The app that was meant.
-pub(super) struct Found {
-    pub(super) chain_id: u64,
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) chain_id: u64,
     /// The app, and of its CVM the KMS, the hash that it runs, the device and the OS image.
-    pub(super) query: AppQuery,
+    pub(in crate::cli) query: AppQuery,
     /// Name or id of the CVM that was named.
-    pub(super) cvm: Option<String>,
+    pub(in crate::cli) cvm: Option<String>,
     /// That CVM.
-    pub(super) id: Option<CvmId>,
+    pub(in crate::cli) id: Option<CvmId>,
 }
 
 impl Place {
-    pub(super) fn settings(&self, session: &Session) -> Result<Settings, CliError> {
+    pub(in crate::cli) fn settings(&self, session: &Session) -> Result<Settings, CliError> {
         let mut settings = session.settings(SharedOptions {
             reach: Some(&self.reach),
             ..SharedOptions::default()
@@ -65,14 +65,14 @@ impl Place {
     }
 
     /// From the arguments, and from the cloud where those do not say it.
-    pub(super) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
+    pub(in crate::cli) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
         Found::of(outside, self.app, self.chain_id, self.cvm.as_ref()).await
     }
 }
 
 impl Named {
     /// From the arguments, and from the cloud where those do not say it.
-    pub(super) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
+    pub(in crate::cli) async fn find(&self, outside: &Outside<'_>) -> Result<Found, CliError> {
         Found::of(outside, self.app, self.chain_id, self.cvm.as_ref()).await
     }
 }
