@@ -85,6 +85,7 @@ codes! {
     OwnerPending = "OWNER_PENDING", Note, "An ownership transfer is under way.";
     UnknownContract = "UNKNOWN_CONTRACT", Note, "Nobody here knows what a contract does that may act for an app.";
     PowerLimit = "POWER_LIMIT", Note, "Who may act for an app is more than is looked at, so that anybody may be among them.";
+    PowerNotClosed = "POWER_NOT_CLOSED", State, "Not every contract that may act for the app is known with nothing hidden in its storage.";
     PowerGrew = "POWER_GREW", State, "Fewer people, or the same ones sooner, can change what the app runs than in the answer that was named.";
     NoticeTooShort = "NOTICE_TOO_SHORT", State, "Other code can be allowed with less notice than was asked for.";
     ManifestUnknown = "MANIFEST_UNKNOWN", Note, "The app allows a hash whose manifest nobody showed, so what it leaves to the operator is not known.";

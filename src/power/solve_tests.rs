@@ -235,7 +235,10 @@ fn what_acts_as_a_module_alone_owns_in_vain() {
     module.only_as_module = true;
     assert_eq!(solved(6, [key(1), module.clone()]), []);
     assert_eq!(solved(9, [key(1), module.clone(), safe(9, 1, &[6])]), []);
-    assert_eq!(solved(9, [key(1), module, node(9, Kind::Safe, [child(6)])]), [told(&["1"], 0)]);
+    assert_eq!(
+        solved(9, [key(1), module, node(9, Kind::Safe, [child(6)])]),
+        [told(&["1"], 0)]
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub(super) mod failed;
 pub(super) mod fleet;
 pub(super) mod fleet_attest;
 pub(super) mod place;
+pub(super) mod power;
 pub(super) mod storage;
 pub(super) mod unapproved;
 pub(super) mod waiting;

@@ -9,6 +9,8 @@ mod operations;
 mod owner;
 mod revisions;
 
+use std::time::Duration;
+
 use alloy::primitives::{Address, B256};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -21,15 +23,18 @@ use self::owner::Owner;
 use self::revisions::Revisions;
 use crate::chain::{AppQuery, AppState};
 use crate::cli::act::place::Place;
+use crate::cli::act::power::{self, Asked};
 use crate::cli::act::storage;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::{Outside, Session};
+use crate::cli::show::power::least;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::compose::ComposeHash;
+use crate::power::{Class, Domain, Power};
 use crate::upgrade::{model::StorageNote, steps::governance_of};
 
 /// The app's contract: who owns it, which hashes and devices it allows, and changes of that
@@ -51,7 +56,7 @@ enum AppCommand {
     Show(Target),
     /// Say whether the KMS would let this CVM, or this hash, boot; ends with 6 when not
     #[command(after_help = "Example:\n  countersign app check --cvm my-app --hash 0x1234...")]
-    Check(Target),
+    Check(Check),
     /// Compose hashes: which are allowed, since when, by which transaction; add and remove them
     #[command(subcommand)]
     Hashes(Hashes),
@@ -104,11 +109,21 @@ struct Target {
     kms: Option<Address>,
 }
 
+/// A CVM or a hash, and how long other code has to be announced.
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    target: Target,
+    /// End with 6 where whoever governs the app needs less notice than this for other code
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    notice: Option<Duration>,
+}
+
 impl App {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         match self.command {
             AppCommand::Show(target) => target.show(session).await,
-            AppCommand::Check(target) => target.check(session).await,
+            AppCommand::Check(check) => check.run(session).await,
             AppCommand::Hashes(hashes) => hashes.run(session).await,
             AppCommand::Devices(devices) => devices.run(session).await,
             AppCommand::Instances(instances) => instances.run(session).await,
@@ -162,7 +177,7 @@ impl Target {
         Ok(report)
     }
 
-    async fn check(self, session: &Session) -> Result<Report, CliError> {
+    async fn check(self, session: &Session, notice: Option<Duration>) -> Result<Report, CliError> {
         let settings = self.place.settings(session)?;
         let outside = session.outside(&settings);
         let (chain_id, query) = self.query(&outside).await?;
@@ -200,6 +215,14 @@ impl Target {
         for (safe, one) in &standing {
             report.warn(Code::SafeStandingApproval, one.told(*safe));
         }
+        if let Some(notice) = notice {
+            let asked = Asked {
+                app: app.app,
+                kms: query.kms,
+                owner: None,
+            };
+            judge_notice(&mut report, &power::of(&chain, asked).await?, notice);
+        }
         Ok(report)
     }
 
@@ -216,6 +239,32 @@ impl Target {
             kind: true,
         };
         Ok((found.chain_id, query))
+    }
+}
+
+impl Check {
+    async fn run(self, session: &Session) -> Result<Report, CliError> {
+        self.target.check(session, self.notice).await
+    }
+}
+
+/// Whether other code is announced long enough before.
+fn judge_notice(report: &mut Report, found: &Power, notice: Duration) {
+    let told = least(found, Domain::App, Class::AnyCode);
+    report
+        .page
+        .heading("how much notice other code needs, by whoever governs the app");
+    report.page.block(&told);
+    report.set_data("power", &power::minimum(found));
+    let short = found
+        .least(Domain::App, Class::AnyCode)
+        .is_some_and(|least| least.notice < notice.as_secs());
+    if short && report.exit == Exit::Done {
+        report.exit = Exit::State;
+        report.code = Code::NoticeTooShort;
+        report.message = format!("other code needs less notice than {} s: {told}", notice.as_secs());
+        report.hint = Some(failure::by_code(report.code).hint);
+        report.next = None;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::cli::session::files::manifest_file;
 use crate::cli::show::power as shown;
 use crate::cli::show::report::Report;
 use crate::code::Code;
-use crate::compose::Manifest;
+use crate::compose::{Form, Manifest};
 use crate::fsutil;
 use crate::power::{Class, DEFAULT_NOTICE, Domain, Earlier, Power as Answer, PowerQuery, read};
 
@@ -84,6 +84,7 @@ impl Power {
         let query = PowerQuery {
             app: found.query.app,
             kms: self.kms.or(found.query.kms).or_else(|| known_kms(found.chain_id)),
+            owner: None,
             trusted: self.trust_code.iter().map(|one| (one.hash, one.kind)).collect(),
             images: self.os_image.iter().map(|one| (one.hash, one.image)).collect(),
         };
@@ -133,7 +134,7 @@ impl Power {
         }
         if self.require_closed && !answer.closed {
             let text = "not every contract is known with nothing hidden in its storage".to_owned();
-            end(report, Code::UnknownContract, text);
+            end(report, Code::PowerNotClosed, text);
         }
         Ok(())
     }
@@ -141,9 +142,17 @@ impl Power {
     fn manifests(&self) -> Result<BTreeMap<B256, Manifest>, CliError> {
         let each = self.manifest.iter().map(|path| {
             let (bytes, manifest) = manifest_file(path)?;
-            Ok((B256::from_slice(&Sha256::digest(bytes)), manifest))
+            let measured = B256::from_slice(&Sha256::digest(bytes));
+            // A file that was printed for people has the hash of the form that is measured.
+            let forms = Form::ALL.map(|form| B256::from(*manifest.hash(form).as_bytes()));
+            let all = forms.into_iter().chain([measured]).map(|hash| (hash, manifest.clone()));
+            Ok(all.collect::<Vec<_>>())
         });
-        each.collect()
+        Ok(each
+            .collect::<Result<Vec<_>, CliError>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 }
 

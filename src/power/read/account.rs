@@ -2,8 +2,8 @@
 
 use alloy::primitives::{Address, keccak256};
 
-use super::level::Asked;
-use super::{Reader, TrustedCode};
+use super::facts::TrustedCode;
+use super::reader::{Asked, Reader};
 use crate::chain::{OwnerKind, Reading};
 use crate::code::Code;
 use crate::power::model::{Confidence, Kind, Node, Party, Rule};

@@ -2,7 +2,7 @@
 
 use alloy::primitives::Address;
 
-use super::Reader;
+use super::reader::Reader;
 use crate::abi::governance::Administrator as P;
 use crate::abi::kinds::Kinds as K;
 use crate::chain::{Question, Reading};

@@ -2,10 +2,9 @@
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 
-use super::kms::{self, KmsFacts};
-use super::level::Asked;
-use super::proxy::{self, Proxied};
-use super::{AppFacts, Reader, TrustedCode};
+use super::facts::{AppFacts, KmsFacts, Proxied, TrustedCode};
+use super::reader::{Asked, Reader};
+use super::{kms, proxy};
 use crate::abi::app::DstackApp as A;
 use crate::abi::governance::OtherApp;
 use crate::chain::closed::StorageCheck;
@@ -88,6 +87,10 @@ fn app_of(reader: &mut Reader<'_>, app: Address, facts: &mut Reading) -> Result<
         return Err(not_an_app(
             "it does not answer `owner()`, `allowAnyDevice()` and `allowedComposeHashes(bytes32)`",
         ));
+    };
+    let (owner, heir) = match reader.query.owner {
+        Some(owner) => (owner, None),
+        None => (owner, heir),
     };
     let somebody = |address: &Address| !address.is_zero();
     let facts = AppFacts {

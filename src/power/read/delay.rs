@@ -1,10 +1,10 @@
 //! Zodiac's Delay: its modules queue, and anybody has the first of the queue executed once it has waited. Its cooldown is
 //! asked for when that is done, so that whoever sets it to zero waits for nothing.
 
-use alloy::primitives::{Address, B256, U256, address, keccak256};
+use alloy::primitives::{Address, U256, address, keccak256};
 
-use super::level::{self, Asked};
-use super::{Reader, TrustedCode};
+use super::facts::TrustedCode;
+use super::reader::{Asked, DelaySeen, Reader, unknown};
 use crate::abi::governance::Delay as D;
 use crate::abi::kinds::Kinds as K;
 use crate::chain::governance::DelayModule;
@@ -25,18 +25,7 @@ const CLONE: ([u8; 10], [u8; 15]) = (
     ],
 );
 
-/// A Delay module before its queue was read.
-pub(super) struct Seen {
-    address: Address,
-    module: DelayModule,
-    owner: Option<Address>,
-    /// `None`: they are not all there.
-    modules: Option<Vec<Address>>,
-    code_hash: B256,
-    clone_of: Option<Address>,
-}
-
-impl Seen {
+impl DelaySeen {
     /// The code of what it stands for, and since when its queue waits.
     pub(super) fn questions(&self) -> Vec<Question> {
         let created = |nonce| {
@@ -79,7 +68,7 @@ pub(super) fn of(reader: &mut Reader<'_>, found: (Address, &[u8]), facts: &mut R
     let is_whole = |count: usize| u64::try_from(count).is_ok_and(|count| count < PAGE);
     let modules = page.map(|page| page.modules).filter(|modules| is_whole(modules.len()));
     reader.follow(modules.iter().flatten().chain(&owner).copied(), address, false);
-    reader.next.push(Asked::Queue(Box::new(Seen {
+    reader.next.push(Asked::Queue(Box::new(DelaySeen {
         address,
         module,
         owner,
@@ -97,11 +86,11 @@ fn clone_of(code: &[u8]) -> Option<Address> {
 }
 
 /// Takes it with its queue. A delay restricts, so it counts only where its code is vouched for.
-pub(super) fn queue(reader: &mut Reader<'_>, seen: Seen, facts: &mut Reading) {
+pub(super) fn queue(reader: &mut Reader<'_>, seen: DelaySeen, facts: &mut Reading) {
     let behind = seen.clone_of.map(|_| facts.next().bytes());
     let code_hash = behind.as_deref().map_or(seen.code_hash, keccak256);
     let (Some(modules), true) = (&seen.modules, reader.is_trusted(code_hash, TrustedCode::Delay)) else {
-        let mut node = level::unknown(reader, seen.address, code_hash);
+        let mut node = unknown(reader, seen.address, code_hash);
         node.kind = Kind::Delay;
         return reader.add(node);
     };

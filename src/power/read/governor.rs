@@ -3,7 +3,7 @@
 
 use alloy::primitives::{Address, U256};
 
-use super::Reader;
+use super::reader::Reader;
 use crate::abi::governance::Governor as G;
 use crate::chain::governance::Governor;
 use crate::chain::{BlockRef, Question, Reading};

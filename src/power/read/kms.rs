@@ -1,43 +1,15 @@
 //! The KMS: who owns it decides which images and which KMS nodes get every app's keys.
 
-use alloy::primitives::{Address, B256};
-use serde::Serialize;
+use alloy::primitives::Address;
 
-use super::proxy::{self, Proxied};
-use super::{OsImage, Reader, TrustedCode, level::Asked};
+use super::facts::{KmsFacts, OsImage, TrustedCode};
+use super::proxy;
+use super::reader::{Asked, Reader};
 use crate::abi::kinds::Kinds;
 use crate::abi::kms::DstackKms as K;
 use crate::chain::{ChainError, Question, Reading};
 use crate::code::Code;
 use crate::power::model::{Actor, Class, Confidence, Domain, Effect, Kind, Node, Party, Rule};
-
-/// What was read of a KMS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KmsFacts {
-    /// Contract.
-    pub kms: Address,
-    /// `owner()`.
-    pub owner: Option<Address>,
-    /// To whom it is offered.
-    pub pending_owner: Option<Address>,
-    /// It knows the app.
-    pub registered: bool,
-    /// OS images that it allows, as far as they are known, and what each is.
-    pub images: Vec<AllowedImage>,
-    /// Why there may be more of them.
-    pub images_incomplete: Option<String>,
-    #[serde(skip)]
-    pub(super) proxied: Proxied,
-}
-
-/// An OS image that a KMS allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct AllowedImage {
-    /// Its hash.
-    pub hash: B256,
-    /// What it is; nothing: nobody said.
-    pub is: Option<OsImage>,
-}
 
 /// What is asked of a KMS.
 pub(super) fn questions(kms: Address, app: Address) -> Vec<Question> {

@@ -1,33 +1,13 @@
 //! One level after the other: what is asked of every address, in one round trip, and what its answers make of it.
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, keccak256};
 use futures_util::future::try_join_all;
 
-use super::{Reader, account, administrator, delay, governor, proxy, safe, timelock};
+use super::reader::{Asked, Reader, unknown};
+use super::{account, administrator, delay, governor, proxy, safe, timelock};
 use crate::chain::policy_history::takes_new_code;
 use crate::chain::timelock::TimelockInfo;
 use crate::chain::{ChainError, Question, Reading};
-use crate::code::Code;
-use crate::power::model::Node;
-use crate::safe::info::SafeInfo;
-
-/// What is asked in a round trip.
-pub(super) enum Asked {
-    /// Whether there is code.
-    Glance(Address),
-    /// Everything that tells what stands there.
-    Whole(Address),
-    /// The code behind a Safe.
-    SafeCode(Box<SafeInfo>),
-    /// The code that a key delegates to.
-    Delegate { key: Address, to: Address },
-    /// What waits in a Delay module's queue, and the code that it is.
-    Queue(Box<delay::Seen>),
-    /// Whether the app takes new code.
-    NewCode(Question),
-    /// The code behind a proxy.
-    Behind(Address),
-}
 
 /// Reads all levels.
 pub(super) async fn all(reader: &mut Reader<'_>) -> Result<(), ChainError> {
@@ -131,11 +111,4 @@ async fn whole(
     let node = proxy::with(reader, node, &proxied);
     reader.add(node);
     Ok(None)
-}
-
-/// A contract that nobody here knows.
-pub(super) fn unknown(reader: &mut Reader<'_>, address: Address, code: B256) -> Node {
-    let text = format!("nobody here knows what {address} is, whose code has the hash {code}");
-    reader.find(Code::UnknownContract, address, text);
-    Node::unknown(address)
 }

@@ -2,7 +2,8 @@
 
 use alloy::primitives::{Address, B256, b256};
 
-use super::Reader;
+use super::facts::Proxied;
+use super::reader::Reader;
 use crate::chain::{IMPLEMENTATION_SLOT, Question, Reading};
 use crate::power::model::{Actor, Confidence, Node, Party, Rule};
 
@@ -10,17 +11,6 @@ use crate::power::model::{Actor, Confidence, Node, Party, Rule};
 const ADMIN_SLOT: B256 = b256!("b53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103");
 /// keccak256("eip1967.proxy.beacon") - 1.
 const BEACON_SLOT: B256 = b256!("a3f0ad74e5423aebfd80d3ef4346578335a9a72aeaee59ff6cb3582b35133d50");
-
-/// What a contract's slots say of its code.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Proxied {
-    /// Where its code is.
-    pub(super) implementation: Option<Address>,
-    /// Who may change that.
-    pub(super) admin: Option<Address>,
-    /// Who says where its code is.
-    pub(super) beacon: Option<Address>,
-}
 
 /// What is asked of every contract.
 pub(super) fn questions(address: Address) -> Vec<Question> {

@@ -3,8 +3,7 @@
 
 use alloy::primitives::Address;
 
-use super::Reader;
-use super::level::Asked;
+use super::reader::{Asked, Reader};
 use crate::chain::{ChainError, Question, Reading};
 use crate::code::Code;
 use crate::power::model::{Actor, Confidence, Kind, Node, Party, Rule};

@@ -1,5 +1,5 @@
 //! Whether what was read is all: the storage of the app, of Safes and of timelocks holds nothing that was not named. All of it
-//! beside one another.
+//! beside one another, and the app's beside the reading of who acts for it.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use alloy::primitives::{Address, B256};
 use alloy::sol_types::SolEvent;
 use futures_util::future::try_join_all;
 
-use super::kms::{AllowedImage, KmsFacts};
-use super::{AppFacts, Reader};
+use super::facts::{AllowedImage, AppFacts, KmsFacts};
+use super::reader::Reader;
 use crate::abi::app::DstackApp as A;
 use crate::abi::governance::PlatformLists as P;
 use crate::abi::kms::DstackKms as K;
@@ -23,29 +23,63 @@ const REQUESTS: u32 = 64;
 /// OS images, and hashes that only events name, that are asked about.
 const MOST_NAMED: usize = 256;
 
-/// Checks everything, and takes what it shows.
-pub(super) async fn close(
-    reader: &mut Reader<'_>,
-    app: &mut AppFacts,
-    kms: Option<&mut KmsFacts>,
-) -> Result<(), ChainError> {
-    let (chain, block) = (reader.chain, reader.block);
+/// The lists of the app and the KMS, and whether they are all.
+pub(super) struct Lists {
+    storage: StorageCheck,
+    hashes: Vec<B256>,
+    images: Vec<B256>,
+    /// Why there may be more images.
+    incomplete: Option<String>,
+}
+
+/// Reads the lists of the app and the KMS.
+pub(super) async fn lists(
+    chain: &Chain,
+    block: &BlockRef,
+    of: (Address, Option<Address>),
+) -> Result<Lists, ChainError> {
+    let (app, kms) = of;
+    let (storage, images) = tokio::join!(
+        chain.app_storage_read(app, block, (&[], &[])),
+        images(chain, block, kms),
+    );
+    let storage = storage?;
+    let (images, incomplete) = images?;
+    let hashes = match storage.found.check {
+        StorageCheck::Closed { .. } => hashes(&storage),
+        _ => hashes_by_events(chain, block, app).await?,
+    };
+    Ok(Lists {
+        storage: storage.found.check,
+        hashes,
+        images,
+        incomplete,
+    })
+}
+
+/// Takes the lists.
+pub(super) fn take(reader: &Reader<'_>, lists: Lists, to: (&mut AppFacts, Option<&mut KmsFacts>)) {
+    let (app, kms) = to;
+    (app.storage, app.hashes) = (lists.storage, lists.hashes);
+    if let Some(kms) = kms {
+        let image = |hash| AllowedImage {
+            hash,
+            is: reader.query.images.get(&hash).copied(),
+        };
+        kms.images = lists.images.into_iter().map(image).collect();
+        kms.images_incomplete = lists.incomplete;
+    }
+}
+
+/// Checks the storage of Safes and timelocks, and takes what it shows.
+pub(super) async fn close(reader: &mut Reader<'_>) -> Result<(), ChainError> {
+    let chain = reader.chain;
     let safes = reader.safes.iter().map(|safe| check_storage(chain, safe));
     let timelocks = reader
         .timelocks
         .iter()
         .map(|read| chain.timelock_storage_as_read(read, &[]));
-    let asked = kms.as_ref().map(|kms| kms.kms);
-    let (of_app, of_safes, of_timelocks, images) = tokio::join!(
-        chain.app_storage_read(app.app, &block, (&[], &[])),
-        try_join_all(safes),
-        try_join_all(timelocks),
-        images(chain, &block, asked),
-    );
-    take_app(app, of_app?);
-    if !matches!(app.storage, StorageCheck::Closed { .. }) {
-        app.hashes = hashes_by_events(chain, &block, app.app).await?;
-    }
+    let (of_safes, of_timelocks) = tokio::join!(try_join_all(safes), try_join_all(timelocks));
     let safes: Vec<_> = reader
         .safes
         .iter()
@@ -60,17 +94,6 @@ pub(super) async fn close(
     let timelocks: Vec<_> = reader.timelocks.iter().map(|read| read.info.address).collect();
     for (address, found) in timelocks.into_iter().zip(of_timelocks?) {
         judge(reader, address, found.map(|found: StorageFound| found.check));
-    }
-    let (hashes, incomplete) = images?;
-    if let Some(kms) = kms {
-        kms.images = hashes
-            .into_iter()
-            .map(|hash| AllowedImage {
-                hash,
-                is: reader.query.images.get(&hash).copied(),
-            })
-            .collect();
-        kms.images_incomplete = incomplete;
     }
     Ok(())
 }
@@ -104,7 +127,7 @@ fn hidden(node: &mut Node) {
 }
 
 /// The hashes that the app allows, by its events and its storage.
-fn take_app(app: &mut AppFacts, read: StorageRead) {
+fn hashes(read: &StorageRead) -> Vec<B256> {
     let mut hashes = BTreeSet::new();
     for log in &read.logs {
         let word = match (log.topics(), log.inner.data.data.as_chunks::<32>()) {
@@ -119,8 +142,7 @@ fn take_app(app: &mut AppFacts, read: StorageRead) {
             hashes.insert(word);
         }
     }
-    app.hashes = hashes.into_iter().collect();
-    app.storage = read.found.check;
+    hashes.into_iter().collect()
 }
 
 /// The hashes that an app's events name and that it allows, where its storage does not show them.

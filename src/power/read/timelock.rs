@@ -5,8 +5,9 @@
 use alloy::primitives::{Address, B256, keccak256};
 use alloy::sol_types::SolCall;
 
-use super::proxy::{self, Proxied};
-use super::{Reader, TrustedCode};
+use super::facts::{Proxied, TrustedCode};
+use super::proxy;
+use super::reader::{Reader, Waiting};
 use crate::abi::app::DstackApp as A;
 use crate::abi::timelock::TimelockController as T;
 use crate::chain::timelock::{LogReach, PendingOperation, TimelockInfo, TimelockRead};
@@ -187,13 +188,6 @@ impl Lock {
             shows: true,
         }
     }
-}
-
-/// What is scheduled and not known to be harmless.
-pub(super) struct Waiting {
-    timelock: Address,
-    target: Option<Address>,
-    rule: Rule,
 }
 
 fn left(reader: &Reader<'_>, operation: &PendingOperation) -> u64 {

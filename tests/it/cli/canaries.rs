@@ -314,6 +314,7 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     watched.step("status", &[], &[0]);
     watched.run(&["app", "show", "--cvm", CVM], &[0]);
     watched.run(&["app", "check", "--cvm", CVM], &[]);
+    watched.run(&["power", "--cvm", CVM], &[0]);
     makes_an_app(&watched, &keystore);
     world.file("app-compose.json", "{\"name\":\"x\"}");
     watched.run(&["hash", "app-compose.json"], &[0]);

@@ -62,7 +62,7 @@ fn p80_compare_got_worse() {
 #[test]
 fn what_is_not_known_is_said_and_ends_a_check_that_asks_for_all() {
     let ground = Ground::new();
-    let ran = ground.power(&["--require-closed"]).exits(6).says("UNKNOWN_CONTRACT");
+    let ran = ground.power(&["--require-closed"]).exits(6).says("POWER_NOT_CLOSED");
     let codes: Vec<&Value> = ran.json["data"]["findings"]
         .as_array()
         .unwrap()

@@ -69,6 +69,9 @@ hints! {
         "find out what the contract does, and if you have checked its code, name it with --trust-code HASH=KIND";
     PowerLimit, Look,
         "look at the contracts that are named by hand: whoever is beyond them counts as anybody here";
+    PowerNotClosed, Look,
+        "look at the remarks: they name the contracts whose code nobody here knows, and --trust-code HASH=KIND vouches for code \
+         that you have checked";
     PowerGrew, Look,
         "ask whoever governs the app whether the change was meant; if it was, keep the new answer of --json for the next \
          comparison";
