@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::inputs::{Allowed, Inputs, inputs};
-use super::model::{Class, Confidence, Domain, Finding, Node};
+use super::model::{Class, Confidence, Domain, Effect, Finding, Node};
 use super::paths::{Path, paths};
 use super::read::{AppFacts, KmsFacts, Survey};
 use super::solve::solve;
@@ -55,6 +55,8 @@ pub struct Power {
     pub paths: Vec<Path>,
     /// Who may act for whom.
     pub nodes: Vec<Node>,
+    /// What can be done, and by whose rule: with the nodes, all from which the paths follow.
+    pub effects: Vec<Effect>,
     /// What a reader has to know.
     pub findings: BTreeSet<Finding>,
     /// What ERC-733 asks.
@@ -120,6 +122,7 @@ impl Power {
             minimum: minimum(&paths),
             paths,
             nodes: world.nodes.into_values().collect(),
+            effects: world.effects,
             findings,
             erc733,
             not_examined: NOT_EXAMINED,

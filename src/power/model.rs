@@ -349,7 +349,7 @@ impl Class {
 }
 
 /// Something that can be done to an app, and who can.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effect {
     /// By whose power.
     pub domain: Domain,

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use alloy::primitives::Address;
 use serde_json::{Value, json};
 
-use crate::chain::{Chain, ChainError, known_kms};
+use crate::chain::{Chain, ChainError, PolicyChange, known_kms};
+use crate::cli::failure::told;
 use crate::cli::show::power::least;
 use crate::cli::show::report::Report;
 use crate::power::{Class, DEFAULT_NOTICE, Domain, Power, PowerQuery, read};
+use crate::upgrade::{UpgradeError, World, model::Plan};
 
 /// An app, and whom to take for its owner.
 #[derive(Debug, Clone, Copy)]
@@ -33,26 +35,36 @@ pub(in crate::cli) async fn of(chain: &Chain, asked: Asked) -> Result<Power, Cha
     Ok(Power::new(survey, &BTreeMap::new(), DEFAULT_NOTICE))
 }
 
-/// Tells what a change of the owner does to the notice; that it could not be read is told too.
-pub(in crate::cli) async fn tell_transfer(report: &mut Report, chain: &Chain, asked: Asked) {
-    let now = Asked { owner: None, ..asked };
-    let (before, after) = match (of(chain, now).await, of(chain, asked).await) {
-        (Ok(before), Ok(after)) => (before, after),
-        (Err(error), _) | (_, Err(error)) => {
-            report
-                .page
-                .heading(&format!("how much notice other code needs was not read: {error}"));
+/// Tells what a change of the owner does to the notice, where a plan has one; that it could not be read is told too.
+pub(in crate::cli) async fn tell_transfer(report: &mut Report, world: &World<'_>, plan: &Plan) {
+    let Some(owner) = plan.policy.iter().find_map(PolicyChange::new_owner) else {
+        return;
+    };
+    let (before, after) = match transfer(world, plan, owner).await {
+        Ok(both) => both,
+        Err(error) => {
+            let text = format!("how much notice other code needs was not read: {}", told(&error));
+            report.page.heading(&text);
             return;
         }
     };
-    let told = |power: &Power| least(power, Domain::App, Class::AnyCode);
-    report
-        .page
-        .heading("how much notice other code needs, by whoever governs the app");
-    report
-        .page
-        .facts(&[("now", Some(told(&before))), ("with the new owner", Some(told(&after)))]);
+    let said = |power: &Power| Some(least(power, Domain::App, Class::AnyCode));
+    let heading = "how much notice other code needs, by whoever governs the app";
+    report.page.heading(heading);
+    let facts = [("now", said(&before)), ("with the new owner", said(&after))];
+    report.page.facts(&facts);
     report.set_data("power", &json!({"before": minimum(&before), "after": minimum(&after)}));
+}
+
+/// Who can change what an app runs: now, and once it has another owner.
+async fn transfer(world: &World<'_>, plan: &Plan, owner: Address) -> Result<(Power, Power), UpgradeError> {
+    let chain = world.chain(plan.chain_id).await?;
+    let asked = |owner| Asked {
+        app: plan.app,
+        kms: plan.kms,
+        owner,
+    };
+    Ok((of(&chain, asked(None)).await?, of(&chain, asked(Some(owner))).await?))
 }
 
 /// The least of whoever governs the app.

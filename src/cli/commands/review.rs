@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::Address;
 use clap::Args;
 
+use crate::cli::act::power::tell_transfer;
 use crate::cli::args::values;
 use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
@@ -122,6 +123,9 @@ impl Review {
         report.data = serde_json::to_value(&review).ok();
         report.warnings.clone_from(&review.warnings);
         conclude(&mut report, session, &review.problems, Some(&review.verdict));
+        if let Some(proposal) = proposal.filter(|_| !settings.limits.offline && !self.reject) {
+            tell_transfer(&mut report, &world, &proposal.plan).await;
+        }
         Ok(report)
     }
 

@@ -123,81 +123,80 @@ fn app_of(reader: &mut Reader<'_>, app: Address, facts: &mut Reading) -> Result<
     })
 }
 
+/// A call to the app: its name, whether the very hash is in it, and who can make it.
+type Possible = (&'static str, bool, Rule);
+
 /// What can be done to the app, and by whom.
 pub(super) fn effects(reader: &mut Reader<'_>, read: &mut AppRead) {
-    let behind = read
-        .proxied
-        .implementation
-        .and_then(|address| reader.codes.get(&address).copied());
+    let behind = read.proxied.implementation;
+    let behind = behind.and_then(|address| reader.codes.get(&address).copied());
     let facts = &mut read.facts;
     facts.code_hash = behind.unwrap_or(facts.code_hash);
     // The contract itself has to refuse new code, and say so where it keeps it.
     facts.frozen = read.says_frozen && reader.takes_new_code == Some(false);
     let app = facts.app;
-    let trusted = reader.is_trusted(facts.code_hash, TrustedCode::App);
-    let mut node = Node::new(
-        app,
-        Kind::App,
-        if trusted {
-            Confidence::Getters
-        } else {
-            Confidence::ByBehaviour
-        },
-    );
+    let confidence = confidence(reader, read);
+    let mut all = possible(reader, read);
+    if confidence == Confidence::Unknown {
+        let party = Party::Unknown(app);
+        all.push(("whatever its code does", false, Rule::Party { party }));
+    }
+    let node = Node::new(app, Kind::App, confidence);
+    reader.add(node.with(all.iter().map(|(_, _, rule)| rule.clone())));
+    let effect = |(call, names_the_hash, by)| Effect {
+        domain: Domain::App,
+        class: Class::AnyCode,
+        target: Some(app),
+        call,
+        by,
+        names_the_hash,
+        announced: None,
+    };
+    reader.world.effects.extend(all.into_iter().map(effect));
+    let hidden = matches!(read.facts.storage, StorageCheck::NotClosed { .. });
+    besides(reader, app, read.facts.any_device, hidden);
+}
+
+/// The calls of whoever owns the app, is offered it, or can change its code.
+fn possible(reader: &mut Reader<'_>, read: &AppRead) -> Vec<Possible> {
+    let facts = &read.facts;
+    let app = facts.app;
     let calls = |from: Address| Rule::Child {
         of: Actor::Calls { from, to: app },
     };
     let mut by_owner = vec![("addComposeHash", true), ("transferOwnership", false)];
     by_owner.extend((!facts.frozen).then_some(("upgradeToAndCall", false)));
-    let mut all: Vec<(&'static str, bool, Rule)> = Vec::new();
+    let mut all: Vec<Possible> = Vec::new();
     if let Some(owner) = facts.owner {
         all.extend(by_owner.into_iter().map(|(call, names)| (call, names, calls(owner))));
     }
     all.extend(facts.pending_owner.map(|heir| ("acceptOwnership", false, calls(heir))));
     let others: Vec<Rule> = proxy::by_others(reader, app, &read.proxied).collect();
     all.extend(others.into_iter().map(|rule| ("upgradeToAndCall", false, rule)));
-    let unknown = Rule::Party {
-        party: Party::Unknown(app),
-    };
+    all
+}
+
+/// How sure it is what the app does.
+fn confidence(reader: &mut Reader<'_>, read: &AppRead) -> Confidence {
+    let AppFacts { app, code_hash, .. } = read.facts;
+    let trusted = reader.is_trusted(code_hash, TrustedCode::App);
     if read.is_another {
         let text = format!(
-            "{app} does not leave its policy to its owner alone, and nobody here knows its code: its hash is {}",
-            facts.code_hash
+            "{app} does not leave its policy to its owner alone, and nobody here knows its code: its hash is {code_hash}"
         );
         reader.find(Code::UnknownContract, app, text);
-        all.push(("whatever its code does", false, unknown));
-        node.confidence = Confidence::Unknown;
-    } else if !trusted {
-        let text = format!(
-            "{app} answers as a DstackApp, and nobody here vouches for its code: its hash is {}",
-            facts.code_hash
-        );
+        return Confidence::Unknown;
+    }
+    if !trusted {
+        let text =
+            format!("{app} answers as a DstackApp, and nobody here vouches for its code: its hash is {code_hash}");
         reader.find(Code::UnknownContract, app, text);
+        return Confidence::ByBehaviour;
     }
-    match facts.storage {
-        StorageCheck::Closed { .. } if trusted && node.confidence == Confidence::Getters => {
-            node.confidence = Confidence::Closed
-        }
-        _ => {}
+    match read.facts.storage {
+        StorageCheck::Closed { .. } => Confidence::Closed,
+        _ => Confidence::Getters,
     }
-    node = node.with(all.iter().map(|(_, _, rule)| rule.clone()));
-    reader.add(node);
-    let target = Some(app);
-    reader
-        .world
-        .effects
-        .extend(all.into_iter().map(|(call, names_the_hash, by)| Effect {
-            domain: Domain::App,
-            class: Class::AnyCode,
-            target,
-            call,
-            by,
-            names_the_hash,
-            announced: None,
-        }));
-    let storage_is_open = matches!(facts.storage, StorageCheck::NotClosed { .. });
-    let (any_device, hidden) = (facts.any_device, storage_is_open);
-    besides(reader, app, any_device, hidden);
 }
 
 /// What whoever has a machine, and whoever operates the CVM, can do.

@@ -82,61 +82,33 @@ pub(super) fn take(reader: &mut Reader<'_>, standing: Standing) {
     let Standing { found, read } = standing;
     let TimelockRead { info, roles, waiting } = &read;
     let address = info.address;
-    let calls = |who: &[&[Address]]| -> Vec<Actor> {
-        let others = who.iter().copied().flatten().filter(|who| **who != address);
-        others
-            .map(|from| Actor::Calls {
-                from: *from,
-                to: address,
-            })
-            .collect()
-    };
-    let admins: &[Address] = &roles.admins;
-    let lock = Lock {
-        delay: info.min_delay,
-        proposers: calls(&[&roles.proposers, admins]),
-        executors: match info.open_executor {
-            true => Who::Anybody,
-            false => Who::Of(calls(&[&roles.executors, admins])),
-        },
-    };
+    let lock = Lock::of(&read);
     let all = [&roles.proposers, &roles.executors, &roles.admins];
-    reader.follow(
-        all.into_iter().flatten().copied().filter(|who| *who != address),
-        address,
-        false,
-    );
+    let others = all.into_iter().flatten().copied().filter(|who| *who != address);
+    reader.follow(others, address, false);
     let mut node = Node::new(address, Kind::Timelock, confidence(reader, info)).with([lock.clone().rule(0)]);
     node.version = info.known_release().map(str::to_owned);
-    let cancellers = if info.separate_cancellers {
-        &roles.cancellers
-    } else {
-        &roles.proposers
+    let by = match info.separate_cancellers {
+        true => roles.cancellers.clone(),
+        false => roles.proposers.clone(),
     };
-    node.veto = Some(Veto {
-        by: cancellers.clone(),
-        how: "cancel",
-    });
+    node.veto = Some(Veto { by, how: "cancel" });
     let rules: Vec<Rule> = proxy::by_others(reader, address, &found.proxied).collect();
+    let is_opaque = info.implementation.is_some() && rules.is_empty();
+    let count: usize = all.iter().map(|some| some.len()).sum();
     let doubts = [
         (!found.plain).then(|| "its roles are administered by others than in any release".to_owned()),
-        (info.implementation.is_some() && rules.is_empty())
-            .then(|| "its code can be changed, nobody here knows by whom".to_owned()),
+        is_opaque.then(|| "its code can be changed, nobody here knows by whom".to_owned()),
         roles.incomplete.clone().or_else(|| waiting.incomplete.clone()),
-        (all.iter().map(|some| some.len()).sum::<usize>() > MOST_ROLES)
-            .then(|| "it has more roles than are looked at".to_owned()),
+        (count > MOST_ROLES).then(|| "it has more roles than are looked at".to_owned()),
     ];
     node = node.with(rules);
     for doubt in doubts.into_iter().flatten() {
-        reader.find(
-            Code::TimelockRolesUnknown,
-            address,
-            format!("nobody here knows who acts for the timelock {address}: {doubt}"),
-        );
+        let text = format!("nobody here knows who acts for the timelock {address}: {doubt}");
+        reader.find(Code::TimelockRolesUnknown, address, text);
+        let party = Party::Unknown(address);
         node.confidence = Confidence::Unknown;
-        node = node.with([Rule::Party {
-            party: Party::Unknown(address),
-        }]);
+        node = node.with([Rule::Party { party }]);
     }
     for operation in &waiting.operations {
         node = node.with(changes(reader, address, &lock, operation));
@@ -168,6 +140,24 @@ struct Lock {
 }
 
 impl Lock {
+    /// Of a timelock as it stands: whoever administers its roles takes any of them.
+    fn of(read: &TimelockRead) -> Self {
+        let TimelockRead { info, roles, .. } = read;
+        let to = info.address;
+        let calls = |who: &[Address]| -> Vec<Actor> {
+            let all = who.iter().chain(&roles.admins).filter(|from| **from != to);
+            all.map(|from| Actor::Calls { from: *from, to }).collect()
+        };
+        Self {
+            delay: info.min_delay,
+            proposers: calls(&roles.proposers),
+            executors: match info.open_executor {
+                true => Who::Anybody,
+                false => Who::Of(calls(&roles.executors)),
+            },
+        }
+    }
+
     fn rule(self, after: u64) -> Rule {
         Rule::Lock {
             delay: self.delay,

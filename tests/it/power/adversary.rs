@@ -26,7 +26,8 @@ impl Chance {
         self.0
     }
     fn below(&mut self, most: usize) -> usize {
-        (self.next() % most as u64) as usize
+        let most = u64::try_from(most).unwrap();
+        usize::try_from(self.next() % most).unwrap()
     }
     fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0
@@ -61,15 +62,62 @@ enum Thing {
     },
 }
 
+impl Thing {
+    /// One more thing, for the place after those that are there.
+    fn made(chance: &mut Chance, things: &mut [Self]) -> Self {
+        let place = things.len();
+        let some = |chance: &mut Chance, most: usize| -> Vec<usize> {
+            let some = (0..=chance.below(most)).map(|_| chance.below(place));
+            some.collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let safes: Vec<usize> = (0..place)
+            .filter(|at| matches!(things[*at], Self::Safe { .. }))
+            .collect();
+        match chance.below(5) {
+            0..=1 => {
+                let owners = some(chance, 3);
+                Self::Safe {
+                    k: 1 + chance.below(owners.len()),
+                    modules: if chance.one_in(4) { some(chance, 1) } else { Vec::new() },
+                    handler: None,
+                    owners,
+                }
+            }
+            2 if !safes.is_empty() => {
+                let safe = chance.pick(&safes).unwrap();
+                if let Self::Safe { modules, .. } = &mut things[safe] {
+                    modules.push(place);
+                }
+                Self::Delay {
+                    cooldown: [0, 60, 120, 180][chance.below(4)],
+                    modules: some(chance, 2).into_iter().collect(),
+                    owner: chance.below(place),
+                    safe,
+                }
+            }
+            _ => Self::Lock {
+                delay: [0, 60, 3_600, 86_400][chance.below(4)],
+                proposers: some(chance, 2).into_iter().collect(),
+                executors: match chance.one_in(2) {
+                    true => BTreeSet::new(),
+                    false => some(chance, 2).into_iter().collect(),
+                },
+                open: false,
+                admin: chance.one_in(4).then(|| chance.below(place)),
+            },
+        }
+    }
+}
+
 /// A call that one contract gets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Op {
     Allow,
-    Approve(usize, Box<Op>),
-    Execute(usize, Box<Op>),
-    AsModule(usize, Box<Op>),
-    Schedule(usize, Box<Op>, u64),
-    Unlock(usize, Box<Op>),
+    Approve(usize, Box<Self>),
+    Execute(usize, Box<Self>),
+    AsModule(usize, Box<Self>),
+    Schedule(usize, Box<Self>, u64),
+    Unlock(usize, Box<Self>),
     Propose(usize, usize),
     Open(usize),
     ExecuteNext(usize),
@@ -146,75 +194,101 @@ impl Chain {
     }
 
     fn tried(&mut self, sender: usize, op: &Op) -> bool {
-        let now = self.now;
         if *op == Op::Allow {
             self.allowed |= sender == self.owner;
             return sender == self.owner;
         }
         let at = op.target();
-        match (self.things[at].clone(), op) {
-            (Thing::Safe { owners, .. }, Op::Approve(_, inner)) => {
-                owners.contains(&sender) && self.approved.insert((at, sender, (**inner).clone()))
+        match self.things[at].clone() {
+            Thing::Key => false,
+            Thing::Safe { k, owners, modules, .. } => self.at_safe(sender, op, (k, &owners, &modules)),
+            Thing::Lock { .. } => self.at_lock(sender, op),
+            Thing::Delay { .. } => self.at_delay(sender, op),
+        }
+    }
+
+    fn at_safe(&mut self, sender: usize, op: &Op, safe: (usize, &[usize], &[usize])) -> bool {
+        let ((k, owners, modules), at) = (safe, op.target());
+        match op {
+            Op::Approve(_, inner) => owners.contains(&sender) && self.approved.insert((at, sender, (**inner).clone())),
+            Op::Execute(_, inner) => {
+                let agreed = |owner: &&usize| self.approved.contains(&(at, **owner, (**inner).clone()));
+                k > 0 && owners.iter().filter(agreed).count() >= k && self.call(at, inner)
             }
-            (Thing::Safe { k, owners, .. }, Op::Execute(_, inner)) => {
-                let given = owners
-                    .iter()
-                    .filter(|owner| self.approved.contains(&(at, **owner, (**inner).clone())));
-                k > 0 && given.count() >= k && self.call(at, inner)
-            }
-            (Thing::Safe { modules, .. }, Op::AsModule(_, inner)) => modules.contains(&sender) && self.call(at, inner),
-            (Thing::Lock { delay, proposers, .. }, Op::Schedule(_, inner, asked)) => {
+            Op::AsModule(_, inner) => modules.contains(&sender) && self.call(at, inner),
+            _ => false,
+        }
+    }
+
+    fn at_lock(&mut self, sender: usize, op: &Op) -> bool {
+        let (at, now) = (op.target(), self.now);
+        let Thing::Lock {
+            delay,
+            proposers,
+            executors,
+            open,
+            admin,
+        } = &mut self.things[at]
+        else {
+            return false;
+        };
+        match op {
+            Op::Schedule(_, inner, asked) => {
                 let free = !self.ready.contains_key(&(at, (**inner).clone()));
-                let may = proposers.contains(&sender) && *asked >= delay && free;
+                let may = proposers.contains(&sender) && *asked >= *delay && free;
                 may && self.ready.insert((at, (**inner).clone()), now + asked).is_none()
             }
-            (Thing::Lock { executors, open, .. }, Op::Unlock(_, inner)) => {
+            Op::Unlock(_, inner) => {
                 let ready = self
                     .ready
                     .get(&(at, (**inner).clone()))
                     .is_some_and(|ready| *ready <= now);
-                (open || executors.contains(&sender)) && ready && self.call(at, inner)
+                (*open || executors.contains(&sender)) && ready && self.call(at, inner)
             }
-            (Thing::Lock { admin, .. }, Op::Propose(_, who)) if admin == Some(sender) => {
-                let Thing::Lock { proposers, .. } = &mut self.things[at] else {
-                    return false;
-                };
+            Op::Propose(_, who) if *admin == Some(sender) => {
                 proposers.insert(*who);
                 true
             }
-            (Thing::Lock { admin, .. }, Op::Open(_)) if admin == Some(sender) => {
-                let Thing::Lock { open, .. } = &mut self.things[at] else {
-                    return false;
-                };
+            Op::Open(_) if *admin == Some(sender) => {
                 *open = true;
                 true
             }
-            (Thing::Delay { modules, .. }, Op::AsModule(_, inner)) => {
-                modules.contains(&sender) && {
-                    self.queue.entry(at).or_default().push(((**inner).clone(), now));
-                    true
-                }
+            _ => false,
+        }
+    }
+
+    fn at_delay(&mut self, sender: usize, op: &Op) -> bool {
+        let (at, now) = (op.target(), self.now);
+        let Thing::Delay {
+            cooldown,
+            modules,
+            owner,
+            safe,
+        } = &mut self.things[at]
+        else {
+            return false;
+        };
+        match op {
+            Op::AsModule(_, inner) if modules.contains(&sender) => {
+                self.queue.entry(at).or_default().push(((**inner).clone(), now));
+                true
             }
-            (Thing::Delay { cooldown, safe, .. }, Op::ExecuteNext(_)) => {
-                let Some((inner, since)) = self.queue.get(&at).and_then(|queue| queue.first().cloned()) else {
+            Op::ExecuteNext(_) => {
+                let (safe, cooldown) = (*safe, *cooldown);
+                let Some(queue) = self.queue.get_mut(&at).filter(|queue| !queue.is_empty()) else {
                     return false;
                 };
+                let (inner, since) = queue[0].clone();
                 now >= since + cooldown && {
-                    self.queue.get_mut(&at).unwrap().remove(0);
+                    queue.remove(0);
                     self.call(at, &Op::AsModule(safe, Box::new(inner)))
                 }
             }
-            (Thing::Delay { owner, .. }, Op::Cooldown(_)) if owner == sender => {
-                let Thing::Delay { cooldown, .. } = &mut self.things[at] else {
-                    return false;
-                };
+            Op::Cooldown(_) if *owner == sender => {
                 *cooldown = 0;
                 true
             }
-            (Thing::Delay { owner, .. }, Op::Enable(_, who)) if owner == sender => {
-                let Thing::Delay { modules, .. } = &mut self.things[at] else {
-                    return false;
-                };
+            Op::Enable(_, who) if *owner == sender => {
                 modules.insert(*who);
                 true
             }
@@ -235,52 +309,7 @@ impl Town {
     fn made(chance: &mut Chance) -> Self {
         let mut things = vec![Thing::Key; KEYS];
         for _ in 0..=chance.below(5) {
-            let place = things.len();
-            let some = |chance: &mut Chance, most: usize| -> Vec<usize> {
-                (0..=chance.below(most))
-                    .map(|_| chance.below(place))
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .collect()
-            };
-            let safes: Vec<usize> = (0..place)
-                .filter(|at| matches!(things[*at], Thing::Safe { .. }))
-                .collect();
-            let made = match chance.below(5) {
-                0..=1 => {
-                    let owners = some(chance, 3);
-                    Thing::Safe {
-                        k: 1 + chance.below(owners.len()),
-                        modules: if chance.one_in(4) { some(chance, 1) } else { Vec::new() },
-                        handler: None,
-                        owners,
-                    }
-                }
-                2 if !safes.is_empty() => {
-                    let safe = chance.pick(&safes).unwrap();
-                    let delay = Thing::Delay {
-                        cooldown: 60 * chance.below(4) as u64,
-                        modules: some(chance, 2).into_iter().collect(),
-                        owner: chance.below(place),
-                        safe,
-                    };
-                    if let Thing::Safe { modules, .. } = &mut things[safe] {
-                        modules.push(place);
-                    }
-                    delay
-                }
-                _ => Thing::Lock {
-                    delay: [0, 60, 3_600, 86_400][chance.below(4)],
-                    proposers: some(chance, 2).into_iter().collect(),
-                    executors: if chance.one_in(2) {
-                        BTreeSet::new()
-                    } else {
-                        some(chance, 2).into_iter().collect()
-                    },
-                    open: false,
-                    admin: chance.one_in(4).then(|| chance.below(place)),
-                },
-            };
+            let made = Thing::made(chance, &mut things);
             things.push(made);
         }
         let count = things.len();
@@ -714,73 +743,69 @@ fn each_rule(world: &mut World, change: impl Fn(Kind, &mut Vec<Rule>)) {
     }
 }
 
+/// Changes what leads into and out of a delay.
+fn each_lock(world: &mut World, change: impl Fn(Kind, &mut u64, &mut Who, &mut Who)) {
+    each_rule(world, |kind, rules| {
+        for rule in rules {
+            if let Rule::Lock {
+                delay,
+                proposers,
+                executors,
+                ..
+            } = rule
+            {
+                change(kind, delay, proposers, executors);
+            }
+        }
+    });
+}
+
+fn without_children(world: &mut World, of: Kind) {
+    each_rule(world, |kind, rules| {
+        rules.retain(|rule| kind != of || !matches!(rule, Rule::Child { .. }));
+    });
+}
+
+fn one_owner_more(world: &mut World) {
+    each_rule(world, |_, rules| {
+        for rule in rules {
+            if let Rule::KOfN { k, .. } = rule {
+                *k += 1;
+            }
+        }
+    });
+}
+
+fn last_proposer_forgotten(world: &mut World) {
+    each_lock(world, |kind, _, proposers, _| {
+        if let (Kind::Timelock, Who::Of(who)) = (kind, proposers) {
+            who.pop();
+        }
+    });
+}
+
+fn nobody_executes_for_everybody(world: &mut World) {
+    each_lock(world, |kind, _, proposers, executors| {
+        if kind == Kind::Timelock && *executors == Who::Anybody {
+            *executors = std::mem::replace(proposers, Who::Of(Vec::new()));
+        }
+    });
+}
+
 #[test]
 fn a_rule_that_is_taken_away_or_turned_is_found_out() {
     let mutants: [Mutant; 7] = [
         ("no handlers", |world| {
-            world.nodes.values_mut().for_each(|node| node.passes_on_to = None)
+            world.nodes.values_mut().for_each(|node| node.passes_on_to = None);
         }),
-        ("no modules", |world| {
-            each_rule(world, |kind, rules| {
-                rules.retain(|rule| kind != Kind::Safe || !matches!(rule, Rule::Child { .. }))
-            });
-        }),
-        ("no owner of a Delay", |world| {
-            each_rule(world, |kind, rules| {
-                rules.retain(|rule| kind != Kind::Delay || !matches!(rule, Rule::Child { .. }))
-            });
-        }),
-        ("one owner more", |world| {
-            each_rule(world, |_, rules| {
-                for rule in rules {
-                    if let Rule::KOfN { k, .. } = rule {
-                        *k += 1;
-                    }
-                }
-            });
-        }),
-        ("the last proposer forgotten", |world| {
-            each_rule(world, |kind, rules| {
-                for rule in rules {
-                    if let (
-                        Kind::Timelock,
-                        Rule::Lock {
-                            proposers: Who::Of(who),
-                            ..
-                        },
-                    ) = (kind, rule)
-                    {
-                        who.pop();
-                    }
-                }
-            });
-        }),
+        ("no modules", |world| without_children(world, Kind::Safe)),
+        ("no owner of a Delay", |world| without_children(world, Kind::Delay)),
+        ("one owner more", one_owner_more),
+        ("the last proposer forgotten", last_proposer_forgotten),
         ("one second more", |world| {
-            each_rule(world, |_, rules| {
-                for rule in rules {
-                    if let Rule::Lock { delay, .. } = rule {
-                        *delay += 1;
-                    }
-                }
-            });
+            each_lock(world, |_, delay, _, _| *delay += 1)
         }),
-        ("nobody executes for everybody", |world| {
-            each_rule(world, |kind, rules| {
-                for rule in rules {
-                    if let (
-                        Kind::Timelock,
-                        Rule::Lock {
-                            executors, proposers, ..
-                        },
-                    ) = (kind, rule)
-                        && *executors == Who::Anybody
-                    {
-                        *executors = proposers.clone();
-                        *proposers = Who::Of(Vec::new());
-                    }
-                }
-            });
-        }),
+        ("nobody executes for everybody", nobody_executes_for_everybody),
     ];
     for (name, mutant) in mutants {
         let found = (0..20).any(|some| !attack(some * 10..(some + 1) * 10, mutant).quicker.is_empty());

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::chain::PolicyChange;
 use crate::cli::act::begin::show;
 use crate::cli::act::place::{Found, Named};
-use crate::cli::act::power::{Asked, tell_transfer};
+use crate::cli::act::power::tell_transfer;
 use crate::cli::args::values;
 use crate::cli::args::{Governor, Multisig, Notices, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
@@ -326,7 +326,6 @@ impl<'a> Request<'a> {
         let outside = session.outside(&settings);
         let found = self.how.app.find(&outside).await?;
         let world = outside.world();
-        let (chain_id, kms) = (found.chain_id, found.query.kms);
         let mut plan = upgrade::plan_policy(&world, &self.intent(found, &settings.limits.trust)).await?;
         let dir = match &self.how.dir {
             Some(dir) => dir.clone(),
@@ -339,23 +338,8 @@ impl<'a> Request<'a> {
         let mut upgrade = begun?;
         let outcome = upgrade.advance(&world, Goal::Prepared, &settings.limits).await?;
         let mut report = session.went(&upgrade, &outcome, self.command);
-        if let Some(mut asked) = self.new_owner() {
-            (asked.app, asked.kms) = (plan.app, kms);
-            tell_transfer(&mut report, &world.chain(chain_id).await?, asked).await;
-        }
+        tell_transfer(&mut report, &world, &plan).await;
         Ok(report)
-    }
-
-    /// What is asked about who can change the code once the app is given away.
-    fn new_owner(&self) -> Option<Asked> {
-        self.wishes.iter().find_map(|wish| match wish {
-            Wish::TransferOwnership(to) => Some(Asked {
-                app: Address::ZERO,
-                kms: None,
-                owner: Some(*to),
-            }),
-            _ => None,
-        })
     }
 
     /// What taking the new owner as it is means for whoever signs later.
