@@ -1,4 +1,5 @@
-//! One way to speak HTTP: deadlines, a body cap, no redirects, retries decided by verb and kind, redaction.
+//! One way to speak HTTP: deadlines, a body cap, no redirects, retries decided by verb and kind, redaction. And one small
+//! server for this machine ([`serve`]).
 //!
 //! The cloud client and every JSON-RPC endpoint go through [`Http`]. Nothing here knows what is being asked. Proxies
 //! that the environment names are not used, and no answer is decompressed.
@@ -20,6 +21,7 @@ mod grace;
 mod pace;
 mod retry;
 mod rpc;
+pub(crate) mod serve;
 mod server;
 mod stream;
 #[cfg(test)]
