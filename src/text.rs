@@ -1,5 +1,5 @@
-//! Every door through which words of strangers leave: to terminals and text pages, into JSON, Markdown and commands for a
-//! shell. One list says which characters deceive.
+//! Every door through which words of strangers leave: to terminals and text pages, into JSON, HTML, Markdown and commands for
+//! a shell. One list says which characters deceive.
 //!
 //! Leaf room, pure: nothing here prints, reads, or knows what a text is about.
 
@@ -126,6 +126,24 @@ pub(crate) fn markdown(text: &str) -> String {
             other => out.push(other),
         }
         before = character;
+    }
+    out
+}
+
+/// `text` as one line inside HTML, also inside a quoted attribute: it is seen as it is written, and starts nothing, no tag, no
+/// entity, no attribute.
+pub(crate) fn html(text: &str) -> String {
+    let escaped = escape(text);
+    let mut out = String::with_capacity(escaped.len());
+    for character in escaped.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
     }
     out
 }

@@ -196,6 +196,19 @@ fn sec_m2_nothing_in_markdown_is_more_than_text() {
 }
 
 #[test]
+fn nothing_in_html_is_more_than_text() {
+    for hostile in HOSTILE {
+        let written = html(hostile);
+        assert!(is_harmless(&written), "{written}");
+        assert!(!written.contains(['<', '>', '"', '\'']), "{written}");
+        let entities = ["&lt;", "&gt;", "&amp;", "&quot;", "&#39;"];
+        let known: usize = entities.iter().map(|entity| written.matches(entity).count()).sum();
+        assert_eq!(written.matches('&').count(), known, "{written}");
+    }
+    assert_eq!(html("a<b & 'c' \"d\""), "a&lt;b &amp; &#39;c&#39; &quot;d&quot;");
+}
+
+#[test]
 fn sec_m2_a_fence_inside_a_block_does_not_end_it() {
     assert_eq!(fenced("diff", "a\n```\nb\n"), "````diff\na\n```\nb\n````");
     assert_eq!(fenced("diff", "a"), "```diff\na\n```");

@@ -36,7 +36,7 @@ pub(in crate::cli) fn decisions(page: &mut Page, decisions: &[Decision]) {
 /// One line each, in the order of the list.
 pub(in crate::cli) fn effects(page: &mut Page, effects: &[Effect]) {
     for effect in effects {
-        page.block(&line(effect));
+        page.remark(&line(effect), effect.danger);
     }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod advice;
 pub(super) mod attestation;
 pub(super) mod changes;
 pub(super) mod consent;
+pub(super) mod html;
 pub(super) mod manifest;
 pub(super) mod output;
 pub(super) mod power;

@@ -1,8 +1,8 @@
-//! Pages for people: aligned facts, indented blocks, long lines broken with their margin. Pure.
+//! Pages for people, as data, and set for terminals: aligned facts, indented blocks, long lines broken with their margin. Pure.
 //!
-//! What a page holds is made harmless by [`crate::text`], line by line.
+//! What a page holds is made harmless by [`crate::text`], line by line. [`crate::cli::show::html`] sets the same items for
+//! browsers, so that nobody sees in one what is not in the other.
 
-use std::borrow::Cow;
 use std::error::Error;
 
 use crate::text::{NO_TERMINAL, is_padded, wrap, wrap_command};
@@ -35,56 +35,90 @@ pub(in crate::cli) fn each_cause<'e>(first: &'e (dyn Error + 'static)) -> impl I
     eyre::Chain::new(first).map(|error| shorten(&error.to_string()))
 }
 
-/// What a command says to people, block by block.
+/// What a command says to people, item by item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Page {
-    lines: Vec<Line>,
+    items: Vec<Item>,
 }
 
-/// One line, as wide as it is.
+/// One item of a page. Its words are harmless on a line of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
-    text: String,
-    kind: Kind,
+pub(in crate::cli) enum Item {
+    /// A line of its own.
+    Line(String),
+    /// A line that something follows.
+    Heading(String),
+    /// What it comes to, as a line of its own.
+    Verdict(Mood, String),
+    /// A name and its value, in two columns, of which the first has so many characters.
+    Fact { name: String, value: String, column: usize },
+    /// An indented line.
+    Remark { text: String, danger: bool },
+    /// A line of somebody's text, or of a difference of two: it breaks also where no terminal says how wide it is.
+    Theirs(String),
+    /// A line of somebody's text below its name.
+    Below(String),
+    /// A command, which stays one that can be pasted, after a word about it.
+    Command(String),
 }
 
-/// How a line breaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    /// Goes on behind this margin.
-    Own(Cow<'static, str>),
-    /// A line of somebody's text: it breaks also where no terminal says how wide it is.
-    Theirs,
-    /// A command, which stays one that can be pasted.
-    Command,
+/// What a verdict says at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Mood {
+    /// Everything was checked, and matches.
+    Clean,
+    /// It matches as far as it was checked.
+    Unchecked,
+    /// It cannot go on now.
+    NotNow,
+    /// It must not go on.
+    Stop,
 }
 
-impl Line {
+impl Item {
     fn shown(&self, width: Option<usize>) -> String {
-        let keeps = width.is_none();
-        match (&self.kind, width) {
-            (Kind::Own(margin), Some(width)) => wrap(&self.text, width, margin, keeps),
-            // Nobody knows where it will be shown, and what was searched for should be found: only what pads breaks.
-            (Kind::Own(margin), None) if is_padded(&self.text) => wrap(&self.text, NO_TERMINAL, margin, keeps),
-            (Kind::Theirs, width) => wrap(&self.text, width.unwrap_or(NO_TERMINAL), BLOCK_MARGIN, keeps),
-            (Kind::Command, Some(width)) => wrap_command(&self.text, width),
-            (Kind::Own(_) | Kind::Command, None) => self.text.clone(),
+        match self {
+            Self::Line(text) | Self::Heading(text) | Self::Verdict(_, text) => own(text, width, MARGIN),
+            Self::Fact { name, value, column } => {
+                let margin = " ".repeat(column.saturating_add(4));
+                own(&format!("  {name:column$}  {value}"), width, &margin)
+            }
+            Self::Remark { text, .. } => own(&format!("  {text}"), width, BLOCK_MARGIN),
+            Self::Theirs(text) => theirs(&format!("  {text}"), width),
+            Self::Below(text) => theirs(&format!("{BELOW}{text}"), width),
+            Self::Command(text) => width.map_or_else(|| text.clone(), |width| wrap_command(text, width)),
         }
     }
+}
+
+/// Goes on behind this margin.
+fn own(text: &str, width: Option<usize>, margin: &str) -> String {
+    match width {
+        Some(width) => wrap(text, width, margin, false),
+        // Nobody knows where it will be shown, and what was searched for should be found: only what pads breaks.
+        None if is_padded(text) => wrap(text, NO_TERMINAL, margin, true),
+        None => text.to_owned(),
+    }
+}
+
+fn theirs(text: &str, width: Option<usize>) -> String {
+    wrap(text, width.unwrap_or(NO_TERMINAL), BLOCK_MARGIN, width.is_none())
 }
 
 impl Page {
     /// A line of its own.
     pub(in crate::cli) fn line(&mut self, line: &str) -> &mut Self {
-        self.push(escape(line), Kind::Own(MARGIN.into()))
+        self.push(Item::Line(escape(line)))
     }
 
     /// A heading after an empty line.
     pub(in crate::cli) fn heading(&mut self, line: &str) -> &mut Self {
-        if !self.is_empty() {
-            self.line("");
-        }
-        self.line(line)
+        self.gap().push(Item::Heading(escape(line)))
+    }
+
+    /// What it comes to, after an empty line.
+    pub(in crate::cli) fn verdict(&mut self, mood: Mood, line: &str) -> &mut Self {
+        self.gap().push(Item::Verdict(mood, escape(line)))
     }
 
     /// Name and value in two columns; facts without a value are left out.
@@ -94,70 +128,81 @@ impl Page {
                 .iter()
                 .filter_map(|(name, value)| value.as_ref().map(|value| (escape(name.as_ref()), value)))
         };
-        let width = known().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-        let margin = " ".repeat(width.saturating_add(4));
+        let column = known().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
         for (name, value) in known() {
-            let line = format!("  {name:width$}  {}", escape(value));
-            self.push(line, Kind::Own(margin.clone().into()));
+            let value = escape(value);
+            self.push(Item::Fact { name, value, column });
         }
         self
     }
 
     /// Lines that were made elsewhere, indented; what deceives is written out line by line.
     pub(in crate::cli) fn block(&mut self, lines: &str) -> &mut Self {
-        for line in lines.lines() {
-            self.push(format!("  {}", escape(line)), Kind::Own(BLOCK_MARGIN.into()));
-        }
-        self
+        self.each(lines.lines())
     }
 
     /// Remarks, one after the other, indented. A line end inside of one is written out, since it may come from a stranger.
     pub(in crate::cli) fn each(&mut self, remarks: impl IntoIterator<Item = impl AsRef<str>>) -> &mut Self {
         for remark in remarks {
-            self.push(format!("  {}", escape(remark.as_ref())), Kind::Own(BLOCK_MARGIN.into()));
+            self.remark(remark.as_ref(), false);
         }
         self
+    }
+
+    /// One remark, and whether it is about what nobody should agree to without thought.
+    pub(in crate::cli) fn remark(&mut self, remark: &str, danger: bool) -> &mut Self {
+        let text = escape(remark);
+        self.push(Item::Remark { text, danger })
     }
 
     /// Lines of somebody's text, or of a difference of two, indented. Only a line feed ends one.
     pub(in crate::cli) fn theirs(&mut self, lines: &str) -> &mut Self {
-        for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
-            self.push(format!("  {}", escape(line)), Kind::Theirs);
-        }
-        self
+        self.each_line(lines, Item::Theirs)
     }
 
     /// Lines of somebody's text below a name, indented deeper than any name. Only a line feed ends one.
     pub(in crate::cli) fn theirs_below(&mut self, name: &str, lines: &str) -> &mut Self {
-        self.block(&format!("{name}:"));
-        for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
-            self.push(format!("{BELOW}{}", escape(line)), Kind::Theirs);
-        }
-        self
+        self.block(&format!("{name}:")).each_line(lines, Item::Below)
     }
 
     /// A command to paste, after a word about it. Its words are quoted, and hold nothing that a terminal obeys.
     pub(in crate::cli) fn command(&mut self, word: &str, command: &str) -> &mut Self {
-        self.push(escape(&format!("{word}: {command}")), Kind::Command)
+        self.push(Item::Command(escape(&format!("{word}: {command}"))))
     }
 
     /// Whether nothing was said.
     pub(in crate::cli) const fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.items.is_empty()
+    }
+
+    /// What it says, in order.
+    pub(in crate::cli) fn items(&self) -> &[Item] {
+        &self.items
     }
 
     /// The text for a terminal of so many columns, or for none, ending in a line break unless it is empty.
     pub(in crate::cli) fn text(&self, width: Option<usize>) -> String {
         let mut text = String::new();
-        for line in &self.lines {
-            text.push_str(&line.shown(width));
+        for item in &self.items {
+            text.push_str(&item.shown(width));
             text.push('\n');
         }
         text
     }
 
-    fn push(&mut self, text: String, kind: Kind) -> &mut Self {
-        self.lines.push(Line { text, kind });
+    fn gap(&mut self) -> &mut Self {
+        if self.is_empty() { self } else { self.line("") }
+    }
+
+    fn each_line(&mut self, lines: &str, item: fn(String) -> Item) -> &mut Self {
+        for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
+            self.push(item(escape(line)));
+        }
+        self
+    }
+
+    fn push(&mut self, item: Item) -> &mut Self {
+        self.items.push(item);
         self
     }
 }

@@ -11,7 +11,7 @@ use words::chain;
 use crate::chain::timelock::OperationState;
 use crate::cli::show::consent;
 use crate::cli::show::manifest::whole;
-use crate::cli::show::text::{Page, escape};
+use crate::cli::show::text::{Mood, Page, escape};
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::decode::Decoded;
@@ -183,7 +183,7 @@ fn call(page: &mut Page, name: &str, call: &CallShown, target: &str) {
 /// What a timelock is to do, to the last call, and a word about what nobody should agree to without thought.
 fn inside(page: &mut Page, decoded: &Decoded) {
     if decoded.dangerous {
-        page.block("DANGER: it gives or takes power, or what it does cannot be told");
+        page.remark("DANGER: it gives or takes power, or what it does cannot be told", true);
     }
     for (index, inner) in decoded.inner.iter().enumerate() {
         let function = inner.decoded.as_ref().map_or_else(
@@ -486,11 +486,18 @@ fn notes(page: &mut Page, warnings: &[Warning], unchecked: &[String], problems: 
             page.block(&escape(&told(problem)));
         }
     }
-    page.heading(&match problems.first() {
-        None => clean(unchecked.len()),
-        Some(problem @ Problem::Stop(_)) => format!("STOP: {}", told(problem)),
-        Some(problem) => format!("NOT NOW: {}", told(problem)),
-    });
+    match problems.first() {
+        None => {
+            let mood = if unchecked.is_empty() {
+                Mood::Clean
+            } else {
+                Mood::Unchecked
+            };
+            page.verdict(mood, &clean(unchecked.len()))
+        }
+        Some(problem @ Problem::Stop(_)) => page.verdict(Mood::Stop, &format!("STOP: {}", told(problem))),
+        Some(problem) => page.verdict(Mood::NotNow, &format!("NOT NOW: {}", told(problem))),
+    };
 }
 
 fn told(problem: &Problem) -> String {
