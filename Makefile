@@ -4,6 +4,8 @@
 # AWS's client, which takes half as long to build as all the rest.
 # keys: the tests of keys on devices and in the cloud, with AWS's client. Not in .ci/run, which only checks that it compiles.
 # Run it when signer changes.
+# browser: the tests that drive a real Chromium (Debian's package, or what CHROMIUM names) with a wallet in it; each is skipped with a
+# line where there is none. They are part of test as well.
 # thorough: the tests, with every case of the matrices of which test makes a fixed sample.
 # test, rehearsal, bench: setup, then what they are called; `make bench BENCH=--quick` is shorter. Needs cargo, node 20
 # and npm. ONLY goes to cargo's tests: make test ONLY="--test it -- webhooks::".
@@ -14,7 +16,7 @@
 # docs/src/verification/fuzzing.md. Needs a C++ compiler.
 # timelock-code: makes the table of timelocks that are known by their code anew; thorough compares it.
 
-.PHONY: setup features test thorough keys rehearsal bench timelock-code versions oracle fuzz
+.PHONY: setup features test thorough browser keys rehearsal bench timelock-code versions oracle fuzz
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
@@ -66,6 +68,9 @@ test: setup
 	cargo test --locked $(FAILPOINTS) $(ONLY)
 
 TIME ?= 60
+
+browser: setup
+	cargo test --locked $(FAILPOINTS) --test it -- signer::chromium:: --nocapture
 
 fuzz:
 	tests/fuzz/run.sh $(TIME) $(ONLY)

@@ -8,7 +8,7 @@
 //! | `rpc` `quorum` `greeting` `connection` `gather` `past` | endpoints, and how many have to agree |
 //! | `head` `headers` `canonical` | the blocks on which they agree |
 //! | `revert` `read` | a contract at one block |
-//! | `fees` `look` `send` `sent` | a transaction's life |
+//! | `fees` `look` `send` `sent` `by_wallet` | a transaction's life |
 //! | `logs` | what contracts logged |
 //! | `other_app` `app` `governance` `boot` `account` `kms` `factory` `policy` `policy_history` `history` `hash_past` `closed` `timelock` | the contracts |
 //! | `proof` `behind` | the effect of a transaction, proved |
@@ -31,6 +31,7 @@ mod app;
 mod behind;
 mod block;
 pub mod boot;
+mod by_wallet;
 mod call;
 mod canonical;
 pub mod closed;
@@ -75,6 +76,7 @@ pub mod witness;
 pub(crate) use app::IMPLEMENTATION_SLOT;
 pub use app::{AppQuery, AppState, OwnerKind, Preflight};
 pub use block::{BlockRef, Finality};
+pub(crate) use by_wallet::ByWallet;
 pub use call::Call;
 pub(crate) use closed::{StorageRead, Subject as StorageSubject, Told};
 pub use connection::{Chain, Options};

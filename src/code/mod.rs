@@ -435,6 +435,15 @@ codes! {
     LedgerPermission = "LEDGER_PERMISSION", Auth, "This user may not use the Ledger.";
     LedgerRefused = "LEDGER_REFUSED", State, "The request was refused on the Ledger.";
     LedgerTimeout = "LEDGER_TIMEOUT", Later, "Nobody confirmed on the Ledger.";
+    PageClosed = "PAGE_CLOSED", Pending, "The page in the browser was closed before it was done.";
+    PageTimeout = "PAGE_TIMEOUT", Pending, "Nobody answered on the page in the browser in time.";
+    PageUnserved = "PAGE_UNSERVED", Input, "No page can be served at this port.";
+    WalletAnswer = "WALLET_ANSWER", Input, "The answer of the browser's wallet cannot be used.";
+    WalletAskedBefore = "WALLET_ASKED_BEFORE", Decision, "A wallet was asked for the same before and may send it still, which would make a second app.";
+    WalletBusy = "WALLET_BUSY", State, "The browser's wallet has another request open.";
+    WalletFailed = "WALLET_FAILED", Later, "The browser's wallet gave an error.";
+    WalletRefused = "WALLET_REFUSED", State, "The request was refused in the browser's wallet.";
+    WalletUnknown = "WALLET_UNKNOWN", Unknown, "A wallet may or may not have sent a transaction.";
     NetBroken = "NET_BROKEN", Later, "The connection broke.";
     NetNoConnection = "NET_NO_CONNECTION", Later, "There was no connection.";
     NetNoTls = "NET_NO_TLS", Storage, "No root certificates are installed.";
@@ -557,6 +566,7 @@ const ABOUT_A_VALUE: &[Code] = &[
     Code::UpgradesDisabled,
     Code::CvmDeleted,
     Code::UncoveredChange,
+    Code::WalletAskedBefore,
 ];
 
 impl Code {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
+use super::browser::Wallet;
 use super::consent::Consent;
 use super::error::AskError;
 
@@ -35,6 +36,13 @@ pub trait Ask: Send + Sync {
     /// Whether somebody is there who can be asked for what a decision is about: otherwise it has to be agreed to beforehand.
     fn can_name(&self) -> bool {
         true
+    }
+    /// The page of a wallet in a browser, which is served from the first time on that it is asked for.
+    ///
+    /// # Errors
+    /// No page can be served, or there is nobody to look at one.
+    fn wallet(&self) -> Result<Wallet, AskError> {
+        Err(AskError::Nobody("a page for a wallet (there is none here)".to_owned()))
     }
     /// Something happened that a person wants to see.
     fn tell(&self, news: &str);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use serde::Serialize;
 
 use crate::code::Code;
@@ -24,6 +24,29 @@ pub struct Consent {
     pub digests: Option<Digests>,
     /// What a general yes does not answer, and nobody agreed to by name yet.
     pub decisions: Vec<Decision>,
+    /// What a key does after it; nothing where none is used.
+    pub acting: Option<Acting>,
+}
+
+/// What a key does once somebody agreed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acting {
+    /// What it does.
+    pub act: Act,
+    /// Whose key.
+    pub from: Address,
+    /// On which chain it counts.
+    pub chain_id: u64,
+}
+
+/// What a key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Act {
+    /// It signs a document.
+    Sign,
+    /// It signs a transaction, which is sent.
+    Send,
 }
 
 /// Something that has to be agreed to by the name of what it is about.
@@ -138,6 +161,8 @@ pub enum Name {
     Delegator,
     /// What somebody calls it.
     Label,
+    /// That a wallet was asked for the same before.
+    AskedBefore,
     /// A field of the cloud's, or a word of a command's own.
     Other(&'static str),
 }
@@ -187,6 +212,34 @@ pub fn digest_facts(digests: &Digests) -> [Fact; 4] {
         fact(Name::SafeTxHash, digests.safe_tx),
         fact(Name::DigestOfCall, digests.data),
     ]
+}
+
+impl Decision {
+    /// Whether somebody named what it is about. Hexadecimal digits are the same in either case.
+    pub fn is_named_by(&self, answer: &str) -> bool {
+        let value = self.value.as_str();
+        answer == value || (value.starts_with("0x") && answer.eq_ignore_ascii_case(value))
+    }
+}
+
+impl Acting {
+    /// That `from` signs a document for this chain.
+    pub const fn signs(from: Address, chain_id: u64) -> Self {
+        Self {
+            act: Act::Sign,
+            from,
+            chain_id,
+        }
+    }
+
+    /// That `from` sends a transaction on this chain.
+    pub const fn sends(from: Address, chain_id: u64) -> Self {
+        Self {
+            act: Act::Send,
+            from,
+            chain_id,
+        }
+    }
 }
 
 impl fmt::Display for Decision {
@@ -241,6 +294,7 @@ impl fmt::Display for Name {
             Self::Delegate => "delegate",
             Self::Delegator => "in the name of",
             Self::Label => "called",
+            Self::AskedBefore => "ASKED BEFORE",
             Self::Other(name) => name,
         })
     }

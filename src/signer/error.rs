@@ -25,6 +25,9 @@ pub enum AskError {
     /// The terminal broke.
     #[error("the answer could not be read")]
     Io(#[source] std::io::Error),
+    /// Nobody answered on the page.
+    #[error(transparent)]
+    Page(#[from] WalletError),
 }
 
 /// Why a record of signatures cannot be used.
@@ -86,7 +89,7 @@ impl std::fmt::Display for EarlierConsent {
 pub enum SignerError {
     /// A text that names no source.
     #[error(
-        "`{text}` names no key; write prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID"
+        "`{text}` names no key; write browser[:ADDRESS], prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID"
     )]
     Source {
         /// What was written, unless it looks like a key.
@@ -120,6 +123,9 @@ pub enum SignerError {
     /// AWS KMS has no key for this, or did not sign.
     #[error(transparent)]
     Kms(#[from] KmsError),
+    /// The wallet in the browser did not sign.
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
     /// Not a key.
     #[error("{place} holds no private key: {why}")]
     NotAKey {
@@ -185,6 +191,41 @@ pub enum SignerError {
         /// Address needed.
         expected: Address,
     },
+}
+
+/// Why a wallet in a browser did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WalletError {
+    /// No socket, no thread, no randomness.
+    #[error("no page for a wallet can be served here")]
+    Unserved(#[source] std::io::Error),
+    /// The page was there and is no more.
+    #[error("the page was closed before it was done")]
+    Closed,
+    /// Nobody answered in time.
+    #[error("nobody answered on the page in time")]
+    TimedOut,
+    /// Whoever sits there said no to the wallet.
+    #[error("it was refused in the wallet")]
+    Refused,
+    /// It has to be answered something else first.
+    #[error("the wallet has another request open")]
+    Busy,
+    /// It gave an error.
+    #[error("the wallet gave error {code}: {message}")]
+    Failed {
+        /// Its code (EIP-1193, EIP-1474).
+        code: i64,
+        /// Its words.
+        message: String,
+    },
+    /// Its answer is none.
+    #[error("the wallet's answer cannot be used: {0}")]
+    Malformed(&'static str),
+    /// It signs no transaction without sending it.
+    #[error("a wallet in a browser signs no transaction without sending it")]
+    Sends,
 }
 
 /// Why a Ledger did not sign.

@@ -15,6 +15,7 @@
 mod ask;
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
+mod browser;
 mod consent;
 mod error;
 #[cfg(feature = "ledger")]
@@ -42,12 +43,13 @@ use crate::safe::service::Notice;
 use crate::safe::{OwnerSignature, SafeTx};
 
 pub use ask::{Ask, Unlock};
-pub use consent::{Consent, Decision, Fact, Name, digest_facts};
-pub use error::{AskError, EarlierConsent, KmsError, LedgerError, RecordError, SignerError};
+pub use browser::Wallet;
+pub use consent::{Act, Acting, Consent, Decision, Fact, Name, digest_facts};
+pub use error::{AskError, EarlierConsent, KmsError, LedgerError, RecordError, SignerError, WalletError};
 pub use record::{ConsentBy, SafeConsent, SigningRecord};
 pub use source::{DerivationPath, Source};
 
-use recovered::safe_tx_hash;
+use recovered::{complete, safe_tx_hash};
 
 /// A key that is ready.
 pub struct Signer {
@@ -65,6 +67,14 @@ enum Key {
     /// At AWS.
     #[cfg(feature = "aws-kms")]
     Aws(aws_kms::Kms),
+    /// In a wallet of a browser.
+    Browser(Account),
+}
+
+/// An account of a wallet in a browser.
+struct Account {
+    address: Address,
+    wallet: Wallet,
 }
 
 impl Signer {
@@ -79,6 +89,7 @@ impl Signer {
             Source::Ledger(path) => Key::Ledger(ledger::Ledger::open(path).await?),
             #[cfg(feature = "aws-kms")]
             Source::Aws(id) => Key::Aws(aws_kms::Kms::open(id).await?),
+            Source::Browser(named) => Key::Browser(Account::connect(ask.wallet()?, *named).await?),
             local => Key::Local(key::open(local, unlock, ask)?),
         };
         let address = key.address();
@@ -92,6 +103,10 @@ impl Signer {
     /// The address it signs for.
     pub const fn address(&self) -> Address {
         self.address
+    }
+    /// Whether it signs documents and sends its transactions itself, but gives none away signed.
+    pub const fn sends(&self) -> bool {
+        matches!(self.key, Key::Browser(_))
     }
     /// Signs a transaction (EIP-1559) and recovers the signer from the result.
     ///
@@ -119,6 +134,31 @@ impl Signer {
         let raw = tx.into_signed(signature).encoded_2718();
         Ok(SignedTx::from_raw(request.clone(), raw.into())?)
     }
+    /// Has a wallet sign a transaction and send it, where [`Self::sends`]. Gives the hash that the wallet says it has: what it
+    /// sent is read back by that.
+    ///
+    /// # Errors
+    /// `request.from` is another address, or the wallet gave no hash. [`Self::was_asked`] tells whether it may have sent
+    /// something all the same.
+    pub async fn send_tx(&self, request: &TxRequest) -> Result<B256, SignerError> {
+        if request.from != self.address {
+            return Err(SignerError::OtherKey {
+                found: self.address,
+                expected: request.from,
+            });
+        }
+        match &self.key {
+            Key::Browser(account) => Ok(account.wallet.send(request).await?),
+            _ => Err(WalletError::Sends.into()),
+        }
+    }
+    /// Whether a wallet got the last request, so that it may have done what it was asked.
+    pub fn was_asked(&self) -> bool {
+        match &self.key {
+            Key::Browser(account) => account.wallet.is_handed_out(),
+            _ => false,
+        }
+    }
     /// Signs a Safe transaction as an owner (EIP-712; v 27 or 28, low s) and recovers the signer from the result.
     ///
     /// The key signs one transaction for each nonce of a Safe: what it is about to sign is in `record`, durably, before
@@ -138,7 +178,11 @@ impl Signer {
         let consent = SafeConsent::new(self.address, tx, ConsentBy::Signature);
         record.admit(&[consent], accepted)?;
         point("safe-sign.b");
-        let signature = self.key.sign_safe_tx(tx).await?;
+        let signature = self.key.sign_safe_tx(tx).await;
+        if let Err(SignerError::Wallet(WalletError::Refused)) = &signature {
+            record.refuse(&consent)?;
+        }
+        let signature = signature?;
         point("safe-sign.d");
         self.read_back(&signature, tx.hash())
     }
@@ -176,6 +220,7 @@ impl Key {
             Self::Ledger(ledger) => ledger.address(),
             #[cfg(feature = "aws-kms")]
             Self::Aws(kms) => kms.address(),
+            Self::Browser(account) => account.address,
         }
     }
     async fn sign_transaction(&self, tx: &TxEip1559) -> Result<Signature, SignerError> {
@@ -185,6 +230,7 @@ impl Key {
             Self::Ledger(ledger) => ledger.sign_transaction(tx).await,
             #[cfg(feature = "aws-kms")]
             Self::Aws(kms) => kms.sign(tx.signature_hash()).await,
+            Self::Browser(_) => Err(WalletError::Sends.into()),
         }
     }
     async fn sign_safe_tx(&self, tx: &SafeTx) -> Result<Signature, SignerError> {
@@ -194,6 +240,7 @@ impl Key {
             Self::Ledger(ledger) => ledger.sign_safe_tx(tx).await,
             #[cfg(feature = "aws-kms")]
             Self::Aws(kms) => kms.sign(safe_tx_hash(tx)).await,
+            Self::Browser(account) => account.sign(&tx.typed_data(), safe_tx_hash(tx)).await,
         }
     }
     async fn sign_notice(&self, notice: &Notice) -> Result<Signature, SignerError> {
@@ -203,7 +250,28 @@ impl Key {
             Self::Ledger(ledger) => ledger.sign_notice(notice).await,
             #[cfg(feature = "aws-kms")]
             Self::Aws(kms) => kms.sign(notice.hash()).await,
+            Self::Browser(account) => account.sign(&notice.typed_data(), notice.hash()).await,
         }
+    }
+}
+
+impl Account {
+    /// The account that was named, or the one that the wallet gives.
+    async fn connect(wallet: Wallet, named: Option<Address>) -> Result<Self, SignerError> {
+        let address = match named {
+            Some(address) => address,
+            None => wallet.account().await?,
+        };
+        Ok(Self { address, wallet })
+    }
+
+    /// Has a document signed. Only a signature of this digest by this account is one.
+    async fn sign(&self, document: &serde_json::Value, digest: B256) -> Result<Signature, SignerError> {
+        let bytes = self.wallet.sign_typed_data(self.address, document).await?;
+        let signature = Signature::from_raw(&bytes)
+            .ok()
+            .ok_or(WalletError::Malformed("it is no signature of a key"))?;
+        complete(signature.r(), signature.s(), digest, self.address)
     }
 }
 

@@ -48,6 +48,8 @@ pub enum ConsentBy {
     Execution,
     /// This Safe, itself an owner, sends `approveHash`: its owners sign that, or somebody executes it.
     Nested(Address),
+    /// A wallet in a browser was asked for its signature, and said that it was refused there. Nobody but the wallet knows.
+    Refused,
 }
 
 /// One owner's agreement to one Safe transaction, given or about to be.
@@ -128,6 +130,22 @@ impl SigningRecord {
             append(&mut file, &reading, &fresh)?;
         }
         Ok(())
+    }
+
+    /// Records that a wallet says of this agreement, which is in the record, that it was refused. It is one all the same for
+    /// whatever else might be agreed to.
+    ///
+    /// # Errors
+    /// The record cannot be used.
+    pub fn refuse(&self, consent: &SafeConsent) -> Result<(), SignerError> {
+        let mut file = self.hold(AppendFile::hold)?;
+        let reading = read(&file)?;
+        let refused = SafeConsent {
+            by: ConsentBy::Refused,
+            at: Timestamp::now(),
+            ..*consent
+        };
+        Ok(append(&mut file, &reading, &[refused])?)
     }
 
     /// Whether [`Self::admit`] would record these now; writes nothing.
@@ -229,6 +247,7 @@ impl fmt::Display for ConsentBy {
             Self::ApproveHash => f.write_str("by its approval on chain"),
             Self::Execution => f.write_str("by executing it"),
             Self::Nested(child) => write!(f, "by the approval of the Safe {child}"),
+            Self::Refused => f.write_str("in a browser, whose wallet said that it refused,"),
         }
     }
 }
@@ -241,6 +260,7 @@ impl From<ConsentBy> for String {
             ConsentBy::ApproveHash => "approve-hash".to_owned(),
             ConsentBy::Execution => "execution".to_owned(),
             ConsentBy::Nested(child) => format!("nested:{child}"),
+            ConsentBy::Refused => "refused-in-wallet".to_owned(),
         }
     }
 }
@@ -253,6 +273,7 @@ impl TryFrom<String> for ConsentBy {
             "signature" => Some(Self::Signature),
             "approve-hash" => Some(Self::ApproveHash),
             "execution" => Some(Self::Execution),
+            "refused-in-wallet" => Some(Self::Refused),
             other => other
                 .strip_prefix("nested:")
                 .and_then(|child| child.parse().ok())
@@ -339,7 +360,9 @@ impl Reading {
         for wanted in consents {
             let known = self.entries.iter().chain(&fresh);
             match known.rev().find(|earlier| earlier.is_of_the_nonce_of(wanted)) {
-                Some(last) if last.digest == wanted.digest => {}
+                // A refusal is followed by the agreement that takes its place.
+                Some(last) if last.digest == wanted.digest && last.by != ConsentBy::Refused => {}
+                Some(last) if last.digest == wanted.digest => fresh.push(*wanted),
                 Some(last) if !wanted.rejection && !accepted.contains(&last.digest) => {
                     return Err(last.already_signed());
                 }

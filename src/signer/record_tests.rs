@@ -219,6 +219,28 @@ fn n7_a_signature_by_another_key_is_not_given_out() {
 }
 
 #[test]
+fn a_refusal_is_remembered_and_stands_for_an_agreement_until_the_same_is_agreed_to_again() {
+    let (_dir, path) = folder();
+    let record = SigningRecord::open(&path).unwrap();
+    let consent = |byte| SafeConsent::new(signer(1).address(), &tx(byte), ConsentBy::Signature);
+    record.admit(&[consent(1)], &[]).unwrap();
+    record.refuse(&consent(1)).unwrap();
+    assert_eq!(entries(&path).len(), 2);
+    let Err(SignerError::AlreadySigned(earlier)) = record.check(&[consent(2)], &[]) else {
+        panic!("another digest");
+    };
+    assert!(
+        earlier.to_string().contains("whose wallet said that it refused"),
+        "{earlier}"
+    );
+    record.admit(&[consent(1)], &[]).unwrap();
+    record.admit(&[consent(1)], &[]).unwrap();
+    let by: Vec<ConsentBy> = entries(&path).iter().map(|one| one.by).collect();
+    assert_eq!(by, [ConsentBy::Signature, ConsentBy::Refused, ConsentBy::Signature]);
+    record.check(&[consent(2)], &[tx(1).hash()]).unwrap();
+}
+
+#[test]
 fn v26_the_record_is_private_and_so_is_its_folder() {
     let (_dir, path) = folder();
     SigningRecord::open(&path).unwrap();

@@ -1,23 +1,17 @@
-//! Signatures as they are read back from devices and services, and the hash that they have to be of.
+//! Signatures as they are read back from devices, services and wallets, and the hash that they have to be of.
 
-use alloy::primitives::B256;
-#[cfg(any(feature = "ledger", feature = "aws-kms"))]
-use alloy::primitives::{Address, Signature, U256};
+use alloy::primitives::{Address, B256, Signature, U256};
 
-#[cfg(any(feature = "ledger", feature = "aws-kms"))]
 use super::error::SignerError;
-use crate::safe::SafeTx;
-#[cfg(any(feature = "ledger", feature = "aws-kms"))]
-use crate::safe::{OwnerSignature, SignatureError};
+use crate::safe::{OwnerSignature, SafeTx, SignatureError};
 
 /// The safeTxHash, computed anew from the fields.
 pub(super) fn safe_tx_hash(tx: &SafeTx) -> B256 {
     tx.fields().hash(tx.domain())
 }
 
-/// The signature with low s and that parity with which it is one by `expected`: hardware and services give s of
+/// The signature with low s and that parity with which it is one by `expected`: hardware, services and wallets give s of
 /// either half, and a parity that depends on their version or none at all.
-#[cfg(any(feature = "ledger", feature = "aws-kms"))]
 pub(super) fn complete(r: U256, s: U256, digest: B256, expected: Address) -> Result<Signature, SignerError> {
     let mut found = Err(SignatureError::Unrecoverable);
     for odd in [false, true] {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use alloy::primitives::Address;
+
 use super::error::SignerError;
 use crate::text;
 
@@ -18,10 +20,12 @@ const HARDENED: u32 = 1 << 31;
 /// More steps than the Ethereum app of a Ledger takes.
 const MAX_STEPS: usize = 10;
 
-/// Where a key is. Parses `prompt`, `env:NAME`, `file:PATH`, `keystore:PATH`, `account:NAME`, `ledger`,
+/// Where a key is. Parses `browser`, `browser:ADDRESS`, `prompt`, `env:NAME`, `file:PATH`, `keystore:PATH`, `account:NAME`, `ledger`,
 /// `ledger:INDEX`, `ledger:m/44'/60'/…`, `aws:KEY-ID`. Every build parses all of them; see [`Source::check_built`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
+    /// In a wallet of a browser, which shows a page; of this account, or of the one that the wallet gives.
+    Browser(Option<Address>),
     /// Typed by a person, without echo.
     Prompt,
     /// In an environment variable.
@@ -43,6 +47,7 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, SignerError> {
         let unknown = || SignerError::Source { text: harmless(text) };
         match text {
+            "browser" => return Ok(Self::Browser(None)),
             "prompt" => return Ok(Self::Prompt),
             "ledger" => return Ok(Self::Ledger(DerivationPath::ledger_live(0))),
             _ => {}
@@ -53,6 +58,12 @@ impl FromStr for Source {
             return Err(unknown());
         }
         match kind {
+            "browser" => account(rest)
+                .map(|account| Self::Browser(Some(account)))
+                .ok_or_else(|| SignerError::Name {
+                    text: harmless(rest),
+                    what: "account",
+                }),
             "env" if is_variable(rest) => Ok(Self::Env(rest.to_owned())),
             "env" => Err(SignerError::Name {
                 text: harmless(rest),
@@ -100,6 +111,8 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Browser(None) => f.write_str("browser"),
+            Self::Browser(Some(account)) => write!(f, "browser:{account}"),
             Self::Prompt => f.write_str("prompt"),
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
@@ -154,6 +167,14 @@ impl fmt::Display for DerivationPath {
 fn step(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|index| digits && *index < HARDENED)
+}
+
+/// An address; one in both cases has its checksum (EIP-55).
+fn account(text: &str) -> Option<Address> {
+    let address: Address = text.parse().ok()?;
+    let digits = text.strip_prefix("0x")?;
+    let one_case = digits == digits.to_lowercase() || digits == digits.to_uppercase();
+    (one_case || address.to_checksum(None) == text).then_some(address)
 }
 
 /// Key id, alias or ARN, as AWS writes them.

@@ -103,6 +103,8 @@ fn everything_it_says(error: &SignerError) -> String {
 #[test]
 fn a_source_reads_back_from_what_it_prints() {
     for text in [
+        "browser",
+        "browser:0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
         "prompt",
         "env:DEPLOYER_KEY",
         "file:/run/secrets/key",
@@ -124,6 +126,10 @@ fn a_text_that_names_no_key_is_refused() {
         "",
         "PROMPT",
         "prompt:",
+        "browser:",
+        "browser:alice",
+        "browser:0x70997970c51812dc3A010C7d01b50e0d17dc79C8",
+        "browser:0x70997970C51812dc3A010C7d01b50e0d17dc79C",
         "env:",
         "file:",
         "ledgerx",

@@ -1,6 +1,7 @@
 //! Takes an upgrade as far as a command may, and asks for what costs nothing.
 
 use crate::cli::act::attest::{self, Attesting};
+use crate::cli::act::page;
 use crate::cli::args::{SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -9,7 +10,7 @@ use crate::cli::show;
 use crate::cli::show::report::Report;
 use crate::cli::show::text::Page;
 use crate::code::Code;
-use crate::signer::{Consent, Fact};
+use crate::signer::{Acting, Consent, Fact};
 use crate::upgrade::{Goal, Upgrade, UpgradeError, World, review};
 
 /// Takes the upgrade that `which` names as far as `goal`.
@@ -24,6 +25,7 @@ pub(in crate::cli) async fn advance(
     let outside = session.outside(&settings);
     let mut upgrade = session.open(which)?;
     let world = outside.world();
+    page::offer_review(session, &settings, &world, page::Signed::of(upgrade.state(), false)).await;
     match upgrade.advance(&world, goal, &settings.limits).await {
         Ok(outcome) => {
             let report = session.went(&upgrade, &outcome, session.command());
@@ -54,9 +56,21 @@ async fn show_what_waits(session: &Session, world: &World<'_>, settings: &Settin
     }
 }
 
-/// Asks for consent to what costs nothing: `what` is what is refused without it.
-pub(in crate::cli) fn agree(world: &World<'_>, question: &str, what: &str, facts: Vec<Fact>) -> Result<(), CliError> {
-    let consent = Consent::ask(question, facts);
+/// A signature that a service wants, which costs nothing.
+pub(in crate::cli) struct SignedNotice<'a> {
+    pub(in crate::cli) question: &'a str,
+    /// What is refused without it.
+    pub(in crate::cli) what: &'a str,
+    pub(in crate::cli) acting: Acting,
+}
+
+/// Asks for consent to a signature.
+pub(in crate::cli) fn agree(world: &World<'_>, signing: SignedNotice<'_>, facts: Vec<Fact>) -> Result<(), CliError> {
+    let SignedNotice { question, what, acting } = signing;
+    let consent = Consent {
+        acting: Some(acting),
+        ..Consent::ask(question, facts)
+    };
     if world.ask.consent(&consent).map_err(UpgradeError::from)? {
         return Ok(());
     }

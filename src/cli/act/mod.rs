@@ -7,6 +7,7 @@ pub(super) mod begin;
 pub(super) mod failed;
 pub(super) mod fleet;
 pub(super) mod fleet_attest;
+pub(super) mod page;
 pub(super) mod place;
 pub(super) mod power;
 pub(super) mod storage;

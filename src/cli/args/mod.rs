@@ -238,13 +238,26 @@ pub(in crate::cli) struct KeySource {
         long,
         value_name = "SOURCE",
         help_heading = "Signing",
-        help = "Key that signs: prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID \
+        help = "Key that signs: browser[:ADDRESS], prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID \
                 (never the key itself)"
     )]
     pub(in crate::cli) signer: Option<Source>,
     /// File (mode 0600) with the keystore's password
     #[arg(long, value_name = "FILE", help_heading = "Signing")]
     pub(in crate::cli) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) page: PageOptions,
+}
+
+/// How the page of a wallet in a browser is reached.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(in crate::cli) struct PageOptions {
+    /// Print the address of the page for a browser, and open it nowhere
+    #[arg(long, help_heading = "Browser")]
+    pub(in crate::cli) no_open: bool,
+    /// Where the page is served, for a tunnel with the same port at both ends [default: a free port]
+    #[arg(long, value_name = "127.0.0.1:PORT", value_parser = values::loopback_port, help_heading = "Browser")]
+    pub(in crate::cli) listen: Option<u16>,
 }
 
 /// What transactions may cost.

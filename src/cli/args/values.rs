@@ -69,6 +69,12 @@ pub(in crate::cli) fn address(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
+/// A port of this machine, behind the address by which a page on it is reached.
+pub(in crate::cli) fn loopback_port(text: &str) -> Result<u16, String> {
+    let port = text.strip_prefix("127.0.0.1:").and_then(|port| port.parse().ok());
+    port.ok_or_else(|| "write 127.0.0.1:PORT: a page for a wallet is served to this machine alone".to_owned())
+}
+
 /// The address of a Safe, with or without its chain's short name before it; the text stays as it is for whoever knows the
 /// chain.
 pub(in crate::cli) fn safe_address(text: &str) -> Result<String, String> {

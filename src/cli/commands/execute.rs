@@ -4,6 +4,7 @@ use alloy::primitives::Address;
 use clap::Args;
 
 use crate::cli::act::advance::advance;
+use crate::cli::act::page;
 use crate::cli::args::values;
 use crate::cli::args::{Agree, Key, Multisig, Notices, Reach, Reviewed, Settle, SharedOptions, Which};
 use crate::cli::failure::error::CliError;
@@ -61,6 +62,7 @@ impl Execute {
         let outside = session.outside(&settings);
         let mut upgrade = session.open(&self.which)?;
         let world = outside.world();
+        page::offer_review(session, &settings, &world, page::Signed::of(upgrade.state(), false)).await;
         let outcome = upgrade.approve_on_chain(&world, &settings.limits, Some(child)).await?;
         Ok(session.went(&upgrade, &outcome, "execute"))
     }

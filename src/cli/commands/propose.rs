@@ -7,7 +7,7 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::act::advance::agree;
+use crate::cli::act::advance::{SignedNotice, agree};
 use crate::cli::args::values;
 use crate::cli::args::{Agree, KeySource, Notices, Offline, Reach, Reviewed, SharedOptions, Which};
 use crate::cli::exit::Exit;
@@ -27,7 +27,7 @@ use crate::safe::{
     info::SafeInfo,
     look,
 };
-use crate::signer::{Fact, Name};
+use crate::signer::{Acting, Fact, Name};
 use crate::upgrade::{
     Checked, UpgradeError, Warning, World,
     model::{SafeTxRole, SignedSafeTx, upper_s},
@@ -327,12 +327,12 @@ impl Posting<'_> {
             Fact::new(Name::MessageHash, digests.message),
             Fact::new(Name::SafeTxHash, digests.safe_tx),
         ];
-        agree(
-            world,
-            "Propose this in the owner's name?",
-            "proposing as a delegate",
-            facts,
-        )?;
+        let signing = SignedNotice {
+            question: "Propose this in the owner's name?",
+            what: "proposing as a delegate",
+            acting: Acting::signs(delegate, domain.chain_id),
+        };
+        agree(world, signing, facts)?;
         let signature = world.sign_as_delegate(&settings.limits, &signer, &signed_tx.tx).await?;
         let signed = Signed {
             sender: delegate,
@@ -481,8 +481,12 @@ impl Posting<'_> {
                 Fact::new(Name::DomainHash, notice.domain()),
                 Fact::new(Name::MessageHash, notice.message()),
             ];
-            let question = "Take this proposal away from the service?";
-            agree(&world, question, "withdrawing the proposal", facts)?;
+            let signing = SignedNotice {
+                question: "Take this proposal away from the service?",
+                what: "withdrawing the proposal",
+                acting: Acting::signs(signer.address(), domain.chain_id),
+            };
+            agree(&world, signing, facts)?;
             let signature = signer.sign_notice(&notice).await?;
             service.withdraw(&signed_tx.tx, &signature).await?;
         }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::cli::act::page;
 use crate::cli::args::{Agree, Key, Multisig, Reach, Reviewed, Settle, SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -47,7 +48,9 @@ impl Reject {
         let settings = session.settings(typed)?;
         let outside = session.outside(&settings);
         let mut upgrade = session.open_to_reject(&self.which)?;
-        let outcome = upgrade.reject(&outside.world(), &settings.limits).await?;
+        let world = outside.world();
+        page::offer_review(session, &settings, &world, page::Signed::of(upgrade.state(), true)).await;
+        let outcome = upgrade.reject(&world, &settings.limits).await?;
         Ok(session.went(&upgrade, &outcome, "reject"))
     }
 }

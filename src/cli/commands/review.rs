@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::act::power::tell_transfer;
 use crate::cli::args::values;
-use crate::cli::args::{self, Files, Multisig, Offline, Posted, Reach, SharedOptions};
+use crate::cli::args::{self, Files, Multisig, Offline, PageOptions, Posted, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands, Next, decision, judge};
 use crate::cli::session::files;
@@ -19,6 +19,7 @@ use crate::code::Code;
 use crate::fsutil;
 use crate::safe::builder_file::{self, Imported};
 use crate::safe::service::links;
+use crate::signer::{AskError, WalletError};
 use crate::upgrade::review::{self, Found, Problem, Question, Trial, Wanted, Which};
 use crate::upgrade::{self, UpgradeError, model::Proposal};
 
@@ -62,6 +63,11 @@ pub(in crate::cli) struct Review {
     /// Go on although the compose hash cannot be recomputed here
     #[arg(long, help_heading = "Consent")]
     accept_unverified_hash: bool,
+    /// Show it in a browser as well, as the page on which a wallet there would be asked, without a button
+    #[arg(long, help_heading = "Browser")]
+    open: bool,
+    #[command(flatten)]
+    page: PageOptions,
 }
 
 impl Review {
@@ -81,10 +87,29 @@ impl Review {
         self.posted.check(settings.limits.offline)?;
         let batch = self.builder_file.as_deref().map(batch).transpose()?;
         let named = self.which.proposal.is_some() || self.which.dir.dir.is_some();
-        if !named && (batch.is_some() || self.posted.is_asked()) {
-            return self.alone(session, &settings, batch.as_ref()).await;
+        let report = if !named && (batch.is_some() || self.posted.is_asked()) {
+            self.alone(session, &settings, batch.as_ref()).await?
+        } else {
+            self.upgrade(session, &settings, batch.as_ref()).await?
+        };
+        if self.open {
+            self.present(session, &settings, &report).await?;
         }
-        self.upgrade(session, &settings, batch.as_ref()).await
+        Ok(report)
+    }
+
+    /// Shows it in a browser. That nobody looked there changes nothing of what was found.
+    async fn present(&self, session: &Session, settings: &Settings, report: &Report) -> Result<(), CliError> {
+        session.pages.review(report.page.clone());
+        let screen = session.screen(self.page, settings.limits.timeout);
+        match screen.present(&report.message, !report.is_failure()).await {
+            Err(error @ WalletError::Unserved(_)) => Err(AskError::from(error).into()),
+            Err(error) => {
+                session.out.progress(&error.to_string());
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// An upgrade, and what somebody made of it.

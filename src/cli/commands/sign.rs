@@ -6,6 +6,7 @@ use alloy::primitives::Address;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::act::page;
 use crate::cli::args::values;
 use crate::cli::args::{
     Agree, Key, Multisig, Notices, Offline, Overwrite, Reach, Reviewed, Settle, SharedOptions, Which,
@@ -100,11 +101,7 @@ impl Sign {
             return Err(self.unsigned(session, &settings, &outside.world()).await);
         }
         if self.on_chain {
-            let mut upgrade = session.open(&self.which)?;
-            let outcome = upgrade
-                .approve_on_chain(&outside.world(), &settings.limits, None)
-                .await?;
-            return Ok(session.went(&upgrade, &outcome, "sign"));
+            return self.approve_on_chain(session, &settings, &outside.world()).await;
         }
         let role = self.role();
         let mut subject = session.subject_for(&self.which, self.reject)?;
@@ -119,6 +116,8 @@ impl Sign {
                 |found: &[u8]| SignatureFile::claims(found).is_some_and(|(hash, _)| hashes.contains(&Some(hash)));
             out.check(|found| is_signature(found) || (!knew && is_copy(&subject, found)))?;
         }
+        let signed = page::Signed::of(subject.state(), self.reject);
+        page::put_review(session, &settings, &outside.world(), signed).await?;
         let (checked, signature, owner) = subject.sign(&outside.world(), &settings.limits, role).await?;
         let (_, ceremony) = subject.ceremony()?;
         let signed_tx = ceremony
@@ -142,6 +141,18 @@ impl Sign {
             SignatureFile::claims(found) == same || (!knew && is_copy(&subject, found))
         })?;
         Ok(report)
+    }
+
+    async fn approve_on_chain(
+        &self,
+        session: &Session,
+        settings: &Settings,
+        world: &World<'_>,
+    ) -> Result<Report, CliError> {
+        let mut upgrade = session.open(&self.which)?;
+        page::offer_review(session, settings, world, page::Signed::of(upgrade.state(), false)).await;
+        let outcome = upgrade.approve_on_chain(world, &settings.limits, None).await?;
+        Ok(session.went(&upgrade, &outcome, "sign"))
     }
 
     const fn role(&self) -> SafeTxRole {

@@ -10,7 +10,7 @@ use super::verdict::{Next, Verdict, verdict};
 use crate::cli::exit::Exit;
 use crate::code::Code;
 use crate::fsutil::{FsError, HoldError};
-use crate::signer::{AskError, EarlierConsent, KmsError, LedgerError, RecordError, SignerError};
+use crate::signer::{AskError, EarlierConsent, KmsError, LedgerError, RecordError, SignerError, WalletError};
 use crate::text::quote;
 use crate::upgrade::JournalError;
 
@@ -22,6 +22,7 @@ pub(super) fn signer(error: &SignerError) -> Verdict {
         SignerError::Record(error) => record(error),
         SignerError::Ledger(error) => said(ledger(error)),
         SignerError::Kms(error) => said(kms(error)),
+        SignerError::Wallet(error) => said(wallet(error)),
         SignerError::Source { .. } => said(Code::UsageSigner),
         SignerError::NoFeature { feature, .. } => about(Code::UsageFeature, &[("feature", feature)]),
         SignerError::Name { what, .. } => verdict(
@@ -54,6 +55,20 @@ fn ledger(error: &LedgerError) -> Code {
         LedgerError::TooOld { .. } => Code::LedgerAppOld,
         LedgerError::TimedOut(_) => Code::LedgerTimeout,
         LedgerError::Malformed(_) | LedgerError::Status(_) => Code::LedgerAnswer,
+    }
+}
+
+const fn wallet(error: &WalletError) -> Code {
+    match error {
+        WalletError::Unserved(_) => Code::PageUnserved,
+        WalletError::Closed => Code::PageClosed,
+        WalletError::TimedOut => Code::PageTimeout,
+        WalletError::Refused => Code::WalletRefused,
+        WalletError::Busy => Code::WalletBusy,
+        WalletError::Failed { .. } => Code::WalletFailed,
+        WalletError::Malformed(_) => Code::WalletAnswer,
+        // Whoever signs transactions here has a wallet send them.
+        WalletError::Sends => Code::Defect,
     }
 }
 
@@ -106,6 +121,7 @@ pub(super) fn ask(error: &AskError) -> Verdict {
              the name",
         ),
         AskError::Io(_) => said(Code::TerminalLost),
+        AskError::Page(error) => said(wallet(error)),
     }
 }
 

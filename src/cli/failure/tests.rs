@@ -20,7 +20,7 @@ use crate::compose::{ComposeError, ComposeHash};
 use crate::fsutil::{FsError, HoldError};
 use crate::http::{HttpError, Kind, Sent};
 use crate::safe::service::{ServiceError, ServiceProblem};
-use crate::signer::{AskError, KmsError, LedgerError, RecordError, SignerError};
+use crate::signer::{AskError, KmsError, LedgerError, RecordError, SignerError, WalletError};
 use crate::upgrade::JournalError;
 
 fn http(verb: &str, kind: Kind, sent: Sent) -> HttpError {
@@ -524,9 +524,25 @@ fn devices() -> Vec<(SignerError, Exit, &'static str)> {
         (KmsError::Later { what: code() }, Exit::Later, "KMS_UNAVAILABLE"),
         (KmsError::Malformed("x"), Exit::Input, "KMS_ANSWER"),
     ];
+    let failed = WalletError::Failed {
+        code: -32603,
+        message: "x".to_owned(),
+    };
+    let taken = WalletError::Unserved(IoError::from(ErrorKind::AddrInUse));
+    let wallet = [
+        (taken, Exit::Input, "PAGE_UNSERVED"),
+        (WalletError::Closed, Exit::Pending, "PAGE_CLOSED"),
+        (WalletError::TimedOut, Exit::Pending, "PAGE_TIMEOUT"),
+        (WalletError::Refused, Exit::State, "WALLET_REFUSED"),
+        (WalletError::Busy, Exit::State, "WALLET_BUSY"),
+        (failed, Exit::Later, "WALLET_FAILED"),
+        (WalletError::Malformed("x"), Exit::Input, "WALLET_ANSWER"),
+        (WalletError::Sends, Exit::Bug, "DEFECT"),
+    ];
     let ledger = ledger.into_iter().map(|(error, exit, code)| (error.into(), exit, code));
     ledger
         .chain(kms.into_iter().map(|(error, exit, code)| (error.into(), exit, code)))
+        .chain(wallet.into_iter().map(|(error, exit, code)| (error.into(), exit, code)))
         .collect()
 }
 

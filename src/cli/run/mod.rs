@@ -101,6 +101,7 @@ fn start(cli: Cli, typed: CommandLine, env: Environment) -> Exit {
     let mut report = ended.unwrap_or_else(|error| failed(&session, &error));
     session.tell_endpoints(&mut report);
     session.tell_version(&mut report);
+    session.pages.farewell(&report.ending(), !report.is_failure());
     finish(&session.out, report)
 }
 

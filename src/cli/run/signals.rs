@@ -102,7 +102,9 @@ impl Signals {
         if session.out.is_asking() {
             session.out.restore();
             aside("\n");
-            let told = session.out.finish(&failed(session, &CliError::Signal(exit)));
+            let report = failed(session, &CliError::Signal(exit));
+            let told = session.out.finish(&report);
+            session.pages.farewell(&report.ending(), false);
             // Again: the question may have been about to switch the echo off when the signal came.
             session.out.restore();
             leave(if told.is_ok() { exit } else { Exit::Storage });

@@ -19,6 +19,10 @@ pub(super) const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
 const NO_COLOR: &str = "NO_COLOR";
 const HOME: &str = "HOME";
 const TEMPORARY: &str = "TMPDIR";
+/// Where a browser can be shown, other than on a Mac.
+const DISPLAYS: [&str; 2] = ["DISPLAY", "WAYLAND_DISPLAY"];
+/// A folder of the home directory that confined browsers (snap, flatpak) can read.
+const DOWNLOADS: &str = "Downloads";
 const STATE_HOME: &str = "XDG_STATE_HOME";
 /// Where state is kept when the environment does not say (XDG Base Directory Specification).
 const DEFAULT_STATE: &str = ".local/state";
@@ -72,6 +76,18 @@ impl Environment {
     /// Whether colour is unwanted.
     pub(in crate::cli) fn no_color(&self) -> bool {
         self.text(NO_COLOR).is_some()
+    }
+
+    /// Whether a browser can be opened here.
+    pub(super) fn has_display(&self) -> bool {
+        cfg!(target_os = "macos") || DISPLAYS.iter().any(|name| self.text(name).is_some())
+    }
+
+    /// A folder whose files a browser can read, also one that sees little of the home directory.
+    pub(super) fn folder_for_browsers(&self) -> Option<PathBuf> {
+        let home = self.text(HOME).map(PathBuf::from).filter(|path| path.is_absolute())?;
+        let downloads = home.join(DOWNLOADS);
+        Some(if fsutil::is_there(&downloads) { downloads } else { home })
     }
 
     /// Milliseconds for one request; never outside test builds.

@@ -9,6 +9,7 @@ pub(super) mod known;
 pub(super) mod next;
 pub(super) mod out_file;
 mod outside;
+pub(super) mod pages;
 pub(super) mod person;
 mod project;
 pub(super) mod quote_root;
@@ -25,7 +26,7 @@ use alloy::primitives::B256;
 use tokio::time::Instant;
 
 use crate::chain::quorum::Turnout;
-use crate::cli::args::{self, Change, Governor, Which};
+use crate::cli::args::{self, Change, Governor, PageOptions, Which};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
@@ -35,6 +36,7 @@ use crate::cli::session::known::locate;
 use crate::cli::session::next::{CommandLine, commit_provision};
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::outside::patient;
+use crate::cli::session::pages::{Pages, Screen};
 use crate::cli::session::person::Person;
 use crate::cli::session::project::Project;
 use crate::cli::session::settings::{ROOT, Settings, Sourced, Wanted};
@@ -47,6 +49,7 @@ use crate::compose::ComposeHash;
 use crate::fsutil;
 use crate::http::{Http, Limits, Rate};
 use crate::safe::service::Service;
+use crate::signer::Source;
 use crate::upgrade::{
     self, Acceptance, Outcome, PROPOSAL_FILE, Upgrade, UpgradeError, Warning,
     model::{Intent, Proposal},
@@ -73,6 +76,8 @@ pub(in crate::cli) struct Session {
     turnout: Turnout,
     /// Which versions of its API Phala Cloud speaks.
     spoken: Spoken,
+    /// The page of a wallet in a browser.
+    pub(in crate::cli) pages: Pages,
     dir: Mutex<Option<PathBuf>>,
     /// The proposal, where the run is about one by itself.
     file: Mutex<Option<PathBuf>>,
@@ -103,6 +108,7 @@ impl Session {
             http: Http::new(Limits::default()).telling(notice),
             turnout: Turnout::default(),
             spoken: Spoken::default(),
+            pages: Pages::default(),
             dir: Mutex::new(None),
             file: Mutex::new(None),
         }
@@ -144,14 +150,28 @@ impl Session {
         settings::intent(&wanted, &self.env, &|news| self.out.progress(news))
     }
 
-    /// Connects settings to the outside; does no I/O.
+    /// Connects settings to the outside; does no I/O. Whoever agrees does so at the terminal, or, where the key is in a browser,
+    /// on a page to what that key does.
     pub(in crate::cli) fn outside<'a>(&'a self, settings: &'a Settings) -> Outside<'a> {
+        let asks_there = matches!(settings.signer, Some(Source::Browser(_)));
+        let screen = asks_there.then(|| self.screen(settings.page, settings.limits.timeout));
         Outside::new(
             self.http.clone(),
             self.spoken.clone(),
             settings,
-            Person::new(&self.out, &self.env, settings.yes),
+            Person::new(&self.out, &self.env, settings.yes).at(screen),
         )
+    }
+
+    /// The page of this run as a person gets to it.
+    pub(in crate::cli) const fn screen(&self, options: PageOptions, patience: Duration) -> Screen<'_> {
+        Screen {
+            pages: &self.pages,
+            options,
+            patience,
+            out: &self.out,
+            env: &self.env,
+        }
     }
 
     /// The service of a chain: the one that was typed, or Safe's own; does no I/O.

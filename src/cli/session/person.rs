@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::cli::failure::CONSENT_FLAG;
 use crate::cli::session::environment::Environment;
+use crate::cli::session::pages::Screen;
 use crate::cli::show::output::{Output, aside};
 use crate::cli::show::text::escape;
-use crate::signer::{Ask, AskError, Consent, Decision};
+use crate::signer::{Ask, AskError, Consent, Decision, Wallet};
 
 /// Longest answer that is read from a terminal, bytes.
 const MAX_ANSWER: u64 = 1024;
@@ -21,12 +22,25 @@ pub(in crate::cli) struct Person<'a> {
     out: &'a Output,
     env: &'a Environment,
     yes: bool,
+    /// Where a wallet in a browser is asked.
+    screen: Option<Screen<'a>>,
 }
 
 impl<'a> Person<'a> {
     /// `yes` is the consent given in advance.
     pub(in crate::cli) const fn new(out: &'a Output, env: &'a Environment, yes: bool) -> Self {
-        Self { out, env, yes }
+        Self {
+            out,
+            env,
+            yes,
+            screen: None,
+        }
+    }
+
+    /// With a page on which consent is given to what a wallet does; nothing in advance stands for that.
+    pub(in crate::cli) const fn at(mut self, screen: Option<Screen<'a>>) -> Self {
+        self.screen = screen;
+        self
     }
 }
 
@@ -51,6 +65,10 @@ impl Ask for Person<'_> {
     }
 
     fn consent(&self, what: &Consent) -> Result<bool, AskError> {
+        if let Some((screen, acting)) = self.screen.zip(what.acting) {
+            let agreed = self.out.question(|| Ok(screen.consent(acting, what)));
+            return Ok(agreed.map_err(AskError::Io)??);
+        }
         self.out.show_consent(what);
         if !self.yes && !self.out.interactive() {
             return Err(AskError::Nobody(format!(
@@ -84,11 +102,16 @@ impl Ask for Person<'_> {
     }
 
     fn agrees_unseen(&self) -> bool {
-        self.yes
+        self.yes && self.screen.is_none()
     }
 
     fn can_name(&self) -> bool {
-        self.out.interactive()
+        self.out.interactive() || self.screen.is_some()
+    }
+
+    fn wallet(&self) -> Result<Wallet, AskError> {
+        let nobody = || AskError::Nobody("a page for a wallet (no signer is one)".to_owned());
+        Ok(self.screen.ok_or_else(nobody)?.wallet()?)
     }
 
     fn tell(&self, news: &str) {
@@ -107,14 +130,14 @@ impl Person<'_> {
                 let Decision { value, what, .. } = decision;
                 aside(&format!("{}\n", escape(what)));
                 aside(&escape(&format!("Type {value} to agree to that, or no: ")));
-                typed(&mut std::io::stdin().lock(), value)
+                typed(&mut std::io::stdin().lock(), decision)
             })
             .map_err(AskError::Io)
     }
 }
 
-/// Reads answers until one is `value`; the word `no` or the end of input declines.
-fn typed(input: &mut dyn BufRead, value: &str) -> std::io::Result<bool> {
+/// Reads answers until one names what a decision is about; the word `no` or the end of input declines.
+fn typed(input: &mut dyn BufRead, decision: &Decision) -> std::io::Result<bool> {
     loop {
         let Some(answer) = answer(input)? else {
             return Ok(false);
@@ -122,16 +145,11 @@ fn typed(input: &mut dyn BufRead, value: &str) -> std::io::Result<bool> {
         if answer == "no" {
             return Ok(false);
         }
-        if is_same(&answer, value) {
+        if decision.is_named_by(&answer) {
             return Ok(true);
         }
         aside("That is not it. Type it whole to agree, or no: ");
     }
-}
-
-/// Hexadecimal digits are the same in either case.
-fn is_same(answer: &str, value: &str) -> bool {
-    answer == value || (value.starts_with("0x") && answer.eq_ignore_ascii_case(value))
 }
 
 /// Reads answers until one is clear: only the whole word agrees, and the word `no` or the end of input declines. What is
@@ -161,7 +179,16 @@ fn answer(input: &mut dyn BufRead) -> std::io::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{agreed, typed};
+    use super::{Decision, agreed, typed};
+    use crate::code::Code;
+
+    fn decision(value: &str) -> Decision {
+        Decision {
+            code: Code::AppGivenAway,
+            value: value.to_owned(),
+            what: String::new(),
+        }
+    }
 
     #[test]
     fn g8_only_the_whole_word_agrees_and_the_end_of_input_is_a_no() {
@@ -184,9 +211,13 @@ mod tests {
             (format!("no\n{value}\n"), false),
             (String::new(), false),
         ] {
-            assert_eq!(typed(&mut answer.as_bytes(), value).unwrap(), agrees, "{answer:?}");
+            assert_eq!(
+                typed(&mut answer.as_bytes(), &decision(value)).unwrap(),
+                agrees,
+                "{answer:?}"
+            );
         }
-        assert!(!typed(&mut &b"My-App\n"[..], "my-app").unwrap());
+        assert!(!typed(&mut &b"My-App\n"[..], &decision("my-app")).unwrap());
     }
 
     #[test]

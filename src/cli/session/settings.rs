@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::chain::{FeePolicy, PolicyChange, quorum::Quorum};
 use crate::cli::args::attesting::Attesting;
 use crate::cli::args::values;
-use crate::cli::args::{Change, Expect, Governor, Notices, Reach, Settle, SharedOptions};
+use crate::cli::args::{Change, Expect, Governor, Notices, PageOptions, Reach, Settle, SharedOptions};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::accept::{accepted, trust};
@@ -76,6 +76,8 @@ pub(in crate::cli) struct Settings {
     /// How many of them have to agree.
     pub(in crate::cli) quorum: Quorum,
     pub(in crate::cli) signer: Option<Source>,
+    /// How the page of a wallet in a browser is reached.
+    pub(in crate::cli) page: PageOptions,
     pub(in crate::cli) unlock: Unlock,
     pub(in crate::cli) limits: Limits,
     pub(in crate::cli) allow_unpinned: bool,
@@ -106,6 +108,7 @@ impl Settings {
             endpoints,
             histories: typed.reach.and_then(|reach| reach.logs_rpc_url.clone()),
             signer,
+            page: key.map(|key| key.page).unwrap_or_default(),
             unlock: Unlock {
                 password_file: key.and_then(|key| key.password_file.clone()),
                 keystore_dir: env.keystore_dir(),

@@ -211,6 +211,16 @@ impl Report {
         !matches!(self.exit, Exit::Done | Exit::Pending) || self.stop.is_some()
     }
 
+    /// How it ended in a sentence or two, for a page that says nothing else.
+    pub(in crate::cli) fn ending(&self) -> String {
+        let more = if self.is_failure() {
+            self.hint.as_deref()
+        } else {
+            Some("this page can be closed")
+        };
+        more.map_or_else(|| self.message.clone(), |more| format!("{}: {more}", self.message))
+    }
+
     /// The one object for programs.
     pub(in crate::cli) fn json(&self) -> String {
         let envelope = Envelope {

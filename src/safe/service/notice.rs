@@ -3,9 +3,13 @@
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::SolValue;
+use serde_json::{Value, json};
 
 /// Seconds for which a signature is meant.
 const HOUR: i64 = 3600;
+/// Name and version of the documents' domain.
+const NAME: &str = "Safe Transaction Service";
+const VERSION: &str = "1.0";
 
 /// What somebody wants the service to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +45,7 @@ impl Notice {
     }
     /// The domain's hash, which devices show first.
     pub fn domain(&self) -> B256 {
-        let (name, version) = (keccak256("Safe Transaction Service"), keccak256("1.0"));
+        let (name, version) = (keccak256(NAME), keccak256(VERSION));
         let chain_id = U256::from(self.chain_id);
         match self.act {
             Act::Delegate { .. } => {
@@ -68,6 +72,35 @@ impl Notice {
                 keccak256((kind, hash, hour).abi_encode())
             }
         }
+    }
+    /// The document, as wallets take it (`eth_signTypedData_v4`).
+    pub fn typed_data(&self) -> Value {
+        let field = |name: &str, kind: &str| json!({ "name": name, "type": kind });
+        let mut domain_type = vec![
+            field("name", "string"),
+            field("version", "string"),
+            field("chainId", "uint256"),
+        ];
+        let mut domain = json!({ "name": NAME, "version": VERSION, "chainId": self.chain_id });
+        let (kind, of, message) = match self.act {
+            Act::Delegate { delegate } => (
+                "Delegate",
+                field("delegateAddress", "address"),
+                json!({ "delegateAddress": delegate.to_checksum(None), "totp": self.hour }),
+            ),
+            Act::Delete { safe, hash } => {
+                domain_type.push(field("verifyingContract", "address"));
+                domain["verifyingContract"] = safe.to_checksum(None).into();
+                let message = json!({ "safeTxHash": hash, "totp": self.hour });
+                ("DeleteRequest", field("safeTxHash", "bytes32"), message)
+            }
+        };
+        json!({
+            "types": { "EIP712Domain": domain_type, kind: [of, field("totp", "uint256")] },
+            "domain": domain,
+            "primaryType": kind,
+            "message": message,
+        })
     }
     /// What is signed (EIP-712).
     pub fn hash(&self) -> B256 {
@@ -113,6 +146,48 @@ mod tests {
         let ours = at(500_000 * 3600, Act::Delete { safe: SAFE, hash: HASH });
         let theirs = DeleteRequest { safeTxHash: HASH, totp };
         assert_eq!(ours.hash(), theirs.eip712_signing_hash(&domain));
+    }
+
+    /// `hashStruct` of EIP-712, from nothing but the document.
+    fn struct_hash(types: &Value, kind: &str, data: &Value) -> B256 {
+        let fields: Vec<(&str, &str)> = types[kind]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|field| (field["name"].as_str().unwrap(), field["type"].as_str().unwrap()))
+            .collect();
+        let listed: Vec<String> = fields.iter().map(|(name, kind)| format!("{kind} {name}")).collect();
+        let mut words = keccak256(format!("{kind}({})", listed.join(","))).to_vec();
+        for (name, kind) in fields {
+            let value = &data[name];
+            let word = match (kind, value.as_str()) {
+                ("string", Some(text)) => keccak256(text),
+                ("address", Some(text)) => text.parse::<Address>().unwrap().into_word(),
+                ("bytes32", Some(text)) => text.parse().unwrap(),
+                ("uint256", None) => U256::from(value.as_u64().unwrap()).into(),
+                other => panic!("{other:?}"),
+            };
+            words.extend(word);
+        }
+        keccak256(words)
+    }
+
+    #[test]
+    fn a_wallet_signs_the_digest_of_the_document_that_it_is_given() {
+        let acts = [
+            Act::Delegate {
+                delegate: Address::repeat_byte(0x11),
+            },
+            Act::Delete { safe: SAFE, hash: HASH },
+        ];
+        for act in acts {
+            let ours = at(500_000 * 3600, act);
+            let document = ours.typed_data();
+            let hash = |kind: &str, data: &Value| struct_hash(&document["types"], kind, data);
+            assert_eq!(hash("EIP712Domain", &document["domain"]), ours.domain());
+            let kind = document["primaryType"].as_str().unwrap();
+            assert_eq!(hash(kind, &document["message"]), ours.message());
+        }
     }
 
     #[test]

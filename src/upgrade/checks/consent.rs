@@ -134,6 +134,7 @@ pub(in crate::upgrade) fn of_safe(state: &State, signed_tx: &SignedSafeTx, safe:
         facts,
         digests: Some(tx.digests()),
         decisions: Vec::new(),
+        acting: None,
     }
 }
 

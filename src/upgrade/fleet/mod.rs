@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::cloud::{Cvm, CvmId};
 use crate::code::Code;
 use crate::compose::ComposeHash;
-use crate::signer::{Ask, AskError, Consent};
+use crate::signer::{Ask, AskError, Consent, Wallet};
 use crate::upgrade::{
     UpgradeError, World,
     model::Intent,
@@ -390,6 +390,9 @@ impl Ask for Named<'_> {
     }
     fn can_name(&self) -> bool {
         self.ask.can_name()
+    }
+    fn wallet(&self) -> Result<Wallet, AskError> {
+        self.ask.wallet()
     }
     fn tell(&self, news: &str) {
         self.ask.tell(&format!("{}: {news}", self.cvm));

@@ -7,13 +7,13 @@ use alloy::primitives::{Address, U256};
 use tokio::time::Instant;
 
 use crate::chain::{
-    Call, Chain, TxError, TxRequest, coins,
+    ByWallet, Call, Chain, SignedTx, TxError, TxRequest, coins,
     fees::{Filling, Quote, has_data_fee},
 };
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::safe::effects::Carried;
-use crate::signer::{Consent, Decision, Fact, Name, SafeConsent};
+use crate::signer::{Acting, Consent, Decision, Fact, Name, SafeConsent, Signer, SignerError, WalletError};
 use crate::upgrade::{
     UpgradeError,
     checks::consent::decisions,
@@ -23,6 +23,9 @@ use crate::upgrade::{
     run::{Quoted, Run},
 };
 
+/// Looks for what a wallet says that it sent; its own endpoint may be another one, and slower to tell others.
+const WALLET_LOOKS: u32 = 20;
+const WALLET_LOOK_WAIT: Duration = Duration::from_millis(500);
 /// Nobody was asked when consent took no longer than this.
 const CONSENT_AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -108,7 +111,13 @@ impl Run<'_> {
         point("sign.a");
         self.world.check_consents(self.limits, &asking.consents)?;
         refuse_shown(self.world, self.limits, self.upgrade.state(), &asking.consents).await?;
-        let (quote, filled) = self.quote(chain, &asking).await?;
+        let (quote, filled) = match self.quote(chain, &asking).await {
+            Err(error @ UpgradeError::Tx(TxError::InFlight { .. })) if self.was_asked_before() => {
+                let said = "what is in flight may be what the wallet was asked for before";
+                return Err(unknown(said, Some(error)));
+            }
+            quote => quote?,
+        };
         let together = self.admit_cost(&quote.request, quote.data_fee.unwrap_or_default())?;
         self.may_begin("signing")?;
         let (consents, named) = self.agree(&quote, together, asking)?;
@@ -130,11 +139,81 @@ impl Run<'_> {
         let signer = self
             .open_signer()
             .ok_or_else(|| UpgradeError::decide(Code::SignerNeeded, "no key was named"))?;
-        let signed = signer.sign_tx(&quote.request).await?;
+        let signed = if signer.sends() {
+            self.send_by_wallet(chain, signer, &quote.request).await?
+        } else {
+            signer.sign_tx(&quote.request).await?
+        };
         point("sign.d");
         self.record(Event::TxSigned(signed))?;
         point("sign.e");
         Ok(())
+    }
+
+    /// Has a wallet send it, and reads back what it sent. Intent, account and the digest of chain, nonce and call are on disk
+    /// by now; what becomes unknown here is settled by the next run, which reads the chain before it asks again.
+    async fn send_by_wallet(
+        &self,
+        chain: &Chain,
+        signer: &Signer,
+        planned: &TxRequest,
+    ) -> Result<SignedTx, UpgradeError> {
+        let hash = match signer.send_tx(planned).await {
+            Ok(hash) => hash,
+            // Whoever refuses, or has to answer something else first, sent nothing.
+            Err(error @ SignerError::Wallet(WalletError::Refused | WalletError::Busy)) => return Err(error.into()),
+            Err(error) if signer.was_asked() => {
+                return Err(unknown("the wallet may have sent the transaction", Some(error.into())));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        point("wallet.sent");
+        self.tell(&format!("the wallet says that it sent transaction {hash}"));
+        let mut trouble = None;
+        for _ in 0..WALLET_LOOKS {
+            match chain.by_wallet(hash, planned).await {
+                Ok(Some(ByWallet::Planned(signed))) => return Ok(*signed),
+                Ok(Some(ByWallet::Other(what))) => {
+                    return Err(UpgradeError::stop(
+                        Code::TxMismatch,
+                        "the transaction that the wallet sent",
+                        "what it was asked for",
+                        format!("{what}, in {hash}"),
+                    ));
+                }
+                Ok(Some(ByWallet::OtherForm(why))) => {
+                    let said = format!("transaction {hash} does what was asked for, in a form of its own: {why}");
+                    return Err(unknown(&said, None));
+                }
+                Ok(None) => {}
+                Err(error) => trouble = Some(error),
+            }
+            self.sleep(WALLET_LOOK_WAIT).await;
+        }
+        let said = format!("the wallet says that it sent transaction {hash}, and no endpoint shows it");
+        Err(unknown(&said, trouble.map(UpgradeError::from)))
+    }
+
+    /// Whether the key is one that sends what it signs, and was asked for this before without an answer that is known.
+    fn was_asked_before(&self) -> bool {
+        self.open_signer().is_some_and(Signer::sends) && self.upgrade.state().tx.signing.is_some()
+    }
+
+    /// What has to be known of a wallet that was asked before: a call that can be made twice is a decision.
+    fn asked_before(&self, consent: &mut Consent, request: &TxRequest) {
+        if !self.was_asked_before() {
+            return;
+        }
+        let what = "a wallet was asked for this before, and nothing of it is seen on the chain: where it still shows that \
+                    request, refuse it there";
+        consent.facts.push(Fact::new(Name::AskedBefore, what));
+        let (code, value) = (Code::WalletAskedBefore, request.call.to.to_string());
+        let state = self.upgrade.state();
+        let accepted = self.limits.accepted.with(&state.accepted);
+        if state.deployment().is_some() && !accepted.covers(code, Some(&value)) {
+            let what = format!("{what}; both together would make two apps");
+            consent.decisions.push(Decision { code, value, what });
+        }
     }
 
     /// The most that the whole upgrade costs once this is signed as well, if that is within the limit.
@@ -163,6 +242,7 @@ impl Run<'_> {
         asking: TxConsent,
     ) -> Result<(Vec<SafeConsent>, Vec<Decision>), UpgradeError> {
         let mut consent = asking.consent;
+        consent.acting = Some(Acting::sends(quote.request.from, quote.request.chain_id));
         consent.effects = self
             .upgrade
             .state()
@@ -172,6 +252,7 @@ impl Run<'_> {
             &consent.effects,
             &self.limits.accepted.with(&self.upgrade.state().accepted),
         );
+        self.asked_before(&mut consent, &quote.request);
         consent.facts.extend(figures(quote));
         consent.facts.extend(self.together(together));
         if self.world.ask.consent(&consent)? {
@@ -180,6 +261,15 @@ impl Run<'_> {
         Err(UpgradeError::Declined {
             what: asking.act.to_owned(),
         })
+    }
+}
+
+/// That a wallet may have sent a transaction: the next run looks for it before it asks again.
+fn unknown(message: &str, source: Option<UpgradeError>) -> UpgradeError {
+    UpgradeError::Unknown {
+        code: Code::WalletUnknown,
+        message: message.to_owned(),
+        source: source.map(Into::into),
     }
 }
 

@@ -8,7 +8,7 @@ use alloy::primitives::U256;
 use crate::chain::{Chain, SignedTx, TxRequest, coins};
 use crate::code::Code;
 use crate::fsutil::point;
-use crate::signer::{AskError, Consent, Fact, Name};
+use crate::signer::{Acting, AskError, Consent, Fact, Name, Source};
 use crate::upgrade::{
     Outcome, UpgradeError,
     checks::app::is_final,
@@ -53,6 +53,10 @@ impl Run<'_> {
         };
         let request = last.request.bumped(base_fee, &self.limits.fees)?;
         let owner = request.from;
+        if matches!(self.world.signer, Some(Source::Browser(_))) {
+            self.tell("the fees are too low by now; speed the transaction up in the wallet that sent it");
+            return Ok(false);
+        }
         match self.signer().await? {
             None => {
                 self.tell("the fees are too low by now; name the key with `--signer` to raise them");
@@ -107,6 +111,7 @@ impl Run<'_> {
                 .state()
                 .parties()
                 .effects_of_calls(std::slice::from_ref(&request.call)),
+            acting: Some(Acting::sends(request.from, request.chain_id)),
             ..Consent::ask(
                 "The fees are too low by now. Sign the same transaction again with higher ones?",
                 facts.into_iter().flatten().collect(),

@@ -8,7 +8,7 @@ use crate::house::sources::{Token, files, halves, tokens};
 use crate::support::repository;
 
 /// Names in capitals that are no codes, and where they come from.
-const NO_CODES: [(&str, &str); 36] = [
+const NO_CODES: [(&str, &str); 37] = [
     (
         "APPROVED_HASH",
         "a kind of signature, as Safe Transaction Services name it",
@@ -47,6 +47,7 @@ const NO_CODES: [(&str, &str); 36] = [
     ("PROPOSER_ROLE", "a role of OpenZeppelin's timelock"),
     ("SAFE_TRANSACTION_SERVICE_API_KEY", "a variable of the environment"),
     ("TIMELOCK_ADMIN_ROLE", "a role of OpenZeppelin's timelock"),
+    ("WAYLAND_DISPLAY", "a variable of the environment"),
     ("XDG_STATE_HOME", "a variable of the environment"),
 ];
 

@@ -24,9 +24,11 @@ fn pages() -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(repository().join(&folder)).unwrap() {
             let path = folder.join(entry.unwrap().file_name());
+            // Pictures are no pages.
+            let is_page = path.extension().is_some_and(|kind| kind == "md");
             match repository().join(&path).is_dir() {
                 true => folders.push(path),
-                false => found.push(path),
+                false => found.extend(Some(path).filter(|_| is_page)),
             }
         }
     }

@@ -1,4 +1,6 @@
 //! Keys, and whom a run believes.
 
+pub mod browser;
+pub mod chromium;
 pub mod keys;
 pub mod trust;

@@ -29,6 +29,7 @@ pub mod contracts;
 pub mod guest;
 pub mod kms;
 pub mod outsider;
+pub mod page;
 pub mod proxy;
 pub mod rpc;
 pub mod safe_service;

@@ -23,7 +23,7 @@ const HASH: B256 = B256::repeat_byte(0xab);
 const DEVICE: B256 = B256::repeat_byte(0xde);
 
 /// What every deployment of these tests says.
-fn arguments(world: &World, owner: Address, hash: B256, device: B256) -> Vec<String> {
+pub fn arguments(world: &World, owner: Address, hash: B256, device: B256) -> Vec<String> {
     let list = ["app", "deploy", "--json", "--chain-id", "31337", "--kms-contract"];
     let mut list: Vec<String> = list.map(str::to_owned).to_vec();
     list.extend([world.kms.to_string(), "--owner".to_owned(), owner.to_string()]);

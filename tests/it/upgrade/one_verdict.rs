@@ -12,6 +12,7 @@ use crate::chain::liar::Liar;
 use crate::harness::flow::{Flow, Ran};
 use crate::support::cloud::compose_hash;
 use crate::support::contracts::abi;
+use crate::support::page::Serving;
 use crate::support::world::{CVM, NEW_COMPOSE, SafeOptions, WorldOptions};
 use crate::support::{ACCOUNTS, SafeService, World};
 
@@ -132,6 +133,25 @@ impl Ground {
         let mut command = flow.command(&words);
         command.current_dir(&home).env("XDG_STATE_HOME", home.join("state"));
         Ran::of(&mut command)
+    }
+    /// What `review` says of a proposal on a terminal, and what it shows in a browser where it gets so far.
+    fn on_both(&self, flow: &Flow<'_>, proposal: &Value) -> (String, Option<(Value, String)>) {
+        let home = self.world.folder().join("reader");
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("proposal.json"), proposal.to_string()).unwrap();
+        let command = |more: &[&str]| {
+            let mut command = flow.command(&[&["review", "proposal.json"], more].concat());
+            command.current_dir(&home).env("XDG_STATE_HOME", home.join("state"));
+            command
+        };
+        let text = String::from_utf8(command(&[]).output().unwrap().stdout).unwrap();
+        let shown = Serving::try_start(&mut command(&["--json", "--open", "--no-open"]))
+            .ok()
+            .map(|serving| {
+                let html = serving.tab().at("over")["html"].as_str().unwrap().to_owned();
+                (serving.ended().json, html)
+            });
+        (text, shown)
     }
     /// Runs all of these; gives what ends otherwise than is expected, and whose verdict is another one.
     fn agree(
@@ -411,6 +431,70 @@ fn every_command_says_the_same_of_a_proposal_that_gives_the_app_away() {
         ),
     ];
     assert!(wrong.concat().is_empty(), "{}", wrong.concat().join("\n\n"));
+}
+
+/// The words of HTML without its tags, and of text without its blanks.
+fn words(text: &str, is_html: bool) -> String {
+    let mut bare = String::new();
+    let mut inside = false;
+    for character in text.chars() {
+        match character {
+            '<' if is_html => inside = true,
+            '>' if is_html => inside = false,
+            // Marks of lines that a terminal breaks or indents.
+            '↳' | '│' => {}
+            _ if inside || character.is_whitespace() => {}
+            other => bare.push(other),
+        }
+    }
+    match is_html {
+        true => [
+            ("&lt;", "<"),
+            ("&gt;", ">"),
+            ("&quot;", "\""),
+            ("&#39;", "'"),
+            ("&amp;", "&"),
+        ]
+        .iter()
+        .fold(bare, |bare, (entity, character)| bare.replace(entity, character)),
+        false => bare,
+    }
+}
+
+#[test]
+fn a_browser_shows_of_everything_that_was_tampered_with_what_a_terminal_shows() {
+    let ground = Ground::new();
+    let honest = ground.prepared();
+    let (mut seen, mut stops) = (0, 0);
+    for case in [vec![HONEST], of_the_app(), of_the_safe(), of_files()].concat() {
+        let rpc = ground.world.rpc();
+        let snapshot = rpc.call("evm_snapshot", json!([]));
+        (case.world)(&ground);
+        rpc.mine(1);
+        let mut proposal = honest.clone();
+        (case.edit)(&mut proposal);
+        let (text, shown) = ground.on_both(&Flow::new(&ground.world), &proposal);
+        let is_page = text.contains("who asks for what");
+        assert_eq!(shown.is_some(), is_page, "{}: {text}", case.name);
+        if let Some((json, html)) = shown {
+            // What it comes to stands first as well.
+            let (_, body) = html.split_once("</p>\n").unwrap();
+            let (on_page, on_terminal) = (words(body, true), words(&text, false));
+            assert!(on_terminal.contains(&on_page), "{}: {text}\n{html}", case.name);
+            let forbids = json["code"] != "OK";
+            let good = ["clean", "unchecked"].map(|mood| html.starts_with(&format!("<p class=\"verdict {mood}\">")));
+            assert_eq!(good.contains(&true), !forbids, "{}: {html}", case.name);
+            assert!(
+                !forbids || html.contains(json["code"].as_str().unwrap()),
+                "{}: {json}",
+                case.name
+            );
+            seen += 1;
+            stops += u32::from(html.starts_with("<p class=\"verdict stop\">"));
+        }
+        rpc.call("evm_revert", json!([snapshot]));
+    }
+    assert!(seen > 10 && stops > 5, "{seen} pages, {stops} of them stop");
 }
 
 /// Codes of the findings, how much they weigh, and what they are about.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::place::place;
-use crate::cli::act::advance::agree;
+use crate::cli::act::advance::{SignedNotice, agree};
 use crate::cli::args::values;
 use crate::cli::args::{Agree, KeySource, Notices, SharedOptions};
 use crate::cli::exit::Exit;
@@ -17,7 +17,7 @@ use crate::cli::show::report::Report;
 use crate::cli::show::view;
 use crate::code::Code;
 use crate::safe::service::{Act, Delegate, DelegateList, Delegation, Label, Notice};
-use crate::signer::{Fact, Name};
+use crate::signer::{Acting, Fact, Name};
 use crate::upgrade::Warning;
 
 /// Who may propose for a Safe in an owner's name, at the Safe Transaction Service
@@ -215,12 +215,12 @@ impl Add {
             let notice = notice(chain_id, self.delegate);
             let mut facts = facts(&service.host(), chain_id, &one, &notice);
             facts.push(Fact::new(Name::Label, self.label.as_str()));
-            agree(
-                &world,
-                "Let this account propose in your name?",
-                "adding a delegate",
-                facts,
-            )?;
+            let signing = SignedNotice {
+                question: "Let this account propose in your name?",
+                what: "adding a delegate",
+                acting: Acting::signs(signer.address(), chain_id),
+            };
+            agree(&world, signing, facts)?;
             let signature = signer.sign_notice(&notice).await?;
             service.add_delegate(&one, &self.label, &signature).await?;
         }
@@ -259,8 +259,12 @@ impl Remove {
         if there {
             let notice = notice(chain_id, self.delegate);
             let facts = facts(&service.host(), chain_id, &one, &notice);
-            let question = "Let this account propose no longer?";
-            agree(&world, question, "removing a delegate", facts)?;
+            let signing = SignedNotice {
+                question: "Let this account propose no longer?",
+                what: "removing a delegate",
+                acting: Acting::signs(signer.address(), chain_id),
+            };
+            agree(&world, signing, facts)?;
             let signature = signer.sign_notice(&notice).await?;
             service.remove_delegate(&one, &signature).await?;
         }

@@ -74,6 +74,19 @@ hints! {
     LedgerPermission, Again, "this user may not use the device: install Ledger's udev rules, and plug it in again";
     LedgerRefused, Again, "you refused on the Ledger, and this was not signed; run again when you want to agree";
     LedgerTimeout, Again, "this was not signed; confirm on the Ledger when it asks";
+    PageClosed, Again, "run it again, and leave the page open until it says that it is done";
+    PageTimeout, with("--timeout 1h"), "run it again, and answer on the page in time; --timeout gives more of it";
+    PageUnserved, Again, "another program has the port: name another one by --listen, or leave it out for a free one";
+    WalletAnswer, Again, "what the wallet gave back counts for nothing: run it again, with another wallet if this one does \
+         the same";
+    WalletAskedBefore, Look,
+        "look into the wallet: refuse what it still asks, and see that it sent nothing; if so, agree to it with {option}";
+    WalletBusy, Again, "answer the request that the wallet has open, or close its window, then run it again";
+    WalletFailed, Again, "look at the wallet's message; nothing that it gave back was taken, and running again asks it again";
+    WalletRefused, Again, "you refused in the wallet, and no signature came back; run again when you want to agree";
+    WalletUnknown, Again,
+        "look into the wallet, and refuse what it still asks; then run it again: what was sent is found on the chain, and \
+         asked for again only where nothing was";
     NetNoTls, Again,
         "install the system's root certificates (often `ca-certificates`), or name a file of them by SSL_CERT_FILE";
     JournalDamaged, Look,

@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use crate::code::Code;
 use crate::fsutil::point;
 use crate::safe::{OwnerSignature, info::SafeInfo};
-use crate::signer::{ConsentBy, Decision, Fact, Name, Signer};
+use crate::signer::{Acting, ConsentBy, Decision, Fact, Name, Signer};
 use crate::upgrade::{
     Limits, Stop, UpgradeError, World,
     checks::consent::{decisions, of_safe},
@@ -96,6 +96,7 @@ impl Signing<'_> {
             safe.or(state.plan().and_then(|plan| plan.safe.as_ref())),
         );
         consent.question = format!("{verb} as {owner}?");
+        consent.acting = Some(Acting::signs(owner, signed_tx.tx.domain().chain_id));
         consent.decisions = decisions(&consent.effects, &limits.accepted.with(&state.accepted));
         if let SafeTxRole::Nested(_) = role {
             let parent = &ceremony.approval.tx;
