@@ -445,3 +445,31 @@ fn a_delivery_of_something_else_is_none_of_an_update() {
     ];
     adopt(&world, &words).exits(3).says("INPUT_DELIVERY");
 }
+
+#[test]
+fn what_nobody_could_see_of_it_is_told_to_everybody_who_signs_it() {
+    let world = World::start();
+    let mut body = compose(NEW_COMPOSE);
+    body["user_config"] = json!("EVIL");
+    let (hash, token) = prepare(&world, &body);
+    let file = secret(&world, "token-file", &token);
+    let accept = format!("ADOPT_UNSEEN={hash}");
+    let adopted = adopt(&world, &["--token-file", file.to_str().unwrap(), "--accept", &accept]).exits(0);
+    let dir = dir(&adopted);
+    // The proposal alone, as an owner has it.
+    let text = std::fs::read_to_string(world.folder().join(&dir).join("proposal.json")).unwrap();
+    let alone = world.file("alone.json", &text);
+    let review = run(&world, &["review", alone.to_str().unwrap()]).exits(0);
+    let uncovered = review.json["data"]["uncovered"].as_array().unwrap();
+    assert!(
+        uncovered.iter().any(|one| one["field"] == "prepared"),
+        "{}",
+        review.said
+    );
+    // The same token is not taken for one of its own.
+    let again = adopt(&world, &["--prepare-again"]).exits(6).says("ADOPT_OWN");
+    assert!(again.json["message"].as_str().unwrap().contains(&dir), "{}", again.said);
+    assert_eq!(world.cloud.tokens().len(), 1);
+    adopt(&world, &["--prepare-again", "--dir", "own"]).exits(0);
+    assert_eq!(world.cloud.tokens().len(), 2);
+}

@@ -411,3 +411,22 @@ fn revisions_are_listed_and_shown_as_the_cloud_has_them() {
         .exits(6)
         .says("API_NOT_FOUND");
 }
+
+#[test]
+fn a_rollback_that_is_typed_again_goes_on_and_is_never_undone_by_it() {
+    let (world, [_, second, third]) = three();
+    back(&world, &["--no-wait"]).exits(0);
+    let again = back(&world, &[]).exits(0);
+    assert_eq!(again.fact("compose_hash"), &json!(second.to_string()), "{}", again.said);
+    world.cloud.wait_for_hash(CVM, second);
+    assert_eq!(world.cloud.commits(CVM), [second, third, second]);
+    // At its end it is not gone back on unnamed, and `--to` names what else is meant.
+    let over = back(&world, &[]).exits(6).says("ROLLBACK_NOTHING");
+    assert!(over.json["message"].as_str().unwrap().contains("--to"), "{}", over.said);
+    back(&world, &["--to", &second.to_string()])
+        .exits(6)
+        .says("NOTHING_TO_APPROVE");
+    back(&world, &["--to", &third.to_string()]).exits(0);
+    world.cloud.wait_for_hash(CVM, third);
+    assert_eq!(world.cloud.commits(CVM), [second, third, second, third]);
+}

@@ -269,10 +269,32 @@ fn an_answer_that_was_lost_is_settled_by_reading_and_never_sent_again_by_itself(
     let proxy = FaultProxy::to(&world.cloud.prefix());
     let flow = Flow::new(&world).cloud_at(&proxy.prefix());
     proxy.on(patch(), Nth::Every, Action::ResetAfterRead);
-    apply(&flow).exits(9).says("APPLY_UNKNOWN");
+    let unknown = apply(&flow).exits(9).says("APPLY_UNKNOWN");
+    assert_eq!((unknown.effect("commit"), unknown.effect("live")), ("maybe", "maybe"));
     assert_eq!(world.cloud.commits(CVM), Vec::<B256>::new());
     proxy.heal();
     apply(&flow).exits(0);
     flow.committed_once();
     assert!(judge::is_thorough() || proxy.requests() > 0);
+}
+
+#[test]
+fn what_was_applied_and_undone_is_applied_again() {
+    let world = unguarded();
+    let flow = Flow::new(&world);
+    let other = world.file("other.yml", "services:\n  web:\n    image: nginx:1.27\n");
+    let to = |file: &str| {
+        let words = ["upgrade", "--cvm", CVM, "-c", file, APPLY, "--yes", "--json"];
+        Ran::of(&mut flow.command(&words)).exits(0)
+    };
+    let (one, other) = (flow.compose.to_str().unwrap(), other.to_str().unwrap());
+    for (round, file) in [one, other, one, other].into_iter().enumerate() {
+        let went = to(file);
+        assert_eq!((went.effect("commit"), went.effect("live")), ("done", "done"));
+        assert_eq!(went.json["data"]["earlier"], json!(false), "{}", went.said);
+        assert_eq!(world.cloud.requests_to("PATCH", CVM).len(), round + 1);
+        // The same once more sends nothing.
+        assert_eq!(to(file).json["data"]["earlier"], json!(true));
+        assert_eq!(world.cloud.requests_to("PATCH", CVM).len(), round + 1);
+    }
 }

@@ -450,3 +450,26 @@ fn a_revision_of_the_cloud_tells_where_to_look_for_an_approval_that_endpoints_gi
     let silent = flow.step("plan").exits(6);
     assert_eq!(forbidding(&silent), ["BASE_UNKNOWN"], "{}", silent.said);
 }
+
+#[test]
+fn an_endpoint_that_stays_behind_hides_no_removal_from_the_commit() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    for step in ["prepare", "execute", "wait"] {
+        flow.step(step).exits(0);
+    }
+    let before = world.rpc().call("eth_getBlockByNumber", json!(["latest", false]));
+    let removed = abi::removeComposeHashCall { composeHash: flow.hash };
+    world.as_owner(&removed);
+    let behind = Liar::to(&world.anvil.url(), move |method, asked| {
+        (method == "eth_getBlockByNumber" && asked[0] == "latest").then(|| before.clone())
+    });
+    for order in [
+        [world.anvil.url(), behind.url().to_owned()],
+        [behind.url().to_owned(), world.anvil.url()],
+    ] {
+        let words = ["--rpc-url", &order[0], "--rpc-url", &order[1]];
+        flow.with("commit", &words).exits(6).says("HASH_REMOVED");
+    }
+    assert!(world.cloud.commits(CVM).is_empty());
+}
