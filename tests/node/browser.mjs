@@ -76,7 +76,7 @@ await context.addInitScript(({ names }) => {
       on() {},
       removeListener() {},
     };
-    const info = Object.freeze({ uuid: crypto.randomUUID(), name, icon: 'data:,', rdns: `test.${names.indexOf(name)}` });
+    const info = Object.freeze({ uuid: `wallet-${Math.random()}`, name, icon: 'data:,', rdns: `test.${names.indexOf(name)}` });
     const announce = () => dispatchEvent(new CustomEvent('eip6963:announceProvider', { detail: Object.freeze({ info, provider }) }));
     addEventListener('eip6963:requestProvider', announce);
     announce();

@@ -389,6 +389,13 @@ impl Draft<'_> {
         remarks
     }
 
+    /// What was found out about what is taken away and about whoever acts.
+    fn known_warnings(&mut self) -> Vec<Warning> {
+        let mut found = std::mem::take(&mut self.revocation.warnings);
+        found.append(&mut self.authority.warnings);
+        found
+    }
+
     /// What forbids what changes besides.
     fn of_the_policy(&mut self, app: &AppState) -> Vec<Warning> {
         let stands = stands(self.subject.target.is_new(), app, &self.policy);
@@ -418,8 +425,7 @@ impl Draft<'_> {
         // Why nobody can act yet, before what follows from nobody acting.
         blockers.append(&mut self.authority.blockers);
         blockers.extend(self.of_the_policy(&app_state));
-        warnings.append(&mut self.revocation.warnings);
-        warnings.append(&mut self.authority.warnings);
+        warnings.append(&mut self.known_warnings());
         self.of_the_safe(&mut blockers, &mut warnings);
         warnings.extend(self.remarks());
         let (environment, sealed) = self.environment.unzip();

@@ -264,20 +264,18 @@ fn a_rejection_and_a_second_owner_are_signed_on_pages_and_anybody_executes() {
     let world = two_of_three();
     let flow = prepared(&world);
     let dir = flow.dir.to_str().unwrap().to_owned();
-    for (index, code, exit) in [(0, "PENDING_REJECTION", 8)] {
-        let reject = ["reject", "--dir", &dir, "--signer", "browser", "--json", "--no-open"];
-        let serving = Serving::start(&mut flow.command(&reject));
-        let tab = serving.tab();
-        let (turn, request) = up_to_request(&tab, index);
-        let document: Value = serde_json::from_str(request["params"][1].as_str().unwrap()).unwrap();
-        assert_eq!(document["message"]["data"], "0x");
-        let rejection = proposal(&flow)["safe"]["rejection"]["digests"]["safe_tx"].clone();
-        let rejection = rejection
-            .as_str()
-            .map_or_else(|| typed_digest(&document), |text| text.parse().unwrap());
-        tab.answer(&turn, signature(index, rejection));
-        serving.ended().exits(exit, code);
-    }
+    let reject = ["reject", "--dir", &dir, "--signer", "browser", "--json", "--no-open"];
+    let serving = Serving::start(&mut flow.command(&reject));
+    let tab = serving.tab();
+    let (turn, request) = up_to_request(&tab, 0);
+    let document: Value = serde_json::from_str(request["params"][1].as_str().unwrap()).unwrap();
+    assert_eq!(document["message"]["data"], "0x");
+    let rejection = proposal(&flow)["safe"]["rejection"]["digests"]["safe_tx"].clone();
+    let rejection = rejection
+        .as_str()
+        .map_or_else(|| typed_digest(&document), |text| text.parse().unwrap());
+    tab.answer(&turn, signature(0, rejection));
+    serving.ended().exits(8, "PENDING_REJECTION");
 }
 
 /// The digest of a Safe transaction without calls, from its document.

@@ -28,7 +28,7 @@ pub(super) enum Hashes {
     /// Hashes of a manifest that is known, of the CVM or of a file, are told by name where an old helper computed them wrongly.
     #[command(after_help = "Examples:\n  countersign app hashes list --cvm my-app\n  \
         countersign app hashes list 0x1234567890123456789012345678901234567890 --chain-id 8453 --manifest app-compose.json")]
-    List(HashList),
+    List(Box<HashList>),
     /// Propose that the app allows these compose hashes
     #[command(after_help = "Example:\n  countersign app hashes add 0x1234... --cvm my-app")]
     Add(Box<AddHashes>),
@@ -43,7 +43,7 @@ pub(super) enum Devices {
     /// List what is allowed now and what was allowed before
     #[command(after_help = "Examples:\n  countersign app devices list --cvm my-app\n  \
         countersign app devices list 0x1234567890123456789012345678901234567890 --chain-id 8453")]
-    List(Place),
+    List(Box<Place>),
     /// Propose that these devices may run the app
     #[command(after_help = "Example:\n  countersign app devices add 0x1234... --cvm my-app")]
     Add(Box<AddDevices>),

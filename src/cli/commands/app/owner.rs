@@ -40,7 +40,7 @@ pub(super) enum Owner {
     /// Show the owner, who can act for it, and everybody who owned the app before
     #[command(after_help = "Examples:\n  countersign app owner show --cvm my-app\n  \
         countersign app owner show 0x1234567890123456789012345678901234567890 --chain-id 8453")]
-    Show(Place),
+    Show(Box<Place>),
     /// Propose that another one owns the app: at once, or, where the app changes hands in two steps, by an offer
     #[command(after_help = "Example:\n  countersign app owner transfer 0x1234... --cvm my-app")]
     Transfer(Box<Transfer>),
