@@ -2,7 +2,7 @@
 //!
 //! The base fee of a block is a fact, on which endpoints have to agree. What is usual besides, the tip above all, is each
 //! endpoint's own opinion: the lowest counts, within bounds. What all of it may cost in the end is limited by
-//! [`Spending`](super::Spending).
+//! [`Spending`].
 
 use alloy::primitives::{Address, Bytes, U64, U128, U256, address};
 use alloy::sol_types::SolCall as _;

@@ -18,6 +18,7 @@ pub fn is_known_kms(chain_id: u64, kms: Address) -> bool {
 }
 
 /// The KMS contract that Phala runs on a chain.
+#[cfg(feature = "cli")]
 pub(crate) fn known_kms(chain_id: u64) -> Option<Address> {
     KNOWN.iter().find(|(chain, _)| *chain == chain_id).map(|(_, kms)| *kms)
 }

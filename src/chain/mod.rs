@@ -84,6 +84,7 @@ pub use error::{ChainError, Missing};
 pub use fee_policy::FeePolicy;
 pub use history::HashRecord;
 pub use kms::is_known_kms;
+#[cfg(feature = "cli")]
 pub(crate) use kms::known_kms;
 pub(crate) use logs::{LogQuery, PlacedLog};
 pub use policy::{AppChanges, PolicyChange};

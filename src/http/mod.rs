@@ -1,5 +1,5 @@
 //! One way to speak HTTP: deadlines, a body cap, no redirects, retries decided by verb and kind, redaction. And one small
-//! server for this machine ([`serve`]).
+//! server for this machine (`serve`).
 //!
 //! The cloud client and every JSON-RPC endpoint go through [`Http`]. Nothing here knows what is being asked. Proxies
 //! that the environment names are not used, and no answer is decompressed.
