@@ -508,8 +508,19 @@ mod tests {
             return Some(kind(&["True", "1", "yes", "TRUE"], "true", "true, false"));
         }
         // `HASH=WORD` of `power`, whose own tests say what is refused.
-        if ["trust_code", "os_image"].contains(&arg.get_id().as_str()) {
-            return Some(kind(&[], "x", "not empty"));
+        if arg.get_id() == "trust_code" {
+            return Some(kind(
+                &[],
+                "0x1111111111111111111111111111111111111111111111111111111111111111=app",
+                "not empty",
+            ));
+        }
+        if arg.get_id() == "os_image" {
+            return Some(kind(
+                &[],
+                "0x1111111111111111111111111111111111111111111111111111111111111111=prod",
+                "not empty",
+            ));
         }
         if is(TypeId::of::<String>()) || is(TypeId::of::<Given>()) {
             return Some(kind(&[], "x", "not empty"));
