@@ -317,6 +317,7 @@ mod tests {
     use super::*;
     use crate::cli::args::also::Also;
     use crate::cli::args::tree::CommandTree;
+    use crate::cli::args::vouched::{ImageIs, TrustCode};
     use crate::cli::args::{Coins, Gwei, Tag};
     use crate::cli::failure::arguments;
     use crate::cli::root::Cli;
@@ -391,6 +392,11 @@ mod tests {
             let (short, long) = (format!("0x{}", text_of(63)), format!("0x{}", text_of(65)));
             let (capital, mark) = (format!("0X{}", text_of(64)), format!("0x{}_", text_of(63)));
             return Some(kind(&["0x", "0", &short, &long, &capital, &mark], "", "64 hex digits"));
+        }
+        if is(TypeId::of::<TrustCode>()) || is(TypeId::of::<ImageIs>()) {
+            let hash = text_of(64);
+            let (other, short) = (format!("0x{hash}=roles"), format!("0x{}=app", text_of(63)));
+            return Some(kind(&["x", "=", "=app", &other, &short], "", "app|dev|64 hex digits"));
         }
         if is(TypeId::of::<Earlier>()) {
             let (short, capital) = (format!("0x{}", text_of(63)), format!("0X{}", text_of(64)));
@@ -506,21 +512,6 @@ mod tests {
         }
         if is(TypeId::of::<bool>()) {
             return Some(kind(&["True", "1", "yes", "TRUE"], "true", "true, false"));
-        }
-        // `HASH=WORD` of `power`, whose own tests say what is refused.
-        if arg.get_id() == "trust_code" {
-            return Some(kind(
-                &[],
-                "0x1111111111111111111111111111111111111111111111111111111111111111=app",
-                "not empty",
-            ));
-        }
-        if arg.get_id() == "os_image" {
-            return Some(kind(
-                &[],
-                "0x1111111111111111111111111111111111111111111111111111111111111111=prod",
-                "not empty",
-            ));
         }
         if is(TypeId::of::<String>()) || is(TypeId::of::<Given>()) {
             return Some(kind(&[], "x", "not empty"));
