@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use super::inputs::{Allowed, Inputs, inputs};
-use super::model::{Class, Confidence, Domain, Effect, Finding, Node};
+use super::inputs::{Allowed, inputs};
+use super::model::{Actor, Class, Confidence, Domain, Effect, Finding, Node, Rule, World};
 use super::paths::{Path, paths};
 use super::read::{AppFacts, KmsFacts, Survey};
 use super::solve::solve;
@@ -65,7 +65,7 @@ pub struct Power {
     pub not_examined: [&'static str; 6],
     /// What is assumed.
     pub assumptions: [&'static str; 5],
-    /// Every contract's code is known and its storage closed: nobody else is there.
+    /// The code of the app and of every contract that acts for it is known, and their storage closed: nobody else governs it.
     pub closed: bool,
     /// What was read of the app.
     pub policy: AppFacts,
@@ -111,8 +111,14 @@ impl Power {
             address: Some(*safe),
             text: format!("{safe} has more sets of owners than are told one by one: only their number is"),
         }));
-        let erc733 = requirements(&survey, &shown, (&paths, notice));
-        let closed = world.nodes.values().all(|node| node.confidence == Confidence::Closed);
+        let closed = is_closed(&world, survey.app.app);
+        let erc733 = erc733(&Grounds {
+            survey: &survey,
+            inputs: &shown,
+            paths: &paths,
+            notice,
+            closed,
+        });
         Self {
             schema: SCHEMA,
             block: survey.block,
@@ -157,16 +163,20 @@ impl Power {
                 (old.domain.as_str(), old.effect.as_str()) == (path.domain.name(), path.effect.name())
                     && old.parties.is_subset(&parties)
             };
-            let before = earlier.paths.iter().filter(same).map(|old| old.notice).min();
-            if before.is_none_or(|before| path.notice < before) {
-                worse.push(format!(
-                    "{}, {}: {} after {} s, {}",
-                    path.domain.name(),
-                    path.effect.name(),
-                    who(&parties),
-                    path.notice,
-                    before.map_or_else(|| "not at all before".to_owned(), |before| format!("{before} s before")),
-                ));
+            let before = || earlier.paths.iter().filter(same);
+            let notice = before().map(|old| old.notice).min();
+            let public = before().map(|old| old.code_notice).min();
+            let told = |now: u64, before: Option<u64>| {
+                let before =
+                    before.map_or_else(|| "not at all before".to_owned(), |before| format!("{before} s before"));
+                format!("{now} s, {before}")
+            };
+            let what = || format!("{}, {}: {}", path.domain.name(), path.effect.name(), who(&parties));
+            if notice.is_none_or(|before| path.notice < before) {
+                worse.push(format!("{} after {}", what(), told(path.notice, notice)));
+            } else if public.is_some_and(|before| path.code_notice < before) {
+                let public = told(path.code_notice, public);
+                worse.push(format!("{}, with the very hash public for {public}", what()));
             }
         }
         worse.dedup();
@@ -182,14 +192,23 @@ fn who(parties: &BTreeSet<String>) -> String {
     }
 }
 
-fn requirements(survey: &Survey, inputs: &Inputs, told: (&[Path], u64)) -> Erc733 {
-    let (paths, notice) = told;
-    erc733(&Grounds {
-        survey,
-        inputs,
-        paths,
-        notice,
-    })
+/// Whether the code of this contract and of all that act for it is known, and their storage closed.
+fn is_closed(world: &World, contract: Address) -> bool {
+    let (mut open, mut seen) = (vec![contract], BTreeSet::new());
+    while let Some(address) = open.pop() {
+        if !seen.insert(address) {
+            continue;
+        }
+        let Some(node) = world.nodes.get(&address) else {
+            return false;
+        };
+        if node.confidence != Confidence::Closed {
+            return false;
+        }
+        let rules = node.rules.iter().chain(&node.signs_by);
+        open.extend(rules.flat_map(Rule::actors).map(Actor::address));
+    }
+    true
 }
 
 fn minimum(paths: &[Path]) -> BTreeMap<&'static str, BTreeMap<&'static str, Minimum>> {
@@ -226,6 +245,7 @@ struct EarlierPath {
     effect: String,
     parties: BTreeSet<String>,
     notice: u64,
+    code_notice: u64,
 }
 
 /// An answer about another app.

@@ -78,6 +78,15 @@ pub enum Actor {
     },
 }
 
+impl Actor {
+    /// Whose act it is.
+    pub const fn address(self) -> Address {
+        match self {
+            Self::Acts(address) | Self::Signs(address) | Self::Calls { from: address, .. } => address,
+        }
+    }
+}
+
 /// One way in which a node acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
@@ -123,6 +132,24 @@ pub enum Rule {
         /// Whether what is going to be done is public from the scheduling on.
         shows: bool,
     },
+}
+
+impl Rule {
+    /// Everybody who acts by it, besides parties.
+    pub fn actors(&self) -> Vec<Actor> {
+        let of = |who: &Who| match who {
+            Who::Anybody => Vec::new(),
+            Who::Of(actors) => actors.clone(),
+        };
+        match self {
+            Self::Party { .. } | Self::Any | Self::All { .. } => Vec::new(),
+            Self::Child { of } => vec![*of],
+            Self::KOfN { of, .. } => of.clone(),
+            Self::Lock {
+                proposers, executors, ..
+            } => [of(proposers), of(executors)].concat(),
+        }
+    }
 }
 
 /// Who may do something.

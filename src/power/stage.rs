@@ -84,6 +84,8 @@ pub(super) struct Grounds<'a> {
     pub(super) paths: &'a [Path],
     /// Seconds of notice that are asked for.
     pub(super) notice: u64,
+    /// Nobody else governs the app than whoever was found.
+    pub(super) closed: bool,
 }
 
 /// The requirements by what was read.
@@ -184,7 +186,11 @@ impl Grounds<'_> {
                     "the least notice is {least} s, {required} s are asked for; the very hash is public for {hash} s"
                 ),
             ),
-            _ => (State::Holds, "no path was found".to_owned()),
+            _ if domain == Domain::App && self.closed => (State::Holds, "there is no path".to_owned()),
+            _ => (
+                State::NotExamined,
+                "no path was found; that there is none is not proven".to_owned(),
+            ),
         };
         let paths = quick.into_iter().map(|path| path.id.clone()).collect();
         Requirement {

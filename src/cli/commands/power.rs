@@ -53,7 +53,7 @@ pub(in crate::cli) struct Power {
     /// End with 6 where whoever governs the app needs less notice than this for other code
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     notice: Option<Duration>,
-    /// End with 6 where not every contract is known, with nothing hidden in its storage
+    /// End with 6 where not every contract that acts for the app is known, with nothing hidden in its storage
     #[arg(long)]
     require_closed: bool,
     /// End with 6 where fewer people, or the same ones sooner, can do something than in this answer of --json
@@ -133,7 +133,8 @@ impl Power {
             end(report, Code::NoticeTooShort, text);
         }
         if self.require_closed && !answer.closed {
-            let text = "not every contract is known with nothing hidden in its storage".to_owned();
+            let text =
+                "not every contract that acts for the app is known with nothing hidden in its storage".to_owned();
             end(report, Code::PowerNotClosed, text);
         }
         Ok(())
@@ -164,6 +165,7 @@ fn end(report: &mut Report, code: Code, message: String) {
     report.code = code;
     report.message = message;
     report.hint = Some(failure::by_code(code).hint);
+    report.next = Some(format!("countersign explain {code}"));
 }
 
 /// An answer that was kept, by itself or as the data of a result.

@@ -9,6 +9,7 @@ use crate::text::markdown;
 /// Paths of one domain that are shown; all of them are in `--json`.
 const MOST_SHOWN: usize = 12;
 const NO_PATH: &str = "no path";
+const NO_KMS: &str = "not examined: no KMS contract was named";
 const NONE_FOUND: &str = "no path was found; that there is none is not proven";
 
 /// The answer as a page.
@@ -108,7 +109,8 @@ pub(in crate::cli) fn least(power: &Power, domain: Domain, class: Class) -> Stri
             time(code_notice),
             people(parties)
         ),
-        None if power.closed => NO_PATH.to_owned(),
+        None if domain == Domain::App && power.closed => NO_PATH.to_owned(),
+        None if domain == Domain::Platform && power.kms.is_none() => NO_KMS.to_owned(),
         None => NONE_FOUND.to_owned(),
     }
 }

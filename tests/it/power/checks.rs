@@ -1,8 +1,9 @@
 //! Checks for pipelines: how much notice is asked for, what got worse, what is not known; and endpoints that lie.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ground::{Ground, claim, claims, key};
+use crate::support::contracts::abi;
 use crate::support::timelocks::TimelockOptions;
 
 const DAY: u64 = 86_400;
@@ -63,6 +64,7 @@ fn p80_compare_got_worse() {
 fn what_is_not_known_is_said_and_ends_a_check_that_asks_for_all() {
     let ground = Ground::new();
     let ran = ground.power(&["--require-closed"]).exits(6).says("POWER_NOT_CLOSED");
+    assert_eq!(ran.json["next"], "countersign explain POWER_NOT_CLOSED");
     let codes: Vec<&Value> = ran.json["data"]["findings"]
         .as_array()
         .unwrap()
@@ -82,4 +84,29 @@ fn p91_same_bytes_twice() {
     locked(&ground);
     let once = ground.power(&[]).exits(0).json["data"].to_string();
     assert_eq!(once, ground.power(&[]).exits(0).json["data"].to_string());
+}
+
+#[test]
+fn what_is_known_whole_is_called_closed_and_only_then_is_there_no_path() {
+    let ground = Ground::new();
+    let safe = ground.safe(1, 2, &[key(1), key(2)]);
+    ground.give(safe);
+    let app = ground.code_behind(ground.world.app, "app");
+    let closed = ["--require-closed", "--trust-code", &app];
+    assert_eq!(ground.power(&closed).exits(0).json["data"]["closed"], true);
+    ground.power(&["--require-closed"]).exits(6).says("POWER_NOT_CLOSED");
+    // Nobody owns it: that is a proof where all is known, and none where the code is not.
+    let nobody = Ground::new();
+    nobody.world.as_owner(&abi::disableUpgradesCall {});
+    nobody.world.as_owner(&abi::renounceOwnershipCall {});
+    let notice = |ran: &crate::harness::flow::Ran| {
+        let all = ran.json["data"]["erc733"]["requirements"].as_array().unwrap().clone();
+        let of = all.iter().find(|one| one["n"] == 5).unwrap();
+        (ran.json["message"].clone(), of["state"].clone())
+    };
+    let known = nobody.power(&closed).exits(0);
+    assert_eq!(notice(&known), (json!("no path"), json!("holds")), "{}", known.said);
+    let open = nobody.power(&[]).exits(0);
+    assert_eq!(notice(&open).1, "not-examined", "{}", open.said);
+    assert_ne!(notice(&open).0, "no path");
 }

@@ -99,6 +99,14 @@ impl Ground {
         claims(&self.power(more).exits(0), "app", "any-code")
     }
 
+    /// Option that names the code behind a proxy.
+    pub fn code_behind(&self, proxy: Address, kind: &str) -> String {
+        let slot = "0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc";
+        let word = self.rpc().call("eth_getStorageAt", json!([proxy, slot, "latest"]));
+        let word: B256 = serde_json::from_value(word).unwrap();
+        self.code(Address::from_word(word), kind)
+    }
+
     /// Option that names the code of the contract at an address.
     pub fn code(&self, address: Address, kind: &str) -> String {
         let code = self.rpc().call("eth_getCode", json!([address, "latest"]));
