@@ -222,7 +222,10 @@ impl Wallet {
 
     async fn perform(&self, method: &'static str, params: Value) -> Result<String, WalletError> {
         self.0.shared.lock().want_answer(Request { method, params });
-        match self.heard(Session::answer).await? {
+        let heard = self.heard(Session::answer).await;
+        // Whether a wallet may have it does not change after this.
+        self.0.shared.lock().withdraw();
+        match heard? {
             Answer::Given(given) => Ok(given),
             Answer::Refused { code: REJECTED, .. } => Err(WalletError::Refused),
             Answer::Refused { code: BUSY, .. } => Err(WalletError::Busy),

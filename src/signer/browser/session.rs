@@ -195,6 +195,13 @@ impl Session {
         self.begin(Stage::Waiting(request));
     }
 
+    /// Takes back what was not handed out: from now on nobody gets it.
+    pub(super) fn withdraw(&mut self) {
+        if matches!(self.stage, Stage::Waiting(_)) {
+            self.begin(Stage::Idle);
+        }
+    }
+
     /// Ends it: nothing is taken or handed out any more.
     pub(super) fn end(&mut self, said: &str, good: bool) {
         let said = text::escape(said);

@@ -190,3 +190,16 @@ fn content_goes_out_where_the_page_has_another_edition() {
     session.confirm_end(1).unwrap();
     assert!(session.is_told());
 }
+
+#[test]
+fn what_is_taken_back_is_handed_out_to_nobody_and_what_was_handed_out_stays_so() {
+    for (name, mut session) in stages() {
+        session.withdraw();
+        let expected = if name == "request" { "idle" } else { name };
+        assert_eq!(session.view(0).stage, expected);
+        if name == "request" {
+            assert_eq!(session.hand_out(1).err(), Some(Refusal::NotAsked));
+            assert!(!session.is_handed_out());
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! One call as a transaction of one key: what it costs, whether somebody agrees, and the signed bytes on disk. Every route
-//! signs here; nothing here sends.
+//! signs here; nothing here sends, but for a wallet that gives nothing away unsent.
 
 use std::time::Duration;
 
