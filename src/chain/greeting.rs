@@ -80,6 +80,10 @@ impl Tops {
 
     /// What was told ahead is old once the chain was asked for something that happened.
     pub(super) fn forget(&self) {
+        let asked = self.asked.try_lock().ok().and_then(|mut asked| asked.take());
+        if let Some(asked) = asked {
+            asked.abort();
+        }
         lock(&self.kept).clear();
     }
 
@@ -113,7 +117,7 @@ pub struct Greeting {
 }
 
 impl Greeting {
-    /// Begins to ask them, and does not wait. One round trip to each.
+    /// Begins to ask them on the Tokio runtime that this is called in, and does not wait. One round trip to each.
     pub fn begin(endpoints: &[Url], quorum: &Quorum, http: &Http) -> Self {
         let http = match quorum.until {
             Some(until) => http.clone().until(until).sharing(LAST_LOOK),

@@ -81,7 +81,9 @@ impl Chain {
         }
         let whole = |logs: &[PlacedLog]| logs.iter().any(|placed| begins(&placed.log));
         let silent = |logs: &[PlacedLog]| !logs.iter().any(|placed| names(&placed.log, hash));
-        if found.iter().any(|(_, logs)| whole(logs) && silent(logs)) {
+        // Who is asked for histories alone shows what was, and not that nothing was.
+        let mut own = found.iter().filter(|(node, _)| self.is_asked_for_all(node));
+        if own.any(|(_, logs)| whole(logs) && silent(logs)) {
             return Ok(HashPast::Never);
         }
         let why = match candidates.is_empty() {
@@ -117,7 +119,8 @@ impl Chain {
                 return Ok(Search::Removed { transaction, block });
             }
         }
-        let whole = found.iter().any(|(_, logs)| logs.iter().any(|log| begins(&log.inner)));
+        let mut own = found.iter().filter(|(node, _)| self.is_asked_for_all(node));
+        let whole = own.any(|(_, logs)| logs.iter().any(|log| begins(&log.inner)));
         Ok(match whole && candidates.is_empty() {
             true => Search::Never,
             false => Search::Unfinished,

@@ -59,8 +59,8 @@ impl Chain {
         }
     }
 
-    /// Begins to ask for the newest block, which is wanted once something else is done, and does not wait. One round trip to
-    /// each endpoint; [`Self::head`] takes what it brings, within a second and before anything else is asked for that happened.
+    /// Begins to ask for the newest block, which is wanted once something else is done, on the Tokio runtime that this is called
+    /// in, and does not wait. One round trip to each endpoint; [`Self::head`] takes what it brings, within a second and before anything else is asked for that happened.
     pub fn look_ahead(&self) {
         self.tops.ask(&self.nodes, self.id());
     }

@@ -3,6 +3,7 @@
 use alloy::primitives::{Address, B256};
 use countersign::chain::{
     AppQuery, AppState, Chain, Options,
+    hash_past::{HashPast, Search},
     policy_history::{PolicyEntry, PolicyFact, PolicyHistory, PolicyPlace},
 };
 use countersign::http::{Http, Limits};
@@ -16,15 +17,18 @@ use crate::support::{ACCOUNTS, World};
 
 const BOTH: [AppVariant; 2] = [AppVariant::OneStep, AppVariant::TwoStep];
 
-async fn connect(url: &str) -> Chain {
-    let options = Options {
+fn options(url: &str) -> Options {
+    Options {
         endpoints: vec![url.parse().unwrap()],
         chain_id: 31337,
         quorum: countersign::chain::quorum::Quorum::default(),
         allow_unpinned: false,
-    };
+    }
+}
+
+async fn connect(url: &str) -> Chain {
     let http = Http::new(Limits::default());
-    Chain::connect(&options, &http).await.unwrap()
+    Chain::connect(&options(url), &http).await.unwrap()
 }
 
 async fn state(chain: &Chain, app: Address) -> AppState {
@@ -236,15 +240,9 @@ fn short(method: &str, _: &serde_json::Value) -> Option<serde_json::Value> {
 
 /// A chain behind the first, with the second for histories.
 async fn with_past(url: &str, past: &str) -> Chain {
-    let options = Options {
-        endpoints: vec![url.parse().unwrap()],
-        chain_id: 31337,
-        quorum: countersign::chain::quorum::Quorum::default(),
-        allow_unpinned: false,
-    };
     let http = Http::new(Limits::default());
-    let chain = Chain::connect(&options, &http).await.unwrap();
-    chain.with_histories_of(&past.parse().unwrap(), &options, &http)
+    let chain = connect(url).await;
+    chain.with_histories_of(&past.parse().unwrap(), &options(url), &http)
 }
 
 #[test]
@@ -290,7 +288,7 @@ fn what_the_endpoint_for_histories_makes_up_or_leaves_out_is_noticed() {
         let chain = with_past(main.url(), invents.url()).await;
         let state = state(&chain, world.app).await;
         let past = chain.hash_past(&state, made_up, &[]).await.unwrap();
-        let named = matches!(past, countersign::chain::hash_past::HashPast::Named { .. });
+        let named = matches!(past, HashPast::Named { .. });
         assert!(!named, "{past:?}");
         let history = chain.policy_history(&state, &[], &[]).await.unwrap();
         assert!(!entry(&history.hashes, made_up).allowed);
@@ -303,4 +301,22 @@ fn what_the_endpoint_for_histories_makes_up_or_leaves_out_is_noticed() {
     let found = run(async { history(&with_past(&world.anvil.url(), silent.url()).await, world.app).await });
     is_at(&world, entry(&found.hashes, hash).since.unwrap(), transaction);
     assert!(found.incomplete.unwrap().contains("different"));
+}
+
+#[test]
+fn that_something_never_happened_the_endpoint_for_histories_proves_nobody() {
+    let world = World::start();
+    let hash = B256::repeat_byte(0x55);
+    let short = Liar::to(&world.anvil.url(), short);
+    let past = world.anvil.url();
+    run(async {
+        let (alone, with) = (connect(&past).await, with_past(short.url(), &past).await);
+        let state = state(&alone, world.app).await;
+        let never = alone.hash_past(&state, hash, &[]).await.unwrap();
+        assert_eq!(never, HashPast::Never);
+        let unknown = with.hash_past(&state, hash, &[]).await.unwrap();
+        assert!(matches!(unknown, HashPast::Unknown { .. }), "{unknown:?}");
+        assert_eq!(alone.removal(&state, hash, 9).await.unwrap(), Search::Never);
+        assert_eq!(with.removal(&state, hash, 9).await.unwrap(), Search::Unfinished);
+    });
 }
