@@ -76,16 +76,7 @@ pub(in crate::cli) struct Rollback {
 
 impl Rollback {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let settings = session.settings(SharedOptions {
-            reach: Some(&self.reach),
-            notices: Some(&self.notices),
-            settle: Some(&self.settle),
-            allow: Some(&self.allow),
-            agree: Some(&self.agree),
-            watch: Some(&self.watch),
-            attesting: Some(&self.attesting),
-            ..SharedOptions::default()
-        })?;
+        let settings = session.settings(self.shared())?;
         let project = Project::here()?;
         let cvm = settings::cvm(self.cvm.as_ref().or(self.named.as_ref()), &project)?.value;
         if let Some(own) = own_rollback(Path::new(ROOT), &cvm).filter(|own| self.means(own))
@@ -122,6 +113,19 @@ impl Rollback {
         Ok(report)
     }
 
+    fn shared(&self) -> SharedOptions<'_> {
+        SharedOptions {
+            reach: Some(&self.reach),
+            notices: Some(&self.notices),
+            settle: Some(&self.settle),
+            allow: Some(&self.allow),
+            agree: Some(&self.agree),
+            watch: Some(&self.watch),
+            attesting: Some(&self.attesting),
+            ..SharedOptions::default()
+        }
+    }
+
     /// Whether what is asked for is what another run asked for.
     fn means(&self, own: &OwnRollback) -> bool {
         !self.list
@@ -142,17 +146,7 @@ impl Rollback {
                 cvm: None,
             },
         };
-        let typed = SharedOptions {
-            reach: Some(&self.reach),
-            notices: Some(&self.notices),
-            settle: Some(&self.settle),
-            allow: Some(&self.allow),
-            agree: Some(&self.agree),
-            watch: Some(&self.watch),
-            attesting: Some(&self.attesting),
-            ..SharedOptions::default()
-        };
-        advance(session, &which, typed, Goal::Live).await
+        advance(session, &which, self.shared(), Goal::Live).await
     }
 
     /// What a rollback left is not gone back to unnamed.

@@ -139,9 +139,15 @@ impl Applying {
             return Trace::Live;
         }
         if let Became::Taken { operation: Some(id) } = &self.became {
-            let own = operations.iter().find(|one| one.correlation_id.as_ref() == Some(id));
+            let place = operations
+                .iter()
+                .position(|one| one.correlation_id.as_ref() == Some(id));
+            let (newer, own) = operations.split_at(place.unwrap_or(0));
+            let own = own.first().filter(|_| place.is_some());
             return match own.and_then(|one| one.status.as_deref()) {
                 Some("failed") => Trace::Nothing,
+                // Something else was applied since, and runs.
+                Some(_) if runs != self.before && newer.iter().any(changes_what_runs) => Trace::Nothing,
                 _ => Trace::Taken(Some(id.clone())),
             };
         }

@@ -287,7 +287,26 @@ fn what_was_applied_and_undone_is_applied_again() {
         let words = ["upgrade", "--cvm", CVM, "-c", file, APPLY, "--yes", "--json"];
         Ran::of(&mut flow.command(&words)).exits(0)
     };
+    let at_once = |file: &str| {
+        let words = [
+            "upgrade",
+            "--cvm",
+            CVM,
+            "-c",
+            file,
+            APPLY,
+            "--yes",
+            "--json",
+            "--no-wait",
+        ];
+        Ran::of(&mut flow.command(&words)).exits(0)
+    };
     let (one, other) = (flow.compose.to_str().unwrap(), other.to_str().unwrap());
+    // One whose end nobody waited for is over as well, once something else was applied.
+    at_once(one);
+    world.cloud.wait_for_hash(CVM, flow.hash);
+    to(other);
+    world.cloud.forget_requests();
     for (round, file) in [one, other, one, other].into_iter().enumerate() {
         let went = to(file);
         assert_eq!((went.effect("commit"), went.effect("live")), ("done", "done"));
