@@ -1,5 +1,7 @@
 //! The whole command line: every command with its options, and which function runs it.
 
+use std::path::PathBuf;
+
 use alloy::primitives::B256;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 
@@ -37,6 +39,8 @@ fn after_help() -> String {
          ETH_RPC_QUORUM          how many endpoints have to agree, when no --quorum is given\n  \
          SAFE_TRANSACTION_SERVICE_API_KEY\n                          \
          API key of the Safe Transaction Service; it answers slowly without one\n  \
+         HTTPS_PROXY, NO_PROXY   proxy to servers, and which are reached without (also ALL_PROXY, and in small letters)\n  \
+         SSL_CERT_FILE           authorities that are trusted instead of the system's\n  \
          NO_COLOR                no colour\n  \
          phala.toml              names the CVM and the compose file when no flag does\n  \
          An empty variable counts as one that is not set.\n\n\
@@ -73,6 +77,15 @@ pub(super) struct Global {
     /// Most requests that the cloud, an endpoint or any other server gets, for example 5/s or 30/m [default: no limit]
     #[arg(long, global = true, value_name = "N/s", display_order = 905, hide_short_help = true)]
     pub(super) rate: Option<Rate>,
+    /// File (PEM) with certificates of authorities that are trusted besides those of the system
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        display_order = 906,
+        hide_short_help = true
+    )]
+    pub(super) ca_file: Option<PathBuf>,
     /// Whatever runs and no digest fixes is a doubt: an image without one, one that a variable chooses, what is built
     #[arg(long, global = true, display_order = 904, hide_short_help = true)]
     pub(super) require_digests: bool,
@@ -111,6 +124,7 @@ pub(super) enum Command {
     Propose(commands::propose::Propose),
     Status(commands::status::Status),
     Fleet(commands::fleet::Fleet),
+    Init(Box<commands::init::Init>),
     Hash(commands::hash::Hash),
     Explain(commands::explain::Explain),
     App(commands::app::App),
@@ -151,6 +165,7 @@ impl Command {
             Self::Propose(_) => "propose",
             Self::Status(_) => "status",
             Self::Fleet(_) => "fleet",
+            Self::Init(_) => "init",
             Self::Hash(_) => "hash",
             Self::Explain(_) => "explain",
             Self::App(_) => "app",
@@ -191,6 +206,7 @@ impl Command {
             Self::Propose(args) => args.run(session).await,
             Self::Status(args) => args.run(session).await,
             Self::Fleet(args) => args.run(session).await,
+            Self::Init(init) => init.run(session).await,
             Self::Hash(args) => args.run(),
             Self::Explain(args) => args.run(),
             Self::App(args) => args.run(session).await,
@@ -229,6 +245,7 @@ mod tests {
         ("upgrade", "as commit"),
         ("resume", "as commit"),
         ("rollback", "as commit"),
+        ("init", "a file is written at once"),
         (
             "fleet commit",
             "it waits for every CVM by itself: the next wave needs it",

@@ -12,7 +12,7 @@ use reqwest::{Client, Response};
 use rustls::crypto::{CryptoProvider, ring};
 use tokio::time::Instant;
 
-use super::{Answer, Http, HttpError, Kind, Limits, Request, Sent};
+use super::{Answer, Http, HttpError, Kind, Limits, Network, Request, Sent};
 use crate::text::shorten;
 
 /// Bytes of a body handed to the connection at once, so that a large one cut off in its middle is known as such.
@@ -39,23 +39,24 @@ const RESET_MAX: Duration = Duration::from_secs(3600);
 type Source = Box<dyn Error + Send + Sync>;
 
 /// Builds the library's client and, once in a process, chooses its cryptography.
-fn client(limits: &Limits) -> Result<Client, Fault> {
+fn client(limits: &Limits, network: &Network) -> Result<Client, Fault> {
     if CryptoProvider::get_default().is_none() && ring::default_provider().install_default().is_err() {
         tracing::trace!("another thread chose the TLS provider first");
     }
-    Client::builder()
-        .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(limits.connect)
-        .pool_idle_timeout(IDLE)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .build()
-        .map_err(|source| Fault {
-            kind: Kind::NoTls,
-            source: Some(Box::new(source.without_url())),
-        })
+    let base = || {
+        Client::builder()
+            .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(limits.connect)
+            .pool_idle_timeout(IDLE)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+    };
+    network.build(base).map_err(|source| Fault {
+        kind: Kind::NoTls,
+        source: Some(Box::new(source.without_url())),
+    })
 }
 
 /// What went wrong, before it is known whether the request left.
@@ -96,7 +97,7 @@ impl Http {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = client(&self.limits)?;
+        let client = client(&self.limits, &self.network)?;
         Ok(self.client.get_or_init(|| client))
     }
 

@@ -1,8 +1,8 @@
 //! One way to speak HTTP: deadlines, a body cap, no redirects, retries decided by verb and kind, redaction. And one small
 //! server for this machine (`serve`).
 //!
-//! The cloud client and every JSON-RPC endpoint go through [`Http`]. Nothing here knows what is being asked. Proxies
-//! that the environment names are not used, and no answer is decompressed.
+//! The cloud client and every JSON-RPC endpoint go through [`Http`]. Nothing here knows what is being asked. The environment
+//! is not read: whoever wants a proxy names it ([`Network`]). No answer is decompressed.
 //!
 //! ```
 //! use countersign::http::Endpoint;
@@ -18,6 +18,7 @@ mod attempt;
 #[cfg(test)]
 pub(crate) mod fake;
 mod grace;
+mod network;
 mod pace;
 mod retry;
 mod rpc;
@@ -38,6 +39,7 @@ use url::{Host, Url};
 pub(crate) use answer::pause;
 pub use answer::{Answer, HttpError, Kind, Sent};
 use grace::Grace;
+pub use network::{Network, Root};
 use pace::Pace;
 pub use pace::Rate;
 pub use retry::{Retry, RetryPolicy};
@@ -88,6 +90,7 @@ pub struct Request {
 #[derive(Debug, Clone)]
 pub struct Http {
     client: Arc<OnceLock<reqwest::Client>>,
+    network: Arc<Network>,
     limits: Limits,
     retries: RetryPolicy,
     /// When whoever asks has no more time.
@@ -125,6 +128,7 @@ impl Http {
     pub fn new(limits: Limits) -> Self {
         Self {
             client: Arc::default(),
+            network: Arc::default(),
             limits,
             retries: RetryPolicy::default(),
             end: None,
@@ -165,6 +169,13 @@ impl Http {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self.client = Arc::default();
+        self
+    }
+    /// Sets the way to servers; the client then has connections of its own.
+    #[must_use]
+    pub fn reaching(mut self, network: Network) -> Self {
+        self.network = Arc::new(network);
         self.client = Arc::default();
         self
     }

@@ -122,12 +122,15 @@ const CERTIFICATE: &str = concat!(
 const CERTIFICATE_KEY: &str =
     "302e020100300506032b65700422042088c2524b2be0eeba8d068b3428854d4a601c286ba181929cc5fb050bd2207d51";
 
-#[tokio::test]
-async fn a4_a_server_that_nobody_vouches_for_is_refused_before_anything_is_sent() {
-    let http = http();
+/// How a handshake with the server of that certificate ended.
+type Handshake = tokio::task::JoinHandle<std::io::Result<()>>;
+
+async fn strangers_handshake() -> (u16, Handshake) {
     let certificate = hex::decode(CERTIFICATE).unwrap().into();
     let key = PrivatePkcs8KeyDer::from(hex::decode(CERTIFICATE_KEY).unwrap()).into();
-    let config = rustls::ServerConfig::builder()
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
@@ -137,6 +140,17 @@ async fn a4_a_server_that_nobody_vouches_for_is_refused_before_anything_is_sent(
         let (stream, _) = listener.accept().await.unwrap();
         TlsAcceptor::from(Arc::new(config)).accept(stream).await.map(drop)
     });
+    (port, server)
+}
+
+async fn strangers_server() -> u16 {
+    strangers_handshake().await.0
+}
+
+#[tokio::test]
+async fn a4_a_server_that_nobody_vouches_for_is_refused_before_anything_is_sent() {
+    let http = http();
+    let (port, server) = strangers_handshake().await;
     let mut request = write(format!("https://localhost:{port}/").parse().unwrap());
     request.retry = Retry::Once;
     let error = http.send(request).await.unwrap_err();
@@ -147,6 +161,44 @@ async fn a4_a_server_that_nobody_vouches_for_is_refused_before_anything_is_sent(
         .expect_err("the client ended the handshake")
         .to_string();
     assert!(said.contains("alert"), "{said}");
+}
+
+/// What two clients say to a server that nobody vouches for: one with the built-in list, and one without.
+#[tokio::test]
+async fn a4_whom_clients_trust_where_the_system_has_no_list() {
+    let mut kinds = Vec::new();
+    for built_in in [true, false] {
+        let network = Network {
+            built_in,
+            ..Network::default()
+        };
+        let port = strangers_server().await;
+        let request = read(format!("https://localhost:{port}/").parse().unwrap());
+        let error = http().reaching(network).send(request).await.unwrap_err();
+        assert_eq!(error.sent, Sent::No);
+        kinds.push(error.kind);
+    }
+    let without = if std::env::var_os("SSL_CERT_FILE").is_some_and(|path| path == "/nonexistent") {
+        Kind::NoTls
+    } else {
+        Kind::Tls
+    };
+    assert_eq!(kinds, [Kind::Tls, without]);
+}
+
+#[tokio::test]
+async fn a4_a_built_in_list_stands_in_where_the_system_has_none() {
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+    child.args([
+        "--exact",
+        "http::tests::a4_whom_clients_trust_where_the_system_has_no_list",
+    ]);
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        child.env(name, "/nonexistent");
+    }
+    let output = child.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[tokio::test]

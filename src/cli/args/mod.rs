@@ -4,6 +4,7 @@
 pub(super) mod also;
 pub(in crate::cli) mod attesting;
 pub(in crate::cli) mod besides;
+pub(super) mod owner_name;
 pub(super) mod takes;
 pub(super) mod tree;
 pub(super) mod values;

@@ -316,6 +316,7 @@ mod tests {
 
     use super::*;
     use crate::cli::args::also::Also;
+    use crate::cli::args::owner_name::OwnerName;
     use crate::cli::args::tree::CommandTree;
     use crate::cli::args::vouched::{ImageIs, TrustCode};
     use crate::cli::args::{Coins, Gwei, Tag};
@@ -498,6 +499,15 @@ mod tests {
                 &["=x.yml", WRONG_CAPITALS, "my-app="],
                 "my-app",
                 "name, UUID|EIP-55|Compose file",
+            ));
+        }
+        if is(TypeId::of::<OwnerName>()) {
+            let capitals = format!("a={WRONG_CAPITALS}");
+            let bad = ["alice", "=0x12", "alice=", "alice=0x12", &capitals];
+            return Some(kind(
+                &bad,
+                "a=0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+                "a name and an address|address|EIP-55",
             ));
         }
         if is(TypeId::of::<Source>()) {

@@ -14,6 +14,7 @@ pub(super) mod export;
 pub(super) mod fleet;
 pub(super) mod hash;
 pub(super) mod import;
+pub(super) mod init;
 pub(super) mod instance_types;
 pub(super) mod kms;
 pub(super) mod man;

@@ -95,12 +95,13 @@ fn start(cli: Cli, typed: CommandLine, env: Environment) -> Exit {
     trace::start(cli.global.verbose);
     let session = Session::new(Output::new(style), env, typed, cli.command.name());
     let session = session.with(cli.global.accept, cli.global.base_tx);
-    let session = session.at_most(cli.global.rate);
+    let session = session.at_most(cli.global.rate).trusting(cli.global.ca_file);
     let session = Arc::new(session.insisting_on_digests(cli.global.require_digests));
     let ended = defect::caught(|| drive(cli.command, &session));
     let mut report = ended.unwrap_or_else(|error| failed(&session, &error));
     session.tell_endpoints(&mut report);
     session.tell_version(&mut report);
+    session.tell_settings(&mut report);
     session.pages.farewell(&report.ending(), !report.is_failure());
     finish(&session.out, report)
 }

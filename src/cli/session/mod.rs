@@ -6,12 +6,15 @@ pub(super) mod delivery;
 pub(super) mod environment;
 pub(super) mod files;
 pub(super) mod known;
+mod network;
 pub(super) mod next;
+mod origins;
 pub(super) mod out_file;
 mod outside;
 pub(super) mod pages;
 pub(super) mod person;
-mod project;
+pub(super) mod project;
+pub(super) mod project_text;
 pub(super) mod quote_root;
 pub(super) mod settings;
 mod workload;
@@ -19,7 +22,7 @@ mod workload;
 pub(super) use outside::Outside;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::B256;
@@ -33,14 +36,17 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::advice::Reader;
 use crate::cli::session::environment::{Environment, RPC_URL};
 use crate::cli::session::known::locate;
+use crate::cli::session::network::network;
 use crate::cli::session::next::{CommandLine, commit_provision};
+use crate::cli::session::origins::Origins;
 use crate::cli::session::out_file::OutFile;
 use crate::cli::session::outside::patient;
 use crate::cli::session::pages::{Pages, Screen};
 use crate::cli::session::person::Person;
-use crate::cli::session::project::Project;
+use crate::cli::session::project::{PROJECT_FILE, Project};
 use crate::cli::session::settings::{ROOT, Settings, Sourced, Wanted};
 use crate::cli::show::advice::Advice;
+use crate::cli::show::names::Names;
 use crate::cli::show::output::{Output, notice};
 use crate::cli::show::report::{Report, certain};
 use crate::cloud::Spoken;
@@ -70,8 +76,14 @@ pub(in crate::cli) struct Session {
     accepted: Vec<Acceptance>,
     base_tx: Option<B256>,
     needs_digests: bool,
+    /// Certificates of authorities that are trusted besides.
+    ca_file: Option<PathBuf>,
     /// One client for all servers, since the time for the run is one.
     http: Http,
+    /// That client on its way, once the settings name it.
+    reaching: OnceLock<Http>,
+    /// Where the settings come from.
+    origins: Mutex<Origins>,
     /// Which endpoints answered.
     turnout: Turnout,
     /// Which versions of its API Phala Cloud speaks.
@@ -105,6 +117,9 @@ impl Session {
             accepted: Vec::new(),
             base_tx: None,
             needs_digests: false,
+            ca_file: None,
+            reaching: OnceLock::new(),
+            origins: Mutex::default(),
             http: Http::new(Limits::default()).telling(notice),
             turnout: Turnout::default(),
             spoken: Spoken::default(),
@@ -126,6 +141,18 @@ impl Session {
             self.http = self.http.at_most(rate);
         }
         self
+    }
+
+    /// From here on, the authorities in this file are trusted besides those of the system.
+    pub(in crate::cli) fn trusting(mut self, ca_file: Option<PathBuf>) -> Self {
+        self.ca_file = ca_file;
+        self
+    }
+
+    /// The client for all servers.
+    fn http(&self, settings: &Settings) -> &Http {
+        self.reaching
+            .get_or_init(|| self.http.clone().reaching(settings.network.clone()))
     }
 
     /// From here on, whatever runs and no digest fixes is a doubt.
@@ -156,7 +183,7 @@ impl Session {
         let asks_there = matches!(settings.signer, Some(Source::Browser(_)));
         let screen = asks_there.then(|| self.screen(settings.page, settings.limits.timeout));
         Outside::new(
-            self.http.clone(),
+            self.http(settings).clone(),
             self.spoken.clone(),
             settings,
             Person::new(&self.out, &self.env, settings.yes).at(screen),
@@ -176,7 +203,7 @@ impl Session {
 
     /// The service of a chain: the one that was typed, or Safe's own; does no I/O.
     pub(in crate::cli) fn service(&self, settings: &Settings, chain_id: u64) -> Result<Service, CliError> {
-        let http = patient(&self.http, settings);
+        let http = patient(self.http(settings), settings);
         let http = match settings.quorum.until {
             Some(_) => http,
             None => http.until(Instant::now() + SERVICE_TIME),
@@ -192,7 +219,14 @@ impl Session {
 
     /// How cloud, chain and keys are reached, with every doubt that was agreed to by name.
     pub(in crate::cli) fn settings(&self, typed: args::SharedOptions<'_>) -> Result<Settings, CliError> {
-        let mut settings = Settings::gather(typed, &self.env)?;
+        let file = Project::here()?.countersign;
+        let mut settings = Settings::gather(typed, &self.env, &file)?;
+        let typed = self.ca_file.as_deref().map(|path| (path, "--ca-file"));
+        let trusted = typed.or(file.ca_file.as_deref().map(|path| (path, PROJECT_FILE)));
+        settings.network = network(trusted.map(|(path, _)| path), &self.env)?;
+        settings.origins.extend(trusted.map(|(_, from)| ("ca_file", from)));
+        *self.origins.lock().unwrap_or_else(PoisonError::into_inner) = settings.origins.clone();
+        self.out.call(Names::new(file.owners));
         settings.agree(&self.accepted);
         if self.needs_digests {
             settings.limits.accepted.insist_on_digests();
@@ -519,6 +553,15 @@ impl Session {
                 text,
             });
         }
+    }
+
+    /// Says where the settings come from that were used.
+    pub(in crate::cli) fn tell_settings(&self, report: &mut Report) {
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = origins
+            .iter()
+            .map(|(name, from)| ((*name).to_owned(), (*from).to_owned()));
+        report.facts.settings = told.collect();
     }
 
     /// Says that Phala Cloud answered in a version of its API that this program does not know.

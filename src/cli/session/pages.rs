@@ -57,10 +57,14 @@ impl Pages {
         self.close_way();
     }
 
-    fn content(&self, first: Option<&Page>) -> String {
+    fn content(&self, out: &Output, first: Option<&Page>) -> String {
         let review = self.review.lock().unwrap_or_else(PoisonError::into_inner);
-        let pages: Vec<&Page> = first.into_iter().chain(review.as_ref()).collect();
-        html::content(&pages)
+        let pages: Vec<Page> = first
+            .into_iter()
+            .chain(review.as_ref())
+            .map(|page| out.named(page))
+            .collect();
+        html::content(&pages.iter().collect::<Vec<_>>())
     }
 
     /// Takes the file that leads to the page away: it was used, or never will be.
@@ -85,7 +89,7 @@ impl Screen<'_> {
             self.patience
         };
         let wallet = Wallet::serve(listen.unwrap_or_default(), patience)?;
-        wallet.show(self.pages.content(None));
+        wallet.show(self.pages.content(self.out, None));
         let mut page = Page::default();
         let address = wallet.address();
         page.command("open in the browser that has your wallet", &address);
@@ -103,7 +107,7 @@ impl Screen<'_> {
     pub(in crate::cli) fn consent(&self, acting: Acting, what: &Consent) -> Result<bool, WalletError> {
         let wallet = self.wallet()?;
         let page = consent::page(what);
-        wallet.show(self.pages.content(Some(&page)));
+        wallet.show(self.pages.content(self.out, Some(&page)));
         self.out.progress(&format!("{} It is asked on the page", what.question));
         let agreed = wallet.consent(acting, &what.question, &what.decisions);
         self.pages.close_way();

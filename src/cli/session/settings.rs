@@ -13,19 +13,20 @@ use zeroize::Zeroizing;
 use crate::chain::{FeePolicy, PolicyChange, quorum::Quorum};
 use crate::cli::args::attesting::Attesting;
 use crate::cli::args::values;
-use crate::cli::args::{Change, Expect, Governor, Notices, PageOptions, Reach, Settle, SharedOptions};
+use crate::cli::args::{Change, Expect, Governor, Notices, PageOptions, Reach, SharedOptions};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::accept::{accepted, trust};
 use crate::cli::session::environment::{API_KEY, API_PREFIX, Environment, RPC_QUORUM, RPC_URL, SERVICE_KEY};
 use crate::cli::session::files::{compose_file, text_file, with_besides};
+use crate::cli::session::origins::{Origins, origins};
 use crate::cli::session::project::PROJECT_FILE;
-pub(in crate::cli) use crate::cli::session::project::Project;
+pub(in crate::cli) use crate::cli::session::project::{Own, Project};
 pub(in crate::cli) use crate::cli::session::workload::workload;
 use crate::cloud::{ApiKey, CvmId, DEFAULT_PREFIX, patch::Patch};
 use crate::code::Code;
 use crate::compose::Changes;
-use crate::http::Endpoint;
+use crate::http::{Endpoint, Network};
 use crate::safe::info::Trust;
 use crate::safe::service::{ServiceError, ServiceKey, Services};
 use crate::signer::{Source, Unlock};
@@ -70,6 +71,10 @@ pub(in crate::cli) struct Settings {
     pub(in crate::cli) prefix: Sourced<Url>,
     pub(in crate::cli) api_key: Option<ApiKey>,
     pub(in crate::cli) services: Services,
+    /// The way to all servers.
+    pub(in crate::cli) network: Network,
+    /// Where the settings come from that an option, the environment or `phala.toml` says.
+    pub(in crate::cli) origins: Origins,
     pub(in crate::cli) endpoints: Vec<Sourced<Url>>,
     /// Who is asked for what contracts logged besides them.
     pub(in crate::cli) histories: Option<Url>,
@@ -93,28 +98,36 @@ pub(in crate::cli) struct Settings {
 }
 
 impl Settings {
-    /// Flag before environment before default.
-    pub(in crate::cli) fn gather(typed: SharedOptions<'_>, env: &Environment) -> Result<Self, CliError> {
+    /// Flag before environment before `phala.toml` before default.
+    pub(in crate::cli) fn gather(typed: SharedOptions<'_>, env: &Environment, file: &Own) -> Result<Self, CliError> {
         let key = typed.source.or(typed.key.map(|key| &key.source));
-        let signer = key.and_then(|key| key.signer.clone());
+        let signer = key.and_then(|key| key.signer.clone().or_else(|| file.signer.clone()));
         // Said here, before anything happens for a key that cannot be reached.
         signer.as_ref().map_or(Ok(()), Source::check_built)?;
-        let endpoints = endpoints(typed.reach, env)?;
+        let endpoints = endpoints(typed.reach, env, file)?;
+        let reach = typed.reach;
         Ok(Self {
             prefix: prefix(env)?,
             api_key: api_key(env)?,
-            services: services(typed.notices, env)?,
-            quorum: quorum(typed.reach, endpoints.len(), env)?,
+            services: services(typed.notices, env, file)?,
+            network: Network::default(),
+            origins: origins(typed, env, file),
+            quorum: quorum(reach, endpoints.len(), (env, file))?,
             endpoints,
-            histories: typed.reach.and_then(|reach| reach.logs_rpc_url.clone()),
+            histories: reach.and_then(|reach| reach.logs_rpc_url.clone().or_else(|| file.logs_rpc_url.clone())),
             signer,
             page: key.map(|key| key.page).unwrap_or_default(),
             unlock: Unlock {
                 password_file: key.and_then(|key| key.password_file.clone()),
                 keystore_dir: env.keystore_dir(),
             },
-            limits: limits(typed),
-            allow_unpinned: typed.reach.is_some_and(Reach::allow_unpinned),
+            limits: Limits {
+                finality: typed
+                    .settle
+                    .and_then(|settle| settle.finality().or_else(|| file.finality())),
+                ..limits(typed)
+            },
+            allow_unpinned: reach.is_some_and(Reach::allow_unpinned),
             yes: typed.agree.is_some_and(|agree| agree.yes),
             attesting: typed.attesting.cloned(),
             base_tx: None,
@@ -155,11 +168,12 @@ fn api_key(env: &Environment) -> Result<Option<ApiKey>, CliError> {
     key.and_then(Result::ok).map(Some).ok_or_else(bad_api_key)
 }
 
-fn services(typed: Option<&Notices>, env: &Environment) -> Result<Services, ServiceError> {
+fn services(typed: Option<&Notices>, env: &Environment, file: &Own) -> Result<Services, ServiceError> {
     let end = ['\r', '\n'];
     let text = |text: Zeroizing<String>| Zeroizing::new(text.trim_end_matches(end).to_owned());
     let key = env.secret(SERVICE_KEY).map(text).map(ServiceKey::new).transpose()?;
-    Ok(Services::new(typed.and_then(|typed| typed.service_url.clone()), key))
+    let url = typed.and_then(|typed| typed.service_url.clone().or_else(|| file.service_url.clone()));
+    Ok(Services::new(url, key))
 }
 
 fn bad_api_key() -> CliError {
@@ -181,17 +195,18 @@ fn prefix(env: &Environment) -> Result<Sourced<Url>, CliError> {
     })
 }
 
-fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url>>, CliError> {
+fn endpoints(reach: Option<&Reach>, env: &Environment, file: &Own) -> Result<Vec<Sourced<Url>>, CliError> {
     let typed = reach.map(|reach| reach.rpc_url.as_slice()).unwrap_or_default();
-    if typed.is_empty() {
-        let Some(text) = env.text(RPC_URL) else {
-            return Ok(Vec::new());
-        };
+    if let Some(text) = env.text(RPC_URL).filter(|_| typed.is_empty()) {
         return Ok(vec![Sourced {
             value: web_address(&text, RPC_URL, values::RPC_EXAMPLE)?,
             origin: Origin::Variable(RPC_URL),
         }]);
     }
+    let (typed, origin) = match typed.is_empty() {
+        true => (file.rpc_url.as_slice(), Origin::Project),
+        false => (typed, Origin::Flag("--rpc-url")),
+    };
     let mut named: Vec<Url> = Vec::new();
     for url in typed {
         // One that is named twice would agree with itself.
@@ -203,7 +218,6 @@ fn endpoints(reach: Option<&Reach>, env: &Environment) -> Result<Vec<Sourced<Url
             Some(known) => return Err(one_server(&known, &own)),
         }
     }
-    let origin = Origin::Flag("--rpc-url");
     Ok(named.into_iter().map(|value| Sourced { value, origin }).collect())
 }
 
@@ -218,7 +232,8 @@ fn one_server(known: &Endpoint, own: &Endpoint) -> CliError {
 }
 
 /// How many of the endpoints have to agree, and until when one that is missing is waited for.
-fn quorum(reach: Option<&Reach>, named: usize, env: &Environment) -> Result<Quorum, CliError> {
+fn quorum(reach: Option<&Reach>, named: usize, elsewhere: (&Environment, &Own)) -> Result<Quorum, CliError> {
+    let (env, file) = elsewhere;
     let typed = reach.and_then(|reach| reach.quorum);
     let told = env.text(RPC_QUORUM).filter(|_| typed.is_none() && reach.is_some());
     let told = told.map(|text| values::whole::<usize>(1..)(&text)).transpose();
@@ -227,6 +242,7 @@ fn quorum(reach: Option<&Reach>, named: usize, env: &Environment) -> Result<Quor
         message: format!("`{RPC_QUORUM}` is not {why}"),
         hint: format!("set `{RPC_QUORUM}` to how many endpoints have to agree, or leave it out: then all have to"),
     })?);
+    let needed = needed.or_else(|| file.quorum().filter(|_| reach.is_some()));
     if let Some(needed) = needed.filter(|needed| named > 0 && *needed > named) {
         return Err(CliError::Usage {
             code: Code::UsageQuorum,
@@ -257,7 +273,6 @@ fn web_address(text: &str, name: &'static str, example: &str) -> Result<Url, Cli
 fn limits(typed: SharedOptions<'_>) -> Limits {
     Limits {
         timeout: typed.reach.map_or(Duration::ZERO, |reach| reach.timeout),
-        finality: typed.settle.and_then(Settle::finality),
         fees: FeePolicy {
             ceiling: typed.key.and_then(|key| key.caps.max_fee).map(|fee| fee.0),
             most: typed.key.and_then(|key| key.caps.max_cost).map(|cost| cost.0),

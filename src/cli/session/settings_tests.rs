@@ -3,6 +3,7 @@
 use clap::Parser as _;
 
 use super::*;
+use crate::chain::Finality;
 use crate::cli::args::Multisig;
 use crate::cli::root::{Cli, Command};
 use crate::cloud::patch::Gpus;
@@ -28,7 +29,7 @@ fn gather(words: &[&str], env: &[(&str, &str)]) -> Result<Settings, CliError> {
         reach: Some(&only.reach),
         ..SharedOptions::default()
     };
-    Settings::gather(typed, &Environment::fixed(env))
+    Settings::gather(typed, &Environment::fixed(env), &Own::default())
 }
 
 fn project(text: &str) -> Project {
@@ -238,7 +239,7 @@ fn limits_say_what_was_typed() {
     let Command::Upgrade(upgrade) = Cli::parse_from(words).command else {
         panic!("another command")
     };
-    let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[])).unwrap();
+    let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[]), &Own::default()).unwrap();
     assert_eq!(settings.limits.timeout, Duration::from_secs(600));
     assert_eq!(settings.limits.finality, Some(crate::chain::Finality::Safe));
     assert_eq!(settings.limits.fees.ceiling, Some(500_000_000));
@@ -255,9 +256,97 @@ fn consent_and_risks_are_off_until_they_are_typed() {
     let Command::Upgrade(upgrade) = Cli::parse_from(["x", "upgrade", "--json"]).command else {
         panic!("another command")
     };
-    let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[])).unwrap();
+    let settings = Settings::gather(upgrade.typed(), &Environment::fixed(&[]), &Own::default()).unwrap();
     let limits = settings.limits;
     assert!(!settings.yes && !settings.allow_unpinned && settings.signer.is_none());
     assert!(!limits.supersede && !limits.new_nonce && limits.accepted.iter().next().is_none() && !limits.no_wait);
     assert_eq!(limits.finality, None);
+}
+
+fn own(text: &str) -> Own {
+    project(&format!("name = \"my-app\"\n[countersign]\n{text}")).countersign
+}
+
+#[test]
+fn what_nobody_typed_and_no_variable_says_comes_from_the_file() {
+    let file = own(
+        "rpc_url = [\"https://a.example/key\", \"https://b.example\"]\nquorum = 1\nfinality = \"safe\"\n\
+                    service_url = \"https://safe.example\"\nlogs_rpc_url = \"https://logs.example\"\nsigner = \"browser\"",
+    );
+    let upgrade = |words: &[&str], env: &[(&str, &str)]| {
+        let words = [&["countersign", "upgrade"] as &[&str], words].concat();
+        let Command::Upgrade(upgrade) = Cli::parse_from(words).command else {
+            panic!("another command");
+        };
+        Settings::gather(upgrade.typed(), &Environment::fixed(env), &file).unwrap()
+    };
+    let settings = upgrade(&[], &[]);
+    let hosts = |settings: &Settings| -> Vec<String> {
+        settings
+            .urls()
+            .iter()
+            .map(|url| url.host_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(hosts(&settings), ["a.example", "b.example"]);
+    assert_eq!(
+        (settings.quorum.needed, settings.limits.finality),
+        (Some(1), Some(Finality::Safe))
+    );
+    assert_eq!(
+        settings.histories.as_ref().and_then(Url::host_str),
+        Some("logs.example")
+    );
+    assert_eq!(settings.signer, Some(Source::Browser(None)));
+    let told: Vec<_> = settings
+        .origins
+        .iter()
+        .map(|(name, from)| format!("{name} {from}"))
+        .collect();
+    assert_eq!(
+        told,
+        ["finality", "logs_rpc_url", "quorum", "rpc_url", "service_url", "signer"]
+            .map(|name| format!("{name} phala.toml"))
+    );
+    // Each of the others ranks higher.
+    let settings = upgrade(
+        &["--confirmations", "3", "--signer", "prompt"],
+        &[(RPC_URL, "https://env.example"), (RPC_QUORUM, "1")],
+    );
+    assert_eq!(hosts(&settings), ["env.example"]);
+    assert_eq!(settings.limits.finality, Some(Finality::Confirmations(3)));
+    assert_eq!(settings.signer, Some(Source::Prompt));
+    for (name, from) in [
+        ("rpc_url", RPC_URL),
+        ("quorum", RPC_QUORUM),
+        ("finality", "--confirmations"),
+        ("signer", "--signer"),
+    ] {
+        assert_eq!(settings.origins[name], from);
+    }
+}
+
+#[test]
+fn a_table_that_says_what_it_cannot_is_refused_and_keys_in_it_are_not_repeated() {
+    for bad in [
+        "rpc_ur = \"https://a.example\"",
+        "rpc_url = \"a.example/canary\"",
+        "rpc_url = [\"https://a.example\", 5]",
+        "quorum = 0",
+        "confirmations = -1",
+        "confirmations = 3\nfinality = \"safe\"",
+        "finality = \"latest\"",
+        "signer = \"0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d\"",
+        "service_url = \"ftp://canary\"",
+        "owners = { alice = \"0x1234\" }",
+        "owners = { 0x12 = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\" }",
+        "owners = { \"a b\" = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\" }",
+        "owners = { a = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\", b = \"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\" }",
+    ] {
+        let why = Project::parse(format!("[countersign]\n{bad}").as_bytes()).unwrap_err();
+        assert!(!why.contains("canary") && !why.contains("59c6995e"), "{why}");
+    }
+    let named = own("owners = { alice = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\" }");
+    assert_eq!(named.owners.values().collect::<Vec<_>>(), ["alice"]);
+    assert_eq!(own("rpc_url = \"https://a.example\"").rpc_url.len(), 1);
 }

@@ -6,6 +6,7 @@ pub(super) mod changes;
 pub(super) mod consent;
 pub(super) mod html;
 pub(super) mod manifest;
+pub(super) mod names;
 pub(super) mod output;
 pub(super) mod power;
 pub(super) mod report;

@@ -7,12 +7,13 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
+use crate::cli::show::names::Names;
 use crate::cli::show::report::Report;
 use crate::cli::show::text::{Page, escape, harmless_json};
 use crate::signer::Consent;
@@ -36,6 +37,7 @@ pub(in crate::cli) struct Output {
     terminal: Mutex<Option<Termios>>,
     /// The news so far.
     told: Mutex<Vec<String>>,
+    names: OnceLock<Names>,
 }
 
 /// The moving line and what it says.
@@ -69,7 +71,18 @@ impl Output {
             asking: AtomicBool::new(false),
             terminal: Mutex::default(),
             told: Mutex::default(),
+            names: OnceLock::new(),
         }
+    }
+
+    /// From here on, these addresses are shown with their names.
+    pub(in crate::cli) fn call(&self, names: Names) {
+        let _before = self.names.set(names);
+    }
+
+    /// A page with the names that are known.
+    pub(in crate::cli) fn named(&self, page: &Page) -> Page {
+        self.names.get().map_or_else(|| page.clone(), |names| page.named(names))
     }
 
     /// Whether somebody can be asked: `--json` is for programs, and programs do not consent.
@@ -134,7 +147,7 @@ impl Output {
     /// Shows a page on stderr, for people who are about to decide.
     pub(in crate::cli) fn aside(&self, page: &Page) {
         self.rest();
-        aside(&page.text(width(&io::stderr())));
+        aside(&self.named(page).text(width(&io::stderr())));
     }
 
     /// Runs `ask` at the terminal. A signal meanwhile ends the process, since nothing else can end the waiting.
@@ -168,6 +181,10 @@ impl Output {
             return result(&format!("{}\n", harmless_json(&report.json())));
         }
         self.warn(report);
+        let report = &Report {
+            page: self.named(&report.page),
+            ..report.clone()
+        };
         if report.is_failure() {
             let shown = result(&report.page.text(width(&io::stdout())));
             aside(&report.failure_text(self.color, width(&io::stderr())));

@@ -1,5 +1,7 @@
 //! How a command ended, for programs (`countersign.result/1`) and for people. Makes text, prints nothing.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -104,6 +106,9 @@ pub(in crate::cli) struct Facts {
     /// Its proposal, where a file was named.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(in crate::cli) proposal: Option<String>,
+    /// Where each setting comes from that an option, the environment or a file says.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(in crate::cli) settings: BTreeMap<String, String>,
     /// Phala Cloud's own error code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(in crate::cli) vendor_code: Option<String>,
@@ -466,6 +471,7 @@ mod tests {
                 ..Effects::default()
             },
             facts: Facts {
+                settings: BTreeMap::new(),
                 upgrade: upgrade::record::Facts {
                     update: text(),
                     makes: text(),

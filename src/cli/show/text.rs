@@ -5,6 +5,7 @@
 
 use std::error::Error;
 
+use crate::cli::show::names::Names;
 use crate::text::{NO_TERMINAL, is_padded, wrap, wrap_command};
 pub(in crate::cli) use crate::text::{escape, json as harmless_json};
 
@@ -168,6 +169,31 @@ impl Page {
     /// A command to paste, after a word about it. Its words are quoted, and hold nothing that a terminal obeys.
     pub(in crate::cli) fn command(&mut self, word: &str, command: &str) -> &mut Self {
         self.push(Item::Command(escape(&format!("{word}: {command}"))))
+    }
+
+    /// With names beside the addresses that have one; a command and somebody's text stay as they are.
+    pub(in crate::cli) fn named(&self, names: &Names) -> Self {
+        let name = |item: &Item| {
+            let beside = |text: &String| names.beside(text);
+            match item {
+                Item::Line(text) => Item::Line(beside(text)),
+                Item::Heading(text) => Item::Heading(beside(text)),
+                Item::Verdict(mood, text) => Item::Verdict(*mood, beside(text)),
+                Item::Fact { name, value, column } => Item::Fact {
+                    name: name.clone(),
+                    value: beside(value),
+                    column: *column,
+                },
+                Item::Remark { text, danger } => Item::Remark {
+                    text: beside(text),
+                    danger: *danger,
+                },
+                other => other.clone(),
+            }
+        };
+        Self {
+            items: self.items.iter().map(name).collect(),
+        }
     }
 
     /// Whether nothing was said.

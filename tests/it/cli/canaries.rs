@@ -325,6 +325,7 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     watched.run(&attest, &[6]);
     watched.run(&["verify", dir], &[0]);
     watched.run(&["rollback", CVM, "--list"], &[0]);
+    watched.run(&["init", CVM, "--yes"], &[0]);
     takes_an_update_on(&watched);
     watched.run(&["nodes"], &[0]);
     watched.run(&["kms", "list"], &[0]);

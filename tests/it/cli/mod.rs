@@ -6,6 +6,7 @@ pub mod consents;
 pub mod doors;
 pub mod fresh_eyes;
 pub mod hostile;
+pub mod init;
 pub mod next_steps;
 pub mod process;
 pub mod reached;

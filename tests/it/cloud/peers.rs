@@ -21,7 +21,7 @@ use crate::support::world::{AppVariant, CVM, NEW_COMPOSE};
 use crate::support::{AnvilOptions, World, WorldOptions, block, guest};
 
 /// The official CLI, `phala` 1.1.18.
-fn phala(world: &World, arguments: &[&str]) -> Output {
+pub fn phala(world: &World, arguments: &[&str]) -> Output {
     let mut command = command::node("node_modules/phala/dist/index.js", world.folder());
     command
         .args(arguments)

@@ -1,9 +1,10 @@
 //! A server that is not who it should be: certificates that nobody signed, of another host, or expired.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cloud::faults::{keeps_secrets, numbered};
@@ -130,4 +131,129 @@ fn a_machine_without_root_certificates_works_offline_and_is_told_what_it_lacks_o
         .says("NET_NO_TLS");
     assert!(told.said.contains("SSL_CERT_FILE"), "{}", told.said);
     flow.step("wait").exits(12).says("NET_NO_TLS");
+}
+
+/// A proxy that only connects: what it was asked, head by head; it answers with `status` where that is no 200.
+struct Tunnel {
+    port: u16,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Tunnel {
+    fn open(status: u16) -> Self {
+        let listener = block(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&heads);
+        runtime().spawn(async move {
+            while let Ok((mut inside, _)) = listener.accept().await {
+                let kept = Arc::clone(&kept);
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(inside.read_u8().await.ok()?);
+                    }
+                    let head = String::from_utf8(head).ok()?;
+                    let to = head.split(' ').nth(1)?.to_owned();
+                    kept.lock().unwrap().push(head);
+                    let answer = format!("HTTP/1.1 {status} Whatever\r\n\r\n");
+                    inside.write_all(answer.as_bytes()).await.ok()?;
+                    let mut outside = tokio::net::TcpStream::connect(to)
+                        .await
+                        .ok()
+                        .filter(|_| status == 200)?;
+                    tokio::io::copy_bidirectional(&mut inside, &mut outside).await.ok()
+                });
+            }
+        });
+        Self { port, heads }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.heads.lock().unwrap())
+    }
+}
+
+/// `nodes` at a server of `ours`, with these options and variables.
+fn nodes(world: &World, port: u16, more: &[&str], env: &[(&str, &str)]) -> Ran {
+    let mut flow = Flow::new(world).cloud_at(&format!("https://{HOST}:{port}/api/v1"));
+    let pairs = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    flow.env.extend(pairs);
+    let words = [&["nodes", "--json"] as &[&str], more].concat();
+    Ran::of(&mut flow.command(&words))
+}
+
+#[test]
+fn an_authority_in_a_file_is_trusted_besides_and_nobody_else_is() {
+    let world = World::start();
+    let ours = authority();
+    let (certificate, key) = issued(&ours, HOST, 2200);
+    let port = serve(&world.cloud.prefix().replace("/api/v1", ""), &certificate, &key);
+    let own = world.file("authority.pem", &ours.pem());
+    let other = world.file("other.pem", &authority().pem());
+    let no = world.file("no.pem", "no certificate");
+    let half = world.file("half.pem", &ours.pem().replace("-----END", "AAAA\n-----END"));
+    let with = |file: &std::path::Path| nodes(&world, port, &["--ca-file", file.to_str().unwrap()], &[]);
+    nodes(&world, port, &[], &[]).exits(5).says("TLS_IDENTITY");
+    with(&other).exits(5).says("TLS_IDENTITY");
+    with(&own).exits(0);
+    for file in [&no, &half] {
+        with(file).exits(3).says("INPUT_CA_FILE");
+    }
+    with(&world.folder().join("missing.pem")).exits(3);
+    // Whom the system is told to trust instead of its own is one thing, whom to trust besides is another.
+    let instead = [("SSL_CERT_FILE", other.to_str().unwrap())];
+    nodes(&world, port, &["--ca-file", own.to_str().unwrap()], &instead).exits(0);
+}
+
+#[test]
+fn a_proxy_is_taken_as_curl_takes_it_and_its_password_is_told_to_nobody_else() {
+    let world = World::start();
+    let ours = authority();
+    let (certificate, key) = issued(&ours, HOST, 2200);
+    let port = serve(&world.cloud.prefix().replace("/api/v1", ""), &certificate, &key);
+    let file = world.file("authority.pem", &ours.pem());
+    let trusting = ["--ca-file", file.to_str().unwrap()];
+    let tunnel = Tunnel::open(200);
+    let address = |port: u16| format!("http://me:pr0xy-canary@127.0.0.1:{port}");
+    let through = address(tunnel.port);
+    let ran = |env: &[(&str, &str)]| nodes(&world, port, &trusting, env);
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        ran(&[(name, &through)]).exits(0);
+        let asked = tunnel.asked();
+        assert_eq!(asked.len(), 1, "{name}");
+        assert!(asked[0].starts_with(&format!("CONNECT {HOST}:{port} ")), "{}", asked[0]);
+        let said = asked[0].to_lowercase();
+        assert!(
+            said.contains(&"proxy-authorization: basic bWU6cHIweHktY2FuYXJ5".to_lowercase()),
+            "{said}"
+        );
+        assert!(!said.contains("x-api-key"), "{said}");
+    }
+    ran(&[("HTTPS_PROXY", &format!("127.0.0.1:{}", tunnel.port))]).exits(0);
+    assert_eq!(tunnel.asked().len(), 1);
+    for direct in [HOST, "*", "127.0.0.0/8"] {
+        ran(&[("HTTPS_PROXY", &through), ("NO_PROXY", direct)]).exits(0);
+        assert!(tunnel.asked().is_empty(), "{direct}");
+    }
+    // What never leaves this machine takes no way around.
+    ran(&[("HTTP_PROXY", &through), ("http_proxy", &through)]).exits(0);
+    assert!(tunnel.asked().is_empty());
+    let refusing = Tunnel::open(407);
+    for proxy in [address(refusing.port), address(1)] {
+        let refused = nodes(
+            &world,
+            port,
+            &[&trusting as &[&str], &["-vv"]].concat(),
+            &[("HTTPS_PROXY", &proxy)],
+        );
+        assert_ne!(refused.exit, 0);
+        assert!(!refused.said.contains("pr0xy-canary"), "{}", refused.said);
+    }
+    for bad in ["socks5://me:pr0xy-canary@127.0.0.1:1", "http://", "pr0xy-canary proxy"] {
+        let refused = ran(&[("HTTPS_PROXY", bad)]).exits(3).says("INPUT_PROXY");
+        assert!(!refused.said.contains("pr0xy-canary"), "{}", refused.said);
+    }
 }
