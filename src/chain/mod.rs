@@ -10,7 +10,7 @@
 //! | `revert` `read` | a contract at one block |
 //! | `fees` `look` `send` `sent` `by_wallet` | a transaction's life |
 //! | `logs` | what contracts logged |
-//! | `other_app` `app` `governance` `boot` `account` `kms` `factory` `policy` `policy_history` `history` `hash_past` `closed` `timelock` | the contracts |
+//! | `other_app` `app` `governance` `boot` `account` `kms` `factory` `policy` `policy_history` `hash_past` `closed` `timelock` | the contracts |
 //! | `proof` `behind` | the effect of a transaction, proved |
 //! | `witness` | what proves it to anybody later |
 //!
@@ -47,7 +47,6 @@ pub mod greeting;
 pub mod hash_past;
 mod head;
 mod headers;
-mod history;
 mod kms;
 mod logs;
 mod look;
@@ -82,7 +81,6 @@ pub(crate) use closed::{StorageRead, Subject as StorageSubject, Told};
 pub use connection::{Chain, Options};
 pub use error::{ChainError, Missing};
 pub use fee_policy::FeePolicy;
-pub use history::HashRecord;
 pub use kms::is_known_kms;
 #[cfg(feature = "cli")]
 pub(crate) use kms::known_kms;

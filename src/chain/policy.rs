@@ -9,6 +9,7 @@ use alloy::rpc::types::Log;
 use alloy::sol_types::{SolCall, SolEvent, SolValue};
 use serde::{Deserialize, Serialize};
 
+use super::gather::is_absence;
 use super::logs::{self, LogQuery};
 use super::read::{Fact, Question};
 use super::{BlockRef, Call, Chain, ChainError};
@@ -415,6 +416,32 @@ impl Chain {
         Ok((wanted.first_missing(answers), reading.endpoints))
     }
 
+    /// As [`Self::missing`], of a block that lies `deep` below the head. Endpoints without an archive forget a block's state
+    /// soon: `None` instead of the endpoints where fewer can still tell than have to agree. What they say counts.
+    pub(super) async fn missing_then(
+        &self,
+        wanted: &AppChanges,
+        block: &BlockRef,
+        deep: u64,
+    ) -> Result<(Option<PolicyChange>, Option<Vec<String>>), ChainError> {
+        if deep <= STATE_KEPT {
+            let (missing, endpoints) = self.missing(wanted, block).await?;
+            return Ok((missing, Some(endpoints)));
+        }
+        let questions: Vec<Question> = wanted.questions().into_iter().map(Question::optional).collect();
+        let mut reading = match self.read(block, &questions).await {
+            Ok(reading) => reading,
+            Err(error) if is_absence(&error) || matches!(error, ChainError::TooFew { .. }) => return Ok((None, None)),
+            Err(error) => return Err(error),
+        };
+        let facts: Vec<Fact> = questions.iter().map(|_| reading.next()).collect();
+        if facts.iter().any(|fact| matches!(fact, Fact::NotOffered)) {
+            return Ok((None, None));
+        }
+        let missing = wanted.first_missing(facts.into_iter().map(answer));
+        Ok((missing, Some(reading.endpoints)))
+    }
+
     /// Whether all changes are in force after `block`. One round trip.
     ///
     /// # Errors
@@ -423,6 +450,9 @@ impl Chain {
         Ok(self.missing(wanted, block).await?.0.is_none())
     }
 }
+
+/// Blocks of which every endpoint still has the state; full nodes keep 128.
+const STATE_KEPT: u64 = 100;
 
 /// The bytes of an answer; a refusal has none.
 fn answer(fact: Fact) -> Option<Bytes> {

@@ -236,8 +236,9 @@ struct Agreed {
 impl Chain {
     /// Proves that `transaction` made the changes, in a block that `finality` covers, and that they still hold: receipt
     /// status 1; the block is the chain's at its height; for each change exactly one event of the app that shows it;
-    /// the state after that block and at the head. Every endpoint that works must say so. One round trip when the block
-    /// is the head and was seen to hold the transaction before, up to four otherwise.
+    /// the state after that block, unless it is so old that the endpoints have forgotten it, and the state at the head. Every
+    /// endpoint that works must say so. One round trip when the block is the head and was seen to hold the transaction
+    /// before, up to four otherwise.
     ///
     /// # Errors
     /// See [`ProofFailure`].
@@ -262,7 +263,9 @@ impl Chain {
         let (missing, endpoints) = if agreed.holds {
             (None, agreed.endpoints.clone())
         } else {
-            self.missing(wanted, block).await?
+            let deep = agreed.head.number.saturating_sub(block.number);
+            let (missing, endpoints) = self.missing_then(wanted, block, deep).await?;
+            (missing, endpoints.unwrap_or_else(|| agreed.endpoints.clone()))
         };
         // What some endpoints do not show is not known to have happened, so nothing it did is missing.
         if !agreed.complete {

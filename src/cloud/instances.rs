@@ -95,7 +95,7 @@ impl Client {
     /// transaction, 500.
     pub async fn commit_instance(&self, app: Address, commit: Commit<'_>) -> Result<Cvm, CloudError> {
         let mut call = self.instance_call(app, &CommitBody::new(commit))?;
-        call.secrets.add(commit.token.expose());
+        call.hide(commit.token);
         self.send(call, Key::Needed).await?.cvm()
     }
 

@@ -79,7 +79,7 @@ impl Client {
     /// See [`CloudError`]: 404, 409 busy, 422, 465 and 468 not allowed on chain, 466 token or hash, 467 transaction.
     pub async fn commit_replica(&self, id: &CvmId, commit: Commit<'_>) -> Result<Cvm, CloudError> {
         let mut call = self.call(Method::POST, &["cvms", id.as_str(), "commit-replica"], Retry::Write)?;
-        call.secrets.add(commit.token.expose());
+        call.hide(commit.token);
         call.json(&CommitBody::new(commit))?;
         call.request.time = Some(self.http.limits().total * 2);
         self.send(call, Key::IfGiven).await?.cvm()

@@ -131,6 +131,15 @@ impl CommitToken {
     pub fn expose(&self) -> &str {
         &self.0
     }
+    /// The other ways in which its UUID is written: a server may repeat it in one of them.
+    pub(super) fn other_forms(&self) -> Vec<Zeroizing<String>> {
+        let Ok(uuid) = self.0.parse::<Uuid>() else {
+            return Vec::new();
+        };
+        let lower = [uuid.hyphenated().to_string(), uuid.simple().to_string()];
+        let forms = lower.into_iter().flat_map(|form| [form.to_uppercase(), form]);
+        forms.map(Zeroizing::new).collect()
+    }
 }
 impl std::fmt::Debug for CommitToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -436,7 +445,7 @@ impl Client {
     /// See [`CloudError`]: 404, 409 busy, 422, 465 and 468 not allowed on chain, 466 token or hash, 467 transaction; after [`CloudError::Http`] with `Sent::Maybe` or [`CloudError::Unexpected`] it may have happened.
     pub async fn commit(&self, id: &CvmId, commit: Commit<'_>) -> Result<Accepted, CloudError> {
         let mut call = self.call(Method::POST, &["cvms", id.as_str(), "commit-update"], Retry::Write)?;
-        call.secrets.add(commit.token.expose());
+        call.hide(commit.token);
         call.json(&CommitBody::new(commit))?;
         call.request.time = Some(self.http.limits().total * 2);
         let reply = self.send(call, Key::IfGiven).await?;
@@ -448,7 +457,7 @@ impl Client {
     /// No answer, or none for now; 422 and the like are no error: the server will not say.
     pub async fn token_info(&self, id: &CvmId, token: &CommitToken) -> Result<Option<Value>, CloudError> {
         let mut call = self.call(Method::GET, &["cvms", id.as_str(), "commit-update"], Retry::Read)?;
-        call.secrets.add(token.expose());
+        call.hide(token);
         call.request.url = call.request.url.with_query("token", token.expose());
         let reply = self.send(call, Key::IfGiven).await?;
         match reply.object() {
@@ -464,6 +473,11 @@ impl Client {
 }
 
 impl Call {
+    /// No message repeats a token that this call carries.
+    pub(super) fn hide(&mut self, token: &CommitToken) {
+        self.secrets.add(token.expose());
+        token.other_forms().iter().for_each(|form| self.secrets.add(form));
+    }
     pub(super) fn head(&mut self, name: HeaderName, text: &str) -> Result<(), CloudError> {
         let value = HeaderValue::from_str(text).map_err(|_invalid| CloudError::Unexpected {
             request: self.name.clone(),

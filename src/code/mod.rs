@@ -61,6 +61,7 @@ codes! {
     NothingToApprove = "NOTHING_TO_APPROVE", State, "Nothing changes that the compose hash covers.";
     NothingToChange = "NOTHING_TO_CHANGE", State, "No change was named.";
     NoCodeChange = "NO_CODE_CHANGE", State, "Only the app's policy changes, so there is no CVM to upgrade.";
+    OlderHashesUnknown = "OLDER_HASHES_UNKNOWN", State, "Whether hashes other than the one that runs are still allowed is not known.";
     OlderHashesAllowed = "OLDER_HASHES_ALLOWED", State, "Hashes other than the one that runs are still allowed.";
     HashInUse = "HASH_IN_USE", Decision, "A CVM runs the hash that is taken away.";
     DeviceInUse = "DEVICE_IN_USE", Decision, "A CVM is on the device that is taken away.";
@@ -156,6 +157,7 @@ codes! {
     AdoptNoText = "ADOPT_NO_TEXT", State, "Nobody shows the texts of the update, so that its hash cannot be recomputed.";
     AdoptTokenOther = "ADOPT_TOKEN_OTHER", Stop, "The commit token is that of another update.";
     AdoptTokenDead = "ADOPT_TOKEN_DEAD", Note, "The commit token that was given on is of no use any more.";
+    AdoptTokenUnchecked = "ADOPT_TOKEN_UNCHECKED", Note, "Phala Cloud does not say whether the commit token that was given on is good.";
     AdoptUnseen = "ADOPT_UNSEEN", Decision, "The commit with somebody else's token also carries out what nobody here can see.";
     RollbackTo = "ROLLBACK_TO", Note, "The CVM goes back to something that the app allows already, so nobody approves it again.";
     RollbackNothing = "ROLLBACK_NOTHING", State, "Phala Cloud's history names nothing to go back to.";
@@ -462,6 +464,8 @@ codes! {
     StorageReadOnly = "STORAGE_READ_ONLY", Storage, "The file system cannot be written.";
     StorageStdout = "STORAGE_STDOUT", Storage, "The result could not be printed.";
     StorageTooManyOpen = "STORAGE_TOO_MANY_OPEN", Later, "Too many files are open.";
+    InputCaFile = "INPUT_CA_FILE", Input, "The file of authorities that are to be trusted holds no certificates.";
+    InputProxy = "INPUT_PROXY", Input, "The address of the proxy cannot be used.";
     InputAddress = "INPUT_ADDRESS", Input, "An address of a server cannot be used.";
     InputApiKey = "INPUT_API_KEY", Input, "The API key holds characters that no key has.";
     InputEvidence = "INPUT_EVIDENCE", Input, "The file is no evidence of an upgrade.";

@@ -114,6 +114,7 @@ impl Adopt {
             (update, offered)
         };
         let (received, told) = offered.unzip();
+        let told = told.flatten();
         // Only its own earlier token ends.
         settings.limits.supersede |= self.prepare_again && update.alone;
         let has_token = received.as_ref().is_some_and(|received| received.token.is_some());
@@ -129,10 +130,14 @@ impl Adopt {
             dir: self.dir.dir.as_deref(),
             goal: Goal::Prepared,
             command: "adopt",
-            remarks: told.flatten().into_iter().collect(),
+            remarks: told.iter().cloned().collect(),
             received,
         };
         let mut report = begin(session, &settings, beginning).await?;
+        // A directory that is there already keeps what it was begun with.
+        if let Some(told) = told.filter(|told| report.warnings.iter().all(|known| known.code != told.code)) {
+            report.warn(told.code, told.text);
+        }
         if !has_token && !self.prepare_again {
             "the update is taken on; whoever prepared it has the commit token, and commits it once it is approved, or \
              `countersign commit` prepares the same hash again"
@@ -269,8 +274,15 @@ async fn receive(
     };
     let text = "the commit token that was given on was used, replaced or has expired: the same hash is prepared again before \
                 the commit";
-    let told = dead.then(|| Warning {
-        code: Code::AdoptTokenDead,
+    let unsure = "Phala Cloud does not say whether the commit token that was given on is this update's, and still good: the \
+                  commit will tell";
+    let told = match (dead, said.live.is_none()) {
+        (true, _) => Some((Code::AdoptTokenDead, text)),
+        (false, true) => Some((Code::AdoptTokenUnchecked, unsure)),
+        (false, false) => None,
+    };
+    let told = told.map(|(code, text)| Warning {
+        code,
         text: text.to_owned(),
     });
     Ok((received, told))

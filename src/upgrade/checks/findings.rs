@@ -1,6 +1,8 @@
 //! What a plan's facts mean: what forbids going on, and what a person should know. Pure.
 
-use crate::chain::{AppState, HashRecord, OwnerKind, PolicyChange};
+use alloy::primitives::B256;
+
+use crate::chain::{AppState, OwnerKind, PolicyChange, policy_history::PolicyHistory};
 use crate::cloud::{Cvm, apps::PendingUpdate};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
@@ -29,7 +31,7 @@ pub(in crate::upgrade) struct Findings<'f> {
     /// `None`: the API does not say.
     pub(in crate::upgrade) pending: Option<&'f [PendingUpdate]>,
     /// Empty unless older hashes forbid going on.
-    pub(in crate::upgrade) history: &'f [HashRecord],
+    pub(in crate::upgrade) history: Option<&'f PolicyHistory>,
     /// What else changes of the policy.
     pub(in crate::upgrade) policy: &'f [PolicyChange],
     /// An environment goes with it.
@@ -61,26 +63,39 @@ impl Findings<'_> {
                 format!("another update of this CVM is pending ({hash}); preparing this one ends its commit token")
             })
         }));
-        found.extend(self.older_hashes());
+        found.extend(
+            self.history
+                .into_iter()
+                .flat_map(|history| self.older_hashes(history))
+                .flatten(),
+        );
         found
     }
 
     /// An allowed hash needs no approval: who has the API key can put the CVM back to it.
-    fn older_hashes(&self) -> Option<Warning> {
+    fn older_hashes(&self, history: &PolicyHistory) -> [Option<Warning>; 2] {
         let known = [self.cvm.compose_hash, self.expected];
-        let older: Vec<String> = self
-            .history
-            .iter()
-            .filter(|record| record.allowed && !known.contains(&Some(ComposeHash::new(record.hash.0))))
-            .map(|record| record.hash.to_string())
+        let stays = |id: &B256| {
+            let removed = self.policy.contains(&PolicyChange::RemoveComposeHash(*id));
+            !removed && !known.contains(&Some(ComposeHash::new(id.0)))
+        };
+        let allowed = history.hashes.iter().filter(|entry| entry.allowed);
+        let older: Vec<String> = allowed
+            .filter(|entry| stays(&entry.id))
+            .map(|entry| entry.id.to_string())
             .collect();
-        Warning::when(!older.is_empty(), Code::OlderHashesAllowed, || {
+        let allowed = Warning::when(!older.is_empty(), Code::OlderHashesAllowed, || {
             format!(
                 "hashes other than the one that runs are still allowed, so the CVM can be put back to them without an \
                  approval: {}",
                 older.join(", ")
             )
-        })
+        });
+        let unknown = history.incomplete.as_ref().map(|why| Warning {
+            code: Code::OlderHashesUnknown,
+            text: format!("whether older hashes are still allowed is not known: {why}"),
+        });
+        [allowed, unknown.filter(|_| older.is_empty())]
     }
 
     fn contract_blockers(&self) -> [Option<Warning>; 8] {

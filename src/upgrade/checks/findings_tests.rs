@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256};
 use serde_json::json;
 
 use super::*;
-use crate::chain::Preflight;
+use crate::chain::{Preflight, policy_history::PolicyEntry};
 use crate::cloud::{Kms, Progress};
 use crate::upgrade::sample;
 
@@ -16,7 +16,7 @@ struct Facts {
     after: Manifest,
     form: Option<Form>,
     pending: Option<Vec<PendingUpdate>>,
-    history: Vec<HashRecord>,
+    history: Option<PolicyHistory>,
     policy: Vec<PolicyChange>,
     environment: bool,
     image: Option<NextImage>,
@@ -34,7 +34,7 @@ impl Facts {
             after,
             form: code.form,
             pending: Some(Vec::new()),
-            history: Vec::new(),
+            history: None,
             policy: Vec::new(),
             environment: false,
             image: None,
@@ -49,7 +49,7 @@ impl Facts {
             form: facts.form,
             expected: facts.form.map(|form| facts.after.hash(form)),
             pending: facts.pending.as_deref(),
-            history: &facts.history,
+            history: facts.history.as_ref(),
             policy: &facts.policy,
             environment: facts.environment,
             image: facts.image.as_ref(),
@@ -143,11 +143,20 @@ fn each_fact_that_forbids_going_on_has_its_code() {
 
 #[test]
 fn h6_every_hash_but_those_before_and_after_is_older() {
-    let record = |hash: ComposeHash, allowed| HashRecord {
-        hash: B256::from(*hash.as_bytes()),
+    let record = |hash: ComposeHash, allowed| PolicyEntry {
+        id: B256::from(*hash.as_bytes()),
         allowed,
-        transaction: B256::ZERO,
-        block: 1,
+        since: None,
+    };
+    let history = |hashes: Vec<PolicyEntry>, incomplete: Option<&str>| {
+        Some(PolicyHistory {
+            block: sample::plan().app_state.block,
+            hashes,
+            devices: Vec::new(),
+            events: Vec::new(),
+            upgrades_disabled: None,
+            incomplete: incomplete.map(ToOwned::to_owned),
+        })
     };
     let older = ComposeHash::new([7; 32]);
     let known = |facts: &Facts| {
@@ -155,12 +164,30 @@ fn h6_every_hash_but_those_before_and_after_is_older() {
         [facts.cvm.compose_hash.unwrap(), after.unwrap()].map(|hash| record(hash, true))
     };
     let none = Vec::<String>::new();
-    assert_eq!(Facts::codes(|facts| facts.history = known(facts).to_vec()).0, none);
-    assert_eq!(Facts::codes(|facts| facts.history = vec![record(older, false)]).0, none);
+    let both = |facts: &Facts, more: &[PolicyEntry]| [&known(facts)[..], more].concat();
     assert_eq!(
-        Facts::codes(|facts| facts.history = [&known(facts)[..], &[record(older, true)]].concat()).0,
-        ["OLDER_HASHES_ALLOWED"]
+        Facts::codes(|facts| facts.history = history(both(facts, &[]), None)).0,
+        none
     );
+    assert_eq!(
+        Facts::codes(|facts| facts.history = history(vec![record(older, false)], None)).0,
+        none
+    );
+    assert_eq!(
+        Facts::codes(|facts| facts.history = history(both(facts, &[]), Some("it is cut"))).0,
+        ["OLDER_HASHES_UNKNOWN"]
+    );
+    for incomplete in [None, Some("it is cut")] {
+        assert_eq!(
+            Facts::codes(|facts| facts.history = history(both(facts, &[record(older, true)]), incomplete)).0,
+            ["OLDER_HASHES_ALLOWED"]
+        );
+        let removes = |facts: &mut Facts| {
+            facts.policy = vec![PolicyChange::RemoveComposeHash(record(older, true).id)];
+            facts.history = history(both(facts, &[record(older, true)]), None);
+        };
+        assert_eq!(Facts::codes(removes).0, none);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256};
 use jiff::Timestamp;
 
-use crate::chain::{AppQuery, AppState, Chain, ChainError, HashRecord, PolicyChange};
+use crate::chain::{AppQuery, AppState, Chain, PolicyChange, policy_history::PolicyHistory};
 use crate::cloud::{CloudError, Cvm, CvmId, apps::PendingUpdate, patch::PublicPatch};
 use crate::code::Code;
 use crate::compose::{ComposeHash, Form, Manifest};
@@ -137,33 +137,29 @@ async fn plan_of(world: &World<'_>, asked: (&Intent, ReadCvm), own: &OwnProofs<'
     let expected = as_wanted(intent.expected.hash, form.map(|form| after.hash(form)))?;
     let chain = world.chain(subject.chain_id).await?;
     let query = query(&subject, expected);
-    let (state, pending, history) = tokio::join!(
-        chain.app(&query),
-        world.cloud.pending_updates(subject.app),
-        history(&chain, &query, intent),
-    );
+    let (state, pending) = tokio::join!(chain.app(&query), world.cloud.pending_updates(subject.app));
     let environment = sealed(world, &chain, &subject, intent).await?;
     let state = state?;
     check_pending_owner(&state, intent.expected.pending_owner)?;
     let authority = Authority::read(&chain, Actor::owner(&state), intent.timelock).await?;
     let pending = pending::known_pending(pending)?;
-    let revocation = match intent.revoke_old {
-        true => {
-            let history = chain.policy_history(&state, &[], &[]);
-            let (history, others) = tokio::join!(history, Others::read(world, state.app));
+    let history = match intent.revoke_old || intent.expected.strict {
+        true => Some(chain.policy_history(&state, &[], &[]).await?),
+        false => None,
+    };
+    let revocation = match history.as_ref().filter(|_| intent.revoke_old) {
+        Some(history) => {
             let kept = Kept {
                 runs,
                 expected,
                 pending: pending.as_deref().unwrap_or_default(),
-                others: others?,
+                others: Others::read(world, state.app).await?,
             };
-            Revocation::of(&history?, &kept, &intent.policy)
+            Revocation::of(history, &kept, &intent.policy)
         }
-        false => Revocation::default(),
+        None => Revocation::default(),
     };
     let policy: Vec<PolicyChange> = intent.policy.iter().chain(&revocation.changes).copied().collect();
-    let mut history = history?;
-    history.retain(|record| !policy.contains(&PolicyChange::RemoveComposeHash(record.hash)));
     let draft = Draft {
         patch,
         environment,
@@ -175,7 +171,7 @@ async fn plan_of(world: &World<'_>, asked: (&Intent, ReadCvm), own: &OwnProofs<'
         expected,
         after,
         pending,
-        history,
+        history: history.filter(|_| intent.expected.strict),
         policy,
         revocation,
     };
@@ -215,14 +211,6 @@ async fn sealed(
         )),
         None => Ok(None),
     }
-}
-
-/// Every hash that was ever allowed or removed, where somebody wants to know.
-async fn history(chain: &Chain, query: &AppQuery, intent: &Intent) -> Result<Vec<HashRecord>, ChainError> {
-    if !intent.expected.strict {
-        return Ok(Vec::new());
-    }
-    chain.hash_history(query.app).await
 }
 
 /// A transfer that somebody knows of goes to whom they know.
@@ -356,7 +344,7 @@ struct Draft<'a> {
     expected: Option<ComposeHash>,
     after: Manifest,
     pending: Option<Vec<PendingUpdate>>,
-    history: Vec<HashRecord>,
+    history: Option<PolicyHistory>,
     policy: Vec<PolicyChange>,
     revocation: Revocation,
     authority: Authority,
@@ -372,7 +360,7 @@ impl Draft<'_> {
             form: self.form,
             expected: self.expected,
             pending: self.pending.as_deref(),
-            history: &self.history,
+            history: self.history.as_ref(),
             policy: &self.policy,
             environment: self.environment.is_some(),
             target: &self.subject.target,

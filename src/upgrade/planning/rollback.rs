@@ -11,10 +11,10 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::chain::{AppQuery, AppState};
-use crate::cloud::{Cvm, CvmId, Page, patch::Patch, revisions::Revision};
+use crate::cloud::{CloudError, Cvm, CvmId, Page, patch::Patch, revisions::Revision};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, Form, Manifest};
-use crate::evidence;
+use crate::evidence::{self, Evidence};
 use crate::text::escape;
 use crate::upgrade::{
     UpgradeError, World,
@@ -91,6 +91,14 @@ pub struct Versions {
     /// Whether all of the history was read.
     pub whole: bool,
     manifest: Manifest,
+    before: Option<RanBefore>,
+}
+
+/// What the CVM ran before, by the document of the upgrade to what runs now.
+#[derive(Debug, Clone)]
+struct RanBefore {
+    hash: ComposeHash,
+    place: PathBuf,
 }
 
 /// What is asked.
@@ -129,9 +137,20 @@ pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Vers
     };
     let (chain, revisions) = tokio::join!(world.chain(chain_id), world.cloud.revisions(app, page));
     let (chain, revisions) = (chain?, revisions?);
-    let whole = !revisions.goes_on();
+    let all_came = |total: u64| u64::try_from(revisions.items.len()).is_ok_and(|came| came >= total);
+    let whole = !revisions.goes_on() && revisions.total.is_none_or(all_came);
+    let documents = documents(world.root);
+    let before = ran_before(&documents, question.cvm, cvm.compose_hash);
     let mut list = listed(&cvm, revisions.items, question);
-    let here = kept_here(world.root);
+    if let Some(before) = before.as_ref().filter(|_| question.to.is_none())
+        && list.iter().all(|version| version.compose_hash != before.hash)
+    {
+        list.push(Version {
+            of_this_cvm: true,
+            ..Version::of(before.hash)
+        });
+    }
+    let here = kept(&documents);
     let all = list.len();
     if question.to.is_none() {
         list.truncate(LOOKED_AT);
@@ -177,6 +196,7 @@ pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Vers
         more,
         whole,
         manifest,
+        before,
     })
 }
 
@@ -265,13 +285,42 @@ fn known(question: &Question<'_>) -> Vec<Found> {
     files.map(|(path, manifest)| (Source::File(path), manifest)).collect()
 }
 
-/// Those of the evidence below `root`, before and after.
-fn kept_here(root: &Path) -> Vec<Found> {
+/// A document of evidence, and its file.
+type Document = (PathBuf, Evidence);
+
+/// The evidence below `root`.
+fn documents(root: &Path) -> Vec<Document> {
     let dirs = crate::fsutil::list(root).unwrap_or_default();
-    let read = dirs.iter().filter_map(|dir| Some((dir, evidence::read(dir)?.code?)));
-    read.flat_map(|(dir, code)| {
-        let texts = [code.manifest, code.previous_manifest].into_iter().flatten();
-        let place = dir.join(evidence::FILE);
+    let read = dirs
+        .iter()
+        .filter_map(|dir| Some((dir.join(evidence::FILE), evidence::read(dir)?)));
+    read.collect()
+}
+
+/// What the newest document about the CVM says that it ran before, if that document is about what runs now.
+fn ran_before(documents: &[Document], cvm: &CvmId, runs: Option<ComposeHash>) -> Option<RanBefore> {
+    let of_cvm = documents.iter().filter_map(|(place, document)| {
+        let said = &document.said;
+        let cloud = &said.cloud;
+        let at = cloud.committed_at.or(cloud.live_at).or(cloud.found_running_at)?;
+        let ours = said.cvm.as_deref() == Some(cvm.as_str()) && said.makes.is_none();
+        Some((at, place, document.code.as_ref().filter(|_| ours)?))
+    });
+    let (_, place, code) = of_cvm.max_by_key(|(at, ..)| *at)?;
+    let hash = code.previous_compose_hash.filter(|_| Some(code.compose_hash) == runs)?;
+    Some(RanBefore {
+        hash,
+        place: place.clone(),
+    })
+}
+
+/// The manifests of evidence, before and after.
+fn kept(documents: &[Document]) -> Vec<Found> {
+    let read = documents
+        .iter()
+        .filter_map(|(place, document)| Some((place, document.code.as_ref()?)));
+    read.flat_map(|(place, code)| {
+        let texts = [&code.manifest, &code.previous_manifest].into_iter().flatten();
         texts.filter_map(move |text| Some((Source::Evidence(place.clone()), Manifest::parse(text.as_bytes()).ok()?)))
     })
     .collect()
@@ -295,7 +344,11 @@ async fn find_manifests(
     let asked = missing.filter_map(|version| {
         let id = version.revision.as_ref()?.id.clone();
         Some(async move {
-            let detail = world.cloud.revision(app, &id).await?;
+            let detail = match world.cloud.revision(app, &id).await {
+                // A revision that is listed and gone has no text.
+                Err(CloudError::NotFound(_)) => return Ok(()),
+                detail => detail?,
+            };
             let hash = version.compose_hash;
             let fits = detail.manifest.filter(|manifest| manifest.calibrate(hash).is_some());
             version.source = fits.as_ref().map(|_| Source::Revision(id));
@@ -446,7 +499,8 @@ impl Versions {
             return Err(UpgradeError::decide(
                 Code::RollbackNothing,
                 format!(
-                    "the app has more than {MOST} revisions, so that which one came before is not known: name it by --to"
+                    "Phala Cloud did not give all of the app's revisions, at most {MOST} at once, so that which one came \
+                     before is not known: name it by --to"
                 ),
             ));
         }
@@ -458,6 +512,19 @@ impl Versions {
             };
             UpgradeError::decide(Code::RollbackNothing, text)
         })?;
+        if let Some(before) = self.before.as_ref().filter(|_| to.is_none())
+            && before.hash != chosen.compose_hash
+        {
+            return Err(UpgradeError::decide(
+                Code::RollbackNothing,
+                format!(
+                    "Phala Cloud's history names {} as what the CVM ran before, and `{}` names {}: name which by --to",
+                    chosen.compose_hash,
+                    before.place.display(),
+                    before.hash
+                ),
+            ));
+        }
         if Some(chosen.compose_hash) == self.runs {
             return Err(UpgradeError::decide(
                 Code::NothingToApprove,

@@ -81,6 +81,48 @@ async fn two_endpoints_that_agree_are_both_named() {
     assert_eq!(proof.endpoints, [world.anvil.url(), honest.url().to_owned()]);
 }
 
+/// An endpoint that has forgotten the state of this block.
+fn forgetful(world: &World, block: B256) -> Liar {
+    Liar::to(&world.anvil.url(), move |method, params| {
+        let old = method == "eth_call" && params[1]["blockHash"] == json!(block);
+        old.then(|| json!({"error": {"code": -32000, "message": "missing trie node 5f (path ) state 0x5f is not available"}}))
+    })
+}
+
+#[tokio::test]
+async fn an_old_change_is_proved_by_endpoints_that_have_forgotten_the_state_after_its_block() {
+    let world = World::start();
+    let chain = chain_of(&world).await;
+    let tx = allowed(&world, &chain).await;
+    let block = prove(&world, &chain, tx.hash).await.unwrap().block;
+    let endpoint = forgetful(&world, block.hash);
+    let poor = connect(&[endpoint.url()]).await.unwrap();
+    // What everybody remembers has to be shown by everybody.
+    world.rpc().mine(1);
+    let failure = prove(&world, &poor, tx.hash).await.unwrap_err();
+    assert!(matches!(failure, ProofFailure::Chain(_)), "{failure}");
+    world.rpc().mine(100);
+    let proof = prove(&world, &poor, tx.hash).await.unwrap();
+    assert_eq!((proof.block, proof.transaction), (block, Some(tx.hash)));
+    assert_eq!(proof.head.number, world.rpc().height());
+    // Nobody has to name the transaction.
+    let changes = AppChanges::allowing(world.app, HASH);
+    let proof = poor.prove_state(&changes, ONE).await.unwrap();
+    assert_eq!(proof.transaction, Some(tx.hash));
+    // Whoever remembers that it was not so is heard.
+    let liar = Liar::to(&world.anvil.url(), move |method, params| {
+        let old = method == "eth_call" && params[1]["blockHash"] == json!(block.hash);
+        old.then(|| json!(B256::ZERO))
+    });
+    let denied = connect(&[liar.url()]).await.unwrap();
+    let failure = prove(&world, &denied, tx.hash).await.unwrap_err();
+    assert!(matches!(failure, ProofFailure::NoEffect { .. }), "{failure}");
+    // What is undone at the head is no proof, whatever anybody forgot.
+    removed(&world, HASH);
+    let failure = prove(&world, &poor, tx.hash).await.unwrap_err();
+    assert!(matches!(failure, ProofFailure::Removed { .. }), "{failure}");
+}
+
 #[tokio::test]
 async fn no_proof_before_the_asked_depth() {
     let world = World::start();
@@ -412,19 +454,6 @@ async fn without_logs_the_state_alone_is_the_proof() {
 }
 
 #[tokio::test]
-async fn h6_the_history_holds_the_newest_event_of_every_hash_oldest_first() {
-    let world = World::start();
-    let chain = chain_of(&world).await;
-    let other = world.allow(OTHER);
-    world.allow(HASH);
-    let gone = removed(&world, HASH);
-    let history = chain.hash_history(world.app).await.unwrap();
-    let shown: Vec<_> = history.iter().map(|record| (record.hash, record.allowed)).collect();
-    assert_eq!(shown, [(world.first_hash, true), (OTHER, true), (HASH, false)]);
-    assert_eq!((history[1].transaction, history[2].transaction), (other, gone));
-}
-
-#[tokio::test]
 async fn r30_a_refused_range_is_asked_for_in_pieces() {
     let world = World::start();
     let chain = chain_of(&world).await;
@@ -438,14 +467,15 @@ async fn r30_a_refused_range_is_asked_for_in_pieces() {
             .then(|| json!({"error": {"code": -32005, "message": "query returned more than 10000 results"}}))
     });
     let limited = connect(&[liar.url()]).await.unwrap();
-    let whole = chain.hash_history(world.app).await.unwrap();
-    assert_eq!(limited.hash_history(world.app).await.unwrap(), whole);
-    assert_eq!(whole.len(), 3);
+    let state = chain.app(&super::reads::query(&world)).await.unwrap();
+    let whole = chain.policy_history(&state, &[], &[]).await.unwrap();
+    assert_eq!(limited.policy_history(&state, &[], &[]).await.unwrap(), whole);
+    assert_eq!((whole.hashes.len(), &whole.incomplete), (3, &None));
     let asked = liar.asked().iter().filter(|method| *method == "eth_getLogs").count();
     assert!(asked < 20, "the search ends where the contract begins: {asked}");
     let proof = limited
         .prove_state(&AppChanges::allowing(world.app, HASH), ONE)
         .await
         .unwrap();
-    assert_eq!(proof.transaction, Some(whole[1].transaction));
+    assert_eq!(proof.transaction, whole.hashes[1].since.map(|since| since.transaction));
 }

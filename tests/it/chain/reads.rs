@@ -17,7 +17,7 @@ use crate::support::world::AppVariant;
 use crate::support::{ACCOUNTS, Action, Anvil, AnvilOptions, FaultProxy, Match, Message, Nth, World, WorldOptions};
 
 /// Everything that can be asked about an app.
-fn query(world: &World) -> AppQuery {
+pub fn query(world: &World) -> AppQuery {
     AppQuery {
         app: world.app,
         kms: Some(world.kms),
@@ -475,6 +475,7 @@ async fn endpoints_that_limit_batches_are_asked_one_by_one() {
 async fn everything_can_run_in_a_task_of_its_own() {
     let world = World::start();
     let (app, url, owner) = (world.app, world.anvil.url(), world.owner);
+    let query = query(&world);
     let task = async move {
         let chain = connect(&[&url]).await?;
         let call = Call::add_compose_hash(app, HASH);
@@ -496,7 +497,8 @@ async fn everything_can_run_in_a_task_of_its_own() {
             .prove_state(&AppChanges::allowing(app, HASH), super::ONE)
             .await
             .unwrap();
-        assert_eq!(chain.hash_history(app).await?.len(), 2);
+        let state = chain.app(&query).await?;
+        assert_eq!(chain.policy_history(&state, &[], &[]).await?.hashes.len(), 2);
         chain.block_time().await?;
         Ok::<_, ChainError>((proof, again))
     };

@@ -265,6 +265,10 @@ fn a_token_that_is_lost_replaced_expired_or_anothers_commits_nothing_else() {
         adopt(world, &["--token-file", file.to_str().unwrap(), "--accept", &accept])
     };
     with(&world, "not a token").exits(3).says("INPUT_TOKEN");
+    // Of one that the server does not know it says nothing, and so do we: the right one comes into the same directory.
+    let unknown = with(&world, "00000000-0000-4000-8000-000000000000").exits(0);
+    let codes = unknown.json["warnings"].to_string();
+    assert!(codes.contains("ADOPT_TOKEN_UNCHECKED"), "{codes}");
     // It was prepared again, for the same hash: the earlier token is dead, which is said.
     let (same, live) = prepare(&world, &compose(NEW_COMPOSE));
     assert_eq!(same, hash);

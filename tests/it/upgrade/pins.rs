@@ -3,6 +3,7 @@
 use alloy::primitives::{Address, B256};
 use serde_json::json;
 
+use crate::chain::liar::Liar;
 use crate::harness::flow::{Flow, Ran};
 use crate::support::contracts::abi;
 use crate::support::{ACCOUNTS, AppVariant, World, WorldOptions};
@@ -176,6 +177,23 @@ fn h6_v28_strictly_no_older_hash_stays_allowed() {
     world.allow(flow.hash);
     flow.with("upgrade", &["--strict"]).exits(0);
     flow.landed_once();
+}
+
+#[test]
+fn h6_an_endpoint_that_gives_no_history_proves_no_list_to_be_short() {
+    let world = World::start();
+    world.allow(B256::repeat_byte(7));
+    let silent = Liar::to(&world.anvil.url(), |method, _| {
+        (method == "eth_getLogs").then(|| json!([]))
+    });
+    let pruned = Liar::to(&world.anvil.url(), |method, _| {
+        (method == "eth_getLogs").then(|| json!({"error": {"code": -32000, "message": "history is pruned"}}))
+    });
+    for endpoint in [&silent, &pruned] {
+        let flow = Flow::new(&world).chain_at(endpoint.url());
+        flow.with("plan", &["--strict"]).exits(6).says("OLDER_HASHES_UNKNOWN");
+        flow.step("plan").exits(0);
+    }
 }
 
 #[test]

@@ -295,6 +295,49 @@ fn a_history_that_is_not_whole_does_not_tell_what_came_before() {
 }
 
 #[test]
+fn a_history_that_leaves_out_what_ran_before_is_not_believed_against_evidence() {
+    let (world, [first, second, third]) = three();
+    world
+        .cloud
+        .change_revisions(|all| all.retain(|one| one.hash != hex::encode(second)));
+    world.cloud.forget_requests();
+    let listed = rollback(&world, &["--list"]).exits(0);
+    for hash in [first, second] {
+        assert!(listed.said.contains(&hash.to_string()), "{}", listed.said);
+    }
+    let refused = back(&world, &[]).exits(6).says("ROLLBACK_NOTHING");
+    for word in [&first.to_string(), &second.to_string(), "evidence.json", "--to"] {
+        assert!(refused.said.contains(word), "{}", refused.said);
+    }
+    nothing_asked(&world);
+    // What the history forgot whole, evidence knows.
+    world.cloud.change_revisions(Vec::clear);
+    back(&world, &[]).exits(0);
+    world.cloud.wait_for_hash(CVM, second);
+    assert_eq!(world.cloud.commits(CVM), [second, third, second]);
+}
+
+#[test]
+fn a_revision_that_is_listed_and_gone_keeps_the_others_from_nobody() {
+    let (world, [first, second, _]) = three();
+    std::fs::remove_dir_all(world.folder().join(".countersign")).unwrap();
+    world.cloud.change_revisions(|all| {
+        let of_second = all.iter_mut().filter(|one| one.hash == hex::encode(second));
+        of_second.for_each(|one| one.is_gone = true);
+    });
+    let listed = rollback(&world, &["--list"]).exits(0);
+    let versions = listed.json["data"]["versions"].as_array().unwrap();
+    let codes = |hash: B256| {
+        let found = versions
+            .iter()
+            .find(|one| one["compose_hash"] == json!(hash.to_string()));
+        found.unwrap()["obstacles"].to_string()
+    };
+    assert!(codes(second).contains("ROLLBACK_NO_TEXT"), "{}", listed.said);
+    assert_eq!(codes(first), "[]", "{}", listed.said);
+}
+
+#[test]
 fn fields_that_no_update_changes_are_named() {
     let (world, [_, second, _]) = three();
     world.cloud.change_cvm(CVM, |cvm| {

@@ -88,7 +88,8 @@ hints! {
         "look into the wallet, and refuse what it still asks; then run it again: what was sent is found on the chain, and \
          asked for again only where nothing was";
     NetNoTls, Again,
-        "install the system's root certificates (often `ca-certificates`), or name a file of them by SSL_CERT_FILE";
+        "install the system's root certificates (often `ca-certificates`), or name a file of them by SSL_CERT_FILE; where neither \
+         it nor SSL_CERT_DIR is set, a list that is built in stands in";
     JournalDamaged, Look,
         "move the directory of `{path}` away and start again: what chain and cloud show is found there";
     JournalForeign, with("--dir DIR"), "name another directory by --dir for this upgrade";

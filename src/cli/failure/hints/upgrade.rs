@@ -59,6 +59,9 @@ hints! {
         "commit nothing with it: ask whoever gave you the token which update it belongs to";
     AdoptTokenDead, Look,
         "go on without it: an approval stays good, and `countersign commit` prepares the same hash again";
+    AdoptTokenUnchecked, Look,
+        "ask whoever gave it to you whether it is the newest of this CVM; where the commit refuses it, the same hash is \
+         prepared again";
     AdoptUnseen, Look,
         "ask whoever prepared it what else it changes and agree to that with {option}; or prepare the same hash again with \
          --prepare-again, which carries out nothing else";
@@ -79,6 +82,9 @@ hints! {
     NothingToChange, Command("--help"), "name at least one change";
     NoCodeChange, Look,
         "go on with `countersign wait`, which proves a change of policy: there is no CVM to commit or to watch";
+    OlderHashesUnknown, with("--logs-rpc-url URL"),
+        "name an endpoint that gives the app's events from its first one by --logs-rpc-url; nothing but the whole list tells \
+         that no older hash is on it";
     OlderHashesAllowed, Look,
         "the owner has to take them away: by `countersign app hashes remove HASH`, or, where a Safe or a timelock \
          owns the app, in the same approval by --revoke-old";

@@ -69,6 +69,10 @@ hints! {
         "name one by --dir, or its CVM by --cvm; `countersign status` shows where they stand";
     InputAddress, Again,
         "copy the address again, whole: an https address of a server, or a Safe's as its wallet shows it";
+    InputCaFile, Again,
+        "name a file in PEM by --ca-file, with lines `-----BEGIN CERTIFICATE-----`, as whoever runs the proxy or server gives it";
+    InputProxy, Again,
+        "set HTTPS_PROXY to an http or https address of a proxy, such as http://proxy.example:3128, or leave it out";
     InputApiKey, Again, "set PHALA_CLOUD_API_KEY again, without quotes or line breaks inside it";
     InputEvidence, Again, "name the evidence.json of an upgrade, or the directory that holds it";
     InputAttestation, Again,

@@ -23,6 +23,8 @@ pub struct Revision {
     pub hash: String,
     /// By what kind of order.
     pub operation: &'static str,
+    /// It is listed, and there is nothing behind it.
+    pub is_gone: bool,
 }
 
 impl State {
@@ -36,6 +38,7 @@ impl State {
             manifest: Some(manifest.clone()),
             hash: hex::encode(super::compose_hash(manifest)),
             operation,
+            is_gone: false,
         });
     }
 }
@@ -71,7 +74,7 @@ pub(super) fn route(context: &Context, app: Address, request: &Request, rest: &[
             ))
         }
         ("GET", ["revisions", id]) => {
-            let Some((at, one)) = of_app.iter().find(|(_, one)| one.id == *id) else {
+            let Some((at, one)) = of_app.iter().find(|(_, one)| one.id == *id && !one.is_gone) else {
                 return Some(Answer::detail(404, "Revision not found"));
             };
             let mut body = record(&state, *at, one);
