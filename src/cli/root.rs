@@ -219,7 +219,7 @@ impl Command {
             Self::Workspace(args) => args.run(session).await,
             Self::Webhook(args) => args.run(session).await,
             Self::Safe(args) => args.run(session).await,
-            Self::Completions(args) => Ok(args.run(Cli::command())),
+            Self::Completions(args) => Ok(args.run()),
             Self::Man(args) => args.run(Cli::command()),
             Self::Schema(args) => Ok(args.run()),
         }

@@ -12,6 +12,8 @@ use super::also::Also;
 use super::values::{Given, SecretSource, Template};
 use super::vouched::{ImageIs, TrustCode};
 use super::{Caps, KeySource, Notices, Offline, Reach, Settle};
+use crate::cloud::CvmId;
+use crate::code::Code;
 use crate::compose::ComposeHash;
 use crate::env::RootKey;
 use crate::signer::Source;
@@ -27,6 +29,10 @@ pub(in crate::cli) enum Takes {
     Hex,
     /// An address on the network, which may hold a key.
     Address,
+    /// A CVM.
+    Cvm,
+    /// A code, or one with a value.
+    Code,
     /// Where a key is.
     Key,
     /// Where a secret is.
@@ -42,6 +48,11 @@ pub(in crate::cli) enum Takes {
 }
 
 impl Takes {
+    /// Whether hex digits there are public.
+    pub(in crate::cli) const fn is_public(&self) -> bool {
+        matches!(self, Self::Hex | Self::Code)
+    }
+
     /// What an argument takes.
     pub(in crate::cli) fn of(arg: &Arg) -> Self {
         let of = |one: TypeId| arg.get_value_parser().type_id() == one;
@@ -51,7 +62,6 @@ impl Takes {
             TypeId::of::<ImageIs>(),
             TypeId::of::<TrustCode>(),
             TypeId::of::<RootKey>(),
-            TypeId::of::<Acceptance>(),
             TypeId::of::<Given>(),
             TypeId::of::<Earlier>(),
         ];
@@ -60,6 +70,8 @@ impl Takes {
             (hashes.into_iter().chain(public).any(of), Self::Hex),
             (of(TypeId::of::<Header>()), Self::Hex),
             (of(TypeId::of::<Url>()) || of(TypeId::of::<Template>()), Self::Address),
+            (of(TypeId::of::<CvmId>()), Self::Cvm),
+            (of(TypeId::of::<Code>()) || of(TypeId::of::<Acceptance>()), Self::Code),
             (of(TypeId::of::<Source>()), Self::Key),
             (of(TypeId::of::<SecretSource>()), Self::Secret),
             (of(TypeId::of::<PathBuf>()) && is_written, Self::Out),

@@ -13,6 +13,7 @@ use crate::cli::args::owner_name::OwnerName;
 use crate::cli::args::{Agree, KeySource, Notices, Reach, Settle, SharedOptions, values};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
+use crate::cli::session::completion::remember;
 use crate::cli::session::person::Person;
 use crate::cli::session::project::{MAX_PROJECT, PROJECT_FILE};
 use crate::cli::session::project_text::{Wanted, written};
@@ -106,7 +107,7 @@ impl Init {
         let settings = session.settings(self.typed())?;
         let outside = session.outside(&settings);
         let project = Project::here()?;
-        let cvm = self.find(&outside, &project).await?;
+        let cvm = self.find(session, &outside, &project).await?;
         let read = match (cvm.kms.chain_id, settings.endpoints.is_empty()) {
             (Some(chain_id), false) => Some(self.read(&outside, &cvm, chain_id).await?),
             _ => None,
@@ -150,7 +151,7 @@ impl Init {
     }
 
     /// The CVM that was named, here or in the file, or the only one.
-    async fn find(&self, outside: &Outside<'_>, project: &Project) -> Result<Cvm, CliError> {
+    async fn find(&self, session: &Session, outside: &Outside<'_>, project: &Project) -> Result<Cvm, CliError> {
         let typed = self.cvm.as_ref().or(self.named.as_ref());
         let of_file = project.cvm();
         if let (Some(typed), Some(of_file)) = (typed, of_file)
@@ -166,6 +167,7 @@ impl Init {
             return Ok(cloud.cvm(&values::cvm(text).map_err(|why| refused(&why))?).await?);
         }
         let mut all = cloud.all_cvms().await?;
+        remember(&session.env, all.iter().filter_map(|cvm| cvm.name.as_deref()));
         match all.len() {
             1 => Ok(all.remove(0)),
             number => Err(which(number, &all)),

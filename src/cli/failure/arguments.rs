@@ -88,7 +88,7 @@ pub(in crate::cli) fn refuse_secrets(args: &[OsString], commands: &CommandTree) 
         let is_public = |value: &str| {
             let of_hex = || {
                 let typed = args.iter().skip(1).map(OsString::as_os_str);
-                let is_hex = |taken: Vec<Takes>| taken.contains(&Takes::Hex);
+                let is_hex = |taken: Vec<Takes>| taken.iter().any(Takes::is_public);
                 is_hex(commands.taken(typed, name)) || is_hex(takes::taken(commands.whole(), name))
             };
             (is_hash(value) && by_itself()) || (!is_marked(value) && of_hex()) || is_address(value)
@@ -114,7 +114,7 @@ fn lists_hashes(args: &[OsString], commands: &CommandTree) -> bool {
             None => break,
         }
     }
-    let takes_hex = |command: &clap::Command| command.get_positionals().any(|arg| Takes::of(arg) == Takes::Hex);
+    let takes_hex = |command: &clap::Command| command.get_positionals().any(|arg| Takes::of(arg).is_public());
     command.is_some_and(takes_hex)
 }
 

@@ -5,11 +5,13 @@ mod signals;
 mod trace;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
+use clap_complete::CompleteEnv;
 
 use crate::cli::act::failed::failed;
 use crate::cli::args::tree::CommandTree;
@@ -17,6 +19,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{self, arguments, error::CliError};
 use crate::cli::root::{Cli, Command};
 use crate::cli::session::Session;
+use crate::cli::session::completion::{ASKED, completing};
 use crate::cli::session::environment::Environment;
 use crate::cli::session::next::CommandLine;
 use crate::cli::session::quote_root::TEST_BUILD;
@@ -30,6 +33,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let env = Environment::process();
     // Advice reads it to the end of the run, and taking it apart costs more than making it.
     let commands: &'static CommandTree = Box::leak(Box::new(CommandTree::of::<Cli>()));
+    if let Some(exit) = completed(&args, commands, &env) {
+        return exit.into();
+    }
     let parsed = arguments::refuse_secrets(&args, commands).and_then(|()| parse(commands, &args));
     match parsed {
         Ok(cli) => start(cli, CommandLine::new(&args, commands), env).into(),
@@ -44,6 +50,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             let report = failure::report(&error, "arguments", &CommandLine::new(&args, commands));
             finish(&out, report).into()
         }
+    }
+}
+
+/// Answers a shell that asks what could be typed; nothing where none does.
+fn completed(args: &[OsString], commands: &CommandTree, env: &Environment) -> Option<Exit> {
+    env.text(ASKED)?;
+    let offered = CompleteEnv::with_factory(|| completing(commands.whole(), env));
+    match offered.try_complete(args, Some(Path::new("."))) {
+        Ok(true) => Some(Exit::Done),
+        Ok(false) => None,
+        Err(_) => Some(Exit::Usage),
     }
 }
 

@@ -26,6 +26,11 @@ const DOWNLOADS: &str = "Downloads";
 const STATE_HOME: &str = "XDG_STATE_HOME";
 /// Where state is kept when the environment does not say (XDG Base Directory Specification).
 const DEFAULT_STATE: &str = ".local/state";
+const CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// Where what can be made again is kept when the environment does not say (XDG Base Directory Specification).
+const DEFAULT_CACHE: &str = ".cache";
+/// Names of CVMs, below the folder for that.
+const CVM_NAMES: &str = "countersign/cvms";
 /// The record of what was signed for Safes, below the folder for state.
 const SIGNED: &str = "countersign/signed";
 
@@ -116,6 +121,16 @@ impl Environment {
             next: Next::Again,
         })?;
         Ok(state.join(SIGNED))
+    }
+
+    /// The names of CVMs that were met, for completion.
+    pub(super) fn cvm_names(&self) -> Option<PathBuf> {
+        let cache = self
+            .text(CACHE_HOME)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        let home = || self.text(HOME).map(|home| Path::new(&home).join(DEFAULT_CACHE));
+        Some(cache.or_else(home)?.join(CVM_NAMES))
     }
 
     /// Names of the keys in Foundry's keystore folder; none where it cannot be read.

@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod canaries;
+pub mod completion;
 pub mod consents;
 pub mod doors;
 pub mod fresh_eyes;

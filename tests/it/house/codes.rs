@@ -8,7 +8,7 @@ use crate::house::sources::{Token, files, halves, tokens};
 use crate::support::repository;
 
 /// Names in capitals that are no codes, and where they come from.
-const NO_CODES: [(&str, &str); 37] = [
+const NO_CODES: [(&str, &str); 43] = [
     (
         "APPROVED_HASH",
         "a kind of signature, as Safe Transaction Services name it",
@@ -42,12 +42,18 @@ const NO_CODES: [(&str, &str); 37] = [
     ("LD_LIBRARY_PATH", "a variable of the guest's loader"),
     ("LD_PRELOAD", "a variable of the guest's loader"),
     ("NO_COLOR", "a variable of the environment"),
+    ("NO_PROXY", "a variable of the environment"),
     ("PHALA_CLOUD_API_KEY", "a variable of the environment"),
     ("PHALA_CLOUD_API_PREFIX", "a variable of the environment"),
     ("PROPOSER_ROLE", "a role of OpenZeppelin's timelock"),
     ("SAFE_TRANSACTION_SERVICE_API_KEY", "a variable of the environment"),
     ("TIMELOCK_ADMIN_ROLE", "a role of OpenZeppelin's timelock"),
     ("WAYLAND_DISPLAY", "a variable of the environment"),
+    ("ALL_PROXY", "a variable of the environment"),
+    ("HTTPS_PROXY", "a variable of the environment"),
+    ("SSL_CERT_DIR", "a variable of the environment"),
+    ("SSL_CERT_FILE", "a variable of the environment"),
+    ("XDG_CACHE_HOME", "a variable of the environment"),
     ("XDG_STATE_HOME", "a variable of the environment"),
 ];
 

@@ -199,14 +199,15 @@ fn what_is_fuzzed_stands_on_the_versions_of_the_product() {
         .collect();
     let (product, fuzzed) = (locked("Cargo.lock"), locked("tests/fuzz/Cargo.lock"));
     let mut shared = 0;
-    for (name, version) in fuzzed
+    // The fuzzer's own packages may stand on others besides.
+    let is_there = |name: &str| fuzzed.iter().any(|(other, _)| other == name);
+    for (name, version) in product
         .iter()
-        .filter(|(name, _)| direct.contains(&name.replace('-', "_")))
+        .filter(|(name, _)| direct.contains(&name.replace('-', "_")) && is_there(name))
     {
-        let ours = product.contains(&(name.clone(), version.clone()));
         assert!(
-            ours,
-            "tests/fuzz/Cargo.lock has {name} {version}: copy the product's lock file there and run `make fuzz`"
+            fuzzed.contains(&(name.clone(), version.clone())),
+            "tests/fuzz/Cargo.lock has no {name} {version}: copy the product's lock file there and run `make fuzz`"
         );
         shared += 1;
     }

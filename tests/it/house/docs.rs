@@ -354,10 +354,14 @@ fn no_run_shows_a_code_with_another_number_than_its_page_names() {
 }
 
 /// Names in capitals that are no codes.
-const NO_CODES: [&str; 13] = [
+const NO_CODES: [&str; 17] = [
     "ECC_SECG_P256K1",
     "ETH_RPC_QUORUM",
     "ETH_RPC_URL",
+    "SSL_CERT_DIR",
+    "NO_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
     "OWNER_KEY",
     "PHALA_CLOUD_API_KEY",
     "PHALA_CLOUD_API_PREFIX",

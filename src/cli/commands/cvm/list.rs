@@ -8,6 +8,7 @@ use crate::cli::act::api::{Api, On, Part, record, show};
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::session::completion::remember;
 use crate::cli::show::report::Report;
 use crate::cloud::{Cvm, Paged};
 use crate::code::Code;
@@ -58,6 +59,7 @@ impl List {
         } else {
             api.cloud.cvms(self.part.asked()).await?
         };
+        remember(&session.env, part.items.iter().filter_map(|cvm| cvm.name.as_deref()));
         let mut report = Report::done("cvm list", "read");
         for cvm in &part.items {
             report.page.line(&row(cvm));
