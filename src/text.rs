@@ -15,10 +15,12 @@
 mod deceptive;
 mod names;
 mod shell;
+mod short;
 mod wrap;
 
 pub(crate) use deceptive::is_deceptive;
 pub(crate) use shell::{Word, argument, command, option, quote, quote_os};
+pub(crate) use short::short_hashes;
 pub(crate) use wrap::{NO_TERMINAL, is_padded, wrap, wrap_command};
 
 /// Key-like: this many hex digits in a row are more than an address has, so that they may be a private key, or most of

@@ -122,6 +122,14 @@ impl Exit {
         !matches!(self, Self::Verify | Self::Bug)
     }
 
+    /// Whether the same command is what comes next: nothing has to be mended first.
+    pub(super) const fn is_repeated(self) -> bool {
+        !matches!(
+            self,
+            Self::Bug | Self::Usage | Self::Input | Self::Auth | Self::Verify | Self::State | Self::Failed
+        )
+    }
+
     /// The table of codes for `--help`.
     pub fn table() -> String {
         Self::ALL

@@ -9,12 +9,19 @@ use crate::cli::commands;
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::show::output::Color;
 use crate::cli::show::report::Report;
 use crate::cloud::DEFAULT_PREFIX;
 use crate::http::Rate;
 use crate::upgrade::Acceptance;
 
 const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-chain KMS guards";
+
+/// An example for the first look; the long help has one that needs no explanation of its options.
+const EXAMPLE: &str = "\
+Example:
+  countersign plan    --cvm my-app -c docker-compose.yml
+  countersign upgrade --cvm my-app -c docker-compose.yml --signer keystore:~/key.json";
 
 const LONG_ABOUT: &str = "\
 Upgrade confidential VMs (CVMs) on Phala Cloud whose code an on-chain KMS guards.
@@ -42,6 +49,7 @@ fn after_help() -> String {
          HTTPS_PROXY, NO_PROXY   proxy to servers, and which are reached without (also ALL_PROXY, and in small letters)\n  \
          SSL_CERT_FILE           authorities that are trusted instead of the system's\n  \
          NO_COLOR                no colour\n  \
+         CLICOLOR_FORCE          colour where there is no terminal too\n  \
          phala.toml              names the CVM and the compose file when no flag does\n  \
          An empty variable counts as one that is not set.\n\n\
          Exit codes:\n{}",
@@ -52,7 +60,7 @@ fn after_help() -> String {
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "countersign", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = after_help())]
+#[command(name = "countersign", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLE, after_long_help = after_help())]
 #[command(max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Cli {
@@ -71,6 +79,22 @@ pub(super) struct Global {
     /// Say more on stderr (-v what is done, -vv how); stdout stays the same
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 901)]
     pub(super) verbose: u8,
+    /// Say nothing on stderr but questions, warnings and what is wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 901)]
+    pub(super) quiet: bool,
+    /// Colours: on terminals (unless NO_COLOR is set, or CLICOLOR_FORCE), always, or never; none in what is for programs
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true,
+        display_order = 906,
+        hide_short_help = true
+    )]
+    pub(super) color: Color,
     /// Agree to a doubt that a refusal names, and to nothing else; repeat it. --yes answers none of them
     #[arg(long, global = true, value_name = "CODE[=VALUE]", display_order = 902)]
     pub(super) accept: Vec<Acceptance>,
@@ -140,6 +164,7 @@ pub(super) enum Command {
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
     Schema(commands::schema::Schema),
+    Help(commands::help::Help),
 }
 
 impl Command {
@@ -181,6 +206,7 @@ impl Command {
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Schema(_) => "schema",
+            Self::Help(_) => "help",
         }
     }
 
@@ -222,6 +248,7 @@ impl Command {
             Self::Completions(args) => Ok(args.run()),
             Self::Man(args) => args.run(Cli::command()),
             Self::Schema(args) => Ok(args.run()),
+            Self::Help(args) => args.run(Cli::command()),
         }
     }
 }
@@ -233,6 +260,16 @@ mod tests {
 
     /// Commands that change something and have no `--wait`, each with the reason.
     const WITHOUT_WAIT: &[(&str, &str)] = &[
+        ("prepare", "nothing is applied: what is prepared waits for its approval"),
+        ("adopt", "as prepare"),
+        ("fleet prepare", "as prepare"),
+        ("app hashes", "the change waits for its approval; `wait` waits for that"),
+        ("app devices", "as app hashes"),
+        ("app instances add", "as prepare"),
+        ("app allow-any-device", "as app hashes"),
+        ("app require-tcb-up-to-date", "as app hashes"),
+        ("app change", "as app hashes"),
+        ("app owner", "as app hashes"),
         (
             "execute",
             "it waits for the transaction by itself, at most --timeout; `wait` goes on",

@@ -46,6 +46,10 @@ pub trait Ask: Send + Sync {
     }
     /// Something happened that a person wants to see.
     fn tell(&self, news: &str);
+    /// What is waited for now, and how much of it there is, in place of what was said before. Nothing is lost with it.
+    fn waits(&self, what: &str) {
+        let _nobody_looks = what;
+    }
 }
 
 /// How to open a keystore without a person: a file that holds its password.

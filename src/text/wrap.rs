@@ -9,6 +9,10 @@ const NARROWEST: usize = 20;
 const PADDING: usize = 8;
 /// A word that ends in so many hex digits is a hash, which has to be found again as one.
 const HASH_DIGITS: usize = 40;
+/// More digits in a row are no hash, an address or a key, but data.
+const MOST_DIGITS: usize = 130;
+/// Before a hash that does not fit behind its margin.
+const SMALL_MARGIN: &str = "    ";
 
 /// Whether one character, that is no hex digit, stands so often in a row that it pads.
 pub(crate) fn is_padded(text: &str) -> bool {
@@ -28,15 +32,15 @@ pub(crate) fn is_padded(text: &str) -> bool {
     false
 }
 
-/// One line, broken after blanks or, where there are none, anywhere; `margin` stands before every part but the first.
-/// Nothing is left out. `keeps`: words that end in a hash are not broken, so that they can be searched for.
+/// One line, broken after blanks or, where there are none, anywhere but inside a hash; `margin` stands before every part but
+/// the first. Nothing is left out. `keeps`: words that end in a hash are not broken at all, so that they can be searched for.
 pub(crate) fn wrap(line: &str, width: usize, margin: &str, keeps: bool) -> String {
     let width = width.max(NARROWEST);
     if columns(line) <= width {
         return line.to_owned();
     }
     let margin = if columns(margin).saturating_mul(2) > width {
-        "    "
+        SMALL_MARGIN
     } else {
         margin
     };
@@ -44,7 +48,9 @@ pub(crate) fn wrap(line: &str, width: usize, margin: &str, keeps: bool) -> Strin
     let mut used = 0_usize;
     for word in line.split_inclusive(' ') {
         let bare = columns(word.trim_end_matches(' '));
-        if used > columns(margin) && used.saturating_add(bare) > width {
+        // One blank behind it belongs to its line: it would be seen at the start of the next one.
+        let needed = columns(word).min(bare.saturating_add(1));
+        if used > columns(margin) && used.saturating_add(needed) > width {
             used = next_line(&mut out, margin);
         }
         if keeps && ends_in_hash(word.trim_end_matches(' ')) {
@@ -52,15 +58,47 @@ pub(crate) fn wrap(line: &str, width: usize, margin: &str, keeps: bool) -> Strin
             used = used.saturating_add(columns(word));
             continue;
         }
-        for character in word.chars() {
+        let (head, hash) = word.split_at_checked(hash_begins(word)).unwrap_or((word, ""));
+        for character in head.chars() {
             if used.saturating_add(column(character)) > width {
                 used = next_line(&mut out, margin);
             }
             out.push(character);
             used = used.saturating_add(column(character));
         }
+        let digits = columns(hash.trim_end_matches(' '));
+        let fits = used.saturating_add(columns(hash).min(digits.saturating_add(1))) <= width;
+        if !fits && used > columns(SMALL_MARGIN) {
+            // Nothing but the margin stands on the line: the hash begins further left on the same one.
+            let begun = out
+                .strip_suffix(margin)
+                .filter(|before| before.ends_with('\n'))
+                .map(str::len);
+            used = match begun {
+                Some(length) => {
+                    out.truncate(length);
+                    out.push_str(SMALL_MARGIN);
+                    columns(SMALL_MARGIN)
+                }
+                None => next_line(&mut out, SMALL_MARGIN),
+            };
+        }
+        out.push_str(hash);
+        used = used.saturating_add(columns(hash));
     }
     out
+}
+
+/// Where the hash, address or key begins that a word ends with; its end where it ends with none.
+fn hash_begins(word: &str) -> usize {
+    let bare = word.trim_end_matches([' ', ')', ',', '.', ';', ':', '`', '\'', '"']);
+    let digits = bare.bytes().rev().take_while(u8::is_ascii_hexdigit).count();
+    if !(HASH_DIGITS..=MOST_DIGITS).contains(&digits) {
+        return word.len();
+    }
+    let before = bare.len().saturating_sub(digits);
+    let is_marked = bare.get(..before).is_some_and(|head| head.ends_with("0x"));
+    before.saturating_sub(if is_marked { 2 } else { 0 })
 }
 
 /// A command of a shell, broken between its words so that it can still be pasted.

@@ -153,6 +153,11 @@ impl Run<'_> {
         self.world.ask.tell(news);
     }
 
+    /// Says what is waited for now, in place of what was said before.
+    pub(super) fn waits(&self, what: &str) {
+        self.world.ask.waits(what);
+    }
+
     /// Tells what the report has among its warnings as well.
     pub(super) fn warn(&mut self, code: Code, text: String) {
         let remark = Warning {

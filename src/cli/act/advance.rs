@@ -52,7 +52,7 @@ async fn show_what_waits(session: &Session, world: &World<'_>, settings: &Settin
     if let Ok(review) = review::review(world, &settings.limits, upgrade.state(), &question).await {
         let mut page = Page::default();
         show::review::page(&mut page, &review);
-        session.out.aside(&page);
+        session.out.detail(&page);
     }
 }
 

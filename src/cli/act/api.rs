@@ -1,16 +1,21 @@
 //! What commands that speak to Phala Cloud alone share: the API, the CVM that is meant, consent, and what a record shows.
 
+use std::path::Path;
+
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::args::values;
 use crate::cli::args::{Agree, SharedOptions};
+use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::person::Person;
 use crate::cli::session::settings::{self, Project, Settings};
 use crate::cli::show::text::Page;
+use crate::cli::show::words::chain;
 use crate::cloud::{self, Client, Cvm, CvmId, Paged};
+use crate::code::Code;
 use crate::signer::{Ask as _, Consent, Decision, Fact, Name};
 use crate::text::{name, option};
 use crate::upgrade::UpgradeError;
@@ -19,6 +24,9 @@ use crate::upgrade::UpgradeError;
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct On {
     /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
+    #[arg(value_name = "CVM", id = "on", conflicts_with = "cvm", value_parser = values::cvm)]
+    named: Option<CvmId>,
+    /// CVM, as an option
     #[arg(long, value_name = "ID", value_parser = values::cvm)]
     cvm: Option<CvmId>,
 }
@@ -105,8 +113,30 @@ impl<'a> Api<'a> {
 impl On {
     /// The CVM that was named, here or in `phala.toml`.
     pub(in crate::cli) fn id(&self) -> Result<CvmId, CliError> {
-        Ok(settings::cvm(self.cvm.as_ref(), &Project::here()?)?.value)
+        named(self.named.as_ref().or(self.cvm.as_ref()))
     }
+
+    /// With the word that stands where a file would, in a form of the command that takes no file: it is the CVM.
+    pub(in crate::cli) fn or_word(self, word: Option<&Path>) -> Result<Self, CliError> {
+        let Some(word) = word else { return Ok(self) };
+        let id = values::cvm(&word.to_string_lossy());
+        let id = id.and_then(|id| match self.named.is_none() && self.cvm.is_none() {
+            true => Ok(id),
+            false => Err("the CVM is named already, and this form of the command takes no file".to_owned()),
+        });
+        let named = Some(id.map_err(|message| CliError::Usage {
+            code: Code::UsageInvalidValue,
+            message: format!("`{}` cannot be the CVM: {message}", word.display()),
+            hint: "name the CVM once, by its name, UUID, app id or instance id".to_owned(),
+            next: Next::Command("--help"),
+        })?);
+        Ok(Self { named, cvm: None })
+    }
+}
+
+/// The CVM of this name, or the one that `phala.toml` names.
+pub(in crate::cli) fn named(cvm: Option<&CvmId>) -> Result<CvmId, CliError> {
+    Ok(settings::cvm(cvm, &Project::here()?)?.value)
 }
 
 /// The command that shows a CVM.
@@ -140,7 +170,7 @@ pub(in crate::cli) fn show(page: &mut Page, cvm: &Cvm) {
         ("app", cvm.app_id.map(|app| app.to_string())),
         ("instance", cvm.instance_id.clone()),
         ("compose hash", cvm.compose_hash.map(|hash| hash.to_string())),
-        ("chain", cvm.kms.chain_id.map(|id| id.to_string())),
+        ("chain", cvm.kms.chain_id.map(chain)),
         ("OS image", cvm.os_image.clone()),
         ("instance type", cvm.resources.instance_type.clone()),
         ("vCPUs", number(cvm.resources.vcpu, "")),

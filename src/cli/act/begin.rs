@@ -171,5 +171,5 @@ pub(in crate::cli) fn show(session: &Session, upgrade: Option<&Upgrade>, plan: &
         &mut page,
         upgrade.and_then(|upgrade| upgrade.state().plan()).unwrap_or(plan),
     );
-    session.out.aside(&page);
+    session.out.detail(&page);
 }

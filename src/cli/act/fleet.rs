@@ -9,6 +9,7 @@ use crate::cli::failure::{self, Commands, Next};
 use crate::cli::session::Session;
 use crate::cli::session::advice::command_after;
 use crate::cli::show::report::{self, Report};
+use crate::text;
 use crate::upgrade::{
     JournalError, UpgradeError,
     fleet::{Counts, Fleet, Halt, Member, Standing, Wave, WaveEnd},
@@ -107,11 +108,13 @@ pub(in crate::cli) fn tell(report: &mut Report, session: &Session, fleet: &Fleet
         ("CVMs", Some(sentence(&counts))),
         ("last wave", fleet.wave().map(wave)),
     ]);
-    report.page.heading("each");
-    let rows = members.iter().map(|member| (member.cvm.as_str(), Some(word(member))));
+    report.page.line("");
+    let rows = members.iter().map(|member| vec![text::name(&member.cvm), word(member)]);
     let left_out = fleet.left_out();
-    let left_out = left_out.map(|(cvm, runs)| (cvm, Some(why_left_out(runs.is_some()).to_owned())));
-    report.page.facts(&rows.chain(left_out).collect::<Vec<_>>());
+    let left_out = left_out.map(|(cvm, runs)| vec![text::name(cvm), why_left_out(runs.is_some()).to_owned()]);
+    report
+        .page
+        .table(&["CVM", "STANDS"], &rows.chain(left_out).collect::<Vec<_>>());
     let left_out = fleet.left_out();
     report.data = Some(json!({
         "approval": approval,

@@ -4,6 +4,7 @@ pub(super) mod advance;
 pub(super) mod api;
 pub(super) mod attest;
 pub(super) mod begin;
+pub(super) mod cvms;
 pub(super) mod failed;
 pub(super) mod fleet;
 pub(super) mod fleet_attest;

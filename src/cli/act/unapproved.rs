@@ -67,7 +67,7 @@ pub(in crate::cli) async fn apply(
     let dir = dir.map_or_else(usual, Path::to_owned);
     let mut page = Page::default();
     view::unapproved(&mut page, &plan);
-    session.out.aside(&page);
+    session.out.detail(&page);
     session.about(&dir);
     let applied = plan.apply(&world, &dir, &settings.limits).await?;
     let mut report = report("upgrade", &plan);

@@ -25,8 +25,11 @@ const PACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Waiting {
     /// Wait until it is carried out
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_wait")]
     pub(in crate::cli) wait: bool,
+    /// Return when it is ordered, as it does anyway
+    #[arg(long, hide = true, overrides_with = "wait")]
+    no_wait: bool,
     /// How long to wait, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration)]
     pub(in crate::cli) timeout: Duration,

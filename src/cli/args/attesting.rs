@@ -16,15 +16,14 @@ pub(in crate::cli) struct Witnesses {
         value_name = "URL",
         value_parser = values::web_address,
         help_heading = "Evidence",
-        help = format!("Server of Intel's collateral (PCCS) [default: {DEFAULT_PCCS}]")
-    )]
+        help = format!("Server of Intel's collateral (PCCS) [default: {DEFAULT_PCCS}]"), hide_short_help = true)]
     pub(in crate::cli) pccs: Option<Url>,
     /// Address of the guest's agent; {instance} in its path stands for the instance's id [default: the one that follows from
     /// the CVM's record]
-    #[arg(long, value_name = "URL", value_parser = values::web_address, help_heading = "Evidence")]
+    #[arg(long, value_name = "URL", value_parser = values::web_address, help_heading = "Evidence", hide_short_help = true)]
     pub(in crate::cli) guest_url: Option<Url>,
     /// Address of the app, with {nonce} in it, that answers with a quote over that number: shows that it was measured now
-    #[arg(long, value_name = "URL", value_parser = values::template, help_heading = "Evidence")]
+    #[arg(long, value_name = "URL", value_parser = values::template, help_heading = "Evidence", hide_short_help = true)]
     pub(in crate::cli) attest_url: Option<Template>,
 }
 

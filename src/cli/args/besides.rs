@@ -10,16 +10,16 @@ use super::values;
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct Besides {
     /// File with text that the guest is given as it is; no hash covers it
-    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    #[arg(long, value_name = "FILE", help_heading = "What changes", hide_short_help = true)]
     pub(in crate::cli) user_config: Option<PathBuf>,
     /// How many GPUs
-    #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(0..))]
+    #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(0..), hide_short_help = true)]
     pub(in crate::cli) gpus: Option<u32>,
     /// Which GPUs, for example H200
-    #[arg(long, value_name = "NAME", requires = "gpus", help_heading = "What changes", value_parser = values::filled)]
+    #[arg(long, value_name = "NAME", requires = "gpus", help_heading = "What changes", value_parser = values::filled, hide_short_help = true)]
     pub(in crate::cli) gpu_product: Option<String>,
     /// How long a graceful shutdown may take, seconds; `none` for as long as it takes
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "What changes")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "What changes", hide_short_help = true)]
     pub(in crate::cli) shutdown_timeout: Option<ShutdownTimeout>,
     /// Whether a shutdown that takes longer is forced [default without BOOL: true]
     #[arg(
@@ -28,8 +28,7 @@ pub(in crate::cli) struct Besides {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
-        help_heading = "What changes"
-    )]
+        help_heading = "What changes", hide_short_help = true)]
     pub(in crate::cli) allow_force_stop: Option<bool>,
 }
 

@@ -4,6 +4,7 @@
 pub(super) mod also;
 pub(in crate::cli) mod attesting;
 pub(in crate::cli) mod besides;
+pub(super) mod groups;
 pub(super) mod owner_name;
 pub(super) mod takes;
 pub(super) mod tree;
@@ -37,21 +38,27 @@ pub(in crate::cli) struct Change {
     #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
     pub(in crate::cli) compose: Option<PathBuf>,
     /// Script that runs before the containers
-    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    #[arg(long, value_name = "FILE", help_heading = "What changes", hide_short_help = true)]
     pub(in crate::cli) pre_launch_script: Option<PathBuf>,
     /// Environment variable that the guest may receive; repeat it, the order counts
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "What changes",
+        hide_short_help = true
+    )]
     pub(in crate::cli) allowed_env: Option<Vec<EnvName>>,
     #[command(flatten)]
     pub(in crate::cli) workload: Workload,
     /// Whether anybody may read the logs
-    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    #[arg(long, value_name = "BOOL", help_heading = "What changes", hide_short_help = true)]
     pub(in crate::cli) public_logs: Option<bool>,
     /// Whether anybody may read system information
-    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    #[arg(long, value_name = "BOOL", help_heading = "What changes", hide_short_help = true)]
     pub(in crate::cli) public_sysinfo: Option<bool>,
     /// Whether anybody may read TCB information
-    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    #[arg(long, value_name = "BOOL", help_heading = "What changes", hide_short_help = true)]
     pub(in crate::cli) public_tcbinfo: Option<bool>,
     /// Virtual CPUs
     #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(1..))]
@@ -63,21 +70,26 @@ pub(in crate::cli) struct Change {
     #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "What changes")]
     pub(in crate::cli) disk_size: Option<u32>,
     /// OS image
-    #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled)]
+    #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled, hide_short_help = true)]
     pub(in crate::cli) image: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) besides: Besides,
     /// Let this device run the app, by the same Safe transaction; repeat it
-    #[arg(long, value_name = "ID", help_heading = "What changes", value_parser = values::word)]
+    #[arg(long, value_name = "ID", help_heading = "What changes", value_parser = values::word, hide_short_help = true)]
     pub(in crate::cli) add_device: Vec<B256>,
     /// Take this earlier compose hash from the app's list, by the same Safe transaction; repeat it
-    #[arg(long, value_name = "HASH", help_heading = "What changes", value_parser = values::compose_hash)]
+    #[arg(long, value_name = "HASH", help_heading = "What changes", value_parser = values::compose_hash, hide_short_help = true)]
     pub(in crate::cli) remove_hash: Vec<ComposeHash>,
     /// Take every older compose hash from the app's list, by the same transaction, but for those that its CVMs run
-    #[arg(long, help_heading = "What changes")]
+    #[arg(long, help_heading = "What changes", hide_short_help = true)]
     pub(in crate::cli) revoke_old: bool,
     /// End with the hash and transaction in two headers instead of the commit token
-    #[arg(long, help_heading = "What changes")]
+    #[arg(
+        long = "without-token",
+        alias = "confirm",
+        help_heading = "What changes",
+        hide_short_help = true
+    )]
     pub(in crate::cli) confirm: bool,
     #[command(flatten)]
     pub(in crate::cli) expect: Expect,
@@ -90,10 +102,16 @@ pub(in crate::cli) struct Workload {
     #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
     pub(in crate::cli) env_file: Vec<PathBuf>,
     /// Variable of the guest's environment whose value is in the variable of the same name here; repeat it
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "What changes",
+        hide_short_help = true
+    )]
     pub(in crate::cli) env: Vec<EnvName>,
     /// Root key that the KMS's contract has to name, when it is known by other means
-    #[arg(long, value_name = "KEY", help_heading = "What changes", value_parser = values::root_key)]
+    #[arg(long, value_name = "KEY", help_heading = "What changes", value_parser = values::root_key, hide_short_help = true)]
     pub(in crate::cli) kms_root_key: Option<RootKey>,
 }
 
@@ -101,13 +119,13 @@ pub(in crate::cli) struct Workload {
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct Expect {
     /// App id = address of the app's contract; another one ends with 5 [default: `app` in phala.toml]
-    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address, hide_short_help = true)]
     pub(in crate::cli) app: Option<Address>,
     /// Whom an ownership transfer under way goes to; another one, or none, ends with 5
-    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS", help_heading = "What has to hold", value_parser = values::address, hide_short_help = true)]
     pub(in crate::cli) expect_pending_owner: Option<Address>,
     /// No older hash stays allowed; otherwise it ends with 6
-    #[arg(long, help_heading = "What has to hold")]
+    #[arg(long, help_heading = "What has to hold", hide_short_help = true)]
     pub(in crate::cli) strict: bool,
 }
 
@@ -122,23 +140,30 @@ pub(in crate::cli) struct Files {
         long,
         value_name = "CVM=FILE",
         value_delimiter = ',',
-        help_heading = "What you expect"
+        help_heading = "What you expect",
+        hide_short_help = true
     )]
     pub(in crate::cli) also: Vec<Also>,
     /// Your own script that runs before the containers
-    #[arg(long, value_name = "FILE", help_heading = "What you expect")]
+    #[arg(long, value_name = "FILE", help_heading = "What you expect", hide_short_help = true)]
     pub(in crate::cli) pre_launch_script: Option<PathBuf>,
     /// Environment variable that the guest may receive; repeat it, the order counts
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What you expect")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "What you expect",
+        hide_short_help = true
+    )]
     pub(in crate::cli) allowed_env: Option<Vec<EnvName>>,
     /// Whether anybody may read the logs
-    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect", hide_short_help = true)]
     pub(in crate::cli) public_logs: Option<bool>,
     /// Whether anybody may read system information
-    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect", hide_short_help = true)]
     pub(in crate::cli) public_sysinfo: Option<bool>,
     /// Whether anybody may read TCB information
-    #[arg(long, value_name = "BOOL", help_heading = "What you expect")]
+    #[arg(long, value_name = "BOOL", help_heading = "What you expect", hide_short_help = true)]
     pub(in crate::cli) public_tcbinfo: Option<bool>,
 }
 
@@ -153,17 +178,13 @@ pub(in crate::cli) struct Posted {
         long,
         value_name = "ID",
         requires = "safe",
-        help_heading = "Safe Transaction Service", value_parser = values::whole::<u64>(1..))]
+        help_heading = "Safe Transaction Service", value_parser = values::whole::<u64>(1..), hide_short_help = true)]
     pub(in crate::cli) chain_id: Option<u64>,
     /// Review the transaction that the service shows under this hash
-    #[arg(long, value_name = "HASH", help_heading = "Safe Transaction Service", value_parser = values::word)]
+    #[arg(long, conflicts_with = "safe_nonce", value_name = "HASH", help_heading = "Safe Transaction Service", value_parser = values::word)]
     pub(in crate::cli) safe_tx_hash: Option<B256>,
-    /// Review every transaction that the service shows at this nonce
-    #[arg(
-        long,
-        value_name = "N",
-        conflicts_with = "safe_tx_hash",
-        help_heading = "Safe Transaction Service", value_parser = values::amount)]
+    /// Review every transaction that the service shows at this nonce, as --safe-nonce does
+    #[arg(long, value_name = "N", hide = true, conflicts_with_all = ["safe_tx_hash", "safe_nonce"], value_parser = values::amount)]
     pub(in crate::cli) nonce: Option<U256>,
     #[command(flatten)]
     pub(in crate::cli) notices: Notices,
@@ -206,10 +227,10 @@ pub(in crate::cli) struct Reach {
     #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
     pub(in crate::cli) rpc_url: Vec<Url>,
     /// How many of the endpoints have to agree [default: all that were named] [env: ETH_RPC_QUORUM]
-    #[arg(long, value_name = "N", help_heading = "Chain", value_parser = values::whole::<usize>(1..))]
+    #[arg(long, value_name = "N", help_heading = "Chain", value_parser = values::whole::<usize>(1..), hide_short_help = true)]
     pub(in crate::cli) quorum: Option<usize>,
     /// Endpoint to ask for long histories of a contract besides the others; it counts for nothing else
-    #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
+    #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address, hide_short_help = true)]
     pub(in crate::cli) logs_rpc_url: Option<Url>,
     /// How long to wait in all, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::duration, help_heading = "Chain")]
@@ -224,10 +245,16 @@ pub(in crate::cli) struct Reach {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Settle {
     /// Blocks that have to bury the transaction [default: what suits the chain]
-    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..), help_heading = "Chain")]
+    #[arg(long, value_name = "N", value_parser = values::whole::<u64>(1..), help_heading = "Chain", hide_short_help = true)]
     pub(in crate::cli) confirmations: Option<u64>,
     /// Wait for the chain's own tag instead of counting blocks
-    #[arg(long, value_enum, conflicts_with = "confirmations", help_heading = "Chain")]
+    #[arg(
+        long,
+        value_enum,
+        conflicts_with = "confirmations",
+        help_heading = "Chain",
+        hide_short_help = true
+    )]
     pub(in crate::cli) finality: Option<Tag>,
 }
 
@@ -244,7 +271,7 @@ pub(in crate::cli) struct KeySource {
     )]
     pub(in crate::cli) signer: Option<Source>,
     /// File (mode 0600) with the keystore's password
-    #[arg(long, value_name = "FILE", help_heading = "Signing")]
+    #[arg(long, value_name = "FILE", help_heading = "Signing", hide_short_help = true)]
     pub(in crate::cli) password_file: Option<PathBuf>,
     #[command(flatten)]
     pub(in crate::cli) page: PageOptions,
@@ -254,10 +281,10 @@ pub(in crate::cli) struct KeySource {
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(in crate::cli) struct PageOptions {
     /// Print the address of the page for a browser, and open it nowhere
-    #[arg(long, help_heading = "Browser")]
+    #[arg(long, help_heading = "Browser", hide_short_help = true)]
     pub(in crate::cli) no_open: bool,
     /// Where the page is served, for a tunnel with the same port at both ends [default: a free port]
-    #[arg(long, value_name = "127.0.0.1:PORT", value_parser = values::loopback_port, help_heading = "Browser")]
+    #[arg(long, value_name = "127.0.0.1:PORT", value_parser = values::loopback_port, help_heading = "Browser", hide_short_help = true)]
     pub(in crate::cli) listen: Option<u16>,
 }
 
@@ -265,11 +292,11 @@ pub(in crate::cli) struct PageOptions {
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli) struct Caps {
     /// Highest fee per gas [default: five times the recent median]
-    #[arg(long, value_name = "GWEI", help_heading = "Signing")]
+    #[arg(long, value_name = "GWEI", help_heading = "Signing", hide_short_help = true)]
     pub(in crate::cli) max_fee: Option<Gwei>,
     /// Most that all transactions of the upgrade may cost together, in the chain's coin [default: 0.05 on Ethereum, 0.005 on
     /// Base; --yes needs it elsewhere]
-    #[arg(long, value_name = "AMOUNT", help_heading = "Signing")]
+    #[arg(long, value_name = "AMOUNT", help_heading = "Signing", hide_short_help = true)]
     pub(in crate::cli) max_cost: Option<Coins>,
 }
 
@@ -285,7 +312,7 @@ pub(in crate::cli) struct Key {
     #[arg(long, value_name = "N", help_heading = "Signing", value_parser = values::whole::<u64>(0..))]
     pub(in crate::cli) nonce: Option<u64>,
     /// Sign with the next nonce although an earlier transaction of this upgrade lost its own
-    #[arg(long, help_heading = "Signing")]
+    #[arg(long, help_heading = "Signing", hide_short_help = true)]
     pub(in crate::cli) new_nonce: bool,
 }
 
@@ -293,16 +320,16 @@ pub(in crate::cli) struct Key {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Multisig {
     /// Nonce of the Safe transaction [default: the first one that nothing holds]
-    #[arg(long, value_name = "N", help_heading = "Safe", value_parser = values::amount)]
+    #[arg(long, value_name = "N", help_heading = "Safe", value_parser = values::amount, hide_short_help = true)]
     pub(in crate::cli) safe_nonce: Option<U256>,
     /// Take code with this keccak256 for that of a Safe; repeat it
-    #[arg(long, value_name = "HASH", help_heading = "Safe", value_parser = values::word)]
+    #[arg(long, value_name = "HASH", help_heading = "Safe", value_parser = values::word, hide_short_help = true)]
     pub(in crate::cli) trust_code: Vec<B256>,
     /// Accept a Safe before 1.3.0, whose signatures are good on every chain
-    #[arg(long, help_heading = "Safe")]
+    #[arg(long, help_heading = "Safe", hide_short_help = true)]
     pub(in crate::cli) accept_old_safe: bool,
     /// Go on although owners, threshold, modules, guard or fallback handler changed since they were read
-    #[arg(long, help_heading = "Safe")]
+    #[arg(long, help_heading = "Safe", hide_short_help = true)]
     pub(in crate::cli) accept_safe_changes: bool,
 }
 
@@ -318,10 +345,10 @@ pub(in crate::cli) struct Reviewed {
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct Governor {
     /// Who proposes to the timelock, a key or a Safe [default: the only one who may]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Timelock", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Timelock", value_parser = values::address, hide_short_help = true)]
     pub(in crate::cli) proposer: Option<Address>,
     /// Delay to ask for [default: the least that the timelock takes]
-    #[arg(long, value_name = "SECONDS", help_heading = "Timelock", value_parser = values::whole::<u64>(0..))]
+    #[arg(long, value_name = "SECONDS", help_heading = "Timelock", value_parser = values::whole::<u64>(0..), hide_short_help = true)]
     pub(in crate::cli) delay: Option<u64>,
 }
 
@@ -329,7 +356,7 @@ pub(in crate::cli) struct Governor {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Notices {
     /// Address of the service [default: Safe's own for the chain; for choosing a nonce only if its API key is set]
-    #[arg(long, value_name = "URL", help_heading = "Safe Transaction Service", value_parser = values::web_address)]
+    #[arg(long, value_name = "URL", help_heading = "Safe Transaction Service", value_parser = values::web_address, hide_short_help = true)]
     pub(in crate::cli) service_url: Option<Url>,
 }
 
@@ -345,10 +372,10 @@ pub(in crate::cli) struct Offline {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Allow {
     /// Prepare although another update of this CVM is pending: its commit token is replaced
-    #[arg(long, help_heading = "Consent")]
+    #[arg(long, help_heading = "Consent", hide_short_help = true)]
     pub(in crate::cli) supersede: bool,
     /// Go on although the compose hash cannot be recomputed here
-    #[arg(long, help_heading = "Consent")]
+    #[arg(long, help_heading = "Consent", hide_short_help = true)]
     pub(in crate::cli) accept_unverified_hash: bool,
 }
 
@@ -372,8 +399,11 @@ pub(in crate::cli) struct Agree {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Watch {
     /// Return when the commit is accepted, without waiting for the CVM
-    #[arg(long)]
+    #[arg(long, overrides_with = "does_wait")]
     pub(in crate::cli) no_wait: bool,
+    /// Wait for the CVM, as it does anyway
+    #[arg(long = "wait", id = "does_wait", hide = true, overrides_with = "no_wait")]
+    pub(in crate::cli) does_wait: bool,
 }
 
 /// What a command's arguments have, of what settings are made from.

@@ -85,7 +85,7 @@ impl Takes {
 /// What the options of this name take, `--long` or `-s`, in whichever commands have one.
 pub(in crate::cli) fn taken(root: &Command, option: &str) -> Vec<Takes> {
     let is_named = |arg: &&Arg| match option.strip_prefix("--") {
-        Some(long) => arg.get_long() == Some(long),
+        Some(long) => arg.get_long() == Some(long) || arg.get_all_aliases().is_some_and(|all| all.contains(&long)),
         None => {
             let mut letters = option.strip_prefix('-').unwrap_or_default().chars();
             letters.next().is_some_and(|letter| arg.get_short() == Some(letter))

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::values::SecretSource;
-use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, values};
+use crate::cli::args::{Agree, Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, values};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::files::{compose_file, text_file, token_file};
 use crate::cli::session::settings::{self, Project, ROOT};
@@ -23,8 +23,9 @@ use crate::upgrade::model::{Expected, Intent};
 use crate::upgrade::{Goal, UpgradeError, Warning};
 use crate::webhook::{Event, Kind, MAX_BODY_BYTES, PendingApproval};
 
-/// Take on an update that somebody else prepared, in the dashboard or with another tool
+/// Take on an update that somebody else prepared
 ///
+/// It may have been prepared in the dashboard, or with another tool.
 /// Its texts are those that Phala Cloud shows of it, its hash is recomputed from them, and from there on it is an upgrade like
 /// any other: the same verdict, proposal, approval, proof and commit. With the commit token that whoever prepared it gave on
 /// (--token-file, or a delivery of a webhook), that token commits it; what the token carries out besides the manifest nobody can
@@ -82,6 +83,8 @@ pub(in crate::cli) struct Adopt {
     timelock: Governor,
     #[command(flatten)]
     allow: Allow,
+    #[command(flatten)]
+    agree: Agree,
 }
 
 /// What whoever prepared it gave on.
@@ -98,6 +101,7 @@ impl Adopt {
             safe: Some(&self.safe),
             notices: Some(&self.notices),
             allow: Some(&self.allow),
+            agree: Some(&self.agree),
             ..SharedOptions::default()
         })?;
         let project = Project::here()?;

@@ -37,7 +37,7 @@ use crate::compose::ComposeHash;
 use crate::power::{Class, Domain, Power};
 use crate::upgrade::{model::StorageNote, steps::governance_of};
 
-/// The app's contract: who owns it, which hashes and devices it allows, and changes of that
+/// Show and change an app's contract: owner, hashes, devices
 ///
 /// A change is proposed like an upgrade: it makes a directory and a proposal, and `review`, `sign`, `export`, `import`,
 /// `propose`, `execute`, `wait`, `reject`, `resume` and `status` take it on. It ends with the proof on chain; there is

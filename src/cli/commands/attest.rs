@@ -27,7 +27,7 @@ use crate::upgrade::{Accepted, UpgradeError};
 /// Longest collateral that is read, bytes.
 const MAX_COLLATERAL: u64 = 1 << 20;
 
-/// Prove that a CVM runs what its owners approved, by a quote of its hardware
+/// Prove by its hardware that a CVM runs what was approved
 ///
 /// Reads the quote, the event log and the certificate of the CVM's guest, Intel's collateral for its machine, and what the
 /// contracts say, and verifies all of it here: nothing is believed but Intel's root key, the contracts and, for the image, the

@@ -12,12 +12,15 @@ use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 use crate::fsutil;
 
 /// Longest file with a quote, bytes.
 const MAX_QUOTE: u64 = 1 << 20;
 
-/// Look at quotes and machines that Phala Cloud knows; nothing is verified here, `countersign attest` does that
+/// Look at quotes and machines that Phala Cloud knows
+///
+/// Nothing is verified here; `countersign attest` does that.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Attestations {
     #[command(subcommand)]
@@ -117,17 +120,18 @@ impl Attestations {
 async fn nodes(api: &Api<'_>) -> Result<Report, CliError> {
     let machines = api.cloud.attestation_nodes().await?;
     let mut report = Report::done("attestations nodes", "read");
-    for machine in &machines {
-        let mut words: Vec<String> = machine.id.iter().map(ToString::to_string).collect();
-        words.extend(
-            [&machine.name, &machine.region, &machine.status, &machine.version]
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
-        words.extend(machine.device_id.map(|device| device.to_string()));
-        report.page.line(&words.join("  "));
-    }
+    let rows = machines.iter().map(|machine| {
+        cells([
+            machine.id.as_ref().map(ToString::to_string),
+            machine.name.clone(),
+            machine.region.clone(),
+            machine.status.clone(),
+            machine.version.clone(),
+            machine.device_id.map(|device| device.to_string()),
+        ])
+    });
+    let head = ["NODE", "NAME", "REGION", "STATUS", "VERSION", "DEVICE"];
+    report.page.table(&head, &rows.collect::<Vec<_>>());
     report.data = Some(json!({ "items": machines }));
     Ok(report)
 }

@@ -10,8 +10,9 @@ use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 
-/// Commit the approved update and watch the CVM until it reports the new hash
+/// Commit the approved update, and watch the CVM restart
 ///
+/// It is over when the CVM reports the new hash.
 /// The proof is made again first. When the reply to a commit is lost, the next run finds out what became of it before
 /// anything is sent again. A commit token that died is replaced by preparing again, which has to give the same hash.
 #[derive(Debug, Args)]

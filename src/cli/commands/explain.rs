@@ -165,7 +165,7 @@ mod tests {
     fn every_code_has_a_page_with_nothing_left_to_fill_in() {
         for code in Code::ALL {
             let explained = Explained::of(*code);
-            let text = of_code(&explained).text(None);
+            let text = of_code(&explained).whole().text(None);
             assert!(text.contains(code.name()) && text.contains(code.about()), "{text}");
             assert!(!text.contains('{'), "{text}");
             assert_eq!(explained.accept.is_some(), code.kind() == Kind::Decision, "{code}");

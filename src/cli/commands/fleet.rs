@@ -24,7 +24,7 @@ use crate::upgrade::{
 use self::place::Place;
 use self::prepare::Prepare;
 
-/// Upgrade several CVMs by one approval, of one app or of several apps of one owner
+/// Upgrade several CVMs or apps of one owner by one approval
 ///
 /// `prepare` prepares the change for each of them and compares the hashes of each app. The first one's proposal is approved
 /// by the ordinary commands (`review`, `sign`, `execute`, `wait`, with its directory). `commit` then commits them in waves:

@@ -7,6 +7,7 @@ use crate::cli::act::api::Api;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 
 /// List the sizes that CVMs come in
 #[derive(Debug, Args)]
@@ -17,16 +18,18 @@ impl InstanceTypes {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let types = Api::new(session, None)?.cloud.instance_types().await?;
         let mut report = Report::done("instance-types", "read");
-        let number =
-            |number: Option<u64>, unit: &str| number.map_or_else(|| "?".to_owned(), |number| format!("{number}{unit}"));
-        for one in &types {
-            let mut words = vec![one.id.clone().unwrap_or_else(|| "?".to_owned())];
-            words.push(number(one.vcpu, " vCPUs"));
-            words.push(number(one.memory, " MB"));
-            words.push(number(one.disk_size, " GB"));
-            words.extend(one.hourly_rate.as_ref().map(|rate| format!("{rate} an hour")));
-            report.page.line(&words.join("  "));
-        }
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let rows = types.iter().map(|one| {
+            cells([
+                one.id.clone(),
+                number(one.vcpu),
+                number(one.memory),
+                number(one.disk_size),
+                one.hourly_rate.as_ref().map(ToString::to_string),
+            ])
+        });
+        let head = ["TYPE", "VCPUS", "MEMORY MB", "DISK GB", "AN HOUR"];
+        report.page.table(&head, &rows.collect::<Vec<_>>());
         report.data = Some(json!({ "items": types }));
         Ok(report)
     }

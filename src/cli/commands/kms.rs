@@ -9,6 +9,7 @@ use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::{cells, chain};
 use crate::cloud::{CloudError, KmsId, kms::KmsInfo};
 
 /// Show key management services, their contracts and keys
@@ -71,9 +72,9 @@ impl Kms {
             KmsCommand::List { onchain, part } => {
                 let list = cloud.kms_list(part.asked(), onchain).await?;
                 let mut report = Report::done("kms list", "read");
-                for kms in &list.items {
-                    report.page.line(&row(kms));
-                }
+                report
+                    .page
+                    .table(&HEAD, &list.items.iter().map(row).collect::<Vec<_>>());
                 report.next = Part::next(&list, "kms list");
                 report.data = Some(json!(list));
                 Ok(report)
@@ -89,9 +90,7 @@ impl Kms {
             KmsCommand::Nodes { kms } => {
                 let nodes = cloud.kms_nodes(&kms).await?;
                 let mut report = Report::done("kms nodes", "read");
-                for node in &nodes {
-                    report.page.line(&row(node));
-                }
+                report.page.table(&HEAD, &nodes.iter().map(row).collect::<Vec<_>>());
                 report.data = Some(json!({ "items": nodes }));
                 Ok(report)
             }
@@ -120,7 +119,7 @@ fn shown(kms: &KmsInfo) -> Report {
         ("label", kms.label.clone()),
         ("URL", kms.url.clone()),
         ("version", kms.version.clone()),
-        ("chain", kms.chain_id.map(|id| id.to_string())),
+        ("chain", kms.chain_id.map(chain)),
         ("contract", kms.contract.map(|contract| contract.to_string())),
         ("root key, as Phala Cloud has it", kms.k256_pubkey.clone()),
         ("nodes", kms.node_count.map(|count| count.to_string())),
@@ -129,20 +128,20 @@ fn shown(kms: &KmsInfo) -> Report {
     report
 }
 
-fn row(kms: &KmsInfo) -> String {
-    let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-    let mut words = vec![or(&kms.id), or(&kms.slug)];
-    words.extend([&kms.version, &kms.url].into_iter().flatten().cloned());
-    words.extend(kms.node_count.map(|count| format!("{count} nodes")));
+const HEAD: [&str; 7] = ["ID", "NAME", "VERSION", "CHAIN", "NODES", "CONTRACT", "URL"];
+
+fn row(kms: &KmsInfo) -> Vec<String> {
     // The nodes of a contract do not repeat whose they are.
-    if kms.chain_id.is_some() || kms.node_count.is_some() {
-        words.push(
-            kms.chain_id
-                .map_or_else(|| "off-chain".to_owned(), |id| format!("chain {id}")),
-        );
-    }
-    words.extend(kms.contract.map(|contract| contract.to_string()));
-    words.join("  ")
+    let off_chain = kms.node_count.map(|_| "off-chain".to_owned());
+    cells([
+        kms.id.clone(),
+        kms.slug.clone(),
+        kms.version.clone(),
+        kms.chain_id.map(chain).or(off_chain),
+        kms.node_count.map(|count| count.to_string()),
+        kms.contract.map(|contract| contract.to_string()),
+        kms.url.clone(),
+    ])
 }
 
 fn contracts(kms: &crate::cloud::kms::OnChainKms) -> Result<Report, CliError> {

@@ -13,6 +13,7 @@ pub(super) mod explain;
 pub(super) mod export;
 pub(super) mod fleet;
 pub(super) mod hash;
+pub(super) mod help;
 pub(super) mod import;
 pub(super) mod init;
 pub(super) mod instance_types;

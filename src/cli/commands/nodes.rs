@@ -7,6 +7,7 @@ use crate::cli::act::api::Api;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 
 /// List the nodes that have room, with their devices
 #[derive(Debug, Args)]
@@ -17,26 +18,33 @@ impl Nodes {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let nodes = Api::new(session, None)?.cloud.nodes().await?;
         let mut report = Report::done("nodes", "read");
-        let number =
-            |number: Option<u64>, unit: &str| number.map_or_else(|| "?".to_owned(), |number| format!("{number}{unit}"));
-        for node in &nodes.nodes {
-            let name = node.name.clone().unwrap_or_default();
-            let id = node.id.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
-            report.page.heading(&format!("{id}  {name}"));
-            report.page.facts(&[
-                ("region", node.region.clone()),
-                ("device", node.device_id.map(|device| device.to_string())),
-                ("free vCPUs", Some(number(node.remaining_vcpu, ""))),
-                ("free memory", Some(number(node.remaining_memory, " MB"))),
-                ("free places", Some(number(node.remaining_cvm_slots, ""))),
-                (
-                    "on-chain KMS",
-                    node.support_onchain_kms
-                        .map(|yes| if yes { "yes" } else { "no" }.to_owned()),
-                ),
-                ("KMS", node.default_kms.clone()),
-            ]);
-        }
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let on_chain = |yes| if yes { "yes" } else { "no" }.to_owned();
+        let rows = nodes.nodes.iter().map(|node| {
+            cells([
+                node.id.as_ref().map(ToString::to_string),
+                node.name.clone(),
+                node.region.clone(),
+                number(node.remaining_vcpu),
+                number(node.remaining_memory),
+                number(node.remaining_cvm_slots),
+                node.support_onchain_kms.map(on_chain),
+                node.default_kms.clone(),
+                node.device_id.map(|device| device.to_string()),
+            ])
+        });
+        let head = [
+            "NODE",
+            "NAME",
+            "REGION",
+            "VCPUS",
+            "MEMORY MB",
+            "PLACES",
+            "ON CHAIN",
+            "KMS",
+            "DEVICE",
+        ];
+        report.page.table(&head, &rows.collect::<Vec<_>>());
         report.data = Some(json!(nodes));
         Ok(report)
     }

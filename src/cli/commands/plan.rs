@@ -18,7 +18,9 @@ use crate::upgrade::{
     steps::{Planned, plan_either},
 };
 
-/// Show what an upgrade would change and who has to approve it; nothing is changed
+/// Show what an upgrade would change and who has to approve it
+///
+/// Nothing is changed.
 ///
 /// Reads the CVM and its manifest from Phala Cloud and the app's contract from the chain, computes the compose hash that
 /// the change should give, and shows the images and fields that change, the call that the owner has to make, and what

@@ -3,13 +3,13 @@
 use clap::Args;
 
 use crate::cli::act::begin::{Beginning, begin};
-use crate::cli::args::{Allow, Change, Governor, Multisig, NewDir, Notices, Reach, SharedOptions};
+use crate::cli::args::{Agree, Allow, Change, Governor, Multisig, NewDir, Notices, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 
-/// Get the compose hash and the commit token, check the hash, write the proposal
+/// Get compose hash and commit token, and write the proposal
 ///
 /// Makes a prepared update in Phala Cloud; the CVM goes on running what it runs. The hash that the server answers with is
 /// recomputed from the current manifest and your files: another one stops everything. What is needed later stands in the
@@ -31,6 +31,8 @@ pub(in crate::cli) struct Prepare {
     timelock: Governor,
     #[command(flatten)]
     allow: Allow,
+    #[command(flatten)]
+    agree: Agree,
 }
 
 impl Prepare {
@@ -40,6 +42,7 @@ impl Prepare {
             safe: Some(&self.safe),
             notices: Some(&self.notices),
             allow: Some(&self.allow),
+            agree: Some(&self.agree),
             ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;

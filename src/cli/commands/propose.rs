@@ -35,8 +35,9 @@ use crate::upgrade::{
     workspace::Subject,
 };
 
-/// Put the Safe transaction and its signatures on the Safe Transaction Service, where Safe{Wallet} shows them
+/// Publish the Safe transaction where Safe{Wallet} shows it
 ///
+/// It goes to the Safe Transaction Service, with its signatures.
 /// Without --signer nothing is signed: what is published is the transaction of the proposal, with the signatures that it
 /// holds. At least one is needed, and the transaction has to be one that may be signed: the chain is asked for that where an
 /// endpoint is named, and otherwise the file alone is judged. With the key of a delegate (see safe delegates) no owner needs

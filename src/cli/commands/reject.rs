@@ -8,7 +8,7 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 
-/// Have the owners of the Safe reject the transaction, so that it can never be executed
+/// Have the Safe's owners reject the transaction for good
 ///
 /// Signatures that were given stay good until the nonce is used up: who gives an upgrade up has to use it up. The rejection
 /// is a transaction of the Safe to itself, with the same nonce, that does nothing. With a key of an owner it is signed; with

@@ -10,7 +10,7 @@ use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 
-/// Go on with an upgrade as far as it can go now, and say what it waits for
+/// Go on with an upgrade as far as it can go now
 ///
 /// Looks at chain and cloud first, then does what comes next, step by step, until the CVM runs the new hash or something
 /// has to be waited for. Safe to run as often as you like.

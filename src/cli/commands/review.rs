@@ -26,8 +26,9 @@ use crate::upgrade::{self, UpgradeError, model::Proposal};
 /// Largest batch file that is read from the disk; its reader refuses less.
 const MAX_BATCH: u64 = 1 << 20;
 
-/// Show what an upgrade asks for, check it against your own files and the chain, and say whether it can be signed
+/// Show and check what an upgrade asks for, before it is signed
 ///
+/// It says whether it can be signed, by your own files and the chain.
 /// Everything is recomputed from the proposal: the manifest's change, the compose hash, the call, the hashes that hardware
 /// wallets show. With -c it is compared with your own Docker Compose file as well, and unless --offline is given, with the
 /// chain: who owns the app, what the Safe is and who has signed, whether it would succeed. Nothing is written or signed.
@@ -37,7 +38,7 @@ const MAX_BATCH: u64 = 1 << 20;
     countersign review proposal.json -c docker-compose.yml --rpc-url https://mainnet.base.org\n  \
     countersign review proposal.json --offline\n  \
     countersign review proposal.json --builder-file batch.json\n  \
-    countersign review --safe base:0x5afe… --nonce 7")]
+    countersign review --safe base:0x5afe… --safe-nonce 7")]
 pub(in crate::cli) struct Review {
     #[command(flatten)]
     which: args::Which,
@@ -71,7 +72,11 @@ pub(in crate::cli) struct Review {
 }
 
 impl Review {
-    pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(in crate::cli) async fn run(mut self, session: &Session) -> Result<Report, CliError> {
+        // Of a proposal it says which nonce that has to have.
+        if self.posted.is_asked() {
+            self.posted.nonce = self.posted.nonce.or(self.safe.safe_nonce);
+        }
         let typed = SharedOptions {
             reach: Some(&self.reach),
             offline: Some(&self.offline),
@@ -223,7 +228,7 @@ impl Posted {
             (Some(hash), ..) => Which::Hash(hash),
             (None, Some(nonce), _) => Which::Nonce(nonce),
             (None, None, Some(section)) => Which::Nonce(section.frozen.transaction.nonce),
-            (None, None, None) => return Err(missing("the transaction", "--nonce 0")),
+            (None, None, None) => return Err(missing("the transaction", "--safe-nonce 0")),
         };
         Ok(Wanted {
             chain_id,

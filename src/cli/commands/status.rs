@@ -335,10 +335,9 @@ struct List {
 
 impl List {
     fn new() -> Self {
-        let head = ["DIRECTORY", "CVM", "IMAGES", "STEP", "AGE", "TOKEN"];
         Self {
             texts: Texts::default(),
-            rows: vec![head.map(str::to_owned).to_vec()],
+            rows: Vec::new(),
             upgrades: Vec::new(),
             finished: 0,
         }
@@ -362,7 +361,8 @@ impl List {
     /// `all`: the finished ones are among them.
     fn report(self, all: bool) -> Report {
         let mut report = Report::done("status", "read from the journals");
-        view::table(&mut report.page, &self.rows);
+        let head = ["DIRECTORY", "CVM", "IMAGES", "STEP", "AGE", "TOKEN"];
+        report.page.table(&head, &self.rows);
         if !all && self.finished > 0 {
             report.page.line(&format!(
                 "{} finished: `countersign status --all` lists them too",

@@ -13,8 +13,9 @@ use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 use crate::upgrade::Goal;
 
-/// Do the whole upgrade: plan, prepare, approve with one key, prove, commit, watch
+/// Do the whole upgrade, where one key can approve it
 ///
+/// It plans, prepares, approves, proves, commits and watches.
 /// Shows the plan and prepares, then asks before anything is signed, sent or committed; --yes agrees in advance. Where a
 /// single key cannot approve, it prepares, shows the call that the owner has to make, and ends with 8: go on with
 /// `countersign resume` when the call is made. It can be interrupted at any time and started again.

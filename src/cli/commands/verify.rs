@@ -18,8 +18,9 @@ use crate::evidence::{self, Claim, Evidence, Measured, Outcome};
 use crate::fsutil;
 use crate::upgrade::PROPOSAL_FILE;
 
-/// Prove the evidence of an upgrade again: no key, no account, nothing is written
+/// Prove the evidence of an upgrade again
 ///
+/// No key and no account is needed, and nothing is written.
 /// Computes every claim of the document again from what the document holds: hashes from manifests, the calls and the Safe's
 /// transaction with its signatures, the block's header with the transaction, the receipt and the storage that follow from it,
 /// the quote of the hardware with Intel's collateral of its time. With an endpoint the chain is asked whether the block is its

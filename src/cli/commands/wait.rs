@@ -8,10 +8,11 @@ use crate::cli::act::advance::advance;
 use crate::cli::args::{Multisig, Reach, Settle, SharedOptions, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
+use crate::cli::session::known::placed;
 use crate::cli::show::report::Report;
 use crate::upgrade::{Goal, record::Effect};
 
-/// Wait until the hash is allowed on chain, in a block that stays, and prove it
+/// Wait until the hash is allowed on chain, and prove it
 ///
 /// A receipt alone proves nothing: the app's own event in a canonical block and the state there and at the head do. Needs
 /// no key and no API key, and leaves nothing behind where the proposal is somebody else's. Ends with 8 when the time is over and nothing is wrong.
@@ -36,9 +37,10 @@ impl Wait {
             settle: Some(&self.settle),
             ..SharedOptions::default()
         };
-        match &self.which.proposal {
+        let which = placed(&self.which);
+        match &which.proposal {
             Some(file) if session.journal_of(file)?.is_none() => watch(session, file, typed).await,
-            _ => advance(session, &self.which, typed, Goal::Proved).await,
+            _ => advance(session, &which, typed, Goal::Proved).await,
         }
     }
 }

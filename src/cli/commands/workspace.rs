@@ -12,7 +12,7 @@ use crate::cli::show::report::Report;
 use crate::cloud::inventory::WorkspaceSlug;
 use crate::code::Code;
 
-/// Show whom the API key stands for and what its workspace may use; revoke the key
+/// Show the API key's workspace and quotas; revoke the key
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Workspace {
     #[command(subcommand)]

@@ -82,7 +82,11 @@ pub(super) fn about(command: &str, error: &CliError, usual: Verdict) -> Verdict 
 
 /// The server's own words, wherever they are in the chain of causes.
 pub(super) fn problem(error: &CliError) -> Option<&Problem> {
-    let CliError::Upgrade(error) = error else { return None };
+    let error = match error {
+        CliError::Upgrade(error) => error,
+        CliError::NoCvm { refusal, .. } => return problem(refusal),
+        _ => return None,
+    };
     let cloud = match error.as_ref() {
         UpgradeError::Cloud(error) => Some(error),
         other => std::iter::successors(other.source(), |error| (*error).source())

@@ -6,11 +6,13 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::cli::args::groups::grouped;
 use crate::cli::args::takes::{self, Takes};
 use crate::cli::args::tree::CommandTree;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::hints::said;
 use crate::cli::failure::{Next, Verdict};
+use crate::cli::show::output;
 use crate::code::Code;
 use crate::env::EnvName;
 use crate::fsutil;
@@ -32,7 +34,7 @@ const SECRET_OPTIONS: [&str; 9] = [
 const SENSITIVE_OPTIONS: [(&str, &str); 12] = [
     (
         "--signer",
-        "valid are prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] and aws:KEY-ID",
+        "valid are browser[:ADDRESS], ledger[:PATH], keystore:PATH, account:NAME, aws:KEY-ID, file:PATH, env:NAME and prompt",
     ),
     ("--rpc-url", WEB_ADDRESS),
     ("--logs-rpc-url", WEB_ADDRESS),
@@ -103,9 +105,9 @@ pub(in crate::cli) fn refuse_secrets(args: &[OsString], commands: &CommandTree) 
     Ok(())
 }
 
-/// Whether the command is one whose own arguments are hashes. Options of every command have no value, so that its words
-/// are the first that are no options.
-fn lists_hashes(args: &[OsString], commands: &CommandTree) -> bool {
+/// The command that the arguments name. Options of every command have no value, so that its words are the first that are
+/// no options.
+fn named<'t>(args: &[OsString], commands: &'t CommandTree) -> Option<&'t clap::Command> {
     let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
     let mut command = None;
     for word in words.filter(|word| !word.starts_with('-')) {
@@ -114,6 +116,12 @@ fn lists_hashes(args: &[OsString], commands: &CommandTree) -> bool {
             None => break,
         }
     }
+    command
+}
+
+/// Whether the command is one whose own arguments are hashes.
+fn lists_hashes(args: &[OsString], commands: &CommandTree) -> bool {
+    let command = named(args, commands);
     let takes_hex = |command: &clap::Command| command.get_positionals().any(|arg| Takes::of(arg).is_public());
     command.is_some_and(takes_hex)
 }
@@ -174,8 +182,24 @@ pub(in crate::cli) fn wants_json(args: &[OsString]) -> bool {
 /// What clap found wrong, in one sentence without its decoration.
 pub(in crate::cli) fn sentence(error: &clap::Error) -> String {
     let valid = |argument: &str| SENSITIVE_OPTIONS.iter().find(|(name, _)| argument.starts_with(name));
-    if is_command_missing(error) {
-        return "one of its commands has to follow".to_owned();
+    let is_about = |kind, unknown: &str| {
+        let wrong = texts(error, kind).pop()?;
+        let near = nearest(error).map_or_else(String::new, |(_, near)| format!("; the nearest is `{near}`"));
+        Some(format!("there is no {unknown} `{wrong}`{near}"))
+    };
+    let told = match error.kind() {
+        ErrorKind::InvalidSubcommand => is_about(ContextKind::InvalidSubcommand, "command"),
+        ErrorKind::UnknownArgument => is_about(ContextKind::InvalidArg, "argument"),
+        _ if is_command_missing(error) => Some("one of its commands has to follow".to_owned()),
+        _ => None,
+    };
+    if let Some(told) = told {
+        let valid = texts(error, ContextKind::ValidSubcommand).join(", ");
+        return if valid.is_empty() {
+            told
+        } else {
+            format!("{told}: {valid}")
+        };
     }
     let value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
     let argument = invalid_argument(error).filter(|_| value);
@@ -185,17 +209,81 @@ pub(in crate::cli) fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let mut sentence = String::new();
-    for line in text
+    let own = text
         .lines()
-        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    for line in own
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("tip:"))
     {
-        let line = line.trim();
-        if !line.is_empty() {
-            // Writing to a string cannot fail.
-            let _written = write!(sentence, "{}{line}", if sentence.is_empty() { "" } else { " " });
+        // Writing to a string cannot fail.
+        let _written = write!(sentence, "{}{line}", if sentence.is_empty() { "" } else { " " });
+    }
+    let valid = texts(error, ContextKind::ValidValue);
+    let is_said = valid.iter().all(|one| sentence.contains(one.as_str()));
+    match (nearest(error), is_said) {
+        (Some((_, near)), _) => format!("{sentence}; the nearest is `{near}`"),
+        (None, false) => format!("{sentence}; valid are {}", valid.join(", ")),
+        (None, true) => sentence,
+    }
+}
+
+/// What was typed, and what of all that is valid is nearest to it, if anything is near.
+fn nearest(error: &clap::Error) -> Option<(String, String)> {
+    let (typed, near) = match error.kind() {
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand),
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, ContextKind::SuggestedArg),
+        ErrorKind::InvalidValue => (ContextKind::InvalidValue, ContextKind::SuggestedValue),
+        _ => return None,
+    };
+    // The last of several is the nearest.
+    Some((texts(error, typed).pop()?, texts(error, near).pop()?))
+}
+
+/// What a refusal of clap's says under a name.
+fn texts(error: &clap::Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(all)) => all.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// With what could stand where something is missing: a command of the group, a value of the option.
+pub(in crate::cli) fn with_valid(mut error: clap::Error, args: &[OsString], commands: &CommandTree) -> clap::Error {
+    let command = named(args, commands);
+    if is_command_missing(&error) {
+        let names = command
+            .unwrap_or(commands.whole())
+            .get_subcommands()
+            .map(clap::Command::get_name);
+        let names = names.filter(|name| *name != "help").map(str::to_owned).collect();
+        error.insert(ContextKind::ValidSubcommand, ContextValue::Strings(names));
+    }
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        let missing = texts(&error, ContextKind::InvalidArg);
+        let all = command.into_iter().flat_map(clap::Command::get_arguments);
+        let all = all.filter(|arg| missing.contains(&arg.to_string()));
+        let valid = all
+            .flat_map(clap::Arg::get_possible_values)
+            .map(|value| value.get_name().to_owned());
+        let valid: Vec<String> = valid.collect();
+        if !valid.is_empty() {
+            error.insert(ContextKind::ValidValue, ContextValue::Strings(valid));
         }
     }
-    sentence
+    error
+}
+
+/// The help of a group without a command; nothing where something else is wrong.
+pub(in crate::cli) fn help(error: &clap::Error, args: &[OsString], commands: &CommandTree) -> Option<String> {
+    let asked = Some(args).filter(|_| is_command_missing(error))?;
+    let whole = grouped(commands.whole().clone(), output::columns(), true);
+    let words = asked.iter().skip(1).filter_map(|arg| arg.to_str());
+    let mut group = words
+        .fold(&whole, |group, word| group.find_subcommand(word).unwrap_or(group))
+        .clone();
+    Some(group.render_help().to_string())
 }
 
 /// clap then shows the help, whose first line is no sentence about what is wrong.
@@ -224,7 +312,14 @@ pub(in crate::cli) fn verdict(error: &clap::Error) -> Verdict {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => Code::UsageInvalidValue,
         _ => Code::UsageArguments,
     };
-    said(code)
+    let said = said(code);
+    match nearest(error) {
+        Some((typed, near)) => Verdict {
+            next: Next::Instead(typed, near),
+            ..said
+        },
+        None => said,
+    }
 }
 
 #[cfg(test)]

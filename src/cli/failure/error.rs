@@ -25,6 +25,15 @@ pub(in crate::cli) enum CliError {
         /// What is wrong, without the argument.
         message: String,
     },
+    /// Phala Cloud knows no CVM of this name.
+    NoCvm {
+        /// The name.
+        named: String,
+        /// Those of the workspace.
+        known: Vec<String>,
+        /// Its answer.
+        refusal: Box<CliError>,
+    },
     /// clap refused the arguments.
     Arguments(Box<clap::Error>),
     /// A value or file of the user's is malformed.

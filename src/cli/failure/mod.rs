@@ -4,6 +4,7 @@
 
 mod api;
 pub(super) mod arguments;
+pub(super) mod cvms;
 pub(super) mod error;
 mod hints;
 mod inside;
@@ -47,7 +48,14 @@ pub(super) fn report(error: &CliError, command: &str, commands: &dyn Commands) -
         _ => verdict.hint,
     })
     .filter(|hint| !hint.is_empty());
-    report.next = Some(commands.command(&verdict.next));
+    let next = commands.command(&verdict.next);
+    // Whoever declined agrees by the same command.
+    let is_repeated = verdict.exit.is_repeated() || verdict.code == Code::Declined;
+    let repeats = !is_repeated && next == commands.command(&Next::Again);
+    report.next = Some(match repeats {
+        true => commands.command(&Next::Explain(Some(verdict.code.name()))),
+        false => next,
+    });
     if let Some(problem) = api::problem(error) {
         report.facts = Facts {
             vendor_code: problem.code.clone(),
@@ -73,6 +81,7 @@ fn message(error: &CliError) -> String {
         CliError::Usage { message, .. } | CliError::Secret { message } | CliError::Input { message, .. } => {
             message.clone()
         }
+        CliError::NoCvm { named, known, .. } => cvms::sentence(named, known),
         CliError::Arguments(error) => crate::cli::failure::arguments::sentence(error),
         CliError::UserFile(error) => error.to_string(),
         CliError::FileExists { path, .. } => {
@@ -120,6 +129,10 @@ pub(super) fn judge(error: &CliError) -> Verdict {
     match error {
         CliError::Usage { code, hint, next, .. } => verdict(Exit::Usage, *code, next.clone(), hint.clone()),
         CliError::Secret { .. } => said(Code::UsageSecretArgument),
+        CliError::NoCvm { named, known, refusal } => Verdict {
+            next: cvms::next(named, known),
+            ..judge(refusal)
+        },
         CliError::Arguments(error) => crate::cli::failure::arguments::verdict(error),
         CliError::Input { code, hint, .. } => verdict(Exit::Input, *code, Next::Again, hint.clone()),
         CliError::UserFile(error) => user_file(error),

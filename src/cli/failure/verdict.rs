@@ -18,6 +18,8 @@ pub(in crate::cli) enum Next {
     With(Cow<'static, str>),
     /// Repeat the command without this option.
     Without(&'static str),
+    /// Repeat the command with one word in place of another.
+    Instead(String, String),
     /// Go on with the upgrade; before there is one, the same command.
     Resume,
     /// This command, for the same upgrade.
@@ -56,6 +58,7 @@ impl fmt::Display for Next {
             Self::Again => f.write_str("the same command again"),
             Self::With(more) => write!(f, "the same command with {more}"),
             Self::Without(option) => write!(f, "the same command without {option}"),
+            Self::Instead(wrong, right) => write!(f, "the same command with {right} in place of {wrong}"),
             Self::Signer => f.write_str("the same command with --signer SOURCE"),
             Self::ResumeWithKey => f.write_str("countersign resume --signer SOURCE"),
             Self::Resume => f.write_str("countersign resume"),

@@ -13,7 +13,9 @@ use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 use clap_complete::CompleteEnv;
 
+use crate::cli::act::cvms::with_cvms;
 use crate::cli::act::failed::failed;
+use crate::cli::args::groups::grouped;
 use crate::cli::args::tree::CommandTree;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, arguments, error::CliError};
@@ -23,7 +25,7 @@ use crate::cli::session::completion::{ASKED, completing};
 use crate::cli::session::environment::Environment;
 use crate::cli::session::next::CommandLine;
 use crate::cli::session::quote_root::TEST_BUILD;
-use crate::cli::show::output::{self, Output, Style};
+use crate::cli::show::output::{self, Color, Output, Style};
 use crate::cli::show::report::Report;
 
 /// Runs one command line, program name first, to its end; prints the result and returns the exit code.
@@ -41,10 +43,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => start(cli, CommandLine::new(&args, commands), env).into(),
         Err(CliError::Arguments(error)) if !error.use_stderr() => shown(&error, &args).into(),
         Err(error) => {
+            if let Some(help) = group_help(&error, &args, commands) {
+                output::aside(&help);
+                return Exit::Usage.into();
+            }
             let style = Style {
                 json: arguments::wants_json(&args),
                 verbose: 0,
-                plain: env.no_color(),
+                quiet: false,
+                color: env.color(Color::Auto),
             };
             let out = Output::new(style);
             let report = failure::report(&error, "arguments", &CommandLine::new(&args, commands));
@@ -71,10 +78,21 @@ fn parse(commands: &CommandTree, args: &[OsString]) -> Result<Cli, CliError> {
     };
     let parsed = match parse(commands.outline()) {
         // Help, and what is wrong, may be about commands that were not typed.
-        Err(error) if error.kind() != ErrorKind::DisplayVersion => parse(commands.whole().clone()),
+        Err(error) if error.kind() != ErrorKind::DisplayVersion => {
+            let is_short = !args.iter().any(|arg| arg == "--help");
+            parse(grouped(commands.whole().clone(), output::columns(), is_short))
+        }
         parsed => parsed,
     };
-    parsed.map_err(|error| CliError::Arguments(Box::new(error)))
+    parsed.map_err(|error| CliError::Arguments(Box::new(arguments::with_valid(error, args, commands))))
+}
+
+/// The help of a group that was typed without a command, for people.
+fn group_help(error: &CliError, args: &[OsString], commands: &CommandTree) -> Option<String> {
+    match error {
+        CliError::Arguments(error) if !arguments::wants_json(args) => arguments::help(error, args, commands),
+        _ => None,
+    }
 }
 
 /// Keys and passwords pass through this memory: no core of it is written, and no other program of the user looks into it.
@@ -107,7 +125,8 @@ fn start(cli: Cli, typed: CommandLine, env: Environment) -> Exit {
     let style = Style {
         json: cli.global.json,
         verbose: cli.global.verbose,
-        plain: env.no_color(),
+        quiet: cli.global.quiet,
+        color: env.color(cli.global.color),
     };
     trace::start(cli.global.verbose);
     let session = Session::new(Output::new(style), env, typed, cli.command.name());
@@ -134,11 +153,19 @@ fn drive(command: Command, session: &Arc<Session>) -> Result<Report, CliError> {
         tokio::select! {
             biased;
             exit = stop.requested() => Err(CliError::Signal(exit)),
-            ended = command.run(session) => ended,
+            ended = ended(command, session) => ended,
         }
     });
     runtime.shutdown_background();
     ended
+}
+
+/// How a command ended; one that names an unknown CVM, with those that there are.
+async fn ended(command: Command, session: &Session) -> Result<Report, CliError> {
+    match command.run(session).await {
+        Err(error) => Err(with_cvms(session, error).await),
+        report => report,
+    }
 }
 
 fn finish(out: &Output, report: Report) -> Exit {

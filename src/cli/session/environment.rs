@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
+use crate::cli::show::output::Color;
 use crate::code::Code;
 use crate::fsutil;
 
@@ -17,6 +18,7 @@ pub(in crate::cli) const RPC_URL: &str = "ETH_RPC_URL";
 pub(super) const RPC_QUORUM: &str = "ETH_RPC_QUORUM";
 pub(super) const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
 const NO_COLOR: &str = "NO_COLOR";
+const FORCE_COLOR: &str = "CLICOLOR_FORCE";
 const HOME: &str = "HOME";
 const TEMPORARY: &str = "TMPDIR";
 /// Where a browser can be shown, other than on a Mac.
@@ -78,9 +80,14 @@ impl Environment {
         self.text(name).map(Zeroizing::new)
     }
 
-    /// Whether colour is unwanted.
-    pub(in crate::cli) fn no_color(&self) -> bool {
-        self.text(NO_COLOR).is_some()
+    /// Where there are colours, where no option says so: <https://no-color.org> outranks <https://bixense.com/clicolors>.
+    pub(in crate::cli) fn color(&self, typed: Color) -> Color {
+        let forced = || self.text(FORCE_COLOR).is_some_and(|value| value != "0");
+        match typed {
+            Color::Auto if self.text(NO_COLOR).is_some() => Color::Never,
+            Color::Auto if forced() => Color::Always,
+            typed => typed,
+        }
     }
 
     /// Whether a browser can be opened here.

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::Address;
 use jiff::Timestamp;
 
-use crate::cli::args::Dir;
+use crate::cli::args::{Dir, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Next, told};
 use crate::cli::session::settings::ROOT;
+use crate::cli::show::words::span;
 use crate::cloud::CvmId;
 use crate::code::Code;
 use crate::compose::Manifest;
 use crate::text::{escape, quote_os};
 use crate::upgrade::{
-    self, JournalError, UpgradeError,
+    self, JournalError, PROPOSAL_FILE, UpgradeError,
     record::{State, Step},
 };
 
@@ -112,11 +113,12 @@ impl Known {
 
     fn line(&self) -> String {
         let words = self.words(&mut Texts::default());
-        let words: Vec<&str> = words
-            .iter()
-            .map(String::as_str)
-            .filter(|word| !word.is_empty())
-            .collect();
+        let [rest @ .., token] = &words;
+        let token = Some(token)
+            .filter(|token| !token.is_empty())
+            .map(|token| format!("token {token}"));
+        let rest = rest.iter().filter(|word| !word.is_empty()).cloned();
+        let words: Vec<String> = rest.chain(token).collect();
         format!("{} ({})", self.dir.display(), words.join(", "))
     }
 }
@@ -138,6 +140,26 @@ pub(in crate::cli) fn locate(dir: &Dir) -> Result<PathBuf, CliError> {
         [only] => Ok(only.dir.clone()),
         [] => last.map(|(_, dir)| dir).ok_or_else(|| none(dir.cvm.as_ref())),
         [first, ..] => Err(several(first, &open)),
+    }
+}
+
+/// With what a directory stands for where a proposal is taken: the upgrade that it holds, or the proposal in it.
+pub(in crate::cli) fn placed(which: &Which) -> Which {
+    let mut which = which.clone();
+    if let Some(dir) = which.proposal.take_if(|path| path.is_dir()) {
+        match upgrade::holds(&dir) {
+            true => which.dir.dir = Some(dir),
+            false => which.proposal = Some(dir.join(PROPOSAL_FILE)),
+        }
+    }
+    which
+}
+
+/// The directory that holds a file.
+pub(super) fn beside(file: &Path) -> &Path {
+    match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
     }
 }
 
@@ -245,19 +267,8 @@ fn short(owner: &Address) -> String {
 
 fn left(at: Timestamp, now: Timestamp) -> String {
     match at > now {
-        true => format!("token expires in {}", span(now, at)),
-        false => "token is dead".to_owned(),
-    }
-}
-
-/// A time between two moments, in its largest unit.
-fn span(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.duration_since(from).as_secs().max(0);
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds / 60),
-        7_200..=172_799 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+        true => format!("expires in {}", span(now, at)),
+        false => "expired".to_owned(),
     }
 }
 
@@ -266,17 +277,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_their_largest_unit() {
+    fn a_token_that_is_over_is_told_apart() {
         let now = Timestamp::UNIX_EPOCH;
-        for (seconds, told) in [
-            (0, "0 s"),
-            (119, "119 s"),
-            (120, "2 min"),
-            (7_200, "2 h"),
-            (1_209_600, "14 days"),
-        ] {
-            assert_eq!(span(now, now + jiff::SignedDuration::from_secs(seconds)), told);
-        }
-        assert_eq!(left(now, now + jiff::SignedDuration::from_secs(1)), "token is dead");
+        let later = now + jiff::SignedDuration::from_secs(1);
+        assert_eq!(
+            (left(now, later).as_str(), left(later, now).as_str()),
+            ("expired", "expires in 1 s")
+        );
     }
 }

@@ -37,7 +37,7 @@ use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::advice::Reader;
 use crate::cli::session::environment::{Environment, RPC_URL};
-use crate::cli::session::known::locate;
+use crate::cli::session::known::{beside, locate, placed};
 use crate::cli::session::network::network;
 use crate::cli::session::next::{CommandLine, commit_provision};
 use crate::cli::session::origins::Origins;
@@ -308,6 +308,7 @@ impl Session {
     /// Opens the upgrade that the arguments name; a proposal from elsewhere is adopted, and one that lies beside a
     /// journal has to be that journal's.
     pub(in crate::cli) fn open(&self, which: &Which) -> Result<Upgrade, CliError> {
+        let which = &placed(which);
         let dir = self.name(which)?;
         match &which.proposal {
             Some(file) => Ok(Upgrade::adopt(&dir, proposal(file)?)?),
@@ -317,6 +318,7 @@ impl Session {
 
     /// What the arguments name, to be reviewed, signed or exported: an upgrade of this machine, or a proposal by itself.
     pub(in crate::cli) fn subject(&self, which: &Which) -> Result<Subject, CliError> {
+        let which = &placed(which);
         match &which.proposal {
             Some(file) if !upgrade::holds(beside(file)) => {
                 self.about_file(file);
@@ -341,6 +343,7 @@ impl Session {
 
     /// The upgrade that is to be rejected.
     pub(in crate::cli) fn open_to_reject(&self, which: &Which) -> Result<Upgrade, CliError> {
+        let which = &placed(which);
         match (self.to_reject(which, true)?, &which.proposal) {
             (ToReject::AsItIs, _) | (_, None) => self.open(which),
             (ToReject::Journal(dir), _) => self.open_dir(&dir),
@@ -365,6 +368,7 @@ impl Session {
     }
 
     fn to_reject(&self, which: &Which, rejects: bool) -> Result<ToReject, CliError> {
+        let which = &placed(which);
         self.about_named(which);
         match &which.proposal {
             Some(file) if rejects => ToReject::look(file).map_err(of_user),
@@ -392,6 +396,7 @@ impl Session {
     /// Reads what the arguments name to show it: nothing is locked, adopted or written. A proposal beside a journal has
     /// to be that journal's.
     pub(in crate::cli) fn see(&self, which: &Which) -> Result<Seen, CliError> {
+        let which = &placed(which);
         let Some(file) = &which.proposal else {
             let dir = self.name(which)?;
             return Ok(Seen {
@@ -417,6 +422,7 @@ impl Session {
 
     /// Where an upgrade stands: by its journal where this machine has one, otherwise by the proposal alone.
     pub(in crate::cli) fn standing(&self, which: &Which) -> Result<Seen, CliError> {
+        let which = &placed(which);
         let dir = match &which.proposal {
             None => self.name(which)?,
             Some(file) => match self.journal_of(file)? {
@@ -464,6 +470,7 @@ impl Session {
 
     /// The directory of the upgrade that the arguments name: where the proposal lies, or where it is adopted to.
     pub(in crate::cli) fn name(&self, which: &Which) -> Result<PathBuf, CliError> {
+        let which = &placed(which);
         self.about_named(which);
         let dir = match &which.proposal {
             Some(file) if upgrade::holds(beside(file)) => beside(file).to_owned(),
@@ -565,14 +572,6 @@ impl Seen {
             Some(_) => session.typed().step(command),
             None => session.typed().of_file(command, &self.proposal),
         }
-    }
-}
-
-/// The directory that holds a file.
-fn beside(file: &Path) -> &Path {
-    match file.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
     }
 }
 

@@ -193,6 +193,27 @@ impl CommandLine {
         line
     }
 
+    /// The command as typed, with one word, or the option that a word begins with, in place of another.
+    fn corrected(&self, wrong: &str, right: &str) -> String {
+        let words = self.words.iter().zip(self.shown()).map(|(word, shown)| {
+            let value = |word: &str| {
+                word.strip_prefix(wrong)
+                    .filter(|rest| rest.starts_with('='))
+                    .map(str::to_owned)
+            };
+            match word.to_str() {
+                Some(word) if word == wrong => Word::from(right),
+                Some(word) => match (value(word), word.split_once('=')) {
+                    (Some(rest), _) => Word::from(format!("{right}{rest}")),
+                    (None, Some((option, value))) if value == wrong => Word::from(format!("{option}={right}")),
+                    _ => shown,
+                },
+                None => shown,
+            }
+        });
+        join(&words.collect::<Vec<_>>())
+    }
+
     /// The command as typed, without an option and its value.
     fn without(&self, option: &str) -> String {
         let is_flag = takes::is_flag(&self.taken(option));
@@ -299,6 +320,14 @@ impl CommandLine {
         self.commands.taken(self.words.iter().map(OsString::as_os_str), option)
     }
 
+    /// The CVM that a command of `cvm` names by itself.
+    fn cvm(&self) -> Option<&str> {
+        let mut words = self.words.iter().filter_map(|word| word.to_str());
+        words.by_ref().find(|word| *word == "cvm")?;
+        let named = words.nth(1)?;
+        (!named.starts_with('-')).then_some(named)
+    }
+
     /// The command that was typed, as far as it was one, each word after a blank.
     fn subcommand(&self) -> String {
         let mut command = None;
@@ -329,6 +358,7 @@ impl Commands for CommandLine {
             Next::Again => self.again(""),
             Next::With(more) => self.again(more),
             Next::Without(option) => self.without(option),
+            Next::Instead(wrong, right) => self.corrected(wrong, right),
             Next::Signer => format!("{} {}", self.without("--signer"), self.key_option()),
             Next::ResumeWithKey => self.with_key(self.command(&Next::Resume)),
             Next::NewNonce if self.has("--safe-nonce") => self.without("--safe-nonce"),
@@ -349,7 +379,7 @@ impl Commands for CommandLine {
             Next::Look if self.is_placed() => self.step("status"),
             // A Safe's transaction may be of no upgrade.
             Next::Look if self.words.first().is_some_and(|word| word == "safe") => self.again(""),
-            Next::Cvm => match self.value_of("--cvm") {
+            Next::Cvm => match self.value_of("--cvm").or_else(|| self.cvm()) {
                 Some(id) => format!("{PROGRAM} cvm get {}", text::option("--cvm", id)),
                 None => format!("{PROGRAM} cvm get"),
             },

@@ -117,6 +117,10 @@ impl Ask for Person<'_> {
     fn tell(&self, news: &str) {
         self.out.progress(news);
     }
+
+    fn waits(&self, what: &str) {
+        self.out.waiting(what);
+    }
 }
 
 impl Person<'_> {

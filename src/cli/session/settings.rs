@@ -281,7 +281,7 @@ fn limits(typed: SharedOptions<'_>) -> Limits {
         supersede: typed.allow.is_some_and(|allow| allow.supersede),
         nonce: typed.key.and_then(|key| key.nonce),
         new_nonce: typed.key.is_some_and(|key| key.new_nonce),
-        no_wait: typed.watch.is_some_and(|watch| watch.no_wait),
+        no_wait: typed.watch.is_some_and(|watch| watch.no_wait && !watch.does_wait),
         trust: typed.safe.map(trust).unwrap_or_default(),
         safe_nonce: typed.safe.and_then(|safe| safe.safe_nonce),
         offline: typed.offline.is_some_and(|typed| typed.offline),

@@ -97,7 +97,7 @@ const fn group(item: &Item) -> Group {
         Item::Fact { .. } => Group::Facts,
         Item::Remark { .. } => Group::Remarks,
         Item::Theirs(_) | Item::Below(_) => Group::Text,
-        Item::Line(_) | Item::Heading(_) | Item::Verdict(..) | Item::Command(_) => Group::None,
+        Item::Line(_) | Item::Heading(_) | Item::Verdict(..) | Item::Command(_) | Item::Row(_) => Group::None,
     }
 }
 
@@ -124,6 +124,8 @@ fn one(out: &mut String, item: &Item) {
         }
         Item::Below(text) => out.push_str(&format!("{}\n", html(text))),
         Item::Command(text) => out.push_str(&format!("<pre>{}</pre>\n", html(text))),
+        Item::Row(row) if row.is_head() => {}
+        Item::Row(row) => out.push_str(&format!("<p>{}</p>\n", words(&row.cells().join("  ")))),
     }
 }
 

@@ -13,3 +13,4 @@ pub(super) mod report;
 pub(super) mod review;
 pub(super) mod text;
 pub(super) mod view;
+pub(super) mod words;

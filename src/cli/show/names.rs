@@ -17,6 +17,11 @@ impl Names {
         Self(names)
     }
 
+    /// Whether nobody has a name.
+    pub(in crate::cli) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The text with each known address followed by its name.
     pub(in crate::cli) fn beside(&self, text: &str) -> String {
         let mut named = String::with_capacity(text.len());

@@ -8,8 +8,9 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
@@ -17,10 +18,13 @@ use crate::cli::show::names::Names;
 use crate::cli::show::report::Report;
 use crate::cli::show::text::{Page, escape, harmless_json};
 use crate::signer::Consent;
-use crate::text::escape_lines;
+use crate::text::{escape_lines, short_hashes};
 
 /// How often the spinner moves.
 const TICK: Duration = Duration::from_millis(120);
+
+/// How often it is said without a terminal what is waited for.
+const PACE: Duration = Duration::from_secs(15);
 
 /// How long an interrupted question waits for the signal that interrupted it to end the process.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,8 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(in crate::cli) struct Output {
     json: bool,
+    quiet: bool,
     interactive: bool,
+    /// Colours on stderr.
     color: bool,
+    /// Colours on stdout.
+    paints: bool,
     spins: bool,
     moving: Mutex<Option<Moving>>,
     asking: AtomicBool,
@@ -38,6 +46,8 @@ pub(in crate::cli) struct Output {
     /// The news so far.
     told: Mutex<Vec<String>>,
     names: OnceLock<Names>,
+    /// When it was last said without a terminal what is waited for, or when that began.
+    waited: Mutex<Option<Instant>>,
 }
 
 /// The moving line and what it says.
@@ -45,6 +55,8 @@ pub(in crate::cli) struct Output {
 struct Moving {
     bar: ProgressBar,
     news: String,
+    /// It says what is waited for: nobody reads that once it is over.
+    waits: bool,
 }
 
 /// What the output looks like.
@@ -54,8 +66,32 @@ pub(in crate::cli) struct Style {
     pub(in crate::cli) json: bool,
     /// How often `-v` was given.
     pub(in crate::cli) verbose: u8,
-    /// `NO_COLOR` is set.
-    pub(in crate::cli) plain: bool,
+    /// Nothing but results, questions and what is wrong.
+    pub(in crate::cli) quiet: bool,
+    /// Where there are colours.
+    pub(in crate::cli) color: Color,
+}
+
+/// Where there are colours; never in what is for programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Color {
+    /// On terminals
+    #[default]
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+impl Color {
+    const fn is_on(self, is_terminal: bool) -> bool {
+        match self {
+            Self::Auto => is_terminal,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 impl Output {
@@ -64,14 +100,17 @@ impl Output {
         let terminal = io::stderr().is_terminal();
         Self {
             json: style.json,
+            quiet: style.quiet,
             interactive: !style.json && somebody_there(),
-            color: terminal && !style.plain,
+            color: !style.json && style.color.is_on(terminal),
+            paints: !style.json && style.color.is_on(io::stdout().is_terminal()),
             spins: terminal && !style.json && style.verbose == 0,
             moving: Mutex::default(),
             asking: AtomicBool::new(false),
             terminal: Mutex::default(),
             told: Mutex::default(),
             names: OnceLock::new(),
+            waited: Mutex::default(),
         }
     }
 
@@ -113,28 +152,52 @@ impl Output {
 
     /// News of long work: one moving line on a terminal, a line each elsewhere.
     pub(in crate::cli) fn progress(&self, news: &str) {
+        if self.quiet {
+            return;
+        }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.push(news.to_owned());
         drop(told);
         if !self.spins {
-            return tell(news);
+            return self.tell(news);
         }
-        let news = escape(news);
+        self.turn(escape(news), false);
+    }
+
+    /// What is waited for, with hashes cut short: in place of what was said before on a terminal, a line now and then elsewhere.
+    pub(in crate::cli) fn waiting(&self, what: &str) {
+        if self.quiet {
+            return;
+        }
+        let what = short_hashes(what);
+        if self.spins {
+            return self.turn(escape(&what), true);
+        }
+        let mut last = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = last.get_or_insert_with(Instant::now);
+        if since.elapsed() >= PACE {
+            *since = Instant::now();
+            self.tell(&what);
+        }
+    }
+
+    /// Has the moving line say something else.
+    fn turn(&self, news: String, waits: bool) {
         let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         match moving.as_mut() {
             Some(moving) => {
                 // A line that only counts on replaces the one before; any other stays readable above.
-                if stem(&moving.news) != stem(&news) {
-                    moving.bar.suspend(|| tell(&moving.news));
+                if !moving.waits && (waits || stem(&moving.news) != stem(&news)) {
+                    moving.bar.suspend(|| self.tell(&moving.news));
                 }
                 moving.bar.set_message(news.clone());
-                moving.news = news;
+                (moving.news, moving.waits) = (news, waits);
             }
             None => {
                 let bar = spinner();
                 bar.set_message(news.clone());
                 bar.enable_steady_tick(TICK);
-                *moving = Some(Moving { bar, news });
+                *moving = Some(Moving { bar, news, waits });
             }
         }
     }
@@ -147,7 +210,14 @@ impl Output {
     /// Shows a page on stderr, for people who are about to decide.
     pub(in crate::cli) fn aside(&self, page: &Page) {
         self.rest();
-        aside(&self.named(page).text(width(&io::stderr())));
+        aside(&self.named(page).painted(width(&io::stderr()), self.color));
+    }
+
+    /// Shows a page on stderr that only a person reads, who wants to be told.
+    pub(in crate::cli) fn detail(&self, page: &Page) {
+        if !self.json && !self.quiet {
+            self.aside(page);
+        }
     }
 
     /// Runs `ask` at the terminal. A signal meanwhile ends the process, since nothing else can end the waiting.
@@ -181,19 +251,44 @@ impl Output {
             return result(&format!("{}\n", harmless_json(&report.json())));
         }
         self.warn(report);
-        let report = &Report {
-            page: self.named(&report.page),
+        let known = self.names.get().filter(|names| !names.is_empty());
+        let named = known.map(|names| Report {
+            page: report.page.named(names),
             ..report.clone()
-        };
+        });
+        let report = named.as_ref().unwrap_or(report);
         if report.is_failure() {
-            let shown = result(&report.page.text(width(&io::stdout())));
+            let shown = self.result(&report.page);
             aside(&report.failure_text(self.color, width(&io::stderr())));
             return shown;
         }
         if let Some(raw) = &report.raw {
             return result(&payload(raw));
         }
-        result(&report.text(width(&io::stdout())))
+        if !report.page.is_table() {
+            return self.result(&report.whole());
+        }
+        let shown = self.result(&report.page);
+        self.aside(&report.after());
+        shown
+    }
+
+    /// A page as the result. Where programs read a table, nothing but its rows is on stdout.
+    fn result(&self, page: &Page) -> io::Result<()> {
+        let columns = width(&io::stdout());
+        if !page.is_table() || columns.is_some() {
+            return result(&page.painted(columns, self.paints));
+        }
+        let (rows, others) = page.clone().split();
+        self.aside(&others);
+        result(&rows.text(None))
+    }
+
+    /// One line on stderr, whatever is in it.
+    fn tell(&self, line: &str) {
+        let mut page = Page::default();
+        page.line(line);
+        aside(&page.painted(width(&io::stderr()), self.color));
     }
 
     /// What a program finds among the warnings, people read as well, whichever command it is.
@@ -201,16 +296,18 @@ impl Output {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in report.unshown() {
             if !told.iter().any(|news| news.contains(&warning.text)) {
-                tell(&format!("warning: {} ({})", warning.text, warning.code));
+                self.tell(&format!("warning: {} ({})", warning.text, warning.code));
             }
         }
     }
 
     /// Ends the moving line; what it said last stays.
     fn rest(&self) {
-        if let Some(Moving { bar, news }) = self.moving.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(Moving { bar, news, waits }) = self.moving.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
-            tell(&news);
+            if !waits {
+                self.tell(&news);
+            }
         }
     }
 }
@@ -229,16 +326,11 @@ pub(in crate::cli) fn result(text: &str) -> io::Result<()> {
     }
 }
 
-/// One line for stderr, whatever is in it.
-fn tell(line: &str) {
-    let mut page = Page::default();
-    page.line(line);
-    aside(&page.text(width(&io::stderr())));
-}
-
 /// News from where no output is at hand, on stderr.
 pub(in crate::cli) fn notice(news: &str) {
-    tell(news);
+    let mut page = Page::default();
+    page.line(news);
+    aside(&page.text(width(&io::stderr())));
 }
 
 /// What is asked for byte by byte stays so for programs; a person at a terminal sees what is in it.
@@ -250,6 +342,11 @@ fn payload(raw: &str) -> Cow<'_, str> {
         Ok(_) => harmless_json(raw).into(),
         Err(_) => escape_lines(raw).into(),
     }
+}
+
+/// Columns of the terminal that results go to, where it is one.
+pub(in crate::cli) fn columns() -> Option<usize> {
+    width(&io::stdout())
 }
 
 /// Columns of the terminal that a stream is; nothing where it is none, or does not say.

@@ -33,7 +33,7 @@ const NO_EFFECTS: &str = "Nothing was prepared, signed, sent or committed.";
 pub(in crate::cli) const UNREADABLE: &str =
     "What was prepared, signed, sent or committed cannot be read from the journal.";
 /// Commands that are about no upgrade: they change nothing anywhere, or say themselves what they did.
-const WITHOUT_EFFECTS: [&str; 19] = [
+const WITHOUT_EFFECTS: [&str; 20] = [
     "app",
     "arguments",
     "attest",
@@ -42,6 +42,7 @@ const WITHOUT_EFFECTS: [&str; 19] = [
     "cvm",
     "explain",
     "hash",
+    "help",
     "instance-types",
     "kms",
     "man",
@@ -248,10 +249,17 @@ impl Report {
         serde_json::to_string(&envelope).unwrap_or_else(|_| "{}".to_owned())
     }
 
-    /// The result for people, on stdout.
-    pub(in crate::cli) fn text(&self, width: Option<usize>) -> String {
+    /// The result for people, on stdout, with what comes after it.
+    pub(in crate::cli) fn whole(&self) -> Page {
         let mut page = self.page.clone();
-        if page.is_empty() || self.exit != Exit::Done {
+        page.append(self.after());
+        page
+    }
+
+    /// What is said beside the result: how it ended where the page does not say so, and what comes next.
+    pub(in crate::cli) fn after(&self) -> Page {
+        let mut page = Page::default();
+        if self.page.is_empty() || self.exit != Exit::Done {
             page.line(&self.sentence());
         }
         if let Some(hint) = &self.hint {
@@ -263,7 +271,7 @@ impl Report {
         if let Some(next) = &self.next {
             page.command("next", next);
         }
-        page.text(width)
+        page
     }
 
     /// The warnings that were told by no earlier command, and stand nowhere on the page, in its sentence or in what stopped
@@ -301,14 +309,9 @@ impl Report {
             Some(stop) => ("STOP", format!("  {} does not match", stop.what)),
             None => ("error", format!(": {}", self.sentence())),
         };
-        let mut headline = Page::default();
-        headline.line(&format!("{mark}{rest} ({})", self.code));
-        let text = headline.text(width);
-        let text = match text.strip_prefix(mark) {
-            Some(rest) if color => format!("\u{1b}[1;31m{mark}\u{1b}[0m{rest}"),
-            _ => text,
-        };
-        text + &page.text(width)
+        let mut whole = Page::default();
+        whole.line(&format!("{mark}{rest} ({})", self.code)).append(page);
+        whole.painted(width, color)
     }
 
     fn sentence(&self) -> String {
@@ -631,7 +634,7 @@ mod tests {
         report.hint = Some(evil.to_owned());
         report.next = Some(evil.to_owned());
         let hazard = |text: &str| text.chars().any(|c| c != '\n' && crate::text::is_deceptive(c));
-        assert!(!hazard(&report.failure_text(false, None)) && !hazard(&report.text(None)));
+        assert!(!hazard(&report.failure_text(false, None)) && !hazard(&report.whole().text(None)));
         assert!(!hazard(&crate::cli::show::text::harmless_json(&report.json())));
     }
 }

@@ -18,6 +18,16 @@ const BLOCK_MARGIN: &str = "  ↳ ";
 /// Before each line of a text below its name; no name begins so.
 const BELOW: &str = "  │ ";
 
+/// Parameters of SGR (ECMA-48).
+const BOLD: &str = "1";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const RED: &str = "31";
+/// First words of lines, and their colours.
+const MARKS: [(&str, &str); 3] = [("error", "1;31"), ("STOP", "1;31"), ("warning", "1;33")];
+/// How the name of a fact begins that somebody has to see.
+const WARNING_NAMES: [&str; 4] = ["NOT ", "NO ", "ANOTHER ", "DANGER"];
+
 /// As [`escape`], at most as long as one line should be.
 pub(in crate::cli) fn shorten(text: &str) -> String {
     crate::text::shorten(text, MAX_FOREIGN)
@@ -40,6 +50,8 @@ pub(in crate::cli) fn each_cause<'e>(first: &'e (dyn Error + 'static)) -> impl I
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Page {
     items: Vec<Item>,
+    /// It is a list for other programs too, also where it has no row.
+    lists: bool,
 }
 
 /// One item of a page. Its words are harmless on a line of their own.
@@ -61,6 +73,18 @@ pub(in crate::cli) enum Item {
     Below(String),
     /// A command, which stays one that can be pasted, after a word about it.
     Command(String),
+    /// A line of a table.
+    Row(Row),
+}
+
+/// A line of a table: in columns on a terminal, and with a tab between its cells elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Row {
+    cells: Vec<String>,
+    /// Characters of each column.
+    widths: Vec<usize>,
+    /// It names the columns, and stands on terminals only.
+    is_head: bool,
 }
 
 /// What a verdict says at a glance.
@@ -76,9 +100,58 @@ pub(in crate::cli) enum Mood {
     Stop,
 }
 
+impl Row {
+    /// Its cells, as they are read by whoever sees no columns.
+    pub(in crate::cli) fn cells(&self) -> &[String] {
+        &self.cells
+    }
+
+    /// Whether it names the columns.
+    pub(in crate::cli) const fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    /// In columns; what does not fit goes on below, from cell to cell.
+    fn shown(&self, width: usize) -> String {
+        let (mut lines, mut line) = (Vec::new(), String::new());
+        for (cell, column) in self.cells.iter().zip(&self.widths) {
+            let used = line.chars().count();
+            if used > 0 && used.saturating_add(cell.chars().count()) > width {
+                lines.push(std::mem::replace(&mut line, MARGIN.to_owned()));
+            }
+            line.push_str(&format!("{cell:column$}  "));
+        }
+        lines.push(line);
+        let lines = lines.iter().map(|line| wrap(line.trim_end(), width, MARGIN, false));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
 impl Item {
-    fn shown(&self, width: Option<usize>) -> String {
+    /// What sets it apart on a terminal with colours.
+    fn color(&self) -> Option<&'static str> {
         match self {
+            Self::Heading(_) | Self::Row(Row { is_head: true, .. }) => Some(BOLD),
+            Self::Verdict(Mood::Clean, _) => Some(GREEN),
+            Self::Verdict(Mood::Unchecked | Mood::NotNow, _) => Some(YELLOW),
+            Self::Verdict(Mood::Stop, _) | Self::Remark { danger: true, .. } => Some(RED),
+            Self::Fact { name, .. } => WARNING_NAMES
+                .iter()
+                .any(|word| name.starts_with(word))
+                .then_some(YELLOW),
+            // Differences: of texts, and of images.
+            Self::Theirs(text) | Self::Remark { text, .. } => match text.chars().next() {
+                Some('+') => Some(GREEN),
+                Some('-') => Some(RED),
+                _ => None,
+            },
+            Self::Line(_) | Self::Below(_) | Self::Command(_) | Self::Row(_) => None,
+        }
+    }
+
+    /// As it is set; nothing for what only terminals show.
+    fn shown(&self, width: Option<usize>) -> Option<String> {
+        Some(match self {
             Self::Line(text) | Self::Heading(text) | Self::Verdict(_, text) => own(text, width, MARGIN),
             Self::Fact { name, value, column } => {
                 let margin = " ".repeat(column.saturating_add(4));
@@ -88,7 +161,32 @@ impl Item {
             Self::Theirs(text) => theirs(&format!("  {text}"), width),
             Self::Below(text) => theirs(&format!("{BELOW}{text}"), width),
             Self::Command(text) => width.map_or_else(|| text.clone(), |width| wrap_command(text, width)),
-        }
+            Self::Row(row) => match width {
+                Some(width) => row.shown(width),
+                None if row.is_head => return None,
+                None => row.cells.join("\t"),
+            },
+        })
+    }
+}
+
+/// Text in a colour, line by line, so that whatever cuts lines cuts no colour off.
+fn colored(text: &str, color: &str) -> String {
+    let lines = text.split('\n').map(|line| match line {
+        "" => String::new(),
+        line => format!("\u{1b}[{color}m{line}\u{1b}[0m"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A line whose first word says what it is, with that word in its colour.
+fn marked(text: String) -> String {
+    let mark = MARKS
+        .iter()
+        .find_map(|(mark, color)| Some((mark, color, text.strip_prefix(mark)?)));
+    match mark {
+        Some((mark, color, rest)) if rest.starts_with([':', ' ']) => format!("{}{rest}", colored(mark, color)),
+        _ => text,
     }
 }
 
@@ -171,7 +269,7 @@ impl Page {
         self.push(Item::Command(escape(&format!("{word}: {command}"))))
     }
 
-    /// With names beside the addresses that have one; a command and somebody's text stay as they are.
+    /// With names beside the addresses that have one; a command, a table and somebody's text stay as they are.
     pub(in crate::cli) fn named(&self, names: &Names) -> Self {
         let name = |item: &Item| {
             let beside = |text: &String| names.beside(text);
@@ -193,6 +291,7 @@ impl Page {
         };
         Self {
             items: self.items.iter().map(name).collect(),
+            lists: self.lists,
         }
     }
 
@@ -206,11 +305,63 @@ impl Page {
         &self.items
     }
 
+    /// A table: what names its columns, then its rows. A cell is text of its own.
+    pub(in crate::cli) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> &mut Self {
+        self.lists = true;
+        let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+        let all: Vec<Vec<String>> = std::iter::once(&head)
+            .chain(rows)
+            .map(|row| row.iter().map(|cell| escape(cell)).collect())
+            .collect();
+        let width = |column: usize| {
+            let cells = all.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        };
+        let widths: Vec<usize> = (0..head.len()).map(width).collect();
+        for (number, cells) in all.into_iter().enumerate().filter(|_| !rows.is_empty()) {
+            self.push(Item::Row(Row {
+                cells,
+                widths: widths.clone(),
+                is_head: number == 0,
+            }));
+        }
+        self
+    }
+
+    /// Whether it is a list for other programs too, so that nothing but its rows may stand among them.
+    pub(in crate::cli) const fn is_table(&self) -> bool {
+        self.lists
+    }
+
+    /// Its rows, and everything else.
+    pub(in crate::cli) fn split(self) -> (Self, Self) {
+        let is_row = |item: &Item| matches!(item, Item::Row(_));
+        let (rows, others) = self.items.into_iter().partition(is_row);
+        let page = |items| Self { items, lists: false };
+        (page(rows), page(others))
+    }
+
+    /// With what another page says behind it.
+    pub(in crate::cli) fn append(&mut self, other: Self) -> &mut Self {
+        self.items.extend(other.items);
+        self
+    }
+
     /// The text for a terminal of so many columns, or for none, ending in a line break unless it is empty.
     pub(in crate::cli) fn text(&self, width: Option<usize>) -> String {
+        self.painted(width, false)
+    }
+
+    /// As [`Self::text`], in colours or not.
+    pub(in crate::cli) fn painted(&self, width: Option<usize>, color: bool) -> String {
         let mut text = String::new();
         for item in &self.items {
-            text.push_str(&item.shown(width));
+            let Some(shown) = item.shown(width) else { continue };
+            text.push_str(&match item.color() {
+                Some(style) if color => colored(&shown, style),
+                None if color => marked(shown),
+                _ => shown,
+            });
             text.push('\n');
         }
         text

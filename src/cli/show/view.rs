@@ -10,6 +10,7 @@ use crate::chain::{AppState, OwnerKind, Preflight, is_known_kms};
 use crate::cli::show::changes::{in_order, kinds};
 use crate::cli::show::manifest::whole;
 use crate::cli::show::text::Page;
+use crate::cli::show::words::{chain, moment};
 use crate::compose::ImageList;
 use crate::env::Dated;
 use crate::safe::service::{Published, ServiceTx, links};
@@ -46,20 +47,6 @@ pub(in crate::cli) fn standing_alone(page: &mut Page, status: &Status, certain: 
     known(page, status);
 }
 
-/// Rows of the same length, the first of them the heads of the columns.
-pub(in crate::cli) fn table(page: &mut Page, rows: &[Vec<String>]) {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        page.line(cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
-}
-
 fn known(page: &mut Page, status: &Status) {
     let (facts, effects) = (&status.facts, &status.effects);
     page.facts(&[
@@ -68,7 +55,7 @@ fn known(page: &mut Page, status: &Status) {
         ("new CVM", facts.new_cvm.clone()),
         ("app", facts.app.map(|app| app.to_string())),
         ("made by the KMS", facts.factory.map(|kms| kms.to_string())),
-        ("chain", facts.chain_id.map(|id| id.to_string())),
+        ("chain", facts.chain_id.map(chain)),
         ("owner", facts.owner.map(|owner| owner.to_string())),
         ("hash before", facts.previous_compose_hash.map(|hash| hash.to_string())),
         ("compose hash", facts.compose_hash.map(|hash| hash.to_string())),
@@ -89,7 +76,7 @@ fn known(page: &mut Page, status: &Status) {
             facts
                 .token_expires
                 .filter(|_| effects.commit != Effect::Done)
-                .map(|at| at.to_string()),
+                .map(moment),
         ),
         ("operation", facts.correlation_id.clone()),
     ]);
@@ -172,7 +159,7 @@ pub(in crate::cli) fn plan(page: &mut Page, plan: &Plan) {
     }
     page.heading("approval");
     page.facts(&[
-        ("chain", Some(plan.chain_id.to_string())),
+        ("chain", Some(chain(plan.chain_id))),
         ("app", Some(plan.app.to_string())),
         ("KMS", plan.kms.map(|kms| self::kms(plan.chain_id, kms))),
         ("route", Some(plan.route.to_string())),
@@ -384,25 +371,29 @@ pub(in crate::cli) fn remarks(page: &mut Page, title: &str, remarks: &[Warning])
 
 /// A Safe as the chain shows it.
 pub(in crate::cli) fn safe(page: &mut Page, info: &SafeInfo) {
-    let list = |all: &[alloy::primitives::Address]| {
-        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
-        (!names.is_empty()).then(|| names.join(", "))
+    let each = |name: &'static str, all: &[Address]| -> Vec<_> {
+        all.iter().map(|one| (name, Some(one.to_string()))).collect()
     };
-    page.facts(&[
+    let mut facts = vec![
         ("Safe", Some(format!("{} version {}", info.address, info.version))),
         ("owners", Some(format!("{} of {}", info.threshold, info.owners.len()))),
-        ("who", list(&info.owners)),
+    ];
+    facts.extend(each("owner", &info.owners));
+    facts.extend([
         ("next nonce", Some(info.nonce.to_string())),
         ("singleton", Some(info.singleton.to_string())),
         ("guard", info.guard.map(|guard| guard.to_string())),
         ("module guard", info.module_guard.map(|guard| guard.to_string())),
-        ("modules", list(&info.modules)),
+    ]);
+    facts.extend(each("module", &info.modules));
+    facts.extend([
         (
             "fallback handler",
             info.fallback_handler.map(|handler| handler.to_string()),
         ),
         ("at block", Some(format!("{} {}", info.block.number, info.block.hash))),
     ]);
+    page.facts(&facts);
 }
 
 /// Where Safe{Wallet} shows a transaction; gives the addresses for programs.
@@ -470,22 +461,17 @@ pub(in crate::cli) fn signed(page: &mut Page, signed_tx: &SignedSafeTx, checked:
         ("domain hash", Some(digests.domain.to_string())),
         ("message hash", Some(digests.message.to_string())),
         ("safeTxHash", Some(digests.safe_tx.to_string())),
-        (
-            "signed by",
-            Some(
-                signed_tx
-                    .signatures
-                    .proven()
-                    .map(|owner| owner.to_string())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            ),
-        ),
-        (
-            "threshold",
-            checked.look.as_ref().map(|look| look.info.threshold.to_string()),
-        ),
     ]);
+    let signed_by = signed_tx.signatures.proven();
+    page.facts(
+        &signed_by
+            .map(|owner| ("signed by", Some(owner.to_string())))
+            .collect::<Vec<_>>(),
+    );
+    page.facts(&[(
+        "threshold",
+        checked.look.as_ref().map(|look| look.info.threshold.to_string()),
+    )]);
     if !checked.unchecked.is_empty() {
         page.heading("not checked, because no chain was asked");
         for what in &checked.unchecked {

@@ -231,12 +231,19 @@ async fn send(journal: &FleetJournal, world: &World<'_>, limits: &Limits, wave: 
         ended.map_err(|error| Halt::of(cvm, error))
     });
     let mut each = futures_util::stream::iter(each).buffer_unordered(limits.parallel.max(1));
-    let mut failed = None;
+    let (mut failed, mut live, mut halted) = (None, 0_usize, 0_usize);
     while let Some(ended) = each.next().await {
-        if let Err(halt) = ended {
-            note_stop(journal, world, &halt)?;
-            failed = failed.or(Some(halt));
+        match ended {
+            Ok(()) => live = live.saturating_add(1),
+            Err(halt) => {
+                note_stop(journal, world, &halt)?;
+                failed = failed.or(Some(halt));
+                halted = halted.saturating_add(1);
+            }
         }
+        world
+            .ask
+            .waits(&format!("{live} of {} of this wave done, {halted} failed", wave.len()));
     }
     failed.map_or(Ok(()), Err)
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::chain::{
-    Chain, ChainError, Proof, ProofFailure, SignedTx,
+    Chain, ChainError, Finality, Proof, ProofFailure, SignedTx,
     send::{Broadcast, Rejection},
-    watch::{InclusionAt, Watch, WatchAction},
+    watch::{InclusionAt, Sighting, Watch, WatchAction},
 };
 use crate::code::Code;
 use crate::fsutil::point;
@@ -102,6 +102,7 @@ impl Run<'_> {
                     trouble = None;
                     retry = RETRY_WAIT;
                     behind = sighting.waits_behind(nonce);
+                    self.waits(&stage(&sighting, finality, &found.txs));
                     watch.step(&sighting, nonce, began.elapsed())
                 }
                 Err(error) if is_final(&error) => return Err(error.into()),
@@ -204,7 +205,7 @@ impl Run<'_> {
             known => known.unwrap_or(RETRY_WAIT_MAX),
         };
         let pause = pause.clamp(Duration::from_millis(100), Duration::from_secs(4));
-        let mut news = None;
+        let mut news: Option<Pending> = None;
         let mut trouble;
         loop {
             if self.upgrade.state().proof().is_some() {
@@ -241,6 +242,7 @@ impl Run<'_> {
                     Err(error) => return Err(error),
                 }
             }
+            self.waits(&news.as_ref().map_or_else(|| not_seen().what, |news| news.what.clone()));
             if !self.sleep(pause).await {
                 return Ok(Outcome::Pending(trouble.or(news).unwrap_or_else(not_seen)));
             }
@@ -519,4 +521,24 @@ fn too_few(error: &crate::chain::ChainError) -> Option<Pending> {
         code: Code::PendingEndpoints,
         what: error.to_string(),
     })
+}
+/// What a transaction waits for at one look: its first block, or those that bury it.
+fn stage(sighting: &Sighting, finality: Finality, txs: &[SignedTx]) -> String {
+    let Some(included) = sighting.included else {
+        let newest = txs
+            .last()
+            .map_or_else(String::new, |tx| format!(", transaction {}", tx.hash));
+        return format!("waiting for the first block{newest}");
+    };
+    let (block, of) = (included.block.number, format!("transaction {}", included.transaction));
+    match finality {
+        Finality::Confirmations(needed) => {
+            let have = sighting.head.number.saturating_sub(block).saturating_add(1).min(needed);
+            format!("{have} of {needed} confirmations, {of}")
+        }
+        _ => {
+            let ahead = block.saturating_sub(sighting.settled);
+            format!("{ahead} blocks until the chain takes block {block} for settled, {of}")
+        }
+    }
 }

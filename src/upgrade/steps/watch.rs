@@ -35,6 +35,11 @@ impl Run<'_> {
             match self.cloud.cvm(&name).await {
                 Ok(cvm) if self.is_live(&cvm) => return self.finish().await,
                 Ok(cvm) => {
+                    let status = cvm.status.as_deref().unwrap_or("silent");
+                    self.waits(&format!(
+                        "the CVM is {status}; waiting until it reports {}",
+                        self.hash()?
+                    ));
                     moved |= cvm.progress.is_some() || !is_running(&cvm);
                     let rests = cvm.progress.is_none() && is_running(&cvm) && self.has_our_hash(&cvm) == Some(false);
                     let since = began.elapsed().max(self.since_commit());

@@ -341,13 +341,7 @@ fn v23_no_command_that_succeeds_lets_a_secret_out() {
     // Nothing new has come that this test does not know.
     let help = crate::support::command::run(&mut watched.flow.command(&["--help"]));
     let help = String::from_utf8(help.stdout).unwrap();
-    let commands = help
-        .split("Commands:")
-        .nth(1)
-        .unwrap()
-        .split("Options:")
-        .next()
-        .unwrap();
+    let commands = help.split("Upgrade:").nth(1).unwrap().split("Options:").next().unwrap();
     let alone = watched.ran.lock().unwrap().clone();
     let others = [of_a_safe(), of_the_workspace(), of_a_fleet(), of_new_cvms()]
         .into_iter()

@@ -8,7 +8,7 @@ use crate::house::sources::{Token, files, halves, tokens};
 use crate::support::repository;
 
 /// Names in capitals that are no codes, and where they come from.
-const NO_CODES: [(&str, &str); 43] = [
+const NO_CODES: [(&str, &str); 44] = [
     (
         "APPROVED_HASH",
         "a kind of signature, as Safe Transaction Services name it",
@@ -43,6 +43,7 @@ const NO_CODES: [(&str, &str); 43] = [
     ("LD_PRELOAD", "a variable of the guest's loader"),
     ("NO_COLOR", "a variable of the environment"),
     ("NO_PROXY", "a variable of the environment"),
+    ("CLICOLOR_FORCE", "a variable of the environment"),
     ("PHALA_CLOUD_API_KEY", "a variable of the environment"),
     ("PHALA_CLOUD_API_PREFIX", "a variable of the environment"),
     ("PROPOSER_ROLE", "a role of OpenZeppelin's timelock"),

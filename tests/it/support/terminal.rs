@@ -26,12 +26,21 @@ pub struct Left {
 impl AtTerminal {
     /// Starts `command` with a terminal of 160 columns as stdin and stderr, and a pipe as stdout.
     pub fn start(command: &mut Command) -> Self {
+        Self::at(command, 160, false)
+    }
+
+    /// Starts `command` with a terminal of so many columns as stdin, stdout and stderr.
+    pub fn whole(command: &mut Command, columns: u16) -> Self {
+        Self::at(command, columns, true)
+    }
+
+    fn at(command: &mut Command, columns: u16, whole: bool) -> Self {
         let keeper = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keeper).unwrap();
         unlockpt(&keeper).unwrap();
         let size = Winsize {
             ws_row: 40,
-            ws_col: 160,
+            ws_col: columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
@@ -42,11 +51,11 @@ impl AtTerminal {
             .env("TERM", "xterm-256color")
             .stdin(open())
             .stderr(open())
-            .stdout(Stdio::piped())
+            .stdout(if whole { Stdio::from(open()) } else { Stdio::piped() })
             .spawn()
             .expect("the program starts");
         // `command` holds the terminal's other end open: without it reading ends when the program does.
-        command.stdin(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
         let reader = std::thread::spawn(move || {
             let (mut keeper, mut all, mut part) = (File::from(keeper), Vec::new(), [0; 4096]);
             // The end of a terminal is an error and not an end of file.

@@ -11,7 +11,7 @@ use crate::cli::act::begin::show;
 use crate::cli::act::place::{Found, Named};
 use crate::cli::act::power::tell_transfer;
 use crate::cli::args::values;
-use crate::cli::args::{Governor, Multisig, Notices, Reach, SharedOptions};
+use crate::cli::args::{Agree, Governor, Multisig, Notices, Reach, SharedOptions};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::settings::{self, ROOT};
@@ -41,6 +41,8 @@ pub(super) struct How {
     notices: Notices,
     #[command(flatten)]
     timelock: Governor,
+    #[command(flatten)]
+    agree: Agree,
 }
 
 /// What may be taken away.
@@ -317,6 +319,7 @@ impl<'a> Request<'a> {
             reach: Some(&self.how.reach),
             safe: Some(&self.how.safe),
             notices: Some(&self.how.notices),
+            agree: Some(&self.how.agree),
             ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;

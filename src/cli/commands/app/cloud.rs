@@ -4,13 +4,14 @@ use alloy::primitives::{Address, B256};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::act::api::{Api, On, Part};
+use crate::cli::act::api::{Api, Part, named};
 use crate::cli::args::Agree;
 use crate::cli::args::values;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 use crate::cloud::{
     CvmId,
     inventory::{RevisionId, redeploy::Redeployment},
@@ -33,8 +34,9 @@ pub(super) struct AtCloud {
     /// App id = address of the app's contract [default: the CVM's]
     #[arg(value_name = "ADDRESS", conflicts_with = "cvm", value_parser = values::address)]
     app: Option<Address>,
-    #[command(flatten)]
-    on: On,
+    /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
+    #[arg(long, value_name = "ID", value_parser = values::cvm)]
+    cvm: Option<CvmId>,
 }
 
 /// Show quotes and certificates of an app's CVMs, as Phala Cloud passes them on; nothing is verified here
@@ -92,7 +94,7 @@ impl AtCloud {
         if let Some(app) = self.app {
             return Ok(app);
         }
-        let id = self.on.id()?;
+        let id = named(self.cvm.as_ref())?;
         let cvm = api.cloud.cvm(&id).await?;
         cvm.app_id.ok_or_else(|| {
             let message = format!("Phala Cloud names no app for {id}");
@@ -105,13 +107,17 @@ impl List {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let list = Api::new(session, None)?.cloud.apps(self.part.asked()).await?;
         let mut report = Report::done("app list", "read");
-        for app in &list.items {
-            let mut words = vec![app.app_id.map_or_else(|| "?".to_owned(), |app| app.to_string())];
-            words.extend(app.name.as_deref().map(crate::text::name));
-            words.extend(app.kms_type.clone());
-            words.extend(app.cvm_count.map(|count| format!("{count} CVMs")));
-            report.page.line(&words.join("  "));
-        }
+        let rows = list.items.iter().map(|app| {
+            cells([
+                app.name.as_deref().map(crate::text::name),
+                app.kms_type.clone(),
+                app.cvm_count.map(|count| count.to_string()),
+                app.app_id.map(|app| app.to_string()),
+            ])
+        });
+        report
+            .page
+            .table(&["NAME", "KMS", "CVMS", "APP"], &rows.collect::<Vec<_>>());
         report.next = Part::next(&list, "app list");
         report.data = Some(json!(list));
         Ok(report)
@@ -187,17 +193,21 @@ impl DeviceAllowlist {
         if list.allow_any_device == Some(true) {
             report.warn(Code::AnyDevice, "every device may run the app, whatever the list says");
         }
-        for device in &list.devices {
+        let rows = list.devices.iter().map(|device| {
             let allowed = match device.allowed_onchain {
                 Some(true) => "allowed",
                 Some(false) => "not allowed",
                 None => "unknown",
             };
-            let mut words = vec![device.device_id.map(|id| id.to_string()).unwrap_or_default()];
-            words.push(allowed.to_owned());
-            words.extend([&device.node_name, &device.status].into_iter().flatten().cloned());
-            report.page.line(&words.join("  "));
-        }
+            cells([
+                Some(allowed.to_owned()),
+                device.node_name.clone(),
+                device.status.clone(),
+                device.device_id.map(|id| id.to_string()),
+            ])
+        });
+        let head = ["ALLOWED", "NODE", "STATUS", "DEVICE"];
+        report.page.table(&head, &rows.collect::<Vec<_>>());
         report.data = Some(json!(list));
         Ok(report)
     }

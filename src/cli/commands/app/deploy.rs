@@ -55,11 +55,11 @@ const SEALED_AT_LEAST: usize = 32 + 12 + 16;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  countersign app deploy --chain-id 8453 --kms-contract 0x1234... --owner 0x5678... \
-    --compose-hash 0x9abc... --device 0xdef0... --signer keystore:~/key.json --kms-id kms_abc --env-file .env\n  \
+    --compose-hash 0x9abc... --add-device 0xdef0... --signer keystore:~/key.json --kms-id kms_abc --env-file .env\n  \
     countersign app deploy --chain-id 8453 --kms-contract 0x1234... --owner 0x5678... --compose-hash 0x9abc... \
-    --device 0xdef0... --dir new-app --from 0x5678...\n  \
+    --add-device 0xdef0... --dir new-app --from 0x5678...\n  \
     countersign app deploy --chain-id 8453 --kms-contract 0x1234... --owner 0x5678... --compose-hash 0x9abc... \
-    --device 0xdef0... --transaction-hash 0x1111... --kms-id kms_abc --env-file .env --sealed-out sealed.hex"
+    --add-device 0xdef0... --transaction-hash 0x1111... --kms-id kms_abc --env-file .env --sealed-out sealed.hex"
 )]
 pub(super) struct Deploy {
     /// Chain of the KMS's contract
@@ -75,41 +75,41 @@ pub(super) struct Deploy {
     #[arg(long, value_name = "HASH", value_parser = values::compose_hash)]
     compose_hash: ComposeHash,
     /// Device that may run it, as provisioning gave it
-    #[arg(long, value_name = "DEVICE", required_unless_present = "allow_any_device", value_parser = values::word)]
+    #[arg(long = "add-device", alias = "device", value_name = "DEVICE", required_unless_present = "allow_any_device", value_parser = values::word)]
     device: Option<B256>,
     /// Let every device run it
     #[arg(long)]
     allow_any_device: bool,
     /// Require firmware to be up to date; older factories cannot
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     require_tcb_up_to_date: bool,
     /// Freeze the contract's code for ever
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     disable_upgrades: bool,
     /// Who sends the transaction [default: the key of --signer, else the owner]
-    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address, hide_short_help = true)]
     from: Option<Address>,
     /// Directory that remembers what is sent; one that holds the same is gone on with [default with --signer:
     /// .countersign/new-KMS-DIGEST]
     #[arg(long, value_name = "DIR", conflicts_with = "transaction_hash")]
     dir: Option<PathBuf>,
     /// Take an owner that nothing shows to be able to act
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     accept_new_owner: bool,
     /// Write the call as a file for the Transaction Builder of Safe{Wallet} [default with --dir: in it]
     #[arg(long, value_name = "FILE", conflicts_with = "transaction_hash")]
     out: Option<PathBuf>,
     /// Transaction that made the app
-    #[arg(long, value_name = "HASH", conflicts_with = "signer", value_parser = values::word)]
+    #[arg(long, value_name = "HASH", conflicts_with = "signer", value_parser = values::word, hide_short_help = true)]
     transaction_hash: Option<B256>,
     /// KMS by id or name, as provisioning gave it: whose key an environment is sealed for
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", hide_short_help = true)]
     kms_id: Option<KmsId>,
     /// Seal the environment of --env-file and --env for the new app, and write it to this file [default with --dir: in it]
-    #[arg(long, value_name = "FILE", requires = "kms_id")]
+    #[arg(long, value_name = "FILE", requires = "kms_id", hide_short_help = true)]
     sealed_out: Option<PathBuf>,
     /// Replace the files of --out and --sealed-out, whatever they hold
-    #[arg(long, visible_alias = "force")]
+    #[arg(long, visible_alias = "force", hide_short_help = true)]
     overwrite: bool,
     #[command(flatten)]
     workload: Workload,

@@ -9,12 +9,13 @@ use serde_json::json;
 use crate::chain::PolicyChange;
 use crate::cli::act::begin::{Beginning, begin};
 use crate::cli::args::values;
-use crate::cli::args::{Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, Workload};
+use crate::cli::args::{Agree, Allow, Expect, Governor, Multisig, NewDir, Notices, Reach, SharedOptions, Workload};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::session::settings::{self, Project};
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 use crate::cloud::{Client, Cvm, CvmId, patch::Patch};
 use crate::code::Code;
 use crate::compose::Changes;
@@ -86,6 +87,8 @@ pub(super) struct Add {
     timelock: Governor,
     #[command(flatten)]
     allow: Allow,
+    #[command(flatten)]
+    agree: Agree,
 }
 
 impl Instances {
@@ -125,27 +128,22 @@ impl ListArgs {
         };
         let mut report = Report::done("app instances list", said);
         report.facts.upgrade.app = Some(app);
-        for cvm in &cvms {
-            report.page.line(&row(cvm));
-        }
+        let head = ["NAME", "STATUS", "UUID", "DEVICE", "HASH"];
+        report.page.table(&head, &cvms.iter().map(row).collect::<Vec<_>>());
         let items: Vec<_> = cvms.iter().map(|cvm| json!({ "cvm": cvm })).collect();
         report.data = Some(json!({ "app": app, "items": items }));
         Ok(report)
     }
 }
 
-fn row(cvm: &Cvm) -> String {
-    let or = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
-    let device = cvm.device_id.map(|device| device.to_string());
-    let hash = cvm.compose_hash.map(|hash| hash.to_string());
-    format!(
-        "{}  {}  {}  device {}  hash {}",
-        or(cvm.uuid.clone()),
-        or(cvm.name.clone()),
-        or(cvm.status.clone()),
-        or(device),
-        or(hash)
-    )
+fn row(cvm: &Cvm) -> Vec<String> {
+    cells([
+        cvm.name.as_deref().map(crate::text::name),
+        cvm.status.clone(),
+        cvm.uuid.clone(),
+        cvm.device_id.map(|device| device.to_string()),
+        cvm.compose_hash.map(|hash| hash.to_string()),
+    ])
 }
 
 impl Add {
@@ -155,6 +153,7 @@ impl Add {
             safe: Some(&self.safe),
             notices: Some(&self.notices),
             allow: Some(&self.allow),
+            agree: Some(&self.agree),
             ..SharedOptions::default()
         };
         let settings = session.settings(typed)?;

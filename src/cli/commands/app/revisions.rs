@@ -9,6 +9,7 @@ use crate::cli::args::{SharedOptions, values};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 use crate::cloud::{Client, CvmId, Page, revisions::Revision};
 use crate::code::Code;
 use crate::compose::Form;
@@ -79,9 +80,9 @@ impl ListArgs {
         let of = total.map_or_else(String::new, |total| format!(" of {total}"));
         let mut report = Report::done("app revisions list", format!("{count}{of} revisions"));
         report.facts.upgrade.app = Some(app);
-        for revision in &found.items {
-            report.page.line(&row(revision));
-        }
+        report
+            .page
+            .table(&HEAD, &found.items.iter().map(row).collect::<Vec<_>>());
         report.data = Some(json!({
             "revisions": found.items,
             "total": total,
@@ -112,7 +113,7 @@ impl ShowArgs {
         }
         report.raw = manifest.map(|manifest| format!("{}\n", manifest.canonical(form.unwrap_or(Form::Sorted))));
         if report.raw.is_none() {
-            report.page.line(&row(revision));
+            report.page.table(&HEAD, &[row(revision)]);
         }
         report.data = Some(json!({
             "revision": revision,
@@ -124,14 +125,15 @@ impl ShowArgs {
     }
 }
 
-fn row(revision: &Revision) -> String {
-    let words = [
+const HEAD: [&str; 6] = ["REVISION", "TIME", "CVM", "OPERATION", "BY", "HASH"];
+
+fn row(revision: &Revision) -> Vec<String> {
+    cells([
         Some(revision.id.clone()),
         revision.created_at.clone(),
         revision.cvm.clone().or_else(|| revision.vm_uuid.clone()),
         revision.operation.clone(),
-        revision.by.as_ref().map(|by| format!("by {by}")),
-        revision.compose_hash.map(|hash| format!("hash {hash}")),
-    ];
-    words.into_iter().flatten().collect::<Vec<_>>().join("  ")
+        revision.by.clone(),
+        revision.compose_hash.map(|hash| hash.to_string()),
+    ])
 }

@@ -11,6 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{self, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 use crate::cloud::{
     CvmId,
     inventory::allowed::{AllowedQuery, IsAllowed},
@@ -27,14 +28,14 @@ const MOST_STATES: usize = 500;
 /// It is Phala Cloud's word; `countersign app check` asks the chain.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm is-allowed --cvm my-app --compose-hash 0x1234...\n  \
+    after_help = "Examples:\n  countersign cvm is-allowed my-app --compose-hash 0x1234...\n  \
     countersign cvm is-allowed --app 0x3f91deaf16ff7c823ee65081d6bafa1ceea05ffc"
 )]
 pub(super) struct IsAllowedArgs {
     #[command(flatten)]
     on: On,
     /// All CVMs of this app, in one request
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "cvm", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["on", "cvm"], value_parser = values::address)]
     app: Option<Address>,
     /// Compose hash to ask about [default: the one that the CVM runs]
     #[arg(long, value_name = "HASH", conflicts_with = "app", value_parser = values::compose_hash)]
@@ -183,22 +184,20 @@ impl Status {
         let found: std::collections::BTreeMap<String, CvmStatus> =
             found.into_iter().map(|(uuid, state)| (plain(&uuid), state)).collect();
         let mut report = Report::done("cvm status", "read");
-        let mut items = Vec::new();
+        let (mut items, mut rows) = (Vec::new(), Vec::new());
         for (name, uuid) in names.iter().zip(&uuids) {
             let state = found.get(&plain(uuid.as_str()));
-            let word = |word: Option<&String>| word.cloned().unwrap_or_else(|| "?".to_owned());
-            let status = word(state.and_then(|state| state.state.status.as_ref()));
-            let mut line = format!("{}  {status}", crate::text::name(name));
-            for more in state.into_iter().flat_map(|state| {
-                let failed = state.state.boot_error.as_ref().filter(|error| !error.is_empty());
-                [state.operation_type.as_ref(), failed].into_iter().flatten()
-            }) {
-                line.push_str("  ");
-                line.push_str(more);
-            }
-            report.page.line(&line);
+            let failed = state.and_then(|state| state.state.boot_error.clone());
+            let or_none = |word: Option<String>| word.filter(|word| !word.is_empty()).or_else(|| Some("-".to_owned()));
+            rows.push(cells([
+                Some(crate::text::name(name)),
+                state.and_then(|state| state.state.status.clone()),
+                or_none(state.and_then(|state| state.operation_type.clone())),
+                or_none(failed),
+            ]));
             items.push(json!({ "name": name, "uuid": uuid.as_str(), "state": state }));
         }
+        report.page.table(&["NAME", "STATUS", "OPERATION", "ERROR"], &rows);
         report.data = Some(json!({ "items": items }));
         Ok(report)
     }

@@ -28,15 +28,18 @@ use crate::upgrade::steps::check_sent;
 /// Change the whole manifest: provision it (nothing changes yet), then commit its hash
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm compose-file app-compose.json --cvm my-app --yes\n  \
-    countersign cvm compose-file --commit 0x1234... --cvm my-app --yes"
+    allow_missing_positional = true,
+    after_help = "Examples:\n  countersign cvm compose-file my-app app-compose.json --yes\n  \
+    countersign cvm compose-file my-app --commit 0x1234... --yes"
 )]
 pub(super) struct ComposeFile {
+    #[command(flatten)]
+    terms: Terms,
     /// Manifest to provision: an app-compose.json
     #[arg(value_name = "FILE", required_unless_present = "commit")]
     file: Option<PathBuf>,
     /// Commit the manifest that was provisioned with this hash
-    #[arg(long, value_name = "HASH", conflicts_with = "file", value_parser = values::compose_hash)]
+    #[arg(long, value_name = "HASH", value_parser = values::compose_hash)]
     commit: Option<ComposeHash>,
     /// File with the sealed environment, hex
     #[arg(long, value_name = "FILE", requires = "commit")]
@@ -49,12 +52,12 @@ pub(super) struct ComposeFile {
     update_env_vars: Option<bool>,
     #[command(flatten)]
     on: GoOn,
-    #[command(flatten)]
-    terms: Terms,
 }
 
 impl ComposeFile {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(super) async fn run(mut self, session: &Session) -> Result<Report, CliError> {
+        let word = self.file.take_if(|_| self.commit.is_some());
+        self.terms = self.terms.or_word(word.as_deref())?;
         let order = self.terms.order(session, "cvm compose-file")?;
         match (self.commit, &self.file) {
             (Some(hash), _) => self.commit(&order, hash).await,

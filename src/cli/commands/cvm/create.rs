@@ -97,16 +97,16 @@ struct Shape {
     #[arg(long, value_name = "FILE", help_heading = "What to make")]
     encrypted_env: Option<PathBuf>,
     /// File with text that the guest is given as it is
-    #[arg(long, value_name = "FILE", help_heading = "What to make")]
+    #[arg(long, value_name = "FILE", help_heading = "What to make", hide_short_help = true)]
     user_config: Option<PathBuf>,
     /// Whether anybody may read the logs
-    #[arg(long, value_name = "BOOL", help_heading = "What to make")]
+    #[arg(long, value_name = "BOOL", help_heading = "What to make", hide_short_help = true)]
     public_logs: Option<bool>,
     /// Whether anybody may read system information
-    #[arg(long, value_name = "BOOL", help_heading = "What to make")]
+    #[arg(long, value_name = "BOOL", help_heading = "What to make", hide_short_help = true)]
     public_sysinfo: Option<bool>,
     /// Whether anybody may read TCB information
-    #[arg(long, value_name = "BOOL", help_heading = "What to make")]
+    #[arg(long, value_name = "BOOL", help_heading = "What to make", hide_short_help = true)]
     public_tcbinfo: Option<bool>,
     /// Have the public directory name it
     #[arg(long, help_heading = "What to make")]
@@ -134,16 +134,16 @@ struct Shape {
     #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "Where it runs")]
     disk_size: Option<u32>,
     /// How many GPUs
-    #[arg(long, value_name = "N", help_heading = "Where it runs", value_parser = values::whole::<u32>(0..))]
+    #[arg(long, value_name = "N", help_heading = "Where it runs", value_parser = values::whole::<u32>(0..), hide_short_help = true)]
     gpus: Option<u32>,
     /// Node, as `countersign nodes` numbers it
     #[arg(long, value_name = "N", help_heading = "Where it runs", value_parser = values::whole::<u64>(0..))]
     node: Option<u64>,
     /// Region to find a node in
-    #[arg(long, value_name = "NAME", help_heading = "Where it runs", value_parser = values::filled)]
+    #[arg(long, value_name = "NAME", help_heading = "Where it runs", value_parser = values::filled, hide_short_help = true)]
     region: Option<String>,
     /// OS image
-    #[arg(long, value_name = "NAME", help_heading = "Where it runs", value_parser = values::filled)]
+    #[arg(long, value_name = "NAME", help_heading = "Where it runs", value_parser = values::filled, hide_short_help = true)]
     image: Option<String>,
 }
 
@@ -157,18 +157,18 @@ struct Guard {
     #[arg(long, value_name = "ID", help_heading = "Who guards it")]
     kms_id: Option<KmsId>,
     /// Contract of the KMS, where a chain has several
-    #[arg(long, value_name = "ADDRESS", help_heading = "Who guards it", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Who guards it", value_parser = values::address, hide_short_help = true)]
     kms_contract: Option<Address>,
     /// App id: the provision's, or the address of the deployed contract
-    #[arg(long, value_name = "APP", help_heading = "Who guards it", value_parser = values::address)]
+    #[arg(long, value_name = "APP", help_heading = "Who guards it", value_parser = values::address, hide_short_help = true)]
     app_id: Option<Address>,
     /// Number that the app id follows from; Phala's own KMS only
     #[arg(
-        long,
+        long = "app-nonce", alias = "nonce",
         value_name = "N",
         requires = "app_id",
         conflicts_with = "commit",
-        help_heading = "Who guards it", value_parser = values::whole::<u64>(0..))]
+        help_heading = "Who guards it", value_parser = values::whole::<u64>(0..), hide_short_help = true)]
     nonce: Option<u64>,
 }
 

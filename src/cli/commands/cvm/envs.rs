@@ -27,19 +27,18 @@ use crate::upgrade::{self, model::EnvRequest, steps::ValuesChange};
 /// upgrade.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm envs -e prod.env --cvm my-app --wait --yes\n  \
-    countersign cvm envs sealed.hex --cvm my-app --yes"
+    allow_missing_positional = true,
+    after_help = "Examples:\n  countersign cvm envs my-app -e prod.env --wait --yes\n  \
+    countersign cvm envs my-app sealed.hex --yes"
 )]
 pub(super) struct EnvsArgs {
+    #[command(flatten)]
+    terms: Terms,
     /// File with an environment that was sealed elsewhere, hex
-    #[arg(
-        value_name = "FILE",
-        required_unless_present_any = ["env_file", "env"],
-        conflicts_with_all = ["env_file", "env", "kms_root_key"]
-    )]
+    #[arg(value_name = "FILE", required_unless_present_any = ["env_file", "env"])]
     file: Option<PathBuf>,
     /// Names in a sealed environment; repeat it, the order counts [default: as it is]
-    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "file")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "file", conflicts_with_all = ["env_file", "env"])]
     allowed_env: Option<Vec<EnvName>>,
     #[command(flatten)]
     workload: Workload,
@@ -47,12 +46,12 @@ pub(super) struct EnvsArgs {
     proof: Proof,
     #[command(flatten)]
     on: GoOn,
-    #[command(flatten)]
-    terms: Terms,
 }
 
 impl EnvsArgs {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(super) async fn run(mut self, session: &Session) -> Result<Report, CliError> {
+        let word = self.file.take_if(|_| !self.workload.is_empty());
+        self.terms = self.terms.or_word(word.as_deref())?;
         let order = self.terms.order(session, "cvm envs")?;
         match &self.file {
             Some(file) => self.sealed(&order, file).await,
@@ -61,6 +60,15 @@ impl EnvsArgs {
     }
 
     async fn sealed(&self, order: &Order<'_>, file: &Path) -> Result<Report, CliError> {
+        if self.workload.kms_root_key.is_some() {
+            return Err(CliError::Usage {
+                code: Code::UsageConflict,
+                message: "--kms-root-key is about an environment that is sealed here, and FILE is sealed already"
+                    .to_owned(),
+                hint: "keep one of the two, and leave the other out".to_owned(),
+                next: Next::Without("--kms-root-key"),
+            });
+        }
         let envs = Envs {
             encrypted_env: sealed(file)?,
             env_keys: names(self.allowed_env.as_deref()),

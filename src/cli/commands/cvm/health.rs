@@ -8,12 +8,13 @@ use crate::cli::args::values::{self, Given};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 use crate::cloud::{health::TcbInfo, lifecycle::OperationsQuery};
 use crate::text::option;
 
 /// Show what a CVM's system says of itself
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm stats --cvm my-app")]
+#[command(after_help = "Example:\n  countersign cvm stats my-app")]
 pub(super) struct Stats {
     #[command(flatten)]
     on: On,
@@ -21,7 +22,7 @@ pub(super) struct Stats {
 
 /// Show where a CVM can be reached
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm network --cvm my-app")]
+#[command(after_help = "Example:\n  countersign cvm network my-app")]
 pub(super) struct Network {
     #[command(flatten)]
     on: On,
@@ -29,7 +30,7 @@ pub(super) struct Network {
 
 /// Show a CVM's measurements as the cloud passes them on; no quote is verified here
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm attestation --cvm my-app --json")]
+#[command(after_help = "Example:\n  countersign cvm attestation my-app --json")]
 pub(super) struct Attestation {
     #[command(flatten)]
     on: On,
@@ -37,7 +38,7 @@ pub(super) struct Attestation {
 
 /// List a CVM's operations, the latest first
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm operations --cvm my-app --limit 5")]
+#[command(after_help = "Example:\n  countersign cvm operations my-app --limit 5")]
 pub(super) struct Operations {
     #[command(flatten)]
     on: On,
@@ -144,17 +145,17 @@ impl Operations {
             },
         );
         report.facts.upgrade.cvm = Some(id.to_string());
-        for one in &list.items {
-            let parts = [
-                &one.started_at,
-                &one.operation_type,
-                &one.status,
-                &one.correlation_id,
-                &one.error_message,
-            ];
-            let parts: Vec<_> = parts.into_iter().flatten().cloned().collect();
-            report.page.line(&parts.join("  "));
-        }
+        let rows = list.items.iter().map(|one| {
+            cells([
+                one.started_at.clone(),
+                one.operation_type.clone(),
+                one.status.clone(),
+                one.correlation_id.clone(),
+                one.error_message.clone().or_else(|| Some("-".to_owned())),
+            ])
+        });
+        let head = ["TIME", "TYPE", "STATUS", "OPERATION", "ERROR"];
+        report.page.table(&head, &rows.collect::<Vec<_>>());
         if let Some(cursor) = &list.next_cursor {
             report.next = Some(format!(
                 "countersign cvm operations {} {}",

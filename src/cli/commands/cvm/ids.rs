@@ -36,7 +36,7 @@ pub(super) struct How {
 ///
 /// The answer says what became of it; --wait goes on until the CVM's own record names that id.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm instance-id --cvm my-app --dry-run")]
+#[command(after_help = "Example:\n  countersign cvm instance-id my-app --dry-run")]
 pub(super) struct InstanceId {
     #[command(flatten)]
     how: How,

@@ -15,7 +15,7 @@ use crate::code::Code;
 
 /// Show the containers that a CVM says it runs, with their images; nothing is verified here
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm composition --cvm my-app")]
+#[command(after_help = "Example:\n  countersign cvm composition my-app")]
 pub(super) struct Composition {
     #[command(flatten)]
     on: On,
@@ -23,7 +23,7 @@ pub(super) struct Composition {
 
 /// Show what the guest was given beside its manifest: no hash covers it, keys for logging in among it
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm user-config --cvm my-app")]
+#[command(after_help = "Example:\n  countersign cvm user-config my-app")]
 pub(super) struct UserConfig {
     #[command(flatten)]
     on: On,
@@ -34,9 +34,9 @@ pub(super) struct UserConfig {
 /// Without options it lists them. With --key, --user or --none the set is replaced as a whole: no hash covers it, so the app's owner
 /// is not asked and nothing on chain shows it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign cvm ssh-keys --cvm my-app\n  \
-    countersign cvm ssh-keys --cvm my-app --key sshkey_abc --user alice --yes\n  \
-    countersign cvm ssh-keys --cvm my-app --none --apply-now --wait --yes")]
+#[command(after_help = "Examples:\n  countersign cvm ssh-keys my-app\n  \
+    countersign cvm ssh-keys my-app --key sshkey_abc --user alice --yes\n  \
+    countersign cvm ssh-keys my-app --none --apply-now --wait --yes")]
 pub(super) struct SshKeysArgs {
     /// Let in this key, by its id; repeat it
     #[arg(long, value_name = "ID", value_parser = values::filled)]

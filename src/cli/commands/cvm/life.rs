@@ -13,7 +13,7 @@ use crate::code::Code;
 
 /// Start a stopped CVM
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm start --cvm my-app --wait --yes")]
+#[command(after_help = "Example:\n  countersign cvm start my-app --wait --yes")]
 pub(super) struct Start {
     #[command(flatten)]
     terms: Terms,
@@ -21,7 +21,7 @@ pub(super) struct Start {
 
 /// Stop a CVM at once, like pulling the power; cancels an operation under way
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm stop --cvm my-app --wait --yes")]
+#[command(after_help = "Example:\n  countersign cvm stop my-app --wait --yes")]
 pub(super) struct Stop {
     #[command(flatten)]
     terms: Terms,
@@ -29,7 +29,7 @@ pub(super) struct Stop {
 
 /// Shut a CVM down, its containers may end by themselves
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm shutdown --cvm my-app --wait --yes")]
+#[command(after_help = "Example:\n  countersign cvm shutdown my-app --wait --yes")]
 pub(super) struct Shutdown {
     #[command(flatten)]
     terms: Terms,
@@ -37,7 +37,7 @@ pub(super) struct Shutdown {
 
 /// Restart a CVM
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm restart --cvm my-app --wait --yes")]
+#[command(after_help = "Example:\n  countersign cvm restart my-app --wait --yes")]
 pub(super) struct Restart {
     /// Without a graceful shutdown
     #[arg(long)]
@@ -48,7 +48,7 @@ pub(super) struct Restart {
 
 /// Delete a CVM and all its data, for good
 #[derive(Debug, Args)]
-#[command(after_help = format!("Example:\n  countersign cvm delete --cvm my-app --wait --accept {}=my-app", Code::CvmDeleted))]
+#[command(after_help = format!("Example:\n  countersign cvm delete my-app --wait --accept {}=my-app", Code::CvmDeleted))]
 pub(super) struct Delete {
     #[command(flatten)]
     terms: Terms,
@@ -56,7 +56,7 @@ pub(super) struct Delete {
 
 /// Cancel the operation under way; with --wait until it is over and nothing else is under way
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm cancel --cvm my-app --wait --yes")]
+#[command(after_help = "Example:\n  countersign cvm cancel my-app --wait --yes")]
 pub(super) struct Cancel {
     #[command(flatten)]
     terms: Terms,

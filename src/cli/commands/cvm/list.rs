@@ -10,6 +10,7 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::session::completion::remember;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::chain;
 use crate::cloud::{Cvm, Paged};
 use crate::code::Code;
 use crate::compose::Form;
@@ -20,7 +21,7 @@ use crate::upgrade::Warning;
 ///
 /// stdout is the manifest in the form that gives the CVM's compose hash, where one does, and nothing else.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm manifest --cvm my-app > app-compose.json")]
+#[command(after_help = "Example:\n  countersign cvm manifest my-app > app-compose.json")]
 pub(super) struct ShowManifest {
     #[command(flatten)]
     on: On,
@@ -43,7 +44,7 @@ pub(super) struct List {
 
 /// Show a CVM
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm get --cvm my-app")]
+#[command(after_help = "Example:\n  countersign cvm get my-app")]
 pub(super) struct Get {
     #[command(flatten)]
     on: On,
@@ -61,8 +62,10 @@ impl List {
         };
         remember(&session.env, part.items.iter().filter_map(|cvm| cvm.name.as_deref()));
         let mut report = Report::done("cvm list", "read");
-        for cvm in &part.items {
-            report.page.line(&row(cvm));
+        let rows: Vec<Vec<String>> = part.items.iter().map(row).collect();
+        report.page.table(&["NAME", "STATUS", "KMS", "UUID", "APP"], &rows);
+        if let Some(total) = part.total {
+            report.message = format!("{} of {total} CVMs", rows.len());
         }
         report.next = Part::next(&part, "cvm list");
         let (total, page, pages) = (part.total, part.page, part.pages);
@@ -84,15 +87,16 @@ fn taken_over(mut cvm: Cvm) -> Value {
     item
 }
 
-fn row(cvm: &Cvm) -> String {
+fn row(cvm: &Cvm) -> Vec<String> {
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-    let app = cvm.app_id.map_or_else(|| "?".to_owned(), |app| app.to_string());
-    format!(
-        "{}  {}  {}  {app}",
+    vec![
         name(&or(&cvm.name)),
         or(&cvm.status),
-        or(&cvm.uuid)
-    )
+        // Where a chain has it, the app's owner approves.
+        cvm.kms.chain_id.map_or_else(|| "Phala".to_owned(), chain),
+        or(&cvm.uuid),
+        cvm.app_id.map_or_else(|| "?".to_owned(), |app| app.to_string()),
+    ]
 }
 
 impl ShowManifest {

@@ -24,7 +24,7 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 
-/// Use Phala Cloud's own operations: list, start, stop, configure, replicate, watch CVMs
+/// Use Phala Cloud's own operations on CVMs
 ///
 /// What changes anything asks first, or takes --yes; --wait waits until it is carried out. What the compose hash covers is
 /// changed at once only without an on-chain KMS; with one, the answer names the hash and the upgrade to go on with.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::inside::nothing_to_wait_for;
 use super::order::Terms;
-use crate::cli::act::api::{Api, On, get, record, show};
+use crate::cli::act::api::{Api, On, get, named, record, show};
 use crate::cli::args::Agree;
 use crate::cli::args::values;
 use crate::cli::failure::error::CliError;
@@ -30,16 +30,17 @@ pub(super) struct Ports {
     /// Pass on none
     #[arg(long, conflicts_with = "ports")]
     none: bool,
-    #[command(flatten)]
-    on: On,
+    /// CVM: name, UUID, app id or instance id [default: what phala.toml names]
+    #[arg(long, value_name = "ID", value_parser = values::cvm)]
+    cvm: Option<CvmId>,
     #[command(flatten)]
     agree: Agree,
 }
 
 /// Show where a CVM fetches its keys and which gateways lead to it, or change that; no owner is asked
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign cvm network-config --cvm my-app\n  \
-    countersign cvm network-config --cvm my-app --gateway-url https://gateway.example.org --restart --yes")]
+#[command(after_help = "Examples:\n  countersign cvm network-config my-app\n  \
+    countersign cvm network-config my-app --gateway-url https://gateway.example.org --restart --yes")]
 pub(super) struct NetworkConfigArgs {
     /// Fetch keys here; repeat it. No hash covers it
     #[arg(long, value_name = "URL", value_parser = values::web_address)]
@@ -56,7 +57,7 @@ pub(super) struct NetworkConfigArgs {
 
 /// Say whether a CVM's node can keep a firewall for it
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm firewall-status --cvm my-app")]
+#[command(after_help = "Example:\n  countersign cvm firewall-status my-app")]
 pub(super) struct FirewallStatus {
     #[command(flatten)]
     on: On,
@@ -64,13 +65,16 @@ pub(super) struct FirewallStatus {
 
 /// Give a CVM another name
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm name new-name --cvm my-app --yes")]
+#[command(
+    allow_missing_positional = true,
+    after_help = "Example:\n  countersign cvm name my-app new-name --yes"
+)]
 pub(super) struct Rename {
+    #[command(flatten)]
+    on: On,
     /// The new name
     #[arg(value_name = "NAME")]
     name: CvmName,
-    #[command(flatten)]
-    on: On,
     #[command(flatten)]
     agree: Agree,
 }
@@ -78,10 +82,13 @@ pub(super) struct Rename {
 /// Say when a CVM is deleted with all its data, or that it is not
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm scheduled-delete 2026-12-31T00:00:00Z --cvm my-app --yes\n  \
-    countersign cvm scheduled-delete --never --cvm my-app --yes"
+    allow_missing_positional = true,
+    after_help = "Examples:\n  countersign cvm scheduled-delete my-app 2026-12-31T00:00:00Z --yes\n  \
+    countersign cvm scheduled-delete --cvm my-app --never --yes"
 )]
 pub(super) struct ScheduledDelete {
+    #[command(flatten)]
+    on: On,
     /// When, in UTC
     #[arg(value_name = "TIME", required_unless_present = "never", value_parser = values::moment)]
     at: Option<Timestamp>,
@@ -89,26 +96,21 @@ pub(super) struct ScheduledDelete {
     #[arg(long, conflicts_with = "at")]
     never: bool,
     #[command(flatten)]
-    on: On,
-    #[command(flatten)]
     agree: Agree,
 }
 
-fn row(port: &Port) -> String {
+fn row(port: &Port) -> Vec<String> {
     let number = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-    format!(
-        "{}/{}  at {}:{}",
-        number(port.vm_port),
-        or(&port.protocol),
-        or(&port.host_address),
-        number(port.host_port)
-    )
+    vec![
+        format!("{}/{}", number(port.vm_port), or(&port.protocol)),
+        format!("{}:{}", or(&port.host_address), number(port.host_port)),
+    ]
 }
 
 impl Ports {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
-        let id = self.on.id()?;
+        let id = named(self.cvm.as_ref())?;
         let api = Api::new(session, Some(&self.agree))?;
         let (ports, message) = if self.ports.is_empty() && !self.none {
             (api.cloud.ports(&id).await?, "read")
@@ -126,9 +128,9 @@ impl Ports {
         };
         let mut report = Report::done("cvm ports", message);
         report.facts.upgrade.cvm = Some(id.to_string());
-        for port in &ports {
-            report.page.line(&row(port));
-        }
+        report
+            .page
+            .table(&["PORT", "AT"], &ports.iter().map(row).collect::<Vec<_>>());
         report.data = Some(json!({ "items": ports }));
         Ok(report)
     }
@@ -189,7 +191,7 @@ fn shown(report: &mut Report, config: &NetworkConfig) {
         report.page.line(&format!("reached by {url}"));
     }
     for port in &config.ports {
-        report.page.line(&row(port));
+        report.page.line(&row(port).join("  at "));
     }
     report.data = Some(json!(config));
 }

@@ -67,6 +67,12 @@ impl Since {
 }
 
 impl Terms {
+    /// As [`On::or_word`].
+    pub(super) fn or_word(self, word: Option<&Path>) -> Result<Self, CliError> {
+        let on = self.on.or_word(word)?;
+        Ok(Self { on, ..self })
+    }
+
     /// An order under these terms; does no I/O beyond `phala.toml`.
     pub(super) fn order<'a>(&self, session: &'a Session, name: &'static str) -> Result<Order<'a>, CliError> {
         let id = self.on.id()?;

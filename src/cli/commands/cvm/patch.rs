@@ -29,30 +29,36 @@ use crate::upgrade::model::EnvRequest;
 /// Change several settings in one request; what the manifest covers needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm patch --cvm my-app --vcpu 4 --memory 8192 --yes\n  \
-    countersign cvm patch --cvm my-app --compose-hash 0x1234... --transaction-hash 0x5678... --yes"
+    after_help = "Examples:\n  countersign cvm patch my-app --vcpu 4 --memory 8192 --yes\n  \
+    countersign cvm patch my-app --compose-hash 0x1234... --transaction-hash 0x5678... --yes"
 )]
 pub(super) struct PatchArgs {
     /// Docker Compose file
     #[arg(short, long, value_name = "FILE", help_heading = "What changes")]
     compose: Option<PathBuf>,
     /// Script that runs before the containers
-    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    #[arg(long, value_name = "FILE", help_heading = "What changes", hide_short_help = true)]
     pre_launch_script: Option<PathBuf>,
     /// Environment variable that the guest may receive; repeat it, the order counts
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What changes")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "What changes",
+        hide_short_help = true
+    )]
     allowed_env: Option<Vec<EnvName>>,
     /// Whether anybody may read the logs
-    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    #[arg(long, value_name = "BOOL", help_heading = "What changes", hide_short_help = true)]
     public_logs: Option<bool>,
     /// Whether anybody may read system information
-    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    #[arg(long, value_name = "BOOL", help_heading = "What changes", hide_short_help = true)]
     public_sysinfo: Option<bool>,
     /// Whether anybody may read TCB information
-    #[arg(long, value_name = "BOOL", help_heading = "What changes")]
+    #[arg(long, value_name = "BOOL", help_heading = "What changes", hide_short_help = true)]
     public_tcbinfo: Option<bool>,
     /// File with the sealed environment, hex
-    #[arg(long, value_name = "FILE", help_heading = "What changes")]
+    #[arg(long, value_name = "FILE", help_heading = "What changes", hide_short_help = true)]
     encrypted_env: Option<PathBuf>,
     /// Virtual CPUs
     #[arg(long, value_name = "N", help_heading = "What changes", value_parser = values::whole::<u32>(1..))]
@@ -64,7 +70,7 @@ pub(super) struct PatchArgs {
     #[arg(long, value_name = "GB", value_parser = gigabytes, help_heading = "What changes")]
     disk_size: Option<u32>,
     /// OS image
-    #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled)]
+    #[arg(long, value_name = "NAME", help_heading = "What changes", value_parser = values::filled, hide_short_help = true)]
     image: Option<String>,
     #[command(flatten)]
     besides: Besides,
@@ -89,7 +95,7 @@ pub(super) struct Proof {
 
 /// Change vCPUs, memory or disk; the CVM restarts
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm resources --cvm my-app --vcpu 4 --memory 8192 --wait --yes")]
+#[command(after_help = "Example:\n  countersign cvm resources my-app --vcpu 4 --memory 8192 --wait --yes")]
 pub(super) struct Resources {
     /// Virtual CPUs
     #[arg(long, value_name = "N", value_parser = values::whole::<u32>(1..))]
@@ -109,18 +115,16 @@ pub(super) struct Resources {
 
 /// Change who may read what a CVM says of itself; needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  countersign cvm visibility --cvm my-app --public-sysinfo true --public-logs false --yes"
-)]
+#[command(after_help = "Example:\n  countersign cvm visibility my-app --public-sysinfo true --public-logs false --yes")]
 pub(super) struct VisibilityArgs {
     /// Whether anybody may read system information
-    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, hide_short_help = true)]
     public_sysinfo: bool,
     /// Whether anybody may read the logs
-    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, hide_short_help = true)]
     public_logs: bool,
     /// Whether anybody may read TCB information [default: as it is]
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", hide_short_help = true)]
     public_tcbinfo: Option<bool>,
     #[command(flatten)]
     on: GoOn,
@@ -130,13 +134,16 @@ pub(super) struct VisibilityArgs {
 
 /// Say whether the public directory names a CVM
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm listed false --cvm my-app --yes")]
+#[command(
+    allow_missing_positional = true,
+    after_help = "Example:\n  countersign cvm listed my-app false --yes"
+)]
 pub(super) struct Listed {
+    #[command(flatten)]
+    terms: Terms,
     /// true or false
     #[arg(value_name = "BOOL", action = clap::ArgAction::Set)]
     listed: bool,
-    #[command(flatten)]
-    terms: Terms,
 }
 
 impl Proof {

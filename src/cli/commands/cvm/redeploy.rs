@@ -19,16 +19,19 @@ use crate::code::Code;
 /// Phala Cloud applies it as soon as it is ordered. Where a contract guards the CVM, the revision's hash has to be allowed on chain;
 /// nothing else is asked. An upgrade to the same texts goes by `countersign prepare`, which proves what it does.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm redeploy rev_1234 --cvm my-app --wait --yes")]
+#[command(
+    allow_missing_positional = true,
+    after_help = "Example:\n  countersign cvm redeploy my-app rev_1234 --wait --yes"
+)]
 pub(super) struct Redeploy {
+    #[command(flatten)]
+    terms: Terms,
     /// The revision's id
     #[arg(value_name = "REVISION")]
     revision: RevisionId,
     /// Transaction that allowed the revision's hash
     #[arg(long, value_name = "HASH", value_parser = values::word)]
     transaction_hash: Option<B256>,
-    #[command(flatten)]
-    terms: Terms,
 }
 
 impl Redeploy {

@@ -43,10 +43,10 @@ const MAX_TOKEN: u64 = 128;
 /// With --prepare-only a commit token is written into a file, to be given to --commit once the owner allowed them.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm replicate --cvm my-app --node 18 --wait --yes\n  \
-    countersign cvm replicate --cvm my-app --node 18 --dir replica --add-device 0x1234...\n  \
-    countersign cvm replicate --cvm my-app --prepare-only --token-file replica.token --yes\n  \
-    countersign cvm replicate --cvm my-app --commit --token-file replica.token --compose-hash 0x1234... --yes"
+    after_help = "Examples:\n  countersign cvm replicate my-app --node 18 --wait --yes\n  \
+    countersign cvm replicate my-app --node 18 --dir replica --add-device 0x1234...\n  \
+    countersign cvm replicate my-app --prepare-only --token-file replica.token --yes\n  \
+    countersign cvm replicate my-app --commit --token-file replica.token --compose-hash 0x1234... --yes"
 )]
 pub(super) struct Replicate {
     /// Node, as `countersign nodes` numbers it [default: the source's]

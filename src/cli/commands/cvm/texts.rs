@@ -16,6 +16,7 @@ use crate::cli::failure::{Commands as _, Next, error::CliError};
 use crate::cli::session::Session;
 use crate::cli::session::files::{compose_file, text_file};
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 use crate::cloud::{images::OsImage, inventory::script::ScriptStatus, updates::Patched};
 use crate::code::Code;
 use crate::compose::Changes;
@@ -24,19 +25,22 @@ use crate::upgrade::UpgradeError;
 /// Show or change the script that runs before the containers; a change needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm pre-launch-script setup.sh --cvm my-app --yes\n  \
-    countersign cvm pre-launch-script --show --cvm my-app\n  \
-    countersign cvm pre-launch-script official.sh --to-latest-official --cvm my-app --dir up --yes"
+    allow_missing_positional = true,
+    after_help = "Examples:\n  countersign cvm pre-launch-script my-app setup.sh --yes\n  \
+    countersign cvm pre-launch-script my-app --show\n  \
+    countersign cvm pre-launch-script my-app official.sh --to-latest-official --dir up --yes"
 )]
 pub(super) struct PreLaunchScript {
+    #[command(flatten)]
+    terms: Terms,
     /// The script; with --to-latest-official your copy of it, which is compared before anybody is asked
     #[arg(value_name = "FILE", required_unless_present_any = ["show", "upgrade_status", "to_latest_official"])]
     file: Option<PathBuf>,
     /// Print the script that the CVM has, and nothing else
-    #[arg(long, conflicts_with_all = ["file", "upgrade_status", "to_latest_official"])]
+    #[arg(long, conflicts_with_all = ["upgrade_status", "to_latest_official"])]
     show: bool,
     /// Say how the CVM's script stands to Phala's official ones
-    #[arg(long, conflicts_with_all = ["file", "to_latest_official"])]
+    #[arg(long, conflicts_with = "to_latest_official")]
     upgrade_status: bool,
     /// Replace the script by Phala's newest official one, whose text Phala Cloud has
     #[arg(long)]
@@ -45,57 +49,61 @@ pub(super) struct PreLaunchScript {
     proof: Proof,
     #[command(flatten)]
     on: GoOn,
-    #[command(flatten)]
-    terms: Terms,
 }
 
 /// Show or change the Docker Compose text; a change needs an upgrade on an on-chain KMS
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm docker-compose docker-compose.yml --cvm my-app --yes\n  \
-    countersign cvm docker-compose --show --cvm my-app > docker-compose.yml"
+    allow_missing_positional = true,
+    after_help = "Examples:\n  countersign cvm docker-compose my-app docker-compose.yml --yes\n  \
+    countersign cvm docker-compose my-app --show > docker-compose.yml"
 )]
 pub(super) struct DockerCompose {
+    #[command(flatten)]
+    terms: Terms,
     /// The Docker Compose file
     #[arg(value_name = "FILE", required_unless_present = "show")]
     file: Option<PathBuf>,
     /// Print the text that the CVM has, and nothing else
-    #[arg(long, conflicts_with = "file")]
+    #[arg(long)]
     show: bool,
     #[command(flatten)]
     proof: Proof,
     #[command(flatten)]
     on: GoOn,
-    #[command(flatten)]
-    terms: Terms,
 }
 
 /// Give a CVM another OS image; it restarts
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign cvm os-image dstack-0.5.8 --cvm my-app --wait --yes")]
+#[command(
+    allow_missing_positional = true,
+    after_help = "Example:\n  countersign cvm os-image my-app dstack-0.5.8 --wait --yes"
+)]
 pub(super) struct OsImageArgs {
+    #[command(flatten)]
+    terms: Terms,
     /// The image, as `countersign cvm os-images` names it
     #[arg(value_name = "NAME", value_parser = values::filled)]
     image: String,
-    #[command(flatten)]
-    terms: Terms,
 }
 
 /// List the OS images that a CVM may be given, or all there are
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign cvm os-images --cvm my-app\n  countersign cvm os-images --all")]
+#[command(after_help = "Examples:\n  countersign cvm os-images my-app\n  countersign cvm os-images --all")]
 pub(super) struct OsImages {
     #[command(flatten)]
     on: On,
     /// All images, whatever the CVM
-    #[arg(long, conflicts_with = "cvm")]
+    #[arg(long, conflicts_with_all = ["on", "cvm"])]
     all: bool,
     #[command(flatten)]
     part: Part,
 }
 
 impl PreLaunchScript {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(super) async fn run(mut self, session: &Session) -> Result<Report, CliError> {
+        let word = self.file.take_if(|_| self.show || self.upgrade_status);
+        self.terms = self.terms.or_word(word.as_deref())?;
         let order = self.terms.order(session, "cvm pre-launch-script")?;
         if self.to_latest_official {
             return self.official(&order).await;
@@ -226,7 +234,9 @@ fn standing(order: &Order<'_>, status: &ScriptStatus) -> Report {
 }
 
 impl DockerCompose {
-    pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
+    pub(super) async fn run(mut self, session: &Session) -> Result<Report, CliError> {
+        let word = self.file.take_if(|_| self.show);
+        self.terms = self.terms.or_word(word.as_deref())?;
         let order = self.terms.order(session, "cvm docker-compose")?;
         let Some(file) = self.file else {
             let text = order.api.cloud.docker_compose(&order.id).await?;
@@ -280,18 +290,20 @@ impl OsImages {
             report.facts.upgrade.cvm = Some(id.to_string());
             api.cloud.available_os_images(&id).await?
         };
-        for image in &images {
-            report.page.line(&row(image));
-        }
+        let head = ["NAME", "VERSION", "KIND", "STANDS", "HASH"];
+        report.page.table(&head, &images.iter().map(row).collect::<Vec<_>>());
         report.data = Some(json!({ "items": images }));
         Ok(report)
     }
 }
 
-fn row(image: &OsImage) -> String {
-    let mut words: Vec<String> = [&image.name, &image.version].into_iter().flatten().cloned().collect();
-    words.extend(image.os_image_hash.map(|hash| hash.to_string()));
-    words.extend((image.is_dev == Some(true)).then(|| "development".to_owned()));
-    words.extend((image.is_current == Some(true)).then(|| "in use".to_owned()));
-    words.join("  ")
+fn row(image: &OsImage) -> Vec<String> {
+    let word = |is: bool, yes: &str, no: &str| Some(if is { yes } else { no }.to_owned());
+    cells([
+        image.name.clone(),
+        image.version.clone(),
+        word(image.is_dev == Some(true), "development", "production"),
+        word(image.is_current == Some(true), "in use", "-"),
+        image.os_image_hash.map(|hash| hash.to_string()),
+    ])
 }

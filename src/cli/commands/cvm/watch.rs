@@ -26,8 +26,8 @@ use crate::compose::ComposeHash;
 /// until the CVM runs that hash as well.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign cvm watch --cvm my-app --target running --timeout 10m\n  \
-    countersign cvm watch --cvm my-app --operation corr_1234 --compose-hash 0x1234..."
+    after_help = "Examples:\n  countersign cvm watch my-app --target running --timeout 10m\n  \
+    countersign cvm watch my-app --operation corr_1234 --compose-hash 0x1234..."
 )]
 pub(super) struct Watch {
     #[command(flatten)]

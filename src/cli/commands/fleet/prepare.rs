@@ -7,7 +7,7 @@ use super::place::Place;
 use crate::cli::act::fleet::{hash_of, left_out, stopped, tell};
 use crate::cli::args::also::Also;
 use crate::cli::args::values;
-use crate::cli::args::{Allow, Change, Governor, Multisig, Notices, Reach, SharedOptions};
+use crate::cli::args::{Agree, Allow, Change, Governor, Multisig, Notices, Reach, SharedOptions};
 use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -50,6 +50,8 @@ pub(super) struct Prepare {
     timelock: Governor,
     #[command(flatten)]
     allow: Allow,
+    #[command(flatten)]
+    agree: Agree,
 }
 
 impl Prepare {
@@ -59,6 +61,7 @@ impl Prepare {
             safe: Some(&self.safe),
             notices: Some(&self.notices),
             allow: Some(&self.allow),
+            agree: Some(&self.agree),
             ..SharedOptions::default()
         };
         let mut settings = session.settings(typed)?;

@@ -26,7 +26,7 @@ use crate::safe::{
     read_with_hash,
     version::SafeVersion,
 };
-use crate::upgrade::{Stop, UpgradeError, Warning, model::Proposal};
+use crate::upgrade::{PROPOSAL_FILE, Stop, UpgradeError, Warning, model::Proposal};
 
 /// Largest file that is read; a proposal holds two manifests.
 const MAX_FILE: u64 = 2 << 20;
@@ -41,8 +41,8 @@ const PROPOSAL: &str = "countersign.proposal/";
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign safe hash proposal.json\n  \
-    countersign safe hash batch.json --nonce 7\n  \
-    countersign safe hash --safe base:0x1234... --chain-id 8453 --to 0x5678... --data 0xdfc77223... --nonce 7\n  \
+    countersign safe hash batch.json --safe-nonce 7\n  \
+    countersign safe hash --safe base:0x1234... --chain-id 8453 --to 0x5678... --data 0xdfc77223... --safe-nonce 7\n  \
     countersign safe hash typed-data.json --offline --safe-version 1.4.1")]
 pub(super) struct Hash {
     /// File with the transaction
@@ -95,7 +95,7 @@ struct Fields {
     #[arg(long, value_name = "N", default_value = "0", value_parser = operation, requires = "to")]
     operation: Operation,
     /// Nonce of the Safe; a Transaction Builder file names none
-    #[arg(long, value_name = "N", required_unless_present = "file", value_parser = values::amount)]
+    #[arg(long = "safe-nonce", alias = "nonce", value_name = "N", required_unless_present = "file", value_parser = values::amount)]
     nonce: Option<U256>,
     /// Gas for the call inside
     #[arg(
@@ -199,6 +199,10 @@ impl Hash {
             };
             return Ok((given, self.safe_version));
         };
+        let file = &match file.is_dir() {
+            true => file.join(PROPOSAL_FILE),
+            false => file.clone(),
+        };
         let bytes = fsutil::read(file, MAX_FILE).map_err(CliError::UserFile)?;
         let schema = serde_json::from_slice::<Value>(&bytes).ok();
         let schema = schema.as_ref().and_then(|value| value.get("schema")?.as_str());
@@ -288,7 +292,7 @@ impl Hash {
         let nonce = self
             .fields
             .nonce
-            .ok_or_else(|| missing("the file names no nonce", "--nonce N"))?;
+            .ok_or_else(|| missing("the file names no nonce", "--safe-nonce N"))?;
         if calls.len() > 1 && library.is_none() {
             let known = deployments::batchers(domain.version, deployments::Build::Canonical);
             let first = known

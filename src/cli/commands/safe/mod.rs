@@ -18,7 +18,7 @@ use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
 
-/// Read a Safe from the chain, and compute the hashes of its transactions
+/// Read a Safe, and compute the hashes of its transactions
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Safe {
     #[command(subcommand)]

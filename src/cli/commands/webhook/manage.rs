@@ -15,6 +15,7 @@ use crate::cli::failure::Next;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::cli::show::words::cells;
 use crate::cloud::{
     EventId, WebhookId,
     webhooks::{NewWebhook, Webhook, WebhookChange, WebhookSecret},
@@ -145,12 +146,17 @@ pub(super) struct Deliveries {
     offset: u32,
 }
 
-fn row(webhook: &Webhook) -> String {
-    let parts = [&webhook.id, &webhook.url, &webhook.name];
-    let mut parts: Vec<String> = parts.into_iter().flatten().cloned().collect();
-    parts.push(webhook.events.join(","));
-    parts.extend((webhook.enabled == Some(false)).then(|| "off".to_owned()));
-    parts.join("  ")
+const HEAD: [&str; 5] = ["ID", "NAME", "STATE", "EVENTS", "URL"];
+
+fn row(webhook: &Webhook) -> Vec<String> {
+    let state = if webhook.enabled == Some(false) { "off" } else { "on" };
+    cells([
+        webhook.id.clone(),
+        webhook.name.clone(),
+        Some(state.to_owned()),
+        Some(webhook.events.join(",")),
+        webhook.url.clone(),
+    ])
 }
 
 impl Create {
@@ -174,7 +180,7 @@ impl Create {
             "the webhook is made, and Phala Cloud gave no secret with it".clone_into(&mut report.message);
             report.hint = Some("reveal the secret: `countersign webhook reveal`".to_owned());
         }
-        report.page.line(&row(&made));
+        report.page.table(&HEAD, &[row(&made)]);
         report.next = made
             .id
             .as_ref()
@@ -201,9 +207,7 @@ impl List {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let list = Api::new(session, None)?.cloud.webhooks().await?;
         let mut report = Report::done("webhook list", if list.is_empty() { "there are none" } else { "read" });
-        for webhook in &list {
-            report.page.line(&row(webhook));
-        }
+        report.page.table(&HEAD, &list.iter().map(row).collect::<Vec<_>>());
         report.data = Some(json!({ "items": list }));
         Ok(report)
     }
@@ -213,7 +217,7 @@ impl Show {
     pub(super) async fn run(self, session: &Session) -> Result<Report, CliError> {
         let webhook = Api::new(session, None)?.cloud.webhook(&self.id).await?;
         let mut report = Report::done("webhook show", "read");
-        report.page.line(&row(&webhook));
+        report.page.table(&HEAD, &[row(&webhook)]);
         report.data = Some(json!({ "webhook": webhook }));
         Ok(report)
     }
@@ -250,7 +254,7 @@ impl Update {
         api.ask("Change this webhook?", &facts)?;
         let webhook = api.cloud.update_webhook(&self.id, &change).await?;
         let mut report = Report::done("webhook update", "the webhook is changed");
-        report.page.line(&row(&webhook));
+        report.page.table(&HEAD, &[row(&webhook)]);
         let id = self.id.to_string();
         report.next = Some(format!("countersign webhook test {}", crate::text::argument(&id)));
         report.data = Some(json!({ "webhook": webhook }));
@@ -321,17 +325,17 @@ impl Deliveries {
             "webhook deliveries",
             if list.is_empty() { "there are none" } else { "read" },
         );
-        for one in &list {
-            let parts = [
-                &one.created_at,
-                &one.event_type,
-                &one.event_id,
-                &one.status,
-                &one.error_message,
-            ];
-            let parts: Vec<_> = parts.into_iter().flatten().cloned().collect();
-            report.page.line(&parts.join("  "));
-        }
+        let rows = list.iter().map(|one| {
+            cells([
+                one.created_at.clone(),
+                one.event_type.clone(),
+                one.event_id.clone(),
+                one.status.clone(),
+                one.error_message.clone().or_else(|| Some("-".to_owned())),
+            ])
+        });
+        let head = ["TIME", "TYPE", "EVENT", "STATUS", "ERROR"];
+        report.page.table(&head, &rows.collect::<Vec<_>>());
         report.data = Some(json!({ "items": list }));
         Ok(report)
     }

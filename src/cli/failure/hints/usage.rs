@@ -36,10 +36,12 @@ hints! {
     UsageNothingToWaitFor, Command("--help"), "leave --wait out here, and give it to the command that commits";
     UsageNoChain, with("--chain-id N"),
         "name the chain by --chain-id, or by a prefix of the address such as base:0x…";
-    UsageNoCvm, with("--cvm NAME"), "name it by --cvm, or in `phala.toml`";
+    UsageNoCvm, with("--cvm NAME"), "name it by --cvm, or in `phala.toml`; `countersign cvm list` shows which there are";
     UsageNoFile, Again, "name the file that you expect with it, for example --also my-api=api/docker-compose.yml";
     UsageNoHome, Again, "set `XDG_STATE_HOME` to a folder that stays: what was signed is remembered there";
-    UsageNoRpc, with("--rpc-url https://…"), "give --rpc-url, or set ETH_RPC_URL";
+    UsageNoRpc, with("--rpc-url https://…"),
+        "name an endpoint of the chain by --rpc-url, or set ETH_RPC_URL; `review` and `sign` take --offline instead, and list what \
+         was not checked then";
     UsageNoService, with("--service-url URL"),
         "name a Safe Transaction Service by --service-url, or pass the proposal on as a file";
     UsageNoWorkspace, with("SLUG"), "name the workspace as `countersign workspace show` does, by its slug";
@@ -58,11 +60,11 @@ hints! {
         "change that secret if it was a real one, then name its place: --signer env:NAME, file:PATH, keystore:PATH \
          or account:NAME; the API key belongs in PHALA_CLOUD_API_KEY";
     UsageService, Command("--help"),
-        "name the Safe by --safe and the transaction by --nonce or --safe-tx-hash, or review a proposal, which names \
+        "name the Safe by --safe and the transaction by --safe-nonce or --safe-tx-hash, or review a proposal, which names \
          both";
     UsageServiceUrl, Again, "--service-url takes an https address";
     UsageSigner, Again,
-        "write --signer prompt, env:NAME, file:PATH, keystore:PATH, account:NAME, ledger[:PATH] or aws:KEY-ID";
+        "write --signer browser[:ADDRESS], ledger[:PATH], keystore:PATH, account:NAME, aws:KEY-ID, file:PATH, env:NAME or prompt";
     UsageUnknownArgument, Command("--help"), "leave it out, or write it as the help of this command names it";
     UsageUnknownCommand, Command("--help"), "write the command as the help lists it";
     UsageWhichUpgrade, with("--dir DIR"),

@@ -1,9 +1,9 @@
 //! What a review shows of one app: who asks for what, what changes of the manifest, the hash, the contract.
 
-use super::words::chain;
 use crate::cli::show::changes::{in_order, kinds};
 use crate::cli::show::text::{Page, escape};
 use crate::cli::show::view::{uncovered, yes_no};
+use crate::cli::show::words::{chain, moment};
 use crate::compose::{FieldChange, ImageRole, Unlisted, Verification};
 use crate::text;
 use crate::upgrade::model::{Target, Uncovered};
@@ -75,7 +75,7 @@ impl<'a> OneApp<'a> {
 fn asked(page: &mut Page, asked: &Asked) {
     let expiry = asked.token_expires.map(|expires| match asked.token_expired {
         true => format!("{expires} (dead: whoever commits prepares again, and the same hash has to come out)"),
-        false => expires.to_string(),
+        false => moment(expires),
     });
     let placement = asked.target.as_ref().and_then(Target::placement);
     let from = placement.and_then(|placement| placement.from);
@@ -116,7 +116,7 @@ fn asked(page: &mut Page, asked: &Asked) {
         ),
         ("cloud", asked.cloud.clone()),
         ("approved by", Some(asked.route.to_string())),
-        ("prepared", asked.prepared_at.map(|at| at.to_string())),
+        ("prepared", asked.prepared_at.map(moment)),
         ("token expires", expiry),
     ]);
 }

@@ -3,16 +3,15 @@
 
 mod app;
 mod digests;
-mod words;
 
 use app::OneApp;
-use words::chain;
 
 use crate::chain::timelock::OperationState;
 use crate::cli::show::consent;
 use crate::cli::show::manifest::whole;
 use crate::cli::show::text::{Mood, Page, escape};
 use crate::cli::show::view;
+use crate::cli::show::words::{chain, moment};
 use crate::code::Code;
 use crate::safe::decode::Decoded;
 use crate::text;
@@ -230,7 +229,7 @@ fn timelock(page: &mut Page, timelock: &TimelockNow) {
             .try_into()
             .ok()
             .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-        time.map_or_else(|| seconds.to_string(), |time| time.to_string())
+        time.map_or_else(|| seconds.to_string(), moment)
     };
     let executed = if timelock.open_executor {
         "anybody"
