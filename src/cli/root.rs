@@ -21,7 +21,7 @@ const ABOUT: &str = "Upgrade confidential VMs on Phala Cloud whose code an on-ch
 const EXAMPLE: &str = "\
 Example:
   countersign plan    --cvm my-app -c docker-compose.yml
-  countersign upgrade --cvm my-app -c docker-compose.yml --signer keystore:~/key.json";
+  countersign upgrade --cvm my-app -c docker-compose.yml --signer account:alice";
 
 const LONG_ABOUT: &str = "\
 Upgrade confidential VMs (CVMs) on Phala Cloud whose code an on-chain KMS guards.
@@ -262,6 +262,7 @@ mod tests {
     const WITHOUT_WAIT: &[(&str, &str)] = &[
         ("prepare", "nothing is applied: what is prepared waits for its approval"),
         ("adopt", "as prepare"),
+        ("import", "the signatures are taken in at once"),
         ("fleet prepare", "as prepare"),
         ("app hashes", "the change waits for its approval; `wait` waits for that"),
         ("app devices", "as app hashes"),

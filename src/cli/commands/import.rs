@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::args::{Dir, Which};
+use crate::cli::args::{Agree, Dir, Which};
 use crate::cli::failure;
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -49,6 +49,8 @@ pub(in crate::cli) struct Import {
     proposal: Option<PathBuf>,
     #[command(flatten)]
     dir: Dir,
+    #[command(flatten)]
+    agree: Agree,
 }
 
 impl Import {

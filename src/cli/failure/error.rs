@@ -32,7 +32,7 @@ pub(in crate::cli) enum CliError {
         /// Those of the workspace.
         known: Vec<String>,
         /// Its answer.
-        refusal: Box<CliError>,
+        refusal: Box<Self>,
     },
     /// clap refused the arguments.
     Arguments(Box<clap::Error>),

@@ -67,67 +67,68 @@ fn ppl_p11_help_says_what_the_option_says() {
 }
 
 /// What is wrong, a word of what is said about it, and what is advised.
+const SURVEY: [(&[&str], &str, &str); 14] = [
+    (&["stauts"], "the nearest is `status`", "countersign status"),
+    (&["cvm", "lst"], "the nearest is `list`", "countersign cvm list"),
+    (
+        &["help", "stauts"],
+        "the nearest is `status`",
+        "countersign help status",
+    ),
+    (
+        &["frobnicate"],
+        "there is no command `frobnicate`",
+        "countersign --help",
+    ),
+    (&["plan", "--confirmatons=3"], "there is no argument", ""),
+    (
+        &["execute", "--finalty", "safe"],
+        "the nearest is `--finality`",
+        "countersign execute --finality safe",
+    ),
+    (
+        &["execute", "--finality", "saf"],
+        "[possible values: safe, finalized]",
+        "countersign execute --finality safe",
+    ),
+    (
+        &["sign", "p.json", "--signer", "metamask"],
+        "browser[:ADDRESS], ledger[:PATH], keystore:PATH",
+        "countersign sign --help",
+    ),
+    (
+        &["export"],
+        "typed-data, calldata, eip712sign",
+        "countersign export --help",
+    ),
+    (
+        &["app", "show", "0x1234"],
+        "an address has 40 hex digits, with 0x before them, this has 4",
+        "countersign app show --help",
+    ),
+    (
+        &["execute", "--confirmations", "0"],
+        "a whole number of 1 or more",
+        "countersign execute --help",
+    ),
+    (
+        &["review", "nowhere.json"],
+        "cannot read `nowhere.json`",
+        "countersign explain INPUT_FILE",
+    ),
+    (
+        &["hash", "nowhere.json"],
+        "cannot read `nowhere.json`",
+        "countersign explain INPUT_FILE",
+    ),
+    (&["plan"], "no CVM was named", "countersign plan --cvm NAME"),
+];
+
 #[test]
 fn ppl_p12_every_usage_error_names_what_is_valid_and_leads_on() {
     let world = World::start();
     let flow = Flow::new(&world);
-    let cases: [(&[&str], &str, &str); 14] = [
-        (&["stauts"], "the nearest is `status`", "countersign status"),
-        (&["cvm", "lst"], "the nearest is `list`", "countersign cvm list"),
-        (
-            &["help", "stauts"],
-            "the nearest is `status`",
-            "countersign help status",
-        ),
-        (
-            &["frobnicate"],
-            "there is no command `frobnicate`",
-            "countersign --help",
-        ),
-        (&["plan", "--confirmatons=3"], "there is no argument", ""),
-        (
-            &["execute", "--finalty", "safe"],
-            "the nearest is `--finality`",
-            "countersign execute --finality safe",
-        ),
-        (
-            &["execute", "--finality", "saf"],
-            "[possible values: safe, finalized]",
-            "countersign execute --finality safe",
-        ),
-        (
-            &["sign", "p.json", "--signer", "metamask"],
-            "browser[:ADDRESS], ledger[:PATH], keystore:PATH",
-            "countersign sign --help",
-        ),
-        (
-            &["export"],
-            "typed-data, calldata, eip712sign",
-            "countersign export --help",
-        ),
-        (
-            &["app", "show", "0x1234"],
-            "an address has 40 hex digits, with 0x before them, this has 4",
-            "countersign app show --help",
-        ),
-        (
-            &["execute", "--confirmations", "0"],
-            "a whole number of 1 or more",
-            "countersign execute --help",
-        ),
-        (
-            &["review", "nowhere.json"],
-            "cannot read `nowhere.json`",
-            "countersign explain INPUT_FILE",
-        ),
-        (
-            &["hash", "nowhere.json"],
-            "cannot read `nowhere.json`",
-            "countersign explain INPUT_FILE",
-        ),
-        (&["plan"], "no CVM was named", "countersign plan --cvm NAME"),
-    ];
-    for (words, says, next) in cases {
+    for (words, says, next) in SURVEY {
         let (exit, stdout, stderr) = texts(&flow, words);
         assert!(
             (2..=3).contains(&exit) && stdout.is_empty(),

@@ -6,7 +6,7 @@ use crate::harness::flow::Flow;
 use crate::support::command::run;
 use crate::support::terminal::AtTerminal;
 use crate::support::world::CVM;
-use crate::support::{SafeOptions, World, WorldOptions};
+use crate::support::{AnvilOptions, SafeOptions, World, WorldOptions};
 
 const ESCAPE: char = '\u{1b}';
 
@@ -155,7 +155,7 @@ fn ppl_p18_a_list_is_a_table_at_a_terminal_and_rows_with_tabs_in_a_pipe() {
         .lines()
         .skip(1)
         .take(3)
-        .map(|line| line[column..].starts_with("running"));
+        .map(|line| line.get(column..).is_some_and(|rest| rest.starts_with("running")));
     assert!(starts.into_iter().all(|starts| starts), "{shown}");
     // A list of nothing is nothing in a pipe.
     let (stdout, stderr) = piped(&mut flow.command(&["webhook", "list"]));
@@ -183,4 +183,47 @@ fn ppl_p16_programs_get_news_and_no_pages_and_whoever_wants_quiet_gets_it() {
     let (stdout, said) = prepare(&["--dir", "c", "--quiet"]);
     assert!(said.lines().all(|line| line.starts_with("warning: ")), "{said}");
     assert!(stdout.contains("compose hash"), "{stdout}");
+}
+
+#[test]
+fn ppl_p10_waiting_says_first_how_much_there_is_and_cuts_hashes_short() {
+    let world = World::with(WorldOptions {
+        anvil: AnvilOptions {
+            block_time: Some(1),
+            ..AnvilOptions::default()
+        },
+        ..WorldOptions::default()
+    });
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let dir = flow.dir.to_str().unwrap();
+    flow.step("execute").exits(0);
+    let words = ["wait", "--dir", dir, "--confirmations", "3"];
+    let left = AtTerminal::start(&mut flow.command(&words)).end();
+    assert_eq!(left.exit, 0, "{}", left.terminal);
+    let lines: Vec<&str> = left
+        .terminal
+        .split(['\r', '\n'])
+        .filter(|line| line.contains(" of 3 confirmations"))
+        .collect();
+    assert!(!lines.is_empty(), "{}", left.terminal);
+    for line in lines {
+        assert!(line.contains('…') && !words_of_hex(line), "{line}");
+    }
+    // What waits for people names them, from the first look on.
+    let world = safe_world();
+    let flow = Flow::new(&world);
+    flow.step("prepare").exits(0);
+    let mut wait = flow.command(&["wait", "--dir", flow.dir.to_str().unwrap(), "--timeout", "2s"]);
+    let left = AtTerminal::start(&mut wait).end();
+    assert_eq!(left.exit, 8, "{}", left.terminal);
+    let waits = |line: &&str| line.contains("0 of 2 owners signed") && line.contains("not yet: 0x");
+    let moving: Vec<&str> = left.terminal.split(['\r', '\n']).filter(waits).collect();
+    assert!(moving.iter().any(|line| !words_of_hex(line)), "{}", left.terminal);
+}
+
+fn words_of_hex(line: &str) -> bool {
+    words(line)
+        .into_iter()
+        .any(|word| is_hex(word.trim_start_matches("0x")))
 }

@@ -128,7 +128,7 @@ impl Read {
                 report.warn(Code::HashOfOldHelper, text);
             }
         }
-        entries(&mut report, &read.listing(&read.history.hashes), &word);
+        table(&mut report, &read.listing("HASH", &read.history.hashes), &word);
         read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
@@ -153,7 +153,7 @@ impl Read {
             let cvm = read.found.cvm.as_ref().filter(|_| on == Some(entry.id))?;
             Some(format!("{cvm} is on it"))
         };
-        entries(&mut report, &read.listing(&read.history.devices), &word);
+        table(&mut report, &read.listing("DEVICE", &read.history.devices), &word);
         read.show_waiting(&mut report);
         report.data = Some(json!({
             "app": read.app.app,
@@ -183,9 +183,9 @@ impl Read {
         })
     }
 
-    const fn listing<'a>(&self, list: &'a [PolicyEntry]) -> Listing<'a> {
+    const fn listing<'a>(&self, title: &'a str, list: &'a [PolicyEntry]) -> Listing<'a> {
         Listing {
-            title: "",
+            title,
             completeness: Completeness::of(&self.history),
             list,
         }
@@ -254,6 +254,28 @@ pub(super) struct Listing<'a> {
     pub(super) title: &'a str,
     pub(super) completeness: Completeness,
     pub(super) list: &'a [PolicyEntry],
+}
+
+/// The entries of a list as a table, those that are allowed first; `title` names what is listed.
+fn table(report: &mut Report, listing: &Listing<'_>, word: &dyn Fn(&PolicyEntry) -> Option<String>) {
+    let row = |entry: &PolicyEntry| {
+        let stands = if entry.allowed { "allowed" } else { "not allowed" };
+        vec![
+            entry.id.to_string(),
+            stands.to_owned(),
+            entry.since.as_ref().map_or_else(|| "not known".to_owned(), at),
+            word(entry).unwrap_or_default(),
+        ]
+    };
+    let (allowed, others): (Vec<_>, Vec<_>) = listing.list.iter().partition(|entry| entry.allowed);
+    let rows: Vec<_> = allowed.into_iter().chain(others).map(row).collect();
+    report
+        .page
+        .line("")
+        .table(&[listing.title, "STANDS", "SINCE", ""], &rows);
+    if listing.completeness == Completeness::Open {
+        report.page.line("and perhaps more");
+    }
 }
 
 /// The entries of a list under two headings, those that are allowed first; `title` says of which list, where several are
