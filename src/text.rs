@@ -1,5 +1,5 @@
-//! Every door through which words of strangers leave: to terminals and text pages, into JSON, HTML, Markdown and commands for
-//! a shell. One list says which characters deceive.
+//! Every door through which words of strangers leave: to terminals and text pages, into JSON, HTML, Markdown, commands for
+//! a shell, and what a runner of GitHub Actions reads. One list says which characters deceive.
 //!
 //! Leaf room, pure: nothing here prints, reads, or knows what a text is about.
 
@@ -14,11 +14,13 @@
 
 mod deceptive;
 mod names;
+mod runner;
 mod shell;
 mod short;
 mod wrap;
 
 pub(crate) use deceptive::is_deceptive;
+pub(crate) use runner::{annotation, inert, inert_json, output};
 pub(crate) use shell::{Word, argument, command, option, quote, quote_os};
 pub(crate) use short::short_hashes;
 pub(crate) use wrap::{NO_TERMINAL, is_padded, wrap, wrap_command};

@@ -113,6 +113,12 @@ pub(super) struct Global {
     /// Whatever runs and no digest fixes is a doubt: an image without one, one that a variable chooses, what is built
     #[arg(long, global = true, display_order = 904, hide_short_help = true)]
     pub(super) require_digests: bool,
+    /// End with 0 where it would end with 8, since something is waited for; `code` says what, and `ok` stays false
+    #[arg(long, global = true, display_order = 906, hide_short_help = true)]
+    pub(super) pending_ok: bool,
+    /// Tell a runner of GitHub Actions: outputs, a page for the summary, marks in the log
+    #[arg(long, global = true, display_order = 907, hide_short_help = true)]
+    pub(super) github: bool,
     /// Transaction in which the app allowed what runs now, where the endpoints do not tell; its receipt decides
     #[arg(
         long,

@@ -59,6 +59,8 @@ codes! {
     EnvChoosesImage = "ENV_CHOOSES_IMAGE", Decision, "The environment chooses what runs, so other values are other code that nobody approves.";
     DigestRequired = "DIGEST_REQUIRED", Decision, "Something runs that no digest fixes, and --require-digests was given.";
     NothingToApprove = "NOTHING_TO_APPROVE", State, "Nothing changes that the compose hash covers.";
+    Drift = "DRIFT", State, "What runs is not what the files or the last release on record say.";
+    DriftUnknown = "DRIFT_UNKNOWN", State, "Something could not be compared with what runs, and --require-all asks for all of it.";
     NothingToChange = "NOTHING_TO_CHANGE", State, "No change was named.";
     NoCodeChange = "NO_CODE_CHANGE", State, "Only the app's policy changes, so there is no CVM to upgrade.";
     OlderHashesUnknown = "OLDER_HASHES_UNKNOWN", State, "Whether hashes other than the one that runs are still allowed is not known.";
@@ -348,6 +350,7 @@ codes! {
     PendingSignatures = "PENDING_SIGNATURES", Pending, "Signatures of owners are missing.";
     PendingStatus = "PENDING_STATUS", Pending, "The CVM has not the asked status yet.";
     NothingToWaitFor = "NOTHING_TO_WAIT_FOR", Note, "Whoever commits waits for the CVM.";
+    ProbeFailed = "PROBE_FAILED", Failed, "The CVM runs the new hash and its app does not answer as expected.";
     BootFailed = "BOOT_FAILED", Failed, "The commit was accepted and the CVM did not come up.";
     CloudSaysNotAllowed = "CLOUD_SAYS_NOT_ALLOWED", State, "Phala Cloud says that the chain does not allow a CVM what it runs, or did not look.";
     CvmsNotStopped = "CVMS_NOT_STOPPED", State, "Not every CVM that was named stops.";
@@ -367,6 +370,7 @@ codes! {
     CommitUnknown = "COMMIT_UNKNOWN", Unknown, "The commit may or may not have been accepted.";
     NothingToCommit = "NOTHING_TO_COMMIT", State, "There is nothing to commit.";
     TokenChanged = "TOKEN_CHANGED", Stop, "The commit token on disk is another one.";
+    TokenExpiring = "TOKEN_EXPIRING", State, "A commit token that is still needed expires within the time that was named.";
     TokenExpired = "TOKEN_EXPIRED", State, "The commit token expired.";
     TokenMissing = "TOKEN_MISSING", State, "Phala Cloud gave no commit token.";
     EnvChanged = "ENV_CHANGED", Stop, "The sealed environment on disk is another one.";
@@ -524,6 +528,7 @@ codes! {
     UsageNoCvm = "USAGE_NO_CVM", Usage, "No CVM was named.";
     UsageNoFile = "USAGE_NO_FILE", Usage, "No file was named.";
     UsageNoHome = "USAGE_NO_HOME", Usage, "There is no place for the record of signatures.";
+    UsageNoRunner = "USAGE_NO_RUNNER", Usage, "--github was given, and no runner named a file for outputs.";
     UsageNoRpc = "USAGE_NO_RPC", Usage, "No JSON-RPC endpoint was named.";
     UsageNoService = "USAGE_NO_SERVICE", Usage, "There is no Transaction Service for the chain.";
     UsageNoWorkspace = "USAGE_NO_WORKSPACE", Usage, "No workspace was named.";

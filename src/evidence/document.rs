@@ -25,6 +25,7 @@ pub(super) const FORMAT: &str = "countersign.evidence/2";
 
 /// What remains of a change that took effect.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
     /// Name and version of the format.
@@ -32,16 +33,21 @@ pub struct Evidence {
     /// The chain.
     pub chain_id: u64,
     /// The app's contract.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub app: Address,
     /// Its owner, who approved the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub owner: Option<Address>,
     /// What changed.
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<serde_json::Value>"))]
     pub changes: Vec<PolicyChange>,
     /// What else the app logged of its policy in the same transaction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<serde_json::Value>"))]
     pub besides: Vec<PolicyFact>,
     /// The calls that make the changes.
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<serde_json::Value>"))]
     pub calls: Vec<Call>,
     /// What is to run, where that changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,9 +62,11 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction: Option<Transaction>,
     /// The block that holds the transaction, or at which the state was read.
+    #[cfg_attr(feature = "cli", schemars(with = "serde_json::Value"))]
     pub block: BlockRef,
     /// What the block's hash proves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     pub witness: Option<Witness>,
     /// Other apps that the same transaction changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -72,15 +80,18 @@ pub struct Evidence {
 
 /// What runs, before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Code {
     /// Hash after.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub compose_hash: ComposeHash,
     /// The manifest after, byte for byte as it is hashed; none where nobody knows how its hash is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
     /// Hash before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub previous_compose_hash: Option<ComposeHash>,
     /// The manifest before, byte for byte as it is hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,73 +100,94 @@ pub struct Code {
 
 /// A Safe's transaction, and who agreed to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SafeTransaction {
     /// Whose.
+    #[cfg_attr(feature = "cli", schemars(with = "serde_json::Value"))]
     pub domain: SafeDomain,
     /// Its ten fields; none in documents of format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     pub fields: Option<SafeTxFields>,
     /// What owners sign.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub safe_tx_hash: B256,
     /// Whether it scheduled the change at a timelock, which somebody executed later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub schedules: bool,
     /// The owners.
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<String>"))]
     pub owners: Vec<Address>,
     /// How many of them have to agree.
     pub threshold: u64,
     /// The owners whose signatures these are, as far as they prove themselves.
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<String>"))]
     pub signed_by: Vec<Address>,
     /// The signatures with which it was executed, where its execution is in the witness; otherwise those that were here.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub signatures: Bytes,
 }
 
 /// What a timelock executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
     /// The timelock.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub address: Address,
     /// Identifier that it knows the operation by.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub id: B256,
     /// Calls, predecessor and salt; none in documents of format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     pub operation: Option<TimelockOperation>,
 }
 
 /// A transaction on chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Transaction {
     /// Hash.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub hash: B256,
     /// Who signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub sender: Option<Address>,
 }
 
 /// Another app that the same transaction changed; its CVMs have evidence of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Other {
     /// The app's contract.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub app: Address,
     /// What changed; nothing where it was undone before it was proved.
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<serde_json::Value>"))]
     pub changes: Vec<PolicyChange>,
     /// What else it logged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<serde_json::Value>"))]
     pub besides: Vec<PolicyFact>,
 }
 
 /// What the hardware measured, with the writer's verdict on it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attestation {
     /// All that the verdict was made of.
+    #[cfg_attr(feature = "cli", schemars(with = "serde_json::Value"))]
     pub made_of: Saved,
     /// Machines that count though they are not up to date.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<String>"))]
     pub accepted: Vec<TcbStatus>,
     /// The verdict, link by link.
     pub links: Vec<Judged>,
@@ -163,16 +195,20 @@ pub struct Attestation {
 
 /// What was said of one link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Judged {
     /// Which.
+    #[cfg_attr(feature = "cli", schemars(with = "serde_json::Value"))]
     pub link: Link,
     /// What.
+    #[cfg_attr(feature = "cli", schemars(with = "serde_json::Value"))]
     pub standing: Standing,
 }
 
 /// What only the writer says: nothing proves it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Said {
     /// Version of countersign.
@@ -194,9 +230,11 @@ pub struct Said {
     pub new_cvm: Option<String>,
     /// Machine that runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub device: Option<B256>,
     /// The KMS's contract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub kms: Option<Address>,
     /// The manifests after and before, where nobody knows how their hashes are made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -227,17 +265,21 @@ pub struct Said {
     pub cloud: CloudSaid,
     /// SHA-256 of the proposal beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub proposal_sha256: Option<B256>,
     /// Head of the journal when it was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub journal_head: Option<B256>,
     /// A document of format 1, whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     pub earlier: Option<Value>,
 }
 
 /// Another CVM that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Made {
     /// `replica` or `instance`.
@@ -249,6 +291,7 @@ pub struct Made {
 
 /// Something that changed and that no hash covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Uncovered {
     /// Its name, as Phala Cloud's API has it.
@@ -262,9 +305,11 @@ pub struct Uncovered {
 
 /// A doubt that somebody agreed to by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Agreed {
     /// Which.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub code: crate::code::Code,
     /// What it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -291,11 +336,14 @@ impl fmt::Display for Agreed {
 
 /// How long the block stood when it was proved, and who said so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Settled {
     /// Head at which the state was read again.
+    #[cfg_attr(feature = "cli", schemars(with = "serde_json::Value"))]
     pub head: BlockRef,
     /// The finality that was asked for and reached.
+    #[cfg_attr(feature = "cli", schemars(with = "serde_json::Value"))]
     pub finality: Finality,
     /// Endpoints that agreed, scheme and host.
     pub endpoints: Vec<String>,
@@ -311,19 +359,23 @@ pub struct Settled {
 
 /// When and by whom a timelock was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Scheduling {
     /// Who asked.
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     pub proposer: Address,
     /// Seconds until it could be executed.
     pub delay: u64,
     /// The transaction that scheduled it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub transaction: Option<B256>,
 }
 
 /// What became of a commit, as Phala Cloud says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CloudSaid {
     /// Its name for the operation.
@@ -331,22 +383,29 @@ pub struct CloudSaid {
     pub correlation_id: Option<String>,
     /// When it accepted the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub committed_at: Option<Timestamp>,
     /// No answer to the commit came, and reading found what became of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub was_read: bool,
     /// When the hash was found running, where nobody answered a commit of this upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub found_running_at: Option<Timestamp>,
     /// When it said that the hash runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub live_at: Option<Timestamp>,
     /// When it said so again, after an operation of this upgrade's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub seen_again_at: Option<Timestamp>,
 }
 
 impl Evidence {
+    /// Name and version of the format that is written.
+    pub const FORMAT: &str = FORMAT;
+
     /// The name and version that a document of this format says.
     pub(super) fn format() -> String {
         FORMAT.to_owned()

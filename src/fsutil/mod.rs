@@ -180,6 +180,16 @@ pub fn write_to(descriptor: u32, bytes: &[u8]) -> Result<(), FsError> {
     file.write_all(bytes).and_then(|()| file.flush()).at(ACTION, &path)
 }
 
+/// Adds to the end of a file that another program made and reads, such as the one for the outputs of a step; it is made where
+/// it is missing. Nothing waits for the disk.
+///
+/// # Errors
+/// The disk said no.
+pub fn extend(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).at("write to", path)
+}
+
 /// Alone among the runs of this program that read a file of a directory and write it again, until it is dropped.
 #[derive(Debug)]
 pub struct Guard {

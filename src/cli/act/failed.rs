@@ -16,6 +16,7 @@ pub(in crate::cli) fn failed(session: &Session, error: &CliError) -> Report {
         Ok(state) => {
             let answer = std::mem::take(&mut report.facts);
             report.know(state.status(), &dir);
+            report.know_files(&state, Some(&dir));
             report.facts.vendor_code = answer.vendor_code;
             report.facts.request_id = answer.request_id;
         }

@@ -6,6 +6,7 @@ pub(in crate::cli) mod attesting;
 pub(in crate::cli) mod besides;
 pub(super) mod groups;
 pub(super) mod owner_name;
+pub(in crate::cli) mod probing;
 pub(super) mod takes;
 pub(super) mod tree;
 pub(super) mod values;
@@ -393,6 +394,24 @@ pub(in crate::cli) struct Agree {
     /// Agree in advance to what would be asked
     #[arg(long, help_heading = "Consent")]
     pub(in crate::cli) yes: bool,
+}
+
+/// How the page is written.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(in crate::cli) struct Written {
+    /// How the page is written: for a terminal, or as Markdown for a pull request or a summary. With --json it is in `page`
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, hide_default_value = true)]
+    pub(in crate::cli) format: PageFormat,
+}
+
+/// A form of the page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum PageFormat {
+    /// Lines for a terminal
+    #[default]
+    Text,
+    /// Markdown
+    Markdown,
 }
 
 /// Whether to watch the restart.

@@ -9,6 +9,7 @@ use clap::{Arg, Args, Command};
 use url::Url;
 
 use super::also::Also;
+use super::probing::Probing;
 use super::values::{Given, SecretSource, Template};
 use super::vouched::{ImageIs, TrustCode};
 use super::{Caps, KeySource, Notices, Offline, Reach, Settle};
@@ -116,7 +117,7 @@ pub(in crate::cli) static CARRIED: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 /// Options whose value is an address on the network that may hold a key.
 pub(in crate::cli) static ADDRESSES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let all = [args::<Reach>(), args::<Notices>()];
+    let all = [args::<Reach>(), args::<Notices>(), args::<Probing>()];
     let addresses = all.iter().flatten().filter(|arg| Takes::of(arg) == Takes::Address);
     addresses.filter_map(name).collect()
 });

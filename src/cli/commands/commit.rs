@@ -3,7 +3,9 @@
 use clap::Args;
 
 use crate::cli::act::advance::advance;
+use crate::cli::act::probe;
 use crate::cli::args::attesting::Attesting;
+use crate::cli::args::probing::Probing;
 use crate::cli::args::{Agree, Allow, Reach, Settle, SharedOptions, Watch, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -32,6 +34,8 @@ pub(in crate::cli) struct Commit {
     watch: Watch,
     #[command(flatten)]
     attesting: Attesting,
+    #[command(flatten)]
+    probing: Probing,
 }
 
 impl Commit {
@@ -45,6 +49,7 @@ impl Commit {
             attesting: Some(&self.attesting),
             ..SharedOptions::default()
         };
-        advance(session, &self.which, typed, Goal::Committed).await
+        let report = advance(session, &self.which, typed, Goal::Committed).await?;
+        Ok(probe::follow(session, &self.probing, self.reach.timeout, report).await)
     }
 }

@@ -10,15 +10,18 @@ use clap::{Args, Subcommand};
 
 use crate::cli::act::fleet::{hash_of, sentence, stopped, tell};
 use crate::cli::act::fleet_attest::Proofs;
+use crate::cli::act::probe;
 use crate::cli::args::attesting::Attesting;
+use crate::cli::args::probing::Probing;
 use crate::cli::args::values;
 use crate::cli::args::{Agree, Allow, Reach, Settle, SharedOptions, Watch};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::show::report::Report;
+use crate::code::Code;
 use crate::upgrade::{
-    self,
-    fleet::{Apps, Waves},
+    self, UpgradeError,
+    fleet::{Apps, Halt, Waves},
 };
 
 use self::place::Place;
@@ -74,6 +77,8 @@ struct Commit {
     watch: Watch,
     #[command(flatten)]
     attesting: Attesting,
+    #[command(flatten)]
+    probing: Probing,
 }
 
 impl Fleet {
@@ -87,6 +92,19 @@ impl Fleet {
 }
 
 impl Commit {
+    /// After a wave whose CVMs run the hash: the others wait until the app serves.
+    async fn probe(&self, session: &Session, dirs: &[PathBuf]) -> Result<(), Halt> {
+        let found = probe::ask(session.http(), &self.probing, self.reach.timeout).await;
+        found.map_err(|why| {
+            let named = dirs.first().and_then(|dir| dir.file_name()?.to_str());
+            let error = UpgradeError::Failed {
+                code: Code::ProbeFailed,
+                message: format!("the wave runs the new hash, and {why}"),
+            };
+            Halt::of(named.unwrap_or_default(), error)
+        })
+    }
+
     async fn run(self, session: &Session) -> Result<Report, CliError> {
         let typed = SharedOptions {
             reach: Some(&self.reach),
@@ -105,7 +123,10 @@ impl Commit {
         let proofs = Proofs::of(session, &settings)?;
         let waves = Waves {
             canary: self.canary,
-            after: async |dirs: &[PathBuf]| proofs.check(dirs).await,
+            after: async |dirs: &[PathBuf]| {
+                proofs.check(dirs).await?;
+                self.probe(session, dirs).await
+            },
         };
         if Apps::are_in(dir) {
             let committed = Apps::open(dir)?.commit(&world, &settings.limits, &waves).await;

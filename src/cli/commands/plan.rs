@@ -5,8 +5,9 @@ use std::path::Path;
 use clap::Args;
 
 use crate::cli::act::begin::VALUES_ONLY;
+use crate::cli::act::drift;
 use crate::cli::act::unapproved;
-use crate::cli::args::{Change, Governor, Multisig, Reach, SharedOptions};
+use crate::cli::args::{Change, Governor, Multisig, PageFormat, Reach, SharedOptions, Written};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Next, decision};
 use crate::cli::session::Session;
@@ -26,9 +27,13 @@ use crate::upgrade::{
 /// the change should give, and shows the images and fields that change, the call that the owner has to make, and what
 /// stands in the way. Ends with 6 when something does. Where no KMS on a chain guards the CVM it says that nobody has to
 /// approve, and what applies the change at once.
+///
+/// With --drift it compares instead: what the CVM runs with these files, and both with what the evidence of finished upgrades
+/// below .countersign says was released last. Ends with 0 where all that could be compared is the same.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign plan --cvm my-app -c docker-compose.yml --rpc-url https://mainnet.base.org"
+    after_help = "Examples:\n  countersign plan --cvm my-app -c docker-compose.yml --rpc-url https://mainnet.base.org\n  \
+        countersign plan --cvm my-app -c docker-compose.yml --drift --json"
 )]
 pub(in crate::cli) struct Plan {
     #[command(flatten)]
@@ -39,10 +44,24 @@ pub(in crate::cli) struct Plan {
     safe: Multisig,
     #[command(flatten)]
     timelock: Governor,
+    /// Compare what runs with these files and with the last release on record, and end with 6 where something differs
+    #[arg(long, help_heading = "Drift")]
+    drift: bool,
+    /// End with 6 as well where something could not be compared
+    #[arg(long, requires = "drift", help_heading = "Drift")]
+    require_all: bool,
+    #[command(flatten)]
+    written: Written,
 }
 
 impl Plan {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let mut report = self.found(session).await?;
+        report.is_markdown = self.written.format == PageFormat::Markdown;
+        Ok(report)
+    }
+
+    async fn found(&self, session: &Session) -> Result<Report, CliError> {
         let mut settings = session.settings(SharedOptions {
             reach: Some(&self.reach),
             safe: Some(&self.safe),
@@ -55,6 +74,11 @@ impl Plan {
             Planned::Approved(plan) => *plan,
             Planned::Unapproved(plan) => return Ok(unapproved::planned(session, &plan, &settings.limits)),
         };
+        if self.drift {
+            let mut report = drift::drift(session, &outside.world(), &plan, self.require_all).await?;
+            know(&mut report, &plan);
+            return Ok(report);
+        }
         upgrade::recall(&mut plan, Path::new(ROOT))?;
         let dir = upgrade::Upgrade::fresh_dir(Path::new(ROOT), &plan);
         upgrade::steps::look_ahead(&outside.world(), &mut plan, &dir, &settings.limits).await?;
@@ -66,17 +90,7 @@ fn report(session: &Session, plan: &upgrade::model::Plan, limits: &upgrade::Limi
     let mut report = Report::done("plan", "the plan can be carried out");
     view::plan(&mut report.page, plan);
     report.warnings.clone_from(&plan.warnings);
-    let code = plan.code.as_ref();
-    report.facts.upgrade = upgrade::record::Facts {
-        cvm: code.map(|code| code.cvm.clone()),
-        app: Some(plan.app),
-        chain_id: Some(plan.chain_id),
-        owner: Some(plan.app_state.owner),
-        previous_compose_hash: plan.current_hash(),
-        compose_hash: code.and_then(|code| code.expected_hash),
-        policy: plan.policy.clone(),
-        ..upgrade::record::Facts::default()
-    };
+    know(&mut report, plan);
     report.data = serde_json::to_value(plan).ok();
     report.next = Some(session.typed().instead_of("plan", "upgrade"));
     if plan.is_values_only() {
@@ -103,4 +117,21 @@ fn report(session: &Session, plan: &upgrade::model::Plan, limits: &upgrade::Limi
         (report.stop, report.hint, report.next) = (told.stop, told.hint, told.next);
     }
     report
+}
+
+/// What is known of the upgrade by its plan.
+fn know(report: &mut Report, plan: &upgrade::model::Plan) {
+    let code = plan.code.as_ref();
+    report.know_images(code);
+    report.facts.upgrade = upgrade::record::Facts {
+        route: Some(plan.route.kind().to_owned()),
+        cvm: code.map(|code| code.cvm.clone()),
+        app: Some(plan.app),
+        chain_id: Some(plan.chain_id),
+        owner: Some(plan.app_state.owner),
+        previous_compose_hash: plan.current_hash(),
+        compose_hash: code.and_then(|code| code.expected_hash),
+        policy: plan.policy.clone(),
+        ..upgrade::record::Facts::default()
+    };
 }

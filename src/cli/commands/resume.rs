@@ -3,7 +3,9 @@
 use clap::Args;
 
 use crate::cli::act::advance::advance;
+use crate::cli::act::probe;
 use crate::cli::args::attesting::Attesting;
+use crate::cli::args::probing::Probing;
 use crate::cli::args::{Agree, Allow, Key, Multisig, Notices, Reach, Settle, SharedOptions, Watch, Which};
 use crate::cli::failure::error::CliError;
 use crate::cli::session::Session;
@@ -37,6 +39,8 @@ pub(in crate::cli) struct Resume {
     watch: Watch,
     #[command(flatten)]
     attesting: Attesting,
+    #[command(flatten)]
+    probing: Probing,
 }
 
 impl Resume {
@@ -53,6 +57,7 @@ impl Resume {
             attesting: Some(&self.attesting),
             ..SharedOptions::default()
         };
-        advance(session, &self.which, typed, Goal::Live).await
+        let report = advance(session, &self.which, typed, Goal::Live).await?;
+        Ok(probe::follow(session, &self.probing, self.reach.timeout, report).await)
     }
 }

@@ -7,7 +7,9 @@ use clap::Args;
 
 use crate::cli::act::power::tell_transfer;
 use crate::cli::args::values;
-use crate::cli::args::{self, Files, Multisig, Offline, PageOptions, Posted, Reach, SharedOptions};
+use crate::cli::args::{
+    self, Files, Multisig, Offline, PageFormat, PageOptions, Posted, Reach, SharedOptions, Written,
+};
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{self, Commands, Next, decision, judge};
 use crate::cli::session::files;
@@ -69,6 +71,8 @@ pub(in crate::cli) struct Review {
     open: bool,
     #[command(flatten)]
     page: PageOptions,
+    #[command(flatten)]
+    written: Written,
 }
 
 impl Review {
@@ -92,11 +96,12 @@ impl Review {
         self.posted.check(settings.limits.offline)?;
         let batch = self.builder_file.as_deref().map(batch).transpose()?;
         let named = self.which.proposal.is_some() || self.which.dir.dir.is_some();
-        let report = if !named && (batch.is_some() || self.posted.is_asked()) {
+        let mut report = if !named && (batch.is_some() || self.posted.is_asked()) {
             self.alone(session, &settings, batch.as_ref()).await?
         } else {
             self.upgrade(session, &settings, batch.as_ref()).await?
         };
+        report.is_markdown = self.written.format == PageFormat::Markdown;
         if self.open {
             self.present(session, &settings, &report).await?;
         }

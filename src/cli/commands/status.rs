@@ -1,18 +1,20 @@
 //! `status`: where upgrades stand, from their journals; whether the chain still says what was proved, and, of one that is
 //! over, what runs now.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use alloy::primitives::B256;
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::chain::{Finality, PolicyChange, Proof};
 use crate::cli::act::failed::failed;
 use crate::cli::args::values;
-use crate::cli::args::{Reach, SharedOptions, Which};
+use crate::cli::args::{PageFormat, Reach, SharedOptions, Which, Written};
 use crate::cli::exit::Exit;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Commands, Next, decision, ended};
@@ -25,7 +27,7 @@ use crate::code::Code;
 use crate::text::option;
 use crate::upgrade::{
     self, OperationNow, UpgradeError, Warning, World, look_at_operation,
-    record::{Effect, State},
+    record::{Effect, State, Step},
     steps::{ProofNow, look_at_proof},
 };
 
@@ -48,6 +50,11 @@ pub(in crate::cli) struct Status {
     /// JSON-RPC endpoint that is asked whether what was proved or scheduled still stands [env: ETH_RPC_URL]
     #[arg(long, value_name = "URL", help_heading = "Chain", value_parser = values::web_address)]
     rpc_url: Vec<Url>,
+    /// End with 6 where a commit token that is still needed expires within this time, for example 3d
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    expiring: Option<Duration>,
+    #[command(flatten)]
+    written: Written,
 }
 
 /// How long the chain is waited for.
@@ -55,20 +62,37 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Status {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<Report, CliError> {
+        let mut expiring = Expiring::within(self.expiring);
+        let mut report = self.found(session, &mut expiring).await?;
+        expiring.tell(session, &mut report);
+        report.is_markdown = self.written.format == PageFormat::Markdown;
+        Ok(report)
+    }
+
+    async fn found(&self, session: &Session, expiring: &mut Expiring) -> Result<Report, CliError> {
         if self.which.proposal.is_none() && self.which.dir.dir.is_none() {
             let mut list = List::new();
             for one in Known::each(self.which.dir.cvm.as_ref())? {
                 list.finished += usize::from(!one.is_open());
                 if self.all || one.is_open() {
                     list.add(session, &one);
+                    expiring.look(&one.dir, one.state.as_ref().ok());
                 }
             }
             let found = list.upgrades.len() + if self.all { 0 } else { list.finished };
             if !list.upgrades.is_empty() && (self.all || found > 1) {
+                expiring.is_listed = true;
                 return Ok(list.report(self.all));
+            }
+            if found == 0 && self.expiring.is_some() {
+                return Ok(Report::done(
+                    "status",
+                    "no upgrade is here whose commit token could expire",
+                ));
             }
         }
         let standing = session.standing(&self.which)?;
+        expiring.look(standing.dir().unwrap_or(&standing.proposal), Some(&standing.state));
         let looked = self.look(session, &standing.state).await;
         let state = &looked.state;
         let mut status = state.status();
@@ -108,6 +132,55 @@ impl Status {
         report.know(status, &proposal);
         standing.locate(&mut report);
         Ok(report)
+    }
+}
+
+/// Commit tokens that expire soon.
+struct Expiring {
+    /// Until when; nothing where nobody asked.
+    until: Option<Timestamp>,
+    found: BTreeMap<PathBuf, Timestamp>,
+    /// Several upgrades were looked at, so that the next command has to name one.
+    is_listed: bool,
+}
+
+impl Expiring {
+    fn within(time: Option<Duration>) -> Self {
+        let until = time.map(|time| {
+            let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+            Timestamp::now().checked_add(time).unwrap_or(Timestamp::MAX)
+        });
+        Self {
+            until,
+            found: BTreeMap::new(),
+            is_listed: false,
+        }
+    }
+
+    /// Looks at the token of an upgrade that still needs it.
+    fn look(&mut self, dir: &Path, state: Option<&State>) {
+        let needed = state.filter(|state| state.next() < Step::Settle);
+        let at = needed.and_then(|state| state.status().facts.token_expires);
+        if let Some(at) = at.filter(|at| self.until.is_some_and(|until| *at <= until)) {
+            self.found.insert(dir.to_owned(), at);
+        }
+    }
+
+    fn tell(&self, session: &Session, report: &mut Report) {
+        let Some((dir, at)) = self.found.iter().min_by_key(|(_, at)| **at) else {
+            return;
+        };
+        let meant = decision(Code::TokenExpiring);
+        (report.exit, report.code) = (meant.exit, meant.code);
+        report.message = format!(
+            "{} commit tokens expire soon, first that of `{}` at {at}",
+            self.found.len(),
+            dir.display()
+        );
+        let typed = session.typed();
+        let typed = if self.is_listed { typed.within(Some(dir)) } else { typed };
+        report.next = Some(typed.command(&meant.next));
+        report.hint = Some(meant.hint);
     }
 }
 

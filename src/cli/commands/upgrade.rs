@@ -3,8 +3,10 @@
 use clap::Args;
 
 use crate::cli::act::begin::{Beginning, begin};
+use crate::cli::act::probe;
 use crate::cli::act::unapproved;
 use crate::cli::args::attesting::Attesting;
+use crate::cli::args::probing::Probing;
 use crate::cli::args::{
     Agree, Allow, Change, Governor, Key, Multisig, NewDir, Notices, Reach, Settle, SharedOptions, Watch,
 };
@@ -55,6 +57,8 @@ pub(in crate::cli) struct Upgrade {
     watch: Watch,
     #[command(flatten)]
     attesting: Attesting,
+    #[command(flatten)]
+    probing: Probing,
 }
 
 impl Upgrade {
@@ -90,6 +94,7 @@ impl Upgrade {
             remarks: Vec::new(),
             received: None,
         };
-        begin(session, &settings, beginning).await
+        let report = begin(session, &settings, beginning).await?;
+        Ok(probe::follow(session, &self.probing, self.reach.timeout, report).await)
     }
 }

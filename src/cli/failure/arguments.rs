@@ -31,7 +31,7 @@ const SECRET_OPTIONS: [&str; 9] = [
     "--secret",
 ];
 /// Options whose malformed values are not repeated, since they may hold a key, and what they take.
-const SENSITIVE_OPTIONS: [(&str, &str); 12] = [
+const SENSITIVE_OPTIONS: [(&str, &str); 13] = [
     (
         "--signer",
         "valid are browser[:ADDRESS], ledger[:PATH], keystore:PATH, account:NAME, aws:KEY-ID, file:PATH, env:NAME and prompt",
@@ -45,6 +45,7 @@ const SENSITIVE_OPTIONS: [(&str, &str); 12] = [
     ("--attest-url", WEB_ADDRESS),
     ("--kms-url", WEB_ADDRESS),
     ("--gateway-url", WEB_ADDRESS),
+    ("--probe", WEB_ADDRESS),
     ("--secret-from", "valid are env:NAME, file:PATH and prompt"),
     ("--second-factor-from", "valid are env:NAME, file:PATH and prompt"),
 ];
@@ -181,7 +182,11 @@ pub(in crate::cli) fn wants_json(args: &[OsString]) -> bool {
 
 /// What clap found wrong, in one sentence without its decoration.
 pub(in crate::cli) fn sentence(error: &clap::Error) -> String {
-    let valid = |argument: &str| SENSITIVE_OPTIONS.iter().find(|(name, _)| argument.starts_with(name));
+    let valid = |argument: &str| {
+        SENSITIVE_OPTIONS
+            .iter()
+            .find(|(name, _)| argument.split(' ').next() == Some(name))
+    };
     let is_about = |kind, unknown: &str| {
         let wrong = texts(error, kind).pop()?;
         let near = nearest(error).map_or_else(String::new, |(_, near)| format!("; the nearest is `{near}`"));

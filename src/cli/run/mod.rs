@@ -1,8 +1,10 @@
 //! One run of the program: from the arguments to the exit code.
 
 mod defect;
+mod runner;
 mod signals;
 mod trace;
+mod version;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -20,11 +22,11 @@ use crate::cli::args::tree::CommandTree;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{self, arguments, error::CliError};
 use crate::cli::root::{Cli, Command};
+use crate::cli::run::runner::Runner;
 use crate::cli::session::Session;
 use crate::cli::session::completion::{ASKED, completing};
 use crate::cli::session::environment::Environment;
 use crate::cli::session::next::CommandLine;
-use crate::cli::session::quote_root::TEST_BUILD;
 use crate::cli::show::output::{self, Color, Output, Style};
 use crate::cli::show::report::Report;
 
@@ -52,10 +54,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 verbose: 0,
                 quiet: false,
                 color: env.color(Color::Auto),
+                runner: false,
             };
             let out = Output::new(style);
             let report = failure::report(&error, "arguments", &CommandLine::new(&args, commands));
-            finish(&out, report).into()
+            finish(&out, &report).into()
         }
     }
 }
@@ -112,8 +115,8 @@ fn keep_memory_private() {
 fn shown(error: &clap::Error, args: &[OsString]) -> Exit {
     let is_version = error.kind() == ErrorKind::DisplayVersion;
     let says_more = args.iter().any(|word| word == "-v" || word == "--verbose");
-    if let Some(note) = TEST_BUILD.filter(|_| is_version && says_more) {
-        output::aside(&format!("{note}\n"));
+    if is_version && says_more {
+        output::aside(&version::details());
     }
     match error.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Storage,
@@ -127,19 +130,31 @@ fn start(cli: Cli, typed: CommandLine, env: Environment) -> Exit {
         verbose: cli.global.verbose,
         quiet: cli.global.quiet,
         color: env.color(cli.global.color),
+        runner: cli.global.github,
     };
     trace::start(cli.global.verbose);
+    let runner = cli.global.github.then(|| Runner::of(&env)).transpose();
     let session = Session::new(Output::new(style), env, typed, cli.command.name());
     let session = session.with(cli.global.accept, cli.global.base_tx);
     let session = session.at_most(cli.global.rate).trusting(cli.global.ca_file);
     let session = Arc::new(session.insisting_on_digests(cli.global.require_digests));
-    let ended = defect::caught(|| drive(cli.command, &session));
+    let (runner, ended) = match runner {
+        Ok(runner) => (runner, defect::caught(|| drive(cli.command, &session))),
+        Err(error) => (None, Err(error)),
+    };
     let mut report = ended.unwrap_or_else(|error| failed(&session, &error));
+    report.pending_ok = cli.global.pending_ok;
     session.tell_endpoints(&mut report);
     session.tell_version(&mut report);
     session.tell_settings(&mut report);
     session.pages.farewell(&report.ending(), !report.is_failure());
-    finish(&session.out, report)
+    let exit = finish(&session.out, &report);
+    let typed = session.typed();
+    let file = typed.value_of("--compose").or_else(|| typed.value_of("-c"));
+    match runner.map_or(Ok(()), |runner| runner.tell(&report, file)) {
+        Ok(()) => exit,
+        Err(error) => unheard(exit, &error),
+    }
 }
 
 /// Runs the command until it ends or a signal comes; a signal drops it between two of its waits.
@@ -168,16 +183,21 @@ async fn ended(command: Command, session: &Session) -> Result<Report, CliError> 
     }
 }
 
-fn finish(out: &Output, report: Report) -> Exit {
-    match out.finish(&report) {
-        Ok(()) => report.exit,
-        Err(error) => {
-            output::aside(&format!("error: the result could not be printed: {error}\n"));
-            if report.exit == Exit::Done {
-                Exit::Storage
-            } else {
-                report.exit
-            }
-        }
+fn finish(out: &Output, report: &Report) -> Exit {
+    match out.finish(report) {
+        Ok(()) => report.status(),
+        Err(error) => unheard(report.status(), &error),
+    }
+}
+
+/// What a run ends with whose result could not be told; a failure stays the one it was.
+fn unheard(exit: Exit, error: &dyn std::error::Error) -> Exit {
+    output::aside(&format!(
+        "error: the result could not be printed: {}\n",
+        failure::told(error)
+    ));
+    match exit {
+        Exit::Done => Exit::Storage,
+        exit => exit,
     }
 }

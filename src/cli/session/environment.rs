@@ -19,6 +19,8 @@ pub(super) const RPC_QUORUM: &str = "ETH_RPC_QUORUM";
 pub(super) const SERVICE_KEY: &str = "SAFE_TRANSACTION_SERVICE_API_KEY";
 const NO_COLOR: &str = "NO_COLOR";
 const FORCE_COLOR: &str = "CLICOLOR_FORCE";
+/// Where a runner of GitHub Actions reads the outputs of a step, and what its summary shows.
+const RUNNER_FILES: [&str; 2] = ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"];
 const HOME: &str = "HOME";
 const TEMPORARY: &str = "TMPDIR";
 /// Where a browser can be shown, other than on a Mac.
@@ -88,6 +90,12 @@ impl Environment {
             Color::Auto if forced() => Color::Always,
             typed => typed,
         }
+    }
+
+    /// The files in which a runner reads the outputs of a step, and what its summary shows.
+    pub(in crate::cli) fn runner_files(&self) -> (Option<PathBuf>, Option<PathBuf>) {
+        let [outputs, summary] = RUNNER_FILES.map(|name| self.text(name).map(PathBuf::from));
+        (outputs, summary)
     }
 
     /// Whether a browser can be opened here.

@@ -51,6 +51,7 @@ use crate::cli::show::advice::Advice;
 use crate::cli::show::names::Names;
 use crate::cli::show::output::{Output, notice};
 use crate::cli::show::report::{Report, certain};
+use crate::cli::show::view;
 use crate::cloud::Spoken;
 use crate::code::Code;
 use crate::compose::ComposeHash;
@@ -152,7 +153,7 @@ impl Session {
     }
 
     /// The client for all servers.
-    fn http(&self, settings: &Settings) -> &Http {
+    fn reached(&self, settings: &Settings) -> &Http {
         self.reaching
             .get_or_init(|| self.http.clone().reaching(settings.network.clone()))
     }
@@ -185,7 +186,7 @@ impl Session {
         let asks_there = matches!(settings.signer, Some(Source::Browser(_)));
         let screen = asks_there.then(|| self.screen(settings.page, settings.limits.timeout));
         Outside::new(
-            self.http(settings).clone(),
+            self.reached(settings).clone(),
             self.spoken.clone(),
             settings,
             Person::new(&self.out, &self.env, settings.yes).at(screen),
@@ -205,7 +206,7 @@ impl Session {
 
     /// The service of a chain: the one that was typed, or Safe's own; does no I/O.
     pub(in crate::cli) fn service(&self, settings: &Settings, chain_id: u64) -> Result<Service, CliError> {
-        let http = patient(self.http(settings), settings);
+        let http = patient(self.reached(settings), settings);
         let http = match settings.quorum.until {
             Some(_) => http,
             None => http.until(Instant::now() + SERVICE_TIME),
@@ -241,6 +242,11 @@ impl Session {
     /// Remembers which upgrade this run is about, for failures and signals.
     pub(in crate::cli) fn about(&self, dir: &Path) {
         *self.dir.lock().unwrap_or_else(PoisonError::into_inner) = Some(dir.to_owned());
+    }
+
+    /// The client for other servers, on the way that the settings name once they were gathered.
+    pub(in crate::cli) fn http(&self) -> &Http {
+        self.reaching.get().unwrap_or(&self.http)
     }
 
     /// The command's name.
@@ -459,12 +465,11 @@ impl Session {
 
     /// Says in a report where the subject is.
     pub(in crate::cli) fn locate_in(&self, report: &mut Report, subject: &Subject) {
-        let (dir, records) = match subject {
-            Subject::Upgrade(upgrade) => (Some(upgrade.dir().display().to_string()), report.facts.journal_records),
-            Subject::Document(_) => (None, None),
+        let dir = match subject {
+            Subject::Upgrade(upgrade) => Some(upgrade.dir()),
+            Subject::Document(_) => None,
         };
-        report.facts.dir = dir;
-        report.facts.journal_records = records;
+        report.know_files(subject.state(), dir);
         report.facts.proposal = Some(subject.path().display().to_string());
     }
 
@@ -504,13 +509,9 @@ impl Session {
             report.next = Some(commit_provision(app, hash, new.from));
         }
         report.warnings.extend_from_slice(upgrade.remarks());
-        crate::cli::show::view::standing(
-            &mut report.page,
-            &status,
-            &crate::cli::show::report::certain(&status),
-            upgrade.dir(),
-        );
+        view::standing(&mut report.page, &status, &certain(&status), upgrade.dir());
         report.know(status, upgrade.dir());
+        report.know_files(state, Some(upgrade.dir()));
         if let Some(verdict) = upgrade.verdict() {
             report.set_verdict(verdict);
         }
@@ -533,8 +534,7 @@ impl Session {
         }
         report.warnings.extend_from_slice(upgrade.remarks());
         report.know(status, file);
-        report.facts.dir = None;
-        report.facts.journal_records = None;
+        report.know_files(state, None);
         report.facts.proposal = Some(file.display().to_string());
         report
     }
@@ -560,10 +560,7 @@ impl Seen {
 
     /// Says in a report where it is.
     pub(in crate::cli) fn locate(&self, report: &mut Report) {
-        report.facts.dir = self.dir.as_ref().map(|dir| dir.display().to_string());
-        if self.dir.is_none() {
-            report.facts.journal_records = None;
-        }
+        report.know_files(&self.state, self.dir());
         report.facts.proposal = Some(self.proposal.display().to_string());
     }
     /// Another command about it.

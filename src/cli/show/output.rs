@@ -18,7 +18,7 @@ use crate::cli::show::names::Names;
 use crate::cli::show::report::Report;
 use crate::cli::show::text::{Page, escape, harmless_json};
 use crate::signer::Consent;
-use crate::text::{escape_lines, short_hashes};
+use crate::text::{escape_lines, inert, inert_json, short_hashes};
 
 /// How often the spinner moves.
 const TICK: Duration = Duration::from_millis(120);
@@ -28,6 +28,10 @@ const PACE: Duration = Duration::from_secs(15);
 
 /// How long an interrupted question waits for the signal that interrupted it to end the process.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether a runner of GitHub Actions reads what is printed: then no line of it may be a command. One for the process, as
+/// its streams are.
+static RUNNER: AtomicBool = AtomicBool::new(false);
 
 /// Where results and news go.
 #[derive(Debug)]
@@ -70,6 +74,8 @@ pub(in crate::cli) struct Style {
     pub(in crate::cli) quiet: bool,
     /// Where there are colours.
     pub(in crate::cli) color: Color,
+    /// A runner of GitHub Actions reads it.
+    pub(in crate::cli) runner: bool,
 }
 
 /// Where there are colours; never in what is for programs.
@@ -98,6 +104,7 @@ impl Output {
     /// Looks at the terminal once.
     pub(in crate::cli) fn new(style: Style) -> Self {
         let terminal = io::stderr().is_terminal();
+        RUNNER.store(style.runner, Ordering::SeqCst);
         Self {
             json: style.json,
             quiet: style.quiet,
@@ -146,7 +153,7 @@ impl Output {
     pub(in crate::cli) fn line(&self, text: &str) -> io::Result<()> {
         self.rest();
         let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{text}")?;
+        writeln!(stdout, "{}", for_reader(text))?;
         stdout.flush()
     }
 
@@ -257,6 +264,13 @@ impl Output {
             ..report.clone()
         });
         let report = named.as_ref().unwrap_or(report);
+        if let Some(page) = report.markdown() {
+            let shown = result(&page);
+            if report.is_failure() {
+                aside(&report.failure_text(self.color, width(&io::stderr())));
+            }
+            return shown;
+        }
         if report.is_failure() {
             let shown = self.result(&report.page);
             aside(&report.failure_text(self.color, width(&io::stderr())));
@@ -319,6 +333,7 @@ fn somebody_there() -> bool {
 
 /// Text that belongs on stdout although no command ran: help and version.
 pub(in crate::cli) fn result(text: &str) -> io::Result<()> {
+    let text = for_reader(text);
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -333,9 +348,9 @@ pub(in crate::cli) fn notice(news: &str) {
     aside(&page.text(width(&io::stderr())));
 }
 
-/// What is asked for byte by byte stays so for programs; a person at a terminal sees what is in it.
+/// What is asked for byte by byte stays so for programs; a person at a terminal, or in a runner's log, sees what is in it.
 fn payload(raw: &str) -> Cow<'_, str> {
-    if !io::stdout().is_terminal() {
+    if !io::stdout().is_terminal() && !RUNNER.load(Ordering::SeqCst) {
         return raw.into();
     }
     match serde_json::from_str::<serde::de::IgnoredAny>(raw) {
@@ -357,8 +372,28 @@ fn width(stream: &impl AsFd) -> Option<usize> {
 
 /// Text for stderr. Nothing depends on it, so a stderr that takes nothing changes nothing.
 pub(in crate::cli) fn aside(text: &str) {
+    to_stderr(&for_reader(text));
+}
+
+/// Commands for the runner that reads stderr; a word of a stranger in them is escaped by whoever makes them.
+pub(in crate::cli) fn command_runner(commands: &str) {
+    to_stderr(commands);
+}
+
+fn to_stderr(text: &str) {
     let mut stderr = io::stderr().lock();
     let _closed = stderr.write_all(text.as_bytes());
+}
+
+/// The text as it goes out: where a runner reads it, nothing in it is a command.
+fn for_reader(text: &str) -> Cow<'_, str> {
+    if !RUNNER.load(Ordering::SeqCst) {
+        return text.into();
+    }
+    match text.starts_with('{') {
+        true => inert_json(text).into(),
+        false => inert(text),
+    }
 }
 
 fn spinner() -> ProgressBar {

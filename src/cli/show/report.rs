@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use crate::cli::exit::Exit;
 use crate::cli::show::advice::{Advice, OtherStep};
+use crate::cli::show::markdown;
 use crate::cli::show::text::{Page, escape};
+use crate::cli::show::view;
 use crate::code::Code;
 use crate::upgrade::{
     self, Stop, Warning,
-    record::{Effect, Effects, Status, Step},
+    record::{Effect, Effects, State, Status, Step},
 };
 
 /// Name and version of the result's format.
@@ -62,7 +64,7 @@ const WITHOUT_EFFECTS: [&str; 20] = [
 struct Envelope {
     /// Name and version of this format.
     schema: String,
-    /// Whether the goal of the command is reached; the same as `exit == 0`.
+    /// Whether the goal of the command is reached; the same as `exit == 0`, but for `--pending-ok`.
     ok: bool,
     /// Exit status of the process.
     exit: u8,
@@ -88,6 +90,9 @@ struct Envelope {
     others: Vec<OtherStep>,
     /// Whether the same command can be run again without harm.
     safe_to_rerun: bool,
+    /// The page as Markdown, with `--format markdown`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    page: Option<String>,
     /// The command's own result.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     data: Option<Value>,
@@ -104,12 +109,21 @@ pub(in crate::cli) struct Facts {
     /// Records in its journal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(in crate::cli) journal_records: Option<u64>,
-    /// Its proposal, where a file was named.
+    /// Its proposal, where a file was named or one was written.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(in crate::cli) proposal: Option<String>,
     /// Where each setting comes from that an option, the environment or a file says.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub(in crate::cli) settings: BTreeMap<String, String>,
+    /// Its evidence, once it is over.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(in crate::cli) evidence: Option<String>,
+    /// Images that it ran before, in the order of its services.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(in crate::cli) images_before: Option<Vec<String>>,
+    /// Images that it is to run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(in crate::cli) images_after: Option<Vec<String>>,
     /// Phala Cloud's own error code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(in crate::cli) vendor_code: Option<String>,
@@ -144,6 +158,10 @@ pub(in crate::cli) struct Report {
     pub(in crate::cli) page: Page,
     /// The result as it is: a script, a manual page, a schema.
     pub(in crate::cli) raw: Option<String>,
+    /// The page is wanted as Markdown.
+    pub(in crate::cli) is_markdown: bool,
+    /// That something is waited for counts as success, as `--pending-ok` says.
+    pub(in crate::cli) pending_ok: bool,
 }
 
 impl Report {
@@ -176,6 +194,8 @@ impl Report {
             data: None,
             page: Page::default(),
             raw: None,
+            is_markdown: false,
+            pending_ok: false,
         }
     }
 
@@ -212,6 +232,31 @@ impl Report {
         self.facts.journal_records = Some(status.records);
     }
 
+    /// Names the images before and after, and the files of the upgrade's directory, or those of none.
+    pub(in crate::cli) fn know_files(&mut self, state: &State, dir: Option<&std::path::Path>) {
+        let files = dir.map(|dir| view::files(&state.status(), dir)).unwrap_or_default();
+        (self.facts.proposal, self.facts.evidence) = files;
+        self.facts.dir = dir.map(|dir| dir.display().to_string());
+        if dir.is_none() {
+            self.facts.journal_records = None;
+        }
+        self.know_images(state.code());
+    }
+
+    /// Names the images before and after.
+    pub(in crate::cli) fn know_images(&mut self, code: Option<&upgrade::model::CodeChange>) {
+        self.facts.images_before = code.map(|code| code.manifest.images());
+        self.facts.images_after = code.map(|code| code.manifest_after().images());
+    }
+
+    /// What the process ends with.
+    pub(in crate::cli) fn status(&self) -> Exit {
+        match self.exit {
+            Exit::Pending if self.pending_ok => Exit::Done,
+            exit => exit,
+        }
+    }
+
     /// Whether it is told as a failure: on stderr, with what is certain and what to do.
     pub(in crate::cli) const fn is_failure(&self) -> bool {
         !matches!(self.exit, Exit::Done | Exit::Pending) || self.stop.is_some()
@@ -232,7 +277,7 @@ impl Report {
         let envelope = Envelope {
             schema: SCHEMA.to_owned(),
             ok: self.exit == Exit::Done,
-            exit: self.exit.code(),
+            exit: self.status().code(),
             code: self.code.name().to_owned(),
             step: self.step.clone(),
             message: self.sentence(),
@@ -243,6 +288,7 @@ impl Report {
             next: self.next.clone(),
             others: self.others.clone(),
             safe_to_rerun: self.exit.safe_to_rerun(),
+            page: self.markdown(),
             data: self.data.clone(),
         };
         // No map key here is anything but a string, so this cannot fail; a bare object is still an object.
@@ -272,6 +318,48 @@ impl Report {
             page.command("next", next);
         }
         page
+    }
+
+    /// The result as Markdown, where that is wanted.
+    pub(in crate::cli) fn markdown(&self) -> Option<String> {
+        self.is_markdown.then(|| self.markdown_page())
+    }
+
+    /// The result as Markdown: how it ended, what is on its page, what was found besides, what comes next.
+    pub(in crate::cli) fn markdown_page(&self) -> String {
+        let mut head = Page::default();
+        head.line(&format!("{} (exit {})", self.code, self.exit.code()));
+        if let Some(stop) = &self.stop {
+            head.line(&format!("{} does not match", stop.what)).facts(&[
+                ("expected", Some(stop.expected.clone())),
+                ("found", Some(stop.found.clone())),
+            ]);
+            head.each(&stop.details);
+        }
+        let mut end = Page::default();
+        end.each(
+            self.unshown()
+                .iter()
+                .map(|warning| format!("{} ({})", warning.text, warning.code)),
+        );
+        if let Some(certain) = self.certain.as_ref().filter(|_| self.exit != Exit::Done) {
+            end.line(certain);
+        }
+        if let Some(hint) = &self.hint {
+            end.line(&format!("hint: {hint}"));
+        }
+        for other in &self.others {
+            other.tell(&mut end);
+        }
+        if let Some(next) = &self.next {
+            end.command("next", next);
+        }
+        let parts: String = [&head, &self.page, &end].map(markdown::content).concat();
+        format!(
+            "# {}\n\n{}\n",
+            crate::text::markdown(&self.sentence()),
+            parts.trim_end()
+        )
     }
 
     /// The warnings that were told by no earlier command, and stand nowhere on the page, in its sentence or in what stopped
@@ -314,7 +402,8 @@ impl Report {
         whole.painted(width, color)
     }
 
-    fn sentence(&self) -> String {
+    /// What happened, with its causes, on one line.
+    pub(in crate::cli) fn sentence(&self) -> String {
         std::iter::once(&self.message)
             .chain(&self.causes)
             .map(|part| escape(part))
@@ -477,6 +566,7 @@ mod tests {
                 settings: BTreeMap::new(),
                 upgrade: upgrade::record::Facts {
                     update: text(),
+                    route: text(),
                     makes: text(),
                     new_cvm: text(),
                     cvm: text(),
@@ -494,6 +584,8 @@ mod tests {
                     approved_by: vec![alloy::primitives::Address::ZERO],
                     unproven: vec![alloy::primitives::Address::ZERO],
                     threshold: Some(2),
+                    waiting_for: vec![alloy::primitives::Address::ZERO],
+                    safe_url: text(),
                     operation_id: Some(word),
                     ready_at: Some(jiff::Timestamp::UNIX_EPOCH),
                     transaction_hash: Some(word),
@@ -506,6 +598,9 @@ mod tests {
                 dir: text(),
                 journal_records: Some(1),
                 proposal: text(),
+                evidence: text(),
+                images_before: Some(vec!["x".to_owned()]),
+                images_after: Some(vec!["x".to_owned()]),
                 vendor_code: text(),
                 request_id: text(),
             },
@@ -517,6 +612,7 @@ mod tests {
             next: text(),
             others: vec![OtherStep::new("somebody", None, vec!["x".to_owned()])],
             safe_to_rerun: true,
+            page: text(),
             data: Some(Value::Null),
         }
     }
@@ -622,6 +718,21 @@ mod tests {
             let value: Value = serde_json::from_str(&report.json()).unwrap();
             assert_eq!(value["ok"], exit == Exit::Done);
             assert_eq!(value["exit"], exit.code());
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_is_no_failure_where_that_was_agreed_and_nothing_else_is_excused() {
+        for exit in Exit::ALL {
+            let mut report = Report::done("x", "y");
+            (report.exit, report.pending_ok) = (exit, true);
+            let value: Value = serde_json::from_str(&report.json()).unwrap();
+            let ends = if exit == Exit::Pending { 0 } else { exit.code() };
+            assert_eq!(
+                (&value["exit"], report.status().code()),
+                (&serde_json::json!(ends), ends)
+            );
+            assert_eq!(value["ok"], exit == Exit::Done, "waiting is not reaching the goal");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Pages for people, as data, and set for terminals: aligned facts, indented blocks, long lines broken with their margin. Pure.
 //!
 //! What a page holds is made harmless by [`crate::text`], line by line. [`crate::cli::show::html`] sets the same items for
-//! browsers, so that nobody sees in one what is not in the other.
+//! browsers, and [`crate::cli::show::markdown`] for pages on the web, so that nobody sees in one what is not in the other.
 
 use std::error::Error;
 

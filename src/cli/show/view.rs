@@ -24,20 +24,29 @@ use crate::upgrade::{
 
 /// Where an upgrade stands: what is certain first, then what is known.
 pub(in crate::cli) fn standing(page: &mut Page, status: &Status, certain: &str, dir: &Path) {
-    let file = |name: &str, there: bool| there.then(|| dir.join(name).display().to_string());
+    let name = |name: &str| dir.join(name).display().to_string();
+    let is_over = is_over(status);
     page.line(certain);
     page.facts(&[
         ("upgrade", Some(dir.display().to_string())),
-        (
-            "proposal",
-            file(
-                PROPOSAL_FILE,
-                status.step > Step::Verify && status.facts.factory.is_none(),
-            ),
-        ),
-        ("evidence", file(crate::evidence::PAGE, is_over(status))),
+        ("proposal", is_proposed(status).then(|| name(PROPOSAL_FILE))),
+        ("evidence", is_over.then(|| name(crate::evidence::PAGE))),
     ]);
     known(page, status);
+}
+
+/// The files of an upgrade's directory that others need, as far as there are any yet: its proposal, and its evidence.
+pub(in crate::cli) fn files(status: &Status, dir: &Path) -> (Option<String>, Option<String>) {
+    let name = |name: &str| dir.join(name).display().to_string();
+    (
+        is_proposed(status).then(|| name(PROPOSAL_FILE)),
+        is_over(status).then(|| name(crate::evidence::FILE)),
+    )
+}
+
+/// Whether the proposal is written.
+fn is_proposed(status: &Status) -> bool {
+    status.step > Step::Verify && status.facts.factory.is_none()
 }
 
 /// Shows where a proposal by itself stands: `certain`, what is certain of it, first, then what is known.

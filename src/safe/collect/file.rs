@@ -19,18 +19,24 @@ const KEYS: [&str; 7] = ["schema", "chainId", "safe", "nonce", "safeTxHash", "ow
 
 /// The signature of one owner as a file that can be sent by any way; it holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignatureFile {
     schema: &'static str,
     chain_id: String,
     safe: String,
     nonce: String,
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     safe_tx_hash: B256,
     owner: String,
+    #[cfg_attr(feature = "cli", schemars(with = "String"))]
     signature: Bytes,
 }
 
 impl SignatureFile {
+    /// Name and version of the format.
+    pub const FORMAT: &str = SCHEMA;
+
     /// The file for the signature of `tx` by `owner`.
     pub fn new(tx: &SafeTx, owner: Address, signature: &OwnerSignature) -> Self {
         Self {

@@ -34,6 +34,7 @@ const MAX_BYTES: u64 = 16 << 20;
 
 /// The public file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
     /// Format.
@@ -45,30 +46,40 @@ pub struct Proposal {
     pub cloud: Option<String>,
     /// Compose hash to allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub compose_hash: Option<ComposeHash>,
     /// How it was verified where the proposal was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     pub verified: Option<Verification>,
     /// The calls that need the owner's authority.
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<serde_json::Value>"))]
     pub calls: Vec<Call>,
     /// ERC-8213 digest of each call's data.
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<String>"))]
     pub calldata_digests: Vec<B256>,
     /// What the owners of a Safe sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     pub safe: Option<SafeSection>,
     /// What the timelock executes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     pub timelock: Option<TimelockSection>,
     /// Manifest after the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     pub manifest_after: Option<Manifest>,
     /// When the server answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub prepared_at: Option<jiff::Timestamp>,
     /// When the commit token expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub token_expires: Option<jiff::Timestamp>,
     /// What was read before anything was done.
+    #[cfg_attr(feature = "cli", schemars(with = "serde_json::Value"))]
     pub plan: Plan,
     /// Other apps of the same owner that the same transaction changes: what the proposal of each says, but for who acts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -76,6 +87,9 @@ pub struct Proposal {
 }
 
 impl Proposal {
+    /// Name and version of the format that is written.
+    pub const FORMAT: &str = SCHEMA;
+
     /// Reads a proposal and recomputes everything that can be recomputed.
     ///
     /// # Errors

@@ -50,6 +50,16 @@ impl Route {
         }
     }
 
+    /// Its name, as proposals write it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Eoa { .. } => "eoa",
+            Self::Safe { .. } => "safe",
+            Self::Timelock { .. } => "timelock",
+            Self::Calldata { .. } => "calldata",
+        }
+    }
+
     /// Who signs as a key: the owner, or who schedules unless that is a Safe.
     pub(in crate::upgrade) const fn key(&self, by_safe: bool) -> Option<Address> {
         match self {

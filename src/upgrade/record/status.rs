@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::{BlockRef, PolicyChange};
 use crate::compose::ComposeHash;
+use crate::safe::service::links;
 use crate::upgrade::{
     finding::Warning,
     model::{
@@ -55,6 +56,9 @@ pub struct Facts {
     /// Name of the upgrade.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<String>,
+    /// How the calls get the owner's authority: `eoa`, `safe`, `timelock` or `calldata`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// CVM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cvm: Option<String>,
@@ -116,6 +120,13 @@ pub struct Facts {
     /// Signatures that the Safe asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u64>,
+    /// Who has to agree before it can go on, where that is known: each owner of the Safe who did not yet, or the one key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<String>"))]
+    pub waiting_for: Vec<Address>,
+    /// Page of Safe{Wallet} with the transaction, where the wallet knows the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe_url: Option<String>,
     /// Id of the timelock's operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
@@ -171,6 +182,7 @@ pub struct OtherFacts {
 
 /// Where an upgrade stands, from its journal alone.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct Status {
     /// What comes next.
     pub step: Step,
@@ -244,6 +256,31 @@ impl State {
         all.filter(|owner| !agreed.contains(*owner)).copied().collect()
     }
 
+    /// Who has to agree next. Where enough have signed, or the timelock is asked, it waits for nobody in particular.
+    fn waiting_for(&self) -> Vec<Address> {
+        let Some(plan) = self.plan().filter(|_| self.next() == Step::Approve) else {
+            return Vec::new();
+        };
+        if self.timelock.scheduled.is_some() || plan.route.is_calldata() {
+            return Vec::new();
+        }
+        let Some(safe) = &plan.safe else {
+            return vec![plan.route.key(false).unwrap_or(plan.actor.address)];
+        };
+        let agreed = self.agreed();
+        if u64::try_from(agreed.len()).is_ok_and(|have| have >= safe.threshold) {
+            return Vec::new();
+        }
+        let missing = safe.owners.iter().filter(|owner| !agreed.contains(*owner));
+        missing.copied().collect()
+    }
+
+    /// Where owners find the transaction in their wallet.
+    fn safe_url(&self, plan: &Plan) -> Option<String> {
+        let (safe, hash) = (plan.safe.as_ref()?, self.chosen_hash()?);
+        links::transaction(plan.chain_id, safe.address, hash).map(|url| url.to_string())
+    }
+
     /// The app; a new one is known once it is made.
     fn app(&self) -> Option<Address> {
         match self.deployment() {
@@ -279,6 +316,7 @@ impl State {
         let block = self.block();
         Facts {
             update: self.identity.as_ref().map(|identity| identity.update.clone()),
+            route: plan.map(|plan| plan.route.kind().to_owned()),
             cvm: self.identity.as_ref().and_then(|identity| identity.cvm.clone()),
             makes: self.code().and_then(|code| code.target.word()).map(str::to_owned),
             new_cvm: self.commit.made.clone(),
@@ -302,6 +340,8 @@ impl State {
             approved_by: self.safe.approved.iter().copied().collect(),
             unproven: self.unproven(),
             threshold: plan.and_then(|plan| plan.safe.as_ref()).map(|safe| safe.threshold),
+            waiting_for: self.waiting_for(),
+            safe_url: plan.and_then(|plan| self.safe_url(plan)),
             operation_id: self.asked().map(|asked| asked.operation.id()),
             ready_at: self.timelock.scheduled.and_then(|scheduled| {
                 let seconds = i64::try_from(scheduled.ready_at).ok()?;

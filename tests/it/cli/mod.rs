@@ -10,6 +10,7 @@ pub mod guiding;
 pub mod hostile;
 pub mod init;
 pub mod next_steps;
+pub mod pipelines;
 pub mod process;
 pub mod reached;
 pub mod reading;

@@ -8,7 +8,7 @@ use crate::house::sources::{Token, files, halves, tokens};
 use crate::support::repository;
 
 /// Names in capitals that are no codes, and where they come from.
-const NO_CODES: [(&str, &str); 44] = [
+const NO_CODES: [(&str, &str); 48] = [
     (
         "APPROVED_HASH",
         "a kind of signature, as Safe Transaction Services name it",
@@ -23,8 +23,10 @@ const NO_CODES: [(&str, &str); 44] = [
     ("COMPOSE_ENV_FILES", "a variable of Docker Compose"),
     ("COMPOSE_FILE", "a variable of Docker Compose"),
     ("COMPOSE_PROJECT_NAME", "a variable of Docker Compose"),
+    ("COUNTERSIGN_COMMIT", "a variable of whoever builds a release"),
     ("COUNTERSIGN_REQUEST_MS", "a variable of test builds"),
     ("COUNTERSIGN_TEST_ROOT", "a variable of test builds"),
+    ("COUNTERSIGN_TARGET", "a variable of whoever builds a release"),
     ("CVM_APP_ID_CONFLICT", "a code of Phala Cloud's"),
     ("DAC_READ_SEARCH", "a capability of Linux"),
     ("DOCKER_", "how variables of Docker begin"),
@@ -39,6 +41,8 @@ const NO_CODES: [(&str, &str); 44] = [
     ("ETH_RPC_QUORUM", "a variable of the environment"),
     ("ETH_RPC_URL", "a variable of the environment"),
     ("EXECUTOR_ROLE", "a role of OpenZeppelin's timelock"),
+    ("GITHUB_OUTPUT", "a variable of a runner's"),
+    ("GITHUB_STEP_SUMMARY", "a variable of a runner's"),
     ("LD_LIBRARY_PATH", "a variable of the guest's loader"),
     ("LD_PRELOAD", "a variable of the guest's loader"),
     ("NO_COLOR", "a variable of the environment"),

@@ -354,7 +354,8 @@ fn no_run_shows_a_code_with_another_number_than_its_page_names() {
 }
 
 /// Names in capitals that are no codes.
-const NO_CODES: [&str; 17] = [
+const NO_CODES: [&str; 21] = [
+    "ANY_TOOLCHAIN",
     "ECC_SECG_P256K1",
     "ETH_RPC_QUORUM",
     "ETH_RPC_URL",
@@ -362,6 +363,8 @@ const NO_CODES: [&str; 17] = [
     "NO_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
+    "GITHUB_OUTPUT",
+    "GITHUB_STEP_SUMMARY",
     "OWNER_KEY",
     "PHALA_CLOUD_API_KEY",
     "PHALA_CLOUD_API_PREFIX",
@@ -370,6 +373,7 @@ const NO_CODES: [&str; 17] = [
     "SIGNER_2",
     "SIGNER_4",
     "SIGN_VERIFY",
+    "SOURCE_DATE_EPOCH",
     "SSL_CERT_FILE",
     "XDG_STATE_HOME",
 ];

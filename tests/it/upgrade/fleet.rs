@@ -411,6 +411,24 @@ fn a_safe_approves_for_the_whole_fleet() {
 }
 
 #[test]
+fn a_canary_whose_app_does_not_serve_stops_the_rest() {
+    let ground = Ground::new(3);
+    let flow = ground.flow();
+    Ran::of(&mut prepare(&flow)).exits(0);
+    approve(&flow);
+    let app = crate::cli::pipelines::App::saying(500, "no");
+    let probe = ["--canary", "1", "--probe", &app.url, "--timeout", "20s"];
+    let failed = Ran::of(&mut commit(&flow, &probe)).exits(7).says("PROBE_FAILED");
+    assert_eq!(live(&failed), 1, "{}", failed.said);
+    let touched = ground.commits().iter().filter(|commits| !commits.is_empty()).count();
+    assert_eq!(touched, 1, "only the canary was touched");
+    assert!(failed.said.contains("runs the new hash"), "{}", failed.said);
+    // Without a probe the rest follow.
+    Ran::of(&mut commit(&flow, &[])).exits(0);
+    ground.is_done_once(&flow, "after the canary");
+}
+
+#[test]
 fn a_canary_that_does_not_come_back_stops_the_rest() {
     let ground = Ground::new(5);
     let flow = ground.flow();

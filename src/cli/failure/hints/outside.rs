@@ -89,11 +89,15 @@ hints! {
         "stop the new CVM with `countersign cvm stop`, since it runs what nobody approved, and ask Phala Cloud why";
     NewCvmTwin, Look,
         "look with `countersign app instances list` whether the CVM on that node is the one that you want";
+    ProbeFailed, Look,
+        "what was committed stays committed: look at the app's logs, then correct the app, or go back with `countersign rollback`";
     BootFailed, Look,
         "read what the CVM said with `countersign cvm operations`, mend that, and upgrade again: what ran before was \
          allowed, and still is unless it was taken away";
     TokenMissing, Resume,
         "run again: it prepares again for the same hash, and a new CVM is made once Phala Cloud gives a token";
+    TokenExpiring, Look,
+        "ask whoever has to approve it, or prepare again with `countersign resume` once the token is dead: an approval stays good";
     TokenExpired, Step("resume", "--yes"),
         "agree to preparing again by --yes: the hash has to come out the same, and no new signature is needed";
     TokenChanged, Look,

@@ -79,6 +79,11 @@ hints! {
         "go back to another hash, or provision the whole manifest with `countersign cvm compose-file`";
     RollbackEnvironment, with("--env-file FILE"),
         "give the whole environment that it needs by --env-file: values of that time are nowhere but with you";
+    Drift, Again,
+        "find out who changed what runs, then release the files again, or bring the files to what runs";
+    DriftUnknown, Without("--require-all"),
+        "keep the evidence of finished upgrades below .countersign, or leave --require-all out: what is not on record is \
+         compared with nothing";
     NothingToChange, Command("--help"), "name at least one change";
     NoCodeChange, Look,
         "go on with `countersign wait`, which proves a change of policy: there is no CVM to commit or to watch";

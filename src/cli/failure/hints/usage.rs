@@ -42,6 +42,8 @@ hints! {
     UsageNoRpc, with("--rpc-url https://…"),
         "name an endpoint of the chain by --rpc-url, or set ETH_RPC_URL; `review` and `sign` take --offline instead, and list what \
          was not checked then";
+    UsageNoRunner, Without("--github"),
+        "leave --github out, or name a file for the outputs of the step in GITHUB_OUTPUT, as a runner does";
     UsageNoService, with("--service-url URL"),
         "name a Safe Transaction Service by --service-url, or pass the proposal on as a file";
     UsageNoWorkspace, with("SLUG"), "name the workspace as `countersign workspace show` does, by its slug";
