@@ -16,3 +16,4 @@ pub mod reached;
 pub mod reading;
 pub mod run_time;
 pub mod signals;
+pub mod workflows;
