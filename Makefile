@@ -16,7 +16,10 @@
 # docs/src/verification/fuzzing.md. Needs a C++ compiler.
 # timelock-code: makes the table of timelocks that are known by their code anew; thorough compares it.
 
-.PHONY: setup features test thorough browser keys rehearsal bench timelock-code versions oracle fuzz
+# dist: what is installed, in target/dist: the static binary, its archive, a list of components and the sums of them. Takes long, and
+# gives the same bytes wherever the same commit is built; see docs/src/howto/install.md. Needs the compiler that .ci/dist names.
+
+.PHONY: setup features test thorough browser keys rehearsal bench timelock-code versions oracle fuzz dist
 .DELETE_ON_ERROR:
 
 PACKAGES := tests/node/node_modules/.installed
@@ -71,6 +74,9 @@ TIME ?= 60
 
 browser: setup
 	cargo test --locked $(FAILPOINTS) --test it -- signer::chromium:: --nocapture
+
+dist:
+	.ci/dist
 
 fuzz:
 	tests/fuzz/run.sh $(TIME) $(ONLY)
