@@ -4,21 +4,15 @@ import { createHash } from 'node:crypto'
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-const [folder, binary] = process.argv.slice(2)
+const [folder, binary, list] = process.argv.slice(2)
 const metadata = JSON.parse(readFileSync(0, 'utf8'))
 const packages = new Map(metadata.packages.map((one) => [one.id, one]))
 const nodes = new Map(metadata.resolve.nodes.map((one) => [one.id, one]))
 
-// Only what is linked: neither tests nor what runs while it is built.
-const linked = new Set()
-const todo = [metadata.resolve.root]
-while (todo.length > 0) {
-  const id = todo.pop()
-  if (linked.has(id)) continue
-  linked.add(id)
-  const normal = nodes.get(id).deps.filter((dep) => dep.dep_kinds.some((kind) => kind.kind === null))
-  todo.push(...normal.map((dep) => dep.pkg))
-}
+// What is linked, and the macros that write code in it; not what only tests take. `NAME vVERSION` begins each line of the list.
+const names = new Set(readFileSync(list, 'utf8').split('\n').map((line) => line.split(' ').slice(0, 2).join(' ')))
+const linked = new Set(metadata.packages.filter((one) => names.has(`${one.name} v${one.version}`)).map((one) => one.id))
+if (linked.size < 2) throw new Error('nothing is linked')
 
 // Sums of the sources, as Cargo.lock has them.
 const sums = new Map()

@@ -2,7 +2,7 @@
 //! environment, device, owner, and the app's policy. Nothing here changes anything, and the record is taken at its word.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::chain::policy_history::PolicyHistory;
 use crate::cli::failure::error::CliError;
 use crate::cli::failure::{Commands as _, by_code};
 use crate::cli::session::Session;
+use crate::cli::session::files::evidence_file;
 use crate::cli::session::settings::ROOT;
 use crate::cli::show::changes::in_order;
 use crate::cli::show::report::Report;
@@ -62,6 +63,19 @@ struct Released {
     all: Vec<Evidence>,
 }
 
+/// What is compared.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct Compare<'a> {
+    /// The CVM, and what the files would change of it.
+    pub(in crate::cli) code: &'a CodeChange,
+    /// The app that has to approve it; nothing where no KMS on a chain guards the CVM.
+    pub(in crate::cli) plan: Option<&'a Plan>,
+    /// Evidence of releases, besides that below the usual place.
+    pub(in crate::cli) evidence: &'a [PathBuf],
+    /// What cannot be compared is no success.
+    pub(in crate::cli) require_all: bool,
+}
+
 /// Compares what runs with the files and with the record.
 ///
 /// # Errors
@@ -69,23 +83,29 @@ struct Released {
 pub(in crate::cli) async fn drift(
     session: &Session,
     world: &World<'_>,
-    plan: &Plan,
-    require_all: bool,
+    compare: Compare<'_>,
 ) -> Result<Report, CliError> {
-    let Some(code) = &plan.code else {
-        return Err(UpgradeError::decide(Code::NoCodeChange, "no CVM was named whose code could be compared").into());
-    };
-    let released = Released::of(plan)?;
-    let chain = world.chain(plan.chain_id).await?;
-    let history = chain.policy_history(&plan.app_state, &[], &[]).await;
-    let history = history.map_err(UpgradeError::from)?;
+    let Compare { code, plan, .. } = compare;
     let mut compared = Vec::from(by_files(code));
-    compared.extend(released.compare(plan, code, &history));
     let mut report = Report::done("plan", "what runs is what the files and the last release on record say");
     report.certain = None;
+    let mut last = None;
+    if let Some(plan) = plan {
+        let released = Released::of(plan, compare.evidence)?;
+        let chain = world.chain(plan.chain_id).await?;
+        let history = chain.policy_history(&plan.app_state, &[], &[]).await;
+        compared.extend(released.compare(plan, code, &history.map_err(UpgradeError::from)?));
+        last = released.last(code).map(named);
+    } else {
+        let why = "no KMS on a chain guards this CVM, so that nothing of it is proved".to_owned();
+        compared.push(Compared {
+            what: "code, by the last release",
+            outcome: Outcome::NotChecked { why },
+        });
+    }
     show(&mut report, code, &compared);
-    report.data = Some(json!({ "drift": compared, "released": released.last(code).map(named) }));
-    conclude(&mut report, session, &compared, require_all);
+    report.data = Some(json!({ "drift": compared, "released": last }));
+    conclude(&mut report, session, &compared, compare.require_all);
     Ok(report)
 }
 
@@ -155,11 +175,15 @@ fn listed(names: &[String]) -> String {
 }
 
 impl Released {
-    /// The documents of the app below the usual place, with or without the journals that they were made from.
-    fn of(plan: &Plan) -> Result<Self, CliError> {
+    /// The documents of the app: those below the usual place, with or without the journals that they were made from, and those that
+    /// were named.
+    fn of(plan: &Plan, named: &[PathBuf]) -> Result<Self, CliError> {
         let dirs = fsutil::list(Path::new(ROOT)).map_err(UpgradeError::from)?;
-        let all = dirs.iter().filter_map(|dir| evidence::read(dir));
-        let mut all: Vec<Evidence> = all
+        let kept = dirs.iter().filter_map(|dir| evidence::read(dir));
+        let named = named.iter().map(|file| evidence_file(file));
+        let named = named.collect::<Result<Vec<Evidence>, CliError>>()?;
+        let mut all: Vec<Evidence> = kept
+            .chain(named)
             .filter(|one| (one.app, one.chain_id) == (plan.app, plan.chain_id))
             .collect();
         all.sort_by_key(|one| one.block.number);
@@ -199,7 +223,7 @@ impl Released {
 
     fn compare(&self, plan: &Plan, code: &CodeChange, history: &PolicyHistory) -> Vec<Compared> {
         let last = self.last(code);
-        let why = "no release of this CVM is on record below .countersign";
+        let why = "no release of this CVM is on record below .countersign, or named by --evidence";
         let of_code = last.and_then(|last| last.code.as_ref());
         let manifest = of_code.and_then(|code| Manifest::parse(code.manifest.as_ref()?.as_bytes()).ok());
         let hash: Option<(ComposeHash, ComposeHash)> = of_code.map(|code| code.compose_hash).zip(code.current_hash);
@@ -217,7 +241,7 @@ impl Released {
                 "owner, by the record",
                 self.owner().map(|owner| (owner, plan.app_state.owner)),
                 ToString::to_string,
-                "no upgrade of this app is on record below .countersign",
+                "no upgrade of this app is on record below .countersign, or named by --evidence",
             ),
             self.policy(history),
         ]
@@ -236,7 +260,7 @@ impl Released {
             .collect();
         let outcome = match (first, told.as_slice(), &history.incomplete) {
             (None, ..) => Outcome::NotChecked {
-                why: "no upgrade of this app is on record below .countersign".to_owned(),
+                why: "no upgrade of this app is on record below .countersign, or named by --evidence".to_owned(),
             },
             (Some(_), [], Some(why)) => Outcome::NotChecked { why: why.clone() },
             (Some(_), [], None) => Outcome::Same,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use jiff::Timestamp;
-use url::Url;
+use url::{Host, Url};
 
 use crate::cli::show::text::shorten;
 use crate::cloud::CvmId;
@@ -222,6 +222,23 @@ pub(in crate::cli) fn web_address(text: &str) -> Result<Url, String> {
         return Err(valid());
     }
     text.parse::<Url>().ok().filter(Url::has_host).ok_or_else(valid)
+}
+
+/// As [`web_address`], where nobody on the way reads what is asked: plain http stays on this machine.
+pub(in crate::cli) fn private_address(text: &str) -> Result<Url, String> {
+    let url = web_address(text)?;
+    let is_here = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match url.scheme() {
+        "http" if !is_here => {
+            Err("an address is http:// or https:// and a host, and plain http stays on this machine".to_owned())
+        }
+        _ => Ok(url),
+    }
 }
 
 /// A moment (RFC 3339).
@@ -731,6 +748,26 @@ mod tests {
     fn bug_b18_wrong_capitals_are_refused_with_the_right_ones() {
         let said = address(WRONG_CAPITALS).unwrap_err();
         assert!(said.contains("EIP-55") && said.contains(CHECKSUM), "{said}");
+    }
+
+    #[test]
+    fn plain_http_is_asked_on_this_machine_only() {
+        for good in [
+            "https://a.test/x",
+            "http://127.0.0.1:1",
+            "http://[::1]/",
+            "http://localhost:8080/healthz",
+        ] {
+            assert!(private_address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://a.test",
+            "http://10.0.0.1",
+            "http://localhost.a.test",
+            "ftp://127.0.0.1",
+        ] {
+            assert!(private_address(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

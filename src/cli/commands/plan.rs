@@ -1,11 +1,11 @@
 //! `plan`: everything that is read before anything is done.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::cli::act::begin::VALUES_ONLY;
-use crate::cli::act::drift;
+use crate::cli::act::drift::{self, Compare};
 use crate::cli::act::unapproved;
 use crate::cli::args::{Change, Governor, Multisig, PageFormat, Reach, SharedOptions, Written};
 use crate::cli::failure::error::CliError;
@@ -14,8 +14,9 @@ use crate::cli::session::Session;
 use crate::cli::session::settings::ROOT;
 use crate::cli::show::report::Report;
 use crate::cli::show::view;
+use crate::code::Code;
 use crate::upgrade::{
-    self,
+    self, UpgradeError, World,
     steps::{Planned, plan_either},
 };
 
@@ -47,6 +48,9 @@ pub(in crate::cli) struct Plan {
     /// Compare what runs with these files and with the last release on record, and end with 6 where something differs
     #[arg(long, help_heading = "Drift")]
     drift: bool,
+    /// Evidence of a release to compare with, besides what is below .countersign; repeat it
+    #[arg(long, value_name = "FILE", requires = "drift", help_heading = "Drift")]
+    evidence: Vec<PathBuf>,
     /// End with 6 as well where something could not be compared
     #[arg(long, requires = "drift", help_heading = "Drift")]
     require_all: bool,
@@ -70,19 +74,39 @@ impl Plan {
         settings.quorum.partial = true;
         let intent = session.intent(&settings, &self.change, &self.timelock)?;
         let outside = session.outside(&settings);
-        let mut plan = match plan_either(&outside.world(), &intent.value).await? {
+        let planned = plan_either(&outside.world(), &intent.value).await?;
+        if self.drift {
+            return self.compared(session, &outside.world(), &planned).await;
+        }
+        let mut plan = match planned {
             Planned::Approved(plan) => *plan,
             Planned::Unapproved(plan) => return Ok(unapproved::planned(session, &plan, &settings.limits)),
         };
-        if self.drift {
-            let mut report = drift::drift(session, &outside.world(), &plan, self.require_all).await?;
-            know(&mut report, &plan);
-            return Ok(report);
-        }
         upgrade::recall(&mut plan, Path::new(ROOT))?;
         let dir = upgrade::Upgrade::fresh_dir(Path::new(ROOT), &plan);
         upgrade::steps::look_ahead(&outside.world(), &mut plan, &dir, &settings.limits).await?;
         Ok(report(session, &plan, &settings.limits))
+    }
+
+    /// What runs beside the files and the record.
+    async fn compared(&self, session: &Session, world: &World<'_>, planned: &Planned) -> Result<Report, CliError> {
+        let (code, plan) = match planned {
+            Planned::Approved(plan) => (plan.code.as_ref(), Some(plan.as_ref())),
+            Planned::Unapproved(plan) => (Some(&plan.code), None),
+        };
+        let code = code.ok_or_else(|| UpgradeError::decide(Code::NoCodeChange, "only the app's policy changes"))?;
+        let compare = Compare {
+            code,
+            plan,
+            evidence: &self.evidence,
+            require_all: self.require_all,
+        };
+        let mut report = drift::drift(session, world, compare).await?;
+        report.know_images(Some(code));
+        if let Some(plan) = plan {
+            know(&mut report, plan);
+        }
+        Ok(report)
     }
 }
 

@@ -69,27 +69,31 @@ impl Status {
         Ok(report)
     }
 
+    /// Several upgrades at once, or none where only tokens were asked for.
+    fn listed(&self, session: &Session, expiring: &mut Expiring) -> Result<Option<Report>, CliError> {
+        if self.which.proposal.is_some() || self.which.dir.dir.is_some() {
+            return Ok(None);
+        }
+        let mut list = List::new();
+        for one in Known::each(self.which.dir.cvm.as_ref())? {
+            list.finished += usize::from(!one.is_open());
+            if self.all || one.is_open() {
+                list.add(session, &one);
+                expiring.look(&one.dir, one.state.as_ref().ok());
+            }
+        }
+        let found = list.upgrades.len() + if self.all { 0 } else { list.finished };
+        if !list.upgrades.is_empty() && (self.all || found > 1) {
+            expiring.is_listed = true;
+            return Ok(Some(list.report(self.all)));
+        }
+        let nothing = "no upgrade is here whose commit token could expire";
+        Ok((found == 0 && self.expiring.is_some()).then(|| Report::done("status", nothing)))
+    }
+
     async fn found(&self, session: &Session, expiring: &mut Expiring) -> Result<Report, CliError> {
-        if self.which.proposal.is_none() && self.which.dir.dir.is_none() {
-            let mut list = List::new();
-            for one in Known::each(self.which.dir.cvm.as_ref())? {
-                list.finished += usize::from(!one.is_open());
-                if self.all || one.is_open() {
-                    list.add(session, &one);
-                    expiring.look(&one.dir, one.state.as_ref().ok());
-                }
-            }
-            let found = list.upgrades.len() + if self.all { 0 } else { list.finished };
-            if !list.upgrades.is_empty() && (self.all || found > 1) {
-                expiring.is_listed = true;
-                return Ok(list.report(self.all));
-            }
-            if found == 0 && self.expiring.is_some() {
-                return Ok(Report::done(
-                    "status",
-                    "no upgrade is here whose commit token could expire",
-                ));
-            }
+        if let Some(report) = self.listed(session, expiring)? {
+            return Ok(report);
         }
         let standing = session.standing(&self.which)?;
         expiring.look(standing.dir().unwrap_or(&standing.proposal), Some(&standing.state));

@@ -1,6 +1,6 @@
 //! `verify`: every claim of an upgrade's evidence, proved again by anybody.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -9,13 +9,13 @@ use serde_json::json;
 use crate::attest::Root;
 use crate::cli::args::{Offline, Reach, SharedOptions, values};
 use crate::cli::failure::error::CliError;
-use crate::cli::failure::{self, Commands as _, Verdict, by_code, told};
+use crate::cli::failure::{self, Commands as _, Verdict, by_code};
 use crate::cli::session::Session;
+use crate::cli::session::files::evidence_file;
 use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
 use crate::code::Code;
 use crate::evidence::{self, Claim, Evidence, Measured, Outcome};
-use crate::fsutil;
 use crate::upgrade::PROPOSAL_FILE;
 
 /// Prove the evidence of an upgrade again
@@ -58,7 +58,7 @@ impl Verify {
             true => self.evidence.join(evidence::FILE),
             false => self.evidence.clone(),
         };
-        let evidence = read(&file)?;
+        let evidence = evidence_file(&file)?;
         let by = Measured {
             root: &root.root,
             at: self.at,
@@ -98,15 +98,6 @@ impl Verify {
         }
         Ok(report)
     }
-}
-
-fn read(file: &Path) -> Result<Evidence, CliError> {
-    let bytes = fsutil::read(file, evidence::MAX_BYTES as u64).map_err(CliError::UserFile)?;
-    Evidence::parse(&bytes).map_err(|error| CliError::Input {
-        code: Code::InputEvidence,
-        message: format!("`{}` cannot be verified: {}", file.display(), told(&error)),
-        hint: "name the evidence.json of an upgrade, or the directory that holds it".to_owned(),
-    })
 }
 
 /// What the chain says, where an endpoint is named.

@@ -45,7 +45,10 @@ const SENSITIVE_OPTIONS: [(&str, &str); 13] = [
     ("--attest-url", WEB_ADDRESS),
     ("--kms-url", WEB_ADDRESS),
     ("--gateway-url", WEB_ADDRESS),
-    ("--probe", WEB_ADDRESS),
+    (
+        "--probe",
+        "valid is http:// or https:// and a host, plain http on this machine only",
+    ),
     ("--secret-from", "valid are env:NAME, file:PATH and prompt"),
     ("--second-factor-from", "valid are env:NAME, file:PATH and prompt"),
 ];

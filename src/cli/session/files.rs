@@ -12,6 +12,7 @@ use crate::cloud::patch::{Gpus, Patch};
 use crate::cloud::updates::CommitToken;
 use crate::code::Code;
 use crate::compose::{Changes, Manifest, NoComposeText, check_compose_text};
+use crate::evidence::{self, Evidence};
 use crate::fsutil;
 
 /// Largest compose file or script: Phala Cloud refuses more.
@@ -123,6 +124,16 @@ fn instead(why: &NoComposeText, path: &Path) -> String {
         NoComposeText::Image { .. } => "write the image as NAME@sha256: and the 64 hex digits of its digest".to_owned(),
         _ => "`docker compose config` shows what Compose reads in it".to_owned(),
     }
+}
+
+/// The evidence in a file that the user named.
+pub(in crate::cli) fn evidence_file(file: &Path) -> Result<Evidence, CliError> {
+    let bytes = fsutil::read(file, evidence::MAX_BYTES as u64).map_err(CliError::UserFile)?;
+    Evidence::parse(&bytes).map_err(|error| CliError::Input {
+        code: Code::InputEvidence,
+        message: format!("`{}` cannot be read as evidence: {}", file.display(), told(&error)),
+        hint: "name the evidence.json of an upgrade".to_owned(),
+    })
 }
 
 /// The commit token that stands alone in a file which nobody else may read; what to do where none does.

@@ -546,9 +546,55 @@ mod tests {
         }
     }
 
-    fn full() -> Envelope {
+    fn facts() -> Facts {
         let word = alloy::primitives::B256::repeat_byte(7);
         let hash = crate::compose::ComposeHash::new([7; 32]);
+        let text = || Some("x".to_owned());
+        Facts {
+            settings: BTreeMap::from([text().zip(text()).unwrap()]),
+            upgrade: upgrade::record::Facts {
+                update: text(),
+                route: text(),
+                makes: text(),
+                new_cvm: text(),
+                cvm: text(),
+                app: Some(alloy::primitives::Address::ZERO),
+                factory: Some(alloy::primitives::Address::ZERO),
+                chain_id: Some(1),
+                owner: Some(alloy::primitives::Address::ZERO),
+                previous_compose_hash: Some(hash),
+                compose_hash: Some(hash),
+                policy: vec![crate::chain::PolicyChange::AddDevice(word)],
+                others: vec![other()],
+                safe_tx_hash: Some(word),
+                safe_nonce: Some("7".to_owned()),
+                signed_by: Some(vec![alloy::primitives::Address::ZERO]),
+                approved_by: vec![alloy::primitives::Address::ZERO],
+                unproven: vec![alloy::primitives::Address::ZERO],
+                threshold: Some(2),
+                waiting_for: vec![alloy::primitives::Address::ZERO],
+                safe_url: text(),
+                operation_id: Some(word),
+                ready_at: Some(jiff::Timestamp::UNIX_EPOCH),
+                transaction_hash: Some(word),
+                nonce: Some(1),
+                block_number: Some(1),
+                block_hash: Some(word),
+                token_expires: Some(jiff::Timestamp::UNIX_EPOCH),
+                correlation_id: text(),
+            },
+            dir: text(),
+            journal_records: Some(1),
+            proposal: text(),
+            evidence: text(),
+            images_before: Some(vec!["x".to_owned()]),
+            images_after: Some(vec!["x".to_owned()]),
+            vendor_code: text(),
+            request_id: text(),
+        }
+    }
+
+    fn full() -> Envelope {
         let text = || Some("x".to_owned());
         Envelope {
             schema: SCHEMA.to_owned(),
@@ -562,48 +608,7 @@ mod tests {
                 approval: Effect::Maybe,
                 ..Effects::default()
             },
-            facts: Facts {
-                settings: BTreeMap::new(),
-                upgrade: upgrade::record::Facts {
-                    update: text(),
-                    route: text(),
-                    makes: text(),
-                    new_cvm: text(),
-                    cvm: text(),
-                    app: Some(alloy::primitives::Address::ZERO),
-                    factory: Some(alloy::primitives::Address::ZERO),
-                    chain_id: Some(1),
-                    owner: Some(alloy::primitives::Address::ZERO),
-                    previous_compose_hash: Some(hash),
-                    compose_hash: Some(hash),
-                    policy: vec![crate::chain::PolicyChange::AddDevice(word)],
-                    others: vec![other()],
-                    safe_tx_hash: Some(word),
-                    safe_nonce: Some("7".to_owned()),
-                    signed_by: Some(vec![alloy::primitives::Address::ZERO]),
-                    approved_by: vec![alloy::primitives::Address::ZERO],
-                    unproven: vec![alloy::primitives::Address::ZERO],
-                    threshold: Some(2),
-                    waiting_for: vec![alloy::primitives::Address::ZERO],
-                    safe_url: text(),
-                    operation_id: Some(word),
-                    ready_at: Some(jiff::Timestamp::UNIX_EPOCH),
-                    transaction_hash: Some(word),
-                    nonce: Some(1),
-                    block_number: Some(1),
-                    block_hash: Some(word),
-                    token_expires: Some(jiff::Timestamp::UNIX_EPOCH),
-                    correlation_id: text(),
-                },
-                dir: text(),
-                journal_records: Some(1),
-                proposal: text(),
-                evidence: text(),
-                images_before: Some(vec!["x".to_owned()]),
-                images_after: Some(vec!["x".to_owned()]),
-                vendor_code: text(),
-                request_id: text(),
-            },
+            facts: facts(),
             warnings: vec![Warning {
                 code: Code::Ok,
                 text: "x".to_owned(),

@@ -313,44 +313,50 @@ fn misfit(root: &Value, schema: &Value, value: &Value, place: &str) -> Option<St
         .next()
 }
 
-#[test]
-fn what_drifted_from_the_files_or_from_the_record_is_told_part_by_part() {
-    let world = World::start();
-    let flow = Flow::new(&world);
-    let (new, old) = (
-        flow.compose.to_str().unwrap(),
-        world.file("old.yml", &NEW_COMPOSE.replace("1.28", "1.27")),
-    );
-    let drift = |compose: &str, more: &[&str]| {
-        let words = ["plan", "--json", "--drift", "--cvm", CVM, "-c", compose];
-        Ran::of(flow.command(&words).args(more))
-    };
-    let part = |ran: &Ran, what: &str| -> String {
-        let parts = ran.json["data"]["drift"].as_array().unwrap();
-        let found = parts
-            .iter()
-            .find(|part| part["what"].as_str().unwrap().starts_with(what));
-        found.unwrap()["outcome"].as_str().unwrap().to_owned()
-    };
-    // Before anything was released: the files differ from what runs, and nothing is on record.
-    let before = drift(new, &[]).exits(6).says("DRIFT");
-    assert_eq!(part(&before, "code, by the files"), "differs");
-    assert_eq!(part(&before, "code, by the last release"), "not-checked");
+/// `plan --drift` for this compose file.
+fn drift(flow: &Flow<'_>, compose: &str, more: &[&str]) -> Ran {
+    let words = ["plan", "--json", "--drift", "--cvm", CVM, "-c", compose];
+    Ran::of(flow.command(&words).args(more))
+}
+
+/// What the comparison came to that begins so.
+fn part(ran: &Ran, what: &str) -> String {
+    let parts = ran.json["data"]["drift"].as_array().unwrap();
+    let found = parts
+        .iter()
+        .find(|part| part["what"].as_str().unwrap().starts_with(what));
+    found.unwrap()["outcome"].as_str().unwrap().to_owned()
+}
+
+/// Releases the usual upgrade, with its evidence in the usual place.
+fn release(flow: &Flow<'_>) {
+    let compose = flow.compose.to_str().unwrap();
     let words = [
         "upgrade",
         "--json",
         "--cvm",
         CVM,
         "-c",
-        new,
+        compose,
         "--dir",
         ".countersign/first",
-        "--signer",
-        "env:OWNER_KEY",
-        "--yes",
     ];
-    Ran::of(&mut flow.command(&words)).exits(0);
-    let same = drift(new, &[]).exits(0).says("OK");
+    let signed = ["--signer", "env:OWNER_KEY", "--yes"];
+    Ran::of(flow.command(&words).args(signed)).exits(0);
+}
+
+#[test]
+fn what_drifted_from_the_files_or_from_the_record_is_told_part_by_part() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let old = world.file("old.yml", &NEW_COMPOSE.replace("1.28", "1.27"));
+    let new = flow.compose.to_str().unwrap();
+    // Before anything was released: the files differ from what runs, and nothing is on record.
+    let before = drift(&flow, new, &[]).exits(6).says("DRIFT");
+    assert_eq!(part(&before, "code, by the files"), "differs");
+    assert_eq!(part(&before, "code, by the last release"), "not-checked");
+    release(&flow);
+    let same = drift(&flow, new, &[]).exits(0).says("OK");
     for what in [
         "code, by the files",
         "code, by the last release",
@@ -362,27 +368,55 @@ fn what_drifted_from_the_files_or_from_the_record_is_told_part_by_part() {
         assert_eq!(part(&same, what), "same", "{what}: {}", same.said);
     }
     assert_eq!(part(&same, "names of the environment, by the files"), "not-checked");
-    drift(new, &["--require-all"]).exits(6).says("DRIFT_UNKNOWN");
-    let files = drift(old.to_str().unwrap(), &[]).exits(6).says("DRIFT");
-    assert_eq!(
-        (
-            &*part(&files, "code, by the files"),
-            &*part(&files, "code, by the last release")
-        ),
-        ("differs", "same")
-    );
+    let files = drift(&flow, old.to_str().unwrap(), &[]).exits(6).says("DRIFT");
+    assert_eq!(part(&files, "code, by the files"), "differs");
+    assert_eq!(part(&files, "code, by the last release"), "same");
     // Somebody allows another hash, past every release.
     world.allow(B256::repeat_byte(9));
-    let policy = drift(new, &[]).exits(6).says("DRIFT");
-    assert_eq!(
-        (&*part(&policy, "allowed hashes"), &*part(&policy, "code, by the files")),
-        ("differs", "same")
-    );
+    let policy = drift(&flow, new, &[]).exits(6).says("DRIFT");
+    assert_eq!(part(&policy, "allowed hashes"), "differs");
+    assert_eq!(part(&policy, "code, by the files"), "same");
     assert!(
         policy.said.contains("that no upgrade on record made"),
         "{}",
         policy.said
     );
+}
+
+#[test]
+fn what_is_not_on_record_is_not_checked_and_a_record_can_be_named() {
+    let world = World::start();
+    let flow = Flow::new(&world);
+    let new = flow.compose.to_str().unwrap();
+    release(&flow);
+    let elsewhere = world.folder().join("released.json");
+    std::fs::rename(world.folder().join(".countersign/first/evidence.json"), &elsewhere).unwrap();
+    let unknown = drift(&flow, new, &[]).exits(0);
+    assert_eq!(
+        part(&unknown, "code, by the last release"),
+        "not-checked",
+        "{}",
+        unknown.said
+    );
+    drift(&flow, new, &["--require-all"]).exits(6).says("DRIFT_UNKNOWN");
+    let named = drift(&flow, new, &["--evidence", elsewhere.to_str().unwrap()]).exits(0);
+    assert_eq!(part(&named, "code, by the last release"), "same", "{}", named.said);
+    drift(&flow, new, &["--evidence", new]).exits(3).says("INPUT_EVIDENCE");
+}
+
+#[test]
+fn a_cvm_that_nobody_guards_is_compared_with_the_files() {
+    let world = World::with(WorldOptions {
+        onchain: false,
+        ..WorldOptions::default()
+    });
+    world.forget_the_kms();
+    let flow = Flow::new(&world);
+    let differs = drift(&flow, flow.compose.to_str().unwrap(), &[]).exits(6).says("DRIFT");
+    assert_eq!(part(&differs, "code, by the last release"), "not-checked");
+    let runs = world.file("runs.yml", &NEW_COMPOSE.replace("1.28", "1.27"));
+    let same = drift(&flow, runs.to_str().unwrap(), &[]).exits(0);
+    assert_eq!(part(&same, "code, by the files"), "same", "{}", same.said);
 }
 
 #[test]

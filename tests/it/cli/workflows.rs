@@ -221,6 +221,27 @@ impl<'w> Job<'w> {
     }
 }
 
+/// A run on the schedule, on another machine; what it used of others' actions.
+fn finish<'w>(world: &'w World, proposal: &Path, name: &str) -> (Job<'w>, Vec<(String, Value)>) {
+    let mut job = Job::new(world, name);
+    job.set("vars.TIMEOUT", "20s");
+    job.program("gh", &format!("cp '{}' proposal.json", proposal.display()));
+    let used = job.run("finish.yml");
+    (job, used)
+}
+
+/// Two owners sign, on a copy that is passed on, and somebody executes.
+fn owners_execute(world: &World, proposal: &Path) {
+    let flow = Flow::new(world);
+    let file = world.folder().join("owners.json");
+    std::fs::copy(proposal, &file).unwrap();
+    for (step, index) in [("sign", 0), ("sign", 1), ("execute", 2)] {
+        let key = format!("env:SIGNER_{index}");
+        let words = [step, file.to_str().unwrap(), "--signer", &key, "--yes", "--json"];
+        Ran::of(&mut flow.command(&words)).exits(0);
+    }
+}
+
 #[test]
 fn what_a_delegate_proposes_on_a_tag_is_finished_on_a_schedule_once_the_owners_have_executed_it() {
     let (world, service) = ground();
@@ -243,14 +264,7 @@ fn what_a_delegate_proposes_on_a_tag_is_finished_on_a_schedule_once_the_owners_h
 
     // Another machine, a quarter of an hour later: nobody has signed.
     let proposal = propose.home.join("upgrade/proposal.json");
-    let finish = |name: &str| {
-        let mut job = Job::new(&world, name);
-        job.set("vars.TIMEOUT", "20s");
-        job.program("gh", &format!("cp '{}' proposal.json", proposal.display()));
-        let used = job.run("finish.yml");
-        (job, used)
-    };
-    let (waiting, used) = finish("finish-1");
+    let (waiting, used) = finish(&world, &proposal, "finish-1");
     assert_eq!(
         (
             waiting.output("resume", "exit"),
@@ -264,25 +278,8 @@ fn what_a_delegate_proposes_on_a_tag_is_finished_on_a_schedule_once_the_owners_h
         "{used:?}"
     );
 
-    // Two owners sign, each on a copy that is passed on, and somebody executes.
-    let flow = Flow::new(&world);
-    let file = world.folder().join("owners.json");
-    std::fs::copy(&proposal, &file).unwrap();
-    for index in [0, 1] {
-        let key = format!("env:SIGNER_{index}");
-        let words = ["sign", file.to_str().unwrap(), "--signer", &key, "--yes", "--json"];
-        Ran::of(&mut flow.command(&words)).exits(0);
-    }
-    let words = [
-        "execute",
-        file.to_str().unwrap(),
-        "--signer",
-        "env:SIGNER_2",
-        "--yes",
-        "--json",
-    ];
-    Ran::of(&mut flow.command(&words)).exits(0);
-    let (done, used) = finish("finish-2");
+    owners_execute(&world, &proposal);
+    let (done, used) = finish(&world, &proposal, "finish-2");
     assert_eq!(
         (done.output("resume", "ok"), done.output("resume", "live")),
         ("true", "done")
@@ -294,7 +291,7 @@ fn what_a_delegate_proposes_on_a_tag_is_finished_on_a_schedule_once_the_owners_h
     let hash: alloy::primitives::B256 = done.output("resume", "compose_hash").parse().unwrap();
     assert_eq!(commits, [hash]);
     // The schedule goes on, and finds nothing to do.
-    let (again, _) = finish("finish-3");
+    let (again, _) = finish(&world, &proposal, "finish-3");
     assert_eq!(again.output("resume", "live"), "done");
     assert_eq!(world.cloud.commits(CVM), [hash]);
 }
