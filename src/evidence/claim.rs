@@ -9,6 +9,7 @@ pub const BESIDES: &str = "besides";
 
 /// What is to be said of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It follows from a hash, a signature, a header of the chain or a quote.
@@ -34,6 +35,7 @@ impl fmt::Display for Outcome {
 
 /// One claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct Claim {
     /// What it is about: a stable name.
     pub about: String,

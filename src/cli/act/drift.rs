@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::chain::PolicyChange;
 use crate::chain::policy_history::PolicyHistory;
@@ -30,7 +31,7 @@ const NAMES: &str = "allowed_envs";
 const TOLD: usize = 5;
 
 /// What a comparison came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 enum Outcome {
     /// Both are the same.
@@ -48,12 +49,30 @@ enum Outcome {
 }
 
 /// One comparison.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 struct Compared {
     /// What was compared, with what.
     what: &'static str,
     #[serde(flatten)]
     outcome: Outcome,
+}
+
+/// What `plan --drift` found, for programs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Drift {
+    /// Comparison by comparison.
+    drift: Vec<Compared>,
+    /// The last release of the CVM that is on record, where there is one.
+    released: Option<Release>,
+}
+
+/// A release that was compared with.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+struct Release {
+    /// Name of the upgrade.
+    update: String,
+    /// Block in which it was approved, or seen to be.
+    block: u64,
 }
 
 /// What own upgrades of an app left.
@@ -104,8 +123,12 @@ pub(in crate::cli) async fn drift(
         });
     }
     show(&mut report, code, &compared);
-    report.data = Some(json!({ "drift": compared, "released": last }));
     conclude(&mut report, session, &compared, compare.require_all);
+    let found = Drift {
+        drift: compared,
+        released: last,
+    };
+    report.data = serde_json::to_value(&found).ok();
     Ok(report)
 }
 
@@ -283,9 +306,11 @@ impl Released {
     }
 }
 
-/// The release that was compared with, for programs.
-fn named(release: &Evidence) -> Value {
-    json!({ "update": release.said.update, "block": release.block.number })
+fn named(release: &Evidence) -> Release {
+    Release {
+        update: release.said.update.clone(),
+        block: release.block.number,
+    }
 }
 
 fn show(report: &mut Report, code: &CodeChange, compared: &[Compared]) {

@@ -4,7 +4,9 @@ use clap::{Args, ValueEnum};
 use schemars::schema_for;
 use serde_json::Value;
 
+use crate::cli::act::drift::Drift;
 use crate::cli::show::report::{self, Report};
+use crate::cli::show::verified::Verified;
 use crate::evidence::Evidence;
 use crate::safe::collect::SignatureFile;
 use crate::upgrade::model::Proposal;
@@ -26,6 +28,10 @@ enum Name {
     Result,
     /// `data` of `status` for one upgrade
     Status,
+    /// `data` of `plan --drift`
+    Drift,
+    /// `data` of `verify`
+    Verify,
     /// proposal.json
     Proposal,
     /// evidence.json
@@ -50,6 +56,8 @@ impl Name {
         let (format, mut schema) = match self {
             Self::Result => (report::SCHEMA, report::json_schema()),
             Self::Status => ("countersign.status/1", schema_for!(Status).to_value()),
+            Self::Drift => ("countersign.drift/1", schema_for!(Drift).to_value()),
+            Self::Verify => ("countersign.verify/1", schema_for!(Verified).to_value()),
             Self::Proposal => (Proposal::FORMAT, schema_for!(Proposal).to_value()),
             Self::Evidence => (Evidence::FORMAT, schema_for!(Evidence).to_value()),
             Self::Signature => (SignatureFile::FORMAT, schema_for!(SignatureFile).to_value()),

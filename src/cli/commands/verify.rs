@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::attest::Root;
 use crate::cli::args::{Offline, Reach, SharedOptions, values};
@@ -14,6 +13,7 @@ use crate::cli::session::Session;
 use crate::cli::session::files::evidence_file;
 use crate::cli::session::settings::Settings;
 use crate::cli::show::report::Report;
+use crate::cli::show::verified::Verified;
 use crate::code::Code;
 use crate::evidence::{self, Claim, Evidence, Measured, Outcome};
 use crate::upgrade::PROPOSAL_FILE;
@@ -131,7 +131,7 @@ fn show(report: &mut Report, evidence: &Evidence, claims: &[Claim]) {
         "nothing here covers values of the environment, images without a digest, what is on the disk, or what the app does \
          after it was measured",
     );
-    report.data = Some(json!({ "claims": claims, "worst": evidence::worst(claims) }));
+    report.data = serde_json::to_value(Verified::of(claims)).ok();
     report.facts.upgrade.app = Some(evidence.app);
     report.facts.upgrade.chain_id = Some(evidence.chain_id);
     report.facts.upgrade.compose_hash = evidence.code.as_ref().map(|code| code.compose_hash);

@@ -14,5 +14,6 @@ pub(super) mod report;
 pub(super) mod review;
 pub(super) mod runner;
 pub(super) mod text;
+pub(super) mod verified;
 pub(super) mod view;
 pub(super) mod words;

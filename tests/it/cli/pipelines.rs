@@ -230,10 +230,16 @@ fn every_file_that_others_read_fits_its_schema() {
     let flow = Flow::new(&world);
     flow.step("upgrade").exits(0);
     let status = flow.step("status").exits(0);
+    let compose = flow.compose.to_str().unwrap();
+    let evidence = flow.dir.join("evidence.json").display().to_string();
+    let drift = drift(&flow, compose, &["--evidence", &evidence]).exits(0);
+    let verified = Ran::of(&mut flow.command(&["verify", &evidence, "--json"])).exits(0);
     let of = |name: &str| object(&run(world.countersign(BINARY).args(["schema", name, "--json"])))["data"].clone();
     for (name, value) in [
         ("result", status.json.clone()),
         ("status", status.json["data"].clone()),
+        ("drift", drift.json["data"].clone()),
+        ("verify", verified.json["data"].clone()),
         ("proposal", flow.json_file("proposal.json")),
         ("evidence", flow.json_file("evidence.json")),
     ] {
@@ -246,7 +252,7 @@ fn every_file_that_others_read_fits_its_schema() {
         let mut other = value;
         other["schema"] = json!(7);
         other["said"] = json!("x");
-        if name != "status" {
+        if ["result", "proposal", "evidence"].contains(&name) {
             assert!(
                 misfit(&schema, &schema, &other, name).is_some(),
                 "{name} takes anything"

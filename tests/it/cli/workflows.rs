@@ -80,6 +80,49 @@ fn no_workflow_lets_words_of_strangers_into_a_script_or_takes_more_rights_than_i
     }
 }
 
+#[test]
+fn the_action_puts_a_binary_into_the_path_and_takes_none_from_an_address_without_its_sum() {
+    let script = read(&repository().join("action.yml"))["runs"]["steps"][0]["run"].clone();
+    let home = tempfile::tempdir().unwrap();
+    let run_with = |given: [&str; 3]| {
+        let mut command = Command::new("/bin/bash");
+        command
+            .args([
+                "--noprofile",
+                "--norc",
+                "-e",
+                "-o",
+                "pipefail",
+                "-c",
+                script.as_str().unwrap(),
+            ])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("INTO", home.path().join("into"))
+            .env("GITHUB_PATH", home.path().join("path"))
+            .env("GITHUB_OUTPUT", home.path().join("output"))
+            .envs(["GIVEN_PATH", "GIVEN_URL", "GIVEN_SHA256"].into_iter().zip(given));
+        run(&mut command)
+    };
+    for given in [["", "", ""], ["", "https://127.0.0.1:1/countersign", ""]] {
+        let refused = run_with(given);
+        assert_eq!(refused.status.code(), Some(1), "{}", shown(&refused));
+        assert!(!home.path().join("path").exists());
+    }
+    // Nothing but https is asked, so that nobody on the way decides what runs.
+    assert!(
+        !run_with(["", "http://127.0.0.1:1/countersign", &"0".repeat(64)])
+            .status
+            .success()
+    );
+    let taken = run_with([BINARY, "", ""]);
+    assert!(taken.status.success(), "{}", shown(&taken));
+    let path = std::fs::read_to_string(home.path().join("path")).unwrap();
+    assert!(Path::new(path.trim()).join("countersign").is_file(), "{path}");
+    let output = std::fs::read_to_string(home.path().join("output")).unwrap();
+    assert!(output.starts_with("version=countersign "), "{output}");
+}
+
 /// A runner of one job: what stands in its contexts, and what steps left.
 struct Job<'w> {
     world: &'w World,
