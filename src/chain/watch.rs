@@ -133,6 +133,10 @@ impl Watch {
         self.included = lost;
         self
     }
+    /// Time between two blocks, once two were seen.
+    pub const fn block_time(&self) -> Option<Duration> {
+        self.pace.block
+    }
     /// What to do after `sighting`, seen at `now` (monotonic, since the watch began); `nonce` is ours.
     pub fn step(&mut self, sighting: &Sighting, nonce: u64, now: Duration) -> WatchAction {
         // An endpoint that is behind says nothing about what happened since: it takes nothing back.

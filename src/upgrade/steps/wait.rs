@@ -102,8 +102,9 @@ impl Run<'_> {
                     trouble = None;
                     retry = RETRY_WAIT;
                     behind = sighting.waits_behind(nonce);
-                    self.waits(&stage(&sighting, finality, &found.txs));
-                    watch.step(&sighting, nonce, began.elapsed())
+                    let action = watch.step(&sighting, nonce, began.elapsed());
+                    self.waits(&stage(&sighting, finality, &found.txs, watch.block_time()));
+                    action
                 }
                 Err(error) if is_final(&error) => return Err(error.into()),
                 Err(error) => {
@@ -522,8 +523,9 @@ fn too_few(error: &crate::chain::ChainError) -> Option<Pending> {
         what: error.to_string(),
     })
 }
+
 /// What a transaction waits for at one look: its first block, or those that bury it.
-fn stage(sighting: &Sighting, finality: Finality, txs: &[SignedTx]) -> String {
+fn stage(sighting: &Sighting, finality: Finality, txs: &[SignedTx], block_time: Option<Duration>) -> String {
     let Some(included) = sighting.included else {
         let newest = txs
             .last()
@@ -534,11 +536,65 @@ fn stage(sighting: &Sighting, finality: Finality, txs: &[SignedTx]) -> String {
     match finality {
         Finality::Confirmations(needed) => {
             let have = sighting.head.number.saturating_sub(block).saturating_add(1).min(needed);
-            format!("{have} of {needed} confirmations, {of}")
+            let missing = u32::try_from(needed.saturating_sub(have)).unwrap_or(u32::MAX);
+            let left = block_time
+                .filter(|_| missing > 0)
+                .map(|each| each.saturating_mul(missing).as_secs());
+            let left = left.map_or_else(String::new, |seconds| format!(", about {seconds} s left"));
+            format!("{have} of {needed} confirmations{left}, {of}")
         }
         _ => {
             let ahead = block.saturating_sub(sighting.settled);
             format!("{ahead} blocks until the chain takes block {block} for settled, {of}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::B256;
+
+    use super::*;
+    use crate::chain::BlockRef;
+
+    fn block(number: u64) -> BlockRef {
+        BlockRef {
+            number,
+            hash: B256::ZERO,
+            timestamp: 0,
+        }
+    }
+
+    #[test]
+    fn how_much_is_waited_for_comes_first_and_how_long_follows_once_it_is_known() {
+        let included = InclusionAt {
+            transaction: B256::ZERO,
+            block: block(10),
+            succeeded: true,
+        };
+        let mut seen = Sighting {
+            head: block(12),
+            included: Some(included),
+            nonce: 0,
+            settled_nonce: None,
+            pooled: true,
+            base_fee: 0,
+            needed: 0,
+            offered: 0,
+            settled: 7,
+        };
+        let six = Finality::Confirmations(6);
+        let told =
+            |seen: &Sighting, finality, each: Option<u64>| stage(seen, finality, &[], each.map(Duration::from_secs));
+        assert!(told(&seen, six, None).starts_with("3 of 6 confirmations, transaction 0x"));
+        assert!(told(&seen, six, Some(2)).starts_with("3 of 6 confirmations, about 6 s left, transaction 0x"));
+        assert!(
+            told(&seen, Finality::Finalized, Some(2))
+                .starts_with("3 blocks until the chain takes block 10 for settled")
+        );
+        seen.head = block(30);
+        assert!(told(&seen, six, Some(2)).starts_with("6 of 6 confirmations, transaction"));
+        seen.included = None;
+        assert_eq!(told(&seen, six, None), "waiting for the first block");
     }
 }
