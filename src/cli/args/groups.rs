@@ -48,7 +48,7 @@ const GROUPS: [Group; 6] = [
     },
     Group {
         name: REST,
-        first: &["verify", "explain", "help"],
+        first: &["init", "verify", "explain", "help"],
         more: &["hash", "completions", "man", "schema"],
     },
 ];

@@ -50,7 +50,7 @@ pub(in crate::cli) struct Review {
     #[arg(long)]
     reject: bool,
     /// Who will send the transaction, for the simulation [default: the first owner]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Chain", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Chain", value_parser = values::address, hide_short_help = true)]
     executor: Option<Address>,
     /// Batch file for Safe{Wallet}'s Transaction Builder that somebody sent: compare it with the proposal, or show it
     #[arg(long, value_name = "FILE")]
@@ -64,7 +64,7 @@ pub(in crate::cli) struct Review {
     #[command(flatten)]
     safe: Multisig,
     /// Go on although the compose hash cannot be recomputed here
-    #[arg(long, help_heading = "Consent")]
+    #[arg(long, help_heading = "Consent", hide_short_help = true)]
     accept_unverified_hash: bool,
     /// Show it in a browser as well, as the page on which a wallet there would be asked, without a button
     #[arg(long, help_heading = "Browser")]

@@ -199,15 +199,19 @@ fn what_is_fuzzed_stands_on_the_versions_of_the_product() {
         .collect();
     let (product, fuzzed) = (locked("Cargo.lock"), locked("tests/fuzz/Cargo.lock"));
     let mut shared = 0;
-    // The fuzzer's own packages may stand on others besides.
-    let is_there = |name: &str| fuzzed.iter().any(|(other, _)| other == name);
-    for (name, version) in product
-        .iter()
-        .filter(|(name, _)| direct.contains(&name.replace('-', "_")) && is_there(name))
+    let names: BTreeSet<&String> = fuzzed.iter().map(|(name, _)| name).collect();
+    for name in names
+        .into_iter()
+        .filter(|name| direct.contains(&name.replace('-', "_")))
     {
+        // The fuzzer's own packages may stand on other versions besides.
+        let ours = fuzzed
+            .iter()
+            .filter(|(other, _)| other == name)
+            .any(|entry| product.contains(entry));
         assert!(
-            fuzzed.contains(&(name.clone(), version.clone())),
-            "tests/fuzz/Cargo.lock has no {name} {version}: copy the product's lock file there and run `make fuzz`"
+            ours,
+            "tests/fuzz/Cargo.lock has another {name}: copy the product's lock file there and run `make fuzz`"
         );
         shared += 1;
     }
