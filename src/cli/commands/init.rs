@@ -43,8 +43,8 @@ const MODE: u32 = 0o644;
 /// Set up this folder for one CVM, and say who does what for it
 ///
 /// Phala Cloud is asked for the CVM and each endpoint for the app's owner; then phala.toml gets what it does not say yet: the
-/// CVM, the compose file, the app and its KMS, and under [countersign] endpoints, the Safe Transaction Service, the key that
-/// signs, when a block stays, and names of owners. What stands there already stays as it is. An endpoint whose address may
+/// CVM, the compose file, the app and its KMS, and in the table `countersign` endpoints, the Safe Transaction Service, the key
+/// that signs, when a block stays, and names of owners. What stands there already stays as it is. An endpoint whose address may
 /// hold a key is not written: it belongs into ETH_RPC_URL.
 #[derive(Debug, Args)]
 #[command(

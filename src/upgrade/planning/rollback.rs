@@ -10,7 +10,7 @@ use alloy::primitives::{Address, B256};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use crate::chain::{AppQuery, AppState};
+use crate::chain::{AppQuery, AppState, Chain};
 use crate::cloud::{CloudError, Cvm, CvmId, Page, patch::Patch, revisions::Revision};
 use crate::code::Code;
 use crate::compose::{Changes, ComposeHash, Form, Manifest};
@@ -142,20 +142,16 @@ pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Vers
     let documents = documents(world.root);
     let before = ran_before(&documents, question.cvm, cvm.compose_hash);
     let mut list = listed(&cvm, revisions.items, question);
-    if let Some(before) = before.as_ref().filter(|_| question.to.is_none())
-        && list.iter().all(|version| version.compose_hash != before.hash)
-    {
-        list.push(Version {
-            of_this_cvm: true,
-            ..Version::of(before.hash)
-        });
-    }
-    let here = kept(&documents);
     let all = list.len();
     if question.to.is_none() {
         list.truncate(LOOKED_AT);
     }
     let more = all - list.len();
+    let forgotten = before.iter().filter(|_| question.to.is_none());
+    let forgotten = forgotten.filter(|before| list.iter().all(|version| version.compose_hash != before.hash));
+    let forgotten: Vec<Version> = forgotten.map(|before| Version::ran(before.hash)).collect();
+    list.extend(forgotten);
+    let here = kept(&documents);
     find_manifests(
         world,
         app,
@@ -163,31 +159,20 @@ pub async fn versions(world: &World<'_>, question: &Question<'_>) -> Result<Vers
         &here.iter().chain(&known(question)).collect::<Vec<_>>(),
     )
     .await?;
-    let form = cvm.compose_hash.and_then(|hash| manifest.calibrate(hash));
-    let mut first: Option<AppState> = None;
-    for version in &mut list {
-        let query = AppQuery {
-            app,
-            kms: cvm.kms.kms_contract,
-            hash: Some(B256::from(*version.compose_hash.as_bytes())),
-            running: None,
-            device: cvm.device_id,
-            os_image: cvm.os_image_hash,
-            kind: false,
-        };
-        let state = match &first {
-            None => chain.app(&query).await?,
-            Some(first) => chain.app_at(&query, first, first.block).await?,
-        };
-        version.allowed = state.hash_allowed == Some(true);
-        version.obstacles.extend(refusals(version, &state));
-        let now = Now {
-            manifest: &manifest,
-            form,
-        };
-        version.obstacles.extend(now.obstacles(version, question.env));
-        first.get_or_insert(state);
-    }
+    let now = Now {
+        form: cvm.compose_hash.and_then(|hash| manifest.calibrate(hash)),
+        manifest: &manifest,
+    };
+    let query = AppQuery {
+        app,
+        kms: cvm.kms.kms_contract,
+        hash: None,
+        running: None,
+        device: cvm.device_id,
+        os_image: cvm.os_image_hash,
+        kind: false,
+    };
+    now.judge(&chain, (&query, question.env), &mut list).await?;
     Ok(Versions {
         app,
         chain_id,
@@ -391,6 +376,32 @@ struct Now<'a> {
 }
 
 impl Now<'_> {
+    /// Asks the app's contract about each version, all at one block, and finds what keeps the CVM from it.
+    async fn judge(
+        &self,
+        chain: &Chain,
+        asked: (&AppQuery, &[String]),
+        list: &mut [Version],
+    ) -> Result<(), UpgradeError> {
+        let (of_app, env) = asked;
+        let mut first: Option<AppState> = None;
+        for version in list {
+            let query = AppQuery {
+                hash: Some(B256::from(*version.compose_hash.as_bytes())),
+                ..*of_app
+            };
+            let state = match &first {
+                None => chain.app(&query).await?,
+                Some(first) => chain.app_at(&query, first, first.block).await?,
+            };
+            version.allowed = state.hash_allowed == Some(true);
+            version.obstacles.extend(refusals(version, &state));
+            version.obstacles.extend(self.obstacles(version, env));
+            first.get_or_insert(state);
+        }
+        Ok(())
+    }
+
     /// What keeps an update from making the CVM run a version.
     fn obstacles(&self, version: &Version, env: &[String]) -> Vec<Warning> {
         let Some(then) = &version.manifest else {
@@ -451,6 +462,14 @@ fn changes(now: &Manifest, then: &Manifest) -> Changes {
 }
 
 impl Version {
+    /// One that this CVM ran, as evidence says.
+    fn ran(compose_hash: ComposeHash) -> Self {
+        Self {
+            of_this_cvm: true,
+            ..Self::of(compose_hash)
+        }
+    }
+
     const fn of(compose_hash: ComposeHash) -> Self {
         Self {
             compose_hash,

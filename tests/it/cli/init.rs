@@ -89,8 +89,16 @@ fn a_folder_is_set_up_once_and_short_commands_work_in_it_for_both_clients() {
     // Once more it writes nothing, and asks nobody.
     let again = init(&world, &[]).exits(0);
     assert_eq!((&again.json["data"]["written"], file(&world)), (&json!(false), text));
-    // Short commands: the endpoint comes from the file, the name stands beside the address.
-    let mut short = countersign(&world, &["plan", "--json"]);
+    short_commands(&world);
+    // The official client takes the file as it is.
+    let output = phala(&world, &["deploy", "--prepare-only", "--json"]);
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(world.cloud.tokens().len(), 1);
+}
+
+/// The endpoint comes from the file, the name stands beside the address.
+fn short_commands(world: &World) {
+    let mut short = countersign(world, &["plan", "--json"]);
     short.env_remove("ETH_RPC_URL");
     let planned = Ran::of(&mut short).exits(0);
     let from = &planned.json["facts"]["settings"];
@@ -99,19 +107,15 @@ fn a_folder_is_set_up_once_and_short_commands_work_in_it_for_both_clients() {
         (&json!("phala.toml"), &json!("PHALA_CLOUD_API_KEY")),
         "{from}"
     );
-    let shown = page(&world, &["app", "owner", "show"]);
+    let shown = page(world, &["app", "owner", "show"]);
     assert!(shown.contains(&format!("{} (alice)", ACCOUNTS[0].address)), "{shown}");
     assert!(!shown.contains("(bob)"), "{shown}");
     let other = Ran::of(&mut countersign(
-        &world,
+        world,
         &["plan", "--json", "--rpc-url", &world.anvil.url()],
     ))
     .exits(0);
     assert_eq!(other.json["facts"]["settings"]["rpc_url"], "--rpc-url");
-    // The official client takes the file as it is.
-    let output = phala(&world, &["deploy", "--prepare-only", "--json"]);
-    assert!(output.status.success(), "{}", crate::support::command::shown(&output));
-    assert_eq!(world.cloud.tokens().len(), 1);
 }
 
 #[test]
