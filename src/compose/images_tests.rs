@@ -434,3 +434,41 @@ fn bug_b6_a_text_that_compose_reads_is_not_refused_for_its_looks() {
         assert_eq!(check_compose_text(text), Ok(()), "{text}");
     }
 }
+
+#[test]
+fn services_that_are_made_from_one_another_and_from_no_code_run_nothing() {
+    let nothing = [
+        "a: {extends: a}",
+        "a: {extends: b}\n  b: {extends: {service: c}}\n  c: {extends: a}",
+        "x: {image: x}\n  a: {extends: b}\n  b: {extends: a}",
+        "a: {extends: nobody}",
+        "a: {extends: {}}",
+        "a: {extends: \"${A}\"}",
+        "a: {extends: {service: b, file: null}}\n  b: {extends: a}",
+    ];
+    for services in nothing {
+        let text = format!("services:\n  {services}\n");
+        let checked = check_compose_text(&text);
+        assert!(
+            matches!(checked, Err(NoComposeText::NothingRuns { .. })),
+            "{text}: {checked:?}"
+        );
+    }
+    let code = [
+        "a: {extends: b}\n  b: {extends: {service: c}}\n  c: {image: c}",
+        "a: {extends: b}\n  b: {build: .}",
+        "a: {extends: b}\n  b: {extends: {file: other.yml, service: a}}",
+        "a: {extends: a, image: a}",
+        "a: {extends: \"${A}\"}\n  b: {image: b}",
+    ];
+    for services in code {
+        let text = format!("services:\n  {services}\n");
+        assert_eq!(check_compose_text(&text), Ok(()), "{text}");
+    }
+    // A chain of any length takes a time in proportion to it.
+    let links: String = (0..20_000)
+        .map(|at| format!("  s{at}: {{extends: s{}}}\n", at + 1))
+        .collect();
+    let long = format!("services:\n{links}  s20000: {{image: x}}\n");
+    assert_eq!(check_compose_text(&long), Ok(()));
+}

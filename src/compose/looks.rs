@@ -1,13 +1,14 @@
 //! Whether a file that was named as the Docker Compose text is one, and what it looks like where it is not. Pure; only
 //! whoever reads a user's own file calls it, since a text of somebody else is shown and not refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::listed::{ImageList, unusable};
 use super::manifest::MAX_MANIFEST_BYTES;
 use super::services::{Model, Service};
 use super::strict::strict_json;
-use super::yaml::{Field, Mark, Tree};
+use super::yaml::{Field, Mark, NodeId, Tree};
 
 /// Longest line that a server answers in the place of a file.
 const LONGEST_ANSWER: usize = 200;
@@ -115,22 +116,84 @@ fn looks_like(text: &str) -> Option<NoComposeText> {
     looks.into_iter().find_map(|(is_so, what)| is_so.then_some(what))
 }
 
-/// The first service that Compose starts nothing for (compose-go `loader/validate.go`).
+/// The first service that Compose starts nothing for (compose-go `loader/validate.go` and `loader/extends.go`).
 fn without_code(tree: &Tree, model: &Model) -> Option<String> {
+    if !model.includes.is_empty() {
+        return None;
+    }
+    let places: BTreeMap<&str, usize> = model
+        .services
+        .iter()
+        .enumerate()
+        .map(|(at, service)| (&*service.name, at))
+        .collect();
+    let mut known: Vec<Option<bool>> = vec![None; model.services.len()];
+    for first in 0..known.len() {
+        let (mut way, mut at) = (Vec::new(), first);
+        let runs = loop {
+            // A service that is met again on its own way is made from itself.
+            if let Some(runs) = known.get(at).copied().flatten() {
+                break runs;
+            }
+            set(&mut known, at, false);
+            way.push(at);
+            match model.services.get(at).map(|service| code_of(tree, service)) {
+                Some(Made::Itself) => break true,
+                Some(Made::From(name)) => match places.get(&*name) {
+                    Some(next) => at = *next,
+                    // The environment may choose one of those that are here.
+                    None => break name.contains('$') && model.services.len() > way.len(),
+                },
+                Some(Made::Nothing) | None => break false,
+            }
+        };
+        way.into_iter().for_each(|at| set(&mut known, at, runs));
+    }
+    let empty = model.services.iter().zip(known).find(|(_, runs)| *runs != Some(true));
+    empty.map(|(service, _)| service.name.chars().take(60).collect())
+}
+
+fn set(known: &mut [Option<bool>], at: usize, runs: bool) {
+    if let Some(one) = known.get_mut(at) {
+        *one = Some(runs);
+    }
+}
+
+/// Where the code of a service comes from.
+enum Made {
+    /// It names an image, a build, a program, or a service of another text.
+    Itself,
+    /// From the service of this name.
+    From(Rc<str>),
+    Nothing,
+}
+
+fn code_of(tree: &Tree, service: &Service) -> Made {
     // Of several documents the last that says something of it counts, and what is reset is not there.
-    let has = |service: &Service, field| {
+    let last = |field| {
         let mut said = service.bodies.iter().rev().filter_map(|body| tree.field(*body, field));
-        let is_reset = |value| tree.tag(value) == Mark::Reset;
+        let is_reset = |value: NodeId| tree.tag(value) == Mark::Reset;
         let last = said.find(|value| is_reset(*value) || !tree.is_null(*value));
-        last.is_some_and(|value| !is_reset(value))
+        last.filter(|value| !is_reset(*value))
     };
-    let mut services = model.services.iter().filter(|_| model.includes.is_empty());
-    let empty = services.find(|service| {
-        let others = [Field::Build, Field::Extends, Field::Provider];
-        let mut names = service.images.iter().filter_map(|image| tree.text(*image));
-        names.all(|name| name.is_empty()) && !others.into_iter().any(|field| has(service, field))
-    });
-    empty.map(|service| service.name.chars().take(60).collect())
+    let mut names = service.images.iter().filter_map(|image| tree.text(*image));
+    if names.any(|name| !name.is_empty())
+        || [Field::Build, Field::Provider]
+            .into_iter()
+            .any(|field| last(field).is_some())
+    {
+        return Made::Itself;
+    }
+    let Some(extends) = last(Field::Extends) else {
+        return Made::Nothing;
+    };
+    let file = tree.field(extends, Field::File).filter(|file| !tree.is_null(*file));
+    let name = tree.field(extends, Field::Service).unwrap_or(extends);
+    match (file, tree.text(name)) {
+        (Some(_), _) => Made::Itself,
+        (None, Some(name)) => Made::From(name),
+        (None, None) => Made::Nothing,
+    }
 }
 
 /// The first line that a merge leaves: such marks stand at the start of a line, where no value of a mapping does.
