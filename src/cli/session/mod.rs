@@ -45,7 +45,7 @@ use crate::cli::session::out_file::OutFile;
 use crate::cli::session::outside::patient;
 use crate::cli::session::pages::{Pages, Screen};
 use crate::cli::session::person::Person;
-use crate::cli::session::project::{PROJECT_FILE, Project};
+use crate::cli::session::project::Project;
 use crate::cli::session::settings::{ROOT, Settings, Sourced, Wanted};
 use crate::cli::show::advice::Advice;
 use crate::cli::show::names::Names;
@@ -224,11 +224,12 @@ impl Session {
     pub(in crate::cli) fn settings(&self, typed: args::SharedOptions<'_>) -> Result<Settings, CliError> {
         let file = Project::here()?.countersign;
         let mut settings = Settings::gather(typed, &self.env, &file)?;
-        let typed = self.ca_file.as_deref().map(|path| (path, "--ca-file"));
-        let trusted = typed.or(file.ca_file.as_deref().map(|path| (path, PROJECT_FILE)));
-        settings.network = network(trusted.map(|(path, _)| path), &self.env)?;
-        settings.origins.extend(trusted.map(|(_, from)| ("ca_file", from)));
-        *self.origins.lock().unwrap_or_else(PoisonError::into_inner) = settings.origins.clone();
+        settings.network = network(self.ca_file.as_deref(), &self.env)?;
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = settings.of_the_file().filter(|_| origins.is_empty()) {
+            self.out.progress(&told);
+        }
+        origins.clone_from(&settings.origins);
         self.out.call(Names::new(file.owners));
         settings.agree(&self.accepted);
         if self.needs_digests {

@@ -66,7 +66,6 @@ pub(in crate::cli) struct Own {
     pub(in crate::cli) signer: Option<Source>,
     confirmations: Option<i64>,
     finality: Option<Tag>,
-    pub(in crate::cli) ca_file: Option<PathBuf>,
     /// Names of addresses, for people.
     #[serde(default, deserialize_with = "owners")]
     pub(in crate::cli) owners: BTreeMap<Address, String>,

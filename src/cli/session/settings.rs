@@ -151,6 +151,25 @@ impl Settings {
         }
     }
 
+    /// What `phala.toml` decides, in a line: whoever wrote that file chose it.
+    pub(in crate::cli) fn of_the_file(&self) -> Option<String> {
+        let decided = self.origins.iter().filter(|(_, from)| **from == PROJECT_FILE);
+        let names: Vec<&str> = decided.map(|(name, _)| *name).collect();
+        let endpoints = self.endpoints.iter().filter(|one| one.origin == Origin::Project);
+        let endpoints: Vec<String> = endpoints
+            .map(|one| Endpoint::new(one.value.clone()).to_string())
+            .collect();
+        let asked = (!endpoints.is_empty()).then(|| format!("; the endpoints are {}", endpoints.join(", ")));
+        let told = || {
+            format!(
+                "`{PROJECT_FILE}` says {}{}",
+                names.join(", "),
+                asked.unwrap_or_default()
+            )
+        };
+        (!names.is_empty()).then(told)
+    }
+
     /// The endpoints' addresses.
     pub(in crate::cli) fn urls(&self) -> Vec<Url> {
         self.endpoints.iter().map(|endpoint| endpoint.value.clone()).collect()
@@ -172,7 +191,11 @@ fn services(typed: Option<&Notices>, env: &Environment, file: &Own) -> Result<Se
     let end = ['\r', '\n'];
     let text = |text: Zeroizing<String>| Zeroizing::new(text.trim_end_matches(end).to_owned());
     let key = env.secret(SERVICE_KEY).map(text).map(ServiceKey::new).transpose()?;
-    let url = typed.and_then(|typed| typed.service_url.clone().or_else(|| file.service_url.clone()));
+    let named = typed.and_then(|typed| typed.service_url.clone());
+    let of_file = typed.and_then(|_| file.service_url.clone()).filter(|_| named.is_none());
+    // A file that came with a project says where to ask, and gets no key of whoever works there.
+    let key = key.filter(|_| of_file.is_none());
+    let url = named.or(of_file);
     Ok(Services::new(url, key))
 }
 

@@ -308,6 +308,12 @@ fn what_nobody_typed_and_no_variable_says_comes_from_the_file() {
         ["finality", "logs_rpc_url", "quorum", "rpc_url", "service_url", "signer"]
             .map(|name| format!("{name} phala.toml"))
     );
+    let said = settings.of_the_file().unwrap();
+    assert!(
+        said.contains("rpc_url") && said.contains("https://a.example, https://b.example"),
+        "{said}"
+    );
+    assert!(!said.contains("/key"), "{said}");
     // Each of the others ranks higher.
     let settings = upgrade(
         &["--confirmations", "3", "--signer", "prompt"],
@@ -332,6 +338,7 @@ fn a_table_that_says_what_it_cannot_is_refused_and_keys_in_it_are_not_repeated()
         "rpc_ur = \"https://a.example\"",
         "rpc_url = \"a.example/canary\"",
         "rpc_url = [\"https://a.example\", 5]",
+        "ca_file = \"company.pem\"",
         "quorum = 0",
         "confirmations = -1",
         "confirmations = 3\nfinality = \"safe\"",
@@ -349,4 +356,31 @@ fn a_table_that_says_what_it_cannot_is_refused_and_keys_in_it_are_not_repeated()
     let named = own("owners = { alice = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\" }");
     assert_eq!(named.owners.values().collect::<Vec<_>>(), ["alice"]);
     assert_eq!(own("rpc_url = \"https://a.example\"").rpc_url.len(), 1);
+}
+
+#[derive(clap::Parser)]
+struct Asks {
+    #[command(flatten)]
+    notices: Notices,
+}
+
+#[test]
+fn a_service_that_the_file_names_gets_no_key() {
+    let file = own("service_url = \"https://safe.example\"");
+    let asked = |words: &[&str], file: &Own| {
+        let asks = Asks::parse_from(std::iter::once("x").chain(words.iter().copied()));
+        let typed = SharedOptions {
+            notices: Some(&asks.notices),
+            ..SharedOptions::default()
+        };
+        let env = Environment::fixed(&[(SERVICE_KEY, "key-of-the-service")]);
+        let settings = Settings::gather(typed, &env, file).unwrap();
+        let http = crate::http::Http::new(crate::http::Limits::default());
+        let service = settings.services.of(&http, 1).unwrap().unwrap();
+        (service.host(), service.has_key())
+    };
+    assert_eq!(asked(&[], &file), ("https://safe.example".to_owned(), false));
+    let typed = ["--service-url", "https://safe.example"];
+    assert_eq!(asked(&typed, &file), ("https://safe.example".to_owned(), true));
+    assert!(asked(&[], &Own::default()).1);
 }

@@ -101,6 +101,12 @@ fn short_commands(world: &World) {
     let mut short = countersign(world, &["plan", "--json"]);
     short.env_remove("ETH_RPC_URL");
     let planned = Ran::of(&mut short).exits(0);
+    let said = format!("; the endpoints are {}", world.anvil.url());
+    assert!(
+        planned.said.contains("`phala.toml` says ") && planned.said.contains(&said),
+        "{}",
+        planned.said
+    );
     let from = &planned.json["facts"]["settings"];
     assert_eq!(
         (&from["rpc_url"], &from["api_key"]),
