@@ -43,9 +43,10 @@ const MODE: u32 = 0o644;
 /// Set up this folder for one CVM, and say who does what for it
 ///
 /// Phala Cloud is asked for the CVM and each endpoint for the app's owner; then phala.toml gets what it does not say yet: the
-/// CVM, the compose file, the app and its KMS, and in the table `countersign` endpoints, the Safe Transaction Service, the key
-/// that signs, when a block stays, and names of owners. What stands there already stays as it is. An endpoint whose address may
-/// hold a key is not written: it belongs into ETH_RPC_URL.
+/// CVM, the compose file and the app, and in the table `countersign` endpoints, the Safe Transaction Service, the key that
+/// signs, when a block stays, and names of owners. What stands there already stays as it is. An endpoint whose address may hold
+/// a key is not written: it belongs into ETH_RPC_URL. The KMS's contract is not written either: to name it is to vouch for it,
+/// which nobody but you can do.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  countersign init my-app --rpc-url https://mainnet.base.org\n  \
@@ -97,7 +98,6 @@ enum Owner {
 struct OnChain {
     app: AppState,
     owner: Owner,
-    endpoints: usize,
     #[serde(skip)]
     remarks: Vec<crate::upgrade::Warning>,
 }
@@ -196,7 +196,6 @@ impl Init {
         Ok(OnChain {
             owner: Owner::of(&chain, &app).await?,
             remarks: governance_of(&chain, &app).await?,
-            endpoints: self.reach.rpc_url.len().max(1),
             app,
         })
     }
@@ -218,7 +217,6 @@ impl Init {
             cvm: cvm.name.clone().or_else(|| cvm.uuid.clone()),
             compose,
             app: cvm.app_id,
-            kms: cvm.kms.kms_contract,
             rpc_url: endpoints
                 .map(|endpoint| &endpoint.value)
                 .filter(|url| holds_no_key(url))

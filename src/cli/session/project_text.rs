@@ -19,7 +19,6 @@ pub(in crate::cli) struct Wanted {
     pub(in crate::cli) cvm: Option<String>,
     pub(in crate::cli) compose: Option<PathBuf>,
     pub(in crate::cli) app: Option<Address>,
-    pub(in crate::cli) kms: Option<Address>,
     pub(in crate::cli) rpc_url: Vec<Url>,
     pub(in crate::cli) quorum: Option<usize>,
     pub(in crate::cli) logs_rpc_url: Option<Url>,
@@ -52,7 +51,6 @@ pub(in crate::cli) fn written(text: &str, wanted: &Wanted) -> Result<String, Str
         wanted.compose.as_ref().map(|path| path.display().to_string()),
     );
     gap(&mut file, "app", wanted.app.map(|address| address.to_string()));
-    gap(&mut file, "kms", wanted.kms.map(|address| address.to_string()));
     if wanted.says_nothing_of_ours() {
         return Ok(file.to_string());
     }
@@ -119,7 +117,6 @@ mod tests {
             cvm: Some("my-app".to_owned()),
             compose: Some(PathBuf::from("docker-compose.yml")),
             app: Some(Address::repeat_byte(1)),
-            kms: Some(Address::repeat_byte(2)),
             rpc_url: vec![
                 "https://a.example".parse().unwrap(),
                 "https://b.example".parse().unwrap(),
@@ -137,11 +134,10 @@ mod tests {
         let text = written("", &wanted()).unwrap();
         let address = |byte| Address::repeat_byte(byte).to_string();
         let expected = format!(
-            "name = \"my-app\"\ncompose_file = \"docker-compose.yml\"\napp = \"{}\"\nkms = \"{}\"\n\n[countersign]\n\
+            "name = \"my-app\"\ncompose_file = \"docker-compose.yml\"\napp = \"{}\"\n\n[countersign]\n\
              rpc_url = [\"https://a.example/\", \"https://b.example/\"]\nquorum = 2\nsigner = \"browser\"\n\
              finality = \"safe\"\n\n[countersign.owners]\nalice = \"{}\"\n",
             address(1),
-            address(2),
             address(3)
         );
         assert_eq!(text, expected);

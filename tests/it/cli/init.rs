@@ -137,7 +137,11 @@ fn of_several_cvms_one_is_named_and_a_file_for_another_is_refused() {
         "{}",
         refused.said
     );
+    world.file("phala.toml", "");
     init(&world, &[CVM, "--yes"]).exits(0);
+    // Phala Cloud's word alone vouches for no KMS.
+    let text = file(&world);
+    assert!(text.contains("app = ") && !text.contains("kms"), "{text}");
     init(&world, &[&second.name, "--yes"])
         .exits(3)
         .says("INPUT_PROJECT_FILE");

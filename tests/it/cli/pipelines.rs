@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use alloy::primitives::B256;
 use serde_json::{Value, json};
 
+use super::reached::of_a_safe;
 use crate::harness::flow::{BINARY, Flow, Ran};
 use crate::safe::upgrade::signer;
 use crate::support::command::{json as object, run, shown};
-use crate::support::world::{CVM, NEW_COMPOSE, SafeOptions, WorldOptions};
+use crate::support::world::{CVM, NEW_COMPOSE, WorldOptions};
 use crate::support::{ACCOUNTS, World, countersign};
 
 /// The files of a runner of GitHub Actions.
@@ -56,18 +57,6 @@ pub fn commands(output: &Output) -> Vec<String> {
     let lines = both.iter().flat_map(|text| text.split(['\n', '\r']));
     let is = |line: &&str| line.trim().starts_with("::") || line.contains("##[");
     lines.filter(is).map(str::to_owned).collect()
-}
-
-fn of_a_safe() -> World {
-    World::with(WorldOptions {
-        safe: Some(SafeOptions {
-            release: 1,
-            l2: true,
-            threshold: 2,
-            owners: 3,
-        }),
-        ..WorldOptions::default()
-    })
 }
 
 #[test]

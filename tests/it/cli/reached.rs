@@ -41,7 +41,7 @@ fn given_away_at_once() -> World {
     })
 }
 
-fn of_a_safe() -> World {
+pub fn of_a_safe() -> World {
     World::with(WorldOptions {
         safe: Some(SafeOptions {
             release: 1,
